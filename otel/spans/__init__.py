@@ -1,0 +1,35 @@
+"""Making spans: names, attributes, honest statuses, loop lag, and the count of what was started."""
+
+from otel.spans.kinds import GraphTask, agent, chat, dispatch, fetch, join, tool
+from otel.spans.recording import (
+    Recording,
+    RecordingProcessor,
+    SpanListener,
+    active_provider,
+    active_recording,
+    active_tracer,
+)
+from otel.spans.run import RunSpan, run
+from otel.spans.span import error_type, open_span, record_error, register_control_flow
+
+__all__ = [
+    "GraphTask",
+    "Recording",
+    "RecordingProcessor",
+    "RunSpan",
+    "SpanListener",
+    "active_provider",
+    "active_recording",
+    "active_tracer",
+    "agent",
+    "chat",
+    "dispatch",
+    "error_type",
+    "fetch",
+    "join",
+    "open_span",
+    "record_error",
+    "register_control_flow",
+    "run",
+    "tool",
+]

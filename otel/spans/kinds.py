@@ -1,0 +1,146 @@
+"""The kinds of span a run consists of, one context manager each: names, kinds and attributes.
+
+run > dispatch, invoke_agent > chat, execute_tool > fetch > (HTTP). An agent is a child of the run with
+a link to the dispatcher that sent it: the dispatcher has ended by then.
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind
+from opentelemetry.util.types import AttributeValue
+
+from otel.spans import semconv
+from otel.spans.span import open_span
+
+
+@dataclass(frozen=True, slots=True)
+class GraphTask:
+    """Where in the graph a span's work was scheduled: node, superstep, task id and attempt."""
+
+    node: str
+    step: int
+    task_id: str
+    attempt: int = 1
+
+    def attributes(self) -> dict[str, AttributeValue]:
+        """The task as span attributes."""
+        return {
+            semconv.NODE: self.node,
+            semconv.STEP: self.step,
+            semconv.TASK_ID: self.task_id,
+            semconv.ATTEMPT: self.attempt,
+        }
+
+
+def _graph(task: GraphTask | None) -> dict[str, AttributeValue]:
+    return task.attributes() if task else {}
+
+
+def _links(*contexts: SpanContext | None) -> list[Link]:
+    return [Link(context) for context in contexts if context is not None and context.is_valid]
+
+
+def dispatch(
+    what: str, *, fanout: int, task: GraphTask | None = None
+) -> AbstractContextManager[Span]:
+    """Open `dispatch {what}`, which sends `fanout` branches on their way."""
+    return open_span(
+        f"dispatch {what}",
+        attributes={
+            semconv.OPERATION: "dispatch",
+            semconv.LANGSMITH_SPAN_KIND: "chain",
+            semconv.FANOUT_EXPECTED: fanout,
+            **_graph(task),
+        },
+    )
+
+
+def join(what: str, *, task: GraphTask | None = None) -> AbstractContextManager[Span]:
+    """Open `aggregate {what}`, where branches come together."""
+    return open_span(
+        f"aggregate {what}",
+        attributes={
+            semconv.OPERATION: "join",
+            semconv.LANGSMITH_SPAN_KIND: "chain",
+            **_graph(task),
+        },
+    )
+
+
+def agent(
+    name: str,
+    *,
+    dispatcher: SpanContext | None = None,
+    provider: str = "openai",
+    task: GraphTask | None = None,
+) -> AbstractContextManager[Span]:
+    """Open `invoke_agent {name}`, linked to the dispatcher that sent it."""
+    return open_span(
+        f"{semconv.INVOKE_AGENT} {name}",
+        attributes={
+            semconv.OPERATION_NAME: semconv.INVOKE_AGENT,
+            semconv.PROVIDER_NAME: provider,
+            semconv.AGENT_NAME: name,
+            semconv.LANGSMITH_SPAN_KIND: "chain",
+            **_graph(task),
+        },
+        links=_links(dispatcher),
+    )
+
+
+def chat(
+    model: str, *, agent: str, turn: int, provider: str = "openai"
+) -> AbstractContextManager[Span]:
+    """Open `chat {model}`: one call of a language model, its retries included."""
+    return open_span(
+        f"{semconv.CHAT} {model}",
+        kind=SpanKind.CLIENT,
+        attributes={
+            semconv.OPERATION_NAME: semconv.CHAT,
+            semconv.PROVIDER_NAME: provider,
+            semconv.REQUEST_MODEL: model,
+            semconv.REQUEST_STREAM: True,
+            semconv.AGENT_NAME: agent,
+            semconv.TURN_INDEX: turn,
+            semconv.LANGSMITH_SPAN_KIND: "llm",
+        },
+    )
+
+
+def tool(
+    name: str, *, call_id: str, args_hash: str, turn: int
+) -> AbstractContextManager[Span]:
+    """Open `execute_tool {name}` for one tool call of an LLM turn."""
+    return open_span(
+        f"{semconv.EXECUTE_TOOL} {name}",
+        attributes={
+            semconv.OPERATION_NAME: semconv.EXECUTE_TOOL,
+            semconv.TOOL_NAME: name,
+            semconv.TOOL_TYPE: "function",
+            semconv.TOOL_CALL_ID: call_id,
+            semconv.TOOL_ARGS_HASH: args_hash,
+            semconv.TURN_INDEX: turn,
+            semconv.LANGSMITH_SPAN_KIND: "tool",
+        },
+    )
+
+
+def fetch(
+    source: str,
+    *,
+    symbol: str | None = None,
+    as_of: str | None = None,
+    attributes: Mapping[str, AttributeValue] | None = None,
+) -> AbstractContextManager[Span]:
+    """Open `fetch {source}` around one request, its body and its parsing."""
+    described: dict[str, AttributeValue] = {
+        semconv.OPERATION: "fetch",
+        semconv.SOURCE: source,
+        semconv.LANGSMITH_SPAN_KIND: "retriever",
+        **({semconv.SYMBOL: symbol} if symbol else {}),
+        **({semconv.AS_OF: as_of} if as_of else {}),
+        **(attributes or {}),
+    }
+    return open_span(f"fetch {source}", attributes=described)

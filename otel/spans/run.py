@@ -1,0 +1,81 @@
+"""The run's own span: the root that declares how many spans belong to it.
+
+Without a caller the trace id is a UUIDv7 and is the run id too, in the same 32 hexadecimal digits.
+Under a caller's trace the run id is a UUIDv7 of its own, since two runs may share a trace.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Span
+from opentelemetry.util.types import AttributeValue
+
+from otel.spans import semconv
+from otel.spans.ids import uuid7
+from otel.spans.recording import Recording, SpanListener, context_with
+from otel.spans.span import open_span
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpan:
+    """A run that is being recorded: its ids, its span and its recording.
+
+    `trace_id` is None where nothing is recorded (SDK disabled, or the trace is not sampled): the run
+    works, and there is nothing to judge.
+    """
+
+    run_id: str
+    trace_id: str | None
+    span: Span
+    recording: Recording
+
+
+@asynccontextmanager
+async def run(
+    name: str,
+    *,
+    provider: trace.TracerProvider,
+    attributes: Mapping[str, AttributeValue],
+    listeners: tuple[SpanListener, ...] = (),
+    parent: Context | None = None,
+) -> AsyncIterator[RunSpan]:
+    """Open `invoke_workflow {name}`, watch the event loop, and declare the span count at the end.
+
+    `parent` is the caller's context (from a `traceparent`); without one the current context is used,
+    and without a span in that the run starts a trace of its own.
+    """
+    context = parent if parent is not None else otel_context.get_current()
+    caller = trace.get_current_span(context).get_span_context()
+    run_uuid = uuid7()
+    recording = Recording(run_uuid.hex, provider, listeners)
+    token = otel_context.attach(context_with(recording, context))
+    try:
+        async with recording.lag.watching():
+            with open_span(
+                f"{semconv.INVOKE_WORKFLOW} {name}",
+                trace_id=None if caller.is_valid else run_uuid,
+                attributes={
+                    semconv.OPERATION_NAME: semconv.INVOKE_WORKFLOW,
+                    semconv.WORKFLOW_NAME: name,
+                    semconv.AGENT_NAME: name,
+                    semconv.RUN_ID: recording.run_id,
+                    semconv.CONVERSATION_ID: recording.run_id,
+                    semconv.SEMCONV_VERSION: semconv.GENAI_VERSION,
+                    semconv.LANGSMITH_SPAN_KIND: "chain",
+                    **attributes,
+                },
+            ) as span:
+                recorded = span.is_recording()
+                trace_id = f"{span.get_span_context().trace_id:032x}" if recorded else None
+                try:
+                    yield RunSpan(recording.run_id, trace_id, span, recording)
+                finally:
+                    # After this line nothing of the run may start: the count is the claim
+                    # that a reader holds the trace against.
+                    span.set_attribute(semconv.SPANS_STARTED, recording.spans_started)
+    finally:
+        otel_context.detach(token)

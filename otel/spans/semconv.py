@@ -1,0 +1,77 @@
+"""Attribute names and values that our spans carry.
+
+`gen_ai.*` follows the OpenTelemetry semantic conventions for generative AI, release 0.1.0 of their own
+repository. The constants are ours because the Python package's are deprecated and warn when used.
+`trading.*` are this project's; README and docs/spans.md list what each means.
+"""
+
+SCHEMA_URL = "https://opentelemetry.io/schemas/1.45.0"
+"""Of the core conventions that the generative-AI ones depend on."""
+
+GENAI_VERSION = "0.1.0"
+"""The release of the generative-AI conventions that the names below follow."""
+
+# Generative AI
+OPERATION_NAME = "gen_ai.operation.name"
+PROVIDER_NAME = "gen_ai.provider.name"
+AGENT_NAME = "gen_ai.agent.name"
+WORKFLOW_NAME = "gen_ai.workflow.name"
+CONVERSATION_ID = "gen_ai.conversation.id"
+REQUEST_MODEL = "gen_ai.request.model"
+REQUEST_STREAM = "gen_ai.request.stream"
+RESPONSE_MODEL = "gen_ai.response.model"
+RESPONSE_ID = "gen_ai.response.id"
+RESPONSE_FINISH_REASONS = "gen_ai.response.finish_reasons"
+RESPONSE_TIME_TO_FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
+USAGE_INPUT_TOKENS = "gen_ai.usage.input_tokens"
+USAGE_OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
+TOOL_NAME = "gen_ai.tool.name"
+TOOL_TYPE = "gen_ai.tool.type"
+TOOL_CALL_ID = "gen_ai.tool.call.id"
+ERROR_TYPE = "error.type"
+
+INVOKE_WORKFLOW = "invoke_workflow"
+INVOKE_AGENT = "invoke_agent"
+CHAT = "chat"
+EXECUTE_TOOL = "execute_tool"
+
+# What LangSmith reads when it is sent our spans.
+LANGSMITH_SPAN_KIND = "langsmith.span.kind"
+
+# The run
+SEMCONV_VERSION = "trading.semconv.version"
+RUN_ID = "trading.run.id"
+SYMBOL = "trading.symbol"
+AS_OF = "trading.as_of"
+SPANS_STARTED = "trading.spans_started"
+CHAIN_EXPECTED = "trading.chain.expected"
+FANOUT_EXPECTED = "trading.fanout.expected"
+LATENCY_SIMULATED = "trading.latency.simulated"
+LATENCY_CHAT_S = "trading.latency.chat_s"
+DATA_MODE = "trading.data.mode"
+DISPATCH = "trading.dispatch"
+OPERATION = "trading.operation"
+"""What a span of ours is that the GenAI conventions have no name for: dispatch, join or fetch."""
+
+# What the program knows and a span's times do not show
+LOOP_LAG_MAX_MS = "trading.loop_lag_max_ms"
+CPU_OVER_WALL = "trading.cpu_over_wall"
+QUEUE_WAIT_MS = "trading.queue_wait_ms"
+
+# LangGraph
+NODE = "trading.langgraph.node"
+STEP = "trading.langgraph.step"
+TASK_ID = "trading.langgraph.task_id"
+ATTEMPT = "trading.langgraph.attempt"
+
+# Tools and data
+TURN_INDEX = "trading.turn.index"
+TOOL_ARGS_HASH = "trading.tool.args_hash"
+DEGRADED = "trading.degraded"
+CACHE = "trading.cache"
+CACHE_AGE_S = "trading.cache.age_s"
+POOL_REUSED = "trading.pool.reused"
+SOURCE = "trading.source"
+DATA_AS_OF = "trading.data.as_of"
+ROWS = "trading.rows"
+RESPONSE_BYTES = "trading.response.bytes"

@@ -1,0 +1,50 @@
+"""What can go wrong with market data.
+
+Every message is one sentence that ends with what to do next.
+
+    DataError                     anything below
+    ├── BadRequest                the caller asked for something that cannot be (usage)
+    │   ├── BadSymbol             not a ticker symbol
+    │   ├── BadDate               not a date that can be analysed
+    │   └── UnknownSymbol         well-formed, and no source knows it
+    ├── NoData                    the source has nothing for this symbol at this date
+    └── SourceUnavailable         the source did not answer, or answered rubbish
+        ├── RateLimited           the source said 429
+        └── BadAnswer             the answer is not in the source's format
+"""
+
+
+class DataError(Exception):
+    """Market data could not be had."""
+
+
+class BadRequest(DataError):
+    """The caller asked for something that cannot be had anywhere."""
+
+
+class BadSymbol(BadRequest):
+    """The text is not a ticker symbol."""
+
+
+class BadDate(BadRequest):
+    """The date cannot be analysed: malformed, in the future, or before the data."""
+
+
+class UnknownSymbol(BadRequest):
+    """The symbol is well-formed, and the source does not know it."""
+
+
+class NoData(DataError):
+    """The source has nothing for this symbol at this date."""
+
+
+class SourceUnavailable(DataError):
+    """The source did not answer in time, or not with success."""
+
+
+class RateLimited(SourceUnavailable):
+    """The source refused the request because of too many requests."""
+
+
+class BadAnswer(SourceUnavailable):
+    """The source's answer is not in its documented format."""
