@@ -1,0 +1,1 @@
+"""The agent graph: dispatcher, analysts, debate, manager, trader, risk team, judge."""

@@ -1,0 +1,24 @@
+"""Where the analysts' reports come together."""
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.runtime import Runtime
+
+from graph.context import RunContext, graph_task
+from graph.errors import NoEvidence
+from graph.state import State
+from otel import spans
+from otel.spans import semconv
+
+
+async def aggregate_reports(
+    state: State, runtime: Runtime[RunContext], config: RunnableConfig
+) -> State:
+    """Check what the analysts brought; raises NoEvidence when not one of them could report."""
+    reports = state.get("reports", [])
+    missing = [report for report in reports if report.missing]
+    with spans.join("reports", task=graph_task(runtime, config)) as span:
+        if missing:
+            span.set_attribute(semconv.DEGRADED, [report.agent for report in missing])
+        if len(missing) == len(reports):
+            raise NoEvidence(f"No analyst could report; the first reason: {missing[0].text}")
+    return {"debate_round": 1}

@@ -1,0 +1,121 @@
+"""Running one analysis: the run's span around the graph, and the decision at its end."""
+
+import time
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from langsmith.run_helpers import tracing_context
+from opentelemetry.context import Context
+from opentelemetry.trace import TracerProvider
+from opentelemetry.util.types import AttributeValue
+
+from graph.backends import Backends
+from graph.build import build
+from graph.context import RunContext
+from graph.decisions import Decision
+from graph.options import Options
+from graph.state import Report, State, Statement, Usage
+from otel import spans
+from otel.spans import RunSpan, SpanListener, semconv
+
+WORKFLOW = "trading_graph"
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What a run produced: the decision, and everything that led to it."""
+
+    decision: Decision
+    reports: Sequence[Report]
+    statements: Sequence[Statement]
+    opinions: Sequence[Statement]
+    usage: Sequence[Usage]
+    seconds: float
+
+
+@asynccontextmanager
+async def recorded_run(
+    options: Options,
+    backends: Backends,
+    provider: TracerProvider,
+    *,
+    listeners: tuple[SpanListener, ...] = (),
+    parent: Context | None = None,
+) -> AsyncIterator[RunSpan]:
+    """Open the run's span with everything that a reader of the trace needs to judge it."""
+    choice = backends.choice
+    attributes: dict[str, AttributeValue] = {
+        semconv.SYMBOL: options.symbol,
+        semconv.AS_OF: str(options.as_of),
+        semconv.CHAIN_EXPECTED: options.expected_chain,
+        semconv.DISPATCH: options.dispatch,
+        semconv.DATA_MODE: choice.data,
+        semconv.LATENCY_SIMULATED: backends.simulated,
+    }
+    if (simulated := backends.models.service.simulated_latency_s) is not None:
+        attributes[semconv.LATENCY_CHAT_S] = simulated
+    async with spans.run(
+        WORKFLOW, provider=provider, attributes=attributes, listeners=listeners, parent=parent
+    ) as run:
+        yield run
+
+
+async def analyse(
+    options: Options, backends: Backends, run: RunSpan, *, langsmith: bool = False
+) -> Analysis:
+    """Run the graph inside an open run.
+
+    `langsmith` lets LangSmith's own tracer record its run tree beside ours, under the same id, if the
+    standard LANGSMITH_* variables switch it on. Raises AnalysisError or a toolkit BadRequest.
+    """
+    started = time.perf_counter()
+    with tracing_context(enabled=None if langsmith else False):
+        state = await build(options).ainvoke(
+            State(),
+            {
+                "run_id": uuid.UUID(run.run_id),
+                "run_name": WORKFLOW,
+                "recursion_limit": 100,
+                "metadata": {"symbol": options.symbol, "as_of": str(options.as_of)},
+            },
+            context=RunContext(options, backends.models, backends.toolkit),
+        )
+    decision = _decision(options, backends, run, State(**state))
+    if decision.degraded:
+        run.span.set_attribute(semconv.DEGRADED, decision.missing_reports)
+    return Analysis(
+        decision=decision,
+        reports=_in_order(state["reports"], options),
+        statements=state.get("statements", []),
+        opinions=state.get("opinions", []),
+        usage=state["usage"],
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _in_order(reports: Sequence[Report], options: Options) -> list[Report]:
+    # A report that a handler wrote arrives after those of the agents that succeeded.
+    return sorted(reports, key=lambda report: options.analysts.index(report.agent))
+
+
+def _decision(options: Options, backends: Backends, run: RunSpan, state: State) -> Decision:
+    missing = [report.agent for report in state["reports"] if report.missing]
+    warnings = state.get("warnings", [])
+    return Decision(
+        run_id=run.run_id,
+        trace_id=run.trace_id,
+        symbol=options.symbol,
+        as_of=options.as_of.date,
+        session=state["levels"].session,
+        decision=state["decision"],
+        plan=state["plan"],
+        proposal=state["proposal"],
+        degraded=bool(warnings),
+        missing_reports=missing,
+        warnings=warnings,
+        model=backends.models.service.label,
+        data=backends.data_label,
+        simulated_latency=backends.simulated,
+    )

@@ -1,0 +1,94 @@
+"""An analyst: one self-contained node with its own loop of LLM turns and tool calls.
+
+Analyst and tools as separate nodes would meet LangGraph's superstep barrier: a fast analyst's tools would
+wait for the slowest analyst's turn. In the last turn the tools are withheld, so no loop is endless.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.runtime import Runtime
+
+from graph import prompts
+from graph.chat import converse
+from graph.context import RunContext, graph_task
+from graph.errors import BadModelAnswer
+from graph.links import span_context
+from graph.models import with_tools
+from graph.state import Report, State, Usage
+from graph.tool_calls import requested, run_tool_calls
+from otel import spans
+from toolkit.tools import TOOLS, Tool
+
+TOOLS_OF: Mapping[str, tuple[str, ...]] = {
+    "market_analyst": ("get_prices", "get_indicators"),
+    "social_analyst": ("get_attention",),
+    "news_analyst": ("get_company_events",),
+    "fundamentals_analyst": (
+        "get_income_statement",
+        "get_balance_sheet",
+        "get_cash_flow",
+        "get_ratios",
+    ),
+}
+"""Which tools each analyst may call."""
+
+Node = Callable[[State, Runtime[RunContext], RunnableConfig], Awaitable[State]]
+
+
+def analyst(name: str) -> Node:
+    """The node of one analyst."""
+    tools = {tool: TOOLS[tool] for tool in TOOLS_OF[name]}
+
+    async def node(state: State, runtime: Runtime[RunContext], config: RunnableConfig) -> State:
+        context = runtime.context
+        with spans.agent(
+            name,
+            dispatcher=span_context(state["dispatcher"]),
+            provider=context.models.service.provider,
+            task=graph_task(runtime, config),
+        ):
+            async with asyncio.timeout(context.options.agent_budget_s):
+                return await _report(name, tools, context)
+
+    return node
+
+
+async def _report(name: str, tools: Mapping[str, Tool], context: RunContext) -> State:
+    options, models = context.options, context.models
+    messages: list[BaseMessage] = prompts.analyst_messages(name, options)
+    usage: list[Usage] = []
+    offered = [tool.openai_schema() for tool in tools.values()]
+    for turn in range(1, options.analyst_turns + 1):
+        last = turn == options.analyst_turns
+        if last and turn > 1:
+            messages.append(prompts.last_turn())
+        answer = await converse(
+            with_tools(models.quick, [] if last else offered),
+            messages,
+            name=models.service.quick,
+            service=models.service,
+            agent=name,
+            turn=turn,
+        )
+        messages.append(answer.message)
+        usage.append(answer.usage)
+        calls = requested(answer.message)
+        if not calls:
+            break
+        if last:
+            raise BadModelAnswer(
+                f"{name}: model {models.service.quick} asked for tools in its last turn, where none "
+                "are on offer; raise --analyst-turns or use a model that follows instructions."
+            )
+        messages += await run_tool_calls(
+            calls,
+            tools,
+            toolkit=context.toolkit,
+            as_of=options.as_of,
+            turn=turn,
+            order=options.tools,
+        )
+    return {"reports": [Report(name, answer.message.text.strip())], "usage": usage}

@@ -1,0 +1,176 @@
+"""One call of a language model: streamed, timed, counted, retried in plain sight.
+
+A call is one `chat` span, its retries are events on it. The answer is streamed even though nobody reads
+along, because only then the time to the first chunk is known.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import openai
+import stamina
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from opentelemetry.trace import Span
+
+from graph.errors import BadModelAnswer, ModelError, ModelRefused, ModelUnavailable
+from graph.models import CALL_TIMEOUT_S, ModelService
+from graph.state import Usage
+from otel import spans
+from otel.spans import semconv
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import LanguageModelInput
+    from langchain_core.runnables import Runnable
+
+ATTEMPTS = 3
+_FIRST_WAIT_S = 0.5
+_LONGEST_WAIT_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model answered, and what it cost."""
+
+    message: AIMessage
+    usage: Usage
+
+
+async def converse(
+    model: "Runnable[LanguageModelInput, AIMessage]",
+    messages: Sequence[BaseMessage],
+    *,
+    name: str,
+    service: ModelService,
+    agent: str,
+    turn: int,
+) -> Answer:
+    """Call the model once, retrying what may pass; raises a ModelError when it does not.
+
+    `name` is the model's, for the span; `turn` counts the agent's calls from 1.
+    """
+    with spans.chat(name, agent=agent, turn=turn, provider=service.provider) as span:
+        started = time.perf_counter()
+        try:
+            async for attempt in _attempts(span):
+                with attempt:
+                    message = await _stream(model, messages, span, started)
+        except ModelError:
+            raise
+        except (openai.OpenAIError, TimeoutError) as error:
+            raise _explained(error, agent, name, service) from error
+        return Answer(message, _usage(span, message, agent, name, time.perf_counter() - started))
+
+
+async def _attempts(span: Span) -> AsyncIterator[stamina.Attempt]:
+    attempts = 0
+
+    def may_pass(error: Exception) -> bool | float:
+        nonlocal attempts
+        attempts += 1
+        wait = _wait(error)
+        if wait is None:
+            return False
+        if attempts < ATTEMPTS:
+            span.add_event(
+                "retry", {"attempt": attempts, semconv.ERROR_TYPE: spans.error_type(error)}
+            )
+        return wait
+
+    async for attempt in stamina.retry_context(
+        on=may_pass,
+        attempts=ATTEMPTS,
+        timeout=None,
+        wait_initial=_FIRST_WAIT_S,
+        wait_max=_LONGEST_WAIT_S,
+    ):
+        yield attempt
+
+
+def _wait(error: Exception) -> bool | float | None:
+    """How long to wait before the next attempt; True for the usual back-off, None for never."""
+    if isinstance(error, BadModelAnswer):
+        return 0.0
+    if isinstance(error, openai.RateLimitError | openai.InternalServerError):
+        after = error.response.headers.get("retry-after", "")
+        return min(float(after), _LONGEST_WAIT_S) if after.replace(".", "", 1).isdigit() else True
+    # A stream that broke off surfaces as a bare APIError.
+    broken = type(error) is openai.APIError
+    if broken or isinstance(error, openai.APIConnectionError | TimeoutError):
+        return True
+    return None
+
+
+async def _stream(
+    model: "Runnable[LanguageModelInput, AIMessage]",
+    messages: Sequence[BaseMessage],
+    span: Span,
+    started: float,
+) -> AIMessage:
+    parts: list[AIMessageChunk] = []
+    async with asyncio.timeout(CALL_TIMEOUT_S):
+        async for part in model.astream(list(messages)):
+            if not parts:
+                elapsed = round(time.perf_counter() - started, 6)
+                span.set_attribute(semconv.RESPONSE_TIME_TO_FIRST_CHUNK, elapsed)
+            assert isinstance(part, AIMessageChunk)
+            parts.append(part)
+    if not parts:
+        raise BadModelAnswer("The model closed the stream without an answer; run it again.")
+    # One addition over all chunks is linear; adding them one by one is quadratic.
+    whole = parts[0].__add__(parts[1:]) if len(parts) > 1 else parts[0]
+    if not (whole.text.strip() or whole.tool_calls or whole.invalid_tool_calls):
+        raise BadModelAnswer("The model gave an empty answer; run it again or try another model.")
+    return whole
+
+
+def _usage(span: Span, message: AIMessage, agent: str, name: str, seconds: float) -> Usage:
+    counted: Any = message.usage_metadata or {}
+    usage = Usage(
+        agent, name, counted.get("input_tokens", 0), counted.get("output_tokens", 0), seconds
+    )
+    metadata = message.response_metadata
+    described = {
+        semconv.RESPONSE_MODEL: metadata.get("model_name"),
+        semconv.RESPONSE_ID: message.id,
+    }
+    span.set_attributes({key: value for key, value in described.items() if value})
+    if message.usage_metadata:
+        span.set_attribute(semconv.USAGE_INPUT_TOKENS, usage.input_tokens)
+        span.set_attribute(semconv.USAGE_OUTPUT_TOKENS, usage.output_tokens)
+    if reason := metadata.get("finish_reason"):
+        span.set_attribute(semconv.RESPONSE_FINISH_REASONS, [str(reason)])
+    return usage
+
+
+def _explained(error: Exception, agent: str, name: str, service: ModelService) -> ModelError:
+    where = f"{agent}: model {name} at {service.base_url or 'the OpenAI API'}"
+    if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
+        return ModelRefused(
+            f"{where} refuses the key (HTTP {error.status_code}); set OPENAI_API_KEY to a valid "
+            "key, or run with --offline."
+        )
+    if isinstance(error, openai.NotFoundError):
+        return ModelRefused(
+            f"{where} does not exist there (HTTP 404); set TRADING_GRAPH_QUICK_MODEL and "
+            "TRADING_GRAPH_DEEP_MODEL to models that the service has."
+        )
+    if isinstance(error, openai.RateLimitError):
+        return ModelUnavailable(
+            f"{where} answered 429 (too many requests) {ATTEMPTS} times; wait, or raise the limit."
+        )
+    if isinstance(error, openai.APIStatusError) and error.status_code < 500:
+        return ModelRefused(
+            f"{where} refuses the request (HTTP {error.status_code}); check that the model can "
+            "call tools and stream."
+        )
+    what = "did not answer in time" if isinstance(error, TimeoutError) else "cannot be reached"
+    if isinstance(error, openai.APIStatusError):
+        what = f"answered HTTP {error.status_code}"
+    elif isinstance(error, openai.APITimeoutError):
+        what = "did not answer in time"
+    return ModelUnavailable(
+        f"{where} {what} in {ATTEMPTS} attempts; check the service and OPENAI_BASE_URL."
+    )

@@ -1,0 +1,49 @@
+"""Sending branches on their way, all in the same superstep.
+
+The dispatcher's span ends before its branches start; each branch links back to it. With sequential
+dispatch the same span is opened, and the edges of the graph then visit the branches one by one.
+"""
+
+from collections.abc import Sequence
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.runtime import Runtime
+from langgraph.types import Command, Send
+
+from graph.context import RunContext, graph_task
+from graph.links import traceparent
+from graph.options import RISK_ANALYSTS, Order
+from graph.state import State
+from otel import spans
+
+
+async def dispatch_analysts(
+    state: State, runtime: Runtime[RunContext], config: RunnableConfig
+) -> Command[str]:
+    """Fan out to the selected analysts."""
+    return _dispatch("analysts", runtime.context.options.analysts, {}, runtime, config)
+
+
+async def dispatch_risk_team(
+    state: State, runtime: Runtime[RunContext], config: RunnableConfig
+) -> Command[str]:
+    """Fan out to the risk team for its next round."""
+    round_ = state.get("risk_round", 0) + 1
+    return _dispatch("risk_team", RISK_ANALYSTS, {**state, "risk_round": round_}, runtime, config)
+
+
+def _dispatch(
+    what: str,
+    branches: Sequence[str],
+    state: State,
+    runtime: Runtime[RunContext],
+    config: RunnableConfig,
+) -> Command[str]:
+    with spans.dispatch(what, fanout=len(branches), task=graph_task(runtime, config)) as span:
+        sent: State = {**state, "dispatcher": traceparent(span)}
+    update: State = {"dispatcher": sent["dispatcher"]}
+    if "risk_round" in state:
+        update["risk_round"] = state["risk_round"]
+    if runtime.context.options.dispatch is Order.SEQUENTIAL:
+        return Command(update=update)
+    return Command(update=update, goto=[Send(branch, sent) for branch in branches])

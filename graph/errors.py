@@ -1,0 +1,42 @@
+"""What can go wrong with an analysis.
+
+Every message is one sentence that ends with what to do next.
+
+    AnalysisError                 anything below
+    ├── ModelError                the language model did not do its part
+    │   ├── ModelRefused          it refuses to serve us: wrong key, no such model, bad request
+    │   ├── ModelUnavailable      it did not answer, after retries
+    │   └── BadModelAnswer        it answered, and the answer cannot be used
+    └── NoEvidence                no analyst could report, so there is nothing to decide on
+
+`FATAL` errors end the run; any other error of an analyst, a debater or a risk analyst degrades it.
+"""
+
+from toolkit.errors import BadRequest
+
+
+class AnalysisError(Exception):
+    """An analysis could not be made."""
+
+
+class ModelError(AnalysisError):
+    """The language model did not do its part."""
+
+
+class ModelRefused(ModelError):
+    """The model's service refuses the request, and would refuse it again."""
+
+
+class ModelUnavailable(ModelError):
+    """The model's service did not answer, after all retries."""
+
+
+class BadModelAnswer(ModelError):
+    """The model answered something that cannot be used."""
+
+
+class NoEvidence(AnalysisError):
+    """Not one analyst could report."""
+
+
+FATAL: tuple[type[Exception], ...] = (ModelRefused, BadRequest, NoEvidence)

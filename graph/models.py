@@ -1,0 +1,89 @@
+"""The language models of a run: a quick one for the many, a deep one for those who decide.
+
+Any OpenAI-compatible service serves. The client is built off the event loop (reading certificates
+blocks it) and once a run (a cached client fails on a second event loop); it never retries by itself,
+because its retries would be invisible in the trace.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import LanguageModelInput
+    from langchain_core.messages import AIMessage
+    from langchain_core.runnables import Runnable
+    from langchain_openai import ChatOpenAI
+
+CALL_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelService:
+    """Where the models are and what they are called.
+
+    `simulated_latency_s` is set for the offline model: its seconds a call are made up.
+    """
+
+    base_url: str | None
+    api_key: SecretStr
+    quick: str
+    deep: str
+    provider: str = "openai"
+    simulated_latency_s: float | None = None
+
+    @property
+    def label(self) -> str:
+        """The models in a few words, for people."""
+        names = self.quick if self.quick == self.deep else f"{self.quick} and {self.deep}"
+        if self.simulated_latency_s is not None:
+            return f"{names} (rules, no language model; {self.simulated_latency_s:g} s a call)"
+        return names
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The two chat models of a run, and the HTTP client that they share."""
+
+    service: ModelService
+    quick: "ChatOpenAI"
+    deep: "ChatOpenAI"
+    _client: Any
+
+    async def aclose(self) -> None:
+        """Close the HTTP client."""
+        await self._client.aclose()
+
+
+def build(service: ModelService) -> Models:
+    """Build both models; blocks for a moment, so call it off the event loop."""
+    from langchain_openai import ChatOpenAI
+    from openai import DefaultAsyncHttpxClient, DefaultHttpxClient
+
+    client = DefaultAsyncHttpxClient()
+    unused = DefaultHttpxClient()
+
+    def model(name: str) -> "ChatOpenAI":
+        return ChatOpenAI(
+            model=name,
+            api_key=service.api_key,
+            base_url=service.base_url,
+            stream_usage=True,
+            max_retries=0,
+            timeout=CALL_TIMEOUT_S,
+            http_async_client=client,
+            http_client=unused,
+        )
+
+    return Models(service, model(service.quick), model(service.deep), client)
+
+
+def with_tools(
+    model: "ChatOpenAI", tools: Sequence[dict[str, Any]], choice: str | None = None
+) -> "Runnable[LanguageModelInput, AIMessage]":
+    """The model with tools in OpenAI's function format on offer; `choice` names one it must call."""
+    if not tools:
+        return model
+    return model.bind_tools(tools, tool_choice=choice)

@@ -1,0 +1,118 @@
+"""The fundamentals analyst's rules: growth, earnings, cash, debt and valuation."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from graph.offline_model import rules
+from graph.offline_model.conversation import Conversation
+from graph.offline_model.figures import number, percent, quote, section
+from graph.offline_model.report import Finding
+
+INCOME = "get_income_statement"
+BALANCE = "get_balance_sheet"
+CASH = "get_cash_flow"
+RATIOS = "get_ratios"
+
+
+def fundamentals_findings(conversation: Conversation) -> Iterator[Finding]:
+    """All findings on statements and ratios."""
+    symbol = conversation.symbol
+    income = conversation.record(INCOME, symbol)
+    yield from _against_last_year(INCOME, income, "Net income", "net_income", rules.INCOME_POINTS)
+    cash = conversation.record(CASH, symbol)
+    yield from _against_last_year(
+        CASH, cash, "Cash from operations", "operating_cash_flow", rules.CASH_POINTS
+    )
+    balance = conversation.record(BALANCE, symbol)
+    yield from _against_last_year(BALANCE, balance, "Equity", "equity", rules.EQUITY_POINTS)
+    ratios = conversation.record(RATIOS, symbol)
+    if ratios:
+        yield from _growth(ratios)
+        yield from _profit(ratios)
+        yield from _valuation(ratios)
+        yield from _debt(ratios)
+
+
+def _against_last_year(
+    tool: str, record: Mapping[str, Any], label: str, concept: str, points: float
+) -> Iterator[Finding]:
+    if not record:
+        return
+    latest = section(record, "latest")
+    now, then = number(latest, concept), number(section(record, "year_before"), concept)
+    if now is None or then is None:
+        yield Finding(0, f"No data: {label} cannot be compared with the year before", tool)
+        return
+    sign = 1 if now > then else -1 if now < then else 0
+    end = latest.get("period_end")
+    period = f" in the period to {end}" if isinstance(end, str) else ""
+    text = f"{label} was {quote(now)}{period}, against {quote(then)} a year before"
+    yield Finding(sign * points, text, tool)
+
+
+def _ratio(ratios: Mapping[str, Any], name: str) -> Iterator[float]:
+    """The ratio, if it could be computed."""
+    value = number(ratios, name)
+    if value is not None:
+        yield value
+
+
+def _growth(ratios: Mapping[str, Any]) -> Iterator[Finding]:
+    for growth in _ratio(ratios, "revenue_growth_yoy"):
+        text = f"Revenue changed by {percent(growth)} in a year"
+        if growth > rules.GROWTH_FAST:
+            text += f", more than {percent(rules.GROWTH_FAST)}"
+            yield Finding(rules.GROWTH_POINTS, text, RATIOS)
+        elif growth >= 0:
+            yield Finding(rules.GROWTH_SLOW_POINTS, text, RATIOS)
+        else:
+            yield Finding(-rules.GROWTH_POINTS, text, RATIOS)
+
+
+def _profit(ratios: Mapping[str, Any]) -> Iterator[Finding]:
+    for margin in _ratio(ratios, "operating_margin"):
+        text = f"The operating margin is {percent(margin)}"
+        if margin > rules.MARGIN_HIGH:
+            text += f", above {percent(rules.MARGIN_HIGH)}"
+            yield Finding(rules.MARGIN_POINTS, text, RATIOS)
+        else:
+            yield Finding(-rules.MARGIN_LOSS_POINTS if margin < 0 else 0, text, RATIOS)
+    for free in _ratio(ratios, "fcf_ttm"):
+        text = f"Free cash flow of the last twelve months is {quote(free)}"
+        yield Finding(rules.FCF_POINTS if free > 0 else -rules.FCF_NEGATIVE_POINTS, text, RATIOS)
+
+
+def _valuation(ratios: Mapping[str, Any]) -> Iterator[Finding]:
+    for pe in _ratio(ratios, "pe_ttm"):
+        text = f"The price is {quote(pe)} times the earnings of the last twelve months"
+        if pe > rules.PE_EXPENSIVE:
+            text += f", above {rules.PE_EXPENSIVE:g}"
+            yield Finding(-rules.PE_EXPENSIVE_POINTS, text, RATIOS)
+        elif 0 < pe < rules.PE_CHEAP:
+            text += f", below {rules.PE_CHEAP:g}"
+            yield Finding(rules.PE_CHEAP_POINTS, text, RATIOS)
+        else:
+            yield Finding(0, text, RATIOS)
+
+
+def _debt(ratios: Mapping[str, Any]) -> Iterator[Finding]:
+    for debt in _ratio(ratios, "debt_to_equity"):
+        text = f"Debt is {quote(debt)} times equity"
+        if debt > rules.DEBT_HIGH:
+            text += f", above {rules.DEBT_HIGH:g}"
+            yield Finding(-rules.DEBT_HIGH_POINTS, text, RATIOS)
+        elif 0 <= debt < rules.DEBT_LOW:
+            text += f", below {rules.DEBT_LOW:g}"
+            yield Finding(rules.DEBT_LOW_POINTS, text, RATIOS)
+        else:
+            yield Finding(0, text, RATIOS)
+    for current in _ratio(ratios, "current_ratio"):
+        text = f"Current assets are {quote(current)} times current liabilities"
+        if current < rules.CURRENT_LOW:
+            text += f", below {rules.CURRENT_LOW:g}"
+            yield Finding(-rules.CURRENT_POINTS, text, RATIOS)
+        elif current > rules.CURRENT_HIGH:
+            text += f", above {rules.CURRENT_HIGH:g}"
+            yield Finding(rules.CURRENT_POINTS, text, RATIOS)
+        else:
+            yield Finding(0, text, RATIOS)

@@ -1,0 +1,109 @@
+"""The three risk analysts: each measures the proposal against its own limits and objects."""
+
+from collections.abc import Iterator
+
+from graph.decisions import Action, TradeProposal
+from graph.offline_model import rules
+from graph.offline_model.conversation import RISK_TEAM, Conversation
+from graph.offline_model.proposals import read_proposal
+from graph.offline_model.report import missing_sentences, read_reports
+from graph.offline_model.trade_levels import PriceLevels, read_price_levels
+
+_OBJECTION = "- Objection ("
+
+
+def assess(conversation: Conversation) -> str:
+    """The statement of one risk analyst on the proposal."""
+    limits = rules.RISK_LIMITS[conversation.agent]
+    proposal, levels = read_proposal(conversation), read_price_levels(conversation)
+    missing = missing_sentences(read_reports(conversation))
+    objections = list(_objections(limits, proposal, levels, len(missing)))
+    lines = [
+        f"The proposal is to {proposal.action} at {proposal.entry:g} with the stop at "
+        f"{proposal.stop:g}, {_stop_atr(proposal, levels):.2f} ATR away, and the target at "
+        f"{proposal.target:g}, {_reward_to_risk(proposal):.2f} times the risk.",
+        f"It takes {proposal.position_pct:.2f} % of the portfolio with a confidence of "
+        f"{proposal.confidence:.2f}.",
+        *missing,
+        *(f"{_OBJECTION}{code}): {text}" for code, text in objections),
+        f"Stance: {_stance(conversation.agent, len(objections), proposal)}",
+    ]
+    return "\n".join(lines)
+
+
+def _stop_atr(proposal: TradeProposal, levels: PriceLevels) -> float:
+    return abs(proposal.entry - proposal.stop) / levels.atr
+
+
+def _reward_to_risk(proposal: TradeProposal) -> float:
+    return abs(proposal.target - proposal.entry) / abs(proposal.entry - proposal.stop)
+
+
+def _objections(
+    limits: rules.RiskLimits, proposal: TradeProposal, levels: PriceLevels, missing: int
+) -> Iterator[tuple[str, str]]:
+    stop = _stop_atr(proposal, levels)
+    if stop > limits.stop_atr:
+        yield (
+            "wide stop",
+            f"the stop is {stop:.2f} ATR away, the limit is {limits.stop_atr:g}.",
+        )
+    reward = _reward_to_risk(proposal)
+    if proposal.action is not Action.HOLD and reward < limits.reward_to_risk:
+        yield (
+            "thin reward",
+            f"reward to risk is {reward:.2f}, the least is {limits.reward_to_risk:g}.",
+        )
+    if proposal.position_pct > limits.position_pct:
+        yield (
+            "large position",
+            f"the position is {proposal.position_pct:.2f} % of the portfolio, the limit is "
+            f"{limits.position_pct:g} %.",
+        )
+    share = levels.atr / levels.close
+    if share > limits.atr_share:
+        yield (
+            "volatile price",
+            f"a day's typical range is {100 * share:.1f} % of the price, the limit is "
+            f"{100 * limits.atr_share:.1f} %.",
+        )
+    if proposal.confidence < limits.confidence:
+        yield (
+            "low confidence",
+            f"the confidence is {proposal.confidence:.2f}, the least is {limits.confidence:g}.",
+        )
+    if missing > limits.missing_reports:
+        yield (
+            "missing reports",
+            f"{missing} of the reports are missing, the limit is {limits.missing_reports}.",
+        )
+
+
+def _stance(agent: str, objections: int, proposal: TradeProposal) -> str:
+    if objections >= rules.OBJECTIONS_TO_HOLD:
+        return "stand aside"
+    if objections:
+        return "reduce the position"
+    small = proposal.position_pct < rules.POSITION_CAP_PCT / 2
+    bold = agent == "aggressive_risk_analyst" and proposal.action is not Action.HOLD
+    return "accept, and it could be larger" if small and bold else "accept"
+
+
+def standing_objections(conversation: Conversation) -> list[str]:
+    """The objections that enough members voice in their last statements, one sentence each."""
+    last = {
+        block.attributes.get("agent"): block.text
+        for block in conversation.blocks("statement")
+        if block.attributes.get("agent") in RISK_TEAM
+    }
+    voiced: dict[str, list[str]] = {}
+    for agent in RISK_TEAM:
+        for line in last.get(agent, "").splitlines():
+            code, closed, text = line.strip().removeprefix(_OBJECTION).partition("): ")
+            if line.strip().startswith(_OBJECTION) and closed:
+                voiced.setdefault(code, []).append(text)
+    return [
+        f"{code.capitalize()}, voiced by {len(texts)} of the risk team: {texts[-1]}"
+        for code, texts in voiced.items()
+        if len(texts) >= rules.VOICES_TO_STAND
+    ]

@@ -1,0 +1,86 @@
+"""Entry, stop, target and position size from the price levels of the last session."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from graph.decisions import Action
+from graph.offline_model import rules
+from graph.offline_model.conversation import BadConversation, Conversation
+from graph.offline_model.figures import as_number
+
+
+class PriceLevels(msgspec.Struct):
+    """The prompt's `<price_levels>`; only the close is indispensable."""
+
+    close: float
+    atr_14: float | None = None
+    session: str | None = None
+
+    @property
+    def atr(self) -> float:
+        """The average true range, or a stated share of the close when there is none."""
+        given = as_number(self.atr_14)
+        if given is None or given <= 0:
+            return rules.FALLBACK_ATR_SHARE * self.close
+        return given
+
+
+@dataclass(frozen=True, slots=True)
+class TradeLevels:
+    """Three prices in the quote's currency."""
+
+    entry: float
+    stop: float
+    target: float
+
+
+def read_price_levels(conversation: Conversation) -> PriceLevels:
+    """The price levels of the prompt, or BadConversation."""
+    text = conversation.json_block("price_levels")
+    try:
+        levels = msgspec.json.decode(text, type=PriceLevels)
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise BadConversation(
+            f"The <price_levels> block of {conversation.agent} cannot be read: {error}; send an "
+            "object with a close."
+        ) from error
+    if not 0 < levels.close < 1e15:
+        raise BadConversation(
+            f"The close {levels.close} in the <price_levels> block of {conversation.agent} is no "
+            "price; send a positive one."
+        )
+    return levels
+
+
+def trade_levels(action: Action, levels: PriceLevels, confidence: float) -> TradeLevels:
+    """Enter at the close, leave a number of ATR away, never farther than half the price."""
+    close = levels.close
+    stop_away = _away(rules.STOP_ATR, levels)
+    if action is Action.HOLD:
+        target_away = _away(rules.HOLD_TARGET_ATR, levels)
+    else:
+        multiple = rules.TARGET_ATR_BASE + rules.TARGET_ATR_SLOPE * confidence
+        target_away = _away(multiple, levels)
+    side = -1 if action is Action.SELL else 1
+    stop, target = close - side * stop_away, close + side * target_away
+    return TradeLevels(close, _rounded(stop, close), _rounded(target, close))
+
+
+def _away(multiple: float, levels: PriceLevels) -> float:
+    return min(multiple * levels.atr, rules.FARTHEST_SHARE * levels.close)
+
+
+def _rounded(price: float, close: float) -> float:
+    """The price with two to eight decimals, unless that would move it to the close or to zero."""
+    decimals = 2 if close >= 10 else 4 if close >= 0.1 else 8
+    rounded = round(price, decimals)
+    same_side = (rounded < close) == (price < close) and rounded != close
+    return rounded if same_side and rounded > 0 else price
+
+
+def position_pct(action: Action, levels: PriceLevels, trade: TradeLevels, trust: float) -> float:
+    """The share of the portfolio that loses the risk budget at the stop, times the confidence."""
+    stop_share = abs(trade.entry - trade.stop) / levels.close
+    size = min(rules.POSITION_CAP_PCT, rules.RISK_BUDGET_PCT / stop_share * trust)
+    return round(size * (rules.HOLD_POSITION_FACTOR if action is Action.HOLD else 1), 2)

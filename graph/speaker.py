@@ -1,0 +1,44 @@
+"""An agent that answers once in free text: a debater or a risk analyst."""
+
+import asyncio
+from collections.abc import Sequence
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.runtime import Runtime
+
+from graph import prompts
+from graph.chat import converse
+from graph.context import RunContext, graph_task
+from graph.links import span_context
+from graph.state import Statement, Usage
+from otel import spans
+
+
+async def speak(
+    name: str,
+    blocks: Sequence[str],
+    round_: int,
+    runtime: Runtime[RunContext],
+    config: RunnableConfig,
+    *,
+    dispatcher: str = "",
+) -> tuple[Statement, Usage]:
+    """Let the agent make its statement on the material, inside its own span and time budget."""
+    context = runtime.context
+    service = context.models.service
+    with spans.agent(
+        name,
+        dispatcher=span_context(dispatcher),
+        provider=service.provider,
+        task=graph_task(runtime, config),
+    ):
+        async with asyncio.timeout(context.options.agent_budget_s):
+            answer = await converse(
+                context.models.quick,
+                prompts.statement_messages(name, context.options, blocks),
+                name=service.quick,
+                service=service,
+                agent=name,
+                turn=1,
+            )
+    return Statement(name, round_, answer.message.text.strip()), answer.usage

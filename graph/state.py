@@ -1,0 +1,58 @@
+"""What flows through the graph, and how parallel branches are merged.
+
+Lists grow by concatenation only: nothing is de-duplicated by content, and no branch mutates what it was
+sent. Merging follows the order of the branches' dispatch, so a run's state is deterministic.
+"""
+
+import operator
+from dataclasses import dataclass
+from typing import Annotated, TypedDict
+
+from graph.decisions import FinalDecision, ResearchPlan, TradeProposal
+from toolkit.market_data import PriceLevels
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """An analyst's report, or the reason why there is none."""
+
+    agent: str
+    text: str
+    missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a debater or a risk analyst said in a round, counted from 1."""
+
+    agent: str
+    round: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens and time of one LLM call."""
+
+    agent: str
+    model: str
+    input_tokens: int
+    output_tokens: int
+    seconds: float
+
+
+class State(TypedDict, total=False):
+    """The graph's channels. `dispatcher` is the traceparent of the latest dispatcher's span."""
+
+    dispatcher: str
+    reports: Annotated[list[Report], operator.add]
+    debate_round: int
+    statements: Annotated[list[Statement], operator.add]
+    plan: ResearchPlan
+    levels: PriceLevels
+    proposal: TradeProposal
+    risk_round: int
+    opinions: Annotated[list[Statement], operator.add]
+    decision: FinalDecision
+    warnings: Annotated[list[str], operator.add]
+    usage: Annotated[list[Usage], operator.add]

@@ -1,0 +1,113 @@
+"""All tool calls of one LLM turn, at once.
+
+A call that cannot be carried out (unknown tool, wrong arguments, no data, a source that is down) is
+answered with a tool message that says so, and its span shows the error. Only what would fail for every
+analyst alike ends the run: a symbol that nobody knows, a date before the data.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pydantic
+from langchain_core.messages import AIMessage, ToolMessage
+
+from graph.options import Order
+from otel import spans
+from toolkit.as_of import AsOf
+from toolkit.errors import BadRequest, DataError, NoData
+from toolkit.market_data import AsyncToolkit
+from toolkit.tools import Tool
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call as the model asked for it; `arguments` is its raw text where that is not JSON."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any] | str
+
+    @property
+    def args_hash(self) -> str:
+        """A short hash of the canonical arguments, to find duplicates without exporting them."""
+        canonical = json.dumps(self.arguments, sort_keys=True, default=str)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+class ToolCallError(Exception):
+    """A tool call that the model got wrong."""
+
+
+def requested(message: AIMessage) -> list[ToolCall]:
+    """The tool calls of an answer, the malformed ones included."""
+    calls = [ToolCall(call["id"] or "", call["name"], call["args"]) for call in message.tool_calls]
+    calls += [
+        ToolCall(call.get("id") or "", call.get("name") or "", call.get("args") or "")
+        for call in message.invalid_tool_calls
+    ]
+    return calls
+
+
+async def run_tool_calls(
+    calls: Sequence[ToolCall],
+    tools: Mapping[str, Tool],
+    *,
+    toolkit: AsyncToolkit,
+    as_of: AsOf,
+    turn: int,
+    order: Order,
+) -> list[ToolMessage]:
+    """Carry out the calls of one turn and answer each, in the order in which they were asked for."""
+    pending = [_run(call, tools, toolkit, as_of, turn) for call in calls]
+    if order is Order.SEQUENTIAL:
+        return [await one for one in pending]
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one) for one in pending]
+    return [task.result() for task in tasks]
+
+
+async def _run(
+    call: ToolCall, tools: Mapping[str, Tool], toolkit: AsyncToolkit, as_of: AsOf, turn: int
+) -> ToolMessage:
+    try:
+        with spans.tool(call.name or "unnamed", call_id=call.id, args_hash=call.args_hash, turn=turn):
+            tool, arguments = _checked(call, tools)
+            result = await tool.run(toolkit, as_of, arguments)
+            content = json.dumps(result, separators=(",", ":"))
+    except BadRequest:
+        raise
+    except NoData as error:
+        return ToolMessage(f"no data: {error}", tool_call_id=call.id, name=call.name)
+    except (ToolCallError, DataError) as error:
+        return ToolMessage(f"error: {error}", tool_call_id=call.id, name=call.name, status="error")
+    return ToolMessage(content, tool_call_id=call.id, name=call.name)
+
+
+def _checked(call: ToolCall, tools: Mapping[str, Tool]) -> tuple[Tool, Any]:
+    tool = tools.get(call.name)
+    if tool is None:
+        raise ToolCallError(
+            f"the model asked for the unknown tool {call.name!r}; it may call {', '.join(tools)}."
+        )
+    if isinstance(call.arguments, str):
+        raise ToolCallError(
+            f"the model's arguments for {call.name} are not valid JSON; they must be one object."
+        )
+    try:
+        return tool, tool.arguments.model_validate(call.arguments)
+    except pydantic.ValidationError as error:
+        raise ToolCallError(
+            f"the model's arguments for {call.name} do not fit: {problems(error)}; correct them."
+        ) from error
+
+
+def problems(error: pydantic.ValidationError) -> str:
+    """What a validation error complains about, in one line, without the offending input."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in item['loc']) or 'the whole'}: {item['msg']}"
+        for item in error.errors(include_url=False, include_input=False)
+    )
