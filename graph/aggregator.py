@@ -1,6 +1,5 @@
 """Where the analysts' reports come together."""
 
-from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
 from graph.context import RunContext, graph_task
@@ -10,13 +9,11 @@ from otel import spans
 from otel.spans import semconv
 
 
-async def aggregate_reports(
-    state: State, runtime: Runtime[RunContext], config: RunnableConfig
-) -> State:
+async def aggregate_reports(state: State, runtime: Runtime[RunContext]) -> State:
     """Check what the analysts brought; raises NoEvidence when not one of them could report."""
     reports = state.get("reports", [])
     missing = [report for report in reports if report.missing]
-    with spans.join("reports", task=graph_task(runtime, config)) as span:
+    with spans.join("reports", task=graph_task(runtime)) as span:
         if missing:
             span.set_attribute(semconv.DEGRADED, [report.agent for report in missing])
         if len(missing) == len(reports):

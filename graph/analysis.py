@@ -5,6 +5,7 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import cast
 
 from langsmith.run_helpers import tracing_context
 from opentelemetry.context import Context
@@ -18,7 +19,7 @@ from graph.decisions import Decision
 from graph.options import Options
 from graph.state import Report, State, Statement, Usage
 from otel import spans
-from otel.spans import RunSpan, SpanListener, semconv
+from otel.spans import RunSpan, semconv
 
 WORKFLOW = "trading_graph"
 
@@ -41,7 +42,6 @@ async def recorded_run(
     backends: Backends,
     provider: TracerProvider,
     *,
-    listeners: tuple[SpanListener, ...] = (),
     parent: Context | None = None,
 ) -> AsyncIterator[RunSpan]:
     """Open the run's span with everything that a reader of the trace needs to judge it."""
@@ -56,9 +56,7 @@ async def recorded_run(
     }
     if (simulated := backends.models.service.simulated_latency_s) is not None:
         attributes[semconv.LATENCY_CHAT_S] = simulated
-    async with spans.run(
-        WORKFLOW, provider=provider, attributes=attributes, listeners=listeners, parent=parent
-    ) as run:
+    async with spans.run(WORKFLOW, provider=provider, attributes=attributes, parent=parent) as run:
         yield run
 
 
@@ -82,7 +80,7 @@ async def analyse(
             },
             context=RunContext(options, backends.models, backends.toolkit),
         )
-    decision = _decision(options, backends, run, State(**state))
+    decision = _decision(options, backends, run, cast(State, state))
     if decision.degraded:
         run.span.set_attribute(semconv.DEGRADED, decision.missing_reports)
     return Analysis(

@@ -5,22 +5,21 @@ wait for the slowest analyst's turn. In the last turn the tools are withheld, so
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 from langchain_core.messages import BaseMessage
-from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
+from toolkit.tools import TOOLS, Tool
 
 from graph import prompts
 from graph.chat import converse
-from graph.context import RunContext, graph_task
+from graph.context import Node, RunContext, graph_task
 from graph.errors import BadModelAnswer
 from graph.links import span_context
 from graph.models import with_tools
 from graph.state import Report, State, Usage
 from graph.tool_calls import requested, run_tool_calls
 from otel import spans
-from toolkit.tools import TOOLS, Tool
 
 TOOLS_OF: Mapping[str, tuple[str, ...]] = {
     "market_analyst": ("get_prices", "get_indicators"),
@@ -35,20 +34,18 @@ TOOLS_OF: Mapping[str, tuple[str, ...]] = {
 }
 """Which tools each analyst may call."""
 
-Node = Callable[[State, Runtime[RunContext], RunnableConfig], Awaitable[State]]
-
 
 def analyst(name: str) -> Node:
     """The node of one analyst."""
     tools = {tool: TOOLS[tool] for tool in TOOLS_OF[name]}
 
-    async def node(state: State, runtime: Runtime[RunContext], config: RunnableConfig) -> State:
+    async def node(state: State, runtime: Runtime[RunContext]) -> State:
         context = runtime.context
         with spans.agent(
             name,
             dispatcher=span_context(state["dispatcher"]),
             provider=context.models.service.provider,
-            task=graph_task(runtime, config),
+            task=graph_task(runtime),
         ):
             async with asyncio.timeout(context.options.agent_budget_s):
                 return await _report(name, tools, context)

@@ -13,6 +13,7 @@ from typing import Literal
 
 from opentelemetry.trace import TracerProvider
 from pydantic import SecretStr
+from toolkit.market_data import AsyncToolkit
 
 from graph import models
 from graph.models import Models, ModelService
@@ -20,7 +21,6 @@ from graph.offline_model import OfflineModel
 from toolkit import embedded_server, indicators
 from toolkit.cache import SingleFlightCache
 from toolkit.loopback import LoopbackServer
-from toolkit.market_data import AsyncToolkit
 from toolkit.pool import HttpPool
 
 YAHOO_URL = "https://query2.finance.yahoo.com"

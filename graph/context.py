@@ -1,15 +1,18 @@
 """What every node of one run can reach: the options, the models, the market data."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import Protocol
 
-from langchain_core.runnables import RunnableConfig
+from langgraph.config import get_config
 from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
+from toolkit.market_data import AsyncToolkit
 
 from graph.models import Models
 from graph.options import Options
+from graph.state import State
 from otel.spans import GraphTask, register_control_flow
-from toolkit.market_data import AsyncToolkit
 
 # Interrupts and commands to a parent graph are raised as exceptions, and are none.
 register_control_flow(GraphBubbleUp)
@@ -24,9 +27,17 @@ class RunContext:
     toolkit: AsyncToolkit
 
 
-def graph_task(runtime: Runtime[RunContext], config: RunnableConfig) -> GraphTask:
+class Node(Protocol):
+    """A node of the graph."""
+
+    def __call__(self, state: State, runtime: Runtime[RunContext]) -> Awaitable[State]:
+        """What the node adds to the state."""
+        ...
+
+
+def graph_task(runtime: Runtime[RunContext]) -> GraphTask:
     """Where LangGraph scheduled the node that is running."""
-    metadata = config.get("metadata", {})
+    metadata = get_config().get("metadata", {})
     execution = runtime.execution_info
     return GraphTask(
         node=str(metadata.get("langgraph_node", "")),

@@ -4,12 +4,10 @@ At once means that each sees the other's statements of the rounds before; with o
 independent statements.
 """
 
-from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
 from graph import prompts
-from graph.analysts import Node
-from graph.context import RunContext
+from graph.context import Node, RunContext
 from graph.options import DEBATERS, Debate
 from graph.speaker import speak
 from graph.state import State
@@ -18,15 +16,13 @@ from graph.state import State
 def debater(name: str) -> Node:
     """The node of one side of the debate."""
 
-    async def node(state: State, runtime: Runtime[RunContext], config: RunnableConfig) -> State:
+    async def node(state: State, runtime: Runtime[RunContext]) -> State:
         statements = state.get("statements", [])
         blocks = [
             *prompts.reports_blocks(state["reports"]),
             *prompts.statement_blocks(statements),
         ]
-        statement, usage = await speak(
-            name, blocks, state["debate_round"], runtime, config
-        )
+        statement, usage = await speak(name, blocks, state["debate_round"], runtime)
         return {"statements": [statement], "usage": [usage]}
 
     return node

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
 from graph import prompts
@@ -16,22 +15,20 @@ from graph.structured import decide
 from otel import spans
 
 
-async def research_manager(
-    state: State, runtime: Runtime[RunContext], config: RunnableConfig
-) -> State:
+async def research_manager(state: State, runtime: Runtime[RunContext]) -> State:
     """Rule on the debate."""
     blocks = [
         *prompts.reports_blocks(state["reports"]),
         *prompts.statement_blocks(state.get("statements", [])),
     ]
-    async with _deciding("research_manager", runtime, config):
+    async with _deciding("research_manager", runtime):
         decided = await decide("research_manager", ResearchPlan, blocks, runtime.context)
     return {"plan": decided.answer, "usage": decided.usage}
 
 
-async def trader(state: State, runtime: Runtime[RunContext], config: RunnableConfig) -> State:
+async def trader(state: State, runtime: Runtime[RunContext]) -> State:
     """Turn the plan into a trade that is near the market."""
-    async with _deciding("trader", runtime, config):
+    async with _deciding("trader", runtime):
         options = runtime.context.options
         levels = await runtime.context.toolkit.price_levels(options.symbol, options.as_of)
         blocks = [
@@ -50,9 +47,9 @@ async def trader(state: State, runtime: Runtime[RunContext], config: RunnableCon
     }
 
 
-async def risk_judge(state: State, runtime: Runtime[RunContext], config: RunnableConfig) -> State:
+async def risk_judge(state: State, runtime: Runtime[RunContext]) -> State:
     """Decide, with the risk team's opinions weighed."""
-    async with _deciding("risk_judge", runtime, config):
+    async with _deciding("risk_judge", runtime):
         levels = state["levels"]
         blocks = [
             prompts.model_block("plan", state["plan"]),
@@ -76,13 +73,9 @@ async def risk_judge(state: State, runtime: Runtime[RunContext], config: Runnabl
 
 
 @asynccontextmanager
-async def _deciding(
-    name: str, runtime: Runtime[RunContext], config: RunnableConfig
-) -> AsyncIterator[None]:
+async def _deciding(name: str, runtime: Runtime[RunContext]) -> AsyncIterator[None]:
     context = runtime.context
-    with spans.agent(
-        name, provider=context.models.service.provider, task=graph_task(runtime, config)
-    ):
+    with spans.agent(name, provider=context.models.service.provider, task=graph_task(runtime)):
         async with asyncio.timeout(context.options.agent_budget_s):
             yield
 

@@ -43,7 +43,9 @@ class _Trade(_Answer):
     confidence: Confidence
     horizon_days: int = Field(ge=1, le=365, description="Intended holding time in calendar days.")
     entry: Price
-    stop: Price = Field(description="Exit at a loss: below the entry to BUY or HOLD, above to SELL.")
+    stop: Price = Field(
+        description="Exit at a loss: below the entry to BUY or HOLD, above to SELL."
+    )
     target: Price = Field(description="Exit at a gain: above the entry to BUY or HOLD, else below.")
     position_pct: float = Field(ge=0, le=100, description="Share of the portfolio, in per cent.")
     rationale: str = Field(min_length=1, description="Two to five sentences with figures.")

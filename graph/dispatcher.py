@@ -6,7 +6,6 @@ dispatch the same span is opened, and the edges of the graph then visit the bran
 
 from collections.abc import Sequence
 
-from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 from langgraph.types import Command, Send
 
@@ -17,19 +16,15 @@ from graph.state import State
 from otel import spans
 
 
-async def dispatch_analysts(
-    state: State, runtime: Runtime[RunContext], config: RunnableConfig
-) -> Command[str]:
+async def dispatch_analysts(state: State, runtime: Runtime[RunContext]) -> Command[str]:
     """Fan out to the selected analysts."""
-    return _dispatch("analysts", runtime.context.options.analysts, {}, runtime, config)
+    return _dispatch("analysts", runtime.context.options.analysts, {}, runtime)
 
 
-async def dispatch_risk_team(
-    state: State, runtime: Runtime[RunContext], config: RunnableConfig
-) -> Command[str]:
+async def dispatch_risk_team(state: State, runtime: Runtime[RunContext]) -> Command[str]:
     """Fan out to the risk team for its next round."""
     round_ = state.get("risk_round", 0) + 1
-    return _dispatch("risk_team", RISK_ANALYSTS, {**state, "risk_round": round_}, runtime, config)
+    return _dispatch("risk_team", RISK_ANALYSTS, {**state, "risk_round": round_}, runtime)
 
 
 def _dispatch(
@@ -37,9 +32,8 @@ def _dispatch(
     branches: Sequence[str],
     state: State,
     runtime: Runtime[RunContext],
-    config: RunnableConfig,
 ) -> Command[str]:
-    with spans.dispatch(what, fanout=len(branches), task=graph_task(runtime, config)) as span:
+    with spans.dispatch(what, fanout=len(branches), task=graph_task(runtime)) as span:
         sent: State = {**state, "dispatcher": traceparent(span)}
     update: State = {"dispatcher": sent["dispatcher"]}
     if "risk_round" in state:

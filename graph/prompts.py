@@ -10,10 +10,10 @@ from html import escape
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from pydantic import BaseModel
+from toolkit.market_data import PriceLevels
 
 from graph.options import Options
 from graph.state import Report, Statement
-from toolkit.market_data import PriceLevels
 
 _RULES = (
     "Use only what the tools returned or the reports say; quote figures with their source and never "
@@ -97,7 +97,10 @@ def statement_messages(agent: str, options: Options, blocks: Iterable[str]) -> l
 
 def decision_messages(agent: str, options: Options, blocks: Iterable[str]) -> list[BaseMessage]:
     """The conversation of a deciding agent: one structured answer on the material given."""
-    return [_system(agent, "Answer by calling the function you are given."), _material(options, blocks)]
+    return [
+        _system(agent, "Answer by calling the function you are given."),
+        _material(options, blocks),
+    ]
 
 
 def problem(text: str) -> HumanMessage:

@@ -1,11 +1,9 @@
 """The risk team: three views on the proposed trade, in rounds."""
 
-from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
 from graph import prompts
-from graph.analysts import Node
-from graph.context import RunContext
+from graph.context import Node, RunContext
 from graph.speaker import speak
 from graph.state import Report, State
 
@@ -13,7 +11,7 @@ from graph.state import Report, State
 def risk_analyst(name: str) -> Node:
     """The node of one member of the risk team."""
 
-    async def node(state: State, runtime: Runtime[RunContext], config: RunnableConfig) -> State:
+    async def node(state: State, runtime: Runtime[RunContext]) -> State:
         blocks = [
             prompts.model_block("plan", state["plan"]),
             prompts.model_block("proposal", state["proposal"]),
@@ -22,7 +20,7 @@ def risk_analyst(name: str) -> Node:
             *prompts.statement_blocks(state.get("opinions", [])),
         ]
         opinion, usage = await speak(
-            name, blocks, state["risk_round"], runtime, config, dispatcher=state["dispatcher"]
+            name, blocks, state["risk_round"], runtime, dispatcher=state["dispatcher"]
         )
         return {"opinions": [opinion], "usage": [usage]}
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 
-from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
 from graph import prompts
@@ -19,7 +18,6 @@ async def speak(
     blocks: Sequence[str],
     round_: int,
     runtime: Runtime[RunContext],
-    config: RunnableConfig,
     *,
     dispatcher: str = "",
 ) -> tuple[Statement, Usage]:
@@ -30,7 +28,7 @@ async def speak(
         name,
         dispatcher=span_context(dispatcher),
         provider=service.provider,
-        task=graph_task(runtime, config),
+        task=graph_task(runtime),
     ):
         async with asyncio.timeout(context.options.agent_budget_s):
             answer = await converse(

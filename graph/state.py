@@ -8,8 +8,9 @@ import operator
 from dataclasses import dataclass
 from typing import Annotated, TypedDict
 
-from graph.decisions import FinalDecision, ResearchPlan, TradeProposal
 from toolkit.market_data import PriceLevels
+
+from graph.decisions import FinalDecision, ResearchPlan, TradeProposal
 
 
 @dataclass(frozen=True, slots=True)

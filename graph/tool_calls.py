@@ -14,13 +14,13 @@ from typing import Any
 
 import pydantic
 from langchain_core.messages import AIMessage, ToolMessage
+from toolkit.as_of import AsOf
+from toolkit.market_data import AsyncToolkit
+from toolkit.tools import Tool
 
 from graph.options import Order
 from otel import spans
-from toolkit.as_of import AsOf
 from toolkit.errors import BadRequest, DataError, NoData
-from toolkit.market_data import AsyncToolkit
-from toolkit.tools import Tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,9 @@ async def _run(
     call: ToolCall, tools: Mapping[str, Tool], toolkit: AsyncToolkit, as_of: AsOf, turn: int
 ) -> ToolMessage:
     try:
-        with spans.tool(call.name or "unnamed", call_id=call.id, args_hash=call.args_hash, turn=turn):
+        with spans.tool(
+            call.name or "unnamed", call_id=call.id, args_hash=call.args_hash, turn=turn
+        ):
             tool, arguments = _checked(call, tools)
             result = await tool.run(toolkit, as_of, arguments)
             content = json.dumps(result, separators=(",", ":"))

@@ -2,12 +2,14 @@
 
 The prompts carry it in an agreed form: the system message's first line is `Agent: <name>`; lines
 `Symbol:` and `As of:`; blocks such as `<report agent="...">...</report>`. Everything is read with
-plain string searches in time linear in the length of the request.
+plain string searches in time linear in the length of the request. The text of a block is escaped as
+in HTML, except where it is JSON.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from html import unescape
 from typing import Any
 
 import msgspec
@@ -69,11 +71,12 @@ class Conversation:
 
     def blocks(self, tag: str) -> list[Block]:
         """All passages marked with the tag, in order; a passage that never closes is left out."""
-        return list(_blocks(self.prompt, tag))
+        raw = _blocks(self.prompt, tag)
+        return [Block(block.attributes, unescape(block.text)) for block in raw]
 
     def json_block(self, tag: str) -> bytes:
         """The text of the last passage with the tag, which the agent cannot do without."""
-        found = self.blocks(tag)
+        found = list(_blocks(self.prompt, tag))
         if not found:
             raise BadConversation(
                 f"The request of {self.agent} has no <{tag}> block; send one in a user message."

@@ -5,7 +5,7 @@ from pydantic import BaseModel
 from graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
 from graph.offline_model import rules
 from graph.offline_model.conversation import Conversation
-from graph.offline_model.figures import clamp
+from graph.offline_model.figures import clamp, quote
 from graph.offline_model.proposals import read_plan, read_proposal
 from graph.offline_model.report import (
     ReadReport,
@@ -17,6 +17,12 @@ from graph.offline_model.report import (
 from graph.offline_model.researchers import read_conviction
 from graph.offline_model.risk_team import standing_objections
 from graph.offline_model.trade_levels import position_pct, read_price_levels, trade_levels
+
+_WINNER = {
+    Action.BUY: "The bull side",
+    Action.SELL: "The bear side",
+    Action.HOLD: "Neither side",
+}
 
 
 def decide(conversation: Conversation) -> BaseModel:
@@ -38,10 +44,9 @@ def rule_on_the_debate(conversation: Conversation) -> ResearchPlan:
         score += rules.DEBATE_WEIGHT * (bull - bear)
     action = _action(score)
     good, bad = arguments(reports, good=True), arguments(reports, good=False)
-    winner = {Action.BUY: "The bull side", Action.SELL: "The bear side", Action.HOLD: "Neither side"}
     present = sum(report.missing is None for report in reports)
     sentences = [
-        f"{winner[action]} prevails: the weighted score of {present} reports and the debate is "
+        f"{_WINNER[action]} prevails: the weighted score of {present} reports and the debate is "
         f"{score:+.2f}; {rules.BUY_FROM:+g} is needed to buy and {rules.SELL_FROM:+g} to sell.",
         *missing_sentences(reports),
         *_correction(conversation),
@@ -89,8 +94,8 @@ def propose(conversation: Conversation) -> TradeProposal:
     size = position_pct(plan.action, levels, trade, plan.confidence)
     sentences = [
         f"The plan is to {plan.action} with a confidence of {plan.confidence:.2f}.",
-        f"Entry at the close of {trade.entry:g}, stop at {trade.stop:g} and target at "
-        f"{trade.target:g}, measured by the ATR of {levels.atr:.4g}.",
+        f"Entry at the close of {quote(trade.entry)}, stop at {quote(trade.stop)} and target at "
+        f"{quote(trade.target)}, measured by the ATR of {quote(levels.atr)}.",
         f"At the stop the position of {size:.2f} % loses no more than {rules.RISK_BUDGET_PCT:g} % "
         "of the portfolio.",
         *missing_sentences(read_reports(conversation)),
@@ -121,8 +126,8 @@ def judge(conversation: Conversation) -> FinalDecision:
     confidence = proposal.confidence - rules.OBJECTION_CONFIDENCE * len(standing)
     missing = missing_sentences(read_reports(conversation))
     sentences = [
-        f"The proposal to {proposal.action} at {trade.entry:g}, stop {trade.stop:g}, target "
-        f"{trade.target:g} "
+        f"The proposal to {proposal.action} at {quote(trade.entry)}, stop {quote(trade.stop)}, target "
+        f"{quote(trade.target)} "
         + ("becomes a HOLD." if action is not proposal.action else "stands."),
         f"{len(standing)} objections of the risk team stand, which makes the position {size:.2f} % "
         f"of the portfolio instead of {proposal.position_pct:.2f} %.",

@@ -7,6 +7,8 @@
 
     Written by the offline model's rules from embedded data.
     Score: +0.35
+
+The weightiest findings stand first; the score is the sum of their points, held between -1 and 1.
 """
 
 from collections.abc import Iterable, Mapping

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from graph.decisions import Action, TradeProposal
 from graph.offline_model import rules
 from graph.offline_model.conversation import RISK_TEAM, Conversation
+from graph.offline_model.figures import quote
 from graph.offline_model.proposals import read_proposal
 from graph.offline_model.report import missing_sentences, read_reports
 from graph.offline_model.trade_levels import PriceLevels, read_price_levels
@@ -19,9 +20,9 @@ def assess(conversation: Conversation) -> str:
     missing = missing_sentences(read_reports(conversation))
     objections = list(_objections(limits, proposal, levels, len(missing)))
     lines = [
-        f"The proposal is to {proposal.action} at {proposal.entry:g} with the stop at "
-        f"{proposal.stop:g}, {_stop_atr(proposal, levels):.2f} ATR away, and the target at "
-        f"{proposal.target:g}, {_reward_to_risk(proposal):.2f} times the risk.",
+        f"The proposal is to {proposal.action} at {quote(proposal.entry)} with the stop at "
+        f"{quote(proposal.stop)}, {_stop_atr(proposal, levels):.2f} ATR away, and the target at "
+        f"{quote(proposal.target)}, {_reward_to_risk(proposal):.2f} times the risk.",
         f"It takes {proposal.position_pct:.2f} % of the portfolio with a confidence of "
         f"{proposal.confidence:.2f}.",
         *missing,

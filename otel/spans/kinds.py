@@ -109,9 +109,7 @@ def chat(
     )
 
 
-def tool(
-    name: str, *, call_id: str, args_hash: str, turn: int
-) -> AbstractContextManager[Span]:
+def tool(name: str, *, call_id: str, args_hash: str, turn: int) -> AbstractContextManager[Span]:
     """Open `execute_tool {name}` for one tool call of an LLM turn."""
     return open_span(
         f"{semconv.EXECUTE_TOOL} {name}",

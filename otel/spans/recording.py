@@ -34,16 +34,11 @@ class SpanListener(Protocol):
 class Recording:
     """The spans of one run, counted exactly as they start."""
 
-    def __init__(
-        self,
-        run_id: str,
-        provider: trace.TracerProvider,
-        listeners: tuple[SpanListener, ...] = (),
-    ) -> None:
+    def __init__(self, run_id: str, provider: trace.TracerProvider) -> None:
         self.run_id = run_id
         self.provider = provider
         self.tracer = provider.get_tracer(_INSTRUMENTATION)
-        self.listeners = listeners
+        self.listeners: tuple[SpanListener, ...] = ()
         self.lag = LoopLagMonitor()
         self._started = 0
         self._lock = Lock()
@@ -52,6 +47,10 @@ class Recording:
     def spans_started(self) -> int:
         """How many spans of the run have started so far, the run's own span included."""
         return self._started
+
+    def listen(self, listener: SpanListener) -> None:
+        """Tell the listener of every span that starts or ends from now on."""
+        self.listeners = (*self.listeners, listener)
 
     def count(self) -> None:
         """Count one started span; spans start on several threads."""

@@ -16,7 +16,7 @@ from opentelemetry.util.types import AttributeValue
 
 from otel.spans import semconv
 from otel.spans.ids import uuid7
-from otel.spans.recording import Recording, SpanListener, context_with
+from otel.spans.recording import Recording, context_with
 from otel.spans.span import open_span
 
 
@@ -40,7 +40,6 @@ async def run(
     *,
     provider: trace.TracerProvider,
     attributes: Mapping[str, AttributeValue],
-    listeners: tuple[SpanListener, ...] = (),
     parent: Context | None = None,
 ) -> AsyncIterator[RunSpan]:
     """Open `invoke_workflow {name}`, watch the event loop, and declare the span count at the end.
@@ -51,7 +50,7 @@ async def run(
     context = parent if parent is not None else otel_context.get_current()
     caller = trace.get_current_span(context).get_span_context()
     run_uuid = uuid7()
-    recording = Recording(run_uuid.hex, provider, listeners)
+    recording = Recording(run_uuid.hex, provider)
     token = otel_context.attach(context_with(recording, context))
     try:
         async with recording.lag.watching():

@@ -39,7 +39,11 @@ def error_type(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return TIMEOUT
     kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
 
 
 def record_error(span: Span, error: BaseException) -> None:

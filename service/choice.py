@@ -1,0 +1,51 @@
+"""Which model and which data serve: decided here, from settings and flags, and nowhere else."""
+
+from datetime import date
+from typing import Literal
+
+from pydantic import SecretStr
+
+from graph.backends import BackendChoice
+from graph.models import ModelService
+from service.settings import Settings
+
+EMBEDDED_DATE = "2025-11-14"
+"""The last day of the embedded data set."""
+
+
+def backend_choice(
+    settings: Settings,
+    *,
+    offline: bool,
+    data: Literal["offline", "live"] | None = None,
+    cache: bool = True,
+    pool: bool = True,
+) -> BackendChoice:
+    """A real model where a key or a base URL is set and `offline` is not asked for.
+
+    Embedded data unless live data is asked for, by flag or setting.
+    """
+    return BackendChoice(
+        model=None if offline else _model(settings),
+        data="offline" if offline else data or settings.data,
+        chat_latency_s=settings.chat_latency_s,
+        fetch_latency_s=settings.fetch_latency_s,
+        cache=cache,
+        pool=pool,
+    )
+
+
+def _model(settings: Settings) -> ModelService | None:
+    if settings.openai_api_key is None and settings.openai_base_url is None:
+        return None
+    return ModelService(
+        base_url=settings.openai_base_url,
+        api_key=settings.openai_api_key or SecretStr("none"),
+        quick=settings.quick_model,
+        deep=settings.deep_model,
+    )
+
+
+def default_date(data: Literal["offline", "live"]) -> str:
+    """The day that is analysed when none is named."""
+    return EMBEDDED_DATE if data == "offline" else date.today().isoformat()

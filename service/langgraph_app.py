@@ -1,0 +1,73 @@
+"""The graph that `langgraph.json` names: one node that runs a whole analysis.
+
+LangGraph's server calls a graph directly. Called on the inner graph one run would leave four traces, since
+nothing would open the run's span; this outer node opens it. The module is imported once a graph entry, so
+importing it changes nothing outside it.
+"""
+
+import asyncio
+from functools import lru_cache
+from typing import Any, NotRequired, TypedDict
+
+from langgraph.graph import END, START, StateGraph
+from toolkit.as_of import AsOf
+from toolkit.symbols import parse_symbol
+
+from otel.export import Telemetry, set_up
+
+
+class AnalysisInput(TypedDict):
+    """What to analyse; the date defaults as on the command line."""
+
+    symbol: str
+    date: NotRequired[str]
+
+
+class AnalysisOutput(TypedDict):
+    """The decision, as in `decision.json`."""
+
+    decision: dict[str, Any]
+
+
+class AnalysisState(AnalysisInput, AnalysisOutput):
+    """Input and output together."""
+
+
+@lru_cache(maxsize=1)
+def _telemetry() -> Telemetry:
+    from service.version import VERSION
+
+    return set_up("trading-graph", VERSION)
+
+
+async def analysis(state: AnalysisInput) -> AnalysisOutput:
+    """Run one analysis inside its own trace."""
+    from graph.analysis import analyse, recorded_run
+    from graph.backends import open_backends
+    from graph.options import Options
+    from service.choice import backend_choice, default_date
+    from service.settings import Settings
+
+    settings = await asyncio.to_thread(Settings)
+    choice = backend_choice(settings, offline=False)
+    options = Options(
+        symbol=parse_symbol(state["symbol"]),
+        as_of=AsOf.parse(state.get("date") or default_date(choice.data)),
+    )
+    telemetry = await asyncio.to_thread(_telemetry)
+    provider = telemetry.provider
+    async with (
+        open_backends(choice, provider) as backends,
+        recorded_run(options, backends, provider) as run,
+    ):
+        made = await analyse(options, backends, run, langsmith=True)
+    return {"decision": made.decision.model_dump(mode="json")}
+
+
+graph = (
+    StateGraph(AnalysisState, input_schema=AnalysisInput, output_schema=AnalysisOutput)
+    .add_node("analysis", analysis)
+    .add_edge(START, "analysis")
+    .add_edge("analysis", END)
+    .compile(name="trading_graph")
+)

@@ -1,0 +1,54 @@
+"""The log file, written by a thread of its own so that no log line ever blocks the event loop.
+
+One line an event, `{date} {time} {level} [{trace id}] {message}`, in a file that is rotated.
+"""
+
+import logging
+import queue
+from collections.abc import Iterator
+from contextlib import contextmanager
+from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
+from pathlib import Path
+
+from opentelemetry import trace
+
+_MAX_BYTES = 5 * 2**20
+_BACKUPS = 3
+_FORMAT = "%(asctime)s %(levelname)s [%(trace_id)s] %(message)s"
+
+LOG = logging.getLogger("trading_graph")
+
+
+class _TraceId(logging.Filter):
+    """Puts the current span's trace id on every record; runs where the line is logged."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not hasattr(record, "trace_id"):
+            context = trace.get_current_span().get_span_context()
+            record.trace_id = f"{context.trace_id:032x}" if context.is_valid else "-"
+        return True
+
+
+@contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    """Log to a file for the duration of the block; raises OSError when it cannot be opened."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = RotatingFileHandler(path, maxBytes=_MAX_BYTES, backupCount=_BACKUPS, encoding="utf-8")
+    file.setFormatter(logging.Formatter(_FORMAT, datefmt="%Y-%m-%d %H:%M:%S"))
+    records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+    handler = QueueHandler(records)
+    handler.addFilter(_TraceId())
+    listener = QueueListener(records, file)
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    LOG.setLevel(logging.INFO)
+    listener.start()
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+        listener.stop()
+        file.close()

@@ -1,0 +1,183 @@
+"""What a run shows at its end: reports, decision, tokens, a waterfall, and where the trace is."""
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.markup import escape
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.table import Table
+
+from graph.analysis import Analysis
+from otel.export import Delivery, Telemetry
+from otel.report import waterfall
+from otel.sources import JaegerQuery, read
+from otel.spans import semconv
+from otel.trace import Trace
+from service.run_folder import RunFolder
+from service.settings import Settings
+
+_BARS = 40
+_COLOURS = {"BUY": "green", "SELL": "red", "HOLD": "yellow"}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished run: the analysis, its folder, its trace as it stands in the file, its delivery."""
+
+    analysis: Analysis
+    folder: RunFolder
+    trace: Trace | None
+    delivery: Delivery | None
+    jaeger_link: str | None
+
+
+def finished(
+    analysis: Analysis, folder: RunFolder, telemetry: Telemetry, settings: Settings
+) -> Result:
+    """Write the run's files, read its trace back, and see what became of its spans. Blocks."""
+    folder.write(analysis)
+    trace_id = analysis.decision.trace_id
+    traces = read(folder.trace) if trace_id else []
+    trace = next((each for each in traces if each.trace_id == trace_id), None)
+    delivery = telemetry.jaeger.delivery if telemetry.jaeger else None
+    link = None
+    if trace_id and delivery and delivery.delivered and JaegerQuery(settings.jaeger_url).answers():
+        link = f"{settings.jaeger_url.rstrip('/')}/trace/{trace_id}"
+    return Result(analysis, folder, trace, delivery, link)
+
+
+def show(result: Result, settings: Settings, console: Console) -> None:
+    """Print the run for people."""
+    analysis = result.analysis
+    for report in analysis.reports:
+        text = f"**{report.agent}: no report.** {report.text}" if report.missing else report.text
+        console.print(Padding(Markdown(text), (0, 0, 1, 0)))
+    _decision(analysis, console)
+    console.print(_tokens(analysis, settings))
+    if result.trace and result.trace.roots:
+        console.print()
+        console.print(
+            waterfall(result.trace, result.trace.roots[0], width=_BARS, shown=_worth_a_row)
+        )
+    console.print()
+    for line in _trace_lines(result):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _decision(analysis: Analysis, console: Console) -> None:
+    made = analysis.decision
+    final = made.decision
+    colour = _COLOURS[final.action]
+    console.print(Rule(f"[bold {colour}]{final.action} {made.symbol}[/] as of {made.as_of}"))
+    console.print(
+        f"confidence {final.confidence:.2f} · entry {final.entry:g} · stop {final.stop:g} · "
+        f"target {final.target:g} · position {final.position_pct:g} % · "
+        f"horizon {final.horizon_days} days · session {made.session}",
+        highlight=False,
+    )
+    console.print()
+    console.print(escape(final.rationale), highlight=False)
+    for risk in final.risks:
+        console.print(f"  risk: {escape(risk)}", highlight=False)
+    for warning in made.warnings:
+        console.print(f"  [yellow]warning:[/] {escape(warning)}", highlight=False)
+    console.print(
+        f"[dim]Model: {escape(made.model)}. Data: {escape(made.data)}. Not investment advice.[/]\n",
+        highlight=False,
+    )
+
+
+def _tokens(analysis: Analysis, settings: Settings) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("agent")
+    for column in ("calls", "tokens in", "tokens out", "seconds"):
+        table.add_column(column, justify="right")
+    costs = _costs(analysis, settings)
+    if costs:
+        table.add_column("cost", justify="right")
+    for row in [*usage_by_agent(analysis).items()]:
+        agent, counted = row
+        cells = [str(counted[key]) for key in ("calls", "input_tokens", "output_tokens")]
+        cells.append(f"{counted['seconds']:.1f}")
+        if costs:
+            cells.append(f"${costs[agent]:.4f}" if agent in costs else "?")
+        table.add_row(agent, *cells)
+    return table
+
+
+def usage_by_agent(analysis: Analysis) -> dict[str, dict[str, Any]]:
+    """Calls, tokens and seconds of each agent, in the order in which they first answered."""
+    by_agent: dict[str, dict[str, Any]] = {}
+    for used in analysis.usage:
+        counted = by_agent.setdefault(
+            used.agent, {"calls": 0, "input_tokens": 0, "output_tokens": 0, "seconds": 0.0}
+        )
+        counted["calls"] += 1
+        counted["input_tokens"] += used.input_tokens
+        counted["output_tokens"] += used.output_tokens
+        counted["seconds"] += used.seconds
+    return by_agent
+
+
+def _costs(analysis: Analysis, settings: Settings) -> dict[str, float]:
+    costs: dict[str, float] = defaultdict(float)
+    for used in analysis.usage:
+        cost = settings.cost(used.model, used.input_tokens, used.output_tokens)
+        if cost is not None:
+            costs[used.agent] += cost
+    return dict(costs)
+
+
+def _worth_a_row(name: str) -> bool:
+    return name.startswith(("invoke_", "dispatch ", "chat ", "execute_tool "))
+
+
+def _trace_lines(result: Result) -> list[str]:
+    lines = [f"Total {result.analysis.seconds:.2f} s. {_summary(result.trace)}"]
+    lines.append(f"Files: {result.folder.path}/ (decision.json, report.md, trace.jsonl)")
+    if trace_id := result.analysis.decision.trace_id:
+        lines.append(f"Trace: {trace_id}")
+    if result.jaeger_link:
+        lines.append(f"Jaeger: {result.jaeger_link}")
+    elif (delivery := result.delivery) and delivery.failed:
+        lines.append(
+            f"Jaeger did not take {delivery.failed} spans at {delivery.endpoint}; the file has all. "
+            "Start it with: docker compose -f deploy/jaeger.yml up"
+        )
+    return lines
+
+
+def _summary(trace: Trace | None) -> str:
+    if trace is None or not trace.roots:
+        return "Nothing was recorded, so there is nothing to judge."
+    root = trace.attributes(trace.roots[0])
+    declared, found = root.get(semconv.SPANS_STARTED), len(trace)
+    complete = declared == found and not trace.orphans
+    lag = root.get(semconv.LOOP_LAG_MAX_MS)
+    return (
+        f"Trace {'complete' if complete else 'INCOMPLETE'}: {found} of {declared} spans; "
+        f"the event loop was never late by more than {lag:g} ms."
+    )
+
+
+def show_json(result: Result, settings: Settings, console: Console) -> None:
+    """Print the run as one JSON object, schema version 1; docs/json.md describes it."""
+    analysis = result.analysis
+    costs = _costs(analysis, settings)
+    usage = usage_by_agent(analysis)
+    document = {
+        "schema_version": 1,
+        "run_id": analysis.decision.run_id,
+        "trace_id": analysis.decision.trace_id,
+        "folder": str(result.folder.path),
+        "jaeger": result.jaeger_link,
+        "seconds": round(analysis.seconds, 3),
+        "decision": analysis.decision.model_dump(mode="json"),
+        "usage": {agent: {**used, "cost_usd": costs.get(agent)} for agent, used in usage.items()},
+    }
+    console.file.write(json.dumps(document, indent=2) + "\n")

@@ -1,0 +1,45 @@
+"""Settings from the environment and `.env`: our own under TRADING_GRAPH_, the standard ones as they are.
+
+`OTEL_*` is read by the OpenTelemetry SDK itself, `LANGSMITH_*` by LangSmith's.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured; see docs/settings.md."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TRADING_GRAPH_", env_file=".env", extra="ignore", populate_by_name=True
+    )
+
+    openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY")
+    openai_base_url: str | None = Field(
+        None, validation_alias=AliasChoices("OPENAI_BASE_URL", "OPENAI_API_BASE")
+    )
+    langsmith_api_key: SecretStr | None = Field(None, validation_alias="LANGSMITH_API_KEY")
+    langsmith_tracing: bool = Field(False, validation_alias="LANGSMITH_TRACING")
+
+    quick_model: str = "gpt-5-mini"
+    deep_model: str = "gpt-5"
+    prices: dict[str, tuple[float, float]] = Field(
+        default={},
+        description="US dollars for a million input and output tokens, by model.",
+    )
+    data: Literal["offline", "live"] = "offline"
+    chat_latency_s: float = Field(0.8, ge=0, description="Of the offline model, a call.")
+    fetch_latency_s: float = Field(0.15, ge=0, description="Of the embedded data, an answer.")
+    out: Path = Path("runs")
+    log_file: Path = Path("logs/trading_graph.log")
+    jaeger_url: str = "http://localhost:16686"
+
+    def cost(self, model: str, input_tokens: int, output_tokens: int) -> float | None:
+        """What tokens cost in US dollars, where the model's price is known."""
+        price = self.prices.get(model)
+        if price is None:
+            return None
+        return (input_tokens * price[0] + output_tokens * price[1]) / 1e6
