@@ -11,7 +11,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from opentelemetry.trace import TracerProvider
 from pydantic import SecretStr
 from toolkit.market_data import AsyncToolkit
 
@@ -65,7 +64,7 @@ class Backends:
 
 @asynccontextmanager
 async def open_backends(
-    choice: BackendChoice, provider: TracerProvider, offline_model: OfflineModel | None = None
+    choice: BackendChoice, offline_model: OfflineModel | None = None
 ) -> AsyncIterator[Backends]:
     """Start what the choice needs, and stop it afterwards.
 
@@ -91,9 +90,7 @@ async def open_backends(
             base_url = (await _serve(stack, data)).url
         built = await asyncio.to_thread(models.build, service)
         stack.push_async_callback(built.aclose)
-        pool = await stack.enter_async_context(
-            HttpPool(pooled=choice.pool, tracer_provider=provider)
-        )
+        pool = await stack.enter_async_context(HttpPool(pooled=choice.pool))
         cache = SingleFlightCache(enabled=choice.cache)
         yield Backends(
             choice, built, AsyncToolkit(pool, cache, mode=choice.data, base_url=base_url)

@@ -57,7 +57,7 @@ async def analysis(state: AnalysisInput) -> AnalysisOutput:
     telemetry = await asyncio.to_thread(_telemetry)
     provider = telemetry.provider
     async with (
-        open_backends(choice, provider) as backends,
+        open_backends(choice) as backends,
         recorded_run(options, backends, provider) as run,
     ):
         made = await analyse(options, backends, run, langsmith=True)

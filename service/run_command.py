@@ -99,7 +99,7 @@ async def _run(request: RunRequest, settings: Settings, talk: Console) -> int:
     )
     telemetry = set_up("trading-graph", VERSION)
     try:
-        async with open_backends(choice, telemetry.provider) as backends:
+        async with open_backends(choice) as backends:
             _announce(talk, options, backends)
             result = await _analyse(options, backends, telemetry, invocation)
     finally:

@@ -125,12 +125,11 @@ def judge(conversation: Conversation) -> FinalDecision:
     size = min(proposal.position_pct, rules.POSITION_CAP_PCT) * factor
     confidence = proposal.confidence - rules.OBJECTION_CONFIDENCE * len(standing)
     missing = missing_sentences(read_reports(conversation))
+    fate = "stands" if action is proposal.action else "becomes a HOLD"
     sentences = [
-        f"The proposal to {proposal.action} at {quote(trade.entry)}, stop {quote(trade.stop)}, target "
-        f"{quote(trade.target)} "
-        + ("becomes a HOLD." if action is not proposal.action else "stands."),
-        f"{len(standing)} objections of the risk team stand, which makes the position {size:.2f} % "
-        f"of the portfolio instead of {proposal.position_pct:.2f} %.",
+        f"The proposal to {proposal.action} {fate}: entry {quote(trade.entry)}, stop "
+        f"{quote(trade.stop)}, target {quote(trade.target)}.",
+        _sizing(len(standing), size, proposal),
         *missing,
         *_correction(conversation),
     ]
@@ -145,6 +144,15 @@ def judge(conversation: Conversation) -> FinalDecision:
         rationale=" ".join(sentences),
         evidence=proposal.evidence,
         risks=[*standing, *missing],
+    )
+
+
+def _sizing(standing: int, size: float, proposal: TradeProposal) -> str:
+    if not standing:
+        return f"No objection of the risk team stands; the position is {size:.2f} %."
+    return (
+        f"Objections of the risk team that stand: {standing}; the position is {size:.2f} % of the "
+        f"portfolio instead of {proposal.position_pct:.2f} %."
     )
 
 

@@ -1,0 +1,75 @@
+"""The columnar model and the concurrency profile."""
+
+import random
+
+import pytest
+
+from otel.trace import ORPHAN, ROOT, Profile, Span, Trace, TraceBuilder, profile
+
+
+def make(*spans: tuple[str, str, int, int]) -> Trace:
+    """A trace of (id, parent id, start, end)."""
+    builder = TraceBuilder("t")
+    for span_id, parent, start, end in spans:
+        builder.add(Span(span_id, parent, span_id, 1, start, end, 0, dict))
+    return builder.build()
+
+
+def test_rows_are_in_order_of_start_and_parents_are_rows() -> None:
+    trace = make(("c", "r", 5, 6), ("r", "", 0, 9), ("o", "gone", 7, 8), ("b", "r", 1, 4))
+    assert trace.span_ids == ("r", "b", "c", "o")
+    assert list(trace.parent) == [ROOT, 0, 0, ORPHAN]
+    assert (trace.roots, trace.orphans) == ([0], [3])
+    assert trace.children(0) == [1, 2]
+    assert list(trace.subtree(0)) == [0, 1, 2]
+    assert trace.leaves(0) == [1, 2]
+
+
+def test_a_parent_that_starts_with_its_child_comes_first() -> None:
+    """Clocks are coarse: equal starts are ordered by the longer span."""
+    trace = make(("child", "parent", 3, 4), ("parent", "", 3, 9))
+    assert trace.span_ids == ("parent", "child")
+
+
+def test_a_span_that_comes_twice_counts_once() -> None:
+    assert len(make(("a", "", 0, 1), ("a", "", 0, 1))) == 1
+
+
+@pytest.mark.parametrize(
+    ("intervals", "expected"),
+    [
+        ([], Profile(0, 0, 0, 0, 0)),
+        ([(0, 10)], Profile(1, 1, 10, 10, 10)),
+        ([(0, 10), (10, 20)], Profile(2, 1, 20, 20, 20)),
+        ([(0, 10), (0, 10)], Profile(2, 2, 10, 20, 0)),
+        ([(0, 10), (5, 15)], Profile(2, 2, 15, 20, 10)),
+        ([(0, 10), (20, 30)], Profile(2, 1, 20, 20, 20)),
+        ([(5, 5)], Profile(1, 0, 0, 0, 0)),
+    ],
+)
+def test_profile(intervals: list[tuple[int, int]], expected: Profile) -> None:
+    trace = make(*((f"s{i}", "", start, end) for i, (start, end) in enumerate(intervals)))
+    assert profile(trace, range(len(trace))) == expected
+
+
+def test_the_profile_agrees_with_counting_instant_by_instant() -> None:
+    generator = random.Random(7)
+    for _ in range(50):
+        intervals = []
+        for _ in range(generator.randint(1, 12)):
+            start = generator.randint(0, 40)
+            intervals.append((start, start + generator.randint(0, 15)))
+        trace = make(*((f"s{i}", "", *interval) for i, interval in enumerate(intervals)))
+        levels = [sum(start <= at < end for start, end in intervals) for at in range(60)]
+        found = profile(trace, range(len(trace)))
+        assert found.peak == max(levels)
+        assert found.busy_ns == sum(level > 0 for level in levels)
+        assert found.work_ns == sum(levels) == sum(end - start for start, end in intervals)
+        assert found.serial_ns == sum(level == 1 for level in levels)
+
+
+def test_a_deep_chain_does_not_overflow_the_stack() -> None:
+    deep = 50_000
+    trace = make(*((f"s{i}", f"s{i - 1}" if i else "", i, 10**9) for i in range(deep)))
+    assert len(list(trace.subtree(0))) == deep
+    assert trace.leaves(0) == [deep - 1]
