@@ -16,7 +16,7 @@ from graph.chat import converse
 from graph.context import Node, RunContext, graph_task
 from graph.errors import BadModelAnswer
 from graph.links import span_context
-from graph.models import with_tools
+from graph.models import function_schema, with_tools
 from graph.state import Report, State, Usage
 from graph.tool_calls import requested, run_tool_calls
 from otel import spans
@@ -57,7 +57,9 @@ async def _report(name: str, tools: Mapping[str, Tool], context: RunContext) -> 
     options, models = context.options, context.models
     messages: list[BaseMessage] = prompts.analyst_messages(name, options)
     usage: list[Usage] = []
-    offered = [tool.openai_schema() for tool in tools.values()]
+    offered = [
+        function_schema(tool.name, tool.description, tool.arguments) for tool in tools.values()
+    ]
     for turn in range(1, options.analyst_turns + 1):
         last = turn == options.analyst_turns
         if last and turn > 1:
@@ -84,6 +86,7 @@ async def _report(name: str, tools: Mapping[str, Tool], context: RunContext) -> 
             calls,
             tools,
             toolkit=context.toolkit,
+            symbol=options.symbol,
             as_of=options.as_of,
             turn=turn,
             order=options.tools,

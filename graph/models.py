@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
@@ -78,6 +78,15 @@ def build(service: ModelService) -> Models:
         )
 
     return Models(service, model(service.quick), model(service.deep), client)
+
+
+def function_schema(name: str, description: str, arguments: type[BaseModel]) -> dict[str, Any]:
+    """A function in OpenAI's tool format."""
+    parameters = arguments.model_json_schema()
+    return {
+        "type": "function",
+        "function": {"name": name, "description": description, "parameters": parameters},
+    }
 
 
 def with_tools(

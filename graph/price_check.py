@@ -20,6 +20,8 @@ def objection(trade: TradeProposal | FinalDecision, levels: PriceLevels) -> str 
             f"entry {trade.entry:g} is outside {low:.2f} to {high:.2f}, the range of the last 20 "
             f"sessions to {levels.session} widened by {ENTRY_MARGIN:.0%}"
         )
+    if levels.atr_14 is None:
+        return None
     for name, price in (("stop", trade.stop), ("target", trade.target)):
         distance = abs(price - trade.entry) / levels.atr_14
         if distance > MAX_ATR:

@@ -6,7 +6,7 @@ hundreds of modules on the event loop at first use (390-625 ms measured).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import pydantic
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
@@ -15,7 +15,7 @@ from graph import prompts
 from graph.chat import converse
 from graph.context import RunContext
 from graph.errors import BadModelAnswer
-from graph.models import with_tools
+from graph.models import function_schema, with_tools
 from graph.state import Usage
 from graph.tool_calls import problems, requested
 
@@ -47,7 +47,7 @@ async def decide(
     returned with its objection if it is well-formed, and raises BadModelAnswer if it is not.
     """
     service = context.models.service
-    function = openai_function(schema)
+    function = function_schema(schema.__name__, schema.__doc__ or "", schema)
     model = with_tools(context.models.deep, [function], choice=schema.__name__)
     messages = prompts.decision_messages(agent, context.options, blocks)
     usage: list[Usage] = []
@@ -71,18 +71,6 @@ async def decide(
             "follows schemas."
         )
     return Decided(answer, objection, usage)
-
-
-def openai_function(schema: type[pydantic.BaseModel]) -> dict[str, Any]:
-    """A schema as a function in OpenAI's tool format."""
-    return {
-        "type": "function",
-        "function": {
-            "name": schema.__name__,
-            "description": (schema.__doc__ or "").strip(),
-            "parameters": schema.model_json_schema(),
-        },
-    }
 
 
 def _parse(message: AIMessage, schema: type[AnswerT]) -> tuple[AnswerT | None, str | None]:

@@ -2,7 +2,7 @@
 
 A call that cannot be carried out (unknown tool, wrong arguments, no data, a source that is down) is
 answered with a tool message that says so, and its span shows the error. Only what would fail for every
-analyst alike ends the run: a symbol that nobody knows, a date before the data.
+analyst alike ends the run: that nobody knows the run's symbol, or that the data begins after its date.
 """
 
 import asyncio
@@ -57,21 +57,31 @@ async def run_tool_calls(
     tools: Mapping[str, Tool],
     *,
     toolkit: AsyncToolkit,
+    symbol: str,
     as_of: AsOf,
     turn: int,
     order: Order,
 ) -> list[ToolMessage]:
     """Carry out the calls of one turn and answer each, in the order in which they were asked for."""
-    pending = [_run(call, tools, toolkit, as_of, turn) for call in calls]
+    pending = [_run(call, tools, toolkit, symbol, as_of, turn) for call in calls]
     if order is Order.SEQUENTIAL:
         return [await one for one in pending]
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one) for one in pending]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one) for one in pending]
+    except BaseExceptionGroup as raised:
+        # Only what ends the run gets here, and it is the same for every call.
+        raise raised.exceptions[0] from None
     return [task.result() for task in tasks]
 
 
 async def _run(
-    call: ToolCall, tools: Mapping[str, Tool], toolkit: AsyncToolkit, as_of: AsOf, turn: int
+    call: ToolCall,
+    tools: Mapping[str, Tool],
+    toolkit: AsyncToolkit,
+    symbol: str,
+    as_of: AsOf,
+    turn: int,
 ) -> ToolMessage:
     try:
         with spans.tool(
@@ -80,11 +90,11 @@ async def _run(
             tool, arguments = _checked(call, tools)
             result = await tool.run(toolkit, as_of, arguments)
             content = json.dumps(result, separators=(",", ":"))
-    except BadRequest:
-        raise
     except NoData as error:
         return ToolMessage(f"no data: {error}", tool_call_id=call.id, name=call.name)
     except (ToolCallError, DataError) as error:
+        if isinstance(error, BadRequest) and arguments.symbol == symbol:
+            raise
         return ToolMessage(f"error: {error}", tool_call_id=call.id, name=call.name, status="error")
     return ToolMessage(content, tool_call_id=call.id, name=call.name)
 

@@ -9,6 +9,7 @@ Every message is one sentence that ends with what to do next.
     │   └── UnknownSymbol         well-formed, and no source knows it
     ├── NoData                    the source has nothing for this symbol at this date
     └── SourceUnavailable         the source did not answer, or answered rubbish
+        ├── HttpStatus            the source answered with a status that is not success
         ├── RateLimited           the source said 429
         └── BadAnswer             the answer is not in the source's format
 """
@@ -40,6 +41,15 @@ class NoData(DataError):
 
 class SourceUnavailable(DataError):
     """The source did not answer in time, or not with success."""
+
+
+class HttpStatus(SourceUnavailable):
+    """The source answered with a status other than success; `body` says why where it said so."""
+
+    def __init__(self, message: str, *, status: int, body: bytes = b"") -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = body
 
 
 class RateLimited(SourceUnavailable):

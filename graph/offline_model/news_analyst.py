@@ -36,9 +36,9 @@ def news_findings(conversation: Conversation) -> Iterator[Finding]:
             yield Finding(0, f"The last {form} was filed on {newest.filed}", EVENTS)
     if not filings:
         yield Finding(0, "No data: the company filed nothing in the time looked at", EVENTS)
-    for limit in dict.fromkeys(record.get("limit") for record in records):
-        if isinstance(limit, str):
-            yield Finding(0, f"Limit of this report: {limit}", EVENTS)
+    limits = [limit for record in records if isinstance(limit := record.get("limit"), str)]
+    for limit in dict.fromkeys(limits):
+        yield Finding(0, f"Limit of this report: {limit}", EVENTS)
 
 
 def _filings(records: list[Mapping[str, Any]]) -> Iterator[Filing]:

@@ -1,5 +1,6 @@
 """Entry, stop, target and position size from the price levels of the last session."""
 
+import math
 from dataclasses import dataclass
 
 import msgspec
@@ -8,6 +9,8 @@ from graph.decisions import Action
 from graph.offline_model import rules
 from graph.offline_model.conversation import BadConversation, Conversation
 from graph.offline_model.figures import as_number
+
+_STEPS_AN_ATR = 50
 
 
 class PriceLevels(msgspec.Struct):
@@ -19,11 +22,11 @@ class PriceLevels(msgspec.Struct):
 
     @property
     def atr(self) -> float:
-        """The average true range, or a stated share of the close when there is none."""
+        """The average true range; a stated share of the close where there is none to speak of."""
         given = as_number(self.atr_14)
         if given is None or given <= 0:
             return rules.FALLBACK_ATR_SHARE * self.close
-        return given
+        return max(given, rules.LEAST_ATR_SHARE * self.close)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +67,17 @@ def trade_levels(action: Action, levels: PriceLevels, confidence: float) -> Trad
         target_away = _away(multiple, levels)
     side = -1 if action is Action.SELL else 1
     stop, target = close - side * stop_away, close + side * target_away
-    return TradeLevels(close, _rounded(stop, close), _rounded(target, close))
+    decimals = _decimals(levels)
+    return TradeLevels(close, round(stop, decimals), round(target, decimals))
 
 
 def _away(multiple: float, levels: PriceLevels) -> float:
     return min(multiple * levels.atr, rules.FARTHEST_SHARE * levels.close)
 
 
-def _rounded(price: float, close: float) -> float:
-    """The price with two to eight decimals, unless that would move it to the close or to zero."""
-    decimals = 2 if close >= 10 else 4 if close >= 0.1 else 8
-    rounded = round(price, decimals)
-    same_side = (rounded < close) == (price < close) and rounded != close
-    return rounded if same_side and rounded > 0 else price
+def _decimals(levels: PriceLevels) -> int:
+    """Two, and more where rounding to two would move a price by much of its distance."""
+    return max(2, math.ceil(math.log10(_STEPS_AN_ATR / min(levels.atr, levels.close))))
 
 
 def position_pct(action: Action, levels: PriceLevels, trade: TradeLevels, trust: float) -> float:

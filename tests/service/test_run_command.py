@@ -1,0 +1,216 @@
+"""`trading-graph run` as a person meets it: its words, its files, its exit codes."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from graph.offline_model import Fault, OfflineModel
+from otel.sources import read
+from otel.spans import semconv
+from toolkit.loopback import LoopbackServer
+
+COMMAND = str(Path(sys.executable).with_name("trading-graph"))
+QUICK = {"TRADING_GRAPH_CHAT_LATENCY_S": "0.06", "TRADING_GRAPH_FETCH_LATENCY_S": "0.02"}
+
+
+def trading_graph(
+    *words: str, cwd: Path, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [COMMAND, *words],
+        cwd=cwd,
+        env={**os.environ, "OTEL_TRACES_EXPORTER": "none", **QUICK, **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def the_run(cwd: Path) -> Path:
+    (folder,) = (cwd / "runs").iterdir()
+    return folder
+
+
+@pytest.mark.smoke
+def test_a_run_leaves_a_decision_a_report_a_trace_and_a_log(workdir: Path) -> None:
+    ran = trading_graph("run", "aapl", "--offline", cwd=workdir)
+    assert ran.returncode == 0, ran.stderr
+    folder = the_run(workdir)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "decision.json",
+        "report.md",
+        "trace.jsonl",
+    ]
+    decision = json.loads((folder / "decision.json").read_text())
+    assert decision["run_id"] == decision["trace_id"] == folder.name
+    assert decision["symbol"] == "AAPL"
+    assert decision["as_of"] == decision["session"] == "2025-11-14"
+    assert "offline" in decision["model"]
+    assert decision["simulated_latency"] is True
+
+    # The first line names model, data and mode; the last ones say where the trace is.
+    first = ran.stderr.splitlines()[0]
+    assert all(word in first for word in ("AAPL", "2025-11-14", "offline", "embedded", "simulated"))
+    assert decision["decision"]["action"] in ran.stdout
+    assert folder.name in ran.stdout
+    assert "Trace complete" in ran.stdout
+    report = (folder / "report.md").read_text()
+    assert "offline" in report.split("## ")[0]
+    assert "embedded" in report.split("## ")[0]
+
+    (trace,) = read(folder / "trace.jsonl")
+    assert trace.trace_id == folder.name
+
+
+def test_the_monitoring_commands_find_what_they_look_for(workdir: Path) -> None:
+    ran = trading_graph("run", "AAPL", "--offline", cwd=workdir)
+    assert ran.returncode == 0, ran.stderr
+
+    def shell(command: str) -> list[str]:
+        done = subprocess.run(command, shell=True, cwd=workdir, capture_output=True, text=True)
+        return done.stdout.splitlines()
+
+    marked = shell('grep "⏱️" logs/trading_graph.log | tail -40')
+    assert len(marked) == 24, "a start and an end for each of 12 agents"
+    starts = shell("""grep "START" logs/trading_graph.log | awk '{print $1, $2, $3, $NF}'""")
+    assert len(starts) == 12
+    trace_id = the_run(workdir).name
+    for line in starts:
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d INFO \d+\.\d{3}", line)
+    (total,) = shell('grep "Total execution time" logs/trading_graph.log')
+    assert re.search(rf"INFO \[{trace_id}\] Total execution time: \d+\.\d{{3}}s$", total)
+
+
+def test_json_is_one_object_on_stdout(workdir: Path) -> None:
+    ran = trading_graph("run", "NVDA", "--offline", "--json", "--analysts", "market", cwd=workdir)
+    document = json.loads(ran.stdout)
+    assert document["schema_version"] == 1
+    assert document["decision"]["symbol"] == "NVDA"
+    assert document["usage"]["trader"]["output_tokens"] > 0
+    assert (workdir / document["folder"] / "decision.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("../etc/passwd",), "symbol"),
+        (("US0378331005",), "ISIN"),
+        (("ZZZZ",), "ZZZZ"),
+        (("AAPL", "--date", "2999-01-01"), "future"),
+        (("AAPL", "--date", "14.11.2025"), "YYYY-MM-DD"),
+        (("AAPL", "--date", "2001-01-02"), "2022"),
+        (("AAPL", "--analysts", "market,weather"), "weather"),
+        (("AAPL", "--debate-rounds", "0"), "debate-rounds"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_2(
+    workdir: Path, words: tuple[str, ...], says: str
+) -> None:
+    ran = trading_graph("run", *words, "--offline", cwd=workdir)
+    assert ran.returncode == 2
+    assert says in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert ran.stdout == ""
+    for folder in (workdir / "runs").glob("*"):
+        assert [path.name for path in folder.iterdir()] == ["trace.jsonl"]
+
+
+def test_a_weekend_is_no_error(workdir: Path) -> None:
+    ran = trading_graph("run", "AAPL", "--offline", "--date", "2025-11-09", cwd=workdir)
+    assert ran.returncode == 0
+    decision = json.loads((the_run(workdir) / "decision.json").read_text())
+    assert (decision["as_of"], decision["session"]) == ("2025-11-09", "2025-11-07")
+    assert "2025-11-07" in ran.stdout
+
+
+def test_a_refused_key_is_one_sentence_and_exit_3(workdir: Path) -> None:
+    refusing = OfflineModel(latency_s=0.01, faults=(Fault("*", "status", times=None, value=401),))
+    with LoopbackServer(refusing.make_app) as server:
+        environment = {"OPENAI_API_KEY": "sk-wrong", "OPENAI_BASE_URL": f"{server.url}/v1"}
+        ran = trading_graph("run", "AAPL", cwd=workdir, env=environment)
+    assert ran.returncode == 3
+    assert "refuses the key (HTTP 401)" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert "sk-wrong" not in ran.stderr + ran.stdout
+    folder = the_run(workdir)
+    assert [path.name for path in folder.iterdir()] == ["trace.jsonl"]
+    (trace,) = read(folder / "trace.jsonl")
+    (root,) = trace.roots
+    assert trace.attributes(root)[semconv.ERROR_TYPE] == "graph.errors.ModelRefused"
+
+
+def test_any_compatible_service_is_used_and_offline_ignores_it(workdir: Path) -> None:
+    model = OfflineModel(latency_s=0.02)
+    with LoopbackServer(model.make_app) as server:
+        environment = {"OPENAI_BASE_URL": f"{server.url}/v1", "TRADING_GRAPH_QUICK_MODEL": "mine"}
+        ignored = trading_graph("run", "AAPL", "--offline", cwd=workdir, env=environment)
+        assert ignored.returncode == 0, ignored.stderr
+        assert not model.requests
+        used = trading_graph("run", "AAPL", cwd=workdir, env=environment)
+        assert used.returncode == 0, used.stderr
+        assert model.requests["trader"] == 1
+    assert "mine" in used.stderr.splitlines()[0]
+
+
+def test_an_interrupt_leaves_a_trace_that_says_cancelled(workdir: Path) -> None:
+    process = subprocess.Popen(
+        [COMMAND, "run", "AAPL", "--offline"],
+        cwd=workdir,
+        env={**os.environ, "OTEL_TRACES_EXPORTER": "none", "TRADING_GRAPH_CHAT_LATENCY_S": "20"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 30
+    while not list(workdir.glob("runs/*/trace.jsonl")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    assert out == ""
+    assert "Traceback" not in err
+    assert [path.name for path in the_run(workdir).iterdir()] == ["trace.jsonl"]
+    (trace,) = read(the_run(workdir) / "trace.jsonl")
+    (root,) = trace.roots
+    assert trace.attributes(root)[semconv.SPANS_STARTED] == len(trace)
+    assert trace.attributes(root)[semconv.ERROR_TYPE] == "cancelled"
+
+
+def test_a_place_that_cannot_be_written_is_named(workdir: Path) -> None:
+    (workdir / "taken").write_text("a file")
+    ran = trading_graph("run", "AAPL", "--offline", "--out", "taken/below", cwd=workdir)
+    assert ran.returncode == 2
+    assert "taken" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.jaeger
+def test_the_link_to_jaeger_is_shown_when_jaeger_answered(workdir: Path, jaeger) -> None:  # type: ignore[no-untyped-def]
+    environment = {
+        "OTEL_TRACES_EXPORTER": "otlp",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": jaeger.otlp_http_url,
+        "TRADING_GRAPH_JAEGER_URL": jaeger.query_url,
+    }
+    ran = trading_graph("run", "AAPL", "--offline", cwd=workdir, env=environment)
+    assert f"{jaeger.query_url}/trace/{the_run(workdir).name}" in ran.stdout
+
+
+def test_a_missing_jaeger_is_one_line(workdir: Path) -> None:
+    environment = {
+        "OTEL_TRACES_EXPORTER": "otlp",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
+    }
+    ran = trading_graph("run", "AAPL", "--offline", cwd=workdir, env=environment)
+    assert ran.returncode == 0
+    (line,) = [line for line in ran.stdout.splitlines() if "did not take" in line]
+    assert "http://127.0.0.1:9" in line
+    assert "deploy/jaeger.yml" in line
+    assert ran.stderr.count("\n") == ran.stderr.count("s  ") + 1, "one line and one an agent"

@@ -1,0 +1,72 @@
+"""The as-of date: the day an analysis stands on, and after which nothing may be known."""
+
+import datetime
+import re
+from dataclasses import dataclass
+from typing import Self
+from zoneinfo import ZoneInfo
+
+from toolkit.errors import BadDate
+
+# Read here, at import: looking a zone up reads files.
+NEW_YORK = ZoneInfo("America/New_York")
+
+# An analysis of a day this long after the last bar would stand on an old price.
+STALE_AFTER = datetime.timedelta(days=10)
+
+_CLOSE = datetime.time(16, 0)
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_FIRST_YEAR = 1900
+
+
+@dataclass(frozen=True, slots=True)
+class AsOf:
+    """A day, seen after its session has closed in New York."""
+
+    date: datetime.date
+
+    @classmethod
+    def parse(cls, text: str, today: datetime.date | None = None) -> Self:
+        """Read an ISO date such as 2025-11-14; BadDate if it is malformed or in the future.
+
+        `today` defaults to the present day in New York.
+        """
+        today = today or datetime.datetime.now(NEW_YORK).date()
+        try:
+            if not _ISO_DATE.fullmatch(text):
+                raise ValueError
+            date = datetime.date.fromisoformat(text)
+        except ValueError:
+            raise BadDate(
+                f"{text[:32]!a} is not a date: give one as YYYY-MM-DD, such as 2025-11-14."
+            ) from None
+        if date > today:
+            raise BadDate(f"{date} is in the future: give a date up to today, {today}.")
+        if date.year < _FIRST_YEAR:
+            raise BadDate(f"{date} is before any market data: give a date from {_FIRST_YEAR} on.")
+        return cls(date)
+
+    @property
+    def cutoff(self) -> datetime.datetime:
+        """16:00 in New York on that day, as a UTC instant: what came later is not known."""
+        close = datetime.datetime.combine(self.date, _CLOSE, NEW_YORK)
+        return close.astimezone(datetime.UTC)
+
+    @property
+    def is_weekend(self) -> bool:
+        """Whether the day is a Saturday or a Sunday."""
+        return self.date.weekday() >= 5
+
+    def session_note(self, session: datetime.date) -> str | None:
+        """Why an earlier session serves, in plain words; None if it is the day's own."""
+        if session == self.date:
+            return None
+        if self.is_weekend:
+            return (
+                f"{self.date} is a {self.date:%A}; the last session before it, {session}, serves."
+            )
+        return f"The data has no session on {self.date}; the last one before it, {session}, serves."
+
+    def __str__(self) -> str:
+        """The ISO date."""
+        return self.date.isoformat()

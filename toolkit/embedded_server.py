@@ -1,0 +1,259 @@
+"""The embedded data set as an HTTP application: prices in Yahoo's chart format, the rest in our
+own.
+
+    GET /v8/finance/chart/{symbol}?period1&period2            v8 chart, daily
+    GET /v1/statements/{symbol}/{kind}?as_of                  income, balance, cash_flow
+    GET /v1/filings/{symbol}?as_of&forms=8-K,10-Q
+    GET /v1/macro/{series}?as_of
+
+Every answer takes `latency_s`. Nothing is given that was not known on the day asked for. A chart
+that ends before a split is served on the share basis of that time, which Yahoo itself does not do.
+"""
+
+import asyncio
+import datetime
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from toolkit.as_of import NEW_YORK, STALE_AFTER
+from toolkit.dataset import tables
+from toolkit.dataset.tables import PriceRow
+from toolkit.records import Filings, Series, Statements
+from toolkit.statements import CONCEPTS
+
+DEFAULT_LATENCY_S = 0.15
+
+FACT_SOURCE = "embedded data set (SEC filings)"
+
+_OPENING = datetime.time(9, 30)
+_LATENCY = web.AppKey("latency_s", float)
+
+
+def make_app(latency_s: float = DEFAULT_LATENCY_S) -> web.Application:
+    """The application; reads files, so it is made in the server's thread, before its loop runs."""
+    for read in (tables.prices, tables.statements, tables.filings, tables.macro):
+        read()
+    app = web.Application(middlewares=[_answer_late])
+    app[_LATENCY] = latency_s
+    app.router.add_get("/v8/finance/chart/{symbol}", _chart)
+    app.router.add_get("/v1/statements/{symbol}/{kind}", _statements)
+    app.router.add_get("/v1/filings/{symbol}", _filings)
+    app.router.add_get("/v1/macro/{series}", _macro)
+    return app
+
+
+class _Refused(Exception):
+    """A request of our own format that cannot be answered."""
+
+    def __init__(self, status: int, code: str, description: str) -> None:
+        super().__init__(description)
+        self.status = status
+        self.body = {"error": {"code": code, "description": description}}
+
+
+@web.middleware
+async def _answer_late(request: web.Request, handler: Any) -> web.StreamResponse:
+    await asyncio.sleep(request.app[_LATENCY])
+    try:
+        answer: web.StreamResponse = await handler(request)
+    except _Refused as refused:
+        return _json(refused.body, refused.status)
+    return answer
+
+
+def _json(body: object, status: int = 200) -> web.Response:
+    return web.Response(
+        body=msgspec.json.encode(body), status=status, content_type="application/json"
+    )
+
+
+# Prices
+
+
+async def _chart(request: web.Request) -> web.Response:
+    symbol = request.match_info["symbol"]
+    try:
+        start = _from_stamp(request.query["period1"])
+        end = _from_stamp(request.query["period2"])
+    except (KeyError, ValueError, OverflowError):
+        return _chart_error(400, "Bad Request", "period1 and period2 must be Unix seconds")
+    rows = tables.prices().get(symbol)
+    if rows is None:
+        return _chart_error(404, "Not Found", f"No data found, {_held()}")
+    if end <= rows[0].date:
+        return _chart_error(
+            400,
+            "Bad Request",
+            f"Data doesn't exist for this range, it runs from {rows[0].date} to {rows[-1].date}",
+        )
+    served = [row for row in rows if start <= row.date < end]
+    ahead = 1.0
+    for row in rows:
+        if row.split and row.date >= end:
+            ahead *= row.split
+    return _json({"chart": {"result": [_chart_result(symbol, served, ahead)], "error": None}})
+
+
+def _chart_result(symbol: str, rows: Sequence[PriceRow], ahead: float) -> Mapping[str, Any]:
+    """A v8 result; `ahead` is the product of the splits still to come, undone here."""
+    stamps = [_opening_stamp(row.date) for row in rows]
+    columns = list(zip(*(row.ohlcv for row in rows), strict=True)) or [()] * 5
+    opened, high, low, close = (
+        [round(price * ahead, 4) for price in column] for column in columns[:4]
+    )
+    dividends = {
+        str(stamp): {"amount": round(row.dividend * ahead, 6), "date": stamp}
+        for stamp, row in zip(stamps, rows, strict=True)
+        if row.dividend
+    }
+    splits = {
+        str(stamp): {
+            "date": stamp,
+            "numerator": row.split,
+            "denominator": 1.0,
+            "splitRatio": f"{row.split:g}:1",
+        }
+        for stamp, row in zip(stamps, rows, strict=True)
+        if row.split
+    }
+    events = {"dividends": dividends, "splits": splits}
+    quote = {
+        "open": opened,
+        "high": high,
+        "low": low,
+        "close": close,
+        "volume": [round(volume / ahead) for volume in columns[4]],
+    }
+    return {
+        "meta": {
+            "currency": "USD",
+            "symbol": symbol,
+            "instrumentType": "INDEX" if symbol.startswith("^") else "EQUITY",
+            "gmtoffset": -18000,
+            "timezone": "EST",
+            "exchangeTimezoneName": "America/New_York",
+            "dataGranularity": "1d",
+            "range": "",
+        },
+        **({"timestamp": stamps} if rows else {}),
+        **({"events": given} if (given := {k: v for k, v in events.items() if v}) else {}),
+        "indicators": {"quote": [quote if rows else {}]},
+    }
+
+
+def _chart_error(status: int, code: str, description: str) -> web.Response:
+    error = {"code": code, "description": description}
+    return _json({"chart": {"result": None, "error": error}}, status)
+
+
+def _from_stamp(text: str) -> datetime.date:
+    return datetime.datetime.fromtimestamp(int(text), datetime.UTC).date()
+
+
+def _opening_stamp(day: datetime.date) -> int:
+    return int(datetime.datetime.combine(day, _OPENING, NEW_YORK).timestamp())
+
+
+# Everything else
+
+
+async def _statements(request: web.Request) -> web.Response:
+    symbol, kind = request.match_info["symbol"], request.match_info["kind"]
+    as_of, session = _day_asked(request)
+    concepts = CONCEPTS.get(kind)
+    if concepts is None:
+        raise _Refused(404, "no_data", f"There is no statement {kind}: ask for {_list(CONCEPTS)}.")
+    _know(symbol)
+    facts = tables.statements().get(symbol)
+    if facts is None:
+        raise _Refused(
+            404,
+            "no_data",
+            f"The embedded data set has no statements of {symbol}, "
+            f"only of {_list(tables.statements())}.",
+        )
+    known = tuple(fact for fact in facts if fact.concept in concepts and fact.filed <= as_of)
+    if not known:
+        first = min(fact.filed for fact in facts)
+        raise _Refused(
+            404,
+            "no_data",
+            f"No statement of {symbol} in the embedded data set was filed by {as_of}: "
+            f"the first was filed on {first}.",
+        )
+    splits = tuple(
+        (row.date, row.split) for row in tables.prices()[symbol] if row.split and row.date <= as_of
+    )
+    return _json(Statements(symbol, kind, session, FACT_SOURCE, known, splits))
+
+
+async def _filings(request: web.Request) -> web.Response:
+    symbol = request.match_info["symbol"]
+    as_of, session = _day_asked(request)
+    forms = tuple(form for form in request.query.get("forms", "").split(",") if form)
+    _know(symbol)
+    listed = tables.filings().get(symbol, ())
+    held = sorted({filing.form for filing in listed})
+    wanted = [filing for filing in listed if filing.form.removesuffix("/A") in forms]
+    if not wanted:
+        raise _Refused(
+            404,
+            "no_data",
+            f"The embedded data set has no {_list(forms) or 'such'} filings of {symbol}, "
+            f"only {_list(held) if held else 'prices'}.",
+        )
+    known = tuple(filing for filing in wanted if filing.filed <= as_of)
+    return _json(Filings(symbol, session, FACT_SOURCE, listed_since(symbol), known))
+
+
+async def _macro(request: web.Request) -> web.Response:
+    series = request.match_info["series"]
+    as_of, _ = _day_asked(request)
+    observations = tables.macro().get(series)
+    if observations is None:
+        raise _Refused(
+            404,
+            "no_data",
+            f"The embedded data set has no series {series[:40]}, only {_list(tables.macro())}.",
+        )
+    known = tuple(row for row in observations if row.known <= as_of)
+    source = "embedded data set (FRED)" if series != "VIX" else "embedded data set (Cboe VIX)"
+    return _json(Series(series, source, series in tables.REVISED_SERIES, known))
+
+
+def listed_since(symbol: str) -> datetime.date:
+    """The day from which the table lists a symbol's filings."""
+    return min(filing.filed for filing in tables.filings()[symbol])
+
+
+def _day_asked(request: web.Request) -> tuple[datetime.date, datetime.date]:
+    """The as-of date of a request, and the last session up to it."""
+    first, last = tables.first_session(), tables.last_session()
+    try:
+        as_of = datetime.date.fromisoformat(request.query.get("as_of", ""))
+    except ValueError:
+        raise _Refused(400, "bad_date", "Ask with as_of=YYYY-MM-DD.") from None
+    if not first <= as_of <= last + STALE_AFTER:
+        raise _Refused(
+            400,
+            "bad_date",
+            f"The embedded data set has nothing for {as_of}: choose a date from {first} to {last}.",
+        )
+    days = (row.date for row in reversed(tables.prices()["^GSPC"]))
+    return as_of, next(day for day in days if day <= as_of)
+
+
+def _know(symbol: str) -> None:
+    if symbol not in tables.prices():
+        raise _Refused(404, "unknown_symbol", f"{symbol[:40]} is unknown, {_held()}.")
+
+
+def _held() -> str:
+    return f"the embedded data set holds {_list(tables.prices())}"
+
+
+def _list(names: Mapping[str, Any] | Sequence[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,122 @@
+"""Statements, filings and macro series from the embedded data set, over its loopback server.
+
+The format is the project's own: JSON objects that carry the rows of `toolkit.records`, the source,
+and the last session up to the as-of date. What is dated after that date is refused here once more.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import msgspec
+from yarl import URL
+
+from otel import spans
+from otel.spans import semconv
+from toolkit.as_of import AsOf
+from toolkit.errors import BadAnswer, BadDate, DataError, HttpStatus, NoData, UnknownSymbol
+from toolkit.pool import HttpPool
+from toolkit.records import Filings, Series, Statements
+
+Answer = TypeVar("Answer", Statements, Filings, Series)
+
+ERRORS: Mapping[str, type[DataError]] = {
+    "unknown_symbol": UnknownSymbol,
+    "no_data": NoData,
+    "bad_date": BadDate,
+}
+"""The codes with which the server names what is wrong, each with its error."""
+
+
+class EmbeddedFacts:
+    """Everything of the embedded data set that is no price, one request each.
+
+    Raises UnknownSymbol, NoData, BadDate, or SourceUnavailable.
+    """
+
+    def __init__(self, pool: HttpPool, base_url: str) -> None:
+        self._pool = pool
+        self._base_url = base_url
+
+    async def statements(self, symbol: str, as_of: AsOf, kind: str) -> Statements:
+        """The facts of a kind of statement (income, balance, cash_flow) filed by the as-of date."""
+        return await self._ask(
+            f"embedded_{kind}",
+            f"v1/statements/{quote(symbol, safe='')}/{kind}",
+            Statements,
+            lambda answer: answer.facts,
+            symbol=symbol,
+            as_of=as_of,
+            late=lambda fact: fact.filed > as_of.date,
+        )
+
+    async def filings(self, symbol: str, as_of: AsOf, forms: Sequence[str]) -> Filings:
+        """The filings of these forms up to the as-of date."""
+        return await self._ask(
+            "embedded_filings",
+            f"v1/filings/{quote(symbol, safe='')}",
+            Filings,
+            lambda answer: answer.filings,
+            symbol=symbol,
+            as_of=as_of,
+            late=lambda filing: filing.filed > as_of.date,
+            forms=",".join(forms),
+        )
+
+    async def macro(self, series: str, as_of: AsOf) -> Series:
+        """The observations of a series that were known on the as-of date."""
+        return await self._ask(
+            "embedded_macro",
+            f"v1/macro/{quote(series, safe='')}",
+            Series,
+            lambda answer: answer.observations,
+            symbol=series,
+            as_of=as_of,
+            late=lambda observation: observation.known > as_of.date,
+        )
+
+    async def _ask(
+        self,
+        source: str,
+        path: str,
+        kind: type[Answer],
+        rows: Callable[[Answer], Sequence[Any]],
+        *,
+        symbol: str,
+        as_of: AsOf,
+        late: Callable[[Any], bool],
+        **params: str,
+    ) -> Answer:
+        url = URL(f"{self._base_url}/{path}", encoded=True)
+        with spans.fetch(
+            source,
+            symbol=symbol,
+            as_of=str(as_of),
+            attributes={semconv.DATA_MODE: "offline"},
+        ) as span:
+            try:
+                got = await self._pool.get_bytes(url, params={"as_of": str(as_of), **params})
+                answer = msgspec.json.decode(got.body, type=kind)
+            except HttpStatus as refusal:
+                raise _explained(refusal) from None
+            except msgspec.DecodeError as error:
+                raise BadAnswer(
+                    f"The data server answered /{path} in another format ({error}): "
+                    "use the server of this version."
+                ) from None
+            found = rows(answer)
+            if any(late(row) for row in found):
+                raise BadAnswer(
+                    f"The data server answered /{path} with rows that were not known on {as_of}: "
+                    "use the server of this version."
+                )
+            span.set_attribute(semconv.ROWS, len(found))
+            return answer
+
+
+def _explained(refusal: HttpStatus) -> DataError:
+    try:
+        error = msgspec.json.decode(refusal.body)["error"]
+        return ERRORS[error["code"]](str(error["description"]))
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return refusal

@@ -1,0 +1,166 @@
+"""Daily bars from Yahoo's chart interface (v8), or from whatever serves the same format.
+
+`parse_chart` builds the bars itself: yfinance's own way costs about twenty times as much for the
+same numbers. Prices come split-adjusted; Yahoo's dividend-adjusted closes are not used, since they
+hold dividends of the future.
+"""
+
+import asyncio
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+import msgspec
+from yarl import URL
+
+from otel import spans
+from otel.spans import semconv
+from toolkit.as_of import NEW_YORK, AsOf
+from toolkit.errors import BadAnswer, BadDate, DataError, HttpStatus, NoData, UnknownSymbol
+from toolkit.frames import Bars, Event, make_bars
+from toolkit.pool import HttpPool
+
+BASE_URL = "https://query2.finance.yahoo.com"
+SPAN_SOURCE = "yahoo_chart"
+
+LOOK_BACK = datetime.timedelta(days=3 * 366)
+
+# Yahoo answers 429 to clients that do not name a browser.
+_HEADERS = {
+    "User-Agent": (
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
+        "Chrome/131.0.0.0 Safari/537.36"
+    )
+}
+_COLUMNS = ("open", "high", "low", "close", "volume")
+_DAY = datetime.timedelta(days=1)
+
+
+class YahooChart:
+    """Bars of a symbol up to a day, about three years of them, one request each."""
+
+    def __init__(
+        self,
+        pool: HttpPool,
+        base_url: str,
+        *,
+        source: str,
+        data_mode: str,
+        clock: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
+    ) -> None:
+        self._pool = pool
+        self._base_url = base_url
+        self._source = source
+        self._data_mode = data_mode
+        self._clock = clock
+
+    async def bars(self, symbol: str, as_of: AsOf) -> Bars:
+        """The bars up to `as_of`, at least one; the day's own only after its close.
+
+        Raises UnknownSymbol, BadDate (before the data), NoData, or SourceUnavailable.
+        """
+        url = chart_url(self._base_url, symbol, as_of)
+        with spans.fetch(
+            SPAN_SOURCE,
+            symbol=symbol,
+            as_of=str(as_of),
+            attributes={semconv.DATA_MODE: self._data_mode},
+        ) as span:
+            try:
+                payload = await self._pool.get_json(url, headers=_HEADERS)
+            except HttpStatus as refusal:
+                raise _explained(refusal, symbol, as_of) from None
+            closed = as_of.cutoff <= self._clock()
+            last = as_of.date if closed else as_of.date - _DAY
+            # In a thread: an exchange's time zone is read from disk.
+            bars = await asyncio.to_thread(_parse_until, payload, symbol, self._source, last)
+            if not len(bars):
+                raise NoData(
+                    f"{self._source} has no bars of {symbol} up to {last}: choose another date."
+                )
+            span.set_attributes(
+                {semconv.ROWS: len(bars), semconv.DATA_AS_OF: bars.session.isoformat()}
+            )
+            return bars
+
+
+def chart_url(base_url: str, symbol: str, as_of: AsOf) -> URL:
+    """The address of about three years of daily bars up to and with the as-of date."""
+    # Yahoo's end is exclusive: to get the day's own bar, the range ends with the next day.
+    start, end = as_of.date - LOOK_BACK, as_of.date + _DAY
+    path = URL(f"{base_url}/v8/finance/chart/{quote(symbol, safe='')}", encoded=True)
+    return path.with_query(
+        period1=str(_midnight(start)),
+        period2=str(_midnight(end)),
+        interval="1d",
+        events="div,splits",
+    )
+
+
+def parse_chart(payload: Any, symbol: str, source: str) -> Bars:
+    """The bars of a v8 chart answer; BadAnswer where it has another shape.
+
+    Bars with a missing price are dropped. Yahoo leaves `timestamp` out when it has no bars. May
+    read a time zone from disk.
+    """
+    try:
+        result = payload["chart"]["result"][0]
+        meta = result["meta"]
+        zone = ZoneInfo(name) if (name := meta.get("exchangeTimezoneName")) else NEW_YORK
+        stamps: Sequence[int] = result.get("timestamp") or ()
+        quotes: Mapping[str, Sequence[float | None]] = result["indicators"]["quote"][0]
+        columns = [quotes[name] if stamps else () for name in _COLUMNS]
+        events = result.get("events") or {}
+        dividends = [
+            (_day(event["date"], zone), float(event["amount"]))
+            for event in (events.get("dividends") or {}).values()
+        ]
+        splits = [_split(event, zone) for event in (events.get("splits") or {}).values()]
+        return make_bars(
+            symbol,
+            [_day(stamp, zone) for stamp in stamps],
+            columns,
+            dividends=dividends,
+            splits=splits,
+            currency=meta.get("currency") or "USD",
+            source=source,
+        )
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise BadAnswer(
+            f"{source} answered for {symbol} with something that is not a v8 chart "
+            f"({type(error).__name__}): try later, or run with the embedded data."
+        ) from error
+
+
+def _parse_until(payload: Any, symbol: str, source: str, last: datetime.date) -> Bars:
+    return parse_chart(payload, symbol, source).until(last)
+
+
+def _day(stamp: int, zone: ZoneInfo) -> datetime.date:
+    return datetime.datetime.fromtimestamp(stamp, zone).date()
+
+
+def _split(event: Mapping[str, Any], zone: ZoneInfo) -> Event:
+    return _day(event["date"], zone), float(event["numerator"]) / float(event["denominator"])
+
+
+def _midnight(day: datetime.date) -> int:
+    return int(datetime.datetime.combine(day, datetime.time(), datetime.UTC).timestamp())
+
+
+def _explained(refusal: HttpStatus, symbol: str, as_of: AsOf) -> DataError:
+    """What a refusal means, by the error that a chart answer carries."""
+    try:
+        error = msgspec.json.decode(refusal.body)["chart"]["error"]
+        said = str(error["description"]).strip().rstrip(".")[:300]
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return refusal
+    if refusal.status == 404:
+        return UnknownSymbol(f"There is no price data for {symbol} ({said}): check the symbol.")
+    if "doesn't exist" in said:
+        return BadDate(
+            f"There is no price data for {symbol} up to {as_of} ({said}): choose a later date."
+        )
+    return refusal

@@ -1,0 +1,33 @@
+"""The tools that agents call: `TOOLS` by name."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from toolkit.tools.attention import GET_ATTENTION
+from toolkit.tools.events import GET_COMPANY_EVENTS
+from toolkit.tools.fundamentals import (
+    GET_BALANCE_SHEET,
+    GET_CASH_FLOW,
+    GET_INCOME_STATEMENT,
+    GET_RATIOS,
+)
+from toolkit.tools.prices import GET_INDICATORS, GET_PRICES
+from toolkit.tools.tool import Answer, SymbolArguments, Tool
+
+TOOLS: Mapping[str, Tool] = MappingProxyType(
+    {
+        tool.name: tool
+        for tool in (
+            GET_PRICES,
+            GET_INDICATORS,
+            GET_ATTENTION,
+            GET_COMPANY_EVENTS,
+            GET_INCOME_STATEMENT,
+            GET_BALANCE_SHEET,
+            GET_CASH_FLOW,
+            GET_RATIOS,
+        )
+    }
+)
+
+__all__ = ["TOOLS", "Answer", "SymbolArguments", "Tool"]
