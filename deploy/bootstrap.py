@@ -1,21 +1,22 @@
 #!/usr/bin/env python3
 """From a fresh clone to a first run: make `.venv`, install the locked packages, run one command.
 
-    python3 deploy/bootstrap.py run [SYMBOL] [OPTION ...]   analyse a ticker offline (AAPL unless named)
-    python3 deploy/bootstrap.py test [WORD ...]             run the test suite (words go to pytest)
+    python3 deploy/bootstrap.py run [SYMBOL] [OPTION ...]   analyse a ticker offline (default AAPL)
+    python3 deploy/bootstrap.py test [WORD ...]             run the tests (words go to pytest)
 
-Needs Python 3.11 or newer and nothing else. `run` always adds --offline: no key is used and no model is
-paid for. The first start takes about a minute and needs a package index; later ones need neither.
+Needs Python 3.11 or newer and nothing else. `run` always adds --offline: no key is used and no
+model is paid for. The first start takes about a minute and needs a package index; later ones need
+neither.
 """
 
-# The top of this file must be readable for Python 3.6: an old Python has to reach the sentence below.
+# The whole file must parse on Python 3.6: an old Python has to reach the sentence below.
 import sys
 
 if sys.version_info < (3, 11):
     sys.stderr.write(
         "bootstrap: Trading Graph needs Python 3.11 or newer and this is {}.{}.{} ({}): "
         "start it with a newer one, for example: python3.12 deploy/bootstrap.py run\n".format(
-            *(tuple(sys.version_info[:3]) + (sys.executable,))
+            *sys.version_info[:3], sys.executable
         )
     )
     sys.exit(3)
@@ -55,7 +56,7 @@ class SetUpFailed(Exception):
 
 
 def main(words: Sequence[str]) -> int:
-    """Run `bootstrap.py WORDS` and return its exit code; on POSIX it becomes the command instead."""
+    """Run `bootstrap.py WORDS`; return an exit code or, on POSIX, become the command."""
     if not words or words[0] in ("-h", "--help", "help"):
         sys.stdout.write(f"{__doc__}")
         return 0
@@ -97,7 +98,7 @@ def test_command(words: list[str]) -> list[str]:
 
 
 def become(command: list[str]) -> int:
-    """Replace this process by the command, so that signals and the exit code are the command's own."""
+    """Replace this process by the command: signals and the exit code are the command's own."""
     sys.stdout.flush()
     sys.stderr.flush()
     if os.name == "posix":

@@ -40,7 +40,7 @@ command -v go >/dev/null || {
 
 mkdir -p "$folder"
 work=$(mktemp -d "$folder/build.XXXXXX")
-trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
+trap 'rm -rf "$work"' EXIT
 flags=(-trimpath -ldflags "-s -w")
 
 say "building Jaeger 2.20.0; ten minutes or more the first time."
@@ -48,12 +48,10 @@ if GOBIN=$work go install "${flags[@]}" "$module/cmd/jaeger@$commit" >&2; then
   version="2.20.0 (commit ${commit:0:12})"
 else
   say "2.20.0 cannot be had here: building Jaeger 2.13.0 from the tagged module $tag instead."
-  # `go install` refuses a module with a replace directive, so it is built in a copy; its own go.sum
-  # checks what it is built from.
+  # `go install` refuses a module with a replace directive; built from its own folder in Go's module
+  # cache it is checked by its own go.sum.
   source=$(cd "$work" && go mod download -json "$module@$tag" | sed -n 's/^\t"Dir": "\(.*\)",\{0,1\}$/\1/p')
-  cp -R "$source" "$work/source"
-  chmod -R u+w "$work/source"
-  (cd "$work/source" && go build "${flags[@]}" -o "$work/jaeger" ./cmd/jaeger >&2)
+  go build -C "$source" "${flags[@]}" -o "$work/jaeger" ./cmd/jaeger >&2
   version="2.13.0 (module $tag)"
 fi
 

@@ -18,7 +18,7 @@ from graph.aggregator import aggregate_reports
 from graph.analysts import analyst
 from graph.context import RunContext
 from graph.debate import debater, end_debate_round, next_debaters
-from graph.degrade import missing_opinion, missing_report, missing_statement
+from graph.degrade import degrading, missing_opinion, missing_report, missing_statement
 from graph.dispatcher import dispatch_analysts, dispatch_risk_team
 from graph.options import DEBATERS, RISK_ANALYSTS, Debate, Options, Order
 from graph.risk import after_risk_round, end_risk_round, risk_analyst
@@ -39,12 +39,12 @@ def _compiled(analysts: tuple[str, ...], debate: Debate, dispatch: Order) -> Gra
     graph.add_edge(START, "dispatcher")
     graph.add_node("dispatcher", dispatch_analysts, destinations=analysts)
     for name in analysts:
-        graph.add_node(name, analyst(name), error_handler=missing_report(name))
+        graph.add_node(name, degrading(name, analyst(name), missing_report))
     graph.add_node("aggregator", aggregate_reports)
     _fan(graph, "dispatcher", analysts, "aggregator", dispatch)
 
     for name in DEBATERS:
-        graph.add_node(name, debater(name), error_handler=missing_statement(name))
+        graph.add_node(name, degrading(name, debater(name), missing_statement))
     graph.add_node("debate_round", end_debate_round)
     _debate(graph, debate)
 
@@ -55,7 +55,7 @@ def _compiled(analysts: tuple[str, ...], debate: Debate, dispatch: Order) -> Gra
 
     graph.add_node("risk_dispatcher", dispatch_risk_team, destinations=RISK_ANALYSTS)
     for name in RISK_ANALYSTS:
-        graph.add_node(name, risk_analyst(name), error_handler=missing_opinion(name))
+        graph.add_node(name, degrading(name, risk_analyst(name), missing_opinion))
     graph.add_node("risk_round", end_risk_round)
     _fan(graph, "risk_dispatcher", RISK_ANALYSTS, "risk_round", dispatch)
     graph.add_conditional_edges("risk_round", after_risk_round, ["risk_dispatcher", "risk_judge"])

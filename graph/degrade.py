@@ -1,56 +1,57 @@
-"""What becomes of an agent that fails: its part is missing and said to be missing.
+"""What becomes of an agent that fails: its part is missing, and said to be missing.
 
-LangGraph calls these handlers instead of cancelling the failed node's siblings. What would fail for every
-agent alike is raised again and ends the run.
+The failure ends at the agent's own node, so LangGraph never cancels its siblings. (Its `error_handler=` would
+do that too, but a node that a handler has replaced does not trigger its edges: measured on 1.2.22, a join
+whose branches all failed never ran, and the run ended without a decision.) What would fail for every agent
+alike is raised and ends the run.
 """
 
-from typing import Any
+from collections.abc import Callable
 
-from langgraph.errors import NodeError
+from langgraph.errors import GraphBubbleUp
+from langgraph.runtime import Runtime
 
+from graph.context import Node, RunContext
 from graph.errors import FATAL
 from graph.state import Report, State, Statement
 
-# LangGraph injects the error by its type; its own annotations know of no handler that takes one.
-Handler = Any
+Missing = Callable[[str, State, str], State]
 
 
-def missing_report(name: str) -> Handler:
-    """Handle a failed analyst: a marked report."""
+def degrading(name: str, node: Node, missing: Missing) -> Node:
+    """The node, with `missing(name, state, reason)` in place of what it could not bring."""
 
-    async def handler(state: State, error: NodeError) -> State:
-        reason = _reason(name, error.error)
-        return {"reports": [Report(name, reason, missing=True)], "warnings": [reason]}
+    async def guarded(state: State, runtime: Runtime[RunContext]) -> State:
+        try:
+            return await node(state, runtime)
+        except (GraphBubbleUp, *FATAL):
+            raise
+        except Exception as error:
+            reason = _reason(name, error)
+            return {**missing(name, state, reason), "warnings": [reason]}
 
-    return handler
-
-
-def missing_statement(name: str) -> Handler:
-    """Handle a failed debater: a marked statement."""
-
-    async def handler(state: State, error: NodeError) -> State:
-        reason = _reason(name, error.error)
-        said = Statement(name, state["debate_round"], f"(no statement: {reason})")
-        return {"statements": [said], "warnings": [reason]}
-
-    return handler
+    return guarded
 
 
-def missing_opinion(name: str) -> Handler:
-    """Handle a failed risk analyst: a marked opinion."""
-
-    async def handler(state: State, error: NodeError) -> State:
-        reason = _reason(name, error.error)
-        said = Statement(name, state["risk_round"], f"(no opinion: {reason})")
-        return {"opinions": [said], "warnings": [reason]}
-
-    return handler
+def missing_report(name: str, state: State, reason: str) -> State:
+    """A marked report of an analyst."""
+    return {"reports": [Report(name, reason, missing=True)]}
 
 
-def _reason(name: str, error: BaseException) -> str:
-    if isinstance(error, FATAL) or not isinstance(error, Exception):
-        raise error
+def missing_statement(name: str, state: State, reason: str) -> State:
+    """A marked statement of a debater."""
+    said = Statement(name, state["debate_round"], f"(no statement: {reason})")
+    return {"statements": [said]}
+
+
+def missing_opinion(name: str, state: State, reason: str) -> State:
+    """A marked opinion of a risk analyst."""
+    said = Statement(name, state["risk_round"], f"(no opinion: {reason})")
+    return {"opinions": [said]}
+
+
+def _reason(name: str, error: Exception) -> str:
     if isinstance(error, TimeoutError):
-        return f"{name} did not finish within its time budget; raise --agent-budget."
+        return f"{name}: it did not finish within its time budget; raise --agent-budget."
     text = str(error) or type(error).__name__
     return text if text.startswith(f"{name}:") else f"{name}: {text}"

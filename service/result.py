@@ -21,7 +21,6 @@ from otel.trace import Trace
 from service.run_folder import RunFolder
 from service.settings import Settings
 
-_BARS = 40
 _COLOURS = {"BUY": "green", "SELL": "red", "HOLD": "yellow"}
 
 
@@ -61,9 +60,8 @@ def show(result: Result, settings: Settings, console: Console) -> None:
     console.print(_tokens(analysis, settings))
     if result.trace and result.trace.roots:
         console.print()
-        console.print(
-            waterfall(result.trace, result.trace.roots[0], width=_BARS, shown=_worth_a_row)
-        )
+        console.print(waterfall(result.trace, result.trace.roots[0], width=console.width))
+        console.print("[cyan]━[/] LLM call  [yellow]━[/] tool call  [red]━[/] failed")
     console.print()
     for line in _trace_lines(result):
         console.print(line, highlight=False, soft_wrap=True)
@@ -131,10 +129,6 @@ def _costs(analysis: Analysis, settings: Settings) -> dict[str, float]:
         if cost is not None:
             costs[used.agent] += cost
     return dict(costs)
-
-
-def _worth_a_row(name: str) -> bool:
-    return name.startswith(("invoke_", "dispatch ", "chat ", "execute_tool "))
 
 
 def _trace_lines(result: Result) -> list[str]:

@@ -1,9 +1,9 @@
 """Three guards around every test: a clean environment, no foreign host, no blocked event loop.
 
 A pytest plugin. The first guard removes the variables that would let a developer's keys or settings
-change a test; the second fails a test that connects to, or looks up, any host but this machine, even
-when the code under test swallows the error; the third makes a blocking call on the main thread's event
-loop raise `blockbuster.BlockingError`.
+change a test; the second fails a test that connects to, or looks up, any host but this machine,
+even when the code under test swallows the error; the third makes a blocking call on the main
+thread's event loop raise `blockbuster.BlockingError`.
 
 The network guard hears what Python's own sockets do. Libraries with sockets of their own (gRPC,
 libcurl) are out of its sight; no test uses them against a host that is not on loopback.

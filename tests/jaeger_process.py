@@ -1,9 +1,9 @@
 """A real Jaeger for tests: found, started on free ports with memory storage, and stopped.
 
-A pytest plugin with two fixtures: `jaeger`, one for the whole session, and `jaeger_factory`, for a test
-that stops and restarts its own. The binary is the one that JAEGER_BIN names, else `jaeger` on PATH, else
-the one that deploy/install_jaeger.sh put into the cache folder. Without one the tests are skipped, or
-fail where TRADING_GRAPH_REQUIRE_JAEGER is 1.
+A pytest plugin with two fixtures: `jaeger`, one for the whole session, and `jaeger_factory`, for a
+test that stops and restarts its own. The binary is the one that JAEGER_BIN names, else `jaeger` on
+PATH, else the one that deploy/install_jaeger.sh put into the cache folder. Without one the tests
+are skipped, or fail where TRADING_GRAPH_REQUIRE_JAEGER is 1.
 """
 
 import contextlib

@@ -218,9 +218,8 @@ def _report(span: Span, result: str, age_s: float | None = None) -> None:
     if not isinstance(span, ReadableSpan):
         return  # it records nothing
     written: Mapping[str, Any] = span.attributes or {}
-    if _WORK[result] > _WORK[written.get(semconv.CACHE)]:
+    before = written.get(semconv.CACHE)
+    if _WORK[result] > _WORK[before]:
         span.set_attribute(semconv.CACHE, result)
-    if age_s is not None:
-        oldest = written.get(semconv.CACHE_AGE_S)
-        if oldest is None or age_s > oldest:
-            span.set_attribute(semconv.CACHE_AGE_S, round(age_s, 3))
+    if age_s is not None and (before is None or age_s > written.get(semconv.CACHE_AGE_S, -1.0)):
+        span.set_attribute(semconv.CACHE_AGE_S, round(age_s, 3))

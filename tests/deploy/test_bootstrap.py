@@ -1,7 +1,7 @@
 """deploy/bootstrap.py in a small project of its own: a real venv and a real pip, and no index.
 
-The small project's lock is empty and its build back end lies in its own folder, so that an install needs
-nothing from outside. Its `trading-graph` prints what it was called with.
+The small project's lock is empty and its build back end lies in its own folder, so that an install
+needs nothing from outside. Its `trading-graph` prints what it was called with.
 """
 
 import ast
@@ -37,25 +37,28 @@ version = "0"
 addopts = "-p no:cacheprovider"
 """
 
-BACKEND = '''
+BACKEND = """
 import os
 import zipfile
 
-META = "Metadata-Version: 2.1\\nName: trading-graph\\nVersion: 0\\n"
 INFO = "trading_graph-0.dist-info/"
+FILES = {
+    "trading_graph_here.pth": os.getcwd() + "\\n",
+    INFO + "METADATA": "Metadata-Version: 2.1\\nName: trading-graph\\nVersion: 0\\n",
+    INFO + "WHEEL": "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+    INFO + "entry_points.txt": "[console_scripts]\\ntrading-graph = program:main\\n",
+    INFO + "RECORD": "",
+}
 
 def build_editable(folder, config_settings=None, metadata_directory=None):
     name = "trading_graph-0-py3-none-any.whl"
     with zipfile.ZipFile(os.path.join(folder, name), "w") as wheel:
-        wheel.writestr("trading_graph_here.pth", os.getcwd() + "\\n")
-        wheel.writestr(INFO + "METADATA", META)
-        wheel.writestr(INFO + "WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
-        wheel.writestr(INFO + "entry_points.txt", "[console_scripts]\\ntrading-graph = program:main\\n")
-        wheel.writestr(INFO + "RECORD", "")
+        for path, text in FILES.items():
+            wheel.writestr(path, text)
     return name
 
 build_wheel = build_editable
-'''
+"""
 
 PROGRAM = """
 import json, os, signal, sys, time
@@ -75,11 +78,17 @@ FAKE_PYTEST = "import os, sys; print('tests', sys.argv[1:], os.getcwd()); sys.ex
 def environment(**more: str) -> dict[str, str]:
     """Return this environment with an index that refuses at once, and without uv."""
     path = os.pathsep.join(
-        folder for folder in os.environ["PATH"].split(os.pathsep) if not (Path(folder) / "uv").exists()
+        folder
+        for folder in os.environ["PATH"].split(os.pathsep)
+        if not (Path(folder) / "uv").exists()
     )
     drop = ("PIP_", "UV_", "VIRTUAL_ENV", "PYTHON")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(drop)}
-    index = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "0"}
+    index = {
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_INDEX_URL": "http://127.0.0.1:9/",
+        "PIP_RETRIES": "0",
+    }
     return {**kept, "PATH": path, **index, **more}
 
 

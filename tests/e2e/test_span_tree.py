@@ -83,7 +83,9 @@ async def test_the_span_tree_of_an_offline_run(run_analysis) -> None:  # type: i
     fetches = trace.rows("fetch ")
     assert Counter(trace.names[row] for row in fetches) == {
         "fetch yahoo_chart": 2,
-        "fetch embedded_statements": 3,
+        "fetch embedded_income": 1,
+        "fetch embedded_balance": 1,
+        "fetch embedded_cash_flow": 1,
         "fetch embedded_filings": 2,
     }
     for row in fetches:

@@ -18,7 +18,7 @@ Serve = Callable[[OfflineModel], Awaitable[ChatOpenAI]]
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
 ToolAnswer = Callable[[str, dict[str, Any]], str]
 
-WANTED = {
+WANTED: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "market_analyst": [
         ("get_prices", {"symbol": "AAPL"}),
         ("get_indicators", {"symbol": "AAPL"}),

@@ -77,7 +77,7 @@ def test_strength_against_the_benchmark_counts_by_its_margin() -> None:
 
 def test_attention_follows_the_price_and_is_capped() -> None:
     """Abnormal volume on rising days scores up, on falling days down, never beyond the maximum."""
-    rising = [[f"2025-11-{day:02}", 2.5, 1.0] for day in range(1, 10)]
+    rising: list[list[Any]] = [[f"2025-11-{day:02}", 2.5, 1.0] for day in range(1, 10)]
     falling = [[day, z, -change] for day, z, change in rising]
     assert score("social_analyst", get_attention={"days_above_2": rising[:1]}) == 0.1
     assert score("social_analyst", get_attention={"days_above_2": rising}) == 0.3

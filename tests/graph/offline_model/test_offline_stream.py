@@ -1,6 +1,7 @@
 """The protocol on the wire: chunks over the latency, and errors as JSON."""
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -154,7 +155,7 @@ async def refused(
 ) -> tuple[int, str]:
     """The status and the message of a refused request."""
     raw = data if isinstance(data, bytes) else json.dumps(data).encode()
-    async with client.post(path, data=raw) as response:
+    async with client.post(path, data=io.BytesIO(raw)) as response:
         assert response.content_type == "application/json"
         error = (await response.json())["error"]
     assert {"message", "type", "param", "code"} == set(error)
@@ -215,7 +216,7 @@ async def test_many_unclosed_blocks_cost_linear_time(session: aiohttp.ClientSess
     """A prompt made to be slow to read is read at once."""
     messages = [
         {"role": "system", "content": "Agent: bull_researcher"},
-        {"role": "user", "content": '<report agent="x">' * 100_000},
+        {"role": "user", "content": "<report agent=x>" * 60_000},
     ]
     chunks, times = await stream(session, messages=messages)
     assert len(chunks) >= 60

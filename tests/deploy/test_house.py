@@ -1,0 +1,115 @@
+"""The house itself: who owns which name, how modules look, what a wheel holds."""
+
+import ast
+import importlib.metadata
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("otel", "toolkit", "graph", "service")
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+MAX_LINES = 400
+
+# Built from parts, so that this file passes its own test.
+REGISTRIES = [
+    "pypi" + ".org",
+    "pythonhosted" + ".org",
+    "proxy.golang" + ".org",
+    "sum.golang" + ".org",
+    "registry.npmjs" + ".org",
+    "crates" + ".io",
+    "deb.debian" + ".org",
+    "repo.maven" + ".apache.org",
+]
+FORBIDDEN = re.compile(
+    "|".join([*map(re.escape, REGISTRIES), r"(?<![\w.-])/(?:work|root)/\w"]), re.IGNORECASE
+)
+
+modules = pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def project_files() -> Iterator[Path]:
+    """Yield the files that belong to the project, committed or about to be."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            yield ROOT / name
+
+
+def test_no_file_names_a_registry_or_somebodys_folder() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {match.group()}"
+        for path in project_files()
+        for number, line in enumerate(path.read_text(errors="ignore").splitlines(), start=1)
+        if (match := FORBIDDEN.search(line))
+    ]
+    assert not found
+
+
+def test_no_other_distribution_owns_our_import_names() -> None:
+    owners = importlib.metadata.packages_distributions()
+    # An editable install owns no files, so a missing entry is ours too.
+    assert {name: owners.get(name, ["trading-graph"]) for name in PACKAGES} == {
+        name: ["trading-graph"] for name in PACKAGES
+    }
+
+
+def test_the_console_script_is_installed_and_can_be_loaded() -> None:
+    [script] = importlib.metadata.entry_points(group="console_scripts", name="trading-graph")
+    assert callable(script.load())
+
+
+@modules
+def test_a_module_opens_with_what_it_holds(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text())), "no module docstring"
+
+
+@modules
+def test_a_module_holds_one_idea(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= MAX_LINES
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert importlib.metadata.version("trading-graph") == project["version"]
+    assert f"[{project['version']}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_lock_has_every_dependency_with_hashes() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    locked = (ROOT / "requirements.lock").read_text()
+    pins = dict(re.findall(r"^([a-z0-9.-]+)==\S+.*\\\n +(--hash)", locked, re.MULTILINE))
+    assert len(pins) == len(set(re.findall(r"^([a-z0-9.-]+)==", locked, re.MULTILINE)))
+    names = {re.split(r"[<>=!~\[; ]", each)[0].lower() for each in wanted}
+    assert names <= set(pins)
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_four_packages_with_their_data_and_nothing_else(tmp_path: Path) -> None:
+    build = f"import hatchling.build; hatchling.build.build_wheel({str(tmp_path)!r})"
+    subprocess.run([sys.executable, "-c", build], cwd=ROOT, check=True, capture_output=True)
+    [wheel] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    ours = {
+        str(path.relative_to(ROOT))
+        for path in project_files()
+        if path.relative_to(ROOT).parts[0] in PACKAGES
+    }
+    assert names == ours
+    assert {f"{package}/py.typed" for package in PACKAGES} <= names
