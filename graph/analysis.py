@@ -52,10 +52,10 @@ async def recorded_run(
         semconv.CHAIN_EXPECTED: options.expected_chain,
         semconv.DISPATCH: options.dispatch,
         semconv.DATA_MODE: choice.data,
-        semconv.LATENCY_SIMULATED: backends.simulated,
+        semconv.LATENCY_SIMULATED: choice.simulated,
     }
-    if (simulated := backends.models.service.simulated_latency_s) is not None:
-        attributes[semconv.LATENCY_CHAT_S] = simulated
+    if choice.model is None:
+        attributes[semconv.LATENCY_CHAT_S] = choice.chat_latency_s
     async with spans.run(WORKFLOW, provider=provider, attributes=attributes, parent=parent) as run:
         yield run
 
@@ -65,8 +65,8 @@ async def analyse(
 ) -> Analysis:
     """Run the graph inside an open run.
 
-    `langsmith` lets LangSmith's own tracer record its run tree beside ours, under the same id, if the
-    standard LANGSMITH_* variables switch it on. Raises AnalysisError or a toolkit BadRequest.
+    `langsmith` lets LangSmith's own tracer record its run tree beside ours, under the same id, if
+    the standard LANGSMITH_* variables switch it on. Raises AnalysisError or a toolkit BadRequest.
     """
     started = time.perf_counter()
     with tracing_context(enabled=None if langsmith else False):
@@ -99,6 +99,7 @@ def _in_order(reports: Sequence[Report], options: Options) -> list[Report]:
 
 
 def _decision(options: Options, backends: Backends, run: RunSpan, state: State) -> Decision:
+    choice = backends.choice
     missing = [report.agent for report in state["reports"] if report.missing]
     warnings = state.get("warnings", [])
     return Decision(
@@ -113,7 +114,7 @@ def _decision(options: Options, backends: Backends, run: RunSpan, state: State) 
         degraded=bool(warnings),
         missing_reports=missing,
         warnings=warnings,
-        model=backends.models.service.label,
-        data=backends.data_label,
-        simulated_latency=backends.simulated,
+        model=choice.model_label,
+        data=choice.data_label,
+        simulated_latency=choice.simulated,
     )

@@ -1,7 +1,8 @@
 """An analyst: one self-contained node with its own loop of LLM turns and tool calls.
 
-Analyst and tools as separate nodes would meet LangGraph's superstep barrier: a fast analyst's tools would
-wait for the slowest analyst's turn. In the last turn the tools are withheld, so no loop is endless.
+Analyst and tools as separate nodes would meet LangGraph's superstep barrier: a fast analyst's tools
+would wait for the slowest analyst's turn. In the last turn the tools are withheld, so no loop is
+endless.
 """
 
 import asyncio
@@ -9,7 +10,6 @@ from collections.abc import Mapping
 
 from langchain_core.messages import BaseMessage
 from langgraph.runtime import Runtime
-from toolkit.tools import TOOLS, Tool
 
 from graph import prompts
 from graph.chat import converse
@@ -20,6 +20,7 @@ from graph.models import function_schema, with_tools
 from graph.state import Report, State, Usage
 from graph.tool_calls import requested, run_tool_calls
 from otel import spans
+from toolkit.tools import TOOLS, Tool
 
 TOOLS_OF: Mapping[str, tuple[str, ...]] = {
     "market_analyst": ("get_prices", "get_indicators"),
@@ -79,8 +80,8 @@ async def _report(name: str, tools: Mapping[str, Tool], context: RunContext) -> 
             break
         if last:
             raise BadModelAnswer(
-                f"{name}: model {models.service.quick} asked for tools in its last turn, where none "
-                "are on offer; raise --analyst-turns or use a model that follows instructions."
+                f"{name}: model {models.service.quick} asked for tools in its last turn, where "
+                "none are on offer; raise --analyst-turns or use a model that follows instructions."
             )
         messages += await run_tool_calls(
             calls,

@@ -1,7 +1,7 @@
 """What an analysis needs to be running: models, market data, and the loopback servers behind them.
 
-Without a key and without a network both come from servers on loopback, reached through the same clients
-as real ones: an in-process look-up would never overlap with anything and prove nothing.
+Without a key and without a network both come from servers on loopback, reached through the same
+clients as real ones: an in-process look-up would never overlap with anything and prove nothing.
 """
 
 import asyncio
@@ -9,36 +9,20 @@ import importlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Literal
 
 from pydantic import SecretStr
-from toolkit.market_data import AsyncToolkit
 
 from graph import models
+from graph.backend_choice import DEEP_OFFLINE, QUICK_OFFLINE, BackendChoice
 from graph.models import Models, ModelService
 from graph.offline_model import OfflineModel
 from toolkit import embedded_server, indicators
 from toolkit.cache import SingleFlightCache
 from toolkit.loopback import LoopbackServer
+from toolkit.market_data import AsyncToolkit
 from toolkit.pool import HttpPool
 
 YAHOO_URL = "https://query2.finance.yahoo.com"
-
-
-@dataclass(frozen=True, slots=True)
-class BackendChoice:
-    """Which models and which data serve.
-
-    `model` is None for the offline model; `data` is `offline` for the embedded data set. The latencies
-    are those of the loopback servers, in seconds.
-    """
-
-    model: ModelService | None = None
-    data: Literal["live", "offline"] = "offline"
-    chat_latency_s: float = 0.8
-    fetch_latency_s: float = 0.15
-    cache: bool = True
-    pool: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +32,6 @@ class Backends:
     choice: BackendChoice
     models: Models
     toolkit: AsyncToolkit
-
-    @property
-    def data_label(self) -> str:
-        """The data in a few words, for people."""
-        if self.choice.data == "live":
-            return "live (Yahoo prices; no live source yet for statements and filings)"
-        return f"embedded (to 2025-11-14, over loopback; {self.choice.fetch_latency_s:g} s a fetch)"
-
-    @property
-    def simulated(self) -> bool:
-        """Whether any latency of the run is made up."""
-        return self.choice.model is None or self.choice.data == "offline"
 
 
 @asynccontextmanager
@@ -79,9 +51,8 @@ async def open_backends(
             service = ModelService(
                 base_url=f"{server.url}/v1",
                 api_key=SecretStr("offline"),
-                quick="offline-quick",
-                deep="offline-deep",
-                simulated_latency_s=offline.latency_s,
+                quick=QUICK_OFFLINE,
+                deep=DEEP_OFFLINE,
             )
         base_url = YAHOO_URL
         if choice.data == "offline":

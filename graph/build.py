@@ -1,6 +1,7 @@
 """The topology: which node follows which.
 
-    START -> dispatcher =Send=> analysts -> aggregator -> bull || bear (x rounds) -> research_manager
+    START -> dispatcher =Send=> analysts -> aggregator -> bull || bear (x rounds) ->
+    research_manager
           -> trader -> risk_dispatcher =Send=> risk team (x rounds) -> risk_judge -> END
 
 Sequential dispatch and a serial debate replace the fan-outs by chains of the same nodes.

@@ -1,7 +1,7 @@
 """One call of a language model: streamed, timed, counted, retried in plain sight.
 
-A call is one `chat` span, its retries are events on it. The answer is streamed even though nobody reads
-along, because only then the time to the first chunk is known.
+A call is one `chat` span, its retries are events on it. The answer is streamed even though nobody
+reads along, because only then the time to the first chunk is known.
 """
 
 import asyncio

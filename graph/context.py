@@ -7,12 +7,12 @@ from typing import Protocol
 from langgraph.config import get_config
 from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
-from toolkit.market_data import AsyncToolkit
 
 from graph.models import Models
 from graph.options import Options
 from graph.state import State
 from otel.spans import GraphTask, register_control_flow
+from toolkit.market_data import AsyncToolkit
 
 # Interrupts and commands to a parent graph are raised as exceptions, and are none.
 register_control_flow(GraphBubbleUp)

@@ -1,7 +1,7 @@
 """The debate of bull and bear, in rounds: both at once, or taking turns.
 
-At once means that each sees the other's statements of the rounds before; with one round these are two
-independent statements.
+At once means that each sees the other's statements of the rounds before; with one round these are
+two independent statements.
 """
 
 from langgraph.runtime import Runtime

@@ -1,9 +1,9 @@
 """What becomes of an agent that fails: its part is missing, and said to be missing.
 
-The failure ends at the agent's own node, so LangGraph never cancels its siblings. (Its `error_handler=` would
-do that too, but a node that a handler has replaced does not trigger its edges: measured on 1.2.22, a join
-whose branches all failed never ran, and the run ended without a decision.) What would fail for every agent
-alike is raised and ends the run.
+The failure ends at the agent's own node, so LangGraph never cancels its siblings. (Its
+`error_handler=` would do that too, but a node that a handler has replaced does not trigger its
+edges: measured on 1.2.22, a join whose branches all failed never ran, and the run ended without a
+decision.) What would fail for every agent alike is raised and ends the run.
 """
 
 from collections.abc import Callable
@@ -15,6 +15,8 @@ from graph.context import Node, RunContext
 from graph.errors import FATAL
 from graph.state import Report, State, Statement
 
+_ENDS_THE_RUN: tuple[type[Exception], ...] = (GraphBubbleUp, *FATAL)
+
 Missing = Callable[[str, State, str], State]
 
 
@@ -24,7 +26,7 @@ def degrading(name: str, node: Node, missing: Missing) -> Node:
     async def guarded(state: State, runtime: Runtime[RunContext]) -> State:
         try:
             return await node(state, runtime)
-        except (GraphBubbleUp, *FATAL):
+        except _ENDS_THE_RUN:
             raise
         except Exception as error:
             reason = _reason(name, error)

@@ -1,4 +1,6 @@
-"""A span's identity as text, so that it can travel in the graph's state and survive a checkpoint."""
+"""A span's identity as text, so that it can travel in the graph's state and survive a
+checkpoint.
+"""
 
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanContext

@@ -1,8 +1,8 @@
 """The language models of a run: a quick one for the many, a deep one for those who decide.
 
 Any OpenAI-compatible service serves. The client is built off the event loop (reading certificates
-blocks it) and once a run (a cached client fails on a second event loop); it never retries by itself,
-because its retries would be invisible in the trace.
+blocks it) and once a run (a cached client fails on a second event loop); it never retries by
+itself, because its retries would be invisible in the trace.
 """
 
 from collections.abc import Sequence
@@ -22,25 +22,13 @@ CALL_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class ModelService:
-    """Where the models are and what they are called.
-
-    `simulated_latency_s` is set for the offline model: its seconds a call are made up.
-    """
+    """Where the models are and what they are called."""
 
     base_url: str | None
     api_key: SecretStr
     quick: str
     deep: str
     provider: str = "openai"
-    simulated_latency_s: float | None = None
-
-    @property
-    def label(self) -> str:
-        """The models in a few words, for people."""
-        names = self.quick if self.quick == self.deep else f"{self.quick} and {self.deep}"
-        if self.simulated_latency_s is not None:
-            return f"{names} (rules, no language model; {self.simulated_latency_s:g} s a call)"
-        return names
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +80,9 @@ def function_schema(name: str, description: str, arguments: type[BaseModel]) -> 
 def with_tools(
     model: "ChatOpenAI", tools: Sequence[dict[str, Any]], choice: str | None = None
 ) -> "Runnable[LanguageModelInput, AIMessage]":
-    """The model with tools in OpenAI's function format on offer; `choice` names one it must call."""
+    """The model with tools in OpenAI's function format on offer; `choice` names one it must
+    call.
+    """
     if not tools:
         return model
     return model.bind_tools(tools, tool_choice=choice)

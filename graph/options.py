@@ -51,7 +51,8 @@ class Options:
     def expected_chain(self) -> int:
         """How many LLM calls follow each other when everything that can run at once does.
 
-        `dispatch` does not change it: a run that dispatches one by one exceeds it, and fails its check.
+        `dispatch` does not change it: a run that dispatches one by one exceeds it, and fails its
+        check.
         """
         debate = self.debate_rounds * (2 if self.debate is Debate.SERIAL else 1)
         manager = trader = judge = 1

@@ -1,16 +1,15 @@
 """What flows through the graph, and how parallel branches are merged.
 
-Lists grow by concatenation only: nothing is de-duplicated by content, and no branch mutates what it was
-sent. Merging follows the order of the branches' dispatch, so a run's state is deterministic.
+Lists grow by concatenation only: nothing is de-duplicated by content, and no branch mutates what it
+was sent. Merging follows the order of the branches' dispatch, so a run's state is deterministic.
 """
 
 import operator
 from dataclasses import dataclass
 from typing import Annotated, TypedDict
 
-from toolkit.market_data import PriceLevels
-
 from graph.decisions import FinalDecision, ResearchPlan, TradeProposal
+from toolkit.market_data import PriceLevels
 
 
 @dataclass(frozen=True, slots=True)

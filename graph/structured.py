@@ -1,7 +1,7 @@
 """Asking a deciding agent for a structured answer, and asking once more when it cannot be used.
 
-By function calling, which every OpenAI-compatible service has; its streamed `json_schema` mode imports
-hundreds of modules on the event loop at first use (390-625 ms measured).
+By function calling, which every OpenAI-compatible service has; its streamed `json_schema` mode
+imports hundreds of modules on the event loop at first use (390-625 ms measured).
 """
 
 from collections.abc import Callable, Sequence
@@ -43,8 +43,8 @@ async def decide(
 ) -> Decided[AnswerT]:
     """Ask for an answer in the schema's form.
 
-    `check` says what is wrong with a well-formed answer, or None. An answer that is refused twice is
-    returned with its objection if it is well-formed, and raises BadModelAnswer if it is not.
+    `check` says what is wrong with a well-formed answer, or None. An answer that is refused twice
+    is returned with its objection if it is well-formed, and raises BadModelAnswer if it is not.
     """
     service = context.models.service
     function = function_schema(schema.__name__, schema.__doc__ or "", schema)

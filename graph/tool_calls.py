@@ -1,8 +1,9 @@
 """All tool calls of one LLM turn, at once.
 
 A call that cannot be carried out (unknown tool, wrong arguments, no data, a source that is down) is
-answered with a tool message that says so, and its span shows the error. Only what would fail for every
-analyst alike ends the run: that nobody knows the run's symbol, or that the data begins after its date.
+answered with a tool message that says so, and its span shows the error. Only what would fail for
+every analyst alike ends the run: that nobody knows the run's symbol, or that the data begins after
+its date.
 """
 
 import asyncio
@@ -14,13 +15,13 @@ from typing import Any
 
 import pydantic
 from langchain_core.messages import AIMessage, ToolMessage
-from toolkit.as_of import AsOf
-from toolkit.market_data import AsyncToolkit
-from toolkit.tools import Tool
 
 from graph.options import Order
 from otel import spans
+from toolkit.as_of import AsOf
 from toolkit.errors import BadRequest, DataError, NoData
+from toolkit.market_data import AsyncToolkit
+from toolkit.tools import Tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,9 @@ async def run_tool_calls(
     turn: int,
     order: Order,
 ) -> list[ToolMessage]:
-    """Carry out the calls of one turn and answer each, in the order in which they were asked for."""
+    """Carry out the calls of one turn and answer each, in the order in which they were asked
+    for.
+    """
     pending = [_run(call, tools, toolkit, symbol, as_of, turn) for call in calls]
     if order is Order.SEQUENTIAL:
         return [await one for one in pending]

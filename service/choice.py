@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import SecretStr
 
-from graph.backends import BackendChoice
+from graph.backend_choice import BackendChoice
 from graph.models import ModelService
 from service.settings import Settings
 

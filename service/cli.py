@@ -1,7 +1,7 @@
 """The command line. Data goes to stdout, talk and progress to stderr.
 
-Exit codes: 0 done, 1 a gate failed, 2 usage, 3 could not be done, 130 interrupted. Everything heavy is
-imported inside the commands, so that `--help` answers at once.
+Exit codes: 0 done, 1 a gate failed, 2 usage, 3 could not be done, 130 interrupted. Everything heavy
+is imported inside the commands, so that `--help` answers at once.
 """
 
 import sys
@@ -124,13 +124,13 @@ def main() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def run(symbol: str, **options: object) -> None:
-    """Analyse SYMBOL, and leave a decision, a report and a trace in runs/.
+    r"""Analyse SYMBOL, and leave a decision, a report and a trace in runs/.
 
     \b
     Examples:
       trading-graph run NVDA --date 2025-11-14
       trading-graph run AAPL --offline --analysts market,news
     """
-    from service.run_command import RunRequest, run_command
+    from service.run_command import run_command
 
-    sys.exit(run_command(RunRequest.of(symbol, options)))
+    sys.exit(run_command(symbol, options))

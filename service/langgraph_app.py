@@ -1,8 +1,8 @@
 """The graph that `langgraph.json` names: one node that runs a whole analysis.
 
-LangGraph's server calls a graph directly. Called on the inner graph one run would leave four traces, since
-nothing would open the run's span; this outer node opens it. The module is imported once a graph entry, so
-importing it changes nothing outside it.
+LangGraph's server calls a graph directly. Called on the inner graph one run would leave four
+traces, since nothing would open the run's span; this outer node opens it. The module is imported
+once a graph entry, so importing it changes nothing outside it.
 """
 
 import asyncio
@@ -10,10 +10,10 @@ from functools import lru_cache
 from typing import Any, NotRequired, TypedDict
 
 from langgraph.graph import END, START, StateGraph
-from toolkit.as_of import AsOf
-from toolkit.symbols import parse_symbol
 
 from otel.export import Telemetry, set_up
+from toolkit.as_of import AsOf
+from toolkit.symbols import parse_symbol
 
 
 class AnalysisInput(TypedDict):

@@ -1,7 +1,8 @@
 """Live progress on stderr: which agent is doing what, and for how long.
 
-Fed by the spans of the run as they start and end, so what is shown is what is recorded. On a terminal a
-small table is redrawn by a thread of rich's; elsewhere one line is written when an agent has ended.
+Fed by the spans of the run as they start and end, so what is shown is what is recorded. On a
+terminal a small table is redrawn by a thread of rich's; elsewhere one line is written when an agent
+has ended.
 """
 
 import time

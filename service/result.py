@@ -26,7 +26,9 @@ _COLOURS = {"BUY": "green", "SELL": "red", "HOLD": "yellow"}
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A finished run: the analysis, its folder, its trace as it stands in the file, its delivery."""
+    """A finished run: the analysis, its folder, its trace as it stands in the file, its
+    delivery.
+    """
 
     analysis: Analysis
     folder: RunFolder
@@ -140,8 +142,8 @@ def _trace_lines(result: Result) -> list[str]:
         lines.append(f"Jaeger: {result.jaeger_link}")
     elif (delivery := result.delivery) and delivery.failed:
         lines.append(
-            f"Jaeger did not take {delivery.failed} spans at {delivery.endpoint}; the file has all. "
-            "Start it with: docker compose -f deploy/jaeger.yml up"
+            f"Jaeger did not take {delivery.failed} spans at {delivery.endpoint}; the file has all."
+            " Start it with: docker compose -f deploy/jaeger.yml up"
         )
     return lines
 

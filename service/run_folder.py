@@ -1,4 +1,5 @@
-"""The folder that a run leaves: `trace.jsonl` as it goes, `decision.json` and `report.md` at its end.
+"""The folder that a run leaves: `trace.jsonl` as it goes, `decision.json` and `report.md` at its
+end.
 
 The latter two appear whole or not at all: a run that failed leaves its trace alone.
 """

@@ -1,4 +1,5 @@
-"""Settings from the environment and `.env`: our own under TRADING_GRAPH_, the standard ones as they are.
+"""Settings from the environment and `.env`: our own under TRADING_GRAPH_, the standard ones as they
+are.
 
 `OTEL_*` is read by the OpenTelemetry SDK itself, `LANGSMITH_*` by LangSmith's.
 """

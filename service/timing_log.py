@@ -17,7 +17,9 @@ class TimingLog:
     """Logs the start and the end of every agent, and of the run; a `SpanListener`."""
 
     def on_start(self, span: ReadableSpan) -> None:
-        """Log an agent's start; the epoch comes last, because the awk command prints the last field."""
+        """Log an agent's start; the epoch comes last, because the awk command prints the last
+        field.
+        """
         if agent := _agent(span):
             LOG.info("⏱️ %s START: %.3f", agent, (span.start_time or 0) / 1e9, extra=_trace(span))
 

@@ -177,12 +177,11 @@ async def _statements(request: web.Request) -> web.Response:
         )
     known = tuple(fact for fact in facts if fact.concept in concepts and fact.filed <= as_of)
     if not known:
-        first = min(fact.filed for fact in facts)
         raise _Refused(
             404,
             "no_data",
             f"No statement of {symbol} in the embedded data set was filed by {as_of}: "
-            f"the first was filed on {first}.",
+            "choose a later date.",
         )
     splits = tuple(
         (row.date, row.split) for row in tables.prices()[symbol] if row.split and row.date <= as_of
@@ -195,18 +194,17 @@ async def _filings(request: web.Request) -> web.Response:
     as_of, session = _day_asked(request)
     forms = tuple(form for form in request.query.get("forms", "").split(",") if form)
     _know(symbol)
-    listed = tables.filings().get(symbol, ())
-    held = sorted({filing.form for filing in listed})
-    wanted = [filing for filing in listed if filing.form.removesuffix("/A") in forms]
+    listed = [row for row in tables.filings().get(symbol, ()) if row.filed <= as_of]
+    wanted = tuple(row for row in listed if row.form.removesuffix("/A") in forms)
     if not wanted:
+        held = sorted({row.form for row in listed})
         raise _Refused(
             404,
             "no_data",
-            f"The embedded data set has no {_list(forms) or 'such'} filings of {symbol}, "
-            f"only {_list(held) if held else 'prices'}.",
+            f"The embedded data set has no {_list(forms) or 'such'} filings of {symbol} "
+            f"by {as_of}, only {_list(held) if held else 'prices'}.",
         )
-    known = tuple(filing for filing in wanted if filing.filed <= as_of)
-    return _json(Filings(symbol, session, FACT_SOURCE, listed_since(symbol), known))
+    return _json(Filings(symbol, session, FACT_SOURCE, listed[0].filed, wanted))
 
 
 async def _macro(request: web.Request) -> web.Response:
@@ -222,11 +220,6 @@ async def _macro(request: web.Request) -> web.Response:
     known = tuple(row for row in observations if row.known <= as_of)
     source = "embedded data set (FRED)" if series != "VIX" else "embedded data set (Cboe VIX)"
     return _json(Series(series, source, series in tables.REVISED_SERIES, known))
-
-
-def listed_since(symbol: str) -> datetime.date:
-    """The day from which the table lists a symbol's filings."""
-    return min(filing.filed for filing in tables.filings()[symbol])
 
 
 def _day_asked(request: web.Request) -> tuple[datetime.date, datetime.date]:

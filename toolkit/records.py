@@ -54,7 +54,10 @@ class Statements:
 
 @dataclass(frozen=True, slots=True)
 class Filings:
-    """A company's filings by a day, oldest first, and from when on the source lists them."""
+    """A company's filings of some forms by a day, oldest first, at least one.
+
+    `since` is the day of the first filing of any form that the source lists.
+    """
 
     symbol: str
     session: datetime.date

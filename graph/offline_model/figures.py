@@ -40,7 +40,7 @@ def rows(record: Mapping[str, Any], name: str) -> list[Any]:
 
 
 def quote(value: float) -> str:
-    """The number for a sentence: two decimals, four digits below one, millions and billions."""
+    """The number for a sentence: two decimals, up to four digits below one, or in millions."""
     size = abs(value)
     if size >= _BILLION:
         return f"{value / _BILLION:.2f} billion"
@@ -49,7 +49,8 @@ def quote(value: float) -> str:
     if size >= 1 or size == 0:
         return f"{value:.2f}"
     decimals = min(12, 3 - math.floor(math.log10(size)))
-    return f"{value:.{decimals}f}"
+    whole, _, fraction = f"{value:.{decimals}f}".partition(".")
+    return f"{whole}.{fraction.rstrip('0'):0<2}"
 
 
 def percent(fraction: float) -> str:

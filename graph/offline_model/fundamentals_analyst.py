@@ -31,6 +31,8 @@ def fundamentals_findings(conversation: Conversation) -> Iterator[Finding]:
         yield from _profit(ratios)
         yield from _valuation(ratios)
         yield from _debt(ratios)
+        for name, reason in section(ratios, "reasons").items():
+            yield Finding(0, f"No data: {name} cannot be computed: {reason}", RATIOS)
 
 
 def _against_last_year(
@@ -38,6 +40,9 @@ def _against_last_year(
 ) -> Iterator[Finding]:
     if not record:
         return
+    age = record.get("age")
+    if isinstance(age, str):
+        yield Finding(0, age, tool)
     latest = section(record, "latest")
     now, then = number(latest, concept), number(section(record, "year_before"), concept)
     if now is None or then is None:

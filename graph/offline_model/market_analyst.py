@@ -21,6 +21,8 @@ def market_findings(conversation: Conversation) -> Iterator[Finding]:
     answered = conversation.record(INDICATORS, conversation.symbol)
     values, previous = section(answered, "values"), section(answered, "previous")
     close = number(prices, "close")
+    if close is None:
+        close = number(answered, "close")
     yield from _session(prices)
     if close is not None:
         yield from _trend(close, values)

@@ -36,9 +36,10 @@ def news_findings(conversation: Conversation) -> Iterator[Finding]:
             yield Finding(0, f"The last {form} was filed on {newest.filed}", EVENTS)
     if not filings:
         yield Finding(0, "No data: the company filed nothing in the time looked at", EVENTS)
-    limits = [limit for record in records if isinstance(limit := record.get("limit"), str)]
-    for limit in dict.fromkeys(limits):
-        yield Finding(0, f"Limit of this report: {limit}", EVENTS)
+    for name, label in (("same_day", "Of the newest"), ("limit", "Limit of this report")):
+        told = [text for record in records if isinstance(text := record.get(name), str)]
+        for text in dict.fromkeys(told):
+            yield Finding(0, f"{label}: {text}", EVENTS)
 
 
 def _filings(records: list[Mapping[str, Any]]) -> Iterator[Filing]:
@@ -61,10 +62,10 @@ def _items(filings: list[Filing]) -> Iterator[Finding]:
         seen.update(new)
         scored = [item for item in new if item in rules.ITEM_POINTS]
         for item in scored:
-            text = f"A {filing.form} with item {item} was filed on {filing.filed}"
+            text = f"Form {filing.form}, item {item}, was filed on {filing.filed}"
             yield Finding(rules.ITEM_POINTS[item], text + _told(filing), EVENTS)
         if new and not scored:
-            text = f"A {filing.form} with item {', '.join(new)} was filed on {filing.filed}"
+            text = f"Form {filing.form}, item {', '.join(new)}, was filed on {filing.filed}"
             yield Finding(0, text + _told(filing), EVENTS)
 
 

@@ -19,6 +19,7 @@ from graph.offline_model.conversation import ANALYSTS, Block, Conversation
 from graph.offline_model.figures import clamp, one_line
 
 _SCORE = "Score:"
+_NO_DATA = "- [0] No data:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class ReadReport:
-    """A report as the later agents see it; `missing` holds the reason when it does not count."""
+    """A report as the later agents see it; `missing` is the sentence why it does not count."""
 
     agent: str
     good: tuple[str, ...] = ()
@@ -75,12 +76,16 @@ def read_reports(conversation: Conversation) -> list[ReadReport]:
 def _read(block: Block) -> ReadReport:
     agent = block.attributes.get("agent", "")
     if block.attributes.get("missing") == "true":
-        return ReadReport(agent, missing=one_line(block.text) or "no reason was given")
+        reason = one_line(block.text).rstrip(".") or "no reason was given"
+        return ReadReport(agent, missing=f"The report of {agent} is missing: {reason}.")
     lines = [line.strip() for line in block.text.splitlines()]
     scores = [line[len(_SCORE) :] for line in lines if line.startswith(_SCORE)]
     score = _score(scores[-1]) if scores else None
     if score is None:
-        return ReadReport(agent, missing="the report ends without a score")
+        return ReadReport(agent, missing=f"The report of {agent} ends without a score.")
+    bullets = [line for line in lines if line.startswith("- [")]
+    if bullets and all(bullet.startswith(_NO_DATA) for bullet in bullets):
+        return ReadReport(agent, missing=f"The report of {agent} had no data to weigh.")
     return ReadReport(
         agent,
         good=tuple(line[6:] for line in lines if line.startswith("- [+] ")),
@@ -119,11 +124,7 @@ def arguments(reports: Iterable[ReadReport], *, good: bool) -> list[str]:
 
 def missing_sentences(reports: Iterable[ReadReport]) -> list[str]:
     """One sentence for every report that is not there."""
-    return [
-        f"The report of {report.agent} is missing: {report.missing.rstrip('.')}."
-        for report in reports
-        if report.missing is not None
-    ]
+    return [report.missing for report in reports if report.missing is not None]
 
 
 def _is_live(conversation: Conversation) -> bool:

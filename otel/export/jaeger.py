@@ -1,8 +1,9 @@
 """The exporter to Jaeger: OTLP over HTTP, and a backend that is missing costs nothing.
 
-The SDK's exporter retries for its whole timeout and logs a traceback a batch. Here a missing backend is
-noticed by a connection attempt of at most half a second, on the export thread; then nothing is tried for
-half a minute, and what was not delivered is counted. The run's trace file has every span.
+The SDK's exporter retries for its whole timeout and logs a traceback a batch. Here a missing
+backend is noticed by a connection attempt of at most half a second, on the export thread; then
+nothing is tried for half a minute, and what was not delivered is counted. The run's trace file has
+every span.
 """
 
 import os

@@ -1,7 +1,7 @@
 """One tracer provider a process, and its bounded flush and shutdown.
 
-The provider is handed to whoever records a run; it is not made the global one, so that a program that
-embeds an analysis keeps its own.
+The provider is handed to whoever records a run; it is not made the global one, so that a program
+that embeds an analysis keeps its own.
 """
 
 import logging

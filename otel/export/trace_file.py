@@ -12,8 +12,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 _DELAY_MS = 200
 _BATCH = 512
-# The SDK's queue drops its oldest span when full. A run would have to end a million spans within one
-# delay to lose one here.
+# The SDK's queue drops its oldest span when full. A run would have to end a million spans within
+# one delay to lose one here.
 _QUEUE = 2**20
 
 

@@ -1,4 +1,6 @@
-"""A small waterfall of a trace for the terminal: one bar an agent, painted with what it was doing."""
+"""A small waterfall of a trace for the terminal: one bar an agent, painted with what it was
+doing.
+"""
 
 from rich.table import Table
 from rich.text import Text

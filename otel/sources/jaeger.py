@@ -1,7 +1,7 @@
 """Reads traces from Jaeger over its stable HTTP API (v3), raw and in nanoseconds.
 
-Raw, because Jaeger's adjusters rewrite times and its older memory store keeps what they wrote. The spelling
-of parameters changed in 2.19, so both are sent.
+Raw, because Jaeger's adjusters rewrite times and its older memory store keeps what they wrote. The
+spelling of parameters changed in 2.19, so both are sent.
 """
 
 import time
@@ -24,7 +24,9 @@ class JaegerQuery:
     timeout_s: float = 5.0
 
     def trace(self, trace_id: str) -> Trace | None:
-        """The trace as Jaeger has it now, or None; raises TraceError when Jaeger does not answer."""
+        """The trace as Jaeger has it now, or None; raises TraceError when Jaeger does not
+        answer.
+        """
         url = f"{self.base_url}/api/v3/traces/{trace_id}?rawTraces=true&raw_traces=true"
         try:
             with urlopen(url, timeout=self.timeout_s) as answer:

@@ -1,7 +1,7 @@
 """Reads OTLP JSON: one document, JSON lines, or Jaeger's `{"result": ...}` envelope.
 
-Source of the format: opentelemetry-proto, JSON encoding. Integers may come as strings, ids are lower-case
-hexadecimal, fields that hold their default may be missing.
+Source of the format: opentelemetry-proto, JSON encoding. Integers may come as strings, ids are
+lower-case hexadecimal, fields that hold their default may be missing.
 """
 
 from collections.abc import Callable, Iterable

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
-# The SDK's generator draws from the global `random`: seeding that twice gave the same trace id twice.
+# The SDK's generator draws from the global `random`: seeding that twice gave the same id twice.
 _random = random.SystemRandom()
 
 

@@ -1,7 +1,7 @@
 """The kinds of span a run consists of, one context manager each: names, kinds and attributes.
 
-run > dispatch, invoke_agent > chat, execute_tool > fetch > (HTTP). An agent is a child of the run with
-a link to the dispatcher that sent it: the dispatcher has ended by then.
+run > dispatch, invoke_agent > chat, execute_tool > fetch > (HTTP). An agent is a child of the run
+with a link to the dispatcher that sent it: the dispatcher has ended by then.
 """
 
 from collections.abc import Mapping

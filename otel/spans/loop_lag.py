@@ -1,8 +1,8 @@
 """How long the event loop was blocked, and during which span.
 
 Spans of coroutines that block the loop overlap perfectly while nothing runs in parallel; only the
-loop's own lateness shows it. A task ticks every 20 ms (5 ms would cost 2.5 % of a CPU) and keeps, for
-each tick, when it should have run and when it did.
+loop's own lateness shows it. A task ticks every 20 ms (5 ms would cost 2.5 % of a CPU) and keeps,
+for each tick, when it should have run and when it did.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """One run's recording: its spans counted and observed from the first to the last.
 
-A `Recording` travels in the OpenTelemetry context, so every span that is started below the run belongs
-to it, also those of foreign instrumentation. `RecordingProcessor` is the span processor that counts
-them and hands them to whoever listens: the run's file, the live display, the log.
+A `Recording` travels in the OpenTelemetry context, so every span that is started below the run
+belongs to it, also those of foreign instrumentation. `RecordingProcessor` is the span processor
+that counts them and hands them to whoever listens: the run's file, the live display, the log.
 """
 
 from collections.abc import Callable

@@ -24,8 +24,8 @@ from otel.spans.span import open_span
 class RunSpan:
     """A run that is being recorded: its ids, its span and its recording.
 
-    `trace_id` is None where nothing is recorded (SDK disabled, or the trace is not sampled): the run
-    works, and there is nothing to judge.
+    `trace_id` is None where nothing is recorded (SDK disabled, or the trace is not sampled): the
+    run works, and there is nothing to judge.
     """
 
     run_id: str
@@ -44,8 +44,8 @@ async def run(
 ) -> AsyncIterator[RunSpan]:
     """Open `invoke_workflow {name}`, watch the event loop, and declare the span count at the end.
 
-    `parent` is the caller's context (from a `traceparent`); without one the current context is used,
-    and without a span in that the run starts a trace of its own.
+    `parent` is the caller's context (from a `traceparent`); without one the current context is
+    used, and without a span in that the run starts a trace of its own.
     """
     context = parent if parent is not None else otel_context.get_current()
     caller = trace.get_current_span(context).get_span_context()

@@ -1,8 +1,8 @@
 """Attribute names and values that our spans carry.
 
-`gen_ai.*` follows the OpenTelemetry semantic conventions for generative AI, release 0.1.0 of their own
-repository. The constants are ours because the Python package's are deprecated and warn when used.
-`trading.*` are this project's; README and docs/spans.md list what each means.
+`gen_ai.*` follows the OpenTelemetry semantic conventions for generative AI, release 0.1.0 of their
+own repository. The constants are ours because the Python package's are deprecated and warn when
+used. `trading.*` are this project's; README and docs/spans.md list what each means.
 """
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.45.0"

@@ -1,8 +1,9 @@
 """The span context manager that everything else opens spans with.
 
 Three things differ from the SDK's own `start_as_current_span`, each because the SDK's way makes a
-trace lie: cancelled work is marked (the SDK leaves it unset, which looks successful), control flow of
-a graph engine is no error, and the span says how late the event loop was and how much CPU was used.
+trace lie: cancelled work is marked (the SDK leaves it unset, which looks successful), control flow
+of a graph engine is no error, and the span says how late the event loop was and how much CPU was
+used.
 """
 
 import asyncio
@@ -27,13 +28,17 @@ TIMEOUT = "timeout"
 
 
 def register_control_flow(*types: type[BaseException]) -> None:
-    """Name exceptions that a graph engine raises as control flow, so that spans do not call them errors."""
+    """Name exceptions that a graph engine raises as control flow, so that spans do not call them
+    errors.
+    """
     global _control_flow
     _control_flow = tuple(dict.fromkeys((*_control_flow, *types)))
 
 
 def error_type(error: BaseException) -> str:
-    """The value of `error.type`: `cancelled`, `timeout`, or the exception's qualified class name."""
+    """The value of `error.type`: `cancelled`, `timeout`, or the exception's qualified class
+    name.
+    """
     if isinstance(error, asyncio.CancelledError):
         return CANCELLED
     if isinstance(error, TimeoutError):

@@ -1,7 +1,7 @@
 """The columnar model of one trace.
 
-One row a span, sorted by start. Times are int64 nanoseconds since the epoch: a float64 would lose 256 ns.
-Attributes stay encoded until somebody asks for them.
+One row a span, sorted by start. Times are int64 nanoseconds since the epoch: a float64 would lose
+256 ns. Attributes stay encoded until somebody asks for them.
 """
 
 from collections.abc import Callable, Iterator, Mapping

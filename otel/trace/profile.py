@@ -1,7 +1,7 @@
 """How much ran at once: the concurrency profile of a set of spans.
 
-Sweep line over half-open intervals, ends before starts at equal times: spans that merely touch do not
-overlap. Only meaningful over spans of which none contains another (leaves, or siblings).
+Sweep line over half-open intervals, ends before starts at equal times: spans that merely touch do
+not overlap. Only meaningful over spans of which none contains another (leaves, or siblings).
 """
 
 from collections.abc import Sequence

@@ -2,10 +2,11 @@
 
     python tests/bench/bench_overhead.py [--chunks 60] [--runs 3] [LATENCY ...]
 
-Prints the cold run (the first of this process), the median of the warm ones, and what the client library
-alone costs: the same number of calls, one after the other, with no graph around them. Answers come in
-at least 60 chunks spread evenly over the latency; fewer chunks would flatter the figure. The loopback
-servers run in threads of the same process, so their CPU time is in the figures.
+Prints the cold run (the first of this process), the median of the warm ones, and what the client
+library alone costs: the same number of calls, one after the other, with no graph around them.
+Answers come in at least 60 chunks spread evenly over the latency; fewer chunks would flatter the
+figure. The loopback servers run in threads of the same process, so their CPU time is in the
+figures.
 """
 
 import argparse
@@ -18,7 +19,8 @@ from pathlib import Path
 
 from graph import models
 from graph.analysis import analyse, recorded_run
-from graph.backends import BackendChoice, open_backends
+from graph.backend_choice import BackendChoice
+from graph.backends import open_backends
 from graph.offline_model import OfflineModel
 from graph.options import Options
 from graph.prompts import statement_messages

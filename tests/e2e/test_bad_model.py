@@ -12,6 +12,7 @@ from graph.offline_model import Fault
 from graph.options import Debate
 from otel.spans import semconv
 from otel.trace import Trace
+from tests.analysis_runner import CHOICE, Runner
 
 ALWAYS = None
 
@@ -31,7 +32,7 @@ def one_sentence(text: str) -> bool:
     return "\n" not in text and text.endswith(".") and "Traceback" not in text
 
 
-async def test_a_failing_analyst_degrades_and_is_named(run_analysis) -> None:  # type: ignore[no-untyped-def]
+async def test_a_failing_analyst_degrades_and_is_named(run_analysis: Runner) -> None:
     ran = await run_analysis(faults=(Fault("news_analyst", "status", times=ALWAYS, value=500),))
     decision = ran.made.decision
     assert decision.degraded
@@ -45,7 +46,7 @@ async def test_a_failing_analyst_degrades_and_is_named(run_analysis) -> None:  #
     assert len(ran.trace.rows("invoke_agent trader")) == 1
 
 
-async def test_every_place_that_can_degrade_does(run_analysis) -> None:  # type: ignore[no-untyped-def]
+async def test_every_place_that_can_degrade_does(run_analysis: Runner) -> None:
     agents = ("bear_researcher", "neutral_risk_analyst")
     faults = tuple(Fault(agent, "empty_answer", times=ALWAYS) for agent in agents)
     ran = await run_analysis(faults=faults)
@@ -57,7 +58,7 @@ async def test_every_place_that_can_degrade_does(run_analysis) -> None:  # type:
     assert len(ran.made.statements) == 2
 
 
-async def test_when_no_analyst_can_report_the_run_says_why(run_analysis) -> None:  # type: ignore[no-untyped-def]
+async def test_when_no_analyst_can_report_the_run_says_why(run_analysis: Runner) -> None:
     ran = await run_analysis(faults=(Fault("*", "status", times=ALWAYS, value=503),))
     assert isinstance(ran.error, NoEvidence)
     assert "503" in str(ran.error)
@@ -65,7 +66,7 @@ async def test_when_no_analyst_can_report_the_run_says_why(run_analysis) -> None
     assert is_complete(ran.trace)
 
 
-async def test_a_wrong_key_ends_the_run_at_once(run_analysis) -> None:  # type: ignore[no-untyped-def]
+async def test_a_wrong_key_ends_the_run_at_once(run_analysis: Runner) -> None:
     ran = await run_analysis(faults=(Fault("*", "status", times=ALWAYS, value=401),))
     assert isinstance(ran.error, ModelRefused)
     assert "OPENAI_API_KEY" in str(ran.error)
@@ -76,23 +77,23 @@ async def test_a_wrong_key_ends_the_run_at_once(run_analysis) -> None:  # type: 
     assert all(count == 1 for count in ran.requests.values())
 
 
-async def test_a_rate_limit_is_waited_for_and_seen(run_analysis) -> None:  # type: ignore[no-untyped-def]
+async def test_a_rate_limit_is_waited_for_and_seen(run_analysis: Runner) -> None:
     ran = await run_analysis(faults=(Fault("trader", "status", value=429),))
     assert not ran.made.decision.degraded
     assert ran.requests["trader"] == 2
     (agent,) = ran.trace.rows("invoke_agent trader")
-    assert len([row for row in ran.trace.children(agent)]) == 1, "one chat span with its retry"
+    assert len(ran.trace.children(agent)) == 1, "one chat span with its retry"
 
 
 @pytest.mark.parametrize("kind", ["malformed_tool_call", "unknown_tool", "wrong_arguments"])
-async def test_a_bad_tool_call_is_answered_and_shown(run_analysis, kind: str) -> None:  # type: ignore[no-untyped-def]
+async def test_a_bad_tool_call_is_answered_and_shown(run_analysis: Runner, kind: str) -> None:
     ran = await run_analysis(faults=(Fault("market_analyst", kind),))
     assert "graph.tool_calls.ToolCallError" in errors(ran.trace)
     assert ran.made.decision.missing_reports == []
     assert is_complete(ran.trace)
 
 
-async def test_an_endless_tool_loop_ends_where_tools_are_withheld(run_analysis) -> None:  # type: ignore[no-untyped-def]
+async def test_an_endless_tool_loop_ends_where_tools_are_withheld(run_analysis: Runner) -> None:
     ran = await run_analysis(faults=(Fault("social_analyst", "endless_tools", times=ALWAYS),))
     (agent,) = ran.trace.rows("invoke_agent social_analyst")
     chats = [row for row in ran.trace.children(agent) if ran.trace.names[row].startswith("chat ")]
@@ -100,14 +101,16 @@ async def test_an_endless_tool_loop_ends_where_tools_are_withheld(run_analysis) 
     assert ran.analysis is not None
 
 
-async def test_an_empty_answer_is_asked_again(run_analysis) -> None:  # type: ignore[no-untyped-def]
+async def test_an_empty_answer_is_asked_again(run_analysis: Runner) -> None:
     ran = await run_analysis(faults=(Fault("risk_judge", "empty_answer"),))
     assert not ran.made.decision.degraded
     assert ran.requests["risk_judge"] == 2
 
 
 @pytest.mark.parametrize("kind", ["wrong_json", "prose_instead_of_tool", "malformed_tool_call"])
-async def test_a_wrong_structured_answer_is_asked_again_once(run_analysis, kind: str) -> None:  # type: ignore[no-untyped-def]
+async def test_a_wrong_structured_answer_is_asked_again_once(
+    run_analysis: Runner, kind: str
+) -> None:
     ran = await run_analysis(faults=(Fault("research_manager", kind),))
     assert ran.requests["research_manager"] == 2
     assert not ran.made.decision.degraded
@@ -119,7 +122,7 @@ async def test_a_wrong_structured_answer_is_asked_again_once(run_analysis, kind:
     assert is_complete(ran.trace)
 
 
-async def test_a_trade_far_from_the_market_is_refused_then_marked(run_analysis) -> None:  # type: ignore[no-untyped-def]
+async def test_a_trade_far_from_the_market_is_refused_then_marked(run_analysis: Runner) -> None:
     corrected = await run_analysis(faults=(Fault("trader", "bad_prices"),))
     assert corrected.requests["trader"] == 2
     assert not corrected.made.decision.degraded
@@ -129,13 +132,13 @@ async def test_a_trade_far_from_the_market_is_refused_then_marked(run_analysis) 
     assert any("trader" in warning for warning in marked.made.decision.warnings)
 
 
-async def test_a_stream_that_breaks_off_is_retried(run_analysis) -> None:  # type: ignore[no-untyped-def]
+async def test_a_stream_that_breaks_off_is_retried(run_analysis: Runner) -> None:
     ran = await run_analysis(faults=(Fault("bull_researcher", "disconnect"),))
     assert ran.requests["bull_researcher"] == 2
     assert not ran.made.decision.degraded
 
 
-async def test_a_model_that_hangs_runs_into_the_agents_budget(run_analysis) -> None:  # type: ignore[no-untyped-def]
+async def test_a_model_that_hangs_runs_into_the_agents_budget(run_analysis: Runner) -> None:
     ran = await run_analysis(
         faults=(Fault("news_analyst", "hang", times=ALWAYS),), agent_budget_s=1.0
     )
@@ -145,15 +148,15 @@ async def test_a_model_that_hangs_runs_into_the_agents_budget(run_analysis) -> N
     assert is_complete(ran.trace)
 
 
-async def test_nobody_listening_is_one_sentence(run_analysis, default_choice) -> None:  # type: ignore[no-untyped-def]
+async def test_nobody_listening_is_one_sentence(run_analysis: Runner) -> None:
     nobody = ModelService("http://127.0.0.1:9/v1", SecretStr("k"), "quick", "deep")
-    ran = await run_analysis(choice=replace(default_choice, model=nobody))
+    ran = await run_analysis(choice=replace(CHOICE, model=nobody))
     assert isinstance(ran.error, NoEvidence | ModelUnavailable)
     assert "OPENAI_BASE_URL" in str(ran.error)
     assert one_sentence(str(ran.error))
 
 
-async def test_rounds_and_a_serial_debate_keep_their_expected_chain(run_analysis) -> None:  # type: ignore[no-untyped-def]
+async def test_rounds_and_a_serial_debate_keep_their_expected_chain(run_analysis: Runner) -> None:
     ran = await run_analysis(debate=Debate.SERIAL, debate_rounds=2, risk_rounds=2)
     statements = [(said.agent, said.round) for said in ran.made.statements]
     assert statements == [
@@ -168,7 +171,9 @@ async def test_rounds_and_a_serial_debate_keep_their_expected_chain(run_analysis
     assert ran.trace.attributes(root)[semconv.CHAIN_EXPECTED] == 2 + 4 + 1 + 1 + 2 + 1
 
 
-async def test_a_parallel_debate_of_two_rounds_answers_the_round_before(run_analysis) -> None:  # type: ignore[no-untyped-def]
+async def test_a_parallel_debate_of_two_rounds_answers_the_round_before(
+    run_analysis: Runner,
+) -> None:
     ran = await run_analysis(debate_rounds=2)
     assert sorted((said.round, said.agent) for said in ran.made.statements) == [
         (1, "bear_researcher"),
@@ -179,13 +184,13 @@ async def test_a_parallel_debate_of_two_rounds_answers_the_round_before(run_anal
     assert len(ran.trace.rows("invoke_agent research_manager")) == 1
 
 
-async def test_some_analysts_only(run_analysis) -> None:  # type: ignore[no-untyped-def]
+async def test_some_analysts_only(run_analysis: Runner) -> None:
     ran = await run_analysis(analysts=("news_analyst",))
     assert [report.agent for report in ran.made.reports] == ["news_analyst"]
     assert ran.made.decision.session is not None
 
 
-async def test_cancelling_a_run_leaves_a_complete_trace_that_says_so(run_analysis) -> None:  # type: ignore[no-untyped-def]
+async def test_cancelling_a_run_leaves_a_complete_trace_that_says_so(run_analysis: Runner) -> None:
     task = asyncio.current_task()
     assert task is not None
     with pytest.raises(asyncio.CancelledError):

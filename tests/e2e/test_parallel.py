@@ -1,7 +1,7 @@
 """Did it really run in parallel: asserted on a trace that went to a real Jaeger and back.
 
-Each assertion is also made on a run with sequential dispatch or tools, where it has to fail: an assertion
-that cannot fail proves nothing.
+Each assertion is also made on a run with sequential dispatch or tools, where it has to fail: an
+assertion that cannot fail proves nothing.
 """
 
 import asyncio
@@ -17,6 +17,8 @@ from otel.export import set_up
 from otel.sources import JaegerQuery
 from otel.spans import semconv
 from otel.trace import Trace, profile
+from tests.analysis_runner import CHOICE, OPTIONS, Runner
+from tests.jaeger_process import JaegerProcess
 
 ANALYSTS = (
     "invoke_agent market_analyst",
@@ -71,17 +73,15 @@ def assert_tools_of_a_turn_overlap(trace: Trace) -> None:
 
 
 @pytest.mark.jaeger
-async def test_through_jaeger(  # type: ignore[no-untyped-def]
-    jaeger, default_options, default_choice, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_through_jaeger(jaeger: JaegerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """The trace that Jaeger gives back is complete and shows the parallelism, at leaf level too."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", jaeger.otlp_http_url)
     telemetry = await asyncio.to_thread(set_up, "trading-graph", "test")
     async with (
-        open_backends(default_choice) as backends,
-        recorded_run(default_options, backends, telemetry.provider) as run,
+        open_backends(CHOICE) as backends,
+        recorded_run(OPTIONS, backends, telemetry.provider) as run,
     ):
-        await analyse(default_options, backends, run)
+        await analyse(OPTIONS, backends, run)
     assert await asyncio.to_thread(telemetry.shutdown, 10)
     declared = run.recording.spans_started
     query = JaegerQuery(jaeger.query_url)
@@ -99,7 +99,7 @@ async def test_through_jaeger(  # type: ignore[no-untyped-def]
     assert_tools_of_a_turn_overlap(trace)
 
 
-async def test_sequential_dispatch_fails_the_same_assertions(run_analysis) -> None:  # type: ignore[no-untyped-def]
+async def test_sequential_dispatch_fails_the_same_assertions(run_analysis: Runner) -> None:
     ran = await run_analysis(dispatch=Order.SEQUENTIAL)
     with pytest.raises(AssertionError):
         assert_started_with_their_dispatcher(ran.trace)
@@ -108,22 +108,22 @@ async def test_sequential_dispatch_fails_the_same_assertions(run_analysis) -> No
     assert_tools_of_a_turn_overlap(ran.trace)
 
 
-async def test_sequential_tools_fail_the_same_assertion(run_analysis) -> None:  # type: ignore[no-untyped-def]
+async def test_sequential_tools_fail_the_same_assertion(run_analysis: Runner) -> None:
     ran = await run_analysis(tools=Order.SEQUENTIAL)
     with pytest.raises(AssertionError):
         assert_tools_of_a_turn_overlap(ran.trace)
     assert_started_with_their_dispatcher(ran.trace)
 
 
-async def test_sequential_dispatch_is_slower(run_analysis) -> None:  # type: ignore[no-untyped-def]
+async def test_sequential_dispatch_is_slower(run_analysis: Runner) -> None:
     """Four analysts and three risk analysts in a row: 13 serial calls instead of 7."""
     quick = await run_analysis()
     slow = await run_analysis(dispatch=Order.SEQUENTIAL)
     assert slow.made.seconds > 1.4 * quick.made.seconds
 
 
-async def test_a_node_that_blocks_the_loop_is_caught(  # type: ignore[no-untyped-def]
-    run_analysis, monkeypatch: pytest.MonkeyPatch
+async def test_a_node_that_blocks_the_loop_is_caught(
+    run_analysis: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its spans still overlap; the recorded lag is what gives it away."""
     stall_s = 0.2

@@ -6,6 +6,7 @@ import pytest
 
 from otel.spans import semconv
 from otel.trace import ROOT, Trace
+from tests.analysis_runner import Runner
 
 AGENTS = {
     "market_analyst": 2,
@@ -65,7 +66,7 @@ def expected_paths() -> Counter[tuple[str, ...]]:
 
 
 @pytest.mark.smoke
-async def test_the_span_tree_of_an_offline_run(run_analysis) -> None:  # type: ignore[no-untyped-def]
+async def test_the_span_tree_of_an_offline_run(run_analysis: Runner) -> None:
     ran = await run_analysis()
     trace = ran.trace
     (root,) = trace.roots
@@ -100,7 +101,7 @@ async def test_the_span_tree_of_an_offline_run(run_analysis) -> None:  # type: i
         assert trace.end[row] >= trace.start[row]
 
 
-async def test_the_required_attributes_are_on_every_span(run_analysis) -> None:  # type: ignore[no-untyped-def]
+async def test_the_required_attributes_are_on_every_span(run_analysis: Runner) -> None:
     ran = await run_analysis()
     trace = ran.trace
     of_ours = {semconv.LOOP_LAG_MAX_MS, semconv.CPU_OVER_WALL}
@@ -158,19 +159,17 @@ async def test_the_required_attributes_are_on_every_span(run_analysis) -> None: 
         assert "?" not in attributes["url.full"]
 
 
-async def test_work_that_was_shared_is_told_from_work_that_was_done(run_analysis) -> None:  # type: ignore[no-untyped-def]
+async def test_work_that_was_shared_is_told_from_work_that_was_done(run_analysis: Runner) -> None:
     """Five tools ask for AAPL's chart at about the same time: one fetches, the others say so."""
     ran = await run_analysis()
     trace = ran.trace
-    results = Counter(
-        trace.attributes(row)[semconv.CACHE] for row in trace.rows("execute_tool ")
-    )
+    results = Counter(trace.attributes(row)[semconv.CACHE] for row in trace.rows("execute_tool "))
     fetched_by = {int(trace.parent[row]) for row in trace.rows("fetch ")}
     assert results["miss"] == len(fetched_by)
     assert results["shared"] + results["hit"] == len(trace.rows("execute_tool ")) - len(fetched_by)
 
 
-async def test_declared_fan_out_and_chain(run_analysis) -> None:  # type: ignore[no-untyped-def]
+async def test_declared_fan_out_and_chain(run_analysis: Runner) -> None:
     ran = await run_analysis()
     trace = ran.trace
     for name, branches in DISPATCHED.items():

@@ -14,6 +14,7 @@ import pytest
 from graph.offline_model import Fault, OfflineModel
 from otel.sources import read
 from otel.spans import semconv
+from tests.jaeger_process import JaegerProcess
 from toolkit.loopback import LoopbackServer
 
 COMMAND = str(Path(sys.executable).with_name("trading-graph"))
@@ -193,7 +194,9 @@ def test_a_place_that_cannot_be_written_is_named(workdir: Path) -> None:
 
 
 @pytest.mark.jaeger
-def test_the_link_to_jaeger_is_shown_when_jaeger_answered(workdir: Path, jaeger) -> None:  # type: ignore[no-untyped-def]
+def test_the_link_to_jaeger_is_shown_when_jaeger_answered(
+    workdir: Path, jaeger: JaegerProcess
+) -> None:
     environment = {
         "OTEL_TRACES_EXPORTER": "otlp",
         "OTEL_EXPORTER_OTLP_ENDPOINT": jaeger.otlp_http_url,

@@ -448,7 +448,7 @@ async def test_the_wait_for_a_connection_stands_on_the_span_that_waited(
         HttpPool(limit_per_host=1) as pool,
         spans.run("test", provider=provider, attributes={}),
     ):
-        await asyncio.gather(*(pool.get_json(f"{source.url}/slow?s=0.05") for _ in range(3)))
+        await asyncio.gather(*(pool.get_json(f"{source.url}/slow?s=0.1") for _ in range(3)))
     waits, works = [], []
     for span in sorted(_http_spans(exporter), key=lambda span: span.end_time or 0):
         wait_ms = (span.attributes or {})[semconv.QUEUE_WAIT_MS]
@@ -458,8 +458,8 @@ async def test_the_wait_for_a_connection_stands_on_the_span_that_waited(
         waits.append(wait_ms)
         works.append((span.end_time - span.start_time) / 1e6 - wait_ms)
     assert waits[0] == 0.0
-    assert waits[1] >= 0.9 * works[0]
-    assert waits[2] >= 0.9 * (works[0] + works[1])
+    assert waits[1] >= 0.5 * works[0]
+    assert waits[2] >= 0.5 * (works[0] + works[1])
     assert min(works) > 0
     assert pool.statistics.queue_wait_ms_max == max(waits)
 

@@ -20,6 +20,9 @@ OPENINGS = [1717767000, 1718026200, 1718112600, 1718199000]  # 7, 10, 11 and 12 
 DAYS = [datetime.date(2024, 6, day) for day in (7, 10, 11, 12)]
 
 
+_NAMES = ("open", "high", "low", "close", "volume")
+
+
 def chart(**changes: Any) -> dict[str, Any]:
     """A small v8 answer; `changes` replace parts of its result."""
     result = {
@@ -62,7 +65,9 @@ def test_bars_come_out_as_immutable_columns() -> None:
 
 
 def test_a_bar_without_a_price_is_dropped_and_one_without_volume_kept() -> None:
-    holes = quotes(close=[120.89, None, 120.91, 125.2], volume=[412386000, 314162700, None, 299595000])
+    holes = quotes(
+        close=[120.89, None, 120.91, 125.2], volume=[412386000, 314162700, None, 299595000]
+    )
     bars = parse_chart(chart(**holes), "NVDA", "test")
     assert [bars.day(i) for i in range(3)] == [DAYS[0], DAYS[2], DAYS[3]]
     assert bars.volume.tolist() == [412386000, 0, 299595000]
@@ -125,13 +130,13 @@ def test_the_day_is_the_exchanges_own_on_both_sides_of_daylight_saving() -> None
         chart(indicators={}),
         chart(timestamp=OPENINGS[:2]),
         chart(timestamp=["soon"] * 4),
-        chart(**quotes(close=["n/a"] * 4)),  # type: ignore[arg-type]
+        chart(indicators={"quote": [dict.fromkeys(_NAMES, ["n/a"] * 4)]}),
         chart(meta={"exchangeTimezoneName": "Mars/Olympus"}),
         chart(events={"splits": {"1": {"date": 1, "numerator": 1, "denominator": 0}}}),
     ],
 )
 def test_another_shape_is_one_clear_error(answer: Any) -> None:
-    with pytest.raises(BadAnswer, match="test answered for NVDA .* not a v8 chart"):
+    with pytest.raises(BadAnswer, match=r"test answered for NVDA .* not a v8 chart"):
         parse_chart(answer, "NVDA", "test")
 
 
@@ -192,14 +197,17 @@ async def test_the_running_session_is_no_bar_before_its_close(ask: Ask) -> None:
 
 async def test_an_unknown_symbol_is_told_from_a_failing_source(ask: Ask) -> None:
     said = {"code": "Not Found", "description": "No data found, symbol may be delisted"}
-    with pytest.raises(UnknownSymbol, match="NVDA .*may be delisted"):
+    with pytest.raises(UnknownSymbol, match=r"NVDA .*may be delisted"):
         await ask(404, {"chart": {"result": None, "error": said}})
     with pytest.raises(RateLimited):
         await ask(429, {"chart": {"result": None, "error": said}})
 
 
 async def test_a_range_before_the_data_is_a_bad_date(ask: Ask) -> None:
-    said = {"code": "Bad Request", "description": "Data doesn't exist for startDate = 1, endDate = 2"}
+    said = {
+        "code": "Bad Request",
+        "description": "Data doesn't exist for startDate = 1, endDate = 2",
+    }
     with pytest.raises(BadDate, match="2024-06-12"):
         await ask(400, {"chart": {"result": None, "error": said}})
 

@@ -1,8 +1,7 @@
 """Daily bars from Yahoo's chart interface (v8), or from whatever serves the same format.
 
-`parse_chart` builds the bars itself: yfinance's own way costs about twenty times as much for the
-same numbers. Prices come split-adjusted; Yahoo's dividend-adjusted closes are not used, since they
-hold dividends of the future.
+Prices come split-adjusted. Yahoo's dividend-adjusted closes are not used: they hold dividends of the
+future.
 """
 
 import asyncio

@@ -11,6 +11,7 @@ from toolkit.market_data import AsyncToolkit
 from toolkit.tools.tool import Answer, SymbolArguments, Tool, percent, provenance, rounded
 
 _BASE = 60
+_BASE_AT_LEAST = 50
 _ABNORMAL = 2.0
 
 
@@ -23,15 +24,22 @@ class AttentionArguments(SymbolArguments):
 def volume_z(volume: Floats) -> Floats:
     """Each day's log volume in standard deviations from the mean of the 60 sessions before it.
 
-    NaN where there are not 60 before, where one of them or the day has no volume, or where they are
-    all the same.
+    A day without volume is a hole in the source: it gets NaN and is left out of the 60, of which at
+    least 50 must be there. NaN also where they are all the same.
     """
     z = np.full(len(volume), np.nan)
-    if len(volume) > _BASE:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            log = np.log(volume)
-            before = sliding_window_view(log[:-1], _BASE)
-            z[_BASE:] = (log[_BASE:] - before.mean(axis=1)) / before.std(axis=1, ddof=1)
+    if len(volume) <= _BASE:
+        return z
+    traded = volume > 0
+    log = np.log(np.where(traded, volume, 1.0))  # a hole counts 0 in sums and not at all in counts
+    count = sliding_window_view(traded[:-1], _BASE).sum(axis=1)
+    before = sliding_window_view(log[:-1], _BASE)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = before.sum(axis=1) / count
+        there = sliding_window_view(traded[:-1], _BASE)
+        squares = np.where(there, (before - mean[:, None]) ** 2, 0.0).sum(axis=1)
+        z[_BASE:] = (log[_BASE:] - mean) / np.sqrt(squares / (count - 1))
+    z[_BASE:][~traded[_BASE:] | (count < _BASE_AT_LEAST)] = np.nan
     z[~np.isfinite(z)] = np.nan
     return z
 

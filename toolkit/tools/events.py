@@ -6,7 +6,6 @@ from typing import Literal
 from pydantic import Field
 
 from toolkit.as_of import AsOf
-from toolkit.errors import NoData
 from toolkit.market_data import AsyncToolkit
 from toolkit.records import Filing
 from toolkit.tools.tool import Answer, SymbolArguments, Tool, provenance
@@ -65,13 +64,7 @@ class EventsArguments(SymbolArguments):
 async def _events(toolkit: AsyncToolkit, as_of: AsOf, wanted: EventsArguments) -> Answer:
     answer = await toolkit.filings(wanted.symbol, as_of, wanted.forms)
     since = as_of.date - datetime.timedelta(days=wanted.days - 1)
-    if as_of.date < answer.since:
-        raise NoData(
-            f"The source lists filings of {answer.symbol} from {answer.since} on, "
-            f"and none by {as_of}: choose a later date."
-        )
     found = [filing for filing in reversed(answer.filings) if filing.filed >= since]
-    newest = answer.filings[-1].filed.isoformat() if answer.filings else None
     same_day = any(filing.filed == as_of.date for filing in found)
     return {
         **provenance(toolkit, answer.symbol, as_of, answer.session, answer.source),
@@ -79,7 +72,7 @@ async def _events(toolkit: AsyncToolkit, as_of: AsOf, wanted: EventsArguments) -
         "forms": list(wanted.forms),
         "events": [_event(filing) for filing in found[:_LISTED]],
         "count": len(found),
-        "newest": newest,
+        "newest": answer.filings[-1].filed.isoformat(),
         **({"same_day": "filed on the as-of day, perhaps after the close"} if same_day else {}),
         "limit": "dates, forms and item codes of SEC filings, no news text",
     }

@@ -150,6 +150,8 @@ async def test_a_whole_analysis_comes_to_a_decision(serve: Serve, tool_answer: T
     )
 
 
+# The client library's own parsing makes pydantic warn in the json_schema mode.
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning")
 @pytest.mark.parametrize("method", ["function_calling", "json_schema"])
 async def test_both_ways_of_structured_output_work(serve: Serve, method: Any) -> None:
     """The client's own structured output gets a valid plan, by a tool or by a JSON schema."""

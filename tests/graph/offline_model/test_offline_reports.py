@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from graph.offline_model import rules
 from graph.offline_model.analysts import tool_requests, write_analyst_report
 from graph.offline_model.conversation import ANALYSTS, Block, Conversation, ToolResult
+from graph.offline_model.figures import quote
 from graph.offline_model.report import _read
 
 TOOLS = (
@@ -201,7 +202,7 @@ def test_a_report_is_read_back_as_it_was_written() -> None:
         "market_analyst", ToolResult("get_indicators", "AAPL", {"values": values}, None)
     )
     read = _read(Block({"agent": "market_analyst"}, write_analyst_report(talk)))
-    assert read.good == ("The MACD histogram of 0.5000 is above zero (get_indicators)",)
+    assert read.good == ("The MACD histogram of 0.50 is above zero (get_indicators)",)
     assert read.bad == ("The RSI of 75.00 is above 70: overbought (get_indicators)",)
     assert read.score == -0.1
     assert read.missing is None
@@ -211,4 +212,28 @@ def test_a_report_is_read_back_as_it_was_written() -> None:
 def test_a_report_without_a_score_counts_as_missing(text: str) -> None:
     """A report in another form is named, never taken for a neutral one."""
     read = _read(Block({"agent": "market_analyst"}, text))
-    assert read.missing == "the report ends without a score"
+    assert read.missing == "The report of market_analyst ends without a score."
+
+
+def test_a_report_without_any_data_is_not_a_neutral_one() -> None:
+    """Its score of zero would pull the mean to zero; it counts as one that is not there."""
+    talk = conversation("news_analyst", ToolResult("get_company_events", "AAPL", {}, "none."))
+    read = _read(Block({"agent": "news_analyst"}, write_analyst_report(talk)))
+    assert read.missing == "The report of news_analyst had no data to weigh."
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (272.4, "272.40"),
+        (0, "0.00"),
+        (-0.06, "-0.06"),
+        (0.909, "0.909"),
+        (0.00001234, "0.00001234"),
+        (47431331, "47.43 million"),
+        (-98767000000, "-98.77 billion"),
+    ],
+)
+def test_figures_are_written_for_people(value: float, text: str) -> None:
+    """Two decimals as a rule, significant digits below one, no long numbers."""
+    assert quote(value) == text

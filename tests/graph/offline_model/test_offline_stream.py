@@ -5,15 +5,17 @@ import io
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from unittest.mock import Mock
 
 import aiohttp
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
 
 from graph.offline_model import OfflineModel
 from graph.offline_model.answer import Answer, ToolCall
-from graph.offline_model.server import MAX_BODY_BYTES
+from graph.offline_model.server import MAX_BODY_BYTES, _from_loopback
 from graph.offline_model.stream import Head, Usage, encode_stream
 from toolkit.loopback import LoopbackServer
 
@@ -100,6 +102,31 @@ async def test_a_stream_ends_as_openai_ends_it(session: aiohttp.ClientSession) -
     usage = chunks[-1]["usage"]
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"] > 0
     assert len({chunk["id"] for chunk in chunks}) == 1
+
+
+async def test_a_client_that_leaves_disturbs_nobody(session: aiohttp.ClientSession) -> None:
+    """One reader breaks off in the middle; the others and the next one get whole answers."""
+
+    async def leave() -> None:
+        async with session.post("/v1/chat/completions", json=body()) as response:
+            await response.content.readline()
+            response.close()
+
+    whole, _ = await asyncio.gather(stream(session), leave())
+    after = await stream(session)
+    assert len(whole[0]) == len(after[0])
+
+
+@pytest.mark.parametrize(
+    ("peer", "served"),
+    [("127.0.0.1", True), ("::1", True), ("192.0.2.7", False), ("", False)],
+)
+def test_only_this_machine_is_served(peer: str, served: bool) -> None:
+    """A caller from elsewhere is refused, even if someone binds the server to all addresses."""
+    transport = Mock()
+    transport.get_extra_info = {"peername": (peer, 50000)}.get
+    request = make_mocked_request("GET", "/v1/models", transport=transport)
+    assert _from_loopback(request) is served
 
 
 async def test_usage_comes_only_when_asked_for(session: aiohttp.ClientSession) -> None:

@@ -1,0 +1,48 @@
+"""Which models and which data serve a run, and how that is said to people.
+
+Light to import: the command line announces the choice before it loads anything heavy.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from graph.models import ModelService
+
+QUICK_OFFLINE, DEEP_OFFLINE = "offline-quick", "offline-deep"
+
+
+@dataclass(frozen=True, slots=True)
+class BackendChoice:
+    """Which models and which data serve.
+
+    `model` is None for the offline model; `data` is `offline` for the embedded data set. The
+    latencies are those of the loopback servers, in seconds.
+    """
+
+    model: ModelService | None = None
+    data: Literal["live", "offline"] = "offline"
+    chat_latency_s: float = 0.8
+    fetch_latency_s: float = 0.15
+    cache: bool = True
+    pool: bool = True
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any latency of the run is made up."""
+        return self.model is None or self.data == "offline"
+
+    @property
+    def model_label(self) -> str:
+        """The models in a few words."""
+        if self.model is None:
+            return f"offline rules, no language model ({self.chat_latency_s:g} s a call)"
+        if self.model.quick == self.model.deep:
+            return self.model.quick
+        return f"{self.model.quick} and {self.model.deep}"
+
+    @property
+    def data_label(self) -> str:
+        """The data in a few words."""
+        if self.data == "live":
+            return "live (Yahoo prices; no live source yet for statements and filings)"
+        return f"embedded, to 2025-11-14 ({self.fetch_latency_s:g} s a fetch)"

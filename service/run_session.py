@@ -1,0 +1,61 @@
+"""One recorded run: back ends, folder, trace file, live progress, and what is left at its end."""
+
+import asyncio
+from pathlib import Path
+
+from rich.console import Console
+
+from graph.analysis import analyse, recorded_run
+from graph.backend_choice import BackendChoice
+from graph.backends import Backends, open_backends
+from graph.options import Options
+from otel.export import Telemetry, TraceFile, set_up
+from service.log import LOG
+from service.progress import Progress
+from service.result import Result, finished
+from service.run_folder import RunFolder
+from service.settings import Settings
+from service.timing_log import TimingLog
+from service.version import VERSION
+
+
+class RunSession:
+    """Runs analyses for the command line, one at a time."""
+
+    def __init__(self, settings: Settings, out: Path, talk: Console, *, langsmith: bool) -> None:
+        self._settings = settings
+        self._out = out
+        self._talk = talk
+        self._langsmith = langsmith
+
+    async def run(self, options: Options, choice: BackendChoice) -> Result:
+        """Run one analysis; whatever happens, the spans that ended are in the run's folder."""
+        telemetry = await asyncio.to_thread(set_up, "trading-graph", VERSION)
+        try:
+            async with open_backends(choice) as backends:
+                return await self._recorded(options, backends, telemetry)
+        finally:
+            await asyncio.to_thread(telemetry.shutdown)
+
+    async def _recorded(self, options: Options, backends: Backends, telemetry: Telemetry) -> Result:
+        progress = Progress(self._talk)
+        folder: RunFolder | None = None
+        trace_file: TraceFile | None = None
+        try:
+            with progress.shown():
+                async with recorded_run(options, backends, telemetry.provider) as run:
+                    folder = await asyncio.to_thread(RunFolder, self._out, run.run_id)
+                    trace_file = await asyncio.to_thread(TraceFile, folder.trace)
+                    for listener in (trace_file, progress, TimingLog()):
+                        run.recording.listen(listener)
+                    analysis = await analyse(options, backends, run, langsmith=self._langsmith)
+        except BaseException as error:
+            if folder is not None:
+                LOG.error("The run failed: %r", error, extra={"trace_id": folder.path.name})
+                self._talk.print(f"Trace of the failed run: {folder.trace}", soft_wrap=True)
+            raise
+        finally:
+            if trace_file is not None:
+                await asyncio.to_thread(trace_file.close)
+            await asyncio.to_thread(telemetry.flush)
+        return await asyncio.to_thread(finished, analysis, folder, telemetry, self._settings)
