@@ -23,7 +23,6 @@ class RequestedCall(msgspec.Struct):
 class ContentPart(msgspec.Struct):
     """A part of a message's content; only text is read."""
 
-    type: str
     text: str = ""
 
 
@@ -54,7 +53,6 @@ class NamedFunction(msgspec.Struct):
     """An offered tool, or the one that `tool_choice` forces."""
 
     function: FunctionName
-    type: str = "function"
 
 
 class SchemaName(msgspec.Struct):
@@ -66,7 +64,6 @@ class SchemaName(msgspec.Struct):
 class ResponseFormat(msgspec.Struct):
     """The form that the answer must have."""
 
-    type: str
     json_schema: SchemaName | None = None
 
 
@@ -86,7 +83,6 @@ class ChatRequest(msgspec.Struct):
     response_format: ResponseFormat | None = None
     stream: bool | None = False
     stream_options: StreamOptions | None = None
-    n: int | None = 1
 
     @property
     def tool_names(self) -> tuple[str, ...]:

@@ -7,13 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from graph.offline_model import Fault, OfflineModel
 from otel.sources import read
 from otel.spans import semconv
+from service.cli import main
 from tests.jaeger_process import JaegerProcess
 from toolkit.loopback import LoopbackServer
 
@@ -21,17 +24,21 @@ COMMAND = str(Path(sys.executable).with_name("trading-graph"))
 QUICK = {"TRADING_GRAPH_CHAT_LATENCY_S": "0.06", "TRADING_GRAPH_FETCH_LATENCY_S": "0.02"}
 
 
-def trading_graph(
-    *words: str, cwd: Path, env: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [COMMAND, *words],
-        cwd=cwd,
-        env={**os.environ, "OTEL_TRACES_EXPORTER": "none", **QUICK, **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+@dataclass(frozen=True, slots=True)
+class Ran:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def trading_graph(*words: str, cwd: Path, env: dict[str, str] | None = None) -> Ran:
+    """Run the command in this process, whose imports are done; `workdir` has made cwd current."""
+    assert Path.cwd() == cwd
+    environment = {"OTEL_TRACES_EXPORTER": "none", **QUICK, **(env or {})}
+    done = CliRunner().invoke(main, list(words), env=environment)
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return Ran(done.exit_code, done.stdout, done.stderr)
 
 
 def the_run(cwd: Path) -> Path:
@@ -41,7 +48,15 @@ def the_run(cwd: Path) -> Path:
 
 @pytest.mark.smoke
 def test_a_run_leaves_a_decision_a_report_a_trace_and_a_log(workdir: Path) -> None:
-    ran = trading_graph("run", "aapl", "--offline", cwd=workdir)
+    """The installed command, in a process of its own."""
+    ran = subprocess.run(
+        [COMMAND, "run", "aapl", "--offline"],
+        cwd=workdir,
+        env={**os.environ, "OTEL_TRACES_EXPORTER": "none", **QUICK},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert ran.returncode == 0, ran.stderr
     folder = the_run(workdir)
     assert sorted(path.name for path in folder.iterdir()) == [

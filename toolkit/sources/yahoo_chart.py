@@ -1,7 +1,7 @@
 """Daily bars from Yahoo's chart interface (v8), or from whatever serves the same format.
 
-Prices come split-adjusted. Yahoo's dividend-adjusted closes are not used: they hold dividends of the
-future.
+Prices come split-adjusted. Yahoo's dividend-adjusted closes are not used: they hold dividends of
+the future.
 """
 
 import asyncio
