@@ -1,5 +1,6 @@
 """Running one analysis: the run's span around the graph, and the decision at its end."""
 
+import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -45,6 +46,8 @@ async def recorded_run(
     parent: Context | None = None,
 ) -> AsyncIterator[RunSpan]:
     """Open the run's span with everything that a reader of the trace needs to judge it."""
+    # Compiling blocks for tens of milliseconds; the graph is cached, so `analyse` finds it done.
+    await asyncio.to_thread(build, options)
     choice = backends.choice
     attributes: dict[str, AttributeValue] = {
         semconv.SYMBOL: options.symbol,

@@ -131,7 +131,9 @@ def statement_blocks(statements: Sequence[Statement]) -> list[str]:
 
 def model_block(tag: str, content: BaseModel) -> str:
     """A structured answer of an earlier agent."""
-    return f"<{tag}>{content.model_dump_json()}</{tag}>"
+    # JSON needs no escape for "<", and without one an answer could end its block or fake another.
+    content_json = content.model_dump_json().replace("<", "\\u003c")
+    return f"<{tag}>{content_json}</{tag}>"
 
 
 def price_levels_block(levels: PriceLevels) -> str:

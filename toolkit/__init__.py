@@ -1,0 +1,1 @@
+"""Market data: one pool, one cache, sources, indicators, and the tools that agents call."""
