@@ -6,7 +6,7 @@ from graph.context import RunContext, graph_task
 from graph.errors import NoEvidence
 from graph.state import State
 from otel import spans
-from otel.spans import semconv
+from otel.trace import semconv
 
 
 async def aggregate_reports(state: State, runtime: Runtime[RunContext]) -> State:

@@ -8,7 +8,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import cast
 
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.tracers import LangChainTracer
+from langsmith.env import get_langchain_env_var_metadata, get_runtime_environment
 from langsmith.run_helpers import tracing_context
+from langsmith.utils import tracing_is_enabled
 from opentelemetry.context import Context
 from opentelemetry.trace import TracerProvider
 from opentelemetry.util.types import AttributeValue
@@ -20,7 +24,8 @@ from graph.decisions import Decision
 from graph.options import Options
 from graph.state import Report, State, Statement, Usage
 from otel import spans
-from otel.spans import RunSpan, semconv
+from otel.spans import RunSpan
+from otel.trace import semconv
 
 WORKFLOW = "trading_graph"
 
@@ -72,12 +77,15 @@ async def analyse(
     the standard LANGSMITH_* variables switch it on. Raises AnalysisError or a toolkit BadRequest.
     """
     started = time.perf_counter()
-    with tracing_context(enabled=None if langsmith else False):
+    # LangChain would make the tracer itself, on the event loop, where that blocks.
+    tracers = await asyncio.to_thread(_langsmith_tracers) if langsmith else []
+    with tracing_context(enabled=None if tracers else False):
         state = await build(options).ainvoke(
             State(),
             {
                 "run_id": uuid.UUID(run.run_id),
                 "run_name": WORKFLOW,
+                "callbacks": tracers,
                 "recursion_limit": 100,
                 "metadata": {"symbol": options.symbol, "as_of": str(options.as_of)},
             },
@@ -94,6 +102,15 @@ async def analyse(
         usage=state["usage"],
         seconds=time.perf_counter() - started,
     )
+
+
+def _langsmith_tracers() -> list[BaseCallbackHandler]:
+    if not tracing_is_enabled():
+        return []
+    # Cached; asks git for its revision, which the first run's start would do on the event loop.
+    get_langchain_env_var_metadata()
+    get_runtime_environment()
+    return [LangChainTracer()]
 
 
 def _in_order(reports: Sequence[Report], options: Options) -> list[Report]:

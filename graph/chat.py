@@ -19,7 +19,7 @@ from graph.errors import BadModelAnswer, ModelError, ModelRefused, ModelUnavaila
 from graph.models import CALL_TIMEOUT_S, ModelService
 from graph.state import Usage
 from otel import spans
-from otel.spans import semconv
+from otel.trace import semconv
 
 if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput

@@ -18,7 +18,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from otel.spans import semconv
+from otel.trace import semconv
 
 _REFRESH_PER_S = 8
 

@@ -16,8 +16,7 @@ from graph.analysis import Analysis
 from otel.export import Delivery, Telemetry
 from otel.report import waterfall
 from otel.sources import JaegerQuery, read
-from otel.spans import semconv
-from otel.trace import Trace
+from otel.trace import Trace, semconv
 from service.run_folder import RunFolder
 from service.settings import Settings
 

@@ -9,7 +9,7 @@ They are written from the agents' spans, so that log and trace cannot disagree.
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from otel.spans import semconv
+from otel.trace import semconv
 from service.log import LOG
 
 

@@ -19,7 +19,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import Span
 
-from otel.spans import semconv
+from otel.trace import semconv
 from toolkit.errors import NoData, UnknownSymbol
 from toolkit.single_flight import Flights, link_to_load
 

@@ -22,7 +22,7 @@ from opentelemetry.trace import Status, StatusCode
 from yarl import URL
 
 from otel import spans
-from otel.spans import semconv
+from otel.trace import semconv
 
 _TRACE_HEADERS = ("traceparent", "tracestate", "baggage")
 

@@ -17,7 +17,7 @@ import msgspec
 from opentelemetry import trace
 from yarl import URL
 
-from otel.spans import semconv
+from otel.trace import semconv
 from toolkit.errors import BadAnswer, DataError, HttpStatus, RateLimited, SourceUnavailable
 from toolkit.http_spans import PoolMeter, PoolStatistics
 from toolkit.single_flight import note_load_span

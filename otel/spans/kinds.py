@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind
 from opentelemetry.util.types import AttributeValue
 
-from otel.spans import semconv
 from otel.spans.span import open_span
+from otel.trace import semconv
 
 
 @dataclass(frozen=True, slots=True)

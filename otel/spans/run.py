@@ -14,10 +14,10 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span
 from opentelemetry.util.types import AttributeValue
 
-from otel.spans import semconv
 from otel.spans.ids import uuid7
 from otel.spans.recording import Recording, context_with
 from otel.spans.span import open_span
+from otel.trace import semconv
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,19 +7,22 @@ used.
 """
 
 import asyncio
+import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from threading import get_ident
+from typing import NamedTuple
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
-from otel.spans import semconv
 from otel.spans.ids import dictated
 from otel.spans.recording import active_recording, active_tracer
+from otel.trace import semconv
 
 _control_flow: tuple[type[BaseException], ...] = ()
 
@@ -82,7 +85,7 @@ def open_span(
     with dictated(trace_id):
         span = active_tracer().start_span(name, kind=kind, attributes=attributes, links=links)
     token = otel_context.attach(trace.set_span_in_context(span))
-    started_ns, cpu_ns = time.time_ns(), time.process_time_ns()
+    before = _Before(time.time_ns(), time.process_time_ns(), len(sys.modules))
     try:
         yield span
     except BaseException as error:
@@ -93,18 +96,28 @@ def open_span(
         raise
     finally:
         if span.is_recording():
-            _measure(span, started_ns, cpu_ns)
+            _measure(span, before)
         otel_context.detach(token)
         span.end()
 
 
-def _measure(span: Span, started_ns: int, cpu_ns: int) -> None:
+class _Before(NamedTuple):
+    wall_ns: int
+    cpu_ns: int
+    modules: int
+
+
+def _measure(span: Span, before: _Before) -> None:
     now = time.time_ns()
-    wall = max(now - started_ns, 1)
-    cpu = time.process_time_ns() - cpu_ns
-    measured: dict[str, AttributeValue] = {semconv.CPU_OVER_WALL: round(cpu / wall, 3)}
+    cpu, wall = time.process_time_ns() - before.cpu_ns, max(now - before.wall_ns, 1)
+    measured: dict[str, AttributeValue] = {
+        semconv.CPU_OVER_WALL: round(cpu / wall, 3),
+        semconv.THREAD_ID: get_ident(),
+    }
+    if imported := len(sys.modules) - before.modules:
+        measured[semconv.IMPORTS] = imported
     recording = active_recording()
-    lag_ms = recording.lag.max_ms(started_ns, now) if recording else None
+    lag_ms = recording.lag.max_ms(before.wall_ns, now) if recording else None
     if lag_ms is not None:
         measured[semconv.LOOP_LAG_MAX_MS] = round(lag_ms, 1)
     span.set_attributes(measured)

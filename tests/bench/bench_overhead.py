@@ -26,7 +26,7 @@ from graph.options import Options
 from graph.prompts import statement_messages
 from otel.export import TraceFile, set_up
 from otel.sources import read
-from otel.spans import semconv
+from otel.trace import semconv
 from toolkit.as_of import AsOf
 
 OPTIONS = Options(symbol="AAPL", as_of=AsOf.parse("2025-11-14"))

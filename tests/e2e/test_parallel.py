@@ -15,8 +15,7 @@ from graph.backends import open_backends
 from graph.options import Order
 from otel.export import set_up
 from otel.sources import JaegerQuery
-from otel.spans import semconv
-from otel.trace import Trace, profile
+from otel.trace import Trace, profile, semconv
 from tests.analysis_runner import CHOICE, OPTIONS, Runner
 from tests.jaeger_process import JaegerProcess
 

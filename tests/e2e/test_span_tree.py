@@ -4,8 +4,7 @@ from collections import Counter
 
 import pytest
 
-from otel.spans import semconv
-from otel.trace import ROOT, Trace
+from otel.trace import ROOT, Trace, semconv
 from tests.analysis_runner import Runner
 
 AGENTS = {

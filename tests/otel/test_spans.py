@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -14,9 +15,9 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import StatusCode
 
 from otel import spans
-from otel.spans import semconv
 from otel.spans.ids import UUIDv7IdGenerator
 from otel.spans.recording import RecordingProcessor
+from otel.trace import semconv
 
 
 def _raise(error: BaseException) -> None:
@@ -63,7 +64,7 @@ async def test_two_runs_have_different_traces_even_when_nested_roots_are_opened(
     for _ in range(2):
         async with spans.run("w", provider=provider, attributes={}) as run:
             seen.add(run.trace_id)
-            root = run.recording.tracer.start_span("other", context=trace.Context())
+            root = run.recording.tracer.start_span("other", context=Context())
             seen.add(f"{root.get_span_context().trace_id:032x}")
             root.end()
     assert len(seen) == 4

@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from otel import spans
 from otel.export import Telemetry, TraceFile, set_up
 from otel.sources import read
-from otel.spans import semconv
+from otel.trace import semconv
 from toolkit.loopback import LoopbackServer
 
 

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from graph.offline_model import Fault, OfflineModel
 from otel.sources import read
-from otel.spans import semconv
+from otel.trace import semconv
 from service.cli import main
 from tests.jaeger_process import JaegerProcess
 from toolkit.loopback import LoopbackServer

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from otel import spans
-from otel.spans import semconv
+from otel.trace import semconv
 from toolkit.cache import CacheKey, SingleFlightCache
 from toolkit.errors import NoData, SourceUnavailable, UnknownSymbol
 from toolkit.single_flight import note_load_span

@@ -12,8 +12,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from otel import spans
-from otel.spans import semconv
 from otel.spans.recording import context_with
+from otel.trace import semconv
 from toolkit.as_of import AsOf
 from toolkit.cache import SingleFlightCache
 from toolkit.embedded_server import make_app

@@ -19,7 +19,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from yarl import URL
 
 from otel import spans
-from otel.spans import semconv
+from otel.trace import semconv
 from toolkit.errors import BadAnswer, DataError, HttpStatus, RateLimited, SourceUnavailable
 from toolkit.loopback import LoopbackServer
 from toolkit.pool import HttpPool

@@ -12,7 +12,7 @@ import msgspec
 from yarl import URL
 
 from otel import spans
-from otel.spans import semconv
+from otel.trace import semconv
 from toolkit.as_of import AsOf
 from toolkit.errors import BadAnswer, BadDate, DataError, HttpStatus, NoData, UnknownSymbol
 from toolkit.pool import HttpPool

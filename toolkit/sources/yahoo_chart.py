@@ -15,7 +15,7 @@ import msgspec
 from yarl import URL
 
 from otel import spans
-from otel.spans import semconv
+from otel.trace import semconv
 from toolkit.as_of import NEW_YORK, AsOf
 from toolkit.errors import BadAnswer, BadDate, DataError, HttpStatus, NoData, UnknownSymbol
 from toolkit.frames import Bars, Event, make_bars

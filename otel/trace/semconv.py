@@ -57,6 +57,9 @@ OPERATION = "trading.operation"
 LOOP_LAG_MAX_MS = "trading.loop_lag_max_ms"
 CPU_OVER_WALL = "trading.cpu_over_wall"
 QUEUE_WAIT_MS = "trading.queue_wait_ms"
+IMPORTS = "trading.imports"
+"""How many modules were imported while the span was open, by anybody in the process."""
+THREAD_ID = "thread.id"
 
 # LangGraph
 NODE = "trading.langgraph.node"
