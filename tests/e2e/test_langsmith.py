@@ -6,6 +6,7 @@ import email.policy
 import re
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -69,7 +70,8 @@ def traced_analysis(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, bool], st
         monkeypatch.setenv("LANGSMITH_TRACING", "true")
         monkeypatch.setenv("LANGSMITH_ENDPOINT", url)
         monkeypatch.setenv("LANGSMITH_API_KEY", "ls-test")
-        utils.get_env_var.cache_clear()
+        cached: Any = utils.get_env_var
+        cached.cache_clear()
 
         async def analysed() -> str:
             telemetry = await asyncio.to_thread(set_up, "trading-graph", "test")
