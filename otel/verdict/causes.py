@@ -1,0 +1,142 @@
+"""Why work was serial, or only seems to have been parallel: read from the shape of a group.
+
+Each cause is looked for in what the program recorded first (loop lag, queue waits, modules imported,
+threads, LangGraph's step), and in the times of the spans only then.
+"""
+
+import itertools
+from collections.abc import Sequence
+
+from otel.trace import Trace, semconv
+from otel.trace.kinds import Role, role
+from otel.verdict.group import Group
+
+BLOCKED_LOOP = "the event loop was blocked"
+COLD_IMPORT = "modules were imported while it ran"
+GIL = "threads that hold the interpreter lock take turns"
+CONNECTION_LIMIT = "requests waited for a free connection"
+SEMAPHORE = "a semaphore or a limit lets them in one after the other"
+EXECUTOR = "an executor has too few threads"
+MAX_CONCURRENCY = "a limit on concurrency lets only some start"
+DISPATCH = "they were dispatched one after the other"
+DEPENDENCY = "an LLM turn stands between them"
+BARRIER = "LangGraph's superstep barrier made them wait for each other"
+
+COINCIDENT_NS = 10_000_000
+"""How close a start must be to another's end to have been released by it."""
+
+MANY_IMPORTS = 20
+
+
+def serial_cause(trace: Trace, group: Group) -> str:
+    """The cause for a group whose work hardly overlaps."""
+    lag = blocked(group)
+    if lag:
+        return lag
+    if group.queue_wait_ns > 0.3 * group.wrappers.work_ns:
+        return CONNECTION_LIMIT
+    if (group.wrapper_overlap or 0.0) < 0.5:
+        return _between(trace, group)
+    return SEMAPHORE
+
+
+def blocked(group: Group) -> str | None:
+    """Whether the loop was blocked for most of the least member's work, and by what."""
+    if group.lag_ms is None or group.lag_ms < 20:
+        return None
+    if group.lag_ms * 1e6 < 0.5 * group.shortest_work_ns:
+        return None
+    return COLD_IMPORT if group.imports >= MANY_IMPORTS else BLOCKED_LOOP
+
+
+def lock_bound(group: Group) -> bool:
+    """Whether threads that overlap used about one CPU between them."""
+    cpu = group.cpu_over_wall
+    return cpu is not None and group.threads > 1 and 0.8 <= cpu <= 1.25
+
+
+def limit(trace: Trace, group: Group) -> tuple[int, str] | None:
+    """The number that ran at once and the cause, where the others were let in as those ended."""
+    width = group.wrappers.peak
+    if not 1 <= width < len(group.rows):
+        return None
+    ends = sorted(int(trace.end[row]) for row in group.rows)
+    late = sorted(int(trace.start[row]) for row in group.rows)[width:]
+    released = all(
+        any(-COINCIDENT_NS / 10 <= start - end <= COINCIDENT_NS for end in ends) for start in late
+    )
+    if not released or width == 1:
+        return None
+    return width, EXECUTOR if group.threads > 1 else MAX_CONCURRENCY
+
+
+def staircase(trace: Trace, group: Group) -> int | None:
+    """How many end at a time, where all start together and end in equal steps: a limit inside.
+
+    Needs three steps, each as long as the first; different amounts of work seldom look like that.
+    """
+    if len(group.rows) < 3:
+        return None
+    start = min(int(trace.start[row]) for row in group.rows)
+    ends = sorted(int(trace.end[row]) - start for row in group.rows)
+    if group.spread_ns > 0.2 * ends[0]:
+        return None
+    steps: list[list[int]] = [[ends[0]]]
+    for end in ends[1:]:
+        if end - steps[-1][0] <= 0.25 * ends[0]:
+            steps[-1].append(end)
+        else:
+            steps.append([end])
+    if len(steps) < 3 and not (len(steps) == 2 and len(group.rows) >= 4):
+        return None
+    heights = [step[0] for step in steps]
+    first = heights[0]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(heights)]
+    regular = all(0.7 * first <= gap <= 1.3 * first for gap in gaps)
+    equal = all(len(step) == len(steps[0]) for step in steps[:-1])
+    return len(steps[0]) if regular and equal else None
+
+
+def barrier_idle_ns(trace: Trace, rows: Sequence[int]) -> int:
+    """How long branches waited at LangGraph's barrier for the slowest of their step.
+
+    A step of several branches that is followed by a step of several: a join needs no barrier's
+    excuse, but branches that go on each by itself need not have waited.
+    """
+    steps: dict[int, list[int]] = {}
+    for row in rows:
+        step = trace.attributes(row).get(semconv.STEP)
+        if step is not None:
+            steps.setdefault(int(step), []).append(row)
+    idle = 0
+    for step, members in steps.items():
+        following = steps.get(step + 1, [])
+        if len(members) < 2 or len(following) < 2:
+            continue
+        last = max(int(trace.end[row]) for row in members)
+        if min(int(trace.start[row]) for row in following) >= last - COINCIDENT_NS / 10:
+            idle += sum(last - int(trace.end[row]) for row in members)
+    return idle
+
+
+def _between(trace: Trace, group: Group) -> str:
+    """Why spans follow each other without overlap."""
+    ordered = sorted(group.rows, key=lambda row: int(trace.start[row]))
+    turns = {trace.attributes(row).get(semconv.TURN_INDEX) for row in ordered}
+    if len(turns) > 1 or _llm_call_between(trace, ordered):
+        return DEPENDENCY
+    steps = {trace.attributes(row).get(semconv.STEP) for row in ordered}
+    if len(steps) == 1 and None not in steps:
+        return MAX_CONCURRENCY
+    return DISPATCH
+
+
+def _llm_call_between(trace: Trace, ordered: Sequence[int]) -> bool:
+    parent = int(trace.parent[ordered[0]])
+    siblings = trace.children(parent) if parent >= 0 else []
+    calls = [row for row in siblings if role(trace.attributes(row)) is Role.LLM]
+    return any(
+        trace.end[before] <= trace.start[call] and trace.end[call] <= trace.start[after]
+        for before, after in itertools.pairwise(ordered)
+        for call in calls
+    )

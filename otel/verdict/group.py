@@ -1,0 +1,79 @@
+"""Measures of a group of spans that should have run at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from otel.trace import Profile, Trace, profile, semconv
+from otel.verdict.work import Work, merge, union_ns, work_below
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group of spans: how it overlaps as wrappers and in the work below, and what was recorded.
+
+    Overlap ratios: 0 when one follows the other, 1 when all are hidden below the longest; None for
+    fewer than two. `lag_ms` and `cpu_over_wall` are None where not every member recorded them.
+    """
+
+    rows: tuple[int, ...]
+    works: tuple[Work, ...]
+    wrappers: Profile
+    wrapper_overlap: float | None
+    work_overlap: float | None
+    spread_ns: int
+    queue_wait_ns: int
+    lag_ms: float | None
+    cpu_over_wall: float | None
+    imports: int
+    threads: int
+
+    @property
+    def working(self) -> int:
+        """How many members did work of their own."""
+        return sum(work.total_ns > 0 for work in self.works)
+
+    @property
+    def shortest_work_ns(self) -> int:
+        """The least work of a member that did any."""
+        return min((work.total_ns for work in self.works if work.total_ns > 0), default=0)
+
+
+def group(trace: Trace, rows: Sequence[int]) -> Group:
+    """Measure a group."""
+    works = tuple(work_below(trace, row) for row in rows)
+    spans = tuple(Work(merge([(int(trace.start[row]), int(trace.end[row]))])) for row in rows)
+    starts = [int(trace.start[row]) for row in rows]
+    lags = [trace.attributes(row).get(semconv.LOOP_LAG_MAX_MS) for row in rows]
+    cpus = [trace.attributes(row).get(semconv.CPU_OVER_WALL) for row in rows]
+    waits = [
+        float(trace.attributes(each).get(semconv.QUEUE_WAIT_MS, 0))
+        for row in rows
+        for each in trace.subtree(row)
+    ]
+    threads = {trace.attributes(row).get(semconv.THREAD_ID) for row in rows} - {None}
+    return Group(
+        rows=tuple(rows),
+        works=works,
+        wrappers=profile(trace, rows),
+        wrapper_overlap=overlap_ratio(spans),
+        work_overlap=overlap_ratio([work for work in works if work.total_ns > 0]),
+        spread_ns=max(starts, default=0) - min(starts, default=0),
+        queue_wait_ns=int(sum(waits) * 1e6),
+        lag_ms=None if None in lags else max(map(float, filter(None, lags)), default=0.0),
+        cpu_over_wall=None if None in cpus else max(map(float, filter(None, cpus)), default=0.0),
+        imports=max(
+            (int(trace.attributes(row).get(semconv.IMPORTS, 0)) for row in rows), default=0
+        ),
+        threads=len(threads),
+    )
+
+
+def overlap_ratio(works: Sequence[Work]) -> float | None:
+    """(sum - union) / (sum - longest) of the branches' times; None for fewer than two branches."""
+    if len(works) < 2:
+        return None
+    totals = [work.total_ns for work in works]
+    hideable = sum(totals) - max(totals)
+    if hideable <= 0:
+        return None
+    return (sum(totals) - union_ns(works)) / hideable

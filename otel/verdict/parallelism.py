@@ -1,0 +1,91 @@
+"""Did a group of spans really run at once, and how strong is the proof?
+
+Span times alone never prove it: coroutines that block the loop, threads that hold the interpreter lock
+and requests that queue inside their span all overlap. *Proven* needs overlap of the work below the
+spans, net of waits, and a recorded loop lag and CPU time that rule those out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from otel.trace import Trace
+from otel.verdict import causes
+from otel.verdict.group import Group, group
+
+OVERLAP = 0.5
+"""The least overlap ratio of work that counts as running at once."""
+
+BLOCKED_MS = 100.0
+"""From here on a blocked loop throws doubt on everything that ran meanwhile."""
+
+BUSY = 0.8
+"""CPU time over wall time from which on the CPU itself may have been what they shared."""
+
+
+class Strength(StrEnum):
+    """How strong a statement about a group is."""
+
+    PROVEN = "proven"
+    OVERLAPPING = "overlapping, not proven"
+    SUSPICIOUS = "suspicious"
+    SERIAL = "serial"
+    NOT_APPLICABLE = "not applicable"
+
+
+@dataclass(frozen=True, slots=True)
+class Parallelism:
+    """The verdict on one group: its strength, the reason or cause, and the measures behind it."""
+
+    strength: Strength
+    reason: str
+    group: Group
+
+    def __str__(self) -> str:
+        return f"{self.strength}: {self.reason}" if self.reason else str(self.strength)
+
+
+def parallelism(trace: Trace, rows: Sequence[int]) -> Parallelism:
+    """Judge a group of spans that should have run at once."""
+    measured = group(trace, rows)
+    strength, reason = _judge(trace, measured)
+    return Parallelism(strength, reason, measured)
+
+
+def _judge(trace: Trace, measured: Group) -> tuple[Strength, str]:
+    if len(measured.rows) < 2:
+        return Strength.NOT_APPLICABLE, "there are fewer than two"
+    if measured.working < 2:
+        return Strength.NOT_APPLICABLE, "fewer than two did work of their own"
+    if measured.work_overlap is None or measured.work_overlap < OVERLAP:
+        return Strength.SERIAL, causes.serial_cause(trace, measured)
+    if cause := causes.blocked(measured):
+        return Strength.SERIAL, cause
+    if causes.lock_bound(measured):
+        return Strength.SERIAL, causes.GIL
+    if limited := causes.limit(trace, measured):
+        width, cause = limited
+        return Strength.SERIAL, f"{cause} ({width} at once)"
+    if width_inside := causes.staircase(trace, measured):
+        return Strength.SUSPICIOUS, f"{causes.SEMAPHORE} ({width_inside} at a time)"
+    return _proof(measured)
+
+
+def _proof(measured: Group) -> tuple[Strength, str]:
+    missing = [
+        name
+        for name, value in (
+            ("event-loop lag", measured.lag_ms),
+            ("CPU time", measured.cpu_over_wall),
+        )
+        if value is None
+    ]
+    if missing:
+        return Strength.OVERLAPPING, f"no {' and no '.join(missing)} was recorded"
+    assert measured.lag_ms is not None
+    assert measured.cpu_over_wall is not None
+    if measured.lag_ms > BLOCKED_MS:
+        return Strength.SUSPICIOUS, f"the event loop was blocked for {measured.lag_ms:.0f} ms"
+    if measured.cpu_over_wall >= BUSY and measured.threads <= 1:
+        return Strength.SUSPICIOUS, f"one CPU was {measured.cpu_over_wall:.0%} busy"
+    return Strength.PROVEN, ""
