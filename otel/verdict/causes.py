@@ -1,7 +1,7 @@
 """Why work was serial, or only seems to have been parallel: read from the shape of a group.
 
-Each cause is looked for in what the program recorded first (loop lag, queue waits, modules imported,
-threads, LangGraph's step), and in the times of the spans only then.
+Each cause is looked for in what the program recorded first (loop lag, queue waits, modules
+imported, threads, LangGraph's step), and in the times of the spans only then.
 """
 
 import itertools

@@ -1,7 +1,7 @@
 """Is the trace whole? Without that there is no verdict: what is missing could be what matters.
 
-A run of ours declares how many of its spans had started before its end, so the answer is exact. Of a
-foreign trace only a root and the absence of orphans can be asked for.
+A run of ours declares how many of its spans had started before its end, so the answer is exact. Of
+a foreign trace only a root and the absence of orphans can be asked for.
 """
 
 from dataclasses import dataclass

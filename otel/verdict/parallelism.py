@@ -1,8 +1,8 @@
 """Did a group of spans really run at once, and how strong is the proof?
 
-Span times alone never prove it: coroutines that block the loop, threads that hold the interpreter lock
-and requests that queue inside their span all overlap. *Proven* needs overlap of the work below the
-spans, net of waits, and a recorded loop lag and CPU time that rule those out.
+Span times alone never prove it: coroutines that block the loop, threads that hold the interpreter
+lock and requests that queue inside their span all overlap. *Proven* needs overlap of the work
+below the spans, net of waits, and a recorded loop lag and CPU time that rule those out.
 """
 
 from collections.abc import Sequence

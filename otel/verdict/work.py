@@ -1,7 +1,7 @@
-"""Where work was really done below a span: the intervals in which a model, a source or a tool worked.
+"""Where work was really done below a span: when a model, a source or a tool worked.
 
-Wrappers lie: an agent's span covers waiting for others. What counts as work is the topmost LLM call,
-fetch, retrieval or HTTP request of a branch, else its leaves. Not work are a wait for a free
+Wrappers lie: an agent's span covers waiting for others. What counts as work is the topmost LLM
+call, fetch, retrieval or HTTP request of a branch, else its leaves. Not work are a wait for a free
 connection, and a tool that only took what another had fetched.
 """
 
