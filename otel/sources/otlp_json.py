@@ -4,7 +4,7 @@ Source of the format: opentelemetry-proto, JSON encoding. Integers may come as s
 lower-case hexadecimal, fields that hold their default may be missing.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import msgspec
 
 from otel.errors import TraceError
 from otel.trace import Span, Trace, TraceBuilder
-from otel.trace.model import Attributes
+from otel.trace.model import Attributes, Event, Link
 
 
 class _Status(msgspec.Struct):
@@ -28,6 +28,8 @@ class _Span(msgspec.Struct, rename="camel"):
     start_time_unix_nano: int | str = 0
     end_time_unix_nano: int | str = 0
     attributes: msgspec.Raw = msgspec.Raw(b"[]")
+    events: msgspec.Raw = msgspec.Raw(b"[]")
+    links: msgspec.Raw = msgspec.Raw(b"[]")
     status: _Status | None = None
 
 
@@ -97,12 +99,32 @@ def _converted(span: _Span) -> Span:
         start_ns=int(span.start_time_unix_nano),
         end_ns=int(span.end_time_unix_nano),
         status=span.status.code if span.status else 0,
-        attributes=_decoder(span.attributes),
+        attributes=lambda: _attributes(msgspec.json.decode(span.attributes)),
+        events=lambda: _events(msgspec.json.decode(span.events)),
+        links=lambda: _links(msgspec.json.decode(span.links)),
     )
 
 
-def _decoder(raw: msgspec.Raw) -> Callable[[], Attributes]:
-    return lambda: {item["key"]: _value(item.get("value", {})) for item in msgspec.json.decode(raw)}
+def _attributes(encoded: list[dict[str, Any]]) -> Attributes:
+    return {item["key"]: _value(item.get("value", {})) for item in encoded}
+
+
+def _events(encoded: list[dict[str, Any]]) -> list[Event]:
+    return [
+        Event(
+            event.get("name", ""),
+            int(event.get("timeUnixNano", 0)),
+            _attributes(event.get("attributes", [])),
+        )
+        for event in encoded
+    ]
+
+
+def _links(encoded: list[dict[str, Any]]) -> list[Link]:
+    return [
+        Link(link["traceId"], link["spanId"], _attributes(link.get("attributes", [])))
+        for link in encoded
+    ]
 
 
 def _value(encoded: dict[str, Any]) -> Any:

@@ -4,6 +4,8 @@ run > dispatch, invoke_agent > chat, execute_tool > fetch > (HTTP). An agent is 
 with a link to the dispatcher that sent it: the dispatcher has ended by then.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -130,12 +132,18 @@ def fetch(
     *,
     symbol: str | None = None,
     as_of: str | None = None,
+    params: Mapping[str, str] | None = None,
     attributes: Mapping[str, AttributeValue] | None = None,
 ) -> AbstractContextManager[Span]:
-    """Open `fetch {source}` around one request, its body and its parsing."""
+    """Open `fetch {source}` around one request, its body and its parsing.
+
+    `params` is what else tells this request from others; only a hash of it is exported.
+    """
+    identity = json.dumps([source, symbol, as_of, dict(params or {})], sort_keys=True)
     described: dict[str, AttributeValue] = {
         semconv.OPERATION: "fetch",
         semconv.SOURCE: source,
+        semconv.FETCH_KEY: hashlib.sha256(identity.encode()).hexdigest()[:16],
         semconv.LANGSMITH_SPAN_KIND: "retriever",
         **({semconv.SYMBOL: symbol} if symbol else {}),
         **({semconv.AS_OF: as_of} if as_of else {}),

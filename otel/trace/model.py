@@ -4,7 +4,7 @@ One row a span, sorted by start. Times are int64 nanoseconds since the epoch: a 
 256 ns. Attributes stay encoded until somebody asks for them.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -22,8 +22,30 @@ Attributes = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened during a span."""
+
+    name: str
+    time_ns: int
+    attributes: Attributes
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A span that another one refers to, in this trace or in another."""
+
+    trace_id: str
+    span_id: str
+    attributes: Attributes
+
+
+def _nothing() -> tuple[()]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
 class Span:
-    """One span as a source read it; `attributes` decodes when called."""
+    """One span as a source read it; `attributes`, `events` and `links` decode when called."""
 
     span_id: str
     parent_id: str
@@ -33,6 +55,8 @@ class Span:
     end_ns: int
     status: int
     attributes: Callable[[], Attributes]
+    events: Callable[[], Sequence[Event]] = _nothing
+    links: Callable[[], Sequence[Link]] = _nothing
 
 
 @dataclass(frozen=True)
@@ -50,7 +74,7 @@ class Trace:
     parent: NDArray[np.int32]
     kind: NDArray[np.int8]
     status: NDArray[np.int8]
-    _decoders: tuple[Callable[[], Attributes], ...]
+    _spans: tuple[Span, ...]
     _decoded: dict[int, Attributes] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -59,8 +83,16 @@ class Trace:
     def attributes(self, row: int) -> Attributes:
         """The attributes of a span, decoded at first use."""
         if row not in self._decoded:
-            self._decoded[row] = self._decoders[row]()
+            self._decoded[row] = self._spans[row].attributes()
         return self._decoded[row]
+
+    def events(self, row: int) -> Sequence[Event]:
+        """What happened during a span, decoded at every use."""
+        return self._spans[row].events()
+
+    def links(self, row: int) -> Sequence[Link]:
+        """What a span refers to, decoded at every use."""
+        return self._spans[row].links()
 
     @property
     def duration(self) -> NDArray[np.int64]:
@@ -134,5 +166,5 @@ class TraceBuilder:
             parent=np.array([parent(span) for span in spans], np.int32),
             kind=np.array([span.kind for span in spans], np.int8),
             status=np.array([span.status for span in spans], np.int8),
-            _decoders=tuple(span.attributes for span in spans),
+            _spans=tuple(spans),
         )

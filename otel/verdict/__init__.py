@@ -1,1 +1,24 @@
 """Judging a trace: is it whole, did its parts run at once, and does it keep its gate?"""
+
+from otel.verdict.checks import Outcome, Result
+from otel.verdict.completeness import Completeness, completeness
+from otel.verdict.gate import Gate, GateError, default_gate, parse_gate, read_gate
+from otel.verdict.parallelism import Parallelism, Strength, parallelism
+from otel.verdict.verdict import Verdict, judge
+
+__all__ = [
+    "Completeness",
+    "Gate",
+    "GateError",
+    "Outcome",
+    "Parallelism",
+    "Result",
+    "Strength",
+    "Verdict",
+    "completeness",
+    "default_gate",
+    "judge",
+    "parallelism",
+    "parse_gate",
+    "read_gate",
+]

@@ -92,6 +92,7 @@ class EmbeddedFacts:
             source,
             symbol=symbol,
             as_of=str(as_of),
+            params=params,
             attributes={semconv.DATA_MODE: "offline"},
         ) as span:
             try:

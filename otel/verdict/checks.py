@@ -1,0 +1,377 @@
+"""Evaluating the checks of a gate on a complete trace."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from otel.trace import Trace, semconv
+from otel.trace.kinds import Role, role
+from otel.verdict import gate as g
+from otel.verdict.chain import serial_chain
+from otel.verdict.parallelism import Parallelism, Strength, parallelism
+
+_ERROR = 2
+_SHOWN = 5
+
+
+class Outcome(StrEnum):
+    """How a check ended."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    NOT_APPLICABLE = "not applicable"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A check's outcome: what was measured against which limit, how strong that is, and where.
+
+    `spans` are the rows that show it; `advice` says what to do about a failure.
+    """
+
+    id: str
+    title: str
+    outcome: Outcome
+    measured: str
+    limit: str
+    strength: str
+    spans: tuple[int, ...] = ()
+    advice: str = ""
+
+
+def evaluate(trace: Trace, run: int, check: g.AnyCheck, sets: dict[str, g.SpanSet]) -> Result:
+    """Evaluate one check on the run's subtree."""
+    below = sorted(trace.subtree(run))
+
+    def select(name: str) -> list[int]:
+        return sets[name].select(trace, below)
+
+    rows = select(check.set)
+    if not rows and not isinstance(check, g.Count | g.Complete):
+        return _not_applicable(check, f"no span is in the set {check.set}")
+    evaluator = _EVALUATORS[type(check)]
+    return evaluator(_Context(trace, run, check, rows, select))
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    trace: Trace
+    run: int
+    check: Any
+    rows: list[int]
+    select: Callable[[str], list[int]]
+
+    def result(
+        self,
+        holds: bool,
+        measured: str,
+        limit: str,
+        strength: str = "",
+        spans: Sequence[int] = (),
+        advice: str = "",
+    ) -> Result:
+        """The check's result; spans and advice belong to failures."""
+        return Result(
+            id=self.check.id,
+            title=self.check.title,
+            outcome=Outcome.PASS if holds else Outcome.FAIL,
+            measured=measured,
+            limit=limit,
+            strength=strength or (Strength.PROVEN if holds else ""),
+            spans=() if holds else tuple(spans),
+            advice="" if holds else advice,
+        )
+
+
+def _not_applicable(check: g.AnyCheck, reason: str) -> Result:
+    return Result(check.id, check.title, Outcome.NOT_APPLICABLE, reason, "", "not applicable")
+
+
+def _seconds(nanoseconds: float) -> str:
+    return f"{nanoseconds / 1e9:.3f} s"
+
+
+def _starts_within(on: _Context) -> Result:
+    before = on.select(on.check.after)
+    if not before:
+        return _not_applicable(on.check, f"no span is in the set {on.check.after}")
+    released = max(int(on.trace.end[row]) for row in before)
+    limit = on.check.limit_s * 1e9
+    skews = {row: int(on.trace.start[row]) - released for row in on.rows}
+    late = [row for row, skew in skews.items() if skew > limit]
+    early = [row for row, skew in skews.items() if skew < 0]
+    return on.result(
+        not late and not early,
+        f"the last after {_seconds(max(skews.values()))}",
+        f"{on.check.limit_s:g} s",
+        spans=late or early,
+        advice="Send all branches from the dispatcher at once; "
+        "see what held back those that are listed.",
+    )
+
+
+def _overlap(on: _Context) -> Result:
+    judged = parallelism(on.trace, on.rows)
+    if judged.strength is Strength.NOT_APPLICABLE:
+        return _not_applicable(on.check, judged.reason)
+    group = judged.group
+    wrapper, work = group.wrapper_overlap or 0.0, group.work_overlap or 0.0
+    enough = min(wrapper, work) >= on.check.at_least
+    return on.result(
+        enough and _stands(judged),
+        f"spans {wrapper:.0%}, work below them {work:.0%}; "
+        f"{group.wrappers.average:.1f} at once on average",
+        f"{on.check.at_least:.0%} each",
+        str(judged),
+        spans=group.rows,
+        advice=_advice(judged),
+    )
+
+
+def _stands(judged: Parallelism) -> bool:
+    return judged.strength in (Strength.PROVEN, Strength.OVERLAPPING)
+
+
+def _leaf_parallelism(on: _Context) -> Result:
+    groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+    for row in on.rows:
+        found = on.trace.attributes(row)
+        key = tuple(
+            int(on.trace.parent[row]) if name == "parent" else found.get(name)
+            for name in on.check.group_by
+        )
+        groups[key].append(row)
+    judged = [parallelism(on.trace, rows) for rows in groups.values()]
+    counted = [each for each in judged if each.strength is not Strength.NOT_APPLICABLE]
+    if not counted:
+        return _not_applicable(on.check, "no group has two spans that did work of their own")
+    bad = [each for each in counted if not _stands(each)]
+    weakest = min(counted, key=lambda each: _RANK[each.strength])
+    return on.result(
+        not bad,
+        f"{len(counted) - len(bad)} of {len(counted)} groups at once"
+        + (f", {len(judged) - len(counted)} not applicable" if len(judged) > len(counted) else ""),
+        "every group",
+        str(weakest),
+        spans=[row for each in bad for row in each.group.rows],
+        advice=_advice(weakest),
+    )
+
+
+_RANK = {Strength.SERIAL: 0, Strength.SUSPICIOUS: 1, Strength.OVERLAPPING: 2, Strength.PROVEN: 3}
+
+
+def _advice(judged: Parallelism) -> str:
+    for sign, advice in _ADVICE.items():
+        if sign in judged.reason:
+            return advice
+    return "Look at the listed spans on one time axis."
+
+
+_ADVICE = {
+    "event loop": "Find the call that blocks (a synchronous client, CPU work) and await it or "
+    "move it to a thread.",
+    "imported": "Import it before the run starts.",
+    "interpreter lock": "Move the CPU work to processes, or to code that releases the lock.",
+    "free connection": "Raise the connection limit, or ask the source for less.",
+    "semaphore": "Raise the limit, or open the span after it was passed.",
+    "too few threads": "Give the executor as many threads as there are branches, or go async.",
+    "limit on concurrency": "Raise max_concurrency.",
+    "one after the other": "Start them at once: Send for branches, gather for calls.",
+    "LLM turn": "Ask for independent tool calls in one turn.",
+    "barrier": "Put each branch's steps into one node or a subgraph.",
+}
+
+
+def _duration(on: _Context) -> Result:
+    limit = on.check.limit_s * 1e9
+    long = [row for row in on.rows if on.trace.duration[row] > limit]
+    longest = max(int(on.trace.duration[row]) for row in on.rows)
+    measured, strength = _seconds(longest), ""
+    found = on.trace.attributes(on.run)
+    call_s = found.get(semconv.LATENCY_CHAT_S)
+    holds = not long
+    if found.get(semconv.LATENCY_SIMULATED):
+        strength = "simulated"
+        if call_s is not None and on.check.project_call_s is not None:
+            calls = [row for row in on.trace.subtree(on.run) if _is_llm(on.trace, row)]
+            chain = len(serial_chain(on.trace, calls))
+            projected = longest + chain * (on.check.project_call_s - float(call_s)) * 1e9
+            holds = holds and projected <= limit
+            measured += (
+                f" simulated; at {on.check.project_call_s:g} s a call this run takes "
+                f"{projected / 1e9:.0f} s"
+            )
+    return on.result(
+        holds,
+        measured,
+        f"{on.check.limit_s:g} s",
+        strength,
+        spans=long or on.rows[:1],
+        advice="Shorten the serial chain of LLM calls: that is where the time goes.",
+    )
+
+
+def _is_llm(trace: Trace, row: int) -> bool:
+    return role(trace.attributes(row)) is Role.LLM
+
+
+def _chain(on: _Context) -> Result:
+    limit = on.check.limit
+    if on.check.limit_from is not None:
+        limit = on.trace.attributes(on.run).get(on.check.limit_from)
+    if limit is None:
+        return _not_applicable(on.check, "the run declares no expected chain")
+    chain = serial_chain(on.trace, on.rows)
+    return on.result(
+        len(chain) <= int(limit),
+        f"{len(chain)} in series of {len(on.rows)} calls",
+        str(limit),
+        spans=chain,
+        advice="Dispatch branches at once, or save a turn.",
+    )
+
+
+def _loop_lag(on: _Context) -> Result:
+    lags = {row: on.trace.attributes(row).get(semconv.LOOP_LAG_MAX_MS) for row in on.rows}
+    known = {row: float(lag) for row, lag in lags.items() if lag is not None}
+    if not known:
+        return _not_applicable(on.check, "no event-loop lag was recorded")
+    worst = max(known.values())
+    guilty = [row for row, lag in known.items() if lag > on.check.limit_ms]
+    if guilty:
+        guilty = _where_blocked(on.trace, guilty[0], on.check.limit_ms)
+    return on.result(
+        not guilty,
+        f"at most {worst:.0f} ms",
+        f"{on.check.limit_ms:g} ms",
+        spans=guilty,
+        advice="Find the call that blocks (a synchronous client, CPU work) in the listed spans.",
+    )
+
+
+def _where_blocked(trace: Trace, row: int, limit_ms: float) -> list[int]:
+    """The deepest spans during which the loop was blocked past the limit."""
+    deepest = []
+    for each in trace.subtree(row):
+        below = trace.children(each)
+        if _lag(trace, each) > limit_ms and not any(_lag(trace, c) > limit_ms for c in below):
+            deepest.append(each)
+    return deepest or [row]
+
+
+def _lag(trace: Trace, row: int) -> float:
+    return float(trace.attributes(row).get(semconv.LOOP_LAG_MAX_MS) or 0.0)
+
+
+def _no_duplicates(on: _Context) -> Result:
+    by_key: dict[Any, list[int]] = defaultdict(list)
+    for row in on.rows:
+        if (key := on.trace.attributes(row).get(on.check.key)) is not None:
+            by_key[key].append(row)
+    if not by_key:
+        return _not_applicable(on.check, f"no span has {on.check.key}")
+    again = [row for rows in by_key.values() if len(rows) > 1 for row in rows]
+    extra = sum(len(rows) - 1 for rows in by_key.values())
+    return on.result(
+        not again,
+        f"{extra} of {len(on.rows)} fetched again",
+        "0",
+        spans=again,
+        advice="Cache the result, or let those who ask at the same time share one request.",
+    )
+
+
+def _no_errors(on: _Context) -> Result:
+    failed = [row for row in on.rows if on.trace.status[row] == _ERROR]
+    retried = [
+        row for row in on.rows if any(event.name == "retry" for event in on.trace.events(row))
+    ]
+    kinds = sorted(
+        {str(on.trace.attributes(row).get(semconv.ERROR_TYPE, "error")) for row in failed}
+    )
+    measured = f"{len(failed)} failed" + (f" ({', '.join(kinds)})" if kinds else "")
+    return on.result(
+        not failed and not retried,
+        f"{measured}, {len(retried)} retried",
+        "none",
+        spans=[*failed, *retried],
+        advice="Read the errors of the listed spans; the decision says what is missing.",
+    )
+
+
+def _max_gap(on: _Context) -> Result:
+    reached, widest = int(on.trace.end[on.rows[0]]), 0
+    around: tuple[int, ...] = (on.rows[0],)
+    before = on.rows[0]
+    for row in on.rows[1:]:
+        gap = int(on.trace.start[row]) - reached
+        if gap > widest:
+            widest, around = gap, (before, row)
+        if on.trace.end[row] > reached:
+            reached, before = int(on.trace.end[row]), row
+    return on.result(
+        widest <= on.check.limit_s * 1e9,
+        _seconds(widest),
+        f"{on.check.limit_s:g} s",
+        spans=around,
+        advice="Find what the program did between the listed spans.",
+    )
+
+
+def _before(on: _Context) -> Result:
+    others = on.select(on.check.other)
+    if not others:
+        return _not_applicable(on.check, f"no span is in the set {on.check.other}")
+    first = min(int(on.trace.start[row]) for row in others)
+    late = [row for row in on.rows if on.trace.end[row] > first]
+    last = max(int(on.trace.end[row]) for row in on.rows)
+    return on.result(
+        not late,
+        f"the last ends {_seconds(abs(first - last))} {'after' if late else 'before'} "
+        "the first of the others starts",
+        "before",
+        spans=late,
+        advice="Wait for these before the others start.",
+    )
+
+
+def _count(on: _Context) -> Result:
+    most = on.check.at_most
+    number = len(on.rows)
+    return on.result(
+        number >= on.check.at_least and (most is None or number <= most),
+        str(number),
+        f"{on.check.at_least} to {'any number' if most is None else most}",
+        spans=on.rows[:_SHOWN],
+        advice="See which of these should not be there, or which is missing.",
+    )
+
+
+def _complete(on: _Context) -> Result:
+    declared = on.trace.attributes(on.run).get(semconv.SPANS_STARTED)
+    exact = declared is not None
+    return on.result(
+        True,
+        f"{len(on.trace)} spans" + (f" of {declared} declared" if exact else ""),
+        "complete",
+        "" if exact else "root and no orphan; no span count was declared",
+    )
+
+
+_EVALUATORS: dict[type, Callable[[_Context], Result]] = {
+    g.StartsWithin: _starts_within,
+    g.Overlap: _overlap,
+    g.LeafParallelism: _leaf_parallelism,
+    g.Duration: _duration,
+    g.MaxGap: _max_gap,
+    g.Before: _before,
+    g.NoDuplicates: _no_duplicates,
+    g.Count: _count,
+    g.NoErrors: _no_errors,
+    g.Chain: _chain,
+    g.LoopLag: _loop_lag,
+    g.Complete: _complete,
+}

@@ -1,0 +1,37 @@
+"""The verdict on a trace: incomplete (no verdict), passed or failed, check by check."""
+
+from dataclasses import dataclass
+
+from otel.trace import Trace
+from otel.verdict.checks import Outcome, Result, evaluate
+from otel.verdict.completeness import Completeness, completeness
+from otel.verdict.gate import Gate
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a gate says of a trace; without completeness there are no results."""
+
+    trace: Trace
+    completeness: Completeness
+    results: tuple[Result, ...]
+
+    @property
+    def judged(self) -> bool:
+        """Whether there is a verdict at all."""
+        return self.completeness.complete
+
+    @property
+    def passed(self) -> bool:
+        """Whether the trace could be judged and no check failed."""
+        return self.judged and all(result.outcome is not Outcome.FAIL for result in self.results)
+
+
+def judge(trace: Trace, gate: Gate, run_id: str | None = None) -> Verdict:
+    """Judge a trace by a gate."""
+    found = completeness(trace, run_id)
+    if not found.complete or found.run is None:
+        return Verdict(trace, found, ())
+    run = found.run
+    results = tuple(evaluate(trace, run, check, gate.sets) for check in gate.checks)
+    return Verdict(trace, found, results)
