@@ -134,3 +134,39 @@ def run(symbol: str, **options: object) -> None:
     from service.run_command import run_command
 
     sys.exit(run_command(symbol, options))
+
+
+@main.command()
+@click.argument("trace")
+@click.option(
+    "--from",
+    "source",
+    type=click.Choice(["file", "jaeger"]),
+    help="Where to look. Default: a file, then the runs of this folder, then Jaeger.",
+)
+@click.option(
+    "--gate",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Your own gate. Default: the eight checks of docs/gate.md.",
+)
+@click.option(
+    "--format",
+    type=click.Choice(["text", "markdown", "json", "junit", "github"]),
+    default="text",
+    show_default=True,
+    help="How the verdict is printed.",
+)
+def verify(trace: str, source: str | None, gate: str | None, format: str) -> None:
+    r"""Judge TRACE: a file, `-`, a trace id, or `last` (the newest run of this folder).
+
+    Exit codes: 0 passed, 1 a check failed, 2 usage, 3 the trace cannot be judged.
+
+    \b
+    Examples:
+      trading-graph verify last
+      trading-graph verify trace.jsonl --gate gate.toml --format junit
+    """
+    from service.verify_command import verify_command
+
+    sys.exit(verify_command(trace, source, gate, format))

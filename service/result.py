@@ -14,9 +14,10 @@ from rich.table import Table
 
 from graph.analysis import Analysis
 from otel.export import Delivery, Telemetry
-from otel.report import waterfall
+from otel.report import VerdictText, waterfall
 from otel.sources import JaegerQuery, read
 from otel.trace import Trace, semconv
+from otel.verdict import default_gate, judge
 from service.run_folder import RunFolder
 from service.settings import Settings
 
@@ -64,6 +65,9 @@ def show(result: Result, settings: Settings, console: Console) -> None:
         console.print(waterfall(result.trace, result.trace.roots[0], width=console.width))
         console.print("[cyan]━[/] LLM call  [yellow]━[/] tool call  [red]━[/] failed")
     console.print()
+    if result.trace:
+        console.print(VerdictText(judge(result.trace, default_gate())), highlight=False)
+        console.print()
     for line in _trace_lines(result):
         console.print(line, highlight=False, soft_wrap=True)
 

@@ -1,5 +1,15 @@
-"""Showing traces to people."""
+"""Showing traces and verdicts: to people at a terminal, to machines, to pages."""
 
-from otel.report.waterfall import waterfall
+from otel.report.verdict_formats import as_github, as_json, as_junit, as_markdown
+from otel.report.verdict_text import VerdictText
+from otel.report.waterfall import bars, waterfall
 
-__all__ = ["waterfall"]
+__all__ = [
+    "VerdictText",
+    "as_github",
+    "as_json",
+    "as_junit",
+    "as_markdown",
+    "bars",
+    "waterfall",
+]

@@ -2,6 +2,9 @@
 doing.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from rich.table import Table
 from rich.text import Text
 
@@ -20,38 +23,59 @@ def waterfall(trace: Trace, root: int, *, width: int) -> Table:
 
     LLM calls are cyan, tool calls yellow, everything else dim, what failed is red.
     """
-    bars = max(width - _NAME_WIDTH - _REST_WIDTH, 10)
+    return bars(trace, (root, *trace.children(root)), width=width)
+
+
+def bars(trace: Trace, rows: Sequence[int], *, width: int) -> Table:
+    """The given spans on the time axis that they share."""
     table = Table.grid(padding=(0, 1))
-    for row in (root, *trace.children(root)):
+    if not rows:
+        return table
+    axis = _Axis(
+        min(int(trace.start[row]) for row in rows),
+        max(int(trace.end[row]) for row in rows),
+        max(width - _NAME_WIDTH - _REST_WIDTH, 10),
+    )
+    for row in rows:
         name = trace.names[row].removeprefix("invoke_agent ")
         table.add_row(
             Text(name[:_NAME_WIDTH], no_wrap=True),
-            _bar(trace, root, row, bars),
+            _bar(trace, row, axis),
             Text(f"{int(trace.duration[row]) / 1e9:.2f} s", justify="right", no_wrap=True),
         )
     return table
 
 
-def _bar(trace: Trace, root: int, row: int, width: int) -> Text:
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    start_ns: int
+    end_ns: int
+    width: int
+
+    def cells(self, trace: Trace, row: int) -> tuple[int, int]:
+        """The first cell and the cell after the last one that a span covers; at least one."""
+        whole = max(self.end_ns - self.start_ns, 1)
+        first = (int(trace.start[row]) - self.start_ns) * self.width // whole
+        last = -(-(int(trace.end[row]) - self.start_ns) * self.width // whole)
+        first = min(max(first, 0), self.width - 1)
+        return first, min(max(last, first + 1), self.width)
+
+
+def _style(name: str) -> str:
+    return next((style for prefix, style in _STYLES if name.startswith(prefix)), "")
+
+
+def _bar(trace: Trace, row: int, axis: _Axis) -> Text:
     failed = trace.status[row] == _ERROR
-    first, last = _cells(trace, root, row, width)
-    styles = ["red" if failed else "dim"] * (last - first)
-    if row != root and not failed:
+    first, last = axis.cells(trace, row)
+    styles = ["red" if failed else _style(trace.names[row]) or "dim"] * (last - first)
+    if not failed:
         for child in trace.children(row):
-            style = next((s for prefix, s in _STYLES if trace.names[child].startswith(prefix)), "")
-            begin, end = _cells(trace, root, child, width)
-            for cell in range(begin, end if style else begin):
+            style = _style(trace.names[child])
+            begin, end = axis.cells(trace, child)
+            for cell in range(max(begin, first), min(end, last) if style else begin):
                 styles[cell - first] = "red" if trace.status[child] == _ERROR else style
     bar = Text(" " * first, no_wrap=True)
     for style in styles:
         bar.append(_BAR if last - first > 1 else _MARK, style)
     return bar
-
-
-def _cells(trace: Trace, root: int, row: int, width: int) -> tuple[int, int]:
-    """The first cell and the cell after the last one that a span covers; at least one."""
-    origin, whole = int(trace.start[root]), max(int(trace.duration[root]), 1)
-    first = (int(trace.start[row]) - origin) * width // whole
-    last = -(-(int(trace.end[row]) - origin) * width // whole)
-    first = min(max(first, 0), width - 1)
-    return first, min(max(last, first + 1), width)

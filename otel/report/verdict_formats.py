@@ -1,0 +1,112 @@
+"""A verdict for machines and pages: JSON, Markdown, JUnit XML, GitHub annotations."""
+
+import json
+from typing import Any
+from xml.etree import ElementTree
+
+from otel.report.verdict_text import completeness_line, measured
+from otel.verdict import Outcome, Result, Verdict
+
+SCHEMA_VERSION = 1
+_MARKS = {Outcome.PASS: "x", Outcome.FAIL: " ", Outcome.NOT_APPLICABLE: "-"}
+_SHOWN = 8
+
+
+def as_json(verdict: Verdict) -> str:
+    """One object, schema version 1; docs/verdict.md describes it."""
+    document: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "trace_id": verdict.trace.trace_id,
+        "complete": verdict.judged,
+        "missing": list(verdict.completeness.missing),
+        "passed": verdict.passed if verdict.judged else None,
+        "spans": len(verdict.trace),
+        "checks": [
+            {
+                "id": result.id,
+                "title": result.title,
+                "outcome": result.outcome,
+                "measured": result.measured,
+                "limit": result.limit,
+                "strength": result.strength,
+                "advice": result.advice,
+                "spans": [
+                    {"span_id": verdict.trace.span_ids[row], "name": verdict.trace.names[row]}
+                    for row in result.spans
+                ],
+            }
+            for result in verdict.results
+        ],
+    }
+    return json.dumps(document, indent=2)
+
+
+def as_markdown(verdict: Verdict) -> str:
+    """The checklist as Markdown, for a report or a step summary."""
+    lines = [f"## Verdict on trace `{verdict.trace.trace_id}`", ""]
+    if not verdict.judged:
+        lines += ["**No verdict**: the trace is not complete.", ""]
+        return "\n".join([*lines, *(f"- {text}" for text in verdict.completeness.missing), ""])
+    lines += [f"**{'Passed' if verdict.passed else 'Failed'}.** {completeness_line(verdict)}", ""]
+    for result in verdict.results:
+        lines.append(f"- [{_MARKS[result.outcome]}] {result.title}: {measured(result)}")
+        if result.outcome is Outcome.FAIL:
+            lines.append(f"  - Spans: {_names(verdict, result)}")
+            lines.append(f"  - Do: {result.advice}")
+    return "\n".join([*lines, ""])
+
+
+def as_junit(verdict: Verdict) -> str:
+    """A JUnit test suite: a case a check; an incomplete trace is one error."""
+    failed = sum(result.outcome is Outcome.FAIL for result in verdict.results)
+    suite = ElementTree.Element(
+        "testsuite",
+        name=f"trace {verdict.trace.trace_id}",
+        tests=str(max(len(verdict.results), 1)),
+        failures=str(failed),
+        errors=str(int(not verdict.judged)),
+    )
+    if not verdict.judged:
+        case = ElementTree.SubElement(suite, "testcase", classname="trace", name="complete")
+        error = ElementTree.SubElement(case, "error", message="the trace is not complete")
+        error.text = "\n".join(verdict.completeness.missing)
+    for result in verdict.results:
+        case = ElementTree.SubElement(suite, "testcase", classname="trace", name=result.id)
+        if result.outcome is Outcome.FAIL:
+            failure = ElementTree.SubElement(
+                case, "failure", message=f"{result.title}: {measured(result)}"
+            )
+            failure.text = f"Spans: {_names(verdict, result)}\nDo: {result.advice}"
+        elif result.outcome is Outcome.NOT_APPLICABLE:
+            ElementTree.SubElement(case, "skipped", message=measured(result))
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)
+
+
+def as_github(verdict: Verdict) -> str:
+    """Workflow commands: an annotation for every failure, and one for an incomplete trace."""
+    if not verdict.judged:
+        text = " ".join(verdict.completeness.missing)
+        return f"::error title=No verdict::{_escaped(text)}"
+    lines = []
+    for result in verdict.results:
+        if result.outcome is Outcome.FAIL:
+            text = f"{measured(result)}. Do: {result.advice}"
+            lines.append(f"::error title={_property(result.title)}::{_escaped(text)}")
+    if verdict.passed:
+        lines.append(f"::notice title=Verdict::{_escaped(completeness_line(verdict))}")
+    return "\n".join(lines)
+
+
+def _names(verdict: Verdict, result: Result) -> str:
+    names = [verdict.trace.names[row] for row in result.spans[:_SHOWN]]
+    more = len(result.spans) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more else "")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _escaped(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,62 @@
+"""A verdict for people at a terminal: the checklist, its measures, and what to do about failures."""
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.markup import escape
+from rich.padding import Padding
+
+from otel.report.waterfall import bars
+from otel.verdict import Outcome, Result, Verdict
+
+_MARKS = {
+    Outcome.PASS: "[green]✓[/]",
+    Outcome.FAIL: "[red]✗[/]",
+    Outcome.NOT_APPLICABLE: "[dim]-[/]",
+}
+_SHOWN = 8
+
+
+class VerdictText:
+    """The verdict as rich draws it."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        self._verdict = verdict
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw the checklist, or what is missing."""
+        verdict = self._verdict
+        trace_id = verdict.trace.trace_id
+        if not verdict.judged:
+            yield f"[yellow]No verdict[/] on trace {trace_id}: it is not complete."
+            for sentence in verdict.completeness.missing:
+                yield f"  - {escape(sentence)}"
+            return
+        outcome = "[green]passed[/]" if verdict.passed else "[red]failed[/]"
+        yield f"Verdict on trace {trace_id}: {outcome}"
+        yield completeness_line(verdict)
+        for result in verdict.results:
+            yield f"{_MARKS[result.outcome]} {escape(result.title)}"
+            yield Padding(f"[dim]{escape(measured(result))}[/]", (0, 0, 0, 4))
+            if result.outcome is Outcome.FAIL:
+                shown = bars(verdict.trace, result.spans[:_SHOWN], width=options.max_width - 6)
+                yield Padding(shown, (0, 0, 0, 4))
+                if len(result.spans) > _SHOWN:
+                    yield f"    and {len(result.spans) - _SHOWN} more"
+                yield Padding(f"[bold]do:[/] {escape(result.advice)}", (0, 0, 0, 4))
+
+
+def completeness_line(verdict: Verdict) -> str:
+    """How complete the trace is, in a sentence."""
+    if verdict.completeness.exact:
+        return f"The trace is complete: all {len(verdict.trace)} spans that it declares are here."
+    return (
+        f"The trace has one root and no orphan among {len(verdict.trace)} spans; it declares no "
+        "span count, so it is probably complete."
+    )
+
+
+def measured(result: Result) -> str:
+    """What a check measured, its limit and its strength, in a line."""
+    if result.outcome is Outcome.NOT_APPLICABLE:
+        return f"not applicable: {result.measured}"
+    strength = f" · {result.strength}" if result.strength else ""
+    return f"{result.measured} (limit: {result.limit}){strength}"

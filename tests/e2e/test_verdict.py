@@ -1,0 +1,96 @@
+"""The default gate on real runs: the good one passes, each slow one fails for its own reason."""
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from graph.offline_model import Fault
+from graph.options import Order
+from otel.trace import Trace, TraceBuilder
+from otel.verdict import Outcome, Result, default_gate, judge
+from tests.analysis_runner import CHOICE, Runner
+
+
+def results(trace: Trace) -> dict[str, Result]:
+    verdict = judge(trace, default_gate())
+    assert verdict.judged, verdict.completeness.missing
+    return {result.id: result for result in verdict.results}
+
+
+def failed(trace: Trace) -> set[str]:
+    return {id for id, result in results(trace).items() if result.outcome is Outcome.FAIL}
+
+
+@pytest.mark.smoke
+async def test_a_default_run_passes_with_every_check_proven(run_analysis: Runner) -> None:
+    ran = await run_analysis()
+    found = results(ran.trace)
+    assert {result.outcome for result in found.values()} == {Outcome.PASS}
+    strengths = {id: result.strength for id, result in found.items()}
+    assert strengths.pop("budget") == "simulated"
+    assert set(strengths.values()) == {"proven"}
+    assert "at 15 s a call this run takes" in found["budget"].measured
+
+
+async def test_sequential_dispatch_fails_and_is_named(run_analysis: Runner) -> None:
+    ran = await run_analysis(dispatch=Order.SEQUENTIAL)
+    found = results(ran.trace)
+    assert {"overlap", "chain", "budget"} <= failed(ran.trace)
+    assert "dispatched one after the other" in found["overlap"].strength
+    assert {ran.trace.names[row] for row in found["overlap"].spans} >= {
+        "invoke_agent market_analyst",
+        "invoke_agent fundamentals_analyst",
+    }
+
+
+async def test_sequential_tools_fail_only_the_tools(run_analysis: Runner) -> None:
+    ran = await run_analysis(tools=Order.SEQUENTIAL)
+    assert failed(ran.trace) == {"tools"}
+
+
+async def test_without_a_cache_duplicates_are_found(run_analysis: Runner) -> None:
+    ran = await run_analysis(choice=replace(CHOICE, cache=False))
+    assert failed(ran.trace) == {"duplicates"}
+    cached = await run_analysis()
+    assert "duplicates" not in failed(cached.trace)
+
+
+def spin(seconds: float) -> None:
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+
+async def test_a_blocked_loop_is_named(run_analysis: Runner) -> None:
+    ran = await run_analysis(during=lambda: spin(0.3))
+    found = results(ran.trace)
+    assert found["loop"].outcome is Outcome.FAIL
+    assert "blocks" in found["loop"].advice
+
+
+async def test_errors_and_retries_do_not_hide(run_analysis: Runner) -> None:
+    retried = await run_analysis(faults=(Fault("trader", "empty_answer"),))
+    assert failed(retried.trace) == {"errors"}
+    assert "1 retried" in results(retried.trace)["errors"].measured
+    lost = await run_analysis(faults=(Fault("news_analyst", "status", value=400),))
+    assert isinstance(lost.error, Exception)
+    assert "errors" in failed(lost.trace)
+
+
+async def test_the_verdict_survives_missing_spans_only_as_no_verdict(
+    run_analysis: Runner,
+) -> None:
+    ran = await run_analysis()
+    whole = ran.trace
+    for dropped in (1, len(whole) - 1):
+        verdict = judge(_without(whole, dropped), default_gate())
+        assert not verdict.judged, whole.names[dropped]
+
+
+def _without(trace: Trace, row: int) -> Trace:
+    builder = TraceBuilder(trace.trace_id)
+    for each, span in enumerate(trace._spans):
+        if each != row:
+            builder.add(span)
+    return builder.build()

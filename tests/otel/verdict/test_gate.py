@@ -1,0 +1,158 @@
+"""Gate files: what is accepted, and how an error is told."""
+
+from pathlib import Path
+
+import pytest
+
+from otel.trace import Span, Trace, TraceBuilder
+from otel.verdict import GateError, Outcome, default_gate, judge, parse_gate, read_gate
+
+GOOD = """
+version = 1
+
+[sets.everything]
+name = ["*"]
+
+[sets.steps]
+name = ["step *"]
+
+[[checks]]
+id = "few"
+title = "Few steps"
+relation = "count"
+set = "steps"
+at_most = 2
+"""
+
+
+def trace(*spans: tuple[str, str, int, int], status: int = 0) -> Trace:
+    """A trace of (name, parent name, start, end) in milliseconds."""
+    builder = TraceBuilder("a" * 32)
+    for name, parent, start, end in spans:
+        builder.add(Span(name, parent, name, 1, start * 10**6, end * 10**6, status, dict))
+    return builder.build()
+
+
+STEPS = trace(("root", "", 0, 100), ("step 1", "root", 0, 20), ("step 2", "root", 50, 70))
+
+
+def with_check(text: str) -> str:
+    return GOOD + "\n[[checks]]\nid = 'x'\ntitle = 'X'\n" + text
+
+
+def outcome(text: str, of: Trace = STEPS) -> tuple[Outcome, str]:
+    """The outcome of one more check, and what it measured."""
+    result = judge(of, parse_gate(with_check(text), "gate.toml")).results[-1]
+    return result.outcome, result.measured
+
+
+def test_the_default_gate_has_the_eight_checks() -> None:
+    gate = default_gate()
+    assert [check.id for check in gate.checks] == [
+        "start",
+        "tools",
+        "budget",
+        "overlap",
+        "chain",
+        "loop",
+        "duplicates",
+        "errors",
+    ]
+
+
+def test_deploy_names_the_default_gate() -> None:
+    root = Path(__file__).parents[3]
+    shipped = (root / "otel/verdict/gate.toml").read_text()
+    assert (root / "deploy/gate.toml").read_text() == shipped
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "reason"),
+    [
+        ("version = ", 1, "not TOML"),
+        (GOOD.replace("at_most = 2", "at_most = 'two'"), 15, "int"),
+        (GOOD.replace("at_most = 2", "at_mots = 2"), 10, "at_mots"),
+        (GOOD.replace('relation = "count"', 'relation = "cuont"'), 13, "cuont"),
+        (GOOD.replace('set = "steps"', 'set = "stepz"'), 14, "stepz"),
+        (GOOD.replace('name = ["step *"]', 'names = ["step *"]'), 7, "names"),
+        (GOOD.replace('name = ["step *"]', 'role = "agnet"'), 8, "agnet"),
+        (GOOD.replace("version = 1", "version = 9"), None, "version 9"),
+        (GOOD.split("[[checks]]")[0] + "checks = []", None, "no [[checks]]|set"),
+    ],
+)
+def test_an_error_is_refused_with_its_line_and_reason(
+    text: str, line: int | None, reason: str
+) -> None:
+    with pytest.raises(GateError) as caught:
+        parse_gate(text, "gate.toml")
+    said = str(caught.value)
+    assert said.startswith("gate.toml")
+    assert "\n" not in said
+    assert any(word in said for word in reason.split("|"))
+    if line is not None:
+        assert f"line {line}" in said
+
+
+def test_a_gate_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(GateError, match=r"missing\.toml"):
+        read_gate(tmp_path / "missing.toml")
+
+
+def test_count() -> None:
+    verdict = judge(STEPS, parse_gate(GOOD, "gate.toml"))
+    assert verdict.passed
+    assert outcome("relation='count'\nset='steps'\nat_least=3")[0] is Outcome.FAIL
+
+
+def test_max_gap() -> None:
+    assert outcome("relation='max_gap'\nset='steps'\nlimit_s=0.05")[0] is Outcome.PASS
+    assert outcome("relation='max_gap'\nset='steps'\nlimit_s=0.02") == (Outcome.FAIL, "0.030 s")
+
+
+def test_duration() -> None:
+    assert outcome("relation='duration'\nset='steps'\nlimit_s=0.02")[0] is Outcome.PASS
+    assert outcome("relation='duration'\nset='everything'\nlimit_s=0.05")[0] is Outcome.FAIL
+
+
+def test_before() -> None:
+    gate = GOOD.replace(
+        "[sets.steps]",
+        "[sets.one]\nname = ['step 1']\n[sets.two]\nname = ['step 2']\n[sets.steps]",
+    )
+    for first, second, expected in (("one", "two", Outcome.PASS), ("two", "one", Outcome.FAIL)):
+        check = f"\n[[checks]]\nid='x'\ntitle='X'\nrelation='before'\nset='{first}'\n"
+        results = judge(STEPS, parse_gate(gate + check + f"other='{second}'", "g")).results
+        assert results[-1].outcome is expected
+
+
+def test_no_errors() -> None:
+    assert outcome("relation='no_errors'\nset='everything'")[0] is Outcome.PASS
+    failed = trace(("root", "", 0, 9), status=2)
+    assert outcome("relation='no_errors'\nset='everything'", failed)[0] is Outcome.FAIL
+
+
+def test_an_empty_set_is_not_applicable_and_never_a_pass() -> None:
+    text = "relation='duration'\nset='steps'\nlimit_s=1"
+    assert outcome(text, trace(("root", "", 0, 9)))[0] is Outcome.NOT_APPLICABLE
+
+
+def test_complete_trusts_no_trace_that_declares_nothing() -> None:
+    result = judge(STEPS, parse_gate(with_check("relation='complete'\nset='everything'"), "g"))
+    assert "declared" in result.results[-1].strength
+
+
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        (trace(), "no spans"),
+        (trace(("a", "", 0, 1), ("b", "", 0, 1)), "2 spans have no parent"),
+        (trace(("a", "", 0, 1), ("b", "gone", 0, 1)), "name a parent that is not here"),
+        (trace(("a", "b", 0, 1), ("b", "a", 0, 1)), "root span is missing"),
+    ],
+)
+def test_an_incomplete_trace_gets_no_verdict(broken: Trace, says: str) -> None:
+    verdict = judge(broken, parse_gate(GOOD, "gate.toml"))
+    assert not verdict.judged
+    assert not verdict.passed
+    assert verdict.results == ()
+    assert any(says in sentence for sentence in verdict.completeness.missing)

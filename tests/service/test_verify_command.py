@@ -1,0 +1,154 @@
+"""`trading-graph verify` as a person and as a pipeline meet it."""
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import CliRunner, Result
+
+from service.cli import main
+from tests.jaeger_process import JaegerProcess
+
+ENVIRONMENT = {
+    "OTEL_TRACES_EXPORTER": "none",
+    "TRADING_GRAPH_CHAT_LATENCY_S": "0.1",
+    "TRADING_GRAPH_FETCH_LATENCY_S": "0.05",
+}
+
+
+def trading_graph(*words: str, input: bytes | None = None, **env: str) -> Result:
+    return CliRunner().invoke(main, list(words), env={**ENVIRONMENT, **env}, input=input)
+
+
+@pytest.fixture
+def slow_run(workdir: Path) -> str:
+    """A run with sequential dispatch in this folder; returns its id."""
+    ran = trading_graph("run", "NVDA", "--offline", "--dispatch", "sequential")
+    assert ran.exit_code == 0, ran.output
+    assert "dispatched one after the other" in ran.stdout, "a run ends with its verdict"
+    return next((workdir / "runs").iterdir()).name
+
+
+def test_last_passes_after_a_good_run(workdir: Path) -> None:
+    assert trading_graph("run", "NVDA", "--offline").exit_code == 0
+    verified = trading_graph("verify", "last")
+    assert verified.exit_code == 0, verified.stdout
+    assert "passed" in verified.stdout
+    assert verified.stdout.count("✓") == 8
+
+
+def test_a_slow_run_fails_in_every_format(workdir: Path, slow_run: str) -> None:
+    text = trading_graph("verify", "last")
+    assert text.exit_code == 1
+    assert "dispatched one after the other" in " ".join(text.stdout.split())
+    assert "market_analyst" in text.stdout
+
+    document = json.loads(trading_graph("verify", slow_run, "--format", "json").stdout)
+    assert document["schema_version"] == 1
+    assert document["complete"] is True
+    assert document["passed"] is False
+    overlap = next(check for check in document["checks"] if check["id"] == "overlap")
+    assert overlap["outcome"] == "fail"
+    assert len(overlap["spans"]) == 4
+
+    suite = ElementTree.fromstring(trading_graph("verify", "last", "--format", "junit").stdout)
+    assert len(suite) == int(suite.attrib["tests"]) == 8
+    assert len(suite.findall(".//failure")) == int(suite.attrib["failures"]) > 0
+
+    markdown = trading_graph("verify", "last", "--format", "markdown")
+    assert markdown.exit_code == 1
+    assert "- [ ] Analysts overlap" in markdown.stdout
+    assert "- [x] Nothing is fetched twice" in markdown.stdout
+
+    github = trading_graph("verify", "last", "--format", "github").stdout.splitlines()
+    assert len(github) == int(suite.attrib["failures"])
+    assert all(line.startswith("::error title=") for line in github)
+
+
+def test_a_gate_of_ones_own(workdir: Path, slow_run: str) -> None:
+    gate = workdir / "gate.toml"
+    gate.write_text(
+        "version = 1\n[sets.calls]\nrole = 'llm'\n[[checks]]\nid = 'calls'\ntitle = 'Few calls'\n"
+        "relation = 'count'\nset = 'calls'\nat_most = 16\n"
+    )
+    assert trading_graph("verify", "last", "--gate", str(gate)).exit_code == 0
+    gate.write_text(gate.read_text().replace("16", "15"))
+    assert trading_graph("verify", "last", "--gate", str(gate)).exit_code == 1
+    gate.write_text(gate.read_text().replace("at_most", "at_moist"))
+    refused = trading_graph("verify", "last", "--gate", str(gate))
+    assert refused.exit_code == 2
+    assert "line 4" in refused.stderr
+    assert "at_moist" in refused.stderr
+
+
+def test_standard_input_and_a_file_give_the_same(workdir: Path, slow_run: str) -> None:
+    path = workdir / "runs" / slow_run / "trace.jsonl"
+    from_file = trading_graph("verify", str(path), "--format", "json")
+    from_stdin = trading_graph("verify", "-", "--format", "json", input=path.read_bytes())
+    assert from_stdin.stdout == from_file.stdout
+    assert from_stdin.exit_code == from_file.exit_code == 1
+
+
+def test_a_trace_with_a_span_missing_gets_no_verdict(workdir: Path, slow_run: str) -> None:
+    lines = (workdir / "runs" / slow_run / "trace.jsonl").read_text().splitlines()
+    cut = workdir / "cut.jsonl"
+    cut.write_text("\n".join(lines[1:]))
+    verified = trading_graph("verify", str(cut))
+    assert verified.exit_code == 3
+    assert "No verdict" in verified.stdout
+    assert "missing" in verified.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("last",), "trading-graph run AAPL"),
+        (("nonsense",), "neither a file nor a trace id"),
+        (("0" * 32, "--from", "file"), "no run"),
+        (("0" * 32,), "does not answer"),
+    ],
+)
+def test_what_cannot_be_read_is_one_sentence_and_exit_3(
+    workdir: Path, words: tuple[str, ...], says: str
+) -> None:
+    verified = trading_graph("verify", *words, TRADING_GRAPH_JAEGER_URL="http://127.0.0.1:9")
+    assert verified.exit_code == 3
+    assert says in verified.stderr
+    assert verified.stderr.count("\n") == 1
+    assert verified.stdout == ""
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\xff", b"{", b"<html></html>", b"[]"])
+def test_rubbish_is_one_sentence_and_exit_3(workdir: Path, content: bytes) -> None:
+    (workdir / "rubbish").write_bytes(content)
+    verified = trading_graph("verify", "rubbish")
+    assert verified.exit_code == 3
+    assert "rubbish" in verified.stderr
+    assert verified.stderr.count("\n") == 1
+
+
+@pytest.mark.jaeger
+def test_from_jaeger_the_verdict_is_the_same(workdir: Path, jaeger: JaegerProcess) -> None:
+    sent = trading_graph(
+        "run",
+        "AAPL",
+        "--offline",
+        OTEL_TRACES_EXPORTER="otlp",
+        OTEL_EXPORTER_OTLP_ENDPOINT=jaeger.otlp_http_url,
+        TRADING_GRAPH_JAEGER_URL=jaeger.query_url,
+    )
+    assert sent.exit_code == 0
+    trace_id = next((workdir / "runs").iterdir()).name
+    there = trading_graph(
+        "verify",
+        trace_id,
+        "--from",
+        "jaeger",
+        "--format",
+        "json",
+        TRADING_GRAPH_JAEGER_URL=jaeger.query_url,
+    )
+    here = trading_graph("verify", trace_id, "--format", "json")
+    assert there.exit_code == here.exit_code == 0, there.output
+    assert json.loads(there.stdout) == json.loads(here.stdout)
