@@ -1,4 +1,4 @@
-"""A verdict for people at a terminal: the checklist, its measures, and what to do about failures."""
+"""A verdict for people at a terminal: checks, measures, and what to do about failures."""
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markup import escape

@@ -174,7 +174,7 @@ def parse_gate(text: str, origin: str) -> Gate:
         gate = msgspec.convert(document, Gate)
     except msgspec.ValidationError as error:
         reason, _, place = str(error).partition(" - at ")
-        line = _line(text, place.strip("`"))
+        line = _line(text, place.strip("`"), reason)
         raise GateError(f"{origin}, line {line}: {reason[0].lower()}{reason[1:]}.") from error
     if gate.version != 1:
         raise GateError(f"{origin}: version {gate.version} is unknown; this program reads 1.")
@@ -192,21 +192,22 @@ def parse_gate(text: str, origin: str) -> Gate:
     return gate
 
 
-def _line(text: str, place: str) -> int:
-    """The line of a place such as `$.checks[2].limit_s`, or of the table it is in."""
+def _line(text: str, place: str, reason: str = "") -> int:
+    """The line of a place such as `$.checks[2].limit_s`, or of the table it is in, else 1.
+
+    Of a set the place does not tell the name, so what the reason quotes is looked for.
+    """
     lines = text.splitlines()
     start = 0
     if found := re.match(r"\$\.checks\[(\d+)\]", place):
         headers = [number for number, line in enumerate(lines) if line.strip() == "[[checks]]"]
-        if int(found[1]) < len(headers):
-            start = headers[int(found[1])]
-    elif found := re.match(r"\$\.sets\[?\.*\.?(\w*)", place):
-        header = f"[sets.{found[1]}]"
-        start = next((n for n, line in enumerate(lines) if line.strip() == header), 0)
+        start = headers[int(found[1])] if int(found[1]) < len(headers) else 0
     key = re.search(r"\.(\w+)(\[\d+\])?$", place)
-    for number in range(start, len(lines)):
-        if key and re.match(rf"\s*{key[1]}\s*=", lines[number]):
-            return number + 1
-        if number > start and lines[number].lstrip().startswith("["):
-            break
+    quoted = re.search(r"[`'](\w+)[`']", reason)
+    for wanted in (key and rf"\s*{key[1]}\s*=", quoted and rf".*\b{quoted[1]}\b"):
+        for number in range(start, len(lines)):
+            if wanted and re.match(wanted, lines[number]):
+                return number + 1
+            if found and number > start and lines[number].lstrip().startswith("["):
+                break
     return start + 1

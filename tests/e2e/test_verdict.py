@@ -11,9 +11,14 @@ from otel.trace import Trace, TraceBuilder
 from otel.verdict import Outcome, Result, default_gate, judge
 from tests.analysis_runner import CHOICE, Runner
 
+GATE = default_gate()
+
+# Long enough that the CPU is mostly idle: with less, the proof is honestly weaker.
+UNHURRIED = replace(CHOICE, chat_latency_s=0.4, fetch_latency_s=0.15)
+
 
 def results(trace: Trace) -> dict[str, Result]:
-    verdict = judge(trace, default_gate())
+    verdict = judge(trace, GATE)
     assert verdict.judged, verdict.completeness.missing
     return {result.id: result for result in verdict.results}
 
@@ -24,7 +29,7 @@ def failed(trace: Trace) -> set[str]:
 
 @pytest.mark.smoke
 async def test_a_default_run_passes_with_every_check_proven(run_analysis: Runner) -> None:
-    ran = await run_analysis()
+    ran = await run_analysis(choice=UNHURRIED)
     found = results(ran.trace)
     assert {result.outcome for result in found.values()} == {Outcome.PASS}
     strengths = {id: result.strength for id, result in found.items()}
@@ -34,7 +39,7 @@ async def test_a_default_run_passes_with_every_check_proven(run_analysis: Runner
 
 
 async def test_sequential_dispatch_fails_and_is_named(run_analysis: Runner) -> None:
-    ran = await run_analysis(dispatch=Order.SEQUENTIAL)
+    ran = await run_analysis(choice=UNHURRIED, dispatch=Order.SEQUENTIAL)
     found = results(ran.trace)
     assert {"overlap", "chain", "budget"} <= failed(ran.trace)
     assert "dispatched one after the other" in found["overlap"].strength
@@ -45,14 +50,14 @@ async def test_sequential_dispatch_fails_and_is_named(run_analysis: Runner) -> N
 
 
 async def test_sequential_tools_fail_only_the_tools(run_analysis: Runner) -> None:
-    ran = await run_analysis(tools=Order.SEQUENTIAL)
+    ran = await run_analysis(choice=UNHURRIED, tools=Order.SEQUENTIAL)
     assert failed(ran.trace) == {"tools"}
 
 
 async def test_without_a_cache_duplicates_are_found(run_analysis: Runner) -> None:
-    ran = await run_analysis(choice=replace(CHOICE, cache=False))
+    ran = await run_analysis(choice=replace(UNHURRIED, cache=False))
     assert failed(ran.trace) == {"duplicates"}
-    cached = await run_analysis()
+    cached = await run_analysis(choice=UNHURRIED)
     assert "duplicates" not in failed(cached.trace)
 
 
@@ -63,14 +68,14 @@ def spin(seconds: float) -> None:
 
 
 async def test_a_blocked_loop_is_named(run_analysis: Runner) -> None:
-    ran = await run_analysis(during=lambda: spin(0.3))
+    ran = await run_analysis(choice=UNHURRIED, during=lambda: spin(0.5))
     found = results(ran.trace)
     assert found["loop"].outcome is Outcome.FAIL
     assert "blocks" in found["loop"].advice
 
 
 async def test_errors_and_retries_do_not_hide(run_analysis: Runner) -> None:
-    retried = await run_analysis(faults=(Fault("trader", "empty_answer"),))
+    retried = await run_analysis(choice=UNHURRIED, faults=(Fault("trader", "empty_answer"),))
     assert failed(retried.trace) == {"errors"}
     assert "1 retried" in results(retried.trace)["errors"].measured
     lost = await run_analysis(faults=(Fault("news_analyst", "status", value=400),))
@@ -81,10 +86,10 @@ async def test_errors_and_retries_do_not_hide(run_analysis: Runner) -> None:
 async def test_the_verdict_survives_missing_spans_only_as_no_verdict(
     run_analysis: Runner,
 ) -> None:
-    ran = await run_analysis()
+    ran = await run_analysis(choice=UNHURRIED)
     whole = ran.trace
     for dropped in (1, len(whole) - 1):
-        verdict = judge(_without(whole, dropped), default_gate())
+        verdict = judge(_without(whole, dropped), GATE)
         assert not verdict.judged, whole.names[dropped]
 
 

@@ -12,8 +12,8 @@ from tests.jaeger_process import JaegerProcess
 
 ENVIRONMENT = {
     "OTEL_TRACES_EXPORTER": "none",
-    "TRADING_GRAPH_CHAT_LATENCY_S": "0.1",
-    "TRADING_GRAPH_FETCH_LATENCY_S": "0.05",
+    "TRADING_GRAPH_CHAT_LATENCY_S": "0.4",
+    "TRADING_GRAPH_FETCH_LATENCY_S": "0.15",
 }
 
 
@@ -78,7 +78,7 @@ def test_a_gate_of_ones_own(workdir: Path, slow_run: str) -> None:
     gate.write_text(gate.read_text().replace("at_most", "at_moist"))
     refused = trading_graph("verify", "last", "--gate", str(gate))
     assert refused.exit_code == 2
-    assert "line 4" in refused.stderr
+    assert "line 9" in refused.stderr
     assert "at_moist" in refused.stderr
 
 

@@ -69,15 +69,15 @@ def test_deploy_names_the_default_gate() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "reason"),
     [
-        ("version = ", 1, "not TOML"),
+        ("version = ", None, "not TOML"),
         (GOOD.replace("at_most = 2", "at_most = 'two'"), 15, "int"),
-        (GOOD.replace("at_most = 2", "at_mots = 2"), 10, "at_mots"),
+        (GOOD.replace("at_most = 2", "at_mots = 2"), 15, "at_mots"),
         (GOOD.replace('relation = "count"', 'relation = "cuont"'), 13, "cuont"),
         (GOOD.replace('set = "steps"', 'set = "stepz"'), 14, "stepz"),
-        (GOOD.replace('name = ["step *"]', 'names = ["step *"]'), 7, "names"),
+        (GOOD.replace('name = ["step *"]', 'names = ["step *"]'), 8, "names"),
         (GOOD.replace('name = ["step *"]', 'role = "agnet"'), 8, "agnet"),
         (GOOD.replace("version = 1", "version = 9"), None, "version 9"),
-        (GOOD.split("[[checks]]")[0] + "checks = []", None, "no [[checks]]|set"),
+        ("version = 1\nchecks = []\n[sets.a]\n", None, "no [[checks]]"),
     ],
 )
 def test_an_error_is_refused_with_its_line_and_reason(
@@ -88,7 +88,7 @@ def test_an_error_is_refused_with_its_line_and_reason(
     said = str(caught.value)
     assert said.startswith("gate.toml")
     assert "\n" not in said
-    assert any(word in said for word in reason.split("|"))
+    assert reason in said
     if line is not None:
         assert f"line {line}" in said
 
