@@ -6,8 +6,10 @@ The latter two appear whole or not at all: a run that failed leaves its trace al
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from graph.analysis import Analysis
+if TYPE_CHECKING:
+    from graph.analysis import Analysis  # importing it takes seconds, and `verify` needs a name
 
 DECISION, REPORT, TRACE = "decision.json", "report.md", "trace.jsonl"
 
@@ -24,7 +26,7 @@ class RunFolder:
         """The run's trace, OTLP JSON lines."""
         return self.path / TRACE
 
-    def write(self, analysis: Analysis) -> None:
+    def write(self, analysis: "Analysis") -> None:
         """Write the decision and the report."""
         _replace(self.path / DECISION, analysis.decision.model_dump_json(indent=2) + "\n")
         _replace(self.path / REPORT, report(analysis))
@@ -39,7 +41,7 @@ def _replace(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def report(analysis: Analysis) -> str:
+def report(analysis: "Analysis") -> str:
     """The whole analysis as Markdown."""
     made = analysis.decision
     final = made.decision

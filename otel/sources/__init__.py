@@ -1,7 +1,9 @@
-"""Where traces are read back from: memory, OTLP JSON files, Jaeger."""
+"""Where traces are read back from: OTLP JSON files, Jaeger, and (`sources.memory`) memory.
+
+Memory is not imported here: it needs the SDK, and a command that reads a file does not.
+"""
 
 from otel.sources.jaeger import JaegerQuery
-from otel.sources.memory import from_spans
 from otel.sources.otlp_json import parse, read
 
-__all__ = ["JaegerQuery", "from_spans", "parse", "read"]
+__all__ = ["JaegerQuery", "parse", "read"]
