@@ -20,7 +20,6 @@ EXECUTOR = "an executor has too few threads"
 MAX_CONCURRENCY = "a limit on concurrency lets only some start"
 DISPATCH = "they were dispatched one after the other"
 DEPENDENCY = "an LLM turn stands between them"
-BARRIER = "LangGraph's superstep barrier made them wait for each other"
 
 COINCIDENT_NS = 10_000_000
 """How close a start must be to another's end to have been released by it."""
@@ -95,28 +94,6 @@ def staircase(trace: Trace, group: Group) -> int | None:
     regular = all(0.7 * first <= gap <= 1.3 * first for gap in gaps)
     equal = all(len(step) == len(steps[0]) for step in steps[:-1])
     return len(steps[0]) if regular and equal else None
-
-
-def barrier_idle_ns(trace: Trace, rows: Sequence[int]) -> int:
-    """How long branches waited at LangGraph's barrier for the slowest of their step.
-
-    A step of several branches that is followed by a step of several: a join needs no barrier's
-    excuse, but branches that go on each by itself need not have waited.
-    """
-    steps: dict[int, list[int]] = {}
-    for row in rows:
-        step = trace.attributes(row).get(semconv.STEP)
-        if step is not None:
-            steps.setdefault(int(step), []).append(row)
-    idle = 0
-    for step, members in steps.items():
-        following = steps.get(step + 1, [])
-        if len(members) < 2 or len(following) < 2:
-            continue
-        last = max(int(trace.end[row]) for row in members)
-        if min(int(trace.start[row]) for row in following) >= last - COINCIDENT_NS / 10:
-            idle += sum(last - int(trace.end[row]) for row in members)
-    return idle
 
 
 def _between(trace: Trace, group: Group) -> str:

@@ -181,7 +181,6 @@ _ADVICE = {
     "limit on concurrency": "Raise max_concurrency.",
     "one after the other": "Start them at once: Send for branches, gather for calls.",
     "LLM turn": "Ask for independent tool calls in one turn.",
-    "barrier": "Put each branch's steps into one node or a subgraph.",
 }
 
 
