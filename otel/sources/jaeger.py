@@ -1,60 +1,145 @@
 """Reads traces from Jaeger over its stable HTTP API (v3), raw and in nanoseconds.
 
 Raw, because Jaeger's adjusters rewrite times and its older memory store keeps what they wrote. The
-spelling of parameters changed in 2.19, so both are sent.
+spelling of parameters changed in 2.19, so both are sent. Where v3 does not know a trace, or is not
+there, the older path by id is asked.
 """
 
+import json
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPException
+from typing import Any
 from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlencode
 from urllib.request import urlopen
 
 from otel.errors import TraceError
-from otel.sources.otlp_json import parse
+from otel.sources.document import MAX_BYTES, parse
 from otel.trace import Trace
+from otel.verdict import completeness
 
 _POLL_S = 0.1
+_STABLE_POLLS = 5
+_WINDOWS = (timedelta(hours=1), timedelta(days=1), timedelta(days=14))
 
 
 @dataclass(frozen=True, slots=True)
 class JaegerQuery:
-    """Jaeger's query API at a base URL such as http://localhost:16686. Blocks."""
+    """Jaeger's query API at a base URL such as http://localhost:16686. Blocks.
+
+    Every method raises TraceError when Jaeger does not answer, or answers what is no trace.
+    """
 
     base_url: str
-    timeout_s: float = 5.0
+    timeout_s: float = 10.0
 
     def trace(self, trace_id: str) -> Trace | None:
-        """The trace as Jaeger has it now, or None; raises TraceError when Jaeger does not
-        answer.
-        """
-        url = f"{self.base_url}/api/v3/traces/{trace_id}?rawTraces=true&raw_traces=true"
-        try:
-            with urlopen(url, timeout=self.timeout_s) as answer:
-                content = answer.read()
-        except HTTPError as error:
-            if error.code == 404:
-                return None
-            raise TraceError(f"Jaeger at {self.base_url} answered HTTP {error.code}.") from error
-        except (URLError, OSError) as error:
-            raise TraceError(
-                f"Jaeger does not answer at {self.base_url}; start it, or name another address."
-            ) from error
-        traces = parse(content, f"the answer of {self.base_url}")
-        return next((trace for trace in traces if trace.trace_id == trace_id), None)
+        """The trace as Jaeger has it now, or None."""
+        name = quote(trace_id, safe="")
+        for path in (
+            f"/api/v3/traces/{name}?rawTraces=true&raw_traces=true",
+            f"/api/traces/{name}?raw=true",
+        ):
+            content = self._get(path)
+            traces = parse(content, f"the answer of {self.base_url}") if content else []
+            for trace in traces:
+                if trace.trace_id.zfill(32) == trace_id.zfill(32):
+                    return trace
+        return None
 
-    def wait_for(self, trace_id: str, spans: int, timeout_s: float = 10.0) -> Trace | None:
-        """The trace as soon as it has that many spans, else what there is after the timeout."""
+    def complete(self, trace_id: str, timeout_s: float = 10.0) -> Trace | None:
+        """The trace as soon as it is complete, else what there is after the timeout.
+
+        A trace that declares its spans is complete by their count; of another, the count must have
+        stayed the same over some polls.
+        """
         deadline = time.monotonic() + timeout_s
+        spans, same = -1, 0
         while True:
             trace = self.trace(trace_id)
-            if (trace and len(trace) >= spans) or time.monotonic() > deadline:
+            if trace is not None:
+                found = completeness(trace)
+                same = same + 1 if len(trace) == spans else 0
+                spans = len(trace)
+                if found.exact or (found.complete and same >= _STABLE_POLLS):
+                    return trace
+            if time.monotonic() > deadline:
                 return trace
             time.sleep(_POLL_S)
+
+    def search(
+        self, service: str, since: datetime, until: datetime, limit: int = 20
+    ) -> list[Trace]:
+        """Traces in which a service took part between two times, the newest first."""
+        first, last = (f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}" for time in (since, until))
+        query = {
+            "service_name": service,
+            "serviceName": service,
+            "start_time_min": first,
+            "startTimeMin": first,
+            "start_time_max": last,
+            "startTimeMax": last,
+            "num_traces": limit,
+            "search_depth": limit,
+            "searchDepth": limit,
+            "raw_traces": "true",
+            "rawTraces": "true",
+        }
+        asked = urlencode({f"query.{name}": value for name, value in query.items()})
+        content = self._get(f"/api/v3/traces?{asked}")
+        traces = parse(content, f"the answer of {self.base_url}") if content else []
+        return sorted(
+            (trace for trace in traces if len(trace)),
+            key=lambda trace: int(trace.start[0]),
+            reverse=True,
+        )
+
+    def newest(self, service: str) -> Trace | None:
+        """The newest trace in which a service took part within the last two weeks, or None."""
+        now = datetime.now(UTC) + timedelta(minutes=1)
+        for window in _WINDOWS:
+            if found := self.search(service, now - window, now):
+                return found[0]
+        return None
+
+    def services(self) -> list[str]:
+        """The services that Jaeger has seen."""
+        content = self._get("/api/v3/services") or b"{}"
+        try:
+            found: Any = json.loads(content)
+            return sorted(str(name) for name in found.get("services", []))
+        except (ValueError, AttributeError, TypeError) as error:
+            raise TraceError(f"{self.base_url} does not answer as Jaeger does.") from error
 
     def answers(self) -> bool:
         """Whether Jaeger's API answers at all."""
         try:
             with urlopen(f"{self.base_url}/api/v3/services", timeout=0.5) as answer:
                 return bool(answer.status == 200)
-        except OSError:
+        except (OSError, ValueError, HTTPException):
             return False
+
+    def _get(self, path: str) -> bytes | None:
+        """The body of an answer, or None for 404."""
+        try:
+            with urlopen(self.base_url.rstrip("/") + path, timeout=self.timeout_s) as answer:
+                content: bytes = answer.read(MAX_BYTES)
+                kind = answer.headers.get_content_type()
+        except HTTPError as error:
+            if error.code == 404:
+                return None
+            raise TraceError(f"Jaeger at {self.base_url} answered HTTP {error.code}.") from error
+        except (URLError, OSError, HTTPException) as error:
+            raise TraceError(
+                f"Jaeger does not answer at {self.base_url}; start it, or name another address."
+            ) from error
+        except ValueError as error:
+            raise TraceError(f"{self.base_url!r} is no address of Jaeger: {error}.") from error
+        if kind == "text/html":
+            raise TraceError(
+                f"{self.base_url} answers with a page, not with traces; is that Jaeger's address "
+                "(port 16686)?"
+            )
+        return content

@@ -6,7 +6,7 @@ import msgspec
 from opentelemetry.exporter.otlp.json.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan
 
-from otel.sources.otlp_json import parse
+from otel.sources.document import parse
 from otel.trace import Trace
 
 

@@ -1,143 +1,231 @@
-"""Reads OTLP JSON: one document, JSON lines, or Jaeger's `{"result": ...}` envelope.
+"""OTLP JSON as spans: the shapes that are written, and the ids and enums that are met in them.
 
-Source of the format: opentelemetry-proto, JSON encoding. Integers may come as strings, ids are
-lower-case hexadecimal, fields that hold their default may be missing.
+Source of the format: opentelemetry-proto, JSON encoding. Integers may come as strings, enums as
+numbers or names, ids as hexadecimal of either case or (from plain protobuf encoders) base64, field
+names in either case, and fields that hold their default may be missing.
 """
 
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
+import base64
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import msgspec
 
 from otel.errors import TraceError
-from otel.trace import Span, Trace, TraceBuilder
 from otel.trace.model import Attributes, Event, Link
 
+_FIELDS = (
+    "resource_spans scope_spans trace_id span_id parent_span_id start_time_unix_nano "
+    "end_time_unix_nano time_unix_nano string_value int_value double_value bool_value "
+    "array_value kvlist_value bytes_value"
+)
+_SNAKE = re.compile(rb'"(' + "|".join(_FIELDS.split()).encode() + rb')"(?=\s*:)')
+_OLD_SCOPES = b'"instrumentationLibrarySpans"'
 
-class _Status(msgspec.Struct):
-    code: int = 0
+_KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
+_STATUSES = ("UNSET", "OK", "ERROR")
+_NO_PARENT = "0" * 16
+
+Nanoseconds = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Enum = Annotated[int, msgspec.Meta(ge=0, le=127)] | str
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
 
-class _Span(msgspec.Struct, rename="camel"):
-    trace_id: str
-    span_id: str
+class _Values(msgspec.Struct, gc=False):
+    values: "list[_Value]" = []
+
+
+class _KeyValues(msgspec.Struct, gc=False):
+    values: "list[_KeyValue]" = []
+
+
+class _Value(msgspec.Struct, rename="camel", gc=False):
+    string_value: str | None = None
+    int_value: int | None = None
+    double_value: float | str | None = None
+    bool_value: bool | None = None
+    array_value: _Values | None = None
+    kvlist_value: _KeyValues | None = None
+    bytes_value: str | None = None
+
+
+class _KeyValue(msgspec.Struct, gc=False):
+    key: str
+    value: _Value | None = None
+
+
+class _Event(msgspec.Struct, rename="camel", gc=False):
     name: str = ""
-    parent_span_id: str = ""
-    kind: int = 0
-    start_time_unix_nano: int | str = 0
-    end_time_unix_nano: int | str = 0
-    attributes: msgspec.Raw = msgspec.Raw(b"[]")
-    events: msgspec.Raw = msgspec.Raw(b"[]")
-    links: msgspec.Raw = msgspec.Raw(b"[]")
-    status: _Status | None = None
+    time_unix_nano: Nanoseconds = 0
+    attributes: list[_KeyValue] = []
 
 
-class _ScopeSpans(msgspec.Struct, rename="camel"):
-    spans: list[_Span] = []
+class _Link(msgspec.Struct, rename="camel", gc=False):
+    trace_id: str = ""
+    span_id: str = ""
+    attributes: list[_KeyValue] = []
+
+
+class _Status(msgspec.Struct, gc=False):
+    code: Enum = 0
+
+
+_NONE = msgspec.Raw(b"[]")
+
+
+class OtlpSpan(msgspec.Struct, gc=False):
+    """One span of an OTLP document: a `SpanRecord`, its attributes still encoded."""
+
+    trace_id: Id = msgspec.field(name="traceId")
+    span_id: Id = msgspec.field(name="spanId")
+    name: str = ""
+    parent: str | None = msgspec.field(default=None, name="parentSpanId")
+    encoded_kind: Enum = msgspec.field(default=0, name="kind")
+    start_ns: Nanoseconds = msgspec.field(default=0, name="startTimeUnixNano")
+    end_ns: Nanoseconds = msgspec.field(default=0, name="endTimeUnixNano")
+    encoded_attributes: msgspec.Raw = msgspec.field(default=_NONE, name="attributes")
+    encoded_events: msgspec.Raw = msgspec.field(default=_NONE, name="events")
+    encoded_links: msgspec.Raw = msgspec.field(default=_NONE, name="links")
+    encoded_status: _Status | None = msgspec.field(default=None, name="status")
+
+    def __post_init__(self) -> None:
+        self.trace_id = _hexadecimal(self.trace_id)
+        self.span_id = _hexadecimal(self.span_id)
+
+    @property
+    def parent_id(self) -> str:
+        """The id of the parent; empty for a root."""
+        parent = _hexadecimal(self.parent) if self.parent else ""
+        return "" if parent == _NO_PARENT else parent
+
+    @property
+    def kind(self) -> int:
+        """The kind as OTLP numbers it."""
+        return _enum(self.encoded_kind, "SPAN_KIND_", _KINDS)
+
+    @property
+    def status(self) -> int:
+        """The status code as OTLP numbers it."""
+        found = self.encoded_status
+        return _enum(found.code, "STATUS_CODE_", _STATUSES) if found else 0
+
+    def attributes(self) -> Attributes:
+        """The attributes, decoded."""
+        return _attributes(_decode(_ATTRIBUTES, self.encoded_attributes, "attributes", self) or [])
+
+    def events(self) -> list[Event]:
+        """The events, decoded."""
+        if self.encoded_events is _NONE:
+            return []
+        return [
+            Event(event.name, event.time_unix_nano, _attributes(event.attributes))
+            for event in _decode(_EVENTS, self.encoded_events, "events", self) or ()
+        ]
+
+    def links(self) -> list[Link]:
+        """The links, decoded."""
+        if self.encoded_links is _NONE:
+            return []
+        return [
+            Link(
+                _hexadecimal(link.trace_id),
+                _hexadecimal(link.span_id),
+                _attributes(link.attributes),
+            )
+            for link in _decode(_LINKS, self.encoded_links, "links", self) or ()
+        ]
+
+
+class _ScopeSpans(msgspec.Struct):
+    spans: list[OtlpSpan] | None = None
 
 
 class _ResourceSpans(msgspec.Struct, rename="camel"):
-    scope_spans: list[_ScopeSpans] = []
+    scope_spans: list[_ScopeSpans] | None = None
 
 
-class _TracesData(msgspec.Struct, rename="camel"):
-    resource_spans: list[_ResourceSpans] = []
-    result: "_TracesData | None" = None
+class OtlpDocument(msgspec.Struct, rename="camel"):
+    """One OTLP document: a message of traces, or Jaeger's `{"result": ...}` around one."""
+
+    resource_spans: list[_ResourceSpans] | None = None
+    result: "OtlpDocument | None" = None
+
+    def spans(self) -> Iterator[OtlpSpan]:
+        """All its spans, in the order of the text."""
+        if self.result is not None:
+            yield from self.result.spans()
+        for resource in self.resource_spans or ():
+            for scope in resource.scope_spans or ():
+                yield from scope.spans or ()
 
 
-_DECODER = msgspec.json.Decoder(_TracesData)
+_ATTRIBUTES = msgspec.json.Decoder(list[_KeyValue] | None, strict=False)
+_EVENTS = msgspec.json.Decoder(list[_Event] | None, strict=False)
+_LINKS = msgspec.json.Decoder(list[_Link] | None, strict=False)
 
 
-def read(path: Path) -> list[Trace]:
-    """The traces of a file; raises TraceError when it cannot be read."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise TraceError(f"The trace file {path} cannot be read: {error.strerror}.") from error
-    return parse(content, str(path))
+def in_camel_case(content: bytes) -> bytes:
+    """The text with the names of OTLP's fields as current JSON encoders write them.
 
-
-def parse(content: bytes, origin: str) -> list[Trace]:
-    """The traces of OTLP JSON text, in the order in which they first occur.
-
-    `origin` names the text in errors. Raises TraceError for anything that is not OTLP JSON.
+    Only names of fields are touched: inside a string a quotation mark is escaped, so that no value
+    can look like a name.
     """
-    builders: dict[str, TraceBuilder] = {}
-    for document in _documents(content, origin):
-        data = document.result or document
-        for resource in data.resource_spans:
-            for scope in resource.scope_spans:
-                for span in scope.spans:
-                    builder = builders.setdefault(span.trace_id, TraceBuilder(span.trace_id))
-                    builder.add(_converted(span))
-    return [builder.build() for builder in builders.values()]
+    if _OLD_SCOPES in content:
+        content = content.replace(_OLD_SCOPES, b'"scopeSpans"')
+    if b'_spans"' not in content:
+        return content
+
+    def camel(found: re.Match[bytes]) -> bytes:
+        first, *rest = found[1].split(b"_")
+        return b'"' + first + b"".join(word.capitalize() for word in rest) + b'"'
+
+    return _SNAKE.sub(camel, content)
 
 
-def _documents(content: bytes, origin: str) -> Iterable[_TracesData]:
+def _decode(decoder: msgspec.json.Decoder[Any], raw: msgspec.Raw, what: str, span: OtlpSpan) -> Any:
     try:
-        return [_DECODER.decode(content)]
-    except msgspec.DecodeError as whole:
-        lines = [line for line in content.splitlines() if line.strip()]
-        if len(lines) < 2:
-            raise TraceError(f"{origin} is not OTLP JSON: {whole}.") from whole
-    documents = []
-    for number, line in enumerate(lines, start=1):
+        return decoder.decode(raw)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise TraceError(
+            f"The {what} of span {span.span_id} are not OTLP JSON: {error}."
+        ) from error
+
+
+def _hexadecimal(text: str) -> str:
+    """An id in lower-case hexadecimal; base64 is known by its length and padding."""
+    if text[-1:] == "=" and len(text) in (12, 24):
         try:
-            documents.append(_DECODER.decode(line))
-        except msgspec.DecodeError as error:
-            raise TraceError(f"{origin}, line {number}, is not OTLP JSON: {error}.") from error
-    return documents
+            return base64.b64decode(text, validate=True).hex()
+        except ValueError:
+            return text
+    return text.lower()
 
 
-def _converted(span: _Span) -> Span:
-    return Span(
-        span_id=span.span_id,
-        parent_id=span.parent_span_id,
-        name=span.name,
-        kind=span.kind,
-        start_ns=int(span.start_time_unix_nano),
-        end_ns=int(span.end_time_unix_nano),
-        status=span.status.code if span.status else 0,
-        attributes=lambda: _attributes(msgspec.json.decode(span.attributes)),
-        events=lambda: _events(msgspec.json.decode(span.events)),
-        links=lambda: _links(msgspec.json.decode(span.links)),
-    )
+def _enum(value: int | str, prefix: str, names: tuple[str, ...]) -> int:
+    if isinstance(value, int):
+        return value
+    name = value.removeprefix(prefix)
+    return names.index(name) if name in names else 0
 
 
-def _attributes(encoded: list[dict[str, Any]]) -> Attributes:
-    return {item["key"]: _value(item.get("value", {})) for item in encoded}
+def _attributes(encoded: list[_KeyValue]) -> Attributes:
+    return {item.key: _value(item.value) for item in encoded}
 
 
-def _events(encoded: list[dict[str, Any]]) -> list[Event]:
-    return [
-        Event(
-            event.get("name", ""),
-            int(event.get("timeUnixNano", 0)),
-            _attributes(event.get("attributes", [])),
-        )
-        for event in encoded
-    ]
-
-
-def _links(encoded: list[dict[str, Any]]) -> list[Link]:
-    return [
-        Link(link["traceId"], link["spanId"], _attributes(link.get("attributes", [])))
-        for link in encoded
-    ]
-
-
-def _value(encoded: dict[str, Any]) -> Any:
-    for kind, value in encoded.items():
-        match kind:
-            case "intValue":
-                return int(value)
-            case "arrayValue":
-                return [_value(item) for item in value.get("values", [])]
-            case "kvlistValue":
-                return {
-                    item["key"]: _value(item.get("value", {})) for item in value.get("values", [])
-                }
-            case _:
-                return value
-    return None
+def _value(encoded: _Value | None) -> Any:
+    if encoded is None:
+        return None
+    if encoded.string_value is not None:
+        return encoded.string_value
+    if encoded.int_value is not None:
+        return encoded.int_value
+    if encoded.double_value is not None:
+        return encoded.double_value
+    if encoded.bool_value is not None:
+        return encoded.bool_value
+    if encoded.array_value is not None:
+        return [_value(item) for item in encoded.array_value.values]
+    if encoded.kvlist_value is not None:
+        return _attributes(encoded.kvlist_value.values)
+    return encoded.bytes_value

@@ -1,6 +1,17 @@
 """A trace as columns, and what can be measured on it. Pure: imports nothing else of ours."""
 
-from otel.trace.model import ORPHAN, ROOT, Event, Link, Span, Trace, TraceBuilder
+from otel.trace.model import ORPHAN, ROOT, Event, Link, Span, SpanRecord, Trace, TraceBuilder
 from otel.trace.profile import Profile, profile
 
-__all__ = ["ORPHAN", "ROOT", "Event", "Link", "Profile", "Span", "Trace", "TraceBuilder", "profile"]
+__all__ = [
+    "ORPHAN",
+    "ROOT",
+    "Event",
+    "Link",
+    "Profile",
+    "Span",
+    "SpanRecord",
+    "Trace",
+    "TraceBuilder",
+    "profile",
+]

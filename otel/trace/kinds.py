@@ -10,7 +10,6 @@ from enum import StrEnum
 from typing import Any
 
 from otel.trace import semconv
-from otel.trace.model import Trace
 
 
 class Role(StrEnum):
@@ -84,8 +83,3 @@ def role(attributes: Mapping[str, Any]) -> Role:
     if any(sign in attributes for sign in _HTTP_SIGNS):
         return Role.HTTP
     return Role.OTHER
-
-
-def roles(trace: Trace) -> list[Role]:
-    """What each span of a trace is, by row."""
-    return [role(trace.attributes(row)) for row in range(len(trace))]

@@ -7,10 +7,12 @@ One row a span, sorted by start. Times are int64 nanoseconds since the epoch: a 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from otel.trace.kinds import Role, role
 
 ROOT = -1
 """In the parent column: the span has no parent."""
@@ -43,9 +45,56 @@ def _nothing() -> tuple[()]:
     return ()
 
 
+class SpanRecord(Protocol):
+    """One span as a source holds it; attributes, events and links are decoded when asked for.
+
+    Times in nanoseconds since the epoch, 0 where unknown; `kind` and `status` are OTLP's enums.
+    """
+
+    @property
+    def span_id(self) -> str:
+        """The id, unique in its trace."""
+
+    @property
+    def parent_id(self) -> str:
+        """The id of the parent; empty for a root."""
+
+    @property
+    def name(self) -> str:
+        """The name."""
+
+    @property
+    def kind(self) -> int:
+        """OTLP's kind."""
+
+    @property
+    def start_ns(self) -> int:
+        """The start."""
+
+    @property
+    def end_ns(self) -> int:
+        """The end."""
+
+    @property
+    def status(self) -> int:
+        """OTLP's status code."""
+
+    @property
+    def attributes(self) -> Callable[[], Attributes]:
+        """Decode the attributes."""
+
+    @property
+    def events(self) -> Callable[[], Sequence[Event]]:
+        """Decode the events."""
+
+    @property
+    def links(self) -> Callable[[], Sequence[Link]]:
+        """Decode the links."""
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One span as a source read it; `attributes`, `events` and `links` decode when called."""
+    """A span record made of values."""
 
     span_id: str
     parent_id: str
@@ -63,7 +112,9 @@ class Span:
 class Trace:
     """A trace: columns of equal length, in order of start.
 
-    `parent` holds row numbers, or ROOT, or ORPHAN. `kind` and `status` are OTLP's enums.
+    `parent` holds row numbers, or ROOT, or ORPHAN. `kind` and `status` are OTLP's enums. `flaws`
+    are sentences that say what its source could not read of it; `repeated` counts the spans that
+    came more than once.
     """
 
     trace_id: str
@@ -74,7 +125,9 @@ class Trace:
     parent: NDArray[np.int32]
     kind: NDArray[np.int8]
     status: NDArray[np.int8]
-    _spans: tuple[Span, ...]
+    flaws: tuple[str, ...]
+    repeated: int
+    _records: tuple[SpanRecord, ...]
     _decoded: dict[int, Attributes] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -83,16 +136,16 @@ class Trace:
     def attributes(self, row: int) -> Attributes:
         """The attributes of a span, decoded at first use."""
         if row not in self._decoded:
-            self._decoded[row] = self._spans[row].attributes()
+            self._decoded[row] = self._records[row].attributes()
         return self._decoded[row]
 
     def events(self, row: int) -> Sequence[Event]:
         """What happened during a span, decoded at every use."""
-        return self._spans[row].events()
+        return self._records[row].events()
 
     def links(self, row: int) -> Sequence[Link]:
         """What a span refers to, decoded at every use."""
-        return self._spans[row].links()
+        return self._records[row].links()
 
     @property
     def duration(self) -> NDArray[np.int64]:
@@ -102,6 +155,11 @@ class Trace:
     def rows(self, prefix: str) -> list[int]:
         """The spans whose name begins with the prefix, in order of start."""
         return [row for row, name in enumerate(self.names) if name.startswith(prefix)]
+
+    @cached_property
+    def roles(self) -> tuple[Role, ...]:
+        """What each span stands for, by row."""
+        return tuple(role(record.attributes()) for record in self._records)
 
     @cached_property
     def roots(self) -> list[int]:
@@ -143,28 +201,54 @@ class TraceBuilder:
 
     def __init__(self, trace_id: str) -> None:
         self.trace_id = trace_id
-        self._spans: dict[str, Span] = {}
+        self._records: dict[str, SpanRecord] = {}
+        self._flaws: dict[str, None] = {}
+        self._repeated = 0
 
-    def add(self, span: Span) -> None:
-        """Add a span."""
-        self._spans[span.span_id] = span
+    def add(self, record: SpanRecord) -> None:
+        """Add a span; of two versions of one span the ended one counts."""
+        known = self._records.setdefault(record.span_id, record)
+        if known is record:
+            return
+        self._repeated += 1
+        if not known.end_ns:
+            self._records[record.span_id] = record
+        elif record.end_ns and _identity(known) != _identity(record):
+            self.flaw(f"Two different spans have the id {record.span_id}.")
+
+    def flaw(self, sentence: str) -> None:
+        """Note that something of the trace could not be read."""
+        self._flaws[sentence] = None
 
     def build(self) -> Trace:
         """The trace of everything added."""
-        spans = sorted(self._spans.values(), key=lambda span: (span.start_ns, -span.end_ns))
-        row_of = {span.span_id: row for row, span in enumerate(spans)}
+        records = list(self._records.values())
+        count = len(records)
+        start = np.fromiter((record.start_ns for record in records), np.int64, count)
+        end = np.fromiter((record.end_ns for record in records), np.int64, count)
+        # Ids last, so that the order of the spans in a file changes nothing.
+        ids = np.array([record.span_id for record in records], np.str_)
+        order = [int(row) for row in np.lexsort((ids, -end, start))]
+        records = [records[row] for row in order]
+        row_of = {record.span_id: row for row, record in enumerate(records)}
 
-        def parent(span: Span) -> int:
-            return row_of.get(span.parent_id, ORPHAN) if span.parent_id else ROOT
+        def parent(record: SpanRecord) -> int:
+            return row_of.get(record.parent_id, ORPHAN) if record.parent_id else ROOT
 
         return Trace(
             trace_id=self.trace_id,
             span_ids=tuple(row_of),
-            names=tuple(span.name for span in spans),
-            start=np.array([span.start_ns for span in spans], np.int64),
-            end=np.array([span.end_ns for span in spans], np.int64),
-            parent=np.array([parent(span) for span in spans], np.int32),
-            kind=np.array([span.kind for span in spans], np.int8),
-            status=np.array([span.status for span in spans], np.int8),
-            _spans=tuple(spans),
+            names=tuple(record.name for record in records),
+            start=start[order],
+            end=end[order],
+            parent=np.fromiter(map(parent, records), np.int32, count),
+            kind=np.fromiter((record.kind for record in records), np.int8, count),
+            status=np.fromiter((record.status for record in records), np.int8, count),
+            flaws=tuple(self._flaws),
+            repeated=self._repeated,
+            _records=tuple(records),
         )
+
+
+def _identity(record: SpanRecord) -> tuple[str, str, int, int]:
+    return record.parent_id, record.name, record.start_ns, record.end_ns

@@ -84,7 +84,7 @@ async def test_through_jaeger(jaeger: JaegerProcess, monkeypatch: pytest.MonkeyP
     assert await asyncio.to_thread(telemetry.shutdown, 10)
     declared = run.recording.spans_started
     query = JaegerQuery(jaeger.query_url)
-    trace = await asyncio.to_thread(query.wait_for, run.run_id, declared)
+    trace = await asyncio.to_thread(query.complete, run.run_id)
     assert trace is not None
     assert len(trace) == declared
     assert telemetry.jaeger is not None

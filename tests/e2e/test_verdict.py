@@ -95,7 +95,7 @@ async def test_the_verdict_survives_missing_spans_only_as_no_verdict(
 
 def _without(trace: Trace, row: int) -> Trace:
     builder = TraceBuilder(trace.trace_id)
-    for each, span in enumerate(trace._spans):
+    for each, span in enumerate(trace._records):
         if each != row:
             builder.add(span)
     return builder.build()

@@ -128,7 +128,7 @@ def test_a_file_that_is_not_a_trace_is_refused_in_one_sentence(tmp_path: Path) -
     rubbish = tmp_path / "rubbish.json"
     for content in (b"", b"\x00\xff\xfe", b"[1, 2]", b'{"resourceSpans": [{"scopeSpans": 7}]}'):
         rubbish.write_bytes(content)
-        with pytest.raises(TraceError, match=r"rubbish\.json.* is not OTLP JSON") as caught:
+        with pytest.raises(TraceError, match=r"rubbish\.json.* is (empty|no trace)") as caught:
             read(rubbish)
         assert "\n" not in str(caught.value)
     with pytest.raises(TraceError, match="cannot be read"):

@@ -25,11 +25,15 @@ at_most = 2
 """
 
 
+EPOCH_NS = 1_763_100_000 * 10**9
+
+
 def trace(*spans: tuple[str, str, int, int], status: int = 0) -> Trace:
-    """A trace of (name, parent name, start, end) in milliseconds."""
+    """A trace of (name, parent name, start, end) in milliseconds after some instant."""
     builder = TraceBuilder("a" * 32)
-    for name, parent, start, end in spans:
-        builder.add(Span(name, parent, name, 1, start * 10**6, end * 10**6, status, dict))
+    for name, parent, *times in spans:
+        start, end = (EPOCH_NS + at * 10**6 for at in times)
+        builder.add(Span(name, parent, name, 1, start, end, status, dict))
     return builder.build()
 
 
@@ -146,7 +150,7 @@ def test_complete_trusts_no_trace_that_declares_nothing() -> None:
     [
         (trace(), "no spans"),
         (trace(("a", "", 0, 1), ("b", "", 0, 1)), "2 spans have no parent"),
-        (trace(("a", "", 0, 1), ("b", "gone", 0, 1)), "name a parent that is not here"),
+        (trace(("a", "", 0, 1), ("b", "gone", 0, 1)), "the parent that they name is not here"),
         (trace(("a", "b", 0, 1), ("b", "a", 0, 1)), "root span is missing"),
     ],
 )

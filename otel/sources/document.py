@@ -1,0 +1,129 @@
+"""Reads the text of traces, in a file or an answer: OTLP JSON or Jaeger's, whole or in lines."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from otel.errors import TraceError
+from otel.sources.jaeger_json import JaegerSpan, JaegerTrace, spans_of
+from otel.sources.otlp_json import OtlpDocument, OtlpSpan, in_camel_case
+from otel.trace import Trace, TraceBuilder
+
+MAX_BYTES = 2**30
+"""The largest text that is read: about two million spans."""
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class _Document(OtlpDocument, rename="camel"):
+    """Whatever may stand at the top: an OTLP message, or Jaeger's traces."""
+
+    data: list[JaegerTrace] | None = None
+    spans_: list[JaegerSpan] | None = msgspec.field(default=None, name="spans")
+
+    def all_spans(self) -> Iterator[OtlpSpan | JaegerSpan]:
+        yield from self.spans()
+        yield from spans_of(self.data or [])
+        yield from self.spans_ or ()
+
+
+_DECODER = msgspec.json.Decoder(_Document | list[_Document], strict=False)
+
+
+def read(*paths: Path) -> list[Trace]:
+    """The traces of one file, or of several that hold parts; raises TraceError.
+
+    At most `MAX_BYTES` in all.
+    """
+    texts = []
+    left = MAX_BYTES
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                content = file.read(left + 1) if size <= left else b""
+        except OSError as error:
+            raise TraceError(f"The trace file {path} cannot be read: {error.strerror}.") from error
+        if size > left or len(content) > left:
+            raise TraceError(
+                f"The trace file {path} is too large ({size / 2**30:.1f} GiB; at most "
+                f"{MAX_BYTES / 2**30:g} GiB is read); split it by trace."
+            )
+        left -= len(content)
+        texts.append((content, str(path)))
+    return parse_all(texts)
+
+
+def parse(content: bytes, origin: str) -> list[Trace]:
+    """The traces of a text, in the order in which they first occur; raises TraceError.
+
+    `origin` names the text in errors.
+    """
+    return parse_all([(content, origin)])
+
+
+def parse_all(texts: list[tuple[bytes, str]]) -> list[Trace]:
+    """The traces of several texts that hold parts of them, each with its origin."""
+    builders: dict[str, TraceBuilder] = {}
+    flaws: list[str] = []
+    for content, origin in texts:
+        documents, flaw = _documents(content, origin)
+        flaws += [flaw] if flaw else []
+        names: dict[str, str] = {}
+        for document in documents:
+            for span in document.all_spans():
+                builder = builders.get(span.trace_id)
+                if builder is None:
+                    builder = builders[span.trace_id] = TraceBuilder(span.trace_id)
+                # One string for all spans of a trace, and for all of a name: a third of the memory.
+                span.trace_id = builder.trace_id
+                span.name = names.setdefault(span.name, span.name)
+                builder.add(span)
+    for builder in builders.values():
+        for flaw in flaws:
+            builder.flaw(flaw)
+    return [builder.build() for builder in builders.values()]
+
+
+def _documents(content: bytes, origin: str) -> tuple[list[_Document], str | None]:
+    """The documents of a text, and what is wrong with it although it can be used."""
+    text = in_camel_case(content.removeprefix(_BOM))
+    if not text.strip():
+        raise TraceError(f"{origin} is empty.")
+    try:
+        return _decoded(text), None
+    except (msgspec.DecodeError, RecursionError) as whole:
+        lines = [line for line in text.splitlines() if line.strip()]
+        if len(lines) < 2:
+            raise TraceError(_refusal(origin, whole)) from whole
+        return _lines(lines, origin, whole)
+
+
+def _lines(lines: list[bytes], origin: str, whole: Exception) -> tuple[list[_Document], str | None]:
+    documents: list[_Document] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            documents += _decoded(line)
+        except (msgspec.DecodeError, RecursionError) as error:
+            if number == 1:
+                # Not lines, then: what is wrong with the whole says more.
+                raise TraceError(_refusal(origin, whole)) from whole
+            if number == len(lines) and "truncated" in str(error):
+                return documents, f"The last line of {origin} is cut off."
+            raise TraceError(_refusal(f"{origin}, line {number},", error)) from error
+    return documents, None
+
+
+def _decoded(text: bytes) -> list[_Document]:
+    found = _DECODER.decode(text)
+    return found if isinstance(found, list) else [found]
+
+
+def _refusal(origin: str, error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return f"{origin} is no trace: it is nested too deeply."
+    if "truncated" in str(error):
+        return f"{origin} is cut off: the JSON ends in the middle."
+    return f"{origin} is no trace that can be read (OTLP JSON or Jaeger's): {error}."

@@ -1,0 +1,120 @@
+"""Jaeger's own JSON as spans: what its page downloads and its older API answers.
+
+Times are microseconds, start and duration cut off apart, so a child can seem to outlive its parent
+by one. Source: Jaeger's model of the query page, `{"data": [{"traceID", "spans", "processes"}]}`.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import msgspec
+
+from otel.sources.otlp_json import Id
+from otel.trace.model import Attributes, Event, Link
+
+Microseconds = Annotated[int, msgspec.Meta(ge=0, lt=2**52)]
+
+_KINDS = {"internal": 1, "server": 2, "client": 3, "producer": 4, "consumer": 5}
+_STATUSES = {"OK": 1, "ERROR": 2}
+
+
+class _Tag(msgspec.Struct):
+    key: str
+    value: Any = None
+
+
+class _Log(msgspec.Struct):
+    timestamp: Microseconds = 0
+    fields: list[_Tag] = []
+
+
+class _Reference(msgspec.Struct):
+    reference: str = msgspec.field(default="CHILD_OF", name="refType")
+    trace_id: str = msgspec.field(default="", name="traceID")
+    span_id: str = msgspec.field(default="", name="spanID")
+
+
+class JaegerSpan(msgspec.Struct):
+    """One span of Jaeger's JSON: a `SpanRecord`."""
+
+    trace_id: Id = msgspec.field(name="traceID")
+    span_id: Id = msgspec.field(name="spanID")
+    name: str = msgspec.field(default="", name="operationName")
+    parent: str = msgspec.field(default="", name="parentSpanID")
+    references: list[_Reference] | None = None
+    start_us: Microseconds = msgspec.field(default=0, name="startTime")
+    duration_us: Microseconds = msgspec.field(default=0, name="duration")
+    tags: list[_Tag] | None = None
+    logs: list[_Log] | None = None
+    warnings: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        self.trace_id, self.span_id = self.trace_id.lower(), self.span_id.lower()
+
+    @property
+    def parent_id(self) -> str:
+        """The id of the parent; empty for a root."""
+        for each in self.references or ():
+            if each.reference == "CHILD_OF" and each.trace_id.lower() == self.trace_id:
+                return each.span_id.lower()
+        return self.parent.lower()
+
+    @property
+    def start_ns(self) -> int:
+        """The start in nanoseconds."""
+        return self.start_us * 1000
+
+    @property
+    def end_ns(self) -> int:
+        """The end in nanoseconds."""
+        return (self.start_us + self.duration_us) * 1000
+
+    @property
+    def kind(self) -> int:
+        """The kind as OTLP numbers it."""
+        return _KINDS.get(str(self._tag("span.kind")), 0)
+
+    @property
+    def status(self) -> int:
+        """The status code as OTLP numbers it."""
+        if self._tag("error") in (True, "true"):
+            return _STATUSES["ERROR"]
+        return _STATUSES.get(str(self._tag("otel.status_code")), 0)
+
+    def attributes(self) -> Attributes:
+        """The tags, and Jaeger's warnings under the name that its raw form gives them."""
+        found = {tag.key: tag.value for tag in self.tags or ()}
+        if self.warnings:
+            found["@jaeger@warnings"] = self.warnings
+        return found
+
+    def events(self) -> list[Event]:
+        """The logs; the field `event` is the name."""
+        found = []
+        for log in self.logs or ():
+            fields = {tag.key: tag.value for tag in log.fields}
+            found.append(Event(str(fields.pop("event", "")), log.timestamp * 1000, fields))
+        return found
+
+    def links(self) -> list[Link]:
+        """The references that do not name the parent."""
+        return [
+            Link(each.trace_id.lower(), each.span_id.lower(), {})
+            for each in self.references or ()
+            if each.span_id.lower() != self.parent_id
+        ]
+
+    def _tag(self, key: str) -> Any:
+        return next((tag.value for tag in self.tags or () if tag.key == key), None)
+
+
+class JaegerTrace(msgspec.Struct):
+    """One trace of Jaeger's JSON."""
+
+    spans: list[JaegerSpan] | None = None
+
+
+def spans_of(traces: list[JaegerTrace]) -> Iterator[JaegerSpan]:
+    """All the spans of several traces."""
+    for trace in traces:
+        yield from trace.spans or ()
