@@ -172,16 +172,17 @@ class Trace:
         return [int(row) for row in np.flatnonzero(self.parent == ORPHAN)]
 
     @cached_property
-    def _children(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        # Rows grouped by parent; a stable sort keeps the order of start within a group.
-        order = np.argsort(self.parent, kind="stable").astype(np.int64)
+    def _children(self) -> tuple[list[int], list[int]]:
+        # Rows grouped by parent; a stable sort keeps the order of start within a group. Lists,
+        # because walking a tree takes one short slice after the other.
+        order = np.argsort(self.parent, kind="stable")
         bounds = np.searchsorted(self.parent[order], np.arange(len(self) + 1))
-        return order, bounds.astype(np.int64)
+        return order.tolist(), bounds.tolist()
 
     def children(self, row: int) -> list[int]:
         """The direct children of a span, in order of start."""
         order, bounds = self._children
-        return [int(child) for child in order[bounds[row] : bounds[row + 1]]]
+        return order[bounds[row] : bounds[row + 1]]
 
     def subtree(self, row: int) -> Iterator[int]:
         """A span and everything below it, parents before children."""

@@ -5,10 +5,13 @@ imported, threads, LangGraph's step), and in the times of the spans only then.
 """
 
 import itertools
+from bisect import bisect_left
 from collections.abc import Sequence
 
+import numpy as np
+
 from otel.trace import Trace, semconv
-from otel.trace.kinds import Role, role
+from otel.trace.kinds import Role
 from otel.verdict.group import Group
 
 BLOCKED_LOOP = "the event loop was blocked"
@@ -57,14 +60,13 @@ def lock_bound(group: Group) -> bool:
 def limit(trace: Trace, group: Group) -> tuple[int, str] | None:
     """The number that ran at once and the cause, where the others were let in as those ended."""
     width = group.wrappers.peak
-    if not 1 <= width < len(group.rows):
+    if not 1 < width < len(group.rows):
         return None
-    ends = sorted(int(trace.end[row]) for row in group.rows)
-    late = sorted(int(trace.start[row]) for row in group.rows)[width:]
-    released = all(
-        any(-COINCIDENT_NS / 10 <= start - end <= COINCIDENT_NS for end in ends) for start in late
-    )
-    if not released or width == 1:
+    ends = np.sort(trace.end[list(group.rows)])
+    late = np.sort(trace.start[list(group.rows)])[width:]
+    earliest = np.searchsorted(ends, late - COINCIDENT_NS)
+    released = ends[np.minimum(earliest, len(ends) - 1)] <= late + COINCIDENT_NS // 10
+    if not released.all():
         return None
     return width, EXECUTOR if group.threads > 1 else MAX_CONCURRENCY
 
@@ -111,9 +113,13 @@ def _between(trace: Trace, group: Group) -> str:
 def _llm_call_between(trace: Trace, ordered: Sequence[int]) -> bool:
     parent = int(trace.parent[ordered[0]])
     siblings = trace.children(parent) if parent >= 0 else []
-    calls = [row for row in siblings if role(trace.attributes(row)) is Role.LLM]
-    return any(
-        trace.end[before] <= trace.start[call] and trace.end[call] <= trace.start[after]
-        for before, after in itertools.pairwise(ordered)
-        for call in calls
-    )
+    calls = [row for row in siblings if trace.roles[row] is Role.LLM]
+    starts = [int(trace.start[call]) for call in calls]
+    # Of the calls that start after one, the first to end is what could stand before the next.
+    ends = [int(trace.end[call]) for call in calls]
+    first_end = list(itertools.accumulate(reversed(ends), min))[::-1]
+    for before, after in itertools.pairwise(ordered):
+        call = bisect_left(starts, int(trace.end[before]))
+        if call < len(calls) and first_end[call] <= trace.start[after]:
+            return True
+    return False

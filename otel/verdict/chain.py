@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from otel.trace import Trace
 
 
@@ -13,9 +15,12 @@ def serial_chain(trace: Trace, rows: Sequence[int]) -> list[int]:
     another count each.
     """
     chain: list[int] = []
-    reached = None
-    for row in sorted(rows, key=lambda row: (int(trace.end[row]), int(trace.start[row]))):
-        if reached is None or trace.start[row] >= reached:
+    reached = 0
+    picked = np.asarray(rows, np.intp)
+    order = picked[np.lexsort((trace.start[picked], trace.end[picked]))]
+    starts, ends = trace.start[order].tolist(), trace.end[order].tolist()
+    for row, start, end in zip(order.tolist(), starts, ends, strict=True):
+        if start >= reached:
             chain.append(row)
-            reached = trace.end[row]
+            reached = end
     return chain

@@ -7,10 +7,11 @@ from enum import StrEnum
 from typing import Any
 
 from otel.trace import Trace, semconv
-from otel.trace.kinds import Role, role
+from otel.trace.kinds import Role
 from otel.verdict import gate as g
 from otel.verdict.chain import serial_chain
 from otel.verdict.parallelism import Parallelism, Strength, parallelism
+from otel.verdict.scope import Scope
 
 _ERROR = 2
 _SHOWN = 5
@@ -41,18 +42,13 @@ class Result:
     advice: str = ""
 
 
-def evaluate(trace: Trace, run: int, check: g.AnyCheck, sets: dict[str, g.SpanSet]) -> Result:
-    """Evaluate one check on the run's subtree."""
-    below = sorted(trace.subtree(run))
-
-    def select(name: str) -> list[int]:
-        return sets[name].select(trace, below)
-
-    rows = select(check.set)
+def evaluate(scope: Scope, check: g.AnyCheck) -> Result:
+    """Evaluate one check on the spans of a run."""
+    rows = scope.select(check.set)
     if not rows and not isinstance(check, g.Count | g.Complete):
         return _not_applicable(check, f"no span is in the set {check.set}")
     evaluator = _EVALUATORS[type(check)]
-    return evaluator(_Context(trace, run, check, rows, select))
+    return evaluator(_Context(scope.trace, scope.run, check, rows, scope.select))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +191,7 @@ def _duration(on: _Context) -> Result:
     if found.get(semconv.LATENCY_SIMULATED):
         strength = "simulated"
         if call_s is not None and on.check.project_call_s is not None:
-            calls = [row for row in on.trace.subtree(on.run) if _is_llm(on.trace, row)]
+            calls = [row for row in on.trace.subtree(on.run) if on.trace.roles[row] is Role.LLM]
             chain = len(serial_chain(on.trace, calls))
             projected = longest + chain * (on.check.project_call_s - float(call_s)) * 1e9
             holds = holds and projected <= limit
@@ -211,10 +207,6 @@ def _duration(on: _Context) -> Result:
         spans=long or on.rows[:1],
         advice="Shorten the serial chain of LLM calls: that is where the time goes.",
     )
-
-
-def _is_llm(trace: Trace, row: int) -> bool:
-    return role(trace.attributes(row)) is Role.LLM
 
 
 def _chain(on: _Context) -> Result:

@@ -6,6 +6,7 @@ error is refused with the line and the reason.
 
 import re
 import tomllib
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from importlib.resources import files
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import msgspec
 
 from otel.trace import Trace
-from otel.trace.kinds import Role, role
+from otel.trace.kinds import Role
 
 
 class GateError(Exception):
@@ -30,16 +31,19 @@ class SpanSet(msgspec.Struct, forbid_unknown_fields=True):
 
     def select(self, trace: Trace, rows: list[int]) -> list[int]:
         """The rows of the set among those given, in order of start."""
-        return [row for row in rows if self._holds(trace, row)]
+        if self.role is not None:
+            rows = [row for row in rows if trace.roles[row] is self.role]
+        if self.name:
+            named = {name: self._names(name) for name in {trace.names[row] for row in rows}}
+            rows = [row for row in rows if named[trace.names[row]]]
+        if self.attributes:
+            rows = [row for row in rows if self._has(trace.attributes(row))]
+        return list(rows)
 
-    def _holds(self, trace: Trace, row: int) -> bool:
-        if self.name and not any(fnmatchcase(trace.names[row], pattern) for pattern in self.name):
-            return False
-        if self.role is None and not self.attributes:
-            return True
-        found = trace.attributes(row)
-        if self.role is not None and role(found) is not self.role:
-            return False
+    def _names(self, name: str) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in self.name)
+
+    def _has(self, found: Mapping[str, Any]) -> bool:
         return all(found.get(key) == value for key, value in self.attributes.items())
 
 

@@ -6,6 +6,7 @@ from otel.trace import Trace
 from otel.verdict.checks import Outcome, Result, evaluate
 from otel.verdict.completeness import Completeness, completeness
 from otel.verdict.gate import Gate
+from otel.verdict.scope import Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,6 @@ def judge(trace: Trace, gate: Gate, run_id: str | None = None) -> Verdict:
     found = completeness(trace, run_id)
     if not found.complete or found.run is None:
         return Verdict(trace, found, ())
-    run = found.run
-    results = tuple(evaluate(trace, run, check, gate.sets) for check in gate.checks)
+    scope = Scope(trace, found.run, gate.sets)
+    results = tuple(evaluate(scope, check) for check in gate.checks)
     return Verdict(trace, found, results)

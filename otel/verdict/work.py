@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from otel.trace import Trace, semconv
-from otel.trace.kinds import Role, role
+from otel.trace.kinds import Role
 
 _WORKING = {Role.LLM, Role.FETCH, Role.RETRIEVAL, Role.HTTP}
 _IDLE_CACHE = {"hit", "shared", "stale"}
@@ -37,9 +37,8 @@ def work_below(trace: Trace, row: int) -> Work:
     while pending:
         current = pending.pop()
         children = trace.children(current)
-        attributes = trace.attributes(current)
-        if role(attributes) in _WORKING or not children:
-            if attributes.get(semconv.CACHE) not in _IDLE_CACHE:
+        if trace.roles[current] in _WORKING or not children:
+            if trace.attributes(current).get(semconv.CACHE) not in _IDLE_CACHE:
                 found.extend(_net_of_waiting(trace, current))
         else:
             pending.extend(children)

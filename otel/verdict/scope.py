@@ -1,0 +1,23 @@
+"""What a gate looks at: the spans of one run, and the named sets among them."""
+
+from collections.abc import Mapping
+
+from otel.trace import Trace
+from otel.verdict.gate import SpanSet
+
+
+class Scope:
+    """A run's spans in order of start; each set is picked once, however many checks name it."""
+
+    def __init__(self, trace: Trace, run: int, sets: Mapping[str, SpanSet]) -> None:
+        self.trace = trace
+        self.run = run
+        self._sets = sets
+        self._rows = sorted(trace.subtree(run))
+        self._selected: dict[str, list[int]] = {}
+
+    def select(self, name: str) -> list[int]:
+        """The rows of a set, in order of start."""
+        if name not in self._selected:
+            self._selected[name] = self._sets[name].select(self.trace, self._rows)
+        return self._selected[name]
