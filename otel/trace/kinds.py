@@ -68,8 +68,36 @@ _DIALECTS: tuple[tuple[str, Mapping[str, Role]], ...] = (
     (semconv.LANGSMITH_SPAN_KIND, _LANGSMITH),
 )
 
+_STEPS = (semconv.STEP, "langsmith.metadata.langgraph_step")
+
+_AGENT_NAMES = (
+    semconv.AGENT_NAME,
+    "agent.name",
+    "graph.node.id",
+    semconv.NODE,
+    "langsmith.metadata.langgraph_node",
+)
+
 _LLM_SIGNS = ("llm.request.type", "gen_ai.request.model", "llm.model_name")
 _HTTP_SIGNS = ("http.request.method", "http.method")
+
+
+def agent_name(attributes: Mapping[str, Any]) -> str | None:
+    """The name of the agent that a span is of, or None."""
+    for key in _AGENT_NAMES:
+        said = attributes.get(key)
+        if isinstance(said, str) and said:
+            return said
+    return None
+
+
+def step(attributes: Mapping[str, Any]) -> int | None:
+    """The superstep of LangGraph that a span ran in, or None."""
+    for key in _STEPS:
+        said = attributes.get(key)
+        if isinstance(said, int):
+            return said
+    return None
 
 
 def role(attributes: Mapping[str, Any]) -> Role:

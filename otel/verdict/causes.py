@@ -22,6 +22,7 @@ SEMAPHORE = "a semaphore or a limit lets them in one after the other"
 EXECUTOR = "an executor has too few threads"
 MAX_CONCURRENCY = "a limit on concurrency lets only some start"
 DISPATCH = "they were dispatched one after the other"
+BARRIER = "branches waited for each other at superstep barriers"
 DEPENDENCY = "an LLM turn stands between them"
 
 COINCIDENT_NS = 10_000_000

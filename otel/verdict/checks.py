@@ -176,6 +176,7 @@ _ADVICE = {
     "too few threads": "Give the executor as many threads as there are branches, or go async.",
     "limit on concurrency": "Raise max_concurrency.",
     "one after the other": "Start them at once: Send for branches, gather for calls.",
+    "superstep": "Give each branch one node (or one subgraph) with a loop of its own.",
     "LLM turn": "Ask for independent tool calls in one turn.",
 }
 

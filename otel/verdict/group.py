@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from otel.trace import Profile, Trace, profile, semconv
-from otel.verdict.work import Work, merge, union_ns, work_below
+from otel.verdict.work import Work, union_ns, work_below, work_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +41,10 @@ class Group:
 def group(trace: Trace, rows: Sequence[int]) -> Group:
     """Measure a group."""
     works = tuple(work_below(trace, row) for row in rows)
-    spans = tuple(Work(merge([(int(trace.start[row]), int(trace.end[row]))])) for row in rows)
-    starts = [int(trace.start[row]) for row in rows]
+    starts, ends = trace.start[list(rows)].tolist(), trace.end[list(rows)].tolist()
+    spans = tuple(work_of([interval]) for interval in zip(starts, ends, strict=True))
     lags = [trace.attributes(row).get(semconv.LOOP_LAG_MAX_MS) for row in rows]
     cpus = [trace.attributes(row).get(semconv.CPU_OVER_WALL) for row in rows]
-    waits = [
-        float(trace.attributes(each).get(semconv.QUEUE_WAIT_MS, 0))
-        for row in rows
-        for each in trace.subtree(row)
-    ]
     threads = {trace.attributes(row).get(semconv.THREAD_ID) for row in rows} - {None}
     return Group(
         rows=tuple(rows),
@@ -58,7 +53,7 @@ def group(trace: Trace, rows: Sequence[int]) -> Group:
         wrapper_overlap=overlap_ratio(spans),
         work_overlap=overlap_ratio([work for work in works if work.total_ns > 0]),
         spread_ns=max(starts, default=0) - min(starts, default=0),
-        queue_wait_ns=int(sum(waits) * 1e6),
+        queue_wait_ns=sum(work.waited_ns for work in works),
         lag_ms=None if None in lags else max(map(float, filter(None, lags)), default=0.0),
         cpu_over_wall=None if None in cpus else max(map(float, filter(None, cpus)), default=0.0),
         imports=max(

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from otel.trace import Trace
 from otel.verdict import causes
+from otel.verdict.barrier import barrier
 from otel.verdict.group import Group, group
 
 OVERLAP = 0.5
@@ -18,6 +19,9 @@ OVERLAP = 0.5
 
 BLOCKED_MS = 100.0
 """From here on a blocked loop throws doubt on everything that ran meanwhile."""
+
+HELD = 0.2
+"""The share of the group's time that one branch may stand at barriers."""
 
 BUSY = 0.8
 """CPU time over wall time from which on the CPU itself may have been what they shared."""
@@ -63,7 +67,10 @@ def _judge(trace: Trace, measured: Group) -> tuple[Strength, str]:
         return Strength.SERIAL, cause
     if causes.lock_bound(measured):
         return Strength.SERIAL, causes.GIL
-    if limited := causes.limit(trace, measured):
+    held = barrier(trace, measured.rows)
+    if held.held_ns > HELD * measured.wrappers.busy_ns:
+        return Strength.SUSPICIOUS, f"{causes.BARRIER} ({held.idle_ns / 1e9:.3f} s in all)"
+    if not held.waiting and (limited := causes.limit(trace, measured)):
         width, cause = limited
         return Strength.SERIAL, f"{cause} ({width} at once)"
     if width_inside := causes.staircase(trace, measured):

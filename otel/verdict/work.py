@@ -5,14 +5,13 @@ call, fetch, retrieval or HTTP request of a branch, else its leaves. Not work ar
 connection, and a tool that only took what another had fetched.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from otel.trace import Trace, semconv
 from otel.trace.kinds import Role
+
+Interval = tuple[int, int]
 
 _WORKING = {Role.LLM, Role.FETCH, Role.RETRIEVAL, Role.HTTP}
 _IDLE_CACHE = {"hit", "shared", "stale"}
@@ -20,60 +19,75 @@ _IDLE_CACHE = {"hit", "shared", "stale"}
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The merged, disjoint intervals of work below one span, in nanoseconds: columns start, end."""
+    """The work below one span: disjoint intervals in order, their sum, and the waits left out.
 
-    intervals: NDArray[np.int64]
+    Nanoseconds. Plain tuples: most spans have one interval, for which an array is slow.
+    """
 
-    @property
-    def total_ns(self) -> int:
-        """How long there was work."""
-        return int((self.intervals[:, 1] - self.intervals[:, 0]).sum())
+    intervals: tuple[Interval, ...]
+    total_ns: int
+    waited_ns: int = 0
+
+
+def work_of(intervals: Iterable[Interval], waited_ns: int = 0) -> Work:
+    """Work in intervals that may overlap or touch."""
+    merged = merge(intervals)
+    return Work(merged, sum(end - start for start, end in merged), waited_ns)
 
 
 def work_below(trace: Trace, row: int) -> Work:
     """The work of a branch."""
-    found: list[tuple[int, int]] = []
+    found: list[Interval] = []
+    waited_ns = 0
+    for each in working_spans(trace, row):
+        pieces, waited = _net_of_waiting(trace, each)
+        found += pieces
+        waited_ns += waited
+    return work_of(found, waited_ns)
+
+
+def working_spans(trace: Trace, row: int) -> list[int]:
+    """The spans at or below one that did its work; none of them contains another."""
+    found = []
     pending = [row]
     while pending:
         current = pending.pop()
         children = trace.children(current)
-        if trace.roles[current] in _WORKING or not children:
-            if trace.attributes(current).get(semconv.CACHE) not in _IDLE_CACHE:
-                found.extend(_net_of_waiting(trace, current))
-        else:
+        if trace.roles[current] not in _WORKING and children:
             pending.extend(children)
-    return Work(merge(found))
+        elif trace.attributes(current).get(semconv.CACHE) not in _IDLE_CACHE:
+            found.append(current)
+    return found
 
 
-def _net_of_waiting(trace: Trace, row: int) -> list[tuple[int, int]]:
-    """A working span's interval, less the waits for a connection recorded below it."""
+def _net_of_waiting(trace: Trace, row: int) -> tuple[list[Interval], int]:
+    """A working span's interval less the waits for a connection recorded below it, and these."""
     start, end = int(trace.start[row]), int(trace.end[row])
-    pieces: list[tuple[int, int]] = []
+    pieces: list[Interval] = []
+    waited_ns = 0
     for each in trace.subtree(row):
         wait = trace.attributes(each).get(semconv.QUEUE_WAIT_MS)
         if wait:
+            wait_ns = int(float(wait) * 1e6)
+            waited_ns += wait_ns
             began = max(int(trace.start[each]), start)
             pieces.append((start, began))
-            start = min(began + int(float(wait) * 1e6), end)
-    return [(begin, until) for begin, until in (*pieces, (start, end)) if until > begin]
+            start = min(began + wait_ns, end)
+    pieces.append((start, end))
+    return [(begin, until) for begin, until in pieces if until > begin], waited_ns
 
 
-def merge(intervals: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
-    """Overlapping or touching intervals as one; an array of shape (n, 2), sorted."""
-    if not intervals:
-        return np.empty((0, 2), np.int64)
-    ordered = np.array(sorted(intervals), np.int64)
-    reached = np.maximum.accumulate(ordered[:, 1])
-    opens = np.concatenate([[True], ordered[1:, 0] > reached[:-1]])
-    first = np.flatnonzero(opens)
-    last = np.concatenate([first[1:] - 1, [len(ordered) - 1]])
-    return np.stack([ordered[first, 0], reached[last]], axis=1)
+def merge(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
+    """Overlapping or touching intervals as one, in order."""
+    merged: list[Interval] = []
+    for start, end in sorted(intervals):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+        else:
+            merged.append((start, end))
+    return tuple(merged)
 
 
 def union_ns(works: Sequence[Work]) -> int:
     """How long at least one of several branches worked."""
-    if not works:
-        return 0
-    everything = np.concatenate([work.intervals for work in works])
-    merged = merge([(int(start), int(end)) for start, end in everything])
-    return int((merged[:, 1] - merged[:, 0]).sum())
+    return work_of(each for work in works for each in work.intervals).total_ns
