@@ -6,12 +6,13 @@ imported, threads, LangGraph's step), and in the times of the spans only then.
 
 import itertools
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 
-from otel.trace import Trace, semconv
-from otel.trace.kinds import Role
+from otel.trace import Trace, profile, semconv
+from otel.trace.kinds import Role, step
 from otel.verdict.group import Group
 
 BLOCKED_LOOP = "the event loop was blocked"
@@ -33,9 +34,8 @@ MANY_IMPORTS = 20
 
 def serial_cause(trace: Trace, group: Group) -> str:
     """The cause for a group whose work hardly overlaps."""
-    lag = blocked(group)
-    if lag:
-        return lag
+    if cause := held_up(group):
+        return cause
     if group.queue_wait_ns > 0.3 * group.wrappers.work_ns:
         return CONNECTION_LIMIT
     if (group.wrapper_overlap or 0.0) < 0.5:
@@ -43,7 +43,18 @@ def serial_cause(trace: Trace, group: Group) -> str:
     return SEMAPHORE
 
 
-def blocked(group: Group) -> str | None:
+def held_up(group: Group) -> str | None:
+    """Whether the interpreter itself let only one work at a time, although spans overlap.
+
+    Threads come first: those that hold its lock also make the loop late.
+    """
+    cpu = group.cpu_over_wall
+    if cpu is not None and group.threads > 1 and 0.8 <= cpu <= 1.25:
+        return GIL
+    return _blocked(group)
+
+
+def _blocked(group: Group) -> str | None:
     """Whether the loop was blocked for most of the least member's work, and by what."""
     if group.lag_ms is None or group.lag_ms < 20:
         return None
@@ -52,24 +63,27 @@ def blocked(group: Group) -> str | None:
     return COLD_IMPORT if group.imports >= MANY_IMPORTS else BLOCKED_LOOP
 
 
-def lock_bound(group: Group) -> bool:
-    """Whether threads that overlap used about one CPU between them."""
-    cpu = group.cpu_over_wall
-    return cpu is not None and group.threads > 1 and 0.8 <= cpu <= 1.25
-
-
 def limit(trace: Trace, group: Group) -> tuple[int, str] | None:
     """The number that ran at once and the cause, where the others were let in as those ended."""
-    width = group.wrappers.peak
-    if not 1 < width < len(group.rows):
+    rows = _most_at_one_step(trace, group.rows)
+    width = profile(trace, rows).peak
+    if not 1 < width < len(rows):
         return None
-    ends = np.sort(trace.end[list(group.rows)])
-    late = np.sort(trace.start[list(group.rows)])[width:]
+    ends = np.sort(trace.end[rows])
+    late = np.sort(trace.start[rows])[width:]
     earliest = np.searchsorted(ends, late - COINCIDENT_NS)
     released = ends[np.minimum(earliest, len(ends) - 1)] <= late + COINCIDENT_NS // 10
     if not released.all():
         return None
     return width, EXECUTOR if group.threads > 1 else MAX_CONCURRENCY
+
+
+def _most_at_one_step(trace: Trace, rows: Sequence[int]) -> list[int]:
+    """The rows of the step of LangGraph that has most: a later step starts late on purpose."""
+    by_step: dict[int | None, list[int]] = defaultdict(list)
+    for row in rows:
+        by_step[step(trace.attributes(row))].append(row)
+    return max(by_step.values(), key=len)
 
 
 def staircase(trace: Trace, group: Group) -> int | None:

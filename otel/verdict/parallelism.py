@@ -63,10 +63,8 @@ def _judge(trace: Trace, measured: Group) -> tuple[Strength, str]:
         return Strength.NOT_APPLICABLE, "fewer than two did work of their own"
     if measured.work_overlap is None or measured.work_overlap < OVERLAP:
         return Strength.SERIAL, causes.serial_cause(trace, measured)
-    if cause := causes.blocked(measured):
+    if cause := causes.held_up(measured):
         return Strength.SERIAL, cause
-    if causes.lock_bound(measured):
-        return Strength.SERIAL, causes.GIL
     held = barrier(trace, measured.rows)
     if held.held_ns > HELD * measured.wrappers.busy_ns:
         return Strength.SUSPICIOUS, f"{causes.BARRIER} ({held.idle_ns / 1e9:.3f} s in all)"
