@@ -5,7 +5,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 from otel.report.verdict_text import completeness_line, measured
-from otel.verdict import Outcome, Result, Verdict
+from otel.trace import Profile
+from otel.verdict import FanOut, Measures, Outcome, Result, Verdict
 
 SCHEMA_VERSION = 1
 _MARKS = {Outcome.PASS: "x", Outcome.FAIL: " ", Outcome.NOT_APPLICABLE: "-"}
@@ -37,8 +38,51 @@ def as_json(verdict: Verdict) -> str:
             }
             for result in verdict.results
         ],
+        "measures": _measures(found) if (found := verdict.measures) else None,
     }
     return json.dumps(document, indent=2)
+
+
+def _measures(found: Measures) -> dict[str, Any]:
+    return {
+        "wall_s": found.wall_ns / 1e9,
+        "work": _profile(found.work),
+        "fan_outs": [_fan_out(each) for each in found.fan_outs],
+        "llm_calls": found.llm_calls,
+        "llm_chain": found.llm_chain,
+        "barrier_idle_s": found.barrier_idle_ns / 1e9,
+        "loop_lag_ms": found.loop_lag_ms,
+        "queue_wait_s": found.queue_wait_ns / 1e9,
+        "cache": found.cache,
+        "errors": found.errors,
+        "cancellations": found.cancellations,
+        "retries": found.retries,
+    }
+
+
+def _fan_out(found: FanOut) -> dict[str, Any]:
+    return {
+        "name": found.name,
+        "branches": len(found.group.rows),
+        "strength": str(found.judged),
+        "spans": _profile(found.group.wrappers),
+        "work": _profile(found.work),
+        "spans_overlap": found.group.wrapper_overlap,
+        "work_overlap": found.group.work_overlap,
+        "least_pairwise_overlap": found.least_pairwise,
+        "last_start_s": None if found.skew_ns is None else found.skew_ns / 1e9,
+        "spread_s": found.group.spread_ns / 1e9,
+    }
+
+
+def _profile(found: Profile) -> dict[str, Any]:
+    return {
+        "spans": found.spans,
+        "average": found.average,
+        "peak": found.peak,
+        "serial_fraction": found.serial_fraction,
+        "busy_s": found.busy_ns / 1e9,
+    }
 
 
 def as_markdown(verdict: Verdict) -> str:

@@ -4,6 +4,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markup import escape
 from rich.padding import Padding
 
+from otel.report.measures_text import measures_text
 from otel.report.waterfall import bars
 from otel.verdict import Outcome, Result, Verdict
 
@@ -20,6 +21,7 @@ class VerdictText:
 
     def __init__(self, verdict: Verdict) -> None:
         self._verdict = verdict
+        self._measures = verdict.measures
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw the checklist, or what is missing."""
@@ -42,6 +44,9 @@ class VerdictText:
                 if len(result.spans) > _SHOWN:
                     yield f"    and {len(result.spans) - _SHOWN} more"
                 yield Padding(f"[bold]do:[/] {escape(result.advice)}", (0, 0, 0, 4))
+        if self._measures is not None:
+            yield ""
+            yield measures_text(self._measures)
 
 
 def completeness_line(verdict: Verdict) -> str:

@@ -3,13 +3,16 @@
 from otel.verdict.checks import Outcome, Result
 from otel.verdict.completeness import Completeness, completeness
 from otel.verdict.gate import Gate, GateError, default_gate, parse_gate, read_gate
+from otel.verdict.measures import FanOut, Measures, measures
 from otel.verdict.parallelism import Parallelism, Strength, parallelism
 from otel.verdict.verdict import Verdict, judge
 
 __all__ = [
     "Completeness",
+    "FanOut",
     "Gate",
     "GateError",
+    "Measures",
     "Outcome",
     "Parallelism",
     "Result",
@@ -18,6 +21,7 @@ __all__ = [
     "completeness",
     "default_gate",
     "judge",
+    "measures",
     "parallelism",
     "parse_gate",
     "read_gate",

@@ -6,6 +6,7 @@ from otel.trace import Trace
 from otel.verdict.checks import Outcome, Result, evaluate
 from otel.verdict.completeness import Completeness, completeness
 from otel.verdict.gate import Gate
+from otel.verdict.measures import Measures, measures
 from otel.verdict.scope import Scope
 
 
@@ -21,6 +22,12 @@ class Verdict:
     def judged(self) -> bool:
         """Whether there is a verdict at all."""
         return self.completeness.complete
+
+    @property
+    def measures(self) -> Measures | None:
+        """What the judged run shows in numbers, measured at every use."""
+        run = self.completeness.run
+        return measures(self.trace, run) if self.judged and run is not None else None
 
     @property
     def passed(self) -> bool:

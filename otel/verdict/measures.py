@@ -1,0 +1,140 @@
+"""What a run's trace shows in numbers, whatever its gate asks: how it fanned out, worked, waited.
+
+Wrapper level is the spans of the branches, leaf level the spans below them that did the work. None
+stands for what the trace does not record.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from otel.trace import Profile, Trace, profile, semconv
+from otel.trace.kinds import Role, step
+from otel.verdict.barrier import barrier
+from otel.verdict.chain import serial_chain
+from otel.verdict.group import Group
+from otel.verdict.parallelism import Parallelism, parallelism
+from otel.verdict.work import working_spans
+
+PAIRS_OF = 2000
+"""So many branches are compared pair by pair."""
+
+_ERROR = 2
+
+
+@dataclass(frozen=True, slots=True)
+class FanOut:
+    """Branches that were sent on their way together; times in nanoseconds.
+
+    `skew_ns` is from the dispatcher's end to the last start, negative where all started before it
+    ended. `least_pairwise` is the least overlap of two branches over the shorter of them;
+    None for more than `PAIRS_OF` branches.
+    """
+
+    name: str
+    judged: Parallelism
+    work: Profile
+    skew_ns: int | None
+    least_pairwise: float | None
+
+    @property
+    def group(self) -> Group:
+        """The measures of the branches."""
+        return self.judged.group
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """The measures of one run; times in nanoseconds."""
+
+    wall_ns: int
+    work: Profile
+    fan_outs: tuple[FanOut, ...]
+    llm_calls: int
+    llm_chain: int
+    barrier_idle_ns: int
+    loop_lag_ms: float | None
+    queue_wait_ns: int
+    cache: dict[str, int]
+    errors: int
+    cancellations: int
+    retries: int
+
+
+def measures(trace: Trace, run: int) -> Measures:
+    """Measure the run at a row."""
+    rows = sorted(trace.subtree(run))
+    calls = [row for row in rows if trace.roles[row] is Role.LLM]
+    failed = [row for row in rows if trace.status[row] == _ERROR]
+    kinds = [trace.attributes(row).get(semconv.ERROR_TYPE) for row in failed]
+    lag = trace.attributes(run).get(semconv.LOOP_LAG_MAX_MS)
+    cache = Counter(
+        str(found) for row in rows if (found := trace.attributes(row).get(semconv.CACHE))
+    )
+    waits = (trace.attributes(row).get(semconv.QUEUE_WAIT_MS) for row in rows)
+    return Measures(
+        wall_ns=int(trace.duration[run]),
+        work=profile(trace, working_spans(trace, run)),
+        fan_outs=tuple(
+            _fan_out(trace, name, sent, branches) for name, sent, branches in _fan_outs(trace, rows)
+        ),
+        llm_calls=len(calls),
+        llm_chain=len(serial_chain(trace, calls)),
+        barrier_idle_ns=barrier(trace, rows).idle_ns,
+        loop_lag_ms=None if lag is None else float(lag),
+        queue_wait_ns=int(sum(float(wait) for wait in waits if wait) * 1e6),
+        cache=dict(sorted(cache.items())),
+        errors=len(failed),
+        cancellations=sum(kind == "cancelled" for kind in kinds),
+        retries=sum(event.name == "retry" for row in rows for event in trace.events(row)),
+    )
+
+
+def _fan_outs(trace: Trace, rows: Sequence[int]) -> list[tuple[str, int | None, list[int]]]:
+    """Name, end of the dispatcher, and branches: by links, else agents of one parent and step."""
+    row_of = {trace.span_ids[row]: row for row in rows if trace.roles[row] is Role.DISPATCH}
+    sent: dict[int, list[int]] = defaultdict(list)
+    siblings: dict[tuple[int, int | None], list[int]] = defaultdict(list)
+    for row in rows:
+        if trace.roles[row] is not Role.AGENT:
+            continue
+        senders = [row_of[link.span_id] for link in trace.links(row) if link.span_id in row_of]
+        for sender in senders[:1]:
+            sent[sender].append(row)
+        if not senders:
+            place = (int(trace.parent[row]), step(trace.attributes(row)))
+            siblings[place].append(row)
+    found: list[tuple[str, int | None, list[int]]] = [
+        (trace.names[sender], int(trace.end[sender]), branches) for sender, branches in sent.items()
+    ]
+    for (_, at), branches in siblings.items():
+        if len(branches) > 1:
+            name = "agents" if at is None else f"agents of step {at}"
+            found.append((name, None, branches))
+    return sorted(found, key=lambda each: each[2][0])
+
+
+def _fan_out(trace: Trace, name: str, released: int | None, branches: list[int]) -> FanOut:
+    leaves = [leaf for row in branches for leaf in working_spans(trace, row)]
+    last = max(int(trace.start[row]) for row in branches)
+    return FanOut(
+        name=name,
+        judged=parallelism(trace, branches),
+        work=profile(trace, leaves),
+        skew_ns=None if released is None else last - released,
+        least_pairwise=_least_pairwise(trace, branches),
+    )
+
+
+def _least_pairwise(trace: Trace, rows: list[int]) -> float | None:
+    """max(0, min(ends) - max(starts)) / min(durations) of the pair for which it is least."""
+    if not 2 <= len(rows) <= PAIRS_OF:
+        return None
+    start, end = trace.start[rows], trace.end[rows]
+    shared = np.minimum.outer(end, end) - np.maximum.outer(start, start)
+    shorter = np.maximum(np.minimum.outer(end - start, end - start), 1)
+    ratios = np.maximum(shared, 0) / shorter
+    np.fill_diagonal(ratios, 1.0)
+    return float(ratios.min())
