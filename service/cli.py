@@ -137,13 +137,14 @@ def run(symbol: str, **options: object) -> None:
 
 
 @main.command()
-@click.argument("trace")
+@click.argument("trace", nargs=-1, required=True)
 @click.option(
     "--from",
     "source",
-    type=click.Choice(["file", "jaeger"]),
+    type=click.Choice(["file", "jaeger", "langsmith"]),
     help="Where to look. Default: a file, then the runs of this folder, then Jaeger.",
 )
+@click.option("--id", metavar="ID", help="Which trace or run, where a source holds several.")
 @click.option(
     "--gate",
     type=click.Path(dir_okay=False),
@@ -157,8 +158,13 @@ def run(symbol: str, **options: object) -> None:
     show_default=True,
     help="How the verdict is printed.",
 )
-def verify(trace: str, source: str | None, gate: str | None, format: str) -> None:
+def verify(
+    trace: tuple[str, ...], source: str | None, id: str | None, gate: str | None, format: str
+) -> None:
     r"""Judge TRACE: a file, `-`, a trace id, or `last` (the newest run of this folder).
+
+    Several files are parts of one trace. `last --from jaeger` is the newest trace of the service
+    that OTEL_SERVICE_NAME names.
 
     Exit codes: 0 passed, 1 a check failed, 2 usage, 3 the trace cannot be judged.
 
@@ -169,4 +175,4 @@ def verify(trace: str, source: str | None, gate: str | None, format: str) -> Non
     """
     from service.verify_command import verify_command
 
-    sys.exit(verify_command(trace, source, gate, format))
+    sys.exit(verify_command(trace, source, id, gate, format))

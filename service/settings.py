@@ -23,6 +23,10 @@ class Settings(BaseSettings):
         None, validation_alias=AliasChoices("OPENAI_BASE_URL", "OPENAI_API_BASE")
     )
     langsmith_api_key: SecretStr | None = Field(None, validation_alias="LANGSMITH_API_KEY")
+    langsmith_url: str = Field(
+        "https://api.smith.langchain.com",
+        validation_alias=AliasChoices("LANGSMITH_ENDPOINT", "LANGCHAIN_ENDPOINT"),
+    )
     langsmith_tracing: bool = Field(False, validation_alias="LANGSMITH_TRACING")
 
     quick_model: str = "gpt-5-mini"

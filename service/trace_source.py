@@ -1,44 +1,63 @@
-"""What TRACE means on the command line: a file, `-`, a trace id, or `last`."""
+"""What TRACE means on the command line: files, `-`, a trace id, or `last`."""
 
+import os
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from otel.errors import TraceError
-from otel.sources import JaegerQuery, parse, read
+from otel.sources import JaegerQuery, LangSmithQuery, parse, read
+from otel.sources.document import MAX_BYTES
 from otel.trace import Trace
 from service.run_folder import TRACE
-from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.settings import Settings
 
 _TRACE_ID = re.compile(r"[0-9a-fA-F]{32}")
-_MAX_STDIN = 2**30
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
-def find_trace(text: str, settings: Settings, source: str | None) -> Trace:
-    """The trace that a word of the command line names; raises TraceError.
+def find_trace(words: tuple[str, ...], source: str | None, id: str | None = None) -> Trace:
+    """The trace that the words of the command line name; raises TraceError.
 
-    `source` is `file` or `jaeger`, or None: a file where there is one, then the runs of this
-    folder, then Jaeger.
+    `source` is `file`, `jaeger` or `langsmith`, or None: a file where there is one, then the runs
+    of this folder, then Jaeger. Several words are files that hold parts of one trace. `id` picks
+    one of several traces.
     """
-    if text == "-":
-        return _only(parse(sys.stdin.buffer.read(_MAX_STDIN), "standard input"), "standard input")
-    if text == "last" and source != "jaeger":
-        return _only(read(newest_run(settings.out) / TRACE), "the newest run")
-    if text == "last":
-        raise TraceError("Jaeger has no `last` yet; name the trace id that the run printed.")
-    if source != "jaeger" and Path(text).is_file():
-        return _only(read(Path(text)), text)
-    if not _TRACE_ID.fullmatch(text):
-        raise TraceError(f"{text} is neither a file nor a trace id of 32 hexadecimal digits.")
-    trace_id = text.lower()
+    if source in (None, "file") and all(Path(word).is_file() for word in words):
+        return _one(read(*map(Path, words)), id, ", ".join(words))
+    if len(words) > 1:
+        missing = next(word for word in words if not Path(word).is_file())
+        raise TraceError(f"{missing} is no file; several words have to be files of one trace.")
+    (word,) = words
+    if word == "-":
+        content = sys.stdin.buffer.read(MAX_BYTES)
+        return _one(parse(content, "standard input"), id, "standard input")
+    # Not above: reading settings takes longer than reading and judging a run's file.
+    from service.settings import Settings
+
+    settings = Settings()
+    if word == "last":
+        return _last(settings, source, id)
+    trace_id = _trace_id(word)
     kept = settings.out / trace_id / TRACE
-    if source != "jaeger" and kept.is_file():
-        return _only(read(kept), str(kept))
+    if source in (None, "file") and kept.is_file():
+        return _one(read(kept), id, str(kept))
     if source == "file":
         raise TraceError(f"There is no run {trace_id} in {settings.out}.")
-    found = JaegerQuery(settings.jaeger_url).trace(trace_id)
+    if source == "langsmith":
+        url = settings.langsmith_url
+        key = settings.langsmith_api_key
+        found = LangSmithQuery(url, key.get_secret_value() if key else None).trace(trace_id)
+        if found is None:
+            raise TraceError(f"LangSmith at {url} has no trace {trace_id}.")
+        return found
+    jaeger = JaegerQuery(settings.jaeger_url)
+    found = jaeger.complete(trace_id) if jaeger.trace(trace_id) else None
     if found is None:
-        raise TraceError(f"Neither {settings.out} nor Jaeger at {settings.jaeger_url} has {text}.")
+        raise TraceError(f"Neither {settings.out} nor Jaeger at {settings.jaeger_url} has {word}.")
     return found
 
 
@@ -50,10 +69,40 @@ def newest_run(out: Path) -> Path:
     return folders[-1]
 
 
-def _only(traces: list[Trace], origin: str) -> Trace:
+def _last(settings: "Settings", source: str | None, id: str | None) -> Trace:
+    if source == "langsmith":
+        raise TraceError("LangSmith has no `last` here; name the trace id that the run printed.")
+    if source != "jaeger":
+        return _one(read(newest_run(settings.out) / TRACE), id, "the newest run")
+    service = os.environ.get("OTEL_SERVICE_NAME", "trading-graph")
+    jaeger = JaegerQuery(settings.jaeger_url)
+    newest = jaeger.newest(service)
+    if newest is None:
+        known = ", ".join(jaeger.services()) or "none"
+        raise TraceError(
+            f"Jaeger at {settings.jaeger_url} has no trace of the service {service} in the last "
+            f"two weeks; its services: {known}. OTEL_SERVICE_NAME names another."
+        )
+    return jaeger.complete(newest.trace_id) or newest
+
+
+def _trace_id(word: str) -> str:
+    if not _TRACE_ID.fullmatch(word) and not _UUID.fullmatch(word):
+        raise TraceError(f"{word} is neither a file nor a trace id of 32 hexadecimal digits.")
+    return word.replace("-", "").lower()
+
+
+def _one(traces: list[Trace], id: str | None, origin: str) -> Trace:
+    """The only trace, or the one with the id; where the id is of a run, the only trace."""
     if not traces:
         raise TraceError(f"There is no trace in {origin}.")
+    named = [trace for trace in traces if trace.trace_id == id]
+    if named:
+        return named[0]
     if len(traces) > 1:
         ids = ", ".join(trace.trace_id for trace in traces[:3])
-        raise TraceError(f"There are {len(traces)} traces in {origin} ({ids}); name one by its id.")
+        more = ", ..." if len(traces) > 3 else ""
+        raise TraceError(
+            f"There are {len(traces)} traces in {origin} ({ids}{more}); name one with --id."
+        )
     return traces[0]

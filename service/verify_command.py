@@ -8,7 +8,6 @@ from rich.console import Console
 from otel.errors import TraceError
 from otel.report import VerdictText, as_github, as_json, as_junit, as_markdown
 from otel.verdict import GateError, default_gate, judge, read_gate
-from service.settings import Settings
 from service.trace_source import find_trace
 
 PASSED, GATE_FAILED, USAGE, NOT_JUDGED = 0, 1, 2, 3
@@ -16,23 +15,25 @@ PASSED, GATE_FAILED, USAGE, NOT_JUDGED = 0, 1, 2, 3
 FORMATS = {"markdown": as_markdown, "json": as_json, "junit": as_junit, "github": as_github}
 
 
-def verify_command(trace: str, source: str | None, gate: str | None, format: str) -> int:
+def verify_command(
+    words: tuple[str, ...], source: str | None, id: str | None, gate: str | None, format: str
+) -> int:
     """Judge a trace and return the exit code; every fault is one sentence on stderr."""
     talk = Console(stderr=True)
     try:
         wanted = read_gate(Path(gate)) if gate else default_gate()
-        found = find_trace(trace, Settings(), source)
+        verdict = judge(find_trace(words, source, id), wanted, id)
+        shown = VerdictText(verdict) if format == "text" else FORMATS[format](verdict)
     except GateError as error:
         talk.print(f"[red]Error:[/red] {error}", highlight=False, soft_wrap=True)
         return USAGE
     except TraceError as error:
         talk.print(f"[red]Error:[/red] {error}", highlight=False, soft_wrap=True)
         return NOT_JUDGED
-    verdict = judge(found, wanted)
-    if format == "text":
-        Console(file=sys.stdout, highlight=False).print(VerdictText(verdict))
+    if isinstance(shown, str):
+        sys.stdout.write(shown + "\n")
     else:
-        sys.stdout.write(FORMATS[format](verdict) + "\n")
+        Console(file=sys.stdout, highlight=False).print(shown)
     if not verdict.judged:
         return NOT_JUDGED
     return PASSED if verdict.passed else GATE_FAILED

@@ -5,5 +5,6 @@ Memory is not imported here: it needs the SDK, and a command that reads a file d
 
 from otel.sources.document import parse, read
 from otel.sources.jaeger import JaegerQuery
+from otel.sources.langsmith import LangSmithQuery
 
-__all__ = ["JaegerQuery", "parse", "read"]
+__all__ = ["JaegerQuery", "LangSmithQuery", "parse", "read"]

@@ -189,6 +189,8 @@ def _duration(on: _Context) -> Result:
     found = on.trace.attributes(on.run)
     call_s = found.get(semconv.LATENCY_CHAT_S)
     holds = not long
+    if semconv.LATENCY_SIMULATED not in found:
+        strength = "as recorded: whether latencies were simulated was not recorded"
     if found.get(semconv.LATENCY_SIMULATED):
         strength = "simulated"
         if call_s is not None and on.check.project_call_s is not None:

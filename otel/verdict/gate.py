@@ -29,10 +29,14 @@ class SpanSet(msgspec.Struct, forbid_unknown_fields=True):
     name: list[str] = []
     attributes: dict[str, Any] = {}
 
-    def select(self, trace: Trace, rows: list[int]) -> list[int]:
-        """The rows of the set among those given, in order of start."""
+    def select(self, trace: Trace, run: int, rows: list[int]) -> list[int]:
+        """The rows of the set among those given, in order of start.
+
+        `run` is the row that is judged below: it is the run, also where it does not say so.
+        """
         if self.role is not None:
-            rows = [row for row in rows if trace.roles[row] is self.role]
+            itself = run if self.role is Role.RUN else None
+            rows = [row for row in rows if trace.roles[row] is self.role or row == itself]
         if self.name:
             named = {name: self._names(name) for name in {trace.names[row] for row in rows}}
             rows = [row for row in rows if named[trace.names[row]]]

@@ -19,5 +19,5 @@ class Scope:
     def select(self, name: str) -> list[int]:
         """The rows of a set, in order of start."""
         if name not in self._selected:
-            self._selected[name] = self._sets[name].select(self.trace, self._rows)
+            self._selected[name] = self._sets[name].select(self.trace, self.run, self._rows)
         return self._selected[name]
