@@ -15,7 +15,8 @@ from rich.table import Table
 from graph.analysis import Analysis
 from otel.export import Delivery, Telemetry
 from otel.report import VerdictText, waterfall
-from otel.sources import JaegerQuery, read
+from otel.sources import read
+from otel.sources.jaeger import JaegerQuery
 from otel.trace import Trace, semconv
 from otel.verdict import default_gate, judge
 from service.run_folder import RunFolder

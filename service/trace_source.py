@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otel.errors import TraceError
-from otel.sources import JaegerQuery, LangSmithQuery, parse, read
+from otel.sources import parse, read
 from otel.sources.document import MAX_BYTES
 from otel.trace import Trace
 from service.run_folder import TRACE
@@ -35,7 +35,7 @@ def find_trace(words: tuple[str, ...], source: str | None, id: str | None = None
     if word == "-":
         content = sys.stdin.buffer.read(MAX_BYTES)
         return _one(parse(content, "standard input"), id, "standard input")
-    # Not above: reading settings takes longer than reading and judging a run's file.
+    # Not above: these imports take longer than reading and judging a run's file.
     from service.settings import Settings
 
     settings = Settings()
@@ -48,12 +48,16 @@ def find_trace(words: tuple[str, ...], source: str | None, id: str | None = None
     if source == "file":
         raise TraceError(f"There is no run {trace_id} in {settings.out}.")
     if source == "langsmith":
+        from otel.sources.langsmith import LangSmithQuery
+
         url = settings.langsmith_url
         key = settings.langsmith_api_key
         found = LangSmithQuery(url, key.get_secret_value() if key else None).trace(trace_id)
         if found is None:
             raise TraceError(f"LangSmith at {url} has no trace {trace_id}.")
         return found
+    from otel.sources.jaeger import JaegerQuery
+
     jaeger = JaegerQuery(settings.jaeger_url)
     found = jaeger.complete(trace_id) if jaeger.trace(trace_id) else None
     if found is None:
@@ -74,6 +78,8 @@ def _last(settings: "Settings", source: str | None, id: str | None) -> Trace:
         raise TraceError("LangSmith has no `last` here; name the trace id that the run printed.")
     if source != "jaeger":
         return _one(read(newest_run(settings.out) / TRACE), id, "the newest run")
+    from otel.sources.jaeger import JaegerQuery
+
     service = os.environ.get("OTEL_SERVICE_NAME", "trading-graph")
     jaeger = JaegerQuery(settings.jaeger_url)
     newest = jaeger.newest(service)

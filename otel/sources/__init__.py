@@ -1,10 +1,9 @@
-"""Where traces are read back from: files, Jaeger, LangSmith, and (`sources.memory`) memory.
+"""Where traces are read back from: files here, and a module each for Jaeger, LangSmith and memory.
 
-Memory is not imported here: it needs the SDK, and a command that reads a file does not.
+Those are imported by name: they need an HTTP client or the SDK, and a command that reads a file
+does not.
 """
 
 from otel.sources.document import parse, read
-from otel.sources.jaeger import JaegerQuery
-from otel.sources.langsmith import LangSmithQuery
 
-__all__ = ["JaegerQuery", "LangSmithQuery", "parse", "read"]
+__all__ = ["parse", "read"]

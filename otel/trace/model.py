@@ -7,12 +7,15 @@ One row a span, sorted by start. Times are int64 nanoseconds since the epoch: a 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from otel.trace.kinds import Role, role
+
+if TYPE_CHECKING:
+    # Only for types: at run time it is a fifth of numpy's import.
+    from numpy.typing import NDArray
 
 ROOT = -1
 """In the parent column: the span has no parent."""
@@ -120,11 +123,11 @@ class Trace:
     trace_id: str
     span_ids: tuple[str, ...]
     names: tuple[str, ...]
-    start: NDArray[np.int64]
-    end: NDArray[np.int64]
-    parent: NDArray[np.int32]
-    kind: NDArray[np.int8]
-    status: NDArray[np.int8]
+    start: "NDArray[np.int64]"
+    end: "NDArray[np.int64]"
+    parent: "NDArray[np.int32]"
+    kind: "NDArray[np.int8]"
+    status: "NDArray[np.int8]"
     flaws: tuple[str, ...]
     repeated: int
     _records: tuple[SpanRecord, ...]
@@ -148,7 +151,7 @@ class Trace:
         return self._records[row].links()
 
     @property
-    def duration(self) -> NDArray[np.int64]:
+    def duration(self) -> "NDArray[np.int64]":
         """How long each span took, in nanoseconds."""
         return self.end - self.start
 

@@ -6,12 +6,15 @@ a foreign trace only a root, ended spans and the absence of orphans can be asked
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from otel.trace import Trace, semconv
 from otel.trace.kinds import Role
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _WARNINGS = "@jaeger@warnings"
 _SHOWN = 3
@@ -86,7 +89,7 @@ def _foreign(trace: Trace) -> Completeness:
     return Completeness(trace.roots[0] if trace.roots else None, tuple(missing), exact=False)
 
 
-def _broken(trace: Trace, rows: NDArray[np.int64], orphans: Sequence[int]) -> list[str]:
+def _broken(trace: Trace, rows: "NDArray[np.int64]", orphans: Sequence[int]) -> list[str]:
     """What else is wrong with the spans to be judged."""
     sentences = list(trace.flaws)
     if orphans:
@@ -122,11 +125,11 @@ def _truncated(trace: Trace, row: int) -> bool:
     return any("truncat" in str(warning) for warning in warnings)
 
 
-def _spans(trace: Trace, rows: Sequence[int] | NDArray[np.int64]) -> str:
+def _spans(trace: Trace, rows: "Sequence[int] | NDArray[np.int64]") -> str:
     number = f"{len(rows)} span" + ("s" if len(rows) > 1 else "")
     return f"{number} ({_names(trace, rows)})"
 
 
-def _names(trace: Trace, rows: Sequence[int] | NDArray[np.int64]) -> str:
+def _names(trace: Trace, rows: "Sequence[int] | NDArray[np.int64]") -> str:
     names = list(dict.fromkeys(repr(trace.names[int(row)]) for row in rows))
     return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

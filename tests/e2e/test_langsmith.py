@@ -11,7 +11,8 @@ from langchain_core.tracers.langchain import wait_for_all_tracers
 from graph.analysis import analyse, recorded_run
 from graph.backends import open_backends
 from otel.export import TraceFile, set_up
-from otel.sources import LangSmithQuery, read
+from otel.sources import read
+from otel.sources.langsmith import LangSmithQuery
 from otel.verdict import Outcome, default_gate, judge
 from tests.analysis_runner import OPTIONS
 from tests.e2e.test_verdict import UNHURRIED

@@ -14,7 +14,7 @@ from graph.analysis import analyse, recorded_run
 from graph.backends import open_backends
 from graph.options import Order
 from otel.export import set_up
-from otel.sources import JaegerQuery
+from otel.sources.jaeger import JaegerQuery
 from otel.trace import Trace, profile, semconv
 from tests.analysis_runner import CHOICE, OPTIONS, Runner
 from tests.jaeger_process import JaegerProcess

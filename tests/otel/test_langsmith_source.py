@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from otel.errors import TraceError
-from otel.sources import LangSmithQuery
+from otel.sources.langsmith import LangSmithQuery
 from otel.trace import semconv
 from otel.trace.kinds import Role
 from tests.langsmith_server import PAGE, LangSmithServer
