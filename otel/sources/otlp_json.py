@@ -80,7 +80,7 @@ class OtlpSpan(msgspec.Struct, gc=False):
     trace_id: Id = msgspec.field(name="traceId")
     span_id: Id = msgspec.field(name="spanId")
     name: str = ""
-    parent: str | None = msgspec.field(default=None, name="parentSpanId")
+    parent_id: str = msgspec.field(default="", name="parentSpanId")
     encoded_kind: Enum = msgspec.field(default=0, name="kind")
     start_ns: Nanoseconds = msgspec.field(default=0, name="startTimeUnixNano")
     end_ns: Nanoseconds = msgspec.field(default=0, name="endTimeUnixNano")
@@ -92,23 +92,23 @@ class OtlpSpan(msgspec.Struct, gc=False):
     def __post_init__(self) -> None:
         self.trace_id = _hexadecimal(self.trace_id)
         self.span_id = _hexadecimal(self.span_id)
-
-    @property
-    def parent_id(self) -> str:
-        """The id of the parent; empty for a root."""
-        parent = _hexadecimal(self.parent) if self.parent else ""
-        return "" if parent == _NO_PARENT else parent
+        if self.parent_id:
+            parent = _hexadecimal(self.parent_id)
+            self.parent_id = "" if parent == _NO_PARENT else parent
 
     @property
     def kind(self) -> int:
         """The kind as OTLP numbers it."""
-        return _enum(self.encoded_kind, "SPAN_KIND_", _KINDS)
+        found = self.encoded_kind
+        return found if isinstance(found, int) else _enum(found, "SPAN_KIND_", _KINDS)
 
     @property
     def status(self) -> int:
         """The status code as OTLP numbers it."""
-        found = self.encoded_status
-        return _enum(found.code, "STATUS_CODE_", _STATUSES) if found else 0
+        if self.encoded_status is None:
+            return 0
+        found = self.encoded_status.code
+        return found if isinstance(found, int) else _enum(found, "STATUS_CODE_", _STATUSES)
 
     def attributes(self) -> Attributes:
         """The attributes, decoded."""
@@ -202,9 +202,7 @@ def _hexadecimal(text: str) -> str:
     return text.lower()
 
 
-def _enum(value: int | str, prefix: str, names: tuple[str, ...]) -> int:
-    if isinstance(value, int):
-        return value
+def _enum(value: str, prefix: str, names: tuple[str, ...]) -> int:
     name = value.removeprefix(prefix)
     return names.index(name) if name in names else 0
 

@@ -162,7 +162,7 @@ class Trace:
     @cached_property
     def roles(self) -> tuple[Role, ...]:
         """What each span stands for, by row."""
-        return tuple(role(record.attributes()) for record in self._records)
+        return tuple(role(self.attributes(row)) for row in range(len(self)))
 
     @cached_property
     def roots(self) -> list[int]:
@@ -227,27 +227,30 @@ class TraceBuilder:
     def build(self) -> Trace:
         """The trace of everything added."""
         records = list(self._records.values())
-        count = len(records)
-        start = np.fromiter((record.start_ns for record in records), np.int64, count)
-        end = np.fromiter((record.end_ns for record in records), np.int64, count)
-        # Ids last, so that the order of the spans in a file changes nothing.
-        ids = np.array([record.span_id for record in records], np.str_)
-        order = [int(row) for row in np.lexsort((ids, -end, start))]
+        start = np.array([record.start_ns for record in records], np.int64)
+        end = np.array([record.end_ns for record in records], np.int64)
+        sorting = np.lexsort((-end, start))
+        if np.any((np.diff(start[sorting]) == 0) & (np.diff(end[sorting]) == 0)):
+            # Ids decide between equal times: the order of the spans in a file changes nothing.
+            ids = np.array([record.span_id for record in records], np.str_)
+            sorting = np.lexsort((ids, -end, start))
+        order: list[int] = sorting.tolist()
         records = [records[row] for row in order]
         row_of = {record.span_id: row for row, record in enumerate(records)}
 
-        def parent(record: SpanRecord) -> int:
-            return row_of.get(record.parent_id, ORPHAN) if record.parent_id else ROOT
-
+        parents = [
+            row_of.get(parent_id, ORPHAN) if (parent_id := record.parent_id) else ROOT
+            for record in records
+        ]
         return Trace(
             trace_id=self.trace_id,
             span_ids=tuple(row_of),
             names=tuple(record.name for record in records),
             start=start[order],
             end=end[order],
-            parent=np.fromiter(map(parent, records), np.int32, count),
-            kind=np.fromiter((record.kind for record in records), np.int8, count),
-            status=np.fromiter((record.status for record in records), np.int8, count),
+            parent=np.array(parents, np.int32),
+            kind=np.array([record.kind for record in records], np.int8),
+            status=np.array([record.status for record in records], np.int8),
             flaws=tuple(self._flaws),
             repeated=self._repeated,
             _records=tuple(records),

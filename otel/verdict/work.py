@@ -79,8 +79,11 @@ def _net_of_waiting(trace: Trace, row: int) -> tuple[list[Interval], int]:
 
 def merge(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
     """Overlapping or touching intervals as one, in order."""
+    ordered = sorted(intervals)
+    if len(ordered) < 2:
+        return tuple(ordered)
     merged: list[Interval] = []
-    for start, end in sorted(intervals):
+    for start, end in ordered:
         if merged and start <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(merged[-1][1], end))
         else:
