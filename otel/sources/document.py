@@ -8,7 +8,7 @@ import msgspec
 
 from otel.errors import TraceError
 from otel.sources.jaeger_json import JaegerSpan, JaegerTrace, spans_of
-from otel.sources.otlp_json import OtlpDocument, OtlpSpan, in_camel_case
+from otel.sources.otlp_json import UNREADABLE, OtlpDocument, OtlpSpan, in_camel_case
 from otel.trace import Trace, TraceBuilder
 
 MAX_BYTES = 2**30
@@ -94,7 +94,7 @@ def _documents(content: bytes, origin: str) -> tuple[list[_Document], str | None
         raise TraceError(f"{origin} is empty.")
     try:
         return _decoded(text), None
-    except (msgspec.DecodeError, RecursionError) as whole:
+    except UNREADABLE as whole:
         lines = [line for line in text.splitlines() if line.strip()]
         if len(lines) < 2:
             raise TraceError(_refusal(origin, whole)) from whole
@@ -106,7 +106,7 @@ def _lines(lines: list[bytes], origin: str, whole: Exception) -> tuple[list[_Doc
     for number, line in enumerate(lines, start=1):
         try:
             documents += _decoded(line)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             if number == 1:
                 # Not lines, then: what is wrong with the whole says more.
                 raise TraceError(_refusal(origin, whole)) from whole

@@ -128,6 +128,7 @@ class JaegerQuery:
                 content: bytes = answer.read(MAX_BYTES)
                 kind = answer.headers.get_content_type()
         except HTTPError as error:
+            error.close()
             if error.code == 404:
                 return None
             raise TraceError(f"Jaeger at {self.base_url} answered HTTP {error.code}.") from error

@@ -27,6 +27,9 @@ _KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 _STATUSES = ("UNSET", "OK", "ERROR")
 _NO_PARENT = "0" * 16
 
+UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+"""What decoding raises on text that is not what it should be."""
+
 Nanoseconds = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Enum = Annotated[int, msgspec.Meta(ge=0, le=127)] | str
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -80,7 +83,7 @@ class OtlpSpan(msgspec.Struct, gc=False):
     trace_id: Id = msgspec.field(name="traceId")
     span_id: Id = msgspec.field(name="spanId")
     name: str = ""
-    parent_id: str = msgspec.field(default="", name="parentSpanId")
+    parent: str | None = msgspec.field(default=None, name="parentSpanId")
     encoded_kind: Enum = msgspec.field(default=0, name="kind")
     start_ns: Nanoseconds = msgspec.field(default=0, name="startTimeUnixNano")
     end_ns: Nanoseconds = msgspec.field(default=0, name="endTimeUnixNano")
@@ -92,9 +95,14 @@ class OtlpSpan(msgspec.Struct, gc=False):
     def __post_init__(self) -> None:
         self.trace_id = _hexadecimal(self.trace_id)
         self.span_id = _hexadecimal(self.span_id)
-        if self.parent_id:
-            parent = _hexadecimal(self.parent_id)
-            self.parent_id = "" if parent == _NO_PARENT else parent
+        if self.parent:
+            parent = _hexadecimal(self.parent)
+            self.parent = None if parent == _NO_PARENT else parent
+
+    @property
+    def parent_id(self) -> str:
+        """The id of the parent; empty for a root."""
+        return self.parent or ""
 
     @property
     def kind(self) -> int:
@@ -186,7 +194,7 @@ def in_camel_case(content: bytes) -> bytes:
 def _decode(decoder: msgspec.json.Decoder[Any], raw: msgspec.Raw, what: str, span: OtlpSpan) -> Any:
     try:
         return decoder.decode(raw)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise TraceError(
             f"The {what} of span {span.span_id} are not OTLP JSON: {error}."
         ) from error

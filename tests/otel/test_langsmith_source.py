@@ -1,15 +1,24 @@
 """Reading a trace from LangSmith, over a loopback server that speaks its API."""
 
+import asyncio
+import operator
+import socket
+import threading
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import pytest
+from langchain_core.tracers import LangChainTracer
+from langgraph.graph import END, START, StateGraph
+from langgraph.types import Send
+from langsmith import Client
 
 from otel.errors import TraceError
 from otel.sources.langsmith import LangSmithQuery
-from otel.trace import semconv
+from otel.trace import Trace, semconv
 from otel.trace.kinds import Role
+from otel.verdict import Outcome, Result, judge, parse_gate
 from tests.langsmith_server import PAGE, LangSmithServer
 
 TRACE = uuid.UUID("019a9b1c-2d3e-7f40-a1b2-c3d4e5f60718")
@@ -100,7 +109,8 @@ def test_an_unknown_trace_is_none(query: LangSmithQuery) -> None:
     [
         (401, None, "refused the key; check LANGSMITH_API_KEY"),
         (403, None, "refused the key; check LANGSMITH_API_KEY"),
-        (500, None, "failed"),
+        (500, None, "answered HTTP 500"),
+        (502, "<p>error 401 or 403: Forbidden</p>", "answered HTTP 502"),
         (200, "<html>welcome</html>", "does not answer as LangSmith does"),
     ],
 )
@@ -115,6 +125,209 @@ def test_what_cannot_be_read_is_one_sentence(
     assert query.api_url in str(caught.value)
 
 
-def test_nobody_there(query: LangSmithQuery) -> None:
-    with pytest.raises(TraceError, match="does not answer"):
+def test_nobody_there() -> None:
+    with pytest.raises(TraceError, match=r"does not answer at http://127\.0\.0\.1:9;"):
         LangSmithQuery("http://127.0.0.1:9", "key").trace(TRACE.hex)
+
+
+def test_somebody_who_never_answers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(TraceError, match=f"does not answer at {url};"):
+            LangSmithQuery(url, "key", timeout_s=0.05).trace(TRACE.hex)
+
+
+def test_what_is_no_trace_id_is_not_asked_for(
+    server: LangSmithServer, query: LangSmithQuery
+) -> None:
+    with pytest.raises(TraceError, match="no trace id of 32 hexadecimal digits"):
+        query.trace("last")
+    assert server.queries == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ("ValueError('a secret')Traceback", "ValueError"),
+        ("openai.RateLimitError: a secret", "openai.RateLimitError"),
+        ("CancelledError()", "CancelledError"),
+        ("secret was refused", "_OTHER"),
+        ("sk-secret", "_OTHER"),
+        ("secret", "_OTHER"),
+        ("(secret)", "_OTHER"),
+        ("  ", "_OTHER"),
+    ],
+)
+def test_an_error_is_named_and_never_quoted(
+    server: LangSmithServer, query: LangSmithQuery, error: str, kind: str
+) -> None:
+    add(server, 0, error=error)
+    trace = query.trace(TRACE.hex)
+    assert trace is not None
+    assert trace.status[0] == 2, "an error is one, whatever the run's status says"
+    assert trace.attributes(0)[semconv.ERROR_TYPE] == kind
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [None, ["langgraph_step"], {"langgraph_step": "secret", "langgraph_node": 1}],
+    ids=["none", "a list", "of other types"],
+)
+def test_metadata_of_another_shape_is_left_out(
+    server: LangSmithServer, query: LangSmithQuery, metadata: Any
+) -> None:
+    add(server, 0, extra={"metadata": metadata})
+    trace = query.trace(TRACE.hex)
+    assert trace is not None
+    assert trace.attributes(0) == {semconv.LANGSMITH_SPAN_KIND: "chain"}
+
+
+def test_times_with_a_zone_and_without_are_the_same_instant(
+    server: LangSmithServer, query: LangSmithQuery
+) -> None:
+    """Without a zone it is UTC; every microsecond is kept, which a float of seconds would lose."""
+    add(server, 0, start_time="2025-11-14T10:00:00.123457")
+    add(server, 1, start_time="2025-11-14T11:00:00.123457+01:00")
+    trace = query.trace(TRACE.hex)
+    assert trace is not None
+    assert trace.start.tolist() == [1_763_114_400_123_457_000] * 2
+
+
+def test_no_key_is_taken_from_the_environment(
+    server: LangSmithServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that is given counts, and none is none."""
+    monkeypatch.setenv("LANGSMITH_API_KEY", "another")
+    with server.served() as url:
+        LangSmithQuery(url, None).trace(TRACE.hex)
+    assert server.keys == {None}
+
+
+def test_reading_leaves_no_thread_behind(server: LangSmithServer) -> None:
+    add(server, 0)
+    before = set(threading.enumerate())
+    with server.served() as url:
+        LangSmithQuery(url, "key").trace(TRACE.hex)
+    assert set(threading.enumerate()) <= before
+
+
+# A LangGraph program that only LangSmith saw, judged by what LangSmith kept of it.
+
+NODES = ("market", "news")
+GATE = parse_gate(
+    """
+    version = 1
+
+    [sets.nodes]
+    name = ["market", "news"]
+
+    [[checks]]
+    id = "overlap"
+    title = "The nodes run at once"
+    relation = "overlap"
+    set = "nodes"
+    """,
+    "the tests' gate",
+)
+
+
+class State(TypedDict):
+    question: str
+    done: Annotated[list[str], operator.add]
+
+
+def node(name: str) -> Any:
+    """A node that waits as for a model; typed loosely, as LangGraph takes it."""
+
+    async def run(state: State) -> dict[str, Any]:
+        await asyncio.sleep(0.1)
+        return {"done": [f"secret of {name}"]}
+
+    return run
+
+
+def program(parallel: bool) -> Any:
+    """A dispatcher, and two nodes: sent at once, or one after the other."""
+
+    async def dispatch(state: State) -> dict[str, Any]:
+        return {}
+
+    graph = StateGraph(State)
+    graph.add_node("dispatch", dispatch)
+    for name in NODES:
+        graph.add_node(name, node(name))
+    graph.add_edge(START, "dispatch")
+    if parallel:
+        graph.add_conditional_edges(
+            "dispatch", lambda state: [Send(name, state) for name in NODES], list(NODES)
+        )
+        for name in NODES:
+            graph.add_edge(name, END)
+    else:
+        for before, after in zip(("dispatch", *NODES), (*NODES, END), strict=True):
+            graph.add_edge(before, after)
+    return graph.compile()
+
+
+def traced(parallel: bool) -> Trace:
+    """Run the program under LangSmith's tracer, and read back what the server was sent."""
+    run_id = uuid.uuid4()
+    with LangSmithServer().served() as url:
+        client = Client(api_url=url, api_key="key", tracing_mode="langsmith")
+        try:
+            asyncio.run(
+                program(parallel).ainvoke(
+                    {"question": "a secret", "done": []},
+                    {"run_id": run_id, "callbacks": [LangChainTracer(client=client)]},
+                )
+            )
+        finally:
+            client.close()
+        trace = LangSmithQuery(url, "key").trace(run_id.hex)
+    assert trace is not None
+    return trace
+
+
+def overlap(trace: Trace) -> Result:
+    """What the gate says of the nodes."""
+    verdict = judge(trace, GATE)
+    assert verdict.judged, verdict.completeness.missing
+    (result,) = verdict.results
+    return result
+
+
+@pytest.fixture(scope="module")
+def parallel() -> Trace:
+    return traced(parallel=True)
+
+
+@pytest.fixture(scope="module")
+def serial() -> Trace:
+    return traced(parallel=False)
+
+
+def test_nodes_sent_at_once_overlap_and_more_is_not_claimed(parallel: Trace) -> None:
+    result = overlap(parallel)
+    assert result.outcome is Outcome.PASS, result
+    assert result.strength.startswith("overlapping, not proven"), "LangSmith records no loop lag"
+
+
+def test_nodes_one_after_the_other_fail(serial: Trace) -> None:
+    result = overlap(serial)
+    assert result.outcome is Outcome.FAIL, result
+    assert result.strength.startswith("serial"), result
+
+
+def test_the_tree_and_the_steps_are_langgraphs(parallel: Trace, serial: Trace) -> None:
+    """Sent nodes share a superstep under the graph's run; chained ones have one each."""
+    for trace, steps in ((parallel, {2}), (serial, {2, 3})):
+        (root,) = trace.roots
+        rows = [row for name in NODES for row in trace.rows(name)]
+        assert {int(trace.parent[row]) for row in rows} == {root}
+        assert [trace.attributes(row)[semconv.NODE] for row in rows] == list(NODES)
+        assert {trace.attributes(row)[semconv.STEP] for row in rows} == steps
+        assert (trace.end > trace.start).all()
+
+
+def test_what_the_nodes_were_given_and_said_stays_there(parallel: Trace) -> None:
+    assert "secret" not in str([parallel.attributes(row) for row in range(len(parallel))])

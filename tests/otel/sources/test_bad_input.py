@@ -1,0 +1,213 @@
+"""Input that is no trace, or a broken one: always a sentence, never another exception."""
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from otel.errors import TraceError
+from otel.sources import parse, read
+from otel.sources.jaeger import JaegerQuery
+from otel.trace import Trace
+from otel.verdict import default_gate, judge
+from tests.otel.sources.test_shapes import CHILD, LINES, ROOT, SPANS, TRACE_ID, WHOLE, document
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is empty"),
+        (b"  \n ", "is empty"),
+        (WHOLE[:200].encode(), "is cut off"),
+        (WHOLE[:-1].encode(), "is cut off"),
+        (b"\x00\xff\xfe\x80" * 50, "is no trace that can be read"),
+        (b"<html><body>Welcome</body></html>", "is no trace that can be read"),
+        (b"[1, 2]", "is no trace that can be read"),
+        (b'"text"', "is no trace that can be read"),
+        (b'{"resourceSpans": [{"scopeSpans": 7}]}', "is no trace that can be read"),
+        (WHOLE.replace(f'"{ROOT}"', "7").encode(), "is no trace that can be read"),
+        (WHOLE.replace('"kind": 1', '"kind": 900').encode(), "is no trace that can be read"),
+        (WHOLE.replace('Nano": "1', 'Nano": "-1').encode(), "is no trace that can be read"),
+        (WHOLE.replace('Nano": "1', 'Nano": "99999999').encode(), "is no trace that can be read"),
+        (f"{LINES}\nnonsense\n{LINES}".encode(), "line 4"),
+        (b'{"result":' * 100_000 + b"{}" + b"}" * 100_000, "nested too deeply"),
+        (b"[" * 100_000 + b"]" * 100_000, "o"),
+    ],
+)
+def test_what_is_no_trace_is_one_sentence(content: bytes, says: str) -> None:
+    with pytest.raises(TraceError, match=says) as caught:
+        parse(content, "trace.json")
+    said = str(caught.value)
+    assert said.startswith("trace.json")
+    assert "\n" not in said
+    assert len(said) < 300
+
+
+@pytest.mark.parametrize("content", [b"[]", b"{}", b'{"data": null}', b'{"resourceSpans": null}'])
+def test_a_document_without_spans_has_no_trace(content: bytes) -> None:
+    assert parse(content, "empty") == []
+
+
+def test_two_gigabytes_are_refused_without_reading_them(tmp_path: Path) -> None:
+    path = tmp_path / "huge.json"
+    path.touch()
+    os.truncate(path, 2 * 2**30)
+    with pytest.raises(TraceError, match=r"too large \(2\.0 GiB; at most 1 GiB is read\)"):
+        read(path)
+
+
+def test_what_is_no_file_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(TraceError, match="cannot be read"):
+            read(path)
+
+
+def missing(*spans: dict[str, Any]) -> str:
+    """What a trace of these spans lacks for a verdict."""
+    (trace,) = parse(json.dumps(document(list(spans))).encode(), "broken")
+    verdict = judge(trace, default_gate())
+    assert not verdict.judged
+    assert verdict.results == ()
+    assert all("\n" not in sentence for sentence in verdict.completeness.missing)
+    return " ".join(verdict.completeness.missing)
+
+
+CHILD_SPAN, LATER_SPAN, ROOT_SPAN = SPANS
+
+
+def test_a_line_that_is_cut_off_leaves_no_verdict() -> None:
+    """A writer that was killed: what came before is read, and what is missing is said."""
+    (trace,) = parse(f"{LINES}\n{WHOLE[:150]}".encode(), "trace.jsonl")
+    assert len(trace) == 3
+    verdict = judge(trace, default_gate())
+    assert verdict.completeness.missing == ("The last line of trace.jsonl is cut off.",)
+
+
+def test_spans_that_say_nothing_true() -> None:
+    assert "no parent" in missing(ROOT_SPAN, {**LATER_SPAN, "parentSpanId": ""})
+    assert "orphans" in missing(ROOT_SPAN, {**LATER_SPAN, "parentSpanId": "f" * 16})
+    assert "root span is missing" in missing(CHILD_SPAN)
+    backwards = {**LATER_SPAN, "endTimeUnixNano": LATER_SPAN["startTimeUnixNano"][:-2] + "00"}
+    assert "end before they start" in missing(ROOT_SPAN, backwards)
+    for never in ("0", 0):
+        assert "have not ended" in missing(ROOT_SPAN, {**LATER_SPAN, "endTimeUnixNano": never})
+        assert "no start time" in missing(ROOT_SPAN, {**LATER_SPAN, "startTimeUnixNano": never})
+
+
+def test_parents_in_a_circle() -> None:
+    in_circle = [
+        {**LATER_SPAN, "parentSpanId": CHILD},
+        {**CHILD_SPAN, "parentSpanId": "00f067aa0ba902b8"},
+    ]
+    assert "their parents form a circle" in missing(ROOT_SPAN, *in_circle)
+    itself = {**LATER_SPAN, "parentSpanId": LATER_SPAN["spanId"]}
+    assert "their parents form a circle" in missing(ROOT_SPAN, itself)
+
+
+def test_attributes_that_are_none_are_found_when_they_are_asked_for() -> None:
+    text = json.dumps(document([{**ROOT_SPAN, "attributes": {"key": "value"}}]))
+    (trace,) = parse(text.encode(), "lazy")
+    with pytest.raises(TraceError, match=f"The attributes of span {ROOT} are not OTLP JSON"):
+        judge(trace, default_gate())
+
+
+class Answers:
+    """What a server answers, and what it was asked for."""
+
+    def __init__(self) -> None:
+        self.by_path: dict[str, tuple[int, str, bytes]] = {}
+        self.default: tuple[int, str, bytes] = (404, "text/plain", b"")
+        self.asked: list[str] = []
+
+
+@pytest.fixture
+def answers() -> Answers:
+    return Answers()
+
+
+@pytest.fixture
+def query(answers: Answers) -> Iterator[JaegerQuery]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answers.asked.append(self.path)
+            path = self.path.partition("?")[0]
+            status, kind, body = answers.by_path.get(path, answers.default)
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield JaegerQuery(f"http://127.0.0.1:{server.server_port}", timeout_s=5)
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ((200, "text/html; charset=utf-8", b"<html></html>"), "answers with a page"),
+        ((500, "text/plain", b"broken"), "answered HTTP 500"),
+        ((200, "application/json", WHOLE[:99].encode()), "is cut off"),
+        ((200, "application/json", b"nonsense"), "no trace that can be read"),
+    ],
+)
+def test_a_server_that_is_no_jaeger(
+    answers: Answers, query: JaegerQuery, answer: tuple[int, str, bytes], says: str
+) -> None:
+    answers.default = answer
+    with pytest.raises(TraceError, match=says) as caught:
+        query.trace(TRACE_ID)
+    assert "\n" not in str(caught.value)
+    assert query.base_url in str(caught.value)
+
+
+def test_nobody_and_nothing_there() -> None:
+    with pytest.raises(TraceError, match="does not answer at"):
+        JaegerQuery("http://127.0.0.1:9").trace(TRACE_ID)
+    with pytest.raises(TraceError, match="no address"):
+        JaegerQuery("localhost").trace(TRACE_ID)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        port = silent.getsockname()[1]
+        with pytest.raises(TraceError, match="does not answer at"):
+            JaegerQuery(f"http://127.0.0.1:{port}", timeout_s=0.2).trace(TRACE_ID)
+
+
+def test_where_the_new_path_is_missing_the_old_one_is_asked(
+    answers: Answers, query: JaegerQuery
+) -> None:
+    assert query.trace(TRACE_ID) is None
+    found = {"traceID": TRACE_ID, "spans": [{"traceID": TRACE_ID, "spanID": ROOT}]}
+    old = (200, "application/json", json.dumps({"data": [found]}).encode())
+    answers.by_path[f"/api/traces/{TRACE_ID}"] = old
+    trace = query.trace(TRACE_ID)
+    assert isinstance(trace, Trace)
+    assert trace.span_ids == (ROOT,)
+
+
+def test_a_search_speaks_both_spellings(answers: Answers, query: JaegerQuery) -> None:
+    now = datetime(2025, 11, 14, tzinfo=UTC)
+    assert query.search("our service", now, now) == []
+    (asked,) = answers.asked
+    for name in (
+        "query.service_name=",
+        "query.serviceName=",
+        "query.num_traces=",
+        "query.searchDepth=",
+    ):
+        assert name in asked
+    assert "our+service" in asked or "our%20service" in asked
