@@ -5,6 +5,7 @@ OpenTelemetry conventions for generative AI, OpenInference, OpenLLMetry, LangSmi
 conventions old and new. A span that says nothing is OTHER; its name is never guessed from.
 """
 
+import json
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
@@ -62,21 +63,14 @@ _LANGSMITH = {
 
 _DIALECTS: tuple[tuple[str, Mapping[str, Role]], ...] = (
     (semconv.OPERATION, _OURS),
-    (semconv.OPERATION_NAME, _GEN_AI),
     ("openinference.span.kind", _OPENINFERENCE),
+    # Before the conventions: OpenLLMetry calls a workflow invoke_agent there.
     ("traceloop.span.kind", _OPENLLMETRY),
+    (semconv.OPERATION_NAME, _GEN_AI),
     (semconv.LANGSMITH_SPAN_KIND, _LANGSMITH),
 )
 
-_STEPS = (semconv.STEP, "langsmith.metadata.langgraph_step")
-
-_AGENT_NAMES = (
-    semconv.AGENT_NAME,
-    "agent.name",
-    "graph.node.id",
-    semconv.NODE,
-    "langsmith.metadata.langgraph_node",
-)
+_AGENT_NAMES = (semconv.AGENT_NAME, "agent.name", "graph.node.id")
 
 _LLM_SIGNS = ("llm.request.type", "gen_ai.request.model", "llm.model_name")
 _HTTP_SIGNS = ("http.request.method", "http.method")
@@ -88,15 +82,31 @@ def agent_name(attributes: Mapping[str, Any]) -> str | None:
         said = attributes.get(key)
         if isinstance(said, str) and said:
             return said
-    return None
+    node = _said_of_langgraph(attributes, semconv.NODE, "langgraph_node")
+    return node if isinstance(node, str) and node else None
 
 
 def step(attributes: Mapping[str, Any]) -> int | None:
     """The superstep of LangGraph that a span ran in, or None."""
-    for key in _STEPS:
-        said = attributes.get(key)
-        if isinstance(said, int):
-            return said
+    said = _said_of_langgraph(attributes, semconv.STEP, "langgraph_step")
+    try:
+        return None if said is None else int(said)
+    except (TypeError, ValueError):
+        return None
+
+
+def _said_of_langgraph(attributes: Mapping[str, Any], ours: str, theirs: str) -> Any:
+    """LangGraph's metadata, as this program, OpenLLMetry, LangSmith and OpenInference write it."""
+    for key in (ours, f"traceloop.association.properties.{theirs}", f"langsmith.metadata.{theirs}"):
+        if key in attributes:
+            return attributes[key]
+    metadata = attributes.get("metadata")
+    if isinstance(metadata, str) and theirs in metadata:
+        try:
+            found = json.loads(metadata)
+        except ValueError:
+            return None
+        return found.get(theirs) if isinstance(found, dict) else None
     return None
 
 

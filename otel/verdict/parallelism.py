@@ -13,12 +13,18 @@ from otel.trace import Trace
 from otel.verdict import causes
 from otel.verdict.barrier import barrier
 from otel.verdict.group import Group, group
+from otel.verdict.work import beside
 
 OVERLAP = 0.5
 """The least overlap ratio of work that counts as running at once."""
 
 BLOCKED_MS = 100.0
 """From here on a blocked loop throws doubt on everything that ran meanwhile."""
+
+BROKEN_TREE = (
+    "nothing is below these spans while LLM or tool calls run beside them; the instrumentation does "
+    "not pass the context on"
+)
 
 HELD = 0.2
 """The share of the group's time that one branch may stand at barriers."""
@@ -61,6 +67,8 @@ def _judge(trace: Trace, measured: Group) -> tuple[Strength, str]:
         return Strength.NOT_APPLICABLE, "there are fewer than two"
     if measured.working < 2:
         return Strength.NOT_APPLICABLE, "fewer than two did work of their own"
+    if beside(trace, measured.rows):
+        return Strength.NOT_APPLICABLE, BROKEN_TREE
     if measured.work_overlap is None or measured.work_overlap < OVERLAP:
         return Strength.SERIAL, causes.serial_cause(trace, measured)
     if cause := causes.held_up(measured):

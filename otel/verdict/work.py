@@ -8,12 +8,15 @@ connection, and a tool that only took what another had fetched.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from otel.trace import Trace, semconv
 from otel.trace.kinds import Role
 
 Interval = tuple[int, int]
 
 _WORKING = {Role.LLM, Role.FETCH, Role.RETRIEVAL, Role.HTTP}
+_WRAPPING = {Role.AGENT, Role.RUN, Role.OTHER}
 _IDLE_CACHE = {"hit", "shared", "stale"}
 
 
@@ -58,6 +61,20 @@ def working_spans(trace: Trace, row: int) -> list[int]:
         elif trace.attributes(current).get(semconv.CACHE) not in _IDLE_CACHE:
             found.append(current)
     return found
+
+
+def beside(trace: Trace, rows: Sequence[int]) -> bool:
+    """Whether the work of childless wrappers seems to be elsewhere: calls run during each of them.
+
+    Some instrumentors keep a tree of their own beside the spans that a program opens by hand.
+    """
+    if any(trace.roles[row] not in _WRAPPING or trace.children(row) for row in rows):
+        return False
+    calls = [row for row, role in enumerate(trace.roles) if role in (Role.LLM, Role.TOOL)]
+    starts, ends = trace.start[calls], trace.end[calls]
+    return all(
+        bool(np.any((starts >= trace.start[row]) & (ends <= trace.end[row]))) for row in rows
+    )
 
 
 def _net_of_waiting(trace: Trace, row: int) -> tuple[list[Interval], int]:
