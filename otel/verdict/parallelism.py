@@ -22,8 +22,8 @@ BLOCKED_MS = 100.0
 """From here on a blocked loop throws doubt on everything that ran meanwhile."""
 
 BROKEN_TREE = (
-    "nothing is below these spans while LLM or tool calls run beside them; the instrumentation does "
-    "not pass the context on"
+    "nothing is below these spans while LLM or tool calls run beside them; the instrumentation "
+    "does not pass the context on"
 )
 
 HELD = 0.2
