@@ -1,6 +1,7 @@
 """`trading-graph verify` as a person and as a pipeline meet it."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -9,6 +10,9 @@ from click.testing import CliRunner, Result
 
 from service.cli import main
 from tests.jaeger_process import JaegerProcess
+from tests.langsmith_server import LangSmithServer
+from tests.recorded_program import spin
+from toolkit.market_data import AsyncToolkit
 
 ENVIRONMENT = {
     "OTEL_TRACES_EXPORTER": "none",
@@ -36,6 +40,25 @@ def test_last_passes_after_a_good_run(workdir: Path) -> None:
     assert verified.exit_code == 0, verified.stdout
     assert "passed" in verified.stdout
     assert verified.stdout.count("✓") == 8
+
+
+def test_a_tool_that_blocks_the_loop_is_named(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filings: Callable[..., object] = AsyncToolkit.filings
+
+    def blocking(*args: object) -> object:
+        spin(0.4)
+        return filings(*args)
+
+    monkeypatch.setattr(AsyncToolkit, "filings", blocking)
+    assert trading_graph("run", "NVDA", "--offline").exit_code == 0
+    verified = trading_graph("verify", "last", "--format", "json")
+    assert verified.exit_code == 1
+    loop = next(c for c in json.loads(verified.stdout)["checks"] if c["id"] == "loop")
+    assert loop["outcome"] == "fail"
+    assert "execute_tool get_events" in {span["name"] for span in loop["spans"]}
+    assert "blocks" in loop["advice"]
 
 
 def test_a_slow_run_fails_in_every_format(workdir: Path, slow_run: str) -> None:
@@ -152,3 +175,58 @@ def test_from_jaeger_the_verdict_is_the_same(workdir: Path, jaeger: JaegerProces
     here = trading_graph("verify", trace_id, "--format", "json")
     assert there.exit_code == here.exit_code == 0, there.output
     assert json.loads(there.stdout) == json.loads(here.stdout)
+
+
+def test_parts_of_a_trace_in_several_files(workdir: Path, slow_run: str) -> None:
+    lines = (workdir / "runs" / slow_run / "trace.jsonl").read_text().splitlines()
+    for name, part in (("a.jsonl", lines[::2]), ("b.jsonl", lines[1::2])):
+        (workdir / name).write_text("\n".join(part))
+    whole = trading_graph("verify", slow_run, "--format", "json")
+    parts = trading_graph("verify", "a.jsonl", "b.jsonl", "--format", "json")
+    assert parts.stdout == whole.stdout
+    assert trading_graph("verify", "a.jsonl").exit_code == 3
+    missing = trading_graph("verify", "a.jsonl", "c.jsonl")
+    assert missing.exit_code == 3
+    assert "c.jsonl is no file" in missing.stderr
+
+
+def test_one_of_several_traces_is_named_by_its_id(workdir: Path, slow_run: str) -> None:
+    text = (workdir / "runs" / slow_run / "trace.jsonl").read_text()
+    (workdir / "two.jsonl").write_text(text + text.replace(slow_run, "f" * 32))
+    unnamed = trading_graph("verify", "two.jsonl")
+    assert unnamed.exit_code == 3
+    assert "--id" in unnamed.stderr
+    assert slow_run in unnamed.stderr
+    named = trading_graph("verify", "two.jsonl", "--id", slow_run)
+    assert named.exit_code == 1
+    assert slow_run in named.stdout
+
+
+@pytest.mark.jaeger
+def test_the_newest_in_jaeger(workdir: Path, jaeger: JaegerProcess) -> None:
+    where = {
+        "OTEL_TRACES_EXPORTER": "otlp",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": jaeger.otlp_http_url,
+        "TRADING_GRAPH_JAEGER_URL": jaeger.query_url,
+    }
+    assert trading_graph("run", "AAPL", "--offline", **where).exit_code == 0
+    trace_id = next((workdir / "runs").iterdir()).name
+    verified = trading_graph("verify", "last", "--from", "jaeger", "--format", "json", **where)
+    assert verified.exit_code == 0, verified.output
+    assert json.loads(verified.stdout)["trace_id"] == trace_id
+    nobody = trading_graph("verify", "last", "--from", "jaeger", OTEL_SERVICE_NAME="x", **where)
+    assert nobody.exit_code == 3
+    assert "no trace of the service x" in nobody.stderr
+    assert "trading-graph" in nobody.stderr
+
+
+def test_from_langsmith(workdir: Path) -> None:
+    server = LangSmithServer()
+    with server.served() as url:
+        unknown = trading_graph("verify", "a" * 32, "--from", "langsmith", LANGSMITH_ENDPOINT=url)
+        server.status = 401
+        refused = trading_graph("verify", "a" * 32, "--from", "langsmith", LANGSMITH_ENDPOINT=url)
+    assert unknown.exit_code == refused.exit_code == 3
+    assert "has no trace" in unknown.stderr
+    assert "LANGSMITH_API_KEY" in refused.stderr
+    assert refused.stderr.count("\n") == 1
