@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -57,7 +58,7 @@ def test_a_tool_that_blocks_the_loop_is_named(
     assert verified.exit_code == 1
     loop = next(c for c in json.loads(verified.stdout)["checks"] if c["id"] == "loop")
     assert loop["outcome"] == "fail"
-    assert "execute_tool get_events" in {span["name"] for span in loop["spans"]}
+    assert "execute_tool get_company_events" in {span["name"] for span in loop["spans"]}
     assert "blocks" in loop["advice"]
 
 
@@ -204,7 +205,7 @@ def test_one_of_several_traces_is_named_by_its_id(workdir: Path, slow_run: str) 
 
 @pytest.mark.jaeger
 def test_the_newest_in_jaeger(workdir: Path, jaeger: JaegerProcess) -> None:
-    where = {
+    where: dict[str, Any] = {
         "OTEL_TRACES_EXPORTER": "otlp",
         "OTEL_EXPORTER_OTLP_ENDPOINT": jaeger.otlp_http_url,
         "TRADING_GRAPH_JAEGER_URL": jaeger.query_url,
