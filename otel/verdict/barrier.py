@@ -33,23 +33,23 @@ def barrier(trace: Trace, rows: Sequence[int]) -> Barrier:
 
     Branches are told apart by the agent's name; without names or steps nothing is claimed.
     """
+    known = {row: at for row in sorted(rows) if (at := step(trace.attributes(row))) is not None}
+    if len(set(known.values())) < 2:
+        return Barrier(0, 0, ())
     branches: dict[str, list[int]] = defaultdict(list)
     slowest: dict[tuple[int, int], int] = {}
-    steps: dict[int, int] = {}
-    for row in sorted(rows):
-        found = trace.attributes(row)
-        name, at = agent_name(found), step(found)
-        if name is None or at is None:
+    for row, at in known.items():
+        name = agent_name(trace.attributes(row))
+        if name is None:
             continue
         branches[name].append(row)
-        steps[row] = at
         place = (int(trace.parent[row]), at)
         slowest[place] = max(slowest.get(place, 0), int(trace.end[row]))
     idle, waiting = defaultdict[str, int](int), []
     for name, spans in branches.items():
         for before, after in itertools.pairwise(spans):
-            place = (int(trace.parent[before]), steps[before])
-            if place[0] != trace.parent[after] or steps[after] != steps[before] + 1:
+            place = (int(trace.parent[before]), known[before])
+            if place[0] != trace.parent[after] or known[after] != known[before] + 1:
                 continue
             wait = int(trace.start[after]) - int(trace.end[before])
             late = int(trace.start[after]) - slowest[place]

@@ -112,12 +112,14 @@ def _broken(trace: Trace, rows: "NDArray[np.int64]", orphans: Sequence[int]) -> 
 
 
 def _in_circles(trace: Trace) -> list[int]:
-    """The spans that neither a root nor an orphan leads to."""
-    seen = np.zeros(len(trace), bool)
-    for top in (*trace.roots, *trace.orphans):
-        for row in trace.subtree(top):
-            seen[row] = True
-    return [int(row) for row in np.flatnonzero(~seen)]
+    """The spans from which no way up leads to a root or an orphan; pointer doubling, O(n log n)."""
+    top = len(trace)
+    above = np.append(np.where(trace.parent < 0, top, trace.parent), top)
+    for _ in range(top.bit_length()):
+        if (above == top).all():
+            break
+        above = above[above]
+    return np.flatnonzero(above[:-1] != top).tolist()
 
 
 def _truncated(trace: Trace, row: int) -> bool:

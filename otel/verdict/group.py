@@ -44,9 +44,10 @@ def group(trace: Trace, rows: Sequence[int]) -> Group:
     starts, ends = trace.start[list(rows)].tolist(), trace.end[list(rows)].tolist()
     wrappers = profile(trace, rows)
     longest = max((end - start for start, end in zip(starts, ends, strict=True)), default=0)
-    lags = [trace.attributes(row).get(semconv.LOOP_LAG_MAX_MS) for row in rows]
-    cpus = [trace.attributes(row).get(semconv.CPU_OVER_WALL) for row in rows]
-    threads = {trace.attributes(row).get(semconv.THREAD_ID) for row in rows} - {None}
+    said = [trace.attributes(row) for row in rows]
+    lags = [found.get(semconv.LOOP_LAG_MAX_MS) for found in said]
+    cpus = [found.get(semconv.CPU_OVER_WALL) for found in said]
+    threads = {found.get(semconv.THREAD_ID) for found in said} - {None}
     return Group(
         rows=tuple(rows),
         works=works,
@@ -57,9 +58,7 @@ def group(trace: Trace, rows: Sequence[int]) -> Group:
         queue_wait_ns=sum(work.waited_ns for work in works),
         lag_ms=None if None in lags else max(map(float, filter(None, lags)), default=0.0),
         cpu_over_wall=None if None in cpus else max(map(float, filter(None, cpus)), default=0.0),
-        imports=max(
-            (int(trace.attributes(row).get(semconv.IMPORTS, 0)) for row in rows), default=0
-        ),
+        imports=max((int(found.get(semconv.IMPORTS, 0)) for found in said), default=0),
         threads=len(threads),
     )
 

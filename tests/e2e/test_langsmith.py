@@ -1,7 +1,7 @@
 """LangSmith's own run tree beside ours: the same id in both, and silence where it is not wanted."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +19,26 @@ from tests.e2e.test_verdict import UNHURRIED
 from tests.langsmith_server import LangSmithServer
 
 
+def clear_langsmiths_cache() -> None:
+    """Make LangSmith's client read the environment again."""
+    from langsmith import utils
+
+    cached: Any = utils.get_env_var
+    cached.cache_clear()
+
+
 @pytest.fixture
-def traced_analysis(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, bool], str]:
+def traced_analysis(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Callable[[str, bool], str]]:
     """Run one analysis with LangSmith switched on in the environment; returns the run id."""
 
     def run(url: str, langsmith: bool) -> str:
-        from langsmith import utils
-
         monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
         monkeypatch.setenv("LANGSMITH_TRACING", "true")
         monkeypatch.setenv("LANGSMITH_ENDPOINT", url)
         monkeypatch.setenv("LANGSMITH_API_KEY", "ls-test")
-        cached: Any = utils.get_env_var
-        cached.cache_clear()
+        clear_langsmiths_cache()
         monkeypatch.setattr("langsmith.run_trees._CLIENT", None)  # one for each URL
 
         async def analysed() -> str:
@@ -50,7 +57,8 @@ def traced_analysis(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable
         wait_for_all_tracers()
         return run_id
 
-    return run
+    yield run
+    clear_langsmiths_cache()  # it keeps what the environment said, for all tests to come
 
 
 def test_our_trace_id_is_langsmiths_run_id(traced_analysis: Callable[[str, bool], str]) -> None:
