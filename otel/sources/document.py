@@ -8,7 +8,7 @@ import msgspec
 
 from otel.errors import TraceError
 from otel.sources.jaeger_json import JaegerSpan, JaegerTrace, spans_of
-from otel.sources.otlp_json import UNREADABLE, OtlpDocument, OtlpSpan, in_camel_case
+from otel.sources.otlp_json import UNREADABLE, OtlpDocument, OtlpSpan, hexadecimal, in_camel_case
 from otel.trace import Trace, TraceBuilder
 
 MAX_BYTES = 2**30
@@ -67,6 +67,7 @@ def parse(content: bytes, origin: str) -> list[Trace]:
 def parse_all(texts: list[tuple[bytes, str]]) -> list[Trace]:
     """The traces of several texts that hold parts of them, each with its origin."""
     builders: dict[str, TraceBuilder] = {}
+    as_written: dict[str, TraceBuilder] = {}
     flaws: list[str] = []
     for content, origin in texts:
         documents, flaw = _documents(content, origin)
@@ -74,9 +75,11 @@ def parse_all(texts: list[tuple[bytes, str]]) -> list[Trace]:
         names: dict[str, str] = {}
         for document in documents:
             for span in document.all_spans():
-                builder = builders.get(span.trace_id)
+                builder = as_written.get(span.trace_id)
                 if builder is None:
-                    builder = builders[span.trace_id] = TraceBuilder(span.trace_id)
+                    trace_id = hexadecimal(span.trace_id)
+                    builder = builders.setdefault(trace_id, TraceBuilder(trace_id))
+                    as_written[span.trace_id] = builder
                 # One string for all spans of a trace, and for all of a name: a third of the memory.
                 span.trace_id = builder.trace_id
                 span.name = names.setdefault(span.name, span.name)
@@ -90,22 +93,24 @@ def parse_all(texts: list[tuple[bytes, str]]) -> list[Trace]:
 def _documents(content: bytes, origin: str) -> tuple[list[_Document], str | None]:
     """The documents of a text, and what is wrong with it although it can be used."""
     text = in_camel_case(content.removeprefix(_BOM))
-    if not text.strip():
+    if not text or text.isspace():
         raise TraceError(f"{origin} is empty.")
     try:
-        return _decoded(text), None
+        return _decoded(text, whole=True), None
     except UNREADABLE as whole:
-        lines = [line for line in text.splitlines() if line.strip()]
-        if len(lines) < 2:
-            raise TraceError(_refusal(origin, whole)) from whole
-        return _lines(lines, origin, whole)
+        try:
+            return _decoded(text, whole=False), None
+        except UNREADABLE:
+            # Line by line only to say which of them is wrong.
+            return _lines(text, origin, whole)
 
 
-def _lines(lines: list[bytes], origin: str, whole: Exception) -> tuple[list[_Document], str | None]:
+def _lines(text: bytes, origin: str, whole: Exception) -> tuple[list[_Document], str | None]:
+    lines = [line for line in text.splitlines() if line.strip()]
     documents: list[_Document] = []
     for number, line in enumerate(lines, start=1):
         try:
-            documents += _decoded(line)
+            documents += _decoded(line, whole=True)
         except UNREADABLE as error:
             if number == 1:
                 # Not lines, then: what is wrong with the whole says more.
@@ -116,9 +121,10 @@ def _lines(lines: list[bytes], origin: str, whole: Exception) -> tuple[list[_Doc
     return documents, None
 
 
-def _decoded(text: bytes) -> list[_Document]:
-    found = _DECODER.decode(text)
-    return found if isinstance(found, list) else [found]
+def _decoded(text: bytes, *, whole: bool) -> list[_Document]:
+    """The documents of a text that is one document (or a list of them), or has one in each line."""
+    found = [_DECODER.decode(text)] if whole else _DECODER.decode_lines(text)
+    return [each for part in found for each in (part if isinstance(part, list) else [part])]
 
 
 def _refusal(origin: str, error: Exception) -> str:

@@ -70,10 +70,23 @@ _DIALECTS: tuple[tuple[str, Mapping[str, Role]], ...] = (
     (semconv.LANGSMITH_SPAN_KIND, _LANGSMITH),
 )
 
+def _of_langgraph(ours: str, theirs: str) -> tuple[str, ...]:
+    """What this program, OpenLLMetry, LangSmith and LangGraph itself call a value of metadata."""
+    return (
+        ours,
+        f"traceloop.association.properties.{theirs}",
+        f"langsmith.metadata.{theirs}",
+        theirs,
+    )
+
+
+_NODES = _of_langgraph(semconv.NODE, "langgraph_node")
+_STEPS = _of_langgraph(semconv.STEP, "langgraph_step")
+
 _AGENT_NAMES = (semconv.AGENT_NAME, "agent.name", "graph.node.id")
 
-_LLM_SIGNS = ("llm.request.type", "gen_ai.request.model", "llm.model_name")
-_HTTP_SIGNS = ("http.request.method", "http.method")
+_LLM_SIGNS = frozenset({"llm.request.type", "gen_ai.request.model", "llm.model_name"})
+_HTTP_SIGNS = frozenset({"http.request.method", "http.method"})
 
 
 def agent_name(attributes: Mapping[str, Any]) -> str | None:
@@ -82,25 +95,26 @@ def agent_name(attributes: Mapping[str, Any]) -> str | None:
         said = attributes.get(key)
         if isinstance(said, str) and said:
             return said
-    node = _said_of_langgraph(attributes, semconv.NODE, "langgraph_node")
+    node = _said_of_langgraph(attributes, _NODES)
     return node if isinstance(node, str) and node else None
 
 
 def step(attributes: Mapping[str, Any]) -> int | None:
     """The superstep of LangGraph that a span ran in, or None."""
-    said = _said_of_langgraph(attributes, semconv.STEP, "langgraph_step")
+    said = _said_of_langgraph(attributes, _STEPS)
     try:
         return None if said is None else int(said)
     except (TypeError, ValueError):
         return None
 
 
-def _said_of_langgraph(attributes: Mapping[str, Any], ours: str, theirs: str) -> Any:
-    """LangGraph's metadata, as this program, OpenLLMetry, LangSmith and OpenInference write it."""
-    for key in (ours, f"traceloop.association.properties.{theirs}", f"langsmith.metadata.{theirs}"):
+def _said_of_langgraph(attributes: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
+    """A value of LangGraph's metadata; OpenInference has them all in one attribute, as JSON."""
+    for key in keys:
         if key in attributes:
             return attributes[key]
     metadata = attributes.get("metadata")
+    theirs = keys[-1]
     if isinstance(metadata, str) and theirs in metadata:
         try:
             found = json.loads(metadata)
@@ -113,11 +127,12 @@ def _said_of_langgraph(attributes: Mapping[str, Any], ours: str, theirs: str) ->
 def role(attributes: Mapping[str, Any]) -> Role:
     """What a span with these attributes is."""
     for key, meanings in _DIALECTS:
-        said = attributes.get(key)
-        if isinstance(said, str) and said in meanings:
-            return meanings[said]
-    if any(sign in attributes for sign in _LLM_SIGNS):
+        if key in attributes:
+            said = attributes[key]
+            if isinstance(said, str) and said in meanings:
+                return meanings[said]
+    if not _LLM_SIGNS.isdisjoint(attributes):
         return Role.LLM
-    if any(sign in attributes for sign in _HTTP_SIGNS):
+    if not _HTTP_SIGNS.isdisjoint(attributes):
         return Role.HTTP
     return Role.OTHER

@@ -59,8 +59,8 @@ class SpanRecord(Protocol):
         """The id, unique in its trace."""
 
     @property
-    def parent_id(self) -> str:
-        """The id of the parent; empty for a root."""
+    def parent_id(self) -> str | None:
+        """The id of the parent; empty or None for a root."""
 
     @property
     def name(self) -> str:
@@ -115,9 +115,8 @@ class Span:
 class Trace:
     """A trace: columns of equal length, in order of start.
 
-    `parent` holds row numbers, or ROOT, or ORPHAN. `kind` and `status` are OTLP's enums. `flaws`
-    are sentences that say what its source could not read of it; `repeated` counts the spans that
-    came more than once.
+    `parent` holds row numbers, or ROOT, or ORPHAN. `flaws` are sentences that say what its source
+    could not read of it; `repeated` counts the spans that came more than once.
     """
 
     trace_id: str
@@ -126,8 +125,6 @@ class Trace:
     start: "NDArray[np.int64]"
     end: "NDArray[np.int64]"
     parent: "NDArray[np.int32]"
-    kind: "NDArray[np.int8]"
-    status: "NDArray[np.int8]"
     flaws: tuple[str, ...]
     repeated: int
     _records: tuple[SpanRecord, ...]
@@ -150,6 +147,21 @@ class Trace:
         """What a span refers to, decoded at every use."""
         return self._records[row].links()
 
+    @cached_property
+    def kind(self) -> "NDArray[np.int8]":
+        """OTLP's kinds."""
+        return np.array([record.kind for record in self._records], np.int8)
+
+    @cached_property
+    def status(self) -> "NDArray[np.int8]":
+        """OTLP's status codes."""
+        return np.array([record.status for record in self._records], np.int8)
+
+    @cached_property
+    def intervals(self) -> list[tuple[int, int]]:
+        """Start and end of each span as plain integers: quick to read one at a time."""
+        return list(zip(self.start.tolist(), self.end.tolist(), strict=True))
+
     @property
     def duration(self) -> "NDArray[np.int64]":
         """How long each span took, in nanoseconds."""
@@ -162,7 +174,7 @@ class Trace:
     @cached_property
     def roles(self) -> tuple[Role, ...]:
         """What each span stands for, by row."""
-        return tuple(role(self.attributes(row)) for row in range(len(self)))
+        return tuple([role(self.attributes(row)) for row in range(len(self))])
 
     @cached_property
     def roots(self) -> list[int]:
@@ -249,8 +261,6 @@ class TraceBuilder:
             start=start[order],
             end=end[order],
             parent=np.array(parents, np.int32),
-            kind=np.array([record.kind for record in records], np.int8),
-            status=np.array([record.status for record in records], np.int8),
             flaws=tuple(self._flaws),
             repeated=self._repeated,
             _records=tuple(records),
@@ -258,4 +268,4 @@ class TraceBuilder:
 
 
 def _identity(record: SpanRecord) -> tuple[str, str, int, int]:
-    return record.parent_id, record.name, record.start_ns, record.end_ns
+    return record.parent_id or "", record.name, record.start_ns, record.end_ns

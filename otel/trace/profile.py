@@ -39,20 +39,27 @@ def profile(trace: Trace, rows: Sequence[int]) -> Profile:
 
     Plain Python: most groups are small, and 100,000 spans still take only a tenth of a second.
     """
-    picked = list(rows)
-    starts, ends = trace.start[picked].tolist(), trace.end[picked].tolist()
-    # At equal times -1 sorts before +1: ends are taken before starts.
-    events = sorted([(at, 1) for at in starts] + [(at, -1) for at in ends])
-    peak = level = busy_ns = work_ns = serial_ns = 0
-    before = events[0][0] if events else 0
-    for at, change in events:
+    intervals = [trace.intervals[row] for row in rows]
+    starts = sorted([start for start, _ in intervals])
+    ends = sorted([end for _, end in intervals])
+    peak = started = busy_ns = serial_ns = 0
+    before = starts[0] if starts else 0
+    for ended, end in enumerate(ends):
+        # At equal times ends are taken before starts.
+        while started < len(starts) and starts[started] < end:
+            at = starts[started]
+            level = started - ended
+            if level > 0:
+                busy_ns += at - before
+                if level == 1:
+                    serial_ns += at - before
+            before = at
+            started += 1
+        level = started - ended
         if level > 0:
-            lasting = at - before
-            busy_ns += lasting
-            work_ns += lasting * level
+            peak = max(peak, level)
+            busy_ns += end - before
             if level == 1:
-                serial_ns += lasting
-        before = at
-        level += change
-        peak = max(peak, level)
-    return Profile(len(picked), peak, busy_ns, work_ns, serial_ns)
+                serial_ns += end - before
+        before = end
+    return Profile(len(intervals), peak, busy_ns, sum(ends) - sum(starts), serial_ns)

@@ -33,6 +33,9 @@ def barrier(trace: Trace, rows: Sequence[int]) -> Barrier:
 
     Branches are told apart by the agent's name; without names or steps nothing is claimed.
     """
+    if len(rows) < 3:
+        # Two spans of one branch and one of another is the least that shows a wait.
+        return Barrier(0, 0, ())
     known = {row: at for row in sorted(rows) if (at := step(trace.attributes(row))) is not None}
     if len(set(known.values())) < 2:
         return Barrier(0, 0, ())

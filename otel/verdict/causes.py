@@ -65,8 +65,10 @@ def _blocked(group: Group) -> str | None:
 
 def limit(trace: Trace, group: Group) -> tuple[int, str] | None:
     """The number that ran at once and the cause, where the others were let in as those ended."""
+    if len(group.rows) < 3:
+        return None
     rows = _most_at_one_step(trace, group.rows)
-    width = profile(trace, rows).peak if len(rows) > 2 else 0
+    width = profile(trace, rows).peak
     if not 1 < width < len(rows):
         return None
     ends = np.sort(trace.end[rows])

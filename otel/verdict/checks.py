@@ -279,7 +279,8 @@ def _no_duplicates(on: _Context) -> Result:
 
 
 def _no_errors(on: _Context) -> Result:
-    failed = [row for row in on.rows if on.trace.status[row] == _ERROR]
+    statuses = on.trace.status[on.rows].tolist()
+    failed = [row for row, status in zip(on.rows, statuses, strict=True) if status == _ERROR]
     retried = [
         row for row in on.rows if any(event.name == "retry" for event in on.trace.events(row))
     ]

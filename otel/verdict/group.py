@@ -41,9 +41,10 @@ class Group:
 def group(trace: Trace, rows: Sequence[int]) -> Group:
     """Measure a group."""
     works = tuple(work_below(trace, row) for row in rows)
-    starts, ends = trace.start[list(rows)].tolist(), trace.end[list(rows)].tolist()
+    intervals = [trace.intervals[row] for row in rows]
+    starts = [start for start, _ in intervals]
     wrappers = profile(trace, rows)
-    longest = max((end - start for start, end in zip(starts, ends, strict=True)), default=0)
+    longest = max([end - start for start, end in intervals], default=0)
     said = [trace.attributes(row) for row in rows]
     lags = [found.get(semconv.LOOP_LAG_MAX_MS) for found in said]
     cpus = [found.get(semconv.CPU_OVER_WALL) for found in said]

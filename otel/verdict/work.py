@@ -35,7 +35,7 @@ class Work:
 def work_of(intervals: Iterable[Interval], waited_ns: int = 0) -> Work:
     """Work in intervals that may overlap or touch."""
     merged = merge(intervals)
-    return Work(merged, sum(end - start for start, end in merged), waited_ns)
+    return Work(merged, sum([end - start for start, end in merged]), waited_ns)
 
 
 def work_below(trace: Trace, row: int) -> Work:
@@ -79,7 +79,10 @@ def beside(trace: Trace, rows: Sequence[int]) -> bool:
 
 def _net_of_waiting(trace: Trace, row: int) -> tuple[list[Interval], int]:
     """A working span's interval less the waits for a connection recorded below it, and these."""
-    start, end = int(trace.start[row]), int(trace.end[row])
+    interval = trace.intervals[row]
+    if not trace.children(row) and semconv.QUEUE_WAIT_MS not in trace.attributes(row):
+        return [interval], 0
+    start, end = interval
     pieces: list[Interval] = []
     waited_ns = 0
     for each in trace.subtree(row):
@@ -87,7 +90,7 @@ def _net_of_waiting(trace: Trace, row: int) -> tuple[list[Interval], int]:
         if wait:
             wait_ns = int(float(wait) * 1e6)
             waited_ns += wait_ns
-            began = max(int(trace.start[each]), start)
+            began = max(trace.intervals[each][0], start)
             pieces.append((start, began))
             start = min(began + wait_ns, end)
     pieces.append((start, end))
