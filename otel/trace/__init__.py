@@ -1,11 +1,22 @@
 """A trace as columns, and what can be measured on it. Pure: imports nothing else of ours."""
 
-from otel.trace.model import ORPHAN, ROOT, Event, Link, Span, SpanRecord, Trace, TraceBuilder
+from otel.trace.model import (
+    ORPHAN,
+    ROOT,
+    Attributes,
+    Event,
+    Link,
+    Span,
+    SpanRecord,
+    Trace,
+    TraceBuilder,
+)
 from otel.trace.profile import Profile, profile
 
 __all__ = [
     "ORPHAN",
     "ROOT",
+    "Attributes",
     "Event",
     "Link",
     "Profile",

@@ -70,6 +70,7 @@ _DIALECTS: tuple[tuple[str, Mapping[str, Role]], ...] = (
     (semconv.LANGSMITH_SPAN_KIND, _LANGSMITH),
 )
 
+
 def _of_langgraph(ours: str, theirs: str) -> tuple[str, ...]:
     """What this program, OpenLLMetry, LangSmith and LangGraph itself call a value of metadata."""
     return (

@@ -135,9 +135,10 @@ class Trace:
 
     def attributes(self, row: int) -> Attributes:
         """The attributes of a span, decoded at first use."""
-        if row not in self._decoded:
-            self._decoded[row] = self._records[row].attributes()
-        return self._decoded[row]
+        found = self._decoded.get(row)
+        if found is None:
+            found = self._decoded[row] = self._records[row].attributes()
+        return found
 
     def events(self, row: int) -> Sequence[Event]:
         """What happened during a span, decoded at every use."""
@@ -187,6 +188,17 @@ class Trace:
         return [int(row) for row in np.flatnonzero(self.parent == ORPHAN)]
 
     @cached_property
+    def circular(self) -> list[int]:
+        """The spans from which no way up leads to a root or an orphan; pointer doubling."""
+        top = len(self)
+        above = np.append(np.where(self.parent < 0, top, self.parent), top)
+        for _ in range(top.bit_length()):
+            if (above == top).all():
+                break
+            above = above[above]
+        return np.flatnonzero(above[:-1] != top).tolist()
+
+    @cached_property
     def _children(self) -> tuple[list[int], list[int]]:
         # Rows grouped by parent; a stable sort keeps the order of start within a group. Lists,
         # because walking a tree takes one short slice after the other.
@@ -206,6 +218,12 @@ class Trace:
             current = pending.pop()
             yield current
             pending.extend(reversed(self.children(current)))
+
+    def below(self, row: int) -> list[int]:
+        """A span and everything below it, in order of start."""
+        if self.roots == [row] and not self.orphans and not self.circular:
+            return list(range(len(self)))
+        return sorted(self.subtree(row))
 
     def leaves(self, row: int) -> list[int]:
         """The spans below (or at) a span that have no children: where work was really done."""

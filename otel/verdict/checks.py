@@ -131,14 +131,15 @@ def _stands(judged: Parallelism) -> bool:
 
 
 def _leaf_parallelism(on: _Context) -> Result:
+    columns: list[list[Any]] = [
+        on.trace.parent[on.rows].tolist()
+        if name == "parent"
+        else [on.trace.attributes(row).get(name) for row in on.rows]
+        for name in on.check.group_by
+    ]
     groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
-    for row in on.rows:
-        found = on.trace.attributes(row)
-        key = tuple(
-            int(on.trace.parent[row]) if name == "parent" else found.get(name)
-            for name in on.check.group_by
-        )
-        groups[key].append(row)
+    for row, *key in zip(on.rows, *columns, strict=True):
+        groups[tuple(key)].append(row)
     judged = [parallelism(on.trace, rows) for rows in groups.values()]
     counted = [each for each in judged if each.strength is not Strength.NOT_APPLICABLE]
     if not counted:
@@ -194,7 +195,7 @@ def _duration(on: _Context) -> Result:
     if found.get(semconv.LATENCY_SIMULATED):
         strength = "simulated"
         if call_s is not None and on.check.project_call_s is not None:
-            calls = [row for row in on.trace.subtree(on.run) if on.trace.roles[row] is Role.LLM]
+            calls = [row for row in on.trace.below(on.run) if on.trace.roles[row] is Role.LLM]
             chain = len(serial_chain(on.trace, calls))
             projected = longest + chain * (on.check.project_call_s - float(call_s)) * 1e9
             holds = holds and projected <= limit
@@ -282,7 +283,9 @@ def _no_errors(on: _Context) -> Result:
     statuses = on.trace.status[on.rows].tolist()
     failed = [row for row, status in zip(on.rows, statuses, strict=True) if status == _ERROR]
     retried = [
-        row for row in on.rows if any(event.name == "retry" for event in on.trace.events(row))
+        row
+        for row in on.rows
+        if (events := on.trace.events(row)) and any(event.name == "retry" for event in events)
     ]
     kinds = sorted(
         {str(on.trace.attributes(row).get(semconv.ERROR_TYPE, "error")) for row in failed}

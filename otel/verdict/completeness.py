@@ -60,7 +60,7 @@ def completeness(trace: Trace, run_id: str | None = None) -> Completeness:
 def _declared(trace: Trace, run: int) -> Completeness:
     missing: list[str] = []
     declared = trace.attributes(run)[semconv.SPANS_STARTED]
-    below = np.fromiter(trace.subtree(run), np.int64)
+    below = np.array(trace.below(run), np.int64)
     found = int((trace.start[below] <= trace.end[run]).sum())
     if not isinstance(declared, int):
         missing.append(f"The run declares {declared!r} spans, which is no number.")
@@ -96,8 +96,8 @@ def _broken(trace: Trace, rows: "NDArray[np.int64]", orphans: Sequence[int]) -> 
         sentences.append(
             f"{_spans(trace, orphans)}: the parent that they name is not here (they are orphans)."
         )
-    if circle := _in_circles(trace):
-        sentences.append(f"{_spans(trace, circle)}: their parents form a circle.")
+    if trace.circular:
+        sentences.append(f"{_spans(trace, trace.circular)}: their parents form a circle.")
     start, end = trace.start[rows], trace.end[rows]
     for wrong, sentence in (
         (start == 0, "they have no start time."),
@@ -109,17 +109,6 @@ def _broken(trace: Trace, rows: "NDArray[np.int64]", orphans: Sequence[int]) -> 
     if cut := [row for row in rows[:1] if _truncated(trace, int(row))]:
         sentences.append(f"Jaeger cut the trace off at {trace.names[int(cut[0])]!r}: its warning.")
     return sentences
-
-
-def _in_circles(trace: Trace) -> list[int]:
-    """The spans from which no way up leads to a root or an orphan; pointer doubling, O(n log n)."""
-    top = len(trace)
-    above = np.append(np.where(trace.parent < 0, top, trace.parent), top)
-    for _ in range(top.bit_length()):
-        if (above == top).all():
-            break
-        above = above[above]
-    return np.flatnonzero(above[:-1] != top).tolist()
 
 
 def _truncated(trace: Trace, row: int) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from otel.trace import Profile, Trace, profile, semconv
+from otel.trace import Attributes, Profile, Trace, profile, semconv
 from otel.verdict.work import Work, union_ns, work_below
 
 
@@ -40,15 +40,12 @@ class Group:
 
 def group(trace: Trace, rows: Sequence[int]) -> Group:
     """Measure a group."""
-    works = tuple(work_below(trace, row) for row in rows)
+    works = tuple([work_below(trace, row) for row in rows])
     intervals = [trace.intervals[row] for row in rows]
     starts = [start for start, _ in intervals]
     wrappers = profile(trace, rows)
     longest = max([end - start for start, end in intervals], default=0)
     said = [trace.attributes(row) for row in rows]
-    lags = [found.get(semconv.LOOP_LAG_MAX_MS) for found in said]
-    cpus = [found.get(semconv.CPU_OVER_WALL) for found in said]
-    threads = {found.get(semconv.THREAD_ID) for found in said} - {None}
     return Group(
         rows=tuple(rows),
         works=works,
@@ -56,12 +53,18 @@ def group(trace: Trace, rows: Sequence[int]) -> Group:
         wrapper_overlap=overlap_ratio(wrappers.work_ns, wrappers.busy_ns, longest),
         work_overlap=_work_overlap([work for work in works if work.total_ns > 0]),
         spread_ns=max(starts, default=0) - min(starts, default=0),
-        queue_wait_ns=sum(work.waited_ns for work in works),
-        lag_ms=None if None in lags else max(map(float, filter(None, lags)), default=0.0),
-        cpu_over_wall=None if None in cpus else max(map(float, filter(None, cpus)), default=0.0),
-        imports=max((int(found.get(semconv.IMPORTS, 0)) for found in said), default=0),
-        threads=len(threads),
+        queue_wait_ns=sum([work.waited_ns for work in works]),
+        lag_ms=_most(said, semconv.LOOP_LAG_MAX_MS),
+        cpu_over_wall=_most(said, semconv.CPU_OVER_WALL),
+        imports=max([int(found.get(semconv.IMPORTS, 0)) for found in said], default=0),
+        threads=len({found.get(semconv.THREAD_ID) for found in said} - {None}),
     )
+
+
+def _most(said: Sequence[Attributes], key: str) -> float | None:
+    """The highest value of an attribute; None where a span does not have it."""
+    values = [found.get(key) for found in said]
+    return None if None in values else max(map(float, values), default=0.0)
 
 
 def overlap_ratio(sum_ns: int, union_ns: int, longest_ns: int) -> float | None:

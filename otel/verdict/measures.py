@@ -65,7 +65,7 @@ class Measures:
 
 def measures(trace: Trace, run: int) -> Measures:
     """Measure the run at a row."""
-    rows = sorted(trace.subtree(run))
+    rows = trace.below(run)
     calls = [row for row in rows if trace.roles[row] is Role.LLM]
     failed = [row for row in rows if trace.status[row] == _ERROR]
     kinds = [trace.attributes(row).get(semconv.ERROR_TYPE) for row in failed]

@@ -13,9 +13,7 @@ class Scope:
         self.trace = trace
         self.run = run
         self._sets = sets
-        # Everything is below the only root of a trace that is whole; else the tree is walked.
-        whole = trace.roots == [run] and not trace.orphans
-        self._rows = list(range(len(trace))) if whole else sorted(trace.subtree(run))
+        self._rows = trace.below(run)
         self._selected: dict[str, list[int]] = {}
 
     def select(self, name: str) -> list[int]:

@@ -35,7 +35,7 @@ class Work:
 def work_of(intervals: Iterable[Interval], waited_ns: int = 0) -> Work:
     """Work in intervals that may overlap or touch."""
     merged = merge(intervals)
-    return Work(merged, sum([end - start for start, end in merged]), waited_ns)
+    return Work(merged, _total_ns(merged), waited_ns)
 
 
 def work_below(trace: Trace, row: int) -> Work:
@@ -113,4 +113,8 @@ def merge(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
 
 def union_ns(works: Sequence[Work]) -> int:
     """How long at least one of several branches worked."""
-    return work_of(each for work in works for each in work.intervals).total_ns
+    return _total_ns(merge([each for work in works for each in work.intervals]))
+
+
+def _total_ns(intervals: Iterable[Interval]) -> int:
+    return sum([end - start for start, end in intervals])
