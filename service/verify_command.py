@@ -33,7 +33,7 @@ def verify_command(
     if isinstance(shown, str):
         sys.stdout.write(shown + "\n")
     else:
-        Console(file=sys.stdout, highlight=False).print(shown)
+        Console(file=sys.stdout, highlight=False, emoji=False).print(shown)
     if not verdict.judged:
         return NOT_JUDGED
     return PASSED if verdict.passed else GATE_FAILED

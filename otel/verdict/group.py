@@ -63,8 +63,8 @@ def group(trace: Trace, rows: Sequence[int]) -> Group:
 
 def _most(said: Sequence[Attributes], key: str) -> float | None:
     """The highest value of an attribute; None where a span does not have it."""
-    values = [found.get(key) for found in said]
-    return None if None in values else max(map(float, values), default=0.0)
+    values = [found[key] for found in said if key in found]
+    return max(map(float, values), default=0.0) if len(values) == len(said) else None
 
 
 def overlap_ratio(sum_ns: int, union_ns: int, longest_ns: int) -> float | None:

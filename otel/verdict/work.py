@@ -6,7 +6,7 @@ connection, and a tool that only took what another had fetched.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,11 +20,10 @@ _WRAPPING = {Role.AGENT, Role.RUN, Role.OTHER}
 _IDLE_CACHE = {"hit", "shared", "stale"}
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(NamedTuple):
     """The work below one span: disjoint intervals in order, their sum, and the waits left out.
 
-    Nanoseconds. Plain tuples: most spans have one interval, for which an array is slow.
+    Nanoseconds. Plain tuples: most spans have one interval, and there is one of these a span.
     """
 
     intervals: tuple[Interval, ...]
