@@ -10,6 +10,7 @@ from otel.errors import TraceError
 from otel.sources.jaeger_json import JaegerSpan, JaegerTrace, spans_of
 from otel.sources.otlp_json import UNREADABLE, OtlpDocument, OtlpSpan, hexadecimal, in_camel_case
 from otel.trace import Trace, TraceBuilder
+from otel.trace.collection import collection_paused
 
 MAX_BYTES = 2**30
 """The largest text that is read: about two million spans."""
@@ -64,6 +65,7 @@ def parse(content: bytes, origin: str) -> list[Trace]:
     return parse_all([(content, origin)])
 
 
+@collection_paused()
 def parse_all(texts: list[tuple[bytes, str]]) -> list[Trace]:
     """The traces of several texts that hold parts of them, each with its origin."""
     builders: dict[str, TraceBuilder] = {}

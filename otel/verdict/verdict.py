@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from otel.trace import Trace
+from otel.trace.collection import collection_paused
 from otel.verdict.checks import Outcome, Result, evaluate
 from otel.verdict.completeness import Completeness, completeness
 from otel.verdict.gate import Gate
@@ -35,6 +36,7 @@ class Verdict:
         return self.judged and all(result.outcome is not Outcome.FAIL for result in self.results)
 
 
+@collection_paused()
 def judge(trace: Trace, gate: Gate, run_id: str | None = None) -> Verdict:
     """Judge a trace by a gate."""
     found = completeness(trace, run_id)

@@ -1,10 +1,12 @@
 """The columnar model and the concurrency profile."""
 
+import gc
 import random
 
 import pytest
 
 from otel.trace import ORPHAN, ROOT, Profile, Span, Trace, TraceBuilder, profile
+from otel.trace.collection import collection_paused
 
 
 def make(*spans: tuple[str, str, int, int]) -> Trace:
@@ -73,3 +75,17 @@ def test_a_deep_chain_does_not_overflow_the_stack() -> None:
     trace = make(*((f"s{i}", f"s{i - 1}" if i else "", i, 10**9) for i in range(deep)))
     assert len(list(trace.subtree(0))) == deep
     assert trace.leaves(0) == [deep - 1]
+
+
+def test_collection_goes_on_after_a_pause_also_where_it_was_left_by_an_error() -> None:
+    def pause() -> None:
+        with collection_paused():
+            with collection_paused():
+                pass
+            assert not gc.isenabled(), "the inner pause does not end the outer one"
+            raise ValueError("left")
+
+    assert gc.isenabled()
+    with pytest.raises(ValueError, match="left"):
+        pause()
+    assert gc.isenabled()
