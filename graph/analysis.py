@@ -12,7 +12,6 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tracers import LangChainTracer
 from langsmith.env import get_langchain_env_var_metadata, get_runtime_environment
 from langsmith.run_helpers import tracing_context
-from langsmith.utils import tracing_is_enabled
 from opentelemetry.context import Context
 from opentelemetry.trace import TracerProvider
 from opentelemetry.util.types import AttributeValue
@@ -73,8 +72,8 @@ async def analyse(
 ) -> Analysis:
     """Run the graph inside an open run.
 
-    `langsmith` lets LangSmith's own tracer record its run tree beside ours, under the same id, if
-    the standard LANGSMITH_* variables switch it on. Raises AnalysisError or a toolkit BadRequest.
+    `langsmith` has LangSmith's own tracer record its run tree beside ours, under the same id, as
+    the LANGSMITH_* variables describe. Raises AnalysisError or a toolkit BadRequest.
     """
     started = time.perf_counter()
     # LangChain would make the tracer itself, on the event loop, where that blocks.
@@ -105,8 +104,6 @@ async def analyse(
 
 
 def _langsmith_tracers() -> list[BaseCallbackHandler]:
-    if not tracing_is_enabled():
-        return []
     # Cached; asks git for its revision, which the first run's start would do on the event loop.
     get_langchain_env_var_metadata()
     get_runtime_environment()

@@ -46,9 +46,11 @@ async def analysis(state: AnalysisInput) -> AnalysisOutput:
     from graph.backends import open_backends
     from graph.options import Options
     from service.choice import backend_choice, default_date
-    from service.settings import Settings
+    from service.langsmith_mode import langsmith_beside
+    from service.settings import read_settings
 
-    settings = await asyncio.to_thread(Settings)
+    settings = await asyncio.to_thread(read_settings)
+    langsmith = langsmith_beside(offline=False)
     choice = backend_choice(settings, offline=False)
     options = Options(
         symbol=parse_symbol(state["symbol"]),
@@ -60,7 +62,7 @@ async def analysis(state: AnalysisInput) -> AnalysisOutput:
         open_backends(choice) as backends,
         recorded_run(options, backends, provider) as run,
     ):
-        made = await analyse(options, backends, run, langsmith=True)
+        made = await analyse(options, backends, run, langsmith=langsmith)
     return {"decision": made.decision.model_dump(mode="json")}
 
 

@@ -15,8 +15,9 @@ from graph.backend_choice import BackendChoice
 from graph.errors import AnalysisError
 from graph.options import Debate, Options, Order
 from service.choice import backend_choice, default_date
+from service.errors import BadSettings
 from service.log import logging_to
-from service.settings import Settings
+from service.settings import Settings, read_settings
 from toolkit.as_of import AsOf
 from toolkit.errors import BadRequest, DataError
 from toolkit.symbols import parse_symbol
@@ -28,7 +29,7 @@ def run_command(symbol: str, asked: Mapping[str, Any]) -> int:
     """Run the analysis and return the exit code; every failure is one sentence on stderr."""
     talk = Console(stderr=True)
     try:
-        settings = Settings()
+        settings = read_settings()
         choice = backend_choice(
             settings,
             offline=asked["offline"],
@@ -42,7 +43,7 @@ def run_command(symbol: str, asked: Mapping[str, Any]) -> int:
             return _run(options, choice, settings, asked, talk)
     except KeyboardInterrupt:
         return _failed(talk, "Interrupted.", INTERRUPTED)
-    except BadRequest as error:
+    except (BadRequest, BadSettings) as error:
         return _failed(talk, str(error), USAGE)
     except (AnalysisError, DataError) as error:
         return _failed(talk, str(error), FAILED)
@@ -84,11 +85,13 @@ def _run(
     talk: Console,
 ) -> int:
     with talk.status("loading"):
+        from service.langsmith_mode import langsmith_beside
         from service.result import show, show_json
         from service.run_session import RunSession
 
+    langsmith = langsmith_beside(offline=asked["offline"])
     out = Path(asked["out"] or settings.out)
-    session = RunSession(settings, out, talk, langsmith=not asked["offline"])
+    session = RunSession(settings, out, talk, langsmith=langsmith)
     result = asyncio.run(session.run(options, choice))
     present = show_json if asked["as_json"] else show
     present(result, settings, Console(file=sys.stdout))

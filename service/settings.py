@@ -4,18 +4,24 @@ are.
 `OTEL_*` is read by the OpenTelemetry SDK itself, `LANGSMITH_*` by LangSmith's.
 """
 
+import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError
+
+from service.errors import BadSettings
+
+_PREFIX = "TRADING_GRAPH_"
 
 
 class Settings(BaseSettings):
     """Everything that can be configured; see docs/settings.md."""
 
     model_config = SettingsConfigDict(
-        env_prefix="TRADING_GRAPH_", env_file=".env", extra="ignore", populate_by_name=True
+        env_prefix=_PREFIX, env_file=".env", extra="ignore", populate_by_name=True
     )
 
     openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY")
@@ -48,3 +54,26 @@ class Settings(BaseSettings):
         if price is None:
             return None
         return (input_tokens * price[0] + output_tokens * price[1]) / 1e6
+
+
+def read_settings() -> Settings:
+    """The settings of this process; raises BadSettings.
+
+    A value is never repeated in the message: it may be a secret in the wrong place.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{_variable(str(each['loc'][0]))}: {each['msg'][:1].lower()}{each['msg'][1:]}"
+            for each in error.errors(include_input=False, include_url=False)
+        )
+        raise BadSettings(f"A setting cannot be used: {wrong}; see docs/settings.md.") from None
+    except SettingsError as error:
+        found = re.search(r'field "(\w+)"', str(error))
+        name = _variable(found[1]) if found else "A setting"
+        raise BadSettings(f"{name} is not JSON; see docs/settings.md.") from None
+
+
+def _variable(field: str) -> str:
+    return _PREFIX + field.upper() if field in Settings.model_fields else field

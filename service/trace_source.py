@@ -36,9 +36,9 @@ def find_trace(words: tuple[str, ...], source: str | None, id: str | None = None
         content = sys.stdin.buffer.read(MAX_BYTES)
         return _one(parse(content, "standard input"), id, "standard input")
     # Not above: these imports take longer than reading and judging a run's file.
-    from service.settings import Settings
+    from service.settings import read_settings
 
-    settings = Settings()
+    settings = read_settings()
     if word == "last":
         return _last(settings, source, id)
     trace_id = _trace_id(word)

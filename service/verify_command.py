@@ -8,6 +8,7 @@ from rich.console import Console
 from otel.errors import TraceError
 from otel.report import VerdictText, as_github, as_json, as_junit, as_markdown
 from otel.verdict import GateError, default_gate, judge, read_gate
+from service.errors import BadSettings
 from service.trace_source import find_trace
 
 PASSED, GATE_FAILED, USAGE, NOT_JUDGED = 0, 1, 2, 3
@@ -24,7 +25,7 @@ def verify_command(
         wanted = read_gate(Path(gate)) if gate else default_gate()
         verdict = judge(find_trace(words, source, id), wanted, id)
         shown = VerdictText(verdict) if format == "text" else FORMATS[format](verdict)
-    except GateError as error:
+    except (GateError, BadSettings) as error:
         talk.print(f"[red]Error:[/red] {error}", highlight=False, soft_wrap=True)
         return USAGE
     except TraceError as error:
