@@ -1,8 +1,13 @@
 """What can go wrong in making, sending and reading traces.
 
 TraceError
+└── BadExporterSettings
 """
 
 
 class TraceError(Exception):
     """A trace could not be written, sent or read."""
+
+
+class BadExporterSettings(TraceError):
+    """The OTEL_* variables ask for a way of sending that there is not."""

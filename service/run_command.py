@@ -14,6 +14,7 @@ from rich.console import Console
 from graph.backend_choice import BackendChoice
 from graph.errors import AnalysisError
 from graph.options import Debate, Options, Order
+from otel.errors import BadExporterSettings
 from service.choice import backend_choice, default_date
 from service.errors import BadSettings
 from service.log import logging_to
@@ -43,7 +44,7 @@ def run_command(symbol: str, asked: Mapping[str, Any]) -> int:
             return _run(options, choice, settings, asked, talk)
     except KeyboardInterrupt:
         return _failed(talk, "Interrupted.", INTERRUPTED)
-    except (BadRequest, BadSettings) as error:
+    except (BadRequest, BadSettings, BadExporterSettings) as error:
         return _failed(talk, str(error), USAGE)
     except (AnalysisError, DataError) as error:
         return _failed(talk, str(error), FAILED)

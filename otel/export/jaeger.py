@@ -1,4 +1,4 @@
-"""The exporter to Jaeger: OTLP over HTTP, and a backend that is missing costs nothing.
+"""The exporter to Jaeger: OTLP over HTTP or gRPC, and a backend that is missing costs nothing.
 
 The SDK's exporter retries for its whole timeout and logs a traceback a batch. Here a missing
 backend is noticed by a connection attempt of at most half a second, on the export thread; then
@@ -16,17 +16,22 @@ from urllib.parse import urlsplit
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.environment_variables import (
     OTEL_EXPORTER_OTLP_ENDPOINT,
+    OTEL_EXPORTER_OTLP_PROTOCOL,
     OTEL_EXPORTER_OTLP_TIMEOUT,
     OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
+    OTEL_EXPORTER_OTLP_TRACES_PROTOCOL,
     OTEL_EXPORTER_OTLP_TRACES_TIMEOUT,
 )
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from otel.errors import BadExporterSettings
+
 _CONNECT_S = 0.5
 _PAUSE_S = 30.0
 _TIMEOUT_S = 2.0
-_DEFAULT_BASE = "http://localhost:4318"
+_HTTP, _GRPC = "http/protobuf", "grpc"
+_DEFAULT_BASE = {_HTTP: "http://localhost:4318", _GRPC: "http://localhost:4317"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +43,27 @@ class Delivery:
     failed: int
 
 
-def traces_endpoint() -> str:
-    """The URL that spans are posted to, from the standard OTLP variables."""
+def protocol() -> str:
+    """How spans are sent, from the standard OTLP variables; raises BadExporterSettings."""
+    variables = (OTEL_EXPORTER_OTLP_TRACES_PROTOCOL, OTEL_EXPORTER_OTLP_PROTOCOL)
+    for name in variables:
+        asked = os.environ.get(name, "").strip().lower()
+        if asked and asked not in _DEFAULT_BASE:
+            raise BadExporterSettings(
+                f"{name}={asked} is not known here; use {' or '.join(_DEFAULT_BASE)}."
+            )
+        if asked:
+            return asked
+    return _HTTP
+
+
+def traces_endpoint(protocol: str) -> str:
+    """The URL that spans are sent to, from the standard OTLP variables."""
     exact = os.environ.get(OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, "")
     if exact:
         return exact
-    base = os.environ.get(OTEL_EXPORTER_OTLP_ENDPOINT, "") or _DEFAULT_BASE
-    return f"{base.rstrip('/')}/v1/traces"
+    base = os.environ.get(OTEL_EXPORTER_OTLP_ENDPOINT, "") or _DEFAULT_BASE[protocol]
+    return f"{base.rstrip('/')}/v1/traces" if protocol == _HTTP else base
 
 
 def _timeout_s() -> float | None:
@@ -53,12 +72,22 @@ def _timeout_s() -> float | None:
     return None if any(os.environ.get(name) for name in configured) else _TIMEOUT_S
 
 
+def _sdk_exporter(protocol: str, endpoint: str) -> SpanExporter:
+    if protocol == _GRPC:
+        # Not above: gRPC's library is large, and few ask for it.
+        from opentelemetry.exporter.otlp.proto.grpc import trace_exporter as grpc
+
+        return grpc.OTLPSpanExporter(endpoint=endpoint, timeout=_timeout_s())
+    return OTLPSpanExporter(endpoint=endpoint, timeout=_timeout_s())
+
+
 class JaegerExporter(SpanExporter):
-    """Sends spans to an OTLP/HTTP endpoint, pauses while it is down, and counts both outcomes."""
+    """Sends spans to an OTLP endpoint, pauses while it is down, and counts both outcomes."""
 
     def __init__(self) -> None:
-        self._endpoint = traces_endpoint()
-        self._exporter = OTLPSpanExporter(endpoint=self._endpoint, timeout=_timeout_s())
+        chosen = protocol()
+        self._endpoint = traces_endpoint(chosen)
+        self._exporter = _sdk_exporter(chosen, self._endpoint)
         self._delivered = 0
         self._failed = 0
         self._paused_until = 0.0
@@ -89,7 +118,9 @@ class JaegerExporter(SpanExporter):
         return False
 
     def _listens(self) -> bool:
-        target = urlsplit(self._endpoint)
+        # gRPC's endpoints may come without a scheme.
+        known = self._endpoint if "://" in self._endpoint else f"//{self._endpoint}"
+        target = urlsplit(known)
         port = target.port or (443 if target.scheme == "https" else 80)
         try:
             socket.create_connection((target.hostname or "", port), timeout=_CONNECT_S).close()
