@@ -11,7 +11,7 @@ from typing import Any, NotRequired, TypedDict
 
 from langgraph.graph import END, START, StateGraph
 
-from otel.export import Telemetry, set_up
+from otel.export import LangSmithTarget, Telemetry, set_up
 from toolkit.as_of import AsOf
 from toolkit.symbols import parse_symbol
 
@@ -34,10 +34,10 @@ class AnalysisState(AnalysisInput, AnalysisOutput):
 
 
 @lru_cache(maxsize=1)
-def _telemetry() -> Telemetry:
+def _telemetry(langsmith: LangSmithTarget | None) -> Telemetry:
     from service.version import VERSION
 
-    return set_up("trading-graph", VERSION)
+    return set_up("trading-graph", VERSION, langsmith)
 
 
 async def analysis(state: AnalysisInput) -> AnalysisOutput:
@@ -46,23 +46,23 @@ async def analysis(state: AnalysisInput) -> AnalysisOutput:
     from graph.backends import open_backends
     from graph.options import Options
     from service.choice import backend_choice, default_date
-    from service.langsmith_mode import langsmith_beside
+    from service.langsmith_mode import LangSmithMode, langsmith_mode, langsmith_target
     from service.settings import read_settings
 
     settings = await asyncio.to_thread(read_settings)
-    langsmith = langsmith_beside(offline=False)
+    mode = langsmith_mode(settings, offline=False)
     choice = backend_choice(settings, offline=False)
     options = Options(
         symbol=parse_symbol(state["symbol"]),
         as_of=AsOf.parse(state.get("date") or default_date(choice.data)),
     )
-    telemetry = await asyncio.to_thread(_telemetry)
+    telemetry = await asyncio.to_thread(_telemetry, langsmith_target(settings, mode))
     provider = telemetry.provider
     async with (
         open_backends(choice) as backends,
         recorded_run(options, backends, provider) as run,
     ):
-        made = await analyse(options, backends, run, langsmith=langsmith)
+        made = await analyse(options, backends, run, langsmith=mode is LangSmithMode.NATIVE)
     return {"decision": made.decision.model_dump(mode="json")}
 
 

@@ -1,26 +1,62 @@
-"""Whether LangSmith records a run tree of its own beside our spans.
+"""What LangSmith gets: nothing, a run tree that its own client records, or our spans.
 
-Its client can also make OpenTelemetry spans. Those would stand among ours as a second copy of the
-run, with prompts and completions on them, and go where ours go; so that is refused.
+Never two of them: it would show every run twice. Its client can also make OpenTelemetry spans;
+those would stand among ours as a second copy of the run, with prompts and completions on them, and
+go where ours go, so that is refused.
 """
+
+from enum import StrEnum
 
 from langsmith.utils import get_env_var, is_env_var_truish, tracing_is_enabled
 
+from otel.export import LangSmithTarget
 from service.errors import BadSettings
+from service.settings import Settings
 
 _NATIVE = "langsmith"
 
 
-def langsmith_beside(*, offline: bool) -> bool:
-    """Whether the LANGSMITH_* variables switch its run tree on; raises BadSettings."""
-    if offline or not tracing_is_enabled():
-        return False
+class LangSmithMode(StrEnum):
+    """What LangSmith gets."""
+
+    OFF = "off"
+    NATIVE = "native"
+    OTLP = "otlp"
+
+
+def langsmith_mode(settings: Settings, *, offline: bool) -> LangSmithMode:
+    """What the LANGSMITH_* variables and our own ask for; raises BadSettings."""
+    if offline:
+        return LangSmithMode.OFF
+    native = tracing_is_enabled()
+    if native:
+        _refuse_other_modes()
+    if settings.langsmith is None:
+        return LangSmithMode.NATIVE if native else LangSmithMode.OFF
+    if native:
+        raise BadSettings(
+            "TRADING_GRAPH_LANGSMITH=otlp and LANGSMITH_TRACING=true would send every run to "
+            "LangSmith twice; unset one of them."
+        )
+    return LangSmithMode.OTLP
+
+
+def langsmith_target(settings: Settings, mode: LangSmithMode) -> LangSmithTarget | None:
+    """Where our spans go in LangSmith, in mode `otlp`; raises BadSettings."""
+    if mode is not LangSmithMode.OTLP:
+        return None
+    if settings.langsmith_api_key is None:
+        raise BadSettings("TRADING_GRAPH_LANGSMITH=otlp needs LANGSMITH_API_KEY; set it.")
+    key = settings.langsmith_api_key.get_secret_value()
+    return LangSmithTarget(settings.langsmith_url, key, settings.langsmith_project)
+
+
+def _refuse_other_modes() -> None:
     for variable, asked in _other_modes().items():
         raise BadSettings(
             f"{variable}={asked} would send prompts and a second copy of every run to Jaeger, "
             f"among the spans that are judged; unset it, or set LANGSMITH_TRACING=false."
         )
-    return True
 
 
 def _other_modes() -> dict[str, str]:

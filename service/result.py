@@ -22,19 +22,18 @@ from otel.verdict import default_gate, judge
 from service.run_folder import RunFolder
 from service.settings import Settings
 
+_ADVICE = {"Jaeger": " Start it with: docker compose -f deploy/jaeger.yml up"}
 _COLOURS = {"BUY": "green", "SELL": "red", "HOLD": "yellow"}
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A finished run: the analysis, its folder, its trace as it stands in the file, its
-    delivery.
-    """
+    """A finished run: its analysis, folder, trace as it stands in the file, and deliveries."""
 
     analysis: Analysis
     folder: RunFolder
     trace: Trace | None
-    delivery: Delivery | None
+    deliveries: tuple[Delivery, ...]
     jaeger_link: str | None
 
 
@@ -46,11 +45,12 @@ def finished(
     trace_id = analysis.decision.trace_id
     traces = read(folder.trace) if trace_id else []
     trace = next((each for each in traces if each.trace_id == trace_id), None)
-    delivery = telemetry.jaeger.delivery if telemetry.jaeger else None
+    deliveries = telemetry.deliveries
+    in_jaeger = any(each.backend == "Jaeger" and each.delivered for each in deliveries)
     link = None
-    if trace_id and delivery and delivery.delivered and JaegerQuery(settings.jaeger_url).answers():
+    if trace_id and in_jaeger and JaegerQuery(settings.jaeger_url).answers():
         link = f"{settings.jaeger_url.rstrip('/')}/trace/{trace_id}"
-    return Result(analysis, folder, trace, delivery, link)
+    return Result(analysis, folder, trace, deliveries, link)
 
 
 def show(result: Result, settings: Settings, console: Console) -> None:
@@ -144,11 +144,14 @@ def _trace_lines(result: Result) -> list[str]:
         lines.append(f"Trace: {trace_id}")
     if result.jaeger_link:
         lines.append(f"Jaeger: {result.jaeger_link}")
-    elif (delivery := result.delivery) and delivery.failed:
-        lines.append(
-            f"Jaeger did not take {delivery.failed} spans at {delivery.endpoint}; the file has all."
-            " Start it with: docker compose -f deploy/jaeger.yml up"
-        )
+    for each in result.deliveries:
+        if each.failed:
+            lines.append(
+                f"{each.backend} did not take {each.failed} spans at {each.endpoint}; the file has "
+                f"all.{_ADVICE.get(each.backend, '')}"
+            )
+        elif each.backend == "LangSmith":
+            lines.append(f"LangSmith took {each.delivered} spans at {each.endpoint}.")
     return lines
 
 

@@ -86,11 +86,11 @@ def _run(
     talk: Console,
 ) -> int:
     with talk.status("loading"):
-        from service.langsmith_mode import langsmith_beside
+        from service.langsmith_mode import langsmith_mode
         from service.result import show, show_json
         from service.run_session import RunSession
 
-    langsmith = langsmith_beside(offline=asked["offline"])
+    langsmith = langsmith_mode(settings, offline=asked["offline"])
     out = Path(asked["out"] or settings.out)
     session = RunSession(settings, out, talk, langsmith=langsmith)
     result = asyncio.run(session.run(options, choice))

@@ -10,6 +10,7 @@ from graph.backend_choice import BackendChoice
 from graph.backends import Backends, open_backends
 from graph.options import Options
 from otel.export import Telemetry, TraceFile, set_up
+from service.langsmith_mode import LangSmithMode, langsmith_target
 from service.log import LOG
 from service.progress import Progress
 from service.result import Result, finished
@@ -22,7 +23,9 @@ from service.version import VERSION
 class RunSession:
     """Runs analyses for the command line, one at a time."""
 
-    def __init__(self, settings: Settings, out: Path, talk: Console, *, langsmith: bool) -> None:
+    def __init__(
+        self, settings: Settings, out: Path, talk: Console, *, langsmith: LangSmithMode
+    ) -> None:
         self._settings = settings
         self._out = out
         self._talk = talk
@@ -30,7 +33,8 @@ class RunSession:
 
     async def run(self, options: Options, choice: BackendChoice) -> Result:
         """Run one analysis; whatever happens, the spans that ended are in the run's folder."""
-        telemetry = await asyncio.to_thread(set_up, "trading-graph", VERSION)
+        target = langsmith_target(self._settings, self._langsmith)
+        telemetry = await asyncio.to_thread(set_up, "trading-graph", VERSION, target)
         try:
             async with open_backends(choice) as backends:
                 return await self._recorded(options, backends, telemetry)
@@ -39,6 +43,7 @@ class RunSession:
 
     async def _recorded(self, options: Options, backends: Backends, telemetry: Telemetry) -> Result:
         progress = Progress(self._talk)
+        native = self._langsmith is LangSmithMode.NATIVE
         folder: RunFolder | None = None
         trace_file: TraceFile | None = None
         try:
@@ -48,7 +53,7 @@ class RunSession:
                     trace_file = await asyncio.to_thread(TraceFile, folder.trace)
                     for listener in (trace_file, progress, TimingLog()):
                         run.recording.listen(listener)
-                    analysis = await analyse(options, backends, run, langsmith=self._langsmith)
+                    analysis = await analyse(options, backends, run, langsmith=native)
         except BaseException as error:
             if folder is not None:
                 LOG.error("The run failed: %r", error, extra={"trace_id": folder.path.name})

@@ -34,6 +34,12 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("LANGSMITH_ENDPOINT", "LANGCHAIN_ENDPOINT"),
     )
     langsmith_tracing: bool = Field(False, validation_alias="LANGSMITH_TRACING")
+    langsmith_project: str = Field(
+        "default", validation_alias=AliasChoices("LANGSMITH_PROJECT", "LANGCHAIN_PROJECT")
+    )
+    langsmith: Literal["otlp"] | None = Field(
+        None, description="`otlp` sends our spans to LangSmith, in the place of its own run tree."
+    )
 
     quick_model: str = "gpt-5-mini"
     deep_model: str = "gpt-5"

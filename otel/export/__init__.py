@@ -1,7 +1,8 @@
-"""Sending spans: the tracer provider, Jaeger, and a run's own trace file."""
+"""Sending spans: the tracer provider, Jaeger, LangSmith, and a run's own trace file."""
 
-from otel.export.jaeger import Delivery, JaegerExporter
+from otel.export.backend import BackendExporter, Delivery
+from otel.export.langsmith import LangSmithTarget
 from otel.export.provider import Telemetry, set_up
 from otel.export.trace_file import TraceFile
 
-__all__ = ["Delivery", "JaegerExporter", "Telemetry", "TraceFile", "set_up"]
+__all__ = ["BackendExporter", "Delivery", "LangSmithTarget", "Telemetry", "TraceFile", "set_up"]

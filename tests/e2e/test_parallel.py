@@ -87,8 +87,8 @@ async def test_through_jaeger(jaeger: JaegerProcess, monkeypatch: pytest.MonkeyP
     trace = await asyncio.to_thread(query.complete, run.run_id)
     assert trace is not None
     assert len(trace) == declared
-    assert telemetry.jaeger is not None
-    assert telemetry.jaeger.delivery.delivered == declared
+    (delivery,) = telemetry.deliveries
+    assert delivery.delivered == declared
     (root,) = trace.roots
     assert trace.orphans == []
     assert trace.attributes(root)[semconv.RUN_ID] == run.run_id == trace.trace_id

@@ -22,7 +22,7 @@ async def test_one_call_leaves_one_trace(monkeypatch: pytest.MonkeyPatch, workdi
         monkeypatch.setenv(name, value)
     langgraph_app._telemetry.cache_clear()
     exporter = InMemorySpanExporter()
-    langgraph_app._telemetry().provider.add_span_processor(SimpleSpanProcessor(exporter))
+    langgraph_app._telemetry(None).provider.add_span_processor(SimpleSpanProcessor(exporter))
     answered = await langgraph_app.graph.ainvoke({"symbol": "AAPL"})
     (found,) = from_spans(exporter.get_finished_spans())
     assert found.orphans == []

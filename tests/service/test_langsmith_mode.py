@@ -5,12 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from click.testing import CliRunner
 from langsmith import utils
 
+from otel.sources import read
 from service.cli import main
 from service.errors import BadSettings
-from service.langsmith_mode import langsmith_beside
+from service.langsmith_mode import LangSmithMode, langsmith_mode, langsmith_target
+from service.settings import read_settings
+from toolkit.loopback import LoopbackServer
 
 ON = {"LANGSMITH_TRACING": "true"}
 
@@ -25,21 +29,41 @@ def environment_read_again() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("env", "beside"),
+    ("env", "mode"),
     [
-        ({}, False),
-        (ON, True),
-        ({"LANGSMITH_TRACING": "false", "LANGSMITH_TRACING_MODE": "otel"}, False),
-        (ON | {"LANGSMITH_TRACING_MODE": "LangSmith", "LANGSMITH_OTEL_ENABLED": "true"}, True),
+        ({}, "off"),
+        (ON, "native"),
+        ({"LANGSMITH_TRACING": "false", "LANGSMITH_TRACING_MODE": "otel"}, "off"),
+        (ON | {"LANGSMITH_TRACING_MODE": "LangSmith", "LANGSMITH_OTEL_ENABLED": "true"}, "native"),
+        ({"TRADING_GRAPH_LANGSMITH": "otlp"}, "otlp"),
     ],
 )
-def test_the_standard_variables_decide(
-    monkeypatch: pytest.MonkeyPatch, env: dict[str, str], beside: bool
+def test_the_variables_decide(
+    monkeypatch: pytest.MonkeyPatch, workdir: Path, env: dict[str, str], mode: str
 ) -> None:
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    assert langsmith_beside(offline=False) is beside
-    assert langsmith_beside(offline=True) is False
+    assert langsmith_mode(read_settings(), offline=False) == mode
+    assert langsmith_mode(read_settings(), offline=True) is LangSmithMode.OFF
+
+
+def test_never_two_at_once(monkeypatch: pytest.MonkeyPatch, workdir: Path) -> None:
+    monkeypatch.setenv("LANGSMITH_TRACING", "true")
+    monkeypatch.setenv("TRADING_GRAPH_LANGSMITH", "otlp")
+    with pytest.raises(BadSettings, match="LangSmith twice"):
+        langsmith_mode(read_settings(), offline=False)
+
+
+def test_otlp_needs_a_key(monkeypatch: pytest.MonkeyPatch, workdir: Path) -> None:
+    monkeypatch.setenv("TRADING_GRAPH_LANGSMITH", "otlp")
+    with pytest.raises(BadSettings, match="needs LANGSMITH_API_KEY"):
+        langsmith_target(read_settings(), LangSmithMode.OTLP)
+    monkeypatch.setenv("LANGSMITH_API_KEY", "ls-secret")
+    target = langsmith_target(read_settings(), LangSmithMode.OTLP)
+    assert target is not None
+    assert target.api_key == "ls-secret"
+    assert "ls-secret" not in repr(target)
+    assert langsmith_target(read_settings(), LangSmithMode.NATIVE) is None
 
 
 @pytest.mark.parametrize(
@@ -52,12 +76,12 @@ def test_the_standard_variables_decide(
     ],
 )
 def test_spans_among_ours_are_refused(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+    monkeypatch: pytest.MonkeyPatch, workdir: Path, name: str, value: str
 ) -> None:
     monkeypatch.setenv("LANGSMITH_TRACING", "true")
     monkeypatch.setenv(name, value)
     with pytest.raises(BadSettings, match=f"{name}={value} would send prompts"):
-        langsmith_beside(offline=False)
+        langsmith_mode(read_settings(), offline=False)
 
 
 def test_run_refuses_before_anything_is_written(workdir: Path) -> None:
@@ -66,3 +90,37 @@ def test_run_refuses_before_anything_is_written(workdir: Path) -> None:
     assert done.exit_code == 2
     assert "LANGSMITH_TRACING_MODE=hybrid would send prompts" in done.stderr
     assert not (workdir / "runs").exists()
+
+
+def test_a_run_in_mode_otlp_says_what_langsmith_took(workdir: Path) -> None:
+    async def take(request: web.Request) -> web.Response:
+        keys.add(request.headers.get("x-api-key"))
+        return web.Response()
+
+    def make_app() -> web.Application:
+        app = web.Application(client_max_size=2**26)
+        app.router.add_post("/otel/v1/traces", take)
+        return app
+
+    keys: set[str | None] = set()
+    server = LoopbackServer(make_app)
+    server.start()
+    env = {
+        "OTEL_TRACES_EXPORTER": "none",
+        "TRADING_GRAPH_LANGSMITH": "otlp",
+        "LANGSMITH_API_KEY": "ls-secret",
+        "LANGSMITH_ENDPOINT": server.url,
+        "TRADING_GRAPH_CHAT_LATENCY_S": "0.06",
+        "TRADING_GRAPH_FETCH_LATENCY_S": "0.02",
+    }
+    try:
+        done = CliRunner().invoke(main, ["run", "AAPL"], env=env)
+    finally:
+        server.stop()
+    assert done.exit_code == 0, done.stderr
+    assert keys == {"ls-secret"}
+    (folder,) = (workdir / "runs").iterdir()
+    (trace,) = read(folder / "trace.jsonl")
+    said = " ".join(done.stdout.split())
+    assert f"LangSmith took {len(trace)} spans" in said
+    assert "ls-secret" not in done.stdout + done.stderr
