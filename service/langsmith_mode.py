@@ -29,8 +29,11 @@ def langsmith_mode(settings: Settings, *, offline: bool) -> LangSmithMode:
     if offline:
         return LangSmithMode.OFF
     native = tracing_is_enabled()
-    if native:
-        _refuse_other_modes()
+    if native and (other := _other_mode()):
+        raise BadSettings(
+            f"{other} would send prompts and a second copy of every run to Jaeger, "
+            "among the spans that are judged; unset it, or set LANGSMITH_TRACING=false."
+        )
     if settings.langsmith is None:
         return LangSmithMode.NATIVE if native else LangSmithMode.OFF
     if native:
@@ -51,21 +54,10 @@ def langsmith_target(settings: Settings, mode: LangSmithMode) -> LangSmithTarget
     return LangSmithTarget(settings.langsmith_url, key, settings.langsmith_project)
 
 
-def _refuse_other_modes() -> None:
-    for variable, asked in _other_modes().items():
-        raise BadSettings(
-            f"{variable}={asked} would send prompts and a second copy of every run to Jaeger, "
-            f"among the spans that are judged; unset it, or set LANGSMITH_TRACING=false."
-        )
-
-
-def _other_modes() -> dict[str, str]:
-    """The variables that ask for a mode other than its own run tree; the new one outranks."""
+def _other_mode() -> str | None:
+    """The variable that asks for a mode other than its own run tree; the new one outranks."""
     mode = get_env_var("TRACING_MODE")
     if mode is not None:
-        return {} if mode.lower() == _NATIVE else {"LANGSMITH_TRACING_MODE": mode}
-    return {
-        f"LANGSMITH_{name}": "true"
-        for name in ("OTEL_ONLY", "OTEL_ENABLED")
-        if is_env_var_truish(name)
-    }
+        return None if mode.lower() == _NATIVE else f"LANGSMITH_TRACING_MODE={mode}"
+    older = ("OTEL_ONLY", "OTEL_ENABLED")
+    return next((f"LANGSMITH_{name}=true" for name in older if is_env_var_truish(name)), None)

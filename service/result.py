@@ -22,7 +22,7 @@ from otel.verdict import default_gate, judge
 from service.run_folder import RunFolder
 from service.settings import Settings
 
-_ADVICE = {"Jaeger": " Start it with: docker compose -f deploy/jaeger.yml up"}
+_START_JAEGER = " Start it with: docker compose -f deploy/jaeger.yml up"
 _COLOURS = {"BUY": "green", "SELL": "red", "HOLD": "yellow"}
 
 
@@ -146,9 +146,10 @@ def _trace_lines(result: Result) -> list[str]:
         lines.append(f"Jaeger: {result.jaeger_link}")
     for each in result.deliveries:
         if each.failed:
+            missing = each.backend == "Jaeger" and not result.jaeger_link
             lines.append(
                 f"{each.backend} did not take {each.failed} spans at {each.endpoint}; the file has "
-                f"all.{_ADVICE.get(each.backend, '')}"
+                f"all.{_START_JAEGER if missing else ''}"
             )
         elif each.backend == "LangSmith":
             lines.append(f"LangSmith took {each.delivered} spans at {each.endpoint}.")

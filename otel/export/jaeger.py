@@ -22,12 +22,12 @@ _DEFAULT_BASE = {_HTTP: "http://localhost:4318", _GRPC: "http://localhost:4317"}
 
 def jaeger_exporter() -> BackendExporter:
     """The exporter that the standard variables describe; raises BadExporterSettings."""
-    chosen = protocol()
-    endpoint = traces_endpoint(chosen)
+    chosen = _protocol()
+    endpoint = _traces_endpoint(chosen)
     return BackendExporter("Jaeger", endpoint, _sdk_exporter(chosen, endpoint))
 
 
-def protocol() -> str:
+def _protocol() -> str:
     """How spans are sent, from the standard OTLP variables; raises BadExporterSettings."""
     variables = (OTEL_EXPORTER_OTLP_TRACES_PROTOCOL, OTEL_EXPORTER_OTLP_PROTOCOL)
     for name in variables:
@@ -41,7 +41,7 @@ def protocol() -> str:
     return _HTTP
 
 
-def traces_endpoint(protocol: str) -> str:
+def _traces_endpoint(protocol: str) -> str:
     """The URL that spans are sent to, from the standard OTLP variables."""
     exact = os.environ.get(OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, "")
     if exact:

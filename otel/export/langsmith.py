@@ -4,7 +4,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
@@ -19,11 +19,8 @@ class LangSmithTarget:
     """Where LangSmith is, and what opens it."""
 
     url: str
-    api_key: str
+    api_key: str = field(repr=False)
     project: str
-
-    def __repr__(self) -> str:
-        return f"LangSmithTarget({self.url!r}, project={self.project!r})"
 
 
 def langsmith_exporter(target: LangSmithTarget) -> BackendExporter:
@@ -42,12 +39,9 @@ def _without_otlp_variables() -> Iterator[None]:
     There is no other way to keep them out of an exporter (the SDK merges them when it is made).
     """
     with _LOCK:
-        hidden = {name: os.environ.pop(name) for name in list(os.environ) if _is_otlp(name)}
+        names = [name for name in os.environ if name.startswith(_OTLP_VARIABLES)]
+        hidden = {name: os.environ.pop(name) for name in names}
         try:
             yield
         finally:
             os.environ.update(hidden)
-
-
-def _is_otlp(name: str) -> bool:
-    return name.startswith(_OTLP_VARIABLES)

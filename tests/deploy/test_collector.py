@@ -14,16 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from ruamel.yaml import YAML
 
 from otel.sources.jaeger import JaegerQuery
 from tests.jaeger_process import JaegerProcess, binary_or_skip, free_ports
-from toolkit.loopback import LoopbackServer
+from tests.otlp_receiver import OtlpReceiver
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 KEY = "ls-key-of-the-collector"
@@ -62,32 +60,6 @@ def test_every_port_is_on_loopback_and_taken_once() -> None:
     assert all(port.startswith("127.0.0.1:") for port in ports)
     assert sorted(port.split(":")[1] for port in ports) == ["16686", "4317", "4318"]
     assert services["jaeger"]["image"] == loaded("jaeger.yml")["services"]["jaeger"]["image"]
-
-
-class Receiver:
-    """Takes OTLP posts as LangSmith would, and keeps headers and span names."""
-
-    def __init__(self) -> None:
-        self.headers: list[dict[str, str]] = []
-        self.names: list[str] = []
-        self.status = 200
-
-    def make_app(self) -> web.Application:
-        app = web.Application(client_max_size=2**26)
-        app.router.add_post("/otel/v1/traces", self._take)
-        return app
-
-    async def _take(self, request: web.Request) -> web.Response:
-        self.headers.append({name.lower(): value for name, value in request.headers.items()})
-        if self.status == 200:
-            message = ExportTraceServiceRequest.FromString(await request.read())
-            self.names += [
-                span.name
-                for resource in message.resource_spans
-                for scope in resource.scope_spans
-                for span in scope.spans
-            ]
-        return web.Response(status=self.status)
 
 
 def until(holds: Callable[[], bool], within_s: float = 20.0) -> None:
@@ -135,26 +107,22 @@ def collecting(folder: Path, jaeger: JaegerProcess, langsmith_url: str) -> Itera
 def test_both_backends_get_every_span_and_langsmith_alone_its_key(
     tmp_path: Path, jaeger: JaegerProcess
 ) -> None:
-    langsmith = Receiver()
+    langsmith = OtlpReceiver()
     langsmith.status = 503
-    server = LoopbackServer(langsmith.make_app)
-    server.start()
-    try:
-        with collecting(tmp_path, jaeger, server.url) as url:
-            until(lambda: "Everything is ready" in (tmp_path / "collector.log").read_text())
-            provider = TracerProvider()
-            exporter = OTLPSpanExporter(f"{url}/v1/traces", headers={"authorization": "app-secret"})
-            provider.add_span_processor(SimpleSpanProcessor(exporter))
-            with provider.get_tracer("test").start_as_current_span("collected") as span:
-                trace_id = f"{span.get_span_context().trace_id:032x}"
-            provider.shutdown()
-            until(lambda: JaegerQuery(jaeger.query_url).trace(trace_id) is not None)
-            until(lambda: bool(langsmith.headers))
-            assert langsmith.names == [], "it was down"
-            langsmith.status = 200
-            until(lambda: langsmith.names == ["collected"])
-    finally:
-        server.stop()
+    with langsmith.served() as langsmith_url, collecting(tmp_path, jaeger, langsmith_url) as url:
+        until(lambda: "Everything is ready" in (tmp_path / "collector.log").read_text())
+        provider = TracerProvider()
+        exporter = OTLPSpanExporter(f"{url}/v1/traces", headers={"authorization": "app-secret"})
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+        with provider.get_tracer("test").start_as_current_span("collected") as span:
+            trace_id = f"{span.get_span_context().trace_id:032x}"
+        provider.shutdown()
+        until(lambda: JaegerQuery(jaeger.query_url).trace(trace_id) is not None)
+        until(lambda: bool(langsmith.headers))
+        assert langsmith.names == [], "it was down"
+        langsmith.status = 200
+        until(lambda: langsmith.names == ["collected"])
+    assert langsmith.paths == {"/otel/v1/traces"}
     for headers in langsmith.headers:
         assert headers["x-api-key"] == KEY
         assert headers["langsmith-project"] == "trading"

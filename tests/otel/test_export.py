@@ -1,23 +1,17 @@
 """How spans are sent: over HTTP or gRPC, by the standard variables, and to each backend alone."""
 
-import asyncio
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 from click.testing import CliRunner
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from otel.errors import BadExporterSettings
 from otel.export import LangSmithTarget, set_up
 from otel.sources.jaeger import JaegerQuery
 from service.cli import main
 from tests.jaeger_process import JaegerProcess, free_ports
-from toolkit.loopback import LoopbackServer
+from tests.otlp_receiver import OtlpReceiver
 
 
 def sent(monkeypatch: pytest.MonkeyPatch, env: dict[str, str]) -> tuple[str, int, int]:
@@ -78,49 +72,11 @@ def test_an_unknown_protocol_is_refused(monkeypatch: pytest.MonkeyPatch, workdir
     assert not (workdir / "runs").exists()
 
 
-class Receiver:
-    """Takes OTLP posts and keeps their headers and span names; hangs until `released` is set."""
-
-    def __init__(self) -> None:
-        self.headers: list[dict[str, str]] = []
-        self.names: list[str] = []
-        self.released = threading.Event()
-        self.released.set()
-
-    def make_app(self) -> web.Application:
-        app = web.Application()
-        app.router.add_post("/{path:.*}", self._take)
-        return app
-
-    async def _take(self, request: web.Request) -> web.Response:
-        message = ExportTraceServiceRequest.FromString(await request.read())
-        await asyncio.to_thread(self.released.wait)
-        self.headers.append({name.lower(): value for name, value in request.headers.items()})
-        self.names += [
-            span.name
-            for resource in message.resource_spans
-            for scope in resource.scope_spans
-            for span in scope.spans
-        ]
-        return web.Response()
-
-
-@contextmanager
-def receiving(receiver: Receiver) -> Iterator[str]:
-    server = LoopbackServer(receiver.make_app)
-    server.start()
-    try:
-        yield server.url
-    finally:
-        receiver.released.set()
-        server.stop()
-
-
 def test_each_backend_gets_every_span_and_its_own_headers_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    jaeger, langsmith = Receiver(), Receiver()
-    with receiving(jaeger) as jaeger_url, receiving(langsmith) as langsmith_url:
+    jaeger, langsmith = OtlpReceiver(), OtlpReceiver()
+    with jaeger.served() as jaeger_url, langsmith.served() as langsmith_url:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", jaeger_url)
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=jaegers-secret")
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "x-tenant=jaegers-tenant")
@@ -143,9 +99,9 @@ def test_each_backend_gets_every_span_and_its_own_headers_alone(
 
 
 def test_a_backend_that_hangs_does_not_delay_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    jaeger, langsmith = Receiver(), Receiver()
+    jaeger, langsmith = OtlpReceiver(), OtlpReceiver()
     jaeger.released.clear()
-    with receiving(jaeger) as jaeger_url, receiving(langsmith) as langsmith_url:
+    with jaeger.served() as jaeger_url, langsmith.served() as langsmith_url:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", jaeger_url)
         telemetry = set_up("t", "1", LangSmithTarget(langsmith_url, "key", "trading"))
         telemetry.provider.get_tracer("test").start_span("sent").end()

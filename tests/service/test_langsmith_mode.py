@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 from click.testing import CliRunner
 from langsmith import utils
 
@@ -14,7 +13,7 @@ from service.cli import main
 from service.errors import BadSettings
 from service.langsmith_mode import LangSmithMode, langsmith_mode, langsmith_target
 from service.settings import read_settings
-from toolkit.loopback import LoopbackServer
+from tests.otlp_receiver import OtlpReceiver
 
 ON = {"LANGSMITH_TRACING": "true"}
 
@@ -93,34 +92,23 @@ def test_run_refuses_before_anything_is_written(workdir: Path) -> None:
 
 
 def test_a_run_in_mode_otlp_says_what_langsmith_took(workdir: Path) -> None:
-    async def take(request: web.Request) -> web.Response:
-        keys.add(request.headers.get("x-api-key"))
-        return web.Response()
-
-    def make_app() -> web.Application:
-        app = web.Application(client_max_size=2**26)
-        app.router.add_post("/otel/v1/traces", take)
-        return app
-
-    keys: set[str | None] = set()
-    server = LoopbackServer(make_app)
-    server.start()
-    env = {
-        "OTEL_TRACES_EXPORTER": "none",
-        "TRADING_GRAPH_LANGSMITH": "otlp",
-        "LANGSMITH_API_KEY": "ls-secret",
-        "LANGSMITH_ENDPOINT": server.url,
-        "TRADING_GRAPH_CHAT_LATENCY_S": "0.06",
-        "TRADING_GRAPH_FETCH_LATENCY_S": "0.02",
-    }
-    try:
+    langsmith = OtlpReceiver()
+    with langsmith.served() as url:
+        env = {
+            "OTEL_TRACES_EXPORTER": "none",
+            "TRADING_GRAPH_LANGSMITH": "otlp",
+            "LANGSMITH_API_KEY": "ls-secret",
+            "LANGSMITH_ENDPOINT": url,
+            "TRADING_GRAPH_CHAT_LATENCY_S": "0.06",
+            "TRADING_GRAPH_FETCH_LATENCY_S": "0.02",
+        }
         done = CliRunner().invoke(main, ["run", "AAPL"], env=env)
-    finally:
-        server.stop()
     assert done.exit_code == 0, done.stderr
-    assert keys == {"ls-secret"}
+    assert langsmith.paths == {"/otel/v1/traces"}
+    assert {headers["x-api-key"] for headers in langsmith.headers} == {"ls-secret"}
     (folder,) = (workdir / "runs").iterdir()
     (trace,) = read(folder / "trace.jsonl")
+    assert len(langsmith.names) == len(trace)
     said = " ".join(done.stdout.split())
     assert f"LangSmith took {len(trace)} spans" in said
     assert "ls-secret" not in done.stdout + done.stderr
