@@ -93,7 +93,7 @@ class OtlpSpan(msgspec.Struct, gc=False):
     encoded_status: _Status | None = msgspec.field(default=None, name="status")
 
     def __post_init__(self) -> None:
-        # A third of the time of reading, so nothing is called that need not be.
+        # Runs once a span, so nothing is called that need not be.
         self.span_id = hexadecimal(self.span_id)
         if (parent := self.parent_id) is not None:
             self.parent_id = None if parent in _NO_PARENT else hexadecimal(parent)

@@ -105,7 +105,7 @@ def step(attributes: Mapping[str, Any]) -> int | None:
     said = _said_of_langgraph(attributes, _STEPS)
     try:
         return None if said is None else int(said)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

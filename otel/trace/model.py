@@ -4,6 +4,7 @@ One row a span, sorted by start. Times are int64 nanoseconds since the epoch: a 
 256 ns. Attributes stay encoded until somebody asks for them.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -139,6 +140,17 @@ class Trace:
         if found is None:
             found = self._decoded[row] = self._records[row].attributes()
         return found
+
+    def number(self, row: int, key: str) -> float | None:
+        """An attribute as a finite number; None where it is missing or is none.
+
+        Foreign traces hold anything, so nothing here may raise.
+        """
+        try:
+            found = float(self.attributes(row)[key])
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return None
+        return found if math.isfinite(found) else None
 
     def events(self, row: int) -> Sequence[Event]:
         """What happened during a span, decoded at every use."""

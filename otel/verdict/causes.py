@@ -118,10 +118,10 @@ def staircase(trace: Trace, group: Group) -> int | None:
 def _between(trace: Trace, group: Group) -> str:
     """Why spans follow each other without overlap."""
     ordered = sorted(group.rows, key=lambda row: int(trace.start[row]))
-    turns = {trace.attributes(row).get(semconv.TURN_INDEX) for row in ordered}
+    turns = {trace.number(row, semconv.TURN_INDEX) for row in ordered}
     if len(turns) > 1 or _llm_call_between(trace, ordered):
         return DEPENDENCY
-    steps = {trace.attributes(row).get(semconv.STEP) for row in ordered}
+    steps = {step(trace.attributes(row)) for row in ordered}
     if len(steps) == 1 and None not in steps:
         return MAX_CONCURRENCY
     return DISPATCH

@@ -134,7 +134,7 @@ def _leaf_parallelism(on: _Context) -> Result:
     columns: list[list[Any]] = [
         on.trace.parent[on.rows].tolist()
         if name == "parent"
-        else [on.trace.attributes(row).get(name) for row in on.rows]
+        else [repr(on.trace.attributes(row).get(name)) for row in on.rows]
         for name in on.check.group_by
     ]
     groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
@@ -188,7 +188,7 @@ def _duration(on: _Context) -> Result:
     longest = max(int(on.trace.duration[row]) for row in on.rows)
     measured, strength = _seconds(longest), ""
     found = on.trace.attributes(on.run)
-    call_s = found.get(semconv.LATENCY_CHAT_S)
+    call_s = on.trace.number(on.run, semconv.LATENCY_CHAT_S)
     holds = not long
     if semconv.LATENCY_SIMULATED not in found:
         strength = "as recorded: whether latencies were simulated was not recorded"
@@ -197,7 +197,7 @@ def _duration(on: _Context) -> Result:
         if call_s is not None and on.check.project_call_s is not None:
             calls = [row for row in on.trace.below(on.run) if on.trace.roles[row] is Role.LLM]
             chain = len(serial_chain(on.trace, calls))
-            projected = longest + chain * (on.check.project_call_s - float(call_s)) * 1e9
+            projected = longest + chain * (on.check.project_call_s - call_s) * 1e9
             holds = holds and projected <= limit
             measured += (
                 f" simulated; at {on.check.project_call_s:g} s a call this run takes "
@@ -216,12 +216,13 @@ def _duration(on: _Context) -> Result:
 def _chain(on: _Context) -> Result:
     limit = on.check.limit
     if on.check.limit_from is not None:
-        limit = on.trace.attributes(on.run).get(on.check.limit_from)
+        declared = on.trace.number(on.run, on.check.limit_from)
+        limit = None if declared is None else int(declared)
     if limit is None:
         return _not_applicable(on.check, "the run declares no expected chain")
     chain = serial_chain(on.trace, on.rows)
     return on.result(
-        len(chain) <= int(limit),
+        len(chain) <= limit,
         f"{len(chain)} in series of {len(on.rows)} calls",
         str(limit),
         spans=chain,
@@ -230,8 +231,8 @@ def _chain(on: _Context) -> Result:
 
 
 def _loop_lag(on: _Context) -> Result:
-    lags = {row: on.trace.attributes(row).get(semconv.LOOP_LAG_MAX_MS) for row in on.rows}
-    known = {row: float(lag) for row, lag in lags.items() if lag is not None}
+    lags = {row: on.trace.number(row, semconv.LOOP_LAG_MAX_MS) for row in on.rows}
+    known = {row: lag for row, lag in lags.items() if lag is not None}
     if not known:
         return _not_applicable(on.check, "no event-loop lag was recorded")
     worst = max(known.values())
@@ -258,14 +259,14 @@ def _where_blocked(trace: Trace, row: int, limit_ms: float) -> list[int]:
 
 
 def _lag(trace: Trace, row: int) -> float:
-    return float(trace.attributes(row).get(semconv.LOOP_LAG_MAX_MS) or 0.0)
+    return trace.number(row, semconv.LOOP_LAG_MAX_MS) or 0.0
 
 
 def _no_duplicates(on: _Context) -> Result:
-    by_key: dict[Any, list[int]] = defaultdict(list)
+    by_key: dict[str, list[int]] = defaultdict(list)
     for row in on.rows:
         if (key := on.trace.attributes(row).get(on.check.key)) is not None:
-            by_key[key].append(row)
+            by_key[repr(key)].append(row)  # a list is no key
     if not by_key:
         return _not_applicable(on.check, f"no span has {on.check.key}")
     again = [row for rows in by_key.values() if len(rows) > 1 for row in rows]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from otel.trace import Attributes, Profile, Trace, profile, semconv
+from otel.trace import Profile, Trace, profile, semconv
 from otel.verdict.work import Work, union_ns, work_below
 
 
@@ -45,7 +45,6 @@ def group(trace: Trace, rows: Sequence[int]) -> Group:
     starts = [start for start, _ in intervals]
     wrappers = profile(trace, rows)
     longest = max([end - start for start, end in intervals], default=0)
-    said = [trace.attributes(row) for row in rows]
     return Group(
         rows=tuple(rows),
         works=works,
@@ -54,17 +53,17 @@ def group(trace: Trace, rows: Sequence[int]) -> Group:
         work_overlap=_work_overlap([work for work in works if work.total_ns > 0]),
         spread_ns=max(starts, default=0) - min(starts, default=0),
         queue_wait_ns=sum([work.waited_ns for work in works]),
-        lag_ms=_most(said, semconv.LOOP_LAG_MAX_MS),
-        cpu_over_wall=_most(said, semconv.CPU_OVER_WALL),
-        imports=max([int(found.get(semconv.IMPORTS, 0)) for found in said], default=0),
-        threads=len({found.get(semconv.THREAD_ID) for found in said} - {None}),
+        lag_ms=_most(trace, rows, semconv.LOOP_LAG_MAX_MS),
+        cpu_over_wall=_most(trace, rows, semconv.CPU_OVER_WALL),
+        imports=int(max([trace.number(row, semconv.IMPORTS) or 0 for row in rows], default=0)),
+        threads=len({trace.number(row, semconv.THREAD_ID) for row in rows} - {None}),
     )
 
 
-def _most(said: Sequence[Attributes], key: str) -> float | None:
+def _most(trace: Trace, rows: Sequence[int], key: str) -> float | None:
     """The highest value of an attribute; None where a span does not have it."""
-    values = [found[key] for found in said if key in found]
-    return max(map(float, values), default=0.0) if len(values) == len(said) else None
+    values = [value for row in rows if (value := trace.number(row, key)) is not None]
+    return max(values, default=0.0) if len(values) == len(rows) else None
 
 
 def overlap_ratio(sum_ns: int, union_ns: int, longest_ns: int) -> float | None:

@@ -69,11 +69,10 @@ def measures(trace: Trace, run: int) -> Measures:
     calls = [row for row in rows if trace.roles[row] is Role.LLM]
     failed = [row for row in rows if trace.status[row] == _ERROR]
     kinds = [trace.attributes(row).get(semconv.ERROR_TYPE) for row in failed]
-    lag = trace.attributes(run).get(semconv.LOOP_LAG_MAX_MS)
     cache = Counter(
         str(found) for row in rows if (found := trace.attributes(row).get(semconv.CACHE))
     )
-    waits = (trace.attributes(row).get(semconv.QUEUE_WAIT_MS) for row in rows)
+    waits = (trace.number(row, semconv.QUEUE_WAIT_MS) or 0.0 for row in rows)
     return Measures(
         wall_ns=int(trace.duration[run]),
         work=profile(trace, working_spans(trace, run)),
@@ -83,8 +82,8 @@ def measures(trace: Trace, run: int) -> Measures:
         llm_calls=len(calls),
         llm_chain=len(serial_chain(trace, calls)),
         barrier_idle_ns=barrier(trace, rows).idle_ns,
-        loop_lag_ms=None if lag is None else float(lag),
-        queue_wait_ns=int(sum(float(wait) for wait in waits if wait) * 1e6),
+        loop_lag_ms=trace.number(run, semconv.LOOP_LAG_MAX_MS),
+        queue_wait_ns=int(sum(waits) * 1e6),
         cache=dict(sorted(cache.items())),
         errors=len(failed),
         cancellations=sum(kind == "cancelled" for kind in kinds),

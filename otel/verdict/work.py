@@ -57,7 +57,7 @@ def working_spans(trace: Trace, row: int) -> list[int]:
         children = trace.children(current)
         if trace.roles[current] not in _WORKING and children:
             pending.extend(children)
-        elif trace.attributes(current).get(semconv.CACHE) not in _IDLE_CACHE:
+        elif str(trace.attributes(current).get(semconv.CACHE)) not in _IDLE_CACHE:
             found.append(current)
     return found
 
@@ -85,9 +85,9 @@ def _net_of_waiting(trace: Trace, row: int) -> tuple[list[Interval], int]:
     pieces: list[Interval] = []
     waited_ns = 0
     for each in trace.subtree(row):
-        wait = trace.attributes(each).get(semconv.QUEUE_WAIT_MS)
+        wait = trace.number(each, semconv.QUEUE_WAIT_MS)
         if wait:
-            wait_ns = int(float(wait) * 1e6)
+            wait_ns = int(wait * 1e6)
             waited_ns += wait_ns
             began = max(trace.intervals[each][0], start)
             pieces.append((start, began))
