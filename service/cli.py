@@ -176,3 +176,24 @@ def verify(
     from service.verify_command import verify_command
 
     sys.exit(verify_command(trace, source, id, gate, format))
+
+
+@main.command()
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.option("--all", "everything", is_flag=True, help="Do not ask Jaeger what it has already.")
+def replay(runs: tuple[str, ...], everything: bool) -> None:
+    r"""Send again the spans that a backend did not take, each of them once.
+
+    Without RUN what waits in the spool is sent; a run does that too, in the background. With RUN (a
+    trace file, a run's id, or `last`) what the backend lacks of it.
+
+    Exit codes: 0 nothing is left, 2 usage, 3 something could not be sent, and waits on.
+
+    \b
+    Examples:
+      trading-graph replay
+      trading-graph replay last
+    """
+    from service.replay_command import replay_command
+
+    sys.exit(replay_command(runs, everything=everything))

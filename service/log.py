@@ -12,6 +12,8 @@ from pathlib import Path
 
 from opentelemetry import trace
 
+from otel.redaction import Redactor
+
 _MAX_BYTES = 5 * 2**20
 _BACKUPS = 3
 _FORMAT = "%(asctime)s %(levelname)s [%(trace_id)s] %(message)s"
@@ -29,12 +31,23 @@ class _TraceId(logging.Filter):
         return True
 
 
+class _Redacting(logging.Formatter):
+    """Formats a record, stack trace and all, and takes the secrets out of it."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        super().__init__(_FORMAT, datefmt="%Y-%m-%d %H:%M:%S")
+        self._redactor = redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._redactor.text(super().format(record))
+
+
 @contextmanager
-def logging_to(path: Path) -> Iterator[None]:
+def logging_to(path: Path, redactor: Redactor) -> Iterator[None]:
     """Log to a file for the duration of the block; raises OSError when it cannot be opened."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = RotatingFileHandler(path, maxBytes=_MAX_BYTES, backupCount=_BACKUPS, encoding="utf-8")
-    file.setFormatter(logging.Formatter(_FORMAT, datefmt="%Y-%m-%d %H:%M:%S"))
+    file.setFormatter(_Redacting(redactor))
     records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
     handler = QueueHandler(records)
     handler.addFilter(_TraceId())

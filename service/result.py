@@ -13,7 +13,8 @@ from rich.rule import Rule
 from rich.table import Table
 
 from graph.analysis import Analysis
-from otel.export import Delivery, Telemetry
+from otel.export import JAEGER, LANGSMITH, Delivery, Telemetry
+from otel.redaction import Redactor
 from otel.report import VerdictText, waterfall
 from otel.sources import read
 from otel.sources.jaeger import JaegerQuery
@@ -38,15 +39,19 @@ class Result:
 
 
 def finished(
-    analysis: Analysis, folder: RunFolder, telemetry: Telemetry, settings: Settings
+    analysis: Analysis,
+    folder: RunFolder,
+    telemetry: Telemetry,
+    settings: Settings,
+    redactor: Redactor,
 ) -> Result:
     """Write the run's files, read its trace back, and see what became of its spans. Blocks."""
-    folder.write(analysis)
+    folder.write(analysis, redactor)
     trace_id = analysis.decision.trace_id
     traces = read(folder.trace) if trace_id else []
     trace = next((each for each in traces if each.trace_id == trace_id), None)
     deliveries = telemetry.deliveries
-    in_jaeger = any(each.backend == "Jaeger" and each.delivered for each in deliveries)
+    in_jaeger = any(each.backend == JAEGER and each.delivered for each in deliveries)
     link = None
     if trace_id and in_jaeger and JaegerQuery(settings.jaeger_url).answers():
         link = f"{settings.jaeger_url.rstrip('/')}/trace/{trace_id}"
@@ -145,14 +150,19 @@ def _trace_lines(result: Result) -> list[str]:
     if result.jaeger_link:
         lines.append(f"Jaeger: {result.jaeger_link}")
     for each in result.deliveries:
-        if each.failed:
-            missing = each.backend == "Jaeger" and not result.jaeger_link
+        if each.spooled:
+            missing = each.backend == JAEGER and not result.jaeger_link
             lines.append(
-                f"{each.backend} did not take {each.failed} spans at {each.endpoint}; the file has "
-                f"all.{_START_JAEGER if missing else ''}"
+                f"{each.backend} did not take {each.spooled} spans at {each.endpoint}; they wait "
+                f"for: trading-graph replay.{_START_JAEGER if missing else ''}"
             )
-        elif each.backend == "LangSmith":
+        elif each.backend == LANGSMITH:
             lines.append(f"LangSmith took {each.delivered} spans at {each.endpoint}.")
+        if each.lost:
+            lines.append(
+                f"{each.lost} spans are lost to {each.backend}; the file has all, and "
+                "`trading-graph replay last` sends them."
+            )
     return lines
 
 

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from graph.backend_choice import BackendChoice
 from graph.errors import AnalysisError
 from graph.options import Debate, Options, Order
 from otel.errors import BadExporterSettings
+from otel.redaction import Redactor, process_redactor
 from service.choice import backend_choice, default_date
 from service.errors import BadSettings
 from service.log import logging_to
@@ -23,14 +25,16 @@ from toolkit.as_of import AsOf
 from toolkit.errors import BadRequest, DataError
 from toolkit.symbols import parse_symbol
 
-DONE, USAGE, FAILED, INTERRUPTED = 0, 2, 3, 130
+DONE, USAGE, FAILED, INTERRUPTED, TERMINATED = 0, 2, 3, 130, 143
 
 
 def run_command(symbol: str, asked: Mapping[str, Any]) -> int:
     """Run the analysis and return the exit code; every failure is one sentence on stderr."""
     talk = Console(stderr=True)
+    redactor = process_redactor()
     try:
         settings = read_settings()
+        redactor = process_redactor(settings.secrets)
         choice = backend_choice(
             settings,
             offline=asked["offline"],
@@ -40,17 +44,19 @@ def run_command(symbol: str, asked: Mapping[str, Any]) -> int:
         )
         options = _options(symbol, asked, choice)
         _announce(talk, options, choice)
-        with logging_to(settings.log_file):
-            return _run(options, choice, settings, asked, talk)
+        with logging_to(settings.log_file, redactor):
+            return _run(options, choice, settings, redactor, asked, talk)
     except KeyboardInterrupt:
-        return _failed(talk, "Interrupted.", INTERRUPTED)
+        return _failed(talk, redactor, "Interrupted.", INTERRUPTED)
+    except asyncio.CancelledError:
+        return _failed(talk, redactor, "Terminated.", TERMINATED)
     except (BadRequest, BadSettings, BadExporterSettings) as error:
-        return _failed(talk, str(error), USAGE)
+        return _failed(talk, redactor, str(error), USAGE)
     except (AnalysisError, DataError) as error:
-        return _failed(talk, str(error), FAILED)
+        return _failed(talk, redactor, str(error), FAILED)
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
-        return _failed(talk, f"Cannot write{where}: {error.strerror or error}.", USAGE)
+        return _failed(talk, redactor, f"Cannot write{where}: {error.strerror or error}.", USAGE)
 
 
 def _options(symbol: str, asked: Mapping[str, Any], choice: BackendChoice) -> Options:
@@ -82,6 +88,7 @@ def _run(
     options: Options,
     choice: BackendChoice,
     settings: Settings,
+    redactor: Redactor,
     asked: Mapping[str, Any],
     talk: Console,
 ) -> int:
@@ -92,13 +99,15 @@ def _run(
 
     langsmith = langsmith_mode(settings, offline=asked["offline"])
     out = Path(asked["out"] or settings.out)
-    session = RunSession(settings, out, talk, langsmith=langsmith)
+    session = RunSession(settings, out, talk, redactor, langsmith=langsmith)
     result = asyncio.run(session.run(options, choice))
     present = show_json if asked["as_json"] else show
     present(result, settings, Console(file=sys.stdout))
     return DONE
 
 
-def _failed(talk: Console, sentence: str, code: int) -> int:
-    talk.print(f"[red]Error:[/red] {sentence}", highlight=False, soft_wrap=True)
+def _failed(talk: Console, redactor: Redactor, sentence: str, code: int) -> int:
+    # A message of a foreign library may quote an address or a header.
+    told = escape(redactor.text(sentence))
+    talk.print(f"[red]Error:[/red] {told}", highlight=False, soft_wrap=True)
     return code

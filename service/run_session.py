@@ -1,18 +1,23 @@
 """One recorded run: back ends, folder, trace file, live progress, and what is left at its end."""
 
 import asyncio
+import contextlib
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
 
-from graph.analysis import analyse, recorded_run
+from graph.analysis import Analysis, analyse, recorded_run
 from graph.backend_choice import BackendChoice
 from graph.backends import Backends, open_backends
 from graph.options import Options
 from otel.export import Telemetry, TraceFile, set_up
+from otel.redaction import Redactor
 from service.langsmith_mode import LangSmithMode, langsmith_target
 from service.log import LOG
 from service.progress import Progress
+from service.replay import replaying
 from service.result import Result, finished
 from service.run_folder import RunFolder
 from service.settings import Settings
@@ -24,24 +29,47 @@ class RunSession:
     """Runs analyses for the command line, one at a time."""
 
     def __init__(
-        self, settings: Settings, out: Path, talk: Console, *, langsmith: LangSmithMode
+        self,
+        settings: Settings,
+        out: Path,
+        talk: Console,
+        redactor: Redactor,
+        *,
+        langsmith: LangSmithMode,
     ) -> None:
         self._settings = settings
         self._out = out
         self._talk = talk
+        self._redactor = redactor
         self._langsmith = langsmith
 
     async def run(self, options: Options, choice: BackendChoice) -> Result:
-        """Run one analysis; whatever happens, the spans that ended are in the run's folder."""
+        """Run one analysis; whatever happens, the spans that ended are in the run's folder.
+
+        SIGTERM cancels it, as SIGINT does: spans are ended, and sent or spooled.
+        """
         target = langsmith_target(self._settings, self._langsmith)
-        telemetry = await asyncio.to_thread(set_up, "trading-graph", VERSION, target)
+        telemetry = await asyncio.to_thread(
+            set_up,
+            "trading-graph",
+            VERSION,
+            target,
+            spool=self._settings.spool,
+            redactor=self._redactor,
+        )
         try:
-            async with open_backends(choice) as backends:
-                return await self._recorded(options, backends, telemetry)
+            with _cancelled_by_sigterm(), replaying(self._settings, target):
+                async with open_backends(choice) as backends:
+                    analysis, folder = await self._recorded(options, backends, telemetry)
         finally:
             await asyncio.to_thread(telemetry.shutdown)
+        return await asyncio.to_thread(
+            finished, analysis, folder, telemetry, self._settings, self._redactor
+        )
 
-    async def _recorded(self, options: Options, backends: Backends, telemetry: Telemetry) -> Result:
+    async def _recorded(
+        self, options: Options, backends: Backends, telemetry: Telemetry
+    ) -> tuple[Analysis, RunFolder]:
         progress = Progress(self._talk)
         native = self._langsmith is LangSmithMode.NATIVE
         folder: RunFolder | None = None
@@ -50,10 +78,11 @@ class RunSession:
             with progress.shown():
                 async with recorded_run(options, backends, telemetry.provider) as run:
                     folder = await asyncio.to_thread(RunFolder, self._out, run.run_id)
-                    trace_file = await asyncio.to_thread(TraceFile, folder.trace)
+                    trace_file = await asyncio.to_thread(TraceFile, folder.trace, self._redactor)
                     for listener in (trace_file, progress, TimingLog()):
                         run.recording.listen(listener)
                     analysis = await analyse(options, backends, run, langsmith=native)
+            return analysis, folder
         except BaseException as error:
             if folder is not None:
                 LOG.error("The run failed: %r", error, extra={"trace_id": folder.path.name})
@@ -62,5 +91,18 @@ class RunSession:
         finally:
             if trace_file is not None:
                 await asyncio.to_thread(trace_file.close)
-            await asyncio.to_thread(telemetry.flush)
-        return await asyncio.to_thread(finished, analysis, folder, telemetry, self._settings)
+
+
+@contextlib.contextmanager
+def _cancelled_by_sigterm() -> Iterator[None]:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    try:
+        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    except (RuntimeError, ValueError):  # not the main thread: signals are the program's own
+        yield
+        return
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)

@@ -52,7 +52,14 @@ class Settings(BaseSettings):
     fetch_latency_s: float = Field(0.15, ge=0, description="Of the embedded data, an answer.")
     out: Path = Path("runs")
     log_file: Path = Path("logs/trading_graph.log")
+    spool: Path = Field(Path("logs/spool"), description="Spans that a backend did not take.")
     jaeger_url: str = "http://localhost:16686"
+
+    @property
+    def secrets(self) -> list[str]:
+        """What must not be written or sent anywhere, beside what the environment holds."""
+        keys = (self.openai_api_key, self.langsmith_api_key)
+        return [key.get_secret_value() for key in keys if key is not None]
 
     def cost(self, model: str, input_tokens: int, output_tokens: int) -> float | None:
         """What tokens cost in US dollars, where the model's price is known."""

@@ -65,6 +65,18 @@ def find_trace(words: tuple[str, ...], source: str | None, id: str | None = None
     return found
 
 
+def trace_file(word: str, settings: "Settings") -> Path:
+    """The file that a word names: a file, a run's id, or `last`; raises TraceError."""
+    if word == "last":
+        return newest_run(settings.out) / TRACE
+    if Path(word).is_file():
+        return Path(word)
+    kept = settings.out / _trace_id(word) / TRACE
+    if not kept.is_file():
+        raise TraceError(f"There is no run {word} in {settings.out}.")
+    return kept
+
+
 def newest_run(out: Path) -> Path:
     """The folder of the newest run; run ids are ordered by time."""
     folders = sorted(folder for folder in out.glob("*") if (folder / TRACE).is_file())

@@ -59,7 +59,7 @@ class Runner:
         asked = replace(OPTIONS, **options)  # type: ignore[arg-type]
         model = OfflineModel(latency_s=choice.chat_latency_s, faults=faults)
         telemetry = await asyncio.to_thread(set_up, "trading-graph", "test")
-        trace_file = await asyncio.to_thread(TraceFile, path)
+        trace_file = await asyncio.to_thread(TraceFile, path, telemetry.redactor)
         analysis: Analysis | None = None
         error: BaseException | None = None
         try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-from otel.export.backend import TIMEOUT_S, BackendExporter
+from otel.export.backend import TIMEOUT_S, Exporter
 
 _OTLP_VARIABLES = "OTEL_EXPORTER_OTLP_"
 _LOCK = threading.Lock()
@@ -23,13 +23,16 @@ class LangSmithTarget:
     project: str
 
 
-def langsmith_exporter(target: LangSmithTarget) -> BackendExporter:
+LANGSMITH = "LangSmith"
+
+
+def langsmith_exporter(target: LangSmithTarget, timeout_s: float = TIMEOUT_S) -> Exporter:
     """An exporter that sends to LangSmith alone what is meant for it alone."""
     endpoint = f"{target.url.rstrip('/')}/otel/v1/traces"
     headers = {"x-api-key": target.api_key, "Langsmith-Project": target.project}
     with _without_otlp_variables():
-        exporter = OTLPSpanExporter(endpoint=endpoint, headers=headers, timeout=TIMEOUT_S)
-    return BackendExporter("LangSmith", endpoint, exporter)
+        exporter = OTLPSpanExporter(endpoint=endpoint, headers=headers, timeout=timeout_s)
+    return Exporter(LANGSMITH, endpoint, exporter)
 
 
 @contextmanager

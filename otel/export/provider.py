@@ -6,12 +6,17 @@ that embeds an analysis keeps its own.
 
 import logging
 import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from threading import Thread
 
-from opentelemetry.sdk.environment_variables import OTEL_BSP_MAX_QUEUE_SIZE
+from opentelemetry.sdk.environment_variables import (
+    OTEL_BSP_MAX_EXPORT_BATCH_SIZE,
+    OTEL_BSP_MAX_QUEUE_SIZE,
+    OTEL_BSP_SCHEDULE_DELAY,
+)
 from opentelemetry.sdk.resources import (
     SERVICE_NAME,
     SERVICE_VERSION,
@@ -19,11 +24,14 @@ from opentelemetry.sdk.resources import (
     Resource,
 )
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from otel.export.backend import BackendExporter, Delivery
-from otel.export.jaeger import jaeger_exporter
+from otel.errors import BadExporterSettings
+from otel.export.backend import Backend, Delivery, Exporter
+from otel.export.jaeger import jaeger_exporter, jaeger_is_wanted
 from otel.export.langsmith import LangSmithTarget, langsmith_exporter
+from otel.export.span_queue import BATCH
+from otel.export.spool import Spool
+from otel.redaction import Redactor, process_redactor
 from otel.spans.ids import UUIDv7IdGenerator
 from otel.spans.recording import RecordingProcessor
 
@@ -35,56 +43,84 @@ _DELAY_MS = 500
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """The process's tracer provider, and its exporters with a queue and a thread for each."""
+    """The process's tracer provider, and the backends with a queue and a thread for each."""
 
     provider: TracerProvider
-    exporters: tuple[BackendExporter, ...]
-    queues: tuple[BatchSpanProcessor, ...]
+    backends: tuple[Backend, ...]
+    redactor: Redactor
 
     @property
     def deliveries(self) -> tuple[Delivery, ...]:
         """What became of the spans so far, by backend."""
-        return tuple(exporter.delivery for exporter in self.exporters)
+        return tuple(backend.delivery for backend in self.backends)
 
     def flush(self, timeout_s: float = 2.0) -> bool:
         """Send what is queued; false when that took longer than the timeout. Blocks."""
-        return _within(timeout_s, [queue.force_flush for queue in self.queues])
+        return _at_once([partial(each.queue.flush, timeout_s) for each in self.backends])
 
     def shutdown(self, timeout_s: float = 2.0) -> bool:
-        """Flush and stop; false when that took longer than the timeout. Blocks."""
-        return _within(timeout_s, [queue.shutdown for queue in self.queues])
+        """Send what is queued, spool what is not taken in time, and stop; false if late. Blocks."""
+        return _at_once([partial(each.close, timeout_s) for each in self.backends])
 
 
 def set_up(
-    service_name: str, service_version: str, langsmith: LangSmithTarget | None = None
+    service_name: str,
+    service_version: str,
+    langsmith: LangSmithTarget | None = None,
+    *,
+    spool: Path | None = None,
+    redactor: Redactor | None = None,
 ) -> Telemetry:
     """Build the provider that the standard OTEL_* variables describe, with LangSmith beside it.
 
     `OTEL_TRACES_EXPORTER=none` leaves Jaeger out; `OTEL_SDK_DISABLED=true` records nothing at all.
+    Below `spool` is kept what a backend does not take. Raises BadExporterSettings.
     """
-    # The SDK reports every failed batch with a traceback; the exporter counts them instead.
+    # The SDK reports every failed batch with a traceback; the backends count them instead.
     logging.getLogger("opentelemetry.exporter.otlp").setLevel(logging.CRITICAL)
     described = Resource({SERVICE_NAME: service_name, SERVICE_VERSION: service_version})
-    exporters: list[BackendExporter] = []
-    if os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower() != "none":
-        exporters.append(jaeger_exporter())
-    if langsmith is not None:
-        exporters.append(langsmith_exporter(langsmith))
+    redactor = redactor or process_redactor([langsmith.api_key] if langsmith else [])
     provider = TracerProvider(
         resource=Resource.get_empty().merge(described).merge(OTELResourceDetector().detect()),
         id_generator=UUIDv7IdGenerator(),
         shutdown_on_exit=False,
     )
     provider.add_span_processor(RecordingProcessor(_on_fault))
-    queues = tuple(_queued(exporter) for exporter in exporters)
-    for queue in queues:
-        provider.add_span_processor(queue)
-    return Telemetry(provider, tuple(exporters), queues)
+    exporters = []
+    if jaeger_is_wanted():
+        exporters.append(jaeger_exporter())
+    if langsmith is not None:
+        exporters.append(langsmith_exporter(langsmith))
+    backends = tuple(_backend(each, redactor, spool) for each in exporters)
+    for backend in backends:
+        provider.add_span_processor(backend.queue)
+    return Telemetry(provider, backends, redactor)
 
 
-def _queued(exporter: BackendExporter) -> BatchSpanProcessor:
-    queue = None if os.environ.get(OTEL_BSP_MAX_QUEUE_SIZE) else _QUEUE
-    return BatchSpanProcessor(exporter, max_queue_size=queue, schedule_delay_millis=_DELAY_MS)
+def spool_of(folder: Path, backend: str) -> Spool:
+    """Where the spans wait that a backend did not take."""
+    return Spool(folder / backend.lower())
+
+
+def _backend(exporter: Exporter, redactor: Redactor, spool: Path | None) -> Backend:
+    return Backend(
+        exporter,
+        redactor,
+        spool_of(spool, exporter.backend) if spool else None,
+        size=_number(OTEL_BSP_MAX_QUEUE_SIZE, _QUEUE),
+        delay_s=_number(OTEL_BSP_SCHEDULE_DELAY, _DELAY_MS) / 1000,
+        batch=_number(OTEL_BSP_MAX_EXPORT_BATCH_SIZE, BATCH),
+    )
+
+
+def _number(variable: str, default: int) -> int:
+    """A standard variable that is a positive whole number; raises BadExporterSettings."""
+    said = os.environ.get(variable, "").strip()
+    if not said:
+        return default
+    if not said.isdecimal() or int(said) == 0:
+        raise BadExporterSettings(f"{variable}={said} is no positive whole number; correct it.")
+    return int(said)
 
 
 def _on_fault(error: BaseException) -> None:
@@ -93,13 +129,16 @@ def _on_fault(error: BaseException) -> None:
     _LOG.error("A listener of the run's spans failed: %r", error)
 
 
-def _within(timeout_s: float, tasks: Sequence[Callable[[], object]]) -> bool:
-    # All at once: the provider would flush one after the other, and wait for one that hangs first.
-    # The SDK's own timeouts do not hold (opentelemetry-python issue 4568), a daemon thread's do.
-    threads = [Thread(target=task, name="telemetry-flush", daemon=True) for task in tasks]
+def _at_once(tasks: Sequence[Callable[[], bool]]) -> bool:
+    # Not one after the other, as the provider does: one that hangs would take the others' time.
+    done: list[bool] = []
+    threads = [Thread(target=_append, args=(done, task), daemon=True) for task in tasks]
     for thread in threads:
         thread.start()
-    deadline = time.monotonic() + timeout_s
     for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
-    return not any(thread.is_alive() for thread in threads)
+        thread.join()
+    return len(done) == len(tasks) and all(done)
+
+
+def _append(done: list[bool], task: Callable[[], bool]) -> None:
+    done.append(task())

@@ -37,7 +37,7 @@ async def run_once(choice: BackendChoice, model: OfflineModel, folder: Path) -> 
     telemetry = set_up("bench", "0")
     async with open_backends(choice, model) as backends:
         path = folder / f"{time.time_ns()}.jsonl"
-        trace_file = TraceFile(path)
+        trace_file = TraceFile(path, telemetry.redactor)
         async with recorded_run(OPTIONS, backends, telemetry.provider) as run:
             run.recording.listen(trace_file)
             await analyse(OPTIONS, backends, run)

@@ -47,7 +47,9 @@ def traced_analysis(
                 open_backends(UNHURRIED) as backends,
                 recorded_run(OPTIONS, backends, telemetry.provider) as recorded,
             ):
-                trace_file = await asyncio.to_thread(TraceFile, tmp_path / "trace.jsonl")
+                trace_file = await asyncio.to_thread(
+                    TraceFile, tmp_path / "trace.jsonl", telemetry.redactor
+                )
                 recorded.recording.listen(trace_file)
                 await analyse(OPTIONS, backends, recorded, langsmith=langsmith)
             await asyncio.to_thread(trace_file.close)

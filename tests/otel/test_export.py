@@ -23,7 +23,7 @@ def sent(monkeypatch: pytest.MonkeyPatch, env: dict[str, str]) -> tuple[str, int
         trace_id = f"{span.get_span_context().trace_id:032x}"
     assert telemetry.shutdown(timeout_s=10)
     (delivery,) = telemetry.deliveries
-    return trace_id, delivery.delivered, delivery.failed
+    return trace_id, delivery.delivered, delivery.lost
 
 
 @pytest.mark.jaeger

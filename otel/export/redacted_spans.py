@@ -1,0 +1,97 @@
+"""Secrets taken out of spans: every text on them, their resource, events, links and status."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.trace import Link, Status
+from opentelemetry.util.types import Attributes
+
+from otel.redaction import Redactor
+
+
+class RedactedSpans:
+    """Gives spans without secrets; one for each thread that sends them."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._last_resource: tuple[Resource | None, Resource] = (None, Resource.get_empty())
+
+    def of(self, spans: Sequence[ReadableSpan]) -> list[ReadableSpan]:
+        """The spans, in the same order."""
+        return [self._span(span) for span in spans]
+
+    def _span(self, span: ReadableSpan) -> ReadableSpan:
+        """The span where it holds no secret, else a copy without."""
+        name, resource = self._redactor.text(span.name), self._resource(span.resource)
+        attributes = self._attributes(span.attributes)
+        events = [self._event(each) for each in span.events]
+        links = [self._link(each) for each in span.links]
+        status = self._status(span.status)
+        parts = (name, resource, attributes, events, links, status)
+        found = (span.name, span.resource, span.attributes, span.events, span.links, span.status)
+        if all(_same(part, before) for part, before in zip(parts, found, strict=True)):
+            return span
+        return ReadableSpan(
+            name=name,
+            context=span.get_span_context(),
+            parent=span.parent,
+            resource=resource,
+            attributes=attributes,
+            events=events,
+            links=links,
+            kind=span.kind,
+            status=status,
+            start_time=span.start_time,
+            end_time=span.end_time,
+            instrumentation_scope=span.instrumentation_scope,
+        )
+
+    def _resource(self, resource: Resource) -> Resource:
+        # All spans of a process share one, which is dear to hash and to compare.
+        if self._last_resource[0] is not resource:
+            attributes = self._attributes(resource.attributes)
+            redacted = (
+                resource
+                if attributes is resource.attributes
+                else Resource(attributes or {}, resource.schema_url)
+            )
+            self._last_resource = (resource, redacted)
+        return self._last_resource[1]
+
+    def _event(self, event: Event) -> Event:
+        name, attributes = self._redactor.text(event.name), self._attributes(event.attributes)
+        if name == event.name and attributes is event.attributes:
+            return event
+        return Event(name, attributes, event.timestamp)
+
+    def _link(self, link: Link) -> Link:
+        attributes = self._attributes(link.attributes)
+        return link if attributes is link.attributes else Link(link.context, attributes)
+
+    def _status(self, status: Status) -> Status:
+        if not status.description:
+            return status
+        description = self._redactor.text(status.description)
+        if description == status.description:
+            return status
+        return Status(status.status_code, description)
+
+    def _attributes(self, attributes: Attributes) -> Attributes:
+        found = dict(attributes or {})
+        redacted = {key: self._value(key, value) for key, value in found.items()}
+        return attributes if redacted == found else redacted
+
+    def _value(self, key: str, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._redactor.named(key, value)
+        if isinstance(value, Sequence) and not isinstance(value, bytes):
+            return type(value)(self._value(key, each) for each in value)  # type: ignore[call-arg]
+        return value
+
+
+def _same(part: object, before: object) -> bool:
+    if isinstance(part, list) and isinstance(before, Sequence):
+        return all(mine is theirs for mine, theirs in zip(part, before, strict=True))
+    return part is before or (isinstance(part, str) and part == before)

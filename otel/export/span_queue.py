@@ -1,0 +1,137 @@
+"""Ended spans on their way: a bounded queue, and one thread that hands them on in batches.
+
+The SDK's batch processor loses spans without counting them, waits for its exporter however long
+that takes, and cannot say what it has not sent (opentelemetry-python issues 4568 and 4555). This
+one counts what overflows, ends within a given time, and gives back what is left.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from threading import Condition, Thread
+from time import monotonic
+
+from opentelemetry.context import Context
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+
+_LOG = logging.getLogger(__name__)
+
+BATCH = 512
+
+
+class SpanQueue(SpanProcessor):
+    """Hands every sampled span to `send`, at most `delay_s` after it has ended.
+
+    `size` bounds the queue: past it the oldest span goes, and is counted as `dropped`; None is no
+    bound. `send` runs on the queue's own thread, and handles its own faults.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        send: Callable[[Sequence[ReadableSpan]], None],
+        *,
+        delay_s: float,
+        batch: int = BATCH,
+        size: int | None = None,
+    ) -> None:
+        self._send = send
+        self._delay_s = delay_s
+        self._batch = batch
+        self._size = size
+        self._waiting: deque[ReadableSpan] = deque()
+        self._in_flight: Sequence[ReadableSpan] = ()
+        self._dropped = 0
+        self._asked = self._answered = 0
+        self._closing = False
+        self._changed = Condition()
+        self._thread = Thread(target=self._run, name=f"spans to {name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """How many spans found the queue full."""
+        return self._dropped
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Nothing: only ended spans are sent."""
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Queue the span."""
+        context = span.get_span_context()
+        if context is None or not context.trace_flags.sampled:
+            return
+        with self._changed:
+            if self._closing or len(self._waiting) == self._size:
+                self._dropped += 1
+                if self._closing:
+                    return
+                self._waiting.popleft()
+            self._waiting.append(span)
+            if len(self._waiting) == self._batch:
+                self._changed.notify_all()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Send what is queued; false when that takes longer than the timeout. Blocks."""
+        with self._changed:
+            self._asked = asked = self._asked + 1
+            self._changed.notify_all()
+            return self._changed.wait_for(lambda: self._answered >= asked, timeout_s)
+
+    def close(self, timeout_s: float | None = None) -> Sequence[ReadableSpan]:
+        """Send what is queued and stop; gives the spans that were not sent in time. Blocks.
+
+        Among these is the batch that was on its way: it may have arrived, or still arrive.
+        """
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(timeout_s)
+        with self._changed:
+            left = (*self._in_flight, *self._waiting)
+            self._waiting.clear()
+            self._in_flight = ()
+        return left
+
+    def shutdown(self) -> None:
+        """Close; for the provider."""
+        self.close()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Flush; for the provider."""
+        return self.flush(timeout_millis / 1000)
+
+    def _run(self) -> None:
+        while not self._closing or self._waiting:
+            asked = self._wait()
+            while batch := self._take():
+                with suppress_instrumentation():
+                    try:
+                        self._send(batch)
+                    except Exception as error:  # telemetry never breaks a run
+                        _LOG.error("Spans could not be handed on: %r", error)
+                with self._changed:
+                    self._in_flight = ()
+            with self._changed:
+                self._answered = asked
+                self._changed.notify_all()
+
+    def _wait(self) -> int:
+        """Wait for work; gives how many flushes had been asked for."""
+        until = monotonic() + self._delay_s
+        with self._changed:
+            while (
+                not self._closing
+                and self._answered == self._asked
+                and len(self._waiting) < self._batch
+                and (left := until - monotonic()) > 0
+            ):
+                self._changed.wait(left)
+            return self._asked
+
+    def _take(self) -> Sequence[ReadableSpan]:
+        with self._changed:
+            count = min(self._batch, len(self._waiting))
+            self._in_flight = tuple(self._waiting.popleft() for _ in range(count))
+            return self._in_flight

@@ -1,0 +1,103 @@
+"""Sending again what a backend did not take: for `trading-graph replay`, and beside a run."""
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from threading import Event, Thread
+
+from otel.errors import TraceError
+from otel.export import (
+    JAEGER,
+    LANGSMITH,
+    KnownSpans,
+    LangSmithTarget,
+    Replay,
+    Spool,
+    jaeger_exporter,
+    jaeger_is_wanted,
+    langsmith_exporter,
+    spool_of,
+)
+from otel.sources.jaeger import JaegerQuery
+from service.settings import Settings
+
+_LOG = logging.getLogger(__name__)
+
+TIMEOUT_S = 30.0
+"""For a batch: nobody waits for a run here, and a slow backend may have its time."""
+
+_REST = 10
+"""Beside a run, a batch is followed by this many times the time that it took."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A backend that can be replayed to."""
+
+    name: str
+    spool: Spool
+    replay: Replay
+
+
+def targets(
+    settings: Settings,
+    langsmith: LangSmithTarget | None,
+    *,
+    ask: bool = True,
+    timeout_s: float = TIMEOUT_S,
+) -> list[Target]:
+    """The backends that are set up; `ask` has Jaeger say which spans it has.
+
+    Raises BadExporterSettings.
+    """
+    known = _known_to_jaeger(JaegerQuery(settings.jaeger_url)) if ask else _nothing
+    found = []
+    if jaeger_is_wanted():
+        replay = Replay(jaeger_exporter(timeout_s), known)
+        found.append(Target(JAEGER, spool_of(settings.spool, JAEGER), replay))
+    if langsmith is not None:
+        # Its ids follow from ours: what is sent twice is one run there.
+        replay = Replay(langsmith_exporter(langsmith, timeout_s), _nothing)
+        found.append(Target(LANGSMITH, spool_of(settings.spool, LANGSMITH), replay))
+    return found
+
+
+@contextlib.contextmanager
+def replaying(settings: Settings, langsmith: LangSmithTarget | None) -> Iterator[None]:
+    """Send what waits in the spool while the block runs, on a thread that mostly rests."""
+    stop = Event()
+    arguments = (settings, langsmith, stop)
+    Thread(target=_in_background, args=arguments, name="replay", daemon=True).start()
+    try:
+        yield
+    finally:
+        stop.set()
+
+
+def _in_background(settings: Settings, langsmith: LangSmithTarget | None, stop: Event) -> None:
+    for target in targets(settings, langsmith):
+        if not target.spool.batches():
+            continue
+        try:
+            with target.spool.locked() as mine:
+                before = time.monotonic()
+                for _ in target.replay.spool(target.spool) if mine else ():
+                    if stop.wait(_REST * (time.monotonic() - before)):
+                        return
+                    before = time.monotonic()
+        except (OSError, TraceError) as error:
+            _LOG.info("The spool for %s waits on: %s", target.name, error)
+
+
+def _known_to_jaeger(jaeger: JaegerQuery) -> KnownSpans:
+    def known(trace_id: str) -> tuple[str, ...]:
+        trace = jaeger.trace(trace_id)
+        return trace.span_ids if trace is not None else ()
+
+    return known
+
+
+def _nothing(trace_id: str) -> tuple[str, ...]:
+    return ()

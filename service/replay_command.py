@@ -1,0 +1,111 @@
+"""`trading-graph replay`: what a backend did not take is sent again, each span once."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+
+from otel.errors import BadExporterSettings, TraceError
+from otel.export import Replayed, from_lines
+from otel.redaction import Redactor, process_redactor
+from service.errors import BadSettings
+from service.langsmith_mode import langsmith_mode, langsmith_target
+from service.replay import Target, targets
+from service.settings import read_settings
+from service.trace_source import trace_file
+
+DONE, USAGE, NOT_DONE, INTERRUPTED = 0, 2, 3, 130
+
+
+@dataclass(slots=True)
+class _Total:
+    """What became of all batches for one backend."""
+
+    sent: int = 0
+    there: int = 0
+    refused: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    def add(self, done: Replayed) -> None:
+        self.sent += done.sent
+        self.there += done.there
+        self.refused += done.refused
+        if done.unreadable:
+            self.faults.append(done.unreadable)
+
+
+def replay_command(words: Sequence[str], *, everything: bool) -> int:
+    """Replay the spool, or the runs that are named, and return the exit code."""
+    talk, redactor = Console(stderr=True), process_redactor()
+    try:
+        settings = read_settings()
+        redactor = process_redactor(settings.secrets)
+        # In a mode other than `otlp` LangSmith has no place for our spans.
+        langsmith = langsmith_target(settings, langsmith_mode(settings, offline=False))
+        files = [trace_file(word, settings) for word in words]
+        found = targets(settings, langsmith, ask=not everything)
+        done = [_replayed(target, files, talk, redactor) for target in found]
+    except KeyboardInterrupt:
+        return _failed(talk, redactor, "Interrupted; what was not sent waits on.", INTERRUPTED)
+    except (BadSettings, BadExporterSettings) as error:
+        return _failed(talk, redactor, str(error), USAGE)
+    except TraceError as error:
+        return _failed(talk, redactor, str(error), NOT_DONE)
+    except OSError as error:
+        sentence = f"Cannot read or write {error.filename}: {error.strerror}."
+        return _failed(talk, redactor, sentence, NOT_DONE)
+    return DONE if all(done) else NOT_DONE
+
+
+def _replayed(target: Target, files: Sequence[Path], talk: Console, redactor: Redactor) -> bool:
+    """Replay to one backend and say what became of it; true where nothing is left."""
+    total = _Total()
+    try:
+        if files:
+            spans = [span for file in files for span in from_lines(file.read_bytes(), str(file))]
+            _follow(target, target.replay.spans(spans), len(spans), total, talk)
+        elif target.spool.batches():
+            with target.spool.locked() as mine:
+                if not mine:
+                    sentence = f"{target.name}: another process is sending its spool; wait for it."
+                    _failed(talk, redactor, sentence, NOT_DONE)
+                    return False
+                batches = target.replay.spool(target.spool)
+                _follow(target, batches, target.spool.spans, total, talk)
+    except TraceError as error:
+        total.faults.append(f"{error} `--all` sends everything without asking what is there.")
+    out = Console(highlight=False, soft_wrap=True)
+    already = f", {total.there} were there already" if total.there else ""
+    out.print(f"{target.name} at {target.replay.endpoint}: {total.sent} spans sent{already}.")
+    left = total.refused if files else target.spool.spans
+    if left:
+        refused = "it does not take them" if total.refused else "they could not be sent"
+        out.print(f"{target.name}: {left} spans wait on; {refused}.")
+    if not files and (evicted := target.spool.evicted):
+        out.print(
+            f"{target.name}: {evicted} spans had to make room in {target.spool.folder} since the "
+            "last replay; the runs' own files have them: trading-graph replay RUN"
+        )
+        target.spool.forget_evicted()
+    for fault in total.faults:
+        _failed(talk, redactor, fault, NOT_DONE)
+    return not left and not total.faults
+
+
+def _follow(
+    target: Target, batches: Iterable[Replayed], spans: int, total: _Total, talk: Console
+) -> None:
+    with Progress(console=talk, transient=True) as progress:
+        task = progress.add_task(f"to {target.name}", total=spans)
+        for done in batches:
+            total.add(done)
+            progress.advance(task, done.sent + done.there)
+
+
+def _failed(talk: Console, redactor: Redactor, sentence: str, code: int) -> int:
+    told = escape(redactor.text(sentence))
+    talk.print(f"[red]Error:[/red] {told}", highlight=False, soft_wrap=True)
+    return code
