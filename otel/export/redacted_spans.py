@@ -25,12 +25,13 @@ class RedactedSpans:
     def _span(self, span: ReadableSpan) -> ReadableSpan:
         """The span where it holds no secret, else a copy without."""
         name, resource = self._redactor.text(span.name), self._resource(span.resource)
-        attributes = self._attributes(span.attributes)
+        said = span.attributes  # a new view at every use
+        attributes = self._attributes(said)
         events = [self._event(each) for each in span.events]
         links = [self._link(each) for each in span.links]
         status = self._status(span.status)
         parts = (name, resource, attributes, events, links, status)
-        found = (span.name, span.resource, span.attributes, span.events, span.links, span.status)
+        found = (span.name, span.resource, said, span.events, span.links, span.status)
         if all(_same(part, before) for part, before in zip(parts, found, strict=True)):
             return span
         return ReadableSpan(

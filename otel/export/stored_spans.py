@@ -25,7 +25,7 @@ from opentelemetry.util.types import AttributeValue
 from otel.errors import TraceError
 
 _REMOTE = 0x200
-"""OTLP's flag bit: the parent is in another process."""
+"""OTLP's flag bit: the parent, or what a link names, is in another process."""
 
 
 def to_line(spans: Sequence[ReadableSpan]) -> bytes:
@@ -70,13 +70,12 @@ def _spans(document: Mapping[str, Any]) -> Iterator[ReadableSpan]:
 
 
 def _span(span: Mapping[str, Any], resource: Resource, scope: InstrumentationScope) -> ReadableSpan:
-    remote = bool(span.get("flags", 0) & _REMOTE)
     parent = span.get("parentSpanId")
     status = span.get("status", {})
     return ReadableSpan(
         name=span["name"],
-        context=_context(span, span["spanId"], remote=False),
-        parent=_context(span, parent, remote=remote) if parent else None,
+        context=_context(span, span["spanId"]),
+        parent=_context(span, parent) if parent else None,
         resource=resource,
         attributes=_attributes(span),
         events=[
@@ -84,7 +83,7 @@ def _span(span: Mapping[str, Any], resource: Resource, scope: InstrumentationSco
             for each in span.get("events", ())
         ],
         links=[
-            Link(_context(each, each["spanId"], remote=False), _attributes(each))
+            Link(_context(each, each["spanId"]), _attributes(each))
             for each in span.get("links", ())
         ],
         # OTLP counts kinds from "unspecified", the SDK from "internal".
@@ -96,11 +95,11 @@ def _span(span: Mapping[str, Any], resource: Resource, scope: InstrumentationSco
     )
 
 
-def _context(owner: Mapping[str, Any], span_id: str, *, remote: bool) -> SpanContext:
+def _context(owner: Mapping[str, Any], span_id: str) -> SpanContext:
     return SpanContext(
         int(owner["traceId"], 16),
         int(span_id, 16),
-        is_remote=remote,
+        is_remote=bool(owner.get("flags", 0) & _REMOTE),
         trace_flags=TraceFlags(TraceFlags.SAMPLED),
         trace_state=TraceState.from_header([owner.get("traceState", "")]),
     )
