@@ -1,23 +1,30 @@
-"""A backend that takes OTLP over HTTP on loopback; it keeps headers and the names of spans."""
+"""A backend that takes OTLP over HTTP on loopback, and can fail in every way that one does.
+
+It keeps headers, bodies and the names of spans, and hands on to a real backend what it takes.
+"""
 
 import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from aiohttp import web
+from aiohttp import ClientSession, web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from toolkit.loopback import LoopbackServer
 
 
 class OtlpReceiver:
-    """Answers every post with `status`, and hangs until `released` is set.
+    """Answers every post with `status`, `delay_s` late, and hangs until `released` is set.
 
-    `paths` and `headers` are of all posts, `names` of the spans that were taken.
+    `paths`, `headers` and `bodies` are of all posts, `names` of the spans that were taken. What is
+    taken goes to the OTLP base `forward` at once, however late the answer is; what hung never does.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, forward: str | None = None) -> None:
+        self.forward = forward
+        self.delay_s = 0.0
+        self.bodies: list[bytes] = []
         self.paths: set[str] = set()
         self.headers: list[dict[str, str]] = []
         self.names: list[str] = []
@@ -42,8 +49,22 @@ class OtlpReceiver:
         return app
 
     async def _take(self, request: web.Request) -> web.Response:
-        message = ExportTraceServiceRequest.FromString(await request.read())
+        body = await request.read()
+        self.bodies.append(body)
+        message = ExportTraceServiceRequest.FromString(body)
+        hung = not self.released.is_set()
         await asyncio.to_thread(self.released.wait)
+        if self.forward and self.status == 200 and not hung:
+            async with (
+                ClientSession() as session,
+                session.post(
+                    self.forward + request.path,
+                    data=body,
+                    headers={"content-type": request.content_type},
+                ) as answer,
+            ):
+                assert answer.status == 200
+        await asyncio.sleep(self.delay_s)
         self.paths.add(request.path)
         self.headers.append({name.lower(): value for name, value in request.headers.items()})
         if self.status == 200:
