@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import cast
 
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.tracers import LangChainTracer
-from langsmith.env import get_langchain_env_var_metadata, get_runtime_environment
 from langsmith.run_helpers import tracing_context
 from opentelemetry.context import Context
 from opentelemetry.trace import TracerProvider
@@ -68,23 +66,25 @@ async def recorded_run(
 
 
 async def analyse(
-    options: Options, backends: Backends, run: RunSpan, *, langsmith: bool = False
+    options: Options,
+    backends: Backends,
+    run: RunSpan,
+    *,
+    callbacks: Sequence[BaseCallbackHandler] = (),
 ) -> Analysis:
-    """Run the graph inside an open run.
+    """Run the graph inside an open run, with LangChain's callbacks beside our spans.
 
-    `langsmith` has LangSmith's own tracer record its run tree beside ours, under the same id, as
-    the LANGSMITH_* variables describe. Raises AnalysisError or a toolkit BadRequest.
+    Without a tracer of LangSmith's among them nothing is sent there, whatever its variables say.
+    Raises AnalysisError or a toolkit BadRequest.
     """
     started = time.perf_counter()
-    # LangChain would make the tracer itself, on the event loop, where that blocks.
-    tracers = await asyncio.to_thread(_langsmith_tracers) if langsmith else []
-    with tracing_context(enabled=None if tracers else False):
+    with tracing_context(enabled=None if callbacks else False):
         state = await build(options).ainvoke(
             State(),
             {
                 "run_id": uuid.UUID(run.run_id),
                 "run_name": WORKFLOW,
-                "callbacks": tracers,
+                "callbacks": list(callbacks),
                 "recursion_limit": 100,
                 "metadata": {"symbol": options.symbol, "as_of": str(options.as_of)},
             },
@@ -101,13 +101,6 @@ async def analyse(
         usage=state["usage"],
         seconds=time.perf_counter() - started,
     )
-
-
-def _langsmith_tracers() -> list[BaseCallbackHandler]:
-    # Cached; asks git for its revision, which the first run's start would do on the event loop.
-    get_langchain_env_var_metadata()
-    get_runtime_environment()
-    return [LangChainTracer()]
 
 
 def _in_order(reports: Sequence[Report], options: Options) -> list[Report]:

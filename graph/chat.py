@@ -15,6 +15,7 @@ import stamina
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from opentelemetry.trace import Span
 
+from graph.content import record_input, record_output
 from graph.errors import BadModelAnswer, ModelError, ModelRefused, ModelUnavailable
 from graph.models import CALL_TIMEOUT_S, ModelService
 from graph.state import Usage
@@ -53,6 +54,7 @@ async def converse(
     """
     with spans.chat(name, agent=agent, turn=turn, provider=service.provider) as span:
         started = time.perf_counter()
+        record_input(span, messages)
         try:
             async for attempt in _attempts(span):
                 with attempt:
@@ -61,6 +63,7 @@ async def converse(
             raise
         except (openai.OpenAIError, TimeoutError) as error:
             raise _explained(error, agent, name, service) from error
+        record_output(span, message)
         return Answer(message, _usage(span, message, agent, name, time.perf_counter() - started))
 
 

@@ -8,14 +8,17 @@ from langgraph.config import get_config
 from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 
+from graph.errors import AnalysisError
 from graph.models import Models
 from graph.options import Options
 from graph.state import State
-from otel.spans import GraphTask, register_control_flow
+from otel.spans import GraphTask, register_control_flow, register_own_errors
+from toolkit.errors import DataError
 from toolkit.market_data import AsyncToolkit
 
 # Interrupts and commands to a parent graph are raised as exceptions, and are none.
 register_control_flow(GraphBubbleUp)
+register_own_errors(AnalysisError, DataError)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,10 @@ from typing import Any
 import pydantic
 from langchain_core.messages import AIMessage, ToolMessage
 
+from graph.content import record_tool
 from graph.options import Order
 from otel import spans
+from otel.trace import semconv
 from toolkit.as_of import AsOf
 from toolkit.errors import BadRequest, DataError, NoData
 from toolkit.market_data import AsyncToolkit
@@ -41,6 +43,9 @@ class ToolCall:
 
 class ToolCallError(Exception):
     """A tool call that the model got wrong."""
+
+
+spans.register_own_errors(ToolCallError)
 
 
 def requested(message: AIMessage) -> list[ToolCall]:
@@ -89,10 +94,12 @@ async def _run(
     try:
         with spans.tool(
             call.name or "unnamed", call_id=call.id, args_hash=call.args_hash, turn=turn
-        ):
+        ) as span:
+            record_tool(span, semconv.TOOL_CALL_ARGUMENTS, json.dumps(call.arguments, default=str))
             tool, arguments = _checked(call, tools)
             result = await tool.run(toolkit, as_of, arguments)
             content = json.dumps(result, separators=(",", ":"))
+            record_tool(span, semconv.TOOL_CALL_RESULT, content)
     except NoData as error:
         return ToolMessage(f"no data: {error}", tool_call_id=call.id, name=call.name)
     except (ToolCallError, DataError) as error:

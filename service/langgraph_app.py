@@ -6,12 +6,14 @@ once a graph entry, so importing it changes nothing outside it.
 """
 
 import asyncio
+from contextlib import AsyncExitStack
 from functools import lru_cache
 from typing import Any, NotRequired, TypedDict
 
 from langgraph.graph import END, START, StateGraph
 
 from otel.export import LangSmithTarget, Telemetry, set_up
+from otel.redaction import process_redactor
 from toolkit.as_of import AsOf
 from toolkit.symbols import parse_symbol
 
@@ -47,6 +49,7 @@ async def analysis(state: AnalysisInput) -> AnalysisOutput:
     from graph.options import Options
     from service.choice import backend_choice, default_date
     from service.langsmith_mode import LangSmithMode, langsmith_mode, langsmith_target
+    from service.langsmith_tree import langsmith_tree
     from service.settings import read_settings
 
     settings = await asyncio.to_thread(read_settings)
@@ -58,11 +61,14 @@ async def analysis(state: AnalysisInput) -> AnalysisOutput:
     )
     telemetry = await asyncio.to_thread(_telemetry, langsmith_target(settings, mode))
     provider = telemetry.provider
-    async with (
-        open_backends(choice) as backends,
-        recorded_run(options, backends, provider) as run,
-    ):
-        made = await analyse(options, backends, run, langsmith=mode is LangSmithMode.NATIVE)
+    async with AsyncExitStack() as stack:
+        backends = await stack.enter_async_context(open_backends(choice))
+        callbacks = []
+        if mode is LangSmithMode.NATIVE:
+            tree = langsmith_tree(process_redactor(settings.secrets))
+            callbacks.append(await stack.enter_async_context(tree))
+        run = await stack.enter_async_context(recorded_run(options, backends, provider))
+        made = await analyse(options, backends, run, callbacks=callbacks)
     return {"decision": made.decision.model_dump(mode="json")}
 
 

@@ -1,10 +1,12 @@
 """What a run shows at its end: reports, decision, tokens, a waterfall, and where the trace is."""
 
 import json
+import uuid
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from langsmith.integrations.otel import langsmith_run_id_from_otel_span_id
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.markup import escape
@@ -13,16 +15,20 @@ from rich.rule import Rule
 from rich.table import Table
 
 from graph.analysis import Analysis
+from graph.decisions import Decision
 from otel.export import JAEGER, LANGSMITH, Delivery, Telemetry
 from otel.redaction import Redactor
 from otel.report import VerdictText, waterfall
 from otel.sources import read
 from otel.sources.jaeger import JaegerQuery
+from otel.sources.langsmith import LangSmithQuery
 from otel.trace import Trace, semconv
 from otel.verdict import default_gate, judge
+from service.langsmith_mode import LangSmithMode
 from service.run_folder import RunFolder
 from service.settings import Settings
 
+_LINK_S = 2.0
 _START_JAEGER = " Start it with: docker compose -f deploy/jaeger.yml up"
 _COLOURS = {"BUY": "green", "SELL": "red", "HOLD": "yellow"}
 
@@ -36,6 +42,7 @@ class Result:
     trace: Trace | None
     deliveries: tuple[Delivery, ...]
     jaeger_link: str | None
+    langsmith_link: str | None
 
 
 def finished(
@@ -44,9 +51,11 @@ def finished(
     telemetry: Telemetry,
     settings: Settings,
     redactor: Redactor,
+    langsmith: LangSmithMode,
 ) -> Result:
     """Write the run's files, read its trace back, and see what became of its spans. Blocks."""
-    folder.write(analysis, redactor)
+    analysis = _redacted(analysis, redactor)
+    folder.write(analysis)
     trace_id = analysis.decision.trace_id
     traces = read(folder.trace) if trace_id else []
     trace = next((each for each in traces if each.trace_id == trace_id), None)
@@ -55,7 +64,38 @@ def finished(
     link = None
     if trace_id and in_jaeger and JaegerQuery(settings.jaeger_url).answers():
         link = f"{settings.jaeger_url.rstrip('/')}/trace/{trace_id}"
-    return Result(analysis, folder, trace, deliveries, link)
+    langsmith_link = None
+    if trace_id and langsmith is not LangSmithMode.OFF:
+        langsmith_link = _langsmith_link(analysis, trace, langsmith, settings)
+    return Result(analysis, folder, trace, deliveries, link, langsmith_link)
+
+
+def _redacted(analysis: Analysis, redactor: Redactor) -> Analysis:
+    """The analysis without secrets: the message of an error that degraded it may quote some."""
+    decision = redactor.document(analysis.decision.model_dump(mode="json"))
+    return replace(
+        analysis,
+        decision=Decision.model_validate(decision),
+        reports=[replace(each, text=redactor.text(each.text)) for each in analysis.reports],
+        statements=[replace(each, text=redactor.text(each.text)) for each in analysis.statements],
+        opinions=[replace(each, text=redactor.text(each.text)) for each in analysis.opinions],
+    )
+
+
+def _langsmith_link(
+    analysis: Analysis, trace: Trace | None, langsmith: LangSmithMode, settings: Settings
+) -> str | None:
+    run_id = uuid.UUID(analysis.decision.run_id)
+    if langsmith is LangSmithMode.OTLP:
+        if trace is None or not trace.roots:
+            return None
+        # LangSmith's id of a span that it was sent over OTLP.
+        run_id = langsmith_run_id_from_otel_span_id(int(trace.span_ids[trace.roots[0]], 16))
+    key = settings.langsmith_api_key
+    query = LangSmithQuery(
+        settings.langsmith_url, key.get_secret_value() if key else None, timeout_s=_LINK_S
+    )
+    return query.link(settings.langsmith_project, run_id)
 
 
 def show(result: Result, settings: Settings, console: Console) -> None:
@@ -149,6 +189,8 @@ def _trace_lines(result: Result) -> list[str]:
         lines.append(f"Trace: {trace_id}")
     if result.jaeger_link:
         lines.append(f"Jaeger: {result.jaeger_link}")
+    if result.langsmith_link:
+        lines.append(f"LangSmith: {result.langsmith_link}")
     for each in result.deliveries:
         if each.spooled:
             missing = each.backend == JAEGER and not result.jaeger_link
@@ -190,6 +232,7 @@ def show_json(result: Result, settings: Settings, console: Console) -> None:
         "trace_id": analysis.decision.trace_id,
         "folder": str(result.folder.path),
         "jaeger": result.jaeger_link,
+        "langsmith": result.langsmith_link,
         "seconds": round(analysis.seconds, 3),
         "decision": analysis.decision.model_dump(mode="json"),
         "usage": {agent: {**used, "cost_usd": costs.get(agent)} for agent, used in usage.items()},

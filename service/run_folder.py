@@ -4,14 +4,12 @@ end.
 The latter two appear whole or not at all: a run that failed leaves its trace alone.
 """
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from graph.analysis import Analysis  # importing it takes seconds, and `verify` needs a name
-    from otel.redaction import Redactor
 
 DECISION, REPORT, TRACE = "decision.json", "report.md", "trace.jsonl"
 
@@ -28,11 +26,10 @@ class RunFolder:
         """The run's trace, OTLP JSON lines."""
         return self.path / TRACE
 
-    def write(self, analysis: "Analysis", redactor: "Redactor") -> None:
+    def write(self, analysis: "Analysis") -> None:
         """Write the decision and the report."""
-        decision = redactor.document(analysis.decision.model_dump(mode="json"))
-        _replace(self.path / DECISION, json.dumps(decision, indent=2, ensure_ascii=False) + "\n")
-        _replace(self.path / REPORT, redactor.text(report(analysis)))
+        _replace(self.path / DECISION, analysis.decision.model_dump_json(indent=2) + "\n")
+        _replace(self.path / REPORT, report(analysis))
 
 
 def _replace(path: Path, text: str) -> None:

@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+from langchain_core.callbacks import BaseCallbackHandler
 from rich.console import Console
 
 from graph.analysis import Analysis, analyse, recorded_run
@@ -15,6 +16,7 @@ from graph.options import Options
 from otel.export import Telemetry, TraceFile, set_up
 from otel.redaction import Redactor
 from service.langsmith_mode import LangSmithMode, langsmith_target
+from service.langsmith_tree import langsmith_tree
 from service.log import LOG
 from service.progress import Progress
 from service.replay import replaying
@@ -64,24 +66,32 @@ class RunSession:
         finally:
             await asyncio.to_thread(telemetry.shutdown)
         return await asyncio.to_thread(
-            finished, analysis, folder, telemetry, self._settings, self._redactor
+            finished,
+            analysis,
+            folder,
+            telemetry,
+            self._settings,
+            self._redactor,
+            self._langsmith,
         )
 
     async def _recorded(
         self, options: Options, backends: Backends, telemetry: Telemetry
     ) -> tuple[Analysis, RunFolder]:
         progress = Progress(self._talk)
-        native = self._langsmith is LangSmithMode.NATIVE
         folder: RunFolder | None = None
         trace_file: TraceFile | None = None
         try:
             with progress.shown():
-                async with recorded_run(options, backends, telemetry.provider) as run:
+                async with (
+                    self._callbacks() as callbacks,
+                    recorded_run(options, backends, telemetry.provider) as run,
+                ):
                     folder = await asyncio.to_thread(RunFolder, self._out, run.run_id)
                     trace_file = await asyncio.to_thread(TraceFile, folder.trace, self._redactor)
                     for listener in (trace_file, progress, TimingLog()):
                         run.recording.listen(listener)
-                    analysis = await analyse(options, backends, run, langsmith=native)
+                    analysis = await analyse(options, backends, run, callbacks=callbacks)
             return analysis, folder
         except BaseException as error:
             if folder is not None:
@@ -91,6 +101,14 @@ class RunSession:
         finally:
             if trace_file is not None:
                 await asyncio.to_thread(trace_file.close)
+
+    @contextlib.asynccontextmanager
+    async def _callbacks(self) -> AsyncIterator[list[BaseCallbackHandler]]:
+        if self._langsmith is not LangSmithMode.NATIVE:
+            yield []
+            return
+        async with langsmith_tree(self._redactor) as tracer:
+            yield [tracer]
 
 
 @contextlib.contextmanager

@@ -7,8 +7,9 @@ are.
 import re
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
@@ -61,6 +62,14 @@ class Settings(BaseSettings):
         keys = (self.openai_api_key, self.langsmith_api_key)
         return [key.get_secret_value() for key in keys if key is not None]
 
+    @field_validator("openai_base_url")
+    @classmethod
+    def _has_no_secret(cls, url: str | None) -> str | None:
+        # LangChain sends it along with what it tells its tracers.
+        if url is not None and (urlsplit(url).username or urlsplit(url).query):
+            raise ValueError("holds a user or a query; a key belongs into OPENAI_API_KEY")
+        return url
+
     def cost(self, model: str, input_tokens: int, output_tokens: int) -> float | None:
         """What tokens cost in US dollars, where the model's price is known."""
         price = self.prices.get(model)
@@ -78,7 +87,7 @@ def read_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         wrong = "; ".join(
-            f"{_variable(str(each['loc'][0]))}: {each['msg'][:1].lower()}{each['msg'][1:]}"
+            f"{_variable(str(each['loc'][0]))}: {_lowered(each['msg'].removeprefix('Value error, '))}"
             for each in error.errors(include_input=False, include_url=False)
         )
         raise BadSettings(f"A setting cannot be used: {wrong}; see docs/settings.md.") from None
@@ -90,3 +99,7 @@ def read_settings() -> Settings:
 
 def _variable(field: str) -> str:
     return _PREFIX + field.upper() if field in Settings.model_fields else field
+
+
+def _lowered(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]

@@ -14,13 +14,15 @@ from aiohttp import web
 from toolkit.loopback import LoopbackServer
 
 PAGE = 100
+TENANT = "11111111-1111-4111-8111-111111111111"
 PROJECT = "11111111-1111-4111-8111-111111111111"
 
 
 class LangSmithServer:
     """Keeps the runs that are posted; answers queries by trace id in pages.
 
-    `status` is what queries are answered with; `page` a text that stands in for the answer.
+    `status` is what queries are answered with; `page` a text that stands in for the answer;
+    `bodies` are those of the posts, inflated.
     """
 
     def __init__(self) -> None:
@@ -29,6 +31,7 @@ class LangSmithServer:
         self.page: str | None = None
         self.queries = 0
         self.keys: set[str | None] = set()
+        self.bodies: list[bytes] = []
 
     @property
     def run_ids(self) -> set[str]:
@@ -51,6 +54,7 @@ class LangSmithServer:
         app.router.add_get("/info", self._info)
         app.router.add_post("/runs/multipart", self._post)
         app.router.add_post("/runs/query", self._query)
+        app.router.add_get("/sessions", self._project)
         return app
 
     async def _info(self, request: web.Request) -> web.Response:
@@ -67,10 +71,17 @@ class LangSmithServer:
             }
         )
 
+    async def _project(self, request: web.Request) -> web.Response:
+        if self.status != 200:
+            return web.json_response({"detail": "no"}, status=self.status)
+        project = {"id": PROJECT, "tenant_id": TENANT, "name": request.query["name"]}
+        return web.json_response([{**project, "start_time": "2026-01-01T00:00:00"}])
+
     async def _post(self, request: web.Request) -> web.Response:
         body = await request.read()
         if request.headers.get("content-encoding") == "gzip":
             body = zlib.decompress(body, 31)
+        self.bodies.append(body)
         head = f"content-type: {request.headers['content-type']}\r\n\r\n".encode()
         message = email.parser.BytesParser(policy=email.policy.default).parsebytes(head + body)
         for part in message.iter_parts():

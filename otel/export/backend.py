@@ -108,7 +108,8 @@ class Backend:
         """What became of the spans so far."""
         lost = self._lost + self.queue.dropped
         exporter = self._exporter
-        return Delivery(exporter.backend, exporter.endpoint, self._delivered, self._spooled, lost)
+        endpoint = self._redactor.text(exporter.endpoint)
+        return Delivery(exporter.backend, endpoint, self._delivered, self._spooled, lost)
 
     def close(self, timeout_s: float) -> bool:
         """Send what is queued, spool what is not sent in time, and stop; false if it was late."""

@@ -16,6 +16,7 @@ from otel.errors import TraceError
 from otel.trace import Span, Trace, TraceBuilder, semconv
 
 if TYPE_CHECKING:
+    import langsmith
     from langsmith.schemas import Run
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -59,27 +60,46 @@ class LangSmithQuery:
             builder.add(_span(run))
         return builder.build() if runs else None
 
-    def _runs(self, trace_id: uuid.UUID) -> "list[Run]":
-        # Imported here: it takes longer than everything that a file needs.
-        import langsmith
-        import requests
+    def link(self, project: str, run_id: uuid.UUID) -> str | None:
+        """The page of a run, or None where LangSmith does not say which project that is."""
         from langsmith import utils
-        from urllib3 import Retry
 
         client = None
         try:
-            client = langsmith.Client(
-                api_url=self.api_url,
-                # Not None, which would take a key from the environment or a profile.
-                api_key=self.api_key or "",
-                timeout_ms=int(self.timeout_s * 1000),
-                retry_config=Retry(0),
-                auto_batch_tracing=False,
-                # Else the environment may have it set a global tracer provider.
-                tracing_mode="langsmith",
-                # Else closing it shuts down the cache of every other client.
-                disable_prompt_cache=True,
-            )
+            client = self._client()
+            known = client.read_project(project_name=project).url
+        except (utils.LangSmithError, OSError, KeyError, TypeError, ValueError, AttributeError):
+            return None
+        finally:
+            if client is not None:
+                client.close()
+        return f"{known}/r/{run_id}" if known else None
+
+    def _client(self) -> "langsmith.Client":
+        # Imported here: it takes longer than everything that a file needs.
+        from langsmith import Client
+        from urllib3 import Retry
+
+        return Client(
+            api_url=self.api_url,
+            # Not None, which would take a key from the environment or a profile.
+            api_key=self.api_key or "",
+            timeout_ms=int(self.timeout_s * 1000),
+            retry_config=Retry(0),
+            auto_batch_tracing=False,
+            # Else the environment may have it set a global tracer provider.
+            tracing_mode="langsmith",
+            # Else closing it shuts down the cache of every other client.
+            disable_prompt_cache=True,
+        )
+
+    def _runs(self, trace_id: uuid.UUID) -> "list[Run]":
+        import requests
+        from langsmith import utils
+
+        client = None
+        try:
+            client = self._client()
             with warnings.catch_warnings():
                 # Its successor `client.runs.query` needs a server of 0.16 or later. Only the call
                 # warns; filters are the whole process's, and not to be held while it is read.

@@ -1,5 +1,6 @@
 """Making spans: names, attributes, honest statuses, loop lag, and the count of what was started."""
 
+from otel.spans.content import content_is_captured
 from otel.spans.kinds import GraphTask, agent, chat, dispatch, fetch, join, tool
 from otel.spans.recording import (
     Recording,
@@ -10,7 +11,13 @@ from otel.spans.recording import (
     active_tracer,
 )
 from otel.spans.run import RunSpan, run
-from otel.spans.span import error_type, open_span, record_error, register_control_flow
+from otel.spans.span import (
+    error_type,
+    open_span,
+    record_error,
+    register_control_flow,
+    register_own_errors,
+)
 
 __all__ = [
     "GraphTask",
@@ -23,6 +30,7 @@ __all__ = [
     "active_tracer",
     "agent",
     "chat",
+    "content_is_captured",
     "dispatch",
     "error_type",
     "fetch",
@@ -30,6 +38,7 @@ __all__ = [
     "open_span",
     "record_error",
     "register_control_flow",
+    "register_own_errors",
     "run",
     "tool",
 ]

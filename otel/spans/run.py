@@ -65,6 +65,8 @@ async def run(
                     semconv.CONVERSATION_ID: recording.run_id,
                     semconv.SEMCONV_VERSION: semconv.GENAI_VERSION,
                     semconv.LANGSMITH_SPAN_KIND: "chain",
+                    semconv.LANGSMITH_TRACE_NAME: name,
+                    semconv.LANGSMITH_SESSION_ID: recording.run_id,
                     **attributes,
                 },
             ) as span:

@@ -20,11 +20,13 @@ from opentelemetry import trace
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
+from otel.spans.content import content_is_captured
 from otel.spans.ids import dictated
 from otel.spans.recording import active_recording, active_tracer
 from otel.trace import semconv
 
 _control_flow: tuple[type[BaseException], ...] = ()
+_own_errors: tuple[type[BaseException], ...] = ()
 
 CANCELLED = "cancelled"
 TIMEOUT = "timeout"
@@ -36,6 +38,15 @@ def register_control_flow(*types: type[BaseException]) -> None:
     """
     global _control_flow
     _control_flow = tuple(dict.fromkeys((*_control_flow, *types)))
+
+
+def register_own_errors(*types: type[BaseException]) -> None:
+    """Name exceptions whose messages the program words itself, so that these are put on spans.
+
+    A message of another library may quote a prompt, an answer, or what a server said.
+    """
+    global _own_errors
+    _own_errors = tuple(dict.fromkeys((*_own_errors, *types)))
 
 
 def error_type(error: BaseException) -> str:
@@ -55,7 +66,7 @@ def error_type(error: BaseException) -> str:
 
 
 def record_error(span: Span, error: BaseException) -> None:
-    """Mark a span as failed by an exception, with its first line as the description.
+    """Mark a span as failed by an exception, with its first line where that may be told.
 
     The stack trace is not recorded: it holds values of the program, and those do not leave it.
     """
@@ -64,8 +75,10 @@ def record_error(span: Span, error: BaseException) -> None:
     if kind == CANCELLED:
         span.set_status(Status(StatusCode.ERROR, CANCELLED))
         return
-    message = str(error).partition("\n")[0][:200]
-    span.add_event("exception", {"exception.type": kind, "exception.message": message})
+    told = isinstance(error, _own_errors) or content_is_captured()
+    message = str(error).partition("\n")[0][:200] if told else ""
+    described = {"exception.message": message} if message else {}
+    span.add_event("exception", {"exception.type": kind, **described})
     span.set_status(Status(StatusCode.ERROR, message or kind))
 
 

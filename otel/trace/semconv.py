@@ -28,6 +28,12 @@ USAGE_OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
 TOOL_NAME = "gen_ai.tool.name"
 TOOL_TYPE = "gen_ai.tool.type"
 TOOL_CALL_ID = "gen_ai.tool.call.id"
+# Content: only where it is asked for.
+SYSTEM_INSTRUCTIONS = "gen_ai.system_instructions"
+INPUT_MESSAGES = "gen_ai.input.messages"
+OUTPUT_MESSAGES = "gen_ai.output.messages"
+TOOL_CALL_ARGUMENTS = "gen_ai.tool.call.arguments"
+TOOL_CALL_RESULT = "gen_ai.tool.call.result"
 ERROR_TYPE = "error.type"
 
 INVOKE_WORKFLOW = "invoke_workflow"
@@ -37,6 +43,8 @@ EXECUTE_TOOL = "execute_tool"
 
 # What LangSmith reads when it is sent our spans.
 LANGSMITH_SPAN_KIND = "langsmith.span.kind"
+LANGSMITH_TRACE_NAME = "langsmith.trace.name"
+LANGSMITH_SESSION_ID = "langsmith.trace.session_id"
 
 # The run
 SEMCONV_VERSION = "trading.semconv.version"

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from otel.export import TraceFile, set_up
 from otel.sources import read
 from otel.sources.langsmith import LangSmithQuery
 from otel.verdict import Outcome, default_gate, judge
+from service.langsmith_tree import langsmith_tree
 from tests.analysis_runner import OPTIONS
 from tests.e2e.test_verdict import UNHURRIED
 from tests.langsmith_server import LangSmithServer
@@ -51,7 +53,10 @@ def traced_analysis(
                     TraceFile, tmp_path / "trace.jsonl", telemetry.redactor
                 )
                 recorded.recording.listen(trace_file)
-                await analyse(OPTIONS, backends, recorded, langsmith=langsmith)
+                async with AsyncExitStack() as stack:
+                    tree = langsmith_tree(telemetry.redactor)
+                    asked = [await stack.enter_async_context(tree)] if langsmith else []
+                    await analyse(OPTIONS, backends, recorded, callbacks=asked)
             await asyncio.to_thread(trace_file.close)
             return recorded.run_id
 
