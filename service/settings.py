@@ -87,7 +87,7 @@ def read_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         wrong = "; ".join(
-            f"{_variable(str(each['loc'][0]))}: {_lowered(each['msg'].removeprefix('Value error, '))}"
+            f"{_variable(str(each['loc'][0]))}: {_said(each['msg'])}"
             for each in error.errors(include_input=False, include_url=False)
         )
         raise BadSettings(f"A setting cannot be used: {wrong}; see docs/settings.md.") from None
@@ -101,5 +101,6 @@ def _variable(field: str) -> str:
     return _PREFIX + field.upper() if field in Settings.model_fields else field
 
 
-def _lowered(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:]
+def _said(message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]
