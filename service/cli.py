@@ -197,3 +197,15 @@ def replay(runs: tuple[str, ...], everything: bool) -> None:
     from service.replay_command import replay_command
 
     sys.exit(replay_command(runs, everything=everything))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+def doctor(as_json: bool) -> None:
+    """Say which backends answer, what is spooled, what would serve, and what to mend.
+
+    Exit codes: 0 all is well, 1 something is to be mended.
+    """
+    from service.doctor_command import doctor_command
+
+    sys.exit(doctor_command(as_json=as_json))

@@ -57,7 +57,7 @@ class Exporter:
         if time.monotonic() < self._paused_until:
             return False
         if not self._reached:
-            self._reached = self._listens()
+            self._reached = self.listens()
         if self._reached and self._exporter.export(spans) is SpanExportResult.SUCCESS:
             return True
         self._reached = False
@@ -68,7 +68,8 @@ class Exporter:
         """Close the connection and interrupt a retry that is under way."""
         self._exporter.shutdown()
 
-    def _listens(self) -> bool:
+    def listens(self) -> bool:
+        """Whether somebody accepts a connection there; takes half a second at most."""
         # gRPC's endpoints may come without a scheme.
         known = self.endpoint if "://" in self.endpoint else f"//{self.endpoint}"
         try:

@@ -1,0 +1,64 @@
+"""`trading-graph doctor`: what answers, what waits, and what to do about each red line."""
+
+import json
+import sys
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from otel.redaction import process_redactor
+from service.doctor import Finding, State, examine
+from service.errors import BadSettings
+from service.settings import read_settings
+
+WELL, RED = 0, 1
+
+_SIGNS = {State.OK: "[green]✓[/]", State.OFF: "[dim]-[/]", State.RED: "[red]✗[/]"}
+
+
+def doctor_command(*, as_json: bool) -> int:
+    """Examine, show, and return the exit code."""
+    redactor = process_redactor()
+    try:
+        settings = read_settings()
+        redactor = process_redactor(settings.secrets)
+        findings = examine(settings)
+    except BadSettings as error:
+        findings = [Finding("settings", State.RED, str(error), "correct the setting")]
+    findings = [
+        Finding(each.check, each.state, redactor.text(each.found), each.advice) for each in findings
+    ]
+    if as_json:
+        shown = {
+            "schema_version": 1,
+            "well": not _red(findings),
+            "findings": [
+                {
+                    "check": each.check,
+                    "state": each.state,
+                    "found": each.found,
+                    "advice": each.advice,
+                }
+                for each in findings
+            ],
+        }
+        sys.stdout.write(json.dumps(shown, indent=2) + "\n")
+    else:
+        _show(findings)
+    return RED if _red(findings) else WELL
+
+
+def _red(findings: list[Finding]) -> list[Finding]:
+    return [each for each in findings if each.state is State.RED]
+
+
+def _show(findings: list[Finding]) -> None:
+    table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
+    for each in findings:
+        advice = f"\n[yellow]→ {escape(each.advice)}[/]" if each.advice else ""
+        table.add_row(_SIGNS[each.state], each.check, f"{escape(each.found)}{advice}")
+    console = Console(file=sys.stdout, highlight=False, emoji=False)
+    console.print(table)
+    red = len(_red(findings))
+    console.print(f"\n[red]{red} to mend.[/]" if red else "\n[green]All is well.[/]")
