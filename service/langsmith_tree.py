@@ -18,7 +18,7 @@ from otel.redaction import Redactor
 
 _LOG = logging.getLogger(__name__)
 
-EXIT_S = 2.0
+EXIT_S = 1.5
 """How long the exit waits for LangSmith; what it has not taken by then is lost to it."""
 
 

@@ -13,6 +13,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from toolkit.loopback import LoopbackServer
 
+_PROTOBUF = "application/x-protobuf"
+
 
 class OtlpReceiver:
     """Answers every post with `status`, `delay_s` late, and hangs until `released` is set.
@@ -51,7 +53,6 @@ class OtlpReceiver:
     async def _take(self, request: web.Request) -> web.Response:
         body = await request.read()
         self.bodies.append(body)
-        message = ExportTraceServiceRequest.FromString(body)
         hung = not self.released.is_set()
         await asyncio.to_thread(self.released.wait)
         if self.forward and self.status == 200 and not hung:
@@ -67,7 +68,8 @@ class OtlpReceiver:
         await asyncio.sleep(self.delay_s)
         self.paths.add(request.path)
         self.headers.append({name.lower(): value for name, value in request.headers.items()})
-        if self.status == 200:
+        if self.status == 200 and request.content_type == _PROTOBUF:
+            message = ExportTraceServiceRequest.FromString(body)
             self.names += [
                 span.name
                 for resource in message.resource_spans
