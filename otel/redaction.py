@@ -8,12 +8,14 @@ query of a URL, `password=...` in a text. What looks like none and is not known 
 import os
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from opentelemetry.util.re import parse_env_headers
 
 REDACTED = "[redacted]"
 
+_OFTEN = 64
 _SHORTEST = 6
 """Shorter values are words: taking them out would spoil texts and betray the secret's length."""
 
@@ -51,9 +53,14 @@ class Redactor:
         known = {*secrets, *_of_environment(environment)}
         longest_first = sorted((each for each in known if len(each) >= _SHORTEST), key=len)[::-1]
         self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+        self._cached = lru_cache(maxsize=2**12)(self._redacted)
 
     def text(self, text: str) -> str:
         """The text without secrets."""
+        # Names and short values come again and again.
+        return self._cached(text) if len(text) <= _OFTEN else self._redacted(text)
+
+    def _redacted(self, text: str) -> str:
         if self._known is not None:
             text = self._known.sub(REDACTED, text)
         return _LOOKS.sub(_without, text)
@@ -70,7 +77,12 @@ class Redactor:
 
     def named(self, name: str, text: str) -> str:
         """The text of an attribute or a header, all of which is secret by some names."""
-        return REDACTED if _SECRET_NAME.search(name) else self.text(text)
+        return REDACTED if _is_secret(name) else self.text(text)
+
+
+@lru_cache(maxsize=2**10)
+def _is_secret(name: str) -> bool:
+    return _SECRET_NAME.search(name) is not None
 
 
 def _without(found: re.Match[str]) -> str:

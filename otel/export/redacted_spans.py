@@ -10,6 +10,8 @@ from opentelemetry.util.types import Attributes
 
 from otel.redaction import Redactor
 
+_PLAIN = frozenset({bool, int, float})
+
 
 class RedactedSpans:
     """Gives spans without secrets; one for each thread that sends them."""
@@ -80,9 +82,14 @@ class RedactedSpans:
         return Status(status.status_code, description)
 
     def _attributes(self, attributes: Attributes) -> Attributes:
-        found = dict(attributes or {})
-        redacted = {key: self._value(key, value) for key, value in found.items()}
-        return attributes if redacted == found else redacted
+        changed = {}
+        for key, value in (attributes or {}).items():
+            # Numbers hold no secret, and most attributes are not changed.
+            if type(value) in _PLAIN:
+                continue
+            if (redacted := self._value(key, value)) != value:
+                changed[key] = redacted
+        return {**(attributes or {}), **changed} if changed else attributes
 
     def _value(self, key: str, value: Any) -> Any:
         if isinstance(value, str):

@@ -1,5 +1,6 @@
 """The spool: whole batches, bounded, shared by processes; and spans read back as they were."""
 
+import json
 import multiprocessing
 import os
 from collections.abc import Sequence
@@ -54,6 +55,7 @@ def names(spool: Spool) -> list[str]:
 
 def test_what_is_read_back_is_what_was_written() -> None:
     written = spans("a", "b")
+    assert json.loads(to_line(written)) == json.loads(encode_spans(written).to_json())
     read = from_lines(to_line(written), "memory")
     assert encode_spans(read).to_json() == encode_spans(written).to_json()
 
