@@ -26,15 +26,19 @@ class RedactedSpans:
 
     def _span(self, span: ReadableSpan) -> ReadableSpan:
         """The span where it holds no secret, else a copy without."""
-        name, resource = self._redactor.text(span.name), self._resource(span.resource)
         said = span.attributes  # a new view at every use
-        attributes = self._attributes(said)
-        events = [self._event(each) for each in span.events]
-        links = [self._link(each) for each in span.links]
-        status = self._status(span.status)
-        parts = (name, resource, attributes, events, links, status)
-        found = (span.name, span.resource, said, span.events, span.links, span.status)
-        if all(_same(part, before) for part, before in zip(parts, found, strict=True)):
+        name, resource = self._redactor.text(span.name), self._resource(span.resource)
+        attributes, status = self._attributes(said), self._status(span.status)
+        events = [self._event(each) for each in span.events] if span.events else span.events
+        links = [self._link(each) for each in span.links] if span.links else span.links
+        if (
+            name == span.name
+            and resource is span.resource
+            and attributes is said
+            and status is span.status
+            and _same(events, span.events)
+            and _same(links, span.links)
+        ):
             return span
         return ReadableSpan(
             name=name,
@@ -99,7 +103,5 @@ class RedactedSpans:
         return value
 
 
-def _same(part: object, before: object) -> bool:
-    if isinstance(part, list) and isinstance(before, Sequence):
-        return all(mine is theirs for mine, theirs in zip(part, before, strict=True))
-    return part is before or (isinstance(part, str) and part == before)
+def _same(parts: Sequence[object], before: Sequence[object]) -> bool:
+    return all(mine is theirs for mine, theirs in zip(parts, before, strict=True))
