@@ -15,6 +15,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import HistogramDataPoint, Metri
 
 from otel.errors import BadExporterSettings
 from otel.export import set_up
+from otel.export.gate import TIMEOUT_S
 from otel.export.span_metrics import SpanMetrics
 from otel.sources import read
 from otel.trace import Trace, semconv
@@ -283,8 +284,8 @@ def test_a_backend_that_fails_costs_one_line_and_no_time(
     trace = the_trace(workdir)
     assert len(well.names) == len(trace)
     (root,) = trace.roots
-    # A run's time is its chain of calls: at most twice that, and no timeout of an exporter.
-    assert (trace.end[root] - trace.start[root]) / 1e9 < 2 * 7 * 0.06 + 1
+    took_s = (trace.end[root] - trace.start[root]) / 1e9
+    assert took_s < TIMEOUT_S, "the run has waited for no exporter"
     assert "take metrics" not in done.output
     said = (workdir / "logs/trading_graph.log").read_text()
     assert said.count("does not take metrics") == 1
@@ -300,7 +301,8 @@ def test_shutting_down_never_waits_for_one_that_hangs(
     with receiver.served() as url:
         for name, value in {**BOTH, "OTEL_EXPORTER_OTLP_ENDPOINT": url}.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "30")
+        timeout_s = 30
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", str(timeout_s))
         telemetry = set_up("hung", "1")
         telemetry.metrics.meter.create_counter("counted").add(1)
         telemetry.provider.get_tracer("test").start_span("ended").end()
@@ -308,7 +310,7 @@ def test_shutting_down_never_waits_for_one_that_hangs(
             logging.getLogger("somewhere").warning("said")
         started = time.monotonic()
         assert not telemetry.shutdown(timeout_s=1)
-        assert time.monotonic() - started < 5, "far less than the exporters' 30 s"
+        assert time.monotonic() - started < timeout_s / 2
 
 
 def test_a_disabled_sdk_sends_nothing(workdir: Path) -> None:
