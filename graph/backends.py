@@ -34,6 +34,7 @@ class Backends:
     choice: BackendChoice
     models: Models
     toolkit: AsyncToolkit
+    pool: HttpPool
 
 
 @asynccontextmanager
@@ -65,9 +66,8 @@ async def open_backends(
         stack.push_async_callback(built.aclose)
         pool = await stack.enter_async_context(HttpPool(pooled=choice.pool))
         cache = SingleFlightCache(enabled=choice.cache)
-        yield Backends(
-            choice, built, AsyncToolkit(pool, cache, mode=choice.data, base_url=base_url)
-        )
+        toolkit = AsyncToolkit(pool, cache, mode=choice.data, base_url=base_url)
+        yield Backends(choice, built, toolkit, pool)
 
 
 async def _serve(stack: AsyncExitStack, server: LoopbackServer) -> LoopbackServer:

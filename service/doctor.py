@@ -101,11 +101,11 @@ def _data(settings: Settings) -> Iterator[Finding]:
 
 
 def _jaeger(settings: Settings) -> Iterator[Finding]:
-    if not jaeger_is_wanted():
-        yield Finding("spans to Jaeger", State.OFF, "OTEL_TRACES_EXPORTER=none")
-        return
     start = "docker compose -f deploy/jaeger.yml up, or OTEL_TRACES_EXPORTER=none to do without"
     try:
+        if not jaeger_is_wanted():
+            yield Finding("spans to Jaeger", State.OFF, "OTEL_TRACES_EXPORTER=none")
+            return
         exporter = jaeger_exporter()
     except BadExporterSettings as error:
         yield Finding("spans to Jaeger", State.RED, str(error), "correct the variable")

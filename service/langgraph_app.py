@@ -14,6 +14,7 @@ from langgraph.graph import END, START, StateGraph
 
 from otel.export import LangSmithTarget, Telemetry, set_up
 from otel.redaction import process_redactor
+from service.metrics import RunMetrics
 from toolkit.as_of import AsOf
 from toolkit.symbols import parse_symbol
 
@@ -42,6 +43,11 @@ def _telemetry(langsmith: LangSmithTarget | None) -> Telemetry:
     return set_up("trading-graph", VERSION, langsmith)
 
 
+@lru_cache(maxsize=1)
+def _metrics(telemetry: Telemetry) -> RunMetrics:
+    return RunMetrics(telemetry.metrics.meter)
+
+
 async def analysis(state: AnalysisInput) -> AnalysisOutput:
     """Run one analysis inside its own trace."""
     from graph.analysis import analyse, recorded_run
@@ -60,6 +66,7 @@ async def analysis(state: AnalysisInput) -> AnalysisOutput:
         as_of=AsOf.parse(state.get("date") or default_date(choice.data)),
     )
     telemetry = await asyncio.to_thread(_telemetry, langsmith_target(settings, mode))
+    metrics = _metrics(telemetry)
     provider = telemetry.provider
     async with AsyncExitStack() as stack:
         backends = await stack.enter_async_context(open_backends(choice))
@@ -67,7 +74,9 @@ async def analysis(state: AnalysisInput) -> AnalysisOutput:
         if mode is LangSmithMode.NATIVE:
             tree = langsmith_tree(process_redactor(settings.secrets))
             callbacks.append(await stack.enter_async_context(tree))
+        stack.enter_context(metrics.watching(backends.pool))
         run = await stack.enter_async_context(recorded_run(options, backends, provider))
+        run.recording.listen(metrics.spans)
         made = await analyse(options, backends, run, callbacks=callbacks)
     return {"decision": made.decision.model_dump(mode="json")}
 

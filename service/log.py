@@ -1,6 +1,7 @@
 """The log file, written by a thread of its own so that no log line ever blocks the event loop.
 
-One line an event, `{date} {time} {level} [{trace id}] {message}`, in a file that is rotated.
+One line an event, `{date} {time} {level} [{trace id}:{span id}] {message}`, in a file that is
+rotated. The ids are one word, because a monitoring command counts words (see `timing_log`).
 """
 
 import logging
@@ -10,24 +11,22 @@ from contextlib import contextmanager
 from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
 from pathlib import Path
 
-from opentelemetry import trace
-
+from otel.log_span import span_of
 from otel.redaction import Redactor
 
 _MAX_BYTES = 5 * 2**20
 _BACKUPS = 3
-_FORMAT = "%(asctime)s %(levelname)s [%(trace_id)s] %(message)s"
+_FORMAT = "%(asctime)s %(levelname)s [%(ids)s] %(message)s"
 
 LOG = logging.getLogger("trading_graph")
 
 
-class _TraceId(logging.Filter):
-    """Puts the current span's trace id on every record; runs where the line is logged."""
+class _Ids(logging.Filter):
+    """Puts the ids of the line's span on every record; runs where the line is logged."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if not hasattr(record, "trace_id"):
-            context = trace.get_current_span().get_span_context()
-            record.trace_id = f"{context.trace_id:032x}" if context.is_valid else "-"
+        span = span_of(record)
+        record.ids = f"{span.trace_id:032x}:{span.span_id:016x}" if span.is_valid else "-"
         return True
 
 
@@ -50,7 +49,7 @@ def logging_to(path: Path, redactor: Redactor) -> Iterator[None]:
     file.setFormatter(_Redacting(redactor))
     records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
     handler = QueueHandler(records)
-    handler.addFilter(_TraceId())
+    handler.addFilter(_Ids())
     listener = QueueListener(records, file)
     root = logging.getLogger()
     level = root.level

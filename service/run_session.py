@@ -18,6 +18,7 @@ from otel.redaction import Redactor
 from service.langsmith_mode import LangSmithMode, langsmith_target
 from service.langsmith_tree import langsmith_tree
 from service.log import LOG
+from service.metrics import RunMetrics
 from service.progress import Progress
 from service.replay import replaying
 from service.result import Result, finished
@@ -60,7 +61,11 @@ class RunSession:
             redactor=self._redactor,
         )
         try:
-            with _cancelled_by_sigterm(), replaying(self._settings, target):
+            with (
+                telemetry.logs.attached(),
+                _cancelled_by_sigterm(),
+                replaying(self._settings, target),
+            ):
                 async with open_backends(choice) as backends:
                     analysis, folder = await self._recorded(options, backends, telemetry)
         finally:
@@ -79,23 +84,25 @@ class RunSession:
         self, options: Options, backends: Backends, telemetry: Telemetry
     ) -> tuple[Analysis, RunFolder]:
         progress = Progress(self._talk)
+        metrics = RunMetrics(telemetry.metrics.meter)
         folder: RunFolder | None = None
         trace_file: TraceFile | None = None
         try:
-            with progress.shown():
+            with progress.shown(), metrics.watching(backends.pool):
                 async with (
                     self._callbacks() as callbacks,
                     recorded_run(options, backends, telemetry.provider) as run,
                 ):
+                    span = run.span.get_span_context()
                     folder = await asyncio.to_thread(RunFolder, self._out, run.run_id)
                     trace_file = await asyncio.to_thread(TraceFile, folder.trace, self._redactor)
-                    for listener in (trace_file, progress, TimingLog()):
+                    for listener in (trace_file, progress, metrics.spans, TimingLog()):
                         run.recording.listen(listener)
                     analysis = await analyse(options, backends, run, callbacks=callbacks)
             return analysis, folder
         except BaseException as error:
             if folder is not None:
-                LOG.error("The run failed: %r", error, extra={"trace_id": folder.path.name})
+                LOG.error("The run failed: %r", error, extra={"span": span})
                 self._talk.print(f"Trace of the failed run: {folder.trace}", soft_wrap=True)
             raise
         finally:

@@ -21,17 +21,17 @@ class TimingLog:
         field.
         """
         if agent := _agent(span):
-            LOG.info("⏱️ %s START: %.3f", agent, (span.start_time or 0) / 1e9, extra=_trace(span))
+            LOG.info("⏱️ %s START: %.3f", agent, (span.start_time or 0) / 1e9, extra=_about(span))
 
     def on_end(self, span: ReadableSpan) -> None:
         """Log an agent's end, and the run's total."""
         end, start = (span.end_time or 0) / 1e9, (span.start_time or 0) / 1e9
         if agent := _agent(span):
             LOG.info(
-                "⏱️ %s END: %.3f (duration: %.3fs)", agent, end, end - start, extra=_trace(span)
+                "⏱️ %s END: %.3f (duration: %.3fs)", agent, end, end - start, extra=_about(span)
             )
         elif _operation(span) == semconv.INVOKE_WORKFLOW:
-            LOG.info("Total execution time: %.3fs", end - start, extra=_trace(span))
+            LOG.info("Total execution time: %.3fs", end - start, extra=_about(span))
 
 
 def _operation(span: ReadableSpan) -> object:
@@ -44,6 +44,5 @@ def _agent(span: ReadableSpan) -> object:
     return (span.attributes or {}).get(semconv.AGENT_NAME)
 
 
-def _trace(span: ReadableSpan) -> dict[str, str]:
-    context = span.get_span_context()
-    return {"trace_id": f"{context.trace_id:032x}" if context else "-"}
+def _about(span: ReadableSpan) -> dict[str, object]:
+    return {"span": span.get_span_context()}

@@ -1,6 +1,7 @@
 """A backend that takes OTLP over HTTP on loopback, and can fail in every way that one does.
 
-It keeps headers, bodies and the names of spans, and hands on to a real backend what it takes.
+It keeps headers, bodies, the names of spans, metrics and log records, and hands on to a real
+backend what it takes.
 """
 
 import asyncio
@@ -9,7 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from aiohttp import ClientSession, web
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from toolkit.loopback import LoopbackServer
 
@@ -19,8 +27,9 @@ _PROTOBUF = "application/x-protobuf"
 class OtlpReceiver:
     """Answers every post with `status`, `delay_s` late, and hangs until `released` is set.
 
-    `paths`, `headers` and `bodies` are of all posts, `names` of the spans that were taken. What is
-    taken goes to the OTLP base `forward` at once, however late the answer is; what hung never does.
+    `paths`, `headers` and `bodies` are of all posts; `names` (of spans), `logs` and `resources` of
+    what was taken; `metrics` as they were when they were taken last. What is taken goes to the OTLP
+    base `forward` at once, however late the answer is; what hung never does.
     """
 
     def __init__(self, forward: str | None = None) -> None:
@@ -30,6 +39,9 @@ class OtlpReceiver:
         self.paths: set[str] = set()
         self.headers: list[dict[str, str]] = []
         self.names: list[str] = []
+        self.metrics: dict[str, Metric] = {}
+        self.logs: list[LogRecord] = []
+        self.resources: list[Resource] = []
         self.status = 200
         self.released = threading.Event()
         self.released.set()
@@ -69,11 +81,22 @@ class OtlpReceiver:
         self.paths.add(request.path)
         self.headers.append({name.lower(): value for name, value in request.headers.items()})
         if self.status == 200 and request.content_type == _PROTOBUF:
-            message = ExportTraceServiceRequest.FromString(body)
-            self.names += [
-                span.name
-                for resource in message.resource_spans
-                for scope in resource.scope_spans
-                for span in scope.spans
-            ]
+            self._keep(request.path, body)
         return web.Response(status=self.status)
+
+    def _keep(self, path: str, body: bytes) -> None:
+        if path.endswith("/metrics"):
+            for metrics in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+                self.resources.append(metrics.resource)
+                for measured in metrics.scope_metrics:
+                    self.metrics |= {metric.name: metric for metric in measured.metrics}
+        elif path.endswith("/logs"):
+            for logs in ExportLogsServiceRequest.FromString(body).resource_logs:
+                self.resources.append(logs.resource)
+                for scope in logs.scope_logs:
+                    self.logs += scope.log_records
+        else:
+            for spans in ExportTraceServiceRequest.FromString(body).resource_spans:
+                self.resources.append(spans.resource)
+                for ended in spans.scope_spans:
+                    self.names += [span.name for span in ended.spans]

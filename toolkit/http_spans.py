@@ -45,6 +45,8 @@ class PoolStatistics:
 class PoolMeter:
     """Watches the sessions of one pool: counts, and writes what a span's times do not show.
 
+    `waiting` requests wait for a free connection at this moment.
+
     One meter serves several sessions and several runs: each request's span goes to the provider of
     the run that makes the request, not to that of the run that opened the pool.
     """
@@ -55,6 +57,7 @@ class PoolMeter:
         self._reused = 0
         self._queued = 0
         self._queue_wait_max_s = 0.0
+        self.waiting = 0
 
     @property
     def statistics(self) -> PoolStatistics:
@@ -102,11 +105,12 @@ class PoolMeter:
         self, session: aiohttp.ClientSession, exchange: SimpleNamespace, params: object
     ) -> None:
         exchange.queued_since = perf_counter()
+        self.waiting += 1
 
     async def _queue_left(
         self, session: aiohttp.ClientSession, exchange: SimpleNamespace, params: object
     ) -> None:
-        _leave_queue(exchange)
+        self._leave_queue(exchange)
 
     async def _connection_created(
         self, session: aiohttp.ClientSession, exchange: SimpleNamespace, params: object
@@ -138,7 +142,7 @@ class PoolMeter:
             span.set_status(Status(StatusCode.ERROR, kind))
 
     def _settle(self, exchange: SimpleNamespace) -> None:
-        _leave_queue(exchange)  # who gives up in the queue has waited too
+        self._leave_queue(exchange)  # who gives up in the queue has waited too
         if exchange.queue_wait_s > 0:
             self._queued += 1
             self._queue_wait_max_s = max(self._queue_wait_max_s, exchange.queue_wait_s)
@@ -147,11 +151,11 @@ class PoolMeter:
             if exchange.reused is not None:
                 span.set_attribute(semconv.POOL_REUSED, exchange.reused)
 
-
-def _leave_queue(exchange: SimpleNamespace) -> None:
-    if exchange.queued_since is not None:
-        exchange.queue_wait_s += perf_counter() - exchange.queued_since
-        exchange.queued_since = None
+    def _leave_queue(self, exchange: SimpleNamespace) -> None:
+        if exchange.queued_since is not None:
+            exchange.queue_wait_s += perf_counter() - exchange.queued_since
+            exchange.queued_since = None
+            self.waiting -= 1
 
 
 def _http_span(exchange: SimpleNamespace) -> trace.Span | None:

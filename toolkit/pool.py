@@ -43,6 +43,15 @@ class HttpResponse:
     url: URL
 
 
+@dataclass(frozen=True, slots=True)
+class PoolConnections:
+    """A pool's connections at one moment: in use, kept open for the next request, waited for."""
+
+    in_use: int
+    idle: int
+    waiting: int
+
+
 class HttpPool:
     """Makes HTTP requests over shared connections, inside `async with`.
 
@@ -73,6 +82,7 @@ class HttpPool:
         self._pooled = pooled
         self._meter = PoolMeter()
         self._trace_configs = self._meter.trace_configs()
+        self._running = 0
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -80,6 +90,16 @@ class HttpPool:
     def statistics(self) -> PoolStatistics:
         """Requests, connections and waits for a free one since the pool was made."""
         return self._meter.statistics
+
+    @property
+    def connections(self) -> PoolConnections:
+        """The connections at this moment; may be asked from any thread."""
+        session, waiting = self._session, self._meter.waiting
+        idle = 0
+        if session is not None and session.connector is not None:
+            # aiohttp tells nobody; the tuple, because the loop's thread may change the mapping.
+            idle = sum(len(kept) for kept in tuple(session.connector._conns.values()))
+        return PoolConnections(max(0, self._running - waiting), idle, waiting)
 
     async def __aenter__(self) -> Self:
         """Open the session in the running loop."""
@@ -137,6 +157,7 @@ class HttpPool:
         if params:
             address = address.update_query(params)
         note_load_span()
+        self._running += 1
         try:
             if self._pooled:
                 return await self._get(session, address, headers)
@@ -145,6 +166,8 @@ class HttpPool:
         except (aiohttp.ClientError, TimeoutError) as error:
             # Not chained: the exception's text may repeat the query.
             raise self._failure(address, error) from None
+        finally:
+            self._running -= 1
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:

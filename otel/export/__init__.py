@@ -1,10 +1,14 @@
-"""Sending spans: the tracer provider, Jaeger, LangSmith, the spool, and a run's own trace file."""
+"""Sending spans: the tracer provider, Jaeger, LangSmith, the spool, and a run's own trace file.
+
+With them metrics and log records, where they are asked for.
+"""
 
 from otel.export.backend import Delivery
 from otel.export.jaeger import JAEGER, jaeger_exporter, jaeger_is_wanted
 from otel.export.langsmith import LANGSMITH, LangSmithTarget, langsmith_exporter
 from otel.export.provider import Telemetry, set_up, spool_of
 from otel.export.replay import KnownSpans, Replay, Replayed
+from otel.export.span_metrics import SpanMetrics
 from otel.export.spool import Spool
 from otel.export.stored_spans import from_lines
 from otel.export.trace_file import TraceFile
@@ -17,6 +21,7 @@ __all__ = [
     "LangSmithTarget",
     "Replay",
     "Replayed",
+    "SpanMetrics",
     "Spool",
     "Telemetry",
     "TraceFile",

@@ -6,15 +6,13 @@ nothing is tried for half a minute, and what it did not take goes to the spool.
 """
 
 import logging
-import socket
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from otel.export.gate import Gate
 from otel.export.redacted_spans import RedactedSpans
 from otel.export.span_queue import BATCH, SpanQueue
 from otel.export.spool import Spool
@@ -22,11 +20,6 @@ from otel.redaction import Redactor
 
 _LOG = logging.getLogger(__name__)
 
-TIMEOUT_S = 2.0
-"""How long a batch may take; the SDK's 10 s are too long for an exit."""
-
-_CONNECT_S = 0.5
-_PAUSE_S = 30.0
 _EXIT_SHARE = 0.75
 """Of the time to exit, what is left to the backend; the rest is for writing to the spool."""
 
@@ -49,20 +42,11 @@ class Exporter:
         self.backend = backend
         self.endpoint = endpoint
         self._exporter = exporter
-        self._paused_until = 0.0
-        self._reached = False
+        self._gate = Gate(endpoint)
 
     def send(self, spans: Sequence[ReadableSpan]) -> bool:
         """Send a batch; false where the backend did not take it, or is known to be down."""
-        if time.monotonic() < self._paused_until:
-            return False
-        if not self._reached:
-            self._reached = self.listens()
-        if self._reached and self._exporter.export(spans) is SpanExportResult.SUCCESS:
-            return True
-        self._reached = False
-        self._paused_until = time.monotonic() + _PAUSE_S
-        return False
+        return self._gate.send(lambda: self._exporter.export(spans) is SpanExportResult.SUCCESS)
 
     def close(self) -> None:
         """Close the connection and interrupt a retry that is under way."""
@@ -70,15 +54,7 @@ class Exporter:
 
     def listens(self) -> bool:
         """Whether somebody accepts a connection there; takes half a second at most."""
-        # gRPC's endpoints may come without a scheme.
-        known = self.endpoint if "://" in self.endpoint else f"//{self.endpoint}"
-        try:
-            target = urlsplit(known)
-            port = target.port or (443 if target.scheme == "https" else 80)
-            socket.create_connection((target.hostname or "", port), timeout=_CONNECT_S).close()
-        except (OSError, ValueError):
-            return False
-        return True
+        return self._gate.listens()
 
 
 class Backend:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-from otel.export.backend import TIMEOUT_S, Exporter
+from otel.export.backend import Exporter
+from otel.export.gate import TIMEOUT_S
 
 _OTLP_VARIABLES = "OTEL_EXPORTER_OTLP_"
 _LOCK = threading.Lock()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Thread
+from time import monotonic
 
 from opentelemetry.sdk.environment_variables import (
     OTEL_BSP_MAX_EXPORT_BATCH_SIZE,
@@ -29,6 +30,8 @@ from otel.errors import BadExporterSettings
 from otel.export.backend import Backend, Delivery, Exporter
 from otel.export.jaeger import jaeger_exporter, jaeger_is_wanted
 from otel.export.langsmith import LangSmithTarget, langsmith_exporter
+from otel.export.logs import Logs, logs_over_otlp
+from otel.export.metrics import Metrics, metrics_over_otlp, observe_deliveries
 from otel.export.span_queue import BATCH
 from otel.export.spool import Spool
 from otel.redaction import Redactor, process_redactor
@@ -39,15 +42,21 @@ _LOG = logging.getLogger(__name__)
 
 _QUEUE = 16_384
 _DELAY_MS = 500
+_BEFORE_METRICS = 0.75
+"""Of the time to exit, what is left to spans and logs; metrics tell what became of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """The process's tracer provider, and the backends with a queue and a thread for each."""
+    """The process's tracer provider, the backends with a queue and a thread for each, and what else
+    is sent.
+    """
 
     provider: TracerProvider
     backends: tuple[Backend, ...]
     redactor: Redactor
+    metrics: Metrics
+    logs: Logs
 
     @property
     def deliveries(self) -> tuple[Delivery, ...]:
@@ -56,11 +65,16 @@ class Telemetry:
 
     def flush(self, timeout_s: float = 2.0) -> bool:
         """Send what is queued; false when that took longer than the timeout. Blocks."""
-        return _at_once([partial(each.queue.flush, timeout_s) for each in self.backends])
+        flushes = [each.queue.flush for each in self.backends]
+        flushes += [self.metrics.flush, self.logs.flush]
+        return _at_once([partial(flush, timeout_s) for flush in flushes])
 
     def shutdown(self, timeout_s: float = 2.0) -> bool:
         """Send what is queued, spool what is not taken in time, and stop; false if late. Blocks."""
-        return _at_once([partial(each.close, timeout_s) for each in self.backends])
+        until = monotonic() + timeout_s
+        logs = partial(self.logs.close, timeout_s * _BEFORE_METRICS)
+        done = _at_once([logs, *(partial(each.close, timeout_s) for each in self.backends)])
+        return self.metrics.close(until - monotonic()) and done
 
 
 def set_up(
@@ -74,14 +88,16 @@ def set_up(
     """Build the provider that the standard OTEL_* variables describe, with LangSmith beside it.
 
     `OTEL_TRACES_EXPORTER=none` leaves Jaeger out; `OTEL_SDK_DISABLED=true` records nothing at all.
-    Below `spool` is kept what a backend does not take. Raises BadExporterSettings.
+    Below `spool` is kept what a backend does not take. Metrics and logs are sent where
+    `OTEL_METRICS_EXPORTER=otlp` and `OTEL_LOGS_EXPORTER=otlp` say so. Raises BadExporterSettings.
     """
     # The SDK reports every failed batch with a traceback; the backends count them instead.
     logging.getLogger("opentelemetry.exporter.otlp").setLevel(logging.CRITICAL)
     described = Resource({SERVICE_NAME: service_name, SERVICE_VERSION: service_version})
     redactor = redactor or process_redactor([langsmith.api_key] if langsmith else [])
+    resource = Resource.get_empty().merge(described).merge(OTELResourceDetector().detect())
     provider = TracerProvider(
-        resource=Resource.get_empty().merge(described).merge(OTELResourceDetector().detect()),
+        resource=resource,
         id_generator=UUIDv7IdGenerator(),
         shutdown_on_exit=False,
     )
@@ -94,7 +110,10 @@ def set_up(
     backends = tuple(_backend(each, redactor, spool) for each in exporters)
     for backend in backends:
         provider.add_span_processor(backend.queue)
-    return Telemetry(provider, backends, redactor)
+    metrics = metrics_over_otlp(resource)
+    telemetry = Telemetry(provider, backends, redactor, metrics, logs_over_otlp(resource, redactor))
+    observe_deliveries(metrics.meter, lambda: telemetry.deliveries)
+    return telemetry
 
 
 def spool_of(folder: Path, backend: str) -> Spool:

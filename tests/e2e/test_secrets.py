@@ -117,8 +117,14 @@ def judge(workdir: Path, done: Result, sent: dict[str, bytes]) -> None:
 def test_otlp_to_both(workdir: Path) -> None:
     jaeger, langsmith = OtlpReceiver(), OtlpReceiver()
     with jaeger.served() as jaeger_url, langsmith.served() as langsmith_url:
-        done = run(jaeger_url, langsmith_url, TRADING_GRAPH_LANGSMITH="otlp")
-    assert jaeger.bodies
+        done = run(
+            jaeger_url,
+            langsmith_url,
+            TRADING_GRAPH_LANGSMITH="otlp",
+            OTEL_METRICS_EXPORTER="otlp",
+            OTEL_LOGS_EXPORTER="otlp",
+        )
+    assert jaeger.paths == {"/v1/traces", "/v1/metrics", "/v1/logs"}
     assert langsmith.bodies
     judge(
         workdir,
