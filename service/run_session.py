@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from graph.backends import Backends, open_backends
 from graph.options import Options
 from otel.export import Telemetry, TraceFile, set_up
 from otel.redaction import Redactor
+from otel.spans import caller_context
 from service.langsmith_mode import LangSmithMode, langsmith_target
 from service.langsmith_tree import langsmith_tree
 from service.log import LOG
@@ -91,7 +93,12 @@ class RunSession:
             with progress.shown(), metrics.watching(backends.pool):
                 async with (
                     self._callbacks() as callbacks,
-                    recorded_run(options, backends, telemetry.provider) as run,
+                    recorded_run(
+                        options,
+                        backends,
+                        telemetry.provider,
+                        parent=caller_context(os.environ),
+                    ) as run,
                 ):
                     span = run.span.get_span_context()
                     folder = await asyncio.to_thread(RunFolder, self._out, run.run_id)

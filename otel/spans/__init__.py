@@ -1,5 +1,6 @@
 """Making spans: names, attributes, honest statuses, loop lag, and the count of what was started."""
 
+from otel.spans.caller import caller_context
 from otel.spans.content import content_is_captured
 from otel.spans.kinds import GraphTask, agent, chat, dispatch, fetch, join, tool
 from otel.spans.recording import (
@@ -29,6 +30,7 @@ __all__ = [
     "active_recording",
     "active_tracer",
     "agent",
+    "caller_context",
     "chat",
     "content_is_captured",
     "dispatch",

@@ -41,11 +41,12 @@ def completeness(trace: Trace, run_id: str | None = None) -> Completeness:
     """Find the run in a trace and what is missing from it; `run_id` picks one of several runs."""
     if len(trace) == 0:
         return Completeness(None, ("The trace has no spans.", *trace.flaws), exact=False)
-    runs = [
+    declared = [
         row
         for row, role in enumerate(trace.roles)
         if role is Role.RUN and semconv.SPANS_STARTED in trace.attributes(row)
     ]
+    runs = declared
     ids = [str(trace.attributes(row).get(semconv.RUN_ID)) for row in runs]
     if run_id is not None and run_id != trace.trace_id:
         runs = [row for row, known in zip(runs, ids, strict=True) if known == run_id]
@@ -54,10 +55,10 @@ def completeness(trace: Trace, run_id: str | None = None) -> Completeness:
     if len(runs) > 1:
         sentence = f"The trace holds {len(runs)} runs ({', '.join(ids)}); name one with --id."
         return Completeness(None, (sentence,), exact=False)
-    return _declared(trace, runs[0]) if runs else _foreign(trace)
+    return _declared(trace, runs[0], declared) if runs else _foreign(trace)
 
 
-def _declared(trace: Trace, run: int) -> Completeness:
+def _declared(trace: Trace, run: int, runs: Sequence[int]) -> Completeness:
     missing: list[str] = []
     declared = trace.attributes(run)[semconv.SPANS_STARTED]
     below = np.array(trace.below(run), np.int64)
@@ -70,8 +71,8 @@ def _declared(trace: Trace, run: int) -> Completeness:
         )
     elif found > declared:
         missing.append(f"The run declares {declared} spans, and {found} are here.")
-    # Above the run stands at most a caller, whose spans are not ours to miss.
-    missing += _broken(trace, below, [row for row in trace.orphans if row != run])
+    # Above a run stands at most a caller, whose spans are not ours to miss.
+    missing += _broken(trace, below, [row for row in trace.orphans if row not in runs])
     return Completeness(run, tuple(missing), exact=not missing)
 
 

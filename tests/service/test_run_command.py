@@ -101,7 +101,9 @@ def test_the_monitoring_commands_find_what_they_look_for(workdir: Path) -> None:
     for line in starts:
         assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d INFO \d+\.\d{3}", line)
     (total,) = shell('grep "Total execution time" logs/trading_graph.log')
-    assert re.search(rf"INFO \[{trace_id}:[0-9a-f]{{16}}\] Total execution time: \d+\.\d{{3}}s$", total)
+    assert re.search(
+        rf"INFO \[{trace_id}:[0-9a-f]{{16}}\] Total execution time: \d+\.\d{{3}}s$", total
+    )
 
 
 def test_json_is_one_object_on_stdout(workdir: Path) -> None:
