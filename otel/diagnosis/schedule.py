@@ -1,0 +1,135 @@
+"""Why each span of a run started and ended when it did, so that it can be played again.
+
+A child starts a gap after the last of those siblings that it waited for has ended, or after its
+parent's start; a parent ends a tail after the last child that it waited for. Times are relative to
+the parent's start, so a subtree moves as a whole. Played without a change, the run comes out as it
+was.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+
+from otel.diagnosis.call_tree import CallTree
+from otel.diagnosis.critical_path import CriticalPath, critical_path
+from otel.diagnosis.dependencies import declared_ranks
+
+
+class Model(Enum):
+    """What a span is taken to have waited for.
+
+    OBSERVED: every sibling that had ended before it started. DECLARED: those that the trace
+    declares, else as observed. EITHER: whichever of the two lets it start earlier.
+    """
+
+    OBSERVED = "observed"
+    DECLARED = "declared"
+    EITHER = "either"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One order among the children of a span: child i waits for all j with key[j] <= cut[i].
+
+    `by_key` are the children's numbers, the lowest key first; `gap` is what passed between the end
+    of the last of these and the child's start, in nanoseconds.
+    """
+
+    key: Sequence[int]
+    cut: Sequence[int]
+    by_key: Sequence[int]
+    gap: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Family:
+    """The children of one span, numbered in order of start, in time relative to its start.
+
+    `tail` is what passed between the end of the last child that was waited for and its own end.
+    """
+
+    rows: Sequence[int]
+    start: Sequence[int]
+    end: Sequence[int]
+    waited_for: Sequence[bool]
+    length: int
+    tail: int
+    ranks: Sequence[int] | None
+
+    @cached_property
+    def number(self) -> Mapping[int, int]:
+        """The number of each child, by row."""
+        return {row: number for number, row in enumerate(self.rows)}
+
+    @cached_property
+    def observed(self) -> Order:
+        """Every sibling that had ended was waited for."""
+        return self._order(self.end, self.start)
+
+    @cached_property
+    def declared(self) -> Order | None:
+        """The declared order, where there is one."""
+        if self.ranks is None:
+            return None
+        return self._order(self.ranks, [rank - 1 for rank in self.ranks])
+
+    def orders(self, model: Model) -> tuple[Order, ...]:
+        """The orders that a model looks at."""
+        declared = None if model is Model.OBSERVED else self.declared
+        if declared is None:
+            return (self.observed,)
+        return (declared,) if model is Model.DECLARED else (self.observed, declared)
+
+    def _order(self, key: Sequence[int], cut: Sequence[int]) -> Order:
+        numbers = range(len(self.rows))
+        by_key = sorted(numbers, key=key.__getitem__)
+        gaps = []
+        reached = taken = 0
+        for number in numbers:
+            while taken < number and key[by_key[taken]] <= cut[number] and by_key[taken] < number:
+                reached = max(reached, self.end[by_key[taken]])
+                taken += 1
+            gaps.append(self.start[number] - reached)
+        return Order(key, cut, by_key, gaps)
+
+
+class Schedule:
+    """A run's call tree with the order of its parts; families are worked out when asked for."""
+
+    def __init__(self, tree: CallTree) -> None:
+        self.tree = tree
+        self.ranks = declared_ranks(tree)
+        self._families: dict[int, Family] = {}
+
+    @cached_property
+    def path(self) -> CriticalPath:
+        """The critical path, declared orders first."""
+        return critical_path(self.tree, self.ranks)
+
+    def family(self, parent: int) -> Family:
+        """The children of a span."""
+        found = self._families.get(parent)
+        if found is None:
+            found = self._families[parent] = self._family(parent)
+        return found
+
+    def _family(self, parent: int) -> Family:
+        tree = self.tree
+        begin, length = tree.start[parent], tree.duration(parent)
+        # Clipping can change the order of start.
+        rows = sorted(tree.children(parent), key=lambda row: (tree.start[row], row))
+        start = [tree.start[row] - begin for row in rows]
+        end = [tree.end[row] - begin for row in rows]
+        waited_for = [tree.waited_for[row] for row in rows]
+        last = max([e for e, waited in zip(end, waited_for, strict=True) if waited], default=0)
+        declared = bool(rows) and rows[0] in self.ranks
+        return Family(
+            rows=rows,
+            start=start,
+            end=end,
+            waited_for=waited_for,
+            length=length,
+            tail=length - last,
+            ranks=[self.ranks[row] for row in rows] if declared else None,
+        )
