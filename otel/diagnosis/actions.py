@@ -22,7 +22,7 @@ class Action(Protocol):
 
 
 def simulate(
-    schedule: Schedule, actions: Iterable[Action], model: Model = Model.DECLARED
+    schedule: Schedule, actions: Iterable[Action], model: Model = Model.LIKELY
 ) -> Simulation:
     """Play a run again with all of these changes made."""
     edits = Edits()
@@ -117,8 +117,7 @@ class RemoveWaits:
         for row, wait_ns in self.waits:
             family = schedule.family(row)
             if family.rows and family.start[0] >= wait_ns:
-                gap = family.orders(Model.DECLARED)[0].gap[0]
-                edits.gap[family.rows[0]] = max(gap - wait_ns, 0)
+                edits.gap[family.rows[0]] = max(family.gap(0) - wait_ns, 0)
             else:
                 edits.length[row] = max(schedule.tree.duration(row) - wait_ns, 0)
 
@@ -174,9 +173,8 @@ class UnblockLoop:
                 if held:
                     edits.length[row] = tree.duration(row) - held
                 continue
-            order = family.orders(Model.DECLARED)[0]
-            for child, start, gap in zip(family.rows, family.start, order.gap, strict=True):
-                at = tree.start[row] + start
+            for number, child in enumerate(family.rows):
+                at, gap = tree.start[child], family.gap(number)
                 held = held_ns(tree, found, child, at - gap, at)
                 if held:
                     edits.gap[child] = gap - held

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from otel.diagnosis.call_tree import CallTree
 
+
 class Segment(NamedTuple):
     """A stretch of a run's time, in nanoseconds since the epoch, and the span it was spent in."""
 
@@ -72,13 +73,15 @@ class CriticalPath:
         return dict(sorted(spent.items(), key=lambda item: -item[1]))
 
 
-def critical_path(tree: CallTree, ranks: Mapping[int, int] | None = None) -> CriticalPath:
+def critical_path(
+    tree: CallTree, declared: Mapping[int, tuple[int, ...]] | None = None
+) -> CriticalPath:
     """The critical path of a run; O(n log n), without recursion.
 
-    Where siblings declare an order (`declared_ranks`), a span waited for the latest to end of those
-    before it, and the rest of the gap is its parent's own time; elsewhere times decide.
+    Where a span declares which siblings it waited for (`declared_predecessors`), the latest to end
+    of those is taken, and the rest of the gap is its parent's own time; elsewhere times decide.
     """
-    rank_of = ranks or {}
+    known = declared or {}
     start, end, waited_for = tree.start, tree.end, tree.waited_for
     segments: list[Segment] = []
     run = tree.run
@@ -92,7 +95,7 @@ def critical_path(tree: CallTree, ranks: Mapping[int, int] | None = None) -> Cri
             child = children.pop()
             if not waited_for[child] or end[child] > visit.cursor:
                 continue  # ran beside a later one
-            if visit.before is not None and rank_of[child] >= visit.before:
+            if visit.allowed is not None and child not in visit.allowed:
                 continue
             ended, began = end[child], max(start[child], low)
             if ended <= began:
@@ -100,7 +103,7 @@ def critical_path(tree: CallTree, ranks: Mapping[int, int] | None = None) -> Cri
             if visit.cursor > ended:
                 segments.append(Segment(row, ended, visit.cursor))
             visit.cursor = began
-            visit.before = rank_of.get(child)
+            visit.allowed = known.get(child)
             stack.append(_Visit(child, began, ended, _by_end(tree, child)))
             descended = True
             break
@@ -115,17 +118,17 @@ def critical_path(tree: CallTree, ranks: Mapping[int, int] | None = None) -> Cri
 class _Visit:
     """Where the walk is inside a span: down to `low`, now at `cursor`, these children to look at.
 
-    `before` is the rank that the next child must be below.
+    `allowed` are the siblings that the last one looked at declares to have waited for.
     """
 
-    __slots__ = ("before", "children", "cursor", "low", "row")
+    __slots__ = ("allowed", "children", "cursor", "low", "row")
 
     def __init__(self, row: int, low: int, cursor: int, children: list[int]) -> None:
         self.row = row
         self.low = low
         self.cursor = cursor
         self.children = children
-        self.before: int | None = None
+        self.allowed: tuple[int, ...] | None = None
 
 
 def _by_end(tree: CallTree, row: int) -> list[int]:

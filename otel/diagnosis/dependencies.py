@@ -1,8 +1,8 @@
 """Which of two siblings had to wait for the other, as far as a trace declares it.
 
-LangGraph's step, and the turn of an LLM call and of its tools, put siblings in an order that is
-known, whatever their times suggest. Where nothing is declared only times are left, and what they
-suggest is no proof.
+A link to a sibling names what a span waited for. LangGraph's step, and the turn of an LLM call and
+of its tools, say what may not be reordered. Where nothing is declared only times are left, and what
+they suggest is no proof.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,31 @@ from collections.abc import Mapping, Sequence
 from otel.diagnosis.call_tree import CallTree
 from otel.trace import Trace, semconv
 from otel.trace.kinds import Role, step
+
+SOON_NS = 50_000_000
+"""So soon after the end of the siblings that it links to, a span started because of them."""
+
+
+def declared_predecessors(tree: CallTree) -> Mapping[int, tuple[int, ...]]:
+    """The siblings whose end let a span start, by its links, where these explain its start.
+
+    A span that started much later waited for something else too; what that was its times show.
+    """
+    trace = tree.trace
+    row_of: dict[str, int] | None = None
+    declared: dict[int, tuple[int, ...]] = {}
+    for row in tree.rows:
+        links = trace.links(row) if row != tree.run else ()
+        if not links:
+            continue
+        if row_of is None:
+            row_of = {span_id: at for at, span_id in enumerate(trace.span_ids)}
+        found = [row_of[link.span_id] for link in links if link.span_id in row_of]
+        family = [each for each in found if trace.parent[each] == trace.parent[row]]
+        reached = max([tree.end[each] for each in family], default=0)
+        if family and 0 <= tree.start[row] - reached <= SOON_NS:
+            declared[row] = tuple(family)
+    return declared
 
 
 def declared_ranks(tree: CallTree) -> Mapping[int, int]:

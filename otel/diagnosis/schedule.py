@@ -13,19 +13,20 @@ from functools import cached_property
 
 from otel.diagnosis.call_tree import CallTree
 from otel.diagnosis.critical_path import CriticalPath, critical_path
-from otel.diagnosis.dependencies import declared_ranks
+from otel.diagnosis.dependencies import declared_predecessors, declared_ranks
 
 
 class Model(Enum):
     """What a span is taken to have waited for.
 
-    OBSERVED: every sibling that had ended before it started. DECLARED: those that the trace
-    declares, else as observed. EITHER: whichever of the two lets it start earlier.
+    OBSERVED: every sibling that had ended before it started. LIKELY: those that it links to, where
+    their end explains its start, else as observed. FREEST: as LIKELY, or only what the declared
+    order demands (LangGraph's steps, LLM turns), whichever lets it start earlier.
     """
 
     OBSERVED = "observed"
-    DECLARED = "declared"
-    EITHER = "either"
+    LIKELY = "likely"
+    FREEST = "freest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Family:
     """The children of one span, numbered in order of start, in time relative to its start.
 
     `tail` is what passed between the end of the last child that was waited for and its own end.
+    `declared` are the siblings whose end let a child start, both by number.
     """
 
     rows: Sequence[int]
@@ -56,6 +58,7 @@ class Family:
     length: int
     tail: int
     ranks: Sequence[int] | None
+    declared: Mapping[int, tuple[int, ...]]
 
     @cached_property
     def number(self) -> Mapping[int, int]:
@@ -68,7 +71,7 @@ class Family:
         return self._order(self.end, self.start)
 
     @cached_property
-    def declared(self) -> Order | None:
+    def ranked(self) -> Order | None:
         """The declared order, where there is one."""
         if self.ranks is None:
             return None
@@ -76,10 +79,15 @@ class Family:
 
     def orders(self, model: Model) -> tuple[Order, ...]:
         """The orders that a model looks at."""
-        declared = None if model is Model.OBSERVED else self.declared
-        if declared is None:
-            return (self.observed,)
-        return (declared,) if model is Model.DECLARED else (self.observed, declared)
+        ranked = self.ranked if model is Model.FREEST else None
+        return (self.observed,) if ranked is None else (self.observed, ranked)
+
+    def gap(self, number: int) -> int:
+        """What passed before a child once all that it is likely to have waited for had ended."""
+        before = self.declared.get(number)
+        if before is None:
+            return self.observed.gap[number]
+        return self.start[number] - max(self.end[each] for each in before)
 
     def _order(self, key: Sequence[int], cut: Sequence[int]) -> Order:
         numbers = range(len(self.rows))
@@ -99,13 +107,18 @@ class Schedule:
 
     def __init__(self, tree: CallTree) -> None:
         self.tree = tree
-        self.ranks = declared_ranks(tree)
+        self.declared = declared_predecessors(tree)
         self._families: dict[int, Family] = {}
 
     @cached_property
+    def ranks(self) -> Mapping[int, int]:
+        """The declared place of each span among its siblings."""
+        return declared_ranks(self.tree)
+
+    @cached_property
     def path(self) -> CriticalPath:
-        """The critical path, declared orders first."""
-        return critical_path(self.tree, self.ranks)
+        """The critical path, what is declared before what times suggest."""
+        return critical_path(self.tree, self.declared)
 
     def family(self, parent: int) -> Family:
         """The children of a span."""
@@ -123,7 +136,8 @@ class Schedule:
         end = [tree.end[row] - begin for row in rows]
         waited_for = [tree.waited_for[row] for row in rows]
         last = max([e for e, waited in zip(end, waited_for, strict=True) if waited], default=0)
-        declared = bool(rows) and rows[0] in self.ranks
+        ranked = bool(rows) and rows[0] in self.ranks
+        number = {row: at for at, row in enumerate(rows)}
         return Family(
             rows=rows,
             start=start,
@@ -131,5 +145,10 @@ class Schedule:
             waited_for=waited_for,
             length=length,
             tail=length - last,
-            ranks=[self.ranks[row] for row in rows] if declared else None,
+            ranks=[self.ranks[row] for row in rows] if ranked else None,
+            declared={
+                number[row]: tuple(number[each] for each in self.declared[row])
+                for row in rows
+                if row in self.declared
+            },
         )

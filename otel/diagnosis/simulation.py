@@ -61,11 +61,9 @@ class Simulation:
         self._model = model
         self._length = dict(edits.length)
         self._start: dict[int, int] = {}
-        self._before = {
-            row: before for chain in edits.chains for before, row in pairwise(chain)
-        }
+        self._before = {row: before for chain in edits.chains for before, row in pairwise(chain)}
         self._limit_of = {row: limit for limit in edits.limits for row in limit.rows}
-        self._parents: Sequence[int] = schedule.tree.trace.parent
+        self._parents = schedule.tree.trace.parent
         self._families = self._touched()
         self._play()
         for _ in range(_ROUNDS):
@@ -159,10 +157,15 @@ class Simulation:
         last = 0
         for number in sequence:
             row, model = rows[number], like[number]
-            begin = min([walk.start(model, edits.gap.get(row)) for walk in walks])
+            gap = edits.gap.get(row)
+            begin = min([walk.start(model, gap) for walk in walks])
             if row in self._before:
                 before = family.number[self._before[row]]
                 begin = (ends[before] or 0) + min(order.gap[number] for order in orders)
+            elif model in family.declared and self._model is not Model.OBSERVED:
+                reached = max(ends[each] or 0 for each in family.declared[model])
+                after = reached + (family.gap(model) if gap is None else gap)
+                begin = after if self._model is Model.LIKELY else min(begin, after)
             limit = self._limit_of.get(row)
             if limit is not None:
                 running = busy.setdefault(limit, [])
