@@ -19,8 +19,10 @@ from otel.diagnosis.call_tree import CallTree, call_tree
 from otel.diagnosis.critical_path import CriticalPath, Segment, critical_path
 from otel.diagnosis.diagnosis import Diagnosis, Prediction, Ranked, Step, diagnose, predict
 from otel.diagnosis.findings import Finding, Kind
+from otel.diagnosis.path_time import PathClass, by_class
 from otel.diagnosis.schedule import Model, Schedule
 from otel.diagnosis.simulation import Edits, Simulation
+from otel.diagnosis.slack import slack_ns
 
 __all__ = [
     "Action",
@@ -34,6 +36,7 @@ __all__ = [
     "LimitTo",
     "Model",
     "Parallelise",
+    "PathClass",
     "Prediction",
     "Ranked",
     "Remove",
@@ -48,9 +51,11 @@ __all__ = [
     "Simulation",
     "Step",
     "UnblockLoop",
+    "by_class",
     "call_tree",
     "critical_path",
     "diagnose",
     "predict",
     "simulate",
+    "slack_ns",
 ]

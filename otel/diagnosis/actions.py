@@ -6,6 +6,7 @@ added.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 from otel.diagnosis.blocked_loop import blocks, held_ns
@@ -221,7 +222,7 @@ def _shares(tree: CallTree, rows: Sequence[int]) -> dict[int, int]:
     """What each span would have taken alone, where all of them shared one interpreter evenly."""
     bounds = sorted({tree.start[row] for row in rows} | {tree.end[row] for row in rows})
     own = dict.fromkeys(rows, 0.0)
-    for low, high in zip(bounds, bounds[1:], strict=False):
+    for low, high in pairwise(bounds):
         at_work = [row for row in rows if tree.start[row] <= low and tree.end[row] >= high]
         for row in at_work:
             own[row] += (high - low) / len(at_work)
