@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from otel.diagnosis.schedule import Model, Schedule
 
+_NEVER = 2**62
+
 
 def slack_ns(schedule: Schedule) -> Mapping[int, int]:
     """The slack of every span that was waited for, by row, in nanoseconds; 0 on the path.
@@ -23,15 +25,21 @@ def slack_ns(schedule: Schedule) -> Mapping[int, int]:
         room = family.length - family.tail
         latest_start = [0] * len(family.rows)
         by_cut = sorted(range(len(family.rows)), key=lambda n: (order.cut[n], n))
-        least = room
+        least = _NEVER
         for number in sorted(
             range(len(family.rows)), key=lambda n: (family.end[n], family.start[n], n), reverse=True
         ):
-            while by_cut and order.cut[by_cut[-1]] >= family.end[number] and by_cut[-1] != number:
+            # Of spans without length at one time each waits for those before it.
+            after = (
+                family.end[number],
+                number if family.start[number] == family.end[number] else -1,
+            )
+            while by_cut and (order.cut[by_cut[-1]], by_cut[-1]) > after:
                 later = by_cut.pop()
                 least = min(least, latest_start[later] - order.gap[later])
-            latest = max(least, family.end[number])
+            joined = family.waited_for[number]
+            latest = max(min(least, room) if joined else least, family.end[number])
             latest_start[number] = latest - (family.end[number] - family.start[number])
-            if family.waited_for[number]:
+            if joined:
                 slack[family.rows[number]] = slack[parent] + latest - family.end[number]
     return slack
