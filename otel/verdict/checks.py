@@ -292,10 +292,13 @@ def _no_errors(on: _Context) -> Result:
         {str(on.trace.attributes(row).get(semconv.ERROR_TYPE, "error")) for row in failed}
     )
     measured = f"{len(failed)} failed" + (f" ({', '.join(kinds)})" if kinds else "")
+    holds = not failed and not retried
+    unknown = sum(not on.trace.keeps_events(row) for row in on.rows) if holds else 0
     return on.result(
-        not failed and not retried,
+        holds,
         f"{measured}, {len(retried)} retried",
         "none",
+        f"as recorded: events were not, so {unknown} spans may hide a retry" if unknown else "",
         spans=[*failed, *retried],
         advice="Read the errors of the listed spans; the decision says what is missing.",
     )
