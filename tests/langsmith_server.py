@@ -1,8 +1,8 @@
 """As much of LangSmith's API as its client needs to deliver runs and to read them back.
 
-Spans that come over OTLP become runs as its documents say ("Trace with OpenTelemetry", and the SDK's
-`langsmith_run_id_from_otel_span_id`), and where these are silent, with as little as may be: all
-metadata are texts, times are cut to microseconds, links, kinds and events are gone, only an
+Spans that come over OTLP become runs as its documents say ("Trace with OpenTelemetry", and the
+SDK's `langsmith_run_id_from_otel_span_id`), and where these are silent, with as little as may be:
+all metadata are texts, times are cut to microseconds, links, kinds and events are gone, only an
 `exception` event makes an error, and a run whose parent never came is not there.
 """
 
@@ -91,7 +91,8 @@ class LangSmithServer:
         if self.status != 200:
             return web.json_response({"detail": "no"}, status=self.status)
         project = {"id": PROJECT, "tenant_id": TENANT, "name": request.query["name"]}
-        return web.json_response([{**project, "start_time": "2026-01-01T00:00:00"}])
+        known = {"start_time": "2026-01-01T00:00:00", "reference_dataset_id": None}
+        return web.json_response([{**project, **known}])
 
     async def _post(self, request: web.Request) -> web.Response:
         body = await request.read()

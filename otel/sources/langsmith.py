@@ -10,7 +10,7 @@ import datetime
 import re
 import uuid
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MICROSECOND = datetime.timedelta(microseconds=1)
 
-_LEAST = tuple("id name run_type start_time trace_id session_id dotted_order".split())
 _FIELDS = (
-    *_LEAST,
-    *"parent_run_id end_time error status extra prompt_tokens completion_tokens".split(),
+    "id name run_type parent_run_id start_time end_time error status extra trace_id session_id "
+    "dotted_order prompt_tokens completion_tokens"
 )
+_FIELDS_TO_FIND = "id name run_type start_time trace_id session_id dotted_order"
 _METADATA: tuple[tuple[str, str, type], ...] = (
     ("langgraph_step", semconv.STEP, int),
     ("langgraph_node", semconv.NODE, str),
@@ -62,7 +62,7 @@ class LangSmithQuery:
     def trace(self, trace_id: str) -> Trace | None:
         """The trace with an id of 32 hexadecimal digits, as LangSmith has it now, or None.
 
-        The id is ours or LangSmith's own. By ours, what came over OTLP is found in the project only.
+        The id is ours or LangSmith's own. What came over OTLP is found by ours in the project only.
         """
         try:
             asked = uuid.UUID(trace_id)
@@ -70,7 +70,7 @@ class LangSmithQuery:
             raise TraceError(f"{trace_id} is no trace id of 32 hexadecimal digits.") from error
         runs = self._runs(_FIELDS, trace_id=asked)
         if not runs:
-            sent = self._runs(_LEAST, project_name=self.project, filter=_that_carry(asked))
+            sent = self._runs(_FIELDS_TO_FIND, project_name=self.project, filter=_that_carry(asked))
             for known in sorted({run.trace_id for run in sent}):
                 runs += self._runs(_FIELDS, trace_id=known)
         return _trace(asked.hex, runs) if runs else None
@@ -108,7 +108,7 @@ class LangSmithQuery:
             disable_prompt_cache=True,
         )
 
-    def _runs(self, fields: Sequence[str], **asked: Any) -> "list[Run]":
+    def _runs(self, fields: str, **asked: Any) -> "list[Run]":
         import requests
         from langsmith import utils
 
@@ -119,7 +119,7 @@ class LangSmithQuery:
                 # Its successor `client.runs.query` needs a server of 0.16 or later. Only the call
                 # warns; filters are the whole process's, and not to be held while it is read.
                 warnings.simplefilter("ignore", DeprecationWarning)
-                runs = client.list_runs(select=list(fields), **asked)
+                runs = client.list_runs(select=fields.split(), **asked)
             return list(runs)
         except utils.LangSmithNotFoundError:
             return []

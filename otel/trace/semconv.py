@@ -57,8 +57,8 @@ LANGSMITH_TRACE_NAME = "langsmith.trace.name"
 LANGSMITH_SESSION_ID = "langsmith.trace.session_id"
 LANGSMITH_METADATA = "langsmith.metadata."
 
-# Metadata of its runs, in which our spans come back whole. No dots: its documents do not say whether
-# a dot in a key makes a key or a level.
+# Metadata of its runs, in which our spans come back whole. Without dots: it is not documented whether
+# a dot in a key makes a level.
 LANGSMITH_SPAN = "otel_span"
 """The span as OTLP JSON, without content."""
 LANGSMITH_TRACE = "otel_trace_id"

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from graph.offline_model import Fault, OfflineModel
 from otel.sources import read
 from otel.sources.langsmith import LangSmithQuery
 from otel.trace import Trace, semconv
@@ -23,7 +24,6 @@ from tests.langsmith_server import LangSmithServer
 from tests.recorded_program import spin
 from toolkit.loopback import LoopbackServer
 from toolkit.market_data import AsyncToolkit
-from graph.offline_model import OfflineModel
 
 
 @dataclass
@@ -34,17 +34,18 @@ class Both:
     langsmith_url: str
     env: dict[str, str]
     workdir: Path
+    model: OfflineModel
+    words: tuple[str, ...] = ()
 
     def command(self, *words: str) -> Result:
         """Run a command of ours."""
         return CliRunner().invoke(main, list(words), env=self.env)
 
-    def run(self, *words: str) -> str:
-        """Run an analysis; gives its trace id."""
-        before = set(self.workdir.glob("runs/*"))
-        done = self.command("run", "NVDA", *words)
+    def run(self) -> str:
+        """Run an analysis; gives its run id."""
+        done = self.command("run", "NVDA", *self.words)
         assert done.exit_code == 0, done.output
-        (folder,) = set(self.workdir.glob("runs/*")) - before
+        (folder,) = self.workdir.glob("runs/*")
         return folder.name
 
     def here(self, trace_id: str) -> Trace:
@@ -56,10 +57,11 @@ class Both:
         """LangSmith's."""
         return LangSmithQuery(self.langsmith_url, "ls-key").trace(trace_id)
 
-    def metadata(self, run: dict[str, Any]) -> dict[str, Any]:
-        """What LangSmith keeps beside a run."""
-        found: dict[str, Any] = run["extra"]["metadata"]
-        return found
+    @property
+    def root(self) -> dict[str, Any]:
+        """The run without a parent, in LangSmith."""
+        (root,) = (run for run in self.server.runs.values() if run["parent_run_id"] is None)
+        return root
 
 
 @pytest.fixture
@@ -77,19 +79,21 @@ def both(workdir: Path) -> Iterator[Both]:
             "LANGSMITH_ENDPOINT": url,
             "LANGSMITH_API_KEY": "ls-key",
         }
-        yield Both(server, url, env, workdir)
+        yield Both(server, url, env, workdir, model)
     clear_langsmiths_cache()
 
 
-def by_default(monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
-    return ()
+def by_default(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is wrong."""
 
 
-def one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
-    return ("--dispatch", "sequential")
+def one_after_the_other(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dispatcher sends no two analysts at once."""
+    both.words = ("--dispatch", "sequential")
 
 
-def with_a_tool_that_blocks(monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+def with_a_tool_that_blocks(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One tool computes on the event loop."""
     filings: Callable[..., object] = AsyncToolkit.filings
 
     def blocking(*args: object) -> object:
@@ -97,15 +101,23 @@ def with_a_tool_that_blocks(monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
         return filings(*args)
 
     monkeypatch.setattr(AsyncToolkit, "filings", blocking)
-    return ()
 
 
-def with_a_tool_that_fails(monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+def with_a_tool_that_fails(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One tool raises."""
+
     async def failing(*args: object) -> object:
         raise RuntimeError("no filings today")
 
     monkeypatch.setattr(AsyncToolkit, "filings", failing)
-    return ()
+
+
+def with_a_retry(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model answers the trader with nothing, once: an event tells, and no span failed."""
+    both.model.faults = (Fault("trader", "empty_answer"),)
+
+
+Variant = Callable[[Both, pytest.MonkeyPatch], None]
 
 
 @pytest.mark.jaeger
@@ -116,13 +128,14 @@ def with_a_tool_that_fails(monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
         (one_after_the_other, {"overlap"}),
         (with_a_tool_that_blocks, {"loop"}),
         (with_a_tool_that_fails, {"errors"}),
+        (with_a_retry, {"errors"}),
     ],
 )
 def test_the_verdict_is_the_same_wherever_the_trace_is_read(
     both: Both,
     jaeger: JaegerProcess,
     monkeypatch: pytest.MonkeyPatch,
-    variant: Callable[[pytest.MonkeyPatch], tuple[str, ...]],
+    variant: Variant,
     failing: set[str],
 ) -> None:
     both.env |= {
@@ -130,7 +143,8 @@ def test_the_verdict_is_the_same_wherever_the_trace_is_read(
         "OTEL_EXPORTER_OTLP_ENDPOINT": jaeger.otlp_http_url,
         "TRADING_GRAPH_JAEGER_URL": jaeger.query_url,
     }
-    trace_id = both.run(*variant(monkeypatch))
+    variant(both, monkeypatch)
+    trace_id = both.run()
     ours, theirs = (
         both.command("verify", trace_id, "--from", source, "--format", "json")
         for source in ("jaeger", "langsmith")
@@ -161,11 +175,10 @@ def weaker_and_never_wrong(ours: Verdict, theirs: Verdict) -> None:
 
 def test_a_trace_that_lost_its_metadata_is_judged_by_what_is_left(both: Both) -> None:
     trace_id = both.run()
-    (root,) = (run for run in both.server.runs.values() if run["parent_run_id"] is None)
     for run in both.server.runs.values():
         run["extra"] = {}
     assert both.there(trace_id) is None, "nothing says that it is the one"
-    there = both.there(root["id"])
+    there = both.there(both.root["id"])
     assert there is not None
     here = both.here(trace_id)
     assert sorted(there.span_ids) == sorted(here.span_ids)
@@ -174,7 +187,7 @@ def test_a_trace_that_lost_its_metadata_is_judged_by_what_is_left(both: Both) ->
     weaker_and_never_wrong(ours, theirs)
     strengths = {result.id: result.strength for result in theirs.results}
     assert strengths["overlap"].startswith("overlapping, not proven: no event-loop lag")
-    assert strengths["errors"].startswith("as recorded: events were not")
+    assert strengths["errors"] == "not applicable"
 
 
 @pytest.mark.parametrize("lost", ["invoke_agent news_analyst", "execute_tool", "trading_graph"])
@@ -190,8 +203,22 @@ def test_where_one_run_lost_its_metadata_no_other_is_trusted(both: Both, lost: s
     assert not any(semconv.LOOP_LAG_MAX_MS in there.attributes(row) for row in range(len(there)))
 
 
-def test_a_retry_that_cannot_be_seen_is_not_denied(both: Both) -> None:
-    """The first answer of the model is refused, and asked for again."""
+@pytest.mark.parametrize("variant", [with_a_retry, with_a_tool_that_fails])
+def test_without_metadata_what_cannot_be_seen_is_not_denied(
+    both: Both, monkeypatch: pytest.MonkeyPatch, variant: Variant
+) -> None:
+    variant(both, monkeypatch)
+    both.run()
+    for run in both.server.runs.values():
+        run["extra"] = {}
+    there = both.there(both.root["id"])
+    assert there is not None
+    (errors,) = (each for each in judge(there, default_gate()).results if each.id == "errors")
+    if variant is with_a_retry:
+        assert errors.outcome is Outcome.NOT_APPLICABLE
+        assert "no retry was or would be recorded" in errors.measured
+    else:
+        assert errors.outcome is Outcome.FAIL
 
 
 def test_a_callers_runs_above_ours_take_nothing_away(both: Both) -> None:
@@ -214,21 +241,19 @@ def test_a_callers_runs_above_ours_take_nothing_away(both: Both) -> None:
     assert there.names[0] == "the caller"
     verdict = judge(there, default_gate())
     assert verdict.completeness.exact
-    assert all(result.strength != "" for result in verdict.results)
     assert {result.id: result.strength for result in verdict.results}["overlap"] == "proven"
 
 
 def test_metadata_that_come_back_as_objects_or_copied_are_told_apart(both: Both) -> None:
     trace_id = both.run()
     for run in both.server.runs.values():
-        metadata = both.metadata(run)
+        metadata = run["extra"]["metadata"]
         metadata["otel_span"] = json.loads(metadata["otel_span"])
     there = both.there(trace_id)
     assert there is not None
     assert judge(there, default_gate()).completeness.exact
-    (root,) = (run for run in both.server.runs.values() if run["parent_run_id"] is None)
     for run in both.server.runs.values():
-        run["extra"] = root["extra"]
+        run["extra"] = both.root["extra"]
     there = both.there(trace_id)
     assert there is not None
     assert len(there) == len(both.server.runs)
