@@ -57,8 +57,8 @@ LANGSMITH_TRACE_NAME = "langsmith.trace.name"
 LANGSMITH_SESSION_ID = "langsmith.trace.session_id"
 LANGSMITH_METADATA = "langsmith.metadata."
 
-# Metadata of its runs, in which our spans come back whole. Without dots: it is not documented whether
-# a dot in a key makes a level.
+# Metadata of its runs, in which our spans come back whole. Without dots: whether a dot in a key
+# makes a level is not documented.
 LANGSMITH_SPAN = "otel_span"
 """The span as OTLP JSON, without content."""
 LANGSMITH_TRACE = "otel_trace_id"
