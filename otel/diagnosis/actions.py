@@ -11,8 +11,8 @@ from typing import Protocol
 
 from otel.diagnosis.blocked_loop import blocks, held_ns
 from otel.diagnosis.call_tree import CallTree
-from otel.diagnosis.schedule import Model, Schedule
-from otel.diagnosis.simulation import Edits, Limit, Sharing, Simulation
+from otel.diagnosis.schedule import Model, Schedule, Slots
+from otel.diagnosis.simulation import Edits, Sharing, Simulation
 
 
 class Action(Protocol):
@@ -132,7 +132,7 @@ class LimitTo:
 
     def apply(self, schedule: Schedule, edits: Edits) -> None:
         """Put the limit on the branches."""
-        edits.limits.append(Limit(siblings(schedule.tree, self.rows), self.at_once))
+        edits.slots.append(Slots(siblings(schedule.tree, self.rows), self.at_once, {}))
 
 
 @dataclass(frozen=True, slots=True)

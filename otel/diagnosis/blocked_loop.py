@@ -43,6 +43,11 @@ def blocks(tree: CallTree) -> list[Block]:
     return found
 
 
+def blocked_ns(found: Sequence[Block], start: int, end: int) -> int:
+    """For how much of a stretch of time the loop was blocked."""
+    return sum(max(0, min(b.end_ns, end) - max(b.start_ns, start)) for b in found)
+
+
 def held_ns(tree: CallTree, found: Sequence[Block], row: int, start: int, end: int) -> int:
     """How long an activity of a span was held up by the blocks of other branches.
 

@@ -6,6 +6,7 @@ the parent's start, so a subtree moves as a whole. Played without a change, the 
 was.
 """
 
+import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -14,6 +15,7 @@ from functools import cached_property
 from otel.diagnosis.call_tree import CallTree
 from otel.diagnosis.critical_path import CriticalPath, critical_path
 from otel.diagnosis.dependencies import declared_predecessors, declared_ranks
+from otel.verdict import Measures, causes, measures
 
 
 class Model(Enum):
@@ -43,12 +45,25 @@ class Order:
     gap: Sequence[int]
 
 
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """A limit that siblings met: so many at once, each later one as another ended.
+
+    `gap` is what passed between the end that freed a slot and the start of who took it, by row.
+    """
+
+    rows: tuple[int, ...]
+    at_once: int
+    gap: Mapping[int, int]
+
+
 @dataclass(frozen=True)
 class Family:
     """The children of one span, numbered in order of start, in time relative to its start.
 
     `tail` is what passed between the end of the last child that was waited for and its own end.
-    `declared` are the siblings whose end let a child start, both by number.
+    `declared` are the siblings whose end let a child start, both by number; `slots` the limit that
+    some of them met.
     """
 
     rows: Sequence[int]
@@ -59,6 +74,7 @@ class Family:
     tail: int
     ranks: Sequence[int] | None
     declared: Mapping[int, tuple[int, ...]]
+    slots: "Slots | None"
 
     @cached_property
     def number(self) -> Mapping[int, int]:
@@ -116,6 +132,23 @@ class Schedule:
         return declared_ranks(self.tree)
 
     @cached_property
+    def measures(self) -> Measures:
+        """What the run shows in numbers."""
+        return measures(self.tree.trace, self.tree.run)
+
+    @cached_property
+    def _slots(self) -> Mapping[int, Slots]:
+        """The limits that branches met, by parent."""
+        tree, found = self.tree, {}
+        for fan_out in self.measures.fan_outs:
+            group = fan_out.group
+            parents = {int(tree.trace.parent[row]) for row in group.rows}
+            limited = causes.limit(tree.trace, group) if len(parents) == 1 else None
+            if limited is not None and fan_out.judged.reason.startswith(limited[1]):
+                found[parents.pop()] = _slots(tree, group.rows, limited[0])
+        return found
+
+    @cached_property
     def path(self) -> CriticalPath:
         """The critical path, what is declared before what times suggest."""
         return critical_path(self.tree, self.declared)
@@ -146,9 +179,22 @@ class Schedule:
             length=length,
             tail=length - last,
             ranks=[self.ranks[row] for row in rows] if ranked else None,
+            slots=self._slots.get(parent),
             declared={
                 number[row]: tuple(number[each] for each in self.declared[row])
                 for row in rows
                 if row in self.declared
             },
         )
+
+
+def _slots(tree: CallTree, rows: Sequence[int], at_once: int) -> Slots:
+    """What passed between each end that freed a slot and the next start."""
+    running: list[int] = []
+    gap: dict[int, int] = {}
+    ordered = sorted(rows, key=lambda row: (tree.start[row], row))
+    for row in ordered:
+        if len(running) >= at_once:
+            gap[row] = tree.start[row] - heapq.heappop(running)
+        heapq.heappush(running, tree.end[row])
+    return Slots(tuple(ordered), at_once, gap)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from otel.diagnosis.schedule import Family, Model, Order, Schedule
+from otel.diagnosis.schedule import Family, Model, Order, Schedule, Slots
 
 _ROUNDS = 50
 
@@ -25,14 +25,6 @@ class Sharing:
     hit_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """At most so many of these siblings at once."""
-
-    rows: tuple[int, ...]
-    at_once: int
-
-
 @dataclass
 class Edits:
     """What is different in a run that is played again.
@@ -40,7 +32,8 @@ class Edits:
     `length` is a span's new duration, whatever was below it; `gap` what passes before it, once
     those it waits for have ended; `tail` what passes in it after its last child; `like` lets a span
     wait for what an earlier sibling waited for, and start as soon as that one. Each of `chains` are
-    siblings of which one waits for the one before it, and for nothing else. Nanoseconds, by row.
+    siblings of which one waits for the one before it, and for nothing else; `slots` lets so many of
+    some siblings run at once. Nanoseconds, by row.
     """
 
     length: dict[int, int] = field(default_factory=dict)
@@ -48,7 +41,7 @@ class Edits:
     tail: dict[int, int] = field(default_factory=dict)
     like: dict[int, int] = field(default_factory=dict)
     shared: list[Sharing] = field(default_factory=list)
-    limits: list[Limit] = field(default_factory=list)
+    slots: list[Slots] = field(default_factory=list)
     chains: list[tuple[int, ...]] = field(default_factory=list)
 
 
@@ -62,7 +55,6 @@ class Simulation:
         self._length = dict(edits.length)
         self._start: dict[int, int] = {}
         self._before = {row: before for chain in edits.chains for before, row in pairwise(chain)}
-        self._limit_of = {row: limit for limit in edits.limits for row in limit.rows}
         self._parents = schedule.tree.trace.parent
         self._families = self._touched()
         self._play()
@@ -120,8 +112,8 @@ class Simulation:
     def _touched(self) -> list[int]:
         """The spans whose families have to be played, the deepest first."""
         edits, tree = self._edits, self.schedule.tree
-        changed = {*edits.length, *edits.gap, *edits.like, *self._limit_of, *self._shared_rows}
-        changed |= self._before.keys()
+        changed = {*edits.length, *edits.gap, *edits.like, *self._shared_rows}
+        changed |= self._before.keys() | {row for slots in edits.slots for row in slots.rows}
         above: set[int] = set()
         for row in changed:
             while row != tree.run:
@@ -147,37 +139,46 @@ class Simulation:
         """Place the children of a span and return the span's new length."""
         edits, rows = self._edits, family.rows
         orders = family.orders(self._model)
-        like = [family.number.get(edits.like.get(row, row), n) for n, row in enumerate(rows)]
+        slots = self._slots(family)
+        # Who takes a slot waits for the slot, and for what the first of them waited for.
+        first = dict.fromkeys(slots.gap, slots.rows[0]) if slots else {}
+        like = [family.number[edits.like.get(row, first.get(row, row))] for row in rows]
         sequence: Sequence[int] = range(len(rows))
         if any(model != number for number, model in enumerate(like)):
             sequence = sorted(sequence, key=lambda number: (like[number], number))
         ends: list[int | None] = [None] * len(rows)
         walks = [_Walk(order, ends) for order in orders]
-        busy: dict[Limit, list[int]] = {}
+        busy: list[int] = []
         last = 0
         for number in sequence:
             row, model = rows[number], like[number]
             gap = edits.gap.get(row)
             begin = min([walk.start(model, gap) for walk in walks])
             if row in self._before:
-                before = family.number[self._before[row]]
-                begin = (ends[before] or 0) + min(order.gap[number] for order in orders)
+                # A step of the branch itself; between steps of one node nothing has to pass.
+                begin = ends[family.number[self._before[row]]] or 0
             elif model in family.declared and self._model is not Model.OBSERVED:
                 reached = max(ends[each] or 0 for each in family.declared[model])
                 after = reached + (family.gap(model) if gap is None else gap)
                 begin = after if self._model is Model.LIKELY else min(begin, after)
-            limit = self._limit_of.get(row)
-            if limit is not None:
-                running = busy.setdefault(limit, [])
-                if len(running) >= limit.at_once:
-                    begin = max(begin, heapq.heappop(running))
+            limited = slots is not None and row in slots.rows
+            if slots is not None and limited and len(busy) >= slots.at_once:
+                begin = max(begin, heapq.heappop(busy) + slots.gap.get(row, 0))
             end = begin + self.length(row)
-            if limit is not None:
-                heapq.heappush(busy[limit], end)
+            if limited:
+                heapq.heappush(busy, end)
             self._start[row], ends[number] = begin, end
             if family.waited_for[number] and end > last:
                 last = end
         return max(last + edits.tail.get(parent, family.tail), 0)
+
+    def _slots(self, family: Family) -> Slots | None:
+        """The limit to keep to in a family: one put on it, or the one that it met."""
+        for slots in self._edits.slots:
+            if slots.rows[0] in family.number:
+                return slots
+        met = family.slots
+        return met if met is not None and self._edits.like.keys().isdisjoint(met.rows) else None
 
     def _share(self) -> bool:
         """Give each group that asks for the same its lengths; whether any of them changed."""

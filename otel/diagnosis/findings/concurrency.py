@@ -12,8 +12,8 @@ from otel.diagnosis.schedule import Schedule
 from otel.trace import semconv
 from otel.trace.kinds import Role, step
 from otel.verdict import causes
-from otel.verdict.measures import measures
 from otel.verdict.parallelism import Parallelism, Strength, parallelism
+from otel.verdict.work import working_spans
 
 _GAP_NS = 50_000_000
 _GAP_SHARE = 0.1
@@ -37,7 +37,7 @@ def concurrency_findings(schedule: Schedule) -> Iterator[Finding]:
     trace, run = schedule.tree.trace, schedule.tree.run
     judged: list[tuple[Kind, str, Parallelism]] = [
         (Kind.SERIAL_FAN_OUT, fan_out.name, fan_out.judged)
-        for fan_out in measures(trace, run).fan_outs
+        for fan_out in schedule.measures.fan_outs
     ]
     judged += [
         (Kind.SERIAL_TOOLS, place_of(trace, rows[0], run), parallelism(trace, rows))
@@ -138,7 +138,9 @@ def _interpreter(schedule: Schedule, name: str, found: Parallelism) -> Finding:
 def _semaphore(schedule: Schedule, name: str, found: Parallelism) -> Finding:
     tree = schedule.tree
     width = causes.staircase(tree.trace, found.group) or 1
-    by_end = sorted(found.group.rows, key=tree.end.__getitem__)
+    # A branch that worked several times is late for more reasons than one.
+    alone = [row for row in found.group.rows if len(working_spans(tree.trace, row)) == 1]
+    by_end = sorted(alone, key=tree.end.__getitem__)
     waits = tuple(
         (row, max(tree.end[before] - tree.start[row], 0))
         for before, row in zip(by_end, by_end[width:], strict=False)
@@ -146,8 +148,8 @@ def _semaphore(schedule: Schedule, name: str, found: Parallelism) -> Finding:
     return Finding(
         kind=Kind.LIMIT,
         place=name,
-        evidence=f"{len(by_end)} spans start together and end {width} at a time: something inside "
-        "lets in no more.",
+        evidence=f"{len(found.group.rows)} spans start together and end {width} at a time: "
+        "something inside lets in no more.",
         advice=_ADVICE[Kind.LIMIT],
         rows=found.group.rows,
         actions=(RemoveWaits(waits),),

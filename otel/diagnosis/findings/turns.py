@@ -11,6 +11,8 @@ from otel.diagnosis.schedule import Schedule
 from otel.trace import semconv
 from otel.trace.kinds import Role
 
+_ERROR = 2
+
 
 def middle_turns(schedule: Schedule) -> Iterator[Finding]:
     """Turns of an agent between its first and its last, on the critical path.
@@ -21,7 +23,7 @@ def middle_turns(schedule: Schedule) -> Iterator[Finding]:
     spent = schedule.path.total_ns
     turns: dict[int, list[int]] = defaultdict(list)
     for row in sorted(tree.rows):
-        if trace.roles[row] is Role.LLM and spent.get(row):
+        if trace.roles[row] is Role.LLM and spent.get(row) and trace.status[row] != _ERROR:
             turns[int(trace.parent[row])].append(row)
     for agent, calls in turns.items():
         serial = [b for a, b in pairwise(calls) if tree.start[b] >= tree.end[a]]

@@ -13,6 +13,7 @@ from otel.diagnosis.actions import (
     Share,
     Shorten,
 )
+from otel.diagnosis.blocked_loop import blocked_ns, blocks
 from otel.diagnosis.findings.finding import Finding, Kind, place_of, seconds
 from otel.diagnosis.schedule import Schedule
 from otel.trace import semconv
@@ -139,13 +140,18 @@ def gaps(schedule: Schedule) -> Iterator[Finding]:
     """Pauses on the critical path in which a span that only coordinates did so for long."""
     tree, trace = schedule.tree, schedule.tree.trace
     least = max(GAP_NS, GAP_SHARE * tree.wall_ns)
+    blocked = blocks(tree)
     for row, start, end in schedule.path.segments:
         idle = end - start
         if idle < least or not tree.children(row) or trace.roles[row] in (Role.LLM, Role.HTTP):
             continue
+        if blocked_ns(blocked, start, end) > idle / 2:
+            continue  # the event loop was blocked, which is a finding of its own
         family = schedule.family(row)
         after = [child for child in family.rows if tree.start[child] == end]
         before = [child for child in family.rows if tree.end[child] == start]
+        if any(trace.status[child] == _ERROR for child in before):
+            continue  # the pause after an attempt that failed goes with it
         where = f"before {trace.names[after[0]]}" if after else "at its end"
         if before:
             where = f"between {trace.names[before[0]]} and " + (
