@@ -4,6 +4,7 @@ Actions are combined by applying several to one set of edits and playing that on
 added.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -214,8 +215,9 @@ def _follower(schedule: Schedule, row: int) -> int | None:
     if row == tree.run:
         return None
     family = schedule.family(int(tree.trace.parent[row]))
-    later = [each for each in family.rows if tree.start[each] >= tree.end[row] and each != row]
-    return later[0] if later else None
+    ended = family.end[family.number[row]]
+    later = bisect_left(family.start, ended, lo=family.number[row] + 1)
+    return family.rows[later] if later < len(family.rows) else None
 
 
 def _shares(tree: CallTree, rows: Sequence[int]) -> dict[int, int]:

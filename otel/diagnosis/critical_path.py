@@ -40,28 +40,24 @@ class CriticalPath:
         spent: dict[int, int] = defaultdict(int)
         for row, start, end in self.segments:
             spent[row] += end - start
-        return spent
+        return dict(spent)
 
     @cached_property
     def total_ns(self) -> Mapping[int, int]:
-        """Time on the path spent in each span and below it, by row."""
-        spent = defaultdict(int, self.self_ns)
-        parents = self.tree.trace.parent.tolist()
-        for row in reversed(self._rows_by_depth()):
-            if row != self.tree.run:
-                spent[parents[row]] += spent[row]
-        return spent
-
-    def _rows_by_depth(self) -> list[int]:
-        """Every span on the path or above one that is, parents first."""
-        parents, known = self.tree.trace.parent.tolist(), set()
+        """Time on the path spent in each span and below it, by row; only of spans on it."""
+        run, parents = self.tree.run, self.tree.trace.parent.tolist()
+        above: set[int] = set()
         for row in self.self_ns:
-            while row not in known:
-                known.add(row)
-                if row == self.tree.run:
+            while row not in above:
+                above.add(row)
+                if row == run:
                     break
                 row = parents[row]
-        return sorted(known, key=self.tree.depth.__getitem__)
+        spent = {row: self.self_ns.get(row, 0) for row in above}
+        for row in sorted(above, key=self.tree.depth.__getitem__, reverse=True):
+            if row != run:
+                spent[parents[row]] += spent[row]
+        return spent
 
     @cached_property
     def by_name(self) -> Mapping[str, int]:

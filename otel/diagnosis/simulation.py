@@ -141,6 +141,7 @@ class Simulation:
         orders = family.orders(self._model)
         slots = self._slots(family)
         # Who takes a slot waits for the slot, and for what the first of them waited for.
+        members = frozenset(slots.rows if slots else ())
         first = dict.fromkeys(slots.gap, slots.rows[0]) if slots else {}
         like = [family.number[edits.like.get(row, first.get(row, row))] for row in rows]
         sequence: Sequence[int] = range(len(rows))
@@ -161,7 +162,7 @@ class Simulation:
                 reached = max(ends[each] or 0 for each in family.declared[model])
                 after = reached + (family.gap(model) if gap is None else gap)
                 begin = after if self._model is Model.LIKELY else min(begin, after)
-            limited = slots is not None and row in slots.rows
+            limited = row in members
             if slots is not None and limited and len(busy) >= slots.at_once:
                 begin = max(begin, heapq.heappop(busy) + slots.gap.get(row, 0))
             end = begin + self.length(row)

@@ -68,7 +68,7 @@ def _is(found: Parallelism, *signs: str) -> bool:
 
 
 def _tools_of_turns(schedule: Schedule) -> Iterator[tuple[int, ...]]:
-    """The tool calls of one LLM turn: of one parent and one turn."""
+    """The tool calls of one LLM turn on the critical path: of one parent and one turn."""
     trace = schedule.tree.trace
     turns: dict[tuple[int, float], list[int]] = defaultdict(list)
     for row in schedule.tree.rows:
@@ -76,7 +76,12 @@ def _tools_of_turns(schedule: Schedule) -> Iterator[tuple[int, ...]]:
             turn = trace.number(row, semconv.TURN_INDEX)
             if turn is not None:
                 turns[int(trace.parent[row]), turn].append(row)
-    yield from (tuple(sorted(rows)) for rows in turns.values() if len(rows) > 1)
+    spent = schedule.path.total_ns
+    yield from (
+        tuple(sorted(rows))
+        for rows in turns.values()
+        if len(rows) > 1 and any(row in spent for row in rows)
+    )
 
 
 def _serial(schedule: Schedule, kind: Kind, name: str, groups: Sequence[Parallelism]) -> Finding:
@@ -162,7 +167,7 @@ def _plain_calls(schedule: Schedule, known: set[int]) -> Iterator[Finding]:
     """Runs of siblings of one role that follow each other closely, and nothing says why."""
     tree, trace = schedule.tree, schedule.tree.trace
     chains: dict[str, list[tuple[int, ...]]] = defaultdict(list)
-    for parent in tree.rows:
+    for parent in schedule.path.total_ns:
         for rows in _chains(schedule, tree.children(parent), known):
             chains[place_of(trace, parent, tree.run)].append(rows)
     for place, found in chains.items():

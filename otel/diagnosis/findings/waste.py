@@ -78,7 +78,7 @@ def retries(schedule: Schedule) -> Iterator[Finding]:
     tree, trace = schedule.tree, schedule.tree.trace
     failed: list[int] = []
     shortened: list[tuple[int, int]] = []
-    for parent in tree.rows:
+    for parent in sorted(schedule.path.total_ns):
         family = tree.children(parent)
         later: set[tuple[str, str | None]] = set()
         for row in reversed(family):
@@ -115,6 +115,8 @@ def retries(schedule: Schedule) -> Iterator[Finding]:
 def barriers(schedule: Schedule) -> Iterator[Finding]:
     """Branches of several steps that waited for each other at every superstep."""
     tree, trace = schedule.tree, schedule.tree.trace
+    if not schedule.measures.barrier_idle_ns:
+        return
     held = barrier(trace, tree.rows)
     if not held.waiting:
         return
@@ -176,7 +178,7 @@ def queues(schedule: Schedule) -> Iterator[Finding]:
     tree, trace = schedule.tree, schedule.tree.trace
     waits = [
         (row, int(wait * 1e6))
-        for row in tree.rows
+        for row in sorted(schedule.path.total_ns)
         if (wait := trace.number(row, semconv.QUEUE_WAIT_MS)) and wait >= 1
     ]
     if not waits:
@@ -204,31 +206,42 @@ def long_poles(schedule: Schedule) -> Iterator[Finding]:
             if trace.roles[row] is not Role.OTHER:
                 peers[trace.roles[row]].append(row)
         for rows in peers.values():
-            middle = int(median(tree.duration(row) for row in rows))
-            for row in rows:
-                others = _beside(schedule, row, rows)
-                if len(others) < 2 or not spent.get(row):
-                    continue
-                middle = int(median(tree.duration(each) for each in others))
-                if middle and tree.duration(row) > 2 * middle:
-                    yield Finding(
-                        kind=Kind.LONG_POLE,
-                        place=place_of(trace, row, tree.run),
-                        evidence=f"It took {seconds(tree.duration(row))}; the {len(others)} that "
-                        f"ran beside it took {seconds(middle)} (median).",
-                        advice="Shorten it, split it, or ask for an answer twice and take the "
-                        "first (a hedged request).",
-                        rows=(row,),
-                        actions=(Shorten(row, middle),),
-                        proven=False,
-                        if_only="it can be as fast as the others",
-                    )
+            for beside in _at_once(schedule, rows):
+                yield from _pole(schedule, beside)
 
 
-def _beside(schedule: Schedule, row: int, rows: list[int]) -> list[int]:
+def _pole(schedule: Schedule, beside: list[int]) -> Iterator[Finding]:
     tree = schedule.tree
-    return [
-        each
-        for each in rows
-        if each != row and tree.start[each] < tree.end[row] and tree.start[row] < tree.end[each]
-    ]
+    longest = max(beside, key=tree.duration)
+    others = [tree.duration(row) for row in beside if row != longest]
+    if len(others) < 2 or not schedule.path.total_ns.get(longest):
+        return
+    middle = int(median(others))
+    if middle and tree.duration(longest) > 2 * middle:
+        yield Finding(
+            kind=Kind.LONG_POLE,
+            place=place_of(tree.trace, longest, tree.run),
+            evidence=f"It took {seconds(tree.duration(longest))}; the {len(others)} that ran "
+            f"beside it took {seconds(middle)} (median).",
+            advice="Shorten it, split it, or ask for an answer twice and take the first (a hedged "
+            "request).",
+            rows=(longest,),
+            actions=(Shorten(longest, middle),),
+            proven=False,
+            if_only="it can be as fast as the others",
+        )
+
+
+def _at_once(schedule: Schedule, rows: list[int]) -> Iterator[list[int]]:
+    """Siblings, in order of start, in groups of which each member overlaps another."""
+    tree = schedule.tree
+    together: list[int] = []
+    reached = 0
+    for row in rows:
+        if together and tree.start[row] >= reached:
+            yield together
+            together, reached = [], 0
+        together.append(row)
+        reached = max(reached, tree.end[row])
+    if together:
+        yield together

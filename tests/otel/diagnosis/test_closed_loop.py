@@ -19,6 +19,7 @@ from tests.otel.diagnosis.programs import Defect, Defects, Program, draw, trace_
 SEEDS = range(42)
 RUNS = 3
 THROWN_AWAY = 6
+AGAIN = 2
 LAG_MS = 20.0
 WORST = 0.05
 
@@ -31,7 +32,7 @@ class Checked:
     fix: str
     slow_ns: int
     predicted: Prediction
-    measured_ns: float
+    measured_ns: int
 
     @property
     def error(self) -> float:
@@ -54,7 +55,7 @@ def checked(seed: int) -> list[Checked]:
     """Run a program slow, each defect mended alone, and all of them; in a worker."""
     program = draw(seed)
     trace_of(program, frozenset())  # imports and first uses
-    trace = _slow(program)
+    trace = _middle(program, program.defects)
     diagnosis = diagnose(trace, trace.roots[0])
     found = [each.finding for each in diagnosis.findings]
     fixes: dict[str, Defects] = {defect: frozenset({defect}) for defect in program.defects}
@@ -67,7 +68,7 @@ def checked(seed: int) -> list[Checked]:
             slow_ns=diagnosis.wall_ns,
             # What nothing was reported of is predicted to gain nothing.
             predicted=predict(diagnosis.schedule, _of(found, mended)),
-            measured_ns=median(_wall(program, program.defects - mended) for _ in range(RUNS)),
+            measured_ns=_wall(_middle(program, program.defects - mended)),
         )
         for fix, mended in fixes.items()
     ]
@@ -77,24 +78,28 @@ def _of(found: list[Finding], mended: Defects) -> list[Finding]:
     return [each for each in found if each.kind in {str(defect) for defect in mended}]
 
 
-def _slow(program: Program) -> Trace:
-    """The trace of the slow program: the middle one of three by duration."""
-    traces = [trace_of(program, program.defects) for _ in range(3)]
-    return sorted(traces, key=lambda trace: trace.duration[trace.roots[0]])[1]
+def _wall(trace: Trace) -> int:
+    return int(trace.duration[trace.roots[0]])
+
+
+def _middle(program: Program, defects: Defects) -> Trace:
+    """The trace of the middle one of three runs by duration."""
+    traces = [_quiet(program, defects) for _ in range(RUNS)]
+    return sorted(traces, key=_wall)[RUNS // 2]
 
 
 def _holds(each: Checked) -> bool:
     return each.inside and abs(each.error) <= WORST
 
 
-def _wall(program: Program, defects: Defects) -> int:
+def _quiet(program: Program, defects: Defects) -> Trace:
+    """The trace of a run during which the machine left the event loop alone, or of the last try."""
     for _ in range(THROWN_AWAY):
         trace = trace_of(program, defects)
-        run = trace.roots[0]
-        lag = trace.number(run, semconv.LOOP_LAG_MAX_MS)
+        lag = trace.number(trace.roots[0], semconv.LOOP_LAG_MAX_MS)
         if Defect.BLOCKING in defects or (lag is not None and lag <= LAG_MS):
             break
-    return int(trace.duration[run])
+    return trace
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +113,11 @@ def workers() -> Iterator[ProcessPoolExecutor]:
 @pytest.mark.timeout(600)
 def test_what_was_predicted_comes_true(workers: ProcessPoolExecutor) -> None:
     found = dict(zip(SEEDS, workers.map(checked, SEEDS), strict=True))
-    # A busy machine disturbs now and then: a program that missed is run once more, alone.
-    for seed in [seed for seed, made in found.items() if not all(map(_holds, made))]:
-        found[seed] = workers.submit(checked, seed).result()
+    # A busy machine disturbs now and then: a program that missed is run again, alone.
+    for seed in SEEDS:
+        for _ in range(AGAIN):
+            if not all(map(_holds, found[seed])):
+                found[seed] = workers.submit(checked, seed).result()
     every = [each for made in found.values() for each in made]
     off = sorted(abs(each.error) for each in every)
     listed = "\n".join(str(each) for each in sorted(every, key=lambda each: -abs(each.error))[:8])
@@ -135,6 +142,6 @@ def test_a_program_that_is_not_mended_contradicts_its_prediction() -> None:
         "none",
         diagnosis.wall_ns,
         predict(diagnosis.schedule, _of(found, program.defects)),
-        float(again.duration[again.roots[0]]),
+        _wall(again),
     )
     assert missed.error < -0.05
