@@ -39,9 +39,12 @@ def concurrency_findings(schedule: Schedule) -> Iterator[Finding]:
         (Kind.SERIAL_FAN_OUT, fan_out.name, fan_out.judged)
         for fan_out in schedule.measures.fan_outs
     ]
+    spent = schedule.path.total_ns
+    turns = list(_tools_of_turns(schedule))
     judged += [
         (Kind.SERIAL_TOOLS, place_of(trace, rows[0], run), parallelism(trace, rows))
-        for rows in _tools_of_turns(schedule)
+        for rows in turns
+        if any(row in spent for row in rows)
     ]
     blocked = [each for each in judged if _is(each[2], causes.BLOCKED_LOOP, "loop was blocked")]
     if blocked:
@@ -57,8 +60,13 @@ def concurrency_findings(schedule: Schedule) -> Iterator[Finding]:
         elif _is(found, causes.DISPATCH):
             serial[kind, name if kind is Kind.SERIAL_FAN_OUT else ""].append(found)
     for (kind, name), groups in serial.items():
-        yield _serial(schedule, kind, name, groups)
+        rows = [found.group.rows for found in groups]
+        if kind is Kind.SERIAL_TOOLS:
+            # Whoever mends one turn mends all, also those that were off the path so far.
+            rows += [turn for turn in turns if turn not in rows and _in_turn(schedule, turn)]
+        yield _serial(schedule, kind, name, rows, groups[0].reason)
     known = {row for _, _, found in judged for row in found.group.rows}
+    known.update(row for turn in turns for row in turn)
     yield from _plain_calls(schedule, known)
 
 
@@ -68,7 +76,7 @@ def _is(found: Parallelism, *signs: str) -> bool:
 
 
 def _tools_of_turns(schedule: Schedule) -> Iterator[tuple[int, ...]]:
-    """The tool calls of one LLM turn on the critical path: of one parent and one turn."""
+    """The tool calls of one LLM turn: of one parent and one turn."""
     trace = schedule.tree.trace
     turns: dict[tuple[int, float], list[int]] = defaultdict(list)
     for row in schedule.tree.rows:
@@ -76,28 +84,31 @@ def _tools_of_turns(schedule: Schedule) -> Iterator[tuple[int, ...]]:
             turn = trace.number(row, semconv.TURN_INDEX)
             if turn is not None:
                 turns[int(trace.parent[row]), turn].append(row)
-    spent = schedule.path.total_ns
-    yield from (
-        tuple(sorted(rows))
-        for rows in turns.values()
-        if len(rows) > 1 and any(row in spent for row in rows)
-    )
+    yield from (tuple(sorted(rows)) for rows in turns.values() if len(rows) > 1)
 
 
-def _serial(schedule: Schedule, kind: Kind, name: str, groups: Sequence[Parallelism]) -> Finding:
-    trace, run = schedule.tree.trace, schedule.tree.run
-    rows = tuple(row for found in groups for row in found.group.rows)
-    took = sum(found.group.wrappers.work_ns for found in groups)
-    longest = sum(max(schedule.tree.duration(r) for r in found.group.rows) for found in groups)
+def _in_turn(schedule: Schedule, rows: Sequence[int]) -> bool:
+    """Whether none of these spans, in order of start, starts before the one before has ended."""
+    tree = schedule.tree
+    return all(tree.start[after] >= tree.end[before] for before, after in pairwise(rows))
+
+
+def _serial(
+    schedule: Schedule, kind: Kind, name: str, groups: Sequence[tuple[int, ...]], reason: str
+) -> Finding:
+    tree, trace = schedule.tree, schedule.tree.trace
+    rows = tuple(row for group in groups for row in group)
+    took = sum(tree.duration(row) for row in rows)
+    longest = sum(max(tree.duration(row) for row in group) for group in groups)
     what = f"{len(rows)} spans" + (f" in {len(groups)} groups" if len(groups) > 1 else "")
     return Finding(
         kind=kind,
-        place=name or place_of(trace, int(trace.parent[rows[0]]), run),
+        place=name or place_of(trace, int(trace.parent[rows[0]]), tree.run),
         evidence=f"{what} took {seconds(took)} one after another; the longest of each group take "
-        f"{seconds(longest)} ({groups[0].reason}).",
+        f"{seconds(longest)} ({reason}).",
         advice=_ADVICE[kind],
         rows=rows,
-        actions=tuple(Parallelise(found.group.rows) for found in groups),
+        actions=tuple(Parallelise(group) for group in groups),
     )
 
 
