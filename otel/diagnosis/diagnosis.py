@@ -6,12 +6,13 @@ of several fixes come from playing them together.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from otel.diagnosis.actions import Action, simulate
-from otel.diagnosis.call_tree import call_tree
+from otel.diagnosis.actions import Action, Parallelise, simulate
+from otel.diagnosis.call_tree import CallTree, call_tree
 from otel.diagnosis.critical_path import CriticalPath
-from otel.diagnosis.findings import Finding, find
+from otel.diagnosis.findings import Finding, Kind, find
+from otel.diagnosis.precedence import refuted
 from otel.diagnosis.schedule import Model, Schedule
 from otel.diagnosis.simulation import Simulation
 from otel.trace import Trace
@@ -88,13 +89,19 @@ class Diagnosis:
 
 
 @collection_paused()
-def diagnose(trace: Trace, run: int) -> Diagnosis:
-    """Find what made the run at a row slow, and predict what each fix gives."""
+def diagnose(trace: Trace, run: int, others: Sequence[CallTree] = ()) -> Diagnosis:
+    """Find what made the run at a row slow, and predict what each fix gives.
+
+    `others` are more runs of the same program: calls that they show in another order, or at once,
+    do not need each other.
+    """
     schedule = Schedule(call_tree(trace, run))
     wall_ns = schedule.tree.wall_ns
     least = max(LEAST_NS, LEAST_SHARE * wall_ns)
     spent = schedule.path.total_ns
-    found = [(sum(spent.get(row, 0) for row in each.rows), each) for each in find(schedule)]
+    found = [
+        (sum(spent.get(row, 0) for row in each.rows), each) for each in _weighed(schedule, others)
+    ]
     found.sort(key=lambda item: -item[0])
     ranked = [
         Ranked(each, min(on_path, wall_ns), predict(schedule, [each]))
@@ -103,6 +110,22 @@ def diagnose(trace: Trace, run: int) -> Diagnosis:
     ranked = [each for each in ranked if wall_ns - each.wall.likely_ns >= least]
     ranked.sort(key=lambda each: (each.wall.likely_ns, not each.finding.proven))
     return Diagnosis(schedule, tuple(ranked), tuple(_steps(schedule, ranked, least)))
+
+
+def _weighed(schedule: Schedule, others: Sequence[CallTree]) -> list[Finding]:
+    """All findings; those that only an unknown order made uncertain, in the light of other runs."""
+    weighed = []
+    for each in find(schedule):
+        if others and each.kind in (Kind.SERIAL_CALLS, Kind.MANY_SMALL_CALLS):
+            free = all(refuted(others, schedule.tree, chain) for chain in _chains(each))
+            if free:
+                each = replace(each, proven=True, if_only="")
+        weighed.append(each)
+    return weighed
+
+
+def _chains(finding: Finding) -> list[tuple[int, ...]]:
+    return [action.rows for action in finding.actions if isinstance(action, Parallelise)]
 
 
 def predict(schedule: Schedule, findings: Sequence[Finding]) -> Prediction:

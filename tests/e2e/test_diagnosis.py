@@ -64,15 +64,15 @@ async def test_duplicate_fetches(run_analysis: Runner) -> None:
 async def test_a_tool_that_blocks_the_loop(
     run_analysis: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    statement = AsyncToolkit.statements
+    filings = AsyncToolkit.filings
 
     def slowed(pause: Callable[[], Awaitable[None]]) -> None:
         async def fetched(self: AsyncToolkit, *args: object, **more: object) -> object:
-            found = await statement(self, *args, **more)  # type: ignore[arg-type]
+            found = await filings(self, *args, **more)  # type: ignore[arg-type]
             await pause()
             return found
 
-        monkeypatch.setattr(AsyncToolkit, "statements", fetched)
+        monkeypatch.setattr(AsyncToolkit, "filings", fetched)
 
     async def blocking() -> None:
         spin(0.4)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
-from otel.trace import Span, Trace, TraceBuilder
+from otel.trace import Attributes, Span, Trace, TraceBuilder
 
 MS = 1_000_000
 BEGIN = 1_763_100_000 * 10**9
@@ -13,8 +13,9 @@ Drawn = tuple[str, int, int, Sequence["Drawn"]]
 """Name, start and end in milliseconds after the run's start, and the spans below."""
 
 
-def drawn(root: Drawn) -> Trace:
-    """The trace of a drawing."""
+def drawn(root: Drawn, attributes: Attributes | None = None) -> Trace:
+    """The trace of a drawing; every span below the root has the attributes."""
+    below = attributes or {}
     builder = TraceBuilder("0" * 31 + "1")
     number = 0
 
@@ -23,7 +24,9 @@ def drawn(root: Drawn) -> Trace:
         number += 1
         name, start, end, below = span
         span_id = f"{number:016x}"
-        builder.add(Span(span_id, parent, name, 1, BEGIN + start * MS, BEGIN + end * MS, 0, dict))
+        said = below if parent else {}
+        times = BEGIN + start * MS, BEGIN + end * MS
+        builder.add(Span(span_id, parent, name, 1, *times, 0, lambda: said))
         for child in below:
             add(child, span_id)
 
