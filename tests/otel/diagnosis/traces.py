@@ -15,7 +15,7 @@ Drawn = tuple[str, int, int, Sequence["Drawn"]]
 
 def drawn(root: Drawn, attributes: Attributes | None = None) -> Trace:
     """The trace of a drawing; every span below the root has the attributes."""
-    below = attributes or {}
+    described = attributes or {}
     builder = TraceBuilder("0" * 31 + "1")
     number = 0
 
@@ -24,7 +24,7 @@ def drawn(root: Drawn, attributes: Attributes | None = None) -> Trace:
         number += 1
         name, start, end, below = span
         span_id = f"{number:016x}"
-        said = below if parent else {}
+        said = described if parent else {}
         times = BEGIN + start * MS, BEGIN + end * MS
         builder.add(Span(span_id, parent, name, 1, *times, 0, lambda: said))
         for child in below:
