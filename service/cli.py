@@ -179,6 +179,56 @@ def verify(
 
 
 @main.command()
+@click.argument("symbol", default="AAPL")
+@click.option("--date", metavar="YYYY-MM-DD", help="As of this day. Default: 2025-11-14.")
+@click.option(
+    "--call-s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=15.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="What an LLM call takes.",
+)
+@click.option(
+    "--fetch-s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=3.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="What a fetch takes.",
+)
+@click.option(
+    "--scale",
+    type=click.FloatRange(min=0.001, max=1),
+    default=0.02,
+    show_default=True,
+    help="Which part of that is really waited; figures are scaled back.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+def ladder(
+    symbol: str, date: str | None, call_s: float, fetch_s: float, scale: float, as_json: bool
+) -> None:
+    r"""Run one analysis all sequential, then with Send, async tools, cache and pool, warm cache.
+
+    Each run is predicted from the first one's trace, and measured. Always offline: the latencies
+    are simulated.
+
+    Exit codes: 0 all as predicted, 1 a prediction misses by more than 5 %, or a run's own trace
+    contradicts what it claims, 2 usage, 3 could not be done.
+
+    \b
+    Examples:
+      trading-graph ladder
+      trading-graph ladder NVDA --call-s 8 --scale 0.05
+    """
+    from service.full_scale import Latencies
+    from service.ladder_command import ladder_command
+
+    latencies = Latencies(call_s, fetch_s, scale)
+    sys.exit(ladder_command(symbol, date, latencies, as_json=as_json))
+
+
+@main.command()
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @click.option("--all", "everything", is_flag=True, help="Do not ask Jaeger what it has already.")
 def replay(runs: tuple[str, ...], everything: bool) -> None:
