@@ -1,4 +1,4 @@
-"""How a command that runs analyses ends: its exit code, and one sentence for whatever went wrong."""
+"""How a command that runs analyses ends: its exit code, and a sentence for what went wrong."""
 
 import asyncio
 from collections.abc import Callable
