@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from otel.diagnosis import CallTree, critical_path
-from otel.trace import Trace
 from otel.trace.kinds import Role
 
 
@@ -27,8 +26,8 @@ class Latencies:
 class FullScale:
     """A run's critical path: so many simulated latencies after each other, and its own time.
 
-    `calls` and `fetches` are whole numbers but for what of a latency is not on the path, as when a
-    branch joins a fetch that is already on its way.
+    `calls` and `fetches` count latencies; a part of one, where a branch joins a fetch of another
+    that is on its way.
     """
 
     latencies: Latencies
@@ -48,24 +47,38 @@ class FullScale:
 
 
 def full_scale(
-    tree: CallTree, declared: Mapping[int, tuple[int, ...]], latencies: Latencies
+    tree: CallTree,
+    declared: Mapping[int, tuple[int, ...]],
+    latencies: Latencies,
+    joined: Mapping[int, int] | None = None,
 ) -> FullScale:
-    """The simulated latencies on a run's critical path; `declared` as `critical_path` takes it."""
+    """The simulated latencies on a run's critical path; `declared` as `critical_path` takes it.
+
+    `joined` names, by row, the fetch that another one really was; links say the same. What of such
+    a fetch passed before the branch came counts as well, since the branch was late by its own time,
+    unless it was another latency that it waited for meanwhile.
+    """
     simulated_ns = {
         Role.LLM: latencies.call_s * latencies.scale * 1e9,
         Role.FETCH: latencies.fetch_s * latencies.scale * 1e9,
     }
-    spent: dict[int, int] = defaultdict(int)
+    spent: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for row, start, end in critical_path(tree, declared).segments:
-        for awaited in _awaited(tree, row):
-            low = max(start, tree.start[awaited])
-            high = min(end, tree.end[awaited])
+        for awaited in _awaited(tree, row, joined or {}):
+            low, high = max(start, tree.start[awaited]), min(end, tree.end[awaited])
             if high > low:
-                spent[awaited] += high - low
+                spent[awaited].append((low, high))
                 break
     # A call that took longer than its server lets it take did so on the program's account.
+    every = [
+        (waits[0][0], min(waits[-1][1], waits[0][0] + int(simulated_ns[tree.trace.roles[row]])))
+        for row, waits in spent.items()
+    ]
     waited = dict.fromkeys(simulated_ns, 0.0)
-    for row, took in spent.items():
+    for row, waits in spent.items():
+        began, came = tree.start[row], waits[0][0]
+        missed = came - began - _overlap(every, began, came)
+        took = sum(high - low for low, high in waits) + missed
         role = tree.trace.roles[row]
         waited[role] += min(took, simulated_ns[role])
     return FullScale(
@@ -76,21 +89,21 @@ def full_scale(
     )
 
 
-def _awaited(tree: CallTree, row: int) -> Iterator[int]:
+def _overlap(waits: list[tuple[int, int]], low: int, high: int) -> int:
+    return sum(max(0, min(until, high) - max(since, low)) for since, until in waits)
+
+
+def _awaited(tree: CallTree, row: int, joined: Mapping[int, int]) -> Iterator[int]:
     """The calls and fetches that a span may have waited for: the one it is a part of, or those of
-    others that it joined and links to.
+    others that it joined.
     """
     trace = tree.trace
     above = row
     while above != tree.run:
         if trace.roles[above] in (Role.LLM, Role.FETCH):
-            yield above
+            yield joined.get(above, above)
             return
         above = int(trace.parent[above])
-    yield from _joined(trace, row)
-
-
-def _joined(trace: Trace, row: int) -> Iterator[int]:
     linked = {link.span_id for link in trace.links(row)}
     for other in range(len(trace)) if linked else ():
         if trace.span_ids[other] in linked and trace.roles[other] is Role.FETCH:

@@ -87,6 +87,30 @@ def test_who_joins_a_fetch_of_another_waits_for_it() -> None:
     assert measured(*spans).fetches == pytest.approx(0, abs=0.05)
 
 
+def late(*before: tuple[str, str, Mapping[str, Any], int, int]) -> FullScale:
+    """A run whose last tool joins, 20 ms late, a fetch that takes 50 ms."""
+    return measured(
+        ("run", "", RUN, 0, 80),
+        ("first", "run", TOOL, 0, 51),
+        ("fetch", "first", FETCH, 1, 51),
+        *before,
+        ("second", "run", TOOL, 21, 80),
+        joined={"second": "fetch"},
+    )
+
+
+def test_who_is_late_by_its_own_time_still_waits_for_the_whole_latency() -> None:
+    found = late()
+    assert found.fetches == pytest.approx(1)
+    assert found.own_s == pytest.approx(0.030)
+
+
+def test_who_is_late_because_of_another_latency_waits_for_the_rest() -> None:
+    found = late(("its own", "run", FETCH, 1, 21))
+    assert found.fetches == pytest.approx((20 + 30) / 50)
+    assert found.own_s == pytest.approx(0.030)
+
+
 def test_a_call_cut_short_counts_for_what_it_took() -> None:
     found = measured(("run", "", RUN, 0, 50), ("call", "run", CALL, 0, 25))
     assert found.calls == pytest.approx(0.25)
