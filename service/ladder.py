@@ -187,9 +187,7 @@ def compared(steps: Sequence[Rung], results: "Sequence[Result]", latencies: Late
                 ran_s=ran.tree.wall_ns / 1e9,
                 predicted_ran_s=played.wall_ns / 1e9,
                 measured=full_scale(ran.tree, ran.declared, latencies),
-                predicted=full_scale(
-                    expected, first.declared, latencies, _joined(expected, actions)
-                ),
+                predicted=full_scale(expected, first.declared, latencies, joined),
                 verdict=verdict,
             )
         )
