@@ -68,8 +68,9 @@ class PathMeasures:
 class RunMeasures:
     """One run by place and by call path.
 
-    `place_of` is by row; `spent` is the time of the critical path at each place, which adds up to the run's; `groups` are
-    the spans that should have run at once, each by its places in order, with its name.
+    `place_of` is by row; `spent` is the time of the critical path at each place, which adds up to
+    the run's; `groups` are the spans that should have run at once, each by its places in order,
+    with its name; `again` are those that ask for the same.
     """
 
     trace: Trace
