@@ -32,7 +32,7 @@ from otel.diagnosis.path_time import PathClass, by_class
 from otel.diagnosis.schedule import Model, Schedule
 from otel.diagnosis.simulation import Edits, Simulation
 from otel.diagnosis.slack import slack_ns
-from otel.diagnosis.structure import Loss, Structural
+from otel.diagnosis.structure import Gain, Loss, Structural, Won
 
 __all__ = [
     "Action",
@@ -44,6 +44,7 @@ __all__ = [
     "Edits",
     "Finding",
     "FreeInterpreter",
+    "Gain",
     "Kind",
     "LimitTo",
     "Loss",
@@ -69,6 +70,7 @@ __all__ = [
     "Step",
     "Structural",
     "UnblockLoop",
+    "Won",
     "by_class",
     "call_tree",
     "compare",

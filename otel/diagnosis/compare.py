@@ -13,7 +13,7 @@ from typing import NamedTuple
 from otel.diagnosis.bootstrap import median_deviation, median_difference
 from otel.diagnosis.call_path import RUN, CallPaths
 from otel.diagnosis.path_measures import PathMeasures, RunMeasures, measure_run
-from otel.diagnosis.structure import Structural, losses
+from otel.diagnosis.structure import Gain, Structural, gains, losses
 from otel.trace import Trace, semconv
 
 TOLERANCE = 0.05
@@ -106,7 +106,7 @@ class Comparison:
 
     `moved` are the places whose time on the critical path differs, most first; with sets they are
     of the middle run of each side, so that they always add up to the change. `regressions` are
-    losses of structure, `improvements` what the new runs have and the baseline has not.
+    losses of structure, `improvements` their opposites.
     """
 
     base: tuple[Run, ...]
@@ -115,7 +115,7 @@ class Comparison:
     moved: tuple[Moved, ...]
     paths: tuple[PathChange, ...]
     regressions: tuple[Structural, ...]
-    improvements: tuple[Structural, ...]
+    improvements: tuple[Gain, ...]
     notes: tuple[str, ...]
 
     @property
@@ -145,7 +145,7 @@ def compare(
         moved=tuple(_moved(before, after, paths)),
         paths=tuple(_paths(before, after, paths)),
         regressions=losses(before, after, paths),
-        improvements=losses(after, before, paths),
+        improvements=gains(before, after, paths),
         notes=tuple(_notes(base, new)),
     )
 

@@ -30,6 +30,23 @@ class Loss(StrEnum):
     ERROR = "new error"
 
 
+class Won(StrEnum):
+    """The opposite of each."""
+
+    AT_ONCE = "runs at once now"
+    ONCE = "no longer asked for again"
+    NEW = "new"
+    SOUND = "no longer fails"
+
+
+_OPPOSITE = {
+    Loss.SERIAL: Won.AT_ONCE,
+    Loss.DUPLICATE: Won.ONCE,
+    Loss.LOST: Won.NEW,
+    Loss.ERROR: Won.SOUND,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Structural:
     """A loss: where, and a sentence that says what was and what is."""
@@ -39,16 +56,31 @@ class Structural:
     evidence: str
 
 
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What the new runs have and the baseline had not."""
+
+    kind: Won
+    place: str
+
+
 def losses(
     base: Sequence[RunMeasures], new: Sequence[RunMeasures], paths: CallPaths
 ) -> tuple[Structural, ...]:
-    """What the new runs lost against the baseline; with the sides changed, what they won."""
+    """What the new runs lost against the baseline."""
     return (
         *_serial(base, new),
         *_duplicates(base, new, paths),
         *_lost(base, new, paths),
         *_errors(base, new, paths),
     )
+
+
+def gains(
+    base: Sequence[RunMeasures], new: Sequence[RunMeasures], paths: CallPaths
+) -> tuple[Gain, ...]:
+    """What would be lost if the new runs were the baseline."""
+    return tuple(Gain(_OPPOSITE[each.kind], each.place) for each in losses(new, base, paths))
 
 
 def _serial(base: Sequence[RunMeasures], new: Sequence[RunMeasures]) -> Iterator[Structural]:
@@ -91,8 +123,9 @@ def _duplicates(
         yield Structural(
             Loss.DUPLICATE,
             name,
-            f"{_extra(worst)[name]} asked for what another had asked for, in the baseline "
-            f"{known[name] or 'none'}{_runs(len(runs), new)}: {_listed(where, paths)}.",
+            f"{_extra(worst)[name]} asked for what another had asked for"
+            f"{_runs(len(runs), new)}; in the baseline {known[name] or 'none'}. Who asks: "
+            f"{_listed(where, paths)}.",
         )
 
 
@@ -153,8 +186,8 @@ def _errors(
         yield Structural(
             Loss.ERROR,
             paths.path_text(path),
-            f"{count} failed ({', '.join(kinds)}), in the baseline "
-            f"{_failed(base, path) or 'none'}{_runs(len(found), new)}.",
+            f"{count} failed ({', '.join(kinds)}){_runs(len(found), new)}; in the baseline "
+            f"{_failed(base, path) or 'none'}.",
         )
 
 
@@ -170,4 +203,6 @@ def _runs(count: int, new: Sequence[RunMeasures]) -> str:
 
 def _listed(where: Sequence[int], paths: CallPaths) -> str:
     texts = list(dict.fromkeys(paths.path_text(path) for path in where))
-    return ", ".join(texts[:_SHOWN]) + (", ..." if len(texts) > _SHOWN else "")
+    return ", ".join(texts[:_SHOWN]) + (
+        f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
+    )

@@ -97,10 +97,7 @@ def comparison_markdown(found: Found) -> str:
         "",
     ]
     lines += [f"- [ ] {each.kind}: {each.place}. {each.evidence}" for each in found.regressions]
-    lines += [
-        f"- [x] no longer: {each.kind}: {each.place}. {each.evidence}"
-        for each in found.improvements
-    ]
+    lines += [f"- [x] {each.kind}: {each.place}" for each in found.improvements]
     lines += [*(f"- {note}" for note in found.notes), ""]
     lines += ["| where the time moved | before | now | difference |", "|---|---:|---:|---:|"]
     lines += [

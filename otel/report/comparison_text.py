@@ -27,11 +27,11 @@ class ComparisonText:
         outcome = "[green]no regression[/]" if found.passed else "[red]regression[/]"
         yield f"{escape(side(found.new))} against {escape(side(found.base))}: {outcome}"
         yield f"{'[red]✗[/]' if found.change.regressed else '[green]✓[/]'} {change(found.change)}"
-        for mark, some in (("[red]✗[/]", found.regressions), ("[green]↑[/]", found.improvements)):
-            for each in some:
-                won = "no longer: " if some is found.improvements else ""
-                yield f"{mark} {won}{each.kind}: {escape(each.place)}"
-                yield Padding(f"[dim]{escape(each.evidence)}[/]", (0, 0, 0, 4))
+        for loss in found.regressions:
+            yield f"[red]✗[/] {loss.kind}: {escape(loss.place)}"
+            yield Padding(f"[dim]{escape(loss.evidence)}[/]", (0, 0, 0, 4))
+        for gain in found.improvements:
+            yield f"[green]↑[/] {gain.kind}: {escape(gain.place)}"
         for note in found.notes:
             yield f"[yellow]{escape(note)}[/]"
         if found.moved:
