@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 CONFIDENCE = 0.95
 """How often the interval holds the true difference."""
 
-RESAMPLES = 1000
+RESAMPLES = 500
 """So many medians are drawn on each side; every one is compared with every one of the other."""
 
 SEED = 20251114

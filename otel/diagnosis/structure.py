@@ -6,7 +6,7 @@ at once is partly read from times, so there most runs of each side decide.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
@@ -111,29 +111,33 @@ def _duplicates(
     """By the name of what is fetched again: which of two equal fetches is the second is chance."""
     known: Counter[str] = Counter()
     for run in base:
-        known |= _extra(run)
-    seen: dict[str, list[RunMeasures]] = defaultdict(list)
+        known |= Counter({name: _extra(groups) for name, groups in _again(run).items()})
+    seen: dict[str, list[tuple[int, list[int]]]] = defaultdict(list)
     for run in new:
-        for name in _extra(run) - known:
-            seen[name].append(run)
-    for name, runs in seen.items():
-        worst = max(runs, key=lambda run: _extra(run)[name])
-        groups = [rows for rows in worst.again if worst.trace.names[rows[0]] == name]
-        where = [worst.path_of(row) for rows in groups for row in rows]
+        for name, groups in _again(run).items():
+            if _extra(groups) > known[name]:
+                where = [run.path_of(row) for rows in groups for row in rows]
+                seen[name].append((_extra(groups), where))
+    for name, found in seen.items():
+        extra, where = max(found)
         yield Structural(
             Loss.DUPLICATE,
             name,
-            f"{_extra(worst)[name]} asked for what another had asked for"
-            f"{_runs(len(runs), new)}; in the baseline {known[name] or 'none'}. Who asks: "
-            f"{_listed(where, paths)}.",
+            f"{extra} asked for what another had asked for{_runs(len(found), new)}; in the "
+            f"baseline {known[name] or 'none'}. Who asks: {_listed(where, paths)}.",
         )
 
 
-def _extra(run: RunMeasures) -> Counter[str]:
-    extra: Counter[str] = Counter()
+def _again(run: RunMeasures) -> Mapping[str, list[tuple[int, ...]]]:
+    """The groups of spans that ask for the same, by name."""
+    named: dict[str, list[tuple[int, ...]]] = defaultdict(list)
     for rows in run.again:
-        extra[run.trace.names[rows[0]]] += len(rows) - 1
-    return extra
+        named[run.trace.names[rows[0]]].append(rows)
+    return named
+
+
+def _extra(groups: Sequence[tuple[int, ...]]) -> int:
+    return sum(len(rows) - 1 for rows in groups)
 
 
 def _lost(
