@@ -96,7 +96,7 @@ def test_what_a_cache_saved_is_a_regression_without_it(
     assert compared.exit_code == 1
     document = json.loads(compared.stdout)
     assert not document["change"]["regressed"]
-    assert {each["kind"] for each in document["regressions"]} == {"new duplicate"}
+    assert "new duplicate" in {each["kind"] for each in document["regressions"]}
 
 
 def test_sets(workdir: Path, runs: dict[str, Path]) -> None:

@@ -20,7 +20,7 @@ from otel.verdict import completeness
 from tests.otel.diagnosis.traces import BEGIN, MS, Drawn, drawn, random_traces
 from tests.recorded_program import trace_of
 
-CALL_S = 0.05
+CALL_S = 0.15
 NAMES = ("market", "social", "news")
 
 Part = Callable[[], Awaitable[object]]
