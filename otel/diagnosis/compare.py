@@ -15,6 +15,7 @@ from otel.diagnosis.call_path import RUN, CallPaths
 from otel.diagnosis.path_measures import PathMeasures, RunMeasures, measure_run
 from otel.diagnosis.structure import Gain, Structural, gains, losses
 from otel.trace import Trace, semconv
+from otel.trace.collection import collection_paused
 
 TOLERANCE = 0.05
 """By which share of the baseline a run may take longer, where no tolerance is asked for."""
@@ -124,6 +125,7 @@ class Comparison:
         return not self.change.regressed and not self.regressions
 
 
+@collection_paused()
 def compare(
     base: Sequence[Run], new: Sequence[Run], tolerance: float | None = None
 ) -> Comparison | None:

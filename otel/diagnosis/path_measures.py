@@ -12,7 +12,6 @@ from otel.diagnosis.findings.concurrency import tools_of_turns
 from otel.diagnosis.findings.waste import duplicates
 from otel.diagnosis.schedule import Schedule
 from otel.trace import Trace, semconv
-from otel.trace.collection import collection_paused
 from otel.trace.kinds import Role
 from otel.verdict.group import overlap_ratio
 from otel.verdict.measures import measures
@@ -101,7 +100,6 @@ class RunMeasures:
         return parallelism(self.trace, rows)
 
 
-@collection_paused()
 def measure_run(trace: Trace, run: int, paths: CallPaths) -> RunMeasures:
     """Measure the run at a row; `paths` is the registry of all runs of a comparison."""
     schedule = Schedule(call_tree(trace, run))
