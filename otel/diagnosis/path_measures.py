@@ -14,7 +14,6 @@ from otel.diagnosis.schedule import Schedule
 from otel.trace import Trace, semconv
 from otel.trace.kinds import Role
 from otel.verdict.group import overlap_ratio
-from otel.verdict.measures import measures
 from otel.verdict.parallelism import Parallelism, parallelism
 
 _ERROR = 2
@@ -175,8 +174,8 @@ def _groups(
     schedule: Schedule, paths: CallPaths, place_of: Mapping[int, int]
 ) -> Iterator[tuple[str, Parallelism]]:
     """Everything that was meant to run at once."""
-    trace, run = schedule.tree.trace, schedule.tree.run
-    for fan_out in measures(trace, run).fan_outs:
+    trace = schedule.tree.trace
+    for fan_out in schedule.measures.fan_outs:
         yield fan_out.name, fan_out.judged
     for rows in tools_of_turns(schedule):
         parent = paths.place_text(place_of[int(trace.parent[rows[0]])])
