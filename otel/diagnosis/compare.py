@@ -202,15 +202,34 @@ def _paths(
 
 def _side(runs: Sequence[RunMeasures], path: int) -> PathSide:
     here: list[PathMeasures] = [run.by_path[path] for run in runs if path in run.by_path]
+    if not here:
+        return _ABSENT
+    if len(runs) == 1:
+        return _of_one(here[0])
     missing = [0] * (len(runs) - len(here))
     overlaps = [overlap for each in here if (overlap := each.overlap) is not None]
     return PathSide(
         count=median([each.count for each in here] + missing),
-        duration_ns=median(each.duration_ns for each in here) if here else None,
+        duration_ns=median(each.duration_ns for each in here),
         on_path_ns=median([each.on_path_ns for each in here] + missing),
         overlap=median(overlaps) if overlaps else None,
-        duplicates=max((len(each.again) for each in here), default=0),
-        errors=max((len(each.failed) for each in here), default=0),
+        duplicates=max(len(each.again) for each in here),
+        errors=max(len(each.failed) for each in here),
+    )
+
+
+_ABSENT = PathSide(0, None, 0, None, 0, 0)
+
+
+def _of_one(here: PathMeasures) -> PathSide:
+    """Without medians, of which a deep trace would take hundreds of thousands."""
+    return PathSide(
+        here.count,
+        here.duration_ns,
+        here.on_path_ns,
+        here.overlap,
+        len(here.again),
+        len(here.failed),
     )
 
 

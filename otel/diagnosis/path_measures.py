@@ -54,7 +54,7 @@ class PathMeasures:
     @property
     def duration_ns(self) -> float:
         """How long the middle one took."""
-        return median(self.durations)
+        return median(self.durations) if len(self.durations) > 1 else self.durations[0]
 
     @property
     def overlap(self) -> float | None:
