@@ -7,13 +7,13 @@ from rich.console import Console
 
 from otel.diagnosis import Comparison, Run, compare
 from otel.errors import TraceError
-from otel.report import (
-    ComparisonText,
+from otel.report.comparison_formats import (
     comparison_github,
     comparison_json,
     comparison_junit,
     comparison_markdown,
 )
+from otel.report.comparison_text import ComparisonText
 from otel.trace import Trace
 from otel.verdict import completeness
 from service.errors import BadSettings
