@@ -40,8 +40,7 @@ def diagnosis_json(report: Report) -> str:
         },
         "findings": [_finding(report, each) for each in diagnosis.findings],
         "steps": [
-            _step(step, after)
-            for step, after in zip(diagnosis.steps, found.after_ns, strict=True)
+            _step(step, after) for step, after in zip(diagnosis.steps, found.after_ns, strict=True)
         ],
         "passed": verdict.passed,
         "checks": [

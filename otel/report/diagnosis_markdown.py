@@ -5,7 +5,7 @@ import re
 from otel.diagnosis import Ranked
 from otel.report.diagnosis_report import Report
 from otel.report.diagnosis_text import shortened
-from otel.report.durations import between, brief, faster, gain, share
+from otel.report.durations import between, brief, faster, gain, limit, share
 from otel.report.remedies import REMEDIES, by_theme
 from otel.report.target import Standing, headline, outlook
 from otel.report.verdict_text import completeness_line, measured
@@ -53,7 +53,7 @@ def _issue(report: Report) -> list[str]:
         "",
         "| Current | Target | Gap |",
         "|---------|--------|-----|",
-        f"| {brief(found.now_ns)} | {brief(found.limit_ns)} | {gap} |",
+        f"| {brief(found.now_ns)} | {limit(found.limit_ns)} | {gap} |",
         "",
         "**Where the time of the critical path went:**",
         "",
@@ -147,7 +147,7 @@ def _gains(report: Report) -> list[str]:
 
 
 def _monitoring(report: Report) -> list[str]:
-    limit = f"{report.target.limit_ns / 1e9:g}"
+    allowed = f"{report.target.limit_ns / 1e9:g}"
     ours = [
         "# Watch for parallel execution patterns",
         'grep "⏱️" logs/trading_graph.log | tail -20',
@@ -163,12 +163,12 @@ def _monitoring(report: Report) -> list[str]:
         "",
         "# Judge and diagnose the next run",
         "trading-graph verify last",
-        f"trading-graph diagnose last --target {limit}",
+        f"trading-graph diagnose last --target {allowed}",
     ]
     theirs = [
         "# Judge and diagnose the next trace",
         "trading-graph verify TRACE",
-        f"trading-graph diagnose TRACE --target {limit}",
+        f"trading-graph diagnose TRACE --target {allowed}",
     ]
     commands = ours if report.is_ours else theirs
     return ["## 🔍 Monitoring Commands", "", "```bash", *commands, "```", ""]

@@ -54,7 +54,10 @@ class Report:
 
 
 def report(
-    trace: Trace, limit_s: float, run_id: str | None = None, places: Mapping[Kind, str] | None = None
+    trace: Trace,
+    limit_s: float,
+    run_id: str | None = None,
+    places: Mapping[Kind, str] | None = None,
 ) -> Report | Verdict:
     """Judge and diagnose a trace; the verdict alone where the trace is not complete.
 

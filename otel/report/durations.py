@@ -1,14 +1,19 @@
-"""Durations as reports write them: three digits, whatever their size."""
+"""Durations as reports write them: three or four digits, whatever their size."""
 
 from otel.diagnosis import Prediction
 
 
 def brief(nanoseconds: float) -> str:
-    """A duration in seconds with about three digits, below 0.1 s in milliseconds."""
+    """A duration in seconds with three or four digits, below 0.1 s in milliseconds."""
     seconds = nanoseconds / 1e9
     if abs(seconds) < 0.1:
         return f"{seconds * 1000:.3g} ms" if seconds else "0 s"
     return f"{seconds:,.{_decimals(seconds)}f} s"
+
+
+def limit(nanoseconds: int) -> str:
+    """A limit that somebody wrote, as it was written."""
+    return f"{nanoseconds / 1e9:g} s"
 
 
 def between(low_ns: float, high_ns: float) -> str:
@@ -39,4 +44,4 @@ def share(part: float, whole: float) -> str:
 
 
 def _decimals(seconds: float) -> int:
-    return 0 if abs(seconds) >= 100 else 1 if abs(seconds) >= 10 else 2
+    return 0 if abs(seconds) >= 1000 else 1 if abs(seconds) >= 10 else 2

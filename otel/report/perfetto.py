@@ -77,14 +77,14 @@ class _Tracks:
         """The track of a span."""
         parent = int(self._trace.parent[row])
         begin, end = self._start[row], self._end[row]
-        is_agent = self._trace.roles[row] is Role.AGENT
-        if row == self._run or is_agent:
+        above = self._track.get(parent)  # None also where a detached span starts before its parent
+        if row == self._run or above is None or self._trace.roles[row] is Role.AGENT:
             track = self._own(self._trace.names[row].removeprefix("invoke_agent "), begin, end)
         elif self._free_at.get(parent, 0) <= begin and end <= self._end[parent]:
-            track = self._track[parent]
+            track = above
             self._free_at[parent] = end
         else:
-            track = self._own(self.names[self._track[parent]], begin, end)
+            track = self._own(self.names[above], begin, end)
         self._track[row] = track
         return track
 

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from otel.diagnosis import Action, Diagnosis, Simulation, simulate
-from otel.report.durations import brief
+from otel.report.durations import brief, limit
 from otel.trace import semconv
 from otel.trace.kinds import Role
 from otel.verdict.chain import serial_chain
@@ -129,12 +129,12 @@ def target(diagnosis: Diagnosis, limit_s: float, project_call_s: float | None) -
 
 def headline(found: Target) -> str:
     """Where the run stands, in one short sentence."""
-    limit = brief(found.limit_ns)
+    allowed = limit(found.limit_ns)
     if found.standing is Standing.INSIDE:
-        return f"The run keeps its target: {brief(found.now_ns)} of {limit}."
+        return f"The run keeps its target: {brief(found.now_ns)} of {allowed}."
     return (
         f"The run takes {brief(found.now_ns)}, {found.now_ns / found.limit_ns:.1f} times its "
-        f"target of {limit}."
+        f"target of {allowed}."
     )
 
 
@@ -165,8 +165,8 @@ def outlook(found: Target) -> list[str]:
 
 
 def _in_the_way(found: Target) -> list[str]:
-    limit, chain = brief(found.limit_ns), found.chain
-    sentences = [f"No fix that this trace shows reaches {limit}."]
+    chain = found.chain
+    sentences = [f"No fix that this trace shows reaches {limit(found.limit_ns)}."]
     if chain.calls and chain.total_ns > found.limit_ns / 2:
         sentences.append(
             f"What stands in the way is the serial chain of LLM calls: {chain.calls} calls x "
