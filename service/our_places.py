@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from otel.diagnosis import Kind
 
 PLACES: Mapping[Kind, str] = {
-    Kind.SERIAL_FAN_OUT: "graph/dispatcher.py sends all at once unless --dispatch sequential asks it "
-    "not to.",
+    Kind.SERIAL_FAN_OUT: "graph/dispatcher.py sends all at once unless --dispatch sequential asks "
+    "it not to.",
     Kind.SERIAL_TOOLS: "graph/tool_calls.py runs them at once unless --tools sequential asks it "
     "not to.",
     Kind.SERIAL_CALLS: "a tool in toolkit/tools/ can ask toolkit/market_data.py for all at once.",

@@ -7,7 +7,8 @@ def brief(nanoseconds: float) -> str:
     """A duration in seconds with three or four digits, below 0.1 s in milliseconds."""
     seconds = nanoseconds / 1e9
     if abs(seconds) < 0.1:
-        return f"{seconds * 1000:.3g} ms" if seconds else "0 s"
+        milliseconds = seconds * 1000
+        return f"{milliseconds:.{3 if milliseconds >= 1 else 2}g} ms" if seconds else "0 s"
     return f"{seconds:,.{_decimals(seconds)}f} s"
 
 

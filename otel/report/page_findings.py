@@ -33,8 +33,8 @@ def findings(report: Report) -> Markup:
         "What to do",
         element("ol", joined(cards), class_="findings"),
         *([element("p", f"And {more} more that gain less.", class_="lead")] if more > 0 else []),
-        note="By what each would gain alone. The bar is the run with only this mended; its lighter "
-        "end is the interval of the prediction.",
+        note="By what each would gain alone. Of the run's time, the coloured part is what mending "
+        "this saves, and the pale part what it may save.",
     )
 
 
@@ -59,9 +59,13 @@ def _card(report: Report, each: Ranked) -> Markup:
         ),
         strip(
             [
-                bar("track", 0, wall, wall, height=10, rx=3),
-                bar("doubt", 0, min(each.wall.high_ns, wall), wall, height=10, rx=3),
-                bar("sure", 0, each.wall.low_ns, wall, height=10, rx=3),
+                bar("track", 0, each.wall.low_ns, wall, height=10),
+                bar("doubt", each.wall.low_ns, min(each.wall.high_ns, wall), wall, height=10),
+                *(
+                    [bar("sure", each.wall.high_ns, wall, wall, height=10)]
+                    if each.wall.high_ns < wall
+                    else []
+                ),
             ],
             10,
             f"{predicted} of {brief(wall)}",
@@ -110,20 +114,25 @@ def gains(report: Report) -> Markup:
             element(
                 "table",
                 element("thead", element("tr", joined(element("th", each) for each in head))),
-                element("tbody", joined(_row(row) for row in rows)),
+                element("tbody", joined(_row(row, head) for row in rows)),
             ),
-            class_="scroll",
+            class_="scroll gains",
         ),
         note="Each line is the run played again with this fix and all above it.",
     )
 
 
-def _row(cells: list[str]) -> Markup:
+def _row(cells: list[str], head: list[str]) -> Markup:
     first, *others = cells
+    # A phone has no room for columns; there a label stands before the last.
+    labels = [None, None, head[-1].lower()]
     return element(
         "tr",
         element("th", first, scope="row"),
-        joined(element("td", each) for each in others),
+        joined(
+            element("td", each, data_label=label)
+            for each, label in zip(others, labels, strict=False)
+        ),
     )
 
 

@@ -140,7 +140,8 @@ def before_and_after(report: Report, timeline: Timeline) -> Markup:
         "Before and after",
         _legend((("before", f"recorded, {brief(wall)}"), ("after", f"predicted, {brief(after)}"))),
         _chart(rows, wall, limit),
-        note="The run played again with all fixes made, on the axis of the recorded one.",
+        note="The run played again with all fixes made, on the axis of the recorded one. Times at "
+        "the right are predicted.",
         class_="pairs",
     )
 
@@ -175,8 +176,8 @@ def concurrency(report: Report, timeline: Timeline) -> Markup:
             name,
             areas(
                 [
-                    area("wrapper", spans, peak, min(length / timeline.wall_ns, 1)),
                     area("work", leaves, peak, min(length / timeline.wall_ns, 1)),
+                    area("wrapper", spans, peak, min(length / timeline.wall_ns, 1)),
                 ],
                 f"{name}: up to {_peak(spans):.0f} spans, {_peak(leaves):.0f} at work",
             ),
