@@ -17,24 +17,23 @@ _DEEPER = "(deeper)"
 def folded(path: CriticalPath) -> str:
     """The stacks of the path, in the order in which the run came to them."""
     tree, names = path.tree, path.tree.trace.names
-    parents, depth = tree.trace.parent, tree.depth
+    parents, depth = tree.trace.parent.tolist(), tree.depth
+    # The span whose stack is written for each: itself, or the deepest above it that has a frame.
+    shown: dict[int, int] = {}
     stacks: dict[int, str] = {}
     spent: dict[str, int] = defaultdict(int)
+    above = path.total_ns
+    for row in tree.rows:
+        if row not in above:
+            continue
+        if depth[row] >= DEPTH:
+            shown[row] = shown[parents[row]]
+            continue
+        shown[row] = row
+        before = stacks[parents[row]] + ";" if row != tree.run else ""
+        stacks[row] = before + _frame(names[row])
     for row, took in path.self_ns.items():
-        deeper = depth[row] >= DEPTH
-        while depth[row] >= DEPTH:
-            row = int(parents[row])
-        above = []
-        top = row
-        while top not in stacks:
-            above.append(top)
-            if top == tree.run:
-                break
-            top = int(parents[top])
-        for each in reversed(above):
-            before = stacks[int(parents[each])] + ";" if each != tree.run else ""
-            stacks[each] = before + _frame(names[each])
-        spent[stacks[row] + (f";{_DEEPER}" if deeper else "")] += took
+        spent[stacks[shown[row]] + ("" if shown[row] == row else f";{_DEEPER}")] += took
     return "".join(f"{stack} {took}\n" for stack, took in spent.items())
 
 
