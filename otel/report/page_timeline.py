@@ -124,7 +124,7 @@ def before_and_after(report: Report, timeline: Timeline) -> Markup:
     """Each node as it ran and as it is predicted with all fixes made, on one axis."""
     if not report.diagnosis.steps:
         return Markup("")
-    start, end = report.diagnosis.mended().times()
+    start, end = report.target.predicted
     wall = timeline.wall_ns
     run = report.diagnosis.run
     after = end[run] - start[run]
@@ -161,7 +161,7 @@ def concurrency(report: Report, timeline: Timeline) -> Markup:
     work = working_spans(trace, tree.run)
     played = [("recorded", tree.start, tree.end)]
     if report.diagnosis.steps:
-        played.append(("predicted", *report.diagnosis.mended().times()))
+        played.append(("predicted", *report.target.predicted))
     found: list[tuple[str, int, list[Step], list[Step]]] = []
     for name, start, end in played:
         length = end[tree.run] - start[tree.run]

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from otel.diagnosis import Action, Diagnosis, Simulation, simulate
+from otel.diagnosis import Action, Diagnosis, simulate
 from otel.report.durations import brief, limit
 from otel.trace import semconv
 from otel.trace.kinds import Role
@@ -90,22 +90,28 @@ class Target:
     @cached_property
     def chain(self) -> Chain:
         """The serial LLM calls of the run with everything mended, in the target's terms."""
-        found = self._chain(self.diagnosis.mended())
+        found = self._chain(*self.predicted)
         return Chain(found.calls, found.total_ns + self._added_ns(found))
+
+    @cached_property
+    def predicted(self) -> tuple[list[int], list[int]]:
+        """Start and end of every span by row, with everything mended, on the run's own clock."""
+        return self.diagnosis.mended().times()
 
     def _projected(self, wall_ns: int, actions: Sequence[Action]) -> int:
         if self.call_s is None:
             return wall_ns
-        return wall_ns + self._added_ns(self._chain(simulate(self.diagnosis.schedule, actions)))
+        return wall_ns + self._added_ns(
+            self._chain(*simulate(self.diagnosis.schedule, actions).times())
+        )
 
     def _added_ns(self, chain: Chain) -> int:
         if self.call_s is None:
             return 0
         return int(chain.calls * (self.call_s - self.simulated_s) * 1e9)
 
-    def _chain(self, played: Simulation) -> Chain:
+    def _chain(self, start: Sequence[int], end: Sequence[int]) -> Chain:
         trace = self.diagnosis.trace
-        start, end = played.times()
         calls = [
             row
             for row in self.diagnosis.schedule.tree.rows

@@ -31,13 +31,14 @@ _CLASSES = {
 Interval = tuple[int, int]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Line:
     """The spans of one line: one span, or all of one call path."""
 
     label: str
     depth: int
     kind: str
+    above: "Line | None" = None
     rows: list[int] = field(default_factory=list)
     lines: list["Line"] = field(default_factory=list)
 
@@ -84,16 +85,23 @@ class Timeline:
     def path_below(self) -> Mapping[int, list[Interval]]:
         """The stretches of the critical path in each line and below it, by the line's identity."""
         found: dict[int, list[Interval]] = defaultdict(list)
-        line_of, above = self._line_of, self._above
+        shown = self._shown
+        visible: list[tuple[Line, int, int]] = []
         for row, start, end in self.diagnosis.path.segments:
-            line: Line | None = line_of.get(row)
+            drawn = shown[id(self._line_of[row])]
+            if visible and visible[-1][0] is drawn and visible[-1][2] == start:
+                visible[-1] = (drawn, visible[-1][1], end)
+            else:
+                visible.append((drawn, start, end))
+        for drawn, start, end in visible:
+            line: Line | None = drawn
             while line is not None:
                 stretches = found[id(line)]
                 if stretches and stretches[-1][1] == start - self.begin:
                     stretches[-1] = (stretches[-1][0], end - self.begin)
                 else:
                     stretches.append((start - self.begin, end - self.begin))
-                line = above.get(id(line))
+                line = line.above
         return {key: self.merged(each) for key, each in found.items()}
 
     def bars(self, line: Line, start: Sequence[int], end: Sequence[int]) -> list[Interval]:
@@ -129,16 +137,21 @@ class Timeline:
         return found
 
     @cached_property
-    def _above(self) -> Mapping[int, Line]:
-        return {
-            id(line): above for above in [self._root, *self._root.below()] for line in above.lines
-        }
+    def _shown(self) -> Mapping[int, Line]:
+        """The line itself, or the nearest above it that is drawn, by the line's identity."""
+        drawn = {id(line) for line in [self._root, *self._root.below()]}
+        shown: dict[int, Line] = {}
+        for line in self._lines:  # those above come first
+            shown[id(line)] = (
+                line if id(line) in drawn or line.above is None else (shown[id(line.above)])
+            )
+        return shown
 
     @cached_property
     def _built(self) -> tuple[list[Line], dict[int, Line]]:
         """All lines, the run's first, and the line of each row."""
         trace, tree = self.diagnosis.trace, self.tree
-        root = Line(trace.names[tree.run], 0, "other", [tree.run])
+        root = Line(trace.names[tree.run], 0, "other", rows=[tree.run])
         line_of = {tree.run: root}
         lines = [root]
         known: dict[tuple[int, str], Line] = {}
@@ -148,7 +161,7 @@ class Timeline:
             line = known.get((id(above), name)) if self.by_path else None
             if line is None:
                 label = name.removeprefix("invoke_agent ") or "(unnamed)"
-                line = Line(label, above.depth + 1, class_of(trace.roles[row]))
+                line = Line(label, above.depth + 1, class_of(trace.roles[row]), above)
                 known[id(above), name] = line
                 above.lines.append(line)
                 lines.append(line)

@@ -72,12 +72,14 @@ def measure(path: Path) -> None:
         stages[name] = time.perf_counter() - begin
         return found
 
+    before = time.process_time()
     (trace,) = stage("read", lambda: read(path))
     found = stage("diagnosis", lambda: report(trace, 120.0))
     assert isinstance(found, Report), found.completeness.missing
     best = [action for each in found.diagnosis.findings[:5] for action in each.finding.actions]
     stage("five best", lambda: simulate(found.diagnosis.schedule, best).wall_ns)
     stage("classes", lambda: found.by_class)
+    cpu = time.process_time() - before
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     forms: dict[str, float] = {}
     whole = dict(stages)
@@ -95,6 +97,7 @@ def measure(path: Path) -> None:
             {
                 "seconds": sum(whole.values()),
                 "stages": whole,
+                "cpu": cpu,
                 "forms": forms,
                 "peak_mb": peak_mb,
                 "peak_with_forms_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
@@ -110,7 +113,8 @@ def _print_one(shape: str, count: int, path: Path) -> None:
     parts = ", ".join(f"{name} {took:.3f}" for name, took in found["stages"].items())
     forms = ", ".join(f"{name} {took:.3f}" for name, took in found["forms"].items())
     print(
-        f"{shape:9} {count:9,} spans  {found['seconds']:6.3f} s and {found['peak_mb']:5.0f} MB "
+        f"{shape:9} {count:9,} spans  {found['seconds']:6.3f} s ({found['cpu']:.3f} s of CPU) "
+        f"and {found['peak_mb']:5.0f} MB "
         f"({parts}); {found['findings']} findings\n"
         f"          then {forms}; peak {found['peak_with_forms_mb']:.0f} MB",
         flush=True,

@@ -1,6 +1,7 @@
 """A slow run drawn by hand: agents one after the other, each a call, two tools, and a call."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from otel.report.diagnosis_report import Report, report
 from otel.trace import Event, Link, Span, Trace, TraceBuilder, semconv
@@ -37,9 +38,9 @@ def slow_run(
                 BEGIN + start * MS,
                 BEGIN + end * MS,
                 0,
-                lambda found=attributes: found,
-                lambda found=events: found,
-                lambda found=links: found,
+                partial(dict, attributes),
+                partial(list, events),
+                partial(list, links),
             )
         )
     return builder.build()

@@ -11,9 +11,9 @@ from otel.report.diagnosis_report import Report, report
 from otel.report.durations import brief
 from otel.report.page import page
 from otel.report.timeline import MOST_BARS, Timeline
-from otel.trace import Trace
+from otel.trace import Span, Trace, TraceBuilder
 from otel.verdict import Verdict
-from tests.otel.diagnosis.traces import Drawn, drawn, random_traces
+from tests.otel.diagnosis.traces import BEGIN, MS, Drawn, drawn, random_traces
 from tests.otel.report.runs import slow_report, slow_run
 
 _VOID = {"meta", "line", "rect", "path", "text"}
@@ -64,7 +64,9 @@ def test_the_policy_allows_the_style_sheet_and_nothing_else() -> None:
     found = Read(text)
     (style,) = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
     digest = b64encode(sha256(style.encode()).digest()).decode()
-    policy = next(value for name, value in found.attributes if name == "content" and "src" in value)
+    policy = next(
+        value for name, value in found.attributes if name == "content" and "src" in str(value)
+    )
     assert policy == (
         f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     )
@@ -93,7 +95,7 @@ def test_bars_of_the_path_sum_to_the_run() -> None:
     covered = sum(
         end - start for node in timeline.nodes for start, end in timeline.path_below[id(node)]
     )
-    own = timeline.diagnosis.path.self_ns[timeline.tree.run]
+    own = timeline.diagnosis.path.self_ns.get(timeline.tree.run, 0)
     assert covered + own == timeline.tree.wall_ns
 
 
@@ -103,10 +105,12 @@ def _wide(count: int) -> Trace:
 
 
 def _deep(count: int) -> Trace:
-    below: list[Drawn] = []
-    for number in range(count, 0, -1):
-        below = [(f"level {number}", number, 2 * count - number, below)]
-    return drawn(("run", 0, 2 * count, below))
+    builder = TraceBuilder("0" * 31 + "3")
+    for number in range(count + 1):
+        times = BEGIN + number * MS, BEGIN + (3 * count - number) * MS
+        parent = f"{number:016x}" if number else ""
+        builder.add(Span(f"{number + 1:016x}", parent, f"level {number}", 1, *times, 0, dict))
+    return builder.build()
 
 
 def test_a_large_trace_is_drawn_by_call_path() -> None:
@@ -116,13 +120,22 @@ def test_a_large_trace_is_drawn_by_call_path() -> None:
     assert any("call 3 x 2857" in text for text in large.texts)
 
 
+def test_the_path_of_what_is_left_out_is_drawn_above_it() -> None:
+    timeline = Timeline(slow_report(trace=_deep(3000)).diagnosis)
+    assert timeline.by_path
+    assert timeline.left_out > 0
+    (node,) = timeline.nodes
+    ((start, end),) = timeline.path_below[id(node)]
+    assert end - start == timeline.tree.duration(node.rows[0])
+
+
 def test_a_deep_trace_says_what_it_leaves_out() -> None:
     text = page(slow_report(trace=_deep(700)))
     assert text.count('class="row') > 700
     deep = Timeline(slow_report(trace=_wide(3000)).diagnosis)
     assert deep.by_path
     assert deep.left_out == 0
-    names = [(f"n{n}", n, n + 1, []) for n in range(3000)]
+    names: list[Drawn] = [(f"n{n}", n, n + 1, []) for n in range(3000)]
     many = Timeline(slow_report(trace=drawn(("run", 0, 3000, names))).diagnosis)
     assert len(many.nodes) + many.left_out == 3000
 
