@@ -255,6 +255,69 @@ def compare(
 
 
 @main.command()
+@click.argument("trace", nargs=-1, required=True)
+@click.option(
+    "--target",
+    type=click.FloatRange(min=0, min_open=True),
+    default=120.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="What the run may take.",
+)
+@click.option(
+    "--from",
+    "source",
+    type=click.Choice(["file", "jaeger", "langsmith"]),
+    help="Where to look. Default: a file, then the runs of this folder, then Jaeger.",
+)
+@click.option("--id", metavar="ID", help="Which trace or run, where a source holds several.")
+@click.option(
+    "--format",
+    type=click.Choice(["text", "markdown", "json", "html"]),
+    help="How the report is written. Default: text.",
+)
+@click.option(
+    "--export",
+    type=click.Choice(["perfetto", "folded", "otlp"]),
+    help="Instead of the report: trace events for Perfetto, folded stacks of the critical path, or "
+    "the predicted run as a trace.",
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write there, whole or not at all, instead of to standard output.",
+)
+def diagnose(
+    trace: tuple[str, ...],
+    target: float,
+    source: str | None,
+    id: str | None,
+    format: str | None,
+    export: str | None,
+    out: str | None,
+) -> None:
+    r"""Say where the time of TRACE went, and what each fix would gain.
+
+    TRACE is a file, `-`, a trace id, or `last` (the newest run of this folder); several files are
+    parts of one trace. Gains are played, never added: each is the run simulated with the fix.
+
+    Exit codes: 0 inside the target, 1 over it, 2 usage, 3 the trace cannot be judged.
+
+    \b
+    Examples:
+      trading-graph diagnose last
+      trading-graph diagnose last --target 60 --format html --out diagnosis.html
+      trading-graph diagnose last --export otlp --out predicted.json
+    """
+    if format and export:
+        raise click.UsageError("--format is for the report and --export is instead of it; give one")
+    from service.diagnose_command import diagnose_command
+
+    sys.exit(diagnose_command(trace, source, id, target, export or format or "text", out))
+
+
+@main.command()
 @click.argument("symbol", default="AAPL")
 @click.option("--date", metavar="YYYY-MM-DD", help="As of this day. Default: 2025-11-14.")
 @click.option(

@@ -79,6 +79,11 @@ DISPATCH = "trading.dispatch"
 OPERATION = "trading.operation"
 """What a span of ours is that the GenAI conventions have no name for: dispatch, join or fetch."""
 
+# A trace that was never recorded: a run as it is predicted to be with its findings mended
+PREDICTED = "trading.predicted"
+PREDICTED_OF = "trading.predicted.of"
+"""The id of the trace that it was predicted from."""
+
 # What the program knows and a span's times do not show
 LOOP_LAG_MAX_MS = "trading.loop_lag_max_ms"
 CPU_OVER_WALL = "trading.cpu_over_wall"

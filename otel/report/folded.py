@@ -1,0 +1,41 @@
+"""The critical path as folded stacks: what flamegraph.pl, speedscope and others draw.
+
+A line is the names from the run down to a span, with `;` between them, and the nanoseconds that
+the path spent in the span itself. The lines sum to the run's time exactly.
+"""
+
+from collections import defaultdict
+
+from otel.diagnosis import CriticalPath
+
+DEPTH = 100
+"""Frames of a stack; what is deeper is booked to one frame below: a flame graph shows no more."""
+
+_DEEPER = "(deeper)"
+
+
+def folded(path: CriticalPath) -> str:
+    """The stacks of the path, in the order in which the run came to them."""
+    tree, names = path.tree, path.tree.trace.names
+    parents, depth = tree.trace.parent.tolist(), tree.depth
+    # The span whose stack is written for each: itself, or the deepest above it that has a frame.
+    shown: dict[int, int] = {}
+    stacks: dict[int, str] = {}
+    spent: dict[str, int] = defaultdict(int)
+    above = path.total_ns
+    for row in tree.rows:
+        if row not in above:
+            continue
+        if depth[row] >= DEPTH:
+            shown[row] = shown[parents[row]]
+            continue
+        shown[row] = row
+        before = stacks[parents[row]] + ";" if row != tree.run else ""
+        stacks[row] = before + _frame(names[row])
+    for row, took in path.self_ns.items():
+        spent[stacks[shown[row]] + ("" if shown[row] == row else f";{_DEEPER}")] += took
+    return "".join(f"{stack} {took}\n" for stack, took in spent.items())
+
+
+def _frame(name: str) -> str:
+    return " ".join(name.replace(";", ",").split()) or "(unnamed)"

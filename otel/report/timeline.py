@@ -1,0 +1,196 @@
+"""What the waterfall of a report draws: lines on one time axis, collapsed by node.
+
+A node is what stands directly below the run. Above `MOST_BARS` spans a line stands for all spans of
+one call path, so a page stays small whatever the trace. Times are nanoseconds after the run's
+start.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from otel.diagnosis import Diagnosis
+from otel.trace.kinds import Role
+from otel.verdict.work import merge, working_spans
+
+MOST_BARS = 2000
+MOST_LINES = 60
+"""So many lines are drawn of a trace that is drawn by call path."""
+
+_ERROR = 2
+
+_CLASSES = {
+    Role.LLM: "llm",
+    Role.TOOL: "tool",
+    Role.RETRIEVAL: "tool",
+    Role.FETCH: "http",
+    Role.HTTP: "http",
+}
+
+Interval = tuple[int, int]
+
+
+@dataclass(eq=False, repr=False)
+class Line:
+    """The spans of one line: one span, or all of one call path."""
+
+    label: str
+    depth: int
+    kind: str
+    above: "Line | None" = None
+    rows: list[int] = field(default_factory=list)
+    lines: list["Line"] = field(default_factory=list)
+
+    def below(self) -> list["Line"]:
+        """The lines below it, parents before children."""
+        found, pending = [], self.lines[::-1]
+        while pending:
+            line = pending.pop()
+            found.append(line)
+            pending += line.lines[::-1]
+        return found
+
+
+class Timeline:
+    """The lines of a diagnosed run."""
+
+    def __init__(self, diagnosis: Diagnosis) -> None:
+        self.diagnosis = diagnosis
+        self.tree = diagnosis.schedule.tree
+        self.begin = self.tree.start[self.tree.run]
+        self.wall_ns = max(self.tree.wall_ns, 1)
+        self.by_path = len(self.tree.rows) > MOST_BARS
+
+    @cached_property
+    def nodes(self) -> list[Line]:
+        """A line for each node, in order of start, with the lines below it."""
+        return self._root.lines
+
+    @cached_property
+    def left_out(self) -> int:
+        """How many call paths are not drawn."""
+        drawn = len(self._root.below())
+        return len(self._lines) - 1 - drawn
+
+    @cached_property
+    def by_name(self) -> list[tuple[str, list[int]]]:
+        """The nodes by name, for a chart with one line a name; those with most time on the path."""
+        rows: dict[str, list[int]] = defaultdict(list)
+        for line in self.nodes:
+            rows[line.label] += line.rows
+        return list(rows.items())[:MOST_LINES]
+
+    @cached_property
+    def path_below(self) -> Mapping[int, list[Interval]]:
+        """The stretches of the critical path in each line and below it, by the line's identity."""
+        found: dict[int, list[Interval]] = defaultdict(list)
+        shown = self._shown
+        visible: list[tuple[Line, int, int]] = []
+        for row, start, end in self.diagnosis.path.segments:
+            drawn = shown[id(self._line_of[row])]
+            if visible and visible[-1][0] is drawn and visible[-1][2] == start:
+                visible[-1] = (drawn, visible[-1][1], end)
+            else:
+                visible.append((drawn, start, end))
+        for drawn, start, end in visible:
+            line: Line | None = drawn
+            while line is not None:
+                stretches = found[id(line)]
+                if stretches and stretches[-1][1] == start - self.begin:
+                    stretches[-1] = (stretches[-1][0], end - self.begin)
+                else:
+                    stretches.append((start - self.begin, end - self.begin))
+                line = line.above
+        return {key: self.merged(each) for key, each in found.items()}
+
+    def bars(self, line: Line, start: Sequence[int], end: Sequence[int]) -> list[Interval]:
+        """When a line's spans ran, by these times of rows."""
+        return self.merged([(start[r] - self.begin, end[r] - self.begin) for r in line.rows])
+
+    def work(self, line: Line) -> Mapping[str, list[Interval]]:
+        """When work was done in a line's spans or below, by class."""
+        found: dict[str, list[Interval]] = defaultdict(list)
+        trace, tree = self.diagnosis.trace, self.tree
+        for top in line.rows:
+            for row in working_spans(trace, top):
+                kind = class_of(trace.roles[row])
+                if kind != "other":
+                    found[kind].append((tree.start[row] - self.begin, tree.end[row] - self.begin))
+        return {kind: self.merged(each) for kind, each in found.items()}
+
+    def failed(self, line: Line) -> bool:
+        """Whether a span of the line failed."""
+        return any(self.diagnosis.trace.status[row] == _ERROR for row in line.rows)
+
+    def merged(self, intervals: list[Interval]) -> list[Interval]:
+        """Intervals in order; where many are drawn, those that the eye cannot tell apart as one."""
+        if not self.by_path:
+            return sorted(intervals)
+        apart = self.wall_ns * MOST_LINES // MOST_BARS
+        found: list[Interval] = []
+        for start, end in merge(intervals):
+            if found and start - found[-1][1] <= apart:
+                found[-1] = (found[-1][0], end)
+            else:
+                found.append((start, end))
+        return found
+
+    @cached_property
+    def _shown(self) -> Mapping[int, Line]:
+        """The line itself, or the nearest above it that is drawn, by the line's identity."""
+        drawn = {id(line) for line in [self._root, *self._root.below()]}
+        shown: dict[int, Line] = {}
+        for line in self._lines:  # those above come first
+            shown[id(line)] = (
+                line if id(line) in drawn or line.above is None else (shown[id(line.above)])
+            )
+        return shown
+
+    @cached_property
+    def _built(self) -> tuple[list[Line], dict[int, Line]]:
+        """All lines, the run's first, and the line of each row."""
+        trace, tree = self.diagnosis.trace, self.tree
+        root = Line(trace.names[tree.run], 0, "other", rows=[tree.run])
+        line_of = {tree.run: root}
+        lines = [root]
+        known: dict[tuple[int, str], Line] = {}
+        parents = trace.parent.tolist()
+        for row in tree.rows[1:]:
+            above, name = line_of[parents[row]], trace.names[row]
+            line = known.get((id(above), name)) if self.by_path else None
+            if line is None:
+                label = name.removeprefix("invoke_agent ") or "(unnamed)"
+                line = Line(label, above.depth + 1, class_of(trace.roles[row]), above)
+                known[id(above), name] = line
+                above.lines.append(line)
+                lines.append(line)
+            line.rows.append(row)
+            line_of[row] = line
+        return lines, line_of
+
+    @property
+    def _lines(self) -> list[Line]:
+        return self._built[0]
+
+    @property
+    def _line_of(self) -> dict[int, Line]:
+        return self._built[1]
+
+    @cached_property
+    def _root(self) -> Line:
+        """The run's line; by call path only lines with most time on the critical path are below."""
+        lines = self._lines
+        if self.by_path and len(lines) > MOST_LINES:
+            spent = self.diagnosis.path.total_ns
+            # A line above another has at least its time; the sort is stable, parents come first.
+            weight = {id(line): sum(spent.get(row, 0) for row in line.rows) for line in lines}
+            kept = {id(e) for e in sorted(lines, key=lambda e: -weight[id(e)])[: MOST_LINES + 1]}
+            for line in lines:
+                line.lines = [each for each in line.lines if id(each) in kept]
+        return lines[0]
+
+
+def class_of(role: Role) -> str:
+    """What a span of this role is drawn as."""
+    return _CLASSES.get(role, "other")

@@ -1,0 +1,112 @@
+"""`trading-graph diagnose`: a trace, a target, a report or an export, an exit code."""
+
+import os
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from otel.errors import TraceError
+from otel.report.diagnosis_report import Report, report
+from service.errors import BadSettings
+from service.our_places import PLACES
+from service.trace_source import find_trace
+
+INSIDE, OVER, USAGE, NOT_JUDGED = 0, 1, 2, 3
+
+
+def diagnose_command(
+    words: tuple[str, ...],
+    source: str | None,
+    id: str | None,
+    target: float,
+    form: str,
+    out: str | None,
+) -> int:
+    """Diagnose a trace, print or write it, and return the exit code; faults go to stderr.
+
+    `form` is a format of the report or the name of an export.
+    """
+    talk = Console(stderr=True)
+    try:
+        found = report(find_trace(words, source, id), target, id, PLACES)
+    except BadSettings as error:
+        talk.print(f"[red]Error:[/red] {error}", highlight=False, soft_wrap=True)
+        return USAGE
+    except TraceError as error:
+        talk.print(f"[red]Error:[/red] {error}", highlight=False, soft_wrap=True)
+        return NOT_JUDGED
+    if not isinstance(found, Report):
+        from otel.report.verdict_text import VerdictText
+
+        # On stderr: where a report is asked for as JSON, nothing else may come.
+        talk.print(VerdictText(found), highlight=False)
+        return NOT_JUDGED
+    if out is None:
+        _print(found, form)
+    else:
+        try:
+            _write(Path(out), _text(found, form))
+        except OSError as error:
+            talk.print(
+                f"[red]Error:[/red] {out} cannot be written: {error.strerror}.",
+                highlight=False,
+                soft_wrap=True,
+            )
+            return USAGE
+        talk.print(f"Written: {out}", highlight=False, soft_wrap=True)
+    return INSIDE if found.target.now_ns <= found.target.limit_ns else OVER
+
+
+def _print(found: Report, form: str) -> None:
+    if form == "text":
+        from otel.report.diagnosis_text import DiagnosisText
+
+        Console(file=sys.stdout, highlight=False, emoji=False).print(DiagnosisText(found))
+    else:
+        sys.stdout.write(_text(found, form))
+
+
+def _text(found: Report, form: str) -> str:
+    """The report or export; it ends with a newline. Each imports only what it needs."""
+    if form == "text":
+        from io import StringIO
+
+        from otel.report.diagnosis_text import DiagnosisText
+
+        page = StringIO()
+        Console(file=page, highlight=False, emoji=False, width=100).print(DiagnosisText(found))
+        return page.getvalue()
+    if form == "markdown":
+        from otel.report.diagnosis_markdown import diagnosis_markdown
+
+        return diagnosis_markdown(found)
+    if form == "json":
+        from otel.report.diagnosis_json import diagnosis_json
+
+        return diagnosis_json(found) + "\n"
+    if form == "html":
+        from otel.report.page import page as html
+
+        return html(found)
+    if form == "perfetto":
+        from otel.report.perfetto import perfetto
+
+        return perfetto(found.diagnosis) + "\n"
+    if form == "folded":
+        from otel.report.folded import folded
+
+        return folded(found.diagnosis.path)
+    from otel.report.simulated_otlp import simulated_otlp
+
+    return simulated_otlp(found.diagnosis)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write the file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
