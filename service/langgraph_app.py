@@ -6,8 +6,10 @@ once a graph entry, so importing it changes nothing outside it.
 """
 
 import asyncio
+import atexit
 from contextlib import AsyncExitStack
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from langgraph.graph import END, START, StateGraph
@@ -37,10 +39,13 @@ class AnalysisState(AnalysisInput, AnalysisOutput):
 
 
 @lru_cache(maxsize=1)
-def _telemetry(langsmith: LangSmithTarget | None) -> Telemetry:
+def _telemetry(langsmith: LangSmithTarget | None, spool: Path) -> Telemetry:
     from service.version import VERSION
 
-    return set_up("trading-graph", VERSION, langsmith)
+    telemetry = set_up("trading-graph", VERSION, langsmith, spool=spool)
+    # A server that is stopped right after an answer still holds the run's last spans.
+    atexit.register(telemetry.shutdown)
+    return telemetry
 
 
 @lru_cache(maxsize=1)
@@ -65,7 +70,8 @@ async def analysis(state: AnalysisInput) -> AnalysisOutput:
         symbol=parse_symbol(state["symbol"]),
         as_of=AsOf.parse(state.get("date") or default_date(choice.data)),
     )
-    telemetry = await asyncio.to_thread(_telemetry, langsmith_target(settings, mode))
+    target = langsmith_target(settings, mode)
+    telemetry = await asyncio.to_thread(_telemetry, target, settings.spool)
     metrics = _metrics(telemetry)
     provider = telemetry.provider
     async with AsyncExitStack() as stack:
