@@ -6,7 +6,6 @@ once a graph entry, so importing it changes nothing outside it.
 """
 
 import asyncio
-import atexit
 from contextlib import AsyncExitStack
 from functools import lru_cache
 from pathlib import Path
@@ -42,10 +41,7 @@ class AnalysisState(AnalysisInput, AnalysisOutput):
 def _telemetry(langsmith: LangSmithTarget | None, spool: Path) -> Telemetry:
     from service.version import VERSION
 
-    telemetry = set_up("trading-graph", VERSION, langsmith, spool=spool)
-    # A server that is stopped right after an answer still holds the run's last spans.
-    atexit.register(telemetry.shutdown)
-    return telemetry
+    return set_up("trading-graph", VERSION, langsmith, spool=spool)
 
 
 @lru_cache(maxsize=1)
@@ -74,16 +70,20 @@ async def analysis(state: AnalysisInput) -> AnalysisOutput:
     telemetry = await asyncio.to_thread(_telemetry, target, settings.spool)
     metrics = _metrics(telemetry)
     provider = telemetry.provider
-    async with AsyncExitStack() as stack:
-        backends = await stack.enter_async_context(open_backends(choice))
-        callbacks = []
-        if mode is LangSmithMode.NATIVE:
-            tree = langsmith_tree(process_redactor(settings.secrets))
-            callbacks.append(await stack.enter_async_context(tree))
-        stack.enter_context(metrics.watching(backends.pool))
-        run = await stack.enter_async_context(recorded_run(options, backends, provider))
-        run.recording.listen(metrics.spans)
-        made = await analyse(options, backends, run, callbacks=callbacks)
+    try:
+        async with AsyncExitStack() as stack:
+            backends = await stack.enter_async_context(open_backends(choice))
+            callbacks = []
+            if mode is LangSmithMode.NATIVE:
+                tree = langsmith_tree(process_redactor(settings.secrets))
+                callbacks.append(await stack.enter_async_context(tree))
+            stack.enter_context(metrics.watching(backends.pool))
+            run = await stack.enter_async_context(recorded_run(options, backends, provider))
+            run.recording.listen(metrics.spans)
+            made = await analyse(options, backends, run, callbacks=callbacks)
+    finally:
+        # The server may be stopped right after its answer, and after SIGTERM runs no exit handler.
+        await asyncio.to_thread(telemetry.flush)
     return {"decision": made.decision.model_dump(mode="json")}
 
 

@@ -34,21 +34,30 @@ UNHURRIED = {"TRADING_GRAPH_CHAT_LATENCY_S": "0.4", "TRADING_GRAPH_FETCH_LATENCY
 
 # Python imports a module of this name on its start.
 SITE = """\
-import atexit, sys
+import sys
 from pathlib import Path
-from network_guard import NetworkGuard
+from network_guard import ForeignHostError, NetworkGuard
 
+note = Path(__file__).with_name("attempts")
+note.touch()
 guard = NetworkGuard()
 guard.active = True
-sys.addaudithook(guard.hear)
-note = Path(__file__).with_name("attempts")
-atexit.register(lambda: note.write_text("\\n".join(guard.attempts)))
+
+def hear(event, args):
+    try:
+        guard.hear(event, args)
+    except ForeignHostError as error:
+        with note.open("a") as lines:
+            print(error, file=lines)
+        raise
+
+sys.addaudithook(hear)
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Two runs of a server that was interrupted as soon as the second had its answer."""
+    """Two runs of a server that was stopped as soon as the second had its answer."""
 
     answers: tuple[dict[str, Any], ...]
     after_first: list[Trace]
@@ -77,7 +86,7 @@ def guarded(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def langgraph_dev(program: Path, folder: Path, env: dict[str, str]) -> Iterator[str]:
-    """Serve our langgraph.json; gives the URL and interrupts the server at the end.
+    """Serve our langgraph.json; gives the URL, and terminates the server at the end.
 
     The server resolves the paths of langgraph.json in the current folder, and writes there: that
     one is not the project's.
@@ -103,7 +112,7 @@ def langgraph_dev(program: Path, folder: Path, env: dict[str, str]) -> Iterator[
                 raise RuntimeError(f"The server did not start; its log ends: {tail(log)}")
             time.sleep(0.1)
         yield url
-        server.send_signal(signal.SIGINT)
+        server.send_signal(signal.SIGTERM)
         server.wait(timeout=30)
     finally:
         server.kill()
