@@ -38,17 +38,15 @@ import sys
 from pathlib import Path
 from network_guard import ForeignHostError, NetworkGuard
 
-note = Path(__file__).with_name("attempts")
-note.touch()
 guard = NetworkGuard()
 guard.active = True
+note = Path(__file__).with_name("attempts").open("w", buffering=1)
 
 def hear(event, args):
     try:
         guard.hear(event, args)
     except ForeignHostError as error:
-        with note.open("a") as lines:
-            print(error, file=lines)
+        print(error, file=note)
         raise
 
 sys.addaudithook(hear)
