@@ -8,6 +8,7 @@ once a graph entry, so importing it changes nothing outside it.
 import asyncio
 from contextlib import AsyncExitStack
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from langgraph.graph import END, START, StateGraph
@@ -37,10 +38,10 @@ class AnalysisState(AnalysisInput, AnalysisOutput):
 
 
 @lru_cache(maxsize=1)
-def _telemetry(langsmith: LangSmithTarget | None) -> Telemetry:
+def _telemetry(langsmith: LangSmithTarget | None, spool: Path) -> Telemetry:
     from service.version import VERSION
 
-    return set_up("trading-graph", VERSION, langsmith)
+    return set_up("trading-graph", VERSION, langsmith, spool=spool)
 
 
 @lru_cache(maxsize=1)
@@ -65,19 +66,24 @@ async def analysis(state: AnalysisInput) -> AnalysisOutput:
         symbol=parse_symbol(state["symbol"]),
         as_of=AsOf.parse(state.get("date") or default_date(choice.data)),
     )
-    telemetry = await asyncio.to_thread(_telemetry, langsmith_target(settings, mode))
+    target = langsmith_target(settings, mode)
+    telemetry = await asyncio.to_thread(_telemetry, target, settings.spool)
     metrics = _metrics(telemetry)
     provider = telemetry.provider
-    async with AsyncExitStack() as stack:
-        backends = await stack.enter_async_context(open_backends(choice))
-        callbacks = []
-        if mode is LangSmithMode.NATIVE:
-            tree = langsmith_tree(process_redactor(settings.secrets))
-            callbacks.append(await stack.enter_async_context(tree))
-        stack.enter_context(metrics.watching(backends.pool))
-        run = await stack.enter_async_context(recorded_run(options, backends, provider))
-        run.recording.listen(metrics.spans)
-        made = await analyse(options, backends, run, callbacks=callbacks)
+    try:
+        async with AsyncExitStack() as stack:
+            backends = await stack.enter_async_context(open_backends(choice))
+            callbacks = []
+            if mode is LangSmithMode.NATIVE:
+                tree = langsmith_tree(process_redactor(settings.secrets))
+                callbacks.append(await stack.enter_async_context(tree))
+            stack.enter_context(metrics.watching(backends.pool))
+            run = await stack.enter_async_context(recorded_run(options, backends, provider))
+            run.recording.listen(metrics.spans)
+            made = await analyse(options, backends, run, callbacks=callbacks)
+    finally:
+        # The server may be stopped right after its answer, and after SIGTERM runs no exit handler.
+        await asyncio.to_thread(telemetry.flush)
     return {"decision": made.decision.model_dump(mode="json")}
 
 

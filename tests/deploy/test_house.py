@@ -89,14 +89,25 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert f"[{project['version']}]" in (ROOT / "CHANGELOG.md").read_text()
 
 
-def test_the_lock_has_every_dependency_with_hashes() -> None:
+@pytest.mark.parametrize("lock", ["requirements.lock", "deploy/langgraph-dev.lock"])
+def test_a_lock_has_every_dependency_with_hashes(lock: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    locked = (ROOT / "requirements.lock").read_text()
+    server = (ROOT / "deploy" / "langgraph-dev.in").read_text().splitlines()
+    more = {
+        "requirements.lock": project["optional-dependencies"]["dev"],
+        "deploy/langgraph-dev.lock": [line for line in server if not line.startswith("#")],
+    }
+    wanted = [*project["dependencies"], *more[lock]]
+    locked = (ROOT / lock).read_text()
     pins = dict(re.findall(r"^([a-z0-9.-]+)==\S+.*\\\n +(--hash)", locked, re.MULTILINE))
     assert len(pins) == len(set(re.findall(r"^([a-z0-9.-]+)==", locked, re.MULTILINE)))
     names = {re.split(r"[<>=!~\[; ]", each)[0].lower() for each in wanted}
     assert names <= set(pins)
+
+
+def test_the_server_runs_the_same_langgraph_as_the_tests() -> None:
+    locks = (ROOT / "requirements.lock", ROOT / "deploy" / "langgraph-dev.lock")
+    assert len({re.findall(r"^langgraph==\S+", lock.read_text(), re.M)[0] for lock in locks}) == 1
 
 
 @pytest.mark.slow

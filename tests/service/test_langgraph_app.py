@@ -1,5 +1,6 @@
 """The outer graph that LangGraph's server calls."""
 
+import asyncio
 import importlib
 import json
 from pathlib import Path
@@ -11,6 +12,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from otel.sources.memory import from_spans
 from service import langgraph_app
+from service.settings import read_settings
 
 
 async def test_one_call_leaves_one_trace(monkeypatch: pytest.MonkeyPatch, workdir: Path) -> None:
@@ -22,7 +24,9 @@ async def test_one_call_leaves_one_trace(monkeypatch: pytest.MonkeyPatch, workdi
         monkeypatch.setenv(name, value)
     langgraph_app._telemetry.cache_clear()
     exporter = InMemorySpanExporter()
-    langgraph_app._telemetry(None).provider.add_span_processor(SimpleSpanProcessor(exporter))
+    settings = await asyncio.to_thread(read_settings)
+    telemetry = langgraph_app._telemetry(None, settings.spool)
+    telemetry.provider.add_span_processor(SimpleSpanProcessor(exporter))
     answered = await langgraph_app.graph.ainvoke({"symbol": "AAPL"})
     (found,) = from_spans(exporter.get_finished_spans())
     assert found.orphans == []
