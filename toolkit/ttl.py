@@ -10,6 +10,10 @@ TTL: Mapping[str, float] = {
     "statements": DAY_S,
     "filings": DAY_S,
     "macro": DAY_S,
+    "insiders": DAY_S,
+    "submissions": DAY_S,
+    "news": DAY_S,
+    "posts": DAY_S,
 }
 """Seconds for a day that has passed: what was known then does not change any more."""
 
@@ -18,6 +22,12 @@ TTL_TODAY: Mapping[str, float] = {
     "statements": 3600.0,
     "filings": 600.0,
     "macro": 3600.0,
+    "insiders": 600.0,
+    "submissions": 600.0,
+    "news": 300.0,
+    "posts": 60.0,
+    "companies": DAY_S,
+    "company_facts": 3600.0,
 }
 """Seconds for a range that touches today: Yahoo itself asks for 10 to 60 for prices."""
 
