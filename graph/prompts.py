@@ -140,7 +140,8 @@ def model_block(tag: str, content: BaseModel) -> str:
 def fenced(tool: str, answer: str) -> str:
     """A tool's answer that holds words of strangers, as a passage of material."""
     # As above: JSON needs no "<", and with one a headline could end the passage.
-    return f'<untrusted tool="{tool}">{answer.replace("<", "\\u003c")}</untrusted>'
+    inert = answer.replace("<", "\\u003c")
+    return f'<untrusted tool="{tool}">{inert}</untrusted>'
 
 
 def price_levels_block(levels: PriceLevels) -> str:

@@ -48,7 +48,14 @@ class Settings(BaseSettings):
         default={},
         description="US dollars for a million input and output tokens, by model.",
     )
-    data: Literal["offline", "live"] = "offline"
+    data: Literal["offline", "live", "auto"] = "offline"
+    sec_user_agent: str | None = Field(
+        None, description="Name and e-mail address, as SEC EDGAR asks of all who ask it."
+    )
+    fred_key: SecretStr | None = Field(None, validation_alias="FRED_API_KEY")
+    live_urls: dict[str, str] = Field(
+        default={}, description="Other addresses for live sources, by name of `BaseUrls`."
+    )
     chat_latency_s: float = Field(0.8, ge=0, description="Of the offline model, a call.")
     fetch_latency_s: float = Field(0.15, ge=0, description="Of the embedded data, an answer.")
     out: Path = Path("runs")
@@ -59,7 +66,7 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> list[str]:
         """What must not be written or sent anywhere, beside what the environment holds."""
-        keys = (self.openai_api_key, self.langsmith_api_key)
+        keys = (self.openai_api_key, self.langsmith_api_key, self.fred_key)
         return [key.get_secret_value() for key in keys if key is not None]
 
     @field_validator("openai_base_url")

@@ -21,7 +21,7 @@ from aiohttp import web
 from toolkit.as_of import NEW_YORK, STALE_AFTER
 from toolkit.dataset import tables
 from toolkit.dataset.tables import PriceRow
-from toolkit.records import Filing, Filings, Insiders, Series, Statements
+from toolkit.records import Filings, Insiders, Series, Statements
 from toolkit.statements import CONCEPTS
 
 DEFAULT_LATENCY_S = 0.15
@@ -204,14 +204,15 @@ async def _insiders(request: web.Request) -> web.Response:
             404,
             "no_data",
             f"The embedded data set has no insider reports of {symbol} by {as_of}, "
-            f"only of {_list([name for name, rows in tables.filings().items() if _reports(rows)])}.",
+            f"only of {_list(_with_insiders())}.",
         )
     found = tuple(row for row in listed if row.form in INSIDER_FORMS)
     return _json(Insiders(symbol, session, listed[0].filed, found, source=FACT_SOURCE))
 
 
-def _reports(rows: Sequence[Filing]) -> bool:
-    return any(row.form in INSIDER_FORMS for row in rows)
+def _with_insiders() -> list[str]:
+    listed = tables.filings().items()
+    return [name for name, rows in listed if any(row.form in INSIDER_FORMS for row in rows)]
 
 
 async def _macro(request: web.Request) -> web.Response:

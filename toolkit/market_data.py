@@ -19,8 +19,8 @@ from toolkit.frames import Bars, Event, Floats
 from toolkit.live_access import LiveAccess
 from toolkit.pool import HttpPool
 from toolkit.ports import Source
-from toolkit.records import Filings, Insiders, News, Posts, Series, Sourced, Statements
-from toolkit.source_order import Mode, SourceOrder, first_answer, sources_of
+from toolkit.records import Filings, Insiders, Mode, News, Posts, Series, Sourced, Statements
+from toolkit.source_order import SourceOrder, first_answer, sources_of
 from toolkit.symbols import parse_symbol
 from toolkit.ttl import ttl_for
 

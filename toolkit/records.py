@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 DataMode = Literal["live", "offline"]
+"""What an answer is."""
+
+Mode = Literal["live", "offline", "auto"]
+"""What a run asks for; with `auto` embedded data may stand in for live data, and says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ why. The same goes for a second live source where the first has nothing.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from toolkit.cache import SingleFlightCache
 from toolkit.errors import BadDate, DataError, NoData, SourceUnavailable, UnknownSymbol
@@ -22,7 +22,7 @@ from toolkit.ports import (
     PriceSource,
     Source,
 )
-from toolkit.records import Sourced
+from toolkit.records import Mode, Sourced
 from toolkit.sources.embedded import EmbeddedFacts
 from toolkit.sources.fred import Fred
 from toolkit.sources.news import LiveNews
@@ -30,8 +30,6 @@ from toolkit.sources.sec import SecEdgar
 from toolkit.sources.stocktwits import StockTwits
 from toolkit.sources.yahoo_chart import YahooChart
 from toolkit.sources.yahoo_tables import YahooTables
-
-Mode = Literal["live", "offline", "auto"]
 
 LIVE_PRICES = "Yahoo chart"
 EMBEDDED_PRICES = "embedded data set (Yahoo daily bars)"

@@ -123,7 +123,7 @@ class LiveNews:
                 items = await asyncio.to_thread(read_rss, answer.body)
             except BadRss:
                 raise BadAnswer(
-                    f"{_GOOGLE} answered with something that is not RSS: try later, or without news."
+                    f"{_GOOGLE} answered with something that is not RSS: try later."
                 ) from None
             span.set_attribute(semconv.ROWS, len(items))
             return [

@@ -21,7 +21,7 @@ class BadRss(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class RssItem:
-    """An item of a feed, its texts as they are; `published` is in UTC, None if it cannot be read."""
+    """An item of a feed, its texts as they are; `published` is in UTC, None if it is no date."""
 
     title: str
     published: datetime.datetime | None

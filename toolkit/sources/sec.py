@@ -66,10 +66,11 @@ class _Submissions(msgspec.Struct, frozen=True):
 
 
 class SecEdgar:
-    """A FundamentalsSource and InsiderSource; one download serves all statements of a company.
+    """A FundamentalsSource, FilingSource and InsiderSource.
 
-    `user_agent` is a name and an e-mail address; without one every call is SourceUnavailable. NoData
-    for what SEC does not list, such as a foreign company.
+    One download serves all statements of a company. `user_agent` is a name and an e-mail address;
+    without one every call is SourceUnavailable. NoData for what SEC does not list, such as a
+    foreign company.
     """
 
     name = "SEC EDGAR"

@@ -130,7 +130,7 @@ _Key = tuple[datetime.date, datetime.date | None, datetime.date]
 
 
 def _of_concept(tags: TagValues, concept: str) -> list[TagValue]:
-    """A concept's values: of each filing and period the preferred tag's, or the sum of two parts."""
+    """A concept's values: of each filing and period the preferred tag's, or a sum of two."""
     found: dict[_Key, TagValue] = {}
     for tag in reversed(CONCEPT_TAGS[concept]):
         found |= _by_period(tags.get(tag, ()))

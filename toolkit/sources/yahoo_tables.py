@@ -1,8 +1,8 @@
 """Statements and insiders' trades from Yahoo, read by yfinance: for companies that SEC lacks.
 
-yfinance knows Yahoo's interfaces and tables. Its requests go over our pool; where Yahoo refuses that
-(401, 403, 429), the same work is done once more over yfinance's own session, which looks like a
-browser. Both run in worker threads: yfinance blocks.
+yfinance knows Yahoo's interfaces and tables. Its requests go over our pool; where Yahoo refuses
+that (401, 403, 429), the same work is done once more over yfinance's own session, which looks like
+a browser. Both run in worker threads: yfinance blocks.
 
 Yahoo says when a period ended, not when it was reported. A quarter counts as known 45 days after
 its end, a year 75 days after; a trade two business days after it was made. Per-share values and

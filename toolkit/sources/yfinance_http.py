@@ -8,6 +8,7 @@ gives yfinance's own, whose session speaks TLS as Chrome does, for hosts that re
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,10 +55,8 @@ class Crumb:
             return self._crumb
 
     async def _ask(self) -> str:
-        try:
+        with suppress(HttpStatus):  # it answers 404, and its cookie counts all the same
             await self._pool.get_bytes(place(_COOKIE_URL, self._base_url), headers=BROWSER_HEADERS)
-        except HttpStatus:
-            pass  # it answers 404, and its cookie counts all the same
         answer = await self._pool.get_bytes(
             place(_CRUMB_URL, self._base_url), headers=BROWSER_HEADERS
         )
