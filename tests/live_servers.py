@@ -138,13 +138,13 @@ async def _spoil(fault: str, request: web.Request, handler: Handler) -> web.Stre
             return web.Response()
     answer = await handler(request)
     assert isinstance(answer, web.Response)
+    if fault == "big_headers":
+        answer.headers["X-Padding"] = "x" * 10_000
+        return answer
     whole = answer.body
     assert isinstance(whole, bytes)
     if fault == "truncated":
         return web.Response(body=whole[: len(whole) // 2], content_type=answer.content_type)
-    if fault == "big_headers":
-        answer.headers["X-Padding"] = "x" * 10_000
-        return answer
     assert fault == "slow_body", fault
     slow = web.StreamResponse(headers={"Content-Length": str(len(whole))})
     await slow.prepare(request)

@@ -197,7 +197,8 @@ def _set_up() -> None:
 
     yfinance.config.debug.hide_exceptions = False
     # Its own filter would show pandas' notes about its future to our user.
-    warnings.filterwarnings("ignore", category=pd.errors.Pandas4Warning)
+    if notes := getattr(pd.errors, "Pandas4Warning", None):
+        warnings.filterwarnings("ignore", category=notes)
 
 
 def _facts(data: Any, symbol: str, kind: str) -> Iterator[Fact]:

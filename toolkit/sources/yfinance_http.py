@@ -154,5 +154,13 @@ def browser_data(base_url: str) -> Any:
         def request(self, method: Any, url: str, *args: Any, **options: Any) -> Any:
             return super().request(method, str(place(url, base_url)), *args, **options)
 
+    class BrowserData(YfData):  # type: ignore[misc]
+        def get(self, *args: Any, **options: Any) -> Any:
+            answer = super().get(*args, **options)
+            answer.raise_for_status()
+            return answer
+
+        cache_get = get  # its own would keep answers for good
+
     # Past the metaclass, which would hand out one instance for the whole process.
-    return type.__call__(YfData, PlacedSession(impersonate="chrome"))
+    return type.__call__(BrowserData, PlacedSession(impersonate="chrome"))
