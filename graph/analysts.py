@@ -33,7 +33,7 @@ TOOLS_OF: Mapping[str, tuple[str, ...]] = {
         "get_ratios",
     ),
 }
-"""Which tools each analyst may call, as far as the run's data has a source for them."""
+"""Which tools each analyst may call, as far as the run's data has a source for its date."""
 
 
 def analyst(name: str) -> Node:
@@ -41,11 +41,11 @@ def analyst(name: str) -> Node:
 
     async def node(state: State, runtime: Runtime[RunContext]) -> State:
         context = runtime.context
-        # Decided by the run's mode alone, before anything is asked.
+        # Decided by the run's mode and date alone, before anything is asked.
         tools = {
             tool: TOOLS[tool]
             for tool in TOOLS_OF[name]
-            if TOOLS[tool].available(context.toolkit.sources)
+            if TOOLS[tool].available(context.toolkit, context.options.as_of)
         }
         with spans.agent(
             name,

@@ -52,11 +52,18 @@ def _filings(answer: Filings, as_of: AsOf) -> Filings:
     known = tuple(filing for filing in answer.filings if filing.filed <= as_of.date)
     if not known:
         raise _nothing(f"such filings of {answer.symbol}", answer, as_of)
-    return replace(answer, filings=known, session=min(answer.session, as_of.date))
+    return replace(
+        answer,
+        filings=known,
+        since=min(answer.since, as_of.date),
+        session=min(answer.session, as_of.date),
+    )
 
 
 @_known.register
 def _insiders(answer: Insiders, as_of: AsOf) -> Insiders:
+    if answer.since > as_of.date:  # what the source covers begins later, and even that is not known
+        raise _nothing(f"insiders' reports of {answer.symbol}", answer, as_of)
     return replace(
         answer,
         filings=tuple(filing for filing in answer.filings if filing.filed <= as_of.date),

@@ -99,6 +99,11 @@ class AsyncToolkit:
             mode, pool, cache, embedded_url=base_url, access=access or LiveAccess()
         )
 
+    @property
+    def today(self) -> datetime.date:
+        """The present day in New York."""
+        return self._clock().astimezone(NEW_YORK).date()
+
     async def bars(self, symbol: str, as_of: AsOf) -> Bars:
         """About three years of daily bars up to the as-of date, at least one."""
         symbol = parse_symbol(symbol)
@@ -272,7 +277,7 @@ class AsyncToolkit:
         size: Callable[[Answer], int],
     ) -> Answer:
         """The first source's answer, each source's own kept in the cache, admitted and stamped."""
-        ttl = ttl_for(kind, as_of.date, self._clock().astimezone(NEW_YORK).date())
+        ttl = ttl_for(kind, as_of.date, self.today)
 
         def cached(source: S) -> Awaitable[Answer]:
             async def load() -> Answer:

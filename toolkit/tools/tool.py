@@ -19,7 +19,6 @@ from otel.trace import semconv
 from toolkit.as_of import AsOf
 from toolkit.market_data import AsyncToolkit
 from toolkit.records import Sourced
-from toolkit.source_order import SourceOrder
 
 Answer = dict[str, Any]
 
@@ -42,7 +41,7 @@ class Tool:
 
     `run` takes the toolkit, the run's as-of date and an instance of `arguments`, and returns a JSON
     object. It raises errors of `toolkit.errors`: NoData is an answer to report, UnknownSymbol is
-    not. `available` says whether the sources of a mode serve it at all. The answer of an
+    not. `available` says whether a toolkit can serve it at all for a date. The answer of an
     `untrusted` tool holds words of strangers.
     """
 
@@ -50,7 +49,7 @@ class Tool:
     description: str
     arguments: type[Arguments]
     run: Callable[[AsyncToolkit, AsOf, Any], Awaitable[Answer]]
-    available: Callable[[SourceOrder], bool] = lambda sources: True
+    available: Callable[[AsyncToolkit, AsOf], bool] = lambda toolkit, as_of: True
     untrusted: bool = False
 
 
