@@ -7,7 +7,7 @@ gives yfinance's own, whose session speaks TLS as Chrome does, for hosts that re
 
 import asyncio
 from collections.abc import Mapping
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from yarl import URL
 
-from toolkit.errors import BadAnswer, DataError, HttpStatus
+from toolkit.errors import BadAnswer, DataError, HttpStatus, SourceUnavailable
 from toolkit.pool import HttpPool, HttpResponse
 from toolkit.sources.base_urls import REAL
 from toolkit.sources.browser import BROWSER_HEADERS
@@ -24,6 +24,7 @@ _COOKIE_URL = "https://fc.yahoo.com/"
 _CRUMB_URL = "https://query1.finance.yahoo.com/v1/test/getcrumb"
 _CRUMBED = "/v10/finance/quoteSummary/"
 _MAX_CRUMB = 64
+_FORSAKEN = "Nobody waits for Yahoo's answer any more: ask again."
 
 
 def place(url: str, base_url: str) -> URL:
@@ -97,26 +98,40 @@ class PoolData:
         self._crumb = crumb
         self._loop = asyncio.get_running_loop()
         self._failed: DataError | None = None
-        self._running: Future[HttpResponse] | None = None
+        self._waiting: Future[HttpResponse] | None = None
+        self._request: asyncio.Task[HttpResponse] | None = None
 
     def give_up(self) -> None:
-        """Cancel the request that the worker thread waits for."""
-        if self._running is not None:
-            self._running.cancel()
+        """End the work: cancel the request under way and refuse further ones; on the loop."""
+        self._failed = SourceUnavailable(_FORSAKEN)
+        if self._request is not None:
+            self._request.cancel()
+        if self._waiting is not None:
+            self._waiting.cancel()
 
     def get(
         self, url: str, params: Mapping[str, Any] | None = None, timeout: float = 30
     ) -> _Answer:
         """Ask for a URL and wait for the answer; never on the event loop's own thread."""
-        if self._failed is not None:
-            raise self._failed
-        asked = self._ask(url, {name: str(value) for name, value in (params or {}).items()})
-        self._running = asyncio.run_coroutine_threadsafe(asked, self._loop)
+        asked = {name: str(value) for name, value in (params or {}).items()}
+        self._waiting = waiting = Future[HttpResponse]()
+
+        def start() -> None:
+            if self._failed is None:
+                self._request = self._loop.create_task(self._ask(url, asked))
+                self._request.add_done_callback(lambda done: _settle(waiting, done))
+
         try:
-            answer = self._running.result()
+            if self._failed is not None:
+                raise self._failed
+            self._loop.call_soon_threadsafe(start)
+            answer = waiting.result()
         except DataError as error:
             self._failed = error
             raise
+        except (CancelledError, RuntimeError):  # nobody waits, or the loop has ended
+            self._failed = self._failed or SourceUnavailable(_FORSAKEN)
+            raise self._failed from None
         return _Answer(str(answer.url), answer.status, answer.body)
 
     cache_get = get
@@ -143,6 +158,19 @@ class PoolData:
         return await self._pool.get_bytes(
             address, params={**params, "crumb": crumb}, headers=BROWSER_HEADERS
         )
+
+
+def _settle(waiting: "Future[HttpResponse]", done: "asyncio.Task[HttpResponse]") -> None:
+    """Hand what a request came to over to the thread that waits, if it still does."""
+    error = None if done.cancelled() else done.exception()
+    if done.cancelled():
+        waiting.cancel()
+    elif waiting.cancelled():
+        return
+    elif error is not None:
+        waiting.set_exception(error)
+    else:
+        waiting.set_result(done.result())
 
 
 def browser_data(base_url: str) -> Any:
