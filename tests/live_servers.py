@@ -89,7 +89,7 @@ def live_servers() -> Iterator[LiveServers]:
     with ExitStack() as stack:
         urls = {
             name: stack.enter_context(
-                LoopbackServer(lambda name=name: _app(name, made))  # type: ignore[misc]
+                LoopbackServer(lambda name=name: make_source(name, made))  # type: ignore[misc]
             ).url
             for name in (each.name for each in fields(BaseUrls))
         }
@@ -99,7 +99,8 @@ def live_servers() -> Iterator[LiveServers]:
         yield made
 
 
-def _app(source: str, servers: LiveServers) -> web.Application:
+def make_source(source: str, servers: LiveServers) -> web.Application:
+    """One source, by the name of its base URL, with the faults that `servers` has for it."""
     app = make_app(latency_s=0)  # it has Yahoo's chart already
     tables.macro()
 
@@ -158,7 +159,8 @@ async def _spoil(fault: str, request: web.Request, handler: Handler) -> web.Stre
 
 async def _cookie(request: web.Request) -> web.Response:
     answer = web.Response(status=404)
-    answer.set_cookie("A3", "cookie-of-today")
+    domain = ".yahoo.com" if request.host.endswith("yahoo.com") else None
+    answer.set_cookie("A3", "cookie-of-today", max_age=86400, domain=domain)
     return answer
 
 

@@ -1,6 +1,6 @@
 """The embedded data set as an HTTP application: prices in Yahoo's chart format, the rest in ours.
 
-    GET /v8/finance/chart/{symbol}?period1&period2            v8 chart, daily
+    GET /v8/finance/chart/{symbol}?period1&period2            v8 chart, daily; or range=1d
     GET /v1/statements/{symbol}/{kind}?as_of                  income, balance, cash_flow
     GET /v1/filings/{symbol}?as_of&forms=8-K,10-Q
     GET /v1/insiders/{symbol}?as_of                           dates of form 4
@@ -79,10 +79,14 @@ def _json(body: object, status: int = 200) -> web.Response:
 async def _chart(request: web.Request) -> web.Response:
     symbol = request.match_info["symbol"]
     try:
-        start = _from_stamp(request.query["period1"])
-        end = _from_stamp(request.query["period2"])
+        if request.query.get("range") == "1d":  # what yfinance asks for a symbol's time zone
+            start = tables.last_session()
+            end = start + datetime.timedelta(days=1)
+        else:
+            start = _from_stamp(request.query["period1"])
+            end = _from_stamp(request.query["period2"])
     except (KeyError, ValueError, OverflowError):
-        return _chart_error(400, "Bad Request", "period1 and period2 must be Unix seconds")
+        return _chart_error(400, "Bad Request", "ask for period1 and period2 in Unix seconds, or range=1d")
     rows = tables.prices().get(symbol)
     if rows is None:
         return _chart_error(404, "Not Found", f"No data found, {_held()}")
