@@ -25,8 +25,7 @@ def backend_choice(
 ) -> BackendChoice:
     """A real model where a key or a base URL is set and `offline` is not asked for.
 
-    Embedded data unless live data is asked for, by flag or setting. Raises a toolkit BadRequest for
-    an address that is none.
+    Embedded data unless live data is asked for, by flag or setting.
     """
     return BackendChoice(
         model=None if offline else _model(settings),

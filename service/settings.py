@@ -14,6 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
 from service.errors import BadSettings
+from toolkit.errors import BadRequest
+from toolkit.sources.base_urls import BaseUrls
 
 _PREFIX = "TRADING_GRAPH_"
 
@@ -68,6 +70,16 @@ class Settings(BaseSettings):
         """What must not be written or sent anywhere, beside what the environment holds."""
         keys = (self.openai_api_key, self.langsmith_api_key, self.fred_key)
         return [key.get_secret_value() for key in keys if key is not None]
+
+    @field_validator("live_urls")
+    @classmethod
+    def _is_of_live_sources(cls, changed: dict[str, str]) -> dict[str, str]:
+        try:
+            BaseUrls.with_changes(changed)
+        except BadRequest as error:
+            said = str(error).rstrip(".")
+            raise ValueError(said[:1].lower() + said[1:]) from None
+        return changed
 
     @field_validator("openai_base_url")
     @classmethod

@@ -86,7 +86,9 @@ async def _chart(request: web.Request) -> web.Response:
             start = _from_stamp(request.query["period1"])
             end = _from_stamp(request.query["period2"])
     except (KeyError, ValueError, OverflowError):
-        return _chart_error(400, "Bad Request", "ask for period1 and period2 in Unix seconds, or range=1d")
+        return _chart_error(
+            400, "Bad Request", "ask for period1 and period2 in Unix seconds, or range=1d"
+        )
     rows = tables.prices().get(symbol)
     if rows is None:
         return _chart_error(404, "Not Found", f"No data found, {_held()}")

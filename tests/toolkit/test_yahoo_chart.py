@@ -4,6 +4,7 @@ import asyncio
 import datetime
 from collections.abc import AsyncIterator, Callable
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -116,6 +117,24 @@ def test_the_day_is_the_exchanges_own_on_both_sides_of_daylight_saving() -> None
     answer = chart(meta=meta, timestamp=[winter, summer], indicators={"quote": [columns]})
     bars = parse_chart(answer, "EURUSD=X", "test")
     assert [bars.day(0), bars.day(1)] == [datetime.date(2024, 1, 15), datetime.date(2024, 6, 11)]
+
+
+@pytest.mark.parametrize(
+    "zone",
+    ["America/New_York", "Europe/London", "Australia/Lord_Howe", "Africa/Casablanca", "Asia/Tokyo"],
+)
+@pytest.mark.parametrize("hour", [0, 1, 9, 23])
+def test_every_day_of_twenty_years_is_the_exchanges_own(zone: str, hour: int) -> None:
+    """Casablanca puts its clocks back for a month each year; Lord Howe moves by half an hour."""
+    at = ZoneInfo(zone)
+    first = datetime.datetime(2006, 1, 1, hour, 30, tzinfo=at)
+    stamps = [int((first + datetime.timedelta(days=n)).timestamp()) for n in range(20 * 365)]
+    columns = {name: [1.0] * len(stamps) for name in _NAMES}
+    meta = {"currency": "USD", "exchangeTimezoneName": zone}
+    answer = chart(meta=meta, timestamp=stamps, indicators={"quote": [columns]})
+    bars = parse_chart(answer, "X", "test")
+    expected = sorted({datetime.datetime.fromtimestamp(s, at).date() for s in stamps})
+    assert bars.dates.tolist() == expected
 
 
 @pytest.mark.parametrize(

@@ -27,9 +27,11 @@ class BaseUrls:
         names = [field.name for field in fields(cls)]
         for name, url in changed.items():
             if name not in names:
-                raise BadRequest(f"There is no live source {name[:40]!a}: use {', '.join(names)}.")
+                raise BadRequest(f"It names a live source that is none: use {', '.join(names)}.")
             if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-                raise BadRequest(f"The address of {name} is no http URL: give one with its scheme.")
+                raise BadRequest(
+                    f"The address of {name} is no http URL: begin it with http:// or https://."
+                )
         return cls(**{name: url.rstrip("/") for name, url in changed.items()})
 
 
