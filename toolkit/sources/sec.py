@@ -26,7 +26,7 @@ from toolkit.sources.base_urls import BaseUrls
 from toolkit.sources.sec_facts import TagValues, read_company, statement_facts
 from toolkit.sources.typed_json import bad_answer, get_typed
 from toolkit.statements import CONCEPTS
-from toolkit.ttl import ttl_for
+from toolkit.ttl import Lifetime, ttl_for
 
 T = TypeVar("T")
 
@@ -250,6 +250,6 @@ class SecEdgar:
             f"{self.name} has no data of {symbol}: ask for a company that reports to the SEC."
         )
 
-    def _ttl(self, kind: str, as_of: AsOf | None = None) -> float:
+    def _ttl(self, kind: str, as_of: AsOf | None = None) -> Lifetime:
         today = self._clock().astimezone(NEW_YORK).date()
         return ttl_for(kind, as_of.date if as_of else today, today)
