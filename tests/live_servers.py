@@ -59,6 +59,7 @@ _CIKS = {
 }
 _UNITS = {"eps_diluted": "USD/shares", "diluted_shares": "shares", "shares_outstanding": "shares"}
 _PAGE = 100
+_BOMB = gzip.compress(bytes(16 * 2**20))
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -131,8 +132,7 @@ async def _spoil(fault: str, request: web.Request, handler: Handler) -> web.Stre
         case "html":
             return web.Response(text="<html>Sign in</html>", content_type="text/html")
         case "gzip_bomb":
-            bomb = gzip.compress(bytes(64 * 2**20))
-            return web.Response(body=bomb, headers={"Content-Encoding": "gzip"})
+            return web.Response(body=_BOMB, headers={"Content-Encoding": "gzip"})
         case "reset":
             assert request.transport is not None
             request.transport.abort()
