@@ -190,5 +190,12 @@ def browser_data(base_url: str) -> Any:
 
         cache_get = get  # its own would keep answers for good
 
+        # Nothing on disk: a cookie left there by another program is not this session's.
+        def _load_cookie_curlCffi(self) -> bool:
+            return False
+
+        def _save_cookie_curlCffi(self) -> bool:
+            return False
+
     # Past the metaclass, which would hand out one instance for the whole process.
     return type.__call__(BrowserData, PlacedSession(impersonate="chrome"))
