@@ -93,9 +93,12 @@ def _langsmith_link(
         run_id = langsmith_run_id_from_otel_span_id(int(trace.span_ids[trace.roots[0]], 16))
     key = settings.langsmith_api_key
     query = LangSmithQuery(
-        settings.langsmith_url, key.get_secret_value() if key else None, timeout_s=_LINK_S
+        settings.langsmith_url,
+        key.get_secret_value() if key else None,
+        settings.langsmith_project,
+        timeout_s=_LINK_S,
     )
-    return query.link(settings.langsmith_project, run_id)
+    return query.link(run_id)
 
 
 def show(result: Result, settings: Settings, console: Console) -> None:

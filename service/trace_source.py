@@ -52,9 +52,14 @@ def find_trace(words: tuple[str, ...], source: str | None, id: str | None = None
 
         url = settings.langsmith_url
         key = settings.langsmith_api_key
-        found = LangSmithQuery(url, key.get_secret_value() if key else None).trace(trace_id)
+        found = LangSmithQuery(
+            url, key.get_secret_value() if key else None, settings.langsmith_project
+        ).trace(trace_id)
         if found is None:
-            raise TraceError(f"LangSmith at {url} has no trace {trace_id}.")
+            raise TraceError(
+                f"LangSmith at {url} has no trace {trace_id}, by that id or sent over OTLP to the "
+                f"project {settings.langsmith_project}."
+            )
         return found
     from otel.sources.jaeger import JaegerQuery
 

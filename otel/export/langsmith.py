@@ -1,15 +1,23 @@
-"""LangSmith over OTLP: our spans, with LangSmith's key and nothing of what is meant for Jaeger."""
+"""LangSmith over OTLP: our spans, with LangSmith's key and nothing of what is meant for Jaeger.
+
+LangSmith makes runs of them, with microseconds, without links or events, and with those attributes
+that it knows. So every span also carries itself as metadata, which a verdict is read back from.
+"""
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel.export.backend import Exporter
 from otel.export.gate import TIMEOUT_S
+from otel.export.stored_spans import to_text
+from otel.trace import semconv
 
 _OTLP_VARIABLES = "OTEL_EXPORTER_OTLP_"
 _LOCK = threading.Lock()
@@ -33,7 +41,47 @@ def langsmith_exporter(target: LangSmithTarget, timeout_s: float = TIMEOUT_S) ->
     headers = {"x-api-key": target.api_key, "Langsmith-Project": target.project}
     with _without_otlp_variables():
         exporter = OTLPSpanExporter(endpoint=endpoint, headers=headers, timeout=timeout_s)
-    return Exporter(LANGSMITH, endpoint, exporter)
+    return Exporter(LANGSMITH, endpoint, _Carrying(exporter))
+
+
+class _Carrying(SpanExporter):
+    """Exports spans that carry themselves; they come here without secrets."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        self._exporter = exporter
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        return self._exporter.export([_carrying(span) for span in spans])
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return self._exporter.force_flush(timeout_millis)
+
+
+def _carrying(span: ReadableSpan) -> ReadableSpan:
+    context = span.get_span_context()
+    assert context is not None  # only a span that never started has none
+    carried = {
+        semconv.LANGSMITH_SPAN: to_text(span, without=semconv.CONTENT),
+        semconv.LANGSMITH_TRACE: f"{context.trace_id:032x}",
+    }
+    metadata = {semconv.LANGSMITH_METADATA + key: value for key, value in carried.items()}
+    return ReadableSpan(
+        name=span.name,
+        context=context,
+        parent=span.parent,
+        resource=span.resource,
+        attributes={**(span.attributes or {}), **metadata},
+        events=span.events,
+        links=span.links,
+        kind=span.kind,
+        status=span.status,
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
 
 
 @contextmanager

@@ -6,7 +6,7 @@ structures that the garbage collector does not see, and that take a sixth of the
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -128,6 +128,13 @@ def to_line(spans: Sequence[ReadableSpan]) -> bytes:
     for span in spans:
         grouped.setdefault((id(span.resource), id(span.instrumentation_scope)), []).append(span)
     return msgspec.json.encode(_Document([_group_to(each) for each in grouped.values()])) + b"\n"
+
+
+def to_text(span: ReadableSpan, without: Container[str] = ()) -> str:
+    """One span as OTLP JSON, outside of any document; attributes of some names left out."""
+    encoded = _span_to(span)
+    encoded.attributes = [each for each in encoded.attributes if each.key not in without]
+    return msgspec.json.encode(encoded).decode()
 
 
 def from_lines(content: bytes, origin: str) -> list[ReadableSpan]:

@@ -1,7 +1,9 @@
 """Reads a trace from LangSmith: its runs become spans, without their inputs and outputs.
 
-LangSmith keeps microseconds and knows nothing of event loops, CPU time or span counts, so that a
-verdict on its traces is weaker and says why.
+What our exporter sent over OTLP comes back whole: every run has its span as metadata. Of any other
+run LangSmith keeps microseconds, and knows nothing of event loops, CPU time or span counts, so that
+a verdict on it is weaker and says why. Where some of a trace's runs lost their span, all are read
+that way: half of what was recorded could give a wrong verdict.
 """
 
 import datetime
@@ -12,8 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from otel.errors import TraceError
-from otel.trace import Span, Trace, TraceBuilder, semconv
+from otel.sources.otlp_json import UNREADABLE, OtlpSpan
+from otel.trace import Span, Trace, TraceBuilder, events_not_kept, semconv
 
 if TYPE_CHECKING:
     import langsmith
@@ -26,11 +31,16 @@ _FIELDS = (
     "id name run_type parent_run_id start_time end_time error status extra trace_id session_id "
     "dotted_order prompt_tokens completion_tokens"
 )
+_FIELDS_TO_FIND = "id name run_type start_time trace_id session_id dotted_order"
 _METADATA: tuple[tuple[str, str, type], ...] = (
     ("langgraph_step", semconv.STEP, int),
     ("langgraph_node", semconv.NODE, str),
     ("ls_model_name", semconv.REQUEST_MODEL, str),
 )
+
+_SENT = msgspec.json.Decoder(OtlpSpan, strict=False)
+_PADDING = "0" * 16
+"""Before the span id, in the id of a run that came over OTLP."""
 
 # What tracers write as the error: the exception's repr, or its name, a colon and the message.
 _EXCEPTION = re.compile(r"\s*([A-Za-z_][\w.]{0,79})[(:]")
@@ -46,28 +56,33 @@ class LangSmithQuery:
 
     api_url: str
     api_key: str | None
+    project: str = "default"
     timeout_s: float = 10.0
 
     def trace(self, trace_id: str) -> Trace | None:
-        """The trace with an id of 32 hexadecimal digits, as LangSmith has it now, or None."""
+        """The trace with an id of 32 hexadecimal digits, as LangSmith has it now, or None.
+
+        The id is ours or LangSmith's own. What came over OTLP is found by ours in the project only.
+        """
         try:
             asked = uuid.UUID(trace_id)
         except ValueError as error:
             raise TraceError(f"{trace_id} is no trace id of 32 hexadecimal digits.") from error
-        builder = TraceBuilder(asked.hex)
-        runs = self._runs(asked)
-        for run in runs:
-            builder.add(_span(run))
-        return builder.build() if runs else None
+        runs = self._runs(_FIELDS, trace_id=asked)
+        if not runs:
+            sent = self._runs(_FIELDS_TO_FIND, project_name=self.project, filter=_that_carry(asked))
+            for known in sorted({run.trace_id for run in sent}):
+                runs += self._runs(_FIELDS, trace_id=known)
+        return _trace(asked.hex, runs) if runs else None
 
-    def link(self, project: str, run_id: uuid.UUID) -> str | None:
-        """The page of a run, or None where LangSmith does not say which project that is."""
+    def link(self, run_id: uuid.UUID) -> str | None:
+        """The page of a run, or None where LangSmith does not say where the project is."""
         from langsmith import utils
 
         client = None
         try:
             client = self._client()
-            known = client.read_project(project_name=project).url
+            known = client.read_project(project_name=self.project).url
         except (utils.LangSmithError, OSError, KeyError, TypeError, ValueError, AttributeError):
             return None
         finally:
@@ -93,7 +108,7 @@ class LangSmithQuery:
             disable_prompt_cache=True,
         )
 
-    def _runs(self, trace_id: uuid.UUID) -> "list[Run]":
+    def _runs(self, fields: str, **asked: Any) -> "list[Run]":
         import requests
         from langsmith import utils
 
@@ -104,7 +119,7 @@ class LangSmithQuery:
                 # Its successor `client.runs.query` needs a server of 0.16 or later. Only the call
                 # warns; filters are the whole process's, and not to be held while it is read.
                 warnings.simplefilter("ignore", DeprecationWarning)
-                runs = client.list_runs(trace_id=trace_id, select=_FIELDS.split())
+                runs = client.list_runs(select=fields.split(), **asked)
             return list(runs)
         except utils.LangSmithNotFoundError:
             return []
@@ -145,18 +160,71 @@ def _status(error: BaseException) -> int | None:
     return None
 
 
+def _that_carry(trace_id: uuid.UUID) -> str:
+    """LangSmith's filter for the runs that were sent as spans of a trace."""
+    return (
+        f'and(eq(metadata_key, "{semconv.LANGSMITH_TRACE}"), eq(metadata_value, "{trace_id.hex}"))'
+    )
+
+
+def _trace(trace_id: str, runs: "list[Run]") -> Trace:
+    sent = {run.id: span for run in runs if (span := _sent(run)) is not None}
+    if _some_are_lost(runs, sent):
+        sent = {}
+    builder = TraceBuilder(next((span.trace_id for span in sent.values()), trace_id))
+    for run in runs:
+        builder.add(sent.get(run.id) or _span(run))
+    return builder.build()
+
+
+def _some_are_lost(runs: "list[Run]", sent: Mapping[uuid.UUID, OtlpSpan]) -> bool:
+    """Whether a run of ours came back without its span.
+
+    Above a run of ours may stand its caller's, which never had one; nowhere else may they meet.
+    """
+    without = {run.id for run in runs} - set(sent)
+    for run in runs:
+        span = sent.get(run.id)
+        if span is None:
+            if run.parent_run_id in sent:
+                return True
+        elif run.parent_run_id in without and semconv.SPANS_STARTED not in span.attributes():
+            return True
+    return False
+
+
+def _sent(run: "Run") -> OtlpSpan | None:
+    """The span that a run was sent as, or None."""
+    said = _metadata(run).get(semconv.LANGSMITH_SPAN)
+    if not isinstance(said, str):
+        # A server that reads JSON where it finds some gives it back as an object.
+        said = msgspec.json.encode(said)
+    try:
+        span = _SENT.decode(said)
+    except UNREADABLE:
+        return None
+    # Metadata can be copied from run to run.
+    return span if _id(run.id) == span.span_id else None
+
+
+def _id(run_id: uuid.UUID) -> str:
+    """The span id where the run came over OTLP, else the run's own id."""
+    return run_id.hex.removeprefix(_PADDING)
+
+
 def _span(run: "Run") -> Span:
     attributes = _attributes(run)
     failed = bool(run.error) or run.status == "error"
     return Span(
-        span_id=run.id.hex,
-        parent_id=run.parent_run_id.hex if run.parent_run_id else "",
+        span_id=_id(run.id),
+        parent_id=_id(run.parent_run_id) if run.parent_run_id else "",
         name=run.name,
         kind=1,
         start_ns=_nanoseconds(run.start_time),
         end_ns=_nanoseconds(run.end_time) if run.end_time else 0,
         status=2 if failed else int(run.status == "success"),
         attributes=lambda: attributes,
+        events=events_not_kept,
     )
 
 
@@ -174,13 +242,17 @@ def _attributes(run: "Run") -> Mapping[str, Any]:
     ):
         if tokens is not None:
             found[key] = tokens
-    metadata = (run.extra or {}).get("metadata")
-    if isinstance(metadata, dict):
-        for key, name, kind in _METADATA:
-            said = metadata.get(key)
-            if isinstance(said, kind) and not isinstance(said, bool):
-                found[name] = said
+    metadata = _metadata(run)
+    for key, name, kind in _METADATA:
+        said = metadata.get(key)
+        if isinstance(said, kind) and not isinstance(said, bool):
+            found[name] = said
     return found
+
+
+def _metadata(run: "Run") -> Mapping[str, Any]:
+    found = (run.extra or {}).get("metadata")
+    return found if isinstance(found, dict) else {}
 
 
 def _nanoseconds(time: datetime.datetime) -> int:

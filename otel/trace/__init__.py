@@ -10,6 +10,7 @@ from otel.trace.model import (
     SpanRecord,
     Trace,
     TraceBuilder,
+    events_not_kept,
 )
 from otel.trace.profile import Profile, profile
 
@@ -24,5 +25,6 @@ __all__ = [
     "SpanRecord",
     "Trace",
     "TraceBuilder",
+    "events_not_kept",
     "profile",
 ]

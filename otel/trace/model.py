@@ -49,6 +49,11 @@ def _nothing() -> tuple[()]:
     return ()
 
 
+def events_not_kept() -> tuple[()]:
+    """The events of a span whose source keeps none."""
+    return ()
+
+
 class SpanRecord(Protocol):
     """One span as a source holds it; attributes, events and links are decoded when asked for.
 
@@ -155,6 +160,10 @@ class Trace:
     def events(self, row: int) -> Sequence[Event]:
         """What happened during a span, decoded at every use."""
         return self._records[row].events()
+
+    def keeps_events(self, row: int) -> bool:
+        """Whether the source of a span would tell what happened during it."""
+        return self._records[row].events is not events_not_kept
 
     def links(self, row: int) -> Sequence[Link]:
         """What a span refers to, decoded at every use."""

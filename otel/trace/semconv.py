@@ -35,6 +35,15 @@ INPUT_MESSAGES = "gen_ai.input.messages"
 OUTPUT_MESSAGES = "gen_ai.output.messages"
 TOOL_CALL_ARGUMENTS = "gen_ai.tool.call.arguments"
 TOOL_CALL_RESULT = "gen_ai.tool.call.result"
+CONTENT = frozenset(
+    {
+        SYSTEM_INSTRUCTIONS,
+        INPUT_MESSAGES,
+        OUTPUT_MESSAGES,
+        TOOL_CALL_ARGUMENTS,
+        TOOL_CALL_RESULT,
+    }
+)
 ERROR_TYPE = "error.type"
 
 INVOKE_WORKFLOW = "invoke_workflow"
@@ -46,6 +55,14 @@ EXECUTE_TOOL = "execute_tool"
 LANGSMITH_SPAN_KIND = "langsmith.span.kind"
 LANGSMITH_TRACE_NAME = "langsmith.trace.name"
 LANGSMITH_SESSION_ID = "langsmith.trace.session_id"
+LANGSMITH_METADATA = "langsmith.metadata."
+
+# Metadata of its runs, in which our spans come back whole. Without dots: whether a dot in a key
+# makes a level is not documented.
+LANGSMITH_SPAN = "otel_span"
+"""The span as OTLP JSON, without content."""
+LANGSMITH_TRACE = "otel_trace_id"
+"""The trace id that we know: LangSmith calls a trace that comes over OTLP by its root's span id."""
 
 # The run
 SEMCONV_VERSION = "trading.semconv.version"

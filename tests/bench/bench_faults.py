@@ -94,6 +94,17 @@ def status(code: int) -> Fault:
     return fault
 
 
+def no_room(stage: Stage) -> None:
+    """It refuses, and what it refuses cannot be kept: a file stands where the spool's folder would.
+
+    A folder that may not be written would be none to the superuser, and a full disk needs one.
+    """
+    stage.front.status = 503
+    (stage.folder / "logs").mkdir()
+    (stage.folder / "logs/spool").touch()
+    stage.replay = ("replay", "last")
+
+
 def langsmith_hung(mode: dict[str, str]) -> Fault:
     """LangSmith accepts, and never answers."""
 
@@ -126,6 +137,7 @@ FAULTS: dict[str, Fault] = {
     "429": status(429),
     "503": status(503),
     "400": status(400),
+    "503, and no spool": no_room,
     "LangSmith otlp, healthy": lambda stage: stage.env.update(OTLP),
     "LangSmith otlp, hung": langsmith_hung(OTLP),
     "LangSmith otlp, 503": langsmith_status(OTLP, 503),

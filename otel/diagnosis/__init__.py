@@ -1,0 +1,61 @@
+"""Where a run's time went, and what each fix would gain: played again, never guessed."""
+
+from otel.diagnosis.actions import (
+    Action,
+    FreeInterpreter,
+    LimitTo,
+    Parallelise,
+    Remove,
+    RemoveBarrier,
+    RemoveGap,
+    RemoveTail,
+    RemoveWaits,
+    Share,
+    Shorten,
+    UnblockLoop,
+    simulate,
+)
+from otel.diagnosis.call_tree import CallTree, call_tree
+from otel.diagnosis.critical_path import CriticalPath, Segment, critical_path
+from otel.diagnosis.diagnosis import Diagnosis, Prediction, Ranked, Step, diagnose, predict
+from otel.diagnosis.findings import Finding, Kind
+from otel.diagnosis.path_time import PathClass, by_class
+from otel.diagnosis.schedule import Model, Schedule
+from otel.diagnosis.simulation import Edits, Simulation
+from otel.diagnosis.slack import slack_ns
+
+__all__ = [
+    "Action",
+    "CallTree",
+    "CriticalPath",
+    "Diagnosis",
+    "Edits",
+    "Finding",
+    "FreeInterpreter",
+    "Kind",
+    "LimitTo",
+    "Model",
+    "Parallelise",
+    "PathClass",
+    "Prediction",
+    "Ranked",
+    "Remove",
+    "RemoveBarrier",
+    "RemoveGap",
+    "RemoveTail",
+    "RemoveWaits",
+    "Schedule",
+    "Segment",
+    "Share",
+    "Shorten",
+    "Simulation",
+    "Step",
+    "UnblockLoop",
+    "by_class",
+    "call_tree",
+    "critical_path",
+    "diagnose",
+    "predict",
+    "simulate",
+    "slack_ns",
+]

@@ -1,0 +1,93 @@
+"""The tree of calls below a run, made consistent: what a parent waited for, and what it did not.
+
+Clocks and late ends make children stick out of their parents by a little, and detached tasks by a
+lot. Here every child that was waited for lies inside its parent, so that times can be divided among
+spans without a remainder.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from otel.trace import Trace
+from otel.trace.kinds import Role
+
+LATE_NS = 1_000_000
+"""A child that outlives its parent by no more than this only ended late."""
+
+LATE_SHARE = 0.05
+"""The same as a share of the child's duration."""
+
+_SERVER, _CONSUMER = 2, 5
+
+
+@dataclass(frozen=True)
+class CallTree:
+    """The spans below one run, with start and end clipped to their parents', in nanoseconds.
+
+    Lists by row of the trace; rows outside the tree hold zeros. `rows` has parents before children.
+    `waited_for` is false for spans that their parent did not wait for (detached tasks, messages
+    taken up elsewhere) and for those that lie outside it; `clipped` are rows whose times changed.
+    """
+
+    trace: Trace
+    run: int
+    rows: list[int]
+    start: list[int]
+    end: list[int]
+    waited_for: list[bool]
+    clipped: tuple[int, ...]
+
+    @property
+    def wall_ns(self) -> int:
+        """How long the run took."""
+        return self.end[self.run] - self.start[self.run]
+
+    def duration(self, row: int) -> int:
+        """How long a span took inside its parent."""
+        return self.end[row] - self.start[row]
+
+    def children(self, row: int) -> list[int]:
+        """The direct children of a span, in order of start."""
+        return self.trace.children(row)
+
+    @cached_property
+    def depth(self) -> dict[int, int]:
+        """How far below the run each span is; 0 for the run."""
+        depth = {self.run: 0}
+        for row in self.rows[1:]:
+            depth[row] = depth[int(self.trace.parent[row])] + 1
+        return depth
+
+
+def call_tree(trace: Trace, run: int) -> CallTree:
+    """The consistent tree below a run; one pass from the top down."""
+    rows = list(trace.subtree(run))
+    size = len(trace)
+    start, end = [0] * size, [0] * size
+    waited_for = [True] * size
+    clipped: list[int] = []
+    start[run], end[run] = trace.intervals[run]
+    for parent in rows:
+        low, high = start[parent], end[parent]
+        for row in trace.children(parent):
+            began, ended = trace.intervals[row]
+            waited_for[row] = waited_for[parent] and _is_waited_for(trace, row, low, high)
+            if not waited_for[row]:
+                start[row], end[row] = began, ended
+                continue
+            start[row], end[row] = max(began, low), min(ended, high)
+            if began < low or ended > high:
+                clipped.append(row)
+    return CallTree(trace, run, rows, start, end, waited_for, tuple(clipped))
+
+
+def _is_waited_for(trace: Trace, row: int, low: int, high: int) -> bool:
+    """Whether the parent, which took from low to high, can have waited for a child."""
+    began, ended = trace.intervals[row]
+    if ended < low or began > high:
+        return False
+    if ended <= high or ended - high <= max(LATE_NS, LATE_SHARE * (ended - began)):
+        return True
+    # A server may still be at work when its caller has its answer; a task of the same process that
+    # goes on was left to itself.
+    return int(trace.kind[row]) == _SERVER and trace.roles[row] is not Role.RUN

@@ -1,0 +1,88 @@
+"""Which of two siblings had to wait for the other, as far as a trace declares it.
+
+A link to a sibling names what a span waited for. LangGraph's step, and the turn of an LLM call and
+of its tools, say what may not be reordered. Where nothing is declared only times are left, and what
+they suggest is no proof.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from otel.diagnosis.call_tree import CallTree
+from otel.trace import Trace, semconv
+from otel.trace.kinds import Role, step
+
+SOON_NS = 50_000_000
+"""So soon after the end of the siblings that it links to, a span started because of them."""
+
+
+def declared_predecessors(tree: CallTree) -> Mapping[int, tuple[int, ...]]:
+    """The siblings whose end let a span start, by its links, where these explain its start.
+
+    A span that started much later waited for something else too; what that was its times show.
+    """
+    trace = tree.trace
+    row_of: dict[str, int] | None = None
+    declared: dict[int, tuple[int, ...]] = {}
+    for row in tree.rows:
+        links = trace.links(row) if row != tree.run else ()
+        if not links:
+            continue
+        if row_of is None:
+            row_of = {span_id: at for at, span_id in enumerate(trace.span_ids)}
+        found = [row_of[link.span_id] for link in links if link.span_id in row_of]
+        family = [each for each in found if trace.parent[each] == trace.parent[row]]
+        reached = max([tree.end[each] for each in family], default=0)
+        if family and 0 <= tree.start[row] - reached <= SOON_NS:
+            declared[row] = tuple(family)
+    return declared
+
+
+def declared_ranks(tree: CallTree) -> Mapping[int, int]:
+    """The declared place of each span among its siblings: it waits for all of lower rank.
+
+    Only of families in which every span declares one and the times agree; others are left out.
+    """
+    ranks: dict[int, int] = {}
+    for parent in tree.rows:
+        family = tree.children(parent)
+        if len(family) > 1:
+            places = _steps(tree.trace, family) or _turns(tree.trace, family)
+            if places is not None and _agrees(tree, family, places):
+                ranks.update(zip(family, places, strict=True))
+    return ranks
+
+
+def _steps(trace: Trace, family: Sequence[int]) -> list[int] | None:
+    places = []
+    for row in family:
+        place = step(trace.attributes(row))
+        if place is None:
+            return None
+        places.append(place)
+    return places
+
+
+def _turns(trace: Trace, family: Sequence[int]) -> list[int] | None:
+    """An LLM call, then its tools, then the next call."""
+    places = []
+    for row in family:
+        role = trace.roles[row]
+        turn = trace.number(row, semconv.TURN_INDEX) if role in (Role.LLM, Role.TOOL) else None
+        if turn is None:
+            return None
+        places.append(2 * int(turn) + (role is Role.TOOL))
+    return places
+
+
+def _agrees(tree: CallTree, family: Sequence[int], places: Sequence[int]) -> bool:
+    """Whether all of a lower rank had ended when one of a higher rank started."""
+    reached, before, highest = 0, 0, places[0]
+    for row, place in zip(family, places, strict=True):  # in order of start
+        if place < highest:
+            return False
+        if place > highest:
+            before, highest = reached, place
+        if before > tree.start[row]:
+            return False
+        reached = max(reached, tree.end[row])
+    return True

@@ -1,0 +1,154 @@
+"""Where a run's time went, and what each fix would gain: findings ranked by simulated gains.
+
+A gain is an interval. Its lower end keeps every order that was observed, and is nothing where the
+trace does not prove that the change is possible; its upper end keeps only what is declared. Gains
+of several fixes come from playing them together.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from otel.diagnosis.actions import Action, Parallelise, simulate
+from otel.diagnosis.call_tree import CallTree, call_tree
+from otel.diagnosis.critical_path import CriticalPath
+from otel.diagnosis.findings import Finding, Kind, find
+from otel.diagnosis.precedence import refuted
+from otel.diagnosis.schedule import Model, Schedule
+from otel.diagnosis.simulation import Simulation
+from otel.trace import Trace
+from otel.trace.collection import collection_paused
+
+NOISE = 0.02
+"""By how much the time of two equal runs may differ; every predicted interval has it added."""
+
+LEAST_NS = 1_000_000
+LEAST_SHARE = 0.001
+"""A gain below both is none."""
+
+SIMULATED = 60
+"""So many findings are simulated, those with the most time on the critical path first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A run's duration after a change, in nanoseconds: between low and high, likely in between."""
+
+    low_ns: int
+    likely_ns: int
+    high_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A finding with the duration predicted for the run when it alone is mended."""
+
+    finding: Finding
+    on_path_ns: int
+    wall: Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A finding mended on top of those before it, and the duration predicted for all together."""
+
+    finding: Finding
+    wall: Prediction
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A run's critical path, its findings by gain, and what mending one after the other gives."""
+
+    schedule: Schedule
+    findings: tuple[Ranked, ...]
+    steps: tuple[Step, ...]
+
+    @property
+    def trace(self) -> Trace:
+        """The trace."""
+        return self.schedule.tree.trace
+
+    @property
+    def run(self) -> int:
+        """The row of the run's span."""
+        return self.schedule.tree.run
+
+    @property
+    def wall_ns(self) -> int:
+        """How long the run took."""
+        return self.schedule.tree.wall_ns
+
+    @property
+    def path(self) -> CriticalPath:
+        """Which span each instant of the run was waiting for."""
+        return self.schedule.path
+
+    def mended(self) -> Simulation:
+        """The run with all steps made, as it is likely to be."""
+        return simulate(self.schedule, [a for step in self.steps for a in step.finding.actions])
+
+
+@collection_paused()
+def diagnose(trace: Trace, run: int, others: Sequence[CallTree] = ()) -> Diagnosis:
+    """Find what made the run at a row slow, and predict what each fix gives.
+
+    `others` are more runs of the same program: calls that they show in another order, or at once,
+    do not need each other.
+    """
+    schedule = Schedule(call_tree(trace, run))
+    wall_ns = schedule.tree.wall_ns
+    least = max(LEAST_NS, LEAST_SHARE * wall_ns)
+    spent = schedule.path.total_ns
+    found = [
+        (sum(spent.get(row, 0) for row in each.rows), each) for each in _weighed(schedule, others)
+    ]
+    found.sort(key=lambda item: -item[0])
+    ranked = [
+        Ranked(each, min(on_path, wall_ns), predict(schedule, [each]))
+        for on_path, each in found[:SIMULATED]
+    ]
+    ranked = [each for each in ranked if wall_ns - each.wall.likely_ns >= least]
+    ranked.sort(key=lambda each: (each.wall.likely_ns, not each.finding.proven))
+    return Diagnosis(schedule, tuple(ranked), tuple(_steps(schedule, ranked, least)))
+
+
+def _weighed(schedule: Schedule, others: Sequence[CallTree]) -> list[Finding]:
+    """All findings; those that only an unknown order made uncertain, in the light of other runs."""
+    weighed = []
+    for each in find(schedule):
+        if others and each.kind in (Kind.SERIAL_CALLS, Kind.MANY_SMALL_CALLS):
+            free = all(refuted(others, schedule.tree, chain) for chain in _chains(each))
+            if free:
+                each = replace(each, proven=True, if_only="")
+        weighed.append(each)
+    return weighed
+
+
+def _chains(finding: Finding) -> list[tuple[int, ...]]:
+    return [action.rows for action in finding.actions if isinstance(action, Parallelise)]
+
+
+def predict(schedule: Schedule, findings: Sequence[Finding]) -> Prediction:
+    """The run's duration when all of these findings are mended."""
+    every = [action for each in findings for action in each.actions]
+    proven = [action for each in findings if each.proven for action in each.actions]
+    likely = _wall(schedule, every, Model.LIKELY)
+    fast = min(likely, _wall(schedule, every, Model.FREEST))
+    slow = max(likely, _wall(schedule, proven, Model.OBSERVED))
+    return Prediction(int(fast * (1 - NOISE)), likely, int(slow * (1 + NOISE)))
+
+
+def _wall(schedule: Schedule, actions: Sequence[Action], model: Model) -> int:
+    return simulate(schedule, actions, model).wall_ns
+
+
+def _steps(schedule: Schedule, ranked: Sequence[Ranked], least: float) -> list[Step]:
+    """One finding after the other, those left out that add nothing to those before."""
+    steps: list[Step] = []
+    reached = schedule.tree.wall_ns
+    for each in ranked:
+        wall = predict(schedule, [*(step.finding for step in steps), each.finding])
+        if reached - wall.likely_ns >= least:
+            steps.append(Step(each.finding, wall))
+            reached = wall.likely_ns
+    return steps

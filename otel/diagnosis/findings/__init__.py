@@ -1,0 +1,27 @@
+"""What makes a run slow: each detector looks for one kind of reason in a schedule."""
+
+from collections.abc import Callable, Iterator
+
+from otel.diagnosis.findings import turns, waste
+from otel.diagnosis.findings.concurrency import concurrency_findings
+from otel.diagnosis.findings.finding import Finding, Kind
+from otel.diagnosis.schedule import Schedule
+
+DETECTORS: tuple[Callable[[Schedule], Iterator[Finding]], ...] = (
+    concurrency_findings,
+    waste.barriers,
+    waste.duplicates,
+    waste.retries,
+    waste.queues,
+    waste.gaps,
+    waste.long_poles,
+    turns.middle_turns,
+    turns.token_heavy,
+)
+
+__all__ = ["DETECTORS", "Finding", "Kind", "find"]
+
+
+def find(schedule: Schedule) -> list[Finding]:
+    """Everything that the detectors find, in no order of weight."""
+    return [found for detector in DETECTORS for found in detector(schedule)]

@@ -1,0 +1,73 @@
+"""The serial chain of LLM calls: turns that could be saved, and turns that write much."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import pairwise
+from statistics import median
+
+from otel.diagnosis.actions import Remove, Shorten
+from otel.diagnosis.findings.finding import Finding, Kind, place_of, seconds
+from otel.diagnosis.schedule import Schedule
+from otel.trace import semconv
+from otel.trace.kinds import Role
+
+_ERROR = 2
+
+
+def middle_turns(schedule: Schedule) -> Iterator[Finding]:
+    """Turns of an agent between its first and its last, on the critical path.
+
+    An agent that asks for all its data in its first turn needs two.
+    """
+    tree, trace = schedule.tree, schedule.tree.trace
+    spent = schedule.path.total_ns
+    turns: dict[int, list[int]] = defaultdict(list)
+    for row in sorted(tree.rows):
+        if trace.roles[row] is Role.LLM and spent.get(row) and trace.status[row] != _ERROR:
+            turns[int(trace.parent[row])].append(row)
+    for agent, calls in turns.items():
+        serial = [b for a, b in pairwise(calls) if tree.start[b] >= tree.end[a]]
+        middle = serial[:-1]
+        if trace.roles[agent] is not Role.AGENT or not middle:
+            continue
+        yield Finding(
+            kind=Kind.TURNS,
+            place=place_of(trace, agent, tree.run),
+            evidence=f"{len(calls)} LLM turns in series; {len(middle)} between the first and the "
+            f"last took {seconds(sum(tree.duration(row) for row in middle))}.",
+            advice="Ask for all tool calls in the first turn, and for the answer in the second.",
+            rows=tuple(middle),
+            actions=(Remove(tuple(middle)),),
+            proven=False,
+            if_only="the model can ask for everything at once",
+        )
+
+
+def token_heavy(schedule: Schedule) -> Iterator[Finding]:
+    """Calls on the path that wrote more than twice what is usual in this run, and took longer."""
+    tree, trace = schedule.tree, schedule.tree.trace
+    calls = {
+        row: tokens
+        for row in tree.rows
+        if trace.roles[row] is Role.LLM
+        and (tokens := trace.number(row, semconv.USAGE_OUTPUT_TOKENS))
+    }
+    if len(calls) < 4:
+        return
+    usual = median(calls.values())
+    pace = median(tree.duration(row) for row in calls)
+    spent = schedule.path.total_ns
+    for row, tokens in calls.items():
+        took = tree.duration(row)
+        if tokens > 2 * usual and took > 1.5 * pace and spent.get(row):
+            yield Finding(
+                kind=Kind.TOKENS,
+                place=place_of(trace, row, tree.run),
+                evidence=f"It wrote {tokens:.0f} tokens in {seconds(took)}; usual in this run are "
+                f"{usual:.0f}.",
+                advice="Ask for a shorter answer, or set max_tokens.",
+                rows=(row,),
+                actions=(Shorten(row, int(took * usual / tokens)),),
+                proven=False,
+                if_only="time goes with tokens, and a shorter answer will do",
+            )

@@ -1,0 +1,247 @@
+"""Work done twice, work that failed, and time in which nothing was done."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from statistics import median
+
+from otel.diagnosis.actions import (
+    Remove,
+    RemoveBarrier,
+    RemoveGap,
+    RemoveTail,
+    RemoveWaits,
+    Share,
+    Shorten,
+)
+from otel.diagnosis.blocked_loop import blocked_ns, blocks
+from otel.diagnosis.findings.finding import Finding, Kind, place_of, seconds
+from otel.diagnosis.schedule import Schedule
+from otel.trace import semconv
+from otel.trace.kinds import Role, agent_name
+from otel.verdict.barrier import barrier
+
+HIT_NS = 50_000
+"""What a look-up in a cache is taken to cost, its span included."""
+
+GAP_NS = 50_000_000
+GAP_SHARE = 0.01
+"""A pause counts from here on: the greater of the two, as a share of the run."""
+
+_ERROR = 2
+
+
+def duplicates(schedule: Schedule) -> Iterator[Finding]:
+    """Fetches of one key that each went to the source; tool calls with the same arguments."""
+    tree, trace = schedule.tree, schedule.tree.trace
+    fetches: dict[str, list[int]] = defaultdict(list)
+    calls: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for row in tree.rows:
+        found = trace.attributes(row)
+        if found.get(semconv.CACHE) in ("hit", "shared", "stale") or trace.status[row] == _ERROR:
+            continue
+        if (key := found.get(semconv.FETCH_KEY)) is not None:
+            fetches[str(key)].append(row)
+        elif trace.roles[row] is Role.TOOL and (key := found.get(semconv.TOOL_ARGS_HASH)):
+            calls[trace.names[row], str(key)].append(row)
+    again = [tuple(rows) for rows in fetches.values() if len(rows) > 1]
+    if again:
+        yield _duplicates(schedule, again, "fetches", proven=True)
+    fetching = {int(trace.parent[row]) for rows in fetches.values() for row in rows}
+    again = [tuple(r) for r in calls.values() if len(r) > 1 and fetching.isdisjoint(r)]
+    if again:
+        yield _duplicates(schedule, again, "tool calls", proven=False)
+
+
+def _duplicates(
+    schedule: Schedule, groups: list[tuple[int, ...]], what: str, *, proven: bool
+) -> Finding:
+    tree, trace = schedule.tree, schedule.tree.trace
+    rows = tuple(row for group in groups for row in group)
+    wasted = sum(tree.duration(row) for group in groups for row in group[1:])
+    names = ", ".join(list(dict.fromkeys(trace.names[row] for row in rows))[:3])
+    return Finding(
+        kind=Kind.DUPLICATES,
+        place=names,
+        evidence=f"{len(rows) - len(groups)} {what} of {len(rows)} asked for what another had "
+        f"asked for; {seconds(wasted)} of work.",
+        advice="Cache the result, and let those who ask at the same time share one request "
+        "(single flight).",
+        rows=rows,
+        actions=tuple(Share(group, HIT_NS) for group in groups),
+        proven=proven,
+        if_only="" if proven else "the tool only reads",
+    )
+
+
+def retries(schedule: Schedule) -> Iterator[Finding]:
+    """Attempts that failed and were made again, beside their follower or inside one span."""
+    tree, trace = schedule.tree, schedule.tree.trace
+    failed: list[int] = []
+    shortened: list[tuple[int, int]] = []
+    for parent in sorted(schedule.path.total_ns):
+        family = tree.children(parent)
+        later: set[tuple[str, str | None]] = set()
+        for row in reversed(family):
+            who = (trace.names[row], agent_name(trace.attributes(row)))
+            if trace.status[row] == _ERROR and who in later:
+                failed.append(row)
+            later.add(who)
+        if not family or all(trace.status[row] != _ERROR for row in family):
+            events = trace.events(parent)
+            if any(event.name == "retry" for event in events):
+                resumed = max(e.time_ns for e in events if e.name in ("retry", "attempt"))
+                shortened.append((parent, max(resumed - tree.start[parent], 0)))
+    if not failed and not shortened:
+        return
+    rows = (*sorted(failed), *(row for row, _ in shortened))
+    lost = sum(tree.duration(row) for row in failed) + sum(ns for _, ns in shortened)
+    yield Finding(
+        kind=Kind.RETRIES,
+        place=place_of(trace, rows[0], tree.run),
+        evidence=f"{len(rows)} calls had to be made again; {seconds(lost)} went into attempts that "
+        "failed, pauses between attempts beside it.",
+        advice="Read their errors: a limit that is asked too much of, a timeout that is too short, "
+        "or a source that is down.",
+        rows=rows,
+        actions=(
+            *((Remove(tuple(sorted(failed))),) if failed else ()),
+            *(Shorten(row, tree.duration(row) - ns) for row, ns in shortened),
+        ),
+        proven=False,
+        if_only="every call succeeds at once",
+    )
+
+
+def barriers(schedule: Schedule) -> Iterator[Finding]:
+    """Branches of several steps that waited for each other at every superstep."""
+    tree, trace = schedule.tree, schedule.tree.trace
+    if not schedule.measures.barrier_idle_ns:
+        return
+    held = barrier(trace, tree.rows)
+    if not held.waiting:
+        return
+    parents = {int(trace.parent[row]) for row in held.waiting}
+    names = {agent_name(trace.attributes(row)) for row in held.waiting}
+    branches: dict[tuple[int, str], list[int]] = defaultdict(list)
+    for row in sorted(tree.rows):
+        name = agent_name(trace.attributes(row))
+        if int(trace.parent[row]) in parents and name in names and name is not None:
+            branches[int(trace.parent[row]), name].append(row)
+    yield Finding(
+        kind=Kind.BARRIER,
+        place=", ".join(sorted(name for name in names if name)),
+        evidence=f"{len(held.waiting)} steps waited for the slowest branch of the step before, "
+        f"{seconds(held.idle_ns)} in all.",
+        advice="Give each branch one node (or a subgraph) with a loop of its own.",
+        rows=held.waiting,
+        actions=(RemoveBarrier(tuple(tuple(rows) for rows in branches.values())),),
+    )
+
+
+def gaps(schedule: Schedule) -> Iterator[Finding]:
+    """Pauses on the critical path in which a span that only coordinates did so for long."""
+    tree, trace = schedule.tree, schedule.tree.trace
+    least = max(GAP_NS, GAP_SHARE * tree.wall_ns)
+    blocked = blocks(tree)
+    for row, start, end in schedule.path.segments:
+        idle = end - start
+        if idle < least or not tree.children(row) or trace.roles[row] in (Role.LLM, Role.HTTP):
+            continue
+        if blocked_ns(blocked, start, end) > idle / 2:
+            continue  # the event loop was blocked, which is a finding of its own
+        family = schedule.family(row)
+        after = [child for child in family.rows if tree.start[child] == end]
+        before = [child for child in family.rows if tree.end[child] == start]
+        if any(trace.status[child] == _ERROR for child in before):
+            continue  # the pause after an attempt that failed goes with it
+        where = f"before {trace.names[after[0]]}" if after else "at its end"
+        if before:
+            where = f"between {trace.names[before[0]]} and " + (
+                trace.names[after[0]] if after else "its end"
+            )
+        action = RemoveGap(after[0]) if after else RemoveTail(row)
+        yield Finding(
+            kind=Kind.GAP,
+            place=place_of(trace, row, tree.run),
+            evidence=f"Nothing that was recorded ran for {seconds(idle)} {where}.",
+            advice="Find what the program does there (a pause, work without a span, a queue) and "
+            "open a span around it, or leave it out.",
+            rows=(row, *after[:1]),
+            actions=(action,),
+            proven=False,
+            if_only="it need not be",
+        )
+
+
+def queues(schedule: Schedule) -> Iterator[Finding]:
+    """Waits for a free connection or a slot that the program recorded."""
+    tree, trace = schedule.tree, schedule.tree.trace
+    waits = [
+        (row, int(wait * 1e6))
+        for row in sorted(schedule.path.total_ns)
+        if (wait := trace.number(row, semconv.QUEUE_WAIT_MS)) and wait >= 1
+    ]
+    if not waits:
+        return
+    yield Finding(
+        kind=Kind.QUEUE,
+        place=place_of(trace, waits[0][0], tree.run),
+        evidence=f"{len(waits)} requests waited {seconds(sum(ns for _, ns in waits))} for a free "
+        "connection.",
+        advice="Raise the pool's limit for that host, or ask it for less.",
+        rows=tuple(row for row, _ in waits),
+        actions=(RemoveWaits(tuple(waits)),),
+        proven=False,
+        if_only="the source bears so many at once",
+    )
+
+
+def long_poles(schedule: Schedule) -> Iterator[Finding]:
+    """Spans on the path that took more than twice the median of those beside them."""
+    tree, trace = schedule.tree, schedule.tree.trace
+    spent = schedule.path.total_ns
+    for parent in {int(trace.parent[row]) for row in spent if row != tree.run}:
+        peers: dict[Role, list[int]] = defaultdict(list)
+        for row in tree.children(parent):
+            if trace.roles[row] is not Role.OTHER:
+                peers[trace.roles[row]].append(row)
+        for rows in peers.values():
+            for beside in _at_once(schedule, rows):
+                yield from _pole(schedule, beside)
+
+
+def _pole(schedule: Schedule, beside: list[int]) -> Iterator[Finding]:
+    tree = schedule.tree
+    longest = max(beside, key=tree.duration)
+    others = [tree.duration(row) for row in beside if row != longest]
+    if len(others) < 2 or not schedule.path.total_ns.get(longest):
+        return
+    middle = int(median(others))
+    if middle and tree.duration(longest) > 2 * middle:
+        yield Finding(
+            kind=Kind.LONG_POLE,
+            place=place_of(tree.trace, longest, tree.run),
+            evidence=f"It took {seconds(tree.duration(longest))}; the {len(others)} that ran "
+            f"beside it took {seconds(middle)} (median).",
+            advice="Shorten it, split it, or ask for an answer twice and take the first (a hedged "
+            "request).",
+            rows=(longest,),
+            actions=(Shorten(longest, middle),),
+            proven=False,
+            if_only="it can be as fast as the others",
+        )
+
+
+def _at_once(schedule: Schedule, rows: list[int]) -> Iterator[list[int]]:
+    """Siblings, in order of start, in groups of which each member overlaps another."""
+    tree = schedule.tree
+    together: list[int] = []
+    reached = 0
+    for row in rows:
+        if together and tree.start[row] >= reached:
+            yield together
+            together, reached = [], 0
+        together.append(row)
+        reached = max(reached, tree.end[row])
+    if together:
+        yield together

@@ -1,0 +1,200 @@
+"""Why each span of a run started and ended when it did, so that it can be played again.
+
+A child starts a gap after the last of those siblings that it waited for has ended, or after its
+parent's start; a parent ends a tail after the last child that it waited for. Times are relative to
+the parent's start, so a subtree moves as a whole. Played without a change, the run comes out as it
+was.
+"""
+
+import heapq
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+
+from otel.diagnosis.call_tree import CallTree
+from otel.diagnosis.critical_path import CriticalPath, critical_path
+from otel.diagnosis.dependencies import declared_predecessors, declared_ranks
+from otel.verdict import Measures, causes, measures
+
+
+class Model(Enum):
+    """What a span is taken to have waited for.
+
+    OBSERVED: every sibling that had ended before it started. LIKELY: those that it links to, where
+    their end explains its start, else as observed. FREEST: as LIKELY, or only what the declared
+    order demands (LangGraph's steps, LLM turns), whichever lets it start earlier.
+    """
+
+    OBSERVED = "observed"
+    LIKELY = "likely"
+    FREEST = "freest"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One order among the children of a span: child i waits for all j with key[j] <= cut[i].
+
+    `by_key` are the children's numbers, the lowest key first; `gap` is what passed between the end
+    of the last of these and the child's start, in nanoseconds.
+    """
+
+    key: Sequence[int]
+    cut: Sequence[int]
+    by_key: Sequence[int]
+    gap: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """A limit that siblings met: so many at once, each later one as another ended.
+
+    `gap` is what passed between the end that freed a slot and the start of who took it, by row.
+    """
+
+    rows: tuple[int, ...]
+    at_once: int
+    gap: Mapping[int, int]
+
+
+@dataclass(frozen=True)
+class Family:
+    """The children of one span, numbered in order of start, in time relative to its start.
+
+    `tail` is what passed between the end of the last child that was waited for and its own end.
+    `declared` are the siblings whose end let a child start, both by number; `slots` the limit that
+    some of them met.
+    """
+
+    rows: Sequence[int]
+    start: Sequence[int]
+    end: Sequence[int]
+    waited_for: Sequence[bool]
+    length: int
+    tail: int
+    ranks: Sequence[int] | None
+    declared: Mapping[int, tuple[int, ...]]
+    slots: "Slots | None"
+
+    @cached_property
+    def number(self) -> Mapping[int, int]:
+        """The number of each child, by row."""
+        return {row: number for number, row in enumerate(self.rows)}
+
+    @cached_property
+    def observed(self) -> Order:
+        """Every sibling that had ended was waited for."""
+        return self._order(self.end, self.start)
+
+    @cached_property
+    def ranked(self) -> Order | None:
+        """The declared order, where there is one."""
+        if self.ranks is None:
+            return None
+        return self._order(self.ranks, [rank - 1 for rank in self.ranks])
+
+    def orders(self, model: Model) -> tuple[Order, ...]:
+        """The orders that a model looks at."""
+        ranked = self.ranked if model is Model.FREEST else None
+        return (self.observed,) if ranked is None else (self.observed, ranked)
+
+    def gap(self, number: int) -> int:
+        """What passed before a child once all that it is likely to have waited for had ended."""
+        before = self.declared.get(number)
+        if before is None:
+            return self.observed.gap[number]
+        return self.start[number] - max(self.end[each] for each in before)
+
+    def _order(self, key: Sequence[int], cut: Sequence[int]) -> Order:
+        numbers = range(len(self.rows))
+        by_key = sorted(numbers, key=key.__getitem__)
+        gaps = []
+        reached = taken = 0
+        for number in numbers:
+            while taken < number and key[by_key[taken]] <= cut[number] and by_key[taken] < number:
+                reached = max(reached, self.end[by_key[taken]])
+                taken += 1
+            gaps.append(self.start[number] - reached)
+        return Order(key, cut, by_key, gaps)
+
+
+class Schedule:
+    """A run's call tree with the order of its parts; families are worked out when asked for."""
+
+    def __init__(self, tree: CallTree) -> None:
+        self.tree = tree
+        self.declared = declared_predecessors(tree)
+        self._families: dict[int, Family] = {}
+
+    @cached_property
+    def ranks(self) -> Mapping[int, int]:
+        """The declared place of each span among its siblings."""
+        return declared_ranks(self.tree)
+
+    @cached_property
+    def measures(self) -> Measures:
+        """What the run shows in numbers."""
+        return measures(self.tree.trace, self.tree.run)
+
+    @cached_property
+    def _slots(self) -> Mapping[int, Slots]:
+        """The limits that branches met, by parent."""
+        tree, found = self.tree, {}
+        for fan_out in self.measures.fan_outs:
+            group = fan_out.group
+            parents = {int(tree.trace.parent[row]) for row in group.rows}
+            limited = causes.limit(tree.trace, group) if len(parents) == 1 else None
+            if limited is not None and fan_out.judged.reason.startswith(limited[1]):
+                found[parents.pop()] = _slots(tree, group.rows, limited[0])
+        return found
+
+    @cached_property
+    def path(self) -> CriticalPath:
+        """The critical path, what is declared before what times suggest."""
+        return critical_path(self.tree, self.declared)
+
+    def family(self, parent: int) -> Family:
+        """The children of a span."""
+        found = self._families.get(parent)
+        if found is None:
+            found = self._families[parent] = self._family(parent)
+        return found
+
+    def _family(self, parent: int) -> Family:
+        tree = self.tree
+        begin, length = tree.start[parent], tree.duration(parent)
+        # Clipping can change the order of start.
+        rows = sorted(tree.children(parent), key=lambda row: (tree.start[row], row))
+        start = [tree.start[row] - begin for row in rows]
+        end = [tree.end[row] - begin for row in rows]
+        waited_for = [tree.waited_for[row] for row in rows]
+        last = max([e for e, waited in zip(end, waited_for, strict=True) if waited], default=0)
+        ranked = bool(rows) and rows[0] in self.ranks
+        number = {row: at for at, row in enumerate(rows)}
+        return Family(
+            rows=rows,
+            start=start,
+            end=end,
+            waited_for=waited_for,
+            length=length,
+            tail=length - last,
+            ranks=[self.ranks[row] for row in rows] if ranked else None,
+            slots=self._slots.get(parent),
+            declared={
+                number[row]: tuple(number[each] for each in self.declared[row])
+                for row in rows
+                if row in self.declared
+            },
+        )
+
+
+def _slots(tree: CallTree, rows: Sequence[int], at_once: int) -> Slots:
+    """What passed between each end that freed a slot and the next start."""
+    running: list[int] = []
+    gap: dict[int, int] = {}
+    ordered = sorted(rows, key=lambda row: (tree.start[row], row))
+    for row in ordered:
+        if len(running) >= at_once:
+            gap[row] = tree.start[row] - heapq.heappop(running)
+        heapq.heappush(running, tree.end[row])
+    return Slots(tuple(ordered), at_once, gap)

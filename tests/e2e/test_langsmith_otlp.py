@@ -1,0 +1,260 @@
+"""The same trace in Jaeger and in LangSmith, which was sent our spans: one verdict.
+
+LangSmith is here what its documents say and no more (`tests/langsmith_server.py`).
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from graph.offline_model import Fault, OfflineModel
+from otel.sources import read
+from otel.sources.langsmith import LangSmithQuery
+from otel.trace import Trace, semconv
+from otel.verdict import Outcome, Verdict, default_gate, judge
+from service.cli import main
+from tests.e2e.test_langsmith import clear_langsmiths_cache
+from tests.jaeger_process import JaegerProcess
+from tests.langsmith_server import LangSmithServer
+from tests.recorded_program import spin
+from toolkit.loopback import LoopbackServer
+from toolkit.market_data import AsyncToolkit
+
+
+@dataclass
+class Both:
+    """A run's trace in its file and in LangSmith."""
+
+    server: LangSmithServer
+    langsmith_url: str
+    env: dict[str, str]
+    workdir: Path
+    model: OfflineModel
+    words: tuple[str, ...] = ()
+
+    def command(self, *words: str) -> Result:
+        """Run a command of ours."""
+        return CliRunner().invoke(main, list(words), env=self.env)
+
+    def run(self) -> str:
+        """Run an analysis; gives its run id."""
+        done = self.command("run", "NVDA", *self.words)
+        assert done.exit_code == 0, done.output
+        (folder,) = self.workdir.glob("runs/*")
+        return folder.name
+
+    def here(self, trace_id: str) -> Trace:
+        """The trace of the run's file."""
+        (trace,) = read(self.workdir / "runs" / trace_id / "trace.jsonl")
+        return trace
+
+    def there(self, trace_id: str) -> Trace | None:
+        """LangSmith's."""
+        return LangSmithQuery(self.langsmith_url, "ls-key").trace(trace_id)
+
+    @property
+    def root(self) -> dict[str, Any]:
+        """The run without a parent, in LangSmith."""
+        (root,) = (run for run in self.server.runs.values() if run["parent_run_id"] is None)
+        return root
+
+
+@pytest.fixture
+def both(workdir: Path) -> Iterator[Both]:
+    """Analyses whose spans go to LangSmith too, with a real model client."""
+    clear_langsmiths_cache()
+    server = LangSmithServer()
+    model = OfflineModel(latency_s=0.4)
+    with server.served() as url, LoopbackServer(model.make_app) as chat:
+        env = {
+            "OTEL_TRACES_EXPORTER": "none",
+            "OPENAI_BASE_URL": f"{chat.url}/v1",
+            "TRADING_GRAPH_LANGSMITH": "otlp",
+            "TRADING_GRAPH_FETCH_LATENCY_S": "0.15",
+            "LANGSMITH_ENDPOINT": url,
+            "LANGSMITH_API_KEY": "ls-key",
+        }
+        yield Both(server, url, env, workdir, model)
+    clear_langsmiths_cache()
+
+
+def by_default(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is wrong."""
+
+
+def one_after_the_other(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dispatcher sends no two analysts at once."""
+    both.words = ("--dispatch", "sequential")
+
+
+def with_a_tool_that_blocks(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One tool computes on the event loop."""
+    filings: Callable[..., object] = AsyncToolkit.filings
+
+    def blocking(*args: object) -> object:
+        spin(0.4)
+        return filings(*args)
+
+    monkeypatch.setattr(AsyncToolkit, "filings", blocking)
+
+
+def with_a_tool_that_fails(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One tool raises."""
+
+    async def failing(*args: object) -> object:
+        raise RuntimeError("no filings today")
+
+    monkeypatch.setattr(AsyncToolkit, "filings", failing)
+
+
+def with_a_retry(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model answers the trader with nothing, once: an event tells, and no span failed."""
+    both.model.faults = (Fault("trader", "empty_answer"),)
+
+
+Variant = Callable[[Both, pytest.MonkeyPatch], None]
+
+
+@pytest.mark.jaeger
+@pytest.mark.parametrize(
+    ("variant", "failing"),
+    [
+        (by_default, set()),
+        (one_after_the_other, {"overlap"}),
+        (with_a_tool_that_blocks, {"loop"}),
+        (with_a_tool_that_fails, {"errors"}),
+        (with_a_retry, {"errors"}),
+    ],
+)
+def test_the_verdict_is_the_same_wherever_the_trace_is_read(
+    both: Both,
+    jaeger: JaegerProcess,
+    monkeypatch: pytest.MonkeyPatch,
+    variant: Variant,
+    failing: set[str],
+) -> None:
+    both.env |= {
+        "OTEL_TRACES_EXPORTER": "otlp",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": jaeger.otlp_http_url,
+        "TRADING_GRAPH_JAEGER_URL": jaeger.query_url,
+    }
+    variant(both, monkeypatch)
+    trace_id = both.run()
+    ours, theirs = (
+        both.command("verify", trace_id, "--from", source, "--format", "json")
+        for source in ("jaeger", "langsmith")
+    )
+    assert json.loads(theirs.stdout) == json.loads(ours.stdout)
+    assert ours.exit_code == theirs.exit_code == bool(failing)
+    failed = {
+        check["id"] for check in json.loads(ours.stdout)["checks"] if check["outcome"] == "fail"
+    }
+    assert failed >= failing
+
+
+def verdicts(here: Trace, there: Trace) -> tuple[Verdict, Verdict]:
+    return judge(here, default_gate()), judge(there, default_gate())
+
+
+def weaker_and_never_wrong(ours: Verdict, theirs: Verdict) -> None:
+    """No check contradicts, and each that says less says why."""
+    assert theirs.judged, theirs.completeness.missing
+    for known, seen in zip(ours.results, theirs.results, strict=True):
+        if seen.outcome is Outcome.NOT_APPLICABLE:
+            assert seen.measured, "it says why"
+            continue
+        assert seen.outcome is known.outcome, seen
+        if seen.strength != known.strength:
+            assert "recorded" in seen.strength, seen
+
+
+def test_a_trace_that_lost_its_metadata_is_judged_by_what_is_left(both: Both) -> None:
+    trace_id = both.run()
+    for run in both.server.runs.values():
+        run["extra"] = {}
+    assert both.there(trace_id) is None, "nothing says that it is the one"
+    there = both.there(both.root["id"])
+    assert there is not None
+    here = both.here(trace_id)
+    assert sorted(there.span_ids) == sorted(here.span_ids)
+    ours, theirs = verdicts(here, there)
+    assert ours.passed
+    weaker_and_never_wrong(ours, theirs)
+    strengths = {result.id: result.strength for result in theirs.results}
+    assert strengths["overlap"].startswith("overlapping, not proven: no event-loop lag")
+    assert strengths["errors"] == "not applicable"
+
+
+@pytest.mark.parametrize("lost", ["invoke_agent news_analyst", "execute_tool", "trading_graph"])
+def test_where_one_run_lost_its_metadata_no_other_is_trusted(both: Both, lost: str) -> None:
+    """Half of what was recorded would prove what it cannot: a run may hide in what is missing."""
+    trace_id = both.run()
+    run = next(run for run in both.server.runs.values() if run["name"].startswith(lost))
+    run["extra"] = {}
+    there = both.there(trace_id)
+    assert there is not None, "the others say that it is the one"
+    ours, theirs = verdicts(both.here(trace_id), there)
+    weaker_and_never_wrong(ours, theirs)
+    assert not any(semconv.LOOP_LAG_MAX_MS in there.attributes(row) for row in range(len(there)))
+
+
+@pytest.mark.parametrize("variant", [with_a_retry, with_a_tool_that_fails])
+def test_without_metadata_what_cannot_be_seen_is_not_denied(
+    both: Both, monkeypatch: pytest.MonkeyPatch, variant: Variant
+) -> None:
+    variant(both, monkeypatch)
+    both.run()
+    for run in both.server.runs.values():
+        run["extra"] = {}
+    there = both.there(both.root["id"])
+    assert there is not None
+    (errors,) = (each for each in judge(there, default_gate()).results if each.id == "errors")
+    if variant is with_a_retry:
+        assert errors.outcome is Outcome.NOT_APPLICABLE
+        assert "no retry was or would be recorded" in errors.measured
+    else:
+        assert errors.outcome is Outcome.FAIL
+
+
+def test_a_callers_runs_above_ours_take_nothing_away(both: Both) -> None:
+    both.env["TRACEPARENT"] = f"00-{'a' * 32}-{'b' * 16}-01"
+    both.run()
+    caller = f"00000000-0000-0000-{'b' * 4}-{'b' * 12}"
+    both.server.runs[caller] = {
+        "id": caller,
+        "parent_run_id": None,
+        "name": "the caller",
+        "run_type": "chain",
+        "start_time": "2026-01-01T00:00:00",
+        "end_time": "2036-01-01T00:00:00",
+        "dotted_order": "0",
+        "extra": {"metadata": {}},
+    }
+    there = both.there("a" * 32)
+    assert there is not None
+    assert there.trace_id == "a" * 32
+    assert there.names[0] == "the caller"
+    verdict = judge(there, default_gate())
+    assert verdict.completeness.exact
+    assert {result.id: result.strength for result in verdict.results}["overlap"] == "proven"
+
+
+def test_metadata_that_come_back_as_objects_or_copied_are_told_apart(both: Both) -> None:
+    trace_id = both.run()
+    for run in both.server.runs.values():
+        metadata = run["extra"]["metadata"]
+        metadata["otel_span"] = json.loads(metadata["otel_span"])
+    there = both.there(trace_id)
+    assert there is not None
+    assert judge(there, default_gate()).completeness.exact
+    for run in both.server.runs.values():
+        run["extra"] = both.root["extra"]
+    there = both.there(trace_id)
+    assert there is not None
+    assert len(there) == len(both.server.runs)
+    assert not judge(there, default_gate()).completeness.exact
