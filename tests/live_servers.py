@@ -4,11 +4,9 @@ One server a source, so that a fault of one host is no other's. What they tell o
 data set; headlines, posts and insiders' trades are made up, and some of them are hostile.
 """
 
-import asyncio
 import datetime
-import gzip
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields
 from email.utils import format_datetime
@@ -18,27 +16,13 @@ from xml.sax.saxutils import escape
 from aiohttp import web
 from pydantic import SecretStr
 
+from tests.live_faults import Handler, spoilt_answer
 from toolkit.dataset import tables
 from toolkit.embedded_server import make_app
 from toolkit.live_access import LiveAccess
 from toolkit.loopback import LoopbackServer
 from toolkit.sources.base_urls import BaseUrls
 from toolkit.sources.sec_facts import CONCEPT_TAGS
-
-FAULTS = (
-    "latency",
-    "rate_limited",
-    "unauthorized",
-    "unavailable",
-    "truncated",
-    "html",
-    "slow_body",
-    "big_headers",
-    "gzip_bomb",
-    "reset",
-)
-HARMLESS = ("latency", "big_headers")
-"""With these an answer still comes."""
 
 FRED_KEY = "fred-key-that-must-not-leak"
 CRUMB = "crumb/of.today"
@@ -59,9 +43,6 @@ _CIKS = {
 }
 _UNITS = {"eps_diluted": "USD/shares", "diluted_shares": "shares", "shares_outstanding": "shares"}
 _PAGE = 100
-_BOMB = gzip.compress(bytes(16 * 2**20))
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass
@@ -109,49 +90,12 @@ def make_source(source: str, servers: LiveServers) -> web.Application:
     async def spoilt(request: web.Request, handler: Handler) -> web.StreamResponse:
         servers.asked.append(request)
         fault = servers.faults.get(source)
-        return await (handler(request) if fault is None else _spoil(fault, request, handler))
+        return await (handler(request) if fault is None else spoilt_answer(fault, request, handler))
 
     app.middlewares.append(spoilt)
     for path, answer in _ROUTES.items():
         app.router.add_get(path, answer)
     return app
-
-
-async def _spoil(fault: str, request: web.Request, handler: Handler) -> web.StreamResponse:
-    match fault:
-        case "latency":
-            await asyncio.sleep(0.05)
-            return await handler(request)
-        case "rate_limited":
-            return web.Response(status=429, headers={"Retry-After": "30"}, text="Too Many Requests")
-        case "unauthorized":
-            refusal = {"finance": {"error": {"code": "Unauthorized", "description": "bad crumb"}}}
-            return web.json_response(refusal, status=401)
-        case "unavailable":
-            return web.Response(status=503, text="down")
-        case "html":
-            return web.Response(text="<html>Sign in</html>", content_type="text/html")
-        case "gzip_bomb":
-            return web.Response(body=_BOMB, headers={"Content-Encoding": "gzip"})
-        case "reset":
-            assert request.transport is not None
-            request.transport.abort()
-            return web.Response()
-    answer = await handler(request)
-    assert isinstance(answer, web.Response)
-    if fault == "big_headers":
-        answer.headers["X-Padding"] = "x" * 10_000
-        return answer
-    whole = answer.body
-    assert isinstance(whole, bytes)
-    if fault == "truncated":
-        return web.Response(body=whole[: len(whole) // 2], content_type=answer.content_type)
-    assert fault == "slow_body", fault
-    slow = web.StreamResponse(headers={"Content-Length": str(len(whole))})
-    await slow.prepare(request)
-    await slow.write(whole[:1])
-    await asyncio.sleep(30)
-    return slow
 
 
 # Yahoo

@@ -9,7 +9,8 @@ import pytest
 from graph.errors import AnalysisError
 from otel.trace import semconv
 from tests.analysis_runner import CHOICE, Runner
-from tests.live_servers import FAULTS, FRED_KEY, LiveServers, live_servers
+from tests.live_faults import FAULTS
+from tests.live_servers import FRED_KEY, LiveServers, live_servers
 from toolkit.errors import DataError
 
 OTHERS = ("sec_data", "sec_files", "fred", "google_news", "stocktwits")

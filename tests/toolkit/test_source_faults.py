@@ -5,6 +5,7 @@ import datetime
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import fields
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from opentelemetry import context as otel_context
@@ -16,7 +17,8 @@ from pydantic import SecretStr
 from otel import spans
 from otel.spans.recording import context_with
 from otel.trace import semconv
-from tests.live_servers import FAULTS, FRED_KEY, HARMLESS, LiveServers, live_servers
+from tests.live_faults import FAULTS, HARMLESS
+from tests.live_servers import FRED_KEY, LiveServers, live_servers
 from toolkit.as_of import NEW_YORK, AsOf
 from toolkit.cache import SingleFlightCache
 from toolkit.errors import (
@@ -28,7 +30,7 @@ from toolkit.errors import (
     SourceUnavailable,
 )
 from toolkit.host_policy import HostPolicy
-from toolkit.live_access import LiveAccess
+from toolkit.live_access import HOST_POLICIES, LiveAccess
 from toolkit.pool import HttpPool
 from toolkit.records import Sourced
 from toolkit.source_order import live_sources
@@ -229,3 +231,13 @@ def test_every_base_url_has_a_server(servers: LiveServers) -> None:
     hosts = [getattr(servers.urls, each.name) for each in fields(BaseUrls)]
     assert len(set(hosts)) == len(hosts)
     assert all("127.0.0.1" in host or "localhost" in host for host in hosts)
+
+
+def test_every_host_of_a_live_source_has_a_rate() -> None:
+    hosts = {urlsplit(getattr(BaseUrls(), each.name)).hostname for each in fields(BaseUrls)}
+    yahoos_others = {"query1.finance.yahoo.com", "fc.yahoo.com"}
+    assert set(HOST_POLICIES) == hosts | yahoos_others
+    assert all(policy.requests_per_s for policy in HOST_POLICIES.values())
+    sec = {HOST_POLICIES[host].rate_group for host in ("data.sec.gov", "www.sec.gov")}
+    assert sec == {"sec"}
+    assert HOST_POLICIES["data.sec.gov"].requests_per_s == 8
