@@ -19,6 +19,7 @@ from yarl import URL
 
 from otel.trace import semconv
 from toolkit.errors import BadAnswer, DataError, HttpStatus, RateLimited, SourceUnavailable
+from toolkit.host_policy import HostPolicies, HostPolicy
 from toolkit.http_spans import PoolMeter, PoolStatistics
 from toolkit.single_flight import note_load_span
 
@@ -58,7 +59,8 @@ class HttpPool:
     The session belongs to the event loop in which the block was entered: use from outside the
     block or from another loop is a RuntimeError. Making a pool touches no loop. Times are in
     seconds; `connect_s` covers the wait for a free connection, `sock_read_s` the silence between
-    two packets. `pooled=False` opens a new session and connection for every request, the slow way
+    two packets. `policies` are the rules by `host` or `host:port`, `default_policy` those of every
+    other host. `pooled=False` opens a new session and connection for every request, the slow way
     on purpose.
     """
 
@@ -70,7 +72,8 @@ class HttpPool:
         connect_s: float = 5,
         sock_connect_s: float = 3,
         sock_read_s: float = 10,
-        max_bytes: int = 8 * 2**20,
+        policies: Mapping[str, HostPolicy] | None = None,
+        default_policy: HostPolicy | None = None,
         pooled: bool = True,
     ) -> None:
         self._limit = limit
@@ -78,7 +81,7 @@ class HttpPool:
         self._timeout = aiohttp.ClientTimeout(
             total=total_s, connect=connect_s, sock_connect=sock_connect_s, sock_read=sock_read_s
         )
-        self._max_bytes = max_bytes
+        self._policies = HostPolicies(policies or {}, default_policy or HostPolicy())
         self._pooled = pooled
         self._meter = PoolMeter()
         self._trace_configs = self._meter.trace_configs()
@@ -197,10 +200,11 @@ class HttpPool:
         async with session.get(url, headers=headers) as answer:
             if not 200 <= answer.status < 300:
                 raise await _refusal(answer)
-            body = await _read(answer, self._max_bytes)
+            limit = self._policies.of(url.host or "", url.port or 0).max_body_bytes
+            body = await _read(answer, limit)
             if body is None:
                 raise BadAnswer(
-                    f"{_place(answer.url)} sent more than {self._max_bytes} bytes (decompressed): "
+                    f"{_place(answer.url)} sent more than {limit} bytes (decompressed): "
                     "ask for less at once."
                 )
             trace.get_current_span().set_attribute(semconv.RESPONSE_BYTES, len(body))

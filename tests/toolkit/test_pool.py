@@ -21,6 +21,7 @@ from yarl import URL
 from otel import spans
 from otel.trace import semconv
 from toolkit.errors import BadAnswer, DataError, HttpStatus, RateLimited, SourceUnavailable
+from toolkit.host_policy import HostPolicy
 from toolkit.loopback import LoopbackServer
 from toolkit.pool import HttpPool
 
@@ -279,14 +280,14 @@ async def test_header_lines_of_ten_thousand_bytes_are_read(source: Source) -> No
 
 
 async def test_a_body_may_be_as_large_as_the_limit_and_no_larger(source: Source) -> None:
-    async with HttpPool(max_bytes=100_000) as pool:
+    async with HttpPool(default_policy=HostPolicy(max_body_bytes=100_000)) as pool:
         assert len((await pool.get_bytes(f"{source.url}/bytes/100000")).body) == 100_000
         with pytest.raises(BadAnswer, match="more than 100000 bytes"):
             await pool.get_bytes(f"{source.url}/bytes/100001")
 
 
 async def test_a_gzip_bomb_is_stopped_at_the_limit_not_after_it(source: Source) -> None:
-    async with HttpPool(max_bytes=2**20) as pool:
+    async with HttpPool(default_policy=HostPolicy(max_body_bytes=2**20)) as pool:
         tracemalloc.start()
         try:
             with pytest.raises(BadAnswer, match=r"/bomb sent more than 1048576 bytes"):
