@@ -10,7 +10,6 @@ from contextlib import suppress
 from email.utils import parsedate_to_datetime
 
 import aiohttp
-from aiohttp.http_exceptions import LineTooLong
 from yarl import URL
 
 from toolkit.body import read_body
@@ -25,6 +24,9 @@ from toolkit.errors import (
 
 # Of an answer that is not success, as much as explains it.
 _REASON_BYTES = 65536
+
+# What aiohttp's parsers say, in C and in Python.
+_TOO_LONG = "Got more than"
 
 _SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?")
 
@@ -85,7 +87,7 @@ def failure(
             )
         case aiohttp.TooManyRedirects():
             return SourceUnavailable(f"{where} redirects in circles: check the address.")
-        case aiohttp.ClientResponseError() if isinstance(error.__cause__, LineTooLong):
+        case aiohttp.ClientResponseError() if error.message.startswith(_TOO_LONG):
             return BadAnswer(f"{where} sent a header line of more than 32 KiB: check the address.")
         case aiohttp.ClientResponseError():
             return BadAnswer(f"{where} sent an answer that is not HTTP: check the address.")

@@ -28,10 +28,11 @@ class RateLimit:
         return full or perf_counter() < self._held_until
 
     async def wait(self) -> float:
-        """Take one's turn; returns the seconds that it took to come, 0 where nobody waits."""
+        """Take one's turn; returns the seconds that it took, 0 and no step of the loop if free."""
         began = perf_counter() if self.busy else None
         while True:
-            await asyncio.sleep(max(0.0, self._held_until - perf_counter()))
+            if (held := self._held_until - perf_counter()) > 0:
+                await asyncio.sleep(held)
             if self._limiter is not None:
                 await self._limiter.acquire()
             if perf_counter() >= self._held_until:  # a hold may have come while we queued

@@ -4,6 +4,8 @@ import asyncio
 import gzip
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from time import perf_counter
+from weakref import WeakSet
 
 from aiohttp import web
 
@@ -19,6 +21,23 @@ class FaultySource:
     connections: set[tuple[str, int]] = field(default_factory=set)
     at_once: int = 0
     at_once_max: int = 0
+    arrived: list[tuple[str, float]] = field(default_factory=list)
+    """Path and time of each request, in order."""
+    refusals: list[tuple[int, dict[str, str]]] = field(default_factory=list)
+    """Statuses and headers with which `/flaky` answers first, one each; then it answers."""
+    _served: "WeakSet[asyncio.BaseTransport]" = field(default_factory=WeakSet)
+
+    async def asked(self, times: int) -> None:
+        """Wait until so many requests have arrived."""
+        for _ in range(1000):
+            if len(self.arrived) >= times:
+                return
+            await asyncio.sleep(0.005)
+        raise TimeoutError(f"only {len(self.arrived)} of {times} requests arrived")
+
+    def times(self, path: str) -> list[float]:
+        """When the requests for a path arrived."""
+        return [when for asked, when in self.arrived if asked == path]
 
     def make_app(self) -> web.Application:
         @web.middleware
@@ -27,6 +46,7 @@ class FaultySource:
         ) -> web.StreamResponse:
             assert request.transport is not None
             self.connections.add(request.transport.get_extra_info("peername"))
+            self.arrived.append((request.path, perf_counter()))
             self.at_once += 1
             self.at_once_max = max(self.at_once_max, self.at_once)
             try:
@@ -39,6 +59,10 @@ class FaultySource:
         app.router.add_get("/slow", self.slow)
         app.router.add_get("/headers", self.headers)
         app.router.add_get("/status/{code}", self.status)
+        app.router.add_get("/flaky", self.flaky)
+        app.router.add_get("/fresh-only", self.fresh_only)
+        app.router.add_get("/too-long-header", self.too_long_header)
+        app.router.add_get("/drips", self.drips)
         app.router.add_get("/html", self.html)
         app.router.add_get("/truncated", self.truncated)
         app.router.add_get("/bomb", self.bomb)
@@ -68,6 +92,29 @@ class FaultySource:
             status=int(request.match_info["code"]),
             headers={"Retry-After": request.query.get("after", "")},
         )
+
+    async def flaky(self, request: web.Request) -> web.Response:
+        if not self.refusals:
+            return web.json_response("at last")
+        status, headers = self.refusals.pop(0)
+        return web.Response(status=status, headers=headers)
+
+    async def fresh_only(self, request: web.Request) -> web.Response:
+        """Answers on a new connection, and breaks a kept one, as a server that closes it does."""
+        transport = request.transport
+        assert transport is not None
+        if transport in self._served:
+            transport.abort()
+        self._served.add(transport)
+        return web.json_response("fresh")
+
+    async def drips(self, request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse(headers={"Content-Length": "100000"})
+        await answer.prepare(request)
+        for _ in range(1000):
+            await answer.write(b" ")
+            await asyncio.sleep(0.02)
+        return answer
 
     async def html(self, request: web.Request) -> web.Response:
         return web.Response(text="<html>consent, please</html>", content_type="text/html")
@@ -106,6 +153,9 @@ class FaultySource:
 
     async def long_header(self, request: web.Request) -> web.Response:
         return web.json_response("ok", headers={"X-Policy": "x" * 10_000})
+
+    async def too_long_header(self, request: web.Request) -> web.Response:
+        return web.json_response("no", headers={"X-Policy": "x" * 40_000})
 
     async def redirect(self, request: web.Request) -> web.Response:
         raise web.HTTPFound(request.query["to"])

@@ -1,31 +1,26 @@
 """The spans of the pool: they tell waits, reuse and honest statuses, and no secret."""
 
 import asyncio
-import gzip
 import traceback
-import tracemalloc
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
 
 import pytest
-from aiohttp import web
 from opentelemetry import baggage, trace
 from opentelemetry import context as otel_context
 from opentelemetry.instrumentation.utils import suppress_instrumentation
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import StatusCode
 from yarl import URL
 
 from otel import spans
 from otel.trace import semconv
-from tests.toolkit.faulty_source import BOMB_BYTES, FaultySource, provider_for, http_spans
-from toolkit.errors import BadAnswer, DataError, HttpStatus, RateLimited, SourceTimeout, SourceUnavailable
+from tests.toolkit.faulty_source import FaultySource
+from tests.toolkit.kept_spans import http_spans, provider_for
+from toolkit.errors import (
+    SourceUnavailable,
+)
 from toolkit.host_policy import HostPolicy
-from toolkit.loopback import LoopbackServer
 from toolkit.pool import HttpPool
-
 
 ONCE = HostPolicy(attempts=1, breaker_failures=None)
 
@@ -91,7 +86,9 @@ async def test_unpooled_requests_have_the_same_spans(
     assert [(span.attributes or {})[semconv.POOL_REUSED] for span in found] == [False] * 3
 
 
-async def test_a_pool_opened_before_a_run_records_into_the_run_that_asks(source: FaultySource) -> None:
+async def test_a_pool_opened_before_a_run_records_into_the_run_that_asks(
+    source: FaultySource,
+) -> None:
     async with HttpPool() as pool:
         await pool.get_json(f"{source.url}/json")  # under no run at all
         for _ in range(2):
@@ -123,7 +120,7 @@ async def test_failed_requests_say_cancelled_timeout_status_or_the_error(
     source: FaultySource, provider: TracerProvider, exporter: InMemorySpanExporter
 ) -> None:
     async with (
-        HttpPool(total_s=0.3) as pool,
+        HttpPool(total_s=0.3, default_policy=ONCE) as pool,
         spans.run("test", provider=provider, attributes={}),
     ):
         task = asyncio.create_task(pool.get_json(f"{source.url}/slow?s=60"))
@@ -154,7 +151,7 @@ async def test_no_secret_of_the_query_reaches_a_span_or_a_message(
     told: list[str] = []
     secret = {"apikey": "SECRET"}
     async with (
-        HttpPool(limit_per_host=1, total_s=0.5, connect_s=0.1) as pool,
+        HttpPool(limit_per_host=1, total_s=0.5, connect_s=0.1, default_policy=ONCE) as pool,
         spans.run("test", provider=provider, attributes={}),
     ):
         with spans.fetch("test"):

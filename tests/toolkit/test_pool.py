@@ -1,29 +1,17 @@
 """The HTTP pool: few connections, each used again, and answers read within hard limits."""
 
 import asyncio
-import gzip
-import traceback
 import tracemalloc
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
 
 import pytest
-from aiohttp import web
-from opentelemetry import baggage, trace
-from opentelemetry import context as otel_context
-from opentelemetry.instrumentation.utils import suppress_instrumentation
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanKind, StatusCode
 from yarl import URL
 
-from otel import spans
-from otel.trace import semconv
-from tests.toolkit.faulty_source import BOMB_BYTES, FaultySource, provider_for, http_spans
-from toolkit.errors import BadAnswer, DataError, HttpStatus, RateLimited, SourceTimeout, SourceUnavailable
+from tests.toolkit.faulty_source import BOMB_BYTES, FaultySource
+from toolkit.errors import (
+    BadAnswer,
+    SourceUnavailable,
+)
 from toolkit.host_policy import HostPolicy
-from toolkit.loopback import LoopbackServer
 from toolkit.pool import HttpPool
 
 # Connections
@@ -128,7 +116,9 @@ async def test_parameters_are_encoded_and_added_to_those_in_the_url(source: Faul
     assert answer["answer"] == [1, 2.5, None]
 
 
-async def test_bytes_come_with_status_headers_and_the_url_that_served_them(source: FaultySource) -> None:
+async def test_bytes_come_with_status_headers_and_the_url_that_served_them(
+    source: FaultySource,
+) -> None:
     async with HttpPool() as pool:
         answer = await pool.get_bytes(
             f"{source.url}/redirect", params={"to": "/json"}, headers={"User-Agent": "test"}
