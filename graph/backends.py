@@ -66,6 +66,7 @@ async def open_backends(
         stack.push_async_callback(built.aclose)
         pool = await stack.enter_async_context(HttpPool(pooled=choice.pool))
         cache = SingleFlightCache(enabled=choice.cache)
+        stack.push_async_callback(cache.close)
         toolkit = AsyncToolkit(pool, cache, mode=choice.data, base_url=base_url)
         yield Backends(choice, built, toolkit, pool)
 

@@ -14,6 +14,7 @@ from langgraph.runtime import Runtime
 from graph.context import Node, RunContext
 from graph.errors import FATAL
 from graph.state import Report, State, Statement
+from toolkit.errors import DataError
 
 _ENDS_THE_RUN: tuple[type[Exception], ...] = (GraphBubbleUp, *FATAL)
 
@@ -53,7 +54,8 @@ def missing_opinion(name: str, state: State, reason: str) -> State:
 
 
 def _reason(name: str, error: Exception) -> str:
-    if isinstance(error, TimeoutError):
+    # A source that was too slow is a TimeoutError too, and says so itself.
+    if isinstance(error, TimeoutError) and not isinstance(error, DataError):
         return f"{name}: it did not finish within its time budget; raise --agent-budget."
     text = str(error) or type(error).__name__
     return text if text.startswith(f"{name}:") else f"{name}: {text}"

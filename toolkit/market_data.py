@@ -20,7 +20,7 @@ from toolkit.records import Filings, Series, Statements
 from toolkit.sources.embedded import EmbeddedFacts
 from toolkit.sources.yahoo_chart import YahooChart
 from toolkit.symbols import parse_symbol
-from toolkit.ttl import ttl_for
+from toolkit.ttl import Lifetime, ttl_for
 
 Mode = Literal["live", "offline"]
 StatementKind = Literal["income", "balance", "cash_flow"]
@@ -196,7 +196,7 @@ class AsyncToolkit:
             errors,
         )
 
-    def _ttl(self, kind: str, as_of: AsOf) -> float:
+    def _ttl(self, kind: str, as_of: AsOf) -> Lifetime:
         return ttl_for(kind, as_of.date, self._today())
 
     def _offline_only(self, what: str, symbol: str) -> EmbeddedFacts:

@@ -77,7 +77,9 @@ LATENCY_CHAT_S = "trading.latency.chat_s"
 DATA_MODE = "trading.data.mode"
 DISPATCH = "trading.dispatch"
 OPERATION = "trading.operation"
-"""What a span of ours is that the GenAI conventions have no name for: dispatch, join or fetch."""
+"""What a span of ours is that GenAI has no name for: dispatch, join, fetch or detached."""
+DETACHED = "detached"
+"""The root of a trace of its own for work that a run set off and did not wait for."""
 
 # What the program knows and a span's times do not show
 LOOP_LAG_MAX_MS = "trading.loop_lag_max_ms"
