@@ -1,9 +1,9 @@
 """What sharing connections gains: `python tests/bench/bench_pool.py`.
 
 The pool against a new session and connection for every request (`pooled=False`, otherwise the same
-code), over HTTP and TLS, one request after the other and 400 at once. The server runs in a process
-of its own and answers at once, so the figures are overhead without any network distance. The TLS
-certificate is made on the spot by `openssl`; without that program TLS is left out.
+code), over HTTP and TLS, one request after the other and twice 400 at once. The server runs in a
+process of its own and answers at once, so the figures are overhead without any network distance.
+The TLS certificate is made on the spot by `openssl`; without that program TLS is left out.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from pathlib import Path
 BODY_BYTES = 20_000
 SEQUENTIAL = 200
 CONCURRENT = 400
+WAVES = 2
 ROUNDS = 5
 
 
@@ -65,9 +66,10 @@ async def measure(url: str) -> None:
             times.setdefault((pooled, "sequential"), []).append(one_by_one / SEQUENTIAL * 1e3)
             async with HttpPool(pooled=pooled) as pool:
                 began = time.perf_counter()
-                await asyncio.gather(*(pool.get_bytes(url) for _ in range(CONCURRENT)))
+                for _ in range(WAVES):
+                    await asyncio.gather(*(pool.get_bytes(url) for _ in range(CONCURRENT)))
                 at_once = time.perf_counter() - began
-            times.setdefault((pooled, "concurrent"), []).append(at_once / CONCURRENT * 1e3)
+            times.setdefault((pooled, "concurrent"), []).append(at_once / CONCURRENT / WAVES * 1e3)
             did = pool.statistics
             done[pooled] = (
                 f"{did.connections_created} connections, {did.reused} reuses "
@@ -81,8 +83,8 @@ async def measure(url: str) -> None:
             f"{scheme:<5} {count} {way}: pooled {shared:.3f} ms a request, "
             f"a session each {own:.3f} ms, ratio {own / shared:.1f}"
         )
-    print(f"      {CONCURRENT} concurrent, pooled: {done[True]}")
-    print(f"      {CONCURRENT} concurrent, a session each: {done[False]}")
+    print(f"      {WAVES} x {CONCURRENT} concurrent, pooled: {done[True]}")
+    print(f"      {WAVES} x {CONCURRENT} concurrent, a session each: {done[False]}")
 
 
 def main() -> None:
