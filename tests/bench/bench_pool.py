@@ -55,15 +55,18 @@ async def measure(url: str) -> None:
 
     scheme = url.partition(":")[0]
     times: dict[tuple[bool, str], list[float]] = {}
+    cpus: dict[bool, list[float]] = {}
     done: dict[bool, str] = {}
     for _ in range(ROUNDS):
         for pooled in (True, False):
             async with HttpPool(pooled=pooled) as pool:
-                began = time.perf_counter()
+                began, cpu = time.perf_counter(), time.process_time()
                 for _ in range(SEQUENTIAL):
                     await pool.get_bytes(url)
                 one_by_one = time.perf_counter() - began
+                used = time.process_time() - cpu
             times.setdefault((pooled, "sequential"), []).append(one_by_one / SEQUENTIAL * 1e3)
+            cpus.setdefault(pooled, []).append(used / SEQUENTIAL * 1e3)
             async with HttpPool(pooled=pooled) as pool:
                 began = time.perf_counter()
                 for _ in range(WAVES):
@@ -83,6 +86,12 @@ async def measure(url: str) -> None:
             f"{scheme:<5} {count} {way}: pooled {shared:.3f} ms a request, "
             f"a session each {own:.3f} ms, ratio {own / shared:.1f}"
         )
+    # What other programs on the machine cannot distort.
+    shared, own = statistics.median(cpus[True]), statistics.median(cpus[False])
+    print(
+        f"      {SEQUENTIAL} sequential, the client's CPU time: pooled {shared:.3f} ms a request, "
+        f"a session each {own:.3f} ms, ratio {own / shared:.1f}"
+    )
     print(f"      {WAVES} x {CONCURRENT} concurrent, pooled: {done[True]}")
     print(f"      {WAVES} x {CONCURRENT} concurrent, a session each: {done[False]}")
 
