@@ -172,10 +172,7 @@ class HttpPool:
             address = address.update_query(params)
         note_load_span()
         tries = Tries(self._hosts.of(address), self._total_s)
-        async for attempt in tries.attempts():
-            with attempt:
-                return await self._try(session, address, headers or {}, tries)
-        raise AssertionError("the last try returns or raises")
+        return await tries.until_answered(lambda: self._try(session, address, headers or {}, tries))
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -6,8 +6,10 @@ long; else the tries end and its breaker opens for that time. Every further try 
 on the span of the caller.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from time import perf_counter
+from typing import TypeVar
 
 import stamina
 from opentelemetry import trace
@@ -17,6 +19,8 @@ from otel.trace import semconv
 from toolkit.circuit_breaker import BreakerState, Pass
 from toolkit.errors import BadAnswer, HttpStatus, SourceUnavailable
 from toolkit.hosts import Host
+
+T = TypeVar("T")
 
 
 class Tries:
@@ -32,26 +36,34 @@ class Tries:
         self._host = host
         self._patience_s = patience_s
         self._span = trace.get_current_span()
-        self._last: Exception | None = None
+        self._last: Exception = SourceUnavailable("not asked yet")
 
-    async def attempts(self) -> AsyncIterator[stamina.Attempt]:
-        """Each try, after the wait for it; what happens in its block decides on the next."""
+    async def until_answered(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask, and ask again as long as that may help; raises what the last one did."""
+        began = perf_counter()
+        try:
+            return await ask()  # as a rule once: a retry context costs half a request on loopback
+        except SourceUnavailable as error:
+            first = error
         policy = self._host.policy
         async for attempt in stamina.retry_context(
             on=self._wait_before_next,
             attempts=policy.attempts,
-            timeout=self._patience_s,
+            timeout=max(self._patience_s - (perf_counter() - began), 1e-6),
             wait_initial=policy.retry_wait_s,
             wait_max=policy.retry_after_max_s,
             wait_jitter=policy.retry_wait_s,
         ):
-            self.resends = attempt.num - 1
-            if self._last is not None:
+            with attempt:
+                if attempt.num == 1:
+                    raise first
+                self.resends = attempt.num - 1
                 self._span.add_event(
                     "retry",
                     {"attempt": self.resends, semconv.ERROR_TYPE: spans.error_type(self._last)},
                 )
-            yield attempt
+                return await ask()
+        raise first
 
     @contextmanager
     def passing(self) -> Iterator[Pass]:

@@ -27,6 +27,20 @@ async def test_a_cancelled_leader_harms_no_follower() -> None:
     assert (upstream.calls, upstream.cancelled) == (1, 0)
 
 
+async def test_of_a_thousand_callers_whose_leader_is_cancelled_nobody_else_fails() -> None:
+    cache, upstream = SingleFlightCache(), Upstream(held=True)
+    leader, *followers = [
+        asyncio.create_task(cache.get(KEY, upstream.load, ttl=60)) for _ in range(1000)
+    ]
+    await turns()
+    leader.cancel()
+    await turns()
+    upstream.release.set()
+    assert await asyncio.gather(*followers) == ["value"] * 999
+    assert leader.cancelled()
+    assert (upstream.calls, upstream.cancelled) == (1, 0)
+
+
 async def test_a_leader_cancelled_before_its_load_began_harms_no_follower() -> None:
     """Leader and followers ask in the same turn of the loop; the load has not run a step yet."""
     cache, upstream = SingleFlightCache(), Upstream()
