@@ -89,6 +89,9 @@ async def _attempts(span: Span) -> AsyncIterator[stamina.Attempt]:
         wait_initial=_FIRST_WAIT_S,
         wait_max=_LONGEST_WAIT_S,
     ):
+        if attempt.num > 1:
+            # When the pause was over: what was lost is known to the nanosecond.
+            span.add_event("attempt", {"attempt": attempt.num})
         yield attempt
 
 

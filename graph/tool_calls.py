@@ -72,12 +72,13 @@ async def run_tool_calls(
     """Carry out the calls of one turn and answer each, in the order in which they were asked
     for.
     """
-    pending = [_run(call, tools, toolkit, symbol, as_of, turn) for call in calls]
     if order is Order.SEQUENTIAL:
-        return [await one for one in pending]
+        return [await _run(call, tools, toolkit, symbol, as_of, turn) for call in calls]
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one) for one in pending]
+            tasks = [
+                group.create_task(_run(call, tools, toolkit, symbol, as_of, turn)) for call in calls
+            ]
     except BaseExceptionGroup as raised:
         # Only what ends the run gets here, and it is the same for every call.
         raise raised.exceptions[0] from None

@@ -34,6 +34,24 @@ class AnalystList(click.ParamType[tuple[str, ...]]):
         return tuple(name for name in ANALYSTS if name in asked)
 
 
+class WithNew(click.Command):
+    """A command whose option --with takes all words up to the next option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Give each of those words an option of its own, as click wants it."""
+        spread: list[str] = []
+        after = False
+        for at, word in enumerate(args):
+            if word == "--with":
+                after = True
+                if at + 1 < len(args):
+                    continue
+            elif word.startswith("-") and word != "-":
+                after = False
+            spread += ["--with", word] if after and word != "--with" else [word]
+        return super().parse_args(ctx, spread)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="trading-graph", prog_name="trading-graph")
 def main() -> None:
@@ -177,6 +195,114 @@ def verify(
     from service.verify_command import verify_command
 
     sys.exit(verify_command(trace, source, id, gate, format))
+
+
+@main.command(cls=WithNew)
+@click.argument("traces", nargs=-1, required=True, metavar="BASE... [NEW]")
+@click.option(
+    "--with", "new", multiple=True, metavar="NEW...", help="The new runs, where they are a set."
+)
+@click.option(
+    "--from",
+    "source",
+    type=click.Choice(["file", "jaeger", "langsmith"]),
+    help="Where to look. Default: a file, then the runs of this folder, then Jaeger.",
+)
+@click.option(
+    "--id",
+    "ids",
+    multiple=True,
+    metavar="ID",
+    help="Which trace or run, where a source holds several; once for each trace, in their order.",
+)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0),
+    metavar="PERCENT",
+    help="How much longer the new runs may take. Default: 5, or three times the baseline's own "
+    "deviation.",
+)
+@click.option(
+    "--format",
+    type=click.Choice(["text", "markdown", "json", "junit", "github"]),
+    default="text",
+    show_default=True,
+    help="How the comparison is printed.",
+)
+def compare(
+    traces: tuple[str, ...],
+    new: tuple[str, ...],
+    source: str | None,
+    ids: tuple[str, ...],
+    tolerance: float | None,
+    format: str,
+) -> None:
+    r"""Say what moved from BASE to NEW, and fail where it got worse.
+
+    Each is one run: a file, `-`, a trace id, or `last`. Sets need two runs a side or more, better
+    five; their difference has a bootstrap interval, and fails when all of it is beyond the
+    tolerance. What became serial, is fetched again, is lost or fails now is a regression by itself.
+
+    Exit codes: 0 no regression, 1 a regression, 2 usage, 3 the traces cannot be compared.
+
+    \b
+    Examples:
+      trading-graph compare 019a9b1c2d3e7f40a1b2c3d4e5f60718 last
+      trading-graph compare base/*/trace.jsonl --with new/*/trace.jsonl --format junit
+    """
+    from service.compare_command import compare_command
+
+    sys.exit(compare_command(traces, new, source, ids, tolerance, format))
+
+
+@main.command()
+@click.argument("symbol", default="AAPL")
+@click.option("--date", metavar="YYYY-MM-DD", help="As of this day. Default: 2025-11-14.")
+@click.option(
+    "--call-s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=15.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="What an LLM call takes.",
+)
+@click.option(
+    "--fetch-s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=3.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="What a fetch takes.",
+)
+@click.option(
+    "--scale",
+    type=click.FloatRange(min=0.001, max=1),
+    default=0.02,
+    show_default=True,
+    help="Which part of that is really waited; figures are scaled back.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+def ladder(
+    symbol: str, date: str | None, call_s: float, fetch_s: float, scale: float, as_json: bool
+) -> None:
+    r"""Run one analysis all sequential, then with Send, async tools, cache and pool, warm cache.
+
+    Each run is predicted from the first one's trace, and measured. Always offline: the latencies
+    are simulated.
+
+    Exit codes: 0 all as predicted, 1 a prediction misses by more than 5 %, or a run's own trace
+    contradicts what it claims, 2 usage, 3 could not be done.
+
+    \b
+    Examples:
+      trading-graph ladder
+      trading-graph ladder NVDA --call-s 8 --scale 0.05
+    """
+    from service.full_scale import Latencies
+    from service.ladder_command import ladder_command
+
+    latencies = Latencies(call_s, fetch_s, scale)
+    sys.exit(ladder_command(symbol, date, latencies, as_json=as_json))
 
 
 @main.command()

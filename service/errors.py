@@ -1,8 +1,13 @@
-"""What can be wrong with how the program is set up.
+"""What can be wrong with how the program is set up, or with what a run left.
 
 BadSettings
+NotRecorded
 """
 
 
 class BadSettings(Exception):
     """The environment or `.env` asks for something that cannot be; the message says what."""
+
+
+class NotRecorded(Exception):
+    """A run left no complete trace, so nothing can be said of it; the message says why."""

@@ -10,31 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 
 from graph.backend_choice import BackendChoice
-from graph.errors import AnalysisError
 from graph.options import Debate, Options, Order
-from otel.errors import BadExporterSettings
-from otel.redaction import Redactor, process_redactor
+from otel.redaction import Redactor
 from service.choice import backend_choice, default_date
-from service.errors import BadSettings
+from service.guarded import DONE, guarded
 from service.log import logging_to
-from service.settings import Settings, read_settings
+from service.settings import Settings
 from toolkit.as_of import AsOf
-from toolkit.errors import BadRequest, DataError
 from toolkit.symbols import parse_symbol
-
-DONE, USAGE, FAILED, INTERRUPTED, TERMINATED = 0, 2, 3, 130, 143
 
 
 def run_command(symbol: str, asked: Mapping[str, Any]) -> int:
     """Run the analysis and return the exit code; every failure is one sentence on stderr."""
     talk = Console(stderr=True)
-    redactor = process_redactor()
-    try:
-        settings = read_settings()
-        redactor = process_redactor(settings.secrets)
+
+    def work(settings: Settings, redactor: Redactor) -> int:
         choice = backend_choice(
             settings,
             offline=asked["offline"],
@@ -43,20 +35,11 @@ def run_command(symbol: str, asked: Mapping[str, Any]) -> int:
             pool=not asked["no_pool"],
         )
         options = _options(symbol, asked, choice)
-        _announce(talk, options, choice)
+        announce(talk, options, choice)
         with logging_to(settings.log_file, redactor):
             return _run(options, choice, settings, redactor, asked, talk)
-    except KeyboardInterrupt:
-        return _failed(talk, redactor, "Interrupted.", INTERRUPTED)
-    except asyncio.CancelledError:
-        return _failed(talk, redactor, "Terminated.", TERMINATED)
-    except (BadRequest, BadSettings, BadExporterSettings) as error:
-        return _failed(talk, redactor, str(error), USAGE)
-    except (AnalysisError, DataError) as error:
-        return _failed(talk, redactor, str(error), FAILED)
-    except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
-        return _failed(talk, redactor, f"Cannot write{where}: {error.strerror or error}.", USAGE)
+
+    return guarded(talk, work)
 
 
 def _options(symbol: str, asked: Mapping[str, Any], choice: BackendChoice) -> Options:
@@ -74,7 +57,8 @@ def _options(symbol: str, asked: Mapping[str, Any], choice: BackendChoice) -> Op
     )
 
 
-def _announce(talk: Console, options: Options, choice: BackendChoice) -> None:
+def announce(talk: Console, options: Options, choice: BackendChoice) -> None:
+    """Say which model, which data and which mode will serve."""
     simulated = " · latencies are simulated" if choice.simulated else ""
     talk.print(
         f"{options.symbol} as of {options.as_of} · model: {choice.model_label} · "
@@ -104,10 +88,3 @@ def _run(
     present = show_json if asked["as_json"] else show
     present(result, settings, Console(file=sys.stdout))
     return DONE
-
-
-def _failed(talk: Console, redactor: Redactor, sentence: str, code: int) -> int:
-    # A message of a foreign library may quote an address or a header.
-    told = escape(redactor.text(sentence))
-    talk.print(f"[red]Error:[/red] {told}", highlight=False, soft_wrap=True)
-    return code

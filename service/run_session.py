@@ -53,6 +53,11 @@ class RunSession:
 
         SIGTERM cancels it, as SIGINT does: spans are ended, and sent or spooled.
         """
+        (result,) = await self.runs(options, choice, 1)
+        return result
+
+    async def runs(self, options: Options, choice: BackendChoice, times: int) -> list[Result]:
+        """Run an analysis several times on the same back ends: the later ones find a warm cache."""
         target = langsmith_target(self._settings, self._langsmith)
         telemetry = await asyncio.to_thread(
             set_up,
@@ -69,18 +74,23 @@ class RunSession:
                 replaying(self._settings, target),
             ):
                 async with open_backends(choice) as backends:
-                    analysis, folder = await self._recorded(options, backends, telemetry)
+                    made = [
+                        await self._recorded(options, backends, telemetry) for _ in range(times)
+                    ]
         finally:
             await asyncio.to_thread(telemetry.shutdown)
-        return await asyncio.to_thread(
-            finished,
-            analysis,
-            folder,
-            telemetry,
-            self._settings,
-            self._redactor,
-            self._langsmith,
-        )
+        return [
+            await asyncio.to_thread(
+                finished,
+                analysis,
+                folder,
+                telemetry,
+                self._settings,
+                self._redactor,
+                self._langsmith,
+            )
+            for analysis, folder in made
+        ]
 
     async def _recorded(
         self, options: Options, backends: Backends, telemetry: Telemetry

@@ -16,6 +16,15 @@ from otel.diagnosis.actions import (
     simulate,
 )
 from otel.diagnosis.call_tree import CallTree, call_tree
+from otel.diagnosis.compare import (
+    Change,
+    Comparison,
+    Moved,
+    PathChange,
+    PathSide,
+    Run,
+    compare,
+)
 from otel.diagnosis.critical_path import CriticalPath, Segment, critical_path
 from otel.diagnosis.diagnosis import Diagnosis, Prediction, Ranked, Step, diagnose, predict
 from otel.diagnosis.findings import Finding, Kind
@@ -23,20 +32,28 @@ from otel.diagnosis.path_time import PathClass, by_class
 from otel.diagnosis.schedule import Model, Schedule
 from otel.diagnosis.simulation import Edits, Simulation
 from otel.diagnosis.slack import slack_ns
+from otel.diagnosis.structure import Gain, Loss, Structural, Won
 
 __all__ = [
     "Action",
     "CallTree",
+    "Change",
+    "Comparison",
     "CriticalPath",
     "Diagnosis",
     "Edits",
     "Finding",
     "FreeInterpreter",
+    "Gain",
     "Kind",
     "LimitTo",
+    "Loss",
     "Model",
+    "Moved",
     "Parallelise",
+    "PathChange",
     "PathClass",
+    "PathSide",
     "Prediction",
     "Ranked",
     "Remove",
@@ -44,15 +61,19 @@ __all__ = [
     "RemoveGap",
     "RemoveTail",
     "RemoveWaits",
+    "Run",
     "Schedule",
     "Segment",
     "Share",
     "Shorten",
     "Simulation",
     "Step",
+    "Structural",
     "UnblockLoop",
+    "Won",
     "by_class",
     "call_tree",
+    "compare",
     "critical_path",
     "diagnose",
     "predict",

@@ -37,6 +37,25 @@ def declared_predecessors(tree: CallTree) -> Mapping[int, tuple[int, ...]]:
     return declared
 
 
+def awaited_elsewhere(tree: CallTree) -> Mapping[int, int]:
+    """The span of another branch whose end let a span end: another's fetch that it shared.
+
+    Of several that a span links to the last to end, where that explains its end.
+    """
+    trace = tree.trace
+    sharing = [row for row in tree.rows if trace.attributes(row).get(semconv.CACHE) == "shared"]
+    row_of = {span_id: at for at, span_id in enumerate(trace.span_ids)} if sharing else {}
+    awaited: dict[int, int] = {}
+    for row in sharing:
+        leaders = [row_of[link.span_id] for link in trace.links(row) if link.span_id in row_of]
+        last = max(leaders, key=tree.end.__getitem__, default=None)
+        if last is None or tree.end[last] <= tree.start[row]:
+            continue
+        if 0 <= tree.end[row] - tree.end[last] <= SOON_NS:
+            awaited[row] = last
+    return awaited
+
+
 def declared_ranks(tree: CallTree) -> Mapping[int, int]:
     """The declared place of each span among its siblings: it waits for all of lower rank.
 

@@ -14,7 +14,11 @@ from functools import cached_property
 
 from otel.diagnosis.call_tree import CallTree
 from otel.diagnosis.critical_path import CriticalPath, critical_path
-from otel.diagnosis.dependencies import declared_predecessors, declared_ranks
+from otel.diagnosis.dependencies import (
+    awaited_elsewhere,
+    declared_predecessors,
+    declared_ranks,
+)
 from otel.verdict import Measures, causes, measures
 
 
@@ -125,6 +129,11 @@ class Schedule:
         self.tree = tree
         self.declared = declared_predecessors(tree)
         self._families: dict[int, Family] = {}
+
+    @cached_property
+    def awaited(self) -> Mapping[int, int]:
+        """The span of another branch whose end let a span end, by row."""
+        return awaited_elsewhere(self.tree)
 
     @cached_property
     def ranks(self) -> Mapping[int, int]:

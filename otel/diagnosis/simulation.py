@@ -111,8 +111,10 @@ class Simulation:
 
     def _touched(self) -> list[int]:
         """The spans whose families have to be played, the deepest first."""
-        edits, tree = self._edits, self.schedule.tree
+        edits, schedule, tree = self._edits, self.schedule, self.schedule.tree
         changed = {*edits.length, *edits.gap, *edits.like, *self._shared_rows}
+        if changed or edits.tail:
+            changed |= schedule.awaited.keys()
         changed |= self._before.keys() | {row for slots in edits.slots for row in slots.rows}
         above: set[int] = set()
         for row in changed:
@@ -130,9 +132,9 @@ class Simulation:
         return sorted(above, key=lambda row: -tree.depth[row])
 
     def _play(self) -> None:
-        fixed = self._edits.length
+        fixed, waiting = self._edits.length, self._shared_rows | self.schedule.awaited.keys()
         for parent in self._families:
-            if parent not in fixed and parent not in self._shared_rows:
+            if parent not in fixed and parent not in waiting:
                 self._length[parent] = self._played(parent, self.schedule.family(parent))
 
     def _played(self, parent: int, family: Family) -> int:
@@ -182,19 +184,28 @@ class Simulation:
         return met if met is not None and self._edits.like.keys().isdisjoint(met.rows) else None
 
     def _share(self) -> bool:
-        """Give each group that asks for the same its lengths; whether any of them changed."""
-        changed = False
+        """Give spans that wait for those of other branches their lengths; whether any changed."""
+        lengths = self._awaiting()
         for sharing in self._edits.shared:
             starts: Mapping[int, int] = {row: self.start(row) for row in sharing.rows}
             first, *others = sorted(starts, key=lambda row: (starts[row], row))
             done = starts[first] + self.schedule.tree.duration(first)
-            lengths = {first: self.schedule.tree.duration(first)}
+            lengths[first] = self.schedule.tree.duration(first)
             lengths |= {row: max(done - starts[row], sharing.hit_ns) for row in others}
-            for row, length in lengths.items():
-                if self.length(row) != length:
-                    self._length[row] = length
-                    changed = True
-        return changed
+        changed = {row: length for row, length in lengths.items() if self.length(row) != length}
+        self._length |= changed
+        return bool(changed)
+
+    def _awaiting(self) -> dict[int, int]:
+        """The lengths of spans that share what another branch fetches: to its end, and the rest."""
+        tree, fixed = self.schedule.tree, self._edits.length.keys()
+        lengths = {}
+        for row, leader in self.schedule.awaited.items() if self._families else ():
+            if row not in fixed:
+                rest = tree.end[row] - tree.end[leader]
+                done = self.start(leader) + self.length(leader)
+                lengths[row] = max(done + rest - self.start(row), rest)
+        return lengths
 
 
 class _Walk:

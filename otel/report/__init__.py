@@ -1,4 +1,7 @@
-"""Showing traces and verdicts: to people at a terminal, to machines, to pages."""
+"""Showing traces and verdicts: to people at a terminal, to machines, to pages.
+
+What shows a comparison is imported from its own modules: `verify` need not wait for the diagnosis.
+"""
 
 from otel.report.verdict_formats import as_github, as_json, as_junit, as_markdown
 from otel.report.verdict_text import VerdictText

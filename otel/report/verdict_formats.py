@@ -2,8 +2,9 @@
 
 import json
 from typing import Any
-from xml.etree import ElementTree
 
+from otel.report.github import annotation
+from otel.report.junit import Case, Kind, suite
 from otel.report.verdict_text import completeness_line, measured
 from otel.trace import Profile
 from otel.verdict import FanOut, Measures, Outcome, Result, Verdict
@@ -102,43 +103,33 @@ def as_markdown(verdict: Verdict) -> str:
 
 def as_junit(verdict: Verdict) -> str:
     """A JUnit test suite: a case a check; an incomplete trace is one error."""
-    failed = sum(result.outcome is Outcome.FAIL for result in verdict.results)
-    suite = ElementTree.Element(
-        "testsuite",
-        name=f"trace {verdict.trace.trace_id}",
-        tests=str(max(len(verdict.results), 1)),
-        failures=str(failed),
-        errors=str(int(not verdict.judged)),
-    )
+    cases = [_case(verdict, result) for result in verdict.results]
     if not verdict.judged:
-        case = ElementTree.SubElement(suite, "testcase", classname="trace", name="complete")
-        error = ElementTree.SubElement(case, "error", message="the trace is not complete")
-        error.text = "\n".join(verdict.completeness.missing)
-    for result in verdict.results:
-        case = ElementTree.SubElement(suite, "testcase", classname="trace", name=result.id)
-        if result.outcome is Outcome.FAIL:
-            failure = ElementTree.SubElement(
-                case, "failure", message=f"{result.title}: {measured(result)}"
-            )
-            failure.text = f"Spans: {_names(verdict, result)}\nDo: {result.advice}"
-        elif result.outcome is Outcome.NOT_APPLICABLE:
-            ElementTree.SubElement(case, "skipped", message=measured(result))
-    ElementTree.indent(suite)
-    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)
+        missing = "\n".join(verdict.completeness.missing)
+        cases = [Case("complete", Kind.ERROR, "the trace is not complete", missing)]
+    return suite(f"trace {verdict.trace.trace_id}", "trace", cases)
+
+
+def _case(verdict: Verdict, result: Result) -> Case:
+    if result.outcome is Outcome.FAIL:
+        text = f"Spans: {_names(verdict, result)}\nDo: {result.advice}"
+        return Case(result.id, Kind.FAILURE, f"{result.title}: {measured(result)}", text)
+    if result.outcome is Outcome.NOT_APPLICABLE:
+        return Case(result.id, Kind.SKIPPED, measured(result))
+    return Case(result.id)
 
 
 def as_github(verdict: Verdict) -> str:
     """Workflow commands: an annotation for every failure, and one for an incomplete trace."""
     if not verdict.judged:
-        text = " ".join(verdict.completeness.missing)
-        return f"::error title=No verdict::{_escaped(text)}"
-    lines = []
-    for result in verdict.results:
-        if result.outcome is Outcome.FAIL:
-            text = f"{measured(result)}. Do: {result.advice}"
-            lines.append(f"::error title={_property(result.title)}::{_escaped(text)}")
+        return annotation("error", "No verdict", " ".join(verdict.completeness.missing))
+    lines = [
+        annotation("error", result.title, f"{measured(result)}. Do: {result.advice}")
+        for result in verdict.results
+        if result.outcome is Outcome.FAIL
+    ]
     if verdict.passed:
-        lines.append(f"::notice title=Verdict::{_escaped(completeness_line(verdict))}")
+        lines.append(annotation("notice", "Verdict", completeness_line(verdict)))
     return "\n".join(lines)
 
 
@@ -146,11 +137,3 @@ def _names(verdict: Verdict, result: Result) -> str:
     names = [verdict.trace.names[row] for row in result.spans[:_SHOWN]]
     more = len(result.spans) - len(names)
     return ", ".join(names) + (f" and {more} more" if more else "")
-
-
-def _escaped(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _escaped(text).replace(":", "%3A").replace(",", "%2C")

@@ -4,13 +4,15 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
+from graph.offline_model import Fault
 from graph.options import Order
 from otel.diagnosis import Diagnosis, Kind, diagnose
 from otel.trace import Trace
-from tests.analysis_runner import CHOICE, Runner
+from tests.analysis_runner import CHOICE, Ran, Runner
 from toolkit.market_data import AsyncToolkit
 
 SLOW = replace(CHOICE, chat_latency_s=0.5, fetch_latency_s=0.3)
@@ -22,8 +24,28 @@ def diagnosed(trace: Trace) -> Diagnosis:
     return diagnose(trace, run)
 
 
-def seconds(trace: Trace) -> float:
-    return float(trace.duration[trace.roots[0]]) / 1e9
+async def comes_true(
+    slow: Callable[[], Awaitable[Ran]],
+    mended: Callable[[], Awaitable[Ran]],
+    predicted: Callable[[Diagnosis], int],
+) -> Diagnosis:
+    """Run slow and mended, and hold the prediction against the measurement.
+
+    Three times at most: a machine that is busy with something else disturbs one of them, a wrong
+    prediction is wrong each time.
+    """
+    errors = []
+    for _ in range(3):
+        found = diagnosed((await slow()).trace)
+        trace = (await mended()).trace
+        errors.append(predicted(found) / int(trace.duration[trace.roots[0]]) - 1)
+        if abs(errors[-1]) <= WORST:
+            return found
+    raise AssertionError(f"predicted against measured: {errors}")
+
+
+def first(found: Diagnosis) -> int:
+    return found.findings[0].wall.likely_ns
 
 
 async def test_a_good_run_has_nothing_proven_to_gain(run_analysis: Runner) -> None:
@@ -33,32 +55,52 @@ async def test_a_good_run_has_nothing_proven_to_gain(run_analysis: Runner) -> No
 
 
 async def test_sequential_dispatch(run_analysis: Runner) -> None:
-    slow = diagnosed((await run_analysis(choice=SLOW, dispatch=Order.SEQUENTIAL)).trace)
-    first, second, *_ = slow.findings
-    assert first.finding.kind is Kind.SERIAL_FAN_OUT
-    assert first.finding.place == "dispatch analysts"
-    assert second.finding.place == "dispatch risk_team"
-    mended = seconds((await run_analysis(choice=SLOW)).trace)
-    assert abs(slow.steps[-1].wall.likely_ns / 1e9 / mended - 1) <= WORST
+    found = await comes_true(
+        partial(run_analysis, choice=SLOW, dispatch=Order.SEQUENTIAL),
+        partial(run_analysis, choice=SLOW),
+        lambda found: found.steps[1].wall.likely_ns,
+    )
+    assert [each.finding.kind for each in found.findings[:2]] == [Kind.SERIAL_FAN_OUT] * 2
+    assert [each.finding.place for each in found.findings[:2]] == [
+        "dispatch analysts",
+        "dispatch risk_team",
+    ]
 
 
 async def test_sequential_tools(run_analysis: Runner) -> None:
-    slow = diagnosed((await run_analysis(choice=SLOW, tools=Order.SEQUENTIAL)).trace)
-    first = slow.findings[0]
-    assert first.finding.kind is Kind.SERIAL_TOOLS
-    assert first.finding.proven
-    mended = seconds((await run_analysis(choice=SLOW)).trace)
-    assert abs(first.wall.likely_ns / 1e9 / mended - 1) <= WORST
+    found = await comes_true(
+        partial(run_analysis, choice=SLOW, tools=Order.SEQUENTIAL),
+        partial(run_analysis, choice=SLOW),
+        first,
+    )
+    assert found.findings[0].finding.kind is Kind.SERIAL_TOOLS
+    assert found.findings[0].finding.proven
 
 
 async def test_duplicate_fetches(run_analysis: Runner) -> None:
     """One after another, so that fetching again costs time."""
-    uncached = replace(SLOW, cache=False)
-    slow = diagnosed((await run_analysis(choice=uncached, tools=Order.SEQUENTIAL)).trace)
-    (found,) = [each for each in slow.findings if each.finding.kind is Kind.DUPLICATES]
-    assert found.finding.proven
-    mended = seconds((await run_analysis(choice=SLOW, tools=Order.SEQUENTIAL)).trace)
-    assert abs(found.wall.likely_ns / 1e9 / mended - 1) <= WORST
+
+    def duplicates(found: Diagnosis) -> int:
+        (each,) = [each for each in found.findings if each.finding.kind is Kind.DUPLICATES]
+        assert each.finding.proven
+        return each.wall.likely_ns
+
+    await comes_true(
+        partial(run_analysis, choice=replace(SLOW, cache=False), tools=Order.SEQUENTIAL),
+        partial(run_analysis, choice=SLOW, tools=Order.SEQUENTIAL),
+        duplicates,
+    )
+
+
+async def test_a_call_that_was_made_again(run_analysis: Runner) -> None:
+    busy = Fault("research_manager", "status", value=503, times=1)
+    found = await comes_true(
+        partial(run_analysis, choice=SLOW, faults=(busy,)),
+        partial(run_analysis, choice=SLOW),
+        first,
+    )
+    assert found.findings[0].finding.kind is Kind.RETRIES
+    assert not found.findings[0].finding.proven
 
 
 async def test_a_tool_that_blocks_the_loop(
@@ -66,13 +108,14 @@ async def test_a_tool_that_blocks_the_loop(
 ) -> None:
     filings = AsyncToolkit.filings
 
-    def slowed(pause: Callable[[], Awaitable[None]]) -> None:
+    async def slowed(pause: Callable[[], Awaitable[None]]) -> Ran:
         async def fetched(self: AsyncToolkit, *args: object, **more: object) -> object:
             found = await filings(self, *args, **more)  # type: ignore[arg-type]
             await pause()
             return found
 
         monkeypatch.setattr(AsyncToolkit, "filings", fetched)
+        return await run_analysis(choice=SLOW)
 
     async def blocking() -> None:
         spin(0.4)
@@ -80,13 +123,8 @@ async def test_a_tool_that_blocks_the_loop(
     async def awaiting() -> None:
         await asyncio.sleep(0.4)
 
-    slowed(blocking)
-    slow = diagnosed((await run_analysis(choice=SLOW)).trace)
-    first = slow.findings[0]
-    assert first.finding.kind is Kind.BLOCKED_LOOP
-    slowed(awaiting)
-    mended = seconds((await run_analysis(choice=SLOW)).trace)
-    assert abs(first.wall.likely_ns / 1e9 / mended - 1) <= WORST
+    found = await comes_true(partial(slowed, blocking), partial(slowed, awaiting), first)
+    assert found.findings[0].finding.kind is Kind.BLOCKED_LOOP
 
 
 def spin(seconds: float) -> None:

@@ -121,6 +121,7 @@ def test_json_is_one_object_on_stdout(workdir: Path) -> None:
         (("../etc/passwd",), "symbol"),
         (("US0378331005",), "ISIN"),
         (("ZZZZ",), "ZZZZ"),
+        (("ZZZZ", "--tools", "sequential"), "ZZZZ"),
         (("AAPL", "--date", "2999-01-01"), "future"),
         (("AAPL", "--date", "14.11.2025"), "YYYY-MM-DD"),
         (("AAPL", "--date", "2001-01-02"), "2022"),

@@ -40,7 +40,7 @@ def concurrency_findings(schedule: Schedule) -> Iterator[Finding]:
         for fan_out in schedule.measures.fan_outs
     ]
     spent = schedule.path.total_ns
-    turns = list(_tools_of_turns(schedule))
+    turns = list(tools_of_turns(schedule))
     judged += [
         (Kind.SERIAL_TOOLS, place_of(trace, rows[0], run), parallelism(trace, rows))
         for rows in turns
@@ -75,7 +75,7 @@ def _is(found: Parallelism, *signs: str) -> bool:
     return suspect and any(sign in found.reason for sign in signs)
 
 
-def _tools_of_turns(schedule: Schedule) -> Iterator[tuple[int, ...]]:
+def tools_of_turns(schedule: Schedule) -> Iterator[tuple[int, ...]]:
     """The tool calls of one LLM turn: of one parent and one turn."""
     trace = schedule.tree.trace
     turns: dict[tuple[int, float], list[int]] = defaultdict(list)

@@ -59,7 +59,8 @@ def token_heavy(schedule: Schedule) -> Iterator[Finding]:
     spent = schedule.path.total_ns
     for row, tokens in calls.items():
         took = tree.duration(row)
-        if tokens > 2 * usual and took > 1.5 * pace and spent.get(row):
+        again = any(event.name == "retry" for event in trace.events(row))
+        if tokens > 2 * usual and took > 1.5 * pace and row in spent and not again:
             yield Finding(
                 kind=Kind.TOKENS,
                 place=place_of(trace, row, tree.run),

@@ -1,0 +1,249 @@
+"""What moved between two runs, or between two sets of runs of one program.
+
+The difference of the runs' durations is divided among places without a remainder, because the
+critical path partitions each run. It is a regression where it passes the tolerance: of sets, where
+the lower end of its bootstrap interval does.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import NamedTuple
+
+from otel.diagnosis.bootstrap import median_deviation, median_difference
+from otel.diagnosis.call_path import RUN, CallPaths
+from otel.diagnosis.path_measures import PathMeasures, RunMeasures, measure_run
+from otel.diagnosis.structure import Gain, Structural, gains, losses
+from otel.trace import Trace, semconv
+from otel.trace.collection import collection_paused
+
+TOLERANCE = 0.05
+"""By which share of the baseline a run may take longer, where no tolerance is asked for."""
+
+DEVIATIONS = 3
+"""So many times the baseline's own median deviation is tolerated, where that is more."""
+
+RUNS_A_SIDE = 5
+"""Sets of fewer runs say little."""
+
+
+class Run(NamedTuple):
+    """A run: its trace, and the row of its span."""
+
+    trace: Trace
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How the duration of the runs changed, in nanoseconds; medians, of sets.
+
+    `low_ns` to `high_ns` is the interval of the difference; of single runs both are the difference.
+    """
+
+    base_ns: float
+    new_ns: float
+    low_ns: float
+    high_ns: float
+    tolerance_ns: float
+
+    @property
+    def delta_ns(self) -> float:
+        """How much longer the new runs take."""
+        return self.new_ns - self.base_ns
+
+    @property
+    def regressed(self) -> bool:
+        """Whether the new runs take longer by more than the tolerance, for sure."""
+        return self.low_ns > self.tolerance_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The time of the critical path at one place, in nanoseconds."""
+
+    place: str
+    base_ns: float
+    new_ns: float
+
+    @property
+    def delta_ns(self) -> float:
+        """How much of the difference of the runs is here."""
+        return self.new_ns - self.base_ns
+
+
+@dataclass(frozen=True, slots=True)
+class PathSide:
+    """A call path on one side: medians over the runs, of duplicates and errors the most of a run.
+
+    Nanoseconds; None where no run has the path, or nothing could overlap.
+    """
+
+    count: float
+    duration_ns: float | None
+    on_path_ns: float
+    overlap: float | None
+    duplicates: int
+    errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class PathChange:
+    """A call path on both sides."""
+
+    path: str
+    base: PathSide
+    new: PathSide
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything at all differs."""
+        return self.base != self.new
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What moved between a baseline and new runs.
+
+    `moved` are the places whose time on the critical path differs, most first; with sets they are
+    of the middle run of each side, so that they always add up to the change. `regressions` are
+    losses of structure, `improvements` their opposites.
+    """
+
+    base: tuple[Run, ...]
+    new: tuple[Run, ...]
+    change: Change
+    moved: tuple[Moved, ...]
+    paths: tuple[PathChange, ...]
+    regressions: tuple[Structural, ...]
+    improvements: tuple[Gain, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing got worse."""
+        return not self.change.regressed and not self.regressions
+
+
+@collection_paused()
+def compare(
+    base: Sequence[Run], new: Sequence[Run], tolerance: float | None = None
+) -> Comparison | None:
+    """Compare complete runs; None where the two sides share no call path.
+
+    `tolerance` is a share of the baseline's duration; without one it is the greater of `TOLERANCE`
+    and `DEVIATIONS` times the baseline's median deviation.
+    """
+    paths = CallPaths(base[0].trace.names[base[0].run])
+    before = [measure_run(*run, paths) for run in base]
+    after = [measure_run(*run, paths) for run in new]
+    known, found = ({path for run in side for path in run.by_path} for side in (before, after))
+    if known & found == {RUN} != known | found:
+        return None
+    return Comparison(
+        base=tuple(base),
+        new=tuple(new),
+        change=_change(before, after, tolerance),
+        moved=tuple(_moved(before, after, paths)),
+        paths=tuple(_paths(before, after, paths)),
+        regressions=losses(before, after, paths),
+        improvements=gains(before, after, paths),
+        notes=tuple(_notes(base, new)),
+    )
+
+
+def _change(
+    base: Sequence[RunMeasures], new: Sequence[RunMeasures], tolerance: float | None
+) -> Change:
+    before, after = [run.wall_ns for run in base], [run.wall_ns for run in new]
+    usual = median(before)
+    low = high = median(after) - usual
+    if len(before) > 1 or len(after) > 1:
+        low, high = median_difference(before, after)
+    tolerated = usual * (TOLERANCE if tolerance is None else tolerance)
+    if tolerance is None:
+        tolerated = max(tolerated, DEVIATIONS * median_deviation(before))
+    return Change(usual, median(after), low, high, tolerated)
+
+
+def _moved(
+    base: Sequence[RunMeasures], new: Sequence[RunMeasures], paths: CallPaths
+) -> list[Moved]:
+    before, after = _middle(base), _middle(new)
+    moved = [
+        (place, before.get(place, 0.0), after.get(place, 0.0))
+        for place in sorted({*before, *after})
+        if before.get(place) != after.get(place)
+    ]
+    moved.sort(key=lambda each: -abs(each[2] - each[1]))
+    return [Moved(paths.place_text(place), was, now) for place, was, now in moved]
+
+
+def _middle(runs: Sequence[RunMeasures]) -> Mapping[int, float]:
+    """The time at each place of the middle run, or halfway between the two: it adds up to the
+    median duration exactly, since a double holds half nanoseconds up to 52 days.
+    """
+    ordered = sorted(runs, key=lambda run: run.wall_ns)
+    one, other = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
+    places = {*one.spent, *other.spent}
+    return {place: (one.spent.get(place, 0) + other.spent.get(place, 0)) / 2 for place in places}
+
+
+def _paths(
+    base: Sequence[RunMeasures], new: Sequence[RunMeasures], paths: CallPaths
+) -> list[PathChange]:
+    known = sorted({path for run in (*base, *new) for path in run.by_path})
+    changes = [
+        PathChange(paths.path_text(path), _side(base, path), _side(new, path)) for path in known
+    ]
+    changes.sort(key=lambda each: -abs(each.new.on_path_ns - each.base.on_path_ns))
+    return changes
+
+
+def _side(runs: Sequence[RunMeasures], path: int) -> PathSide:
+    here: list[PathMeasures] = [run.by_path[path] for run in runs if path in run.by_path]
+    if not here:
+        return _ABSENT
+    if len(runs) == 1:
+        return _of_one(here[0])
+    missing = [0] * (len(runs) - len(here))
+    overlaps = [overlap for each in here if (overlap := each.overlap) is not None]
+    return PathSide(
+        count=median([each.count for each in here] + missing),
+        duration_ns=median(each.duration_ns for each in here),
+        on_path_ns=median([each.on_path_ns for each in here] + missing),
+        overlap=median(overlaps) if overlaps else None,
+        duplicates=max(len(each.again) for each in here),
+        errors=max(len(each.failed) for each in here),
+    )
+
+
+_ABSENT = PathSide(0, None, 0, None, 0, 0)
+
+
+def _of_one(here: PathMeasures) -> PathSide:
+    """Without medians, of which a deep trace would take hundreds of thousands."""
+    return PathSide(
+        here.count,
+        here.duration_ns,
+        here.on_path_ns,
+        here.overlap,
+        len(here.again),
+        len(here.failed),
+    )
+
+
+def _notes(base: Sequence[Run], new: Sequence[Run]) -> list[str]:
+    """What a reader has to know before believing the numbers."""
+    notes = []
+    fewest = min(len(base), len(new))
+    if 1 < fewest < RUNS_A_SIDE:
+        notes.append(f"With fewer than {RUNS_A_SIDE} runs a side the interval says little.")
+    latencies = {
+        run.trace.number(run.run, semconv.LATENCY_CHAT_S)
+        for run in (*base, *new)
+        if run.trace.attributes(run.run).get(semconv.LATENCY_SIMULATED)
+    }
+    if len(latencies) > 1:
+        notes.append("The runs were made with different simulated latencies.")
+    return notes

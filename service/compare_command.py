@@ -1,0 +1,130 @@
+"""`trading-graph compare`: two runs, or two sets of runs, what moved, an exit code."""
+
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from otel.diagnosis import Comparison, Run, compare
+from otel.errors import TraceError
+from otel.report.comparison_formats import (
+    comparison_github,
+    comparison_json,
+    comparison_junit,
+    comparison_markdown,
+)
+from otel.report.comparison_text import ComparisonText
+from otel.trace import Trace
+from otel.verdict import completeness
+from service.errors import BadSettings
+from service.trace_source import find_trace
+
+SAME, REGRESSION, USAGE, NOT_COMPARED = 0, 1, 2, 3
+
+FORMATS = {
+    "markdown": comparison_markdown,
+    "json": comparison_json,
+    "junit": comparison_junit,
+    "github": comparison_github,
+}
+
+
+class BadUse(Exception):
+    """What was asked for cannot be compared; the message says what to name instead."""
+
+
+def compare_command(
+    words: tuple[str, ...],
+    others: tuple[str, ...],
+    source: str | None,
+    ids: tuple[str, ...],
+    tolerance: float | None,
+    format: str,
+) -> int:
+    """Compare and return the exit code; every fault is one sentence on stderr.
+
+    `words` are the baseline and `others` the new runs; without others, words are one of each.
+    `tolerance` is in per cent.
+    """
+    talk = Console(stderr=True)
+    try:
+        base, new = _sides(words, others, ids)
+        traces = {word: find_trace((word[0],), source, word[1]) for word in (*base, *new)}
+        found = _compare(
+            [(word, traces[word]) for word in base],
+            [(word, traces[word]) for word in new],
+            None if tolerance is None else tolerance / 100,
+        )
+    except (BadUse, BadSettings) as error:
+        talk.print(f"[red]Error:[/red] {error}", highlight=False, soft_wrap=True)
+        return USAGE
+    except TraceError as error:
+        talk.print(f"[red]Error:[/red] {error}", highlight=False, soft_wrap=True)
+        return NOT_COMPARED
+    if format != "text":
+        sys.stdout.write(FORMATS[format](found) + "\n")
+    elif isinstance(found, Comparison):
+        Console(file=sys.stdout, highlight=False, emoji=False).print(ComparisonText(found))
+    else:
+        sys.stdout.write("\n".join(["No comparison.", *(f"  - {text}" for text in found), ""]))
+    if not isinstance(found, Comparison):
+        return NOT_COMPARED
+    return SAME if found.passed else REGRESSION
+
+
+Word = tuple[str, str | None]
+"""A trace as the command line names it, and the id that picks one of several in it."""
+
+
+def _sides(
+    words: tuple[str, ...], others: tuple[str, ...], ids: tuple[str, ...]
+) -> tuple[list[Word], list[Word]]:
+    """The baseline and the new runs; raises BadUse."""
+    base, new = (words, others) if others else (words[:1], words[1:])
+    if not base or not new:
+        raise BadUse("Name two traces, or a baseline and after --with the new runs.")
+    if not others and len(new) > 1:
+        raise BadUse(f"{len(words)} traces are no pair; put --with before the new runs of a set.")
+    if (len(base) == 1) != (len(new) == 1):
+        raise BadUse(
+            f"A set of {max(len(base), len(new))} runs against one run says nothing; name two or "
+            "more on both sides (five are better), or one on each."
+        )
+    if [*base, *new].count("-") > 1:
+        raise BadUse("Standard input can be read once only.")
+    if ids and len(ids) != len(base) + len(new):
+        raise BadUse(
+            f"--id is given {len(ids)} times for {len(base) + len(new)} traces; give one for each, "
+            "in their order."
+        )
+    named = list(zip((*base, *new), ids or [None] * (len(base) + len(new)), strict=True))
+    return named[: len(base)], named[len(base) :]
+
+
+def _compare(
+    base: Sequence[tuple[Word, Trace]], new: Sequence[tuple[Word, Trace]], tolerance: float | None
+) -> Comparison | list[str]:
+    """The comparison, or a sentence for each thing that stands in its way; raises BadUse."""
+    (before, lacking), (after, lacking_too) = _runs(base), _runs(new)
+    if lacking or lacking_too:
+        return [*lacking, *lacking_too]
+    for runs in (before, after):
+        ids = [(run.trace.trace_id, run.run) for run in runs]
+        if len(set(ids)) < len(ids):
+            twice = next(id for id, _ in ids if [each for each, _ in ids].count(id) > 1)
+            raise BadUse(f"The trace {twice} is twice in one set.")
+    found = compare(before, after, tolerance)
+    if found is None:
+        return ["The two sides share no call path: these are runs of different programs."]
+    return found
+
+
+def _runs(side: Sequence[tuple[Word, Trace]]) -> tuple[list[Run], list[str]]:
+    """The runs of one side, and what is missing from them."""
+    runs, missing = [], []
+    for (word, id), trace in side:
+        found = completeness(trace, id)
+        missing += [f"{word}: {sentence}" for sentence in found.missing]
+        if found.run is not None:
+            runs.append(Run(trace, found.run))
+    return runs, missing

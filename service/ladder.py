@@ -1,0 +1,250 @@
+"""The ladder: the same analysis in real runs, from all sequential to parallel on a warm cache.
+
+Every rung is predicted from the first one's trace alone, by playing it again with the rung's
+changes; what the rung claims is confirmed or refuted by the verdict on its own trace.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from graph.backend_choice import BackendChoice
+from graph.options import ANALYSTS, DEBATERS, RISK_ANALYSTS, Debate, Options, Order
+from otel.diagnosis import (
+    Action,
+    CallTree,
+    Parallelise,
+    Schedule,
+    Share,
+    Shorten,
+    call_tree,
+    simulate,
+)
+from otel.trace import Trace, semconv
+from otel.trace.kinds import Role, agent_name
+from otel.verdict import Outcome, Verdict, default_gate, judge
+from service.errors import NotRecorded
+from service.full_scale import FullScale, Latencies, full_scale
+from toolkit.as_of import AsOf
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from service.result import Result
+    from service.run_session import RunSession
+
+TOLERANCE = 0.05
+"""By how much a prediction may miss what was measured, as a share of it."""
+
+_IN_SECONDS = ("start",)
+"""Checks with a limit in seconds, which even the slow program keeps when it is scaled down."""
+
+_HIT_NS = 0
+"""What a look-up in the cache is taken to cost: it takes microseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the founding document expects of a rung: a runtime in seconds, and a factor."""
+
+    low_s: float
+    high_s: float
+    low_x: float
+    high_x: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One way to run the analysis; `proves` are checks of the default gate that hold from here on.
+
+    The first rung proves nothing: there the checks that the others prove have to fail, but for
+    those that a run of a smaller scale keeps anyway.
+    """
+
+    name: str
+    options: Options
+    choice: BackendChoice
+    proves: tuple[str, ...] = ()
+    claim: Claim | None = None
+    warm: bool = False
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A rung that was run: its trace against what was predicted for it.
+
+    `ran_s` and `predicted_ran_s` are the run's own duration, at the scale at which it ran.
+    """
+
+    rung: Rung
+    run_id: str
+    trace_file: Path
+    ran_s: float
+    predicted_ran_s: float
+    measured: FullScale
+    predicted: FullScale
+    verdict: Verdict
+
+    @property
+    def off(self) -> float:
+        """By how much the prediction misses at full length, as a share of what was measured."""
+        return self.predicted.seconds / self.measured.seconds - 1
+
+    @property
+    def off_as_run(self) -> float:
+        """The same of the run as it ran, where our own time weighs more."""
+        return self.predicted_ran_s / self.ran_s - 1
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """The checks of the default gate that failed."""
+        return tuple(each.id for each in self.verdict.results if each.outcome is Outcome.FAIL)
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """All rungs, the slowest first, and whether what they claim is so."""
+
+    reached: tuple[Reached, ...]
+
+    @property
+    def first(self) -> Reached:
+        """The slow program."""
+        return self.reached[0]
+
+    def faster(self, each: Reached) -> float:
+        """How many times as fast as the first rung."""
+        return self.first.measured.seconds / each.measured.seconds
+
+    @cached_property
+    def unconfirmed(self) -> Mapping[str, tuple[str, ...]]:
+        """By rung the checks whose outcome contradicts it."""
+        levers = {check for each in self.reached for check in each.rung.proves}
+        found = {self.first.rung.name: tuple(sorted(levers - {*self.first.failed, *_IN_SECONDS}))}
+        proved: set[str] = set()
+        for each in self.reached[1:]:
+            proved.update(each.rung.proves)
+            found[each.rung.name] = tuple(sorted(proved & {*each.failed}))
+        return {name: checks for name, checks in found.items() if checks}
+
+    @property
+    def holds(self) -> bool:
+        """Whether every prediction is close enough and every verdict confirms its rung."""
+        close = all(abs(each.off) <= TOLERANCE for each in self.reached)
+        return close and not self.unconfirmed
+
+
+def rungs(symbol: str, as_of: AsOf, latencies: Latencies) -> tuple[Rung, ...]:
+    """The rungs, the slowest first; the last is the one before it, run again."""
+    call_s, fetch_s = latencies.call_s * latencies.scale, latencies.fetch_s * latencies.scale
+    # Five times what the agent with the most tools needs: no rung is to run into it.
+    quick = Options(symbol, as_of, agent_budget_s=90 + 5 * (2 * call_s + 8 * fetch_s))
+    send = replace(quick, tools=Order.SEQUENTIAL)
+    slow = replace(send, dispatch=Order.SEQUENTIAL, debate=Debate.SERIAL)
+    bare = BackendChoice(chat_latency_s=call_s, fetch_latency_s=fetch_s, cache=False, pool=False)
+    kept = replace(bare, cache=True, pool=True)
+    return (
+        Rung("all sequential", slow, bare),
+        Rung("+ Send", send, bare, ("start", "overlap", "chain"), Claim(80, 120, 2, 3)),
+        Rung("+ async tools", quick, bare, ("tools",), Claim(60, 90, 3, 4)),
+        Rung("+ cache and pool", quick, kept, ("duplicates",), Claim(45, 75, 4, 6)),
+        Rung("again, warm", quick, kept, warm=True),
+    )
+
+
+async def climb(steps: Sequence[Rung], session: "RunSession", talk: "Console") -> "list[Result]":
+    """Run all rungs, one after the other; a warm one on the back ends of the one before it."""
+    results: list[Result] = []
+    for number, step in enumerate(steps, 1):
+        if step.warm:
+            continue
+        times = 1 + sum(1 for later in steps[number : number + 1] if later.warm)
+        again = ", and again on the warm cache" if times > 1 else ""
+        talk.print(f"[bold]{number}/{len(steps)} {step.name}{again}[/bold]", highlight=False)
+        results += await session.runs(step.options, step.choice, times)
+    return results
+
+
+def compared(steps: Sequence[Rung], results: "Sequence[Result]", latencies: Latencies) -> Ladder:
+    """Measure every rung on its trace, and predict it from the first one's; raises NotRecorded."""
+    verdicts = [_verdict(step, each) for step, each in zip(steps, results, strict=True)]
+    first = _schedule(verdicts[0])
+    reached = []
+    for step, each, verdict, actions in zip(steps, results, verdicts, changes(first), strict=True):
+        ran = _schedule(verdict)
+        played = simulate(first, actions)
+        start, end = played.times()
+        expected = replace(first.tree, start=start, end=end)
+        joined = _joined(expected, actions)
+        reached.append(
+            Reached(
+                rung=step,
+                run_id=each.analysis.decision.run_id,
+                trace_file=each.folder.trace,
+                ran_s=ran.tree.wall_ns / 1e9,
+                predicted_ran_s=played.wall_ns / 1e9,
+                measured=full_scale(ran.tree, ran.declared, latencies),
+                predicted=full_scale(expected, first.declared, latencies, joined),
+                verdict=verdict,
+            )
+        )
+    return Ladder(tuple(reached))
+
+
+def changes(first: Schedule) -> tuple[list[Action], ...]:
+    """What each rung changes in the first, as the simulation plays it."""
+    trace = first.tree.trace
+    agents: dict[str | None, list[int]] = defaultdict(list)
+    turns: dict[tuple[int, object], list[int]] = defaultdict(list)
+    fetches: dict[object, list[int]] = defaultdict(list)
+    for row in first.tree.rows:
+        found = trace.attributes(row)
+        match trace.roles[row]:
+            case Role.AGENT:
+                agents[agent_name(found)].append(row)
+            case Role.TOOL:
+                turns[int(trace.parent[row]), found.get(semconv.TURN_INDEX)].append(row)
+            case Role.FETCH:
+                fetches[found.get(semconv.FETCH_KEY)].append(row)
+    fan_outs = [
+        [row for name in names for row in agents[name]]
+        for names in (ANALYSTS, DEBATERS, RISK_ANALYSTS)
+    ]
+    send: list[Action] = [Parallelise(tuple(rows)) for rows in fan_outs if len(rows) > 1]
+    tools: list[Action] = [Parallelise(tuple(rows)) for rows in turns.values() if len(rows) > 1]
+    shared: list[Action] = [Share(tuple(rows), _HIT_NS) for rows in fetches.values()]
+    warm: list[Action] = [Shorten(row, _HIT_NS) for rows in fetches.values() for row in rows]
+    return [], send, send + tools, send + tools + shared, send + tools + warm
+
+
+def _joined(tree: CallTree, actions: Sequence[Action]) -> dict[int, int]:
+    """Which fetch each one that is shared really is: the first of those that ask for the same."""
+    joined: dict[int, int] = {}
+    for action in actions:
+        if isinstance(action, Share):
+            first = min(action.rows, key=lambda row: (tree.start[row], row))
+            joined |= dict.fromkeys(action.rows, first)
+    return joined
+
+
+def _verdict(step: Rung, result: "Result") -> Verdict:
+    trace: Trace | None = result.trace
+    if trace is None:
+        raise NotRecorded(
+            f"The run of {step.name!r} was not recorded (a sampler, or OTEL_SDK_DISABLED), so "
+            "there is nothing to compare."
+        )
+    verdict = judge(trace, default_gate(), result.analysis.decision.run_id)
+    if not verdict.judged:
+        missing = " ".join(verdict.completeness.missing)
+        raise NotRecorded(f"The trace of {step.name!r} is not complete: {missing}")
+    return verdict
+
+
+def _schedule(verdict: Verdict) -> Schedule:
+    run = verdict.completeness.run
+    assert run is not None
+    return Schedule(call_tree(verdict.trace, run))

@@ -1,0 +1,183 @@
+"""The ladder for people and for programs: a table, what each lever gives, and what was wrong."""
+
+import json
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from service.ladder import TOLERANCE, Claim, Ladder, Reached
+
+BASELINE = (248, 590)
+"""The runtimes, in seconds, that the founding document starts from."""
+
+_COLUMNS = ("", "path", "latency", "own", "measured", "predicted", "off", "faster", "claim")
+
+
+def show(ladder: Ladder, console: Console) -> None:
+    """Print the table, each run, and the sentences."""
+    latencies = ladder.first.measured.latencies
+    console.print(
+        f"Seconds at {latencies.call_s:g} s a call and {latencies.fetch_s:g} s a fetch, simulated "
+        f"at {latencies.scale:g}; path: LLM calls + fetches in series; own: this program's time, "
+        "as it was.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
+    for title in _COLUMNS:
+        table.add_column(title, justify="right" if title else "left", no_wrap=True)
+    for each in ladder.reached:
+        table.add_row(*_cells(ladder, each))
+    console.print(table, highlight=False)
+    console.print()
+    for line in _runs(ladder):
+        console.print(line, highlight=False, soft_wrap=True)
+    console.print()
+    for sentence in sentences(ladder):
+        console.print(f"- {escape(sentence)}", highlight=False, soft_wrap=True)
+
+
+def _cells(ladder: Ladder, each: Reached) -> Iterator[str]:
+    yield each.rung.name
+    yield f"{each.measured.calls:.0f} + {each.measured.fetches:.0f}"
+    yield f"{each.measured.latency_s:.1f}"
+    yield f"{each.measured.own_s:.2f}"
+    yield f"{each.measured.seconds:.1f}"
+    yield "-" if each is ladder.first else f"{each.predicted.seconds:.1f}"
+    yield "-" if each is ladder.first else f"{each.off:+.1%}"
+    yield f"{ladder.faster(each):.2f}x"
+    yield _factor(each.rung.claim) if each.rung.claim else ""
+
+
+def _runs(ladder: Ladder) -> Iterator[str]:
+    """How each run went as it ran: a line each."""
+    for each in ladder.reached:
+        wrong = ladder.unconfirmed.get(each.rung.name, ())
+        mark = "[red]✗[/]" if wrong else "[green]✓[/]"
+        gate = f"gate fails: {', '.join(each.failed)}" if each.failed else "gate passed"
+        missed = f"; [red]contradicts it: {', '.join(wrong)}[/]" if wrong else ""
+        predicted = ""
+        if each is not ladder.first:
+            predicted = f", predicted {each.predicted_ran_s:.3f} s ({each.off_as_run:+.1%})"
+        yield (
+            f"{mark} {each.rung.name}: ran {each.ran_s:.3f} s{predicted}; {gate}{missed}; "
+            f"{escape(str(each.trace_file))}"
+        )
+
+
+def sentences(ladder: Ladder) -> Iterator[str]:
+    """Which lever gives how much, and where the founding document was right or wrong."""
+    yield _levers(ladder)
+    low, high = BASELINE
+    slow = ladder.first.measured.seconds
+    where = "inside" if low <= slow <= high else "outside"
+    yield f"The slow program takes {slow:.1f} s, {where} the founding document's {low}-{high} s."
+    for each in ladder.reached:
+        if each.rung.claim is not None:
+            yield _judged(ladder, each, each.rung.claim)
+    yield from _floor(ladder)
+    yield from _misses(ladder)
+
+
+def _levers(ladder: Ladder) -> str:
+    seconds = [each.measured.seconds for each in ladder.reached]
+    total = seconds[0] - seconds[-1]
+    parts = [
+        f"{each.rung.name} {before - after:.1f} s ({(before - after) / total:.0%})"
+        for each, before, after in zip(ladder.reached[1:], seconds, seconds[1:], strict=False)
+    ]
+    return f"Of {total:.1f} s saved: {', '.join(parts)}."
+
+
+def _judged(ladder: Ladder, each: Reached, claim: Claim) -> str:
+    factor, took = ladder.faster(each), each.measured.seconds
+    return (
+        f"{each.rung.name}: the founding document expects {_factor(claim)} and "
+        f"{claim.low_s:g}-{claim.high_s:g} s; measured {factor:.2f}x "
+        f"({_against(factor, claim.low_x, claim.high_x, 'x', 2)}) and {took:.1f} s "
+        f"({_against(took, claim.low_s, claim.high_s, ' s', 1)})."
+    )
+
+
+def _factor(claim: Claim) -> str:
+    return f"{claim.low_x:g}-{claim.high_x:g}x"
+
+
+def _against(found: float, low: float, high: float, unit: str, digits: int) -> str:
+    if found < low:
+        return f"{low - found:.{digits}f}{unit} below it"
+    return f"{found - high:.{digits}f}{unit} above it" if found > high else "holds"
+
+
+def _floor(ladder: Ladder) -> Iterator[str]:
+    """What no tool and no cache can change."""
+    last = ladder.reached[-1]
+    chain, call_s = last.measured.calls, last.measured.latencies.call_s
+    floor = chain * call_s
+    claims = [each.rung.claim for each in ladder.reached if each.rung.claim is not None]
+    beyond = [claim for claim in claims if claim.high_s < floor]
+    if not beyond:
+        return
+    ranges = " and ".join(f"{claim.low_s:g}-{claim.high_s:g} s" for claim in beyond)
+    least = min(claim.high_s for claim in beyond)
+    yield (
+        f"{chain:.0f} LLM calls in series are {floor:g} s at {call_s:g} s a call, whatever tools "
+        f"and caches do: {ranges} are out of their reach. That takes calls under "
+        f"{least / chain:.1f} s, or fewer in series."
+    )
+
+
+def _misses(ladder: Ladder) -> Iterator[str]:
+    for each in ladder.reached:
+        if abs(each.off) > TOLERANCE:
+            yield f"The prediction for {each.rung.name} misses by {each.off:+.1%}."
+
+
+def show_json(ladder: Ladder, symbol: str, as_of: str, console: Console) -> None:
+    """Print the ladder as one JSON object, schema version 1; docs/ladder.md describes it."""
+    latencies = ladder.first.measured.latencies
+    document = {
+        "schema_version": 1,
+        "symbol": symbol,
+        "as_of": as_of,
+        "call_s": latencies.call_s,
+        "fetch_s": latencies.fetch_s,
+        "scale": latencies.scale,
+        "tolerance": TOLERANCE,
+        "holds": ladder.holds,
+        "rungs": [_rung(ladder, each) for each in ladder.reached],
+        "sentences": list(sentences(ladder)),
+    }
+    console.file.write(json.dumps(document, indent=2) + "\n")
+
+
+def _rung(ladder: Ladder, each: Reached) -> dict[str, object]:
+    claim = each.rung.claim
+    return {
+        "name": each.rung.name,
+        "run_id": each.run_id,
+        "trace": str(each.trace_file),
+        "calls": round(each.measured.calls, 3),
+        "fetches": round(each.measured.fetches, 3),
+        "latency_s": round(each.measured.latency_s, 3),
+        "own_s": round(each.measured.own_s, 3),
+        "measured_s": round(each.measured.seconds, 3),
+        "predicted_s": round(each.predicted.seconds, 3),
+        "off": round(each.off, 5),
+        "faster": round(ladder.faster(each), 3),
+        "claim": None
+        if claim is None
+        else {"seconds": [claim.low_s, claim.high_s], "faster": [claim.low_x, claim.high_x]},
+        "as_run": {
+            "measured_s": round(each.ran_s, 4),
+            "predicted_s": round(each.predicted_ran_s, 4),
+            "off": round(each.off_as_run, 5),
+        },
+        "gate": {
+            "passed": each.verdict.passed,
+            "failed": list(each.failed),
+            "contradicts": list(ladder.unconfirmed.get(each.rung.name, ())),
+        },
+    }
