@@ -15,7 +15,17 @@ import gzip
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+
+import msgspec
+
+from toolkit.sources.sec_facts import (
+    CONCEPT_TAGS,
+    TagValue,
+    TagValues,
+    of_units,
+    read_company,
+    statement_facts,
+)
 
 SYMBOLS = ("AAPL", "AMZN", "GOOGL", "META", "MSFT", "NVDA", "TSLA", "WMT", "^GSPC")
 FIRST_SESSION, LAST_DAY = "2022-11-14", "2025-11-14"
@@ -23,53 +33,6 @@ FIRST_PERIOD_END = "2022-06-01"
 FIRST_FILING = "2022-11-01"
 BAR = ("Open", "High", "Low", "Close", "Volume")
 SIZE_LIMIT = 1_500_000
-
-# The tags of one concept, the preferred one first. Filers choose their own and change them:
-# Alphabet reported revenue under the contract tag until the quarter of March 2025, and under
-# `Revenues` since.
-CONCEPTS: dict[str, tuple[str, ...]] = {
-    "revenue": ("Revenues", "RevenueFromContractWithCustomerExcludingAssessedTax"),
-    "cost_of_revenue": ("CostOfRevenue", "CostOfGoodsAndServicesSold"),
-    "gross_profit": ("GrossProfit",),
-    "research_and_development": ("ResearchAndDevelopmentExpense",),
-    "selling_general_admin": ("SellingGeneralAndAdministrativeExpense",),
-    "operating_income": ("OperatingIncomeLoss",),
-    "net_income": ("NetIncomeLoss",),
-    "eps_diluted": ("EarningsPerShareDiluted",),
-    "diluted_shares": ("WeightedAverageNumberOfDilutedSharesOutstanding",),
-    "assets": ("Assets",),
-    "current_assets": ("AssetsCurrent",),
-    "liabilities": ("Liabilities",),
-    "current_liabilities": ("LiabilitiesCurrent",),
-    "equity": ("StockholdersEquity",),
-    "cash": ("CashAndCashEquivalentsAtCarryingValue",),
-    "securities_current": ("MarketableSecuritiesCurrent", "ShortTermInvestments"),
-    "securities_noncurrent": ("MarketableSecuritiesNoncurrent",),
-    "inventories": ("InventoryNet",),
-    "commercial_paper": ("CommercialPaper",),
-    "long_term_debt_current": ("LongTermDebtCurrent", "DebtCurrent"),
-    "long_term_debt": ("LongTermDebtNoncurrent", "LongTermDebtAndCapitalLeaseObligations"),
-    "shares_outstanding": ("CommonStockSharesOutstanding",),
-    "shares_outstanding_cover": ("dei:EntityCommonStockSharesOutstanding",),
-    "operating_cash_flow": ("NetCashProvidedByUsedInOperatingActivities",),
-    "capital_expenditure": (
-        "PaymentsToAcquirePropertyPlantAndEquipment",
-        "PaymentsToAcquireProductiveAssets",
-    ),
-    "depreciation_amortization": (
-        "DepreciationDepletionAndAmortization",
-        "DepreciationAmortizationAndAccretionNet",
-    ),
-    "stock_compensation": ("ShareBasedCompensation",),
-    "buybacks": ("PaymentsForRepurchaseOfCommonStock",),
-    "dividends_paid": ("PaymentsOfDividends",),
-}
-# Stand-ins for filers that give none of a concept's tags in any report.
-STAND_INS = {"long_term_debt": "LongTermDebt", "depreciation_amortization": "Depreciation"}
-# Who reports no total of it reports these two.
-SUMMED = {
-    "selling_general_admin": ("SellingAndMarketingExpense", "GeneralAndAdministrativeExpense")
-}
 
 FORMS = ("10-K", "10-K/A", "10-Q", "10-Q/A", "4", "8-K", "8-K/A")
 
@@ -110,16 +73,6 @@ PUBLISHED_ANYWAY = {
 }
 
 
-class Fact(NamedTuple):
-    """One value of one filing, as SEC publishes it."""
-
-    start: str
-    end: str
-    value: float
-    filed: str
-    form: str
-
-
 Row = tuple[str, ...]
 
 
@@ -140,60 +93,30 @@ def prices(source: Path) -> Iterator[Row]:
                     yield (symbol, bar["Date"], *values, *("" if e == "0" else e for e in events))
 
 
-def read_facts(source: Path, symbol: str) -> dict[str, list[Fact]]:
-    """A company's facts by tag, from the whole SEC answer if it is there, else the extract."""
+def read_tags(source: Path, symbol: str) -> TagValues:
+    """A company's values by tag, from the whole SEC answer if it is there, else the extract."""
     whole = sorted((source / "fundamentals").glob(f"{symbol}.CIK*.json.gz"))
-    extract = source / "fundamentals" / f"{symbol}.core.json"
-    tags: dict[str, Any] = {}
     if whole:
-        spaces = json.loads(gzip.decompress(whole[0].read_bytes()))["facts"]
-        tags = spaces["us-gaap"] | {f"dei:{tag}": body for tag, body in spaces["dei"].items()}
-        tags = {tag: body["units"] for tag, body in tags.items()}
-    elif extract.exists():
-        tags = json.loads(extract.read_text())["facts"]
-    return {tag: list(usable(units)) for tag, units in tags.items()}
-
-
-def usable(units: dict[str, list[dict[str, Any]]]) -> Iterator[Fact]:
-    """The facts of one tag that annual and quarterly reports gave in the time that we keep."""
-    for rows in units.values():
-        for row in rows:
-            form = str(row["form"])
-            in_time = row["end"] >= FIRST_PERIOD_END and row["filed"] <= LAST_DAY
-            if in_time and form.startswith(("10-K", "10-Q")):
-                yield Fact(row.get("start", ""), row["end"], row["val"], row["filed"], form)
-
-
-def concept_facts(tags: dict[str, list[Fact]], concept: str) -> list[Fact]:
-    """A concept's facts: of each filing and period the preferred tag's, or the sum of two parts."""
-    found: dict[tuple[str, str, str], Fact] = {}
-    for tag in reversed(CONCEPTS[concept]):
-        for fact in tags.get(tag, ()):
-            found[fact.filed, fact.start, fact.end] = fact
-    if not found and concept in STAND_INS:
-        for fact in tags.get(STAND_INS[concept], ()):
-            found[fact.filed, fact.start, fact.end] = fact
-    if not found and concept in SUMMED:
-        first, second = ({f[:2] + f[3:]: f for f in tags.get(t, ())} for t in SUMMED[concept])
-        for key in first.keys() & second.keys():
-            fact = first[key]
-            found[fact.filed, fact.start, fact.end] = fact._replace(
-                value=fact.value + second[key].value
-            )
-    return sorted(found.values(), key=lambda fact: (fact.end, fact.start, fact.filed))
+        return read_company(gzip.decompress(whole[0].read_bytes()))
+    extract = source / "fundamentals" / f"{symbol}.core.json"
+    if not extract.exists():
+        return {}
+    tags = json.loads(extract.read_text())["facts"]
+    return {
+        tag: of_units(msgspec.convert(units, dict[str, list[TagValue]]))
+        for tag, units in tags.items()
+    }
 
 
 def statements(source: Path) -> Iterator[Row]:
     """Every concept's values: each period's first, and later ones only where they differ."""
+    since, until = dt.date.fromisoformat(FIRST_PERIOD_END), dt.date.fromisoformat(LAST_DAY)
     for symbol in SYMBOLS:
-        tags = read_facts(source, symbol)
-        for concept in CONCEPTS:
-            known: dict[tuple[str, str], float] = {}
-            for fact in concept_facts(tags, concept):
-                period = (fact.start, fact.end)
-                if known.get(period) != fact.value:
-                    known[period] = fact.value
-                    yield (symbol, concept, *period, fact.filed, fact.form, number(fact.value))
+        tags = read_tags(source, symbol)
+        for fact in statement_facts(tags, tuple(CONCEPT_TAGS), since=since, until=until):
+            start = fact.start.isoformat() if fact.start else ""
+            dates = (start, fact.end.isoformat(), fact.filed.isoformat())
+            yield (symbol, fact.concept, *dates, fact.form, number(fact.value))
 
 
 def filings(source: Path, statement_rows: Iterable[Row]) -> Iterator[Row]:

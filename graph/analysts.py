@@ -24,8 +24,8 @@ from toolkit.tools import TOOLS, Tool
 
 TOOLS_OF: Mapping[str, tuple[str, ...]] = {
     "market_analyst": ("get_prices", "get_indicators"),
-    "social_analyst": ("get_attention",),
-    "news_analyst": ("get_company_events",),
+    "social_analyst": ("get_attention", "get_posts"),
+    "news_analyst": ("get_company_events", "get_insiders", "get_macro", "get_news"),
     "fundamentals_analyst": (
         "get_income_statement",
         "get_balance_sheet",
@@ -33,15 +33,20 @@ TOOLS_OF: Mapping[str, tuple[str, ...]] = {
         "get_ratios",
     ),
 }
-"""Which tools each analyst may call."""
+"""Which tools each analyst may call, as far as the run's data has a source for its date."""
 
 
 def analyst(name: str) -> Node:
     """The node of one analyst."""
-    tools = {tool: TOOLS[tool] for tool in TOOLS_OF[name]}
 
     async def node(state: State, runtime: Runtime[RunContext]) -> State:
         context = runtime.context
+        # Decided by the run's mode and date alone, before anything is asked.
+        tools = {
+            tool: TOOLS[tool]
+            for tool in TOOLS_OF[name]
+            if TOOLS[tool].available(context.toolkit, context.options.as_of)
+        }
         with spans.agent(
             name,
             dispatcher=span_context(state["dispatcher"]),

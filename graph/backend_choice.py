@@ -3,10 +3,11 @@
 Light to import: the command line announces the choice before it loads anything heavy.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
 
 from graph.models import ModelService
+from toolkit.live_access import LiveAccess
+from toolkit.records import Mode
 
 QUICK_OFFLINE, DEEP_OFFLINE = "offline-quick", "offline-deep"
 
@@ -15,12 +16,14 @@ QUICK_OFFLINE, DEEP_OFFLINE = "offline-quick", "offline-deep"
 class BackendChoice:
     """Which models and which data serve.
 
-    `model` is None for the offline model; `data` is `offline` for the embedded data set. The
-    latencies are those of the loopback servers, in seconds.
+    `model` is None for the offline model; `data` is `offline` for the embedded data set, `auto` for
+    live data with the embedded in its place where that fails. The latencies are those of the
+    loopback servers, in seconds.
     """
 
     model: ModelService | None = None
-    data: Literal["live", "offline"] = "offline"
+    data: Mode = "offline"
+    access: LiveAccess = field(default_factory=LiveAccess)
     chat_latency_s: float = 0.8
     fetch_latency_s: float = 0.15
     cache: bool = True
@@ -43,6 +46,17 @@ class BackendChoice:
     @property
     def data_label(self) -> str:
         """The data in a few words."""
-        if self.data == "live":
-            return "live (Yahoo prices; no live source yet for statements and filings)"
-        return f"embedded, to 2025-11-14 ({self.fetch_latency_s:g} s a fetch)"
+        embedded = f"embedded, to 2025-11-14 ({self.fetch_latency_s:g} s a fetch)"
+        if self.data == "offline":
+            return embedded
+        lacking = [
+            variable
+            for variable, value in (
+                ("TRADING_GRAPH_SEC_USER_AGENT", self.access.sec_user_agent),
+                ("FRED_API_KEY", self.access.fred_key),
+            )
+            if value is None
+        ]
+        live = "live (Yahoo, SEC, FRED, Google News, StockTwits)"
+        live += f"; {' and '.join(lacking)} not set" if lacking else ""
+        return live if self.data == "live" else f"{live}; where that fails, {embedded}"

@@ -20,11 +20,10 @@ from graph.models import Models, ModelService
 from graph.offline_model import OfflineModel
 from toolkit import embedded_server, indicators
 from toolkit.cache import SingleFlightCache
+from toolkit.live_access import HOST_POLICIES
 from toolkit.loopback import LoopbackServer
 from toolkit.market_data import AsyncToolkit
 from toolkit.pool import HttpPool
-
-YAHOO_URL = "https://query2.finance.yahoo.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +56,19 @@ async def open_backends(
                 quick=QUICK_OFFLINE,
                 deep=DEEP_OFFLINE,
             )
-        base_url = YAHOO_URL
-        if choice.data == "offline":
+        base_url = None
+        if choice.data != "live":
             latency = choice.fetch_latency_s
             data = LoopbackServer(lambda: embedded_server.make_app(latency_s=latency))
             base_url = (await _serve(stack, data)).url
         built = await asyncio.to_thread(models.build, service)
         stack.push_async_callback(built.aclose)
-        pool = await stack.enter_async_context(HttpPool(pooled=choice.pool))
+        pool = await stack.enter_async_context(HttpPool(policies=HOST_POLICIES, pooled=choice.pool))
         cache = SingleFlightCache(enabled=choice.cache)
-        toolkit = AsyncToolkit(pool, cache, mode=choice.data, base_url=base_url)
+        stack.push_async_callback(cache.close)
+        toolkit = AsyncToolkit(
+            pool, cache, mode=choice.data, base_url=base_url, access=choice.access
+        )
         yield Backends(choice, built, toolkit, pool)
 
 

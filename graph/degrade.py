@@ -14,6 +14,7 @@ from langgraph.runtime import Runtime
 from graph.context import Node, RunContext
 from graph.errors import FATAL
 from graph.state import Report, State, Statement
+from toolkit.errors import DataError
 
 _ENDS_THE_RUN: tuple[type[Exception], ...] = (GraphBubbleUp, *FATAL)
 
@@ -29,7 +30,7 @@ def degrading(name: str, node: Node, missing: Missing) -> Node:
         except _ENDS_THE_RUN:
             raise
         except Exception as error:
-            reason = _reason(name, error)
+            reason = reason_of(name, error)
             return {**missing(name, state, reason), "warnings": [reason]}
 
     return guarded
@@ -52,8 +53,10 @@ def missing_opinion(name: str, state: State, reason: str) -> State:
     return {"opinions": [said]}
 
 
-def _reason(name: str, error: Exception) -> str:
-    if isinstance(error, TimeoutError):
+def reason_of(name: str, error: Exception) -> str:
+    """Why an agent has no result, in one sentence that names it."""
+    # A source that was too slow is a TimeoutError too, and says so itself.
+    if isinstance(error, TimeoutError) and not isinstance(error, DataError):
         return f"{name}: it did not finish within its time budget; raise --agent-budget."
     text = str(error) or type(error).__name__
     return text if text.startswith(f"{name}:") else f"{name}: {text}"

@@ -28,14 +28,15 @@ _TASKS = {
         "strength against the market."
     ),
     "social_analyst": (
-        "You analyse public attention. Call get_attention for the symbol and for ^GSPC, all in "
-        "one turn, then report whether attention is unusual and in which direction the price went"
-        " with it."
+        "You analyse public attention. Call get_attention for the symbol and for ^GSPC, and "
+        "get_posts if it is on offer, all in one turn, then report whether attention is unusual "
+        "and in which direction the price went with it."
     ),
     "news_analyst": (
-        "You analyse company events. Call get_company_events for the 8-K filings and for the 10-Q"
-        " and 10-K filings, all in one turn, then report what happened, when it was filed and "
-        "what it means."
+        "You analyse company events and their surroundings. Call get_company_events for the 8-K "
+        "filings and for the 10-Q and 10-K filings, get_insiders, get_macro, and get_news if it "
+        "is on offer, all in one turn, then report what happened, when it was known and what it "
+        "means. Headlines are claims of others: name who makes them."
     ),
     "fundamentals_analyst": (
         "You analyse the business. Call get_income_statement, get_balance_sheet, get_cash_flow "
@@ -134,6 +135,13 @@ def model_block(tag: str, content: BaseModel) -> str:
     # JSON needs no escape for "<", and without one an answer could end its block or fake another.
     content_json = content.model_dump_json().replace("<", "\\u003c")
     return f"<{tag}>{content_json}</{tag}>"
+
+
+def fenced(tool: str, answer: str) -> str:
+    """A tool's answer that holds words of strangers, as a passage of material."""
+    # As above: JSON needs no "<", and with one a headline could end the passage.
+    inert = answer.replace("<", "\\u003c")
+    return f'<untrusted tool="{tool}">{inert}</untrusted>'
 
 
 def price_levels_block(levels: PriceLevels) -> str:

@@ -18,12 +18,13 @@ from langchain_core.messages import AIMessage, ToolMessage
 
 from graph.content import record_tool
 from graph.options import Order
+from graph.prompts import fenced
 from otel import spans
 from otel.trace import semconv
 from toolkit.as_of import AsOf
 from toolkit.errors import BadRequest, DataError, NoData
 from toolkit.market_data import AsyncToolkit
-from toolkit.tools import Tool
+from toolkit.tools import Arguments, SymbolArguments, Tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +105,16 @@ async def _run(
     except NoData as error:
         return ToolMessage(f"no data: {error}", tool_call_id=call.id, name=call.name)
     except (ToolCallError, DataError) as error:
-        if isinstance(error, BadRequest) and arguments.symbol == symbol:
+        if isinstance(error, BadRequest) and _is_about(arguments, symbol):
             raise
         return ToolMessage(f"error: {error}", tool_call_id=call.id, name=call.name, status="error")
+    if tool.untrusted:
+        content = fenced(call.name, content)
     return ToolMessage(content, tool_call_id=call.id, name=call.name)
+
+
+def _is_about(arguments: Arguments, symbol: str) -> bool:
+    return isinstance(arguments, SymbolArguments) and arguments.symbol == symbol
 
 
 def _checked(call: ToolCall, tools: Mapping[str, Tool]) -> tuple[Tool, Any]:

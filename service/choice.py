@@ -1,13 +1,15 @@
 """Which model and which data serve: decided here, from settings and flags, and nowhere else."""
 
 from datetime import date
-from typing import Literal
 
 from pydantic import SecretStr
 
 from graph.backend_choice import BackendChoice
 from graph.models import ModelService
 from service.settings import Settings
+from toolkit.live_access import LiveAccess
+from toolkit.records import Mode
+from toolkit.sources.base_urls import BaseUrls
 
 EMBEDDED_DATE = "2025-11-14"
 """The last day of the embedded data set."""
@@ -17,7 +19,7 @@ def backend_choice(
     settings: Settings,
     *,
     offline: bool,
-    data: Literal["offline", "live"] | None = None,
+    data: Mode | None = None,
     cache: bool = True,
     pool: bool = True,
 ) -> BackendChoice:
@@ -28,6 +30,9 @@ def backend_choice(
     return BackendChoice(
         model=None if offline else _model(settings),
         data="offline" if offline else data or settings.data,
+        access=LiveAccess(
+            BaseUrls.with_changes(settings.live_urls), settings.sec_user_agent, settings.fred_key
+        ),
         chat_latency_s=settings.chat_latency_s,
         fetch_latency_s=settings.fetch_latency_s,
         cache=cache,
@@ -46,6 +51,6 @@ def _model(settings: Settings) -> ModelService | None:
     )
 
 
-def default_date(data: Literal["offline", "live"]) -> str:
+def default_date(data: Mode) -> str:
     """The day that is analysed when none is named."""
     return EMBEDDED_DATE if data == "offline" else date.today().isoformat()

@@ -79,8 +79,9 @@ def main() -> None:
 @click.option("--offline", is_flag=True, help="Offline model and embedded data, whatever is set.")
 @click.option(
     "--data",
-    type=click.Choice(["offline", "live"]),
-    help="Where market data comes from. Default: TRADING_GRAPH_DATA, else offline.",
+    type=click.Choice(["offline", "live", "auto"]),
+    help="Where market data comes from; `auto` takes embedded data where live fails, and says so. "
+    "Default: TRADING_GRAPH_DATA, else offline.",
 )
 @click.option(
     "--analyst-turns",

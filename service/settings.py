@@ -14,6 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
 from service.errors import BadSettings
+from toolkit.errors import BadRequest
+from toolkit.sources.base_urls import BaseUrls
 
 _PREFIX = "TRADING_GRAPH_"
 
@@ -48,7 +50,14 @@ class Settings(BaseSettings):
         default={},
         description="US dollars for a million input and output tokens, by model.",
     )
-    data: Literal["offline", "live"] = "offline"
+    data: Literal["offline", "live", "auto"] = "offline"
+    sec_user_agent: str | None = Field(
+        None, description="Name and e-mail address, as SEC EDGAR asks of all who ask it."
+    )
+    fred_key: SecretStr | None = Field(None, validation_alias="FRED_API_KEY")
+    live_urls: dict[str, str] = Field(
+        default={}, description="Other addresses for live sources, by name of `BaseUrls`."
+    )
     chat_latency_s: float = Field(0.8, ge=0, description="Of the offline model, a call.")
     fetch_latency_s: float = Field(0.15, ge=0, description="Of the embedded data, an answer.")
     out: Path = Path("runs")
@@ -59,8 +68,18 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> list[str]:
         """What must not be written or sent anywhere, beside what the environment holds."""
-        keys = (self.openai_api_key, self.langsmith_api_key)
+        keys = (self.openai_api_key, self.langsmith_api_key, self.fred_key)
         return [key.get_secret_value() for key in keys if key is not None]
+
+    @field_validator("live_urls")
+    @classmethod
+    def _is_of_live_sources(cls, changed: dict[str, str]) -> dict[str, str]:
+        try:
+            BaseUrls.with_changes(changed)
+        except BadRequest as error:
+            said = str(error).rstrip(".")
+            raise ValueError(said[:1].lower() + said[1:]) from None
+        return changed
 
     @field_validator("openai_base_url")
     @classmethod

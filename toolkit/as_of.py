@@ -57,6 +57,11 @@ class AsOf:
         """Whether the day is a Saturday or a Sunday."""
         return self.date.weekday() >= 5
 
+    @property
+    def weekday(self) -> datetime.date:
+        """The day itself, or the Friday before a weekend: for sources that know no sessions."""
+        return self.date - datetime.timedelta(days=max(0, self.date.weekday() - 4))
+
     def session_note(self, session: datetime.date) -> str | None:
         """Why an earlier session serves, in plain words; None if it is the day's own."""
         if session == self.date:

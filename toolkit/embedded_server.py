@@ -1,13 +1,13 @@
-"""The embedded data set as an HTTP application: prices in Yahoo's chart format, the rest in our
-own.
+"""The embedded data set as an HTTP application: prices in Yahoo's chart format, the rest in ours.
 
-    GET /v8/finance/chart/{symbol}?period1&period2            v8 chart, daily
+    GET /v8/finance/chart/{symbol}?period1&period2            v8 chart, daily; or range=1d
     GET /v1/statements/{symbol}/{kind}?as_of                  income, balance, cash_flow
     GET /v1/filings/{symbol}?as_of&forms=8-K,10-Q
+    GET /v1/insiders/{symbol}?as_of                           dates of form 4
     GET /v1/macro/{series}?as_of
 
-Every answer takes `latency_s`. Nothing is given that was not known on the day asked for. A chart
-that ends before a split is served on the share basis of that time, which Yahoo itself does not do.
+Every answer takes `latency_s`. Nothing of ours is given that was not known on the day asked for;
+a chart is on the share basis of the table's end, as Yahoo's is on today's.
 """
 
 import asyncio
@@ -21,12 +21,14 @@ from aiohttp import web
 from toolkit.as_of import NEW_YORK, STALE_AFTER
 from toolkit.dataset import tables
 from toolkit.dataset.tables import PriceRow
-from toolkit.records import Filings, Series, Statements
+from toolkit.records import Filings, Insiders, Series, Statements
 from toolkit.statements import CONCEPTS
 
 DEFAULT_LATENCY_S = 0.15
 
 FACT_SOURCE = "embedded data set (SEC filings)"
+
+INSIDER_FORMS = ("4", "4/A")
 
 _OPENING = datetime.time(9, 30)
 _LATENCY = web.AppKey("latency_s", float)
@@ -41,6 +43,7 @@ def make_app(latency_s: float = DEFAULT_LATENCY_S) -> web.Application:
     app.router.add_get("/v8/finance/chart/{symbol}", _chart)
     app.router.add_get("/v1/statements/{symbol}/{kind}", _statements)
     app.router.add_get("/v1/filings/{symbol}", _filings)
+    app.router.add_get("/v1/insiders/{symbol}", _insiders)
     app.router.add_get("/v1/macro/{series}", _macro)
     return app
 
@@ -79,10 +82,16 @@ def _json(body: object, status: int = 200) -> web.Response:
 async def _chart(request: web.Request) -> web.Response:
     symbol = request.match_info["symbol"]
     try:
-        start = _from_stamp(request.query["period1"])
-        end = _from_stamp(request.query["period2"])
+        if request.query.get("range") == "1d":  # what yfinance asks for a symbol's time zone
+            start = tables.last_session()
+            end = start + datetime.timedelta(days=1)
+        else:
+            start = _from_stamp(request.query["period1"])
+            end = _from_stamp(request.query["period2"])
     except (KeyError, ValueError, OverflowError):
-        return _chart_error(400, "Bad Request", "period1 and period2 must be Unix seconds")
+        return _chart_error(
+            400, "Bad Request", "ask for period1 and period2 in Unix seconds, or range=1d"
+        )
     rows = tables.prices().get(symbol)
     if rows is None:
         return _chart_error(404, "Not Found", f"No data found, {_held()}")
@@ -93,22 +102,15 @@ async def _chart(request: web.Request) -> web.Response:
             f"Data doesn't exist for this range, it runs from {rows[0].date} to {rows[-1].date}",
         )
     served = [row for row in rows if start <= row.date < end]
-    ahead = 1.0
-    for row in rows:
-        if row.split and row.date >= end:
-            ahead *= row.split
-    return _json({"chart": {"result": [_chart_result(symbol, served, ahead)], "error": None}})
+    return _json({"chart": {"result": [_chart_result(symbol, served)], "error": None}})
 
 
-def _chart_result(symbol: str, rows: Sequence[PriceRow], ahead: float) -> Mapping[str, Any]:
-    """A v8 result; `ahead` is the product of the splits still to come, undone here."""
+def _chart_result(symbol: str, rows: Sequence[PriceRow]) -> Mapping[str, Any]:
+    """A v8 result."""
     stamps = [_opening_stamp(row.date) for row in rows]
     columns = list(zip(*(row.ohlcv for row in rows), strict=True)) or [()] * 5
-    opened, high, low, close = (
-        [round(price * ahead, 4) for price in column] for column in columns[:4]
-    )
     dividends = {
-        str(stamp): {"amount": round(row.dividend * ahead, 6), "date": stamp}
+        str(stamp): {"amount": row.dividend, "date": stamp}
         for stamp, row in zip(stamps, rows, strict=True)
         if row.dividend
     }
@@ -123,13 +125,7 @@ def _chart_result(symbol: str, rows: Sequence[PriceRow], ahead: float) -> Mappin
         if row.split
     }
     events = {"dividends": dividends, "splits": splits}
-    quote = {
-        "open": opened,
-        "high": high,
-        "low": low,
-        "close": close,
-        "volume": [round(volume / ahead) for volume in columns[4]],
-    }
+    quote = dict(zip(("open", "high", "low", "close", "volume"), columns, strict=True))
     return {
         "meta": {
             "currency": "USD",
@@ -186,10 +182,7 @@ async def _statements(request: web.Request) -> web.Response:
             f"No statement of {symbol} in the embedded data set was filed by {as_of}: "
             "choose a later date.",
         )
-    splits = tuple(
-        (row.date, row.split) for row in tables.prices()[symbol] if row.split and row.date <= as_of
-    )
-    return _json(Statements(symbol, kind, session, FACT_SOURCE, known, splits))
+    return _json(Statements(symbol, kind, session, known, source=FACT_SOURCE))
 
 
 async def _filings(request: web.Request) -> web.Response:
@@ -207,7 +200,28 @@ async def _filings(request: web.Request) -> web.Response:
             f"The embedded data set has no {_list(forms) or 'such'} filings of {symbol} "
             f"by {as_of}, only {_list(held) if held else 'prices'}.",
         )
-    return _json(Filings(symbol, session, FACT_SOURCE, listed[0].filed, wanted))
+    return _json(Filings(symbol, session, listed[0].filed, wanted, source=FACT_SOURCE))
+
+
+async def _insiders(request: web.Request) -> web.Response:
+    symbol = request.match_info["symbol"]
+    as_of, session = _day_asked(request)
+    _know(symbol)
+    listed = [row for row in tables.filings().get(symbol, ()) if row.filed <= as_of]
+    if not any(row.form in INSIDER_FORMS for row in listed):
+        raise _Refused(
+            404,
+            "no_data",
+            f"The embedded data set has no insider reports of {symbol} by {as_of}, "
+            f"only of {_list(_with_insiders())}.",
+        )
+    found = tuple(row for row in listed if row.form in INSIDER_FORMS)
+    return _json(Insiders(symbol, session, listed[0].filed, found, source=FACT_SOURCE))
+
+
+def _with_insiders() -> list[str]:
+    listed = tables.filings().items()
+    return [name for name, rows in listed if any(row.form in INSIDER_FORMS for row in rows)]
 
 
 async def _macro(request: web.Request) -> web.Response:
@@ -222,7 +236,7 @@ async def _macro(request: web.Request) -> web.Response:
         )
     known = tuple(row for row in observations if row.known <= as_of)
     source = "embedded data set (FRED)" if series != "VIX" else "embedded data set (Cboe VIX)"
-    return _json(Series(series, source, series in tables.REVISED_SERIES, known))
+    return _json(Series(series, series in tables.REVISED_SERIES, known, source=source))
 
 
 def _day_asked(request: web.Request) -> tuple[datetime.date, datetime.date]:

@@ -11,6 +11,8 @@ Every message is one sentence that ends with what to do next.
     └── SourceUnavailable         the source did not answer, or answered rubbish
         ├── HttpStatus            the source answered with a status that is not success
         ├── RateLimited           the source said 429
+        ├── SourceTimeout         the source was too slow; a TimeoutError too
+        ├── SourcePaused          it failed so often that it is not asked for a while
         └── BadAnswer             the answer is not in the source's format
 """
 
@@ -40,20 +42,47 @@ class NoData(DataError):
 
 
 class SourceUnavailable(DataError):
-    """The source did not answer in time, or not with success."""
+    """The source did not answer in time, or not with success.
+
+    `transient` where asking again may help; `retry_after_s` is how long the source itself wants to
+    be left alone.
+    """
+
+    def __init__(
+        self, message: str, *, transient: bool = False, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.transient = transient
+        self.retry_after_s = retry_after_s
 
 
 class HttpStatus(SourceUnavailable):
     """The source answered with a status other than success; `body` says why where it said so."""
 
-    def __init__(self, message: str, *, status: int, body: bytes = b"") -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        body: bytes = b"",
+        transient: bool = False,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, transient=transient, retry_after_s=retry_after_s)
         self.status = status
         self.body = body
 
 
 class RateLimited(SourceUnavailable):
     """The source refused the request because of too many requests."""
+
+
+class SourceTimeout(SourceUnavailable, TimeoutError):
+    """The source, or the way to it, was too slow."""
+
+
+class SourcePaused(SourceUnavailable):
+    """The source failed so often that it is not asked for a while: `retry_after_s`."""
 
 
 class BadAnswer(SourceUnavailable):

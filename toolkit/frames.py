@@ -1,23 +1,28 @@
 """Daily bars of one symbol as immutable arrays.
 
-Prices and volumes are on one share basis, that of the last bar's day for the embedded data set, and
-today's for Yahoo: split-adjusted. Dividends are events; they are never taken out of prices.
+Prices and volumes are on one share basis: a source gives today's, `on_basis_of` undoes the splits
+that came after a day. Dividends are events; they are never taken out of prices.
 """
 
 import datetime
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.records import Sourced
+
 Floats = NDArray[np.float64]
 Dates = NDArray[np.datetime64]
 Event = tuple[datetime.date, float]
 
+_EPOCH = datetime.date(1970, 1, 1).toordinal()
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Bars:
+class Bars(Sourced):
     """Daily open, high, low, close and volume, oldest first; one day at most once.
 
     Every array is read-only and float64 (`dates`: datetime64[D]), all of the same length, without
@@ -35,7 +40,6 @@ class Bars:
     dividends: tuple[Event, ...] = ()
     splits: tuple[Event, ...] = ()
     currency: str = "USD"
-    source: str = ""
 
     def __len__(self) -> int:
         """The number of bars."""
@@ -72,10 +76,47 @@ class Bars:
             splits=tuple(event for event in self.splits if event[0] <= last),
         )
 
+    def on_basis_of(self, day: datetime.date) -> "Bars":
+        """The bars as they stood on a day: splits with a later ex-date are undone, and forgotten.
+
+        Nothing else may be known of what came later: cut the bars with `until`.
+        """
+        ahead = math.prod(ratio for ex_date, ratio in self.splits if ex_date > day)
+        kept = tuple(event for event in self.splits if event[0] <= day)
+        if ahead == 1.0:
+            return replace(self, splits=kept)
+        # Rounding keeps 120.888 x 10 from becoming 1208.8799999.
+        prices = [
+            _frozen(np.round(column * ahead, 6))
+            for column in (self.open, self.high, self.low, self.close)
+        ]
+        opened, high, low, close = prices
+        return replace(
+            self,
+            open=opened,
+            high=high,
+            low=low,
+            close=close,
+            volume=_frozen(np.round(self.volume / ahead)),
+            dividends=tuple((day, round(cash * ahead, 6)) for day, cash in self.dividends),
+            splits=kept,
+        )
+
+
+def _frozen(column: Floats) -> Floats:
+    column.flags.writeable = False
+    return column
+
+
+def _days(dates: Sequence[datetime.date]) -> Dates:
+    # By their numbers: numpy takes milliseconds to read a thousand date objects.
+    numbers = np.fromiter((day.toordinal() - _EPOCH for day in dates), np.int64, len(dates))
+    return numbers.astype("datetime64[D]")
+
 
 def make_bars(
     symbol: str,
-    dates: Sequence[datetime.date],
+    dates: Sequence[datetime.date] | Dates,
     ohlcv: Sequence[Sequence[float | None] | Floats],
     *,
     dividends: Sequence[Event] = (),
@@ -88,7 +129,7 @@ def make_bars(
     `ohlcv` holds five columns. A bar without all four prices is dropped, a missing volume is 0,
     and of a day that is given twice the later one stands (Yahoo repeats the running day).
     """
-    days = np.array(dates, dtype="datetime64[D]")
+    days = dates if isinstance(dates, np.ndarray) else _days(dates)
     columns = np.array(ohlcv, dtype=np.float64).reshape(5, len(days))
     complete = np.isfinite(columns[:4]).all(axis=0)
     days, columns = days[complete], columns[:, complete]

@@ -1,20 +1,21 @@
 """What the pool's session tells about its requests: HTTP spans, queue waits, connections.
 
 The span of a request is made by OpenTelemetry's aiohttp instrumentation and ends at the answer's
-headers. A span that waits for a free connection looks exactly like one that works, so the wait is
-written on it. Three things must not leave the machine, and the instrumentation would let each of
-them out: the query string (it holds keys), an exception's text (it may repeat the query), and the
-trace headers in requests to foreign hosts.
+headers. A span that waits for a free connection, or for its host's rate, looks exactly like one
+that works, so the waits are written on it. Two things must not reach a span, and the
+instrumentation would let both: the query string (it holds keys), and an exception's text (it may
+repeat the query).
 """
 
-import ipaddress
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
-from multidict import CIMultiDict
 from opentelemetry import trace
 from opentelemetry.instrumentation._semconv import _StabilityMode
 from opentelemetry.instrumentation.aiohttp_client import create_trace_config
@@ -24,15 +25,15 @@ from yarl import URL
 from otel import spans
 from otel.trace import semconv
 
-_TRACE_HEADERS = ("traceparent", "tracestate", "baggage")
-
 
 @dataclass(frozen=True, slots=True)
 class PoolStatistics:
     """What a pool has done since it was made.
 
     `requests` counts calls; a call that is redirected uses a connection more than once, so `reused`
-    and `connections_created` need not add up to it. `queued` requests waited for a free connection.
+    and `connections_created` need not add up to it. `queued` requests waited for a free connection,
+    `held_back` ones for their host's rate; `retries` are requests made again (each is one of
+    `requests`), `refused` calls met an open breaker.
     """
 
     requests: int = 0
@@ -40,12 +41,33 @@ class PoolStatistics:
     reused: int = 0
     queued: int = 0
     queue_wait_ms_max: float = 0.0
+    held_back: int = 0
+    rate_wait_ms_max: float = 0.0
+    retries: int = 0
+    refused: int = 0
+
+
+@dataclass(slots=True)
+class RequestNotes:
+    """What is known of one request beside its span, and belongs on it.
+
+    `resend` counts the tries before this one. `reused` is None until there is a connection;
+    `in_queue` says whether it is being waited for.
+    """
+
+    resend: int
+    probe: bool
+    deadline: asyncio.Timeout
+    rate_wait_s: float = 0.0
+    reused: bool | None = None
+    in_queue: bool = False
 
 
 class PoolMeter:
     """Watches the sessions of one pool: counts, and writes what a span's times do not show.
 
-    `waiting` requests wait for a free connection at this moment.
+    `waiting` requests wait for a free connection or for their host's rate at this moment; `retries`
+    and `refused` are the pool's to count.
 
     One meter serves several sessions and several runs: each request's span goes to the provider of
     the run that makes the request, not to that of the run that opened the pool.
@@ -57,7 +79,11 @@ class PoolMeter:
         self._reused = 0
         self._queued = 0
         self._queue_wait_max_s = 0.0
+        self._held_back = 0
+        self._rate_wait_max_s = 0.0
         self.waiting = 0
+        self.retries = 0
+        self.refused = 0
 
     @property
     def statistics(self) -> PoolStatistics:
@@ -68,15 +94,28 @@ class PoolMeter:
             reused=self._reused,
             queued=self._queued,
             queue_wait_ms_max=round(self._queue_wait_max_s * 1e3, 3),
+            held_back=self._held_back,
+            rate_wait_ms_max=round(self._rate_wait_max_s * 1e3, 3),
+            retries=self.retries,
+            refused=self.refused,
         )
+
+    @contextmanager
+    def holding_back(self) -> Iterator[None]:
+        """Count a request as waiting for the duration of the block."""
+        self.waiting += 1
+        try:
+            yield
+        finally:
+            self.waiting -= 1
 
     def trace_configs(self) -> list[aiohttp.TraceConfig]:
         """The trace configurations of a session, in the one order that works.
 
         aiohttp calls them in this order for every event: ours first, while the HTTP span is still
-        open at the end; the one that removes headers last, after they have been added.
+        open at the end. A request must bring its RequestNotes as `trace_request_ctx`.
         """
-        return [self._connection_config(), _span_config(), _header_config()]
+        return [self._connection_config(), _span_config()]
 
     def _connection_config(self) -> aiohttp.TraceConfig:
         config = aiohttp.TraceConfig()
@@ -99,30 +138,31 @@ class PoolMeter:
         exchange.caller = trace.get_current_span()
         exchange.queued_since = None
         exchange.queue_wait_s = 0.0
-        exchange.reused = None
 
     async def _queue_entered(
         self, session: aiohttp.ClientSession, exchange: SimpleNamespace, params: object
     ) -> None:
         exchange.queued_since = perf_counter()
+        exchange.trace_request_ctx.in_queue = True
         self.waiting += 1
 
     async def _queue_left(
         self, session: aiohttp.ClientSession, exchange: SimpleNamespace, params: object
     ) -> None:
         self._leave_queue(exchange)
+        exchange.trace_request_ctx.in_queue = False
 
     async def _connection_created(
         self, session: aiohttp.ClientSession, exchange: SimpleNamespace, params: object
     ) -> None:
         self._created += 1
-        exchange.reused = False
+        exchange.trace_request_ctx.reused = False
 
     async def _connection_reused(
         self, session: aiohttp.ClientSession, exchange: SimpleNamespace, params: object
     ) -> None:
         self._reused += 1
-        exchange.reused = True
+        exchange.trace_request_ctx.reused = True
 
     async def _request_ended(
         self, session: aiohttp.ClientSession, exchange: SimpleNamespace, params: object
@@ -137,7 +177,9 @@ class PoolMeter:
     ) -> None:
         self._settle(exchange)
         if (span := _http_span(exchange)) is not None:
-            kind = spans.error_type(params.exception)
+            # The pool's own deadline arrives as a cancellation.
+            late = exchange.trace_request_ctx.deadline.expired()
+            kind = spans.error_type(TimeoutError() if late else params.exception)
             span.set_attribute(semconv.ERROR_TYPE, kind)
             span.set_status(Status(StatusCode.ERROR, kind))
 
@@ -146,16 +188,31 @@ class PoolMeter:
         if exchange.queue_wait_s > 0:
             self._queued += 1
             self._queue_wait_max_s = max(self._queue_wait_max_s, exchange.queue_wait_s)
+        notes: RequestNotes = exchange.trace_request_ctx
+        if notes.rate_wait_s > 0:
+            self._held_back += 1
+            self._rate_wait_max_s = max(self._rate_wait_max_s, notes.rate_wait_s)
         if (span := _http_span(exchange)) is not None:
-            span.set_attribute(semconv.QUEUE_WAIT_MS, round(exchange.queue_wait_s * 1e3, 3))
-            if exchange.reused is not None:
-                span.set_attribute(semconv.POOL_REUSED, exchange.reused)
+            _write(span, notes, exchange.queue_wait_s)
 
     def _leave_queue(self, exchange: SimpleNamespace) -> None:
         if exchange.queued_since is not None:
             exchange.queue_wait_s += perf_counter() - exchange.queued_since
             exchange.queued_since = None
             self.waiting -= 1
+
+
+def _write(span: trace.Span, notes: RequestNotes, queue_wait_s: float) -> None:
+    waited_s = queue_wait_s + notes.rate_wait_s
+    span.set_attribute(semconv.QUEUE_WAIT_MS, round(waited_s * 1e3, 3))
+    if notes.rate_wait_s > 0:
+        span.set_attribute(semconv.RATE_WAIT_MS, round(notes.rate_wait_s * 1e3, 3))
+    if notes.reused is not None:
+        span.set_attribute(semconv.POOL_REUSED, notes.reused)
+    if notes.resend:
+        span.set_attribute(semconv.RESEND_COUNT, notes.resend)
+    if notes.probe:
+        span.set_attribute(semconv.BREAKER, "half_open")
 
 
 def _http_span(exchange: SimpleNamespace) -> trace.Span | None:
@@ -193,42 +250,6 @@ def _span_config() -> aiohttp.TraceConfig:
 
 def _without_query(url: URL) -> str:
     return str(url.with_query(None).with_fragment(None))
-
-
-def _header_config() -> aiohttp.TraceConfig:
-    async def strip_for_foreign_hosts(
-        session: aiohttp.ClientSession,
-        exchange: SimpleNamespace,
-        params: aiohttp.TraceRequestStartParams,
-    ) -> None:
-        if not _is_loopback(params.url.host):
-            _strip(params.headers)
-
-    async def strip_for_next_hop(
-        session: aiohttp.ClientSession,
-        exchange: SimpleNamespace,
-        params: aiohttp.TraceRequestRedirectParams,
-    ) -> None:
-        _strip(params.headers)  # a redirect may leave the machine, and sends these headers again
-
-    config = aiohttp.TraceConfig()
-    config.on_request_start.append(strip_for_foreign_hosts)
-    config.on_request_redirect.append(strip_for_next_hop)
-    return config
-
-
-def _strip(headers: CIMultiDict[str]) -> None:
-    for name in _TRACE_HEADERS:
-        headers.popall(name, None)
-
-
-def _is_loopback(host: str | None) -> bool:
-    if host is None:
-        return False
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 class _ProviderOfTheRun(trace.TracerProvider):

@@ -1,37 +1,39 @@
 """The one door to market data: every analyst and tool asks here, for a symbol as of a day.
 
-Whatever is asked for twice is fetched once: all tools that need prices share one frame a symbol. In
-live mode only prices have a source; the rest answers NoData and says so.
+Whatever is asked for twice is fetched once: all tools that need prices share one frame a symbol.
+Every answer has passed the as-of filter, and says where it comes from.
 """
 
 import asyncio
 import datetime
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 from toolkit import indicators
 from toolkit.as_of import NEW_YORK, STALE_AFTER, AsOf
+from toolkit.as_of_filter import admitted
 from toolkit.cache import CacheKey, SingleFlightCache
-from toolkit.errors import BadDate, BadRequest, DataError, NoData
-from toolkit.frames import Bars, Floats
+from toolkit.errors import BadDate, BadRequest, DataError
+from toolkit.frames import Bars, Event, Floats
+from toolkit.live_access import LiveAccess
 from toolkit.pool import HttpPool
-from toolkit.records import Filings, Series, Statements
-from toolkit.sources.embedded import EmbeddedFacts
-from toolkit.sources.yahoo_chart import YahooChart
+from toolkit.ports import Source
+from toolkit.records import Filings, Insiders, Mode, News, Posts, Series, Sourced, Statements
+from toolkit.source_order import SourceOrder, first_answer, sources_of
 from toolkit.symbols import parse_symbol
 from toolkit.ttl import ttl_for
 
-Mode = Literal["live", "offline"]
 StatementKind = Literal["income", "balance", "cash_flow"]
 
 STATEMENT_KINDS: tuple[StatementKind, ...] = ("income", "balance", "cash_flow")
 EVENT_FORMS = ("8-K", "10-Q", "10-K")
 MACRO_SERIES = ("DFEDTARU", "DGS10", "T10Y2Y", "CPIAUCSL", "UNRATE", "VIX")
 
-LIVE_SOURCE = "Yahoo chart"
-EMBEDDED_SOURCE = "embedded data set (Yahoo daily bars)"
 _LEVEL_WINDOW = 20
+
+S = TypeVar("S", bound=Source)
+Answer = TypeVar("Answer", bound=Sourced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,8 @@ class PriceLevels:
 class MarketData:
     """All there is of a symbol as of a day; `errors` says by part what could not be had, and why.
 
-    Parts: bars, income, balance, cash_flow, filings, and macro series by `macro.{name}`.
+    Parts: bars, income, balance, cash_flow, filings, insiders, macro series by `macro.{name}`, and
+    news where the mode has a source of it.
     """
 
     symbol: str
@@ -60,21 +63,23 @@ class MarketData:
     bars: Bars | None
     statements: Mapping[str, Statements]
     filings: Filings | None
+    insiders: Insiders | None
     macro: Mapping[str, Series]
+    news: News | None
     errors: Mapping[str, DataError]
 
 
 class _Part(NamedTuple):
     name: str
-    asked: Awaitable[Bars | Statements | Filings | Series]
+    asked: Awaitable[Sourced]
 
 
 class AsyncToolkit:
     """Market data of any symbol as of any day, through one pool and one cache.
 
-    `base_url` is the loopback server's in mode `offline`, Yahoo's in mode `live`. All symbols may
-    be given as people type them. Nothing dated after the as-of date is ever returned. Raises
-    errors of `toolkit.errors`.
+    `base_url` is the embedded data's loopback server, which mode `live` does without; `access` is
+    for the live sources, which mode `offline` does without. All symbols may be given as people type
+    them. Nothing dated after the as-of date is ever returned. Raises errors of `toolkit.errors`.
     """
 
     def __init__(
@@ -83,31 +88,46 @@ class AsyncToolkit:
         cache: SingleFlightCache,
         *,
         mode: Mode,
-        base_url: str,
-        today: Callable[[], datetime.date] = lambda: datetime.datetime.now(NEW_YORK).date(),
+        base_url: str | None = None,
+        access: LiveAccess | None = None,
+        clock: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
     ) -> None:
         self.mode = mode
         self._cache = cache
-        self._today = today
-        self.price_source = EMBEDDED_SOURCE if mode == "offline" else LIVE_SOURCE
-        self._chart = YahooChart(pool, base_url, source=self.price_source, data_mode=mode)
-        self._facts = EmbeddedFacts(pool, base_url) if mode == "offline" else None
+        self._clock = clock
+        self.sources: SourceOrder = sources_of(
+            mode, pool, cache, embedded_url=base_url, access=access or LiveAccess()
+        )
+
+    @property
+    def today(self) -> datetime.date:
+        """The present day in New York."""
+        return self._clock().astimezone(NEW_YORK).date()
 
     async def bars(self, symbol: str, as_of: AsOf) -> Bars:
         """About three years of daily bars up to the as-of date, at least one."""
         symbol = parse_symbol(symbol)
-        bars = await self._cache.get(
-            CacheKey("bars", self.price_source, symbol, as_of.date),
-            lambda: self._chart.bars(symbol, as_of),
-            ttl=self._ttl("bars", as_of),
+        bars: Bars = await self._first(
+            "bars",
+            self.sources.prices,
+            lambda source: source.bars(symbol, as_of),
+            symbol,
+            as_of,
             size=lambda bars: bars.nbytes,
         )
         if as_of.date - bars.session > STALE_AFTER:
             raise BadDate(
-                f"The prices of {symbol} from {self.price_source} end with {bars.session}: "
+                f"The prices of {symbol} from {bars.source} end with {bars.session}: "
                 f"choose a date up to {bars.session}."
             )
         return bars
+
+    async def splits(self, symbol: str, as_of: AsOf) -> tuple[Event, ...] | None:
+        """The splits of the three years up to the as-of date; None where prices cannot be had."""
+        try:
+            return (await self.bars(symbol, as_of)).splits
+        except DataError:
+            return None
 
     async def indicators(
         self, symbol: str, as_of: AsOf, names: Sequence[str] = tuple(indicators.INDICATORS)
@@ -119,11 +139,13 @@ class AsyncToolkit:
     async def statements(self, symbol: str, as_of: AsOf, kind: StatementKind) -> Statements:
         """The facts of one kind of statement that were filed by the as-of date."""
         symbol = parse_symbol(symbol)
-        facts = self._offline_only("statements", symbol)
-        return await self._cache.get(
-            CacheKey("statements", "embedded", symbol, as_of.date, (kind,)),
-            lambda: facts.statements(symbol, as_of, kind),
-            ttl=self._ttl("statements", as_of),
+        return await self._first(
+            "statements",
+            self.sources.fundamentals,
+            lambda source: source.statements(symbol, as_of, kind),
+            symbol,
+            as_of,
+            (kind,),
             size=lambda answer: 200 * len(answer.facts),
         )
 
@@ -132,22 +154,61 @@ class AsyncToolkit:
     ) -> Filings:
         """The filings of these forms up to the as-of date, amendments included."""
         symbol, forms = parse_symbol(symbol), tuple(sorted(set(forms)))
-        facts = self._offline_only("filings", symbol)
-        return await self._cache.get(
-            CacheKey("filings", "embedded", symbol, as_of.date, forms),
-            lambda: facts.filings(symbol, as_of, forms),
-            ttl=self._ttl("filings", as_of),
+        return await self._first(
+            "filings",
+            self.sources.filings,
+            lambda source: source.filings(symbol, as_of, forms),
+            symbol,
+            as_of,
+            forms,
             size=lambda answer: 100 * len(answer.filings),
+        )
+
+    async def insiders(self, symbol: str, as_of: AsOf) -> Insiders:
+        """What a company's insiders had reported by the as-of date."""
+        symbol = parse_symbol(symbol)
+        return await self._first(
+            "insiders",
+            self.sources.insiders,
+            lambda source: source.insiders(symbol, as_of),
+            symbol,
+            as_of,
+            size=lambda answer: 100 * len(answer.filings) + 300 * len(answer.trades),
         )
 
     async def macro(self, series: str, as_of: AsOf) -> Series:
         """A macro series as far as it was known on the as-of date."""
-        facts = self._offline_only("macro series", series)
-        return await self._cache.get(
-            CacheKey("macro", "embedded", series, as_of.date),
-            lambda: facts.macro(series, as_of),
-            ttl=self._ttl("macro", as_of),
+        return await self._first(
+            "macro",
+            self.sources.macro,
+            lambda source: source.macro(series, as_of),
+            series,
+            as_of,
             size=lambda answer: 100 * len(answer.observations),
+        )
+
+    async def news(self, symbol: str, as_of: AsOf) -> News:
+        """Headlines of the week up to the as-of date's close."""
+        symbol = parse_symbol(symbol)
+        return await self._first(
+            "news",
+            self.sources.news,
+            lambda source: source.news(symbol, as_of),
+            symbol,
+            as_of,
+            size=lambda answer: 400 * len(answer.headlines),
+        )
+
+    async def posts(self, symbol: str, as_of: AsOf) -> Posts:
+        """What the public writes; NoData for a date that has passed."""
+        symbol = parse_symbol(symbol)
+        return await self._first(
+            "posts",
+            self.sources.attention,
+            lambda source: source.posts(symbol, as_of),
+            symbol,
+            as_of,
+            size=lambda answer: 400 * len(answer.posts),
         )
 
     async def price_levels(self, symbol: str, as_of: AsOf) -> PriceLevels:
@@ -173,10 +234,13 @@ class AsyncToolkit:
             _Part("bars", self.bars(symbol, as_of)),
             *(_Part(kind, self.statements(symbol, as_of, kind)) for kind in STATEMENT_KINDS),
             _Part("filings", self.filings(symbol, as_of)),
+            _Part("insiders", self.insiders(symbol, as_of)),
             *(_Part(f"macro.{name}", self.macro(name, as_of)) for name in MACRO_SERIES),
         ]
+        if self.sources.news:
+            parts.append(_Part("news", self.news(symbol, as_of)))
         answers = await asyncio.gather(*(part.asked for part in parts), return_exceptions=True)
-        got: dict[str, Bars | Statements | Filings | Series] = {}
+        got: list[Sourced] = []
         errors: dict[str, DataError] = {}
         for part, answer in zip(parts, answers, strict=True):
             if isinstance(answer, DataError) and not isinstance(answer, BadRequest):
@@ -184,25 +248,42 @@ class AsyncToolkit:
             elif isinstance(answer, BaseException):
                 raise answer
             else:
-                got[part.name] = answer
-        values = got.values()
+                got.append(answer)
         return MarketData(
             symbol,
             as_of,
-            next((value for value in values if isinstance(value, Bars)), None),
-            {value.kind: value for value in values if isinstance(value, Statements)},
-            next((value for value in values if isinstance(value, Filings)), None),
-            {value.name: value for value in values if isinstance(value, Series)},
+            next((each for each in got if isinstance(each, Bars)), None),
+            {each.kind: each for each in got if isinstance(each, Statements)},
+            next((each for each in got if isinstance(each, Filings)), None),
+            next((each for each in got if isinstance(each, Insiders)), None),
+            {each.name: each for each in got if isinstance(each, Series)},
+            next((each for each in got if isinstance(each, News)), None),
             errors,
         )
 
-    def _ttl(self, kind: str, as_of: AsOf) -> float:
-        return ttl_for(kind, as_of.date, self._today())
+    def age_s(self, answer: Sourced) -> int:
+        """How long ago an answer was fetched, in whole seconds."""
+        return int((self._clock() - answer.fetched).total_seconds()) if answer.fetched else 0
 
-    def _offline_only(self, what: str, symbol: str) -> EmbeddedFacts:
-        if self._facts is None:
-            raise NoData(
-                f"There is no live source of {what} yet, so there are none of {symbol}: "
-                "use the embedded data (--offline)."
-            )
-        return self._facts
+    async def _first(
+        self,
+        kind: str,
+        sources: Sequence[S],
+        ask: Callable[[S], Awaitable[Answer]],
+        symbol: str,
+        as_of: AsOf,
+        params: tuple[Hashable, ...] = (),
+        *,
+        size: Callable[[Answer], int],
+    ) -> Answer:
+        """The first source's answer, each source's own kept in the cache, admitted and stamped."""
+        ttl = ttl_for(kind, as_of.date, self.today)
+
+        def cached(source: S) -> Awaitable[Answer]:
+            async def load() -> Answer:
+                return admitted(await ask(source), as_of, self._clock())
+
+            key = CacheKey(kind, source.name, symbol, as_of.date, params)
+            return self._cache.get(key, load, ttl=ttl, size=size)
+
+        return await first_answer(kind, sources, cached)

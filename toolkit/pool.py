@@ -1,13 +1,13 @@
 """The HTTP pool: one aiohttp session for all market data, with limits on everything.
 
-Connections are kept alive and shared; a host gets at most 30 at once. An answer has a limit in
-time and in decompressed size. Whatever goes wrong is an error of `toolkit.errors`; its message
-names host and path, never the query, which may hold a key.
+Connections are kept alive and shared; a host gets at most 30 at once. Each host has rules of its
+own (`HostPolicy`): how often it is asked, how often again, and when it is left alone. An answer has
+a limit in time and in decompressed size. Whatever goes wrong is an error of `toolkit.errors`; its
+message names host and path, never the query, which may hold a key.
 """
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -18,17 +18,18 @@ from opentelemetry import trace
 from yarl import URL
 
 from otel.trace import semconv
-from toolkit.errors import BadAnswer, DataError, HttpStatus, RateLimited, SourceUnavailable
-from toolkit.http_spans import PoolMeter, PoolStatistics
+from toolkit.body import read_body
+from toolkit.errors import BadAnswer, SourcePaused
+from toolkit.hops import Hops
+from toolkit.host_policy import HostPolicies, HostPolicy
+from toolkit.hosts import Hosts, HostState
+from toolkit.http_errors import ConnectionBroken, failure, place, refusal
+from toolkit.http_spans import PoolMeter, PoolStatistics, RequestNotes
 from toolkit.single_flight import note_load_span
+from toolkit.tries import Tries
 
 # Yahoo's pages send header lines above the default of 8,190 bytes.
 _HEADER_BYTES = 32768
-
-_CHUNK_BYTES = 65536
-
-# Of an answer that is not success, as much as explains it.
-_REASON_BYTES = 65536
 
 _DNS_CACHE_S = 300
 
@@ -58,7 +59,8 @@ class HttpPool:
     The session belongs to the event loop in which the block was entered: use from outside the
     block or from another loop is a RuntimeError. Making a pool touches no loop. Times are in
     seconds; `connect_s` covers the wait for a free connection, `sock_read_s` the silence between
-    two packets. `pooled=False` opens a new session and connection for every request, the slow way
+    two packets. `policies` are the rules by `host` or `host:port`, `default_policy` those of every
+    other host. `pooled=False` opens a new session and connection for every request, the slow way
     on purpose.
     """
 
@@ -70,15 +72,19 @@ class HttpPool:
         connect_s: float = 5,
         sock_connect_s: float = 3,
         sock_read_s: float = 10,
-        max_bytes: int = 8 * 2**20,
+        policies: Mapping[str, HostPolicy] | None = None,
+        default_policy: HostPolicy | None = None,
         pooled: bool = True,
     ) -> None:
         self._limit = limit
         self._limit_per_host = limit_per_host
+        self._total_s = total_s
+        # The whole time is ours to watch: it stands still while a request waits for its turn.
         self._timeout = aiohttp.ClientTimeout(
-            total=total_s, connect=connect_s, sock_connect=sock_connect_s, sock_read=sock_read_s
+            total=None, connect=connect_s, sock_connect=sock_connect_s, sock_read=sock_read_s
         )
-        self._max_bytes = max_bytes
+        self._policies = HostPolicies(policies or {}, default_policy or HostPolicy())
+        self._hosts = Hosts(self._policies)
         self._pooled = pooled
         self._meter = PoolMeter()
         self._trace_configs = self._meter.trace_configs()
@@ -90,6 +96,11 @@ class HttpPool:
     def statistics(self) -> PoolStatistics:
         """Requests, connections and waits for a free one since the pool was made."""
         return self._meter.statistics
+
+    @property
+    def hosts(self) -> tuple[HostState, ...]:
+        """How each host does that was asked since the pool was opened, by name."""
+        return self._hosts.states
 
     @property
     def connections(self) -> PoolConnections:
@@ -106,6 +117,7 @@ class HttpPool:
         if self._session is not None:
             raise RuntimeError("This HttpPool is open already: enter it once, and share it.")
         self._loop = asyncio.get_running_loop()
+        self._hosts = Hosts(self._policies)
         self._session = self._open_session()
         return self
 
@@ -135,7 +147,7 @@ class HttpPool:
         except msgspec.DecodeError:
             content_type = answer.headers.get("Content-Type", "no content type")
             raise BadAnswer(
-                f"{_place(answer.url)} answered {answer.status} with {content_type} that is not "
+                f"{place(answer.url)} answered {answer.status} with {content_type} that is not "
                 "valid JSON: check that the address is the source's data interface, or try later."
             ) from None
 
@@ -146,28 +158,21 @@ class HttpPool:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> HttpResponse:
-        """GET a document whole; the current span gets its decompressed size.
+        """GET a document whole, trying again where that may help; the current span gets its size.
 
         Raises RateLimited for 429, HttpStatus for any other status that is not 2xx, BadAnswer for
-        too large a body or an answer that is not HTTP, SourceUnavailable for everything else that
-        keeps the answer from arriving.
+        too large a body or an answer that is not HTTP, SourceTimeout for one that takes too long,
+        SourcePaused where the host's breaker is open, SourceUnavailable for everything else that
+        keeps the answer from arriving. Each try is a span of its own, and an event `retry` on the
+        current one.
         """
         session = self._opened()
         address = URL(url)
         if params:
             address = address.update_query(params)
         note_load_span()
-        self._running += 1
-        try:
-            if self._pooled:
-                return await self._get(session, address, headers)
-            async with self._open_session() as own:
-                return await self._get(own, address, headers)
-        except (aiohttp.ClientError, TimeoutError) as error:
-            # Not chained: the exception's text may repeat the query.
-            raise self._failure(address, error) from None
-        finally:
-            self._running -= 1
+        tries = Tries(self._hosts.of(address), self._total_s)
+        return await tries.until_answered(lambda: self._try(session, address, headers or {}, tries))
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -191,89 +196,71 @@ class HttpPool:
             max_field_size=_HEADER_BYTES,
         )
 
-    async def _get(
-        self, session: aiohttp.ClientSession, url: URL, headers: Mapping[str, str] | None
+    async def _try(
+        self,
+        session: aiohttp.ClientSession,
+        url: URL,
+        headers: Mapping[str, str],
+        tries: Tries,
     ) -> HttpResponse:
-        async with session.get(url, headers=headers) as answer:
+        """One try; `total_s` counts from when it is the request's turn."""
+        try:
+            with tries.passing() as given:
+                self._running += 1
+                self._meter.retries += tries.resends > 0
+                deadline = asyncio.timeout(self._total_s)
+                notes = RequestNotes(tries.resends, given.probe, deadline)
+                try:
+                    async with deadline:
+                        return await self._exchange(session, url, headers, notes)
+                except (aiohttp.ClientError, TimeoutError) as error:
+                    tries.blameless = isinstance(error, ConnectionBroken) and error.reused
+                    # Not chained: the exception's text may repeat the query.
+                    raise failure(
+                        url, error, self._timeout, self._total_s, in_queue=notes.in_queue
+                    ) from None
+                finally:
+                    self._running -= 1
+        except SourcePaused:
+            self._meter.refused += 1
+            raise
+
+    async def _exchange(
+        self,
+        session: aiohttp.ClientSession,
+        url: URL,
+        headers: Mapping[str, str],
+        notes: RequestNotes,
+    ) -> HttpResponse:
+        if not self._pooled:
+            async with self._open_session() as own:
+                return await self._get(own, url, headers, notes)
+        return await self._get(session, url, headers, notes)
+
+    async def _get(
+        self,
+        session: aiohttp.ClientSession,
+        url: URL,
+        headers: Mapping[str, str],
+        notes: RequestNotes,
+    ) -> HttpResponse:
+        host = self._hosts.of(url)
+        hops = Hops(self._hosts, host, self._meter, notes, names_agent=_names_agent(headers))
+        async with session.get(
+            url, headers=headers, middlewares=(hops,), trace_request_ctx=notes
+        ) as answer:
             if not 200 <= answer.status < 300:
-                raise await _refusal(answer)
-            body = await _read(answer, self._max_bytes)
+                raise await refusal(answer)
+            limit = host.policy.max_body_bytes
+            body = await read_body(answer, limit)
             if body is None:
                 raise BadAnswer(
-                    f"{_place(answer.url)} sent more than {self._max_bytes} bytes (decompressed): "
+                    f"{place(answer.url)} sent more than {limit} bytes (decompressed): "
                     "ask for less at once."
                 )
             trace.get_current_span().set_attribute(semconv.RESPONSE_BYTES, len(body))
             return HttpResponse(answer.status, answer.headers, body, answer.url)
 
-    def _failure(self, url: URL, error: Exception) -> DataError:
-        place, limits = _place(url), self._timeout
-        match error:
-            case aiohttp.ConnectionTimeoutError():
-                return SourceUnavailable(
-                    f"{place} gave no connection in time (limit {limits.connect:g} s, the wait for "
-                    "a free one included): try again later, or ask for less at once."
-                )
-            case aiohttp.SocketTimeoutError():
-                return SourceUnavailable(
-                    f"{place} fell silent for {limits.sock_read:g} s: try again later."
-                )
-            case TimeoutError():
-                return SourceUnavailable(
-                    f"{place} did not finish its answer within {limits.total:g} s: try again later."
-                )
-            case aiohttp.ClientConnectorError():
-                return SourceUnavailable(
-                    f"{place} cannot be reached ({error.strerror or type(error).__name__}): "
-                    "check the network and the address."
-                )
-            case aiohttp.TooManyRedirects():
-                return SourceUnavailable(f"{place} redirects in circles: check the address.")
-            case aiohttp.ClientResponseError():
-                return BadAnswer(f"{place} sent an answer that is not HTTP: check the address.")
-            case aiohttp.ClientConnectionError() | aiohttp.ClientPayloadError():
-                return SourceUnavailable(f"{place} broke off its answer: try again later.")
-        return SourceUnavailable(
-            f"{place} cannot be asked ({type(error).__name__}): check the address."
-        )
 
-
-async def _read(answer: aiohttp.ClientResponse, limit: int) -> bytes | None:
-    """The decompressed body, or None and a closed connection where it exceeds `limit` bytes."""
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in answer.content.iter_chunked(_CHUNK_BYTES):
-        size += len(chunk)
-        if size > limit:
-            answer.close()
-            return None
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-async def _refusal(answer: aiohttp.ClientResponse) -> DataError:
-    """The error for a status that is not success; its body is read, so the connection serves on."""
-    body = b""
-    with suppress(aiohttp.ClientError, TimeoutError):
-        body = await _read(answer, _REASON_BYTES) or b""
-    said = f"{_place(answer.url)} answered {answer.status}"
-    match answer.status:
-        case 429:
-            wait = answer.headers.get("Retry-After", "")
-            when = f"in {wait} s" if wait.isdecimal() else "later"
-            return RateLimited(f"{said}, too many requests: try again {when}.")
-        case 401 | 403:
-            advice = "check the key and the User-Agent."
-        case 404:
-            advice = "nothing is there, check what was asked for."
-        case status if status >= 500:
-            advice = "try again later."
-        case _:
-            advice = "check what was asked for."
-    return HttpStatus(f"{said}: {advice}", status=answer.status, body=body)
-
-
-def _place(url: URL) -> str:
-    """Host, port if unusual, and path: what a message may name."""
-    port = "" if url.is_default_port() else f":{url.port}"
-    return f"{url.host}{port}{url.raw_path}"
+def _names_agent(headers: Mapping[str, str]) -> bool:
+    return any(name.lower() == "user-agent" for name in headers)

@@ -66,10 +66,16 @@ class Flights:
             raise RuntimeError(f"The load of {key} waits for itself: its loader asks for its key.")
         return flight
 
-    def start(self, key: Hashable, load: Callable[[], Awaitable[Any]]) -> Flight:
-        """Start the load of `key` in a task that copies the caller's context, spans included."""
+    def start(
+        self, key: Hashable, load: Callable[[], Awaitable[Any]], *, owned: bool = False
+    ) -> Flight:
+        """Start the load of `key` in a task that copies the caller's context, spans included.
+
+        An `owned` load goes on when nobody waits for it: whoever starts it has to end it.
+        """
         loop = asyncio.get_running_loop()
         flight = Flight(loop, trace.get_current_span().get_span_context())
+        flight.waiters += owned
         self._by_key[key] = flight
         flight.task = loop.create_task(self._fly(key, flight, load))
         flight.task.add_done_callback(_note_exception)

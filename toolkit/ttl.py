@@ -1,27 +1,44 @@
-"""How long each kind of market data stays in the cache."""
+"""How long each kind of market data is fresh, and how long after that it may still be served."""
 
 import datetime
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 DAY_S = 86_400.0
 
-TTL: Mapping[str, float] = {
-    "bars": DAY_S,
-    "statements": DAY_S,
-    "filings": DAY_S,
-    "macro": DAY_S,
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """The life of a cached value in seconds; both kinds of staleness count from the end of fresh.
+
+    For `revalidate_s` it is served at once while it is fetched anew in the background; for
+    `if_error_s` it is served where its source cannot be reached.
+    """
+
+    fresh_s: float
+    revalidate_s: float = 0.0
+    if_error_s: float = 0.0
+
+
+CLOSED_DAY = Lifetime(DAY_S, if_error_s=DAY_S)
+"""What was known on a day that has passed does not change any more, whatever the kind."""
+
+TODAY: Mapping[str, Lifetime] = {
+    "bars": Lifetime(60, 600, 3600),
+    "statements": Lifetime(3600, 600, DAY_S),
+    "filings": Lifetime(600, 600, DAY_S),
+    "macro": Lifetime(3600, 600, DAY_S),
+    "insiders": Lifetime(600, 600, DAY_S),
+    "submissions": Lifetime(600, 600, DAY_S),
+    "news": Lifetime(300, 180, 3600),
+    "posts": Lifetime(60, 60, 600),
+    "companies": Lifetime(DAY_S, DAY_S, 7 * DAY_S),
+    "company_facts": Lifetime(3600, 600, DAY_S),
 }
-"""Seconds for a day that has passed: what was known then does not change any more."""
-
-TTL_TODAY: Mapping[str, float] = {
-    "bars": 60.0,
-    "statements": 3600.0,
-    "filings": 600.0,
-    "macro": 3600.0,
-}
-"""Seconds for a range that touches today: Yahoo itself asks for 10 to 60 for prices."""
+"""Lifetimes in a range that touches today: Yahoo itself asks for 10 to 60 s for prices."""
 
 
-def ttl_for(kind: str, as_of: datetime.date, today: datetime.date) -> float:
-    """The seconds that a kind of data about a day stays fresh, seen from today."""
-    return TTL[kind] if as_of < today else TTL_TODAY[kind]
+def ttl_for(kind: str, as_of: datetime.date, today: datetime.date) -> Lifetime:
+    """The lifetime of a kind of data about a day, seen from today; KeyError for another kind."""
+    lifetime = TODAY[kind]
+    return CLOSED_DAY if as_of < today else lifetime

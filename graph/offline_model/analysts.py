@@ -16,18 +16,22 @@ from graph.offline_model.market_analyst import BENCHMARK, INDICATORS, PRICES, ma
 from graph.offline_model.news_analyst import EVENTS, news_findings
 from graph.offline_model.report import Finding, write_report
 from graph.offline_model.social_analyst import ATTENTION, social_findings
+from graph.offline_model.surroundings import INSIDERS, MACRO, NEWS, POSTS
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A tool call that an analyst makes: of the benchmark, or of the run's own symbol."""
+    """A tool call that an analyst makes: of the benchmark, the run's own symbol, or no symbol."""
 
     tool: str
     benchmark: bool = False
     forms: tuple[str, ...] = ()
+    about_symbol: bool = True
 
     def arguments(self, symbol: str) -> dict[str, Any]:
         """The call's arguments."""
+        if not self.about_symbol:
+            return {}
         named: dict[str, Any] = {"symbol": BENCHMARK if self.benchmark else symbol}
         return named | ({"forms": list(self.forms)} if self.forms else {})
 
@@ -48,11 +52,19 @@ _ANALYSTS: Mapping[str, Analyst] = {
         market_findings,
     ),
     "social_analyst": Analyst(
-        "Social", (Wanted(ATTENTION), Wanted(ATTENTION, benchmark=True)), social_findings
+        "Social",
+        (Wanted(ATTENTION), Wanted(ATTENTION, benchmark=True), Wanted(POSTS)),
+        social_findings,
     ),
     "news_analyst": Analyst(
         "News",
-        (Wanted(EVENTS, forms=("8-K",)), Wanted(EVENTS, forms=("10-Q", "10-K"))),
+        (
+            Wanted(EVENTS, forms=("8-K",)),
+            Wanted(EVENTS, forms=("10-Q", "10-K")),
+            Wanted(INSIDERS),
+            Wanted(MACRO, about_symbol=False),
+            Wanted(NEWS),
+        ),
         news_findings,
     ),
     "fundamentals_analyst": Analyst(

@@ -161,6 +161,8 @@ def _results(messages: list[Message]) -> Iterator[ToolResult]:
 
 def _result(tool: str, symbol: str, content: str) -> ToolResult:
     text = content.strip()
+    fenced = next(_blocks(text, "untrusted"), None) if text.startswith("<untrusted") else None
+    text = fenced.text if fenced else text
     for prefix in ("no data:", "error:"):
         if text[: len(prefix)].lower() == prefix:
             reason = one_line(text[len(prefix) :]) or "the tool gave no reason"

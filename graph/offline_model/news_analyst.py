@@ -1,4 +1,4 @@
-"""The news analyst's rules: what a company filed, by form and item code."""
+"""The news analyst's rules: what a company filed, by form and item code, and its surroundings."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from graph.offline_model import rules
 from graph.offline_model.conversation import Conversation
 from graph.offline_model.figures import one_line, rows
 from graph.offline_model.report import Finding
+from graph.offline_model.surroundings import insider_findings, macro_findings, news_headlines
 
 EVENTS = "get_company_events"
 _PERIODIC = ("10-Q", "10-K")
@@ -24,7 +25,14 @@ class Filing:
 
 
 def news_findings(conversation: Conversation) -> Iterator[Finding]:
-    """All findings on filings."""
+    """All findings on filings, and on what surrounds them."""
+    yield from _filing_findings(conversation)
+    yield from insider_findings(conversation)
+    yield from macro_findings(conversation)
+    yield from news_headlines(conversation)
+
+
+def _filing_findings(conversation: Conversation) -> Iterator[Finding]:
     records = conversation.records(EVENTS, conversation.symbol)
     if not records:
         return

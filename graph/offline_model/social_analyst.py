@@ -8,12 +8,18 @@ from graph.offline_model.conversation import Conversation
 from graph.offline_model.figures import as_number, clamp, number, quote, rows
 from graph.offline_model.market_analyst import BENCHMARK
 from graph.offline_model.report import Finding
+from graph.offline_model.surroundings import post_findings
 
 ATTENTION = "get_attention"
 
 
 def social_findings(conversation: Conversation) -> Iterator[Finding]:
-    """All findings on attention."""
+    """All findings on attention, and on posts where there are any."""
+    yield from _volume_findings(conversation)
+    yield from post_findings(conversation)
+
+
+def _volume_findings(conversation: Conversation) -> Iterator[Finding]:
     own = conversation.record(ATTENTION, conversation.symbol)
     if not own:
         return

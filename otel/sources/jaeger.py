@@ -17,7 +17,7 @@ from urllib.request import urlopen
 
 from otel.errors import TraceError
 from otel.sources.document import MAX_BYTES, parse
-from otel.trace import Trace
+from otel.trace import Trace, semconv
 from otel.verdict import completeness
 
 _POLL_S = 0.1
@@ -97,11 +97,15 @@ class JaegerQuery:
         )
 
     def newest(self, service: str) -> Trace | None:
-        """The newest trace in which a service took part within the last two weeks, or None."""
+        """The newest trace in which a service took part within the last two weeks, or None.
+
+        What a run set off and did not wait for is no run.
+        """
         now = datetime.now(UTC) + timedelta(minutes=1)
         for window in _WINDOWS:
-            if found := self.search(service, now - window, now):
-                return found[0]
+            for trace in self.search(service, now - window, now):
+                if trace.attributes(0).get(semconv.OPERATION) != semconv.DETACHED:
+                    return trace
         return None
 
     def services(self) -> list[str]:

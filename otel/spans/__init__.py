@@ -2,6 +2,7 @@
 
 from otel.spans.caller import caller_context
 from otel.spans.content import content_is_captured
+from otel.spans.detached import detached
 from otel.spans.kinds import GraphTask, agent, chat, dispatch, fetch, join, tool
 from otel.spans.recording import (
     Recording,
@@ -33,6 +34,7 @@ __all__ = [
     "caller_context",
     "chat",
     "content_is_captured",
+    "detached",
     "dispatch",
     "error_type",
     "fetch",

@@ -48,7 +48,9 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     filings: Callable[..., Any] = AsyncToolkit.filings
 
     async def with_news(self: AsyncToolkit, *args: object) -> Any:
-        return replace(await filings(self, *args), source=NEWS)
+        answer = await filings(self, *args)
+        newest = replace(answer.filings[-1], items=(NEWS,))
+        return replace(answer, filings=(*answer.filings[:-1], newest))
 
     async def failing(self: AsyncToolkit, *args: object) -> Any:
         raise RuntimeError(

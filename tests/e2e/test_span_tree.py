@@ -25,7 +25,7 @@ DEEP = {"research_manager", "trader", "risk_judge"}
 TOOLS = {
     "market_analyst": {"get_prices": 2, "get_indicators": 1},
     "social_analyst": {"get_attention": 2},
-    "news_analyst": {"get_company_events": 2},
+    "news_analyst": {"get_company_events": 2, "get_insiders": 1, "get_macro": 1},
     "fundamentals_analyst": {
         "get_income_statement": 1,
         "get_balance_sheet": 1,
@@ -87,6 +87,8 @@ async def test_the_span_tree_of_an_offline_run(run_analysis: Runner) -> None:
         "fetch embedded_balance": 1,
         "fetch embedded_cash_flow": 1,
         "fetch embedded_filings": 2,
+        "fetch embedded_insiders": 1,
+        "fetch embedded_macro": 6,
     }
     for row in fetches:
         assert trace.names[int(trace.parent[row])].startswith("execute_tool ")

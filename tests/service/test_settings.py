@@ -13,7 +13,11 @@ from service.settings import read_settings
 @pytest.mark.parametrize(
     ("variable", "value", "said"),
     [
-        ("TRADING_GRAPH_DATA", "bogus-value", "TRADING_GRAPH_DATA: input should be 'offline' or"),
+        (
+            "TRADING_GRAPH_DATA",
+            "bogus-value",
+            "TRADING_GRAPH_DATA: input should be 'offline'",
+        ),
         (
             "TRADING_GRAPH_CHAT_LATENCY_S",
             "-1.75",

@@ -30,6 +30,10 @@ FIRST = datetime.date(2022, 11, 14)
 DATES = re.compile(r"\d{4}-\d{2}-\d{2}")
 COMPANIES = ("AAPL", "AMZN", "GOOGL", "META", "MSFT", "NVDA", "TSLA", "WMT")
 
+# Headlines and posts have no embedded source; their tests are in test_live_tools.py.
+EMBEDDED_TOOLS = [name for name in TOOLS if name not in ("get_news", "get_posts")]
+SYMBOL_TOOLS = [name for name in EMBEDDED_TOOLS if name != "get_macro"]
+
 Ask = Callable[..., dict[str, Any]]
 
 
@@ -47,9 +51,10 @@ def ask() -> Iterator[Ask]:
                 return await tool.run(toolkit, AsOf(as_of), tool.arguments(**arguments))
 
         def run(name: str, as_of: datetime.date = LAST, **arguments: Any) -> dict[str, Any]:
-            result: dict[str, Any] = asyncio.run(
-                answer(name, as_of, {"symbol": "AAPL", **arguments})
-            )
+            arguments = {"symbol": "AAPL", **arguments}
+            if name == "get_macro":
+                del arguments["symbol"]
+            result: dict[str, Any] = asyncio.run(answer(name, as_of, arguments))
             return result
 
         yield run
@@ -67,7 +72,7 @@ days = st.dates(FIRST, LAST)
 symbols = st.sampled_from([*COMPANIES, "^GSPC"])
 
 
-@pytest.mark.parametrize("name", TOOLS)
+@pytest.mark.parametrize("name", EMBEDDED_TOOLS)
 @settings(max_examples=25, deadline=None, database=None)
 @given(as_of=days, symbol=symbols)
 def test_no_answer_names_a_date_after_the_as_of_date(
@@ -96,6 +101,10 @@ def known_by(as_of: datetime.date, symbol: str) -> dict[str, Any]:
             name: tuple(filing for filing in filings if filing.filed <= as_of)
             for name, filings in ALL_FILINGS.items()
         },
+        "macro": {
+            name: tuple(row for row in rows if row.known <= as_of)
+            for name, rows in ALL_MACRO.items()
+        },
     }
 
 
@@ -113,9 +122,10 @@ def prices_by(as_of: datetime.date, symbol: str) -> tuple[tables.PriceRow, ...]:
 
 
 ALL_PRICES, ALL_STATEMENTS, ALL_FILINGS = tables.prices(), tables.statements(), tables.filings()
+ALL_MACRO = tables.macro()
 
 
-@pytest.mark.parametrize("name", TOOLS)
+@pytest.mark.parametrize("name", EMBEDDED_TOOLS)
 @settings(max_examples=12, deadline=None, database=None)
 @given(
     as_of=days.map(lambda day: max(day, datetime.date(2023, 6, 1))),
@@ -132,26 +142,28 @@ def test_deleting_the_future_changes_no_answer(
         assert outcome(ask, name, as_of, symbol) == answer
 
 
-@pytest.mark.parametrize("name", TOOLS)
+@pytest.mark.parametrize("name", EMBEDDED_TOOLS)
 def test_every_answer_says_where_it_comes_from_and_is_compact(ask: Ask, name: str) -> None:
     answer = ask(name)
-    assert answer["symbol"] == "AAPL"
+    assert answer.get("symbol") == (None if name == "get_macro" else "AAPL")
     assert answer["as_of"] == answer["session"] == "2025-11-14"
     assert "embedded data set" in answer["source"]
     assert answer["data_mode"] == "offline"
+    assert answer["age_s"] == 0
+    assert "stands_in" not in answer
     text = json.dumps(answer, allow_nan=False)
     assert len(text) < 5000
     assert not re.search(r"\d\.\d{7}", text)
 
 
-@pytest.mark.parametrize("name", TOOLS)
+@pytest.mark.parametrize("name", EMBEDDED_TOOLS)
 def test_a_weekend_is_served_by_the_last_session_and_says_so(ask: Ask, name: str) -> None:
     answer = ask(name, datetime.date(2025, 11, 9))
     assert answer["session"] == "2025-11-07"
     assert "2025-11-09 is a Sunday" in answer["note"]
 
 
-@pytest.mark.parametrize("name", TOOLS)
+@pytest.mark.parametrize("name", SYMBOL_TOOLS)
 def test_an_unknown_symbol_ends_every_tool_alike(ask: Ask, name: str) -> None:
     with pytest.raises(UnknownSymbol, match=r"ZZZZ.*AAPL"):
         ask(name, symbol="ZZZZ")
@@ -161,7 +173,7 @@ def test_an_unknown_symbol_ends_every_tool_alike(ask: Ask, name: str) -> None:
 def test_arguments_are_a_closed_schema_for_a_model(name: str) -> None:
     schema = TOOLS[name].arguments.model_json_schema()
     assert schema["additionalProperties"] is False
-    assert schema["required"] == ["symbol"]
+    assert schema.get("required") == (None if name == "get_macro" else ["symbol"])
     assert all(field.get("description") for field in schema["properties"].values())
     assert TOOLS[name].name == name
 
@@ -293,3 +305,30 @@ def test_a_day_without_volume_is_a_hole_and_not_a_record_low() -> None:
     assert np.isnan(volume_z(np.zeros(100))).all()
     assert np.isnan(volume_z(np.full(100, 5.0))).all()
     assert np.isnan(volume_z(volume[:60])).all()
+
+
+def test_insiders_are_counted_by_quarter_and_nothing_is_said_of_their_trades(ask: Ask) -> None:
+    answer = ask("get_insiders", symbol="NVDA", days=90)
+    dates = [f.filed for f in ALL_FILINGS["NVDA"] if f.form in ("4", "4/A")]
+    since = LAST - datetime.timedelta(days=90)
+    assert answer["reports"] == sum(day > since for day in dates)
+    assert answer["reports_by_90_days"][0] == answer["reports"]
+    few = ask("get_insiders", symbol="NVDA", days=20)
+    assert sum(count for _, count in few["days_with_reports"]) == few["reports"] > 0
+    assert answer["trades"] == []
+    assert "neither direction nor size" in answer["limit"]
+    with pytest.raises(NoData, match=r"no insider reports of GOOGL .* only of AAPL"):
+        ask("get_insiders", symbol="GOOGL")
+
+
+def test_the_economy_is_that_of_the_day_with_its_year_before(ask: Ask) -> None:
+    answer = ask("get_macro", datetime.date(2025, 10, 23), series=["CPIAUCSL", "DGS10"])
+    prices = answer["series"]["CPIAUCSL"]
+    assert prices["latest"][0] == "2025-08-01"
+    assert prices["year_before"][0] == "2024-08-01"
+    now, then = prices["latest"][1], prices["year_before"][1]
+    assert prices["change_in_a_year_pct"] == round((now / then - 1) * 100, 2)
+    assert "revised" in prices
+    assert "revised" not in answer["series"]["DGS10"]
+    with pytest.raises(ValidationError):
+        TOOLS["get_macro"].arguments.model_validate({"series": ["DGS10; drop table"]})

@@ -4,6 +4,7 @@ import asyncio
 import datetime
 from collections.abc import AsyncIterator, Callable
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -119,6 +120,24 @@ def test_the_day_is_the_exchanges_own_on_both_sides_of_daylight_saving() -> None
 
 
 @pytest.mark.parametrize(
+    "zone",
+    ["America/New_York", "Europe/London", "Australia/Lord_Howe", "Africa/Casablanca", "Asia/Tokyo"],
+)
+@pytest.mark.parametrize("hour", [0, 1, 9, 23])
+def test_every_day_of_twenty_years_is_the_exchanges_own(zone: str, hour: int) -> None:
+    """Casablanca puts its clocks back for a month each year; Lord Howe moves by half an hour."""
+    at = ZoneInfo(zone)
+    first = datetime.datetime(2006, 1, 1, hour, 30, tzinfo=at)
+    stamps = [int((first + datetime.timedelta(days=n)).timestamp()) for n in range(20 * 365)]
+    columns = {name: [1.0] * len(stamps) for name in _NAMES}
+    meta = {"currency": "USD", "exchangeTimezoneName": zone}
+    answer = chart(meta=meta, timestamp=stamps, indicators={"quote": [columns]})
+    bars = parse_chart(answer, "X", "test")
+    expected = sorted({datetime.datetime.fromtimestamp(s, at).date() for s in stamps})
+    assert bars.dates.tolist() == expected
+
+
+@pytest.mark.parametrize(
     "answer",
     [
         None,
@@ -140,12 +159,15 @@ def test_another_shape_is_one_clear_error(answer: Any) -> None:
         parse_chart(answer, "NVDA", "test")
 
 
-def test_the_address_escapes_the_symbol_and_includes_the_as_of_day() -> None:
-    url = chart_url("http://127.0.0.1:1", "^GSPC", AS_OF)
+def test_the_address_escapes_the_symbol_and_ends_with_today() -> None:
+    url = chart_url("http://127.0.0.1:1", "^GSPC", AS_OF, AS_OF.date)
     assert str(url).startswith("http://127.0.0.1:1/v8/finance/chart/%5EGSPC?")
     end = datetime.datetime.fromtimestamp(int(url.query["period2"]), datetime.UTC)
     assert end == datetime.datetime(2024, 6, 13, tzinfo=datetime.UTC)
-    assert chart_url("http://x", "M&M.NS", AS_OF).raw_path.endswith("/M%26M.NS")
+    later = chart_url("http://x", "M&M.NS", AS_OF, datetime.date(2025, 6, 12))
+    assert later.raw_path.endswith("/M%26M.NS")
+    assert int(later.query["period2"]) - int(url.query["period2"]) == 365 * 86400
+    assert later.query["period1"] == url.query["period1"]
 
 
 Served = tuple[int, Any]
@@ -212,6 +234,31 @@ async def test_a_range_before_the_data_is_a_bad_date(ask: Ask) -> None:
         await ask(400, {"chart": {"result": None, "error": said}})
 
 
-async def test_no_bars_at_all_is_no_data(ask: Ask) -> None:
-    with pytest.raises(NoData, match="no bars of NVDA"):
+async def test_a_date_before_the_first_bar_is_a_bad_date_and_no_bars_at_all_is_no_data(
+    ask: Ask,
+) -> None:
+    with pytest.raises(BadDate, match="begin with 2024-06-07: choose a later date"):
         await ask(200, chart(), AsOf(datetime.date(2024, 6, 1)))
+    answer = chart(indicators={"quote": [{}]})
+    del answer["chart"]["result"][0]["timestamp"]
+    with pytest.raises(NoData, match="no bars of NVDA"):
+        await ask(200, answer)
+
+
+async def test_a_split_after_the_as_of_date_is_undone_and_forgotten(ask: Ask) -> None:
+    events = {
+        "splits": {
+            "1718026200": {
+                "date": 1718026200, "numerator": 10, "denominator": 1, "splitRatio": "10:1"
+            }
+        },
+        "dividends": {"1717767000": {"amount": 0.01, "date": 1717767000}},
+    }  # fmt: skip
+    before = await ask(200, chart(events=events), AsOf(DAYS[0]))
+    assert before.close.tolist() == [1208.9]
+    assert before.volume.tolist() == [41238600]
+    assert before.dividends == ((DAYS[0], 0.1),)
+    assert before.splits == ()
+    after = await ask(200, chart(events=events), AsOf(DAYS[1]))
+    assert after.close.tolist() == [120.89, 121.79]
+    assert after.splits == ((DAYS[1], 10.0),)

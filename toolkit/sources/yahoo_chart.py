@@ -1,44 +1,44 @@
 """Daily bars from Yahoo's chart interface (v8), or from whatever serves the same format.
 
-Prices come split-adjusted. Yahoo's dividend-adjusted closes are not used: they hold dividends of
-the future.
+Yahoo's prices are adjusted for every split up to today. They are asked for up to today, so that the
+splits after the as-of date are seen, and undone: what is returned is the price that people saw on
+that day. Yahoo's dividend-adjusted closes are not used: they hold dividends of the future.
 """
 
 import asyncio
 import datetime
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import msgspec
+import numpy as np
 from yarl import URL
 
 from otel import spans
 from otel.trace import semconv
 from toolkit.as_of import NEW_YORK, AsOf
 from toolkit.errors import BadAnswer, BadDate, DataError, HttpStatus, NoData, UnknownSymbol
-from toolkit.frames import Bars, Event, make_bars
+from toolkit.frames import Bars, Dates, Event, make_bars
 from toolkit.pool import HttpPool
+from toolkit.records import DataMode
+from toolkit.sources.browser import BROWSER_HEADERS
 
-BASE_URL = "https://query2.finance.yahoo.com"
 SPAN_SOURCE = "yahoo_chart"
 
 LOOK_BACK = datetime.timedelta(days=3 * 366)
 
-# Yahoo answers 429 to clients that do not name a browser.
-_HEADERS = {
-    "User-Agent": (
-        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
-        "Chrome/131.0.0.0 Safari/537.36"
-    )
-}
 _COLUMNS = ("open", "high", "low", "close", "volume")
 _DAY = datetime.timedelta(days=1)
+_DAY_S = 86_400
+_BLOCK = 10
+_NO_TWO_CHANGES_S = 25 * _DAY_S
 
 
 class YahooChart:
-    """Bars of a symbol up to a day, about three years of them, one request each."""
+    """Bars of a symbol up to a day, about three years of them, one request each: a PriceSource."""
 
     def __init__(
         self,
@@ -46,13 +46,13 @@ class YahooChart:
         base_url: str,
         *,
         source: str,
-        data_mode: str,
+        data_mode: DataMode,
         clock: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
     ) -> None:
         self._pool = pool
         self._base_url = base_url
-        self._source = source
-        self._data_mode = data_mode
+        self.name = source
+        self.data_mode = data_mode
         self._clock = clock
 
     async def bars(self, symbol: str, as_of: AsOf) -> Bars:
@@ -60,35 +60,42 @@ class YahooChart:
 
         Raises UnknownSymbol, BadDate (before the data), NoData, or SourceUnavailable.
         """
-        url = chart_url(self._base_url, symbol, as_of)
+        now = self._clock()
+        url = chart_url(self._base_url, symbol, as_of, now.astimezone(NEW_YORK).date())
         with spans.fetch(
             SPAN_SOURCE,
             symbol=symbol,
             as_of=str(as_of),
-            attributes={semconv.DATA_MODE: self._data_mode},
+            attributes={semconv.DATA_MODE: self.data_mode},
         ) as span:
             try:
-                payload = await self._pool.get_json(url, headers=_HEADERS)
+                payload = await self._pool.get_json(url, headers=BROWSER_HEADERS)
             except HttpStatus as refusal:
                 raise _explained(refusal, symbol, as_of) from None
-            closed = as_of.cutoff <= self._clock()
+            closed = as_of.cutoff <= now
             last = as_of.date if closed else as_of.date - _DAY
             # In a thread: an exchange's time zone is read from disk.
-            bars = await asyncio.to_thread(_parse_until, payload, symbol, self._source, last)
-            if not len(bars):
+            whole = await asyncio.to_thread(parse_chart, payload, symbol, self.name)
+            if not len(whole):
                 raise NoData(
-                    f"{self._source} has no bars of {symbol} up to {last}: choose another date."
+                    f"{self.name} has no bars of {symbol} up to {last}: choose another date."
                 )
+            if whole.day(0) > last:
+                raise BadDate(
+                    f"The prices of {symbol} from {self.name} begin with {whole.day(0)}: "
+                    "choose a later date."
+                )
+            bars = replace(whole.on_basis_of(as_of.date).until(last), data_mode=self.data_mode)
             span.set_attributes(
                 {semconv.ROWS: len(bars), semconv.DATA_AS_OF: bars.session.isoformat()}
             )
             return bars
 
 
-def chart_url(base_url: str, symbol: str, as_of: AsOf) -> URL:
-    """The address of about three years of daily bars up to and with the as-of date."""
+def chart_url(base_url: str, symbol: str, as_of: AsOf, today: datetime.date) -> URL:
+    """The address of daily bars from about three years before the as-of date up to today."""
     # Yahoo's end is exclusive: to get the day's own bar, the range ends with the next day.
-    start, end = as_of.date - LOOK_BACK, as_of.date + _DAY
+    start, end = as_of.date - LOOK_BACK, max(today, as_of.date) + _DAY
     path = URL(f"{base_url}/v8/finance/chart/{quote(symbol, safe='')}", encoded=True)
     return path.with_query(
         period1=str(_midnight(start)),
@@ -119,7 +126,7 @@ def parse_chart(payload: Any, symbol: str, source: str) -> Bars:
         splits = [_split(event, zone) for event in (events.get("splits") or {}).values()]
         return make_bars(
             symbol,
-            [_day(stamp, zone) for stamp in stamps],
+            _days(stamps, zone),
             columns,
             dividends=dividends,
             splits=splits,
@@ -133,12 +140,32 @@ def parse_chart(payload: Any, symbol: str, source: str) -> Bars:
         ) from error
 
 
-def _parse_until(payload: Any, symbol: str, source: str, last: datetime.date) -> Bars:
-    return parse_chart(payload, symbol, source).until(last)
-
-
 def _day(stamp: int, zone: ZoneInfo) -> datetime.date:
     return datetime.datetime.fromtimestamp(stamp, zone).date()
+
+
+def _days(stamps: Sequence[int], zone: ZoneInfo) -> Dates:
+    """The day of each stamp at the exchange.
+
+    Asked of the zone for every tenth stamp only, where both ends of the ten have the same offset
+    and are less than 25 days apart: no clock is put forward and back within that time.
+    """
+    seconds = np.array(stamps, dtype=np.int64)
+    shifts = np.empty_like(seconds)
+    for start in range(0, len(seconds), _BLOCK):
+        block = seconds[start : start + _BLOCK]
+        first, last = _offset(block[0], zone), _offset(block[-1], zone)
+        same = first == last and 0 <= block[-1] - block[0] < _NO_TWO_CHANGES_S
+        steady = same and bool((np.diff(block) >= 0).all())
+        shifts[start : start + _BLOCK] = (
+            first if steady else [_offset(stamp, zone) for stamp in block]
+        )
+    return ((seconds + shifts) // _DAY_S).astype("datetime64[D]")
+
+
+def _offset(stamp: np.int64, zone: ZoneInfo) -> int:
+    offset = datetime.datetime.fromtimestamp(int(stamp), zone).utcoffset()
+    return int(offset.total_seconds()) if offset else 0
 
 
 def _split(event: Mapping[str, Any], zone: ZoneInfo) -> Event:

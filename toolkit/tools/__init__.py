@@ -11,8 +11,11 @@ from toolkit.tools.fundamentals import (
     GET_INCOME_STATEMENT,
     GET_RATIOS,
 )
+from toolkit.tools.insiders import GET_INSIDERS
+from toolkit.tools.macro import GET_MACRO
+from toolkit.tools.news import GET_NEWS, GET_POSTS
 from toolkit.tools.prices import GET_INDICATORS, GET_PRICES
-from toolkit.tools.tool import Answer, SymbolArguments, Tool
+from toolkit.tools.tool import Answer, Arguments, SymbolArguments, Tool
 
 TOOLS: Mapping[str, Tool] = MappingProxyType(
     {
@@ -21,7 +24,11 @@ TOOLS: Mapping[str, Tool] = MappingProxyType(
             GET_PRICES,
             GET_INDICATORS,
             GET_ATTENTION,
+            GET_POSTS,
             GET_COMPANY_EVENTS,
+            GET_INSIDERS,
+            GET_MACRO,
+            GET_NEWS,
             GET_INCOME_STATEMENT,
             GET_BALANCE_SHEET,
             GET_CASH_FLOW,
@@ -30,4 +37,4 @@ TOOLS: Mapping[str, Tool] = MappingProxyType(
     }
 )
 
-__all__ = ["TOOLS", "Answer", "SymbolArguments", "Tool"]
+__all__ = ["TOOLS", "Answer", "Arguments", "SymbolArguments", "Tool"]

@@ -55,7 +55,7 @@ async def _attention(toolkit: AsyncToolkit, as_of: AsOf, wanted: AttentionArgume
         )
     base = bars.volume[-_BASE:].mean()
     return {
-        **provenance(toolkit, bars.symbol, as_of, bars.session, bars.source),
+        **provenance(toolkit, bars.symbol, as_of, bars.session, bars),
         "method": "abnormal volume (log volume z-score against the 60 sessions before)",
         "sessions": len(window),
         "z_latest": rounded(z[-1], 2),

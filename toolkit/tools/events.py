@@ -67,7 +67,7 @@ async def _events(toolkit: AsyncToolkit, as_of: AsOf, wanted: EventsArguments) -
     found = [filing for filing in reversed(answer.filings) if filing.filed >= since]
     same_day = any(filing.filed == as_of.date for filing in found)
     return {
-        **provenance(toolkit, answer.symbol, as_of, answer.session, answer.source),
+        **provenance(toolkit, answer.symbol, as_of, answer.session, answer),
         "from": max(since, answer.since).isoformat(),
         "forms": list(wanted.forms),
         "events": [_event(filing) for filing in found[:_LISTED]],

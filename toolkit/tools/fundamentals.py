@@ -47,8 +47,11 @@ async def _cash_flow(toolkit: AsyncToolkit, as_of: AsOf, wanted: StatementArgume
 async def _statement(
     toolkit: AsyncToolkit, as_of: AsOf, wanted: StatementArguments, kind: StatementKind
 ) -> Answer:
-    answer = await toolkit.statements(wanted.symbol, as_of, kind)
-    by_concept = amounts(on_share_basis(answer.facts, answer.splits))
+    # Both at once; the prices are those that others ask for, and cost no fetch of their own.
+    answer, splits = await asyncio.gather(
+        toolkit.statements(wanted.symbol, as_of, kind), toolkit.splits(wanted.symbol, as_of)
+    )
+    by_concept = amounts(on_share_basis(answer.facts, splits or ()))
     if kind == "balance":
         periods, annual = balances(by_concept), []
     else:
@@ -64,16 +67,21 @@ async def _statement(
     before = year_before(periods[0], periods)
     note = ratios.staleness(periods[0].end, as_of.date)
     return {
-        **provenance(toolkit, answer.symbol, as_of, answer.session, answer.source),
+        **provenance(toolkit, answer.symbol, as_of, answer.session, answer),
         "statement": kind,
-        "unit": "USD; eps_diluted in USD a share; per-share values and counts on the share basis "
-        "of the session",
+        "unit": _unit(answer, splits is not None),
         **({"age": note} if note else {}),
         "periods": [_column(period) for period in periods[: wanted.periods]],
         "latest": _column(periods[0]),
         "year_before": _column(before) if before else None,
         **({"fiscal_year": _column(annual[0])} if annual else {}),
     }
+
+
+def _unit(answer: Statements, restated: bool) -> str:
+    basis = "on the share basis of the session" if restated else "as filed: no splits are known"
+    money = answer.currency or "the company's reporting currency"
+    return f"{money}; eps_diluted in {money} a share; per-share values and counts {basis}"
 
 
 def _column(period: Period) -> Answer:
@@ -105,9 +113,7 @@ async def _ratios(toolkit: AsyncToolkit, as_of: AsOf, wanted: SymbolArguments) -
     close = float(bars.close[-1])
     found = ratios.compute(facts, close, bars.session, bars.splits, as_of.date)
     return {
-        **provenance(
-            toolkit, bars.symbol, as_of, bars.session, f"{bars.source}; {statements[0].source}"
-        ),
+        **provenance(toolkit, bars.symbol, as_of, bars.session, bars, *statements),
         **{name: _shown(value) for name, value in found.values.items()},
         **dict.fromkeys(found.missing),
         "reasons": dict(found.missing),

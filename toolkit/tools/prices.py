@@ -6,7 +6,6 @@ from pydantic import Field
 
 from toolkit.as_of import AsOf
 from toolkit.market_data import AsyncToolkit
-from toolkit.symbols import parse_symbol
 from toolkit.tools.tool import Answer, SymbolArguments, Tool, percent, provenance, rounded
 
 _ROWS_SHOWN = 30
@@ -58,7 +57,7 @@ async def _prices(toolkit: AsyncToolkit, as_of: AsOf, wanted: PricesArguments) -
 
     listed = range(size - min(window, _ROWS_SHOWN), size)
     return {
-        **provenance(toolkit, bars.symbol, as_of, bars.session, bars.source),
+        **provenance(toolkit, bars.symbol, as_of, bars.session, bars),
         "currency": bars.currency,
         "close": rounded(close[-1]),
         "change_1d_pct": change(1),
@@ -97,7 +96,7 @@ async def _indicators(toolkit: AsyncToolkit, as_of: AsOf, wanted: IndicatorsArgu
     computed = await toolkit.indicators(wanted.symbol, as_of, wanted.names)
     earlier = len(bars) - 1 - _STEP_BACK
     return {
-        **provenance(toolkit, parse_symbol(wanted.symbol), as_of, bars.session, bars.source),
+        **provenance(toolkit, bars.symbol, as_of, bars.session, bars),
         "close": rounded(bars.close[-1]),
         "values": {name: rounded(values[-1]) for name, values in computed.items()},
         "previous_session": bars.day(earlier).isoformat() if earlier >= 0 else None,

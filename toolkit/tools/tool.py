@@ -3,7 +3,7 @@
 A tool is described to a model by name, description and arguments. The model chooses a symbol and
 details; it never chooses the date, which is the run's. Every answer is a JSON object that says
 where its numbers come from: symbol, as_of, session (the last one, with a `note` if it is not the
-as-of day's), source and data_mode.
+as-of day's), source, data_mode and age_s. The same stands on the current span.
 """
 
 import datetime
@@ -12,18 +12,25 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from opentelemetry import trace
 from pydantic import BaseModel, ConfigDict, Field
 
+from otel.trace import semconv
 from toolkit.as_of import AsOf
 from toolkit.market_data import AsyncToolkit
+from toolkit.records import Sourced
 
 Answer = dict[str, Any]
 
 
-class SymbolArguments(BaseModel):
-    """Arguments of every tool: which symbol."""
+class Arguments(BaseModel):
+    """Arguments of a tool: a closed schema."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class SymbolArguments(Arguments):
+    """Arguments of every tool about a symbol."""
 
     symbol: str = Field(description="Ticker symbol in Yahoo's form, such as AAPL, BRK-B or ^GSPC.")
 
@@ -34,27 +41,54 @@ class Tool:
 
     `run` takes the toolkit, the run's as-of date and an instance of `arguments`, and returns a JSON
     object. It raises errors of `toolkit.errors`: NoData is an answer to report, UnknownSymbol is
-    not.
+    not. `available` says whether a toolkit can serve it at all for a date. The answer of an
+    `untrusted` tool holds words of strangers.
     """
 
     name: str
     description: str
-    arguments: type[SymbolArguments]
+    arguments: type[Arguments]
     run: Callable[[AsyncToolkit, AsOf, Any], Awaitable[Answer]]
+    available: Callable[[AsyncToolkit, AsOf], bool] = lambda toolkit, as_of: True
+    untrusted: bool = False
 
 
 def provenance(
-    toolkit: AsyncToolkit, symbol: str, as_of: AsOf, session: datetime.date, source: str
+    toolkit: AsyncToolkit,
+    symbol: str | None,
+    as_of: AsOf,
+    session: datetime.date,
+    *parts: Sourced,
 ) -> Answer:
-    """The part of every answer that says what it stands on."""
+    """The part of every answer that says what it stands on; also written on the current span.
+
+    `data_mode` is `mixed` where parts of the answer are live and others embedded. `stands_in` says
+    why a part is not from the preferred source.
+    """
+    modes = {part.data_mode for part in parts}
+    source = "; ".join(dict.fromkeys(part.source for part in parts))
+    stands_in = " ".join(dict.fromkeys(part.stands_in for part in parts if part.stands_in))
+    mode = modes.pop() if len(modes) == 1 else "mixed"
+    age_s = max((toolkit.age_s(part) for part in parts), default=0)
     note = as_of.session_note(session)
+    trace.get_current_span().set_attributes(
+        {
+            semconv.SOURCE: source,
+            semconv.DATA_MODE: mode,
+            semconv.DATA_AS_OF: session.isoformat(),
+            semconv.DATA_AGE_S: age_s,
+            **({semconv.DATA_STANDS_IN: stands_in} if stands_in else {}),
+        }
+    )
     return {
-        "symbol": symbol,
+        **({"symbol": symbol} if symbol else {}),
         "as_of": str(as_of),
         "session": session.isoformat(),
         **({"note": note} if note else {}),
         "source": source,
-        "data_mode": toolkit.mode,
+        "data_mode": mode,
+        "age_s": age_s,
+        **({"stands_in": stands_in} if stands_in else {}),
     }
 
 

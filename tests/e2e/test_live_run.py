@@ -1,0 +1,88 @@
+"""Whole runs on live sources: the decision is that of the offline run, and faults degrade it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from graph.errors import AnalysisError
+from otel.trace import semconv
+from tests.analysis_runner import CHOICE, Runner
+from tests.live_faults import FAULTS
+from tests.live_servers import FRED_KEY, LiveServers, live_servers
+from toolkit.errors import DataError
+
+OTHERS = ("sec_data", "sec_files", "fred", "google_news", "stocktwits")
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[LiveServers]:
+    with live_servers() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def healthy(servers: LiveServers) -> Iterator[None]:
+    servers.faults.clear()
+    yield
+    servers.faults.clear()
+
+
+def decided(made: Any) -> Any:
+    """The numbers and words of the decision, without which data they stand on."""
+    return made.decision.decision, made.decision.plan, made.decision.proposal
+
+
+async def test_a_live_run_decides_as_the_offline_run_does(
+    run_analysis: Runner, servers: LiveServers
+) -> None:
+    live = await run_analysis(
+        choice=replace(CHOICE, data="live", access=servers.access), symbol="NVDA"
+    )
+    offline = await run_analysis(symbol="NVDA")
+    assert decided(live.made) == decided(offline.made)
+    assert not live.made.decision.degraded
+    fetched = {live.trace.names[row] for row in live.trace.rows("fetch ")}
+    assert {
+        "fetch yahoo_chart",
+        "fetch sec_companyfacts",
+        "fetch sec_submissions",
+        "fetch fred",
+        "fetch google_news",
+    } <= fetched
+    assert not any(name.startswith("fetch embedded") for name in fetched)
+    for row in live.trace.rows("execute_tool "):
+        told = live.trace.attributes(row)
+        assert told[semconv.DATA_MODE] == "live"
+        assert told[semconv.DATA_AS_OF] <= "2025-11-14"
+        assert told[semconv.DATA_AGE_S] == 0
+        assert FRED_KEY not in repr(told)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_with_any_fault_at_every_other_source_a_run_still_decides(
+    run_analysis: Runner, servers: LiveServers, fault: str
+) -> None:
+    servers.faults.update(dict.fromkeys(OTHERS, fault))
+    ran = await run_analysis(
+        choice=replace(CHOICE, data="live", access=servers.access),
+        symbol="NVDA",
+        agent_budget_s=4.0,
+    )
+    assert ran.made.decision.decision.action in ("BUY", "HOLD", "SELL")
+
+
+@pytest.mark.parametrize(
+    "fault", [f for f in FAULTS if f not in ("latency", "big_headers", "slow_body")]
+)
+async def test_without_prices_a_run_ends_with_one_sentence(
+    run_analysis: Runner, servers: LiveServers, fault: str
+) -> None:
+    servers.faults["yahoo"] = fault
+    ran = await run_analysis(
+        choice=replace(CHOICE, data="live", access=servers.access), symbol="NVDA"
+    )
+    assert isinstance(ran.error, AnalysisError | DataError), repr(ran.error)
+    assert str(ran.error).endswith(".")
+    assert "\n" not in str(ran.error)

@@ -1,0 +1,90 @@
+"""`run --data`: live sources by settings, and no connection anywhere without being told."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from service.cli import main
+from tests.live_servers import FRED_KEY, LiveServers, live_servers
+
+QUICK = {
+    "OTEL_TRACES_EXPORTER": "none",
+    "TRADING_GRAPH_CHAT_LATENCY_S": "0.06",
+    "TRADING_GRAPH_FETCH_LATENCY_S": "0.02",
+}
+
+
+def run(*words: str, **environment: str) -> Result:
+    done = CliRunner().invoke(
+        main, ["run", "NVDA", "--date", "2025-11-14", "--json", *words], env=QUICK | environment
+    )
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done
+
+
+def live_environment(servers: LiveServers) -> dict[str, str]:
+    return {
+        "TRADING_GRAPH_LIVE_URLS": json.dumps(asdict(servers.urls)),
+        "TRADING_GRAPH_SEC_USER_AGENT": "Somebody somebody@example.org",
+        "FRED_API_KEY": FRED_KEY,
+    }
+
+
+def test_live_and_offline_runs_give_the_same_numbers(workdir: Path) -> None:
+    with live_servers() as servers:
+        live = run("--data", "live", **live_environment(servers))
+        assert servers.paths("companyfacts")
+    offline = run("--offline")
+    assert (live.exit_code, offline.exit_code) == (0, 0), live.stderr
+    theirs, ours = (json.loads(done.stdout)["decision"] for done in (live, offline))
+    for part in ("decision", "plan", "proposal", "session"):
+        assert theirs[part] == ours[part]
+    assert "data: live (Yahoo, SEC, FRED" in live.stderr
+    left = [path for path in workdir.rglob("*") if path.is_file()]
+    assert not any(FRED_KEY.encode() in path.read_bytes() for path in left)
+    assert FRED_KEY not in live.stdout + live.stderr
+
+
+def test_a_live_run_without_keys_says_at_its_start_what_is_not_set(workdir: Path) -> None:
+    with live_servers() as servers:
+        urls = live_environment(servers)["TRADING_GRAPH_LIVE_URLS"]
+        done = run("--data", "live", TRADING_GRAPH_LIVE_URLS=urls)
+        assert servers.paths("companyfacts") == []
+    assert done.exit_code == 0, done.stderr
+    said = " ".join(done.stderr.split())
+    assert "TRADING_GRAPH_SEC_USER_AGENT and FRED_API_KEY not set" in said
+
+
+def test_auto_stands_in_for_what_fails_and_offline_and_default_ask_no_live_source(
+    workdir: Path,
+) -> None:
+    with live_servers() as servers:
+        environment = live_environment(servers)
+        servers.faults["sec_data"] = "unavailable"
+        auto = run("--data", "auto", **environment)
+        assert servers.asked
+        servers.asked.clear()
+        for words in ((), ("--offline",), ("--offline", "--data", "live")):
+            assert run(*words, **environment).exit_code == 0
+        assert servers.asked == []
+    assert auto.exit_code == 0, auto.stderr
+    assert "where that fails, embedded" in " ".join(auto.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("urls", "said"),
+    [
+        ('{"yahu": "http://127.0.0.1:1"}', "names a live source that is none: use yahoo, sec_data"),
+        ('{"yahoo": "file:///etc/passwd"}', "the address of yahoo is no http URL"),
+        ("not json", "TRADING_GRAPH_LIVE_URLS is not JSON"),
+    ],
+)
+def test_an_address_that_is_none_is_a_usage_error(workdir: Path, urls: str, said: str) -> None:
+    done = run("--data", "live", TRADING_GRAPH_LIVE_URLS=urls)
+    assert done.exit_code == 2
+    assert said in " ".join(done.stderr.split())
+    assert "passwd" not in done.stderr

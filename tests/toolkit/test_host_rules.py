@@ -1,0 +1,162 @@
+"""The rules of a host: its rate, its User-Agent, its caps, and who gets trace headers."""
+
+import asyncio
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from yarl import URL
+
+from otel import spans
+from otel.trace import semconv
+from tests.toolkit.faulty_source import FaultySource
+from tests.toolkit.kept_spans import http_spans
+from toolkit.errors import BadAnswer
+from toolkit.host_policy import HostPolicies, HostPolicy
+from toolkit.pool import HttpPool
+
+
+def test_the_policy_with_the_port_goes_before_the_hosts_and_that_before_the_default() -> None:
+    port, host, default = (HostPolicy(burst=each) for each in (1, 2, 3))
+    policies = HostPolicies({"a.example:8443": port, "a.example": host}, default)
+    assert policies.of("a.example", 8443) is port
+    assert policies.of("a.example", 443) is host
+    assert policies.of("b.example", 443) is default
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"requests_per_s": 0},
+        {"burst": 0},
+        {"attempts": 0},
+        {"max_body_bytes": 0},
+        {"breaker_failures": 0},
+    ],
+)
+def test_a_policy_under_which_nothing_could_be_asked_is_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        HostPolicy(**wrong)  # type: ignore[arg-type]
+
+
+async def test_after_the_burst_requests_come_at_the_hosts_rate_and_its_spans_say_so(
+    source: FaultySource, provider: TracerProvider, exporter: InMemorySpanExporter
+) -> None:
+    rate = 20.0
+    policy = HostPolicy(requests_per_s=rate, burst=3)
+    async with (
+        HttpPool(policies={"127.0.0.1": policy}) as pool,
+        spans.run("test", provider=provider, attributes={}),
+    ):
+        await asyncio.gather(*(pool.get_json(f"{source.url}/json") for _ in range(7)))
+    came = source.times("/json")
+    assert came[2] - came[0] < 1 / rate, "the burst is not held back"
+    # A loop under load may send late, never early.
+    for number, (first, later) in enumerate(zip(came, came[4:], strict=False)):
+        assert later - first > 0.8 * (4 - 3 + (number > 0)) / rate
+    done = pool.statistics
+    assert done.held_back == 4
+    waits = [
+        float(str((span.attributes or {}).get(semconv.RATE_WAIT_MS, 0)))
+        for span in http_spans(exporter)
+    ]
+    assert sum(wait == 0 for wait in waits) == 3
+    assert max(waits) == done.rate_wait_ms_max >= 0.8 * 4 / rate * 1e3
+    for span in http_spans(exporter):
+        attributes = span.attributes or {}
+        queued = float(str(attributes[semconv.QUEUE_WAIT_MS]))
+        assert queued >= float(str(attributes.get(semconv.RATE_WAIT_MS, 0)))
+        assert span.end_time is not None
+        assert span.start_time is not None
+        assert queued <= (span.end_time - span.start_time) / 1e6, "the wait is inside its span"
+
+
+async def test_hosts_of_one_group_share_a_rate_and_others_do_not(source: FaultySource) -> None:
+    port = URL(source.url).port
+    slow = HostPolicy(requests_per_s=10, burst=1, rate_group="sec")
+    alone = HostPolicy(requests_per_s=10, burst=1)
+
+    async def ask(policy: HostPolicy) -> int:
+        async with HttpPool(policies={"127.0.0.1": policy, "localhost": policy}) as pool:
+            await asyncio.gather(
+                *(
+                    pool.get_json(f"http://{host}:{port}/json")
+                    for host in ("127.0.0.1", "localhost")
+                )
+            )
+        return pool.statistics.held_back
+
+    assert await ask(slow) == 1
+    assert await ask(alone) == 0
+
+
+async def test_the_time_of_an_answer_does_not_run_while_a_request_waits_for_its_turn(
+    source: FaultySource,
+) -> None:
+    policy = HostPolicy(requests_per_s=5, burst=1)
+    async with HttpPool(total_s=0.3, default_policy=policy) as pool:
+        answers = await asyncio.gather(*(pool.get_json(f"{source.url}/slow") for _ in range(4)))
+    assert answers == ["slow"] * 4
+    assert pool.statistics.rate_wait_ms_max > 300
+
+
+async def test_a_request_that_waits_for_its_turn_counts_as_waiting_and_may_leave(
+    source: FaultySource,
+) -> None:
+    async with HttpPool(default_policy=HostPolicy(requests_per_s=0.1, burst=1)) as pool:
+        await pool.get_json(f"{source.url}/json")
+        waiter = asyncio.create_task(pool.get_json(f"{source.url}/json"))
+        await asyncio.sleep(0.02)
+        assert (pool.connections.waiting, pool.connections.in_use) == (1, 0)
+        waiter.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiter
+        assert (pool.connections.waiting, pool.connections.in_use) == (0, 0)
+    assert len(source.times("/json")) == 1
+
+
+async def test_a_host_is_told_who_asks_unless_the_request_says_so_itself(
+    source: FaultySource,
+) -> None:
+    policies = {"127.0.0.1": HostPolicy(user_agent="Someone someone@example.com")}
+    async with HttpPool(policies=policies) as pool:
+        told = await pool.get_json(f"{source.url}/headers")
+        named = await pool.get_json(f"{source.url}/headers", headers={"user-agent": "Mine"})
+        elsewhere = await pool.get_json(
+            f"http://localhost:{URL(source.url).port}/redirect",
+            params={"to": f"{source.url}/headers"},
+        )
+    assert told["user-agent"] == "Someone someone@example.com"
+    assert named["user-agent"] == "Mine"
+    assert elsewhere["user-agent"] == "Someone someone@example.com", "each hop by its own host"
+
+
+async def test_one_hosts_user_agent_is_not_told_to_another(source: FaultySource) -> None:
+    policies = {"127.0.0.1": HostPolicy(user_agent="Someone someone@example.com")}
+    port = URL(source.url).port
+    async with HttpPool(policies=policies) as pool:
+        sent_on = await pool.get_json(
+            f"{source.url}/redirect", params={"to": f"http://localhost:{port}/headers"}
+        )
+    assert "Someone" not in sent_on["user-agent"]
+
+
+async def test_trace_headers_may_be_kept_even_from_this_machine(
+    source: FaultySource, provider: TracerProvider
+) -> None:
+    policies = {"127.0.0.1": HostPolicy(propagate=False)}
+    async with (
+        HttpPool(policies=policies) as pool,
+        spans.run("test", provider=provider, attributes={}),
+    ):
+        headers = await pool.get_json(f"{source.url}/headers")
+    assert "traceparent" not in headers
+
+
+async def test_the_cap_on_a_body_is_its_hosts(source: FaultySource) -> None:
+    policies = {"127.0.0.1": HostPolicy(max_body_bytes=1000)}
+    async with HttpPool(policies=policies) as pool:
+        with pytest.raises(BadAnswer, match="more than 1000 bytes"):
+            await pool.get_bytes(f"{source.url}/bytes/1001")
+        large = await pool.get_bytes(f"http://localhost:{URL(source.url).port}/bytes/1001")
+    assert len(large.body) == 1001

@@ -1,0 +1,243 @@
+"""Every adapter with everything that can go wrong at its host: data, or one typed error."""
+
+import asyncio
+import datetime
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import fields
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from opentelemetry import context as otel_context
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from pydantic import SecretStr
+
+from otel import spans
+from otel.spans.recording import context_with
+from otel.trace import semconv
+from tests.live_faults import FAULTS, HARMLESS
+from tests.live_servers import FRED_KEY, LiveServers, live_servers
+from toolkit.as_of import NEW_YORK, AsOf
+from toolkit.cache import SingleFlightCache
+from toolkit.errors import (
+    BadAnswer,
+    DataError,
+    HttpStatus,
+    NoData,
+    RateLimited,
+    SourceUnavailable,
+)
+from toolkit.host_policy import HostPolicy
+from toolkit.live_access import HOST_POLICIES, LiveAccess
+from toolkit.pool import HttpPool
+from toolkit.records import Sourced
+from toolkit.source_order import live_sources
+from toolkit.sources.base_urls import BaseUrls
+from toolkit.sources.yahoo_tables import YahooTables
+
+AS_OF = AsOf(datetime.date(2025, 11, 14))
+TODAY = AsOf(datetime.datetime.now(NEW_YORK).date())
+
+Ask = Callable[[Any], Any]
+
+# Each adapter's question, and the base URL on whose host it depends.
+QUESTIONS: dict[str, tuple[str, Ask]] = {
+    "chart": ("yahoo", lambda live: live.prices[0].bars("NVDA", AS_OF)),
+    "sec_statements": (
+        "sec_data",
+        lambda live: live.fundamentals[0].statements("NVDA", AS_OF, "income"),
+    ),
+    "sec_filings": ("sec_data", lambda live: live.filings[0].filings("NVDA", AS_OF, ("8-K",))),
+    "sec_companies": ("sec_files", lambda live: live.insiders[0].insiders("NVDA", AS_OF)),
+    "fred": ("fred", lambda live: live.macro[0].macro("VIX", AS_OF)),
+    "news": ("google_news", lambda live: live.news[0].news("NVDA", AS_OF)),
+    "posts": ("stocktwits", lambda live: live.attention[0].posts("NVDA", TODAY)),
+    "yahoo_statements": (
+        "yahoo",
+        lambda live: live.fundamentals[1].statements("VOW3.DE", AS_OF, "income"),
+    ),
+    "yahoo_insiders": ("yahoo", lambda live: live.insiders[1].insiders("VOW3.DE", AS_OF)),
+}
+
+EXPECTED: dict[str, type[DataError]] = {
+    "rate_limited": RateLimited,
+    "unauthorized": HttpStatus,
+    "unavailable": SourceUnavailable,
+    "truncated": BadAnswer,
+    "html": BadAnswer,
+    "slow_body": SourceUnavailable,
+    "gzip_bomb": BadAnswer,
+    "reset": SourceUnavailable,
+}
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[LiveServers]:
+    with live_servers() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def healthy(servers: LiveServers) -> Iterator[None]:
+    """Every test begins with servers without a fault and leaves none behind."""
+    yield
+    servers.faults.clear()
+    servers.asked.clear()
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[HttpPool]:
+    """A pool that asks once and gives up soon: what repeats is the pool's own tests' matter."""
+    once = HostPolicy(attempts=1, breaker_failures=None)
+    async with HttpPool(default_policy=once, sock_read_s=0.5, total_s=5) as made:
+        yield made
+
+
+@pytest.fixture
+def exporter() -> Iterator[InMemorySpanExporter]:
+    provider, exporter = TracerProvider(), InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    token = otel_context.attach(context_with(spans.Recording("test", provider)))
+    yield exporter
+    otel_context.detach(token)
+
+
+async def outcome(servers: LiveServers, pool: HttpPool, question: str) -> Sourced | DataError:
+    """What an adapter answers, with a new cache."""
+    live = live_sources(pool, SingleFlightCache(), servers.access)
+    try:
+        answer: Sourced = await QUESTIONS[question][1](live)
+    except DataError as error:
+        return error
+    return answer
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+async def test_without_a_fault_every_adapter_has_live_data(
+    servers: LiveServers, pool: HttpPool, question: str
+) -> None:
+    answer = await outcome(servers, pool, question)
+    assert isinstance(answer, Sourced), answer
+    assert answer.data_mode == "live"
+    assert answer.source
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("question", QUESTIONS)
+async def test_a_fault_leaves_data_or_one_typed_error_with_the_next_step(
+    servers: LiveServers,
+    pool: HttpPool,
+    exporter: InMemorySpanExporter,
+    question: str,
+    fault: str,
+) -> None:
+    servers.faults[QUESTIONS[question][0]] = fault
+    answer = await outcome(servers, pool, question)
+    if fault in HARMLESS:
+        assert isinstance(answer, Sourced), answer
+        return
+    assert isinstance(answer, EXPECTED[fault] if question != "news" else SourceUnavailable), (
+        f"{type(answer).__name__}: {answer}"
+    )
+    said = str(answer)
+    assert said.endswith(".")
+    assert ": " in said, said
+    told = repr([(span.name, span.attributes, span.events) for span in exporter_spans(exporter)])
+    for text in (said, told):
+        assert FRED_KEY not in text
+        assert "crumb=" not in text
+
+
+def exporter_spans(exporter: InMemorySpanExporter) -> Any:
+    finished = exporter.get_finished_spans()
+    assert finished, "nothing was recorded, so nothing can be said of what spans hold"
+    return finished
+
+
+@pytest.mark.parametrize("fault", ["unauthorized", "rate_limited"])
+async def test_where_the_pool_is_refused_yfinance_asks_once_more_as_a_browser(
+    servers: LiveServers, pool: HttpPool, exporter: InMemorySpanExporter, fault: str
+) -> None:
+    """The server refuses whoever does not look like a browser of today."""
+    refused: list[str] = []
+
+    class Picky(dict[str, str]):
+        def get(self, source: str, default: Any = None) -> Any:
+            agent = servers.asked[-1].headers.get("User-Agent", "")
+            if source != "yahoo" or "Chrome/131" not in agent:
+                return default
+            refused.append(agent)
+            return fault
+
+    kept, servers.faults = servers.faults, Picky()
+    try:
+        answer = await YahooTables(pool, servers.urls).insiders("VOW3.DE", AS_OF)
+    finally:
+        servers.faults = kept
+    assert refused
+    assert len(answer.trades) == 3
+    (fetch,) = (s for s in exporter.get_finished_spans() if s.name == "fetch yahoo_insiders")
+    assert (fetch.attributes or {})[semconv.FETCH_FALLBACK] == "browser"
+
+
+async def test_a_crumb_that_is_refused_is_renewed_once(
+    servers: LiveServers, pool: HttpPool
+) -> None:
+    tables = YahooTables(pool, servers.urls)
+    tables._crumb._crumb = "of yesterday"
+    answer = await tables.insiders("VOW3.DE", AS_OF)
+    assert len(answer.trades) == 3
+    assert len(servers.paths("quoteSummary")) == 2
+    assert len(servers.paths("getcrumb")) == 1
+    await tables.insiders("VOW3.DE", AS_OF)
+    assert len(servers.paths("getcrumb")) == 1
+
+
+async def test_a_cancelled_question_leaves_no_thread_waiting(
+    servers: LiveServers, pool: HttpPool
+) -> None:
+    servers.faults["yahoo"] = "slow_body"
+    asked = asyncio.create_task(YahooTables(pool, servers.urls).insiders("VOW3.DE", AS_OF))
+    async with asyncio.timeout(10):
+        while not servers.asked:  # noqa: ASYNC110 - it is filled by the server's thread
+            await asyncio.sleep(0.01)
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+
+
+async def test_sources_that_want_to_know_who_asks_say_what_to_set(pool: HttpPool) -> None:
+    nobody = live_sources(pool, SingleFlightCache(), LiveAccess(BaseUrls()))
+    with pytest.raises(SourceUnavailable, match="set TRADING_GRAPH_SEC_USER_AGENT"):
+        await nobody.fundamentals[0].statements("NVDA", AS_OF, "income")
+    with pytest.raises(SourceUnavailable, match="set FRED_API_KEY"):
+        await nobody.macro[0].macro("DGS10", AS_OF)
+
+
+async def test_a_wrong_key_and_an_unknown_series_are_told_apart(
+    servers: LiveServers, pool: HttpPool
+) -> None:
+    live = live_sources(pool, SingleFlightCache(), servers.access)
+    with pytest.raises(NoData, match="no series NOSUCH"):
+        await live.macro[0].macro("NOSUCH", AS_OF)
+    other = LiveAccess(servers.urls, None, SecretStr("wrong"))
+    with pytest.raises(SourceUnavailable, match="check FRED_API_KEY"):
+        await live_sources(pool, SingleFlightCache(), other).macro[0].macro("VIX", AS_OF)
+
+
+def test_every_base_url_has_a_server(servers: LiveServers) -> None:
+    hosts = [getattr(servers.urls, each.name) for each in fields(BaseUrls)]
+    assert len(set(hosts)) == len(hosts)
+    assert all("127.0.0.1" in host or "localhost" in host for host in hosts)
+
+
+def test_every_host_of_a_live_source_has_a_rate() -> None:
+    hosts = {urlsplit(getattr(BaseUrls(), each.name)).hostname for each in fields(BaseUrls)}
+    yahoos_others = {"query1.finance.yahoo.com", "fc.yahoo.com"}
+    assert set(HOST_POLICIES) == hosts | yahoos_others
+    assert all(policy.requests_per_s for policy in HOST_POLICIES.values())
+    sec = {HOST_POLICIES[host].rate_group for host in ("data.sec.gov", "www.sec.gov")}
+    assert sec == {"sec"}
+    assert HOST_POLICIES["data.sec.gov"].requests_per_s == 8

@@ -1,0 +1,65 @@
+"""What a cache has done: counts by kind of data, and over all."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+
+
+@dataclass(frozen=True, slots=True)
+class KindStatistics:
+    """How the gets of one kind of data went, and what is held of it.
+
+    `stale` gets took an old value while it was fetched anew (`refreshes`), `stale_errors` one
+    because its source could not be reached. `negative` ones took the kept answer that a source has
+    nothing; they count as hits too. `failures` are loads that failed. Bytes are approximate.
+    """
+
+    hits: int = 0
+    misses: int = 0
+    shared: int = 0
+    stale: int = 0
+    stale_errors: int = 0
+    negative: int = 0
+    refreshes: int = 0
+    failures: int = 0
+    evictions: int = 0
+    entries: int = 0
+    bytes: int = 0
+
+    @property
+    def hit_ratio(self) -> float:
+        """The share of gets that did not wait for a load, 0 to 1; 0 where nothing was asked."""
+        at_once = self.hits + self.stale
+        asked = at_once + self.misses + self.shared
+        return at_once / asked if asked else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheStatistics(KindStatistics):
+    """The same over all kinds, and by kind."""
+
+    by_kind: Mapping[str, KindStatistics]
+
+
+_NAMES = tuple(field.name for field in fields(KindStatistics))
+
+
+class CacheCounts:
+    """Counts as they grow; `of(kind)` is a plain mapping, because every get writes one."""
+
+    def __init__(self) -> None:
+        self._by_kind: defaultdict[str, dict[str, int]] = defaultdict(
+            lambda: dict.fromkeys(_NAMES, 0)
+        )
+
+    def of(self, kind: str) -> dict[str, int]:
+        """The counts of one kind, by the names of KindStatistics."""
+        return self._by_kind[kind]
+
+    @property
+    def statistics(self) -> CacheStatistics:
+        """The counts at this moment; may be asked from any thread."""
+        by_kind = {kind: KindStatistics(**counts) for kind, counts in tuple(self._by_kind.items())}
+        every = [asdict(each) for each in by_kind.values()]
+        total = {name: sum(each[name] for each in every) for name in _NAMES}
+        return CacheStatistics(**total, by_kind=by_kind)

@@ -1,0 +1,125 @@
+"""Which sources serve each kind of data, in which order they are asked, and who may stand in.
+
+Embedded data never stands in for live data unless the mode is `auto`; then the answer says so, and
+why. The same goes for a second live source where the first has nothing.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from toolkit.cache import SingleFlightCache
+from toolkit.errors import BadDate, DataError, NoData, SourceUnavailable, UnknownSymbol
+from toolkit.live_access import LiveAccess
+from toolkit.pool import HttpPool
+from toolkit.ports import (
+    AttentionSource,
+    FilingSource,
+    FundamentalsSource,
+    InsiderSource,
+    MacroSource,
+    NewsSource,
+    PriceSource,
+    Source,
+)
+from toolkit.records import Mode, Sourced
+from toolkit.sources.embedded import EmbeddedFacts
+from toolkit.sources.fred import Fred
+from toolkit.sources.news import LiveNews
+from toolkit.sources.sec import SecEdgar
+from toolkit.sources.stocktwits import StockTwits
+from toolkit.sources.yahoo_chart import YahooChart
+from toolkit.sources.yahoo_tables import YahooTables
+
+LIVE_PRICES = "Yahoo chart"
+EMBEDDED_PRICES = "embedded data set (Yahoo daily bars)"
+
+S = TypeVar("S", bound=Source)
+Answer = TypeVar("Answer", bound=Sourced)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOrder:
+    """The sources of each port, the preferred one first; none where the mode has none."""
+
+    prices: tuple[PriceSource, ...] = ()
+    fundamentals: tuple[FundamentalsSource, ...] = ()
+    filings: tuple[FilingSource, ...] = ()
+    insiders: tuple[InsiderSource, ...] = ()
+    macro: tuple[MacroSource, ...] = ()
+    news: tuple[NewsSource, ...] = ()
+    attention: tuple[AttentionSource, ...] = ()
+
+    def then(self, other: "SourceOrder") -> "SourceOrder":
+        """These sources first, the others after them."""
+        return SourceOrder(
+            self.prices + other.prices,
+            self.fundamentals + other.fundamentals,
+            self.filings + other.filings,
+            self.insiders + other.insiders,
+            self.macro + other.macro,
+            self.news + other.news,
+            self.attention + other.attention,
+        )
+
+
+def sources_of(
+    mode: Mode,
+    pool: HttpPool,
+    cache: SingleFlightCache,
+    *,
+    embedded_url: str | None,
+    access: LiveAccess,
+) -> SourceOrder:
+    """The sources of a mode; `embedded_url` is the embedded server's, which `live` does without."""
+    if mode == "live":
+        return live_sources(pool, cache, access)
+    if embedded_url is None:
+        raise ValueError(f"Mode {mode} needs the address of the embedded data's server.")
+    embedded = embedded_sources(pool, embedded_url)
+    return embedded if mode == "offline" else live_sources(pool, cache, access).then(embedded)
+
+
+def embedded_sources(pool: HttpPool, base_url: str) -> SourceOrder:
+    """Everything from the embedded data set; it has no news text and no posts."""
+    facts = EmbeddedFacts(pool, base_url)
+    chart = YahooChart(pool, base_url, source=EMBEDDED_PRICES, data_mode="offline")
+    return SourceOrder((chart,), (facts,), (facts,), (facts,), (facts,))
+
+
+def live_sources(pool: HttpPool, cache: SingleFlightCache, access: LiveAccess) -> SourceOrder:
+    """The live sources: SEC before Yahoo, because its values carry their filing date."""
+    urls = access.urls
+    sec = SecEdgar(pool, cache, urls, access.sec_user_agent)
+    tables = YahooTables(pool, urls)
+    return SourceOrder(
+        prices=(YahooChart(pool, urls.yahoo, source=LIVE_PRICES, data_mode="live"),),
+        fundamentals=(sec, tables),
+        filings=(sec,),
+        insiders=(sec, tables),
+        macro=(Fred(pool, urls, access.fred_key),),
+        news=(LiveNews(pool, urls),),
+        attention=(StockTwits(pool, urls),),
+    )
+
+
+async def first_answer(
+    what: str, sources: Sequence[S], ask: Callable[[S], Awaitable[Answer]]
+) -> Answer:
+    """The answer of the first source that has one, marked where it is not the preferred source.
+
+    Raises the first source's error if none has one, and at once what no other source could mend.
+    """
+    first: DataError | None = None
+    for source in sources:
+        try:
+            answer = await ask(source)
+        except (NoData, SourceUnavailable) as error:
+            first = first or error
+        except (UnknownSymbol, BadDate):
+            # The embedded data set knows few symbols and three years: that is no news of the live.
+            if first is None:
+                raise
+        else:
+            return answer if first is None else replace(answer, stands_in=str(first))
+    raise first or NoData(f"The embedded data set has no {what}: use live data (--data live).")

@@ -1,0 +1,102 @@
+"""Economic series from FRED, as they were published on the as-of date (ALFRED vintages).
+
+Without `realtime_start` and `realtime_end` FRED gives today's revisions, and months that had not
+been published. The key is a query parameter: it reaches no span, log or message.
+"""
+
+import datetime
+
+import msgspec
+from pydantic import SecretStr
+from yarl import URL
+
+from otel import spans
+from otel.trace import semconv
+from toolkit.as_of import AsOf
+from toolkit.errors import DataError, HttpStatus, NoData, SourceUnavailable
+from toolkit.pool import HttpPool
+from toolkit.records import DataMode, Observation, Series
+from toolkit.sources.base_urls import BaseUrls
+from toolkit.sources.typed_json import get_typed
+
+_NAMES = {"VIX": "VIXCLS"}
+"""Series that we call by another name than FRED."""
+
+_LOOK_BACK = datetime.timedelta(days=3 * 366)
+
+
+class _Row(msgspec.Struct, frozen=True):
+    date: datetime.date
+    value: str
+    realtime_start: datetime.date
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    observations: list[_Row]
+
+
+class Fred:
+    """A MacroSource: about three years of a series, one request each.
+
+    `key` is FRED's API key; without one every call is SourceUnavailable.
+    """
+
+    name = "FRED"
+    data_mode: DataMode = "live"
+
+    def __init__(self, pool: HttpPool, urls: BaseUrls, key: SecretStr | None) -> None:
+        self._pool = pool
+        self._url = URL(f"{urls.fred}/fred/series/observations")
+        self._key = key
+
+    async def macro(self, series: str, as_of: AsOf) -> Series:
+        """The series as FRED showed it on the as-of date."""
+        if self._key is None:
+            raise SourceUnavailable(f"{self.name} asks for a key, which is free: set FRED_API_KEY.")
+        params = {
+            "series_id": _NAMES.get(series, series),
+            "file_type": "json",
+            "observation_start": (as_of.date - _LOOK_BACK).isoformat(),
+            "realtime_start": str(as_of),
+            "realtime_end": str(as_of),
+        }
+        with spans.fetch(
+            "fred",
+            symbol=series,
+            as_of=str(as_of),
+            attributes={semconv.DATA_MODE: self.data_mode},
+        ) as span:
+            try:
+                answer = await get_typed(
+                    self._pool,
+                    self._url,
+                    _Answer,
+                    source=self.name,
+                    params={**params, "api_key": self._key.get_secret_value()},
+                )
+            except HttpStatus as refusal:
+                raise self._explained(refusal, series, as_of) from None
+            # Whoever ignores the vintage asked for says so by `realtime_start`, and is filtered.
+            rows = tuple(
+                Observation(row.date, float(row.value), row.realtime_start)
+                for row in answer.observations
+                if _is_number(row.value)
+            )
+            span.set_attribute(semconv.ROWS, len(rows))
+        return Series(series, False, rows, source=self.name, data_mode=self.data_mode)
+
+    def _explained(self, refusal: HttpStatus, series: str, as_of: AsOf) -> DataError:
+        if refusal.status != 400:
+            return refusal
+        if b"api_key" in refusal.body:
+            return SourceUnavailable(f"{self.name} does not take the key: check FRED_API_KEY.")
+        return NoData(
+            f"{self.name} has no series {series[:40]} as of {as_of}: check its name and the date."
+        )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return abs(float(text)) < float("inf")
+    except ValueError:
+        return False

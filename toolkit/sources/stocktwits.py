@@ -1,0 +1,97 @@
+"""The latest messages about a symbol from StockTwits: of the present only, it keeps no archive."""
+
+import datetime
+from collections.abc import Callable
+from typing import Literal
+from urllib.parse import quote
+
+import msgspec
+from yarl import URL
+
+from otel import spans
+from otel.trace import semconv
+from toolkit.as_of import NEW_YORK, AsOf
+from toolkit.errors import HttpStatus, NoData
+from toolkit.pool import HttpPool
+from toolkit.records import DataMode, Post, Posts
+from toolkit.sources.base_urls import BaseUrls
+from toolkit.sources.typed_json import get_typed
+from toolkit.untrusted import MAX_POST, clean
+
+
+class _Mood(msgspec.Struct, frozen=True):
+    basic: str = ""
+
+
+class _Entities(msgspec.Struct, frozen=True):
+    sentiment: _Mood | None = None
+
+
+class _Message(msgspec.Struct, frozen=True):
+    body: str
+    created_at: datetime.datetime
+    entities: _Entities = _Entities()
+
+
+class _Stream(msgspec.Struct, frozen=True):
+    messages: list[_Message]
+
+
+class StockTwits:
+    """An AttentionSource, about thirty messages; NoData for a date that has passed."""
+
+    name = "StockTwits"
+    data_mode: DataMode = "live"
+
+    def __init__(
+        self,
+        pool: HttpPool,
+        urls: BaseUrls,
+        clock: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
+    ) -> None:
+        self._pool = pool
+        self._urls = urls
+        self._clock = clock
+
+    async def posts(self, symbol: str, as_of: AsOf) -> Posts:
+        """The latest messages, newest first."""
+        if as_of.date != self._clock().astimezone(NEW_YORK).date():
+            raise NoData(
+                f"{self.name} has only the present, nothing of {as_of}: analyse today, or do "
+                "without posts."
+            )
+        path = f"api/2/streams/symbol/{quote(symbol, safe='')}.json"
+        with spans.fetch(
+            "stocktwits",
+            symbol=symbol,
+            as_of=str(as_of),
+            attributes={semconv.DATA_MODE: self.data_mode},
+        ) as span:
+            try:
+                answer = await get_typed(
+                    self._pool,
+                    URL(f"{self._urls.stocktwits}/{path}", encoded=True),
+                    _Stream,
+                    source=self.name,
+                )
+            except HttpStatus as refusal:
+                if refusal.status == 404:
+                    raise NoData(f"{self.name} does not know {symbol}: do without posts.") from None
+                raise
+            posts = [_post(message) for message in answer.messages]
+            span.set_attribute(semconv.ROWS, len(posts))
+        newest = sorted(posts, key=lambda post: post.published, reverse=True)
+        return Posts(symbol, tuple(newest), source=self.name, data_mode=self.data_mode)
+
+
+def _post(message: _Message) -> Post:
+    sentiment = message.entities.sentiment
+    mood: Literal["bullish", "bearish", ""] = ""
+    match sentiment.basic.lower() if sentiment else "":
+        case "bullish":
+            mood = "bullish"
+        case "bearish":
+            mood = "bearish"
+    at = message.created_at
+    utc = (at if at.tzinfo else at.replace(tzinfo=datetime.UTC)).astimezone(datetime.UTC)
+    return Post(utc, clean(message.body, MAX_POST), mood)

@@ -1,0 +1,117 @@
+"""The macro tool: economic series as far as they were known on the as-of date."""
+
+import asyncio
+from typing import Literal, get_args
+
+from pydantic import Field
+
+from toolkit.as_of import AsOf
+from toolkit.errors import DataError, NoData, SourceUnavailable
+from toolkit.market_data import AsyncToolkit
+from toolkit.records import Observation, Series
+from toolkit.tools.tool import Answer, Arguments, Tool, percent, provenance, rounded
+
+SeriesName = Literal[
+    "DFEDTARU",
+    "DGS10",
+    "T10Y2Y",
+    "T10YIE",
+    "CPIAUCSL",
+    "CPILFESL",
+    "PCEPILFE",
+    "UNRATE",
+    "PAYEMS",
+    "ICSA",
+    "INDPRO",
+    "RSAFS",
+    "VIX",
+]
+
+_LABELS: dict[str, str] = {
+    "DFEDTARU": "federal funds target, upper limit, %",
+    "DGS10": "10-year Treasury yield, %",
+    "T10Y2Y": "10-year minus 2-year Treasury yield, %",
+    "T10YIE": "10-year breakeven inflation, %",
+    "CPIAUCSL": "consumer prices, index",
+    "CPILFESL": "consumer prices without food and energy, index",
+    "PCEPILFE": "prices of personal consumption without food and energy, index",
+    "UNRATE": "unemployment rate, %",
+    "PAYEMS": "nonfarm employment, thousands",
+    "ICSA": "initial jobless claims, persons",
+    "INDPRO": "industrial production, index",
+    "RSAFS": "retail sales, USD million",
+    "VIX": "expected volatility of the S&P 500, %",
+}
+# Of these the change in a year is what people quote.
+_LEVELS = frozenset(("CPIAUCSL", "CPILFESL", "PCEPILFE", "PAYEMS", "INDPRO", "RSAFS"))
+_YEAR_APART = range(358, 374)
+
+
+class MacroArguments(Arguments):
+    """Arguments of get_macro."""
+
+    series: list[SeriesName] = Field(
+        default=["DFEDTARU", "DGS10", "T10Y2Y", "CPIAUCSL", "UNRATE", "VIX"],
+        min_length=1,
+        max_length=len(get_args(SeriesName)),
+        description="Which series; a usual selection by default.",
+    )
+
+
+async def _macro(toolkit: AsyncToolkit, as_of: AsOf, wanted: MacroArguments) -> Answer:
+    names = list(dict.fromkeys(wanted.series))
+    answers = await asyncio.gather(
+        *(toolkit.macro(name, as_of) for name in names), return_exceptions=True
+    )
+    found: list[Series] = []
+    missing: dict[str, str] = {}
+    failure: DataError | None = None
+    for name, answer in zip(names, answers, strict=True):
+        if isinstance(answer, NoData | SourceUnavailable):
+            missing[name] = str(answer)
+            failure = failure or answer
+        elif isinstance(answer, BaseException):
+            raise answer
+        else:
+            found.append(answer)
+    if not found:
+        raise failure or NoData("No series was asked for: name one.")
+    newest = max(series.observations[-1].date for series in found)
+    return {
+        **provenance(toolkit, None, as_of, min(newest, as_of.weekday), *found),
+        "series": {series.name: _shown(series) for series in found},
+        **({"missing": missing} if missing else {}),
+    }
+
+
+def _shown(series: Series) -> Answer:
+    rows = series.observations
+    before = _year_before(rows)
+    last = rows[-1]
+    return {
+        "label": _LABELS.get(series.name, series.name),
+        "latest": [last.date.isoformat(), rounded(last.value)],
+        "previous": [rows[-2].date.isoformat(), rounded(rows[-2].value)] if len(rows) > 1 else None,
+        "year_before": [before.date.isoformat(), rounded(before.value)] if before else None,
+        **(
+            {"change_in_a_year_pct": percent(last.value, before.value)}
+            if before and series.name in _LEVELS
+            else {}
+        ),
+        **({"revised": "latest revision, not the first value"} if series.revised else {}),
+    }
+
+
+def _year_before(rows: tuple[Observation, ...]) -> Observation | None:
+    last = rows[-1].date
+    near = [row for row in rows if (last - row.date).days in _YEAR_APART]
+    return min(near, key=lambda row: abs((last - row.date).days - 365), default=None)
+
+
+GET_MACRO = Tool(
+    "get_macro",
+    "The economy as it was known on the as-of date: interest rates, inflation, employment, "
+    "volatility; each with its latest value, the one before and that of a year before.",
+    MacroArguments,
+    _macro,
+)
