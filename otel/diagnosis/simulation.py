@@ -148,7 +148,10 @@ class Simulation:
         like = [family.number[edits.like.get(row, first.get(row, row))] for row in rows]
         sequence: Sequence[int] = range(len(rows))
         if any(model != number for number, model in enumerate(like)):
-            sequence = sorted(sequence, key=lambda number: (like[number], number))
+            # Who can start no later comes first; those who meet a limit in their own order.
+            head = family.number[slots.rows[0]] if slots else 0
+            place = [head if row in members else like[n] for n, row in enumerate(rows)]
+            sequence = sorted(sequence, key=lambda number: (place[number], number))
         ends: list[int | None] = [None] * len(rows)
         walks = [_Walk(order, ends) for order in orders]
         busy: list[int] = []
