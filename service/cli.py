@@ -8,30 +8,7 @@ import sys
 
 import click
 
-ANALYSTS = ("market", "social", "news", "fundamentals")
-
-
-class AnalystList(click.ParamType[tuple[str, ...]]):
-    """A comma-separated selection of analysts, in the order of the graph."""
-
-    name = "names"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """Split and check the names."""
-        if isinstance(value, tuple):
-            return value
-        asked = {name.strip() for name in str(value).split(",") if name.strip()}
-        unknown = sorted(asked - set(ANALYSTS))
-        if unknown or not asked:
-            self.fail(
-                f"{', '.join(unknown) or 'an empty list'} is not an analyst; choose from "
-                f"{', '.join(ANALYSTS)}.",
-                param,
-                ctx,
-            )
-        return tuple(name for name in ANALYSTS if name in asked)
+from service.run_options import run_options
 
 
 class WithNew(click.Command):
@@ -63,87 +40,9 @@ def main() -> None:
 
 @main.command()
 @click.argument("symbol")
-@click.option(
-    "--date",
-    "as_of",
-    metavar="YYYY-MM-DD",
-    help="Analyse as of this day. Default: 2025-11-14 with embedded data, else today.",
-)
-@click.option(
-    "--analysts",
-    type=AnalystList(),
-    default=ANALYSTS,
-    show_default="all",
-    help=f"Which of {','.join(ANALYSTS)} to ask.",
-)
-@click.option("--offline", is_flag=True, help="Offline model and embedded data, whatever is set.")
-@click.option(
-    "--data",
-    type=click.Choice(["offline", "live", "auto"]),
-    help="Where market data comes from; `auto` takes embedded data where live fails, and says so. "
-    "Default: TRADING_GRAPH_DATA, else offline.",
-)
-@click.option(
-    "--analyst-turns",
-    type=click.IntRange(2, 8),
-    default=2,
-    show_default=True,
-    help="LLM turns of an analyst; in the last the tools are withheld.",
-)
-@click.option(
-    "--debate",
-    type=click.Choice(["parallel", "serial"]),
-    default="parallel",
-    show_default=True,
-    help="Both sides of a round at once, or taking turns.",
-)
-@click.option(
-    "--debate-rounds",
-    type=click.IntRange(1, 5),
-    default=1,
-    show_default=True,
-    help="Rounds of bull and bear.",
-)
-@click.option(
-    "--risk-rounds",
-    type=click.IntRange(1, 5),
-    default=1,
-    show_default=True,
-    help="Rounds of the risk team.",
-)
-@click.option(
-    "--agent-budget",
-    type=click.FloatRange(min=1),
-    default=90.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Total time of one agent, its retries included.",
-)
-@click.option(
-    "--dispatch",
-    type=click.Choice(["parallel", "sequential"]),
-    default="parallel",
-    show_default=True,
-    help="`sequential` visits one agent after the other, on purpose.",
-)
-@click.option(
-    "--tools",
-    type=click.Choice(["parallel", "sequential"]),
-    default="parallel",
-    show_default=True,
-    help="`sequential` runs one tool call after the other, on purpose.",
-)
-@click.option("--no-cache", is_flag=True, help="Fetch everything every time, on purpose.")
-@click.option("--no-pool", is_flag=True, help="Open a connection for every request, on purpose.")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False),
-    metavar="DIR",
-    help="Where the run's folder is made. Default: TRADING_GRAPH_OUT, else runs.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@run_options
 def run(symbol: str, **options: object) -> None:
-    r"""Analyse SYMBOL, and leave a decision, a report and a trace in runs/.
+    """Analyse SYMBOL, and leave a decision, a report and a trace in runs/.
 
     \b
     Examples:
@@ -180,7 +79,7 @@ def run(symbol: str, **options: object) -> None:
 def verify(
     trace: tuple[str, ...], source: str | None, id: str | None, gate: str | None, format: str
 ) -> None:
-    r"""Judge TRACE: a file, `-`, a trace id, or `last` (the newest run of this folder).
+    """Judge TRACE: a file, `-`, a trace id, or `last` (the newest run of this folder).
 
     Several files are parts of one trace. `last --from jaeger` is the newest trace of the service
     that OTEL_SERVICE_NAME names.
@@ -237,7 +136,7 @@ def compare(
     tolerance: float | None,
     format: str,
 ) -> None:
-    r"""Say what moved from BASE to NEW, and fail where it got worse.
+    """Say what moved from BASE to NEW, and fail where it got worse.
 
     Each is one run: a file, `-`, a trace id, or `last`. Sets need two runs a side or more, better
     five; their difference has a bootstrap interval, and fails when all of it is beyond the
@@ -298,7 +197,7 @@ def diagnose(
     export: str | None,
     out: str | None,
 ) -> None:
-    r"""Say where the time of TRACE went, and what each fix would gain.
+    """Say where the time of TRACE went, and what each fix would gain.
 
     TRACE is a file, `-`, a trace id, or `last` (the newest run of this folder); several files are
     parts of one trace. Gains are played, never added: each is the run simulated with the fix.
@@ -348,7 +247,7 @@ def diagnose(
 def ladder(
     symbol: str, date: str | None, call_s: float, fetch_s: float, scale: float, as_json: bool
 ) -> None:
-    r"""Run one analysis all sequential, then with Send, async tools, cache and pool, warm cache.
+    """Run one analysis all sequential, then with Send, async tools, cache and pool, warm cache.
 
     Each run is predicted from the first one's trace, and measured. Always offline: the latencies
     are simulated.
@@ -372,7 +271,7 @@ def ladder(
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @click.option("--all", "everything", is_flag=True, help="Do not ask Jaeger what it has already.")
 def replay(runs: tuple[str, ...], everything: bool) -> None:
-    r"""Send again the spans that a backend did not take, each of them once.
+    """Send again the spans that a backend did not take, each of them once.
 
     Without RUN what waits in the spool is sent; a run does that too, in the background. With RUN (a
     trace file, a run's id, or `last`) what the backend lacks of it.
