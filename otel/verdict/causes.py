@@ -95,8 +95,8 @@ def staircase(trace: Trace, group: Group) -> int | None:
     """
     if len(group.rows) < 3:
         return None
-    start = min(int(trace.start[row]) for row in group.rows)
-    ends = sorted(int(trace.end[row]) - start for row in group.rows)
+    rows = list(group.rows)
+    ends = np.sort(trace.end[rows] - trace.start[rows].min()).tolist()
     if group.spread_ns > 0.2 * ends[0]:
         return None
     steps: list[list[int]] = [[ends[0]]]

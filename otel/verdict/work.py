@@ -33,6 +33,9 @@ class Work(NamedTuple):
 
 def work_of(intervals: Sequence[Interval], waited_ns: int = 0) -> Work:
     """Work in intervals that may overlap or touch."""
+    if len(intervals) == 1:  # as most have: nothing to merge
+        ((start, end),) = intervals
+        return Work(tuple(intervals), end - start, waited_ns)
     merged = merge(intervals)
     return Work(merged, _total_ns(merged), waited_ns)
 
@@ -98,8 +101,6 @@ def _net_of_waiting(trace: Trace, row: int) -> tuple[list[Interval], int]:
 
 def merge(intervals: Sequence[Interval]) -> tuple[Interval, ...]:
     """Overlapping or touching intervals as one, in order."""
-    if len(intervals) < 2:
-        return tuple(intervals)
     merged: list[Interval] = []
     for start, end in sorted(intervals):
         if merged and start <= merged[-1][1]:
