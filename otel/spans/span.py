@@ -11,7 +11,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from threading import get_ident
 from typing import NamedTuple
 
@@ -95,8 +95,10 @@ def open_span(
 
     `trace_id` is for a root span whose trace is to have that id (with `UUIDv7IdGenerator`).
     """
-    with dictated(trace_id):
-        span = active_tracer().start_span(name, kind=kind, attributes=attributes, links=links)
+    recording = active_recording()
+    tracer = active_tracer() if recording is None else recording.tracer
+    with dictated(trace_id) if trace_id else nullcontext():
+        span = tracer.start_span(name, kind=kind, attributes=attributes, links=links)
     token = otel_context.attach(trace.set_span_in_context(span))
     before = _Before(time.time_ns(), time.process_time_ns(), len(sys.modules))
     try:
