@@ -11,9 +11,8 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from threading import get_ident
-from typing import NamedTuple
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -22,7 +21,7 @@ from opentelemetry.util.types import AttributeValue
 
 from otel.spans.content import content_is_captured
 from otel.spans.ids import dictated
-from otel.spans.recording import active_recording, active_tracer
+from otel.spans.recording import Recording, active_recording, active_tracer
 from otel.trace import semconv
 
 _control_flow: tuple[type[BaseException], ...] = ()
@@ -96,11 +95,14 @@ def open_span(
     `trace_id` is for a root span whose trace is to have that id (with `UUIDv7IdGenerator`).
     """
     recording = active_recording()
-    tracer = active_tracer() if recording is None else recording.tracer
-    with dictated(trace_id) if trace_id else nullcontext():
-        span = tracer.start_span(name, kind=kind, attributes=attributes, links=links)
+    start = (recording.tracer if recording else active_tracer()).start_span
+    if trace_id is None:  # as nearly always
+        span = start(name, kind=kind, attributes=attributes, links=links)
+    else:
+        with dictated(trace_id):
+            span = start(name, kind=kind, attributes=attributes, links=links)
     token = otel_context.attach(trace.set_span_in_context(span))
-    before = _Before(time.time_ns(), time.process_time_ns(), len(sys.modules))
+    wall_ns, cpu_ns, modules = time.time_ns(), time.process_time_ns(), len(sys.modules)
     try:
         yield span
     except BaseException as error:
@@ -111,28 +113,21 @@ def open_span(
         raise
     finally:
         if span.is_recording():
-            _measure(span, before)
+            _measure(span, recording, wall_ns, cpu_ns, modules)
         otel_context.detach(token)
         span.end()
 
 
-class _Before(NamedTuple):
-    wall_ns: int
-    cpu_ns: int
-    modules: int
-
-
-def _measure(span: Span, before: _Before) -> None:
+def _measure(
+    span: Span, recording: Recording | None, wall_ns: int, cpu_ns: int, modules: int
+) -> None:
+    """Set what was measured since the span's start: one by one, which is quicker than at once."""
     now = time.time_ns()
-    cpu, wall = time.process_time_ns() - before.cpu_ns, max(now - before.wall_ns, 1)
-    measured: dict[str, AttributeValue] = {
-        semconv.CPU_OVER_WALL: round(cpu / wall, 3),
-        semconv.THREAD_ID: get_ident(),
-    }
-    if imported := len(sys.modules) - before.modules:
-        measured[semconv.IMPORTS] = imported
-    recording = active_recording()
-    lag_ms = recording.lag.max_ms(before.wall_ns, now) if recording else None
+    cpu, wall = time.process_time_ns() - cpu_ns, max(now - wall_ns, 1)
+    span.set_attribute(semconv.CPU_OVER_WALL, round(cpu / wall, 3))
+    span.set_attribute(semconv.THREAD_ID, get_ident())
+    if imported := len(sys.modules) - modules:
+        span.set_attribute(semconv.IMPORTS, imported)
+    lag_ms = recording.lag.max_ms(wall_ns, now) if recording else None
     if lag_ms is not None:
-        measured[semconv.LOOP_LAG_MAX_MS] = round(lag_ms, 1)
-    span.set_attributes(measured)
+        span.set_attribute(semconv.LOOP_LAG_MAX_MS, round(lag_ms, 1))
