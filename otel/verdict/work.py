@@ -60,9 +60,7 @@ def working_spans(trace: Trace, row: int) -> list[int]:
         children = trace.children(current)
         if children and trace.roles[current] not in _WORKING:
             pending.extend(children)
-        elif (cache := trace.attributes(current).get(semconv.CACHE)) is None:
-            found.append(current)
-        elif str(cache) not in _IDLE_CACHE:
+        elif str(trace.attributes(current).get(semconv.CACHE)) not in _IDLE_CACHE:
             found.append(current)
     return found
 
