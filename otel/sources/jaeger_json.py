@@ -48,8 +48,11 @@ class JaegerSpan(msgspec.Struct):
     logs: list[_Log] | None = None
     warnings: list[str] | None = None
 
-    def __post_init__(self) -> None:
+    def record(self, names: dict[str, str]) -> "JaegerSpan":
+        """Itself, its ids in lower case; `names` holds each name once."""
         self.trace_id, self.span_id = self.trace_id.lower(), self.span_id.lower()
+        self.name = names.setdefault(self.name, self.name)
+        return self
 
     @property
     def parent_id(self) -> str:

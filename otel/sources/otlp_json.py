@@ -7,7 +7,7 @@ names in either case, and fields that hold their default may be missing.
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -78,25 +78,18 @@ _NONE = msgspec.Raw(b"[]")
 
 
 class OtlpSpan(msgspec.Struct, gc=False):
-    """One span of an OTLP document: a `SpanRecord`, its attributes still encoded."""
+    """One span of an OTLP document: a `SpanRecord`, its events and links still encoded."""
 
-    trace_id: Id = msgspec.field(name="traceId")
-    span_id: Id = msgspec.field(name="spanId")
-    name: str = ""
-    parent_id: str | None = msgspec.field(default=None, name="parentSpanId")
-    encoded_kind: Enum = msgspec.field(default=0, name="kind")
-    start_ns: Nanoseconds = msgspec.field(default=0, name="startTimeUnixNano")
-    end_ns: Nanoseconds = msgspec.field(default=0, name="endTimeUnixNano")
-    encoded_attributes: msgspec.Raw = msgspec.field(default=_NONE, name="attributes")
-    encoded_events: msgspec.Raw = msgspec.field(default=_NONE, name="events")
-    encoded_links: msgspec.Raw = msgspec.field(default=_NONE, name="links")
-    encoded_status: _Status | None = msgspec.field(default=None, name="status")
-
-    def __post_init__(self) -> None:
-        # Runs once a span, so nothing is called that need not be.
-        self.span_id = hexadecimal(self.span_id)
-        if (parent := self.parent_id) is not None:
-            self.parent_id = None if parent in _NO_PARENT else hexadecimal(parent)
+    span_id: str
+    parent_id: str | None
+    name: str
+    start_ns: int
+    end_ns: int
+    encoded_kind: Enum
+    encoded_status: _Status | None
+    decoded_attributes: Attributes
+    encoded_events: msgspec.Raw
+    encoded_links: msgspec.Raw
 
     @property
     def kind(self) -> int:
@@ -113,8 +106,8 @@ class OtlpSpan(msgspec.Struct, gc=False):
         return found if isinstance(found, int) else _enum(found, "STATUS_CODE_", _STATUSES)
 
     def attributes(self) -> Attributes:
-        """The attributes, decoded."""
-        return _attributes(_decode(_ATTRIBUTES, self.encoded_attributes, "attributes", self) or [])
+        """The attributes."""
+        return self.decoded_attributes
 
     def events(self) -> list[Event]:
         """The events, decoded."""
@@ -139,8 +132,41 @@ class OtlpSpan(msgspec.Struct, gc=False):
         ]
 
 
+class WrittenSpan(msgspec.Struct, gc=False, rename="camel"):
+    """A span as the text has it: short-lived, since it takes four times the memory."""
+
+    trace_id: Id
+    span_id: Id
+    name: str = ""
+    parent_span_id: str | None = None
+    kind: Enum = 0
+    start_time_unix_nano: Nanoseconds = 0
+    end_time_unix_nano: Nanoseconds = 0
+    attributes: list[_KeyValue] | None = None
+    events: msgspec.Raw = _NONE
+    links: msgspec.Raw = _NONE
+    status: _Status | None = None
+
+    def record(self, names: dict[str, str]) -> OtlpSpan:
+        """The span without what only the text needs; `names` holds each name once."""
+        parent = self.parent_span_id
+        return OtlpSpan(
+            hexadecimal(self.span_id),
+            None if parent is None or parent in _NO_PARENT else hexadecimal(parent),
+            names.setdefault(self.name, self.name),
+            self.start_time_unix_nano,
+            self.end_time_unix_nano,
+            self.kind,
+            self.status,
+            _attributes(self.attributes or ()),
+            # Copied, or one event of one span would hold the whole text.
+            self.events if self.events is _NONE else self.events.copy(),
+            self.links if self.links is _NONE else self.links.copy(),
+        )
+
+
 class _ScopeSpans(msgspec.Struct):
-    spans: list[OtlpSpan] | None = None
+    spans: list[WrittenSpan] | None = None
 
 
 class _ResourceSpans(msgspec.Struct, rename="camel"):
@@ -153,7 +179,7 @@ class OtlpDocument(msgspec.Struct, rename="camel"):
     resource_spans: list[_ResourceSpans] | None = None
     result: "OtlpDocument | None" = None
 
-    def spans(self) -> Iterator[OtlpSpan]:
+    def spans(self) -> Iterator[WrittenSpan]:
         """All its spans, in the order of the text."""
         if self.result is not None:
             yield from self.result.spans()
@@ -162,13 +188,12 @@ class OtlpDocument(msgspec.Struct, rename="camel"):
                 yield from scope.spans or ()
 
 
-_ATTRIBUTES = msgspec.json.Decoder(list[_KeyValue] | None, strict=False)
 _EVENTS = msgspec.json.Decoder(list[_Event] | None, strict=False)
 _LINKS = msgspec.json.Decoder(list[_Link] | None, strict=False)
 
 
 def in_camel_case(content: bytes) -> bytes:
-    """The text with the names of OTLP's fields as current JSON encoders write them.
+    """The text with the names of OTLP's fields as current JSON encoders write them; itself if so.
 
     Only names of fields are touched: inside a string a quotation mark is escaped, so that no value
     can look like a name.
@@ -209,14 +234,22 @@ def _enum(value: str, prefix: str, names: tuple[str, ...]) -> int:
     return names.index(name) if name in names else 0
 
 
-def _attributes(encoded: list[_KeyValue]) -> Attributes:
-    # Most values are strings: for them no function is called.
-    return {
-        item.key: value.string_value
-        if (value := item.value) is not None and value.string_value is not None
-        else _value(value)
-        for item in encoded
-    }
+def _attributes(encoded: Sequence[_KeyValue]) -> Attributes:
+    # Most values are strings, then numbers: for them no function is called.
+    found: dict[str, Any] = {}
+    for item in encoded:
+        value = item.value
+        if value is None:
+            found[item.key] = None
+        elif (text := value.string_value) is not None:
+            found[item.key] = text
+        elif (whole := value.int_value) is not None:
+            found[item.key] = whole
+        elif (number := value.double_value) is not None:
+            found[item.key] = number
+        else:
+            found[item.key] = _value(value)
+    return found
 
 
 def _value(encoded: _Value | None) -> Any:

@@ -4,6 +4,7 @@ A UUIDv7 is a valid W3C trace id whose low bits are random (RFC 9562, section 5.
 LangSmith wants as a run id.
 """
 
+import os
 import random
 import time
 import uuid
@@ -13,8 +14,10 @@ from contextvars import ContextVar
 
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
-# The SDK's generator draws from the global `random`: seeding that twice gave the same id twice.
-_random = random.SystemRandom()
+# The SDK's generator draws from the global `random`: seeding that twice gave the same id twice. Of
+# its own, and not the system's: that is asked once, not for every span.
+_random = random.Random()
+os.register_at_fork(after_in_child=_random.seed)
 
 
 def uuid7() -> uuid.UUID:

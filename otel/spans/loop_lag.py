@@ -53,9 +53,9 @@ class LoopLagMonitor:
         if self._next_due is None:
             return None
         longest = end_ns - max(self._next_due, start_ns, 0)
-        first = bisect_left(self._ran, start_ns)
-        for due, ran in zip(self._due[first:], self._ran[first:], strict=True):
+        for tick in range(bisect_left(self._ran, start_ns), len(self._ran)):
+            due = self._due[tick]
             if due >= end_ns:
                 break
-            longest = max(longest, min(ran, end_ns) - max(due, start_ns))
+            longest = max(longest, min(self._ran[tick], end_ns) - max(due, start_ns))
         return max(longest, 0) / 1e6

@@ -95,18 +95,18 @@ class RecordingProcessor(SpanProcessor):
             return
         recording.count()
         self._open[span.get_span_context().span_id] = recording
-        self._tell(recording, "on_start", span)
+        for listener in recording.listeners:
+            try:
+                listener.on_start(span)
+            except Exception as error:  # telemetry never breaks a run
+                self._on_fault(error)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Announce the span's end."""
         span_context = span.get_span_context()
         recording = self._open.pop(span_context.span_id, None) if span_context else None
-        if recording is not None:
-            self._tell(recording, "on_end", span)
-
-    def _tell(self, recording: Recording, event: str, span: ReadableSpan) -> None:
-        for listener in recording.listeners:
+        for listener in recording.listeners if recording is not None else ():
             try:
-                getattr(listener, event)(span)
+                listener.on_end(span)
             except Exception as error:  # telemetry never breaks a run
                 self._on_fault(error)

@@ -10,10 +10,10 @@ import asyncio
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from threading import get_ident
-from typing import NamedTuple
+from types import TracebackType
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -82,7 +82,6 @@ def record_error(span: Span, error: BaseException) -> None:
     span.set_status(Status(StatusCode.ERROR, message or kind))
 
 
-@contextmanager
 def open_span(
     name: str,
     *,
@@ -90,47 +89,71 @@ def open_span(
     attributes: Mapping[str, AttributeValue] | None = None,
     links: Sequence[Link] = (),
     trace_id: uuid.UUID | None = None,
-) -> Iterator[Span]:
+) -> AbstractContextManager[Span]:
     """Open a span, make it current, and end it with an honest status; exceptions pass through.
 
     `trace_id` is for a root span whose trace is to have that id (with `UUIDv7IdGenerator`).
     """
-    with dictated(trace_id):
-        span = active_tracer().start_span(name, kind=kind, attributes=attributes, links=links)
-    token = otel_context.attach(trace.set_span_in_context(span))
-    before = _Before(time.time_ns(), time.process_time_ns(), len(sys.modules))
-    try:
-        yield span
-    except BaseException as error:
-        if isinstance(error, _control_flow):
-            span.add_event("control_flow", {"type": type(error).__name__})
+    return _OpenSpan(name, kind, attributes, links, trace_id)
+
+
+class _OpenSpan(AbstractContextManager[Span]):
+    """A class, not a generator: that takes half the time, and every call of a run pays it."""
+
+    __slots__ = ("_asked", "_cpu_ns", "_modules", "_recording", "_span", "_token", "_wall_ns")
+
+    def __init__(
+        self,
+        name: str,
+        kind: SpanKind,
+        attributes: Mapping[str, AttributeValue] | None,
+        links: Sequence[Link],
+        trace_id: uuid.UUID | None,
+    ) -> None:
+        self._asked = name, kind, attributes, links, trace_id
+
+    def __enter__(self) -> Span:
+        name, kind, attributes, links, trace_id = self._asked
+        self._recording = recording = active_recording()
+        start = (recording.tracer if recording else active_tracer()).start_span
+        if trace_id is None:  # as nearly always
+            span = start(name, kind=kind, attributes=attributes, links=links)
         else:
-            record_error(span, error)
-        raise
-    finally:
-        if span.is_recording():
-            _measure(span, before)
-        otel_context.detach(token)
-        span.end()
+            with dictated(trace_id):
+                span = start(name, kind=kind, attributes=attributes, links=links)
+        self._span = span
+        self._token = otel_context.attach(trace.set_span_in_context(span))
+        self._wall_ns, self._cpu_ns = time.time_ns(), time.process_time_ns()
+        self._modules = len(sys.modules)
+        return span
 
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        span = self._span
+        try:
+            if isinstance(error, _control_flow):
+                span.add_event("control_flow", {"type": type(error).__name__})
+            elif error is not None:
+                record_error(span, error)
+        finally:
+            if span.is_recording():
+                self._measure(span)
+            otel_context.detach(self._token)
+            span.end()
 
-class _Before(NamedTuple):
-    wall_ns: int
-    cpu_ns: int
-    modules: int
-
-
-def _measure(span: Span, before: _Before) -> None:
-    now = time.time_ns()
-    cpu, wall = time.process_time_ns() - before.cpu_ns, max(now - before.wall_ns, 1)
-    measured: dict[str, AttributeValue] = {
-        semconv.CPU_OVER_WALL: round(cpu / wall, 3),
-        semconv.THREAD_ID: get_ident(),
-    }
-    if imported := len(sys.modules) - before.modules:
-        measured[semconv.IMPORTS] = imported
-    recording = active_recording()
-    lag_ms = recording.lag.max_ms(before.wall_ns, now) if recording else None
-    if lag_ms is not None:
-        measured[semconv.LOOP_LAG_MAX_MS] = round(lag_ms, 1)
-    span.set_attributes(measured)
+    def _measure(self, span: Span) -> None:
+        """Set what was measured since the start: one by one, which is quicker than at once."""
+        now = time.time_ns()
+        cpu, wall = time.process_time_ns() - self._cpu_ns, max(now - self._wall_ns, 1)
+        span.set_attribute(semconv.CPU_OVER_WALL, round(cpu / wall, 3))
+        span.set_attribute(semconv.THREAD_ID, get_ident())
+        if imported := len(sys.modules) - self._modules:
+            span.set_attribute(semconv.IMPORTS, imported)
+        recording = self._recording
+        lag_ms = recording.lag.max_ms(self._wall_ns, now) if recording else None
+        if lag_ms is not None:
+            span.set_attribute(semconv.LOOP_LAG_MAX_MS, round(lag_ms, 1))

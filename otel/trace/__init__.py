@@ -11,6 +11,7 @@ from otel.trace.model import (
     Trace,
     TraceBuilder,
     events_not_kept,
+    finite,
 )
 from otel.trace.profile import Profile, profile
 
@@ -26,5 +27,6 @@ __all__ = [
     "Trace",
     "TraceBuilder",
     "events_not_kept",
+    "finite",
     "profile",
 ]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from otel.trace import Trace
-from otel.trace.kinds import agent_name, step
+from otel.trace.kinds import agent_name
 
 RELEASED_NS = 20_000_000
 """How soon after the slowest branch's end a start counts as released by it."""
@@ -36,7 +36,7 @@ def barrier(trace: Trace, rows: Sequence[int]) -> Barrier:
     if len(rows) < 3:
         # Two spans of one branch and one of another is the least that shows a wait.
         return Barrier(0, 0, ())
-    known = {row: at for row in sorted(rows) if (at := step(trace.attributes(row))) is not None}
+    known = {row: at for row in sorted(rows) if (at := trace.steps[row]) is not None}
     if len(set(known.values())) < 2:
         return Barrier(0, 0, ())
     branches: dict[str, list[int]] = defaultdict(list)

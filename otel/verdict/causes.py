@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from otel.trace import Trace, profile, semconv
-from otel.trace.kinds import Role, step
+from otel.trace.kinds import Role
 from otel.verdict.group import Group
 
 BLOCKED_LOOP = "the event loop was blocked"
@@ -49,7 +49,7 @@ def held_up(group: Group) -> str | None:
     Threads come first: those that hold its lock also make the loop late.
     """
     cpu = group.cpu_over_wall
-    if cpu is not None and group.threads > 1 and 0.8 <= cpu <= 1.25:
+    if cpu is not None and 0.8 <= cpu <= 1.25 and group.threads > 1:
         return GIL
     return _blocked(group)
 
@@ -84,7 +84,7 @@ def _most_at_one_step(trace: Trace, rows: Sequence[int]) -> list[int]:
     """The rows of the step of LangGraph that has most: a later step starts late on purpose."""
     by_step: dict[int | None, list[int]] = defaultdict(list)
     for row in rows:
-        by_step[step(trace.attributes(row))].append(row)
+        by_step[trace.steps[row]].append(row)
     return max(by_step.values(), key=len)
 
 
@@ -95,8 +95,8 @@ def staircase(trace: Trace, group: Group) -> int | None:
     """
     if len(group.rows) < 3:
         return None
-    start = min(int(trace.start[row]) for row in group.rows)
-    ends = sorted(int(trace.end[row]) - start for row in group.rows)
+    rows = list(group.rows)
+    ends = np.sort(trace.end[rows] - trace.start[rows].min()).tolist()
     if group.spread_ns > 0.2 * ends[0]:
         return None
     steps: list[list[int]] = [[ends[0]]]
@@ -121,7 +121,7 @@ def _between(trace: Trace, group: Group) -> str:
     turns = {trace.number(row, semconv.TURN_INDEX) for row in ordered}
     if len(turns) > 1 or _llm_call_between(trace, ordered):
         return DEPENDENCY
-    steps = {step(trace.attributes(row)) for row in ordered}
+    steps = {trace.steps[row] for row in ordered}
     if len(steps) == 1 and None not in steps:
         return MAX_CONCURRENCY
     return DISPATCH

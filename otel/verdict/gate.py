@@ -35,11 +35,12 @@ class SpanSet(msgspec.Struct, forbid_unknown_fields=True):
         `run` is the row that is judged below: it is the run, also where it does not say so.
         """
         if self.role is not None:
-            itself = run if self.role is Role.RUN else None
-            rows = [row for row in rows if trace.roles[row] is self.role or row == itself]
+            itself, roles, wanted = run if self.role is Role.RUN else None, trace.roles, self.role
+            rows = [row for row in rows if roles[row] is wanted or row == itself]
         if self.name:
-            named = {name: self._names(name) for name in {trace.names[row] for row in rows}}
-            rows = [row for row in rows if named[trace.names[row]]]
+            names = trace.names
+            named = {name: self._names(name) for name in {names[row] for row in rows}}
+            rows = [row for row in rows if named[names[row]]]
         if self.attributes:
             rows = [row for row in rows if self._has(trace.attributes(row))]
         return list(rows)

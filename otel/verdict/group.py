@@ -1,9 +1,9 @@
 """Measures of a group of spans that should have run at once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from otel.trace import Profile, Trace, profile, semconv
+from otel.trace import Attributes, Profile, Trace, finite, profile, semconv
 from otel.verdict.work import Work, union_ns, work_below
 
 
@@ -13,65 +13,97 @@ class Group:
 
     Overlap ratios: 0 when one follows the other, 1 when all are hidden below the longest; None for
     fewer than two. `lag_ms` and `cpu_over_wall` are None where not every member recorded them.
+    What most verdicts do not ask for is measured at every use.
     """
 
+    trace: Trace = field(repr=False)
     rows: tuple[int, ...]
     works: tuple[Work, ...]
-    wrappers: Profile
-    wrapper_overlap: float | None
     work_overlap: float | None
-    spread_ns: int
-    queue_wait_ns: int
     lag_ms: float | None
     cpu_over_wall: float | None
-    imports: int
-    threads: int
 
     @property
     def working(self) -> int:
         """How many members did work of their own."""
-        return sum(work.total_ns > 0 for work in self.works)
+        return len(_worked(self.works))
 
     @property
     def shortest_work_ns(self) -> int:
         """The least work of a member that did any."""
-        return min((work.total_ns for work in self.works if work.total_ns > 0), default=0)
+        return min(_worked(self.works), default=0)
+
+    @property
+    def wrappers(self) -> Profile:
+        """How many of the spans themselves ran at once."""
+        return profile(self.trace, self.rows)
+
+    @property
+    def wrapper_overlap(self) -> float | None:
+        """The overlap ratio of the spans themselves."""
+        longest = max(self.trace.duration[list(self.rows)].tolist(), default=0)
+        found = self.wrappers
+        return overlap_ratio(found.work_ns, found.busy_ns, longest)
+
+    @property
+    def spread_ns(self) -> int:
+        """From the first start to the last."""
+        starts = [self.trace.intervals[row][0] for row in self.rows]
+        return max(starts, default=0) - min(starts, default=0)
+
+    @property
+    def queue_wait_ns(self) -> int:
+        """How long the members waited for a connection, in all."""
+        return sum([work.waited_ns for work in self.works])
+
+    @property
+    def imports(self) -> int:
+        """The most modules that were imported during a member."""
+        return int(max(_numbers(self._said, semconv.IMPORTS), default=0))
+
+    @property
+    def threads(self) -> int:
+        """How many threads the members ran on."""
+        return len(set(_numbers(self._said, semconv.THREAD_ID)))
+
+    @property
+    def _said(self) -> list[Attributes]:
+        return [self.trace.attributes(row) for row in self.rows]
 
 
 def group(trace: Trace, rows: Sequence[int]) -> Group:
     """Measure a group."""
     works = tuple([work_below(trace, row) for row in rows])
-    intervals = [trace.intervals[row] for row in rows]
-    starts = [start for start, _ in intervals]
-    wrappers = profile(trace, rows)
-    longest = max([end - start for start, end in intervals], default=0)
+    worked = _worked(works)
+    said = [trace.attributes(row) for row in rows]
     return Group(
-        rows=tuple(rows),
-        works=works,
-        wrappers=wrappers,
-        wrapper_overlap=overlap_ratio(wrappers.work_ns, wrappers.busy_ns, longest),
-        work_overlap=_work_overlap([work for work in works if work.total_ns > 0]),
-        spread_ns=max(starts, default=0) - min(starts, default=0),
-        queue_wait_ns=sum([work.waited_ns for work in works]),
-        lag_ms=_most(trace, rows, semconv.LOOP_LAG_MAX_MS),
-        cpu_over_wall=_most(trace, rows, semconv.CPU_OVER_WALL),
-        imports=int(max([trace.number(row, semconv.IMPORTS) or 0 for row in rows], default=0)),
-        threads=len({trace.number(row, semconv.THREAD_ID) for row in rows} - {None}),
+        trace,
+        tuple(rows),
+        works,
+        overlap_ratio(sum(worked), union_ns(works), max(worked, default=0)),
+        _most(said, semconv.LOOP_LAG_MAX_MS),
+        _most(said, semconv.CPU_OVER_WALL),
     )
 
 
-def _most(trace: Trace, rows: Sequence[int], key: str) -> float | None:
+def _worked(works: Sequence[Work]) -> list[int]:
+    """How long each worked that worked at all, in nanoseconds."""
+    return [work.total_ns for work in works if work.total_ns > 0]
+
+
+def _numbers(said: Sequence[Attributes], key: str) -> list[float]:
+    """The values of an attribute that are numbers."""
+    values = [value for attributes in said if (value := attributes.get(key)) is not None]
+    return [number for value in values if (number := finite(value)) is not None]
+
+
+def _most(said: Sequence[Attributes], key: str) -> float | None:
     """The highest value of an attribute; None where a span does not have it."""
-    values = [value for row in rows if (value := trace.number(row, key)) is not None]
-    return max(values, default=0.0) if len(values) == len(rows) else None
+    values = _numbers(said, key)
+    return max(values, default=0.0) if len(values) == len(said) else None
 
 
 def overlap_ratio(sum_ns: int, union_ns: int, longest_ns: int) -> float | None:
     """(sum - union) / (sum - longest) of branches' times; None where nothing could be hidden."""
     hideable = sum_ns - longest_ns
     return (sum_ns - union_ns) / hideable if hideable > 0 else None
-
-
-def _work_overlap(works: Sequence[Work]) -> float | None:
-    totals = [work.total_ns for work in works]
-    return overlap_ratio(sum(totals), union_ns(works), max(totals, default=0))

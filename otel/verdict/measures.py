@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from otel.trace import Profile, Trace, profile, semconv
-from otel.trace.kinds import Role, step
+from otel.trace.kinds import Role
 from otel.verdict.barrier import barrier
 from otel.verdict.chain import serial_chain
 from otel.verdict.group import Group
@@ -103,7 +103,7 @@ def _fan_outs(trace: Trace, rows: Sequence[int]) -> list[tuple[str, int | None, 
         for sender in senders[:1]:
             sent[sender].append(row)
         if not senders:
-            place = (int(trace.parent[row]), step(trace.attributes(row)))
+            place = (int(trace.parent[row]), trace.steps[row])
             siblings[place].append(row)
     found: list[tuple[str, int | None, list[int]]] = [
         (trace.names[sender], int(trace.end[sender]), branches) for sender, branches in sent.items()

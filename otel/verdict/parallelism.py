@@ -74,7 +74,7 @@ def _judge(trace: Trace, measured: Group) -> tuple[Strength, str]:
     if cause := causes.held_up(measured):
         return Strength.SERIAL, cause
     held = barrier(trace, measured.rows)
-    if held.held_ns > HELD * measured.wrappers.busy_ns:
+    if held.held_ns and held.held_ns > HELD * measured.wrappers.busy_ns:
         return Strength.SUSPICIOUS, f"{causes.BARRIER} ({held.idle_ns / 1e9:.3f} s in all)"
     if not held.waiting and (limited := causes.limit(trace, measured)):
         width, cause = limited

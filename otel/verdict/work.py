@@ -31,8 +31,11 @@ class Work(NamedTuple):
     waited_ns: int = 0
 
 
-def work_of(intervals: Iterable[Interval], waited_ns: int = 0) -> Work:
+def work_of(intervals: Sequence[Interval], waited_ns: int = 0) -> Work:
     """Work in intervals that may overlap or touch."""
+    if len(intervals) == 1:  # as most have: nothing to merge
+        ((start, end),) = intervals
+        return Work(tuple(intervals), end - start, waited_ns)
     merged = merge(intervals)
     return Work(merged, _total_ns(merged), waited_ns)
 
@@ -55,7 +58,7 @@ def working_spans(trace: Trace, row: int) -> list[int]:
     while pending:
         current = pending.pop()
         children = trace.children(current)
-        if trace.roles[current] not in _WORKING and children:
+        if children and trace.roles[current] not in _WORKING:
             pending.extend(children)
         elif str(trace.attributes(current).get(semconv.CACHE)) not in _IDLE_CACHE:
             found.append(current)
@@ -78,15 +81,13 @@ def beside(trace: Trace, rows: Sequence[int]) -> bool:
 
 def _net_of_waiting(trace: Trace, row: int) -> tuple[list[Interval], int]:
     """A working span's interval less the waits for a connection recorded below it, and these."""
-    interval = trace.intervals[row]
+    start, end = trace.intervals[row]
     if not trace.children(row) and semconv.QUEUE_WAIT_MS not in trace.attributes(row):
-        return [interval], 0
-    start, end = interval
+        return [(start, end)] if end > start else [], 0
     pieces: list[Interval] = []
     waited_ns = 0
     for each in trace.subtree(row):
-        wait = trace.number(each, semconv.QUEUE_WAIT_MS)
-        if wait:
+        if wait := trace.number(each, semconv.QUEUE_WAIT_MS):
             wait_ns = int(wait * 1e6)
             waited_ns += wait_ns
             began = max(trace.intervals[each][0], start)
@@ -96,13 +97,10 @@ def _net_of_waiting(trace: Trace, row: int) -> tuple[list[Interval], int]:
     return [(begin, until) for begin, until in pieces if until > begin], waited_ns
 
 
-def merge(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
+def merge(intervals: Sequence[Interval]) -> tuple[Interval, ...]:
     """Overlapping or touching intervals as one, in order."""
-    ordered = sorted(intervals)
-    if len(ordered) < 2:
-        return tuple(ordered)
     merged: list[Interval] = []
-    for start, end in ordered:
+    for start, end in sorted(intervals):
         if merged and start <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(merged[-1][1], end))
         else:

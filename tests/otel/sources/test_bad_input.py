@@ -111,10 +111,16 @@ def test_parents_in_a_circle() -> None:
     assert "their parents form a circle" in missing(ROOT_SPAN, itself)
 
 
-def test_attributes_that_are_none_are_found_when_they_are_asked_for() -> None:
+def test_attributes_that_are_none() -> None:
     text = json.dumps(document([{**ROOT_SPAN, "attributes": {"key": "value"}}]))
+    with pytest.raises(TraceError, match=r"no trace that can be read .*spans\[0\].attributes"):
+        parse(text.encode(), "wrong")
+
+
+def test_events_that_are_none_are_found_when_they_are_asked_for() -> None:
+    text = json.dumps(document([{**ROOT_SPAN, "events": {"name": "retry"}}]))
     (trace,) = parse(text.encode(), "lazy")
-    with pytest.raises(TraceError, match=f"The attributes of span {ROOT} are not OTLP JSON"):
+    with pytest.raises(TraceError, match=f"The events of span {ROOT} are not OTLP JSON"):
         judge(trace, default_gate())
 
 
