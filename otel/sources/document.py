@@ -87,7 +87,7 @@ def parse_all(texts: list[tuple[bytes, str]]) -> list[Trace]:
                     trace_id = hexadecimal(span.trace_id)
                     builder = builders.setdefault(trace_id, TraceBuilder(trace_id))
                     as_written[span.trace_id] = builder
-                builder.add(span.record(names))
+                builder.add(span.record(builder.trace_id, names))
     for builder in builders.values():
         for flaw in flaws:
             builder.flaw(flaw)

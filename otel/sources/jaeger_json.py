@@ -48,9 +48,9 @@ class JaegerSpan(msgspec.Struct):
     logs: list[_Log] | None = None
     warnings: list[str] | None = None
 
-    def record(self, names: dict[str, str]) -> "JaegerSpan":
-        """Itself, its ids in lower case; `names` holds each name once."""
-        self.trace_id, self.span_id = self.trace_id.lower(), self.span_id.lower()
+    def record(self, trace_id: str, names: dict[str, str]) -> "JaegerSpan":
+        """Itself, its ids in lower case; all share the strings for the trace and for a name."""
+        self.trace_id, self.span_id = trace_id, self.span_id.lower()
         self.name = names.setdefault(self.name, self.name)
         return self
 

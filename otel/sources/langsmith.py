@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from otel.errors import TraceError
-from otel.sources.otlp_json import UNREADABLE, OtlpSpan
+from otel.sources.otlp_json import UNREADABLE, OtlpSpan, WrittenSpan, hexadecimal
 from otel.trace import Span, Trace, TraceBuilder, events_not_kept, semconv
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _METADATA: tuple[tuple[str, str, type], ...] = (
     ("ls_model_name", semconv.REQUEST_MODEL, str),
 )
 
-_SENT = msgspec.json.Decoder(OtlpSpan, strict=False)
+_SENT = msgspec.json.Decoder(WrittenSpan, strict=False)
 _PADDING = "0" * 16
 """Before the span id, in the id of a run that came over OTLP."""
 
@@ -200,9 +200,10 @@ def _sent(run: "Run") -> OtlpSpan | None:
         # A server that reads JSON where it finds some gives it back as an object.
         said = msgspec.json.encode(said)
     try:
-        span = _SENT.decode(said)
+        written = _SENT.decode(said)
     except UNREADABLE:
         return None
+    span = written.record(hexadecimal(written.trace_id), {})
     # Metadata can be copied from run to run.
     return span if _id(run.id) == span.span_id else None
 

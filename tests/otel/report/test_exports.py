@@ -114,7 +114,7 @@ def test_ids_and_values_of_foreign_traces_become_valid() -> None:
     """LangSmith's span ids are UUIDs, and an attribute may be anything."""
     trace = drawn(("run", 0, 9, [("a", 2, 5, [("b", 3, 4, [])])]))
     object.__setattr__(trace, "span_ids", tuple(f"{'9' * 8}-{each}" for each in trace.span_ids))
-    trace._decoded[1] = {"odd": {"a": [1, None]}, "none": None, "nan": float("nan")}
+    trace._attributes[1] = {"odd": {"a": [1, None]}, "none": None, "nan": float("nan")}
     (there,) = parse(simulated_otlp(diagnose(trace, 0)).encode(), "export")
     assert list(there.parent) == list(trace.parent)
     assert all(len(each) == 16 for each in there.span_ids)
