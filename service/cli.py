@@ -177,6 +177,12 @@ def compare(
     help="How the report is written. Default: text.",
 )
 @click.option(
+    "--also",
+    multiple=True,
+    metavar="TRACE",
+    help="Another run of the same program: an order that it breaks is no dependency. Repeatable.",
+)
+@click.option(
     "--export",
     type=click.Choice(["perfetto", "folded", "otlp"]),
     help="Instead of the report: trace events for Perfetto, folded stacks of the critical path, or "
@@ -196,6 +202,7 @@ def diagnose(
     format: str | None,
     export: str | None,
     out: str | None,
+    also: tuple[str, ...],
 ) -> None:
     """Say where the time of TRACE went, and what each fix would gain.
 
@@ -214,7 +221,8 @@ def diagnose(
         raise click.UsageError("--format is for the report and --export is instead of it; give one")
     from service.diagnose_command import diagnose_command
 
-    sys.exit(diagnose_command(trace, source, id, target, export or format or "text", out))
+    form = export or format or "text"
+    sys.exit(diagnose_command(trace, source, id, target, form, out, also))
 
 
 @main.command()

@@ -22,14 +22,16 @@ def diagnose_command(
     target: float,
     form: str,
     out: str | None,
+    also: tuple[str, ...] = (),
 ) -> int:
     """Diagnose a trace, print or write it, and return the exit code; faults go to stderr.
 
-    `form` is a format of the report or the name of an export.
+    `form` is a format of the report or the name of an export; `also` names more runs.
     """
     talk = Console(stderr=True)
     try:
-        found = report(find_trace(words, source, id), target, id, PLACES)
+        others = [find_trace((word,), source) for word in also]
+        found = report(find_trace(words, source, id), target, id, PLACES, others)
     except BadSettings as error:
         talk.print(f"[red]Error:[/red] {error}", highlight=False, soft_wrap=True)
         return USAGE

@@ -1,15 +1,15 @@
 """Everything that a report of a diagnosis shows, worked out once for all its forms."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import msgspec
 
-from otel.diagnosis import Diagnosis, Kind, PathClass, by_class, diagnose
+from otel.diagnosis import Diagnosis, Kind, PathClass, by_class, call_tree, diagnose
 from otel.report.target import Target, target
 from otel.trace import Trace, semconv
-from otel.verdict import Verdict, default_gate, judge
+from otel.verdict import Verdict, completeness, default_gate, judge
 from otel.verdict.gate import Duration, Gate
 
 
@@ -58,17 +58,22 @@ def report(
     limit_s: float,
     run_id: str | None = None,
     places: Mapping[Kind, str] | None = None,
+    others: Sequence[Trace] = (),
 ) -> Report | Verdict:
     """Judge and diagnose a trace; the verdict alone where the trace is not complete.
 
-    `limit_s` takes the place of the default gate's own limit on the run's duration.
+    `limit_s` takes the place of the default gate's own limit on the run's duration; `others` are
+    more runs of the program, and one that is not complete counts as far as it goes: what it shows
+    to have overlapped did overlap.
     """
     gate, project_call_s = _gate(limit_s)
     verdict = judge(trace, gate, run_id)
     run = verdict.completeness.run
     if not verdict.judged or run is None:
         return verdict
-    found = diagnose(trace, run)
+    runs = [(other, completeness(other).run) for other in others]
+    trees = [call_tree(other, at) for other, at in runs if at is not None]
+    found = diagnose(trace, run, trees)
     return Report(found, target(found, limit_s, project_call_s), verdict, places or {})
 
 

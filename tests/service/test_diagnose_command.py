@@ -146,3 +146,43 @@ def test_rubbish_is_one_sentence_and_exit_3(workdir: Path, content: bytes) -> No
     assert asked.exit_code == 3
     assert "rubbish" in asked.stderr
     assert asked.stderr.count("\n") == 1
+
+
+def calls(path: Path, *names: str) -> str:
+    """A foreign trace of calls of 100 ms each, one after another."""
+    begin = 1_763_100_000 * 10**9
+    spans = [{"spanId": f"{1:016x}", "name": "program", "startTimeUnixNano": begin}]
+    for number, name in enumerate(names):
+        start = begin + number * 10**8
+        spans.append(
+            {
+                "spanId": f"{number + 2:016x}",
+                "parentSpanId": f"{1:016x}",
+                "name": name,
+                "startTimeUnixNano": start,
+                "endTimeUnixNano": start + 10**8,
+                "attributes": [
+                    {"key": "gen_ai.operation.name", "value": {"stringValue": "execute_tool"}}
+                ],
+            }
+        )
+    spans[0]["endTimeUnixNano"] = begin + len(names) * 10**8
+    for span in spans:
+        span["traceId"] = "a" * 32
+    path.write_text(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}))
+    return str(path)
+
+
+def test_another_run_shows_that_an_order_is_none(workdir: Path) -> None:
+    one = calls(workdir / "one.json", "search", "price")
+    other = calls(workdir / "other.json", "price", "search")
+    alone = trading_graph("diagnose", one)
+    assert "Only if none needs the result of another" in alone.stdout
+    known = trading_graph("diagnose", one, "--also", other)
+    assert "serial calls" in known.stdout
+    assert "Only if" not in known.stdout
+    same = trading_graph("diagnose", one, "--also", one)
+    assert same.stdout == alone.stdout
+    missing = trading_graph("diagnose", one, "--also", "nothing")
+    assert missing.exit_code == 3
+    assert "nothing is neither a file nor a trace id" in missing.stderr
