@@ -29,6 +29,15 @@ class WithNew(click.Command):
         return super().parse_args(ctx, spread)
 
 
+_from_source = click.option(
+    "--from",
+    "source",
+    type=click.Choice(["file", "jaeger", "langsmith"]),
+    help="Where to look. Default: a file, then the runs of this folder, then Jaeger.",
+)
+_id = click.option("--id", metavar="ID", help="Which trace or run, where a source holds several.")
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="trading-graph", prog_name="trading-graph")
 def main() -> None:
@@ -56,13 +65,8 @@ def run(symbol: str, **options: object) -> None:
 
 @main.command()
 @click.argument("trace", nargs=-1, required=True)
-@click.option(
-    "--from",
-    "source",
-    type=click.Choice(["file", "jaeger", "langsmith"]),
-    help="Where to look. Default: a file, then the runs of this folder, then Jaeger.",
-)
-@click.option("--id", metavar="ID", help="Which trace or run, where a source holds several.")
+@_from_source
+@_id
 @click.option(
     "--gate",
     type=click.Path(dir_okay=False),
@@ -101,12 +105,7 @@ def verify(
 @click.option(
     "--with", "new", multiple=True, metavar="NEW...", help="The new runs, where they are a set."
 )
-@click.option(
-    "--from",
-    "source",
-    type=click.Choice(["file", "jaeger", "langsmith"]),
-    help="Where to look. Default: a file, then the runs of this folder, then Jaeger.",
-)
+@_from_source
 @click.option(
     "--id",
     "ids",
@@ -164,13 +163,8 @@ def compare(
     metavar="SECONDS",
     help="What the run may take.",
 )
-@click.option(
-    "--from",
-    "source",
-    type=click.Choice(["file", "jaeger", "langsmith"]),
-    help="Where to look. Default: a file, then the runs of this folder, then Jaeger.",
-)
-@click.option("--id", metavar="ID", help="Which trace or run, where a source holds several.")
+@_from_source
+@_id
 @click.option(
     "--format",
     type=click.Choice(["text", "markdown", "json", "html"]),
