@@ -15,6 +15,7 @@ from opentelemetry.trace import TracerProvider
 from opentelemetry.util.types import AttributeValue
 
 from graph.backends import Backends
+from graph.background import background
 from graph.build import build
 from graph.context import RunContext
 from graph.decisions import Decision
@@ -78,18 +79,19 @@ async def analyse(
     Raises AnalysisError or a toolkit BadRequest.
     """
     started = time.perf_counter()
-    with tracing_context(enabled=None if callbacks else False):
-        state = await build(options).ainvoke(
-            State(),
-            {
-                "run_id": uuid.UUID(run.run_id),
-                "run_name": WORKFLOW,
-                "callbacks": list(callbacks),
-                "recursion_limit": 100,
-                "metadata": {"symbol": options.symbol, "as_of": str(options.as_of)},
-            },
-            context=RunContext(options, backends.models, backends.toolkit),
-        )
+    async with background() as beside:
+        with tracing_context(enabled=None if callbacks else False):
+            state = await build(options).ainvoke(
+                State(),
+                {
+                    "run_id": uuid.UUID(run.run_id),
+                    "run_name": WORKFLOW,
+                    "callbacks": list(callbacks),
+                    "recursion_limit": 100,
+                    "metadata": {"symbol": options.symbol, "as_of": str(options.as_of)},
+                },
+                context=RunContext(options, backends.models, backends.toolkit, beside),
+            )
     decision = _decision(options, backends, run, cast(State, state))
     if decision.degraded:
         run.span.set_attribute(semconv.DEGRADED, decision.missing_reports)

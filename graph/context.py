@@ -8,6 +8,7 @@ from langgraph.config import get_config
 from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 
+from graph.background import Background
 from graph.errors import AnalysisError
 from graph.models import Models
 from graph.options import Options
@@ -28,6 +29,7 @@ class RunContext:
     options: Options
     models: Models
     toolkit: AsyncToolkit
+    background: Background
 
 
 class Node(Protocol):

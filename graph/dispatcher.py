@@ -5,20 +5,27 @@ dispatch the same span is opened, and the edges of the graph then visit the bran
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 from langgraph.runtime import Runtime
 from langgraph.types import Command, Send
 
 from graph.context import RunContext, graph_task
-from graph.links import traceparent
+from graph.links import span_context, traceparent
 from graph.options import RISK_ANALYSTS, Order
+from graph.prefetch import prefetch
 from graph.state import State
 from otel import spans
 
 
 async def dispatch_analysts(state: State, runtime: Runtime[RunContext]) -> Command[str]:
-    """Fan out to the selected analysts."""
-    return _dispatch("analysts", runtime.context.options.analysts, {}, runtime)
+    """Fan out to the selected analysts, and start to fetch what they will ask for if wanted."""
+    context = runtime.context
+    command = _dispatch("analysts", context.options.analysts, {}, runtime)
+    if context.options.prefetch:
+        dispatcher = span_context(cast(State, command.update)["dispatcher"])
+        context.background.start(prefetch(context, dispatcher))
+    return command
 
 
 async def dispatch_risk_team(state: State, runtime: Runtime[RunContext]) -> Command[str]:

@@ -33,7 +33,8 @@ class Debate(StrEnum):
 class Options:
     """One analysis: what to analyse, with whom, in which order.
 
-    `agent_budget_s` is the total time of one agent, its retries included.
+    `agent_budget_s` is the total time of one agent, its retries included. `prefetch` fetches what
+    the analysts will ask for while they are in their first turn; it needs the cache.
     """
 
     symbol: str
@@ -46,6 +47,7 @@ class Options:
     dispatch: Order = Order.PARALLEL
     tools: Order = Order.PARALLEL
     agent_budget_s: float = 90.0
+    prefetch: bool = False
 
     @property
     def expected_chain(self) -> int:

@@ -60,6 +60,11 @@ def run(symbol: str, **options: object) -> None:
     """
     from service.run_command import run_command
 
+    if options["prefetch"] and options["no_cache"]:
+        raise click.UsageError(
+            "--prefetch hands on what it fetches through the cache; give one of "
+            "--prefetch and --no-cache"
+        )
     sys.exit(run_command(symbol, options))
 
 

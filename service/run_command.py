@@ -54,6 +54,7 @@ def _options(symbol: str, asked: Mapping[str, Any], choice: BackendChoice) -> Op
         dispatch=Order(asked["dispatch"]),
         tools=Order(asked["tools"]),
         agent_budget_s=asked["agent_budget"],
+        prefetch=asked["prefetch"],
     )
 
 

@@ -104,6 +104,11 @@ _OPTIONS = (
         show_default=True,
         help="`sequential` runs one tool call after the other, on purpose.",
     ),
+    click.option(
+        "--prefetch",
+        is_flag=True,
+        help="Fetch what the analysts will ask for while they are in their first turn.",
+    ),
     click.option("--no-cache", is_flag=True, help="Fetch everything every time, on purpose."),
     click.option(
         "--no-pool", is_flag=True, help="Open a connection for every request, on purpose."

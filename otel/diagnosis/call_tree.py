@@ -83,6 +83,8 @@ def call_tree(trace: Trace, run: int) -> CallTree:
 
 def _is_waited_for(trace: Trace, row: int, low: int, high: int) -> bool:
     """Whether the parent, which took from low to high, can have waited for a child."""
+    if trace.roles[row] is Role.PREFETCH:
+        return False  # for its fetches at most, and by those who share them
     began, ended = trace.intervals[row]
     if ended < low or began > high:
         return False

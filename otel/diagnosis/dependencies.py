@@ -21,14 +21,12 @@ def declared_predecessors(tree: CallTree) -> Mapping[int, tuple[int, ...]]:
     A span that started much later waited for something else too; what that was its times show.
     """
     trace = tree.trace
-    row_of: dict[str, int] | None = None
     declared: dict[int, tuple[int, ...]] = {}
     for row in tree.rows:
         links = trace.links(row) if row != tree.run else ()
         if not links:
             continue
-        if row_of is None:
-            row_of = {span_id: at for at, span_id in enumerate(trace.span_ids)}
+        row_of = trace.row_of
         found = [row_of[link.span_id] for link in links if link.span_id in row_of]
         family = [each for each in found if trace.parent[each] == trace.parent[row]]
         reached = max([tree.end[each] for each in family], default=0)
@@ -44,7 +42,7 @@ def awaited_elsewhere(tree: CallTree) -> Mapping[int, int]:
     """
     trace = tree.trace
     sharing = [row for row in tree.rows if trace.attributes(row).get(semconv.CACHE) == "shared"]
-    row_of = {span_id: at for at, span_id in enumerate(trace.span_ids)} if sharing else {}
+    row_of = trace.row_of
     awaited: dict[int, int] = {}
     for row in sharing:
         leaders = [row_of[link.span_id] for link in trace.links(row) if link.span_id in row_of]

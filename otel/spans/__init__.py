@@ -3,7 +3,7 @@
 from otel.spans.caller import caller_context
 from otel.spans.content import content_is_captured
 from otel.spans.detached import detached
-from otel.spans.kinds import GraphTask, agent, chat, dispatch, fetch, join, tool
+from otel.spans.kinds import GraphTask, agent, chat, dispatch, fetch, join, prefetch, tool
 from otel.spans.recording import (
     Recording,
     RecordingProcessor,
@@ -40,6 +40,7 @@ __all__ = [
     "fetch",
     "join",
     "open_span",
+    "prefetch",
     "record_error",
     "register_control_flow",
     "register_own_errors",

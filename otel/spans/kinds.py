@@ -71,6 +71,25 @@ def join(what: str, *, task: GraphTask | None = None) -> AbstractContextManager[
     )
 
 
+def prefetch(
+    what: str, *, symbol: str, as_of: str, dispatcher: SpanContext | None = None
+) -> AbstractContextManager[Span]:
+    """Open `prefetch {what}`: fetches for branches that have not asked yet.
+
+    Linked to the dispatcher that set it off. Nobody waits for this span, only for fetches below it.
+    """
+    return open_span(
+        f"prefetch {what}",
+        attributes={
+            semconv.OPERATION: "prefetch",
+            semconv.LANGSMITH_SPAN_KIND: "chain",
+            semconv.SYMBOL: symbol,
+            semconv.AS_OF: as_of,
+        },
+        links=_links(dispatcher),
+    )
+
+
 def agent(
     name: str,
     *,

@@ -24,11 +24,17 @@ class Role(StrEnum):
     TOOL = "tool"
     RETRIEVAL = "retrieval"
     FETCH = "fetch"
+    PREFETCH = "prefetch"
     HTTP = "http"
     OTHER = "other"
 
 
-_OURS = {"dispatch": Role.DISPATCH, "join": Role.JOIN, "fetch": Role.FETCH}
+_OURS = {
+    "dispatch": Role.DISPATCH,
+    "join": Role.JOIN,
+    "fetch": Role.FETCH,
+    "prefetch": Role.PREFETCH,
+}
 
 _GEN_AI = {
     "invoke_workflow": Role.RUN,

@@ -198,6 +198,11 @@ class Trace:
         return [step(attributes) for attributes in self._attributes]
 
     @cached_property
+    def row_of(self) -> Mapping[str, int]:
+        """The row of each span, by its id."""
+        return {span_id: row for row, span_id in enumerate(self.span_ids)}
+
+    @cached_property
     def roots(self) -> list[int]:
         """The spans without a parent."""
         return [int(row) for row in np.flatnonzero(self.parent == ROOT)]

@@ -77,7 +77,8 @@ LATENCY_CHAT_S = "trading.latency.chat_s"
 DATA_MODE = "trading.data.mode"
 DISPATCH = "trading.dispatch"
 OPERATION = "trading.operation"
-"""What a span of ours is that GenAI has no name for: dispatch, join, fetch or detached."""
+"""What a span of ours is that GenAI has no name for: dispatch, join, fetch, prefetch or
+detached."""
 DETACHED = "detached"
 """The root of a trace of its own for work that a run set off and did not wait for."""
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from otel.trace import Attributes, Profile, Trace, finite, profile, semconv
+from otel.verdict.shared_work import with_shared
 from otel.verdict.work import Work, union_ns, work_below
 
 
@@ -25,7 +26,7 @@ class Group:
 
     @property
     def working(self) -> int:
-        """How many members did work of their own."""
+        """How many members did work of their own, or waited for work of others that they share."""
         return len(_worked(self.works))
 
     @property
@@ -75,6 +76,9 @@ def group(trace: Trace, rows: Sequence[int]) -> Group:
     """Measure a group."""
     works = tuple([work_below(trace, row) for row in rows])
     worked = _worked(works)
+    if len(worked) < 2:
+        works = with_shared(trace, rows, works)
+        worked = _worked(works)
     said = [trace.attributes(row) for row in rows]
     return Group(
         trace,
