@@ -33,14 +33,12 @@ async def prefetch(context: RunContext, dispatcher: SpanContext | None) -> None:
     with spans.prefetch(
         "market_data", symbol=options.symbol, as_of=str(options.as_of), dispatcher=dispatcher
     ):
-        answers = await asyncio.gather(
-            *(
-                asked()
-                for analyst in options.analysts
-                for asked in _ASKED_BY[analyst](context.toolkit, options.symbol, options.as_of)
-            ),
-            return_exceptions=True,
-        )
+        all_asked = [
+            asked
+            for analyst in options.analysts
+            for asked in _ASKED_BY[analyst](context.toolkit, options.symbol, options.as_of)
+        ]
+        answers = await asyncio.gather(*(asked() for asked in all_asked), return_exceptions=True)
         for answer in answers:
             if isinstance(answer, Exception) and not isinstance(answer, DataError):
                 raise answer

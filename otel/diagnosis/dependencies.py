@@ -5,6 +5,7 @@ of its tools, say what may not be reordered. Where nothing is declared only time
 they suggest is no proof.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 
 from otel.diagnosis.call_tree import CallTree
@@ -13,6 +14,8 @@ from otel.trace.kinds import Role, step
 
 SOON_NS = 50_000_000
 """So soon after the end of the siblings that it links to, a span started because of them."""
+
+_BESIDE = sys.maxsize
 
 
 def declared_predecessors(tree: CallTree) -> Mapping[int, tuple[int, ...]]:
@@ -57,15 +60,18 @@ def awaited_elsewhere(tree: CallTree) -> Mapping[int, int]:
 def declared_ranks(tree: CallTree) -> Mapping[int, int]:
     """The declared place of each span among its siblings: it waits for all of lower rank.
 
-    Only of families in which every span declares one and the times agree; others are left out.
+    Only of families in which every span declares one and the times agree; others are left out. A
+    prefetch runs beside the order: no sibling waits for it.
     """
     ranks: dict[int, int] = {}
     for parent in tree.rows:
         family = tree.children(parent)
         if len(family) > 1:
-            places = _steps(tree.trace, family) or _turns(tree.trace, family)
-            if places is not None and _agrees(tree, family, places):
-                ranks.update(zip(family, places, strict=True))
+            ordered = [row for row in family if tree.trace.roles[row] is not Role.PREFETCH]
+            places = _steps(tree.trace, ordered) or _turns(tree.trace, ordered)
+            if places and _agrees(tree, ordered, places):
+                ranks.update(dict.fromkeys(family, _BESIDE))
+                ranks.update(zip(ordered, places, strict=True))
     return ranks
 
 
