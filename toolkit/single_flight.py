@@ -21,12 +21,14 @@ from toolkit.errors import SourceUnavailable
 class Flight:
     """A load on its way: its loop and task, how many wait for it, and the spans around it.
 
-    `leader` is the span of the call that started the load, `work` the one that the load opened.
+    `leader` is the span of the call that started the load, `work` the one that the load opened;
+    `inner` is the work of the last load that this one waited for, where it asked the cache itself.
     """
 
     loop: asyncio.AbstractEventLoop
     leader: SpanContext
     work: SpanContext | None = None
+    inner: SpanContext | None = None
     waiters: int = 0
     task: "asyncio.Task[Any]" = field(init=False)
 
@@ -94,6 +96,9 @@ class Flights:
                 self._land(key, flight)  # who asks from now on starts anew
                 task.cancel()
                 await asyncio.wait((task,))  # none of its spans may outlive ours
+        outer = _running.get()
+        if outer is not None:
+            outer.inner = flight.work or flight.inner
         if task.cancelled():
             raise SourceUnavailable(f"The load of {key} was cancelled from outside: ask again.")
         return task.result()
@@ -115,8 +120,9 @@ def link_to_load(span: Span, flight: Flight) -> None:
 
     Called after the wait: one who joins in the same turn of the loop is there before the load.
     """
-    if flight.work is not None and flight.leader != span.get_span_context():
-        span.add_link(flight.work)
+    work = flight.work or flight.inner
+    if work is not None and flight.leader != span.get_span_context():
+        span.add_link(work)
 
 
 def _note_exception(task: "asyncio.Task[Any]") -> None:

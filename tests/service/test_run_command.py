@@ -235,3 +235,13 @@ def test_a_missing_jaeger_is_one_line(workdir: Path) -> None:
     assert "http://127.0.0.1:9" in line
     assert "deploy/jaeger.yml" in line
     assert ran.stderr.count("\n") == ran.stderr.count("s  ") + 1, "one line and one an agent"
+
+
+def test_prefetch_is_an_option_that_needs_the_cache(workdir: Path) -> None:
+    ran = trading_graph("run", "AAPL", "--offline", "--prefetch", cwd=workdir)
+    assert ran.returncode == 0, ran.stderr
+    (trace,) = read(the_run(workdir) / "trace.jsonl")
+    assert len(trace.rows("prefetch market_data")) == 1
+    refused = trading_graph("run", "AAPL", "--prefetch", "--no-cache", cwd=workdir)
+    assert refused.returncode == 2
+    assert "one of --prefetch and --no-cache" in refused.stderr

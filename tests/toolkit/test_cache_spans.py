@@ -74,6 +74,27 @@ async def test_followers_link_to_a_load_that_fails_too(
     assert [link.context for link in follower.links] == [_context(fetch)]
 
 
+async def test_who_shares_a_load_of_loads_links_to_the_last_of_these(
+    provider: TracerProvider, exporter: InMemorySpanExporter
+) -> None:
+    """As a source does that keeps what it fetches, and answers several questions from it."""
+    cache, index, listed = SingleFlightCache(), Upstream(), Upstream()
+
+    async def load() -> object:
+        await cache.get(key_of("index"), _fetching(index), ttl=60)
+        return await cache.get(key_of("listed"), _fetching(listed), ttl=60)
+
+    async def ask(name: str) -> None:
+        with spans.open_span(name):
+            await cache.get(KEY, load, ttl=60)
+
+    async with spans.run("test", provider=provider, attributes={}):
+        await asyncio.gather(ask("leader"), ask("follower"))
+    _, last = named(exporter, "fetch test")
+    (follower,) = named(exporter, "follower")
+    assert [link.context for link in follower.links] == [_context(last)]
+
+
 async def test_two_gets_of_one_span_that_share_a_load_are_a_miss_without_a_link(
     provider: TracerProvider, exporter: InMemorySpanExporter
 ) -> None:
