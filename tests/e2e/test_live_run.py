@@ -60,6 +60,17 @@ async def test_a_live_run_decides_as_the_offline_run_does(
         assert FRED_KEY not in repr(told)
 
 
+async def test_a_live_run_can_fetch_ahead_all_that_its_analysts_ask_for(
+    run_analysis: Runner, servers: LiveServers
+) -> None:
+    choice = replace(CHOICE, data="live", access=servers.access, chat_latency_s=0.5)
+    trace = (await run_analysis(choice=choice, symbol="NVDA", prefetch=True)).trace
+    tools = trace.rows("execute_tool ")
+    assert {trace.attributes(row)[semconv.CACHE] for row in tools} == {"hit"}
+    (span,) = trace.rows("prefetch ")
+    assert trace.children(span) == trace.rows("fetch ")
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_with_any_fault_at_every_other_source_a_run_still_decides(
     run_analysis: Runner, servers: LiveServers, fault: str
