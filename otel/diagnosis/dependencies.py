@@ -45,9 +45,9 @@ def awaited_elsewhere(tree: CallTree) -> Mapping[int, int]:
     """
     trace = tree.trace
     sharing = [row for row in tree.rows if trace.attributes(row).get(semconv.CACHE) == "shared"]
-    row_of = trace.row_of
     awaited: dict[int, int] = {}
     for row in sharing:
+        row_of = trace.row_of
         leaders = [row_of[link.span_id] for link in trace.links(row) if link.span_id in row_of]
         last = max(leaders, key=tree.end.__getitem__, default=None)
         if last is None or tree.end[last] <= tree.start[row]:

@@ -108,7 +108,7 @@ async def test_a_prefetch_that_fails_harms_nobody_and_shows(
     def broken(*_: object) -> Iterator[prefetch.Asked]:
         raise RuntimeError("broken")
 
-    monkeypatch.setitem(prefetch._ASKED_BY, "news_analyst", broken)  # type: ignore[arg-type]
+    monkeypatch.setitem(prefetch._ASKED_BY, "news_analyst", broken)
     ran = await run_analysis(prefetch=True)
     assert not ran.made.decision.degraded
     assert_whole(ran.trace)

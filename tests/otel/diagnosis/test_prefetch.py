@@ -1,17 +1,19 @@
 """A prefetch in a diagnosis: it runs beside the program, and no sibling waits for it."""
 
+from functools import partial
+
 from otel.diagnosis import Edits, Model, Schedule, Simulation, call_tree
-from otel.trace import Span, Trace, TraceBuilder, semconv
+from otel.trace import Attributes, Span, Trace, TraceBuilder, semconv
 from tests.otel.diagnosis.traces import BEGIN, MS, row
 
-PREFETCH = {semconv.OPERATION: "prefetch"}
+PREFETCH: Attributes = {semconv.OPERATION: "prefetch"}
 
 
-def step(number: int) -> dict[str, object]:
+def step(number: int) -> Attributes:
     return {semconv.STEP: number}
 
 
-def program(beside: dict[str, object]) -> Trace:
+def program(beside: Attributes) -> Trace:
     """A dispatcher, an agent and a join, in steps; beside the agent a span that outlives it."""
     builder = TraceBuilder("0" * 31 + "1")
     for number, (name, start, end, attributes) in enumerate(
@@ -25,8 +27,8 @@ def program(beside: dict[str, object]) -> Trace:
     ):
         times = BEGIN + start * MS, BEGIN + end * MS
         parent = f"{1:016x}" if number else ""
-        said = attributes
-        builder.add(Span(f"{number + 1:016x}", parent, name, 1, *times, 0, lambda said=said: said))
+        said = partial(dict, attributes)
+        builder.add(Span(f"{number + 1:016x}", parent, name, 1, *times, 0, said))
     return builder.build()
 
 
