@@ -22,7 +22,7 @@ from toolkit.errors import UnknownSymbol
 GATE = default_gate()
 
 SHORT = replace(CHOICE, chat_latency_s=0.4, fetch_latency_s=0.1)
-LONG = replace(CHOICE, chat_latency_s=0.2, fetch_latency_s=0.5)
+LONG = replace(CHOICE, chat_latency_s=0.1, fetch_latency_s=0.8)
 
 
 def results(trace: Trace) -> dict[str, Result]:

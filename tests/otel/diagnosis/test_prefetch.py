@@ -1,6 +1,6 @@
 """A prefetch in a diagnosis: it runs beside the program, and no sibling waits for it."""
 
-from functools import partial
+from collections.abc import Callable
 
 from otel.diagnosis import Edits, Model, Schedule, Simulation, call_tree
 from otel.trace import Attributes, Span, Trace, TraceBuilder, semconv
@@ -11,6 +11,10 @@ PREFETCH: Attributes = {semconv.OPERATION: "prefetch"}
 
 def step(number: int) -> Attributes:
     return {semconv.STEP: number}
+
+
+def saying(attributes: Attributes) -> Callable[[], Attributes]:
+    return lambda: attributes
 
 
 def program(beside: Attributes) -> Trace:
@@ -27,8 +31,7 @@ def program(beside: Attributes) -> Trace:
     ):
         times = BEGIN + start * MS, BEGIN + end * MS
         parent = f"{1:016x}" if number else ""
-        said = partial(dict, attributes)
-        builder.add(Span(f"{number + 1:016x}", parent, name, 1, *times, 0, said))
+        builder.add(Span(f"{number + 1:016x}", parent, name, 1, *times, 0, saying(attributes)))
     return builder.build()
 
 
