@@ -7,8 +7,12 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner, Result
 
+from otel.sources import read
+from otel.trace import semconv
 from service.cli import main
 
+TRIES = 3
+LAG_MS = 50.0
 ENVIRONMENT = {
     "OTEL_TRACES_EXPORTER": "none",
     "TRADING_GRAPH_CHAT_LATENCY_S": "0.2",
@@ -31,11 +35,20 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "uncached": ("--no-cache",),
     }
     for name, words in asked.items():
-        out = tmp_path_factory.mktemp(name)
-        ran = trading_graph("run", "NVDA", "--offline", "--out", str(out), *words)
-        assert ran.exit_code == 0, ran.output
-        (found[name],) = out.glob("*/trace.jsonl")
+        for _ in range(TRIES):
+            out = tmp_path_factory.mktemp(name)
+            ran = trading_graph("run", "NVDA", "--offline", "--out", str(out), *words)
+            assert ran.exit_code == 0, ran.output
+            (found[name],) = out.glob("*/trace.jsonl")
+            if _is_undisturbed(found[name]):
+                break
     return found
+
+
+def _is_undisturbed(path: Path) -> bool:
+    """Whether the machine left the run alone: a loop that stood still makes its tools serial."""
+    (trace,) = read(path)
+    return (trace.number(trace.roots[0], semconv.LOOP_LAG_MAX_MS) or 0.0) < LAG_MS
 
 
 def test_two_runs_of_one_program_are_alike(workdir: Path, runs: dict[str, Path]) -> None:
