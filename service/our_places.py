@@ -13,7 +13,6 @@ PLACES: Mapping[Kind, str] = {
     Kind.BLOCKED_LOOP: "tools are in toolkit/tools/; CPU work belongs into asyncio.to_thread.",
     Kind.DUPLICATES: "toolkit/cache.py caches and shares requests unless --no-cache asks it not "
     "to.",
-    Kind.COLD_CONNECTIONS: "toolkit/pool.py keeps connections unless --no-pool asks it not to.",
     Kind.QUEUE: "the limits are in toolkit/pool.py.",
     Kind.TURNS: "--analyst-turns 2 is the least, and the default.",
     Kind.RETRIES: "graph/chat.py says which errors are retried and how often.",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
-from otel.diagnosis.blocked_loop import blocks, held_ns
+from otel.diagnosis.blocked_loop import held_ns
 from otel.diagnosis.call_tree import CallTree
 from otel.diagnosis.schedule import Model, Schedule, Slots
 from otel.diagnosis.simulation import Edits, Sharing, Simulation
@@ -165,7 +165,7 @@ class UnblockLoop:
         for group in self.groups:
             Parallelise(group).apply(schedule, edits)
         tree = schedule.tree
-        found = blocks(tree)
+        found = schedule.blocks
         if not found:
             return
         for row in tree.rows:

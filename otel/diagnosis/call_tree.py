@@ -50,6 +50,14 @@ class CallTree:
         """The direct children of a span, in order of start."""
         return self.trace.children(row)
 
+    def call_path(self, row: int) -> tuple[str, ...]:
+        """The names from below the run down to a span."""
+        names = []
+        while row != self.run and row >= 0:
+            names.append(self.trace.names[row])
+            row = int(self.trace.parent[row])
+        return tuple(reversed(names))
+
     @cached_property
     def depth(self) -> dict[int, int]:
         """How far below the run each span is; 0 for the run."""

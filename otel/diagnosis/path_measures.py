@@ -11,13 +11,11 @@ from otel.diagnosis.call_tree import CallTree, call_tree
 from otel.diagnosis.findings.concurrency import tools_of_turns
 from otel.diagnosis.findings.waste import duplicates
 from otel.diagnosis.schedule import Schedule
-from otel.trace import Trace, semconv
+from otel.trace import ERROR, Trace, semconv
 from otel.trace.kinds import Role
 from otel.verdict.group import overlap_ratio
 from otel.verdict.parallelism import Parallelism, parallelism
-
-_ERROR = 2
-_FROM_CACHE = ("hit", "shared", "stale")
+from otel.verdict.work import is_from_cache
 
 
 @dataclass
@@ -138,9 +136,9 @@ def _by_path(tree: CallTree, path_of: Mapping[int, int]) -> dict[int, PathMeasur
         if here is None:
             here = found[path] = PathMeasures(branch=trace.roles[row] is Role.AGENT)
         here.durations.append(tree.duration(row))
-        if status[row] == _ERROR:
+        if status[row] == ERROR:
             here.failed.append(row)
-        if trace.attributes(row).get(semconv.CACHE) in _FROM_CACHE:
+        if is_from_cache(trace, row):
             here.from_cache += 1
         _add_children(tree, row, here.inside)
     return found

@@ -57,20 +57,11 @@ def precedence(trees: Iterable[CallTree], first: CallPath, second: CallPath) -> 
 def refuted(trees: Iterable[CallTree], tree: CallTree, chain: Iterable[int]) -> bool:
     """Whether other traces show that no span of a chain needs the one before it."""
     known = list(trees)
-    paths = [call_path(tree, row) for row in chain]
+    paths = [tree.call_path(row) for row in chain]
     return bool(known) and all(
         before != after and precedence(known, before, after).refuted
         for before, after in pairwise(paths)
     )
-
-
-def call_path(tree: CallTree, row: int) -> CallPath:
-    """The names from below the run down to a span."""
-    names = []
-    while row != tree.run:
-        names.append(tree.trace.names[row])
-        row = int(tree.trace.parent[row])
-    return tuple(reversed(names))
 
 
 def _families(tree: CallTree, first: CallPath, second: CallPath) -> list[tuple[int, int]]:
@@ -79,6 +70,6 @@ def _families(tree: CallTree, first: CallPath, second: CallPath) -> list[tuple[i
     names = tree.trace.names
     for row in tree.rows:
         for place, path in enumerate((first, second)):
-            if row != tree.run and names[row] == path[-1] and call_path(tree, row) == path:
+            if row != tree.run and names[row] == path[-1] and tree.call_path(row) == path:
                 found[int(tree.trace.parent[row])][place].append(row)
     return [(a[0], b[0]) for a, b in found.values() if len(a) == len(b) == 1]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
+from otel.diagnosis.blocked_loop import Block, blocks
 from otel.diagnosis.call_tree import CallTree
 from otel.diagnosis.critical_path import CriticalPath, critical_path
 from otel.diagnosis.dependencies import (
@@ -139,6 +140,11 @@ class Schedule:
     def ranks(self) -> Mapping[int, int]:
         """The declared place of each span among its siblings."""
         return declared_ranks(self.tree)
+
+    @cached_property
+    def blocks(self) -> list[Block]:
+        """When which span blocked the event loop."""
+        return blocks(self.tree)
 
     @cached_property
     def measures(self) -> Measures:

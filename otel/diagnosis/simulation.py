@@ -55,6 +55,7 @@ class Simulation:
         self._length = dict(edits.length)
         self._start: dict[int, int] = {}
         self._before = {row: before for chain in edits.chains for before, row in pairwise(chain)}
+        self._shared_rows = {row for sharing in edits.shared for row in sharing.rows}
         self._parents = schedule.tree.trace.parent
         self._families = self._touched()
         self._play()
@@ -105,10 +106,6 @@ class Simulation:
             end[row] = start[row] + length
         return start, end
 
-    @property
-    def _shared_rows(self) -> set[int]:
-        return {row for sharing in self._edits.shared for row in sharing.rows}
-
     def _touched(self) -> list[int]:
         """The spans whose families have to be played, the deepest first."""
         edits, schedule, tree = self._edits, self.schedule, self.schedule.tree
@@ -117,13 +114,8 @@ class Simulation:
             changed |= schedule.awaited.keys()
         changed |= self._before.keys() | {row for slots in edits.slots for row in slots.rows}
         above: set[int] = set()
-        for row in changed:
-            while row != tree.run:
-                row = int(self._parents[row])
-                if row in above:
-                    break
-                above.add(row)
-        for row in edits.tail:
+        played = {int(self._parents[row]) for row in changed if row != tree.run}
+        for row in played | edits.tail.keys():
             while row not in above:
                 above.add(row)
                 if row == tree.run:

@@ -73,7 +73,6 @@ REMEDIES: Mapping[Kind, Remedy] = {
     Kind.SERIAL_CALLS: Remedy("Start independent calls at once", Theme.TOOLS, _CALLS),
     Kind.MANY_SMALL_CALLS: Remedy("Ask once for many", Theme.TOOLS),
     Kind.DUPLICATES: Remedy("Fetch once what is asked for again", Theme.CACHE, _FLIGHT),
-    Kind.COLD_CONNECTIONS: Remedy("Keep connections open", Theme.CACHE, _SESSION),
     Kind.QUEUE: Remedy("Widen the connection pool", Theme.CACHE, _SESSION),
     Kind.TURNS: Remedy("Save LLM turns", Theme.CHAIN),
     Kind.TOKENS: Remedy("Ask for shorter answers", Theme.CHAIN),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from otel.diagnosis import Diagnosis
+from otel.trace import ERROR
 from otel.trace.kinds import Role
 from otel.verdict.work import merge, working_spans
 
@@ -18,7 +19,6 @@ MOST_BARS = 2000
 MOST_LINES = 60
 """So many lines are drawn of a trace that is drawn by call path."""
 
-_ERROR = 2
 
 _CLASSES = {
     Role.LLM: "llm",
@@ -121,7 +121,7 @@ class Timeline:
 
     def failed(self, line: Line) -> bool:
         """Whether a span of the line failed."""
-        return any(self.diagnosis.trace.status[row] == _ERROR for row in line.rows)
+        return any(self.diagnosis.trace.status[row] == ERROR for row in line.rows)
 
     def merged(self, intervals: list[Interval]) -> list[Interval]:
         """Intervals in order; where many are drawn, those that the eye cannot tell apart as one."""

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from rich.table import Table
 from rich.text import Text
 
-from otel.trace import Trace
+from otel.trace import ERROR, Trace
 
-_ERROR = 2
 _BAR = "━"
 _MARK = "╸"
 _STYLES = (("chat ", "cyan"), ("execute_tool ", "yellow"))
@@ -66,7 +65,7 @@ def _style(name: str) -> str:
 
 
 def _bar(trace: Trace, row: int, axis: _Axis) -> Text:
-    failed = trace.status[row] == _ERROR
+    failed = trace.status[row] == ERROR
     first, last = axis.cells(trace, row)
     styles = ["red" if failed else _style(trace.names[row]) or "dim"] * (last - first)
     if not failed:
@@ -74,7 +73,7 @@ def _bar(trace: Trace, row: int, axis: _Axis) -> Text:
             style = _style(trace.names[child])
             begin, end = axis.cells(trace, child)
             for cell in range(max(begin, first), min(end, last) if style else begin):
-                styles[cell - first] = "red" if trace.status[child] == _ERROR else style
+                styles[cell - first] = "red" if trace.status[child] == ERROR else style
     bar = Text(" " * first, no_wrap=True)
     for style in styles:
         bar.append(_BAR if last - first > 1 else _MARK, style)

@@ -1,6 +1,7 @@
 """A trace as columns, and what can be measured on it. Pure: imports nothing else of ours."""
 
 from otel.trace.model import (
+    ERROR,
     ORPHAN,
     ROOT,
     Attributes,
@@ -16,6 +17,7 @@ from otel.trace.model import (
 from otel.trace.profile import Profile, profile
 
 __all__ = [
+    "ERROR",
     "ORPHAN",
     "ROOT",
     "Attributes",

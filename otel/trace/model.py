@@ -25,6 +25,9 @@ ROOT = -1
 ORPHAN = -2
 """In the parent column: the span names a parent that the trace does not hold."""
 
+ERROR = 2
+"""In the status column: OTLP's code of a span that failed."""
+
 Attributes = Mapping[str, Any]
 
 

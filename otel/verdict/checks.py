@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from otel.trace import Trace, semconv
+from otel.trace import ERROR, Trace, semconv
 from otel.trace.kinds import Role
 from otel.verdict import gate as g
 from otel.verdict.chain import serial_chain
 from otel.verdict.parallelism import Parallelism, Strength, parallelism
 from otel.verdict.scope import Scope
 
-_ERROR = 2
 _SHOWN = 5
 
 
@@ -282,7 +281,7 @@ def _no_duplicates(on: _Context) -> Result:
 
 def _no_errors(on: _Context) -> Result:
     statuses = on.trace.status[on.rows].tolist()
-    failed = [row for row, status in zip(on.rows, statuses, strict=True) if status == _ERROR]
+    failed = [row for row, status in zip(on.rows, statuses, strict=True) if status == ERROR]
     retried = [
         row
         for row in on.rows

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from otel.trace import Profile, Trace, profile, semconv
+from otel.trace import ERROR, Profile, Trace, profile, semconv
 from otel.trace.kinds import Role
 from otel.verdict.barrier import barrier
 from otel.verdict.chain import serial_chain
@@ -20,8 +20,6 @@ from otel.verdict.work import working_spans
 
 PAIRS_OF = 2000
 """So many branches are compared pair by pair."""
-
-_ERROR = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,7 @@ def measures(trace: Trace, run: int) -> Measures:
     """Measure the run at a row."""
     rows = trace.below(run)
     calls = [row for row in rows if trace.roles[row] is Role.LLM]
-    failed = [row for row in rows if trace.status[row] == _ERROR]
+    failed = [row for row in rows if trace.status[row] == ERROR]
     kinds = [trace.attributes(row).get(semconv.ERROR_TYPE) for row in failed]
     cache = Counter(
         str(found) for row in rows if (found := trace.attributes(row).get(semconv.CACHE))

@@ -60,9 +60,14 @@ def working_spans(trace: Trace, row: int) -> list[int]:
         children = trace.children(current)
         if children and trace.roles[current] not in _WORKING:
             pending.extend(children)
-        elif str(trace.attributes(current).get(semconv.CACHE)) not in _IDLE_CACHE:
+        elif not is_from_cache(trace, current):
             found.append(current)
     return found
+
+
+def is_from_cache(trace: Trace, row: int) -> bool:
+    """Whether a span only took what another had fetched."""
+    return str(trace.attributes(row).get(semconv.CACHE)) in _IDLE_CACHE
 
 
 def beside(trace: Trace, rows: Sequence[int]) -> bool:

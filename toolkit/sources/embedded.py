@@ -11,12 +11,12 @@ from urllib.parse import quote
 import msgspec
 from yarl import URL
 
-from otel import spans
 from otel.trace import semconv
 from toolkit.as_of import AsOf
 from toolkit.errors import BadAnswer, BadDate, DataError, HttpStatus, NoData, UnknownSymbol
 from toolkit.pool import HttpPool
 from toolkit.records import DataMode, Filings, Insiders, Series, Statements
+from toolkit.sources.fetch_span import fetch_span
 
 Answer = TypeVar("Answer", Statements, Filings, Insiders, Series)
 
@@ -99,13 +99,7 @@ class EmbeddedFacts:
         **params: str,
     ) -> Answer:
         url = URL(f"{self._base_url}/{path}", encoded=True)
-        with spans.fetch(
-            source,
-            symbol=symbol,
-            as_of=str(as_of),
-            params=params,
-            attributes={semconv.DATA_MODE: self.data_mode},
-        ) as span:
+        with fetch_span(source, self.data_mode, symbol=symbol, as_of=as_of, **params) as span:
             try:
                 got = await self._pool.get_bytes(url, params={"as_of": str(as_of), **params})
                 answer = msgspec.json.decode(got.body, type=kind)

@@ -10,13 +10,13 @@ import msgspec
 from pydantic import SecretStr
 from yarl import URL
 
-from otel import spans
 from otel.trace import semconv
 from toolkit.as_of import AsOf
 from toolkit.errors import DataError, HttpStatus, NoData, SourceUnavailable
 from toolkit.pool import HttpPool
 from toolkit.records import DataMode, Observation, Series
 from toolkit.sources.base_urls import BaseUrls
+from toolkit.sources.fetch_span import fetch_span
 from toolkit.sources.typed_json import get_typed
 
 _NAMES = {"VIX": "VIXCLS"}
@@ -60,12 +60,7 @@ class Fred:
             "realtime_start": str(as_of),
             "realtime_end": str(as_of),
         }
-        with spans.fetch(
-            "fred",
-            symbol=series,
-            as_of=str(as_of),
-            attributes={semconv.DATA_MODE: self.data_mode},
-        ) as span:
+        with fetch_span("fred", self.data_mode, symbol=series, as_of=as_of) as span:
             try:
                 answer = await get_typed(
                     self._pool,

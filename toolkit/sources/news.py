@@ -7,13 +7,10 @@ as it remembers. A headline without a date is dropped: nobody can tell whether i
 import asyncio
 import datetime
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager
 
 import msgspec
-from opentelemetry.trace import Span
 from yarl import URL
 
-from otel import spans
 from otel.trace import semconv
 from toolkit.as_of import NEW_YORK, AsOf
 from toolkit.errors import BadAnswer, DataError, SourceUnavailable
@@ -21,6 +18,7 @@ from toolkit.pool import HttpPool
 from toolkit.records import DataMode, Headline, News
 from toolkit.sources.base_urls import BaseUrls
 from toolkit.sources.browser import BROWSER_HEADERS
+from toolkit.sources.fetch_span import fetch_span
 from toolkit.sources.rss import BadRss, read_rss
 from toolkit.sources.typed_json import get_typed
 from toolkit.untrusted import clean
@@ -89,7 +87,7 @@ class LiveNews:
 
     async def _yahoo(self, symbol: str, as_of: AsOf) -> list[Headline]:
         url = URL(f"{self._urls.yahoo}/v1/finance/search")
-        with _fetch("yahoo_search", symbol, as_of) as span:
+        with fetch_span("yahoo_search", self.data_mode, symbol=symbol, as_of=as_of) as span:
             answer = await get_typed(
                 self._pool,
                 url,
@@ -108,7 +106,7 @@ class LiveNews:
     async def _google(self, symbol: str, as_of: AsOf) -> list[Headline]:
         since, until = as_of.date - WINDOW, as_of.date + datetime.timedelta(days=1)
         url = URL(f"{self._urls.google_news}/rss/search")
-        with _fetch("google_news", symbol, as_of) as span:
+        with fetch_span("google_news", self.data_mode, symbol=symbol, as_of=as_of) as span:
             answer = await self._pool.get_bytes(
                 url,
                 params={
@@ -131,12 +129,6 @@ class LiveNews:
                 for item in items
                 if item.published
             ]
-
-
-def _fetch(source: str, symbol: str, as_of: AsOf) -> AbstractContextManager[Span]:
-    return spans.fetch(
-        source, symbol=symbol, as_of=str(as_of), attributes={semconv.DATA_MODE: "live"}
-    )
 
 
 def _headline(published: datetime.datetime, title: str, publisher: str) -> Headline:

@@ -8,14 +8,11 @@ counts from its date: the stamps of its acceptance mix UTC and New York time und
 import asyncio
 import datetime
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from typing import TypeVar
 
 import msgspec
-from opentelemetry.trace import Span
 from yarl import URL
 
-from otel import spans
 from otel.trace import semconv
 from toolkit.as_of import NEW_YORK, AsOf
 from toolkit.cache import CacheKey, SingleFlightCache
@@ -23,6 +20,7 @@ from toolkit.errors import HttpStatus, NoData, SourceUnavailable
 from toolkit.pool import HttpPool
 from toolkit.records import DataMode, Filing, Filings, Insiders, Statements
 from toolkit.sources.base_urls import BaseUrls
+from toolkit.sources.fetch_span import fetch_span
 from toolkit.sources.sec_facts import TagValues, read_company, statement_facts
 from toolkit.sources.typed_json import bad_answer, get_typed
 from toolkit.statements import CONCEPTS
@@ -149,7 +147,7 @@ class SecEdgar:
     async def _ask_tags(self, symbol: str) -> TagValues:
         cik = await self._cik(symbol)
         url = URL(f"{self._urls.sec_data}/api/xbrl/companyfacts/CIK{cik:010}.json")
-        with self._fetch("sec_companyfacts", symbol) as span:
+        with fetch_span("sec_companyfacts", self.data_mode, symbol=symbol) as span:
             try:
                 answer = await self._pool.get_bytes(url, headers=self._headers())
                 tags = await asyncio.to_thread(read_company, answer.body)
@@ -177,7 +175,7 @@ class SecEdgar:
     async def _ask_filings(self, symbol: str, as_of: AsOf) -> tuple[Filing, ...]:
         cik = await self._cik(symbol)
         since = as_of.date - _FILINGS_BACK
-        with self._fetch("sec_submissions", symbol, as_of) as span:
+        with fetch_span("sec_submissions", self.data_mode, symbol=symbol, as_of=as_of) as span:
             try:
                 listed = (await self._ask(f"CIK{cik:010}.json", _Submissions)).filings
                 older = [
@@ -218,7 +216,7 @@ class SecEdgar:
 
     async def _ask_companies(self) -> dict[str, int]:
         url = URL(f"{self._urls.sec_files}/files/company_tickers.json")
-        with self._fetch("sec_companies") as span:
+        with fetch_span("sec_companies", self.data_mode) as span:
             answer = await get_typed(
                 self._pool, url, dict[str, _Company], source=self.name, headers=self._headers()
             )
@@ -232,16 +230,6 @@ class SecEdgar:
                 "set TRADING_GRAPH_SEC_USER_AGENT to a name and an e-mail address."
             )
         return {"User-Agent": self._user_agent}
-
-    def _fetch(
-        self, source: str, symbol: str = "", as_of: AsOf | None = None
-    ) -> AbstractContextManager[Span]:
-        return spans.fetch(
-            source,
-            symbol=symbol or None,
-            as_of=str(as_of) if as_of else None,
-            attributes={semconv.DATA_MODE: self.data_mode},
-        )
 
     def _explained(self, refusal: HttpStatus, symbol: str) -> NoData | HttpStatus:
         if refusal.status != 404:

@@ -8,13 +8,13 @@ from urllib.parse import quote
 import msgspec
 from yarl import URL
 
-from otel import spans
 from otel.trace import semconv
 from toolkit.as_of import NEW_YORK, AsOf
 from toolkit.errors import HttpStatus, NoData
 from toolkit.pool import HttpPool
 from toolkit.records import DataMode, Post, Posts
 from toolkit.sources.base_urls import BaseUrls
+from toolkit.sources.fetch_span import fetch_span
 from toolkit.sources.typed_json import get_typed
 from toolkit.untrusted import MAX_POST, clean
 
@@ -61,12 +61,7 @@ class StockTwits:
                 "without posts."
             )
         path = f"api/2/streams/symbol/{quote(symbol, safe='')}.json"
-        with spans.fetch(
-            "stocktwits",
-            symbol=symbol,
-            as_of=str(as_of),
-            attributes={semconv.DATA_MODE: self.data_mode},
-        ) as span:
+        with fetch_span("stocktwits", self.data_mode, symbol=symbol, as_of=as_of) as span:
             try:
                 answer = await get_typed(
                     self._pool,

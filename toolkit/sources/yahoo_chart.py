@@ -17,7 +17,6 @@ import msgspec
 import numpy as np
 from yarl import URL
 
-from otel import spans
 from otel.trace import semconv
 from toolkit.as_of import NEW_YORK, AsOf
 from toolkit.errors import BadAnswer, BadDate, DataError, HttpStatus, NoData, UnknownSymbol
@@ -25,6 +24,7 @@ from toolkit.frames import Bars, Dates, Event, make_bars
 from toolkit.pool import HttpPool
 from toolkit.records import DataMode
 from toolkit.sources.browser import BROWSER_HEADERS
+from toolkit.sources.fetch_span import fetch_span
 
 SPAN_SOURCE = "yahoo_chart"
 
@@ -62,12 +62,7 @@ class YahooChart:
         """
         now = self._clock()
         url = chart_url(self._base_url, symbol, as_of, now.astimezone(NEW_YORK).date())
-        with spans.fetch(
-            SPAN_SOURCE,
-            symbol=symbol,
-            as_of=str(as_of),
-            attributes={semconv.DATA_MODE: self.data_mode},
-        ) as span:
+        with fetch_span(SPAN_SOURCE, self.data_mode, symbol=symbol, as_of=as_of) as span:
             try:
                 payload = await self._pool.get_json(url, headers=BROWSER_HEADERS)
             except HttpStatus as refusal:

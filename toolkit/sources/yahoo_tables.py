@@ -17,13 +17,13 @@ from contextvars import copy_context
 from functools import cache
 from typing import Any
 
-from otel import spans
 from otel.trace import semconv
 from toolkit.as_of import AsOf
 from toolkit.errors import BadAnswer, DataError, HttpStatus, NoData, RateLimited, SourceUnavailable
 from toolkit.pool import HttpPool
 from toolkit.records import DataMode, Fact, Insiders, InsiderTrade, Statements
 from toolkit.sources.base_urls import BaseUrls
+from toolkit.sources.fetch_span import fetch_span
 from toolkit.sources.yfinance_http import Crumb, PoolData, browser_data
 from toolkit.untrusted import clean
 
@@ -126,12 +126,7 @@ class YahooTables:
     async def _work(
         self, source: str, symbol: str, as_of: AsOf, work: Callable[[Any], tuple[Any, ...]]
     ) -> tuple[Any, ...]:
-        with spans.fetch(
-            source,
-            symbol=symbol,
-            as_of=str(as_of),
-            attributes={semconv.DATA_MODE: self.data_mode},
-        ) as span:
+        with fetch_span(source, self.data_mode, symbol=symbol, as_of=as_of) as span:
             data = PoolData(self._pool, self._base_url, self._crumb)
             try:
                 found = await _in_thread(self.name, lambda: work(data))

@@ -6,10 +6,9 @@ from itertools import pairwise
 from statistics import median
 
 from otel.diagnosis.actions import FreeInterpreter, Parallelise, RemoveWaits, UnblockLoop
-from otel.diagnosis.blocked_loop import blocks
 from otel.diagnosis.findings.finding import Finding, Kind, place_of, seconds
 from otel.diagnosis.schedule import Schedule
-from otel.trace import semconv
+from otel.trace import ERROR, semconv
 from otel.trace.kinds import Role, step
 from otel.verdict import causes
 from otel.verdict.parallelism import Parallelism, Strength, parallelism
@@ -34,7 +33,7 @@ _ADVICE = {
 
 def concurrency_findings(schedule: Schedule) -> Iterator[Finding]:
     """Everything that was meant to run at once, or could have."""
-    trace, run = schedule.tree.trace, schedule.tree.run
+    trace = schedule.tree.trace
     judged: list[tuple[Kind, str, Parallelism]] = [
         (Kind.SERIAL_FAN_OUT, fan_out.name, fan_out.judged)
         for fan_out in schedule.measures.fan_outs
@@ -42,7 +41,7 @@ def concurrency_findings(schedule: Schedule) -> Iterator[Finding]:
     spent = schedule.path.total_ns
     turns = list(tools_of_turns(schedule))
     judged += [
-        (Kind.SERIAL_TOOLS, place_of(trace, rows[0], run), parallelism(trace, rows))
+        (Kind.SERIAL_TOOLS, place_of(schedule.tree, rows[0]), parallelism(trace, rows))
         for rows in turns
         if any(row in spent for row in rows)
     ]
@@ -103,7 +102,7 @@ def _serial(
     what = f"{len(rows)} spans" + (f" in {len(groups)} groups" if len(groups) > 1 else "")
     return Finding(
         kind=kind,
-        place=name or place_of(trace, int(trace.parent[rows[0]]), tree.run),
+        place=name or place_of(tree, int(trace.parent[rows[0]])),
         evidence=f"{what} took {seconds(took)} one after another; the longest of each group take "
         f"{seconds(longest)} ({reason}).",
         advice=_ADVICE[kind],
@@ -120,7 +119,7 @@ def _blocked(schedule: Schedule, judged: Sequence[tuple[Kind, str, Parallelism]]
     names = ", ".join(dict.fromkeys(trace.names[row] for row in guilty))
     return Finding(
         kind=Kind.BLOCKED_LOOP,
-        place=place_of(trace, guilty[0], schedule.tree.run),
+        place=place_of(schedule.tree, guilty[0]),
         evidence=f"The event loop was blocked for up to {lag:.0f} ms at a time during {names}; "
         "spans that overlap there did not run at once.",
         advice="Await an async client there, or move the call to a thread with asyncio.to_thread.",
@@ -130,8 +129,8 @@ def _blocked(schedule: Schedule, judged: Sequence[tuple[Kind, str, Parallelism]]
 
 
 def _deepest_blocked(schedule: Schedule) -> tuple[int, ...]:
-    tree = schedule.tree
-    return tuple(dict.fromkeys(block.row for block in blocks(tree))) or (tree.run,)
+    guilty = tuple(dict.fromkeys(block.row for block in schedule.blocks))
+    return guilty or (schedule.tree.run,)
 
 
 def _interpreter(schedule: Schedule, name: str, found: Parallelism) -> Finding:
@@ -176,11 +175,11 @@ def _semaphore(schedule: Schedule, name: str, found: Parallelism) -> Finding:
 
 def _plain_calls(schedule: Schedule, known: set[int]) -> Iterator[Finding]:
     """Runs of siblings of one role that follow each other closely, and nothing says why."""
-    tree, trace = schedule.tree, schedule.tree.trace
+    tree = schedule.tree
     chains: dict[str, list[tuple[int, ...]]] = defaultdict(list)
     for parent in schedule.path.total_ns:
         for rows in _chains(schedule, tree.children(parent), known):
-            chains[place_of(trace, parent, tree.run)].append(rows)
+            chains[place_of(tree, parent)].append(rows)
     for place, found in chains.items():
         many = [chain for chain in found if _is_many(schedule, chain)]
         few = [chain for chain in found if chain not in many]
@@ -232,7 +231,7 @@ def _chains(
             alike
             and trace.attributes(row).get(semconv.TURN_INDEX) is None
             and step(trace.attributes(row)) == step(trace.attributes(before))
-            and trace.status[before] != 2
+            and trace.status[before] != ERROR
         )
         if near and free:
             chain = chain or [before]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from otel.diagnosis.actions import Action
-from otel.trace import Trace
+from otel.diagnosis.call_tree import CallTree
 
 
 class Kind(StrEnum):
@@ -22,7 +22,6 @@ class Kind(StrEnum):
     LONG_POLE = "long pole"
     GAP = "gap"
     MANY_SMALL_CALLS = "many small calls"
-    COLD_CONNECTIONS = "cold connections"
     QUEUE = "queue"
     TURNS = "serial LLM turns"
     TOKENS = "token-heavy turns"
@@ -48,13 +47,9 @@ class Finding:
     if_only: str = ""
 
 
-def place_of(trace: Trace, row: int, run: int) -> str:
-    """The names from the run down to a span, with > between them; the run itself is left out."""
-    names = []
-    while row != run and row >= 0:
-        names.append(trace.names[row])
-        row = int(trace.parent[row])
-    return " > ".join(reversed(names)) or trace.names[run]
+def place_of(tree: CallTree, row: int) -> str:
+    """The call path of a span with > between the names; of the run, its own name."""
+    return " > ".join(tree.call_path(row)) or tree.trace.names[tree.run]
 
 
 def seconds(nanoseconds: float) -> str:

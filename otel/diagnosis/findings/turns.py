@@ -8,10 +8,8 @@ from statistics import median
 from otel.diagnosis.actions import Remove, Shorten
 from otel.diagnosis.findings.finding import Finding, Kind, place_of, seconds
 from otel.diagnosis.schedule import Schedule
-from otel.trace import semconv
+from otel.trace import ERROR, semconv
 from otel.trace.kinds import Role
-
-_ERROR = 2
 
 
 def middle_turns(schedule: Schedule) -> Iterator[Finding]:
@@ -23,7 +21,7 @@ def middle_turns(schedule: Schedule) -> Iterator[Finding]:
     spent = schedule.path.total_ns
     turns: dict[int, list[int]] = defaultdict(list)
     for row in sorted(tree.rows):
-        if trace.roles[row] is Role.LLM and spent.get(row) and trace.status[row] != _ERROR:
+        if trace.roles[row] is Role.LLM and spent.get(row) and trace.status[row] != ERROR:
             turns[int(trace.parent[row])].append(row)
     for agent, calls in turns.items():
         serial = [b for a, b in pairwise(calls) if tree.start[b] >= tree.end[a]]
@@ -32,7 +30,7 @@ def middle_turns(schedule: Schedule) -> Iterator[Finding]:
             continue
         yield Finding(
             kind=Kind.TURNS,
-            place=place_of(trace, agent, tree.run),
+            place=place_of(tree, agent),
             evidence=f"{len(calls)} LLM turns in series; {len(middle)} between the first and the "
             f"last took {seconds(sum(tree.duration(row) for row in middle))}.",
             advice="Ask for all tool calls in the first turn, and for the answer in the second.",
@@ -63,7 +61,7 @@ def token_heavy(schedule: Schedule) -> Iterator[Finding]:
         if tokens > 2 * usual and took > 1.5 * pace and row in spent and not again:
             yield Finding(
                 kind=Kind.TOKENS,
-                place=place_of(trace, row, tree.run),
+                place=place_of(tree, row),
                 evidence=f"It wrote {tokens:.0f} tokens in {seconds(took)}; usual in this run are "
                 f"{usual:.0f}.",
                 advice="Ask for a shorter answer, or set max_tokens.",

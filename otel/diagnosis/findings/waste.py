@@ -13,12 +13,13 @@ from otel.diagnosis.actions import (
     Share,
     Shorten,
 )
-from otel.diagnosis.blocked_loop import blocked_ns, blocks
+from otel.diagnosis.blocked_loop import blocked_ns
 from otel.diagnosis.findings.finding import Finding, Kind, place_of, seconds
 from otel.diagnosis.schedule import Schedule
-from otel.trace import semconv
+from otel.trace import ERROR, semconv
 from otel.trace.kinds import Role, agent_name
 from otel.verdict.barrier import barrier
+from otel.verdict.work import is_from_cache
 
 HIT_NS = 50_000
 """What a look-up in a cache is taken to cost, its span included."""
@@ -26,8 +27,6 @@ HIT_NS = 50_000
 GAP_NS = 50_000_000
 GAP_SHARE = 0.01
 """A pause counts from here on: the greater of the two, as a share of the run."""
-
-_ERROR = 2
 
 
 def duplicates(schedule: Schedule) -> Iterator[Finding]:
@@ -37,7 +36,7 @@ def duplicates(schedule: Schedule) -> Iterator[Finding]:
     calls: dict[tuple[str, str], list[int]] = defaultdict(list)
     for row in tree.rows:
         found = trace.attributes(row)
-        if found.get(semconv.CACHE) in ("hit", "shared", "stale") or trace.status[row] == _ERROR:
+        if is_from_cache(trace, row) or trace.status[row] == ERROR:
             continue
         if (key := found.get(semconv.FETCH_KEY)) is not None:
             fetches[str(key)].append(row)
@@ -83,10 +82,10 @@ def retries(schedule: Schedule) -> Iterator[Finding]:
         later: set[tuple[str, str | None]] = set()
         for row in reversed(family):
             who = (trace.names[row], agent_name(trace.attributes(row)))
-            if trace.status[row] == _ERROR and who in later:
+            if trace.status[row] == ERROR and who in later:
                 failed.append(row)
             later.add(who)
-        if not family or all(trace.status[row] != _ERROR for row in family):
+        if not family or all(trace.status[row] != ERROR for row in family):
             events = trace.events(parent)
             if any(event.name == "retry" for event in events):
                 resumed = max(e.time_ns for e in events if e.name in ("retry", "attempt"))
@@ -97,7 +96,7 @@ def retries(schedule: Schedule) -> Iterator[Finding]:
     lost = sum(tree.duration(row) for row in failed) + sum(ns for _, ns in shortened)
     yield Finding(
         kind=Kind.RETRIES,
-        place=place_of(trace, rows[0], tree.run),
+        place=place_of(tree, rows[0]),
         evidence=f"{len(rows)} calls had to be made again; {seconds(lost)} went into attempts that "
         "failed, pauses between attempts beside it.",
         advice="Read their errors: a limit that is asked too much of, a timeout that is too short, "
@@ -142,17 +141,16 @@ def gaps(schedule: Schedule) -> Iterator[Finding]:
     """Pauses on the critical path in which a span that only coordinates did so for long."""
     tree, trace = schedule.tree, schedule.tree.trace
     least = max(GAP_NS, GAP_SHARE * tree.wall_ns)
-    blocked = blocks(tree)
     for row, start, end in schedule.path.segments:
         idle = end - start
         if idle < least or not tree.children(row) or trace.roles[row] in (Role.LLM, Role.HTTP):
             continue
-        if blocked_ns(blocked, start, end) > idle / 2:
+        if blocked_ns(schedule.blocks, start, end) > idle / 2:
             continue  # the event loop was blocked, which is a finding of its own
         family = schedule.family(row)
         after = [child for child in family.rows if tree.start[child] == end]
         before = [child for child in family.rows if tree.end[child] == start]
-        if any(trace.status[child] == _ERROR for child in before):
+        if any(trace.status[child] == ERROR for child in before):
             continue  # the pause after an attempt that failed goes with it
         where = f"before {trace.names[after[0]]}" if after else "at its end"
         if before:
@@ -162,7 +160,7 @@ def gaps(schedule: Schedule) -> Iterator[Finding]:
         action = RemoveGap(after[0]) if after else RemoveTail(row)
         yield Finding(
             kind=Kind.GAP,
-            place=place_of(trace, row, tree.run),
+            place=place_of(tree, row),
             evidence=f"Nothing that was recorded ran for {seconds(idle)} {where}.",
             advice="Find what the program does there (a pause, work without a span, a queue) and "
             "open a span around it, or leave it out.",
@@ -185,7 +183,7 @@ def queues(schedule: Schedule) -> Iterator[Finding]:
         return
     yield Finding(
         kind=Kind.QUEUE,
-        place=place_of(trace, waits[0][0], tree.run),
+        place=place_of(tree, waits[0][0]),
         evidence=f"{len(waits)} requests waited {seconds(sum(ns for _, ns in waits))} for a free "
         "connection.",
         advice="Raise the pool's limit for that host, or ask it for less.",
@@ -220,7 +218,7 @@ def _pole(schedule: Schedule, beside: list[int]) -> Iterator[Finding]:
     if middle and tree.duration(longest) > 2 * middle:
         yield Finding(
             kind=Kind.LONG_POLE,
-            place=place_of(tree.trace, longest, tree.run),
+            place=place_of(tree, longest),
             evidence=f"It took {seconds(tree.duration(longest))}; the {len(others)} that ran "
             f"beside it took {seconds(middle)} (median).",
             advice="Shorten it, split it, or ask for an answer twice and take the first (a hedged "

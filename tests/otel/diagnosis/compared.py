@@ -1,0 +1,19 @@
+"""Whole traces compared, each by the run that it holds."""
+
+from collections.abc import Sequence
+
+from otel.diagnosis import Comparison, Run, compare
+from otel.trace import Trace
+from otel.verdict import completeness
+
+
+def run_of(trace: Trace) -> Run:
+    found = completeness(trace)
+    assert found.run is not None
+    return Run(trace, found.run)
+
+
+def compared(base: Sequence[Trace], new: Sequence[Trace], **options: float) -> Comparison:
+    found = compare([run_of(t) for t in base], [run_of(t) for t in new], **options)
+    assert found is not None
+    return found
