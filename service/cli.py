@@ -275,6 +275,43 @@ def ladder(
 
 
 @main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8321,
+    show_default=True,
+    help="The port; 0 takes a free one.",
+)
+@click.option("--offline", is_flag=True, help="Offline model and embedded data, whatever is set.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Where runs are kept. Default: TRADING_GRAPH_OUT, else runs.",
+)
+@click.option("--new-token", is_flag=True, help="Print a new token and its setting, and end.")
+def serve(host: str, port: int, offline: bool, out: str | None, new_token: bool) -> None:
+    """Serve runs and verdicts over HTTP, with a page at /.
+
+    Prints the address when it is ready. At SIGTERM or Ctrl-C it takes no new runs, lets those that
+    run end, and leaves the rest for its next start to go on with.
+
+    Exit codes: 0 stopped, 2 usage, 3 could not be done.
+
+    \b
+    Examples:
+      trading-graph serve
+      trading-graph serve --host 0.0.0.0 --port 80
+    """
+    from service import serve_command
+
+    if new_token:
+        sys.exit(serve_command.new_token())
+    sys.exit(serve_command.serve_command(host, port, offline=offline, out=out))
+
+
+@main.command()
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @click.option("--all", "everything", is_flag=True, help="Do not ask Jaeger what it has already.")
 def replay(runs: tuple[str, ...], everything: bool) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from langchain_core.callbacks import BaseCallbackHandler
 from opentelemetry.context import Context
+from opentelemetry.sdk.metrics.export import MetricReader
 
 from graph.analysis import Analysis, analyse, recorded_run
 from graph.backend_choice import BackendChoice
@@ -111,14 +112,23 @@ async def open_engine(
     out: Path,
     redactor: Redactor,
     langsmith: LangSmithMode,
+    *,
+    metric_readers: Sequence[MetricReader] = (),
 ) -> AsyncIterator[Engine]:
     """Open telemetry and back ends; afterwards every span is sent or spooled.
 
+    `metric_readers` read what is measured, beside the exporter that the variables ask for.
     Raises BadSettings or BadExporterSettings.
     """
     target = langsmith_target(settings, langsmith)
     telemetry = await asyncio.to_thread(
-        set_up, "trading-graph", VERSION, target, spool=settings.spool, redactor=redactor
+        set_up,
+        "trading-graph",
+        VERSION,
+        target,
+        spool=settings.spool,
+        redactor=redactor,
+        metric_readers=metric_readers,
     )
     try:
         with telemetry.logs.attached(), replaying(settings, target):

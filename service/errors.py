@@ -2,6 +2,7 @@
 
 BadSettings
 NotRecorded
+StoreUnavailable
 """
 
 
@@ -11,3 +12,7 @@ class BadSettings(Exception):
 
 class NotRecorded(Exception):
     """A run left no complete trace, so nothing can be said of it; the message says why."""
+
+
+class StoreUnavailable(Exception):
+    """The service's store cannot be read or written; the message says why and what to do."""

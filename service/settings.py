@@ -65,6 +65,17 @@ class Settings(BaseSettings):
     spool: Path = Field(Path("logs/spool"), description="Spans that a backend did not take.")
     jaeger_url: str = "http://localhost:16686"
 
+    serve_hosts: tuple[str, ...] = Field((), description="Further names the service goes by.")
+    serve_runs_at_once: int = Field(4, ge=1, le=64)
+    serve_runs_in_line: int = Field(100, ge=0, le=10_000)
+    serve_requests_per_s: float = Field(50, gt=0, description="Of one client.")
+    serve_burst: int = Field(200, ge=1)
+    serve_upload_mib: int = Field(64, ge=1, le=1024)
+    serve_drain_s: float = Field(30, ge=0, description="For runs to end when the service stops.")
+    serve_keep_days: float = Field(30, gt=0, description="How long runs and verdicts are kept.")
+    serve_watch: tuple[str, ...] = Field((), description="Services whose traces are judged.")
+    serve_token_sha256: tuple[str, ...] = Field((), description="Digests of tokens that may ask.")
+
     @property
     def secrets(self) -> list[str]:
         """What must not be written or sent anywhere, beside what the environment holds."""
@@ -80,6 +91,13 @@ class Settings(BaseSettings):
             said = str(error).rstrip(".")
             raise ValueError(said[:1].lower() + said[1:]) from None
         return changed
+
+    @field_validator("serve_token_sha256")
+    @classmethod
+    def _are_digests(cls, digests: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"[0-9a-f]{64}", each) for each in digests):
+            raise ValueError("is no SHA-256; trading-graph serve --new-token makes one")
+        return digests
 
     @field_validator("openai_base_url")
     @classmethod

@@ -12,6 +12,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
     MetricExporter,
     MetricExportResult,
+    MetricReader,
     MetricsData,
     PeriodicExportingMetricReader,
 )
@@ -47,15 +48,19 @@ class Metrics:
         return self.provider is None or within(timeout_s, self.provider.shutdown)
 
 
-def metrics_over_otlp(resource: Resource) -> Metrics:
-    """Metrics as the standard variables describe them; raises BadExporterSettings."""
-    if not otlp.is_wanted(Signal.METRICS, default=False):
+def metrics_over_otlp(resource: Resource, readers: Sequence[MetricReader] = ()) -> Metrics:
+    """Metrics as the standard variables describe them, and as further readers ask for them.
+
+    Raises BadExporterSettings.
+    """
+    if otlp.is_wanted(Signal.METRICS, default=False):
+        chosen = otlp.protocol(Signal.METRICS)
+        endpoint = otlp.endpoint(Signal.METRICS, chosen)
+        exporter = _GatedExporter(_sdk_exporter(chosen, endpoint), Gate(endpoint))
+        readers = (*readers, PeriodicExportingMetricReader(exporter))
+    if not readers:
         return Metrics(None)
-    chosen = otlp.protocol(Signal.METRICS)
-    endpoint = otlp.endpoint(Signal.METRICS, chosen)
-    exporter = _GatedExporter(_sdk_exporter(chosen, endpoint), Gate(endpoint))
-    reader = PeriodicExportingMetricReader(exporter)
-    return Metrics(MeterProvider([reader], resource, shutdown_on_exit=False))
+    return Metrics(MeterProvider(readers, resource, shutdown_on_exit=False))
 
 
 def observe_deliveries(meter: Meter, deliveries: Callable[[], Sequence[Delivery]]) -> None:

@@ -18,6 +18,7 @@ from opentelemetry.sdk.environment_variables import (
     OTEL_BSP_MAX_QUEUE_SIZE,
     OTEL_BSP_SCHEDULE_DELAY,
 )
+from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.resources import (
     SERVICE_NAME,
     SERVICE_VERSION,
@@ -84,12 +85,14 @@ def set_up(
     *,
     spool: Path | None = None,
     redactor: Redactor | None = None,
+    metric_readers: Sequence[MetricReader] = (),
 ) -> Telemetry:
     """Build the provider that the standard OTEL_* variables describe, with LangSmith beside it.
 
     `OTEL_TRACES_EXPORTER=none` leaves Jaeger out; `OTEL_SDK_DISABLED=true` records nothing at all.
     Below `spool` is kept what a backend does not take. Metrics and logs are sent where
-    `OTEL_METRICS_EXPORTER=otlp` and `OTEL_LOGS_EXPORTER=otlp` say so. Raises BadExporterSettings.
+    `OTEL_METRICS_EXPORTER=otlp` and `OTEL_LOGS_EXPORTER=otlp` say so, metrics also by
+    `metric_readers`. Raises BadExporterSettings.
     """
     # The SDK reports every failed batch with a traceback; the backends count them instead.
     logging.getLogger("opentelemetry.exporter.otlp").setLevel(logging.CRITICAL)
@@ -110,7 +113,7 @@ def set_up(
     backends = tuple(_backend(each, redactor, spool) for each in exporters)
     for backend in backends:
         provider.add_span_processor(backend.queue)
-    metrics = metrics_over_otlp(resource)
+    metrics = metrics_over_otlp(resource, metric_readers)
     telemetry = Telemetry(provider, backends, redactor, metrics, logs_over_otlp(resource, redactor))
     observe_deliveries(metrics.meter, lambda: telemetry.deliveries)
     return telemetry

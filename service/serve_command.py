@@ -1,0 +1,90 @@
+"""`trading-graph serve`: the service, until it is told to stop."""
+
+import asyncio
+import ipaddress
+import secrets
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from otel.redaction import Redactor
+from service.choice import backend_choice
+from service.errors import BadSettings
+from service.guarded import DONE, guarded
+from service.log import logging_to
+from service.settings import Settings
+
+
+def new_token() -> int:
+    """Print a new token, once, and the setting that lets it in."""
+    from service.server.access import digest
+
+    token = secrets.token_urlsafe(32)
+    click.echo(f"The token, shown this once: {token}")
+    click.echo("The service is to be started with:")
+    click.echo(f"""TRADING_GRAPH_SERVE_TOKEN_SHA256='["{digest(token)}"]'""")
+    return DONE
+
+
+def serve_command(host: str, port: int, *, offline: bool, out: str | None) -> int:
+    """Serve until a signal and return the exit code; every failure is one sentence on stderr."""
+    talk = Console(stderr=True)
+
+    def work(settings: Settings, redactor: Redactor) -> int:
+        _check_host(host, settings)
+        with logging_to(settings.log_file, redactor):
+            where = Path(out) if out else settings.out
+            asyncio.run(_serve(settings, redactor, host, port, where, talk, offline=offline))
+        return DONE
+
+    return guarded(talk, work)
+
+
+def _check_host(host: str, settings: Settings) -> None:
+    """Refuse an address that others can reach, unless they need a token."""
+    if settings.serve_token_sha256 or host == "localhost":
+        return
+    try:
+        if ipaddress.ip_address(host).is_loopback:
+            return
+    except ValueError:
+        pass
+    raise BadSettings(
+        f"{host} can be reached from other machines, and no token is set; make one with: "
+        "trading-graph serve --new-token"
+    )
+
+
+async def _serve(
+    settings: Settings,
+    redactor: Redactor,
+    host: str,
+    port: int,
+    out: Path,
+    talk: Console,
+    *,
+    offline: bool,
+) -> None:
+    with talk.status("loading"):
+        from service.langsmith_mode import langsmith_mode
+        from service.server.serving import listening, open_service, until_stopped
+
+    choice = backend_choice(settings, offline=offline)
+    langsmith = langsmith_mode(settings, offline=offline)
+    async with (
+        open_service(settings, choice, out, redactor, langsmith) as app,
+        listening(app, host, port) as address,
+    ):
+        simulated = " · latencies are simulated" if choice.simulated else ""
+        talk.print(
+            f"model: {choice.model_label} · data: {choice.data_label}{simulated}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        sys.stdout.write(f"{address}\n")
+        sys.stdout.flush()
+        talk.print("Stop with Ctrl-C.", highlight=False)
+        await until_stopped()
+        talk.print(f"Stopping; what runs has {settings.serve_drain_s:g} s to end.", highlight=False)

@@ -1,0 +1,180 @@
+"""Who may ask what: hosts, origins, tokens and rates; and what a browser is told to forbid."""
+
+import hashlib
+import hmac
+import math
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from service.server.problems import Problem
+
+COOKIE = "trading_graph_session"
+SESSION_S = 12 * 3600.0
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_MOST_CLIENTS = 10_000
+_MOST_SESSIONS = 1_000
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+def digest(token: str) -> str:
+    """What is kept of a token: a token has 256 random bits, so a plain hash cannot be guessed."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """Requests that a client may make now, refilled as time passes."""
+
+    left: float
+    at: float
+
+
+class Rates:
+    """A token bucket a client; those who have not asked for longest are forgotten first."""
+
+    def __init__(self, per_s: float, burst: int) -> None:
+        self._per_s = per_s
+        self._burst = burst
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+
+    def take(self, client: str) -> float:
+        """Take one request; gives 0, or the seconds after which there is one."""
+        now = time.monotonic()
+        bucket = self._buckets.pop(client, None) or _Bucket(self._burst, now)
+        bucket.left = min(self._burst, bucket.left + (now - bucket.at) * self._per_s)
+        bucket.at = now
+        self._buckets[client] = bucket
+        if len(self._buckets) > _MOST_CLIENTS:
+            self._buckets.popitem(last=False)
+        if bucket.left < 1:
+            return (1 - bucket.left) / self._per_s
+        bucket.left -= 1
+        return 0.0
+
+
+@dataclass(slots=True)
+class Access:
+    """The rules of one service; without token digests everybody on its address may ask.
+
+    `hosts` are the names, beside those of loopback, that a request may call it by.
+    """
+
+    token_digests: Sequence[str]
+    hosts: Collection[str]
+    rates: Rates
+    _sessions: OrderedDict[str, float] = field(default_factory=OrderedDict)
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether a request has to show a token."""
+        return bool(self.token_digests)
+
+    def knows(self, token: str) -> bool:
+        """Whether a token is one of ours, in the same time for every wrong one."""
+        offered = digest(token)
+        # Each is compared, also after one has matched.
+        matches = [hmac.compare_digest(offered, known) for known in self.token_digests]
+        return any(matches)
+
+    def begin_session(self) -> str:
+        """A new session of a browser that has shown a token."""
+        session = secrets.token_urlsafe(32)
+        self._sessions[digest(session)] = time.monotonic() + SESSION_S
+        if len(self._sessions) > _MOST_SESSIONS:
+            self._sessions.popitem(last=False)
+        return session
+
+    def end_session(self, session: str) -> None:
+        """Forget a session."""
+        self._sessions.pop(digest(session), None)
+
+    def allows(self, request: web.Request) -> bool:
+        """Whether a request shows a token, or the session of a browser that has."""
+        if not self.needs_token:
+            return True
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return self.knows(token.strip())
+        session = request.cookies.get(COOKIE)
+        return session is not None and self._sessions.get(digest(session), 0) > time.monotonic()
+
+    def check_host(self, request: web.Request) -> None:
+        """Refuse a name that is not ours: a page elsewhere may have pointed its own at us.
+
+        Raises Problem.
+        """
+        name = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
+        if name.lower() not in _LOOPBACK and name.lower() not in self.hosts:
+            raise Problem(
+                HTTPStatus.MISDIRECTED_REQUEST,
+                "The service is not known by this host name; TRADING_GRAPH_SERVE_HOSTS adds one.",
+            )
+
+    def check_origin(self, request: web.Request) -> None:
+        """Refuse what a page of another origin asks a browser to change; raises Problem."""
+        if request.method in _SAFE:
+            return
+        origin = request.headers.get("Origin")
+        foreign = origin is not None and urlsplit(origin).netloc.lower() != request.host.lower()
+        if foreign or request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
+            raise Problem(HTTPStatus.FORBIDDEN, "A page of another origin may change nothing here.")
+
+    def check_rate(self, request: web.Request) -> None:
+        """Refuse a client that asks too often; raises Problem."""
+        wait = self.rates.take(request.remote or "")
+        if wait > 0:
+            raise Problem(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                "Too many requests from one client; wait as Retry-After says.",
+                headers={"Retry-After": str(math.ceil(wait))},
+            )
+
+
+ACCESS = web.AppKey("access", Access)
+OPEN_PATHS = web.AppKey("open_paths", frozenset[str])
+"""Paths that need no token."""
+
+
+@web.middleware
+async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let through who may ask; raises Problem."""
+    access = request.app[ACCESS]
+    access.check_host(request)
+    access.check_origin(request)
+    resource = request.match_info.route.resource
+    is_open = resource is not None and resource.canonical in request.app[OPEN_PATHS]
+    if not is_open:
+        access.check_rate(request)
+        if not access.allows(request):
+            raise Problem(
+                HTTPStatus.UNAUTHORIZED,
+                "This needs a token; send it as Authorization: Bearer TOKEN.",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+    return await handler(request)
+
+
+async def set_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Put the headers on a response that has none of its own."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)

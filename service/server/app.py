@@ -1,0 +1,70 @@
+"""The service as one aiohttp application: its routes, and what stands around them."""
+
+import json
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from otel.redaction import Redactor
+from service.server import access, health, problems, runs_api
+from service.server.access import ACCESS, OPEN_PATHS, Access, Rates
+from service.server.context import SERVICE, ServiceContext
+from service.server.operations import Answer, Operation, add_routes, openapi
+from service.settings import Settings
+from service.version import VERSION
+
+_MIB = 2**20
+
+
+def make_app(service: ServiceContext, redactor: Redactor) -> web.Application:
+    """The application around the parts of a running service."""
+    settings = service.settings
+    app = web.Application(
+        middlewares=[problems.problems, access.guard],
+        client_max_size=settings.serve_upload_mib * _MIB,
+    )
+    app[SERVICE] = service
+    app[problems.REDACTOR] = redactor
+    app[ACCESS] = access_of(settings)
+    operations = all_operations()
+    add_routes(app, operations)
+    app[OPEN_PATHS] = frozenset(each.path for each in operations if each.open)
+    app.on_response_prepare.append(access.set_headers)
+    return app
+
+
+def access_of(settings: Settings) -> Access:
+    """Who may ask, as the settings say."""
+    return Access(
+        token_digests=settings.serve_token_sha256,
+        hosts=frozenset(host.lower() for host in settings.serve_hosts),
+        rates=Rates(settings.serve_requests_per_s, settings.serve_burst),
+    )
+
+
+def all_operations() -> Sequence[Operation]:
+    """Every operation of the API."""
+    found = [*health.OPERATIONS, *runs_api.OPERATIONS]
+    return [*found, _document_of(found)]
+
+
+def _document_of(operations: Sequence[Operation]) -> Operation:
+    text = ""
+
+    async def document(request: web.Request) -> web.Response:
+        nonlocal text
+        text = text or json.dumps(openapi([*operations, own], VERSION))
+        return web.json_response(text=text)
+
+    handler: Handler = document
+    own = Operation(
+        "GET",
+        "/v1/openapi.json",
+        handler,
+        "getOpenapi",
+        "This document.",
+        {HTTPStatus.OK: Answer("The document.", content="application/json")},
+    )
+    return own

@@ -1,0 +1,34 @@
+"""What every handler of the service can reach."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from service.server.run_queue import RunQueue
+from service.settings import Settings
+from service.store import Store
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+    from service.server.judging import Judging
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceContext:
+    """The parts of one running service; `default_date` is analysed where none is named."""
+
+    settings: Settings
+    store: Store
+    queue: RunQueue
+    judging: "Judging"
+    out: Path
+    default_date: str
+    announced: str
+    registry: "CollectorRegistry"
+    followers: set[web.StreamResponse] = field(default_factory=set)
+
+
+SERVICE = web.AppKey("service", ServiceContext)

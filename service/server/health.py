@@ -1,0 +1,64 @@
+"""Whether the service lives, whether it takes runs, and what it measures."""
+
+from http import HTTPStatus
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from service.server.context import SERVICE
+from service.server.documents import Health, Readiness
+from service.server.operations import Answer, Operation
+from service.server.problems import Problem
+
+
+async def alive(request: web.Request) -> web.Response:
+    """The process answers."""
+    return web.json_response(text=Health(status="ok").model_dump_json())
+
+
+async def ready(request: web.Request) -> web.Response:
+    """The store takes writes, and the service is not stopping."""
+    service = request.app[SERVICE]
+    if service.queue.closing:
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "The service is stopping.")
+    await service.store.check()
+    found = Readiness(status="ready", running=service.queue.running, waiting=service.queue.waiting)
+    return web.json_response(text=found.model_dump_json())
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """What is measured, in the format of Prometheus."""
+    found = generate_latest(request.app[SERVICE].registry)
+    return web.Response(body=found, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/healthz",
+        alive,
+        "isAlive",
+        "Whether the service lives.",
+        {HTTPStatus.OK: Answer("It does.", Health)},
+        open=True,
+        fails=(HTTPStatus.MISDIRECTED_REQUEST,),
+    ),
+    Operation(
+        "GET",
+        "/readyz",
+        ready,
+        "isReady",
+        "Whether the service takes runs.",
+        {HTTPStatus.OK: Answer("It does.", Readiness)},
+        open=True,
+        fails=(HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.MISDIRECTED_REQUEST),
+    ),
+    Operation(
+        "GET",
+        "/metrics",
+        metrics,
+        "getMetrics",
+        "Metrics, as Prometheus reads them.",
+        {HTTPStatus.OK: Answer("The metrics.", content="text/plain")},
+    ),
+)

@@ -1,0 +1,199 @@
+"""The operations of the API, and the OpenAPI document that is made from them.
+
+One table serves both: a route that is not in the document, or one in it that is not served, cannot
+be.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from pydantic import BaseModel, ConfigDict
+from pydantic.json_schema import models_json_schema
+
+from service.server import problems
+
+ID = "[0-9a-f]{32}"
+_REFERENCE = "#/components/schemas/{model}"
+
+
+class ProblemDocument(BaseModel):
+    """What is wrong (RFC 9457); `detail` is one sentence that ends with what to do next."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer: of a model, or of a plain content type."""
+
+    what: str
+    model: type[BaseModel] | None = None
+    content: str | None = None
+    headers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path: its handler, and what it takes and answers.
+
+    `query` and `body` are the models of its parameters and its JSON; `uploads` are the content
+    types that it takes as they are.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    id: str
+    summary: str
+    answers: Mapping[HTTPStatus, Answer]
+    query: type[BaseModel] | None = None
+    body: type[BaseModel] | None = None
+    uploads: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    fails: tuple[HTTPStatus, ...] = ()
+    open: bool = False
+    """Whether it needs no token."""
+
+
+def add_routes(app: web.Application, operations: Sequence[Operation]) -> None:
+    """Serve the operations."""
+    for each in operations:
+        app.router.add_route(each.method, each.path, each.handler)
+
+
+def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
+    """The OpenAPI document, version 3.1."""
+    models = {model for each in operations for model in _models(each)} | {ProblemDocument}
+    ordered = sorted(models, key=lambda model: model.__name__)
+    _, schemas = models_json_schema(
+        [(model, "validation") for model in ordered], ref_template=_REFERENCE
+    )
+    paths: dict[str, dict[str, Any]] = {}
+    for each in operations:
+        paths.setdefault(each.path, {})[each.method.lower()] = _described(each)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Trading Graph",
+            "version": version,
+            "summary": "A multi-agent trading analysis whose parallelism is proved from its own "
+            "traces.",
+            "description": "Not investment advice.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas["$defs"],
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _models(operation: Operation) -> list[type[BaseModel]]:
+    found = [answer.model for answer in operation.answers.values()]
+    return [model for model in [*found, operation.body] if model is not None]
+
+
+def _described(operation: Operation) -> dict[str, Any]:
+    answers = {str(int(s)): _answer(answer) for s, answer in operation.answers.items()}
+    answers |= {str(int(status)): _problem(status) for status in _fails(operation)}
+    described: dict[str, Any] = {
+        "operationId": operation.id,
+        "summary": operation.summary,
+        "parameters": [*_path(operation), *_query(operation), *_header(operation)],
+        "responses": answers,
+        "security": [] if operation.open else [{}, {"token": []}],
+    }
+    content: dict[str, Any] = {}
+    if operation.body is not None:
+        reference = _REFERENCE.format(model=operation.body.__name__)
+        content["application/json"] = {"schema": {"$ref": reference}}
+    for upload in operation.uploads:
+        content[upload] = {"schema": {}}
+    if content:
+        described["requestBody"] = {"required": True, "content": content}
+    return described
+
+
+def _fails(operation: Operation) -> list[HTTPStatus]:
+    """Which problems it can answer; each can be refused, limited, or meet a broken store."""
+    if operation.open:
+        return list(operation.fails)
+    usual = [
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.FORBIDDEN,
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+    ]
+    usual += [HTTPStatus.NOT_FOUND] * ("{" in operation.path)
+    if operation.query is not None or operation.body is not None:
+        usual.append(HTTPStatus.UNPROCESSABLE_ENTITY)
+    if operation.body is not None or operation.uploads:
+        usual += [HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.REQUEST_ENTITY_TOO_LARGE]
+    return sorted({*usual, *operation.fails})
+
+
+def _answer(answer: Answer) -> dict[str, Any]:
+    found: dict[str, Any] = {"description": answer.what}
+    if answer.model is not None:
+        reference = _REFERENCE.format(model=answer.model.__name__)
+        found["content"] = {"application/json": {"schema": {"$ref": reference}}}
+    elif answer.content is not None:
+        found["content"] = {answer.content: {}}
+    if answer.headers:
+        found["headers"] = {name: {"schema": {"type": "string"}} for name in answer.headers}
+    return found
+
+
+def _problem(status: HTTPStatus) -> dict[str, Any]:
+    reference = _REFERENCE.format(model=ProblemDocument.__name__)
+    content = {problems.CONTENT_TYPE: {"schema": {"$ref": reference}}}
+    return {"description": status.phrase, "content": content}
+
+
+def _path(operation: Operation) -> list[dict[str, Any]]:
+    names = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
+    pattern = {"type": "string", "pattern": f"^{ID}$"}
+    plain = {"type": "string", "minLength": 1, "maxLength": 200}
+    return [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": pattern if name.endswith("_id") else plain,
+        }
+        for name in names
+    ]
+
+
+def _query(operation: Operation) -> list[dict[str, Any]]:
+    if operation.query is None:
+        return []
+    schema = operation.query.model_json_schema()
+    required = schema.get("required", ())
+    return [
+        {"name": name, "in": "query", "required": name in required, "schema": found}
+        for name, found in schema["properties"].items()
+    ]
+
+
+def _header(operation: Operation) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "in": "header",
+            "required": False,
+            "description": text,
+            "schema": {"type": "string"},
+        }
+        for name, text in operation.headers.items()
+    ]

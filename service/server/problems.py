@@ -1,0 +1,102 @@
+"""Errors as `application/problem+json` (RFC 9457): what is wrong, where, and what to do."""
+
+import json
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from otel.errors import TraceError
+from otel.redaction import Redactor
+from service.errors import BadSettings, StoreUnavailable
+from toolkit.errors import BadRequest
+
+_LOG = logging.getLogger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+
+REDACTOR = web.AppKey("redactor", Redactor)
+
+
+class Problem(Exception):
+    """An answer that is no success; `detail` is one sentence that ends with what to do next."""
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.more = more
+
+
+def answer(problem: Problem, redactor: Redactor) -> web.Response:
+    """The problem as a response; what it says is redacted."""
+    document = {
+        "type": "about:blank",
+        "title": problem.status.phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+        **problem.more,
+    }
+    return web.Response(
+        status=problem.status,
+        headers=problem.headers,
+        content_type=CONTENT_TYPE,
+        charset="utf-8",
+        text=json.dumps(redactor.document(document)),
+    )
+
+
+def problem_of(error: Exception) -> Problem:
+    """The problem that an error is; an unknown one says nothing of the program's inside."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, web.HTTPException):
+        return _of_aiohttp(error)
+    if isinstance(error, BadRequest | BadSettings):
+        return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+    if isinstance(error, TraceError):
+        return Problem(HTTPStatus.NOT_FOUND, str(error))
+    if isinstance(error, StoreUnavailable):
+        return Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers={"Retry-After": "5"})
+    _LOG.error("A request failed: %r", error, exc_info=error)
+    return Problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR, "The service failed; its log says why, at this time."
+    )
+
+
+def _of_aiohttp(error: web.HTTPException) -> Problem:
+    status = HTTPStatus(error.status)
+    said = {
+        HTTPStatus.NOT_FOUND: "There is nothing at this path; /v1/openapi.json lists what there "
+        "is.",
+        HTTPStatus.METHOD_NOT_ALLOWED: "This path does not take this method; Allow lists those it "
+        "takes.",
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than the service "
+        "takes; send less.",
+    }
+    kept = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
+    return Problem(status, said.get(status, status.description or status.phrase), headers=kept)
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every error of a handler into a problem."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < HTTPStatus.BAD_REQUEST:
+            raise
+        return answer(problem_of(error), request.app[REDACTOR])
+    except Exception as error:
+        return answer(problem_of(error), request.app[REDACTOR])

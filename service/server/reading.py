@@ -1,0 +1,78 @@
+"""What a request says, checked at the edge: its JSON, its query, its ids."""
+
+import asyncio
+import re
+from http import HTTPStatus
+from typing import TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from service.server.operations import ID
+from service.server.problems import Problem
+
+BODY_S = 30.0
+"""So long a client may take to send its body."""
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+async def body_of(request: web.Request, model: type[_Model]) -> _Model:
+    """The JSON of a request; raises Problem."""
+    if request.content_type != "application/json":
+        raise Problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send JSON, with Content-Type: application/json."
+        )
+    content = await read_body(request)
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as error:
+        raise _invalid(error, "body") from None
+
+
+async def read_body(request: web.Request) -> bytes:
+    """The whole body, within the limits on size and time; raises Problem or HTTPException."""
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        # A small compressed body may be a very large one.
+        raise Problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body as it is, without Content-Encoding."
+        )
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await request.read()
+    except TimeoutError:
+        raise Problem(
+            HTTPStatus.REQUEST_TIMEOUT, f"The body did not come within {BODY_S:g} s; send it again."
+        ) from None
+
+
+def query_of(request: web.Request, model: type[_Model]) -> _Model:
+    """The parameters of a query; one that is given twice, or is unknown, is a mistake."""
+    doubled = [name for name in request.query if len(request.query.getall(name)) > 1]
+    if doubled:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"Give {doubled[0][:40]!a} once.")
+    try:
+        return model.model_validate_strings(dict(request.query))
+    except ValidationError as error:
+        raise _invalid(error, "query") from None
+
+
+def id_of(request: web.Request, name: str) -> str:
+    """An id in the path, 32 hexadecimal digits; raises Problem."""
+    found = request.match_info[name].replace("-", "").lower()
+    if not re.fullmatch(ID, found):
+        raise Problem(HTTPStatus.NOT_FOUND, "An id is 32 hexadecimal digits; this is none.")
+    return found
+
+
+def _invalid(error: ValidationError, where: str) -> Problem:
+    # What was sent is not repeated: it may be long, or a secret in the wrong place.
+    found = [
+        {"field": ".".join(map(str, each["loc"])) or where, "message": each["msg"]}
+        for each in error.errors(include_input=False, include_url=False, include_context=False)
+    ]
+    first = found[0]
+    said = f"{first['field']}: {first['message']}" + (
+        f", and {len(found) - 1} more" if len(found) > 1 else ""
+    )
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"The {where} is wrong: {said}.", errors=found)

@@ -1,0 +1,151 @@
+"""What happens in a run, as numbered events that a watcher can follow and resume.
+
+They are made from the run's spans as these start and end, so what is told is what is recorded.
+Events are kept in batches, and told only when they are kept: a number that a watcher has seen
+stands for the same event after a crash.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from opentelemetry.sdk.trace import ReadableSpan
+
+from otel.trace import semconv
+from service.errors import StoreUnavailable
+from service.store import Store
+
+_LOG = logging.getLogger(__name__)
+
+BATCH_S = 0.2
+"""Events of this time are told at once: people see no difference, and 200 watchers cost less."""
+
+IDLE_S = 15.0
+"""After so long without an event a comment is sent, or a proxy would take the stream for dead."""
+
+_COMMENT = b": still here\n\n"
+
+_KINDS = {
+    semconv.INVOKE_WORKFLOW: "run",
+    semconv.INVOKE_AGENT: "agent",
+    semconv.CHAT: "llm",
+    semconv.EXECUTE_TOOL: "tool",
+}
+_TOLD = {
+    semconv.AGENT_NAME: "agent",
+    semconv.TOOL_NAME: "tool",
+    semconv.REQUEST_MODEL: "model",
+    semconv.ERROR_TYPE: "error",
+    semconv.CACHE: "cache",
+    semconv.USAGE_INPUT_TOKENS: "input_tokens",
+    semconv.USAGE_OUTPUT_TOKENS: "output_tokens",
+}
+"""Attributes that are told, none of which holds content."""
+
+
+class RunEvents:
+    """The events of one run that is queued or running; a `SpanListener`."""
+
+    def __init__(self, run_id: str, store: Store, kept: Sequence[tuple[int, str]] = ()) -> None:
+        self._run_id = run_id
+        self._store = store
+        self._told: list[tuple[int, bytes]] = [(number, sse(number, body)) for number, body in kept]
+        self._new: list[str] = []
+        self._grown = asyncio.Event()
+        self._closing = asyncio.Event()
+        self._ended = False
+        self._writer: asyncio.Task[None] | None = None
+
+    @property
+    def last(self) -> int:
+        """The number of the newest event that was told, 0 before the first."""
+        return self._told[-1][0] if self._told else 0
+
+    def on_start(self, span: ReadableSpan) -> None:
+        """Note that the run, an agent, a call or a tool has started."""
+        if kind := _kind(span):
+            self.add(f"{kind}.started", {"start": (span.start_time or 0) / 1e9, **_about(span)})
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Note that it has ended, and how."""
+        if kind := _kind(span):
+            times = {"start": (span.start_time or 0) / 1e9, "end": (span.end_time or 0) / 1e9}
+            self.add(f"{kind}.ended", {**times, **_about(span)})
+
+    def add(self, kind: str, data: dict[str, Any]) -> None:
+        """Note an event; spans end on several threads, and appending is safe on each."""
+        self._new.append(json.dumps({"type": kind, **data}))
+
+    def start(self) -> None:
+        """Begin to keep and tell, until `end`."""
+        self._writer = asyncio.create_task(self._write_on(), name=f"events of {self._run_id}")
+
+    async def end(self) -> None:
+        """Keep and tell what is left; whoever follows comes to an end."""
+        self._closing.set()
+        if self._writer is not None:
+            await self._writer
+        await self._tell()
+        self._ended = True
+        self._grown.set()
+
+    async def follow(self, after: int) -> AsyncIterator[bytes]:
+        """The events past a number as server-sent events, as they come; ends when the run has."""
+        at = 0
+        while at < len(self._told) and self._told[at][0] <= after:
+            at += 1
+        while True:
+            grown = self._grown
+            if at < len(self._told):
+                chunk = b"".join(body for _, body in self._told[at:])
+                at = len(self._told)
+                yield chunk
+            elif self._ended:
+                return
+            else:
+                try:
+                    await asyncio.wait_for(grown.wait(), IDLE_S)
+                except TimeoutError:
+                    yield _COMMENT
+
+    async def _write_on(self) -> None:
+        while not self._closing.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), BATCH_S)
+            await self._tell()
+
+    async def _tell(self) -> None:
+        bodies, self._new = self._new, []
+        if not bodies:
+            return
+        first = self.last + 1
+        try:
+            await self._store.add_events(self._run_id, first, bodies)
+        except StoreUnavailable as error:  # whoever watches now still sees them
+            _LOG.error("Events of run %s are told and not kept: %s", self._run_id, error)
+        self._told += [(first + at, sse(first + at, body)) for at, body in enumerate(bodies)]
+        grown, self._grown = self._grown, asyncio.Event()
+        grown.set()
+
+
+def sse(number: int, body: str) -> bytes:
+    """One server-sent event; a body is one line of JSON."""
+    return f"id: {number}\ndata: {body}\n\n".encode()
+
+
+def _kind(span: ReadableSpan) -> str | None:
+    return _KINDS.get(str((span.attributes or {}).get(semconv.OPERATION_NAME)))
+
+
+def _about(span: ReadableSpan) -> dict[str, Any]:
+    context = span.get_span_context()
+    found = span.attributes or {}
+    return {
+        "span_id": f"{context.span_id:016x}" if context else None,
+        "parent_id": f"{span.parent.span_id:016x}" if span.parent else None,
+        "name": span.name,
+        **{told: found[key] for key, told in _TOLD.items() if key in found},
+    }

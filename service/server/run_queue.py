@@ -1,0 +1,265 @@
+"""Runs that wait and runs that are made: so many at once, so many in line, and none is lost.
+
+What is asked for is kept before it is answered. A service that starts again goes on with what it
+finds: those that were running when it was stopped, then the queued in their order.
+"""
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from otel.spans.ids import uuid7
+from service.errors import StoreUnavailable
+from service.server.run_events import RunEvents
+from service.store import RunState, Store, StoredRun, now
+
+_LOG = logging.getLogger(__name__)
+
+_FIRST_GUESS_S = 60.0
+"""What a run is taken to last before one has ended here."""
+
+
+class QueueFull(Exception):
+    """As many runs wait as may; `retry_after_s` says when to ask again."""
+
+    def __init__(self, waiting: int, retry_after_s: int) -> None:
+        super().__init__(f"{waiting} runs wait already; ask again in {retry_after_s} s.")
+        self.retry_after_s = retry_after_s
+
+
+class Closing(Exception):
+    """The service is stopping and takes no new runs."""
+
+
+class OtherRequest(Exception):
+    """The idempotency key was used before, for another request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A run that somebody asks for: its request as JSON, and whose trace it goes on in."""
+
+    request: str
+    symbol: str
+    date: str
+    idempotency_key: str | None = None
+    traceparent: str | None = None
+    trace_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended well: the decision in short, and what its verdict says."""
+
+    seconds: float
+    action: str
+    confidence: float
+    degraded: bool
+    passed: bool | None
+    langsmith: str | None
+
+
+class MakesRuns(Protocol):
+    """Makes one run; raises what ended it."""
+
+    async def __call__(self, run: StoredRun, events: RunEvents) -> Outcome:
+        """Make the run, or go on with it where an earlier process left it (`resumed` > 0)."""
+        ...
+
+
+@dataclass(slots=True)
+class _Live:
+    """A run that is not over; `task` makes it."""
+
+    run: StoredRun
+    events: RunEvents
+    task: asyncio.Task[None] | None = None
+    cancelled: bool = False
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class RunQueue:
+    """The runs of one service: `at_once` are made at the same time, `in_line` may wait."""
+
+    def __init__(
+        self,
+        store: Store,
+        make: MakesRuns,
+        explain: Callable[[Exception], str],
+        *,
+        at_once: int,
+        in_line: int,
+    ) -> None:
+        self._store = store
+        self._make = make
+        self._explain = explain
+        self._at_once = at_once
+        self._in_line = in_line
+        self._live: dict[str, _Live] = {}
+        self._line: asyncio.Queue[_Live] = asyncio.Queue()
+        self._workers: list[asyncio.Task[None]] = []
+        self._admission = asyncio.Lock()
+        self._closing = False
+        self._usual_s = _FIRST_GUESS_S
+
+    @property
+    def running(self) -> int:
+        """How many runs are being made."""
+        return sum(live.task is not None for live in self._live.values())
+
+    @property
+    def waiting(self) -> int:
+        """How many runs wait."""
+        return len(self._live) - self.running
+
+    @property
+    def closing(self) -> bool:
+        """Whether the service is stopping."""
+        return self._closing
+
+    async def start(self) -> None:
+        """Take up what an earlier process left, and begin; raises StoreUnavailable."""
+        left = await self._store.runs(states=(RunState.RUNNING, RunState.QUEUED), limit=-1)
+        for run in sorted(left, key=lambda run: (run.state is not RunState.RUNNING, run.id)):
+            kept = await self._store.events(run.id)
+            self._admit(run, RunEvents(run.id, self._store, kept))
+        for number in range(self._at_once):
+            self._workers.append(asyncio.create_task(self._work(), name=f"runs {number}"))
+
+    async def submit(self, asked: Asked) -> tuple[StoredRun, bool]:
+        """Queue a run and say so with true; with false, the one that had the idempotency key.
+
+        Raises QueueFull, Closing, OtherRequest or StoreUnavailable: then nothing is queued.
+        """
+        async with self._admission:
+            if asked.idempotency_key is not None:
+                known = await self._store.run_of_key(asked.idempotency_key)
+                if known is not None:
+                    if known.request != asked.request:
+                        raise OtherRequest
+                    return known, False
+            if self._closing:
+                raise Closing
+            if self.waiting >= self._in_line and self.running >= self._at_once:
+                raise QueueFull(self.waiting, self._retry_after_s())
+            run_id = uuid7().hex
+            run = StoredRun(
+                id=run_id,
+                request=asked.request,
+                symbol=asked.symbol,
+                date=asked.date,
+                state=RunState.QUEUED,
+                trace_id=asked.trace_id or run_id,
+                traceparent=asked.traceparent,
+                idempotency_key=asked.idempotency_key,
+                created=now(),
+            )
+            await self._store.add(run)
+            self._admit(run, RunEvents(run_id, self._store))
+            return run, True
+
+    async def cancel(self, run_id: str) -> None:
+        """Cancel a run that waits or is being made; returns when it is over."""
+        live = self._live.get(run_id)
+        if live is None:
+            return
+        live.cancelled = True
+        if live.task is not None:
+            live.task.cancel()
+        else:
+            await self._end(live, RunState.CANCELLED)
+        await live.over.wait()
+
+    def events(self, run_id: str) -> RunEvents | None:
+        """The events of a run that is not over."""
+        live = self._live.get(run_id)
+        return live.events if live else None
+
+    def refuse(self) -> None:
+        """Take no new runs from now on."""
+        self._closing = True
+
+    async def drained(self, within_s: float) -> bool:
+        """Start nothing more, and wait for what is being made; false where that takes longer."""
+        self.refuse()
+        for worker in self._workers:
+            worker.cancel()
+        tasks = [live.task for live in self._live.values() if live.task is not None]
+        if not tasks:
+            return True
+        _, late = await asyncio.wait(tasks, timeout=within_s)
+        return not late
+
+    async def close(self) -> None:
+        """Stop; what is not over stays as it is kept, and the next start goes on with it."""
+        self.refuse()
+        tasks = [*self._workers, *(live.task for live in self._live.values() if live.task)]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for live in self._live.values():
+            await live.events.end()
+        self._live.clear()
+
+    def _admit(self, run: StoredRun, events: RunEvents) -> None:
+        live = self._live[run.id] = _Live(run, events)
+        self._line.put_nowait(live)
+
+    async def _work(self) -> None:
+        while True:
+            live = await self._line.get()
+            if live.cancelled:
+                continue
+            live.task = asyncio.create_task(self._make_one(live), name=f"run {live.run.id}")
+            await asyncio.wait([live.task])
+
+    async def _make_one(self, live: _Live) -> None:
+        live.events.start()
+        try:
+            await self._begin(live)
+            outcome = await self._make(live.run, live.events)
+        except asyncio.CancelledError:
+            if not live.cancelled:  # the service stops: the next one goes on with this run
+                raise
+            await self._end(live, RunState.CANCELLED)
+        except Exception as error:
+            _LOG.warning("Run %s failed: %r", live.run.id, error)
+            await self._end(live, RunState.FAILED, error=self._explain(error))
+        else:
+            self._usual_s += (outcome.seconds - self._usual_s) / 4
+            await self._end(
+                live,
+                RunState.DONE,
+                seconds=outcome.seconds,
+                action=outcome.action,
+                confidence=outcome.confidence,
+                degraded=outcome.degraded,
+                passed=outcome.passed,
+                langsmith=outcome.langsmith,
+            )
+
+    async def _begin(self, live: _Live) -> None:
+        resumed = live.run.resumed + (live.run.state is RunState.RUNNING)
+        changed: dict[str, Any] = {"state": RunState.RUNNING, "resumed": resumed}
+        if live.run.started is None:
+            changed["started"] = now()
+        await self._store.change(live.run.id, **changed)
+        live.run = await self._store.run(live.run.id) or live.run
+
+    async def _end(self, live: _Live, state: RunState, **result: Any) -> None:
+        ended = now()
+        try:
+            await self._store.change(live.run.id, state=state, ended=ended, **result)
+        except StoreUnavailable as error:
+            # It is over all the same; the next start finds its folder finished.
+            _LOG.error("How run %s ended could not be kept: %s", live.run.id, error)
+        live.events.add("finished", {"state": state, "at": ended, **result})
+        await live.events.end()
+        self._live.pop(live.run.id, None)
+        live.over.set()
+
+    def _retry_after_s(self) -> int:
+        return max(1, math.ceil(self._usual_s * (self.waiting + 1) / self._at_once))

@@ -1,0 +1,328 @@
+"""Starting runs, listing, following and cancelling them, and what they leave."""
+
+import hashlib
+from http import HTTPStatus
+from pathlib import Path
+
+from aiohttp import web
+from opentelemetry import trace
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from service.run_folder import DECISION, REPORT, TRACE
+from service.run_request import RunRequest
+from service.server import run_events
+from service.server.context import SERVICE, ServiceContext
+from service.server.documents import (
+    DiagnosisQuery,
+    EventsQuery,
+    RunDocument,
+    RunList,
+    RunsQuery,
+    run_document,
+)
+from service.server.operations import Answer, Operation
+from service.server.problems import Problem
+from service.server.reading import body_of, id_of, query_of
+from service.server.run_queue import Asked, Closing, OtherRequest, QueueFull
+from service.store import StoredRun
+from toolkit.symbols import parse_symbol
+
+IDEMPOTENCY_KEY = "Idempotency-Key"
+_LONGEST_KEY = 200
+
+
+async def start(request: web.Request) -> web.Response:
+    """Queue a run."""
+    asked = await body_of(request, RunRequest)
+    key = request.headers.get(IDEMPOTENCY_KEY)
+    if key is not None and not 0 < len(key) <= _LONGEST_KEY:
+        raise Problem(
+            HTTPStatus.BAD_REQUEST,
+            f"{IDEMPOTENCY_KEY} has 1 to {_LONGEST_KEY} characters; send such a one.",
+        )
+    run, created = await queued(request, asked, key)
+    document = _document(request.app[SERVICE], run)
+    return web.json_response(
+        text=document.model_dump_json(),
+        status=HTTPStatus.ACCEPTED if created else HTTPStatus.OK,
+        headers={"Location": document.links.self},
+    )
+
+
+async def queued(
+    request: web.Request, asked: RunRequest, key: str | None = None
+) -> tuple[StoredRun, bool]:
+    """Queue what is asked for; raises Problem where it cannot be now, BadRequest where never."""
+    service = request.app[SERVICE]
+    options = asked.options(service.default_date)
+    # As it is meant and not as it is written: no date stands for a day that passes.
+    meant = asked.model_copy(update={"symbol": options.symbol, "date": str(options.as_of)})
+    caller = TraceContextTextMapPropagator().extract(request.headers)
+    context = trace.get_current_span(caller).get_span_context()
+    try:
+        return await service.queue.submit(
+            Asked(
+                request=meant.model_dump_json(),
+                symbol=options.symbol,
+                date=str(options.as_of),
+                # A digest: a key is the client's text, and this is what is compared.
+                idempotency_key=key and hashlib.sha256(key.encode()).hexdigest(),
+                traceparent=request.headers.get("traceparent") if context.is_valid else None,
+                trace_id=f"{context.trace_id:032x}" if context.is_valid else None,
+            )
+        )
+    except QueueFull as error:
+        raise Problem(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            str(error),
+            headers={"Retry-After": str(error.retry_after_s)},
+        ) from None
+    except Closing:
+        raise Problem(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "The service is stopping; ask again when it has started.",
+            headers={"Retry-After": "10"},
+        ) from None
+    except OtherRequest:
+        raise Problem(
+            HTTPStatus.CONFLICT,
+            f"This {IDEMPOTENCY_KEY} was sent with another request; send a new one.",
+        ) from None
+
+
+async def listed(request: web.Request) -> web.Response:
+    """A page of runs."""
+    service, query = request.app[SERVICE], query_of(request, RunsQuery)
+    found = await service.store.runs(
+        states=[query.state] if query.state else (),
+        symbol=parse_symbol(query.symbol) if query.symbol else None,
+        before=query.before,
+        limit=query.limit + 1,
+    )
+    page = found[: query.limit]
+    document = RunList(
+        runs=[_document(service, run) for run in page],
+        next=page[-1].id if len(found) > len(page) else None,
+    )
+    return web.json_response(text=document.model_dump_json())
+
+
+async def one(request: web.Request) -> web.Response:
+    """One run."""
+    run = await run_of(request)
+    return web.json_response(text=_document(request.app[SERVICE], run).model_dump_json())
+
+
+async def cancel(request: web.Request) -> web.Response:
+    """Cancel a run; one that is over stays as it is."""
+    run = await run_of(request)
+    service = request.app[SERVICE]
+    if not run.state.final:
+        await service.queue.cancel(run.id)
+        run = await service.store.run(run.id) or run
+    return web.json_response(text=_document(service, run).model_dump_json())
+
+
+async def events(request: web.Request) -> web.StreamResponse:
+    """What happens in a run, as it happens: server-sent events, resumable by Last-Event-ID."""
+    run, service = await run_of(request), request.app[SERVICE]
+    after = query_of(request, EventsQuery).after
+    last = request.headers.get("Last-Event-ID", "")
+    if last.isascii() and last.isdecimal() and len(last) < 16:
+        after = int(last)
+    live = service.queue.events(run.id)
+    if live is None:
+        kept = await service.store.events(run.id, after)
+        if not kept and after:
+            # To a browser that comes back this says that there is nothing to come back for.
+            return web.Response(status=HTTPStatus.NO_CONTENT)
+    response = web.StreamResponse(
+        headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
+    )
+    await response.prepare(request)
+    try:
+        if live is None:
+            await response.write(b"".join(run_events.sse(*each) for each in kept))
+        else:
+            async for chunk in live.follow(after):
+                await response.write(chunk)
+        await response.write_eof()
+    except ConnectionError:
+        pass  # the client has gone
+    return response
+
+
+async def decision(request: web.Request) -> web.StreamResponse:
+    """The decision of a run that is done."""
+    return await _file(request, DECISION, "application/json")
+
+
+async def report(request: web.Request) -> web.StreamResponse:
+    """The report of a run that is done."""
+    return await _file(request, REPORT, "text/markdown; charset=utf-8")
+
+
+async def recorded(request: web.Request) -> web.StreamResponse:
+    """The trace of a run, as far as it goes."""
+    return await _file(request, TRACE, "application/x-ndjson")
+
+
+async def verdict(request: web.Request) -> web.Response:
+    """The verdict on a run that is over."""
+    run = await run_of(request)
+    kept = await request.app[SERVICE].store.verdict(run.id)
+    if kept is None:
+        raise _not_there(run, "verdict")
+    return web.json_response(text=kept.document)
+
+
+async def diagnosis(request: web.Request) -> web.Response:
+    """Where the time of a run went, and what each fix would gain."""
+    query, run = query_of(request, DiagnosisQuery), await run_of(request)
+    path = await _kept(request, run, TRACE)
+    return await diagnosed(request.app[SERVICE], [str(path)], query)
+
+
+async def diagnosed(
+    service: ServiceContext, words: list[str], query: DiagnosisQuery, *uploads: bytes
+) -> web.Response:
+    """A diagnosis of what the words name, in the format that is asked for."""
+    target = ["--target", str(query.target), "--format", query.format]
+    judged = await service.judging.command(["diagnose", *target, *words], *uploads)
+    headers = {"Content-Type": _CONTENT[query.format]}
+    if query.format == "html":
+        headers["Content-Security-Policy"] = _POLICY
+    return web.Response(body=judged.text, headers=headers)
+
+
+_CONTENT = {
+    "json": "application/json",
+    "html": "text/html; charset=utf-8",
+    "markdown": "text/markdown; charset=utf-8",
+    "text": "text/plain; charset=utf-8",
+}
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+"""The page's own policy is stricter: its style sheet by hash. Both apply."""
+
+
+async def run_of(request: web.Request) -> StoredRun:
+    """The run that the path names; raises Problem."""
+    run = await request.app[SERVICE].store.run(id_of(request, "run_id"))
+    if run is None:
+        raise Problem(HTTPStatus.NOT_FOUND, "There is no such run; /v1/runs lists those there are.")
+    return run
+
+
+async def _file(request: web.Request, name: str, content: str) -> web.StreamResponse:
+    run = await run_of(request)
+    path = await _kept(request, run, name)
+    return web.FileResponse(path, headers={"Content-Type": content})
+
+
+async def _kept(request: web.Request, run: StoredRun, name: str) -> Path:
+    # The id comes from the store, and is 32 hexadecimal digits.
+    path = request.app[SERVICE].out / run.id / name
+    if not path.is_file():
+        raise _not_there(run, name)
+    return path
+
+
+def _not_there(run: StoredRun, what: str) -> Problem:
+    if run.state.final:
+        return Problem(HTTPStatus.NOT_FOUND, f"Run {run.id} is {run.state} and left no {what}.")
+    return Problem(
+        HTTPStatus.NOT_FOUND,
+        f"Run {run.id} is {run.state}; its {what} comes at its end: follow its events.",
+        state=run.state,
+    )
+
+
+def _document(service: ServiceContext, run: StoredRun) -> RunDocument:
+    return run_document(run, service.settings.jaeger_url)
+
+
+_RUN = "/v1/runs/{run_id}"
+_TRACEPARENT = {"traceparent": "The caller's span, as W3C Trace Context writes it."}
+
+OPERATIONS = (
+    Operation(
+        "POST",
+        "/v1/runs",
+        start,
+        "startRun",
+        "Start a run, or get the one that this idempotency key started.",
+        {
+            HTTPStatus.ACCEPTED: Answer("It is queued.", RunDocument, headers=("Location",)),
+            HTTPStatus.OK: Answer("It was queued before.", RunDocument, headers=("Location",)),
+        },
+        body=RunRequest,
+        headers={
+            IDEMPOTENCY_KEY: "The same key with the same request starts one run only.",
+            **_TRACEPARENT,
+        },
+        fails=(HTTPStatus.CONFLICT, HTTPStatus.REQUEST_TIMEOUT),
+    ),
+    Operation(
+        "GET",
+        "/v1/runs",
+        listed,
+        "listRuns",
+        "List runs, newest first.",
+        {HTTPStatus.OK: Answer("A page of runs.", RunList)},
+        query=RunsQuery,
+    ),
+    Operation(
+        "GET",
+        _RUN,
+        one,
+        "getRun",
+        "One run.",
+        {HTTPStatus.OK: Answer("The run.", RunDocument)},
+    ),
+    Operation(
+        "POST",
+        f"{_RUN}/cancel",
+        cancel,
+        "cancelRun",
+        "Cancel a run; one that is over stays as it is.",
+        {HTTPStatus.OK: Answer("The run.", RunDocument)},
+    ),
+    Operation(
+        "GET",
+        f"{_RUN}/events",
+        events,
+        "followRun",
+        "Follow a run: server-sent events, each one line of JSON.",
+        {
+            HTTPStatus.OK: Answer("Events.", content="text/event-stream"),
+            HTTPStatus.NO_CONTENT: Answer("The run is over, and there is nothing past that event."),
+        },
+        query=EventsQuery,
+        headers={"Last-Event-ID": "The number of the last event that was seen."},
+    ),
+    *(
+        Operation(
+            "GET",
+            f"{_RUN}/{name}",
+            handler,
+            id,
+            summary,
+            {HTTPStatus.OK: Answer(summary, content=content)},
+        )
+        for name, handler, id, summary, content in (
+            ("decision", decision, "getDecision", "The decision.", "application/json"),
+            ("report", report, "getReport", "The report, Markdown.", "text/markdown"),
+            ("trace", recorded, "getTrace", "The trace, OTLP JSON lines.", "application/x-ndjson"),
+            ("verdict", verdict, "getVerdict", "The verdict.", "application/json"),
+        )
+    ),
+    Operation(
+        "GET",
+        f"{_RUN}/diagnosis",
+        diagnosis,
+        "getDiagnosis",
+        "Where the time went, and what each fix would gain.",
+        {HTTPStatus.OK: Answer("The diagnosis.", content="*/*")},
+        query=DiagnosisQuery,
+    ),
+)

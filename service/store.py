@@ -1,0 +1,324 @@
+"""Runs, their events and the verdicts on traces, in one SQLite file.
+
+Write-ahead logging: readers never wait for the writer, and what is committed outlives a killed
+process. Every statement runs on the connection's own thread, never on the event loop.
+"""
+
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+
+from service.errors import StoreUnavailable
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS runs (
+  id TEXT PRIMARY KEY,
+  request TEXT NOT NULL,
+  symbol TEXT NOT NULL,
+  date TEXT NOT NULL,
+  state TEXT NOT NULL,
+  trace_id TEXT NOT NULL,
+  traceparent TEXT,
+  idempotency_key TEXT UNIQUE,
+  created REAL NOT NULL,
+  started REAL,
+  ended REAL,
+  seconds REAL,
+  resumed INTEGER NOT NULL DEFAULT 0,
+  action TEXT,
+  confidence REAL,
+  degraded INTEGER NOT NULL DEFAULT 0,
+  passed INTEGER,
+  error TEXT,
+  langsmith TEXT
+) STRICT;
+CREATE INDEX IF NOT EXISTS runs_by_state ON runs (state, id);
+CREATE TABLE IF NOT EXISTS events (
+  run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+  number INTEGER NOT NULL,
+  body TEXT NOT NULL,
+  PRIMARY KEY (run_id, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS verdicts (
+  id TEXT PRIMARY KEY,
+  trace_id TEXT NOT NULL,
+  service TEXT NOT NULL,
+  name TEXT NOT NULL,
+  started REAL NOT NULL,
+  seconds REAL,
+  passed INTEGER,
+  judged REAL NOT NULL,
+  document TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS verdicts_by_start ON verdicts (started);
+"""
+_VERSION = 1
+_BUSY_MS = 5_000
+
+
+class RunState(StrEnum):
+    """Where a run is in its life; the last three are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more will become of the run."""
+        return self in (RunState.DONE, RunState.FAILED, RunState.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """A run as it is kept; times are seconds since the epoch, `request` is JSON.
+
+    `passed` is what its verdict says, None where there is none.
+    """
+
+    id: str
+    request: str
+    symbol: str
+    date: str
+    state: RunState
+    trace_id: str
+    traceparent: str | None
+    idempotency_key: str | None
+    created: float
+    started: float | None = None
+    ended: float | None = None
+    seconds: float | None = None
+    resumed: int = 0
+    action: str | None = None
+    confidence: float | None = None
+    degraded: bool = False
+    passed: bool | None = None
+    error: str | None = None
+    langsmith: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVerdict:
+    """The verdict on a trace; `document` is its JSON.
+
+    `id` is the run's for a run of ours, since two may share a trace, and else the trace's.
+    """
+
+    id: str
+    trace_id: str
+    service: str
+    name: str
+    started: float
+    seconds: float | None
+    passed: bool | None
+    judged: float
+    document: str
+
+
+_RUN = tuple(field.name for field in fields(StoredRun))
+_VERDICT = tuple(field.name for field in fields(StoredVerdict))
+
+
+class Store:
+    """The service's memory; every method raises StoreUnavailable where SQLite fails."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+
+    async def add(self, run: StoredRun) -> None:
+        """Keep a new run."""
+        columns, marks = ", ".join(_RUN), ", ".join("?" * len(_RUN))
+        values = tuple(getattr(run, name) for name in _RUN)
+        await self._write(f"INSERT INTO runs ({columns}) VALUES ({marks})", values)
+
+    async def change(self, run_id: str, **columns: Any) -> None:
+        """Set columns of a run."""
+        assert set(columns) <= set(_RUN)
+        assignments = ", ".join(f"{name} = ?" for name in columns)
+        await self._write(
+            f"UPDATE runs SET {assignments} WHERE id = ?", (*columns.values(), run_id)
+        )
+
+    async def run(self, run_id: str) -> StoredRun | None:
+        """One run."""
+        found = await self._runs("WHERE id = ?", run_id)
+        return found[0] if found else None
+
+    async def run_of_key(self, idempotency_key: str) -> StoredRun | None:
+        """The run that was asked for with an idempotency key."""
+        found = await self._runs("WHERE idempotency_key = ?", idempotency_key)
+        return found[0] if found else None
+
+    async def runs(
+        self,
+        *,
+        states: Iterable[RunState] = (),
+        symbol: str | None = None,
+        before: str | None = None,
+        limit: int = 50,
+    ) -> list[StoredRun]:
+        """Runs, newest first; `before` is the id after which a page begins."""
+        wanted: list[str] = []
+        values: list[Any] = []
+        if kept := list(states):
+            wanted.append(f"state IN ({', '.join('?' * len(kept))})")
+            values += kept
+        for column, value in (("symbol =", symbol), ("id <", before)):
+            if value is not None:
+                wanted.append(f"{column} ?")
+                values.append(value)
+        where = f"WHERE {' AND '.join(wanted)} " if wanted else ""
+        return await self._runs(f"{where}ORDER BY id DESC LIMIT ?", *values, limit)
+
+    async def forget_runs(self, before: float) -> list[str]:
+        """Delete final runs that ended before a time, and their events; gives their ids."""
+        rows = await self._read(
+            "SELECT id FROM runs WHERE state IN (?, ?, ?) AND ended < ?",
+            (RunState.DONE, RunState.FAILED, RunState.CANCELLED, before),
+        )
+        gone = [str(row[0]) for row in rows]
+        for run_id in gone:
+            await self._write("DELETE FROM runs WHERE id = ?", (run_id,))
+        await self._write("DELETE FROM verdicts WHERE judged < ?", (before,))
+        return gone
+
+    async def add_events(self, run_id: str, first: int, bodies: Sequence[str]) -> None:
+        """Keep events of a run, numbered from `first`."""
+        # One statement, so that it is one transaction: all of these events, or none.
+        values = [part for at, body in enumerate(bodies) for part in (run_id, first + at, body)]
+        rows = ", ".join(["(?, ?, ?)"] * len(bodies))
+        await self._write(f"INSERT INTO events VALUES {rows}", values)
+
+    async def events(self, run_id: str, after: int = 0) -> list[tuple[int, str]]:
+        """The events of a run past a number."""
+        rows = await self._read(
+            "SELECT number, body FROM events WHERE run_id = ? AND number > ? ORDER BY number",
+            (run_id, after),
+        )
+        return [(int(number), str(body)) for number, body in rows]
+
+    async def keep_verdict(self, verdict: StoredVerdict) -> None:
+        """Keep a verdict, in the place of an earlier one of that id."""
+        marks = ", ".join("?" * len(_VERDICT))
+        await self._write(
+            f"INSERT OR REPLACE INTO verdicts ({', '.join(_VERDICT)}) VALUES ({marks})",
+            tuple(getattr(verdict, name) for name in _VERDICT),
+        )
+
+    async def verdict(self, id: str) -> StoredVerdict | None:
+        """The verdict of an id."""
+        found = await self._verdicts("WHERE id = ?", id)
+        return found[0] if found else None
+
+    async def verdicts(
+        self, *, service: str | None = None, before: float | None = None, limit: int = 50
+    ) -> list[StoredVerdict]:
+        """Verdicts, the newest trace first; `before` is the start after which a page begins."""
+        wanted: list[str] = []
+        values: list[Any] = []
+        for column, value in (("service =", service), ("started <", before)):
+            if value is not None:
+                wanted.append(f"{column} ?")
+                values.append(value)
+        where = f"WHERE {' AND '.join(wanted)} " if wanted else ""
+        return await self._verdicts(f"{where}ORDER BY started DESC LIMIT ?", *values, limit)
+
+    async def check(self) -> None:
+        """Write something that changes nothing: a store that only reads is not ready."""
+        await self._write(f"PRAGMA user_version = {_VERSION}", ())
+
+    async def _runs(self, rest: str, *values: Any) -> list[StoredRun]:
+        rows = await self._read(f"SELECT {', '.join(_RUN)} FROM runs {rest}", values)
+        return [_run_of(row) for row in rows]
+
+    async def _verdicts(self, rest: str, *values: Any) -> list[StoredVerdict]:
+        rows = await self._read(f"SELECT {', '.join(_VERDICT)} FROM verdicts {rest}", values)
+        return [
+            StoredVerdict(*(_truth(n, v) for n, v in zip(_VERDICT, row, strict=True)))
+            for row in rows
+        ]
+
+    async def _read(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        async with _explained():
+            return [
+                tuple(row) for row in await self._connection.execute_fetchall(statement, values)
+            ]
+
+    async def _write(self, statement: str, values: Sequence[Any]) -> int:
+        async with _explained():
+            cursor = await self._connection.execute(statement, values)
+            changed = cursor.rowcount
+            await cursor.close()
+            return changed
+
+
+def _run_of(row: tuple[Any, ...]) -> StoredRun:
+    found = {name: _truth(name, value) for name, value in zip(_RUN, row, strict=True)}
+    return StoredRun(**{**found, "state": RunState(found["state"])})
+
+
+def _truth(name: str, value: Any) -> Any:
+    """SQLite keeps truth as a number."""
+    return bool(value) if name in ("passed", "degraded") and value is not None else value
+
+
+@asynccontextmanager
+async def open_store(path: Path) -> AsyncIterator[Store]:
+    """Open the file, made where it does not exist; raises StoreUnavailable or OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    async with _explained():
+        # No transaction is opened behind our back: each statement is its own.
+        connection = await aiosqlite.connect(path, isolation_level=None)
+    try:
+        async with _explained():
+            for pragma in (
+                f"busy_timeout = {_BUSY_MS}",
+                "journal_mode = WAL",
+                "synchronous = NORMAL",
+                "foreign_keys = ON",
+            ):
+                await connection.execute(f"PRAGMA {pragma}")
+            ((version,),) = await connection.execute_fetchall("PRAGMA user_version")
+            if version > _VERSION:
+                raise StoreUnavailable(
+                    f"{path} was written by a newer release; use that, or another folder."
+                )
+            await connection.executescript(_SCHEMA)
+            await connection.execute(f"PRAGMA user_version = {_VERSION}")
+        yield Store(connection)
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def _explained() -> AsyncIterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        said = str(error)
+        advice = next((text for sign, text in _ADVICE.items() if sign in said), said)
+        raise StoreUnavailable(f"The store of runs cannot be used: {advice}.") from error
+
+
+_ADVICE = {
+    "locked": "another process holds its lock; stop that process, or wait",
+    "full": "the disk is full; make room and try again",
+    "readonly": "it is read-only; give the service a folder that it may write to",
+    "unable to open": "its file cannot be opened; give the service a folder that it may write to",
+    "not a database": "its file is no SQLite database; move it away",
+    "malformed": "its file is damaged; move it away, or restore a copy",
+}
+
+
+def now() -> float:
+    """Seconds since the epoch, as the store keeps times."""
+    return time.time()
