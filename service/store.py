@@ -4,6 +4,7 @@ Write-ahead logging: readers never wait for the writer, and what is committed ou
 process. Every statement runs on the connection's own thread, never on the event loop.
 """
 
+import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -179,17 +180,19 @@ class Store:
         where = f"WHERE {' AND '.join(wanted)} " if wanted else ""
         return await self._runs(f"{where}ORDER BY id DESC LIMIT ?", *values, limit)
 
-    async def forget_runs(self, before: float) -> list[str]:
-        """Delete final runs that ended before a time, and their events; gives their ids."""
-        rows = await self._read(
-            "SELECT id FROM runs WHERE state IN (?, ?, ?) AND ended < ?",
-            (RunState.DONE, RunState.FAILED, RunState.CANCELLED, before),
-        )
-        gone = [str(row[0]) for row in rows]
-        for run_id in gone:
-            await self._write("DELETE FROM runs WHERE id = ?", (run_id,))
+    async def ended_before(self, moment: float) -> list[str]:
+        """The ids of runs that were over before a moment."""
+        rows = await self._read("SELECT id FROM runs WHERE ended < ?", (moment,))
+        return [str(row[0]) for row in rows]
+
+    async def forget(self, run_id: str) -> None:
+        """Delete a run, its events and its verdict."""
+        await self._write("DELETE FROM verdicts WHERE id = ?", (run_id,))
+        await self._write("DELETE FROM runs WHERE id = ?", (run_id,))
+
+    async def forget_verdicts(self, before: float) -> None:
+        """Delete verdicts that were made before a moment."""
         await self._write("DELETE FROM verdicts WHERE judged < ?", (before,))
-        return gone
 
     async def add_events(self, run_id: str, first: int, bodies: Sequence[str]) -> None:
         """Keep events of a run, numbered from `first`."""
@@ -274,7 +277,7 @@ def _truth(name: str, value: Any) -> Any:
 @asynccontextmanager
 async def open_store(path: Path) -> AsyncIterator[Store]:
     """Open the file, made where it does not exist; raises StoreUnavailable or OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
     async with _explained():
         # No transaction is opened behind our back: each statement is its own.
         connection = await aiosqlite.connect(path, isolation_level=None)

@@ -19,6 +19,7 @@ from service.langsmith_mode import LangSmithMode
 from service.server.app import make_app
 from service.server.context import ServiceContext
 from service.server.judging import Judging
+from service.server.retention import forgetting
 from service.server.run_maker import RunMaker
 from service.server.run_queue import RunQueue
 from service.settings import Settings
@@ -75,7 +76,8 @@ async def open_service(
         )
         await queue.start()
         try:
-            yield make_app(service, redactor)
+            async with forgetting(store, out, settings.serve_keep_days):
+                yield make_app(service, redactor)
         finally:
             if not await queue.drained(settings.serve_drain_s):
                 _LOG.warning("%d runs go on at the next start.", queue.running)

@@ -1,0 +1,54 @@
+"""How long runs are kept: past it a run's row, its events, its verdict and its folder go.
+
+Only runs of the service: what somebody made at a terminal in the same folder is theirs.
+"""
+
+import asyncio
+import contextlib
+import logging
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from service.errors import StoreUnavailable
+from service.store import Store, now
+
+_LOG = logging.getLogger(__name__)
+
+_DAY_S = 86_400.0
+_EVERY_S = 3_600.0
+
+
+async def forget(store: Store, out: Path, keep_days: float) -> int:
+    """Delete what is too old, and say how many runs that were; raises StoreUnavailable.
+
+    The folder goes first: were the process killed in between, the row still names what is left.
+    """
+    before = now() - keep_days * _DAY_S
+    old = await store.ended_before(before)
+    for run_id in old:
+        await asyncio.to_thread(shutil.rmtree, out / run_id, ignore_errors=True)
+        await store.forget(run_id)
+    await store.forget_verdicts(before)
+    return len(old)
+
+
+@contextlib.asynccontextmanager
+async def forgetting(store: Store, out: Path, keep_days: float) -> AsyncIterator[None]:
+    """Delete what is too old now and every hour, for the duration of the block."""
+    task = asyncio.create_task(_on_and_on(store, out, keep_days), name="retention")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _on_and_on(store: Store, out: Path, keep_days: float) -> None:
+    while True:
+        try:
+            if gone := await forget(store, out, keep_days):
+                _LOG.info("%d runs older than %g days are deleted.", gone, keep_days)
+        except StoreUnavailable as error:
+            _LOG.warning("Old runs are not deleted: %s", error)
+        await asyncio.sleep(_EVERY_S)

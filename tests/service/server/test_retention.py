@@ -1,0 +1,77 @@
+"""What is too old goes, whole; what is not, and what others made, stays."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from service.server.retention import forget
+from service.store import RunState, Store, StoredRun, StoredVerdict, now, open_store
+
+DAY_S = 86_400.0
+OLD, NEW, OPEN, FOREIGN = ("0" * 31 + digit for digit in "1234")
+
+
+def run(run_id: str, state: RunState, ended: float | None) -> StoredRun:
+    return StoredRun(
+        id=run_id,
+        request="{}",
+        symbol="AAPL",
+        date="2025-11-14",
+        state=state,
+        trace_id=run_id,
+        traceparent=None,
+        idempotency_key=None,
+        created=now() - 40 * DAY_S,
+        ended=ended,
+    )
+
+
+async def filled(store: Store, out: Path) -> None:
+    await store.add(run(OLD, RunState.DONE, now() - 31 * DAY_S))
+    await store.add(run(NEW, RunState.FAILED, now() - 29 * DAY_S))
+    await store.add(run(OPEN, RunState.RUNNING, None))
+    for run_id in (OLD, NEW, OPEN):
+        await store.add_events(run_id, 1, ['{"type": "run.started"}'])
+        await store.keep_verdict(
+            StoredVerdict(run_id, run_id, "trading-graph", "n", 0.0, 1.0, True, now(), "{}")
+        )
+    await asyncio.to_thread(make_folders, out)
+
+
+def make_folders(out: Path) -> None:
+    for run_id in (OLD, NEW, OPEN, FOREIGN):
+        (out / run_id).mkdir()
+        (out / run_id / "trace.jsonl").write_text("")
+
+
+def folders(out: Path) -> set[str]:
+    return {folder.name for folder in out.iterdir() if folder.is_dir()}
+
+
+async def test_only_what_is_over_for_long_enough_goes(tmp_path: Path) -> None:
+    async with open_store(tmp_path / "service.sqlite") as store:
+        await filled(store, tmp_path)
+        assert await forget(store, tmp_path, 30) == 1
+        assert {each.id for each in await store.runs()} == {NEW, OPEN}
+        assert await store.events(OLD) == []
+        assert await store.verdict(OLD) is None
+        assert await store.verdict(NEW) is not None
+        assert len(await store.events(NEW)) == 1
+    kept = await asyncio.to_thread(folders, tmp_path)
+    assert kept == {NEW, OPEN, FOREIGN}, "a folder that the service did not make is not its own"
+
+
+async def test_a_folder_that_is_gone_already_is_no_fault(tmp_path: Path) -> None:
+    async with open_store(tmp_path / "service.sqlite") as store:
+        await store.add(run(OLD, RunState.DONE, now() - 31 * DAY_S))
+        assert await forget(store, tmp_path, 30) == 1
+        assert await store.runs() == []
+
+
+@pytest.mark.parametrize("days", [0.5, 45])
+async def test_the_setting_decides(tmp_path: Path, days: float) -> None:
+    async with open_store(tmp_path / "service.sqlite") as store:
+        await filled(store, tmp_path)
+        gone = await forget(store, tmp_path, days)
+    assert gone == (2 if days < 1 else 0)
