@@ -47,6 +47,7 @@ async def recorded_run(
     provider: TracerProvider,
     *,
     parent: Context | None = None,
+    run_id: uuid.UUID | None = None,
 ) -> AsyncIterator[RunSpan]:
     """Open the run's span with everything that a reader of the trace needs to judge it."""
     # Compiling blocks for tens of milliseconds; the graph is cached, so `analyse` finds it done.
@@ -62,7 +63,9 @@ async def recorded_run(
     }
     if choice.model is None:
         attributes[semconv.LATENCY_CHAT_S] = choice.chat_latency_s
-    async with spans.run(WORKFLOW, provider=provider, attributes=attributes, parent=parent) as run:
+    async with spans.run(
+        WORKFLOW, provider=provider, attributes=attributes, parent=parent, run_id=run_id
+    ) as run:
         yield run
 
 

@@ -5,6 +5,7 @@ The command line opens one for a command, the service for as long as it lives.
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -53,12 +54,14 @@ class Engine:
         self,
         options: Options,
         *,
+        run_id: uuid.UUID | None = None,
         parent: Context | None = None,
         listeners: Sequence[SpanListener] = (),
     ) -> tuple[Analysis, RunFolder]:
         """Run one analysis; whatever happens, the spans that ended are in the run's folder.
 
-        `parent` is the caller's context. An error that ends the run carries the place of its trace
+        `run_id` is an id that was given away before the run began, a UUIDv7; `parent` is the
+        caller's context. An error that ends the run carries the place of its trace
         as a note. Raises AnalysisError, a toolkit DataError, or OSError.
         """
         folder: RunFolder | None = None
@@ -69,7 +72,11 @@ class Engine:
                 async with (
                     self._callbacks() as callbacks,
                     recorded_run(
-                        options, self.backends, self.telemetry.provider, parent=parent
+                        options,
+                        self.backends,
+                        self.telemetry.provider,
+                        parent=parent,
+                        run_id=run_id,
                     ) as run,
                 ):
                     folder = await asyncio.to_thread(RunFolder, self._out, run.run_id)

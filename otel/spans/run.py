@@ -4,6 +4,7 @@ Without a caller the trace id is a UUIDv7 and is the run id too, in the same 32 
 Under a caller's trace the run id is a UUIDv7 of its own, since two runs may share a trace.
 """
 
+import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -41,15 +42,17 @@ async def run(
     provider: trace.TracerProvider,
     attributes: Mapping[str, AttributeValue],
     parent: Context | None = None,
+    run_id: uuid.UUID | None = None,
 ) -> AsyncIterator[RunSpan]:
     """Open `invoke_workflow {name}`, watch the event loop, and declare the span count at the end.
 
     `parent` is the caller's context (from a `traceparent`); without one the current context is
-    used, and without a span in that the run starts a trace of its own.
+    used, and without a span in that the run starts a trace of its own. `run_id` is an id that was
+    given away before the run began.
     """
     context = parent if parent is not None else otel_context.get_current()
     caller = trace.get_current_span(context).get_span_context()
-    run_uuid = uuid7()
+    run_uuid = run_id or uuid7()
     recording = Recording(run_uuid.hex, provider)
     token = otel_context.attach(context_with(recording, context))
     try:

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import StatusCode
 
 from otel import spans
-from otel.spans.ids import UUIDv7IdGenerator
+from otel.spans.ids import UUIDv7IdGenerator, uuid7
 from otel.spans.recording import RecordingProcessor
 from otel.trace import semconv
 
@@ -54,6 +54,15 @@ async def test_run_id_and_trace_id_are_one_uuid_of_version_7(provider: TracerPro
     made = uuid.UUID(run.run_id)
     assert (made.version, made.variant) == (7, uuid.RFC_4122)
     assert before <= made.int >> 80 <= time.time_ns() // 1_000_000
+
+
+async def test_an_id_that_was_given_away_before_is_the_runs_and_its_traces(
+    provider: TracerProvider,
+) -> None:
+    given = uuid7()
+    async with spans.run("w", provider=provider, attributes={}, run_id=given) as run:
+        pass
+    assert run.run_id == run.trace_id == given.hex
 
 
 async def test_two_runs_have_different_traces_even_when_nested_roots_are_opened(
