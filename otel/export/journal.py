@@ -8,6 +8,7 @@ the system lets go of it with the process. Its time of change is the process's l
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from io import FileIO
 from pathlib import Path
@@ -70,7 +71,8 @@ class Journal:
         now = time.monotonic_ns()
         if now - self._touched_ns >= _BEAT_NS:
             self._touched_ns = now
-            os.utime(self._file.fileno())
+            with suppress(OSError):  # then the last sign is older than it could be
+                os.utime(self._file.fileno())
 
     def mend(self) -> None:
         """Cut off a last line that is not whole, so that more can follow."""
