@@ -4,6 +4,7 @@ One SQLite file a run, beside its trace: it goes with the run, no run waits for 
 and there is nothing to clean up but a file.
 """
 
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
+from graph.errors import NotKept
 from graph.state import Report, Statement, Usage
 from toolkit.market_data import PriceLevels
 
@@ -36,15 +38,24 @@ _BESIDE = ("", "-wal", "-shm")
 
 @asynccontextmanager
 async def open_checkpoints(path: Path) -> AsyncIterator[Checkpoints]:
-    """The checkpoints of one run in a file that is made if need be."""
+    """The checkpoints of one run in a file that is made if need be.
+
+    Raises NotKept, also for what goes wrong with them during the block.
+    """
     serde = JsonPlusSerializer(allowed_msgpack_modules=_OURS)
-    async with aiosqlite.connect(path) as connection:
-        checkpoints = AsyncSqliteSaver(connection, serde=serde)
-        await checkpoints.setup()
-        # A process that is killed loses nothing that was written; only a machine that loses its
-        # power would, and waiting for the disk at every step is dear.
-        await connection.execute("PRAGMA synchronous=NORMAL")
-        yield checkpoints
+    try:
+        async with aiosqlite.connect(path) as connection:
+            checkpoints = AsyncSqliteSaver(connection, serde=serde)
+            await checkpoints.setup()
+            # A process that is killed loses nothing that was written; only a machine that loses
+            # its power would, and waiting for the disk at every step is dear.
+            await connection.execute("PRAGMA synchronous=NORMAL")
+            yield checkpoints
+    except sqlite3.Error as error:
+        raise NotKept(
+            f"What the agents bring cannot be kept in {path}: {error}; make room there, or choose "
+            "another folder with --out."
+        ) from error
 
 
 def delete_checkpoints(path: Path) -> None:

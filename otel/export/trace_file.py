@@ -66,15 +66,10 @@ class TraceFile:
         """Queue the span for the writing thread."""
         self._queue.on_end(span)
 
-    def close(self, *, over: bool = True) -> None:
-        """Write what is queued and close the file; blocks, so call it off the event loop.
-
-        A run that is over leaves no journal.
-        """
+    def close(self) -> None:
+        """Write what is queued and close the file; blocks, so call it off the event loop."""
         self._queue.close()
         self._file.close()
-        if self._journal is not None:
-            self._journal.close(over=over)
 
     def _write(self, spans: Sequence[ReadableSpan]) -> None:
         redacted = self._redacted.of(spans)
