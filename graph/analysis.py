@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.runnables import RunnableConfig
 from langsmith.run_helpers import tracing_context
 from opentelemetry.context import Context
 from opentelemetry.trace import TracerProvider
@@ -16,13 +17,14 @@ from opentelemetry.util.types import AttributeValue
 
 from graph.backends import Backends
 from graph.background import background
-from graph.build import build
+from graph.build import Graph, build
+from graph.checkpoints import Checkpoints
 from graph.context import RunContext
 from graph.decisions import Decision
 from graph.options import Options
 from graph.state import Report, State, Statement, Usage
 from otel import spans
-from otel.spans import RunSpan
+from otel.spans import RunSpan, SpanListener, Unfinished
 from otel.trace import semconv
 
 WORKFLOW = "trading_graph"
@@ -48,8 +50,13 @@ async def recorded_run(
     *,
     parent: Context | None = None,
     run_id: uuid.UUID | None = None,
+    unfinished: Unfinished | None = None,
+    listeners: Sequence[SpanListener] = (),
 ) -> AsyncIterator[RunSpan]:
-    """Open the run's span with everything that a reader of the trace needs to judge it."""
+    """Open the run's span with everything that a reader of the trace needs to judge it.
+
+    `unfinished` is what a killed process left of the run; `listeners` see every span.
+    """
     # Compiling blocks for tens of milliseconds; the graph is cached, so `analyse` finds it done.
     await asyncio.to_thread(build, options)
     choice = backends.choice
@@ -64,7 +71,13 @@ async def recorded_run(
     if choice.model is None:
         attributes[semconv.LATENCY_CHAT_S] = choice.chat_latency_s
     async with spans.run(
-        WORKFLOW, provider=provider, attributes=attributes, parent=parent, run_id=run_id
+        WORKFLOW,
+        provider=provider,
+        attributes=attributes,
+        parent=parent,
+        run_id=run_id,
+        unfinished=unfinished,
+        listeners=listeners,
     ) as run:
         yield run
 
@@ -75,17 +88,20 @@ async def analyse(
     run: RunSpan,
     *,
     callbacks: Sequence[BaseCallbackHandler] = (),
+    checkpoints: Checkpoints | None = None,
 ) -> Analysis:
     """Run the graph inside an open run, with LangChain's callbacks beside our spans.
 
     Without a tracer of LangSmith's among them nothing is sent there, whatever its variables say.
-    Raises AnalysisError or a toolkit BadRequest.
+    What `checkpoints` hold of the run is not done again. Raises AnalysisError or a toolkit
+    BadRequest.
     """
     started = time.perf_counter()
     async with background() as beside:
         with tracing_context(enabled=None if callbacks else False):
-            state = await build(options).ainvoke(
-                State(),
+            state = await _state(
+                build(options),
+                checkpoints,
                 {
                     "run_id": uuid.UUID(run.run_id),
                     "run_name": WORKFLOW,
@@ -93,9 +109,9 @@ async def analyse(
                     "recursion_limit": 100,
                     "metadata": {"symbol": options.symbol, "as_of": str(options.as_of)},
                 },
-                context=RunContext(options, backends.models, backends.toolkit, beside),
+                RunContext(options, backends.models, backends.toolkit, beside),
             )
-    decision = _decision(options, backends, run, cast(State, state))
+    decision = _decision(options, backends, run, state)
     if decision.degraded:
         run.span.set_attribute(semconv.DEGRADED, decision.missing_reports)
     return Analysis(
@@ -106,6 +122,25 @@ async def analyse(
         usage=state["usage"],
         seconds=time.perf_counter() - started,
     )
+
+
+async def _state(
+    graph: Graph, checkpoints: Checkpoints | None, config: RunnableConfig, context: RunContext
+) -> State:
+    """The state at the graph's end, from its start or from where an earlier process stood."""
+    if checkpoints is None:
+        return cast(State, await graph.ainvoke(State(), config, context=context))
+    graph = graph.copy({"checkpointer": checkpoints})
+    config = {**config, "configurable": {"thread_id": str(config["run_id"])}}
+    reached = await graph.aget_state(config)
+    if reached.values and not reached.next:
+        return cast(State, reached.values)
+    # LangSmith knows the id already, of the tree that the killed process has begun.
+    begun = bool(reached.next)
+    config = {**config, "run_id": None} if begun else config
+    given = None if begun else State()
+    made = await graph.ainvoke(given, config, context=context, durability="async")
+    return cast(State, made)
 
 
 def _in_order(reports: Sequence[Report], options: Options) -> list[Report]:

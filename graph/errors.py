@@ -7,7 +7,8 @@ Every message is one sentence that ends with what to do next.
     │   ├── ModelRefused          it refuses to serve us: wrong key, no such model, bad request
     │   ├── ModelUnavailable      it did not answer, after retries
     │   └── BadModelAnswer        it answered, and the answer cannot be used
-    └── NoEvidence                no analyst could report, so there is nothing to decide on
+    ├── NoEvidence                no analyst could report, so there is nothing to decide on
+    └── NotKept                   what the run's agents bring cannot be kept, or not be found again
 
 `FATAL` errors end the run; any other error of an analyst, a debater or a risk analyst degrades it.
 """
@@ -37,6 +38,10 @@ class BadModelAnswer(ModelError):
 
 class NoEvidence(AnalysisError):
     """Not one analyst could report."""
+
+
+class NotKept(AnalysisError):
+    """The run's checkpoints cannot be written or read."""
 
 
 FATAL: tuple[type[Exception], ...] = (ModelRefused, BadRequest, NoEvidence)

@@ -19,16 +19,18 @@ def backend_choice(
     settings: Settings,
     *,
     offline: bool,
+    own_model: bool = True,
     data: Mode | None = None,
     cache: bool = True,
     pool: bool = True,
 ) -> BackendChoice:
     """A real model where a key or a base URL is set and `offline` is not asked for.
 
-    Embedded data unless live data is asked for, by flag or setting.
+    Embedded data unless live data is asked for, by flag or setting; the offline model also where
+    `own_model` is not wanted.
     """
     return BackendChoice(
-        model=None if offline else _model(settings),
+        model=_model(settings) if own_model and not offline else None,
         data="offline" if offline else data or settings.data,
         access=LiveAccess(
             BaseUrls.with_changes(settings.live_urls), settings.sec_user_agent, settings.fred_key

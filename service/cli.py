@@ -29,6 +29,8 @@ class WithNew(click.Command):
         return super().parse_args(ctx, spread)
 
 
+_TOLD = click.core.ParameterSource.COMMANDLINE
+
 _from_source = click.option(
     "--from",
     "source",
@@ -48,18 +50,36 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("symbol")
+@click.argument("symbol", required=False)
 @run_options
-def run(symbol: str, **options: object) -> None:
+@click.option(
+    "--resume",
+    metavar="RUN",
+    help="Go on with a run whose process was killed: its id, or `last`. Goes with --out and --json "
+    "only.",
+)
+def run(symbol: str | None, resume: str | None, **options: object) -> None:
     """Analyse SYMBOL, and leave a decision, a report and a trace in runs/.
 
     \b
     Examples:
       trading-graph run NVDA --date 2025-11-14
       trading-graph run AAPL --offline --analysts market,news
+      trading-graph run --resume last
     """
-    from service.run_command import run_command
+    from service.run_command import resume_command, run_command
 
+    ctx = click.get_current_context()
+    if resume is not None:
+        told = [name for name in ctx.params if ctx.get_parameter_source(name) is _TOLD]
+        if beside := set(told) - {"resume", "out", "as_json"}:
+            flags = ", ".join(each.opts[0] for each in ctx.command.params if each.name in beside)
+            raise click.UsageError(
+                f"--resume goes on with what the run was asked to do; leave out: {flags}"
+            )
+        sys.exit(resume_command(resume, options))
+    if symbol is None:
+        raise click.UsageError("Missing argument 'SYMBOL'.", ctx)
     if options["prefetch"] and options["no_cache"]:
         raise click.UsageError(
             "--prefetch hands on what it fetches through the cache; give one of "

@@ -16,17 +16,23 @@ from opentelemetry.sdk.metrics.export import MetricReader
 from graph.analysis import Analysis, analyse, recorded_run
 from graph.backend_choice import BackendChoice
 from graph.backends import Backends, open_backends
+from graph.checkpoints import delete_checkpoints, open_checkpoints
 from graph.options import Options
-from otel.export import Telemetry, TraceFile, set_up
+from otel.export import Journal, Telemetry, TraceFile, set_up
 from otel.redaction import Redactor
-from otel.spans import RunSpan, SpanListener
+from otel.spans import RunSpan, SpanListener, Unfinished
+from otel.spans.ids import uuid7
+from service.errors import NotResumable
 from service.langsmith_mode import LangSmithMode, langsmith_target
 from service.langsmith_tree import langsmith_tree
 from service.log import LOG
 from service.metrics import RunMetrics
-from service.replay import replaying
+from service.redacted_analysis import redacted
+from service.replay import replaying, send_again
 from service.run_folder import RunFolder
+from service.run_order import RunOrder
 from service.settings import Settings
+from service.taking_up import take_up
 from service.timing_log import TimingLog
 from service.version import VERSION
 
@@ -48,8 +54,20 @@ class Engine:
         self.langsmith = langsmith
         self.backends = backends
         self.telemetry = telemetry
-        self._out = out
+        self.out = out
         self._metrics = RunMetrics(telemetry.metrics.meter)
+        self._files: set[TraceFile] = set()
+        self._left = False
+
+    async def leave(self) -> None:
+        """Leave the runs that go on to whoever takes them up, as a killed process would.
+
+        What they record from here on is dropped; what they recorded is written, and sent or
+        spooled. To be called before they are cancelled.
+        """
+        self._left = True
+        closing = [asyncio.to_thread(file.close) for file in self._files]
+        await asyncio.gather(asyncio.to_thread(self.telemetry.shutdown), *closing)
 
     async def run(
         self,
@@ -62,15 +80,64 @@ class Engine:
         """Run one analysis; whatever happens, the spans that ended are in the run's folder.
 
         `run_id` is an id that was given away before the run began, a UUIDv7; `parent` is the
-        caller's context. An error that ends the run carries the place of its trace
-        as a note. Raises AnalysisError, a toolkit DataError, or OSError.
+        caller's context. An error that ends the run carries the place of its trace as a note.
+        Decision and report are in the folder before the run's span ends. Raises AnalysisError, a
+        toolkit DataError, or OSError.
         """
-        folder: RunFolder | None = None
+        given = run_id or uuid7()
+        folder = RunFolder(self.out, given.hex)
+        order = RunOrder.of(options, self.backends.choice, self.langsmith)
+        journal = await asyncio.to_thread(_begun, folder, order)
+        return await self._recorded(options, folder, journal, given, parent, None, listeners)
+
+    async def resume(
+        self, run_id: uuid.UUID, *, listeners: Sequence[SpanListener] = ()
+    ) -> tuple[Analysis, RunFolder]:
+        """Go on with a run whose process was killed: what an agent has brought is not done again.
+
+        Its trace goes on too, and its first process's spans are sent to where they have not
+        arrived. Raises NotResumable, and what `run` raises.
+        """
+        taken = await asyncio.to_thread(take_up, self.out, run_id.hex)
+        unfinished = taken.unfinished
+        try:
+            taken.order.check(self.backends.choice)
+        except NotResumable:
+            taken.journal.close(over=False)
+            raise
+        try:
+            return await self._recorded(
+                taken.order.options,
+                taken.folder,
+                taken.journal,
+                run_id,
+                None,
+                unfinished,
+                listeners,
+            )
+        finally:
+            if unfinished is not None:
+                target = langsmith_target(self.settings, self.langsmith)
+                await asyncio.to_thread(send_again, self.settings, target, unfinished.ended)
+
+    async def _recorded(
+        self,
+        options: Options,
+        folder: RunFolder,
+        journal: Journal,
+        run_id: uuid.UUID,
+        parent: Context | None,
+        unfinished: Unfinished | None,
+        listeners: Sequence[SpanListener],
+    ) -> tuple[Analysis, RunFolder]:
         trace_file: TraceFile | None = None
         run: RunSpan | None = None
         try:
+            trace_file = await asyncio.to_thread(TraceFile, folder.trace, self.redactor, journal)
+            self._files.add(trace_file)
             with self._metrics.watching(self.backends.pool):
                 async with (
+                    open_checkpoints(folder.checkpoints) as checkpoints,
                     self._callbacks() as callbacks,
                     recorded_run(
                         options,
@@ -78,23 +145,35 @@ class Engine:
                         self.telemetry.provider,
                         parent=parent,
                         run_id=run_id,
+                        unfinished=unfinished,
+                        listeners=[trace_file],
                     ) as run,
                 ):
-                    folder = await asyncio.to_thread(RunFolder, self._out, run.run_id)
-                    trace_file = await asyncio.to_thread(TraceFile, folder.trace, self.redactor)
-                    for listener in (trace_file, *listeners, self._metrics.spans, TimingLog()):
+                    for listener in (*listeners, self._metrics.spans, TimingLog()):
                         run.recording.listen(listener)
-                    analysis = await analyse(options, self.backends, run, callbacks=callbacks)
+                    analysis = await analyse(
+                        options, self.backends, run, callbacks=callbacks, checkpoints=checkpoints
+                    )
+                    # Before the run's span ends: a run that is over has all its files.
+                    analysis = await asyncio.to_thread(self._written, analysis, folder)
             return analysis, folder
         except BaseException as error:
-            if run is not None and folder is not None:
+            if run is not None and not self._left:
                 span = run.span.get_span_context()
                 LOG.error("The run failed: %r", error, extra={"span": span})
                 error.add_note(f"Trace of the failed run: {folder.trace}")
             raise
         finally:
+            # What could not even begin to go on can still be resumed.
+            over = (run is not None or unfinished is None) and not self._left
             if trace_file is not None:
-                await asyncio.to_thread(trace_file.close)
+                self._files.discard(trace_file)
+            await asyncio.to_thread(_put_away, folder, trace_file, journal, over)
+
+    def _written(self, analysis: Analysis, folder: RunFolder) -> Analysis:
+        found = redacted(analysis, self.redactor)
+        folder.write(found)
+        return found
 
     @contextlib.asynccontextmanager
     async def _callbacks(self) -> AsyncIterator[list[BaseCallbackHandler]]:
@@ -103,6 +182,22 @@ class Engine:
             return
         async with langsmith_tree(self.redactor) as tracer:
             yield [tracer]
+
+
+def _begun(folder: RunFolder, order: RunOrder) -> Journal:
+    folder.create(order.model_dump_json(indent=2) + "\n")
+    return Journal.begin(folder.journal)
+
+
+def _put_away(
+    folder: RunFolder, trace_file: TraceFile | None, journal: Journal, over: bool
+) -> None:
+    """Close a run's files; of one that is over the journal goes last, since that is the sign."""
+    if trace_file is not None:
+        trace_file.close()
+    if over:
+        delete_checkpoints(folder.checkpoints)
+    journal.close(over=over)
 
 
 @contextlib.asynccontextmanager

@@ -2,6 +2,7 @@
 
 BadSettings
 NotRecorded
+NotResumable
 StoreUnavailable
 """
 
@@ -12,6 +13,10 @@ class BadSettings(Exception):
 
 class NotRecorded(Exception):
     """A run left no complete trace, so nothing can be said of it; the message says why."""
+
+
+class NotResumable(Exception):
+    """A run cannot be taken up where its process left it; the message says why."""
 
 
 class StoreUnavailable(Exception):

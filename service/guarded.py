@@ -9,7 +9,7 @@ from rich.markup import escape
 from graph.errors import AnalysisError
 from otel.errors import BadExporterSettings
 from otel.redaction import Redactor, process_redactor
-from service.errors import BadSettings, NotRecorded, StoreUnavailable
+from service.errors import BadSettings, NotRecorded, NotResumable, StoreUnavailable
 from service.settings import Settings, read_settings
 from toolkit.errors import BadRequest, DataError
 
@@ -29,7 +29,7 @@ def guarded(talk: Console, work: Callable[[Settings, Redactor], int]) -> int:
         return _failed(talk, redactor, "Terminated.", TERMINATED)
     except (BadRequest, BadSettings, BadExporterSettings) as error:
         return _failed(talk, redactor, str(error), USAGE)
-    except (AnalysisError, DataError, NotRecorded, StoreUnavailable) as error:
+    except (AnalysisError, DataError, NotRecorded, NotResumable, StoreUnavailable) as error:
         return _failed(talk, redactor, str(error), FAILED)
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""

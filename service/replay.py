@@ -3,9 +3,11 @@
 import contextlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from threading import Event, Thread
+
+from opentelemetry.sdk.trace import ReadableSpan
 
 from otel.errors import TraceError
 from otel.export import (
@@ -74,6 +76,26 @@ def replaying(settings: Settings, langsmith: LangSmithTarget | None) -> Iterator
         yield
     finally:
         stop.set()
+
+
+def send_again(
+    settings: Settings, langsmith: LangSmithTarget | None, spans: Sequence[ReadableSpan]
+) -> None:
+    """Send what a backend lacks of the spans of a killed process; what is not taken is spooled.
+
+    Blocks.
+    """
+    for target in targets(settings, langsmith):
+        try:
+            taken = not any(done.refused for done in target.replay.spans(spans))
+        except TraceError as error:
+            _LOG.info("%s cannot be asked what it has: %s", target.name, error)
+            taken = False
+        try:
+            if not taken:
+                target.spool.put(spans)
+        except OSError as error:
+            _LOG.warning("Spans for %s cannot be kept: %s", target.name, error)
 
 
 def _in_background(settings: Settings, langsmith: LangSmithTarget | None, stop: Event) -> None:

@@ -3,7 +3,7 @@
 import json
 import uuid
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from langsmith.integrations.otel import langsmith_run_id_from_otel_span_id
@@ -15,9 +15,7 @@ from rich.rule import Rule
 from rich.table import Table
 
 from graph.analysis import Analysis
-from graph.decisions import Decision
 from otel.export import JAEGER, LANGSMITH, Delivery, Telemetry
-from otel.redaction import Redactor
 from otel.report import VerdictText, waterfall
 from otel.sources import read
 from otel.sources.jaeger import JaegerQuery
@@ -50,12 +48,9 @@ def finished(
     folder: RunFolder,
     telemetry: Telemetry,
     settings: Settings,
-    redactor: Redactor,
     langsmith: LangSmithMode,
 ) -> Result:
-    """Write the run's files, read its trace back, and see what became of its spans. Blocks."""
-    analysis = _redacted(analysis, redactor)
-    folder.write(analysis)
+    """Read the run's trace back, and see what became of its spans. Blocks."""
     trace_id = analysis.decision.trace_id
     traces = read(folder.trace) if trace_id else []
     trace = next((each for each in traces if each.trace_id == trace_id), None)
@@ -68,18 +63,6 @@ def finished(
     if trace_id and langsmith is not LangSmithMode.OFF:
         langsmith_link = _langsmith_link(analysis, trace, langsmith, settings)
     return Result(analysis, folder, trace, deliveries, link, langsmith_link)
-
-
-def _redacted(analysis: Analysis, redactor: Redactor) -> Analysis:
-    """The analysis without secrets: the message of an error that degraded it may quote some."""
-    decision = redactor.document(analysis.decision.model_dump(mode="json"))
-    return replace(
-        analysis,
-        decision=Decision.model_validate(decision),
-        reports=[replace(each, text=redactor.text(each.text)) for each in analysis.reports],
-        statements=[replace(each, text=redactor.text(each.text)) for each in analysis.statements],
-        opinions=[replace(each, text=redactor.text(each.text)) for each in analysis.opinions],
-    )
 
 
 def _langsmith_link(

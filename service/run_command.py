@@ -5,9 +5,10 @@ What will serve is said first; only then is anything heavy imported, which takes
 
 import asyncio
 import sys
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -15,11 +16,16 @@ from graph.backend_choice import BackendChoice
 from graph.options import Debate, Options, Order
 from otel.redaction import Redactor
 from service.choice import backend_choice, default_date
+from service.errors import NotResumable
 from service.guarded import DONE, guarded
 from service.log import logging_to
 from service.settings import Settings
 from toolkit.as_of import AsOf
 from toolkit.symbols import parse_symbol
+
+if TYPE_CHECKING:
+    from service.result import Result
+    from service.run_session import RunSession
 
 
 def run_command(symbol: str, asked: Mapping[str, Any]) -> int:
@@ -40,6 +46,48 @@ def run_command(symbol: str, asked: Mapping[str, Any]) -> int:
             return _run(options, choice, settings, redactor, asked, talk)
 
     return guarded(talk, work)
+
+
+def resume_command(word: str, asked: Mapping[str, Any]) -> int:
+    """Go on with a killed run and return the exit code; every failure is one sentence on stderr."""
+    talk = Console(stderr=True)
+
+    def work(settings: Settings, redactor: Redactor) -> int:
+        # Not above: a run that begins does not need it.
+        from service.run_order import RunOrder
+        from service.taking_up import kept_order
+
+        out = Path(asked["out"] or settings.out)
+        run_id = _interrupted_run(word, out)
+        order: RunOrder = kept_order(out, run_id.hex)
+        choice = order.choice(settings)
+        order.check(choice)
+        announce(talk, order.options, choice)
+        with logging_to(settings.log_file, redactor):
+            offline = order.langsmith is order.langsmith.OFF
+            session = _session(settings, redactor, asked, talk, offline=offline)
+            result = asyncio.run(session.resume(run_id, choice))
+            return _presented(result, settings, asked)
+
+    return guarded(talk, work)
+
+
+def _interrupted_run(word: str, out: Path) -> uuid.UUID:
+    """The id that a word is, or that of the newest interrupted run; raises NotResumable."""
+    from service.run_standing import interrupted_runs
+
+    if word != "last":
+        try:
+            return uuid.UUID(word)
+        except ValueError:
+            raise NotResumable(
+                f"{word} is no run's id; name one of {out}, or `last` for the newest that was "
+                "interrupted."
+            ) from None
+    interrupted = interrupted_runs(out)
+    if not interrupted:
+        raise NotResumable(f"No run in {out} was interrupted.")
+    return uuid.UUID(interrupted[-1].run_id)
 
 
 def _options(symbol: str, asked: Mapping[str, Any], choice: BackendChoice) -> Options:
@@ -77,15 +125,30 @@ def _run(
     asked: Mapping[str, Any],
     talk: Console,
 ) -> int:
+    session = _session(settings, redactor, asked, talk, offline=asked["offline"])
+    return _presented(asyncio.run(session.run(options, choice)), settings, asked)
+
+
+def _session(
+    settings: Settings,
+    redactor: Redactor,
+    asked: Mapping[str, Any],
+    talk: Console,
+    *,
+    offline: bool,
+) -> "RunSession":
     with talk.status("loading"):
         from service.langsmith_mode import langsmith_mode
-        from service.result import show, show_json
         from service.run_session import RunSession
 
-    langsmith = langsmith_mode(settings, offline=asked["offline"])
+    langsmith = langsmith_mode(settings, offline=offline)
     out = Path(asked["out"] or settings.out)
-    session = RunSession(settings, out, talk, redactor, langsmith=langsmith)
-    result = asyncio.run(session.run(options, choice))
+    return RunSession(settings, out, talk, redactor, langsmith=langsmith)
+
+
+def _presented(result: "Result", settings: Settings, asked: Mapping[str, Any]) -> int:
+    from service.result import show, show_json
+
     present = show_json if asked["as_json"] else show
     present(result, settings, Console(file=sys.stdout))
     return DONE

@@ -1,7 +1,9 @@
 """The folder that a run leaves: `trace.jsonl` as it goes, `decision.json` and `report.md` at its
 end.
 
-The latter two appear whole or not at all: a run that failed leaves its trace alone.
+The latter two appear whole or not at all: a run that failed leaves its trace alone. `order.json`
+says what the run was asked to do. While it goes on there are `open.jsonl`, the spans that have
+started, and `checkpoints.sqlite`, what its nodes have brought.
 """
 
 import os
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from graph.analysis import Analysis  # importing it takes seconds, and `verify` needs a name
 
 DECISION, REPORT, TRACE = "decision.json", "report.md", "trace.jsonl"
+ORDER, JOURNAL, CHECKPOINTS = "order.json", "open.jsonl", "checkpoints.sqlite"
 
 
 class RunFolder:
@@ -19,16 +22,40 @@ class RunFolder:
 
     def __init__(self, out: Path, run_id: str) -> None:
         self.path = out / run_id
+
+    def create(self, order: str) -> None:
+        """Make the folder of a run that begins; raises OSError, also where there is one."""
         self.path.mkdir(parents=True)
+        _replace(self.order, order)
 
     @property
     def trace(self) -> Path:
         """The run's trace, OTLP JSON lines."""
         return self.path / TRACE
 
+    @property
+    def journal(self) -> Path:
+        """What has started, while the run is not over."""
+        return self.path / JOURNAL
+
+    @property
+    def checkpoints(self) -> Path:
+        """What the nodes have brought, while the run is not over."""
+        return self.path / CHECKPOINTS
+
+    @property
+    def order(self) -> Path:
+        """What the run was asked to do."""
+        return self.path / ORDER
+
+    @property
+    def decision(self) -> Path:
+        """What came of the run."""
+        return self.path / DECISION
+
     def write(self, analysis: "Analysis") -> None:
         """Write the decision and the report."""
-        _replace(self.path / DECISION, analysis.decision.model_dump_json(indent=2) + "\n")
+        _replace(self.decision, analysis.decision.model_dump_json(indent=2) + "\n")
         _replace(self.path / REPORT, report(analysis))
 
 

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+import uuid
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -20,6 +21,9 @@ from service.progress import Progress
 from service.result import Result, finished
 from service.run_folder import RunFolder
 from service.settings import Settings
+
+Made = tuple[Analysis, RunFolder]
+_Run = Callable[[Engine, Progress], Awaitable[Made]]
 
 
 class RunSession:
@@ -50,10 +54,27 @@ class RunSession:
 
     async def runs(self, options: Options, choice: BackendChoice, times: int) -> list[Result]:
         """Run an analysis several times on the same back ends: the later ones find a warm cache."""
+
+        async def run(engine: Engine, progress: Progress) -> Made:
+            parent = caller_context(os.environ)
+            return await engine.run(options, parent=parent, listeners=[progress])
+
+        return await self._results(choice, [run] * times)
+
+    async def resume(self, run_id: uuid.UUID, choice: BackendChoice) -> Result:
+        """Go on with a run whose process was killed; raises NotResumable."""
+
+        async def resumed(engine: Engine, progress: Progress) -> Made:
+            return await engine.resume(run_id, listeners=[progress])
+
+        (result,) = await self._results(choice, [resumed])
+        return result
+
+    async def _results(self, choice: BackendChoice, runs: Sequence[_Run]) -> list[Result]:
         opened = open_engine(self._settings, choice, self._out, self._redactor, self._langsmith)
         with _cancelled_by_sigterm():
             async with opened as engine:
-                made = [await self._shown(engine, options) for _ in range(times)]
+                made = [await self._shown(engine, each) for each in runs]
         return [
             await asyncio.to_thread(
                 finished,
@@ -61,19 +82,16 @@ class RunSession:
                 folder,
                 engine.telemetry,
                 self._settings,
-                self._redactor,
                 self._langsmith,
             )
             for analysis, folder in made
         ]
 
-    async def _shown(self, engine: Engine, options: Options) -> tuple[Analysis, RunFolder]:
+    async def _shown(self, engine: Engine, run: _Run) -> Made:
         progress = Progress(self._talk)
         try:
             with progress.shown():
-                return await engine.run(
-                    options, parent=caller_context(os.environ), listeners=[progress]
-                )
+                return await run(engine, progress)
         except BaseException as error:
             for note in getattr(error, "__notes__", ()):
                 self._talk.print(note, soft_wrap=True)

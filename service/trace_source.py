@@ -10,7 +10,7 @@ from otel.errors import TraceError
 from otel.sources import parse, read
 from otel.sources.document import MAX_BYTES
 from otel.trace import Trace
-from service.run_folder import TRACE
+from service.run_folder import JOURNAL, TRACE
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -27,6 +27,8 @@ def find_trace(words: tuple[str, ...], source: str | None, id: str | None = None
     one of several traces.
     """
     if source in (None, "file") and all(Path(word).is_file() for word in words):
+        for word in words:
+            _over(Path(word))
         return _one(read(*map(Path, words)), id, ", ".join(words))
     if len(words) > 1:
         missing = next(word for word in words if not Path(word).is_file())
@@ -44,7 +46,7 @@ def find_trace(words: tuple[str, ...], source: str | None, id: str | None = None
     trace_id = _trace_id(word)
     kept = settings.out / trace_id / TRACE
     if source in (None, "file") and kept.is_file():
-        return _one(read(kept), id, str(kept))
+        return _one(read(_over(kept)), id, str(kept))
     if source == "file":
         raise TraceError(f"There is no run {trace_id} in {settings.out}.")
     if source == "langsmith":
@@ -90,11 +92,23 @@ def newest_run(out: Path) -> Path:
     return folders[-1]
 
 
+def _over(trace: Path) -> Path:
+    """The trace file itself, of a run that is over; else TraceError says what is known of it."""
+    if (trace.parent / JOURNAL).is_file():
+        # Not above: few runs are interrupted.
+        from service.run_standing import unfinished_sentence
+
+        sentence = unfinished_sentence(trace.parent)
+        if sentence is not None:
+            raise TraceError(sentence)
+    return trace
+
+
 def _last(settings: "Settings", source: str | None, id: str | None) -> Trace:
     if source == "langsmith":
         raise TraceError("LangSmith has no `last` here; name the trace id that the run printed.")
     if source != "jaeger":
-        return _one(read(newest_run(settings.out) / TRACE), id, "the newest run")
+        return _one(read(_over(newest_run(settings.out) / TRACE)), id, "the newest run")
     from otel.sources.jaeger import JaegerQuery
 
     service = os.environ.get("OTEL_SERVICE_NAME", "trading-graph")

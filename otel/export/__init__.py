@@ -5,6 +5,7 @@ With them metrics and log records, where they are asked for.
 
 from otel.export.backend import Delivery
 from otel.export.jaeger import JAEGER, jaeger_exporter, jaeger_is_wanted
+from otel.export.journal import Journal, is_locked, read_unfinished
 from otel.export.langsmith import LANGSMITH, LangSmithTarget, langsmith_exporter
 from otel.export.provider import Telemetry, set_up, spool_of
 from otel.export.replay import KnownSpans, Replay, Replayed
@@ -17,6 +18,7 @@ __all__ = [
     "JAEGER",
     "LANGSMITH",
     "Delivery",
+    "Journal",
     "KnownSpans",
     "LangSmithTarget",
     "Replay",
@@ -26,9 +28,11 @@ __all__ = [
     "Telemetry",
     "TraceFile",
     "from_lines",
+    "is_locked",
     "jaeger_exporter",
     "jaeger_is_wanted",
     "langsmith_exporter",
+    "read_unfinished",
     "set_up",
     "spool_of",
 ]

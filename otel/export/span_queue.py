@@ -24,7 +24,8 @@ class SpanQueue(SpanProcessor):
     """Hands every sampled span to `send`, at most `delay_s` after it has ended.
 
     `size` bounds the queue: past it the oldest span goes, and is counted as `dropped`; None is no
-    bound. `send` runs on the queue's own thread, and handles its own faults.
+    bound. `send` runs on the queue's own thread, and handles its own faults; so does `beat`, at
+    least every `delay_s`.
     """
 
     def __init__(
@@ -35,8 +36,10 @@ class SpanQueue(SpanProcessor):
         delay_s: float,
         batch: int = BATCH,
         size: int | None = None,
+        beat: Callable[[], None] | None = None,
     ) -> None:
         self._send = send
+        self._beat = beat
         self._delay_s = delay_s
         self._batch = batch
         self._size = size
@@ -107,6 +110,8 @@ class SpanQueue(SpanProcessor):
     def _run(self) -> None:
         while not self._closing or self._waiting:
             asked = self._wait()
+            if self._beat is not None:
+                self._beat()
             while batch := self._take():
                 with suppress_instrumentation():
                     try:

@@ -174,7 +174,7 @@ def _span_to(span: ReadableSpan) -> _Span:
         span_id=f"{context.span_id:016x}",
         name=span.name,
         start_time_unix_nano=str(span.start_time),
-        end_time_unix_nano=str(span.end_time),
+        end_time_unix_nano=str(span.end_time or 0),
         status=_Status(status.description or None, status.status_code.value),
         parent_span_id=f"{parent.span_id:016x}" if parent else None,
         flags=_flags(parent),

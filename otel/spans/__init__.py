@@ -20,6 +20,7 @@ from otel.spans.span import (
     register_control_flow,
     register_own_errors,
 )
+from otel.spans.unfinished import Unfinished
 
 __all__ = [
     "GraphTask",
@@ -27,6 +28,7 @@ __all__ = [
     "RecordingProcessor",
     "RunSpan",
     "SpanListener",
+    "Unfinished",
     "active_provider",
     "active_recording",
     "active_tracer",

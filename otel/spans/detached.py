@@ -12,7 +12,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span
 from opentelemetry.util.types import AttributeValue
 
-from otel.spans.ids import uuid7
+from otel.spans.ids import Identity, uuid7
 from otel.spans.recording import Recording, active_provider, context_with
 from otel.spans.span import open_span
 from otel.trace import semconv
@@ -33,7 +33,7 @@ def detached(name: str, *, attributes: Mapping[str, AttributeValue]) -> Iterator
             name,
             attributes={semconv.OPERATION: semconv.DETACHED, **attributes},
             links=[Link(asker)] if asker.is_valid else [],
-            trace_id=trace_id,
+            identity=Identity(trace_id.int),
         ) as span:
             yield span
     finally:

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
@@ -29,13 +30,23 @@ def uuid7() -> uuid.UUID:
     return uuid.UUID(int=value)
 
 
-_dictated: ContextVar[uuid.UUID | None] = ContextVar("dictated_trace_id", default=None)
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Ids that a span is to have: its trace's where it is a root, and its own where that is
+    known.
+    """
+
+    trace_id: int
+    span_id: int | None = None
+
+
+_dictated: ContextVar[Identity | None] = ContextVar("dictated_identity", default=None)
 
 
 @contextmanager
-def dictated(trace_id: uuid.UUID | None) -> Iterator[None]:
-    """Make the next root span of this context take the given trace id, if one is given."""
-    token = _dictated.set(trace_id)
+def dictated(identity: Identity | None) -> Iterator[None]:
+    """Make the next span of this context take the given ids, if any are given."""
+    token = _dictated.set(identity)
     try:
         yield
     finally:
@@ -47,11 +58,13 @@ class UUIDv7IdGenerator(IdGenerator):
 
     def generate_trace_id(self) -> int:
         """A 128-bit trace id that is a UUIDv7: the dictated one, or a new one."""
-        return (_dictated.get() or uuid7()).int
+        known = _dictated.get()
+        return known.trace_id if known else uuid7().int
 
     def generate_span_id(self) -> int:
-        """A non-zero 64-bit span id."""
-        return _random.getrandbits(64) or 1
+        """A non-zero 64-bit span id: the dictated one, or a new one."""
+        known = _dictated.get()
+        return (known.span_id if known else None) or _random.getrandbits(64) or 1
 
     def is_trace_id_random(self) -> bool:
         """The low 56 bits are random, as W3C trace context level 2 asks for the flag."""

@@ -32,15 +32,18 @@ class SpanListener(Protocol):
 
 
 class Recording:
-    """The spans of one run, counted exactly as they start."""
+    """The spans of one run, counted exactly as they start.
 
-    def __init__(self, run_id: str, provider: trace.TracerProvider) -> None:
+    `started` is how many of them an earlier process has started and ended.
+    """
+
+    def __init__(self, run_id: str, provider: trace.TracerProvider, started: int = 0) -> None:
         self.run_id = run_id
         self.provider = provider
         self.tracer = provider.get_tracer(_INSTRUMENTATION)
         self.listeners: tuple[SpanListener, ...] = ()
         self.lag = LoopLagMonitor()
-        self._started = 0
+        self._started = started
         self._lock = Lock()
 
     @property

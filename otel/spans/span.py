@@ -9,7 +9,6 @@ used.
 import asyncio
 import sys
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from threading import get_ident
@@ -21,7 +20,7 @@ from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from otel.spans.content import content_is_captured
-from otel.spans.ids import dictated
+from otel.spans.ids import Identity, dictated
 from otel.spans.recording import active_recording, active_tracer
 from otel.trace import semconv
 
@@ -88,13 +87,15 @@ def open_span(
     kind: SpanKind = SpanKind.INTERNAL,
     attributes: Mapping[str, AttributeValue] | None = None,
     links: Sequence[Link] = (),
-    trace_id: uuid.UUID | None = None,
+    identity: Identity | None = None,
+    start_ns: int | None = None,
 ) -> AbstractContextManager[Span]:
     """Open a span, make it current, and end it with an honest status; exceptions pass through.
 
-    `trace_id` is for a root span whose trace is to have that id (with `UUIDv7IdGenerator`).
+    `identity` and `start_ns` are for a span that is to have those ids (with `UUIDv7IdGenerator`)
+    and that start.
     """
-    return _OpenSpan(name, kind, attributes, links, trace_id)
+    return _OpenSpan(name, kind, attributes, links, identity, start_ns)
 
 
 class _OpenSpan(AbstractContextManager[Span]):
@@ -108,19 +109,22 @@ class _OpenSpan(AbstractContextManager[Span]):
         kind: SpanKind,
         attributes: Mapping[str, AttributeValue] | None,
         links: Sequence[Link],
-        trace_id: uuid.UUID | None,
+        identity: Identity | None,
+        start_ns: int | None,
     ) -> None:
-        self._asked = name, kind, attributes, links, trace_id
+        self._asked = name, kind, attributes, links, identity, start_ns
 
     def __enter__(self) -> Span:
-        name, kind, attributes, links, trace_id = self._asked
+        name, kind, attributes, links, identity, start_ns = self._asked
         self._recording = recording = active_recording()
         start = (recording.tracer if recording else active_tracer()).start_span
-        if trace_id is None:  # as nearly always
+        if identity is None:  # as nearly always
             span = start(name, kind=kind, attributes=attributes, links=links)
         else:
-            with dictated(trace_id):
-                span = start(name, kind=kind, attributes=attributes, links=links)
+            with dictated(identity):
+                span = start(
+                    name, kind=kind, attributes=attributes, links=links, start_time=start_ns
+                )
         self._span = span
         self._token = otel_context.attach(trace.set_span_in_context(span))
         self._wall_ns, self._cpu_ns = time.time_ns(), time.process_time_ns()

@@ -25,6 +25,7 @@ class Role(StrEnum):
     RETRIEVAL = "retrieval"
     FETCH = "fetch"
     PREFETCH = "prefetch"
+    INTERRUPTION = "interruption"
     HTTP = "http"
     OTHER = "other"
 
@@ -34,6 +35,7 @@ _OURS = {
     "join": Role.JOIN,
     "fetch": Role.FETCH,
     "prefetch": Role.PREFETCH,
+    semconv.INTERRUPTION: Role.INTERRUPTION,
 }
 
 _GEN_AI = {

@@ -77,10 +77,19 @@ LATENCY_CHAT_S = "trading.latency.chat_s"
 DATA_MODE = "trading.data.mode"
 DISPATCH = "trading.dispatch"
 OPERATION = "trading.operation"
-"""What a span of ours is that GenAI has no name for: dispatch, join, fetch, prefetch or
-detached."""
+"""What a span of ours is that GenAI has no name for: dispatch, join, fetch, prefetch, interruption
+or detached."""
 DETACHED = "detached"
 """The root of a trace of its own for work that a run set off and did not wait for."""
+
+# A run whose process was killed, and that another one took up
+RESUMED = "trading.resumed"
+INTERRUPTION = "interruption"
+"""The time between the last sign of life of one process and the start of the next."""
+KILLED_SPANS = "trading.killed_spans"
+"""How many spans an interruption cut short."""
+KILLED = "killed"
+"""The error.type of a span whose end nobody recorded, since its process was killed."""
 
 # A trace that was never recorded: a run as it is predicted to be with its findings mended
 PREDICTED = "trading.predicted"

@@ -1,22 +1,38 @@
 """Making one run of the queue: the analysis, its verdict, and what is kept of both."""
 
 import asyncio
+import json
+import shutil
 import uuid
+from dataclasses import dataclass
 
 from opentelemetry.context import Context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from graph.analysis import Analysis
+from graph.decisions import Decision
 from otel.report import as_json
+from otel.sources import read
 from otel.trace import Trace
 from otel.verdict import default_gate, judge
 from service.engine import Engine
-from service.result import Result, finished
+from service.errors import NotResumable
+from service.result import finished
 from service.run_folder import RunFolder
 from service.run_request import RunRequest
+from service.run_standing import Standing, standing
 from service.server.run_events import RunEvents
 from service.server.run_queue import Outcome
 from service.store import Store, StoredRun, StoredVerdict, now
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A run that is over: its decision, its trace, and how long its last life took."""
+
+    decision: Decision
+    trace: Trace | None
+    seconds: float
+    langsmith: str | None = None
 
 
 class RunMaker:
@@ -29,53 +45,81 @@ class RunMaker:
 
     async def __call__(self, run: StoredRun, events: RunEvents) -> Outcome:
         """Make the run, or go on with it where an earlier process left it."""
-        analysis, folder = await self._analysis(run, events)
-        result = await asyncio.to_thread(self._finished, analysis, folder)
-        passed = None
-        if result.trace is not None:
-            kept = await asyncio.to_thread(_judged, run, result.trace)
+        made = await self._made(run, events)
+        passed, seconds = None, made.seconds
+        if made.trace is not None:
+            kept = await asyncio.to_thread(_judged, run, made.trace)
             passed = kept.passed
+            seconds = seconds if kept.seconds is None else kept.seconds
             await self._store.keep_verdict(kept)
             events.add("verdict", {"passed": passed})
-        decision = analysis.decision
+        decision = made.decision
         return Outcome(
-            seconds=analysis.seconds,
+            seconds=seconds,
             action=decision.decision.action,
             confidence=decision.decision.confidence,
             degraded=decision.degraded,
             passed=passed,
-            langsmith=result.langsmith_link,
+            langsmith=made.langsmith,
         )
 
-    async def _analysis(self, run: StoredRun, events: RunEvents) -> tuple[Analysis, RunFolder]:
-        request = RunRequest.model_validate_json(run.request)
-        return await self._engine.run(
-            request.options(self._default_date),
-            run_id=uuid.UUID(run.id),
-            parent=_caller(run),
-            listeners=[events],
-        )
-
-    def _finished(self, analysis: Analysis, folder: RunFolder) -> Result:
+    async def _made(self, run: StoredRun, events: RunEvents) -> _Made:
+        folder = RunFolder(self._engine.out, run.id)
+        run_id = uuid.UUID(run.id)
+        at = await asyncio.to_thread(_left, folder)
+        if at is Standing.OVER:
+            return await asyncio.to_thread(_kept, folder)
+        if at is None:
+            request = RunRequest.model_validate_json(run.request)
+            options = request.options(self._default_date)
+            analysis, folder = await self._engine.run(
+                options, run_id=run_id, parent=_caller(run), listeners=[events]
+            )
+        else:
+            analysis, folder = await self._engine.resume(run_id, listeners=[events])
         engine = self._engine
-        return finished(
-            analysis, folder, engine.telemetry, engine.settings, engine.redactor, engine.langsmith
+        result = await asyncio.to_thread(
+            finished, analysis, folder, engine.telemetry, engine.settings, engine.langsmith
         )
+        return _Made(analysis.decision, result.trace, analysis.seconds, result.langsmith_link)
+
+
+def _left(folder: RunFolder) -> Standing | None:
+    """Where an earlier process left the run; None where it had not begun. Blocks."""
+    begun = folder.journal.exists() or folder.trace.exists() or folder.decision.exists()
+    if begun and folder.order.exists():
+        return standing(folder.path)
+    shutil.rmtree(folder.path, ignore_errors=True)  # what a process made that was killed at once
+    return None
+
+
+def _kept(folder: RunFolder) -> _Made:
+    """A run whose process ended between the run's end and saying so; raises NotResumable."""
+    try:
+        decision = Decision.model_validate_json(folder.decision.read_text("utf-8"))
+    except FileNotFoundError:
+        raise NotResumable(
+            "The run ended without a decision, and the service that made it was stopped before it "
+            "could say why; its trace shows where."
+        ) from None
+    traces = {each.trace_id: each for each in read(folder.trace)}
+    return _Made(decision, traces.get(decision.trace_id or ""), 0.0)
 
 
 def _judged(run: StoredRun, trace: Trace) -> StoredVerdict:
     verdict = judge(trace, default_gate(), run.id)
-    row = verdict.completeness.run
+    document = as_json(verdict)
+    measures = json.loads(document)["measures"]
     return StoredVerdict(
         id=run.id,
         trace_id=run.trace_id,
         service="trading-graph",
         name=f"{run.symbol} as of {run.date}",
         started=run.started or run.created,
-        seconds=None if row is None else int(trace.duration[row]) / 1e9,
+        seconds=measures and measures["wall_s"],
         passed=verdict.passed if verdict.judged else None,
         judged=now(),
-        document=as_json(verdict),
+        document=document,
     )
 
 

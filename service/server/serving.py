@@ -81,6 +81,7 @@ async def open_service(
         finally:
             if not await queue.drained(settings.serve_drain_s):
                 _LOG.warning("%d runs go on at the next start.", queue.running)
+                await engine.leave()
             await queue.close()
 
 

@@ -1,0 +1,64 @@
+"""Where a run keeps what its nodes have brought, so that another process can go on with it.
+
+One SQLite file a run, beside its trace: it goes with the run, no run waits for another's commit,
+and there is nothing to clean up but a file.
+"""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiosqlite
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+from graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
+from graph.errors import NotKept
+from graph.state import Report, Statement, Usage
+from toolkit.market_data import PriceLevels
+
+Checkpoints = BaseCheckpointSaver[str]
+
+_OURS = (
+    Action,
+    FinalDecision,
+    PriceLevels,
+    Report,
+    ResearchPlan,
+    Statement,
+    TradeProposal,
+    Usage,
+)
+"""What the state holds beside plain values: nothing else is made from a checkpoint."""
+
+_BESIDE = ("", "-wal", "-shm")
+
+
+@asynccontextmanager
+async def open_checkpoints(path: Path) -> AsyncIterator[Checkpoints]:
+    """The checkpoints of one run in a file that is made if need be.
+
+    Raises NotKept, also for what goes wrong with them during the block.
+    """
+    serde = JsonPlusSerializer(allowed_msgpack_modules=_OURS)
+    try:
+        async with aiosqlite.connect(path) as connection:
+            checkpoints = AsyncSqliteSaver(connection, serde=serde)
+            await checkpoints.setup()
+            # A process that is killed loses nothing that was written; only a machine that loses
+            # its power would, and waiting for the disk at every step is dear.
+            await connection.execute("PRAGMA synchronous=NORMAL")
+            yield checkpoints
+    except sqlite3.Error as error:
+        raise NotKept(
+            f"What the agents bring cannot be kept in {path}: {error}; make room there, or choose "
+            "another folder with --out."
+        ) from error
+
+
+def delete_checkpoints(path: Path) -> None:
+    """Delete a run's checkpoints, if there are any."""
+    for suffix in _BESIDE:
+        path.with_name(path.name + suffix).unlink(missing_ok=True)

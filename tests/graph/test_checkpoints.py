@@ -1,0 +1,100 @@
+"""The state in a checkpoint: everything comes back as it was, and nothing foreign is made."""
+
+import asyncio
+import datetime
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langgraph.graph import END, START, StateGraph
+
+from graph.checkpoints import delete_checkpoints, open_checkpoints
+from graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
+from graph.state import Report, State, Statement, Usage
+from toolkit.market_data import PriceLevels
+
+TRADE: dict[str, Any] = {
+    "action": Action.SELL,
+    "confidence": 0.5,
+    "horizon_days": 30,
+    "entry": 100.5,
+    "stop": 110.0,
+    "target": 90.0,
+    "position_pct": 2.5,
+    "rationale": "Falling.",
+    "evidence": ["rsi_14 71.2 (get_indicators)"],
+}
+WHOLE: State = {
+    "dispatcher": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    "reports": [Report("news_analyst", "Nothing.", missing=True)],
+    "debate_round": 2,
+    "statements": [Statement("bull_researcher", 1, "Up.")],
+    "plan": ResearchPlan(
+        action=Action.HOLD,
+        confidence=0.25,
+        summary="Both.",
+        bull_points=["a"],
+        bear_points=[],
+        evidence=["b"],
+    ),
+    "levels": PriceLevels(datetime.date(2025, 11, 14), 101.0, 95.0, 105.0, None),
+    "proposal": TradeProposal(**TRADE),
+    "risk_round": 1,
+    "opinions": [Statement("neutral_risk_analyst", 1, "Less.")],
+    "decision": FinalDecision(**TRADE, risks=["gap"]),
+    "warnings": ["news_analyst: late"],
+    "usage": [Usage("trader", "m", 10, 20, 1.5)],
+}
+
+
+@dataclass
+class Foreign:
+    """Something that no state of ours holds."""
+
+    name: str
+
+
+def graph_that_brings(brought: object) -> Any:
+    graph = StateGraph(State)
+    graph.add_node("all", lambda state: brought)
+    graph.add_edge(START, "all")
+    graph.add_edge("all", END)
+    return graph.compile()
+
+
+async def kept_of(path: Path, brought: object) -> dict[str, Any]:
+    """What another process finds of a state."""
+    config = {"configurable": {"thread_id": "1"}}
+    async with open_checkpoints(path) as checkpoints:
+        graph = graph_that_brings(brought).copy({"checkpointer": checkpoints})
+        await graph.ainvoke(State(), config, durability="async")
+    async with open_checkpoints(path) as checkpoints:
+        graph = graph_that_brings(brought).copy({"checkpointer": checkpoints})
+        found: dict[str, Any] = (await graph.aget_state(config)).values
+        return found
+
+
+async def test_a_state_comes_back_as_it_was(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert await kept_of(tmp_path / "c.sqlite", WHOLE) == WHOLE
+    assert not caplog.records
+    assert set(WHOLE) == set(State.__annotations__)
+
+
+async def test_nothing_foreign_is_made_from_a_checkpoint(tmp_path: Path) -> None:
+    """A file that somebody has tampered with can name any class."""
+    found = await kept_of(tmp_path / "c.sqlite", {"warnings": ["late", Foreign("x")]})
+    assert found["warnings"][0] == "late"
+    assert not any(isinstance(each, Foreign) for each in found["warnings"])
+
+
+def test_deleted_checkpoints_leave_nothing(tmp_path: Path) -> None:
+    asyncio.run(kept_of(tmp_path / "c.sqlite", WHOLE))
+    delete_checkpoints(tmp_path / "c.sqlite")
+    assert not list(tmp_path.iterdir())
+    delete_checkpoints(tmp_path / "c.sqlite")
