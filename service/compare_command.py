@@ -15,7 +15,7 @@ from otel.report.comparison_formats import (
 )
 from otel.report.comparison_text import ComparisonText
 from otel.trace import Trace
-from otel.verdict import completeness
+from otel.verdict import completeness, uninterrupted
 from service.errors import BadSettings
 from service.trace_source import find_trace
 
@@ -126,5 +126,5 @@ def _runs(side: Sequence[tuple[Word, Trace]]) -> tuple[list[Run], list[str]]:
         found = completeness(trace, id)
         missing += [f"{word}: {sentence}" for sentence in found.missing]
         if found.run is not None:
-            runs.append(Run(trace, found.run))
+            runs.append(Run(*uninterrupted(trace, found.run)))
     return runs, missing

@@ -92,13 +92,14 @@ def show(result: Result, settings: Settings, console: Console) -> None:
         console.print(Padding(Markdown(text), (0, 0, 1, 0)))
     _decision(analysis, console)
     console.print(_tokens(analysis, settings))
-    if result.trace and result.trace.roots:
+    verdict = judge(result.trace, default_gate()) if result.trace else None
+    if verdict and verdict.trace.roots:
         console.print()
-        console.print(waterfall(result.trace, result.trace.roots[0], width=console.width))
+        console.print(waterfall(verdict.trace, verdict.trace.roots[0], width=console.width))
         console.print("[cyan]━[/] LLM call  [yellow]━[/] tool call  [red]━[/] failed")
     console.print()
-    if result.trace:
-        console.print(VerdictText(judge(result.trace, default_gate())), highlight=False)
+    if verdict:
+        console.print(VerdictText(verdict), highlight=False)
         console.print()
     for line in _trace_lines(result):
         console.print(line, highlight=False, soft_wrap=True)

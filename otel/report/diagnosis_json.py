@@ -20,7 +20,7 @@ def diagnosis_json(report: Report) -> str:
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "trace_id": report.trace.trace_id,
-        "spans": len(report.trace),
+        "spans": report.verdict.spans,
         "wall_s": diagnosis.wall_ns / 1e9,
         "target": {
             "limit_s": found.limit_ns / 1e9,

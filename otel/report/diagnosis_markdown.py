@@ -43,7 +43,7 @@ def _issue(report: Report) -> list[str]:
         "# Trace Performance Diagnosis & Solutions",
         "",
         f"{_plain(report.title)} · trace `{_code(report.trace.trace_id)}` · "
-        f"{len(report.trace)} spans",
+        f"{report.verdict.spans} spans",
         "",
         "## 🚨 Performance Issue",
         "",

@@ -9,7 +9,7 @@ import msgspec
 from otel.diagnosis import Diagnosis, Kind, PathClass, by_class, call_tree, diagnose
 from otel.report.target import Target, target
 from otel.trace import Trace, semconv
-from otel.verdict import Verdict, completeness, default_gate, judge
+from otel.verdict import Verdict, completeness, default_gate, judge, uninterrupted
 from otel.verdict.gate import Duration, Gate
 
 
@@ -72,8 +72,8 @@ def report(
     if not verdict.judged or run is None:
         return verdict
     runs = [(other, completeness(other).run) for other in others]
-    trees = [call_tree(other, at) for other, at in runs if at is not None]
-    found = diagnose(trace, run, trees)
+    trees = [call_tree(*uninterrupted(other, at)) for other, at in runs if at is not None]
+    found = diagnose(verdict.trace, run, trees)
     return Report(found, target(found, limit_s, project_call_s), verdict, places or {})
 
 

@@ -113,7 +113,10 @@ def _footer(report: Report) -> Markup:
     return element(
         "footer",
         element(
-            "p", "Trace ", element("code", report.trace.trace_id), f", {len(report.trace)} spans."
+            "p",
+            "Trace ",
+            element("code", report.trace.trace_id),
+            f", {report.verdict.spans} spans.",
         ),
         element(
             "p",

@@ -7,7 +7,7 @@ from otel.report.github import annotation
 from otel.report.junit import Case, Kind, suite
 from otel.report.verdict_text import completeness_line, measured
 from otel.trace import Profile
-from otel.verdict import FanOut, Measures, Outcome, Result, Verdict
+from otel.verdict import FanOut, Interruption, Measures, Outcome, Result, Verdict
 
 SCHEMA_VERSION = 1
 _MARKS = {Outcome.PASS: "x", Outcome.FAIL: " ", Outcome.NOT_APPLICABLE: "-"}
@@ -22,7 +22,8 @@ def as_json(verdict: Verdict) -> str:
         "complete": verdict.judged,
         "missing": list(verdict.completeness.missing),
         "passed": verdict.passed if verdict.judged else None,
-        "spans": len(verdict.trace),
+        "spans": verdict.spans,
+        "interruptions": [_interruption(each) for each in verdict.interruptions],
         "checks": [
             {
                 "id": result.id,
@@ -42,6 +43,15 @@ def as_json(verdict: Verdict) -> str:
         "measures": _measures(found) if (found := verdict.measures) else None,
     }
     return json.dumps(document, indent=2)
+
+
+def _interruption(found: Interruption) -> dict[str, Any]:
+    return {
+        "at_unix_s": found.at_ns / 1e9,
+        "after_s": found.after_ns / 1e9,
+        "dead_s": found.dead_ns / 1e9,
+        "killed_spans": found.killed_spans,
+    }
 
 
 def _measures(found: Measures) -> dict[str, Any]:

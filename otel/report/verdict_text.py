@@ -1,12 +1,14 @@
 """A verdict for people at a terminal: checks, measures, and what to do about failures."""
 
+from datetime import UTC, datetime
+
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markup import escape
 from rich.padding import Padding
 
 from otel.report.measures_text import measures_text
 from otel.report.waterfall import bars
-from otel.verdict import Outcome, Result, Verdict
+from otel.verdict import Interruption, Outcome, Result, Verdict
 
 _MARKS = {
     Outcome.PASS: "[green]✓[/]",
@@ -50,12 +52,23 @@ class VerdictText:
 
 
 def completeness_line(verdict: Verdict) -> str:
-    """How complete the trace is, in a sentence."""
-    if verdict.completeness.exact:
-        return f"The trace is complete: all {len(verdict.trace)} spans that it declares are here."
+    """How complete the trace is, in a sentence, and whether the run was resumed."""
+    if not verdict.completeness.exact:
+        return (
+            f"The trace has one root and no orphan among {verdict.spans} spans; it declares no "
+            "span count, so it is probably complete."
+        )
+    resumed = "".join(f" {_interrupted(each)}" for each in verdict.interruptions)
+    return f"The trace is complete: all {verdict.spans} spans that it declares are here.{resumed}"
+
+
+def _interrupted(one: Interruption) -> str:
+    when = datetime.fromtimestamp(one.at_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    spans = f"{one.killed_spans} span{'' if one.killed_spans == 1 else 's'}"
     return (
-        f"The trace has one root and no orphan among {len(verdict.trace)} spans; it declares no "
-        "span count, so it is probably complete."
+        f"The run was resumed: its process was killed at {when} after {one.after_ns / 1e9:.3f} s "
+        f"with {spans} open, and the {one.dead_ns / 1e9:.3f} s until the next process count as "
+        "nobody's time."
     )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from otel.trace import semconv
 from otel.trace.kinds import Role, role, step
 
 if TYPE_CHECKING:
@@ -268,7 +269,11 @@ class TraceBuilder:
         self._repeated = 0
 
     def add(self, record: SpanRecord) -> None:
-        """Add a span; of two versions of one span the ended one counts."""
+        """Add a span; of two versions of one span the ended one counts.
+
+        A span whose end did not reach the file of a killed process may have reached a backend: then
+        that end counts, not the one that was made up for it.
+        """
         known = self._records.setdefault(record.span_id, record)
         if known is record:
             return
@@ -276,6 +281,9 @@ class TraceBuilder:
         if not known.end_ns:
             self._records[record.span_id] = record
         elif record.end_ns and _identity(known) != _identity(record):
+            if _killed(known) != _killed(record):
+                self._records[record.span_id] = record if _killed(known) else known
+                return
             self.flaw(f"Two different spans have the id {record.span_id}.")
 
     def flaw(self, sentence: str) -> None:
@@ -330,3 +338,7 @@ def finite(value: object) -> float | None:
 
 def _identity(record: SpanRecord) -> tuple[str, str, int, int]:
     return record.parent_id or "", record.name, record.start_ns, record.end_ns
+
+
+def _killed(record: SpanRecord) -> bool:
+    return record.attributes().get(semconv.ERROR_TYPE) == semconv.KILLED

@@ -5,6 +5,7 @@ from otel.verdict.completeness import Completeness, completeness
 from otel.verdict.gate import Gate, GateError, default_gate, parse_gate, read_gate
 from otel.verdict.measures import FanOut, Measures, measures
 from otel.verdict.parallelism import Parallelism, Strength, parallelism
+from otel.verdict.resumed import Interruption, interruptions, uninterrupted
 from otel.verdict.verdict import Verdict, judge
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "FanOut",
     "Gate",
     "GateError",
+    "Interruption",
     "Measures",
     "Outcome",
     "Parallelism",
@@ -20,9 +22,11 @@ __all__ = [
     "Verdict",
     "completeness",
     "default_gate",
+    "interruptions",
     "judge",
     "measures",
     "parallelism",
     "parse_gate",
     "read_gate",
+    "uninterrupted",
 ]

@@ -47,7 +47,7 @@ def evaluate(scope: Scope, check: g.AnyCheck) -> Result:
     if not rows and not isinstance(check, g.Count | g.Complete):
         return _not_applicable(check, f"no span is in the set {check.set}")
     evaluator = _EVALUATORS[type(check)]
-    return evaluator(_Context(scope.trace, scope.run, check, rows, scope.select))
+    return evaluator(_Context(scope.trace, scope.run, check, rows, scope.select, scope.recorded))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ class _Context:
     check: Any
     rows: list[int]
     select: Callable[[str], list[int]]
+    recorded: int
 
     def result(
         self,
@@ -356,7 +357,7 @@ def _complete(on: _Context) -> Result:
     exact = declared is not None
     return on.result(
         True,
-        f"{len(on.trace)} spans" + (f" of {declared} declared" if exact else ""),
+        f"{on.recorded} spans" + (f" of {declared} declared" if exact else ""),
         "complete",
         "" if exact else "root and no orphan; no span count was declared",
     )

@@ -7,11 +7,17 @@ from otel.verdict.gate import SpanSet
 
 
 class Scope:
-    """A run's spans in order of start; each set is picked once, however many checks name it."""
+    """A run's spans in order of start; each set is picked once, however many checks name it.
 
-    def __init__(self, trace: Trace, run: int, sets: Mapping[str, SpanSet]) -> None:
+    `recorded` is how many spans the trace came with, where that is more than is looked at.
+    """
+
+    def __init__(
+        self, trace: Trace, run: int, sets: Mapping[str, SpanSet], recorded: int | None = None
+    ) -> None:
         self.trace = trace
         self.run = run
+        self.recorded = len(trace) if recorded is None else recorded
         self._sets = sets
         self._rows = trace.below(run)
         self._selected: dict[str, list[int]] = {}

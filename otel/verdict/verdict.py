@@ -1,6 +1,6 @@
 """The verdict on a trace: incomplete (no verdict), passed or failed, check by check."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from otel.trace import Trace
 from otel.trace.collection import collection_paused
@@ -8,16 +8,23 @@ from otel.verdict.checks import Outcome, Result, evaluate
 from otel.verdict.completeness import Completeness, completeness
 from otel.verdict.gate import Gate
 from otel.verdict.measures import Measures, measures
+from otel.verdict.resumed import Interruption, interruptions, uninterrupted
 from otel.verdict.scope import Scope
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a gate says of a trace; without completeness there are no results."""
+    """What a gate says of a trace; without completeness there are no results.
+
+    `trace` is what was judged: of a resumed run its view as one that was never interrupted, while
+    `spans` counts what was recorded. Rows are those of `trace`.
+    """
 
     trace: Trace
     completeness: Completeness
     results: tuple[Result, ...]
+    spans: int
+    interruptions: tuple[Interruption, ...] = ()
 
     @property
     def judged(self) -> bool:
@@ -41,7 +48,9 @@ def judge(trace: Trace, gate: Gate, run_id: str | None = None) -> Verdict:
     """Judge a trace by a gate."""
     found = completeness(trace, run_id)
     if not found.complete or found.run is None:
-        return Verdict(trace, found, ())
-    scope = Scope(trace, found.run, gate.sets)
+        return Verdict(trace, found, (), len(trace))
+    deaths = interruptions(trace, found.run)
+    seen, run = uninterrupted(trace, found.run)
+    scope = Scope(seen, run, gate.sets, len(trace))
     results = tuple(evaluate(scope, check) for check in gate.checks)
-    return Verdict(trace, found, results)
+    return Verdict(seen, replace(found, run=run), results, len(trace), deaths)

@@ -122,7 +122,7 @@ def reached(
         predicted_ran_s=foreseen * 0.3,
         measured=FullScale(LATENCIES, calls, 0, 0.1),
         predicted=FullScale(LATENCIES, foreseen, 0, 0.1),
-        verdict=Verdict(TraceBuilder("a" * 32).build(), Completeness(0, (), True), results),
+        verdict=Verdict(TraceBuilder("a" * 32).build(), Completeness(0, (), True), results, 0),
     )
 
 

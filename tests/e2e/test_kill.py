@@ -1,0 +1,187 @@
+"""kill -9 in the middle of a run, and the run resumed: the same decision, and nothing twice."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from otel.sources import read
+from otel.trace import ERROR, Trace
+from otel.trace.kinds import Role
+from otel.verdict import completeness, default_gate, judge
+from service.cli import main
+from service.run_standing import Standing, interrupted_runs, standing
+from tests.jaeger_process import JaegerProcess
+
+COMMAND = [sys.executable, "-c", "from service.cli import main; main()"]
+CHAT_S, FETCH_S = 0.15, 0.05
+ENV = {
+    "OTEL_TRACES_EXPORTER": "none",
+    "TRADING_GRAPH_CHAT_LATENCY_S": str(CHAT_S),
+    "TRADING_GRAPH_FETCH_LATENCY_S": str(FETCH_S),
+}
+CHAIN = 7
+MOMENTS = 10
+# One moment in each tenth of the run; what comes before it is the start of the process.
+_random = random.Random(7)
+SHARES = [(tenth + _random.random()) / MOMENTS for tenth in range(MOMENTS)]
+
+
+def killed(workdir: Path, *words: str, share: float) -> Path:
+    """The folder of a run whose process was killed after a share of the time that it needs."""
+    out = workdir / "runs"
+    process = subprocess.Popen(
+        [*COMMAND, "run", *words],
+        cwd=workdir,
+        env={**os.environ, **ENV},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    journals: list[Path] = []
+    deadline = time.monotonic() + 60
+    while not any(journal.stat().st_size for journal in journals):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+        journals = [each for each in out.glob("*/open.jsonl") if standing(each.parent) == "running"]
+    time.sleep(share * (CHAIN * CHAT_S + FETCH_S))
+    process.kill()
+    process.communicate()
+    return journals[0].parent
+
+
+def resumed(run_id: str, *, code: int = 0) -> str:
+    done = CliRunner().invoke(main, ["run", "--resume", run_id, "--json"], env=ENV)
+    assert done.exit_code == code, done.output
+    return done.stdout if code == 0 else done.stderr
+
+
+def decision_in(folder: Path) -> dict[str, Any]:
+    """What was decided, without what names the run."""
+    decision: dict[str, Any] = json.loads((folder / "decision.json").read_text())
+    return {key: value for key, value in decision.items() if key not in ("run_id", "trace_id")}
+
+
+def trace_of(folder: Path) -> Trace:
+    (trace,) = read(folder / "trace.jsonl")
+    return trace
+
+
+def agents(trace: Trace) -> Counter[str]:
+    """How often each agent ended well."""
+    return Counter(
+        trace.names[row]
+        for row, role in enumerate(trace.roles)
+        if role is Role.AGENT and trace.status[row] != ERROR
+    )
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("undisturbed")
+    done = CliRunner().invoke(main, ["run", "AAPL", "--offline", "--out", str(out)], env=ENV)
+    assert done.exit_code == 0, done.output
+    (folder,) = out.iterdir()
+    return folder
+
+
+@pytest.mark.parametrize("share", SHARES)
+def test_a_killed_run_comes_to_the_same_decision(
+    workdir: Path, undisturbed: Path, share: float
+) -> None:
+    folder = killed(workdir, "AAPL", "--offline", share=share)
+    assert standing(folder) is Standing.INTERRUPTED
+    assert [run.run_id for run in interrupted_runs(workdir / "runs")] == [folder.name]
+    resumed("last")
+
+    assert [each.name for each in (workdir / "runs").iterdir()] == [folder.name]
+    assert standing(folder) is Standing.OVER
+    assert decision_in(folder) == decision_in(undisturbed)
+    left = {path.name for path in folder.iterdir()}
+    assert left == {path.name for path in undisturbed.iterdir()}
+
+    trace = trace_of(folder)
+    assert agents(trace) == agents(trace_of(undisturbed)), "an agent is missing, or ended twice"
+    assert completeness(trace).exact
+    verdict = judge(trace, default_gate())
+    assert verdict.judged
+    assert len(verdict.interruptions) == 1
+    assert "nobody's time" in resumed_verdict(folder)
+    whole = judge(trace_of(undisturbed), default_gate())
+    serial = {each.id: each.measured for each in whole.results if each.id == "chain"}
+    found = {each.id: each.measured for each in verdict.results if each.id == "chain"}
+    assert found == serial
+    # The time in which no process lived is nobody's.
+    (run,) = trace.roots
+    seen = verdict.completeness.run
+    assert seen is not None
+    dead_ns = sum(each.dead_ns for each in verdict.interruptions)
+    assert verdict.trace.duration[seen] == trace.duration[run] - dead_ns
+
+
+def resumed_verdict(folder: Path) -> str:
+    return CliRunner().invoke(main, ["verify", folder.name, "--format", "markdown"]).output
+
+
+def test_a_run_that_is_killed_twice_goes_on_twice(workdir: Path, undisturbed: Path) -> None:
+    folder = killed(workdir, "AAPL", "--offline", share=0.25)
+    assert killed(workdir, "--resume", folder.name, share=0.3) == folder
+    resumed(folder.name)
+    trace = trace_of(folder)
+    assert decision_in(folder) == decision_in(undisturbed)
+    assert completeness(trace).exact
+    assert len(judge(trace, default_gate()).interruptions) == 2
+    assert agents(trace) == agents(trace_of(undisturbed))
+
+
+def test_a_serial_run_stays_serial_when_it_is_resumed(workdir: Path) -> None:
+    folder = killed(workdir, "AAPL", "--offline", "--dispatch", "sequential", share=0.6)
+    resumed(folder.name)
+    verdict = judge(trace_of(folder), default_gate())
+    assert verdict.judged
+    failed = {each.id for each in verdict.results if each.outcome == "fail"}
+    assert {"overlap", "chain"} <= failed
+
+
+def test_what_nobody_resumes_says_what_is_known(workdir: Path) -> None:
+    folder = killed(workdir, "AAPL", "--offline", share=0.2)
+    for command in ("verify", "diagnose"):
+        for word in ("last", folder.name, str(folder / "trace.jsonl")):
+            done = CliRunner().invoke(main, [command, word])
+            assert done.exit_code == 3, done.output
+            assert "was interrupted at" in done.stderr
+            assert f"trading-graph run --resume {folder.name}" in done.stderr
+            assert "invoke_agent" in done.stderr
+    compared = CliRunner().invoke(main, ["compare", folder.name, "last"])
+    assert compared.exit_code == 3
+    assert "was interrupted at" in compared.stderr
+
+
+def test_what_the_killed_process_did_not_send_is_sent(workdir: Path, jaeger: JaegerProcess) -> None:
+    """Between a span's end and Jaeger lies half a second; a killed process takes that with it."""
+    folder = killed(workdir, "AAPL", "--offline", share=0.5)
+    recorded = len(trace_of(folder))
+    assert recorded
+    env = {
+        **ENV,
+        "OTEL_TRACES_EXPORTER": "otlp",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": jaeger.otlp_http_url,
+        "TRADING_GRAPH_JAEGER_URL": jaeger.query_url,
+    }
+    done = CliRunner().invoke(main, ["run", "--resume", "last", "--json"], env=env)
+    assert done.exit_code == 0, done.output
+    judged = CliRunner().invoke(
+        main, ["verify", folder.name, "--from", "jaeger", "--format", "json"], env=env
+    )
+    document = json.loads(judged.stdout)
+    assert document["complete"], document["missing"]
+    assert document["spans"] == len(trace_of(folder)) > recorded
+    assert document["interruptions"][0]["killed_spans"] > 0
