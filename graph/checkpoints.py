@@ -5,12 +5,14 @@ and there is nothing to clean up but a file.
 """
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiosqlite
-from langgraph.checkpoint.base import BaseCheckpointSaver
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
@@ -18,8 +20,6 @@ from graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
 from graph.errors import NotKept
 from graph.state import Report, Statement, Usage
 from toolkit.market_data import PriceLevels
-
-Checkpoints = BaseCheckpointSaver[str]
 
 _OURS = (
     Action,
@@ -36,6 +36,39 @@ _OURS = (
 _BESIDE = ("", "-wal", "-shm")
 
 
+class Checkpoints(AsyncSqliteSaver):
+    """The checkpoints of one run; sealed, they keep nothing more.
+
+    A run that is cancelled so that another process can go on with it would else be kept as
+    cancelled (seen with langgraph 1.2.22: what goes on from there ends at once).
+    """
+
+    sealed = False
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Keep a checkpoint."""
+        if self.sealed:
+            return config
+        return await super().aput(config, checkpoint, metadata, new_versions)
+
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """Keep what a node has brought."""
+        if not self.sealed:
+            await super().aput_writes(config, writes, task_id, task_path)
+
+
 @asynccontextmanager
 async def open_checkpoints(path: Path) -> AsyncIterator[Checkpoints]:
     """The checkpoints of one run in a file that is made if need be.
@@ -45,7 +78,7 @@ async def open_checkpoints(path: Path) -> AsyncIterator[Checkpoints]:
     serde = JsonPlusSerializer(allowed_msgpack_modules=_OURS)
     try:
         async with aiosqlite.connect(path) as connection:
-            checkpoints = AsyncSqliteSaver(connection, serde=serde)
+            checkpoints = Checkpoints(connection, serde=serde)
             await checkpoints.setup()
             # A process that is killed loses nothing that was written; only a machine that loses
             # its power would, and waiting for the disk at every step is dear.

@@ -61,6 +61,10 @@ def build(service: ModelService) -> Models:
             stream_usage=True,
             max_retries=0,
             timeout=CALL_TIMEOUT_S,
+            # It waits for each chunk with `asyncio.wait_for`, which on Python 3.11 swallows a
+            # cancellation that arrives together with a chunk: a cancelled run went on. The whole
+            # call has a limit of ours.
+            stream_chunk_timeout=0,
             http_async_client=client,
             http_client=unused,
         )

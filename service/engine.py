@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -16,7 +17,7 @@ from opentelemetry.sdk.metrics.export import MetricReader
 from graph.analysis import Analysis, analyse, recorded_run
 from graph.backend_choice import BackendChoice
 from graph.backends import Backends, open_backends
-from graph.checkpoints import delete_checkpoints, open_checkpoints
+from graph.checkpoints import Checkpoints, delete_checkpoints, open_checkpoints
 from graph.options import Options
 from otel.export import Journal, Telemetry, TraceFile, set_up
 from otel.redaction import Redactor
@@ -35,6 +36,15 @@ from service.settings import Settings
 from service.taking_up import take_up
 from service.timing_log import TimingLog
 from service.version import VERSION
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Live:
+    """A run that goes on, and where it is kept."""
+
+    run: RunSpan
+    file: TraceFile
+    checkpoints: Checkpoints
 
 
 class Engine:
@@ -56,8 +66,13 @@ class Engine:
         self.telemetry = telemetry
         self.out = out
         self._metrics = RunMetrics(telemetry.metrics.meter)
-        self._files: set[TraceFile] = set()
+        self._live: list[_Live] = []
         self._left = False
+
+    @property
+    def left(self) -> bool:
+        """Whether what runs was left to another process; telemetry is shut down then."""
+        return self._left
 
     async def leave(self) -> None:
         """Leave the runs that go on to whoever takes them up, as a killed process would.
@@ -66,7 +81,10 @@ class Engine:
         spooled. To be called before they are cancelled.
         """
         self._left = True
-        closing = [asyncio.to_thread(file.close) for file in self._files]
+        for live in self._live:
+            live.run.recording.silence()
+            live.checkpoints.sealed = True
+        closing = [asyncio.to_thread(live.file.close) for live in self._live]
         await asyncio.gather(asyncio.to_thread(self.telemetry.shutdown), *closing)
 
     async def run(
@@ -116,7 +134,7 @@ class Engine:
                 listeners,
             )
         finally:
-            if unfinished is not None:
+            if unfinished is not None and not self._left:
                 target = langsmith_target(self.settings, self.langsmith)
                 await asyncio.to_thread(send_again, self.settings, target, unfinished.ended)
 
@@ -134,7 +152,6 @@ class Engine:
         run: RunSpan | None = None
         try:
             trace_file = await asyncio.to_thread(TraceFile, folder.trace, self.redactor, journal)
-            self._files.add(trace_file)
             with self._metrics.watching(self.backends.pool):
                 async with (
                     open_checkpoints(folder.checkpoints) as checkpoints,
@@ -151,9 +168,18 @@ class Engine:
                 ):
                     for listener in (*listeners, self._metrics.spans, TimingLog()):
                         run.recording.listen(listener)
-                    analysis = await analyse(
-                        options, self.backends, run, callbacks=callbacks, checkpoints=checkpoints
-                    )
+                    live = _Live(run, trace_file, checkpoints)
+                    self._live.append(live)
+                    try:
+                        analysis = await analyse(
+                            options,
+                            self.backends,
+                            run,
+                            callbacks=callbacks,
+                            checkpoints=checkpoints,
+                        )
+                    finally:
+                        self._live.remove(live)
                     # Before the run's span ends: a run that is over has all its files.
                     analysis = await asyncio.to_thread(self._written, analysis, folder)
             return analysis, folder
@@ -166,8 +192,6 @@ class Engine:
         finally:
             # What could not even begin to go on can still be resumed.
             over = (run is not None or unfinished is None) and not self._left
-            if trace_file is not None:
-                self._files.discard(trace_file)
             await asyncio.to_thread(_put_away, folder, trace_file, journal, over)
 
     def _written(self, analysis: Analysis, folder: RunFolder) -> Analysis:
@@ -225,9 +249,12 @@ async def open_engine(
         redactor=redactor,
         metric_readers=metric_readers,
     )
+    engine = None
     try:
         with telemetry.logs.attached(), replaying(settings, target):
             async with open_backends(choice) as backends:
-                yield Engine(settings, out, redactor, langsmith, backends, telemetry)
+                engine = Engine(settings, out, redactor, langsmith, backends, telemetry)
+                yield engine
     finally:
-        await asyncio.to_thread(telemetry.shutdown)
+        if engine is None or not engine.left:
+            await asyncio.to_thread(telemetry.shutdown)

@@ -107,14 +107,16 @@ class RunEvents:
                 return
             else:
                 try:
-                    await asyncio.wait_for(grown.wait(), IDLE_S)
+                    async with asyncio.timeout(IDLE_S):
+                        await grown.wait()
                 except TimeoutError:
                     yield _COMMENT
 
     async def _write_on(self) -> None:
         while not self._closing.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), BATCH_S)
+                async with asyncio.timeout(BATCH_S):
+                    await self._closing.wait()
             await self._tell()
 
     async def _tell(self) -> None:
