@@ -106,8 +106,6 @@ class RunQueue:
         self._line: asyncio.Queue[_Live] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
         self._admission = asyncio.Lock()
-        self._unbroken: set[asyncio.Task[Any]] = set()
-        self._unbroken: set[asyncio.Task[Any]] = set()
         self._closing = False
         self._usual_s = _FIRST_GUESS_S
 
