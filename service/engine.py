@@ -55,7 +55,7 @@ class Engine:
         self.backends = backends
         self.telemetry = telemetry
         self.out = out
-        self._metrics = RunMetrics(telemetry.metrics.meter)
+        self.metrics = RunMetrics(telemetry.metrics.meter)
         self._files: set[TraceFile] = set()
         self._left = False
 
@@ -135,27 +135,26 @@ class Engine:
         try:
             trace_file = await asyncio.to_thread(TraceFile, folder.trace, self.redactor, journal)
             self._files.add(trace_file)
-            with self._metrics.watching(self.backends.pool):
-                async with (
-                    open_checkpoints(folder.checkpoints) as checkpoints,
-                    self._callbacks() as callbacks,
-                    recorded_run(
-                        options,
-                        self.backends,
-                        self.telemetry.provider,
-                        parent=parent,
-                        run_id=run_id,
-                        unfinished=unfinished,
-                        listeners=[trace_file],
-                    ) as run,
-                ):
-                    for listener in (*listeners, self._metrics.spans, TimingLog()):
-                        run.recording.listen(listener)
-                    analysis = await analyse(
-                        options, self.backends, run, callbacks=callbacks, checkpoints=checkpoints
-                    )
-                    # Before the run's span ends: a run that is over has all its files.
-                    analysis = await asyncio.to_thread(self._written, analysis, folder)
+            async with (
+                open_checkpoints(folder.checkpoints) as checkpoints,
+                self._callbacks() as callbacks,
+                recorded_run(
+                    options,
+                    self.backends,
+                    self.telemetry.provider,
+                    parent=parent,
+                    run_id=run_id,
+                    unfinished=unfinished,
+                    listeners=[trace_file],
+                ) as run,
+            ):
+                for listener in (*listeners, self.metrics.spans, TimingLog()):
+                    run.recording.listen(listener)
+                analysis = await analyse(
+                    options, self.backends, run, callbacks=callbacks, checkpoints=checkpoints
+                )
+                # Before the run's span ends: a run that is over has all its files.
+                analysis = await asyncio.to_thread(self._written, analysis, folder)
             return analysis, folder
         except BaseException as error:
             if run is not None and not self._left:
@@ -228,6 +227,8 @@ async def open_engine(
     try:
         with telemetry.logs.attached(), replaying(settings, target):
             async with open_backends(choice) as backends:
-                yield Engine(settings, out, redactor, langsmith, backends, telemetry)
+                engine = Engine(settings, out, redactor, langsmith, backends, telemetry)
+                with engine.metrics.watching(backends.pool):
+                    yield engine
     finally:
         await asyncio.to_thread(telemetry.shutdown)

@@ -7,9 +7,9 @@ finds: those that were running when it was stopped, then the queued in their ord
 import asyncio
 import logging
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeVar
 
 from otel.spans.ids import uuid7
 from service.errors import StoreUnavailable
@@ -17,6 +17,8 @@ from service.server.run_events import RunEvents
 from service.store import RunState, Store, StoredRun, now
 
 _LOG = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 _FIRST_GUESS_S = 60.0
 """What a run is taken to last before one has ended here."""
@@ -78,6 +80,7 @@ class _Live:
     events: RunEvents
     task: asyncio.Task[None] | None = None
     cancelled: bool = False
+    ending: bool = False
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -102,6 +105,7 @@ class RunQueue:
         self._line: asyncio.Queue[_Live] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
         self._admission = asyncio.Lock()
+        self._unbroken: set[asyncio.Task[Any]] = set()
         self._closing = False
         self._usual_s = _FIRST_GUESS_S
 
@@ -134,6 +138,9 @@ class RunQueue:
 
         Raises QueueFull, Closing, OtherRequest or StoreUnavailable: then nothing is queued.
         """
+        return await self._whole(self._submit(asked))
+
+    async def _submit(self, asked: Asked) -> tuple[StoredRun, bool]:
         async with self._admission:
             if asked.idempotency_key is not None:
                 known = await self._store.run_of_key(asked.idempotency_key)
@@ -143,7 +150,7 @@ class RunQueue:
                     return known, False
             if self._closing:
                 raise Closing
-            if self.waiting >= self._in_line and self.running >= self._at_once:
+            if len(self._live) >= self._at_once + self._in_line:
                 raise QueueFull(self.waiting, self._retry_after_s())
             run_id = uuid7().hex
             run = StoredRun(
@@ -166,12 +173,17 @@ class RunQueue:
         live = self._live.get(run_id)
         if live is None:
             return
-        live.cancelled = True
-        if live.task is not None:
-            live.task.cancel()
-        else:
-            await self._end(live, RunState.CANCELLED)
+        if not live.cancelled:
+            live.cancelled = True
+            await self._whole(self._stop(live))
         await live.over.wait()
+
+    async def _stop(self, live: _Live) -> None:
+        if live.task is not None and not live.ending:
+            live.task.cancel()
+            await asyncio.wait([live.task])
+        if not live.ending:
+            await self._end(live, RunState.CANCELLED)
 
     def events(self, run_id: str) -> RunEvents | None:
         """The events of a run that is not over."""
@@ -200,6 +212,7 @@ class RunQueue:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._unbroken, return_exceptions=True)
         for live in self._live.values():
             await live.events.end()
         self._live.clear()
@@ -221,10 +234,7 @@ class RunQueue:
         try:
             await self._begin(live)
             outcome = await self._make(live.run, live.events)
-        except asyncio.CancelledError:
-            if not live.cancelled:  # the service stops: the next one goes on with this run
-                raise
-            await self._end(live, RunState.CANCELLED)
+        # Cancelled by `close` it stays as it is kept, for the next start; by `_stop` it ends there.
         except Exception as error:
             _LOG.warning("Run %s failed: %r", live.run.id, error)
             await self._end(live, RunState.FAILED, error=self._explain(error))
@@ -247,9 +257,20 @@ class RunQueue:
         if live.run.started is None:
             changed["started"] = now()
         await self._store.change(live.run.id, **changed)
-        live.run = await self._store.run(live.run.id) or live.run
+        live.run = replace(live.run, **changed)
 
     async def _end(self, live: _Live, state: RunState, **result: Any) -> None:
+        live.ending = True
+        await self._whole(self._ended(live, state, **result))
+
+    async def _whole(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Do all of something, also where whoever asked for it goes away in the middle."""
+        task = asyncio.create_task(work)
+        self._unbroken.add(task)
+        task.add_done_callback(self._unbroken.discard)
+        return await asyncio.shield(task)
+
+    async def _ended(self, live: _Live, state: RunState, **result: Any) -> None:
         ended = now()
         try:
             await self._store.change(live.run.id, state=state, ended=ended, **result)
@@ -257,9 +278,11 @@ class RunQueue:
             # It is over all the same; the next start finds its folder finished.
             _LOG.error("How run %s ended could not be kept: %s", live.run.id, error)
         live.events.add("finished", {"state": state, "at": ended, **result})
-        await live.events.end()
-        self._live.pop(live.run.id, None)
-        live.over.set()
+        try:
+            await live.events.end()
+        finally:
+            self._live.pop(live.run.id, None)
+            live.over.set()
 
     def _retry_after_s(self) -> int:
         return max(1, math.ceil(self._usual_s * (self.waiting + 1) / self._at_once))
