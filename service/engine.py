@@ -6,8 +6,9 @@ The command line opens one for a command, the service for as long as it lives.
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from langchain_core.callbacks import BaseCallbackHandler
 from opentelemetry.context import Context
@@ -35,6 +36,8 @@ from service.settings import Settings
 from service.taking_up import take_up
 from service.timing_log import TimingLog
 from service.version import VERSION
+
+_T = TypeVar("_T")
 
 
 class Engine:
@@ -87,7 +90,7 @@ class Engine:
         given = run_id or uuid7()
         folder = RunFolder(self.out, given.hex)
         order = RunOrder.of(options, self.backends.choice, self.langsmith)
-        journal = await asyncio.to_thread(_begun, folder, order)
+        journal = await _opened(lambda: _begun(folder, order), lambda begun: begun.close(over=True))
         return await self._recorded(options, folder, journal, given, parent, None, listeners)
 
     async def resume(
@@ -98,7 +101,9 @@ class Engine:
         Its trace goes on too, and its first process's spans are sent to where they have not
         arrived. Raises NotResumable, and what `run` raises.
         """
-        taken = await asyncio.to_thread(take_up, self.out, run_id.hex)
+        taken = await _opened(
+            lambda: take_up(self.out, run_id.hex), lambda found: found.journal.close(over=False)
+        )
         unfinished = taken.unfinished
         try:
             taken.order.check(self.backends.choice)
@@ -133,7 +138,9 @@ class Engine:
         trace_file: TraceFile | None = None
         run: RunSpan | None = None
         try:
-            trace_file = await asyncio.to_thread(TraceFile, folder.trace, self.redactor, journal)
+            trace_file = await _opened(
+                lambda: TraceFile(folder.trace, self.redactor, journal), TraceFile.close
+            )
             self._files.add(trace_file)
             async with (
                 open_checkpoints(folder.checkpoints) as checkpoints,
@@ -145,10 +152,10 @@ class Engine:
                     parent=parent,
                     run_id=run_id,
                     unfinished=unfinished,
-                    listeners=[trace_file],
+                    listeners=[trace_file, *listeners],
                 ) as run,
             ):
-                for listener in (*listeners, self.metrics.spans, TimingLog()):
+                for listener in (self.metrics.spans, TimingLog()):
                     run.recording.listen(listener)
                 analysis = await analyse(
                     options, self.backends, run, callbacks=callbacks, checkpoints=checkpoints
@@ -181,6 +188,18 @@ class Engine:
             return
         async with langsmith_tree(self.redactor) as tracer:
             yield [tracer]
+
+
+async def _opened(open_: Callable[[], _T], close: Callable[[_T], None]) -> _T:
+    """What is opened in a thread: no thread can be cancelled, so what it opens then is closed."""
+    opening = asyncio.ensure_future(asyncio.to_thread(open_))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        await asyncio.wait([opening])
+        if opening.exception() is None:
+            await asyncio.to_thread(close, opening.result())
+        raise
 
 
 def _begun(folder: RunFolder, order: RunOrder) -> Journal:
