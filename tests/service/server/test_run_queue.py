@@ -78,7 +78,9 @@ async def state(store: Store, run_id: str) -> RunState:
 
 async def until(store: Store, run_id: str, *wanted: RunState) -> None:
     async with asyncio.timeout(10):
-        while await state(store, run_id) not in wanted:
+        while True:
+            if await state(store, run_id) in wanted:
+                return
             await asyncio.sleep(0.005)
 
 
