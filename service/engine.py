@@ -6,9 +6,10 @@ The command line opens one for a command, the service for as long as it lives.
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from langchain_core.callbacks import BaseCallbackHandler
 from opentelemetry.context import Context
@@ -36,6 +37,8 @@ from service.settings import Settings
 from service.taking_up import take_up
 from service.timing_log import TimingLog
 from service.version import VERSION
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +68,7 @@ class Engine:
         self.backends = backends
         self.telemetry = telemetry
         self.out = out
-        self._metrics = RunMetrics(telemetry.metrics.meter)
+        self.metrics = RunMetrics(telemetry.metrics.meter)
         self._live: list[_Live] = []
         self._left = False
 
@@ -105,7 +108,7 @@ class Engine:
         given = run_id or uuid7()
         folder = RunFolder(self.out, given.hex)
         order = RunOrder.of(options, self.backends.choice, self.langsmith)
-        journal = await asyncio.to_thread(_begun, folder, order)
+        journal = await _opened(lambda: _begun(folder, order), lambda begun: begun.close(over=True))
         return await self._recorded(options, folder, journal, given, parent, None, listeners)
 
     async def resume(
@@ -116,7 +119,9 @@ class Engine:
         Its trace goes on too, and its first process's spans are sent to where they have not
         arrived. Raises NotResumable, and what `run` raises.
         """
-        taken = await asyncio.to_thread(take_up, self.out, run_id.hex)
+        taken = await _opened(
+            lambda: take_up(self.out, run_id.hex), lambda found: found.journal.close(over=False)
+        )
         unfinished = taken.unfinished
         try:
             taken.order.check(self.backends.choice)
@@ -151,37 +156,34 @@ class Engine:
         trace_file: TraceFile | None = None
         run: RunSpan | None = None
         try:
-            trace_file = await asyncio.to_thread(TraceFile, folder.trace, self.redactor, journal)
-            with self._metrics.watching(self.backends.pool):
-                async with (
-                    open_checkpoints(folder.checkpoints) as checkpoints,
-                    self._callbacks() as callbacks,
-                    recorded_run(
-                        options,
-                        self.backends,
-                        self.telemetry.provider,
-                        parent=parent,
-                        run_id=run_id,
-                        unfinished=unfinished,
-                        listeners=[trace_file],
-                    ) as run,
-                ):
-                    for listener in (*listeners, self._metrics.spans, TimingLog()):
-                        run.recording.listen(listener)
-                    live = _Live(run, trace_file, checkpoints)
-                    self._live.append(live)
-                    try:
-                        analysis = await analyse(
-                            options,
-                            self.backends,
-                            run,
-                            callbacks=callbacks,
-                            checkpoints=checkpoints,
-                        )
-                    finally:
-                        self._live.remove(live)
-                    # Before the run's span ends: a run that is over has all its files.
-                    analysis = await asyncio.to_thread(self._written, analysis, folder)
+            trace_file = await _opened(
+                lambda: TraceFile(folder.trace, self.redactor, journal), TraceFile.close
+            )
+            async with (
+                open_checkpoints(folder.checkpoints) as checkpoints,
+                self._callbacks() as callbacks,
+                recorded_run(
+                    options,
+                    self.backends,
+                    self.telemetry.provider,
+                    parent=parent,
+                    run_id=run_id,
+                    unfinished=unfinished,
+                    listeners=[trace_file, *listeners],
+                ) as run,
+            ):
+                for listener in (self.metrics.spans, TimingLog()):
+                    run.recording.listen(listener)
+                live = _Live(run, trace_file, checkpoints)
+                self._live.append(live)
+                try:
+                    analysis = await analyse(
+                        options, self.backends, run, callbacks=callbacks, checkpoints=checkpoints
+                    )
+                finally:
+                    self._live.remove(live)
+                # Before the run's span ends: a run that is over has all its files.
+                analysis = await asyncio.to_thread(self._written, analysis, folder)
             return analysis, folder
         except BaseException as error:
             if run is not None and not self._left:
@@ -206,6 +208,18 @@ class Engine:
             return
         async with langsmith_tree(self.redactor) as tracer:
             yield [tracer]
+
+
+async def _opened(open_: Callable[[], _T], close: Callable[[_T], None]) -> _T:
+    """What is opened in a thread: no thread can be cancelled, so what it opens then is closed."""
+    opening = asyncio.ensure_future(asyncio.to_thread(open_))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        await asyncio.wait([opening])
+        if opening.exception() is None:
+            await asyncio.to_thread(close, opening.result())
+        raise
 
 
 def _begun(folder: RunFolder, order: RunOrder) -> Journal:
@@ -254,7 +268,8 @@ async def open_engine(
         with telemetry.logs.attached(), replaying(settings, target):
             async with open_backends(choice) as backends:
                 engine = Engine(settings, out, redactor, langsmith, backends, telemetry)
-                yield engine
+                with engine.metrics.watching(backends.pool):
+                    yield engine
     finally:
         if engine is None or not engine.left:
             await asyncio.to_thread(telemetry.shutdown)

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from graph.backend_choice import BackendChoice
 from otel.redaction import Redactor
 from service.choice import backend_choice
 from service.errors import BadSettings
@@ -69,7 +70,7 @@ async def _serve(
 ) -> None:
     with talk.status("loading"):
         from service.langsmith_mode import langsmith_mode
-        from service.server.serving import listening, open_service, until_stopped
+        from service.server.serving import drain, listening, open_service, stop_signals
 
     choice = backend_choice(settings, offline=offline)
     langsmith = langsmith_mode(settings, offline=offline)
@@ -77,14 +78,22 @@ async def _serve(
         open_service(settings, choice, out, redactor, langsmith) as app,
         listening(app, host, port) as address,
     ):
-        simulated = " · latencies are simulated" if choice.simulated else ""
-        talk.print(
-            f"model: {choice.model_label} · data: {choice.data_label}{simulated}",
-            highlight=False,
-            soft_wrap=True,
-        )
-        sys.stdout.write(f"{address}\n")
-        sys.stdout.flush()
-        talk.print("Stop with Ctrl-C.", highlight=False)
-        await until_stopped()
-        talk.print(f"Stopping; what runs has {settings.serve_drain_s:g} s to end.", highlight=False)
+        with stop_signals() as stopped:
+            _announce(talk, choice)
+            sys.stdout.write(f"{address}\n")
+            sys.stdout.flush()
+            await stopped.wait()
+            stopped.clear()
+            seconds = f"{settings.serve_drain_s:g}"
+            talk.print(f"Stopping; what runs has {seconds} s to end.", highlight=False)
+            await drain(app, stopped)
+
+
+def _announce(talk: Console, choice: BackendChoice) -> None:
+    simulated = " · latencies are simulated" if choice.simulated else ""
+    talk.print(
+        f"model: {choice.model_label} · data: {choice.data_label}{simulated}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    talk.print("Stop with Ctrl-C.", highlight=False)

@@ -283,18 +283,14 @@ async def open_store(path: Path) -> AsyncIterator[Store]:
         connection = await aiosqlite.connect(path, isolation_level=None)
     try:
         async with _explained():
-            for pragma in (
-                f"busy_timeout = {_BUSY_MS}",
-                "journal_mode = WAL",
-                "synchronous = NORMAL",
-                "foreign_keys = ON",
-            ):
-                await connection.execute(f"PRAGMA {pragma}")
+            await connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
             ((version,),) = await connection.execute_fetchall("PRAGMA user_version")
             if version > _VERSION:
                 raise StoreUnavailable(
                     f"{path} was written by a newer release; use that, or another folder."
                 )
+            for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+                await connection.execute(f"PRAGMA {pragma}")
             await connection.executescript(_SCHEMA)
             await connection.execute(f"PRAGMA user_version = {_VERSION}")
         yield Store(connection)

@@ -1,7 +1,9 @@
 """Who may ask what: hosts, origins, tokens and rates; and what a browser is told to forbid."""
 
+import contextlib
 import hashlib
 import hmac
+import ipaddress
 import math
 import secrets
 import time
@@ -38,7 +40,8 @@ HEADERS = {
 
 def digest(token: str) -> str:
     """What is kept of a token: a token has 256 random bits, so a plain hash cannot be guessed."""
-    return hashlib.sha256(token.encode()).hexdigest()
+    # A header may hold bytes that are no UTF-8.
+    return hashlib.sha256(token.encode(errors="surrogateescape")).hexdigest()
 
 
 @dataclass(slots=True)
@@ -123,8 +126,9 @@ class Access:
 
         Raises Problem.
         """
-        name = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
-        if name.lower() not in _LOOPBACK and name.lower() not in self.hosts:
+        host = request.headers.get("Host", "").lower()  # `request.host` would look up our own name
+        name = host if host.endswith("]") else host.rpartition(":")[0] or host
+        if name not in _LOOPBACK and name not in self.hosts and not _is_address(name):
             raise Problem(
                 HTTPStatus.MISDIRECTED_REQUEST,
                 "The service is not known by this host name; TRADING_GRAPH_SERVE_HOSTS adds one.",
@@ -135,8 +139,9 @@ class Access:
         if request.method in _SAFE:
             return
         origin = request.headers.get("Origin")
-        foreign = origin is not None and urlsplit(origin).netloc.lower() != request.host.lower()
-        if foreign or request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
+        if _is_foreign(origin, request.headers["Host"]) or request.headers.get(
+            "Sec-Fetch-Site"
+        ) in ("cross-site", "same-site"):
             raise Problem(HTTPStatus.FORBIDDEN, "A page of another origin may change nothing here.")
 
     def check_rate(self, request: web.Request) -> None:
@@ -148,6 +153,22 @@ class Access:
                 "Too many requests from one client; wait as Retry-After says.",
                 headers={"Retry-After": str(math.ceil(wait))},
             )
+
+
+def _is_address(name: str) -> bool:
+    """Whether a host is written as an address: no page can have pointed that at us."""
+    with contextlib.suppress(ValueError):
+        return bool(ipaddress.ip_address(name.strip("[]")))
+    return False
+
+
+def _is_foreign(origin: str | None, host: str) -> bool:
+    if origin is None:
+        return False
+    try:
+        return urlsplit(origin).netloc.lower() != host.lower()
+    except ValueError:
+        return True
 
 
 ACCESS = web.AppKey("access", Access)
@@ -178,3 +199,4 @@ async def set_headers(request: web.Request, response: web.StreamResponse) -> Non
     """Put the headers on a response that has none of its own."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
+    response.headers["Server"] = "trading-graph"  # and not which release of which library

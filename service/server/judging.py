@@ -56,12 +56,15 @@ class Judging:
             self._asked -= 1
 
     async def _in_process(self, words: Sequence[str], uploads: Sequence[bytes]) -> Judged:
-        with tempfile.TemporaryDirectory(prefix="trading-graph-") as folder:
+        folder = await asyncio.to_thread(tempfile.TemporaryDirectory, prefix="trading-graph-")
+        try:
             # Names of our own: nothing that a request says becomes a path.
-            files = [Path(folder) / f"{number}.json" for number in range(len(uploads))]
+            files = [Path(folder.name) / f"{number}.json" for number in range(len(uploads))]
             for path, content in zip(files, uploads, strict=True):
                 await asyncio.to_thread(path.write_bytes, content)
             code, out, err = await _bounded([*words, *map(str, files)])
+        finally:
+            await asyncio.shield(asyncio.to_thread(folder.cleanup))
         if code in (_PASSED, _GATE_FAILED):
             return Judged(out, code == _PASSED)
         if code == _NOT_JUDGED and out:

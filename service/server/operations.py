@@ -67,7 +67,11 @@ class Operation:
 def add_routes(app: web.Application, operations: Sequence[Operation]) -> None:
     """Serve the operations."""
     for each in operations:
-        app.router.add_route(each.method, each.path, each.handler)
+        app.router.add_route(each.method, each.path, each.handler, expect_handler=_continue)
+
+
+async def _continue(request: web.Request) -> None:
+    """Ask for no body before the request is let through; `read_body` asks for it then."""
 
 
 def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:

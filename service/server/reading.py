@@ -14,6 +14,9 @@ from service.server.problems import Problem
 BODY_S = 30.0
 """So long a client may take to send its body."""
 
+JSON_BYTES = 2**16
+"""So large may a request in JSON be; an upload has a setting of its own."""
+
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -23,27 +26,47 @@ async def body_of(request: web.Request, model: type[_Model]) -> _Model:
         raise Problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send JSON, with Content-Type: application/json."
         )
-    content = await read_body(request)
+    content = await read_body(request, JSON_BYTES)
     try:
         return model.model_validate_json(content)
     except ValidationError as error:
         raise _invalid(error, "body") from None
 
 
-async def read_body(request: web.Request) -> bytes:
-    """The whole body, within the limits on size and time; raises Problem or HTTPException."""
+async def read_body(request: web.Request, most: int | None = None) -> bytes:
+    """The whole body, within the limits on size and time; raises Problem.
+
+    `most` is a number of bytes, by default that of an upload.
+    """
+    most = request.client_max_size if most is None else most
     if request.headers.get("Content-Encoding", "identity") != "identity":
         # A small compressed body may be a very large one.
         raise Problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body as it is, without Content-Encoding."
         )
+    if (request.content_length or 0) > most:
+        raise _too_large(most)
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    body = bytearray()
     try:
         async with asyncio.timeout(BODY_S):
-            return await request.read()
+            async for part in request.content.iter_any():
+                body += part
+                if len(body) > most:
+                    raise _too_large(most)
     except TimeoutError:
         raise Problem(
             HTTPStatus.REQUEST_TIMEOUT, f"The body did not come within {BODY_S:g} s; send it again."
         ) from None
+    return bytes(body)
+
+
+def _too_large(most: int) -> Problem:
+    return Problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        f"The body is larger than the {most:,} bytes that are taken here; send less.",
+    )
 
 
 def query_of(request: web.Request, model: type[_Model]) -> _Model:

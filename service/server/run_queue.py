@@ -81,7 +81,6 @@ class _Live:
     task: asyncio.Task[None] | None = None
     cancelled: bool = False
     ending: bool = False
-    ending: bool = False
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -106,6 +105,7 @@ class RunQueue:
         self._line: asyncio.Queue[_Live] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
         self._admission = asyncio.Lock()
+        self._unbroken: set[asyncio.Task[Any]] = set()
         self._closing = False
         self._usual_s = _FIRST_GUESS_S
 
@@ -173,13 +173,17 @@ class RunQueue:
         live = self._live.get(run_id)
         if live is None:
             return
-        if not live.cancelled and not live.ending:
+        if not live.cancelled:
             live.cancelled = True
-            if live.task is not None:
-                live.task.cancel()
-            else:
-                await self._end(live, RunState.CANCELLED)
+            await self._whole(self._stop(live))
         await live.over.wait()
+
+    async def _stop(self, live: _Live) -> None:
+        if live.task is not None and not live.ending:
+            live.task.cancel()
+            await asyncio.wait([live.task])
+        if not live.ending:
+            await self._end(live, RunState.CANCELLED)
 
     def events(self, run_id: str) -> RunEvents | None:
         """The events of a run that is not over."""
@@ -230,10 +234,7 @@ class RunQueue:
         try:
             await self._begin(live)
             outcome = await self._make(live.run, live.events)
-        except asyncio.CancelledError:
-            if not live.cancelled:  # the service stops: the next one goes on with this run
-                raise
-            await self._end(live, RunState.CANCELLED)
+        # Cancelled by `close` it stays as it is kept, for the next start; by `_stop` it ends there.
         except Exception as error:
             _LOG.warning("Run %s failed: %r", live.run.id, error)
             await self._end(live, RunState.FAILED, error=self._explain(error))

@@ -1,5 +1,6 @@
 """Starting runs, listing, following and cancelling them, and what they leave."""
 
+import asyncio
 import hashlib
 from http import HTTPStatus
 from pathlib import Path
@@ -35,10 +36,10 @@ async def start(request: web.Request) -> web.Response:
     """Queue a run."""
     asked = await body_of(request, RunRequest)
     key = request.headers.get(IDEMPOTENCY_KEY)
-    if key is not None and not 0 < len(key) <= _LONGEST_KEY:
+    if key is not None and not (key.isascii() and 0 < len(key) <= _LONGEST_KEY):
         raise Problem(
             HTTPStatus.BAD_REQUEST,
-            f"{IDEMPOTENCY_KEY} has 1 to {_LONGEST_KEY} characters; send such a one.",
+            f"{IDEMPOTENCY_KEY} has 1 to {_LONGEST_KEY} ASCII characters; send such a one.",
         )
     run, created = await queued(request, asked, key)
     document = _document(request.app[SERVICE], run)
@@ -222,7 +223,7 @@ async def _file(request: web.Request, name: str, content: str) -> web.StreamResp
 async def _kept(request: web.Request, run: StoredRun, name: str) -> Path:
     # The id comes from the store, and is 32 hexadecimal digits.
     path = request.app[SERVICE].out / run.id / name
-    if not path.is_file():
+    if not await asyncio.to_thread(path.is_file):
         raise _not_there(run, name)
     return path
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
+import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from aiohttp import web
@@ -15,10 +17,14 @@ from graph.backend_choice import BackendChoice
 from otel.redaction import Redactor
 from service.choice import default_date
 from service.engine import open_engine
+from service.errors import BadSettings
 from service.langsmith_mode import LangSmithMode
+from service.server.alone import alone
 from service.server.app import make_app
-from service.server.context import ServiceContext
+from service.server.connection import Connection
+from service.server.context import SERVICE, ServiceContext
 from service.server.judging import Judging
+from service.server.problems import REDACTOR
 from service.server.retention import forgetting
 from service.server.run_maker import RunMaker
 from service.server.run_queue import RunQueue
@@ -28,8 +34,8 @@ from service.store import open_store
 _LOG = logging.getLogger(__name__)
 
 STORE = "service.sqlite"
-_REQUEST_S = 15.0
-"""So long a connection may take to its first whole request; an idle one is closed after it too."""
+_GRACE_S = 2.0
+"""So long requests may take to end when the service closes."""
 
 
 @contextlib.asynccontextmanager
@@ -42,10 +48,11 @@ async def open_service(
 ) -> AsyncIterator[web.Application]:
     """Open everything, take up what was left, and close in the other order.
 
-    Runs that do not end within the time to drain are left for the next start to go on with.
+    Runs that are not over then are left for the next start to go on with; see `drain`.
     """
     registry = CollectorRegistry()
     async with (
+        alone(out),
         open_store(out / STORE) as store,
         open_engine(
             settings,
@@ -79,7 +86,7 @@ async def open_service(
             async with forgetting(store, out, settings.serve_keep_days):
                 yield make_app(service, redactor)
         finally:
-            if not await queue.drained(settings.serve_drain_s):
+            if not await queue.drained(0):
                 _LOG.warning("%d runs go on at the next start.", queue.running)
                 await engine.leave()
             await queue.close()
@@ -87,58 +94,55 @@ async def open_service(
 
 @contextlib.asynccontextmanager
 async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
-    """Serve the application, and give its address; raises OSError."""
-    silent: set[object] = set()  # connections on which no whole request has come yet
-
-    @web.middleware
-    async def note(request: web.Request, handler: Callable[..., object]) -> object:
-        silent.discard(request.protocol)
-        return await handler(request)  # type: ignore[misc]
-
-    app.middlewares.insert(0, note)  # type: ignore[arg-type]
-    # A compressed body is refused and not inflated: see reading.py.
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        keepalive_timeout=_REQUEST_S,
-        auto_decompress=False,
-        handler_cancellation=True,
-        shutdown_timeout=2.0,
-    )
+    """Serve the application, and give its address; raises BadSettings."""
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=_GRACE_S)
     await runner.setup()
-    loop = asyncio.get_running_loop()
     assert runner.server is not None
-    new_protocol = runner.server
-
-    def close_if_silent(made: web.RequestHandler) -> None:
-        if made in silent:
-            silent.discard(made)
-            made.force_close()
-
-    def protocol() -> asyncio.Protocol:
-        made = new_protocol()
-        loop.call_later(_REQUEST_S, close_if_silent, made)
-        silent.add(made)
-        return made
-
+    make = functools.partial(Connection, runner.server, app[REDACTOR])
+    loop = asyncio.get_running_loop()
     try:
-        server = await loop.create_server(protocol, host, port)
-        async with server:
+        try:
+            server = await loop.create_server(make, host, port)
+        except OSError as error:
+            raise BadSettings(
+                f"The service cannot listen at {host}, port {port}: "
+                f"{os.strerror(error.errno) if error.errno else error}; choose another with "
+                "--host or --port."
+            ) from None
+        try:
             address = server.sockets[0].getsockname()
             name = f"[{address[0]}]" if ":" in address[0] else address[0]
             yield f"http://{name}:{address[1]}"
+        finally:
+            # Not waited for: it would wait for the connections, which the runner closes.
             server.close()
     finally:
         await runner.cleanup()
 
 
-async def until_stopped() -> None:
-    """Wait for SIGTERM or SIGINT."""
+async def drain(app: web.Application, hurried: asyncio.Event) -> None:
+    """Take no new runs, and let those that run end, as long as they may and nobody is in a hurry.
+
+    Whoever follows a run sees its end, and whoever asks whether the service is ready, that it is
+    not.
+    """
+    service = app[SERVICE]
+    ended = asyncio.create_task(service.queue.drained(service.settings.serve_drain_s))
+    hurry = asyncio.create_task(hurried.wait())
+    await asyncio.wait((ended, hurry), return_when=asyncio.FIRST_COMPLETED)
+    for task in (ended, hurry):
+        task.cancel()
+    await asyncio.gather(ended, hurry, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[asyncio.Event]:
+    """An event that SIGTERM and SIGINT set, for the duration of the block."""
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, stopped.set)
     try:
-        await stopped.wait()
+        yield stopped
     finally:
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(each)

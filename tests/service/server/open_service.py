@@ -1,0 +1,116 @@
+"""A whole service on loopback for a test: offline, with latencies of milliseconds."""
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from graph.backend_choice import BackendChoice
+from otel.redaction import Redactor
+from service.choice import backend_choice
+from service.langsmith_mode import LangSmithMode
+from service.server.context import SERVICE, ServiceContext
+from service.server.serving import listening, open_service
+from service.settings import Settings
+
+FINAL = ("done", "failed", "cancelled")
+ASK: dict[str, Any] = {"symbol": "AAPL", "analysts": ["market"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service that listens, and a client of it."""
+
+    url: str
+    app: web.Application
+    http: aiohttp.ClientSession
+
+    @property
+    def parts(self) -> ServiceContext:
+        """What its handlers reach."""
+        return self.app[SERVICE]
+
+    async def get(self, path: str, status: int = 200, **headers: str) -> Any:
+        """The JSON at a path."""
+        async with self.http.get(path, headers=headers) as answer:
+            assert answer.status == status, await answer.text()
+            return json.loads(await answer.read())
+
+    async def post(
+        self, path: str, body: object = None, status: int | None = None, **headers: str
+    ) -> Any:
+        """What a post is answered; the status is looked at where it is given."""
+        async with self.http.post(path, json=body, headers=headers) as answer:
+            assert status is None or answer.status == status, await answer.text()
+            return json.loads(await answer.read())
+
+    async def start(self, status: int = 202, **more: Any) -> Any:
+        """Ask for a small run."""
+        return await self.post("/v1/runs", {**ASK, **more}, status)
+
+    async def over(self, run_id: str) -> Any:
+        """The run, once it is over."""
+        return await self.until(run_id, lambda run: run["state"] in FINAL)
+
+    async def until(self, run_id: str, holds: Callable[[Any], bool]) -> Any:
+        """The run, once something holds of it."""
+        async with asyncio.timeout(40):
+            while True:
+                run = await self.get(f"/v1/runs/{run_id}")
+                if holds(run):
+                    return run
+                await asyncio.sleep(0.02)
+
+    async def events(self, run_id: str, after: int = 0) -> list[dict[str, Any]]:
+        """All events of a run past a number, to its end."""
+        headers = {"Last-Event-ID": str(after)} if after else {}
+        async with self.http.get(f"/v1/runs/{run_id}/events", headers=headers) as answer:
+            return parsed(await answer.read())
+
+
+def parsed(stream: bytes) -> list[dict[str, Any]]:
+    """Server-sent events, each with its number."""
+    found = []
+    for block in stream.decode().split("\n\n"):
+        if block.startswith("id: "):
+            number, data = block.split("\n")
+            found.append({"id": int(number[4:]), **json.loads(data.removeprefix("data: "))})
+    return found
+
+
+def settings_for(folder: Path, **changed: Any) -> Settings:
+    """Settings whose files are all in one folder, for many quick requests."""
+    usual: dict[str, Any] = {
+        "chat_latency_s": 0.02,
+        "fetch_latency_s": 0.005,
+        "out": folder / "runs",
+        "log_file": folder / "logs" / "trading_graph.log",
+        "spool": folder / "logs" / "spool",
+        "serve_requests_per_s": 10_000,
+        "serve_burst": 10_000,
+        "serve_drain_s": 0,
+    }
+    return Settings(_env_file=None, **{**usual, **changed})
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    folder: Path, *, choice: BackendChoice | None = None, **changed: Any
+) -> AsyncIterator[Service]:
+    """A service that works in a folder; settings by name."""
+    settings = settings_for(folder, **changed)
+    redactor = Redactor(settings.secrets, environment=os.environ)
+    chosen = choice or backend_choice(settings, offline=True)
+    async with (
+        open_service(settings, chosen, settings.out, redactor, LangSmithMode.OFF) as app,
+        listening(app, "127.0.0.1", 0) as url,
+        aiohttp.ClientSession(url) as http,
+    ):
+        yield Service(url, app, http)

@@ -1,0 +1,288 @@
+"""The queue of runs with a maker that a test steers: order, limits, cancelling, starting again."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from service.errors import StoreUnavailable
+from service.server.run_events import RunEvents
+from service.server.run_queue import Asked, Closing, OtherRequest, Outcome, QueueFull, RunQueue
+from service.store import RunState, Store, StoredRun, open_store
+
+HELD, SECONDS = "held", 2.0
+
+
+class Maker:
+    """Makes runs by name: one of a name that was put in `held` waits until it is released."""
+
+    def __init__(self) -> None:
+        self.began: list[str] = []
+        self.resumed: list[int] = []
+        self.held: dict[str, asyncio.Event] = {}
+        self.at_once = 0
+        self.most_at_once = 0
+
+    def hold(self, *names: str) -> None:
+        for name in names:
+            self.held[name] = asyncio.Event()
+
+    def release(self, *names: str) -> None:
+        for name in names or tuple(self.held):
+            self.held[name].set()
+
+    async def __call__(self, run: StoredRun, events: RunEvents) -> Outcome:
+        self.began.append(run.symbol)
+        self.resumed.append(run.resumed)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        events.add("run.started", {"name": run.symbol})
+        try:
+            if run.symbol in self.held:
+                await self.held[run.symbol].wait()
+            if run.symbol.startswith("BAD"):
+                raise ValueError("the model said no")
+        finally:
+            self.at_once -= 1
+        return Outcome(SECONDS, "BUY", 0.5, False, True, None)
+
+
+@contextlib.asynccontextmanager
+async def queued(
+    store: Store, maker: Maker, *, at_once: int = 1, in_line: int = 100
+) -> AsyncIterator[RunQueue]:
+    queue = RunQueue(store, maker, str, at_once=at_once, in_line=in_line)
+    await queue.start()
+    try:
+        yield queue
+    finally:
+        await queue.drained(0)
+        await queue.close()
+
+
+def asked(symbol: str, key: str | None = None) -> Asked:
+    return Asked(f'{{"symbol": "{symbol}"}}', symbol, "2025-11-14", idempotency_key=key)
+
+
+async def submitted(queue: RunQueue, *symbols: str) -> list[str]:
+    return [(await queue.submit(asked(symbol)))[0].id for symbol in symbols]
+
+
+async def state(store: Store, run_id: str) -> RunState:
+    run = await store.run(run_id)
+    assert run is not None
+    return run.state
+
+
+async def until(store: Store, run_id: str, *wanted: RunState) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            if await state(store, run_id) in wanted:
+                return
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with open_store(tmp_path / "service.sqlite") as opened:
+        yield opened
+
+
+async def test_so_many_are_made_at_once_and_in_their_order(store: Store) -> None:
+    maker, names = Maker(), [f"S{number}" for number in range(12)]
+    maker.hold(*names)
+    async with queued(store, maker, at_once=3) as queue:
+        ids = await submitted(queue, *names)
+        await until(store, ids[2], RunState.RUNNING)
+        assert (queue.running, queue.waiting) == (3, 9)
+        maker.release()
+        for run_id in ids:
+            await until(store, run_id, RunState.DONE)
+        assert (queue.running, queue.waiting) == (0, 0)
+    assert maker.most_at_once == 3
+    assert maker.began == names
+
+
+async def test_a_full_line_refuses_and_queues_nothing(store: Store) -> None:
+    maker = Maker()
+    maker.hold("S0", "S1", "S2")
+    async with queued(store, maker, at_once=1, in_line=2) as queue:
+        ids = await submitted(queue, "S0", "S1", "S2")
+        with pytest.raises(QueueFull) as full:
+            await queue.submit(asked("S3"))
+        assert full.value.retry_after_s >= 1
+        assert {run.id for run in await store.runs()} == set(ids)
+        maker.release()
+        await until(store, ids[2], RunState.DONE)
+        assert await submitted(queue, "S3"), "there is room again"
+
+
+async def test_many_at_the_same_time_find_the_line_no_longer_than_it_may_be(store: Store) -> None:
+    maker, names = Maker(), [f"S{number}" for number in range(40)]
+    maker.hold(*names)
+    async with queued(store, maker, at_once=2, in_line=5) as queue:
+        found = await asyncio.gather(
+            *(queue.submit(asked(name)) for name in names), return_exceptions=True
+        )
+    refused = [each for each in found if isinstance(each, QueueFull)]
+    assert len(refused) == len(names) - 7
+    assert len(await store.runs()) == 7
+
+
+async def test_how_long_to_wait_is_learnt_from_runs(store: Store) -> None:
+    maker = Maker()
+    async with queued(store, maker, at_once=1, in_line=1) as queue:
+        waits = []
+        for _ in range(12):
+            maker.hold("A", "B")
+            ids = await submitted(queue, "A", "B")
+            with pytest.raises(QueueFull) as full:
+                await queue.submit(asked("C"))
+            waits.append(full.value.retry_after_s)
+            maker.release()
+            await until(store, ids[1], RunState.DONE)
+    assert waits == sorted(waits, reverse=True)
+    assert waits[-1] < waits[0]
+    assert waits[-1] >= 2 * SECONDS
+
+
+async def test_one_that_fails_says_why_and_the_next_is_made(store: Store) -> None:
+    async with queued(store, Maker()) as queue:
+        bad, good = await submitted(queue, "BAD", "GOOD")
+        await until(store, good, RunState.DONE)
+        failed = await store.run(bad)
+        assert failed is not None
+        assert (failed.state, failed.error) == (RunState.FAILED, "the model said no")
+        told = [body for _, body in await store.events(bad)]
+        assert "the model said no" in told[-1]
+        assert '"finished"' in told[-1]
+
+
+async def test_one_that_waits_is_cancelled_and_never_made(store: Store) -> None:
+    maker = Maker()
+    maker.hold("A")
+    async with queued(store, maker) as queue:
+        first, second, third = await submitted(queue, "A", "B", "C")
+        await asyncio.gather(*(queue.cancel(second) for _ in range(5)))
+        assert await state(store, second) is RunState.CANCELLED
+        assert len(await store.events(second)) == 1, "its end is told once"
+        maker.release()
+        await until(store, third, RunState.DONE)
+    assert maker.began == ["A", "C"]
+    assert await state(store, first) is RunState.DONE
+
+
+async def test_one_that_is_made_is_cancelled_and_the_next_is_made(store: Store) -> None:
+    maker = Maker()
+    maker.hold("A")
+    async with queued(store, maker) as queue:
+        first, second = await submitted(queue, "A", "B")
+        await until(store, first, RunState.RUNNING)
+        await queue.cancel(first)
+        assert await state(store, first) is RunState.CANCELLED
+        await until(store, second, RunState.DONE)
+        await queue.cancel(second)
+        assert await state(store, second) is RunState.DONE, "what is over stays as it is"
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_cancelled_at_any_moment_it_is_over_and_so_kept(store: Store, turns: int) -> None:
+    async with queued(store, Maker()) as queue:
+        (run_id,) = await submitted(queue, "A")
+        for _ in range(turns):
+            await asyncio.sleep(0.0005 * (turns % 3))
+        async with asyncio.timeout(5):
+            await queue.cancel(run_id)
+        assert await state(store, run_id) in (RunState.CANCELLED, RunState.DONE)
+        assert queue.events(run_id) is None
+        assert '"finished"' in (await store.events(run_id))[-1][1]
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_who_asks_and_goes_away_leaves_nothing_half_done(store: Store, turns: int) -> None:
+    async with queued(store, Maker()) as queue:
+        asking = asyncio.create_task(queue.submit(asked("A")))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        await asyncio.sleep(0.05)
+        for run in await store.runs():
+            await until(store, run.id, RunState.DONE)
+
+
+async def test_who_cancels_and_goes_away_has_cancelled(store: Store) -> None:
+    maker = Maker()
+    maker.hold("A", "B")
+    async with queued(store, maker) as queue:
+        ids = await submitted(queue, "A", "B")
+        await until(store, ids[0], RunState.RUNNING)
+        for run_id in ids:
+            cancelling = asyncio.create_task(queue.cancel(run_id))
+            await asyncio.sleep(0)
+            cancelling.cancel()
+            await asyncio.gather(cancelling, return_exceptions=True)
+            await until(store, run_id, RunState.CANCELLED)
+
+
+async def test_the_same_key_at_the_same_time_starts_one_run(store: Store) -> None:
+    maker = Maker()
+    async with queued(store, maker) as queue:
+        found = await asyncio.gather(*(queue.submit(asked("A", "key")) for _ in range(50)))
+        assert len({run.id for run, _ in found}) == 1
+        assert sum(created for _, created in found) == 1
+        await until(store, found[0][0].id, RunState.DONE)
+        again, created = await queue.submit(asked("A", "key"))
+        assert (again.id, created) == (found[0][0].id, False), "also when it is over"
+        with pytest.raises(OtherRequest):
+            await queue.submit(asked("B", "key"))
+    assert maker.began == ["A"]
+
+
+async def test_what_is_left_goes_on_first_and_what_waited_follows_in_its_order(
+    store: Store,
+) -> None:
+    maker = Maker()
+    maker.hold("A", "B")
+    async with queued(store, maker, at_once=2) as queue:
+        ids = await submitted(queue, "A", "B", "C", "D")
+        await until(store, ids[1], RunState.RUNNING)
+    assert [await state(store, run_id) for run_id in ids] == ["running"] * 2 + ["queued"] * 2
+    assert maker.began == ["A", "B"], "closing starts nothing"
+    later = Maker()
+    async with queued(store, later) as queue:
+        for run_id in ids:
+            await until(store, run_id, RunState.DONE)
+    assert later.began == ["A", "B", "C", "D"]
+    assert later.resumed == [1, 1, 0, 0]
+
+
+async def test_drained_waits_for_what_runs_and_starts_nothing(store: Store) -> None:
+    maker = Maker()
+    maker.hold("A")
+    async with queued(store, maker) as queue:
+        ids = await submitted(queue, "A", "B")
+        await until(store, ids[0], RunState.RUNNING)
+        draining = asyncio.create_task(queue.drained(30))
+        await asyncio.sleep(0.01)
+        assert queue.closing
+        with pytest.raises(Closing):
+            await queue.submit(asked("C"))
+        maker.release()
+        assert await draining
+    assert [await state(store, run_id) for run_id in ids] == [RunState.DONE, RunState.QUEUED]
+
+
+async def test_a_store_that_fails_queues_nothing(store: Store) -> None:
+    maker = Maker()
+    async with queued(store, maker) as queue:
+        await store._connection.execute("PRAGMA query_only = ON")
+        with pytest.raises(StoreUnavailable):
+            await queue.submit(asked("A"))
+        assert queue.waiting == 0
+        await store._connection.execute("PRAGMA query_only = OFF")
+        (run_id,) = await submitted(queue, "B")
+        await until(store, run_id, RunState.DONE)
+    assert maker.began == ["B"]
