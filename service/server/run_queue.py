@@ -127,7 +127,7 @@ class RunQueue:
     async def start(self) -> None:
         """Take up what an earlier process left, and begin; raises StoreUnavailable."""
         left = await self._store.runs(states=(RunState.RUNNING, RunState.QUEUED), limit=-1)
-        for run in sorted(left, key=lambda run: (run.state is not RunState.RUNNING, run.id)):
+        for run in sorted(left, key=lambda run: (run.state is not RunState.RUNNING, run.created)):
             kept = await self._store.events(run.id)
             self._admit(run, RunEvents(run.id, self._store, kept))
         for number in range(self._at_once):
