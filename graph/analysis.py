@@ -133,10 +133,12 @@ async def _state(
     graph = graph.copy({"checkpointer": checkpoints})
     config = {**config, "configurable": {"thread_id": str(config["run_id"])}}
     reached = await graph.aget_state(config)
-    if reached.values and not reached.next:
+    # Not `next`: that leaves out the tasks that have brought something, and of a process that
+    # ended before its next checkpoint these may be all.
+    if reached.values and not reached.tasks:
         return cast(State, reached.values)
     # LangSmith knows the id already, of the tree that the killed process has begun.
-    begun = bool(reached.next)
+    begun = bool(reached.tasks)
     config = {**config, "run_id": None} if begun else config
     given = None if begun else State()
     made = await graph.ainvoke(given, config, context=context, durability="async")

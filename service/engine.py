@@ -46,8 +46,12 @@ class _Live:
     """A run that goes on, and where it is kept."""
 
     run: RunSpan
-    file: TraceFile
     checkpoints: Checkpoints
+
+    def seal(self) -> None:
+        """Record and keep nothing more of it."""
+        self.run.recording.silence()
+        self.checkpoints.sealed = True
 
 
 class Engine:
@@ -72,23 +76,16 @@ class Engine:
         self._live: list[_Live] = []
         self._left = False
 
-    @property
-    def left(self) -> bool:
-        """Whether what runs was left to another process; telemetry is shut down then."""
-        return self._left
-
-    async def leave(self) -> None:
+    def leave(self) -> None:
         """Leave the runs that go on to whoever takes them up, as a killed process would.
 
-        What they record from here on is dropped; what they recorded is written, and sent or
-        spooled. To be called before they are cancelled.
+        What they record and bring from here on is dropped. To be called before they are cancelled,
+        which would else be how they end.
         """
         self._left = True
+        self.telemetry.refuse()
         for live in self._live:
-            live.run.recording.silence()
-            live.checkpoints.sealed = True
-        closing = [asyncio.to_thread(live.file.close) for live in self._live]
-        await asyncio.gather(asyncio.to_thread(self.telemetry.shutdown), *closing)
+            live.seal()
 
     async def run(
         self,
@@ -174,8 +171,10 @@ class Engine:
             ):
                 for listener in (self.metrics.spans, TimingLog()):
                     run.recording.listen(listener)
-                live = _Live(run, trace_file, checkpoints)
+                live = _Live(run, checkpoints)
                 self._live.append(live)
+                if self._left:
+                    live.seal()
                 try:
                     analysis = await analyse(
                         options, self.backends, run, callbacks=callbacks, checkpoints=checkpoints
@@ -263,7 +262,6 @@ async def open_engine(
         redactor=redactor,
         metric_readers=metric_readers,
     )
-    engine = None
     try:
         with telemetry.logs.attached(), replaying(settings, target):
             async with open_backends(choice) as backends:
@@ -271,5 +269,4 @@ async def open_engine(
                 with engine.metrics.watching(backends.pool):
                     yield engine
     finally:
-        if engine is None or not engine.left:
-            await asyncio.to_thread(telemetry.shutdown)
+        await asyncio.to_thread(telemetry.shutdown)

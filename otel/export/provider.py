@@ -64,6 +64,11 @@ class Telemetry:
         """What became of the spans so far, by backend."""
         return tuple(backend.delivery for backend in self.backends)
 
+    def refuse(self) -> None:
+        """Take no more spans: what still ends is not what it seems."""
+        for backend in self.backends:
+            backend.queue.refuse()
+
     def flush(self, timeout_s: float = 2.0) -> bool:
         """Send what is queued; false when that took longer than the timeout. Blocks."""
         flushes = [each.queue.flush for each in self.backends]

@@ -48,6 +48,7 @@ class SpanQueue(SpanProcessor):
         self._dropped = 0
         self._asked = self._answered = 0
         self._closing = False
+        self._refusing = False
         # Held by itself where nobody is woken: half the time that a condition takes.
         self._lock = Lock()
         self._changed = Condition(self._lock)
@@ -65,7 +66,7 @@ class SpanQueue(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """Queue the span."""
         context = span.get_span_context()
-        if context is None or not context.trace_flags.sampled:
+        if self._refusing or context is None or not context.trace_flags.sampled:
             return
         with self._lock:
             if self._closing or len(self._waiting) == self._size:
@@ -76,6 +77,10 @@ class SpanQueue(SpanProcessor):
             self._waiting.append(span)
             if len(self._waiting) == self._batch:
                 self._changed.notify_all()
+
+    def refuse(self) -> None:
+        """Take no more spans, and count none of them as lost; what waits is sent."""
+        self._refusing = True
 
     def flush(self, timeout_s: float) -> bool:
         """Send what is queued; false when that takes longer than the timeout. Blocks."""

@@ -88,7 +88,7 @@ async def open_service(
         finally:
             if not await queue.drained(0):
                 _LOG.warning("%d runs go on at the next start.", queue.running)
-                await engine.leave()
+                engine.leave()
             await queue.close()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import uuid
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,15 @@ from typing import Any
 
 import pytest
 from langgraph.graph import END, START, StateGraph
+from opentelemetry.trace import NoOpTracerProvider
 
-from graph.checkpoints import delete_checkpoints, open_checkpoints
+from graph import checkpoints as checkpoints_module
+from graph.analysis import analyse, recorded_run
+from graph.backends import open_backends
+from graph.checkpoints import Checkpoints, delete_checkpoints, open_checkpoints
 from graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
 from graph.state import Report, State, Statement, Usage
+from tests.analysis_runner import CHOICE, OPTIONS
 from toolkit.market_data import PriceLevels
 
 TRADE: dict[str, Any] = {
@@ -98,3 +104,36 @@ def test_deleted_checkpoints_leave_nothing(tmp_path: Path) -> None:
     delete_checkpoints(tmp_path / "c.sqlite")
     assert not list(tmp_path.iterdir())
     delete_checkpoints(tmp_path / "c.sqlite")
+
+
+class WithoutCheckpoints(Checkpoints):
+    """Keeps what nodes bring, and after a number of steps no checkpoint that holds it."""
+
+    steps = 2
+
+    async def aput(self, *arguments: Any) -> Any:
+        self.steps -= 1
+        return arguments[0] if self.steps < 0 else await super().aput(*arguments)
+
+
+async def test_a_step_that_has_all_it_brings_and_no_checkpoint_is_not_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process can be killed there: then nothing of the step is left to be done, but the rest."""
+    monkeypatch.setattr(checkpoints_module, "Checkpoints", WithoutCheckpoints)
+    run_id = uuid.uuid4()
+    async with (
+        open_backends(CHOICE) as backends,
+        open_checkpoints(tmp_path / "c.sqlite") as broken,
+        recorded_run(OPTIONS, backends, NoOpTracerProvider(), run_id=run_id) as run,
+    ):
+        whole = await analyse(OPTIONS, backends, run, checkpoints=broken)
+    monkeypatch.undo()
+    async with (
+        open_backends(CHOICE) as backends,
+        open_checkpoints(tmp_path / "c.sqlite") as kept,
+        recorded_run(OPTIONS, backends, NoOpTracerProvider(), run_id=run_id) as run,
+    ):
+        again = await analyse(OPTIONS, backends, run, checkpoints=kept)
+    assert again.decision.decision == whole.decision.decision
+    assert len(again.reports) == len(whole.reports)
