@@ -104,35 +104,36 @@ def _listed(title: str, items: Sequence[str]) -> Markup:
 
 def reports_section(left: Left) -> Markup:
     """What the agents wrote, each behind its name, and what the deciders ruled."""
+    written = [(piece.title, html) for piece, html in left.reports]
+    if left.decision is not None:
+        # In the order of the run: the risk team speaks of the proposal.
+        at = next((n for n, (title, _) in enumerate(written) if "risk" in title), len(written))
+        written[at:at] = _ruled(left.decision)
     opened = [
         element(
             "details",
-            element("summary", piece.title),
+            element("summary", title),
             element("div", html, class_="prose"),
             class_="more",
         )
-        for piece, html in left.reports
+        for title, html in written
     ]
-    made = left.decision
-    if made is not None:
-        plan, trade = made.plan, made.proposal
-        opened += [
-            element(
-                "details",
-                element("summary", title),
-                element("div", element("p", text), class_="prose"),
-                class_="more",
-            )
-            for title, text in (
-                (
-                    "Research plan",
-                    f"{plan.action} with confidence {plan.confidence:.2f}. {plan.summary}",
-                ),
-                (
-                    "Trade proposal",
-                    f"{trade.action} at {trade.entry:g}, stop {trade.stop:g}, target "
-                    f"{trade.target:g}, {trade.position_pct:g} %. {trade.rationale}",
-                ),
-            )
-        ]
     return section("Reports", *opened, note="What each agent wrote.") if opened else Markup("")
+
+
+def _ruled(made: Decision) -> Sequence[tuple[str, Markup]]:
+    plan, trade = made.plan, made.proposal
+    return [
+        (
+            "Research manager: plan",
+            element("p", f"{plan.action} with confidence {plan.confidence:.2f}. {plan.summary}"),
+        ),
+        (
+            "Trader: proposal",
+            element(
+                "p",
+                f"{trade.action} at {trade.entry:g}, stop {trade.stop:g}, target "
+                f"{trade.target:g}, {trade.position_pct:g} %. {trade.rationale}",
+            ),
+        ),
+    ]

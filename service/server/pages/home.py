@@ -75,8 +75,13 @@ async def _home(
         [
             element(
                 "header",
-                element("h1", "Trading Graph"),
-                element("p", service.announced[:1].upper() + service.announced[1:], class_="lead"),
+                element("h1", "Analyse a symbol"),
+                element(
+                    "p",
+                    "Agents work on it at the same time, and the run's own trace has to prove it. "
+                    f"{service.announced[:1].upper()}{service.announced[1:]}.",
+                    class_="lead",
+                ),
                 start_form(typed, service.default_date),
             ),
             await _now(service, live),

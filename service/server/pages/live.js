@@ -157,7 +157,8 @@ function followRun(chart) {
     }
     if (what === "ended") {
       work.end = event.end;
-      if (event.error) (kind === "agent" ? lane.row : work.rect).classList.add(kind === "agent" ? "failed" : "failed-bar");
+      if (event.error === "cancelled") work.rect.classList.add("cut");
+      else if (event.error) (kind === "agent" ? lane.row : work.rect).classList.add(kind === "agent" ? "failed" : "failed-bar");
       tokens += kind === "llm" ? (event.input_tokens ?? 0) + (event.output_tokens ?? 0) : 0;
     }
     const took = work.end === null ? "goes on" : seconds(work.end - work.start);
@@ -175,16 +176,18 @@ function followRun(chart) {
     if (whole !== shown) drawAxis(chart, whole);
     shown = whole;
     for (const lane of lanes) lane.draw(begin, now, whole);
+    const said = doing(lanes);
+    if (said !== sentence.textContent) sentence.textContent = said;
     figures.elapsed.textContent = `${Math.max(now - begin, 0).toFixed(1)} s`;
     for (const kind of ["llm", "tool"])
       figures[kind].textContent = lanes.reduce((sum, lane) => sum + lane.work.filter((each) => each.kind === kind).length, 0);
     figures.tokens.textContent = tokens.toLocaleString("en");
   }
 
-  // Said once a second at most: a screen reader reads every change.
+  // A screen reader reads every change: once a second is as much as anybody can follow.
+  const heard = document.querySelector("[data-heard]");
   setInterval(() => {
-    const said = begin === null ? sentence.textContent : doing(lanes);
-    if (said !== sentence.textContent) sentence.textContent = said;
+    if (heard.textContent !== sentence.textContent) heard.textContent = sentence.textContent;
   }, 1000);
   const source = new EventSource(`${chart.dataset.events}?after=${chart.dataset.after}`);
   source.onmessage = (message) => take(JSON.parse(message.data));

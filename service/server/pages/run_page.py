@@ -14,7 +14,7 @@ from service.server.pages.layout import figure, links_of, page, see_other
 from service.server.pages.run_progress import LLM, TOOL, Progress, now_doing, progress
 from service.server.pages.run_waterfall import as_table, waterfall
 from service.server.pages.runs_table import marks, state_badge
-from service.server.pages.verdict_view import outcome, verdict_section
+from service.server.pages.verdict_view import in_short, outcome, verdict_section
 from service.server.runs_api import run_of
 from service.store import RunState, StoredRun, StoredVerdict, now
 
@@ -70,7 +70,9 @@ def _going_on(run: StoredRun, found: Progress) -> Markup:
     )
     chart = section(
         "Who works on what",
-        element("p", doing, class_="doing", role="status", data_doing=True),
+        # The eye follows every change, and a screen reader hears one a second at most.
+        element("p", doing, class_="doing", aria_hidden="true", data_doing=True),
+        element("p", doing, class_="heard", role="status", data_heard=True),
         waterfall(found, begin, at, follow=f"/v1/runs/{run.id}/events"),
         class_="waterfall",
     )
@@ -118,7 +120,8 @@ def _header(service: ServiceContext, run: StoredRun, kept: StoredVerdict | None)
         figures.append(figure("took", f"{run.seconds:.2f} s", _of_limit(spent)))
     if run.state is RunState.DONE:
         word, kind = outcome(run.passed)
-        figures.append(figure("verdict", word, kind=f"verdict-{kind}"))
+        note = in_short(kept.document) if kept and run.passed is not None else ""
+        figures.append(figure("verdict", word, note, kind=f"verdict-{kind}"))
     return element(
         "header",
         _title(run),

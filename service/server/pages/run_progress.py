@@ -11,13 +11,15 @@ from service.server.pages.layout import spoken
 
 AGENT, LLM, TOOL = "agent", "llm", "tool"
 _KINDS = (AGENT, LLM, TOOL)
+_CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
     """An agent's turn, an LLM call or a tool call; `end` is None while it goes on.
 
-    `error` is the type of what ended it. `cut` is work that nothing ended: its process stopped.
+    `error` is the type of what ended it. `cut` is work that was cancelled, or that nothing ended:
+    its process stopped.
     """
 
     span_id: str
@@ -28,6 +30,11 @@ class Work:
     error: str | None = None
     cut: bool = False
     tokens: int = 0
+
+    @property
+    def failed(self) -> bool:
+        """Whether it went wrong; what somebody cancelled did not."""
+        return self.error is not None and self.error != _CANCELLED
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +104,7 @@ class _Reading:
             start,
             None if end is None else float(end),
             None if error is None else str(error),
+            cut=error == _CANCELLED,
             tokens=sum(int(event.get(name) or 0) for name in ("input_tokens", "output_tokens")),
         )
 

@@ -16,7 +16,12 @@ _HEIGHT, _INSET = 24, 4
 _ENDS = (2, 4, 6, 8, 10, 15, 20, 30, 45, 60, 90, 120, 150, 180, 240, 300)
 _LIMIT_S = 120.0
 _ROOM = 0.7
-_LEGEND = (("llm", "LLM call"), ("tool", "tool call"), ("failed-bar", "failed"), ("other", "agent"))
+_LEGEND = (
+    ("llm", "LLM call"),
+    ("tool", "tool call"),
+    ("failed-bar", "failed"),
+    ("other turn", "agent"),
+)
 
 
 def axis_end(seconds: float) -> float:
@@ -49,7 +54,7 @@ def waterfall(
 
 def _row(lane: Lane, begin: float, spent: float, whole: float) -> Markup:
     standing = "" if lane.work else " waits"
-    if any(each.error for each in lane.of(AGENT)):
+    if any(each.failed for each in lane.of(AGENT)):
         standing = " failed"
     going_on = [each for each in lane.work if each.end is None]
     seconds = lane.seconds
@@ -122,13 +127,13 @@ def levels(work: Sequence[Work]) -> list[int]:
 
 def _class(work: Work) -> str:
     kinds = {AGENT: "other turn", LLM: "llm", TOOL: "tool"}
-    failed = " failed-bar" if work.error and work.kind != AGENT else ""
+    failed = " failed-bar" if work.failed and work.kind != AGENT else ""
     return kinds[work.kind] + failed + (" cut" if work.cut else "")
 
 
 def _title(work: Work) -> str:
     took = "goes on" if work.end is None else brief((work.end - work.start) * 1e9)
-    return f"{work.name}: {took}" + (f", failed: {work.error}" if work.error else "")
+    return f"{work.name}: {took}" + (f", failed: {work.error}" if work.failed else "")
 
 
 def _tip(going_on: Sequence[Work]) -> str:
@@ -161,7 +166,7 @@ def as_table(found: Progress, begin: float) -> Markup:
             element("td", f"{lane.seconds or 0:.2f}"),
             element("td", str(len(lane.of(LLM)))),
             element("td", str(len(lane.of(TOOL)))),
-            element("td", str(sum(bool(w.error) for w in lane.work if w.kind != AGENT))),
+            element("td", str(sum(w.failed for w in lane.work if w.kind != AGENT))),
             element("td", f"{sum(w.tokens for w in lane.work):,}"),
         )
         for lane in found.lanes

@@ -56,7 +56,6 @@ def _said(message: str) -> str:
 def start_form(typed: Typed, default_date: str) -> Markup:
     """The form, with what was typed before and the errors beside it."""
     wrong = typed.errors.get("")
-    open_ = any(name in typed.errors for name in ("analysts", "prefetch", *_CHOICES, *_NUMBERS))
     return element(
         "form",
         *([element("p", wrong, class_="error", role="alert")] if wrong else []),
@@ -78,13 +77,25 @@ def start_form(typed: Typed, default_date: str) -> Markup:
                 class_="options",
             ),
             _prefetch(typed),
-            open=open_,
+            open=_is_unusual(typed),
         ),
         # Sent twice by a double click, it starts one run.
         element("input", type="hidden", name="key", value=secrets.token_urlsafe(16)),
         method="post",
         action="/runs",
         class_="start",
+    )
+
+
+def _is_unusual(typed: Typed) -> bool:
+    """Whether an option was changed, so that whoever mends the form sees it."""
+    plain = {name: f"{getattr(_PLAIN, name):g}" for name in _NUMBERS}
+    plain |= {name: getattr(_PLAIN, name) for name in _CHOICES}
+    typed_in = typed.values
+    return (
+        any(name in typed_in and first(typed_in, name) != value for name, value in plain.items())
+        or "prefetch" in typed_in
+        or ("chosen" in typed_in and tuple(typed_in.get("analysts", ())) != ANALYSTS)
     )
 
 
@@ -101,7 +112,7 @@ def _text(typed: Typed, name: str, label: str, example: str, **more: object) -> 
         **_described(typed, name),
         **more,
     )
-    note = f"YYYY-MM-DD; {example} where empty" if name == "date" else "a ticker"
+    note = f"YYYY-MM-DD, else {example}" if name == "date" else "a ticker"
     return _field(typed, name, label, control, note)
 
 
