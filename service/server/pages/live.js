@@ -41,18 +41,9 @@ class Lane {
     // An agent's own bar lies below those of its work.
     if (kind === "agent") this.svg.prepend(rect); else this.svg.insertBefore(rect, this.tip);
     const made = { rect, kind, name, start, end: null };
-    if (kind === "agent") this.cut(start);
     this.work.push(made);
     this.row.classList.remove("waits");
     return made;
-  }
-
-  // What still goes on when its agent starts again was in a process that has stopped.
-  cut(at) {
-    for (const each of this.goingOn()) {
-      each.end = at;
-      each.rect.classList.add("cut");
-    }
   }
 
   goingOn() {
@@ -150,6 +141,8 @@ function followRun(chart) {
     if (!lane) return;
     begin ??= event.start;
     let work = spans.get(event.span_id);
+    // An agent that starts again while it works was in a process that has stopped: the page knows how to draw that.
+    if (!work && kind === "agent" && lane.goingOn().length) return location.reload();
     if (!work) {
       work = lane.add(kind, event.tool ?? event.model ?? spoken(lane.agent), event.start);
       spans.set(event.span_id, work);

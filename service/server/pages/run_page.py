@@ -47,7 +47,7 @@ async def cancel(request: web.Request) -> web.Response:
 
 
 def _going_on(run: StoredRun, found: Progress) -> Markup:
-    at, begin = now(), run.started
+    at, begin = now(), None if run.started is None else run.started + found.dead_s
     doing = now_doing(found) if begin is not None else "In line: other runs are made first."
     spent = 0.0 if begin is None else at - begin
     figures = [
@@ -86,7 +86,7 @@ def _over(
     kept: StoredVerdict | None,
     left: Left,
 ) -> Markup:
-    begin = run.started or run.created
+    begin = (run.started or run.created) + found.dead_s
     # The run's own end: afterwards its verdict was made.
     end = begin + run.seconds if run.seconds is not None else run.ended or begin
     end = max([end, *(work.end or end for lane in found.lanes for work in lane.work)])

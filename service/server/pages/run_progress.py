@@ -59,10 +59,15 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A run so far: a lane an agent, and the number of the last event that is in it."""
+    """A run so far: a lane an agent, and the number of the last event that is in it.
+
+    `dead_s` is the time that no process worked on it; what was before is moved on by so much, as
+    if the run had begun later and never been interrupted.
+    """
 
     lanes: tuple[Lane, ...]
     last: int
+    dead_s: float = 0.0
 
     def of(self, kind: str) -> list[Work]:
         """The work of all agents of one kind."""
@@ -81,6 +86,7 @@ class _Reading:
     work: dict[str, Work] = field(default_factory=dict)
     agent_of: dict[str, str] = field(default_factory=dict)
     newest: float = 0.0
+    dead_s: float = 0.0
 
     def take(self, event: Mapping[str, Any]) -> None:
         kind, _, what = str(event.get("type")).partition(".")
@@ -92,7 +98,7 @@ class _Reading:
             return
         agent = str(agent)
         if kind == AGENT and what == "started":
-            self._cut(agent)
+            self._take_up(agent, start)
         self.agent_of[span_id] = agent
         end = event.get("end")
         error = event.get("error")
@@ -108,11 +114,20 @@ class _Reading:
             tokens=sum(int(event.get(name) or 0) for name in ("input_tokens", "output_tokens")),
         )
 
-    def _cut(self, agent: str) -> None:
-        """An agent that starts again while it still works was in a process that has stopped."""
+    def _take_up(self, agent: str, start: float) -> None:
+        """Where an agent starts again while it still works, its process had stopped."""
+        if not any(w.end is None and self.agent_of[s] == agent for s, w in self.work.items()):
+            return
+        dead = max(start - self.newest, 0.0)
+        self.dead_s += dead
         for span_id, work in self.work.items():
-            if work.end is None and self.agent_of[span_id] == agent:
-                self.work[span_id] = replace(work, end=max(self.newest, work.start), cut=True)
+            end = self.newest if work.end is None else work.end
+            self.work[span_id] = replace(
+                work,
+                start=work.start + dead,
+                end=max(end, work.start) + dead,
+                cut=work.cut or work.end is None,
+            )
 
 
 def progress(
@@ -130,6 +145,7 @@ def progress(
     return Progress(
         tuple(Lane(agent, tuple(sorted(w, key=lambda w: w.start))) for agent, w in lanes.items()),
         last,
+        reading.dead_s,
     )
 
 

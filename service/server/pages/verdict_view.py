@@ -33,6 +33,10 @@ def verdict_section(document: str) -> Markup:
     return section(
         "Verdict",
         element("p", badge(*outcome(found["passed"])), " ", f"{in_short(document)}."),
+        *(
+            element("p", _interrupted(each), class_="note")
+            for each in found.get("interruptions", ())
+        ),
         *parts,
         note=f"Read from {found['spans']} spans. Proven means: the work below the spans "
         "overlapped, less what it waited in queues, while the event loop and the CPU were free.",
@@ -45,6 +49,13 @@ def in_short(document: str) -> str:
     checks = [each["outcome"] for each in json.loads(document)["checks"]]
     failed, judged = checks.count("fail"), len(checks) - checks.count("not applicable")
     return f"{failed} of {judged} checks failed" if failed else f"all of {judged} checks"
+
+
+def _interrupted(found: Mapping[str, Any]) -> str:
+    return (
+        f"Interrupted after {found['after_s']:.1f} s, and taken up {found['dead_s']:.1f} s later; "
+        "that time is not counted."
+    )
 
 
 def outcome(passed: bool | None) -> tuple[str, str]:
