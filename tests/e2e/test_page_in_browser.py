@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,11 +16,17 @@ from tests.chromium import ARGUMENTS, chromium_or_skip
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
+SPAWN = [sys.executable, "-c", "from service.cli import main; main()"]
 WIDE, NARROW = 1280, 390
 END_MS = 30_000
 TOKEN = "a-token-of-this-test"
 
 Serve = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def blockbuster() -> None:
+    """No guard: Playwright keeps a loop in this thread, on which every call of ours would block."""
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +48,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
 
     def start(**variables: str) -> str:
         process = subprocess.Popen(
-            [sys.executable, "-c", "from service.cli import main; main()"]
-            + ["serve", "--offline", "--port", "0"],
+            [*SPAWN, "serve", "--offline", "--port", "0"],
             cwd=tmp_path_factory.mktemp("service"),
             env={**os.environ, "OTEL_TRACES_EXPORTER": "none", **variables},
             stdout=subprocess.PIPE,
@@ -212,7 +216,8 @@ CONTRAST = """() => {
 def test_without_script_everything_can_be_done(address: str, opened: Callable[..., Page]) -> None:
     page = opened(java_script_enabled=False)
     start_run(page, address)
-    expect(page.locator("[data-agent=market_analyst] rect.llm")).to_have_count(1, timeout=END_MS)
+    calls = page.locator("[data-agent=market_analyst] rect.llm")
+    expect(calls).not_to_have_count(0, timeout=END_MS)
     expect(page.get_by_text("This page loads again every 3 seconds.")).to_be_visible()
     finished(page)
     page.get_by_role("link", name="Trading Graph").click()

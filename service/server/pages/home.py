@@ -108,7 +108,7 @@ async def _now(service: ServiceContext, live: Sequence[StoredRun]) -> Markup:
             "div",
             *([element("ul", joined(items), class_="live-runs")] if items else []),
             data_fresh="now",
-            data_live=str(len(live)),
+            data_live=True,
         ),
     )
 

@@ -208,8 +208,7 @@ async function refresh() {
 
 async function stayFresh() {
   for (;;) {
-    const live = Number(document.querySelector("[data-live]").dataset.live) > 0;
-    await new Promise((done) => setTimeout(done, live ? 1500 : 8000));
+    await new Promise((done) => setTimeout(done, 2000));
     await refresh();
   }
 }

@@ -74,6 +74,8 @@ def _form(target: str, error: str = "") -> Markup:
         element("p", "This service answers whoever shows one of its tokens.", class_="lead"),
         element(
             "form",
+            # What a password manager files the token under.
+            element("input", name="user", value="token", autocomplete="username", hidden=True),
             element("label", "Token", for_="token"),
             element(
                 "input",

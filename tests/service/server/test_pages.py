@@ -54,7 +54,8 @@ async def opened(folder: Path, **changed: Any) -> AsyncIterator[TestClient[Any, 
 
 def parts(client: TestClient[Any, Any]) -> ServiceContext:
     assert client.app is not None
-    return client.app[SERVICE]
+    found: ServiceContext = client.app[SERVICE]
+    return found
 
 
 async def text(client: TestClient[Any, Any], path: str, status: int = 200) -> str:
