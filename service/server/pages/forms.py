@@ -1,6 +1,5 @@
 """What an HTML form sends, read within limits."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from urllib.parse import parse_qs
@@ -8,7 +7,7 @@ from urllib.parse import parse_qs
 from aiohttp import web
 
 from service.server.problems import Problem
-from service.server.reading import BODY_S
+from service.server.reading import read_body
 
 _MOST_BYTES = 64 * 1024
 _MOST_FIELDS = 50
@@ -18,13 +17,7 @@ async def form_of(request: web.Request) -> Mapping[str, Sequence[str]]:
     """The fields of a form with all their values; raises Problem."""
     if request.content_type != "application/x-www-form-urlencoded":
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the form as a page's form is sent.")
-    try:
-        async with asyncio.timeout(BODY_S):
-            body = await _bounded(request)
-    except TimeoutError:
-        raise Problem(
-            HTTPStatus.REQUEST_TIMEOUT, f"The form did not come within {BODY_S:g} s; send it again."
-        ) from None
+    body = await read_body(request, _MOST_BYTES)
     try:
         return parse_qs(
             body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict"
@@ -33,15 +26,6 @@ async def form_of(request: web.Request) -> Mapping[str, Sequence[str]]:
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY, "The form cannot be read; load its page again."
         ) from None
-
-
-async def _bounded(request: web.Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > _MOST_BYTES:
-            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The form is too long; send less.")
-    return bytes(body)
 
 
 def first(form: Mapping[str, Sequence[str]], name: str) -> str:

@@ -184,6 +184,8 @@ function followRun(chart) {
   }, 1000);
   const source = new EventSource(`${chart.dataset.events}?after=${chart.dataset.after}`);
   source.onmessage = (message) => take(JSON.parse(message.data));
+  // Whoever cancels the run is led to its page already.
+  document.addEventListener("submit", () => source.close());
   source.onerror = () => {
     // Where the service has nothing more to tell, its page has.
     if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 2000);
