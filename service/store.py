@@ -223,10 +223,18 @@ class Store:
         return found[0] if found else None
 
     async def verdicts(
-        self, *, service: str | None = None, before: float | None = None, limit: int = 50
+        self,
+        *,
+        service: str | None = None,
+        before: float | None = None,
+        limit: int = 50,
+        of_runs: bool = True,
     ) -> list[StoredVerdict]:
-        """Verdicts, the newest trace first; `before` is the start after which a page begins."""
-        wanted: list[str] = []
+        """Verdicts, the newest trace first; `before` is the start after which a page begins.
+
+        Without those of our own runs where `of_runs` is false.
+        """
+        wanted: list[str] = [] if of_runs else ["id NOT IN (SELECT id FROM runs)"]
         values: list[Any] = []
         for column, value in (("service =", service), ("started <", before)):
             if value is not None:

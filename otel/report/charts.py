@@ -104,5 +104,17 @@ def tick(nanoseconds: float) -> str:
     return brief(nanoseconds) if nanoseconds >= 1e8 else f"{nanoseconds / 1e6:g} ms"
 
 
+def legend(entries: Iterable[tuple[str, str]]) -> Markup:
+    """What the colours of a chart mean: a class of the style sheet and its name each."""
+    items = (element("li", swatch(class_), label) for class_, label in entries)
+    return element("ul", joined(items), class_="legend")
+
+
+def swatch(class_: str) -> Markup:
+    """A square of a colour."""
+    square = element("rect", class_=class_, width=10, height=10, rx=2)
+    return element("svg", square, class_="swatch", width=10, height=10, aria_hidden="true")
+
+
 def _percent(value: float) -> str:
     return f"{value:.3f}".rstrip("0").rstrip(".") + "%"

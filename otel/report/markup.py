@@ -7,7 +7,8 @@ they are made, so what a trace says cannot become markup.
 from collections.abc import Iterable
 from html import escape
 
-_VOID = frozenset({"meta", "rect", "line", "path", "circle"})
+_VOID = frozenset({"meta", "link", "input", "rect", "line", "path", "circle"})
+_HTML = frozenset({"meta", "link", "input"})
 
 
 class Markup(str):
@@ -31,7 +32,7 @@ def element(
         words.append(written if value is True else f'{written}="{escape(str(value))}"')
     opening = " ".join(words)
     if tag in _VOID and not inside:
-        return Markup(f"<{opening}>" if tag == "meta" else f"<{opening}/>")
+        return Markup(f"<{opening}>" if tag in _HTML else f"<{opening}/>")
     return Markup(f"<{opening}>{''.join(_written(each) for each in inside)}</{tag}>")
 
 

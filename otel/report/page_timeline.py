@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from otel.diagnosis import PathClass
-from otel.report.charts import area, areas, axis, bar, grid, strip
+from otel.report.charts import area, areas, axis, bar, grid, legend, strip, swatch
 from otel.report.concurrency import Step, levels
 from otel.report.diagnosis_report import Report
 from otel.report.durations import brief, share
@@ -49,7 +49,7 @@ def waterfall(timeline: Timeline) -> Markup:
     )
     return section(
         "Where the time went",
-        _legend((*_LEGEND, ("on-path", "on the critical path"))),
+        legend((*_LEGEND, ("on-path", "on the critical path"))),
         _chart(rows, whole),
         note=f"One axis, {what}.{left_out}",
         class_="waterfall",
@@ -138,7 +138,7 @@ def before_and_after(report: Report, timeline: Timeline) -> Markup:
     limit = report.target.limit_ns if report.target.call_s is None else None
     return section(
         "Before and after",
-        _legend((("before", f"recorded, {brief(wall)}"), ("after", f"predicted, {brief(after)}"))),
+        legend((("before", f"recorded, {brief(wall)}"), ("after", f"predicted, {brief(after)}"))),
         _chart(rows, wall, limit),
         note="The run played again with all fixes made, on the axis of the recorded one. Times at "
         "the right are predicted.",
@@ -188,7 +188,7 @@ def concurrency(report: Report, timeline: Timeline) -> Markup:
     ]
     return section(
         "How much ran at once",
-        _legend((("wrapper", "branches that were open"), ("work", "spans that did the work"))),
+        legend((("wrapper", "branches that were open"), ("work", "spans that did the work"))),
         _chart(rows, timeline.wall_ns),
         note="Branches that are open while little work is done below them wait for something: "
         "spans that overlap prove nothing.",
@@ -210,7 +210,7 @@ def path_by_class(report: Report) -> Markup:
     items = [
         element(
             "li",
-            _swatch(_CLASSES[kind]),
+            swatch(_CLASSES[kind]),
             element("span", str(kind)),
             element("b", brief(spent)),
             element("span", share(spent, whole), class_="note"),
@@ -260,13 +260,3 @@ def _line(label: str, drawing: Markup, took: str, class_: str) -> Markup:
         element("span", took, class_="took"),
         class_=f"row {class_}".strip(),
     )
-
-
-def _legend(entries: Sequence[tuple[str, str]]) -> Markup:
-    items = (element("li", _swatch(class_), label) for class_, label in entries)
-    return element("ul", joined(items), class_="legend")
-
-
-def _swatch(class_: str) -> Markup:
-    square = element("rect", class_=class_, width=10, height=10, rx=2)
-    return element("svg", square, class_="swatch", width=10, height=10, aria_hidden="true")

@@ -12,6 +12,8 @@ from service.server import access, health, problems, runs_api
 from service.server.access import ACCESS, OPEN_PATHS, Access, Rates
 from service.server.context import SERVICE, ServiceContext
 from service.server.operations import Answer, Operation, add_routes, openapi
+from service.server.pages import routes
+from service.server.pages.error_page import error_pages
 from service.settings import Settings
 from service.version import VERSION
 
@@ -22,7 +24,7 @@ def make_app(service: ServiceContext, redactor: Redactor) -> web.Application:
     """The application around the parts of a running service."""
     settings = service.settings
     app = web.Application(
-        middlewares=[problems.problems, access.guard],
+        middlewares=[problems.problems, error_pages, access.guard],
         client_max_size=settings.serve_upload_mib * _MIB,
     )
     app[SERVICE] = service
@@ -30,7 +32,8 @@ def make_app(service: ServiceContext, redactor: Redactor) -> web.Application:
     app[ACCESS] = access_of(settings)
     operations = all_operations()
     add_routes(app, operations)
-    app[OPEN_PATHS] = frozenset(each.path for each in operations if each.open)
+    app.add_routes(routes.ROUTES)
+    app[OPEN_PATHS] = routes.OPEN_PATHS | {each.path for each in operations if each.open}
     app.on_response_prepare.append(access.set_headers)
     return app
 

@@ -1,0 +1,99 @@
+"""The page that takes a token and begins a browser's session, and the end of that session."""
+
+from http import HTTPStatus
+
+from aiohttp import web
+
+from otel.report.markup import Markup, element
+from service.server.access import ACCESS, COOKIE, SESSION_S
+from service.server.pages.forms import first, form_of
+from service.server.pages.layout import page, see_other
+
+PATH = "/login"
+
+
+def local(path: str) -> str:
+    """A path on this service, and its home page in the place of anything else."""
+    # A browser reads a backslash as a slash, and drops tabs and line ends.
+    plain = path.startswith("/") and path.isascii() and path.isprintable()
+    return path if plain and not path.startswith("//") and "\\" not in path else "/"
+
+
+async def show(request: web.Request) -> web.Response:
+    """Ask for a token, unless none is needed or one was shown."""
+    target = local(request.query.get("next", "/"))
+    access = request.app[ACCESS]
+    if access.allows(request):
+        return see_other(target)
+    return page(request, "Log in", _form(target))
+
+
+async def log_in(request: web.Request) -> web.Response:
+    """Begin a session for whoever shows a token."""
+    access = request.app[ACCESS]
+    access.check_rate(request)
+    form = await form_of(request)
+    target = local(first(form, "next"))
+    if not access.needs_token:
+        return see_other(target)
+    if not access.knows(first(form, "token")):
+        said = "The service does not know this token; trading-graph serve --new-token makes one."
+        return page(request, "Log in", _form(target, said), status=HTTPStatus.FORBIDDEN)
+    response = see_other(target)
+    response.set_cookie(
+        COOKIE,
+        access.begin_session(),
+        max_age=int(SESSION_S),
+        path="/",
+        httponly=True,
+        samesite="Strict",
+        secure=_is_secure(request),
+    )
+    return response
+
+
+async def log_out(request: web.Request) -> web.Response:
+    """End the session."""
+    session = request.cookies.get(COOKIE)
+    if session is not None:
+        request.app[ACCESS].end_session(session)
+    response = see_other(PATH)
+    response.del_cookie(COOKIE, path="/", httponly=True, samesite="Strict")
+    return response
+
+
+def _is_secure(request: web.Request) -> bool:
+    # Behind a proxy that ends TLS only the browser knows; its Origin was checked to be ours.
+    return request.secure or request.headers.get("Origin", "").startswith("https://")
+
+
+def _form(target: str, error: str = "") -> Markup:
+    return element(
+        "section",
+        element("h1", "Log in"),
+        element("p", "This service answers whoever shows one of its tokens.", class_="lead"),
+        element(
+            "form",
+            # What a password manager files the token under.
+            element("input", name="user", value="token", autocomplete="username", hidden=True),
+            element("label", "Token", for_="token"),
+            element(
+                "input",
+                id="token",
+                name="token",
+                type="password",
+                autocomplete="current-password",
+                required=True,
+                autofocus=True,
+                aria_invalid="true" if error else None,
+                aria_describedby="token-error" if error else None,
+            ),
+            *([element("p", error, id="token-error", class_="error", role="alert")] * bool(error)),
+            element("input", type="hidden", name="next", value=target),
+            element("button", "Log in", type="submit", class_="primary"),
+            method="post",
+            action=PATH,
+            class_="stack",
+        ),
+        class_="login",
+    )

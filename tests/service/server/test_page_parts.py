@@ -1,0 +1,303 @@
+"""What events, reports and verdicts become on the pages, and that nothing becomes markup."""
+
+import json
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from service.run_request import RunRequest
+from service.server.pages import start_form
+from service.server.pages.history_chart import Took, history, took
+from service.server.pages.layout import link
+from service.server.pages.login import local
+from service.server.pages.report_text import as_html, pieces
+from service.server.pages.run_progress import Progress, Work, now_doing, progress
+from service.server.pages.run_waterfall import as_table, axis_end, levels, waterfall
+from service.server.pages.verdict_view import in_short, verdict_section
+
+EVIL = '<script>alert(1)</script><img src=x onerror="alert(1)">'
+NVDA = RunRequest(symbol="NVDA")
+
+
+class Tags(HTMLParser):
+    """The elements of a page and their attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def assert_inert(text: str) -> None:
+    """Nothing of what was put in has become an element or an attribute."""
+    for tag, attributes in Tags(text).found:
+        assert tag not in ("script", "img", "iframe"), tag
+        assert not [name for name in attributes if name.startswith("on") or name == "style"]
+    assert "alert(1)" in text, "it is shown as the text that it is"
+
+
+def event(kind: str, span: str, start: float, end: float | None = None, **more: Any) -> str:
+    what = "started" if end is None else "ended"
+    times = {"start": start} if end is None else {"start": start, "end": end}
+    return json.dumps({"type": f"{kind}.{what}", "span_id": span, **times, **more})
+
+
+def told(*bodies: str) -> Progress:
+    return progress(NVDA, enumerate(bodies, 1))
+
+
+def work(found: Progress, span_id: str) -> Work:
+    (each,) = [w for lane in found.lanes for w in lane.work if w.span_id == span_id]
+    return each
+
+
+MARKET = event("agent", "a", 100.0, agent="market_analyst")
+
+
+def test_a_tool_is_in_the_lane_of_the_agent_that_called_it() -> None:
+    found = told(MARKET, event("tool", "t", 101.0, 101.5, parent_id="a", tool="get_prices"))
+    lane = found.lanes[0]
+    assert (lane.agent, [each.name for each in lane.work]) == (
+        "market_analyst",
+        ["market analyst", "get_prices"],
+    )
+    assert found.last == 2
+    assert lane.seconds is None, "the agent still works"
+
+
+def test_every_agent_that_is_expected_has_a_lane_before_it_starts() -> None:
+    asked = RunRequest(symbol="NVDA", analysts=("news",))
+    agents = [lane.agent for lane in progress(asked, []).lanes]
+    assert agents[0] == "news_analyst"
+    assert "market_analyst" not in agents
+    assert agents[-1] == "risk_judge"
+
+
+def test_words_say_who_works_on_what() -> None:
+    found = told(
+        MARKET,
+        event("tool", "t", 101.0, parent_id="a", tool="get_prices"),
+        event("agent", "b", 100.0, agent="news_analyst"),
+        event("llm", "c", 100.1, parent_id="b", agent="news_analyst", model="m"),
+        event("agent", "d", 100.0, agent="social_analyst"),
+    )
+    assert now_doing(found) == (
+        "Waiting for the model: news analyst. Calling tools: market analyst (get_prices). "
+        "Working: social analyst."
+    )
+    assert now_doing(told()) == "Between two agents."
+
+
+def test_a_process_that_stopped_leaves_cut_work_and_no_gap() -> None:
+    found = told(
+        MARKET,
+        event("llm", "l", 100.5, parent_id="a", agent="market_analyst", model="m"),
+        event("agent", "a2", 5000.5, agent="market_analyst"),
+        event("llm", "l2", 5001.0, parent_id="a2", agent="market_analyst", model="m"),
+    )
+    assert found.dead_s == 4900.0
+    assert (work(found, "a").start, work(found, "a").end, work(found, "a").cut) == (
+        5000.0,
+        5000.5,
+        True,
+    )
+    assert work(found, "l").cut
+    assert work(found, "a2").end is None
+    assert not work(found, "a2").cut
+
+
+def test_at_the_end_of_a_run_nothing_goes_on() -> None:
+    found = progress(NVDA, enumerate([MARKET], 1), ended=103.0)
+    assert (work(found, "a").end, work(found, "a").cut) == (103.0, True)
+
+
+def test_what_was_cancelled_has_not_failed() -> None:
+    found = told(
+        event("agent", "a", 1.0, 2.0, agent="market_analyst", error="cancelled"),
+        event("agent", "b", 1.0, 2.0, agent="news_analyst", error="timeout"),
+    )
+    assert (work(found, "a").failed, work(found, "a").cut) == (False, True)
+    assert (work(found, "b").failed, work(found, "b").cut) == (True, False)
+
+
+def test_events_of_other_kinds_are_passed_over() -> None:
+    other = '{"type": "verdict", "passed": true}'
+    found = told(other, event("tool", "t", 1.0, parent_id="nobody"), MARKET)
+    assert [w.span_id for lane in found.lanes for w in lane.work] == ["a"]
+
+
+def test_tools_that_run_at_once_lie_below_one_another() -> None:
+    found = [Work("1", "tool", "a", 0, 2), Work("2", "tool", "b", 1, 3), Work("3", "tool", "c", 2)]
+    assert levels(found) == [0, 1, 0]
+
+
+@pytest.mark.parametrize("spent", [0.0, 1.95, 5.9, 119.0, 290.0, 1000.0, 3000.0])
+def test_the_axis_of_a_live_run_has_room_to_grow(spent: float) -> None:
+    assert spent * 1.05 <= axis_end(spent) <= max(spent * 1.6 + 60, 2)
+
+
+def test_what_events_say_never_becomes_markup() -> None:
+    found = told(
+        event("agent", EVIL, 1.0, agent=EVIL),
+        event("tool", "t", 1.2, 2.0, parent_id=EVIL, tool=EVIL, error=EVIL),
+        event("tool", "u", 1.2, parent_id=EVIL, tool=EVIL),
+    )
+    for page in (waterfall(found, 1.0, 3.0, follow="/x"), waterfall(found, 1.0, 3.0)):
+        assert_inert(page)
+    assert_inert(as_table(found, 1.0))
+
+
+REPORT = f"""# NVDA as of 2025-11-14: BUY
+
+## Analysts
+
+### Market analyst
+
+## Heading of a model {EVIL}
+
+- [+] A finding
+- [title of news](javascript:alert(1)) ![x](http://example.org/x.png) <http://example.org>
+
+[ref]: http://example.org
+
+## Debate
+
+### Bull researcher, round 1
+
+For.
+
+## Research plan
+
+BUY.
+
+## Risk team
+
+### Neutral risk analyst, round 1
+
+Fine.
+Run 0123456789abcdef0123456789abcdef, 5.9 s.
+"""
+
+
+def test_a_report_is_taken_apart_by_who_wrote_it() -> None:
+    found = pieces(REPORT)
+    assert [each.title for each in found] == [
+        "Market analyst",
+        "Bull researcher, round 1",
+        "Neutral risk analyst, round 1",
+    ]
+    assert [each.text for each in found[1:]] == ["For.", "Fine."]
+    assert [each.title for each in pieces("something else")] == ["Report"]
+    assert pieces("  ") == []
+
+
+def test_what_a_model_wrote_is_formatted_and_inert() -> None:
+    html = as_html(pieces(REPORT)[0].text)
+    assert_inert(html)
+    assert {tag for tag, _ in Tags(html).found} == {"h5", "ul", "li", "p"}
+    assert "javascript:alert(1)" in html, "a link is shown as it was typed"
+    assert "[ref]: http://example.org" in html
+
+
+def document(**more: Any) -> str:
+    check = {
+        "id": "tools",
+        "title": "Tool calls run concurrently",
+        "outcome": "fail",
+        "measured": "0 of 3",
+        "limit": "every group",
+        "strength": "serial: they were dispatched one after the other",
+        "advice": "Start them at once",
+        "spans": [{"span_id": "1", "name": "execute_tool get_prices"}],
+    }
+    found = {"complete": True, "missing": [], "passed": False, "spans": 9, "measures": None}
+    return json.dumps({**found, "checks": [check | more]})
+
+
+def test_a_failed_check_says_why_where_and_what_to_do() -> None:
+    page = re.sub(r"<[^>]+>", "", verdict_section(document()))
+    for said in (
+        "0 of 3 (limit: every group)",
+        "serial: they were dispatched one after the other",
+        "Spans: execute_tool get_prices",
+        "Do: Start them at once",
+        "1 of 1 checks failed",
+    ):
+        assert said in page
+
+
+def test_an_incomplete_trace_has_no_verdict() -> None:
+    found = {"complete": False, "missing": [f"No root: {EVIL}"], "passed": None, "checks": []}
+    page = verdict_section(json.dumps(found))
+    assert "no verdict" in page
+    assert_inert(page)
+
+
+@pytest.mark.parametrize("key", ["title", "measured", "limit", "strength", "advice"])
+def test_what_a_verdict_says_never_becomes_markup(key: str) -> None:
+    assert_inert(verdict_section(document(**{key: EVIL})))
+    assert_inert(verdict_section(document(spans=[{"span_id": EVIL, "name": EVIL}])))
+
+
+def test_checks_that_do_not_apply_are_not_counted() -> None:
+    assert in_short(document(outcome="not applicable")) == "all of 0 checks"
+
+
+def test_simulated_runs_show_what_they_would_take() -> None:
+    said = json.dumps({"x": "5.922 s simulated; at 15 s a call this run takes 105 s"})
+    found = took("NVDA", 5.9, True, said)
+    assert (found.projected_s, found.call_s) == (105.0, 15.0)
+    page = history([found])
+    assert "at 15 s a call it takes 105 s" in page
+    assert "120 s" in page
+    assert took("NVDA", 5.9, True, None) == Took("NVDA", 5.9, True)
+
+
+def test_runs_over_the_limit_are_marked_by_what_is_compared_with_it() -> None:
+    page = history([Took("a", 5.0, False, 130.0, 15.0), Took("b", 119.0, True)])
+    assert page.count("projected over") == 1
+    assert "1 over 120 s" in page
+    assert_inert(history([Took(EVIL, 1.0, True)]))
+    assert history([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("/runs/1?a=b", "/runs/1?a=b"),
+        ("//evil.example", "/"),
+        ("/\\evil.example", "/"),
+        ("https://evil.example", "/"),
+        ("/\t/evil.example", "/"),
+        ("/\n/evil.example", "/"),
+        ("", "/"),
+        ("javascript:alert(1)", "/"),
+    ],
+)
+def test_a_login_leads_to_a_page_of_ours_only(given: str, kept: str) -> None:
+    assert local(given) == kept
+
+
+def test_only_paths_and_web_addresses_become_links() -> None:
+    assert "href" not in link("x", "javascript:alert(1)")
+    assert "href" not in link("x", "//evil.example")
+    assert 'rel="noreferrer"' in link("x", "https://smith.example/run")
+    assert link("x", "/runs") == '<a href="/runs">x</a>'
+
+
+def test_a_form_becomes_a_request_or_says_what_is_wrong() -> None:
+    asked = start_form.read({"symbol": ["NVDA"], "date": [""], "prefetch": ["1"]})
+    assert asked == RunRequest(symbol="NVDA", prefetch=True)
+    wrong = start_form.read({"symbol": [""], "debate_rounds": ["9"], "chosen": ["1"]})
+    assert isinstance(wrong, start_form.Typed)
+    assert set(wrong.errors) == {"symbol", "debate_rounds", "analysts"}
+    page = start_form.start_form(wrong, "2025-11-14")
+    assert 'id="debate_rounds-error"' in page
+    assert 'aria-invalid="true"' in page
+    assert "<details open>" in page
+    assert_inert(start_form.start_form(start_form.Typed({"symbol": [EVIL]}), "2025-11-14"))

@@ -1,0 +1,315 @@
+"""The pages as a browser without script gets them: forms, runs, errors, sessions."""
+
+import asyncio
+import contextlib
+import os
+import re
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientResponse
+from aiohttp.test_utils import TestClient, TestServer
+
+from otel.redaction import Redactor
+from service.choice import backend_choice
+from service.langsmith_mode import LangSmithMode
+from service.server.access import COOKIE, digest
+from service.server.context import SERVICE, ServiceContext
+from service.server.serving import open_service
+from service.settings import Settings
+from service.store import RunState, StoredRun, StoredVerdict, now
+from tests.service.server.test_page_parts import EVIL, Tags, assert_inert, document
+
+TOKEN = "a-token-of-this-test"
+HTML = {"Accept": "text/html,application/xhtml+xml"}
+
+
+@pytest.fixture(autouse=True)
+def no_exporter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
+
+
+@contextlib.asynccontextmanager
+async def opened(folder: Path, **changed: Any) -> AsyncIterator[TestClient[Any, Any]]:
+    usual: dict[str, Any] = {
+        "chat_latency_s": 0.02,
+        "fetch_latency_s": 0.005,
+        "out": folder / "runs",
+        "log_file": folder / "trading_graph.log",
+        "spool": folder / "spool",
+        "serve_drain_s": 0,
+    }
+    settings = Settings(_env_file=None, **{**usual, **changed})
+    redactor = Redactor(settings.secrets, environment=os.environ)
+    chosen = backend_choice(settings, offline=True)
+    async with (
+        open_service(settings, chosen, settings.out, redactor, LangSmithMode.OFF) as app,
+        TestClient(TestServer(app), headers=HTML) as client,
+    ):
+        yield client
+
+
+def parts(client: TestClient[Any, Any]) -> ServiceContext:
+    assert client.app is not None
+    found: ServiceContext = client.app[SERVICE]
+    return found
+
+
+async def text(client: TestClient[Any, Any], path: str, status: int = 200) -> str:
+    answer = await client.get(path)
+    assert answer.status == status
+    assert answer.content_type == "text/html"
+    return await answer.text()
+
+
+async def started(client: TestClient[Any, Any], **fields: str) -> str:
+    answer = await client.post("/runs", data={"symbol": "NVDA", **fields}, allow_redirects=False)
+    assert answer.status == HTTPStatus.SEE_OTHER, await answer.text()
+    return answer.headers["Location"]
+
+
+async def over(client: TestClient[Any, Any], path: str) -> str:
+    async with asyncio.timeout(30):
+        while True:
+            page = await text(client, path)
+            if "data-events" not in page:
+                return page
+            await asyncio.sleep(0.1)
+
+
+def words(page: str) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
+
+
+def kept(run_id: str, state: RunState, **more: Any) -> StoredRun:
+    return StoredRun(
+        id=run_id,
+        request='{"symbol": "NVDA"}',
+        symbol="NVDA",
+        date="2025-11-14",
+        state=state,
+        trace_id=run_id,
+        traceparent=None,
+        idempotency_key=None,
+        created=now(),
+        **more,
+    )
+
+
+def verdict(id: str, name: str, service: str, said: str) -> StoredVerdict:
+    return StoredVerdict(id, id, service, name, 1.0, 2.5, False, 3.0, said)
+
+
+async def test_a_run_is_started_followed_and_read_without_script(tmp_path: Path) -> None:
+    async with opened(tmp_path, chat_latency_s=0.3) as client:
+        assert "Nothing runs now" in await text(client, "/")
+        path = await started(client)
+        live = await text(client, path)
+        assert 'http-equiv="refresh"' in live
+        assert f'data-events="/v1{path}/events"' in live
+        assert "1 running, 0 waiting" in words(await text(client, "/"))
+        page = await over(client, path)
+        home = await text(client, "/")
+    assert "http-equiv" not in page, "a page of a run that is over stays as it is"
+    said = words(page)
+    for expected in (
+        "Evidence",
+        "Market analyst",
+        "No more LLM calls in series than the graph needs",
+        "proven",
+        "dispatch analysts",
+        "In numbers",
+    ):
+        assert expected in said
+    assert "at 15 s a call it takes" in words(home)
+    assert f'href="{path}"' in home
+    assert said.count("Not investment advice") == 1
+
+
+async def test_every_page_is_sound(tmp_path: Path) -> None:
+    async with opened(tmp_path) as client:
+        path = await started(client)
+        await over(client, path)
+        for page in (await text(client, "/"), await text(client, path)):
+            found = Tags(page).found
+            ids = [attributes["id"] for _, attributes in found if "id" in attributes]
+            assert len(ids) == len(set(ids))
+            assert [tag for tag, _ in found].count("h1") == 1
+            assert all("scope" in attributes for tag, attributes in found if tag == "th")
+            labels = {attributes.get("for") for tag, attributes in found if tag == "label"}
+            for tag, attributes in found:
+                assert "style" not in attributes
+                assert not [name for name in attributes if name.startswith("on")]
+                hidden = attributes.get("type") in ("hidden", "checkbox")
+                if tag in ("input", "select") and not hidden:
+                    assert attributes["id"] in labels
+            assert "#content" in [a.get("href") for tag, a in found if tag == "a"]
+            # Without it a browser would send no origin with a form.
+        assert (await client.get("/")).headers["Referrer-Policy"] == "same-origin"
+
+
+async def test_what_was_typed_stays_when_it_cannot_be_run(tmp_path: Path) -> None:
+    async with opened(tmp_path) as client:
+        for fields, said in (
+            ({"symbol": "NV DA"}, "is not a ticker symbol"),
+            ({"symbol": "NVDA", "date": "2099-01-01"}, "2099-01-01"),
+            ({"symbol": "NVDA", "risk_rounds": "77"}, "less than or equal to 5"),
+            ({"symbol": EVIL}, "ticker symbol"),
+        ):
+            answer = await client.post("/runs", data=fields)
+            page = await answer.text()
+            assert answer.status == HTTPStatus.UNPROCESSABLE_ENTITY
+            assert said in words(page)
+            assert 'role="alert"' in page
+            for value in fields.values():
+                assert value in [a.get("value") for tag, a in Tags(page).found if tag == "input"]
+        assert await parts(client).store.runs() == []
+
+
+async def test_a_full_queue_is_said_beside_the_form(tmp_path: Path) -> None:
+    async with opened(
+        tmp_path, serve_runs_at_once=1, serve_runs_in_line=0, chat_latency_s=5
+    ) as client:
+        path = await started(client)
+        async with asyncio.timeout(10):
+            while True:
+                if parts(client).queue.running:
+                    break
+                await asyncio.sleep(0.01)
+        answer = await client.post("/runs", data={"symbol": "AAPL"})
+        assert answer.status == HTTPStatus.TOO_MANY_REQUESTS
+        assert "Retry-After" in answer.headers
+        assert "ask again in" in words(await answer.text())
+        answer = await client.post(f"{path}/cancel")
+        assert "cancelled" in words(await answer.text())
+
+
+async def test_a_form_that_is_sent_twice_starts_one_run(tmp_path: Path) -> None:
+    async with opened(tmp_path) as client:
+        first = await started(client, key="k")
+        assert await started(client, key="k") == first
+        assert await started(client, symbol="AAPL", key="k") != first
+
+
+async def test_nothing_that_was_kept_becomes_markup(tmp_path: Path) -> None:
+    run_id, other = "0" * 31 + "1", "0" * 31 + "2"
+    async with opened(tmp_path) as client:
+        store = parts(client).store
+        await store.add(kept(run_id, RunState.FAILED, error=EVIL, langsmith="javascript:alert(1)"))
+        await store.keep_verdict(verdict(run_id, EVIL, "trading-graph", document(measured=EVIL)))
+        await store.keep_verdict(verdict(other, EVIL, EVIL, document(advice=EVIL)))
+        for path in ("/", f"/runs/{run_id}", f"/traces/{other}"):
+            page = await text(client, path)
+            assert page.count("<script") == 1, "the page's own"
+            assert_inert(page.replace("<script", "<noscript"))
+            assert 'href="javascript' not in page
+
+
+async def test_traces_of_other_services_have_pages(tmp_path: Path) -> None:
+    run_id, other = "0" * 31 + "1", "0" * 31 + "2"
+    async with opened(tmp_path) as client:
+        store = parts(client).store
+        await store.add(kept(run_id, RunState.DONE))
+        await store.keep_verdict(verdict(run_id, "ours", "trading-graph", document()))
+        await store.keep_verdict(verdict(other, "GET /checkout", "shop", document()))
+        home = await text(client, "/")
+        assert f'href="/traces/{other}"' in home
+        assert f'href="/traces/{run_id}"' not in home
+        assert "Trace of shop" in words(await text(client, f"/traces/{other}"))
+        answer = await client.get(f"/traces/{run_id}", allow_redirects=False)
+        assert answer.headers["Location"] == f"/runs/{run_id}"
+        await text(client, f"/traces/{'0' * 32}", 404)
+
+
+async def test_errors_are_pages_for_browsers_and_problems_for_programs(tmp_path: Path) -> None:
+    async with opened(tmp_path) as client:
+        for path in ("/nowhere", f"/runs/{'0' * 32}", "/runs/x", f"/v1/runs/{'0' * 32}"):
+            assert "404" in words(await text(client, path, 404))
+            answer = await client.get(path, headers={"Accept": "*/*"})
+            assert answer.content_type == "application/problem+json"
+        await text(client, "/?before=x", 422)
+        answer = await client.post("/runs", data={"symbol": "x" * 100_000})
+        assert answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        answer = await client.post("/runs", json={"symbol": "NVDA"})
+        assert answer.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+        answer = await client.post("/runs", data={str(n): "" for n in range(99)})
+        assert answer.status == HTTPStatus.UNPROCESSABLE_ENTITY
+        answer = await client.get("/", headers={"Host": "evil.example"})
+        assert answer.status == HTTPStatus.MISDIRECTED_REQUEST
+        assert "offline rules" not in await answer.text()
+
+
+async def test_a_page_of_another_origin_starts_nothing(tmp_path: Path) -> None:
+    async with opened(tmp_path) as client:
+        for origin in ("https://evil.example", "null"):
+            answer = await client.post("/runs", data={"symbol": "NVDA"}, headers={"Origin": origin})
+            assert answer.status == HTTPStatus.FORBIDDEN
+        assert await parts(client).store.runs() == []
+
+
+async def test_what_pages_load_is_served_and_may_be_kept(tmp_path: Path) -> None:
+    async with opened(tmp_path) as client:
+        page = await text(client, "/")
+        paths = re.findall(r'"(/static/[^"]+)"', page)
+        assert len(paths) == 3
+        for path in paths:
+            answer = await client.get(path)
+            assert answer.status == HTTPStatus.OK
+            assert "immutable" in answer.headers["Cache-Control"]
+        assert (await client.get("/static/old/style.css")).headers["Cache-Control"] == "no-store"
+        assert (await client.get("/static/x/secret.txt")).status == HTTPStatus.NOT_FOUND
+
+
+def cookie(answer: ClientResponse) -> str:
+    return answer.headers["Set-Cookie"]
+
+
+async def test_with_tokens_a_browser_logs_in_and_out(tmp_path: Path) -> None:
+    async with opened(tmp_path, serve_token_sha256=(digest(TOKEN),)) as client:
+        answer = await client.get("/?before=1", allow_redirects=False)
+        assert answer.status == HTTPStatus.SEE_OTHER
+        assert answer.headers["Location"] == "/login?next=%2F%3Fbefore%3D1"
+        assert (await client.get("/", headers={"Accept": "*/*"})).status == HTTPStatus.UNAUTHORIZED
+        page = await text(client, "/login?next=/runs/1")
+        assert "offline rules" not in page
+        assert ("input", "/runs/1") in [(tag, a.get("value")) for tag, a in Tags(page).found]
+
+        answer = await client.post("/login", data={"token": "wrong", "next": "/"})
+        assert answer.status == HTTPStatus.FORBIDDEN
+        assert "does not know this token" in words(await answer.text())
+        assert "wrong" not in words(await answer.text())
+
+        form = {"token": TOKEN, "next": "//evil.example"}
+        answer = await client.post("/login", data=form, allow_redirects=False)
+        assert answer.headers["Location"] == "/"
+        assert COOKIE in cookie(answer)
+        assert TOKEN not in cookie(answer)
+        for attribute in ("HttpOnly", "SameSite=Strict", "Path=/", "Max-Age="):
+            assert attribute in cookie(answer)
+        assert "Secure" not in cookie(answer)
+
+        assert "Log out" in await text(client, "/")
+        assert (await client.get("/v1/runs")).status == HTTPStatus.OK
+        session = client.session.cookie_jar.filter_cookies(client.make_url("/"))[COOKIE].value
+        await client.post("/logout")
+        answer = await client.get("/", headers={"Cookie": f"{COOKIE}={session}"})
+        assert answer.url.path == "/login", "the session has ended, whoever kept its cookie"
+
+
+async def test_a_cookie_that_came_over_tls_goes_over_tls_only(tmp_path: Path) -> None:
+    async with opened(tmp_path, serve_token_sha256=(digest(TOKEN),)) as client:
+        origin = f"https://{client.host}:{client.port}"
+        answer = await client.post(
+            "/login", data={"token": TOKEN}, headers={"Origin": origin}, allow_redirects=False
+        )
+        assert "Secure" in cookie(answer)
+
+
+async def test_without_tokens_there_is_nothing_to_log_in_to(tmp_path: Path) -> None:
+    async with opened(tmp_path) as client:
+        answer = await client.get("/login?next=/nowhere", allow_redirects=False)
+        assert answer.headers["Location"] == "/nowhere"
+        assert "Log out" not in await text(client, "/")
