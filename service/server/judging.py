@@ -36,8 +36,11 @@ from service.cli import main
 main()
 """
 
-_INHERITED = ("PATH", "HOME", "TMPDIR", "TZ", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
-_INHERITED_PREFIXES = ("LC_", "LANG", "PYTHON", "SSL_CERT_", "HTTP", "NO_PROXY", "ALL_PROXY")
+_INHERITED = frozenset(
+    "PATH HOME TMPDIR TZ LANG LD_LIBRARY_PATH SSL_CERT_FILE SSL_CERT_DIR HTTP_PROXY HTTPS_PROXY "
+    "ALL_PROXY NO_PROXY".split()
+)
+_INHERITED_PREFIXES = ("LC_", "PYTHON")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ class Judging:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if name in _INHERITED or name.upper().startswith(_INHERITED_PREFIXES)
+            if name.upper() in _INHERITED or name.startswith(_INHERITED_PREFIXES)
         }
         return {
             **kept,
