@@ -1,16 +1,18 @@
 """A program that is not ours, whose traces a test writes, or sends to a real Jaeger."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from opentelemetry.exporter.otlp.json.common.trace_encoder import encode_spans
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from otel.trace import semconv
+
+NONE: Mapping[str, str] = {}
 
 
 class ForeignProgram:
@@ -29,14 +31,15 @@ class ForeignProgram:
         *,
         declared: int | None = None,
         name: str = "root",
-        **attributes: str,
+        attributes: Mapping[str, str] = NONE,
     ) -> list[ReadableSpan]:
         """The spans of a trace, the root last; with `declared` it says how many it has."""
-        kept: dict[str, str | int] = {
-            key.replace("_", "."): text for key, text in attributes.items()
-        }
+        kept: dict[str, str | int] = {**attributes}
         if declared is not None:
-            kept |= {semconv.OPERATION: semconv.INVOKE_WORKFLOW, semconv.SPANS_STARTED: declared}
+            kept |= {
+                semconv.OPERATION_NAME: semconv.INVOKE_WORKFLOW,
+                semconv.SPANS_STARTED: declared,
+            }
         with self._tracer.start_as_current_span(name, attributes=kept):
             for number in range(children):
                 with self._tracer.start_as_current_span(f"step {number}"):
@@ -61,5 +64,5 @@ def written(spans: Sequence[ReadableSpan]) -> bytes:
 def send(spans: Sequence[ReadableSpan], otlp_http_url: str) -> None:
     """Send spans to a Jaeger."""
     exporter = OTLPSpanExporter(f"{otlp_http_url}/v1/traces")
-    exporter.export(spans)
+    assert exporter.export(spans) is SpanExportResult.SUCCESS
     exporter.shutdown()
