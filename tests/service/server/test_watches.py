@@ -36,6 +36,16 @@ async def verdicts(service: Service, name: str, count: int) -> list[Any]:
             await asyncio.sleep(0.1)
 
 
+async def has_problem(service: Service, wanted: bool) -> None:
+    """Wait until the only watch has a problem, or has none."""
+    async with asyncio.timeout(15):
+        while True:
+            (watch,) = (await service.get("/v1/watches"))["watches"]
+            if (watch["problem"] is not None) is wanted:
+                return
+            await asyncio.sleep(0.05)
+
+
 async def sent(program: ForeignProgram, jaeger: JaegerProcess, **more: Any) -> str:
     spans = program.trace(**{"declared": 3, **more})
     await asyncio.to_thread(send, spans, jaeger.otlp_http_url)
@@ -119,16 +129,12 @@ async def test_a_jaeger_that_is_down_is_said_once_and_waited_for(
     await asyncio.to_thread(server.stop)
     async with opened(tmp_path, jaeger_url=started.query_url) as service:
         await put(service, program.service, 201)
-        async with asyncio.timeout(10):
-            while (await service.get("/v1/watches"))["watches"][0]["problem"] is None:
-                await asyncio.sleep(0.05)
+        await has_problem(service, True)
         await asyncio.sleep(4)
         assert sum(program.service in record.message for record in caplog.records) == 1
         await sent(program, await asyncio.to_thread(server.start))
         await verdicts(service, program.service, 1)
-        async with asyncio.timeout(10):
-            while (await service.get("/v1/watches"))["watches"][0]["problem"]:
-                await asyncio.sleep(0.05)
+        await has_problem(service, False)
 
 
 async def test_a_setting_asks_for_watches_that_stay(tmp_path: Path) -> None:
