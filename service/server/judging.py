@@ -37,8 +37,20 @@ main()
 """
 
 _INHERITED = frozenset(
-    "PATH HOME TMPDIR TZ LANG LD_LIBRARY_PATH SSL_CERT_FILE SSL_CERT_DIR HTTP_PROXY HTTPS_PROXY "
-    "ALL_PROXY NO_PROXY".split()
+    {
+        "PATH",
+        "HOME",
+        "TMPDIR",
+        "TZ",
+        "LANG",
+        "LD_LIBRARY_PATH",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "NO_PROXY",
+    }
 )
 _INHERITED_PREFIXES = ("LC_", "PYTHON")
 

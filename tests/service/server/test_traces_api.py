@@ -60,6 +60,19 @@ async def test_an_upload_is_judged(service: Service) -> None:
         assert json.loads(text)["trace_id"] == id_of(spans)
 
 
+async def test_a_client_may_wait_until_its_body_is_asked_for(service: Service) -> None:
+    content = written(ForeignProgram().trace())
+    headers = {"Content-Type": LINES}
+    async with service.http.post(
+        "/v1/verdicts", data=content, headers=headers, expect100=True
+    ) as answer:
+        assert answer.status == 200
+    async with service.http.post(
+        "/v1/comparisons", data=form([content], [content]), expect100=True
+    ) as answer:
+        assert answer.status == 200
+
+
 async def test_an_incomplete_one_is_an_answer(service: Service) -> None:
     status, text = await upload(service, "/v1/verdicts", written(ForeignProgram().trace()[:-1]))
     assert status == 200
