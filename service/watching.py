@@ -68,6 +68,7 @@ class TraceWatch:
         self._since_ns = int(since * 1e9)
         self._look_from = (since if look_from is None else look_from) - LOOKBACK_S
         self._clock = clock
+        self._page = _PAGE  # smaller for good where the traces are large
         self._growing: dict[str, _Growing] = {}
         self._done: OrderedDict[str, None] = OrderedDict()
         self._closed = threading.Event()
@@ -106,20 +107,19 @@ class TraceWatch:
     def _search(self) -> Iterator[Trace]:
         """Everything since `look_from`, page by page; Jaeger gives the newest first."""
         since, until = _utc(self._look_from), _utc(time.time() + _AHEAD_S)
-        limit = _PAGE
         told: set[str] = set()
         while not self._closed.is_set():
             try:
-                page = self._jaeger.search(self._service, since, until, limit)
+                page = self._jaeger.search(self._service, since, until, self._page)
             except AnswerTooLarge:
-                if limit == 1:
+                if self._page == 1:
                     raise
-                limit //= 2
+                self._page //= 2
                 continue
             new = [trace for trace in page if trace.trace_id not in told]
             told.update(trace.trace_id for trace in new)
             yield from new
-            if len(page) < limit or not new:
+            if len(page) < self._page or not new:
                 return
             until = _utc(int(page[-1].start[0]) / 1e9)
 
