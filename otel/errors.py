@@ -1,6 +1,7 @@
 """What can go wrong in making, sending and reading traces.
 
 TraceError
+├── AnswerTooLarge
 └── BadExporterSettings
 """
 
@@ -11,3 +12,7 @@ class TraceError(Exception):
 
 class BadExporterSettings(TraceError):
     """The OTEL_* variables ask for a way of sending that there is not."""
+
+
+class AnswerTooLarge(TraceError):
+    """A backend answers more than is read."""

@@ -89,9 +89,27 @@ def run(symbol: str | None, resume: str | None, **options: object) -> None:
 
 
 @main.command()
-@click.argument("trace", nargs=-1, required=True)
+@click.argument("trace", nargs=-1)
 @_from_source
 @_id
+@click.option(
+    "--watch",
+    metavar="SERVICE",
+    help="Instead of TRACE: judge the traces of this service as they arrive in Jaeger.",
+)
+@click.option(
+    "--for",
+    "seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="With --watch: end after so long.",
+)
+@click.option(
+    "--count",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --watch: end after so many traces; fewer are not enough to pass.",
+)
 @click.option(
     "--gate",
     type=click.Path(dir_okay=False),
@@ -106,23 +124,44 @@ def run(symbol: str | None, resume: str | None, **options: object) -> None:
     help="How the verdict is printed.",
 )
 def verify(
-    trace: tuple[str, ...], source: str | None, id: str | None, gate: str | None, format: str
+    trace: tuple[str, ...],
+    source: str | None,
+    id: str | None,
+    watch: str | None,
+    seconds: float | None,
+    count: int | None,
+    gate: str | None,
+    format: str,
 ) -> None:
     """Judge TRACE: a file, `-`, a trace id, or `last` (the newest run of this folder).
 
     Several files are parts of one trace. `last --from jaeger` is the newest trace of the service
-    that OTEL_SERVICE_NAME names.
+    that OTEL_SERVICE_NAME names. A watch prints a line a trace, and ends with Ctrl-C or SIGTERM.
 
-    Exit codes: 0 passed, 1 a check failed, 2 usage, 3 the trace cannot be judged.
+    Exit codes: 0 passed, 1 a check failed, 2 usage, 3 the trace cannot be judged; of a watch 0 all
+    passed, 1 one failed, 3 none failed but one could not be judged, or too few came.
 
     \b
     Examples:
       trading-graph verify last
       trading-graph verify trace.jsonl --gate gate.toml --format junit
+      trading-graph verify --watch my-agents --count 5 --for 600
     """
-    from service.verify_command import verify_command
+    if watch is None:
+        if not trace:
+            raise click.UsageError("name a TRACE, or a service with --watch")
+        if seconds is not None or count is not None:
+            raise click.UsageError("--for and --count end a watch; give --watch SERVICE as well")
+        from service.verify_command import verify_command
 
-    sys.exit(verify_command(trace, source, id, gate, format))
+        sys.exit(verify_command(trace, source, id, gate, format))
+    if trace or id or source not in (None, "jaeger") or format not in ("text", "json"):
+        raise click.UsageError(
+            "--watch is of Jaeger, instead of TRACE, --from and --id, with --format text or json"
+        )
+    from service.watch_command import watch_command
+
+    sys.exit(watch_command(watch, gate, format, seconds, count))
 
 
 @main.command(cls=WithNew)

@@ -41,6 +41,7 @@ CREATE TABLE IF NOT EXISTS runs (
   langsmith TEXT
 ) STRICT;
 CREATE INDEX IF NOT EXISTS runs_by_state ON runs (state, id);
+CREATE INDEX IF NOT EXISTS runs_by_trace ON runs (trace_id);
 CREATE TABLE IF NOT EXISTS events (
   run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
   number INTEGER NOT NULL,
@@ -58,7 +59,12 @@ CREATE TABLE IF NOT EXISTS verdicts (
   judged REAL NOT NULL,
   document TEXT NOT NULL
 ) STRICT;
-CREATE INDEX IF NOT EXISTS verdicts_by_start ON verdicts (started);
+CREATE INDEX IF NOT EXISTS verdicts_by_start ON verdicts (started, id);
+CREATE TABLE IF NOT EXISTS watches (
+  service TEXT PRIMARY KEY,
+  since REAL NOT NULL,
+  setting INTEGER NOT NULL
+) STRICT;
 """
 _VERSION = 1
 _BUSY_MS = 5_000
@@ -125,6 +131,15 @@ class StoredVerdict:
     document: str
 
 
+@dataclass(frozen=True, slots=True)
+class StoredWatch:
+    """A service whose traces are judged from a time on; `setting` says whether a setting asks."""
+
+    service: str
+    since: float
+    setting: bool
+
+
 _RUN = tuple(field.name for field in fields(StoredRun))
 _VERDICT = tuple(field.name for field in fields(StoredVerdict))
 
@@ -158,6 +173,10 @@ class Store:
         """The run that was asked for with an idempotency key."""
         found = await self._runs("WHERE idempotency_key = ?", idempotency_key)
         return found[0] if found else None
+
+    async def runs_of_trace(self, trace_id: str) -> list[StoredRun]:
+        """The runs in a trace: several may go on in one caller's."""
+        return await self._runs("WHERE trace_id = ? ORDER BY id", trace_id)
 
     async def runs(
         self,
@@ -226,22 +245,43 @@ class Store:
         self,
         *,
         service: str | None = None,
-        before: float | None = None,
+        before: str | None = None,
         limit: int = 50,
         of_runs: bool = True,
     ) -> list[StoredVerdict]:
-        """Verdicts, the newest trace first; `before` is the start after which a page begins.
+        """Verdicts, the newest trace first; `before` is the id after which a page begins.
 
         Without those of our own runs where `of_runs` is false.
         """
         wanted: list[str] = [] if of_runs else ["id NOT IN (SELECT id FROM runs)"]
         values: list[Any] = []
-        for column, value in (("service =", service), ("started <", before)):
-            if value is not None:
-                wanted.append(f"{column} ?")
-                values.append(value)
+        if service is not None:
+            wanted.append("service = ?")
+            values.append(service)
+        if before is not None:
+            wanted.append("(started, id) < (SELECT started, id FROM verdicts WHERE id = ?)")
+            values.append(before)
         where = f"WHERE {' AND '.join(wanted)} " if wanted else ""
-        return await self._verdicts(f"{where}ORDER BY started DESC LIMIT ?", *values, limit)
+        return await self._verdicts(
+            f"{where}ORDER BY started DESC, id DESC LIMIT ?", *values, limit
+        )
+
+    async def keep_watch(self, watch: StoredWatch) -> None:
+        """Keep a watch; one of that service that is there already keeps its time."""
+        await self._write(
+            "INSERT INTO watches VALUES (?, ?, ?) "
+            "ON CONFLICT (service) DO UPDATE SET setting = excluded.setting",
+            (watch.service, watch.since, watch.setting),
+        )
+
+    async def forget_watch(self, service: str) -> bool:
+        """Forget a watch, and say whether there was one."""
+        return await self._write("DELETE FROM watches WHERE service = ?", (service,)) > 0
+
+    async def watches(self) -> list[StoredWatch]:
+        """All watches, by name of the service."""
+        rows = await self._read("SELECT service, since, setting FROM watches ORDER BY service", ())
+        return [StoredWatch(str(name), float(since), bool(set_)) for name, since, set_ in rows]
 
     async def check(self) -> None:
         """Write something that changes nothing: a store that only reads is not ready."""

@@ -15,7 +15,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode
 from urllib.request import urlopen
 
-from otel.errors import TraceError
+from otel.errors import AnswerTooLarge, TraceError
 from otel.sources.document import MAX_BYTES, parse
 from otel.trace import Trace, semconv
 from otel.verdict import completeness
@@ -34,20 +34,22 @@ class JaegerQuery:
 
     base_url: str
     timeout_s: float = 10.0
+    max_bytes: int = MAX_BYTES
+    """The largest answer that is read."""
 
     def trace(self, trace_id: str) -> Trace | None:
         """The trace as Jaeger has it now, or None."""
-        name = quote(trace_id, safe="")
-        for path in (
-            f"/api/v3/traces/{name}?rawTraces=true&raw_traces=true",
-            f"/api/traces/{name}?raw=true",
-        ):
+        for path in _paths(trace_id):
             content = self._get(path)
             traces = parse(content, f"the answer of {self.base_url}") if content else []
             for trace in traces:
                 if trace.trace_id.zfill(32) == trace_id.zfill(32):
                     return trace
         return None
+
+    def knows(self, trace_id: str) -> bool:
+        """Whether Jaeger has a trace; nothing of it is read."""
+        return any(self._get(path, read=False) is not None for path in _paths(trace_id))
 
     def complete(self, trace_id: str, timeout_s: float = 10.0) -> Trace | None:
         """The trace as soon as it is complete, else what there is after the timeout.
@@ -125,11 +127,11 @@ class JaegerQuery:
         except (OSError, ValueError, HTTPException):
             return False
 
-    def _get(self, path: str) -> bytes | None:
-        """The body of an answer, or None for 404."""
+    def _get(self, path: str, *, read: bool = True) -> bytes | None:
+        """The body of an answer, or None for 404; empty where it is not to be read."""
         try:
             with urlopen(self.base_url.rstrip("/") + path, timeout=self.timeout_s) as answer:
-                content: bytes = answer.read(MAX_BYTES)
+                content: bytes = answer.read(self.max_bytes + 1) if read else b""
                 kind = answer.headers.get_content_type()
         except HTTPError as error:
             error.close()
@@ -147,4 +149,18 @@ class JaegerQuery:
                 f"{self.base_url} answers with a page, not with traces; is that Jaeger's address "
                 "(port 16686)?"
             )
+        if len(content) > self.max_bytes:
+            raise AnswerTooLarge(
+                f"The answer of {self.base_url} is larger than {self.max_bytes / 2**20:g} MiB; ask "
+                "for fewer traces, or judge the trace from a file."
+            )
         return content
+
+
+def _paths(trace_id: str) -> tuple[str, str]:
+    """Where a trace is: in the stable API, and in the older one."""
+    name = quote(trace_id, safe="")
+    return (
+        f"/api/v3/traces/{name}?rawTraces=true&raw_traces=true",
+        f"/api/traces/{name}?raw=true",
+    )

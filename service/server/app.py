@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from otel.redaction import Redactor
-from service.server import access, health, problems, runs_api
+from service.server import access, health, problems, runs_api, traces_api, watches_api
 from service.server.access import ACCESS, OPEN_PATHS, Access, Rates
 from service.server.context import SERVICE, ServiceContext
 from service.server.operations import Answer, Operation, add_routes, openapi
@@ -49,7 +49,12 @@ def access_of(settings: Settings) -> Access:
 
 def all_operations() -> Sequence[Operation]:
     """Every operation of the API."""
-    found = [*health.OPERATIONS, *runs_api.OPERATIONS]
+    found = [
+        *health.OPERATIONS,
+        *runs_api.OPERATIONS,
+        *traces_api.OPERATIONS,
+        *watches_api.OPERATIONS,
+    ]
     return [*found, _document_of(found)]
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from service.server.judging import Judging
+    from service.server.watches import Watches
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class ServiceContext:
     store: Store
     queue: RunQueue
     judging: "Judging"
+    watches: "Watches"
     out: Path
     default_date: str
     announced: str

@@ -1,28 +1,75 @@
-"""Verdicts, diagnoses and comparisons of traces that are not our own runs'.
+"""Verdicts, diagnoses and comparisons of traces, each made in a bounded process.
 
 A trace may come from anybody, so each is read in a process of its own: the very command that people
-run at a terminal, with limits on its memory and its time, a few at once and a few in line. What
-crashes or hangs there harms no run.
+run at a terminal, with limits on its memory, its time and its answer, a few at once and a few in
+line. What crashes or hangs there harms no run.
 """
 
 import asyncio
+import contextlib
+import logging
+import math
 import os
-import resource
 import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
 from service.server.problems import Problem
 
-TIMEOUT_S = 30.0
-MEMORY = 2 * 2**30
-"""Address space of the process, in bytes."""
-_AT_ONCE, _IN_LINE = 2, 16
+_LOG = logging.getLogger(__name__)
+
 _PASSED, _GATE_FAILED, _NOT_JUDGED = 0, 1, 3
+_MIB = 2**20
+_CHUNK = 2**16
+_LONGEST_SENTENCE = 1_000
+
+# The limits stand before anything of ours is imported, and outlive a service that is killed.
+_PROGRAM = """\
+import resource
+for limit, most in ((resource.RLIMIT_AS, {memory}), (resource.RLIMIT_CPU, {seconds}),
+                    (resource.RLIMIT_CORE, 0)):
+    resource.setrlimit(limit, (most, most))
+from service.cli import main
+main()
+"""
+
+_INHERITED = frozenset(
+    {
+        "PATH",
+        "HOME",
+        "TMPDIR",
+        "TZ",
+        "LANG",
+        "LD_LIBRARY_PATH",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "NO_PROXY",
+    }
+)
+_INHERITED_PREFIXES = ("LC_", "PYTHON")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What judging one trace may take, and how many are judged at once or wait for it.
+
+    `memory` is the address space of the process and `answer` what it may print, in bytes.
+    """
+
+    seconds: float = 30.0
+    memory: int = 2048 * _MIB
+    answer: int = 32 * _MIB
+    at_once: int = 2
+    in_line: int = 16
+
+
+LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +81,21 @@ class Judged:
 
 
 class Judging:
-    """Runs commands on foreign traces, each in a bounded process."""
+    """Runs commands on traces, each in a bounded process; Jaeger is the configured one only."""
 
-    def __init__(self) -> None:
-        self._slots = asyncio.Semaphore(_AT_ONCE)
+    def __init__(self, jaeger_url: str, limits: Limits = LIMITS) -> None:
+        self._jaeger_url = jaeger_url
+        self._limits = limits
+        self._slots = asyncio.Semaphore(limits.at_once)
         self._asked = 0
 
-    async def command(self, words: Sequence[str], *uploads: bytes) -> Judged:
-        """Run `trading-graph` with these words, then the uploads as files; raises Problem."""
-        if self._asked >= _AT_ONCE + _IN_LINE:
+    @contextlib.asynccontextmanager
+    async def place(self) -> AsyncIterator[Path]:
+        """A place in line, with a folder for uploads that is gone afterwards; raises Problem.
+
+        It is taken before an upload is read: what waits is bounded too.
+        """
+        if self._asked >= self._limits.at_once + self._limits.in_line:
             raise Problem(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "Too many traces are being judged; ask again in a few seconds.",
@@ -50,56 +103,115 @@ class Judging:
             )
         self._asked += 1
         try:
-            async with self._slots:
-                return await self._in_process(words, uploads)
+            folder = await asyncio.to_thread(
+                tempfile.TemporaryDirectory, prefix="trading-graph-", ignore_cleanup_errors=True
+            )
+            try:
+                yield Path(folder.name)
+            finally:
+                await asyncio.to_thread(folder.cleanup)
         finally:
             self._asked -= 1
 
-    async def _in_process(self, words: Sequence[str], uploads: Sequence[bytes]) -> Judged:
-        folder = await asyncio.to_thread(tempfile.TemporaryDirectory, prefix="trading-graph-")
-        try:
-            # Names of our own: nothing that a request says becomes a path.
-            files = [Path(folder.name) / f"{number}.json" for number in range(len(uploads))]
-            for path, content in zip(files, uploads, strict=True):
-                await asyncio.to_thread(path.write_bytes, content)
-            code, out, err = await _bounded([*words, *map(str, files)])
-        finally:
-            await asyncio.shield(asyncio.to_thread(folder.cleanup))
-        if code in (_PASSED, _GATE_FAILED):
-            return Judged(out, code == _PASSED)
-        if code == _NOT_JUDGED and out:
-            return Judged(out, None)
-        said = err.decode(errors="replace").strip().removeprefix("Error: ")
-        for path in files:
-            said = said.replace(str(path), "the upload")
-        status = HTTPStatus.UNPROCESSABLE_ENTITY
-        raise Problem(status, said.partition("\n")[0] or "The trace could not be judged.")
+    async def command(self, words: Sequence[str], folder: Path) -> Judged:
+        """Run `trading-graph` with these words in the folder of a place; raises Problem.
+
+        The words must be ours: what a request says is checked before it becomes one.
+        """
+        async with self._slots:
+            ended = await _bounded(words, folder, self._environment(), self._limits)
+        # Python exits with 1 as well where a program crashes, but then it has printed nothing.
+        if ended.out and ended.code in (_PASSED, _GATE_FAILED):
+            return Judged(ended.out, ended.code == _PASSED)
+        if ended.out and ended.code == _NOT_JUDGED:
+            return Judged(ended.out, None)
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, _sentence(ended, self._limits))
+
+    def _environment(self) -> Mapping[str, str]:
+        """What the process is told: no key of the service is in reach of a stranger's trace."""
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name.upper() in _INHERITED or name.startswith(_INHERITED_PREFIXES)
+        }
+        return {
+            **kept,
+            "NO_COLOR": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            "TRADING_GRAPH_JAEGER_URL": self._jaeger_url,
+        }
 
 
-async def _bounded(words: Sequence[str]) -> tuple[int, bytes, bytes]:
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """How a process ended, and what it said."""
+
+    code: int
+    out: bytes
+    err: bytes
+
+
+async def _bounded(
+    words: Sequence[str], folder: Path, environment: Mapping[str, str], limits: Limits
+) -> _Ended:
+    program = _PROGRAM.format(memory=limits.memory, seconds=math.ceil(limits.seconds))
     process = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-P",  # nothing is imported from the folder, where the uploads are
         "-c",
-        "from service.cli import main; main()",
+        program,
         *words,
+        cwd=folder,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "NO_COLOR": "1", "OPENBLAS_NUM_THREADS": "1"},
+        env=environment,
     )
+    assert process.stdout is not None
+    assert process.stderr is not None
     try:
-        # The process cannot have read the trace yet: it is still importing.
-        with suppress(ProcessLookupError):
-            resource.prlimit(process.pid, resource.RLIMIT_AS, (MEMORY, MEMORY))
-        async with asyncio.timeout(TIMEOUT_S):
-            out, err = await process.communicate()
+        async with asyncio.timeout(limits.seconds):
+            out, err = await asyncio.gather(
+                _read(process.stdout, limits.answer), _read(process.stderr, limits.answer)
+            )
+            code = await process.wait()
     except TimeoutError:
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
-            f"The trace could not be judged within {TIMEOUT_S:g} s; judge it at a terminal.",
+            f"The trace could not be judged within {limits.seconds:g} s; judge it at a terminal.",
         ) from None
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    return process.returncode or 0, out, err
+    return _Ended(code, out, err)
+
+
+async def _read(stream: asyncio.StreamReader, most: int) -> bytes:
+    found = bytearray()
+    while chunk := await stream.read(_CHUNK):
+        found += chunk
+        if len(found) > most:
+            raise Problem(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                f"What there is to say of the trace takes more than {most / _MIB:g} MiB; judge it "
+                "at a terminal.",
+            )
+    return bytes(found)
+
+
+def _sentence(ended: _Ended, limits: Limits) -> str:
+    """Why there is no answer, as the command said it or as its end shows."""
+    lines = [line for line in ended.err.decode(errors="replace").splitlines() if line.strip()]
+    told = next((line for line in lines if line.startswith("Error: ")), None)
+    if told is not None:
+        return told.removeprefix("Error: ")[:_LONGEST_SENTENCE]
+    if ended.code < 0 or (lines and "MemoryError" in lines[-1]):
+        return (
+            f"The trace could not be judged within {limits.memory / _MIB:g} MiB of memory and "
+            f"{limits.seconds:g} s; judge it at a terminal."
+        )
+    if ended.code == _NOT_JUDGED and lines:
+        return " ".join(" ".join(lines).split())[:_LONGEST_SENTENCE]
+    _LOG.error("Judging a trace failed (exit %d): %s", ended.code, lines[-1:])
+    return "The trace could not be judged: the command failed on it; judge it at a terminal."

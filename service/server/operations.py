@@ -46,7 +46,7 @@ class Operation:
     """One method of one path: its handler, and what it takes and answers.
 
     `query` and `body` are the models of its parameters and its JSON; `uploads` are the content
-    types that it takes as they are.
+    types that it takes as they are, and `parts` the files of a form, each once or more often.
     """
 
     method: str
@@ -58,6 +58,7 @@ class Operation:
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
     uploads: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     fails: tuple[HTTPStatus, ...] = ()
     open: bool = False
@@ -122,9 +123,22 @@ def _described(operation: Operation) -> dict[str, Any]:
         content["application/json"] = {"schema": {"$ref": reference}}
     for upload in operation.uploads:
         content[upload] = {"schema": {}}
+    if operation.parts:
+        content["multipart/form-data"] = {"schema": _form(operation.parts)}
     if content:
         described["requestBody"] = {"required": True, "content": content}
     return described
+
+
+def _form(parts: Sequence[str]) -> dict[str, Any]:
+    file = {"type": "string", "contentMediaType": "application/octet-stream"}
+    files = {"type": "array", "items": file, "minItems": 1}
+    return {
+        "type": "object",
+        "properties": dict.fromkeys(parts, files),
+        "required": list(parts),
+        "additionalProperties": False,
+    }
 
 
 def _fails(operation: Operation) -> list[HTTPStatus]:
@@ -139,10 +153,12 @@ def _fails(operation: Operation) -> list[HTTPStatus]:
         HTTPStatus.SERVICE_UNAVAILABLE,
     ]
     usual += [HTTPStatus.NOT_FOUND] * ("{" in operation.path)
-    if operation.query is not None or operation.body is not None:
+    takes_body = operation.body is not None or operation.uploads or operation.parts
+    if operation.query is not None or takes_body:
         usual.append(HTTPStatus.UNPROCESSABLE_ENTITY)
-    if operation.body is not None or operation.uploads:
+    if takes_body:
         usual += [HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.REQUEST_ENTITY_TOO_LARGE]
+        usual.append(HTTPStatus.REQUEST_TIMEOUT)
     return sorted({*usual, *operation.fails})
 
 

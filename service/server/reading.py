@@ -1,7 +1,9 @@
 """What a request says, checked at the edge: its JSON, its query, its ids."""
 
 import asyncio
+import contextlib
 import re
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -39,30 +41,42 @@ async def read_body(request: web.Request, most: int | None = None) -> bytes:
     `most` is a number of bytes, by default that of an upload.
     """
     most = request.client_max_size if most is None else most
+    body = bytearray()
+    async with receiving(request, most):
+        async for part in request.content.iter_any():
+            body += part
+            if len(body) > most:
+                raise too_large(most)
+    return bytes(body)
+
+
+@contextlib.asynccontextmanager
+async def receiving(request: web.Request, most: int) -> AsyncIterator[None]:
+    """While a body is read: it is asked for, its time is limited, and no body is a problem."""
     if request.headers.get("Content-Encoding", "identity") != "identity":
         # A small compressed body may be a very large one.
         raise Problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body as it is, without Content-Encoding."
         )
     if (request.content_length or 0) > most:
-        raise _too_large(most)
+        raise too_large(most)
     if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    body = bytearray()
     try:
         async with asyncio.timeout(BODY_S):
-            async for part in request.content.iter_any():
-                body += part
-                if len(body) > most:
-                    raise _too_large(most)
+            yield
     except TimeoutError:
         raise Problem(
             HTTPStatus.REQUEST_TIMEOUT, f"The body did not come within {BODY_S:g} s; send it again."
         ) from None
-    return bytes(body)
+    except web.RequestPayloadError:
+        raise Problem(
+            HTTPStatus.BAD_REQUEST, "The body is cut off, or is not framed as HTTP; send it again."
+        ) from None
 
 
-def _too_large(most: int) -> Problem:
+def too_large(most: int) -> Problem:
+    """The problem that a body is larger than it may be."""
     return Problem(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         f"The body is larger than the {most:,} bytes that are taken here; send less.",

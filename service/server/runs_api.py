@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 from http import HTTPStatus
 from pathlib import Path
 
@@ -181,15 +182,17 @@ async def diagnosis(request: web.Request) -> web.Response:
     """Where the time of a run went, and what each fix would gain."""
     query, run = query_of(request, DiagnosisQuery), await run_of(request)
     path = await _kept(request, run, TRACE)
-    return await diagnosed(request.app[SERVICE], [str(path)], query)
+    service = request.app[SERVICE]
+    async with service.judging.place() as folder:
+        return await diagnosed(service, ["--", str(path.absolute())], query, folder)
 
 
 async def diagnosed(
-    service: ServiceContext, words: list[str], query: DiagnosisQuery, *uploads: bytes
+    service: ServiceContext, words: Sequence[str], query: DiagnosisQuery, folder: Path
 ) -> web.Response:
     """A diagnosis of what the words name, in the format that is asked for."""
-    target = ["--target", str(query.target), "--format", query.format]
-    judged = await service.judging.command(["diagnose", *target, *words], *uploads)
+    wanted = [f"--target={query.target}", f"--format={query.format}"]
+    judged = await service.judging.command(["diagnose", *wanted, *words], folder)
     headers = {"Content-Type": _CONTENT[query.format]}
     if query.format == "html":
         headers["Content-Security-Policy"] = _POLICY

@@ -28,6 +28,7 @@ from service.server.problems import REDACTOR
 from service.server.retention import forgetting
 from service.server.run_maker import RunMaker
 from service.server.run_queue import RunQueue
+from service.server.watches import Watches
 from service.settings import Settings
 from service.store import open_store
 
@@ -71,11 +72,20 @@ async def open_service(
             at_once=settings.serve_runs_at_once,
             in_line=settings.serve_runs_in_line,
         )
+        judging = Judging(settings.jaeger_url)
+        watches = Watches(
+            store,
+            judging,
+            settings.jaeger_url,
+            always=settings.serve_watch,
+            keep_days=settings.serve_keep_days,
+        )
         service = ServiceContext(
             settings=settings,
             store=store,
             queue=queue,
-            judging=Judging(),
+            judging=judging,
+            watches=watches,
             out=out,
             default_date=day,
             announced=f"model: {choice.model_label} · data: {choice.data_label}",
@@ -83,9 +93,11 @@ async def open_service(
         )
         await queue.start()
         try:
+            await watches.start()
             async with forgetting(store, out, settings.serve_keep_days):
                 yield make_app(service, redactor)
         finally:
+            await watches.close()
             if not await queue.drained(0):
                 _LOG.warning("%d runs go on at the next start.", queue.running)
                 engine.leave()

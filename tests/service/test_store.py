@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import StoreUnavailable
-from service.store import RunState, Store, StoredRun, StoredVerdict, open_store
+from service.store import RunState, Store, StoredRun, StoredVerdict, StoredWatch, open_store
 from tests.unprivileged import unprivileged
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -112,8 +112,21 @@ async def test_a_verdict_takes_the_place_of_an_earlier_one(tmp_path: Path) -> No
         await store.keep_verdict(replace(verdict(2, 2.0), passed=True))
         found = await store.verdicts(limit=2)
         assert [(each.started, each.passed) for each in found] == [(3.0, None), (2.0, True)]
-        assert [each.started for each in await store.verdicts(before=2.0)] == [1.0]
+        assert [each.started for each in await store.verdicts(before=verdict(2, 2.0).id)] == [1.0]
         assert await store.verdicts(service="ours") == []
+
+
+async def test_a_watch_keeps_the_time_since_which_it_is(tmp_path: Path) -> None:
+    async with open_store(tmp_path / "service.sqlite") as store:
+        await store.keep_watch(StoredWatch("b", 1.0, setting=False))
+        await store.keep_watch(StoredWatch("a", 2.0, setting=False))
+        await store.keep_watch(StoredWatch("b", 3.0, setting=True))
+        assert await store.watches() == [
+            StoredWatch("a", 2.0, setting=False),
+            StoredWatch("b", 1.0, setting=True),
+        ]
+        assert await store.forget_watch("a")
+        assert not await store.forget_watch("a")
 
 
 def of_a_newer_release(path: Path) -> None:

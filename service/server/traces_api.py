@@ -1,0 +1,229 @@
+"""Verdicts, diagnoses and comparisons of any trace: by id, or uploaded."""
+
+import asyncio
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from aiohttp import web
+
+from otel.errors import TraceError
+from otel.sources.jaeger import JaegerQuery
+from service.run_folder import TRACE
+from service.server.context import SERVICE, ServiceContext
+from service.server.documents import DiagnosisQuery
+from service.server.operations import Answer, Operation
+from service.server.problems import Problem
+from service.server.reading import body_of, id_of, query_of
+from service.server.runs_api import diagnosed
+from service.server.trace_documents import (
+    ComparisonDocument,
+    ComparisonQuery,
+    ComparisonRequest,
+    UploadedDiagnosisQuery,
+    UploadQuery,
+    VerdictDocument,
+    VerdictList,
+    VerdictsQuery,
+    verdict_summary,
+)
+from service.server.uploads import FORM, UPLOADS, save_body, save_parts
+from service.store import StoredVerdict
+
+_UPLOAD = "upload"
+"""The file that an upload is in, in the folder of its own; errors call it so."""
+_SIDES = ("base", "new")
+_VERIFY = ("verify", "--format=json")
+
+
+async def listed(request: web.Request) -> web.Response:
+    """A page of verdicts."""
+    service, query = request.app[SERVICE], query_of(request, VerdictsQuery)
+    found = await service.store.verdicts(
+        service=query.service, before=query.before, limit=query.limit + 1
+    )
+    page = found[: query.limit]
+    document = VerdictList(
+        verdicts=[verdict_summary(each, service.settings.jaeger_url) for each in page],
+        next=page[-1].id if len(found) > len(page) else None,
+    )
+    return web.json_response(text=document.model_dump_json())
+
+
+async def verdict(request: web.Request) -> web.Response:
+    """The verdict on a trace: the kept one, else one that is made now."""
+    service, trace_id = request.app[SERVICE], id_of(request, "trace_id")
+    kept = await _kept(service, trace_id)
+    if kept is not None:
+        return web.json_response(text=kept.document)
+    return await _command(service, [*_VERIFY, "--", await _word(service, trace_id)])
+
+
+async def diagnosis(request: web.Request) -> web.Response:
+    """Where the time of a trace went, and what each fix would gain."""
+    service, query = request.app[SERVICE], query_of(request, DiagnosisQuery)
+    word = await _word(service, id_of(request, "trace_id"))
+    async with service.judging.place() as folder:
+        return await diagnosed(service, ["--", word], query, folder)
+
+
+async def judge(request: web.Request) -> web.Response:
+    """Judge an upload."""
+    service, query = request.app[SERVICE], query_of(request, UploadQuery)
+    async with service.judging.place() as folder:
+        await save_body(request, folder / _UPLOAD)
+        judged = await service.judging.command([*_VERIFY, *_id(query.id), "--", _UPLOAD], folder)
+    return web.Response(body=judged.text, content_type="application/json")
+
+
+async def diagnose(request: web.Request) -> web.Response:
+    """Diagnose an upload."""
+    service, query = request.app[SERVICE], query_of(request, UploadedDiagnosisQuery)
+    async with service.judging.place() as folder:
+        await save_body(request, folder / _UPLOAD)
+        return await diagnosed(service, [*_id(query.id), "--", _UPLOAD], query, folder)
+
+
+async def compare(request: web.Request) -> web.Response:
+    """Compare two traces or two sets, named or uploaded; a regression is an answer too."""
+    service, query = request.app[SERVICE], query_of(request, ComparisonQuery)
+    async with service.judging.place() as folder:
+        if request.content_type == FORM:
+            files = await save_parts(request, folder, _SIDES)
+            base, new = (files[side] for side in _SIDES)
+            if not base or not new:
+                raise Problem(
+                    HTTPStatus.UNPROCESSABLE_ENTITY,
+                    "A side of the comparison is empty; send a part base and a part new.",
+                )
+        else:
+            asked = await body_of(request, ComparisonRequest)
+            base = [await _word(service, each) for each in asked.base]
+            new = [await _word(service, each) for each in asked.new]
+        tolerance = [] if query.tolerance is None else [f"--tolerance={query.tolerance}"]
+        words = ["compare", "--format=json", *tolerance, *base, "--with", *new]
+        judged = await service.judging.command(words, folder)
+    return web.Response(body=judged.text, content_type="application/json")
+
+
+async def _command(service: ServiceContext, words: Sequence[str]) -> web.Response:
+    async with service.judging.place() as folder:
+        judged = await service.judging.command(words, folder)
+    return web.Response(body=judged.text, content_type="application/json")
+
+
+def _id(id: str | None) -> list[str]:
+    """The option --id; its value is 32 hexadecimal digits."""
+    return [] if id is None else [f"--id={id}"]
+
+
+async def _kept(service: ServiceContext, trace_id: str) -> StoredVerdict | None:
+    """The verdict that is kept of an id: a trace's, a run's, or that of the only run in a trace."""
+    kept = await service.store.verdict(trace_id)
+    if kept is None:
+        runs = await service.store.runs_of_trace(trace_id)
+        kept = await service.store.verdict(runs[0].id) if len(runs) == 1 else None
+    return kept
+
+
+async def _word(service: ServiceContext, trace_id: str) -> str:
+    """What a command calls a trace: the file of a run of ours, else its id in Jaeger.
+
+    Raises Problem where neither has it.
+    """
+    run = await service.store.run(trace_id)
+    runs = [run] if run is not None else await service.store.runs_of_trace(trace_id)
+    if len(runs) == 1:
+        path = service.out.absolute() / runs[0].id / TRACE
+        if await asyncio.to_thread(path.is_file):
+            return str(path)
+    if not await asyncio.to_thread(_in_jaeger, service.settings.jaeger_url, trace_id):
+        raise Problem(
+            HTTPStatus.NOT_FOUND,
+            f"Neither this service nor Jaeger at {service.settings.jaeger_url} has the trace "
+            f"{trace_id}; upload it to /v1/verdicts or /v1/diagnoses.",
+        )
+    return trace_id
+
+
+def _in_jaeger(url: str, trace_id: str) -> bool:
+    try:
+        return JaegerQuery(url).knows(trace_id)
+    except TraceError as error:
+        raise Problem(
+            HTTPStatus.BAD_GATEWAY,
+            f"{str(error).rstrip('.')}; TRADING_GRAPH_JAEGER_URL says where it is.",
+        ) from None
+
+
+_TRACE = "/v1/traces/{trace_id}"
+_JUDGED = {
+    HTTPStatus.OK: Answer("The verdict; complete=false says that there is none.", VerdictDocument)
+}
+_UNJUDGED = (HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_GATEWAY)
+
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/v1/verdicts",
+        listed,
+        "listVerdicts",
+        "List the verdicts that are kept, the newest trace first.",
+        {HTTPStatus.OK: Answer("A page of verdicts.", VerdictList)},
+        query=VerdictsQuery,
+    ),
+    Operation(
+        "POST",
+        "/v1/verdicts",
+        judge,
+        "judgeTrace",
+        "Judge a trace: OTLP JSON, whole or in lines, or Jaeger's JSON.",
+        _JUDGED,
+        query=UploadQuery,
+        uploads=UPLOADS,
+    ),
+    Operation(
+        "POST",
+        "/v1/diagnoses",
+        diagnose,
+        "diagnoseTrace",
+        "Say where the time of an uploaded trace went, and what each fix would gain.",
+        {HTTPStatus.OK: Answer("The diagnosis.", content="*/*")},
+        query=UploadedDiagnosisQuery,
+        uploads=UPLOADS,
+    ),
+    Operation(
+        "POST",
+        "/v1/comparisons",
+        compare,
+        "compareTraces",
+        "Compare two traces or two sets: ids as JSON, or files as a form.",
+        {
+            HTTPStatus.OK: Answer(
+                "The comparison; a regression is passed=false.", ComparisonDocument
+            )
+        },
+        query=ComparisonQuery,
+        body=ComparisonRequest,
+        parts=_SIDES,
+        fails=(HTTPStatus.NOT_FOUND, HTTPStatus.BAD_GATEWAY),
+    ),
+    Operation(
+        "GET",
+        f"{_TRACE}/verdict",
+        verdict,
+        "getTraceVerdict",
+        "The verdict on a trace or run, by its id.",
+        _JUDGED,
+        fails=_UNJUDGED,
+    ),
+    Operation(
+        "GET",
+        f"{_TRACE}/diagnosis",
+        diagnosis,
+        "getTraceDiagnosis",
+        "Where the time of a trace went, by its id.",
+        {HTTPStatus.OK: Answer("The diagnosis.", content="*/*")},
+        query=DiagnosisQuery,
+        fails=_UNJUDGED,
+    ),
+)

@@ -1,0 +1,151 @@
+"""`trading-graph verify --watch`: the traces of a service, judged as they arrive."""
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from rich.markup import escape
+
+from otel.errors import TraceError
+from otel.report import as_json
+from otel.sources.jaeger import JaegerQuery
+from otel.verdict import GateError, Outcome, Verdict, default_gate, judge, read_gate
+from service.errors import BadSettings
+from service.settings import read_settings
+from service.verify_command import GATE_FAILED, NOT_JUDGED, PASSED, USAGE
+from service.watching import Arrived, Patience, TraceWatch
+
+
+class Tally:
+    """How many traces passed, failed and could not be judged."""
+
+    def __init__(self) -> None:
+        self.passed = self.failed = self.not_judged = 0
+
+    @property
+    def judged(self) -> int:
+        """How many traces were told."""
+        return self.passed + self.failed + self.not_judged
+
+    def add(self, verdict: Verdict) -> None:
+        """Count a verdict."""
+        if not verdict.judged:
+            self.not_judged += 1
+        elif verdict.passed:
+            self.passed += 1
+        else:
+            self.failed += 1
+
+    def code(self, wanted: int | None) -> int:
+        """The exit code: a gate that has seen nothing, or too little, is not passed."""
+        if self.failed:
+            return GATE_FAILED
+        return NOT_JUDGED if self.not_judged or self.judged < (wanted or 1) else PASSED
+
+
+def watch_command(
+    service: str, gate: str | None, format: str, seconds: float | None, count: int | None
+) -> int:
+    """Judge what arrives until a signal, or until there is enough; return the exit code."""
+    talk = Console(stderr=True)
+    try:
+        wanted = read_gate(Path(gate)) if gate else default_gate()
+        jaeger = JaegerQuery(read_settings().jaeger_url)
+    except (GateError, BadSettings) as error:
+        talk.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+        return USAGE
+    watch, tally = TraceWatch(jaeger, service, time.time()), Tally()
+    _say(talk, f"Watching {service} in Jaeger at {jaeger.base_url}; stop with Ctrl-C.")
+    try:
+        with _terminated_as_interrupted():
+            deadline = None if seconds is None else time.monotonic() + seconds
+            for arrived in _arriving(watch, talk, deadline):
+                verdict = judge(arrived.trace, wanted)
+                tally.add(verdict)
+                line = (
+                    _object(service, arrived, verdict)
+                    if format == "json"
+                    else _line(arrived, verdict)
+                )
+                sys.stdout.write(line + "\n")
+                sys.stdout.flush()
+                if tally.judged == count:
+                    break
+    except KeyboardInterrupt:
+        pass  # this is how a watch ends
+    pending = f", {watch.pending} had not settled" if watch.pending else ""
+    _say(
+        talk,
+        f"{tally.judged} judged: {tally.passed} passed, {tally.failed} failed, "
+        f"{tally.not_judged} without a verdict{pending}.",
+    )
+    return tally.code(count)
+
+
+def _arriving(watch: TraceWatch, talk: Console, deadline: float | None) -> Iterator[Arrived]:
+    patience = Patience()
+    while True:
+        try:
+            arrived = watch.poll()
+        except TraceError as error:
+            if patience.failed(str(error)):
+                _say(talk, f"{error} Trying again until it does.")
+        else:
+            if patience.worked():
+                _say(talk, "Jaeger answers again.")
+            for each in arrived:
+                watch.done(each.trace.trace_id)
+                yield each
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            return
+        time.sleep(patience.wait_s if left is None else min(left, patience.wait_s))
+
+
+def _line(arrived: Arrived, verdict: Verdict) -> str:
+    started = datetime.fromtimestamp(arrived.started).astimezone()
+    took = "-" if arrived.seconds is None else f"{arrived.seconds:.2f} s"
+    head = f"{started:%Y-%m-%d %H:%M:%S}  {arrived.trace.trace_id}  {arrived.name}  {took}"
+    if not verdict.judged:
+        return f"{head}  no verdict: {verdict.completeness.missing[0]}"
+    failed = next((each for each in verdict.results if each.outcome is Outcome.FAIL), None)
+    if failed is None:
+        return f"{head}  passed"
+    return f"{head}  failed: {failed.title}: {failed.measured}"
+
+
+def _object(service: str, arrived: Arrived, verdict: Verdict) -> str:
+    return json.dumps(
+        {
+            "service": service,
+            "name": arrived.name,
+            "started": datetime.fromtimestamp(arrived.started, UTC).isoformat(),
+            "seconds": arrived.seconds,
+            "verdict": json.loads(as_json(verdict)),
+        }
+    )
+
+
+def _say(talk: Console, sentence: str) -> None:
+    talk.print(escape(sentence), highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """A shell's background job hears no Ctrl-C: SIGTERM ends a watch as well."""
+
+    def interrupt(signal_number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

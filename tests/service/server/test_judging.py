@@ -1,0 +1,159 @@
+"""What reads a stranger's trace is bounded in memory, time and number, and leaves nothing."""
+
+import asyncio
+import contextlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+
+from service.server.judging import LIMITS, Judged, Judging, Limits
+from service.server.problems import Problem
+from tests.service.foreign_program import ForeignProgram, id_of, written
+
+NOWHERE = "http://127.0.0.1:9"
+VERIFY = ("verify", "--format=json", "--", "upload")
+_MIB = 2**20
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for temporary files that has to be empty at the end."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield folder
+    assert list(folder.iterdir()) == []
+
+
+async def judged(
+    content: bytes, limits: Limits = LIMITS, words: tuple[str, ...] = VERIFY
+) -> Judged:
+    judging = Judging(NOWHERE, limits)
+    async with judging.place() as folder:
+        await asyncio.to_thread((folder / "upload").write_bytes, content)
+        return await judging.command(words, folder)
+
+
+async def refused(content: bytes, limits: Limits = LIMITS) -> str:
+    with pytest.raises(Problem) as raised:
+        await judged(content, limits)
+    assert raised.value.status == HTTPStatus.UNPROCESSABLE_ENTITY
+    return raised.value.detail
+
+
+async def test_a_trace_is_judged_as_at_a_terminal() -> None:
+    spans = ForeignProgram().trace()
+    found = await judged(written(spans))
+    document = json.loads(found.text)
+    assert document["trace_id"] == id_of(spans)
+    assert document["complete"] is True
+    assert document["passed"] is found.passed
+
+
+async def test_an_incomplete_trace_is_an_answer_without_a_verdict() -> None:
+    found = await judged(written(ForeignProgram().trace()[:-1]))
+    assert found.passed is None
+    assert json.loads(found.text)["complete"] is False
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\x00\xff", b"[" * 100_000, b"[]", b'{"a": 1}'])
+async def test_rubbish_is_one_sentence_that_names_the_upload(content: bytes) -> None:
+    said = await refused(content)
+    assert said.startswith(("upload", "There is no trace in upload"))
+    assert "\n" not in said
+    assert tempfile.gettempdir() not in said
+
+
+async def test_one_that_needs_too_much_memory_is_refused_and_not_taken_for_failed() -> None:
+    many = written(ForeignProgram().trace(children=20_000))
+    said = await refused(many, replace(LIMITS, memory=380 * _MIB))
+    assert "380 MiB" in said
+
+
+async def test_one_that_takes_too_long_is_ended() -> None:
+    began = time.monotonic()
+    said = await refused(written(ForeignProgram().trace()), replace(LIMITS, seconds=0.2))
+    assert "within 0.2 s" in said
+    assert time.monotonic() - began < 2
+
+
+async def test_one_of_which_there_is_too_much_to_say_is_refused() -> None:
+    said = await refused(written(ForeignProgram().trace()), replace(LIMITS, answer=100))
+    assert "MiB" in said
+
+
+async def test_no_secret_of_the_service_is_in_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    monkeypatch.setenv("LANGSMITH_API_KEY", "ls-secret")
+    environment = Judging(NOWHERE)._environment()
+    assert "secret" not in str(environment)
+    assert environment["PATH"] == os.environ["PATH"]
+    assert environment["TRADING_GRAPH_JAEGER_URL"] == NOWHERE
+
+
+async def test_an_upload_cannot_be_imported() -> None:
+    judging = Judging(NOWHERE)
+    async with judging.place() as folder:
+        await asyncio.to_thread((folder / "service.py").write_text, "raise SystemExit(0)")
+        await asyncio.to_thread((folder / "upload").write_bytes, written(ForeignProgram().trace()))
+        assert (await judging.command(VERIFY, folder)).text
+
+
+async def test_two_at_once_and_the_line_is_bounded() -> None:
+    content = written(ForeignProgram().trace())
+    judging = Judging(NOWHERE, replace(LIMITS, at_once=2, in_line=2))
+    most = 0
+
+    async def one() -> Judged:
+        async with judging.place() as folder:
+            await asyncio.to_thread((folder / "upload").write_bytes, content)
+            return await judging.command(VERIFY, folder)
+
+    async def watched() -> None:
+        nonlocal most
+        while True:
+            most = max(most, await asyncio.to_thread(children))
+            await asyncio.sleep(0.02)
+
+    watcher = asyncio.create_task(watched())
+    found = await asyncio.gather(*(one() for _ in range(6)), return_exceptions=True)
+    watcher.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await watcher
+    problems = [each for each in found if isinstance(each, Problem)]
+    assert [each.status for each in problems] == [HTTPStatus.SERVICE_UNAVAILABLE] * 2
+    assert all("Retry-After" in each.headers for each in problems)
+    assert sum(isinstance(each, Judged) for each in found) == 4
+    assert most == 2
+
+
+async def test_a_client_that_leaves_ends_its_process() -> None:
+    task = asyncio.create_task(judged(written(ForeignProgram().trace(children=2_000))))
+    await asyncio.to_thread(wait_for_a_child)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await asyncio.to_thread(children) == 0
+
+
+def children() -> int:
+    """How many processes judge for this one."""
+    found = 0
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = status.read_text().rpartition(")")[2].split()
+            command = (status.parent / "cmdline").read_bytes()
+            found += int(fields[1]) == os.getpid() and b"RLIMIT_AS" in command
+    return found
+
+
+def wait_for_a_child() -> None:
+    while not children():
+        time.sleep(0.01)

@@ -1,0 +1,194 @@
+"""The OpenAPI document is valid and whole, and the service does what it says, whatever is asked."""
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema_rs
+import pytest
+import requests
+import schemathesis
+from aiohttp import web
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from schemathesis import APIOperation, Case, CheckFunction, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import FailureGroup
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from service.server.app import all_operations
+from service.server.operations import add_routes, openapi
+
+PROGRAM = "from service.cli import main; main()"
+REQUESTS = 1_000
+EACH_STARTS_A_PROCESS = {
+    "judgeTrace": 8,
+    "diagnoseTrace": 8,
+    "compareTraces": 16,
+    "getDiagnosis": 8,
+    "getTraceDiagnosis": 8,
+}
+"""Few requests of these, so that the test takes less than a minute; the others share the rest."""
+
+CHECKS: list[CheckFunction] = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+NO_JAEGER = 502
+"""The one 5xx that is right here: no Jaeger is there, and the document has the answer."""
+
+
+def test_it_is_valid() -> None:
+    document = openapi(all_operations(), "1")
+    schemathesis.openapi.from_dict(document).validate()
+    for name in document["components"]["schemas"]:
+        # Each schema can be compiled: what it refers to is there.
+        here = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+        jsonschema_rs.Draft202012Validator(here)
+    ids = [each["operationId"] for path in document["paths"].values() for each in path.values()]
+    assert len(ids) == len(set(ids))
+
+
+def test_every_route_is_in_it_and_nothing_else() -> None:
+    app = web.Application()
+    add_routes(app, all_operations())
+    routes = {
+        (route.method.lower(), route.resource.canonical)
+        for route in app.router.routes()
+        if route.resource is not None and route.method != "HEAD"
+    }
+    document = openapi(all_operations(), "1")
+    assert routes == {
+        (method, path) for path, methods in document["paths"].items() for method in methods
+    }
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A service in a process of its own, with tiny runs."""
+    folder = tmp_path_factory.mktemp("service")
+    environment = {
+        **os.environ,
+        "OTEL_TRACES_EXPORTER": "none",
+        "TRADING_GRAPH_CHAT_LATENCY_S": "0.01",
+        "TRADING_GRAPH_FETCH_LATENCY_S": "0.01",
+        "TRADING_GRAPH_JAEGER_URL": "http://127.0.0.1:9",
+        "TRADING_GRAPH_SERVE_REQUESTS_PER_S": "100000",
+        "TRADING_GRAPH_SERVE_BURST": "100000",
+        "TRADING_GRAPH_SERVE_DRAIN_S": "0",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "serve", "--offline", "--port", "0"],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    yield process.stdout.readline().strip()
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "A request failed" not in (folder / "logs" / "trading_graph.log").read_text()
+
+
+class Asking:
+    """Random requests to a service, what they were answered, and what was wrong with that."""
+
+    def __init__(self, url: str, run_id: str) -> None:
+        self.schema = schemathesis.openapi.from_url(f"{url}/v1/openapi.json")
+        self.answered: dict[str, Counter[int]] = {}
+        self.faults: list[str] = []
+        self._run_id = run_id
+        self._session = requests.Session()
+
+    @property
+    def total(self) -> int:
+        return sum(found.total() for found in self.answered.values())
+
+    def ask(
+        self, operation: APIOperation[Any, Any, Any, Any], mode: GenerationMode, most: int
+    ) -> None:
+        """Send requests that fit the document, or that do not, as the mode says."""
+        id = operation.definition.raw["operationId"]
+        answered = self.answered.setdefault(id, Counter())
+
+        @seed(20251114)
+        @settings(
+            max_examples=most,
+            database=None,
+            deadline=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(mode))
+        def one(case: Case[Any]) -> None:
+            # An id of nothing is soon answered: every other request names a run that there is.
+            for name in ("run_id", "trace_id"):
+                if name in case.path_parameters and answered.total() % 2:
+                    case.path_parameters[name] = self._run_id
+            answer = case.call(session=self._session, timeout=30)
+            answered[answer.status_code] += 1
+            checks = [each for each in CHECKS if each is not not_a_server_error]
+            if answer.status_code != NO_JAEGER:
+                checks.append(not_a_server_error)
+            try:
+                case.validate_response(answer, checks=checks)
+            except FailureGroup as fault:
+                self.faults.append(f"{id}: {fault}: {fault.exceptions}")
+
+        one()
+
+    def close(self) -> None:
+        self._session.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_thousand_random_requests_are_answered_as_it_says(url: str) -> None:
+    asking = Asking(url, a_run(url))
+    operations = list(map(operation_of, asking.schema.get_all_operations()))
+    varied = [each for each in operations if each.body or list(each.iter_parameters())]
+    usual = (REQUESTS - sum(EACH_STARTS_A_PROCESS.values())) // (
+        len(varied) - len(EACH_STARTS_A_PROCESS)
+    )
+    try:
+        for operation in operations:
+            id = operation.definition.raw["operationId"]
+            half = EACH_STARTS_A_PROCESS.get(id, usual) // 2 + 1
+            asking.ask(operation, GenerationMode.POSITIVE, half)
+            if operation in varied:
+                asking.ask(operation, GenerationMode.NEGATIVE, half)
+    finally:
+        asking.close()
+    assert not asking.faults, "\n\n".join(asking.faults[:5])
+    assert asking.total >= REQUESTS, asking.answered
+
+
+def operation_of(found: object) -> APIOperation[Any, Any, Any, Any]:
+    """An operation that schemathesis could read."""
+    assert isinstance(found, Ok)
+    operation = found.ok()
+    assert isinstance(operation, APIOperation)
+    return operation
+
+
+def a_run(url: str) -> str:
+    """The id of a run that is over."""
+    started = requests.post(f"{url}/v1/runs", json={"symbol": "AAPL"}, timeout=30).json()
+    while requests.get(f"{url}{started['links']['self']}", timeout=30).json()["state"] != "done":
+        time.sleep(0.1)
+    return str(started["id"])
