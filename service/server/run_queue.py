@@ -81,7 +81,6 @@ class _Live:
     task: asyncio.Task[None] | None = None
     cancelled: bool = False
     ending: bool = False
-    ending: bool = False
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -106,7 +105,6 @@ class RunQueue:
         self._line: asyncio.Queue[_Live] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
         self._admission = asyncio.Lock()
-        self._unbroken: set[asyncio.Task[Any]] = set()
         self._unbroken: set[asyncio.Task[Any]] = set()
         self._closing = False
         self._usual_s = _FIRST_GUESS_S

@@ -34,12 +34,10 @@ class Serving:
 
 
 @contextlib.contextmanager
-def serving(
-    folder: Path, *words: str, command: list[str] | None = None, **env: str
-) -> Iterator[Serving]:
+def serving(folder: Path, *words: str, **env: str) -> Iterator[Serving]:
     """Run the command in a folder, on a free port; it is killed where it has not ended."""
     process = subprocess.Popen(
-        [*(command or COMMAND), "--offline", "--port", "0", *words],
+        [*COMMAND, "--offline", "--port", "0", *words],
         cwd=folder,
         env={**os.environ, **QUICK, **env},
         stdout=subprocess.PIPE,

