@@ -2,7 +2,9 @@
 
 import datetime
 import json
+from functools import cache
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -127,10 +129,17 @@ def run_document(run: StoredRun, jaeger_url: str) -> RunDocument:
             trace=f"{here}/trace",
             verdict=f"{here}/verdict",
             diagnosis=f"{here}/diagnosis",
-            jaeger=f"{jaeger_url.rstrip('/')}/trace/{run.trace_id}",
+            jaeger=f"{_page_of(jaeger_url)}/trace/{run.trace_id}",
             langsmith=run.langsmith,
         ),
     )
+
+
+@cache
+def _page_of(url: str) -> str:
+    """An address as others may see it: without the user and the password of a proxy's."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
 
 
 def _when(seconds: float) -> datetime.datetime:

@@ -12,7 +12,6 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from graph.backend_choice import BackendChoice
 from otel.redaction import Redactor
 from service.choice import backend_choice
 from service.langsmith_mode import LangSmithMode
@@ -101,15 +100,13 @@ def settings_for(folder: Path, **changed: Any) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def opened(
-    folder: Path, *, choice: BackendChoice | None = None, **changed: Any
-) -> AsyncIterator[Service]:
+async def opened(folder: Path, **changed: Any) -> AsyncIterator[Service]:
     """A service that works in a folder; settings by name."""
     settings = settings_for(folder, **changed)
     redactor = Redactor(settings.secrets, environment=os.environ)
-    chosen = choice or backend_choice(settings, offline=True)
+    choice = backend_choice(settings, offline=True)
     async with (
-        open_service(settings, chosen, settings.out, redactor, LangSmithMode.OFF) as app,
+        open_service(settings, choice, settings.out, redactor, LangSmithMode.OFF) as app,
         listening(app, "127.0.0.1", 0) as url,
         aiohttp.ClientSession(url) as http,
     ):

@@ -37,7 +37,7 @@ async def test_past_the_line_a_run_is_refused_and_not_queued(tmp_path: Path) -> 
 
 async def test_the_same_key_fifty_times_at_once_starts_one_run(tmp_path: Path) -> None:
     async with opened(tmp_path) as service:
-        asked = [service.post("/v1/runs", ASK, **{"Idempotency-Key": "k"}) for _ in range(50)]
+        asked = [service.post("/v1/runs", ASK, None, **{"Idempotency-Key": "k"}) for _ in range(50)]
         found = await asyncio.gather(*asked)
         assert len({run["id"] for run in found}) == 1
         assert len((await service.get("/v1/runs"))["runs"]) == 1
