@@ -22,6 +22,7 @@ from graph.checkpoints import Checkpoints
 from graph.context import RunContext
 from graph.decisions import Decision
 from graph.options import Options
+from graph.spending import Spending
 from graph.state import Report, State, Statement, Usage
 from otel import spans
 from otel.spans import RunSpan, SpanListener, Unfinished
@@ -97,6 +98,7 @@ async def analyse(
     BadRequest.
     """
     started = time.perf_counter()
+    spending = Spending(options.budget, run.span)
     async with background() as beside:
         with tracing_context(enabled=None if callbacks else False):
             state = await _state(
@@ -109,9 +111,9 @@ async def analyse(
                     "recursion_limit": 100,
                     "metadata": {"symbol": options.symbol, "as_of": str(options.as_of)},
                 },
-                RunContext(options, backends.models, backends.toolkit, beside),
+                RunContext(options, backends.models, backends.toolkit, beside, spending),
             )
-    decision = _decision(options, backends, run, state)
+    decision = _decision(options, backends, run, state, spending)
     if decision.degraded:
         run.span.set_attribute(semconv.DEGRADED, decision.missing_reports)
     return Analysis(
@@ -148,7 +150,9 @@ def _in_order(reports: Sequence[Report], options: Options) -> list[Report]:
     return sorted(reports, key=lambda report: options.analysts.index(report.agent))
 
 
-def _decision(options: Options, backends: Backends, run: RunSpan, state: State) -> Decision:
+def _decision(
+    options: Options, backends: Backends, run: RunSpan, state: State, spending: Spending
+) -> Decision:
     choice = backends.choice
     missing = [report.agent for report in state["reports"] if report.missing]
     warnings = state.get("warnings", [])
@@ -164,6 +168,7 @@ def _decision(options: Options, backends: Backends, run: RunSpan, state: State) 
         degraded=bool(warnings),
         missing_reports=missing,
         warnings=warnings,
+        budget_reached=spending.reached,
         model=choice.model_label,
         data=choice.data_label,
         simulated_latency=choice.simulated,

@@ -32,13 +32,14 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens and time of one LLM call."""
+    """What one LLM call took: tokens, time, and requests, which are more than one with retries."""
 
     agent: str
     model: str
     input_tokens: int
     output_tokens: int
     seconds: float
+    requests: int = 1
 
 
 class State(TypedDict, total=False):

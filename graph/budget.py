@@ -1,0 +1,38 @@
+"""What a run may cost at most, in seconds, LLM calls and tokens.
+
+Light to import: the command line builds it before it loads anything heavy.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Limit(StrEnum):
+    """One of the three budgets of a run."""
+
+    SECONDS = "seconds"
+    LLM_CALLS = "llm_calls"
+    TOKENS = "tokens"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The most that a run may spend; None is no limit.
+
+    `llm_calls` counts requests, so every retry is one; `tokens` those that went in and came out.
+    """
+
+    seconds: float | None = None
+    llm_calls: int | None = None
+    tokens: int | None = None
+
+    def sentence(self, limit: Limit) -> str:
+        """That a limit is reached, and what raises it."""
+        match limit:
+            case Limit.SECONDS:
+                what, flag = f"seconds ({self.seconds:g})", "--max-seconds"
+            case Limit.LLM_CALLS:
+                what, flag = f"LLM calls ({self.llm_calls})", "--max-calls"
+            case Limit.TOKENS:
+                what, flag = f"tokens ({self.tokens})", "--max-tokens"
+        return f"the run's budget of {what} is reached; raise {flag}."
