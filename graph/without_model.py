@@ -10,7 +10,8 @@ from toolkit.market_data import PriceLevels
 
 _MARGIN = 0.05
 _PRICES = (
-    f"The prices are the last close and {_MARGIN:.0%} to either side of it; they propose nothing."
+    f"The prices are the last close and {_MARGIN * 100:g} % to either side of it; "
+    "they propose nothing."
 )
 
 
@@ -72,8 +73,7 @@ def unreviewed(proposed: TradeProposal, spending: Spending) -> str | None:
 
 
 def _prices(levels: PriceLevels) -> dict[str, float]:
-    return {
-        "entry": levels.close,
-        "stop": levels.close * (1 - _MARGIN),
-        "target": levels.close * (1 + _MARGIN),
-    }
+    entry = levels.close
+    # To six digits, not to cents: those of a share that costs less than a cent must differ too.
+    low, high = (float(f"{entry * factor:.6g}") for factor in (1 - _MARGIN, 1 + _MARGIN))
+    return {"entry": entry, "stop": low, "target": high}
