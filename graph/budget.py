@@ -5,6 +5,9 @@ Light to import: the command line builds it before it loads anything heavy.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
+
+_NumberT = TypeVar("_NumberT", int, float)
 
 
 class Limit(StrEnum):
@@ -26,6 +29,14 @@ class Budget:
     llm_calls: int | None = None
     tokens: int | None = None
 
+    def within(self, other: "Budget") -> "Budget":
+        """The smaller of both, limit by limit."""
+        return Budget(
+            seconds=_smaller(self.seconds, other.seconds),
+            llm_calls=_smaller(self.llm_calls, other.llm_calls),
+            tokens=_smaller(self.tokens, other.tokens),
+        )
+
     def sentence(self, limit: Limit) -> str:
         """That a limit is reached, and what raises it."""
         match limit:
@@ -36,3 +47,9 @@ class Budget:
             case Limit.TOKENS:
                 what, flag = f"tokens ({self.tokens})", "--max-tokens"
         return f"the run's budget of {what} is reached; raise {flag}."
+
+
+def _smaller(one: _NumberT | None, other: _NumberT | None) -> _NumberT | None:
+    if one is None or other is None:
+        return one if other is None else other
+    return min(one, other)

@@ -53,7 +53,6 @@ async def analysis(state: AnalysisInput) -> AnalysisOutput:
     """Run one analysis inside its own trace."""
     from graph.analysis import analyse, recorded_run
     from graph.backends import open_backends
-    from graph.budget import Budget
     from graph.options import Options
     from service.choice import backend_choice, default_date
     from service.langsmith_mode import LangSmithMode, langsmith_mode, langsmith_target
@@ -66,7 +65,7 @@ async def analysis(state: AnalysisInput) -> AnalysisOutput:
     options = Options(
         symbol=parse_symbol(state["symbol"]),
         as_of=AsOf.parse(state.get("date") or default_date(choice.data)),
-        budget=Budget(settings.max_seconds, settings.max_calls, settings.max_tokens),
+        budget=settings.budget,
     )
     target = langsmith_target(settings, mode)
     telemetry = await asyncio.to_thread(_telemetry, target, settings.spool)

@@ -116,3 +116,9 @@ async def test_a_service_that_reports_no_tokens_cannot_keep_a_budget_of_tokens()
     with pytest.raises(ModelRefused, match="use --max-calls instead"):
         await ask(opened(tokens=1000))
     assert ModelRefused in FATAL
+
+
+def test_of_two_budgets_the_smaller_holds_limit_by_limit() -> None:
+    ours, theirs = Budget(seconds=60, llm_calls=9), Budget(seconds=90.5, llm_calls=5, tokens=7)
+    assert ours.within(theirs) == theirs.within(ours) == Budget(60, 5, 7)
+    assert ours.within(Budget()) == Budget().within(ours) == ours
