@@ -12,8 +12,13 @@ def accounted(name: str, node: Node) -> Node:
     async def counted(state: State, runtime: Runtime[RunContext]) -> State:
         spending = runtime.context.spending
         # The first node of a resumed run learns here what its earlier life has spent.
-        spending.catch_up(state.get("usage", []))
+        spending.catch_up(state.get("usage", []), state.get("budget_reached", ""))
         update = await node(state, runtime)
-        return {**update, "usage": spending.claim(name)}
+        return {
+            **update,
+            "usage": spending.claim(name),
+            # As text: what is kept of a run need not know our types.
+            "budget_reached": str(spending.reached or ""),
+        }
 
     return counted

@@ -19,6 +19,6 @@ async def aggregate_reports(state: State, runtime: Runtime[RunContext]) -> State
     with spans.join("reports", task=graph_task(runtime)) as span:
         if missing:
             span.set_attribute(semconv.DEGRADED, [report.agent for report in missing])
-        if len(missing) == len(reports) and runtime.context.spending.reached is None:
+        if len(missing) == len(reports) and not state.get("budget_reached"):
             raise NoEvidence(f"No analyst could report; the first reason: {missing[0].text}")
     return {"debate_round": 1}

@@ -17,6 +17,7 @@ from opentelemetry.util.types import AttributeValue
 
 from graph.backends import Backends
 from graph.background import background
+from graph.budget import Limit
 from graph.build import Graph, build
 from graph.checkpoints import Checkpoints
 from graph.context import RunContext
@@ -113,7 +114,7 @@ async def analyse(
                 },
                 RunContext(options, backends.models, backends.toolkit, beside, spending),
             )
-    decision = _decision(options, backends, run, state, spending)
+    decision = _decision(options, backends, run, state)
     if decision.degraded:
         run.span.set_attribute(semconv.DEGRADED, decision.missing_reports)
     return Analysis(
@@ -150,12 +151,11 @@ def _in_order(reports: Sequence[Report], options: Options) -> list[Report]:
     return sorted(reports, key=lambda report: options.analysts.index(report.agent))
 
 
-def _decision(
-    options: Options, backends: Backends, run: RunSpan, state: State, spending: Spending
-) -> Decision:
+def _decision(options: Options, backends: Backends, run: RunSpan, state: State) -> Decision:
     choice = backends.choice
     missing = [report.agent for report in state["reports"] if report.missing]
     warnings = state.get("warnings", [])
+    reached = state.get("budget_reached")
     return Decision(
         run_id=run.run_id,
         trace_id=run.trace_id,
@@ -168,7 +168,7 @@ def _decision(
         degraded=bool(warnings),
         missing_reports=missing,
         warnings=warnings,
-        budget_reached=spending.reached,
+        budget_reached=Limit(reached) if reached else None,
         model=choice.model_label,
         data=choice.data_label,
         simulated_latency=choice.simulated,

@@ -41,12 +41,14 @@ class Budget:
         """That a limit is reached, and what raises it."""
         match limit:
             case Limit.SECONDS:
-                what, flag = f"seconds ({self.seconds:g})", "--max-seconds"
+                what, most, flag = "seconds", self.seconds, "--max-seconds"
             case Limit.LLM_CALLS:
-                what, flag = f"LLM calls ({self.llm_calls})", "--max-calls"
+                what, most, flag = "LLM calls", self.llm_calls, "--max-calls"
             case Limit.TOKENS:
-                what, flag = f"tokens ({self.tokens})", "--max-tokens"
-        return f"the run's budget of {what} is reached; raise {flag}."
+                what, most, flag = "tokens", self.tokens, "--max-tokens"
+        # A run that is resumed without the limit that it had reached still says that it did.
+        number = "" if most is None else f" ({most})"
+        return f"the run's budget of {what}{number} is reached; raise {flag}."
 
 
 def _smaller(one: _NumberT | None, other: _NumberT | None) -> _NumberT | None:

@@ -72,12 +72,14 @@ class Spending:
         """The agent's calls since it was last asked for them, for the run's state."""
         return self._unclaimed.pop(agent, [])
 
-    def catch_up(self, known: Sequence[Usage]) -> None:
-        """Count what an earlier life of a resumed run has spent, as the state tells it.
+    def catch_up(self, known: Sequence[Usage], reached: str) -> None:
+        """Count what an earlier life of a resumed run has spent, and stay at what it reached.
 
         The state never knows more than this account except at the start of such a life: within one
         it lacks what is under way.
         """
+        if reached and self.reached is None:
+            self._mark(Limit(reached))
         self._requests = max(self._requests, sum(used.requests for used in known))
         tokens = sum(used.input_tokens + used.output_tokens for used in known)
         self._tokens = max(self._tokens, tokens)
@@ -96,8 +98,11 @@ class Spending:
         if agent not in self.refused:
             self.refused.append(agent)
         if self.reached is None:
-            self.reached = limit
-            self._span.set_attribute(semconv.BUDGET_REACHED, limit)
+            self._mark(limit)
             self._span.add_event(
                 "budget reached", {semconv.BUDGET_REACHED: limit, semconv.AGENT_NAME: agent}
             )
+
+    def _mark(self, limit: Limit) -> None:
+        self.reached = limit
+        self._span.set_attribute(semconv.BUDGET_REACHED, limit)

@@ -89,10 +89,21 @@ async def test_a_resumed_run_goes_on_from_what_its_state_says_was_spent() -> Non
     state: State = {"usage": [used(0, requests=3), used(0, requests=7)]}
     # Two nodes of one step see the same state, and do not spend the same request.
     for _ in range(2):
-        assert await accounted("trader", node)(state, runtime) == {"usage": [used(0)]}
+        assert await accounted("trader", node)(state, runtime) == {
+            "usage": [used(0)],
+            "budget_reached": "",
+        }
     state["usage"] += [used(0), used(0)]
     with pytest.raises(BudgetReached):
         await accounted("trader", node)(state, runtime)
+
+
+async def test_what_an_earlier_life_has_reached_stays_reached() -> None:
+    for now in (60, None):
+        spending = opened(seconds=now)
+        spending.catch_up([], "seconds")
+        with pytest.raises(BudgetReached, match="--max-seconds"):
+            spending.reserve("trader")
 
 
 async def test_a_service_that_reports_no_tokens_cannot_keep_a_budget_of_tokens() -> None:
