@@ -1,6 +1,7 @@
 """The budget of a run that is asked for over HTTP: the service's setting is the most it can be."""
 
 import uuid
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -20,8 +21,9 @@ class _Started(Exception):
 
 
 class _Engine:
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, out: Path) -> None:
         self.settings = settings
+        self.out = out
         self.asked: Options | None = None
 
     async def run(self, options: Options, **_: object) -> None:
@@ -40,9 +42,9 @@ class _Engine:
     ],
 )
 async def test_a_request_lowers_the_budget_and_never_raises_it(
-    set_to: dict[str, Any], asked: dict[str, Any], holds: Budget
+    tmp_path: Path, set_to: dict[str, Any], asked: dict[str, Any], holds: Budget
 ) -> None:
-    engine = _Engine(Settings.model_construct(**set_to))
+    engine = _Engine(Settings.model_construct(**set_to), tmp_path)
     request = RunRequest(symbol="AAPL", **asked).model_dump_json()
     run = SimpleNamespace(id=uuid.uuid4().hex, request=request, traceparent=None)
     make = RunMaker(cast("Any", engine), cast("Store", None), "2025-11-14")
