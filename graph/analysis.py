@@ -17,11 +17,13 @@ from opentelemetry.util.types import AttributeValue
 
 from graph.backends import Backends
 from graph.background import background
+from graph.budget import Limit
 from graph.build import Graph, build
 from graph.checkpoints import Checkpoints
 from graph.context import RunContext
 from graph.decisions import Decision
 from graph.options import Options
+from graph.spending import Spending
 from graph.state import Report, State, Statement, Usage
 from otel import spans
 from otel.spans import RunSpan, SpanListener, Unfinished
@@ -97,6 +99,7 @@ async def analyse(
     BadRequest.
     """
     started = time.perf_counter()
+    spending = Spending(options.budget, run.span)
     async with background() as beside:
         with tracing_context(enabled=None if callbacks else False):
             state = await _state(
@@ -109,7 +112,7 @@ async def analyse(
                     "recursion_limit": 100,
                     "metadata": {"symbol": options.symbol, "as_of": str(options.as_of)},
                 },
-                RunContext(options, backends.models, backends.toolkit, beside),
+                RunContext(options, backends.models, backends.toolkit, beside, spending),
             )
     decision = _decision(options, backends, run, state)
     if decision.degraded:
@@ -154,6 +157,7 @@ def _decision(options: Options, backends: Backends, run: RunSpan, state: State) 
     choice = backends.choice
     missing = [report.agent for report in state["reports"] if report.missing]
     warnings = state.get("warnings", [])
+    reached = state.get("budget_reached")
     return Decision(
         run_id=run.run_id,
         trace_id=run.trace_id,
@@ -166,6 +170,7 @@ def _decision(options: Options, backends: Backends, run: RunSpan, state: State) 
         degraded=bool(warnings),
         missing_reports=missing,
         warnings=warnings,
+        budget_reached=Limit(reached) if reached else None,
         model=choice.model_label,
         data=choice.data_label,
         simulated_latency=choice.simulated,

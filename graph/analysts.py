@@ -17,7 +17,7 @@ from graph.context import Node, RunContext, graph_task
 from graph.errors import BadModelAnswer
 from graph.links import span_context
 from graph.models import function_schema, with_tools
-from graph.state import Report, State, Usage
+from graph.state import Report, State
 from graph.tool_calls import requested, run_tool_calls
 from otel import spans
 from toolkit.tools import TOOLS, Tool
@@ -62,7 +62,6 @@ def analyst(name: str) -> Node:
 async def _report(name: str, tools: Mapping[str, Tool], context: RunContext) -> State:
     options, models = context.options, context.models
     messages: list[BaseMessage] = prompts.analyst_messages(name, options)
-    usage: list[Usage] = []
     offered = [
         function_schema(tool.name, tool.description, tool.arguments) for tool in tools.values()
     ]
@@ -77,10 +76,10 @@ async def _report(name: str, tools: Mapping[str, Tool], context: RunContext) -> 
             service=models.service,
             agent=name,
             turn=turn,
+            spending=context.spending,
         )
-        messages.append(answer.message)
-        usage.append(answer.usage)
-        calls = requested(answer.message)
+        messages.append(answer)
+        calls = requested(answer)
         if not calls:
             break
         if last:
@@ -88,13 +87,14 @@ async def _report(name: str, tools: Mapping[str, Tool], context: RunContext) -> 
                 f"{name}: model {models.service.quick} asked for tools in its last turn, where "
                 "none are on offer; raise --analyst-turns or use a model that follows instructions."
             )
-        messages += await run_tool_calls(
-            calls,
-            tools,
-            toolkit=context.toolkit,
-            symbol=options.symbol,
-            as_of=options.as_of,
-            turn=turn,
-            order=options.tools,
-        )
-    return {"reports": [Report(name, answer.message.text.strip())], "usage": usage}
+        async with context.spending.in_time(name):
+            messages += await run_tool_calls(
+                calls,
+                tools,
+                toolkit=context.toolkit,
+                symbol=options.symbol,
+                as_of=options.as_of,
+                turn=turn,
+                order=options.tools,
+            )
+    return {"reports": [Report(name, answer.text.strip())]}

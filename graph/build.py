@@ -15,6 +15,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from graph import deciders
+from graph.accounted import accounted
 from graph.aggregator import aggregate_reports
 from graph.analysts import analyst
 from graph.context import RunContext
@@ -40,28 +41,28 @@ def _compiled(analysts: tuple[str, ...], debate: Debate, dispatch: Order) -> Gra
     graph.add_edge(START, "dispatcher")
     graph.add_node("dispatcher", dispatch_analysts, destinations=analysts)
     for name in analysts:
-        graph.add_node(name, degrading(name, analyst(name), missing_report))
+        graph.add_node(name, accounted(name, degrading(name, analyst(name), missing_report)))
     graph.add_node("aggregator", aggregate_reports)
     _fan(graph, "dispatcher", analysts, "aggregator", dispatch)
 
     for name in DEBATERS:
-        graph.add_node(name, degrading(name, debater(name), missing_statement))
+        graph.add_node(name, accounted(name, degrading(name, debater(name), missing_statement)))
     graph.add_node("debate_round", end_debate_round)
     _debate(graph, debate)
 
-    graph.add_node("research_manager", deciders.research_manager)
+    graph.add_node("research_manager", accounted("research_manager", deciders.research_manager))
     graph.add_edge("research_manager", "trader")
-    graph.add_node("trader", deciders.trader)
+    graph.add_node("trader", accounted("trader", deciders.trader))
     graph.add_edge("trader", "risk_dispatcher")
 
     graph.add_node("risk_dispatcher", dispatch_risk_team, destinations=RISK_ANALYSTS)
     for name in RISK_ANALYSTS:
-        graph.add_node(name, degrading(name, risk_analyst(name), missing_opinion))
+        graph.add_node(name, accounted(name, degrading(name, risk_analyst(name), missing_opinion)))
     graph.add_node("risk_round", end_risk_round)
     _fan(graph, "risk_dispatcher", RISK_ANALYSTS, "risk_round", dispatch)
     graph.add_conditional_edges("risk_round", after_risk_round, ["risk_dispatcher", "risk_judge"])
 
-    graph.add_node("risk_judge", deciders.risk_judge)
+    graph.add_node("risk_judge", accounted("risk_judge", deciders.risk_judge))
     graph.add_edge("risk_judge", END)
     return graph.compile()
 

@@ -1,13 +1,14 @@
 """One call of a language model: streamed, timed, counted, retried in plain sight.
 
 A call is one `chat` span, its retries are events on it. The answer is streamed even though nobody
-reads along, because only then the time to the first chunk is known.
+reads along, because only then the time to the first chunk is known. Each attempt is a request that
+may cost money, so the run's budget is asked before each; a call that it refuses is not made, and
+has no span.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -16,8 +17,15 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from opentelemetry.trace import Span
 
 from graph.content import record_input, record_output
-from graph.errors import BadModelAnswer, ModelError, ModelRefused, ModelUnavailable
+from graph.errors import (
+    BadModelAnswer,
+    BudgetReached,
+    ModelError,
+    ModelRefused,
+    ModelUnavailable,
+)
 from graph.models import CALL_TIMEOUT_S, ModelService
+from graph.spending import Spending
 from graph.state import Usage
 from otel import spans
 from otel.trace import semconv
@@ -31,14 +39,6 @@ _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 20.0
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the model answered, and what it cost."""
-
-    message: AIMessage
-    usage: Usage
-
-
 async def converse(
     model: "Runnable[LanguageModelInput, AIMessage]",
     messages: Sequence[BaseMessage],
@@ -47,24 +47,43 @@ async def converse(
     service: ModelService,
     agent: str,
     turn: int,
-) -> Answer:
+    spending: Spending,
+) -> AIMessage:
     """Call the model once, retrying what may pass; raises a ModelError when it does not.
 
-    `name` is the model's, for the span; `turn` counts the agent's calls from 1.
+    `name` is the model's, for the span; `turn` counts the agent's calls from 1. What the call took
+    is booked, whatever came of it. Raises BudgetReached where that is the reason for no answer.
     """
+    spending.reserve(agent)
+    requests = 1
+    message: AIMessage | None = None
     with spans.chat(name, agent=agent, turn=turn, provider=service.provider) as span:
         started = time.perf_counter()
         record_input(span, messages)
         try:
-            async for attempt in _attempts(span):
-                with attempt:
-                    message = await _stream(model, messages, span, started)
-        except ModelError:
+            async with spending.in_time(agent):
+                async for attempt in _attempts(span):
+                    if attempt.num > 1:
+                        spending.reserve(agent)
+                        requests = attempt.num
+                    with attempt:
+                        message = await _stream(model, messages, span, started)
+        except (ModelError, BudgetReached):
             raise
         except (openai.OpenAIError, TimeoutError) as error:
             raise _explained(error, agent, name, service) from error
+        finally:
+            seconds = time.perf_counter() - started
+            spending.record(_usage(message, agent, name, seconds, requests))
+        assert message is not None
+        _describe(span, message)
         record_output(span, message)
-        return Answer(message, _usage(span, message, agent, name, time.perf_counter() - started))
+        if spending.limits_tokens and not message.usage_metadata:
+            raise ModelRefused(
+                f"{_where(agent, name, service)} does not report tokens, so --max-tokens cannot be "
+                "kept; use --max-calls instead."
+            )
+        return message
 
 
 async def _attempts(span: Span) -> AsyncIterator[stamina.Attempt]:
@@ -132,27 +151,40 @@ async def _stream(
     return whole
 
 
-def _usage(span: Span, message: AIMessage, agent: str, name: str, seconds: float) -> Usage:
-    counted: Any = message.usage_metadata or {}
-    usage = Usage(
-        agent, name, counted.get("input_tokens", 0), counted.get("output_tokens", 0), seconds
+def _usage(
+    message: AIMessage | None, agent: str, name: str, seconds: float, requests: int
+) -> Usage:
+    counted: Any = (message.usage_metadata if message else None) or {}
+    return Usage(
+        agent,
+        name,
+        counted.get("input_tokens", 0),
+        counted.get("output_tokens", 0),
+        seconds,
+        requests,
     )
+
+
+def _describe(span: Span, message: AIMessage) -> None:
     metadata = message.response_metadata
     described = {
         semconv.RESPONSE_MODEL: metadata.get("model_name"),
         semconv.RESPONSE_ID: message.id,
     }
     span.set_attributes({key: value for key, value in described.items() if value})
-    if message.usage_metadata:
-        span.set_attribute(semconv.USAGE_INPUT_TOKENS, usage.input_tokens)
-        span.set_attribute(semconv.USAGE_OUTPUT_TOKENS, usage.output_tokens)
+    if counted := message.usage_metadata:
+        span.set_attribute(semconv.USAGE_INPUT_TOKENS, counted["input_tokens"])
+        span.set_attribute(semconv.USAGE_OUTPUT_TOKENS, counted["output_tokens"])
     if reason := metadata.get("finish_reason"):
         span.set_attribute(semconv.RESPONSE_FINISH_REASONS, [str(reason)])
-    return usage
+
+
+def _where(agent: str, name: str, service: ModelService) -> str:
+    return f"{agent}: model {name} at {service.base_url or 'the OpenAI API'}"
 
 
 def _explained(error: Exception, agent: str, name: str, service: ModelService) -> ModelError:
-    where = f"{agent}: model {name} at {service.base_url or 'the OpenAI API'}"
+    where = _where(agent, name, service)
     if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
         return ModelRefused(
             f"{where} refuses the key (HTTP {error.status_code}); set OPENAI_API_KEY to a valid "

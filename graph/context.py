@@ -12,6 +12,7 @@ from graph.background import Background
 from graph.errors import AnalysisError
 from graph.models import Models
 from graph.options import Options
+from graph.spending import Spending
 from graph.state import State
 from otel.spans import GraphTask, register_control_flow, register_own_errors
 from toolkit.errors import DataError
@@ -30,6 +31,7 @@ class RunContext:
     models: Models
     toolkit: AsyncToolkit
     background: Background
+    spending: Spending
 
 
 class Node(Protocol):

@@ -22,8 +22,8 @@ def debater(name: str) -> Node:
             *prompts.reports_blocks(state["reports"]),
             *prompts.statement_blocks(statements),
         ]
-        statement, usage = await speak(name, blocks, state["debate_round"], runtime)
-        return {"statements": [statement], "usage": [usage]}
+        statement = await speak(name, blocks, state["debate_round"], runtime)
+        return {"statements": [statement]}
 
     return node
 

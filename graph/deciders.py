@@ -1,4 +1,7 @@
-"""The deciding agents: research manager, trader, risk judge."""
+"""The deciding agents: research manager, trader, risk judge.
+
+Each brings something even when the run's budget is reached: what stands for a decision then.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,9 +9,11 @@ from contextlib import asynccontextmanager
 
 from langgraph.runtime import Runtime
 
-from graph import prompts
+from graph import prompts, without_model
 from graph.context import RunContext, graph_task
 from graph.decisions import FinalDecision, ResearchPlan, TradeProposal
+from graph.degrade import reason_of
+from graph.errors import BudgetReached
 from graph.price_check import objection
 from graph.state import State
 from graph.structured import decide
@@ -21,53 +26,72 @@ async def research_manager(state: State, runtime: Runtime[RunContext]) -> State:
         *prompts.reports_blocks(state["reports"]),
         *prompts.statement_blocks(state.get("statements", [])),
     ]
-    async with _deciding("research_manager", runtime):
-        decided = await decide("research_manager", ResearchPlan, blocks, runtime.context)
-    return {"plan": decided.answer, "usage": decided.usage}
+    try:
+        async with _deciding("research_manager", runtime):
+            decided = await decide("research_manager", ResearchPlan, blocks, runtime.context)
+    except BudgetReached as reached:
+        reason = reason_of("research_manager", reached)
+        return {"plan": without_model.plan(reason), "warnings": [reason]}
+    return {"plan": decided.answer}
 
 
 async def trader(state: State, runtime: Runtime[RunContext]) -> State:
     """Turn the plan into a trade that is near the market."""
-    async with _deciding("trader", runtime):
-        options = runtime.context.options
-        levels = await runtime.context.toolkit.price_levels(options.symbol, options.as_of)
-        blocks = [
-            prompts.model_block("plan", state["plan"]),
-            prompts.price_levels_block(levels),
-            *prompts.reports_blocks(state["reports"]),
-        ]
-        decided = await decide(
-            "trader", TradeProposal, blocks, runtime.context, lambda trade: objection(trade, levels)
-        )
+    context, options = runtime.context, runtime.context.options
+    try:
+        async with _deciding("trader", runtime):
+            # Beyond the run's seconds too: whatever is decided, it names the last close.
+            levels = await context.toolkit.price_levels(options.symbol, options.as_of)
+            blocks = [
+                prompts.model_block("plan", state["plan"]),
+                prompts.price_levels_block(levels),
+                *prompts.reports_blocks(state["reports"]),
+            ]
+            decided = await decide(
+                "trader", TradeProposal, blocks, context, lambda trade: objection(trade, levels)
+            )
+    except BudgetReached as reached:
+        reason = reason_of("trader", reached)
+        return {
+            "levels": levels,
+            "proposal": without_model.proposal(levels, reason),
+            "warnings": [reason],
+        }
     return {
         "levels": levels,
         "proposal": decided.answer,
-        "usage": decided.usage,
         "warnings": _warnings("trader", decided.objection),
     }
 
 
 async def risk_judge(state: State, runtime: Runtime[RunContext]) -> State:
     """Decide, with the risk team's opinions weighed."""
-    async with _deciding("risk_judge", runtime):
-        levels = state["levels"]
-        blocks = [
-            prompts.model_block("plan", state["plan"]),
-            prompts.model_block("proposal", state["proposal"]),
-            prompts.price_levels_block(levels),
-            *prompts.reports_blocks(state["reports"]),
-            *prompts.statement_blocks(state.get("opinions", [])),
-        ]
-        decided = await decide(
-            "risk_judge",
-            FinalDecision,
-            blocks,
-            runtime.context,
-            lambda trade: objection(trade, levels),
-        )
+    levels, proposal = state["levels"], state["proposal"]
+    blocks = [
+        prompts.model_block("plan", state["plan"]),
+        prompts.model_block("proposal", proposal),
+        prompts.price_levels_block(levels),
+        *prompts.reports_blocks(state["reports"]),
+        *prompts.statement_blocks(state.get("opinions", [])),
+    ]
+    try:
+        async with _deciding("risk_judge", runtime):
+            decided = await decide(
+                "risk_judge",
+                FinalDecision,
+                blocks,
+                runtime.context,
+                lambda trade: objection(trade, levels),
+            )
+    except BudgetReached as reached:
+        reason, spending = reason_of("risk_judge", reached), runtime.context.spending
+        quoted = without_model.unreviewed(proposal, spending)
+        return {
+            "decision": without_model.decision(proposal, levels, spending, reason),
+            "warnings": [reason, quoted] if quoted else [reason],
+        }
     return {
         "decision": decided.answer,
-        "usage": decided.usage,
         "warnings": _warnings("risk_judge", decided.objection),
     }
 

@@ -11,6 +11,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from graph.budget import Limit
+
 Confidence = Annotated[float, Field(ge=0, le=1, description="Probability-like, 0 to 1.")]
 Price = Annotated[float, Field(gt=0, description="In the currency of the quote.")]
 
@@ -83,7 +85,7 @@ class Decision(BaseModel):
     """What a run answers: the final decision and everything needed to audit it.
 
     `degraded` is true when a report is missing or a limit was reached; `warnings` says what and why
-    in one sentence each.
+    in one sentence each. `budget_reached` is the budget that ended the asking, if one did.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -100,6 +102,7 @@ class Decision(BaseModel):
     degraded: bool
     missing_reports: list[str]
     warnings: list[str]
+    budget_reached: Limit | None = None
     model: str
     data: str
     simulated_latency: bool

@@ -12,7 +12,7 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 
 from graph.context import Node, RunContext
-from graph.errors import FATAL
+from graph.errors import FATAL, BudgetReached
 from graph.state import Report, State, Statement
 from toolkit.errors import DataError
 
@@ -55,8 +55,8 @@ def missing_opinion(name: str, state: State, reason: str) -> State:
 
 def reason_of(name: str, error: Exception) -> str:
     """Why an agent has no result, in one sentence that names it."""
-    # A source that was too slow is a TimeoutError too, and says so itself.
-    if isinstance(error, TimeoutError) and not isinstance(error, DataError):
+    # A source that was too slow and a run out of time are TimeoutErrors too, and say so themselves.
+    if isinstance(error, TimeoutError) and not isinstance(error, DataError | BudgetReached):
         return f"{name}: it did not finish within its time budget; raise --agent-budget."
     text = str(error) or type(error).__name__
     return text if text.startswith(f"{name}:") else f"{name}: {text}"

@@ -8,9 +8,12 @@ Every message is one sentence that ends with what to do next.
     │   ├── ModelUnavailable      it did not answer, after retries
     │   └── BadModelAnswer        it answered, and the answer cannot be used
     ├── NoEvidence                no analyst could report, so there is nothing to decide on
-    └── NotKept                   what the run's agents bring cannot be kept, or not be found again
+    ├── NotKept                   what the run's agents bring cannot be kept, or not be found again
+    └── BudgetReached             the run may not make a call that is wanted
+        └── OutOfTime             its seconds were over while something was under way
 
 `FATAL` errors end the run; any other error of an analyst, a debater or a risk analyst degrades it.
+`BudgetReached` ends no run: without a model the deciders decide by a rule.
 """
 
 from toolkit.errors import BadRequest
@@ -42,6 +45,14 @@ class NoEvidence(AnalysisError):
 
 class NotKept(AnalysisError):
     """The run's checkpoints cannot be written or read."""
+
+
+class BudgetReached(AnalysisError):
+    """The run has spent one of its budgets."""
+
+
+class OutOfTime(BudgetReached, TimeoutError):
+    """The run's seconds were over in the middle of a call; a timeout, also to its span."""
 
 
 FATAL: tuple[type[Exception], ...] = (ModelRefused, BadRequest, NoEvidence)

@@ -1,8 +1,9 @@
 """What one analysis is asked to do, and the chain of LLM calls that follows from it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from graph.budget import Budget
 from toolkit.as_of import AsOf
 
 ANALYSTS = ("market_analyst", "social_analyst", "news_analyst", "fundamentals_analyst")
@@ -33,8 +34,9 @@ class Debate(StrEnum):
 class Options:
     """One analysis: what to analyse, with whom, in which order.
 
-    `agent_budget_s` is the total time of one agent, its retries included. `prefetch` fetches what
-    the analysts will ask for while they are in their first turn; it needs the cache.
+    `agent_budget_s` is the total time of one agent, its retries included; `budget` is the whole
+    run's. `prefetch` fetches what the analysts will ask for while they are in their first turn; it
+    needs the cache.
     """
 
     symbol: str
@@ -48,6 +50,7 @@ class Options:
     tools: Order = Order.PARALLEL
     agent_budget_s: float = 90.0
     prefetch: bool = False
+    budget: Budget = field(default_factory=Budget)
 
     @property
     def expected_chain(self) -> int:

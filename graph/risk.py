@@ -19,10 +19,10 @@ def risk_analyst(name: str) -> Node:
             *prompts.reports_blocks(missing(state["reports"])),
             *prompts.statement_blocks(state.get("opinions", [])),
         ]
-        opinion, usage = await speak(
+        opinion = await speak(
             name, blocks, state["risk_round"], runtime, dispatcher=state["dispatcher"]
         )
-        return {"opinions": [opinion], "usage": [usage]}
+        return {"opinions": [opinion]}
 
     return node
 

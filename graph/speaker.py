@@ -9,7 +9,7 @@ from graph import prompts
 from graph.chat import converse
 from graph.context import RunContext, graph_task
 from graph.links import span_context
-from graph.state import Statement, Usage
+from graph.state import Statement
 from otel import spans
 
 
@@ -20,7 +20,7 @@ async def speak(
     runtime: Runtime[RunContext],
     *,
     dispatcher: str = "",
-) -> tuple[Statement, Usage]:
+) -> Statement:
     """Let the agent make its statement on the material, inside its own span and time budget."""
     context = runtime.context
     service = context.models.service
@@ -38,5 +38,6 @@ async def speak(
                 service=service,
                 agent=name,
                 turn=1,
+                spending=context.spending,
             )
-    return Statement(name, round_, answer.message.text.strip()), answer.usage
+    return Statement(name, round_, answer.text.strip())

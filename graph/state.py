@@ -32,17 +32,26 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens and time of one LLM call."""
+    """What one LLM call took: tokens, time, and requests, which are more than one with retries."""
 
     agent: str
     model: str
     input_tokens: int
     output_tokens: int
     seconds: float
+    requests: int = 1
+
+
+def _first(known: str, said: str) -> str:
+    return known or said
 
 
 class State(TypedDict, total=False):
-    """The graph's channels. `dispatcher` is the traceparent of the latest dispatcher's span."""
+    """The graph's channels.
+
+    `dispatcher` is the traceparent of the latest dispatcher's span, `budget_reached` the limit of
+    the run's budget that was reached first, empty until one is.
+    """
 
     dispatcher: str
     reports: Annotated[list[Report], operator.add]
@@ -56,3 +65,4 @@ class State(TypedDict, total=False):
     decision: FinalDecision
     warnings: Annotated[list[str], operator.add]
     usage: Annotated[list[Usage], operator.add]
+    budget_reached: Annotated[str, _first]

@@ -16,7 +16,6 @@ from graph.chat import converse
 from graph.context import RunContext
 from graph.errors import BadModelAnswer
 from graph.models import function_schema, with_tools
-from graph.state import Usage
 from graph.tool_calls import problems, requested
 
 AnswerT = TypeVar("AnswerT", bound=pydantic.BaseModel)
@@ -31,7 +30,6 @@ class Decided(Generic[AnswerT]):
 
     answer: AnswerT
     objection: str | None
-    usage: list[Usage]
 
 
 async def decide(
@@ -50,27 +48,31 @@ async def decide(
     function = function_schema(schema.__name__, schema.__doc__ or "", schema)
     model = with_tools(context.models.deep, [function], choice=schema.__name__)
     messages = prompts.decision_messages(agent, context.options, blocks)
-    usage: list[Usage] = []
     answer: AnswerT | None = None
     objection: str | None = None
     for turn in range(1, ASKS + 1):
         replied = await converse(
-            model, messages, name=service.deep, service=service, agent=agent, turn=turn
+            model,
+            messages,
+            name=service.deep,
+            service=service,
+            agent=agent,
+            turn=turn,
+            spending=context.spending,
         )
-        usage.append(replied.usage)
-        parsed, objection = _parse(replied.message, schema)
+        parsed, objection = _parse(replied, schema)
         if parsed is not None:
             answer, objection = parsed, check(parsed)
         if objection is None:
             break
-        messages = [*messages, *_refused(replied.message, objection)]
+        messages = [*messages, *_refused(replied, objection)]
     if answer is None:
         raise BadModelAnswer(
             f"{agent}: model {service.deep} did not give a usable {schema.__name__} in {ASKS} "
             f"attempts ({objection}); run it again or set TRADING_GRAPH_DEEP_MODEL to a model that "
             "follows schemas."
         )
-    return Decided(answer, objection, usage)
+    return Decided(answer, objection)
 
 
 def _parse(message: AIMessage, schema: type[AnswerT]) -> tuple[AnswerT | None, str | None]:

@@ -65,6 +65,7 @@ async def analysis(state: AnalysisInput) -> AnalysisOutput:
     options = Options(
         symbol=parse_symbol(state["symbol"]),
         as_of=AsOf.parse(state.get("date") or default_date(choice.data)),
+        budget=settings.budget,
     )
     target = langsmith_target(settings, mode)
     telemetry = await asyncio.to_thread(_telemetry, target, settings.spool)

@@ -151,9 +151,11 @@ def usage_by_agent(analysis: Analysis) -> dict[str, dict[str, Any]]:
     by_agent: dict[str, dict[str, Any]] = {}
     for used in analysis.usage:
         counted = by_agent.setdefault(
-            used.agent, {"calls": 0, "input_tokens": 0, "output_tokens": 0, "seconds": 0.0}
+            used.agent,
+            {"calls": 0, "requests": 0, "input_tokens": 0, "output_tokens": 0, "seconds": 0.0},
         )
         counted["calls"] += 1
+        counted["requests"] += used.requests
         counted["input_tokens"] += used.input_tokens
         counted["output_tokens"] += used.output_tokens
         counted["seconds"] += used.seconds

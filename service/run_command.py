@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from graph.backend_choice import BackendChoice
+from graph.budget import Budget
 from graph.options import Debate, Options, Order
 from otel.redaction import Redactor
 from service.choice import backend_choice, default_date
@@ -40,7 +41,7 @@ def run_command(symbol: str, asked: Mapping[str, Any]) -> int:
             cache=not asked["no_cache"],
             pool=not asked["no_pool"],
         )
-        options = _options(symbol, asked, choice)
+        options = _options(symbol, asked, choice, settings)
         announce(talk, options, choice)
         with logging_to(settings.log_file, redactor):
             return _run(options, choice, settings, redactor, asked, talk)
@@ -90,7 +91,9 @@ def _interrupted_run(word: str, out: Path) -> uuid.UUID:
     return uuid.UUID(interrupted[-1].run_id)
 
 
-def _options(symbol: str, asked: Mapping[str, Any], choice: BackendChoice) -> Options:
+def _options(
+    symbol: str, asked: Mapping[str, Any], choice: BackendChoice, settings: Settings
+) -> Options:
     return Options(
         symbol=parse_symbol(symbol),
         as_of=AsOf.parse(asked["as_of"] or default_date(choice.data)),
@@ -103,6 +106,11 @@ def _options(symbol: str, asked: Mapping[str, Any], choice: BackendChoice) -> Op
         tools=Order(asked["tools"]),
         agent_budget_s=asked["agent_budget"],
         prefetch=asked["prefetch"],
+        budget=Budget(
+            seconds=asked["max_seconds"] or settings.max_seconds,
+            llm_calls=asked["max_calls"] or settings.max_calls,
+            tokens=asked["max_tokens"] or settings.max_tokens,
+        ),
     )
 
 

@@ -91,6 +91,27 @@ _OPTIONS = (
         help="Total time of one agent, its retries included.",
     ),
     click.option(
+        "--max-seconds",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="Budget of the whole run: then no more is asked, and the decision is a marked HOLD. "
+        "Default: TRADING_GRAPH_MAX_SECONDS, else none.",
+    ),
+    click.option(
+        "--max-calls",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Budget of LLM calls, each retry counted; ends likewise. Default: "
+        "TRADING_GRAPH_MAX_CALLS, else none.",
+    ),
+    click.option(
+        "--max-tokens",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Budget of tokens, in and out; calls under way may exceed it. Default: "
+        "TRADING_GRAPH_MAX_TOKENS, else none.",
+    ),
+    click.option(
         "--dispatch",
         type=click.Choice(["parallel", "sequential"]),
         default="parallel",

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from graph.budget import Budget
 from graph.options import Debate, Options, Order
 from toolkit.as_of import AsOf
 from toolkit.symbols import parse_symbol
@@ -30,6 +31,11 @@ class RunRequest(BaseModel):
         float, Field(ge=1, le=3600, description="Seconds of one agent, its retries included.")
     ] = 90.0
     prefetch: bool = False
+    max_seconds: Annotated[
+        float | None, Field(gt=0, description="Budget of the run; docs/budgets.md.")
+    ] = None
+    max_calls: Annotated[int | None, Field(ge=1, description="Budget of LLM calls.")] = None
+    max_tokens: Annotated[int | None, Field(ge=1, description="Budget of tokens.")] = None
 
     def options(self, default_date: str) -> Options:
         """The options of the graph; raises BadSymbol or BadDate."""
@@ -45,4 +51,5 @@ class RunRequest(BaseModel):
             tools=Order(self.tools),
             agent_budget_s=self.agent_budget,
             prefetch=self.prefetch,
+            budget=Budget(self.max_seconds, self.max_calls, self.max_tokens),
         )

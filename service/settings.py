@@ -13,6 +13,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
+from graph.budget import Budget
 from service.errors import BadSettings
 from toolkit.errors import BadRequest
 from toolkit.sources.base_urls import BaseUrls
@@ -60,6 +61,9 @@ class Settings(BaseSettings):
     )
     chat_latency_s: float = Field(0.8, ge=0, description="Of the offline model, a call.")
     fetch_latency_s: float = Field(0.15, ge=0, description="Of the embedded data, an answer.")
+    max_seconds: float | None = Field(None, gt=0, description="Budget of a run.")
+    max_calls: int | None = Field(None, ge=1, description="Budget of a run, in LLM calls.")
+    max_tokens: int | None = Field(None, ge=1, description="Budget of a run, in and out.")
     out: Path = Path("runs")
     log_file: Path = Path("logs/trading_graph.log")
     spool: Path = Field(Path("logs/spool"), description="Spans that a backend did not take.")
@@ -75,6 +79,11 @@ class Settings(BaseSettings):
     serve_keep_days: float = Field(30, gt=0, description="How long runs and verdicts are kept.")
     serve_watch: tuple[str, ...] = Field((), description="Services whose traces are judged.")
     serve_token_sha256: tuple[str, ...] = Field((), description="Digests of tokens that may ask.")
+
+    @property
+    def budget(self) -> Budget:
+        """The budget of a run that is given none of its own."""
+        return Budget(self.max_seconds, self.max_calls, self.max_tokens)
 
     @property
     def secrets(self) -> list[str]:

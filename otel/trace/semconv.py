@@ -76,6 +76,8 @@ LATENCY_SIMULATED = "trading.latency.simulated"
 LATENCY_CHAT_S = "trading.latency.chat_s"
 DATA_MODE = "trading.data.mode"
 DISPATCH = "trading.dispatch"
+BUDGET_REACHED = "trading.budget.reached"
+"""Which of the run's budgets was reached first: seconds, llm_calls or tokens."""
 OPERATION = "trading.operation"
 """What a span of ours is that GenAI has no name for: dispatch, join, fetch, prefetch, interruption
 or detached."""

@@ -292,6 +292,8 @@ def _no_errors(on: _Context) -> Result:
         {str(on.trace.attributes(row).get(semconv.ERROR_TYPE, "error")) for row in failed}
     )
     measured = f"{len(failed)} failed" + (f" ({', '.join(kinds)})" if kinds else "")
+    if reached := on.trace.attributes(on.run).get(semconv.BUDGET_REACHED):
+        measured += f", the run's budget of {reached} reached"
     holds = not failed and not retried
     if holds and not all(on.trace.keeps_events(row) for row in on.rows):
         return _not_applicable(on.check, "nothing failed, and no retry was or would be recorded")

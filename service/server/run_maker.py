@@ -4,7 +4,7 @@ import asyncio
 import json
 import shutil
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from opentelemetry.context import Context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -72,6 +72,9 @@ class RunMaker:
         if at is None:
             request = RunRequest.model_validate_json(run.request)
             options = request.options(self._default_date)
+            # Who asks may lower what whoever pays has set, and never raise it.
+            budget = options.budget.within(self._engine.settings.budget)
+            options = replace(options, budget=budget)
             analysis, folder = await self._engine.run(
                 options, run_id=run_id, parent=_caller(run), listeners=[events]
             )

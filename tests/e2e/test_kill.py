@@ -93,6 +93,17 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("share", [0.2, 0.6])
+def test_a_resumed_run_knows_what_it_has_spent_of_its_budget(workdir: Path, share: float) -> None:
+    """The calls of both lives leave none for the judge; those of the second alone would."""
+    folder = killed(workdir, "AAPL", "--offline", "--max-calls", "15", share=share)
+    document = json.loads(resumed(folder.name))
+    assert document["decision"]["budget_reached"] == "llm_calls"
+    assert document["decision"]["decision"]["action"] == "HOLD"
+    assert document["decision"]["proposal"]["action"] == "BUY"
+    assert sum(used["requests"] for used in document["usage"].values()) == 15
+
+
 @pytest.mark.parametrize("share", SHARES)
 def test_a_killed_run_comes_to_the_same_decision(
     workdir: Path, undisturbed: Path, share: float

@@ -3,10 +3,14 @@
 import asyncio
 import random
 
+from opentelemetry.trace import INVALID_SPAN
+
 from graph.backend_choice import BackendChoice
 from graph.backends import open_backends
+from graph.budget import Budget
 from graph.chat import converse
 from graph.prompts import analyst_messages
+from graph.spending import Spending
 from tests.analysis_runner import OPTIONS
 
 CALL_S = 0.1
@@ -19,6 +23,7 @@ async def test_no_moment_of_a_stream_swallows_a_cancellation() -> None:
     messages = analyst_messages("market_analyst", OPTIONS)
     async with open_backends(choice) as backends:
         models = backends.models
+        spending = Spending(Budget(), INVALID_SPAN)
         ends: list[object] = []
         for _ in range(80):
             call = asyncio.create_task(
@@ -29,6 +34,7 @@ async def test_no_moment_of_a_stream_swallows_a_cancellation() -> None:
                     service=models.service,
                     agent="market_analyst",
                     turn=1,
+                    spending=spending,
                 )
             )
             await asyncio.sleep(moments.uniform(0.1, 0.9) * CALL_S)

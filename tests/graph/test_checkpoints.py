@@ -51,7 +51,8 @@ WHOLE: State = {
     "opinions": [Statement("neutral_risk_analyst", 1, "Less.")],
     "decision": FinalDecision(**TRADE, risks=["gap"]),
     "warnings": ["news_analyst: late"],
-    "usage": [Usage("trader", "m", 10, 20, 1.5)],
+    "usage": [Usage("trader", "m", 10, 20, 1.5, requests=2)],
+    "budget_reached": "tokens",
 }
 
 

@@ -128,6 +128,9 @@ def test_json_is_one_object_on_stdout(workdir: Path) -> None:
         (("AAPL", "--date", "2001-01-02"), "2022"),
         (("AAPL", "--analysts", "market,weather"), "weather"),
         (("AAPL", "--debate-rounds", "0"), "debate-rounds"),
+        (("AAPL", "--max-calls", "0"), "max-calls"),
+        (("AAPL", "--max-tokens", "few"), "max-tokens"),
+        (("AAPL", "--max-seconds", "0"), "max-seconds"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_2(
@@ -246,3 +249,40 @@ def test_prefetch_is_an_option_that_needs_the_cache(workdir: Path) -> None:
     refused = trading_graph("run", "AAPL", "--prefetch", "--no-cache", cwd=workdir)
     assert refused.returncode == 2
     assert "one of --prefetch and --no-cache" in refused.stderr
+
+
+def test_a_reached_budget_is_shown_in_text_report_and_json(workdir: Path) -> None:
+    words = ("run", "AAPL", "--offline", "--max-calls", "15")
+    ran = trading_graph(*words, cwd=workdir)
+    assert ran.returncode == 0, ran.stderr
+    shown = " ".join(ran.stdout.split())
+    report = (the_run(workdir) / "report.md").read_text()
+    assert "HOLD AAPL" in shown
+    assert report.startswith("# AAPL as of 2025-11-14: HOLD")
+    for text in (shown, report):
+        assert (
+            "risk_judge: the run's budget of LLM calls (15) is reached; raise --max-calls." in text
+        )
+        assert "not handed out: BUY" in text
+    document = json.loads(trading_graph(*words, "--json", cwd=workdir).stdout)
+    assert document["decision"]["budget_reached"] == "llm_calls"
+    assert document["decision"]["degraded"] is True
+    assert sum(used["requests"] for used in document["usage"].values()) == 15
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "flag", "limit"),
+    [
+        ("TRADING_GRAPH_MAX_CALLS", "4", ("--max-calls", "1000"), "llm_calls"),
+        ("TRADING_GRAPH_MAX_TOKENS", "10", ("--max-tokens", "1000000"), "tokens"),
+        ("TRADING_GRAPH_MAX_SECONDS", "0.01", ("--max-seconds", "1000"), "seconds"),
+    ],
+)
+def test_a_budget_is_a_setting_and_a_flag_wins(
+    workdir: Path, variable: str, value: str, flag: tuple[str, str], limit: str
+) -> None:
+    words = ("run", "AAPL", "--offline", "--json")
+    by_setting = trading_graph(*words, cwd=workdir, env={variable: value})
+    assert json.loads(by_setting.stdout)["decision"]["budget_reached"] == limit
+    by_flag = trading_graph(*words, *flag, cwd=workdir, env={variable: value})
+    assert json.loads(by_flag.stdout)["decision"]["budget_reached"] is None

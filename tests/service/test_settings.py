@@ -23,6 +23,7 @@ from service.settings import read_settings
             "-1.75",
             "TRADING_GRAPH_CHAT_LATENCY_S: input should",
         ),
+        ("TRADING_GRAPH_MAX_CALLS", "-17", "TRADING_GRAPH_MAX_CALLS: input should be greater"),
         ("TRADING_GRAPH_PRICES", "bogus-value", "TRADING_GRAPH_PRICES is not JSON"),
         ("LANGSMITH_TRACING", "bogus-value", "LANGSMITH_TRACING: input should be a valid boolean"),
     ],

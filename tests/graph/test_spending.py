@@ -1,0 +1,135 @@
+"""The account of one run: what it refuses, what it books, what it learns of an earlier life."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from langchain_core.messages import AIMessageChunk, HumanMessage
+from langgraph.runtime import Runtime
+from opentelemetry.trace import INVALID_SPAN
+from pydantic import SecretStr
+
+from graph.accounted import accounted
+from graph.budget import Budget, Limit
+from graph.chat import converse
+from graph.context import RunContext
+from graph.errors import FATAL, BudgetReached, ModelRefused, OutOfTime
+from graph.models import ModelService
+from graph.spending import Spending
+from graph.state import State, Usage
+
+SERVICE = ModelService("http://127.0.0.1:9/v1", SecretStr("k"), "quick", "deep")
+
+
+def opened(**limits: Any) -> Spending:
+    return Spending(Budget(**limits), INVALID_SPAN)
+
+
+def used(tokens: int, requests: int = 1) -> Usage:
+    return Usage("trader", "deep", tokens, 0, 0.0, requests)
+
+
+async def test_a_limit_once_reached_stays_the_reason() -> None:
+    spending = opened(llm_calls=1, seconds=0.05)
+    spending.reserve("trader")
+    for _ in range(2):
+        with pytest.raises(BudgetReached, match="--max-calls"):
+            spending.reserve("risk_judge")
+        await asyncio.sleep(0.06)
+    assert spending.reached is Limit.LLM_CALLS
+    assert spending.refused == ["risk_judge"]
+
+
+async def test_tokens_are_counted_in_and_out() -> None:
+    spending = opened(tokens=30)
+    spending.record(Usage("trader", "deep", 10, 19, 0.0))
+    spending.reserve("trader")
+    spending.record(used(1))
+    with pytest.raises(BudgetReached, match="--max-tokens"):
+        spending.reserve("trader")
+
+
+async def test_what_times_out_by_itself_is_no_matter_of_the_budget() -> None:
+    spending = opened(seconds=60)
+    with pytest.raises(TimeoutError) as raised:
+        async with spending.in_time("trader"), asyncio.timeout(0):
+            await asyncio.sleep(60)
+    assert not isinstance(raised.value, OutOfTime)
+    assert spending.reached is None
+
+
+async def test_a_cancelled_run_is_cancelled_and_not_out_of_time() -> None:
+    spending = opened(seconds=60)
+
+    async def work() -> None:
+        async with spending.in_time("trader"):
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert spending.reached is None
+
+
+async def test_a_resumed_run_goes_on_from_what_its_state_says_was_spent() -> None:
+    spending = opened(llm_calls=12)
+    runtime = cast(
+        "Runtime[RunContext]", SimpleNamespace(context=SimpleNamespace(spending=spending))
+    )
+
+    async def node(state: State, runtime: Runtime[RunContext]) -> State:
+        runtime.context.spending.reserve("trader")
+        runtime.context.spending.record(used(0))
+        return {}
+
+    state: State = {"usage": [used(0, requests=3), used(0, requests=7)]}
+    # Two nodes of one step see the same state, and do not spend the same request.
+    for _ in range(2):
+        assert await accounted("trader", node)(state, runtime) == {
+            "usage": [used(0)],
+            "budget_reached": "",
+        }
+    state["usage"] += [used(0), used(0)]
+    with pytest.raises(BudgetReached):
+        await accounted("trader", node)(state, runtime)
+
+
+async def test_what_an_earlier_life_has_reached_stays_reached() -> None:
+    for now in (60, None):
+        spending = opened(seconds=now)
+        spending.catch_up([], "seconds")
+        with pytest.raises(BudgetReached, match="--max-seconds"):
+            spending.reserve("trader")
+
+
+async def test_a_service_that_reports_no_tokens_cannot_keep_a_budget_of_tokens() -> None:
+    class Silent:
+        async def astream(self, messages: object) -> AsyncIterator[AIMessageChunk]:
+            yield AIMessageChunk(content="a plain answer")
+
+    async def ask(spending: Spending) -> str:
+        answer = await converse(
+            cast("Any", Silent()),
+            [HumanMessage("?")],
+            name="deep",
+            service=SERVICE,
+            agent="trader",
+            turn=1,
+            spending=spending,
+        )
+        return answer.text
+
+    assert await ask(opened(llm_calls=1)) == "a plain answer"
+    with pytest.raises(ModelRefused, match="use --max-calls instead"):
+        await ask(opened(tokens=1000))
+    assert ModelRefused in FATAL
+
+
+def test_of_two_budgets_the_smaller_holds_limit_by_limit() -> None:
+    ours, theirs = Budget(seconds=60, llm_calls=9), Budget(seconds=90.5, llm_calls=5, tokens=7)
+    assert ours.within(theirs) == theirs.within(ours) == Budget(60, 5, 7)
+    assert ours.within(Budget()) == Budget().within(ours) == ours
