@@ -8,6 +8,7 @@ Every message is one sentence that ends with what to do next.
     │   ├── ModelUnavailable      it did not answer, after retries
     │   └── BadModelAnswer        it answered, and the answer cannot be used
     ├── NoEvidence                no analyst could report, so there is nothing to decide on
+    ├── OutOfTime                 an agent that decides did not within its time budget
     └── NotKept                   what the run's agents bring cannot be kept, or not be found again
 
 `FATAL` errors end the run; any other error of an analyst, a debater or a risk analyst degrades it.
@@ -38,6 +39,10 @@ class BadModelAnswer(ModelError):
 
 class NoEvidence(AnalysisError):
     """Not one analyst could report."""
+
+
+class OutOfTime(AnalysisError):
+    """An agent whose decision is needed did not come to it within its time budget."""
 
 
 class NotKept(AnalysisError):
