@@ -44,9 +44,10 @@ class Host:
         """The error for a request that the breaker refuses."""
         wait_s = self.breaker.refused_for_s
         when = f"in {wait_s:.0f} s" if wait_s else "when one request has shown that it is back"
+        failures = self.breaker.failures
+        many = "a failure" if failures == 1 else f"{failures} failures in a row"
         return SourcePaused(
-            f"{self.name} is not asked for now, after {self.breaker.failures} failures in a row: "
-            f"try again {when}.",
+            f"{self.name} is not asked for now, after {many}: try again {when}.",
             retry_after_s=wait_s,
         )
 
