@@ -28,6 +28,7 @@ from graph.state import Report, State, Statement, Usage
 from otel import spans
 from otel.spans import RunSpan, SpanListener, Unfinished
 from otel.trace import semconv
+from toolkit.cache_statistics import counted_on
 
 WORKFLOW = "trading_graph"
 
@@ -81,7 +82,8 @@ async def recorded_run(
         unfinished=unfinished,
         listeners=listeners,
     ) as run:
-        yield run
+        with counted_on(run.span):
+            yield run
 
 
 async def analyse(

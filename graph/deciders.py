@@ -13,11 +13,12 @@ from graph import prompts, without_model
 from graph.context import RunContext, graph_task
 from graph.decisions import FinalDecision, ResearchPlan, TradeProposal
 from graph.degrade import reason_of
-from graph.errors import BudgetReached
+from graph.errors import BudgetReached, NoDecision
 from graph.price_check import objection
 from graph.state import State
 from graph.structured import decide
 from otel import spans
+from toolkit.errors import DataError
 
 
 async def research_manager(state: State, runtime: Runtime[RunContext]) -> State:
@@ -98,10 +99,16 @@ async def risk_judge(state: State, runtime: Runtime[RunContext]) -> State:
 
 @asynccontextmanager
 async def _deciding(name: str, runtime: Runtime[RunContext]) -> AsyncIterator[None]:
+    """Open a decider's span, and hold it to the time budget of an agent; raises NoDecision."""
     context = runtime.context
-    with spans.agent(name, provider=context.models.service.provider, task=graph_task(runtime)):
-        async with asyncio.timeout(context.options.agent_budget_s):
-            yield
+    try:
+        with spans.agent(name, provider=context.models.service.provider, task=graph_task(runtime)):
+            async with asyncio.timeout(context.options.agent_budget_s):
+                yield
+    except TimeoutError as error:
+        if isinstance(error, DataError | BudgetReached):
+            raise  # a source that was too slow says so itself, and so does a run's own budget
+        raise NoDecision(reason_of(name, error)) from None
 
 
 def _warnings(agent: str, objected: str | None) -> list[str]:

@@ -8,6 +8,7 @@ Every message is one sentence that ends with what to do next.
     │   ├── ModelUnavailable      it did not answer, after retries
     │   └── BadModelAnswer        it answered, and the answer cannot be used
     ├── NoEvidence                no analyst could report, so there is nothing to decide on
+    ├── NoDecision                an agent that decides did not within its time budget
     ├── NotKept                   what the run's agents bring cannot be kept, or not be found again
     └── BudgetReached             the run may not make a call that is wanted
         └── OutOfTime             its seconds were over while something was under way
@@ -41,6 +42,10 @@ class BadModelAnswer(ModelError):
 
 class NoEvidence(AnalysisError):
     """Not one analyst could report."""
+
+
+class NoDecision(AnalysisError):
+    """An agent whose decision is needed did not come to it within its time budget."""
 
 
 class NotKept(AnalysisError):

@@ -7,9 +7,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from otel.errors import TraceError
 from otel.redaction import process_redactor
 from service.doctor import Finding, State, examine
+from service.doctor_tables import data_document, show_data
 from service.errors import BadSettings
+from service.last_run import LastRun, last_run
 from service.settings import read_settings
 
 WELL, RED = 0, 1
@@ -20,10 +23,17 @@ _SIGNS = {State.OK: "[green]✓[/]", State.OFF: "[dim]-[/]", State.RED: "[red]�
 def doctor_command(*, as_json: bool) -> int:
     """Examine, show, and return the exit code."""
     redactor = process_redactor()
+    last: LastRun | None = None
     try:
         settings = read_settings()
         redactor = process_redactor(settings.secrets)
         findings = examine(settings)
+        try:
+            last = last_run(settings.out)
+            found = f"{last.run_id}, {last.symbol} as of {last.as_of}"
+            findings.append(Finding("last run", State.OK, found))
+        except TraceError as error:
+            findings.append(Finding("last run", State.OFF, str(error)))
     except BadSettings as error:
         findings = [Finding("settings", State.RED, str(error), "correct the setting")]
     findings = [
@@ -42,10 +52,11 @@ def doctor_command(*, as_json: bool) -> int:
                 }
                 for each in findings
             ],
+            **data_document(last),
         }
         sys.stdout.write(json.dumps(shown, indent=2) + "\n")
     else:
-        _show(findings)
+        _show(findings, last)
     return RED if _red(findings) else WELL
 
 
@@ -53,12 +64,13 @@ def _red(findings: list[Finding]) -> list[Finding]:
     return [each for each in findings if each.state is State.RED]
 
 
-def _show(findings: list[Finding]) -> None:
+def _show(findings: list[Finding], last: LastRun | None) -> None:
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
     for each in findings:
         advice = f"\n[yellow]→ {escape(each.advice)}[/]" if each.advice else ""
         table.add_row(_SIGNS[each.state], each.check, f"{escape(each.found)}{advice}")
     console = Console(file=sys.stdout, highlight=False, emoji=False)
     console.print(table)
+    show_data(console, last)
     red = len(_red(findings))
     console.print(f"\n[red]{red} to mend.[/]" if red else "\n[green]All is well.[/]")

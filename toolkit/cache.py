@@ -101,10 +101,10 @@ class SingleFlightCache:
         loads), shared (it joined a load, and links to the load's span) or hit; of several gets
         under one span the first of these that occurs stays.
         """
-        counts = self._counts.of(key.kind)
+        count, kind = self._counts.add, key.kind
         span = trace.get_current_span()
         if not self._enabled:
-            counts["misses"] += 1
+            count(kind, "misses")
             _report(span, MISS)
             return await loader()
         now = self._clock()
@@ -112,28 +112,28 @@ class SingleFlightCache:
         if entry is not None:
             if now < entry.fresh_until:
                 self._kept.used(key)
-                counts["hits"] += 1
+                count(kind, "hits")
                 _report(span, HIT, now - entry.stored_at)
                 if entry.error is not None:
-                    counts["negative"] += 1
+                    count(kind, "negative")
                     raise _afresh(entry.error)
                 kept: T = entry.value
                 return kept
             if now < entry.revalidate_until:
-                counts["stale"] += 1
+                count(kind, "stale")
                 if now >= entry.try_again_at and self._flights.running(key) is None:
                     self._refresh(key, lambda: self._load(key, loader, ttl, size))
                 return self._stale(key, entry, span, now)  # type: ignore[no-any-return]
             if now < min(entry.try_again_at, entry.if_error_until):
-                counts["stale_errors"] += 1
+                count(kind, "stale_errors")
                 return self._stale(key, entry, span, now)  # type: ignore[no-any-return]
         flight = self._flights.running(key)
         if flight is None:
-            counts["misses"] += 1
+            count(kind, "misses")
             _report(span, MISS)
             flight = self._flights.start(key, lambda: self._load(key, loader, ttl, size))
         else:
-            counts["shared"] += 1
+            count(kind, "shared")
             _report(span, SHARED)
         try:
             return await self._flights.wait(key, flight)  # type: ignore[no-any-return]
@@ -141,7 +141,7 @@ class SingleFlightCache:
             old, now = self._kept.find(key), self._clock()
             if old is None or old.error is not None or now >= old.if_error_until:
                 raise
-            counts["stale_errors"] += 1
+            count(kind, "stale_errors")
             span.add_event("served stale", {semconv.ERROR_TYPE: spans.error_type(error)})
             return self._stale(key, old, span, now)  # type: ignore[no-any-return]
         finally:
@@ -161,7 +161,7 @@ class SingleFlightCache:
             ):
                 return await load()
 
-        self._counts.of(key.kind)["refreshes"] += 1
+        self._counts.add(key.kind, "refreshes")
         # Nobody waits for it, so the cache does: else the last one who joins it could cancel it.
         task = self._flights.start(key, renew, owned=True).task
         self._refreshes.add(task)
@@ -183,7 +183,7 @@ class SingleFlightCache:
             self._keep(key, None, kept, short, sys.getsizeof(kept))
             raise
         except Exception:
-            self._counts.of(key.kind)["failures"] += 1
+            self._counts.add(key.kind, "failures")
             if (old := self._kept.find(key)) is not None:
                 old.try_again_at = self._clock() + _AGAIN_AFTER_S
             raise

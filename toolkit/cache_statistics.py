@@ -1,8 +1,14 @@
-"""What a cache has done: counts by kind of data, and over all."""
+"""What a cache has done: counts by kind of data, and over all; also of one run alone."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, fields
+
+from opentelemetry.trace import Span
+
+from otel.trace import semconv
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +49,28 @@ class CacheStatistics(KindStatistics):
 
 _NAMES = tuple(field.name for field in fields(KindStatistics))
 
+_HELD = ("entries", "bytes")
+
 
 class CacheCounts:
-    """Counts as they grow; `of(kind)` is a plain mapping, because every get writes one."""
+    """Counts as they grow, in plain mappings, because every get writes one."""
 
     def __init__(self) -> None:
         self._by_kind: defaultdict[str, dict[str, int]] = defaultdict(
             lambda: dict.fromkeys(_NAMES, 0)
         )
 
-    def of(self, kind: str) -> dict[str, int]:
-        """The counts of one kind, by the names of KindStatistics."""
-        return self._by_kind[kind]
+    def add(self, kind: str, name: str) -> None:
+        """Count what happened once more, for the run too that it happened in; names as above."""
+        self._by_kind[kind][name] += 1
+        if (run := _RUN.get()) is not None:
+            run._by_kind[kind][name] += 1
+
+    def hold(self, kind: str, entries: int, size: int) -> None:
+        """Note that so many entries and bytes more are held, or fewer."""
+        counts = self._by_kind[kind]
+        counts["entries"] += entries
+        counts["bytes"] += size
 
     @property
     def statistics(self) -> CacheStatistics:
@@ -63,3 +79,29 @@ class CacheCounts:
         every = [asdict(each) for each in by_kind.values()]
         total = {name: sum(each[name] for each in every) for name in _NAMES}
         return CacheStatistics(**total, by_kind=by_kind)
+
+
+_RUN: ContextVar[CacheCounts | None] = ContextVar("cache_counts_of_the_run", default=None)
+
+
+@contextmanager
+def counted_on(span: Span) -> Iterator[None]:
+    """Write what caches do for the block on its span, one event `cache` a kind of data.
+
+    Runs that share a cache are told apart by their context, so each counts what was done for it.
+    """
+    counts = CacheCounts()
+    token = _RUN.set(counts)
+    try:
+        yield
+    finally:
+        _RUN.reset(token)
+        for kind, done in sorted(counts.statistics.by_kind.items()):
+            told = {name: number for name, number in asdict(done).items() if name not in _HELD}
+            span.add_event(
+                semconv.CACHE_EVENT,
+                {
+                    semconv.CACHE_KIND: kind,
+                    **{f"{semconv.CACHE}.{name}": number for name, number in told.items()},
+                },
+            )

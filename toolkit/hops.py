@@ -4,8 +4,6 @@ A redirect may lead to another host. Therefore rate, User-Agent and trace header
 each hop, in aiohttp's middleware, and inside the request's span, so that the wait stands on it.
 """
 
-import ipaddress
-
 import aiohttp
 from aiohttp import hdrs
 
@@ -43,7 +41,7 @@ class Hops:
             await host.rate.wait()
         if host.policy.user_agent is not None and not self._names_agent:
             request.headers[hdrs.USER_AGENT] = host.policy.user_agent
-        if not (host.policy.propagate and is_loopback(request.url.host)):
+        if not host.traced:
             for name in _TRACE_HEADERS:
                 request.headers.popall(name, None)
         try:
@@ -70,13 +68,3 @@ class Hops:
             and host.breaker.state is not BreakerState.CLOSED
         ):
             raise host.paused()  # it failed for others meanwhile
-
-
-def is_loopback(host: str | None) -> bool:
-    """Whether a host is this machine, by its written address or name; nothing is looked up."""
-    if host is None:
-        return False
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

@@ -1,5 +1,6 @@
 """The hosts that a pool speaks to: for each its rules, its rate and its breaker."""
 
+import ipaddress
 from dataclasses import dataclass
 
 from yarl import URL
@@ -22,10 +23,14 @@ class HostState:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A host with its rules; `name` has the port where it is not the scheme's own."""
+    """A host with its rules; `name` has the port where it is not the scheme's own.
+
+    `traced` hosts get the trace headers: those on this machine, unless their policy says no.
+    """
 
     name: str
     policy: HostPolicy
+    traced: bool
     rate: RateLimit
     breaker: CircuitBreaker
 
@@ -39,9 +44,10 @@ class Host:
         """The error for a request that the breaker refuses."""
         wait_s = self.breaker.refused_for_s
         when = f"in {wait_s:.0f} s" if wait_s else "when one request has shown that it is back"
+        failures = self.breaker.failures
+        many = "a failure" if failures == 1 else f"{failures} failures in a row"
         return SourcePaused(
-            f"{self.name} is not asked for now, after {self.breaker.failures} failures in a row: "
-            f"try again {when}.",
+            f"{self.name} is not asked for now, after {many}: try again {when}.",
             retry_after_s=wait_s,
         )
 
@@ -76,4 +82,13 @@ class Hosts:
         breaker = CircuitBreaker(
             policy.breaker_failures, policy.breaker_open_s, policy.breaker_open_max_s
         )
-        return Host(name if url.is_default_port() else f"{name}:{port}", policy, rate, breaker)
+        shown = name if url.is_default_port() else f"{name}:{port}"
+        return Host(shown, policy, policy.propagate and _is_loopback(name), rate, breaker)
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its written address or name; nothing is looked up."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

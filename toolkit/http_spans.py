@@ -1,10 +1,8 @@
 """What the pool's session tells about its requests: HTTP spans, queue waits, connections.
 
-The span of a request is made by OpenTelemetry's aiohttp instrumentation and ends at the answer's
-headers. A span that waits for a free connection, or for its host's rate, looks exactly like one
-that works, so the waits are written on it. Two things must not reach a span, and the
-instrumentation would let both: the query string (it holds keys), and an exception's text (it may
-repeat the query).
+The span of a request (see `http_instrumentation`) ends at the answer's headers. One that waits for
+a free connection, or for its host's rate, looks exactly like one that works, so the waits are
+written on it.
 """
 
 import asyncio
@@ -13,17 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from types import SimpleNamespace
-from typing import Any
 
 import aiohttp
 from opentelemetry import trace
-from opentelemetry.instrumentation._semconv import _StabilityMode
-from opentelemetry.instrumentation.aiohttp_client import create_trace_config
 from opentelemetry.trace import Status, StatusCode
-from yarl import URL
 
 from otel import spans
 from otel.trace import semconv
+from toolkit.http_instrumentation import span_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +110,7 @@ class PoolMeter:
         aiohttp calls them in this order for every event: ours first, while the HTTP span is still
         open at the end. A request must bring its RequestNotes as `trace_request_ctx`.
         """
-        return [self._connection_config(), _span_config()]
+        return [self._connection_config(), span_config()]
 
     def _connection_config(self) -> aiohttp.TraceConfig:
         config = aiohttp.TraceConfig()
@@ -204,71 +199,19 @@ class PoolMeter:
 
 def _write(span: trace.Span, notes: RequestNotes, queue_wait_s: float) -> None:
     waited_s = queue_wait_s + notes.rate_wait_s
-    span.set_attribute(semconv.QUEUE_WAIT_MS, round(waited_s * 1e3, 3))
+    told: dict[str, float | bool | str] = {semconv.QUEUE_WAIT_MS: round(waited_s * 1e3, 3)}
     if notes.rate_wait_s > 0:
-        span.set_attribute(semconv.RATE_WAIT_MS, round(notes.rate_wait_s * 1e3, 3))
+        told[semconv.RATE_WAIT_MS] = round(notes.rate_wait_s * 1e3, 3)
     if notes.reused is not None:
-        span.set_attribute(semconv.POOL_REUSED, notes.reused)
+        told[semconv.POOL_REUSED] = notes.reused
     if notes.resend:
-        span.set_attribute(semconv.RESEND_COUNT, notes.resend)
+        told[semconv.RESEND_COUNT] = notes.resend
     if notes.probe:
-        span.set_attribute(semconv.BREAKER, "half_open")
+        told[semconv.BREAKER] = "half_open"
+    span.set_attributes(told)
 
 
 def _http_span(exchange: SimpleNamespace) -> trace.Span | None:
     """The request's own span, or None where instrumentation is suppressed for it."""
     span = trace.get_current_span()
     return None if span is exchange.caller else span
-
-
-def _span_config() -> aiohttp.TraceConfig:
-    config = create_trace_config(
-        url_filter=_without_query,
-        tracer_provider=_ProviderOfTheRun(),
-        # Left to itself it ignores OTEL_SEMCONV_STABILITY_OPT_IN and writes the old names.
-        sem_conv_opt_in_mode=_StabilityMode.HTTP,
-    )
-    (record_failure,) = config.on_request_exception
-
-    async def end_silently(
-        session: aiohttp.ClientSession,
-        exchange: SimpleNamespace,
-        params: aiohttp.TraceRequestExceptionParams,
-    ) -> None:
-        # The meter has written the kind of failure. The instrumentation would add the exception's
-        # text and stack: "Connection timeout to host http://...?apikey=...".
-        untold: Any = None
-        await record_failure(
-            session,
-            exchange,
-            aiohttp.TraceRequestExceptionParams(params.method, params.url, params.headers, untold),
-        )
-
-    config.on_request_exception[:] = [end_silently]
-    return config
-
-
-def _without_query(url: URL) -> str:
-    return str(url.with_query(None).with_fragment(None))
-
-
-class _ProviderOfTheRun(trace.TracerProvider):
-    """Makes tracers that ask for the active provider at every span."""
-
-    def get_tracer(self, *scope: Any, **more: Any) -> trace.Tracer:
-        return _TracerOfTheRun(scope, more)
-
-
-class _TracerOfTheRun(trace.Tracer):
-    def __init__(self, scope: tuple[Any, ...], more: dict[str, Any]) -> None:
-        self._scope = scope
-        self._more = more
-
-    def start_span(self, *args: Any, **options: Any) -> trace.Span:
-        return self._active().start_span(*args, **options)
-
-    def start_as_current_span(self, *args: Any, **options: Any) -> Any:
-        return self._active().start_as_current_span(*args, **options)
-
-    def _active(self) -> trace.Tracer:
-        return spans.active_provider().get_tracer(*self._scope, **self._more)

@@ -70,7 +70,7 @@ class LeastRecentlyUsed:
         while len(self._entries) > self._max_entries or self._bytes > self._max_bytes:
             oldest = next(iter(self._entries))
             self.drop(oldest)
-            self._counts.of(oldest.kind)["evictions"] += 1
+            self._counts.add(oldest.kind, "evictions")
 
     def drop(self, key: CacheKey) -> None:
         """Forget an entry, if there is one."""
@@ -80,6 +80,4 @@ class LeastRecentlyUsed:
 
     def _count(self, key: CacheKey, entries: int, size: int) -> None:
         self._bytes += size
-        counts = self._counts.of(key.kind)
-        counts["entries"] += entries
-        counts["bytes"] += size
+        self._counts.hold(key.kind, entries, size)

@@ -92,7 +92,7 @@ class Tries:
             if breaker.failed(given, asked_s if too_long else None):
                 self._span.set_attribute(semconv.BREAKER, BreakerState.OPEN)
                 self._span.add_event(
-                    "breaker opened",
+                    semconv.BREAKER_OPENED,
                     {
                         "server.address": self._host.name,
                         "failures": breaker.failures,

@@ -13,7 +13,9 @@ import numpy as np
 
 from otel.trace import Trace, profile, semconv
 from otel.trace.kinds import Role
+from otel.verdict.chain import serial_chain
 from otel.verdict.group import Group
+from otel.verdict.work import working_spans
 
 BLOCKED_LOOP = "the event loop was blocked"
 COLD_IMPORT = "modules were imported while it ran"
@@ -28,6 +30,9 @@ DEPENDENCY = "an LLM turn stands between them"
 
 COINCIDENT_NS = 10_000_000
 """How close a start must be to another's end to have been released by it."""
+
+TICK_NS = 20_000_000
+"""How often the loop is looked at: it was late for up to so much longer than recorded."""
 
 MANY_IMPORTS = 20
 
@@ -63,6 +68,25 @@ def _blocked(group: Group) -> str | None:
     return COLD_IMPORT if group.imports >= MANY_IMPORTS else BLOCKED_LOOP
 
 
+def in_turn(group: Group) -> bool:
+    """Whether lateness of the loop can be why works that overlap took their time.
+
+    A loop that they block in turn lets them end one block after the other. So either no step from
+    one end to the next is longer than it was late, or all steps but the first are about as long.
+    Else what took the time was something besides, as on a machine that is busy with others. Threads
+    that make the loop late tell nothing of that kind.
+    """
+    assert group.lag_ms is not None
+    if group.threads > 1:
+        return True
+    late_ns = group.lag_ms * 1e6
+    began = min([work.intervals[0][0] for work in group.works if work.intervals])
+    ends = sorted([work.intervals[-1][1] for work in group.works if work.intervals])
+    steps = [after - before for before, after in itertools.pairwise([began, *ends])]
+    # A tick may come so long after a block began.
+    return max(steps) <= late_ns + TICK_NS or (len(ends) > 2 and min(steps[1:]) >= 0.5 * late_ns)
+
+
 def limit(trace: Trace, group: Group) -> tuple[int, str] | None:
     """The number that ran at once and the cause, where the others were let in as those ended."""
     if len(group.rows) < 3:
@@ -91,13 +115,28 @@ def _most_at_one_step(trace: Trace, rows: Sequence[int]) -> list[int]:
 def staircase(trace: Trace, group: Group) -> int | None:
     """How many end at a time, where all start together and end in equal steps: a limit inside.
 
+    Who worked more often in a row than the first to end is late for that reason, and who did no
+    work of its own for another's; neither counts.
+    """
+    if _steps(trace, group.rows) is None:
+        return None
+    in_a_row = {row: len(serial_chain(trace, working_spans(trace, row))) for row in group.rows}
+    worked = [row for row in group.rows if in_a_row[row]] or list(group.rows)
+    first_to_end = min(worked, key=lambda row: trace.intervals[row][1])
+    as_often = [row for row in worked if in_a_row[row] <= in_a_row[first_to_end]]
+    return _steps(trace, as_often)
+
+
+def _steps(trace: Trace, rows: Sequence[int]) -> int | None:
+    """How many end at a time, in equal steps.
+
     Needs three steps, each as long as the first; different amounts of work seldom look like that.
     """
-    if len(group.rows) < 3:
+    if len(rows) < 3:
         return None
-    rows = list(group.rows)
+    rows = list(rows)
     ends = np.sort(trace.end[rows] - trace.start[rows].min()).tolist()
-    if group.spread_ns > 0.2 * ends[0]:
+    if np.ptp(trace.start[rows]) > 0.2 * ends[0]:
         return None
     steps: list[list[int]] = [[ends[0]]]
     for end in ends[1:]:
@@ -105,7 +144,7 @@ def staircase(trace: Trace, group: Group) -> int | None:
             steps[-1].append(end)
         else:
             steps.append([end])
-    if len(steps) < 3 and not (len(steps) == 2 and len(group.rows) >= 4):
+    if len(steps) < 3 and not (len(steps) == 2 and len(rows) >= 4):
         return None
     heights = [step[0] for step in steps]
     first = heights[0]

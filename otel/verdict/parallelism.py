@@ -71,7 +71,9 @@ def _judge(trace: Trace, measured: Group) -> tuple[Strength, str]:
         return Strength.NOT_APPLICABLE, BROKEN_TREE
     if measured.work_overlap is None or measured.work_overlap < OVERLAP:
         return Strength.SERIAL, causes.serial_cause(trace, measured)
-    if cause := causes.held_up(measured):
+    cause = causes.held_up(measured)
+    late = cause == causes.BLOCKED_LOOP and not causes.in_turn(measured)
+    if cause and not late:
         return Strength.SERIAL, cause
     held = barrier(trace, measured.rows)
     if held.held_ns and held.held_ns > HELD * measured.wrappers.busy_ns:
@@ -81,10 +83,11 @@ def _judge(trace: Trace, measured: Group) -> tuple[Strength, str]:
         return Strength.SERIAL, f"{cause} ({width} at once)"
     if width_inside := causes.staircase(trace, measured):
         return Strength.SUSPICIOUS, f"{causes.SEMAPHORE} ({width_inside} at a time)"
-    return _proof(measured)
+    return _proof(measured, late)
 
 
-def _proof(measured: Group) -> tuple[Strength, str]:
+def _proof(measured: Group, late: bool) -> tuple[Strength, str]:
+    """How strong the overlap is; `late`: the loop was, for most of the least work."""
     missing = [
         name
         for name, value in (
@@ -101,4 +104,9 @@ def _proof(measured: Group) -> tuple[Strength, str]:
         return Strength.SUSPICIOUS, f"the event loop was blocked for {measured.lag_ms:.0f} ms"
     if measured.cpu_over_wall >= BUSY and measured.threads <= 1:
         return Strength.SUSPICIOUS, f"one CPU was {measured.cpu_over_wall:.0%} busy"
+    if late:
+        return Strength.OVERLAPPING, (
+            f"the event loop was late by {measured.lag_ms:.0f} ms, and the least work took "
+            f"{measured.shortest_work_ns / 1e6:.0f} ms: too short to tell on a machine this busy"
+        )
     return Strength.PROVEN, ""

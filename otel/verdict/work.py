@@ -66,8 +66,14 @@ def working_spans(trace: Trace, row: int) -> list[int]:
 
 
 def is_from_cache(trace: Trace, row: int) -> bool:
-    """Whether a span only took what another had fetched."""
-    return str(trace.attributes(row).get(semconv.CACHE)) in _IDLE_CACHE
+    """Whether a span only took what another had fetched, or waited for it.
+
+    A miss may join a fetch too: what it loads is made of what another loads already.
+    """
+    said = trace.attributes(row).get(semconv.CACHE)
+    if said == "miss" and not trace.children(row):
+        return any(link.span_id in trace.row_of for link in trace.links(row))
+    return str(said) in _IDLE_CACHE
 
 
 def beside(trace: Trace, rows: Sequence[int]) -> bool:

@@ -1,9 +1,15 @@
 """What sharing connections gains: `python tests/bench/bench_pool.py`.
 
 The pool against a new session and connection for every request (`pooled=False`, otherwise the same
-code), over HTTP and TLS, one request after the other and twice 400 at once. The server runs in a
-process of its own and answers at once, so the figures are overhead without any network distance.
-The TLS certificate is made on the spot by `openssl`; without that program TLS is left out.
+code), over HTTP and TLS: one request after the other, under no run and under one that records, and
+waves of 400 at once. Plain aiohttp stands beside, without rules, spans, limits or typed errors.
+
+The server is a process of its own and answers at once, so the figures are overhead without any
+network distance: each round trip more counts against new connections (one for TCP, one for TLS
+1.3). A new TLS connection means a whole handshake, as always in asyncio, which resumes no session;
+the certificate is for a P-256 key, the cheapest in use, made on the spot by `openssl`. Without that
+program TLS is left out. Ways alternate; a ratio is that of neighbours, the median over all rounds
+stands before the least and the greatest.
 """
 
 import asyncio
@@ -15,13 +21,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 BODY_BYTES = 20_000
 SEQUENTIAL = 200
 CONCURRENT = 400
 WAVES = 2
-ROUNDS = 5
+ROUNDS = 11
+
+Way = Callable[[], Awaitable[tuple[float, float]]]
 
 
 def serve(folder: str, scheme: str) -> None:
@@ -49,58 +60,127 @@ def serve(folder: str, scheme: str) -> None:
         sys.stdin.read()
 
 
-async def measure(url: str) -> None:
-    """Print both ways side by side for one server."""
+@contextmanager
+def clock() -> Iterator[list[float]]:
+    """Milliseconds of the block a request, by the wall and of this process's CPU time."""
+    took: list[float] = []
+    began, cpu = time.perf_counter(), time.process_time()
+    yield took
+    took += [
+        (time.perf_counter() - began) / SEQUENTIAL * 1e3,
+        (time.process_time() - cpu) / SEQUENTIAL * 1e3,
+    ]
+
+
+def sequential_ways(url: str) -> dict[str, Way]:
+    """Every way to ask one after the other, by its name; the first two are the pool's bar."""
+    import aiohttp
+    from opentelemetry import context
+    from opentelemetry.sdk.trace import TracerProvider
+
+    from otel import spans
+    from otel.spans.recording import context_with
+    from toolkit.pool import HttpPool
+
+    async def ours(*, pooled: bool, recorded: bool) -> tuple[float, float]:
+        run = context_with(spans.Recording("bench", TracerProvider())) if recorded else None
+        token = context.attach(run or context.get_current())
+        async with HttpPool(pooled=pooled) as pool:
+            with clock() as took:
+                for _ in range(SEQUENTIAL):
+                    await pool.get_bytes(url)
+        context.detach(token)
+        return took[0], took[1]
+
+    async def plain(*, pooled: bool) -> tuple[float, float]:
+        async with aiohttp.ClientSession() as shared:
+            with clock() as took:
+                for _ in range(SEQUENTIAL):
+                    if pooled:
+                        async with shared.get(url) as answer:
+                            await answer.read()
+                    else:
+                        async with aiohttp.ClientSession() as own, own.get(url) as answer:
+                            await answer.read()
+        return took[0], took[1]
+
+    return {
+        "pooled": lambda: ours(pooled=True, recorded=False),
+        "a session each": lambda: ours(pooled=False, recorded=False),
+        "pooled, recorded": lambda: ours(pooled=True, recorded=True),
+        "a session each, recorded": lambda: ours(pooled=False, recorded=True),
+        "plain aiohttp": lambda: plain(pooled=True),
+        "a session each, plain": lambda: plain(pooled=False),
+    }
+
+
+async def one_by_one(url: str) -> None:
+    """Print how long a request takes when one follows the other."""
+    scheme = url.partition(":")[0]
+    wall: dict[str, list[float]] = defaultdict(list)
+    cpu: dict[str, list[float]] = defaultdict(list)
+    ways = sequential_ways(url)
+    for _ in range(ROUNDS):
+        for name, way in ways.items():
+            took, used = await way()
+            wall[name].append(took)
+            cpu[name].append(used)
+    names = list(ways)
+    for shared, own in zip(names[::2], names[1::2], strict=True):
+        print(
+            f"{scheme:<5} {shared:<16} {spread(wall[shared], 3)} ms a request, "
+            f"a session each {spread(wall[own], 3)} ms, ratio {ratios(wall[shared], wall[own])}; "
+            f"of the client's CPU time {ratios(cpu[shared], cpu[own])}"
+        )
+
+
+async def at_once(url: str) -> None:
+    """Print how waves of requests share connections."""
     from toolkit.pool import HttpPool
 
     scheme = url.partition(":")[0]
-    times: dict[tuple[bool, str], list[float]] = {}
-    cpus: dict[bool, list[float]] = {}
-    done: dict[bool, str] = {}
+    took: dict[bool, list[float]] = defaultdict(list)
+    waves: list[str] = []
     for _ in range(ROUNDS):
         for pooled in (True, False):
-            async with HttpPool(pooled=pooled) as pool:
-                began, cpu = time.perf_counter(), time.process_time()
-                for _ in range(SEQUENTIAL):
-                    await pool.get_bytes(url)
-                one_by_one = time.perf_counter() - began
-                used = time.process_time() - cpu
-            times.setdefault((pooled, "sequential"), []).append(one_by_one / SEQUENTIAL * 1e3)
-            cpus.setdefault(pooled, []).append(used / SEQUENTIAL * 1e3)
+            waves_now = []
             async with HttpPool(pooled=pooled) as pool:
                 began = time.perf_counter()
                 for _ in range(WAVES):
                     await asyncio.gather(*(pool.get_bytes(url) for _ in range(CONCURRENT)))
-                at_once = time.perf_counter() - began
-            times.setdefault((pooled, "concurrent"), []).append(at_once / CONCURRENT / WAVES * 1e3)
-            did = pool.statistics
-            done[pooled] = (
-                f"{did.connections_created} connections, {did.reused} reuses "
-                f"({did.reused / did.requests:.1%}), {did.queued} queued, "
-                f"longest wait {did.queue_wait_ms_max:.0f} ms"
-            )
-    for way, count in (("sequential", SEQUENTIAL), ("concurrent", CONCURRENT)):
-        shared = statistics.median(times[True, way])
-        own = statistics.median(times[False, way])
-        print(
-            f"{scheme:<5} {count} {way}: pooled {shared:.3f} ms a request, "
-            f"a session each {own:.3f} ms, ratio {own / shared:.1f}"
-        )
-    # What other programs on the machine cannot distort.
-    shared, own = statistics.median(cpus[True]), statistics.median(cpus[False])
+                    did = pool.statistics
+                    waves_now.append(
+                        f"{did.connections_created} connections, {did.reused} of {did.requests} "
+                        f"reuse one ({did.reused / did.requests:.1%})"
+                    )
+                took[pooled].append((time.perf_counter() - began) / CONCURRENT / WAVES * 1e3)
+            if pooled:
+                waves = waves_now
     print(
-        f"      {SEQUENTIAL} sequential, the client's CPU time: pooled {shared:.3f} ms a request, "
-        f"a session each {own:.3f} ms, ratio {own / shared:.1f}"
+        f"{scheme:<5} {WAVES} x {CONCURRENT} at once: pooled {spread(took[True], 3)} ms a request, "
+        f"a session each {spread(took[False], 3)} ms, ratio {ratios(took[True], took[False])}"
     )
-    print(f"      {WAVES} x {CONCURRENT} concurrent, pooled: {done[True]}")
-    print(f"      {WAVES} x {CONCURRENT} concurrent, a session each: {done[False]}")
+    for number, said in enumerate(waves, 1):
+        print(f"      after wave {number}: {said}")
+
+
+def spread(values: list[float], digits: int) -> str:
+    """The median, with the least and the greatest."""
+    middle = statistics.median(values)
+    return f"{middle:.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def ratios(shared: list[float], own: list[float]) -> str:
+    """How many times as long the second takes, round by round."""
+    return spread([each / base for base, each in zip(shared, own, strict=True)], 1)
 
 
 def main() -> None:
     """Make a certificate, start the servers, and measure."""
     print(
-        f"Python {sys.version.split()[0]}, {os.cpu_count()} CPUs, body {BODY_BYTES} bytes, "
-        f"median of {ROUNDS} rounds"
+        f"Python {sys.version.split()[0]}, {ssl.OPENSSL_VERSION}, {os.cpu_count()} CPUs under a "
+        f"load of {os.getloadavg()[0]:.1f}, body {BODY_BYTES} bytes, {ROUNDS} rounds of "
+        f"{SEQUENTIAL} requests a way"
     )
     with tempfile.TemporaryDirectory() as folder:
         schemes = ["http"]
@@ -112,7 +192,7 @@ def main() -> None:
                 check=True,
                 capture_output=True,
             )
-            # aiohttp makes its TLS context when it is imported, which is later, in `measure`.
+            # aiohttp makes its TLS context when it is imported, which is later, where it measures.
             os.environ["SSL_CERT_FILE"] = f"{folder}/cert.pem"
             schemes.append("https")
         else:
@@ -127,7 +207,9 @@ def main() -> None:
             assert server.stdin is not None
             assert server.stdout is not None
             try:
-                asyncio.run(measure(server.stdout.readline().strip()))
+                url = server.stdout.readline().strip()
+                asyncio.run(one_by_one(url))
+                asyncio.run(at_once(url))
             finally:
                 server.stdin.close()
                 server.wait()

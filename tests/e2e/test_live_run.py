@@ -1,19 +1,28 @@
 """Whole runs on live sources: the decision is that of the offline run, and faults degrade it."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from graph.errors import AnalysisError
-from otel.trace import semconv
+from graph.errors import AnalysisError, NoDecision
+from otel.trace import ERROR, semconv
 from tests.analysis_runner import CHOICE, Runner
-from tests.live_faults import FAULTS
+from tests.live_faults import FAULTS, HARMLESS
 from tests.live_servers import FRED_KEY, LiveServers, live_servers
 from toolkit.errors import DataError
 
 OTHERS = ("sec_data", "sec_files", "fred", "google_news", "stocktwits")
+SEC = {"fetch sec_companies", "fetch sec_companyfacts", "fetch sec_submissions"}
+FETCHES_OF = {
+    "sec_data": SEC,
+    "sec_files": SEC,
+    "fred": {"fetch fred"},
+    "google_news": {"fetch google_news"},
+    "stocktwits": set[str](),
+}
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +106,69 @@ async def test_without_prices_a_run_ends_with_one_sentence(
     assert isinstance(ran.error, AnalysisError | DataError), repr(ran.error)
     assert str(ran.error).endswith(".")
     assert "\n" not in str(ran.error)
+
+
+@pytest.mark.parametrize("fault", HARMLESS)
+async def test_a_fault_that_leaves_the_prices_readable_changes_no_number(
+    run_analysis: Runner, servers: LiveServers, fault: str
+) -> None:
+    servers.faults["yahoo"] = fault
+    live = await run_analysis(
+        choice=replace(CHOICE, data="live", access=servers.access), symbol="NVDA"
+    )
+    assert decided(live.made) == decided((await run_analysis(symbol="NVDA")).made)
+
+
+async def test_prices_that_never_end_end_the_run_with_one_sentence(
+    run_analysis: Runner, servers: LiveServers
+) -> None:
+    servers.faults["yahoo"] = "slow_body"
+    ran = await run_analysis(
+        choice=replace(CHOICE, data="live", access=servers.access),
+        symbol="NVDA",
+        agent_budget_s=1.0,
+    )
+    assert isinstance(ran.error, NoDecision), repr(ran.error)
+    assert "time budget" in str(ran.error)
+    assert str(ran.error).endswith(".")
+    assert "\n" not in str(ran.error)
+
+
+# Each fault at one source alone, and each source with two of them.
+ALONE = list(zip(FAULTS, itertools.cycle(OTHERS), strict=False))
+
+
+@pytest.mark.parametrize(("fault", "source"), ALONE)
+async def test_a_fault_at_one_source_leaves_what_the_others_say(
+    run_analysis: Runner, servers: LiveServers, fault: str, source: str
+) -> None:
+    servers.faults[source] = fault
+    ran = await run_analysis(
+        choice=replace(CHOICE, data="live", access=servers.access),
+        symbol="NVDA",
+        agent_budget_s=4.0,
+    )
+    assert ran.made.decision.decision.action in ("BUY", "HOLD", "SELL")
+    failed = {
+        ran.trace.names[row] for row in ran.trace.rows("fetch ") if ran.trace.status[row] == ERROR
+    }
+    assert failed <= FETCHES_OF[source]
+    if fault in HARMLESS:
+        assert not failed
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "slow_body"])
+async def test_with_any_fault_everywhere_embedded_data_stands_in_where_that_is_allowed(
+    run_analysis: Runner, servers: LiveServers, fault: str
+) -> None:
+    servers.faults.update(dict.fromkeys(("yahoo", *OTHERS), fault))
+    ran = await run_analysis(
+        choice=replace(CHOICE, data="auto", access=servers.access), symbol="NVDA"
+    )
+    assert decided(ran.made)[0] == decided((await run_analysis(symbol="NVDA")).made)[0]
+    modes = {
+        ran.trace.attributes(row).get(semconv.DATA_MODE)
+        for row in ran.trace.rows("execute_tool ")
+        if "news" not in ran.trace.names[row]  # the embedded data set has none
+    }
+    assert modes == ({"live"} if fault in HARMLESS else {"offline"})

@@ -88,3 +88,25 @@ def test_an_address_that_is_none_is_a_usage_error(workdir: Path, urls: str, said
     assert done.exit_code == 2
     assert said in " ".join(done.stderr.split())
     assert "passwd" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("rate_limited", "is not asked for now, after a failure: try again in"),
+        ("unavailable", "is not asked for now, after 5 failures in a row: try again in"),
+        ("html", "that is not valid JSON"),
+        ("slow_body", "did not finish within its time budget"),
+    ],
+)
+def test_a_live_run_without_prices_is_one_sentence_and_exit_code_3(
+    workdir: Path, fault: str, said: str
+) -> None:
+    with live_servers() as servers:
+        servers.faults["yahoo"] = fault
+        done = run("--data", "live", "--agent-budget", "2", **live_environment(servers))
+    assert done.exit_code == 3, done.stderr
+    (sentence,) = [line for line in done.stderr.splitlines() if line.startswith("Error:")]
+    assert said in sentence
+    assert sentence.endswith(".")
+    assert done.stdout == ""

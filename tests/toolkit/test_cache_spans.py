@@ -11,7 +11,8 @@ from otel import spans
 from otel.trace import semconv
 from tests.toolkit.kept_spans import named
 from tests.toolkit.upstream import KEY, Clock, Upstream, key_of, turns
-from toolkit.cache import SingleFlightCache
+from toolkit.cache import CacheKey, SingleFlightCache
+from toolkit.cache_statistics import counted_on
 from toolkit.errors import SourceUnavailable
 from toolkit.single_flight import note_load_span
 
@@ -180,3 +181,34 @@ async def test_an_abandoned_loads_span_ends_within_its_last_callers_and_is_marke
 async def test_nothing_is_noted_outside_a_load() -> None:
     with spans.open_span("alone"):
         note_load_span()
+
+
+async def test_each_of_two_runs_on_one_cache_counts_what_was_done_for_it(
+    provider: TracerProvider, exporter: InMemorySpanExporter
+) -> None:
+    cache, upstream = SingleFlightCache(), Upstream()
+
+    async def run(name: str, kinds: tuple[str, ...]) -> None:
+        with spans.open_span(name) as span, counted_on(span):
+            for kind in kinds:
+                await asyncio.create_task(cache.get(CacheKey(kind, "test"), upstream.load, ttl=60))
+
+    await cache.get(CacheKey("bars", "test"), upstream.load, ttl=60)
+    async with spans.run("test", provider=provider, attributes={}):
+        await asyncio.gather(run("one", ("bars", "news")), run("two", ("bars", "bars", "news")))
+
+    def told(name: str) -> dict[object, dict[str, int]]:
+        (span,) = named(exporter, name)
+        events = [event.attributes or {} for event in span.events if event.name == "cache"]
+        return {
+            event[semconv.CACHE_KIND]: {
+                word: number
+                for word in ("hits", "misses", "shared")
+                if isinstance(number := event[f"{semconv.CACHE}.{word}"], int) and number
+            }
+            for event in events
+        }
+
+    assert told("one") == {"bars": {"hits": 1}, "news": {"misses": 1}}
+    assert told("two") == {"bars": {"hits": 2}, "news": {"hits": 1}}
+    assert cache.statistics.hits == 4, "the cache itself counts for all"

@@ -9,7 +9,7 @@ from opentelemetry import context as otel_context
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import NonRecordingSpan, SpanContext, StatusCode, TraceFlags
 from yarl import URL
 
 from otel import spans
@@ -221,3 +221,18 @@ async def test_trace_headers_reach_loopback_and_never_a_foreign_host(
         assert headers["host"].startswith("foreign.example")
         assert not {"traceparent", "tracestate", "baggage"} & set(headers)
     assert len(http_spans(exporter)) == 3, "a foreign request still has its span here"
+
+
+async def test_where_nothing_records_a_request_makes_no_span_and_a_callers_trace_goes_on(
+    source: FaultySource,
+) -> None:
+    caller = SpanContext(0xA, 0xB, is_remote=True, trace_flags=TraceFlags(0))
+    async with HttpPool() as pool:
+        told = await pool.get_json(f"{source.url}/headers")
+        assert "traceparent" not in told
+        token = otel_context.attach(trace.set_span_in_context(NonRecordingSpan(caller)))
+        try:
+            told = await pool.get_json(f"{source.url}/headers")
+        finally:
+            otel_context.detach(token)
+    assert told["traceparent"].split("-")[1:] == [f"{0xA:032x}", f"{0xB:016x}", "00"]
