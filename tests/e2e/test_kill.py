@@ -40,7 +40,7 @@ SHARES = [(tenth + _random.random()) / MOMENTS for tenth in range(MOMENTS)]
 
 def killed(workdir: Path, *words: str, share: float, env: Mapping[str, str] | None = None) -> Path:
     """The folder of a run whose process was killed after a share of the time that it needs."""
-    out = workdir / "runs"
+    before = {each: each.stat().st_size for each in workdir.glob("runs/*/open.jsonl")}
     process = subprocess.Popen(
         [*COMMAND, "run", *words],
         cwd=workdir,
@@ -50,11 +50,12 @@ def killed(workdir: Path, *words: str, share: float, env: Mapping[str, str] | No
     )
     journals: list[Path] = []
     deadline = time.monotonic() + 60
-    while not any(journal.stat().st_size for journal in journals):
+    while not journals:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
-        journals = [each for each in out.glob("*/open.jsonl") if standing(each.parent) == "running"]
+        known = workdir.glob("runs/*/open.jsonl")
+        journals = [each for each in known if each.stat().st_size > before.get(each, 0)]
     time.sleep(share * (CHAIN * CHAT_S + FETCH_S))
     process.kill()
     process.communicate()
