@@ -234,6 +234,7 @@ def _put_away(
         trace_file.close()
     if over:
         delete_checkpoints(folder.checkpoints)
+        folder.order.unlink(missing_ok=True)
     journal.close(over=over)
 
 

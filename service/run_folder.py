@@ -1,9 +1,9 @@
 """The folder that a run leaves: `trace.jsonl` as it goes, `decision.json` and `report.md` at its
 end.
 
-The latter two appear whole or not at all: a run that failed leaves its trace alone. `order.json`
-says what the run was asked to do. While it goes on there are `open.jsonl`, the spans that have
-started, and `checkpoints.sqlite`, what its nodes have brought.
+The latter two appear whole or not at all: a run that failed leaves its trace alone. While it goes
+on there are `order.json`, what it was asked to do, `open.jsonl`, the spans that have started, and
+`checkpoints.sqlite`, what its nodes have brought: all that another process needs to go on with it.
 """
 
 import os
@@ -45,7 +45,7 @@ class RunFolder:
 
     @property
     def order(self) -> Path:
-        """What the run was asked to do."""
+        """What the run was asked to do, while it is not over."""
         return self.path / ORDER
 
     @property

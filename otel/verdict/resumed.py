@@ -19,6 +19,9 @@ from otel.verdict.work import working_spans
 _NODES = (Role.AGENT, Role.DISPATCH, Role.JOIN)
 _UNSET = 0
 
+PAID_AGAIN = "trading.paid_again"
+"""In the view alone: an LLM call of an agent that a death made begin anew."""
+
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
@@ -67,6 +70,7 @@ class _View:
         self._left_out = set(dead)
         self._renamed: dict[str, str] = {}
         self._begun: dict[int, int] = {}
+        self._again: set[int] = set()
         self._adopted: dict[int, int] = {}
         for earlier, heir in self._superseded():
             self._supersede(earlier, heir)
@@ -99,14 +103,11 @@ class _View:
     def _matched(self, rows: Sequence[int], heirs: Sequence[int]) -> Iterator[tuple[int, int]]:
         """By task id, of several tries at one task the last; else in order."""
         by_task = {self._task(heir): heir for heir in reversed(heirs)}
-        last = {self._task(row): row for row in rows}
-        claimed = set()
-        for task, row in last.items():
-            if task is not None and task in by_task:
-                claimed.add(by_task[task])
-                yield row, by_task[task]
-        rest = [row for row in rows if self._task(row) not in by_task]
-        yield from zip(rest, [heir for heir in heirs if heir not in claimed], strict=False)
+        known = [row for row in rows if self._task(row) in by_task and self._task(row) is not None]
+        pairs = {by_task[self._task(row)]: row for row in known}
+        yield from ((row, heir) for heir, row in pairs.items())
+        rest = [row for row in rows if row not in known]
+        yield from zip(rest, [heir for heir in heirs if heir not in pairs], strict=False)
 
     def _supersede(self, earlier: int, heir: int) -> None:
         trace = self._of
@@ -119,6 +120,7 @@ class _View:
             return
         self._left_out.update(trace.subtree(earlier))
         if trace.roles[earlier] is Role.AGENT:
+            self._again.update(trace.subtree(heir))
             start = trace.intervals[earlier][0]
             self._begun[heir] = min(self._begun.get(heir, start), start)
             for row in working_spans(trace, earlier):
@@ -177,6 +179,8 @@ class _View:
             known = [lag for lag in lags if lag is not None]
             # What the last process measured says nothing of those before it.
             return {**said, semconv.LOOP_LAG_MAX_MS: max(known)} if known else said
+        if row in self._again and self._of.roles[row] is Role.LLM:
+            return {**said, PAID_AGAIN: True}
         if self._killed(row):
             return {key: value for key, value in said.items() if key != semconv.ERROR_TYPE}
         if semconv.FETCH_KEY in said and (life := self._life(row)):

@@ -89,8 +89,7 @@ class RunMaker:
 
 def _left(folder: RunFolder) -> Standing | None:
     """Where an earlier process left the run; None where it had not begun. Blocks."""
-    begun = folder.journal.exists() or folder.trace.exists() or folder.decision.exists()
-    if begun and folder.order.exists():
+    if folder.journal.exists() or folder.trace.exists() or folder.decision.exists():
         return standing(folder.path)
     shutil.rmtree(folder.path, ignore_errors=True)  # what a process made that was killed at once
     return None

@@ -1,12 +1,12 @@
 """Wall time of a run over its ideal: (serial LLM calls) x latency + the longest fetch.
 
-    python tests/bench/bench_overhead.py [--chunks 60] [--runs 3] [LATENCY ...]
+    python tests/bench/bench_overhead.py [--chunks 60] [--runs 3] [--plain] [LATENCY ...]
 
 Prints the cold run (the first of this process), the median of the warm ones, and what the client
 library alone costs: the same number of calls, one after the other, with no graph around them.
 Answers come in at least 60 chunks spread evenly over the latency; fewer chunks would flatter the
 figure. The loopback servers run in threads of the same process, so their CPU time is in the
-figures.
+figures. A run keeps a journal and checkpoints, as the command does; `--plain` runs without them.
 """
 
 import argparse
@@ -15,16 +15,18 @@ import os
 import statistics
 import tempfile
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from graph import models
 from graph.analysis import analyse, recorded_run
 from graph.backend_choice import BackendChoice
 from graph.backends import open_backends
+from graph.checkpoints import open_checkpoints
 from graph.offline_model import OfflineModel
 from graph.options import Options
 from graph.prompts import statement_messages
-from otel.export import TraceFile, set_up
+from otel.export import Journal, TraceFile, set_up
 from otel.sources import read
 from otel.trace import semconv
 from toolkit.as_of import AsOf
@@ -32,16 +34,24 @@ from toolkit.as_of import AsOf
 OPTIONS = Options(symbol="AAPL", as_of=AsOf.parse("2025-11-14"))
 
 
-async def run_once(choice: BackendChoice, model: OfflineModel, folder: Path) -> tuple[float, float]:
+async def run_once(
+    choice: BackendChoice, model: OfflineModel, folder: Path, durable: bool
+) -> tuple[float, float]:
     """Run one analysis; its wall time in seconds and its longest event-loop lag in ms."""
     telemetry = set_up("bench", "0")
-    async with open_backends(choice, model) as backends:
-        path = folder / f"{time.time_ns()}.jsonl"
-        trace_file = TraceFile(path, telemetry.redactor)
-        async with recorded_run(OPTIONS, backends, telemetry.provider) as run:
-            run.recording.listen(trace_file)
-            await analyse(OPTIONS, backends, run)
+    path = folder / f"{time.time_ns()}.jsonl"
+    journal = Journal.begin(path.with_suffix(".open")) if durable else None
+    trace_file = TraceFile(path, telemetry.redactor, journal)
+    async with AsyncExitStack() as stack:
+        backends = await stack.enter_async_context(open_backends(choice, model))
+        kept = open_checkpoints(path.with_suffix(".sqlite"))
+        checkpoints = await stack.enter_async_context(kept) if durable else None
+        opened = recorded_run(OPTIONS, backends, telemetry.provider, listeners=[trace_file])
+        run = await stack.enter_async_context(opened)
+        await analyse(OPTIONS, backends, run, checkpoints=checkpoints)
     trace_file.close()
+    if journal is not None:
+        journal.close(over=True)
     telemetry.shutdown()
     (trace,) = read(path)
     (root,) = trace.roots
@@ -72,6 +82,7 @@ def main() -> None:
     parser.add_argument("--chunks", type=int, default=60)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--fetch", type=float, default=0.15)
+    parser.add_argument("--plain", action="store_true")
     asked = parser.parse_args()
     os.environ["OTEL_TRACES_EXPORTER"] = "none"
     chain = OPTIONS.expected_chain
@@ -85,7 +96,8 @@ def main() -> None:
             model = OfflineModel(latency_s=latency, chunks=asked.chunks)
             ideal = chain * latency + asked.fetch
             walls = [
-                asyncio.run(run_once(choice, model, Path(folder))) for _ in range(asked.runs + 1)
+                asyncio.run(run_once(choice, model, Path(folder), not asked.plain))
+                for _ in range(asked.runs + 1)
             ]
             client = asyncio.run(client_alone(choice, model, chain))
             warm = statistics.median(wall for wall, _ in walls[1:])

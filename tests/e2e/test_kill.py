@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from graph.offline_model import Fault, OfflineModel
 from otel.sources import read
 from otel.trace import ERROR, Trace
 from otel.trace.kinds import Role
@@ -20,6 +22,7 @@ from otel.verdict import completeness, default_gate, judge
 from service.cli import main
 from service.run_standing import Standing, interrupted_runs, standing
 from tests.jaeger_process import JaegerProcess
+from toolkit.loopback import LoopbackServer
 
 COMMAND = [sys.executable, "-c", "from service.cli import main; main()"]
 CHAT_S, FETCH_S = 0.15, 0.05
@@ -35,23 +38,24 @@ _random = random.Random(7)
 SHARES = [(tenth + _random.random()) / MOMENTS for tenth in range(MOMENTS)]
 
 
-def killed(workdir: Path, *words: str, share: float) -> Path:
+def killed(workdir: Path, *words: str, share: float, env: Mapping[str, str] | None = None) -> Path:
     """The folder of a run whose process was killed after a share of the time that it needs."""
-    out = workdir / "runs"
+    before = {each: each.stat().st_size for each in workdir.glob("runs/*/open.jsonl")}
     process = subprocess.Popen(
         [*COMMAND, "run", *words],
         cwd=workdir,
-        env={**os.environ, **ENV},
+        env={**os.environ, **ENV, **(env or {})},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
     journals: list[Path] = []
     deadline = time.monotonic() + 60
-    while not any(journal.stat().st_size for journal in journals):
+    while not journals:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
-        journals = [each for each in out.glob("*/open.jsonl") if standing(each.parent) == "running"]
+        known = workdir.glob("runs/*/open.jsonl")
+        journals = [each for each in known if each.stat().st_size > before.get(each, 0)]
     time.sleep(share * (CHAIN * CHAT_S + FETCH_S))
     process.kill()
     process.communicate()
@@ -196,3 +200,26 @@ def test_what_the_killed_process_did_not_send_is_sent(workdir: Path, jaeger: Jae
     assert document["complete"], document["missing"]
     assert document["spans"] == len(trace_of(folder)) > recorded
     assert document["interruptions"][0]["killed_spans"] > 0
+
+
+def test_an_analyst_that_had_ended_is_not_asked_again(workdir: Path) -> None:
+    """One of four analysts hangs behind; the model itself counts who asked it how often."""
+    slow = Fault("news_analyst", "slow", value=10.0)
+    model = OfflineModel(latency_s=0.05, faults=(slow,))
+    with LoopbackServer(model.make_app) as server:
+        env = {"OPENAI_BASE_URL": f"{server.url}/v1", "OPENAI_API_KEY": "sk-of-the-test-0123456789"}
+        folder = killed(workdir, "AAPL", share=2.0, env=env)
+        before = dict(model.requests)
+        done = CliRunner().invoke(main, ["run", "--resume", "last", "--json"], env={**ENV, **env})
+    assert done.exit_code == 0, done.output
+    others = ("market_analyst", "social_analyst", "fundamentals_analyst")
+    assert before == {**dict.fromkeys(others, 2), "news_analyst": 1}
+    asked = model.requests
+    assert {name: asked[name] for name in others} == dict.fromkeys(others, 2)
+    assert asked["news_analyst"] == 1 + 2, "an interrupted analyst pays its turns again"
+    trace = trace_of(folder)
+    verdict = judge(trace, default_gate())
+    assert verdict.judged
+    found = {each.id: each.outcome for each in verdict.results}
+    assert found["chain"] == found["errors"] == found["start"] == found["duplicates"] == "pass"
+    assert set(agents(trace).values()) == {1}

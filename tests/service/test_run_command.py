@@ -61,7 +61,6 @@ def test_a_run_leaves_a_decision_a_report_a_trace_and_a_log(workdir: Path) -> No
     folder = the_run(workdir)
     assert sorted(path.name for path in folder.iterdir()) == [
         "decision.json",
-        "order.json",
         "report.md",
         "trace.jsonl",
     ]

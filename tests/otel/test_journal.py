@@ -1,0 +1,247 @@
+"""The journal of a run's spans, and a run that another process takes up after a kill."""
+
+import asyncio
+import contextvars
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from opentelemetry import trace as api
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import TracerProvider
+
+from otel import spans
+from otel.export import Journal, TraceFile, is_locked, read_unfinished
+from otel.sources import read
+from otel.trace import ERROR, Trace, semconv
+from otel.verdict import completeness, interruptions
+from tests.run_lives import Life, provider
+
+
+async def dies_in_the_second(
+    life: Life, file: TraceFile, made: TracerProvider, parent: Context | None
+) -> None:
+    """A run whose process dies during its second agent's tool call."""
+    opened = spans.run("w", provider=made, attributes={}, parent=parent, listeners=[file])
+    run = await opened.__aenter__()
+    with spans.agent("first"):
+        pass
+    # None of these is ever left.
+    for each in (
+        spans.agent("second"),
+        spans.tool("t", call_id="1", args_hash="key=s3cret-value", turn=1),
+    ):
+        each.__enter__()
+    assert run.recording.spans_started == 4
+    await asyncio.to_thread(life.die, file)
+
+
+def lived(program: Callable[[], object]) -> None:
+    """In a context of its own: what a dead process had attached is gone."""
+    contextvars.Context().run(program)
+
+
+def resumed(life: Life) -> Trace:
+    unfinished = read_unfinished(life.trace, life.path)
+    assert unfinished is not None
+    file, made = life.take_up(), provider()
+
+    async def program() -> None:
+        async with spans.run(
+            "w", provider=made, attributes={}, unfinished=unfinished, listeners=[file]
+        ):
+            with spans.agent("second"):
+                pass
+
+    lived(lambda: asyncio.run(program()))
+    return life.end(file)
+
+
+def first_life(folder: Path, parent: Context | None = None) -> Life:
+    life = Life(folder, ("s3cret-value",))
+    file, made = life.begin(), provider()
+    lived(lambda: asyncio.run(dies_in_the_second(life, file, made, parent)))
+    return life
+
+
+def test_what_was_open_is_ended_as_killed_with_its_own_ids(tmp_path: Path) -> None:
+    life = first_life(tmp_path)
+    (before,) = read(life.trace, life.path)
+    trace = resumed(life)
+    assert completeness(trace).exact
+    killed = [row for row in range(len(trace)) if _error(trace, row) == semconv.KILLED]
+    assert [trace.names[row] for row in killed] == ["invoke_agent second", "execute_tool t"]
+    for row in killed:
+        was = before.row_of[trace.span_ids[row]]
+        assert trace.start[row] == before.start[was]
+        assert before.end[was] == 0
+        assert trace.status[row] == ERROR
+    (run,) = trace.roots
+    (was,) = before.roots
+    assert trace.span_ids[run] == before.span_ids[was]
+    assert trace.start[run] == before.start[was]
+    assert trace.trace_id == before.trace_id
+    assert trace.attributes(run)[semconv.RUN_ID] == before.attributes(was)[semconv.RUN_ID]
+    assert trace.attributes(run)[semconv.SPANS_STARTED] == len(trace) == 6
+
+
+def test_the_time_without_a_process_is_a_span_of_its_own(tmp_path: Path) -> None:
+    life = first_life(tmp_path)
+    unfinished = read_unfinished(life.trace, life.path)
+    assert unfinished is not None
+    time.sleep(0.1)
+    resumed_at = time.time_ns()
+    trace = resumed(life)
+    (run,) = trace.roots
+    (death,) = interruptions(trace, run)
+    assert death.killed_spans == 2
+    assert death.at_ns == unfinished.last_sign_ns < resumed_at
+    assert death.at_ns + death.dead_ns >= resumed_at
+    ends = [int(trace.end[row]) for row in trace.rows("invoke_agent second")]
+    assert ends[0] == death.at_ns < ends[1]
+
+
+def test_a_run_under_a_caller_stays_under_it(tmp_path: Path) -> None:
+    caller = api.SpanContext(1 << 100, 77, is_remote=True, trace_flags=api.TraceFlags(1))
+    parent = api.set_span_in_context(api.NonRecordingSpan(caller))
+    trace = resumed(first_life(tmp_path, parent))
+    assert trace.trace_id == f"{1 << 100:032x}"
+    found = completeness(trace)
+    assert found.exact
+    assert found.run is not None
+    assert trace.orphans == [found.run], "the caller's span is not here"
+
+
+def test_a_clean_end_leaves_no_journal(tmp_path: Path) -> None:
+    life = first_life(tmp_path)
+    assert life.path.exists()
+    resumed(life)
+    assert not life.path.exists()
+    with pytest.raises(FileNotFoundError):
+        Journal.take_up(life.path)
+
+
+def test_the_journal_holds_no_secret(tmp_path: Path) -> None:
+    life = first_life(tmp_path)
+    assert b"execute_tool" in life.path.read_bytes()
+    assert b"s3cret-value" not in life.path.read_bytes()
+
+
+def test_only_one_process_has_a_journal(tmp_path: Path) -> None:
+    path = tmp_path / "open.jsonl"
+    first = Journal.begin(path)
+    assert is_locked(path)
+    assert Journal.take_up(path) is None
+    first.close(over=False)
+    assert not is_locked(path)
+    second = Journal.take_up(path)
+    assert second is not None
+    assert is_locked(path)
+    second.close(over=True)
+
+
+def test_a_run_that_has_ended_is_not_unfinished(tmp_path: Path) -> None:
+    """Its process died between the end of its span and the removal of its journal."""
+    life = Life(tmp_path)
+    file, made = life.begin(), provider()
+
+    async def program() -> None:
+        async with spans.run("w", provider=made, attributes={}, listeners=[file]):
+            pass
+
+    asyncio.run(program())
+    life.die(file)
+    assert read_unfinished(life.trace, life.path) is None
+
+
+@pytest.mark.parametrize("name", ["trace.jsonl", "open.jsonl"])
+def test_a_line_that_was_cut_off_is_dropped_and_written_over(tmp_path: Path, name: str) -> None:
+    life = first_life(tmp_path)
+    with (tmp_path / name).open("ab") as file:
+        file.write(b'{"resourceSpans":[{"scopeSp')
+    trace = resumed(life)
+    assert completeness(trace).exact
+    assert not trace.flaws
+
+
+ROOT = Path(__file__).parents[2]
+
+PROGRAM = textwrap.dedent(
+    """
+    import asyncio, random, sys
+    from pathlib import Path
+    from tests.run_lives import Life, provider
+    from otel import spans
+    from otel.export import read_unfinished
+
+    folder, seed = Path(sys.argv[1]), int(sys.argv[2])
+    life, done = Life(folder), folder / "done"
+    unfinished = read_unfinished(life.trace, life.path) if life.path.exists() else None
+    file = life.take_up() if life.path.exists() else life.begin()
+    chance = random.Random(seed)
+
+    async def work(depth):
+        for number in range(chance.randint(1, 3)):
+            with spans.tool(f"t{depth}", call_id=str(number), args_hash="", turn=number):
+                await asyncio.sleep(chance.random() * 0.02)
+                if depth:
+                    await asyncio.gather(*(work(depth - 1) for _ in range(chance.randint(0, 3))))
+
+    async def main():
+        async with spans.run(
+            "w", provider=provider(), attributes={}, unfinished=unfinished, listeners=[file]
+        ):
+            print("begun", flush=True)
+            for name in ("a", "b", "c"):
+                if (folder / name).exists():
+                    continue
+                with spans.agent(name):
+                    await work(3)
+                (folder / name).touch()
+
+    asyncio.run(main())
+    life.end(file)
+    """
+)
+
+
+def test_a_program_killed_at_any_moment_leaves_a_trace_that_becomes_whole(tmp_path: Path) -> None:
+    """Whatever was open, however often: exactly what is declared is there, and no orphan."""
+    chance = random.Random(11)
+    for case in range(4):
+        folder = tmp_path / str(case)
+        folder.mkdir()
+        kills = 0
+        while True:
+            command = [sys.executable, "-c", PROGRAM, str(folder), str(case * 100 + kills)]
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
+            assert process.stdout is not None
+            if kills < 2 and process.stdout.readline():
+                time.sleep(chance.random() * 0.3)
+                process.send_signal(signal.SIGKILL)
+                kills += process.wait() == -signal.SIGKILL
+                process.stdout.close()
+                if (folder / "open.jsonl").exists():
+                    continue
+            else:
+                process.communicate()
+                assert process.returncode == 0
+            break
+        (trace,) = read(folder / "trace.jsonl")
+        found = completeness(trace)
+        assert found.exact, found.missing
+        (run,) = trace.roots
+        dead = interruptions(trace, run)
+        assert len(dead) <= kills
+        killed = [row for row in range(len(trace)) if _error(trace, row) == semconv.KILLED]
+        assert len(killed) == sum(each.killed_spans for each in dead)
+
+
+def _error(trace: Trace, row: int) -> object:
+    return trace.attributes(row).get(semconv.ERROR_TYPE)

@@ -1,0 +1,51 @@
+"""The lives of a run: processes of which each but the last dies before the run is over."""
+
+from pathlib import Path
+
+from opentelemetry.sdk.trace import TracerProvider
+
+from otel.export import Journal, TraceFile
+from otel.redaction import Redactor
+from otel.sources import read
+from otel.spans import RecordingProcessor
+from otel.spans.ids import UUIDv7IdGenerator
+from otel.trace import Trace
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+def provider() -> TracerProvider:
+    made = TracerProvider(id_generator=UUIDv7IdGenerator(), shutdown_on_exit=False)
+    made.add_span_processor(RecordingProcessor(_raise))
+    return made
+
+
+class Life:
+    """One process of a run, and the files that it leaves where it dies."""
+
+    def __init__(self, folder: Path, secrets: tuple[str, ...] = ()) -> None:
+        self.trace, self.path = folder / "trace.jsonl", folder / "open.jsonl"
+        self._redactor = Redactor(secrets, environment={})
+
+    def begin(self) -> TraceFile:
+        self.journal = Journal.begin(self.path)
+        return TraceFile(self.trace, self._redactor, self.journal)
+
+    def take_up(self) -> TraceFile:
+        taken = Journal.take_up(self.path)
+        assert taken is not None
+        self.journal = taken
+        self.journal.mend()
+        return TraceFile(self.trace, self._redactor, self.journal)
+
+    def die(self, file: TraceFile) -> None:
+        file.close()
+        self.journal.close(over=False)
+
+    def end(self, file: TraceFile) -> Trace:
+        file.close()
+        self.journal.close(over=True)
+        (found,) = read(self.trace)
+        return found

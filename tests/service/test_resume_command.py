@@ -1,0 +1,192 @@
+"""`trading-graph run --resume`: what it goes on with, and every reason why it does not."""
+
+import asyncio
+import contextvars
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from pydantic import SecretStr
+
+from graph.backend_choice import BackendChoice
+from graph.models import ModelService
+from graph.options import Debate, Options, Order
+from otel import spans
+from otel.export import Journal
+from otel.spans.ids import uuid7
+from service.cli import main
+from service.errors import NotResumable
+from service.langsmith_mode import LangSmithMode
+from service.run_folder import RunFolder
+from service.run_order import RunOrder
+from service.run_standing import Standing, interrupted_runs, standing
+from service.settings import Settings
+from tests.run_lives import Life, provider
+from toolkit.as_of import AsOf
+
+OPTIONS = Options(
+    symbol="NVDA",
+    as_of=AsOf.parse("2025-11-14"),
+    analysts=("market_analyst", "news_analyst"),
+    debate=Debate.SERIAL,
+    dispatch=Order.SEQUENTIAL,
+    agent_budget_s=30.0,
+)
+QUICK = {
+    "OTEL_TRACES_EXPORTER": "none",
+    "TRADING_GRAPH_CHAT_LATENCY_S": "0.02",
+    "TRADING_GRAPH_FETCH_LATENCY_S": "0.01",
+}
+SERVICE = ModelService("http://models.test/v1", SecretStr("k-secret-1234"), "small", "large")
+
+
+def order(choice: BackendChoice | None = None) -> RunOrder:
+    quick = BackendChoice(chat_latency_s=0.03, fetch_latency_s=0.01)
+    return RunOrder.of(OPTIONS, choice or quick, LangSmithMode.OFF)
+
+
+def begun(out: Path, kept: RunOrder | None = None) -> tuple[RunFolder, Journal]:
+    """A run whose process has come no further than its folder."""
+    folder = RunFolder(out, uuid7().hex)
+    folder.create((kept or order()).model_dump_json())
+    return folder, Journal.begin(folder.journal)
+
+
+def killed(out: Path, kept: RunOrder | None = None) -> RunFolder:
+    folder, journal = begun(out, kept)
+    journal.close(over=False)
+    return folder
+
+
+def resume(*words: str, **env: str) -> Result:
+    return CliRunner().invoke(main, ["run", "--resume", *words], env={**QUICK, **env})
+
+
+def refused(*words: str, code: int = 3, **env: str) -> str:
+    done = resume(*words, **env)
+    assert done.exit_code == code, done.output
+    assert "Traceback" not in done.output
+    said: str = " ".join(done.stderr.split())
+    return said
+
+
+def test_a_run_that_had_done_nothing_is_done_as_it_was_asked_for(workdir: Path) -> None:
+    """It was killed before anything was recorded; its options and latencies stand."""
+    folder = killed(workdir / "runs")
+    assert standing(folder.path) is Standing.INTERRUPTED
+    (found,) = interrupted_runs(workdir / "runs")
+    assert (found.run_id, found.options) == (folder.path.name, OPTIONS)
+    done = resume("last", "--json")
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert document["run_id"] == folder.path.name
+    assert document["decision"]["symbol"] == "NVDA"
+    assert "0.03 s a call" in document["decision"]["model"]
+    assert "fundamentals_analyst" not in document["usage"]
+    assert standing(folder.path) is Standing.OVER
+    assert interrupted_runs(workdir / "runs") == []
+
+
+def test_a_run_that_still_runs_is_left_alone(workdir: Path) -> None:
+    folder, journal = begun(workdir / "runs")
+    assert standing(folder.path) is Standing.RUNNING
+    assert "still runs" in refused(folder.path.name)
+    assert "No run in runs was interrupted" in refused("last")
+    journal.close(over=True)
+
+
+def test_a_run_that_is_over_says_so(workdir: Path) -> None:
+    folder = killed(workdir / "runs")
+    assert resume("last", "--json").exit_code == 0
+    assert f"is over; see what it left with: trading-graph verify {folder.path.name}" in refused(
+        folder.path.name
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [("0" * 32, "There is no run"), ("runs/1", "is no run's id"), ("last", "was interrupted")],
+)
+def test_a_run_that_is_not_there(workdir: Path, word: str, says: str) -> None:
+    assert says in refused(word)
+
+
+def test_without_its_order_or_its_checkpoints_a_run_cannot_go_on(workdir: Path) -> None:
+    folder = killed(workdir / "runs")
+    folder.order.write_text('{"schema_version": 9}')
+    assert "does not say what the run was asked to do" in refused(folder.path.name)
+    assert interrupted_runs(workdir / "runs") == []
+    folder.order.unlink()
+    assert "nobody knows what the run was asked to do" in refused(folder.path.name)
+
+    folder.order.write_text(order().model_dump_json())
+    life = Life(folder.path)
+    file, made = life.take_up(), provider()
+
+    async def program() -> None:
+        opened = spans.run("w", provider=made, attributes={}, listeners=[file])
+        await opened.__aenter__()
+        with spans.agent("news_analyst"):
+            pass
+        await asyncio.to_thread(life.die, file)
+
+    contextvars.Context().run(lambda: asyncio.run(program()))
+    said = refused(folder.path.name)
+    assert "checkpoints.sqlite is gone" in said
+    assert standing(folder.path) is Standing.INTERRUPTED, "nothing was touched"
+
+
+def test_other_models_or_data_than_at_the_start_are_refused(workdir: Path) -> None:
+    real = BackendChoice(model=SERVICE, data="live")
+    folder = killed(workdir / "runs", order(real))
+    said = refused(folder.path.name)
+    assert "began with small and large at http://models.test/v1 and live data" in said
+    assert "now the offline model" in said
+    assert standing(folder.path) is Standing.INTERRUPTED
+    said = refused(
+        folder.path.name,
+        OPENAI_BASE_URL="http://models.test/v1",
+        TRADING_GRAPH_QUICK_MODEL="small",
+        TRADING_GRAPH_DEEP_MODEL="other",
+    )
+    assert "now small and other" in said
+
+
+def test_an_offline_run_stays_offline_when_a_key_is_there_by_now(workdir: Path) -> None:
+    killed(workdir / "runs")
+    done = resume("last", "--json", OPENAI_API_KEY="sk-never-used-1234567890")
+    assert done.exit_code == 0, done.output
+    assert "offline" in json.loads(done.stdout)["decision"]["model"]
+
+
+@pytest.mark.parametrize("words", [["AAPL"], ["--analysts", "market"], ["--no-cache"]])
+def test_nothing_else_can_be_asked_of_a_resumed_run(workdir: Path, words: list[str]) -> None:
+    said = refused("last", *words, code=2)
+    assert "leave out" in said
+
+
+def test_a_symbol_is_asked_for_where_nothing_is_resumed(workdir: Path) -> None:
+    done = CliRunner().invoke(main, ["run"], env=QUICK)
+    assert done.exit_code == 2
+    assert "Missing argument 'SYMBOL'" in done.output
+
+
+def test_an_order_comes_back_as_it_was_and_holds_no_secret() -> None:
+    choice = BackendChoice(model=SERVICE, data="auto", cache=False, pool=False)
+    text = RunOrder.of(OPTIONS, choice, LangSmithMode.NATIVE).model_dump_json()
+    assert "k-secret-1234" not in text
+    found = RunOrder.parse(text, "order.json")
+    assert found.options == OPTIONS
+    found.check(choice)
+    found.check(replace(choice, cache=True, chat_latency_s=9))
+    for other in (replace(choice, model=None), replace(choice, data="offline")):
+        with pytest.raises(NotResumable):
+            found.check(other)
+    settings = Settings(
+        OPENAI_BASE_URL="http://models.test/v1", quick_model="small", deep_model="large"
+    )
+    again = found.choice(settings)
+    found.check(again)
+    assert (again.cache, again.pool, again.data) == (False, False, "auto")
