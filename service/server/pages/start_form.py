@@ -16,11 +16,14 @@ _CHOICES = {
     "dispatch": ("Dispatch", ("parallel", "sequential"), "sequential is slow on purpose"),
     "tools": ("Tool calls", ("parallel", "sequential"), "sequential is slow on purpose"),
 }
-_NUMBERS = {
+_NUMBERS: Mapping[str, tuple[str, int, int | None, str]] = {
     "analyst_turns": ("Turns of an analyst", 2, 8, "LLM calls; the last has no tools"),
     "debate_rounds": ("Debate rounds", 1, 5, "of bull and bear"),
     "risk_rounds": ("Risk rounds", 1, 5, "of the risk team"),
     "agent_budget": ("Seconds of an agent", 1, 3600, "at most, with its retries"),
+    "max_seconds": ("Seconds of the run", 1, None, "its budget; empty for none"),
+    "max_calls": ("LLM calls of the run", 1, None, "its budget; empty for none"),
+    "max_tokens": ("Tokens of the run", 1, None, "its budget; empty for none"),
 }
 _PLAIN = RunRequest(symbol="NVDA")
 
@@ -38,6 +41,7 @@ def read(form: Mapping[str, Sequence[str]]) -> RunRequest | Typed:
     asked: dict[str, object] = {
         name: first(form, name) for name in ("symbol", *_CHOICES, *_NUMBERS) if name in form
     }
+    asked = {name: said for name, said in asked.items() if said or name not in _NUMBERS}
     asked |= {"date": first(form, "date") or None, "prefetch": "prefetch" in form}
     # An analyst that is not chosen sends nothing, so the form says that it was asked.
     if "chosen" in form:
@@ -89,7 +93,7 @@ def start_form(typed: Typed, default_date: str) -> Markup:
 
 def _is_unusual(typed: Typed) -> bool:
     """Whether an option was changed, so that whoever mends the form sees it."""
-    plain = {name: f"{getattr(_PLAIN, name):g}" for name in _NUMBERS}
+    plain = {name: _plain(name) for name in _NUMBERS}
     plain |= {name: getattr(_PLAIN, name) for name in _CHOICES}
     typed_in = typed.values
     return (
@@ -97,6 +101,12 @@ def _is_unusual(typed: Typed) -> bool:
         or "prefetch" in typed_in
         or ("chosen" in typed_in and tuple(typed_in.get("analysts", ())) != ANALYSTS)
     )
+
+
+def _plain(name: str) -> str:
+    """What a number is where nothing is typed; nothing for a budget."""
+    value = getattr(_PLAIN, name)
+    return "" if value is None else f"{value:g}"
 
 
 def _text(typed: Typed, name: str, label: str, example: str, **more: object) -> Markup:
@@ -118,7 +128,7 @@ def _text(typed: Typed, name: str, label: str, example: str, **more: object) -> 
 
 def _number(typed: Typed, name: str) -> Markup:
     label, least, most, note = _NUMBERS[name]
-    value = first(typed.values, name) or f"{getattr(_PLAIN, name):g}"
+    value = first(typed.values, name) or _plain(name)
     control = element(
         "input",
         id=name,
@@ -126,7 +136,7 @@ def _number(typed: Typed, name: str) -> Markup:
         type="number",
         min=least,
         max=most,
-        step="any" if name == "agent_budget" else None,
+        step="any" if name in ("agent_budget", "max_seconds") else None,
         value=value,
         **_described(typed, name),
     )

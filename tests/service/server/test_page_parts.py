@@ -290,6 +290,16 @@ def test_only_paths_and_web_addresses_become_links() -> None:
     assert link("x", "/runs") == '<a href="/runs">x</a>'
 
 
+def test_an_empty_budget_is_none_and_a_typed_one_holds() -> None:
+    form = {"symbol": ["NVDA"], "max_calls": [""], "max_tokens": ["9000"], "max_seconds": ["1.5"]}
+    asked = start_form.read(form)
+    assert isinstance(asked, RunRequest)
+    assert (asked.max_calls, asked.max_tokens, asked.max_seconds) == (None, 9000, 1.5)
+    wrong = start_form.read({"symbol": ["NVDA"], "max_calls": ["0"]})
+    assert isinstance(wrong, start_form.Typed)
+    assert set(wrong.errors) == {"max_calls"}
+
+
 def test_a_form_becomes_a_request_or_says_what_is_wrong() -> None:
     asked = start_form.read({"symbol": ["NVDA"], "date": [""], "prefetch": ["1"]})
     assert asked == RunRequest(symbol="NVDA", prefetch=True)
