@@ -82,7 +82,7 @@ def serving(folder: Path, **settings: str) -> Iterator[Service]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_ten_kills_and_every_run_comes_to_its_decision(workdir: Path) -> None:
     runs: list[str] = []
     with serving(workdir) as service:
