@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     log_file: Path = Path("logs/trading_graph.log")
     spool: Path = Field(Path("logs/spool"), description="Spans that a backend did not take.")
     jaeger_url: str = "http://localhost:16686"
+    jaeger_page: str | None = Field(
+        None, description="Where people find Jaeger, if not at the address that we ask."
+    )
 
     serve_hosts: tuple[str, ...] = Field((), description="Further names the service goes by.")
     serve_runs_at_once: int = Field(4, ge=1, le=64)
