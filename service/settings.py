@@ -89,6 +89,13 @@ class Settings(BaseSettings):
         return Budget(self.max_seconds, self.max_calls, self.max_tokens)
 
     @property
+    def shown_jaeger(self) -> str:
+        """Where people find Jaeger, without a user, a password or a last slash."""
+        parts = urlsplit(self.jaeger_page or self.jaeger_url)
+        shown = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+        return shown.geturl().rstrip("/")
+
+    @property
     def secrets(self) -> list[str]:
         """What must not be written or sent anywhere, beside what the environment holds."""
         keys = (self.openai_api_key, self.langsmith_api_key, self.fred_key)
