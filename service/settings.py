@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     log_file: Path = Path("logs/trading_graph.log")
     spool: Path = Field(Path("logs/spool"), description="Spans that a backend did not take.")
     jaeger_url: str = "http://localhost:16686"
+    jaeger_page: str | None = Field(
+        None, description="Where people find Jaeger, if not at the address that we ask."
+    )
 
     serve_hosts: tuple[str, ...] = Field((), description="Further names the service goes by.")
     serve_runs_at_once: int = Field(4, ge=1, le=64)
@@ -84,6 +87,13 @@ class Settings(BaseSettings):
     def budget(self) -> Budget:
         """The budget of a run that is given none of its own."""
         return Budget(self.max_seconds, self.max_calls, self.max_tokens)
+
+    @property
+    def shown_jaeger(self) -> str:
+        """Where people find Jaeger, without a user, a password or a last slash."""
+        parts = urlsplit(self.jaeger_page or self.jaeger_url)
+        shown = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+        return shown.geturl().rstrip("/")
 
     @property
     def secrets(self) -> list[str]:

@@ -2,9 +2,7 @@
 
 import datetime
 import json
-from functools import cache
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -100,7 +98,7 @@ class Readiness(BaseModel):
     waiting: int
 
 
-def run_document(run: StoredRun, jaeger_url: str) -> RunDocument:
+def run_document(run: StoredRun, jaeger: str) -> RunDocument:
     """A run as the API tells it."""
     here = f"/v1/runs/{run.id}"
     return RunDocument(
@@ -129,17 +127,10 @@ def run_document(run: StoredRun, jaeger_url: str) -> RunDocument:
             trace=f"{here}/trace",
             verdict=f"{here}/verdict",
             diagnosis=f"{here}/diagnosis",
-            jaeger=f"{_page_of(jaeger_url)}/trace/{run.trace_id}",
+            jaeger=f"{jaeger}/trace/{run.trace_id}",
             langsmith=run.langsmith,
         ),
     )
-
-
-@cache
-def _page_of(url: str) -> str:
-    """An address as others may see it: without the user and the password of a proxy's."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
 
 
 def _when(seconds: float) -> datetime.datetime:

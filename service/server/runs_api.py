@@ -242,7 +242,7 @@ def _not_there(run: StoredRun, what: str) -> Problem:
 
 
 def _document(service: ServiceContext, run: StoredRun) -> RunDocument:
-    return run_document(run, service.settings.jaeger_url)
+    return run_document(run, service.settings.shown_jaeger)
 
 
 _RUN = "/v1/runs/{run_id}"

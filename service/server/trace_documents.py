@@ -123,7 +123,7 @@ class WatchList(BaseModel):
     watches: list[WatchDocument]
 
 
-def verdict_summary(kept: StoredVerdict, jaeger_url: str) -> VerdictSummary:
+def verdict_summary(kept: StoredVerdict, jaeger: str) -> VerdictSummary:
     """A kept verdict as the API tells it."""
     here = f"/v1/traces/{kept.id}"
     return VerdictSummary(
@@ -138,7 +138,7 @@ def verdict_summary(kept: StoredVerdict, jaeger_url: str) -> VerdictSummary:
         links=VerdictLinks(
             verdict=f"{here}/verdict",
             diagnosis=f"{here}/diagnosis",
-            jaeger=f"{jaeger_url.rstrip('/')}/trace/{kept.trace_id}",
+            jaeger=f"{jaeger}/trace/{kept.trace_id}",
         ),
     )
 

@@ -43,7 +43,7 @@ async def listed(request: web.Request) -> web.Response:
     )
     page = found[: query.limit]
     document = VerdictList(
-        verdicts=[verdict_summary(each, service.settings.jaeger_url) for each in page],
+        verdicts=[verdict_summary(each, service.settings.shown_jaeger) for each in page],
         next=page[-1].id if len(found) > len(page) else None,
     )
     return web.json_response(text=document.model_dump_json())

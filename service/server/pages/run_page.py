@@ -140,7 +140,7 @@ def _of_limit(found: Took) -> str:
 
 def _links(service: ServiceContext, run: StoredRun, judged: bool) -> Markup:
     api, done = f"/v1/runs/{run.id}", run.state is RunState.DONE
-    jaeger = service.settings.jaeger_url.rstrip("/")
+    jaeger = service.settings.shown_jaeger
     return links_of(
         {
             "Diagnosis": f"{api}/diagnosis?format=html" if judged else None,

@@ -21,7 +21,7 @@ async def show(request: web.Request) -> web.Response:
     if found is None:
         raise Problem(HTTPStatus.NOT_FOUND, "No trace of this id was judged here.")
     figures = [] if found.seconds is None else [figure("took", f"{found.seconds:.2f} s")]
-    jaeger = f"{service.settings.jaeger_url.rstrip('/')}/trace/{found.trace_id}"
+    jaeger = f"{service.settings.shown_jaeger}/trace/{found.trace_id}"
     header = element(
         "header",
         element("p", f"Trace of {found.service}", class_="kicker"),

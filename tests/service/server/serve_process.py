@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,10 +34,13 @@ class Serving:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, *words: str, **env: str) -> Iterator[Serving]:
-    """Run the command in a folder, on a free port; it is killed where it has not ended."""
+def serving(folder: Path, *words: str, before: Sequence[str] = (), **env: str) -> Iterator[Serving]:
+    """Run the command in a folder, on a free port; it is killed where it has not ended.
+
+    `before` are the words of a program that becomes it.
+    """
     process = subprocess.Popen(
-        [*COMMAND, "--offline", "--port", "0", *words],
+        [*before, *COMMAND, "--offline", "--port", "0", *words],
         cwd=folder,
         env={**os.environ, **QUICK, **env},
         stdout=subprocess.PIPE,

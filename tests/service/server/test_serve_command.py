@@ -17,7 +17,7 @@ from tests.otlp_receiver import OtlpReceiver
 from tests.service.server.serve_process import refused, serving
 
 TOKEN = "a-token-of-the-test"
-WITH_TOKEN = {"TRADING_GRAPH_SERVE_TOKEN_SHA256": json.dumps([digest(TOKEN)])}
+WITH_TOKEN: dict[str, Any] = {"TRADING_GRAPH_SERVE_TOKEN_SHA256": json.dumps([digest(TOKEN)])}
 
 
 def ask(url: str, method: str, path: str, body: object = None, **headers: str) -> tuple[int, Any]:
@@ -34,10 +34,10 @@ def ask(url: str, method: str, path: str, body: object = None, **headers: str) -
         connection.close()
 
 
-def over(url: str, run_id: str) -> Any:
+def over(url: str, run_id: str, **headers: str) -> Any:
     deadline = time.monotonic() + 40
     while True:
-        _, run = ask(url, "GET", f"/v1/runs/{run_id}")
+        _, run = ask(url, "GET", f"/v1/runs/{run_id}", **headers)
         if run["state"] in ("done", "failed", "cancelled"):
             return run
         assert time.monotonic() < deadline
@@ -67,7 +67,10 @@ def test_it_can_be_stopped_the_moment_it_says_where_it_is(
 
 
 def test_a_signal_lets_what_runs_end_and_keeps_what_waits(tmp_path: Path) -> None:
-    env = {"TRADING_GRAPH_SERVE_RUNS_AT_ONCE": "1", "TRADING_GRAPH_CHAT_LATENCY_S": "0.3"}
+    env: dict[str, Any] = {
+        "TRADING_GRAPH_SERVE_RUNS_AT_ONCE": "1",
+        "TRADING_GRAPH_CHAT_LATENCY_S": "0.3",
+    }
     with serving(tmp_path, **env) as service:
         _, first = ask(service.url, "POST", "/v1/runs", {"symbol": "AAPL"})
         _, second = ask(service.url, "POST", "/v1/runs", {"symbol": "NVDA"})
@@ -93,7 +96,10 @@ def test_a_signal_lets_what_runs_end_and_keeps_what_waits(tmp_path: Path) -> Non
 
 
 def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
-    env = {"TRADING_GRAPH_CHAT_LATENCY_S": "30", "TRADING_GRAPH_SERVE_DRAIN_S": "600"}
+    env: dict[str, Any] = {
+        "TRADING_GRAPH_CHAT_LATENCY_S": "30",
+        "TRADING_GRAPH_SERVE_DRAIN_S": "600",
+    }
     with serving(tmp_path, **env) as service:
         _, run = ask(service.url, "POST", "/v1/runs", {"symbol": "AAPL"})
         while ask(service.url, "GET", f"/v1/runs/{run['id']}")[1]["state"] != "running":
@@ -103,7 +109,7 @@ def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
             time.sleep(0.01)
         service.process.send_signal(signal.SIGTERM)
         assert service.ended() == 0, service.talk
-    quick = {"TRADING_GRAPH_CHAT_LATENCY_S": "0.05"}
+    quick: dict[str, Any] = {"TRADING_GRAPH_CHAT_LATENCY_S": "0.05"}
     with serving(tmp_path, **quick) as service:
         found = over(service.url, run["id"])
     assert (found["state"], found["resumed"]) == ("done", 1)
@@ -162,7 +168,7 @@ def test_a_jaeger_that_comes_and_goes_changes_nothing(
 ) -> None:
     gate = OtlpReceiver(forward=jaeger.otlp_http_url)
     with gate.served() as url:
-        env = {
+        env: dict[str, Any] = {
             "OTEL_TRACES_EXPORTER": "otlp",
             "OTEL_EXPORTER_OTLP_ENDPOINT": url,
             "TRADING_GRAPH_JAEGER_URL": jaeger.query_url,
