@@ -139,7 +139,10 @@ def sse(number: int, body: str) -> bytes:
 
 
 def _kind(span: ReadableSpan) -> str | None:
-    return _KINDS.get(str((span.attributes or {}).get(semconv.OPERATION_NAME)))
+    found = span.attributes or {}
+    if found.get(semconv.OPERATION) == semconv.INTERRUPTION:
+        return "interruption"
+    return _KINDS.get(str(found.get(semconv.OPERATION_NAME)))
 
 
 def _about(span: ReadableSpan) -> dict[str, Any]:

@@ -135,14 +135,13 @@ function followRun(chart) {
 
   function take(event) {
     const [kind, what] = event.type.split(".");
-    if (event.type === "finished") return location.reload();
+    // The time that no process lived in is taken out by the page, which knows what lies before it.
+    if (event.type === "finished" || event.type === "interruption.ended") return location.reload();
     if (!["agent", "llm", "tool"].includes(kind)) return;
     const lane = kind === "agent" ? lanes.find((each) => each.agent === event.agent) ?? laneOf(event) : laneOf(event);
     if (!lane) return;
     begin ??= event.start;
     let work = spans.get(event.span_id);
-    // An agent that starts again while it works was in a process that has stopped: the page knows how to draw that.
-    if (!work && kind === "agent" && lane.goingOn().length) return location.reload();
     if (!work) {
       work = lane.add(kind, event.tool ?? event.model ?? spoken(lane.agent), event.start);
       spans.set(event.span_id, work);
@@ -150,7 +149,7 @@ function followRun(chart) {
     }
     if (what === "ended") {
       work.end = event.end;
-      if (event.error === "cancelled") work.rect.classList.add("cut");
+      if (["cancelled", "killed"].includes(event.error)) work.rect.classList.add("cut");
       else if (event.error) (kind === "agent" ? lane.row : work.rect).classList.add(kind === "agent" ? "failed" : "failed-bar");
       tokens += kind === "llm" ? (event.input_tokens ?? 0) + (event.output_tokens ?? 0) : 0;
     }

@@ -11,15 +11,17 @@ from service.server.pages.layout import spoken
 
 AGENT, LLM, TOOL = "agent", "llm", "tool"
 _KINDS = (AGENT, LLM, TOOL)
-_CANCELLED = "cancelled"
+_INTERRUPTION = "interruption"
+_CUT_SHORT = ("cancelled", "killed")
+"""Errors of work that did nothing wrong: somebody cancelled it, or its process was killed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
     """An agent's turn, an LLM call or a tool call; `end` is None while it goes on.
 
-    `error` is the type of what ended it. `cut` is work that was cancelled, or that nothing ended:
-    its process stopped.
+    `error` is the type of what ended it. `cut` is work that was cut short: it was cancelled, its
+    process was killed, or the run ended before it.
     """
 
     span_id: str
@@ -33,8 +35,8 @@ class Work:
 
     @property
     def failed(self) -> bool:
-        """Whether it went wrong; what somebody cancelled did not."""
-        return self.error is not None and self.error != _CANCELLED
+        """Whether it went wrong; what was cut short did not."""
+        return self.error is not None and self.error not in _CUT_SHORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +87,12 @@ class _Reading:
 
     work: dict[str, Work] = field(default_factory=dict)
     agent_of: dict[str, str] = field(default_factory=dict)
-    newest: float = 0.0
-    dead_s: float = 0.0
+    dead: list[tuple[float, float]] = field(default_factory=list)
 
     def take(self, event: Mapping[str, Any]) -> None:
         kind, _, what = str(event.get("type")).partition(".")
+        if kind == _INTERRUPTION and what == "ended":
+            self.dead.append((float(event["start"]), float(event["end"])))
         if kind not in _KINDS or what not in ("started", "ended"):
             return
         span_id, start = str(event.get("span_id")), float(event["start"])
@@ -97,12 +100,9 @@ class _Reading:
         if agent is None:
             return
         agent = str(agent)
-        if kind == AGENT and what == "started":
-            self._take_up(agent, start)
         self.agent_of[span_id] = agent
         end = event.get("end")
         error = event.get("error")
-        self.newest = max(self.newest, start, end or 0.0)
         self.work[span_id] = Work(
             span_id,
             kind,
@@ -110,24 +110,15 @@ class _Reading:
             start,
             None if end is None else float(end),
             None if error is None else str(error),
-            cut=error == _CANCELLED,
+            cut=error in _CUT_SHORT,
             tokens=sum(int(event.get(name) or 0) for name in ("input_tokens", "output_tokens")),
         )
 
-    def _take_up(self, agent: str, start: float) -> None:
-        """Where an agent starts again while it still works, its process had stopped."""
-        if not any(w.end is None and self.agent_of[s] == agent for s, w in self.work.items()):
-            return
-        dead = max(start - self.newest, 0.0)
-        self.dead_s += dead
-        for span_id, work in self.work.items():
-            end = self.newest if work.end is None else work.end
-            self.work[span_id] = replace(
-                work,
-                start=work.start + dead,
-                end=max(end, work.start) + dead,
-                cut=work.cut or work.end is None,
-            )
+    def alive(self, work: Work) -> Work:
+        """The work, where it was before a time that no process lived in, moved on by that."""
+        moved = sum(end - start for start, end in self.dead if work.start <= start)
+        end = None if work.end is None else work.end + moved
+        return replace(work, start=work.start + moved, end=end)
 
 
 def progress(
@@ -139,13 +130,14 @@ def progress(
         reading.take(json.loads(body))
     lanes: dict[str, list[Work]] = {agent: [] for agent in _expected(request)}
     for span_id, work in reading.work.items():
+        work = reading.alive(work)
         if work.end is None and ended is not None:
             work = replace(work, end=max(ended, work.start), cut=True)
         lanes.setdefault(reading.agent_of[span_id], []).append(work)
     return Progress(
         tuple(Lane(agent, tuple(sorted(w, key=lambda w: w.start))) for agent, w in lanes.items()),
         last,
-        reading.dead_s,
+        sum(end - start for start, end in reading.dead),
     )
 
 

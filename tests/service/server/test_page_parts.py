@@ -93,22 +93,24 @@ def test_words_say_who_works_on_what() -> None:
     assert now_doing(told()) == "Between two agents."
 
 
-def test_a_process_that_stopped_leaves_cut_work_and_no_gap() -> None:
+def test_a_killed_process_leaves_cut_work_and_no_gap() -> None:
+    killed = {"agent": "market_analyst", "error": "killed"}
     found = told(
+        event("agent", "n", 100.0, 100.4, agent="news_analyst"),
         MARKET,
         event("llm", "l", 100.5, parent_id="a", agent="market_analyst", model="m"),
-        event("agent", "a2", 5000.5, agent="market_analyst"),
+        event("agent", "a", 100.0, 100.75, **killed),
+        event("llm", "l", 100.5, 100.75, parent_id="a", model="m", **killed),
+        event("interruption", "i", 100.75, 5000.75),
+        event("agent", "a2", 5000.75, agent="market_analyst"),
         event("llm", "l2", 5001.0, parent_id="a2", agent="market_analyst", model="m"),
     )
     assert found.dead_s == 4900.0
-    assert (work(found, "a").start, work(found, "a").end, work(found, "a").cut) == (
-        5000.0,
-        5000.5,
-        True,
-    )
+    assert (work(found, "n").start, work(found, "n").end) == (5000.0, 5000.4)
+    cut = work(found, "a")
+    assert (cut.start, cut.end, cut.cut, cut.failed) == (5000.0, 5000.75, True, False)
     assert work(found, "l").cut
-    assert work(found, "a2").end is None
-    assert not work(found, "a2").cut
+    assert (work(found, "a2").start, work(found, "a2").end) == (5000.75, None)
 
 
 def test_at_the_end_of_a_run_nothing_goes_on() -> None:
