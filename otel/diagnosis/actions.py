@@ -27,10 +27,15 @@ def simulate(
     schedule: Schedule, actions: Iterable[Action], model: Model = Model.LIKELY
 ) -> Simulation:
     """Play a run again with all of these changes made."""
-    edits = Edits()
+    return Simulation(schedule, with_actions(schedule, Edits(), actions), model)
+
+
+def with_actions(schedule: Schedule, edits: Edits, actions: Iterable[Action]) -> Edits:
+    """These edits with more changes."""
+    more = edits.copy()
     for action in actions:
-        action.apply(schedule, edits)
-    return Simulation(schedule, edits, model)
+        action.apply(schedule, more)
+    return more
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,11 +59,17 @@ class CallTree:
         return tuple(reversed(names))
 
     @cached_property
-    def depth(self) -> dict[int, int]:
+    def parents(self) -> list[int]:
+        """The row of each span's parent."""
+        found: list[int] = self.trace.parent.tolist()
+        return found
+
+    @cached_property
+    def depth(self) -> list[int]:
         """How far below the run each span is; 0 for the run."""
-        depth = {self.run: 0}
+        depth, parents = [0] * len(self.trace), self.parents
         for row in self.rows[1:]:
-            depth[row] = depth[int(self.trace.parent[row])] + 1
+            depth[row] = depth[parents[row]] + 1
         return depth
 
 

@@ -40,13 +40,15 @@ class Model(Enum):
 class Order:
     """One order among the children of a span: child i waits for all j with key[j] <= cut[i].
 
-    `by_key` are the children's numbers, the lowest key first; `gap` is what passed between the end
-    of the last of these and the child's start, in nanoseconds.
+    `by_key` are the children's numbers, the lowest key first, of which child i waits for the first
+    `taken[i]`; `gap` is what passed between the end of the last of these and its start, in
+    nanoseconds.
     """
 
     key: Sequence[int]
     cut: Sequence[int]
     by_key: Sequence[int]
+    taken: Sequence[int]
     gap: Sequence[int]
 
 
@@ -87,6 +89,16 @@ class Family:
         return {row: number for number, row in enumerate(self.rows)}
 
     @cached_property
+    def lengths(self) -> Sequence[int]:
+        """How long each child took."""
+        return [end - start for start, end in zip(self.start, self.end, strict=True)]
+
+    @cached_property
+    def all_waited_for(self) -> bool:
+        """Whether each child was waited for."""
+        return all(self.waited_for)
+
+    @cached_property
     def observed(self) -> Order:
         """Every sibling that had ended was waited for."""
         return self._order(self.end, self.start)
@@ -113,14 +125,15 @@ class Family:
     def _order(self, key: Sequence[int], cut: Sequence[int]) -> Order:
         numbers = range(len(self.rows))
         by_key = sorted(numbers, key=key.__getitem__)
-        gaps = []
+        gaps, waits = [], []
         reached = taken = 0
         for number in numbers:
             while taken < number and key[by_key[taken]] <= cut[number] and by_key[taken] < number:
                 reached = max(reached, self.end[by_key[taken]])
                 taken += 1
+            waits.append(taken)
             gaps.append(self.start[number] - reached)
-        return Order(key, cut, by_key, gaps)
+        return Order(key, cut, by_key, waits, gaps)
 
 
 class Schedule:
