@@ -12,8 +12,9 @@ from typing import Protocol
 
 from otel.diagnosis.blocked_loop import held_ns
 from otel.diagnosis.call_tree import CallTree
+from otel.diagnosis.edits import Edits, Sharing
 from otel.diagnosis.schedule import Model, Schedule, Slots
-from otel.diagnosis.simulation import Edits, Sharing, Simulation
+from otel.diagnosis.simulation import Simulation
 
 
 class Action(Protocol):
@@ -205,13 +206,13 @@ class FreeInterpreter:
 
 def siblings(tree: CallTree, rows: Sequence[int]) -> tuple[int, ...]:
     """The branches of these spans below the nearest span above them all, in order of start."""
-    parents = tree.trace.parent
+    parents, depth = tree.parents, tree.depth
     lifted = list(dict.fromkeys(rows))
-    while len({int(parents[row]) for row in lifted}) > 1:
-        deepest = max(tree.depth[row] for row in lifted)
-        lifted = [int(parents[r]) if tree.depth[r] == deepest else r for r in lifted]
+    while len({parents[row] for row in lifted}) > 1:
+        deepest = max(depth[row] for row in lifted)
+        lifted = [parents[r] if depth[r] == deepest else r for r in lifted]
         lifted = list(dict.fromkeys(lifted))
-    return tuple(sorted(lifted, key=lambda row: (tree.start[row], row)))
+    return tuple(sorted(sorted(lifted), key=tree.start.__getitem__))
 
 
 def _follower(schedule: Schedule, row: int) -> int | None:

@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from otel.diagnosis.actions import with_actions
+from otel.diagnosis.edits import Edits
 from otel.diagnosis.findings import Finding
 from otel.diagnosis.schedule import Model, Schedule
-from otel.diagnosis.simulation import Edits, Simulation
+from otel.diagnosis.simulation import Simulation
 
 NOISE = 0.02
 """By how much the time of two equal runs may differ; every predicted interval has it added."""

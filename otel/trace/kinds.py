@@ -29,6 +29,9 @@ class Role(StrEnum):
     HTTP = "http"
     OTHER = "other"
 
+    # An enum's own is a Python function, and roles are looked up for every span.
+    __hash__ = str.__hash__
+
 
 _OURS = {
     "dispatch": Role.DISPATCH,
