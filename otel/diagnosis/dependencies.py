@@ -58,23 +58,20 @@ def awaited_elsewhere(tree: CallTree) -> Mapping[int, int]:
     return awaited
 
 
-def declared_ranks(tree: CallTree) -> Mapping[int, int]:
-    """The declared place of each span among its siblings: it waits for all of lower rank.
+def declared_ranks(tree: CallTree, parent: int) -> Mapping[int, int]:
+    """The declared place of each child of a span: it waits for all of lower rank.
 
-    Only of families in which every span declares one and the times agree; others are left out. A
-    prefetch runs beside the order: no sibling waits for it.
+    Only where every child declares one and the times agree; else there is none. A prefetch runs
+    beside the order: no sibling waits for it.
     """
-    ranks: dict[int, int] = {}
-    roles = tree.trace.roles
-    for parent in tree.rows:
-        family = tree.children(parent)
-        if len(family) > 1:
-            ordered = [row for row in family if roles[row] is not Role.PREFETCH]
-            places = _steps(tree.trace, ordered) or _turns(tree.trace, ordered)
-            if places and _agrees(tree, ordered, places):
-                ranks.update(dict.fromkeys(family, _BESIDE))
-                ranks.update(zip(ordered, places, strict=True))
-    return ranks
+    family, roles = tree.children(parent), tree.trace.roles
+    if len(family) < 2:
+        return {}
+    ordered = [row for row in family if roles[row] is not Role.PREFETCH]
+    places = _steps(tree.trace, ordered) or _turns(tree.trace, ordered)
+    if not places or not _agrees(tree, ordered, places):
+        return {}
+    return dict.fromkeys(family, _BESIDE) | dict(zip(ordered, places, strict=True))
 
 
 def _steps(trace: Trace, family: Sequence[int]) -> list[int] | None:

@@ -165,8 +165,11 @@ class Schedule:
 
     @cached_property
     def ranks(self) -> Mapping[int, int]:
-        """The declared place of each span among its siblings."""
-        return declared_ranks(self.tree)
+        """The declared place of each span among its siblings, of the whole run."""
+        ranks: dict[int, int] = {}
+        for parent in self.tree.rows:
+            ranks |= declared_ranks(self.tree, parent)
+        return ranks
 
     @cached_property
     def blocks(self) -> list[Block]:
@@ -211,7 +214,7 @@ class Schedule:
         end = [tree.end[row] - begin for row in rows]
         waited_for = [tree.waited_for[row] for row in rows]
         last = max([e for e, waited in zip(end, waited_for, strict=True) if waited], default=0)
-        ranked = bool(rows) and rows[0] in self.ranks
+        ranks = declared_ranks(tree, parent)
         declared = rows if self.declared else ()
         number = {row: at for at, row in enumerate(declared)}
         return Family(
@@ -221,7 +224,7 @@ class Schedule:
             waited_for=waited_for,
             length=length,
             tail=length - last,
-            ranks=[self.ranks[row] for row in rows] if ranked else None,
+            ranks=[ranks[row] for row in rows] if ranks else None,
             slots=self._slots.get(parent),
             declared={
                 number[row]: tuple(number[each] for each in self.declared[row])

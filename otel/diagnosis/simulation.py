@@ -7,7 +7,8 @@ interpreter lock and pools are as they were.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from itertools import compress, pairwise
+from operator import add
 
 from otel.diagnosis.edits import Edits
 from otel.diagnosis.placement import place
@@ -31,16 +32,17 @@ class Simulation:
         self._before = {row: before for chain in edits.chains for before, row in pairwise(chain)}
         self._shared_rows = {row for sharing in edits.shared for row in sharing.rows}
         self._length: dict[int, int] = {} if upon is None else upon._unshared[0].copy()
-        self._start: dict[int, int] = {} if upon is None else upon._unshared[1].copy()
+        # Of the children that were placed, by the row of their parent and their number.
+        self._starts: dict[int, list[int]] = {} if upon is None else upon._unshared[1].copy()
         known = Edits() if upon is None else upon.edits
         self._set_lengths(known)
         changed, tails = edits.differing(known)
         awaiting = edits != Edits() and bool(schedule.awaited or edits.shared)
         self._play(changed, tails)
         # What is played upon this one has its own rounds.
-        self._unshared: tuple[dict[int, int], dict[int, int]] = self._length, self._start
+        self._unshared: tuple[dict[int, int], dict[int, list[int]]] = self._length, self._starts
         if awaiting:
-            self._unshared = self._length.copy(), self._start.copy()
+            self._unshared = self._length.copy(), self._starts.copy()
         for _ in range(_ROUNDS if awaiting else 0):
             moved = self._share()
             if not moved:
@@ -62,10 +64,16 @@ class Simulation:
         tree, begin, parents = self.schedule.tree, 0, self.schedule.tree.parents
         while row != tree.run:
             parent = parents[row]
-            offset = self._start.get(row)
-            begin += tree.start[row] - tree.start[parent] if offset is None else offset
+            begin += self._offset(row, parent)
             row = parent
         return begin
+
+    def _offset(self, row: int, parent: int) -> int:
+        """When a span starts after its parent's start."""
+        placed = self._starts.get(parent)
+        if placed is None:
+            return self.schedule.tree.start[row] - self.schedule.tree.start[parent]
+        return placed[self.schedule.family(parent).number[row]]
 
     def times(self) -> tuple[list[int], list[int]]:
         """Start and end of every span by row, on the run's own clock.
@@ -79,7 +87,7 @@ class Simulation:
         for row in tree.rows:
             if row != tree.run:
                 parent = parents[row]
-                offset = self._start.get(row, tree.start[row] - tree.start[parent])
+                offset = self._offset(row, parent)
                 if parent in scaled:
                     offset = int(offset * scaled[parent])
                 start[row] = start[parent] + offset
@@ -99,10 +107,8 @@ class Simulation:
         for row in shared - self.edits.length.keys():
             self._length.pop(row, None)
         self._length |= given
-        if self._start:
-            for row in given.keys() | shared:
-                for child in self.schedule.tree.children(row):
-                    self._start.pop(child, None)
+        for row in given.keys() | shared if self._starts else ():
+            self._starts.pop(row, None)
 
     def _play(self, changed: Iterable[int], tails: Iterable[int] = ()) -> None:
         """Place the children of the spans with a changed child or tail, from the deepest up.
@@ -129,10 +135,10 @@ class Simulation:
         """Place the children of a span and return the span's new length."""
         lengths = self._lengths(family)
         starts = place(family, lengths, self.edits, self._before, self._model)
-        self._start.update(zip(family.rows, starts, strict=True))
-        ends = [start + length for start, length in zip(starts, lengths, strict=True)]
+        self._starts[parent] = starts
+        ends: Iterable[int] = map(add, starts, lengths)
         if not family.all_waited_for:
-            ends = [end for end, waited in zip(ends, family.waited_for, strict=True) if waited]
+            ends = compress(ends, family.waited_for)
         last = max(0, max(ends, default=0))
         return max(last + self.edits.tail.get(parent, family.tail), 0)
 

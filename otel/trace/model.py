@@ -274,7 +274,8 @@ class Trace:
         return np.flatnonzero(above[:-1] != top).tolist()
 
     @cached_property
-    def _children(self) -> list[list[int]]:
+    def child_rows(self) -> list[list[int]]:
+        """The direct children of each span, in order of start; not to be changed."""
         # Rows grouped by parent; a stable sort keeps the order of start within a group. One list a
         # span, because walking a tree asks for one after the other, and again and again.
         grouped = np.argsort(self.parent, kind="stable")
@@ -290,11 +291,11 @@ class Trace:
 
     def children(self, row: int) -> list[int]:
         """The direct children of a span, in order of start; not to be changed."""
-        return self._children[row]
+        return self.child_rows[row]
 
     def subtree(self, row: int) -> list[int]:
         """A span and everything below it, parents before children."""
-        below = self._children
+        below = self.child_rows
         pending, found = [row], list[int]()
         while pending:
             current = pending.pop()
@@ -311,7 +312,7 @@ class Trace:
 
     def leaves(self, row: int) -> list[int]:
         """The spans below (or at) a span that have no children: where work was really done."""
-        return [each for each in self.subtree(row) if not self._children[each]]
+        return [each for each in self.subtree(row) if not self.child_rows[each]]
 
 
 class TraceBuilder:

@@ -42,9 +42,13 @@ def work_of(intervals: Sequence[Interval], waited_ns: int = 0) -> Work:
 
 def work_below(trace: Trace, row: int) -> Work:
     """The work of a branch."""
+    spans = working_spans(trace, row)
+    if _at_or_above_waits(trace).isdisjoint(spans):
+        whole = [trace.intervals[each] for each in spans]
+        return work_of([(start, end) for start, end in whole if end > start])
     found: list[Interval] = []
     waited_ns = 0
-    for each in working_spans(trace, row):
+    for each in spans:
         pieces, waited = _net_of_waiting(trace, each)
         found += pieces
         waited_ns += waited
@@ -53,16 +57,18 @@ def work_below(trace: Trace, row: int) -> Work:
 
 def working_spans(trace: Trace, row: int) -> list[int]:
     """The spans at or below one that did its work; none of them contains another."""
+    below, ways = trace.child_rows, _ways(trace)
+    if ways[row] is not _FURTHER:
+        return [row] if ways[row] is _HERE else []
     found = []
-    below, ways = trace.children, _ways(trace)
-    pending = [row]
+    pending = below[row].copy()
     while pending:
         current = pending.pop()
         way = ways[current]
-        if way is _FURTHER:
-            pending += below(current)
-        elif way is _HERE:
+        if way is _HERE:
             found.append(current)
+        elif way is _FURTHER:
+            pending += below[current]
     return found
 
 
@@ -73,7 +79,7 @@ def _ways(trace: Trace) -> list[str]:
     """Where a span's work is to be looked for."""
     found: list[str] | None = trace.kept.get(_ways)
     if found is None:
-        spans = zip([trace.children(each) for each in range(len(trace))], trace.roles, trace.values(semconv.CACHE), strict=True)
+        spans = zip(trace.child_rows, trace.roles, trace.values(semconv.CACHE), strict=True)
         found = trace.kept[_ways] = [
             _FURTHER
             if below and role not in _WORKING
@@ -115,8 +121,6 @@ def beside(trace: Trace, rows: Sequence[int]) -> bool:
 def _net_of_waiting(trace: Trace, row: int) -> tuple[list[Interval], int]:
     """A working span's interval less the waits for a connection recorded below it, and these."""
     start, end = trace.intervals[row]
-    if row not in _at_or_above_waits(trace):
-        return [(start, end)] if end > start else [], 0
     pieces: list[Interval] = []
     waited_ns = 0
     for each in trace.subtree(row):

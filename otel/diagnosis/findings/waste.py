@@ -32,6 +32,10 @@ GAP_SHARE = 0.01
 """A pause counts from here on: the greater of the two, as a share of the run."""
 
 
+_PEERS = 3
+"""So many have to run at once for one of them to stick out."""
+
+
 def duplicates(schedule: Schedule) -> Iterator[Finding]:
     """Fetches of one key that each went to the source; tool calls with the same arguments."""
     tree, trace = schedule.tree, schedule.tree.trace
@@ -214,22 +218,27 @@ def long_poles(schedule: Schedule) -> Iterator[Finding]:
     """Spans on the path that took more than twice the median of those beside them."""
     tree, trace = schedule.tree, schedule.tree.trace
     spent = schedule.path.total_ns
-    for parent in {int(trace.parent[row]) for row in spent if row != tree.run}:
+    for parent in {tree.parents[row] for row in spent if row != tree.run}:
+        family = tree.children(parent)
+        if len(family) < _PEERS:
+            continue
         peers: dict[Role, list[int]] = defaultdict(list)
-        for row in tree.children(parent):
+        for row in family:
             if trace.roles[row] is not Role.OTHER:
                 peers[trace.roles[row]].append(row)
         for rows in peers.values():
-            for beside in _at_once(schedule, rows):
+            for beside in _at_once(schedule, rows) if len(rows) >= _PEERS else ():
                 yield from _pole(schedule, beside)
 
 
 def _pole(schedule: Schedule, beside: list[int]) -> Iterator[Finding]:
     tree = schedule.tree
-    longest = max(beside, key=tree.duration)
-    others = [tree.duration(row) for row in beside if row != longest]
-    if len(others) < 2 or not schedule.path.total_ns.get(longest):
+    if len(beside) < _PEERS:
         return
+    longest = max(beside, key=tree.duration)
+    if not schedule.path.total_ns.get(longest):
+        return
+    others = [tree.duration(row) for row in beside if row != longest]
     middle = int(median(others))
     if middle and tree.duration(longest) > 2 * middle:
         yield Finding(
