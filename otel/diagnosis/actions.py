@@ -48,7 +48,7 @@ class Parallelise:
     def apply(self, schedule: Schedule, edits: Edits) -> None:
         """Let each start like the first."""
         first, *others = siblings(schedule.tree, self.rows)
-        edits.like.update((row, edits.like.get(first, first)) for row in others)
+        edits.like |= dict.fromkeys(others, edits.like.get(first, first))
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,8 @@ class _Placing:
     def in_order(self, sequence: Sequence[int]) -> list[int]:
         """Where each waits for others and for nothing else."""
         lengths, like = self._lengths, self._like
+        if all(order.until[model] == 0 for order in self._orders for model in set(like)):
+            return list(map(min, *self._gaps) if len(self._gaps) > 1 else self._gaps[0])
         starts = [0] * len(lengths)
         ends: list[int | None] = [None] * len(lengths)
         first, second = self._orders[0], self._orders[-1]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from otel.trace import Profile, Trace, finite, profile, semconv
 from otel.verdict.shared_work import with_shared
-from otel.verdict.work import Work, union_ns, work_below
+from otel.verdict.work import Work, union_ns, works_below
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Group:
 
 def group(trace: Trace, rows: Sequence[int]) -> Group:
     """Measure a group."""
-    works = tuple([work_below(trace, row) for row in rows])
+    works = works_below(trace, rows)
     worked = _worked(works)
     if len(worked) < 2:
         works = with_shared(trace, rows, works)

@@ -55,6 +55,21 @@ def work_below(trace: Trace, row: int) -> Work:
     return work_of(found, waited_ns)
 
 
+def works_below(trace: Trace, rows: Sequence[int]) -> tuple[Work, ...]:
+    """The work of several branches."""
+    ways, waits, intervals = _ways(trace), _at_or_above_waits(trace), trace.intervals
+    return tuple(
+        [
+            Work((whole,), whole[1] - whole[0])
+            if ways[row] is _HERE  # a span that is its own work, as in most large groups
+            and row not in waits
+            and (whole := intervals[row])[0] < whole[1]
+            else work_below(trace, row)
+            for row in rows
+        ]
+    )
+
+
 def working_spans(trace: Trace, row: int) -> list[int]:
     """The spans at or below one that did its work; none of them contains another."""
     below, ways = trace.child_rows, _ways(trace)
