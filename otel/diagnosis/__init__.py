@@ -12,6 +12,7 @@ from otel.diagnosis.actions import (
     RemoveWaits,
     Share,
     Shorten,
+    ShortenBy,
     UnblockLoop,
     simulate,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "Segment",
     "Share",
     "Shorten",
+    "ShortenBy",
     "Simulation",
     "Step",
     "Structural",

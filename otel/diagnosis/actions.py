@@ -76,6 +76,18 @@ class Shorten:
 
 
 @dataclass(frozen=True, slots=True)
+class ShortenBy:
+    """Let these spans take so much less, by row and in nanoseconds, with everything below them."""
+
+    saved: tuple[tuple[int, int], ...]
+
+    def apply(self, schedule: Schedule, edits: Edits) -> None:
+        """Take it from the length that each has by now."""
+        for row, saved_ns in self.saved:
+            edits.length[row] = max(edits.length_of(row, schedule.tree) - saved_ns, 0)
+
+
+@dataclass(frozen=True, slots=True)
 class Remove:
     """Leave these spans out, and the pause between each and the sibling after it."""
 
@@ -127,7 +139,7 @@ class RemoveWaits:
             if family.rows and family.start[0] >= wait_ns:
                 edits.gap[family.rows[0]] = max(family.gap(0) - wait_ns, 0)
             else:
-                edits.length[row] = max(schedule.tree.duration(row) - wait_ns, 0)
+                edits.length[row] = max(edits.length_of(row, schedule.tree) - wait_ns, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from otel.diagnosis.call_tree import CallTree
 from otel.diagnosis.schedule import Slots
 
 
@@ -35,6 +36,10 @@ class Edits:
     shared: list[Sharing] = field(default_factory=list)
     slots: list[Slots] = field(default_factory=list)
     chains: list[tuple[int, ...]] = field(default_factory=list)
+
+    def length_of(self, row: int, tree: CallTree) -> int:
+        """How long a span is to take, as far as these say."""
+        return self.length.get(row, tree.duration(row))
 
     def copy(self) -> "Edits":
         """The same edits, to add more to."""
