@@ -82,9 +82,9 @@ class ShortenBy:
     saved: tuple[tuple[int, int], ...]
 
     def apply(self, schedule: Schedule, edits: Edits) -> None:
-        """Take it from the length that each has by now."""
+        """Take it from the length that each has, whatever else gives it one."""
         for row, saved_ns in self.saved:
-            edits.length[row] = max(edits.length_of(row, schedule.tree) - saved_ns, 0)
+            edits.less[row] = edits.less.get(row, 0) + saved_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class RemoveWaits:
             if family.rows and family.start[0] >= wait_ns:
                 edits.gap[family.rows[0]] = max(family.gap(0) - wait_ns, 0)
             else:
-                edits.length[row] = max(edits.length_of(row, schedule.tree) - wait_ns, 0)
+                edits.length[row] = max(schedule.tree.duration(row) - wait_ns, 0)
 
 
 @dataclass(frozen=True, slots=True)

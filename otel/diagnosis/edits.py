@@ -22,14 +22,16 @@ class Sharing:
 class Edits:
     """What is different in a run that is played again.
 
-    `length` is a span's new duration, whatever was below it; `gap` what passes before it, once
-    those it waits for have ended; `tail` what passes in it after its last child; `like` lets a span
-    wait for what an earlier sibling waited for, and start as soon as that one. Each of `chains` are
-    siblings of which one waits for the one before it, and for nothing else; `slots` lets so many of
-    some siblings run at once. Nanoseconds, by row.
+    `length` is a span's new duration, whatever was below it, and `less` what is to be taken from
+    its duration, be it new or not; `gap` what passes before it, once those it waits for have ended;
+    `tail` what passes in it after its last child; `like` lets a span wait for what an earlier
+    sibling waited for, and start as soon as that one. Each of `chains` are siblings of which one
+    waits for the one before it, and for nothing else; `slots` lets so many of some siblings run at
+    once. Nanoseconds, by row.
     """
 
     length: dict[int, int] = field(default_factory=dict)
+    less: dict[int, int] = field(default_factory=dict)
     gap: dict[int, int] = field(default_factory=dict)
     tail: dict[int, int] = field(default_factory=dict)
     like: dict[int, int] = field(default_factory=dict)
@@ -37,14 +39,18 @@ class Edits:
     slots: list[Slots] = field(default_factory=list)
     chains: list[tuple[int, ...]] = field(default_factory=list)
 
-    def length_of(self, row: int, tree: CallTree) -> int:
-        """How long a span is to take, as far as these say."""
-        return self.length.get(row, tree.duration(row))
+    def lengths(self, tree: CallTree) -> dict[int, int]:
+        """The new duration of every span that has one."""
+        lengths = self.length.copy()
+        for row, less in self.less.items():
+            lengths[row] = max(lengths.get(row, tree.duration(row)) - less, 0)
+        return lengths
 
     def copy(self) -> "Edits":
         """The same edits, to add more to."""
         return Edits(
             self.length.copy(),
+            self.less.copy(),
             self.gap.copy(),
             self.tail.copy(),
             self.like.copy(),
@@ -61,6 +67,7 @@ class Edits:
         changed: set[int] = set()
         for new, old in (
             (self.length, known.length),
+            (self.less, known.less),
             (self.gap, known.gap),
             (self.like, known.like),
         ):

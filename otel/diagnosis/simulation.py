@@ -35,7 +35,8 @@ class Simulation:
         # Of the children that were placed, by the row of their parent and their number.
         self._starts: dict[int, list[int]] = {} if upon is None else upon._unshared[1].copy()
         known = Edits() if upon is None else upon.edits
-        self._set_lengths(known)
+        self._fixed = edits.lengths(schedule.tree) if edits.less else edits.length
+        self._set_lengths(known, {} if upon is None else upon._fixed)
         changed, tails = edits.differing(known)
         awaiting = edits != Edits() and bool(schedule.awaited or edits.shared)
         self._play(changed, tails)
@@ -95,16 +96,16 @@ class Simulation:
             inherited = scaled.get(parents[row]) if row != tree.run else None
             if inherited is not None:
                 length, scaled[row] = int(tree.duration(row) * inherited), inherited
-            elif row in self.edits.length or row in self._shared_rows:
+            elif row in self._fixed or row in self._shared_rows:
                 scaled[row] = length / max(tree.duration(row), 1)
             end[row] = start[row] + length
         return start, end
 
-    def _set_lengths(self, known: Edits) -> None:
+    def _set_lengths(self, known: Edits, fixed: Mapping[int, int]) -> None:
         """Give the spans of a new length theirs, and forget what was played below them."""
-        given = {r: to for r, to in self.edits.length.items() if known.length.get(r) != to}
+        given = {r: to for r, to in self._fixed.items() if fixed.get(r) != to}
         shared = self._shared_rows - {row for sharing in known.shared for row in sharing.rows}
-        for row in shared - self.edits.length.keys():
+        for row in shared - self._fixed.keys():
             self._length.pop(row, None)
         self._length |= given
         for row in given.keys() | shared if self._starts else ():
@@ -117,7 +118,7 @@ class Simulation:
         """
         schedule, tree = self.schedule, self.schedule.tree
         parents, depth, run = tree.parents, tree.depth, tree.run
-        fixed, shared, awaited = self.edits.length, self._shared_rows, schedule.awaited
+        fixed, shared, awaited = self._fixed, self._shared_rows, schedule.awaited
         levels: dict[int, set[int]] = defaultdict(set)
         for parent in {*tails, *[parents[row] for row in changed if row != run]}:
             levels[depth[parent]].add(parent)
@@ -163,7 +164,7 @@ class Simulation:
 
     def _awaiting(self) -> dict[int, int]:
         """The lengths of spans that share what another branch fetches: to its end, and the rest."""
-        tree, fixed = self.schedule.tree, self.edits.length.keys()
+        tree, fixed = self.schedule.tree, self._fixed.keys()
         lengths = {}
         for row, leader in self.schedule.awaited.items():
             if row not in fixed:
