@@ -14,6 +14,8 @@ PLACES: Mapping[Kind, str] = {
     Kind.DUPLICATES: "toolkit/cache.py caches and shares requests unless --no-cache asks it not "
     "to.",
     Kind.QUEUE: "the limits are in toolkit/pool.py.",
+    Kind.COLD_CONNECTIONS: "toolkit/pool.py keeps one session for a run unless --no-pool "
+    "asks it not to.",
     Kind.TURNS: "--analyst-turns 2 is the least, and the default.",
     Kind.RETRIES: "graph/chat.py says which errors are retried and how often.",
     Kind.TOKENS: "prompts are in graph/prompts.py.",

@@ -117,6 +117,7 @@ class PoolMeter:
         config.on_request_start.append(self._request_started)
         config.on_connection_queued_start.append(self._queue_entered)
         config.on_connection_queued_end.append(self._queue_left)
+        config.on_connection_create_start.append(self._connection_begun)
         config.on_connection_create_end.append(self._connection_created)
         config.on_connection_reuseconn.append(self._connection_reused)
         config.on_request_end.append(self._request_ended)
@@ -133,6 +134,8 @@ class PoolMeter:
         exchange.caller = trace.get_current_span()
         exchange.queued_since = None
         exchange.queue_wait_s = 0.0
+        exchange.connect_since = 0.0
+        exchange.connect_s = 0.0
 
     async def _queue_entered(
         self, session: aiohttp.ClientSession, exchange: SimpleNamespace, params: object
@@ -147,9 +150,15 @@ class PoolMeter:
         self._leave_queue(exchange)
         exchange.trace_request_ctx.in_queue = False
 
+    async def _connection_begun(
+        self, session: aiohttp.ClientSession, exchange: SimpleNamespace, params: object
+    ) -> None:
+        exchange.connect_since = perf_counter()
+
     async def _connection_created(
         self, session: aiohttp.ClientSession, exchange: SimpleNamespace, params: object
     ) -> None:
+        exchange.connect_s += perf_counter() - exchange.connect_since
         self._created += 1
         exchange.trace_request_ctx.reused = False
 
@@ -188,7 +197,7 @@ class PoolMeter:
             self._held_back += 1
             self._rate_wait_max_s = max(self._rate_wait_max_s, notes.rate_wait_s)
         if (span := _http_span(exchange)) is not None:
-            _write(span, notes, exchange.queue_wait_s)
+            _write(span, notes, exchange.queue_wait_s, exchange.connect_s)
 
     def _leave_queue(self, exchange: SimpleNamespace) -> None:
         if exchange.queued_since is not None:
@@ -197,13 +206,15 @@ class PoolMeter:
             self.waiting -= 1
 
 
-def _write(span: trace.Span, notes: RequestNotes, queue_wait_s: float) -> None:
+def _write(span: trace.Span, notes: RequestNotes, queue_wait_s: float, connect_s: float) -> None:
     waited_s = queue_wait_s + notes.rate_wait_s
     told: dict[str, float | bool | str] = {semconv.QUEUE_WAIT_MS: round(waited_s * 1e3, 3)}
     if notes.rate_wait_s > 0:
         told[semconv.RATE_WAIT_MS] = round(notes.rate_wait_s * 1e3, 3)
     if notes.reused is not None:
         told[semconv.POOL_REUSED] = notes.reused
+    if connect_s > 0:
+        told[semconv.CONNECT_MS] = round(connect_s * 1e3, 3)
     if notes.resend:
         told[semconv.RESEND_COUNT] = notes.resend
     if notes.probe:

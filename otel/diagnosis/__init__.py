@@ -12,6 +12,7 @@ from otel.diagnosis.actions import (
     RemoveWaits,
     Share,
     Shorten,
+    ShortenBy,
     UnblockLoop,
     simulate,
 )
@@ -26,11 +27,13 @@ from otel.diagnosis.compare import (
     compare,
 )
 from otel.diagnosis.critical_path import CriticalPath, Segment, critical_path
-from otel.diagnosis.diagnosis import Diagnosis, Prediction, Ranked, Step, diagnose, predict
+from otel.diagnosis.diagnosis import Diagnosis, Ranked, Step, diagnose, predict
+from otel.diagnosis.edits import Edits
 from otel.diagnosis.findings import Finding, Kind
 from otel.diagnosis.path_time import PathClass, by_class
+from otel.diagnosis.prediction import Prediction
 from otel.diagnosis.schedule import Model, Schedule
-from otel.diagnosis.simulation import Edits, Simulation
+from otel.diagnosis.simulation import Simulation
 from otel.diagnosis.slack import slack_ns
 from otel.diagnosis.structure import Gain, Loss, Structural, Won
 
@@ -66,6 +69,7 @@ __all__ = [
     "Segment",
     "Share",
     "Shorten",
+    "ShortenBy",
     "Simulation",
     "Step",
     "Structural",

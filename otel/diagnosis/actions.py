@@ -12,8 +12,9 @@ from typing import Protocol
 
 from otel.diagnosis.blocked_loop import held_ns
 from otel.diagnosis.call_tree import CallTree
+from otel.diagnosis.edits import Edits, Sharing
 from otel.diagnosis.schedule import Model, Schedule, Slots
-from otel.diagnosis.simulation import Edits, Sharing, Simulation
+from otel.diagnosis.simulation import Simulation
 
 
 class Action(Protocol):
@@ -27,10 +28,15 @@ def simulate(
     schedule: Schedule, actions: Iterable[Action], model: Model = Model.LIKELY
 ) -> Simulation:
     """Play a run again with all of these changes made."""
-    edits = Edits()
+    return Simulation(schedule, with_actions(schedule, Edits(), actions), model)
+
+
+def with_actions(schedule: Schedule, edits: Edits, actions: Iterable[Action]) -> Edits:
+    """These edits with more changes."""
+    more = edits.copy()
     for action in actions:
-        action.apply(schedule, edits)
-    return Simulation(schedule, edits, model)
+        action.apply(schedule, more)
+    return more
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,7 @@ class Parallelise:
     def apply(self, schedule: Schedule, edits: Edits) -> None:
         """Let each start like the first."""
         first, *others = siblings(schedule.tree, self.rows)
-        edits.like.update((row, edits.like.get(first, first)) for row in others)
+        edits.like |= dict.fromkeys(others, edits.like.get(first, first))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,18 @@ class Shorten:
     def apply(self, schedule: Schedule, edits: Edits) -> None:
         """Give the span its new length."""
         edits.length[self.row] = self.to_ns
+
+
+@dataclass(frozen=True, slots=True)
+class ShortenBy:
+    """Let these spans take so much less, by row and in nanoseconds, with everything below them."""
+
+    saved: tuple[tuple[int, int], ...]
+
+    def apply(self, schedule: Schedule, edits: Edits) -> None:
+        """Take it from the length that each has, whatever else gives it one."""
+        for row, saved_ns in self.saved:
+            edits.less[row] = edits.less.get(row, 0) + saved_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,13 +218,13 @@ class FreeInterpreter:
 
 def siblings(tree: CallTree, rows: Sequence[int]) -> tuple[int, ...]:
     """The branches of these spans below the nearest span above them all, in order of start."""
-    parents = tree.trace.parent
+    parents, depth = tree.parents, tree.depth
     lifted = list(dict.fromkeys(rows))
-    while len({int(parents[row]) for row in lifted}) > 1:
-        deepest = max(tree.depth[row] for row in lifted)
-        lifted = [int(parents[r]) if tree.depth[r] == deepest else r for r in lifted]
+    while len({parents[row] for row in lifted}) > 1:
+        deepest = max(depth[row] for row in lifted)
+        lifted = [parents[r] if depth[r] == deepest else r for r in lifted]
         lifted = list(dict.fromkeys(lifted))
-    return tuple(sorted(lifted, key=lambda row: (tree.start[row], row)))
+    return tuple(sorted(sorted(lifted), key=tree.start.__getitem__))
 
 
 def _follower(schedule: Schedule, row: int) -> int | None:

@@ -67,16 +67,11 @@ def held_ns(tree: CallTree, found: Sequence[Block], row: int, start: int, end: i
 
 def _suspects(tree: CallTree) -> list[int]:
     """The deepest spans during which the loop was late."""
-    trace = tree.trace
-
-    def late(row: int) -> bool:
-        return (trace.number(row, semconv.LOOP_LAG_MAX_MS) or 0.0) >= BLOCKED_MS
-
-    return [
-        row
-        for row in tree.rows
-        if late(row) and not any(late(child) for child in tree.children(row))
-    ]
+    lags = tree.trace.numbers(semconv.LOOP_LAG_MAX_MS)
+    late = {row for row, lag in lags if lag >= BLOCKED_MS}
+    if not late:
+        return []
+    return [row for row in tree.rows if row in late and late.isdisjoint(tree.children(row))]
 
 
 def _is_below(tree: CallTree, row: int, above: int) -> bool:

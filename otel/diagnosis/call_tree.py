@@ -59,27 +59,37 @@ class CallTree:
         return tuple(reversed(names))
 
     @cached_property
-    def depth(self) -> dict[int, int]:
+    def parents(self) -> list[int]:
+        """The row of each span's parent."""
+        found: list[int] = self.trace.parent.tolist()
+        return found
+
+    @cached_property
+    def depth(self) -> list[int]:
         """How far below the run each span is; 0 for the run."""
-        depth = {self.run: 0}
+        depth, parents = [0] * len(self.trace), self.parents
         for row in self.rows[1:]:
-            depth[row] = depth[int(self.trace.parent[row])] + 1
+            depth[row] = depth[parents[row]] + 1
         return depth
 
 
 def call_tree(trace: Trace, run: int) -> CallTree:
     """The consistent tree below a run; one pass from the top down."""
-    rows = list(trace.subtree(run))
+    rows = trace.subtree(run)
     size = len(trace)
     start, end = [0] * size, [0] * size
     waited_for = [True] * size
     clipped: list[int] = []
     start[run], end[run] = trace.intervals[run]
+    intervals, roles = trace.intervals, trace.roles
     for parent in rows:
-        low, high = start[parent], end[parent]
+        low, high, waited = start[parent], end[parent], waited_for[parent]
         for row in trace.children(parent):
-            began, ended = trace.intervals[row]
-            waited_for[row] = waited_for[parent] and _is_waited_for(trace, row, low, high)
+            began, ended = intervals[row]
+            if low <= began <= ended <= high and waited and roles[row] is not Role.PREFETCH:
+                start[row], end[row] = began, ended  # as almost all are
+                continue
+            waited_for[row] = waited and _is_waited_for(trace, row, low, high)
             if not waited_for[row]:
                 start[row], end[row] = began, ended
                 continue

@@ -6,9 +6,10 @@ and starts may touch: a child that ends when the next one starts is on the path 
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import NamedTuple
 
 from otel.diagnosis.call_tree import CallTree
@@ -29,23 +30,36 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True)
 class CriticalPath:
-    """The segments of a run's critical path, in order of time; they sum to the run's time."""
+    """The critical path of a run in segments, in order of time; they sum to the run's time.
+
+    Columns: `rows` is the span of each segment, and it takes from one of `bounds` to the next.
+    """
 
     tree: CallTree
-    segments: tuple[Segment, ...]
+    rows: Sequence[int]
+    bounds: Sequence[int]
+
+    def segment(self, number: int) -> Segment:
+        """One segment."""
+        return Segment(self.rows[number], self.bounds[number], self.bounds[number + 1])
+
+    @cached_property
+    def segments(self) -> tuple[Segment, ...]:
+        """The segments."""
+        return tuple(map(Segment, self.rows, self.bounds, self.bounds[1:]))
 
     @cached_property
     def self_ns(self) -> Mapping[int, int]:
         """Time on the path spent in each span itself, by row."""
         spent: dict[int, int] = defaultdict(int)
-        for row, start, end in self.segments:
+        for row, (start, end) in zip(self.rows, pairwise(self.bounds), strict=True):
             spent[row] += end - start
         return dict(spent)
 
     @cached_property
     def total_ns(self) -> Mapping[int, int]:
         """Time on the path spent in each span and below it, by row; only of spans on it."""
-        run, parents = self.tree.run, self.tree.trace.parent.tolist()
+        run, parents = self.tree.run, self.tree.parents
         above: set[int] = set()
         for row in self.self_ns:
             while row not in above:
@@ -54,8 +68,8 @@ class CriticalPath:
                     break
                 row = parents[row]
         spent = {row: self.self_ns.get(row, 0) for row in above}
-        for row in sorted(above, key=self.tree.depth.__getitem__, reverse=True):
-            if row != run:
+        for row in reversed(self.tree.rows):  # children before parents
+            if row in spent and row != run:
                 spent[parents[row]] += spent[row]
         return spent
 
@@ -79,52 +93,42 @@ def critical_path(
     """
     known = declared or {}
     start, end, waited_for = tree.start, tree.end, tree.waited_for
-    segments: list[Segment] = []
-    run = tree.run
-    stack = [_Visit(run, start[run], end[run], _by_end(tree, run))]
-    while stack:
-        visit = stack[-1]
-        row, low = visit.row, visit.low
-        children = visit.children
-        descended = False
+    rows: list[int] = []
+    starts: list[int] = []
+    # Where the walk is: in a span, down to `low`, now at `cursor`, these children to look at, of
+    # which the last one declares to have waited for those `allowed`.
+    row, low, cursor = tree.run, start[tree.run], end[tree.run]
+    children, allowed = _by_end(tree, row), None
+    above: list[tuple[int, int, int, list[int], tuple[int, ...] | None]] = []
+    while True:
         while children:
             child = children.pop()
-            if not waited_for[child] or end[child] > visit.cursor:
+            ended = end[child]
+            if ended > cursor or not waited_for[child]:
                 continue  # ran beside a later one
-            if visit.allowed is not None and child not in visit.allowed:
+            if allowed is not None and child not in allowed:
                 continue
-            ended, began = end[child], max(start[child], low)
+            began = max(start[child], low)
             if ended <= began:
                 continue
-            if visit.cursor > ended:
-                segments.append(Segment(row, ended, visit.cursor))
-            visit.cursor = began
-            visit.allowed = known.get(child)
-            stack.append(_Visit(child, began, ended, _by_end(tree, child)))
-            descended = True
+            if cursor > ended:
+                rows.append(row)
+                starts.append(ended)
+            cursor, allowed = began, known.get(child)
+            below = _by_end(tree, child)
+            if below:
+                above.append((row, low, cursor, children, allowed))
+                row, low, cursor, children, allowed = child, began, ended, below, None
+            else:
+                rows.append(child)
+                starts.append(began)
+        if cursor > low:
+            rows.append(row)
+            starts.append(low)
+        if not above:
             break
-        if not descended:
-            if visit.cursor > low:
-                segments.append(Segment(row, low, visit.cursor))
-            stack.pop()
-    segments.reverse()
-    return CriticalPath(tree, tuple(segments))
-
-
-class _Visit:
-    """Where the walk is inside a span: down to `low`, now at `cursor`, these children to look at.
-
-    `allowed` are the siblings that the last one looked at declares to have waited for.
-    """
-
-    __slots__ = ("allowed", "children", "cursor", "low", "row")
-
-    def __init__(self, row: int, low: int, cursor: int, children: list[int]) -> None:
-        self.row = row
-        self.low = low
-        self.cursor = cursor
-        self.children = children
-        self.allowed: tuple[int, ...] | None = None
+        row, low, cursor, children, allowed = above.pop()
+    return CriticalPath(tree, rows[::-1], [*starts[::-1], end[tree.run]])
 
 
 def _by_end(tree: CallTree, row: int) -> list[int]:

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from otel.diagnosis.call_tree import CallTree
-from otel.trace import Trace, semconv
-from otel.trace.kinds import Role, step
+from otel.trace import Trace, finite, semconv
+from otel.trace.kinds import Role
 
 SOON_NS = 50_000_000
 """So soon after the end of the siblings that it links to, a span started because of them."""
@@ -25,12 +25,11 @@ def declared_predecessors(tree: CallTree) -> Mapping[int, tuple[int, ...]]:
     """
     trace = tree.trace
     declared: dict[int, tuple[int, ...]] = {}
-    for row in tree.rows:
-        links = trace.links(row) if row != tree.run else ()
-        if not links:
+    for row in tree.rows if trace.linked else ():
+        if row == tree.run or row not in trace.linked:
             continue
         row_of = trace.row_of
-        found = [row_of[link.span_id] for link in links if link.span_id in row_of]
+        found = [row_of[link.span_id] for link in trace.links(row) if link.span_id in row_of]
         family = [each for each in found if trace.parent[each] == trace.parent[row]]
         reached = max([tree.end[each] for each in family], default=0)
         if family and 0 <= tree.start[row] - reached <= SOON_NS:
@@ -44,9 +43,11 @@ def awaited_elsewhere(tree: CallTree) -> Mapping[int, int]:
     Of several that a span links to the last to end, where that explains its end.
     """
     trace = tree.trace
-    sharing = [row for row in tree.rows if trace.attributes(row).get(semconv.CACHE) == "shared"]
+    cache = trace.values(semconv.CACHE)
     awaited: dict[int, int] = {}
-    for row in sharing:
+    for row in tree.rows if trace.linked else ():
+        if cache[row] != "shared":
+            continue
         row_of = trace.row_of
         leaders = [row_of[link.span_id] for link in trace.links(row) if link.span_id in row_of]
         last = max(leaders, key=tree.end.__getitem__, default=None)
@@ -57,28 +58,27 @@ def awaited_elsewhere(tree: CallTree) -> Mapping[int, int]:
     return awaited
 
 
-def declared_ranks(tree: CallTree) -> Mapping[int, int]:
-    """The declared place of each span among its siblings: it waits for all of lower rank.
+def declared_ranks(tree: CallTree, parent: int) -> Mapping[int, int]:
+    """The declared place of each child of a span: it waits for all of lower rank.
 
-    Only of families in which every span declares one and the times agree; others are left out. A
-    prefetch runs beside the order: no sibling waits for it.
+    Only where every child declares one and the times agree; else there is none. A prefetch runs
+    beside the order: no sibling waits for it.
     """
-    ranks: dict[int, int] = {}
-    for parent in tree.rows:
-        family = tree.children(parent)
-        if len(family) > 1:
-            ordered = [row for row in family if tree.trace.roles[row] is not Role.PREFETCH]
-            places = _steps(tree.trace, ordered) or _turns(tree.trace, ordered)
-            if places and _agrees(tree, ordered, places):
-                ranks.update(dict.fromkeys(family, _BESIDE))
-                ranks.update(zip(ordered, places, strict=True))
-    return ranks
+    family, roles = tree.children(parent), tree.trace.roles
+    if len(family) < 2:
+        return {}
+    ordered = [row for row in family if roles[row] is not Role.PREFETCH]
+    places = _steps(tree.trace, ordered) or _turns(tree.trace, ordered)
+    if not places or not _agrees(tree, ordered, places):
+        return {}
+    return dict.fromkeys(family, _BESIDE) | dict(zip(ordered, places, strict=True))
 
 
 def _steps(trace: Trace, family: Sequence[int]) -> list[int] | None:
     places = []
+    steps = trace.steps
     for row in family:
-        place = step(trace.attributes(row))
+        place = steps[row]
         if place is None:
             return None
         places.append(place)
@@ -88,9 +88,10 @@ def _steps(trace: Trace, family: Sequence[int]) -> list[int] | None:
 def _turns(trace: Trace, family: Sequence[int]) -> list[int] | None:
     """An LLM call, then its tools, then the next call."""
     places = []
+    roles, turns = trace.roles, trace.values(semconv.TURN_INDEX)
     for row in family:
-        role = trace.roles[row]
-        turn = trace.number(row, semconv.TURN_INDEX) if role in (Role.LLM, Role.TOOL) else None
+        role = roles[row]
+        turn = finite(turns[row]) if role in (Role.LLM, Role.TOOL) else None
         if turn is None:
             return None
         places.append(2 * int(turn) + (role is Role.TOOL))

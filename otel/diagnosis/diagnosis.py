@@ -8,18 +8,16 @@ of several fixes come from playing them together.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from otel.diagnosis.actions import Action, Parallelise, simulate
+from otel.diagnosis.actions import Parallelise, simulate
 from otel.diagnosis.call_tree import CallTree, call_tree
 from otel.diagnosis.critical_path import CriticalPath
 from otel.diagnosis.findings import Finding, Kind, find
 from otel.diagnosis.precedence import refuted
-from otel.diagnosis.schedule import Model, Schedule
+from otel.diagnosis.prediction import Played, Prediction, played
+from otel.diagnosis.schedule import Schedule
 from otel.diagnosis.simulation import Simulation
 from otel.trace import Trace
 from otel.trace.collection import collection_paused
-
-NOISE = 0.02
-"""By how much the time of two equal runs may differ; every predicted interval has it added."""
 
 LEAST_NS = 1_000_000
 LEAST_SHARE = 0.001
@@ -27,15 +25,6 @@ LEAST_SHARE = 0.001
 
 SIMULATED = 60
 """So many findings are simulated, those with the most time on the critical path first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """A run's duration after a change, in nanoseconds: between low and high, likely in between."""
-
-    low_ns: int
-    likely_ns: int
-    high_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +92,23 @@ def diagnose(trace: Trace, run: int, others: Sequence[CallTree] = ()) -> Diagnos
         (sum(spent.get(row, 0) for row in each.rows), each) for each in _weighed(schedule, others)
     ]
     found.sort(key=lambda item: -item[0])
-    ranked = [
-        Ranked(each, min(on_path, wall_ns), predict(schedule, [each]))
-        for on_path, each in found[:SIMULATED]
-    ]
-    ranked = [each for each in ranked if wall_ns - each.wall.likely_ns >= least]
-    ranked.sort(key=lambda each: (each.wall.likely_ns, not each.finding.proven))
-    return Diagnosis(schedule, tuple(ranked), tuple(_steps(schedule, ranked, least)))
+    as_it_was = played(schedule, ())
+    ranked: list[Ranked] = []
+    best: tuple[Ranked, Played] | None = None
+    for on_path, each in found[:SIMULATED]:
+        mended = as_it_was.mending(each)
+        rank = Ranked(each, min(on_path, wall_ns), mended.wall)
+        if wall_ns - rank.wall.likely_ns >= least:
+            ranked.append(rank)
+            if best is None or _weight(rank) < _weight(best[0]):
+                best = rank, mended
+    ranked.sort(key=_weight)
+    steps = _steps(best[1], ranked, least) if best else []
+    return Diagnosis(schedule, tuple(ranked), tuple(steps))
+
+
+def _weight(ranked: Ranked) -> tuple[int, bool]:
+    return ranked.wall.likely_ns, not ranked.finding.proven
 
 
 def _weighed(schedule: Schedule, others: Sequence[CallTree]) -> list[Finding]:
@@ -130,25 +129,16 @@ def _chains(finding: Finding) -> list[tuple[int, ...]]:
 
 def predict(schedule: Schedule, findings: Sequence[Finding]) -> Prediction:
     """The run's duration when all of these findings are mended."""
-    every = [action for each in findings for action in each.actions]
-    proven = [action for each in findings if each.proven for action in each.actions]
-    likely = _wall(schedule, every, Model.LIKELY)
-    fast = min(likely, _wall(schedule, every, Model.FREEST))
-    slow = max(likely, _wall(schedule, proven, Model.OBSERVED))
-    return Prediction(int(fast * (1 - NOISE)), likely, int(slow * (1 + NOISE)))
+    return played(schedule, findings).wall
 
 
-def _wall(schedule: Schedule, actions: Sequence[Action], model: Model) -> int:
-    return simulate(schedule, actions, model).wall_ns
-
-
-def _steps(schedule: Schedule, ranked: Sequence[Ranked], least: float) -> list[Step]:
+def _steps(first: Played, ranked: Sequence[Ranked], least: float) -> list[Step]:
     """One finding after the other, those left out that add nothing to those before."""
-    steps: list[Step] = []
-    reached = schedule.tree.wall_ns
-    for each in ranked:
-        wall = predict(schedule, [*(step.finding for step in steps), each.finding])
-        if reached - wall.likely_ns >= least:
-            steps.append(Step(each.finding, wall))
-            reached = wall.likely_ns
+    steps = [Step(ranked[0].finding, ranked[0].wall)]
+    reached = first
+    for each in ranked[1:]:
+        mended = reached.mending(each.finding)
+        if reached.wall.likely_ns - mended.wall.likely_ns >= least:
+            steps.append(Step(each.finding, mended.wall))
+            reached = mended
     return steps

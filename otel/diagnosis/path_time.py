@@ -1,13 +1,19 @@
 """What the time on the critical path was spent on, by class."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from otel.diagnosis.call_tree import CallTree
 from otel.diagnosis.schedule import Schedule
 from otel.trace import semconv
 from otel.trace.kinds import Role, agent_name
 from otel.verdict.barrier import barrier
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class PathClass(StrEnum):
@@ -36,36 +42,54 @@ _CLASS = {
 
 def by_class(schedule: Schedule) -> Mapping[PathClass, int]:
     """Nanoseconds on the critical path by class; they sum to the run's time."""
-    tree = schedule.tree
-    class_of = _classes(tree)
-    held = _held(schedule)
-    spent = dict.fromkeys(PathClass, 0)
-    for row, start, end in schedule.path.segments:
-        standing = [(max(low, start), min(high, end)) for low, high in held]
-        at_barrier = sum(high - low for low, high in standing if high > low)
-        waiting = min(_waited(tree, row, start, end), end - start - at_barrier)
-        spent[PathClass.BARRIER] += at_barrier
-        spent[PathClass.WAITING] += waiting
-        spent[class_of[row]] += end - start - at_barrier - waiting
+    path = schedule.path
+    bounds = np.array(path.bounds, np.int64)
+    at_barrier = np.diff(_held_until(_held(schedule), bounds))
+    rest = np.diff(bounds) - at_barrier
+    waiting = np.minimum(_waited(schedule, bounds), rest)
+    classes = list(PathClass)
+    class_of = np.array([classes.index(c) for c in _classes(schedule.tree)], np.int8)[path.rows]
+    spent = {
+        each: int((rest - waiting)[class_of == number].sum()) for number, each in enumerate(classes)
+    }
+    spent[PathClass.BARRIER] += int(at_barrier.sum())
+    spent[PathClass.WAITING] += int(waiting.sum())
     return spent
 
 
-def _classes(tree: CallTree) -> dict[int, PathClass]:
+def _classes(tree: CallTree) -> list[PathClass]:
     """The class of each span: its own role's, else that of the call that it is a part of."""
-    found = {tree.run: PathClass.ORCHESTRATION}
+    found = [PathClass.ORCHESTRATION] * len(tree.trace)
+    roles, parents = tree.trace.roles, tree.parents
     for row in tree.rows[1:]:
-        role = tree.trace.roles[row]
-        inherited = found[int(tree.trace.parent[row])] if role is Role.OTHER else None
-        found[row] = _CLASS.get(role, inherited or PathClass.ORCHESTRATION)
+        role = roles[row]
+        inherited = found[parents[row]] if role is Role.OTHER else PathClass.ORCHESTRATION
+        found[row] = _CLASS.get(role, inherited)
     return found
 
 
-def _waited(tree: CallTree, row: int, start: int, end: int) -> int:
-    """How much of a segment its span waited for a connection, as it does when it begins."""
-    wait_ms = tree.trace.number(row, semconv.QUEUE_WAIT_MS)
-    if not wait_ms or wait_ms < 0:
-        return 0
-    return max(0, min(tree.start[row] + int(wait_ms * 1e6), end) - start)
+def _waited(schedule: Schedule, bounds: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    """How much of each segment its span waited for a connection, as it does when it begins."""
+    rows = np.array(schedule.path.rows, np.int64)
+    until = np.full(len(schedule.tree.trace), bounds[0])
+    for row, wait_ms in schedule.tree.trace.numbers(semconv.QUEUE_WAIT_MS):
+        if wait_ms > 0:
+            until[row] = schedule.tree.start[row] + int(wait_ms * 1e6)
+    waited: NDArray[np.int64] = np.minimum(until[rows], bounds[1:]) - bounds[:-1]
+    return np.maximum(waited, 0)
+
+
+def _held_until(held: Sequence[tuple[int, int]], at: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    """For how long in all these stretches of time had lasted at each instant."""
+    lasted = np.zeros(len(at), np.int64)
+    begin = at[0]  # sums of times since the epoch would not fit
+    lows, highs = zip(*held, strict=True) if held else ((), ())
+    for edges, sign in ((lows, 1), (highs, -1)):
+        since = np.sort(np.array(edges, np.int64)) - begin
+        passed = np.searchsorted(since, at - begin, side="right")
+        sums = np.concatenate(([0], np.cumsum(since)))
+        lasted += sign * (passed * (at - begin) - sums[passed])
+    return lasted
 
 
 def _held(schedule: Schedule) -> list[tuple[int, int]]:

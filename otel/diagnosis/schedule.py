@@ -7,10 +7,13 @@ was.
 """
 
 import heapq
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
+
+import numpy as np
 
 from otel.diagnosis.blocked_loop import Block, blocks
 from otel.diagnosis.call_tree import CallTree
@@ -40,13 +43,14 @@ class Model(Enum):
 class Order:
     """One order among the children of a span: child i waits for all j with key[j] <= cut[i].
 
-    `by_key` are the children's numbers, the lowest key first; `gap` is what passed between the end
-    of the last of these and the child's start, in nanoseconds.
+    `by_key` are the children's numbers, the lowest key first, of which child i waits for the first
+    `until[i]`, as far as they start before it; `gap` is what passed between the end of the last of
+    these and its start, in nanoseconds.
     """
 
-    key: Sequence[int]
     cut: Sequence[int]
     by_key: Sequence[int]
+    until: Sequence[int]
     gap: Sequence[int]
 
 
@@ -86,6 +90,27 @@ class Family:
         """The number of each child, by row."""
         return {row: number for number, row in enumerate(self.rows)}
 
+    def starting(self, at: int) -> list[int]:
+        """The children that start then, by row."""
+        numbers = range(bisect_left(self.start, at), bisect_right(self.start, at))
+        return [self.rows[number] for number in numbers]
+
+    def ending(self, at: int) -> list[int]:
+        """The children that end then, by row."""
+        by_end, end = self.observed.by_key, self.end.__getitem__
+        first, last = bisect_left(by_end, at, key=end), bisect_right(by_end, at, key=end)
+        return [self.rows[number] for number in sorted(by_end[first:last])]
+
+    @cached_property
+    def lengths(self) -> Sequence[int]:
+        """How long each child took."""
+        return [end - start for start, end in zip(self.start, self.end, strict=True)]
+
+    @cached_property
+    def all_waited_for(self) -> bool:
+        """Whether each child was waited for."""
+        return all(self.waited_for)
+
     @cached_property
     def observed(self) -> Order:
         """Every sibling that had ended was waited for."""
@@ -111,16 +136,18 @@ class Family:
         return self.start[number] - max(self.end[each] for each in before)
 
     def _order(self, key: Sequence[int], cut: Sequence[int]) -> Order:
-        numbers = range(len(self.rows))
-        by_key = sorted(numbers, key=key.__getitem__)
+        by_key = sorted(range(len(self.rows)), key=key.__getitem__)
+        until = np.searchsorted(np.sort(np.array(key, np.int64)), cut, side="right").tolist()
+        end = self.end
         gaps = []
         reached = taken = 0
-        for number in numbers:
-            while taken < number and key[by_key[taken]] <= cut[number] and by_key[taken] < number:
-                reached = max(reached, self.end[by_key[taken]])
+        for number, (begin, most) in enumerate(zip(self.start, until, strict=True)):
+            while taken < most and by_key[taken] < number:
+                if end[by_key[taken]] > reached:
+                    reached = end[by_key[taken]]
                 taken += 1
-            gaps.append(self.start[number] - reached)
-        return Order(key, cut, by_key, gaps)
+            gaps.append(begin - reached)
+        return Order(cut, by_key, until, gaps)
 
 
 class Schedule:
@@ -138,8 +165,11 @@ class Schedule:
 
     @cached_property
     def ranks(self) -> Mapping[int, int]:
-        """The declared place of each span among its siblings."""
-        return declared_ranks(self.tree)
+        """The declared place of each span among its siblings, of the whole run."""
+        ranks: dict[int, int] = {}
+        for parent in self.tree.rows:
+            ranks |= declared_ranks(self.tree, parent)
+        return ranks
 
     @cached_property
     def blocks(self) -> list[Block]:
@@ -179,13 +209,14 @@ class Schedule:
         tree = self.tree
         begin, length = tree.start[parent], tree.duration(parent)
         # Clipping can change the order of start.
-        rows = sorted(tree.children(parent), key=lambda row: (tree.start[row], row))
+        rows = sorted(tree.children(parent), key=tree.start.__getitem__)
         start = [tree.start[row] - begin for row in rows]
         end = [tree.end[row] - begin for row in rows]
         waited_for = [tree.waited_for[row] for row in rows]
         last = max([e for e, waited in zip(end, waited_for, strict=True) if waited], default=0)
-        ranked = bool(rows) and rows[0] in self.ranks
-        number = {row: at for at, row in enumerate(rows)}
+        ranks = declared_ranks(tree, parent)
+        declared = rows if self.declared else ()
+        number = {row: at for at, row in enumerate(declared)}
         return Family(
             rows=rows,
             start=start,
@@ -193,11 +224,11 @@ class Schedule:
             waited_for=waited_for,
             length=length,
             tail=length - last,
-            ranks=[self.ranks[row] for row in rows] if ranked else None,
+            ranks=[ranks[row] for row in rows] if ranks else None,
             slots=self._slots.get(parent),
             declared={
                 number[row]: tuple(number[each] for each in self.declared[row])
-                for row in rows
+                for row in declared
                 if row in self.declared
             },
         )

@@ -9,6 +9,7 @@ import msgspec
 from otel.diagnosis import Diagnosis, Kind, PathClass, by_class, call_tree, diagnose
 from otel.report.target import Target, target
 from otel.trace import Trace, semconv
+from otel.trace.collection import collection_paused
 from otel.verdict import Verdict, completeness, default_gate, judge, uninterrupted
 from otel.verdict.gate import Duration, Gate
 
@@ -53,6 +54,7 @@ class Report:
         return self.diagnosis.run
 
 
+@collection_paused()
 def report(
     trace: Trace,
     limit_s: float,

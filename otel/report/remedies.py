@@ -74,6 +74,7 @@ REMEDIES: Mapping[Kind, Remedy] = {
     Kind.MANY_SMALL_CALLS: Remedy("Ask once for many", Theme.TOOLS),
     Kind.DUPLICATES: Remedy("Fetch once what is asked for again", Theme.CACHE, _FLIGHT),
     Kind.QUEUE: Remedy("Widen the connection pool", Theme.CACHE, _SESSION),
+    Kind.COLD_CONNECTIONS: Remedy("Keep connections open", Theme.CACHE, _SESSION),
     Kind.TURNS: Remedy("Save LLM turns", Theme.CHAIN),
     Kind.TOKENS: Remedy("Ask for shorter answers", Theme.CHAIN),
     Kind.RETRIES: Remedy("Avoid failed attempts", Theme.WAITS),

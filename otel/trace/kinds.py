@@ -29,6 +29,9 @@ class Role(StrEnum):
     HTTP = "http"
     OTHER = "other"
 
+    # An enum's own is a Python function, and roles are looked up for every span.
+    __hash__ = str.__hash__
+
 
 _OURS = {
     "dispatch": Role.DISPATCH,
@@ -92,6 +95,8 @@ def _of_langgraph(ours: str, theirs: str) -> tuple[str, ...]:
 _NODES = _of_langgraph(semconv.NODE, "langgraph_node")
 _STEPS = _of_langgraph(semconv.STEP, "langgraph_step")
 
+_STEP_SIGNS = frozenset({*_STEPS, "metadata"})
+
 _AGENT_NAMES = (semconv.AGENT_NAME, "agent.name", "graph.node.id")
 
 _LLM_SIGNS = frozenset({"llm.request.type", "gen_ai.request.model", "llm.model_name"})
@@ -110,6 +115,8 @@ def agent_name(attributes: Mapping[str, Any]) -> str | None:
 
 def step(attributes: Mapping[str, Any]) -> int | None:
     """The superstep of LangGraph that a span ran in, or None."""
+    if _STEP_SIGNS.isdisjoint(attributes):
+        return None  # as most spans of most traces
     said = _said_of_langgraph(attributes, _STEPS)
     try:
         return None if said is None else int(said)

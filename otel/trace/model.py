@@ -31,6 +31,8 @@ ERROR = 2
 
 Attributes = Mapping[str, Any]
 
+_NO_CHILDREN: list[int] = []
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -151,6 +153,23 @@ class Trace:
         """The attributes of a span; those of all spans are decoded at first use."""
         return self._attributes[row]
 
+    def values(self, key: str) -> list[Any]:
+        """An attribute of every span, by row; None where it is missing. Looked up once a key."""
+        found = self._columns.get(key)
+        if found is None:
+            found = self._columns[key] = [said.get(key) for said in self._attributes]
+        return found
+
+    @cached_property
+    def _columns(self) -> dict[str, list[Any]]:
+        return {}
+
+    def numbers(self, key: str) -> Iterator[tuple[int, float]]:
+        """The spans with an attribute that is a finite number, in order of start, and it."""
+        for row, value in enumerate(self.values(key)):
+            if value is not None and (number := finite(value)) is not None:
+                yield row, number
+
     def number(self, row: int, key: str) -> float | None:
         """An attribute as a finite number; None where it is missing or is none."""
         return finite(self.attributes(row).get(key))
@@ -163,9 +182,31 @@ class Trace:
         """Whether the source of a span would tell what happened during it."""
         return self._records[row].events is not events_not_kept
 
+    @cached_property
+    def eventful(self) -> frozenset[int]:
+        """The spans during which something happened."""
+        return frozenset([row for row, each in enumerate(self._records) if each.events()])
+
+    @cached_property
+    def retried(self) -> frozenset[int]:
+        """The spans that had to try again."""
+        return frozenset(
+            [row for row in self.eventful if any(e.name == "retry" for e in self.events(row))]
+        )
+
     def links(self, row: int) -> Sequence[Link]:
         """What a span refers to, decoded at every use."""
         return self._records[row].links()
+
+    @cached_property
+    def linked(self) -> frozenset[int]:
+        """The spans that refer to others."""
+        return frozenset([row for row, each in enumerate(self._records) if each.links()])
+
+    @cached_property
+    def failed(self) -> frozenset[int]:
+        """The spans that failed."""
+        return frozenset(np.flatnonzero(self.status == ERROR).tolist())
 
     @cached_property
     def kind(self) -> "NDArray[np.int8]":
@@ -186,6 +227,11 @@ class Trace:
     def duration(self) -> "NDArray[np.int64]":
         """How long each span took, in nanoseconds."""
         return self.end - self.start
+
+    @cached_property
+    def kept(self) -> dict[Any, Any]:
+        """What was worked out on this trace and is asked for again, by function and arguments."""
+        return {}
 
     def rows(self, prefix: str) -> list[int]:
         """The spans whose name begins with the prefix, in order of start."""
@@ -228,25 +274,35 @@ class Trace:
         return np.flatnonzero(above[:-1] != top).tolist()
 
     @cached_property
-    def _children(self) -> tuple[list[int], list[int]]:
-        # Rows grouped by parent; a stable sort keeps the order of start within a group. Lists,
-        # because walking a tree takes one short slice after the other.
-        order = np.argsort(self.parent, kind="stable")
-        bounds = np.searchsorted(self.parent[order], np.arange(len(self) + 1))
-        return order.tolist(), bounds.tolist()
+    def child_rows(self) -> list[list[int]]:
+        """The direct children of each span, in order of start; not to be changed."""
+        # Rows grouped by parent; a stable sort keeps the order of start within a group. One list a
+        # span, because walking a tree asks for one after the other, and again and again.
+        grouped = np.argsort(self.parent, kind="stable")
+        order = grouped.tolist()
+        above = self.parent[grouped]
+        first = np.flatnonzero(np.diff(above, prepend=ORPHAN - 1))
+        bounds = [*first.tolist(), len(order)]
+        found = [_NO_CHILDREN] * len(self)
+        for parent, begin, end in zip(above[first].tolist(), bounds, bounds[1:], strict=False):
+            if parent >= 0:
+                found[parent] = order[begin:end]
+        return found
 
     def children(self, row: int) -> list[int]:
-        """The direct children of a span, in order of start."""
-        order, bounds = self._children
-        return order[bounds[row] : bounds[row + 1]]
+        """The direct children of a span, in order of start; not to be changed."""
+        return self.child_rows[row]
 
-    def subtree(self, row: int) -> Iterator[int]:
+    def subtree(self, row: int) -> list[int]:
         """A span and everything below it, parents before children."""
-        pending = [row]
+        below = self.child_rows
+        pending, found = [row], list[int]()
         while pending:
             current = pending.pop()
-            yield current
-            pending.extend(reversed(self.children(current)))
+            found.append(current)
+            if children := below[current]:
+                pending += children[::-1]
+        return found
 
     def below(self, row: int) -> list[int]:
         """A span and everything below it, in order of start."""
@@ -256,7 +312,7 @@ class Trace:
 
     def leaves(self, row: int) -> list[int]:
         """The spans below (or at) a span that have no children: where work was really done."""
-        return [each for each in self.subtree(row) if not self.children(each)]
+        return [each for each in self.subtree(row) if not self.child_rows[each]]
 
 
 class TraceBuilder:

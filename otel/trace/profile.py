@@ -7,7 +7,12 @@ not overlap. Only meaningful over spans of which none contains another (leaves, 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from otel.trace.model import Trace
+
+_FEW = 200
+"""Up to so many spans plain Python is quicker than columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +40,9 @@ class Profile:
 
 
 def profile(trace: Trace, rows: Sequence[int]) -> Profile:
-    """The concurrency profile of the given spans.
-
-    Plain Python: most groups are small, and 100,000 spans still take only a tenth of a second.
-    """
+    """The concurrency profile of the given spans."""
+    if len(rows) > _FEW:
+        return _profile_of_many(trace, rows)
     intervals = [trace.intervals[row] for row in rows]
     starts = sorted([start for start, _ in intervals])
     ends = sorted([end for _, end in intervals])
@@ -63,3 +67,23 @@ def profile(trace: Trace, rows: Sequence[int]) -> Profile:
                 serial_ns += end - before
         before = end
     return Profile(len(intervals), peak, busy_ns, sum(ends) - sum(starts), serial_ns)
+
+
+def _profile_of_many(trace: Trace, rows: Sequence[int]) -> Profile:
+    """The same in columns."""
+    picked = np.asarray(rows, np.intp)
+    starts, ends = trace.start[picked], trace.end[picked]
+    times = np.concatenate((ends, starts))
+    steps = np.repeat(np.array([-1, 1], np.int64), len(rows))
+    # A stable sort leaves ends before starts at equal times.
+    order = np.argsort(times, kind="stable")
+    level = np.cumsum(steps[order])
+    lasted = np.diff(times[order])
+    at_work = level[:-1]
+    return Profile(
+        spans=len(rows),
+        peak=max(int(level.max()), 0),
+        busy_ns=int(lasted[at_work > 0].sum()),
+        work_ns=int((ends - starts).sum()),
+        serial_ns=int(lasted[at_work == 1].sum()),
+    )

@@ -28,6 +28,9 @@ class Barrier:
     waiting: tuple[int, ...]
 
 
+NO_BARRIER = Barrier(0, 0, ())
+
+
 def barrier(trace: Trace, rows: Sequence[int]) -> Barrier:
     """What branches waited for each other between LangGraph's steps.
 
@@ -35,10 +38,10 @@ def barrier(trace: Trace, rows: Sequence[int]) -> Barrier:
     """
     if len(rows) < 3:
         # Two spans of one branch and one of another is the least that shows a wait.
-        return Barrier(0, 0, ())
+        return NO_BARRIER
     known = {row: at for row in sorted(rows) if (at := trace.steps[row]) is not None}
     if len(set(known.values())) < 2:
-        return Barrier(0, 0, ())
+        return NO_BARRIER
     branches: dict[str, list[int]] = defaultdict(list)
     slowest: dict[tuple[int, int], int] = {}
     for row, at in known.items():

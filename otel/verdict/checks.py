@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from otel.trace import ERROR, Trace, semconv
+from otel.trace import Trace, semconv
 from otel.trace.kinds import Role
 from otel.verdict import gate as g
 from otel.verdict.chain import serial_chain
@@ -135,7 +135,7 @@ def _leaf_parallelism(on: _Context) -> Result:
     columns: list[list[Any]] = [
         on.trace.parent[on.rows].tolist()
         if name == "parent"
-        else [repr(on.trace.attributes(row).get(name)) for row in on.rows]
+        else [repr(values[row]) for values in [on.trace.values(name)] for row in on.rows]
         for name in on.check.group_by
     ]
     groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
@@ -268,8 +268,9 @@ def _lag(trace: Trace, row: int) -> float:
 
 def _no_duplicates(on: _Context) -> Result:
     by_key: dict[str, list[int]] = defaultdict(list)
+    keys = on.trace.values(on.check.key)
     for row in on.rows:
-        if (key := on.trace.attributes(row).get(on.check.key)) is not None:
+        if (key := keys[row]) is not None:
             by_key[repr(key)].append(row)  # a list is no key
     if not by_key:
         return _not_applicable(on.check, f"no span has {on.check.key}")
@@ -285,13 +286,8 @@ def _no_duplicates(on: _Context) -> Result:
 
 
 def _no_errors(on: _Context) -> Result:
-    statuses = on.trace.status[on.rows].tolist()
-    failed = [row for row, status in zip(on.rows, statuses, strict=True) if status == ERROR]
-    retried = [
-        row
-        for row in on.rows
-        if (events := on.trace.events(row)) and any(event.name == "retry" for event in events)
-    ]
+    failed = [row for row in on.rows if row in on.trace.failed]
+    retried = [row for row in on.rows if row in on.trace.retried]
     kinds = sorted(
         {str(on.trace.attributes(row).get(semconv.ERROR_TYPE, "error")) for row in failed}
     )

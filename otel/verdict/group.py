@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from otel.trace import Attributes, Profile, Trace, finite, profile, semconv
+from otel.trace import Profile, Trace, finite, profile, semconv
 from otel.verdict.shared_work import with_shared
-from otel.verdict.work import Work, union_ns, work_below
+from otel.verdict.work import Work, union_ns, works_below
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,33 +60,28 @@ class Group:
     @property
     def imports(self) -> int:
         """The most modules that were imported during a member."""
-        return int(max(_numbers(self._said, semconv.IMPORTS), default=0))
+        return int(max(_numbers(self.trace, self.rows, semconv.IMPORTS), default=0))
 
     @property
     def threads(self) -> int:
         """How many threads the members ran on."""
-        return len(set(_numbers(self._said, semconv.THREAD_ID)))
-
-    @property
-    def _said(self) -> list[Attributes]:
-        return [self.trace.attributes(row) for row in self.rows]
+        return len(set(_numbers(self.trace, self.rows, semconv.THREAD_ID)))
 
 
 def group(trace: Trace, rows: Sequence[int]) -> Group:
     """Measure a group."""
-    works = tuple([work_below(trace, row) for row in rows])
+    works = works_below(trace, rows)
     worked = _worked(works)
     if len(worked) < 2:
         works = with_shared(trace, rows, works)
         worked = _worked(works)
-    said = [trace.attributes(row) for row in rows]
     return Group(
         trace,
         tuple(rows),
         works,
         overlap_ratio(sum(worked), union_ns(works), max(worked, default=0)),
-        _most(said, semconv.LOOP_LAG_MAX_MS),
-        _most(said, semconv.CPU_OVER_WALL),
+        _most(trace, rows, semconv.LOOP_LAG_MAX_MS),
+        _most(trace, rows, semconv.CPU_OVER_WALL),
     )
 
 
@@ -95,16 +90,16 @@ def _worked(works: Sequence[Work]) -> list[int]:
     return [work.total_ns for work in works if work.total_ns > 0]
 
 
-def _numbers(said: Sequence[Attributes], key: str) -> list[float]:
+def _numbers(trace: Trace, rows: Sequence[int], key: str) -> list[float]:
     """The values of an attribute that are numbers."""
-    values = [value for attributes in said if (value := attributes.get(key)) is not None]
-    return [number for value in values if (number := finite(value)) is not None]
+    values = trace.values(key)
+    return [number for row in rows if (number := finite(values[row])) is not None]
 
 
-def _most(said: Sequence[Attributes], key: str) -> float | None:
+def _most(trace: Trace, rows: Sequence[int], key: str) -> float | None:
     """The highest value of an attribute; None where a span does not have it."""
-    values = _numbers(said, key)
-    return max(values, default=0.0) if len(values) == len(said) else None
+    values = _numbers(trace, rows, key)
+    return max(values, default=0.0) if len(values) == len(rows) else None
 
 
 def overlap_ratio(sum_ns: int, union_ns: int, longest_ns: int) -> float | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from otel.trace import ERROR, Profile, Trace, profile, semconv
+from otel.trace import Profile, Trace, finite, profile, semconv
 from otel.trace.kinds import Role
 from otel.verdict.barrier import barrier
 from otel.verdict.chain import serial_chain
@@ -62,15 +62,22 @@ class Measures:
 
 
 def measures(trace: Trace, run: int) -> Measures:
-    """Measure the run at a row."""
+    """Measure the run at a row; each run once."""
+    found: Measures | None = trace.kept.get((measures, run))
+    if found is None:
+        found = trace.kept[measures, run] = _measures(trace, run)
+    return found
+
+
+def _measures(trace: Trace, run: int) -> Measures:
     rows = trace.below(run)
-    calls = [row for row in rows if trace.roles[row] is Role.LLM]
-    failed = [row for row in rows if trace.status[row] == ERROR]
+    roles = trace.roles
+    calls = [row for row in rows if roles[row] is Role.LLM]
+    failed = [row for row in rows if row in trace.failed] if trace.failed else []
     kinds = [trace.attributes(row).get(semconv.ERROR_TYPE) for row in failed]
-    cache = Counter(
-        str(found) for row in rows if (found := trace.attributes(row).get(semconv.CACHE))
-    )
-    waits = (trace.number(row, semconv.QUEUE_WAIT_MS) or 0.0 for row in rows)
+    caches, waits = trace.values(semconv.CACHE), trace.values(semconv.QUEUE_WAIT_MS)
+    cache = Counter(str(found) for row in rows if (found := caches[row]))
+    waited = [finite(wait) or 0.0 for row in rows if (wait := waits[row]) is not None]
     return Measures(
         wall_ns=int(trace.duration[run]),
         work=profile(trace, working_spans(trace, run)),
@@ -81,11 +88,16 @@ def measures(trace: Trace, run: int) -> Measures:
         llm_chain=len(serial_chain(trace, calls)),
         barrier_idle_ns=barrier(trace, rows).idle_ns,
         loop_lag_ms=trace.number(run, semconv.LOOP_LAG_MAX_MS),
-        queue_wait_ns=int(sum(waits) * 1e6),
+        queue_wait_ns=int(sum(waited) * 1e6),
         cache=dict(sorted(cache.items())),
         errors=len(failed),
         cancellations=sum(kind == "cancelled" for kind in kinds),
-        retries=sum(event.name == "retry" for row in rows for event in trace.events(row)),
+        retries=sum(
+            event.name == "retry"
+            for row in rows
+            if row in trace.retried
+            for event in trace.events(row)
+        ),
     )
 
 
@@ -97,7 +109,8 @@ def _fan_outs(trace: Trace, rows: Sequence[int]) -> list[tuple[str, int | None, 
     for row in rows:
         if trace.roles[row] is not Role.AGENT:
             continue
-        senders = [row_of[link.span_id] for link in trace.links(row) if link.span_id in row_of]
+        links = trace.links(row) if row in trace.linked else ()
+        senders = [row_of[link.span_id] for link in links if link.span_id in row_of]
         for sender in senders[:1]:
             sent[sender].append(row)
         if not senders:

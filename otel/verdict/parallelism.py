@@ -56,10 +56,13 @@ class Parallelism:
 
 
 def parallelism(trace: Trace, rows: Sequence[int]) -> Parallelism:
-    """Judge a group of spans that should have run at once."""
-    measured = group(trace, rows)
-    strength, reason = _judge(trace, measured)
-    return Parallelism(strength, reason, measured)
+    """Judge a group of spans that should have run at once; each group of a trace once."""
+    key = parallelism, tuple(rows)
+    found: Parallelism | None = trace.kept.get(key)
+    if found is None:
+        measured = group(trace, rows)
+        found = trace.kept[key] = Parallelism(*_judge(trace, measured), measured)
+    return found
 
 
 def _judge(trace: Trace, measured: Group) -> tuple[Strength, str]:

@@ -40,7 +40,7 @@ def with_shared(trace: Trace, rows: Sequence[int], works: Sequence[Work]) -> tup
 
 def _shared_by(trace: Trace, row: int) -> list[int]:
     """The fetches of others that a span waited for."""
-    if trace.attributes(row).get(semconv.CACHE) not in ("shared", "miss"):
+    if trace.values(semconv.CACHE)[row] not in ("shared", "miss"):
         return []
     links = [link.span_id for link in trace.links(row)]
     return list(dict.fromkeys(trace.row_of[each] for each in links if each in trace.row_of))

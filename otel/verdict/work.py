@@ -42,26 +42,67 @@ def work_of(intervals: Sequence[Interval], waited_ns: int = 0) -> Work:
 
 def work_below(trace: Trace, row: int) -> Work:
     """The work of a branch."""
+    spans = working_spans(trace, row)
+    if _at_or_above_waits(trace).isdisjoint(spans):
+        whole = [trace.intervals[each] for each in spans]
+        return work_of([(start, end) for start, end in whole if end > start])
     found: list[Interval] = []
     waited_ns = 0
-    for each in working_spans(trace, row):
+    for each in spans:
         pieces, waited = _net_of_waiting(trace, each)
         found += pieces
         waited_ns += waited
     return work_of(found, waited_ns)
 
 
+def works_below(trace: Trace, rows: Sequence[int]) -> tuple[Work, ...]:
+    """The work of several branches."""
+    ways, waits, intervals = _ways(trace), _at_or_above_waits(trace), trace.intervals
+    return tuple(
+        [
+            Work((whole,), whole[1] - whole[0])
+            if ways[row] is _HERE  # a span that is its own work, as in most large groups
+            and row not in waits
+            and (whole := intervals[row])[0] < whole[1]
+            else work_below(trace, row)
+            for row in rows
+        ]
+    )
+
+
 def working_spans(trace: Trace, row: int) -> list[int]:
     """The spans at or below one that did its work; none of them contains another."""
+    below, ways = trace.child_rows, _ways(trace)
+    if ways[row] is not _FURTHER:
+        return [row] if ways[row] is _HERE else []
     found = []
-    pending = [row]
+    pending = below[row].copy()
     while pending:
         current = pending.pop()
-        children = trace.children(current)
-        if children and trace.roles[current] not in _WORKING:
-            pending.extend(children)
-        elif not is_from_cache(trace, current):
+        way = ways[current]
+        if way is _HERE:
             found.append(current)
+        elif way is _FURTHER:
+            pending += below[current]
+    return found
+
+
+_FURTHER, _HERE, _NOWHERE = "further down", "here", "nowhere"
+
+
+def _ways(trace: Trace) -> list[str]:
+    """Where a span's work is to be looked for."""
+    found: list[str] | None = trace.kept.get(_ways)
+    if found is None:
+        spans = zip(trace.child_rows, trace.roles, trace.values(semconv.CACHE), strict=True)
+        found = trace.kept[_ways] = [
+            _FURTHER
+            if below and role not in _WORKING
+            else _HERE
+            if cache is None or not is_from_cache(trace, row)
+            else _NOWHERE
+            for row, (below, role, cache) in enumerate(spans)
+        ]
     return found
 
 
@@ -70,9 +111,11 @@ def is_from_cache(trace: Trace, row: int) -> bool:
 
     A miss may join a fetch too: what it loads is made of what another loads already.
     """
-    said = trace.attributes(row).get(semconv.CACHE)
+    said = trace.values(semconv.CACHE)[row]
     if said == "miss" and not trace.children(row):
-        return any(link.span_id in trace.row_of for link in trace.links(row))
+        return row in trace.linked and any(
+            link.span_id in trace.row_of for link in trace.links(row)
+        )
     return str(said) in _IDLE_CACHE
 
 
@@ -93,8 +136,6 @@ def beside(trace: Trace, rows: Sequence[int]) -> bool:
 def _net_of_waiting(trace: Trace, row: int) -> tuple[list[Interval], int]:
     """A working span's interval less the waits for a connection recorded below it, and these."""
     start, end = trace.intervals[row]
-    if not trace.children(row) and semconv.QUEUE_WAIT_MS not in trace.attributes(row):
-        return [(start, end)] if end > start else [], 0
     pieces: list[Interval] = []
     waited_ns = 0
     for each in trace.subtree(row):
@@ -106,6 +147,19 @@ def _net_of_waiting(trace: Trace, row: int) -> tuple[list[Interval], int]:
             start = min(began + wait_ns, end)
     pieces.append((start, end))
     return [(begin, until) for begin, until in pieces if until > begin], waited_ns
+
+
+def _at_or_above_waits(trace: Trace) -> set[int]:
+    """The spans that waited for a connection, and those above them."""
+    found: set[int] | None = trace.kept.get(_at_or_above_waits)
+    if found is None:
+        found = trace.kept[_at_or_above_waits] = set()
+        parents = trace.parent
+        for row, wait in trace.numbers(semconv.QUEUE_WAIT_MS):
+            while wait and row >= 0 and row not in found:
+                found.add(row)
+                row = int(parents[row])
+    return found
 
 
 def merge(intervals: Sequence[Interval]) -> tuple[Interval, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from otel.diagnosis.findings import turns, waste
+from otel.diagnosis.findings import connections, turns, waste
 from otel.diagnosis.findings.concurrency import concurrency_findings
 from otel.diagnosis.findings.finding import Finding, Kind
 from otel.diagnosis.schedule import Schedule
@@ -13,6 +13,7 @@ DETECTORS: tuple[Callable[[Schedule], Iterator[Finding]], ...] = (
     waste.duplicates,
     waste.retries,
     waste.queues,
+    connections.cold_connections,
     waste.gaps,
     waste.long_poles,
     turns.middle_turns,

@@ -8,8 +8,8 @@ from statistics import median
 from otel.diagnosis.actions import FreeInterpreter, Parallelise, RemoveWaits, UnblockLoop
 from otel.diagnosis.findings.finding import Finding, Kind, place_of, seconds
 from otel.diagnosis.schedule import Schedule
-from otel.trace import ERROR, semconv
-from otel.trace.kinds import Role, step
+from otel.trace import finite, semconv
+from otel.trace.kinds import Role
 from otel.verdict import causes
 from otel.verdict.parallelism import Parallelism, Strength, parallelism
 from otel.verdict.work import working_spans
@@ -78,11 +78,12 @@ def tools_of_turns(schedule: Schedule) -> Iterator[tuple[int, ...]]:
     """The tool calls of one LLM turn: of one parent and one turn."""
     trace = schedule.tree.trace
     turns: dict[tuple[int, float], list[int]] = defaultdict(list)
+    indices, parents = trace.values(semconv.TURN_INDEX), schedule.tree.parents
     for row in schedule.tree.rows:
-        if trace.roles[row] is Role.TOOL:
-            turn = trace.number(row, semconv.TURN_INDEX)
+        if indices[row] is not None and trace.roles[row] is Role.TOOL:
+            turn = finite(indices[row])
             if turn is not None:
-                turns[int(trace.parent[row]), turn].append(row)
+                turns[parents[row], turn].append(row)
     yield from (tuple(sorted(rows)) for rows in turns.values() if len(rows) > 1)
 
 
@@ -229,9 +230,9 @@ def _chains(
         alike = role is trace.roles[before] and role in _WORK and row not in known
         free = (
             alike
-            and trace.attributes(row).get(semconv.TURN_INDEX) is None
-            and step(trace.attributes(row)) == step(trace.attributes(before))
-            and trace.status[before] != ERROR
+            and trace.values(semconv.TURN_INDEX)[row] is None
+            and trace.steps[row] == trace.steps[before]
+            and before not in trace.failed
         )
         if near and free:
             chain = chain or [before]

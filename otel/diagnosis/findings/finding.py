@@ -23,6 +23,7 @@ class Kind(StrEnum):
     GAP = "gap"
     MANY_SMALL_CALLS = "many small calls"
     QUEUE = "queue"
+    COLD_CONNECTIONS = "cold connections"
     TURNS = "serial LLM turns"
     TOKENS = "token-heavy turns"
 

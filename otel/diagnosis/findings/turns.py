@@ -8,7 +8,7 @@ from statistics import median
 from otel.diagnosis.actions import Remove, Shorten
 from otel.diagnosis.findings.finding import Finding, Kind, place_of, seconds
 from otel.diagnosis.schedule import Schedule
-from otel.trace import ERROR, semconv
+from otel.trace import semconv
 from otel.trace.kinds import Role
 
 
@@ -20,8 +20,8 @@ def middle_turns(schedule: Schedule) -> Iterator[Finding]:
     tree, trace = schedule.tree, schedule.tree.trace
     spent = schedule.path.total_ns
     turns: dict[int, list[int]] = defaultdict(list)
-    for row in sorted(tree.rows):
-        if trace.roles[row] is Role.LLM and spent.get(row) and trace.status[row] != ERROR:
+    for row in sorted(spent):
+        if trace.roles[row] is Role.LLM and spent[row] and row not in trace.failed:
             turns[int(trace.parent[row])].append(row)
     for agent, calls in turns.items():
         serial = [b for a, b in pairwise(calls) if tree.start[b] >= tree.end[a]]
@@ -57,7 +57,7 @@ def token_heavy(schedule: Schedule) -> Iterator[Finding]:
     spent = schedule.path.total_ns
     for row, tokens in calls.items():
         took = tree.duration(row)
-        again = any(event.name == "retry" for event in trace.events(row))
+        again = row in trace.retried
         if tokens > 2 * usual and took > 1.5 * pace and row in spent and not again:
             yield Finding(
                 kind=Kind.TOKENS,

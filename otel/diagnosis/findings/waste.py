@@ -1,8 +1,11 @@
 """Work done twice, work that failed, and time in which nothing was done."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from math import ceil
 from statistics import median
+
+import numpy as np
 
 from otel.diagnosis.actions import (
     Remove,
@@ -16,7 +19,7 @@ from otel.diagnosis.actions import (
 from otel.diagnosis.blocked_loop import blocked_ns
 from otel.diagnosis.findings.finding import Finding, Kind, place_of, seconds
 from otel.diagnosis.schedule import Schedule
-from otel.trace import ERROR, semconv
+from otel.trace import Trace, semconv
 from otel.trace.kinds import Role, agent_name
 from otel.verdict.barrier import barrier
 from otel.verdict.work import is_from_cache
@@ -29,19 +32,26 @@ GAP_SHARE = 0.01
 """A pause counts from here on: the greater of the two, as a share of the run."""
 
 
+_PEERS = 3
+"""So many have to run at once for one of them to stick out."""
+
+
 def duplicates(schedule: Schedule) -> Iterator[Finding]:
     """Fetches of one key that each went to the source; tool calls with the same arguments."""
     tree, trace = schedule.tree, schedule.tree.trace
     fetches: dict[str, list[int]] = defaultdict(list)
     calls: dict[tuple[str, str], list[int]] = defaultdict(list)
+    keys, hashes = trace.values(semconv.FETCH_KEY), trace.values(semconv.TOOL_ARGS_HASH)
     for row in tree.rows:
-        found = trace.attributes(row)
-        if is_from_cache(trace, row) or trace.status[row] == ERROR:
+        key, arguments = keys[row], hashes[row]
+        if key is None and not arguments:
             continue
-        if (key := found.get(semconv.FETCH_KEY)) is not None:
+        if is_from_cache(trace, row) or row in trace.failed:
+            continue
+        if key is not None:
             fetches[str(key)].append(row)
-        elif trace.roles[row] is Role.TOOL and (key := found.get(semconv.TOOL_ARGS_HASH)):
-            calls[trace.names[row], str(key)].append(row)
+        elif trace.roles[row] is Role.TOOL:
+            calls[trace.names[row], str(arguments)].append(row)
     again = [tuple(rows) for rows in fetches.values() if len(rows) > 1]
     if again:
         yield _duplicates(schedule, again, "fetches", proven=True)
@@ -79,17 +89,12 @@ def retries(schedule: Schedule) -> Iterator[Finding]:
     shortened: list[tuple[int, int]] = []
     for parent in sorted(schedule.path.total_ns):
         family = tree.children(parent)
-        later: set[tuple[str, str | None]] = set()
-        for row in reversed(family):
-            who = (trace.names[row], agent_name(trace.attributes(row)))
-            if trace.status[row] == ERROR and who in later:
-                failed.append(row)
-            later.add(who)
-        if not family or all(trace.status[row] != ERROR for row in family):
+        if not trace.failed.isdisjoint(family):
+            failed += _made_again(trace, family)
+        elif parent in trace.retried:
             events = trace.events(parent)
-            if any(event.name == "retry" for event in events):
-                resumed = max(e.time_ns for e in events if e.name in ("retry", "attempt"))
-                shortened.append((parent, max(resumed - tree.start[parent], 0)))
+            resumed = max(e.time_ns for e in events if e.name in ("retry", "attempt"))
+            shortened.append((parent, max(resumed - tree.start[parent], 0)))
     if not failed and not shortened:
         return
     rows = (*sorted(failed), *(row for row, _ in shortened))
@@ -109,6 +114,18 @@ def retries(schedule: Schedule) -> Iterator[Finding]:
         proven=False,
         if_only="every call succeeds at once",
     )
+
+
+def _made_again(trace: Trace, family: Sequence[int]) -> list[int]:
+    """The siblings that failed and were followed by another of their name and agent."""
+    failed = []
+    later: set[tuple[str, str | None]] = set()
+    for row in reversed(family):
+        who = (trace.names[row], agent_name(trace.attributes(row)))
+        if row in trace.failed and who in later:
+            failed.append(row)
+        later.add(who)
+    return failed
 
 
 def barriers(schedule: Schedule) -> Iterator[Finding]:
@@ -141,16 +158,18 @@ def gaps(schedule: Schedule) -> Iterator[Finding]:
     """Pauses on the critical path in which a span that only coordinates did so for long."""
     tree, trace = schedule.tree, schedule.tree.trace
     least = max(GAP_NS, GAP_SHARE * tree.wall_ns)
-    for row, start, end in schedule.path.segments:
+    lasted = np.diff(np.array(schedule.path.bounds, np.int64))
+    for number in np.flatnonzero(lasted >= ceil(least)).tolist():
+        row, start, end = schedule.path.segment(number)
         idle = end - start
-        if idle < least or not tree.children(row) or trace.roles[row] in (Role.LLM, Role.HTTP):
+        if not tree.children(row) or trace.roles[row] in (Role.LLM, Role.HTTP):
             continue
         if blocked_ns(schedule.blocks, start, end) > idle / 2:
             continue  # the event loop was blocked, which is a finding of its own
         family = schedule.family(row)
-        after = [child for child in family.rows if tree.start[child] == end]
-        before = [child for child in family.rows if tree.end[child] == start]
-        if any(trace.status[child] == ERROR for child in before):
+        after = family.starting(end - tree.start[row])
+        before = family.ending(start - tree.start[row])
+        if not trace.failed.isdisjoint(before):
             continue  # the pause after an attempt that failed goes with it
         where = f"before {trace.names[after[0]]}" if after else "at its end"
         if before:
@@ -174,10 +193,11 @@ def gaps(schedule: Schedule) -> Iterator[Finding]:
 def queues(schedule: Schedule) -> Iterator[Finding]:
     """Waits for a free connection or a slot that the program recorded."""
     tree, trace = schedule.tree, schedule.tree.trace
+    spent = schedule.path.total_ns
     waits = [
         (row, int(wait * 1e6))
-        for row in sorted(schedule.path.total_ns)
-        if (wait := trace.number(row, semconv.QUEUE_WAIT_MS)) and wait >= 1
+        for row, wait in trace.numbers(semconv.QUEUE_WAIT_MS)
+        if wait >= 1 and row in spent
     ]
     if not waits:
         return
@@ -198,22 +218,27 @@ def long_poles(schedule: Schedule) -> Iterator[Finding]:
     """Spans on the path that took more than twice the median of those beside them."""
     tree, trace = schedule.tree, schedule.tree.trace
     spent = schedule.path.total_ns
-    for parent in {int(trace.parent[row]) for row in spent if row != tree.run}:
+    for parent in {tree.parents[row] for row in spent if row != tree.run}:
+        family = tree.children(parent)
+        if len(family) < _PEERS:
+            continue
         peers: dict[Role, list[int]] = defaultdict(list)
-        for row in tree.children(parent):
+        for row in family:
             if trace.roles[row] is not Role.OTHER:
                 peers[trace.roles[row]].append(row)
         for rows in peers.values():
-            for beside in _at_once(schedule, rows):
+            for beside in _at_once(schedule, rows) if len(rows) >= _PEERS else ():
                 yield from _pole(schedule, beside)
 
 
 def _pole(schedule: Schedule, beside: list[int]) -> Iterator[Finding]:
     tree = schedule.tree
-    longest = max(beside, key=tree.duration)
-    others = [tree.duration(row) for row in beside if row != longest]
-    if len(others) < 2 or not schedule.path.total_ns.get(longest):
+    if len(beside) < _PEERS:
         return
+    longest = max(beside, key=tree.duration)
+    if not schedule.path.total_ns.get(longest):
+        return
+    others = [tree.duration(row) for row in beside if row != longest]
     middle = int(median(others))
     if middle and tree.duration(longest) > 2 * middle:
         yield Finding(

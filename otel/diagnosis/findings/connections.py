@@ -1,0 +1,89 @@
+"""Connections that were opened although one to the same host could have been kept open."""
+
+import heapq
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+from otel.diagnosis.actions import ShortenBy
+from otel.diagnosis.findings.finding import Finding, Kind, seconds
+from otel.diagnosis.schedule import Schedule
+from otel.trace import semconv
+from otel.trace.kinds import Role
+
+KEPT_NS = 15_000_000_000
+"""So long a client keeps a connection that nobody uses: aiohttp's default."""
+
+
+def cold_connections(schedule: Schedule) -> Iterator[Finding]:
+    """Requests on the critical path that opened a connection which need not have been opened.
+
+    Host by host. The first request to a host has to open one, and so do those that run at once;
+    only a request that starts when an earlier one has given its connection back could take that.
+    """
+    trace = schedule.tree.trace
+    connect_ns = {row: int(ms * 1e6) for row, ms in trace.numbers(semconv.CONNECT_MS) if ms > 0}
+    if not connect_ns:
+        return
+    spent = schedule.path.total_ns
+    for host, requests in _by_host(schedule).items():
+        cold = [row for row in _could_reuse(schedule, requests) if row in connect_ns]
+        on_path = tuple([row for row in cold if spent.get(row)])
+        if not on_path:
+            continue
+        reused = any(trace.attributes(row)[semconv.POOL_REUSED] for row in requests)
+        took = seconds(sum(connect_ns[row] for row in on_path))
+        yield Finding(
+            kind=Kind.COLD_CONNECTIONS,
+            place=host,
+            evidence=f"{len(on_path)} requests on the critical path opened a connection in {took}, "
+            f"while one that was open already could have been kept; {len(cold)} of "
+            f"{len(requests)} requests to this host did so.",
+            advice="Keep one session for all requests, and keep its connections alive.",
+            rows=on_path,
+            actions=(ShortenBy(tuple((row, connect_ns[row]) for row in cold)),),
+            proven=reused,
+            if_only="" if reused else "the server keeps connections open",
+        )
+
+
+def _by_host(schedule: Schedule) -> Mapping[str, Sequence[int]]:
+    """The requests that say whether they reused a connection, by host, in order of start."""
+    tree, trace = schedule.tree, schedule.tree.trace
+    reused = trace.values(semconv.POOL_REUSED)
+    found: dict[str, list[int]] = defaultdict(list)
+    for row in sorted(row for row in tree.rows if reused[row] is not None):
+        said = trace.attributes(row)
+        address, port = said.get(semconv.SERVER_ADDRESS), said.get(semconv.SERVER_PORT)
+        if address:
+            found[f"{address}:{port}" if port else str(address)].append(row)
+    return found
+
+
+def _could_reuse(schedule: Schedule, requests: Sequence[int]) -> Iterator[int]:
+    """The requests at whose start a connection stood idle, had all been kept."""
+    tree, failed = schedule.tree, schedule.tree.trace.failed
+    idle: list[int] = []
+    for row in requests:
+        start = tree.start[row]
+        while idle and idle[0] < start - KEPT_NS:
+            heapq.heappop(idle)
+        if idle and idle[0] <= start:
+            heapq.heappop(idle)
+            yield row
+        if row not in failed:
+            heapq.heappush(idle, _given_back(schedule, row))
+
+
+def _given_back(schedule: Schedule, row: int) -> int:
+    """When a request has its whole answer: its span ends at the headers, the fetch around it later.
+
+    Of several in one fetch each is done when the next one starts.
+    """
+    tree, trace = schedule.tree, schedule.tree.trace
+    if row == tree.run or trace.roles[tree.parents[row]] is not Role.FETCH:
+        return tree.end[row]
+    parent = tree.parents[row]
+    beside = tree.children(parent)
+    after = bisect_left(beside, tree.end[row], key=tree.start.__getitem__)
+    return tree.start[beside[after]] if after < len(beside) else tree.end[parent]
