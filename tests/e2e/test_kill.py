@@ -146,6 +146,7 @@ def resumed_verdict(folder: Path) -> str:
     return CliRunner().invoke(main, ["verify", folder.name, "--format", "markdown"]).output
 
 
+@pytest.mark.timeout(180)  # three processes, one after the other
 def test_a_run_that_is_killed_twice_goes_on_twice(workdir: Path, undisturbed: Path) -> None:
     folder = killed(workdir, "AAPL", "--offline", share=0.25)
     assert killed(workdir, "--resume", folder.name, share=0.3) == folder
@@ -202,6 +203,7 @@ def test_what_the_killed_process_did_not_send_is_sent(workdir: Path, jaeger: Jae
     assert document["interruptions"][0]["killed_spans"] > 0
 
 
+@pytest.mark.timeout(120)
 def test_an_analyst_that_had_ended_is_not_asked_again(workdir: Path) -> None:
     """One of four analysts hangs behind; the model itself counts who asked it how often."""
     slow = Fault("news_analyst", "slow", value=10.0)
