@@ -7,6 +7,7 @@ process. Every statement runs on the connection's own thread, never on the event
 import asyncio
 import sqlite3
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
@@ -68,6 +69,7 @@ CREATE TABLE IF NOT EXISTS watches (
 """
 _VERSION = 1
 _BUSY_MS = 5_000
+_KNOWN = 256
 
 
 class RunState(StrEnum):
@@ -149,6 +151,7 @@ class Store:
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
+        self._final: OrderedDict[str, StoredRun] = OrderedDict()
 
     async def add(self, run: StoredRun) -> None:
         """Keep a new run."""
@@ -163,10 +166,18 @@ class Store:
         await self._write(
             f"UPDATE runs SET {assignments} WHERE id = ?", (*columns.values(), run_id)
         )
+        self._final.pop(run_id, None)
 
     async def run(self, run_id: str) -> StoredRun | None:
         """One run."""
+        if run_id in self._final:
+            self._final.move_to_end(run_id)
+            return self._final[run_id]
         found = await self._runs("WHERE id = ?", run_id)
+        if found and found[0].state.final:  # then it changes no more, and is often asked for
+            self._final[run_id] = found[0]
+            if len(self._final) > _KNOWN:
+                self._final.popitem(last=False)
         return found[0] if found else None
 
     async def run_of_key(self, idempotency_key: str) -> StoredRun | None:
@@ -208,6 +219,7 @@ class Store:
         """Delete a run, its events and its verdict."""
         await self._write("DELETE FROM verdicts WHERE id = ?", (run_id,))
         await self._write("DELETE FROM runs WHERE id = ?", (run_id,))
+        self._final.pop(run_id, None)
 
     async def forget_verdicts(self, before: float) -> None:
         """Delete verdicts that were made before a moment."""

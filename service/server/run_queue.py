@@ -185,6 +185,11 @@ class RunQueue:
         if not live.ending:
             await self._end(live, RunState.CANCELLED)
 
+    def run(self, run_id: str) -> StoredRun | None:
+        """A run that is not over, as it is kept."""
+        live = self._live.get(run_id)
+        return live.run if live else None
+
     def events(self, run_id: str) -> RunEvents | None:
         """The events of a run that is not over."""
         live = self._live.get(run_id)
@@ -274,6 +279,7 @@ class RunQueue:
         ended = now()
         try:
             await self._store.change(live.run.id, state=state, ended=ended, **result)
+            live.run = replace(live.run, state=state, ended=ended, **result)
         except StoreUnavailable as error:
             # It is over all the same; the next start finds its folder finished.
             _LOG.error("How run %s ended could not be kept: %s", live.run.id, error)

@@ -211,7 +211,8 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-
 
 async def run_of(request: web.Request) -> StoredRun:
     """The run that the path names; raises Problem."""
-    run = await request.app[SERVICE].store.run(id_of(request, "run_id"))
+    service, run_id = request.app[SERVICE], id_of(request, "run_id")
+    run = service.queue.run(run_id) or await service.store.run(run_id)
     if run is None:
         raise Problem(HTTPStatus.NOT_FOUND, "There is no such run; /v1/runs lists those there are.")
     return run
