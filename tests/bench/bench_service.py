@@ -4,7 +4,7 @@ The parts are `ready`, `get`, `watchers`, `ten`, `fifty` and `memory`; each runs
 own. Everything is on loopback and offline: the model's and the data's servers are threads of the
 service's process, so their CPU time counts as the service's.
 
-    ready     from start to the printed address
+    ready     from start to the printed address; CPU time against that of importing libraries
     get       GET /v1/runs/{id} against a bare aiohttp application, load from another process
     watchers  200 followers of one run against none
     ten       10 runs at once against one, 0.2 s a call; how late the event loop was
@@ -33,6 +33,7 @@ WATCHERS = 200
 QUICK = {"symbol": "AAPL", "analysts": ["market"]}
 WHOLE = {"symbol": "AAPL"}
 TICK_S = 0.01
+LIBRARIES = "import langchain_openai, langgraph.graph, pandas, stockstats, aiohttp"
 CLOCK = os.sysconf("SC_CLK_TCK")
 TINY: dict[str, Any] = {"chat_latency_s": 0.0, "fetch_latency_s": 0.0}
 
@@ -76,9 +77,22 @@ def ready() -> None:
                 process.send_signal(signal.SIGTERM)
                 process.wait()
                 ends.append(time.perf_counter() - began)
+    libraries = []
+    for _ in range(ROUNDS):
+        before = os.times()
+        subprocess.run([sys.executable, "-c", LIBRARIES], check=True)
+        after = os.times()
+        libraries.append(
+            after.children_user
+            + after.children_system
+            - before.children_user
+            - before.children_system
+        )
+    share = statistics.median(cpus) / statistics.median(libraries)
     print(
         f"ready: {min(waits):.2f} s at best, {statistics.median(waits):.2f} s in the middle of "
-        f"{ROUNDS} (bar 3 s); CPU {statistics.median(cpus):.2f} s; "
+        f"{ROUNDS} (bar 3 s); CPU {statistics.median(cpus):.2f} s, {share:.2f} times that of only "
+        f"importing its libraries; "
         f"stopped {statistics.median(ends):.2f} s after the signal"
     )
 

@@ -262,3 +262,20 @@ def opened(path: Path) -> str:
     )
     assert not done.stderr, done.stderr
     return done.stdout.strip()
+
+
+async def test_a_run_that_is_over_is_remembered_and_never_after_it_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "service.sqlite"
+    async with open_store(path) as store:
+        over = run(1, state=RunState.DONE, ended=1.0)
+        await store.add(over)
+        assert await store.run(over.id) == await store.run(over.id) == over
+        await store.change(over.id, error="e")
+        assert await store.run(over.id) == replace(over, error="e")
+        await store.forget(over.id)
+        assert await store.run(over.id) is None
+        open_run = run(2)
+        await store.add(open_run)
+        assert await store.run(open_run.id) == open_run
+        await store.change(open_run.id, state=RunState.RUNNING)
+        assert await store.run(open_run.id) == replace(open_run, state=RunState.RUNNING)
