@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from otel.diagnosis.call_tree import CallTree
-from otel.trace import Trace, finite, semconv
+from otel.trace import Trace, semconv
 from otel.trace.kinds import Role
 
 SOON_NS = 50_000_000
@@ -71,7 +71,8 @@ def declared_ranks(tree: CallTree, parent: int) -> Mapping[int, int]:
     places = _steps(tree.trace, ordered) or _turns(tree.trace, ordered)
     if not places or not _agrees(tree, ordered, places):
         return {}
-    return dict.fromkeys(family, _BESIDE) | dict(zip(ordered, places, strict=True))
+    ranks = dict(zip(ordered, places, strict=True))
+    return ranks if len(ranks) == len(family) else dict.fromkeys(family, _BESIDE) | ranks
 
 
 def _steps(trace: Trace, family: Sequence[int]) -> list[int] | None:
@@ -88,11 +89,10 @@ def _steps(trace: Trace, family: Sequence[int]) -> list[int] | None:
 def _turns(trace: Trace, family: Sequence[int]) -> list[int] | None:
     """An LLM call, then its tools, then the next call."""
     places = []
-    roles, turns = trace.roles, trace.values(semconv.TURN_INDEX)
+    roles, turns = trace.roles, trace.figures(semconv.TURN_INDEX)
     for row in family:
-        role = roles[row]
-        turn = finite(turns[row]) if role in (Role.LLM, Role.TOOL) else None
-        if turn is None:
+        role, turn = roles[row], turns[row]
+        if turn is None or (role is not Role.TOOL and role is not Role.LLM):
             return None
         places.append(2 * int(turn) + (role is Role.TOOL))
     return places

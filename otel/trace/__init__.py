@@ -1,5 +1,6 @@
 """A trace as columns, and what can be measured on it. Pure: imports nothing else of ours."""
 
+from otel.trace.builder import TraceBuilder
 from otel.trace.model import (
     ERROR,
     ORPHAN,
@@ -10,7 +11,6 @@ from otel.trace.model import (
     Span,
     SpanRecord,
     Trace,
-    TraceBuilder,
     events_not_kept,
     finite,
 )

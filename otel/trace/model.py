@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from otel.trace import semconv
 from otel.trace.kinds import Role, role, step
 
 if TYPE_CHECKING:
@@ -160,15 +159,33 @@ class Trace:
             found = self._columns[key] = [said.get(key) for said in self._attributes]
         return found
 
+    def figures(self, key: str) -> list[float | None]:
+        """An attribute of every span as a finite number, by row; None where it is none."""
+        found = self._figures.get(key)
+        if found is None:
+            isfinite = math.isfinite
+            found = self._figures[key] = [
+                # What most are is told here: a call for each would take twice as long.
+                value
+                if value is None or (type(value) is float and isfinite(value))
+                else finite(value)
+                for value in self.values(key)
+            ]
+        return found
+
+    def numbers(self, key: str) -> Iterator[tuple[int, float]]:
+        """The spans with an attribute that is a finite number, in order of start, and it."""
+        for row, number in enumerate(self.figures(key)):
+            if number is not None:
+                yield row, number
+
     @cached_property
     def _columns(self) -> dict[str, list[Any]]:
         return {}
 
-    def numbers(self, key: str) -> Iterator[tuple[int, float]]:
-        """The spans with an attribute that is a finite number, in order of start, and it."""
-        for row, value in enumerate(self.values(key)):
-            if value is not None and (number := finite(value)) is not None:
-                yield row, number
+    @cached_property
+    def _figures(self) -> dict[str, list[float | None]]:
+        return {}
 
     def number(self, row: int, key: str) -> float | None:
         """An attribute as a finite number; None where it is missing or is none."""
@@ -180,7 +197,12 @@ class Trace:
 
     def keeps_events(self, row: int) -> bool:
         """Whether the source of a span would tell what happened during it."""
-        return self._records[row].events is not events_not_kept
+        return row not in self._eventless
+
+    @cached_property
+    def _eventless(self) -> frozenset[int]:
+        events = map(attrgetter("events"), self._records)
+        return frozenset([row for row, each in enumerate(events) if each is events_not_kept])
 
     @cached_property
     def eventful(self) -> frozenset[int]:
@@ -315,72 +337,6 @@ class Trace:
         return [each for each in self.subtree(row) if not self.child_rows[each]]
 
 
-class TraceBuilder:
-    """Collects the spans of one trace in any order; a span that comes twice counts once."""
-
-    def __init__(self, trace_id: str) -> None:
-        self.trace_id = trace_id
-        self._records: dict[str, SpanRecord] = {}
-        self._flaws: dict[str, None] = {}
-        self._repeated = 0
-
-    def add(self, record: SpanRecord) -> None:
-        """Add a span; of two versions of one span the ended one counts.
-
-        A span whose end did not reach the file of a killed process may have reached a backend: then
-        that end counts, not the one that was made up for it.
-        """
-        known = self._records.setdefault(record.span_id, record)
-        if known is record:
-            return
-        self._repeated += 1
-        if not known.end_ns:
-            self._records[record.span_id] = record
-        elif record.end_ns and _identity(known) != _identity(record):
-            if _killed(known) != _killed(record):
-                self._records[record.span_id] = record if _killed(known) else known
-                return
-            self.flaw(f"Two different spans have the id {record.span_id}.")
-
-    def flaw(self, sentence: str) -> None:
-        """Note that something of the trace could not be read."""
-        self._flaws[sentence] = None
-
-    def build(self) -> Trace:
-        """The trace of everything added."""
-        ids, records = list(self._records), list(self._records.values())
-        start = np.fromiter(map(attrgetter("start_ns"), records), np.int64, len(records))
-        end = np.fromiter(map(attrgetter("end_ns"), records), np.int64, len(records))
-        order = np.lexsort((-end, start))
-        if np.any((np.diff(start[order]) == 0) & (np.diff(end[order]) == 0)):
-            # Ids decide between equal times: the order of the spans in a file changes nothing.
-            order = np.lexsort((np.array(ids, np.str_), -end, start))
-
-        # Parents as they were read, then as they are sorted: walking the spans in the order of
-        # their times instead would jump about in memory.
-        read = dict(zip(ids, range(len(ids)), strict=True))
-        above = np.array(
-            [read.get(parent, ORPHAN) if (parent := each.parent_id) else ROOT for each in records],
-            np.int32,
-        )[order]
-        row_of = np.empty(len(ids) + 2, np.int32)
-        row_of[order] = np.arange(len(ids))
-        row_of[[ROOT, ORPHAN]] = ROOT, ORPHAN
-        rows: list[int] = order.tolist()
-        records = [records[row] for row in rows]
-        return Trace(
-            trace_id=self.trace_id,
-            span_ids=tuple([ids[row] for row in rows]),
-            names=tuple([record.name for record in records]),
-            start=start[order],
-            end=end[order],
-            parent=row_of[above],
-            flaws=tuple(self._flaws),
-            repeated=self._repeated,
-            _records=tuple(records),
-        )
-
-
 def finite(value: object) -> float | None:
     """A value as a finite number, or None; foreign traces hold anything, so nothing here raises."""
     if value is None or (type(value) is float and math.isfinite(value)):
@@ -390,11 +346,3 @@ def finite(value: object) -> float | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return found if math.isfinite(found) else None
-
-
-def _identity(record: SpanRecord) -> tuple[str, str, int, int]:
-    return record.parent_id or "", record.name, record.start_ns, record.end_ns
-
-
-def _killed(record: SpanRecord) -> bool:
-    return record.attributes().get(semconv.ERROR_TYPE) == semconv.KILLED

@@ -295,7 +295,7 @@ def _no_errors(on: _Context) -> Result:
     if reached := on.trace.attributes(on.run).get(semconv.BUDGET_REACHED):
         measured += f", the run's budget of {reached} reached"
     holds = not failed and not retried
-    if holds and not all(on.trace.keeps_events(row) for row in on.rows):
+    if holds and not all(map(on.trace.keeps_events, on.rows)):
         return _not_applicable(on.check, "nothing failed, and no retry was or would be recorded")
     return on.result(
         holds,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from otel.trace import Profile, Trace, finite, profile, semconv
+from otel.trace import Profile, Trace, profile, semconv
 from otel.verdict.shared_work import with_shared
 from otel.verdict.work import Work, union_ns, works_below
 
@@ -92,8 +92,8 @@ def _worked(works: Sequence[Work]) -> list[int]:
 
 def _numbers(trace: Trace, rows: Sequence[int], key: str) -> list[float]:
     """The values of an attribute that are numbers."""
-    values = trace.values(key)
-    return [number for row in rows if (number := finite(values[row])) is not None]
+    values = trace.figures(key)
+    return [number for row in rows if (number := values[row]) is not None]
 
 
 def _most(trace: Trace, rows: Sequence[int], key: str) -> float | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from otel.trace import Profile, Trace, finite, profile, semconv
+from otel.trace import Profile, Trace, profile, semconv
 from otel.trace.kinds import Role
 from otel.verdict.barrier import barrier
 from otel.verdict.chain import serial_chain
@@ -75,9 +75,9 @@ def _measures(trace: Trace, run: int) -> Measures:
     calls = [row for row in rows if roles[row] is Role.LLM]
     failed = [row for row in rows if row in trace.failed] if trace.failed else []
     kinds = [trace.attributes(row).get(semconv.ERROR_TYPE) for row in failed]
-    caches, waits = trace.values(semconv.CACHE), trace.values(semconv.QUEUE_WAIT_MS)
+    caches, waits = trace.values(semconv.CACHE), trace.figures(semconv.QUEUE_WAIT_MS)
     cache = Counter(str(found) for row in rows if (found := caches[row]))
-    waited = [finite(wait) or 0.0 for row in rows if (wait := waits[row]) is not None]
+    waited = [wait for row in rows if (wait := waits[row]) is not None]
     return Measures(
         wall_ns=int(trace.duration[run]),
         work=profile(trace, working_spans(trace, run)),

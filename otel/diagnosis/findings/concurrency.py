@@ -8,7 +8,7 @@ from statistics import median
 from otel.diagnosis.actions import FreeInterpreter, Parallelise, RemoveWaits, UnblockLoop
 from otel.diagnosis.findings.finding import Finding, Kind, place_of, seconds
 from otel.diagnosis.schedule import Schedule
-from otel.trace import finite, semconv
+from otel.trace import semconv
 from otel.trace.kinds import Role
 from otel.verdict import causes
 from otel.verdict.parallelism import Parallelism, Strength, parallelism
@@ -78,12 +78,12 @@ def tools_of_turns(schedule: Schedule) -> Iterator[tuple[int, ...]]:
     """The tool calls of one LLM turn: of one parent and one turn."""
     trace = schedule.tree.trace
     turns: dict[tuple[int, float], list[int]] = defaultdict(list)
-    indices, parents = trace.values(semconv.TURN_INDEX), schedule.tree.parents
+    indices, roles = trace.figures(semconv.TURN_INDEX), trace.roles
+    parents = schedule.tree.parents
     for row in schedule.tree.rows:
-        if indices[row] is not None and trace.roles[row] is Role.TOOL:
-            turn = finite(indices[row])
-            if turn is not None:
-                turns[parents[row], turn].append(row)
+        turn = indices[row]
+        if turn is not None and roles[row] is Role.TOOL:
+            turns[parents[row], turn].append(row)
     yield from (tuple(sorted(rows)) for rows in turns.values() if len(rows) > 1)
 
 

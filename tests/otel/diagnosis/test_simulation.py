@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from hypothesis import assume, given, settings
@@ -14,16 +15,19 @@ from otel.diagnosis import (
     Model,
     Parallelise,
     Remove,
+    RemoveBarrier,
     Schedule,
     Share,
     Shorten,
+    ShortenBy,
     Simulation,
     call_tree,
     simulate,
     slack_ns,
 )
-from otel.trace import Trace
-from tests.otel.diagnosis.traces import MS, Drawn, drawn, random_traces, row
+from otel.diagnosis.actions import with_actions
+from otel.trace import Link, Span, Trace, TraceBuilder, semconv
+from tests.otel.diagnosis.traces import BEGIN, MS, Drawn, drawn, random_traces, row
 
 models = st.sampled_from(list(Model))
 
@@ -165,3 +169,63 @@ def test_a_parent_waits_for_every_child_not_just_the_last(model: Model) -> None:
     trace = drawn(("run", 0, 100, [("short", 0, 80, []), ("long", 0, 100, [])]))
     action = Shorten(row(trace, "long"), 30 * MS)
     assert simulate(schedule_of(trace), [action], model).wall_ns == 80 * MS
+
+
+def test_a_branch_that_shares_a_fetch_waits_for_it_wherever_a_barrier_lets_it_start() -> None:
+    said: dict[str, dict[str, object]] = {"shared": {semconv.CACHE: "shared"}}
+    builder = TraceBuilder("0" * 31 + "1")
+    for number, (parent, name, start, end) in enumerate(
+        (
+            ("", "run", 0, 100),
+            ("run", "slow", 0, 80),
+            ("slow", "fetch", 0, 80),
+            ("run", "a1", 0, 10),
+            ("run", "a2", 60, 90),
+            ("a2", "shared", 61, 80),
+        )
+    ):
+        links = [Link("0" * 31 + "1", "fetch", {})] if name == "shared" else []
+        builder.add(
+            Span(
+                name,
+                parent,
+                name,
+                number,
+                BEGIN + start * MS,
+                BEGIN + end * MS,
+                0,
+                partial(dict, said.get(name, {})),
+                links=partial(list, links),
+            )
+        )
+    trace = builder.build()
+    schedule = schedule_of(trace)
+    action = RemoveBarrier(((row(trace, "a1"), row(trace, "a2")),))
+    played = simulate(schedule, [action])
+    assert played.start(row(trace, "a2")) == 10 * MS
+    assert played.length(row(trace, "shared")) == 69 * MS
+    assert played.length(row(trace, "a2")) == 80 * MS, "it ends as long after the fetch as before"
+    assert played.wall_ns == 100 * MS
+
+
+@given(random_traces(), models, st.data())
+@settings(max_examples=400, deadline=None)
+def test_what_is_played_upon_another_is_as_if_played_at_once(
+    trace: Trace, model: Model, data: st.DataObject
+) -> None:
+    schedule = schedule_of(trace)
+    assume(len(schedule.tree.rows) > 2)
+    rows = st.sampled_from(schedule.tree.rows[1:])
+    groups = st.lists(rows, min_size=2, max_size=4, unique=True).map(tuple)
+    kinds: list[st.SearchStrategy[Action]] = [
+        st.builds(Shorten, rows, st.integers(0, 20 * MS)),
+        st.builds(Remove, rows.map(lambda at: (at,))),
+        st.builds(ShortenBy, rows.map(lambda at: ((at, 3 * MS),))),
+        st.builds(Share, groups, st.just(1)),
+        st.builds(Parallelise, groups),
+    ]
+    actions = data.draw(st.lists(st.one_of(kinds), max_size=5))
+    upon = Simulation(schedule, Edits(), model)
+    for action in actions:
+        upon = Simulation(schedule, with_actions(schedule, upon.edits, [action]), model, upon)
+    assert upon.times() == simulate(schedule, actions, model).times()

@@ -1,0 +1,82 @@
+"""Makes a trace of spans that come in any order, some of them twice."""
+
+from operator import attrgetter
+
+import numpy as np
+
+from otel.trace import semconv
+from otel.trace.model import ORPHAN, ROOT, SpanRecord, Trace
+
+
+class TraceBuilder:
+    """Collects the spans of one trace in any order; a span that comes twice counts once."""
+
+    def __init__(self, trace_id: str) -> None:
+        self.trace_id = trace_id
+        self._records: dict[str, SpanRecord] = {}
+        self._flaws: dict[str, None] = {}
+        self._repeated = 0
+
+    def add(self, record: SpanRecord) -> None:
+        """Add a span; of two versions of one span the ended one counts.
+
+        A span whose end did not reach the file of a killed process may have reached a backend: then
+        that end counts, not the one that was made up for it.
+        """
+        known = self._records.setdefault(record.span_id, record)
+        if known is record:
+            return
+        self._repeated += 1
+        if not known.end_ns:
+            self._records[record.span_id] = record
+        elif record.end_ns and _identity(known) != _identity(record):
+            if _killed(known) != _killed(record):
+                self._records[record.span_id] = record if _killed(known) else known
+                return
+            self.flaw(f"Two different spans have the id {record.span_id}.")
+
+    def flaw(self, sentence: str) -> None:
+        """Note that something of the trace could not be read."""
+        self._flaws[sentence] = None
+
+    def build(self) -> Trace:
+        """The trace of everything added."""
+        ids, records = list(self._records), list(self._records.values())
+        start = np.fromiter(map(attrgetter("start_ns"), records), np.int64, len(records))
+        end = np.fromiter(map(attrgetter("end_ns"), records), np.int64, len(records))
+        order = np.lexsort((-end, start))
+        if np.any((np.diff(start[order]) == 0) & (np.diff(end[order]) == 0)):
+            # Ids decide between equal times: the order of the spans in a file changes nothing.
+            order = np.lexsort((np.array(ids, np.str_), -end, start))
+
+        # Parents as they were read, then as they are sorted: walking the spans in the order of
+        # their times instead would jump about in memory.
+        read = dict(zip(ids, range(len(ids)), strict=True))
+        above = np.array(
+            [read.get(parent, ORPHAN) if (parent := each.parent_id) else ROOT for each in records],
+            np.int32,
+        )[order]
+        row_of = np.empty(len(ids) + 2, np.int32)
+        row_of[order] = np.arange(len(ids))
+        row_of[[ROOT, ORPHAN]] = ROOT, ORPHAN
+        rows: list[int] = order.tolist()
+        records = [records[row] for row in rows]
+        return Trace(
+            trace_id=self.trace_id,
+            span_ids=tuple([ids[row] for row in rows]),
+            names=tuple([record.name for record in records]),
+            start=start[order],
+            end=end[order],
+            parent=row_of[above],
+            flaws=tuple(self._flaws),
+            repeated=self._repeated,
+            _records=tuple(records),
+        )
+
+
+def _identity(record: SpanRecord) -> tuple[str, str, int, int]:
+    return record.parent_id or "", record.name, record.start_ns, record.end_ns
+
+
+def _killed(record: SpanRecord) -> bool:
+    return record.attributes().get(semconv.ERROR_TYPE) == semconv.KILLED
