@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.markup import escape
 
 from otel.diagnosis import Comparison, Run, compare
 from otel.errors import TraceError
@@ -56,10 +57,10 @@ def compare_command(
             None if tolerance is None else tolerance / 100,
         )
     except (BadUse, BadSettings) as error:
-        talk.print(f"[red]Error:[/red] {error}", highlight=False, soft_wrap=True)
+        talk.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         return USAGE
     except TraceError as error:
-        talk.print(f"[red]Error:[/red] {error}", highlight=False, soft_wrap=True)
+        talk.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         return NOT_COMPARED
     if format != "text":
         sys.stdout.write(FORMATS[format](found) + "\n")

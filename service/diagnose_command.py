@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from otel.errors import TraceError
 from otel.report.diagnosis_report import Report, report
@@ -33,10 +34,10 @@ def diagnose_command(
         others = [find_trace((word,), source) for word in also]
         found = report(find_trace(words, source, id), target, id, PLACES, others)
     except BadSettings as error:
-        talk.print(f"[red]Error:[/red] {error}", highlight=False, soft_wrap=True)
+        talk.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         return USAGE
     except TraceError as error:
-        talk.print(f"[red]Error:[/red] {error}", highlight=False, soft_wrap=True)
+        talk.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         return NOT_JUDGED
     if not isinstance(found, Report):
         from otel.report.verdict_text import VerdictText
@@ -51,7 +52,7 @@ def diagnose_command(
             _write(Path(out), _text(found, form))
         except OSError as error:
             talk.print(
-                f"[red]Error:[/red] {out} cannot be written: {error.strerror}.",
+                f"[red]Error:[/red] {escape(str(out))} cannot be written: {error.strerror}.",
                 highlight=False,
                 soft_wrap=True,
             )

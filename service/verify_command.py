@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from otel.errors import TraceError
 from otel.report import VerdictText, as_github, as_json, as_junit, as_markdown
@@ -26,10 +27,10 @@ def verify_command(
         verdict = judge(find_trace(words, source, id), wanted, id)
         shown = VerdictText(verdict) if format == "text" else FORMATS[format](verdict)
     except (GateError, BadSettings) as error:
-        talk.print(f"[red]Error:[/red] {error}", highlight=False, soft_wrap=True)
+        talk.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         return USAGE
     except TraceError as error:
-        talk.print(f"[red]Error:[/red] {error}", highlight=False, soft_wrap=True)
+        talk.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         return NOT_JUDGED
     if isinstance(shown, str):
         sys.stdout.write(shown + "\n")

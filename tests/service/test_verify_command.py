@@ -233,3 +233,12 @@ def test_from_langsmith(workdir: Path) -> None:
     assert "has no trace" in unknown.stderr
     assert "LANGSMITH_API_KEY" in refused.stderr
     assert refused.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["verify", "diagnose", "compare"])
+def test_what_looks_like_markup_in_a_name_is_said_as_it_is(workdir: Path, command: str) -> None:
+    strange = "a[/red]b[bold].json"
+    words = [strange, strange] if command == "compare" else [strange]
+    done = CliRunner().invoke(main, [command, *words])
+    assert done.exit_code in (2, 3)
+    assert strange in done.stderr
