@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from otel.errors import TraceError
 from otel.report.diagnosis_report import Report, report
+from otel.trace.collection import collection_paused
 from service.errors import BadSettings
 from service.our_places import PLACES
 from service.trace_source import find_trace
@@ -16,6 +17,7 @@ from service.trace_source import find_trace
 INSIDE, OVER, USAGE, NOT_JUDGED = 0, 1, 2, 3
 
 
+@collection_paused()
 def diagnose_command(
     words: tuple[str, ...],
     source: str | None,

@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from otel.errors import TraceError
 from otel.report import VerdictText, as_github, as_json, as_junit, as_markdown
+from otel.trace.collection import collection_paused
 from otel.verdict import GateError, default_gate, judge, read_gate
 from service.errors import BadSettings
 from service.trace_source import find_trace
@@ -17,6 +18,7 @@ PASSED, GATE_FAILED, USAGE, NOT_JUDGED = 0, 1, 2, 3
 FORMATS = {"markdown": as_markdown, "json": as_json, "junit": as_junit, "github": as_github}
 
 
+@collection_paused()
 def verify_command(
     words: tuple[str, ...], source: str | None, id: str | None, gate: str | None, format: str
 ) -> int:

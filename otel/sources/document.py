@@ -105,7 +105,8 @@ def _documents(content: bytes, origin: str, flaws: list[str]) -> Iterator[_Docum
     try:
         documents = _decoded(text)
     except UNREADABLE as error:
-        whole = error
+        # Its traceback holds this frame, and that the text: a circle that nothing breaks soon.
+        whole = error.with_traceback(None)
     else:
         yield from documents
         return

@@ -7,7 +7,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def collection_paused() -> Iterator[None]:
-    """No collection inside: each would walk all spans so far, and find nothing to free."""
+    """No collection inside: each would walk all spans so far, and find nothing to free.
+
+    The one that follows the block walks them once; a program that ends there saves that too.
+    """
     if not gc.isenabled():
         yield
         return

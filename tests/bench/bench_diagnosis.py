@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from otel.trace.collection import collection_paused
 from tests.bench.bench_verdict import SHAPES, write
 
 
@@ -53,6 +54,7 @@ def main() -> None:
         )
 
 
+@collection_paused()  # as in the command
 def measure(path: Path) -> None:
     """Diagnose one file; print the seconds of each stage and the peak memory as JSON."""
     from otel.diagnosis import simulate
