@@ -62,11 +62,19 @@ class Simulation:
 
     def start(self, row: int) -> int:
         """When a span starts, after the run's start; its shape above it is played, not below."""
-        tree, begin, parents = self.schedule.tree, 0, self.schedule.tree.parents
-        while row != tree.run:
-            parent = parents[row]
-            begin += self._offset(row, parent)
-            row = parent
+        return self._begin(row, {self.schedule.tree.run: 0})
+
+    def _begin(self, row: int, known: dict[int, int]) -> int:
+        """The same, where the starts of some are known; those on the way up become known."""
+        parents = self.schedule.tree.parents
+        below = []
+        while row not in known:
+            below.append(row)
+            row = parents[row]
+        begin = known[row]
+        for each in reversed(below):
+            begin += self._offset(each, row)
+            known[each], row = begin, each
         return begin
 
     def _offset(self, row: int, parent: int) -> int:
@@ -151,9 +159,10 @@ class Simulation:
 
     def _share(self) -> set[int]:
         """Give spans that wait for those of other branches their lengths; those that changed."""
-        lengths = self._awaiting()
+        known = {self.schedule.tree.run: 0}
+        lengths = self._awaiting(known)
         for sharing in self.edits.shared:
-            starts: Mapping[int, int] = {row: self.start(row) for row in sharing.rows}
+            starts = {row: self._begin(row, known) for row in sharing.rows}
             first, *others = sorted(starts, key=lambda row: (starts[row], row))
             done = starts[first] + self.schedule.tree.duration(first)
             lengths[first] = self.schedule.tree.duration(first)
@@ -162,13 +171,13 @@ class Simulation:
         self._length |= changed
         return set(changed)
 
-    def _awaiting(self) -> dict[int, int]:
+    def _awaiting(self, known: dict[int, int]) -> dict[int, int]:
         """The lengths of spans that share what another branch fetches: to its end, and the rest."""
         tree, fixed = self.schedule.tree, self._fixed.keys()
         lengths = {}
         for row, leader in self.schedule.awaited.items():
             if row not in fixed:
                 rest = tree.end[row] - tree.end[leader]
-                done = self.start(leader) + self.length(leader)
-                lengths[row] = max(done + rest - self.start(row), rest)
+                done = self._begin(leader, known) + self.length(leader)
+                lengths[row] = max(done + rest - self._begin(row, known), rest)
         return lengths
