@@ -7,6 +7,7 @@ interpreter lock and pools are as they were.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import compress, pairwise
 from operator import add
 
@@ -62,19 +63,11 @@ class Simulation:
 
     def start(self, row: int) -> int:
         """When a span starts, after the run's start; its shape above it is played, not below."""
-        return self._begin(row, {self.schedule.tree.run: 0})
-
-    def _begin(self, row: int, known: dict[int, int]) -> int:
-        """The same, where the starts of some are known; those on the way up become known."""
-        parents = self.schedule.tree.parents
-        below = []
-        while row not in known:
-            below.append(row)
+        run, parents = self.schedule.tree.run, self.schedule.tree.parents
+        begin = 0
+        while row != run:
+            begin += self._offset(row, parents[row])
             row = parents[row]
-        begin = known[row]
-        for each in reversed(below):
-            begin += self._offset(each, row)
-            known[each], row = begin, each
         return begin
 
     def _offset(self, row: int, parent: int) -> int:
@@ -159,10 +152,10 @@ class Simulation:
 
     def _share(self) -> set[int]:
         """Give spans that wait for those of other branches their lengths; those that changed."""
-        known = {self.schedule.tree.run: 0}
-        lengths = self._awaiting(known)
+        begins = self._begins()
+        lengths = self._awaiting(begins)
         for sharing in self.edits.shared:
-            starts = {row: self._begin(row, known) for row in sharing.rows}
+            starts = {row: begins[row] for row in sharing.rows}
             first, *others = sorted(starts, key=lambda row: (starts[row], row))
             done = starts[first] + self.schedule.tree.duration(first)
             lengths[first] = self.schedule.tree.duration(first)
@@ -171,13 +164,40 @@ class Simulation:
         self._length |= changed
         return set(changed)
 
-    def _awaiting(self, known: dict[int, int]) -> dict[int, int]:
+    def _begins(self) -> dict[int, int]:
+        """The starts of all spans that share or are shared, and of those above them."""
+        tree, placed = self.schedule.tree, self._starts
+        parents, start = tree.parents, tree.start
+        begins = {tree.run: 0}
+        for row in self._ways:
+            parent = parents[row]
+            offsets = placed.get(parent)
+            begins[row] = begins[parent] + (
+                start[row] - start[parent]
+                if offsets is None
+                else offsets[self.schedule.family(parent).number[row]]
+            )
+        return begins
+
+    @cached_property
+    def _ways(self) -> list[int]:
+        """The spans whose start is asked for in every round, parents before children."""
+        tree, awaited = self.schedule.tree, self.schedule.awaited
+        asked = self._shared_rows | awaited.keys() | set(awaited.values())
+        parents, above = tree.parents, {tree.run}
+        for row in asked:
+            while row not in above:
+                above.add(row)
+                row = parents[row]
+        return sorted(above - {tree.run}, key=tree.depth.__getitem__)
+
+    def _awaiting(self, begins: Mapping[int, int]) -> dict[int, int]:
         """The lengths of spans that share what another branch fetches: to its end, and the rest."""
         tree, fixed = self.schedule.tree, self._fixed.keys()
         lengths = {}
         for row, leader in self.schedule.awaited.items():
             if row not in fixed:
                 rest = tree.end[row] - tree.end[leader]
-                done = self._begin(leader, known) + self.length(leader)
-                lengths[row] = max(done + rest - self._begin(row, known), rest)
+                done = begins[leader] + self.length(leader)
+                lengths[row] = max(done + rest - begins[row], rest)
         return lengths
