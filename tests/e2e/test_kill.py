@@ -88,6 +88,22 @@ def agents(trace: Trace) -> Counter[str]:
     )
 
 
+def assert_each_made_once(trace: Trace, whole: Trace) -> None:
+    """No agent has ended twice, and one that has not ended was kept though its end was not told.
+
+    What an agent brings is on disk within a millisecond, its span's end up to 20 ms later: a kill
+    in between leaves a killed span of an agent that is not run again (docs/resume.md).
+    """
+    made = agents(trace)
+    assert max(made.values()) == 1
+    killed = {
+        trace.names[row]
+        for row in range(len(trace))
+        if trace.attributes(row).get("error.type") == "killed"
+    }
+    assert agents(whole).keys() - made.keys() <= killed
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("undisturbed")
@@ -124,7 +140,7 @@ def test_a_killed_run_comes_to_the_same_decision(
     assert left == {path.name for path in undisturbed.iterdir()}
 
     trace = trace_of(folder)
-    assert agents(trace) == agents(trace_of(undisturbed)), "an agent is missing, or ended twice"
+    assert_each_made_once(trace, trace_of(undisturbed))
     assert completeness(trace).exact
     verdict = judge(trace, default_gate())
     assert verdict.judged

@@ -16,7 +16,16 @@ import pytest
 
 from otel.verdict import completeness
 from service.run_standing import Standing, standing
-from tests.e2e.test_kill import CHAIN, CHAT_S, COMMAND, ENV, FETCH_S, agents, decision_in, trace_of
+from tests.e2e.test_kill import (
+    CHAIN,
+    CHAT_S,
+    COMMAND,
+    ENV,
+    FETCH_S,
+    assert_each_made_once,
+    decision_in,
+    trace_of,
+)
 
 RUN_S = CHAIN * CHAT_S + FETCH_S
 MOMENTS = 10
@@ -107,7 +116,7 @@ def test_ten_kills_and_every_run_comes_to_its_decision(workdir: Path) -> None:
         assert decision_in(folder) == decision_in(undisturbed)
         trace = trace_of(folder)
         assert completeness(trace).exact
-        assert agents(trace) == agents(trace_of(undisturbed)), "an agent is missing, or ended twice"
+        assert_each_made_once(trace, trace_of(undisturbed))
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from otel.sources.jaeger import JaegerQuery
-from service.store import StoredVerdict
+from service.store import StoredVerdict, now
 from tests.jaeger_process import JaegerProcess
 from tests.service.foreign_program import ForeignProgram, id_of, send, written
 from tests.service.server.open_service import Service, opened
@@ -222,7 +222,7 @@ async def test_verdicts_of_one_moment_are_all_on_some_page(service: Service) -> 
     ids = [f"{number:032x}" for number in range(5)]
     for each in ids:
         await service.parts.store.keep_verdict(
-            StoredVerdict(each, each, "s", "n", 1.0, None, None, 2.0, "{}")
+            StoredVerdict(each, each, "s", "n", 1.0, None, None, now(), "{}")
         )
     seen, path = [], "/v1/verdicts?service=s&limit=2"
     while path:
