@@ -6,18 +6,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from rich.console import Console
 
 from graph.backend_choice import BackendChoice
 from graph.options import Options
-from otel.trace import TraceBuilder
+from otel.trace import Span, TraceBuilder, semconv
 from otel.verdict import Completeness, Outcome, Result, Verdict
 from service.full_scale import FullScale, Latencies
-from service.ladder import TOLERANCE, Claim, Ladder, Reached, Rung
+from service.ladder import LAG_MS, TOLERANCE, TRIES, Claim, Ladder, Reached, Rung, climb, lag_ms
 from service.ladder_report import sentences, show
+from service.result import Result as Finished
+from service.run_session import RunSession
 from tests.service.test_run_command import Ran, trading_graph
 from toolkit.as_of import AsOf
 
@@ -178,3 +180,46 @@ def test_the_table_fits_a_terminal_of_80_columns() -> None:
     text = console.export_text()
     assert "4-6x" in text
     assert "…" not in text
+
+
+class Session:
+    """Runs whose event loops were held for so long, one after the other."""
+
+    def __init__(self, *lags_ms: float) -> None:
+        self.lags_ms = iter(lags_ms)
+
+    async def runs(self, options: Options, choice: BackendChoice, times: int) -> list[Finished]:
+        found = []
+        for _ in range(times):
+            builder = TraceBuilder("a" * 32)
+            said = {semconv.LOOP_LAG_MAX_MS: next(self.lags_ms)}
+            builder.add(Span("1", "", "run", 1, 1, 2, 0, said.copy))
+            trace = builder.build()
+            found.append(Finished(cast(Any, None), cast(Any, None), trace, (), None, None))
+        return found
+
+
+async def climbed_with(*lags_ms: float) -> tuple[list[float], str]:
+    """The lags of the runs that stand, of one rung and of one with a warm run, and what is told."""
+    options = Options("AAPL", AsOf.parse("2025-11-14"))
+    steps = [Rung(name, options, BackendChoice()) for name in ("slow", "quick")]
+    steps.append(Rung("warm", options, BackendChoice(), warm=True))
+    told = Console(file=io.StringIO(), width=80, record=True)
+    results = await climb(steps, cast(RunSession, Session(*lags_ms)), told)
+    return [lag_ms([each]) for each in results], told.export_text()
+
+
+async def test_a_rung_that_was_held_up_is_run_again() -> None:
+    late = LAG_MS + 1
+    assert (await climbed_with(1, 2, LAG_MS))[0] == [1, 2, LAG_MS], "one run each where all is calm"
+    stand, told = await climbed_with(late, 2, 3, 4)
+    assert stand == [2, 3, 4]
+    assert told.count("was held for 21 ms: again.") == 1
+    assert (await climbed_with(1, 2, late, 3, 4))[0] == [1, 3, 4], "the warm one with its own cold"
+
+
+async def test_a_machine_that_is_never_calm_ends_the_trying_and_the_calmest_stands() -> None:
+    tried = [LAG_MS + 1 + (number != 1) for number in range(TRIES)]
+    stand, told = await climbed_with(*tried, 1, 2)
+    assert stand == [LAG_MS + 1, 1, 2]
+    assert told.count("again.") == TRIES - 1
