@@ -349,7 +349,7 @@ async def test_a_body_is_asked_for_only_from_who_may_send_it(tmp_path: Path) -> 
 async def test_headers_that_never_end_cost_a_connection_for_a_while_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: bytes
 ) -> None:
-    monkeypatch.setattr(connection, "REQUEST_S", 0.3)
+    monkeypatch.setattr(connection, "REQUEST_S", 0.6)
     async with opened(tmp_path) as service:
         assert await dripped(service, start) == b""
         again = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"

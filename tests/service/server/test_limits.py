@@ -29,7 +29,7 @@ async def test_past_the_line_a_run_is_refused_and_not_queued(tmp_path: Path) -> 
         assert (ready["running"], ready["waiting"]) == (2, 3)
         for run in runs:
             assert (await service.over(run["id"]))["state"] == "done"
-        order = sorted(runs, key=lambda run: run["id"])
+        order = sorted(runs, key=lambda run: run["created"])
         begun = [(await service.get(f"/v1/runs/{run['id']}"))["started"] for run in order]
         assert begun == sorted(begun), "they were made in their order"
         await service.start()
