@@ -1,0 +1,58 @@
+"""A test is run again where the machine stood still meanwhile, and only there."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.calm import RERUNS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+SOURCE = """
+import os, signal, time
+from tests.calm import MACHINE
+
+TRIED = []
+
+def hold(pytestconfig):
+    pid = pytestconfig.stash[MACHINE].watcher.pid
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(0.2)
+    os.kill(pid, signal.SIGCONT)
+    time.sleep(0.1)
+
+def test_held_up_once(pytestconfig):
+    TRIED.append(1)
+    if len(TRIED) == 1:
+        hold(pytestconfig)
+        assert False
+
+def test_fails_after_it():
+    assert False
+
+def test_passes_although_held_up(pytestconfig):
+    hold(pytestconfig)
+
+def test_held_up_every_time(pytestconfig):
+    hold(pytestconfig)
+    assert False
+"""
+
+
+def test_what_failed_while_the_machine_stood_still_is_run_again(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    pytester.makepyfile(SOURCE)
+    options = ("-p", "tests.calm", "-p", "no:langsmith_plugin", "-p", "no:cacheprovider", "-v")
+    result = pytester.runpytest_subprocess(*options)
+    words = [line.split() for line in result.outlines if "::" in line and "%]" in line]
+    assert [(name.partition("::")[2], outcome) for name, outcome, *_ in words] == [
+        ("test_held_up_once", "RERUN"),
+        ("test_held_up_once", "PASSED"),
+        ("test_fails_after_it", "FAILED"),
+        ("test_passes_although_held_up", "PASSED"),
+        *[("test_held_up_every_time", "RERUN")] * RERUNS,
+        ("test_held_up_every_time", "FAILED"),
+    ]
+    result.stdout.fnmatch_lines(["stood still * times, for * ms at most"])
