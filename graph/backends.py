@@ -18,6 +18,7 @@ from graph import models
 from graph.backend_choice import DEEP_OFFLINE, QUICK_OFFLINE, BackendChoice
 from graph.models import Models, ModelService
 from graph.offline_model import OfflineModel
+from otel.trace.collection import collection_paused
 from toolkit import embedded_server, indicators
 from toolkit.cache import SingleFlightCache
 from toolkit.live_access import HOST_POLICIES
@@ -79,6 +80,7 @@ async def _serve(stack: AsyncExitStack, server: LoopbackServer) -> LoopbackServe
 
 
 @cache
+@collection_paused()
 def warm_up() -> None:
     """Do all first-use work now, so that a cold run does not do it on its event loop; blocks.
 

@@ -238,6 +238,10 @@ def _put_away(
     journal.close(over=over)
 
 
+def _shut_down(telemetry: Telemetry) -> None:
+    telemetry.shutdown()
+
+
 @contextlib.asynccontextmanager
 async def open_engine(
     settings: Settings,
@@ -254,14 +258,16 @@ async def open_engine(
     Raises BadSettings or BadExporterSettings.
     """
     target = langsmith_target(settings, langsmith)
-    telemetry = await asyncio.to_thread(
-        set_up,
-        "trading-graph",
-        VERSION,
-        target,
-        spool=settings.spool,
-        redactor=redactor,
-        metric_readers=metric_readers,
+    telemetry = await _opened(
+        lambda: set_up(
+            "trading-graph",
+            VERSION,
+            target,
+            spool=settings.spool,
+            redactor=redactor,
+            metric_readers=metric_readers,
+        ),
+        _shut_down,
     )
     try:
         with telemetry.logs.attached(), replaying(settings, target):
@@ -270,4 +276,4 @@ async def open_engine(
                 with engine.metrics.watching(backends.pool):
                     yield engine
     finally:
-        await asyncio.to_thread(telemetry.shutdown)
+        await asyncio.to_thread(_shut_down, telemetry)

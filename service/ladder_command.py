@@ -6,6 +6,7 @@ import sys
 from rich.console import Console
 
 from otel.redaction import Redactor
+from otel.trace.collection import collection_paused
 from service.choice import EMBEDDED_DATE
 from service.errors import BadSettings
 from service.full_scale import Latencies
@@ -58,7 +59,7 @@ def _climb(
     *,
     as_json: bool,
 ) -> int:
-    with talk.status("loading"):
+    with talk.status("loading"), collection_paused():
         from service.ladder import climb, compared, rungs
         from service.ladder_report import show, show_json
         from service.langsmith_mode import LangSmithMode

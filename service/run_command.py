@@ -16,6 +16,7 @@ from graph.backend_choice import BackendChoice
 from graph.budget import Budget
 from graph.options import Debate, Options, Order
 from otel.redaction import Redactor
+from otel.trace.collection import collection_paused
 from service.choice import backend_choice, default_date
 from service.errors import NotResumable
 from service.guarded import DONE, guarded
@@ -145,7 +146,7 @@ def _session(
     *,
     offline: bool,
 ) -> "RunSession":
-    with talk.status("loading"):
+    with talk.status("loading"), collection_paused():
         from service.langsmith_mode import langsmith_mode
         from service.run_session import RunSession
 

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from graph.backend_choice import BackendChoice
 from otel.redaction import Redactor
+from otel.trace.collection import collection_paused
 from service.choice import backend_choice
 from service.errors import BadSettings
 from service.guarded import DONE, guarded
@@ -68,7 +69,7 @@ async def _serve(
     *,
     offline: bool,
 ) -> None:
-    with talk.status("loading"):
+    with talk.status("loading"), collection_paused():
         from service.langsmith_mode import langsmith_mode
         from service.server.serving import drain, listening, open_service, stop_signals
 

@@ -91,9 +91,13 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether the service takes runs, and how many it has."""
+    """Whether the service takes runs, and how many it has.
+
+    For the first seconds, until `begun`, all of them wait.
+    """
 
     status: Literal["ready"]
+    begun: bool
     running: int
     waiting: int
 

@@ -22,7 +22,10 @@ async def ready(request: web.Request) -> web.Response:
     if service.queue.closing:
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "The service is stopping.")
     await service.store.check()
-    found = Readiness(status="ready", running=service.queue.running, waiting=service.queue.waiting)
+    queue = service.queue
+    found = Readiness(
+        status="ready", begun=queue.begun, running=queue.running, waiting=queue.waiting
+    )
     return web.json_response(text=found.model_dump_json())
 
 

@@ -90,14 +90,12 @@ class RunQueue:
     def __init__(
         self,
         store: Store,
-        make: MakesRuns,
         explain: Callable[[Exception], str],
         *,
         at_once: int,
         in_line: int,
     ) -> None:
         self._store = store
-        self._make = make
         self._explain = explain
         self._at_once = at_once
         self._in_line = in_line
@@ -124,14 +122,24 @@ class RunQueue:
         """Whether the service is stopping."""
         return self._closing
 
-    async def start(self) -> None:
-        """Take up what an earlier process left, and begin; raises StoreUnavailable."""
+    @property
+    def begun(self) -> bool:
+        """Whether runs are made."""
+        return bool(self._workers)
+
+    async def take_up(self) -> None:
+        """Put what an earlier process left in the line; raises StoreUnavailable."""
         left = await self._store.runs(states=(RunState.RUNNING, RunState.QUEUED), limit=-1)
         for run in sorted(left, key=lambda run: (run.state is not RunState.RUNNING, run.created)):
             kept = await self._store.events(run.id)
             self._admit(run, RunEvents(run.id, self._store, kept))
+
+    def begin(self, make: MakesRuns) -> None:
+        """Begin to make runs, unless the service is stopping already; until then they wait."""
+        if self._closing:
+            return
         for number in range(self._at_once):
-            self._workers.append(asyncio.create_task(self._work(), name=f"runs {number}"))
+            self._workers.append(asyncio.create_task(self._work(make), name=f"runs {number}"))
 
     async def submit(self, asked: Asked) -> tuple[StoredRun, bool]:
         """Queue a run and say so with true; with false, the one that had the idempotency key.
@@ -226,19 +234,19 @@ class RunQueue:
         live = self._live[run.id] = _Live(run, events)
         self._line.put_nowait(live)
 
-    async def _work(self) -> None:
+    async def _work(self, make: MakesRuns) -> None:
         while True:
             live = await self._line.get()
             if live.cancelled:
                 continue
-            live.task = asyncio.create_task(self._make_one(live), name=f"run {live.run.id}")
+            live.task = asyncio.create_task(self._make_one(live, make), name=f"run {live.run.id}")
             await asyncio.wait([live.task])
 
-    async def _make_one(self, live: _Live) -> None:
+    async def _make_one(self, live: _Live, make: MakesRuns) -> None:
         live.events.start()
         try:
             await self._begin(live)
-            outcome = await self._make(live.run, live.events)
+            outcome = await make(live.run, live.events)
         # Cancelled by `close` it stays as it is kept, for the next start; by `_stop` it ends there.
         except Exception as error:
             _LOG.warning("Run %s failed: %r", live.run.id, error)

@@ -6,8 +6,10 @@ import functools
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
@@ -15,8 +17,8 @@ from prometheus_client import CollectorRegistry
 
 from graph.backend_choice import BackendChoice
 from otel.redaction import Redactor
+from otel.trace.collection import collection_paused
 from service.choice import default_date
-from service.engine import open_engine
 from service.errors import BadSettings
 from service.langsmith_mode import LangSmithMode
 from service.server.alone import alone
@@ -26,11 +28,13 @@ from service.server.context import SERVICE, ServiceContext
 from service.server.judging import Judging
 from service.server.problems import REDACTOR
 from service.server.retention import forgetting
-from service.server.run_maker import RunMaker
 from service.server.run_queue import RunQueue
 from service.server.watches import Watches
 from service.settings import Settings
-from service.store import open_store
+from service.store import Store, open_store
+
+if TYPE_CHECKING:
+    from service.engine import Engine
 
 _LOG = logging.getLogger(__name__)
 
@@ -49,25 +53,23 @@ async def open_service(
 ) -> AsyncIterator[web.Application]:
     """Open everything, take up what was left, and close in the other order.
 
-    Runs that are not over then are left for the next start to go on with; see `drain`.
+    Runs are taken at once and made as soon as the engine is loaded; where it cannot be opened, what
+    says why is raised in the block. Runs that are not over at the end are left for the next start
+    to go on with; see `drain`.
     """
     registry = CollectorRegistry()
-    async with (
-        alone(out),
-        open_store(out / STORE) as store,
-        open_engine(
-            settings,
-            choice,
-            out,
-            redactor,
-            langsmith,
-            metric_readers=[PrometheusMetricReader(registry=registry)],
-        ) as engine,
-    ):
-        day = default_date(choice.data)
+    day = default_date(choice.data)
+
+    @collection_paused()
+    def engine() -> "AbstractAsyncContextManager[Engine]":
+        from service.engine import open_engine
+
+        readers = [PrometheusMetricReader(registry=registry)]
+        return open_engine(settings, choice, out, redactor, langsmith, metric_readers=readers)
+
+    async with alone(out), open_store(out / STORE) as store:
         queue = RunQueue(
             store,
-            RunMaker(engine, store, day),
             lambda error: redactor.text(str(error) or type(error).__name__),
             at_once=settings.serve_runs_at_once,
             in_line=settings.serve_runs_in_line,
@@ -91,17 +93,56 @@ async def open_service(
             announced=f"model: {choice.model_label} · data: {choice.data_label}",
             registry=registry,
         )
-        await queue.start()
+        await queue.take_up()
         try:
-            await watches.start()
-            async with forgetting(store, out, settings.serve_keep_days):
-                yield make_app(service, redactor)
+            async with (
+                _beside(_make_runs(engine, queue, store, day)),
+                forgetting(store, out, settings.serve_keep_days),
+            ):
+                try:
+                    await watches.start()
+                    yield make_app(service, redactor)
+                finally:
+                    await watches.close()
         finally:
-            await watches.close()
+            await queue.close()
+
+
+async def _make_runs(
+    engine: "Callable[[], AbstractAsyncContextManager[Engine]]",
+    queue: RunQueue,
+    store: Store,
+    day: str,
+) -> None:
+    """Make the runs of a queue until cancelled; `engine` takes seconds, nearly all of it imports.
+
+    The service answers meanwhile.
+    """
+    async with await asyncio.to_thread(engine) as opened:
+        from service.server.run_maker import RunMaker
+
+        queue.begin(RunMaker(opened, store, day))
+        try:
+            await asyncio.Event().wait()
+        finally:
             if not await queue.drained(0):
                 _LOG.warning("%d runs go on at the next start.", queue.running)
-                engine.leave()
+                opened.leave()
             await queue.close()
+
+
+@contextlib.asynccontextmanager
+async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Do something beside the block and cancel it at the end; where it fails, the block does."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(work)
+            try:
+                yield
+            finally:
+                task.cancel()
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
 
 
 @contextlib.asynccontextmanager

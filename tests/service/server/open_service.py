@@ -100,8 +100,8 @@ def settings_for(folder: Path, **changed: Any) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def opened(folder: Path, **changed: Any) -> AsyncIterator[Service]:
-    """A service that works in a folder; settings by name."""
+async def opened(folder: Path, *, begun: bool = True, **changed: Any) -> AsyncIterator[Service]:
+    """A service that works in a folder, and makes runs if it has `begun`; settings by name."""
     settings = settings_for(folder, **changed)
     redactor = Redactor(settings.secrets, environment=os.environ)
     choice = backend_choice(settings, offline=True)
@@ -110,4 +110,14 @@ async def opened(folder: Path, **changed: Any) -> AsyncIterator[Service]:
         listening(app, "127.0.0.1", 0) as url,
         aiohttp.ClientSession(url) as http,
     ):
-        yield Service(url, app, http)
+        service = Service(url, app, http)
+        if begun:
+            await has_begun(app)
+        yield service
+
+
+async def has_begun(app: web.Application) -> None:
+    """Wait until a service makes runs."""
+    async with asyncio.timeout(40):
+        while not app[SERVICE].queue.begun:  # noqa: ASYNC110 - only tests wait for it.
+            await asyncio.sleep(0.01)

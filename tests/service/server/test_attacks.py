@@ -288,7 +288,7 @@ async def test_tokens_are_compared_as_digests_each_of_them(
 
 
 async def test_a_guesser_is_slowed_down(tmp_path: Path) -> None:
-    limits = {"serve_requests_per_s": 0.01, "serve_burst": 4}
+    limits: dict[str, Any] = {"serve_requests_per_s": 0.01, "serve_burst": 4}
     async with opened(tmp_path, **GUARDED, **limits) as service:
         found = [
             status(await raw(service, request("GET /v1/runs", f"Authorization: Bearer {guess}")))

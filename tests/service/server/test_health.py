@@ -12,7 +12,8 @@ from tests.service.server.open_service import opened
 
 async def test_ready_means_that_the_store_takes_writes(tmp_path: Path) -> None:
     async with opened(tmp_path) as service:
-        assert await service.get("/readyz") == {"status": "ready", "running": 0, "waiting": 0}
+        idle = {"status": "ready", "begun": True, "running": 0, "waiting": 0}
+        assert await service.get("/readyz") == idle
         connection = service.parts.store._connection
         await connection.execute("PRAGMA query_only = ON")
         problem = await service.get("/readyz", 503)

@@ -3,12 +3,13 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 from tests.service.server.open_service import ASK, opened
 
 
 async def test_past_the_line_a_run_is_refused_and_not_queued(tmp_path: Path) -> None:
-    limits = {"serve_runs_at_once": 2, "serve_runs_in_line": 3}
+    limits: dict[str, Any] = {"serve_runs_at_once": 2, "serve_runs_in_line": 3}
     async with opened(tmp_path, chat_latency_s=0.3, **limits) as service:
 
         async def ask() -> tuple[int, str | None]:

@@ -21,6 +21,7 @@ from service.server.context import SERVICE, ServiceContext
 from service.server.serving import open_service
 from service.settings import Settings
 from service.store import RunState, StoredRun, StoredVerdict, now
+from tests.service.server.open_service import has_begun
 from tests.service.server.test_page_parts import EVIL, Tags, assert_inert, document
 
 TOKEN = "a-token-of-this-test"
@@ -49,6 +50,7 @@ async def opened(folder: Path, **changed: Any) -> AsyncIterator[TestClient[Any, 
         open_service(settings, chosen, settings.out, redactor, LangSmithMode.OFF) as app,
         TestClient(TestServer(app), headers=HTML) as client,
     ):
+        await has_begun(app)
         yield client
 
 

@@ -53,8 +53,9 @@ class Maker:
 async def queued(
     store: Store, maker: Maker, *, at_once: int = 1, in_line: int = 100
 ) -> AsyncIterator[RunQueue]:
-    queue = RunQueue(store, maker, str, at_once=at_once, in_line=in_line)
-    await queue.start()
+    queue = RunQueue(store, str, at_once=at_once, in_line=in_line)
+    await queue.take_up()
+    queue.begin(maker)
     try:
         yield queue
     finally:
@@ -84,10 +85,43 @@ async def until(store: Store, run_id: str, *wanted: RunState) -> None:
             await asyncio.sleep(0.005)
 
 
+async def emptied(queue: RunQueue) -> None:
+    """Wait until nothing runs or waits: a run is kept as done before it leaves the queue."""
+    while queue.running or queue.waiting:  # noqa: ASYNC110 - only tests wait for it.
+        await asyncio.sleep(0.005)
+
+
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     async with open_store(tmp_path / "service.sqlite") as opened:
         yield opened
+
+
+async def test_what_is_asked_before_it_begins_waits(store: Store) -> None:
+    maker, queue = Maker(), RunQueue(store, str, at_once=1, in_line=1)
+    await queue.take_up()
+    ids = await submitted(queue, "A", "B")
+    with pytest.raises(QueueFull):
+        await submitted(queue, "C")
+    await asyncio.sleep(0.01)
+    assert (queue.begun, queue.running, queue.waiting) == (False, 0, 2)
+    queue.begin(maker)
+    assert queue.begun
+    await until(store, ids[1], RunState.DONE)
+    assert maker.began == ["A", "B"]
+    await queue.close()
+
+
+async def test_one_that_is_stopping_does_not_begin(store: Store) -> None:
+    maker, queue = Maker(), RunQueue(store, str, at_once=1, in_line=1)
+    await queue.take_up()
+    (run_id,) = await submitted(queue, "A")
+    assert await queue.drained(0)
+    queue.begin(maker)
+    await asyncio.sleep(0.01)
+    assert (queue.begun, maker.began) == (False, [])
+    await queue.close()
+    assert await state(store, run_id) is RunState.QUEUED, "for the next start"
 
 
 async def test_so_many_are_made_at_once_and_in_their_order(store: Store) -> None:
@@ -100,7 +134,7 @@ async def test_so_many_are_made_at_once_and_in_their_order(store: Store) -> None
         maker.release()
         for run_id in ids:
             await until(store, run_id, RunState.DONE)
-        assert (queue.running, queue.waiting) == (0, 0)
+        await asyncio.wait_for(emptied(queue), 10)
     assert maker.most_at_once == 3
     assert maker.began == names
 
