@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -25,11 +26,22 @@ def trading_graph(*words: str, input: bytes | None = None, **env: str) -> Result
     return CliRunner().invoke(main, list(words), env={**ENVIRONMENT, **env}, input=input)
 
 
-@pytest.fixture
-def slow_run(workdir: Path) -> str:
-    """The slow program's run in this folder; returns its id."""
-    ran = trading_graph("run", "NVDA", "--offline", *SLOW)
+@pytest.fixture(scope="module")
+def slow_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which one run was made, of the slow program."""
+    folder = tmp_path_factory.mktemp("slow")
+    ran = trading_graph(
+        *("run", "NVDA", "--offline", *SLOW, "--out", str(folder / "runs")),
+        TRADING_GRAPH_LOG_FILE=str(folder / "logs" / "trading_graph.log"),
+    )
     assert ran.exit_code == 0, ran.output
+    return folder
+
+
+@pytest.fixture
+def slow_run(workdir: Path, slow_folder: Path) -> str:
+    """That run as the only one in the current folder; returns its id."""
+    shutil.copytree(slow_folder, workdir, dirs_exist_ok=True)
     return next((workdir / "runs").iterdir()).name
 
 

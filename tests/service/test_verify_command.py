@@ -1,6 +1,7 @@
 """`trading-graph verify` as a person and as a pipeline meet it."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,24 @@ def trading_graph(*words: str, input: bytes | None = None, **env: str) -> Result
     return CliRunner().invoke(main, list(words), env={**ENVIRONMENT, **env}, input=input)
 
 
-@pytest.fixture
-def slow_run(workdir: Path) -> str:
-    """A run with sequential dispatch in this folder; returns its id."""
-    ran = trading_graph("run", "NVDA", "--offline", "--dispatch", "sequential")
+@pytest.fixture(scope="module")
+def slow_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which one run was made, with sequential dispatch."""
+    folder = tmp_path_factory.mktemp("slow")
+    ran = trading_graph(
+        *("run", "NVDA", "--offline", "--dispatch", "sequential", "--out", str(folder / "runs")),
+        TRADING_GRAPH_LOG_FILE=str(folder / "logs" / "trading_graph.log"),
+    )
     assert ran.exit_code == 0, ran.output
     said = " ".join(ran.stdout.split())  # where lines break depends on the figures in them
     assert "dispatched one after the other" in said, "a run ends with its verdict"
+    return folder
+
+
+@pytest.fixture
+def slow_run(workdir: Path, slow_folder: Path) -> str:
+    """That run as the only one in the current folder; returns its id."""
+    shutil.copytree(slow_folder, workdir, dirs_exist_ok=True)
     return next((workdir / "runs").iterdir()).name
 
 
