@@ -5,7 +5,7 @@ and there is nothing to clean up but a file.
 """
 
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -39,11 +39,13 @@ _BESIDE = ("", "-wal", "-shm")
 class Checkpoints(AsyncSqliteSaver):
     """The checkpoints of one run; sealed, they keep nothing more.
 
-    A run that is cancelled so that another process can go on with it would else be kept as
-    cancelled (seen with langgraph 1.2.22: what goes on from there ends at once).
+    `on_kept` hears of each task whose writes are in the file. A run that is cancelled so that
+    another process can go on with it would else be kept as cancelled (seen with langgraph 1.2.22:
+    what goes on from there ends at once).
     """
 
     sealed = False
+    on_kept: Callable[[str], None] | None = None
 
     async def aput(
         self,
@@ -67,6 +69,8 @@ class Checkpoints(AsyncSqliteSaver):
         """Keep what a node has brought."""
         if not self.sealed:
             await super().aput_writes(config, writes, task_id, task_path)
+            if self.on_kept is not None:
+                self.on_kept(task_id)
 
 
 @asynccontextmanager

@@ -29,6 +29,7 @@ from service.langsmith_mode import LangSmithMode, langsmith_target
 from service.langsmith_tree import langsmith_tree
 from service.log import LOG
 from service.metrics import RunMetrics
+from service.node_ends import NodeEnds
 from service.redacted_analysis import redacted
 from service.replay import replaying, send_again
 from service.run_folder import RunFolder
@@ -151,11 +152,13 @@ class Engine:
         listeners: Sequence[SpanListener],
     ) -> tuple[Analysis, RunFolder]:
         trace_file: TraceFile | None = None
+        ends: NodeEnds | None = None
         run: RunSpan | None = None
         try:
             trace_file = await _opened(
                 lambda: TraceFile(folder.trace, self.redactor, journal), TraceFile.close
             )
+            ends = NodeEnds(trace_file)
             async with (
                 open_checkpoints(folder.checkpoints) as checkpoints,
                 self._callbacks() as callbacks,
@@ -166,9 +169,10 @@ class Engine:
                     parent=parent,
                     run_id=run_id,
                     unfinished=unfinished,
-                    listeners=[trace_file, *listeners],
+                    listeners=[ends, *listeners],
                 ) as run,
             ):
+                checkpoints.on_kept = ends.kept
                 for listener in (self.metrics.spans, TimingLog()):
                     run.recording.listen(listener)
                 live = _Live(run, checkpoints)
@@ -193,6 +197,8 @@ class Engine:
         finally:
             # What could not even begin to go on can still be resumed.
             over = (run is not None or unfinished is None) and not self._left
+            if over and ends is not None:
+                ends.release()
             await asyncio.to_thread(_put_away, folder, trace_file, journal, over)
 
     def _written(self, analysis: Analysis, folder: RunFolder) -> Analysis:

@@ -15,7 +15,7 @@ from otel.sources import read
 from otel.trace import Trace
 from toolkit.as_of import AsOf
 
-CHAT_S = 0.12
+CHAT_S = 0.2
 FETCH_S = 0.06
 
 OPTIONS = Options(symbol="AAPL", as_of=AsOf.parse("2025-11-14"))

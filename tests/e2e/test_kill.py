@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -122,6 +123,49 @@ def test_a_resumed_run_knows_what_it_has_spent_of_its_budget(workdir: Path, shar
     assert document["decision"]["decision"]["action"] == "HOLD"
     assert document["decision"]["proposal"]["action"] == "BUY"
     assert sum(used["requests"] for used in document["usage"].values()) == 15
+
+
+DIES_BEFORE_IT_KEEPS_THE_NEWS = """
+import asyncio, os, signal
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+keep_writes, keep = AsyncSqliteSaver.aput_writes, AsyncSqliteSaver.aput
+ended = asyncio.Event()
+
+async def aput_writes(self, config, writes, *task):
+    if "agent='news_analyst'" in repr(writes):
+        ended.set()
+        await asyncio.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGKILL)
+    await keep_writes(self, config, writes, *task)
+
+async def aput(self, *checkpoint):
+    if ended.is_set():
+        await asyncio.sleep(60)
+    return await keep(self, *checkpoint)
+
+AsyncSqliteSaver.aput_writes, AsyncSqliteSaver.aput = aput_writes, aput
+
+from service.cli import main
+
+main()
+"""
+
+
+def test_an_agent_that_had_ended_and_was_not_kept_ends_once_all_the_same(
+    workdir: Path, undisturbed: Path
+) -> None:
+    dying = [sys.executable, "-c", DIES_BEFORE_IT_KEEPS_THE_NEWS, "run", "AAPL", "--offline"]
+    done = subprocess.run(dying, cwd=workdir, env={**os.environ, **ENV}, capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    resumed("last")
+    (folder,) = (workdir / "runs").iterdir()
+    assert decision_in(folder) == decision_in(undisturbed)
+    trace = trace_of(folder)
+    news = trace.rows("invoke_agent news_analyst")
+    errors = [trace.attributes(row).get("error.type") for row in news]
+    assert errors == ["killed", None], "it had ended, but what it brought was lost"
+    assert agents(trace) == agents(trace_of(undisturbed))
 
 
 @pytest.mark.parametrize("share", SHARES)
