@@ -50,11 +50,13 @@ def build(service: ModelService) -> Models:
     from langchain_openai import ChatOpenAI
     from openai import DefaultAsyncHttpxClient, DefaultHttpxClient
 
+    from graph.plain_completions import PlainCompletions
+
     client = DefaultAsyncHttpxClient()
     unused = DefaultHttpxClient()
 
     def model(name: str) -> "ChatOpenAI":
-        return ChatOpenAI(
+        made = ChatOpenAI(
             model=name,
             api_key=service.api_key,
             base_url=service.base_url,
@@ -68,6 +70,8 @@ def build(service: ModelService) -> Models:
             http_async_client=client,
             http_client=unused,
         )
+        made.async_client = PlainCompletions(made.root_async_client)
+        return made
 
     return Models(service, model(service.quick), model(service.deep), client)
 

@@ -1,0 +1,119 @@
+"""Chunks as the service sends them make the same answers as the client library's objects."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import openai
+import pytest
+from aiohttp import web
+from langchain_core.messages import AIMessageChunk
+from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
+
+from graph.models import ModelService, build
+from graph.plain_completions import PlainCompletions
+from toolkit.loopback import LoopbackServer
+
+TOOL: dict[str, Any] = {"name": "get_prices", "arguments": '{"symbol": '}
+
+
+def chunk(*choices: dict[str, Any], **more: Any) -> dict[str, Any]:
+    fixed = {"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "m-1"}
+    return {**fixed, "choices": list(choices), **more}
+
+
+def delta(finish: str | None = None, **delta: Any) -> dict[str, Any]:
+    return chunk({"index": 0, "delta": delta, "finish_reason": finish})
+
+
+def called(**function: Any) -> dict[str, Any]:
+    return {"index": 0, "function": function}
+
+
+USAGE: dict[str, Any] = {
+    "prompt_tokens": 7,
+    "completion_tokens": 3,
+    "total_tokens": 10,
+    "prompt_tokens_details": {"cached_tokens": 2},
+    "completion_tokens_details": {"reasoning_tokens": 1},
+}
+ANSWERS = {
+    "words": [
+        delta(role="assistant", content=""),
+        delta(content="Buy"),
+        delta(content=" it."),
+        delta(finish="stop"),
+        chunk(usage=USAGE, service_tier="default"),
+    ],
+    "a tool call in parts": [
+        delta(role="assistant", tool_calls=[{"id": "t-1", "type": "function", **called(**TOOL)}]),
+        delta(tool_calls=[called(arguments='"AAPL"}')]),
+        delta(finish="tool_calls", system_fingerprint="f"),
+        chunk(usage=USAGE),
+    ],
+    "what else there may be": [
+        delta(role="assistant", content=None, refusal="No."),
+        delta(content="x", reasoning_content="hidden"),
+        chunk(
+            {"index": 0, "delta": {"content": "y"}, "logprobs": {"content": [], "refusal": None}}
+        ),
+        delta(finish="length"),
+    ],
+    "no delta at the end": [
+        delta(role="assistant", content="z"),
+        chunk({"index": 0, "finish_reason": "stop"}),
+        chunk({"index": 0, "delta": None, "finish_reason": "stop"}),
+        {"id": "c-1", "choices": None, "usage": USAGE},
+    ],
+}
+
+
+@asynccontextmanager
+async def answering(chunks: Sequence[object]) -> AsyncIterator[ChatOpenAI]:
+    """A model whose service streams these."""
+
+    async def complete(request: web.Request) -> web.Response:
+        lines = [f"data: {json.dumps(each)}\n\n" for each in chunks]
+        text = "".join([*lines, "data: [DONE]\n\n"])
+        return web.Response(text=text, content_type="text/event-stream")
+
+    def make_app() -> web.Application:
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", complete)
+        return app
+
+    server = LoopbackServer(make_app)
+    await asyncio.to_thread(server.start)
+    service = ModelService(f"{server.url}/v1", SecretStr("k"), "quick", "deep")
+    models = await asyncio.to_thread(build, service)
+    try:
+        yield models.quick
+    finally:
+        await models.aclose()
+        await asyncio.to_thread(server.stop)
+
+
+async def streamed(model: ChatOpenAI) -> list[AIMessageChunk]:
+    """The parts of an answer, less the id that langchain gives it."""
+    parts = [part async for part in model.astream("Well?")]
+    assert all(isinstance(part, AIMessageChunk) for part in parts)
+    return [part.model_copy(update={"id": None}) for part in parts]
+
+
+@pytest.mark.parametrize("chunks", ANSWERS.values(), ids=ANSWERS)
+async def test_every_part_is_the_one_that_the_library_makes(chunks: Sequence[object]) -> None:
+    async with answering(chunks) as model:
+        assert isinstance(model.async_client, PlainCompletions)
+        plain = await streamed(model)
+        model.async_client = model.root_async_client.chat.completions
+        assert plain == await streamed(model)
+        assert plain
+
+
+async def test_an_error_in_the_stream_is_raised_as_by_the_library() -> None:
+    async with answering([*ANSWERS["words"][:2], {"error": {"message": "overloaded"}}]) as model:
+        with pytest.raises(openai.APIError, match="overloaded"):
+            await streamed(model)
