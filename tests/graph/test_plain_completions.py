@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -111,6 +112,32 @@ async def test_every_part_is_the_one_that_the_library_makes(chunks: Sequence[obj
         model.async_client = model.root_async_client.chat.completions
         assert plain == await streamed(model)
         assert plain
+
+
+POOL: list[dict[str, Any]] = [
+    *[delta(content=text) for text in ("a", "b", "")],
+    *[delta(tool_calls=[called(arguments=text)]) for text in ("1", "", " ")],
+    delta(tool_calls=[{**called(arguments="2"), "index": 1}]),
+    delta(tool_calls=[called(arguments="3"), {**called(arguments="4"), "index": 1}]),
+    delta(tool_calls=[{**called(name="f", arguments="5"), "id": "t-9", "type": "function"}]),
+    delta(content=None, tool_calls=None, refusal=None),
+    delta(content="c", tool_calls=[called(arguments="6")]),
+    delta(content="d", role="assistant"),
+    delta(content="e", finish="stop"),
+    delta(content=["f"]),
+    chunk({"index": 0, "delta": {"content": "g"}}, usage=USAGE),
+    chunk(usage=USAGE),
+]
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_whatever_comes_in_whatever_order(seed: int) -> None:
+    chosen = random.Random(seed)
+    chunks = chosen.choices(POOL, k=60)
+    async with answering([delta(role="assistant", content=""), *chunks]) as model:
+        plain = await streamed(model)
+        model.async_client = model.root_async_client.chat.completions
+        assert plain == await streamed(model)
 
 
 async def test_an_error_in_the_stream_is_raised_as_by_the_library() -> None:
