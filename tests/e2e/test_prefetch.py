@@ -111,7 +111,7 @@ async def test_a_prefetch_that_fails_harms_nobody_and_shows(
         raise RuntimeError("broken")
 
     monkeypatch.setitem(prefetch._ASKED_BY, "news_analyst", broken)
-    ran = await run_analysis(prefetch=True)
+    ran = await run_analysis(choice=SHORT, prefetch=True)
     assert not ran.made.decision.degraded
     assert_whole(ran.trace)
     found = results(ran.trace)
