@@ -18,7 +18,7 @@ from graph import models
 from graph.backend_choice import DEEP_OFFLINE, QUICK_OFFLINE, BackendChoice
 from graph.models import Models, ModelService
 from graph.offline_model import OfflineModel
-from otel.trace.collection import collection_paused
+from otel.collection import collection_paused
 from toolkit import embedded_server, indicators
 from toolkit.cache import SingleFlightCache
 from toolkit.live_access import HOST_POLICIES

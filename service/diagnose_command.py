@@ -7,9 +7,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from otel.collection import collection_paused
 from otel.errors import TraceError
 from otel.report.diagnosis_report import Report, report
-from otel.trace.collection import collection_paused
 from service.errors import BadSettings
 from service.our_places import PLACES
 from service.trace_source import find_trace

@@ -215,7 +215,7 @@ class Engine:
             yield [tracer]
 
 
-async def _opened(open_: Callable[[], _T], close: Callable[[_T], None]) -> _T:
+async def _opened(open_: Callable[[], _T], close: Callable[[_T], object]) -> _T:
     """What is opened in a thread: no thread can be cancelled, so what it opens then is closed."""
     opening = asyncio.ensure_future(asyncio.to_thread(open_))
     try:
@@ -244,10 +244,6 @@ def _put_away(
     journal.close(over=over)
 
 
-def _shut_down(telemetry: Telemetry) -> None:
-    telemetry.shutdown()
-
-
 @contextlib.asynccontextmanager
 async def open_engine(
     settings: Settings,
@@ -273,7 +269,7 @@ async def open_engine(
             redactor=redactor,
             metric_readers=metric_readers,
         ),
-        _shut_down,
+        Telemetry.shutdown,
     )
     try:
         with telemetry.logs.attached(), replaying(settings, target):
@@ -282,4 +278,4 @@ async def open_engine(
                 with engine.metrics.watching(backends.pool):
                     yield engine
     finally:
-        await asyncio.to_thread(_shut_down, telemetry)
+        await asyncio.to_thread(telemetry.shutdown)

@@ -5,8 +5,8 @@ import sys
 
 from rich.console import Console
 
+from otel.collection import collection_paused
 from otel.redaction import Redactor
-from otel.trace.collection import collection_paused
 from service.choice import EMBEDDED_DATE
 from service.errors import BadSettings
 from service.full_scale import Latencies

@@ -15,8 +15,8 @@ from rich.console import Console
 from graph.backend_choice import BackendChoice
 from graph.budget import Budget
 from graph.options import Debate, Options, Order
+from otel.collection import collection_paused
 from otel.redaction import Redactor
-from otel.trace.collection import collection_paused
 from service.choice import backend_choice, default_date
 from service.errors import NotResumable
 from service.guarded import DONE, guarded

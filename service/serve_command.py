@@ -10,8 +10,8 @@ import click
 from rich.console import Console
 
 from graph.backend_choice import BackendChoice
+from otel.collection import collection_paused
 from otel.redaction import Redactor
-from otel.trace.collection import collection_paused
 from service.choice import backend_choice
 from service.errors import BadSettings
 from service.guarded import DONE, guarded

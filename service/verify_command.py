@@ -6,9 +6,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from otel.collection import collection_paused
 from otel.errors import TraceError
 from otel.report import VerdictText, as_github, as_json, as_junit, as_markdown
-from otel.trace.collection import collection_paused
 from otel.verdict import GateError, default_gate, judge, read_gate
 from service.errors import BadSettings
 from service.trace_source import find_trace

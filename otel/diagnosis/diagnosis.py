@@ -8,6 +8,7 @@ of several fixes come from playing them together.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from otel.collection import collection_paused
 from otel.diagnosis.actions import Parallelise, simulate
 from otel.diagnosis.call_tree import CallTree, call_tree
 from otel.diagnosis.critical_path import CriticalPath
@@ -17,7 +18,6 @@ from otel.diagnosis.prediction import Played, Prediction, played
 from otel.diagnosis.schedule import Schedule
 from otel.diagnosis.simulation import Simulation
 from otel.trace import Trace
-from otel.trace.collection import collection_paused
 
 LEAST_NS = 1_000_000
 LEAST_SHARE = 0.001

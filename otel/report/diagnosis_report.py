@@ -6,10 +6,10 @@ from functools import cached_property
 
 import msgspec
 
+from otel.collection import collection_paused
 from otel.diagnosis import Diagnosis, Kind, PathClass, by_class, call_tree, diagnose
 from otel.report.target import Target, target
 from otel.trace import Trace, semconv
-from otel.trace.collection import collection_paused
 from otel.verdict import Verdict, completeness, default_gate, judge, uninterrupted
 from otel.verdict.gate import Duration, Gate
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from otel.collection import collection_paused
 from otel.errors import TraceError
 from otel.sources.jaeger_json import JaegerSpan, JaegerTrace, spans_of
 from otel.sources.otlp_json import (
@@ -17,7 +18,6 @@ from otel.sources.otlp_json import (
     in_camel_case,
 )
 from otel.trace import Trace, TraceBuilder
-from otel.trace.collection import collection_paused
 
 MAX_BYTES = 2**30
 """The largest text that is read: about two million spans."""

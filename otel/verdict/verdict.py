@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from otel.collection import collection_paused
 from otel.trace import Trace
-from otel.trace.collection import collection_paused
 from otel.verdict.checks import Outcome, Result, evaluate
 from otel.verdict.completeness import Completeness, completeness
 from otel.verdict.gate import Gate

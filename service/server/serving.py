@@ -16,8 +16,8 @@ from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from prometheus_client import CollectorRegistry
 
 from graph.backend_choice import BackendChoice
+from otel.collection import collection_paused
 from otel.redaction import Redactor
-from otel.trace.collection import collection_paused
 from service.choice import default_date
 from service.errors import BadSettings
 from service.langsmith_mode import LangSmithMode

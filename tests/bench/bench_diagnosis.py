@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from otel.trace.collection import collection_paused
+from otel.collection import collection_paused
 from tests.bench.bench_verdict import SHAPES, write
 
 
