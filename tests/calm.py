@@ -2,8 +2,8 @@
 
 A pytest plugin. Timings in tests are relations, but a virtual machine that is stopped for 300 ms
 turns some of them round. A process that does nothing else measures how late it is woken; a test
-that fails is run again only if that was late during the test. The summary says which,
-and how often the machine stood still.
+that fails is run again only if that was late during the test. The summary says which, and how often
+the machine stood still.
 """
 
 import subprocess

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import importlib
 import logging
 import os
 import signal
@@ -60,7 +61,6 @@ async def open_service(
     registry = CollectorRegistry()
     day = default_date(choice.data)
 
-    @collection_paused()
     def engine() -> "AbstractAsyncContextManager[Engine]":
         from service.engine import open_engine
 
@@ -114,13 +114,11 @@ async def _make_runs(
     store: Store,
     day: str,
 ) -> None:
-    """Make the runs of a queue until cancelled; `engine` takes seconds, nearly all of it imports.
+    """Import what makes runs, while the service answers, and make a queue's until cancelled."""
+    await asyncio.to_thread(_import_engine)
+    from service.server.run_maker import RunMaker
 
-    The service answers meanwhile.
-    """
-    async with await asyncio.to_thread(engine) as opened:
-        from service.server.run_maker import RunMaker
-
+    async with engine() as opened:
         queue.begin(RunMaker(opened, store, day))
         try:
             await asyncio.Event().wait()
@@ -129,6 +127,12 @@ async def _make_runs(
                 _LOG.warning("%d runs go on at the next start.", queue.running)
                 opened.leave()
             await queue.close()
+
+
+@collection_paused()
+def _import_engine() -> None:
+    for name in ("service.engine", "service.server.run_maker"):
+        importlib.import_module(name)
 
 
 @contextlib.asynccontextmanager
