@@ -73,7 +73,7 @@ ANSWERS = {
 
 
 @asynccontextmanager
-async def answering(chunks: Sequence[object]) -> AsyncIterator[ChatOpenAI]:
+async def answering(chunks: Sequence[object], key: str = "k") -> AsyncIterator[ChatOpenAI]:
     """A model whose service streams these."""
 
     async def complete(request: web.Request) -> web.Response:
@@ -88,7 +88,7 @@ async def answering(chunks: Sequence[object]) -> AsyncIterator[ChatOpenAI]:
 
     server = LoopbackServer(make_app)
     await asyncio.to_thread(server.start)
-    service = ModelService(f"{server.url}/v1", SecretStr("k"), "quick", "deep")
+    service = ModelService(f"{server.url}/v1", SecretStr(key), "quick", "deep")
     models = await asyncio.to_thread(build, service)
     try:
         yield models.quick
@@ -138,6 +138,12 @@ async def test_whatever_comes_in_whatever_order(seed: int) -> None:
         plain = await streamed(model)
         model.async_client = model.root_async_client.chat.completions
         assert plain == await streamed(model)
+
+
+async def test_with_a_key_of_langsmiths_gateway_its_headers_are_read_by_the_library() -> None:
+    async with answering(ANSWERS["words"], "lsv2_k") as model:
+        parts = await streamed(model)
+    assert "".join(part.text for part in parts) == "Buy it."
 
 
 async def test_an_error_in_the_stream_is_raised_as_by_the_library() -> None:
