@@ -5,6 +5,7 @@ blocks it) and once a run (a cached client fails on a second event loop); it nev
 itself, because its retries would be invisible in the trace.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -48,11 +49,12 @@ class Models:
 def build(service: ModelService) -> Models:
     """Build both models; blocks for a moment, so call it off the event loop."""
     from langchain_openai import ChatOpenAI
-    from openai import DefaultAsyncHttpxClient, DefaultHttpxClient
+    from openai import DefaultHttpxClient
 
+    from graph.model_client import ModelClient
     from graph.plain_completions import PlainCompletions
 
-    client = DefaultAsyncHttpxClient()
+    client = ModelClient()
     unused = DefaultHttpxClient()
 
     def model(name: str) -> "ChatOpenAI":
@@ -78,11 +80,17 @@ def build(service: ModelService) -> Models:
 
 def function_schema(name: str, description: str, arguments: type[BaseModel]) -> dict[str, Any]:
     """A function in OpenAI's tool format."""
-    parameters = arguments.model_json_schema()
+    parameters = _json_schema(arguments)
     return {
         "type": "function",
         "function": {"name": name, "description": description, "parameters": parameters},
     }
+
+
+@functools.cache
+def _json_schema(arguments: type[BaseModel]) -> dict[str, Any]:
+    # Pydantic generates it anew each time, and every run asks for the same five.
+    return arguments.model_json_schema()
 
 
 def with_tools(

@@ -1,0 +1,103 @@
+"""What goes wrong on the way to a model is told as by the client library's own transport."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx2
+import openai
+import pytest
+
+from graph.model_client import ModelClient
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+START = HEAD + b"7\r\ndata: {"
+# What a server writes before it closes.
+FAULTS = {
+    "closed at once": b"",
+    "closed in the head": b"HTTP/1.1 200 OK\r\nConte",
+    "no HTTP": b"nonsense\r\n\r\n",
+    "closed in the body": START,
+    "no chunk": HEAD + b"zz\r\ndata:\r\n",
+}
+
+
+@asynccontextmanager
+async def server(answer: bytes, *, reset: bool = False, hold: bool = False) -> AsyncIterator[str]:
+    """One that answers every request with these bytes and closes, resets or holds the line."""
+    over = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+        if hold:
+            await over.wait()
+        if reset:
+            line: socket.socket = writer.get_extra_info("socket")
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"
+    finally:
+        over.set()
+        listening.close()
+
+
+async def asked(http: httpx2.AsyncClient, url: str) -> type[Exception]:
+    """Ask for a streamed answer; gives the kind of error that came of it."""
+    async with openai.AsyncOpenAI(
+        api_key="k", base_url=url, max_retries=0, timeout=0.2, http_client=http
+    ) as client:
+        with pytest.raises(openai.OpenAIError) as caught:
+            await read(client)
+    return type(caught.value)
+
+
+async def read(client: openai.AsyncOpenAI) -> None:
+    stream = await client.chat.completions.create(
+        model="m", messages=[{"role": "user", "content": "Well?"}], stream=True
+    )
+    async for _ in stream:
+        pass
+
+
+async def same(url: str, expected: type[Exception]) -> None:
+    assert await asked(openai.DefaultAsyncHttpxClient(), url) is expected
+    assert await asked(ModelClient(), url) is expected
+
+
+@pytest.mark.parametrize("answer", FAULTS.values(), ids=FAULTS)
+async def test_a_connection_that_ends_is_no_timeout(answer: bytes) -> None:
+    async with server(answer) as url:
+        await same(url, openai.APIConnectionError)
+
+
+@pytest.mark.parametrize("answer", [b"", START], ids=["at once", "in the body"])
+async def test_a_connection_that_is_reset_is_no_timeout(answer: bytes) -> None:
+    async with server(answer, reset=True) as url:
+        await same(url, openai.APIConnectionError)
+
+
+@pytest.mark.parametrize("answer", [b"", START], ids=["at once", "in the body"])
+async def test_silence_is_a_timeout(answer: bytes) -> None:
+    async with server(answer, hold=True) as url:
+        await same(url, openai.APITimeoutError)
+
+
+async def test_a_refused_connection_is_no_timeout() -> None:
+    async with server(b"") as url:
+        pass
+    await same(url, openai.APIConnectionError)
+
+
+async def test_a_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "")
+    async with server(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n") as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.removesuffix("/v1"))
+        # Only the proxy could answer: nobody has this name.
+        await same("http://model.invalid/v1", openai.PermissionDeniedError)
