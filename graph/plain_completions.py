@@ -1,13 +1,19 @@
-"""Chat completions as the service sends them: a chunk of an answer is a plain dict.
+"""Chat completions as plain dicts, in parts that a reader can still follow.
 
 The client library makes every chunk an object of a dozen fields, in Python, and langchain-openai
-makes a dict of it again: in a profile that was more than four tenths of a streamed answer.
+makes a dict of it again, then a message whose tool arguments it parses so far as they go. So chunks
+stay dicts, and those that only add to one text are gathered for a moment and told as one.
 """
 
+import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 from openai import AsyncOpenAI, AsyncStream
+
+# Twenty parts a second read as a flow.
+_GATHERED_S = 0.05
 
 
 class PlainCompletions:
@@ -28,10 +34,56 @@ class PlainCompletions:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """The one text that a chunk adds to, and where it stands in the chunk."""
+
+    of: object
+    holder: dict[str, str]
+    key: str
+
+
 class _Chunks(AsyncStream[object]):
     async def __stream__(self) -> AsyncIterator[object]:
+        held: object = None
+        gathered: _Text | None = None
+        told = float("-inf")
         async for chunk in super().__stream__():
             for choice in chunk.get("choices") or () if isinstance(chunk, dict) else ():
                 # Some services leave it out where it would be empty.
                 choice.setdefault("delta", None)
-            yield chunk
+            text = _text(chunk)
+            if gathered is not None:
+                if text is not None and text.of == gathered.of:
+                    gathered.holder[gathered.key] += text.holder[text.key]
+                    chunk, text = held, gathered
+                else:
+                    yield held
+            now = time.monotonic()
+            gathered = text if now - told < _GATHERED_S else None
+            if gathered is not None:
+                held = chunk
+            else:
+                told = now
+                yield chunk
+        if gathered is not None:
+            yield held
+
+
+def _text(chunk: object) -> _Text | None:
+    """What a chunk adds to, if that is all it does."""
+    match chunk:
+        case {"choices": [{"delta": dict() as delta, **choice}], **more} if not (
+            more.get("usage") or choice.get("finish_reason") or choice.get("logprobs")
+        ):
+            said = {key: value for key, value in delta.items() if value is not None}
+        case _:
+            return None
+    match said:
+        case {"content": str(), **other} if not other:
+            return _Text("content", delta, "content")
+        case {"tool_calls": [{"index": of, "function": function, **call}], **other}:
+            match function:
+                case {"arguments": str(), **named} if not (named or call or other):
+                    return _Text(of, function, "arguments")
+    return None

@@ -1,4 +1,4 @@
-"""Chunks as the service sends them make the same answers as the client library's objects."""
+"""Chunks that stay dicts, gathered, make the same answers as the client library's objects."""
 
 import asyncio
 import json
@@ -10,6 +10,7 @@ from typing import Any
 import openai
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 from langchain_core.messages import AIMessageChunk
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
@@ -104,16 +105,28 @@ async def streamed(model: ChatOpenAI) -> list[AIMessageChunk]:
     return [part.model_copy(update={"id": None}) for part in parts]
 
 
-@pytest.mark.parametrize("chunks", ANSWERS.values(), ids=ANSWERS)
-async def test_every_part_is_the_one_that_the_library_makes(chunks: Sequence[object]) -> None:
+def whole(parts: Sequence[AIMessageChunk]) -> AIMessageChunk:
+    return parts[0].__add__(list(parts[1:]))
+
+
+async def told_as_by_the_library(chunks: Sequence[object]) -> None:
+    """Assert that they add up to the answer that the client library makes of them."""
     async with answering(chunks) as model:
         assert isinstance(model.async_client, PlainCompletions)
         plain = await streamed(model)
         model.async_client = model.root_async_client.chat.completions
-        assert plain == await streamed(model)
-        assert plain
+        parts = await streamed(model)
+    assert whole(plain) == whole(parts)
+    assert plain[0] == parts[0]
 
 
+@pytest.mark.parametrize("chunks", ANSWERS.values(), ids=ANSWERS)
+async def test_an_answer_is_the_one_that_the_library_makes(chunks: Sequence[object]) -> None:
+    await told_as_by_the_library(chunks)
+
+
+TOKEN: dict[str, Any] = {"token": "h", "logprob": -1.0, "bytes": None, "top_logprobs": []}
+LOGPROBS: dict[str, Any] = {"content": [TOKEN], "refusal": None}
 POOL: list[dict[str, Any]] = [
     *[delta(content=text) for text in ("a", "b", "")],
     *[delta(tool_calls=[called(arguments=text)]) for text in ("1", "", " ")],
@@ -126,6 +139,7 @@ POOL: list[dict[str, Any]] = [
     delta(content="e", finish="stop"),
     delta(content=["f"]),
     chunk({"index": 0, "delta": {"content": "g"}}, usage=USAGE),
+    chunk({"index": 0, "delta": {"content": "h"}, "logprobs": LOGPROBS}),
     chunk(usage=USAGE),
 ]
 
@@ -134,10 +148,39 @@ POOL: list[dict[str, Any]] = [
 async def test_whatever_comes_in_whatever_order(seed: int) -> None:
     chosen = random.Random(seed)
     chunks = chosen.choices(POOL, k=60)
-    async with answering([delta(role="assistant", content=""), *chunks]) as model:
-        plain = await streamed(model)
-        model.async_client = model.root_async_client.chat.completions
-        assert plain == await streamed(model)
+    await told_as_by_the_library([delta(role="assistant", content=""), *chunks])
+
+
+async def test_what_comes_together_is_told_together() -> None:
+    words = [delta(content=f"{number} ") for number in range(50)]
+    async with answering([delta(role="assistant", content=""), *words]) as model:
+        parts = await streamed(model)
+    assert len(parts) < len(words) / 2
+
+
+async def test_what_comes_after_a_pause_is_told_at_once() -> None:
+    seen = asyncio.Event()
+
+    async def complete(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await answer.prepare(request)
+        for word in ("Buy", " it", "."):
+            await answer.write(f"data: {json.dumps(delta(content=word))}\n\n".encode())
+            # Nothing more comes before the reader has this.
+            await seen.wait()
+            seen.clear()
+            await asyncio.sleep(0.06)
+        return answer
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", complete)
+    async with TestServer(app) as server, asyncio.timeout(20):
+        service = ModelService(str(server.make_url("/v1")), SecretStr("k"), "quick", "deep")
+        models = await asyncio.to_thread(build, service)
+        async for part in models.quick.astream("Well?"):
+            if part.text:
+                seen.set()
+        await models.aclose()
 
 
 async def test_with_a_key_of_langsmiths_gateway_its_headers_are_read_by_the_library() -> None:
