@@ -41,6 +41,8 @@ INSTALLING = "installing"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 SUFFIX = ".exe" if os.name == "nt" else ""
 PYTHON = BIN / ("python" + SUFFIX)
+# Most tests wait more than they compute; tests/alone.py says which have nothing beside them.
+AT_ONCE = ["-n4", "--dist=loadfile", "--no-loadscope-reorder"]
 
 USAGE, CANNOT_RUN, INTERRUPTED, TERMINATED = 2, 3, 130, 143
 
@@ -94,7 +96,7 @@ def run_command(words: list[str]) -> list[str]:
 def test_command(words: list[str]) -> list[str]:
     """Build the test command; pytest finds its settings in the project's folder."""
     os.chdir(ROOT)
-    return [str(PYTHON), "-m", "pytest", *words]
+    return [str(PYTHON), "-m", "pytest", *AT_ONCE, *words]
 
 
 def become(command: list[str]) -> int:

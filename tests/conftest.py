@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["pytester", "tests.calm", "tests.guards", "tests.jaeger_process"]
+pytest_plugins = ["pytester", "tests.alone", "tests.calm", "tests.guards", "tests.jaeger_process"]
 
 
 def pytest_collection_finish() -> None:

@@ -15,6 +15,8 @@ from otel.trace import Trace
 from tests.analysis_runner import CHOICE, Ran, Runner
 from toolkit.market_data import AsyncToolkit
 
+pytestmark = pytest.mark.alone
+
 SLOW = replace(CHOICE, chat_latency_s=0.5, fetch_latency_s=0.3)
 WORST = 0.05
 

@@ -20,6 +20,8 @@ from tests.analysis_runner import OPTIONS
 from tests.e2e.test_verdict import UNHURRIED
 from tests.langsmith_server import LangSmithServer
 
+pytestmark = pytest.mark.alone
+
 
 def clear_langsmiths_cache() -> None:
     """Make LangSmith's client read the environment again."""

@@ -25,6 +25,8 @@ from tests.recorded_program import spin
 from toolkit.loopback import LoopbackServer
 from toolkit.market_data import AsyncToolkit
 
+pytestmark = pytest.mark.alone
+
 
 @dataclass
 class Both:

@@ -19,6 +19,8 @@ from otel.trace import Trace, profile, semconv
 from tests.analysis_runner import CHOICE, OPTIONS, Runner
 from tests.jaeger_process import JaegerProcess
 
+pytestmark = pytest.mark.alone
+
 ANALYSTS = (
     "invoke_agent market_analyst",
     "invoke_agent social_analyst",

@@ -19,6 +19,8 @@ from otel.verdict import Outcome, Result, default_gate, judge
 from tests.analysis_runner import CHOICE, Runner
 from toolkit.errors import UnknownSymbol
 
+pytestmark = pytest.mark.alone
+
 GATE = default_gate()
 
 SHORT = replace(CHOICE, chat_latency_s=0.4, fetch_latency_s=0.1)

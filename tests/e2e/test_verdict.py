@@ -11,6 +11,8 @@ from otel.trace import Trace, TraceBuilder
 from otel.verdict import Outcome, Result, default_gate, judge
 from tests.analysis_runner import CHOICE, Runner
 
+pytestmark = pytest.mark.alone
+
 GATE = default_gate()
 
 # Long enough that the CPU is mostly idle: with less, the proof is honestly weaker.

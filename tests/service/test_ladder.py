@@ -23,6 +23,8 @@ from service.run_session import RunSession
 from tests.service.test_run_command import Ran, trading_graph
 from toolkit.as_of import AsOf
 
+pytestmark = pytest.mark.alone
+
 LATENCIES = Latencies(15, 3, 0.02)
 LEVERS = {"start", "tools", "overlap", "chain", "duplicates"}
 

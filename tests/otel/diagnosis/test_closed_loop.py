@@ -16,6 +16,8 @@ from otel.diagnosis import Finding, Prediction, diagnose, predict
 from otel.trace import Trace, semconv
 from tests.otel.diagnosis.programs import Defect, Defects, Program, draw, trace_of
 
+pytestmark = pytest.mark.alone
+
 SEEDS = range(42)
 RUNS = 3
 THROWN_AWAY = 6

@@ -23,6 +23,8 @@ from otel.sources.memory import from_spans
 from otel.verdict import Outcome, judge
 from tests.recorded_program import GATE, looks_parallel, record, results, spin, trace_of
 
+pytestmark = pytest.mark.alone
+
 NAMES = ("market", "social", "news", "fundamentals")
 CALL_S = 0.15
 

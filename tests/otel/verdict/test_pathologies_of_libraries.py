@@ -20,6 +20,8 @@ from toolkit.cache import CacheKey, SingleFlightCache
 from toolkit.loopback import LoopbackServer
 from toolkit.pool import HttpPool
 
+pytestmark = pytest.mark.alone
+
 NAMES = ("market", "social", "news", "fundamentals")
 CALL_S = 0.15
 
