@@ -6,7 +6,6 @@ does, in whatever process. One lock does that: the marked take it for themselves
 """
 
 import fcntl
-import gc
 from collections.abc import Generator
 from pathlib import Path
 from typing import IO, TypeVar
@@ -35,10 +34,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, ResultT, ResultT]:
     """Hold the lock while a test runs; the wait for it is outside of the test's time limit."""
-    if is_alone(item):
-        # A full collection among what other tests left holds the event loop for up to 0.2 s.
-        gc.collect()
-        gc.freeze()
     lock = item.config.stash.get(LOCK, None)
     if lock is None:
         return (yield)

@@ -8,9 +8,10 @@ import pytest
 pytest_plugins = ["pytester", "tests.alone", "tests.calm", "tests.guards", "tests.jaeger_process"]
 
 
-def pytest_collection_finish() -> None:
-    """Take the suite's own objects out of garbage collection: walking through them holds the event
-    loop of a run in this process for longer than a run may be held.
+@pytest.fixture(autouse=True, scope="module")
+def nothing_of_others_to_collect() -> None:
+    """Take what stands from before out of garbage collection: walking through it holds the event
+    loop of a run in this process for up to 0.2 s, longer than a run may be held.
     """
     gc.collect()
     gc.freeze()
