@@ -13,17 +13,15 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from graph.backend_choice import BackendChoice
-from graph.budget import Budget
-from graph.options import Debate, Options, Order
+from graph.options import Options
 from otel.collection import collection_paused
 from otel.redaction import Redactor
 from service.choice import backend_choice, default_date
 from service.errors import NotResumable
 from service.guarded import DONE, guarded
 from service.log import logging_to
+from service.run_request import RunRequest
 from service.settings import Settings
-from toolkit.as_of import AsOf
-from toolkit.symbols import parse_symbol
 
 if TYPE_CHECKING:
     from service.result import Result
@@ -42,7 +40,7 @@ def run_command(symbol: str, asked: Mapping[str, Any]) -> int:
             cache=not asked["no_cache"],
             pool=not asked["no_pool"],
         )
-        options = _options(symbol, asked, choice, settings)
+        options = _request(symbol, asked, settings).options(default_date(choice.data))
         announce(talk, options, choice)
         with logging_to(settings.log_file, redactor):
             return _run(options, choice, settings, redactor, asked, talk)
@@ -92,27 +90,12 @@ def _interrupted_run(word: str, out: Path) -> uuid.UUID:
     return uuid.UUID(interrupted[-1].run_id)
 
 
-def _options(
-    symbol: str, asked: Mapping[str, Any], choice: BackendChoice, settings: Settings
-) -> Options:
-    return Options(
-        symbol=parse_symbol(symbol),
-        as_of=AsOf.parse(asked["as_of"] or default_date(choice.data)),
-        analysts=tuple(f"{name}_analyst" for name in asked["analysts"]),
-        analyst_turns=asked["analyst_turns"],
-        debate=Debate(asked["debate"]),
-        debate_rounds=asked["debate_rounds"],
-        risk_rounds=asked["risk_rounds"],
-        dispatch=Order(asked["dispatch"]),
-        tools=Order(asked["tools"]),
-        agent_budget_s=asked["agent_budget"],
-        prefetch=asked["prefetch"],
-        budget=Budget(
-            seconds=asked["max_seconds"] or settings.max_seconds,
-            llm_calls=asked["max_calls"] or settings.max_calls,
-            tokens=asked["max_tokens"] or settings.max_tokens,
-        ),
-    )
+def _request(symbol: str, asked: Mapping[str, Any], settings: Settings) -> RunRequest:
+    """What the words ask for; a budget that they do not name is that of the settings."""
+    given = {name: asked[name] for name in RunRequest.model_fields.keys() - {"symbol"}}
+    for name in ("max_seconds", "max_calls", "max_tokens"):
+        given[name] = given[name] or getattr(settings, name)
+    return RunRequest(symbol=symbol, **given)
 
 
 def announce(talk: Console, options: Options, choice: BackendChoice) -> None:

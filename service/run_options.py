@@ -34,7 +34,6 @@ class AnalystList(click.ParamType[tuple[str, ...]]):
 _OPTIONS = (
     click.option(
         "--date",
-        "as_of",
         metavar="YYYY-MM-DD",
         help="Analyse as of this day. Default: 2025-11-14 with embedded data, else today.",
     ),
@@ -84,7 +83,7 @@ _OPTIONS = (
     ),
     click.option(
         "--agent-budget",
-        type=click.FloatRange(min=1),
+        type=click.FloatRange(1, 3600),
         default=90.0,
         show_default=True,
         metavar="SECONDS",

@@ -17,6 +17,7 @@ from graph.offline_model import Fault, OfflineModel
 from otel.sources import read
 from otel.trace import semconv
 from service.cli import main
+from service.run_request import RunRequest
 from tests.jaeger_process import JaegerProcess
 from toolkit.loopback import LoopbackServer
 
@@ -285,3 +286,9 @@ def test_a_budget_is_a_setting_and_a_flag_wins(
     assert json.loads(by_setting.stdout)["decision"]["budget_reached"] == limit
     by_flag = trading_graph(*words, *flag, cwd=workdir, env={variable: value})
     assert json.loads(by_flag.stdout)["decision"]["budget_reached"] is None
+
+
+def test_the_command_line_asks_for_what_http_does_and_means_the_same_without_a_word() -> None:
+    asked = main.commands["run"].make_context("run", ["NVDA"]).params
+    plain = RunRequest(symbol="NVDA").model_dump()
+    assert {name: asked[name] for name in plain} == plain
