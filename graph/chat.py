@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import httpx2
 import openai
 import stamina
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
@@ -142,13 +143,26 @@ async def _stream(
                 span.set_attribute(semconv.RESPONSE_TIME_TO_FIRST_CHUNK, elapsed)
             assert isinstance(part, AIMessageChunk)
             parts.append(part)
-    if not parts:
-        raise BadModelAnswer("The model closed the stream without an answer; run it again.")
     # One addition over all chunks is linear; adding them one by one is quadratic.
     whole = parts[0].__add__(parts[1:]) if len(parts) > 1 else parts[0]
+    if reason := _cut_off(whole.response_metadata.get("finish_reason")):
+        raise BadModelAnswer(f"The model's answer {reason}.")
     if not (whole.text.strip() or whole.tool_calls or whole.invalid_tool_calls):
         raise BadModelAnswer("The model gave an empty answer; run it again or try another model.")
     return whole
+
+
+def _cut_off(finish_reason: str | None) -> str | None:
+    """Why an answer is not whole, if it is not: half a report reads like a report."""
+    match finish_reason:
+        case None:
+            return "ended without saying that it was whole; run it again"
+        case "length":
+            return "was cut off at the model's limit of tokens; take a model with a larger one"
+        case "content_filter":
+            return "was cut off by the service's content filter; take another model"
+        case _:
+            return None
 
 
 def _usage(
@@ -204,11 +218,33 @@ def _explained(error: Exception, agent: str, name: str, service: ModelService) -
             f"{where} refuses the request (HTTP {error.status_code}); check that the model can "
             "call tools and stream."
         )
-    what = "did not answer in time" if isinstance(error, TimeoutError) else "cannot be reached"
-    if isinstance(error, openai.APIStatusError):
-        what = f"answered HTTP {error.status_code}"
-    elif isinstance(error, openai.APITimeoutError):
-        what = "did not answer in time"
     return ModelUnavailable(
-        f"{where} {what} in {ATTEMPTS} attempts; check the service and OPENAI_BASE_URL."
+        f"{where} {_what_happened(error)} in {ATTEMPTS} attempts; check the service and "
+        "OPENAI_BASE_URL."
     )
+
+
+def _what_happened(error: Exception) -> str:
+    if isinstance(error, TimeoutError | openai.APITimeoutError):
+        return "did not answer in time"
+    if isinstance(error, openai.APIStatusError):
+        return f"answered HTTP {error.status_code}"
+    if not isinstance(error, openai.APIConnectionError):
+        return "reported an error in the middle of its answer"
+    match _cause(error):
+        case httpx2.ProxyError():
+            return "cannot be reached through the proxy that the environment names"
+        case httpx2.RemoteProtocolError():
+            return "answered something that is not HTTP"
+        case httpx2.ReadError():
+            return "closed the connection before its answer was whole"
+        case _:
+            return "cannot be reached"
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    """The failure of the transport below the errors of the client libraries."""
+    below = error.__cause__
+    while below is not None and not isinstance(below, httpx2.TransportError):
+        below = below.__cause__
+    return below

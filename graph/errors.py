@@ -40,6 +40,10 @@ class BadModelAnswer(ModelError):
     """The model answered something that cannot be used."""
 
 
+class BadProxy(BadRequest):
+    """The environment names a proxy through which the model cannot be asked."""
+
+
 class NoEvidence(AnalysisError):
     """Not one analyst could report."""
 

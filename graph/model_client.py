@@ -8,10 +8,30 @@ error of aiohttp, which nothing above expects; both would be lies in the trace.
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import aiohttp
 import httpx2
 from openai import DefaultAioHttpClient
+
+from graph.errors import BadProxy
+
+
+def model_client() -> "ModelClient":
+    """A client that asks through the proxies of the environment; raises BadProxy."""
+    proxies = getproxies()
+    used = [proxies[name] for name in ("http", "https", "all") if name in proxies]
+    try:
+        # What names no scheme is taken for http://; SOCKS is not aiohttp's.
+        if any(urlsplit(each).scheme not in ("http", "https") for each in used if "://" in each):
+            raise ValueError
+        return ModelClient()
+    except ValueError:
+        raise BadProxy(
+            "A proxy of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) cannot be used; give "
+            "it as http://HOST:PORT."
+        ) from None
 
 
 class ModelClient(DefaultAioHttpClient):
@@ -44,10 +64,22 @@ class _Stream(httpx2.AsyncByteStream):
 def _told_apart(request: httpx2.Request) -> Iterator[None]:
     try:
         yield
-    except httpx2.TimeoutException as error:
+    except httpx2.TransportError as error:
         cause = error.__cause__
         if isinstance(cause, aiohttp.ClientError) and not isinstance(cause, TimeoutError):
-            raise httpx2.NetworkError(str(cause), request=request) from cause
+            raise _kind(cause)(str(cause), request=request) from cause
         raise
     except aiohttp.ClientError as error:
-        raise httpx2.RemoteProtocolError(str(error), request=request) from error
+        raise _kind(error)(str(error), request=request) from error
+
+
+def _kind(error: aiohttp.ClientError) -> type[httpx2.TransportError]:
+    match error:
+        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
+            return httpx2.ProxyError
+        case aiohttp.ClientConnectorError():
+            return httpx2.ConnectError
+        case aiohttp.ClientConnectionError() | aiohttp.ClientPayloadError():
+            return httpx2.ReadError
+        case _:
+            return httpx2.RemoteProtocolError

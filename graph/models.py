@@ -47,15 +47,15 @@ class Models:
 
 
 def build(service: ModelService) -> Models:
-    """Build both models; blocks for a moment, so call it off the event loop."""
+    """Build both models; blocks for a moment, so call it off the event loop. Raises BadProxy."""
     from langchain_openai import ChatOpenAI
     from openai import DefaultHttpxClient
 
-    from graph.model_client import ModelClient
+    from graph.model_client import model_client
     from graph.plain_completions import PlainCompletions
 
-    client = ModelClient()
-    unused = DefaultHttpxClient()
+    client = model_client()
+    unused = DefaultHttpxClient(trust_env=False)
 
     def model(name: str) -> "ChatOpenAI":
         made = ChatOpenAI(

@@ -12,6 +12,8 @@ from typing import Any
 
 from openai import AsyncOpenAI, AsyncStream
 
+from graph.errors import BadModelAnswer
+
 # Twenty parts a second read as a flow.
 _GATHERED_S = 0.05
 
@@ -68,6 +70,10 @@ class _Chunks(AsyncStream[object]):
                 yield chunk
         if gathered is not None:
             yield held
+        if told < 0:
+            raise BadModelAnswer(
+                "The model's service answered with no streamed completion; check OPENAI_BASE_URL."
+            )
 
 
 def _text(chunk: object) -> _Text | None:

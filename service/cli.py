@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 a gate failed, 2 usage, 3 could not be done, 130 interrupt
 is imported inside the commands, so that `--help` answers at once.
 """
 
+import os
 import sys
 
 import click
@@ -11,7 +12,16 @@ import click
 from service import trace_commands
 from service.run_options import run_options
 
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _TOLD = click.core.ParameterSource.COMMANDLINE
+
+
+def ask_loopback_directly() -> None:
+    """Keep every client of this process from asking a proxy for what is on this machine."""
+    named = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    hosts = [host for host in named.split(",") if host]
+    # Clients differ in which spelling they read.
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join({*hosts, *_LOOPBACK})
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -21,6 +31,7 @@ def main() -> None:
 
     Not investment advice.
     """
+    ask_loopback_directly()
 
 
 @main.command()

@@ -21,7 +21,7 @@ from otel.sources import read
 from otel.sources.jaeger import JaegerQuery
 from otel.sources.langsmith import LangSmithQuery
 from otel.trace import Trace, semconv
-from otel.verdict import default_gate, judge
+from otel.verdict import completeness, default_gate, interruptions, judge, uninterrupted
 from service.langsmith_mode import LangSmithMode
 from service.run_folder import RunFolder
 from service.settings import Settings
@@ -41,6 +41,16 @@ class Result:
     deliveries: tuple[Delivery, ...]
     jaeger_link: str | None
     langsmith_link: str | None
+
+    @property
+    def seconds(self) -> float:
+        """How long the run worked, in all the processes that it had."""
+        if self.trace is not None:
+            run = completeness(self.trace, self.analysis.decision.run_id).run
+            if run is not None and interruptions(self.trace, run):
+                seen, row = uninterrupted(self.trace, run)
+                return float(seen.duration[row]) / 1e9
+        return self.analysis.seconds
 
 
 def finished(
@@ -172,7 +182,7 @@ def _costs(analysis: Analysis, settings: Settings) -> dict[str, float]:
 
 
 def _trace_lines(result: Result) -> list[str]:
-    lines = [f"Total {result.analysis.seconds:.2f} s. {_summary(result.trace)}"]
+    lines = [f"Total {result.seconds:.2f} s. {_summary(result.trace)}"]
     lines.append(f"Files: {result.folder.path}/ (decision.json, report.md, trace.jsonl)")
     if trace_id := result.analysis.decision.trace_id:
         lines.append(f"Trace: {trace_id}")
@@ -222,7 +232,7 @@ def show_json(result: Result, settings: Settings, console: Console) -> None:
         "folder": str(result.folder.path),
         "jaeger": result.jaeger_link,
         "langsmith": result.langsmith_link,
-        "seconds": round(analysis.seconds, 3),
+        "seconds": round(result.seconds, 3),
         "decision": analysis.decision.model_dump(mode="json"),
         "usage": {agent: {**used, "cost_usd": costs.get(agent)} for agent, used in usage.items()},
     }

@@ -120,10 +120,16 @@ class Settings(BaseSettings):
 
     @field_validator("openai_base_url")
     @classmethod
-    def _has_no_secret(cls, url: str | None) -> str | None:
+    def _can_be_asked(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
         # LangChain sends it along with what it tells its tracers.
-        if url is not None and (urlsplit(url).username or urlsplit(url).query):
+        if parts.username or parts.query:
             raise ValueError("holds a user or a query; a key belongs into OPENAI_API_KEY")
+        # Asking for the port raises where it is none.
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+            raise ValueError("is no address of a service; give one as https://HOST:PORT/v1")
         return url
 
     def cost(self, model: str, input_tokens: int, output_tokens: int) -> float | None:

@@ -5,6 +5,7 @@
                           OpenAI's error JSON; 429 also carries Retry-After
     hang                  is never answered
     disconnect            is answered by half, then the connection is cut
+    half                  is answered by half, then the answer ends as if it were whole
     slow                  takes `value` seconds more
     empty_answer          is answered with nothing
     malformed_tool_call   is answered with a tool call whose arguments are not JSON
@@ -153,6 +154,7 @@ _AGENTS_OF: Mapping[str, tuple[str, ...]] = {
     "status": AGENTS,
     "hang": AGENTS,
     "disconnect": AGENTS,
+    "half": AGENTS,
     "slow": AGENTS,
     "empty_answer": AGENTS,
     "malformed_tool_call": _CALLERS,

@@ -82,12 +82,15 @@ class OfflineModel:
         for fault in faults:
             said = spoil(said, fault.kind, conversation)
         latency = self.latency_s + sum(f.value for f in faults if f.kind == "slow")
-        cut = any(fault.kind == "disconnect" for fault in faults)
+        kinds = {fault.kind for fault in faults}
+        cut = "disconnect" in kinds
         head = Head(f"chatcmpl-{uuid4().hex}", asked.model, int(time.time()))
         usage = _usage(asked, conversation, said)
         if asked.stream:
             wanted = usage if asked.wants_usage else None
             events = encode_stream(said, head, self.chunks, wanted)
+            if cut or "half" in kinds:
+                events, latency = events[: len(events) // 2], latency / 2
             return await _stream(request, events, arrived, latency, cut=cut)
         await _sleep_until(arrived + latency)
         if cut:
@@ -108,11 +111,10 @@ async def _stream(
     response = web.StreamResponse(
         headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
     )
-    sent = events[: len(events) // 2] if cut else events
     interval = latency / len(events)
     try:
         await response.prepare(request)
-        for number, event in enumerate(sent, 1):
+        for number, event in enumerate(events, 1):
             await _sleep_until(arrived + number * interval)
             await response.write(event)
         if cut:

@@ -137,6 +137,18 @@ async def test_a_stream_that_breaks_off_is_retried(run_analysis: Runner) -> None
     assert not ran.made.decision.degraded
 
 
+async def test_an_answer_that_ends_before_it_is_whole_is_asked_for_again(
+    run_analysis: Runner,
+) -> None:
+    ran = await run_analysis(faults=(Fault("bull_researcher", "half"),))
+    assert ran.requests["bull_researcher"] == 2
+    assert not ran.made.decision.degraded
+
+    lost = await run_analysis(faults=(Fault("bull_researcher", "half", times=ALWAYS),))
+    assert lost.made.decision.degraded
+    assert any("whole" in each for each in lost.made.decision.warnings)
+
+
 async def test_a_model_that_hangs_runs_into_the_agents_budget(run_analysis: Runner) -> None:
     ran = await run_analysis(
         faults=(Fault("news_analyst", "hang", times=ALWAYS),), agent_budget_s=1.0

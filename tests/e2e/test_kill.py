@@ -257,6 +257,8 @@ def test_what_the_killed_process_did_not_send_is_sent(workdir: Path, jaeger: Jae
     assert document["complete"], document["missing"]
     assert document["spans"] == len(trace_of(folder)) > recorded
     assert document["interruptions"][0]["killed_spans"] > 0
+    took = document["measures"]["wall_s"]
+    assert json.loads(done.stdout)["seconds"] == pytest.approx(took, abs=0.001), "both lives"
 
 
 @pytest.mark.timeout(120)

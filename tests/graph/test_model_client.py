@@ -10,7 +10,8 @@ import httpx2
 import openai
 import pytest
 
-from graph.model_client import ModelClient
+from graph.errors import BadProxy
+from graph.model_client import ModelClient, model_client
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 START = HEAD + b"7\r\ndata: {"
@@ -48,14 +49,14 @@ async def server(answer: bytes, *, reset: bool = False, hold: bool = False) -> A
         listening.close()
 
 
-async def asked(http: httpx2.AsyncClient, url: str) -> type[Exception]:
-    """Ask for a streamed answer; gives the kind of error that came of it."""
+async def error_of(http: httpx2.AsyncClient, url: str) -> Exception:
+    """Ask for a streamed answer; gives the error that came of it."""
     async with openai.AsyncOpenAI(
         api_key="k", base_url=url, max_retries=0, timeout=0.2, http_client=http
     ) as client:
         with pytest.raises(openai.OpenAIError) as caught:
             await read(client)
-    return type(caught.value)
+    return caught.value
 
 
 async def read(client: openai.AsyncOpenAI) -> None:
@@ -67,8 +68,8 @@ async def read(client: openai.AsyncOpenAI) -> None:
 
 
 async def same(url: str, expected: type[Exception]) -> None:
-    assert await asked(openai.DefaultAsyncHttpxClient(), url) is expected
-    assert await asked(ModelClient(), url) is expected
+    assert type(await error_of(openai.DefaultAsyncHttpxClient(), url)) is expected
+    assert type(await error_of(ModelClient(), url)) is expected
 
 
 @pytest.mark.parametrize("answer", FAULTS.values(), ids=FAULTS)
@@ -101,3 +102,30 @@ async def test_a_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv("HTTP_PROXY", proxy.removesuffix("/v1"))
         # Only the proxy could answer: nobody has this name.
         await same("http://model.invalid/v1", openai.PermissionDeniedError)
+
+
+async def test_what_went_wrong_can_be_told_from_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def cause(url: str) -> type[BaseException | None]:
+        return type((await error_of(ModelClient(), url)).__cause__)
+
+    async with server(b"") as url:
+        assert await cause(url) is httpx2.ReadError
+    assert await cause(url) is httpx2.ConnectError
+    async with server(START) as url:
+        assert await cause(url) is httpx2.ReadError
+    async with server(FAULTS["no HTTP"]) as url:
+        assert await cause(url) is httpx2.RemoteProtocolError
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("HTTP_PROXY", url.removesuffix("/v1"))  # nobody listens there any more
+    assert await cause("http://model.invalid/v1") is httpx2.ProxyError
+
+
+@pytest.mark.parametrize("proxy", ["foo://127.0.0.1:9", "socks5://127.0.0.1:9"])
+def test_a_proxy_that_cannot_be_used_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(BadProxy, match=r"ALL_PROXY.*http://HOST:PORT\.$") as caught:
+        model_client()
+    assert "\n" not in str(caught.value)
+    assert "127.0.0.1" not in str(caught.value), "a proxy's address may hold a password"

@@ -109,7 +109,8 @@ async def test_what_an_earlier_life_has_reached_stays_reached() -> None:
 async def test_a_service_that_reports_no_tokens_cannot_keep_a_budget_of_tokens() -> None:
     class Silent:
         async def astream(self, messages: object) -> AsyncIterator[AIMessageChunk]:
-            yield AIMessageChunk(content="a plain answer")
+            told = {"finish_reason": "stop"}
+            yield AIMessageChunk(content="a plain answer", response_metadata=told)
 
     async def ask(spending: Spending) -> str:
         answer = await converse(

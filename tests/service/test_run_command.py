@@ -292,3 +292,15 @@ def test_the_command_line_asks_for_what_http_does_and_means_the_same_without_a_w
     asked = main.commands["run"].make_context("run", ["NVDA"]).params
     plain = RunRequest(symbol="NVDA").model_dump()
     assert {name: asked[name] for name in plain} == plain
+
+
+def test_what_is_on_this_machine_is_not_asked_for_through_a_proxy(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "example.com")
+    monkeypatch.delenv("no_proxy", raising=False)
+    for name in ("HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    done = trading_graph("run", "NVDA", "--offline", cwd=workdir)
+    assert done.returncode == 0, done.stderr
+    assert "example.com" in os.environ["NO_PROXY"]

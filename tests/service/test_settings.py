@@ -50,3 +50,15 @@ def test_a_file_of_settings_is_named_like_the_environment(workdir: Path) -> None
 def test_a_good_file_is_read(workdir: Path) -> None:
     (workdir / ".env").write_text('TRADING_GRAPH_PRICES={"m": [1, 2]}\n')
     assert read_settings().prices == {"m": (1.0, 2.0)}
+
+
+@pytest.mark.parametrize(
+    "url", ["notaurl", "127.0.0.1:9", "http://", "http://127.0.0.1:99999/v1", "http://[::1"]
+)
+def test_an_address_that_cannot_be_asked_is_named_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    with pytest.raises(BadSettings, match="OPENAI_BASE_URL") as caught:
+        read_settings()
+    assert url not in str(caught.value)
