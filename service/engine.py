@@ -41,6 +41,9 @@ from service.version import VERSION
 
 _T = TypeVar("_T")
 
+LEFT_BEHIND = "Trace of the failed run: "
+"""How the note begins that an error of a run has."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Live:
@@ -191,8 +194,11 @@ class Engine:
         except BaseException as error:
             if run is not None and not self._left:
                 span = run.span.get_span_context()
-                LOG.error("The run failed: %r", error, extra={"span": span})
-                error.add_note(f"Trace of the failed run: {folder.trace}")
+                if isinstance(error, asyncio.CancelledError):
+                    LOG.info("The run was cancelled.", extra={"span": span})
+                else:
+                    LOG.error("The run failed: %r", error, extra={"span": span})
+                error.add_note(f"{LEFT_BEHIND}{folder.trace}")
             raise
         finally:
             # What could not even begin to go on can still be resumed.

@@ -15,7 +15,7 @@ from graph.backend_choice import BackendChoice
 from graph.options import Options
 from otel.redaction import Redactor
 from otel.spans import caller_context
-from service.engine import Engine, open_engine
+from service.engine import LEFT_BEHIND, Engine, open_engine
 from service.langsmith_mode import LangSmithMode
 from service.progress import Progress
 from service.result import Result, finished
@@ -94,7 +94,8 @@ class RunSession:
                 return await run(engine, progress)
         except BaseException as error:
             for note in getattr(error, "__notes__", ()):
-                self._talk.print(note, soft_wrap=True)
+                if note.startswith(LEFT_BEHIND):  # LangGraph adds some of its own.
+                    self._talk.print(note, soft_wrap=True)
             raise
 
 
