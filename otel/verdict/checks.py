@@ -302,7 +302,7 @@ def _no_errors(on: _Context) -> Result:
         f"{measured}, {len(retried)} retried",
         "none",
         spans=[*failed, *retried],
-        advice="Read the errors of the listed spans; the decision says what is missing.",
+        advice="Read the errors of the listed spans; a decision, if made, says what is missing.",
     )
 
 
