@@ -22,6 +22,8 @@ from service.guarded import DONE, guarded
 from service.log import logging_to
 from service.run_request import RunRequest
 from service.settings import Settings
+from toolkit.as_of import AsOf
+from toolkit.symbols import parse_symbol
 
 if TYPE_CHECKING:
     from service.result import Result
@@ -91,11 +93,16 @@ def _interrupted_run(word: str, out: Path) -> uuid.UUID:
 
 
 def _request(symbol: str, asked: Mapping[str, Any], settings: Settings) -> RunRequest:
-    """What the words ask for; a budget that they do not name is that of the settings."""
+    """What the words ask for; a budget that they do not name is that of the settings.
+
+    Raises BadSymbol or BadDate: what does not fit the bounds of a request is told in their words.
+    """
     given = {name: asked[name] for name in RunRequest.model_fields.keys() - {"symbol"}}
+    if given["date"]:
+        given["date"] = str(AsOf.parse(given["date"]))
     for name in ("max_seconds", "max_calls", "max_tokens"):
         given[name] = given[name] or getattr(settings, name)
-    return RunRequest(symbol=symbol, **given)
+    return RunRequest(symbol=parse_symbol(symbol), **given)
 
 
 def announce(talk: Console, options: Options, choice: BackendChoice) -> None:

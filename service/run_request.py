@@ -18,8 +18,8 @@ class RunRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    symbol: Annotated[str, Field(examples=["NVDA"])]
-    date: Annotated[str | None, Field(examples=["2025-11-14"])] = None
+    symbol: Annotated[str, Field(min_length=1, max_length=64, examples=["NVDA"])]
+    date: Annotated[str | None, Field(max_length=32, examples=["2025-11-14"])] = None
     analysts: Annotated[tuple[Analyst, ...], Field(min_length=1, max_length=4)] = _ALL
     analyst_turns: Annotated[int, Field(ge=2, le=8)] = 2
     debate: Literal["parallel", "serial"] = "parallel"

@@ -305,9 +305,9 @@ def test_an_empty_budget_is_none_and_a_typed_one_holds() -> None:
 def test_a_form_becomes_a_request_or_says_what_is_wrong() -> None:
     asked = start_form.read({"symbol": ["NVDA"], "date": [""], "prefetch": ["1"]})
     assert asked == RunRequest(symbol="NVDA", prefetch=True)
-    wrong = start_form.read({"symbol": ["NVDA"], "debate_rounds": ["9"], "chosen": ["1"]})
+    wrong = start_form.read({"symbol": [""], "debate_rounds": ["9"], "chosen": ["1"]})
     assert isinstance(wrong, start_form.Typed)
-    assert set(wrong.errors) == {"debate_rounds", "analysts"}
+    assert set(wrong.errors) == {"symbol", "debate_rounds", "analysts"}
     page = start_form.start_form(wrong, "2025-11-14")
     assert 'id="debate_rounds-error"' in page
     assert 'aria-invalid="true"' in page
