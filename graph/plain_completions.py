@@ -40,6 +40,7 @@ class PlainCompletions:
 class _Text:
     """The one text that a chunk adds to, and where it stands in the chunk."""
 
+    chunk: object
     of: object
     holder: dict[str, str]
     key: str
@@ -47,29 +48,27 @@ class _Text:
 
 class _Chunks(AsyncStream[object]):
     async def __stream__(self) -> AsyncIterator[object]:
-        held: object = None
-        gathered: _Text | None = None
+        waiting: _Text | None = None
         told = float("-inf")
         async for chunk in super().__stream__():
             for choice in chunk.get("choices") or () if isinstance(chunk, dict) else ():
                 # Some services leave it out where it would be empty.
                 choice.setdefault("delta", None)
             text = _text(chunk)
-            if gathered is not None:
-                if text is not None and text.of == gathered.of:
-                    gathered.holder[gathered.key] += text.holder[text.key]
-                    chunk, text = held, gathered
+            if waiting is not None:
+                if text is not None and text.of == waiting.of:
+                    waiting.holder[waiting.key] += text.holder[text.key]
+                    chunk, text = waiting.chunk, waiting
                 else:
-                    yield held
+                    yield waiting.chunk
             now = time.monotonic()
-            gathered = text if now - told < _GATHERED_S else None
-            if gathered is not None:
-                held = chunk
+            if text is not None and now - told < _GATHERED_S:
+                waiting = text
             else:
-                told = now
+                waiting, told = None, now
                 yield chunk
-        if gathered is not None:
-            yield held
+        if waiting is not None:
+            yield waiting.chunk
         if told < 0:
             raise BadModelAnswer(
                 "The model's service answered with no streamed completion; check OPENAI_BASE_URL."
@@ -87,9 +86,9 @@ def _text(chunk: object) -> _Text | None:
             return None
     match said:
         case {"content": str(), **other} if not other:
-            return _Text("content", delta, "content")
+            return _Text(chunk, "content", delta, "content")
         case {"tool_calls": [{"index": of, "function": function, **call}], **other}:
             match function:
                 case {"arguments": str(), **named} if not (named or call or other):
-                    return _Text(of, function, "arguments")
+                    return _Text(chunk, of, function, "arguments")
     return None

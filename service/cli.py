@@ -16,12 +16,12 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _TOLD = click.core.ParameterSource.COMMANDLINE
 
 
-def ask_loopback_directly() -> None:
+def _ask_loopback_directly() -> None:
     """Keep every client of this process from asking a proxy for what is on this machine."""
     named = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     hosts = [host for host in named.split(",") if host]
     # Clients differ in which spelling they read.
-    os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join({*hosts, *_LOOPBACK})
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join(dict.fromkeys([*hosts, *_LOOPBACK]))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,7 +31,7 @@ def main() -> None:
 
     Not investment advice.
     """
-    ask_loopback_directly()
+    _ask_loopback_directly()
 
 
 @main.command()
