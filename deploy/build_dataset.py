@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from toolkit.sources.sec_facts import (
+from trading_graph.toolkit.sources.sec_facts import (
     CONCEPT_TAGS,
     TagValue,
     TagValues,

@@ -1,7 +1,8 @@
 """Print what is needed to run of requirements.lock: `python deploy/runtime_lock.py [NAME]...`.
 
-Without names it is what trading-graph itself depends on; with names, what these depend on. The lock
-says beside each package which others it is there for; nothing else is asked, and nothing installed.
+Without names it prints what trading-graph itself needs, with the extra `all`; with names, what
+these need. The lock says beside each package which others it is there for; nothing else is asked,
+and nothing is installed.
 """
 
 import re
@@ -11,6 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+
+_EXTRAS = ("run", "serve", "langsmith", "grpc")
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _PACKAGE = re.compile(r"^(?P<name>[a-z0-9._-]+)==.*(?:\n[ #].*)*", re.MULTILINE)
@@ -33,7 +36,9 @@ def main() -> None:
     names = sys.argv[1:]
     if not names:
         project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-        names = [found[0] for each in project["dependencies"] if (found := _NAME.match(each))]
+        extras = project["optional-dependencies"]
+        lines = [*project["dependencies"], *(each for name in _EXTRAS for each in extras[name])]
+        names = [found[0] for each in lines if (found := _NAME.match(each))]
     print(*needed((ROOT / "requirements.lock").read_text("utf-8"), names), sep="\n")
 
 

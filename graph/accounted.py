@@ -2,8 +2,8 @@
 
 from langgraph.runtime import Runtime
 
-from graph.context import Node, RunContext
-from graph.state import State
+from trading_graph.graph.context import Node, RunContext
+from trading_graph.graph.state import State
 
 
 def accounted(name: str, node: Node) -> Node:

@@ -2,11 +2,11 @@
 
 from langgraph.runtime import Runtime
 
-from graph.context import RunContext, graph_task
-from graph.errors import NoEvidence
-from graph.state import State
-from otel import spans
-from otel.trace import semconv
+from trading_graph.graph.context import RunContext, graph_task
+from trading_graph.graph.errors import NoEvidence
+from trading_graph.graph.state import State
+from trading_graph.otel import spans
+from trading_graph.otel.trace import semconv
 
 
 async def aggregate_reports(state: State, runtime: Runtime[RunContext]) -> State:

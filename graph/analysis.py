@@ -15,20 +15,20 @@ from opentelemetry.context import Context
 from opentelemetry.trace import TracerProvider
 from opentelemetry.util.types import AttributeValue
 
-from graph.backends import Backends
-from graph.background import background
-from graph.budget import Limit
-from graph.build import Graph, build
-from graph.checkpoints import Checkpoints
-from graph.context import RunContext
-from graph.decisions import Decision
-from graph.options import Options
-from graph.spending import Spending
-from graph.state import Report, State, Statement, Usage
-from otel import spans
-from otel.spans import RunSpan, SpanListener, Unfinished
-from otel.trace import semconv
-from toolkit.cache_statistics import counted_on
+from trading_graph.graph.backends import Backends
+from trading_graph.graph.background import background
+from trading_graph.graph.budget import Limit
+from trading_graph.graph.build import Graph, build
+from trading_graph.graph.checkpoints import Checkpoints
+from trading_graph.graph.context import RunContext
+from trading_graph.graph.decisions import Decision
+from trading_graph.graph.options import Options
+from trading_graph.graph.spending import Spending
+from trading_graph.graph.state import Report, State, Statement, Usage
+from trading_graph.otel import spans
+from trading_graph.otel.spans import RunSpan, SpanListener, Unfinished
+from trading_graph.otel.trace import semconv
+from trading_graph.toolkit.cache_statistics import counted_on
 
 WORKFLOW = "trading_graph"
 

@@ -11,16 +11,16 @@ from collections.abc import Mapping
 from langchain_core.messages import BaseMessage
 from langgraph.runtime import Runtime
 
-from graph import prompts
-from graph.chat import converse
-from graph.context import Node, RunContext, graph_task
-from graph.errors import BadModelAnswer
-from graph.links import span_context
-from graph.models import function_schema, with_tools
-from graph.state import Report, State
-from graph.tool_calls import requested, run_tool_calls
-from otel import spans
-from toolkit.tools import TOOLS, Tool
+from trading_graph.graph import prompts
+from trading_graph.graph.chat import converse
+from trading_graph.graph.context import Node, RunContext, graph_task
+from trading_graph.graph.errors import BadModelAnswer
+from trading_graph.graph.links import span_context
+from trading_graph.graph.models import function_schema, with_tools
+from trading_graph.graph.state import Report, State
+from trading_graph.graph.tool_calls import requested, run_tool_calls
+from trading_graph.otel import spans
+from trading_graph.toolkit.tools import TOOLS, Tool
 
 TOOLS_OF: Mapping[str, tuple[str, ...]] = {
     "market_analyst": ("get_prices", "get_indicators"),

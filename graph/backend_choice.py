@@ -5,9 +5,9 @@ Light to import: the command line announces the choice before it loads anything 
 
 from dataclasses import dataclass, field
 
-from graph.models import ModelService
-from toolkit.live_access import LiveAccess
-from toolkit.records import Mode
+from trading_graph.graph.models import ModelService
+from trading_graph.toolkit.live_access import LiveAccess
+from trading_graph.toolkit.records import Mode
 
 QUICK_OFFLINE, DEEP_OFFLINE = "offline-quick", "offline-deep"
 

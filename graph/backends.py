@@ -14,17 +14,17 @@ from functools import cache
 
 from pydantic import SecretStr
 
-from graph import models
-from graph.backend_choice import DEEP_OFFLINE, QUICK_OFFLINE, BackendChoice
-from graph.models import Models, ModelService
-from graph.offline_model import OfflineModel
-from otel.collection import collection_paused
-from toolkit import embedded_server, indicators
-from toolkit.cache import SingleFlightCache
-from toolkit.live_access import HOST_POLICIES
-from toolkit.loopback import LoopbackServer
-from toolkit.market_data import AsyncToolkit
-from toolkit.pool import HttpPool
+from trading_graph.graph import models
+from trading_graph.graph.backend_choice import DEEP_OFFLINE, QUICK_OFFLINE, BackendChoice
+from trading_graph.graph.models import Models, ModelService
+from trading_graph.graph.offline_model import OfflineModel
+from trading_graph.otel.collection import collection_paused
+from trading_graph.toolkit import embedded_server, indicators
+from trading_graph.toolkit.cache import SingleFlightCache
+from trading_graph.toolkit.live_access import HOST_POLICIES
+from trading_graph.toolkit.loopback import LoopbackServer
+from trading_graph.toolkit.market_data import AsyncToolkit
+from trading_graph.toolkit.pool import HttpPool
 
 
 @dataclass(frozen=True, slots=True)

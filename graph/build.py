@@ -14,17 +14,22 @@ from typing import Any
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
-from graph import deciders
-from graph.accounted import accounted
-from graph.aggregator import aggregate_reports
-from graph.analysts import analyst
-from graph.context import RunContext
-from graph.debate import debater, end_debate_round, next_debaters
-from graph.degrade import degrading, missing_opinion, missing_report, missing_statement
-from graph.dispatcher import dispatch_analysts, dispatch_risk_team
-from graph.options import DEBATERS, RISK_ANALYSTS, Debate, Options, Order
-from graph.risk import after_risk_round, end_risk_round, risk_analyst
-from graph.state import State
+from trading_graph.graph import deciders
+from trading_graph.graph.accounted import accounted
+from trading_graph.graph.aggregator import aggregate_reports
+from trading_graph.graph.analysts import analyst
+from trading_graph.graph.context import RunContext
+from trading_graph.graph.debate import debater, end_debate_round, next_debaters
+from trading_graph.graph.degrade import (
+    degrading,
+    missing_opinion,
+    missing_report,
+    missing_statement,
+)
+from trading_graph.graph.dispatcher import dispatch_analysts, dispatch_risk_team
+from trading_graph.graph.options import DEBATERS, RISK_ANALYSTS, Debate, Options, Order
+from trading_graph.graph.risk import after_risk_round, end_risk_round, risk_analyst
+from trading_graph.graph.state import State
 
 Graph = CompiledStateGraph[State, RunContext, State, State]
 Builder = StateGraph[State, RunContext, State, State]

@@ -17,19 +17,19 @@ import stamina
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from opentelemetry.trace import Span
 
-from graph.content import record_input, record_output
-from graph.errors import (
+from trading_graph.graph.content import record_input, record_output
+from trading_graph.graph.errors import (
     BadModelAnswer,
     BudgetReached,
     ModelError,
     ModelRefused,
     ModelUnavailable,
 )
-from graph.models import CALL_TIMEOUT_S, ModelService
-from graph.spending import Spending
-from graph.state import Usage
-from otel import spans
-from otel.trace import semconv
+from trading_graph.graph.models import CALL_TIMEOUT_S, ModelService
+from trading_graph.graph.spending import Spending
+from trading_graph.graph.state import Usage
+from trading_graph.otel import spans
+from trading_graph.otel.trace import semconv
 
 if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput

@@ -16,10 +16,10 @@ from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMet
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
-from graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
-from graph.errors import NotKept
-from graph.state import Report, Statement, Usage
-from toolkit.market_data import PriceLevels
+from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
+from trading_graph.graph.errors import NotKept
+from trading_graph.graph.state import Report, Statement, Usage
+from trading_graph.toolkit.market_data import PriceLevels
 
 _OURS = (
     Action,

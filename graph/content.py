@@ -9,8 +9,8 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage, ToolMessage
 from opentelemetry.trace import Span
 
-from otel.spans import content_is_captured
-from otel.trace import semconv
+from trading_graph.otel.spans import content_is_captured
+from trading_graph.otel.trace import semconv
 
 _ROLES = {"human": "user", "ai": "assistant", "tool": "tool"}
 

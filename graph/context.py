@@ -8,15 +8,15 @@ from langgraph.config import get_config
 from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 
-from graph.background import Background
-from graph.errors import AnalysisError
-from graph.models import Models
-from graph.options import Options
-from graph.spending import Spending
-from graph.state import State
-from otel.spans import GraphTask, register_control_flow, register_own_errors
-from toolkit.errors import DataError
-from toolkit.market_data import AsyncToolkit
+from trading_graph.graph.background import Background
+from trading_graph.graph.errors import AnalysisError
+from trading_graph.graph.models import Models
+from trading_graph.graph.options import Options
+from trading_graph.graph.spending import Spending
+from trading_graph.graph.state import State
+from trading_graph.otel.spans import GraphTask, register_control_flow, register_own_errors
+from trading_graph.toolkit.errors import DataError
+from trading_graph.toolkit.market_data import AsyncToolkit
 
 # Interrupts and commands to a parent graph are raised as exceptions, and are none.
 register_control_flow(GraphBubbleUp)

@@ -6,11 +6,11 @@ two independent statements.
 
 from langgraph.runtime import Runtime
 
-from graph import prompts
-from graph.context import Node, RunContext
-from graph.options import DEBATERS, Debate
-from graph.speaker import speak
-from graph.state import State
+from trading_graph.graph import prompts
+from trading_graph.graph.context import Node, RunContext
+from trading_graph.graph.options import DEBATERS, Debate
+from trading_graph.graph.speaker import speak
+from trading_graph.graph.state import State
 
 
 def debater(name: str) -> Node:

@@ -9,16 +9,16 @@ from contextlib import asynccontextmanager
 
 from langgraph.runtime import Runtime
 
-from graph import prompts, without_model
-from graph.context import RunContext, graph_task
-from graph.decisions import FinalDecision, ResearchPlan, TradeProposal
-from graph.degrade import reason_of
-from graph.errors import BudgetReached, NoDecision
-from graph.price_check import objection
-from graph.state import State
-from graph.structured import decide
-from otel import spans
-from toolkit.errors import DataError
+from trading_graph.graph import prompts, without_model
+from trading_graph.graph.context import RunContext, graph_task
+from trading_graph.graph.decisions import FinalDecision, ResearchPlan, TradeProposal
+from trading_graph.graph.degrade import reason_of
+from trading_graph.graph.errors import BudgetReached, NoDecision
+from trading_graph.graph.price_check import objection
+from trading_graph.graph.state import State
+from trading_graph.graph.structured import decide
+from trading_graph.otel import spans
+from trading_graph.toolkit.errors import DataError
 
 
 async def research_manager(state: State, runtime: Runtime[RunContext]) -> State:

@@ -11,7 +11,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from graph.budget import Limit
+from trading_graph.graph.budget import Limit
 
 Confidence = Annotated[float, Field(ge=0, le=1, description="Probability-like, 0 to 1.")]
 Price = Annotated[float, Field(gt=0, description="In the currency of the quote.")]

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 
-from graph.context import Node, RunContext
-from graph.errors import FATAL, BudgetReached
-from graph.state import Report, State, Statement
-from toolkit.errors import DataError
+from trading_graph.graph.context import Node, RunContext
+from trading_graph.graph.errors import FATAL, BudgetReached
+from trading_graph.graph.state import Report, State, Statement
+from trading_graph.toolkit.errors import DataError
 
 _ENDS_THE_RUN: tuple[type[Exception], ...] = (GraphBubbleUp, *FATAL)
 

@@ -10,12 +10,12 @@ from typing import cast
 from langgraph.runtime import Runtime
 from langgraph.types import Command, Send
 
-from graph.context import RunContext, graph_task
-from graph.links import span_context, traceparent
-from graph.options import RISK_ANALYSTS, Order
-from graph.prefetch import prefetch
-from graph.state import State
-from otel import spans
+from trading_graph.graph.context import RunContext, graph_task
+from trading_graph.graph.links import span_context, traceparent
+from trading_graph.graph.options import RISK_ANALYSTS, Order
+from trading_graph.graph.prefetch import prefetch
+from trading_graph.graph.state import State
+from trading_graph.otel import spans
 
 
 async def dispatch_analysts(state: State, runtime: Runtime[RunContext]) -> Command[str]:

@@ -17,7 +17,7 @@ Every message is one sentence that ends with what to do next.
 `BudgetReached` ends no run: without a model the deciders decide by a rule.
 """
 
-from toolkit.errors import BadRequest
+from trading_graph.toolkit.errors import BadRequest
 
 
 class AnalysisError(Exception):

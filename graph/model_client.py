@@ -15,7 +15,7 @@ import aiohttp
 import httpx2
 from openai import DefaultAioHttpClient
 
-from graph.errors import BadProxy
+from trading_graph.graph.errors import BadProxy
 
 
 def model_client() -> "ModelClient":

@@ -51,8 +51,8 @@ def build(service: ModelService) -> Models:
     from langchain_openai import ChatOpenAI
     from openai import DefaultHttpxClient
 
-    from graph.model_client import model_client
-    from graph.plain_completions import PlainCompletions
+    from trading_graph.graph.model_client import model_client
+    from trading_graph.graph.plain_completions import PlainCompletions
 
     client = model_client()
     unused = DefaultHttpxClient(trust_env=False)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from graph.budget import Budget
-from toolkit.as_of import AsOf
+from trading_graph.graph.budget import Budget
+from trading_graph.toolkit.as_of import AsOf
 
 ANALYSTS = ("market_analyst", "social_analyst", "news_analyst", "fundamentals_analyst")
 DEBATERS = ("bull_researcher", "bear_researcher")

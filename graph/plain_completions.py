@@ -12,7 +12,7 @@ from typing import Any
 
 from openai import AsyncOpenAI, AsyncStream
 
-from graph.errors import BadModelAnswer
+from trading_graph.graph.errors import BadModelAnswer
 
 # Twenty parts a second read as a flow.
 _GATHERED_S = 0.05

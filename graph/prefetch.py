@@ -11,13 +11,13 @@ from functools import partial
 
 from opentelemetry.trace import SpanContext
 
-from graph.context import RunContext
-from otel import spans
-from toolkit.as_of import AsOf
-from toolkit.errors import DataError
-from toolkit.market_data import MACRO_SERIES, STATEMENT_KINDS, AsyncToolkit
-from toolkit.records import Sourced
-from toolkit.tools import TOOLS
+from trading_graph.graph.context import RunContext
+from trading_graph.otel import spans
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.errors import DataError
+from trading_graph.toolkit.market_data import MACRO_SERIES, STATEMENT_KINDS, AsyncToolkit
+from trading_graph.toolkit.records import Sourced
+from trading_graph.toolkit.tools import TOOLS
 
 BENCHMARK = "^GSPC"
 

@@ -1,7 +1,7 @@
 """Whether a proposed trade is near the market: entry, stop and target against recent prices."""
 
-from graph.decisions import FinalDecision, TradeProposal
-from toolkit.market_data import PriceLevels
+from trading_graph.graph.decisions import FinalDecision, TradeProposal
+from trading_graph.toolkit.market_data import PriceLevels
 
 ENTRY_MARGIN = 0.05
 """How far outside the last 20 sessions' range an entry may lie."""

@@ -11,9 +11,9 @@ from html import escape
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from pydantic import BaseModel
 
-from graph.options import Options
-from graph.state import Report, Statement
-from toolkit.market_data import PriceLevels
+from trading_graph.graph.options import Options
+from trading_graph.graph.state import Report, Statement
+from trading_graph.toolkit.market_data import PriceLevels
 
 _RULES = (
     "Use only what the tools returned or the reports say; quote figures with their source and "

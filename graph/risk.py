@@ -2,10 +2,10 @@
 
 from langgraph.runtime import Runtime
 
-from graph import prompts
-from graph.context import Node, RunContext
-from graph.speaker import speak
-from graph.state import Report, State
+from trading_graph.graph import prompts
+from trading_graph.graph.context import Node, RunContext
+from trading_graph.graph.speaker import speak
+from trading_graph.graph.state import Report, State
 
 
 def risk_analyst(name: str) -> Node:

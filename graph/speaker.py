@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 from langgraph.runtime import Runtime
 
-from graph import prompts
-from graph.chat import converse
-from graph.context import RunContext, graph_task
-from graph.links import span_context
-from graph.state import Statement
-from otel import spans
+from trading_graph.graph import prompts
+from trading_graph.graph.chat import converse
+from trading_graph.graph.context import RunContext, graph_task
+from trading_graph.graph.links import span_context
+from trading_graph.graph.state import Statement
+from trading_graph.otel import spans
 
 
 async def speak(

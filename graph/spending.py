@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 
 from opentelemetry.trace import Span
 
-from graph.budget import Budget, Limit
-from graph.errors import BudgetReached, OutOfTime
-from graph.state import Usage
-from otel.trace import semconv
+from trading_graph.graph.budget import Budget, Limit
+from trading_graph.graph.errors import BudgetReached, OutOfTime
+from trading_graph.graph.state import Usage
+from trading_graph.otel.trace import semconv
 
 
 class Spending:

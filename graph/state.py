@@ -8,8 +8,8 @@ import operator
 from dataclasses import dataclass
 from typing import Annotated, TypedDict
 
-from graph.decisions import FinalDecision, ResearchPlan, TradeProposal
-from toolkit.market_data import PriceLevels
+from trading_graph.graph.decisions import FinalDecision, ResearchPlan, TradeProposal
+from trading_graph.toolkit.market_data import PriceLevels
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ from typing import Generic, TypeVar
 import pydantic
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
-from graph import prompts
-from graph.chat import converse
-from graph.context import RunContext
-from graph.errors import BadModelAnswer
-from graph.models import function_schema, with_tools
-from graph.tool_calls import problems, requested
+from trading_graph.graph import prompts
+from trading_graph.graph.chat import converse
+from trading_graph.graph.context import RunContext
+from trading_graph.graph.errors import BadModelAnswer
+from trading_graph.graph.models import function_schema, with_tools
+from trading_graph.graph.tool_calls import problems, requested
 
 AnswerT = TypeVar("AnswerT", bound=pydantic.BaseModel)
 

@@ -16,15 +16,15 @@ from typing import Any
 import pydantic
 from langchain_core.messages import AIMessage, ToolMessage
 
-from graph.content import record_tool
-from graph.options import Order
-from graph.prompts import fenced
-from otel import spans
-from otel.trace import semconv
-from toolkit.as_of import AsOf
-from toolkit.errors import BadRequest, DataError, NoData
-from toolkit.market_data import AsyncToolkit
-from toolkit.tools import Arguments, SymbolArguments, Tool
+from trading_graph.graph.content import record_tool
+from trading_graph.graph.options import Order
+from trading_graph.graph.prompts import fenced
+from trading_graph.otel import spans
+from trading_graph.otel.trace import semconv
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.errors import BadRequest, DataError, NoData
+from trading_graph.toolkit.market_data import AsyncToolkit
+from trading_graph.toolkit.tools import Arguments, SymbolArguments, Tool
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ Rules that risk nothing: no opinion, no trade, the position stays as it is. A pr
 judge has not decided on is quoted and never handed out.
 """
 
-from graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
-from graph.spending import Spending
-from toolkit.market_data import PriceLevels
+from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
+from trading_graph.graph.spending import Spending
+from trading_graph.toolkit.market_data import PriceLevels
 
 _MARGIN = 0.05
 _PRICES = (

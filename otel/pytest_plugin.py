@@ -17,9 +17,9 @@ import pytest
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, Span, TracerProvider
 
-    from otel.trace import Trace
-    from otel.verdict.checks import Result
-    from otel.verdict.gate import AnyCheck, SpanSet
+    from trading_graph.otel.trace import Trace
+    from trading_graph.otel.verdict.checks import Result
+    from trading_graph.otel.verdict.gate import AnyCheck, SpanSet
 
 _REPORT = pytest.StashKey["pytest.TestReport"]()
 
@@ -98,7 +98,7 @@ class RecordedSpans:
     @property
     def traces(self) -> "list[Trace]":
         """The traces that the spans belong to."""
-        from otel.sources.memory import from_spans
+        from trading_graph.otel.sources.memory import from_spans
 
         return from_spans(self._ended)
 
@@ -155,8 +155,8 @@ def spans_where(
     attributes: Mapping[str, Any] | None = None,
 ) -> "SpanSet":
     """A set of spans: every condition that is given has to hold; `name` may hold `*`."""
-    from otel.trace.kinds import Role
-    from otel.verdict.gate import SpanSet
+    from trading_graph.otel.trace.kinds import Role
+    from trading_graph.otel.verdict.gate import SpanSet
 
     return SpanSet(
         role=Role(role) if role else None,
@@ -169,7 +169,7 @@ def assert_starts_within(
     trace: "Trace", spans: "SpanSet", *, after: "SpanSet", limit_s: float
 ) -> None:
     """Every span starts at most `limit_s` after the last of `after` has ended."""
-    from otel.verdict.gate import StartsWithin
+    from trading_graph.otel.verdict.gate import StartsWithin
 
     check = StartsWithin(id="", title="", set="spans", after="other", limit_s=limit_s)
     _hold(trace, check, spans, after)
@@ -177,7 +177,7 @@ def assert_starts_within(
 
 def assert_overlap(trace: "Trace", spans: "SpanSet", *, at_least: float = 0.5) -> None:
     """The spans overlap, and so does the work below them."""
-    from otel.verdict.gate import Overlap
+    from trading_graph.otel.verdict.gate import Overlap
 
     _hold(trace, Overlap(id="", title="", set="spans", at_least=at_least), spans)
 
@@ -194,7 +194,7 @@ def assert_leaf_parallelism(
     Where fewer than two did work of their own there is nothing to judge, which fails unless
     `not_applicable` allows it.
     """
-    from otel.verdict.gate import LeafParallelism
+    from trading_graph.otel.verdict.gate import LeafParallelism
 
     check = LeafParallelism(id="", title="", set="spans", group_by=list(group_by))
     _hold(trace, check, spans, not_applicable=not_applicable)
@@ -202,28 +202,28 @@ def assert_leaf_parallelism(
 
 def assert_duration(trace: "Trace", spans: "SpanSet", *, limit_s: float) -> None:
     """No span takes longer than `limit_s`."""
-    from otel.verdict.gate import Duration
+    from trading_graph.otel.verdict.gate import Duration
 
     _hold(trace, Duration(id="", title="", set="spans", limit_s=limit_s), spans)
 
 
 def assert_max_gap(trace: "Trace", spans: "SpanSet", *, limit_s: float) -> None:
     """Between one span and the next at most `limit_s` pass with none."""
-    from otel.verdict.gate import MaxGap
+    from trading_graph.otel.verdict.gate import MaxGap
 
     _hold(trace, MaxGap(id="", title="", set="spans", limit_s=limit_s), spans)
 
 
 def assert_before(trace: "Trace", spans: "SpanSet", other: "SpanSet") -> None:
     """Every span has ended before the first of `other` starts."""
-    from otel.verdict.gate import Before
+    from trading_graph.otel.verdict.gate import Before
 
     _hold(trace, Before(id="", title="", set="spans", other="other"), spans, other)
 
 
 def assert_no_duplicates(trace: "Trace", spans: "SpanSet", *, key: str) -> None:
     """No two spans have the same value of the attribute `key`."""
-    from otel.verdict.gate import NoDuplicates
+    from trading_graph.otel.verdict.gate import NoDuplicates
 
     _hold(trace, NoDuplicates(id="", title="", set="spans", key=key), spans)
 
@@ -232,7 +232,7 @@ def assert_count(
     trace: "Trace", spans: "SpanSet", *, at_least: int = 0, at_most: int | None = None
 ) -> None:
     """There are at least and at most so many."""
-    from otel.verdict.gate import Count
+    from trading_graph.otel.verdict.gate import Count
 
     check = Count(id="", title="", set="spans", at_least=at_least, at_most=at_most)
     _hold(trace, check, spans)
@@ -240,21 +240,21 @@ def assert_count(
 
 def assert_chain(trace: "Trace", spans: "SpanSet", *, limit: int) -> None:
     """At most so many spans follow each other."""
-    from otel.verdict.gate import Chain
+    from trading_graph.otel.verdict.gate import Chain
 
     _hold(trace, Chain(id="", title="", set="spans", limit=limit), spans)
 
 
 def assert_no_errors(trace: "Trace", spans: "SpanSet | None" = None) -> None:
     """No span failed, was cancelled, timed out or was retried; without a set, none of the trace."""
-    from otel.verdict.gate import NoErrors
+    from trading_graph.otel.verdict.gate import NoErrors
 
     _hold(trace, NoErrors(id="", title="", set="spans"), spans or spans_where(name="*"))
 
 
 def assert_complete(trace: "Trace") -> None:
     """The trace has one root, no orphan, no open span, and what it declares of spans."""
-    from otel.verdict import completeness
+    from trading_graph.otel.verdict import completeness
 
     __tracebackhide__ = True
     missing = completeness(trace).missing
@@ -270,9 +270,9 @@ def _hold(
     *,
     not_applicable: bool = False,
 ) -> None:
-    from otel.verdict import Outcome, completeness
-    from otel.verdict.checks import evaluate
-    from otel.verdict.scope import Scope
+    from trading_graph.otel.verdict import Outcome, completeness
+    from trading_graph.otel.verdict.checks import evaluate
+    from trading_graph.otel.verdict.scope import Scope
 
     __tracebackhide__ = True
     found = completeness(trace)
@@ -289,8 +289,8 @@ def _message(trace: "Trace", check: "AnyCheck", result: "Result") -> str:
     """What was measured, a waterfall of the spans that show it, and what to do."""
     from rich.console import Console
 
-    from otel.report import bars
-    from otel.verdict import Outcome
+    from trading_graph.otel.report import bars
+    from trading_graph.otel.verdict import Outcome
 
     relation = type(check).__struct_config__.tag
     if result.outcome is Outcome.NOT_APPLICABLE:

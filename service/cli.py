@@ -9,8 +9,8 @@ import sys
 
 import click
 
-from service import trace_commands
-from service.run_options import run_options
+from trading_graph.service import trace_commands
+from trading_graph.service.run_options import run_options
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _TOLD = click.core.ParameterSource.COMMANDLINE
@@ -52,7 +52,7 @@ def run(symbol: str | None, resume: str | None, **options: object) -> None:
       trading-graph run AAPL --offline --analysts market,news
       trading-graph run --resume last
     """
-    from service.run_command import resume_command, run_command
+    from trading_graph.service.run_command import resume_command, run_command
 
     ctx = click.get_current_context()
     if resume is not None:
@@ -121,8 +121,8 @@ def ladder(
       trading-graph ladder
       trading-graph ladder NVDA --call-s 8 --scale 0.05
     """
-    from service.full_scale import Latencies
-    from service.ladder_command import ladder_command
+    from trading_graph.service.full_scale import Latencies
+    from trading_graph.service.ladder_command import ladder_command
 
     latencies = Latencies(call_s, fetch_s, scale)
     sys.exit(ladder_command(symbol, date, latencies, as_json=as_json))
@@ -158,7 +158,7 @@ def serve(host: str, port: int, offline: bool, out: str | None, new_token: bool)
       trading-graph serve
       trading-graph serve --host 0.0.0.0 --port 80
     """
-    from service import serve_command
+    from trading_graph.service import serve_command
 
     if new_token:
         sys.exit(serve_command.new_token())
@@ -181,7 +181,7 @@ def replay(runs: tuple[str, ...], everything: bool) -> None:
       trading-graph replay
       trading-graph replay last
     """
-    from service.replay_command import replay_command
+    from trading_graph.service.replay_command import replay_command
 
     sys.exit(replay_command(runs, everything=everything))
 
@@ -193,6 +193,6 @@ def doctor(as_json: bool) -> None:
 
     Exit codes: 0 all is well, 1 something is to be mended.
     """
-    from service.doctor_command import doctor_command
+    from trading_graph.service.doctor_command import doctor_command
 
     sys.exit(doctor_command(as_json=as_json))

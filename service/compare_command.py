@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.markup import escape
 
-from otel.diagnosis import Comparison, Run, compare
-from otel.errors import TraceError
-from otel.report.comparison_formats import (
+from trading_graph.otel.diagnosis import Comparison, Run, compare
+from trading_graph.otel.errors import TraceError
+from trading_graph.otel.report.comparison_formats import (
     comparison_github,
     comparison_json,
     comparison_junit,
     comparison_markdown,
 )
-from otel.report.comparison_text import ComparisonText
-from otel.trace import Trace
-from otel.verdict import completeness, uninterrupted
-from service.errors import BadSettings
-from service.trace_source import find_trace
+from trading_graph.otel.report.comparison_text import ComparisonText
+from trading_graph.otel.trace import Trace
+from trading_graph.otel.verdict import completeness, uninterrupted
+from trading_graph.service.errors import BadSettings
+from trading_graph.service.trace_source import find_trace
 
 SAME, REGRESSION, USAGE, NOT_COMPARED = 0, 1, 2, 3
 

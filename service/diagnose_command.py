@@ -7,12 +7,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from otel.collection import collection_paused
-from otel.errors import TraceError
-from otel.report.diagnosis_report import Report, report
-from service.errors import BadSettings
-from service.our_places import PLACES
-from service.trace_source import find_trace
+from trading_graph.otel.collection import collection_paused
+from trading_graph.otel.errors import TraceError
+from trading_graph.otel.report.diagnosis_report import Report, report
+from trading_graph.service.errors import BadSettings
+from trading_graph.service.our_places import PLACES
+from trading_graph.service.trace_source import find_trace
 
 INSIDE, OVER, USAGE, NOT_JUDGED = 0, 1, 2, 3
 
@@ -42,7 +42,7 @@ def diagnose_command(
         talk.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         return NOT_JUDGED
     if not isinstance(found, Report):
-        from otel.report.verdict_text import VerdictText
+        from trading_graph.otel.report.verdict_text import VerdictText
 
         # On stderr: where a report is asked for as JSON, nothing else may come.
         talk.print(VerdictText(found), highlight=False)
@@ -65,7 +65,7 @@ def diagnose_command(
 
 def _print(found: Report, form: str) -> None:
     if form == "text":
-        from otel.report.diagnosis_text import DiagnosisText
+        from trading_graph.otel.report.diagnosis_text import DiagnosisText
 
         Console(file=sys.stdout, highlight=False, emoji=False).print(DiagnosisText(found))
     else:
@@ -77,32 +77,32 @@ def _text(found: Report, form: str) -> str:
     if form == "text":
         from io import StringIO
 
-        from otel.report.diagnosis_text import DiagnosisText
+        from trading_graph.otel.report.diagnosis_text import DiagnosisText
 
         page = StringIO()
         Console(file=page, highlight=False, emoji=False, width=100).print(DiagnosisText(found))
         return page.getvalue()
     if form == "markdown":
-        from otel.report.diagnosis_markdown import diagnosis_markdown
+        from trading_graph.otel.report.diagnosis_markdown import diagnosis_markdown
 
         return diagnosis_markdown(found)
     if form == "json":
-        from otel.report.diagnosis_json import diagnosis_json
+        from trading_graph.otel.report.diagnosis_json import diagnosis_json
 
         return diagnosis_json(found) + "\n"
     if form == "html":
-        from otel.report.page import page as html
+        from trading_graph.otel.report.page import page as html
 
         return html(found)
     if form == "perfetto":
-        from otel.report.perfetto import perfetto
+        from trading_graph.otel.report.perfetto import perfetto
 
         return perfetto(found.diagnosis) + "\n"
     if form == "folded":
-        from otel.report.folded import folded
+        from trading_graph.otel.report.folded import folded
 
         return folded(found.diagnosis.path)
-    from otel.report.simulated_otlp import simulated_otlp
+    from trading_graph.otel.report.simulated_otlp import simulated_otlp
 
     return simulated_otlp(found.diagnosis)
 

@@ -19,13 +19,13 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode, urlsplit
 from urllib.request import Request, urlopen
 
-from otel.errors import BadExporterSettings
-from otel.export import JAEGER, LANGSMITH, jaeger_exporter, jaeger_is_wanted, spool_of
-from otel.sources.jaeger import JaegerQuery
-from service.choice import backend_choice
-from service.errors import BadSettings
-from service.langsmith_mode import LangSmithMode, langsmith_mode, langsmith_target
-from service.settings import Settings
+from trading_graph.otel.errors import BadExporterSettings
+from trading_graph.otel.export import JAEGER, LANGSMITH, jaeger_exporter, jaeger_is_wanted, spool_of
+from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.service.choice import backend_choice
+from trading_graph.service.errors import BadSettings
+from trading_graph.service.langsmith_mode import LangSmithMode, langsmith_mode, langsmith_target
+from trading_graph.service.settings import Settings
 
 _TIMEOUT_S = 2.0
 _SKEW_S = 2.0

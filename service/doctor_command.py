@@ -7,13 +7,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from otel.errors import TraceError
-from otel.redaction import process_redactor
-from service.doctor import Finding, State, examine
-from service.doctor_tables import data_document, show_data
-from service.errors import BadSettings
-from service.last_run import LastRun, last_run
-from service.settings import read_settings
+from trading_graph.otel.errors import TraceError
+from trading_graph.otel.redaction import process_redactor
+from trading_graph.service.doctor import Finding, State, examine
+from trading_graph.service.doctor_tables import data_document, show_data
+from trading_graph.service.errors import BadSettings
+from trading_graph.service.last_run import LastRun, last_run
+from trading_graph.service.settings import read_settings
 
 WELL, RED = 0, 1
 

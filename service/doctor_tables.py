@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from service.last_run import LastRun
-from toolkit.host_policy import HostPolicy
-from toolkit.live_access import HOST_POLICIES
-from toolkit.ttl import CLOSED_DAY, TODAY, Lifetime
+from trading_graph.service.last_run import LastRun
+from trading_graph.toolkit.host_policy import HostPolicy
+from trading_graph.toolkit.live_access import HOST_POLICIES
+from trading_graph.toolkit.ttl import CLOSED_DAY, TODAY, Lifetime
 
 _OTHERS = "every other"
 _CLOSED = "a day that has passed"

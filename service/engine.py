@@ -15,29 +15,29 @@ from langchain_core.callbacks import BaseCallbackHandler
 from opentelemetry.context import Context
 from opentelemetry.sdk.metrics.export import MetricReader
 
-from graph.analysis import Analysis, analyse, recorded_run
-from graph.backend_choice import BackendChoice
-from graph.backends import Backends, open_backends
-from graph.checkpoints import Checkpoints, delete_checkpoints, open_checkpoints
-from graph.options import Options
-from otel.export import Journal, Telemetry, TraceFile, set_up
-from otel.redaction import Redactor
-from otel.spans import RunSpan, SpanListener, Unfinished
-from otel.spans.ids import uuid7
-from service.errors import NotResumable
-from service.langsmith_mode import LangSmithMode, langsmith_target
-from service.langsmith_tree import langsmith_tree
-from service.log import LOG
-from service.metrics import RunMetrics
-from service.node_ends import NodeEnds
-from service.redacted_analysis import redacted
-from service.replay import replaying, send_again
-from service.run_folder import RunFolder
-from service.run_order import RunOrder
-from service.settings import Settings
-from service.taking_up import take_up
-from service.timing_log import TimingLog
-from service.version import VERSION
+from trading_graph.graph.analysis import Analysis, analyse, recorded_run
+from trading_graph.graph.backend_choice import BackendChoice
+from trading_graph.graph.backends import Backends, open_backends
+from trading_graph.graph.checkpoints import Checkpoints, delete_checkpoints, open_checkpoints
+from trading_graph.graph.options import Options
+from trading_graph.otel.export import Journal, Telemetry, TraceFile, set_up
+from trading_graph.otel.redaction import Redactor
+from trading_graph.otel.spans import RunSpan, SpanListener, Unfinished
+from trading_graph.otel.spans.ids import uuid7
+from trading_graph.service.errors import NotResumable
+from trading_graph.service.langsmith_mode import LangSmithMode, langsmith_target
+from trading_graph.service.langsmith_tree import langsmith_tree
+from trading_graph.service.log import LOG
+from trading_graph.service.metrics import RunMetrics
+from trading_graph.service.node_ends import NodeEnds
+from trading_graph.service.redacted_analysis import redacted
+from trading_graph.service.replay import replaying, send_again
+from trading_graph.service.run_folder import RunFolder
+from trading_graph.service.run_order import RunOrder
+from trading_graph.service.settings import Settings
+from trading_graph.service.taking_up import take_up
+from trading_graph.service.timing_log import TimingLog
+from trading_graph.service.version import VERSION
 
 _T = TypeVar("_T")
 

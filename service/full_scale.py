@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from otel.diagnosis import CallTree, critical_path
-from otel.trace.kinds import Role
+from trading_graph.otel.diagnosis import CallTree, critical_path
+from trading_graph.otel.trace.kinds import Role
 
 
 @dataclass(frozen=True, slots=True)

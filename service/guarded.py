@@ -6,12 +6,12 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.markup import escape
 
-from graph.errors import AnalysisError
-from otel.errors import BadExporterSettings
-from otel.redaction import Redactor, process_redactor
-from service.errors import BadSettings, NotRecorded, NotResumable, StoreUnavailable
-from service.settings import Settings, read_settings
-from toolkit.errors import BadRequest, DataError
+from trading_graph.graph.errors import AnalysisError
+from trading_graph.otel.errors import BadExporterSettings
+from trading_graph.otel.redaction import Redactor, process_redactor
+from trading_graph.service.errors import BadSettings, NotRecorded, NotResumable, StoreUnavailable
+from trading_graph.service.settings import Settings, read_settings
+from trading_graph.toolkit.errors import BadRequest, DataError
 
 DONE, GATE_FAILED, USAGE, FAILED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 

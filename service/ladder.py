@@ -11,9 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graph.backend_choice import BackendChoice
-from graph.options import ANALYSTS, DEBATERS, RISK_ANALYSTS, Debate, Options, Order
-from otel.diagnosis import (
+from trading_graph.graph.backend_choice import BackendChoice
+from trading_graph.graph.options import ANALYSTS, DEBATERS, RISK_ANALYSTS, Debate, Options, Order
+from trading_graph.otel.diagnosis import (
     Action,
     CallTree,
     Parallelise,
@@ -23,18 +23,18 @@ from otel.diagnosis import (
     call_tree,
     simulate,
 )
-from otel.trace import Trace, semconv
-from otel.trace.kinds import Role, agent_name
-from otel.verdict import Outcome, Verdict, default_gate, judge
-from service.errors import NotRecorded
-from service.full_scale import FullScale, Latencies, full_scale
-from toolkit.as_of import AsOf
+from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace.kinds import Role, agent_name
+from trading_graph.otel.verdict import Outcome, Verdict, default_gate, judge
+from trading_graph.service.errors import NotRecorded
+from trading_graph.service.full_scale import FullScale, Latencies, full_scale
+from trading_graph.toolkit.as_of import AsOf
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from service.result import Result
-    from service.run_session import RunSession
+    from trading_graph.service.result import Result
+    from trading_graph.service.run_session import RunSession
 
 TOLERANCE = 0.05
 """By how much a prediction may miss what was measured, as a share of it."""

@@ -5,16 +5,16 @@ import sys
 
 from rich.console import Console
 
-from otel.collection import collection_paused
-from otel.redaction import Redactor
-from service.choice import EMBEDDED_DATE
-from service.errors import BadSettings
-from service.full_scale import Latencies
-from service.guarded import DONE, GATE_FAILED, guarded
-from service.log import logging_to
-from service.settings import Settings
-from toolkit.as_of import AsOf
-from toolkit.symbols import parse_symbol
+from trading_graph.otel.collection import collection_paused
+from trading_graph.otel.redaction import Redactor
+from trading_graph.service.choice import EMBEDDED_DATE
+from trading_graph.service.errors import BadSettings
+from trading_graph.service.full_scale import Latencies
+from trading_graph.service.guarded import DONE, GATE_FAILED, guarded
+from trading_graph.service.log import logging_to
+from trading_graph.service.settings import Settings
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.symbols import parse_symbol
 
 _LONGEST_CALL_S = 50.0
 _LONGEST_FETCH_S = 8.0
@@ -60,10 +60,10 @@ def _climb(
     as_json: bool,
 ) -> int:
     with talk.status("loading"), collection_paused():
-        from service.ladder import climb, compared, rungs
-        from service.ladder_report import show, show_json
-        from service.langsmith_mode import LangSmithMode
-        from service.run_session import RunSession
+        from trading_graph.service.ladder import climb, compared, rungs
+        from trading_graph.service.ladder_report import show, show_json
+        from trading_graph.service.langsmith_mode import LangSmithMode
+        from trading_graph.service.run_session import RunSession
 
     steps = rungs(symbol, as_of, latencies)
     session = RunSession(settings, settings.out, talk, redactor, langsmith=LangSmithMode.OFF)

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from service.ladder import TOLERANCE, Claim, Ladder, Reached
+from trading_graph.service.ladder import TOLERANCE, Claim, Ladder, Reached
 
 BASELINE = (248, 590)
 """The runtimes, in seconds, that the founding document starts from."""

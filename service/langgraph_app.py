@@ -13,11 +13,11 @@ from typing import Any, NotRequired, TypedDict
 
 from langgraph.graph import END, START, StateGraph
 
-from otel.export import LangSmithTarget, Telemetry, set_up
-from otel.redaction import process_redactor
-from service.metrics import RunMetrics
-from toolkit.as_of import AsOf
-from toolkit.symbols import parse_symbol
+from trading_graph.otel.export import LangSmithTarget, Telemetry, set_up
+from trading_graph.otel.redaction import process_redactor
+from trading_graph.service.metrics import RunMetrics
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.symbols import parse_symbol
 
 
 class AnalysisInput(TypedDict):
@@ -39,7 +39,7 @@ class AnalysisState(AnalysisInput, AnalysisOutput):
 
 @lru_cache(maxsize=1)
 def _telemetry(langsmith: LangSmithTarget | None, spool: Path) -> Telemetry:
-    from service.version import VERSION
+    from trading_graph.service.version import VERSION
 
     return set_up("trading-graph", VERSION, langsmith, spool=spool)
 
@@ -51,13 +51,13 @@ def _metrics(telemetry: Telemetry) -> RunMetrics:
 
 async def analysis(state: AnalysisInput) -> AnalysisOutput:
     """Run one analysis inside its own trace."""
-    from graph.analysis import analyse, recorded_run
-    from graph.backends import open_backends
-    from graph.options import Options
-    from service.choice import backend_choice, default_date
-    from service.langsmith_mode import LangSmithMode, langsmith_mode, langsmith_target
-    from service.langsmith_tree import langsmith_tree
-    from service.settings import read_settings
+    from trading_graph.graph.analysis import analyse, recorded_run
+    from trading_graph.graph.backends import open_backends
+    from trading_graph.graph.options import Options
+    from trading_graph.service.choice import backend_choice, default_date
+    from trading_graph.service.langsmith_mode import LangSmithMode, langsmith_mode, langsmith_target
+    from trading_graph.service.langsmith_tree import langsmith_tree
+    from trading_graph.service.settings import read_settings
 
     settings = await asyncio.to_thread(read_settings)
     mode = langsmith_mode(settings, offline=False)

@@ -9,9 +9,9 @@ from enum import StrEnum
 
 from langsmith.utils import get_env_var, is_env_var_truish, tracing_is_enabled
 
-from otel.export import LangSmithTarget
-from service.errors import BadSettings
-from service.settings import Settings
+from trading_graph.otel.export import LangSmithTarget
+from trading_graph.service.errors import BadSettings
+from trading_graph.service.settings import Settings
 
 _NATIVE = "langsmith"
 

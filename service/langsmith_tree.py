@@ -14,7 +14,7 @@ from langsmith.env import get_langchain_env_var_metadata, get_runtime_environmen
 from langsmith.utils import get_env_var
 from urllib3 import Retry
 
-from otel.redaction import Redactor
+from trading_graph.otel.redaction import Redactor
 
 _LOG = logging.getLogger(__name__)
 

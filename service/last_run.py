@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from otel.errors import TraceError
-from otel.sources import read
-from otel.trace import ERROR, Trace, semconv
-from otel.trace.kinds import Role
-from service.run_folder import TRACE
-from service.trace_source import newest_run
+from trading_graph.otel.errors import TraceError
+from trading_graph.otel.sources import read
+from trading_graph.otel.trace import ERROR, Trace, semconv
+from trading_graph.otel.trace.kinds import Role
+from trading_graph.service.run_folder import TRACE
+from trading_graph.service.trace_source import newest_run
 
 
 @dataclass(frozen=True, slots=True)

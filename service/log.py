@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
 from pathlib import Path
 
-from otel.log_span import span_of
-from otel.redaction import Redactor
+from trading_graph.otel.log_span import span_of
+from trading_graph.otel.redaction import Redactor
 
 _MAX_BYTES = 5 * 2**20
 _BACKUPS = 3

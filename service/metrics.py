@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
-from otel.export import SpanMetrics
-from toolkit.pool import HttpPool, PoolConnections
-from toolkit.tools import TOOLS
+from trading_graph.otel.export import SpanMetrics
+from trading_graph.toolkit.pool import HttpPool, PoolConnections
+from trading_graph.toolkit.tools import TOOLS
 
 _STATE = "http.connection.state"
 

@@ -6,8 +6,8 @@ from threading import Lock
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
-from otel.spans import SpanListener
-from otel.trace import semconv
+from trading_graph.otel.spans import SpanListener
+from trading_graph.otel.trace import semconv
 
 
 class NodeEnds:

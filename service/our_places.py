@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from otel.diagnosis import Kind
+from trading_graph.otel.diagnosis import Kind
 
 PLACES: Mapping[Kind, str] = {
     Kind.SERIAL_FAN_OUT: "graph/dispatcher.py sends all at once unless --dispatch sequential asks "

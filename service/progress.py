@@ -18,7 +18,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from otel.trace import semconv
+from trading_graph.otel.trace import semconv
 
 _REFRESH_PER_S = 8
 

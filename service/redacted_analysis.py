@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from graph.analysis import Analysis
-from graph.decisions import Decision
-from otel.redaction import Redactor
+from trading_graph.graph.analysis import Analysis
+from trading_graph.graph.decisions import Decision
+from trading_graph.otel.redaction import Redactor
 
 
 def redacted(analysis: Analysis, redactor: Redactor) -> Analysis:

@@ -9,8 +9,8 @@ from threading import Event, Thread
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from otel.errors import TraceError
-from otel.export import (
+from trading_graph.otel.errors import TraceError
+from trading_graph.otel.export import (
     JAEGER,
     LANGSMITH,
     KnownSpans,
@@ -22,8 +22,8 @@ from otel.export import (
     langsmith_exporter,
     spool_of,
 )
-from otel.sources.jaeger import JaegerQuery
-from service.settings import Settings
+from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.service.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 

@@ -8,14 +8,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 
-from otel.errors import BadExporterSettings, TraceError
-from otel.export import Replayed, from_lines
-from otel.redaction import Redactor, process_redactor
-from service.errors import BadSettings
-from service.langsmith_mode import langsmith_mode, langsmith_target
-from service.replay import Target, targets
-from service.settings import read_settings
-from service.trace_source import trace_file
+from trading_graph.otel.errors import BadExporterSettings, TraceError
+from trading_graph.otel.export import Replayed, from_lines
+from trading_graph.otel.redaction import Redactor, process_redactor
+from trading_graph.service.errors import BadSettings
+from trading_graph.service.langsmith_mode import langsmith_mode, langsmith_target
+from trading_graph.service.replay import Target, targets
+from trading_graph.service.settings import read_settings
+from trading_graph.service.trace_source import trace_file
 
 DONE, USAGE, NOT_DONE, INTERRUPTED = 0, 2, 3, 130
 

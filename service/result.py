@@ -14,17 +14,23 @@ from rich.padding import Padding
 from rich.rule import Rule
 from rich.table import Table
 
-from graph.analysis import Analysis
-from otel.export import JAEGER, LANGSMITH, Delivery, Telemetry
-from otel.report import VerdictText, waterfall
-from otel.sources import read
-from otel.sources.jaeger import JaegerQuery
-from otel.sources.langsmith import LangSmithQuery
-from otel.trace import Trace, semconv
-from otel.verdict import completeness, default_gate, interruptions, judge, uninterrupted
-from service.langsmith_mode import LangSmithMode
-from service.run_folder import RunFolder
-from service.settings import Settings
+from trading_graph.graph.analysis import Analysis
+from trading_graph.otel.export import JAEGER, LANGSMITH, Delivery, Telemetry
+from trading_graph.otel.report import VerdictText, waterfall
+from trading_graph.otel.sources import read
+from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.otel.sources.langsmith import LangSmithQuery
+from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.verdict import (
+    completeness,
+    default_gate,
+    interruptions,
+    judge,
+    uninterrupted,
+)
+from trading_graph.service.langsmith_mode import LangSmithMode
+from trading_graph.service.run_folder import RunFolder
+from trading_graph.service.settings import Settings
 
 _LINK_S = 2.0
 _START_JAEGER = " Start it with: docker compose -f deploy/jaeger.yml up"

@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from graph.backend_choice import BackendChoice
-from graph.options import Options
-from otel.collection import collection_paused
-from otel.redaction import Redactor
-from service.choice import backend_choice, default_date
-from service.errors import NotResumable
-from service.guarded import DONE, guarded
-from service.log import logging_to
-from service.run_request import RunRequest
-from service.settings import Settings
-from toolkit.as_of import AsOf
-from toolkit.symbols import parse_symbol
+from trading_graph.graph.backend_choice import BackendChoice
+from trading_graph.graph.options import Options
+from trading_graph.otel.collection import collection_paused
+from trading_graph.otel.redaction import Redactor
+from trading_graph.service.choice import backend_choice, default_date
+from trading_graph.service.errors import NotResumable
+from trading_graph.service.guarded import DONE, guarded
+from trading_graph.service.log import logging_to
+from trading_graph.service.run_request import RunRequest
+from trading_graph.service.settings import Settings
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.symbols import parse_symbol
 
 if TYPE_CHECKING:
-    from service.result import Result
-    from service.run_session import RunSession
+    from trading_graph.service.result import Result
+    from trading_graph.service.run_session import RunSession
 
 
 def run_command(symbol: str, asked: Mapping[str, Any]) -> int:
@@ -56,8 +56,8 @@ def resume_command(word: str, asked: Mapping[str, Any]) -> int:
 
     def work(settings: Settings, redactor: Redactor) -> int:
         # Not above: a run that begins does not need it.
-        from service.run_order import RunOrder
-        from service.taking_up import kept_order
+        from trading_graph.service.run_order import RunOrder
+        from trading_graph.service.taking_up import kept_order
 
         out = Path(asked["out"] or settings.out)
         run_id = _interrupted_run(word, out)
@@ -76,7 +76,7 @@ def resume_command(word: str, asked: Mapping[str, Any]) -> int:
 
 def _interrupted_run(word: str, out: Path) -> uuid.UUID:
     """The id that a word is, or that of the newest interrupted run; raises NotResumable."""
-    from service.run_standing import interrupted_runs
+    from trading_graph.service.run_standing import interrupted_runs
 
     if word != "last":
         try:
@@ -137,8 +137,8 @@ def _session(
     offline: bool,
 ) -> "RunSession":
     with talk.status("loading"), collection_paused():
-        from service.langsmith_mode import langsmith_mode
-        from service.run_session import RunSession
+        from trading_graph.service.langsmith_mode import langsmith_mode
+        from trading_graph.service.run_session import RunSession
 
     langsmith = langsmith_mode(settings, offline=offline)
     out = Path(asked["out"] or settings.out)
@@ -146,7 +146,7 @@ def _session(
 
 
 def _presented(result: "Result", settings: Settings, asked: Mapping[str, Any]) -> int:
-    from service.result import show, show_json
+    from trading_graph.service.result import show, show_json
 
     present = show_json if asked["as_json"] else show
     present(result, settings, Console(file=sys.stdout))

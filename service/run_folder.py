@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from graph.analysis import Analysis  # importing it takes seconds, and `verify` needs a name
+    from trading_graph.graph.analysis import (
+        Analysis,  # importing it takes seconds, and `verify` needs a name
+    )
 
 DECISION, REPORT, TRACE = "decision.json", "report.md", "trace.jsonl"
 ORDER, JOURNAL, CHECKPOINTS = "order.json", "open.jsonl", "checkpoints.sqlite"

@@ -8,13 +8,13 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from graph.backend_choice import BackendChoice
-from graph.options import Options
-from service.choice import backend_choice
-from service.errors import NotResumable
-from service.langsmith_mode import LangSmithMode
-from service.settings import Settings
-from toolkit.records import Mode
+from trading_graph.graph.backend_choice import BackendChoice
+from trading_graph.graph.options import Options
+from trading_graph.service.choice import backend_choice
+from trading_graph.service.errors import NotResumable
+from trading_graph.service.langsmith_mode import LangSmithMode
+from trading_graph.service.settings import Settings
+from trading_graph.toolkit.records import Mode
 
 
 class KeptModels(BaseModel):

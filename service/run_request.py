@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from graph.budget import Budget
-from graph.options import Debate, Options, Order
-from toolkit.as_of import AsOf
-from toolkit.symbols import parse_symbol
+from trading_graph.graph.budget import Budget
+from trading_graph.graph.options import Debate, Options, Order
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.symbols import parse_symbol
 
 Analyst = Literal["market", "social", "news", "fundamentals"]
 _ALL: tuple[Analyst, ...] = ("market", "social", "news", "fundamentals")

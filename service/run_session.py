@@ -10,17 +10,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from graph.analysis import Analysis
-from graph.backend_choice import BackendChoice
-from graph.options import Options
-from otel.redaction import Redactor
-from otel.spans import caller_context
-from service.engine import LEFT_BEHIND, Engine, open_engine
-from service.langsmith_mode import LangSmithMode
-from service.progress import Progress
-from service.result import Result, finished
-from service.run_folder import RunFolder
-from service.settings import Settings
+from trading_graph.graph.analysis import Analysis
+from trading_graph.graph.backend_choice import BackendChoice
+from trading_graph.graph.options import Options
+from trading_graph.otel.redaction import Redactor
+from trading_graph.otel.spans import caller_context
+from trading_graph.service.engine import LEFT_BEHIND, Engine, open_engine
+from trading_graph.service.langsmith_mode import LangSmithMode
+from trading_graph.service.progress import Progress
+from trading_graph.service.result import Result, finished
+from trading_graph.service.run_folder import RunFolder
+from trading_graph.service.settings import Settings
 
 Made = tuple[Analysis, RunFolder]
 _Run = Callable[[Engine, Progress], Awaitable[Made]]

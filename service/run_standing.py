@@ -10,12 +10,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from otel.sources import read
-from otel.trace import Trace, semconv
-from service.run_folder import JOURNAL, ORDER, TRACE
+from trading_graph.otel.sources import read
+from trading_graph.otel.trace import Trace, semconv
+from trading_graph.service.run_folder import JOURNAL, ORDER, TRACE
 
 if TYPE_CHECKING:
-    from graph.options import Options
+    from trading_graph.graph.options import Options
 
 _SHOWN = 6
 
@@ -39,7 +39,7 @@ class InterruptedRun:
 def standing(folder: Path) -> Standing:
     """Where the run of a folder stands. Blocks."""
     # Not above: it brings the SDK, and most runs that are read are over.
-    from otel.export import is_locked
+    from trading_graph.otel.export import is_locked
 
     try:
         if is_locked(folder / JOURNAL):
@@ -57,8 +57,8 @@ def interrupted_runs(out: Path) -> list[InterruptedRun]:
 
     A run whose order cannot be read is left out: nobody knows what it was asked to do.
     """
-    from service.errors import NotResumable
-    from service.run_order import RunOrder
+    from trading_graph.service.errors import NotResumable
+    from trading_graph.service.run_order import RunOrder
 
     found = []
     for journal in sorted(out.glob(f"*/{JOURNAL}")):

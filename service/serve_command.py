@@ -9,19 +9,19 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from graph.backend_choice import BackendChoice
-from otel.collection import collection_paused
-from otel.redaction import Redactor
-from service.choice import backend_choice
-from service.errors import BadSettings
-from service.guarded import DONE, guarded
-from service.log import logging_to
-from service.settings import Settings
+from trading_graph.graph.backend_choice import BackendChoice
+from trading_graph.otel.collection import collection_paused
+from trading_graph.otel.redaction import Redactor
+from trading_graph.service.choice import backend_choice
+from trading_graph.service.errors import BadSettings
+from trading_graph.service.guarded import DONE, guarded
+from trading_graph.service.log import logging_to
+from trading_graph.service.settings import Settings
 
 
 def new_token() -> int:
     """Print a new token, once, and the setting that lets it in."""
-    from service.server.access import digest
+    from trading_graph.service.server.access import digest
 
     token = secrets.token_urlsafe(32)
     click.echo(f"The token, shown this once: {token}")
@@ -70,8 +70,13 @@ async def _serve(
     offline: bool,
 ) -> None:
     with talk.status("loading"), collection_paused():
-        from service.langsmith_mode import langsmith_mode
-        from service.server.serving import drain, listening, open_service, stop_signals
+        from trading_graph.service.langsmith_mode import langsmith_mode
+        from trading_graph.service.server.serving import (
+            drain,
+            listening,
+            open_service,
+            stop_signals,
+        )
 
     choice = backend_choice(settings, offline=offline)
     langsmith = langsmith_mode(settings, offline=offline)

@@ -17,7 +17,7 @@ from typing import Any
 
 import aiosqlite
 
-from service.errors import StoreUnavailable
+from trading_graph.service.errors import StoreUnavailable
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from otel.errors import TraceError
-from otel.export import Journal, read_unfinished
-from otel.spans import Unfinished
-from otel.trace import semconv
-from service.errors import NotResumable
-from service.run_folder import RunFolder
-from service.run_order import RunOrder
-from service.run_standing import Standing, standing
+from trading_graph.otel.errors import TraceError
+from trading_graph.otel.export import Journal, read_unfinished
+from trading_graph.otel.spans import Unfinished
+from trading_graph.otel.trace import semconv
+from trading_graph.service.errors import NotResumable
+from trading_graph.service.run_folder import RunFolder
+from trading_graph.service.run_order import RunOrder
+from trading_graph.service.run_standing import Standing, standing
 
 
 @dataclass(frozen=True, slots=True)

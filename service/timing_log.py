@@ -9,8 +9,8 @@ They are written from the agents' spans, so that log and trace cannot disagree.
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from otel.trace import semconv
-from service.log import LOG
+from trading_graph.otel.trace import semconv
+from trading_graph.service.log import LOG
 
 
 class TimingLog:

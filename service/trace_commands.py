@@ -96,14 +96,14 @@ def verify(
             raise click.UsageError("name a TRACE, or a service with --watch")
         if seconds is not None or count is not None:
             raise click.UsageError("--for and --count end a watch; give --watch SERVICE as well")
-        from service.verify_command import verify_command
+        from trading_graph.service.verify_command import verify_command
 
         sys.exit(verify_command(trace, source, id, gate, format))
     if trace or id or source not in (None, "jaeger") or format not in ("text", "json"):
         raise click.UsageError(
             "--watch is of Jaeger, instead of TRACE, --from and --id, with --format text or json"
         )
-    from service.watch_command import watch_command
+    from trading_graph.service.watch_command import watch_command
 
     sys.exit(watch_command(watch, gate, format, seconds, count))
 
@@ -156,7 +156,7 @@ def compare(
       trading-graph compare 019a9b1c2d3e7f40a1b2c3d4e5f60718 last
       trading-graph compare base/*/trace.jsonl --with new/*/trace.jsonl --format junit
     """
-    from service.compare_command import compare_command
+    from trading_graph.service.compare_command import compare_command
 
     sys.exit(compare_command(traces, new, source, ids, tolerance, format))
 
@@ -221,7 +221,7 @@ def diagnose(
     """
     if format and export:
         raise click.UsageError("--format is for the report and --export is instead of it; give one")
-    from service.diagnose_command import diagnose_command
+    from trading_graph.service.diagnose_command import diagnose_command
 
     form = export or format or "text"
     sys.exit(diagnose_command(trace, source, id, target, form, out, also))

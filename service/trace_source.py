@@ -6,14 +6,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from otel.errors import TraceError
-from otel.sources import parse, read
-from otel.sources.document import MAX_BYTES
-from otel.trace import Trace
-from service.run_folder import JOURNAL, TRACE
+from trading_graph.otel.errors import TraceError
+from trading_graph.otel.sources import parse, read
+from trading_graph.otel.sources.document import MAX_BYTES
+from trading_graph.otel.trace import Trace
+from trading_graph.service.run_folder import JOURNAL, TRACE
 
 if TYPE_CHECKING:
-    from service.settings import Settings
+    from trading_graph.service.settings import Settings
 
 _TRACE_ID = re.compile(r"[0-9a-fA-F]{32}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -38,7 +38,7 @@ def find_trace(words: tuple[str, ...], source: str | None, id: str | None = None
         content = sys.stdin.buffer.read(MAX_BYTES)
         return _one(parse(content, "standard input"), id, "standard input")
     # Not above: these imports take longer than reading and judging a run's file.
-    from service.settings import read_settings
+    from trading_graph.service.settings import read_settings
 
     settings = read_settings()
     if word == "last":
@@ -50,7 +50,7 @@ def find_trace(words: tuple[str, ...], source: str | None, id: str | None = None
     if source == "file":
         raise TraceError(f"There is no run {trace_id} in {settings.out}.")
     if source == "langsmith":
-        from otel.sources.langsmith import LangSmithQuery
+        from trading_graph.otel.sources.langsmith import LangSmithQuery
 
         url = settings.langsmith_url
         key = settings.langsmith_api_key
@@ -63,7 +63,7 @@ def find_trace(words: tuple[str, ...], source: str | None, id: str | None = None
                 f"project {settings.langsmith_project}."
             )
         return found
-    from otel.sources.jaeger import JaegerQuery
+    from trading_graph.otel.sources.jaeger import JaegerQuery
 
     jaeger = JaegerQuery(settings.jaeger_url)
     found = jaeger.complete(trace_id) if jaeger.trace(trace_id) else None
@@ -96,7 +96,7 @@ def _over(trace: Path) -> Path:
     """The trace file itself, of a run that is over; else TraceError says what is known of it."""
     if (trace.parent / JOURNAL).is_file():
         # Not above: few runs are interrupted.
-        from service.run_standing import unfinished_sentence
+        from trading_graph.service.run_standing import unfinished_sentence
 
         sentence = unfinished_sentence(trace.parent)
         if sentence is not None:
@@ -109,7 +109,7 @@ def _last(settings: "Settings", source: str | None, id: str | None) -> Trace:
         raise TraceError("LangSmith has no `last` here; name the trace id that the run printed.")
     if source != "jaeger":
         return _one(read(_over(newest_run(settings.out) / TRACE)), id, "the newest run")
-    from otel.sources.jaeger import JaegerQuery
+    from trading_graph.otel.sources.jaeger import JaegerQuery
 
     service = os.environ.get("OTEL_SERVICE_NAME", "trading-graph")
     jaeger = JaegerQuery(settings.jaeger_url)

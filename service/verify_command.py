@@ -6,12 +6,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from otel.collection import collection_paused
-from otel.errors import TraceError
-from otel.report import VerdictText, as_github, as_json, as_junit, as_markdown
-from otel.verdict import GateError, default_gate, judge, read_gate
-from service.errors import BadSettings
-from service.trace_source import find_trace
+from trading_graph.otel.collection import collection_paused
+from trading_graph.otel.errors import TraceError
+from trading_graph.otel.report import VerdictText, as_github, as_json, as_junit, as_markdown
+from trading_graph.otel.verdict import GateError, default_gate, judge, read_gate
+from trading_graph.service.errors import BadSettings
+from trading_graph.service.trace_source import find_trace
 
 PASSED, GATE_FAILED, USAGE, NOT_JUDGED = 0, 1, 2, 3
 

@@ -13,14 +13,14 @@ from types import FrameType
 from rich.console import Console
 from rich.markup import escape
 
-from otel.errors import TraceError
-from otel.report import as_json
-from otel.sources.jaeger import JaegerQuery
-from otel.verdict import GateError, Outcome, Verdict, default_gate, judge, read_gate
-from service.errors import BadSettings
-from service.settings import read_settings
-from service.verify_command import GATE_FAILED, NOT_JUDGED, PASSED, USAGE
-from service.watching import Arrived, Patience, TraceWatch
+from trading_graph.otel.errors import TraceError
+from trading_graph.otel.report import as_json
+from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.otel.verdict import GateError, Outcome, Verdict, default_gate, judge, read_gate
+from trading_graph.service.errors import BadSettings
+from trading_graph.service.settings import read_settings
+from trading_graph.service.verify_command import GATE_FAILED, NOT_JUDGED, PASSED, USAGE
+from trading_graph.service.watching import Arrived, Patience, TraceWatch
 
 
 class Tally:

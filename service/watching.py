@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from otel.errors import AnswerTooLarge
-from otel.sources.jaeger import JaegerQuery
-from otel.trace import Trace, semconv
-from otel.verdict import completeness
+from trading_graph.otel.errors import AnswerTooLarge
+from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.verdict import completeness
 
 POLL_S = 2.0
 QUIET_S = 30.0

@@ -5,15 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from graph.analysis import Analysis, analyse, recorded_run
-from graph.backend_choice import BackendChoice
-from graph.backends import open_backends
-from graph.offline_model import Fault, OfflineModel
-from graph.options import Options
-from otel.export import TraceFile, set_up
-from otel.sources import read
-from otel.trace import Trace
-from toolkit.as_of import AsOf
+from trading_graph.graph.analysis import Analysis, analyse, recorded_run
+from trading_graph.graph.backend_choice import BackendChoice
+from trading_graph.graph.backends import open_backends
+from trading_graph.graph.offline_model import Fault, OfflineModel
+from trading_graph.graph.options import Options
+from trading_graph.otel.export import TraceFile, set_up
+from trading_graph.otel.sources import read
+from trading_graph.otel.trace import Trace
+from trading_graph.toolkit.as_of import AsOf
 
 CHAT_S = 0.2
 FETCH_S = 0.06

@@ -23,7 +23,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from toolkit.loopback import LoopbackServer
+from trading_graph.toolkit.loopback import LoopbackServer
 
 PAGE = 100
 TENANT = "11111111-1111-4111-8111-111111111111"

@@ -17,12 +17,12 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from tests.live_faults import Handler, spoilt_answer
-from toolkit.dataset import tables
-from toolkit.embedded_server import make_app
-from toolkit.live_access import LiveAccess
-from toolkit.loopback import LoopbackServer
-from toolkit.sources.base_urls import BaseUrls
-from toolkit.sources.sec_facts import CONCEPT_TAGS
+from trading_graph.toolkit.dataset import tables
+from trading_graph.toolkit.embedded_server import make_app
+from trading_graph.toolkit.live_access import LiveAccess
+from trading_graph.toolkit.loopback import LoopbackServer
+from trading_graph.toolkit.sources.base_urls import BaseUrls
+from trading_graph.toolkit.sources.sec_facts import CONCEPT_TAGS
 
 FRED_KEY = "fred-key-that-must-not-leak"
 CRUMB = "crumb/of.today"

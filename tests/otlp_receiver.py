@@ -19,7 +19,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
-from toolkit.loopback import LoopbackServer
+from trading_graph.toolkit.loopback import LoopbackServer
 
 _PROTOBUF = "application/x-protobuf"
 

@@ -10,11 +10,11 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 
-from otel import spans
-from otel.sources.memory import from_spans
-from otel.spans import RecordingProcessor
-from otel.trace import Trace, profile
-from otel.verdict import Result, judge, parse_gate
+from trading_graph.otel import spans
+from trading_graph.otel.sources.memory import from_spans
+from trading_graph.otel.spans import RecordingProcessor
+from trading_graph.otel.trace import Trace, profile
+from trading_graph.otel.verdict import Result, judge, parse_gate
 
 Program = Callable[[], Awaitable[object]]
 

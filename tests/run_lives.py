@@ -4,12 +4,12 @@ from pathlib import Path
 
 from opentelemetry.sdk.trace import TracerProvider
 
-from otel.export import Journal, TraceFile
-from otel.redaction import Redactor
-from otel.sources import read
-from otel.spans import RecordingProcessor
-from otel.spans.ids import UUIDv7IdGenerator
-from otel.trace import Trace
+from trading_graph.otel.export import Journal, TraceFile
+from trading_graph.otel.redaction import Redactor
+from trading_graph.otel.sources import read
+from trading_graph.otel.spans import RecordingProcessor
+from trading_graph.otel.spans.ids import UUIDv7IdGenerator
+from trading_graph.otel.trace import Trace
 
 
 def _raise(error: BaseException) -> None:

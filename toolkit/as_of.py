@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 from zoneinfo import ZoneInfo
 
-from toolkit.errors import BadDate
+from trading_graph.toolkit.errors import BadDate
 
 # Read here, at import: looking a zone up reads files.
 NEW_YORK = ZoneInfo("America/New_York")

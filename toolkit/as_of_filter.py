@@ -10,10 +10,18 @@ from dataclasses import replace
 from functools import singledispatch
 from typing import Any, TypeVar
 
-from toolkit.as_of import AsOf
-from toolkit.errors import NoData
-from toolkit.frames import Bars
-from toolkit.records import Filings, Insiders, News, Posts, Series, Sourced, Statements
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.errors import NoData
+from trading_graph.toolkit.frames import Bars
+from trading_graph.toolkit.records import (
+    Filings,
+    Insiders,
+    News,
+    Posts,
+    Series,
+    Sourced,
+    Statements,
+)
 
 Answer = TypeVar("Answer", bound=Sourced)
 

@@ -18,13 +18,13 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import Span
 
-from otel import spans
-from otel.trace import semconv
-from toolkit.cache_statistics import CacheCounts, CacheStatistics
-from toolkit.errors import NoData, SourceUnavailable, UnknownSymbol
-from toolkit.lru import CacheKey, Entry, LeastRecentlyUsed
-from toolkit.single_flight import Flights, link_to_load
-from toolkit.ttl import Lifetime
+from trading_graph.otel import spans
+from trading_graph.otel.trace import semconv
+from trading_graph.toolkit.cache_statistics import CacheCounts, CacheStatistics
+from trading_graph.toolkit.errors import NoData, SourceUnavailable, UnknownSymbol
+from trading_graph.toolkit.lru import CacheKey, Entry, LeastRecentlyUsed
+from trading_graph.toolkit.single_flight import Flights, link_to_load
+from trading_graph.toolkit.ttl import Lifetime
 
 __all__ = ["HIT", "MISS", "SHARED", "STALE", "CacheKey", "SingleFlightCache"]
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 
 from opentelemetry.trace import Span
 
-from otel.trace import semconv
+from trading_graph.otel.trace import semconv
 
 
 @dataclass(frozen=True, slots=True)

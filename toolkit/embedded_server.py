@@ -18,11 +18,11 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from toolkit.as_of import NEW_YORK, STALE_AFTER
-from toolkit.dataset import tables
-from toolkit.dataset.tables import PriceRow
-from toolkit.records import Filings, Insiders, Series, Statements
-from toolkit.statements import CONCEPTS
+from trading_graph.toolkit.as_of import NEW_YORK, STALE_AFTER
+from trading_graph.toolkit.dataset import tables
+from trading_graph.toolkit.dataset.tables import PriceRow
+from trading_graph.toolkit.records import Filings, Insiders, Series, Statements
+from trading_graph.toolkit.statements import CONCEPTS
 
 DEFAULT_LATENCY_S = 0.15
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.records import Sourced
+from trading_graph.toolkit.records import Sourced
 
 Floats = NDArray[np.float64]
 Dates = NDArray[np.datetime64]

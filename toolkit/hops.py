@@ -7,10 +7,10 @@ each hop, in aiohttp's middleware, and inside the request's span, so that the wa
 import aiohttp
 from aiohttp import hdrs
 
-from toolkit.circuit_breaker import BreakerState
-from toolkit.hosts import Host, Hosts
-from toolkit.http_errors import ConnectionBroken
-from toolkit.http_spans import PoolMeter, RequestNotes
+from trading_graph.toolkit.circuit_breaker import BreakerState
+from trading_graph.toolkit.hosts import Host, Hosts
+from trading_graph.toolkit.http_errors import ConnectionBroken
+from trading_graph.toolkit.http_spans import PoolMeter, RequestNotes
 
 _TRACE_HEADERS = ("traceparent", "tracestate", "baggage")
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from yarl import URL
 
-from toolkit.circuit_breaker import BreakerState, CircuitBreaker
-from toolkit.errors import SourcePaused
-from toolkit.host_policy import HostPolicies, HostPolicy
-from toolkit.rate_limit import RateLimit
+from trading_graph.toolkit.circuit_breaker import BreakerState, CircuitBreaker
+from trading_graph.toolkit.errors import SourcePaused
+from trading_graph.toolkit.host_policy import HostPolicies, HostPolicy
+from trading_graph.toolkit.rate_limit import RateLimit
 
 
 @dataclass(frozen=True, slots=True)

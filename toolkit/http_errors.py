@@ -12,8 +12,8 @@ from email.utils import parsedate_to_datetime
 import aiohttp
 from yarl import URL
 
-from toolkit.body import read_body
-from toolkit.errors import (
+from trading_graph.toolkit.body import read_body
+from trading_graph.toolkit.errors import (
     BadAnswer,
     DataError,
     HttpStatus,

@@ -13,7 +13,7 @@ from opentelemetry.instrumentation._semconv import _StabilityMode
 from opentelemetry.instrumentation.aiohttp_client import create_trace_config
 from yarl import URL
 
-from otel import spans
+from trading_graph.otel import spans
 
 
 def span_config() -> aiohttp.TraceConfig:

@@ -16,9 +16,9 @@ import aiohttp
 from opentelemetry import trace
 from opentelemetry.trace import Status, StatusCode
 
-from otel import spans
-from otel.trace import semconv
-from toolkit.http_instrumentation import span_config
+from trading_graph.otel import spans
+from trading_graph.otel.trace import semconv
+from trading_graph.toolkit.http_instrumentation import span_config
 
 
 @dataclass(frozen=True, slots=True)

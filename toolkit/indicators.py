@@ -21,8 +21,8 @@ from typing import Final
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from toolkit.errors import BadRequest
-from toolkit.frames import Bars, Floats, make_bars
+from trading_graph.toolkit.errors import BadRequest
+from trading_graph.toolkit.frames import Bars, Floats, make_bars
 
 INDICATORS: Final[Mapping[str, int]] = MappingProxyType(
     {

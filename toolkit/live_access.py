@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from toolkit.host_policy import HostPolicy
-from toolkit.sources.base_urls import REAL, BaseUrls
+from trading_graph.toolkit.host_policy import HostPolicy
+from trading_graph.toolkit.sources.base_urls import REAL, BaseUrls
 
 HOST_POLICIES: Mapping[str, HostPolicy] = {
     "query1.finance.yahoo.com": HostPolicy(requests_per_s=5, rate_group="yahoo"),

@@ -6,8 +6,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
-from toolkit.cache_statistics import CacheCounts
-from toolkit.errors import NoData, UnknownSymbol
+from trading_graph.toolkit.cache_statistics import CacheCounts
+from trading_graph.toolkit.errors import NoData, UnknownSymbol
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,19 +10,28 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeVar
 
-from toolkit import indicators
-from toolkit.as_of import NEW_YORK, STALE_AFTER, AsOf
-from toolkit.as_of_filter import admitted
-from toolkit.cache import CacheKey, SingleFlightCache
-from toolkit.errors import BadDate, BadRequest, DataError
-from toolkit.frames import Bars, Event, Floats
-from toolkit.live_access import LiveAccess
-from toolkit.pool import HttpPool
-from toolkit.ports import Source
-from toolkit.records import Filings, Insiders, Mode, News, Posts, Series, Sourced, Statements
-from toolkit.source_order import SourceOrder, first_answer, sources_of
-from toolkit.symbols import parse_symbol
-from toolkit.ttl import ttl_for
+from trading_graph.toolkit import indicators
+from trading_graph.toolkit.as_of import NEW_YORK, STALE_AFTER, AsOf
+from trading_graph.toolkit.as_of_filter import admitted
+from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
+from trading_graph.toolkit.errors import BadDate, BadRequest, DataError
+from trading_graph.toolkit.frames import Bars, Event, Floats
+from trading_graph.toolkit.live_access import LiveAccess
+from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.ports import Source
+from trading_graph.toolkit.records import (
+    Filings,
+    Insiders,
+    Mode,
+    News,
+    Posts,
+    Series,
+    Sourced,
+    Statements,
+)
+from trading_graph.toolkit.source_order import SourceOrder, first_answer, sources_of
+from trading_graph.toolkit.symbols import parse_symbol
+from trading_graph.toolkit.ttl import ttl_for
 
 StatementKind = Literal["income", "balance", "cash_flow"]
 

@@ -17,16 +17,16 @@ import msgspec
 from opentelemetry import trace
 from yarl import URL
 
-from otel.trace import semconv
-from toolkit.body import read_body
-from toolkit.errors import BadAnswer, SourcePaused
-from toolkit.hops import Hops
-from toolkit.host_policy import HostPolicies, HostPolicy
-from toolkit.hosts import Hosts, HostState
-from toolkit.http_errors import ConnectionBroken, failure, place, refusal
-from toolkit.http_spans import PoolMeter, PoolStatistics, RequestNotes
-from toolkit.single_flight import note_load_span
-from toolkit.tries import Tries
+from trading_graph.otel.trace import semconv
+from trading_graph.toolkit.body import read_body
+from trading_graph.toolkit.errors import BadAnswer, SourcePaused
+from trading_graph.toolkit.hops import Hops
+from trading_graph.toolkit.host_policy import HostPolicies, HostPolicy
+from trading_graph.toolkit.hosts import Hosts, HostState
+from trading_graph.toolkit.http_errors import ConnectionBroken, failure, place, refusal
+from trading_graph.toolkit.http_spans import PoolMeter, PoolStatistics, RequestNotes
+from trading_graph.toolkit.single_flight import note_load_span
+from trading_graph.toolkit.tries import Tries
 
 # Yahoo's pages send header lines above the default of 8,190 bytes.
 _HEADER_BYTES = 32768

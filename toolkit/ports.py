@@ -7,9 +7,17 @@ stands between every port and its caller. Errors are those of `toolkit.errors`.
 from collections.abc import Sequence
 from typing import Protocol
 
-from toolkit.as_of import AsOf
-from toolkit.frames import Bars
-from toolkit.records import DataMode, Filings, Insiders, News, Posts, Series, Statements
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.frames import Bars
+from trading_graph.toolkit.records import (
+    DataMode,
+    Filings,
+    Insiders,
+    News,
+    Posts,
+    Series,
+    Statements,
+)
 
 
 class Source(Protocol):

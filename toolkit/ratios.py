@@ -9,8 +9,8 @@ import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from toolkit.records import Fact
-from toolkit.statements import (
+from trading_graph.toolkit.records import Fact
+from trading_graph.toolkit.statements import (
     COVER_SHARES,
     DEBT,
     Amount,

@@ -14,7 +14,7 @@ from typing import Any
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanContext
 
-from toolkit.errors import SourceUnavailable
+from trading_graph.toolkit.errors import SourceUnavailable
 
 
 @dataclass(slots=True, eq=False)

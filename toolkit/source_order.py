@@ -8,11 +8,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from toolkit.cache import SingleFlightCache
-from toolkit.errors import BadDate, DataError, NoData, SourceUnavailable, UnknownSymbol
-from toolkit.live_access import LiveAccess
-from toolkit.pool import HttpPool
-from toolkit.ports import (
+from trading_graph.toolkit.cache import SingleFlightCache
+from trading_graph.toolkit.errors import (
+    BadDate,
+    DataError,
+    NoData,
+    SourceUnavailable,
+    UnknownSymbol,
+)
+from trading_graph.toolkit.live_access import LiveAccess
+from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.ports import (
     AttentionSource,
     FilingSource,
     FundamentalsSource,
@@ -22,14 +28,14 @@ from toolkit.ports import (
     PriceSource,
     Source,
 )
-from toolkit.records import Mode, Sourced
-from toolkit.sources.embedded import EmbeddedFacts
-from toolkit.sources.fred import Fred
-from toolkit.sources.news import LiveNews
-from toolkit.sources.sec import SecEdgar
-from toolkit.sources.stocktwits import StockTwits
-from toolkit.sources.yahoo_chart import YahooChart
-from toolkit.sources.yahoo_tables import YahooTables
+from trading_graph.toolkit.records import Mode, Sourced
+from trading_graph.toolkit.sources.embedded import EmbeddedFacts
+from trading_graph.toolkit.sources.fred import Fred
+from trading_graph.toolkit.sources.news import LiveNews
+from trading_graph.toolkit.sources.sec import SecEdgar
+from trading_graph.toolkit.sources.stocktwits import StockTwits
+from trading_graph.toolkit.sources.yahoo_chart import YahooChart
+from trading_graph.toolkit.sources.yahoo_tables import YahooTables
 
 LIVE_PRICES = "Yahoo chart"
 EMBEDDED_PRICES = "embedded data set (Yahoo daily bars)"

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from toolkit.frames import Event
-from toolkit.records import Fact
+from trading_graph.toolkit.frames import Event
+from trading_graph.toolkit.records import Fact
 
 CONCEPTS: Mapping[str, tuple[str, ...]] = {
     "income": (

@@ -2,7 +2,7 @@
 
 import re
 
-from toolkit.errors import BadSymbol
+from trading_graph.toolkit.errors import BadSymbol
 
 MAX_LENGTH = 32
 

@@ -14,11 +14,11 @@ from typing import TypeVar
 import stamina
 from opentelemetry import trace
 
-from otel import spans
-from otel.trace import semconv
-from toolkit.circuit_breaker import BreakerState, Pass
-from toolkit.errors import BadAnswer, HttpStatus, SourceUnavailable
-from toolkit.hosts import Host
+from trading_graph.otel import spans
+from trading_graph.otel.trace import semconv
+from trading_graph.toolkit.circuit_breaker import BreakerState, Pass
+from trading_graph.toolkit.errors import BadAnswer, HttpStatus, SourceUnavailable
+from trading_graph.toolkit.hosts import Host
 
 T = TypeVar("T")
 

@@ -3,7 +3,7 @@
 `docs/offline-model.md` states the rules.
 """
 
-from graph.offline_model.faults import Fault
-from graph.offline_model.server import DEEP_MODEL, QUICK_MODEL, OfflineModel
+from trading_graph.graph.offline_model.faults import Fault
+from trading_graph.graph.offline_model.server import DEEP_MODEL, QUICK_MODEL, OfflineModel
 
 __all__ = ["DEEP_MODEL", "QUICK_MODEL", "Fault", "OfflineModel"]

@@ -4,19 +4,24 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from graph.offline_model.conversation import Conversation
-from graph.offline_model.fundamentals_analyst import (
+from trading_graph.graph.offline_model.conversation import Conversation
+from trading_graph.graph.offline_model.fundamentals_analyst import (
     BALANCE,
     CASH,
     INCOME,
     RATIOS,
     fundamentals_findings,
 )
-from graph.offline_model.market_analyst import BENCHMARK, INDICATORS, PRICES, market_findings
-from graph.offline_model.news_analyst import EVENTS, news_findings
-from graph.offline_model.report import Finding, write_report
-from graph.offline_model.social_analyst import ATTENTION, social_findings
-from graph.offline_model.surroundings import INSIDERS, MACRO, NEWS, POSTS
+from trading_graph.graph.offline_model.market_analyst import (
+    BENCHMARK,
+    INDICATORS,
+    PRICES,
+    market_findings,
+)
+from trading_graph.graph.offline_model.news_analyst import EVENTS, news_findings
+from trading_graph.graph.offline_model.report import Finding, write_report
+from trading_graph.graph.offline_model.social_analyst import ATTENTION, social_findings
+from trading_graph.graph.offline_model.surroundings import INSIDERS, MACRO, NEWS, POSTS
 
 
 @dataclass(frozen=True, slots=True)

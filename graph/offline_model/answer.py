@@ -6,11 +6,16 @@ from uuid import uuid4
 
 import msgspec
 
-from graph.offline_model.analysts import tool_requests, write_analyst_report
-from graph.offline_model.conversation import ANALYSTS, DECIDERS, RESEARCHERS, Conversation
-from graph.offline_model.deciders import decide
-from graph.offline_model.researchers import argue
-from graph.offline_model.risk_team import assess
+from trading_graph.graph.offline_model.analysts import tool_requests, write_analyst_report
+from trading_graph.graph.offline_model.conversation import (
+    ANALYSTS,
+    DECIDERS,
+    RESEARCHERS,
+    Conversation,
+)
+from trading_graph.graph.offline_model.deciders import decide
+from trading_graph.graph.offline_model.researchers import argue
+from trading_graph.graph.offline_model.risk_team import assess
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-from graph.offline_model.figures import one_line
-from graph.offline_model.protocol import ChatRequest, Message
+from trading_graph.graph.offline_model.figures import one_line
+from trading_graph.graph.offline_model.protocol import ChatRequest, Message
 
 DECIDERS: Mapping[str, str] = {
     "research_manager": "ResearchPlan",

@@ -2,21 +2,25 @@
 
 from pydantic import BaseModel
 
-from graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
-from graph.offline_model import rules
-from graph.offline_model.conversation import Conversation
-from graph.offline_model.figures import clamp, quote
-from graph.offline_model.proposals import read_plan, read_proposal
-from graph.offline_model.report import (
+from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
+from trading_graph.graph.offline_model import rules
+from trading_graph.graph.offline_model.conversation import Conversation
+from trading_graph.graph.offline_model.figures import clamp, quote
+from trading_graph.graph.offline_model.proposals import read_plan, read_proposal
+from trading_graph.graph.offline_model.report import (
     ReadReport,
     arguments,
     missing_sentences,
     read_reports,
     weighted_score,
 )
-from graph.offline_model.researchers import read_conviction
-from graph.offline_model.risk_team import standing_objections
-from graph.offline_model.trade_levels import position_pct, read_price_levels, trade_levels
+from trading_graph.graph.offline_model.researchers import read_conviction
+from trading_graph.graph.offline_model.risk_team import standing_objections
+from trading_graph.graph.offline_model.trade_levels import (
+    position_pct,
+    read_price_levels,
+    trade_levels,
+)
 
 _WINNER = {
     Action.BUY: "The bull side",

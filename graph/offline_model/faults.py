@@ -26,9 +26,9 @@ from typing import Final
 
 import msgspec
 
-from graph.offline_model.answer import Answer, ask_for_tools, call_of, structured
-from graph.offline_model.conversation import AGENTS, ANALYSTS, DECIDERS, Conversation
-from graph.offline_model.market_analyst import PRICES
+from trading_graph.graph.offline_model.answer import Answer, ask_for_tools, call_of, structured
+from trading_graph.graph.offline_model.conversation import AGENTS, ANALYSTS, DECIDERS, Conversation
+from trading_graph.graph.offline_model.market_analyst import PRICES
 
 ANY_AGENT: Final = "*"
 FAR_FACTOR: Final = 1.5

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from graph.offline_model import rules
-from graph.offline_model.conversation import Conversation
-from graph.offline_model.figures import number, quote, section
-from graph.offline_model.report import Finding
+from trading_graph.graph.offline_model import rules
+from trading_graph.graph.offline_model.conversation import Conversation
+from trading_graph.graph.offline_model.figures import number, quote, section
+from trading_graph.graph.offline_model.report import Finding
 
 BENCHMARK = "^GSPC"
 PRICES = "get_prices"

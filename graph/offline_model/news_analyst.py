@@ -4,11 +4,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from graph.offline_model import rules
-from graph.offline_model.conversation import Conversation
-from graph.offline_model.figures import one_line, rows
-from graph.offline_model.report import Finding
-from graph.offline_model.surroundings import insider_findings, macro_findings, news_headlines
+from trading_graph.graph.offline_model import rules
+from trading_graph.graph.offline_model.conversation import Conversation
+from trading_graph.graph.offline_model.figures import one_line, rows
+from trading_graph.graph.offline_model.report import Finding
+from trading_graph.graph.offline_model.surroundings import (
+    insider_findings,
+    macro_findings,
+    news_headlines,
+)
 
 EVENTS = "get_company_events"
 _PERIODIC = ("10-Q", "10-K")

@@ -4,8 +4,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from graph.decisions import ResearchPlan, TradeProposal
-from graph.offline_model.conversation import BadConversation, Conversation
+from trading_graph.graph.decisions import ResearchPlan, TradeProposal
+from trading_graph.graph.offline_model.conversation import BadConversation, Conversation
 
 _Answer = TypeVar("_Answer", bound=BaseModel)
 

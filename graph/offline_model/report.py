@@ -14,9 +14,9 @@ The weightiest findings stand first; the score is the sum of their points, held 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from graph.offline_model import rules
-from graph.offline_model.conversation import ANALYSTS, Block, Conversation
-from graph.offline_model.figures import clamp, one_line
+from trading_graph.graph.offline_model import rules
+from trading_graph.graph.offline_model.conversation import ANALYSTS, Block, Conversation
+from trading_graph.graph.offline_model.figures import clamp, one_line
 
 _SCORE = "Score:"
 _NO_DATA = "- [0] No data:"

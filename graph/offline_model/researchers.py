@@ -1,9 +1,9 @@
 """The bull and the bear: each quotes the findings of its side and answers the other."""
 
-from graph.offline_model import rules
-from graph.offline_model.conversation import Conversation
-from graph.offline_model.figures import clamp
-from graph.offline_model.report import (
+from trading_graph.graph.offline_model import rules
+from trading_graph.graph.offline_model.conversation import Conversation
+from trading_graph.graph.offline_model.figures import clamp
+from trading_graph.graph.offline_model.report import (
     ReadReport,
     arguments,
     missing_sentences,

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from graph.decisions import Action, TradeProposal
-from graph.offline_model import rules
-from graph.offline_model.conversation import RISK_TEAM, Conversation
-from graph.offline_model.figures import quote
-from graph.offline_model.proposals import read_proposal
-from graph.offline_model.report import missing_sentences, read_reports
-from graph.offline_model.trade_levels import PriceLevels, read_price_levels
+from trading_graph.graph.decisions import Action, TradeProposal
+from trading_graph.graph.offline_model import rules
+from trading_graph.graph.offline_model.conversation import RISK_TEAM, Conversation
+from trading_graph.graph.offline_model.figures import quote
+from trading_graph.graph.offline_model.proposals import read_proposal
+from trading_graph.graph.offline_model.report import missing_sentences, read_reports
+from trading_graph.graph.offline_model.trade_levels import PriceLevels, read_price_levels
 
 _OBJECTION = "- Objection ("
 

@@ -17,11 +17,21 @@ from uuid import uuid4
 import msgspec
 from aiohttp import web
 
-from graph.offline_model.answer import Answer, answer
-from graph.offline_model.conversation import BadConversation, Conversation, read_conversation
-from graph.offline_model.faults import Fault, spoil
-from graph.offline_model.protocol import ChatRequest, decode_request
-from graph.offline_model.stream import Head, Usage, encode_stream, encode_whole, tokens
+from trading_graph.graph.offline_model.answer import Answer, answer
+from trading_graph.graph.offline_model.conversation import (
+    BadConversation,
+    Conversation,
+    read_conversation,
+)
+from trading_graph.graph.offline_model.faults import Fault, spoil
+from trading_graph.graph.offline_model.protocol import ChatRequest, decode_request
+from trading_graph.graph.offline_model.stream import (
+    Head,
+    Usage,
+    encode_stream,
+    encode_whole,
+    tokens,
+)
 
 QUICK_MODEL: Final = "offline-quick"
 DEEP_MODEL: Final = "offline-deep"

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from graph.offline_model import rules
-from graph.offline_model.conversation import Conversation
-from graph.offline_model.figures import as_number, clamp, number, quote, rows
-from graph.offline_model.market_analyst import BENCHMARK
-from graph.offline_model.report import Finding
-from graph.offline_model.surroundings import post_findings
+from trading_graph.graph.offline_model import rules
+from trading_graph.graph.offline_model.conversation import Conversation
+from trading_graph.graph.offline_model.figures import as_number, clamp, number, quote, rows
+from trading_graph.graph.offline_model.market_analyst import BENCHMARK
+from trading_graph.graph.offline_model.report import Finding
+from trading_graph.graph.offline_model.surroundings import post_findings
 
 ATTENTION = "get_attention"
 

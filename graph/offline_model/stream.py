@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from graph.offline_model.answer import Answer, ToolCall
+from trading_graph.graph.offline_model.answer import Answer, ToolCall
 
 CHARACTERS_PER_TOKEN = 4
 """How many characters count as one token: a stated approximation, no tokenizer."""

@@ -7,9 +7,9 @@ is the same for all, and headlines and posts are words of others, which rules ca
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from graph.offline_model.conversation import Conversation
-from graph.offline_model.figures import number, one_line, quote, rows, section
-from graph.offline_model.report import Finding
+from trading_graph.graph.offline_model.conversation import Conversation
+from trading_graph.graph.offline_model.figures import number, one_line, quote, rows, section
+from trading_graph.graph.offline_model.report import Finding
 
 INSIDERS = "get_insiders"
 MACRO = "get_macro"

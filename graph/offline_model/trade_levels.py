@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from graph.decisions import Action
-from graph.offline_model import rules
-from graph.offline_model.conversation import BadConversation, Conversation
-from graph.offline_model.figures import as_number
+from trading_graph.graph.decisions import Action
+from trading_graph.graph.offline_model import rules
+from trading_graph.graph.offline_model.conversation import BadConversation, Conversation
+from trading_graph.graph.offline_model.figures import as_number
 
 _STEPS_AN_ATR = 50
 

@@ -1,6 +1,6 @@
 """Where a run's time went, and what each fix would gain: played again, never guessed."""
 
-from otel.diagnosis.actions import (
+from trading_graph.otel.diagnosis.actions import (
     Action,
     FreeInterpreter,
     LimitTo,
@@ -16,8 +16,8 @@ from otel.diagnosis.actions import (
     UnblockLoop,
     simulate,
 )
-from otel.diagnosis.call_tree import CallTree, call_tree
-from otel.diagnosis.compare import (
+from trading_graph.otel.diagnosis.call_tree import CallTree, call_tree
+from trading_graph.otel.diagnosis.compare import (
     Change,
     Comparison,
     Moved,
@@ -26,16 +26,16 @@ from otel.diagnosis.compare import (
     Run,
     compare,
 )
-from otel.diagnosis.critical_path import CriticalPath, Segment, critical_path
-from otel.diagnosis.diagnosis import Diagnosis, Ranked, Step, diagnose, predict
-from otel.diagnosis.edits import Edits
-from otel.diagnosis.findings import Finding, Kind
-from otel.diagnosis.path_time import PathClass, by_class
-from otel.diagnosis.prediction import Prediction
-from otel.diagnosis.schedule import Model, Schedule
-from otel.diagnosis.simulation import Simulation
-from otel.diagnosis.slack import slack_ns
-from otel.diagnosis.structure import Gain, Loss, Structural, Won
+from trading_graph.otel.diagnosis.critical_path import CriticalPath, Segment, critical_path
+from trading_graph.otel.diagnosis.diagnosis import Diagnosis, Ranked, Step, diagnose, predict
+from trading_graph.otel.diagnosis.edits import Edits
+from trading_graph.otel.diagnosis.findings import Finding, Kind
+from trading_graph.otel.diagnosis.path_time import PathClass, by_class
+from trading_graph.otel.diagnosis.prediction import Prediction
+from trading_graph.otel.diagnosis.schedule import Model, Schedule
+from trading_graph.otel.diagnosis.simulation import Simulation
+from trading_graph.otel.diagnosis.slack import slack_ns
+from trading_graph.otel.diagnosis.structure import Gain, Loss, Structural, Won
 
 __all__ = [
     "Action",

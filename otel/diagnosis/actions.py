@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
-from otel.diagnosis.blocked_loop import held_ns
-from otel.diagnosis.call_tree import CallTree
-from otel.diagnosis.edits import Edits, Sharing
-from otel.diagnosis.schedule import Model, Schedule, Slots
-from otel.diagnosis.simulation import Simulation
+from trading_graph.otel.diagnosis.blocked_loop import held_ns
+from trading_graph.otel.diagnosis.call_tree import CallTree
+from trading_graph.otel.diagnosis.edits import Edits, Sharing
+from trading_graph.otel.diagnosis.schedule import Model, Schedule, Slots
+from trading_graph.otel.diagnosis.simulation import Simulation
 
 
 class Action(Protocol):

@@ -8,8 +8,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from otel.diagnosis.call_tree import CallTree
-from otel.trace import semconv
+from trading_graph.otel.diagnosis.call_tree import CallTree
+from trading_graph.otel.trace import semconv
 
 BLOCKED_MS = 20.0
 """From this lag on the loop is taken to have been blocked: the monitor's own tick."""

@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Generic, TypeVar
 
-from otel.diagnosis.call_tree import CallTree
-from otel.trace import Trace, semconv
-from otel.trace.kinds import Role
+from trading_graph.otel.diagnosis.call_tree import CallTree
+from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace.kinds import Role
 
 RUN = 0
 """The path, and the place, of the run itself."""

@@ -8,8 +8,8 @@ spans without a remainder.
 from dataclasses import dataclass
 from functools import cached_property
 
-from otel.trace import Trace
-from otel.trace.kinds import Role
+from trading_graph.otel.trace import Trace
+from trading_graph.otel.trace.kinds import Role
 
 LATE_NS = 1_000_000
 """A child that outlives its parent by no more than this only ended late."""

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
 
-from otel.collection import collection_paused
-from otel.diagnosis.bootstrap import median_deviation, median_difference
-from otel.diagnosis.call_path import RUN, CallPaths
-from otel.diagnosis.path_measures import PathMeasures, RunMeasures, measure_run
-from otel.diagnosis.structure import Gain, Structural, gains, losses
-from otel.trace import Trace, semconv
+from trading_graph.otel.collection import collection_paused
+from trading_graph.otel.diagnosis.bootstrap import median_deviation, median_difference
+from trading_graph.otel.diagnosis.call_path import RUN, CallPaths
+from trading_graph.otel.diagnosis.path_measures import PathMeasures, RunMeasures, measure_run
+from trading_graph.otel.diagnosis.structure import Gain, Structural, gains, losses
+from trading_graph.otel.trace import Trace, semconv
 
 TOLERANCE = 0.05
 """By which share of the baseline a run may take longer, where no tolerance is asked for."""

@@ -12,7 +12,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
-from otel.diagnosis.call_tree import CallTree
+from trading_graph.otel.diagnosis.call_tree import CallTree
 
 
 class Segment(NamedTuple):

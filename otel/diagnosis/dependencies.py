@@ -8,9 +8,9 @@ they suggest is no proof.
 import sys
 from collections.abc import Mapping, Sequence
 
-from otel.diagnosis.call_tree import CallTree
-from otel.trace import Trace, semconv
-from otel.trace.kinds import Role
+from trading_graph.otel.diagnosis.call_tree import CallTree
+from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace.kinds import Role
 
 SOON_NS = 50_000_000
 """So soon after the end of the siblings that it links to, a span started because of them."""

@@ -8,16 +8,16 @@ of several fixes come from playing them together.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from otel.collection import collection_paused
-from otel.diagnosis.actions import Parallelise, simulate
-from otel.diagnosis.call_tree import CallTree, call_tree
-from otel.diagnosis.critical_path import CriticalPath
-from otel.diagnosis.findings import Finding, Kind, find
-from otel.diagnosis.precedence import refuted
-from otel.diagnosis.prediction import Played, Prediction, played
-from otel.diagnosis.schedule import Schedule
-from otel.diagnosis.simulation import Simulation
-from otel.trace import Trace
+from trading_graph.otel.collection import collection_paused
+from trading_graph.otel.diagnosis.actions import Parallelise, simulate
+from trading_graph.otel.diagnosis.call_tree import CallTree, call_tree
+from trading_graph.otel.diagnosis.critical_path import CriticalPath
+from trading_graph.otel.diagnosis.findings import Finding, Kind, find
+from trading_graph.otel.diagnosis.precedence import refuted
+from trading_graph.otel.diagnosis.prediction import Played, Prediction, played
+from trading_graph.otel.diagnosis.schedule import Schedule
+from trading_graph.otel.diagnosis.simulation import Simulation
+from trading_graph.otel.trace import Trace
 
 LEAST_NS = 1_000_000
 LEAST_SHARE = 0.001

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from otel.diagnosis.call_tree import CallTree
-from otel.diagnosis.schedule import Slots
+from trading_graph.otel.diagnosis.call_tree import CallTree
+from trading_graph.otel.diagnosis.schedule import Slots
 
 
 @dataclass(frozen=True, slots=True)

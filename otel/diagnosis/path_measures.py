@@ -5,17 +5,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import median
 
-from otel.diagnosis.actions import Share
-from otel.diagnosis.call_path import CallPaths
-from otel.diagnosis.call_tree import CallTree, call_tree
-from otel.diagnosis.findings.concurrency import tools_of_turns
-from otel.diagnosis.findings.waste import duplicates
-from otel.diagnosis.schedule import Schedule
-from otel.trace import ERROR, Trace, semconv
-from otel.trace.kinds import Role
-from otel.verdict.group import overlap_ratio
-from otel.verdict.parallelism import Parallelism, parallelism
-from otel.verdict.work import is_from_cache
+from trading_graph.otel.diagnosis.actions import Share
+from trading_graph.otel.diagnosis.call_path import CallPaths
+from trading_graph.otel.diagnosis.call_tree import CallTree, call_tree
+from trading_graph.otel.diagnosis.findings.concurrency import tools_of_turns
+from trading_graph.otel.diagnosis.findings.waste import duplicates
+from trading_graph.otel.diagnosis.schedule import Schedule
+from trading_graph.otel.trace import ERROR, Trace, semconv
+from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.verdict.group import overlap_ratio
+from trading_graph.otel.verdict.parallelism import Parallelism, parallelism
+from trading_graph.otel.verdict.work import is_from_cache
 
 
 @dataclass

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from otel.diagnosis.call_tree import CallTree
-from otel.diagnosis.schedule import Schedule
-from otel.trace import semconv
-from otel.trace.kinds import Role, agent_name
-from otel.verdict.barrier import barrier
+from trading_graph.otel.diagnosis.call_tree import CallTree
+from trading_graph.otel.diagnosis.schedule import Schedule
+from trading_graph.otel.trace import semconv
+from trading_graph.otel.trace.kinds import Role, agent_name
+from trading_graph.otel.verdict.barrier import barrier
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

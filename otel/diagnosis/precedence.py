@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from otel.diagnosis.call_tree import CallTree
+from trading_graph.otel.diagnosis.call_tree import CallTree
 
 CallPath = tuple[str, ...]
 """The names from below the run down to a span."""

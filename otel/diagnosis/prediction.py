@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from otel.diagnosis.actions import with_actions
-from otel.diagnosis.edits import Edits
-from otel.diagnosis.findings import Finding
-from otel.diagnosis.schedule import Model, Schedule
-from otel.diagnosis.simulation import Simulation
+from trading_graph.otel.diagnosis.actions import with_actions
+from trading_graph.otel.diagnosis.edits import Edits
+from trading_graph.otel.diagnosis.findings import Finding
+from trading_graph.otel.diagnosis.schedule import Model, Schedule
+from trading_graph.otel.diagnosis.simulation import Simulation
 
 NOISE = 0.02
 """By how much the time of two equal runs may differ; every predicted interval has it added."""

@@ -15,15 +15,15 @@ from functools import cached_property
 
 import numpy as np
 
-from otel.diagnosis.blocked_loop import Block, blocks
-from otel.diagnosis.call_tree import CallTree
-from otel.diagnosis.critical_path import CriticalPath, critical_path
-from otel.diagnosis.dependencies import (
+from trading_graph.otel.diagnosis.blocked_loop import Block, blocks
+from trading_graph.otel.diagnosis.call_tree import CallTree
+from trading_graph.otel.diagnosis.critical_path import CriticalPath, critical_path
+from trading_graph.otel.diagnosis.dependencies import (
     awaited_elsewhere,
     declared_predecessors,
     declared_ranks,
 )
-from otel.verdict import Measures, causes, measures
+from trading_graph.otel.verdict import Measures, causes, measures
 
 
 class Model(Enum):

@@ -11,9 +11,9 @@ from functools import cached_property
 from itertools import compress, pairwise
 from operator import add
 
-from otel.diagnosis.edits import Edits
-from otel.diagnosis.placement import place
-from otel.diagnosis.schedule import Family, Model, Schedule
+from trading_graph.otel.diagnosis.edits import Edits
+from trading_graph.otel.diagnosis.placement import place
+from trading_graph.otel.diagnosis.schedule import Family, Model, Schedule
 
 _ROUNDS = 50
 

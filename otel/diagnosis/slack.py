@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from otel.diagnosis.schedule import Model, Schedule
+from trading_graph.otel.diagnosis.schedule import Model, Schedule
 
 _NEVER = 2**62
 

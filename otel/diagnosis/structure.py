@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
 
-from otel.diagnosis.call_path import RUN, CallPaths
-from otel.diagnosis.path_measures import RunMeasures
-from otel.trace import semconv
-from otel.verdict.parallelism import Parallelism, Strength
+from trading_graph.otel.diagnosis.call_path import RUN, CallPaths
+from trading_graph.otel.diagnosis.path_measures import RunMeasures
+from trading_graph.otel.trace import semconv
+from trading_graph.otel.verdict.parallelism import Parallelism, Strength
 
 _STANDS = (Strength.PROVEN, Strength.OVERLAPPING)
 _FALLS = (Strength.SERIAL, Strength.SUSPICIOUS)

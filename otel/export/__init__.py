@@ -3,16 +3,16 @@
 With them metrics and log records, where they are asked for.
 """
 
-from otel.export.backend import Delivery
-from otel.export.jaeger import JAEGER, jaeger_exporter, jaeger_is_wanted
-from otel.export.journal import Journal, is_locked, read_unfinished
-from otel.export.langsmith import LANGSMITH, LangSmithTarget, langsmith_exporter
-from otel.export.provider import Telemetry, set_up, spool_of
-from otel.export.replay import KnownSpans, Replay, Replayed
-from otel.export.span_metrics import SpanMetrics
-from otel.export.spool import Spool
-from otel.export.stored_spans import from_lines
-from otel.export.trace_file import TraceFile
+from trading_graph.otel.export.backend import Delivery
+from trading_graph.otel.export.jaeger import JAEGER, jaeger_exporter, jaeger_is_wanted
+from trading_graph.otel.export.journal import Journal, is_locked, read_unfinished
+from trading_graph.otel.export.langsmith import LANGSMITH, LangSmithTarget, langsmith_exporter
+from trading_graph.otel.export.provider import Telemetry, set_up, spool_of
+from trading_graph.otel.export.replay import KnownSpans, Replay, Replayed
+from trading_graph.otel.export.span_metrics import SpanMetrics
+from trading_graph.otel.export.spool import Spool
+from trading_graph.otel.export.stored_spans import from_lines
+from trading_graph.otel.export.trace_file import TraceFile
 
 __all__ = [
     "JAEGER",

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from otel.export.gate import Gate
-from otel.export.redacted_spans import RedactedSpans
-from otel.export.span_queue import BATCH, SpanQueue
-from otel.export.spool import Spool
-from otel.redaction import Redactor
+from trading_graph.otel.export.gate import Gate
+from trading_graph.otel.export.redacted_spans import RedactedSpans
+from trading_graph.otel.export.span_queue import BATCH, SpanQueue
+from trading_graph.otel.export.spool import Spool
+from trading_graph.otel.redaction import Redactor
 
 _LOG = logging.getLogger(__name__)
 

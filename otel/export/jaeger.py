@@ -3,10 +3,10 @@
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace.export import SpanExporter
 
-from otel.export import otlp
-from otel.export.backend import Exporter
-from otel.export.gate import TIMEOUT_S
-from otel.export.otlp import Signal
+from trading_graph.otel.export import otlp
+from trading_graph.otel.export.backend import Exporter
+from trading_graph.otel.export.gate import TIMEOUT_S
+from trading_graph.otel.export.otlp import Signal
 
 JAEGER = "Jaeger"
 

@@ -16,9 +16,9 @@ from typing import Self
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from otel.export.stored_spans import from_lines, to_line
-from otel.spans import Unfinished
-from otel.trace import semconv
+from trading_graph.otel.export.stored_spans import from_lines, to_line
+from trading_graph.otel.spans import Unfinished
+from trading_graph.otel.trace import semconv
 
 _BEAT_NS = 1_000_000_000
 _TRIES, _PAUSE_S = 5, 0.02

@@ -14,10 +14,10 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from otel.export.backend import Exporter
-from otel.export.gate import TIMEOUT_S
-from otel.export.stored_spans import to_text
-from otel.trace import semconv
+from trading_graph.otel.export.backend import Exporter
+from trading_graph.otel.export.gate import TIMEOUT_S
+from trading_graph.otel.export.stored_spans import to_text
+from trading_graph.otel.trace import semconv
 
 _OTLP_VARIABLES = "OTEL_EXPORTER_OTLP_"
 _LOCK = threading.Lock()

@@ -20,12 +20,12 @@ from opentelemetry.sdk._logs.export import (
 )
 from opentelemetry.sdk.resources import Resource
 
-from otel.export import otlp
-from otel.export.gate import TIMEOUT_S, Gate, within
-from otel.export.otlp import Signal
-from otel.log_span import span_of
-from otel.redaction import Redactor
-from otel.spans import error_type
+from trading_graph.otel.export import otlp
+from trading_graph.otel.export.gate import TIMEOUT_S, Gate, within
+from trading_graph.otel.export.otlp import Signal
+from trading_graph.otel.log_span import span_of
+from trading_graph.otel.redaction import Redactor
+from trading_graph.otel.spans import error_type
 
 _LOG = logging.getLogger(__name__)
 

@@ -18,11 +18,11 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.resources import Resource
 
-from otel.export import otlp
-from otel.export.backend import Delivery
-from otel.export.gate import TIMEOUT_S, Gate, within
-from otel.export.otlp import Signal
-from otel.trace import semconv
+from trading_graph.otel.export import otlp
+from trading_graph.otel.export.backend import Delivery
+from trading_graph.otel.export.gate import TIMEOUT_S, Gate, within
+from trading_graph.otel.export.otlp import Signal
+from trading_graph.otel.trace import semconv
 
 _LOG = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 import os
 from enum import StrEnum
 
-from otel.errors import BadExporterSettings
+from trading_graph.otel.errors import BadExporterSettings
 
 HTTP, GRPC = "http/protobuf", "grpc"
 _DEFAULT_BASE = {HTTP: "http://localhost:4318", GRPC: "http://localhost:4317"}

@@ -27,17 +27,17 @@ from opentelemetry.sdk.resources import (
 )
 from opentelemetry.sdk.trace import TracerProvider
 
-from otel.errors import BadExporterSettings
-from otel.export.backend import Backend, Delivery, Exporter
-from otel.export.jaeger import jaeger_exporter, jaeger_is_wanted
-from otel.export.langsmith import LangSmithTarget, langsmith_exporter
-from otel.export.logs import Logs, logs_over_otlp
-from otel.export.metrics import Metrics, metrics_over_otlp, observe_deliveries
-from otel.export.span_queue import BATCH
-from otel.export.spool import Spool
-from otel.redaction import Redactor, process_redactor
-from otel.spans.ids import UUIDv7IdGenerator
-from otel.spans.recording import RecordingProcessor
+from trading_graph.otel.errors import BadExporterSettings
+from trading_graph.otel.export.backend import Backend, Delivery, Exporter
+from trading_graph.otel.export.jaeger import jaeger_exporter, jaeger_is_wanted
+from trading_graph.otel.export.langsmith import LangSmithTarget, langsmith_exporter
+from trading_graph.otel.export.logs import Logs, logs_over_otlp
+from trading_graph.otel.export.metrics import Metrics, metrics_over_otlp, observe_deliveries
+from trading_graph.otel.export.span_queue import BATCH
+from trading_graph.otel.export.spool import Spool
+from trading_graph.otel.redaction import Redactor, process_redactor
+from trading_graph.otel.spans.ids import UUIDv7IdGenerator
+from trading_graph.otel.spans.recording import RecordingProcessor
 
 _LOG = logging.getLogger(__name__)
 

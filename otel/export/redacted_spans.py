@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import Link, Status
 from opentelemetry.util.types import Attributes
 
-from otel.redaction import Redactor
+from trading_graph.otel.redaction import Redactor
 
 _PLAIN = frozenset({bool, int, float})
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from otel.errors import TraceError
-from otel.export.backend import Exporter
-from otel.export.span_queue import BATCH
-from otel.export.spool import Spool
+from trading_graph.otel.errors import TraceError
+from trading_graph.otel.export.backend import Exporter
+from trading_graph.otel.export.span_queue import BATCH
+from trading_graph.otel.export.spool import Spool
 
 KnownSpans = Callable[[str], Iterable[str]]
 """The ids of the spans that a backend has of a trace, both in lower-case hexadecimal."""

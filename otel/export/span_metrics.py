@@ -12,7 +12,7 @@ from opentelemetry import trace
 from opentelemetry.metrics import Histogram, Meter
 from opentelemetry.sdk.trace import ReadableSpan
 
-from otel.trace import semconv
+from trading_graph.otel.trace import semconv
 
 _OTHER = "_OTHER"
 

@@ -24,7 +24,7 @@ from opentelemetry.trace import (
 )
 from opentelemetry.util.types import Attributes, AttributeValue
 
-from otel.errors import TraceError
+from trading_graph.otel.errors import TraceError
 
 _KNOWS_REMOTE, _REMOTE = 0x100, 0x200
 """OTLP's flag bits: it is known whether the parent, or what a link names, is in another process,

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from otel.export.journal import Journal, mend
-from otel.export.redacted_spans import RedactedSpans
-from otel.export.span_queue import SpanQueue
-from otel.export.stored_spans import to_line
-from otel.redaction import Redactor
+from trading_graph.otel.export.journal import Journal, mend
+from trading_graph.otel.export.redacted_spans import RedactedSpans
+from trading_graph.otel.export.span_queue import SpanQueue
+from trading_graph.otel.export.stored_spans import to_line
+from trading_graph.otel.redaction import Redactor
 
 _DELAY_S = 0.2
 _JOURNAL_DELAY_S = 0.02

@@ -7,9 +7,9 @@ bar has a title, which browsers show and screen readers read.
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
-from otel.report.concurrency import Step
-from otel.report.durations import brief
-from otel.report.markup import Markup, element, joined
+from trading_graph.otel.report.concurrency import Step
+from trading_graph.otel.report.durations import brief
+from trading_graph.otel.report.markup import Markup, element, joined
 
 _TICKS = 6
 

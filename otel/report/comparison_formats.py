@@ -8,10 +8,18 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from otel.diagnosis import Comparison, Loss, PathSide, Run, Structural
-from otel.report.comparison_text import COLUMNS, SHOWN, cells, change, shown_moved, side, signed
-from otel.report.github import annotation
-from otel.report.junit import Case, Kind, suite
+from trading_graph.otel.diagnosis import Comparison, Loss, PathSide, Run, Structural
+from trading_graph.otel.report.comparison_text import (
+    COLUMNS,
+    SHOWN,
+    cells,
+    change,
+    shown_moved,
+    side,
+    signed,
+)
+from trading_graph.otel.report.github import annotation
+from trading_graph.otel.report.junit import Case, Kind, suite
 
 SCHEMA_VERSION = 1
 LISTED = 1000

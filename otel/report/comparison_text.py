@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from otel.diagnosis import Change, Comparison, Moved, PathChange, PathSide, Run
+from trading_graph.otel.diagnosis import Change, Comparison, Moved, PathChange, PathSide, Run
 
 SHOWN = 10
 """So many places and call paths are shown, those that moved most first."""

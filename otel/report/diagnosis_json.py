@@ -3,11 +3,11 @@
 import json
 from typing import Any
 
-from otel.diagnosis import Prediction, Ranked, Step
-from otel.report.diagnosis_report import Report
-from otel.report.remedies import REMEDIES
-from otel.report.target import headline, outlook
-from otel.trace import Trace
+from trading_graph.otel.diagnosis import Prediction, Ranked, Step
+from trading_graph.otel.report.diagnosis_report import Report
+from trading_graph.otel.report.remedies import REMEDIES
+from trading_graph.otel.report.target import headline, outlook
+from trading_graph.otel.trace import Trace
 
 SCHEMA_VERSION = 1
 _SPANS = 50

@@ -2,14 +2,14 @@
 
 import re
 
-from otel.diagnosis import Ranked
-from otel.report.diagnosis_report import Report
-from otel.report.diagnosis_text import shortened
-from otel.report.durations import between, brief, faster, gain, limit, share
-from otel.report.remedies import REMEDIES, by_theme
-from otel.report.target import Standing, headline, outlook
-from otel.report.verdict_text import completeness_line, measured
-from otel.verdict import Outcome
+from trading_graph.otel.diagnosis import Ranked
+from trading_graph.otel.report.diagnosis_report import Report
+from trading_graph.otel.report.diagnosis_text import shortened
+from trading_graph.otel.report.durations import between, brief, faster, gain, limit, share
+from trading_graph.otel.report.remedies import REMEDIES, by_theme
+from trading_graph.otel.report.target import Standing, headline, outlook
+from trading_graph.otel.report.verdict_text import completeness_line, measured
+from trading_graph.otel.verdict import Outcome
 
 _PRIORITIES = ("🔴", "🟡", "🟢")
 _MARKS = {Outcome.PASS: "x", Outcome.FAIL: " ", Outcome.NOT_APPLICABLE: "-"}

@@ -6,12 +6,12 @@ from functools import cached_property
 
 import msgspec
 
-from otel.collection import collection_paused
-from otel.diagnosis import Diagnosis, Kind, PathClass, by_class, call_tree, diagnose
-from otel.report.target import Target, target
-from otel.trace import Trace, semconv
-from otel.verdict import Verdict, completeness, default_gate, judge, uninterrupted
-from otel.verdict.gate import Duration, Gate
+from trading_graph.otel.collection import collection_paused
+from trading_graph.otel.diagnosis import Diagnosis, Kind, PathClass, by_class, call_tree, diagnose
+from trading_graph.otel.report.target import Target, target
+from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.verdict import Verdict, completeness, default_gate, judge, uninterrupted
+from trading_graph.otel.verdict.gate import Duration, Gate
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from otel.diagnosis import PathClass, Ranked
-from otel.report.diagnosis_report import Report
-from otel.report.durations import between, brief, faster, gain, share
-from otel.report.remedies import REMEDIES
-from otel.report.target import Standing, headline, outlook
+from trading_graph.otel.diagnosis import PathClass, Ranked
+from trading_graph.otel.report.diagnosis_report import Report
+from trading_graph.otel.report.durations import between, brief, faster, gain, share
+from trading_graph.otel.report.remedies import REMEDIES
+from trading_graph.otel.report.target import Standing, headline, outlook
 
 _COLOURS = {Standing.INSIDE: "green", Standing.IN_REACH: "yellow", Standing.OUT_OF_REACH: "red"}
 _CLASSES = {

@@ -1,6 +1,6 @@
 """Durations as reports write them: three or four digits, whatever their size."""
 
-from otel.diagnosis import Prediction
+from trading_graph.otel.diagnosis import Prediction
 
 
 def brief(nanoseconds: float) -> str:

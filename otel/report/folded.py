@@ -6,7 +6,7 @@ the path spent in the span itself. The lines sum to the run's time exactly.
 
 from collections import defaultdict
 
-from otel.diagnosis import CriticalPath
+from trading_graph.otel.diagnosis import CriticalPath
 
 DEPTH = 100
 """Frames of a stack; what is deeper is booked to one frame below: a flame graph shows no more."""

@@ -3,8 +3,8 @@
 from rich.console import Group as Lines
 from rich.table import Table
 
-from otel.trace import Profile
-from otel.verdict import Measures
+from trading_graph.otel.trace import Profile
+from trading_graph.otel.verdict import Measures
 
 
 def measures_text(found: Measures) -> Lines:

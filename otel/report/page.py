@@ -8,13 +8,18 @@ from base64 import b64encode
 from hashlib import sha256
 from importlib.resources import files
 
-from otel.report.diagnosis_report import Report
-from otel.report.durations import brief, limit
-from otel.report.markup import Markup, element, joined
-from otel.report.page_findings import checklist, findings, gains
-from otel.report.page_timeline import before_and_after, concurrency, path_by_class, waterfall
-from otel.report.target import Standing, headline, outlook
-from otel.report.timeline import Timeline
+from trading_graph.otel.report.diagnosis_report import Report
+from trading_graph.otel.report.durations import brief, limit
+from trading_graph.otel.report.markup import Markup, element, joined
+from trading_graph.otel.report.page_findings import checklist, findings, gains
+from trading_graph.otel.report.page_timeline import (
+    before_and_after,
+    concurrency,
+    path_by_class,
+    waterfall,
+)
+from trading_graph.otel.report.target import Standing, headline, outlook
+from trading_graph.otel.report.timeline import Timeline
 
 _STANDING = {
     Standing.INSIDE: "inside its target",
@@ -44,7 +49,7 @@ def page(report: Report) -> str:
 
 def document(title: str, body: Markup) -> str:
     """A page around a body, with the style sheet and the policy that allows nothing but it."""
-    style = (files("otel.report") / "page.css").read_text("utf-8")
+    style = (files("trading_graph.otel.report") / "page.css").read_text("utf-8")
     digest = b64encode(sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     head = element(

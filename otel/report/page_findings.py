@@ -1,14 +1,14 @@
 """The parts of the page that say what to do: findings, the table of gains, the checklist."""
 
-from otel.diagnosis import Ranked
-from otel.report.charts import bar, strip
-from otel.report.diagnosis_report import Report
-from otel.report.diagnosis_text import shortened
-from otel.report.durations import between, brief, faster, gain
-from otel.report.markup import Markup, element, joined
-from otel.report.remedies import REMEDIES
-from otel.report.verdict_text import measured
-from otel.verdict import Outcome
+from trading_graph.otel.diagnosis import Ranked
+from trading_graph.otel.report.charts import bar, strip
+from trading_graph.otel.report.diagnosis_report import Report
+from trading_graph.otel.report.diagnosis_text import shortened
+from trading_graph.otel.report.durations import between, brief, faster, gain
+from trading_graph.otel.report.markup import Markup, element, joined
+from trading_graph.otel.report.remedies import REMEDIES
+from trading_graph.otel.report.verdict_text import measured
+from trading_graph.otel.verdict import Outcome
 
 _SHOWN = 12
 _PLACE = 110

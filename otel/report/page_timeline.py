@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 
-from otel.diagnosis import PathClass
-from otel.report.charts import area, areas, axis, bar, grid, legend, strip, swatch
-from otel.report.concurrency import Step, levels
-from otel.report.diagnosis_report import Report
-from otel.report.durations import brief, share
-from otel.report.markup import Markup, element, joined
-from otel.report.page_findings import section
-from otel.report.timeline import Interval, Line, Timeline, class_of
-from otel.trace.kinds import Role
-from otel.verdict.work import working_spans
+from trading_graph.otel.diagnosis import PathClass
+from trading_graph.otel.report.charts import area, areas, axis, bar, grid, legend, strip, swatch
+from trading_graph.otel.report.concurrency import Step, levels
+from trading_graph.otel.report.diagnosis_report import Report
+from trading_graph.otel.report.durations import brief, share
+from trading_graph.otel.report.markup import Markup, element, joined
+from trading_graph.otel.report.page_findings import section
+from trading_graph.otel.report.timeline import Interval, Line, Timeline, class_of
+from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.verdict.work import working_spans
 
 _DEEPEST = 8
 _CLASSES = {

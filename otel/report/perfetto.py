@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from otel.diagnosis import Diagnosis
-from otel.trace import Trace
-from otel.trace.kinds import Role
+from trading_graph.otel.diagnosis import Diagnosis
+from trading_graph.otel.trace import Trace
+from trading_graph.otel.trace.kinds import Role
 
 _RECORDED, _PREDICTED = 1, 2
 _PATH_TRACK = 1

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from otel.diagnosis import Kind, Ranked
+from trading_graph.otel.diagnosis import Kind, Ranked
 
 
 class Theme(StrEnum):

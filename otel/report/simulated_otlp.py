@@ -15,10 +15,10 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from otel.diagnosis import Diagnosis
-from otel.export.stored_spans import to_line
-from otel.spans.ids import uuid7
-from otel.trace import Trace, semconv
+from trading_graph.otel.diagnosis import Diagnosis
+from trading_graph.otel.export.stored_spans import to_line
+from trading_graph.otel.spans.ids import uuid7
+from trading_graph.otel.trace import Trace, semconv
 
 SERVICE = "trading-graph-predicted"
 

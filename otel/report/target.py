@@ -11,11 +11,11 @@ from functools import cached_property
 
 import numpy as np
 
-from otel.diagnosis import Action, Diagnosis, simulate
-from otel.report.durations import brief, limit
-from otel.trace import semconv
-from otel.trace.kinds import Role
-from otel.verdict.chain import serial_chain
+from trading_graph.otel.diagnosis import Action, Diagnosis, simulate
+from trading_graph.otel.report.durations import brief, limit
+from trading_graph.otel.trace import semconv
+from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.verdict.chain import serial_chain
 
 
 class Standing(StrEnum):

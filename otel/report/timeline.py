@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from otel.diagnosis import Diagnosis
-from otel.trace import ERROR
-from otel.trace.kinds import Role
-from otel.verdict.work import merge, working_spans
+from trading_graph.otel.diagnosis import Diagnosis
+from trading_graph.otel.trace import ERROR
+from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.verdict.work import merge, working_spans
 
 MOST_BARS = 2000
 MOST_LINES = 60

@@ -3,11 +3,11 @@
 import json
 from typing import Any
 
-from otel.report.github import annotation
-from otel.report.junit import Case, Kind, suite
-from otel.report.verdict_text import completeness_line, measured
-from otel.trace import Profile
-from otel.verdict import FanOut, Interruption, Measures, Outcome, Result, Verdict
+from trading_graph.otel.report.github import annotation
+from trading_graph.otel.report.junit import Case, Kind, suite
+from trading_graph.otel.report.verdict_text import completeness_line, measured
+from trading_graph.otel.trace import Profile
+from trading_graph.otel.verdict import FanOut, Interruption, Measures, Outcome, Result, Verdict
 
 SCHEMA_VERSION = 1
 _MARKS = {Outcome.PASS: "x", Outcome.FAIL: " ", Outcome.NOT_APPLICABLE: "-"}

@@ -6,9 +6,9 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markup import escape
 from rich.padding import Padding
 
-from otel.report.measures_text import measures_text
-from otel.report.waterfall import bars
-from otel.verdict import Interruption, Outcome, Result, Verdict
+from trading_graph.otel.report.measures_text import measures_text
+from trading_graph.otel.report.waterfall import bars
+from trading_graph.otel.verdict import Interruption, Outcome, Result, Verdict
 
 _MARKS = {
     Outcome.PASS: "[green]✓[/]",

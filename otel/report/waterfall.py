@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.table import Table
 from rich.text import Text
 
-from otel.trace import ERROR, Trace
+from trading_graph.otel.trace import ERROR, Trace
 
 _BAR = "━"
 _MARK = "╸"

@@ -4,6 +4,6 @@ Those are imported by name: they need an HTTP client or the SDK, and a command t
 does not.
 """
 
-from otel.sources.document import parse, read
+from trading_graph.otel.sources.document import parse, read
 
 __all__ = ["parse", "read"]

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import msgspec
 
-from otel.collection import collection_paused
-from otel.errors import TraceError
-from otel.sources.jaeger_json import JaegerSpan, JaegerTrace, spans_of
-from otel.sources.otlp_json import (
+from trading_graph.otel.collection import collection_paused
+from trading_graph.otel.errors import TraceError
+from trading_graph.otel.sources.jaeger_json import JaegerSpan, JaegerTrace, spans_of
+from trading_graph.otel.sources.otlp_json import (
     UNREADABLE,
     OtlpDocument,
     WrittenSpan,
     hexadecimal,
     in_camel_case,
 )
-from otel.trace import Trace, TraceBuilder
+from trading_graph.otel.trace import Trace, TraceBuilder
 
 MAX_BYTES = 2**30
 """The largest text that is read: about two million spans."""

@@ -15,10 +15,10 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode
 from urllib.request import urlopen
 
-from otel.errors import AnswerTooLarge, TraceError
-from otel.sources.document import MAX_BYTES, parse
-from otel.trace import Trace, semconv
-from otel.verdict import completeness
+from trading_graph.otel.errors import AnswerTooLarge, TraceError
+from trading_graph.otel.sources.document import MAX_BYTES, parse
+from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.verdict import completeness
 
 _POLL_S = 0.1
 _STABLE_POLLS = 5

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from otel.sources.otlp_json import Id
-from otel.trace.model import Attributes, Event, Link
+from trading_graph.otel.sources.otlp_json import Id
+from trading_graph.otel.trace.model import Attributes, Event, Link
 
 Microseconds = Annotated[int, msgspec.Meta(ge=0, lt=2**52)]
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from otel.errors import TraceError
-from otel.sources.otlp_json import UNREADABLE, OtlpSpan, WrittenSpan, hexadecimal
-from otel.trace import Span, Trace, TraceBuilder, events_not_kept, semconv
+from trading_graph.otel.errors import TraceError
+from trading_graph.otel.sources.otlp_json import UNREADABLE, OtlpSpan, WrittenSpan, hexadecimal
+from trading_graph.otel.trace import Span, Trace, TraceBuilder, events_not_kept, semconv
 
 if TYPE_CHECKING:
     import langsmith

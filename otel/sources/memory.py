@@ -6,8 +6,8 @@ import msgspec
 from opentelemetry.exporter.otlp.json.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan
 
-from otel.sources.document import parse
-from otel.trace import Trace
+from trading_graph.otel.sources.document import parse
+from trading_graph.otel.trace import Trace
 
 
 def from_spans(spans: Sequence[ReadableSpan]) -> list[Trace]:

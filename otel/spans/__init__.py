@@ -1,10 +1,19 @@
 """Making spans: names, attributes, honest statuses, loop lag, and the count of what was started."""
 
-from otel.spans.caller import caller_context
-from otel.spans.content import content_is_captured
-from otel.spans.detached import detached
-from otel.spans.kinds import GraphTask, agent, chat, dispatch, fetch, join, prefetch, tool
-from otel.spans.recording import (
+from trading_graph.otel.spans.caller import caller_context
+from trading_graph.otel.spans.content import content_is_captured
+from trading_graph.otel.spans.detached import detached
+from trading_graph.otel.spans.kinds import (
+    GraphTask,
+    agent,
+    chat,
+    dispatch,
+    fetch,
+    join,
+    prefetch,
+    tool,
+)
+from trading_graph.otel.spans.recording import (
     Recording,
     RecordingProcessor,
     SpanListener,
@@ -12,15 +21,15 @@ from otel.spans.recording import (
     active_recording,
     active_tracer,
 )
-from otel.spans.run import RunSpan, run
-from otel.spans.span import (
+from trading_graph.otel.spans.run import RunSpan, run
+from trading_graph.otel.spans.span import (
     error_type,
     open_span,
     record_error,
     register_control_flow,
     register_own_errors,
 )
-from otel.spans.unfinished import Unfinished
+from trading_graph.otel.spans.unfinished import Unfinished
 
 __all__ = [
     "GraphTask",

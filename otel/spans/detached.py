@@ -12,10 +12,10 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span
 from opentelemetry.util.types import AttributeValue
 
-from otel.spans.ids import Identity, uuid7
-from otel.spans.recording import Recording, active_provider, context_with
-from otel.spans.span import open_span
-from otel.trace import semconv
+from trading_graph.otel.spans.ids import Identity, uuid7
+from trading_graph.otel.spans.recording import Recording, active_provider, context_with
+from trading_graph.otel.spans.span import open_span
+from trading_graph.otel.trace import semconv
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind
 from opentelemetry.util.types import AttributeValue
 
-from otel.spans.span import open_span
-from otel.trace import semconv
+from trading_graph.otel.spans.span import open_span
+from trading_graph.otel.trace import semconv
 
 
 @dataclass(frozen=True, slots=True)

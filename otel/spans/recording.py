@@ -14,7 +14,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
-from otel.spans.loop_lag import LoopLagMonitor
+from trading_graph.otel.spans.loop_lag import LoopLagMonitor
 
 _KEY = otel_context.create_key("trading-graph-recording")
 

@@ -15,11 +15,11 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span
 from opentelemetry.util.types import AttributeValue
 
-from otel.spans.ids import Identity, uuid7
-from otel.spans.recording import Recording, SpanListener, context_with
-from otel.spans.span import open_span
-from otel.spans.unfinished import Unfinished, close_open_spans
-from otel.trace import semconv
+from trading_graph.otel.spans.ids import Identity, uuid7
+from trading_graph.otel.spans.recording import Recording, SpanListener, context_with
+from trading_graph.otel.spans.span import open_span
+from trading_graph.otel.spans.unfinished import Unfinished, close_open_spans
+from trading_graph.otel.trace import semconv
 
 
 @dataclass(frozen=True, slots=True)

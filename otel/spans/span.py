@@ -19,10 +19,10 @@ from opentelemetry import trace
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
-from otel.spans.content import content_is_captured
-from otel.spans.ids import Identity, dictated
-from otel.spans.recording import active_recording, active_tracer
-from otel.trace import semconv
+from trading_graph.otel.spans.content import content_is_captured
+from trading_graph.otel.spans.ids import Identity, dictated
+from trading_graph.otel.spans.recording import active_recording, active_tracer
+from trading_graph.otel.trace import semconv
 
 _control_flow: tuple[type[BaseException], ...] = ()
 _own_errors: tuple[type[BaseException], ...] = ()

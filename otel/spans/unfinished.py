@@ -13,9 +13,9 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, Status, StatusCode
 
-from otel.spans.ids import Identity, dictated
-from otel.spans.recording import Recording, context_with
-from otel.trace import semconv
+from trading_graph.otel.spans.ids import Identity, dictated
+from trading_graph.otel.spans.recording import Recording, context_with
+from trading_graph.otel.trace import semconv
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """A trace as columns, and what can be measured on it. Pure: imports nothing else of ours."""
 
-from otel.trace.builder import TraceBuilder
-from otel.trace.model import (
+from trading_graph.otel.trace.builder import TraceBuilder
+from trading_graph.otel.trace.model import (
     ERROR,
     ORPHAN,
     ROOT,
@@ -14,7 +14,7 @@ from otel.trace.model import (
     events_not_kept,
     finite,
 )
-from otel.trace.profile import Profile, profile
+from trading_graph.otel.trace.profile import Profile, profile
 
 __all__ = [
     "ERROR",

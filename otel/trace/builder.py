@@ -4,8 +4,8 @@ from operator import attrgetter
 
 import numpy as np
 
-from otel.trace import semconv
-from otel.trace.model import ORPHAN, ROOT, SpanRecord, Trace
+from trading_graph.otel.trace import semconv
+from trading_graph.otel.trace.model import ORPHAN, ROOT, SpanRecord, Trace
 
 
 class TraceBuilder:

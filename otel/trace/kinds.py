@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-from otel.trace import semconv
+from trading_graph.otel.trace import semconv
 
 
 class Role(StrEnum):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from otel.trace.kinds import Role, role, step
+from trading_graph.otel.trace.kinds import Role, role, step
 
 if TYPE_CHECKING:
     # Only for types: at run time it is a fifth of numpy's import.

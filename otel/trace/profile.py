@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from otel.trace.model import Trace
+from trading_graph.otel.trace.model import Trace
 
 _FEW = 200
 """Up to so many spans plain Python is quicker than columns."""

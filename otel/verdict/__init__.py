@@ -1,12 +1,12 @@
 """Judging a trace: is it whole, did its parts run at once, and does it keep its gate?"""
 
-from otel.verdict.checks import Outcome, Result
-from otel.verdict.completeness import Completeness, completeness
-from otel.verdict.gate import Gate, GateError, default_gate, parse_gate, read_gate
-from otel.verdict.measures import FanOut, Measures, measures
-from otel.verdict.parallelism import Parallelism, Strength, parallelism
-from otel.verdict.resumed import Interruption, interruptions, uninterrupted
-from otel.verdict.verdict import Verdict, judge
+from trading_graph.otel.verdict.checks import Outcome, Result
+from trading_graph.otel.verdict.completeness import Completeness, completeness
+from trading_graph.otel.verdict.gate import Gate, GateError, default_gate, parse_gate, read_gate
+from trading_graph.otel.verdict.measures import FanOut, Measures, measures
+from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism
+from trading_graph.otel.verdict.resumed import Interruption, interruptions, uninterrupted
+from trading_graph.otel.verdict.verdict import Verdict, judge
 
 __all__ = [
     "Completeness",

@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from otel.trace import Trace
-from otel.trace.kinds import agent_name
+from trading_graph.otel.trace import Trace
+from trading_graph.otel.trace.kinds import agent_name
 
 RELEASED_NS = 20_000_000
 """How soon after the slowest branch's end a start counts as released by it."""

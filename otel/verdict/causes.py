@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from otel.trace import Trace, profile, semconv
-from otel.trace.kinds import Role
-from otel.verdict.chain import serial_chain
-from otel.verdict.group import Group
-from otel.verdict.work import working_spans
+from trading_graph.otel.trace import Trace, profile, semconv
+from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.verdict.chain import serial_chain
+from trading_graph.otel.verdict.group import Group
+from trading_graph.otel.verdict.work import working_spans
 
 BLOCKED_LOOP = "the event loop was blocked"
 COLD_IMPORT = "modules were imported while it ran"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from otel.trace import Trace
+from trading_graph.otel.trace import Trace
 
 
 def serial_chain(trace: Trace, rows: Sequence[int]) -> list[int]:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from otel.trace import Trace, semconv
-from otel.trace.kinds import Role
-from otel.verdict import gate as g
-from otel.verdict.chain import serial_chain
-from otel.verdict.parallelism import Parallelism, Strength, parallelism
-from otel.verdict.resumed import PAID_AGAIN
-from otel.verdict.scope import Scope
+from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.verdict import gate as g
+from trading_graph.otel.verdict.chain import serial_chain
+from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism
+from trading_graph.otel.verdict.resumed import PAID_AGAIN
+from trading_graph.otel.verdict.scope import Scope
 
 _SHOWN = 5
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from otel.trace import Trace, semconv
-from otel.trace.kinds import Role
+from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace.kinds import Role
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

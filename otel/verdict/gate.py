@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-from otel.trace import Trace
-from otel.trace.kinds import Role
+from trading_graph.otel.trace import Trace
+from trading_graph.otel.trace.kinds import Role
 
 
 class GateError(Exception):
@@ -161,7 +161,9 @@ class Gate(msgspec.Struct, forbid_unknown_fields=True):
 
 def default_gate() -> Gate:
     """The gate of Trading Graph's own runs."""
-    return parse_gate((files("otel.verdict") / "gate.toml").read_text("utf-8"), "the default gate")
+    return parse_gate(
+        (files("trading_graph.otel.verdict") / "gate.toml").read_text("utf-8"), "the default gate"
+    )
 
 
 def read_gate(path: Path) -> Gate:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from otel.trace import Profile, Trace, profile, semconv
-from otel.verdict.shared_work import with_shared
-from otel.verdict.work import Work, union_ns, works_below
+from trading_graph.otel.trace import Profile, Trace, profile, semconv
+from trading_graph.otel.verdict.shared_work import with_shared
+from trading_graph.otel.verdict.work import Work, union_ns, works_below
 
 
 @dataclass(frozen=True, slots=True)

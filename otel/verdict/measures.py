@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from otel.trace import Profile, Trace, profile, semconv
-from otel.trace.kinds import Role
-from otel.verdict.barrier import barrier
-from otel.verdict.chain import serial_chain
-from otel.verdict.group import Group
-from otel.verdict.parallelism import Parallelism, parallelism
-from otel.verdict.work import working_spans
+from trading_graph.otel.trace import Profile, Trace, profile, semconv
+from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.verdict.barrier import barrier
+from trading_graph.otel.verdict.chain import serial_chain
+from trading_graph.otel.verdict.group import Group
+from trading_graph.otel.verdict.parallelism import Parallelism, parallelism
+from trading_graph.otel.verdict.work import working_spans
 
 PAIRS_OF = 2000
 """So many branches are compared pair by pair."""

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from otel.trace import Trace
-from otel.verdict import causes
-from otel.verdict.barrier import barrier
-from otel.verdict.group import Group, group
-from otel.verdict.work import beside
+from trading_graph.otel.trace import Trace
+from trading_graph.otel.verdict import causes
+from trading_graph.otel.verdict.barrier import barrier
+from trading_graph.otel.verdict.group import Group, group
+from trading_graph.otel.verdict.work import beside
 
 OVERLAP = 0.5
 """The least overlap ratio of work that counts as running at once."""

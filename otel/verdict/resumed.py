@@ -11,10 +11,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from otel.trace import ERROR, ROOT, Attributes, Event, Link, Span, Trace, TraceBuilder, semconv
-from otel.trace.kinds import Role
-from otel.trace.model import events_not_kept
-from otel.verdict.work import working_spans
+from trading_graph.otel.trace import (
+    ERROR,
+    ROOT,
+    Attributes,
+    Event,
+    Link,
+    Span,
+    Trace,
+    TraceBuilder,
+    semconv,
+)
+from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.trace.model import events_not_kept
+from trading_graph.otel.verdict.work import working_spans
 
 _NODES = (Role.AGENT, Role.DISPATCH, Role.JOIN)
 _UNSET = 0

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from otel.trace import Trace
-from otel.verdict.gate import SpanSet
+from trading_graph.otel.trace import Trace
+from trading_graph.otel.verdict.gate import SpanSet
 
 
 class Scope:

@@ -8,8 +8,8 @@ counts once: two tools that wait for the same prove nothing.
 from collections import defaultdict
 from collections.abc import Sequence
 
-from otel.trace import Trace, semconv
-from otel.verdict.work import Interval, Work, work_below, work_of
+from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.verdict.work import Interval, Work, work_below, work_of
 
 
 def with_shared(trace: Trace, rows: Sequence[int], works: Sequence[Work]) -> tuple[Work, ...]:

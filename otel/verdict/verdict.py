@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass, replace
 
-from otel.collection import collection_paused
-from otel.trace import Trace
-from otel.verdict.checks import Outcome, Result, evaluate
-from otel.verdict.completeness import Completeness, completeness
-from otel.verdict.gate import Gate
-from otel.verdict.measures import Measures, measures
-from otel.verdict.resumed import Interruption, interruptions, uninterrupted
-from otel.verdict.scope import Scope
+from trading_graph.otel.collection import collection_paused
+from trading_graph.otel.trace import Trace
+from trading_graph.otel.verdict.checks import Outcome, Result, evaluate
+from trading_graph.otel.verdict.completeness import Completeness, completeness
+from trading_graph.otel.verdict.gate import Gate
+from trading_graph.otel.verdict.measures import Measures, measures
+from trading_graph.otel.verdict.resumed import Interruption, interruptions, uninterrupted
+from trading_graph.otel.verdict.scope import Scope
 
 
 @dataclass(frozen=True, slots=True)

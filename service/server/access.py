@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from service.server.problems import Problem
+from trading_graph.service.server.problems import Problem
 
 COOKIE = "trading_graph_session"
 SESSION_S = 12 * 3600.0

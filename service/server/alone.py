@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from io import TextIOWrapper
 from pathlib import Path
 
-from service.errors import StoreUnavailable
+from trading_graph.service.errors import StoreUnavailable
 
 LOCK = "service.lock"
 

@@ -7,15 +7,15 @@ from http import HTTPStatus
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from otel.redaction import Redactor
-from service.server import access, health, problems, runs_api, traces_api, watches_api
-from service.server.access import ACCESS, OPEN_PATHS, Access, Rates
-from service.server.context import SERVICE, ServiceContext
-from service.server.operations import Answer, Operation, add_routes, openapi
-from service.server.pages import routes
-from service.server.pages.error_page import error_pages
-from service.settings import Settings
-from service.version import VERSION
+from trading_graph.otel.redaction import Redactor
+from trading_graph.service.server import access, health, problems, runs_api, traces_api, watches_api
+from trading_graph.service.server.access import ACCESS, OPEN_PATHS, Access, Rates
+from trading_graph.service.server.context import SERVICE, ServiceContext
+from trading_graph.service.server.operations import Answer, Operation, add_routes, openapi
+from trading_graph.service.server.pages import routes
+from trading_graph.service.server.pages.error_page import error_pages
+from trading_graph.service.settings import Settings
+from trading_graph.service.version import VERSION
 
 _MIB = 2**20
 

@@ -5,9 +5,9 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from otel.redaction import Redactor
-from service.server import access
-from service.server.problems import Problem, answer
+from trading_graph.otel.redaction import Redactor
+from trading_graph.service.server import access
+from trading_graph.service.server.problems import Problem, answer
 
 REQUEST_S = 15.0
 """So long a connection may take to its first whole request, and to each that follows."""

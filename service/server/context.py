@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from service.server.run_queue import RunQueue
-from service.settings import Settings
-from service.store import Store
+from trading_graph.service.server.run_queue import RunQueue
+from trading_graph.service.settings import Settings
+from trading_graph.service.store import Store
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from service.server.judging import Judging
-    from service.server.watches import Watches
+    from trading_graph.service.server.judging import Judging
+    from trading_graph.service.server.watches import Watches
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.server.operations import ID
-from service.store import RunState, StoredRun
+from trading_graph.service.server.operations import ID
+from trading_graph.service.store import RunState, StoredRun
 
 Identifier = Annotated[str, Field(pattern=f"^{ID}$")]
 

@@ -5,10 +5,10 @@ from http import HTTPStatus
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from service.server.context import SERVICE
-from service.server.documents import Health, Readiness
-from service.server.operations import Answer, Operation
-from service.server.problems import Problem
+from trading_graph.service.server.context import SERVICE
+from trading_graph.service.server.documents import Health, Readiness
+from trading_graph.service.server.operations import Answer, Operation
+from trading_graph.service.server.problems import Problem
 
 
 async def alive(request: web.Request) -> web.Response:

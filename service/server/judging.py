@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
-from service.server.problems import Problem
+from trading_graph.service.server.problems import Problem
 
 _LOG = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ import resource
 for limit, most in ((resource.RLIMIT_AS, {memory}), (resource.RLIMIT_CPU, {seconds}),
                     (resource.RLIMIT_CORE, 0)):
     resource.setrlimit(limit, (most, most))
-from service.cli import main
+from trading_graph.service.cli import main
 main()
 """
 

@@ -14,7 +14,7 @@ from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ConfigDict
 from pydantic.json_schema import models_json_schema
 
-from service.server import problems
+from trading_graph.service.server import problems
 
 ID = "[0-9a-f]{32}"
 _REFERENCE = "#/components/schemas/{model}"

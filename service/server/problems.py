@@ -9,10 +9,10 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from otel.errors import TraceError
-from otel.redaction import Redactor
-from service.errors import BadSettings, StoreUnavailable
-from toolkit.errors import BadRequest
+from trading_graph.otel.errors import TraceError
+from trading_graph.otel.redaction import Redactor
+from trading_graph.service.errors import BadSettings, StoreUnavailable
+from trading_graph.toolkit.errors import BadRequest
 
 _LOG = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from typing import TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from service.server.operations import ID
-from service.server.problems import Problem
+from trading_graph.service.server.operations import ID
+from trading_graph.service.server.problems import Problem
 
 BODY_S = 30.0
 """So long a client may take to send its body."""

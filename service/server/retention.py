@@ -10,8 +10,8 @@ import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from service.errors import StoreUnavailable
-from service.store import Store, now
+from trading_graph.service.errors import StoreUnavailable
+from trading_graph.service.store import Store, now
 
 _LOG = logging.getLogger(__name__)
 

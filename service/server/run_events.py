@@ -14,9 +14,9 @@ from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from otel.trace import semconv
-from service.errors import StoreUnavailable
-from service.store import Store
+from trading_graph.otel.trace import semconv
+from trading_graph.service.errors import StoreUnavailable
+from trading_graph.service.store import Store
 
 _LOG = logging.getLogger(__name__)
 

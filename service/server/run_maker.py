@@ -9,20 +9,20 @@ from dataclasses import dataclass, replace
 from opentelemetry.context import Context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from graph.decisions import Decision
-from otel.report import as_json
-from otel.sources import read
-from otel.trace import Trace
-from otel.verdict import default_gate, judge
-from service.engine import Engine
-from service.errors import NotResumable
-from service.result import finished
-from service.run_folder import RunFolder
-from service.run_request import RunRequest
-from service.run_standing import Standing, standing
-from service.server.run_events import RunEvents
-from service.server.run_queue import Outcome
-from service.store import Store, StoredRun, StoredVerdict, now
+from trading_graph.graph.decisions import Decision
+from trading_graph.otel.report import as_json
+from trading_graph.otel.sources import read
+from trading_graph.otel.trace import Trace
+from trading_graph.otel.verdict import default_gate, judge
+from trading_graph.service.engine import Engine
+from trading_graph.service.errors import NotResumable
+from trading_graph.service.result import finished
+from trading_graph.service.run_folder import RunFolder
+from trading_graph.service.run_request import RunRequest
+from trading_graph.service.run_standing import Standing, standing
+from trading_graph.service.server.run_events import RunEvents
+from trading_graph.service.server.run_queue import Outcome
+from trading_graph.service.store import Store, StoredRun, StoredVerdict, now
 
 
 @dataclass(frozen=True, slots=True)

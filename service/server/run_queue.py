@@ -11,10 +11,10 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
-from otel.spans.ids import uuid7
-from service.errors import StoreUnavailable
-from service.server.run_events import RunEvents
-from service.store import RunState, Store, StoredRun, now
+from trading_graph.otel.spans.ids import uuid7
+from trading_graph.service.errors import StoreUnavailable
+from trading_graph.service.server.run_events import RunEvents
+from trading_graph.service.store import RunState, Store, StoredRun, now
 
 _LOG = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ from aiohttp import web
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from service.run_folder import DECISION, REPORT, TRACE
-from service.run_request import RunRequest
-from service.server import run_events
-from service.server.context import SERVICE, ServiceContext
-from service.server.documents import (
+from trading_graph.service.run_folder import DECISION, REPORT, TRACE
+from trading_graph.service.run_request import RunRequest
+from trading_graph.service.server import run_events
+from trading_graph.service.server.context import SERVICE, ServiceContext
+from trading_graph.service.server.documents import (
     DiagnosisQuery,
     EventsQuery,
     RunDocument,
@@ -22,12 +22,12 @@ from service.server.documents import (
     RunsQuery,
     run_document,
 )
-from service.server.operations import Answer, Operation
-from service.server.problems import Problem
-from service.server.reading import body_of, id_of, query_of
-from service.server.run_queue import Asked, Closing, OtherRequest, QueueFull
-from service.store import StoredRun
-from toolkit.symbols import parse_symbol
+from trading_graph.service.server.operations import Answer, Operation
+from trading_graph.service.server.problems import Problem
+from trading_graph.service.server.reading import body_of, id_of, query_of
+from trading_graph.service.server.run_queue import Asked, Closing, OtherRequest, QueueFull
+from trading_graph.service.store import StoredRun
+from trading_graph.toolkit.symbols import parse_symbol
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 _LONGEST_KEY = 200

@@ -16,26 +16,26 @@ from aiohttp import web
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from prometheus_client import CollectorRegistry
 
-from graph.backend_choice import BackendChoice
-from otel.collection import collection_paused
-from otel.redaction import Redactor
-from service.choice import default_date
-from service.errors import BadSettings
-from service.langsmith_mode import LangSmithMode
-from service.server.alone import alone
-from service.server.app import make_app
-from service.server.connection import Connection
-from service.server.context import SERVICE, ServiceContext
-from service.server.judging import Judging
-from service.server.problems import REDACTOR
-from service.server.retention import forgetting
-from service.server.run_queue import RunQueue
-from service.server.watches import Watches
-from service.settings import Settings
-from service.store import Store, open_store
+from trading_graph.graph.backend_choice import BackendChoice
+from trading_graph.otel.collection import collection_paused
+from trading_graph.otel.redaction import Redactor
+from trading_graph.service.choice import default_date
+from trading_graph.service.errors import BadSettings
+from trading_graph.service.langsmith_mode import LangSmithMode
+from trading_graph.service.server.alone import alone
+from trading_graph.service.server.app import make_app
+from trading_graph.service.server.connection import Connection
+from trading_graph.service.server.context import SERVICE, ServiceContext
+from trading_graph.service.server.judging import Judging
+from trading_graph.service.server.problems import REDACTOR
+from trading_graph.service.server.retention import forgetting
+from trading_graph.service.server.run_queue import RunQueue
+from trading_graph.service.server.watches import Watches
+from trading_graph.service.settings import Settings
+from trading_graph.service.store import Store, open_store
 
 if TYPE_CHECKING:
-    from service.engine import Engine
+    from trading_graph.service.engine import Engine
 
 _LOG = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ async def open_service(
     day = default_date(choice.data)
 
     def engine() -> "AbstractAsyncContextManager[Engine]":
-        from service.engine import open_engine
+        from trading_graph.service.engine import open_engine
 
         readers = [PrometheusMetricReader(registry=registry)]
         return open_engine(settings, choice, out, redactor, langsmith, metric_readers=readers)
@@ -116,7 +116,7 @@ async def _make_runs(
 ) -> None:
     """Import what makes runs, while the service answers, and make a queue's until cancelled."""
     await asyncio.to_thread(_import_engine)
-    from service.server.run_maker import RunMaker
+    from trading_graph.service.server.run_maker import RunMaker
 
     async with engine() as opened:
         queue.begin(RunMaker(opened, store, day))
@@ -131,7 +131,7 @@ async def _make_runs(
 
 @collection_paused()
 def _import_engine() -> None:
-    for name in ("service.engine", "service.server.run_maker"):
+    for name in ("trading_graph.service.engine", "trading_graph.service.server.run_maker"):
         importlib.import_module(name)
 
 

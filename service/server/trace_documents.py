@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.server.documents import DiagnosisQuery, Identifier
-from service.server.uploads import MOST_PARTS
-from service.server.watches import Watch
-from service.store import StoredVerdict
+from trading_graph.service.server.documents import DiagnosisQuery, Identifier
+from trading_graph.service.server.uploads import MOST_PARTS
+from trading_graph.service.server.watches import Watch
+from trading_graph.service.store import StoredVerdict
 
 TraceIds = Annotated[list[Identifier], Field(min_length=1, max_length=MOST_PARTS)]
 

@@ -6,16 +6,16 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from otel.errors import TraceError
-from otel.sources.jaeger import JaegerQuery
-from service.run_folder import TRACE
-from service.server.context import SERVICE, ServiceContext
-from service.server.documents import DiagnosisQuery
-from service.server.operations import Answer, Operation
-from service.server.problems import Problem
-from service.server.reading import body_of, id_of, query_of
-from service.server.runs_api import diagnosed
-from service.server.trace_documents import (
+from trading_graph.otel.errors import TraceError
+from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.service.run_folder import TRACE
+from trading_graph.service.server.context import SERVICE, ServiceContext
+from trading_graph.service.server.documents import DiagnosisQuery
+from trading_graph.service.server.operations import Answer, Operation
+from trading_graph.service.server.problems import Problem
+from trading_graph.service.server.reading import body_of, id_of, query_of
+from trading_graph.service.server.runs_api import diagnosed
+from trading_graph.service.server.trace_documents import (
     ComparisonDocument,
     ComparisonQuery,
     ComparisonRequest,
@@ -26,8 +26,8 @@ from service.server.trace_documents import (
     VerdictsQuery,
     verdict_summary,
 )
-from service.server.uploads import FORM, UPLOADS, save_body, save_parts
-from service.store import StoredVerdict
+from trading_graph.service.server.uploads import FORM, UPLOADS, save_body, save_parts
+from trading_graph.service.store import StoredVerdict
 
 _UPLOAD = "upload"
 """The file that an upload is in, in the folder of its own; errors call it so."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from service.server.problems import Problem
-from service.server.reading import receiving, too_large
+from trading_graph.service.server.problems import Problem
+from trading_graph.service.server.reading import receiving, too_large
 
 UPLOADS = ("application/json", "application/x-ndjson", "application/octet-stream")
 FORM = "multipart/form-data"

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from otel.errors import TraceError
-from otel.sources.jaeger import JaegerQuery
-from service.errors import StoreUnavailable
-from service.server.judging import Judged, Judging
-from service.server.problems import Problem
-from service.store import Store, StoredVerdict, StoredWatch, now
-from service.watching import Arrived, Patience, TraceWatch
+from trading_graph.otel.errors import TraceError
+from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.service.errors import StoreUnavailable
+from trading_graph.service.server.judging import Judged, Judging
+from trading_graph.service.server.problems import Problem
+from trading_graph.service.store import Store, StoredVerdict, StoredWatch, now
+from trading_graph.service.watching import Arrived, Patience, TraceWatch
 
 _LOG = logging.getLogger(__name__)
 

@@ -4,11 +4,11 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from service.server.context import SERVICE
-from service.server.operations import Answer, Operation
-from service.server.problems import Problem
-from service.server.trace_documents import WatchDocument, WatchList, watch_document
-from service.server.watches import MOST, TooManyWatches
+from trading_graph.service.server.context import SERVICE
+from trading_graph.service.server.operations import Answer, Operation
+from trading_graph.service.server.problems import Problem
+from trading_graph.service.server.trace_documents import WatchDocument, WatchList, watch_document
+from trading_graph.service.server.watches import MOST, TooManyWatches
 
 _LONGEST = 200
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
-from toolkit.cache import CacheKey, SingleFlightCache
-from toolkit.errors import SourceUnavailable
+from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
+from trading_graph.toolkit.errors import SourceUnavailable
 
 HITS = 20_000
 ROUNDS = 7

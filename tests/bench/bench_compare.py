@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from otel.diagnosis import Run, compare, diagnose
-from otel.sources import read
-from otel.trace import Trace
 from tests.bench.bench_verdict import SHAPES, write
+from trading_graph.otel.diagnosis import Run, compare, diagnose
+from trading_graph.otel.sources import read
+from trading_graph.otel.trace import Trace
 
 
 def main() -> None:

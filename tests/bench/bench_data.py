@@ -21,15 +21,15 @@ import pandas as pd
 import stockstats
 import yfinance.utils as yf
 
-from toolkit import indicators
-from toolkit.as_of import AsOf
-from toolkit.cache import SingleFlightCache
-from toolkit.embedded_server import make_app
-from toolkit.frames import Bars, make_bars
-from toolkit.loopback import LoopbackServer
-from toolkit.market_data import MACRO_SERIES, STATEMENT_KINDS, AsyncToolkit
-from toolkit.pool import HttpPool
-from toolkit.sources.yahoo_chart import parse_chart
+from trading_graph.toolkit import indicators
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.cache import SingleFlightCache
+from trading_graph.toolkit.embedded_server import make_app
+from trading_graph.toolkit.frames import Bars, make_bars
+from trading_graph.toolkit.loopback import LoopbackServer
+from trading_graph.toolkit.market_data import MACRO_SERIES, STATEMENT_KINDS, AsyncToolkit
+from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.sources.yahoo_chart import parse_chart
 
 YEARS_15 = 15 * 252
 PARSED = 2700

@@ -20,8 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from otel.collection import collection_paused
 from tests.bench.bench_verdict import SHAPES, write
+from trading_graph.otel.collection import collection_paused
 
 
 def main() -> None:
@@ -57,14 +57,14 @@ def main() -> None:
 @collection_paused()  # as in the command
 def measure(path: Path) -> None:
     """Diagnose one file; print the seconds of each stage and the peak memory as JSON."""
-    from otel.diagnosis import simulate
-    from otel.report.diagnosis_json import diagnosis_json
-    from otel.report.diagnosis_markdown import diagnosis_markdown
-    from otel.report.diagnosis_report import Report, report
-    from otel.report.folded import folded
-    from otel.report.page import page
-    from otel.report.perfetto import perfetto
-    from otel.sources import read
+    from trading_graph.otel.diagnosis import simulate
+    from trading_graph.otel.report.diagnosis_json import diagnosis_json
+    from trading_graph.otel.report.diagnosis_markdown import diagnosis_markdown
+    from trading_graph.otel.report.diagnosis_report import Report, report
+    from trading_graph.otel.report.folded import folded
+    from trading_graph.otel.report.page import page
+    from trading_graph.otel.report.perfetto import perfetto
+    from trading_graph.otel.sources import read
 
     stages: dict[str, float] = {}
 

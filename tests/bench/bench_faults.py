@@ -25,14 +25,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 
-from graph.offline_model import OfflineModel
-from otel.sources import read
-from otel.sources.jaeger import JaegerQuery
 from tests.jaeger_process import JaegerProcess, JaegerServer, find_binary
 from tests.otlp_receiver import OtlpReceiver
-from toolkit.loopback import LoopbackServer
+from trading_graph.graph.offline_model import OfflineModel
+from trading_graph.otel.sources import read
+from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.toolkit.loopback import LoopbackServer
 
-COMMAND = [sys.executable, "-c", "from service.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from trading_graph.service.cli import main; main()"]
 CHAT_S = 0.4
 
 

@@ -18,18 +18,18 @@ import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from graph import models
-from graph.analysis import analyse, recorded_run
-from graph.backend_choice import BackendChoice
-from graph.backends import open_backends
-from graph.checkpoints import open_checkpoints
-from graph.offline_model import OfflineModel
-from graph.options import Options
-from graph.prompts import statement_messages
-from otel.export import Journal, TraceFile, set_up
-from otel.sources import read
-from otel.trace import semconv
-from toolkit.as_of import AsOf
+from trading_graph.graph import models
+from trading_graph.graph.analysis import analyse, recorded_run
+from trading_graph.graph.backend_choice import BackendChoice
+from trading_graph.graph.backends import open_backends
+from trading_graph.graph.checkpoints import open_checkpoints
+from trading_graph.graph.offline_model import OfflineModel
+from trading_graph.graph.options import Options
+from trading_graph.graph.prompts import statement_messages
+from trading_graph.otel.export import Journal, TraceFile, set_up
+from trading_graph.otel.sources import read
+from trading_graph.otel.trace import semconv
+from trading_graph.toolkit.as_of import AsOf
 
 OPTIONS = Options(symbol="AAPL", as_of=AsOf.parse("2025-11-14"))
 

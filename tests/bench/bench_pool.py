@@ -39,7 +39,7 @@ def serve(folder: str, scheme: str) -> None:
     """Serve until stdin closes; prints the URL first."""
     from aiohttp import web
 
-    from toolkit.loopback import LoopbackServer
+    from trading_graph.toolkit.loopback import LoopbackServer
 
     body = b'"' + b"x" * (BODY_BYTES - 2) + b'"'
 
@@ -78,9 +78,9 @@ def sequential_ways(url: str) -> dict[str, Way]:
     from opentelemetry import context
     from opentelemetry.sdk.trace import TracerProvider
 
-    from otel import spans
-    from otel.spans.recording import context_with
-    from toolkit.pool import HttpPool
+    from trading_graph.otel import spans
+    from trading_graph.otel.spans.recording import context_with
+    from trading_graph.toolkit.pool import HttpPool
 
     async def ours(*, pooled: bool, recorded: bool) -> tuple[float, float]:
         run = context_with(spans.Recording("bench", TracerProvider())) if recorded else None
@@ -136,7 +136,7 @@ async def one_by_one(url: str) -> None:
 
 async def at_once(url: str) -> None:
     """Print how waves of requests share connections."""
-    from toolkit.pool import HttpPool
+    from trading_graph.toolkit.pool import HttpPool
 
     scheme = url.partition(":")[0]
     took: dict[bool, list[float]] = defaultdict(list)

@@ -13,10 +13,10 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from graph.backend_choice import BackendChoice
-from otel.trace import Trace
-from otel.verdict import default_gate, judge
 from tests.analysis_runner import Runner
+from trading_graph.graph.backend_choice import BackendChoice
+from trading_graph.otel.trace import Trace
+from trading_graph.otel.verdict import default_gate, judge
 
 LATENCIES_S = ((0.8, 0.15), (0.3, 0.15), (0.3, 0.6), (0.3, 1.2))
 """Seconds of an LLM call and of a fetch; the first are the defaults."""

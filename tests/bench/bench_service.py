@@ -64,7 +64,7 @@ def ready() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(ROUNDS):
             began = time.perf_counter()
-            command = "from service.cli import main; main()"
+            command = "from trading_graph.service.cli import main; main()"
             with subprocess.Popen(
                 [sys.executable, "-c", command, "serve", "--offline", "--port", "0"],
                 cwd=folder,

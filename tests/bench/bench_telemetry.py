@@ -25,13 +25,13 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from graph.analysis import analyse, recorded_run
-from graph.backend_choice import BackendChoice
-from graph.backends import open_backends
-from graph.options import Options
-from otel import spans
-from otel.export import TraceFile, set_up
-from toolkit.as_of import AsOf
+from trading_graph.graph.analysis import analyse, recorded_run
+from trading_graph.graph.backend_choice import BackendChoice
+from trading_graph.graph.backends import open_backends
+from trading_graph.graph.options import Options
+from trading_graph.otel import spans
+from trading_graph.otel.export import TraceFile, set_up
+from trading_graph.toolkit.as_of import AsOf
 
 ATTRIBUTES = {f"bench.attribute_{number}": f"value {number}" for number in range(10)}
 OPTIONS = Options(symbol="AAPL", as_of=AsOf.parse("2025-11-14"))

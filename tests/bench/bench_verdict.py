@@ -58,8 +58,8 @@ def main() -> None:
 
 def measure(path: Path) -> None:
     """Read and judge one file; print seconds, peak memory and outcome as JSON."""
-    from otel.sources import read
-    from otel.verdict import default_gate, judge
+    from trading_graph.otel.sources import read
+    from trading_graph.otel.verdict import default_gate, judge
 
     begin = time.perf_counter()
     (trace,) = read(path)

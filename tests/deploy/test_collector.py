@@ -19,9 +19,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from ruamel.yaml import YAML
 
-from otel.sources.jaeger import JaegerQuery
 from tests.jaeger_process import JaegerProcess, binary_or_skip, free_ports
 from tests.otlp_receiver import OtlpReceiver
+from trading_graph.otel.sources.jaeger import JaegerQuery
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 KEY = "ls-key-of-the-collector"

@@ -165,7 +165,7 @@ def test_every_port_is_on_loopback_and_the_addresses_fit(services: dict[str, Any
 
 
 def test_a_signal_leaves_it_the_time_to_drain(services: dict[str, Any]) -> None:
-    from service.settings import Settings
+    from trading_graph.service.settings import Settings
 
     grace = float(services["service"]["stop_grace_period"].removesuffix("s"))
     assert grace > Settings(_env_file=None).serve_drain_s + 5

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 from pydantic import SecretStr
 
-from graph.errors import BadModelAnswer, ModelRefused, ModelUnavailable, NoEvidence
-from graph.models import ModelService
-from graph.offline_model import Fault
-from graph.options import Debate
-from otel.trace import Trace, semconv
 from tests.analysis_runner import CHOICE, Runner
+from trading_graph.graph.errors import BadModelAnswer, ModelRefused, ModelUnavailable, NoEvidence
+from trading_graph.graph.models import ModelService
+from trading_graph.graph.offline_model import Fault
+from trading_graph.graph.options import Debate
+from trading_graph.otel.trace import Trace, semconv
 
 ALWAYS = None
 
@@ -71,7 +71,7 @@ async def test_a_wrong_key_ends_the_run_at_once(run_analysis: Runner) -> None:
     assert "OPENAI_API_KEY" in str(ran.error)
     assert one_sentence(str(ran.error))
     assert is_complete(ran.trace)
-    assert "graph.errors.ModelRefused" in errors(ran.trace)
+    assert "trading_graph.graph.errors.ModelRefused" in errors(ran.trace)
     # Not retried: a key does not become right.
     assert all(count == 1 for count in ran.requests.values())
 
@@ -87,7 +87,7 @@ async def test_a_rate_limit_is_waited_for_and_seen(run_analysis: Runner) -> None
 @pytest.mark.parametrize("kind", ["malformed_tool_call", "unknown_tool", "wrong_arguments"])
 async def test_a_bad_tool_call_is_answered_and_shown(run_analysis: Runner, kind: str) -> None:
     ran = await run_analysis(faults=(Fault("market_analyst", kind),))
-    assert "graph.tool_calls.ToolCallError" in errors(ran.trace)
+    assert "trading_graph.graph.tool_calls.ToolCallError" in errors(ran.trace)
     assert ran.made.decision.missing_reports == []
     assert is_complete(ran.trace)
 

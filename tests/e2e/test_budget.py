@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from graph.budget import Budget, Limit
-from graph.decisions import Action
-from graph.offline_model import Fault
-from graph.options import Order
-from otel.trace import Trace, semconv
-from otel.verdict import Outcome, default_gate, judge
 from tests.analysis_runner import CHOICE, Ran, Runner
+from trading_graph.graph.budget import Budget, Limit
+from trading_graph.graph.decisions import Action
+from trading_graph.graph.offline_model import Fault
+from trading_graph.graph.options import Order
+from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.verdict import Outcome, default_gate, judge
 
 ALWAYS = None
 GATE = default_gate()
@@ -107,7 +107,7 @@ async def test_a_retry_is_a_request_of_the_budget(run_analysis: Runner) -> None:
         budget=Budget(llm_calls=1),
     )
     assert ran.requests == {"market_analyst": 1}
-    assert chats(ran.trace) == ["graph.errors.BudgetReached"]
+    assert chats(ran.trace) == ["trading_graph.graph.errors.BudgetReached"]
     assert [used.requests for used in ran.made.usage] == [1]
     assert_held(ran, Limit.LLM_CALLS, "--max-calls")
 
@@ -128,7 +128,9 @@ async def test_to_be_asked_again_is_a_request_of_the_budget(
     )
     assert total(ran) == calls
     assert ran.requests[agent] == 1
-    assert errors(ran.trace, f"invoke_agent {agent}") == ["graph.errors.BudgetReached"]
+    assert errors(ran.trace, f"invoke_agent {agent}") == [
+        "trading_graph.graph.errors.BudgetReached"
+    ]
     assert_held(ran, Limit.LLM_CALLS, "--max-calls")
 
 
@@ -160,7 +162,9 @@ async def test_a_budget_of_tokens_ends_where_it_is_spent(
     assert ran.requests == {
         agent: count for agent, count in free.requests.items() if spent_by(agent)
     }
-    assert errors(ran.trace, f"invoke_agent {refused}") == ["graph.errors.BudgetReached"]
+    assert errors(ran.trace, f"invoke_agent {refused}") == [
+        "trading_graph.graph.errors.BudgetReached"
+    ]
     assert_held(ran, Limit.TOKENS, "--max-tokens")
 
 
@@ -201,7 +205,8 @@ async def test_the_verdict_names_the_budget_as_the_reason(run_analysis: Runner) 
     results = {result.id: result for result in verdict.results}
     assert results["errors"].outcome is Outcome.FAIL
     assert results["errors"].measured == (
-        "1 failed (graph.errors.BudgetReached), the run's budget of llm_calls reached, 0 retried"
+        "1 failed (trading_graph.graph.errors.BudgetReached), the run's budget of llm_calls "
+        "reached, 0 retried"
     )
     # What ran is judged as it ran: a call that was not made is none of the chain.
     assert results["chain"].outcome is Outcome.PASS

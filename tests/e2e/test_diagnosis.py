@@ -8,12 +8,12 @@ from functools import partial
 
 import pytest
 
-from graph.offline_model import Fault
-from graph.options import Order
-from otel.diagnosis import Diagnosis, Kind, diagnose
-from otel.trace import Trace
 from tests.analysis_runner import CHOICE, Ran, Runner
-from toolkit.market_data import AsyncToolkit
+from trading_graph.graph.offline_model import Fault
+from trading_graph.graph.options import Order
+from trading_graph.otel.diagnosis import Diagnosis, Kind, diagnose
+from trading_graph.otel.trace import Trace
+from trading_graph.toolkit.market_data import AsyncToolkit
 
 pytestmark = pytest.mark.alone
 

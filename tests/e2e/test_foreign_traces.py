@@ -8,10 +8,10 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from otel.sources import read
-from otel.trace import Trace
-from otel.trace.kinds import Role, agent_name, step
-from otel.verdict import Outcome, Result, judge, parse_gate
+from trading_graph.otel.sources import read
+from trading_graph.otel.trace import Trace
+from trading_graph.otel.trace.kinds import Role, agent_name, step
+from trading_graph.otel.verdict import Outcome, Result, judge, parse_gate
 
 ROOT = Path(__file__).parents[2]
 INSTRUMENTORS = ("openinference", "openllmetry", "langsmith")

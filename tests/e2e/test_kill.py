@@ -15,17 +15,17 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from graph.offline_model import Fault, OfflineModel
-from otel.sources import read
-from otel.trace import ERROR, Trace
-from otel.trace.kinds import Role
-from otel.verdict import completeness, default_gate, judge
-from service.cli import main
-from service.run_standing import Standing, interrupted_runs, standing
 from tests.jaeger_process import JaegerProcess
-from toolkit.loopback import LoopbackServer
+from trading_graph.graph.offline_model import Fault, OfflineModel
+from trading_graph.otel.sources import read
+from trading_graph.otel.trace import ERROR, Trace
+from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.verdict import completeness, default_gate, judge
+from trading_graph.service.cli import main
+from trading_graph.service.run_standing import Standing, interrupted_runs, standing
+from trading_graph.toolkit.loopback import LoopbackServer
 
-COMMAND = [sys.executable, "-c", "from service.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from trading_graph.service.cli import main; main()"]
 CHAT_S, FETCH_S = 0.15, 0.05
 ENV = {
     "OTEL_TRACES_EXPORTER": "none",
@@ -146,7 +146,7 @@ async def aput(self, *checkpoint):
 
 AsyncSqliteSaver.aput_writes, AsyncSqliteSaver.aput = aput_writes, aput
 
-from service.cli import main
+from trading_graph.service.cli import main
 
 main()
 """

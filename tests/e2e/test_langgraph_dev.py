@@ -19,10 +19,10 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from otel.sources.jaeger import JaegerQuery
-from otel.trace import Trace
-from otel.verdict import Outcome, Verdict, default_gate, judge
 from tests.jaeger_process import JaegerServer, binary_or_skip, free_ports
+from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.otel.trace import Trace
+from trading_graph.otel.verdict import Outcome, Verdict, default_gate, judge
 
 pytestmark = [pytest.mark.jaeger, pytest.mark.slow, pytest.mark.timeout(180)]
 

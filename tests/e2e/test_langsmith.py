@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from langchain_core.tracers.langchain import wait_for_all_tracers
 
-from graph.analysis import analyse, recorded_run
-from graph.backends import open_backends
-from otel.export import TraceFile, set_up
-from otel.sources import read
-from otel.sources.langsmith import LangSmithQuery
-from otel.verdict import Outcome, default_gate, judge
-from service.langsmith_tree import langsmith_tree
 from tests.analysis_runner import OPTIONS
 from tests.e2e.test_verdict import UNHURRIED
 from tests.langsmith_server import LangSmithServer
+from trading_graph.graph.analysis import analyse, recorded_run
+from trading_graph.graph.backends import open_backends
+from trading_graph.otel.export import TraceFile, set_up
+from trading_graph.otel.sources import read
+from trading_graph.otel.sources.langsmith import LangSmithQuery
+from trading_graph.otel.verdict import Outcome, default_gate, judge
+from trading_graph.service.langsmith_tree import langsmith_tree
 
 pytestmark = pytest.mark.alone
 

@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from graph.offline_model import Fault, OfflineModel
-from otel.sources import read
-from otel.sources.langsmith import LangSmithQuery
-from otel.trace import Trace, semconv
-from otel.verdict import Outcome, Verdict, default_gate, judge
-from service.cli import main
 from tests.e2e.test_langsmith import clear_langsmiths_cache
 from tests.jaeger_process import JaegerProcess
 from tests.langsmith_server import LangSmithServer
 from tests.recorded_program import spin
-from toolkit.loopback import LoopbackServer
-from toolkit.market_data import AsyncToolkit
+from trading_graph.graph.offline_model import Fault, OfflineModel
+from trading_graph.otel.sources import read
+from trading_graph.otel.sources.langsmith import LangSmithQuery
+from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.verdict import Outcome, Verdict, default_gate, judge
+from trading_graph.service.cli import main
+from trading_graph.toolkit.loopback import LoopbackServer
+from trading_graph.toolkit.market_data import AsyncToolkit
 
 pytestmark = pytest.mark.alone
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from graph.errors import AnalysisError, NoDecision
-from otel.trace import ERROR, semconv
 from tests.analysis_runner import CHOICE, Runner
 from tests.live_faults import FAULTS, HARMLESS
 from tests.live_servers import FRED_KEY, LiveServers, live_servers
-from toolkit.errors import DataError
+from trading_graph.graph.errors import AnalysisError, NoDecision
+from trading_graph.otel.trace import ERROR, semconv
+from trading_graph.toolkit.errors import DataError
 
 OTHERS = ("sec_data", "sec_files", "fred", "google_news", "stocktwits")
 SEC = {"fetch sec_companies", "fetch sec_companyfacts", "fetch sec_submissions"}

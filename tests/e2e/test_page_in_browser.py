@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from service.server.access import digest
 from tests.chromium import ARGUMENTS, chromium_or_skip
+from trading_graph.service.server.access import digest
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
-SPAWN = [sys.executable, "-c", "from service.cli import main; main()"]
+SPAWN = [sys.executable, "-c", "from trading_graph.service.cli import main; main()"]
 WIDE, NARROW = 1280, 390
 END_MS = 30_000
 TOKEN = "a-token-of-this-test"

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from graph.analysis import analyse, recorded_run
-from graph.backends import open_backends
-from graph.options import Order
-from otel.export import set_up
-from otel.sources.jaeger import JaegerQuery
-from otel.trace import Trace, profile, semconv
 from tests.analysis_runner import CHOICE, OPTIONS, Runner
 from tests.jaeger_process import JaegerProcess
+from trading_graph.graph.analysis import analyse, recorded_run
+from trading_graph.graph.backends import open_backends
+from trading_graph.graph.options import Order
+from trading_graph.otel.export import set_up
+from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.otel.trace import Trace, profile, semconv
 
 pytestmark = pytest.mark.alone
 
@@ -145,7 +145,7 @@ def _spin(seconds: float) -> None:
 
 
 def test_the_assertions_refuse_a_trace_without_analysts(tmp_path: Path) -> None:
-    from otel.trace import TraceBuilder
+    from trading_graph.otel.trace import TraceBuilder
 
     empty = TraceBuilder("0" * 32).build()
     with pytest.raises((AssertionError, ValueError)):

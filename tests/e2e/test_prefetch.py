@@ -11,13 +11,13 @@ from dataclasses import replace
 
 import pytest
 
-from graph import prefetch
-from graph.offline_model import Fault
-from otel.diagnosis import Schedule, call_tree
-from otel.trace import Trace, semconv
-from otel.verdict import Outcome, Result, default_gate, judge
 from tests.analysis_runner import CHOICE, Runner
-from toolkit.errors import UnknownSymbol
+from trading_graph.graph import prefetch
+from trading_graph.graph.offline_model import Fault
+from trading_graph.otel.diagnosis import Schedule, call_tree
+from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.verdict import Outcome, Result, default_gate, judge
+from trading_graph.toolkit.errors import UnknownSymbol
 
 pytestmark = pytest.mark.alone
 

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from graph import prompts
-from graph.offline_model import OfflineModel
-from otel.redaction import Redactor
-from service.cli import main
-from service.langsmith_tree import _Anonymizer
 from tests.e2e.test_langsmith import clear_langsmiths_cache
 from tests.langsmith_server import LangSmithServer
 from tests.otlp_receiver import OtlpReceiver
-from toolkit.loopback import LoopbackServer
-from toolkit.market_data import AsyncToolkit
+from trading_graph.graph import prompts
+from trading_graph.graph.offline_model import OfflineModel
+from trading_graph.otel.redaction import Redactor
+from trading_graph.service.cli import main
+from trading_graph.service.langsmith_tree import _Anonymizer
+from trading_graph.toolkit.loopback import LoopbackServer
+from trading_graph.toolkit.market_data import AsyncToolkit
 
 OPENAI_KEY = "planted-openai-key-4711"
 LANGSMITH_KEY = "planted-langsmith-key-4712"

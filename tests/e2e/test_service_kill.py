@@ -14,8 +14,6 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from otel.verdict import completeness
-from service.run_standing import Standing, standing
 from tests.e2e.test_kill import (
     CHAIN,
     CHAT_S,
@@ -26,6 +24,8 @@ from tests.e2e.test_kill import (
     decision_in,
     trace_of,
 )
+from trading_graph.otel.verdict import completeness
+from trading_graph.service.run_standing import Standing, standing
 
 RUN_S = CHAIN * CHAT_S + FETCH_S
 MOMENTS = 10

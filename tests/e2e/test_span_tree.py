@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from otel.trace import ROOT, Trace, semconv
 from tests.analysis_runner import Runner
+from trading_graph.otel.trace import ROOT, Trace, semconv
 
 AGENTS = {
     "market_analyst": 2,

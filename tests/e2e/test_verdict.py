@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from graph.offline_model import Fault
-from graph.options import Order
-from otel.trace import Trace, TraceBuilder
-from otel.verdict import Outcome, Result, default_gate, judge
 from tests.analysis_runner import CHOICE, Runner
+from trading_graph.graph.offline_model import Fault
+from trading_graph.graph.options import Order
+from trading_graph.otel.trace import Trace, TraceBuilder
+from trading_graph.otel.verdict import Outcome, Result, default_gate, judge
 
 pytestmark = pytest.mark.alone
 

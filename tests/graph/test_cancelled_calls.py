@@ -5,13 +5,13 @@ import random
 
 from opentelemetry.trace import INVALID_SPAN
 
-from graph.backend_choice import BackendChoice
-from graph.backends import open_backends
-from graph.budget import Budget
-from graph.chat import converse
-from graph.prompts import analyst_messages
-from graph.spending import Spending
 from tests.analysis_runner import OPTIONS
+from trading_graph.graph.backend_choice import BackendChoice
+from trading_graph.graph.backends import open_backends
+from trading_graph.graph.budget import Budget
+from trading_graph.graph.chat import converse
+from trading_graph.graph.prompts import analyst_messages
+from trading_graph.graph.spending import Spending
 
 CALL_S = 0.1
 

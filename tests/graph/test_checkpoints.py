@@ -12,14 +12,14 @@ import pytest
 from langgraph.graph import END, START, StateGraph
 from opentelemetry.trace import NoOpTracerProvider
 
-from graph import checkpoints as checkpoints_module
-from graph.analysis import analyse, recorded_run
-from graph.backends import open_backends
-from graph.checkpoints import Checkpoints, delete_checkpoints, open_checkpoints
-from graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
-from graph.state import Report, State, Statement, Usage
 from tests.analysis_runner import CHOICE, OPTIONS
-from toolkit.market_data import PriceLevels
+from trading_graph.graph import checkpoints as checkpoints_module
+from trading_graph.graph.analysis import analyse, recorded_run
+from trading_graph.graph.backends import open_backends
+from trading_graph.graph.checkpoints import Checkpoints, delete_checkpoints, open_checkpoints
+from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
+from trading_graph.graph.state import Report, State, Statement, Usage
+from trading_graph.toolkit.market_data import PriceLevels
 
 TRADE: dict[str, Any] = {
     "action": Action.SELL,

@@ -1,7 +1,7 @@
 """Why an agent's result is missing, in words that are true."""
 
-from graph.degrade import reason_of
-from toolkit.errors import SourceTimeout
+from trading_graph.graph.degrade import reason_of
+from trading_graph.toolkit.errors import SourceTimeout
 
 
 def test_an_agents_own_budget_and_a_slow_source_are_told_apart() -> None:

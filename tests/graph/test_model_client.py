@@ -10,8 +10,8 @@ import httpx2
 import openai
 import pytest
 
-from graph.errors import BadProxy
-from graph.model_client import ModelClient, model_client
+from trading_graph.graph.errors import BadProxy
+from trading_graph.graph.model_client import ModelClient, model_client
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 START = HEAD + b"7\r\ndata: {"

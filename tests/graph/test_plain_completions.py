@@ -15,9 +15,9 @@ from langchain_core.messages import AIMessageChunk
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
-from graph.models import ModelService, build
-from graph.plain_completions import PlainCompletions
-from toolkit.loopback import LoopbackServer
+from trading_graph.graph.models import ModelService, build
+from trading_graph.graph.plain_completions import PlainCompletions
+from trading_graph.toolkit.loopback import LoopbackServer
 
 TOOL: dict[str, Any] = {"name": "get_prices", "arguments": '{"symbol": '}
 

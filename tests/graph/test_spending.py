@@ -11,14 +11,14 @@ from langgraph.runtime import Runtime
 from opentelemetry.trace import INVALID_SPAN
 from pydantic import SecretStr
 
-from graph.accounted import accounted
-from graph.budget import Budget, Limit
-from graph.chat import converse
-from graph.context import RunContext
-from graph.errors import FATAL, BudgetReached, ModelRefused, OutOfTime
-from graph.models import ModelService
-from graph.spending import Spending
-from graph.state import State, Usage
+from trading_graph.graph.accounted import accounted
+from trading_graph.graph.budget import Budget, Limit
+from trading_graph.graph.chat import converse
+from trading_graph.graph.context import RunContext
+from trading_graph.graph.errors import FATAL, BudgetReached, ModelRefused, OutOfTime
+from trading_graph.graph.models import ModelService
+from trading_graph.graph.spending import Spending
+from trading_graph.graph.state import State, Usage
 
 SERVICE = ModelService("http://127.0.0.1:9/v1", SecretStr("k"), "quick", "deep")
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from otel import spans
-from otel.export import (
+from tests.jaeger_process import JaegerProcess, JaegerServer
+from tests.otlp_receiver import OtlpReceiver
+from trading_graph.otel import spans
+from trading_graph.otel.export import (
     JAEGER,
     LangSmithTarget,
     Replay,
@@ -20,9 +22,7 @@ from otel.export import (
     set_up,
     spool_of,
 )
-from otel.sources.jaeger import JaegerQuery
-from tests.jaeger_process import JaegerProcess, JaegerServer
-from tests.otlp_receiver import OtlpReceiver
+from trading_graph.otel.sources.jaeger import JaegerQuery
 
 SPANS = 40
 

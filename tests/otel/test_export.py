@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from otel.errors import BadExporterSettings
-from otel.export import LangSmithTarget, set_up
-from otel.sources.jaeger import JaegerQuery
-from service.cli import main
 from tests.jaeger_process import JaegerProcess, free_ports
 from tests.otlp_receiver import OtlpReceiver
+from trading_graph.otel.errors import BadExporterSettings
+from trading_graph.otel.export import LangSmithTarget, set_up
+from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.service.cli import main
 
 
 def sent(monkeypatch: pytest.MonkeyPatch, env: dict[str, str]) -> tuple[str, int, int]:

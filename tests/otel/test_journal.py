@@ -16,12 +16,12 @@ from opentelemetry import trace as api
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
 
-from otel import spans
-from otel.export import Journal, TraceFile, is_locked, read_unfinished
-from otel.sources import read
-from otel.trace import ERROR, Trace, semconv
-from otel.verdict import completeness, interruptions
 from tests.run_lives import Life, provider
+from trading_graph.otel import spans
+from trading_graph.otel.export import Journal, TraceFile, is_locked, read_unfinished
+from trading_graph.otel.sources import read
+from trading_graph.otel.trace import ERROR, Trace, semconv
+from trading_graph.otel.verdict import completeness, interruptions
 
 
 async def dies_in_the_second(
@@ -177,8 +177,8 @@ PROGRAM = textwrap.dedent(
     import asyncio, random, sys
     from pathlib import Path
     from tests.run_lives import Life, provider
-    from otel import spans
-    from otel.export import read_unfinished
+    from trading_graph.otel import spans
+    from trading_graph.otel.export import read_unfinished
 
     folder, seed = Path(sys.argv[1]), int(sys.argv[2])
     life, done = Life(folder), folder / "done"

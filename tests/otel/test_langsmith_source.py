@@ -14,12 +14,12 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
 from langsmith import Client
 
-from otel.errors import TraceError
-from otel.sources.langsmith import LangSmithQuery
-from otel.trace import Trace, semconv
-from otel.trace.kinds import Role
-from otel.verdict import Outcome, Result, judge, parse_gate
 from tests.langsmith_server import PAGE, LangSmithServer
+from trading_graph.otel.errors import TraceError
+from trading_graph.otel.sources.langsmith import LangSmithQuery
+from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.verdict import Outcome, Result, judge, parse_gate
 
 TRACE = uuid.UUID("019a9b1c-2d3e-7f40-a1b2-c3d4e5f60718")
 

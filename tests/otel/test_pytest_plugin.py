@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from otel.sources import read
+from trading_graph.otel.sources import read
 
 DOCS = Path(__file__).parents[2] / "docs" / "pytest.md"
 
@@ -78,7 +78,7 @@ def test_an_empty_set_and_a_broken_tree_fail(pytester: pytest.Pytester) -> None:
         pytester,
         """
         from opentelemetry import trace
-        from otel.pytest_plugin import assert_no_errors, assert_overlap, spans_where
+        from trading_graph.otel.pytest_plugin import assert_no_errors, assert_overlap, spans_where
 
         tracer = trace.get_tracer("t")
 
@@ -117,7 +117,7 @@ def test_every_relation_can_hold_and_fail(pytester: pytest.Pytester) -> None:
         import time
         import pytest
         from opentelemetry import trace
-        from otel import pytest_plugin as spans
+        from trading_graph.otel import pytest_plugin as spans
 
         tracer = trace.get_tracer("t")
         FIRST, BOTH = spans.spans_where(name="step 1"), spans.spans_where(name="step *")

@@ -7,8 +7,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlags
 
-from otel.export.redacted_spans import RedactedSpans
-from otel.redaction import REDACTED, Redactor
+from trading_graph.otel.export.redacted_spans import RedactedSpans
+from trading_graph.otel.redaction import REDACTED, Redactor
 
 PLAIN = Redactor(environment={})
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
-from otel.export.span_queue import SpanQueue
+from trading_graph.otel.export.span_queue import SpanQueue
 
 
 class Receiver:

@@ -14,10 +14,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import StatusCode
 
-from otel import spans
-from otel.spans.ids import UUIDv7IdGenerator, uuid7
-from otel.spans.recording import RecordingProcessor
-from otel.trace import semconv
+from trading_graph.otel import spans
+from trading_graph.otel.spans.ids import UUIDv7IdGenerator, uuid7
+from trading_graph.otel.spans.recording import RecordingProcessor
+from trading_graph.otel.trace import semconv
 
 
 def _raise(error: BaseException) -> None:
@@ -160,9 +160,11 @@ def test_control_flow_is_no_error(
     class Interrupt(Exception):
         pass
 
-    monkeypatch.setattr("otel.spans.span._control_flow", ())
+    monkeypatch.setattr("trading_graph.otel.spans.span._control_flow", ())
     spans.register_control_flow(Interrupt)
-    monkeypatch.setattr("otel.spans.span.active_tracer", lambda: provider.get_tracer("t"))
+    monkeypatch.setattr(
+        "trading_graph.otel.spans.span.active_tracer", lambda: provider.get_tracer("t")
+    )
     with pytest.raises(Interrupt), spans.open_span("interrupted"):
         raise Interrupt
     with pytest.raises(ValueError, match="no"), spans.open_span("failed"):
@@ -244,7 +246,9 @@ async def test_without_a_monitor_no_lag_is_claimed(
     provider: TracerProvider, exporter: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A span outside a run was not watched, and must not look as if it had been."""
-    monkeypatch.setattr("otel.spans.span.active_tracer", lambda: provider.get_tracer("t"))
+    monkeypatch.setattr(
+        "trading_graph.otel.spans.span.active_tracer", lambda: provider.get_tracer("t")
+    )
     with spans.fetch("source"):
         pass
     assert attribute(exporter, "fetch source", semconv.LOOP_LAG_MAX_MS) is None

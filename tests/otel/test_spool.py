@@ -13,9 +13,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from otel.errors import TraceError
-from otel.export.spool import Spool
-from otel.export.stored_spans import from_lines, to_line
+from trading_graph.otel.errors import TraceError
+from trading_graph.otel.export.spool import Spool
+from trading_graph.otel.export.stored_spans import from_lines, to_line
 
 
 def spans(*names: str) -> Sequence[ReadableSpan]:

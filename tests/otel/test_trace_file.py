@@ -9,11 +9,11 @@ import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from otel import spans
-from otel.export import Telemetry, TraceFile, set_up
-from otel.sources import read
-from otel.trace import semconv
-from toolkit.loopback import LoopbackServer
+from trading_graph.otel import spans
+from trading_graph.otel.export import Telemetry, TraceFile, set_up
+from trading_graph.otel.sources import read
+from trading_graph.otel.trace import semconv
+from trading_graph.toolkit.loopback import LoopbackServer
 
 
 async def _record(telemetry: Telemetry, path: Path, agents: int) -> str:
@@ -123,7 +123,7 @@ async def test_a_disabled_sdk_records_nothing_and_breaks_nothing(
 
 
 def test_a_file_that_is_not_a_trace_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    from otel.errors import TraceError
+    from trading_graph.otel.errors import TraceError
 
     rubbish = tmp_path / "rubbish.json"
     for content in (b"", b"\x00\xff\xfe", b"[1, 2]", b'{"resourceSpans": [{"scopeSpans": 7}]}'):

@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from otel.collection import collection_paused
-from otel.trace import ORPHAN, ROOT, Profile, Span, Trace, TraceBuilder, profile
+from trading_graph.otel.collection import collection_paused
+from trading_graph.otel.trace import ORPHAN, ROOT, Profile, Span, Trace, TraceBuilder, profile
 
 
 def make(*spans: tuple[str, str, int, int]) -> Trace:

@@ -7,9 +7,9 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner, Result
 
-from otel.sources import read
-from otel.trace import semconv
-from service.cli import main
+from trading_graph.otel.sources import read
+from trading_graph.otel.trace import semconv
+from trading_graph.service.cli import main
 
 TRIES = 3
 LAG_MS = 50.0

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from service.cli import main
 from tests.live_servers import FRED_KEY, LiveServers, live_servers
+from trading_graph.service.cli import main
 
 QUICK = {
     "OTEL_TRACES_EXPORTER": "none",

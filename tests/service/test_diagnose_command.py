@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from otel.sources import read
-from otel.trace import semconv
-from service.cli import main
+from trading_graph.otel.sources import read
+from trading_graph.otel.trace import semconv
+from trading_graph.service.cli import main
 
 ENVIRONMENT = {
     "OTEL_TRACES_EXPORTER": "none",

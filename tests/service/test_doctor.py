@@ -11,11 +11,11 @@ from click.testing import CliRunner, Result
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, TraceFlags
 
-from otel.export import JAEGER, spool_of
-from service.cli import main
 from tests.jaeger_process import JaegerProcess
 from tests.langsmith_server import LangSmithServer
-from toolkit.loopback import LoopbackServer
+from trading_graph.otel.export import JAEGER, spool_of
+from trading_graph.service.cli import main
+from trading_graph.toolkit.loopback import LoopbackServer
 
 
 def doctor(*words: str, **env: str) -> Result:

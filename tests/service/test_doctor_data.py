@@ -7,12 +7,12 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
-from otel.sources import read
-from otel.trace.kinds import Role
-from service.cli import main
 from tests.live_servers import FRED_KEY, live_servers
-from toolkit.live_access import HOST_POLICIES
-from toolkit.ttl import TODAY
+from trading_graph.otel.sources import read
+from trading_graph.otel.trace.kinds import Role
+from trading_graph.service.cli import main
+from trading_graph.toolkit.live_access import HOST_POLICIES
+from trading_graph.toolkit.ttl import TODAY
 
 QUICK = {
     "OTEL_TRACES_EXPORTER": "none",

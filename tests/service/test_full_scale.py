@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from otel.diagnosis import Schedule, call_tree
-from otel.trace import Link, Span, TraceBuilder, semconv
-from service.full_scale import FullScale, Latencies, full_scale
+from trading_graph.otel.diagnosis import Schedule, call_tree
+from trading_graph.otel.trace import Link, Span, TraceBuilder, semconv
+from trading_graph.service.full_scale import FullScale, Latencies, full_scale
 
 MS = 10**6
 TRACE_ID = "a" * 32

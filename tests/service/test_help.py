@@ -3,7 +3,7 @@
 import pytest
 from click.testing import CliRunner
 
-from service.cli import main
+from trading_graph.service.cli import main
 
 
 @pytest.mark.parametrize("command", sorted(main.commands))

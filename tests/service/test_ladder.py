@@ -11,17 +11,27 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
-from graph.backend_choice import BackendChoice
-from graph.options import Options
-from otel.trace import Span, TraceBuilder, semconv
-from otel.verdict import Completeness, Outcome, Result, Verdict
-from service.full_scale import FullScale, Latencies
-from service.ladder import LAG_MS, TOLERANCE, TRIES, Claim, Ladder, Reached, Rung, climb, lag_ms
-from service.ladder_report import sentences, show
-from service.result import Result as Finished
-from service.run_session import RunSession
 from tests.service.test_run_command import Ran, trading_graph
-from toolkit.as_of import AsOf
+from trading_graph.graph.backend_choice import BackendChoice
+from trading_graph.graph.options import Options
+from trading_graph.otel.trace import Span, TraceBuilder, semconv
+from trading_graph.otel.verdict import Completeness, Outcome, Result, Verdict
+from trading_graph.service.full_scale import FullScale, Latencies
+from trading_graph.service.ladder import (
+    LAG_MS,
+    TOLERANCE,
+    TRIES,
+    Claim,
+    Ladder,
+    Reached,
+    Rung,
+    climb,
+    lag_ms,
+)
+from trading_graph.service.ladder_report import sentences, show
+from trading_graph.service.result import Result as Finished
+from trading_graph.service.run_session import RunSession
+from trading_graph.toolkit.as_of import AsOf
 
 pytestmark = pytest.mark.alone
 

@@ -10,9 +10,9 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from otel.sources.memory import from_spans
-from service import langgraph_app
-from service.settings import read_settings
+from trading_graph.otel.sources.memory import from_spans
+from trading_graph.service import langgraph_app
+from trading_graph.service.settings import read_settings
 
 
 async def test_one_call_leaves_one_trace(monkeypatch: pytest.MonkeyPatch, workdir: Path) -> None:

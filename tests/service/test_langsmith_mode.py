@@ -8,12 +8,12 @@ import pytest
 from click.testing import CliRunner
 from langsmith import utils
 
-from otel.sources import read
-from service.cli import main
-from service.errors import BadSettings
-from service.langsmith_mode import LangSmithMode, langsmith_mode, langsmith_target
-from service.settings import read_settings
 from tests.otlp_receiver import OtlpReceiver
+from trading_graph.otel.sources import read
+from trading_graph.service.cli import main
+from trading_graph.service.errors import BadSettings
+from trading_graph.service.langsmith_mode import LangSmithMode, langsmith_mode, langsmith_target
+from trading_graph.service.settings import read_settings
 
 ON = {"LANGSMITH_TRACING": "true"}
 

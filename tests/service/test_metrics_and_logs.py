@@ -13,19 +13,19 @@ from click.testing import CliRunner, Result
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import HistogramDataPoint, Metric
 
-from otel.errors import BadExporterSettings
-from otel.export import set_up
-from otel.export.gate import TIMEOUT_S
-from otel.export.span_metrics import SpanMetrics
-from otel.sources import read
-from otel.trace import Trace, semconv
-from service.cli import main
-from service.metrics import RunMetrics
 from tests.jaeger_process import free_ports
 from tests.otlp_receiver import OtlpReceiver
-from toolkit.embedded_server import make_app
-from toolkit.loopback import LoopbackServer
-from toolkit.pool import HttpPool
+from trading_graph.otel.errors import BadExporterSettings
+from trading_graph.otel.export import set_up
+from trading_graph.otel.export.gate import TIMEOUT_S
+from trading_graph.otel.export.span_metrics import SpanMetrics
+from trading_graph.otel.sources import read
+from trading_graph.otel.trace import Trace, semconv
+from trading_graph.service.cli import main
+from trading_graph.service.metrics import RunMetrics
+from trading_graph.toolkit.embedded_server import make_app
+from trading_graph.toolkit.loopback import LoopbackServer
+from trading_graph.toolkit.pool import HttpPool
 
 BOTH = {"OTEL_METRICS_EXPORTER": "otlp", "OTEL_LOGS_EXPORTER": "otlp"}
 QUICK = {"TRADING_GRAPH_CHAT_LATENCY_S": "0.06", "TRADING_GRAPH_FETCH_LATENCY_S": "0.02"}
@@ -322,7 +322,7 @@ def test_a_disabled_sdk_sends_nothing(workdir: Path) -> None:
 
 
 def test_failures_and_made_up_names_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    from otel import spans
+    from trading_graph.otel import spans
 
     receiver = OtlpReceiver()
     with receiver.served() as url:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from otel.export import JAEGER, spool_of
-from otel.sources.jaeger import JaegerQuery
-from service.cli import main
 from tests.jaeger_process import JaegerProcess, JaegerServer
 from tests.otlp_receiver import OtlpReceiver
+from trading_graph.otel.export import JAEGER, spool_of
+from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.service.cli import main
 
 DOWN = "http://127.0.0.1:9"
 

@@ -10,21 +10,21 @@ import pytest
 from click.testing import CliRunner, Result
 from pydantic import SecretStr
 
-from graph.backend_choice import BackendChoice
-from graph.models import ModelService
-from graph.options import Debate, Options, Order
-from otel import spans
-from otel.export import Journal
-from otel.spans.ids import uuid7
-from service.cli import main
-from service.errors import NotResumable
-from service.langsmith_mode import LangSmithMode
-from service.run_folder import RunFolder
-from service.run_order import RunOrder
-from service.run_standing import Standing, interrupted_runs, standing
-from service.settings import Settings
 from tests.run_lives import Life, provider
-from toolkit.as_of import AsOf
+from trading_graph.graph.backend_choice import BackendChoice
+from trading_graph.graph.models import ModelService
+from trading_graph.graph.options import Debate, Options, Order
+from trading_graph.otel import spans
+from trading_graph.otel.export import Journal
+from trading_graph.otel.spans.ids import uuid7
+from trading_graph.service.cli import main
+from trading_graph.service.errors import NotResumable
+from trading_graph.service.langsmith_mode import LangSmithMode
+from trading_graph.service.run_folder import RunFolder
+from trading_graph.service.run_order import RunOrder
+from trading_graph.service.run_standing import Standing, interrupted_runs, standing
+from trading_graph.service.settings import Settings
+from trading_graph.toolkit.as_of import AsOf
 
 OPTIONS = Options(
     symbol="NVDA",

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from graph.offline_model import Fault, OfflineModel
-from otel.sources import read
-from otel.trace import semconv
-from service.cli import main
-from service.run_request import RunRequest
 from tests.jaeger_process import JaegerProcess
-from toolkit.loopback import LoopbackServer
+from trading_graph.graph.offline_model import Fault, OfflineModel
+from trading_graph.otel.sources import read
+from trading_graph.otel.trace import semconv
+from trading_graph.service.cli import main
+from trading_graph.service.run_request import RunRequest
+from trading_graph.toolkit.loopback import LoopbackServer
 
 COMMAND = str(Path(sys.executable).with_name("trading-graph"))
 QUICK = {"TRADING_GRAPH_CHAT_LATENCY_S": "0.06", "TRADING_GRAPH_FETCH_LATENCY_S": "0.02"}
@@ -166,7 +166,7 @@ def test_a_refused_key_is_one_sentence_and_exit_3(workdir: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["trace.jsonl"]
     (trace,) = read(folder / "trace.jsonl")
     (root,) = trace.roots
-    assert trace.attributes(root)[semconv.ERROR_TYPE] == "graph.errors.ModelRefused"
+    assert trace.attributes(root)[semconv.ERROR_TYPE] == "trading_graph.graph.errors.ModelRefused"
 
 
 def test_any_compatible_service_is_used_and_offline_ignores_it(workdir: Path) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from service.cli import main
-from service.errors import BadSettings
-from service.settings import read_settings
+from trading_graph.service.cli import main
+from trading_graph.service.errors import BadSettings
+from trading_graph.service.settings import read_settings
 
 
 @pytest.mark.parametrize(

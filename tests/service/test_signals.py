@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from otel.export import JAEGER, spool_of
-from otel.sources import read
-from otel.trace import Trace, semconv
 from tests.otlp_receiver import OtlpReceiver
+from trading_graph.otel.export import JAEGER, spool_of
+from trading_graph.otel.sources import read
+from trading_graph.otel.trace import Trace, semconv
 
-SPAWN = [sys.executable, "-c", "from service.cli import main; main()"]
+SPAWN = [sys.executable, "-c", "from trading_graph.service.cli import main; main()"]
 
 
 def started(workdir: Path, **env: str) -> subprocess.Popen[str]:

@@ -10,9 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import StoreUnavailable
-from service.store import RunState, Store, StoredRun, StoredVerdict, StoredWatch, open_store
 from tests.unprivileged import unprivileged
+from trading_graph.service.errors import StoreUnavailable
+from trading_graph.service.store import (
+    RunState,
+    Store,
+    StoredRun,
+    StoredVerdict,
+    StoredWatch,
+    open_store,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -179,7 +186,7 @@ async def test_a_file_that_cannot_be_used_is_one_sentence_and_left_as_it_is(
 async def test_a_locked_store_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.store._BUSY_MS", 10)
+    monkeypatch.setattr("trading_graph.service.store._BUSY_MS", 10)
     async with open_store(tmp_path / "service.sqlite") as store:
         other = await asyncio.to_thread(hold, tmp_path / "service.sqlite")
         assert await store.runs() == [], "readers wait for nobody"
@@ -227,7 +234,7 @@ async def test_a_store_that_only_reads_is_not_ready(tmp_path: Path) -> None:
 OPEN = """
 import asyncio, sys
 from pathlib import Path
-from service.store import open_store
+from trading_graph.service.store import open_store
 
 async def main():
     async with open_store(Path(sys.argv[1])) as store:

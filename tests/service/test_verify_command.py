@@ -10,11 +10,11 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner, Result
 
-from service.cli import main
 from tests.jaeger_process import JaegerProcess
 from tests.langsmith_server import LangSmithServer
 from tests.recorded_program import spin
-from toolkit.market_data import AsyncToolkit
+from trading_graph.service.cli import main
+from trading_graph.toolkit.market_data import AsyncToolkit
 
 ENVIRONMENT = {
     "OTEL_TRACES_EXPORTER": "none",

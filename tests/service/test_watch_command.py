@@ -28,7 +28,7 @@ at_most = 3
 """
 
 
-PROGRAM = "from service.cli import main; main()"
+PROGRAM = "from trading_graph.service.cli import main; main()"
 
 
 class Watching:

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 
-from otel.errors import AnswerTooLarge
-from otel.sources.jaeger import JaegerQuery
-from otel.sources.memory import from_spans
-from otel.trace import Trace, semconv
-from service.watching import QUIET_S, ROOTLESS_S, Patience, TraceWatch
 from tests.jaeger_process import JaegerProcess
 from tests.service.foreign_program import ForeignProgram, id_of, send
+from trading_graph.otel.errors import AnswerTooLarge
+from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.otel.sources.memory import from_spans
+from trading_graph.otel.trace import Trace, semconv
+from trading_graph.service.watching import QUIET_S, ROOTLESS_S, Patience, TraceWatch
 
 
 @dataclass

@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from tests.toolkit.faulty_source import FaultySource
 from tests.toolkit.kept_spans import provider_for
-from toolkit.loopback import LoopbackServer
+from trading_graph.toolkit.loopback import LoopbackServer
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import datetime
 
 import pytest
 
-from toolkit.as_of import AsOf
-from toolkit.errors import BadDate
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.errors import BadDate
 
 TODAY = datetime.date(2026, 3, 2)
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.as_of import AsOf
-from toolkit.as_of_filter import admitted
-from toolkit.errors import NoData
-from toolkit.frames import make_bars
-from toolkit.records import (
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.as_of_filter import admitted
+from trading_graph.toolkit.errors import NoData
+from trading_graph.toolkit.frames import make_bars
+from trading_graph.toolkit.records import (
     Fact,
     Filing,
     Filings,

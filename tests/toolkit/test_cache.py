@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from tests.toolkit.upstream import DAY, KEY, Clock, Upstream, key_of
-from toolkit.cache import CacheKey, SingleFlightCache
-from toolkit.errors import NoData, UnknownSymbol
+from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
+from trading_graph.toolkit.errors import NoData, UnknownSymbol
 
 # One load
 

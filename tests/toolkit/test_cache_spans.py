@@ -7,14 +7,14 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from otel import spans
-from otel.trace import semconv
 from tests.toolkit.kept_spans import named
 from tests.toolkit.upstream import KEY, Clock, Upstream, key_of, turns
-from toolkit.cache import CacheKey, SingleFlightCache
-from toolkit.cache_statistics import counted_on
-from toolkit.errors import SourceUnavailable
-from toolkit.single_flight import note_load_span
+from trading_graph.otel import spans
+from trading_graph.otel.trace import semconv
+from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
+from trading_graph.toolkit.cache_statistics import counted_on
+from trading_graph.toolkit.errors import SourceUnavailable
+from trading_graph.toolkit.single_flight import note_load_span
 
 
 def _context(span: ReadableSpan) -> trace.SpanContext:

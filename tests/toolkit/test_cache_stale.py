@@ -7,13 +7,13 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from otel import spans
-from otel.trace import semconv
 from tests.toolkit.kept_spans import named
 from tests.toolkit.upstream import KEY, Clock, Upstream, turns
-from toolkit.cache import CacheKey, SingleFlightCache
-from toolkit.errors import BadSymbol, NoData, SourceTimeout, SourceUnavailable
-from toolkit.ttl import CLOSED_DAY, DAY_S, TODAY, Lifetime, ttl_for
+from trading_graph.otel import spans
+from trading_graph.otel.trace import semconv
+from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
+from trading_graph.toolkit.errors import BadSymbol, NoData, SourceTimeout, SourceUnavailable
+from trading_graph.toolkit.ttl import CLOSED_DAY, DAY_S, TODAY, Lifetime, ttl_for
 
 LIFE = Lifetime(60, revalidate_s=30, if_error_s=120)
 NO_REVALIDATION = Lifetime(60, if_error_s=120)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from toolkit.circuit_breaker import BreakerState, CircuitBreaker, Pass
+from trading_graph.toolkit.circuit_breaker import BreakerState, CircuitBreaker, Pass
 
 
 @dataclass

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.dataset import tables
+from trading_graph.toolkit.dataset import tables
 
 ROOT = Path(__file__).parents[2]
 BUILDER = ROOT / "deploy" / "build_dataset.py"

@@ -7,13 +7,13 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from yarl import URL
 
-from otel import spans
-from otel.trace import semconv
 from tests.toolkit.faulty_source import FaultySource
 from tests.toolkit.kept_spans import http_spans
-from toolkit.errors import BadAnswer
-from toolkit.host_policy import HostPolicies, HostPolicy
-from toolkit.pool import HttpPool
+from trading_graph.otel import spans
+from trading_graph.otel.trace import semconv
+from trading_graph.toolkit.errors import BadAnswer
+from trading_graph.toolkit.host_policy import HostPolicies, HostPolicy
+from trading_graph.toolkit.pool import HttpPool
 
 
 def test_the_policy_with_the_port_goes_before_the_hosts_and_that_before_the_default() -> None:

@@ -12,15 +12,15 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import NonRecordingSpan, SpanContext, StatusCode, TraceFlags
 from yarl import URL
 
-from otel import spans
-from otel.trace import semconv
 from tests.toolkit.faulty_source import FaultySource
 from tests.toolkit.kept_spans import http_spans, provider_for
-from toolkit.errors import (
+from trading_graph.otel import spans
+from trading_graph.otel.trace import semconv
+from trading_graph.toolkit.errors import (
     SourceUnavailable,
 )
-from toolkit.host_policy import HostPolicy
-from toolkit.pool import HttpPool
+from trading_graph.toolkit.host_policy import HostPolicy
+from trading_graph.toolkit.pool import HttpPool
 
 ONCE = HostPolicy(attempts=1, breaker_failures=None)
 

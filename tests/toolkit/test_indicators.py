@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import talib
 
-from toolkit import indicators
-from toolkit.dataset import tables
-from toolkit.errors import BadRequest
-from toolkit.frames import Bars, Floats, make_bars
-from toolkit.indicators import INDICATORS, compute
-from toolkit.tools.prices import IndicatorsArguments
+from trading_graph.toolkit import indicators
+from trading_graph.toolkit.dataset import tables
+from trading_graph.toolkit.errors import BadRequest
+from trading_graph.toolkit.frames import Bars, Floats, make_bars
+from trading_graph.toolkit.indicators import INDICATORS, compute
+from trading_graph.toolkit.tools.prices import IndicatorsArguments
 
 TOLERANCE = 1e-4
 

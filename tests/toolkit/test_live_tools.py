@@ -13,20 +13,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graph.analysts import TOOLS_OF
-from graph.options import Order
-from graph.tool_calls import ToolCall, run_tool_calls
 from tests.live_servers import CUTOFF, INJECTION, LiveServers, live_servers
-from toolkit.as_of import NEW_YORK, AsOf
-from toolkit.cache import SingleFlightCache
-from toolkit.embedded_server import make_app
-from toolkit.errors import BadSymbol, DataError, NoData, SourceUnavailable
-from toolkit.host_policy import HostPolicy
-from toolkit.loopback import LoopbackServer
-from toolkit.market_data import AsyncToolkit
-from toolkit.pool import HttpPool
-from toolkit.records import Mode
-from toolkit.tools import TOOLS
+from trading_graph.graph.analysts import TOOLS_OF
+from trading_graph.graph.options import Order
+from trading_graph.graph.tool_calls import ToolCall, run_tool_calls
+from trading_graph.toolkit.as_of import NEW_YORK, AsOf
+from trading_graph.toolkit.cache import SingleFlightCache
+from trading_graph.toolkit.embedded_server import make_app
+from trading_graph.toolkit.errors import BadSymbol, DataError, NoData, SourceUnavailable
+from trading_graph.toolkit.host_policy import HostPolicy
+from trading_graph.toolkit.loopback import LoopbackServer
+from trading_graph.toolkit.market_data import AsyncToolkit
+from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.records import Mode
+from trading_graph.toolkit.tools import TOOLS
 
 LAST = datetime.date(2025, 11, 14)
 DATES = re.compile(r"\d{4}-\d{2}-\d{2}")

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from opentelemetry import trace
 
-from toolkit.loopback import LoopbackServer
+from trading_graph.toolkit.loopback import LoopbackServer
 
 
 def _app() -> web.Application:

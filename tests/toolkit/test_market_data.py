@@ -11,16 +11,23 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from otel import spans
-from otel.spans.recording import context_with
-from otel.trace import semconv
-from toolkit.as_of import AsOf
-from toolkit.cache import SingleFlightCache
-from toolkit.embedded_server import make_app
-from toolkit.errors import BadDate, BadRequest, BadSymbol, NoData, SourceUnavailable, UnknownSymbol
-from toolkit.loopback import LoopbackServer
-from toolkit.market_data import MACRO_SERIES, STATEMENT_KINDS, AsyncToolkit
-from toolkit.pool import HttpPool
+from trading_graph.otel import spans
+from trading_graph.otel.spans.recording import context_with
+from trading_graph.otel.trace import semconv
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.cache import SingleFlightCache
+from trading_graph.toolkit.embedded_server import make_app
+from trading_graph.toolkit.errors import (
+    BadDate,
+    BadRequest,
+    BadSymbol,
+    NoData,
+    SourceUnavailable,
+    UnknownSymbol,
+)
+from trading_graph.toolkit.loopback import LoopbackServer
+from trading_graph.toolkit.market_data import MACRO_SERIES, STATEMENT_KINDS, AsyncToolkit
+from trading_graph.toolkit.pool import HttpPool
 
 AS_OF = AsOf(datetime.date(2025, 11, 14))
 

@@ -7,12 +7,12 @@ import pytest
 from yarl import URL
 
 from tests.toolkit.faulty_source import BOMB_BYTES, FaultySource
-from toolkit.errors import (
+from trading_graph.toolkit.errors import (
     BadAnswer,
     SourceUnavailable,
 )
-from toolkit.host_policy import HostPolicy
-from toolkit.pool import HttpPool
+from trading_graph.toolkit.host_policy import HostPolicy
+from trading_graph.toolkit.pool import HttpPool
 
 # Connections
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.toolkit.faulty_source import FaultySource
-from toolkit.errors import (
+from trading_graph.toolkit.errors import (
     BadAnswer,
     DataError,
     HttpStatus,
@@ -13,8 +13,8 @@ from toolkit.errors import (
     SourceTimeout,
     SourceUnavailable,
 )
-from toolkit.host_policy import HostPolicy
-from toolkit.pool import HttpPool
+from trading_graph.toolkit.host_policy import HostPolicy
+from trading_graph.toolkit.pool import HttpPool
 
 ONCE = HostPolicy(attempts=1, breaker_failures=None)
 

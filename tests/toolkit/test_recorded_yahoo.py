@@ -10,14 +10,14 @@ import pytest
 import yfinance.utils as yf
 from aiohttp import web
 
-from toolkit.as_of import AsOf
-from toolkit.errors import BadAnswer
-from toolkit.loopback import LoopbackServer
-from toolkit.pool import HttpPool
-from toolkit.sources.base_urls import BaseUrls
-from toolkit.sources.news import LiveNews
-from toolkit.sources.yahoo_chart import parse_chart
-from toolkit.sources.yahoo_tables import YahooTables
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.errors import BadAnswer
+from trading_graph.toolkit.loopback import LoopbackServer
+from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.sources.base_urls import BaseUrls
+from trading_graph.toolkit.sources.news import LiveNews
+from trading_graph.toolkit.sources.yahoo_chart import parse_chart
+from trading_graph.toolkit.sources.yahoo_tables import YahooTables
 
 FOLDER = Path(__file__).parents[1] / "recorded" / "yahoo"
 CHARTS = sorted(

@@ -6,8 +6,8 @@ import gc
 import pytest
 
 from tests.toolkit.upstream import KEY, Upstream, turns
-from toolkit.cache import SingleFlightCache
-from toolkit.errors import SourceUnavailable
+from trading_graph.toolkit.cache import SingleFlightCache
+from trading_graph.toolkit.errors import SourceUnavailable
 
 # Cancellation
 

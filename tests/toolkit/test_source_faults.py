@@ -14,14 +14,14 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic import SecretStr
 
-from otel import spans
-from otel.spans.recording import context_with
-from otel.trace import semconv
 from tests.live_faults import FAULTS, HARMLESS
 from tests.live_servers import FRED_KEY, LiveServers, live_servers
-from toolkit.as_of import NEW_YORK, AsOf
-from toolkit.cache import SingleFlightCache
-from toolkit.errors import (
+from trading_graph.otel import spans
+from trading_graph.otel.spans.recording import context_with
+from trading_graph.otel.trace import semconv
+from trading_graph.toolkit.as_of import NEW_YORK, AsOf
+from trading_graph.toolkit.cache import SingleFlightCache
+from trading_graph.toolkit.errors import (
     BadAnswer,
     DataError,
     HttpStatus,
@@ -29,13 +29,13 @@ from toolkit.errors import (
     RateLimited,
     SourceUnavailable,
 )
-from toolkit.host_policy import HostPolicy
-from toolkit.live_access import HOST_POLICIES, LiveAccess
-from toolkit.pool import HttpPool
-from toolkit.records import Sourced
-from toolkit.source_order import live_sources
-from toolkit.sources.base_urls import BaseUrls
-from toolkit.sources.yahoo_tables import YahooTables
+from trading_graph.toolkit.host_policy import HostPolicy
+from trading_graph.toolkit.live_access import HOST_POLICIES, LiveAccess
+from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.records import Sourced
+from trading_graph.toolkit.source_order import live_sources
+from trading_graph.toolkit.sources.base_urls import BaseUrls
+from trading_graph.toolkit.sources.yahoo_tables import YahooTables
 
 AS_OF = AsOf(datetime.date(2025, 11, 14))
 TODAY = AsOf(datetime.datetime.now(NEW_YORK).date())

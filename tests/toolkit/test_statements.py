@@ -4,10 +4,10 @@ import datetime
 
 import pytest
 
-from toolkit import ratios
-from toolkit.dataset import tables
-from toolkit.records import Fact
-from toolkit.statements import (
+from trading_graph.toolkit import ratios
+from trading_graph.toolkit.dataset import tables
+from trading_graph.toolkit.records import Fact
+from trading_graph.toolkit.statements import (
     CONCEPTS,
     Amount,
     amounts,

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.errors import BadSymbol
-from toolkit.symbols import ALIASES, MAX_LENGTH, parse_symbol
+from trading_graph.toolkit.errors import BadSymbol
+from trading_graph.toolkit.symbols import ALIASES, MAX_LENGTH, parse_symbol
 
 REAL = [
     "AAPL", "F", "BRK-B", "0700.HK", "000001.SS", "2222.SR", "VOW3.DE", "VOD.L", "M&M.NS",

@@ -14,16 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from toolkit.as_of import AsOf
-from toolkit.cache import SingleFlightCache
-from toolkit.dataset import tables
-from toolkit.embedded_server import make_app
-from toolkit.errors import DataError, NoData, UnknownSymbol
-from toolkit.loopback import LoopbackServer
-from toolkit.market_data import AsyncToolkit
-from toolkit.pool import HttpPool
-from toolkit.tools import TOOLS
-from toolkit.tools.attention import volume_z
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.cache import SingleFlightCache
+from trading_graph.toolkit.dataset import tables
+from trading_graph.toolkit.embedded_server import make_app
+from trading_graph.toolkit.errors import DataError, NoData, UnknownSymbol
+from trading_graph.toolkit.loopback import LoopbackServer
+from trading_graph.toolkit.market_data import AsyncToolkit
+from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.tools import TOOLS
+from trading_graph.toolkit.tools.attention import volume_z
 
 LAST = datetime.date(2025, 11, 14)
 FIRST = datetime.date(2022, 11, 14)

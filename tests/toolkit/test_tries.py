@@ -8,12 +8,12 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from otel import spans
-from otel.trace import semconv
 from tests.toolkit.faulty_source import FaultySource
 from tests.toolkit.kept_spans import http_spans, named
-from toolkit.circuit_breaker import BreakerState
-from toolkit.errors import (
+from trading_graph.otel import spans
+from trading_graph.otel.trace import semconv
+from trading_graph.toolkit.circuit_breaker import BreakerState
+from trading_graph.toolkit.errors import (
     DataError,
     HttpStatus,
     RateLimited,
@@ -21,9 +21,9 @@ from toolkit.errors import (
     SourceTimeout,
     SourceUnavailable,
 )
-from toolkit.host_policy import HostPolicy
-from toolkit.http_errors import retry_after_s
-from toolkit.pool import HttpPool
+from trading_graph.toolkit.host_policy import HostPolicy
+from trading_graph.toolkit.http_errors import retry_after_s
+from trading_graph.toolkit.pool import HttpPool
 
 QUICK = HostPolicy(retry_wait_s=0.001, breaker_failures=None)
 NOW = datetime.datetime(2026, 11, 25, 12, 0, 0, tzinfo=datetime.UTC)
@@ -45,7 +45,11 @@ async def test_what_may_pass_is_tried_again_and_the_span_of_the_fetch_says_so(
             assert await pool.get_json(f"{source.url}/flaky") == "at last"
     (fetch,) = named(exporter, "fetch test")
     retries = [event for event in fetch.events if event.name == "retry"]
-    kind = "toolkit.errors.RateLimited" if status == 429 else "toolkit.errors.HttpStatus"
+    kind = (
+        "trading_graph.toolkit.errors.RateLimited"
+        if status == 429
+        else "trading_graph.toolkit.errors.HttpStatus"
+    )
     assert [dict(event.attributes or {}) for event in retries] == [
         {"attempt": 1, "error.type": kind},
         {"attempt": 2, "error.type": kind},
@@ -127,7 +131,7 @@ async def test_a_connection_that_the_server_closed_meanwhile_is_no_hidden_retry(
     found = [span.attributes or {} for span in http_spans(exporter)]
     assert [each.get("error.type") for each in found] == [
         None,
-        "toolkit.http_errors.ConnectionBroken",
+        "trading_graph.toolkit.http_errors.ConnectionBroken",
         None,
     ]
     assert [each[semconv.POOL_REUSED] for each in found] == [False, True, False]
@@ -247,7 +251,11 @@ async def test_after_failures_in_a_row_the_host_is_left_alone_and_spans_say_so(
     (event,) = opened
     assert (event.attributes or {})["failures"] == 3
     kinds = [(span.attributes or {})["error.type"] for span in fetches]
-    assert kinds == ["toolkit.errors.HttpStatus"] * 3 + ["toolkit.errors.SourcePaused"] * 2
+    assert (
+        kinds
+        == ["trading_graph.toolkit.errors.HttpStatus"] * 3
+        + ["trading_graph.toolkit.errors.SourcePaused"] * 2
+    )
 
 
 async def test_a_hundred_callers_of_a_host_that_is_back_send_one_probe(

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from aiohttp import web
 
-from toolkit.as_of import AsOf
-from toolkit.errors import BadAnswer, BadDate, NoData, RateLimited, UnknownSymbol
-from toolkit.loopback import LoopbackServer
-from toolkit.pool import HttpPool
-from toolkit.sources.yahoo_chart import YahooChart, chart_url, parse_chart
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.errors import BadAnswer, BadDate, NoData, RateLimited, UnknownSymbol
+from trading_graph.toolkit.loopback import LoopbackServer
+from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.sources.yahoo_chart import YahooChart, chart_url, parse_chart
 
 AS_OF = AsOf(datetime.date(2024, 6, 12))
 OPENINGS = [1717767000, 1718026200, 1718112600, 1718199000]  # 7, 10, 11 and 12 June 2024, 09:30

@@ -23,13 +23,13 @@ from curl_cffi.requests import Session
 from yfinance.data import YfData
 
 from tests.live_servers import CRUMB, LiveServers, make_source
-from toolkit.as_of import AsOf
-from toolkit.cache import SingleFlightCache
-from toolkit.live_access import LiveAccess
-from toolkit.loopback import LoopbackServer
-from toolkit.market_data import AsyncToolkit
-from toolkit.pool import HttpPool
-from toolkit.sources.base_urls import BaseUrls
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.cache import SingleFlightCache
+from trading_graph.toolkit.live_access import LiveAccess
+from trading_graph.toolkit.loopback import LoopbackServer
+from trading_graph.toolkit.market_data import AsyncToolkit
+from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.sources.base_urls import BaseUrls
 
 AS_OF = AsOf(datetime.date(2025, 11, 14))
 HOSTS = ("query1.finance.yahoo.com", "query2.finance.yahoo.com", "fc.yahoo.com")
@@ -124,7 +124,7 @@ def _agree(history: pd.DataFrame) -> None:
     """What yfinance made of the prices against what we made of them."""
 
     async def ours() -> Any:
-        from toolkit.embedded_server import make_app
+        from trading_graph.toolkit.embedded_server import make_app
 
         server = LoopbackServer(lambda: make_app(latency_s=0))
         await asyncio.to_thread(server.start)

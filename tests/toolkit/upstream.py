@@ -4,7 +4,7 @@ import asyncio
 import datetime
 from dataclasses import dataclass
 
-from toolkit.cache import CacheKey
+from trading_graph.toolkit.cache import CacheKey
 
 DAY = datetime.date(2025, 11, 14)
 KEY = CacheKey("bars", "test", "AAPL", DAY)

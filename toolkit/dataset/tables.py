@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from toolkit.records import Fact, Filing, Observation
+from trading_graph.toolkit.records import Fact, Filing, Observation
 
 _FOLDER = Path(__file__).parent
 

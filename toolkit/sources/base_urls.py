@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Self
 from urllib.parse import urlsplit
 
-from toolkit.errors import BadRequest
+from trading_graph.toolkit.errors import BadRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,19 @@ from urllib.parse import quote
 import msgspec
 from yarl import URL
 
-from otel.trace import semconv
-from toolkit.as_of import AsOf
-from toolkit.errors import BadAnswer, BadDate, DataError, HttpStatus, NoData, UnknownSymbol
-from toolkit.pool import HttpPool
-from toolkit.records import DataMode, Filings, Insiders, Series, Statements
-from toolkit.sources.fetch_span import fetch_span
+from trading_graph.otel.trace import semconv
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.errors import (
+    BadAnswer,
+    BadDate,
+    DataError,
+    HttpStatus,
+    NoData,
+    UnknownSymbol,
+)
+from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.records import DataMode, Filings, Insiders, Series, Statements
+from trading_graph.toolkit.sources.fetch_span import fetch_span
 
 Answer = TypeVar("Answer", Statements, Filings, Insiders, Series)
 

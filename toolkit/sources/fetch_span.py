@@ -4,10 +4,10 @@ from contextlib import AbstractContextManager
 
 from opentelemetry.trace import Span
 
-from otel import spans
-from otel.trace import semconv
-from toolkit.as_of import AsOf
-from toolkit.records import DataMode
+from trading_graph.otel import spans
+from trading_graph.otel.trace import semconv
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.records import DataMode
 
 
 def fetch_span(

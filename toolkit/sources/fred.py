@@ -10,14 +10,14 @@ import msgspec
 from pydantic import SecretStr
 from yarl import URL
 
-from otel.trace import semconv
-from toolkit.as_of import AsOf
-from toolkit.errors import DataError, HttpStatus, NoData, SourceUnavailable
-from toolkit.pool import HttpPool
-from toolkit.records import DataMode, Observation, Series
-from toolkit.sources.base_urls import BaseUrls
-from toolkit.sources.fetch_span import fetch_span
-from toolkit.sources.typed_json import get_typed
+from trading_graph.otel.trace import semconv
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.errors import DataError, HttpStatus, NoData, SourceUnavailable
+from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.records import DataMode, Observation, Series
+from trading_graph.toolkit.sources.base_urls import BaseUrls
+from trading_graph.toolkit.sources.fetch_span import fetch_span
+from trading_graph.toolkit.sources.typed_json import get_typed
 
 _NAMES = {"VIX": "VIXCLS"}
 """Series that we call by another name than FRED."""

@@ -11,17 +11,17 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 from yarl import URL
 
-from otel.trace import semconv
-from toolkit.as_of import NEW_YORK, AsOf
-from toolkit.errors import BadAnswer, DataError, SourceUnavailable
-from toolkit.pool import HttpPool
-from toolkit.records import DataMode, Headline, News
-from toolkit.sources.base_urls import BaseUrls
-from toolkit.sources.browser import BROWSER_HEADERS
-from toolkit.sources.fetch_span import fetch_span
-from toolkit.sources.rss import BadRss, read_rss
-from toolkit.sources.typed_json import get_typed
-from toolkit.untrusted import clean
+from trading_graph.otel.trace import semconv
+from trading_graph.toolkit.as_of import NEW_YORK, AsOf
+from trading_graph.toolkit.errors import BadAnswer, DataError, SourceUnavailable
+from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.records import DataMode, Headline, News
+from trading_graph.toolkit.sources.base_urls import BaseUrls
+from trading_graph.toolkit.sources.browser import BROWSER_HEADERS
+from trading_graph.toolkit.sources.fetch_span import fetch_span
+from trading_graph.toolkit.sources.rss import BadRss, read_rss
+from trading_graph.toolkit.sources.typed_json import get_typed
+from trading_graph.toolkit.untrusted import clean
 
 WINDOW = datetime.timedelta(days=7)
 

@@ -13,18 +13,18 @@ from typing import TypeVar
 import msgspec
 from yarl import URL
 
-from otel.trace import semconv
-from toolkit.as_of import NEW_YORK, AsOf
-from toolkit.cache import CacheKey, SingleFlightCache
-from toolkit.errors import HttpStatus, NoData, SourceUnavailable
-from toolkit.pool import HttpPool
-from toolkit.records import DataMode, Filing, Filings, Insiders, Statements
-from toolkit.sources.base_urls import BaseUrls
-from toolkit.sources.fetch_span import fetch_span
-from toolkit.sources.sec_facts import TagValues, read_company, statement_facts
-from toolkit.sources.typed_json import bad_answer, get_typed
-from toolkit.statements import CONCEPTS
-from toolkit.ttl import Lifetime, ttl_for
+from trading_graph.otel.trace import semconv
+from trading_graph.toolkit.as_of import NEW_YORK, AsOf
+from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
+from trading_graph.toolkit.errors import HttpStatus, NoData, SourceUnavailable
+from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.records import DataMode, Filing, Filings, Insiders, Statements
+from trading_graph.toolkit.sources.base_urls import BaseUrls
+from trading_graph.toolkit.sources.fetch_span import fetch_span
+from trading_graph.toolkit.sources.sec_facts import TagValues, read_company, statement_facts
+from trading_graph.toolkit.sources.typed_json import bad_answer, get_typed
+from trading_graph.toolkit.statements import CONCEPTS
+from trading_graph.toolkit.ttl import Lifetime, ttl_for
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from toolkit.records import Fact
+from trading_graph.toolkit.records import Fact
 
 CONCEPT_TAGS: Mapping[str, tuple[str, ...]] = {
     "revenue": ("Revenues", "RevenueFromContractWithCustomerExcludingAssessedTax"),

@@ -8,15 +8,15 @@ from urllib.parse import quote
 import msgspec
 from yarl import URL
 
-from otel.trace import semconv
-from toolkit.as_of import NEW_YORK, AsOf
-from toolkit.errors import HttpStatus, NoData
-from toolkit.pool import HttpPool
-from toolkit.records import DataMode, Post, Posts
-from toolkit.sources.base_urls import BaseUrls
-from toolkit.sources.fetch_span import fetch_span
-from toolkit.sources.typed_json import get_typed
-from toolkit.untrusted import MAX_POST, clean
+from trading_graph.otel.trace import semconv
+from trading_graph.toolkit.as_of import NEW_YORK, AsOf
+from trading_graph.toolkit.errors import HttpStatus, NoData
+from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.records import DataMode, Post, Posts
+from trading_graph.toolkit.sources.base_urls import BaseUrls
+from trading_graph.toolkit.sources.fetch_span import fetch_span
+from trading_graph.toolkit.sources.typed_json import get_typed
+from trading_graph.toolkit.untrusted import MAX_POST, clean
 
 
 class _Mood(msgspec.Struct, frozen=True):

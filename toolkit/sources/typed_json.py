@@ -7,8 +7,8 @@ from typing import TypeVar
 import msgspec
 from yarl import URL
 
-from toolkit.errors import BadAnswer
-from toolkit.pool import HttpPool
+from trading_graph.toolkit.errors import BadAnswer
+from trading_graph.toolkit.pool import HttpPool
 
 T = TypeVar("T")
 

@@ -17,14 +17,21 @@ import msgspec
 import numpy as np
 from yarl import URL
 
-from otel.trace import semconv
-from toolkit.as_of import NEW_YORK, AsOf
-from toolkit.errors import BadAnswer, BadDate, DataError, HttpStatus, NoData, UnknownSymbol
-from toolkit.frames import Bars, Dates, Event, make_bars
-from toolkit.pool import HttpPool
-from toolkit.records import DataMode
-from toolkit.sources.browser import BROWSER_HEADERS
-from toolkit.sources.fetch_span import fetch_span
+from trading_graph.otel.trace import semconv
+from trading_graph.toolkit.as_of import NEW_YORK, AsOf
+from trading_graph.toolkit.errors import (
+    BadAnswer,
+    BadDate,
+    DataError,
+    HttpStatus,
+    NoData,
+    UnknownSymbol,
+)
+from trading_graph.toolkit.frames import Bars, Dates, Event, make_bars
+from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.records import DataMode
+from trading_graph.toolkit.sources.browser import BROWSER_HEADERS
+from trading_graph.toolkit.sources.fetch_span import fetch_span
 
 SPAN_SOURCE = "yahoo_chart"
 

@@ -17,15 +17,22 @@ from contextvars import copy_context
 from functools import cache
 from typing import Any
 
-from otel.trace import semconv
-from toolkit.as_of import AsOf
-from toolkit.errors import BadAnswer, DataError, HttpStatus, NoData, RateLimited, SourceUnavailable
-from toolkit.pool import HttpPool
-from toolkit.records import DataMode, Fact, Insiders, InsiderTrade, Statements
-from toolkit.sources.base_urls import BaseUrls
-from toolkit.sources.fetch_span import fetch_span
-from toolkit.sources.yfinance_http import Crumb, PoolData, browser_data
-from toolkit.untrusted import clean
+from trading_graph.otel.trace import semconv
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.errors import (
+    BadAnswer,
+    DataError,
+    HttpStatus,
+    NoData,
+    RateLimited,
+    SourceUnavailable,
+)
+from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.records import DataMode, Fact, Insiders, InsiderTrade, Statements
+from trading_graph.toolkit.sources.base_urls import BaseUrls
+from trading_graph.toolkit.sources.fetch_span import fetch_span
+from trading_graph.toolkit.sources.yfinance_http import Crumb, PoolData, browser_data
+from trading_graph.toolkit.untrusted import clean
 
 QUARTER_LAG = datetime.timedelta(days=45)
 YEAR_LAG = datetime.timedelta(days=75)

@@ -15,10 +15,10 @@ from typing import Any
 import msgspec
 from yarl import URL
 
-from toolkit.errors import BadAnswer, DataError, HttpStatus, SourceUnavailable
-from toolkit.pool import HttpPool, HttpResponse
-from toolkit.sources.base_urls import REAL
-from toolkit.sources.browser import BROWSER_HEADERS
+from trading_graph.toolkit.errors import BadAnswer, DataError, HttpStatus, SourceUnavailable
+from trading_graph.toolkit.pool import HttpPool, HttpResponse
+from trading_graph.toolkit.sources.base_urls import REAL
+from trading_graph.toolkit.sources.browser import BROWSER_HEADERS
 
 _COOKIE_URL = "https://fc.yahoo.com/"
 _CRUMB_URL = "https://query1.finance.yahoo.com/v1/test/getcrumb"

@@ -3,19 +3,19 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from toolkit.tools.attention import GET_ATTENTION
-from toolkit.tools.events import GET_COMPANY_EVENTS
-from toolkit.tools.fundamentals import (
+from trading_graph.toolkit.tools.attention import GET_ATTENTION
+from trading_graph.toolkit.tools.events import GET_COMPANY_EVENTS
+from trading_graph.toolkit.tools.fundamentals import (
     GET_BALANCE_SHEET,
     GET_CASH_FLOW,
     GET_INCOME_STATEMENT,
     GET_RATIOS,
 )
-from toolkit.tools.insiders import GET_INSIDERS
-from toolkit.tools.macro import GET_MACRO
-from toolkit.tools.news import GET_NEWS, GET_POSTS
-from toolkit.tools.prices import GET_INDICATORS, GET_PRICES
-from toolkit.tools.tool import Answer, Arguments, SymbolArguments, Tool
+from trading_graph.toolkit.tools.insiders import GET_INSIDERS
+from trading_graph.toolkit.tools.macro import GET_MACRO
+from trading_graph.toolkit.tools.news import GET_NEWS, GET_POSTS
+from trading_graph.toolkit.tools.prices import GET_INDICATORS, GET_PRICES
+from trading_graph.toolkit.tools.tool import Answer, Arguments, SymbolArguments, Tool
 
 TOOLS: Mapping[str, Tool] = MappingProxyType(
     {

@@ -4,11 +4,18 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from pydantic import Field
 
-from toolkit.as_of import AsOf
-from toolkit.errors import NoData
-from toolkit.frames import Floats
-from toolkit.market_data import AsyncToolkit
-from toolkit.tools.tool import Answer, SymbolArguments, Tool, percent, provenance, rounded
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.errors import NoData
+from trading_graph.toolkit.frames import Floats
+from trading_graph.toolkit.market_data import AsyncToolkit
+from trading_graph.toolkit.tools.tool import (
+    Answer,
+    SymbolArguments,
+    Tool,
+    percent,
+    provenance,
+    rounded,
+)
 
 _BASE = 60
 _BASE_AT_LEAST = 50

@@ -5,10 +5,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from toolkit.as_of import AsOf
-from toolkit.market_data import AsyncToolkit
-from toolkit.records import Filing
-from toolkit.tools.tool import Answer, SymbolArguments, Tool, provenance
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.market_data import AsyncToolkit
+from trading_graph.toolkit.records import Filing
+from trading_graph.toolkit.tools.tool import Answer, SymbolArguments, Tool, provenance
 
 _LISTED = 40
 

@@ -4,13 +4,13 @@ import asyncio
 
 from pydantic import Field
 
-from toolkit import ratios
-from toolkit.as_of import AsOf
-from toolkit.errors import NoData
-from toolkit.frames import Bars
-from toolkit.market_data import STATEMENT_KINDS, AsyncToolkit, StatementKind
-from toolkit.records import Statements
-from toolkit.statements import (
+from trading_graph.toolkit import ratios
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.errors import NoData
+from trading_graph.toolkit.frames import Bars
+from trading_graph.toolkit.market_data import STATEMENT_KINDS, AsyncToolkit, StatementKind
+from trading_graph.toolkit.records import Statements
+from trading_graph.toolkit.statements import (
     CONCEPTS,
     Period,
     amounts,
@@ -20,7 +20,7 @@ from toolkit.statements import (
     year_before,
     years,
 )
-from toolkit.tools.tool import Answer, SymbolArguments, Tool, provenance, rounded
+from trading_graph.toolkit.tools.tool import Answer, SymbolArguments, Tool, provenance, rounded
 
 _LARGE = 1e6
 _ORDER = [concept for concepts in CONCEPTS.values() for concept in concepts]

@@ -4,10 +4,10 @@ import datetime
 
 from pydantic import Field
 
-from toolkit.as_of import AsOf
-from toolkit.market_data import AsyncToolkit
-from toolkit.records import InsiderTrade
-from toolkit.tools.tool import Answer, SymbolArguments, Tool, provenance, rounded
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.market_data import AsyncToolkit
+from trading_graph.toolkit.records import InsiderTrade
+from trading_graph.toolkit.tools.tool import Answer, SymbolArguments, Tool, provenance, rounded
 
 _LISTED = 20
 _QUARTER = datetime.timedelta(days=90)

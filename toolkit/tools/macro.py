@@ -5,11 +5,11 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
-from toolkit.as_of import AsOf
-from toolkit.errors import DataError, NoData, SourceUnavailable
-from toolkit.market_data import AsyncToolkit
-from toolkit.records import Observation, Series
-from toolkit.tools.tool import Answer, Arguments, Tool, percent, provenance, rounded
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.errors import DataError, NoData, SourceUnavailable
+from trading_graph.toolkit.market_data import AsyncToolkit
+from trading_graph.toolkit.records import Observation, Series
+from trading_graph.toolkit.tools.tool import Answer, Arguments, Tool, percent, provenance, rounded
 
 SeriesName = Literal[
     "DFEDTARU",

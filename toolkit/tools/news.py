@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from toolkit.as_of import AsOf
-from toolkit.errors import NoData
-from toolkit.market_data import AsyncToolkit
-from toolkit.tools.tool import Answer, SymbolArguments, Tool, provenance, rounded
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.errors import NoData
+from trading_graph.toolkit.market_data import AsyncToolkit
+from trading_graph.toolkit.tools.tool import Answer, SymbolArguments, Tool, provenance, rounded
 
 _SHOWN_POSTS = 8
 

@@ -4,9 +4,16 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
-from toolkit.as_of import AsOf
-from toolkit.market_data import AsyncToolkit
-from toolkit.tools.tool import Answer, SymbolArguments, Tool, percent, provenance, rounded
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.market_data import AsyncToolkit
+from trading_graph.toolkit.tools.tool import (
+    Answer,
+    SymbolArguments,
+    Tool,
+    percent,
+    provenance,
+    rounded,
+)
 
 _ROWS_SHOWN = 30
 _YEAR = 252

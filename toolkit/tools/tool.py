@@ -15,10 +15,10 @@ from typing import Any
 from opentelemetry import trace
 from pydantic import BaseModel, ConfigDict, Field
 
-from otel.trace import semconv
-from toolkit.as_of import AsOf
-from toolkit.market_data import AsyncToolkit
-from toolkit.records import Sourced
+from trading_graph.otel.trace import semconv
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.market_data import AsyncToolkit
+from trading_graph.toolkit.records import Sourced
 
 Answer = dict[str, Any]
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator
 
-from otel.diagnosis.findings import connections, turns, waste
-from otel.diagnosis.findings.concurrency import concurrency_findings
-from otel.diagnosis.findings.finding import Finding, Kind
-from otel.diagnosis.schedule import Schedule
+from trading_graph.otel.diagnosis.findings import connections, turns, waste
+from trading_graph.otel.diagnosis.findings.concurrency import concurrency_findings
+from trading_graph.otel.diagnosis.findings.finding import Finding, Kind
+from trading_graph.otel.diagnosis.schedule import Schedule
 
 DETECTORS: tuple[Callable[[Schedule], Iterator[Finding]], ...] = (
     concurrency_findings,

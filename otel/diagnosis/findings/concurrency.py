@@ -5,14 +5,19 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from statistics import median
 
-from otel.diagnosis.actions import FreeInterpreter, Parallelise, RemoveWaits, UnblockLoop
-from otel.diagnosis.findings.finding import Finding, Kind, place_of, seconds
-from otel.diagnosis.schedule import Schedule
-from otel.trace import semconv
-from otel.trace.kinds import Role
-from otel.verdict import causes
-from otel.verdict.parallelism import Parallelism, Strength, parallelism
-from otel.verdict.work import working_spans
+from trading_graph.otel.diagnosis.actions import (
+    FreeInterpreter,
+    Parallelise,
+    RemoveWaits,
+    UnblockLoop,
+)
+from trading_graph.otel.diagnosis.findings.finding import Finding, Kind, place_of, seconds
+from trading_graph.otel.diagnosis.schedule import Schedule
+from trading_graph.otel.trace import semconv
+from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.verdict import causes
+from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism
+from trading_graph.otel.verdict.work import working_spans
 
 _GAP_NS = 50_000_000
 _GAP_SHARE = 0.1

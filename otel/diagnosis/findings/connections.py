@@ -5,11 +5,11 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from otel.diagnosis.actions import ShortenBy
-from otel.diagnosis.findings.finding import Finding, Kind, seconds
-from otel.diagnosis.schedule import Schedule
-from otel.trace import semconv
-from otel.trace.kinds import Role
+from trading_graph.otel.diagnosis.actions import ShortenBy
+from trading_graph.otel.diagnosis.findings.finding import Finding, Kind, seconds
+from trading_graph.otel.diagnosis.schedule import Schedule
+from trading_graph.otel.trace import semconv
+from trading_graph.otel.trace.kinds import Role
 
 KEPT_NS = 15_000_000_000
 """So long a client keeps a connection that nobody uses: aiohttp's default."""

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from otel.diagnosis.actions import Action
-from otel.diagnosis.call_tree import CallTree
+from trading_graph.otel.diagnosis.actions import Action
+from trading_graph.otel.diagnosis.call_tree import CallTree
 
 
 class Kind(StrEnum):

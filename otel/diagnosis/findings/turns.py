@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from itertools import pairwise
 from statistics import median
 
-from otel.diagnosis.actions import Remove, Shorten
-from otel.diagnosis.findings.finding import Finding, Kind, place_of, seconds
-from otel.diagnosis.schedule import Schedule
-from otel.trace import semconv
-from otel.trace.kinds import Role
+from trading_graph.otel.diagnosis.actions import Remove, Shorten
+from trading_graph.otel.diagnosis.findings.finding import Finding, Kind, place_of, seconds
+from trading_graph.otel.diagnosis.schedule import Schedule
+from trading_graph.otel.trace import semconv
+from trading_graph.otel.trace.kinds import Role
 
 
 def middle_turns(schedule: Schedule) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from statistics import median
 
 import numpy as np
 
-from otel.diagnosis.actions import (
+from trading_graph.otel.diagnosis.actions import (
     Remove,
     RemoveBarrier,
     RemoveGap,
@@ -16,13 +16,13 @@ from otel.diagnosis.actions import (
     Share,
     Shorten,
 )
-from otel.diagnosis.blocked_loop import blocked_ns
-from otel.diagnosis.findings.finding import Finding, Kind, place_of, seconds
-from otel.diagnosis.schedule import Schedule
-from otel.trace import Trace, semconv
-from otel.trace.kinds import Role, agent_name
-from otel.verdict.barrier import barrier
-from otel.verdict.work import is_from_cache
+from trading_graph.otel.diagnosis.blocked_loop import blocked_ns
+from trading_graph.otel.diagnosis.findings.finding import Finding, Kind, place_of, seconds
+from trading_graph.otel.diagnosis.schedule import Schedule
+from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace.kinds import Role, agent_name
+from trading_graph.otel.verdict.barrier import barrier
+from trading_graph.otel.verdict.work import is_from_cache
 
 HIT_NS = 50_000
 """What a look-up in a cache is taken to cost, its span included."""

@@ -27,10 +27,12 @@ def _read(package: str, name: str) -> str:
     return (files(package) / name).read_text("utf-8")
 
 
-_HERE = "service.server.pages"
+_HERE = "trading_graph.service.server.pages"
 # The diagnosis page's own style sheet, and what a service has beyond it.
 STYLE = Asset(
-    "style.css", _read("otel.report", "page.css") + "\n" + _read(_HERE, "style.css"), "text/css"
+    "style.css",
+    _read("trading_graph.otel.report", "page.css") + "\n" + _read(_HERE, "style.css"),
+    "text/css",
 )
 SCRIPT = Asset("live.js", _read(_HERE, "live.js"), "text/javascript")
 ICON = Asset("icon.svg", _read(_HERE, "icon.svg"), "image/svg+xml")

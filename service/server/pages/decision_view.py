@@ -6,12 +6,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from graph.decisions import Action, Decision
-from otel.report.markup import Markup, element, joined
-from otel.report.page_findings import section
-from service.run_folder import DECISION, REPORT
-from service.server.pages.layout import figure
-from service.server.pages.report_text import Piece, as_html, pieces
+from trading_graph.graph.decisions import Action, Decision
+from trading_graph.otel.report.markup import Markup, element, joined
+from trading_graph.otel.report.page_findings import section
+from trading_graph.service.run_folder import DECISION, REPORT
+from trading_graph.service.server.pages.layout import figure
+from trading_graph.service.server.pages.report_text import Piece, as_html, pieces
 
 _MOST_BYTES = 2**20
 

@@ -5,11 +5,11 @@ from urllib.parse import quote
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from otel.report.markup import element
-from service.server.access import ACCESS
-from service.server.pages import login
-from service.server.pages.layout import link, page, see_other
-from service.server.problems import REDACTOR, Problem, problem_of
+from trading_graph.otel.report.markup import element
+from trading_graph.service.server.access import ACCESS
+from trading_graph.service.server.pages import login
+from trading_graph.service.server.pages.layout import link, page, see_other
+from trading_graph.service.server.problems import REDACTOR, Problem, problem_of
 
 
 @web.middleware

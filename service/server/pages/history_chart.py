@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from otel.report.charts import legend
-from otel.report.markup import Markup, element, joined
-from otel.report.page_findings import section
+from trading_graph.otel.report.charts import legend
+from trading_graph.otel.report.markup import Markup, element, joined
+from trading_graph.otel.report.page_findings import section
 
 LIMIT_S = 120.0
 _HEIGHT = 150

@@ -5,23 +5,23 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from otel.report.markup import Markup, element, joined
-from otel.report.page_findings import section
-from service.run_request import RunRequest
-from service.server.context import SERVICE, ServiceContext
-from service.server.documents import RunsQuery
-from service.server.pages.forms import first, form_of
-from service.server.pages.history_chart import history, took
-from service.server.pages.layout import badge, link, moment, page, see_other
-from service.server.pages.run_progress import AGENT, now_doing, progress
-from service.server.pages.runs_table import runs_table, state_badge
-from service.server.pages.start_form import Typed, read, start_form
-from service.server.pages.verdict_view import outcome
-from service.server.problems import Problem
-from service.server.reading import query_of
-from service.server.runs_api import queued
-from service.store import RunState, StoredRun, StoredVerdict, now
-from toolkit.errors import BadDate, BadRequest
+from trading_graph.otel.report.markup import Markup, element, joined
+from trading_graph.otel.report.page_findings import section
+from trading_graph.service.run_request import RunRequest
+from trading_graph.service.server.context import SERVICE, ServiceContext
+from trading_graph.service.server.documents import RunsQuery
+from trading_graph.service.server.pages.forms import first, form_of
+from trading_graph.service.server.pages.history_chart import history, took
+from trading_graph.service.server.pages.layout import badge, link, moment, page, see_other
+from trading_graph.service.server.pages.run_progress import AGENT, now_doing, progress
+from trading_graph.service.server.pages.runs_table import runs_table, state_badge
+from trading_graph.service.server.pages.start_form import Typed, read, start_form
+from trading_graph.service.server.pages.verdict_view import outcome
+from trading_graph.service.server.problems import Problem
+from trading_graph.service.server.reading import query_of
+from trading_graph.service.server.runs_api import queued
+from trading_graph.service.store import RunState, StoredRun, StoredVerdict, now
+from trading_graph.toolkit.errors import BadDate, BadRequest
 
 _RUNS, _HISTORY, _OTHERS, _LIVE = 25, 60, 10, 20
 _OVER = (RunState.DONE, RunState.FAILED, RunState.CANCELLED)

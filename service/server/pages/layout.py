@@ -6,9 +6,9 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from otel.report.markup import Markup, element, joined
-from service.server.access import ACCESS
-from service.server.pages.assets import ICON, SCRIPT, STYLE
+from trading_graph.otel.report.markup import Markup, element, joined
+from trading_graph.service.server.access import ACCESS
+from trading_graph.service.server.pages.assets import ICON, SCRIPT, STYLE
 
 # Without a referrer a browser sends `Origin: null` with a form, and no form could be told from a
 # foreign one. Other origins still get none.

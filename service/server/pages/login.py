@@ -4,10 +4,10 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from otel.report.markup import Markup, element
-from service.server.access import ACCESS, COOKIE, SESSION_S
-from service.server.pages.forms import first, form_of
-from service.server.pages.layout import page, see_other
+from trading_graph.otel.report.markup import Markup, element
+from trading_graph.service.server.access import ACCESS, COOKIE, SESSION_S
+from trading_graph.service.server.pages.forms import first, form_of
+from trading_graph.service.server.pages.layout import page, see_other
 
 PATH = "/login"
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from markdown_it import MarkdownIt
 
-from graph.options import ANALYSTS, DEBATERS, RISK_ANALYSTS
-from otel.report.markup import Markup
-from service.server.pages.layout import spoken
+from trading_graph.graph.options import ANALYSTS, DEBATERS, RISK_ANALYSTS
+from trading_graph.otel.report.markup import Markup
+from trading_graph.service.server.pages.layout import spoken
 
 _MOST = 400_000
 _PUSHED = 3

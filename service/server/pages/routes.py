@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from service.server.pages import assets, home, login, run_page, traces_page
+from trading_graph.service.server.pages import assets, home, login, run_page, traces_page
 
 ROUTES = (
     web.get("/", home.show),

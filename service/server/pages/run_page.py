@@ -4,19 +4,24 @@ import asyncio
 
 from aiohttp import web
 
-from otel.report.markup import Markup, element, joined
-from otel.report.page_findings import section
-from service.run_request import RunRequest
-from service.server.context import SERVICE, ServiceContext
-from service.server.pages.decision_view import Left, decision_section, left_in, reports_section
-from service.server.pages.history_chart import Took, took
-from service.server.pages.layout import figure, links_of, page, see_other
-from service.server.pages.run_progress import LLM, TOOL, Progress, now_doing, progress
-from service.server.pages.run_waterfall import as_table, waterfall
-from service.server.pages.runs_table import marks, state_badge
-from service.server.pages.verdict_view import in_short, outcome, verdict_section
-from service.server.runs_api import run_of
-from service.store import RunState, StoredRun, StoredVerdict, now
+from trading_graph.otel.report.markup import Markup, element, joined
+from trading_graph.otel.report.page_findings import section
+from trading_graph.service.run_request import RunRequest
+from trading_graph.service.server.context import SERVICE, ServiceContext
+from trading_graph.service.server.pages.decision_view import (
+    Left,
+    decision_section,
+    left_in,
+    reports_section,
+)
+from trading_graph.service.server.pages.history_chart import Took, took
+from trading_graph.service.server.pages.layout import figure, links_of, page, see_other
+from trading_graph.service.server.pages.run_progress import LLM, TOOL, Progress, now_doing, progress
+from trading_graph.service.server.pages.run_waterfall import as_table, waterfall
+from trading_graph.service.server.pages.runs_table import marks, state_badge
+from trading_graph.service.server.pages.verdict_view import in_short, outcome, verdict_section
+from trading_graph.service.server.runs_api import run_of
+from trading_graph.service.store import RunState, StoredRun, StoredVerdict, now
 
 _RELOAD_S = 3
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from graph.options import DEBATERS, DECIDERS, RISK_ANALYSTS
-from service.run_request import RunRequest
-from service.server.pages.layout import spoken
+from trading_graph.graph.options import DEBATERS, DECIDERS, RISK_ANALYSTS
+from trading_graph.service.run_request import RunRequest
+from trading_graph.service.server.pages.layout import spoken
 
 AGENT, LLM, TOOL = "agent", "llm", "tool"
 _KINDS = (AGENT, LLM, TOOL)

@@ -6,11 +6,11 @@ bars by the same rules: the end of the axis, and tools that ran at once below on
 
 from collections.abc import Sequence
 
-from otel.report.charts import axis, bar, grid, legend
-from otel.report.durations import brief
-from otel.report.markup import Markup, element, joined
-from service.server.pages.layout import spoken
-from service.server.pages.run_progress import AGENT, LLM, TOOL, Lane, Progress, Work
+from trading_graph.otel.report.charts import axis, bar, grid, legend
+from trading_graph.otel.report.durations import brief
+from trading_graph.otel.report.markup import Markup, element, joined
+from trading_graph.service.server.pages.layout import spoken
+from trading_graph.service.server.pages.run_progress import AGENT, LLM, TOOL, Lane, Progress, Work
 
 _HEIGHT, _INSET = 24, 4
 _ENDS = (2, 4, 6, 8, 10, 15, 20, 30, 45, 60, 90, 120, 150, 180, 240, 300)

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from otel.report.markup import Markup, element, joined
-from service.server.pages.layout import badge, link, moment
-from service.server.pages.verdict_view import outcome
-from service.store import RunState, StoredRun
+from trading_graph.otel.report.markup import Markup, element, joined
+from trading_graph.service.server.pages.layout import badge, link, moment
+from trading_graph.service.server.pages.verdict_view import outcome
+from trading_graph.service.store import RunState, StoredRun
 
 STATE_KINDS = {
     RunState.QUEUED: "plain",

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from otel.report.markup import Markup, element, joined
-from service.run_request import RunRequest
-from service.server.pages.forms import first
+from trading_graph.otel.report.markup import Markup, element, joined
+from trading_graph.service.run_request import RunRequest
+from trading_graph.service.server.pages.forms import first
 
 ANALYSTS = ("market", "social", "news", "fundamentals")
 _CHOICES = {

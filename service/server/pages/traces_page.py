@@ -4,12 +4,19 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from otel.report.markup import element, joined
-from service.server.context import SERVICE
-from service.server.pages.layout import badge, figure, links_of, moment, page, see_other
-from service.server.pages.verdict_view import outcome, verdict_section
-from service.server.problems import Problem
-from service.server.reading import id_of
+from trading_graph.otel.report.markup import element, joined
+from trading_graph.service.server.context import SERVICE
+from trading_graph.service.server.pages.layout import (
+    badge,
+    figure,
+    links_of,
+    moment,
+    page,
+    see_other,
+)
+from trading_graph.service.server.pages.verdict_view import outcome, verdict_section
+from trading_graph.service.server.problems import Problem
+from trading_graph.service.server.reading import id_of
 
 
 async def show(request: web.Request) -> web.Response:

@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from otel.report.diagnosis_text import shortened
-from otel.report.markup import Markup, element, joined
-from otel.report.page_findings import section
-from service.server.pages.layout import badge
+from trading_graph.otel.report.diagnosis_text import shortened
+from trading_graph.otel.report.markup import Markup, element, joined
+from trading_graph.otel.report.page_findings import section
+from trading_graph.service.server.pages.layout import badge
 
 _MARKS = {"pass": "✓", "fail": "✗"}
 _KINDS = {"proven": "good", "simulated": "plain", "overlapping": "warn"}

@@ -11,8 +11,8 @@ from langchain_openai import ChatOpenAI
 from openai import DefaultAsyncHttpxClient, DefaultHttpxClient
 from pydantic import SecretStr
 
-from graph.offline_model import OfflineModel
-from toolkit.loopback import LoopbackServer
+from trading_graph.graph.offline_model import OfflineModel
+from trading_graph.toolkit.loopback import LoopbackServer
 
 Serve = Callable[[OfflineModel], Awaitable[ChatOpenAI]]
 

@@ -10,9 +10,9 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
-from graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
-from graph.offline_model import OfflineModel
-from graph.offline_model.conversation import ANALYSTS, RISK_TEAM
+from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
+from trading_graph.graph.offline_model import OfflineModel
+from trading_graph.graph.offline_model.conversation import ANALYSTS, RISK_TEAM
 
 Serve = Callable[[OfflineModel], Awaitable[ChatOpenAI]]
 AnswerT = TypeVar("AnswerT", bound=BaseModel)

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
-from graph.offline_model import rules
-from graph.offline_model.conversation import (
+from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
+from trading_graph.graph.offline_model import rules
+from trading_graph.graph.offline_model.conversation import (
     ANALYSTS,
     RISK_TEAM,
     BadConversation,
     Conversation,
 )
-from graph.offline_model.deciders import judge, propose, rule_on_the_debate
-from graph.offline_model.researchers import argue
-from graph.offline_model.risk_team import assess
+from trading_graph.graph.offline_model.deciders import judge, propose, rule_on_the_debate
+from trading_graph.graph.offline_model.researchers import argue
+from trading_graph.graph.offline_model.risk_team import assess
 
 scores = st.one_of(st.none(), st.floats(-1, 1).map(lambda x: round(x, 2)))
 score_sets = st.fixed_dictionaries(dict.fromkeys(ANALYSTS, scores))

@@ -10,8 +10,8 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_openai import ChatOpenAI
 from pydantic import ValidationError
 
-from graph.decisions import ResearchPlan, TradeProposal
-from graph.offline_model import Fault, OfflineModel
+from trading_graph.graph.decisions import ResearchPlan, TradeProposal
+from trading_graph.graph.offline_model import Fault, OfflineModel
 
 Serve = Callable[[OfflineModel], Awaitable[ChatOpenAI]]
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graph.offline_model import rules
-from graph.offline_model.analysts import tool_requests, write_analyst_report
-from graph.offline_model.conversation import ANALYSTS, Block, Conversation, ToolResult
-from graph.offline_model.figures import quote
-from graph.offline_model.report import _read
+from trading_graph.graph.offline_model import rules
+from trading_graph.graph.offline_model.analysts import tool_requests, write_analyst_report
+from trading_graph.graph.offline_model.conversation import ANALYSTS, Block, Conversation, ToolResult
+from trading_graph.graph.offline_model.figures import quote
+from trading_graph.graph.offline_model.report import _read
 
 TOOLS = (
     "get_prices",

@@ -13,11 +13,11 @@ from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graph.offline_model import OfflineModel
-from graph.offline_model.answer import Answer, ToolCall
-from graph.offline_model.server import MAX_BODY_BYTES, _from_loopback
-from graph.offline_model.stream import Head, Usage, encode_stream
-from toolkit.loopback import LoopbackServer
+from trading_graph.graph.offline_model import OfflineModel
+from trading_graph.graph.offline_model.answer import Answer, ToolCall
+from trading_graph.graph.offline_model.server import MAX_BODY_BYTES, _from_loopback
+from trading_graph.graph.offline_model.stream import Head, Usage, encode_stream
+from trading_graph.toolkit.loopback import LoopbackServer
 
 LATENCY_S = 0.4
 HEAD = Head("chatcmpl-1", "offline-quick", 0)

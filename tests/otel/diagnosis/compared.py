@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from otel.diagnosis import Comparison, Run, compare
-from otel.trace import Trace
-from otel.verdict import completeness
+from trading_graph.otel.diagnosis import Comparison, Run, compare
+from trading_graph.otel.trace import Trace
+from trading_graph.otel.verdict import completeness
 
 
 def run_of(trace: Trace) -> Run:

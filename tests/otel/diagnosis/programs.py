@@ -23,11 +23,11 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanContext
 
-from otel import spans
-from otel.diagnosis import Kind
-from otel.sources.memory import from_spans
-from otel.spans import GraphTask, RecordingProcessor
-from otel.trace import Trace
+from trading_graph.otel import spans
+from trading_graph.otel.diagnosis import Kind
+from trading_graph.otel.sources.memory import from_spans
+from trading_graph.otel.spans import GraphTask, RecordingProcessor
+from trading_graph.otel.trace import Trace
 
 
 class Defect(StrEnum):

@@ -12,9 +12,9 @@ from statistics import median
 
 import pytest
 
-from otel.diagnosis import Finding, Prediction, diagnose, predict
-from otel.trace import Trace, semconv
 from tests.otel.diagnosis.programs import Defect, Defects, Program, draw, trace_of
+from trading_graph.otel.diagnosis import Finding, Prediction, diagnose, predict
+from trading_graph.otel.trace import Trace, semconv
 
 pytestmark = pytest.mark.alone
 

@@ -10,8 +10,10 @@ import pytest
 import trustme
 from aiohttp import web
 
-from otel import spans
-from otel.diagnosis import (
+from tests.otel.diagnosis.traces import BEGIN, MS
+from tests.recorded_program import trace_of
+from trading_graph.otel import spans
+from trading_graph.otel.diagnosis import (
     Action,
     Diagnosis,
     Kind,
@@ -21,11 +23,9 @@ from otel.diagnosis import (
     diagnose,
     simulate,
 )
-from otel.trace import Attributes, Span, Trace, TraceBuilder, semconv
-from tests.otel.diagnosis.traces import BEGIN, MS
-from tests.recorded_program import trace_of
-from toolkit.loopback import LoopbackServer
-from toolkit.pool import HttpPool
+from trading_graph.otel.trace import Attributes, Span, Trace, TraceBuilder, semconv
+from trading_graph.toolkit.loopback import LoopbackServer
+from trading_graph.toolkit.pool import HttpPool
 
 FAR_S, ANSWER_S = 0.05, 0.05
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel.diagnosis import Run, compare
-from otel.diagnosis.bootstrap import median_deviation, median_difference
-from otel.trace import Attributes, Span, Trace, TraceBuilder
 from tests.otel.diagnosis.compared import compared
 from tests.otel.diagnosis.traces import BEGIN, MS, Drawn, drawn, random_traces
+from trading_graph.otel.diagnosis import Run, compare
+from trading_graph.otel.diagnosis.bootstrap import median_deviation, median_difference
+from trading_graph.otel.trace import Attributes, Span, Trace, TraceBuilder
 
 
 @given(random_traces(), random_traces())

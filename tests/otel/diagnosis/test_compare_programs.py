@@ -6,14 +6,14 @@ from functools import partial
 
 import pytest
 
-from otel import spans
-from otel.diagnosis import Comparison, Loss, Won, compare
-from otel.diagnosis.call_path import CallPaths
-from otel.diagnosis.call_tree import call_tree
-from otel.trace import Trace
 from tests.otel.diagnosis.compared import compared, run_of
 from tests.otel.diagnosis.traces import drawn
 from tests.recorded_program import trace_of
+from trading_graph.otel import spans
+from trading_graph.otel.diagnosis import Comparison, Loss, Won, compare
+from trading_graph.otel.diagnosis.call_path import CallPaths
+from trading_graph.otel.diagnosis.call_tree import call_tree
+from trading_graph.otel.trace import Trace
 
 CALL_S = 0.15
 NAMES = ("market", "social", "news")

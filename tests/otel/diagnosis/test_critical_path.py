@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel.diagnosis import Schedule, by_class, call_tree, critical_path
-from otel.trace import Link, Span, Trace, TraceBuilder
 from tests.otel.diagnosis.traces import BEGIN, MS, Drawn, drawn, random_traces, row
+from trading_graph.otel.diagnosis import Schedule, by_class, call_tree, critical_path
+from trading_graph.otel.trace import Link, Span, Trace, TraceBuilder
 
 
 def spent(root: Drawn) -> dict[str, int]:

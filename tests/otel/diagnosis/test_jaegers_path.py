@@ -8,9 +8,9 @@ start, and not at it. Clipping of children is left out: here all lie inside thei
 
 from collections import defaultdict
 
-from otel.diagnosis import call_tree, critical_path
-from otel.trace import Trace
 from tests.otel.diagnosis.traces import MS, Drawn, drawn
+from trading_graph.otel.diagnosis import call_tree, critical_path
+from trading_graph.otel.trace import Trace
 
 
 def ours(trace: Trace) -> dict[str, int]:

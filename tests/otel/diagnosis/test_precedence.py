@@ -2,10 +2,10 @@
 
 from itertools import permutations
 
-from otel.diagnosis import CallTree, Kind, call_tree, diagnose
-from otel.diagnosis.precedence import precedence
-from otel.trace import Trace
 from tests.otel.diagnosis.traces import Drawn, drawn
+from trading_graph.otel.diagnosis import CallTree, Kind, call_tree, diagnose
+from trading_graph.otel.diagnosis.precedence import precedence
+from trading_graph.otel.trace import Trace
 
 A, B = ("a",), ("b",)
 IN_ORDER: Drawn = ("run", 0, 100, [("a", 0, 40, []), ("b", 40, 100, [])])

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from otel.diagnosis import Edits, Model, Schedule, Simulation, call_tree
-from otel.trace import Attributes, Span, Trace, TraceBuilder, semconv
 from tests.otel.diagnosis.traces import BEGIN, MS, row
+from trading_graph.otel.diagnosis import Edits, Model, Schedule, Simulation, call_tree
+from trading_graph.otel.trace import Attributes, Span, Trace, TraceBuilder, semconv
 
 PREFETCH: Attributes = {semconv.OPERATION: "prefetch"}
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from otel.diagnosis import (
+from tests.otel.diagnosis.traces import BEGIN, MS, Drawn, drawn, random_traces, row
+from trading_graph.otel.diagnosis import (
     Action,
     Edits,
     LimitTo,
@@ -25,9 +26,8 @@ from otel.diagnosis import (
     simulate,
     slack_ns,
 )
-from otel.diagnosis.actions import with_actions
-from otel.trace import Link, Span, Trace, TraceBuilder, semconv
-from tests.otel.diagnosis.traces import BEGIN, MS, Drawn, drawn, random_traces, row
+from trading_graph.otel.diagnosis.actions import with_actions
+from trading_graph.otel.trace import Link, Span, Trace, TraceBuilder, semconv
 
 models = st.sampled_from(list(Model))
 

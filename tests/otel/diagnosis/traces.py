@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
-from otel.trace import Attributes, Span, Trace, TraceBuilder
+from trading_graph.otel.trace import Attributes, Span, Trace, TraceBuilder
 
 MS = 1_000_000
 BEGIN = 1_763_100_000 * 10**9

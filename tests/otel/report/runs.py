@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from functools import partial
 
-from otel.report.diagnosis_report import Report, report
-from otel.trace import Event, Link, Span, Trace, TraceBuilder, semconv
+from trading_graph.otel.report.diagnosis_report import Report, report
+from trading_graph.otel.trace import Event, Link, Span, Trace, TraceBuilder, semconv
 
 MS = 1_000_000
 BEGIN = 1_763_100_000 * 10**9

@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from otel.diagnosis import call_tree, critical_path, diagnose
-from otel.report.folded import DEPTH, folded
-from otel.report.perfetto import perfetto
-from otel.report.simulated_otlp import SERVICE, simulated_otlp
-from otel.sources.document import parse
-from otel.sources.jaeger import JaegerQuery
-from otel.trace import Trace, semconv
-from otel.verdict import default_gate, judge
 from tests.jaeger_process import JaegerProcess
 from tests.otel.diagnosis.traces import drawn, random_traces
 from tests.otel.report.runs import TRACE_ID, slow_report, slow_run
+from trading_graph.otel.diagnosis import call_tree, critical_path, diagnose
+from trading_graph.otel.report.folded import DEPTH, folded
+from trading_graph.otel.report.perfetto import perfetto
+from trading_graph.otel.report.simulated_otlp import SERVICE, simulated_otlp
+from trading_graph.otel.sources.document import parse
+from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.verdict import default_gate, judge
 
 
 @given(random_traces())

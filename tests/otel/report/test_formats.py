@@ -7,12 +7,12 @@ from typing import Any
 
 from rich.console import Console
 
-from otel.diagnosis import Prediction
-from otel.report.diagnosis_json import diagnosis_json
-from otel.report.diagnosis_markdown import diagnosis_markdown
-from otel.report.diagnosis_text import DiagnosisText, shortened
-from otel.report.durations import between, brief, faster, gain, share
 from tests.otel.report.runs import TRACE_ID, slow_report, slow_run
+from trading_graph.otel.diagnosis import Prediction
+from trading_graph.otel.report.diagnosis_json import diagnosis_json
+from trading_graph.otel.report.diagnosis_markdown import diagnosis_markdown
+from trading_graph.otel.report.diagnosis_text import DiagnosisText, shortened
+from trading_graph.otel.report.durations import between, brief, faster, gain, share
 
 DOCS = Path(__file__).parents[3] / "docs" / "json.md"
 

@@ -7,14 +7,14 @@ from html.parser import HTMLParser
 
 from hypothesis import given
 
-from otel.report.diagnosis_report import Report, report
-from otel.report.durations import brief
-from otel.report.page import page
-from otel.report.timeline import MOST_BARS, Timeline
-from otel.trace import Span, Trace, TraceBuilder
-from otel.verdict import Verdict
 from tests.otel.diagnosis.traces import BEGIN, MS, Drawn, drawn, random_traces
 from tests.otel.report.runs import slow_report, slow_run
+from trading_graph.otel.report.diagnosis_report import Report, report
+from trading_graph.otel.report.durations import brief
+from trading_graph.otel.report.page import page
+from trading_graph.otel.report.timeline import MOST_BARS, Timeline
+from trading_graph.otel.trace import Span, Trace, TraceBuilder
+from trading_graph.otel.verdict import Verdict
 
 _VOID = {"meta", "line", "rect", "path", "text"}
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&amp;"

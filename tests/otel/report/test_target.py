@@ -2,9 +2,9 @@
 
 import re
 
-from otel.report.diagnosis_markdown import diagnosis_markdown
-from otel.report.target import Standing, headline, outlook
 from tests.otel.report.runs import CALL_MS, MS, slow_report, slow_run
+from trading_graph.otel.report.diagnosis_markdown import diagnosis_markdown
+from trading_graph.otel.report.target import Standing, headline, outlook
 
 
 def test_inside_in_reach_and_out_of_reach() -> None:

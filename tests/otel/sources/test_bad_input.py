@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from otel.errors import TraceError
-from otel.sources import parse, read
-from otel.sources.jaeger import JaegerQuery
-from otel.trace import Trace
-from otel.verdict import default_gate, judge
 from tests.otel.sources.test_shapes import CHILD, LINES, ROOT, SPANS, TRACE_ID, WHOLE, document
+from trading_graph.otel.errors import TraceError
+from trading_graph.otel.sources import parse, read
+from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.otel.trace import Trace
+from trading_graph.otel.verdict import default_gate, judge
 
 
 @pytest.mark.parametrize(

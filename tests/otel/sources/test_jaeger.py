@@ -12,12 +12,12 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from otel.errors import TraceError
-from otel.sources.jaeger import JaegerQuery
-from otel.sources.memory import from_spans
-from otel.trace import semconv
-from otel.verdict import completeness
 from tests.jaeger_process import JaegerProcess
+from trading_graph.otel.errors import TraceError
+from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.otel.sources.memory import from_spans
+from trading_graph.otel.trace import semconv
+from trading_graph.otel.verdict import completeness
 
 pytestmark = pytest.mark.jaeger
 

@@ -15,12 +15,12 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from otel.errors import TraceError
-from otel.report import as_json
-from otel.sources import parse, read
-from otel.trace import Span, Trace, TraceBuilder, profile
-from otel.verdict import default_gate, judge
 from tests.otel.sources.test_shapes import LINES, WHOLE
+from trading_graph.otel.errors import TraceError
+from trading_graph.otel.report import as_json
+from trading_graph.otel.sources import parse, read
+from trading_graph.otel.trace import Span, Trace, TraceBuilder, profile
+from trading_graph.otel.verdict import default_gate, judge
 
 GATE = default_gate()
 FUZZ = int(os.environ.get("FUZZ", "1"))

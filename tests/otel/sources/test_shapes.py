@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from otel.sources import parse, read
-from otel.trace import Trace
+from trading_graph.otel.sources import parse, read
+from trading_graph.otel.trace import Trace
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 ROOT, CHILD, LATER = "b7ad6b7169203331", "00f067aa0ba902b7", "00f067aa0ba902b8"

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel import spans
-from otel.trace import Span, Trace, TraceBuilder, semconv
-from otel.verdict.causes import TICK_NS
-from otel.verdict.parallelism import Parallelism, Strength, parallelism
 from tests.recorded_program import results, trace_of
-from toolkit.cache import CacheKey, SingleFlightCache
-from toolkit.single_flight import note_load_span
+from trading_graph.otel import spans
+from trading_graph.otel.trace import Span, Trace, TraceBuilder, semconv
+from trading_graph.otel.verdict.causes import TICK_NS
+from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism
+from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
+from trading_graph.toolkit.single_flight import note_load_span
 
 EPOCH_NS = 1_763_100_000 * 10**9
 TICK_MS = TICK_NS / 1e6

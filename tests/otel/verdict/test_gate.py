@@ -4,8 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from otel.trace import Span, Trace, TraceBuilder
-from otel.verdict import GateError, Outcome, default_gate, judge, parse_gate, read_gate
+from trading_graph.otel.trace import Span, Trace, TraceBuilder
+from trading_graph.otel.verdict import (
+    GateError,
+    Outcome,
+    default_gate,
+    judge,
+    parse_gate,
+    read_gate,
+)
 
 GOOD = """
 version = 1

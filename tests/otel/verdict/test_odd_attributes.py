@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from otel.report import VerdictText, as_github, as_json, as_junit, as_markdown
-from otel.trace import Span, Trace, TraceBuilder, semconv
-from otel.verdict import default_gate, judge
+from trading_graph.otel.report import VerdictText, as_github, as_json, as_junit, as_markdown
+from trading_graph.otel.trace import Span, Trace, TraceBuilder, semconv
+from trading_graph.otel.verdict import default_gate, judge
 
 EPOCH_NS = 1_763_100_000 * 10**9
 

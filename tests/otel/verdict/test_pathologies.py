@@ -18,10 +18,10 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Decision, Sampler, Samp
 from opentelemetry.trace import Link, SpanKind, TraceState, get_current_span
 from opentelemetry.util.types import Attributes
 
-from otel import spans
-from otel.sources.memory import from_spans
-from otel.verdict import Outcome, judge
 from tests.recorded_program import GATE, looks_parallel, record, results, spin, trace_of
+from trading_graph.otel import spans
+from trading_graph.otel.sources.memory import from_spans
+from trading_graph.otel.verdict import Outcome, judge
 
 pytestmark = pytest.mark.alone
 

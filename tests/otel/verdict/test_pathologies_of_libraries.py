@@ -12,13 +12,13 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
 
-from otel import spans
-from otel.spans import GraphTask
-from otel.verdict import Outcome
 from tests.recorded_program import looks_parallel, results, trace_of
-from toolkit.cache import CacheKey, SingleFlightCache
-from toolkit.loopback import LoopbackServer
-from toolkit.pool import HttpPool
+from trading_graph.otel import spans
+from trading_graph.otel.spans import GraphTask
+from trading_graph.otel.verdict import Outcome
+from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
+from trading_graph.toolkit.loopback import LoopbackServer
+from trading_graph.toolkit.pool import HttpPool
 
 pytestmark = pytest.mark.alone
 

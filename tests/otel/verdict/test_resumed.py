@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from otel.diagnosis import call_tree, critical_path, diagnose
-from otel.report import as_json, as_markdown
-from otel.trace import ERROR, Link, Span, Trace, TraceBuilder, semconv
-from otel.trace.kinds import Role
-from otel.verdict import (
+from trading_graph.otel.diagnosis import call_tree, critical_path, diagnose
+from trading_graph.otel.report import as_json, as_markdown
+from trading_graph.otel.trace import ERROR, Link, Span, Trace, TraceBuilder, semconv
+from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.verdict import (
     Outcome,
     Verdict,
     completeness,
@@ -19,8 +19,8 @@ from otel.verdict import (
     measures,
     uninterrupted,
 )
-from otel.verdict.checks import evaluate
-from otel.verdict.scope import Scope
+from trading_graph.otel.verdict.checks import evaluate
+from trading_graph.otel.verdict.scope import Scope
 
 MS = 1_000_000
 DEAD = 300_000

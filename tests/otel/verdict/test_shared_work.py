@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
-from otel import spans
-from otel.trace import Trace, semconv
-from otel.verdict import Outcome, Result
 from tests.recorded_program import results, trace_of
-from toolkit.cache import CacheKey, SingleFlightCache
-from toolkit.single_flight import note_load_span
+from trading_graph.otel import spans
+from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.verdict import Outcome, Result
+from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
+from trading_graph.toolkit.single_flight import note_load_span
 
 UNIT_S = 0.1
 EQUAL = {"prices": 2, "filings": 2, "macro": 2}

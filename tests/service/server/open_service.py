@@ -12,12 +12,12 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from otel.redaction import Redactor
-from service.choice import backend_choice
-from service.langsmith_mode import LangSmithMode
-from service.server.context import SERVICE, ServiceContext
-from service.server.serving import listening, open_service
-from service.settings import Settings
+from trading_graph.otel.redaction import Redactor
+from trading_graph.service.choice import backend_choice
+from trading_graph.service.langsmith_mode import LangSmithMode
+from trading_graph.service.server.context import SERVICE, ServiceContext
+from trading_graph.service.server.serving import listening, open_service
+from trading_graph.service.settings import Settings
 
 FINAL = ("done", "failed", "cancelled")
 ASK: dict[str, Any] = {"symbol": "AAPL", "analysts": ["market"]}

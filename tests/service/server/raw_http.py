@@ -7,8 +7,8 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from service.server.access import HEADERS, digest
 from tests.service.server.open_service import Service
+from trading_graph.service.server.access import HEADERS, digest
 
 TOKEN = "a-token-of-256-random-bits-perhaps"
 DIGESTS = (digest("another"), digest(TOKEN))

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-COMMAND = [sys.executable, "-c", "from service.cli import main; main()", "serve"]
+COMMAND = [sys.executable, "-c", "from trading_graph.service.cli import main; main()", "serve"]
 ROOT = Path(__file__).resolve().parents[3]
 QUICK = {
     "OTEL_TRACES_EXPORTER": "none",

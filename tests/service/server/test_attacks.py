@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 
-from service.server import access
-from service.server.access import HEADERS, digest
 from tests.guards import GUARD
 from tests.service.server.open_service import ASK, opened
 from tests.service.server.raw_http import (
@@ -26,6 +24,8 @@ from tests.service.server.raw_http import (
     request,
     status,
 )
+from trading_graph.service.server import access
+from trading_graph.service.server.access import HEADERS, digest
 
 PLANTED = "planted-file-outside"
 

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from service.server import connection, reading
 from tests.service.server.open_service import ASK, Service, opened
 from tests.service.server.raw_http import (
     GUARDED,
@@ -21,6 +20,7 @@ from tests.service.server.raw_http import (
     request,
     status,
 )
+from trading_graph.service.server import connection, reading
 
 
 async def test_a_body_that_says_it_is_too_large_is_not_read(tmp_path: Path) -> None:

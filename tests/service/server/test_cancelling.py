@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from otel.sources import read
-from otel.trace import Trace, semconv
 from tests.service.server.open_service import Service, opened, parsed
+from trading_graph.otel.sources import read
+from trading_graph.otel.trace import Trace, semconv
 
 
 def is_first_turn(event: dict[str, Any]) -> bool:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from service.server import run_events
 from tests.service.server.open_service import Service, opened, parsed
+from trading_graph.service.server import run_events
 
 
 async def first(service: Service, run_id: str, after: int, many: int) -> list[dict[str, Any]]:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from service.server.serving import drain
 from tests.otlp_receiver import OtlpReceiver
 from tests.service.server.open_service import opened
+from trading_graph.service.server.serving import drain
 
 
 async def test_ready_means_that_the_store_takes_writes(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from service.server.judging import LIMITS, Judged, Judging, Limits
-from service.server.problems import Problem
 from tests.service.foreign_program import ForeignProgram, id_of, written
+from trading_graph.service.server.judging import LIMITS, Judged, Judging, Limits
+from trading_graph.service.server.problems import Problem
 
 NOWHERE = "http://127.0.0.1:9"
 VERIFY = ("verify", "--format=json", "--", "upload")

@@ -25,10 +25,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from service.server.app import all_operations
-from service.server.operations import add_routes, openapi
+from trading_graph.service.server.app import all_operations
+from trading_graph.service.server.operations import add_routes, openapi
 
-PROGRAM = "from service.cli import main; main()"
+PROGRAM = "from trading_graph.service.cli import main; main()"
 REQUESTS = 1_000
 EACH_STARTS_A_PROCESS = {
     "judgeTrace": 8,

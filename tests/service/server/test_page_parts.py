@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from service.run_request import RunRequest
-from service.server.pages import start_form
-from service.server.pages.history_chart import Took, history, took
-from service.server.pages.layout import link
-from service.server.pages.login import local
-from service.server.pages.report_text import as_html, pieces
-from service.server.pages.run_progress import Progress, Work, now_doing, progress
-from service.server.pages.run_waterfall import as_table, axis_end, levels, waterfall
-from service.server.pages.verdict_view import in_short, verdict_section
+from trading_graph.service.run_request import RunRequest
+from trading_graph.service.server.pages import start_form
+from trading_graph.service.server.pages.history_chart import Took, history, took
+from trading_graph.service.server.pages.layout import link
+from trading_graph.service.server.pages.login import local
+from trading_graph.service.server.pages.report_text import as_html, pieces
+from trading_graph.service.server.pages.run_progress import Progress, Work, now_doing, progress
+from trading_graph.service.server.pages.run_waterfall import as_table, axis_end, levels, waterfall
+from trading_graph.service.server.pages.verdict_view import in_short, verdict_section
 
 EVIL = '<script>alert(1)</script><img src=x onerror="alert(1)">'
 NVDA = RunRequest(symbol="NVDA")

@@ -13,16 +13,16 @@ import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 
-from otel.redaction import Redactor
-from service.choice import backend_choice
-from service.langsmith_mode import LangSmithMode
-from service.server.access import COOKIE, digest
-from service.server.context import SERVICE, ServiceContext
-from service.server.serving import open_service
-from service.settings import Settings
-from service.store import RunState, StoredRun, StoredVerdict, now
 from tests.service.server.open_service import has_begun
 from tests.service.server.test_page_parts import EVIL, Tags, assert_inert, document
+from trading_graph.otel.redaction import Redactor
+from trading_graph.service.choice import backend_choice
+from trading_graph.service.langsmith_mode import LangSmithMode
+from trading_graph.service.server.access import COOKIE, digest
+from trading_graph.service.server.context import SERVICE, ServiceContext
+from trading_graph.service.server.serving import open_service
+from trading_graph.service.settings import Settings
+from trading_graph.service.store import RunState, StoredRun, StoredVerdict, now
 
 TOKEN = "a-token-of-this-test"
 HTML = {"Accept": "text/html,application/xhtml+xml"}

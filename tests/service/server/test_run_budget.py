@@ -7,13 +7,13 @@ from typing import Any, cast
 
 import pytest
 
-from graph.budget import Budget
-from graph.options import Options
-from service.run_request import RunRequest
-from service.server.run_events import RunEvents
-from service.server.run_maker import RunMaker
-from service.settings import Settings
-from service.store import Store, StoredRun
+from trading_graph.graph.budget import Budget
+from trading_graph.graph.options import Options
+from trading_graph.service.run_request import RunRequest
+from trading_graph.service.server.run_events import RunEvents
+from trading_graph.service.server.run_maker import RunMaker
+from trading_graph.service.settings import Settings
+from trading_graph.service.store import Store, StoredRun
 
 
 class _Started(Exception):

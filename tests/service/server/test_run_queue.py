@@ -7,10 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import StoreUnavailable
-from service.server.run_events import RunEvents
-from service.server.run_queue import Asked, Closing, OtherRequest, Outcome, QueueFull, RunQueue
-from service.store import RunState, Store, StoredRun, open_store
+from trading_graph.service.errors import StoreUnavailable
+from trading_graph.service.server.run_events import RunEvents
+from trading_graph.service.server.run_queue import (
+    Asked,
+    Closing,
+    OtherRequest,
+    Outcome,
+    QueueFull,
+    RunQueue,
+)
+from trading_graph.service.store import RunState, Store, StoredRun, open_store
 
 HELD, SECONDS = "held", 2.0
 

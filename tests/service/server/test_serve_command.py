@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from service.server.access import digest
 from tests.jaeger_process import JaegerProcess
 from tests.otlp_receiver import OtlpReceiver
 from tests.service.server.serve_process import refused, serving
+from trading_graph.service.server.access import digest
 
 TOKEN = "a-token-of-the-test"
 WITH_TOKEN: dict[str, Any] = {"TRADING_GRAPH_SERVE_TOKEN_SHA256": json.dumps([digest(TOKEN)])}

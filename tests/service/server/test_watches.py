@@ -109,7 +109,7 @@ async def test_one_that_can_never_be_judged_is_kept_as_that(
     async with opened(
         tmp_path, jaeger_url=jaeger.query_url, serve_watch=(program.service,)
     ) as service:
-        monkeypatch.setattr("service.server.judging._PROGRAM", "raise SystemExit(9)")
+        monkeypatch.setattr("trading_graph.service.server.judging._PROGRAM", "raise SystemExit(9)")
         trace_id = await sent(program, jaeger)
         (kept,) = await verdicts(service, program.service, 1)
         assert kept["passed"] is None

@@ -1,0 +1,1 @@
+"""Judging traces of LLM-agent programs; see docs/library.md."""
