@@ -1,12 +1,26 @@
-"""What can go wrong in making, sending and reading traces.
+"""What can go wrong in making, sending, reading and judging traces.
 
-TraceError
-├── AnswerTooLarge
-└── BadExporterSettings
+JudgeError
+├── GateError
+└── TraceError
+    ├── AnswerTooLarge
+    └── BadExporterSettings
 """
 
 
-class TraceError(Exception):
+class JudgeError(Exception):
+    """A trace cannot be read, judged, diagnosed or compared; the message is one sentence."""
+
+
+class GateError(JudgeError, ValueError):
+    """A gate cannot be used; `place` says where in it, as a path such as `$.checks[2].id`."""
+
+    def __init__(self, sentence: str, place: str = "") -> None:
+        super().__init__(sentence)
+        self.place = place
+
+
+class TraceError(JudgeError):
     """A trace could not be written, sent or read."""
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, Span, TracerProvider
 
     from trading_graph.otel.trace import Trace
-    from trading_graph.otel.verdict.checks import Result
+    from trading_graph.otel.verdict.checks import CheckResult
     from trading_graph.otel.verdict.gate import AnyCheck, SpanSet
 
 _REPORT = pytest.StashKey["pytest.TestReport"]()
@@ -99,15 +99,16 @@ class RecordedSpans:
     def traces(self) -> "list[Trace]":
         """The traces that the spans belong to."""
         from trading_graph.otel.sources.memory import from_spans
+        from trading_graph.otel.trace import Trace
 
-        return from_spans(self._ended)
+        return [Trace(table) for table in from_spans(self._ended)]
 
     @property
     def trace(self) -> "Trace":
         """The only trace; fails the test where there is none, or more than one."""
         traces = self.traces
         if len(traces) != 1:
-            names = ", ".join(trace.names[0] for trace in traces[:5])
+            names = ", ".join(next(iter(trace)).name for trace in traces[:5])
             pytest.fail(f"{len(traces)} traces were recorded, not one ({names or 'no spans'})")
         return traces[0]
 
@@ -160,7 +161,7 @@ def spans_where(
 
     return SpanSet(
         role=Role(role) if role else None,
-        name=[name] if name else [],
+        name=(name,) if name else (),
         attributes=dict(attributes or {}),
     )
 
@@ -171,15 +172,14 @@ def assert_starts_within(
     """Every span starts at most `limit_s` after the last of `after` has ended."""
     from trading_graph.otel.verdict.gate import StartsWithin
 
-    check = StartsWithin(id="", title="", set="spans", after="other", limit_s=limit_s)
-    _hold(trace, check, spans, after)
+    _hold(trace, StartsWithin(set=spans, after=after, limit_s=limit_s))
 
 
 def assert_overlap(trace: "Trace", spans: "SpanSet", *, at_least: float = 0.5) -> None:
     """The spans overlap, and so does the work below them."""
     from trading_graph.otel.verdict.gate import Overlap
 
-    _hold(trace, Overlap(id="", title="", set="spans", at_least=at_least), spans)
+    _hold(trace, Overlap(set=spans, at_least=at_least))
 
 
 def assert_leaf_parallelism(
@@ -196,36 +196,35 @@ def assert_leaf_parallelism(
     """
     from trading_graph.otel.verdict.gate import LeafParallelism
 
-    check = LeafParallelism(id="", title="", set="spans", group_by=list(group_by))
-    _hold(trace, check, spans, not_applicable=not_applicable)
+    _hold(trace, LeafParallelism(set=spans, group_by=group_by), not_applicable=not_applicable)
 
 
 def assert_duration(trace: "Trace", spans: "SpanSet", *, limit_s: float) -> None:
     """No span takes longer than `limit_s`."""
     from trading_graph.otel.verdict.gate import Duration
 
-    _hold(trace, Duration(id="", title="", set="spans", limit_s=limit_s), spans)
+    _hold(trace, Duration(set=spans, limit_s=limit_s))
 
 
 def assert_max_gap(trace: "Trace", spans: "SpanSet", *, limit_s: float) -> None:
     """Between one span and the next at most `limit_s` pass with none."""
     from trading_graph.otel.verdict.gate import MaxGap
 
-    _hold(trace, MaxGap(id="", title="", set="spans", limit_s=limit_s), spans)
+    _hold(trace, MaxGap(set=spans, limit_s=limit_s))
 
 
 def assert_before(trace: "Trace", spans: "SpanSet", other: "SpanSet") -> None:
     """Every span has ended before the first of `other` starts."""
     from trading_graph.otel.verdict.gate import Before
 
-    _hold(trace, Before(id="", title="", set="spans", other="other"), spans, other)
+    _hold(trace, Before(set=spans, other=other))
 
 
 def assert_no_duplicates(trace: "Trace", spans: "SpanSet", *, key: str) -> None:
     """No two spans have the same value of the attribute `key`."""
     from trading_graph.otel.verdict.gate import NoDuplicates
 
-    _hold(trace, NoDuplicates(id="", title="", set="spans", key=key), spans)
+    _hold(trace, NoDuplicates(set=spans, key=key))
 
 
 def assert_count(
@@ -234,75 +233,64 @@ def assert_count(
     """There are at least and at most so many."""
     from trading_graph.otel.verdict.gate import Count
 
-    check = Count(id="", title="", set="spans", at_least=at_least, at_most=at_most)
-    _hold(trace, check, spans)
+    _hold(trace, Count(set=spans, at_least=at_least, at_most=at_most))
 
 
 def assert_chain(trace: "Trace", spans: "SpanSet", *, limit: int) -> None:
     """At most so many spans follow each other."""
     from trading_graph.otel.verdict.gate import Chain
 
-    _hold(trace, Chain(id="", title="", set="spans", limit=limit), spans)
+    _hold(trace, Chain(set=spans, limit=limit))
 
 
 def assert_no_errors(trace: "Trace", spans: "SpanSet | None" = None) -> None:
     """No span failed, was cancelled, timed out or was retried; without a set, none of the trace."""
     from trading_graph.otel.verdict.gate import NoErrors
 
-    _hold(trace, NoErrors(id="", title="", set="spans"), spans or spans_where(name="*"))
+    _hold(trace, NoErrors(set=spans or spans_where()))
 
 
 def assert_complete(trace: "Trace") -> None:
     """The trace has one root, no orphan, no open span, and what it declares of spans."""
+    from trading_graph.otel.trace import table_of
     from trading_graph.otel.verdict import completeness
 
     __tracebackhide__ = True
-    missing = completeness(trace).missing
+    missing = completeness(table_of(trace)).missing
     if missing:
         pytest.fail("the trace is not complete: " + " ".join(missing), pytrace=False)
 
 
-def _hold(
-    trace: "Trace",
-    check: "AnyCheck",
-    spans: "SpanSet",
-    other: "SpanSet | None" = None,
-    *,
-    not_applicable: bool = False,
-) -> None:
-    from trading_graph.otel.verdict import Outcome, completeness
-    from trading_graph.otel.verdict.checks import evaluate
-    from trading_graph.otel.verdict.scope import Scope
+def _hold(trace: "Trace", check: "AnyCheck", *, not_applicable: bool = False) -> None:
+    from trading_graph.otel.trace import table_of
+    from trading_graph.otel.verdict import Gate, Outcome, judge
 
     __tracebackhide__ = True
-    found = completeness(trace)
-    if found.run is None or found.missing:
-        pytest.fail("no verdict: " + " ".join(found.missing), pytrace=False)
-    sets = {"spans": spans} | ({"other": other} if other else {})
-    result = evaluate(Scope(trace, found.run, sets), check)
+    verdict = judge(table_of(trace), Gate(checks=(check,)))
+    if not verdict.judged:
+        pytest.fail("no verdict: " + " ".join(verdict.missing), pytrace=False)
+    (result,) = verdict.checks
     allowed = not_applicable and result.outcome is Outcome.NOT_APPLICABLE
     if result.outcome is not Outcome.PASS and not allowed:
-        pytest.fail(_message(trace, check, result), pytrace=False)
+        pytest.fail(_message(check, result), pytrace=False)
 
 
-def _message(trace: "Trace", check: "AnyCheck", result: "Result") -> str:
+def _message(check: "AnyCheck", result: "CheckResult") -> str:
     """What was measured, a waterfall of the spans that show it, and what to do."""
     from rich.console import Console
 
     from trading_graph.otel.report import bars
-    from trading_graph.otel.verdict import Outcome
+    from trading_graph.otel.report.verdict_text import measured
 
     relation = type(check).__struct_config__.tag
-    if result.outcome is Outcome.NOT_APPLICABLE:
-        return f"{relation}: not applicable: {result.measured}"
-    strength = f" · {result.strength}" if result.strength else ""
-    lines = [f"{relation}: {result.measured} (limit: {result.limit}){strength}"]
-    console = Console(width=100, color_system=None, force_terminal=False)
-    with console.capture() as drawn:
-        console.print(bars(trace, result.spans[:12], width=96))
-    lines += ["", drawn.get().rstrip()]
-    if len(result.spans) > 12:
-        lines.append(f"and {len(result.spans) - 12} more")
+    lines = [f"{relation}: {measured(result)}"]
+    if result.spans:
+        console = Console(width=100, color_system=None, force_terminal=False)
+        with console.capture() as drawn:
+            console.print(bars(result.spans[:12], width=96))
+        lines += ["", drawn.get().rstrip()]
+        if len(result.spans) > 12:
+            lines.append(f"and {len(result.spans) - 12} more")
     if result.advice:
         lines += ["", f"do: {result.advice}"]
     return "\n".join(lines)

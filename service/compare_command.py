@@ -15,7 +15,7 @@ from trading_graph.otel.report.comparison_formats import (
     comparison_markdown,
 )
 from trading_graph.otel.report.comparison_text import ComparisonText
-from trading_graph.otel.trace import Trace
+from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.verdict import completeness, uninterrupted
 from trading_graph.service.errors import BadSettings
 from trading_graph.service.trace_source import find_trace
@@ -103,7 +103,9 @@ def _sides(
 
 
 def _compare(
-    base: Sequence[tuple[Word, Trace]], new: Sequence[tuple[Word, Trace]], tolerance: float | None
+    base: Sequence[tuple[Word, SpanTable]],
+    new: Sequence[tuple[Word, SpanTable]],
+    tolerance: float | None,
 ) -> Comparison | list[str]:
     """The comparison, or a sentence for each thing that stands in its way; raises BadUse."""
     (before, lacking), (after, lacking_too) = _runs(base), _runs(new)
@@ -120,7 +122,7 @@ def _compare(
     return found
 
 
-def _runs(side: Sequence[tuple[Word, Trace]]) -> tuple[list[Run], list[str]]:
+def _runs(side: Sequence[tuple[Word, SpanTable]]) -> tuple[list[Run], list[str]]:
     """The runs of one side, and what is missing from them."""
     runs, missing = [], []
     for (word, id), trace in side:

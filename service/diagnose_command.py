@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from trading_graph.otel.collection import collection_paused
+from trading_graph.otel.diagnosis import Diagnosis, Standing, diagnose, ranking_of
 from trading_graph.otel.errors import TraceError
-from trading_graph.otel.report.diagnosis_report import Report, report
 from trading_graph.service.errors import BadSettings
-from trading_graph.service.our_places import PLACES
 from trading_graph.service.trace_source import find_trace
+from trading_graph.service.where_to_fix import with_places
 
 INSIDE, OVER, USAGE, NOT_JUDGED = 0, 1, 2, 3
 
@@ -34,19 +34,20 @@ def diagnose_command(
     talk = Console(stderr=True)
     try:
         others = [find_trace((word,), source) for word in also]
-        found = report(find_trace(words, source, id), target, id, PLACES, others)
+        found = diagnose(find_trace(words, source, id), target, id, others)
     except BadSettings as error:
         talk.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         return USAGE
     except TraceError as error:
         talk.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         return NOT_JUDGED
-    if not isinstance(found, Report):
+    if not isinstance(found, Diagnosis):
         from trading_graph.otel.report.verdict_text import VerdictText
 
         # On stderr: where a report is asked for as JSON, nothing else may come.
         talk.print(VerdictText(found), highlight=False)
         return NOT_JUDGED
+    found = with_places(found)
     if out is None:
         _print(found, form)
     else:
@@ -60,10 +61,10 @@ def diagnose_command(
             )
             return USAGE
         talk.print(f"Written: {out}", highlight=False, soft_wrap=True)
-    return INSIDE if found.target.now_ns <= found.target.limit_ns else OVER
+    return INSIDE if found.target.standing is Standing.INSIDE else OVER
 
 
-def _print(found: Report, form: str) -> None:
+def _print(found: Diagnosis, form: str) -> None:
     if form == "text":
         from trading_graph.otel.report.diagnosis_text import DiagnosisText
 
@@ -72,7 +73,7 @@ def _print(found: Report, form: str) -> None:
         sys.stdout.write(_text(found, form))
 
 
-def _text(found: Report, form: str) -> str:
+def _text(found: Diagnosis, form: str) -> str:
     """The report or export; it ends with a newline. Each imports only what it needs."""
     if form == "text":
         from io import StringIO
@@ -97,14 +98,14 @@ def _text(found: Report, form: str) -> str:
     if form == "perfetto":
         from trading_graph.otel.report.perfetto import perfetto
 
-        return perfetto(found.diagnosis) + "\n"
+        return perfetto(ranking_of(found)) + "\n"
     if form == "folded":
         from trading_graph.otel.report.folded import folded
 
-        return folded(found.diagnosis.path)
+        return folded(ranking_of(found).path)
     from trading_graph.otel.report.simulated_otlp import simulated_otlp
 
-    return simulated_otlp(found.diagnosis)
+    return simulated_otlp(ranking_of(found))
 
 
 def _write(path: Path, text: str) -> None:

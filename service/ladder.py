@@ -23,9 +23,9 @@ from trading_graph.otel.diagnosis import (
     call_tree,
     simulate,
 )
-from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace import SpanTable, row_of, semconv, table_of
 from trading_graph.otel.trace.kinds import Role, agent_name
-from trading_graph.otel.verdict import Outcome, Verdict, default_gate, judge
+from trading_graph.otel.verdict import Verdict, default_gate, judge
 from trading_graph.service.errors import NotRecorded
 from trading_graph.service.full_scale import FullScale, Latencies, full_scale
 from trading_graph.toolkit.as_of import AsOf
@@ -107,7 +107,7 @@ class Reached:
     @property
     def failed(self) -> tuple[str, ...]:
         """The checks of the default gate that failed."""
-        return tuple(each.id for each in self.verdict.results if each.outcome is Outcome.FAIL)
+        return tuple(each.id for each in self.verdict.failures)
 
 
 @dataclass(frozen=True)
@@ -253,7 +253,7 @@ def _joined(tree: CallTree, actions: Sequence[Action]) -> dict[int, int]:
 
 
 def _verdict(step: Rung, result: "Result") -> Verdict:
-    trace: Trace | None = result.trace
+    trace: SpanTable | None = result.trace
     if trace is None:
         raise NotRecorded(
             f"The run of {step.name!r} was not recorded (a sampler, or OTEL_SDK_DISABLED), so "
@@ -261,12 +261,11 @@ def _verdict(step: Rung, result: "Result") -> Verdict:
         )
     verdict = judge(trace, default_gate(), result.analysis.decision.run_id)
     if not verdict.judged:
-        missing = " ".join(verdict.completeness.missing)
+        missing = " ".join(verdict.missing)
         raise NotRecorded(f"The trace of {step.name!r} is not complete: {missing}")
     return verdict
 
 
 def _schedule(verdict: Verdict) -> Schedule:
-    run = verdict.completeness.run
-    assert run is not None
-    return Schedule(call_tree(verdict.trace, run))
+    assert verdict.run is not None
+    return Schedule(call_tree(table_of(verdict.trace), row_of(verdict.run)))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources import read
-from trading_graph.otel.trace import ERROR, Trace, semconv
+from trading_graph.otel.trace import ERROR, SpanTable, semconv
 from trading_graph.otel.trace.kinds import Role
 from trading_graph.service.run_folder import TRACE
 from trading_graph.service.trace_source import newest_run
@@ -82,7 +82,7 @@ def last_run(out: Path) -> LastRun:
     raise TraceError(f"The newest run, {folder.name}, has no end: it runs yet, or was killed.")
 
 
-def _cache(trace: Trace, run: int) -> Iterator[CacheOfRun]:
+def _cache(trace: SpanTable, run: int) -> Iterator[CacheOfRun]:
     for event in trace.events(run):
         if event.name == semconv.CACHE_EVENT:
             counts = {
@@ -91,7 +91,7 @@ def _cache(trace: Trace, run: int) -> Iterator[CacheOfRun]:
             yield CacheOfRun(str(event.attributes[semconv.CACHE_KIND]), **counts)
 
 
-def _hosts(trace: Trace, run: int) -> list[HostOfRun]:
+def _hosts(trace: SpanTable, run: int) -> list[HostOfRun]:
     hosts: dict[str, HostOfRun] = {}
     for row in trace.below(run):
         if trace.roles[row] is Role.HTTP:
@@ -109,7 +109,7 @@ def _hosts(trace: Trace, run: int) -> list[HostOfRun]:
     return sorted(hosts.values(), key=lambda host: host.host)
 
 
-def _count(host: HostOfRun, trace: Trace, row: int) -> None:
+def _count(host: HostOfRun, trace: SpanTable, row: int) -> None:
     said = trace.attributes(row)
     host.requests += 1
     host.connections += said.get(semconv.POOL_REUSED) is False
@@ -127,7 +127,7 @@ def _count(host: HostOfRun, trace: Trace, row: int) -> None:
         host.received_bytes += int(trace.number(parent, semconv.RESPONSE_BYTES) or 0)
 
 
-def _is_refused(trace: Trace, row: int) -> bool:
+def _is_refused(trace: SpanTable, row: int) -> bool:
     """Whether a fetch was not sent, because its host's breaker was open."""
     asked_nobody = trace.roles[row] is Role.FETCH and not trace.children(row)
     return asked_nobody and trace.attributes(row).get(semconv.BREAKER) == "open"

@@ -20,7 +20,7 @@ from trading_graph.otel.report import VerdictText, waterfall
 from trading_graph.otel.sources import read
 from trading_graph.otel.sources.jaeger import JaegerQuery
 from trading_graph.otel.sources.langsmith import LangSmithQuery
-from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.verdict import (
     completeness,
     default_gate,
@@ -43,7 +43,7 @@ class Result:
 
     analysis: Analysis
     folder: RunFolder
-    trace: Trace | None
+    trace: SpanTable | None
     deliveries: tuple[Delivery, ...]
     jaeger_link: str | None
     langsmith_link: str | None
@@ -82,7 +82,7 @@ def finished(
 
 
 def _langsmith_link(
-    analysis: Analysis, trace: Trace | None, langsmith: LangSmithMode, settings: Settings
+    analysis: Analysis, trace: SpanTable | None, langsmith: LangSmithMode, settings: Settings
 ) -> str | None:
     run_id = uuid.UUID(analysis.decision.run_id)
     if langsmith is LangSmithMode.OTLP:
@@ -111,7 +111,7 @@ def show(result: Result, settings: Settings, console: Console) -> None:
     verdict = judge(result.trace, default_gate()) if result.trace else None
     if verdict and verdict.trace.roots:
         console.print()
-        console.print(waterfall(verdict.trace, verdict.trace.roots[0], width=console.width))
+        console.print(waterfall(verdict.trace.roots[0], width=console.width))
         console.print("[cyan]━[/] LLM call  [yellow]━[/] tool call  [red]━[/] failed")
     console.print()
     if verdict:
@@ -213,7 +213,7 @@ def _trace_lines(result: Result) -> list[str]:
     return lines
 
 
-def _summary(trace: Trace | None) -> str:
+def _summary(trace: SpanTable | None) -> str:
     if trace is None or not trace.roots:
         return "Nothing was recorded, so there is nothing to judge."
     root = trace.attributes(trace.roots[0])

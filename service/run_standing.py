@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trading_graph.otel.sources import read
-from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.service.run_folder import JOURNAL, ORDER, TRACE
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def unfinished_sentence(folder: Path) -> str | None:
     )
 
 
-def _recorded(folder: Path) -> Trace | None:
+def _recorded(folder: Path) -> SpanTable | None:
     """What was written of a run; the spans that have not ended have no end."""
     files = [path for path in (folder / TRACE, folder / JOURNAL) if _has_spans(path)]
     return read(*files)[0] if files else None
@@ -115,12 +115,12 @@ def _has_spans(path: Path) -> bool:
         return False
 
 
-def _run(trace: Trace) -> int | None:
+def _run(trace: SpanTable) -> int | None:
     rows = range(len(trace))
     return next((row for row in rows if semconv.RUN_ID in trace.attributes(row)), None)
 
 
-def _open(trace: Trace) -> str:
+def _open(trace: SpanTable) -> str:
     """The open spans that have no open span below them, each with the way down to it."""
     rows = [row for row in range(len(trace)) if not trace.end[row]]
     above = {int(trace.parent[row]) for row in rows}

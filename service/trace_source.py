@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources import parse, read
 from trading_graph.otel.sources.document import MAX_BYTES
-from trading_graph.otel.trace import Trace
+from trading_graph.otel.trace import SpanTable
 from trading_graph.service.run_folder import JOURNAL, TRACE
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _TRACE_ID = re.compile(r"[0-9a-fA-F]{32}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
-def find_trace(words: tuple[str, ...], source: str | None, id: str | None = None) -> Trace:
+def find_trace(words: tuple[str, ...], source: str | None, id: str | None = None) -> SpanTable:
     """The trace that the words of the command line name; raises TraceError.
 
     `source` is `file`, `jaeger` or `langsmith`, or None: a file where there is one, then the runs
@@ -104,7 +104,7 @@ def _over(trace: Path) -> Path:
     return trace
 
 
-def _last(settings: "Settings", source: str | None, id: str | None) -> Trace:
+def _last(settings: "Settings", source: str | None, id: str | None) -> SpanTable:
     if source == "langsmith":
         raise TraceError("LangSmith has no `last` here; name the trace id that the run printed.")
     if source != "jaeger":
@@ -129,7 +129,7 @@ def _trace_id(word: str) -> str:
     return word.replace("-", "").lower()
 
 
-def _one(traces: list[Trace], id: str | None, origin: str) -> Trace:
+def _one(traces: list[SpanTable], id: str | None, origin: str) -> SpanTable:
     """The only trace, or the one with the id; where the id is of a run, the only trace."""
     if not traces:
         raise TraceError(f"There is no trace in {origin}.")

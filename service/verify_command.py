@@ -9,7 +9,7 @@ from rich.markup import escape
 from trading_graph.otel.collection import collection_paused
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.report import VerdictText, as_github, as_json, as_junit, as_markdown
-from trading_graph.otel.verdict import GateError, default_gate, judge, read_gate
+from trading_graph.otel.verdict import Gate, GateError, default_gate, judge
 from trading_graph.service.errors import BadSettings
 from trading_graph.service.trace_source import find_trace
 
@@ -25,7 +25,7 @@ def verify_command(
     """Judge a trace and return the exit code; every fault is one sentence on stderr."""
     talk = Console(stderr=True)
     try:
-        wanted = read_gate(Path(gate)) if gate else default_gate()
+        wanted = Gate.from_file(Path(gate)) if gate else default_gate()
         verdict = judge(find_trace(words, source, id), wanted, id)
         shown = VerdictText(verdict) if format == "text" else FORMATS[format](verdict)
     except (GateError, BadSettings) as error:

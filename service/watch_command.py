@@ -16,7 +16,7 @@ from rich.markup import escape
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.report import as_json
 from trading_graph.otel.sources.jaeger import JaegerQuery
-from trading_graph.otel.verdict import GateError, Outcome, Verdict, default_gate, judge, read_gate
+from trading_graph.otel.verdict import Gate, GateError, Verdict, default_gate, judge
 from trading_graph.service.errors import BadSettings
 from trading_graph.service.settings import read_settings
 from trading_graph.service.verify_command import GATE_FAILED, NOT_JUDGED, PASSED, USAGE
@@ -56,7 +56,7 @@ def watch_command(
     """Judge what arrives until a signal, or until there is enough; return the exit code."""
     talk = Console(stderr=True)
     try:
-        wanted = read_gate(Path(gate)) if gate else default_gate()
+        wanted = Gate.from_file(Path(gate)) if gate else default_gate()
         jaeger = JaegerQuery(read_settings().jaeger_url)
     except (GateError, BadSettings) as error:
         talk.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
@@ -114,8 +114,8 @@ def _line(arrived: Arrived, verdict: Verdict) -> str:
     took = "-" if arrived.seconds is None else f"{arrived.seconds:.2f} s"
     head = f"{started:%Y-%m-%d %H:%M:%S}  {arrived.trace.trace_id}  {arrived.name}  {took}"
     if not verdict.judged:
-        return f"{head}  no verdict: {verdict.completeness.missing[0]}"
-    failed = next((each for each in verdict.results if each.outcome is Outcome.FAIL), None)
+        return f"{head}  no verdict: {verdict.missing[0]}"
+    failed = next(iter(verdict.failures), None)
     if failed is None:
         return f"{head}  passed"
     return f"{head}  failed: {failed.title}: {failed.measured}"

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from trading_graph.otel.errors import AnswerTooLarge
 from trading_graph.otel.sources.jaeger import JaegerQuery
-from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.verdict import completeness
 
 POLL_S = 2.0
@@ -34,7 +34,7 @@ _LONGEST_NAME = 200
 class Arrived:
     """A trace that has settled: its root's name and times, in seconds since the epoch."""
 
-    trace: Trace
+    trace: SpanTable
     name: str
     started: float
     seconds: float | None
@@ -104,7 +104,7 @@ class TraceWatch:
         self._look_from = began - LOOKBACK_S
         return sorted(settled, key=lambda arrived: arrived.started)
 
-    def _search(self) -> Iterator[Trace]:
+    def _search(self) -> Iterator[SpanTable]:
         """Everything since `look_from`, page by page; Jaeger gives the newest first."""
         since, until = _utc(self._look_from), _utc(time.time() + _AHEAD_S)
         told: set[str] = set()
@@ -123,7 +123,7 @@ class TraceWatch:
                 return
             until = _utc(int(page[-1].start[0]) / 1e9)
 
-    def _concerns(self, trace: Trace) -> bool:
+    def _concerns(self, trace: SpanTable) -> bool:
         first = trace.attributes(0)
         return (
             trace.trace_id not in self._done
@@ -133,7 +133,7 @@ class TraceWatch:
             and first.get(semconv.OPERATION) != semconv.DETACHED
         )
 
-    def _has_settled(self, trace: Trace) -> bool:
+    def _has_settled(self, trace: SpanTable) -> bool:
         found = completeness(trace)
         if found.exact:
             return True
@@ -169,7 +169,7 @@ class Patience:
         return is_news
 
 
-def _arrived(trace: Trace) -> Arrived:
+def _arrived(trace: SpanTable) -> Arrived:
     run = completeness(trace).run
     row = run if run is not None else (trace.roots or [0])[0]
     seconds = int(trace.duration[row]) / 1e9

@@ -12,7 +12,7 @@ from trading_graph.graph.offline_model import Fault, OfflineModel
 from trading_graph.graph.options import Options
 from trading_graph.otel.export import TraceFile, set_up
 from trading_graph.otel.sources import read
-from trading_graph.otel.trace import Trace
+from trading_graph.otel.trace import SpanTable
 from trading_graph.toolkit.as_of import AsOf
 
 CHAT_S = 0.2
@@ -28,7 +28,7 @@ class Ran:
 
     analysis: Analysis | None
     error: BaseException | None
-    trace: Trace
+    trace: SpanTable
     requests: dict[str, int]
 
     @property

@@ -13,12 +13,12 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 from trading_graph.otel import spans
 from trading_graph.otel.sources.memory import from_spans
 from trading_graph.otel.spans import RecordingProcessor
-from trading_graph.otel.trace import Trace, profile
-from trading_graph.otel.verdict import Result, judge, parse_gate
+from trading_graph.otel.trace import SpanTable, profile
+from trading_graph.otel.verdict import CheckResult, Gate, judge
 
 Program = Callable[[], Awaitable[object]]
 
-GATE = parse_gate(
+GATE = Gate.from_toml(
     """
     version = 1
 
@@ -91,20 +91,20 @@ def record(program: Program, sampler: Sampler = ALWAYS_ON) -> list[ReadableSpan]
         return thread.submit(asyncio.run, whole()).result()
 
 
-def trace_of(program: Program) -> Trace:
+def trace_of(program: Program) -> SpanTable:
     """The trace of a program."""
     (trace,) = from_spans(record(program))
     return trace
 
 
-def results(trace: Trace) -> dict[str, Result]:
+def results(trace: SpanTable) -> dict[str, CheckResult]:
     """What the gate says, by check."""
     verdict = judge(trace, GATE)
-    assert verdict.judged, verdict.completeness.missing
-    return {result.id: result for result in verdict.results}
+    assert verdict.judged, verdict.missing
+    return {result.id: result for result in verdict.checks}
 
 
-def looks_parallel(trace: Trace, prefix: str = "invoke_agent ") -> bool:
+def looks_parallel(trace: SpanTable, prefix: str = "invoke_agent ") -> bool:
     """What a naive check sees: spans that start together and overlap on the whole."""
     rows = trace.rows(prefix)
     starts = [int(trace.start[row]) for row in rows]

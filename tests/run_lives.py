@@ -9,7 +9,7 @@ from trading_graph.otel.redaction import Redactor
 from trading_graph.otel.sources import read
 from trading_graph.otel.spans import RecordingProcessor
 from trading_graph.otel.spans.ids import UUIDv7IdGenerator
-from trading_graph.otel.trace import Trace
+from trading_graph.otel.trace import SpanTable
 
 
 def _raise(error: BaseException) -> None:
@@ -44,7 +44,7 @@ class Life:
         file.close()
         self.journal.close(over=False)
 
-    def end(self, file: TraceFile) -> Trace:
+    def end(self, file: TraceFile) -> SpanTable:
         file.close()
         self.journal.close(over=True)
         (found,) = read(self.trace)

@@ -26,30 +26,43 @@ from trading_graph.otel.diagnosis.compare import (
     Run,
     compare,
 )
-from trading_graph.otel.diagnosis.critical_path import CriticalPath, Segment, critical_path
-from trading_graph.otel.diagnosis.diagnosis import Diagnosis, Ranked, Step, diagnose, predict
+from trading_graph.otel.diagnosis.critical_path import PathTable, critical_path
+from trading_graph.otel.diagnosis.diagnosis import (
+    Diagnosis,
+    Finding,
+    Interval,
+    Segment,
+    Step,
+    diagnose,
+    predicted_times,
+    ranking_of,
+)
 from trading_graph.otel.diagnosis.edits import Edits
-from trading_graph.otel.diagnosis.findings import Finding, Kind
+from trading_graph.otel.diagnosis.findings import Candidate, FindingKind, Theme
 from trading_graph.otel.diagnosis.path_time import PathClass, by_class
 from trading_graph.otel.diagnosis.prediction import Prediction
+from trading_graph.otel.diagnosis.ranking import Ranked, RankedStep, Ranking, predict, rank
 from trading_graph.otel.diagnosis.schedule import Model, Schedule
 from trading_graph.otel.diagnosis.simulation import Simulation
 from trading_graph.otel.diagnosis.slack import slack_ns
 from trading_graph.otel.diagnosis.structure import Gain, Loss, Structural, Won
+from trading_graph.otel.diagnosis.target import LlmChain, Standing, Target
 
 __all__ = [
     "Action",
     "CallTree",
+    "Candidate",
     "Change",
     "Comparison",
-    "CriticalPath",
     "Diagnosis",
     "Edits",
     "Finding",
+    "FindingKind",
     "FreeInterpreter",
     "Gain",
-    "Kind",
+    "Interval",
     "LimitTo",
+    "LlmChain",
     "Loss",
     "Model",
     "Moved",
@@ -57,8 +70,11 @@ __all__ = [
     "PathChange",
     "PathClass",
     "PathSide",
+    "PathTable",
     "Prediction",
     "Ranked",
+    "RankedStep",
+    "Ranking",
     "Remove",
     "RemoveBarrier",
     "RemoveGap",
@@ -71,8 +87,11 @@ __all__ = [
     "Shorten",
     "ShortenBy",
     "Simulation",
+    "Standing",
     "Step",
     "Structural",
+    "Target",
+    "Theme",
     "UnblockLoop",
     "Won",
     "by_class",
@@ -81,6 +100,9 @@ __all__ = [
     "critical_path",
     "diagnose",
     "predict",
+    "predicted_times",
+    "rank",
+    "ranking_of",
     "simulate",
     "slack_ns",
 ]

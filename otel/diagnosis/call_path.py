@@ -11,7 +11,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from trading_graph.otel.diagnosis.call_tree import CallTree
-from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.trace.kinds import Role
 
 RUN = 0
@@ -107,7 +107,7 @@ class CallPaths:
         return _joined(names, cut) or self._paths.label[RUN]
 
 
-def _by_name(trace: Trace, family: Sequence[int]) -> Mapping[str, Sequence[int]]:
+def _by_name(trace: SpanTable, family: Sequence[int]) -> Mapping[str, Sequence[int]]:
     """Siblings of one name each, in the order of their numbers."""
     named: dict[str, list[int]] = defaultdict(list)
     for row in family:
@@ -118,14 +118,14 @@ def _by_name(trace: Trace, family: Sequence[int]) -> Mapping[str, Sequence[int]]
     return named
 
 
-def _name(trace: Trace, row: int) -> str:
+def _name(trace: SpanTable, row: int) -> str:
     name = trace.names[row]
     if trace.roles[row] is Role.LLM:
         name = name.removesuffix(f" {trace.attributes(row).get(semconv.REQUEST_MODEL)}")
     return name
 
 
-def _rank(trace: Trace, row: int) -> tuple[float, str, int]:
+def _rank(trace: SpanTable, row: int) -> tuple[float, str, int]:
     """Rows are in order of start."""
     found = trace.attributes(row)
     turn = trace.number(row, semconv.TURN_INDEX)

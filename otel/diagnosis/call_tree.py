@@ -8,7 +8,7 @@ spans without a remainder.
 from dataclasses import dataclass
 from functools import cached_property
 
-from trading_graph.otel.trace import Trace
+from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.trace.kinds import Role
 
 LATE_NS = 1_000_000
@@ -29,7 +29,7 @@ class CallTree:
     taken up elsewhere) and for those that lie outside it; `clipped` are rows whose times changed.
     """
 
-    trace: Trace
+    trace: SpanTable
     run: int
     rows: list[int]
     start: list[int]
@@ -73,7 +73,7 @@ class CallTree:
         return depth
 
 
-def call_tree(trace: Trace, run: int) -> CallTree:
+def call_tree(trace: SpanTable, run: int) -> CallTree:
     """The consistent tree below a run; one pass from the top down."""
     rows = trace.subtree(run)
     size = len(trace)
@@ -99,7 +99,7 @@ def call_tree(trace: Trace, run: int) -> CallTree:
     return CallTree(trace, run, rows, start, end, waited_for, tuple(clipped))
 
 
-def _is_waited_for(trace: Trace, row: int, low: int, high: int) -> bool:
+def _is_waited_for(trace: SpanTable, row: int, low: int, high: int) -> bool:
     """Whether the parent, which took from low to high, can have waited for a child."""
     if trace.roles[row] is Role.PREFETCH:
         return False  # for its fetches at most, and by those who share them

@@ -15,7 +15,7 @@ from trading_graph.otel.diagnosis.bootstrap import median_deviation, median_diff
 from trading_graph.otel.diagnosis.call_path import RUN, CallPaths
 from trading_graph.otel.diagnosis.path_measures import PathMeasures, RunMeasures, measure_run
 from trading_graph.otel.diagnosis.structure import Gain, Structural, gains, losses
-from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace import SpanTable, semconv
 
 TOLERANCE = 0.05
 """By which share of the baseline a run may take longer, where no tolerance is asked for."""
@@ -30,7 +30,7 @@ RUNS_A_SIDE = 5
 class Run(NamedTuple):
     """A run: its trace, and the row of its span."""
 
-    trace: Trace
+    trace: SpanTable
     run: int
 
 

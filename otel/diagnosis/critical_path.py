@@ -15,7 +15,7 @@ from typing import NamedTuple
 from trading_graph.otel.diagnosis.call_tree import CallTree
 
 
-class Segment(NamedTuple):
+class PathRow(NamedTuple):
     """A stretch of a run's time, in nanoseconds since the epoch, and the span it was spent in."""
 
     row: int
@@ -29,7 +29,7 @@ class Segment(NamedTuple):
 
 
 @dataclass(frozen=True)
-class CriticalPath:
+class PathTable:
     """The critical path of a run in segments, in order of time; they sum to the run's time.
 
     Columns: `rows` is the span of each segment, and it takes from one of `bounds` to the next.
@@ -39,14 +39,14 @@ class CriticalPath:
     rows: Sequence[int]
     bounds: Sequence[int]
 
-    def segment(self, number: int) -> Segment:
+    def segment(self, number: int) -> PathRow:
         """One segment."""
-        return Segment(self.rows[number], self.bounds[number], self.bounds[number + 1])
+        return PathRow(self.rows[number], self.bounds[number], self.bounds[number + 1])
 
     @cached_property
-    def segments(self) -> tuple[Segment, ...]:
+    def segments(self) -> tuple[PathRow, ...]:
         """The segments."""
-        return tuple(map(Segment, self.rows, self.bounds, self.bounds[1:]))
+        return tuple(map(PathRow, self.rows, self.bounds, self.bounds[1:]))
 
     @cached_property
     def self_ns(self) -> Mapping[int, int]:
@@ -85,7 +85,7 @@ class CriticalPath:
 
 def critical_path(
     tree: CallTree, declared: Mapping[int, tuple[int, ...]] | None = None
-) -> CriticalPath:
+) -> PathTable:
     """The critical path of a run; O(n log n), without recursion.
 
     Where a span declares which siblings it waited for (`declared_predecessors`), the latest to end
@@ -128,7 +128,7 @@ def critical_path(
         if not above:
             break
         row, low, cursor, children, allowed = above.pop()
-    return CriticalPath(tree, rows[::-1], [*starts[::-1], end[tree.run]])
+    return PathTable(tree, rows[::-1], [*starts[::-1], end[tree.run]])
 
 
 def _by_end(tree: CallTree, row: int) -> list[int]:

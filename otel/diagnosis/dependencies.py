@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from trading_graph.otel.diagnosis.call_tree import CallTree
-from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.trace.kinds import Role
 
 SOON_NS = 50_000_000
@@ -75,7 +75,7 @@ def declared_ranks(tree: CallTree, parent: int) -> Mapping[int, int]:
     return ranks if len(ranks) == len(family) else dict.fromkeys(family, _BESIDE) | ranks
 
 
-def _steps(trace: Trace, family: Sequence[int]) -> list[int] | None:
+def _steps(trace: SpanTable, family: Sequence[int]) -> list[int] | None:
     places = []
     steps = trace.steps
     for row in family:
@@ -86,7 +86,7 @@ def _steps(trace: Trace, family: Sequence[int]) -> list[int] | None:
     return places
 
 
-def _turns(trace: Trace, family: Sequence[int]) -> list[int] | None:
+def _turns(trace: SpanTable, family: Sequence[int]) -> list[int] | None:
     """An LLM call, then its tools, then the next call."""
     places = []
     roles, turns = trace.roles, trace.figures(semconv.TURN_INDEX)

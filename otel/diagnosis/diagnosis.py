@@ -1,144 +1,222 @@
-"""Where a run's time went, and what each fix would gain: findings ranked by simulated gains.
+"""The diagnosis of a trace: where its time went, what each fix would gain, and its target."""
 
-A gain is an interval. Its lower end keeps every order that was observed, and is nothing where the
-trace does not prove that the change is possible; its upper end keeps only what is declared. Gains
-of several fixes come from playing them together.
-"""
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import msgspec
 
 from trading_graph.otel.collection import collection_paused
-from trading_graph.otel.diagnosis.actions import Parallelise, simulate
-from trading_graph.otel.diagnosis.call_tree import CallTree, call_tree
-from trading_graph.otel.diagnosis.critical_path import CriticalPath
-from trading_graph.otel.diagnosis.findings import Finding, Kind, find
-from trading_graph.otel.diagnosis.precedence import refuted
-from trading_graph.otel.diagnosis.prediction import Played, Prediction, played
-from trading_graph.otel.diagnosis.schedule import Schedule
-from trading_graph.otel.diagnosis.simulation import Simulation
-from trading_graph.otel.trace import Trace
-
-LEAST_NS = 1_000_000
-LEAST_SHARE = 0.001
-"""A gain below both is none."""
-
-SIMULATED = 60
-"""So many findings are simulated, those with the most time on the critical path first."""
+from trading_graph.otel.diagnosis.call_tree import call_tree
+from trading_graph.otel.diagnosis.findings import FindingKind
+from trading_graph.otel.diagnosis.path_time import PathClass, by_class
+from trading_graph.otel.diagnosis.prediction import Prediction
+from trading_graph.otel.diagnosis.ranking import Ranked, Ranking, rank
+from trading_graph.otel.diagnosis.target import LlmChain, Target, TargetFigures, target_figures
+from trading_graph.otel.trace import Span, SpanTable, Trace, row_of, semconv, spans_at, table_of
+from trading_graph.otel.verdict import Verdict, completeness, default_gate, judge, uninterrupted
+from trading_graph.otel.verdict.gate import Duration, Gate
 
 
 @dataclass(frozen=True, slots=True)
-class Ranked:
-    """A finding with the duration predicted for the run when it alone is mended."""
+class Interval:
+    """A predicted time in seconds: between low and high, likely in between."""
 
-    finding: Finding
-    on_path_ns: int
-    wall: Prediction
+    low_s: float
+    likely_s: float
+    high_s: float
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Finding:
+    """A reason why a run is slow, what to do about it, and what that alone gains.
+
+    `evidence` is a sentence with the measured values, and `spans` are those that show it. `proven`
+    says that the trace itself shows that the change is possible; otherwise it may gain nothing, and
+    `only_if` says what it takes. `on_path_s` is the time of these spans on the critical path,
+    `wall` the run's predicted duration. `here` says where in the program's own code the change is
+    made, where that is known.
+    """
+
+    kind: FindingKind
+    place: str
+    evidence: str
+    proven: bool
+    only_if: str
+    on_path_s: float
+    gain: Interval
+    wall: Interval
+    spans: tuple[Span, ...]
+    here: str = ""
+
+    @property
+    def advice(self) -> str:
+        """What to do about it."""
+        return self.kind.advice
+
+    def __repr__(self) -> str:
+        gain = f"{self.gain.low_s:.3f} to {self.gain.high_s:.3f} s"
+        return f"<Finding {self.kind} in {self.place[:60]!r}, gains {gain}>"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A finding mended on top of those before it, and the duration predicted for all together."""
+    """A finding mended on top of those before it, and what the run then takes.
 
-    finding: Finding
-    wall: Prediction
+    `target_s` is what is compared with the target: projected, where latencies were simulated.
+    """
+
+    kind: FindingKind
+    place: str
+    wall: Interval
+    target_s: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of the critical path, in nanoseconds since the epoch, and the span it went into."""
+
+    span: Span
+    start_ns: int
+    end_ns: int
+
+
+@dataclass(frozen=True, repr=False)
 class Diagnosis:
-    """A run's critical path, its findings by gain, and what mending one after the other gives."""
+    """Where a run's time went and what each fix would gain, with the verdict of the default gate.
 
-    schedule: Schedule
-    findings: tuple[Ranked, ...]
+    `findings` come by gain, the greatest first; `steps` make them one on top of the other, so that
+    gains are never added. `by_class` and `by_name` divide the critical path, in seconds, most
+    first: they sum to the run's duration `wall_s`.
+    """
+
+    trace: Trace
+    run: Span
+    wall_s: float
+    target: Target
+    by_class: Mapping[PathClass, float]
+    by_name: Mapping[str, float]
+    findings: tuple[Finding, ...]
     steps: tuple[Step, ...]
+    verdict: Verdict
+    _ranking: Ranking = field(compare=False)
+    _figures: TargetFigures = field(compare=False)
 
     @property
-    def trace(self) -> Trace:
-        """The trace."""
-        return self.schedule.tree.trace
+    def critical_path(self) -> tuple[Segment, ...]:
+        """Which span each instant of the run was waiting for: an exact partition of its time."""
+        table = table_of(self.trace)
+        return tuple(Segment(Span(table, row), a, b) for row, a, b in self._ranking.path.segments)
 
     @property
-    def run(self) -> int:
-        """The row of the run's span."""
-        return self.schedule.tree.run
+    def llm_chain(self) -> LlmChain:
+        """The serial LLM calls of the run with everything mended, in the target's terms."""
+        return self._figures.llm_chain
 
     @property
-    def wall_ns(self) -> int:
-        """How long the run took."""
-        return self.schedule.tree.wall_ns
+    def is_ours(self) -> bool:
+        """Whether this program recorded the run: only then do its log and flags matter."""
+        return semconv.RUN_ID in self.run.attributes
 
     @property
-    def path(self) -> CriticalPath:
-        """Which span each instant of the run was waiting for."""
-        return self.schedule.path
+    def title(self) -> str:
+        """What was run, where the trace says so; else the run's name."""
+        said = self.run.attributes
+        symbol, as_of = said.get(semconv.SYMBOL), said.get(semconv.AS_OF)
+        return f"{symbol} as of {as_of}" if symbol and as_of else self.run.name
 
-    def mended(self) -> Simulation:
-        """The run with all steps made, as it is likely to be."""
-        return simulate(self.schedule, [a for step in self.steps for a in step.finding.actions])
+    def __repr__(self) -> str:
+        return (
+            f"<Diagnosis of {self.trace.id}: {self.wall_s:.3f} s, {self.target.standing}, "
+            f"{len(self.findings)} findings>"
+        )
+
+
+def ranking_of(diagnosis: Diagnosis) -> Ranking:
+    """The ranking behind a diagnosis, for what draws or exports its simulation."""
+    return diagnosis._ranking
+
+
+def predicted_times(diagnosis: Diagnosis) -> tuple[list[int], list[int]]:
+    """Start and end of every span by row, with everything mended, on the run's own clock."""
+    return diagnosis._figures.predicted
 
 
 @collection_paused()
-def diagnose(trace: Trace, run: int, others: Sequence[CallTree] = ()) -> Diagnosis:
-    """Find what made the run at a row slow, and predict what each fix gives.
+def diagnose(
+    trace: SpanTable,
+    limit_s: float,
+    run_id: str | None = None,
+    others: Sequence[SpanTable] = (),
+) -> Diagnosis | Verdict:
+    """Judge and diagnose a trace; the verdict alone where the trace is not complete.
 
-    `others` are more runs of the same program: calls that they show in another order, or at once,
-    do not need each other.
+    `limit_s` takes the place of the default gate's own limit on the run's duration; `others` are
+    more runs of the program, and one that is not complete counts as far as it goes: what it shows
+    to have overlapped did overlap.
     """
-    schedule = Schedule(call_tree(trace, run))
-    wall_ns = schedule.tree.wall_ns
-    least = max(LEAST_NS, LEAST_SHARE * wall_ns)
-    spent = schedule.path.total_ns
-    found = [
-        (sum(spent.get(row, 0) for row in each.rows), each) for each in _weighed(schedule, others)
-    ]
-    found.sort(key=lambda item: -item[0])
-    as_it_was = played(schedule, ())
-    ranked: list[Ranked] = []
-    best: tuple[Ranked, Played] | None = None
-    for on_path, each in found[:SIMULATED]:
-        mended = as_it_was.mending(each)
-        rank = Ranked(each, min(on_path, wall_ns), mended.wall)
-        if wall_ns - rank.wall.likely_ns >= least:
-            ranked.append(rank)
-            if best is None or _weight(rank) < _weight(best[0]):
-                best = rank, mended
-    ranked.sort(key=_weight)
-    steps = _steps(best[1], ranked, least) if best else []
-    return Diagnosis(schedule, tuple(ranked), tuple(steps))
+    gate, project_call_s = _gate(limit_s)
+    verdict = judge(trace, gate, run_id)
+    if not verdict.judged or verdict.run is None:
+        return verdict
+    runs = [(other, completeness(other).run) for other in others]
+    trees = [call_tree(*uninterrupted(other, at)) for other, at in runs if at is not None]
+    ranking = rank(table_of(verdict.trace), row_of(verdict.run), trees)
+    return _document(ranking, target_figures(ranking, limit_s, project_call_s), verdict)
 
 
-def _weight(ranked: Ranked) -> tuple[int, bool]:
-    return ranked.wall.likely_ns, not ranked.finding.proven
+def _gate(limit_s: float) -> tuple[Gate, float | None]:
+    """The default gate with this limit, and the latency that it projects an LLM call to."""
+    gate = default_gate()
+    project_call_s = None
+    checks = []
+    for check in gate.checks:
+        if isinstance(check, Duration):
+            project_call_s = check.project_call_s
+            title = f"The run takes less than {limit_s:g} s"
+            check = msgspec.structs.replace(check, limit_s=limit_s, title=title)
+        checks.append(check)
+    return msgspec.structs.replace(gate, checks=tuple(checks)), project_call_s
 
 
-def _weighed(schedule: Schedule, others: Sequence[CallTree]) -> list[Finding]:
-    """All findings; those that only an unknown order made uncertain, in the light of other runs."""
-    weighed = []
-    for each in find(schedule):
-        if others and each.kind in (Kind.SERIAL_CALLS, Kind.MANY_SMALL_CALLS):
-            free = all(refuted(others, schedule.tree, chain) for chain in _chains(each))
-            if free:
-                each = replace(each, proven=True, if_only="")
-        weighed.append(each)
-    return weighed
+def _document(ranking: Ranking, figures: TargetFigures, verdict: Verdict) -> Diagnosis:
+    table = ranking.trace
+    classes = sorted(by_class(ranking.schedule).items(), key=lambda item: -item[1])
+    return Diagnosis(
+        trace=verdict.trace,
+        run=Span(table, ranking.run),
+        wall_s=ranking.wall_ns / 1e9,
+        target=figures.document(),
+        by_class={each: spent / 1e9 for each, spent in classes if spent},
+        by_name={name: spent / 1e9 for name, spent in ranking.path.by_name.items()},
+        findings=tuple(_finding(ranking, each) for each in ranking.candidates),
+        steps=tuple(
+            Step(each.candidate.kind, each.candidate.place, _interval(each.wall), after / 1e9)
+            for each, after in zip(ranking.steps, figures.after_ns, strict=True)
+        ),
+        verdict=verdict,
+        _ranking=ranking,
+        _figures=figures,
+    )
 
 
-def _chains(finding: Finding) -> list[tuple[int, ...]]:
-    return [action.rows for action in finding.actions if isinstance(action, Parallelise)]
+def _finding(ranking: Ranking, ranked: Ranked) -> Finding:
+    found, wall, wall_ns = ranked.candidate, ranked.wall, ranking.wall_ns
+    return Finding(
+        kind=found.kind,
+        place=found.place,
+        evidence=found.evidence,
+        proven=found.proven,
+        only_if=found.only_if,
+        on_path_s=ranked.on_path_ns / 1e9,
+        gain=Interval(
+            max(wall_ns - wall.high_ns, 0) / 1e9,
+            (wall_ns - wall.likely_ns) / 1e9,
+            max(wall_ns - wall.low_ns, 0) / 1e9,
+        ),
+        wall=_interval(wall),
+        spans=spans_at(ranking.trace, found.rows),
+    )
 
 
-def predict(schedule: Schedule, findings: Sequence[Finding]) -> Prediction:
-    """The run's duration when all of these findings are mended."""
-    return played(schedule, findings).wall
-
-
-def _steps(first: Played, ranked: Sequence[Ranked], least: float) -> list[Step]:
-    """One finding after the other, those left out that add nothing to those before."""
-    steps = [Step(ranked[0].finding, ranked[0].wall)]
-    reached = first
-    for each in ranked[1:]:
-        mended = reached.mending(each.finding)
-        if reached.wall.likely_ns - mended.wall.likely_ns >= least:
-            steps.append(Step(each.finding, mended.wall))
-            reached = mended
-    return steps
+def _interval(found: Prediction) -> Interval:
+    return Interval(found.low_ns / 1e9, found.likely_ns / 1e9, found.high_ns / 1e9)

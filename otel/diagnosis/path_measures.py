@@ -11,7 +11,7 @@ from trading_graph.otel.diagnosis.call_tree import CallTree, call_tree
 from trading_graph.otel.diagnosis.findings.concurrency import tools_of_turns
 from trading_graph.otel.diagnosis.findings.waste import duplicates
 from trading_graph.otel.diagnosis.schedule import Schedule
-from trading_graph.otel.trace import ERROR, Trace, semconv
+from trading_graph.otel.trace import ERROR, SpanTable, semconv
 from trading_graph.otel.trace.kinds import Role
 from trading_graph.otel.verdict.group import overlap_ratio
 from trading_graph.otel.verdict.parallelism import Parallelism, parallelism
@@ -69,7 +69,7 @@ class RunMeasures:
     with its name; `again` are those that ask for the same.
     """
 
-    trace: Trace
+    trace: SpanTable
     run: int
     wall_ns: int
     spent: Mapping[int, int]
@@ -97,7 +97,7 @@ class RunMeasures:
         return parallelism(self.trace, rows)
 
 
-def measure_run(trace: Trace, run: int, paths: CallPaths) -> RunMeasures:
+def measure_run(trace: SpanTable, run: int, paths: CallPaths) -> RunMeasures:
     """Measure the run at a row; `paths` is the registry of all runs of a comparison."""
     schedule = Schedule(call_tree(trace, run))
     tree = schedule.tree

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from trading_graph.otel.diagnosis.actions import with_actions
 from trading_graph.otel.diagnosis.edits import Edits
-from trading_graph.otel.diagnosis.findings import Finding
+from trading_graph.otel.diagnosis.findings import Candidate
 from trading_graph.otel.diagnosis.schedule import Model, Schedule
 from trading_graph.otel.diagnosis.simulation import Simulation
 
@@ -38,7 +38,7 @@ class Played:
         slow = max(likely, self.slowest.wall_ns)
         return Prediction(int(fast * (1 - NOISE)), likely, int(slow * (1 + NOISE)))
 
-    def mending(self, finding: Finding) -> "Played":
+    def mending(self, finding: Candidate) -> "Played":
         """The same run with one finding more mended: only what that changes is played."""
         schedule = self.likely.schedule
         edits = with_actions(schedule, self.likely.edits, finding.actions)
@@ -56,7 +56,7 @@ class Played:
         )
 
 
-def played(schedule: Schedule, findings: Iterable[Finding]) -> Played:
+def played(schedule: Schedule, findings: Iterable[Candidate]) -> Played:
     """A run with all of these findings mended."""
     nothing = Edits()
     found = Played(

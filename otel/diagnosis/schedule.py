@@ -17,13 +17,13 @@ import numpy as np
 
 from trading_graph.otel.diagnosis.blocked_loop import Block, blocks
 from trading_graph.otel.diagnosis.call_tree import CallTree
-from trading_graph.otel.diagnosis.critical_path import CriticalPath, critical_path
+from trading_graph.otel.diagnosis.critical_path import PathTable, critical_path
 from trading_graph.otel.diagnosis.dependencies import (
     awaited_elsewhere,
     declared_predecessors,
     declared_ranks,
 )
-from trading_graph.otel.verdict import Measures, causes, measures
+from trading_graph.otel.verdict import RunFigures, causes, measures
 
 
 class Model(Enum):
@@ -177,7 +177,7 @@ class Schedule:
         return blocks(self.tree)
 
     @cached_property
-    def measures(self) -> Measures:
+    def measures(self) -> RunFigures:
         """What the run shows in numbers."""
         return measures(self.tree.trace, self.tree.run)
 
@@ -189,12 +189,12 @@ class Schedule:
             group = fan_out.group
             parents = {int(tree.trace.parent[row]) for row in group.rows}
             limited = causes.limit(tree.trace, group) if len(parents) == 1 else None
-            if limited is not None and fan_out.judged.reason.startswith(limited[1]):
+            if limited is not None and fan_out.judged.cause is limited[1]:
                 found[parents.pop()] = _slots(tree, group.rows, limited[0])
         return found
 
     @cached_property
-    def path(self) -> CriticalPath:
+    def path(self) -> PathTable:
         """The critical path, what is declared before what times suggest."""
         return critical_path(self.tree, self.declared)
 

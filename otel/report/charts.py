@@ -101,7 +101,7 @@ def tick(nanoseconds: float) -> str:
     """A mark's time, as short as it can be."""
     if nanoseconds >= 1e9 or not nanoseconds:
         return f"{nanoseconds / 1e9:g} s"
-    return brief(nanoseconds) if nanoseconds >= 1e8 else f"{nanoseconds / 1e6:g} ms"
+    return brief(nanoseconds / 1e9) if nanoseconds >= 1e8 else f"{nanoseconds / 1e6:g} ms"
 
 
 def legend(entries: Iterable[tuple[str, str]]) -> Markup:

@@ -1,13 +1,13 @@
 """A diagnosis as Markdown: issue, actions by priority, metrics, gains, monitoring commands."""
 
 import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
-from trading_graph.otel.diagnosis import Ranked
-from trading_graph.otel.report.diagnosis_report import Report
-from trading_graph.otel.report.diagnosis_text import shortened
-from trading_graph.otel.report.durations import between, brief, faster, gain, limit, share
-from trading_graph.otel.report.remedies import REMEDIES, by_theme
-from trading_graph.otel.report.target import Standing, headline, outlook
+from trading_graph.otel.diagnosis import Diagnosis, Finding, Standing, Theme
+from trading_graph.otel.report.durations import between, brief, share
+from trading_graph.otel.report.gains import gains_table, shortened
+from trading_graph.otel.report.outlook import headline, outlook
 from trading_graph.otel.report.verdict_text import completeness_line, measured
 from trading_graph.otel.verdict import Outcome
 
@@ -17,33 +17,33 @@ _MARKUP = re.compile(r"([\\`*_\[\]<>|~#])")
 _PLACE = 120
 
 
-def diagnosis_markdown(report: Report) -> str:
+def diagnosis_markdown(found: Diagnosis) -> str:
     """The whole document; it ends with a newline."""
     return "\n".join(
         [
-            *_issue(report),
-            *_actions(report),
-            *_metrics(report),
-            *_gains(report),
-            *_monitoring(report),
+            *_issue(found),
+            *_actions(found),
+            *_metrics(found),
+            *_gains(found),
+            *_monitoring(found),
         ]
     )
 
 
-def _issue(report: Report) -> list[str]:
-    found = report.target
-    gap = f"{found.now_ns / found.limit_ns:.1f}x slower"
-    if found.standing is Standing.INSIDE:
-        gap = f"none, {brief(found.limit_ns - found.now_ns)} to spare"
+def _issue(found: Diagnosis) -> list[str]:
+    target = found.target
+    gap = f"{target.now_s / target.limit_s:.1f}x slower"
+    if target.standing is Standing.INSIDE:
+        gap = f"none, {brief(target.limit_s - target.now_s)} to spare"
     path = [
-        f"| {kind} | {brief(spent)} | {share(spent, report.diagnosis.wall_ns)} |"
-        for kind, spent in report.by_class.items()
+        f"| {kind} | {brief(spent)} | {share(spent, found.wall_s)} |"
+        for kind, spent in found.by_class.items()
     ]
     return [
         "# Trace Performance Diagnosis & Solutions",
         "",
-        f"{_plain(report.title)} · trace `{_code(report.trace.trace_id)}` · "
-        f"{report.verdict.spans} spans",
+        f"{_plain(found.title)} · trace `{_code(found.trace.id)}` · "
+        f"{found.verdict.span_count} spans",
         "",
         "## 🚨 Performance Issue",
         "",
@@ -53,7 +53,7 @@ def _issue(report: Report) -> list[str]:
         "",
         "| Current | Target | Gap |",
         "|---------|--------|-----|",
-        f"| {brief(found.now_ns)} | {limit(found.limit_ns)} | {gap} |",
+        f"| {brief(target.now_s)} | {target.limit_s:g} s | {gap} |",
         "",
         "**Where the time of the critical path went:**",
         "",
@@ -64,41 +64,46 @@ def _issue(report: Report) -> list[str]:
     ]
 
 
-def _actions(report: Report) -> list[str]:
+def _actions(found: Diagnosis) -> list[str]:
     lines = ["## 🎯 Action Items", ""]
-    if not report.diagnosis.findings:
+    if not found.findings:
         return [*lines, "Nothing was found that would make this run faster.", ""]
-    for number, (theme, ranked) in enumerate(by_theme(report.diagnosis.findings).items()):
+    for number, (theme, findings) in enumerate(_by_theme(found.findings).items()):
         mark = _PRIORITIES[min(number, len(_PRIORITIES) - 1)]
         lines += [f"### {mark} Priority {number + 1}: {theme}", ""]
         shown: set[str] = set()
-        for each in ranked:
-            lines += _task(report, each)
-            code = REMEDIES[each.finding.kind].code
+        for each in findings:
+            lines += _task(each)
+            code = each.kind.code
             if code and code not in shown:
                 lines += ["```python", code, "```", ""]
             shown.add(code)
     return lines
 
 
-def _task(report: Report, each: Ranked) -> list[str]:
-    found = each.finding
-    gained = gain(report.diagnosis.wall_ns, each.wall)
-    here = report.places.get(found.kind)
+def _by_theme(findings: Sequence[Finding]) -> Mapping[Theme, Sequence[Finding]]:
+    """Findings by theme, in the order of each theme's greatest gain."""
+    themes: dict[Theme, list[Finding]] = defaultdict(list)
+    for each in findings:
+        themes[each.kind.theme].append(each)
+    return themes
+
+
+def _task(found: Finding) -> list[str]:
     return [
-        f"**Task: {REMEDIES[found.kind].task}** (gains {gained})",
+        f"**Task: {found.kind.task}** (gains {between(found.gain)})",
         "",
         f"- Where: {_plain(shortened(found.place, _PLACE))}",
         f"- Evidence: {_plain(found.evidence)}",
         f"- Do: {_plain(found.advice)}",
-        *([f"- Here: {here}"] if here else []),
-        *([f"- Only if {found.if_only}."] if found.if_only else []),
+        *([f"- Here: {found.here}"] if found.here else []),
+        *([f"- Only if {found.only_if}."] if found.only_if else []),
         "",
     ]
 
 
-def _metrics(report: Report) -> list[str]:
-    verdict = report.verdict
+def _metrics(found: Diagnosis) -> list[str]:
+    verdict = found.verdict
     return [
         "## 📊 Success Metrics",
         "",
@@ -106,7 +111,7 @@ def _metrics(report: Report) -> list[str]:
         "",
         *(
             f"- [{_MARKS[result.outcome]}] {_plain(result.title)}: {_plain(measured(result))}"
-            for result in verdict.results
+            for result in verdict.checks
         ),
         "",
         completeness_line(verdict),
@@ -114,30 +119,15 @@ def _metrics(report: Report) -> list[str]:
     ]
 
 
-def _gains(report: Report) -> list[str]:
+def _gains(found: Diagnosis) -> list[str]:
     """The table of the fixes, each on top of those before it."""
-    projected = report.target.call_s
-    wall = report.diagnosis.wall_ns
-    head = ["Implementation", "Expected Runtime", "Improvement"]
-    rows = [["Current", brief(wall), "Baseline"]]
-    rows += [
-        [
-            f"+ {REMEDIES[step.finding.kind].task}: {_plain(shortened(step.finding.place, 60))}",
-            between(step.wall.low_ns, step.wall.high_ns),
-            faster(wall, step.wall.likely_ns),
-        ]
-        for step in report.diagnosis.steps
-    ]
-    if projected is not None:
-        head.append(f"At {projected:g} s a call")
-        for row, after in zip(rows, (report.target.now_ns, *report.target.after_ns), strict=True):
-            row.append(brief(after))
+    head, rows = gains_table(found, 60)
     return [
         "### Expected Performance Gains",
         "",
         _row(head),
         "|" + "---|" * len(head),
-        *(_row(row) for row in rows),
+        *(_row([_plain(cell) for cell in row]) for row in rows),
         "",
         "Each line is the run played again with its fix and all fixes above it: gains are never "
         "added. The interval keeps every observed order at one end, only declared order at the "
@@ -146,8 +136,8 @@ def _gains(report: Report) -> list[str]:
     ]
 
 
-def _monitoring(report: Report) -> list[str]:
-    allowed = f"{report.target.limit_ns / 1e9:g}"
+def _monitoring(found: Diagnosis) -> list[str]:
+    allowed = f"{found.target.limit_s:g}"
     ours = [
         "# Watch for parallel execution patterns",
         'grep "⏱️" logs/trading_graph.log | tail -20',
@@ -159,7 +149,7 @@ def _monitoring(report: Report) -> list[str]:
         'grep "Total execution time" logs/trading_graph.log',
         "",
         "# What the log says of this run",
-        f'grep "{_code(report.trace.trace_id)}" logs/trading_graph.log',
+        f'grep "{_code(found.trace.id)}" logs/trading_graph.log',
         "",
         "# Judge and diagnose the next run",
         "trading-graph verify last",
@@ -170,7 +160,7 @@ def _monitoring(report: Report) -> list[str]:
         "trading-graph verify TRACE",
         f"trading-graph diagnose TRACE --target {allowed}",
     ]
-    commands = ours if report.is_ours else theirs
+    commands = ours if found.is_ours else theirs
     return ["## 🔍 Monitoring Commands", "", "```bash", *commands, "```", ""]
 
 

@@ -6,11 +6,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from trading_graph.otel.diagnosis import PathClass, Ranked
-from trading_graph.otel.report.diagnosis_report import Report
-from trading_graph.otel.report.durations import between, brief, faster, gain, share
-from trading_graph.otel.report.remedies import REMEDIES
-from trading_graph.otel.report.target import Standing, headline, outlook
+from trading_graph.otel.diagnosis import Diagnosis, Finding, PathClass, Standing
+from trading_graph.otel.report.durations import between, brief, share
+from trading_graph.otel.report.gains import gains_table, shortened
+from trading_graph.otel.report.outlook import headline, outlook
 
 _COLOURS = {Standing.INSIDE: "green", Standing.IN_REACH: "yellow", Standing.OUT_OF_REACH: "red"}
 _CLASSES = {
@@ -28,20 +27,20 @@ _PLACE = 90
 class DiagnosisText:
     """The diagnosis as rich draws it."""
 
-    def __init__(self, report: Report) -> None:
-        self._report = report
+    def __init__(self, diagnosis: Diagnosis) -> None:
+        self._diagnosis = diagnosis
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw the parts one below the other."""
-        found = self._report.target
-        yield f"Diagnosis of trace {self._report.trace.trace_id}"
-        yield f"[{_COLOURS[found.standing]}]{headline(found)}[/]"
+        found = self._diagnosis
+        yield f"Diagnosis of trace {found.trace.id}"
+        yield f"[{_COLOURS[found.target.standing]}]{headline(found)}[/]"
         for sentence in outlook(found):
             yield Text(sentence)
         yield ""
         yield self._path(options.max_width)
         yield from self._findings()
-        if found.diagnosis.steps:
+        if found.steps:
             yield ""
             yield self._gains()
 
@@ -52,62 +51,36 @@ class DiagnosisText:
         table.add_column("time", justify="right")
         table.add_column("share", justify="right")
         table.add_column("")
-        whole = self._report.diagnosis.wall_ns
+        whole = self._diagnosis.wall_s
         room = max(width - 50, 10)
-        for kind, spent in self._report.by_class.items():
+        for kind, spent in self._diagnosis.by_class.items():
             bar = Text("━" * max(round(room * spent / whole), 1), _CLASSES[kind])
             table.add_row(str(kind), brief(spent), share(spent, whole), bar)
         return table
 
     def _findings(self) -> RenderResult:
-        ranked = self._report.diagnosis.findings
-        for number, each in enumerate(ranked[:_SHOWN], 1):
+        findings = self._diagnosis.findings
+        for number, each in enumerate(findings[:_SHOWN], 1):
             yield ""
             yield from self._finding(number, each)
-        if len(ranked) > _SHOWN:
-            yield f"and {len(ranked) - _SHOWN} more that gain less (all of them: --format json)"
+        if len(findings) > _SHOWN:
+            yield f"and {len(findings) - _SHOWN} more that gain less (all of them: --format json)"
 
-    def _finding(self, number: int, each: Ranked) -> RenderResult:
-        found = each.finding
-        gained = gain(self._report.diagnosis.wall_ns, each.wall)
+    def _finding(self, number: int, found: Finding) -> RenderResult:
         place = escape(shortened(found.place, _PLACE))
-        yield f"[bold]{number}. {found.kind}[/] in {place} · gains [bold]{gained}[/]"
+        yield f"[bold]{number}. {found.kind}[/] in {place} · gains [bold]{between(found.gain)}[/]"
         yield Padding(Text(found.evidence, "dim"), (0, 0, 0, 3))
-        here = self._report.places.get(found.kind)
-        advice = found.advice + (f" Here: {here}" if here else "")
+        advice = found.advice + (f" Here: {found.here}" if found.here else "")
         yield Padding(f"[bold]do:[/] {escape(advice)}", (0, 0, 0, 3))
-        if found.if_only:
-            yield Padding(Text(f"Only if {found.if_only}."), (0, 0, 0, 3))
+        if found.only_if:
+            yield Padding(Text(f"Only if {found.only_if}."), (0, 0, 0, 3))
 
     def _gains(self) -> Table:
         """One fix on top of the other."""
-        report, projected = self._report, self._report.target.call_s
+        head, rows = gains_table(self._diagnosis, 40)
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        table.add_column("implementation")
-        table.add_column("expected runtime", justify="right")
-        table.add_column("improvement", justify="right")
-        if projected is not None:
-            table.add_column(f"at {projected:g} s a call", justify="right")
-        wall, now = report.diagnosis.wall_ns, report.target.now_ns
-        rows = [("Current", brief(wall), "baseline", brief(now))]
-        rows += [
-            (
-                f"+ {REMEDIES[step.finding.kind].task}: {shortened(step.finding.place, 40)}",
-                between(step.wall.low_ns, step.wall.high_ns),
-                faster(wall, step.wall.likely_ns),
-                brief(after),
-            )
-            for step, after in zip(report.diagnosis.steps, report.target.after_ns, strict=True)
-        ]
+        for title in head:
+            table.add_column(title.lower(), justify="left" if title is head[0] else "right")
         for row in rows:
-            cells = row if projected is not None else row[:3]
-            table.add_row(*(Text(cell) for cell in cells))
+            table.add_row(*(Text(cell) for cell in row))
         return table
-
-
-def shortened(place: str, most: int) -> str:
-    """A place with its middle left out where it is long; its ends tell most."""
-    text = " ".join(place.split())
-    if len(text) <= most:
-        return text
-    return f"{text[: most // 2 - 1]}…{text[-(most - most // 2) :]}"

@@ -6,7 +6,7 @@ the path spent in the span itself. The lines sum to the run's time exactly.
 
 from collections import defaultdict
 
-from trading_graph.otel.diagnosis import CriticalPath
+from trading_graph.otel.diagnosis import PathTable
 
 DEPTH = 100
 """Frames of a stack; what is deeper is booked to one frame below: a flame graph shows no more."""
@@ -14,7 +14,7 @@ DEPTH = 100
 _DEEPER = "(deeper)"
 
 
-def folded(path: CriticalPath) -> str:
+def folded(path: PathTable) -> str:
     """The stacks of the path, in the order in which the run came to them."""
     tree, names = path.tree, path.tree.trace.names
     parents, depth = tree.trace.parent.tolist(), tree.depth

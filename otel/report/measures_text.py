@@ -15,11 +15,11 @@ def measures_text(found: Measures) -> Lines:
     for each in found.fan_outs:
         table.add_row(
             each.name.removeprefix("dispatch "),
-            str(len(each.group.rows)),
-            _at_once(each.group.wrappers),
+            str(len(each.branches)),
+            _at_once(each.spans),
             _at_once(each.work),
             f"{each.work.serial_fraction:.0%}",
-            "-" if each.skew_ns is None else f"+{each.skew_ns / 1e9:.3f} s",
+            "-" if each.last_start_s is None else f"+{each.last_start_s:.3f} s",
         )
     table.add_row(
         "the whole run", "", "", _at_once(found.work), f"{found.work.serial_fraction:.0%}", ""
@@ -35,10 +35,10 @@ def _line(found: Measures) -> str:
     parts = [f"{found.llm_calls} LLM calls, {found.llm_chain} in series"]
     if found.loop_lag_ms is not None:
         parts.append(f"event loop late by at most {found.loop_lag_ms:.0f} ms")
-    if found.barrier_idle_ns:
-        parts.append(f"{found.barrier_idle_ns / 1e9:.3f} s idle at barriers")
-    if found.queue_wait_ns:
-        parts.append(f"{found.queue_wait_ns / 1e9:.3f} s waited for connections")
+    if found.barrier_idle_s:
+        parts.append(f"{found.barrier_idle_s:.3f} s idle at barriers")
+    if found.queue_wait_s:
+        parts.append(f"{found.queue_wait_s:.3f} s waited for connections")
     if found.cache:
         parts.append(
             "cache: " + ", ".join(f"{count} {name}" for name, count in found.cache.items())

@@ -8,9 +8,10 @@ from base64 import b64encode
 from hashlib import sha256
 from importlib.resources import files
 
-from trading_graph.otel.report.diagnosis_report import Report
-from trading_graph.otel.report.durations import brief, limit
+from trading_graph.otel.diagnosis import Diagnosis, Standing, ranking_of
+from trading_graph.otel.report.durations import brief
 from trading_graph.otel.report.markup import Markup, element, joined
+from trading_graph.otel.report.outlook import headline, outlook
 from trading_graph.otel.report.page_findings import checklist, findings, gains
 from trading_graph.otel.report.page_timeline import (
     before_and_after,
@@ -18,7 +19,6 @@ from trading_graph.otel.report.page_timeline import (
     path_by_class,
     waterfall,
 )
-from trading_graph.otel.report.target import Standing, headline, outlook
 from trading_graph.otel.report.timeline import Timeline
 
 _STANDING = {
@@ -28,23 +28,23 @@ _STANDING = {
 }
 
 
-def page(report: Report) -> str:
+def page(found: Diagnosis) -> str:
     """The whole document."""
-    timeline = Timeline(report.diagnosis)
+    timeline = Timeline(ranking_of(found))
     body = joined(
         [
-            _header(report),
-            before_and_after(report, timeline),
-            findings(report),
-            gains(report),
+            _header(found),
+            before_and_after(found, timeline),
+            findings(found),
+            gains(found),
             waterfall(timeline),
-            concurrency(report, timeline),
-            path_by_class(report),
-            checklist(report),
-            _footer(report),
+            concurrency(found, timeline),
+            path_by_class(found),
+            checklist(found),
+            _footer(found),
         ]
     )
-    return document(f"Diagnosis: {report.title}", body)
+    return document(f"Diagnosis: {found.title}", body)
 
 
 def document(title: str, body: Markup) -> str:
@@ -66,24 +66,24 @@ def document(title: str, body: Markup) -> str:
     return f"<!doctype html>\n{whole}\n"
 
 
-def _header(report: Report) -> Markup:
-    found = report.target
+def _header(found: Diagnosis) -> Markup:
+    target = found.target
     figures = [
-        _figure("now", brief(found.now_ns), _gap(report)),
-        _figure("target", limit(found.limit_ns), "at most"),
+        _figure("now", brief(target.now_s), _gap(found)),
+        _figure("target", f"{target.limit_s:g} s", "at most"),
     ]
-    if report.diagnosis.steps:
-        number = len(report.diagnosis.steps)
+    if found.steps:
+        number = len(found.steps)
         fixes = "with the one fix made" if number == 1 else f"with all {number} fixes made"
-        times = f"{found.now_ns / max(found.least_ns, 1):.1f}x faster"
-        figures.append(_figure("predicted", brief(found.least_ns), f"{fixes}, {times}"))
+        times = f"{target.now_s / max(target.least_s, 1e-9):.1f}x faster"
+        figures.append(_figure("predicted", brief(target.least_s), f"{fixes}, {times}"))
     return element(
         "header",
         element("p", "Trace performance diagnosis", class_="kicker"),
-        element("h1", report.title),
+        element("h1", found.title),
         element(
             "p",
-            element("span", _STANDING[found.standing], class_=f"badge {_slug(found.standing)}"),
+            element("span", _STANDING[target.standing], class_=f"badge {_slug(target.standing)}"),
             " ",
             headline(found),
             class_="headline",
@@ -103,25 +103,25 @@ def _figure(name: str, value: str, note: str) -> Markup:
     )
 
 
-def _gap(report: Report) -> str:
-    found = report.target
-    if found.standing is Standing.INSIDE:
-        return f"{brief(found.limit_ns - found.now_ns)} to spare"
-    return f"{found.now_ns / found.limit_ns:.1f}x the target"
+def _gap(found: Diagnosis) -> str:
+    target = found.target
+    if target.standing is Standing.INSIDE:
+        return f"{brief(target.limit_s - target.now_s)} to spare"
+    return f"{target.now_s / target.limit_s:.1f}x the target"
 
 
 def _slug(standing: Standing) -> str:
     return standing.replace(" ", "-")
 
 
-def _footer(report: Report) -> Markup:
+def _footer(found: Diagnosis) -> Markup:
     return element(
         "footer",
         element(
             "p",
             "Trace ",
-            element("code", report.trace.trace_id),
-            f", {report.verdict.spans} spans.",
+            element("code", found.trace.id),
+            f", {found.verdict.span_count} spans.",
         ),
         element(
             "p",

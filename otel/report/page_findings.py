@@ -1,12 +1,10 @@
 """The parts of the page that say what to do: findings, the table of gains, the checklist."""
 
-from trading_graph.otel.diagnosis import Ranked
+from trading_graph.otel.diagnosis import Diagnosis, Finding
 from trading_graph.otel.report.charts import bar, strip
-from trading_graph.otel.report.diagnosis_report import Report
-from trading_graph.otel.report.diagnosis_text import shortened
-from trading_graph.otel.report.durations import between, brief, faster, gain
+from trading_graph.otel.report.durations import between, brief
+from trading_graph.otel.report.gains import gains_table, shortened
 from trading_graph.otel.report.markup import Markup, element, joined
-from trading_graph.otel.report.remedies import REMEDIES
 from trading_graph.otel.report.verdict_text import measured
 from trading_graph.otel.verdict import Outcome
 
@@ -21,14 +19,13 @@ def section(title: str, *inside: Markup, note: str = "", class_: str | None = No
     return element("section", element("h2", title), *lead, *inside, class_=class_)
 
 
-def findings(report: Report) -> Markup:
+def findings(found: Diagnosis) -> Markup:
     """What was found, the greatest gain first."""
-    ranked = report.diagnosis.findings
-    if not ranked:
+    if not found.findings:
         said = "Nothing was found that would make this run faster."
         return section("What to do", element("p", said))
-    cards = [_card(report, each) for each in ranked[:_SHOWN]]
-    more = len(ranked) - _SHOWN
+    cards = [_card(each, found.wall_s) for each in found.findings[:_SHOWN]]
+    more = len(found.findings) - _SHOWN
     return section(
         "What to do",
         element("ol", joined(cards), class_="findings"),
@@ -38,17 +35,15 @@ def findings(report: Report) -> Markup:
     )
 
 
-def _card(report: Report, each: Ranked) -> Markup:
-    found, wall = each.finding, report.diagnosis.wall_ns
-    here = report.places.get(found.kind)
-    code = REMEDIES[found.kind].code
-    predicted = between(each.wall.low_ns, each.wall.high_ns)
+def _card(found: Finding, wall: float) -> Markup:
+    here, code = found.here, found.kind.code
+    predicted = between(found.wall)
     return element(
         "li",
         element(
             "div",
-            element("h3", REMEDIES[found.kind].task),
-            element("p", "gains ", element("b", gain(wall, each.wall)), class_="gain"),
+            element("h3", found.kind.task),
+            element("p", "gains ", element("b", between(found.gain)), class_="gain"),
             class_="head",
         ),
         element(
@@ -59,11 +54,11 @@ def _card(report: Report, each: Ranked) -> Markup:
         ),
         strip(
             [
-                bar("track", 0, each.wall.low_ns, wall, height=10),
-                bar("doubt", each.wall.low_ns, min(each.wall.high_ns, wall), wall, height=10),
+                bar("track", 0, found.wall.low_s, wall, height=10),
+                bar("doubt", found.wall.low_s, min(found.wall.high_s, wall), wall, height=10),
                 *(
-                    [bar("sure", each.wall.high_ns, wall, wall, height=10)]
-                    if each.wall.high_ns < wall
+                    [bar("sure", found.wall.high_s, wall, wall, height=10)]
+                    if found.wall.high_s < wall
                     else []
                 ),
             ],
@@ -78,7 +73,7 @@ def _card(report: Report, each: Ranked) -> Markup:
             found.advice,
             f" Here: {here}" if here else "",
         ),
-        *([element("p", f"Only if {found.if_only}.", class_="only-if")] if found.if_only else []),
+        *([element("p", f"Only if {found.only_if}.", class_="only-if")] if found.only_if else []),
         *(
             [element("details", element("summary", "In code"), element("pre", code), class_="code")]
             if code
@@ -87,26 +82,11 @@ def _card(report: Report, each: Ranked) -> Markup:
     )
 
 
-def gains(report: Report) -> Markup:
+def gains(found: Diagnosis) -> Markup:
     """The fixes one on top of the other."""
-    steps, projected = report.diagnosis.steps, report.target.call_s
-    if not steps:
+    if not found.steps:
         return Markup("")
-    wall = report.diagnosis.wall_ns
-    head = ["Implementation", "Expected runtime", "Improvement"]
-    rows = [["Current", brief(wall), "baseline"]]
-    rows += [
-        [
-            f"+ {REMEDIES[step.finding.kind].task}: {shortened(step.finding.place, 60)}",
-            between(step.wall.low_ns, step.wall.high_ns),
-            faster(wall, step.wall.likely_ns),
-        ]
-        for step in steps
-    ]
-    if projected is not None:
-        head.append(f"At {projected:g} s a call")
-        for row, after in zip(rows, (report.target.now_ns, *report.target.after_ns), strict=True):
-            row.append(brief(after))
+    head, rows = gains_table(found, 60)
     return section(
         "Expected performance gains",
         element(
@@ -136,7 +116,7 @@ def _row(cells: list[str], head: list[str]) -> Markup:
     )
 
 
-def checklist(report: Report) -> Markup:
+def checklist(found: Diagnosis) -> Markup:
     """The verdict of the default gate."""
     lines = [
         element(
@@ -146,6 +126,6 @@ def checklist(report: Report) -> Markup:
             element("span", measured(each), class_="measured"),
             class_=each.outcome.replace(" ", "-"),
         )
-        for each in report.verdict.results
+        for each in found.verdict.checks
     ]
     return section("Verification checklist", element("ul", joined(lines), class_="checks"))

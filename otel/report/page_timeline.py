@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from trading_graph.otel.diagnosis import PathClass
+from trading_graph.otel.diagnosis import Diagnosis, PathClass, predicted_times
 from trading_graph.otel.report.charts import area, areas, axis, bar, grid, legend, strip, swatch
 from trading_graph.otel.report.concurrency import Step, levels
-from trading_graph.otel.report.diagnosis_report import Report
 from trading_graph.otel.report.durations import brief, share
 from trading_graph.otel.report.markup import Markup, element, joined
 from trading_graph.otel.report.page_findings import section
@@ -27,7 +26,7 @@ _LEGEND = (("llm", "LLM call"), ("tool", "tool"), ("http", "fetch, HTTP"), ("oth
 
 def waterfall(timeline: Timeline) -> Markup:
     """The run collapsed by node, with the critical path below each bar."""
-    whole = timeline.wall_ns
+    whole, names = timeline.wall_ns, timeline.diagnosis.trace.names
     path = [
         bar(
             class_of(timeline.diagnosis.trace.roles[row]),
@@ -35,12 +34,14 @@ def waterfall(timeline: Timeline) -> Markup:
             end - timeline.begin,
             whole,
             height=12,
-            title=f"{timeline.diagnosis.trace.names[row]}: {brief(end - start)} on the path",
+            title=f"{names[row]}: {brief((end - start) / 1e9)} on the path",
         )
         for row, start, end in _segments(timeline)
     ]
     rows = [
-        _line("critical path", strip(path, 12, "the critical path"), brief(whole), "path-line"),
+        _line(
+            "critical path", strip(path, 12, "the critical path"), brief(whole / 1e9), "path-line"
+        ),
         *(_node(timeline, node) for node in timeline.nodes),
     ]
     what = "by call path" if timeline.by_path else "by node; open one to see what is inside"
@@ -99,11 +100,11 @@ def _row_of(timeline: Timeline, line: Line, bars: list[Markup]) -> tuple[Markup,
     bars = [*bars, *(_bar("on-path", each, timeline.wall_ns, 3, 13) for each in stretches)]
     took = sum(timeline.tree.duration(row) for row in line.rows)
     many = f" x {len(line.rows)}" if len(line.rows) > 1 else ""
-    title = f"{line.label}{many}: {brief(took)}"
+    title = f"{line.label}{many}: {brief(took / 1e9)}"
     return (
         element("span", line.label + many, class_="label", title=line.label),
         strip(bars, 16, title),
-        element("span", brief(took), class_="took"),
+        element("span", brief(took / 1e9), class_="took"),
     )
 
 
@@ -112,7 +113,7 @@ def _recorded(timeline: Timeline, line: Line) -> list[Interval]:
 
 
 def _bar(class_: str, each: Interval, whole: int, height: int, y: int = 0) -> Markup:
-    title = f"{brief(each[0])} to {brief(each[1])} ({brief(each[1] - each[0])})"
+    title = f"{brief(each[0] / 1e9)} to {brief(each[1] / 1e9)} ({brief((each[1] - each[0]) / 1e9)})"
     return bar(class_, *each, whole, height=height, y=y, rx=1.5, title=title)
 
 
@@ -120,13 +121,13 @@ def _failed(timeline: Timeline, line: Line) -> str:
     return " failed" if timeline.failed(line) else ""
 
 
-def before_and_after(report: Report, timeline: Timeline) -> Markup:
+def before_and_after(found: Diagnosis, timeline: Timeline) -> Markup:
     """Each node as it ran and as it is predicted with all fixes made, on one axis."""
-    if not report.diagnosis.steps:
+    if not found.steps:
         return Markup("")
-    start, end = report.target.predicted
+    start, end = predicted_times(found)
     wall = timeline.wall_ns
-    run = report.diagnosis.run
+    run = timeline.tree.run
     after = end[run] - start[run]
     rows = [_pair("the run", [(0, wall)], [(0, after)], wall)]
     for name, spans in timeline.by_name:
@@ -135,10 +136,16 @@ def before_and_after(report: Report, timeline: Timeline) -> Markup:
             for s, e in ((timeline.tree.start, timeline.tree.end), (start, end))
         ]
         rows.append(_pair(name, pieces[0], pieces[1], wall))
-    limit = report.target.limit_ns if report.target.call_s is None else None
+    target = found.target
+    limit = int(target.limit_s * 1e9) if target.projected_call_s is None else None
     return section(
         "Before and after",
-        legend((("before", f"recorded, {brief(wall)}"), ("after", f"predicted, {brief(after)}"))),
+        legend(
+            (
+                ("before", f"recorded, {brief(wall / 1e9)}"),
+                ("after", f"predicted, {brief(after / 1e9)}"),
+            )
+        ),
         _chart(rows, wall, limit),
         note="The run played again with all fixes made, on the axis of the recorded one. Times at "
         "the right are predicted.",
@@ -150,27 +157,27 @@ def _pair(name: str, before: list[Interval], after: list[Interval], whole: int) 
     bars = [_bar("before", each, whole, 6) for each in before]
     bars += [_bar("after", each, whole, 6, 8) for each in after]
     took = sum(end - start for start, end in after)
-    return _line(name, strip(bars, 14, name), brief(took), "")
+    return _line(name, strip(bars, 14, name), brief(took / 1e9), "")
 
 
-def concurrency(report: Report, timeline: Timeline) -> Markup:
+def concurrency(found: Diagnosis, timeline: Timeline) -> Markup:
     """How many branches were open, and how many spans really worked; as it was, and predicted."""
     tree, trace = timeline.tree, timeline.diagnosis.trace
     wrappers = [row for row in tree.rows if trace.roles[row] is Role.AGENT]
     wrappers = wrappers or tree.children(tree.run)
     work = working_spans(trace, tree.run)
     played = [("recorded", tree.start, tree.end)]
-    if report.diagnosis.steps:
-        played.append(("predicted", *report.target.predicted))
-    found: list[tuple[str, int, list[Step], list[Step]]] = []
+    if found.steps:
+        played.append(("predicted", *predicted_times(found)))
+    levels_of: list[tuple[str, int, list[Step], list[Step]]] = []
     for name, start, end in played:
         length = end[tree.run] - start[tree.run]
         spans, leaves = (
             levels([(start[r] - timeline.begin, end[r] - timeline.begin) for r in rows], length)
             for rows in (wrappers, work)
         )
-        found.append((name, length, spans, leaves))
-    peak = max(max(_peak(spans), _peak(leaves)) for _, _, spans, leaves in found)
+        levels_of.append((name, length, spans, leaves))
+    peak = max(max(_peak(spans), _peak(leaves)) for _, _, spans, leaves in levels_of)
     rows = [
         _line(
             name,
@@ -184,7 +191,7 @@ def concurrency(report: Report, timeline: Timeline) -> Markup:
             f"≤ {_peak(spans):.0f} / {_peak(leaves):.0f}",
             "tall",
         )
-        for name, length, spans, leaves in found
+        for name, length, spans, leaves in levels_of
     ]
     return section(
         "How much ran at once",
@@ -199,11 +206,11 @@ def _peak(steps: list[Step]) -> float:
     return max(level for _, level in steps)
 
 
-def path_by_class(report: Report) -> Markup:
+def path_by_class(found: Diagnosis) -> Markup:
     """What the critical path was spent on."""
-    whole = report.diagnosis.wall_ns
-    bars, at = [], 0
-    for kind, spent in report.by_class.items():
+    whole = found.wall_s
+    bars, at = [], 0.0
+    for kind, spent in found.by_class.items():
         title = f"{kind}: {brief(spent)}"
         bars.append(bar(_CLASSES[kind], at, at + spent, whole, height=22, title=title))
         at += spent
@@ -215,9 +222,9 @@ def path_by_class(report: Report) -> Markup:
             element("b", brief(spent)),
             element("span", share(spent, whole), class_="note"),
         )
-        for kind, spent in report.by_class.items()
+        for kind, spent in found.by_class.items()
     ]
-    names = list(report.diagnosis.path.by_name.items())[:8]
+    names = list(found.by_name.items())[:8]
     table = element(
         "table",
         element("tbody", joined(_name_row(name, spent, whole) for name, spent in names)),
@@ -231,7 +238,7 @@ def path_by_class(report: Report) -> Markup:
     )
 
 
-def _name_row(name: str, spent: int, whole: int) -> Markup:
+def _name_row(name: str, spent: float, whole: float) -> Markup:
     return element(
         "tr",
         element("th", name, scope="row"),

@@ -12,15 +12,15 @@ from typing import Any
 
 import msgspec
 
-from trading_graph.otel.diagnosis import Diagnosis
-from trading_graph.otel.trace import Trace
+from trading_graph.otel.diagnosis import Ranking
+from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.trace.kinds import Role
 
 _RECORDED, _PREDICTED = 1, 2
 _PATH_TRACK = 1
 
 
-def perfetto(diagnosis: Diagnosis) -> str:
+def perfetto(diagnosis: Ranking) -> str:
     """The document; times are microseconds after the run's start."""
     tree, path = diagnosis.schedule.tree, diagnosis.path
     begin = tree.start[tree.run]
@@ -42,7 +42,7 @@ def perfetto(diagnosis: Diagnosis) -> str:
 
 
 def _process(
-    diagnosis: Diagnosis, start: Sequence[int], end: Sequence[int], process: int
+    diagnosis: Ranking, start: Sequence[int], end: Sequence[int], process: int
 ) -> list[dict[str, Any]]:
     tree, trace = diagnosis.schedule.tree, diagnosis.trace
     rows = sorted(tree.rows, key=lambda row: (start[row], tree.depth[row], -end[row], row))
@@ -65,7 +65,9 @@ class _Tracks:
     of its own name, and its next round comes back to it.
     """
 
-    def __init__(self, trace: Trace, run: int, start: Sequence[int], end: Sequence[int]) -> None:
+    def __init__(
+        self, trace: SpanTable, run: int, start: Sequence[int], end: Sequence[int]
+    ) -> None:
         self.names: dict[int, str] = {}
         self._trace, self._run = trace, run
         self._start, self._end = start, end
@@ -101,7 +103,7 @@ class _Tracks:
 
 
 def _event(
-    trace: Trace, row: int, start_ns: int, end_ns: int, process: int, track: int
+    trace: SpanTable, row: int, start_ns: int, end_ns: int, process: int, track: int
 ) -> dict[str, Any]:
     return {
         "name": trace.names[row],

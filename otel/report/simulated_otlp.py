@@ -15,15 +15,15 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from trading_graph.otel.diagnosis import Diagnosis
+from trading_graph.otel.diagnosis import Ranking
 from trading_graph.otel.export.stored_spans import to_line
 from trading_graph.otel.spans.ids import uuid7
-from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace import SpanTable, semconv
 
 SERVICE = "trading-graph-predicted"
 
 
-def simulated_otlp(diagnosis: Diagnosis) -> str:
+def simulated_otlp(diagnosis: Ranking) -> str:
     """The document, on one line."""
     tree, run = diagnosis.schedule.tree, diagnosis.run
     start, end = diagnosis.mended().times()
@@ -55,7 +55,7 @@ def simulated_otlp(diagnosis: Diagnosis) -> str:
 class _Predicted:
     """The recorded trace, the predicted times by row, and the new trace id."""
 
-    trace: Trace
+    trace: SpanTable
     run: int
     start: Sequence[int]
     end: Sequence[int]

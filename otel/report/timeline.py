@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from trading_graph.otel.diagnosis import Diagnosis
+from trading_graph.otel.diagnosis import Ranking
 from trading_graph.otel.trace import ERROR
 from trading_graph.otel.trace.kinds import Role
 from trading_graph.otel.verdict.work import merge, working_spans
@@ -55,7 +55,7 @@ class Line:
 class Timeline:
     """The lines of a diagnosed run."""
 
-    def __init__(self, diagnosis: Diagnosis) -> None:
+    def __init__(self, diagnosis: Ranking) -> None:
         self.diagnosis = diagnosis
         self.tree = diagnosis.schedule.tree
         self.begin = self.tree.start[self.tree.run]

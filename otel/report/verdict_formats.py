@@ -7,7 +7,14 @@ from trading_graph.otel.report.github import annotation
 from trading_graph.otel.report.junit import Case, Kind, suite
 from trading_graph.otel.report.verdict_text import completeness_line, measured
 from trading_graph.otel.trace import Profile
-from trading_graph.otel.verdict import FanOut, Interruption, Measures, Outcome, Result, Verdict
+from trading_graph.otel.verdict import (
+    CheckResult,
+    FanOut,
+    Interruption,
+    Measures,
+    Outcome,
+    Verdict,
+)
 
 SCHEMA_VERSION = 1
 _MARKS = {Outcome.PASS: "x", Outcome.FAIL: " ", Outcome.NOT_APPLICABLE: "-"}
@@ -18,11 +25,11 @@ def as_json(verdict: Verdict) -> str:
     """One object, schema version 1; docs/verdict.md describes it."""
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
-        "trace_id": verdict.trace.trace_id,
+        "trace_id": verdict.trace.id,
         "complete": verdict.judged,
-        "missing": list(verdict.completeness.missing),
+        "missing": list(verdict.missing),
         "passed": verdict.passed if verdict.judged else None,
-        "spans": verdict.spans,
+        "spans": verdict.span_count,
         "interruptions": [_interruption(each) for each in verdict.interruptions],
         "checks": [
             {
@@ -31,14 +38,12 @@ def as_json(verdict: Verdict) -> str:
                 "outcome": result.outcome,
                 "measured": result.measured,
                 "limit": result.limit,
-                "strength": result.strength,
+                "strength": result.grade,
+                "cause": result.cause,
                 "advice": result.advice,
-                "spans": [
-                    {"span_id": verdict.trace.span_ids[row], "name": verdict.trace.names[row]}
-                    for row in result.spans
-                ],
+                "spans": [{"span_id": span.id, "name": span.name} for span in result.spans],
             }
-            for result in verdict.results
+            for result in verdict.checks
         ],
         "measures": _measures(found) if (found := verdict.measures) else None,
     }
@@ -56,14 +61,14 @@ def _interruption(found: Interruption) -> dict[str, Any]:
 
 def _measures(found: Measures) -> dict[str, Any]:
     return {
-        "wall_s": found.wall_ns / 1e9,
+        "wall_s": found.wall_s,
         "work": _profile(found.work),
         "fan_outs": [_fan_out(each) for each in found.fan_outs],
         "llm_calls": found.llm_calls,
         "llm_chain": found.llm_chain,
-        "barrier_idle_s": found.barrier_idle_ns / 1e9,
+        "barrier_idle_s": found.barrier_idle_s,
         "loop_lag_ms": found.loop_lag_ms,
-        "queue_wait_s": found.queue_wait_ns / 1e9,
+        "queue_wait_s": found.queue_wait_s,
         "cache": found.cache,
         "errors": found.errors,
         "cancellations": found.cancellations,
@@ -74,15 +79,16 @@ def _measures(found: Measures) -> dict[str, Any]:
 def _fan_out(found: FanOut) -> dict[str, Any]:
     return {
         "name": found.name,
-        "branches": len(found.group.rows),
-        "strength": str(found.judged),
-        "spans": _profile(found.group.wrappers),
+        "branches": len(found.branches),
+        "strength": ": ".join(each for each in (found.strength, found.reason) if each),
+        "cause": found.cause,
+        "spans": _profile(found.spans),
         "work": _profile(found.work),
-        "spans_overlap": found.group.wrapper_overlap,
-        "work_overlap": found.group.work_overlap,
-        "least_pairwise_overlap": found.least_pairwise,
-        "last_start_s": None if found.skew_ns is None else found.skew_ns / 1e9,
-        "spread_s": found.group.spread_ns / 1e9,
+        "spans_overlap": found.spans_overlap,
+        "work_overlap": found.work_overlap,
+        "least_pairwise_overlap": found.least_pairwise_overlap,
+        "last_start_s": found.last_start_s,
+        "spread_s": found.spread_s,
     }
 
 
@@ -98,31 +104,31 @@ def _profile(found: Profile) -> dict[str, Any]:
 
 def as_markdown(verdict: Verdict) -> str:
     """The checklist as Markdown, for a report or a step summary."""
-    lines = [f"## Verdict on trace `{verdict.trace.trace_id}`", ""]
+    lines = [f"## Verdict on trace `{verdict.trace.id}`", ""]
     if not verdict.judged:
         lines += ["**No verdict**: the trace is not complete.", ""]
-        return "\n".join([*lines, *(f"- {text}" for text in verdict.completeness.missing), ""])
+        return "\n".join([*lines, *(f"- {text}" for text in verdict.missing), ""])
     lines += [f"**{'Passed' if verdict.passed else 'Failed'}.** {completeness_line(verdict)}", ""]
-    for result in verdict.results:
+    for result in verdict.checks:
         lines.append(f"- [{_MARKS[result.outcome]}] {result.title}: {measured(result)}")
         if result.outcome is Outcome.FAIL:
-            lines.append(f"  - Spans: {_names(verdict, result)}")
+            lines.append(f"  - Spans: {_names(result)}")
             lines.append(f"  - Do: {result.advice}")
     return "\n".join([*lines, ""])
 
 
 def as_junit(verdict: Verdict) -> str:
     """A JUnit test suite: a case a check; an incomplete trace is one error."""
-    cases = [_case(verdict, result) for result in verdict.results]
+    cases = [_case(result) for result in verdict.checks]
     if not verdict.judged:
-        missing = "\n".join(verdict.completeness.missing)
+        missing = "\n".join(verdict.missing)
         cases = [Case("complete", Kind.ERROR, "the trace is not complete", missing)]
-    return suite(f"trace {verdict.trace.trace_id}", "trace", cases)
+    return suite(f"trace {verdict.trace.id}", "trace", cases)
 
 
-def _case(verdict: Verdict, result: Result) -> Case:
+def _case(result: CheckResult) -> Case:
     if result.outcome is Outcome.FAIL:
-        text = f"Spans: {_names(verdict, result)}\nDo: {result.advice}"
+        text = f"Spans: {_names(result)}\nDo: {result.advice}"
         return Case(result.id, Kind.FAILURE, f"{result.title}: {measured(result)}", text)
     if result.outcome is Outcome.NOT_APPLICABLE:
         return Case(result.id, Kind.SKIPPED, measured(result))
@@ -132,10 +138,10 @@ def _case(verdict: Verdict, result: Result) -> Case:
 def as_github(verdict: Verdict) -> str:
     """Workflow commands: an annotation for every failure, and one for an incomplete trace."""
     if not verdict.judged:
-        return annotation("error", "No verdict", " ".join(verdict.completeness.missing))
+        return annotation("error", "No verdict", " ".join(verdict.missing))
     lines = [
         annotation("error", result.title, f"{measured(result)}. Do: {result.advice}")
-        for result in verdict.results
+        for result in verdict.checks
         if result.outcome is Outcome.FAIL
     ]
     if verdict.passed:
@@ -143,7 +149,7 @@ def as_github(verdict: Verdict) -> str:
     return "\n".join(lines)
 
 
-def _names(verdict: Verdict, result: Result) -> str:
-    names = [verdict.trace.names[row] for row in result.spans[:_SHOWN]]
+def _names(result: CheckResult) -> str:
+    names = [span.name for span in result.spans[:_SHOWN]]
     more = len(result.spans) - len(names)
     return ", ".join(names) + (f" and {more} more" if more else "")

@@ -8,7 +8,7 @@ from rich.padding import Padding
 
 from trading_graph.otel.report.measures_text import measures_text
 from trading_graph.otel.report.waterfall import bars
-from trading_graph.otel.verdict import Interruption, Outcome, Result, Verdict
+from trading_graph.otel.verdict import CheckResult, Interruption, Outcome, Verdict
 
 _MARKS = {
     Outcome.PASS: "[green]✓[/]",
@@ -28,20 +28,20 @@ class VerdictText:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw the checklist, or what is missing."""
         verdict = self._verdict
-        trace_id = verdict.trace.trace_id
+        trace_id = verdict.trace.id
         if not verdict.judged:
             yield f"[yellow]No verdict[/] on trace {trace_id}: it is not complete."
-            for sentence in verdict.completeness.missing:
+            for sentence in verdict.missing:
                 yield f"  - {escape(sentence)}"
             return
         outcome = "[green]passed[/]" if verdict.passed else "[red]failed[/]"
         yield f"Verdict on trace {trace_id}: {outcome}"
         yield completeness_line(verdict)
-        for result in verdict.results:
+        for result in verdict.checks:
             yield f"{_MARKS[result.outcome]} {escape(result.title)}"
             yield Padding(f"[dim]{escape(measured(result))}[/]", (0, 0, 0, 4))
             if result.outcome is Outcome.FAIL:
-                shown = bars(verdict.trace, result.spans[:_SHOWN], width=options.max_width - 6)
+                shown = bars(result.spans[:_SHOWN], width=options.max_width - 6)
                 yield Padding(shown, (0, 0, 0, 4))
                 if len(result.spans) > _SHOWN:
                     yield f"    and {len(result.spans) - _SHOWN} more"
@@ -53,13 +53,15 @@ class VerdictText:
 
 def completeness_line(verdict: Verdict) -> str:
     """How complete the trace is, in a sentence, and whether the run was resumed."""
-    if not verdict.completeness.exact:
+    if not verdict.exact:
         return (
-            f"The trace has one root and no orphan among {verdict.spans} spans; it declares no "
-            "span count, so it is probably complete."
+            f"The trace has one root and no orphan among {verdict.span_count} spans; it declares "
+            "no span count, so it is probably complete."
         )
     resumed = "".join(f" {_interrupted(each)}" for each in verdict.interruptions)
-    return f"The trace is complete: all {verdict.spans} spans that it declares are here.{resumed}"
+    return (
+        f"The trace is complete: all {verdict.span_count} spans that it declares are here.{resumed}"
+    )
 
 
 def _interrupted(one: Interruption) -> str:
@@ -72,9 +74,9 @@ def _interrupted(one: Interruption) -> str:
     )
 
 
-def measured(result: Result) -> str:
+def measured(result: CheckResult) -> str:
     """What a check measured, its limit and its strength, in a line."""
     if result.outcome is Outcome.NOT_APPLICABLE:
         return f"not applicable: {result.measured}"
-    strength = f" · {result.strength}" if result.strength else ""
-    return f"{result.measured} (limit: {result.limit}){strength}"
+    grade = f" · {result.grade}" if result.grade else ""
+    return f"{result.measured} (limit: {result.limit}){grade}"

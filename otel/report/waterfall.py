@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.table import Table
 from rich.text import Text
 
-from trading_graph.otel.trace import ERROR, Trace
+from trading_graph.otel.trace import Span
 
 _BAR = "━"
 _MARK = "╸"
@@ -17,30 +17,30 @@ _NAME_WIDTH = 30
 _REST_WIDTH = 10
 
 
-def waterfall(trace: Trace, root: int, *, width: int) -> Table:
+def waterfall(root: Span, *, width: int) -> Table:
     """The root and its children on one time axis; `width` is the terminal's, in characters.
 
     LLM calls are cyan, tool calls yellow, everything else dim, what failed is red.
     """
-    return bars(trace, (root, *trace.children(root)), width=width)
+    return bars((root, *root.children), width=width)
 
 
-def bars(trace: Trace, rows: Sequence[int], *, width: int) -> Table:
+def bars(spans: Sequence[Span], *, width: int) -> Table:
     """The given spans on the time axis that they share."""
     table = Table.grid(padding=(0, 1))
-    if not rows:
+    if not spans:
         return table
     axis = _Axis(
-        min(int(trace.start[row]) for row in rows),
-        max(int(trace.end[row]) for row in rows),
+        min(span.start_ns for span in spans),
+        max(span.end_ns for span in spans),
         max(width - _NAME_WIDTH - _REST_WIDTH, 10),
     )
-    for row in rows:
-        name = trace.names[row].removeprefix("invoke_agent ")
+    for span in spans:
+        name = span.name.removeprefix("invoke_agent ")
         table.add_row(
             Text(name[:_NAME_WIDTH], no_wrap=True),
-            _bar(trace, row, axis),
-            Text(f"{int(trace.duration[row]) / 1e9:.2f} s", justify="right", no_wrap=True),
+            _bar(span, axis),
+            Text(f"{span.duration_s:.2f} s", justify="right", no_wrap=True),
         )
     return table
 
@@ -51,11 +51,11 @@ class _Axis:
     end_ns: int
     width: int
 
-    def cells(self, trace: Trace, row: int) -> tuple[int, int]:
+    def cells(self, span: Span) -> tuple[int, int]:
         """The first cell and the cell after the last one that a span covers; at least one."""
         whole = max(self.end_ns - self.start_ns, 1)
-        first = (int(trace.start[row]) - self.start_ns) * self.width // whole
-        last = -(-(int(trace.end[row]) - self.start_ns) * self.width // whole)
+        first = (span.start_ns - self.start_ns) * self.width // whole
+        last = -(-(span.end_ns - self.start_ns) * self.width // whole)
         first = min(max(first, 0), self.width - 1)
         return first, min(max(last, first + 1), self.width)
 
@@ -64,16 +64,15 @@ def _style(name: str) -> str:
     return next((style for prefix, style in _STYLES if name.startswith(prefix)), "")
 
 
-def _bar(trace: Trace, row: int, axis: _Axis) -> Text:
-    failed = trace.status[row] == ERROR
-    first, last = axis.cells(trace, row)
-    styles = ["red" if failed else _style(trace.names[row]) or "dim"] * (last - first)
-    if not failed:
-        for child in trace.children(row):
-            style = _style(trace.names[child])
-            begin, end = axis.cells(trace, child)
+def _bar(span: Span, axis: _Axis) -> Text:
+    first, last = axis.cells(span)
+    styles = ["red" if span.failed else _style(span.name) or "dim"] * (last - first)
+    if not span.failed:
+        for child in span.children:
+            style = _style(child.name)
+            begin, end = axis.cells(child)
             for cell in range(max(begin, first), min(end, last) if style else begin):
-                styles[cell - first] = "red" if trace.status[child] == ERROR else style
+                styles[cell - first] = "red" if child.failed else style
     bar = Text(" " * first, no_wrap=True)
     for style in styles:
         bar.append(_BAR if last - first > 1 else _MARK, style)

@@ -17,7 +17,7 @@ from trading_graph.otel.sources.otlp_json import (
     hexadecimal,
     in_camel_case,
 )
-from trading_graph.otel.trace import Trace, TraceBuilder
+from trading_graph.otel.trace import SpanTable, TraceBuilder
 
 MAX_BYTES = 2**30
 """The largest text that is read: about two million spans."""
@@ -40,7 +40,7 @@ class _Document(OtlpDocument, rename="camel"):
 _DECODER = msgspec.json.Decoder(_Document | list[_Document], strict=False)
 
 
-def read(*paths: Path) -> list[Trace]:
+def read(*paths: Path) -> list[SpanTable]:
     """The traces of one file, or of several that hold parts; raises TraceError.
 
     At most `MAX_BYTES` in all.
@@ -64,7 +64,7 @@ def read(*paths: Path) -> list[Trace]:
     return parse_all(texts)
 
 
-def parse(content: bytes, origin: str) -> list[Trace]:
+def parse(content: bytes, origin: str) -> list[SpanTable]:
     """The traces of a text, in the order in which they first occur; raises TraceError.
 
     `origin` names the text in errors.
@@ -73,7 +73,7 @@ def parse(content: bytes, origin: str) -> list[Trace]:
 
 
 @collection_paused()
-def parse_all(texts: list[tuple[bytes, str]]) -> list[Trace]:
+def parse_all(texts: list[tuple[bytes, str]]) -> list[SpanTable]:
     """The traces of several texts that hold parts of them, each with its origin."""
     builders: dict[str, TraceBuilder] = {}
     as_written: dict[str, TraceBuilder] = {}

@@ -17,7 +17,7 @@ from urllib.request import urlopen
 
 from trading_graph.otel.errors import AnswerTooLarge, TraceError
 from trading_graph.otel.sources.document import MAX_BYTES, parse
-from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.verdict import completeness
 
 _POLL_S = 0.1
@@ -37,7 +37,7 @@ class JaegerQuery:
     max_bytes: int = MAX_BYTES
     """The largest answer that is read."""
 
-    def trace(self, trace_id: str) -> Trace | None:
+    def trace(self, trace_id: str) -> SpanTable | None:
         """The trace as Jaeger has it now, or None."""
         for path in _paths(trace_id):
             content = self._get(path)
@@ -51,7 +51,7 @@ class JaegerQuery:
         """Whether Jaeger has a trace; nothing of it is read."""
         return any(self._get(path, read=False) is not None for path in _paths(trace_id))
 
-    def complete(self, trace_id: str, timeout_s: float = 10.0) -> Trace | None:
+    def complete(self, trace_id: str, timeout_s: float = 10.0) -> SpanTable | None:
         """The trace as soon as it is complete, else what there is after the timeout.
 
         A trace that declares its spans is complete by their count; of another, the count must have
@@ -73,7 +73,7 @@ class JaegerQuery:
 
     def search(
         self, service: str, since: datetime, until: datetime, limit: int = 20
-    ) -> list[Trace]:
+    ) -> list[SpanTable]:
         """Traces in which a service took part between two times, the newest first."""
         first, last = (f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}" for time in (since, until))
         query = {
@@ -98,7 +98,7 @@ class JaegerQuery:
             reverse=True,
         )
 
-    def newest(self, service: str) -> Trace | None:
+    def newest(self, service: str) -> SpanTable | None:
         """The newest trace in which a service took part within the last two weeks, or None.
 
         What a run set off and did not wait for is no run.

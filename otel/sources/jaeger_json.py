@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 
 from trading_graph.otel.sources.otlp_json import Id
-from trading_graph.otel.trace.model import Attributes, Event, Link
+from trading_graph.otel.trace.table import Attributes, Event, Link
 
 Microseconds = Annotated[int, msgspec.Meta(ge=0, lt=2**52)]
 

@@ -18,7 +18,7 @@ import msgspec
 
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources.otlp_json import UNREADABLE, OtlpSpan, WrittenSpan, hexadecimal
-from trading_graph.otel.trace import Span, Trace, TraceBuilder, events_not_kept, semconv
+from trading_graph.otel.trace import SpanTable, SpanValues, TraceBuilder, events_not_kept, semconv
 
 if TYPE_CHECKING:
     import langsmith
@@ -59,7 +59,7 @@ class LangSmithQuery:
     project: str = "default"
     timeout_s: float = 10.0
 
-    def trace(self, trace_id: str) -> Trace | None:
+    def trace(self, trace_id: str) -> SpanTable | None:
         """The trace with an id of 32 hexadecimal digits, as LangSmith has it now, or None.
 
         The id is ours or LangSmith's own. What came over OTLP is found by ours in the project only.
@@ -167,7 +167,7 @@ def _that_carry(trace_id: uuid.UUID) -> str:
     )
 
 
-def _trace(trace_id: str, runs: "list[Run]") -> Trace:
+def _trace(trace_id: str, runs: "list[Run]") -> SpanTable:
     sent = {run.id: span for run in runs if (span := _sent(run)) is not None}
     if _some_are_lost(runs, sent):
         sent = {}
@@ -213,10 +213,10 @@ def _id(run_id: uuid.UUID) -> str:
     return run_id.hex.removeprefix(_PADDING)
 
 
-def _span(run: "Run") -> Span:
+def _span(run: "Run") -> SpanValues:
     attributes = _attributes(run)
     failed = bool(run.error) or run.status == "error"
-    return Span(
+    return SpanValues(
         span_id=_id(run.id),
         parent_id=_id(run.parent_run_id) if run.parent_run_id else "",
         name=run.name,

@@ -7,9 +7,9 @@ from opentelemetry.exporter.otlp.json.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan
 
 from trading_graph.otel.sources.document import parse
-from trading_graph.otel.trace import Trace
+from trading_graph.otel.trace import SpanTable
 
 
-def from_spans(spans: Sequence[ReadableSpan]) -> list[Trace]:
+def from_spans(spans: Sequence[ReadableSpan]) -> list[SpanTable]:
     """The traces of ended spans."""
     return parse(msgspec.json.encode(encode_spans(spans).to_dict()), "memory")

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import msgspec
 
 from trading_graph.otel.errors import TraceError
-from trading_graph.otel.trace.model import Attributes, Event, Link
+from trading_graph.otel.trace.table import Attributes, Event, Link
 
 _FIELDS = (
     "resource_spans scope_spans trace_id span_id parent_span_id start_time_unix_nano "

@@ -5,7 +5,7 @@ from operator import attrgetter
 import numpy as np
 
 from trading_graph.otel.trace import semconv
-from trading_graph.otel.trace.model import ORPHAN, ROOT, SpanRecord, Trace
+from trading_graph.otel.trace.table import ORPHAN, ROOT, SpanRecord, SpanTable
 
 
 class TraceBuilder:
@@ -39,7 +39,7 @@ class TraceBuilder:
         """Note that something of the trace could not be read."""
         self._flaws[sentence] = None
 
-    def build(self) -> Trace:
+    def build(self) -> SpanTable:
         """The trace of everything added."""
         ids, records = list(self._records), list(self._records.values())
         start = np.fromiter(map(attrgetter("start_ns"), records), np.int64, len(records))
@@ -61,7 +61,7 @@ class TraceBuilder:
         row_of[[ROOT, ORPHAN]] = ROOT, ORPHAN
         rows: list[int] = order.tolist()
         records = [records[row] for row in rows]
-        return Trace(
+        return SpanTable(
             trace_id=self.trace_id,
             span_ids=tuple([ids[row] for row in rows]),
             names=tuple([record.name for record in records]),

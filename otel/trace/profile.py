@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trading_graph.otel.trace.model import Trace
+from trading_graph.otel.trace.table import SpanTable
 
 _FEW = 200
 """Up to so many spans plain Python is quicker than columns."""
@@ -39,7 +39,7 @@ class Profile:
         return self.serial_ns / self.busy_ns if self.busy_ns else 0.0
 
 
-def profile(trace: Trace, rows: Sequence[int]) -> Profile:
+def profile(trace: SpanTable, rows: Sequence[int]) -> Profile:
     """The concurrency profile of the given spans."""
     if len(rows) > _FEW:
         return _profile_of_many(trace, rows)
@@ -69,7 +69,7 @@ def profile(trace: Trace, rows: Sequence[int]) -> Profile:
     return Profile(len(intervals), peak, busy_ns, sum(ends) - sum(starts), serial_ns)
 
 
-def _profile_of_many(trace: Trace, rows: Sequence[int]) -> Profile:
+def _profile_of_many(trace: SpanTable, rows: Sequence[int]) -> Profile:
     """The same in columns."""
     picked = np.asarray(rows, np.intp)
     starts, ends = trace.start[picked], trace.end[picked]

@@ -1,23 +1,35 @@
 """Judging a trace: is it whole, did its parts run at once, and does it keep its gate?"""
 
-from trading_graph.otel.verdict.checks import Outcome, Result
+from trading_graph.otel.errors import GateError
+from trading_graph.otel.verdict.cause import Cause
+from trading_graph.otel.verdict.checks import CheckResult, Outcome
 from trading_graph.otel.verdict.completeness import Completeness, completeness
-from trading_graph.otel.verdict.gate import Gate, GateError, default_gate, parse_gate, read_gate
-from trading_graph.otel.verdict.measures import FanOut, Measures, measures
+from trading_graph.otel.verdict.gate import Gate, SpanSet, default_gate
+from trading_graph.otel.verdict.measures import (
+    FanOut,
+    FanOutFigures,
+    Measures,
+    RunFigures,
+    measures,
+)
 from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism
 from trading_graph.otel.verdict.resumed import Interruption, interruptions, uninterrupted
 from trading_graph.otel.verdict.verdict import Verdict, judge
 
 __all__ = [
+    "Cause",
+    "CheckResult",
     "Completeness",
     "FanOut",
+    "FanOutFigures",
     "Gate",
     "GateError",
     "Interruption",
     "Measures",
     "Outcome",
     "Parallelism",
-    "Result",
+    "RunFigures",
+    "SpanSet",
     "Strength",
     "Verdict",
     "completeness",
@@ -26,7 +38,5 @@ __all__ = [
     "judge",
     "measures",
     "parallelism",
-    "parse_gate",
-    "read_gate",
     "uninterrupted",
 ]

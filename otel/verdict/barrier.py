@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trading_graph.otel.trace import Trace
+from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.trace.kinds import agent_name
 
 RELEASED_NS = 20_000_000
@@ -31,7 +31,7 @@ class Barrier:
 NO_BARRIER = Barrier(0, 0, ())
 
 
-def barrier(trace: Trace, rows: Sequence[int]) -> Barrier:
+def barrier(trace: SpanTable, rows: Sequence[int]) -> Barrier:
     """What branches waited for each other between LangGraph's steps.
 
     Branches are told apart by the agent's name; without names or steps nothing is claimed.

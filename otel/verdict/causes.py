@@ -11,22 +11,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trading_graph.otel.trace import Trace, profile, semconv
+from trading_graph.otel.trace import SpanTable, profile, semconv
 from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.verdict.cause import Cause
 from trading_graph.otel.verdict.chain import serial_chain
 from trading_graph.otel.verdict.group import Group
 from trading_graph.otel.verdict.work import working_spans
-
-BLOCKED_LOOP = "the event loop was blocked"
-COLD_IMPORT = "modules were imported while it ran"
-GIL = "threads that hold the interpreter lock take turns"
-CONNECTION_LIMIT = "requests waited for a free connection"
-SEMAPHORE = "a semaphore or a limit lets them in one after the other"
-EXECUTOR = "an executor has too few threads"
-MAX_CONCURRENCY = "a limit on concurrency lets only some start"
-DISPATCH = "they were dispatched one after the other"
-BARRIER = "branches waited for each other at superstep barriers"
-DEPENDENCY = "an LLM turn stands between them"
 
 COINCIDENT_NS = 10_000_000
 """How close a start must be to another's end to have been released by it."""
@@ -37,35 +27,35 @@ TICK_NS = 20_000_000
 MANY_IMPORTS = 20
 
 
-def serial_cause(trace: Trace, group: Group) -> str:
+def serial_cause(trace: SpanTable, group: Group) -> Cause:
     """The cause for a group whose work hardly overlaps."""
     if cause := held_up(group):
         return cause
     if group.queue_wait_ns > 0.3 * group.wrappers.work_ns:
-        return CONNECTION_LIMIT
+        return Cause.CONNECTION_LIMIT
     if (group.wrapper_overlap or 0.0) < 0.5:
         return _between(trace, group)
-    return SEMAPHORE
+    return Cause.SEMAPHORE
 
 
-def held_up(group: Group) -> str | None:
+def held_up(group: Group) -> Cause | None:
     """Whether the interpreter itself let only one work at a time, although spans overlap.
 
     Threads come first: those that hold its lock also make the loop late.
     """
     cpu = group.cpu_over_wall
     if cpu is not None and 0.8 <= cpu <= 1.25 and group.threads > 1:
-        return GIL
+        return Cause.INTERPRETER_LOCK
     return _blocked(group)
 
 
-def _blocked(group: Group) -> str | None:
+def _blocked(group: Group) -> Cause | None:
     """Whether the loop was blocked for most of the least member's work, and by what."""
     if group.lag_ms is None or group.lag_ms < 20:
         return None
     if group.lag_ms * 1e6 < 0.5 * group.shortest_work_ns:
         return None
-    return COLD_IMPORT if group.imports >= MANY_IMPORTS else BLOCKED_LOOP
+    return Cause.COLD_IMPORT if group.imports >= MANY_IMPORTS else Cause.BLOCKED_LOOP
 
 
 def in_turn(group: Group) -> bool:
@@ -87,7 +77,7 @@ def in_turn(group: Group) -> bool:
     return max(steps) <= late_ns + TICK_NS or (len(ends) > 2 and min(steps[1:]) >= 0.5 * late_ns)
 
 
-def limit(trace: Trace, group: Group) -> tuple[int, str] | None:
+def limit(trace: SpanTable, group: Group) -> tuple[int, Cause] | None:
     """The number that ran at once and the cause, where the others were let in as those ended."""
     if len(group.rows) < 3:
         return None
@@ -101,10 +91,10 @@ def limit(trace: Trace, group: Group) -> tuple[int, str] | None:
     released = ends[np.minimum(earliest, len(ends) - 1)] <= late + COINCIDENT_NS // 10
     if not released.all():
         return None
-    return width, EXECUTOR if group.threads > 1 else MAX_CONCURRENCY
+    return width, Cause.EXECUTOR if group.threads > 1 else Cause.MAX_CONCURRENCY
 
 
-def _most_at_one_step(trace: Trace, rows: Sequence[int]) -> list[int]:
+def _most_at_one_step(trace: SpanTable, rows: Sequence[int]) -> list[int]:
     """The rows of the step of LangGraph that has most: a later step starts late on purpose."""
     by_step: dict[int | None, list[int]] = defaultdict(list)
     for row in rows:
@@ -112,7 +102,7 @@ def _most_at_one_step(trace: Trace, rows: Sequence[int]) -> list[int]:
     return max(by_step.values(), key=len)
 
 
-def staircase(trace: Trace, group: Group) -> int | None:
+def staircase(trace: SpanTable, group: Group) -> int | None:
     """How many end at a time, where all start together and end in equal steps: a limit inside.
 
     Who worked more often in a row than the first to end is late for that reason, and who did no
@@ -127,7 +117,7 @@ def staircase(trace: Trace, group: Group) -> int | None:
     return _steps(trace, as_often)
 
 
-def _steps(trace: Trace, rows: Sequence[int]) -> int | None:
+def _steps(trace: SpanTable, rows: Sequence[int]) -> int | None:
     """How many end at a time, in equal steps.
 
     Needs three steps, each as long as the first; different amounts of work seldom look like that.
@@ -154,19 +144,19 @@ def _steps(trace: Trace, rows: Sequence[int]) -> int | None:
     return len(steps[0]) if regular and equal else None
 
 
-def _between(trace: Trace, group: Group) -> str:
+def _between(trace: SpanTable, group: Group) -> Cause:
     """Why spans follow each other without overlap."""
     ordered = sorted(group.rows, key=lambda row: int(trace.start[row]))
     turns = {trace.number(row, semconv.TURN_INDEX) for row in ordered}
     if len(turns) > 1 or _llm_call_between(trace, ordered):
-        return DEPENDENCY
+        return Cause.DEPENDENCY
     steps = {trace.steps[row] for row in ordered}
     if len(steps) == 1 and None not in steps:
-        return MAX_CONCURRENCY
-    return DISPATCH
+        return Cause.MAX_CONCURRENCY
+    return Cause.DISPATCH
 
 
-def _llm_call_between(trace: Trace, ordered: Sequence[int]) -> bool:
+def _llm_call_between(trace: SpanTable, ordered: Sequence[int]) -> bool:
     parent = int(trace.parent[ordered[0]])
     siblings = trace.children(parent) if parent >= 0 else []
     calls = [row for row in siblings if trace.roles[row] is Role.LLM]

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trading_graph.otel.trace import Trace
+from trading_graph.otel.trace import SpanTable
 
 
-def serial_chain(trace: Trace, rows: Sequence[int]) -> list[int]:
+def serial_chain(trace: SpanTable, rows: Sequence[int]) -> list[int]:
     """The longest sequence of spans in which each starts no earlier than the one before ends.
 
     Earliest end first, which is optimal (interval scheduling); O(n log n). It counts what happened

@@ -1,16 +1,18 @@
 """Evaluating the checks of a gate on a complete trace."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, assert_never
 
-from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace import Span, SpanTable, semconv, spans_at
 from trading_graph.otel.trace.kinds import Role
 from trading_graph.otel.verdict import gate as g
+from trading_graph.otel.verdict.cause import Cause
 from trading_graph.otel.verdict.chain import serial_chain
 from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism
+from trading_graph.otel.verdict.parallelism import reason as cause_in_words
 from trading_graph.otel.verdict.resumed import PAID_AGAIN
 from trading_graph.otel.verdict.scope import Scope
 
@@ -25,105 +27,169 @@ class Outcome(StrEnum):
     NOT_APPLICABLE = "not applicable"
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+@dataclass(frozen=True, slots=True, repr=False)
+class CheckResult:
     """A check's outcome: what was measured against which limit, how strong that is, and where.
 
-    `spans` are the rows that show it; `advice` says what to do about a failure.
+    `reason` says in words what the strength rests on or lacks, and `cause` names it where the check
+    is about spans at once. `spans` show a failure, and `advice` says what to do about it.
     """
 
     id: str
     title: str
     outcome: Outcome
     measured: str
-    limit: str
-    strength: str
-    spans: tuple[int, ...] = ()
+    limit: str = ""
+    strength: Strength | None = None
+    reason: str = ""
+    cause: Cause | None = None
+    spans: tuple[Span, ...] = ()
     advice: str = ""
 
+    @property
+    def grade(self) -> str:
+        """Strength and reason in one text; empty where there is neither."""
+        return ": ".join(each for each in (self.strength, self.reason) if each)
 
-def evaluate(scope: Scope, check: g.AnyCheck) -> Result:
+    def __repr__(self) -> str:
+        return f"<CheckResult {self.id!r} {self.outcome}: {self.measured}>"
+
+
+def evaluate(scope: Scope, check: g.AnyCheck) -> CheckResult:
     """Evaluate one check on the spans of a run."""
     rows = scope.select(check.set)
     if not rows and not isinstance(check, g.Count | g.Complete):
         return _not_applicable(check, f"no span is in the set {check.set}")
-    evaluator = _EVALUATORS[type(check)]
-    return evaluator(_Context(scope.trace, scope.run, check, rows, scope.select, scope.recorded))
+    on = _Evaluation(scope, check, rows)
+    match check:
+        case g.StartsWithin():
+            return _starts_within(on, check)
+        case g.Overlap():
+            return _overlap(on, check)
+        case g.LeafParallelism():
+            return _leaf_parallelism(on, check)
+        case g.Duration():
+            return _duration(on, check)
+        case g.MaxGap():
+            return _max_gap(on, check)
+        case g.Before():
+            return _before(on, check)
+        case g.NoDuplicates():
+            return _no_duplicates(on, check)
+        case g.Count():
+            return _count(on, check)
+        case g.NoErrors():
+            return _no_errors(on)
+        case g.Chain():
+            return _chain(on, check)
+        case g.LoopLag():
+            return _loop_lag(on, check)
+        case g.Complete():
+            return _complete(on)
+        case _:
+            assert_never(check)
 
 
 @dataclass(frozen=True, slots=True)
-class _Context:
-    trace: Trace
-    run: int
-    check: Any
+class _Evaluation:
+    """A check being evaluated on the rows of its set."""
+
+    scope: Scope
+    check: g.AnyCheck
     rows: list[int]
-    select: Callable[[str], list[int]]
-    recorded: int
+
+    @property
+    def trace(self) -> SpanTable:
+        return self.scope.trace
+
+    @property
+    def run(self) -> int:
+        return self.scope.run
+
+    def select(self, spans: str | g.SpanSet) -> list[int]:
+        """The rows of another set that the check names."""
+        return self.scope.select(spans)
 
     def result(
         self,
         holds: bool,
         measured: str,
         limit: str,
-        strength: str = "",
+        judged: Parallelism | None = None,
+        reason: str = "",
         spans: Sequence[int] = (),
         advice: str = "",
-    ) -> Result:
-        """The check's result; spans and advice belong to failures."""
-        return Result(
+    ) -> CheckResult:
+        """The check's result; spans and advice belong to failures.
+
+        What holds is proven where neither a judged group nor a reason says otherwise.
+        """
+        proven = Strength.PROVEN if holds and not reason else None
+        return CheckResult(
             id=self.check.id,
             title=self.check.title,
             outcome=Outcome.PASS if holds else Outcome.FAIL,
             measured=measured,
             limit=limit,
-            strength=strength or (Strength.PROVEN if holds else ""),
-            spans=() if holds else tuple(spans),
+            strength=judged.strength if judged else proven,
+            reason=cause_in_words(judged) if judged else reason,
+            cause=judged.cause if judged else None,
+            spans=() if holds else spans_at(self.trace, spans),
             advice="" if holds else advice,
         )
 
 
-def _not_applicable(check: g.AnyCheck, reason: str) -> Result:
-    return Result(check.id, check.title, Outcome.NOT_APPLICABLE, reason, "", "not applicable")
+def _not_applicable(
+    check: g.AnyCheck, reason: str, judged: Parallelism | None = None
+) -> CheckResult:
+    return CheckResult(
+        check.id,
+        check.title,
+        Outcome.NOT_APPLICABLE,
+        reason,
+        strength=Strength.NOT_APPLICABLE,
+        cause=judged.cause if judged else None,
+    )
 
 
 def _seconds(nanoseconds: float) -> str:
     return f"{nanoseconds / 1e9:.3f} s"
 
 
-def _starts_within(on: _Context) -> Result:
-    before = on.select(on.check.after)
+def _starts_within(on: _Evaluation, check: g.StartsWithin) -> CheckResult:
+    before = on.select(check.after)
     if not before:
-        return _not_applicable(on.check, f"no span is in the set {on.check.after}")
+        return _not_applicable(check, f"no span is in the set {check.after}")
     released = max(int(on.trace.end[row]) for row in before)
-    limit = on.check.limit_s * 1e9
+    limit = check.limit_s * 1e9
     skews = {row: int(on.trace.start[row]) - released for row in on.rows}
     late = [row for row, skew in skews.items() if skew > limit]
     early = [row for row, skew in skews.items() if skew < 0]
     return on.result(
         not late and not early,
         f"the last after {_seconds(max(skews.values()))}",
-        f"{on.check.limit_s:g} s",
+        f"{check.limit_s:g} s",
         spans=late or early,
         advice="Send all branches from the dispatcher at once; "
         "see what held back those that are listed.",
     )
 
 
-def _overlap(on: _Context) -> Result:
+def _overlap(on: _Evaluation, check: g.Overlap) -> CheckResult:
     judged = parallelism(on.trace, on.rows)
     if judged.strength is Strength.NOT_APPLICABLE:
-        return _not_applicable(on.check, judged.reason)
+        return _not_applicable(check, cause_in_words(judged), judged)
     group = judged.group
     wrapper, work = group.wrapper_overlap or 0.0, group.work_overlap or 0.0
-    enough = min(wrapper, work) >= on.check.at_least
+    enough = min(wrapper, work) >= check.at_least
     return on.result(
         enough and _stands(judged),
         f"spans {wrapper:.0%}, work below them {work:.0%}; "
         f"{group.wrappers.average:.1f} at once on average",
-        f"{on.check.at_least:.0%} each",
-        str(judged),
+        f"{check.at_least:.0%} each",
+        judged,
         spans=group.rows,
-        advice=_advice(judged),
+        advice=judged.advice,
     )
 
 
@@ -131,12 +197,12 @@ def _stands(judged: Parallelism) -> bool:
     return judged.strength in (Strength.PROVEN, Strength.OVERLAPPING)
 
 
-def _leaf_parallelism(on: _Context) -> Result:
+def _leaf_parallelism(on: _Evaluation, check: g.LeafParallelism) -> CheckResult:
     columns: list[list[Any]] = [
         on.trace.parent[on.rows].tolist()
         if name == "parent"
         else [repr(values[row]) for values in [on.trace.values(name)] for row in on.rows]
-        for name in on.check.group_by
+        for name in check.group_by
     ]
     groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for row, *key in zip(on.rows, *columns, strict=True):
@@ -144,7 +210,7 @@ def _leaf_parallelism(on: _Context) -> Result:
     judged = [parallelism(on.trace, rows) for rows in groups.values()]
     counted = [each for each in judged if each.strength is not Strength.NOT_APPLICABLE]
     if not counted:
-        return _not_applicable(on.check, "no group has two spans that did work of their own")
+        return _not_applicable(check, "no group has two spans that did work of their own")
     bad = [each for each in counted if not _stands(each)]
     weakest = min(counted, key=lambda each: _RANK[each.strength])
     return on.result(
@@ -152,75 +218,53 @@ def _leaf_parallelism(on: _Context) -> Result:
         f"{len(counted) - len(bad)} of {len(counted)} groups at once"
         + (f", {len(judged) - len(counted)} not applicable" if len(judged) > len(counted) else ""),
         "every group",
-        str(weakest),
+        weakest,
         spans=[row for each in bad for row in each.group.rows],
-        advice=_advice(weakest),
+        advice=weakest.advice,
     )
 
 
 _RANK = {Strength.SERIAL: 0, Strength.SUSPICIOUS: 1, Strength.OVERLAPPING: 2, Strength.PROVEN: 3}
 
 
-def _advice(judged: Parallelism) -> str:
-    for sign, advice in _ADVICE.items():
-        if sign in judged.reason:
-            return advice
-    return "Look at the listed spans on one time axis."
-
-
-_ADVICE = {
-    "event loop": "Find the call that blocks (a synchronous client, CPU work) and await it or "
-    "move it to a thread.",
-    "imported": "Import it before the run starts.",
-    "interpreter lock": "Move the CPU work to processes, or to code that releases the lock.",
-    "free connection": "Raise the connection limit, or ask the source for less.",
-    "semaphore": "Raise the limit, or open the span after it was passed.",
-    "too few threads": "Give the executor as many threads as there are branches, or go async.",
-    "limit on concurrency": "Raise max_concurrency.",
-    "one after the other": "Start them at once: Send for branches, gather for calls.",
-    "superstep": "Give each branch one node (or one subgraph) with a loop of its own.",
-    "LLM turn": "Ask for independent tool calls in one turn.",
-}
-
-
-def _duration(on: _Context) -> Result:
-    limit = on.check.limit_s * 1e9
+def _duration(on: _Evaluation, check: g.Duration) -> CheckResult:
+    limit = check.limit_s * 1e9
     long = [row for row in on.rows if on.trace.duration[row] > limit]
     longest = max(int(on.trace.duration[row]) for row in on.rows)
-    measured, strength = _seconds(longest), ""
+    measured, reason = _seconds(longest), ""
     found = on.trace.attributes(on.run)
     call_s = on.trace.number(on.run, semconv.LATENCY_CHAT_S)
     holds = not long
     if semconv.LATENCY_SIMULATED not in found:
-        strength = "as recorded: whether latencies were simulated was not recorded"
+        reason = "as recorded: whether latencies were simulated was not recorded"
     if found.get(semconv.LATENCY_SIMULATED):
-        strength = "simulated"
-        if call_s is not None and on.check.project_call_s is not None:
+        reason = "simulated"
+        if call_s is not None and check.project_call_s is not None:
             calls = [row for row in on.trace.below(on.run) if on.trace.roles[row] is Role.LLM]
             chain = len(serial_chain(on.trace, calls))
-            projected = longest + chain * (on.check.project_call_s - call_s) * 1e9
+            projected = longest + chain * (check.project_call_s - call_s) * 1e9
             holds = holds and projected <= limit
             measured += (
-                f" simulated; at {on.check.project_call_s:g} s a call this run takes "
+                f" simulated; at {check.project_call_s:g} s a call this run takes "
                 f"{projected / 1e9:.0f} s"
             )
     return on.result(
         holds,
         measured,
-        f"{on.check.limit_s:g} s",
-        strength,
+        f"{check.limit_s:g} s",
+        reason=reason,
         spans=long or on.rows[:1],
         advice="Shorten the serial chain of LLM calls: that is where the time goes.",
     )
 
 
-def _chain(on: _Context) -> Result:
-    limit = on.check.limit
-    if on.check.limit_from is not None:
-        declared = on.trace.number(on.run, on.check.limit_from)
+def _chain(on: _Evaluation, check: g.Chain) -> CheckResult:
+    limit = check.limit
+    if check.limit_from is not None:
+        declared = on.trace.number(on.run, check.limit_from)
         limit = None if declared is None else int(declared)
     if limit is None:
-        return _not_applicable(on.check, "the run declares no expected chain")
+        return _not_applicable(check, "the run declares no expected chain")
     chain = serial_chain(on.trace, on.rows)
     # What a killed process had begun is done again while others have long been done with theirs.
     again = [row for row in on.rows if on.trace.attributes(row).get(PAID_AGAIN)]
@@ -234,25 +278,25 @@ def _chain(on: _Context) -> Result:
     )
 
 
-def _loop_lag(on: _Context) -> Result:
+def _loop_lag(on: _Evaluation, check: g.LoopLag) -> CheckResult:
     lags = {row: on.trace.number(row, semconv.LOOP_LAG_MAX_MS) for row in on.rows}
     known = {row: lag for row, lag in lags.items() if lag is not None}
     if not known:
-        return _not_applicable(on.check, "no event-loop lag was recorded")
+        return _not_applicable(check, "no event-loop lag was recorded")
     worst = max(known.values())
-    guilty = [row for row, lag in known.items() if lag > on.check.limit_ms]
+    guilty = [row for row, lag in known.items() if lag > check.limit_ms]
     if guilty:
-        guilty = _where_blocked(on.trace, guilty[0], on.check.limit_ms)
+        guilty = _where_blocked(on.trace, guilty[0], check.limit_ms)
     return on.result(
         not guilty,
         f"at most {worst:.0f} ms",
-        f"{on.check.limit_ms:g} ms",
+        f"{check.limit_ms:g} ms",
         spans=guilty,
         advice="Find the call that blocks (a synchronous client, CPU work) in the listed spans.",
     )
 
 
-def _where_blocked(trace: Trace, row: int, limit_ms: float) -> list[int]:
+def _where_blocked(trace: SpanTable, row: int, limit_ms: float) -> list[int]:
     """The deepest spans during which the loop was blocked past the limit."""
     deepest = []
     for each in trace.subtree(row):
@@ -262,18 +306,18 @@ def _where_blocked(trace: Trace, row: int, limit_ms: float) -> list[int]:
     return deepest or [row]
 
 
-def _lag(trace: Trace, row: int) -> float:
+def _lag(trace: SpanTable, row: int) -> float:
     return trace.number(row, semconv.LOOP_LAG_MAX_MS) or 0.0
 
 
-def _no_duplicates(on: _Context) -> Result:
+def _no_duplicates(on: _Evaluation, check: g.NoDuplicates) -> CheckResult:
     by_key: dict[str, list[int]] = defaultdict(list)
-    keys = on.trace.values(on.check.key)
+    keys = on.trace.values(check.key)
     for row in on.rows:
         if (key := keys[row]) is not None:
             by_key[repr(key)].append(row)  # a list is no key
     if not by_key:
-        return _not_applicable(on.check, f"no span has {on.check.key}")
+        return _not_applicable(check, f"no span has {check.key}")
     again = [row for rows in by_key.values() if len(rows) > 1 for row in rows]
     extra = sum(len(rows) - 1 for rows in by_key.values())
     return on.result(
@@ -285,7 +329,7 @@ def _no_duplicates(on: _Context) -> Result:
     )
 
 
-def _no_errors(on: _Context) -> Result:
+def _no_errors(on: _Evaluation) -> CheckResult:
     failed = [row for row in on.rows if row in on.trace.failed]
     retried = [row for row in on.rows if row in on.trace.retried]
     kinds = sorted(
@@ -306,7 +350,7 @@ def _no_errors(on: _Context) -> Result:
     )
 
 
-def _max_gap(on: _Context) -> Result:
+def _max_gap(on: _Evaluation, check: g.MaxGap) -> CheckResult:
     reached, widest = int(on.trace.end[on.rows[0]]), 0
     around: tuple[int, ...] = (on.rows[0],)
     before = on.rows[0]
@@ -317,18 +361,18 @@ def _max_gap(on: _Context) -> Result:
         if on.trace.end[row] > reached:
             reached, before = int(on.trace.end[row]), row
     return on.result(
-        widest <= on.check.limit_s * 1e9,
+        widest <= check.limit_s * 1e9,
         _seconds(widest),
-        f"{on.check.limit_s:g} s",
+        f"{check.limit_s:g} s",
         spans=around,
         advice="Find what the program did between the listed spans.",
     )
 
 
-def _before(on: _Context) -> Result:
-    others = on.select(on.check.other)
+def _before(on: _Evaluation, check: g.Before) -> CheckResult:
+    others = on.select(check.other)
     if not others:
-        return _not_applicable(on.check, f"no span is in the set {on.check.other}")
+        return _not_applicable(check, f"no span is in the set {check.other}")
     first = min(int(on.trace.start[row]) for row in others)
     late = [row for row in on.rows if on.trace.end[row] > first]
     last = max(int(on.trace.end[row]) for row in on.rows)
@@ -342,40 +386,24 @@ def _before(on: _Context) -> Result:
     )
 
 
-def _count(on: _Context) -> Result:
-    most = on.check.at_most
+def _count(on: _Evaluation, check: g.Count) -> CheckResult:
+    most = check.at_most
     number = len(on.rows)
     return on.result(
-        number >= on.check.at_least and (most is None or number <= most),
+        number >= check.at_least and (most is None or number <= most),
         str(number),
-        f"{on.check.at_least} to {'any number' if most is None else most}",
+        f"{check.at_least} to {'any number' if most is None else most}",
         spans=on.rows[:_SHOWN],
         advice="See which of these should not be there, or which is missing.",
     )
 
 
-def _complete(on: _Context) -> Result:
+def _complete(on: _Evaluation) -> CheckResult:
     declared = on.trace.attributes(on.run).get(semconv.SPANS_STARTED)
     exact = declared is not None
     return on.result(
         True,
-        f"{on.recorded} spans" + (f" of {declared} declared" if exact else ""),
+        f"{on.scope.recorded} spans" + (f" of {declared} declared" if exact else ""),
         "complete",
-        "" if exact else "root and no orphan; no span count was declared",
+        reason="" if exact else "root and no orphan; no span count was declared",
     )
-
-
-_EVALUATORS: dict[type, Callable[[_Context], Result]] = {
-    g.StartsWithin: _starts_within,
-    g.Overlap: _overlap,
-    g.LeafParallelism: _leaf_parallelism,
-    g.Duration: _duration,
-    g.MaxGap: _max_gap,
-    g.Before: _before,
-    g.NoDuplicates: _no_duplicates,
-    g.Count: _count,
-    g.NoErrors: _no_errors,
-    g.Chain: _chain,
-    g.LoopLag: _loop_lag,
-    g.Complete: _complete,
-}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.trace.kinds import Role
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Completeness:
         return self.run is not None and not self.missing
 
 
-def completeness(trace: Trace, run_id: str | None = None) -> Completeness:
+def completeness(trace: SpanTable, run_id: str | None = None) -> Completeness:
     """Find the run in a trace and what is missing from it; `run_id` picks one of several runs."""
     if len(trace) == 0:
         return Completeness(None, ("The trace has no spans.", *trace.flaws), exact=False)
@@ -58,7 +58,7 @@ def completeness(trace: Trace, run_id: str | None = None) -> Completeness:
     return _declared(trace, runs[0], declared) if runs else _foreign(trace)
 
 
-def _declared(trace: Trace, run: int, runs: Sequence[int]) -> Completeness:
+def _declared(trace: SpanTable, run: int, runs: Sequence[int]) -> Completeness:
     missing: list[str] = []
     declared = trace.attributes(run)[semconv.SPANS_STARTED]
     below = np.array(trace.below(run), np.int64)
@@ -76,7 +76,7 @@ def _declared(trace: Trace, run: int, runs: Sequence[int]) -> Completeness:
     return Completeness(run, tuple(missing), exact=not missing)
 
 
-def _foreign(trace: Trace) -> Completeness:
+def _foreign(trace: SpanTable) -> Completeness:
     missing: list[str] = []
     if not trace.roots:
         missing.append("The root span is missing.")
@@ -90,7 +90,7 @@ def _foreign(trace: Trace) -> Completeness:
     return Completeness(trace.roots[0] if trace.roots else None, tuple(missing), exact=False)
 
 
-def _broken(trace: Trace, rows: "NDArray[np.int64]", orphans: Sequence[int]) -> list[str]:
+def _broken(trace: SpanTable, rows: "NDArray[np.int64]", orphans: Sequence[int]) -> list[str]:
     """What else is wrong with the spans to be judged."""
     sentences = list(trace.flaws)
     if orphans:
@@ -112,16 +112,16 @@ def _broken(trace: Trace, rows: "NDArray[np.int64]", orphans: Sequence[int]) -> 
     return sentences
 
 
-def _truncated(trace: Trace, row: int) -> bool:
+def _truncated(trace: SpanTable, row: int) -> bool:
     warnings = trace.attributes(row).get(_WARNINGS) or ()
     return any("truncat" in str(warning) for warning in warnings)
 
 
-def _spans(trace: Trace, rows: "Sequence[int] | NDArray[np.int64]") -> str:
+def _spans(trace: SpanTable, rows: "Sequence[int] | NDArray[np.int64]") -> str:
     number = f"{len(rows)} span" + ("s" if len(rows) > 1 else "")
     return f"{number} ({_names(trace, rows)})"
 
 
-def _names(trace: Trace, rows: "Sequence[int] | NDArray[np.int64]") -> str:
+def _names(trace: SpanTable, rows: "Sequence[int] | NDArray[np.int64]") -> str:
     names = list(dict.fromkeys(repr(trace.names[int(row)]) for row in rows))
     return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

@@ -10,26 +10,23 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
-from trading_graph.otel.trace import Trace
+from trading_graph.otel.errors import GateError
+from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.trace.kinds import Role
 
 
-class GateError(Exception):
-    """The gate file cannot be used."""
-
-
-class SpanSet(msgspec.Struct, forbid_unknown_fields=True):
-    """Which spans: every condition that is given has to hold."""
+class SpanSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Which spans: every condition that is given has to hold; a name may hold `*`."""
 
     role: Role | None = None
-    name: list[str] = []
+    name: tuple[str, ...] = ()
     attributes: dict[str, Any] = {}
 
-    def select(self, trace: Trace, run: int, rows: list[int]) -> list[int]:
+    def select(self, trace: SpanTable, run: int, rows: list[int]) -> list[int]:
         """The rows of the set among those given, in order of start.
 
         `run` is the row that is judged below: it is the run, also where it does not say so.
@@ -51,35 +48,61 @@ class SpanSet(msgspec.Struct, forbid_unknown_fields=True):
     def _has(self, found: Mapping[str, Any]) -> bool:
         return all(found.get(key) == value for key, value in self.attributes.items())
 
-
-class Check(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, tag_field="relation"):
-    """What all checks have: an id, a title for people, and the set that it is about."""
-
-    id: str
-    title: str
-    set: str
+    def __str__(self) -> str:
+        conditions = [f"role {self.role}"] if self.role else []
+        conditions += [f"name {' or '.join(self.name)}"] if self.name else []
+        conditions += [f"{key} = {value}" for key, value in self.attributes.items()]
+        return ", ".join(conditions) or "every span"
 
 
-class StartsWithin(Check, tag="starts_within"):
+RUN = SpanSet(role=Role.RUN)
+"""The run itself."""
+
+
+class Check(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="relation"
+):
+    """What all checks have: an id, a title for people, and the set of spans that it is about.
+
+    A set is given itself, or by its name among the gate's sets. Id and title are made of the
+    relation and the set where they are not given.
+    """
+
+    set: str | SpanSet
+    id: str = ""
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        relation = type(self).__struct_config__.tag
+        if not self.id:
+            msgspec.structs.force_setattr(self, "id", f"{relation}: {self.set}")
+        if not self.title:
+            words = str(relation).replace("_", " ")
+            msgspec.structs.force_setattr(
+                self, "title", f"{words[0].upper()}{words[1:]}: {self.set}"
+            )
+
+
+class StartsWithin(Check, frozen=True, tag="starts_within"):
     """Every span of the set starts at most `limit_s` after the end of the last of `after`."""
 
-    after: str
+    after: str | SpanSet
     limit_s: float
 
 
-class Overlap(Check, tag="overlap"):
+class Overlap(Check, frozen=True, tag="overlap"):
     """The set's spans overlap, and the work below them does: both ratios `at_least`."""
 
     at_least: float = 0.5
 
 
-class LeafParallelism(Check, tag="leaf_parallelism"):
+class LeafParallelism(Check, frozen=True, tag="leaf_parallelism"):
     """The spans of each group run at once, at leaf level. Keys: `parent`, or attribute names."""
 
-    group_by: list[str] = []
+    group_by: tuple[str, ...] = ()
 
 
-class Duration(Check, tag="duration"):
+class Duration(Check, frozen=True, tag="duration"):
     """No span of the set takes longer than `limit_s`.
 
     With simulated latencies the run is also projected to `project_call_s` seconds an LLM call.
@@ -89,50 +112,52 @@ class Duration(Check, tag="duration"):
     project_call_s: float | None = None
 
 
-class MaxGap(Check, tag="max_gap"):
+class MaxGap(Check, frozen=True, tag="max_gap"):
     """Between one span of the set and the next that starts, at most `limit_s` pass with none."""
 
     limit_s: float
 
 
-class Before(Check, tag="before"):
+class Before(Check, frozen=True, tag="before"):
     """Every span of the set has ended before the first of `other` starts."""
 
-    other: str
+    other: str | SpanSet
 
 
-class NoDuplicates(Check, tag="no_duplicates"):
+class NoDuplicates(Check, frozen=True, tag="no_duplicates"):
     """No two spans of the set have the same value of the attribute `key`."""
 
     key: str
 
 
-class Count(Check, tag="count"):
+class Count(Check, frozen=True, tag="count"):
     """The set has at least and at most so many spans."""
 
     at_least: int = 0
     at_most: int | None = None
 
 
-class NoErrors(Check, tag="no_errors"):
+class NoErrors(Check, frozen=True, tag="no_errors"):
     """No span of the set has failed, was cancelled, timed out, or was retried."""
 
 
-class Chain(Check, tag="chain"):
+class Chain(Check, frozen=True, tag="chain"):
     """At most so many spans of the set follow each other: a number, or an attribute of the run."""
 
     limit: int | None = None
     limit_from: str | None = None
 
 
-class LoopLag(Check, tag="loop_lag"):
+class LoopLag(Check, frozen=True, tag="loop_lag"):
     """No span of the set saw the event loop blocked for longer than `limit_ms`."""
 
     limit_ms: float
 
 
-class Complete(Check, tag="complete"):
-    """The trace is complete, by its declared span count; `set` is the run's."""
+class Complete(Check, frozen=True, tag="complete"):
+    """The trace is complete, by its declared span count."""
+
+    set: str | SpanSet = RUN
 
 
 AnyCheck = (
@@ -151,56 +176,85 @@ AnyCheck = (
 )
 
 
-class Gate(msgspec.Struct, forbid_unknown_fields=True):
-    """A whole gate file."""
+class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Checks, and the sets of spans that they name.
 
-    version: int
-    sets: dict[str, SpanSet]
-    checks: list[AnyCheck]
+    Raises JudgeError where there is no check, where one names no set, or where two have one id.
+    """
+
+    checks: tuple[AnyCheck, ...]
+    sets: dict[str, SpanSet] = {}
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        if self.version != VERSION:
+            raise GateError(f"version {self.version} is unknown; this program reads {VERSION}")
+        if not self.checks:
+            raise GateError("there are no [[checks]], so everything would pass")
+        ids: set[str] = set()
+        for number, check in enumerate(self.checks):
+            if check.id in ids:
+                raise GateError(f"two checks have the id {check.id!r}", f"$.checks[{number}].id")
+            ids.add(check.id)
+            for key in _KEYS_OF_SETS:
+                name = getattr(check, key, None)
+                if isinstance(name, str) and name not in self.sets:
+                    known = ", ".join(sorted(self.sets)) or "none"
+                    raise GateError(
+                        f"{key} = {name!r} names no set; there are {known}",
+                        f"$.checks[{number}].{key}",
+                    )
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Self:
+        """A gate from a dictionary of what its TOML would say; raises JudgeError."""
+        try:
+            return msgspec.convert(document, cls)
+        except msgspec.ValidationError as error:
+            flaw = _flaw(error)
+            at = f" at {flaw.place}" if flaw.place else ""
+            raise GateError(f"The gate cannot be used: {flaw}{at}.") from error
+
+    @classmethod
+    def from_toml(cls, text: str, origin: str = "the gate") -> Self:
+        """A gate from the text of its TOML; `origin` names it in errors; raises JudgeError."""
+        try:
+            document = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise GateError(f"{origin} is not TOML: {error}.") from error
+        try:
+            return msgspec.convert(document, cls)
+        except msgspec.ValidationError as error:
+            flaw = _flaw(error)
+            line = f", line {_line(text, flaw.place, str(flaw))}" if flaw.place else ""
+            raise GateError(f"{origin}{line}: {flaw}.") from error
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Self:
+        """A gate from a TOML file; raises JudgeError with the line and the reason."""
+        try:
+            text = Path(path).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise GateError(f"The gate {path} cannot be read: {error}.") from error
+        return cls.from_toml(text, str(path))
+
+
+VERSION = 1
+_KEYS_OF_SETS = ("set", "after", "other")
 
 
 def default_gate() -> Gate:
     """The gate of Trading Graph's own runs."""
-    return parse_gate(
-        (files("trading_graph.otel.verdict") / "gate.toml").read_text("utf-8"), "the default gate"
-    )
+    text = (files("trading_graph.otel.verdict") / "gate.toml").read_text("utf-8")
+    return Gate.from_toml(text, "the default gate")
 
 
-def read_gate(path: Path) -> Gate:
-    """A gate from a file; raises GateError with the line and the reason."""
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise GateError(f"The gate {path} cannot be read: {error}.") from error
-    return parse_gate(text, str(path))
-
-
-def parse_gate(text: str, origin: str) -> Gate:
-    """A gate from TOML text; `origin` names it in errors."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise GateError(f"{origin} is not TOML: {error}.") from error
-    try:
-        gate = msgspec.convert(document, Gate)
-    except msgspec.ValidationError as error:
-        reason, _, place = str(error).partition(" - at ")
-        line = _line(text, place.strip("`"), reason)
-        raise GateError(f"{origin}, line {line}: {reason[0].lower()}{reason[1:]}.") from error
-    if gate.version != 1:
-        raise GateError(f"{origin}: version {gate.version} is unknown; this program reads 1.")
-    if not gate.checks:
-        raise GateError(f"{origin} has no [[checks]], so everything would pass.")
-    for number, check in enumerate(gate.checks):
-        for key in ("set", "after", "other"):
-            name = getattr(check, key, None)
-            if name is not None and name not in gate.sets:
-                line = _line(text, f"$.checks[{number}].{key}")
-                known = ", ".join(sorted(gate.sets))
-                raise GateError(
-                    f"{origin}, line {line}: {key} = {name!r} names no set; there are {known}."
-                )
-    return gate
+def _flaw(error: msgspec.ValidationError) -> GateError:
+    """What is wrong, and the place that msgspec tells, such as `$.checks[2].limit_s`."""
+    if isinstance(error.__cause__, GateError):
+        return error.__cause__
+    reason, _, place = str(error).partition(" - at ")
+    return GateError(f"{reason[0].lower()}{reason[1:]}", place.strip("`") or "$")
 
 
 def _line(text: str, place: str, reason: str = "") -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from trading_graph.otel.trace import Profile, Trace, profile, semconv
+from trading_graph.otel.trace import Profile, SpanTable, profile, semconv
 from trading_graph.otel.verdict.shared_work import with_shared
 from trading_graph.otel.verdict.work import Work, union_ns, works_below
 
@@ -17,7 +17,7 @@ class Group:
     What most verdicts do not ask for is measured at every use.
     """
 
-    trace: Trace = field(repr=False)
+    trace: SpanTable = field(repr=False)
     rows: tuple[int, ...]
     works: tuple[Work, ...]
     work_overlap: float | None
@@ -68,7 +68,7 @@ class Group:
         return len(set(_numbers(self.trace, self.rows, semconv.THREAD_ID)))
 
 
-def group(trace: Trace, rows: Sequence[int]) -> Group:
+def group(trace: SpanTable, rows: Sequence[int]) -> Group:
     """Measure a group."""
     works = works_below(trace, rows)
     worked = _worked(works)
@@ -90,13 +90,13 @@ def _worked(works: Sequence[Work]) -> list[int]:
     return [work.total_ns for work in works if work.total_ns > 0]
 
 
-def _numbers(trace: Trace, rows: Sequence[int], key: str) -> list[float]:
+def _numbers(trace: SpanTable, rows: Sequence[int], key: str) -> list[float]:
     """The values of an attribute that are numbers."""
     values = trace.figures(key)
     return [number for row in rows if (number := values[row]) is not None]
 
 
-def _most(trace: Trace, rows: Sequence[int], key: str) -> float | None:
+def _most(trace: SpanTable, rows: Sequence[int], key: str) -> float | None:
     """The highest value of an attribute; None where a span does not have it."""
     values = _numbers(trace, rows, key)
     return max(values, default=0.0) if len(values) == len(rows) else None

@@ -5,17 +5,18 @@ stands for what the trace does not record.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from trading_graph.otel.trace import Profile, Trace, profile, semconv
+from trading_graph.otel.trace import Profile, Span, SpanTable, profile, semconv, spans_at
 from trading_graph.otel.trace.kinds import Role
 from trading_graph.otel.verdict.barrier import barrier
+from trading_graph.otel.verdict.cause import Cause
 from trading_graph.otel.verdict.chain import serial_chain
 from trading_graph.otel.verdict.group import Group
-from trading_graph.otel.verdict.parallelism import Parallelism, parallelism
+from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism, reason
 from trading_graph.otel.verdict.work import working_spans
 
 PAIRS_OF = 2000
@@ -24,11 +25,89 @@ PAIRS_OF = 2000
 
 @dataclass(frozen=True, slots=True)
 class FanOut:
-    """Branches that were sent on their way together; times in nanoseconds.
+    """Branches that were sent on their way together; times in seconds.
 
-    `skew_ns` is from the dispatcher's end to the last start, negative where all started before it
-    ended. `least_pairwise` is the least overlap of two branches over the shorter of them;
-    None for more than `PAIRS_OF` branches.
+    `spans` and `work` say how many of the branches, and of the spans that worked below them, ran at
+    once; their overlap is 0 when one follows the other and 1 when all are hidden below the longest.
+    `last_start_s` is from the dispatcher's end to the last start, negative where all started before
+    it ended. `least_pairwise_overlap` is the least overlap of two branches over the shorter of
+    them, None for more than `PAIRS_OF` branches.
+    """
+
+    name: str
+    branches: tuple[Span, ...]
+    strength: Strength
+    reason: str
+    cause: Cause | None
+    spans: Profile
+    work: Profile
+    spans_overlap: float | None
+    work_overlap: float | None
+    least_pairwise_overlap: float | None
+    last_start_s: float | None
+    spread_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What a run's trace shows in numbers; times in seconds."""
+
+    wall_s: float
+    work: Profile
+    fan_outs: tuple[FanOut, ...]
+    llm_calls: int
+    llm_chain: int
+    barrier_idle_s: float
+    loop_lag_ms: float | None
+    queue_wait_s: float
+    cache: Mapping[str, int]
+    errors: int
+    cancellations: int
+    retries: int
+
+
+def measures_of(trace: SpanTable, run: int) -> Measures:
+    """The measures of a run with its spans in the place of rows."""
+    found = measures(trace, run)
+    return Measures(
+        wall_s=found.wall_ns / 1e9,
+        work=found.work,
+        fan_outs=tuple(_with_spans(trace, each) for each in found.fan_outs),
+        llm_calls=found.llm_calls,
+        llm_chain=found.llm_chain,
+        barrier_idle_s=found.barrier_idle_ns / 1e9,
+        loop_lag_ms=found.loop_lag_ms,
+        queue_wait_s=found.queue_wait_ns / 1e9,
+        cache=found.cache,
+        errors=found.errors,
+        cancellations=found.cancellations,
+        retries=found.retries,
+    )
+
+
+def _with_spans(trace: SpanTable, found: "FanOutFigures") -> FanOut:
+    judged, group = found.judged, found.group
+    return FanOut(
+        name=found.name,
+        branches=spans_at(trace, group.rows),
+        strength=judged.strength,
+        reason=reason(judged),
+        cause=judged.cause,
+        spans=group.wrappers,
+        work=found.work,
+        spans_overlap=group.wrapper_overlap,
+        work_overlap=group.work_overlap,
+        least_pairwise_overlap=found.least_pairwise,
+        last_start_s=None if found.skew_ns is None else found.skew_ns / 1e9,
+        spread_s=group.spread_ns / 1e9,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FanOutFigures:
+    """A judged group of branches that were sent on their way together; times in nanoseconds.
+
+    The rest is as in `FanOut`.
     """
 
     name: str
@@ -44,12 +123,12 @@ class FanOut:
 
 
 @dataclass(frozen=True, slots=True)
-class Measures:
-    """The measures of one run; times in nanoseconds."""
+class RunFigures:
+    """The measures of one run, by row; times in nanoseconds."""
 
     wall_ns: int
     work: Profile
-    fan_outs: tuple[FanOut, ...]
+    fan_outs: tuple[FanOutFigures, ...]
     llm_calls: int
     llm_chain: int
     barrier_idle_ns: int
@@ -61,15 +140,15 @@ class Measures:
     retries: int
 
 
-def measures(trace: Trace, run: int) -> Measures:
+def measures(trace: SpanTable, run: int) -> RunFigures:
     """Measure the run at a row; each run once."""
-    found: Measures | None = trace.kept.get((measures, run))
+    found: RunFigures | None = trace.kept.get((measures, run))
     if found is None:
         found = trace.kept[measures, run] = _measures(trace, run)
     return found
 
 
-def _measures(trace: Trace, run: int) -> Measures:
+def _measures(trace: SpanTable, run: int) -> RunFigures:
     rows = trace.below(run)
     roles = trace.roles
     calls = [row for row in rows if roles[row] is Role.LLM]
@@ -78,7 +157,7 @@ def _measures(trace: Trace, run: int) -> Measures:
     caches, waits = trace.values(semconv.CACHE), trace.figures(semconv.QUEUE_WAIT_MS)
     cache = Counter(str(found) for row in rows if (found := caches[row]))
     waited = [wait for row in rows if (wait := waits[row]) is not None]
-    return Measures(
+    return RunFigures(
         wall_ns=int(trace.duration[run]),
         work=profile(trace, working_spans(trace, run)),
         fan_outs=tuple(
@@ -101,7 +180,7 @@ def _measures(trace: Trace, run: int) -> Measures:
     )
 
 
-def _fan_outs(trace: Trace, rows: Sequence[int]) -> list[tuple[str, int | None, list[int]]]:
+def _fan_outs(trace: SpanTable, rows: Sequence[int]) -> list[tuple[str, int | None, list[int]]]:
     """Name, end of the dispatcher, and branches: by links, else agents of one parent and step."""
     row_of = {trace.span_ids[row]: row for row in rows if trace.roles[row] is Role.DISPATCH}
     sent: dict[int, list[int]] = defaultdict(list)
@@ -126,10 +205,12 @@ def _fan_outs(trace: Trace, rows: Sequence[int]) -> list[tuple[str, int | None, 
     return sorted(found, key=lambda each: each[2][0])
 
 
-def _fan_out(trace: Trace, name: str, released: int | None, branches: list[int]) -> FanOut:
+def _fan_out(
+    trace: SpanTable, name: str, released: int | None, branches: list[int]
+) -> FanOutFigures:
     leaves = [leaf for row in branches for leaf in working_spans(trace, row)]
     last = max(int(trace.start[row]) for row in branches)
-    return FanOut(
+    return FanOutFigures(
         name=name,
         judged=parallelism(trace, branches),
         work=profile(trace, leaves),
@@ -138,7 +219,7 @@ def _fan_out(trace: Trace, name: str, released: int | None, branches: list[int])
     )
 
 
-def _least_pairwise(trace: Trace, rows: list[int]) -> float | None:
+def _least_pairwise(trace: SpanTable, rows: list[int]) -> float | None:
     """max(0, min(ends) - max(starts)) / min(durations) of the pair for which it is least."""
     if not 2 <= len(rows) <= PAIRS_OF:
         return None

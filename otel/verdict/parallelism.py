@@ -8,10 +8,12 @@ below the spans, net of waits, and a recorded loop lag and CPU time that rule th
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import assert_never
 
-from trading_graph.otel.trace import Trace
+from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.verdict import causes
 from trading_graph.otel.verdict.barrier import barrier
+from trading_graph.otel.verdict.cause import LOOK, Cause
 from trading_graph.otel.verdict.group import Group, group
 from trading_graph.otel.verdict.work import beside
 
@@ -20,11 +22,6 @@ OVERLAP = 0.5
 
 BLOCKED_MS = 100.0
 """From here on a blocked loop throws doubt on everything that ran meanwhile."""
-
-BROKEN_TREE = (
-    "nothing is below these spans while LLM or tool calls run beside them; the instrumentation "
-    "does not pass the context on"
-)
 
 HELD = 0.2
 """The share of the group's time that one branch may stand at barriers."""
@@ -45,71 +42,123 @@ class Strength(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Parallelism:
-    """The verdict on one group: its strength, the reason or cause, and the measures behind it."""
+    """The verdict on one group: its strength, the cause, and the measures behind it.
+
+    There is no cause where it is proven. `at_once` is how many a limit lets in, and `idle_ns` how
+    long branches stood at barriers in all, where that is the cause.
+    """
 
     strength: Strength
-    reason: str
+    cause: Cause | None
     group: Group
+    at_once: int = 0
+    idle_ns: int = 0
+
+    @property
+    def advice(self) -> str:
+        """What to do about the cause."""
+        return self.cause.advice if self.cause else LOOK
 
     def __str__(self) -> str:
-        return f"{self.strength}: {self.reason}" if self.reason else str(self.strength)
+        return f"{self.strength}: {reason(self)}" if self.cause else str(self.strength)
 
 
-def parallelism(trace: Trace, rows: Sequence[int]) -> Parallelism:
+def reason(judged: Parallelism) -> str:
+    """The cause in words, with what was measured; empty where there is none."""
+    group, lag_ms = judged.group, judged.group.lag_ms or 0.0
+    match judged.cause:
+        case None:
+            return ""
+        case Cause.BLOCKED_LOOP if judged.strength is Strength.SUSPICIOUS:
+            return f"the event loop was blocked for {lag_ms:.0f} ms"
+        case Cause.BLOCKED_LOOP:
+            return "the event loop was blocked"
+        case Cause.COLD_IMPORT:
+            return "modules were imported while it ran"
+        case Cause.INTERPRETER_LOCK:
+            return "threads that hold the interpreter lock take turns"
+        case Cause.CONNECTION_LIMIT:
+            return "requests waited for a free connection"
+        case Cause.SEMAPHORE:
+            width = f" ({judged.at_once} at a time)" if judged.at_once else ""
+            return f"a semaphore or a limit lets them in one after the other{width}"
+        case Cause.EXECUTOR:
+            return f"an executor has too few threads ({judged.at_once} at once)"
+        case Cause.MAX_CONCURRENCY:
+            width = f" ({judged.at_once} at once)" if judged.at_once else ""
+            return f"a limit on concurrency lets only some start{width}"
+        case Cause.DISPATCH:
+            return "they were dispatched one after the other"
+        case Cause.BARRIER:
+            idle_s = judged.idle_ns / 1e9
+            return f"branches waited for each other at superstep barriers ({idle_s:.3f} s in all)"
+        case Cause.DEPENDENCY:
+            return "an LLM turn stands between them"
+        case Cause.BUSY_CPU:
+            return f"one CPU was {group.cpu_over_wall or 0.0:.0%} busy"
+        case Cause.BUSY_MACHINE:
+            return (
+                f"the event loop was late by {lag_ms:.0f} ms, and the least work took "
+                f"{group.shortest_work_ns / 1e6:.0f} ms: too short to tell on a machine this busy"
+            )
+        case Cause.NOT_RECORDED:
+            lag = [] if group.lag_ms is not None else ["no event-loop lag"]
+            cpu = [] if group.cpu_over_wall is not None else ["no CPU time"]
+            return f"{' and '.join(lag + cpu)} was recorded"
+        case Cause.TOO_FEW:
+            return "there are fewer than two"
+        case Cause.NO_WORK:
+            return "fewer than two did work of their own"
+        case Cause.BROKEN_TREE:
+            return (
+                "nothing is below these spans while LLM or tool calls run beside them; the "
+                "instrumentation does not pass the context on"
+            )
+        case _:
+            assert_never(judged.cause)
+
+
+def parallelism(trace: SpanTable, rows: Sequence[int]) -> Parallelism:
     """Judge a group of spans that should have run at once; each group of a trace once."""
     key = parallelism, tuple(rows)
     found: Parallelism | None = trace.kept.get(key)
     if found is None:
-        measured = group(trace, rows)
-        found = trace.kept[key] = Parallelism(*_judge(trace, measured), measured)
+        found = trace.kept[key] = _judge(trace, group(trace, rows))
     return found
 
 
-def _judge(trace: Trace, measured: Group) -> tuple[Strength, str]:
+def _judge(trace: SpanTable, measured: Group) -> Parallelism:
     if len(measured.rows) < 2:
-        return Strength.NOT_APPLICABLE, "there are fewer than two"
+        return Parallelism(Strength.NOT_APPLICABLE, Cause.TOO_FEW, measured)
     if measured.working < 2:
-        return Strength.NOT_APPLICABLE, "fewer than two did work of their own"
+        return Parallelism(Strength.NOT_APPLICABLE, Cause.NO_WORK, measured)
     if beside(trace, measured.rows):
-        return Strength.NOT_APPLICABLE, BROKEN_TREE
+        return Parallelism(Strength.NOT_APPLICABLE, Cause.BROKEN_TREE, measured)
     if measured.work_overlap is None or measured.work_overlap < OVERLAP:
-        return Strength.SERIAL, causes.serial_cause(trace, measured)
+        return Parallelism(Strength.SERIAL, causes.serial_cause(trace, measured), measured)
     cause = causes.held_up(measured)
-    late = cause == causes.BLOCKED_LOOP and not causes.in_turn(measured)
+    late = cause is Cause.BLOCKED_LOOP and not causes.in_turn(measured)
     if cause and not late:
-        return Strength.SERIAL, cause
+        return Parallelism(Strength.SERIAL, cause, measured)
     held = barrier(trace, measured.rows)
     if held.held_ns and held.held_ns > HELD * measured.wrappers.busy_ns:
-        return Strength.SUSPICIOUS, f"{causes.BARRIER} ({held.idle_ns / 1e9:.3f} s in all)"
+        return Parallelism(Strength.SUSPICIOUS, Cause.BARRIER, measured, idle_ns=held.idle_ns)
     if not held.waiting and (limited := causes.limit(trace, measured)):
         width, cause = limited
-        return Strength.SERIAL, f"{cause} ({width} at once)"
+        return Parallelism(Strength.SERIAL, cause, measured, at_once=width)
     if width_inside := causes.staircase(trace, measured):
-        return Strength.SUSPICIOUS, f"{causes.SEMAPHORE} ({width_inside} at a time)"
-    return _proof(measured, late)
+        return Parallelism(Strength.SUSPICIOUS, Cause.SEMAPHORE, measured, at_once=width_inside)
+    return Parallelism(*_proof(measured, late), measured)
 
 
-def _proof(measured: Group, late: bool) -> tuple[Strength, str]:
+def _proof(measured: Group, late: bool) -> tuple[Strength, Cause | None]:
     """How strong the overlap is; `late`: the loop was, for most of the least work."""
-    missing = [
-        name
-        for name, value in (
-            ("event-loop lag", measured.lag_ms),
-            ("CPU time", measured.cpu_over_wall),
-        )
-        if value is None
-    ]
-    if missing:
-        return Strength.OVERLAPPING, f"no {' and no '.join(missing)} was recorded"
-    assert measured.lag_ms is not None
-    assert measured.cpu_over_wall is not None
+    if measured.lag_ms is None or measured.cpu_over_wall is None:
+        return Strength.OVERLAPPING, Cause.NOT_RECORDED
     if measured.lag_ms > BLOCKED_MS:
-        return Strength.SUSPICIOUS, f"the event loop was blocked for {measured.lag_ms:.0f} ms"
+        return Strength.SUSPICIOUS, Cause.BLOCKED_LOOP
     if measured.cpu_over_wall >= BUSY and measured.threads <= 1:
-        return Strength.SUSPICIOUS, f"one CPU was {measured.cpu_over_wall:.0%} busy"
+        return Strength.SUSPICIOUS, Cause.BUSY_CPU
     if late:
-        return Strength.OVERLAPPING, (
-            f"the event loop was late by {measured.lag_ms:.0f} ms, and the least work took "
-            f"{measured.shortest_work_ns / 1e6:.0f} ms: too short to tell on a machine this busy"
-        )
-    return Strength.PROVEN, ""
+        return Strength.OVERLAPPING, Cause.BUSY_MACHINE
+    return Strength.PROVEN, None

@@ -17,13 +17,13 @@ from trading_graph.otel.trace import (
     Attributes,
     Event,
     Link,
-    Span,
-    Trace,
+    SpanTable,
+    SpanValues,
     TraceBuilder,
     semconv,
 )
 from trading_graph.otel.trace.kinds import Role
-from trading_graph.otel.trace.model import events_not_kept
+from trading_graph.otel.trace.table import events_not_kept
 from trading_graph.otel.verdict.work import working_spans
 
 _NODES = (Role.AGENT, Role.DISPATCH, Role.JOIN)
@@ -46,7 +46,7 @@ class Interruption:
     killed_spans: int
 
 
-def interruptions(trace: Trace, run: int) -> tuple[Interruption, ...]:
+def interruptions(trace: SpanTable, run: int) -> tuple[Interruption, ...]:
     """How often the process of a run was killed and another took it up."""
     if not trace.attributes(run).get(semconv.RESUMED):
         return ()
@@ -62,7 +62,7 @@ def interruptions(trace: Trace, run: int) -> tuple[Interruption, ...]:
     return tuple(found)
 
 
-def uninterrupted(trace: Trace, run: int) -> tuple[Trace, int]:
+def uninterrupted(trace: SpanTable, run: int) -> tuple[SpanTable, int]:
     """The view of a run, and the row of the run in it; of a run that nobody killed, the trace."""
     if not interruptions(trace, run):
         return trace, run
@@ -71,7 +71,7 @@ def uninterrupted(trace: Trace, run: int) -> tuple[Trace, int]:
 
 
 class _View:
-    def __init__(self, trace: Trace, run: int) -> None:
+    def __init__(self, trace: SpanTable, run: int) -> None:
         self._of = trace
         self._run = run
         self._rows = trace.below(run)
@@ -85,7 +85,7 @@ class _View:
         for earlier, heir in self._superseded():
             self._supersede(earlier, heir)
 
-    def trace(self) -> Trace:
+    def trace(self) -> SpanTable:
         """The trace of what is left, on its own time axis."""
         found = TraceBuilder(self._of.trace_id)
         for row in range(len(self._of)):
@@ -137,7 +137,7 @@ class _View:
                 if row != earlier:
                     self._adopted[row] = heir
 
-    def _span(self, row: int) -> Span:
+    def _span(self, row: int) -> SpanValues:
         trace, attributes = self._of, self._attributes(row)
         start, end = trace.intervals[row]
         status = int(trace.status[row])
@@ -155,7 +155,7 @@ class _View:
                 for each in trace.events(row)
             ]
 
-        return Span(
+        return SpanValues(
             trace.span_ids[row],
             self._parent(row),
             trace.names[row],
@@ -168,10 +168,10 @@ class _View:
             links,
         )
 
-    def _lost(self, row: int, heir: int) -> Span:
+    def _lost(self, row: int, heir: int) -> SpanValues:
         """Work whose result died with its process: its heir's branch did it, no check counts it."""
         start, end = self._of.intervals[row]
-        return Span(
+        return SpanValues(
             self._of.span_ids[row],
             self._of.span_ids[heir],
             f"lost: {self._of.names[row]}",

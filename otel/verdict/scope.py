@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from trading_graph.otel.trace import Trace
+from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.verdict.gate import SpanSet
 
 
@@ -13,7 +13,7 @@ class Scope:
     """
 
     def __init__(
-        self, trace: Trace, run: int, sets: Mapping[str, SpanSet], recorded: int | None = None
+        self, trace: SpanTable, run: int, sets: Mapping[str, SpanSet], recorded: int | None = None
     ) -> None:
         self.trace = trace
         self.run = run
@@ -22,8 +22,10 @@ class Scope:
         self._rows = trace.below(run)
         self._selected: dict[str, list[int]] = {}
 
-    def select(self, name: str) -> list[int]:
-        """The rows of a set, in order of start."""
-        if name not in self._selected:
-            self._selected[name] = self._sets[name].select(self.trace, self.run, self._rows)
-        return self._selected[name]
+    def select(self, spans: str | SpanSet) -> list[int]:
+        """The rows of a set, given itself or by name, in order of start."""
+        if isinstance(spans, SpanSet):
+            return spans.select(self.trace, self.run, self._rows)
+        if spans not in self._selected:
+            self._selected[spans] = self._sets[spans].select(self.trace, self.run, self._rows)
+        return self._selected[spans]

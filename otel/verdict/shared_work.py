@@ -8,11 +8,11 @@ counts once: two tools that wait for the same prove nothing.
 from collections import defaultdict
 from collections.abc import Sequence
 
-from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.verdict.work import Interval, Work, work_below, work_of
 
 
-def with_shared(trace: Trace, rows: Sequence[int], works: Sequence[Work]) -> tuple[Work, ...]:
+def with_shared(trace: SpanTable, rows: Sequence[int], works: Sequence[Work]) -> tuple[Work, ...]:
     """The work of a group of spans, with that of the linked fetches for those that shared some.
 
     A fetch counts for whichever of its sharers has the fewest, and for none where it is below the
@@ -38,7 +38,7 @@ def with_shared(trace: Trace, rows: Sequence[int], works: Sequence[Work]) -> tup
     )
 
 
-def _shared_by(trace: Trace, row: int) -> list[int]:
+def _shared_by(trace: SpanTable, row: int) -> list[int]:
     """The fetches of others that a span waited for."""
     if trace.values(semconv.CACHE)[row] not in ("shared", "miss"):
         return []
@@ -46,7 +46,7 @@ def _shared_by(trace: Trace, row: int) -> list[int]:
     return list(dict.fromkeys(trace.row_of[each] for each in links if each in trace.row_of))
 
 
-def _waited_for(trace: Trace, row: int, work: Work, fetches: Sequence[int]) -> Work:
+def _waited_for(trace: SpanTable, row: int, work: Work, fetches: Sequence[int]) -> Work:
     """A span's work and that of the fetches while it waited for them."""
     start, end = trace.intervals[row]
     found: list[Interval] = list(work.intervals)

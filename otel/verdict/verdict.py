@@ -1,56 +1,82 @@
 """The verdict on a trace: incomplete (no verdict), passed or failed, check by check."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from trading_graph.otel.collection import collection_paused
-from trading_graph.otel.trace import Trace
-from trading_graph.otel.verdict.checks import Outcome, Result, evaluate
-from trading_graph.otel.verdict.completeness import Completeness, completeness
+from trading_graph.otel.trace import Span, SpanTable, Trace, row_of, table_of
+from trading_graph.otel.verdict.checks import CheckResult, Outcome, evaluate
+from trading_graph.otel.verdict.completeness import completeness
 from trading_graph.otel.verdict.gate import Gate
-from trading_graph.otel.verdict.measures import Measures, measures
+from trading_graph.otel.verdict.measures import Measures, measures_of
 from trading_graph.otel.verdict.resumed import Interruption, interruptions, uninterrupted
 from trading_graph.otel.verdict.scope import Scope
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Verdict:
-    """What a gate says of a trace; without completeness there are no results.
+    """What a gate says of a trace; where something is missing, there are no checks.
 
     `trace` is what was judged: of a resumed run its view as one that was never interrupted, while
-    `spans` counts what was recorded. Rows are those of `trace`.
+    `span_count` is what was recorded. `run` is the span that was judged, with everything below it.
+    `missing` has a sentence for each thing that the trace lacks, and `exact` says that the run
+    declared its span count and that it holds.
     """
 
     trace: Trace
-    completeness: Completeness
-    results: tuple[Result, ...]
-    spans: int
+    run: Span | None
+    missing: tuple[str, ...]
+    exact: bool
+    span_count: int
+    checks: tuple[CheckResult, ...] = ()
     interruptions: tuple[Interruption, ...] = ()
 
     @property
     def judged(self) -> bool:
         """Whether there is a verdict at all."""
-        return self.completeness.complete
-
-    @property
-    def measures(self) -> Measures | None:
-        """What the judged run shows in numbers, measured at every use."""
-        run = self.completeness.run
-        return measures(self.trace, run) if self.judged and run is not None else None
+        return self.run is not None and not self.missing
 
     @property
     def passed(self) -> bool:
         """Whether the trace could be judged and no check failed."""
-        return self.judged and all(result.outcome is not Outcome.FAIL for result in self.results)
+        return self.judged and not self.failures
+
+    @property
+    def failures(self) -> tuple[CheckResult, ...]:
+        """The checks that failed."""
+        return tuple(each for each in self.checks if each.outcome is Outcome.FAIL)
+
+    @property
+    def measures(self) -> Measures | None:
+        """What the judged run shows in numbers, measured at every use."""
+        if not self.judged or self.run is None:
+            return None
+        return measures_of(table_of(self.trace), row_of(self.run))
+
+    def __repr__(self) -> str:
+        if not self.judged:
+            return f"<Verdict on {self.trace.id}: not judged, {' '.join(self.missing)[:100]}>"
+        if self.passed:
+            return f"<Verdict on {self.trace.id}: passed, {len(self.checks)} checks>"
+        ids = ", ".join(each.id for each in self.failures[:5])
+        count = f"{len(self.failures)} of {len(self.checks)} checks"
+        return f"<Verdict on {self.trace.id}: failed, {count} ({ids})>"
 
 
 @collection_paused()
-def judge(trace: Trace, gate: Gate, run_id: str | None = None) -> Verdict:
+def judge(trace: SpanTable, gate: Gate, run_id: str | None = None) -> Verdict:
     """Judge a trace by a gate."""
     found = completeness(trace, run_id)
     if not found.complete or found.run is None:
-        return Verdict(trace, found, (), len(trace))
-    deaths = interruptions(trace, found.run)
-    seen, run = uninterrupted(trace, found.run)
-    scope = Scope(seen, run, gate.sets, len(trace))
-    results = tuple(evaluate(scope, check) for check in gate.checks)
-    return Verdict(seen, replace(found, run=run), results, len(trace), deaths)
+        run = None if found.run is None else Span(trace, found.run)
+        return Verdict(Trace(trace), run, found.missing, exact=False, span_count=len(trace))
+    seen, row = uninterrupted(trace, found.run)
+    scope = Scope(seen, row, gate.sets, len(trace))
+    return Verdict(
+        trace=Trace(seen),
+        run=Span(seen, row),
+        missing=(),
+        exact=found.exact,
+        span_count=len(trace),
+        checks=tuple(evaluate(scope, check) for check in gate.checks),
+        interruptions=interruptions(trace, found.run),
+    )

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.trace.kinds import Role
 
 Interval = tuple[int, int]
@@ -40,7 +40,7 @@ def work_of(intervals: Sequence[Interval], waited_ns: int = 0) -> Work:
     return Work(merged, _total_ns(merged), waited_ns)
 
 
-def work_below(trace: Trace, row: int) -> Work:
+def work_below(trace: SpanTable, row: int) -> Work:
     """The work of a branch."""
     spans = working_spans(trace, row)
     if _at_or_above_waits(trace).isdisjoint(spans):
@@ -55,7 +55,7 @@ def work_below(trace: Trace, row: int) -> Work:
     return work_of(found, waited_ns)
 
 
-def works_below(trace: Trace, rows: Sequence[int]) -> tuple[Work, ...]:
+def works_below(trace: SpanTable, rows: Sequence[int]) -> tuple[Work, ...]:
     """The work of several branches."""
     ways, waits, intervals = _ways(trace), _at_or_above_waits(trace), trace.intervals
     return tuple(
@@ -70,7 +70,7 @@ def works_below(trace: Trace, rows: Sequence[int]) -> tuple[Work, ...]:
     )
 
 
-def working_spans(trace: Trace, row: int) -> list[int]:
+def working_spans(trace: SpanTable, row: int) -> list[int]:
     """The spans at or below one that did its work; none of them contains another."""
     below, ways = trace.child_rows, _ways(trace)
     if ways[row] is not _FURTHER:
@@ -90,7 +90,7 @@ def working_spans(trace: Trace, row: int) -> list[int]:
 _FURTHER, _HERE, _NOWHERE = "further down", "here", "nowhere"
 
 
-def _ways(trace: Trace) -> list[str]:
+def _ways(trace: SpanTable) -> list[str]:
     """Where a span's work is to be looked for."""
     found: list[str] | None = trace.kept.get(_ways)
     if found is None:
@@ -106,7 +106,7 @@ def _ways(trace: Trace) -> list[str]:
     return found
 
 
-def is_from_cache(trace: Trace, row: int) -> bool:
+def is_from_cache(trace: SpanTable, row: int) -> bool:
     """Whether a span only took what another had fetched, or waited for it.
 
     A miss may join a fetch too: what it loads is made of what another loads already.
@@ -119,7 +119,7 @@ def is_from_cache(trace: Trace, row: int) -> bool:
     return str(said) in _IDLE_CACHE
 
 
-def beside(trace: Trace, rows: Sequence[int]) -> bool:
+def beside(trace: SpanTable, rows: Sequence[int]) -> bool:
     """Whether the work of childless wrappers seems to be elsewhere: calls run during each of them.
 
     Some instrumentors keep a tree of their own beside the spans that a program opens by hand.
@@ -133,7 +133,7 @@ def beside(trace: Trace, rows: Sequence[int]) -> bool:
     )
 
 
-def _net_of_waiting(trace: Trace, row: int) -> tuple[list[Interval], int]:
+def _net_of_waiting(trace: SpanTable, row: int) -> tuple[list[Interval], int]:
     """A working span's interval less the waits for a connection recorded below it, and these."""
     start, end = trace.intervals[row]
     pieces: list[Interval] = []
@@ -149,7 +149,7 @@ def _net_of_waiting(trace: Trace, row: int) -> tuple[list[Interval], int]:
     return [(begin, until) for begin, until in pieces if until > begin], waited_ns
 
 
-def _at_or_above_waits(trace: Trace) -> set[int]:
+def _at_or_above_waits(trace: SpanTable) -> set[int]:
     """The spans that waited for a connection, and those above them."""
     found: set[int] | None = trace.kept.get(_at_or_above_waits)
     if found is None:

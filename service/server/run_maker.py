@@ -12,7 +12,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from trading_graph.graph.decisions import Decision
 from trading_graph.otel.report import as_json
 from trading_graph.otel.sources import read
-from trading_graph.otel.trace import Trace
+from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.verdict import default_gate, judge
 from trading_graph.service.engine import Engine
 from trading_graph.service.errors import NotResumable
@@ -30,7 +30,7 @@ class _Made:
     """A run that is over: its decision, its trace, and how long its last life took."""
 
     decision: Decision
-    trace: Trace | None
+    trace: SpanTable | None
     seconds: float
     langsmith: str | None = None
 
@@ -108,7 +108,7 @@ def _kept(folder: RunFolder) -> _Made:
     return _Made(decision, traces.get(decision.trace_id or ""), 0.0)
 
 
-def _judged(run: StoredRun, trace: Trace) -> StoredVerdict:
+def _judged(run: StoredRun, trace: SpanTable) -> StoredVerdict:
     verdict = judge(trace, default_gate(), run.id)
     document = as_json(verdict)
     measures = json.loads(document)["measures"]

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench.bench_verdict import SHAPES, write
-from trading_graph.otel.diagnosis import Run, compare, diagnose
+from trading_graph.otel.diagnosis import Run, compare, rank
 from trading_graph.otel.sources import read
-from trading_graph.otel.trace import Trace
+from trading_graph.otel.trace import SpanTable
 
 
 def main() -> None:
@@ -28,14 +28,14 @@ def main() -> None:
                 path = Path(folder) / "trace.jsonl"
                 write(path, shape, count)
                 compared = _seconds(path, lambda a, b: compare([Run(a, 0)], [Run(b, 0)]))
-                diagnosed = _seconds(path, lambda a, b: diagnose(a, 0))
+                diagnosed = _seconds(path, lambda a, b: rank(a, 0))
             print(
                 f"{shape:9} {count:9,} spans: two compared in {compared:6.3f} s, "
                 f"one diagnosed in {diagnosed:6.3f} s, ratio {compared / diagnosed:4.2f}"
             )
 
 
-def _seconds(path: Path, work: Callable[[Trace, Trace], object]) -> float:
+def _seconds(path: Path, work: Callable[[SpanTable, SpanTable], object]) -> float:
     """The median of three, each on traces read anew: they keep what was decoded."""
     took = []
     for _ in range(3):

@@ -57,10 +57,9 @@ def main() -> None:
 @collection_paused()  # as in the command
 def measure(path: Path) -> None:
     """Diagnose one file; print the seconds of each stage and the peak memory as JSON."""
-    from trading_graph.otel.diagnosis import simulate
+    from trading_graph.otel.diagnosis import Diagnosis, diagnose, ranking_of, simulate
     from trading_graph.otel.report.diagnosis_json import diagnosis_json
     from trading_graph.otel.report.diagnosis_markdown import diagnosis_markdown
-    from trading_graph.otel.report.diagnosis_report import Report, report
     from trading_graph.otel.report.folded import folded
     from trading_graph.otel.report.page import page
     from trading_graph.otel.report.perfetto import perfetto
@@ -76,11 +75,11 @@ def measure(path: Path) -> None:
 
     before = time.process_time()
     (trace,) = stage("read", lambda: read(path))
-    found = stage("diagnosis", lambda: report(trace, 120.0))
-    assert isinstance(found, Report), found.completeness.missing
-    best = [action for each in found.diagnosis.findings[:5] for action in each.finding.actions]
-    stage("five best", lambda: simulate(found.diagnosis.schedule, best).wall_ns)
-    stage("classes", lambda: found.by_class)
+    found = stage("diagnosis", lambda: diagnose(trace, 120.0))
+    assert isinstance(found, Diagnosis), found.missing
+    ranking = ranking_of(found)
+    best = [action for each in ranking.candidates[:5] for action in each.candidate.actions]
+    stage("five best", lambda: simulate(ranking.schedule, best).wall_ns)
     cpu = time.process_time() - before
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     forms: dict[str, float] = {}
@@ -89,8 +88,8 @@ def measure(path: Path) -> None:
         ("markdown", lambda: diagnosis_markdown(found)),
         ("json", lambda: diagnosis_json(found)),
         ("html", lambda: page(found)),
-        ("folded", lambda: folded(found.diagnosis.path)),
-        ("perfetto", lambda: perfetto(found.diagnosis)),
+        ("folded", lambda: folded(ranking.path)),
+        ("perfetto", lambda: perfetto(ranking)),
     ):
         size = len(stage(name, work))
         forms[f"{name} ({size / 1e6:.1f} MB)"] = stages[name]
@@ -103,7 +102,7 @@ def measure(path: Path) -> None:
                 "forms": forms,
                 "peak_mb": peak_mb,
                 "peak_with_forms_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-                "findings": len(found.diagnosis.findings),
+                "findings": len(found.findings),
             }
         )
     )

@@ -15,14 +15,14 @@ from pathlib import Path
 
 from tests.analysis_runner import Runner
 from trading_graph.graph.backend_choice import BackendChoice
-from trading_graph.otel.trace import Trace
+from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.verdict import default_gate, judge
 
 LATENCIES_S = ((0.8, 0.15), (0.3, 0.15), (0.3, 0.6), (0.3, 1.2))
 """Seconds of an LLM call and of a fetch; the first are the defaults."""
 
 
-def tools_s(trace: Trace) -> float:
+def tools_s(trace: SpanTable) -> float:
     """How long the run's tools took in all."""
     return sum(int(trace.duration[row]) for row in trace.rows("execute_tool ")) / 1e9
 
@@ -43,7 +43,7 @@ async def bench(rounds: int, folder: Path) -> None:
                 ran = await runner(choice=choice, prefetch=ahead)
                 wall[ahead].append(ran.made.seconds)
                 waited[ahead].append(tools_s(ran.trace))
-                found = judge(ran.trace, gate).results
+                found = judge(ran.trace, gate).checks
                 failed |= {result.id for result in found if result.outcome == "fail"}
         without, with_ = (statistics.median(wall[ahead]) for ahead in (False, True))
         before, after = (statistics.median(waited[ahead]) for ahead in (False, True))

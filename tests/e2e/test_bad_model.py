@@ -11,18 +11,18 @@ from trading_graph.graph.errors import BadModelAnswer, ModelRefused, ModelUnavai
 from trading_graph.graph.models import ModelService
 from trading_graph.graph.offline_model import Fault
 from trading_graph.graph.options import Debate
-from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace import SpanTable, semconv
 
 ALWAYS = None
 
 
-def errors(trace: Trace) -> set[str]:
+def errors(trace: SpanTable) -> set[str]:
     """The error types on the run's spans."""
     found = (trace.attributes(row).get(semconv.ERROR_TYPE) for row in range(len(trace)))
     return {error for error in found if error}
 
 
-def is_complete(trace: Trace) -> bool:
+def is_complete(trace: SpanTable) -> bool:
     (root,) = trace.roots
     return not trace.orphans and trace.attributes(root)[semconv.SPANS_STARTED] == len(trace)
 

@@ -10,7 +10,7 @@ from trading_graph.graph.budget import Budget, Limit
 from trading_graph.graph.decisions import Action
 from trading_graph.graph.offline_model import Fault
 from trading_graph.graph.options import Order
-from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.verdict import Outcome, default_gate, judge
 
 ALWAYS = None
@@ -19,12 +19,12 @@ ALL_CALLS = 16
 """Of a run with default options: 4 analysts of 2 turns, 2 debaters, 3 risk analysts, 3 deciders."""
 
 
-def errors(trace: Trace, name: str) -> list[object]:
+def errors(trace: SpanTable, name: str) -> list[object]:
     """The error types of the spans of this name; None of one that ended well."""
     return [trace.attributes(row).get(semconv.ERROR_TYPE) for row in trace.rows(name)]
 
 
-def chats(trace: Trace) -> list[object]:
+def chats(trace: SpanTable) -> list[object]:
     return errors(trace, "chat offline-quick") + errors(trace, "chat offline-deep")
 
 
@@ -202,7 +202,7 @@ async def test_seconds_end_tools_that_are_under_way(run_analysis: Runner) -> Non
 async def test_the_verdict_names_the_budget_as_the_reason(run_analysis: Runner) -> None:
     ran = await run_analysis(budget=Budget(llm_calls=ALL_CALLS - 1))
     verdict = judge(ran.trace, GATE)
-    results = {result.id: result for result in verdict.results}
+    results = {result.id: result for result in verdict.checks}
     assert results["errors"].outcome is Outcome.FAIL
     assert results["errors"].measured == (
         "1 failed (trading_graph.graph.errors.BudgetReached), the run's budget of llm_calls "

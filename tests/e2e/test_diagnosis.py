@@ -11,8 +11,8 @@ import pytest
 from tests.analysis_runner import CHOICE, Ran, Runner
 from trading_graph.graph.offline_model import Fault
 from trading_graph.graph.options import Order
-from trading_graph.otel.diagnosis import Diagnosis, Kind, diagnose
-from trading_graph.otel.trace import Trace
+from trading_graph.otel.diagnosis import FindingKind, Ranking, rank
+from trading_graph.otel.trace import SpanTable
 from trading_graph.toolkit.market_data import AsyncToolkit
 
 pytestmark = pytest.mark.alone
@@ -21,16 +21,16 @@ SLOW = replace(CHOICE, chat_latency_s=0.5, fetch_latency_s=0.3)
 WORST = 0.05
 
 
-def diagnosed(trace: Trace) -> Diagnosis:
+def diagnosed(trace: SpanTable) -> Ranking:
     (run,) = trace.roots
-    return diagnose(trace, run)
+    return rank(trace, run)
 
 
 async def comes_true(
     slow: Callable[[], Awaitable[Ran]],
     mended: Callable[[], Awaitable[Ran]],
-    predicted: Callable[[Diagnosis], int],
-) -> Diagnosis:
+    predicted: Callable[[Ranking], int],
+) -> Ranking:
     """Run slow and mended, and hold the prediction against the measurement.
 
     Three times at most: a machine that is busy with something else disturbs one of them, a wrong
@@ -46,14 +46,14 @@ async def comes_true(
     raise AssertionError(f"predicted against measured: {errors}")
 
 
-def first(found: Diagnosis) -> int:
-    return found.findings[0].wall.likely_ns
+def first(found: Ranking) -> int:
+    return found.candidates[0].wall.likely_ns
 
 
 async def test_a_good_run_has_nothing_proven_to_gain(run_analysis: Runner) -> None:
     found = diagnosed((await run_analysis(choice=SLOW)).trace)
-    proven = [each for each in found.findings if each.finding.proven]
-    assert not proven, [each.finding.evidence for each in proven]
+    proven = [each for each in found.candidates if each.candidate.proven]
+    assert not proven, [each.candidate.evidence for each in proven]
 
 
 async def test_sequential_dispatch(run_analysis: Runner) -> None:
@@ -62,8 +62,10 @@ async def test_sequential_dispatch(run_analysis: Runner) -> None:
         partial(run_analysis, choice=SLOW),
         lambda found: found.steps[1].wall.likely_ns,
     )
-    assert [each.finding.kind for each in found.findings[:2]] == [Kind.SERIAL_FAN_OUT] * 2
-    assert [each.finding.place for each in found.findings[:2]] == [
+    assert [each.candidate.kind for each in found.candidates[:2]] == [
+        FindingKind.SERIAL_FAN_OUT
+    ] * 2
+    assert [each.candidate.place for each in found.candidates[:2]] == [
         "dispatch analysts",
         "dispatch risk_team",
     ]
@@ -75,16 +77,18 @@ async def test_sequential_tools(run_analysis: Runner) -> None:
         partial(run_analysis, choice=SLOW),
         first,
     )
-    assert found.findings[0].finding.kind is Kind.SERIAL_TOOLS
-    assert found.findings[0].finding.proven
+    assert found.candidates[0].candidate.kind is FindingKind.SERIAL_TOOLS
+    assert found.candidates[0].candidate.proven
 
 
 async def test_duplicate_fetches(run_analysis: Runner) -> None:
     """One after another, so that fetching again costs time."""
 
-    def duplicates(found: Diagnosis) -> int:
-        (each,) = [each for each in found.findings if each.finding.kind is Kind.DUPLICATES]
-        assert each.finding.proven
+    def duplicates(found: Ranking) -> int:
+        (each,) = [
+            each for each in found.candidates if each.candidate.kind is FindingKind.DUPLICATES
+        ]
+        assert each.candidate.proven
         return each.wall.likely_ns
 
     await comes_true(
@@ -101,8 +105,8 @@ async def test_a_call_that_was_made_again(run_analysis: Runner) -> None:
         partial(run_analysis, choice=SLOW),
         first,
     )
-    assert found.findings[0].finding.kind is Kind.RETRIES
-    assert not found.findings[0].finding.proven
+    assert found.candidates[0].candidate.kind is FindingKind.RETRIES
+    assert not found.candidates[0].candidate.proven
 
 
 async def test_a_tool_that_blocks_the_loop(
@@ -126,7 +130,7 @@ async def test_a_tool_that_blocks_the_loop(
         await asyncio.sleep(0.4)
 
     found = await comes_true(partial(slowed, blocking), partial(slowed, awaiting), first)
-    assert found.findings[0].finding.kind is Kind.BLOCKED_LOOP
+    assert found.candidates[0].candidate.kind is FindingKind.BLOCKED_LOOP
 
 
 def spin(seconds: float) -> None:

@@ -9,14 +9,14 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from trading_graph.otel.sources import read
-from trading_graph.otel.trace import Trace
+from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.trace.kinds import Role, agent_name, step
-from trading_graph.otel.verdict import Outcome, Result, judge, parse_gate
+from trading_graph.otel.verdict import CheckResult, Gate, Outcome, judge
 
 ROOT = Path(__file__).parents[2]
 INSTRUMENTORS = ("openinference", "openllmetry", "langsmith")
 
-GATE = parse_gate(
+GATE = Gate.from_toml(
     """
     version = 1
 
@@ -55,7 +55,7 @@ GATE = parse_gate(
 
 
 @cache
-def trace_under(instrumentor: str, *options: str) -> Trace:
+def trace_under(instrumentor: str, *options: str) -> SpanTable:
     """Run the program in a process of its own, since an instrumentor changes all of it."""
     with TemporaryDirectory() as folder:
         out = Path(folder) / "trace.json"
@@ -65,10 +65,10 @@ def trace_under(instrumentor: str, *options: str) -> Trace:
         return trace
 
 
-def results(trace: Trace) -> dict[str, Result]:
+def results(trace: SpanTable) -> dict[str, CheckResult]:
     verdict = judge(trace, GATE)
-    assert verdict.judged, verdict.completeness.missing
-    return {result.id: result for result in verdict.results}
+    assert verdict.judged, verdict.missing
+    return {result.id: result for result in verdict.checks}
 
 
 @pytest.mark.parametrize("instrumentor", INSTRUMENTORS)
@@ -91,7 +91,7 @@ def test_at_once_overlaps_and_is_not_called_proven(instrumentor: str) -> None:
     found = results(trace_under(instrumentor))
     for check in ("nodes", "calls"):
         assert found[check].outcome is Outcome.PASS, found[check]
-        assert found[check].strength == (
+        assert found[check].grade == (
             "overlapping, not proven: no event-loop lag and no CPU time was recorded"
         )
 
@@ -101,7 +101,7 @@ def test_one_after_the_other_fails(instrumentor: str) -> None:
     found = results(trace_under(instrumentor, "--serial"))
     for check in ("nodes", "calls"):
         assert found[check].outcome is Outcome.FAIL, found[check]
-        assert found[check].strength.startswith("serial: ")
+        assert found[check].grade.startswith("serial: ")
 
 
 @pytest.mark.parametrize("instrumentor", INSTRUMENTORS)

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from tests.jaeger_process import JaegerProcess
 from trading_graph.graph.offline_model import Fault, OfflineModel
 from trading_graph.otel.sources import read
-from trading_graph.otel.trace import ERROR, Trace
+from trading_graph.otel.trace import ERROR, SpanTable
 from trading_graph.otel.trace.kinds import Role
 from trading_graph.otel.verdict import completeness, default_gate, judge
 from trading_graph.service.cli import main
@@ -75,12 +75,12 @@ def decision_in(folder: Path) -> dict[str, Any]:
     return {key: value for key, value in decision.items() if key not in ("run_id", "trace_id")}
 
 
-def trace_of(folder: Path) -> Trace:
+def trace_of(folder: Path) -> SpanTable:
     (trace,) = read(folder / "trace.jsonl")
     return trace
 
 
-def agents(trace: Trace) -> Counter[str]:
+def agents(trace: SpanTable) -> Counter[str]:
     """How often each agent ended well."""
     return Counter(
         trace.names[row]
@@ -89,7 +89,7 @@ def agents(trace: Trace) -> Counter[str]:
     )
 
 
-def assert_each_made_once(trace: Trace, whole: Trace) -> None:
+def assert_each_made_once(trace: SpanTable, whole: SpanTable) -> None:
     """No agent has ended twice, and one that has not ended was kept though its end was not told.
 
     What an agent brings is on disk within a millisecond, its span's end up to 20 ms later: a kill
@@ -192,10 +192,10 @@ def test_a_killed_run_comes_to_the_same_decision(
     assert "nobody's time" in resumed_verdict(folder)
     # The time in which no process lived is nobody's.
     (run,) = trace.roots
-    seen = verdict.completeness.run
-    assert seen is not None
+    assert verdict.run is not None
     dead_ns = sum(each.dead_ns for each in verdict.interruptions)
-    assert verdict.trace.duration[seen] == trace.duration[run] - dead_ns
+    seen = verdict.run.end_ns - verdict.run.start_ns
+    assert seen == trace.duration[run] - dead_ns
 
 
 def resumed_verdict(folder: Path) -> str:
@@ -219,7 +219,7 @@ def test_a_serial_run_stays_serial_when_it_is_resumed(workdir: Path) -> None:
     resumed(folder.name)
     verdict = judge(trace_of(folder), default_gate())
     assert verdict.judged
-    failed = {each.id for each in verdict.results if each.outcome == "fail"}
+    failed = {each.id for each in verdict.checks if each.outcome == "fail"}
     assert {"overlap", "chain"} <= failed
 
 
@@ -280,6 +280,6 @@ def test_an_analyst_that_had_ended_is_not_asked_again(workdir: Path) -> None:
     trace = trace_of(folder)
     verdict = judge(trace, default_gate())
     assert verdict.judged
-    found = {each.id: each.outcome for each in verdict.results}
+    found = {each.id: each.outcome for each in verdict.checks}
     assert found["chain"] == found["errors"] == found["start"] == found["duplicates"] == "pass"
     assert set(agents(trace).values()) == {1}

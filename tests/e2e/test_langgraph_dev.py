@@ -21,7 +21,7 @@ import pytest
 
 from tests.jaeger_process import JaegerServer, binary_or_skip, free_ports
 from trading_graph.otel.sources.jaeger import JaegerQuery
-from trading_graph.otel.trace import Trace
+from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.verdict import Outcome, Verdict, default_gate, judge
 
 pytestmark = [pytest.mark.jaeger, pytest.mark.slow, pytest.mark.timeout(180)]
@@ -58,8 +58,8 @@ class Served:
     """Two runs of a server that was stopped as soon as the second had its answer."""
 
     answers: tuple[dict[str, Any], ...]
-    after_first: list[Trace]
-    after_exit: list[Trace]
+    after_first: list[SpanTable]
+    after_exit: list[SpanTable]
     attempts: str  # to reach a foreign host
     folder: Path
 
@@ -169,7 +169,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         server.stop()
 
 
-def traces(query: JaegerQuery) -> list[Trace]:
+def traces(query: JaegerQuery) -> list[SpanTable]:
     """All traces of every service in this Jaeger, the newest first."""
     now = datetime.now(UTC) + timedelta(minutes=1)
     found = {
@@ -180,10 +180,10 @@ def traces(query: JaegerQuery) -> list[Trace]:
     return list(found.values())
 
 
-def verdict(found: Trace) -> Verdict:
+def verdict(found: SpanTable) -> Verdict:
     """Judge the trace, which has to be complete."""
     judged = judge(found, default_gate())
-    assert judged.judged, judged.completeness.missing
+    assert judged.judged, judged.missing
     return judged
 
 
@@ -199,11 +199,11 @@ def test_a_run_answers_with_its_decision_and_leaves_one_trace(served: Served) ->
 
 def test_its_trace_is_whole_and_the_fan_out_proven(served: Served) -> None:
     for trace in served.after_exit:
-        results = {result.id: result for result in verdict(trace).results}
+        results = {result.id: result for result in verdict(trace).checks}
         allowed = {Outcome.PASS, Outcome.NOT_APPLICABLE}
         assert {result.outcome for result in results.values()} <= allowed, results
         for check in ("start", "overlap"):
-            assert results[check].strength == "proven", results[check]
+            assert results[check].grade == "proven", results[check]
 
 
 def test_two_runs_leave_two_traces_even_when_the_server_stops_at_once(served: Served) -> None:

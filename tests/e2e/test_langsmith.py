@@ -97,14 +97,14 @@ def test_langsmith_contradicts_no_check(
     (here,) = read(tmp_path / "trace.jsonl")
     ours, theirs = (judge(trace, default_gate()) for trace in (here, there))
     assert ours.passed
-    assert theirs.judged, theirs.completeness.missing
-    for known, seen in zip(ours.results, theirs.results, strict=True):
+    assert theirs.judged, theirs.missing
+    for known, seen in zip(ours.checks, theirs.checks, strict=True):
         assert seen.outcome in (known.outcome, Outcome.NOT_APPLICABLE), seen
         if seen.outcome is Outcome.NOT_APPLICABLE:
             assert seen.measured, "it says why"
-        elif seen.strength != known.strength:
-            assert "recorded" in seen.strength, seen
-    by_id = {result.id: result for result in theirs.results}
+        elif seen.grade != known.grade:
+            assert "recorded" in seen.grade, seen
+    by_id = {result.id: result for result in theirs.checks}
     assert by_id["budget"].outcome is Outcome.PASS
     assert by_id["overlap"].outcome is Outcome.PASS
-    assert by_id["overlap"].strength.startswith("overlapping, not proven: no event-loop lag")
+    assert by_id["overlap"].grade.startswith("overlapping, not proven: no event-loop lag")

@@ -19,7 +19,7 @@ from tests.recorded_program import spin
 from trading_graph.graph.offline_model import Fault, OfflineModel
 from trading_graph.otel.sources import read
 from trading_graph.otel.sources.langsmith import LangSmithQuery
-from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.verdict import Outcome, Verdict, default_gate, judge
 from trading_graph.service.cli import main
 from trading_graph.toolkit.loopback import LoopbackServer
@@ -50,12 +50,12 @@ class Both:
         (folder,) = self.workdir.glob("runs/*")
         return folder.name
 
-    def here(self, trace_id: str) -> Trace:
+    def here(self, trace_id: str) -> SpanTable:
         """The trace of the run's file."""
         (trace,) = read(self.workdir / "runs" / trace_id / "trace.jsonl")
         return trace
 
-    def there(self, trace_id: str) -> Trace | None:
+    def there(self, trace_id: str) -> SpanTable | None:
         """LangSmith's."""
         return LangSmithQuery(self.langsmith_url, "ls-key").trace(trace_id)
 
@@ -159,20 +159,20 @@ def test_the_verdict_is_the_same_wherever_the_trace_is_read(
     assert failed >= failing
 
 
-def verdicts(here: Trace, there: Trace) -> tuple[Verdict, Verdict]:
+def verdicts(here: SpanTable, there: SpanTable) -> tuple[Verdict, Verdict]:
     return judge(here, default_gate()), judge(there, default_gate())
 
 
 def weaker_and_never_wrong(ours: Verdict, theirs: Verdict) -> None:
     """No check contradicts, and each that says less says why."""
-    assert theirs.judged, theirs.completeness.missing
-    for known, seen in zip(ours.results, theirs.results, strict=True):
+    assert theirs.judged, theirs.missing
+    for known, seen in zip(ours.checks, theirs.checks, strict=True):
         if seen.outcome is Outcome.NOT_APPLICABLE:
             assert seen.measured, "it says why"
             continue
         assert seen.outcome is known.outcome, seen
-        if seen.strength != known.strength:
-            assert "recorded" in seen.strength, seen
+        if seen.grade != known.grade:
+            assert "recorded" in seen.grade, seen
 
 
 def test_a_trace_that_lost_its_metadata_is_judged_by_what_is_left(both: Both) -> None:
@@ -187,7 +187,7 @@ def test_a_trace_that_lost_its_metadata_is_judged_by_what_is_left(both: Both) ->
     ours, theirs = verdicts(here, there)
     assert ours.passed
     weaker_and_never_wrong(ours, theirs)
-    strengths = {result.id: result.strength for result in theirs.results}
+    strengths = {result.id: result.grade for result in theirs.checks}
     assert strengths["overlap"].startswith("overlapping, not proven: no event-loop lag")
     assert strengths["errors"] == "not applicable"
 
@@ -215,7 +215,7 @@ def test_without_metadata_what_cannot_be_seen_is_not_denied(
         run["extra"] = {}
     there = both.there(both.root["id"])
     assert there is not None
-    (errors,) = (each for each in judge(there, default_gate()).results if each.id == "errors")
+    (errors,) = (each for each in judge(there, default_gate()).checks if each.id == "errors")
     if variant is with_a_retry:
         assert errors.outcome is Outcome.NOT_APPLICABLE
         assert "no retry was or would be recorded" in errors.measured
@@ -242,8 +242,8 @@ def test_a_callers_runs_above_ours_take_nothing_away(both: Both) -> None:
     assert there.trace_id == "a" * 32
     assert there.names[0] == "the caller"
     verdict = judge(there, default_gate())
-    assert verdict.completeness.exact
-    assert {result.id: result.strength for result in verdict.results}["overlap"] == "proven"
+    assert verdict.exact
+    assert {result.id: result.grade for result in verdict.checks}["overlap"] == "proven"
 
 
 def test_metadata_that_come_back_as_objects_or_copied_are_told_apart(both: Both) -> None:
@@ -253,10 +253,10 @@ def test_metadata_that_come_back_as_objects_or_copied_are_told_apart(both: Both)
         metadata["otel_span"] = json.loads(metadata["otel_span"])
     there = both.there(trace_id)
     assert there is not None
-    assert judge(there, default_gate()).completeness.exact
+    assert judge(there, default_gate()).exact
     for run in both.server.runs.values():
         run["extra"] = both.root["extra"]
     there = both.there(trace_id)
     assert there is not None
     assert len(there) == len(both.server.runs)
-    assert not judge(there, default_gate()).completeness.exact
+    assert not judge(there, default_gate()).exact

@@ -17,7 +17,7 @@ from trading_graph.graph.backends import open_backends
 from trading_graph.graph.options import Order
 from trading_graph.otel.export import set_up
 from trading_graph.otel.sources.jaeger import JaegerQuery
-from trading_graph.otel.trace import Trace, profile, semconv
+from trading_graph.otel.trace import SpanTable, profile, semconv
 
 pytestmark = pytest.mark.alone
 
@@ -29,11 +29,11 @@ ANALYSTS = (
 )
 
 
-def analysts(trace: Trace) -> list[int]:
+def analysts(trace: SpanTable) -> list[int]:
     return [row for name in ANALYSTS for row in trace.rows(name)]
 
 
-def assert_started_with_their_dispatcher(trace: Trace) -> None:
+def assert_started_with_their_dispatcher(trace: SpanTable) -> None:
     """All analysts start within 1 s of the dispatcher's end, and before any of them has ended.
 
     The second half is what a second alone cannot show on simulated latencies.
@@ -47,14 +47,14 @@ def assert_started_with_their_dispatcher(trace: Trace) -> None:
     assert max(starts) < min(int(trace.end[row]) for row in rows)
 
 
-def assert_leaves_overlap(trace: Trace, rows: list[int], at_least: float) -> None:
+def assert_leaves_overlap(trace: SpanTable, rows: list[int], at_least: float) -> None:
     """The work below the spans ran at once, not just the spans around it."""
     leaves = [leaf for row in rows for leaf in trace.leaves(row)]
     found = profile(trace, leaves)
     assert found.average >= at_least, f"{found.spans} leaves, {found.average:.2f} at once"
 
 
-def turns_with_work(trace: Trace) -> list[list[int]]:
+def turns_with_work(trace: SpanTable) -> list[list[int]]:
     """The tool calls of each LLM turn that fetched, where at least two of the turn's calls did."""
     groups: dict[tuple[int, int], list[int]] = {}
     for row in trace.rows("execute_tool "):
@@ -64,7 +64,7 @@ def turns_with_work(trace: Trace) -> list[list[int]]:
     return [rows for rows in groups.values() if len(rows) > 1]
 
 
-def assert_tools_of_a_turn_overlap(trace: Trace) -> None:
+def assert_tools_of_a_turn_overlap(trace: SpanTable) -> None:
     turns = turns_with_work(trace)
     assert turns
     for rows in turns:
@@ -134,7 +134,7 @@ async def test_a_node_that_blocks_the_loop_is_caught(
     assert_started_with_their_dispatcher(ran.trace)
 
 
-def _lag_ms(trace: Trace) -> float:
+def _lag_ms(trace: SpanTable) -> float:
     return float(trace.attributes(trace.roots[0])[semconv.LOOP_LAG_MAX_MS])
 
 

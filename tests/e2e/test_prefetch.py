@@ -15,8 +15,8 @@ from tests.analysis_runner import CHOICE, Runner
 from trading_graph.graph import prefetch
 from trading_graph.graph.offline_model import Fault
 from trading_graph.otel.diagnosis import Schedule, call_tree
-from trading_graph.otel.trace import Trace, semconv
-from trading_graph.otel.verdict import Outcome, Result, default_gate, judge
+from trading_graph.otel.trace import SpanTable, semconv
+from trading_graph.otel.verdict import CheckResult, Outcome, default_gate, judge
 from trading_graph.toolkit.errors import UnknownSymbol
 
 pytestmark = pytest.mark.alone
@@ -27,27 +27,27 @@ SHORT = replace(CHOICE, chat_latency_s=0.4, fetch_latency_s=0.1)
 LONG = replace(CHOICE, chat_latency_s=0.1, fetch_latency_s=0.8)
 
 
-def results(trace: Trace) -> dict[str, Result]:
+def results(trace: SpanTable) -> dict[str, CheckResult]:
     verdict = judge(trace, GATE)
-    assert verdict.judged, verdict.completeness.missing
-    return {result.id: result for result in verdict.results}
+    assert verdict.judged, verdict.missing
+    return {result.id: result for result in verdict.checks}
 
 
-def served(trace: Trace) -> Counter[str]:
+def served(trace: SpanTable) -> Counter[str]:
     """How the cache served the tools."""
     return Counter(str(trace.attributes(row)[semconv.CACHE]) for row in tools(trace))
 
 
-def tools(trace: Trace) -> list[int]:
+def tools(trace: SpanTable) -> list[int]:
     return trace.rows("execute_tool ")
 
 
-def waited_ns(trace: Trace) -> int:
+def waited_ns(trace: SpanTable) -> int:
     """How long tools took in all."""
     return sum(int(trace.duration[row]) for row in tools(trace))
 
 
-def assert_whole(trace: Trace) -> None:
+def assert_whole(trace: SpanTable) -> None:
     """Exactly the spans that the run declares, and all of them below it."""
     (root,) = trace.roots
     assert trace.attributes(root)[semconv.SPANS_STARTED] == len(trace)
@@ -119,7 +119,7 @@ async def test_a_prefetch_that_fails_harms_nobody_and_shows(
     found = results(ran.trace)
     failed = {id for id, result in found.items() if result.outcome is Outcome.FAIL}
     assert failed == {"errors"}
-    assert [ran.trace.names[row] for row in found["errors"].spans] == ["prefetch market_data"]
+    assert [span.name for span in found["errors"].spans] == ["prefetch market_data"]
 
 
 async def test_an_error_is_told_by_the_analyst_who_asks(run_analysis: Runner) -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from tests.analysis_runner import Runner
-from trading_graph.otel.trace import ROOT, Trace, semconv
+from trading_graph.otel.trace import ROOT, SpanTable, semconv
 
 AGENTS = {
     "market_analyst": 2,
@@ -41,7 +41,7 @@ DISPATCHED = {
 INTERNAL, CLIENT = 1, 3
 
 
-def path(trace: Trace, row: int) -> tuple[str, ...]:
+def path(trace: SpanTable, row: int) -> tuple[str, ...]:
     """The names from the root to a span."""
     names: list[str] = []
     while row != ROOT:

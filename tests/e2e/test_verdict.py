@@ -8,8 +8,8 @@ import pytest
 from tests.analysis_runner import CHOICE, Runner
 from trading_graph.graph.offline_model import Fault
 from trading_graph.graph.options import Order
-from trading_graph.otel.trace import Trace, TraceBuilder
-from trading_graph.otel.verdict import Outcome, Result, default_gate, judge
+from trading_graph.otel.trace import SpanTable, TraceBuilder
+from trading_graph.otel.verdict import CheckResult, Outcome, default_gate, judge
 
 pytestmark = pytest.mark.alone
 
@@ -19,13 +19,13 @@ GATE = default_gate()
 UNHURRIED = replace(CHOICE, chat_latency_s=0.4, fetch_latency_s=0.15)
 
 
-def results(trace: Trace) -> dict[str, Result]:
+def results(trace: SpanTable) -> dict[str, CheckResult]:
     verdict = judge(trace, GATE)
-    assert verdict.judged, verdict.completeness.missing
-    return {result.id: result for result in verdict.results}
+    assert verdict.judged, verdict.missing
+    return {result.id: result for result in verdict.checks}
 
 
-def failed(trace: Trace) -> set[str]:
+def failed(trace: SpanTable) -> set[str]:
     return {id for id, result in results(trace).items() if result.outcome is Outcome.FAIL}
 
 
@@ -34,7 +34,7 @@ async def test_a_default_run_passes_with_every_check_proven(run_analysis: Runner
     ran = await run_analysis(choice=UNHURRIED)
     found = results(ran.trace)
     assert {result.outcome for result in found.values()} == {Outcome.PASS}
-    strengths = {id: result.strength for id, result in found.items()}
+    strengths = {id: result.grade for id, result in found.items()}
     assert strengths.pop("budget") == "simulated"
     assert set(strengths.values()) == {"proven"}
     assert "at 15 s a call this run takes" in found["budget"].measured
@@ -44,8 +44,8 @@ async def test_sequential_dispatch_fails_and_is_named(run_analysis: Runner) -> N
     ran = await run_analysis(choice=UNHURRIED, dispatch=Order.SEQUENTIAL)
     found = results(ran.trace)
     assert {"overlap", "chain", "budget"} <= failed(ran.trace)
-    assert "dispatched one after the other" in found["overlap"].strength
-    assert {ran.trace.names[row] for row in found["overlap"].spans} >= {
+    assert "dispatched one after the other" in found["overlap"].grade
+    assert {span.name for span in found["overlap"].spans} >= {
         "invoke_agent market_analyst",
         "invoke_agent fundamentals_analyst",
     }
@@ -95,7 +95,7 @@ async def test_the_verdict_survives_missing_spans_only_as_no_verdict(
         assert not verdict.judged, whole.names[dropped]
 
 
-def _without(trace: Trace, row: int) -> Trace:
+def _without(trace: SpanTable, row: int) -> SpanTable:
     builder = TraceBuilder(trace.trace_id)
     for each, span in enumerate(trace._records):
         if each != row:

@@ -20,7 +20,7 @@ from tests.run_lives import Life, provider
 from trading_graph.otel import spans
 from trading_graph.otel.export import Journal, TraceFile, is_locked, read_unfinished
 from trading_graph.otel.sources import read
-from trading_graph.otel.trace import ERROR, Trace, semconv
+from trading_graph.otel.trace import ERROR, SpanTable, semconv
 from trading_graph.otel.verdict import completeness, interruptions
 
 
@@ -47,7 +47,7 @@ def lived(program: Callable[[], object]) -> None:
     contextvars.Context().run(program)
 
 
-def resumed(life: Life) -> Trace:
+def resumed(life: Life) -> SpanTable:
     unfinished = read_unfinished(life.trace, life.path)
     assert unfinished is not None
     file, made = life.take_up(), provider()
@@ -243,5 +243,5 @@ def test_a_program_killed_at_any_moment_leaves_a_trace_that_becomes_whole(tmp_pa
         assert len(killed) == sum(each.killed_spans for each in dead)
 
 
-def _error(trace: Trace, row: int) -> object:
+def _error(trace: SpanTable, row: int) -> object:
     return trace.attributes(row).get(semconv.ERROR_TYPE)

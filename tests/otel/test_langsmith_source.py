@@ -17,9 +17,9 @@ from langsmith import Client
 from tests.langsmith_server import PAGE, LangSmithServer
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources.langsmith import LangSmithQuery
-from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.trace.kinds import Role
-from trading_graph.otel.verdict import Outcome, Result, judge, parse_gate
+from trading_graph.otel.verdict import CheckResult, Gate, Outcome, judge
 
 TRACE = uuid.UUID("019a9b1c-2d3e-7f40-a1b2-c3d4e5f60718")
 
@@ -214,7 +214,7 @@ def test_reading_leaves_no_thread_behind(server: LangSmithServer) -> None:
 # A LangGraph program that only LangSmith saw, judged by what LangSmith kept of it.
 
 NODES = ("market", "news")
-GATE = parse_gate(
+GATE = Gate.from_toml(
     """
     version = 1
 
@@ -269,7 +269,7 @@ def program(parallel: bool) -> Any:
     return graph.compile()
 
 
-def traced(parallel: bool) -> Trace:
+def traced(parallel: bool) -> SpanTable:
     """Run the program under LangSmith's tracer, and read back what the server was sent."""
     run_id = uuid.uuid4()
     with LangSmithServer().served() as url:
@@ -288,37 +288,37 @@ def traced(parallel: bool) -> Trace:
     return trace
 
 
-def overlap(trace: Trace) -> Result:
+def overlap(trace: SpanTable) -> CheckResult:
     """What the gate says of the nodes."""
     verdict = judge(trace, GATE)
-    assert verdict.judged, verdict.completeness.missing
-    (result,) = verdict.results
+    assert verdict.judged, verdict.missing
+    (result,) = verdict.checks
     return result
 
 
 @pytest.fixture(scope="module")
-def parallel() -> Trace:
+def parallel() -> SpanTable:
     return traced(parallel=True)
 
 
 @pytest.fixture(scope="module")
-def serial() -> Trace:
+def serial() -> SpanTable:
     return traced(parallel=False)
 
 
-def test_nodes_sent_at_once_overlap_and_more_is_not_claimed(parallel: Trace) -> None:
+def test_nodes_sent_at_once_overlap_and_more_is_not_claimed(parallel: SpanTable) -> None:
     result = overlap(parallel)
     assert result.outcome is Outcome.PASS, result
-    assert result.strength.startswith("overlapping, not proven"), "LangSmith records no loop lag"
+    assert result.grade.startswith("overlapping, not proven"), "LangSmith records no loop lag"
 
 
-def test_nodes_one_after_the_other_fail(serial: Trace) -> None:
+def test_nodes_one_after_the_other_fail(serial: SpanTable) -> None:
     result = overlap(serial)
     assert result.outcome is Outcome.FAIL, result
-    assert result.strength.startswith("serial"), result
+    assert result.grade.startswith("serial"), result
 
 
-def test_the_tree_and_the_steps_are_langgraphs(parallel: Trace, serial: Trace) -> None:
+def test_the_tree_and_the_steps_are_langgraphs(parallel: SpanTable, serial: SpanTable) -> None:
     """Sent nodes share a superstep under the graph's run; chained ones have one each."""
     for trace, steps in ((parallel, {2}), (serial, {2, 3})):
         (root,) = trace.roots
@@ -329,5 +329,5 @@ def test_the_tree_and_the_steps_are_langgraphs(parallel: Trace, serial: Trace) -
         assert (trace.end > trace.start).all()
 
 
-def test_what_the_nodes_were_given_and_said_stays_there(parallel: Trace) -> None:
+def test_what_the_nodes_were_given_and_said_stays_there(parallel: SpanTable) -> None:
     assert "secret" not in str([parallel.attributes(row) for row in range(len(parallel))])

@@ -6,14 +6,22 @@ import random
 import pytest
 
 from trading_graph.otel.collection import collection_paused
-from trading_graph.otel.trace import ORPHAN, ROOT, Profile, Span, Trace, TraceBuilder, profile
+from trading_graph.otel.trace import (
+    ORPHAN,
+    ROOT,
+    Profile,
+    SpanTable,
+    SpanValues,
+    TraceBuilder,
+    profile,
+)
 
 
-def make(*spans: tuple[str, str, int, int]) -> Trace:
+def make(*spans: tuple[str, str, int, int]) -> SpanTable:
     """A trace of (id, parent id, start, end)."""
     builder = TraceBuilder("t")
     for span_id, parent, start, end in spans:
-        builder.add(Span(span_id, parent, span_id, 1, start, end, 0, dict))
+        builder.add(SpanValues(span_id, parent, span_id, 1, start, end, 0, dict))
     return builder.build()
 
 

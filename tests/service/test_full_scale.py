@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from trading_graph.otel.diagnosis import Schedule, call_tree
-from trading_graph.otel.trace import Link, Span, TraceBuilder, semconv
+from trading_graph.otel.trace import Link, SpanValues, TraceBuilder, semconv
 from trading_graph.service.full_scale import FullScale, Latencies, full_scale
 
 MS = 10**6
@@ -32,7 +32,7 @@ def measured(
         target = (joined or {}).get(name)
         links = (Link(TRACE_ID, target, {}),) if target else ()
         builder.add(
-            Span(
+            SpanValues(
                 span_id=name,
                 parent_id=parent,
                 name=name,

@@ -14,8 +14,8 @@ from rich.console import Console
 from tests.service.test_run_command import Ran, trading_graph
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.graph.options import Options
-from trading_graph.otel.trace import Span, TraceBuilder, semconv
-from trading_graph.otel.verdict import Completeness, Outcome, Result, Verdict
+from trading_graph.otel.trace import SpanValues, Trace, TraceBuilder, semconv
+from trading_graph.otel.verdict import CheckResult, Outcome, Verdict
 from trading_graph.service.full_scale import FullScale, Latencies
 from trading_graph.service.ladder import (
     LAG_MS,
@@ -121,8 +121,8 @@ def reached(
 ) -> Reached:
     """A rung with so many calls in series, which its trace's verdict fails in these checks."""
     results = tuple(
-        Result(
-            check, check, Outcome.FAIL if check in failed else Outcome.PASS, "measured", "limit", ""
+        CheckResult(
+            check, check, Outcome.FAIL if check in failed else Outcome.PASS, "measured", "limit"
         )
         for check in sorted(LEVERS)
     )
@@ -136,7 +136,7 @@ def reached(
         predicted_ran_s=foreseen * 0.3,
         measured=FullScale(LATENCIES, calls, 0, 0.1),
         predicted=FullScale(LATENCIES, foreseen, 0, 0.1),
-        verdict=Verdict(TraceBuilder("a" * 32).build(), Completeness(0, (), True), results, 0),
+        verdict=Verdict(Trace(TraceBuilder("a" * 32).build()), None, (), True, 0, results),
     )
 
 
@@ -205,7 +205,7 @@ class Session:
         for _ in range(times):
             builder = TraceBuilder("a" * 32)
             said = {semconv.LOOP_LAG_MAX_MS: next(self.lags_ms)}
-            builder.add(Span("1", "", "run", 1, 1, 2, 0, said.copy))
+            builder.add(SpanValues("1", "", "run", 1, 1, 2, 0, said.copy))
             trace = builder.build()
             found.append(Finished(cast(Any, None), cast(Any, None), trace, (), None, None))
         return found

@@ -20,7 +20,7 @@ from trading_graph.otel.export import set_up
 from trading_graph.otel.export.gate import TIMEOUT_S
 from trading_graph.otel.export.span_metrics import SpanMetrics
 from trading_graph.otel.sources import read
-from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.service.cli import main
 from trading_graph.service.metrics import RunMetrics
 from trading_graph.toolkit.embedded_server import make_app
@@ -35,7 +35,7 @@ def run(**env: str) -> Result:
     return CliRunner().invoke(main, ["run", "AAPL", "--offline"], env={**QUICK, **env})
 
 
-def the_trace(workdir: Path) -> Trace:
+def the_trace(workdir: Path) -> SpanTable:
     (file,) = workdir.glob("runs/*/trace.jsonl")
     (trace,) = read(file)
     return trace
@@ -56,7 +56,7 @@ def by(metric: Metric, *names: str) -> dict[tuple[object, ...], HistogramDataPoi
     return points
 
 
-def durations(trace: Trace, prefix: str, *names: str) -> dict[tuple[object, ...], list[float]]:
+def durations(trace: SpanTable, prefix: str, *names: str) -> dict[tuple[object, ...], list[float]]:
     """The durations in seconds of the spans of one kind, by the values of these attributes."""
     found: dict[tuple[object, ...], list[float]] = {}
     for row in trace.rows(prefix):
@@ -67,7 +67,7 @@ def durations(trace: Trace, prefix: str, *names: str) -> dict[tuple[object, ...]
 
 
 @pytest.fixture
-def measured(workdir: Path) -> tuple[OtlpReceiver, Trace]:
+def measured(workdir: Path) -> tuple[OtlpReceiver, SpanTable]:
     """One offline run whose every signal goes to one receiver."""
     receiver = OtlpReceiver()
     with receiver.served() as url:
@@ -85,7 +85,7 @@ CALL = (
 )
 
 
-def test_metrics_say_what_the_trace_says(measured: tuple[OtlpReceiver, Trace]) -> None:
+def test_metrics_say_what_the_trace_says(measured: tuple[OtlpReceiver, SpanTable]) -> None:
     receiver, trace = measured
     for metric, prefix, names in (
         ("gen_ai.client.operation.duration", "chat ", CALL),
@@ -130,7 +130,7 @@ def test_metrics_say_what_the_trace_says(measured: tuple[OtlpReceiver, Trace]) -
     assert sum(point.count for point in waits.values()) == len(trace.rows("GET"))
 
 
-def test_the_example_of_a_measure_is_its_span(measured: tuple[OtlpReceiver, Trace]) -> None:
+def test_the_example_of_a_measure_is_its_span(measured: tuple[OtlpReceiver, SpanTable]) -> None:
     receiver, trace = measured
     (point,) = receiver.metrics["gen_ai.invoke_workflow.duration"].histogram.data_points
     (example,) = point.exemplars
@@ -140,7 +140,7 @@ def test_the_example_of_a_measure_is_its_span(measured: tuple[OtlpReceiver, Trac
 
 
 def test_the_last_metrics_tell_what_became_of_the_last_spans(
-    measured: tuple[OtlpReceiver, Trace],
+    measured: tuple[OtlpReceiver, SpanTable],
 ) -> None:
     receiver, trace = measured
     exported = {
@@ -151,7 +151,9 @@ def test_the_last_metrics_tell_what_became_of_the_last_spans(
     assert len(receiver.names) == len(trace)
 
 
-def test_the_resource_is_the_same_for_every_signal(measured: tuple[OtlpReceiver, Trace]) -> None:
+def test_the_resource_is_the_same_for_every_signal(
+    measured: tuple[OtlpReceiver, SpanTable],
+) -> None:
     receiver, _ = measured
     described = [values(resource.attributes) for resource in receiver.resources]
     assert described[0]["service.name"] == "trading-graph"
@@ -160,7 +162,7 @@ def test_the_resource_is_the_same_for_every_signal(measured: tuple[OtlpReceiver,
 
 
 def test_no_attribute_of_a_metric_tells_one_run_from_another(
-    measured: tuple[OtlpReceiver, Trace],
+    measured: tuple[OtlpReceiver, SpanTable],
 ) -> None:
     receiver, trace = measured
     told = " ".join(str(metric) for metric in receiver.metrics.values())
@@ -169,7 +171,7 @@ def test_no_attribute_of_a_metric_tells_one_run_from_another(
 
 
 def test_log_records_name_the_span_that_they_are_about(
-    measured: tuple[OtlpReceiver, Trace], workdir: Path
+    measured: tuple[OtlpReceiver, SpanTable], workdir: Path
 ) -> None:
     receiver, trace = measured
     agents = {

@@ -12,7 +12,7 @@ import pytest
 from tests.otlp_receiver import OtlpReceiver
 from trading_graph.otel.export import JAEGER, spool_of
 from trading_graph.otel.sources import read
-from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace import SpanTable, semconv
 
 SPAWN = [sys.executable, "-c", "from trading_graph.service.cli import main; main()"]
 
@@ -35,7 +35,7 @@ def started(workdir: Path, **env: str) -> subprocess.Popen[str]:
     return process
 
 
-def trace_of(workdir: Path) -> Trace:
+def trace_of(workdir: Path) -> SpanTable:
     (file,) = workdir.glob("runs/*/trace.jsonl")
     (trace,) = read(file)
     return trace

@@ -11,7 +11,7 @@ from tests.service.foreign_program import ForeignProgram, id_of, send
 from trading_graph.otel.errors import AnswerTooLarge
 from trading_graph.otel.sources.jaeger import JaegerQuery
 from trading_graph.otel.sources.memory import from_spans
-from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.service.watching import QUIET_S, ROOTLESS_S, Patience, TraceWatch
 
 
@@ -19,7 +19,7 @@ from trading_graph.service.watching import QUIET_S, ROOTLESS_S, Patience, TraceW
 class FakeJaeger:
     """Answers as JaegerQuery does, from a list; `largest` traces fit into an answer."""
 
-    traces: list[Trace] = field(default_factory=list)
+    traces: list[SpanTable] = field(default_factory=list)
     largest: int = 1000
     asked: list[int] = field(default_factory=list)
     hidden: set[str] = field(default_factory=set)
@@ -30,7 +30,9 @@ class FakeJaeger:
         self.traces.append(trace)
         return trace.trace_id
 
-    def search(self, service: str, since: object, until: object, limit: int = 20) -> list[Trace]:
+    def search(
+        self, service: str, since: object, until: object, limit: int = 20
+    ) -> list[SpanTable]:
         self.asked.append(limit)
         edge = until.timestamp() * 1e9  # type: ignore[attr-defined]
         found = [
@@ -43,7 +45,7 @@ class FakeJaeger:
             raise AnswerTooLarge("too large")
         return found[:limit]
 
-    def trace(self, trace_id: str) -> Trace | None:
+    def trace(self, trace_id: str) -> SpanTable | None:
         return next((each for each in self.traces if each.trace_id == trace_id), None)
 
 

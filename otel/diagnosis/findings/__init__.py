@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator
 
 from trading_graph.otel.diagnosis.findings import connections, turns, waste
+from trading_graph.otel.diagnosis.findings.candidate import Candidate
 from trading_graph.otel.diagnosis.findings.concurrency import concurrency_findings
-from trading_graph.otel.diagnosis.findings.finding import Finding, Kind
+from trading_graph.otel.diagnosis.findings.kind import FindingKind, Theme
 from trading_graph.otel.diagnosis.schedule import Schedule
 
-DETECTORS: tuple[Callable[[Schedule], Iterator[Finding]], ...] = (
+DETECTORS: tuple[Callable[[Schedule], Iterator[Candidate]], ...] = (
     concurrency_findings,
     waste.barriers,
     waste.duplicates,
@@ -20,9 +21,9 @@ DETECTORS: tuple[Callable[[Schedule], Iterator[Finding]], ...] = (
     turns.token_heavy,
 )
 
-__all__ = ["DETECTORS", "Finding", "Kind", "find"]
+__all__ = ["DETECTORS", "Candidate", "FindingKind", "Theme", "find"]
 
 
-def find(schedule: Schedule) -> list[Finding]:
+def find(schedule: Schedule) -> list[Candidate]:
     """Everything that the detectors find, in no order of weight."""
     return [found for detector in DETECTORS for found in detector(schedule)]

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from trading_graph.otel.diagnosis.actions import ShortenBy
-from trading_graph.otel.diagnosis.findings.finding import Finding, Kind, seconds
+from trading_graph.otel.diagnosis.findings.candidate import Candidate, seconds
+from trading_graph.otel.diagnosis.findings.kind import FindingKind
 from trading_graph.otel.diagnosis.schedule import Schedule
 from trading_graph.otel.trace import semconv
 from trading_graph.otel.trace.kinds import Role
@@ -15,7 +16,7 @@ KEPT_NS = 15_000_000_000
 """So long a client keeps a connection that nobody uses: aiohttp's default."""
 
 
-def cold_connections(schedule: Schedule) -> Iterator[Finding]:
+def cold_connections(schedule: Schedule) -> Iterator[Candidate]:
     """Requests on the critical path that opened a connection which need not have been opened.
 
     Host by host. The first request to a host has to open one, and so do those that run at once;
@@ -33,17 +34,16 @@ def cold_connections(schedule: Schedule) -> Iterator[Finding]:
             continue
         reused = any(trace.attributes(row)[semconv.POOL_REUSED] for row in requests)
         took = seconds(sum(connect_ns[row] for row in on_path))
-        yield Finding(
-            kind=Kind.COLD_CONNECTIONS,
+        yield Candidate(
+            kind=FindingKind.COLD_CONNECTIONS,
             place=host,
             evidence=f"{len(on_path)} requests on the critical path opened a connection in {took}, "
             f"while one that was open already could have been kept; {len(cold)} of "
             f"{len(requests)} requests to this host did so.",
-            advice="Keep one session for all requests, and keep its connections alive.",
             rows=on_path,
             actions=(ShortenBy(tuple((row, connect_ns[row]) for row in cold)),),
             proven=reused,
-            if_only="" if reused else "the server keeps connections open",
+            only_if="" if reused else "the server keeps connections open",
         )
 
 

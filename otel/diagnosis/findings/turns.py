@@ -6,13 +6,14 @@ from itertools import pairwise
 from statistics import median
 
 from trading_graph.otel.diagnosis.actions import Remove, Shorten
-from trading_graph.otel.diagnosis.findings.finding import Finding, Kind, place_of, seconds
+from trading_graph.otel.diagnosis.findings.candidate import Candidate, place_of, seconds
+from trading_graph.otel.diagnosis.findings.kind import FindingKind
 from trading_graph.otel.diagnosis.schedule import Schedule
 from trading_graph.otel.trace import semconv
 from trading_graph.otel.trace.kinds import Role
 
 
-def middle_turns(schedule: Schedule) -> Iterator[Finding]:
+def middle_turns(schedule: Schedule) -> Iterator[Candidate]:
     """Turns of an agent between its first and its last, on the critical path.
 
     An agent that asks for all its data in its first turn needs two.
@@ -28,20 +29,19 @@ def middle_turns(schedule: Schedule) -> Iterator[Finding]:
         middle = serial[:-1]
         if trace.roles[agent] is not Role.AGENT or not middle:
             continue
-        yield Finding(
-            kind=Kind.TURNS,
+        yield Candidate(
+            kind=FindingKind.TURNS,
             place=place_of(tree, agent),
             evidence=f"{len(calls)} LLM turns in series; {len(middle)} between the first and the "
             f"last took {seconds(sum(tree.duration(row) for row in middle))}.",
-            advice="Ask for all tool calls in the first turn, and for the answer in the second.",
             rows=tuple(middle),
             actions=(Remove(tuple(middle)),),
             proven=False,
-            if_only="the model can ask for everything at once",
+            only_if="the model can ask for everything at once",
         )
 
 
-def token_heavy(schedule: Schedule) -> Iterator[Finding]:
+def token_heavy(schedule: Schedule) -> Iterator[Candidate]:
     """Calls on the path that wrote more than twice what is usual in this run, and took longer."""
     tree, trace = schedule.tree, schedule.tree.trace
     calls = {
@@ -59,14 +59,13 @@ def token_heavy(schedule: Schedule) -> Iterator[Finding]:
         took = tree.duration(row)
         again = row in trace.retried
         if tokens > 2 * usual and took > 1.5 * pace and row in spent and not again:
-            yield Finding(
-                kind=Kind.TOKENS,
+            yield Candidate(
+                kind=FindingKind.TOKENS,
                 place=place_of(tree, row),
                 evidence=f"It wrote {tokens:.0f} tokens in {seconds(took)}; usual in this run are "
                 f"{usual:.0f}.",
-                advice="Ask for a shorter answer, or set max_tokens.",
                 rows=(row,),
                 actions=(Shorten(row, int(took * usual / tokens)),),
                 proven=False,
-                if_only="time goes with tokens, and a shorter answer will do",
+                only_if="time goes with tokens, and a shorter answer will do",
             )

@@ -17,9 +17,10 @@ from trading_graph.otel.diagnosis.actions import (
     Shorten,
 )
 from trading_graph.otel.diagnosis.blocked_loop import blocked_ns
-from trading_graph.otel.diagnosis.findings.finding import Finding, Kind, place_of, seconds
+from trading_graph.otel.diagnosis.findings.candidate import Candidate, place_of, seconds
+from trading_graph.otel.diagnosis.findings.kind import FindingKind
 from trading_graph.otel.diagnosis.schedule import Schedule
-from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.trace.kinds import Role, agent_name
 from trading_graph.otel.verdict.barrier import barrier
 from trading_graph.otel.verdict.work import is_from_cache
@@ -36,7 +37,7 @@ _PEERS = 3
 """So many have to run at once for one of them to stick out."""
 
 
-def duplicates(schedule: Schedule) -> Iterator[Finding]:
+def duplicates(schedule: Schedule) -> Iterator[Candidate]:
     """Fetches of one key that each went to the source; tool calls with the same arguments."""
     tree, trace = schedule.tree, schedule.tree.trace
     fetches: dict[str, list[int]] = defaultdict(list)
@@ -63,26 +64,24 @@ def duplicates(schedule: Schedule) -> Iterator[Finding]:
 
 def _duplicates(
     schedule: Schedule, groups: list[tuple[int, ...]], what: str, *, proven: bool
-) -> Finding:
+) -> Candidate:
     tree, trace = schedule.tree, schedule.tree.trace
     rows = tuple(row for group in groups for row in group)
     wasted = sum(tree.duration(row) for group in groups for row in group[1:])
     names = ", ".join(list(dict.fromkeys(trace.names[row] for row in rows))[:3])
-    return Finding(
-        kind=Kind.DUPLICATES,
+    return Candidate(
+        kind=FindingKind.DUPLICATES,
         place=names,
         evidence=f"{len(rows) - len(groups)} {what} of {len(rows)} asked for what another had "
         f"asked for; {seconds(wasted)} of work.",
-        advice="Cache the result, and let those who ask at the same time share one request "
-        "(single flight).",
         rows=rows,
         actions=tuple(Share(group, HIT_NS) for group in groups),
         proven=proven,
-        if_only="" if proven else "the tool only reads",
+        only_if="" if proven else "the tool only reads",
     )
 
 
-def retries(schedule: Schedule) -> Iterator[Finding]:
+def retries(schedule: Schedule) -> Iterator[Candidate]:
     """Attempts that failed and were made again, beside their follower or inside one span."""
     tree, trace = schedule.tree, schedule.tree.trace
     failed: list[int] = []
@@ -99,24 +98,22 @@ def retries(schedule: Schedule) -> Iterator[Finding]:
         return
     rows = (*sorted(failed), *(row for row, _ in shortened))
     lost = sum(tree.duration(row) for row in failed) + sum(ns for _, ns in shortened)
-    yield Finding(
-        kind=Kind.RETRIES,
+    yield Candidate(
+        kind=FindingKind.RETRIES,
         place=place_of(tree, rows[0]),
         evidence=f"{len(rows)} calls had to be made again; {seconds(lost)} went into attempts that "
         "failed, pauses between attempts beside it.",
-        advice="Read their errors: a limit that is asked too much of, a timeout that is too short, "
-        "or a source that is down.",
         rows=rows,
         actions=(
             *((Remove(tuple(sorted(failed))),) if failed else ()),
             *(Shorten(row, tree.duration(row) - ns) for row, ns in shortened),
         ),
         proven=False,
-        if_only="every call succeeds at once",
+        only_if="every call succeeds at once",
     )
 
 
-def _made_again(trace: Trace, family: Sequence[int]) -> list[int]:
+def _made_again(trace: SpanTable, family: Sequence[int]) -> list[int]:
     """The siblings that failed and were followed by another of their name and agent."""
     failed = []
     later: set[tuple[str, str | None]] = set()
@@ -128,7 +125,7 @@ def _made_again(trace: Trace, family: Sequence[int]) -> list[int]:
     return failed
 
 
-def barriers(schedule: Schedule) -> Iterator[Finding]:
+def barriers(schedule: Schedule) -> Iterator[Candidate]:
     """Branches of several steps that waited for each other at every superstep."""
     tree, trace = schedule.tree, schedule.tree.trace
     if not schedule.measures.barrier_idle_ns:
@@ -143,18 +140,17 @@ def barriers(schedule: Schedule) -> Iterator[Finding]:
         name = agent_name(trace.attributes(row))
         if int(trace.parent[row]) in parents and name in names and name is not None:
             branches[int(trace.parent[row]), name].append(row)
-    yield Finding(
-        kind=Kind.BARRIER,
+    yield Candidate(
+        kind=FindingKind.BARRIER,
         place=", ".join(sorted(name for name in names if name)),
         evidence=f"{len(held.waiting)} steps waited for the slowest branch of the step before, "
         f"{seconds(held.idle_ns)} in all.",
-        advice="Give each branch one node (or a subgraph) with a loop of its own.",
         rows=held.waiting,
         actions=(RemoveBarrier(tuple(tuple(rows) for rows in branches.values())),),
     )
 
 
-def gaps(schedule: Schedule) -> Iterator[Finding]:
+def gaps(schedule: Schedule) -> Iterator[Candidate]:
     """Pauses on the critical path in which a span that only coordinates did so for long."""
     tree, trace = schedule.tree, schedule.tree.trace
     least = max(GAP_NS, GAP_SHARE * tree.wall_ns)
@@ -177,20 +173,18 @@ def gaps(schedule: Schedule) -> Iterator[Finding]:
                 trace.names[after[0]] if after else "its end"
             )
         action = RemoveGap(after[0]) if after else RemoveTail(row)
-        yield Finding(
-            kind=Kind.GAP,
+        yield Candidate(
+            kind=FindingKind.GAP,
             place=place_of(tree, row),
             evidence=f"Nothing that was recorded ran for {seconds(idle)} {where}.",
-            advice="Find what the program does there (a pause, work without a span, a queue) and "
-            "open a span around it, or leave it out.",
             rows=(row, *after[:1]),
             actions=(action,),
             proven=False,
-            if_only="it need not be",
+            only_if="it need not be",
         )
 
 
-def queues(schedule: Schedule) -> Iterator[Finding]:
+def queues(schedule: Schedule) -> Iterator[Candidate]:
     """Waits for a free connection or a slot that the program recorded."""
     tree, trace = schedule.tree, schedule.tree.trace
     spent = schedule.path.total_ns
@@ -201,20 +195,19 @@ def queues(schedule: Schedule) -> Iterator[Finding]:
     ]
     if not waits:
         return
-    yield Finding(
-        kind=Kind.QUEUE,
+    yield Candidate(
+        kind=FindingKind.QUEUE,
         place=place_of(tree, waits[0][0]),
         evidence=f"{len(waits)} requests waited {seconds(sum(ns for _, ns in waits))} for a free "
         "connection.",
-        advice="Raise the pool's limit for that host, or ask it for less.",
         rows=tuple(row for row, _ in waits),
         actions=(RemoveWaits(tuple(waits)),),
         proven=False,
-        if_only="the source bears so many at once",
+        only_if="the source bears so many at once",
     )
 
 
-def long_poles(schedule: Schedule) -> Iterator[Finding]:
+def long_poles(schedule: Schedule) -> Iterator[Candidate]:
     """Spans on the path that took more than twice the median of those beside them."""
     tree, trace = schedule.tree, schedule.tree.trace
     spent = schedule.path.total_ns
@@ -231,7 +224,7 @@ def long_poles(schedule: Schedule) -> Iterator[Finding]:
                 yield from _pole(schedule, beside)
 
 
-def _pole(schedule: Schedule, beside: list[int]) -> Iterator[Finding]:
+def _pole(schedule: Schedule, beside: list[int]) -> Iterator[Candidate]:
     tree = schedule.tree
     if len(beside) < _PEERS:
         return
@@ -241,17 +234,15 @@ def _pole(schedule: Schedule, beside: list[int]) -> Iterator[Finding]:
     others = [tree.duration(row) for row in beside if row != longest]
     middle = int(median(others))
     if middle and tree.duration(longest) > 2 * middle:
-        yield Finding(
-            kind=Kind.LONG_POLE,
+        yield Candidate(
+            kind=FindingKind.LONG_POLE,
             place=place_of(tree, longest),
             evidence=f"It took {seconds(tree.duration(longest))}; the {len(others)} that ran "
             f"beside it took {seconds(middle)} (median).",
-            advice="Shorten it, split it, or ask for an answer twice and take the first (a hedged "
-            "request).",
             rows=(longest,),
             actions=(Shorten(longest, middle),),
             proven=False,
-            if_only="it can be as fast as the others",
+            only_if="it can be as fast as the others",
         )
 
 

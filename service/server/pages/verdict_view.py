@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trading_graph.otel.report.diagnosis_text import shortened
+from trading_graph.otel.report.gains import shortened
 from trading_graph.otel.report.markup import Markup, element, joined
 from trading_graph.otel.report.page_findings import section
 from trading_graph.service.server.pages.layout import badge

@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 
 from trading_graph.otel.diagnosis import Comparison, Run, compare
-from trading_graph.otel.trace import Trace
+from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.verdict import completeness
 
 
-def run_of(trace: Trace) -> Run:
+def run_of(trace: SpanTable) -> Run:
     found = completeness(trace)
     assert found.run is not None
     return Run(trace, found.run)
 
 
-def compared(base: Sequence[Trace], new: Sequence[Trace], **options: float) -> Comparison:
+def compared(base: Sequence[SpanTable], new: Sequence[SpanTable], **options: float) -> Comparison:
     found = compare([run_of(t) for t in base], [run_of(t) for t in new], **options)
     assert found is not None
     return found

@@ -24,24 +24,24 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanContext
 
 from trading_graph.otel import spans
-from trading_graph.otel.diagnosis import Kind
+from trading_graph.otel.diagnosis import FindingKind
 from trading_graph.otel.sources.memory import from_spans
 from trading_graph.otel.spans import GraphTask, RecordingProcessor
-from trading_graph.otel.trace import Trace
+from trading_graph.otel.trace import SpanTable
 
 
 class Defect(StrEnum):
     """What is wrong with a program; the value is what a diagnosis should call it."""
 
-    DISPATCH = Kind.SERIAL_FAN_OUT
-    TOOLS = Kind.SERIAL_TOOLS
-    BLOCKING = Kind.BLOCKED_LOOP
-    LIMIT = Kind.LIMIT
-    DUPLICATES = Kind.DUPLICATES
-    RETRIES = Kind.RETRIES
-    GAP = Kind.GAP
-    MANY_CALLS = Kind.MANY_SMALL_CALLS
-    BARRIER = Kind.BARRIER
+    DISPATCH = FindingKind.SERIAL_FAN_OUT
+    TOOLS = FindingKind.SERIAL_TOOLS
+    BLOCKING = FindingKind.BLOCKED_LOOP
+    LIMIT = FindingKind.LIMIT
+    DUPLICATES = FindingKind.DUPLICATES
+    RETRIES = FindingKind.RETRIES
+    GAP = FindingKind.GAP
+    MANY_CALLS = FindingKind.MANY_SMALL_CALLS
+    BARRIER = FindingKind.BARRIER
 
 
 Defects = frozenset[Defect]
@@ -124,7 +124,7 @@ def draw(seed: int) -> Program:
     )
 
 
-def trace_of(program: Program, defects: Defects) -> Trace:
+def trace_of(program: Program, defects: Defects) -> SpanTable:
     """Run a program with these of its defects and return its trace."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider()

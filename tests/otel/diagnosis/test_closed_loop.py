@@ -13,8 +13,8 @@ from statistics import median
 import pytest
 
 from tests.otel.diagnosis.programs import Defect, Defects, Program, draw, trace_of
-from trading_graph.otel.diagnosis import Finding, Prediction, diagnose, predict
-from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.diagnosis import Candidate, Prediction, predict, rank
+from trading_graph.otel.trace import SpanTable, semconv
 
 pytestmark = pytest.mark.alone
 
@@ -58,8 +58,8 @@ def checked(seed: int) -> list[Checked]:
     program = draw(seed)
     trace_of(program, frozenset())  # imports and first uses
     trace = _middle(program, program.defects)
-    diagnosis = diagnose(trace, trace.roots[0])
-    found = [each.finding for each in diagnosis.findings]
+    diagnosis = rank(trace, trace.roots[0])
+    found = [each.candidate for each in diagnosis.candidates]
     fixes: dict[str, Defects] = {defect: frozenset({defect}) for defect in program.defects}
     if len(fixes) > 1:
         fixes["all of them"] = program.defects
@@ -76,15 +76,15 @@ def checked(seed: int) -> list[Checked]:
     ]
 
 
-def _of(found: list[Finding], mended: Defects) -> list[Finding]:
+def _of(found: list[Candidate], mended: Defects) -> list[Candidate]:
     return [each for each in found if each.kind in {str(defect) for defect in mended}]
 
 
-def _wall(trace: Trace) -> int:
+def _wall(trace: SpanTable) -> int:
     return int(trace.duration[trace.roots[0]])
 
 
-def _middle(program: Program, defects: Defects) -> Trace:
+def _middle(program: Program, defects: Defects) -> SpanTable:
     """The trace of the middle one of three runs by duration."""
     traces = [_quiet(program, defects) for _ in range(RUNS)]
     return sorted(traces, key=_wall)[RUNS // 2]
@@ -94,7 +94,7 @@ def _holds(each: Checked) -> bool:
     return each.inside and abs(each.error) <= WORST
 
 
-def _quiet(program: Program, defects: Defects) -> Trace:
+def _quiet(program: Program, defects: Defects) -> SpanTable:
     """The trace of a run during which the machine left the event loop alone, or of the last try."""
     for _ in range(THROWN_AWAY):
         trace = trace_of(program, defects)
@@ -136,8 +136,8 @@ def test_a_program_that_is_not_mended_contradicts_its_prediction() -> None:
     """The same comparison, of a fix that was not made: it has to fail."""
     program = draw(1)
     trace = trace_of(program, program.defects)
-    diagnosis = diagnose(trace, trace.roots[0])
-    found = [each.finding for each in diagnosis.findings]
+    diagnosis = rank(trace, trace.roots[0])
+    found = [each.candidate for each in diagnosis.candidates]
     again = trace_of(program, program.defects)
     missed = Checked(
         1,

@@ -15,15 +15,15 @@ from tests.recorded_program import trace_of
 from trading_graph.otel import spans
 from trading_graph.otel.diagnosis import (
     Action,
-    Diagnosis,
-    Kind,
+    FindingKind,
     Ranked,
+    Ranking,
     RemoveWaits,
     ShortenBy,
-    diagnose,
+    rank,
     simulate,
 )
-from trading_graph.otel.trace import Attributes, Span, Trace, TraceBuilder, semconv
+from trading_graph.otel.trace import Attributes, SpanTable, SpanValues, TraceBuilder, semconv
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.pool import HttpPool
 
@@ -91,17 +91,19 @@ async def _fetched(pool: HttpPool, url: str, number: int) -> None:
         await pool.get_bytes(url)
 
 
-def diagnosed(server: LoopbackServer, requests: Requests, *, pooled: bool) -> Diagnosis:
+def diagnosed(server: LoopbackServer, requests: Requests, *, pooled: bool) -> Ranking:
     async def program() -> None:
         async with far(server) as url, HttpPool(pooled=pooled) as pool:
             await requests(pool, url)
 
     trace = trace_of(program)
-    return diagnose(trace, trace.roots[0])
+    return rank(trace, trace.roots[0])
 
 
-def cold(found: Diagnosis) -> list[Ranked]:
-    return [each for each in found.findings if each.finding.kind is Kind.COLD_CONNECTIONS]
+def cold(found: Ranking) -> list[Ranked]:
+    return [
+        each for each in found.candidates if each.candidate.kind is FindingKind.COLD_CONNECTIONS
+    ]
 
 
 def test_a_connection_a_request_is_found_and_its_gain_comes_true(server: LoopbackServer) -> None:
@@ -114,7 +116,7 @@ def test_a_connection_a_request_is_found_and_its_gain_comes_true(server: Loopbac
         if abs(errors[-1]) <= 0.1:
             break
     assert abs(errors[-1]) <= 0.1, errors
-    finding = found.finding
+    finding = found.candidate
     assert len(finding.rows) == 4, "the first has to open one"
     assert {slow.trace.names[row] for row in finding.rows} == {"GET"}
     assert slow.wall_ns - found.wall.likely_ns > 4 * FAR_S * 0.9e9
@@ -141,11 +143,11 @@ def test_the_connect_time_is_that_of_opening_and_no_more(server: LoopbackServer)
 REUSED: Attributes = {semconv.POOL_REUSED: True, semconv.CONNECT_MS: None}
 
 
-def requests_of(*drawn: tuple[int, int, Attributes]) -> Trace:
+def requests_of(*drawn: tuple[int, int, Attributes]) -> SpanTable:
     """A run with requests to one host, from and to in milliseconds, each over a new connection."""
     builder = TraceBuilder("0" * 31 + "1")
     end = max(until for _, until, _ in drawn)
-    builder.add(Span(f"{1:016x}", "", "run", 1, BEGIN, BEGIN + end * MS, 0, dict))
+    builder.add(SpanValues(f"{1:016x}", "", "run", 1, BEGIN, BEGIN + end * MS, 0, dict))
     for number, (begin, until, more) in enumerate(drawn, start=2):
         said: Attributes = {
             "http.request.method": "GET",
@@ -155,19 +157,21 @@ def requests_of(*drawn: tuple[int, int, Attributes]) -> Trace:
             **more,
         }
         times = BEGIN + begin * MS, BEGIN + until * MS
-        builder.add(Span(f"{number:016x}", f"{1:016x}", "GET", 3, *times, 0, partial(dict, said)))
+        builder.add(
+            SpanValues(f"{number:016x}", f"{1:016x}", "GET", 3, *times, 0, partial(dict, said))
+        )
     return builder.build()
 
 
-def cold_in(trace: Trace) -> list[Ranked]:
-    return cold(diagnose(trace, trace.roots[0]))
+def cold_in(trace: SpanTable) -> list[Ranked]:
+    return cold(rank(trace, trace.roots[0]))
 
 
 def test_reuse_seen_at_a_host_proves_that_it_keeps_connections() -> None:
     (unproven,) = cold_in(requests_of((0, 50, {}), (60, 110, {})))
-    assert not unproven.finding.proven
+    assert not unproven.candidate.proven
     (found,) = cold_in(requests_of((0, 50, {}), (60, 110, {}), (120, 130, REUSED)))
-    assert found.finding.proven
+    assert found.candidate.proven
     assert found.wall.likely_ns == 100 * MS
     assert found.wall.high_ns == 102 * MS
 
@@ -179,13 +183,13 @@ def test_a_connection_that_would_have_been_closed_meanwhile_saves_nothing() -> N
 
 def test_a_connection_serves_one_request_at_a_time() -> None:
     (found,) = cold_in(requests_of((0, 50, {}), (60, 150, {}), (61, 110, {})))
-    assert not found.finding.rows[1:]
-    assert "1 of 3 requests" in found.finding.evidence
+    assert not found.candidate.rows[1:]
+    assert "1 of 3 requests" in found.candidate.evidence
 
 
 def test_connect_and_queue_of_one_request_are_both_saved_in_either_order() -> None:
     trace = requests_of((0, 50, {}), (60, 160, {semconv.QUEUE_WAIT_MS: 40.0}))
-    schedule = diagnose(trace, 0).schedule
+    schedule = rank(trace, 0).schedule
     actions: list[Action] = [ShortenBy(((2, 30 * MS),)), RemoveWaits(((2, 40 * MS),))]
     walls = [simulate(schedule, order).wall_ns for order in (actions, actions[::-1])]
     assert walls == [90 * MS] * 2

@@ -12,12 +12,12 @@ from tests.otel.diagnosis.compared import compared
 from tests.otel.diagnosis.traces import BEGIN, MS, Drawn, drawn, random_traces
 from trading_graph.otel.diagnosis import Run, compare
 from trading_graph.otel.diagnosis.bootstrap import median_deviation, median_difference
-from trading_graph.otel.trace import Attributes, Span, Trace, TraceBuilder
+from trading_graph.otel.trace import Attributes, SpanTable, SpanValues, TraceBuilder
 
 
 @given(random_traces(), random_traces())
 @settings(deadline=None)
-def test_the_difference_is_divided_without_a_remainder(base: Trace, new: Trace) -> None:
+def test_the_difference_is_divided_without_a_remainder(base: SpanTable, new: SpanTable) -> None:
     found = compare([Run(base, base.roots[0])], [Run(new, new.roots[0])])
     if found is not None:
         walls = [int(trace.duration[trace.roots[0]]) for trace in (base, new)]
@@ -27,7 +27,7 @@ def test_the_difference_is_divided_without_a_remainder(base: Trace, new: Trace) 
 
 @given(st.lists(random_traces(), min_size=2, max_size=6), st.integers(1, 5))
 @settings(deadline=None, max_examples=50)
-def test_of_sets_too(traces: list[Trace], cut: int) -> None:
+def test_of_sets_too(traces: list[SpanTable], cut: int) -> None:
     runs = [Run(trace, trace.roots[0]) for trace in traces]
     cut = min(cut, len(runs) - 1)
     found = compare(runs[:cut], runs[cut:])
@@ -37,7 +37,7 @@ def test_of_sets_too(traces: list[Trace], cut: int) -> None:
 
 @given(random_traces())
 @settings(deadline=None)
-def test_a_trace_against_itself_shows_nothing(trace: Trace) -> None:
+def test_a_trace_against_itself_shows_nothing(trace: SpanTable) -> None:
     run = Run(trace, trace.roots[0])
     found = compare([run], [run], tolerance=0.0)
     assert found is not None
@@ -49,7 +49,7 @@ def test_a_trace_against_itself_shows_nothing(trace: Trace) -> None:
 
 @given(random_traces(), random_traces())
 @settings(deadline=None)
-def test_changing_sides_negates(base: Trace, new: Trace) -> None:
+def test_changing_sides_negates(base: SpanTable, new: SpanTable) -> None:
     there = compare([Run(base, base.roots[0])], [Run(new, new.roots[0])])
     back = compare([Run(new, new.roots[0])], [Run(base, base.roots[0])])
     if there is None or back is None:
@@ -90,7 +90,7 @@ def test_no_shape_takes_more_than_its_share(shape: str) -> None:
     assert seconds(20_000) < 30 * seconds(2_000), "ten times the spans"
 
 
-def shaped(shape: str, count: int) -> Trace:
+def shaped(shape: str, count: int) -> SpanTable:
     """A chain of spans, or siblings that all ask for what another asks for."""
     builder = TraceBuilder("0" * 31 + "3")
     for n in range(1, count + 1):
@@ -99,7 +99,7 @@ def shaped(shape: str, count: int) -> Trace:
         end = 2 * count + (-n if deep else n - count if n > 1 else 1)
         asked: Attributes = {"trading.fetch.key": str(n // 2), "trading.operation": "fetch"}
         builder.add(
-            Span(
+            SpanValues(
                 f"{n:016x}",
                 f"{above:016x}" if above else "",
                 f"fetch {n // 2}" if n > 1 else "run",
@@ -116,7 +116,7 @@ def shaped(shape: str, count: int) -> Trace:
 # Statistics
 
 
-def walls(*milliseconds: int) -> list[Trace]:
+def walls(*milliseconds: int) -> list[SpanTable]:
     return [drawn(("run", 0, wall, [("call", 0, wall, [])])) for wall in milliseconds]
 
 

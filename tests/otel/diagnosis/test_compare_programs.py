@@ -13,7 +13,7 @@ from trading_graph.otel import spans
 from trading_graph.otel.diagnosis import Comparison, Loss, Won, compare
 from trading_graph.otel.diagnosis.call_path import CallPaths
 from trading_graph.otel.diagnosis.call_tree import call_tree
-from trading_graph.otel.trace import Trace
+from trading_graph.otel.trace import SpanTable
 
 CALL_S = 0.15
 NAMES = ("market", "social", "news")
@@ -68,24 +68,24 @@ async def program(
 
 
 @pytest.fixture(scope="module")
-def good() -> Trace:
+def good() -> SpanTable:
     return trace_of(program)
 
 
-def test_two_runs_of_one_program_pass(good: Trace) -> None:
+def test_two_runs_of_one_program_pass(good: SpanTable) -> None:
     found = compared([good], [trace_of(program)], tolerance=0.5)
     assert found.passed, found.regressions
     assert not found.improvements
 
 
-def test_two_sets_of_one_program_pass(good: Trace) -> None:
+def test_two_sets_of_one_program_pass(good: SpanTable) -> None:
     again = [trace_of(program) for _ in range(5)]
     found = compared([good, *again[:2]], again[2:], tolerance=0.5)
     assert found.passed, found.regressions
     assert "fewer than 5 runs" in found.notes[0]
 
 
-def test_a_fan_out_that_became_serial(good: Trace) -> None:
+def test_a_fan_out_that_became_serial(good: SpanTable) -> None:
     slow = trace_of(partial(program, fan_out=False))
     found = compared([good], [slow], tolerance=9.0)
     assert not found.passed, "without statistics"
@@ -97,7 +97,7 @@ def test_a_fan_out_that_became_serial(good: Trace) -> None:
     assert gain.kind is Won.AT_ONCE
 
 
-def test_tools_of_a_turn_that_became_serial(good: Trace) -> None:
+def test_tools_of_a_turn_that_became_serial(good: SpanTable) -> None:
     found = compared([good], [trace_of(partial(program, tools=False))], tolerance=9.0)
     assert kinds(found) == {Loss.SERIAL}
     assert len(found.regressions) == len(NAMES)
@@ -121,7 +121,7 @@ def test_agents_in_supersteps_of_their_own_are_still_one_fan_out() -> None:
     assert kinds(compared([base], [new], tolerance=9.0)) == {Loss.SERIAL}
 
 
-def test_a_new_duplicate(good: Trace) -> None:
+def test_a_new_duplicate(good: SpanTable) -> None:
     again = trace_of(partial(program, extra=partial(fetch, "prices", "market0")))
     found = compared([good], [again], tolerance=9.0)
     assert kinds(found) == {Loss.DUPLICATE}
@@ -132,7 +132,7 @@ def test_a_new_duplicate(good: Trace) -> None:
     assert compared([good], [fresh], tolerance=9.0).passed, "a new call is no duplicate"
 
 
-def test_a_lost_branch(good: Trace) -> None:
+def test_a_lost_branch(good: SpanTable) -> None:
     fewer = trace_of(partial(program, NAMES[:2]))
     found = compared([good], [fewer])
     assert kinds(found) == {Loss.LOST}
@@ -142,7 +142,7 @@ def test_a_lost_branch(good: Trace) -> None:
     assert (gain.kind, gain.place) == (Won.NEW, "invoke_agent news")
 
 
-def test_a_branch_that_only_some_baseline_runs_have_is_not_missed(good: Trace) -> None:
+def test_a_branch_that_only_some_baseline_runs_have_is_not_missed(good: SpanTable) -> None:
     fewer = trace_of(partial(program, NAMES[:2]))
     found = compared([good, fewer], [fewer, fewer], tolerance=9.0)
     assert Loss.LOST not in kinds(found)
@@ -167,7 +167,7 @@ def test_what_a_cache_made_needless_is_not_lost() -> None:
     assert kinds(compared([miss], [broken])) == {Loss.LOST}
 
 
-def test_a_new_error_shows_where_it_began(good: Trace) -> None:
+def test_a_new_error_shows_where_it_began(good: SpanTable) -> None:
     async def failing() -> None:
         try:
             with spans.tool("filings", call_id="f", args_hash="f", turn=1):
@@ -190,12 +190,12 @@ def test_a_new_error_shows_where_it_began(good: Trace) -> None:
     assert compared([new], [base], tolerance=9.0).passed
 
 
-def test_programs_that_share_nothing_are_not_compared(good: Trace) -> None:
+def test_programs_that_share_nothing_are_not_compared(good: SpanTable) -> None:
     other = drawn(("run", 0, 10, [("something else", 0, 10, [])]))
     assert compare([run_of(good)], [run_of(other)]) is None
 
 
-def places(paths: CallPaths, trace: Trace) -> dict[str, str]:
+def places(paths: CallPaths, trace: SpanTable) -> dict[str, str]:
     found = paths.places(call_tree(trace, trace.roots[0]))
     return {paths.place_text(place): trace.span_ids[row] for row, place in found.items()}
 

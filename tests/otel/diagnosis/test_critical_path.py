@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.otel.diagnosis.traces import BEGIN, MS, Drawn, drawn, random_traces, row
 from trading_graph.otel.diagnosis import Schedule, by_class, call_tree, critical_path
-from trading_graph.otel.trace import Link, Span, Trace, TraceBuilder
+from trading_graph.otel.trace import Link, SpanTable, SpanValues, TraceBuilder
 
 
 def spent(root: Drawn) -> dict[str, int]:
@@ -53,7 +53,7 @@ def test_a_link_to_a_sibling_says_what_was_waited_for() -> None:
     def add(number: int, name: str, start: int, end: int, after: int = 0) -> None:
         links = [Link("0" * 32, f"{after:016x}", {})] if after else []
         builder.add(
-            Span(
+            SpanValues(
                 f"{number:016x}",
                 "" if number == 1 else f"{1:016x}",
                 name,
@@ -79,7 +79,7 @@ def test_a_link_to_a_sibling_says_what_was_waited_for() -> None:
 
 @given(random_traces())
 @settings(max_examples=400, deadline=None)
-def test_the_path_partitions_the_run(trace: Trace) -> None:
+def test_the_path_partitions_the_run(trace: SpanTable) -> None:
     (run,) = trace.roots
     schedule = Schedule(call_tree(trace, run))
     segments = schedule.path.segments
@@ -95,12 +95,12 @@ def test_the_path_partitions_the_run(trace: Trace) -> None:
 
 @given(random_traces(), st.integers(-(10**9), 10**9))
 @settings(max_examples=50, deadline=None)
-def test_moving_a_trace_in_time_moves_its_path(trace: Trace, by: int) -> None:
+def test_moving_a_trace_in_time_moves_its_path(trace: SpanTable, by: int) -> None:
     moved = TraceBuilder(trace.trace_id)
     for at, span_id in enumerate(trace.span_ids):
         parent = trace.parent[at]
         moved.add(
-            Span(
+            SpanValues(
                 span_id,
                 "" if parent < 0 else trace.span_ids[parent],
                 trace.names[at],
@@ -129,7 +129,9 @@ def test_size_neither_overflows_nor_goes_quadratic(shape: str) -> None:
                 "touching": (n, count if n == 0 else n + 1, 0 if n else -1),
             }[shape]
             parent_id = "" if parent < 0 else f"{parent:016x}"
-            builder.add(Span(f"{n:016x}", parent_id, "x", 1, start + BEGIN, end + BEGIN, 0, dict))
+            builder.add(
+                SpanValues(f"{n:016x}", parent_id, "x", 1, start + BEGIN, end + BEGIN, 0, dict)
+            )
         trace = builder.build()
         begin = time.thread_time()
         path = Schedule(call_tree(trace, 0)).path

@@ -10,16 +10,16 @@ from collections import defaultdict
 
 from tests.otel.diagnosis.traces import MS, Drawn, drawn
 from trading_graph.otel.diagnosis import call_tree, critical_path
-from trading_graph.otel.trace import Trace
+from trading_graph.otel.trace import SpanTable
 
 
-def ours(trace: Trace) -> dict[str, int]:
+def ours(trace: SpanTable) -> dict[str, int]:
     """Milliseconds on our path by name."""
     path = critical_path(call_tree(trace, trace.roots[0]))
     return {name: took // MS for name, took in path.by_name.items()}
 
 
-def jaegers(trace: Trace) -> dict[str, int]:
+def jaegers(trace: SpanTable) -> dict[str, int]:
     """Milliseconds on Jaeger's path by name."""
     start, end = trace.start.tolist(), trace.end.tolist()
     spent: dict[str, int] = defaultdict(int)
@@ -37,7 +37,7 @@ def jaegers(trace: Trace) -> dict[str, int]:
     return {name: took for name, took in spent.items() if took}
 
 
-def calls(count: int, pause_ms: int) -> Trace:
+def calls(count: int, pause_ms: int) -> SpanTable:
     """Calls of 10 ms, one after the other, with a pause after each."""
     each = 10 + pause_ms
     below: list[Drawn] = [(f"call {n}", n * each, n * each + 10, []) for n in range(count)]

@@ -3,9 +3,9 @@
 from itertools import permutations
 
 from tests.otel.diagnosis.traces import Drawn, drawn
-from trading_graph.otel.diagnosis import CallTree, Kind, call_tree, diagnose
+from trading_graph.otel.diagnosis import CallTree, FindingKind, call_tree, rank
 from trading_graph.otel.diagnosis.precedence import precedence
-from trading_graph.otel.trace import Trace
+from trading_graph.otel.trace import SpanTable
 
 A, B = ("a",), ("b",)
 IN_ORDER: Drawn = ("run", 0, 100, [("a", 0, 40, []), ("b", 40, 100, [])])
@@ -43,15 +43,15 @@ def test_families_with_several_of_one_name_say_nothing() -> None:
 
 
 def test_another_run_makes_a_gain_certain() -> None:
-    def calls(*spans: Drawn) -> Trace:
+    def calls(*spans: Drawn) -> SpanTable:
         return drawn(("run", 0, 100, spans), {"gen_ai.operation.name": "execute_tool"})
 
     slow = calls(("a", 0, 40, []), ("b", 40, 100, []))
     run = slow.roots[0]
-    (alone,) = diagnose(slow, run).findings
-    assert alone.finding.kind is Kind.SERIAL_CALLS
+    (alone,) = rank(slow, run).candidates
+    assert alone.candidate.kind is FindingKind.SERIAL_CALLS
     assert alone.wall.high_ns >= slow.duration[run]
     other = calls(("b", 0, 60, []), ("a", 60, 100, []))
-    (known,) = diagnose(slow, run, [call_tree(other, other.roots[0])]).findings
-    assert known.finding.proven
+    (known,) = rank(slow, run, [call_tree(other, other.roots[0])]).candidates
+    assert known.candidate.proven
     assert known.wall.high_ns < slow.duration[run]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from tests.otel.diagnosis.traces import BEGIN, MS, row
 from trading_graph.otel.diagnosis import Edits, Model, Schedule, Simulation, call_tree
-from trading_graph.otel.trace import Attributes, Span, Trace, TraceBuilder, semconv
+from trading_graph.otel.trace import Attributes, SpanTable, SpanValues, TraceBuilder, semconv
 
 PREFETCH: Attributes = {semconv.OPERATION: "prefetch"}
 
@@ -17,7 +17,7 @@ def saying(attributes: Attributes) -> Callable[[], Attributes]:
     return lambda: attributes
 
 
-def program(beside: Attributes) -> Trace:
+def program(beside: Attributes) -> SpanTable:
     """A dispatcher, an agent and a join, in steps; beside the agent a span that outlives it."""
     builder = TraceBuilder("0" * 31 + "1")
     for number, (name, start, end, attributes) in enumerate(
@@ -31,11 +31,13 @@ def program(beside: Attributes) -> Trace:
     ):
         times = BEGIN + start * MS, BEGIN + end * MS
         parent = f"{1:016x}" if number else ""
-        builder.add(Span(f"{number + 1:016x}", parent, name, 1, *times, 0, saying(attributes)))
+        builder.add(
+            SpanValues(f"{number + 1:016x}", parent, name, 1, *times, 0, saying(attributes))
+        )
     return builder.build()
 
 
-def path(trace: Trace) -> set[str]:
+def path(trace: SpanTable) -> set[str]:
     schedule = Schedule(call_tree(trace, trace.roots[0]))
     return {trace.names[at] for at in schedule.path.self_ns}
 

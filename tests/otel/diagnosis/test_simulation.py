@@ -27,16 +27,16 @@ from trading_graph.otel.diagnosis import (
     slack_ns,
 )
 from trading_graph.otel.diagnosis.actions import with_actions
-from trading_graph.otel.trace import Link, Span, Trace, TraceBuilder, semconv
+from trading_graph.otel.trace import Link, SpanTable, SpanValues, TraceBuilder, semconv
 
 models = st.sampled_from(list(Model))
 
 
-def schedule_of(trace: Trace) -> Schedule:
+def schedule_of(trace: SpanTable) -> Schedule:
     return Schedule(call_tree(trace, trace.roots[0]))
 
 
-def walls(root: Drawn, *actions: Callable[[Trace], Action]) -> int:
+def walls(root: Drawn, *actions: Callable[[SpanTable], Action]) -> int:
     """Milliseconds that a drawn run is likely to take with the actions."""
     trace = drawn(root)
     made = [make(trace) for make in actions]
@@ -45,7 +45,7 @@ def walls(root: Drawn, *actions: Callable[[Trace], Action]) -> int:
 
 @given(random_traces(), models)
 @settings(max_examples=300, deadline=None)
-def test_no_action_changes_nothing(trace: Trace, model: Model) -> None:
+def test_no_action_changes_nothing(trace: SpanTable, model: Model) -> None:
     schedule = schedule_of(trace)
     tree = schedule.tree
     # Edits that say what is so anyway: every family is played.
@@ -59,7 +59,7 @@ def test_no_action_changes_nothing(trace: Trace, model: Model) -> None:
 
 @given(random_traces(), models, st.randoms(use_true_random=False))
 @settings(max_examples=300, deadline=None)
-def test_shortening_never_lengthens(trace: Trace, model: Model, rng: random.Random) -> None:
+def test_shortening_never_lengthens(trace: SpanTable, model: Model, rng: random.Random) -> None:
     schedule = schedule_of(trace)
     rows = rng.sample(schedule.tree.rows, rng.randint(1, len(schedule.tree.rows)))
     actions = [Shorten(at, rng.randint(0, schedule.tree.duration(at))) for at in rows]
@@ -68,7 +68,7 @@ def test_shortening_never_lengthens(trace: Trace, model: Model, rng: random.Rand
 
 @given(random_traces(), st.integers(0, 10**6))
 @settings(max_examples=400, deadline=None)
-def test_a_span_gains_at_most_its_time_on_the_path(trace: Trace, pick: int) -> None:
+def test_a_span_gains_at_most_its_time_on_the_path(trace: SpanTable, pick: int) -> None:
     schedule = schedule_of(trace)
     at = schedule.tree.rows[pick % len(schedule.tree.rows)]
     gain = schedule.tree.wall_ns - simulate(schedule, [Shorten(at, 0)], Model.OBSERVED).wall_ns
@@ -77,7 +77,9 @@ def test_a_span_gains_at_most_its_time_on_the_path(trace: Trace, pick: int) -> N
 
 @given(random_traces(), st.integers(0, 10**6))
 @settings(max_examples=400, deadline=None)
-def test_what_has_slack_gains_nothing_and_costs_nothing_within_it(trace: Trace, pick: int) -> None:
+def test_what_has_slack_gains_nothing_and_costs_nothing_within_it(
+    trace: SpanTable, pick: int
+) -> None:
     schedule = schedule_of(trace)
     tree = schedule.tree
     slack = slack_ns(schedule)
@@ -95,7 +97,7 @@ def test_what_has_slack_gains_nothing_and_costs_nothing_within_it(trace: Trace, 
 @given(random_traces(), st.randoms(use_true_random=False))
 @settings(max_examples=200, deadline=None)
 def test_the_freest_model_gains_at_least_as_much_as_the_observed(
-    trace: Trace, rng: random.Random
+    trace: SpanTable, rng: random.Random
 ) -> None:
     schedule = schedule_of(trace)
     rows = rng.sample(schedule.tree.rows, rng.randint(1, len(schedule.tree.rows)))
@@ -108,7 +110,9 @@ def test_the_freest_model_gains_at_least_as_much_as_the_observed(
 
 @given(random_traces(), st.randoms(use_true_random=False))
 @settings(max_examples=200, deadline=None)
-def test_the_order_of_independent_actions_does_not_matter(trace: Trace, rng: random.Random) -> None:
+def test_the_order_of_independent_actions_does_not_matter(
+    trace: SpanTable, rng: random.Random
+) -> None:
     schedule = schedule_of(trace)
     rows = rng.sample(schedule.tree.rows, rng.randint(1, len(schedule.tree.rows)))
     actions = [Shorten(at, schedule.tree.duration(at) // 2) for at in rows]
@@ -129,10 +133,10 @@ def test_parallel_calls_start_with_the_first_and_all_are_waited_for() -> None:
 def test_only_a_limited_number_runs_at_once() -> None:
     run = agents(*((name, 10 + 20 * n, 30 + 20 * n, []) for n, name in enumerate("abcd")))
 
-    def at_once(trace: Trace) -> Action:
+    def at_once(trace: SpanTable) -> Action:
         return Parallelise(tuple(row(trace, name) for name in "abcd"))
 
-    def two(trace: Trace) -> Action:
+    def two(trace: SpanTable) -> Action:
         return LimitTo(tuple(row(trace, name) for name in "abcd"), 2)
 
     assert walls(run, at_once) == 40
@@ -186,7 +190,7 @@ def test_a_branch_that_shares_a_fetch_waits_for_it_wherever_a_barrier_lets_it_st
     ):
         links = [Link("0" * 31 + "1", "fetch", {})] if name == "shared" else []
         builder.add(
-            Span(
+            SpanValues(
                 name,
                 parent,
                 name,
@@ -211,7 +215,7 @@ def test_a_branch_that_shares_a_fetch_waits_for_it_wherever_a_barrier_lets_it_st
 @given(random_traces(), models, st.data())
 @settings(max_examples=400, deadline=None)
 def test_what_is_played_upon_another_is_as_if_played_at_once(
-    trace: Trace, model: Model, data: st.DataObject
+    trace: SpanTable, model: Model, data: st.DataObject
 ) -> None:
     schedule = schedule_of(trace)
     assume(len(schedule.tree.rows) > 2)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
-from trading_graph.otel.trace import Attributes, Span, Trace, TraceBuilder
+from trading_graph.otel.trace import Attributes, SpanTable, SpanValues, TraceBuilder
 
 MS = 1_000_000
 BEGIN = 1_763_100_000 * 10**9
@@ -13,7 +13,7 @@ Drawn = tuple[str, int, int, Sequence["Drawn"]]
 """Name, start and end in milliseconds after the run's start, and the spans below."""
 
 
-def drawn(root: Drawn, attributes: Attributes | None = None) -> Trace:
+def drawn(root: Drawn, attributes: Attributes | None = None) -> SpanTable:
     """The trace of a drawing; every span below the root has the attributes."""
     described = attributes or {}
     builder = TraceBuilder("0" * 31 + "1")
@@ -26,7 +26,7 @@ def drawn(root: Drawn, attributes: Attributes | None = None) -> Trace:
         span_id = f"{number:016x}"
         said = described if parent else {}
         times = BEGIN + start * MS, BEGIN + end * MS
-        builder.add(Span(span_id, parent, name, 1, *times, 0, lambda: said))
+        builder.add(SpanValues(span_id, parent, name, 1, *times, 0, lambda: said))
         for child in below:
             add(child, span_id)
 
@@ -34,14 +34,14 @@ def drawn(root: Drawn, attributes: Attributes | None = None) -> Trace:
     return builder.build()
 
 
-def row(trace: Trace, name: str) -> int:
+def row(trace: SpanTable, name: str) -> int:
     """The only span of a name."""
     (found,) = [at for at, each in enumerate(trace.names) if each == name]
     return found
 
 
 @st.composite
-def random_traces(draw: st.DrawFn, most: int = 40) -> Trace:
+def random_traces(draw: st.DrawFn, most: int = 40) -> SpanTable:
     """Trees of any shape: children may touch, be nested, stick out, have no length."""
     builder = TraceBuilder("0" * 31 + "2")
     count = draw(st.integers(1, most))
@@ -57,7 +57,7 @@ def random_traces(draw: st.DrawFn, most: int = 40) -> Trace:
             parent = f"{above + 1:016x}"
         spans.append((start, end))
         builder.add(
-            Span(
+            SpanValues(
                 f"{number + 1:016x}",
                 parent,
                 f"span {number % 5}",

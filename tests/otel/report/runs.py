@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from functools import partial
 
-from trading_graph.otel.report.diagnosis_report import Report, report
-from trading_graph.otel.trace import Event, Link, Span, Trace, TraceBuilder, semconv
+from trading_graph.otel.diagnosis import Diagnosis, diagnose
+from trading_graph.otel.trace import Event, Link, SpanTable, SpanValues, TraceBuilder, semconv
 
 MS = 1_000_000
 BEGIN = 1_763_100_000 * 10**9
@@ -15,7 +15,7 @@ AGENT_MS = 2 * CALL_MS + 2 * TOOL_MS
 
 def slow_run(
     agents: int = 3, *, simulated: bool = False, name: str = "analyst", detached: bool = False
-) -> Trace:
+) -> SpanTable:
     """So many agents in a row, each named like the first; a detached span outlives the run."""
     builder = TraceBuilder(TRACE_ID)
     spans = list(_spans(agents, name))
@@ -30,7 +30,7 @@ def slow_run(
         links = [Link(TRACE_ID, _id("d"), {})] if attributes.get(semconv.AGENT_NAME) else []
         events = [Event("chunk", BEGIN + (start + end) // 2 * MS, {"n": 1})]
         builder.add(
-            Span(
+            SpanValues(
                 _id(span_id),
                 _id(parent) if parent else "",
                 title,
@@ -46,10 +46,10 @@ def slow_run(
     return builder.build()
 
 
-def slow_report(limit_s: float = 120.0, trace: Trace | None = None) -> Report:
-    """The report on a trace, or on the slow run."""
-    found = report(trace or slow_run(), limit_s)
-    assert isinstance(found, Report), found.completeness.missing
+def slow_diagnosis(limit_s: float = 120.0, trace: SpanTable | None = None) -> Diagnosis:
+    """The diagnosis of a trace, or of the slow run."""
+    found = diagnose(trace or slow_run(), limit_s)
+    assert isinstance(found, Diagnosis), found.missing
     return found
 
 

@@ -10,19 +10,19 @@ from hypothesis import given
 
 from tests.jaeger_process import JaegerProcess
 from tests.otel.diagnosis.traces import drawn, random_traces
-from tests.otel.report.runs import TRACE_ID, slow_report, slow_run
-from trading_graph.otel.diagnosis import call_tree, critical_path, diagnose
+from tests.otel.report.runs import TRACE_ID, slow_diagnosis, slow_run
+from trading_graph.otel.diagnosis import call_tree, critical_path, rank, ranking_of
 from trading_graph.otel.report.folded import DEPTH, folded
 from trading_graph.otel.report.perfetto import perfetto
 from trading_graph.otel.report.simulated_otlp import SERVICE, simulated_otlp
 from trading_graph.otel.sources.document import parse
 from trading_graph.otel.sources.jaeger import JaegerQuery
-from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace import SpanTable, row_of, semconv
 from trading_graph.otel.verdict import default_gate, judge
 
 
 @given(random_traces())
-def test_folded_stacks_sum_to_the_run(trace: Trace) -> None:
+def test_folded_stacks_sum_to_the_run(trace: SpanTable) -> None:
     run = trace.roots[0]
     path = critical_path(call_tree(trace, run))
     lines = folded(path).splitlines()
@@ -47,8 +47,8 @@ def test_a_deep_stack_is_cut() -> None:
 
 
 @given(random_traces())
-def test_trace_events_of_one_track_nest(trace: Trace) -> None:
-    document = json.loads(perfetto(diagnose(trace, trace.roots[0])))
+def test_trace_events_of_one_track_nest(trace: SpanTable) -> None:
+    document = json.loads(perfetto(rank(trace, trace.roots[0])))
     tracks: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
     for event in document["traceEvents"]:
         assert event["ph"] in "XM"
@@ -67,8 +67,8 @@ def test_trace_events_of_one_track_nest(trace: Trace) -> None:
 
 
 def test_every_agent_has_a_track_of_its_name() -> None:
-    report = slow_report()
-    events = json.loads(perfetto(report.diagnosis))["traceEvents"]
+    found = slow_diagnosis()
+    events = json.loads(perfetto(ranking_of(found)))["traceEvents"]
     names = {
         (each["pid"], each["tid"]): each["args"]["name"]
         for each in events
@@ -79,31 +79,31 @@ def test_every_agent_has_a_track_of_its_name() -> None:
     }
     assert chats == {"analyst 0", "analyst 1", "analyst 2"}
     path = [each for each in events if each["ph"] == "X" and (each["pid"], each["tid"]) == (1, 1)]
-    assert sum(each["dur"] for each in path) * 1000 == pytest.approx(report.diagnosis.wall_ns)
+    assert sum(each["dur"] for each in path) * 1000 == pytest.approx(ranking_of(found).wall_ns)
     runs = {
         e["pid"]: e["dur"] for e in events if e["name"] == "invoke_workflow run" and e["tid"] > 1
     }
-    assert runs[2] * 1000 == pytest.approx(report.diagnosis.mended().wall_ns)
+    assert runs[2] * 1000 == pytest.approx(ranking_of(found).mended().wall_ns)
 
 
 def test_the_predicted_trace_is_whole_and_as_long_as_predicted() -> None:
-    report = slow_report(trace=slow_run(detached=True))
-    (trace,) = parse(simulated_otlp(report.diagnosis).encode(), "export")
+    found = slow_diagnosis(trace=slow_run(detached=True))
+    (trace,) = parse(simulated_otlp(ranking_of(found)).encode(), "export")
     verdict = judge(trace, default_gate())
-    assert verdict.judged, verdict.completeness.missing
-    run = verdict.completeness.run
-    assert run is not None
+    assert verdict.judged, verdict.missing
+    assert verdict.run is not None
+    run = row_of(verdict.run)
     assert trace.trace_id != TRACE_ID
-    assert call_tree(trace, run).wall_ns == report.diagnosis.mended().wall_ns
-    assert call_tree(trace, run).wall_ns < report.diagnosis.wall_ns
-    assert sorted(trace.names) == sorted(report.trace.names)
+    assert call_tree(trace, run).wall_ns == ranking_of(found).mended().wall_ns
+    assert call_tree(trace, run).wall_ns < ranking_of(found).wall_ns
+    assert sorted(trace.names) == sorted(span.name for span in found.trace)
     for row in range(len(trace)):
-        found = trace.attributes(row)
-        assert found[semconv.PREDICTED] is True
-        assert found[semconv.PREDICTED_OF] == TRACE_ID
-        before = report.trace.attributes(report.trace.span_ids.index(trace.span_ids[row]))
+        attributes = trace.attributes(row)
+        assert attributes[semconv.PREDICTED] is True
+        assert attributes[semconv.PREDICTED_OF] == TRACE_ID
+        before = found.trace.span(trace.span_ids[row]).attributes
         counted = {semconv.SPANS_STARTED}
-        assert {k: v for k, v in before.items() if k not in counted}.items() <= found.items()
+        assert {k: v for k, v in before.items() if k not in counted}.items() <= attributes.items()
         for event in trace.events(row):
             assert trace.start[row] <= event.time_ns <= trace.end[row]
         assert all(link.trace_id == trace.trace_id for link in trace.links(row))
@@ -115,15 +115,15 @@ def test_ids_and_values_of_foreign_traces_become_valid() -> None:
     trace = drawn(("run", 0, 9, [("a", 2, 5, [("b", 3, 4, [])])]))
     object.__setattr__(trace, "span_ids", tuple(f"{'9' * 8}-{each}" for each in trace.span_ids))
     trace._attributes[1] = {"odd": {"a": [1, None]}, "none": None, "nan": float("nan")}
-    (there,) = parse(simulated_otlp(diagnose(trace, 0)).encode(), "export")
+    (there,) = parse(simulated_otlp(rank(trace, 0)).encode(), "export")
     assert list(there.parent) == list(trace.parent)
     assert all(len(each) == 16 for each in there.span_ids)
 
 
 @pytest.mark.jaeger
 def test_jaeger_takes_the_predicted_trace_and_gives_it_back(jaeger: JaegerProcess) -> None:
-    report = slow_report()
-    text = simulated_otlp(report.diagnosis)
+    found = slow_diagnosis()
+    text = simulated_otlp(ranking_of(found))
     (sent,) = parse(text.encode(), "export")
     request = urllib.request.Request(
         f"{jaeger.otlp_http_url}/v1/traces",
@@ -139,9 +139,9 @@ def test_jaeger_takes_the_predicted_trace_and_gives_it_back(jaeger: JaegerProces
     verdict = judge(there, default_gate())
     assert verdict.judged
     assert verdict.measures is not None
-    assert verdict.measures.wall_ns == report.diagnosis.mended().wall_ns
+    assert verdict.measures.wall_s == ranking_of(found).mended().wall_ns / 1e9
     assert SERVICE in query.services()
 
 
-def _path(trace: Trace) -> Any:
+def _path(trace: SpanTable) -> Any:
     return critical_path(call_tree(trace, 0))

@@ -8,13 +8,12 @@ from html.parser import HTMLParser
 from hypothesis import given
 
 from tests.otel.diagnosis.traces import BEGIN, MS, Drawn, drawn, random_traces
-from tests.otel.report.runs import slow_report, slow_run
-from trading_graph.otel.report.diagnosis_report import Report, report
+from tests.otel.report.runs import slow_diagnosis, slow_run
+from trading_graph.otel.diagnosis import Diagnosis, diagnose, ranking_of
 from trading_graph.otel.report.durations import brief
 from trading_graph.otel.report.page import page
 from trading_graph.otel.report.timeline import MOST_BARS, Timeline
-from trading_graph.otel.trace import Span, Trace, TraceBuilder
-from trading_graph.otel.verdict import Verdict
+from trading_graph.otel.trace import SpanTable, SpanValues, TraceBuilder
 
 _VOID = {"meta", "line", "rect", "path", "text"}
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&amp;"
@@ -52,7 +51,7 @@ class Read(HTMLParser):
 
 
 def test_what_a_trace_says_stays_text() -> None:
-    found = Read(page(slow_report(trace=slow_run(name=HOSTILE))))
+    found = Read(page(slow_diagnosis(trace=slow_run(name=HOSTILE))))
     assert "script" not in found.tags
     assert "img" not in found.tags
     assert any(HOSTILE in text for text in found.texts), "it is shown all the same"
@@ -60,7 +59,7 @@ def test_what_a_trace_says_stays_text() -> None:
 
 
 def test_the_policy_allows_the_style_sheet_and_nothing_else() -> None:
-    text = page(slow_report())
+    text = page(slow_diagnosis())
     found = Read(text)
     (style,) = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
     digest = b64encode(sha256(style.encode()).digest()).decode()
@@ -78,20 +77,20 @@ def test_the_policy_allows_the_style_sheet_and_nothing_else() -> None:
 
 
 def test_it_shows_every_node_finding_and_step() -> None:
-    report = slow_report()
-    text = " ".join(Read(page(report)).texts)
+    found = slow_diagnosis()
+    text = " ".join(Read(page(found)).texts)
     for number in range(3):
         assert f"analyst {number}" in text
-    for each in report.diagnosis.findings:
-        assert each.finding.evidence in text
-    assert brief(report.diagnosis.wall_ns) in text
-    assert brief(report.target.least_ns) in text
+    for each in found.findings:
+        assert each.evidence in text
+    assert brief(found.wall_s) in text
+    assert brief(found.target.least_s) in text
     assert "prefers-color-scheme: dark" in text
     assert "@media print" in text
 
 
 def test_bars_of_the_path_sum_to_the_run() -> None:
-    timeline = Timeline(slow_report().diagnosis)
+    timeline = Timeline(ranking_of(slow_diagnosis()))
     covered = sum(
         end - start for node in timeline.nodes for start, end in timeline.path_below[id(node)]
     )
@@ -99,29 +98,29 @@ def test_bars_of_the_path_sum_to_the_run() -> None:
     assert covered + own == timeline.tree.wall_ns
 
 
-def _wide(count: int) -> Trace:
+def _wide(count: int) -> SpanTable:
     below: list[Drawn] = [(f"call {n % 7}", 2 * n, 2 * n + 1, []) for n in range(count)]
     return drawn(("run", 0, 2 * count, below))
 
 
-def _deep(count: int) -> Trace:
+def _deep(count: int) -> SpanTable:
     builder = TraceBuilder("0" * 31 + "3")
     for number in range(count + 1):
         times = BEGIN + number * MS, BEGIN + (3 * count - number) * MS
         parent = f"{number:016x}" if number else ""
-        builder.add(Span(f"{number + 1:016x}", parent, f"level {number}", 1, *times, 0, dict))
+        builder.add(SpanValues(f"{number + 1:016x}", parent, f"level {number}", 1, *times, 0, dict))
     return builder.build()
 
 
 def test_a_large_trace_is_drawn_by_call_path() -> None:
-    small, large = (Read(page(slow_report(trace=_wide(n)))) for n in (MOST_BARS // 2, 20_000))
+    small, large = (Read(page(slow_diagnosis(trace=_wide(n)))) for n in (MOST_BARS // 2, 20_000))
     assert small.tags.count("rect") > MOST_BARS // 2
     assert large.tags.count("rect") < 2 * MOST_BARS
     assert any("call 3 x 2857" in text for text in large.texts)
 
 
 def test_the_path_of_what_is_left_out_is_drawn_above_it() -> None:
-    timeline = Timeline(slow_report(trace=_deep(3000)).diagnosis)
+    timeline = Timeline(ranking_of(slow_diagnosis(trace=_deep(3000))))
     assert timeline.by_path
     assert timeline.left_out > 0
     (node,) = timeline.nodes
@@ -130,18 +129,18 @@ def test_the_path_of_what_is_left_out_is_drawn_above_it() -> None:
 
 
 def test_a_deep_trace_says_what_it_leaves_out() -> None:
-    text = page(slow_report(trace=_deep(700)))
+    text = page(slow_diagnosis(trace=_deep(700)))
     assert text.count('class="row') > 700
-    deep = Timeline(slow_report(trace=_wide(3000)).diagnosis)
+    deep = Timeline(ranking_of(slow_diagnosis(trace=_wide(3000))))
     assert deep.by_path
     assert deep.left_out == 0
     names: list[Drawn] = [(f"n{n}", n, n + 1, []) for n in range(3000)]
-    many = Timeline(slow_report(trace=drawn(("run", 0, 3000, names))).diagnosis)
+    many = Timeline(ranking_of(slow_diagnosis(trace=drawn(("run", 0, 3000, names)))))
     assert len(many.nodes) + many.left_out == 3000
 
 
 @given(random_traces())
-def test_any_tree_makes_a_page(trace: Trace) -> None:
-    found: Report | Verdict = report(trace, 1.0)
-    if isinstance(found, Report):
+def test_any_tree_makes_a_page(trace: SpanTable) -> None:
+    found = diagnose(trace, 1.0)
+    if isinstance(found, Diagnosis):
         Read(page(found))

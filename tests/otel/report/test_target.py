@@ -2,17 +2,20 @@
 
 import re
 
-from tests.otel.report.runs import CALL_MS, MS, slow_report, slow_run
+import pytest
+
+from tests.otel.report.runs import CALL_MS, slow_diagnosis, slow_run
+from trading_graph.otel.diagnosis import Standing, ranking_of
 from trading_graph.otel.report.diagnosis_markdown import diagnosis_markdown
-from trading_graph.otel.report.target import Standing, headline, outlook
+from trading_graph.otel.report.outlook import headline, outlook
 
 
 def test_inside_in_reach_and_out_of_reach() -> None:
-    wall_s = slow_report().diagnosis.wall_ns / 1e9
-    least_s = slow_report().target.least_ns / 1e9
+    wall_s = slow_diagnosis().wall_s
+    least_s = slow_diagnosis().target.least_s
     assert least_s < wall_s
     standings = [
-        slow_report(limit).target.standing
+        slow_diagnosis(limit).target.standing
         for limit in (wall_s, wall_s - 0.01, least_s, least_s - 0.01)
     ]
     assert standings == [
@@ -24,36 +27,37 @@ def test_inside_in_reach_and_out_of_reach() -> None:
 
 
 def test_as_many_fixes_as_are_needed_and_no_more() -> None:
-    found = slow_report(slow_report().target.after_ns[0] / 1e9).target
-    assert len(found.after_ns) > 1, "else this test shows nothing"
-    assert found.steps_needed == 1
+    found = slow_diagnosis(slow_diagnosis().steps[0].target_s)
+    assert len(found.steps) > 1, "else this test shows nothing"
+    assert found.target.steps_needed == 1
     assert "The first fix brings it inside" in " ".join(outlook(found))
-    assert f"All {len(found.after_ns)} together" in " ".join(outlook(found))
+    assert f"All {len(found.steps)} together" in " ".join(outlook(found))
 
 
 def test_out_of_reach_says_what_stands_in_the_way() -> None:
-    found = slow_report(1.0).target
+    found = slow_diagnosis(1.0)
     said = " ".join([headline(found), *outlook(found)])
     # What is left of any number of agents at once are the two calls of one of them.
-    assert (found.chain.calls, found.chain.total_ns) == (2, 2 * CALL_MS * MS)
+    assert (found.llm_chain.calls, found.llm_chain.total_s) == (2, 2 * CALL_MS / 1000)
     assert "2 calls x 0.80 s = 1.60 s" in said
     assert "No fix that this trace shows reaches 1 s" in said
     assert "simulated" not in said
 
 
 def test_simulated_latencies_are_projected_as_the_verdict_does() -> None:
-    report = slow_report(120.0, slow_run(6, simulated=True))
-    budget = next(each for each in report.verdict.results if each.id == "budget")
+    found = slow_diagnosis(120.0, slow_run(6, simulated=True))
+    budget = next(each for each in found.verdict.checks if each.id == "budget")
     projected = re.search(r"at 15 s a call this run takes (\d+) s", budget.measured)
     assert projected is not None
-    assert round(report.target.now_ns / 1e9) == int(projected[1])
+    assert round(found.target.now_s) == int(projected[1])
     # Run at once the agents have two calls in series, not twelve; that, too, is at 15 s a call.
-    assert report.target.chain.calls == 2
-    assert report.target.least_ns - report.diagnosis.mended().wall_ns == 2 * (15_000 - CALL_MS) * MS
-    assert "at 15 s a call" in diagnosis_markdown(report).lower()
-    assert "Latencies are simulated" in " ".join(outlook(report.target))
+    assert found.llm_chain.calls == 2
+    mended_s = ranking_of(found).mended().wall_ns / 1e9
+    assert found.target.least_s - mended_s == pytest.approx(2 * (15 - CALL_MS / 1000))
+    assert "at 15 s a call" in diagnosis_markdown(found).lower()
+    assert "Latencies are simulated" in " ".join(outlook(found))
 
 
 def test_the_target_is_the_limit_of_the_checklist() -> None:
-    title = next(e.title for e in slow_report(60).verdict.results if e.id == "budget")
+    title = next(e.title for e in slow_diagnosis(60).verdict.checks if e.id == "budget")
     assert title == "The run takes less than 60 s"

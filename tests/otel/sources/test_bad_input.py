@@ -16,7 +16,7 @@ from tests.otel.sources.test_shapes import CHILD, LINES, ROOT, SPANS, TRACE_ID, 
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources import parse, read
 from trading_graph.otel.sources.jaeger import JaegerQuery
-from trading_graph.otel.trace import Trace
+from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.verdict import default_gate, judge
 
 
@@ -74,9 +74,9 @@ def missing(*spans: dict[str, Any]) -> str:
     (trace,) = parse(json.dumps(document(list(spans))).encode(), "broken")
     verdict = judge(trace, default_gate())
     assert not verdict.judged
-    assert verdict.results == ()
-    assert all("\n" not in sentence for sentence in verdict.completeness.missing)
-    return " ".join(verdict.completeness.missing)
+    assert verdict.checks == ()
+    assert all("\n" not in sentence for sentence in verdict.missing)
+    return " ".join(verdict.missing)
 
 
 CHILD_SPAN, LATER_SPAN, ROOT_SPAN = SPANS
@@ -87,7 +87,7 @@ def test_a_line_that_is_cut_off_leaves_no_verdict() -> None:
     (trace,) = parse(f"{LINES}\n{WHOLE[:150]}".encode(), "trace.jsonl")
     assert len(trace) == 3
     verdict = judge(trace, default_gate())
-    assert verdict.completeness.missing == ("The last line of trace.jsonl is cut off.",)
+    assert verdict.missing == ("The last line of trace.jsonl is cut off.",)
 
 
 def test_spans_that_say_nothing_true() -> None:
@@ -201,7 +201,7 @@ def test_where_the_new_path_is_missing_the_old_one_is_asked(
     old = (200, "application/json", json.dumps({"data": [found]}).encode())
     answers.by_path[f"/api/traces/{TRACE_ID}"] = old
     trace = query.trace(TRACE_ID)
-    assert isinstance(trace, Trace)
+    assert isinstance(trace, SpanTable)
     assert trace.span_ids == (ROOT,)
 
 

@@ -19,7 +19,7 @@ from tests.otel.sources.test_shapes import LINES, WHOLE
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.report import as_json
 from trading_graph.otel.sources import parse, read
-from trading_graph.otel.trace import Span, Trace, TraceBuilder, profile
+from trading_graph.otel.trace import SpanTable, SpanValues, TraceBuilder, profile
 from trading_graph.otel.verdict import default_gate, judge
 
 GATE = default_gate()
@@ -170,8 +170,8 @@ def test_a_shift_in_time_changes_nothing(spans: list[dict[str, Any]], by_ns: int
 def test_a_profile_integrates_to_the_work(intervals: list[tuple[int, int]]) -> None:
     builder = TraceBuilder("t")
     for number, (start, length) in enumerate(intervals):
-        builder.add(Span(str(number), "", "s", 1, start, start + length, 0, dict))
-    trace: Trace = builder.build()
+        builder.add(SpanValues(str(number), "", "s", 1, start, start + length, 0, dict))
+    trace: SpanTable = builder.build()
     found = profile(trace, range(len(trace)))
     levels = [sum(start <= at < start + n for start, n in intervals) for at in range(151)]
     assert found.work_ns == sum(levels) == sum(length for _, length in intervals)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from trading_graph.otel.sources import parse, read
-from trading_graph.otel.trace import Trace
+from trading_graph.otel.trace import SpanTable
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 ROOT, CHILD, LATER = "b7ad6b7169203331", "00f067aa0ba902b7", "00f067aa0ba902b8"
@@ -120,7 +120,7 @@ SHAPES = {
 }
 
 
-def facts(trace: Trace) -> list[tuple[object, ...]]:
+def facts(trace: SpanTable) -> list[tuple[object, ...]]:
     """Everything that a trace says of its spans."""
     return [
         (

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tests.recorded_program import results, trace_of
 from trading_graph.otel import spans
-from trading_graph.otel.trace import Span, Trace, TraceBuilder, semconv
+from trading_graph.otel.trace import SpanTable, SpanValues, TraceBuilder, semconv
+from trading_graph.otel.verdict.cause import Cause
 from trading_graph.otel.verdict.causes import TICK_NS
 from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism
 from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
@@ -28,8 +29,8 @@ def judged(lag_ms: float, *ends_ms: float) -> Parallelism:
     for number, end_ms in enumerate(ends_ms):
         end = EPOCH_NS + int(end_ms * 1e6)
         name = f"tool {number}"
-        builder.add(Span(name, "", name, 1, EPOCH_NS, end, 0, lambda: said))
-    trace: Trace = builder.build()
+        builder.add(SpanValues(name, "", name, 1, EPOCH_NS, end, 0, lambda: said))
+    trace: SpanTable = builder.build()
     return parallelism(trace, range(len(ends_ms)))
 
 
@@ -49,8 +50,8 @@ def test_a_loop_late_for_less_than_the_work_took_is_no_failure_and_no_proof(
     """Shapes as in runs with answers of 50 ms beside three programs that keep two CPUs busy."""
     found = judged(lag_ms, *ends_ms)
     assert found.strength is Strength.OVERLAPPING
-    assert f"the event loop was late by {lag_ms:.0f} ms" in found.reason
-    assert f"the least work took {ends_ms[0]:.0f} ms" in found.reason
+    assert f"the event loop was late by {lag_ms:.0f} ms" in str(found)
+    assert f"the least work took {ends_ms[0]:.0f} ms" in str(found)
 
 
 def test_a_loop_that_was_hardly_late_leaves_the_proof() -> None:
@@ -78,7 +79,7 @@ def test_a_loop_blocked_in_turn_is_serial_whenever_its_ticks_come(
     blocked_ms = block_ms * (members if at_once else 1)
     found = judged(max(blocked_ms - tick * TICK_MS, 0.55 * ends_ms[0], 20), *ends_ms)
     assert found.strength is Strength.SERIAL
-    assert found.reason == "the event loop was blocked"
+    assert found.cause is Cause.BLOCKED_LOOP
 
 
 UNIT_S = 0.15
@@ -106,7 +107,7 @@ def test_tools_that_ask_twice_end_later_without_being_held() -> None:
             )
 
     found = results(trace_of(program))["turns"]
-    assert found.strength == "proven"
+    assert found.grade == "proven"
 
 
 def test_tools_that_ask_twice_through_a_semaphore_are_held() -> None:
@@ -126,7 +127,7 @@ def test_tools_that_ask_twice_through_a_semaphore_are_held() -> None:
             await asyncio.gather(*(limited(number) for number in range(4)))
 
     found = results(trace_of(program))["turns"]
-    assert found.strength.startswith("suspicious: a semaphore")
+    assert found.grade.startswith("suspicious: a semaphore")
 
 
 def test_a_tool_that_misses_but_only_joins_anothers_fetch_did_no_work_of_its_own() -> None:

@@ -4,14 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from trading_graph.otel.trace import Span, Trace, TraceBuilder
+from trading_graph.otel.trace import SpanTable, SpanValues, TraceBuilder
 from trading_graph.otel.verdict import (
+    Gate,
     GateError,
     Outcome,
     default_gate,
     judge,
-    parse_gate,
-    read_gate,
 )
 
 GOOD = """
@@ -35,12 +34,12 @@ at_most = 2
 EPOCH_NS = 1_763_100_000 * 10**9
 
 
-def trace(*spans: tuple[str, str, int, int], status: int = 0) -> Trace:
+def trace(*spans: tuple[str, str, int, int], status: int = 0) -> SpanTable:
     """A trace of (name, parent name, start, end) in milliseconds after some instant."""
     builder = TraceBuilder("a" * 32)
     for name, parent, *times in spans:
         start, end = (EPOCH_NS + at * 10**6 for at in times)
-        builder.add(Span(name, parent, name, 1, start, end, status, dict))
+        builder.add(SpanValues(name, parent, name, 1, start, end, status, dict))
     return builder.build()
 
 
@@ -51,9 +50,9 @@ def with_check(text: str) -> str:
     return GOOD + "\n[[checks]]\nid = 'x'\ntitle = 'X'\n" + text
 
 
-def outcome(text: str, of: Trace = STEPS) -> tuple[Outcome, str]:
+def outcome(text: str, of: SpanTable = STEPS) -> tuple[Outcome, str]:
     """The outcome of one more check, and what it measured."""
-    result = judge(of, parse_gate(with_check(text), "gate.toml")).results[-1]
+    result = judge(of, Gate.from_toml(with_check(text), "gate.toml")).checks[-1]
     return result.outcome, result.measured
 
 
@@ -95,7 +94,7 @@ def test_an_error_is_refused_with_its_line_and_reason(
     text: str, line: int | None, reason: str
 ) -> None:
     with pytest.raises(GateError) as caught:
-        parse_gate(text, "gate.toml")
+        Gate.from_toml(text, "gate.toml")
     said = str(caught.value)
     assert said.startswith("gate.toml")
     assert "\n" not in said
@@ -106,11 +105,11 @@ def test_an_error_is_refused_with_its_line_and_reason(
 
 def test_a_gate_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(GateError, match=r"missing\.toml"):
-        read_gate(tmp_path / "missing.toml")
+        Gate.from_file(tmp_path / "missing.toml")
 
 
 def test_count() -> None:
-    verdict = judge(STEPS, parse_gate(GOOD, "gate.toml"))
+    verdict = judge(STEPS, Gate.from_toml(GOOD, "gate.toml"))
     assert verdict.passed
     assert outcome("relation='count'\nset='steps'\nat_least=3")[0] is Outcome.FAIL
 
@@ -132,7 +131,7 @@ def test_before() -> None:
     )
     for first, second, expected in (("one", "two", Outcome.PASS), ("two", "one", Outcome.FAIL)):
         check = f"\n[[checks]]\nid='x'\ntitle='X'\nrelation='before'\nset='{first}'\n"
-        results = judge(STEPS, parse_gate(gate + check + f"other='{second}'", "g")).results
+        results = judge(STEPS, Gate.from_toml(gate + check + f"other='{second}'", "g")).checks
         assert results[-1].outcome is expected
 
 
@@ -148,8 +147,8 @@ def test_an_empty_set_is_not_applicable_and_never_a_pass() -> None:
 
 
 def test_complete_trusts_no_trace_that_declares_nothing() -> None:
-    result = judge(STEPS, parse_gate(with_check("relation='complete'\nset='everything'"), "g"))
-    assert "declared" in result.results[-1].strength
+    result = judge(STEPS, Gate.from_toml(with_check("relation='complete'\nset='everything'"), "g"))
+    assert "declared" in result.checks[-1].grade
 
 
 @pytest.mark.parametrize(
@@ -161,9 +160,9 @@ def test_complete_trusts_no_trace_that_declares_nothing() -> None:
         (trace(("a", "b", 0, 1), ("b", "a", 0, 1)), "root span is missing"),
     ],
 )
-def test_an_incomplete_trace_gets_no_verdict(broken: Trace, says: str) -> None:
-    verdict = judge(broken, parse_gate(GOOD, "gate.toml"))
+def test_an_incomplete_trace_gets_no_verdict(broken: SpanTable, says: str) -> None:
+    verdict = judge(broken, Gate.from_toml(GOOD, "gate.toml"))
     assert not verdict.judged
     assert not verdict.passed
-    assert verdict.results == ()
-    assert any(says in sentence for sentence in verdict.completeness.missing)
+    assert verdict.checks == ()
+    assert any(says in sentence for sentence in verdict.missing)

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from trading_graph.otel.report import VerdictText, as_github, as_json, as_junit, as_markdown
-from trading_graph.otel.trace import Span, Trace, TraceBuilder, semconv
+from trading_graph.otel.trace import SpanTable, SpanValues, TraceBuilder, semconv
 from trading_graph.otel.verdict import default_gate, judge
 
 EPOCH_NS = 1_763_100_000 * 10**9
@@ -17,7 +17,7 @@ KEYS = [value for name, value in vars(semconv).items() if name.isupper() and "."
 ODD = [None, "abc", "", "nan", float("inf"), [1, 2], {"a": [None]}, b"\xff", 10**400, True]
 
 
-def trace_with(key: str, value: Any) -> Trace:
+def trace_with(key: str, value: Any) -> SpanTable:
     """Two agents with a chat and a tool each below a run, all of which carry the attribute."""
     shape: list[tuple[str, str, int, int, dict[str, Any]]] = [
         ("run", "", 0, 100, {semconv.OPERATION_NAME: "invoke_workflow", semconv.SPANS_STARTED: 8}),
@@ -34,7 +34,7 @@ def trace_with(key: str, value: Any) -> Trace:
     for name_, parent, start, end, said in shape:
         times = EPOCH_NS + start * 10**6, EPOCH_NS + end * 10**6
         attributes = {semconv.STEP: 1, semconv.LATENCY_SIMULATED: True, **said, key: value}
-        builder.add(Span(name_, parent, name_, 1, *times, 2, partial(dict, attributes)))
+        builder.add(SpanValues(name_, parent, name_, 1, *times, 2, partial(dict, attributes)))
     return builder.build()
 
 
@@ -51,6 +51,6 @@ def test_a_value_that_is_no_number_is_as_good_as_none() -> None:
     without = judge(trace_with("x", 1), default_gate())
     for odd in (None, "abc", "nan"):
         verdict = judge(trace_with(semconv.LOOP_LAG_MAX_MS, odd), default_gate())
-        assert [each.outcome for each in verdict.results] == [
-            each.outcome for each in without.results
+        assert [each.outcome for each in verdict.checks] == [
+            each.outcome for each in without.checks
         ]

@@ -63,7 +63,7 @@ async def use_tool(name: str, turn: int = 0) -> None:
 def test_truly_parallel_is_proven() -> None:
     found = results(trace_of(partial(at_once, agent)))
     assert found["agents"].outcome is Outcome.PASS
-    assert found["agents"].strength == "proven"
+    assert found["agents"].grade == "proven"
     assert found["start"].outcome is Outcome.PASS
     assert found["errors"].outcome is Outcome.PASS
 
@@ -75,7 +75,7 @@ def test_a_blocking_call_in_async_code() -> None:
 
     found = results(trace_of(partial(at_once, blocking)))["agents"]
     assert found.outcome is Outcome.FAIL
-    assert found.strength == "serial: the event loop was blocked"
+    assert found.grade == "serial: the event loop was blocked"
     assert "await it" in found.advice
 
 
@@ -90,7 +90,7 @@ def test_await_then_block_fools_the_spans_of_the_agents() -> None:
     found = results(trace)["agents"]
     assert looks_parallel(trace)
     assert found.outcome is Outcome.FAIL
-    assert found.strength == "serial: the event loop was blocked"
+    assert found.grade == "serial: the event loop was blocked"
 
 
 def test_a_block_inside_the_innermost_span_fools_the_leaves_too() -> None:
@@ -104,7 +104,7 @@ def test_a_block_inside_the_innermost_span_fools_the_leaves_too() -> None:
     assert looks_parallel(trace)
     assert looks_parallel(trace, "chat ")
     assert found.outcome is Outcome.FAIL
-    assert found.strength == "serial: the event loop was blocked"
+    assert found.grade == "serial: the event loop was blocked"
 
 
 def test_cpu_work_in_threads() -> None:
@@ -120,7 +120,7 @@ def test_cpu_work_in_threads() -> None:
     assert looks_parallel(trace)
     assert looks_parallel(trace, "chat ")
     assert found.outcome is Outcome.FAIL
-    assert "interpreter lock" in found.strength
+    assert "interpreter lock" in found.grade
     assert "processes" in found.advice
 
 
@@ -145,7 +145,7 @@ def test_a_cold_import_inside_a_span(tmp_path: Path, monkeypatch: pytest.MonkeyP
     found = results(trace)["agents"]
     assert looks_parallel(trace)
     assert found.outcome is Outcome.FAIL
-    assert found.strength == "serial: modules were imported while it ran"
+    assert found.grade == "serial: modules were imported while it ran"
     assert "before the run" in found.advice
 
 
@@ -166,8 +166,8 @@ def test_a_semaphore_inside_the_span(width: int) -> None:
     assert looks_parallel(trace)
     assert looks_parallel(trace, "chat ")
     assert found.outcome is Outcome.FAIL
-    assert found.strength.startswith("suspicious: a semaphore")
-    assert f"({width} at a time)" in found.strength
+    assert found.grade.startswith("suspicious: a semaphore")
+    assert f"({width} at a time)" in found.grade
 
 
 def test_a_pool_of_two_threads() -> None:
@@ -187,7 +187,7 @@ def test_a_pool_of_two_threads() -> None:
 
     found = results(trace_of(program))["agents"]
     assert found.outcome is Outcome.FAIL
-    assert found.strength == "serial: an executor has too few threads (2 at once)"
+    assert found.grade == "serial: an executor has too few threads (2 at once)"
 
 
 async def one_after_the_other(parts: Sequence[Callable[[], Awaitable[None]]]) -> None:
@@ -202,7 +202,7 @@ def test_sequential_dispatch() -> None:
 
     found = results(trace_of(program))
     assert found["agents"].outcome is Outcome.FAIL
-    assert found["agents"].strength == "serial: they were dispatched one after the other"
+    assert found["agents"].grade == "serial: they were dispatched one after the other"
     assert found["start"].outcome is Outcome.FAIL
     assert len(found["start"].spans) == len(NAMES) - 1, "all but the first came late"
 
@@ -215,7 +215,7 @@ def test_sequential_tools_of_one_turn() -> None:
 
     found = results(trace_of(program))["turns"]
     assert found.outcome is Outcome.FAIL
-    assert found.strength == "serial: they were dispatched one after the other"
+    assert found.grade == "serial: they were dispatched one after the other"
 
 
 def test_tools_of_two_turns_depend_on_the_call_between_them() -> None:
@@ -228,7 +228,7 @@ def test_tools_of_two_turns_depend_on_the_call_between_them() -> None:
     found = results(trace_of(program))
     assert found["turns"].outcome is Outcome.NOT_APPLICABLE
     assert found["tools"].outcome is Outcome.FAIL
-    assert found["tools"].strength == "serial: an LLM turn stands between them"
+    assert found["tools"].grade == "serial: an LLM turn stands between them"
 
 
 def test_a_late_agent_is_listed() -> None:
@@ -240,7 +240,7 @@ def test_a_late_agent_is_listed() -> None:
     trace = trace_of(partial(at_once, sometimes_late))
     found = results(trace)["start"]
     assert found.outcome is Outcome.FAIL
-    assert [trace.names[row] for row in found.spans] == ["invoke_agent news"]
+    assert [span.name for span in found.spans] == ["invoke_agent news"]
 
 
 def test_a_cancelled_sibling_is_no_success() -> None:
@@ -299,7 +299,7 @@ def test_a_task_that_outlives_the_run_leaves_no_verdict() -> None:
     (trace,) = from_spans(record(program))
     verdict = judge(trace, GATE)
     assert not verdict.judged
-    assert any("2 of the 12 spans" in sentence for sentence in verdict.completeness.missing)
+    assert any("2 of the 12 spans" in sentence for sentence in verdict.missing)
 
 
 def test_any_span_that_is_missing_is_missed() -> None:
@@ -340,4 +340,4 @@ def test_a_sampled_trace_is_no_whole_one() -> None:
     (thinned,) = from_spans(record(program, WithoutTools()))
     verdict = judge(thinned, GATE)
     assert not verdict.judged
-    assert any("orphans" in sentence for sentence in verdict.completeness.missing)
+    assert any("orphans" in sentence for sentence in verdict.missing)

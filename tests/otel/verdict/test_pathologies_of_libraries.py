@@ -66,14 +66,14 @@ def test_the_superstep_barrier() -> None:
     trace = trace_of(partial(two_nodes_an_agent, 4 * CALL_S))
     found = results(trace)["agents"]
     assert found.outcome is Outcome.FAIL
-    assert found.strength.startswith("suspicious: branches waited for each other at superstep")
+    assert found.grade.startswith("suspicious: branches waited for each other at superstep")
     assert "one node" in found.advice
 
 
 def test_steps_of_equal_length_cost_no_barrier() -> None:
     found = results(trace_of(partial(two_nodes_an_agent, 0.05)))["agents"]
     assert found.outcome is Outcome.PASS
-    assert found.strength == "proven"
+    assert found.grade == "proven"
 
 
 async def sends(limit: int) -> None:
@@ -94,13 +94,13 @@ async def sends(limit: int) -> None:
 def test_max_concurrency(limit: int, told: str) -> None:
     found = results(trace_of(partial(sends, limit)))["agents"]
     assert found.outcome is Outcome.FAIL
-    assert found.strength == f"serial: a limit on concurrency lets only some start{told}"
+    assert found.grade == f"serial: a limit on concurrency lets only some start{told}"
     assert found.advice == "Raise max_concurrency."
 
 
 def test_a_limit_that_is_wide_enough_is_none() -> None:
     found = results(trace_of(partial(sends, len(NAMES))))["agents"]
-    assert found.strength == "proven"
+    assert found.grade == "proven"
 
 
 def test_too_few_connections() -> None:
@@ -133,7 +133,7 @@ def test_too_few_connections() -> None:
     assert looks_parallel(trace)
     assert looks_parallel(trace, "fetch ")
     assert found.outcome is Outcome.FAIL
-    assert found.strength == "serial: requests waited for a free connection"
+    assert found.grade == "serial: requests waited for a free connection"
     assert "connection limit" in found.advice
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from trading_graph.otel.diagnosis import call_tree, critical_path, diagnose
+from trading_graph.otel.diagnosis import call_tree, critical_path, rank
 from trading_graph.otel.report import as_json, as_markdown
-from trading_graph.otel.trace import ERROR, Link, Span, Trace, TraceBuilder, semconv
+from trading_graph.otel.trace import ERROR, Link, SpanTable, SpanValues, TraceBuilder, semconv
 from trading_graph.otel.trace.kinds import Role
 from trading_graph.otel.verdict import (
     Outcome,
@@ -39,7 +39,7 @@ class Written:
     """A trace written by hand, in milliseconds; a new process begins `DEAD` after a death."""
 
     def __init__(self) -> None:
-        self._spans: list[Span] = []
+        self._spans: list[SpanValues] = []
         self._ids = 0
         self.deaths = 0
 
@@ -62,7 +62,7 @@ class Written:
         said = {**attributes, **({semconv.ERROR_TYPE: error} if error else {})}
         links = [Link("t", link, {})] if link else []
         self._spans.append(
-            Span(
+            SpanValues(
                 span_id,
                 parent,
                 name,
@@ -108,11 +108,11 @@ class Written:
         assert start
         self.deaths += 1
 
-    def trace(self, end: float, **root: Any) -> Trace:
+    def trace(self, end: float, **root: Any) -> SpanTable:
         builder = TraceBuilder("t")
         said = {**RUN, semconv.SPANS_STARTED: len(self._spans) + 1, **root}
         last = int((1_000_000 + self.deaths * DEAD + end) * MS)
-        builder.add(Span("run", "", "run", 1, 1_000_000 * MS, last, 0, lambda: said))
+        builder.add(SpanValues("run", "", "run", 1, 1_000_000 * MS, last, 0, lambda: said))
         for span in self._spans:
             builder.add(span)
         return builder.build()
@@ -136,11 +136,11 @@ def market_killed(*, second: tuple[str, str] = ("market_analyst", "market_analys
 
 
 def outcomes(verdict: Verdict) -> dict[str, Outcome]:
-    assert verdict.judged, verdict.completeness.missing
-    return {result.id: result.outcome for result in verdict.results}
+    assert verdict.judged, verdict.missing
+    return {result.id: result.outcome for result in verdict.checks}
 
 
-def as_it_stands(trace: Trace) -> dict[str, Outcome]:
+def as_it_stands(trace: SpanTable) -> dict[str, Outcome]:
     """What the checks would say of the trace as it was recorded."""
     gate = default_gate()
     run = completeness(trace).run
@@ -165,7 +165,7 @@ def test_dead_time_and_killed_spans_fail_no_check() -> None:
     }
     verdict = judge(trace, default_gate())
     assert failures(outcomes(verdict)) == set()
-    assert verdict.spans == len(trace)
+    assert verdict.span_count == len(trace)
     assert completeness(trace).exact
 
 
@@ -219,7 +219,7 @@ def test_a_dispatcher_that_was_done_again_sends_its_branches_once() -> None:
     found = verdict.measures
     assert found is not None
     (fan_out,) = found.fan_outs
-    assert len(fan_out.group.rows) == 2
+    assert len(fan_out.branches) == 2
 
 
 def test_a_node_that_ended_twice_is_one() -> None:
@@ -286,7 +286,7 @@ def test_an_error_of_the_first_life_stays_one() -> None:
     w.die(90, 1)
     w.agent("market_analyst", 92, 190, link=dispatcher)
     verdict = judge(w.trace(200), default_gate())
-    (errors,) = [result for result in verdict.results if result.id == "errors"]
+    (errors,) = [result for result in verdict.checks if result.id == "errors"]
     assert errors.outcome is Outcome.FAIL
     assert "timeout" in errors.measured
     assert "1 failed" in errors.measured
@@ -326,9 +326,9 @@ def test_a_diagnosis_blames_nobody_for_the_dead_time() -> None:
     seen, at = uninterrupted(trace, run)
     path = critical_path(call_tree(seen, at))
     assert sum(segment.duration_ns for segment in path.segments) == 225 * MS
-    found = diagnose(seen, at)
-    assert all(ranked.on_path_ns <= 225 * MS for ranked in found.findings)
-    assert not {each.finding.kind for each in found.findings} & {"retries", "duplicates"}
+    found = rank(seen, at)
+    assert all(ranked.on_path_ns <= 225 * MS for ranked in found.candidates)
+    assert not {each.candidate.kind for each in found.candidates} & {"retries", "duplicates"}
 
 
 def test_a_run_that_nobody_killed_is_not_copied() -> None:
@@ -339,8 +339,10 @@ def test_a_run_that_nobody_killed_is_not_copied() -> None:
 
 def test_the_end_that_a_backend_knows_outranks_the_one_that_was_made_up() -> None:
     """A span's end can reach Jaeger and not the file of a process that is killed then."""
-    real = Span("a", "", "x", 1, 10, 20, 0, dict)
-    made_up = Span("a", "", "x", 1, 10, 15, ERROR, lambda: {semconv.ERROR_TYPE: semconv.KILLED})
+    real = SpanValues("a", "", "x", 1, 10, 20, 0, dict)
+    made_up = SpanValues(
+        "a", "", "x", 1, 10, 15, ERROR, lambda: {semconv.ERROR_TYPE: semconv.KILLED}
+    )
     for order in ((real, made_up), (made_up, real)):
         builder = TraceBuilder("t")
         for span in order:

@@ -6,8 +6,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 
 from tests.recorded_program import results, trace_of
 from trading_graph.otel import spans
-from trading_graph.otel.trace import Trace, semconv
-from trading_graph.otel.verdict import Outcome, Result
+from trading_graph.otel.trace import SpanTable, semconv
+from trading_graph.otel.verdict import CheckResult, Outcome
 from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
 from trading_graph.toolkit.single_flight import note_load_span
 
@@ -47,7 +47,7 @@ class Program:
         with spans.tool(f"tool {number}", call_id=str(number), args_hash=str(number), turn=1):
             await asyncio.gather(*(self.ask(what) for what in whats))
 
-    def run(self, *tools: Sequence[str], in_turn: bool = False) -> Trace:
+    def run(self, *tools: Sequence[str], in_turn: bool = False) -> SpanTable:
         """The trace of the program with these tools, by what each asks for."""
 
         async def program() -> None:
@@ -65,7 +65,7 @@ class Program:
         return trace_of(program)
 
 
-def turn(trace: Trace, *served: str) -> Result:
+def turn(trace: SpanTable, *served: str) -> CheckResult:
     """What the gate says of the only turn, whose tools the cache has served like this."""
     found = [trace.attributes(row)[semconv.CACHE] for row in trace.rows("execute_tool ")]
     assert tuple(found) == served
@@ -76,7 +76,7 @@ def test_shared_fetches_that_ran_at_once_are_a_proof() -> None:
     trace = Program(EQUAL).run(["prices"], ["filings"], ["macro"])
     found = turn(trace, "shared", "shared", "shared")
     assert found.outcome is Outcome.PASS
-    assert found.strength == "proven"
+    assert found.grade == "proven"
 
 
 def test_shared_fetches_that_ran_one_after_the_other_are_serial() -> None:
@@ -92,7 +92,7 @@ def test_shared_fetches_that_ran_one_after_the_other_are_serial() -> None:
     program = Program(EQUAL, limit=one_at_a_time)
     found = turn(program.run(["prices"], ["filings"], ["macro"]), "shared", "shared", "shared")
     assert found.outcome is Outcome.FAIL
-    assert found.strength.startswith("serial: ")
+    assert found.grade.startswith("serial: ")
 
 
 def test_tools_that_wait_in_turn_are_serial_though_the_fetches_were_not() -> None:
@@ -101,7 +101,7 @@ def test_tools_that_wait_in_turn_are_serial_though_the_fetches_were_not() -> Non
         program.run(["prices"], ["filings"], ["macro"], in_turn=True), "shared", "shared", "shared"
     )
     assert found.outcome is Outcome.FAIL
-    assert "one after the other" in found.strength
+    assert "one after the other" in found.grade
 
 
 def test_tools_that_find_everything_are_not_applicable() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.service.server.open_service import Service, opened, parsed
 from trading_graph.otel.sources import read
-from trading_graph.otel.trace import Trace, semconv
+from trading_graph.otel.trace import SpanTable, semconv
 
 
 def is_first_turn(event: dict[str, Any]) -> bool:
@@ -37,7 +37,7 @@ async def seen(service: Service, run_id: str, wanted: Callable[[dict[str, Any]],
     raise AssertionError("the run was over before")
 
 
-def trace_of(folder: Path, run_id: str) -> Trace:
+def trace_of(folder: Path, run_id: str) -> SpanTable:
     (trace,) = read(folder / "runs" / run_id / "trace.jsonl")
     return trace
 

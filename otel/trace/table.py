@@ -1,4 +1,4 @@
-"""The columnar model of one trace.
+"""The spans of one trace as columns.
 
 One row a span, sorted by start. Times are int64 nanoseconds since the epoch: a float64 would lose
 256 ns. Attributes stay encoded until somebody asks for them.
@@ -108,7 +108,7 @@ class SpanRecord(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class SpanValues:
     """A span record made of values."""
 
     span_id: str
@@ -124,7 +124,7 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Trace:
+class SpanTable:
     """A trace: columns of equal length, in order of start.
 
     `parent` holds row numbers, or ROOT, or ORPHAN. `flaws` are sentences that say what its source
@@ -143,6 +143,9 @@ class Trace:
 
     def __len__(self) -> int:
         return len(self.span_ids)
+
+    def __repr__(self) -> str:
+        return f"<SpanTable {self.trace_id}, {len(self)} spans>"
 
     @cached_property
     def _attributes(self) -> list[Attributes]:

@@ -1,0 +1,35 @@
+"""A candidate for a finding: one reason why a run may be slow, and where it shows."""
+
+from dataclasses import dataclass
+
+from trading_graph.otel.diagnosis.actions import Action
+from trading_graph.otel.diagnosis.call_tree import CallTree
+from trading_graph.otel.diagnosis.findings.kind import FindingKind
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A reason for slowness, as its trace shows it, before anybody knows what mending it gains.
+
+    `evidence` is a sentence with the measured values, `rows` are the spans that show it, and
+    `actions` is the change as the simulation plays it. `proven` says that the trace itself shows
+    that the change is possible; otherwise it may gain nothing, and `only_if` says what it takes.
+    """
+
+    kind: FindingKind
+    place: str
+    evidence: str
+    rows: tuple[int, ...]
+    actions: tuple[Action, ...]
+    proven: bool = True
+    only_if: str = ""
+
+
+def place_of(tree: CallTree, row: int) -> str:
+    """The call path of a span with > between the names; of the run, its own name."""
+    return " > ".join(tree.call_path(row)) or tree.trace.names[tree.run]
+
+
+def seconds(nanoseconds: float) -> str:
+    """A duration in seconds, as the reports write it."""
+    return f"{nanoseconds / 1e9:.3f} s"

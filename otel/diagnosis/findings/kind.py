@@ -1,0 +1,178 @@
+"""The kinds of finding, and what to do about each: a task, its theme, the advice, and code.
+
+The advice and the code are for any asyncio or LangGraph program. A new kind is a member here and a
+detector beside this module.
+"""
+
+from enum import StrEnum
+from typing import Self
+
+
+class Theme(StrEnum):
+    """What a priority of the report is about."""
+
+    PARALLEL = "Enable true parallel execution"
+    TOOLS = "Run tool calls at once"
+    CACHE = "Add caching and connection pooling"
+    CHAIN = "Shorten the chain of LLM calls"
+    WAITS = "Remove waits, failures and long poles"
+
+
+_SEND = """\
+from langgraph.types import Command, Send
+
+async def dispatcher(state):
+    return Command(goto=[Send(name, state) for name in branches])"""
+
+_GATHER = """\
+async with asyncio.TaskGroup() as group:
+    tasks = [group.create_task(tool.ainvoke(call)) for call in message.tool_calls]
+results = [task.result() for task in tasks]"""
+
+_CALLS = """\
+first, second = await asyncio.gather(fetch(a), fetch(b))"""
+
+_THREAD = """\
+# before: result = client.get(url)
+result = await asyncio.to_thread(client.get, url)"""
+
+_PROCESS = """\
+with ProcessPoolExecutor() as processes:
+    result = await loop.run_in_executor(processes, compute, data)"""
+
+_FLIGHT = """\
+async def fetch_once(key):
+    if key not in flights:  # who asks meanwhile awaits the same task
+        flights[key] = asyncio.create_task(fetch(key))
+    return await asyncio.shield(flights[key])"""
+
+_SESSION = """\
+connector = aiohttp.TCPConnector(limit=100, limit_per_host=30)
+session = aiohttp.ClientSession(connector=connector)  # one for the whole run"""
+
+
+class FindingKind(StrEnum):
+    """What is wrong; `code` is empty where code says nothing."""
+
+    task: str
+    theme: Theme
+    advice: str
+    code: str
+
+    SERIAL_FAN_OUT = (
+        "serial fan-out",
+        "Send all branches at once",
+        Theme.PARALLEL,
+        "Send all branches at once: return Command(goto=[Send(...), ...]) from the dispatcher, or "
+        "start them with asyncio.gather.",
+        _SEND,
+    )
+    BLOCKED_LOOP = (
+        "blocked event loop",
+        "Keep the event loop free",
+        Theme.PARALLEL,
+        "Await an async client there, or move the call to a thread with asyncio.to_thread.",
+        _THREAD,
+    )
+    INTERPRETER_LOCK = (
+        "interpreter lock",
+        "Move CPU work to processes",
+        Theme.PARALLEL,
+        "Move the CPU work to processes, or to code that releases the interpreter lock; more "
+        "threads change nothing.",
+        _PROCESS,
+    )
+    BARRIER = (
+        "superstep barrier",
+        "Give each branch a loop of its own",
+        Theme.PARALLEL,
+        "Give each branch one node (or a subgraph) with a loop of its own.",
+    )
+    LIMIT = (
+        "limit",
+        "Raise the limit",
+        Theme.PARALLEL,
+        "Raise the limit (max_concurrency, the executor's threads, the semaphore), or make the "
+        "calls async.",
+    )
+    SERIAL_TOOLS = (
+        "serial tools",
+        "Run the tools of a turn at once",
+        Theme.TOOLS,
+        "Run all tool calls of one turn with asyncio.gather or a TaskGroup.",
+        _GATHER,
+    )
+    SERIAL_CALLS = (
+        "serial calls",
+        "Start independent calls at once",
+        Theme.TOOLS,
+        "Start the calls at once with asyncio.gather, if none needs another's result.",
+        _CALLS,
+    )
+    MANY_SMALL_CALLS = (
+        "many small calls",
+        "Ask once for many",
+        Theme.TOOLS,
+        "Ask for all of them in one request, or at once.",
+    )
+    DUPLICATES = (
+        "duplicates",
+        "Fetch once what is asked for again",
+        Theme.CACHE,
+        "Cache the result, and let those who ask at the same time share one request (single "
+        "flight).",
+        _FLIGHT,
+    )
+    QUEUE = (
+        "queue",
+        "Widen the connection pool",
+        Theme.CACHE,
+        "Raise the pool's limit for that host, or ask it for less.",
+        _SESSION,
+    )
+    COLD_CONNECTIONS = (
+        "cold connections",
+        "Keep connections open",
+        Theme.CACHE,
+        "Keep one session for all requests, and keep its connections alive.",
+        _SESSION,
+    )
+    TURNS = (
+        "serial LLM turns",
+        "Save LLM turns",
+        Theme.CHAIN,
+        "Ask for all tool calls in the first turn, and for the answer in the second.",
+    )
+    TOKENS = (
+        "token-heavy turns",
+        "Ask for shorter answers",
+        Theme.CHAIN,
+        "Ask for a shorter answer, or set max_tokens.",
+    )
+    RETRIES = (
+        "retries",
+        "Avoid failed attempts",
+        Theme.WAITS,
+        "Read their errors: a limit that is asked too much of, a timeout that is too short, or a "
+        "source that is down.",
+    )
+    GAP = (
+        "gap",
+        "Close the gap",
+        Theme.WAITS,
+        "Find what the program does there (a pause, work without a span, a queue) and open a span "
+        "around it, or leave it out.",
+    )
+    LONG_POLE = (
+        "long pole",
+        "Shorten the long pole",
+        Theme.WAITS,
+        "Shorten it, split it, or ask for an answer twice and take the first (a hedged request).",
+    )
+
+    def __new__(cls, name: str, task: str, theme: Theme, advice: str, code: str = "") -> Self:
+        """A member is the string `name`."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.task, member.theme, member.advice, member.code = task, theme, advice, code
+        return member

@@ -1,0 +1,34 @@
+"""Where in this program each kind of finding is mended: said of its own runs, and of no other."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from trading_graph.otel.diagnosis import Diagnosis, FindingKind
+from trading_graph.otel.trace import semconv
+
+PLACES: Mapping[FindingKind, str] = {
+    FindingKind.SERIAL_FAN_OUT: "graph/dispatcher.py sends all at once unless --dispatch "
+    "sequential asks it not to.",
+    FindingKind.SERIAL_TOOLS: "graph/tool_calls.py runs them at once unless --tools sequential "
+    "asks it not to.",
+    FindingKind.SERIAL_CALLS: "a tool in toolkit/tools/ can ask toolkit/market_data.py for all at "
+    "once.",
+    FindingKind.BLOCKED_LOOP: "tools are in toolkit/tools/; CPU work belongs into "
+    "asyncio.to_thread.",
+    FindingKind.DUPLICATES: "toolkit/cache.py caches and shares requests unless --no-cache asks "
+    "it not to.",
+    FindingKind.QUEUE: "the limits are in toolkit/pool.py.",
+    FindingKind.COLD_CONNECTIONS: "toolkit/pool.py keeps one session for a run unless --no-pool "
+    "asks it not to.",
+    FindingKind.TURNS: "--analyst-turns 2 is the least, and the default.",
+    FindingKind.RETRIES: "graph/chat.py says which errors are retried and how often.",
+    FindingKind.TOKENS: "prompts are in graph/prompts.py.",
+}
+
+
+def with_places(found: Diagnosis) -> Diagnosis:
+    """The diagnosis with the place of each change, where this program recorded the run."""
+    if semconv.SYMBOL not in found.run.attributes:
+        return found
+    findings = [replace(each, here=PLACES.get(each.kind, "")) for each in found.findings]
+    return replace(found, findings=tuple(findings))
