@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.markup import escape
 
-from trading_graph.otel.diagnosis import Comparison, Run, compare
+from trading_graph.otel.diagnosis import Comparison, Run, compare, complete_runs
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.report.comparison_formats import (
     comparison_github,
@@ -16,7 +16,6 @@ from trading_graph.otel.report.comparison_formats import (
 )
 from trading_graph.otel.report.comparison_text import ComparisonText
 from trading_graph.otel.trace import SpanTable
-from trading_graph.otel.verdict import completeness, uninterrupted
 from trading_graph.service.errors import BadSettings
 from trading_graph.service.trace_source import find_trace
 
@@ -108,11 +107,11 @@ def _compare(
     tolerance: float | None,
 ) -> Comparison | list[str]:
     """The comparison, or a sentence for each thing that stands in its way; raises BadUse."""
-    (before, lacking), (after, lacking_too) = _runs(base), _runs(new)
+    (before, lacking), (after, lacking_too) = _complete(base), _complete(new)
     if lacking or lacking_too:
         return [*lacking, *lacking_too]
     for runs in (before, after):
-        ids = [(run.trace.trace_id, run.run) for run in runs]
+        ids = [(run.trace.id, run.span.id) for run in runs]
         if len(set(ids)) < len(ids):
             twice = next(id for id, _ in ids if [each for each, _ in ids].count(id) > 1)
             raise BadUse(f"The trace {twice} is twice in one set.")
@@ -122,12 +121,5 @@ def _compare(
     return found
 
 
-def _runs(side: Sequence[tuple[Word, SpanTable]]) -> tuple[list[Run], list[str]]:
-    """The runs of one side, and what is missing from them."""
-    runs, missing = [], []
-    for (word, id), trace in side:
-        found = completeness(trace, id)
-        missing += [f"{word}: {sentence}" for sentence in found.missing]
-        if found.run is not None:
-            runs.append(Run(*uninterrupted(trace, found.run)))
-    return runs, missing
+def _complete(side: Sequence[tuple[Word, SpanTable]]) -> tuple[list[Run], list[str]]:
+    return complete_runs([(word, table, run_id) for (word, run_id), table in side])

@@ -41,7 +41,13 @@ from trading_graph.service.version import VERSION
 
 _T = TypeVar("_T")
 
-LEFT_BEHIND = "Trace of the failed run: "
+
+class FailedTrace(str):
+    """A note on an error: where the trace of the run that failed with it is."""
+
+    __slots__ = ()
+
+
 """How the note begins that an error of a run has."""
 
 
@@ -198,7 +204,7 @@ class Engine:
                     LOG.info("The run was cancelled.", extra={"span": span})
                 else:
                     LOG.error("The run failed: %r", error, extra={"span": span})
-                error.add_note(f"{LEFT_BEHIND}{folder.trace}")
+                error.add_note(FailedTrace(f"Trace of the failed run: {folder.trace}"))
             raise
         finally:
             # What could not even begin to go on can still be resumed.

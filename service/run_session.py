@@ -15,7 +15,7 @@ from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.graph.options import Options
 from trading_graph.otel.redaction import Redactor
 from trading_graph.otel.spans import caller_context
-from trading_graph.service.engine import LEFT_BEHIND, Engine, open_engine
+from trading_graph.service.engine import Engine, FailedTrace, open_engine
 from trading_graph.service.langsmith_mode import LangSmithMode
 from trading_graph.service.progress import Progress
 from trading_graph.service.result import Result, finished
@@ -94,7 +94,7 @@ class RunSession:
                 return await run(engine, progress)
         except BaseException as error:
             for note in getattr(error, "__notes__", ()):
-                if note.startswith(LEFT_BEHIND):  # LangGraph adds some of its own.
+                if isinstance(note, FailedTrace):  # LangGraph adds some of its own.
                     self._talk.print(note, soft_wrap=True)
             raise
 

@@ -25,6 +25,7 @@ from trading_graph.otel.diagnosis.compare import (
     PathSide,
     Run,
     compare,
+    complete_runs,
 )
 from trading_graph.otel.diagnosis.critical_path import PathTable, critical_path
 from trading_graph.otel.diagnosis.diagnosis import (
@@ -45,7 +46,12 @@ from trading_graph.otel.diagnosis.ranking import Ranked, RankedStep, Ranking, pr
 from trading_graph.otel.diagnosis.schedule import Model, Schedule
 from trading_graph.otel.diagnosis.simulation import Simulation
 from trading_graph.otel.diagnosis.slack import slack_ns
-from trading_graph.otel.diagnosis.structure import Gain, Loss, Structural, Won
+from trading_graph.otel.diagnosis.structure import (
+    Improvement,
+    ImprovementKind,
+    Regression,
+    RegressionKind,
+)
 from trading_graph.otel.diagnosis.target import LlmChain, Standing, Target
 
 __all__ = [
@@ -59,11 +65,11 @@ __all__ = [
     "Finding",
     "FindingKind",
     "FreeInterpreter",
-    "Gain",
+    "Improvement",
+    "ImprovementKind",
     "Interval",
     "LimitTo",
     "LlmChain",
-    "Loss",
     "Model",
     "Moved",
     "Parallelise",
@@ -75,6 +81,8 @@ __all__ = [
     "Ranked",
     "RankedStep",
     "Ranking",
+    "Regression",
+    "RegressionKind",
     "Remove",
     "RemoveBarrier",
     "RemoveGap",
@@ -89,14 +97,13 @@ __all__ = [
     "Simulation",
     "Standing",
     "Step",
-    "Structural",
     "Target",
     "Theme",
     "UnblockLoop",
-    "Won",
     "by_class",
     "call_tree",
     "compare",
+    "complete_runs",
     "critical_path",
     "diagnose",
     "predict",

@@ -8,14 +8,15 @@ the lower end of its bootstrap interval does.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import NamedTuple
+from typing import Self
 
 from trading_graph.otel.collection import collection_paused
 from trading_graph.otel.diagnosis.bootstrap import median_deviation, median_difference
 from trading_graph.otel.diagnosis.call_path import RUN, CallPaths
 from trading_graph.otel.diagnosis.path_measures import PathMeasures, RunMeasures, measure_run
-from trading_graph.otel.diagnosis.structure import Gain, Structural, gains, losses
-from trading_graph.otel.trace import SpanTable, semconv
+from trading_graph.otel.diagnosis.structure import Improvement, Regression, gains, losses
+from trading_graph.otel.trace import Span, SpanTable, Trace, finite, row_of, semconv, table_of
+from trading_graph.otel.verdict import completeness, uninterrupted
 
 TOLERANCE = 0.05
 """By which share of the baseline a run may take longer, where no tolerance is asked for."""
@@ -27,11 +28,17 @@ RUNS_A_SIDE = 5
 """Sets of fewer runs say little."""
 
 
-class Run(NamedTuple):
-    """A run: its trace, and the row of its span."""
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run of one side: its trace, and the span that it is."""
 
-    trace: SpanTable
-    run: int
+    trace: Trace
+    span: Span
+
+    @classmethod
+    def at(cls, table: SpanTable, row: int) -> Self:
+        """The run at a row of a table."""
+        return cls(Trace(table), Span(table, row))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +108,7 @@ class PathChange:
         return self.base != self.new
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """What moved between a baseline and new runs.
 
@@ -115,14 +122,19 @@ class Comparison:
     change: Change
     moved: tuple[Moved, ...]
     paths: tuple[PathChange, ...]
-    regressions: tuple[Structural, ...]
-    improvements: tuple[Gain, ...]
+    regressions: tuple[Regression, ...]
+    improvements: tuple[Improvement, ...]
     notes: tuple[str, ...]
 
     @property
     def passed(self) -> bool:
         """Whether nothing got worse."""
         return not self.change.regressed and not self.regressions
+
+    def __repr__(self) -> str:
+        outcome = "passed" if self.passed else "failed"
+        change = f"{self.change.base_ns / 1e9:.3f} s to {self.change.new_ns / 1e9:.3f} s"
+        return f"<Comparison {outcome}: {change}, {len(self.regressions)} regressions>"
 
 
 @collection_paused()
@@ -134,9 +146,9 @@ def compare(
     `tolerance` is a share of the baseline's duration; without one it is the greater of `TOLERANCE`
     and `DEVIATIONS` times the baseline's median deviation.
     """
-    paths = CallPaths(base[0].trace.names[base[0].run])
-    before = [measure_run(*run, paths) for run in base]
-    after = [measure_run(*run, paths) for run in new]
+    paths = CallPaths(base[0].span.name)
+    before = [measure_run(table_of(run.trace), row_of(run.span), paths) for run in base]
+    after = [measure_run(table_of(run.trace), row_of(run.span), paths) for run in new]
     known, found = ({path for run in side for path in run.by_path} for side in (before, after))
     if known & found == {RUN} != known | found:
         return None
@@ -150,6 +162,22 @@ def compare(
         improvements=gains(before, after, paths),
         notes=tuple(_notes(base, new)),
     )
+
+
+def complete_runs(
+    side: Sequence[tuple[str, SpanTable, str | None]],
+) -> tuple[list[Run], list[str]]:
+    """The runs of one side and what is missing from them, a sentence each.
+
+    Each is given by a name for the sentences, a trace, and an id where it holds several runs.
+    """
+    runs, missing = [], []
+    for name, table, run_id in side:
+        found = completeness(table, run_id)
+        missing += [f"{name}: {sentence}" for sentence in found.missing]
+        if found.run is not None:
+            runs.append(Run.at(*uninterrupted(table, found.run)))
+    return runs, missing
 
 
 def _change(
@@ -240,9 +268,9 @@ def _notes(base: Sequence[Run], new: Sequence[Run]) -> list[str]:
     if 1 < fewest < RUNS_A_SIDE:
         notes.append(f"With fewer than {RUNS_A_SIDE} runs a side the interval says little.")
     latencies = {
-        run.trace.number(run.run, semconv.LATENCY_CHAT_S)
+        finite(run.span.attributes.get(semconv.LATENCY_CHAT_S))
         for run in (*base, *new)
-        if run.trace.attributes(run.run).get(semconv.LATENCY_SIMULATED)
+        if run.span.attributes.get(semconv.LATENCY_SIMULATED)
     }
     if len(latencies) > 1:
         notes.append("The runs were made with different simulated latencies.")

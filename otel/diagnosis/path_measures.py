@@ -88,6 +88,12 @@ class RunMeasures:
         """The call path of a span."""
         return self.paths.path_of(self.place_of[row])
 
+    def rows_at(self, path: int) -> list[int]:
+        """The spans of a call path, in order of start."""
+        return sorted(
+            row for row, place in self.place_of.items() if self.paths.path_of(place) == path
+        )
+
     def judged(self, places: tuple[int, ...]) -> Parallelism:
         """Whether the spans at these places, those of them that are here, ran at once."""
         known = self.groups.get(places)

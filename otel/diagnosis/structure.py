@@ -13,7 +13,7 @@ from math import inf
 
 from trading_graph.otel.diagnosis.call_path import RUN, CallPaths
 from trading_graph.otel.diagnosis.path_measures import RunMeasures
-from trading_graph.otel.trace import semconv
+from trading_graph.otel.trace import Span, semconv, spans_at
 from trading_graph.otel.verdict.parallelism import Parallelism, Strength
 
 _STANDS = (Strength.PROVEN, Strength.OVERLAPPING)
@@ -21,7 +21,7 @@ _FALLS = (Strength.SERIAL, Strength.SUSPICIOUS)
 _SHOWN = 3
 
 
-class Loss(StrEnum):
+class RegressionKind(StrEnum):
     """What was lost."""
 
     SERIAL = "became serial"
@@ -30,7 +30,7 @@ class Loss(StrEnum):
     ERROR = "new error"
 
 
-class Won(StrEnum):
+class ImprovementKind(StrEnum):
     """The opposite of each."""
 
     AT_ONCE = "runs at once now"
@@ -40,33 +40,37 @@ class Won(StrEnum):
 
 
 _OPPOSITE = {
-    Loss.SERIAL: Won.AT_ONCE,
-    Loss.DUPLICATE: Won.ONCE,
-    Loss.LOST: Won.NEW,
-    Loss.ERROR: Won.SOUND,
+    RegressionKind.SERIAL: ImprovementKind.AT_ONCE,
+    RegressionKind.DUPLICATE: ImprovementKind.ONCE,
+    RegressionKind.LOST: ImprovementKind.NEW,
+    RegressionKind.ERROR: ImprovementKind.SOUND,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Structural:
-    """A loss: where, and a sentence that says what was and what is."""
+class Regression:
+    """A loss: where, a sentence that says what was and what is, and the spans that show it.
 
-    kind: Loss
+    The spans are of one of the new runs; of something that is lost, of a run of the baseline.
+    """
+
+    kind: RegressionKind
     place: str
     evidence: str
+    spans: tuple[Span, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Gain:
+class Improvement:
     """What the new runs have and the baseline had not."""
 
-    kind: Won
+    kind: ImprovementKind
     place: str
 
 
 def losses(
     base: Sequence[RunMeasures], new: Sequence[RunMeasures], paths: CallPaths
-) -> tuple[Structural, ...]:
+) -> tuple[Regression, ...]:
     """What the new runs lost against the baseline."""
     return (
         *_serial(base, new),
@@ -78,12 +82,12 @@ def losses(
 
 def gains(
     base: Sequence[RunMeasures], new: Sequence[RunMeasures], paths: CallPaths
-) -> tuple[Gain, ...]:
+) -> tuple[Improvement, ...]:
     """What would be lost if the new runs were the baseline."""
-    return tuple(Gain(_OPPOSITE[each.kind], each.place) for each in losses(new, base, paths))
+    return tuple(Improvement(_OPPOSITE[each.kind], each.place) for each in losses(new, base, paths))
 
 
-def _serial(base: Sequence[RunMeasures], new: Sequence[RunMeasures]) -> Iterator[Structural]:
+def _serial(base: Sequence[RunMeasures], new: Sequence[RunMeasures]) -> Iterator[Regression]:
     """Groups of the baseline, judged at the same places of the new runs."""
     standing: Counter[tuple[int, ...]] = Counter()
     names: dict[tuple[int, ...], tuple[str, Parallelism]] = {}
@@ -95,36 +99,40 @@ def _serial(base: Sequence[RunMeasures], new: Sequence[RunMeasures]) -> Iterator
     for places, count in standing.items():
         if 2 * count <= len(base):
             continue
-        fallen = [judged for run in new if (judged := run.judged(places)).strength in _FALLS]
+        fallen = [run for run in new if run.judged(places).strength in _FALLS]
         if 2 * len(fallen) > len(new):
             name, before = names[places]
             was = (
                 "were proven to run at once" if before.strength is Strength.PROVEN else "overlapped"
             )
-            evidence = f"{len(places)} spans {was}; now {fallen[0]}{_runs(len(fallen), new)}."
-            yield Structural(Loss.SERIAL, name, evidence)
+            now = fallen[0].judged(places)
+            evidence = f"{len(places)} spans {was}; now {now}{_runs(len(fallen), new)}."
+            spans = spans_at(fallen[0].trace, now.group.rows)
+            yield Regression(RegressionKind.SERIAL, name, evidence, spans)
 
 
 def _duplicates(
     base: Sequence[RunMeasures], new: Sequence[RunMeasures], paths: CallPaths
-) -> Iterator[Structural]:
+) -> Iterator[Regression]:
     """By the name of what is fetched again: which of two equal fetches is the second is chance."""
     known: Counter[str] = Counter()
     for run in base:
         known |= Counter({name: _extra(groups) for name, groups in _again(run).items()})
-    seen: dict[str, list[tuple[int, list[int]]]] = defaultdict(list)
+    seen: dict[str, list[tuple[int, RunMeasures, list[int]]]] = defaultdict(list)
     for run in new:
         for name, groups in _again(run).items():
             if _extra(groups) > known[name]:
-                where = [run.path_of(row) for rows in groups for row in rows]
-                seen[name].append((_extra(groups), where))
+                rows = [row for group in groups for row in group]
+                seen[name].append((_extra(groups), run, rows))
     for name, found in seen.items():
-        extra, where = max(found)
-        yield Structural(
-            Loss.DUPLICATE,
+        extra, worst, rows = max(found, key=lambda each: each[0])
+        where = [worst.path_of(row) for row in rows]
+        yield Regression(
+            RegressionKind.DUPLICATE,
             name,
             f"{extra} asked for what another had asked for{_runs(len(found), new)}; in the "
             f"baseline {known[name] or 'none'}. Who asks: {_listed(where, paths)}.",
+            spans_at(worst.trace, rows),
         )
 
 
@@ -142,7 +150,7 @@ def _extra(groups: Sequence[tuple[int, ...]]) -> int:
 
 def _lost(
     base: Sequence[RunMeasures], new: Sequence[RunMeasures], paths: CallPaths
-) -> Iterator[Structural]:
+) -> Iterator[Regression]:
     """Paths and branches that every run of the baseline has, and some new run has not."""
     shared = set(base[0].by_path).intersection(*(run.by_path for run in base[1:]))
     for path in sorted(shared - {RUN}):
@@ -152,11 +160,12 @@ def _lost(
         counts = [_count(run, path, paths) for run in new]
         lacking = [n for n in counts if n == 0 or (n < least and base[0].by_path[path].branch)]
         if lacking:
-            yield Structural(
-                Loss.LOST,
+            yield Regression(
+                RegressionKind.LOST,
                 paths.path_text(path),
                 f"The baseline always has {least}; now {min(lacking) or 'none'}"
                 f"{_runs(len(lacking), new)}.",
+                spans_at(base[0].trace, base[0].rows_at(path)),
             )
 
 
@@ -173,7 +182,7 @@ def _count(run: RunMeasures, path: int, paths: CallPaths) -> float:
 
 def _errors(
     base: Sequence[RunMeasures], new: Sequence[RunMeasures], paths: CallPaths
-) -> Iterator[Structural]:
+) -> Iterator[Regression]:
     """Paths at which more fails than in any run of the baseline, the deepest of each way down."""
     seen: dict[int, list[tuple[int, RunMeasures]]] = defaultdict(list)
     for run in new:
@@ -187,11 +196,12 @@ def _errors(
         count, worst = max(found, key=lambda each: each[0])
         attributes = [worst.trace.attributes(row) for row in worst.by_path[path].failed]
         kinds = sorted({str(each.get(semconv.ERROR_TYPE, "error")) for each in attributes})
-        yield Structural(
-            Loss.ERROR,
+        yield Regression(
+            RegressionKind.ERROR,
             paths.path_text(path),
             f"{count} failed ({', '.join(kinds)}){_runs(len(found), new)}; in the baseline "
             f"{_failed(base, path) or 'none'}.",
+            spans_at(worst.trace, worst.by_path[path].failed),
         )
 
 

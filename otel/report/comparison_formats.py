@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from trading_graph.otel.diagnosis import Comparison, Loss, PathSide, Run, Structural
+from trading_graph.otel.diagnosis import Comparison, PathSide, Regression, RegressionKind, Run
 from trading_graph.otel.report.comparison_text import (
     COLUMNS,
     SHOWN,
@@ -22,6 +22,7 @@ from trading_graph.otel.report.github import annotation
 from trading_graph.otel.report.junit import Case, Kind, suite
 
 SCHEMA_VERSION = 1
+_SPANS = 50
 LISTED = 1000
 """So many places and call paths are in the JSON object, those that moved most first."""
 
@@ -55,7 +56,7 @@ def _document(found: Comparison) -> dict[str, Any]:
             "tolerance_s": changed.tolerance_ns / 1e9,
             "regressed": changed.regressed,
         },
-        "regressions": [asdict(each) for each in found.regressions],
+        "regressions": [_regression(each) for each in found.regressions],
         "improvements": [asdict(each) for each in found.improvements],
         "notes": list(found.notes),
         "moved": [
@@ -77,10 +78,17 @@ def _document(found: Comparison) -> dict[str, Any]:
 
 
 def _runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    return [
-        {"trace_id": run.trace.trace_id, "wall_s": int(run.trace.duration[run.run]) / 1e9}
-        for run in runs
-    ]
+    return [{"trace_id": run.trace.id, "wall_s": run.span.duration_s} for run in runs]
+
+
+def _regression(found: Regression) -> dict[str, Any]:
+    return {
+        "kind": found.kind,
+        "place": found.place,
+        "evidence": found.evidence,
+        "span_count": len(found.spans),
+        "spans": [{"span_id": span.id, "name": span.name} for span in found.spans[:_SPANS]],
+    }
 
 
 def _side(found: PathSide) -> dict[str, Any]:
@@ -131,13 +139,15 @@ def comparison_junit(found: Found) -> str:
     duration = Case("duration")
     if found.change.regressed:
         duration = Case("duration", Kind.FAILURE, change(found.change))
-    losses = [_case(kind, found.regressions) for kind in Loss]
+    losses = [_case(kind, found.regressions) for kind in RegressionKind]
     return suite(f"{side(found.new)} against {side(found.base)}", "comparison", [duration, *losses])
 
 
-def _case(kind: Loss, regressions: Sequence[Structural]) -> Case:
+def _case(kind: RegressionKind, regressions: Sequence[Regression]) -> Case:
     lines = [f"{each.place}: {each.evidence}" for each in regressions if each.kind is kind]
-    name = f"nothing {kind}" if kind in (Loss.SERIAL, Loss.LOST) else f"no {kind}"
+    name = (
+        f"nothing {kind}" if kind in (RegressionKind.SERIAL, RegressionKind.LOST) else f"no {kind}"
+    )
     if not lines:
         return Case(name)
     return Case(name, Kind.FAILURE, f"{len(lines)} of: {kind}", "\n".join(lines))

@@ -45,7 +45,7 @@ class ComparisonText:
 
 def side(runs: Sequence[Run]) -> str:
     """The runs of one side, in a few words."""
-    return f"{len(runs)} runs" if len(runs) > 1 else f"run {runs[0].trace.trace_id}"
+    return f"{len(runs)} runs" if len(runs) > 1 else f"run {runs[0].trace.id}"
 
 
 def change(found: Change) -> str:

@@ -27,7 +27,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "trace.jsonl"
                 write(path, shape, count)
-                compared = _seconds(path, lambda a, b: compare([Run(a, 0)], [Run(b, 0)]))
+                compared = _seconds(path, lambda a, b: compare([Run.at(a, 0)], [Run.at(b, 0)]))
                 diagnosed = _seconds(path, lambda a, b: rank(a, 0))
             print(
                 f"{shape:9} {count:9,} spans: two compared in {compared:6.3f} s, "

@@ -10,7 +10,7 @@ from trading_graph.otel.verdict import completeness
 def run_of(trace: SpanTable) -> Run:
     found = completeness(trace)
     assert found.run is not None
-    return Run(trace, found.run)
+    return Run.at(trace, found.run)
 
 
 def compared(base: Sequence[SpanTable], new: Sequence[SpanTable], **options: float) -> Comparison:

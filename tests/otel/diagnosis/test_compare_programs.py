@@ -10,7 +10,7 @@ from tests.otel.diagnosis.compared import compared, run_of
 from tests.otel.diagnosis.traces import drawn
 from tests.recorded_program import trace_of
 from trading_graph.otel import spans
-from trading_graph.otel.diagnosis import Comparison, Loss, Won, compare
+from trading_graph.otel.diagnosis import Comparison, ImprovementKind, RegressionKind, compare
 from trading_graph.otel.diagnosis.call_path import CallPaths
 from trading_graph.otel.diagnosis.call_tree import call_tree
 from trading_graph.otel.trace import SpanTable
@@ -21,7 +21,7 @@ NAMES = ("market", "social", "news")
 Part = Callable[[], Awaitable[object]]
 
 
-def kinds(found: Comparison) -> set[Loss]:
+def kinds(found: Comparison) -> set[RegressionKind]:
     return {each.kind for each in found.regressions}
 
 
@@ -89,17 +89,17 @@ def test_a_fan_out_that_became_serial(good: SpanTable) -> None:
     slow = trace_of(partial(program, fan_out=False))
     found = compared([good], [slow], tolerance=9.0)
     assert not found.passed, "without statistics"
-    assert kinds(found) == {Loss.SERIAL}
+    assert kinds(found) == {RegressionKind.SERIAL}
     (loss,) = found.regressions
     assert loss.place == "agents"
     assert "dispatched one after the other" in loss.evidence
     (gain,) = compared([slow], [good]).improvements
-    assert gain.kind is Won.AT_ONCE
+    assert gain.kind is ImprovementKind.AT_ONCE
 
 
 def test_tools_of_a_turn_that_became_serial(good: SpanTable) -> None:
     found = compared([good], [trace_of(partial(program, tools=False))], tolerance=9.0)
-    assert kinds(found) == {Loss.SERIAL}
+    assert kinds(found) == {RegressionKind.SERIAL}
     assert len(found.regressions) == len(NAMES)
     assert {"the tools of invoke_agent news, turn 0"} <= {each.place for each in found.regressions}
 
@@ -118,13 +118,13 @@ def test_agents_in_supersteps_of_their_own_are_still_one_fan_out() -> None:
         await all_of(parts, at_once=at_once)
 
     base, new = (trace_of(partial(debate, at_once=at_once)) for at_once in (True, False))
-    assert kinds(compared([base], [new], tolerance=9.0)) == {Loss.SERIAL}
+    assert kinds(compared([base], [new], tolerance=9.0)) == {RegressionKind.SERIAL}
 
 
 def test_a_new_duplicate(good: SpanTable) -> None:
     again = trace_of(partial(program, extra=partial(fetch, "prices", "market0")))
     found = compared([good], [again], tolerance=9.0)
-    assert kinds(found) == {Loss.DUPLICATE}
+    assert kinds(found) == {RegressionKind.DUPLICATE}
     (loss,) = found.regressions
     assert loss.place == "fetch prices"
     assert "invoke_agent market > execute_tool prices > fetch prices" in loss.evidence
@@ -135,23 +135,23 @@ def test_a_new_duplicate(good: SpanTable) -> None:
 def test_a_lost_branch(good: SpanTable) -> None:
     fewer = trace_of(partial(program, NAMES[:2]))
     found = compared([good], [fewer])
-    assert kinds(found) == {Loss.LOST}
+    assert kinds(found) == {RegressionKind.LOST}
     (loss,) = found.regressions
     assert loss.place == "invoke_agent news", "what is below it is not listed"
     (gain,) = compared([fewer], [good], tolerance=9.0).improvements
-    assert (gain.kind, gain.place) == (Won.NEW, "invoke_agent news")
+    assert (gain.kind, gain.place) == (ImprovementKind.NEW, "invoke_agent news")
 
 
 def test_a_branch_that_only_some_baseline_runs_have_is_not_missed(good: SpanTable) -> None:
     fewer = trace_of(partial(program, NAMES[:2]))
     found = compared([good, fewer], [fewer, fewer], tolerance=9.0)
-    assert Loss.LOST not in kinds(found)
+    assert RegressionKind.LOST not in kinds(found)
 
 
 def test_one_of_several_workers_of_one_name_is_missed() -> None:
     base, new = (trace_of(partial(program, ["worker"] * count)) for count in (4, 3))
     # They ask for the same, so the duplicates fall too: that is none of this test's business.
-    assert kinds(compared([base], [new], tolerance=9.0)) == {Loss.LOST}
+    assert kinds(compared([base], [new], tolerance=9.0)) == {RegressionKind.LOST}
 
 
 def test_what_a_cache_made_needless_is_not_lost() -> None:
@@ -164,7 +164,7 @@ def test_what_a_cache_made_needless_is_not_lost() -> None:
     miss, hit = (trace_of(partial(cached, result)) for result in ("miss", "hit"))
     assert compared([miss], [hit]).passed
     broken = trace_of(partial(cached, "none"))
-    assert kinds(compared([miss], [broken])) == {Loss.LOST}
+    assert kinds(compared([miss], [broken])) == {RegressionKind.LOST}
 
 
 def test_a_new_error_shows_where_it_began(good: SpanTable) -> None:
@@ -181,7 +181,7 @@ def test_a_new_error_shows_where_it_began(good: SpanTable) -> None:
 
     base, new = (trace_of(partial(program, extra=extra)) for extra in (sound, failing))
     found = compared([base], [new], tolerance=9.0)
-    assert kinds(found) == {Loss.ERROR}
+    assert kinds(found) == {RegressionKind.ERROR}
     (loss,) = found.regressions
     assert loss.place == "execute_tool filings > fetch filings"
     assert "timeout" in loss.evidence
@@ -225,5 +225,5 @@ def test_another_model_is_no_other_call() -> None:
             await asyncio.sleep(CALL_S)
 
     found = compared([trace_of(partial(with_model, "small"))], [trace_of(partial(with_model, "b"))])
-    assert Loss.LOST not in kinds(found)
+    assert RegressionKind.LOST not in kinds(found)
     assert {path.path for path in found.paths} >= {"chat"}
