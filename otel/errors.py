@@ -13,10 +13,15 @@ class JudgeError(Exception):
 
 
 class GateError(JudgeError, ValueError):
-    """A gate cannot be used; `place` says where in it, as a path such as `$.checks[2].id`."""
+    """A gate cannot be used.
 
-    def __init__(self, sentence: str, place: str = "") -> None:
+    Where it is known, `reason` is the sentence without its beginning, and `place` says where in the
+    gate, as a path such as `$.checks[2].id`. A ValueError, because msgspec passes these on.
+    """
+
+    def __init__(self, sentence: str, reason: str = "", place: str = "") -> None:
         super().__init__(sentence)
+        self.reason = reason
         self.place = place
 
 

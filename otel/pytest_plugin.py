@@ -8,9 +8,9 @@ point `pytest11`; everything heavy is imported at first use, so that it costs ot
 
 import re
 import weakref
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -149,23 +149,6 @@ def _write(folder: Path, node: str, recorded: RecordedSpans) -> None:
     (folder / f"{name}.json").write_bytes(encoded)
 
 
-def spans_where(
-    *,
-    role: str | None = None,
-    name: str | None = None,
-    attributes: Mapping[str, Any] | None = None,
-) -> "SpanSet":
-    """A set of spans: every condition that is given has to hold; `name` may hold `*`."""
-    from trading_graph.otel.trace.kinds import Role
-    from trading_graph.otel.verdict.gate import SpanSet
-
-    return SpanSet(
-        role=Role(role) if role else None,
-        name=(name,) if name else (),
-        attributes=dict(attributes or {}),
-    )
-
-
 def assert_starts_within(
     trace: "Trace", spans: "SpanSet", *, after: "SpanSet", limit_s: float
 ) -> None:
@@ -245,9 +228,9 @@ def assert_chain(trace: "Trace", spans: "SpanSet", *, limit: int) -> None:
 
 def assert_no_errors(trace: "Trace", spans: "SpanSet | None" = None) -> None:
     """No span failed, was cancelled, timed out or was retried; without a set, none of the trace."""
-    from trading_graph.otel.verdict.gate import NoErrors
+    from trading_graph.otel.verdict.gate import NoErrors, SpanSet
 
-    _hold(trace, NoErrors(set=spans or spans_where()))
+    _hold(trace, NoErrors(set=spans or SpanSet()))
 
 
 def assert_complete(trace: "Trace") -> None:

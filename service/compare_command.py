@@ -6,8 +6,15 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.markup import escape
 
-from trading_graph.otel.diagnosis import Comparison, Run, compare, complete_runs
-from trading_graph.otel.errors import TraceError
+from trading_graph.otel.diagnosis import (
+    NOTHING_SHARED,
+    Comparison,
+    Run,
+    compare,
+    complete_runs,
+    set_flaw,
+)
+from trading_graph.otel.errors import JudgeError, TraceError
 from trading_graph.otel.report.comparison_formats import (
     comparison_github,
     comparison_json,
@@ -85,11 +92,8 @@ def _sides(
         raise BadUse("Name two traces, or a baseline and after --with the new runs.")
     if not others and len(new) > 1:
         raise BadUse(f"{len(words)} traces are no pair; put --with before the new runs of a set.")
-    if (len(base) == 1) != (len(new) == 1):
-        raise BadUse(
-            f"A set of {max(len(base), len(new))} runs against one run says nothing; name two or "
-            "more on both sides (five are better), or one on each."
-        )
+    if flaw := set_flaw(len(base), len(new)):
+        raise BadUse(flaw)
     if [*base, *new].count("-") > 1:
         raise BadUse("Standard input can be read once only.")
     if ids and len(ids) != len(base) + len(new):
@@ -110,14 +114,12 @@ def _compare(
     (before, lacking), (after, lacking_too) = _complete(base), _complete(new)
     if lacking or lacking_too:
         return [*lacking, *lacking_too]
-    for runs in (before, after):
-        ids = [(run.trace.id, run.span.id) for run in runs]
-        if len(set(ids)) < len(ids):
-            twice = next(id for id, _ in ids if [each for each, _ in ids].count(id) > 1)
-            raise BadUse(f"The trace {twice} is twice in one set.")
-    found = compare(before, after, tolerance)
+    try:
+        found = compare(before, after, tolerance)
+    except JudgeError as error:
+        raise BadUse(str(error)) from error
     if found is None:
-        return ["The two sides share no call path: these are runs of different programs."]
+        return [NOTHING_SHARED]
     return found
 
 

@@ -18,6 +18,7 @@ from trading_graph.otel.diagnosis.actions import (
 )
 from trading_graph.otel.diagnosis.call_tree import CallTree, call_tree
 from trading_graph.otel.diagnosis.compare import (
+    NOTHING_SHARED,
     Change,
     Comparison,
     Moved,
@@ -26,6 +27,7 @@ from trading_graph.otel.diagnosis.compare import (
     Run,
     compare,
     complete_runs,
+    set_flaw,
 )
 from trading_graph.otel.diagnosis.critical_path import PathTable, critical_path
 from trading_graph.otel.diagnosis.diagnosis import (
@@ -55,6 +57,7 @@ from trading_graph.otel.diagnosis.structure import (
 from trading_graph.otel.diagnosis.target import LlmChain, Standing, Target
 
 __all__ = [
+    "NOTHING_SHARED",
     "Action",
     "CallTree",
     "Candidate",
@@ -110,6 +113,7 @@ __all__ = [
     "predicted_times",
     "rank",
     "ranking_of",
+    "set_flaw",
     "simulate",
     "slack_ns",
 ]

@@ -5,6 +5,7 @@ critical path partitions each run. It is a regression where it passes the tolera
 the lower end of its bootstrap interval does.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -15,6 +16,7 @@ from trading_graph.otel.diagnosis.bootstrap import median_deviation, median_diff
 from trading_graph.otel.diagnosis.call_path import RUN, CallPaths
 from trading_graph.otel.diagnosis.path_measures import PathMeasures, RunMeasures, measure_run
 from trading_graph.otel.diagnosis.structure import Improvement, Regression, gains, losses
+from trading_graph.otel.errors import JudgeError
 from trading_graph.otel.trace import Span, SpanTable, Trace, finite, row_of, semconv, table_of
 from trading_graph.otel.verdict import completeness, uninterrupted
 
@@ -23,6 +25,8 @@ TOLERANCE = 0.05
 
 DEVIATIONS = 3
 """So many times the baseline's own median deviation is tolerated, where that is more."""
+
+NOTHING_SHARED = "The two sides share no call path: these are runs of different programs."
 
 RUNS_A_SIDE = 5
 """Sets of fewer runs say little."""
@@ -137,6 +141,18 @@ class Comparison:
         return f"<Comparison {outcome}: {change}, {len(self.regressions)} regressions>"
 
 
+def set_flaw(base: int, new: int) -> str | None:
+    """Why so many runs cannot be compared with so many others; None where they can."""
+    if not base or not new:
+        return "Name a run, or a set of runs, on both sides."
+    if (base == 1) != (new == 1):
+        return (
+            f"A set of {max(base, new)} runs against one run says nothing; name two or more on "
+            "both sides (five are better), or one on each."
+        )
+    return None
+
+
 @collection_paused()
 def compare(
     base: Sequence[Run], new: Sequence[Run], tolerance: float | None = None
@@ -144,8 +160,13 @@ def compare(
     """Compare complete runs; None where the two sides share no call path.
 
     `tolerance` is a share of the baseline's duration; without one it is the greater of `TOLERANCE`
-    and `DEVIATIONS` times the baseline's median deviation.
+    and `DEVIATIONS` times the baseline's median deviation. Raises JudgeError where a set holds one
+    run twice.
     """
+    for side in (base, new):
+        ids = Counter(run.span for run in side)
+        if twice := [span for span, times in ids.items() if times > 1]:
+            raise JudgeError(f"The trace {twice[0].trace_id} is twice in one set.")
     paths = CallPaths(base[0].span.name)
     before = [measure_run(table_of(run.trace), row_of(run.span), paths) for run in base]
     after = [measure_run(table_of(run.trace), row_of(run.span), paths) for run in new]

@@ -144,38 +144,40 @@ def predicted_times(diagnosis: Diagnosis) -> tuple[list[int], list[int]]:
 @collection_paused()
 def diagnose(
     trace: SpanTable,
-    limit_s: float,
+    limit_s: float | None = None,
     run_id: str | None = None,
     others: Sequence[SpanTable] = (),
 ) -> Diagnosis | Verdict:
     """Judge and diagnose a trace; the verdict alone where the trace is not complete.
 
-    `limit_s` takes the place of the default gate's own limit on the run's duration; `others` are
+    `limit_s` takes the place of the default gate's limit on the run's duration; `others` are
     more runs of the program, and one that is not complete counts as far as it goes: what it shows
     to have overlapped did overlap.
     """
-    gate, project_call_s = _gate(limit_s)
+    gate, budget = _gate(limit_s)
     verdict = judge(trace, gate, run_id)
     if not verdict.judged or verdict.run is None:
         return verdict
     runs = [(other, completeness(other).run) for other in others]
     trees = [call_tree(*uninterrupted(other, at)) for other, at in runs if at is not None]
     ranking = rank(table_of(verdict.trace), row_of(verdict.run), trees)
-    return _document(ranking, target_figures(ranking, limit_s, project_call_s), verdict)
+    return _document(
+        ranking, target_figures(ranking, budget.limit_s, budget.project_call_s), verdict
+    )
 
 
-def _gate(limit_s: float) -> tuple[Gate, float | None]:
-    """The default gate with this limit, and the latency that it projects an LLM call to."""
+def _gate(limit_s: float | None) -> tuple[Gate, Duration]:
+    """The default gate with this limit, if there is one, and its check of the run's duration."""
     gate = default_gate()
-    project_call_s = None
-    checks = []
-    for check in gate.checks:
-        if isinstance(check, Duration):
-            project_call_s = check.project_call_s
-            title = f"The run takes less than {limit_s:g} s"
-            check = msgspec.structs.replace(check, limit_s=limit_s, title=title)
-        checks.append(check)
-    return msgspec.structs.replace(gate, checks=tuple(checks)), project_call_s
+    (number,) = (n for n, check in enumerate(gate.checks) if isinstance(check, Duration))
+    budget = gate.checks[number]
+    assert isinstance(budget, Duration)
+    if limit_s is None:
+        return gate, budget
+    title = f"The run takes less than {limit_s:g} s"
+    budget = msgspec.structs.replace(budget, limit_s=limit_s, title=title)
+    checks = (*gate.checks[:number], budget, *gate.checks[number + 1 :])
+    return msgspec.structs.replace(gate, checks=checks), budget
 
 
 def _document(ranking: Ranking, figures: TargetFigures, verdict: Verdict) -> Diagnosis:

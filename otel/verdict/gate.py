@@ -59,6 +59,25 @@ RUN = SpanSet(role=Role.RUN)
 """The run itself."""
 
 
+def spans_where(
+    *,
+    role: Role | str | None = None,
+    name: str | None = None,
+    attributes: Mapping[str, Any] | None = None,
+) -> SpanSet:
+    """A set of spans for a check: every condition has to hold, and a name may hold `*`.
+
+    Raises JudgeError for a role that is none.
+    """
+    if role is not None and role not in set(Role):
+        raise GateError(f"{role!r} is no role; there are {', '.join(Role)}.")
+    return SpanSet(
+        role=None if role is None else Role(role),
+        name=() if name is None else (name,),
+        attributes=dict(attributes or {}),
+    )
+
+
 class Check(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="relation"
 ):
@@ -188,19 +207,19 @@ class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if self.version != VERSION:
-            raise GateError(f"version {self.version} is unknown; this program reads {VERSION}")
+            raise _flawed(f"version {self.version} is unknown; this program reads {VERSION}")
         if not self.checks:
-            raise GateError("there are no [[checks]], so everything would pass")
+            raise _flawed("there are no [[checks]], so everything would pass")
         ids: set[str] = set()
         for number, check in enumerate(self.checks):
             if check.id in ids:
-                raise GateError(f"two checks have the id {check.id!r}", f"$.checks[{number}].id")
+                raise _flawed(f"two checks have the id {check.id!r}", f"$.checks[{number}].id")
             ids.add(check.id)
             for key in _KEYS_OF_SETS:
                 name = getattr(check, key, None)
                 if isinstance(name, str) and name not in self.sets:
                     known = ", ".join(sorted(self.sets)) or "none"
-                    raise GateError(
+                    raise _flawed(
                         f"{key} = {name!r} names no set; there are {known}",
                         f"$.checks[{number}].{key}",
                     )
@@ -211,9 +230,7 @@ class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         try:
             return msgspec.convert(document, cls)
         except msgspec.ValidationError as error:
-            flaw = _flaw(error)
-            at = f" at {flaw.place}" if flaw.place else ""
-            raise GateError(f"The gate cannot be used: {flaw}{at}.") from error
+            raise _flaw(error) from error
 
     @classmethod
     def from_toml(cls, text: str, origin: str = "the gate") -> Self:
@@ -226,8 +243,8 @@ class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return msgspec.convert(document, cls)
         except msgspec.ValidationError as error:
             flaw = _flaw(error)
-            line = f", line {_line(text, flaw.place, str(flaw))}" if flaw.place else ""
-            raise GateError(f"{origin}{line}: {flaw}.") from error
+            line = f", line {_line(text, flaw.place, flaw.reason)}" if flaw.place else ""
+            raise GateError(f"{origin}{line}: {flaw.reason}.") from error
 
     @classmethod
     def from_file(cls, path: str | Path) -> Self:
@@ -254,7 +271,12 @@ def _flaw(error: msgspec.ValidationError) -> GateError:
     if isinstance(error.__cause__, GateError):
         return error.__cause__
     reason, _, place = str(error).partition(" - at ")
-    return GateError(f"{reason[0].lower()}{reason[1:]}", place.strip("`") or "$")
+    return _flawed(f"{reason[0].lower()}{reason[1:]}", place.strip("`") or "$")
+
+
+def _flawed(reason: str, place: str = "") -> GateError:
+    at = f" at {place}" if place else ""
+    return GateError(f"The gate cannot be used{at}: {reason}.", reason, place)
 
 
 def _line(text: str, place: str, reason: str = "") -> int:

@@ -23,7 +23,7 @@ PAIRS_OF = 2000
 """So many branches are compared pair by pair."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class FanOut:
     """Branches that were sent on their way together; times in seconds.
 
@@ -47,8 +47,11 @@ class FanOut:
     last_start_s: float | None
     spread_s: float
 
+    def __repr__(self) -> str:
+        return f"<FanOut {self.name!r}, {len(self.branches)} branches: {self.strength}>"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Measures:
     """What a run's trace shows in numbers; times in seconds."""
 
@@ -64,6 +67,10 @@ class Measures:
     errors: int
     cancellations: int
     retries: int
+
+    def __repr__(self) -> str:
+        calls = f"{self.llm_calls} LLM calls, {self.llm_chain} in series"
+        return f"<Measures {self.wall_s:.3f} s, {calls}, {len(self.fan_outs)} fan-outs>"
 
 
 def measures_of(trace: SpanTable, run: int) -> Measures:

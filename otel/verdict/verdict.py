@@ -54,11 +54,12 @@ class Verdict:
 
     def __repr__(self) -> str:
         if not self.judged:
-            return f"<Verdict on {self.trace.id}: not judged, {' '.join(self.missing)[:100]}>"
+            return f"<Verdict on {self.trace.id}: not judged, {len(self.missing)} things missing>"
+        checks = f"{len(self.checks)} check{'' if len(self.checks) == 1 else 's'}"
         if self.passed:
-            return f"<Verdict on {self.trace.id}: passed, {len(self.checks)} checks>"
+            return f"<Verdict on {self.trace.id}: passed, {checks}>"
         ids = ", ".join(each.id for each in self.failures[:5])
-        count = f"{len(self.failures)} of {len(self.checks)} checks"
+        count = f"{len(self.failures)} of {checks}"
         return f"<Verdict on {self.trace.id}: failed, {count} ({ids})>"
 
 

@@ -78,7 +78,8 @@ def test_an_empty_set_and_a_broken_tree_fail(pytester: pytest.Pytester) -> None:
         pytester,
         """
         from opentelemetry import trace
-        from trading_graph.otel.pytest_plugin import assert_no_errors, assert_overlap, spans_where
+        from trading_graph import spans_where
+        from trading_graph.testing import assert_no_errors, assert_overlap
 
         tracer = trace.get_tracer("t")
 
@@ -117,11 +118,11 @@ def test_every_relation_can_hold_and_fail(pytester: pytest.Pytester) -> None:
         import time
         import pytest
         from opentelemetry import trace
-        from trading_graph.otel import pytest_plugin as spans
+        from trading_graph import spans_where, testing as spans
 
         tracer = trace.get_tracer("t")
-        FIRST, BOTH = spans.spans_where(name="step 1"), spans.spans_where(name="step *")
-        SECOND = spans.spans_where(name="step 2")
+        FIRST, BOTH = spans_where(name="step 1"), spans_where(name="step *")
+        SECOND = spans_where(name="step 2")
 
         @pytest.fixture
         def found(recorded_spans):
