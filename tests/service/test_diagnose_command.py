@@ -194,7 +194,7 @@ def test_advice_names_this_programs_files_for_its_own_runs_alone(
     foreign = str(trace_file(workdir, serial=True))
     for form in ("text", "markdown", "html", "json"):
         answer = trading_graph("diagnose", foreign, "--format", form).stdout
-        assert "serial fan-out" in answer
+        assert "Send all branches at once" in answer
         assert "Here: " not in answer
         assert not re.search(r"graph/\w+\.py|toolkit/\w+\.py|--dispatch", answer)
 
