@@ -12,7 +12,16 @@ from trading_graph.otel.diagnosis.path_time import PathClass, by_class
 from trading_graph.otel.diagnosis.prediction import Prediction
 from trading_graph.otel.diagnosis.ranking import Ranked, Ranking, rank
 from trading_graph.otel.diagnosis.target import LlmChain, Target, TargetFigures, target_figures
-from trading_graph.otel.trace import Span, SpanTable, Trace, row_of, semconv, spans_at, table_of
+from trading_graph.otel.trace import (
+    Span,
+    Spans,
+    SpanTable,
+    Trace,
+    row_of,
+    semconv,
+    spans_at,
+    table_of,
+)
 from trading_graph.otel.verdict import Verdict, completeness, default_gate, judge, uninterrupted
 from trading_graph.otel.verdict.gate import Duration, Gate
 
@@ -45,7 +54,7 @@ class Finding:
     on_path_s: float
     gain: Interval
     wall: Interval
-    spans: tuple[Span, ...]
+    spans: Spans
     here: str = ""
 
     @property

@@ -43,7 +43,7 @@ class CheckResult:
     strength: Strength | None = None
     reason: str = ""
     cause: Cause | None = None
-    spans: tuple[Span, ...] = ()
+    spans: Sequence[Span] = ()
     advice: str = ""
 
     @property
