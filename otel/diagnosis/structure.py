@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
 
-from trading_graph.otel.diagnosis.call_path import RUN, CallPaths
-from trading_graph.otel.diagnosis.path_measures import RunMeasures
+from trading_graph.otel.diagnosis.call_path import RUN, CallPaths, RunMeasures
 from trading_graph.otel.trace import Spans, semconv, spans_at
 from trading_graph.otel.verdict.parallelism import Parallelism, Strength
 

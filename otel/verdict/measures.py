@@ -12,9 +12,9 @@ import numpy as np
 
 from trading_graph.otel.trace import Profile, Spans, SpanTable, profile, semconv, spans_at
 from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.trace.profile import serial_chain
 from trading_graph.otel.verdict.barrier import barrier
-from trading_graph.otel.verdict.cause import Cause
-from trading_graph.otel.verdict.chain import serial_chain
+from trading_graph.otel.verdict.causes import Cause
 from trading_graph.otel.verdict.group import Group
 from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism, reason
 from trading_graph.otel.verdict.work import working_spans

@@ -86,6 +86,9 @@ def diagnosed(trace: tg.Trace, others: list[tg.Trace]) -> list[tg.FindingKind]:
         assert one.advice == one.kind.advice
     spent = sum(segment.end_ns - segment.start_ns for segment in diagnosis.critical_path)
     assert spent == diagnosis.run.end_ns - diagnosis.run.start_ns
+    slack = diagnosis.slack_s
+    on_path = {segment.span for segment in diagnosis.critical_path}
+    assert all(slack[span] == 0 for span in on_path)
     return [finding.kind for finding in diagnosis.findings]
 
 
