@@ -36,7 +36,9 @@ class Environment:
         [found] = self.folder.glob("lib/python*/site-packages")
         return found
 
-    def run(self, *words: str, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *words: str, cwd: Path, input: str = "", **more: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run one of its commands to the end, in a folder and with further variables."""
         command = str(self.folder / "bin" / words[0])
         kept = {name: value for name, value in os.environ.items() if _is_kept(name)}
@@ -45,7 +47,7 @@ class Environment:
             [command, *words[1:]],
             cwd=cwd,
             env={**kept, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1", **more},
-            stdin=subprocess.DEVNULL,
+            input=input,
             capture_output=True,
             text=True,
         )

@@ -109,16 +109,16 @@ def test_a_foreign_project_keeps_its_own_names(
     assert "overlap: spans 0%" in done.stdout
 
 
+@pytest.mark.parametrize("variables", HERE)
 def test_the_traces_of_failed_tests_can_be_judged(
-    base_environment: Environment, project: Path, tmp_path: Path
+    base_environment: Environment, project: Path, tmp_path: Path, variables: dict[str, str]
 ) -> None:
     options = ["-q", "-p", "no:cacheprovider", "--trace-report", str(tmp_path)]
-    base_environment.run("pytest", *options, cwd=project)
+    base_environment.run("pytest", *options, cwd=project, **variables)
     [report] = tmp_path.iterdir()
     assert "suppliers_are_asked_at_once_False" in report.name
-    done = base_environment.run(
-        "trading-graph", "verify", str(report), "--format", "json", cwd=project, PYTHONPATH="."
-    )
+    words = ["trading-graph", "verify", str(report), "--format", "json"]
+    done = base_environment.run(*words, cwd=project, **variables)
     assert json.loads(done.stdout)["checks"], done.stderr
 
 
@@ -159,6 +159,15 @@ def test_the_base_judges_a_run_in_every_form(
     assert done.returncode in (0, 1), done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout
+
+
+def test_the_base_judges_standard_input(
+    base_environment: Environment, run_folder: Path, tmp_path: Path
+) -> None:
+    [trace] = run_folder.glob("runs/*/trace.jsonl")
+    words = ["trading-graph", "verify", "-"]
+    done = base_environment.run(*words, cwd=tmp_path, input=trace.read_text())
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_base_tells_of_an_interrupted_run(
