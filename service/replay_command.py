@@ -9,7 +9,8 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from trading_graph.otel.errors import BadExporterSettings, TraceError
-from trading_graph.otel.export import Replayed, from_lines
+from trading_graph.otel.export import Replayed
+from trading_graph.otel.files import from_lines
 from trading_graph.otel.redaction import Redactor, process_redactor
 from trading_graph.service.errors import BadSettings
 from trading_graph.service.langsmith_mode import langsmith_mode, langsmith_target

@@ -27,6 +27,7 @@ from trading_graph.otel.diagnosis.compare import (
     Run,
     compare,
     complete_runs,
+    repetition,
     set_flaw,
 )
 from trading_graph.otel.diagnosis.critical_path import PathClass, PathTable, by_class, critical_path
@@ -117,6 +118,7 @@ __all__ = [
     "predicted_times",
     "rank",
     "ranking_of",
+    "repetition",
     "set_flaw",
     "simulate",
     "slack_ns",

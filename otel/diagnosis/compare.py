@@ -22,7 +22,6 @@ from trading_graph.otel.diagnosis.call_path import (
     measure_run,
 )
 from trading_graph.otel.diagnosis.structure import Improvement, Regression, gains, losses
-from trading_graph.otel.errors import JudgeError
 from trading_graph.otel.trace import Span, SpanTable, Trace, finite, row_of, semconv, table_of
 from trading_graph.otel.verdict import completeness, uninterrupted
 
@@ -162,6 +161,13 @@ def set_flaw(base: int, new: int) -> str | None:
     return None
 
 
+def repetition(side: Sequence[Run]) -> str | None:
+    """Which run is twice in a set, in a sentence; None where none is."""
+    runs = Counter(run.span for run in side)
+    twice = [span for span, times in runs.items() if times > 1]
+    return f"The trace {twice[0].trace_id} is twice in one set." if twice else None
+
+
 @collection_paused()
 def compare(
     base: Sequence[Run], new: Sequence[Run], tolerance: float | None = None
@@ -169,13 +175,8 @@ def compare(
     """Compare complete runs; None where the two sides share no call path.
 
     `tolerance` is a share of the baseline's duration; without one it is the greater of `TOLERANCE`
-    and `DEVIATIONS` times the baseline's median deviation. Raises JudgeError where a set holds one
-    run twice.
+    and `DEVIATIONS` times the baseline's median deviation.
     """
-    for side in (base, new):
-        ids = Counter(run.span for run in side)
-        if twice := [span for span, times in ids.items() if times > 1]:
-            raise JudgeError(f"The trace {twice[0].trace_id} is twice in one set.")
     paths = CallPaths(base[0].span.name)
     before = [measure_run(table_of(run.trace), row_of(run.span), paths) for run in base]
     after = [measure_run(table_of(run.trace), row_of(run.span), paths) for run in new]

@@ -5,20 +5,17 @@ With them metrics and log records, where they are asked for.
 
 from trading_graph.otel.export.backend import Delivery
 from trading_graph.otel.export.jaeger import JAEGER, jaeger_exporter, jaeger_is_wanted
-from trading_graph.otel.export.journal import Journal, is_locked, read_unfinished
 from trading_graph.otel.export.langsmith import LANGSMITH, LangSmithTarget, langsmith_exporter
 from trading_graph.otel.export.provider import Telemetry, set_up, spool_of
 from trading_graph.otel.export.replay import KnownSpans, Replay, Replayed
 from trading_graph.otel.export.span_metrics import SpanMetrics
 from trading_graph.otel.export.spool import Spool
-from trading_graph.otel.export.stored_spans import from_lines
 from trading_graph.otel.export.trace_file import TraceFile
 
 __all__ = [
     "JAEGER",
     "LANGSMITH",
     "Delivery",
-    "Journal",
     "KnownSpans",
     "LangSmithTarget",
     "Replay",
@@ -27,12 +24,9 @@ __all__ = [
     "Spool",
     "Telemetry",
     "TraceFile",
-    "from_lines",
-    "is_locked",
     "jaeger_exporter",
     "jaeger_is_wanted",
     "langsmith_exporter",
-    "read_unfinished",
     "set_up",
     "spool_of",
 ]

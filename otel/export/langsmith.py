@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from trading_graph.otel.export.backend import Exporter
 from trading_graph.otel.export.gate import TIMEOUT_S
-from trading_graph.otel.export.stored_spans import to_text
+from trading_graph.otel.files.stored_spans import to_text
 from trading_graph.otel.trace import semconv
 
 _OTLP_VARIABLES = "OTEL_EXPORTER_OTLP_"

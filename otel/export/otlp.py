@@ -2,10 +2,12 @@
 
 import os
 from enum import StrEnum
+from importlib.util import find_spec
 
 from trading_graph.otel.errors import BadExporterSettings
 
 HTTP, GRPC = "http/protobuf", "grpc"
+_GRPC_EXPORTER = "opentelemetry.exporter.otlp.proto.grpc"
 _DEFAULT_BASE = {HTTP: "http://localhost:4318", GRPC: "http://localhost:4317"}
 
 
@@ -33,6 +35,10 @@ def protocol(signal: Signal) -> str:
         if asked and asked not in _DEFAULT_BASE:
             raise BadExporterSettings(
                 f"{name}={asked} is not known here; use {' or '.join(_DEFAULT_BASE)}."
+            )
+        if asked == GRPC and find_spec(_GRPC_EXPORTER) is None:
+            raise BadExporterSettings(
+                f"{name}={asked} needs the extra [grpc]: pip install 'trading-graph[grpc]'"
             )
         if asked:
             return asked

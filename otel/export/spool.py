@@ -16,7 +16,7 @@ from pathlib import Path
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from trading_graph.otel.export.stored_spans import from_lines, to_line
+from trading_graph.otel.files.stored_spans import from_lines, to_line
 
 MAX_BYTES = 64 * 2**20
 _SUFFIX = ".jsonl"

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from trading_graph.otel.export.journal import Journal, mend
 from trading_graph.otel.export.redacted_spans import RedactedSpans
 from trading_graph.otel.export.span_queue import SpanQueue
-from trading_graph.otel.export.stored_spans import to_line
+from trading_graph.otel.files.journal import Journal, mend
+from trading_graph.otel.files.stored_spans import to_line
 from trading_graph.otel.redaction import Redactor
 
 _DELAY_S = 0.2

@@ -17,11 +17,11 @@ from trading_graph.otel.export import (
     Replay,
     Telemetry,
     TraceFile,
-    from_lines,
     jaeger_exporter,
     set_up,
     spool_of,
 )
+from trading_graph.otel.files import from_lines
 from trading_graph.otel.sources.jaeger import JaegerQuery
 
 SPANS = 40

@@ -16,7 +16,7 @@ from typing import Self
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from trading_graph.otel.export.stored_spans import from_lines, to_line
+from trading_graph.otel.files.stored_spans import from_lines, to_line
 from trading_graph.otel.spans import Unfinished
 from trading_graph.otel.trace import semconv
 
