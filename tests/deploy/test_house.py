@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("otel", "toolkit", "graph", "service")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-MAX_LINES = 400
+MAX_LINES = 500
 
 # Built from parts, so that this file passes its own test.
 REGISTRIES = [
