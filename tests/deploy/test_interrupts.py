@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
+
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = "import time; print('ready', flush=True); time.sleep(600)"
 
@@ -22,7 +24,7 @@ def test_a_program_hears_an_interrupt() -> None:
             assert program.stdout is not None
             assert program.stdout.readline() == "ready\n"
             program.send_signal(signal.SIGINT)
-            _, talk = program.communicate(timeout=20)
+            _, talk = program.communicate(timeout=PATIENCE_S)
         finally:
             program.kill()
     assert program.returncode == -signal.SIGINT

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests.patience import PATIENCE_S
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import Trace
 from trading_graph.otel.trace.kinds import Role, agent_name, step
@@ -60,7 +61,7 @@ def trace_under(instrumentor: str, *options: str) -> Trace:
     with TemporaryDirectory() as folder:
         out = Path(folder) / "trace.json"
         command = [sys.executable, "-m", "tests.foreign_graph", instrumentor, str(out), *options]
-        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60)
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=PATIENCE_S)
         (trace,) = read(out)
         return trace
 
