@@ -11,7 +11,9 @@ from trading_graph.otel.sources import read
 from trading_graph.otel.trace import semconv
 from trading_graph.service.cli import main
 
-TRIES = 3
+pytestmark = pytest.mark.alone
+
+TRIES = 6
 LAG_MS = 50.0
 ENVIRONMENT = {
     "OTEL_TRACES_EXPORTER": "none",

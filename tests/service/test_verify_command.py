@@ -48,6 +48,7 @@ def slow_run(workdir: Path, slow_folder: Path) -> str:
     return next((workdir / "runs").iterdir()).name
 
 
+@pytest.mark.alone
 def test_last_passes_after_a_good_run(workdir: Path) -> None:
     assert trading_graph("run", "NVDA", "--offline").exit_code == 0
     verified = trading_graph("verify", "last")
