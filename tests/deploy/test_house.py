@@ -110,7 +110,6 @@ def test_the_server_runs_the_same_langgraph_as_the_tests() -> None:
     assert len({re.findall(r"^langgraph==\S+", lock.read_text(), re.M)[0] for lock in locks}) == 1
 
 
-@pytest.mark.slow
 def test_the_wheel_holds_the_four_packages_with_their_data_and_nothing_else(tmp_path: Path) -> None:
     build = f"import hatchling.build; hatchling.build.build_wheel({str(tmp_path)!r})"
     subprocess.run([sys.executable, "-c", build], cwd=ROOT, check=True, capture_output=True)

@@ -19,8 +19,6 @@ from tests.held_model import HeldModel
 from trading_graph.service.server.access import digest
 from trading_graph.toolkit.loopback import LoopbackServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
-
 SPAWN = [sys.executable, "-c", "from trading_graph.service.cli import main; main()"]
 WIDE, NARROW = 1280, 390
 END_MS = 30_000
