@@ -200,9 +200,7 @@ def test_test_leaves_the_long_part_out_unless_it_is_asked_for(
     ("words", "ran"),
     [
         (QUICK_PART, ["test_quick"]),
-        ([*QUICK_PART, "-m", "full"], ["test_jaeger", "test_long"]),
         ([*QUICK_PART, "-m", "jaeger"], ["test_jaeger"]),
-        ([], ["test_jaeger", "test_long", "test_quick"]),
     ],
 )
 def test_an_m_of_the_person_takes_the_place_of_ours(
@@ -215,9 +213,6 @@ def test_an_m_of_the_person_takes_the_place_of_ours(
         import pytest
 
         def test_quick(): pass
-
-        @pytest.mark.full
-        def test_long(): pass
 
         @pytest.mark.full
         @pytest.mark.jaeger

@@ -72,6 +72,13 @@ def results(trace: Trace) -> dict[str, Result]:
     return {result.id: result for result in verdict.results}
 
 
+ONE_QUICK = [
+    pytest.param(each, marks=pytest.mark.full if number else [])
+    for number, each in enumerate(INSTRUMENTORS)
+]
+"""All instrumentors, of which the first is in the quick part."""
+
+
 @pytest.mark.parametrize("instrumentor", INSTRUMENTORS)
 def test_calls_tools_and_langgraphs_steps_are_recognised(instrumentor: str) -> None:
     trace = trace_under(instrumentor)
@@ -97,7 +104,7 @@ def test_at_once_overlaps_and_is_not_called_proven(instrumentor: str) -> None:
         )
 
 
-@pytest.mark.parametrize("instrumentor", INSTRUMENTORS)
+@pytest.mark.parametrize("instrumentor", ONE_QUICK)
 def test_one_after_the_other_fails(instrumentor: str) -> None:
     found = results(trace_under(instrumentor, "--serial"))
     for check in ("nodes", "calls"):
@@ -105,7 +112,7 @@ def test_one_after_the_other_fails(instrumentor: str) -> None:
         assert found[check].strength.startswith("serial: ")
 
 
-@pytest.mark.parametrize("instrumentor", INSTRUMENTORS)
+@pytest.mark.parametrize("instrumentor", ONE_QUICK)
 def test_spans_by_hand_that_the_instrumentor_leaves_empty_are_not_judged(
     instrumentor: str,
 ) -> None:

@@ -192,8 +192,15 @@ def test_a_run_is_cancelled_from_its_page(
     expect(page.locator(".headline")).to_contain_text("cancelled")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [WIDE, NARROW])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (WIDE, "light"),
+        (NARROW, "dark"),
+        pytest.param(WIDE, "dark", marks=pytest.mark.full),
+        pytest.param(NARROW, "light", marks=pytest.mark.full),
+    ],
+)
 def test_the_pages_fit_and_can_be_read(
     address: str, model: HeldModel, opened: Callable[..., Page], width: int, scheme: str
 ) -> None:
