@@ -8,9 +8,9 @@ Needs Python 3.11 or newer and nothing else. `run` always adds --offline: no key
 model is paid for. The first start takes about a minute and needs a package index; later ones need
 neither.
 
-`test` runs the quick part: it leaves out the tests marked `full`, which `test --full` runs too. A
-test that you name is never left out: neither in a file (tests/test_x.py) nor by its id
-(tests/test_x.py::test_y). A folder or a -k names no test. A -m of your own takes the place of ours.
+`test` runs the quick part: it leaves out the tests marked `full`, and `test --full` runs all. Where
+you name a test file (tests/test_x.py) or a test of one (tests/test_x.py::test_y), nothing is left
+out; a folder or a -k names no test. A -m of your own takes the place of the mark that we look for.
 """
 
 # The whole file must parse on Python 3.6: an old Python has to reach the sentence below.
