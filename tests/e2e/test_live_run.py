@@ -133,12 +133,11 @@ async def test_a_fault_that_leaves_the_prices_readable_changes_no_number(
 async def test_prices_that_never_end_end_the_run_with_one_sentence(
     run_analysis: Runner, servers: LiveServers
 ) -> None:
+    choice = replace(CHOICE, data="live", access=servers.access)
+    free = await run_analysis(choice=choice, symbol="NVDA")
     servers.faults["yahoo"] = "slow_body"
-    ran = await run_analysis(
-        choice=replace(CHOICE, data="live", access=servers.access),
-        symbol="NVDA",
-        agent_budget_s=1.0,
-    )
+    # Twice what all agents need is enough for each, and never enough for the prices.
+    ran = await run_analysis(choice=choice, symbol="NVDA", agent_budget_s=2 * free.made.seconds)
     assert isinstance(ran.error, NoDecision), repr(ran.error)
     assert "time budget" in str(ran.error)
     assert str(ran.error).endswith(".")
