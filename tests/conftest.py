@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.built_wheel",
     "tests.calm",
     "tests.guards",
+    "tests.interrupts",
     "tests.jaeger_process",
 ]
 
