@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading_graph.toolkit.as_of import AsOf
-from trading_graph.toolkit.as_of_filter import admitted
-from trading_graph.toolkit.errors import NoData
-from trading_graph.toolkit.frames import make_bars
+from trading_graph.toolkit.as_of_filter import admit
+from trading_graph.toolkit.errors import NoDataError
 from trading_graph.toolkit.records import (
     Fact,
     Filing,
@@ -25,8 +24,9 @@ from trading_graph.toolkit.records import (
     Post,
     Posts,
     Series,
-    Sourced,
+    SourceAnswer,
     Statements,
+    make_bars,
 )
 
 T = TypeVar("T")
@@ -73,9 +73,9 @@ def known_at(answer: Any) -> Iterator[datetime.date | datetime.datetime]:
     for filing in getattr(answer, "filings", ()):
         yield filing.filed
     for trade in getattr(answer, "trades", ()):
-        yield trade.known
+        yield trade.available
     for row in getattr(answer, "observations", ()):
-        yield max(row.known, row.date)
+        yield max(row.available, row.date)
     for text in (*getattr(answer, "headlines", ()), *getattr(answer, "posts", ())):
         yield text.published
     for event in (*getattr(answer, "splits", ()), *getattr(answer, "dividends", ())):
@@ -95,10 +95,10 @@ def test_what_passes_was_known_and_what_was_known_passes(answer: Any, day: datet
     covers_nothing_yet = isinstance(answer, Insiders) and answer.since > day
     may_be_empty = isinstance(answer, Insiders | News | Posts)
     if covers_nothing_yet or not (expected or may_be_empty):
-        with pytest.raises(NoData, match=r"known by .*: choose a later date\.$"):
-            admitted(answer, as_of, NOW)
+        with pytest.raises(NoDataError, match=r"known by .*: choose a later date\.$"):
+            admit(answer, as_of, NOW)
         return
-    passed = admitted(answer, as_of, NOW)
+    passed = admit(answer, as_of, NOW)
     assert list(known_at(passed)) == expected
     assert passed.fetched == NOW
     assert getattr(passed, "session", day) <= day
@@ -110,11 +110,11 @@ def test_the_cut_off_is_the_close_in_new_york_to_the_second() -> None:
     second = datetime.timedelta(seconds=1)
     around = (as_of.cutoff, as_of.cutoff + second, as_of.cutoff - second)
     news = News("X", tuple(Headline(at, "t", "p") for at in around))
-    kept = admitted(news, as_of, NOW).headlines
+    kept = admit(news, as_of, NOW).headlines
     assert [line.published - as_of.cutoff for line in kept] == [second * 0, -second]
 
 
 def test_an_answer_without_a_rule_is_refused() -> None:
     """A new kind of data cannot forget to say what of it was known when."""
     with pytest.raises(TypeError, match="give it one in as_of_filter"):
-        admitted(Sourced(), AsOf(datetime.date(2025, 1, 1)), NOW)
+        admit(SourceAnswer(), AsOf(datetime.date(2025, 1, 1)), NOW)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.toolkit.upstream import DAY, KEY, Clock, Upstream, key_of
 from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
-from trading_graph.toolkit.errors import NoData, UnknownSymbol
+from trading_graph.toolkit.errors import NoDataError, UnknownSymbolError
 
 # One load
 
@@ -66,7 +66,9 @@ async def test_disabled_it_neither_keeps_nor_shares() -> None:
 # Absence
 
 
-@pytest.mark.parametrize("absent", [UnknownSymbol("no such ticker"), NoData("nothing that day")])
+@pytest.mark.parametrize(
+    "absent", [UnknownSymbolError("no such ticker"), NoDataError("nothing that day")]
+)
 async def test_that_a_source_has_nothing_is_kept_for_sixty_seconds(absent: Exception) -> None:
     clock = Clock()
     cache, upstream = SingleFlightCache(clock=clock, jitter=0), Upstream(absent)
@@ -78,10 +80,10 @@ async def test_that_a_source_has_nothing_is_kept_for_sixty_seconds(absent: Excep
 
 
 async def test_a_kept_error_holds_no_traceback_and_does_not_grow() -> None:
-    cache, upstream = SingleFlightCache(), Upstream(NoData("nothing"))
-    raised: list[NoData] = []
+    cache, upstream = SingleFlightCache(), Upstream(NoDataError("nothing"))
+    raised: list[NoDataError] = []
     for _ in range(3):
-        with pytest.raises(NoData) as caught:
+        with pytest.raises(NoDataError) as caught:
             await cache.get(KEY, upstream.load, ttl=60)
         raised.append(caught.value)
     assert len({id(error) for error in raised}) == 3

@@ -11,9 +11,8 @@ from tests.toolkit.kept_spans import named
 from tests.toolkit.upstream import KEY, Clock, Upstream, key_of, turns
 from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
-from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
-from trading_graph.toolkit.cache_statistics import counted_on
-from trading_graph.toolkit.errors import SourceUnavailable
+from trading_graph.toolkit.cache import CacheKey, SingleFlightCache, count_cache_use
+from trading_graph.toolkit.errors import SourceUnavailableError
 from trading_graph.toolkit.single_flight import note_load_span
 
 
@@ -62,7 +61,7 @@ async def test_the_callers_spans_say_miss_shared_and_hit_and_followers_link_to_t
 async def test_followers_link_to_a_load_that_fails_too(
     provider: TracerProvider, exporter: InMemorySpanExporter
 ) -> None:
-    cache, upstream = SingleFlightCache(), Upstream(SourceUnavailable("down"))
+    cache, upstream = SingleFlightCache(), Upstream(SourceUnavailableError("down"))
 
     async def ask(name: str) -> None:
         with spans.open_span(name):
@@ -189,7 +188,7 @@ async def test_each_of_two_runs_on_one_cache_counts_what_was_done_for_it(
     cache, upstream = SingleFlightCache(), Upstream()
 
     async def run(name: str, kinds: tuple[str, ...]) -> None:
-        with spans.open_span(name) as span, counted_on(span):
+        with spans.open_span(name) as span, count_cache_use(span):
             for kind in kinds:
                 await asyncio.create_task(cache.get(CacheKey(kind, "test"), upstream.load, ttl=60))
 

@@ -11,9 +11,9 @@ from tests.toolkit.faulty_source import FaultySource
 from tests.toolkit.kept_spans import http_spans
 from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
-from trading_graph.toolkit.errors import BadAnswer
-from trading_graph.toolkit.host_policy import HostPolicies, HostPolicy
+from trading_graph.toolkit.errors import BadAnswerError
 from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.rate_limits import HostPolicies, HostPolicy
 
 
 def test_the_policy_with_the_port_goes_before_the_hosts_and_that_before_the_default() -> None:
@@ -156,7 +156,7 @@ async def test_trace_headers_may_be_kept_even_from_this_machine(
 async def test_the_cap_on_a_body_is_its_hosts(source: FaultySource) -> None:
     policies = {"127.0.0.1": HostPolicy(max_body_bytes=1000)}
     async with HttpPool(policies=policies) as pool:
-        with pytest.raises(BadAnswer, match="more than 1000 bytes"):
+        with pytest.raises(BadAnswerError, match="more than 1000 bytes"):
             await pool.get_bytes(f"{source.url}/bytes/1001")
         large = await pool.get_bytes(f"http://localhost:{URL(source.url).port}/bytes/1001")
     assert len(large.body) == 1001

@@ -17,10 +17,10 @@ from tests.toolkit.kept_spans import http_spans, provider_for
 from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.errors import (
-    SourceUnavailable,
+    SourceUnavailableError,
 )
-from trading_graph.toolkit.host_policy import HostPolicy
 from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.rate_limits import HostPolicy
 
 ONCE = HostPolicy(attempts=1, breaker_failures=None)
 
@@ -108,7 +108,7 @@ async def test_where_instrumentation_is_suppressed_the_callers_span_stays_clean(
     async with HttpPool() as pool, spans.run("test", provider=provider, attributes={}):
         with spans.open_span("caller"), suppress_instrumentation():
             await pool.get_json(f"{source.url}/json")
-            with pytest.raises(SourceUnavailable):
+            with pytest.raises(SourceUnavailableError):
                 await pool.get_json("http://127.0.0.1:1/")
     assert not http_spans(exporter)
     (caller,) = [span for span in exporter.get_finished_spans() if span.name == "caller"]
@@ -132,7 +132,7 @@ async def test_failed_requests_say_cancelled_timeout_status_or_the_error(
             f"{source.url}/status/503",
             "http://127.0.0.1:1/",
         ):
-            with pytest.raises(SourceUnavailable):
+            with pytest.raises(SourceUnavailableError):
                 await pool.get_json(url)
     found = http_spans(exporter)
     assert [(span.attributes or {})["error.type"] for span in found] == [
@@ -168,12 +168,12 @@ async def test_no_secret_of_the_query_reaches_a_span_or_a_message(
             "ftp://127.0.0.1/",
             "http://user:SECRET@127.0.0.1:1/closed",
         ):
-            with pytest.raises(SourceUnavailable) as caught, spans.fetch("test"):
+            with pytest.raises(SourceUnavailableError) as caught, spans.fetch("test"):
                 await pool.get_json(url, params=secret)
             told += traceback.format_exception(caught.value, limit=0)
         holder = asyncio.create_task(pool.get_json(f"{source.url}/slow?s=0.3", params=secret))
         await asyncio.sleep(0)
-        with pytest.raises(SourceUnavailable) as caught, spans.fetch("test"):
+        with pytest.raises(SourceUnavailableError) as caught, spans.fetch("test"):
             await pool.get_json(f"{source.url}/queued", params=secret)
         told += traceback.format_exception(caught.value, limit=0)
         await holder

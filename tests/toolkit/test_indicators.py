@@ -9,9 +9,9 @@ import talib
 
 from trading_graph.toolkit import indicators
 from trading_graph.toolkit.dataset import tables
-from trading_graph.toolkit.errors import BadRequest
-from trading_graph.toolkit.frames import Bars, Floats, make_bars
+from trading_graph.toolkit.errors import BadRequestError
 from trading_graph.toolkit.indicators import INDICATORS, compute
+from trading_graph.toolkit.records import Bars, Floats, make_bars
 from trading_graph.toolkit.tools.prices import IndicatorsArguments
 
 TOLERANCE = 1e-4
@@ -91,7 +91,7 @@ def test_a_value_does_not_change_when_bars_are_added() -> None:
     "name", ["close_1~200000_max", "rsi_99999", "close_999999_sma", "", "open", "__class__", "RSI"]
 )
 def test_a_free_name_is_refused_before_anything_is_computed(name: str) -> None:
-    with pytest.raises(BadRequest, match=r"There is no indicator .*choose from close_50_sma"):
+    with pytest.raises(BadRequestError, match=r"There is no indicator .*choose from close_50_sma"):
         compute(embedded("AAPL"), [name])
 
 

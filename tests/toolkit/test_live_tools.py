@@ -20,11 +20,16 @@ from trading_graph.graph.tool_calls import ToolCall, run_tool_calls
 from trading_graph.toolkit.as_of import NEW_YORK, AsOf
 from trading_graph.toolkit.cache import SingleFlightCache
 from trading_graph.toolkit.embedded_server import make_app
-from trading_graph.toolkit.errors import BadSymbol, DataError, NoData, SourceUnavailable
-from trading_graph.toolkit.host_policy import HostPolicy
+from trading_graph.toolkit.errors import (
+    BadSymbolError,
+    DataError,
+    NoDataError,
+    SourceUnavailableError,
+)
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.market_data import AsyncToolkit
 from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.rate_limits import HostPolicy
 from trading_graph.toolkit.records import Mode
 from trading_graph.toolkit.tools import TOOLS
 
@@ -161,7 +166,7 @@ def test_headlines_come_by_their_instant_and_a_past_date_asks_no_source_of_the_p
     assert "Undated" not in json.dumps(answer)
     assert servers.paths("/v1/finance/search") == []
     assert "has only the present" in answer["missing"][0]
-    with pytest.raises(NoData, match="StockTwits has only the present, nothing of 2025-11-14"):
+    with pytest.raises(NoDataError, match="StockTwits has only the present, nothing of 2025-11-14"):
         ask("live", "get_posts")
     assert servers.paths("/streams/") == []
 
@@ -182,7 +187,7 @@ def test_embedded_data_never_stands_in_for_live_data_silently(
 ) -> None:
     servers.faults.update(dict.fromkeys(("yahoo", "sec_data", "fred"), "unavailable"))
     for name in NUMBERS:
-        with pytest.raises(SourceUnavailable):
+        with pytest.raises(SourceUnavailableError):
             ask("live", name)
         answer = ask("auto", name)
         assert answer["data_mode"] == "offline"
@@ -228,7 +233,7 @@ HOSTILE = [
 def test_a_hostile_symbol_reaches_no_address(
     ask: Asking, servers: LiveServers, name: str, symbol: str
 ) -> None:
-    with pytest.raises(BadSymbol, match=r"not a ticker symbol|is an ISIN"):
+    with pytest.raises(BadSymbolError, match=r"not a ticker symbol|is an ISIN"):
         ask("live", name, symbol=symbol)
     assert servers.asked == []
 

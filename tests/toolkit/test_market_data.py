@@ -18,12 +18,12 @@ from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.cache import SingleFlightCache
 from trading_graph.toolkit.embedded_server import make_app
 from trading_graph.toolkit.errors import (
-    BadDate,
-    BadRequest,
-    BadSymbol,
-    NoData,
-    SourceUnavailable,
-    UnknownSymbol,
+    BadDateError,
+    BadRequestError,
+    BadSymbolError,
+    NoDataError,
+    SourceUnavailableError,
+    UnknownSymbolError,
 )
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.market_data import MACRO_SERIES, STATEMENT_KINDS, AsyncToolkit
@@ -106,7 +106,7 @@ async def test_a_part_that_is_missing_does_not_harm_the_others(offline: Offline)
     assert data.bars is not None
     assert data.filings is not None
     assert set(data.errors) == set(STATEMENT_KINDS)
-    assert all(isinstance(error, NoData) for error in data.errors.values())
+    assert all(isinstance(error, NoDataError) for error in data.errors.values())
 
 
 async def test_an_unknown_symbol_names_what_there_is(offline: Offline) -> None:
@@ -116,7 +116,7 @@ async def test_an_unknown_symbol_names_what_there_is(offline: Offline) -> None:
         offline.toolkit.filings("ZZZZ", AS_OF),
         offline.toolkit.get_all_market_data("ZZZZ", AS_OF),
     ):
-        with pytest.raises(UnknownSymbol, match=r"ZZZZ.* AAPL, AMZN, GOOGL, .*\^GSPC"):
+        with pytest.raises(UnknownSymbolError, match=r"ZZZZ.* AAPL, AMZN, GOOGL, .*\^GSPC"):
             await asked
 
 
@@ -125,18 +125,18 @@ async def test_a_date_outside_the_data_is_refused_with_its_range(
     offline: Offline, day: str
 ) -> None:
     as_of = AsOf.parse(day, datetime.date(2026, 1, 1))
-    with pytest.raises(BadDate, match=r"begin with 2022-11-14|end with 2025-11-14"):
+    with pytest.raises(BadDateError, match=r"begin with 2022-11-14|end with 2025-11-14"):
         await offline.toolkit.bars("AAPL", as_of)
-    with pytest.raises(BadDate, match="from 2022-11-14 to 2025-11-14"):
+    with pytest.raises(BadDateError, match="from 2022-11-14 to 2025-11-14"):
         await offline.toolkit.statements("AAPL", as_of, "income")
-    with pytest.raises(BadDate, match="from 2022-11-14 to 2025-11-14"):
+    with pytest.raises(BadDateError, match="from 2022-11-14 to 2025-11-14"):
         await offline.toolkit.filings("AAPL", as_of)
 
 
 async def test_a_symbol_that_is_none_is_refused_without_a_request(offline: Offline) -> None:
-    with pytest.raises(BadSymbol):
+    with pytest.raises(BadSymbolError):
         await offline.toolkit.get_all_market_data("../etc", AS_OF)
-    with pytest.raises(BadRequest, match="no indicator"):
+    with pytest.raises(BadRequestError, match="no indicator"):
         await offline.toolkit.indicators("AAPL", AS_OF, ["close_1~200000_max"])
 
 
@@ -148,7 +148,7 @@ async def test_a_dead_server_is_a_typed_error_in_every_part() -> None:
         data = await toolkit.get_all_market_data("AAPL", AS_OF)
     assert data.bars is None
     assert len(data.errors) == 6 + len(MACRO_SERIES)
-    assert all(isinstance(error, SourceUnavailable) for error in data.errors.values())
+    assert all(isinstance(error, SourceUnavailableError) for error in data.errors.values())
 
 
 async def test_every_fetch_says_what_it_got_and_from_where(

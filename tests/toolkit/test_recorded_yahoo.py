@@ -11,10 +11,10 @@ import yfinance.utils as yf
 from aiohttp import web
 
 from trading_graph.toolkit.as_of import AsOf
-from trading_graph.toolkit.errors import BadAnswer
+from trading_graph.toolkit.errors import BadAnswerError
+from trading_graph.toolkit.live_access import BaseUrls
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.pool import HttpPool
-from trading_graph.toolkit.sources.base_urls import BaseUrls
 from trading_graph.toolkit.sources.news import LiveNews
 from trading_graph.toolkit.sources.yahoo_chart import parse_chart
 from trading_graph.toolkit.sources.yahoo_tables import YahooTables
@@ -72,7 +72,7 @@ def test_a_malformed_chart_is_one_typed_error_or_no_bars() -> None:
     answer = recorded("chart-notimestamp-quotes-length.fake.json")
     try:
         assert len(parse_chart(answer, "AAPL", "Yahoo")) == 0
-    except BadAnswer as refusal:
+    except BadAnswerError as refusal:
         said = str(refusal)
         assert "is not a v8 chart" in said
 

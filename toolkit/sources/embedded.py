@@ -1,7 +1,7 @@
 """Statements, filings and macro series from the embedded data set, over its loopback server.
 
-The format is the project's own: JSON objects of `toolkit.records`, with the source and the last
-session up to the as-of date.
+The format is the project's own: records of `toolkit.records` as JSON, with their source and the
+last session up to the as-of date.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,32 +14,32 @@ from yarl import URL
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.errors import (
-    BadAnswer,
-    BadDate,
+    BadAnswerError,
+    BadDateError,
     DataError,
-    HttpStatus,
-    NoData,
-    UnknownSymbol,
+    HttpStatusError,
+    NoDataError,
+    UnknownSymbolError,
 )
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.records import DataMode, Filings, Insiders, Series, Statements
-from trading_graph.toolkit.sources.fetch_span import fetch_span
+from trading_graph.toolkit.sources.source import fetch_span
 
-Answer = TypeVar("Answer", Statements, Filings, Insiders, Series)
+A = TypeVar("A", Statements, Filings, Insiders, Series)
 
 ERRORS: Mapping[str, type[DataError]] = {
-    "unknown_symbol": UnknownSymbol,
-    "no_data": NoData,
-    "bad_date": BadDate,
+    "unknown_symbol": UnknownSymbolError,
+    "no_data": NoDataError,
+    "bad_date": BadDateError,
 }
-"""The codes with which the server names what is wrong, each with its error."""
+"""The error of each code with which the server refuses a request."""
 
 
 class EmbeddedFacts:
-    """Everything of the embedded data set that is no price, one request each.
+    """Everything in the embedded data set but prices, with one request each.
 
-    A FundamentalsSource, InsiderSource and MacroSource. Raises UnknownSymbol, NoData, BadDate, or
-    SourceUnavailable.
+    A FundamentalsSource, FilingSource, InsiderSource and MacroSource. Raises UnknownSymbolError,
+    NoDataError, BadDateError, or SourceUnavailableError.
     """
 
     name = "embedded data set"
@@ -84,7 +84,7 @@ class EmbeddedFacts:
         )
 
     async def macro(self, series: str, as_of: AsOf) -> Series:
-        """The observations of a series that were known on the as-of date."""
+        """The observations of a series that were public on the as-of date."""
         return await self._ask(
             "embedded_macro",
             f"v1/macro/{quote(series, safe='')}",
@@ -98,22 +98,22 @@ class EmbeddedFacts:
         self,
         source: str,
         path: str,
-        kind: type[Answer],
-        rows: Callable[[Answer], Sequence[Any]],
+        kind: type[A],
+        rows: Callable[[A], Sequence[Any]],
         *,
         symbol: str,
         as_of: AsOf,
         **params: str,
-    ) -> Answer:
+    ) -> A:
         url = URL(f"{self._base_url}/{path}", encoded=True)
         with fetch_span(source, self.data_mode, symbol=symbol, as_of=as_of, **params) as span:
             try:
-                got = await self._pool.get_bytes(url, params={"as_of": str(as_of), **params})
-                answer = msgspec.json.decode(got.body, type=kind)
-            except HttpStatus as refusal:
-                raise _explained(refusal) from None
+                response = await self._pool.get_bytes(url, params={"as_of": str(as_of), **params})
+                answer = msgspec.json.decode(response.body, type=kind)
+            except HttpStatusError as refusal:
+                raise _explain(refusal) from None
             except msgspec.DecodeError as error:
-                raise BadAnswer(
+                raise BadAnswerError(
                     f"The data server answered /{path} in another format ({error}): "
                     "use the server of this version."
                 ) from None
@@ -121,7 +121,7 @@ class EmbeddedFacts:
             return answer
 
 
-def _explained(refusal: HttpStatus) -> DataError:
+def _explain(refusal: HttpStatusError) -> DataError:
     try:
         error = msgspec.json.decode(refusal.body)["error"]
         return ERRORS[error["code"]](str(error["description"]))

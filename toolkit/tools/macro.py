@@ -1,4 +1,4 @@
-"""The macro tool: economic series as far as they were known on the as-of date."""
+"""The macro tool: economic series as the public knew them on the as-of date."""
 
 import asyncio
 from typing import Literal, get_args
@@ -6,10 +6,10 @@ from typing import Literal, get_args
 from pydantic import Field
 
 from trading_graph.toolkit.as_of import AsOf
-from trading_graph.toolkit.errors import DataError, NoData, SourceUnavailable
+from trading_graph.toolkit.errors import DataError, NoDataError, SourceUnavailableError
 from trading_graph.toolkit.market_data import AsyncToolkit
 from trading_graph.toolkit.records import Observation, Series
-from trading_graph.toolkit.tools.tool import Answer, Arguments, Tool, percent, provenance, rounded
+from trading_graph.toolkit.tools.tool import Answer, Arguments, Tool, number, percent, provenance
 
 SeriesName = Literal[
     "DFEDTARU",
@@ -42,13 +42,13 @@ _LABELS: dict[str, str] = {
     "RSAFS": "retail sales, USD million",
     "VIX": "expected volatility of the S&P 500, %",
 }
-# Of these the change in a year is what people quote.
+# Of these, people quote the change in a year.
 _LEVELS = frozenset(("CPIAUCSL", "CPILFESL", "PCEPILFE", "PAYEMS", "INDPRO", "RSAFS"))
 _YEAR_APART = range(358, 374)
 
 
 class MacroArguments(Arguments):
-    """Arguments of get_macro."""
+    """The arguments of get_macro."""
 
     series: list[SeriesName] = Field(
         default=["DFEDTARU", "DGS10", "T10Y2Y", "CPIAUCSL", "UNRATE", "VIX"],
@@ -58,41 +58,41 @@ class MacroArguments(Arguments):
     )
 
 
-async def _macro(toolkit: AsyncToolkit, as_of: AsOf, wanted: MacroArguments) -> Answer:
-    names = list(dict.fromkeys(wanted.series))
+async def _macro(toolkit: AsyncToolkit, as_of: AsOf, arguments: MacroArguments) -> Answer:
+    names = list(dict.fromkeys(arguments.series))
     answers = await asyncio.gather(
         *(toolkit.macro(name, as_of) for name in names), return_exceptions=True
     )
-    found: list[Series] = []
+    results: list[Series] = []
     missing: dict[str, str] = {}
     failure: DataError | None = None
     for name, answer in zip(names, answers, strict=True):
-        if isinstance(answer, NoData | SourceUnavailable):
+        if isinstance(answer, NoDataError | SourceUnavailableError):
             missing[name] = str(answer)
             failure = failure or answer
         elif isinstance(answer, BaseException):
             raise answer
         else:
-            found.append(answer)
-    if not found:
-        raise failure or NoData("No series was asked for: name one.")
-    newest = max(series.observations[-1].date for series in found)
+            results.append(answer)
+    if not results:
+        raise failure or NoDataError("No series was asked for: name one.")
+    newest = max(series.observations[-1].date for series in results)
     return {
-        **provenance(toolkit, None, as_of, min(newest, as_of.weekday), *found),
-        "series": {series.name: _shown(series) for series in found},
+        **provenance(toolkit, None, as_of, min(newest, as_of.weekday), *results),
+        "series": {series.name: _summary(series) for series in results},
         **({"missing": missing} if missing else {}),
     }
 
 
-def _shown(series: Series) -> Answer:
+def _summary(series: Series) -> Answer:
     rows = series.observations
     before = _year_before(rows)
     last = rows[-1]
     return {
         "label": _LABELS.get(series.name, series.name),
-        "latest": [last.date.isoformat(), rounded(last.value)],
-        "previous": [rows[-2].date.isoformat(), rounded(rows[-2].value)] if len(rows) > 1 else None,
-        "year_before": [before.date.isoformat(), rounded(before.value)] if before else None,
+        "latest": [last.date.isoformat(), number(last.value)],
+        "previous": [rows[-2].date.isoformat(), number(rows[-2].value)] if len(rows) > 1 else None,
+        "year_before": [before.date.isoformat(), number(before.value)] if before else None,
         **(
             {"change_in_a_year_pct": percent(last.value, before.value)}
             if before and series.name in _LEVELS
