@@ -10,7 +10,7 @@ holds keys, and an exception's text, which may repeat the query.
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from time import perf_counter
 from types import SimpleNamespace
 from typing import Any
@@ -47,6 +47,10 @@ class PoolStatistics:
     refused: int = 0
 
 
+_WAITS = ("queue_wait_ms_max", "rate_wait_ms_max")
+_COUNTS = tuple(each.name for each in fields(PoolStatistics) if each.name not in _WAITS)
+
+
 @dataclass(slots=True)
 class RequestNotes:
     """Notes on one request that belong on its span.
@@ -74,31 +78,23 @@ class PoolMeter:
     """
 
     def __init__(self) -> None:
-        self._requests = 0
-        self._created = 0
-        self._reused = 0
-        self._queued = 0
-        self._queue_wait_max_s = 0.0
-        self._held_back = 0
-        self._rate_wait_max_s = 0.0
         self.waiting = 0
-        self.retries = 0
-        self.refused = 0
+        self._counts = dict.fromkeys(_COUNTS, 0)
+        self._queue_wait_max_s = 0.0
+        self._rate_wait_max_s = 0.0
 
     @property
     def statistics(self) -> PoolStatistics:
-        """The counts now."""
+        """The counts now; any thread may read this."""
         return PoolStatistics(
-            requests=self._requests,
-            connections_created=self._created,
-            reused=self._reused,
-            queued=self._queued,
+            **self._counts,
             queue_wait_ms_max=round(self._queue_wait_max_s * 1e3, 3),
-            held_back=self._held_back,
             rate_wait_ms_max=round(self._rate_wait_max_s * 1e3, 3),
-            retries=self.retries,
-            refused=self.refused,
         )
+
+    def count(self, name: str) -> None:
+        """Add one to a count of `PoolStatistics`."""
+        self._counts[name] += 1
 
     @contextmanager
     def count_waiting(self) -> Iterator[None]:
@@ -115,76 +111,53 @@ class PoolMeter:
         aiohttp calls them in this order for every event: ours comes first, so that the HTTP span is
         still open when a request ends. A request carries its RequestNotes as `trace_request_ctx`.
         """
-        return [self._connection_config(), _span_config()]
-
-    def _connection_config(self) -> aiohttp.TraceConfig:
         config = aiohttp.TraceConfig()
-        config.on_request_start.append(self._request_started)
-        config.on_connection_queued_start.append(self._queue_entered)
-        config.on_connection_queued_end.append(self._queue_left)
-        config.on_connection_create_start.append(self._connection_begun)
-        config.on_connection_create_end.append(self._connection_created)
-        config.on_connection_reuseconn.append(self._connection_reused)
-        config.on_request_end.append(self._request_ended)
-        config.on_request_exception.append(self._request_failed)
-        return config
+        config.on_request_start.append(self._on_start)
+        config.on_connection_queued_start.append(self._on_queue_start)
+        config.on_connection_queued_end.append(self._on_queue_end)
+        config.on_connection_create_start.append(self._on_connect_start)
+        config.on_connection_create_end.append(self._on_connect_end)
+        config.on_connection_reuseconn.append(self._on_reuse)
+        config.on_request_end.append(self._on_end)
+        config.on_request_exception.append(self._on_exception)
+        return [config, _span_config()]
 
-    async def _request_started(
-        self,
-        session: aiohttp.ClientSession,
-        exchange: SimpleNamespace,
-        params: aiohttp.TraceRequestStartParams,
-    ) -> None:
-        self._requests += 1
+    async def _on_start(self, _: object, exchange: SimpleNamespace, params: object) -> None:
+        self.count("requests")
         exchange.caller = trace.get_current_span()
         exchange.queued_since = None
         exchange.queue_wait_s = 0.0
         exchange.connect_since = 0.0
         exchange.connect_s = 0.0
 
-    async def _queue_entered(
-        self, session: aiohttp.ClientSession, exchange: SimpleNamespace, params: object
-    ) -> None:
+    async def _on_queue_start(self, _: object, exchange: SimpleNamespace, params: object) -> None:
         exchange.queued_since = perf_counter()
         exchange.trace_request_ctx.in_queue = True
         self.waiting += 1
 
-    async def _queue_left(
-        self, session: aiohttp.ClientSession, exchange: SimpleNamespace, params: object
-    ) -> None:
+    async def _on_queue_end(self, _: object, exchange: SimpleNamespace, params: object) -> None:
         self._leave_queue(exchange)
         exchange.trace_request_ctx.in_queue = False
 
-    async def _connection_begun(
-        self, session: aiohttp.ClientSession, exchange: SimpleNamespace, params: object
-    ) -> None:
+    async def _on_connect_start(self, _: object, exchange: SimpleNamespace, params: object) -> None:
         exchange.connect_since = perf_counter()
 
-    async def _connection_created(
-        self, session: aiohttp.ClientSession, exchange: SimpleNamespace, params: object
-    ) -> None:
+    async def _on_connect_end(self, _: object, exchange: SimpleNamespace, params: object) -> None:
         exchange.connect_s += perf_counter() - exchange.connect_since
-        self._created += 1
+        self.count("connections_created")
         exchange.trace_request_ctx.reused = False
 
-    async def _connection_reused(
-        self, session: aiohttp.ClientSession, exchange: SimpleNamespace, params: object
-    ) -> None:
-        self._reused += 1
+    async def _on_reuse(self, _: object, exchange: SimpleNamespace, params: object) -> None:
+        self.count("reused")
         exchange.trace_request_ctx.reused = True
 
-    async def _request_ended(
-        self, session: aiohttp.ClientSession, exchange: SimpleNamespace, params: object
-    ) -> None:
-        self._settle(exchange)
+    async def _on_end(self, _: object, exchange: SimpleNamespace, params: object) -> None:
+        self._record(exchange)
 
-    async def _request_failed(
-        self,
-        session: aiohttp.ClientSession,
-        exchange: SimpleNamespace,
-        params: aiohttp.TraceRequestExceptionParams,
+    async def _on_exception(
+        self, _: object, exchange: SimpleNamespace, params: aiohttp.TraceRequestExceptionParams
     ) -> None:
-        self._settle(exchange)
+        self._record(exchange)
         if (span := _http_span(exchange)) is not None:
             # The pool's own deadline arrives as a cancellation.
             late = exchange.trace_request_ctx.deadline.expired()
@@ -192,14 +165,14 @@ class PoolMeter:
             span.set_attribute(semconv.ERROR_TYPE, kind)
             span.set_status(Status(StatusCode.ERROR, kind))
 
-    def _settle(self, exchange: SimpleNamespace) -> None:
+    def _record(self, exchange: SimpleNamespace) -> None:
         self._leave_queue(exchange)  # a request that gives up in the queue has waited too
-        if exchange.queue_wait_s > 0:
-            self._queued += 1
-            self._queue_wait_max_s = max(self._queue_wait_max_s, exchange.queue_wait_s)
         notes: RequestNotes = exchange.trace_request_ctx
+        if exchange.queue_wait_s > 0:
+            self.count("queued")
+            self._queue_wait_max_s = max(self._queue_wait_max_s, exchange.queue_wait_s)
         if notes.rate_wait_s > 0:
-            self._held_back += 1
+            self.count("held_back")
             self._rate_wait_max_s = max(self._rate_wait_max_s, notes.rate_wait_s)
         if (span := _http_span(exchange)) is not None:
             _write(span, notes, exchange.queue_wait_s, exchange.connect_s)
@@ -261,13 +234,10 @@ def _span_config() -> aiohttp.TraceConfig:
         # The meter has written the kind of failure. The instrumentation would add the exception's
         # text and stack: "Connection timeout to host http://...?apikey=...".
         no_exception: Any = None
-        await record_failure(
-            session,
-            exchange,
-            aiohttp.TraceRequestExceptionParams(
-                params.method, params.url, params.headers, no_exception
-            ),
+        silent = aiohttp.TraceRequestExceptionParams(
+            params.method, params.url, params.headers, no_exception
         )
+        await record_failure(session, exchange, silent)
 
     config.on_request_start[:] = [start_if_recorded]
     config.on_request_exception[:] = [end_silently]

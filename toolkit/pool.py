@@ -9,7 +9,6 @@ path, never the query, which may hold a key.
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
@@ -129,12 +128,7 @@ class HttpPool:
         self._session = self._make_session()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exception: object) -> None:
         """Close the session and its connections."""
         session, self._session, self._loop = self._session, None, None
         if session is not None:
@@ -215,7 +209,8 @@ class HttpPool:
         try:
             with attempts.permit() as permit:
                 self._running += 1
-                self._meter.retries += attempts.resends > 0
+                if attempts.resends:
+                    self._meter.count("retries")
                 deadline = asyncio.timeout(self._total_s)
                 notes = RequestNotes(attempts.resends, permit.probe, deadline)
                 try:
@@ -233,7 +228,7 @@ class HttpPool:
                 finally:
                     self._running -= 1
         except SourcePausedError:
-            self._meter.refused += 1
+            self._meter.count("refused")
             raise
 
     async def _get(

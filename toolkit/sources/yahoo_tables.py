@@ -219,13 +219,10 @@ class PoolData:
         self._loop = asyncio.get_running_loop()
         self._error: DataError | None = None
         self._response: Future[HttpResponse] | None = None
-        self._request: asyncio.Task[HttpResponse] | None = None
 
     def give_up(self) -> None:
         """Cancel the request under way and refuse further ones; call this on the event loop."""
         self._error = SourceUnavailableError(_NOBODY_WAITS)
-        if self._request is not None:
-            self._request.cancel()
         if self._response is not None:
             self._response.cancel()
 
@@ -234,23 +231,19 @@ class PoolData:
     ) -> _YahooResponse:
         """GET a URL and wait for the answer; never on the event loop's own thread."""
         texts = {name: str(value) for name, value in (params or {}).items()}
-        self._response = response = Future[HttpResponse]()
-
-        def start() -> None:
-            if self._error is None:
-                self._request = self._loop.create_task(self._get(url, texts))
-                self._request.add_done_callback(lambda request: _hand_over(request, response))
-
+        if self._error is not None:
+            raise self._error
+        request = self._get(url, texts)
         try:
-            if self._error is not None:
-                raise self._error
-            self._loop.call_soon_threadsafe(start)
-            answer = response.result()
+            self._response = asyncio.run_coroutine_threadsafe(request, self._loop)
+            answer = self._response.result()
         except DataError as error:
             self._error = error
             raise
-        except (CancelledError, RuntimeError):  # nobody waits, or the loop has ended
-            self._error = self._error or SourceUnavailableError(_NOBODY_WAITS)
+        except (CancelledError, RuntimeError) as error:  # nobody waits, or the loop has ended
+            if isinstance(error, RuntimeError):
+                request.close()
+            self._error = SourceUnavailableError(_NOBODY_WAITS)
             raise self._error from None
         return _YahooResponse(str(answer.url), answer.status, answer.body)
 
@@ -263,6 +256,8 @@ class PoolData:
         return self.get(url, params, timeout).json()
 
     async def _get(self, url: str, params: dict[str, str]) -> HttpResponse:
+        if self._error is not None:
+            raise self._error
         address = yahoo_url(url, self._base_url)
         if _NEEDS_CRUMB not in address.path:
             return await self._pool.get_bytes(address, params=params, headers=BROWSER_HEADERS)
@@ -278,16 +273,3 @@ class PoolData:
         return await self._pool.get_bytes(
             address, params={**params, "crumb": crumb}, headers=BROWSER_HEADERS
         )
-
-
-def _hand_over(request: "asyncio.Task[HttpResponse]", response: "Future[HttpResponse]") -> None:
-    """Give the outcome of a request to the thread that waits for it, if one still does."""
-    error = None if request.cancelled() else request.exception()
-    if request.cancelled():
-        response.cancel()
-    elif response.cancelled():
-        return
-    elif error is not None:
-        response.set_exception(error)
-    else:
-        response.set_result(request.result())
