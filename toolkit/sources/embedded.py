@@ -4,8 +4,8 @@ The format is the project's own: records of `toolkit.records` as JSON, with thei
 last session up to the as-of date.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -51,59 +51,28 @@ class EmbeddedFacts:
 
     async def statements(self, symbol: str, as_of: AsOf, kind: str) -> Statements:
         """The facts of a kind of statement (income, balance, cash_flow) filed by the as-of date."""
-        return await self._ask(
-            f"embedded_{kind}",
-            f"v1/statements/{quote(symbol, safe='')}/{kind}",
-            Statements,
-            lambda answer: answer.facts,
-            symbol=symbol,
-            as_of=as_of,
-        )
+        path = f"v1/statements/{quote(symbol, safe='')}/{kind}"
+        return await self._ask(Statements, f"embedded_{kind}", path, symbol, as_of)
 
     async def filings(self, symbol: str, as_of: AsOf, forms: Sequence[str]) -> Filings:
         """The filings of these forms up to the as-of date."""
+        path = f"v1/filings/{quote(symbol, safe='')}"
         return await self._ask(
-            "embedded_filings",
-            f"v1/filings/{quote(symbol, safe='')}",
-            Filings,
-            lambda answer: answer.filings,
-            symbol=symbol,
-            as_of=as_of,
-            forms=",".join(forms),
+            Filings, "embedded_filings", path, symbol, as_of, forms=",".join(forms)
         )
 
     async def insiders(self, symbol: str, as_of: AsOf) -> Insiders:
         """The reports of insiders' trades (form 4) up to the as-of date: dates only."""
-        return await self._ask(
-            "embedded_insiders",
-            f"v1/insiders/{quote(symbol, safe='')}",
-            Insiders,
-            lambda answer: answer.filings,
-            symbol=symbol,
-            as_of=as_of,
-        )
+        path = f"v1/insiders/{quote(symbol, safe='')}"
+        return await self._ask(Insiders, "embedded_insiders", path, symbol, as_of)
 
     async def macro(self, series: str, as_of: AsOf) -> Series:
         """The observations of a series that were public on the as-of date."""
-        return await self._ask(
-            "embedded_macro",
-            f"v1/macro/{quote(series, safe='')}",
-            Series,
-            lambda answer: answer.observations,
-            symbol=series,
-            as_of=as_of,
-        )
+        path = f"v1/macro/{quote(series, safe='')}"
+        return await self._ask(Series, "embedded_macro", path, series, as_of)
 
     async def _ask(
-        self,
-        source: str,
-        path: str,
-        kind: type[A],
-        rows: Callable[[A], Sequence[Any]],
-        *,
-        symbol: str,
-        as_of: AsOf,
-        **params: str,
+        self, kind: type[A], source: str, path: str, symbol: str, as_of: AsOf, **params: str
     ) -> A:
         url = URL(f"{self._base_url}/{path}", encoded=True)
         with fetch_span(source, self.data_mode, symbol=symbol, as_of=as_of, **params) as span:
@@ -117,8 +86,17 @@ class EmbeddedFacts:
                     f"The data server answered /{path} in another format ({error}): "
                     "use the server of this version."
                 ) from None
-            span.set_attribute(semconv.ROWS, len(rows(answer)))
+            span.set_attribute(semconv.ROWS, _row_count(answer))
             return answer
+
+
+def _row_count(answer: Statements | Filings | Insiders | Series) -> int:
+    match answer:
+        case Statements():
+            return len(answer.facts)
+        case Series():
+            return len(answer.observations)
+    return len(answer.filings)
 
 
 def _explain(refusal: HttpStatusError) -> DataError:

@@ -45,12 +45,7 @@ class LiveNews:
     name = f"{_YAHOO} and {_GOOGLE}"
     data_mode: DataMode = "live"
 
-    def __init__(
-        self,
-        pool: HttpPool,
-        urls: BaseUrls,
-        clock: Clock = utc_now,
-    ) -> None:
+    def __init__(self, pool: HttpPool, urls: BaseUrls, clock: Clock = utc_now) -> None:
         self._pool = pool
         self._urls = urls
         self._clock = clock

@@ -42,12 +42,7 @@ class StockTwits:
     name = "StockTwits"
     data_mode: DataMode = "live"
 
-    def __init__(
-        self,
-        pool: HttpPool,
-        urls: BaseUrls,
-        clock: Clock = utc_now,
-    ) -> None:
+    def __init__(self, pool: HttpPool, urls: BaseUrls, clock: Clock = utc_now) -> None:
         self._pool = pool
         self._urls = urls
         self._clock = clock

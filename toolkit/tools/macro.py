@@ -1,31 +1,15 @@
 """The macro tool: economic series as the public knew them on the as-of date."""
 
 import asyncio
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.errors import DataError, NoDataError, SourceUnavailableError
-from trading_graph.toolkit.market_data import AsyncToolkit
+from trading_graph.toolkit.market_data import MACRO_SERIES, AsyncToolkit
 from trading_graph.toolkit.records import Observation, Series
 from trading_graph.toolkit.tools.tool import Answer, Arguments, Tool, number, percent, provenance
-
-SeriesName = Literal[
-    "DFEDTARU",
-    "DGS10",
-    "T10Y2Y",
-    "T10YIE",
-    "CPIAUCSL",
-    "CPILFESL",
-    "PCEPILFE",
-    "UNRATE",
-    "PAYEMS",
-    "ICSA",
-    "INDPRO",
-    "RSAFS",
-    "VIX",
-]
 
 _LABELS: dict[str, str] = {
     "DFEDTARU": "federal funds target, upper limit, %",
@@ -42,6 +26,11 @@ _LABELS: dict[str, str] = {
     "RSAFS": "retail sales, USD million",
     "VIX": "expected volatility of the S&P 500, %",
 }
+if TYPE_CHECKING:
+    SeriesName = str
+else:  # A type checker cannot read names that stand in a mapping.
+    SeriesName = Literal[tuple(_LABELS)]
+
 # Of these, people quote the change in a year.
 _LEVELS = frozenset(("CPIAUCSL", "CPILFESL", "PCEPILFE", "PAYEMS", "INDPRO", "RSAFS"))
 _YEAR_APART = range(358, 374)
@@ -51,9 +40,9 @@ class MacroArguments(Arguments):
     """The arguments of get_macro."""
 
     series: list[SeriesName] = Field(
-        default=["DFEDTARU", "DGS10", "T10Y2Y", "CPIAUCSL", "UNRATE", "VIX"],
+        default=list(MACRO_SERIES),
         min_length=1,
-        max_length=len(get_args(SeriesName)),
+        max_length=len(_LABELS),
         description="Which series; a usual selection by default.",
     )
 

@@ -1,6 +1,6 @@
 """Tools over daily bars: prices, technical indicators, and attention by trading volume."""
 
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -8,6 +8,7 @@ from pydantic import Field
 
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.errors import NoDataError
+from trading_graph.toolkit.indicators import INDICATORS
 from trading_graph.toolkit.market_data import AsyncToolkit
 from trading_graph.toolkit.records import Floats
 from trading_graph.toolkit.tools.tool import (
@@ -23,21 +24,10 @@ _MAX_ROWS = 30
 _YEAR = 252
 _STEP_BACK = 5
 
-IndicatorName = Literal[
-    "close_50_sma",
-    "close_200_sma",
-    "close_10_ema",
-    "macd",
-    "macds",
-    "macdh",
-    "rsi",
-    "boll",
-    "boll_ub",
-    "boll_lb",
-    "atr",
-    "vwma",
-    "mfi",
-]
+if TYPE_CHECKING:
+    IndicatorName = str
+else:  # A type checker cannot read names that stand in a mapping.
+    IndicatorName = Literal[tuple(INDICATORS)]
 
 
 class PricesArguments(SymbolArguments):
@@ -52,7 +42,7 @@ class IndicatorsArguments(SymbolArguments):
     """The arguments of get_indicators."""
 
     names: list[IndicatorName] = Field(
-        default_factory=lambda: list(get_args(IndicatorName)),
+        default_factory=lambda: list(INDICATORS),
         min_length=1,
         description="Which indicators; all by default.",
     )
