@@ -8,13 +8,13 @@ import asyncio
 import datetime
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, TypeVar
 
 from trading_graph.toolkit import indicators
 from trading_graph.toolkit.as_of import STALE_AFTER, AsOf, Clock, new_york_day, utc_now
 from trading_graph.toolkit.as_of_filter import admit
 from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
-from trading_graph.toolkit.errors import BadDateError, BadRequestError, DataError
+from trading_graph.toolkit.errors import BadDateError, DataError
 from trading_graph.toolkit.live_access import LiveAccess
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.records import (
@@ -31,7 +31,7 @@ from trading_graph.toolkit.records import (
     Statements,
 )
 from trading_graph.toolkit.sources.order import SourceOrder, first_answer, sources_of
-from trading_graph.toolkit.sources.source import Source
+from trading_graph.toolkit.sources.source import Source, gather_parts
 from trading_graph.toolkit.symbols import parse_symbol
 from trading_graph.toolkit.ttl import ttl_for
 
@@ -75,11 +75,6 @@ class MarketData:
     macro: Mapping[str, Series]
     news: News | None
     errors: Mapping[str, DataError]
-
-
-class _Part(NamedTuple):
-    name: str
-    answer: Awaitable[SourceAnswer]
 
 
 class AsyncToolkit:
@@ -239,34 +234,23 @@ class AsyncToolkit:
         Raises only what concerns every part: BadSymbolError, BadDateError, UnknownSymbolError.
         """
         symbol = parse_symbol(symbol)
-        parts = [
-            _Part("bars", self.bars(symbol, as_of)),
-            *(_Part(kind, self.statements(symbol, as_of, kind)) for kind in STATEMENT_KINDS),
-            _Part("filings", self.filings(symbol, as_of)),
-            _Part("insiders", self.insiders(symbol, as_of)),
-            *(_Part(f"macro.{name}", self.macro(name, as_of)) for name in MACRO_SERIES),
-        ]
+        parts: dict[str, Awaitable[SourceAnswer]] = {"bars": self.bars(symbol, as_of)}
+        parts |= {kind: self.statements(symbol, as_of, kind) for kind in STATEMENT_KINDS}
+        parts |= {"filings": self.filings(symbol, as_of), "insiders": self.insiders(symbol, as_of)}
+        parts |= {f"macro.{name}": self.macro(name, as_of) for name in MACRO_SERIES}
         if self.sources.news:
-            parts.append(_Part("news", self.news(symbol, as_of)))
-        answers = await asyncio.gather(*(part.answer for part in parts), return_exceptions=True)
-        results: list[SourceAnswer] = []
-        errors: dict[str, DataError] = {}
-        for part, answer in zip(parts, answers, strict=True):
-            if isinstance(answer, DataError) and not isinstance(answer, BadRequestError):
-                errors[part.name] = answer
-            elif isinstance(answer, BaseException):
-                raise answer
-            else:
-                results.append(answer)
+            parts["news"] = self.news(symbol, as_of)
+        results, errors = await gather_parts(parts)
+        answers = results.values()
         return MarketData(
             symbol,
             as_of,
-            next((each for each in results if isinstance(each, Bars)), None),
-            {each.kind: each for each in results if isinstance(each, Statements)},
-            next((each for each in results if isinstance(each, Filings)), None),
-            next((each for each in results if isinstance(each, Insiders)), None),
-            {each.name: each for each in results if isinstance(each, Series)},
-            next((each for each in results if isinstance(each, News)), None),
+            next((each for each in answers if isinstance(each, Bars)), None),
+            {each.kind: each for each in answers if isinstance(each, Statements)},
+            next((each for each in answers if isinstance(each, Filings)), None),
+            next((each for each in answers if isinstance(each, Insiders)), None),
+            {each.name: each for each in answers if isinstance(each, Series)},
+            next((each for each in answers if isinstance(each, News)), None),
             errors,
         )
 

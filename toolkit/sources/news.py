@@ -16,11 +16,17 @@ from yarl import URL
 
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.as_of import AsOf, Clock, new_york_day, utc_now
-from trading_graph.toolkit.errors import BadAnswerError, DataError, SourceUnavailableError
+from trading_graph.toolkit.errors import BadAnswerError, SourceUnavailableError
 from trading_graph.toolkit.live_access import BaseUrls
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.records import DataMode, Headline, News
-from trading_graph.toolkit.sources.source import BROWSER_HEADERS, clean, fetch_span, get_typed
+from trading_graph.toolkit.sources.source import (
+    BROWSER_HEADERS,
+    clean,
+    fetch_span,
+    gather_parts,
+    get_typed,
+)
 
 WINDOW = datetime.timedelta(days=7)
 
@@ -58,24 +64,15 @@ class LiveNews:
             requests[_YAHOO] = self._yahoo(symbol, as_of)
         else:
             missing.append(f"{_YAHOO} has only the present, nothing of {as_of}.")
-        answers = await asyncio.gather(*requests.values(), return_exceptions=True)
-        headlines: list[Headline] = []
-        sources: list[str] = []
-        for name, answer in zip(requests, answers, strict=True):
-            if isinstance(answer, DataError):
-                missing.append(str(answer))
-            elif isinstance(answer, BaseException):
-                raise answer
-            else:
-                sources.append(name)
-                headlines += answer
-        if not sources:
+        results, errors = await gather_parts(requests)
+        missing += map(str, errors.values())
+        if not results:
             raise SourceUnavailableError(" ".join(missing))
         return News(
             symbol,
-            _in_order(headlines, as_of),
+            _in_order([line for headlines in results.values() for line in headlines], as_of),
             tuple(missing),
-            source=" and ".join(sources),
+            source=" and ".join(results),
             data_mode=self.data_mode,
         )
 

@@ -1,4 +1,4 @@
-"""What a source is, and what all sources share: the ports, the fetch span, JSON, cleaning.
+"""What a source is, and what all sources share: spans, JSON, requests at once, cleaning.
 
 A new source is a module beside this one with a class that implements one or more of these
 protocols. It joins the others in `order`. Its methods take an `AsOf`, but nobody trusts a source to
@@ -8,7 +8,7 @@ keep to it: `as_of_filter` stands between every source and its caller. Errors ar
 
 import asyncio
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from html import unescape
 from typing import Protocol, TypeVar
@@ -20,7 +20,7 @@ from yarl import URL
 from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.as_of import AsOf
-from trading_graph.toolkit.errors import BadAnswerError
+from trading_graph.toolkit.errors import BadAnswerError, BadRequestError, DataError
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.records import (
     Bars,
@@ -129,6 +129,26 @@ def fetch_span(
         params=params,
         attributes={semconv.DATA_MODE: data_mode},
     )
+
+
+async def gather_parts(
+    parts: Mapping[str, Awaitable[T]],
+) -> tuple[dict[str, T], dict[str, DataError]]:
+    """The results of several requests at once, by name, and the errors of those that failed.
+
+    Raises only what concerns every part: a BadRequestError, or a fault of ours.
+    """
+    results: dict[str, T] = {}
+    errors: dict[str, DataError] = {}
+    outcomes = await asyncio.gather(*parts.values(), return_exceptions=True)
+    for name, outcome in zip(parts, outcomes, strict=True):
+        if isinstance(outcome, DataError) and not isinstance(outcome, BadRequestError):
+            errors[name] = outcome
+        elif isinstance(outcome, BaseException):
+            raise outcome
+        else:
+            results[name] = outcome
+    return results, errors
 
 
 async def get_typed(

@@ -9,7 +9,7 @@ from trading_graph.toolkit import ratios
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.errors import NoDataError
 from trading_graph.toolkit.market_data import STATEMENT_KINDS, AsyncToolkit, StatementKind
-from trading_graph.toolkit.records import Bars, Statements
+from trading_graph.toolkit.records import Statements
 from trading_graph.toolkit.statements import (
     CONCEPTS,
     Period,
@@ -98,7 +98,12 @@ def _derived_names(period: Period) -> list[str] | str:
 
 
 async def _ratios(toolkit: AsyncToolkit, as_of: AsOf, arguments: SymbolArguments) -> Answer:
-    bars, *statements = await _all_parts(toolkit, as_of, arguments.symbol)
+    symbol = arguments.symbol
+    # All at once; the first failure cancels nobody else's fetch.
+    bars, statements = await asyncio.gather(
+        toolkit.bars(symbol, as_of),
+        asyncio.gather(*(toolkit.statements(symbol, as_of, kind) for kind in STATEMENT_KINDS)),
+    )
     facts = [fact for answer in statements for fact in answer.facts]
     close = float(bars.close[-1])
     result = ratios.compute(facts, close, bars.session, bars.splits, as_of.date)
@@ -109,19 +114,6 @@ async def _ratios(toolkit: AsyncToolkit, as_of: AsOf, arguments: SymbolArguments
         "reasons": dict(result.missing),
         "basis": dict(result.basis),
     }
-
-
-async def _all_parts(
-    toolkit: AsyncToolkit, as_of: AsOf, symbol: str
-) -> tuple[Bars, Statements, Statements, Statements]:
-    """Bars and the three statements at once; the first failure cancels nobody else's fetch."""
-    income, balance, cash_flow = STATEMENT_KINDS
-    return await asyncio.gather(
-        toolkit.bars(symbol, as_of),
-        toolkit.statements(symbol, as_of, income),
-        toolkit.statements(symbol, as_of, balance),
-        toolkit.statements(symbol, as_of, cash_flow),
-    )
 
 
 GET_INCOME_STATEMENT = Tool(

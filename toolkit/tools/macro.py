@@ -1,14 +1,14 @@
 """The macro tool: economic series as the public knew them on the as-of date."""
 
-import asyncio
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from trading_graph.toolkit.as_of import AsOf
-from trading_graph.toolkit.errors import DataError, NoDataError, SourceUnavailableError
+from trading_graph.toolkit.errors import NoDataError
 from trading_graph.toolkit.market_data import MACRO_SERIES, AsyncToolkit
 from trading_graph.toolkit.records import Observation, Series
+from trading_graph.toolkit.sources.source import gather_parts
 from trading_graph.toolkit.tools.tool import Answer, Arguments, Tool, number, percent, provenance
 
 _LABELS: dict[str, str] = {
@@ -48,28 +48,16 @@ class MacroArguments(Arguments):
 
 
 async def _macro(toolkit: AsyncToolkit, as_of: AsOf, arguments: MacroArguments) -> Answer:
-    names = list(dict.fromkeys(arguments.series))
-    answers = await asyncio.gather(
-        *(toolkit.macro(name, as_of) for name in names), return_exceptions=True
+    results, errors = await gather_parts(
+        {name: toolkit.macro(name, as_of) for name in dict.fromkeys(arguments.series)}
     )
-    results: list[Series] = []
-    missing: dict[str, str] = {}
-    failure: DataError | None = None
-    for name, answer in zip(names, answers, strict=True):
-        if isinstance(answer, NoDataError | SourceUnavailableError):
-            missing[name] = str(answer)
-            failure = failure or answer
-        elif isinstance(answer, BaseException):
-            raise answer
-        else:
-            results.append(answer)
     if not results:
-        raise failure or NoDataError("No series was asked for: name one.")
-    newest = max(series.observations[-1].date for series in results)
+        raise next(iter(errors.values()), NoDataError("No series was asked for: name one."))
+    newest = max(series.observations[-1].date for series in results.values())
     return {
-        **provenance(toolkit, None, as_of, min(newest, as_of.weekday), *results),
-        "series": {series.name: _summary(series) for series in results},
-        **({"missing": missing} if missing else {}),
+        **provenance(toolkit, None, as_of, min(newest, as_of.weekday), *results.values()),
+        "series": {name: _summary(series) for name, series in results.items()},
+        **({"missing": {name: str(errors[name]) for name in errors}} if errors else {}),
     }
 
 
