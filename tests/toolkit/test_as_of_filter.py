@@ -51,8 +51,8 @@ observations = st.builds(Observation, days, st.floats(0, 10), days)
 headlines = st.builds(Headline, instants, st.just("title"), st.just("paper"))
 posts = st.builds(Post, instants, st.just("text"))
 bars = some(days).map(
-    lambda given: make_bars(
-        "X", given, [np.arange(1.0, len(given) + 1)] * 5, splits=[(day, 2.0) for day in given]
+    lambda days: make_bars(
+        "X", days, [np.arange(1.0, len(days) + 1)] * 5, splits=[(day, 2.0) for day in days]
     )
 )
 answers: st.SearchStrategy[Any] = st.one_of(
@@ -66,7 +66,7 @@ answers: st.SearchStrategy[Any] = st.one_of(
 )
 
 
-def known_at(answer: Any) -> Iterator[datetime.date | datetime.datetime]:
+def instants_of(answer: Any) -> Iterator[datetime.date | datetime.datetime]:
     """When each record of an answer was known."""
     for fact in getattr(answer, "facts", ()):
         yield fact.filed
@@ -84,14 +84,16 @@ def known_at(answer: Any) -> Iterator[datetime.date | datetime.datetime]:
         yield day.astype(datetime.date)
 
 
-def in_time(known: datetime.date | datetime.datetime, as_of: AsOf) -> bool:
-    return known <= as_of.cutoff if isinstance(known, datetime.datetime) else known <= as_of.date
+def in_time(instant: datetime.date | datetime.datetime, as_of: AsOf) -> bool:
+    return (
+        instant <= as_of.cutoff if isinstance(instant, datetime.datetime) else instant <= as_of.date
+    )
 
 
 @given(answer=answers, day=days)
 def test_what_passes_was_known_and_what_was_known_passes(answer: Any, day: datetime.date) -> None:
     as_of = AsOf(day)
-    expected = [known for known in known_at(answer) if in_time(known, as_of)]
+    expected = [instant for instant in instants_of(answer) if in_time(instant, as_of)]
     covers_nothing_yet = isinstance(answer, Insiders) and answer.since > day
     may_be_empty = isinstance(answer, Insiders | News | Posts)
     if covers_nothing_yet or not (expected or may_be_empty):
@@ -99,7 +101,7 @@ def test_what_passes_was_known_and_what_was_known_passes(answer: Any, day: datet
             admit(answer, as_of, NOW)
         return
     passed = admit(answer, as_of, NOW)
-    assert list(known_at(passed)) == expected
+    assert list(instants_of(passed)) == expected
     assert passed.fetched == NOW
     assert getattr(passed, "session", day) <= day
     assert getattr(passed, "since", day) <= day
@@ -110,8 +112,8 @@ def test_the_cut_off_is_the_close_in_new_york_to_the_second() -> None:
     second = datetime.timedelta(seconds=1)
     around = (as_of.cutoff, as_of.cutoff + second, as_of.cutoff - second)
     news = News("X", tuple(Headline(at, "t", "p") for at in around))
-    kept = admit(news, as_of, NOW).headlines
-    assert [line.published - as_of.cutoff for line in kept] == [second * 0, -second]
+    headlines = admit(news, as_of, NOW).headlines
+    assert [line.published - as_of.cutoff for line in headlines] == [second * 0, -second]
 
 
 def test_an_answer_without_a_rule_is_refused() -> None:

@@ -182,9 +182,9 @@ async def test_entries_make_room_by_bytes() -> None:
     await get("B", 40)
     assert (cache.statistics.bytes, cache.statistics.evictions) == (100, 0)
     await get("C", 30)
-    held = cache.statistics
-    assert (held.bytes, held.entries, held.evictions) == (70, 2, 1)
-    assert held.by_kind["A"].evictions == 1
+    statistics = cache.statistics
+    assert (statistics.bytes, statistics.entries, statistics.evictions) == (70, 2, 1)
+    assert statistics.by_kind["A"].evictions == 1
     assert await get("B", 40) == 0
     assert await get("C", 30) == 0
 
@@ -195,8 +195,8 @@ async def test_what_is_larger_than_the_cache_is_served_and_evicts_nothing() -> N
     assert (
         await cache.get(key_of("large"), Upstream("x").load, ttl=60, size=lambda value: 101) == "x"
     )
-    held = cache.statistics
-    assert (held.entries, held.bytes, held.evictions) == (1, 10, 0)
+    statistics = cache.statistics
+    assert (statistics.entries, statistics.bytes, statistics.evictions) == (1, 10, 0)
 
 
 async def test_reloading_an_expired_entry_counts_its_bytes_once() -> None:

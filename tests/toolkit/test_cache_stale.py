@@ -7,7 +7,7 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from tests.toolkit.kept_spans import named
+from tests.toolkit.spans_in_memory import spans_of
 from tests.toolkit.upstream import KEY, Clock, Upstream, turns
 from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
@@ -63,7 +63,7 @@ async def test_an_old_value_is_served_at_once_and_fetched_anew_once(
 ) -> None:
     await _get(cache, Upstream("old"))
     clock.now = 60.0
-    renewed = Upstream("new", held=True)
+    renewed = Upstream("new", waits=True)
     assert [await _get(cache, renewed) for _ in range(5)] == ["old"] * 5
     await turns()
     assert renewed.calls == 1
@@ -88,7 +88,7 @@ async def test_who_asks_after_the_old_value_has_ended_joins_the_fetch_under_way(
 ) -> None:
     await _get(cache, Upstream("old"))
     clock.now = 60.0
-    renewed = Upstream("new", held=True)
+    renewed = Upstream("new", waits=True)
     await _get(cache, renewed)
     clock.now = 100.0
     joined = asyncio.create_task(_get(cache, renewed))
@@ -106,7 +106,7 @@ async def test_the_last_joiner_to_leave_does_not_cancel_what_the_cache_began(
 ) -> None:
     await _get(cache, Upstream("old"))
     clock.now = 60.0
-    renewed = Upstream("new", held=True)
+    renewed = Upstream("new", waits=True)
     await _get(cache, renewed)
     clock.now = 100.0
     joined = asyncio.create_task(_get(cache, renewed))
@@ -149,7 +149,7 @@ async def test_closing_ends_what_runs_in_the_background_and_waits_for_its_end(
 ) -> None:
     await _get(cache, Upstream("old"))
     clock.now = 60.0
-    renewed = Upstream("new", held=True)
+    renewed = Upstream("new", waits=True)
     await _get(cache, renewed)
     await turns()
     before = asyncio.all_tasks()
@@ -254,7 +254,7 @@ async def test_the_askers_span_says_stale_and_how_old_and_the_refresh_is_a_trace
     """As a part of the run it would end after the run, and make the run's trace incomplete."""
     faults: list[BaseException] = []
     provider.add_span_processor(spans.RecordingProcessor(faults.append))
-    renewed = Upstream("new", held=True)
+    renewed = Upstream("new", waits=True)
 
     async def load() -> object:
         with spans.fetch("test"):
@@ -268,10 +268,10 @@ async def test_the_askers_span_says_stale_and_how_old_and_the_refresh_is_a_trace
         await turns()
     renewed.release.set()
     await turns()
-    (tool,) = named(exporter, "tool")
+    (tool,) = spans_of(exporter, "tool")
     assert (tool.attributes or {})[semconv.CACHE] == "stale"
     assert (tool.attributes or {})[semconv.CACHE_AGE_S] == 75.0
-    (refresh,), (fetch,) = named(exporter, "revalidate bars"), named(exporter, "fetch test")
+    (refresh,), (fetch,) = spans_of(exporter, "revalidate bars"), spans_of(exporter, "fetch test")
     assert refresh.parent is None
     assert refresh.context is not None
     assert tool.context is not None
@@ -295,7 +295,7 @@ async def test_an_old_value_instead_of_an_error_says_stale_and_names_the_error(
         with spans.open_span("tool"):
             await _get(cache, Upstream(SourceTimeoutError("slow")), NO_REVALIDATION)
             await cache.get(CacheKey("macro", "test"), Upstream().load, ttl=60)
-    (tool,) = named(exporter, "tool")
+    (tool,) = spans_of(exporter, "tool")
     assert (tool.attributes or {})[semconv.CACHE] == "stale", "a miss beside it does not hide it"
     assert (tool.attributes or {})[semconv.CACHE_AGE_S] == 100.0
     (event,) = tool.events

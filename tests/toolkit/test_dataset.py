@@ -40,7 +40,7 @@ def test_closes_are_the_known_ones() -> None:
 def test_fiscal_years_are_the_filed_ones(
     symbol: str, concept: str, end: str, value: float, filed: str
 ) -> None:
-    found = [
+    values = [
         (fact.value, fact.filed.isoformat())
         for fact in tables.statements()[symbol]
         if fact.concept == concept
@@ -48,7 +48,7 @@ def test_fiscal_years_are_the_filed_ones(
         and fact.start
         and (fact.end - fact.start).days > 350
     ]
-    assert found == [(value, filed)]
+    assert values == [(value, filed)]
 
 
 def test_every_symbol_has_three_years_of_whole_sessions() -> None:

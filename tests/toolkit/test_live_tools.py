@@ -78,8 +78,8 @@ class Asking:
                 access=self._servers.access,
             )
             tool = TOOLS[name]
-            given = {} if name == "get_macro" else {"symbol": "NVDA"}
-            return await tool.run(toolkit, AsOf(as_of), tool.arguments(**{**given, **arguments}))
+            defaults = {} if name == "get_macro" else {"symbol": "NVDA"}
+            return await tool.run(toolkit, AsOf(as_of), tool.arguments(**{**defaults, **arguments}))
 
     def __call__(
         self, mode: Mode, name: str, as_of: datetime.date = LAST, **arguments: Any
@@ -94,10 +94,12 @@ def ask(servers: LiveServers, embedded: str) -> Asking:
 
 def numbers(answer: dict[str, Any]) -> dict[str, Any]:
     """An answer without the words that say where it comes from."""
-    kept = {k: v for k, v in answer.items() if k not in ("source", "data_mode", "age_s", "limit")}
-    for series in kept.get("series", {}).values():
+    comparable = {
+        k: v for k, v in answer.items() if k not in ("source", "data_mode", "age_s", "limit")
+    }
+    for series in comparable.get("series", {}).values():
         series.pop("revised", None)  # FRED has the values of that day
-    return kept
+    return comparable
 
 
 @pytest.mark.parametrize("name", NUMBERS)

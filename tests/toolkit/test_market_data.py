@@ -77,9 +77,9 @@ async def test_everything_is_fetched_at_once(
     assert data.bars.session == AS_OF.date
     assert set(data.statements) == set(STATEMENT_KINDS)
     assert set(data.macro) == set(MACRO_SERIES)
-    found = fetches(exporter)
-    assert len(found) == 6 + len(MACRO_SERIES)
-    assert max(span.start_time or 0 for span in found) < min(span.end_time or 0 for span in found)
+    spans_ = fetches(exporter)
+    assert len(spans_) == 6 + len(MACRO_SERIES)
+    assert max(span.start_time or 0 for span in spans_) < min(span.end_time or 0 for span in spans_)
 
 
 async def test_one_symbols_prices_are_fetched_once_for_all_who_ask(offline: Offline) -> None:
@@ -96,9 +96,9 @@ async def test_one_symbols_prices_are_fetched_once_for_all_who_ask(offline: Offl
 
 async def test_each_statement_is_a_request_of_its_own(offline: Offline) -> None:
     kinds = (offline.toolkit.statements("NVDA", AS_OF, kind) for kind in STATEMENT_KINDS)
-    found = await asyncio.gather(*kinds)
+    answers = await asyncio.gather(*kinds)
     assert offline.pool.statistics.requests == 3
-    assert [answer.kind for answer in found] == list(STATEMENT_KINDS)
+    assert [answer.kind for answer in answers] == list(STATEMENT_KINDS)
 
 
 async def test_a_part_that_is_missing_does_not_harm_the_others(offline: Offline) -> None:
@@ -110,14 +110,14 @@ async def test_a_part_that_is_missing_does_not_harm_the_others(offline: Offline)
 
 
 async def test_an_unknown_symbol_names_what_there_is(offline: Offline) -> None:
-    for asked in (
+    for request in (
         offline.toolkit.bars("ZZZZ", AS_OF),
         offline.toolkit.statements("ZZZZ", AS_OF, "income"),
         offline.toolkit.filings("ZZZZ", AS_OF),
         offline.toolkit.get_all_market_data("ZZZZ", AS_OF),
     ):
         with pytest.raises(UnknownSymbolError, match=r"ZZZZ.* AAPL, AMZN, GOOGL, .*\^GSPC"):
-            await asked
+            await request
 
 
 @pytest.mark.parametrize("day", ["2022-11-13", "2010-01-04", "2025-11-25"])
@@ -156,11 +156,11 @@ async def test_every_fetch_says_what_it_got_and_from_where(
 ) -> None:
     await offline.toolkit.get_all_market_data("NVDA", AS_OF)
     for span in fetches(exporter):
-        told = span.attributes or {}
-        assert told[semconv.SOURCE] == span.name.removeprefix("fetch ")
-        assert told[semconv.AS_OF] == "2025-11-14"
-        assert told[semconv.DATA_MODE] == "offline"
-        rows, size = told[semconv.ROWS], told[semconv.RESPONSE_BYTES]
+        attributes = span.attributes or {}
+        assert attributes[semconv.SOURCE] == span.name.removeprefix("fetch ")
+        assert attributes[semconv.AS_OF] == "2025-11-14"
+        assert attributes[semconv.DATA_MODE] == "offline"
+        rows, size = attributes[semconv.ROWS], attributes[semconv.RESPONSE_BYTES]
         assert isinstance(rows, int)
         assert isinstance(size, int)
         assert 0 < rows < size
@@ -193,9 +193,9 @@ async def test_levels_are_those_of_the_last_sessions(offline: Offline) -> None:
 async def test_macro_values_are_those_known_by_then(offline: Offline) -> None:
     then = AsOf(datetime.date(2025, 10, 23))
     september = datetime.date(2025, 9, 1)
-    known = await offline.toolkit.macro("CPIAUCSL", then)
-    assert max(row.date for row in known.observations) < september
+    series = await offline.toolkit.macro("CPIAUCSL", then)
+    assert max(row.date for row in series.observations) < september
     later = await offline.toolkit.macro("CPIAUCSL", AsOf(datetime.date(2025, 10, 24)))
     assert max(row.date for row in later.observations) == september
-    assert known.revised
+    assert series.revised
     assert not (await offline.toolkit.macro("DGS10", then)).revised

@@ -25,12 +25,12 @@ async def test_400_concurrent_requests_use_at_most_30_connections_and_reuse_them
     assert answers == ["slow"] * 400
     assert len(source.connections) == 30
     assert source.at_once_max == 30, "the connections really work side by side"
-    done = pool.statistics
-    assert done.requests == 400
-    assert done.connections_created == 30
-    assert done.reused == 370
-    assert done.queued == 370
-    assert done.queue_wait_ms_max > 0
+    statistics = pool.statistics
+    assert statistics.requests == 400
+    assert statistics.connections_created == 30
+    assert statistics.reused == 370
+    assert statistics.queued == 370
+    assert statistics.queue_wait_ms_max > 0
 
 
 async def test_requests_one_after_the_other_share_one_connection(source: FaultySource) -> None:

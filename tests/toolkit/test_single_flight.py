@@ -13,7 +13,7 @@ from trading_graph.toolkit.errors import SourceUnavailableError
 
 
 async def test_a_cancelled_leader_harms_no_follower() -> None:
-    cache, upstream = SingleFlightCache(), Upstream(held=True)
+    cache, upstream = SingleFlightCache(), Upstream(waits=True)
     leader = asyncio.create_task(cache.get(KEY, upstream.load, ttl=60))
     await turns()
     followers = [asyncio.create_task(cache.get(KEY, upstream.load, ttl=60)) for _ in range(50)]
@@ -28,7 +28,7 @@ async def test_a_cancelled_leader_harms_no_follower() -> None:
 
 
 async def test_of_a_thousand_callers_whose_leader_is_cancelled_nobody_else_fails() -> None:
-    cache, upstream = SingleFlightCache(), Upstream(held=True)
+    cache, upstream = SingleFlightCache(), Upstream(waits=True)
     leader, *followers = [
         asyncio.create_task(cache.get(KEY, upstream.load, ttl=60)) for _ in range(1000)
     ]
@@ -54,7 +54,7 @@ async def test_a_leader_cancelled_before_its_load_began_harms_no_follower() -> N
 
 
 async def test_a_cancelled_follower_harms_nobody() -> None:
-    cache, upstream = SingleFlightCache(), Upstream(held=True)
+    cache, upstream = SingleFlightCache(), Upstream(waits=True)
     tasks = [asyncio.create_task(cache.get(KEY, upstream.load, ttl=60)) for _ in range(20)]
     await turns()
     for follower in tasks[1::2]:
@@ -66,7 +66,7 @@ async def test_a_cancelled_follower_harms_nobody() -> None:
 
 
 async def test_the_last_one_to_leave_cancels_the_load_and_sees_it_end() -> None:
-    cache, upstream = SingleFlightCache(), Upstream(held=True)
+    cache, upstream = SingleFlightCache(), Upstream(waits=True)
     tasks = [asyncio.create_task(cache.get(KEY, upstream.load, ttl=60)) for _ in range(5)]
     await turns()
     for task in tasks[:-1]:
@@ -105,7 +105,7 @@ async def test_whoever_asks_after_an_abandoned_load_starts_anew() -> None:
 
 
 async def test_a_deadline_around_a_get_is_the_callers_alone() -> None:
-    cache, upstream = SingleFlightCache(), Upstream(held=True)
+    cache, upstream = SingleFlightCache(), Upstream(waits=True)
     patient = asyncio.create_task(cache.get(KEY, upstream.load, ttl=60))
     await turns()
     with pytest.raises(TimeoutError):
@@ -178,7 +178,7 @@ async def test_no_error_is_ever_reported_as_forgotten() -> None:
         with pytest.raises(asyncio.CancelledError):
             await waiter
 
-    failing = Upstream(SourceUnavailableError("down"), held=True)
+    failing = Upstream(SourceUnavailableError("down"), waits=True)
     late = asyncio.create_task(cache.get(KEY, failing.load, ttl=60))
     await turns()
     failing.release.set()

@@ -140,11 +140,11 @@ async def test_a_fault_leaves_data_or_one_typed_error_with_the_next_step(
     assert isinstance(answer, EXPECTED[fault] if question != "news" else SourceUnavailableError), (
         f"{type(answer).__name__}: {answer}"
     )
-    said = str(answer)
-    assert said.endswith(".")
-    assert ": " in said, said
-    told = repr([(span.name, span.attributes, span.events) for span in exporter_spans(exporter)])
-    for text in (said, told):
+    message = str(answer)
+    assert message.endswith(".")
+    assert ": " in message, message
+    records = repr([(span.name, span.attributes, span.events) for span in exporter_spans(exporter)])
+    for text in (message, records):
         assert FRED_KEY not in text
         assert "crumb=" not in text
 
@@ -170,11 +170,11 @@ async def test_where_the_pool_is_refused_yfinance_asks_once_more_as_a_browser(
             refused.append(agent)
             return fault
 
-    kept, servers.faults = servers.faults, Picky()
+    faults, servers.faults = servers.faults, Picky()
     try:
         answer = await YahooTables(pool, servers.urls).insiders("VOW3.DE", AS_OF)
     finally:
-        servers.faults = kept
+        servers.faults = faults
     assert refused
     assert len(answer.trades) == 3
     (fetch,) = (s for s in exporter.get_finished_spans() if s.name == "fetch yahoo_insiders")
@@ -198,13 +198,13 @@ async def test_a_cancelled_question_leaves_no_thread_waiting(
     servers: LiveServers, pool: HttpPool
 ) -> None:
     servers.faults["yahoo"] = "slow_body"
-    asked = asyncio.create_task(YahooTables(pool, servers.urls).insiders("VOW3.DE", AS_OF))
+    request = asyncio.create_task(YahooTables(pool, servers.urls).insiders("VOW3.DE", AS_OF))
     async with asyncio.timeout(10):
         while not servers.asked:  # noqa: ASYNC110 - it is filled by the server's thread
             await asyncio.sleep(0.01)
-    asked.cancel()
+    request.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asked
+        await request
 
 
 async def test_sources_that_want_to_know_who_asks_say_what_to_set(pool: HttpPool) -> None:

@@ -112,13 +112,13 @@ def prices_by(as_of: datetime.date, symbol: str) -> tuple[tables.PriceRow, ...]:
     """A symbol's bars up to a day, on the share basis of that day."""
     rows = ALL_PRICES[symbol]
     ahead = float(np.prod([row.split for row in rows if row.split and row.date > as_of]))
-    known = []
+    early_rows = []
     for row in rows:
         if row.date <= as_of:
             opened, high, low, close = (round(price * ahead, 4) for price in row.ohlcv[:4])
             volume = round(row.ohlcv[4] / ahead)
-            known.append(replace(row, ohlcv=(opened, high, low, close, volume)))
-    return tuple(known)
+            early_rows.append(replace(row, ohlcv=(opened, high, low, close, volume)))
+    return tuple(early_rows)
 
 
 ALL_PRICES, ALL_STATEMENTS, ALL_FILINGS = tables.prices(), tables.statements(), tables.filings()

@@ -57,8 +57,8 @@ def chart(**changes: Any) -> dict[str, Any]:
 
 def quotes(**columns: list[float | None]) -> dict[str, Any]:
     """The indicators of `chart`, with some columns replaced."""
-    given = chart()["chart"]["result"][0]["indicators"]["quote"][0]
-    return {"indicators": {"quote": [given | columns]}}
+    quote = chart()["chart"]["result"][0]["indicators"]["quote"][0]
+    return {"indicators": {"quote": [quote | columns]}}
 
 
 def test_bars_come_out_as_immutable_columns() -> None:
@@ -224,20 +224,20 @@ async def test_the_running_session_is_no_bar_before_its_close(ask: Ask) -> None:
 
 
 async def test_an_unknown_symbol_is_told_from_a_failing_source(ask: Ask) -> None:
-    said = {"code": "Not Found", "description": "No data found, symbol may be delisted"}
+    error = {"code": "Not Found", "description": "No data found, symbol may be delisted"}
     with pytest.raises(UnknownSymbolError, match=r"NVDA .*may be delisted"):
-        await ask(404, {"chart": {"result": None, "error": said}})
+        await ask(404, {"chart": {"result": None, "error": error}})
     with pytest.raises(RateLimitError):
-        await ask(429, {"chart": {"result": None, "error": said}})
+        await ask(429, {"chart": {"result": None, "error": error}})
 
 
 async def test_a_range_before_the_data_is_a_bad_date(ask: Ask) -> None:
-    said = {
+    error = {
         "code": "Bad Request",
         "description": "Data doesn't exist for startDate = 1, endDate = 2",
     }
     with pytest.raises(BadDateError, match="2024-06-12"):
-        await ask(400, {"chart": {"result": None, "error": said}})
+        await ask(400, {"chart": {"result": None, "error": error}})
 
 
 async def test_a_date_before_the_first_bar_is_a_bad_date_and_no_bars_at_all_is_no_data(

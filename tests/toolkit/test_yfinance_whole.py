@@ -151,5 +151,5 @@ def _agree(history: pd.DataFrame) -> None:
         )
     splits = history[history["Stock Splits"] > 0]
     days = pd.DatetimeIndex(splits.index).date
-    found = zip(days, splits["Stock Splits"], strict=True)
-    assert list(found) == list(bars.splits) != []
+    events = zip(days, splits["Stock Splits"], strict=True)
+    assert list(events) == list(bars.splits) != []

@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from tests.toolkit.faulty_source import FaultySource
-from tests.toolkit.kept_spans import http_spans, named
+from tests.toolkit.spans_in_memory import http_spans, spans_of
 from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.circuit_breaker import BreakerState
@@ -43,7 +43,7 @@ async def test_what_may_pass_is_tried_again_and_the_span_of_the_fetch_says_so(
     ):
         with spans.fetch("test"):
             assert await pool.get_json(f"{source.url}/flaky") == "at last"
-    (fetch,) = named(exporter, "fetch test")
+    (fetch,) = spans_of(exporter, "fetch test")
     retries = [event for event in fetch.events if event.name == "retry"]
     kind = (
         "trading_graph.toolkit.errors.RateLimitError"
@@ -61,7 +61,7 @@ async def test_what_may_pass_is_tried_again_and_the_span_of_the_fetch_says_so(
 
 
 @pytest.mark.parametrize(
-    ("path", "asked"),
+    ("path", "count"),
     [
         ("/status/400", 1),
         ("/status/401", 1),
@@ -79,12 +79,12 @@ async def test_what_may_pass_is_tried_again_and_the_span_of_the_fetch_says_so(
     ],
 )
 async def test_only_what_may_pass_is_tried_again_and_not_for_ever(
-    source: FaultySource, path: str, asked: int
+    source: FaultySource, path: str, count: int
 ) -> None:
     async with HttpPool(default_policy=QUICK) as pool:
         with pytest.raises(DataError):
             await pool.get_json(f"{source.url}{path}")
-    assert len(source.times(path)) == asked
+    assert len(source.times(path)) == count
 
 
 async def test_an_unreachable_host_and_a_silent_one_are_tried_again(source: FaultySource) -> None:
@@ -109,13 +109,13 @@ async def test_a_cancelled_caller_tries_no_more(source: FaultySource) -> None:
     policy = HostPolicy(attempts=1000, retry_wait_s=0.01, breaker_failures=None)
     async with HttpPool(default_policy=policy) as pool:
         task = asyncio.create_task(pool.get_json(f"{source.url}/status/503"))
-        await source.asked(3)
+        await source.wait_for(3)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        asked = len(source.arrived)
+        count = len(source.arrived)
         await asyncio.sleep(0.1)
-        assert len(source.arrived) <= asked + 1, "one may have been on its way"
+        assert len(source.arrived) <= count + 1, "one may have been on its way"
 
 
 async def test_a_connection_that_the_server_closed_meanwhile_is_no_hidden_retry(
@@ -128,14 +128,14 @@ async def test_a_connection_that_the_server_closed_meanwhile_is_no_hidden_retry(
                 assert await pool.get_json(f"{source.url}/fresh-only") == "fresh"
         (host,) = pool.hosts
     assert len(source.times("/fresh-only")) == 3
-    found = [span.attributes or {} for span in http_spans(exporter)]
-    assert [each.get("error.type") for each in found] == [
+    attributes = [span.attributes or {} for span in http_spans(exporter)]
+    assert [each.get("error.type") for each in attributes] == [
         None,
         "trading_graph.toolkit.http_errors.ConnectionBrokenError",
         None,
     ]
-    assert [each[semconv.POOL_REUSED] for each in found] == [False, True, False]
-    _, second = named(exporter, "fetch test")
+    assert [each[semconv.POOL_REUSED] for each in attributes] == [False, True, False]
+    _, second = spans_of(exporter, "fetch test")
     assert [event.name for event in second.events] == ["retry"]
     assert host.failures == 0, "nobody's fault"
 
@@ -184,7 +184,7 @@ async def test_retry_after_is_waited_for_by_every_request_to_the_host(
     source.refusals = [(429, {"Retry-After": "1"})]
     async with HttpPool(default_policy=QUICK) as pool:
         refused = asyncio.create_task(pool.get_json(f"{source.url}/flaky"))
-        await source.asked(1)
+        await source.wait_for(1)
         await asyncio.sleep(0.1)
         await asyncio.gather(refused, pool.get_json(f"{source.url}/json"))
     first, *later = sorted(when for _, when in source.arrived)
@@ -210,10 +210,10 @@ async def test_a_longer_retry_after_ends_the_tries_and_leaves_the_host_alone(
     async with HttpPool() as pool, spans.run("test", provider=provider, attributes={}):
         with pytest.raises(RateLimitError, match="again in 60 s") as refused, spans.fetch("test"):
             await pool.get_json(f"{source.url}/flaky")
-        with pytest.raises(SourcePausedError, match=r"not asked for now.*again in \d+ s") as paused:
+        with pytest.raises(SourcePausedError, match=r"not asked for now.*again in \d+ s") as pause:
             await pool.get_json(f"{source.url}/json")
     assert refused.value.retry_after_s == 60
-    assert 50 < (paused.value.retry_after_s or 0) <= 60
+    assert 50 < (pause.value.retry_after_s or 0) <= 60
     assert len(source.arrived) == 1
 
 
@@ -239,7 +239,7 @@ async def test_after_failures_in_a_row_the_host_is_left_alone_and_spans_say_so(
     assert pool.statistics.refused == 2
     assert (host.breaker, host.failures) == (BreakerState.OPEN, 3)
     assert source.url.endswith(host.name)
-    fetches = named(exporter, "fetch test")
+    fetches = spans_of(exporter, "fetch test")
     assert [(span.attributes or {}).get(semconv.BREAKER) for span in fetches] == [
         None,
         None,
