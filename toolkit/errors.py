@@ -18,7 +18,7 @@ Every message is one sentence that ends with what to do next.
 
 
 class DataError(Exception):
-    """Market data is not to be had."""
+    """There is no market data to answer with."""
 
 
 class BadRequestError(DataError):

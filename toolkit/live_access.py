@@ -34,11 +34,11 @@ class BaseUrls:
         for name, url in changes.items():
             if name not in names:
                 raise BadRequestError(
-                    f"It names a live source that is none: use {', '.join(names)}."
+                    f"It names an unknown live source: use {', '.join(names)}."
                 )
             if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
                 raise BadRequestError(
-                    f"The address of {name} is no http URL: begin it with http:// or https://."
+                    f"The address of {name} is not an http URL: begin it with http:// or https://."
                 )
         return cls(**{name: url.rstrip("/") for name, url in changes.items()})
 

@@ -10,8 +10,8 @@ MAX_LENGTH = 32
 # (0700.HK, BRK-B, EURUSD=X, DX-Y.NYB, AAPL220121C00025000).
 _SYMBOL = re.compile(r"\^?[A-Z0-9](?:[A-Z0-9&_]{0,20}[A-Z0-9])?(?:[.\-=][A-Z0-9]{1,10}){0,3}")
 _ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
-# A share class after a dot, where Yahoo writes a dash. Only letters that name no exchange: .L, .F,
-# .T and .V do.
+# A share class after a dot, where Yahoo writes a dash. Only A and B: other single letters, such as
+# .L, .F, .T and .V, name exchanges.
 _SHARE_CLASS = re.compile(r"([A-Z]{1,5})\.([AB])")
 
 ALIASES = {

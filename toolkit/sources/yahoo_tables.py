@@ -111,8 +111,7 @@ class YahooTables:
         """The rows that `read` makes in a worker thread: over the pool, else as a browser."""
 
         def read_with(data: PoolData | None) -> tuple[Row, ...]:
-            # Here, because yfinance and pandas take a second to import, and only this source uses
-            # them.
+            # Here, because yfinance takes a second to import, and only this source uses it.
             from trading_graph.toolkit.sources import yfinance_reader
 
             return yfinance_reader.run(self.name, read, data, self._base_url)
@@ -165,10 +164,10 @@ class Crumb:
         self._lock = asyncio.Lock()
         self._crumb: str | None = None
 
-    async def get(self, refused: str | None = None) -> str:
-        """The crumb; a new one if Yahoo `refused` the present one. Raises errors of the pool."""
+    async def get(self, old: str | None = None) -> str:
+        """The crumb; a new one if the present one is `old`. Raises errors of the pool."""
         async with self._lock:
-            if self._crumb is None or self._crumb == refused:
+            if self._crumb is None or self._crumb == old:
                 self._crumb = await self._fetch()
             return self._crumb
 
@@ -269,7 +268,7 @@ class PoolData:
         except HttpStatusError as refusal:
             if refusal.status != 401:
                 raise
-        crumb = await self._crumb.get(refused=crumb)
+        crumb = await self._crumb.get(old=crumb)
         return await self._pool.get_bytes(
             address, params={**params, "crumb": crumb}, headers=BROWSER_HEADERS
         )
