@@ -33,9 +33,7 @@ class BaseUrls:
         names = [field.name for field in fields(cls)]
         for name, url in changes.items():
             if name not in names:
-                raise BadRequestError(
-                    f"It names an unknown live source: use {', '.join(names)}."
-                )
+                raise BadRequestError(f"It names an unknown live source: use {', '.join(names)}.")
             if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
                 raise BadRequestError(
                     f"The address of {name} is not an http URL: begin it with http:// or https://."
