@@ -6,7 +6,6 @@ that their age can be shown.
 
 import datetime
 from dataclasses import replace
-from functools import singledispatch
 from typing import Any, TypeVar
 
 from trading_graph.toolkit.as_of import AsOf
@@ -31,73 +30,44 @@ def admit(answer: A, as_of: AsOf, now: datetime.datetime) -> A:
     return replace(part, fetched=now)
 
 
-@singledispatch
 def _cut(answer: Any, as_of: AsOf) -> Any:
-    raise TypeError(f"{type(answer).__name__} has no as-of rule: give it one in as_of_filter.")
-
-
-@_cut.register
-def _bars(answer: Bars, as_of: AsOf) -> Bars:
-    bars = answer.until(as_of.date)
-    if not len(bars):
-        raise _no_data(f"bars of {answer.symbol}", answer, as_of)
-    return bars
-
-
-@_cut.register
-def _statements(answer: Statements, as_of: AsOf) -> Statements:
-    facts = tuple(fact for fact in answer.facts if fact.filed <= as_of.date)
-    if not facts:
-        raise _no_data(f"statements of {answer.symbol}", answer, as_of)
-    return replace(answer, facts=facts, session=min(answer.session, as_of.date))
-
-
-@_cut.register
-def _filings(answer: Filings, as_of: AsOf) -> Filings:
-    filings = tuple(filing for filing in answer.filings if filing.filed <= as_of.date)
-    if not filings:
-        raise _no_data(f"such filings of {answer.symbol}", answer, as_of)
-    return replace(
-        answer,
-        filings=filings,
-        since=min(answer.since, as_of.date),
-        session=min(answer.session, as_of.date),
-    )
-
-
-@_cut.register
-def _insiders(answer: Insiders, as_of: AsOf) -> Insiders:
-    if answer.since > as_of.date:  # even the start of what the source covers is later
-        raise _no_data(f"insiders' reports of {answer.symbol}", answer, as_of)
-    return replace(
-        answer,
-        filings=tuple(filing for filing in answer.filings if filing.filed <= as_of.date),
-        trades=tuple(trade for trade in answer.trades if trade.available <= as_of.date),
-        session=min(answer.session, as_of.date),
-    )
-
-
-@_cut.register
-def _series(answer: Series, as_of: AsOf) -> Series:
-    observations = tuple(
-        row for row in answer.observations if max(row.available, row.date) <= as_of.date
-    )
-    if not observations:
-        raise _no_data(f"values of {answer.name}", answer, as_of)
-    return replace(answer, observations=observations)
-
-
-@_cut.register
-def _news(answer: News, as_of: AsOf) -> News:
-    headlines = tuple(line for line in answer.headlines if line.published <= as_of.cutoff)
-    return replace(answer, headlines=headlines)
-
-
-@_cut.register
-def _posts(answer: Posts, as_of: AsOf) -> Posts:
-    posts = tuple(post for post in answer.posts if post.published <= as_of.cutoff)
-    return replace(answer, posts=posts)
-
-
-def _no_data(what: str, answer: SourceAnswer, as_of: AsOf) -> NoDataError:
-    return NoDataError(f"{answer.source} has no {what} known by {as_of}: choose a later date.")
+    day = as_of.date
+    what = ""  # of an answer that must not be empty, but is
+    part: SourceAnswer
+    match answer:
+        case Bars():
+            part = bars = answer.until(day)
+            what = "" if len(bars) else f"bars of {answer.symbol}"
+        case Statements():
+            facts = tuple(fact for fact in answer.facts if fact.filed <= day)
+            part = replace(answer, facts=facts, session=min(answer.session, day))
+            what = "" if facts else f"statements of {answer.symbol}"
+        case Filings():
+            filings = tuple(filing for filing in answer.filings if filing.filed <= day)
+            since, session = min(answer.since, day), min(answer.session, day)
+            part = replace(answer, filings=filings, since=since, session=session)
+            what = "" if filings else f"such filings of {answer.symbol}"
+        case Insiders():
+            filings = tuple(filing for filing in answer.filings if filing.filed <= day)
+            trades = tuple(trade for trade in answer.trades if trade.available <= day)
+            session = min(answer.session, day)
+            part = replace(answer, filings=filings, trades=trades, session=session)
+            # If even the start of what the source covers is later, no reports is no answer.
+            what = "" if answer.since <= day else f"insiders' reports of {answer.symbol}"
+        case Series():
+            rows = tuple(row for row in answer.observations if max(row.available, row.date) <= day)
+            part = replace(answer, observations=rows)
+            what = "" if rows else f"values of {answer.name}"
+        case News():
+            headlines = (line for line in answer.headlines if line.published <= as_of.cutoff)
+            part = replace(answer, headlines=tuple(headlines))
+        case Posts():
+            posts = (post for post in answer.posts if post.published <= as_of.cutoff)
+            part = replace(answer, posts=tuple(posts))
+        case _:
+            raise TypeError(
+                f"{type(answer).__name__} has no as-of rule: give it one in as_of_filter."
+            )
+    if what:
+        raise NoDataError(f"{answer.source} has no {what} known by {as_of}: choose a later date.")
+    return part

@@ -35,7 +35,7 @@ class _Row(msgspec.Struct, frozen=True):
     realtime_start: datetime.date
 
 
-class _Answer(msgspec.Struct, frozen=True):
+class _Observations(msgspec.Struct, frozen=True):
     observations: list[_Row]
 
 
@@ -71,7 +71,7 @@ class Fred:
                 answer = await get_typed(
                     self._pool,
                     self._url,
-                    _Answer,
+                    _Observations,
                     source=self.name,
                     params={**params, "api_key": self._key.get_secret_value()},
                 )

@@ -105,12 +105,12 @@ class TagValue(msgspec.Struct, frozen=True):
     start: datetime.date | None = None
 
 
-class _Tag(msgspec.Struct, frozen=True):
+class _TagUnits(msgspec.Struct, frozen=True):
     units: dict[str, list[TagValue]]
 
 
 class _CompanyFacts(msgspec.Struct, frozen=True):
-    facts: dict[str, dict[str, _Tag]]
+    facts: dict[str, dict[str, _TagUnits]]
 
 
 TagValues = Mapping[str, Sequence[TagValue]]

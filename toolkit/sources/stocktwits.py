@@ -32,7 +32,7 @@ class _Message(msgspec.Struct, frozen=True):
     entities: _Entities = _Entities()
 
 
-class _Stream(msgspec.Struct, frozen=True):
+class _MessageList(msgspec.Struct, frozen=True):
     messages: list[_Message]
 
 
@@ -60,7 +60,7 @@ class StockTwits:
                 answer = await get_typed(
                     self._pool,
                     URL(f"{self._urls.stocktwits}/{path}", encoded=True),
-                    _Stream,
+                    _MessageList,
                     source=self.name,
                 )
             except HttpStatusError as refusal:
