@@ -132,11 +132,11 @@ def amounts(facts: Iterable[Fact]) -> dict[str, list[Amount]]:
             Amount(start, end, last.value, first.filed, last.filed, first.form)
         )
     for concept in by_concept.keys() - _SHARE_COUNTS:
-        by_concept[concept] += _derived_quarters(by_concept[concept])
+        by_concept[concept] += _derive_quarters(by_concept[concept])
     return dict(by_concept)
 
 
-def _derived_quarters(reported: Sequence[Amount]) -> list[Amount]:
+def _derive_quarters(reported: Sequence[Amount]) -> list[Amount]:
     report_ends = {amount.end for amount in reported if amount.days in _QUARTER}
     quarters_by_end: dict[datetime.date, Amount] = {}
     flows = sorted((a for a in reported if a.start), key=lambda amount: amount.days)
