@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from trading_graph.toolkit.sources.sec_facts import (
+from trading_graph.toolkit.sources.sec import (
     CONCEPT_TAGS,
     TagValue,
     TagValues,

@@ -28,7 +28,7 @@ from trading_graph.graph.state import Report, State, Statement, Usage
 from trading_graph.otel import spans
 from trading_graph.otel.spans import RunSpan, SpanListener, Unfinished
 from trading_graph.otel.trace import semconv
-from trading_graph.toolkit.cache_statistics import counted_on
+from trading_graph.toolkit.cache import count_cache_use
 
 WORKFLOW = "trading_graph"
 
@@ -82,7 +82,7 @@ async def recorded_run(
         unfinished=unfinished,
         listeners=listeners,
     ) as run:
-        with counted_on(run.span):
+        with count_cache_use(run.span):
             yield run
 
 
@@ -98,7 +98,7 @@ async def analyse(
 
     Without a tracer of LangSmith's among them nothing is sent there, whatever its variables say.
     What `checkpoints` hold of the run is not done again. Raises AnalysisError or a toolkit
-    BadRequest.
+    BadRequestError.
     """
     started = time.perf_counter()
     spending = Spending(options.budget, run.span)

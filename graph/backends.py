@@ -21,10 +21,10 @@ from trading_graph.graph.offline_model import OfflineModel
 from trading_graph.otel.collection import collection_paused
 from trading_graph.toolkit import embedded_server, indicators
 from trading_graph.toolkit.cache import SingleFlightCache
-from trading_graph.toolkit.live_access import HOST_POLICIES
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.market_data import AsyncToolkit
 from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.rate_limits import HOST_POLICIES
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ Every message is one sentence that ends with what to do next.
 `BudgetReached` ends no run: without a model the deciders decide by a rule.
 """
 
-from trading_graph.toolkit.errors import BadRequest
+from trading_graph.toolkit.errors import BadRequestError
 
 
 class AnalysisError(Exception):
@@ -40,7 +40,7 @@ class BadModelAnswer(ModelError):
     """The model answered something that cannot be used."""
 
 
-class BadProxy(BadRequest):
+class BadProxy(BadRequestError):
     """The environment names a proxy through which the model cannot be asked."""
 
 
@@ -64,4 +64,4 @@ class OutOfTime(BudgetReached, TimeoutError):
     """The run's seconds were over in the middle of a call; a timeout, also to its span."""
 
 
-FATAL: tuple[type[Exception], ...] = (ModelRefused, BadRequest, NoEvidence)
+FATAL: tuple[type[Exception], ...] = (ModelRefused, BadRequestError, NoEvidence)

@@ -16,12 +16,12 @@ from trading_graph.otel import spans
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.errors import DataError
 from trading_graph.toolkit.market_data import MACRO_SERIES, STATEMENT_KINDS, AsyncToolkit
-from trading_graph.toolkit.records import Sourced
+from trading_graph.toolkit.records import SourceAnswer
 from trading_graph.toolkit.tools import TOOLS
 
 BENCHMARK = "^GSPC"
 
-Asked = Callable[[], Awaitable[Sourced]]
+Asked = Callable[[], Awaitable[SourceAnswer]]
 
 
 async def prefetch(context: RunContext, dispatcher: SpanContext | None) -> None:

@@ -22,7 +22,7 @@ from trading_graph.graph.prompts import fenced
 from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.as_of import AsOf
-from trading_graph.toolkit.errors import BadRequest, DataError, NoData
+from trading_graph.toolkit.errors import BadRequestError, DataError, NoDataError
 from trading_graph.toolkit.market_data import AsyncToolkit
 from trading_graph.toolkit.tools import Arguments, SymbolArguments, Tool
 
@@ -102,10 +102,10 @@ async def _run(
             result = await tool.run(toolkit, as_of, arguments)
             content = json.dumps(result, separators=(",", ":"))
             record_tool(span, semconv.TOOL_CALL_RESULT, content)
-    except NoData as error:
+    except NoDataError as error:
         return ToolMessage(f"no data: {error}", tool_call_id=call.id, name=call.name)
     except (ToolCallError, DataError) as error:
-        if isinstance(error, BadRequest) and _is_about(arguments, symbol):
+        if isinstance(error, BadRequestError) and _is_about(arguments, symbol):
             raise
         return ToolMessage(f"error: {error}", tool_call_id=call.id, name=call.name, status="error")
     if tool.untrusted:

@@ -7,9 +7,8 @@ from pydantic import SecretStr
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.graph.models import ModelService
 from trading_graph.service.settings import Settings
-from trading_graph.toolkit.live_access import LiveAccess
+from trading_graph.toolkit.live_access import BaseUrls, LiveAccess
 from trading_graph.toolkit.records import Mode
-from trading_graph.toolkit.sources.base_urls import BaseUrls
 
 EMBEDDED_DATE = "2025-11-14"
 """The last day of the embedded data set."""

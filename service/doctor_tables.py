@@ -9,8 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from trading_graph.service.last_run import LastRun
-from trading_graph.toolkit.host_policy import HostPolicy
-from trading_graph.toolkit.live_access import HOST_POLICIES
+from trading_graph.toolkit.rate_limits import HOST_POLICIES, HostPolicy
 from trading_graph.toolkit.ttl import CLOSED_DAY, TODAY, Lifetime
 
 _OTHERS = "every other"

@@ -11,7 +11,7 @@ from trading_graph.otel.errors import BadExporterSettings
 from trading_graph.otel.redaction import Redactor, process_redactor
 from trading_graph.service.errors import BadSettings, NotRecorded, NotResumable, StoreUnavailable
 from trading_graph.service.settings import Settings, read_settings
-from trading_graph.toolkit.errors import BadRequest, DataError
+from trading_graph.toolkit.errors import BadRequestError, DataError
 
 DONE, GATE_FAILED, USAGE, FAILED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 
@@ -27,7 +27,7 @@ def guarded(talk: Console, work: Callable[[Settings, Redactor], int]) -> int:
         return _failed(talk, redactor, "Interrupted.", INTERRUPTED)
     except asyncio.CancelledError:
         return _failed(talk, redactor, "Terminated.", TERMINATED)
-    except (BadRequest, BadSettings, BadExporterSettings) as error:
+    except (BadRequestError, BadSettings, BadExporterSettings) as error:
         return _failed(talk, redactor, str(error), USAGE)
     except (AnalysisError, DataError, NotRecorded, NotResumable, StoreUnavailable) as error:
         return _failed(talk, redactor, str(error), FAILED)

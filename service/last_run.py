@@ -14,7 +14,7 @@ from trading_graph.service.trace_source import newest_run
 
 @dataclass(frozen=True, slots=True)
 class CacheOfRun:
-    """What the cache did for a run with one kind of data, as `toolkit.cache_statistics` counts."""
+    """What the cache did for a run with one kind of data, as `toolkit.cache` counts."""
 
     kind: str
     hits: int = 0

@@ -95,7 +95,8 @@ def _interrupted_run(word: str, out: Path) -> uuid.UUID:
 def _request(symbol: str, asked: Mapping[str, Any], settings: Settings) -> RunRequest:
     """What the words ask for; a budget that they do not name is that of the settings.
 
-    Raises BadSymbol or BadDate: what does not fit the bounds of a request is told in their words.
+    Raises BadSymbolError or BadDateError: what does not fit the bounds of a request is told in
+    their words.
     """
     given = {name: asked[name] for name in RunRequest.model_fields.keys() - {"symbol"}}
     if given["date"]:

@@ -38,7 +38,7 @@ class RunRequest(BaseModel):
     max_tokens: Annotated[int | None, Field(ge=1, description="Budget of tokens.")] = None
 
     def options(self, default_date: str) -> Options:
-        """The options of the graph; raises BadSymbol or BadDate."""
+        """The options of the graph; raises BadSymbolError or BadDateError."""
         return Options(
             symbol=parse_symbol(self.symbol),
             as_of=AsOf.parse(self.date or default_date),

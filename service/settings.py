@@ -15,8 +15,8 @@ from pydantic_settings.exceptions import SettingsError
 
 from trading_graph.graph.budget import Budget
 from trading_graph.service.errors import BadSettings
-from trading_graph.toolkit.errors import BadRequest
-from trading_graph.toolkit.sources.base_urls import BaseUrls
+from trading_graph.toolkit.errors import BadRequestError
+from trading_graph.toolkit.live_access import BaseUrls
 
 _PREFIX = "TRADING_GRAPH_"
 
@@ -106,7 +106,7 @@ class Settings(BaseSettings):
     def _is_of_live_sources(cls, changed: dict[str, str]) -> dict[str, str]:
         try:
             BaseUrls.with_changes(changed)
-        except BadRequest as error:
+        except BadRequestError as error:
             said = str(error).rstrip(".")
             raise ValueError(said[:1].lower() + said[1:]) from None
         return changed

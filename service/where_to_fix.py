@@ -17,7 +17,7 @@ PLACES: Mapping[FindingKind, str] = {
     "asyncio.to_thread.",
     FindingKind.DUPLICATES: "toolkit/cache.py caches and shares requests unless --no-cache asks "
     "it not to.",
-    FindingKind.QUEUE: "the limits are in toolkit/pool.py.",
+    FindingKind.QUEUE: "the limits are in toolkit/pool.py and toolkit/rate_limits.py.",
     FindingKind.COLD_CONNECTIONS: "toolkit/pool.py keeps one session for a run unless --no-pool "
     "asks it not to.",
     FindingKind.TURNS: "--analyst-turns 2 is the least, and the default.",

@@ -19,10 +19,9 @@ from pydantic import SecretStr
 from tests.live_faults import Handler, spoilt_answer
 from trading_graph.toolkit.dataset import tables
 from trading_graph.toolkit.embedded_server import make_app
-from trading_graph.toolkit.live_access import LiveAccess
+from trading_graph.toolkit.live_access import BaseUrls, LiveAccess
 from trading_graph.toolkit.loopback import LoopbackServer
-from trading_graph.toolkit.sources.base_urls import BaseUrls
-from trading_graph.toolkit.sources.sec_facts import CONCEPT_TAGS
+from trading_graph.toolkit.sources.sec import CONCEPT_TAGS
 
 FRED_KEY = "fred-key-that-must-not-leak"
 CRUMB = "crumb/of.today"
@@ -279,7 +278,7 @@ async def _observations(request: web.Request) -> web.Response:
     rows = [
         {**dates, "date": str(row.date), "value": str(row.value)}
         for row in tables.macro()[name]
-        if row.known <= vintage and str(row.date) >= asked["observation_start"]
+        if row.available <= vintage and str(row.date) >= asked["observation_start"]
     ]
     holiday = [{**dates, "date": "2022-11-24", "value": "."}]
     return web.json_response({"observations": holiday + rows})

@@ -1,22 +1,36 @@
-"""The as-of date: the day an analysis stands on, and after which nothing may be known."""
+"""The as-of date: the day of an analysis, which must use nothing from later."""
 
 import datetime
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 from zoneinfo import ZoneInfo
 
-from trading_graph.toolkit.errors import BadDate
+from trading_graph.toolkit.errors import BadDateError
 
-# Read here, at import: looking a zone up reads files.
+# At import, because loading a time zone reads files.
 NEW_YORK = ZoneInfo("America/New_York")
 
-# An analysis of a day this long after the last bar would stand on an old price.
+# An analysis of a day this long after the last bar would rest on an old price.
 STALE_AFTER = datetime.timedelta(days=10)
 
 _CLOSE = datetime.time(16, 0)
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _FIRST_YEAR = 1900
+
+Clock = Callable[[], datetime.datetime]
+"""Gives the present instant, with a time zone."""
+
+
+def utc_now() -> datetime.datetime:
+    """The present instant in UTC."""
+    return datetime.datetime.now(datetime.UTC)
+
+
+def new_york_day(instant: datetime.datetime) -> datetime.date:
+    """The day of an instant in New York."""
+    return instant.astimezone(NEW_YORK).date()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,28 +41,30 @@ class AsOf:
 
     @classmethod
     def parse(cls, text: str, today: datetime.date | None = None) -> Self:
-        """Read an ISO date such as 2025-11-14; BadDate if it is malformed or in the future.
+        """The as-of date of an ISO date; BadDateError if it is malformed or in the future.
 
         `today` defaults to the present day in New York.
         """
-        today = today or datetime.datetime.now(NEW_YORK).date()
+        today = today or new_york_day(utc_now())
         try:
             if not _ISO_DATE.fullmatch(text):
                 raise ValueError
             date = datetime.date.fromisoformat(text)
         except ValueError:
-            raise BadDate(
+            raise BadDateError(
                 f"{text[:32]!a} is not a date: give one as YYYY-MM-DD, such as 2025-11-14."
             ) from None
         if date > today:
-            raise BadDate(f"{date} is in the future: give a date up to today, {today}.")
+            raise BadDateError(f"{date} is in the future: give a date up to today, {today}.")
         if date.year < _FIRST_YEAR:
-            raise BadDate(f"{date} is before any market data: give a date from {_FIRST_YEAR} on.")
+            raise BadDateError(
+                f"{date} is before any market data: give a date from {_FIRST_YEAR} on."
+            )
         return cls(date)
 
     @property
     def cutoff(self) -> datetime.datetime:
-        """16:00 in New York on that day, as a UTC instant: what came later is not known."""
+        """16:00 in New York on that day, as a UTC instant: nothing later counts."""
         close = datetime.datetime.combine(self.date, _CLOSE, NEW_YORK)
         return close.astimezone(datetime.UTC)
 
@@ -59,11 +75,11 @@ class AsOf:
 
     @property
     def weekday(self) -> datetime.date:
-        """The day itself, or the Friday before a weekend: for sources that know no sessions."""
+        """The day itself, or the Friday before a weekend: for sources without sessions."""
         return self.date - datetime.timedelta(days=max(0, self.date.weekday() - 4))
 
     def session_note(self, session: datetime.date) -> str | None:
-        """Why an earlier session serves, in plain words; None if it is the day's own."""
+        """Why an earlier session is used, for a reader; None if it is the day's own."""
         if session == self.date:
             return None
         if self.is_weekend:

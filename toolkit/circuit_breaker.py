@@ -1,8 +1,8 @@
-"""A circuit breaker: a host that fails again and again is left alone for a while.
+"""A circuit breaker: after repeated failures a host gets no requests for a while.
 
-Closed, everything passes. After so many failures in a row it opens and nothing passes. When the
-time is up it is half-open: one request, the probe, is let through while all others are still
-refused. If the probe succeeds the breaker closes, else it opens for twice as long.
+Closed, it lets everything through. After a number of failures in a row it opens and lets nothing
+through. When its time is up it is half-open: it lets one request through, the probe, and refuses
+all others. If the probe succeeds the breaker closes; if not, it opens for twice as long.
 """
 
 import time
@@ -12,7 +12,7 @@ from enum import StrEnum
 
 
 class BreakerState(StrEnum):
-    """Whether requests pass: all of them, none, or one that tries."""
+    """Whether requests pass: all of them, none, or one probe."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -20,14 +20,14 @@ class BreakerState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
-    """The right to make one request; it must be handed back, with how the request went."""
+class Permit:
+    """The right to make one request; its holder reports how the request ended."""
 
     probe: bool
 
 
 class CircuitBreaker:
-    """Counts failures in a row, and decides who may ask.
+    """Counts failures in a row, and decides which requests pass.
 
     `failures=None` never opens. Times are in seconds; the clock is monotonic.
     """
@@ -50,14 +50,14 @@ class CircuitBreaker:
 
     @property
     def state(self) -> BreakerState:
-        """What the breaker does at this moment."""
+        """The state now."""
         if self._open_until is None:
             return BreakerState.CLOSED
         return BreakerState.OPEN if self.refused_for_s else BreakerState.HALF_OPEN
 
     @property
     def refused_for_s(self) -> float:
-        """How long nothing will be let through; 0 once the breaker is closed or half-open."""
+        """The seconds for which nothing passes; 0 once the breaker is closed or half-open."""
         return 0.0 if self._open_until is None else max(0.0, self._open_until - self._clock())
 
     @property
@@ -65,41 +65,43 @@ class CircuitBreaker:
         """The failures in a row so far."""
         return self._failures
 
-    def admit(self) -> Pass | None:
-        """The right to make a request; None while the breaker is open or a probe under way."""
+    def admit(self) -> Permit | None:
+        """The right to make a request; None while the breaker is open or a probe is under way."""
         if self._open_until is None:
-            return Pass(probe=False)
+            return Permit(probe=False)
         if self._probing or self.refused_for_s:
             return None
         self._probing = True
-        return Pass(probe=True)
+        return Permit(probe=True)
 
-    def succeeded(self, given: Pass) -> None:
-        """The host answered: a probe closes the breaker."""
-        if given.probe:
+    def report_success(self, permit: Permit) -> None:
+        """Note that the host answered; a probe closes the breaker."""
+        if permit.probe:
             self._probing = False
             self._open_until = None
             self._openings = 0
         if self._open_until is None:
-            self._failures = 0  # a late answer to what was asked before it opened closes nothing
+            self._failures = 0  # a late answer to a request from before it opened closes nothing
 
-    def failed(self, given: Pass, pause_s: float | None = None) -> bool:
-        """The host failed, and may have said for how long to leave it alone; True if this opens."""
+    def report_failure(self, permit: Permit, pause_s: float | None = None) -> bool:
+        """Note that the host failed; True if that opens the breaker.
+
+        `pause_s` is the time for which the host itself wants no requests.
+        """
         if self._limit is None:
             return False
-        if not given.probe and self._open_until is not None:
-            return False  # it was asked before the breaker opened, and tells nothing new
+        if not permit.probe and self._open_until is not None:
+            return False  # the request is from before the breaker opened, and says nothing new
         self._failures += 1
-        if not (given.probe or pause_s is not None or self._failures >= self._limit):
+        if not (permit.probe or pause_s is not None or self._failures >= self._limit):
             return False
         self._probing = False
-        usual = self._open_s * 2.0 ** min(self._openings, 60)
+        usual_s = self._open_s * 2.0 ** min(self._openings, 60)
         self._openings += 1
-        wait = min(max(usual, pause_s or 0.0), self._open_max_s)
-        self._open_until = self._clock() + wait
+        self._open_until = self._clock() + min(max(usual_s, pause_s or 0.0), self._open_max_s)
         return True
 
-    def abandoned(self, given: Pass) -> None:
-        """The request ended without telling anything of the host: the next one is the probe."""
-        if given.probe:
+    def release(self, permit: Permit) -> None:
+        """Note that the request ended and says nothing of the host: the next one is the probe."""
+        if permit.probe:
             self._probing = False

@@ -6,8 +6,8 @@
     GET /v1/insiders/{symbol}?as_of                           dates of form 4
     GET /v1/macro/{series}?as_of
 
-Every answer takes `latency_s`. Nothing of ours is given that was not known on the day asked for;
-a chart is on the share basis of the table's end, as Yahoo's is on today's.
+Every answer takes `latency_s`. Answers in our format contain only what was public on the as-of
+date. A chart is on the share basis of the table's last day, as Yahoo's is on today's.
 """
 
 import asyncio
@@ -21,21 +21,19 @@ from aiohttp import web
 from trading_graph.toolkit.as_of import NEW_YORK, STALE_AFTER
 from trading_graph.toolkit.dataset import tables
 from trading_graph.toolkit.dataset.tables import PriceRow
-from trading_graph.toolkit.records import Filings, Insiders, Series, Statements
+from trading_graph.toolkit.records import INSIDER_FORMS, Filings, Insiders, Series, Statements
 from trading_graph.toolkit.statements import CONCEPTS
 
 DEFAULT_LATENCY_S = 0.15
 
 FACT_SOURCE = "embedded data set (SEC filings)"
 
-INSIDER_FORMS = ("4", "4/A")
-
 _OPENING = datetime.time(9, 30)
 _LATENCY = web.AppKey("latency_s", float)
 
 
 def make_app(latency_s: float = DEFAULT_LATENCY_S) -> web.Application:
-    """The application; reads files, so it is made in the server's thread, before its loop runs."""
+    """The application; this reads files, so call it in the server's thread before its loop runs."""
     for read in (tables.prices, tables.statements, tables.filings, tables.macro):
         read()
     app = web.Application(middlewares=[_answer_late])
@@ -48,8 +46,8 @@ def make_app(latency_s: float = DEFAULT_LATENCY_S) -> web.Application:
     return app
 
 
-class _Refused(Exception):
-    """A request of our own format that cannot be answered."""
+class _RefusalError(Exception):
+    """A request in our own format that has no answer."""
 
     def __init__(self, status: int, code: str, description: str) -> None:
         super().__init__(description)
@@ -57,15 +55,19 @@ class _Refused(Exception):
         self.body = {"error": {"code": code, "description": description}}
 
 
+def _no_data(description: str) -> _RefusalError:
+    return _RefusalError(404, "no_data", description)
+
+
 @web.middleware
 async def _answer_late(request: web.Request, handler: Any) -> web.StreamResponse:
-    """Answer when the latency has passed since the request came: the work is done meanwhile."""
+    """Answer when the latency since the request has passed; the work happens meanwhile."""
     loop = asyncio.get_running_loop()
     due = loop.time() + request.app[_LATENCY]
     try:
         answer: web.StreamResponse = await handler(request)
-    except _Refused as refused:
-        answer = _json(refused.body, refused.status)
+    except _RefusalError as refusal:
+        answer = _json(refusal.body, refusal.status)
     await asyncio.sleep(max(0.0, due - loop.time()))
     return answer
 
@@ -94,19 +96,19 @@ async def _chart(request: web.Request) -> web.Response:
         )
     rows = tables.prices().get(symbol)
     if rows is None:
-        return _chart_error(404, "Not Found", f"No data found, {_held()}")
+        return _chart_error(404, "Not Found", f"No data found, {_inventory()}")
     if end <= rows[0].date:
         return _chart_error(
             400,
             "Bad Request",
             f"Data doesn't exist for this range, it runs from {rows[0].date} to {rows[-1].date}",
         )
-    served = [row for row in rows if start <= row.date < end]
-    return _json({"chart": {"result": [_chart_result(symbol, served)], "error": None}})
+    bars = [row for row in rows if start <= row.date < end]
+    return _json({"chart": {"result": [_chart_result(symbol, bars)], "error": None}})
 
 
 def _chart_result(symbol: str, rows: Sequence[PriceRow]) -> Mapping[str, Any]:
-    """A v8 result."""
+    """The rows as a v8 result."""
     stamps = [_opening_stamp(row.date) for row in rows]
     columns = list(zip(*(row.ohlcv for row in rows), strict=True)) or [()] * 5
     dividends = {
@@ -124,7 +126,7 @@ def _chart_result(symbol: str, rows: Sequence[PriceRow]) -> Mapping[str, Any]:
         for stamp, row in zip(stamps, rows, strict=True)
         if row.split
     }
-    events = {"dividends": dividends, "splits": splits}
+    events = {k: v for k, v in (("dividends", dividends), ("splits", splits)) if v}
     quote = dict(zip(("open", "high", "low", "close", "volume"), columns, strict=True))
     return {
         "meta": {
@@ -138,7 +140,7 @@ def _chart_result(symbol: str, rows: Sequence[PriceRow]) -> Mapping[str, Any]:
             "range": "",
         },
         **({"timestamp": stamps} if rows else {}),
-        **({"events": given} if (given := {k: v for k, v in events.items() if v}) else {}),
+        **({"events": events} if events else {}),
         "indicators": {"quote": [quote if rows else {}]},
     }
 
@@ -161,93 +163,83 @@ def _opening_stamp(day: datetime.date) -> int:
 
 async def _statements(request: web.Request) -> web.Response:
     symbol, kind = request.match_info["symbol"], request.match_info["kind"]
-    as_of, session = _day_asked(request)
+    as_of, session = _dates(request)
     concepts = CONCEPTS.get(kind)
     if concepts is None:
-        raise _Refused(404, "no_data", f"There is no statement {kind}: ask for {_list(CONCEPTS)}.")
-    _know(symbol)
+        raise _no_data(f"There is no statement {kind}: ask for {_list(CONCEPTS)}.")
+    _check_symbol(symbol)
     facts = tables.statements().get(symbol)
     if facts is None:
-        raise _Refused(
-            404,
-            "no_data",
+        raise _no_data(
             f"The embedded data set has no statements of {symbol}, "
             f"only of {_list(tables.statements())}.",
         )
-    known = tuple(fact for fact in facts if fact.concept in concepts and fact.filed <= as_of)
-    if not known:
-        raise _Refused(
-            404,
-            "no_data",
+    public = tuple(fact for fact in facts if fact.concept in concepts and fact.filed <= as_of)
+    if not public:
+        raise _no_data(
             f"No statement of {symbol} in the embedded data set was filed by {as_of}: "
             "choose a later date.",
         )
-    return _json(Statements(symbol, kind, session, known, source=FACT_SOURCE))
+    return _json(Statements(symbol, kind, session, public, source=FACT_SOURCE))
 
 
 async def _filings(request: web.Request) -> web.Response:
     symbol = request.match_info["symbol"]
-    as_of, session = _day_asked(request)
+    as_of, session = _dates(request)
     forms = tuple(form for form in request.query.get("forms", "").split(",") if form)
-    _know(symbol)
-    listed = [row for row in tables.filings().get(symbol, ()) if row.filed <= as_of]
-    wanted = tuple(row for row in listed if row.form.removesuffix("/A") in forms)
-    if not wanted:
-        held = sorted({row.form for row in listed})
-        raise _Refused(
-            404,
-            "no_data",
+    _check_symbol(symbol)
+    filings = [row for row in tables.filings().get(symbol, ()) if row.filed <= as_of]
+    matches = tuple(row for row in filings if row.form.removesuffix("/A") in forms)
+    if not matches:
+        others = sorted({row.form for row in filings})
+        raise _no_data(
             f"The embedded data set has no {_list(forms) or 'such'} filings of {symbol} "
-            f"by {as_of}, only {_list(held) if held else 'prices'}.",
+            f"by {as_of}, only {_list(others) if others else 'prices'}.",
         )
-    return _json(Filings(symbol, session, listed[0].filed, wanted, source=FACT_SOURCE))
+    return _json(Filings(symbol, session, filings[0].filed, matches, source=FACT_SOURCE))
 
 
 async def _insiders(request: web.Request) -> web.Response:
     symbol = request.match_info["symbol"]
-    as_of, session = _day_asked(request)
-    _know(symbol)
-    listed = [row for row in tables.filings().get(symbol, ()) if row.filed <= as_of]
-    if not any(row.form in INSIDER_FORMS for row in listed):
-        raise _Refused(
-            404,
-            "no_data",
+    as_of, session = _dates(request)
+    _check_symbol(symbol)
+    filings = [row for row in tables.filings().get(symbol, ()) if row.filed <= as_of]
+    reports = tuple(row for row in filings if row.form in INSIDER_FORMS)
+    if not reports:
+        raise _no_data(
             f"The embedded data set has no insider reports of {symbol} by {as_of}, "
             f"only of {_list(_with_insiders())}.",
         )
-    found = tuple(row for row in listed if row.form in INSIDER_FORMS)
-    return _json(Insiders(symbol, session, listed[0].filed, found, source=FACT_SOURCE))
+    return _json(Insiders(symbol, session, filings[0].filed, reports, source=FACT_SOURCE))
 
 
 def _with_insiders() -> list[str]:
-    listed = tables.filings().items()
-    return [name for name, rows in listed if any(row.form in INSIDER_FORMS for row in rows)]
+    filings = tables.filings().items()
+    return [name for name, rows in filings if any(row.form in INSIDER_FORMS for row in rows)]
 
 
 async def _macro(request: web.Request) -> web.Response:
     series = request.match_info["series"]
-    as_of, _ = _day_asked(request)
+    as_of, _ = _dates(request)
     observations = tables.macro().get(series)
     if observations is None:
-        raise _Refused(
-            404,
-            "no_data",
+        raise _no_data(
             f"The embedded data set has no series {series[:40]}, only {_list(tables.macro())}.",
         )
-    known = tuple(row for row in observations if row.known <= as_of)
+    public = tuple(row for row in observations if row.available <= as_of)
     source = "embedded data set (FRED)" if series != "VIX" else "embedded data set (Cboe VIX)"
-    return _json(Series(series, series in tables.REVISED_SERIES, known, source=source))
+    return _json(Series(series, series in tables.REVISED_SERIES, public, source=source))
 
 
-def _day_asked(request: web.Request) -> tuple[datetime.date, datetime.date]:
+def _dates(request: web.Request) -> tuple[datetime.date, datetime.date]:
     """The as-of date of a request, and the last session up to it."""
     first, last = tables.first_session(), tables.last_session()
     try:
         as_of = datetime.date.fromisoformat(request.query.get("as_of", ""))
     except ValueError:
-        raise _Refused(400, "bad_date", "Ask with as_of=YYYY-MM-DD.") from None
+        raise _RefusalError(400, "bad_date", "Ask with as_of=YYYY-MM-DD.") from None
     if not first <= as_of <= last + STALE_AFTER:
-        raise _Refused(
+        raise _RefusalError(
             400,
             "bad_date",
             f"The embedded data set has nothing for {as_of}: choose a date from {first} to {last}.",
@@ -256,12 +248,12 @@ def _day_asked(request: web.Request) -> tuple[datetime.date, datetime.date]:
     return as_of, next(day for day in days if day <= as_of)
 
 
-def _know(symbol: str) -> None:
+def _check_symbol(symbol: str) -> None:
     if symbol not in tables.prices():
-        raise _Refused(404, "unknown_symbol", f"{symbol[:40]} is unknown, {_held()}.")
+        raise _RefusalError(404, "unknown_symbol", f"{symbol[:40]} is unknown, {_inventory()}.")
 
 
-def _held() -> str:
+def _inventory() -> str:
     return f"the embedded data set holds {_list(tables.prices())}"
 
 

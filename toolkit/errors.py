@@ -2,50 +2,49 @@
 
 Every message is one sentence that ends with what to do next.
 
-    DataError                     anything below
-    ├── BadRequest                the caller asked for something that cannot be (usage)
-    │   ├── BadSymbol             not a ticker symbol
-    │   ├── BadDate               not a date that can be analysed
-    │   └── UnknownSymbol         well-formed, and no source knows it
-    ├── NoData                    the source has nothing for this symbol at this date
-    └── SourceUnavailable         the source did not answer, or answered rubbish
-        ├── HttpStatus            the source answered with a status that is not success
-        ├── RateLimited           the source said 429
-        ├── SourceTimeout         the source was too slow; a TimeoutError too
-        ├── SourcePaused          it failed so often that it is not asked for a while
-        └── BadAnswer             the answer is not in the source's format
+    DataError                           every error below
+    ├── BadRequestError                 the caller asked for something impossible (usage)
+    │   ├── BadSymbolError              not a ticker symbol
+    │   ├── BadDateError                not a date that can be analysed
+    │   └── UnknownSymbolError          well-formed, but no source knows it
+    ├── NoDataError                     the source has nothing for this symbol at this date
+    └── SourceUnavailableError          the source did not answer, or not properly
+        ├── HttpStatusError             the source answered with a status that is not success
+        ├── RateLimitError              the source answered 429
+        ├── SourceTimeoutError          the source was too slow; a TimeoutError too
+        ├── SourcePausedError           the source failed so often that it gets no requests
+        └── BadAnswerError              the answer is not in the source's format
 """
 
 
 class DataError(Exception):
-    """Market data could not be had."""
+    """There is no market data to answer with."""
 
 
-class BadRequest(DataError):
-    """The caller asked for something that cannot be had anywhere."""
+class BadRequestError(DataError):
+    """The caller asked for something that no source can have."""
 
 
-class BadSymbol(BadRequest):
+class BadSymbolError(BadRequestError):
     """The text is not a ticker symbol."""
 
 
-class BadDate(BadRequest):
+class BadDateError(BadRequestError):
     """The date cannot be analysed: malformed, in the future, or before the data."""
 
 
-class UnknownSymbol(BadRequest):
-    """The symbol is well-formed, and the source does not know it."""
+class UnknownSymbolError(BadRequestError):
+    """The symbol is well-formed, but the source does not know it."""
 
 
-class NoData(DataError):
+class NoDataError(DataError):
     """The source has nothing for this symbol at this date."""
 
 
-class SourceUnavailable(DataError):
+class SourceUnavailableError(DataError):
     """The source did not answer in time, or not with success.
 
-    `transient` where asking again may help; `retry_after_s` is how long the source itself wants to
-    be left alone.
+    `transient` says that a retry may help; `retry_after_s` is the pause that the source asks for.
     """
 
     def __init__(
@@ -56,8 +55,8 @@ class SourceUnavailable(DataError):
         self.retry_after_s = retry_after_s
 
 
-class HttpStatus(SourceUnavailable):
-    """The source answered with a status other than success; `body` says why where it said so."""
+class HttpStatusError(SourceUnavailableError):
+    """The source answered with a status other than success; `body` may say why."""
 
     def __init__(
         self,
@@ -73,17 +72,17 @@ class HttpStatus(SourceUnavailable):
         self.body = body
 
 
-class RateLimited(SourceUnavailable):
-    """The source refused the request because of too many requests."""
+class RateLimitError(SourceUnavailableError):
+    """The source refused the request because there were too many."""
 
 
-class SourceTimeout(SourceUnavailable, TimeoutError):
+class SourceTimeoutError(SourceUnavailableError, TimeoutError):
     """The source, or the way to it, was too slow."""
 
 
-class SourcePaused(SourceUnavailable):
-    """The source failed so often that it is not asked for a while: `retry_after_s`."""
+class SourcePausedError(SourceUnavailableError):
+    """The source failed so often that it gets no requests for `retry_after_s`."""
 
 
-class BadAnswer(SourceUnavailable):
+class BadAnswerError(SourceUnavailableError):
     """The source's answer is not in its documented format."""

@@ -1,29 +1,27 @@
-"""What it means when a request fails: the typed error, and whether asking again may help.
+"""What a failed request means: its error, and whether a retry may help.
 
 A message names host and path, never the query, which may hold a key; and never an exception's own
-text, which may repeat it.
+text, which may repeat the query.
 """
 
 import datetime
 import re
-from contextlib import suppress
 from email.utils import parsedate_to_datetime
 
 import aiohttp
 from yarl import URL
 
-from trading_graph.toolkit.body import read_body
 from trading_graph.toolkit.errors import (
-    BadAnswer,
+    BadAnswerError,
     DataError,
-    HttpStatus,
-    RateLimited,
-    SourceTimeout,
-    SourceUnavailable,
+    HttpStatusError,
+    RateLimitError,
+    SourceTimeoutError,
+    SourceUnavailableError,
 )
 
-# Of an answer that is not success, as much as explains it.
-_REASON_BYTES = 65536
+MAX_REASON_BYTES = 65536
+"""How much of an unsuccessful answer is read to explain it, in bytes."""
 
 # What aiohttp's parsers say, in C and in Python.
 _TOO_LONG = "Got more than"
@@ -31,10 +29,10 @@ _TOO_LONG = "Got more than"
 _SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?")
 
 
-class ConnectionBroken(aiohttp.ClientConnectionError):
+class ConnectionBrokenError(aiohttp.ClientConnectionError):
     """The connection ended before the answer's headers; `reused` if it had served before.
 
-    A kept connection that the server closes at the wrong moment is nobody's fault.
+    A server may close an idle connection at the wrong moment: that is nobody's fault.
     """
 
     def __init__(self, reused: bool) -> None:
@@ -58,61 +56,60 @@ def failure(
 ) -> DataError:
     """The error for an exchange that ended without an answer.
 
-    `in_queue`: it waited for a free connection until its time was up, which tells nothing of the
-    host, and asking again would only lengthen the queue.
+    `in_queue` says that the time ran out while the request waited for a free connection. That says
+    nothing of the host, and a retry would only lengthen the queue.
     """
     where = place(url)
     match error:
         case aiohttp.ConnectionTimeoutError():
-            return SourceTimeout(
+            return SourceTimeoutError(
                 f"{where} gave no connection in time (limit {limits.connect:g} s, the wait for a "
                 "free one included): try again later, or ask for less at once.",
                 transient=not in_queue,
             )
         case aiohttp.SocketTimeoutError():
-            return SourceTimeout(
+            return SourceTimeoutError(
                 f"{where} fell silent for {limits.sock_read:g} s: try again later.",
                 transient=True,
             )
         case TimeoutError():
-            return SourceTimeout(
+            return SourceTimeoutError(
                 f"{where} did not finish its answer within {total_s:g} s: try again later.",
                 transient=not in_queue,
             )
         case aiohttp.ClientConnectorError():
-            return SourceUnavailable(
+            return SourceUnavailableError(
                 f"{where} cannot be reached ({error.strerror or type(error).__name__}): "
                 "check the network and the address.",
                 transient=not isinstance(error, aiohttp.ClientSSLError),
             )
         case aiohttp.TooManyRedirects():
-            return SourceUnavailable(f"{where} redirects in circles: check the address.")
+            return SourceUnavailableError(f"{where} redirects in circles: check the address.")
         case aiohttp.ClientResponseError() if error.message.startswith(_TOO_LONG):
-            return BadAnswer(f"{where} sent a header line of more than 32 KiB: check the address.")
+            return BadAnswerError(
+                f"{where} sent a header line of more than 32 KiB: check the address."
+            )
         case aiohttp.ClientResponseError():
-            return BadAnswer(f"{where} sent an answer that is not HTTP: check the address.")
+            return BadAnswerError(f"{where} sent an answer that is not HTTP: check the address.")
         case aiohttp.ClientConnectionError() | aiohttp.ClientPayloadError():
-            return SourceUnavailable(
+            return SourceUnavailableError(
                 f"{where} broke off its answer: try again later.", transient=True
             )
-    return SourceUnavailable(
+    return SourceUnavailableError(
         f"{where} cannot be asked ({type(error).__name__}): check the address."
     )
 
 
-async def refusal(answer: aiohttp.ClientResponse) -> DataError:
-    """The error for a status that is not success; its body is read, so the connection serves on."""
-    body = b""
-    with suppress(aiohttp.ClientError):
-        body = await read_body(answer, _REASON_BYTES) or b""
+def refusal(answer: aiohttp.ClientResponse, body: bytes) -> DataError:
+    """The error for a status that is not success; `body` is what explains it."""
     status = answer.status
-    said = f"{place(answer.url)} answered {status}"
+    outcome = f"{place(answer.url)} answered {status}"
     wait_s = retry_after_s(answer.headers.get("Retry-After", ""))
     when = "later" if wait_s is None else f"in {wait_s:g} s"
     match status:
         case 429:
-            return RateLimited(
-                f"{said}, too many requests: try again {when}.",
+            return RateLimitError(
+                f"{outcome}, too many requests: try again {when}.",
                 transient=True,
                 retry_after_s=wait_s,
             )
@@ -124,8 +121,8 @@ async def refusal(answer: aiohttp.ClientResponse) -> DataError:
             advice = f"try again {when}."
         case _:
             advice = "check what was asked for."
-    return HttpStatus(
-        f"{said}: {advice}",
+    return HttpStatusError(
+        f"{outcome}: {advice}",
         status=status,
         body=body,
         transient=status >= 500,

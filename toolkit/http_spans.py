@@ -1,34 +1,39 @@
-"""What the pool's session tells about its requests: HTTP spans, queue waits, connections.
+"""The spans of HTTP requests: OpenTelemetry's aiohttp spans without secrets, with queue waits.
 
-The span of a request (see `http_instrumentation`) ends at the answer's headers. One that waits for
-a free connection, or for its host's rate, looks exactly like one that works, so the waits are
-written on it.
+A span ends at the answer's headers. A request that waits for a free connection, or for its host's
+rate, looks exactly like one that works; therefore the waits are written on its span.
+
+Two things must not reach a span, and the instrumentation would let both: the query string, which
+holds keys, and an exception's text, which may repeat the query.
 """
 
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from time import perf_counter
 from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
 from opentelemetry import trace
+from opentelemetry.instrumentation._semconv import _StabilityMode
+from opentelemetry.instrumentation.aiohttp_client import create_trace_config
 from opentelemetry.trace import Status, StatusCode
+from yarl import URL
 
 from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
-from trading_graph.toolkit.http_instrumentation import span_config
 
 
 @dataclass(frozen=True, slots=True)
 class PoolStatistics:
-    """What a pool has done since it was made.
+    """Counts of a pool since it was made.
 
-    `requests` counts calls; a call that is redirected uses a connection more than once, so `reused`
-    and `connections_created` need not add up to it. `queued` requests waited for a free connection,
-    `held_back` ones for their host's rate; `retries` are requests made again (each is one of
-    `requests`), `refused` calls met an open breaker.
+    `requests` counts calls. A redirect uses a connection more than once, so `reused` and
+    `connections_created` need not add up to it. `queued` requests waited for a free connection,
+    `held_back` ones for their host's rate. `retries` are part of `requests`. `refused` calls met
+    an open breaker.
     """
 
     requests: int = 0
@@ -42,12 +47,16 @@ class PoolStatistics:
     refused: int = 0
 
 
+_WAITS = ("queue_wait_ms_max", "rate_wait_ms_max")
+_COUNTS = tuple(each.name for each in fields(PoolStatistics) if each.name not in _WAITS)
+
+
 @dataclass(slots=True)
 class RequestNotes:
-    """What is known of one request beside its span, and belongs on it.
+    """Notes on one request that belong on its span.
 
-    `resend` counts the tries before this one. `reused` is None until there is a connection;
-    `in_queue` says whether it is being waited for.
+    `resend` counts the attempts before this one. `reused` is None until there is a connection;
+    `in_queue` says whether the request waits for one.
     """
 
     resend: int
@@ -59,44 +68,36 @@ class RequestNotes:
 
 
 class PoolMeter:
-    """Watches the sessions of one pool: counts, and writes what a span's times do not show.
+    """Counts what the sessions of one pool do, and writes the waits on their spans.
 
-    `waiting` requests wait for a free connection or for their host's rate at this moment; `retries`
-    and `refused` are the pool's to count.
+    `waiting` is the number of requests that wait now, for a free connection or for their host's
+    rate. The pool itself counts `retries` and `refused`.
 
-    One meter serves several sessions and several runs: each request's span goes to the provider of
+    One meter serves several sessions and several runs. A request's span goes to the provider of
     the run that makes the request, not to that of the run that opened the pool.
     """
 
     def __init__(self) -> None:
-        self._requests = 0
-        self._created = 0
-        self._reused = 0
-        self._queued = 0
-        self._queue_wait_max_s = 0.0
-        self._held_back = 0
-        self._rate_wait_max_s = 0.0
         self.waiting = 0
-        self.retries = 0
-        self.refused = 0
+        self._counts = dict.fromkeys(_COUNTS, 0)
+        self._queue_wait_max_s = 0.0
+        self._rate_wait_max_s = 0.0
 
     @property
     def statistics(self) -> PoolStatistics:
-        """The counts at this moment."""
+        """The counts now; any thread may read this."""
         return PoolStatistics(
-            requests=self._requests,
-            connections_created=self._created,
-            reused=self._reused,
-            queued=self._queued,
+            **self._counts,
             queue_wait_ms_max=round(self._queue_wait_max_s * 1e3, 3),
-            held_back=self._held_back,
             rate_wait_ms_max=round(self._rate_wait_max_s * 1e3, 3),
-            retries=self.retries,
-            refused=self.refused,
         )
 
+    def count(self, name: str) -> None:
+        """Add one to a count of `PoolStatistics`."""
+        self._counts[name] += 1
+
     @contextmanager
-    def holding_back(self) -> Iterator[None]:
+    def count_waiting(self) -> Iterator[None]:
         """Count a request as waiting for the duration of the block."""
         self.waiting += 1
         try:
@@ -105,81 +106,58 @@ class PoolMeter:
             self.waiting -= 1
 
     def trace_configs(self) -> list[aiohttp.TraceConfig]:
-        """The trace configurations of a session, in the one order that works.
+        """The trace configurations of a session, in the only order that works.
 
-        aiohttp calls them in this order for every event: ours first, while the HTTP span is still
-        open at the end. A request must bring its RequestNotes as `trace_request_ctx`.
+        aiohttp calls them in this order for every event: ours comes first, so that the HTTP span is
+        still open when a request ends. A request carries its RequestNotes as `trace_request_ctx`.
         """
-        return [self._connection_config(), span_config()]
-
-    def _connection_config(self) -> aiohttp.TraceConfig:
         config = aiohttp.TraceConfig()
-        config.on_request_start.append(self._request_started)
-        config.on_connection_queued_start.append(self._queue_entered)
-        config.on_connection_queued_end.append(self._queue_left)
-        config.on_connection_create_start.append(self._connection_begun)
-        config.on_connection_create_end.append(self._connection_created)
-        config.on_connection_reuseconn.append(self._connection_reused)
-        config.on_request_end.append(self._request_ended)
-        config.on_request_exception.append(self._request_failed)
-        return config
+        config.on_request_start.append(self._on_start)
+        config.on_connection_queued_start.append(self._on_queue_start)
+        config.on_connection_queued_end.append(self._on_queue_end)
+        config.on_connection_create_start.append(self._on_connect_start)
+        config.on_connection_create_end.append(self._on_connect_end)
+        config.on_connection_reuseconn.append(self._on_reuse)
+        config.on_request_end.append(self._on_end)
+        config.on_request_exception.append(self._on_exception)
+        return [config, _span_config()]
 
-    async def _request_started(
-        self,
-        session: aiohttp.ClientSession,
-        exchange: SimpleNamespace,
-        params: aiohttp.TraceRequestStartParams,
-    ) -> None:
-        self._requests += 1
+    async def _on_start(self, _: object, exchange: SimpleNamespace, params: object) -> None:
+        self.count("requests")
         exchange.caller = trace.get_current_span()
         exchange.queued_since = None
         exchange.queue_wait_s = 0.0
         exchange.connect_since = 0.0
         exchange.connect_s = 0.0
 
-    async def _queue_entered(
-        self, session: aiohttp.ClientSession, exchange: SimpleNamespace, params: object
-    ) -> None:
+    async def _on_queue_start(self, _: object, exchange: SimpleNamespace, params: object) -> None:
         exchange.queued_since = perf_counter()
         exchange.trace_request_ctx.in_queue = True
         self.waiting += 1
 
-    async def _queue_left(
-        self, session: aiohttp.ClientSession, exchange: SimpleNamespace, params: object
-    ) -> None:
+    async def _on_queue_end(self, _: object, exchange: SimpleNamespace, params: object) -> None:
         self._leave_queue(exchange)
         exchange.trace_request_ctx.in_queue = False
 
-    async def _connection_begun(
-        self, session: aiohttp.ClientSession, exchange: SimpleNamespace, params: object
-    ) -> None:
+    async def _on_connect_start(self, _: object, exchange: SimpleNamespace, params: object) -> None:
         exchange.connect_since = perf_counter()
 
-    async def _connection_created(
-        self, session: aiohttp.ClientSession, exchange: SimpleNamespace, params: object
-    ) -> None:
+    async def _on_connect_end(self, _: object, exchange: SimpleNamespace, params: object) -> None:
         exchange.connect_s += perf_counter() - exchange.connect_since
-        self._created += 1
+        self.count("connections_created")
         exchange.trace_request_ctx.reused = False
 
-    async def _connection_reused(
-        self, session: aiohttp.ClientSession, exchange: SimpleNamespace, params: object
-    ) -> None:
-        self._reused += 1
+    async def _on_reuse(self, _: object, exchange: SimpleNamespace, params: object) -> None:
+        self.count("reused")
         exchange.trace_request_ctx.reused = True
 
-    async def _request_ended(
-        self, session: aiohttp.ClientSession, exchange: SimpleNamespace, params: object
-    ) -> None:
-        self._settle(exchange)
+    async def _on_end(self, _: object, exchange: SimpleNamespace, params: object) -> None:
+        self._record(exchange)
 
-    async def _request_failed(
-        self,
-        session: aiohttp.ClientSession,
-        exchange: SimpleNamespace,
-        params: aiohttp.TraceRequestExceptionParams,
+    async def _on_exception(
+        self, _: object, exchange: SimpleNamespace, params: aiohttp.TraceRequestExceptionParams
     ) -> None:
-        self._settle(exchange)
+        self._record(exchange)
         if (span := _http_span(exchange)) is not None:
             # The pool's own deadline arrives as a cancellation.
             late = exchange.trace_request_ctx.deadline.expired()
@@ -187,14 +165,14 @@ class PoolMeter:
             span.set_attribute(semconv.ERROR_TYPE, kind)
             span.set_status(Status(StatusCode.ERROR, kind))
 
-    def _settle(self, exchange: SimpleNamespace) -> None:
-        self._leave_queue(exchange)  # who gives up in the queue has waited too
-        if exchange.queue_wait_s > 0:
-            self._queued += 1
-            self._queue_wait_max_s = max(self._queue_wait_max_s, exchange.queue_wait_s)
+    def _record(self, exchange: SimpleNamespace) -> None:
+        self._leave_queue(exchange)  # a request that gives up in the queue has waited too
         notes: RequestNotes = exchange.trace_request_ctx
+        if exchange.queue_wait_s > 0:
+            self.count("queued")
+            self._queue_wait_max_s = max(self._queue_wait_max_s, exchange.queue_wait_s)
         if notes.rate_wait_s > 0:
-            self._held_back += 1
+            self.count("held_back")
             self._rate_wait_max_s = max(self._rate_wait_max_s, notes.rate_wait_s)
         if (span := _http_span(exchange)) is not None:
             _write(span, notes, exchange.queue_wait_s, exchange.connect_s)
@@ -207,22 +185,101 @@ class PoolMeter:
 
 
 def _write(span: trace.Span, notes: RequestNotes, queue_wait_s: float, connect_s: float) -> None:
-    waited_s = queue_wait_s + notes.rate_wait_s
-    told: dict[str, float | bool | str] = {semconv.QUEUE_WAIT_MS: round(waited_s * 1e3, 3)}
+    wait_s = queue_wait_s + notes.rate_wait_s
+    attributes: dict[str, float | bool | str] = {semconv.QUEUE_WAIT_MS: round(wait_s * 1e3, 3)}
     if notes.rate_wait_s > 0:
-        told[semconv.RATE_WAIT_MS] = round(notes.rate_wait_s * 1e3, 3)
+        attributes[semconv.RATE_WAIT_MS] = round(notes.rate_wait_s * 1e3, 3)
     if notes.reused is not None:
-        told[semconv.POOL_REUSED] = notes.reused
+        attributes[semconv.POOL_REUSED] = notes.reused
     if connect_s > 0:
-        told[semconv.CONNECT_MS] = round(connect_s * 1e3, 3)
+        attributes[semconv.CONNECT_MS] = round(connect_s * 1e3, 3)
     if notes.resend:
-        told[semconv.RESEND_COUNT] = notes.resend
+        attributes[semconv.RESEND_COUNT] = notes.resend
     if notes.probe:
-        told[semconv.BREAKER] = "half_open"
-    span.set_attributes(told)
+        attributes[semconv.BREAKER] = "half_open"
+    span.set_attributes(attributes)
 
 
 def _http_span(exchange: SimpleNamespace) -> trace.Span | None:
     """The request's own span, or None where instrumentation is suppressed for it."""
     span = trace.get_current_span()
     return None if span is exchange.caller else span
+
+
+def _span_config() -> aiohttp.TraceConfig:
+    """The configuration that makes a client span of every request, in the trace of its run."""
+    config = create_trace_config(
+        url_filter=_without_query,
+        tracer_provider=_ProviderOfTheRun(),
+        # Left to itself it ignores OTEL_SEMCONV_STABILITY_OPT_IN and writes the old names.
+        sem_conv_opt_in_mode=_StabilityMode.HTTP,
+    )
+    (start,) = config.on_request_start
+    (record_failure,) = config.on_request_exception
+
+    async def start_if_recorded(
+        session: aiohttp.ClientSession,
+        exchange: SimpleNamespace,
+        params: aiohttp.TraceRequestStartParams,
+    ) -> None:
+        # A span that nothing records costs a fifth of a request on loopback.
+        if not _nothing_records():
+            await start(session, exchange, params)
+
+    async def end_silently(
+        session: aiohttp.ClientSession,
+        exchange: SimpleNamespace,
+        params: aiohttp.TraceRequestExceptionParams,
+    ) -> None:
+        # The meter has written the kind of failure. The instrumentation would add the exception's
+        # text and stack: "Connection timeout to host http://...?apikey=...".
+        no_exception: Any = None
+        silent = aiohttp.TraceRequestExceptionParams(
+            params.method, params.url, params.headers, no_exception
+        )
+        await record_failure(session, exchange, silent)
+
+    config.on_request_start[:] = [start_if_recorded]
+    config.on_request_exception[:] = [end_silently]
+    return config
+
+
+def _nothing_records() -> bool:
+    """Whether neither this program nor its caller traces."""
+    silent = trace.ProxyTracerProvider | trace.NoOpTracerProvider
+    return (
+        isinstance(spans.active_provider(), silent)
+        and not trace.get_current_span().get_span_context().is_valid
+    )
+
+
+def _without_query(url: URL) -> str:
+    return str(url.with_query(None).with_fragment(None))
+
+
+class _ProviderOfTheRun(trace.TracerProvider):
+    """Makes tracers whose spans go to the provider that is active when they start."""
+
+    def get_tracer(self, *scope: Any, **more: Any) -> trace.Tracer:
+        return _TracerOfTheRun(scope, more)
+
+
+class _TracerOfTheRun(trace.Tracer):
+    def __init__(self, scope: tuple[Any, ...], more: dict[str, Any]) -> None:
+        self._scope = scope
+        self._more = more
+        self._provider: trace.TracerProvider | None = None
+        self._tracer: trace.Tracer = trace.NoOpTracer()
+
+    def start_span(self, *args: Any, **options: Any) -> trace.Span:
+        return self._active().start_span(*args, **options)
+
+    def start_as_current_span(self, *args: Any, **options: Any) -> Any:
+        return self._active().start_as_current_span(*args, **options)
+
+    def _active(self) -> trace.Tracer:
+        provider = spans.active_provider()
+        if provider is not self._provider:  # making a tracer takes as long as making a span
+            self._provider = provider
+            self._tracer = provider.get_tracer(*self._scope, **self._more)
+        return self._tracer

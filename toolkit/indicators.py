@@ -1,16 +1,16 @@
-"""Technical indicators of a price frame, computed by stockstats in one wrap, and corrected.
+"""Technical indicators of daily bars, computed by stockstats and corrected.
 
-Only the names in `INDICATORS` are ever passed on: a free name is a computation of any size to
-stockstats. Its results differ from the usual definitions in five points, and are put right here:
+Only the names in `INDICATORS` reach stockstats, where any other name could start a computation of
+any size. Its results differ from the usual definitions in five points, which are corrected here:
 
-- nothing is given before an indicator has warmed up (stockstats averages what there is);
+- no value before an indicator has warmed up (stockstats averages what there is);
 - `mfi` runs from 0 to 100 (there: 0 to 1);
 - `boll_ub` and `boll_lb` use the population's standard deviation (there: the sample's);
 - `vwma` is the 20-day sum of close x volume over the sum of volume (there: 14 days, typical price);
-- `rsi` of a price that never moved is not given (there: undefined or 100).
+- no `rsi` of a price that never moved (there: undefined or 100).
 
-pandas and stockstats are imported at the first use, which takes a while: call `warm_up` in a thread
-before anything that is timed.
+The first use imports pandas and stockstats, which takes a while: call `warm_up` in a thread before
+anything that is timed.
 """
 
 import datetime
@@ -21,8 +21,8 @@ from typing import Final
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from trading_graph.toolkit.errors import BadRequest
-from trading_graph.toolkit.frames import Bars, Floats, make_bars
+from trading_graph.toolkit.errors import BadRequestError
+from trading_graph.toolkit.records import Bars, Floats, make_bars
 
 INDICATORS: Final[Mapping[str, int]] = MappingProxyType(
     {
@@ -41,10 +41,10 @@ INDICATORS: Final[Mapping[str, int]] = MappingProxyType(
         "mfi": 15,
     }
 )
-"""The supported names, each with the bars it needs before its value is given.
+"""The supported names, each with the number of bars that it needs for its first value.
 
-A moving window needs its length. An exponential average never forgets its start: its count is where
-the start's weight has fallen below 1e-4 of the value.
+A moving window needs its length. An exponential average needs as many bars as it takes the weight
+of its start to fall below 1e-4.
 """
 
 _BOLLINGER_WINDOW = 20
@@ -54,21 +54,21 @@ _VWMA_WINDOW = 20
 def compute(bars: Bars, names: Iterable[str] = tuple(INDICATORS)) -> dict[str, Floats]:
     """Each named indicator as an array beside `bars.dates`, NaN before its warm-up.
 
-    BadRequest for a name that is not in `INDICATORS`. Takes milliseconds of CPU: not for the event
-    loop.
+    BadRequestError for a name that is not in `INDICATORS`. This takes milliseconds of CPU time:
+    call it in a thread.
     """
-    wanted = list(dict.fromkeys(names))
-    if unknown := [name for name in wanted if name not in INDICATORS]:
-        raise BadRequest(
+    names = list(dict.fromkeys(names))
+    if unknown := [name for name in names if name not in INDICATORS]:
+        raise BadRequestError(
             f"There is no indicator {unknown[0][:40]!a}: choose from {', '.join(INDICATORS)}."
         )
     if not len(bars):
-        return {name: np.full(0, np.nan) for name in wanted}
-    # The frame belongs to this call alone: stockstats adds columns to it, which two threads must
-    # not do to one frame.
+        return {name: np.full(0, np.nan) for name in names}
+    # Here, because they take half a second to import, and a program that computes none needs none.
     import pandas as pd
     import stockstats
 
+    # A new frame for each call: stockstats adds columns to it, and threads must not share it.
     frame = stockstats.wrap(
         pd.DataFrame(
             {
@@ -80,7 +80,7 @@ def compute(bars: Bars, names: Iterable[str] = tuple(INDICATORS)) -> dict[str, F
             }
         )
     )
-    return {name: _masked(_column(frame, bars, name), INDICATORS[name]) for name in wanted}
+    return {name: _mask(_column(frame, bars, name), INDICATORS[name]) for name in names}
 
 
 def _column(frame: Mapping[str, "np.typing.ArrayLike"], bars: Bars, name: str) -> Floats:
@@ -109,14 +109,14 @@ def _vwma(close: Floats, volume: Floats) -> Floats:
     return result
 
 
-def _masked(values: Floats, needed: int) -> Floats:
+def _mask(values: Floats, needed: int) -> Floats:
     values[: needed - 1] = np.nan
     values.flags.writeable = False
     return values
 
 
 def warm_up() -> None:
-    """Import what `compute` needs and run every indicator once, on bars of its own."""
+    """Import the libraries and compute every indicator once, on bars of its own."""
     size = 260
     days = [datetime.date(2000, 1, 1) + datetime.timedelta(days=day) for day in range(size)]
     wave = 100 + np.sin(np.arange(size))

@@ -1,33 +1,56 @@
-"""What is needed to ask the live sources: where they are, who asks, the keys, and how often."""
+"""How the live sources are reached: their addresses, who asks, and the keys.
+
+How often each may be asked is in `rate_limits`.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Self
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from trading_graph.toolkit.host_policy import HostPolicy
-from trading_graph.toolkit.sources.base_urls import REAL, BaseUrls
+from trading_graph.toolkit.errors import BadRequestError
 
-HOST_POLICIES: Mapping[str, HostPolicy] = {
-    "query1.finance.yahoo.com": HostPolicy(requests_per_s=5, rate_group="yahoo"),
-    "query2.finance.yahoo.com": HostPolicy(requests_per_s=5, rate_group="yahoo"),
-    "fc.yahoo.com": HostPolicy(requests_per_s=5, rate_group="yahoo"),
-    "data.sec.gov": HostPolicy(requests_per_s=8, burst=2, rate_group="sec"),
-    "www.sec.gov": HostPolicy(requests_per_s=8, burst=2, rate_group="sec"),
-    "api.stlouisfed.org": HostPolicy(requests_per_s=2, burst=20),
-    "news.google.com": HostPolicy(requests_per_s=1, burst=5),
-    "api.stocktwits.com": HostPolicy(requests_per_s=200 / 3600, burst=10),
-}
-"""The rules of the live sources' hosts: what their terms allow, or less where they have none."""
+
+@dataclass(frozen=True, slots=True)
+class BaseUrls:
+    """The base URL of each live source, without a trailing slash.
+
+    `yahoo` stands for all of Yahoo's hosts: any other address than the real one replaces them all.
+    """
+
+    yahoo: str = "https://query2.finance.yahoo.com"
+    sec_data: str = "https://data.sec.gov"
+    sec_files: str = "https://www.sec.gov"
+    fred: str = "https://api.stlouisfed.org"
+    google_news: str = "https://news.google.com"
+    stocktwits: str = "https://api.stocktwits.com"
+
+    @classmethod
+    def with_changes(cls, changes: Mapping[str, str]) -> Self:
+        """The real addresses with some replaced; BadRequestError for a bad name or URL."""
+        names = [field.name for field in fields(cls)]
+        for name, url in changes.items():
+            if name not in names:
+                raise BadRequestError(f"It names an unknown live source: use {', '.join(names)}.")
+            if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+                raise BadRequestError(
+                    f"The address of {name} is not an http URL: begin it with http:// or https://."
+                )
+        return cls(**{name: url.rstrip("/") for name, url in changes.items()})
+
+
+REAL_URLS = BaseUrls()
 
 
 @dataclass(frozen=True, slots=True)
 class LiveAccess:
     """Addresses, the User-Agent for SEC (a name and an e-mail address), and FRED's key.
 
-    Without one of the last two its source refuses, and says how to get it.
+    Without its User-Agent or key, a source refuses and says how to get one.
     """
 
-    urls: BaseUrls = REAL
+    urls: BaseUrls = REAL_URLS
     sec_user_agent: str | None = None
     fred_key: SecretStr | None = None

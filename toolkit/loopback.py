@@ -1,9 +1,8 @@
 """A real HTTP server on 127.0.0.1 that runs beside the program, in a thread with its own loop.
 
-Embedded data and the offline model are served this way, so that an offline run goes through the
-same client, pool and parsers as a live one, and its waiting is real waiting. The thread keeps the
-server's work off the program's event loop, and starts with an empty context: no span of a run is
-its parent.
+It serves the embedded data and the offline model, so that an offline run uses the same client, pool
+and parsers as a live one, and really waits. The thread keeps the server's work off the program's
+event loop. It starts with an empty context: no span of a run is its parent.
 """
 
 import asyncio
@@ -13,7 +12,6 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Thread
-from types import TracebackType
 from typing import Self
 
 from aiohttp import web
@@ -23,7 +21,7 @@ HOST = "127.0.0.1"
 # A pool that makes a connection for every request opens hundreds of them in one instant.
 _BACKLOG = 1024
 
-# Requests that are still being answered at the end get this long, then they are cancelled.
+# At the end, running requests get this many seconds before they are cancelled.
 _GRACE_S = 0.1
 
 
@@ -38,8 +36,8 @@ class LoopbackServer:
     """Serves one aiohttp application on a free port of 127.0.0.1, between `start` and `stop`.
 
     `make_app` is called in the server's thread before its event loop runs, so it may read files.
-    `start` and `stop` block, and refuse to be called on a running event loop: call them by
-    `asyncio.to_thread` there. The server is a context manager, and can be started again.
+    `start` and `stop` block and refuse to run on an event loop: call them by `asyncio.to_thread`
+    there. The server is a context manager, and can be started again.
     """
 
     def __init__(
@@ -59,7 +57,7 @@ class LoopbackServer:
         return f"{scheme}://{HOST}:{self._listening.port}"
 
     def start(self) -> None:
-        """Start the server and return when it listens; what `make_app` raises is raised here."""
+        """Start the server and return when it listens; raises what `make_app` raises."""
         _refuse_running_loop("start")
         if self._thread is not None:
             raise RuntimeError(f"The loopback server runs already, at {self.url}: stop it first.")
@@ -74,7 +72,7 @@ class LoopbackServer:
         self._thread = thread
 
     def stop(self) -> None:
-        """Stop the server, cancel what it still answers, and wait for its thread; idempotent."""
+        """Stop the server, cancel running requests, and wait for its thread; idempotent."""
         _refuse_running_loop("stop")
         thread, listening = self._thread, self._listening
         if thread is None or listening is None:
@@ -89,12 +87,7 @@ class LoopbackServer:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Stop the server."""
         self.stop()
 

@@ -1,35 +1,37 @@
-"""The one door to market data: every analyst and tool asks here, for a symbol as of a day.
+"""Market data of a symbol as of a day: where every analyst and tool asks.
 
-Whatever is asked for twice is fetched once: all tools that need prices share one frame a symbol.
-Every answer has passed the as-of filter, and says where it comes from.
+Nothing is fetched twice: all tools that need a symbol's prices share its bars. Every answer has
+passed the as-of filter, and says where it comes from.
 """
 
 import asyncio
 import datetime
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, TypeVar
 
 from trading_graph.toolkit import indicators
-from trading_graph.toolkit.as_of import NEW_YORK, STALE_AFTER, AsOf
-from trading_graph.toolkit.as_of_filter import admitted
+from trading_graph.toolkit.as_of import STALE_AFTER, AsOf, Clock, new_york_day, utc_now
+from trading_graph.toolkit.as_of_filter import admit
 from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
-from trading_graph.toolkit.errors import BadDate, BadRequest, DataError
-from trading_graph.toolkit.frames import Bars, Event, Floats
+from trading_graph.toolkit.errors import BadDateError, DataError
 from trading_graph.toolkit.live_access import LiveAccess
 from trading_graph.toolkit.pool import HttpPool
-from trading_graph.toolkit.ports import Source
 from trading_graph.toolkit.records import (
+    Bars,
+    Event,
     Filings,
+    Floats,
     Insiders,
     Mode,
     News,
     Posts,
     Series,
-    Sourced,
+    SourceAnswer,
     Statements,
 )
-from trading_graph.toolkit.source_order import SourceOrder, first_answer, sources_of
+from trading_graph.toolkit.sources.order import SourceOrder, first_answer, sources_of
+from trading_graph.toolkit.sources.source import Source, gather_parts
 from trading_graph.toolkit.symbols import parse_symbol
 from trading_graph.toolkit.ttl import ttl_for
 
@@ -42,15 +44,12 @@ MACRO_SERIES = ("DFEDTARU", "DGS10", "T10Y2Y", "CPIAUCSL", "UNRATE", "VIX")
 _LEVEL_WINDOW = 20
 
 S = TypeVar("S", bound=Source)
-Answer = TypeVar("Answer", bound=Sourced)
+A = TypeVar("A", bound=SourceAnswer)
 
 
 @dataclass(frozen=True, slots=True)
 class PriceLevels:
-    """Where a price stands: last close, range of the last 20 sessions, and the average true range.
-
-    `atr_14` is None for a symbol with too few bars.
-    """
+    """Last close, range of the last 20 sessions, and average true range (None: too few bars)."""
 
     session: datetime.date
     close: float
@@ -61,9 +60,9 @@ class PriceLevels:
 
 @dataclass(frozen=True, slots=True)
 class MarketData:
-    """All there is of a symbol as of a day; `errors` says by part what could not be had, and why.
+    """Everything about a symbol as of a day; `errors` holds the error of each missing part.
 
-    Parts: bars, income, balance, cash_flow, filings, insiders, macro series by `macro.{name}`, and
+    Parts: bars, income, balance, cash_flow, filings, insiders, macro series as `macro.{name}`, and
     news where the mode has a source of it.
     """
 
@@ -78,17 +77,13 @@ class MarketData:
     errors: Mapping[str, DataError]
 
 
-class _Part(NamedTuple):
-    name: str
-    asked: Awaitable[Sourced]
-
-
 class AsyncToolkit:
     """Market data of any symbol as of any day, through one pool and one cache.
 
-    `base_url` is the embedded data's loopback server, which mode `live` does without; `access` is
-    for the live sources, which mode `offline` does without. All symbols may be given as people type
-    them. Nothing dated after the as-of date is ever returned. Raises errors of `toolkit.errors`.
+    `base_url` is the address of the embedded data's server, which mode `live` does without;
+    `access` is for the live sources, which mode `offline` does without. Symbols may be spelled as
+    people type them. No answer contains anything from after the as-of date. Raises errors of
+    `toolkit.errors`.
     """
 
     def __init__(
@@ -99,7 +94,7 @@ class AsyncToolkit:
         mode: Mode,
         base_url: str | None = None,
         access: LiveAccess | None = None,
-        clock: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
+        clock: Clock = utc_now,
     ) -> None:
         self.mode = mode
         self._cache = cache
@@ -111,12 +106,12 @@ class AsyncToolkit:
     @property
     def today(self) -> datetime.date:
         """The present day in New York."""
-        return self._clock().astimezone(NEW_YORK).date()
+        return new_york_day(self._clock())
 
     async def bars(self, symbol: str, as_of: AsOf) -> Bars:
         """About three years of daily bars up to the as-of date, at least one."""
         symbol = parse_symbol(symbol)
-        bars: Bars = await self._first(
+        bars: Bars = await self._fetch(
             "bars",
             self.sources.prices,
             lambda source: source.bars(symbol, as_of),
@@ -125,14 +120,14 @@ class AsyncToolkit:
             size=lambda bars: bars.nbytes,
         )
         if as_of.date - bars.session > STALE_AFTER:
-            raise BadDate(
+            raise BadDateError(
                 f"The prices of {symbol} from {bars.source} end with {bars.session}: "
                 f"choose a date up to {bars.session}."
             )
         return bars
 
     async def splits(self, symbol: str, as_of: AsOf) -> tuple[Event, ...] | None:
-        """The splits of the three years up to the as-of date; None where prices cannot be had."""
+        """The splits of the three years up to the as-of date; None without prices."""
         try:
             return (await self.bars(symbol, as_of)).splits
         except DataError:
@@ -141,14 +136,14 @@ class AsyncToolkit:
     async def indicators(
         self, symbol: str, as_of: AsOf, names: Sequence[str] = tuple(indicators.INDICATORS)
     ) -> dict[str, Floats]:
-        """Technical indicators beside the bars' dates, NaN before their warm-up."""
+        """Technical indicators, one value for each bar, NaN before their warm-up."""
         bars = await self.bars(symbol, as_of)
         return await asyncio.to_thread(indicators.compute, bars, names)
 
     async def statements(self, symbol: str, as_of: AsOf, kind: StatementKind) -> Statements:
-        """The facts of one kind of statement that were filed by the as-of date."""
+        """The facts of one kind of statement filed by the as-of date."""
         symbol = parse_symbol(symbol)
-        return await self._first(
+        return await self._fetch(
             "statements",
             self.sources.fundamentals,
             lambda source: source.statements(symbol, as_of, kind),
@@ -163,7 +158,7 @@ class AsyncToolkit:
     ) -> Filings:
         """The filings of these forms up to the as-of date, amendments included."""
         symbol, forms = parse_symbol(symbol), tuple(sorted(set(forms)))
-        return await self._first(
+        return await self._fetch(
             "filings",
             self.sources.filings,
             lambda source: source.filings(symbol, as_of, forms),
@@ -176,7 +171,7 @@ class AsyncToolkit:
     async def insiders(self, symbol: str, as_of: AsOf) -> Insiders:
         """What a company's insiders had reported by the as-of date."""
         symbol = parse_symbol(symbol)
-        return await self._first(
+        return await self._fetch(
             "insiders",
             self.sources.insiders,
             lambda source: source.insiders(symbol, as_of),
@@ -186,8 +181,8 @@ class AsyncToolkit:
         )
 
     async def macro(self, series: str, as_of: AsOf) -> Series:
-        """A macro series as far as it was known on the as-of date."""
-        return await self._first(
+        """A macro series as the public knew it on the as-of date."""
+        return await self._fetch(
             "macro",
             self.sources.macro,
             lambda source: source.macro(series, as_of),
@@ -199,7 +194,7 @@ class AsyncToolkit:
     async def news(self, symbol: str, as_of: AsOf) -> News:
         """Headlines of the week up to the as-of date's close."""
         symbol = parse_symbol(symbol)
-        return await self._first(
+        return await self._fetch(
             "news",
             self.sources.news,
             lambda source: source.news(symbol, as_of),
@@ -209,9 +204,9 @@ class AsyncToolkit:
         )
 
     async def posts(self, symbol: str, as_of: AsOf) -> Posts:
-        """What the public writes; NoData for a date that has passed."""
+        """Posts of the public; NoDataError for a date that has passed."""
         symbol = parse_symbol(symbol)
-        return await self._first(
+        return await self._fetch(
             "posts",
             self.sources.attention,
             lambda source: source.posts(symbol, as_of),
@@ -221,10 +216,10 @@ class AsyncToolkit:
         )
 
     async def price_levels(self, symbol: str, as_of: AsOf) -> PriceLevels:
-        """Last close, 20-session range, average true range: the yardstick for a trade's levels."""
+        """Last close, 20-session range and average true range, against which a trade is checked."""
         bars = await self.bars(symbol, as_of)
-        computed = await asyncio.to_thread(indicators.compute, bars, ("atr",))
-        atr = float(computed["atr"][-1])
+        columns = await asyncio.to_thread(indicators.compute, bars, ("atr",))
+        atr = float(columns["atr"][-1])
         return PriceLevels(
             bars.session,
             float(bars.close[-1]),
@@ -234,65 +229,54 @@ class AsyncToolkit:
         )
 
     async def get_all_market_data(self, symbol: str, as_of: AsOf) -> MarketData:
-        """Everything of a symbol, fetched at once; what fails is an error in the result.
+        """Everything about a symbol, fetched at once; a part that fails is an error in the result.
 
-        Only what no part can survive is raised: BadSymbol, BadDate, UnknownSymbol.
+        Raises only what concerns every part: BadSymbolError, BadDateError, UnknownSymbolError.
         """
         symbol = parse_symbol(symbol)
-        parts = [
-            _Part("bars", self.bars(symbol, as_of)),
-            *(_Part(kind, self.statements(symbol, as_of, kind)) for kind in STATEMENT_KINDS),
-            _Part("filings", self.filings(symbol, as_of)),
-            _Part("insiders", self.insiders(symbol, as_of)),
-            *(_Part(f"macro.{name}", self.macro(name, as_of)) for name in MACRO_SERIES),
-        ]
+        parts: dict[str, Awaitable[SourceAnswer]] = {"bars": self.bars(symbol, as_of)}
+        parts |= {kind: self.statements(symbol, as_of, kind) for kind in STATEMENT_KINDS}
+        parts |= {"filings": self.filings(symbol, as_of), "insiders": self.insiders(symbol, as_of)}
+        parts |= {f"macro.{name}": self.macro(name, as_of) for name in MACRO_SERIES}
         if self.sources.news:
-            parts.append(_Part("news", self.news(symbol, as_of)))
-        answers = await asyncio.gather(*(part.asked for part in parts), return_exceptions=True)
-        got: list[Sourced] = []
-        errors: dict[str, DataError] = {}
-        for part, answer in zip(parts, answers, strict=True):
-            if isinstance(answer, DataError) and not isinstance(answer, BadRequest):
-                errors[part.name] = answer
-            elif isinstance(answer, BaseException):
-                raise answer
-            else:
-                got.append(answer)
+            parts["news"] = self.news(symbol, as_of)
+        results, errors = await gather_parts(parts)
+        answers = results.values()
         return MarketData(
             symbol,
             as_of,
-            next((each for each in got if isinstance(each, Bars)), None),
-            {each.kind: each for each in got if isinstance(each, Statements)},
-            next((each for each in got if isinstance(each, Filings)), None),
-            next((each for each in got if isinstance(each, Insiders)), None),
-            {each.name: each for each in got if isinstance(each, Series)},
-            next((each for each in got if isinstance(each, News)), None),
+            next((each for each in answers if isinstance(each, Bars)), None),
+            {each.kind: each for each in answers if isinstance(each, Statements)},
+            next((each for each in answers if isinstance(each, Filings)), None),
+            next((each for each in answers if isinstance(each, Insiders)), None),
+            {each.name: each for each in answers if isinstance(each, Series)},
+            next((each for each in answers if isinstance(each, News)), None),
             errors,
         )
 
-    def age_s(self, answer: Sourced) -> int:
-        """How long ago an answer was fetched, in whole seconds."""
+    def age_s(self, answer: SourceAnswer) -> int:
+        """The age of an answer, in whole seconds."""
         return int((self._clock() - answer.fetched).total_seconds()) if answer.fetched else 0
 
-    async def _first(
+    async def _fetch(
         self,
         kind: str,
         sources: Sequence[S],
-        ask: Callable[[S], Awaitable[Answer]],
+        ask: Callable[[S], Awaitable[A]],
         symbol: str,
         as_of: AsOf,
         params: tuple[Hashable, ...] = (),
         *,
-        size: Callable[[Answer], int],
-    ) -> Answer:
-        """The first source's answer, each source's own kept in the cache, admitted and stamped."""
+        size: Callable[[A], int],
+    ) -> A:
+        """The answer of the first source that has one, through the cache and the as-of filter."""
         ttl = ttl_for(kind, as_of.date, self.today)
 
-        def cached(source: S) -> Awaitable[Answer]:
-            async def load() -> Answer:
-                return admitted(await ask(source), as_of, self._clock())
+        def get(source: S) -> Awaitable[A]:
+            async def load() -> A:
+                return admit(await ask(source), as_of, self._clock())
 
             key = CacheKey(kind, source.name, symbol, as_of.date, params)
             return self._cache.get(key, load, ttl=ttl, size=size)
 
-        return await first_answer(kind, sources, cached)
+        return await first_answer(kind, sources, get)

@@ -1,37 +1,44 @@
-"""The HTTP pool: one aiohttp session for all market data, with limits on everything.
+"""The HTTP pool: one aiohttp session for all market data, with a limit on everything.
 
-Connections are kept alive and shared; a host gets at most 30 at once. Each host has rules of its
-own (`HostPolicy`): how often it is asked, how often again, and when it is left alone. An answer has
-a limit in time and in decompressed size. Whatever goes wrong is an error of `toolkit.errors`; its
-message names host and path, never the query, which may hold a key.
+Connections are kept alive and shared. A host has at most 30 connections at once, and rules of its
+own (`HostPolicy`): its rate, its attempts, and its circuit breaker. Time and decompressed size of
+an answer are limited. Every failure is an error of `toolkit.errors`. Its message names host and
+path, never the query, which may hold a key.
 """
 
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
 import msgspec
+from aiohttp import hdrs
 from opentelemetry import trace
 from yarl import URL
 
 from trading_graph.otel.trace import semconv
-from trading_graph.toolkit.body import read_body
-from trading_graph.toolkit.errors import BadAnswer, SourcePaused
-from trading_graph.toolkit.hops import Hops
-from trading_graph.toolkit.host_policy import HostPolicies, HostPolicy
-from trading_graph.toolkit.hosts import Hosts, HostState
-from trading_graph.toolkit.http_errors import ConnectionBroken, failure, place, refusal
+from trading_graph.toolkit.circuit_breaker import BreakerState
+from trading_graph.toolkit.errors import BadAnswerError, SourcePausedError
+from trading_graph.toolkit.hosts import Host, Hosts, HostState
+from trading_graph.toolkit.http_errors import (
+    MAX_REASON_BYTES,
+    ConnectionBrokenError,
+    failure,
+    place,
+    refusal,
+)
 from trading_graph.toolkit.http_spans import PoolMeter, PoolStatistics, RequestNotes
+from trading_graph.toolkit.rate_limits import HostPolicies, HostPolicy
+from trading_graph.toolkit.retries import Attempts
 from trading_graph.toolkit.single_flight import note_load_span
-from trading_graph.toolkit.tries import Tries
 
 # Yahoo's pages send header lines above the default of 8,190 bytes.
 _HEADER_BYTES = 32768
 
+_CHUNK_BYTES = 65536
 _DNS_CACHE_S = 300
+_TRACE_HEADERS = ("traceparent", "tracestate", "baggage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,7 @@ class HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class PoolConnections:
-    """A pool's connections at one moment: in use, kept open for the next request, waited for."""
+    """The connections of a pool now: in use, idle, and the requests that wait for one."""
 
     in_use: int
     idle: int
@@ -56,11 +63,11 @@ class PoolConnections:
 class HttpPool:
     """Makes HTTP requests over shared connections, inside `async with`.
 
-    The session belongs to the event loop in which the block was entered: use from outside the
-    block or from another loop is a RuntimeError. Making a pool touches no loop. Times are in
-    seconds; `connect_s` covers the wait for a free connection, `sock_read_s` the silence between
-    two packets. `policies` are the rules by `host` or `host:port`, `default_policy` those of every
-    other host. `pooled=False` opens a new session and connection for every request, the slow way
+    The session belongs to the event loop that entered the block. Use outside the block or from
+    another loop raises RuntimeError; the constructor touches no loop. Times are in seconds.
+    `connect_s` covers the wait for a free connection, `sock_read_s` the silence between two
+    packets. `policies` holds the rules by `host` or `host:port`, `default_policy` those of every
+    other host. `pooled=False` opens a new session and connection for every request: the slow way,
     on purpose.
     """
 
@@ -79,7 +86,7 @@ class HttpPool:
         self._limit = limit
         self._limit_per_host = limit_per_host
         self._total_s = total_s
-        # The whole time is ours to watch: it stands still while a request waits for its turn.
+        # The pool watches the total itself: it stands still while a request waits for its rate.
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=connect_s, sock_connect=sock_connect_s, sock_read=sock_read_s
         )
@@ -94,22 +101,22 @@ class HttpPool:
 
     @property
     def statistics(self) -> PoolStatistics:
-        """Requests, connections and waits for a free one since the pool was made."""
+        """Requests, connections and waits since the pool was made."""
         return self._meter.statistics
 
     @property
     def hosts(self) -> tuple[HostState, ...]:
-        """How each host does that was asked since the pool was opened, by name."""
+        """The state of each host that got a request since the pool was opened, by name."""
         return self._hosts.states
 
     @property
     def connections(self) -> PoolConnections:
-        """The connections at this moment; may be asked from any thread."""
+        """The connections now; any thread may read this."""
         session, waiting = self._session, self._meter.waiting
         idle = 0
         if session is not None and session.connector is not None:
-            # aiohttp tells nobody; the tuple, because the loop's thread may change the mapping.
-            idle = sum(len(kept) for kept in tuple(session.connector._conns.values()))
+            # aiohttp has no public count. The loop's thread may change the mapping: so the tuple.
+            idle = sum(len(each) for each in tuple(session.connector._conns.values()))
         return PoolConnections(max(0, self._running - waiting), idle, waiting)
 
     async def __aenter__(self) -> Self:
@@ -118,15 +125,10 @@ class HttpPool:
             raise RuntimeError("This HttpPool is open already: enter it once, and share it.")
         self._loop = asyncio.get_running_loop()
         self._hosts = Hosts(self._policies)
-        self._session = self._open_session()
+        self._session = self._make_session()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exception: object) -> None:
         """Close the session and its connections."""
         session, self._session, self._loop = self._session, None, None
         if session is not None:
@@ -140,13 +142,13 @@ class HttpPool:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """GET a JSON document; errors as `get_bytes`, and BadAnswer where the body is not JSON."""
+        """GET a JSON document; errors as `get_bytes`, and BadAnswerError if it is not JSON."""
         answer = await self.get_bytes(url, params=params, headers=headers)
         try:
             return msgspec.json.decode(answer.body)
         except msgspec.DecodeError:
             content_type = answer.headers.get("Content-Type", "no content type")
-            raise BadAnswer(
+            raise BadAnswerError(
                 f"{place(answer.url)} answered {answer.status} with {content_type} that is not "
                 "valid JSON: check that the address is the source's data interface, or try later."
             ) from None
@@ -158,23 +160,23 @@ class HttpPool:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> HttpResponse:
-        """GET a document whole, trying again where that may help; the current span gets its size.
+        """GET a whole document, and retry where that may help.
 
-        Raises RateLimited for 429, HttpStatus for any other status that is not 2xx, BadAnswer for
-        too large a body or an answer that is not HTTP, SourceTimeout for one that takes too long,
-        SourcePaused where the host's breaker is open, SourceUnavailable for everything else that
-        keeps the answer from arriving. Each try is a span of its own, and an event `retry` on the
-        current one.
+        Raises RateLimitError for 429, HttpStatusError for any other status that is not 2xx,
+        BadAnswerError for too large a body or an answer that is not HTTP, SourceTimeoutError for a
+        slow one, SourcePausedError while the host's breaker is open, and SourceUnavailableError for
+        everything else that keeps the answer from arriving. Each attempt is a span of its own, each
+        retry an event `retry` on the current span, which also gets the size of the body.
         """
-        session = self._opened()
+        session = self._require_session()
         address = URL(url)
         if params:
             address = address.update_query(params)
         note_load_span()
-        tries = Tries(self._hosts.of(address), self._total_s)
-        return await tries.until_answered(lambda: self._try(session, address, headers or {}, tries))
+        attempts = Attempts(self._hosts.of(address), self._total_s)
+        return await attempts.run(lambda: self._attempt(session, address, headers or {}, attempts))
 
-    def _opened(self) -> aiohttp.ClientSession:
+    def _require_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             raise RuntimeError("This HttpPool is not open: use it inside `async with HttpPool()`.")
         if asyncio.get_running_loop() is not self._loop:
@@ -183,7 +185,7 @@ class HttpPool:
             )
         return self._session
 
-    def _open_session(self) -> aiohttp.ClientSession:
+    def _make_session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=self._limit,
@@ -196,46 +198,38 @@ class HttpPool:
             max_field_size=_HEADER_BYTES,
         )
 
-    async def _try(
+    async def _attempt(
         self,
         session: aiohttp.ClientSession,
         url: URL,
         headers: Mapping[str, str],
-        tries: Tries,
+        attempts: Attempts,
     ) -> HttpResponse:
-        """One try; `total_s` counts from when it is the request's turn."""
+        """One attempt; `total_s` starts when the host's rate lets the request through."""
         try:
-            with tries.passing() as given:
+            with attempts.permit() as permit:
                 self._running += 1
-                self._meter.retries += tries.resends > 0
+                if attempts.resends:
+                    self._meter.count("retries")
                 deadline = asyncio.timeout(self._total_s)
-                notes = RequestNotes(tries.resends, given.probe, deadline)
+                notes = RequestNotes(attempts.resends, permit.probe, deadline)
                 try:
                     async with deadline:
-                        return await self._exchange(session, url, headers, notes)
+                        if self._pooled:
+                            return await self._get(session, url, headers, notes)
+                        async with self._make_session() as own_session:
+                            return await self._get(own_session, url, headers, notes)
                 except (aiohttp.ClientError, TimeoutError) as error:
-                    tries.blameless = isinstance(error, ConnectionBroken) and error.reused
+                    attempts.blameless = isinstance(error, ConnectionBrokenError) and error.reused
                     # Not chained: the exception's text may repeat the query.
                     raise failure(
                         url, error, self._timeout, self._total_s, in_queue=notes.in_queue
                     ) from None
                 finally:
                     self._running -= 1
-        except SourcePaused:
-            self._meter.refused += 1
+        except SourcePausedError:
+            self._meter.count("refused")
             raise
-
-    async def _exchange(
-        self,
-        session: aiohttp.ClientSession,
-        url: URL,
-        headers: Mapping[str, str],
-        notes: RequestNotes,
-    ) -> HttpResponse:
-        if not self._pooled:
-            async with self._open_session() as own:
-                return await self._get(own, url, headers, notes)
-        return await self._get(session, url, headers, notes)
 
     async def _get(
         self,
@@ -245,16 +239,21 @@ class HttpPool:
         notes: RequestNotes,
     ) -> HttpResponse:
         host = self._hosts.of(url)
-        hops = Hops(self._hosts, host, self._meter, notes, names_agent=_names_agent(headers))
+        names_agent = any(name.lower() == "user-agent" for name in headers)
+        rules = _HostRules(self._hosts, host, self._meter, notes, names_agent=names_agent)
         async with session.get(
-            url, headers=headers, middlewares=(hops,), trace_request_ctx=notes
+            url, headers=headers, middlewares=(rules,), trace_request_ctx=notes
         ) as answer:
             if not 200 <= answer.status < 300:
-                raise await refusal(answer)
+                try:
+                    reason = await _read_body(answer, MAX_REASON_BYTES)
+                except aiohttp.ClientError:
+                    reason = None
+                raise refusal(answer, reason or b"")
             limit = host.policy.max_body_bytes
-            body = await read_body(answer, limit)
+            body = await _read_body(answer, limit)
             if body is None:
-                raise BadAnswer(
+                raise BadAnswerError(
                     f"{place(answer.url)} sent more than {limit} bytes (decompressed): "
                     "ask for less at once."
                 )
@@ -262,5 +261,71 @@ class HttpPool:
             return HttpResponse(answer.status, answer.headers, body, answer.url)
 
 
-def _names_agent(headers: Mapping[str, str]) -> bool:
-    return any(name.lower() == "user-agent" for name in headers)
+async def _read_body(answer: aiohttp.ClientResponse, limit: int) -> bytes | None:
+    """The decompressed body, or None and a closed connection where it exceeds `limit` bytes."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in answer.content.iter_chunked(_CHUNK_BYTES):
+        size += len(chunk)
+        if size > limit:
+            answer.close()
+            return None
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+class _HostRules:
+    """The aiohttp middleware of one attempt: it applies the rules of each host on the way.
+
+    A redirect may lead to another host. Rate, User-Agent and trace headers are therefore settled
+    for each hop, inside the request's span, so that the span shows the wait. `host` is the first
+    one. A User-Agent that the request names takes precedence over the hosts' own.
+    """
+
+    def __init__(
+        self, hosts: Hosts, host: Host, meter: PoolMeter, notes: RequestNotes, *, names_agent: bool
+    ) -> None:
+        self._hosts = hosts
+        self._host = host
+        self._meter = meter
+        self._notes = notes
+        self._names_agent = names_agent
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Send one hop by its host's rules."""
+        host = self._hosts.of(request.url)
+        if host.rate.busy:
+            await self._wait(host)
+        else:
+            await host.rate.wait()
+        if host.policy.user_agent is not None and not self._names_agent:
+            request.headers[hdrs.USER_AGENT] = host.policy.user_agent
+        if not host.traced:
+            for name in _TRACE_HEADERS:
+                request.headers.popall(name, None)
+        try:
+            return await send(request)
+        except aiohttp.ClientConnectorError:
+            raise
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+            # aiohttp would send the request a second time by itself, inside the same span.
+            raise ConnectionBrokenError(bool(self._notes.reused)) from None
+
+    async def _wait(self, host: Host) -> None:
+        """Wait for the host's rate; the source's time to answer starts afterwards."""
+        deadline = self._notes.deadline
+        when = deadline.when()
+        deadline.reschedule(None)
+        with self._meter.count_waiting():
+            wait_s = await host.rate.wait()
+        self._notes.rate_wait_s += wait_s
+        if when is not None:
+            deadline.reschedule(when + wait_s)
+        if (
+            host is self._host
+            and not self._notes.probe
+            and host.breaker.state is not BreakerState.CLOSED
+        ):
+            raise host.pause_error()  # other requests to it failed meanwhile

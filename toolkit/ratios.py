@@ -1,8 +1,8 @@
 """Valuation, margins, growth and leverage from filed statements and one close.
 
-Every ratio that cannot be had is left out of the values and gets a reason. Flows are those of the
-last twelve months that reports cover; a company whose reports in the source end long ago has old
-ratios, and the basis says so.
+A ratio that cannot be computed has a reason instead of a value. Flows are those of the last twelve
+months that reports cover. If a company's last report in the source is old, so are its ratios, and
+the basis says so.
 """
 
 import datetime
@@ -19,12 +19,13 @@ from trading_graph.toolkit.statements import (
     balances,
     on_share_basis,
     quarters,
+    sums_of,
     trailing_year,
     year_before,
     years,
 )
 
-# A quarter's report is due within 45 days of its end: after 135 days a newer one should be there.
+# A quarter's report is due 45 days after its end: after 135 days there should be a newer one.
 STALE_AFTER_DAYS = 135
 
 _MARGINS = {
@@ -36,15 +37,15 @@ _MARGINS = {
 
 @dataclass(frozen=True, slots=True)
 class Ratios:
-    """The ratios that could be computed, why others could not, and what they stand on."""
+    """The ratios, the reasons for the missing ones, and the reports they are based on."""
 
     values: Mapping[str, float]
     missing: Mapping[str, str]
     basis: Mapping[str, str]
 
 
-class _Collected:
-    """Gathers ratios, and a reason for each that one of its parts keeps from being computed."""
+class _RatioTable:
+    """Collects ratios, and a reason for each that lacks a part."""
 
     def __init__(self) -> None:
         self.values: dict[str, float] = {}
@@ -74,8 +75,8 @@ def compute(
 ) -> Ratios:
     """The ratios of a company from the facts filed by `as_of` and the close of `session`.
 
-    `splits` are those up to the session: facts filed before one are restated, so that they stand on
-    the share basis of the close.
+    `splits` are those up to the session. Facts filed before a split are restated to the share basis
+    of the close.
     """
     by_concept = amounts(on_share_basis(facts, splits))
     flows = _trailing(by_concept)
@@ -83,24 +84,24 @@ def compute(
     on_sheet: Mapping[str, float] = sheet.values if sheet else {}
     shares = _shares(by_concept)
     cap = close * shares.value if shares else None
-    got = _Collected()
+    table = _RatioTable()
 
     no_shares = "no report gives a number of shares"
     no_year = "no report gives the concept for twelve months"
     no_sheet = "the balance sheet does not give it"
-    got.put("market_cap", cap, no_shares)
-    got.add("pe_ttm", close, flows.get("eps_diluted"), no_year)
-    got.add("ps_ttm", cap, flows.get("revenue"), no_year if cap else no_shares)
-    got.add("pb", cap, on_sheet.get("equity"), no_sheet if cap else no_shares)
+    table.put("market_cap", cap, no_shares)
+    table.add("pe_ttm", close, flows.get("eps_diluted"), no_year)
+    table.add("ps_ttm", cap, flows.get("revenue"), no_year if cap else no_shares)
+    table.add("pb", cap, on_sheet.get("equity"), no_sheet if cap else no_shares)
     for margin, concept in _MARGINS.items():
-        got.add(margin, flows.get(concept), flows.get("revenue"), no_year)
+        table.add(margin, flows.get(concept), flows.get("revenue"), no_year)
     growth, growth_basis = _growth(by_concept)
-    got.put("revenue_growth_yoy", growth, "no report gives the revenue of a year before")
-    got.add("debt_to_equity", on_sheet.get("total_debt"), on_sheet.get("equity"), no_sheet)
+    table.put("revenue_growth_yoy", growth, "no report gives the revenue of a year before")
+    table.add("debt_to_equity", on_sheet.get("total_debt"), on_sheet.get("equity"), no_sheet)
     current = (on_sheet.get("current_assets"), on_sheet.get("current_liabilities"))
-    got.add("current_ratio", *current, no_sheet)
-    got.put("fcf_ttm", flows.get("free_cash_flow"), no_year)
-    got.add("fcf_yield", flows.get("free_cash_flow"), cap, no_year if cap else no_shares)
+    table.add("current_ratio", *current, no_sheet)
+    table.put("fcf_ttm", flows.get("free_cash_flow"), no_year)
+    table.add("fcf_yield", flows.get("free_cash_flow"), cap, no_year if cap else no_shares)
 
     basis = {"close": f"{close:g} of {session}"}
     if shares:
@@ -112,31 +113,27 @@ def compute(
         basis["debt"] = " + ".join(parts) or "none reported"
     if growth_basis:
         basis["revenue_growth_yoy"] = growth_basis
-    return Ratios(got.values, got.missing, basis)
+    return Ratios(table.values, table.missing, basis)
 
 
 def _trailing(by_concept: Mapping[str, Sequence[Amount]]) -> dict[str, float]:
     """The last twelve months' flows that end where revenue (else net income) ends."""
-    found = {
+    years_by_concept = {
         concept: trailing
-        for concept, given in by_concept.items()
-        if (trailing := trailing_year(given)) is not None
+        for concept, series in by_concept.items()
+        if (trailing := trailing_year(series)) is not None
     }
-    anchor = found.get("revenue") or found.get("net_income")
-    flows = {c: a.value for c, a in found.items() if anchor and a.end == anchor.end}
-    if "gross_profit" not in flows and {"revenue", "cost_of_revenue"} <= flows.keys():
-        flows["gross_profit"] = flows["revenue"] - flows["cost_of_revenue"]
-    if {"operating_cash_flow", "capital_expenditure"} <= flows.keys():
-        flows["free_cash_flow"] = flows["operating_cash_flow"] - flows["capital_expenditure"]
-    return flows
+    anchor = years_by_concept.get("revenue") or years_by_concept.get("net_income")
+    flows = {c: a.value for c, a in years_by_concept.items() if anchor and a.end == anchor.end}
+    return flows | sums_of(flows)
 
 
 def _shares(by_concept: Mapping[str, Sequence[Amount]]) -> Amount | None:
-    """The newest number of shares: of a cover page or balance sheet, else the diluted average."""
+    """The newest number of shares, from a cover page or balance sheet, or the diluted average."""
     for concepts in ((COVER_SHARES, "shares_outstanding"), ("diluted_shares",)):
-        given = [amount for concept in concepts for amount in by_concept.get(concept, ())]
-        if given:
-            return max(given, key=lambda amount: (amount.end, -amount.days))
+        counts = [amount for concept in concepts for amount in by_concept.get(concept, ())]
+        if counts:
+            return max(counts, key=lambda amount: (amount.end, -amount.days))
     return None
 
 
@@ -166,7 +163,7 @@ def _flow_basis(by_concept: Mapping[str, Sequence[Amount]], as_of: datetime.date
 
 
 def staleness(newest_period_end: datetime.date, as_of: datetime.date) -> str | None:
-    """What to say of reports that are older than they should be, if they are."""
+    """A note about reports that are older than they should be, if they are."""
     age = (as_of - newest_period_end).days
     if age <= STALE_AFTER_DAYS:
         return None

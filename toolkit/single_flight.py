@@ -1,8 +1,8 @@
 """One load for all who ask for the same thing at the same moment.
 
-A load runs in a task of its own. Whoever stops waiting harms nobody else: a cancelled agent must
-not fail the others that want the same symbol. When the last one leaves, the load is cancelled.
-What the load raises reaches all who wait.
+A load runs in a task of its own. A cancelled caller harms nobody else: other agents may want the
+same symbol. When the last caller leaves, the load is cancelled. An error of the load reaches all
+who wait.
 """
 
 import asyncio
@@ -14,15 +14,15 @@ from typing import Any
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanContext
 
-from trading_graph.toolkit.errors import SourceUnavailable
+from trading_graph.toolkit.errors import SourceUnavailableError
 
 
 @dataclass(slots=True, eq=False)
 class Flight:
-    """A load on its way: its loop and task, how many wait for it, and the spans around it.
+    """A running load: its loop and task, the number of waiters, and the spans around it.
 
-    `leader` is the span of the call that started the load, `work` the one that the load opened;
-    `inner` is the work of the last load that this one waited for, where it asked the cache itself.
+    `leader` is the span of the call that started the load, `work` the span that the load opened.
+    Where the load itself asked the cache, `inner` is the work of the last load it waited for.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -37,10 +37,10 @@ _running: ContextVar[Flight | None] = ContextVar("trading-graph-flight", default
 
 
 def note_load_span() -> None:
-    """Name the current span as the one that does the running load's work, for others to link to.
+    """Note the current span as the one that does the running load's work, for others to link to.
 
-    The pool calls this before each request. The first call in a load counts; outside a load, or
-    where the load opened no span of its own, there is nothing to note.
+    The pool calls this before each request. The first call in a load counts. Outside a load, or
+    where the load opened no span of its own, this does nothing.
     """
     flight = _running.get()
     if flight is None or flight.work is not None:
@@ -51,16 +51,16 @@ def note_load_span() -> None:
 
 
 class Flights:
-    """The loads that run at this moment, by key.
+    """The loads that run now, by key.
 
-    Loads belong to the event loop that started them; another loop never joins them, it starts anew.
+    A load belongs to the event loop that started it; another loop starts a load of its own.
     """
 
     def __init__(self) -> None:
         self._by_key: dict[Hashable, Flight] = {}
 
-    def running(self, key: Hashable) -> Flight | None:
-        """The load of `key` that the running event loop can join, if there is one."""
+    def find(self, key: Hashable) -> Flight | None:
+        """The load of `key` that the current event loop can join, if there is one."""
         flight = self._by_key.get(key)
         if flight is None or flight.loop is not asyncio.get_running_loop():
             return None
@@ -73,7 +73,7 @@ class Flights:
     ) -> Flight:
         """Start the load of `key` in a task that copies the caller's context, spans included.
 
-        An `owned` load goes on when nobody waits for it: whoever starts it has to end it.
+        An `owned` load continues when nobody waits for it: its starter has to end it.
         """
         loop = asyncio.get_running_loop()
         flight = Flight(loop, trace.get_current_span().get_span_context())
@@ -84,23 +84,25 @@ class Flights:
         return flight
 
     async def wait(self, key: Hashable, flight: Flight) -> Any:
-        """The load's result or its error; the last to be cancelled cancels the load."""
+        """The load's result or its error; the last waiter to be cancelled cancels the load."""
         task = flight.task
         flight.waiters += 1
         try:
-            # Unlike awaiting the task, this neither cancels it with us nor raises what it raises.
+            # Unlike `await task`, this neither cancels the task with us nor raises its error.
             await asyncio.wait((task,))
         finally:
             flight.waiters -= 1
             if not flight.waiters and not task.done():
-                self._land(key, flight)  # who asks from now on starts anew
+                self._land(key, flight)  # later callers start a new load
                 task.cancel()
                 await asyncio.wait((task,))  # none of its spans may outlive ours
         outer = _running.get()
         if outer is not None:
             outer.inner = flight.work or flight.inner
         if task.cancelled():
-            raise SourceUnavailable(f"The load of {key} was cancelled from outside: ask again.")
+            raise SourceUnavailableError(
+                f"The load of {key} was cancelled from outside: ask again."
+            )
         return task.result()
 
     async def _fly(self, key: Hashable, flight: Flight, load: Callable[[], Awaitable[Any]]) -> Any:
@@ -118,7 +120,7 @@ class Flights:
 def link_to_load(span: Span, flight: Flight) -> None:
     """Link a caller's span to the load's, unless the caller started the load itself.
 
-    Called after the wait: one who joins in the same turn of the loop is there before the load.
+    Call this after the wait: a caller of the same turn of the loop joins before the load begins.
     """
     work = flight.work or flight.inner
     if work is not None and flight.leader != span.get_span_context():
@@ -126,6 +128,6 @@ def link_to_load(span: Span, flight: Flight) -> None:
 
 
 def _note_exception(task: "asyncio.Task[Any]") -> None:
-    """Take note of an error that nobody waits for any more, or asyncio reports it as forgotten."""
+    """Retrieve an error that nobody waits for, or asyncio reports that nobody retrieved it."""
     if not task.cancelled():
         task.exception()

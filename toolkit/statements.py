@@ -1,9 +1,9 @@
 """Statement periods from the facts of reports: quarters, fiscal years, balances, trailing years.
 
-Reports do not give every quarter. A 10-Q gives cash flows since the fiscal year began, and no
-report gives the fourth quarter alone. Such a quarter is derived as the difference of two periods
-that begin or end together, and is marked as derived; it counts as filed when the later of the two
-was. Share averages cannot be derived that way.
+Reports do not give every quarter. A 10-Q gives cash flows since the start of the fiscal year, and
+no report gives the fourth quarter alone. Such a quarter is derived as the difference of two periods
+with the same start or end, and marked as derived. It counts from the later of the two filings.
+Share averages cannot be derived that way.
 """
 
 import datetime
@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from trading_graph.toolkit.frames import Event
-from trading_graph.toolkit.records import Fact
+from trading_graph.toolkit.records import Event, Fact
 
 CONCEPTS: Mapping[str, tuple[str, ...]] = {
     "income": (
@@ -68,7 +67,7 @@ _YEAR_APART = range(355, 377)
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """One concept in one period: its value, and when it was first and last reported."""
+    """One concept in one period: its value, and the days of its first and last report."""
 
     start: datetime.date | None
     end: datetime.date
@@ -86,10 +85,10 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """One column of a statement, with the report that first gave it.
+    """One column of a statement, with its first report.
 
     `months` is 3, 12, or 0 for a balance. `updated` is later than `filed` where a value comes from
-    a later report. `derived` names the values that no report gives as such.
+    a later report. `derived` names the values that no report states.
     """
 
     end: datetime.date
@@ -102,11 +101,11 @@ class Period:
 
 
 def on_share_basis(facts: Iterable[Fact], splits: Sequence[Event]) -> tuple[Fact, ...]:
-    """The facts, per-share values and share counts restated for splits after their filing."""
-    return tuple(_restated(fact, splits) for fact in facts)
+    """The facts with per-share values and share counts restated for splits after their filing."""
+    return tuple(_restate(fact, splits) for fact in facts)
 
 
-def _restated(fact: Fact, splits: Sequence[Event]) -> Fact:
+def _restate(fact: Fact, splits: Sequence[Event]) -> Fact:
     if fact.concept != "eps_diluted" and fact.concept not in _SHARE_COUNTS:
         return fact
     factor = 1.0
@@ -120,24 +119,26 @@ def _restated(fact: Fact, splits: Sequence[Event]) -> Fact:
 
 
 def amounts(facts: Iterable[Fact]) -> dict[str, list[Amount]]:
-    """By concept, every period's amount as last reported, with the quarters that can be derived."""
+    """The amounts of each concept as last reported, with the quarters that can be derived."""
     reports: defaultdict[tuple[str, datetime.date | None, datetime.date], list[Fact]]
     reports = defaultdict(list)
     for fact in facts:
         reports[fact.concept, fact.start, fact.end].append(fact)
-    found: defaultdict[str, list[Amount]] = defaultdict(list)
-    for (concept, start, end), given in reports.items():
-        given.sort(key=lambda fact: fact.filed)
-        first, last = given[0], given[-1]
-        found[concept].append(Amount(start, end, last.value, first.filed, last.filed, first.form))
-    for concept in found.keys() - _SHARE_COUNTS:
-        found[concept] += _derived_quarters(found[concept])
-    return dict(found)
+    by_concept: defaultdict[str, list[Amount]] = defaultdict(list)
+    for (concept, start, end), versions in reports.items():
+        versions.sort(key=lambda fact: fact.filed)
+        first, last = versions[0], versions[-1]
+        by_concept[concept].append(
+            Amount(start, end, last.value, first.filed, last.filed, first.form)
+        )
+    for concept in by_concept.keys() - _SHARE_COUNTS:
+        by_concept[concept] += _derive_quarters(by_concept[concept])
+    return dict(by_concept)
 
 
-def _derived_quarters(reported: Sequence[Amount]) -> list[Amount]:
-    have = {amount.end for amount in reported if amount.days in _QUARTER}
-    found: dict[datetime.date, Amount] = {}
+def _derive_quarters(reported: Sequence[Amount]) -> list[Amount]:
+    report_ends = {amount.end for amount in reported if amount.days in _QUARTER}
+    quarters_by_end: dict[datetime.date, Amount] = {}
     flows = sorted((a for a in reported if a.start), key=lambda amount: amount.days)
     for short, long in combinations(flows, 2):
         if short.start == long.start:
@@ -156,9 +157,9 @@ def _derived_quarters(reported: Sequence[Amount]) -> list[Amount]:
             later.form,
             derived=True,
         )
-        if quarter.days in _QUARTER and end not in have:
-            found.setdefault(end, quarter)
-    return list(found.values())
+        if quarter.days in _QUARTER and end not in report_ends:
+            quarters_by_end.setdefault(end, quarter)
+    return list(quarters_by_end.values())
 
 
 def quarters(by_concept: Mapping[str, Sequence[Amount]]) -> list[Period]:
@@ -173,16 +174,16 @@ def years(by_concept: Mapping[str, Sequence[Amount]]) -> list[Period]:
 
 def balances(by_concept: Mapping[str, Sequence[Amount]]) -> list[Period]:
     """The balance-sheet dates, newest first; dates without total assets are left out."""
-    found = _periods(by_concept, range(0, 1), 0)
-    return [period for period in found if "assets" in period.values]
+    periods = _periods(by_concept, range(0, 1), 0)
+    return [period for period in periods if "assets" in period.values]
 
 
 def _periods(
     by_concept: Mapping[str, Sequence[Amount]], lengths: range, months: int
 ) -> list[Period]:
     columns: defaultdict[datetime.date, dict[str, Amount]] = defaultdict(dict)
-    for concept, given in by_concept.items():
-        for amount in given:
+    for concept, column in by_concept.items():
+        for amount in column:
             if amount.days in lengths and concept != COVER_SHARES:
                 columns[amount.end][concept] = amount
     return [_period(columns[end], end, months) for end in sorted(columns, reverse=True)]
@@ -192,9 +193,9 @@ def _period(column: Mapping[str, Amount], end: datetime.date, months: int) -> Pe
     first = min(column.values(), key=lambda amount: (amount.filed, amount.form))
     values = {concept: amount.value for concept, amount in column.items()}
     derived = {concept for concept, amount in column.items() if amount.derived}
-    for concept, value in _composed(values).items():
-        values[concept] = value
-        derived.add(concept)
+    sums = sums_of(values)
+    values |= sums
+    derived |= sums.keys()
     return Period(
         end,
         months,
@@ -206,34 +207,34 @@ def _period(column: Mapping[str, Amount], end: datetime.date, months: int) -> Pe
     )
 
 
-def _composed(values: Mapping[str, float]) -> dict[str, float]:
-    """Lines that follow from others: gross profit if not given, free cash flow, total debt."""
-    found: dict[str, float] = {}
+def sums_of(values: Mapping[str, float]) -> dict[str, float]:
+    """The lines that follow from others: gross profit if missing, free cash flow, total debt."""
+    sums: dict[str, float] = {}
     if "gross_profit" not in values and {"revenue", "cost_of_revenue"} <= values.keys():
-        found["gross_profit"] = values["revenue"] - values["cost_of_revenue"]
+        sums["gross_profit"] = values["revenue"] - values["cost_of_revenue"]
     if {"operating_cash_flow", "capital_expenditure"} <= values.keys():
-        found["free_cash_flow"] = values["operating_cash_flow"] - values["capital_expenditure"]
+        sums["free_cash_flow"] = values["operating_cash_flow"] - values["capital_expenditure"]
     debt = [values[part] for part in DEBT if part in values]
     if debt:
-        found["total_debt"] = sum(debt)
-    return found
+        sums["total_debt"] = sum(debt)
+    return sums
 
 
 def year_before(period: Period, periods: Iterable[Period]) -> Period | None:
-    """The same period of the year before, if it is among the periods."""
+    """The same period a year earlier, if it is among the periods."""
     for other in periods:
         if (period.end - other.end).days in _YEAR_APART:
             return other
     return None
 
 
-def trailing_year(given: Sequence[Amount]) -> Amount | None:
-    """The last twelve months of a concept: a fiscal year, or it + this year to date - the same
-    before.
+def trailing_year(series: Sequence[Amount]) -> Amount | None:
+    """The last twelve months of a concept.
 
-    None without a fiscal year, or without the year-to-date of a year before.
+    That is the last fiscal year, plus this year to date, minus the same part of the year before.
+    None without a fiscal year, or without that part.
     """
-    reported = [amount for amount in given if amount.start and not amount.derived]
+    reported = [amount for amount in series if amount.start and not amount.derived]
     fiscal_years = [amount for amount in reported if amount.days in _YEAR]
     if not fiscal_years:
         return None

@@ -1,8 +1,8 @@
-"""Ticker symbols: from what people type to the one form that sources and caches are asked by."""
+"""Ticker symbols: from what people type to the one form that sources and caches use."""
 
 import re
 
-from trading_graph.toolkit.errors import BadSymbol
+from trading_graph.toolkit.errors import BadSymbolError
 
 MAX_LENGTH = 32
 
@@ -10,8 +10,8 @@ MAX_LENGTH = 32
 # (0700.HK, BRK-B, EURUSD=X, DX-Y.NYB, AAPL220121C00025000).
 _SYMBOL = re.compile(r"\^?[A-Z0-9](?:[A-Z0-9&_]{0,20}[A-Z0-9])?(?:[.\-=][A-Z0-9]{1,10}){0,3}")
 _ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
-# A share class after a dot: Yahoo writes a dash. Single letters are also exchanges (.L, .F, .T,
-# .V), hence only those that no exchange uses.
+# A share class after a dot, where Yahoo writes a dash. Only A and B: other single letters, such as
+# .L, .F, .T and .V, name exchanges.
 _SHARE_CLASS = re.compile(r"([A-Z]{1,5})\.([AB])")
 
 ALIASES = {
@@ -33,19 +33,19 @@ ALIASES = {
 def parse_symbol(text: str) -> str:
     """The canonical form of a symbol: upper case, Yahoo's spelling, aliases resolved.
 
-    Raises BadSymbol for anything that is not a ticker symbol, an ISIN among them.
+    Raises BadSymbolError for anything that is not a ticker symbol, such as an ISIN.
     """
     symbol = text.strip(" ").upper() if text.isascii() else ""
     if _ISIN.fullmatch(symbol):
-        raise BadSymbol(f"{symbol} is an ISIN: give the ticker symbol instead, such as AAPL.")
+        raise BadSymbolError(f"{symbol} is an ISIN: give the ticker symbol instead, such as AAPL.")
     if len(symbol) > MAX_LENGTH or not _SYMBOL.fullmatch(symbol):
-        raise BadSymbol(
-            f"{_shown(text)} is not a ticker symbol: give one such as AAPL, BRK-B or ^GSPC."
+        raise BadSymbolError(
+            f"{_quote(text)} is not a ticker symbol: give one such as AAPL, BRK-B or ^GSPC."
         )
     symbol = ALIASES.get(symbol, symbol)
     return _SHARE_CLASS.sub(r"\1-\2", symbol) if _SHARE_CLASS.fullmatch(symbol) else symbol
 
 
-def _shown(text: str) -> str:
-    """The text as a message may repeat it: quoted, escaped and short."""
+def _quote(text: str) -> str:
+    """The text quoted, escaped and shortened for a message."""
     return ascii(text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]}...")

@@ -1,4 +1,4 @@
-"""How long each kind of market data is fresh, and how long after that it may still be served."""
+"""The cache's TTLs: how long each kind of data is fresh, and may still be served afterwards."""
 
 import datetime
 from collections.abc import Mapping
@@ -9,9 +9,9 @@ DAY_S = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """The life of a cached value in seconds; both kinds of staleness count from the end of fresh.
+    """How long a cached value lives, in seconds; the last two count from the end of `fresh_s`.
 
-    For `revalidate_s` it is served at once while it is fetched anew in the background; for
+    For `revalidate_s` it is served at once while a new one is fetched in the background. For
     `if_error_s` it is served where its source cannot be reached.
     """
 
@@ -21,7 +21,7 @@ class Lifetime:
 
 
 CLOSED_DAY = Lifetime(DAY_S, if_error_s=DAY_S)
-"""What was known on a day that has passed does not change any more, whatever the kind."""
+"""For a day that has passed: its data no longer changes, whatever the kind."""
 
 TODAY: Mapping[str, Lifetime] = {
     "bars": Lifetime(60, 600, 3600),
@@ -35,10 +35,10 @@ TODAY: Mapping[str, Lifetime] = {
     "companies": Lifetime(DAY_S, DAY_S, 7 * DAY_S),
     "company_facts": Lifetime(3600, 600, DAY_S),
 }
-"""Lifetimes in a range that touches today: Yahoo itself asks for 10 to 60 s for prices."""
+"""Lifetimes by kind for data of today; Yahoo itself gives prices 10 to 60 s."""
 
 
 def ttl_for(kind: str, as_of: datetime.date, today: datetime.date) -> Lifetime:
-    """The lifetime of a kind of data about a day, seen from today; KeyError for another kind."""
+    """The lifetime of a kind of data as of a day, seen from today; KeyError for an unknown kind."""
     lifetime = TODAY[kind]
     return CLOSED_DAY if as_of < today else lifetime

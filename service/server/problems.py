@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.errors import BadSettings, StoreUnavailable
-from trading_graph.toolkit.errors import BadRequest
+from trading_graph.toolkit.errors import BadRequestError
 
 _LOG = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def problem_of(error: Exception) -> Problem:
         return error
     if isinstance(error, web.HTTPException):
         return _of_aiohttp(error)
-    if isinstance(error, BadRequest | BadSettings):
+    if isinstance(error, BadRequestError | BadSettings):
         return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
     if isinstance(error, TraceError):
         return Problem(HTTPStatus.NOT_FOUND, str(error))

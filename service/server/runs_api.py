@@ -54,7 +54,7 @@ async def start(request: web.Request) -> web.Response:
 async def queued(
     request: web.Request, asked: RunRequest, key: str | None = None
 ) -> tuple[StoredRun, bool]:
-    """Queue what is asked for; raises Problem where it cannot be now, BadRequest where never."""
+    """Queue what is asked for; raises Problem if it cannot be now, BadRequestError if never."""
     service = request.app[SERVICE]
     options = asked.options(service.default_date)
     # As it is meant and not as it is written: no date stands for a day that passes.

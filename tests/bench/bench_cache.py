@@ -19,7 +19,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
 from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
-from trading_graph.toolkit.errors import SourceUnavailable
+from trading_graph.toolkit.errors import SourceUnavailableError
 
 HITS = 20_000
 ROUNDS = 7
@@ -167,7 +167,7 @@ async def misses(found: list[Contender]) -> None:
                 first = asked == 1
                 await asyncio.sleep(LOAD_S)
                 if failing and first:
-                    raise SourceUnavailable("down")
+                    raise SourceUnavailableError("down")
                 return "value"
 
             ask = contender.make(load)

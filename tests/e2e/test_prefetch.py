@@ -17,7 +17,7 @@ from trading_graph.graph.offline_model import Fault
 from trading_graph.otel.diagnosis import Schedule, call_tree
 from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.verdict import CheckResult, Outcome, default_gate, judge
-from trading_graph.toolkit.errors import UnknownSymbol
+from trading_graph.toolkit.errors import UnknownSymbolError
 
 pytestmark = pytest.mark.alone
 
@@ -124,7 +124,7 @@ async def test_a_prefetch_that_fails_harms_nobody_and_shows(
 
 async def test_an_error_is_told_by_the_analyst_who_asks(run_analysis: Runner) -> None:
     ran = await run_analysis(prefetch=True, symbol="ZZZZ")
-    assert isinstance(ran.error, UnknownSymbol)
+    assert isinstance(ran.error, UnknownSymbolError)
     assert_whole(ran.trace)
 
 

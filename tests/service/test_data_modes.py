@@ -78,8 +78,8 @@ def test_auto_stands_in_for_what_fails_and_offline_and_default_ask_no_live_sourc
 @pytest.mark.parametrize(
     ("urls", "said"),
     [
-        ('{"yahu": "http://127.0.0.1:1"}', "names a live source that is none: use yahoo, sec_data"),
-        ('{"yahoo": "file:///etc/passwd"}', "the address of yahoo is no http URL"),
+        ('{"yahu": "http://127.0.0.1:1"}', "names an unknown live source: use yahoo, sec_data"),
+        ('{"yahoo": "file:///etc/passwd"}', "the address of yahoo is not an http URL"),
         ("not json", "TRADING_GRAPH_LIVE_URLS is not JSON"),
     ],
 )

@@ -11,7 +11,7 @@ from tests.live_servers import FRED_KEY, live_servers
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace.kinds import Role
 from trading_graph.service.cli import main
-from trading_graph.toolkit.live_access import HOST_POLICIES
+from trading_graph.toolkit.rate_limits import HOST_POLICIES
 from trading_graph.toolkit.ttl import TODAY
 
 QUICK = {

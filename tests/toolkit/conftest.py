@@ -7,7 +7,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from tests.toolkit.faulty_source import FaultySource
-from tests.toolkit.kept_spans import provider_for
+from tests.toolkit.spans_in_memory import provider_for
 from trading_graph.toolkit.loopback import LoopbackServer
 
 

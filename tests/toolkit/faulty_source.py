@@ -25,9 +25,9 @@ class FaultySource:
     """Path and time of each request, in order."""
     refusals: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     """Statuses and headers with which `/flaky` answers first, one each; then it answers."""
-    _served: "WeakSet[asyncio.BaseTransport]" = field(default_factory=WeakSet)
+    _connections: "WeakSet[asyncio.BaseTransport]" = field(default_factory=WeakSet)
 
-    async def asked(self, times: int) -> None:
+    async def wait_for(self, times: int) -> None:
         """Wait until so many requests have arrived."""
         for _ in range(1000):
             if len(self.arrived) >= times:
@@ -37,7 +37,7 @@ class FaultySource:
 
     def times(self, path: str) -> list[float]:
         """When the requests for a path arrived."""
-        return [when for asked, when in self.arrived if asked == path]
+        return [when for target, when in self.arrived if target == path]
 
     def make_app(self) -> web.Application:
         @web.middleware
@@ -103,9 +103,9 @@ class FaultySource:
         """Answers on a new connection, and breaks a kept one, as a server that closes it does."""
         transport = request.transport
         assert transport is not None
-        if transport in self._served:
+        if transport in self._connections:
             transport.abort()
-        self._served.add(transport)
+        self._connections.add(transport)
         return web.json_response("fresh")
 
     async def drips(self, request: web.Request) -> web.StreamResponse:

@@ -5,7 +5,7 @@ import datetime
 import pytest
 
 from trading_graph.toolkit.as_of import AsOf
-from trading_graph.toolkit.errors import BadDate
+from trading_graph.toolkit.errors import BadDateError
 
 TODAY = datetime.date(2026, 3, 2)
 
@@ -16,12 +16,12 @@ TODAY = datetime.date(2026, 3, 2)
      "now", "\uff12\uff10\uff12\uff15-11-14", "2025-11-14\n"],
 )  # fmt: skip
 def test_what_is_no_iso_date_is_refused(text: str) -> None:
-    with pytest.raises(BadDate, match="YYYY-MM-DD"):
+    with pytest.raises(BadDateError, match="YYYY-MM-DD"):
         AsOf.parse(text, TODAY)
 
 
 def test_a_future_date_is_refused_and_today_is_not() -> None:
-    with pytest.raises(BadDate, match=r"2026-03-03 is in the future: .* 2026-03-02"):
+    with pytest.raises(BadDateError, match=r"2026-03-03 is in the future: .* 2026-03-02"):
         AsOf.parse("2026-03-03", TODAY)
     assert AsOf.parse("2026-03-02", TODAY).date == TODAY
 

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading_graph.toolkit.as_of import AsOf
-from trading_graph.toolkit.as_of_filter import admitted
-from trading_graph.toolkit.errors import NoData
-from trading_graph.toolkit.frames import make_bars
+from trading_graph.toolkit.as_of_filter import admit
+from trading_graph.toolkit.errors import NoDataError
 from trading_graph.toolkit.records import (
     Fact,
     Filing,
@@ -25,8 +24,9 @@ from trading_graph.toolkit.records import (
     Post,
     Posts,
     Series,
-    Sourced,
+    SourceAnswer,
     Statements,
+    make_bars,
 )
 
 T = TypeVar("T")
@@ -51,8 +51,8 @@ observations = st.builds(Observation, days, st.floats(0, 10), days)
 headlines = st.builds(Headline, instants, st.just("title"), st.just("paper"))
 posts = st.builds(Post, instants, st.just("text"))
 bars = some(days).map(
-    lambda given: make_bars(
-        "X", given, [np.arange(1.0, len(given) + 1)] * 5, splits=[(day, 2.0) for day in given]
+    lambda days: make_bars(
+        "X", days, [np.arange(1.0, len(days) + 1)] * 5, splits=[(day, 2.0) for day in days]
     )
 )
 answers: st.SearchStrategy[Any] = st.one_of(
@@ -66,16 +66,16 @@ answers: st.SearchStrategy[Any] = st.one_of(
 )
 
 
-def known_at(answer: Any) -> Iterator[datetime.date | datetime.datetime]:
+def instants_of(answer: Any) -> Iterator[datetime.date | datetime.datetime]:
     """When each record of an answer was known."""
     for fact in getattr(answer, "facts", ()):
         yield fact.filed
     for filing in getattr(answer, "filings", ()):
         yield filing.filed
     for trade in getattr(answer, "trades", ()):
-        yield trade.known
+        yield trade.available
     for row in getattr(answer, "observations", ()):
-        yield max(row.known, row.date)
+        yield max(row.available, row.date)
     for text in (*getattr(answer, "headlines", ()), *getattr(answer, "posts", ())):
         yield text.published
     for event in (*getattr(answer, "splits", ()), *getattr(answer, "dividends", ())):
@@ -84,22 +84,24 @@ def known_at(answer: Any) -> Iterator[datetime.date | datetime.datetime]:
         yield day.astype(datetime.date)
 
 
-def in_time(known: datetime.date | datetime.datetime, as_of: AsOf) -> bool:
-    return known <= as_of.cutoff if isinstance(known, datetime.datetime) else known <= as_of.date
+def in_time(instant: datetime.date | datetime.datetime, as_of: AsOf) -> bool:
+    return (
+        instant <= as_of.cutoff if isinstance(instant, datetime.datetime) else instant <= as_of.date
+    )
 
 
 @given(answer=answers, day=days)
 def test_what_passes_was_known_and_what_was_known_passes(answer: Any, day: datetime.date) -> None:
     as_of = AsOf(day)
-    expected = [known for known in known_at(answer) if in_time(known, as_of)]
+    expected = [instant for instant in instants_of(answer) if in_time(instant, as_of)]
     covers_nothing_yet = isinstance(answer, Insiders) and answer.since > day
     may_be_empty = isinstance(answer, Insiders | News | Posts)
     if covers_nothing_yet or not (expected or may_be_empty):
-        with pytest.raises(NoData, match=r"known by .*: choose a later date\.$"):
-            admitted(answer, as_of, NOW)
+        with pytest.raises(NoDataError, match=r"known by .*: choose a later date\.$"):
+            admit(answer, as_of, NOW)
         return
-    passed = admitted(answer, as_of, NOW)
-    assert list(known_at(passed)) == expected
+    passed = admit(answer, as_of, NOW)
+    assert list(instants_of(passed)) == expected
     assert passed.fetched == NOW
     assert getattr(passed, "session", day) <= day
     assert getattr(passed, "since", day) <= day
@@ -110,11 +112,11 @@ def test_the_cut_off_is_the_close_in_new_york_to_the_second() -> None:
     second = datetime.timedelta(seconds=1)
     around = (as_of.cutoff, as_of.cutoff + second, as_of.cutoff - second)
     news = News("X", tuple(Headline(at, "t", "p") for at in around))
-    kept = admitted(news, as_of, NOW).headlines
-    assert [line.published - as_of.cutoff for line in kept] == [second * 0, -second]
+    headlines = admit(news, as_of, NOW).headlines
+    assert [line.published - as_of.cutoff for line in headlines] == [second * 0, -second]
 
 
 def test_an_answer_without_a_rule_is_refused() -> None:
     """A new kind of data cannot forget to say what of it was known when."""
     with pytest.raises(TypeError, match="give it one in as_of_filter"):
-        admitted(Sourced(), AsOf(datetime.date(2025, 1, 1)), NOW)
+        admit(SourceAnswer(), AsOf(datetime.date(2025, 1, 1)), NOW)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.toolkit.upstream import DAY, KEY, Clock, Upstream, key_of
 from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
-from trading_graph.toolkit.errors import NoData, UnknownSymbol
+from trading_graph.toolkit.errors import NoDataError, UnknownSymbolError
 
 # One load
 
@@ -66,7 +66,9 @@ async def test_disabled_it_neither_keeps_nor_shares() -> None:
 # Absence
 
 
-@pytest.mark.parametrize("absent", [UnknownSymbol("no such ticker"), NoData("nothing that day")])
+@pytest.mark.parametrize(
+    "absent", [UnknownSymbolError("no such ticker"), NoDataError("nothing that day")]
+)
 async def test_that_a_source_has_nothing_is_kept_for_sixty_seconds(absent: Exception) -> None:
     clock = Clock()
     cache, upstream = SingleFlightCache(clock=clock, jitter=0), Upstream(absent)
@@ -78,10 +80,10 @@ async def test_that_a_source_has_nothing_is_kept_for_sixty_seconds(absent: Excep
 
 
 async def test_a_kept_error_holds_no_traceback_and_does_not_grow() -> None:
-    cache, upstream = SingleFlightCache(), Upstream(NoData("nothing"))
-    raised: list[NoData] = []
+    cache, upstream = SingleFlightCache(), Upstream(NoDataError("nothing"))
+    raised: list[NoDataError] = []
     for _ in range(3):
-        with pytest.raises(NoData) as caught:
+        with pytest.raises(NoDataError) as caught:
             await cache.get(KEY, upstream.load, ttl=60)
         raised.append(caught.value)
     assert len({id(error) for error in raised}) == 3
@@ -180,9 +182,9 @@ async def test_entries_make_room_by_bytes() -> None:
     await get("B", 40)
     assert (cache.statistics.bytes, cache.statistics.evictions) == (100, 0)
     await get("C", 30)
-    held = cache.statistics
-    assert (held.bytes, held.entries, held.evictions) == (70, 2, 1)
-    assert held.by_kind["A"].evictions == 1
+    statistics = cache.statistics
+    assert (statistics.bytes, statistics.entries, statistics.evictions) == (70, 2, 1)
+    assert statistics.by_kind["A"].evictions == 1
     assert await get("B", 40) == 0
     assert await get("C", 30) == 0
 
@@ -193,8 +195,8 @@ async def test_what_is_larger_than_the_cache_is_served_and_evicts_nothing() -> N
     assert (
         await cache.get(key_of("large"), Upstream("x").load, ttl=60, size=lambda value: 101) == "x"
     )
-    held = cache.statistics
-    assert (held.entries, held.bytes, held.evictions) == (1, 10, 0)
+    statistics = cache.statistics
+    assert (statistics.entries, statistics.bytes, statistics.evictions) == (1, 10, 0)
 
 
 async def test_reloading_an_expired_entry_counts_its_bytes_once() -> None:

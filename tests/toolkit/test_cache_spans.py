@@ -7,13 +7,12 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from tests.toolkit.kept_spans import named
+from tests.toolkit.spans_in_memory import spans_of
 from tests.toolkit.upstream import KEY, Clock, Upstream, key_of, turns
 from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
-from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
-from trading_graph.toolkit.cache_statistics import counted_on
-from trading_graph.toolkit.errors import SourceUnavailable
+from trading_graph.toolkit.cache import CacheKey, SingleFlightCache, count_cache_use
+from trading_graph.toolkit.errors import SourceUnavailableError
 from trading_graph.toolkit.single_flight import note_load_span
 
 
@@ -45,10 +44,10 @@ async def test_the_callers_spans_say_miss_shared_and_hit_and_followers_link_to_t
         await asyncio.gather(ask("leader"), ask("follower"), ask("follower"))
         await ask("late")
 
-    (fetch,) = named(exporter, "fetch test")
-    (leader,) = named(exporter, "leader")
-    (late,) = named(exporter, "late")
-    followers = named(exporter, "follower")
+    (fetch,) = spans_of(exporter, "fetch test")
+    (leader,) = spans_of(exporter, "leader")
+    (late,) = spans_of(exporter, "late")
+    followers = spans_of(exporter, "follower")
     assert fetch.parent == _context(leader)
     assert (leader.attributes or {})[semconv.CACHE] == "miss"
     assert not leader.links
@@ -62,7 +61,7 @@ async def test_the_callers_spans_say_miss_shared_and_hit_and_followers_link_to_t
 async def test_followers_link_to_a_load_that_fails_too(
     provider: TracerProvider, exporter: InMemorySpanExporter
 ) -> None:
-    cache, upstream = SingleFlightCache(), Upstream(SourceUnavailable("down"))
+    cache, upstream = SingleFlightCache(), Upstream(SourceUnavailableError("down"))
 
     async def ask(name: str) -> None:
         with spans.open_span(name):
@@ -70,8 +69,8 @@ async def test_followers_link_to_a_load_that_fails_too(
 
     async with spans.run("test", provider=provider, attributes={}):
         await asyncio.gather(ask("leader"), ask("follower"), return_exceptions=True)
-    (fetch,) = named(exporter, "fetch test")
-    (follower,) = named(exporter, "follower")
+    (fetch,) = spans_of(exporter, "fetch test")
+    (follower,) = spans_of(exporter, "follower")
     assert [link.context for link in follower.links] == [_context(fetch)]
 
 
@@ -91,8 +90,8 @@ async def test_who_shares_a_load_of_loads_links_to_the_last_of_these(
 
     async with spans.run("test", provider=provider, attributes={}):
         await asyncio.gather(ask("leader"), ask("follower"))
-    _, last = named(exporter, "fetch test")
-    (follower,) = named(exporter, "follower")
+    _, last = spans_of(exporter, "fetch test")
+    (follower,) = spans_of(exporter, "follower")
     assert [link.context for link in follower.links] == [_context(last)]
 
 
@@ -103,7 +102,7 @@ async def test_two_gets_of_one_span_that_share_a_load_are_a_miss_without_a_link(
     async with spans.run("test", provider=provider, attributes={}):
         with spans.open_span("tool"):
             await asyncio.gather(*(cache.get(KEY, _fetching(upstream), ttl=60) for _ in range(2)))
-    (tool,) = named(exporter, "tool")
+    (tool,) = spans_of(exporter, "tool")
     assert (tool.attributes or {})[semconv.CACHE] == "miss"
     assert not tool.links
 
@@ -112,19 +111,19 @@ async def test_of_several_gets_under_one_span_the_strongest_stays(
     provider: TracerProvider, exporter: InMemorySpanExporter
 ) -> None:
     cache = SingleFlightCache()
-    held = Upstream(held=True)
+    slow = Upstream(waits=True)
     await cache.get(key_of("hit"), Upstream().load, ttl=60)
 
     async def gets(name: str, *symbols: str) -> None:
         with spans.open_span(name):
             for symbol in symbols:
-                load = held.load if symbol == "shared" else Upstream().load
+                load = slow.load if symbol == "shared" else Upstream().load
                 await cache.get(key_of(symbol), load, ttl=60)
 
     async with spans.run("test", provider=provider, attributes={}):
-        leader = asyncio.create_task(cache.get(key_of("shared"), held.load, ttl=60))
+        leader = asyncio.create_task(cache.get(key_of("shared"), slow.load, ttl=60))
         await turns()
-        asyncio.get_running_loop().call_soon(held.release.set)
+        asyncio.get_running_loop().call_soon(slow.release.set)
         await gets("hit then shared", "hit", "shared", "hit")
         await gets("miss last", "hit", "new")
         await gets("miss first", "newer", "hit", "hit")
@@ -152,14 +151,14 @@ async def test_a_hit_tells_the_age_of_the_oldest_value_that_served(
         with spans.open_span("tool"):
             for name in ("young", "old", "young"):
                 await cache.get(key_of(name), Upstream().load, ttl=1000)
-    (tool,) = named(exporter, "tool")
+    (tool,) = spans_of(exporter, "tool")
     assert (tool.attributes or {})[semconv.CACHE_AGE_S] == 30.0
 
 
 async def test_an_abandoned_loads_span_ends_within_its_last_callers_and_is_marked_cancelled(
     provider: TracerProvider, exporter: InMemorySpanExporter
 ) -> None:
-    cache, upstream = SingleFlightCache(), Upstream(held=True)
+    cache, upstream = SingleFlightCache(), Upstream(waits=True)
 
     async def ask() -> None:
         with spans.open_span("tool"):
@@ -170,8 +169,8 @@ async def test_an_abandoned_loads_span_ends_within_its_last_callers_and_is_marke
         await turns()
         caller.cancel()
         await asyncio.gather(caller, return_exceptions=True)
-    (tool,) = named(exporter, "tool")
-    (fetch,) = named(exporter, "fetch test")
+    (tool,) = spans_of(exporter, "tool")
+    (fetch,) = spans_of(exporter, "fetch test")
     assert fetch.end_time is not None
     assert tool.end_time is not None
     assert fetch.end_time <= tool.end_time
@@ -189,7 +188,7 @@ async def test_each_of_two_runs_on_one_cache_counts_what_was_done_for_it(
     cache, upstream = SingleFlightCache(), Upstream()
 
     async def run(name: str, kinds: tuple[str, ...]) -> None:
-        with spans.open_span(name) as span, counted_on(span):
+        with spans.open_span(name) as span, count_cache_use(span):
             for kind in kinds:
                 await asyncio.create_task(cache.get(CacheKey(kind, "test"), upstream.load, ttl=60))
 
@@ -197,8 +196,8 @@ async def test_each_of_two_runs_on_one_cache_counts_what_was_done_for_it(
     async with spans.run("test", provider=provider, attributes={}):
         await asyncio.gather(run("one", ("bars", "news")), run("two", ("bars", "bars", "news")))
 
-    def told(name: str) -> dict[object, dict[str, int]]:
-        (span,) = named(exporter, name)
+    def counts_of(name: str) -> dict[object, dict[str, int]]:
+        (span,) = spans_of(exporter, name)
         events = [event.attributes or {} for event in span.events if event.name == "cache"]
         return {
             event[semconv.CACHE_KIND]: {
@@ -209,6 +208,6 @@ async def test_each_of_two_runs_on_one_cache_counts_what_was_done_for_it(
             for event in events
         }
 
-    assert told("one") == {"bars": {"hits": 1}, "news": {"misses": 1}}
-    assert told("two") == {"bars": {"hits": 2}, "news": {"hits": 1}}
+    assert counts_of("one") == {"bars": {"hits": 1}, "news": {"misses": 1}}
+    assert counts_of("two") == {"bars": {"hits": 2}, "news": {"hits": 1}}
     assert cache.statistics.hits == 4, "the cache itself counts for all"

@@ -7,12 +7,17 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from tests.toolkit.kept_spans import named
+from tests.toolkit.spans_in_memory import spans_of
 from tests.toolkit.upstream import KEY, Clock, Upstream, turns
 from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
-from trading_graph.toolkit.errors import BadSymbol, NoData, SourceTimeout, SourceUnavailable
+from trading_graph.toolkit.errors import (
+    BadSymbolError,
+    NoDataError,
+    SourceTimeoutError,
+    SourceUnavailableError,
+)
 from trading_graph.toolkit.ttl import CLOSED_DAY, DAY_S, TODAY, Lifetime, ttl_for
 
 LIFE = Lifetime(60, revalidate_s=30, if_error_s=120)
@@ -58,7 +63,7 @@ async def test_an_old_value_is_served_at_once_and_fetched_anew_once(
 ) -> None:
     await _get(cache, Upstream("old"))
     clock.now = 60.0
-    renewed = Upstream("new", held=True)
+    renewed = Upstream("new", waits=True)
     assert [await _get(cache, renewed) for _ in range(5)] == ["old"] * 5
     await turns()
     assert renewed.calls == 1
@@ -83,7 +88,7 @@ async def test_who_asks_after_the_old_value_has_ended_joins_the_fetch_under_way(
 ) -> None:
     await _get(cache, Upstream("old"))
     clock.now = 60.0
-    renewed = Upstream("new", held=True)
+    renewed = Upstream("new", waits=True)
     await _get(cache, renewed)
     clock.now = 100.0
     joined = asyncio.create_task(_get(cache, renewed))
@@ -101,7 +106,7 @@ async def test_the_last_joiner_to_leave_does_not_cancel_what_the_cache_began(
 ) -> None:
     await _get(cache, Upstream("old"))
     clock.now = 60.0
-    renewed = Upstream("new", held=True)
+    renewed = Upstream("new", waits=True)
     await _get(cache, renewed)
     clock.now = 100.0
     joined = asyncio.create_task(_get(cache, renewed))
@@ -118,7 +123,7 @@ async def test_a_refresh_that_fails_keeps_the_old_value_and_waits_before_the_nex
     cache: SingleFlightCache, clock: Clock
 ) -> None:
     await _get(cache, Upstream("old"))
-    failing = Upstream(SourceUnavailable("down"))
+    failing = Upstream(SourceUnavailableError("down"))
     for now, calls in [(60.0, 1), (61.0, 1), (64.9, 1), (65.0, 2)]:
         clock.now = now
         assert await _get(cache, failing) == "old"
@@ -132,9 +137,9 @@ async def test_a_refresh_may_find_that_there_is_nothing_any_more(
 ) -> None:
     await _get(cache, Upstream("old"))
     clock.now = 60.0
-    await _get(cache, Upstream(NoData("delisted")))
+    await _get(cache, Upstream(NoDataError("delisted")))
     await turns()
-    with pytest.raises(NoData):
+    with pytest.raises(NoDataError):
         await _get(cache, Upstream("never"))
     assert cache.statistics.negative == 1
 
@@ -144,7 +149,7 @@ async def test_closing_ends_what_runs_in_the_background_and_waits_for_its_end(
 ) -> None:
     await _get(cache, Upstream("old"))
     clock.now = 60.0
-    renewed = Upstream("new", held=True)
+    renewed = Upstream("new", waits=True)
     await _get(cache, renewed)
     await turns()
     before = asyncio.all_tasks()
@@ -172,7 +177,7 @@ async def test_a_refresh_that_fails_unseen_is_never_reported_as_forgotten(
 # Stale if error
 
 
-@pytest.mark.parametrize("error", [SourceUnavailable("down"), SourceTimeout("slow")])
+@pytest.mark.parametrize("error", [SourceUnavailableError("down"), SourceTimeoutError("slow")])
 async def test_an_old_value_serves_all_where_its_source_cannot_be_reached(
     cache: SingleFlightCache, clock: Clock, error: Exception
 ) -> None:
@@ -190,7 +195,7 @@ async def test_a_source_that_failed_is_not_asked_again_at_once(
 ) -> None:
     """Each asker would wait for all tries of a source that is down, only to get the old value."""
     await _get(cache, Upstream("old"), NO_REVALIDATION)
-    failing = Upstream(SourceUnavailable("down"))
+    failing = Upstream(SourceUnavailableError("down"))
     for now, calls in [(100.0, 1), (104.9, 1), (105.0, 2)]:
         clock.now = now
         assert await _get(cache, failing, NO_REVALIDATION) == "old"
@@ -201,15 +206,15 @@ async def test_a_source_that_failed_is_not_asked_again_at_once(
 
 async def test_after_its_time_the_error_is_told(cache: SingleFlightCache, clock: Clock) -> None:
     await _get(cache, Upstream("old"), NO_REVALIDATION)
-    failing = Upstream(SourceUnavailable("down"))
+    failing = Upstream(SourceUnavailableError("down"))
     clock.now = 179.0
     assert await _get(cache, failing, NO_REVALIDATION) == "old"
     clock.now = 180.0
-    with pytest.raises(SourceUnavailable, match="down"):
+    with pytest.raises(SourceUnavailableError, match="down"):
         await _get(cache, failing, NO_REVALIDATION)
 
 
-@pytest.mark.parametrize("error", [BadSymbol("no"), NoData("gone"), RuntimeError("ours")])
+@pytest.mark.parametrize("error", [BadSymbolError("no"), NoDataError("gone"), RuntimeError("ours")])
 async def test_an_old_value_hides_no_other_error(
     cache: SingleFlightCache, clock: Clock, error: Exception
 ) -> None:
@@ -224,16 +229,16 @@ async def test_without_a_second_life_nothing_old_is_served(
 ) -> None:
     await cache.get(KEY, Upstream("old").load, ttl=60)
     clock.now = 60.0
-    with pytest.raises(SourceUnavailable):
-        await cache.get(KEY, Upstream(SourceUnavailable("down")).load, ttl=60)
+    with pytest.raises(SourceUnavailableError):
+        await cache.get(KEY, Upstream(SourceUnavailableError("down")).load, ttl=60)
 
 
 async def test_a_kept_absence_is_never_served_stale(cache: SingleFlightCache, clock: Clock) -> None:
-    with pytest.raises(NoData):
-        await _get(cache, Upstream(NoData("nothing")))
+    with pytest.raises(NoDataError):
+        await _get(cache, Upstream(NoDataError("nothing")))
     clock.now = 60.0
-    with pytest.raises(SourceUnavailable):
-        await _get(cache, Upstream(SourceUnavailable("down")))
+    with pytest.raises(SourceUnavailableError):
+        await _get(cache, Upstream(SourceUnavailableError("down")))
     assert cache.statistics.stale == 0
 
 
@@ -249,7 +254,7 @@ async def test_the_askers_span_says_stale_and_how_old_and_the_refresh_is_a_trace
     """As a part of the run it would end after the run, and make the run's trace incomplete."""
     faults: list[BaseException] = []
     provider.add_span_processor(spans.RecordingProcessor(faults.append))
-    renewed = Upstream("new", held=True)
+    renewed = Upstream("new", waits=True)
 
     async def load() -> object:
         with spans.fetch("test"):
@@ -263,10 +268,10 @@ async def test_the_askers_span_says_stale_and_how_old_and_the_refresh_is_a_trace
         await turns()
     renewed.release.set()
     await turns()
-    (tool,) = named(exporter, "tool")
+    (tool,) = spans_of(exporter, "tool")
     assert (tool.attributes or {})[semconv.CACHE] == "stale"
     assert (tool.attributes or {})[semconv.CACHE_AGE_S] == 75.0
-    (refresh,), (fetch,) = named(exporter, "revalidate bars"), named(exporter, "fetch test")
+    (refresh,), (fetch,) = spans_of(exporter, "revalidate bars"), spans_of(exporter, "fetch test")
     assert refresh.parent is None
     assert refresh.context is not None
     assert tool.context is not None
@@ -288,9 +293,9 @@ async def test_an_old_value_instead_of_an_error_says_stale_and_names_the_error(
     clock.now = 100.0
     async with spans.run("test", provider=provider, attributes={}):
         with spans.open_span("tool"):
-            await _get(cache, Upstream(SourceTimeout("slow")), NO_REVALIDATION)
+            await _get(cache, Upstream(SourceTimeoutError("slow")), NO_REVALIDATION)
             await cache.get(CacheKey("macro", "test"), Upstream().load, ttl=60)
-    (tool,) = named(exporter, "tool")
+    (tool,) = spans_of(exporter, "tool")
     assert (tool.attributes or {})[semconv.CACHE] == "stale", "a miss beside it does not hide it"
     assert (tool.attributes or {})[semconv.CACHE_AGE_S] == 100.0
     (event,) = tool.events

@@ -40,7 +40,7 @@ def test_closes_are_the_known_ones() -> None:
 def test_fiscal_years_are_the_filed_ones(
     symbol: str, concept: str, end: str, value: float, filed: str
 ) -> None:
-    found = [
+    values = [
         (fact.value, fact.filed.isoformat())
         for fact in tables.statements()[symbol]
         if fact.concept == concept
@@ -48,7 +48,7 @@ def test_fiscal_years_are_the_filed_ones(
         and fact.start
         and (fact.end - fact.start).days > 350
     ]
-    assert found == [(value, filed)]
+    assert values == [(value, filed)]
 
 
 def test_every_symbol_has_three_years_of_whole_sessions() -> None:
@@ -72,11 +72,13 @@ def test_nothing_is_known_after_the_last_day_or_before_it_happened() -> None:
         assert all(fact.end <= fact.filed <= LAST for fact in facts)
     assert all(f.filed <= LAST for filings in tables.filings().values() for f in filings)
     for observations in tables.macro().values():
-        assert all(row.date <= row.known <= LAST for row in observations)
+        assert all(row.date <= row.available <= LAST for row in observations)
 
 
 def test_no_statistic_of_the_shutdown_is_known_before_it_was_published() -> None:
-    published = {row.date.isoformat(): row.known.isoformat() for row in tables.macro()["CPIAUCSL"]}
+    published = {
+        row.date.isoformat(): row.available.isoformat() for row in tables.macro()["CPIAUCSL"]
+    }
     assert max(published) == "2025-09-01"
     assert published["2025-09-01"] == "2025-10-24"
     assert max(row.date.isoformat() for row in tables.macro()["PAYEMS"]) == "2025-08-01"

@@ -8,12 +8,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from yarl import URL
 
 from tests.toolkit.faulty_source import FaultySource
-from tests.toolkit.kept_spans import http_spans
+from tests.toolkit.spans_in_memory import http_spans
 from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
-from trading_graph.toolkit.errors import BadAnswer
-from trading_graph.toolkit.host_policy import HostPolicies, HostPolicy
+from trading_graph.toolkit.errors import BadAnswerError
 from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.rate_limits import HostPolicies, HostPolicy
 
 
 def test_the_policy_with_the_port_goes_before_the_hosts_and_that_before_the_default() -> None:
@@ -54,14 +54,14 @@ async def test_after_the_burst_requests_come_at_the_hosts_rate_and_its_spans_say
     # A loop under load may send late, never early.
     for number, (first, later) in enumerate(zip(came, came[4:], strict=False)):
         assert later - first > 0.8 * (4 - 3 + (number > 0)) / rate
-    done = pool.statistics
-    assert done.held_back == 4
+    statistics = pool.statistics
+    assert statistics.held_back == 4
     waits = [
         float(str((span.attributes or {}).get(semconv.RATE_WAIT_MS, 0)))
         for span in http_spans(exporter)
     ]
     assert sum(wait == 0 for wait in waits) == 3
-    assert max(waits) == done.rate_wait_ms_max >= 0.8 * 4 / rate * 1e3
+    assert max(waits) == statistics.rate_wait_ms_max >= 0.8 * 4 / rate * 1e3
     for span in http_spans(exporter):
         attributes = span.attributes or {}
         queued = float(str(attributes[semconv.QUEUE_WAIT_MS]))
@@ -120,13 +120,13 @@ async def test_a_host_is_told_who_asks_unless_the_request_says_so_itself(
 ) -> None:
     policies = {"127.0.0.1": HostPolicy(user_agent="Someone someone@example.com")}
     async with HttpPool(policies=policies) as pool:
-        told = await pool.get_json(f"{source.url}/headers")
+        headers = await pool.get_json(f"{source.url}/headers")
         named = await pool.get_json(f"{source.url}/headers", headers={"user-agent": "Mine"})
         elsewhere = await pool.get_json(
             f"http://localhost:{URL(source.url).port}/redirect",
             params={"to": f"{source.url}/headers"},
         )
-    assert told["user-agent"] == "Someone someone@example.com"
+    assert headers["user-agent"] == "Someone someone@example.com"
     assert named["user-agent"] == "Mine"
     assert elsewhere["user-agent"] == "Someone someone@example.com", "each hop by its own host"
 
@@ -156,7 +156,7 @@ async def test_trace_headers_may_be_kept_even_from_this_machine(
 async def test_the_cap_on_a_body_is_its_hosts(source: FaultySource) -> None:
     policies = {"127.0.0.1": HostPolicy(max_body_bytes=1000)}
     async with HttpPool(policies=policies) as pool:
-        with pytest.raises(BadAnswer, match="more than 1000 bytes"):
+        with pytest.raises(BadAnswerError, match="more than 1000 bytes"):
             await pool.get_bytes(f"{source.url}/bytes/1001")
         large = await pool.get_bytes(f"http://localhost:{URL(source.url).port}/bytes/1001")
     assert len(large.body) == 1001

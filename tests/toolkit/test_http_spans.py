@@ -13,14 +13,14 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, StatusCode, Trace
 from yarl import URL
 
 from tests.toolkit.faulty_source import FaultySource
-from tests.toolkit.kept_spans import http_spans, provider_for
+from tests.toolkit.spans_in_memory import http_spans, provider_for
 from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.errors import (
-    SourceUnavailable,
+    SourceUnavailableError,
 )
-from trading_graph.toolkit.host_policy import HostPolicy
 from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.rate_limits import HostPolicy
 
 ONCE = HostPolicy(attempts=1, breaker_failures=None)
 
@@ -82,8 +82,8 @@ async def test_unpooled_requests_have_the_same_spans(
         spans.run("test", provider=provider, attributes={}),
     ):
         await asyncio.gather(*(pool.get_json(f"{source.url}/json") for _ in range(3)))
-    found = http_spans(exporter)
-    assert [(span.attributes or {})[semconv.POOL_REUSED] for span in found] == [False] * 3
+    requests = http_spans(exporter)
+    assert [(span.attributes or {})[semconv.POOL_REUSED] for span in requests] == [False] * 3
 
 
 async def test_a_pool_opened_before_a_run_records_into_the_run_that_asks(
@@ -108,7 +108,7 @@ async def test_where_instrumentation_is_suppressed_the_callers_span_stays_clean(
     async with HttpPool() as pool, spans.run("test", provider=provider, attributes={}):
         with spans.open_span("caller"), suppress_instrumentation():
             await pool.get_json(f"{source.url}/json")
-            with pytest.raises(SourceUnavailable):
+            with pytest.raises(SourceUnavailableError):
                 await pool.get_json("http://127.0.0.1:1/")
     assert not http_spans(exporter)
     (caller,) = [span for span in exporter.get_finished_spans() if span.name == "caller"]
@@ -132,23 +132,23 @@ async def test_failed_requests_say_cancelled_timeout_status_or_the_error(
             f"{source.url}/status/503",
             "http://127.0.0.1:1/",
         ):
-            with pytest.raises(SourceUnavailable):
+            with pytest.raises(SourceUnavailableError):
                 await pool.get_json(url)
-    found = http_spans(exporter)
-    assert [(span.attributes or {})["error.type"] for span in found] == [
+    requests = http_spans(exporter)
+    assert [(span.attributes or {})["error.type"] for span in requests] == [
         "cancelled",
         "timeout",
         "503",
         "aiohttp.client_exceptions.ClientConnectorError",
     ]
-    assert {span.status.status_code for span in found} == {StatusCode.ERROR}
+    assert {span.status.status_code for span in requests} == {StatusCode.ERROR}
 
 
 async def test_no_secret_of_the_query_reaches_a_span_or_a_message(
     source: FaultySource, provider: TracerProvider, exporter: InMemorySpanExporter
 ) -> None:
     """Keys travel as query parameters; exceptions' texts would repeat them."""
-    told: list[str] = []
+    texts: list[str] = []
     secret = {"apikey": "SECRET"}
     async with (
         HttpPool(limit_per_host=1, total_s=0.5, connect_s=0.1, default_policy=ONCE) as pool,
@@ -168,18 +168,18 @@ async def test_no_secret_of_the_query_reaches_a_span_or_a_message(
             "ftp://127.0.0.1/",
             "http://user:SECRET@127.0.0.1:1/closed",
         ):
-            with pytest.raises(SourceUnavailable) as caught, spans.fetch("test"):
+            with pytest.raises(SourceUnavailableError) as caught, spans.fetch("test"):
                 await pool.get_json(url, params=secret)
-            told += traceback.format_exception(caught.value, limit=0)
+            texts += traceback.format_exception(caught.value, limit=0)
         holder = asyncio.create_task(pool.get_json(f"{source.url}/slow?s=0.3", params=secret))
         await asyncio.sleep(0)
-        with pytest.raises(SourceUnavailable) as caught, spans.fetch("test"):
+        with pytest.raises(SourceUnavailableError) as caught, spans.fetch("test"):
             await pool.get_json(f"{source.url}/queued", params=secret)
-        told += traceback.format_exception(caught.value, limit=0)
+        texts += traceback.format_exception(caught.value, limit=0)
         await holder
-    told += [span.to_json() for span in exporter.get_finished_spans()]
-    assert len(told) > 30
-    assert [text for text in told if "SECRET" in text] == []
+    texts += [span.to_json() for span in exporter.get_finished_spans()]
+    assert len(texts) > 30
+    assert [text for text in texts if "SECRET" in text] == []
 
 
 async def test_trace_headers_reach_loopback_and_never_a_foreign_host(
@@ -228,11 +228,11 @@ async def test_where_nothing_records_a_request_makes_no_span_and_a_callers_trace
 ) -> None:
     caller = SpanContext(0xA, 0xB, is_remote=True, trace_flags=TraceFlags(0))
     async with HttpPool() as pool:
-        told = await pool.get_json(f"{source.url}/headers")
-        assert "traceparent" not in told
+        headers = await pool.get_json(f"{source.url}/headers")
+        assert "traceparent" not in headers
         token = otel_context.attach(trace.set_span_in_context(NonRecordingSpan(caller)))
         try:
-            told = await pool.get_json(f"{source.url}/headers")
+            headers = await pool.get_json(f"{source.url}/headers")
         finally:
             otel_context.detach(token)
-    assert told["traceparent"].split("-")[1:] == [f"{0xA:032x}", f"{0xB:016x}", "00"]
+    assert headers["traceparent"].split("-")[1:] == [f"{0xA:032x}", f"{0xB:016x}", "00"]

@@ -9,9 +9,9 @@ import talib
 
 from trading_graph.toolkit import indicators
 from trading_graph.toolkit.dataset import tables
-from trading_graph.toolkit.errors import BadRequest
-from trading_graph.toolkit.frames import Bars, Floats, make_bars
+from trading_graph.toolkit.errors import BadRequestError
 from trading_graph.toolkit.indicators import INDICATORS, compute
+from trading_graph.toolkit.records import Bars, Floats, make_bars
 from trading_graph.toolkit.tools.prices import IndicatorsArguments
 
 TOLERANCE = 1e-4
@@ -62,13 +62,13 @@ def test_every_given_value_equals_ta_lib(symbol: str) -> None:
     bars = embedded(symbol)
     expected = reference(bars)
     for name, values in compute(bars).items():
-        given = np.isfinite(values)
-        assert given.sum() == len(bars) - INDICATORS[name] + 1, name
+        finite = np.isfinite(values)
+        assert finite.sum() == len(bars) - INDICATORS[name] + 1, name
         # MACD lines cross zero: they are measured against their usual size, not against zero.
         scale = np.abs(expected[name])
         if name.startswith("macd"):
             scale = np.maximum(scale, np.nanmean(scale))
-        worst = np.max(np.abs(values - expected[name])[given] / scale[given])
+        worst = np.max(np.abs(values - expected[name])[finite] / scale[finite])
         assert worst < TOLERANCE, name
 
 
@@ -91,7 +91,7 @@ def test_a_value_does_not_change_when_bars_are_added() -> None:
     "name", ["close_1~200000_max", "rsi_99999", "close_999999_sma", "", "open", "__class__", "RSI"]
 )
 def test_a_free_name_is_refused_before_anything_is_computed(name: str) -> None:
-    with pytest.raises(BadRequest, match=r"There is no indicator .*choose from close_50_sma"):
+    with pytest.raises(BadRequestError, match=r"There is no indicator .*choose from close_50_sma"):
         compute(embedded("AAPL"), [name])
 
 
@@ -120,14 +120,14 @@ def test_no_bars_give_empty_columns() -> None:
 def test_threads_that_share_bars_do_not_disturb_each_other() -> None:
     bars = embedded("AAPL")
     expected = compute(bars)
-    found: list[dict[str, Floats]] = []
-    threads = [threading.Thread(target=lambda: found.append(compute(bars))) for _ in range(8)]
+    results: list[dict[str, Floats]] = []
+    threads = [threading.Thread(target=lambda: results.append(compute(bars))) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 8
-    for values in found:
+    assert len(results) == 8
+    for values in results:
         for name in INDICATORS:
             np.testing.assert_array_equal(values[name], expected[name])
 

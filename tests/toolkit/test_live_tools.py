@@ -20,11 +20,16 @@ from trading_graph.graph.tool_calls import ToolCall, run_tool_calls
 from trading_graph.toolkit.as_of import NEW_YORK, AsOf
 from trading_graph.toolkit.cache import SingleFlightCache
 from trading_graph.toolkit.embedded_server import make_app
-from trading_graph.toolkit.errors import BadSymbol, DataError, NoData, SourceUnavailable
-from trading_graph.toolkit.host_policy import HostPolicy
+from trading_graph.toolkit.errors import (
+    BadSymbolError,
+    DataError,
+    NoDataError,
+    SourceUnavailableError,
+)
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.market_data import AsyncToolkit
 from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.rate_limits import HostPolicy
 from trading_graph.toolkit.records import Mode
 from trading_graph.toolkit.tools import TOOLS
 
@@ -73,8 +78,8 @@ class Asking:
                 access=self._servers.access,
             )
             tool = TOOLS[name]
-            given = {} if name == "get_macro" else {"symbol": "NVDA"}
-            return await tool.run(toolkit, AsOf(as_of), tool.arguments(**{**given, **arguments}))
+            defaults = {} if name == "get_macro" else {"symbol": "NVDA"}
+            return await tool.run(toolkit, AsOf(as_of), tool.arguments(**{**defaults, **arguments}))
 
     def __call__(
         self, mode: Mode, name: str, as_of: datetime.date = LAST, **arguments: Any
@@ -89,10 +94,12 @@ def ask(servers: LiveServers, embedded: str) -> Asking:
 
 def numbers(answer: dict[str, Any]) -> dict[str, Any]:
     """An answer without the words that say where it comes from."""
-    kept = {k: v for k, v in answer.items() if k not in ("source", "data_mode", "age_s", "limit")}
-    for series in kept.get("series", {}).values():
+    comparable = {
+        k: v for k, v in answer.items() if k not in ("source", "data_mode", "age_s", "limit")
+    }
+    for series in comparable.get("series", {}).values():
         series.pop("revised", None)  # FRED has the values of that day
-    return kept
+    return comparable
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -161,7 +168,7 @@ def test_headlines_come_by_their_instant_and_a_past_date_asks_no_source_of_the_p
     assert "Undated" not in json.dumps(answer)
     assert servers.paths("/v1/finance/search") == []
     assert "has only the present" in answer["missing"][0]
-    with pytest.raises(NoData, match="StockTwits has only the present, nothing of 2025-11-14"):
+    with pytest.raises(NoDataError, match="StockTwits has only the present, nothing of 2025-11-14"):
         ask("live", "get_posts")
     assert servers.paths("/streams/") == []
 
@@ -182,7 +189,7 @@ def test_embedded_data_never_stands_in_for_live_data_silently(
 ) -> None:
     servers.faults.update(dict.fromkeys(("yahoo", "sec_data", "fred"), "unavailable"))
     for name in NUMBERS:
-        with pytest.raises(SourceUnavailable):
+        with pytest.raises(SourceUnavailableError):
             ask("live", name)
         answer = ask("auto", name)
         assert answer["data_mode"] == "offline"
@@ -228,7 +235,7 @@ HOSTILE = [
 def test_a_hostile_symbol_reaches_no_address(
     ask: Asking, servers: LiveServers, name: str, symbol: str
 ) -> None:
-    with pytest.raises(BadSymbol, match=r"not a ticker symbol|is an ISIN"):
+    with pytest.raises(BadSymbolError, match=r"not a ticker symbol|is an ISIN"):
         ask("live", name, symbol=symbol)
     assert servers.asked == []
 

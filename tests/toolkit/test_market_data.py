@@ -18,12 +18,12 @@ from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.cache import SingleFlightCache
 from trading_graph.toolkit.embedded_server import make_app
 from trading_graph.toolkit.errors import (
-    BadDate,
-    BadRequest,
-    BadSymbol,
-    NoData,
-    SourceUnavailable,
-    UnknownSymbol,
+    BadDateError,
+    BadRequestError,
+    BadSymbolError,
+    NoDataError,
+    SourceUnavailableError,
+    UnknownSymbolError,
 )
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.market_data import MACRO_SERIES, STATEMENT_KINDS, AsyncToolkit
@@ -77,9 +77,9 @@ async def test_everything_is_fetched_at_once(
     assert data.bars.session == AS_OF.date
     assert set(data.statements) == set(STATEMENT_KINDS)
     assert set(data.macro) == set(MACRO_SERIES)
-    found = fetches(exporter)
-    assert len(found) == 6 + len(MACRO_SERIES)
-    assert max(span.start_time or 0 for span in found) < min(span.end_time or 0 for span in found)
+    spans_ = fetches(exporter)
+    assert len(spans_) == 6 + len(MACRO_SERIES)
+    assert max(span.start_time or 0 for span in spans_) < min(span.end_time or 0 for span in spans_)
 
 
 async def test_one_symbols_prices_are_fetched_once_for_all_who_ask(offline: Offline) -> None:
@@ -96,9 +96,9 @@ async def test_one_symbols_prices_are_fetched_once_for_all_who_ask(offline: Offl
 
 async def test_each_statement_is_a_request_of_its_own(offline: Offline) -> None:
     kinds = (offline.toolkit.statements("NVDA", AS_OF, kind) for kind in STATEMENT_KINDS)
-    found = await asyncio.gather(*kinds)
+    answers = await asyncio.gather(*kinds)
     assert offline.pool.statistics.requests == 3
-    assert [answer.kind for answer in found] == list(STATEMENT_KINDS)
+    assert [answer.kind for answer in answers] == list(STATEMENT_KINDS)
 
 
 async def test_a_part_that_is_missing_does_not_harm_the_others(offline: Offline) -> None:
@@ -106,18 +106,18 @@ async def test_a_part_that_is_missing_does_not_harm_the_others(offline: Offline)
     assert data.bars is not None
     assert data.filings is not None
     assert set(data.errors) == set(STATEMENT_KINDS)
-    assert all(isinstance(error, NoData) for error in data.errors.values())
+    assert all(isinstance(error, NoDataError) for error in data.errors.values())
 
 
 async def test_an_unknown_symbol_names_what_there_is(offline: Offline) -> None:
-    for asked in (
+    for request in (
         offline.toolkit.bars("ZZZZ", AS_OF),
         offline.toolkit.statements("ZZZZ", AS_OF, "income"),
         offline.toolkit.filings("ZZZZ", AS_OF),
         offline.toolkit.get_all_market_data("ZZZZ", AS_OF),
     ):
-        with pytest.raises(UnknownSymbol, match=r"ZZZZ.* AAPL, AMZN, GOOGL, .*\^GSPC"):
-            await asked
+        with pytest.raises(UnknownSymbolError, match=r"ZZZZ.* AAPL, AMZN, GOOGL, .*\^GSPC"):
+            await request
 
 
 @pytest.mark.parametrize("day", ["2022-11-13", "2010-01-04", "2025-11-25"])
@@ -125,18 +125,18 @@ async def test_a_date_outside_the_data_is_refused_with_its_range(
     offline: Offline, day: str
 ) -> None:
     as_of = AsOf.parse(day, datetime.date(2026, 1, 1))
-    with pytest.raises(BadDate, match=r"begin with 2022-11-14|end with 2025-11-14"):
+    with pytest.raises(BadDateError, match=r"begin with 2022-11-14|end with 2025-11-14"):
         await offline.toolkit.bars("AAPL", as_of)
-    with pytest.raises(BadDate, match="from 2022-11-14 to 2025-11-14"):
+    with pytest.raises(BadDateError, match="from 2022-11-14 to 2025-11-14"):
         await offline.toolkit.statements("AAPL", as_of, "income")
-    with pytest.raises(BadDate, match="from 2022-11-14 to 2025-11-14"):
+    with pytest.raises(BadDateError, match="from 2022-11-14 to 2025-11-14"):
         await offline.toolkit.filings("AAPL", as_of)
 
 
 async def test_a_symbol_that_is_none_is_refused_without_a_request(offline: Offline) -> None:
-    with pytest.raises(BadSymbol):
+    with pytest.raises(BadSymbolError):
         await offline.toolkit.get_all_market_data("../etc", AS_OF)
-    with pytest.raises(BadRequest, match="no indicator"):
+    with pytest.raises(BadRequestError, match="no indicator"):
         await offline.toolkit.indicators("AAPL", AS_OF, ["close_1~200000_max"])
 
 
@@ -148,7 +148,7 @@ async def test_a_dead_server_is_a_typed_error_in_every_part() -> None:
         data = await toolkit.get_all_market_data("AAPL", AS_OF)
     assert data.bars is None
     assert len(data.errors) == 6 + len(MACRO_SERIES)
-    assert all(isinstance(error, SourceUnavailable) for error in data.errors.values())
+    assert all(isinstance(error, SourceUnavailableError) for error in data.errors.values())
 
 
 async def test_every_fetch_says_what_it_got_and_from_where(
@@ -156,11 +156,11 @@ async def test_every_fetch_says_what_it_got_and_from_where(
 ) -> None:
     await offline.toolkit.get_all_market_data("NVDA", AS_OF)
     for span in fetches(exporter):
-        told = span.attributes or {}
-        assert told[semconv.SOURCE] == span.name.removeprefix("fetch ")
-        assert told[semconv.AS_OF] == "2025-11-14"
-        assert told[semconv.DATA_MODE] == "offline"
-        rows, size = told[semconv.ROWS], told[semconv.RESPONSE_BYTES]
+        attributes = span.attributes or {}
+        assert attributes[semconv.SOURCE] == span.name.removeprefix("fetch ")
+        assert attributes[semconv.AS_OF] == "2025-11-14"
+        assert attributes[semconv.DATA_MODE] == "offline"
+        rows, size = attributes[semconv.ROWS], attributes[semconv.RESPONSE_BYTES]
         assert isinstance(rows, int)
         assert isinstance(size, int)
         assert 0 < rows < size
@@ -193,9 +193,9 @@ async def test_levels_are_those_of_the_last_sessions(offline: Offline) -> None:
 async def test_macro_values_are_those_known_by_then(offline: Offline) -> None:
     then = AsOf(datetime.date(2025, 10, 23))
     september = datetime.date(2025, 9, 1)
-    known = await offline.toolkit.macro("CPIAUCSL", then)
-    assert max(row.date for row in known.observations) < september
+    series = await offline.toolkit.macro("CPIAUCSL", then)
+    assert max(row.date for row in series.observations) < september
     later = await offline.toolkit.macro("CPIAUCSL", AsOf(datetime.date(2025, 10, 24)))
     assert max(row.date for row in later.observations) == september
-    assert known.revised
+    assert series.revised
     assert not (await offline.toolkit.macro("DGS10", then)).revised

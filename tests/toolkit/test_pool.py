@@ -8,11 +8,11 @@ from yarl import URL
 
 from tests.toolkit.faulty_source import BOMB_BYTES, FaultySource
 from trading_graph.toolkit.errors import (
-    BadAnswer,
-    SourceUnavailable,
+    BadAnswerError,
+    SourceUnavailableError,
 )
-from trading_graph.toolkit.host_policy import HostPolicy
 from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.rate_limits import HostPolicy
 
 # Connections
 
@@ -25,12 +25,12 @@ async def test_400_concurrent_requests_use_at_most_30_connections_and_reuse_them
     assert answers == ["slow"] * 400
     assert len(source.connections) == 30
     assert source.at_once_max == 30, "the connections really work side by side"
-    done = pool.statistics
-    assert done.requests == 400
-    assert done.connections_created == 30
-    assert done.reused == 370
-    assert done.queued == 370
-    assert done.queue_wait_ms_max > 0
+    statistics = pool.statistics
+    assert statistics.requests == 400
+    assert statistics.connections_created == 30
+    assert statistics.reused == 370
+    assert statistics.queued == 370
+    assert statistics.queue_wait_ms_max > 0
 
 
 async def test_requests_one_after_the_other_share_one_connection(source: FaultySource) -> None:
@@ -53,7 +53,7 @@ async def test_unpooled_every_request_has_a_connection_of_its_own(source: Faulty
 async def test_a_refused_request_leaves_its_connection_to_the_next(source: FaultySource) -> None:
     async with HttpPool() as pool:
         for code in (404, 429, 500, 404):
-            with pytest.raises(SourceUnavailable):
+            with pytest.raises(SourceUnavailableError):
                 await pool.get_json(f"{source.url}/status/{code}")
     assert len(source.connections) == 1
 
@@ -137,7 +137,7 @@ async def test_header_lines_of_ten_thousand_bytes_are_read(source: FaultySource)
 async def test_a_body_may_be_as_large_as_the_limit_and_no_larger(source: FaultySource) -> None:
     async with HttpPool(default_policy=HostPolicy(max_body_bytes=100_000)) as pool:
         assert len((await pool.get_bytes(f"{source.url}/bytes/100000")).body) == 100_000
-        with pytest.raises(BadAnswer, match="more than 100000 bytes"):
+        with pytest.raises(BadAnswerError, match="more than 100000 bytes"):
             await pool.get_bytes(f"{source.url}/bytes/100001")
 
 
@@ -145,7 +145,7 @@ async def test_a_gzip_bomb_is_stopped_at_the_limit_not_after_it(source: FaultySo
     async with HttpPool(default_policy=HostPolicy(max_body_bytes=2**20)) as pool:
         tracemalloc.start()
         try:
-            with pytest.raises(BadAnswer, match=r"/bomb sent more than 1048576 bytes"):
+            with pytest.raises(BadAnswerError, match=r"/bomb sent more than 1048576 bytes"):
                 await pool.get_bytes(f"{source.url}/bomb")
             _, peak = tracemalloc.get_traced_memory()
         finally:

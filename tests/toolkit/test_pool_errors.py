@@ -6,15 +6,15 @@ import pytest
 
 from tests.toolkit.faulty_source import FaultySource
 from trading_graph.toolkit.errors import (
-    BadAnswer,
+    BadAnswerError,
     DataError,
-    HttpStatus,
-    RateLimited,
-    SourceTimeout,
-    SourceUnavailable,
+    HttpStatusError,
+    RateLimitError,
+    SourceTimeoutError,
+    SourceUnavailableError,
 )
-from trading_graph.toolkit.host_policy import HostPolicy
 from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.rate_limits import HostPolicy
 
 ONCE = HostPolicy(attempts=1, breaker_failures=None)
 
@@ -22,21 +22,21 @@ ONCE = HostPolicy(attempts=1, breaker_failures=None)
 @pytest.mark.parametrize(
     ("path", "kind", "words"),
     [
-        ("/status/404", HttpStatus, r"/status/404 answered 404: .*check"),
-        ("/status/400", HttpStatus, r"answered 400: .*check"),
-        ("/status/401", HttpStatus, r"answered 401: .*key"),
-        ("/status/304", HttpStatus, r"answered 304"),
-        ("/status/500", HttpStatus, r"answered 500: try again later"),
-        ("/status/503", HttpStatus, r"answered 503: try again later"),
-        ("/status/429?after=7", RateLimited, r"429, too many requests: try again in 7 s"),
-        ("/status/429", RateLimited, r"429, too many requests: try again later"),
-        ("/html", BadAnswer, r"answered 200 with text/html.* not valid JSON"),
-        ("/truncated", BadAnswer, r"answered 200 with application/json.* not valid JSON"),
-        ("/reset", SourceUnavailable, r"broke off"),
-        ("/broken-off", SourceUnavailable, r"broke off"),
-        ("/not-gzip", SourceUnavailable, r"broke off"),
-        ("/too-long-header", BadAnswer, r"header line of more than 32 KiB"),
-        ("/circle", SourceUnavailable, r"redirects in circles"),
+        ("/status/404", HttpStatusError, r"/status/404 answered 404: .*check"),
+        ("/status/400", HttpStatusError, r"answered 400: .*check"),
+        ("/status/401", HttpStatusError, r"answered 401: .*key"),
+        ("/status/304", HttpStatusError, r"answered 304"),
+        ("/status/500", HttpStatusError, r"answered 500: try again later"),
+        ("/status/503", HttpStatusError, r"answered 503: try again later"),
+        ("/status/429?after=7", RateLimitError, r"429, too many requests: try again in 7 s"),
+        ("/status/429", RateLimitError, r"429, too many requests: try again later"),
+        ("/html", BadAnswerError, r"answered 200 with text/html.* not valid JSON"),
+        ("/truncated", BadAnswerError, r"answered 200 with application/json.* not valid JSON"),
+        ("/reset", SourceUnavailableError, r"broke off"),
+        ("/broken-off", SourceUnavailableError, r"broke off"),
+        ("/not-gzip", SourceUnavailableError, r"broke off"),
+        ("/too-long-header", BadAnswerError, r"header line of more than 32 KiB"),
+        ("/circle", SourceUnavailableError, r"redirects in circles"),
     ],
 )
 async def test_every_fault_is_one_typed_error_that_names_host_and_path(
@@ -58,7 +58,7 @@ async def test_a_status_error_carries_the_status_and_the_sources_own_words(
     source: FaultySource,
 ) -> None:
     async with HttpPool() as pool:
-        with pytest.raises(HttpStatus) as caught:
+        with pytest.raises(HttpStatusError) as caught:
             await pool.get_json(f"{source.url}/status/404")
     assert caught.value.status == 404
     assert b"the source's own words" in caught.value.body
@@ -79,7 +79,7 @@ async def test_a_slow_source_is_a_typed_error_that_says_which_limit_it_broke(
     source: FaultySource, pool: HttpPool, path: str, words: str
 ) -> None:
     async with pool:
-        with pytest.raises(SourceTimeout, match=words) as caught:
+        with pytest.raises(SourceTimeoutError, match=words) as caught:
             await pool.get_json(f"{source.url}{path}")
     assert isinstance(caught.value, TimeoutError)
 
@@ -90,7 +90,7 @@ async def test_waiting_too_long_for_a_free_connection_is_a_typed_error(
     async with HttpPool(limit_per_host=1, connect_s=0.1) as pool:
         holder = asyncio.create_task(pool.get_json(f"{source.url}/slow?s=0.4"))
         await asyncio.sleep(0)
-        with pytest.raises(SourceUnavailable, match="gave no connection in time"):
+        with pytest.raises(SourceUnavailableError, match="gave no connection in time"):
             await pool.get_json(f"{source.url}/json")
         assert pool.statistics.queued == 1, "who gives up has waited too"
         assert await holder == "slow"
@@ -106,7 +106,7 @@ async def test_waiting_too_long_for_a_free_connection_is_a_typed_error(
 )
 async def test_an_address_that_cannot_work_is_a_typed_error(url: str, words: str) -> None:
     async with HttpPool() as pool:
-        with pytest.raises(SourceUnavailable, match=words):
+        with pytest.raises(SourceUnavailableError, match=words):
             await pool.get_json(url)
 
 
@@ -120,7 +120,7 @@ async def test_a_server_that_does_not_speak_http_is_a_bad_answer() -> None:
     server = await asyncio.start_server(talk, "127.0.0.1", 0)
     async with server, HttpPool() as pool:
         port = server.sockets[0].getsockname()[1]
-        with pytest.raises(BadAnswer, match="not HTTP"):
+        with pytest.raises(BadAnswerError, match="not HTTP"):
             await pool.get_json(f"http://127.0.0.1:{port}/")
 
 

@@ -11,10 +11,10 @@ import yfinance.utils as yf
 from aiohttp import web
 
 from trading_graph.toolkit.as_of import AsOf
-from trading_graph.toolkit.errors import BadAnswer
+from trading_graph.toolkit.errors import BadAnswerError
+from trading_graph.toolkit.live_access import BaseUrls
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.pool import HttpPool
-from trading_graph.toolkit.sources.base_urls import BaseUrls
 from trading_graph.toolkit.sources.news import LiveNews
 from trading_graph.toolkit.sources.yahoo_chart import parse_chart
 from trading_graph.toolkit.sources.yahoo_tables import YahooTables
@@ -72,12 +72,12 @@ def test_a_malformed_chart_is_one_typed_error_or_no_bars() -> None:
     answer = recorded("chart-notimestamp-quotes-length.fake.json")
     try:
         assert len(parse_chart(answer, "AAPL", "Yahoo")) == 0
-    except BadAnswer as refusal:
-        said = str(refusal)
-        assert "is not a v8 chart" in said
+    except BadAnswerError as refusal:
+        message = str(refusal)
+        assert "is not a v8 chart" in message
 
 
-def served(path: str, name: str) -> LoopbackServer:
+def serve(path: str, name: str) -> LoopbackServer:
     """A Yahoo that gives one recorded answer, and a crumb to whoever asks."""
 
     async def answer(request: web.Request) -> web.Response:
@@ -103,7 +103,7 @@ def test_recorded_headlines_are_read_with_their_instants() -> None:
             news = LiveNews(pool, BaseUrls(yahoo=url, google_news=url), lambda: as_of.cutoff)
             return await news.news("AAPL", as_of)
 
-    with served("/v1/finance/search", "search-AAPL.json") as server:
+    with serve("/v1/finance/search", "search-AAPL.json") as server:
         news = asyncio.run(ask(server.url))
     stories = recorded("search-AAPL.json")["news"]
     assert sorted(line.published.timestamp() for line in news.headlines) == sorted(
@@ -121,11 +121,13 @@ def test_recorded_insider_trades_are_read_by_yfinance_over_our_pool() -> None:
             return await tables.insiders("AAPL", AsOf.parse("2025-02-25"))
 
     name = "quoteSummary-insiderTransactions-AAPL.json"
-    with served("/v10/finance/quoteSummary/{symbol}", name) as server:
+    with serve("/v10/finance/quoteSummary/{symbol}", name) as server:
         trades = asyncio.run(ask(server.url)).trades
-    given = recorded(name)["quoteSummary"]["result"][0]["insiderTransactions"]["transactions"]
-    assert len(trades) == len(given) > 50
+    transactions = recorded(name)["quoteSummary"]["result"][0]["insiderTransactions"][
+        "transactions"
+    ]
+    assert len(trades) == len(transactions) > 50
     sale = next(trade for trade in trades if trade.who == "LEVINSON ARTHUR D" and trade.value)
     assert (str(sale.traded), sale.shares) in {
-        (trade["startDate"]["fmt"], trade["shares"]["raw"]) for trade in given
+        (trade["startDate"]["fmt"], trade["shares"]["raw"]) for trade in transactions
     }

@@ -7,13 +7,13 @@ import pytest
 
 from tests.toolkit.upstream import KEY, Upstream, turns
 from trading_graph.toolkit.cache import SingleFlightCache
-from trading_graph.toolkit.errors import SourceUnavailable
+from trading_graph.toolkit.errors import SourceUnavailableError
 
 # Cancellation
 
 
 async def test_a_cancelled_leader_harms_no_follower() -> None:
-    cache, upstream = SingleFlightCache(), Upstream(held=True)
+    cache, upstream = SingleFlightCache(), Upstream(waits=True)
     leader = asyncio.create_task(cache.get(KEY, upstream.load, ttl=60))
     await turns()
     followers = [asyncio.create_task(cache.get(KEY, upstream.load, ttl=60)) for _ in range(50)]
@@ -28,7 +28,7 @@ async def test_a_cancelled_leader_harms_no_follower() -> None:
 
 
 async def test_of_a_thousand_callers_whose_leader_is_cancelled_nobody_else_fails() -> None:
-    cache, upstream = SingleFlightCache(), Upstream(held=True)
+    cache, upstream = SingleFlightCache(), Upstream(waits=True)
     leader, *followers = [
         asyncio.create_task(cache.get(KEY, upstream.load, ttl=60)) for _ in range(1000)
     ]
@@ -54,7 +54,7 @@ async def test_a_leader_cancelled_before_its_load_began_harms_no_follower() -> N
 
 
 async def test_a_cancelled_follower_harms_nobody() -> None:
-    cache, upstream = SingleFlightCache(), Upstream(held=True)
+    cache, upstream = SingleFlightCache(), Upstream(waits=True)
     tasks = [asyncio.create_task(cache.get(KEY, upstream.load, ttl=60)) for _ in range(20)]
     await turns()
     for follower in tasks[1::2]:
@@ -66,7 +66,7 @@ async def test_a_cancelled_follower_harms_nobody() -> None:
 
 
 async def test_the_last_one_to_leave_cancels_the_load_and_sees_it_end() -> None:
-    cache, upstream = SingleFlightCache(), Upstream(held=True)
+    cache, upstream = SingleFlightCache(), Upstream(waits=True)
     tasks = [asyncio.create_task(cache.get(KEY, upstream.load, ttl=60)) for _ in range(5)]
     await turns()
     for task in tasks[:-1]:
@@ -105,7 +105,7 @@ async def test_whoever_asks_after_an_abandoned_load_starts_anew() -> None:
 
 
 async def test_a_deadline_around_a_get_is_the_callers_alone() -> None:
-    cache, upstream = SingleFlightCache(), Upstream(held=True)
+    cache, upstream = SingleFlightCache(), Upstream(waits=True)
     patient = asyncio.create_task(cache.get(KEY, upstream.load, ttl=60))
     await turns()
     with pytest.raises(TimeoutError):
@@ -123,7 +123,9 @@ async def test_a_load_cancelled_from_outside_is_an_error_not_a_cancellation_of_i
     async def cancels_itself() -> str:
         raise asyncio.CancelledError
 
-    with pytest.raises(SourceUnavailable, match="bars AAPL 2025-11-14 was cancelled from outside"):
+    with pytest.raises(
+        SourceUnavailableError, match="bars AAPL 2025-11-14 was cancelled from outside"
+    ):
         await cache.get(KEY, cancels_itself, ttl=60)
     assert await cache.get(KEY, Upstream().load, ttl=60) == "value"
 
@@ -142,11 +144,11 @@ async def test_a_load_that_asks_for_its_own_key_is_refused_instead_of_hanging() 
 
 
 async def test_an_error_reaches_all_who_wait_and_is_not_kept() -> None:
-    cache, failing = SingleFlightCache(), Upstream(SourceUnavailable("down"))
+    cache, failing = SingleFlightCache(), Upstream(SourceUnavailableError("down"))
     outcomes = await asyncio.gather(
         *(cache.get(KEY, failing.load, ttl=60) for _ in range(100)), return_exceptions=True
     )
-    assert [type(outcome) for outcome in outcomes] == [SourceUnavailable] * 100
+    assert [type(outcome) for outcome in outcomes] == [SourceUnavailableError] * 100
     assert failing.calls == 1
     assert await cache.get(KEY, Upstream().load, ttl=60) == "value"
 
@@ -163,7 +165,7 @@ async def test_no_error_is_ever_reported_as_forgotten() -> None:
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:
-            raise SourceUnavailable("broke while it was cancelled") from None
+            raise SourceUnavailableError("broke while it was cancelled") from None
         return "never"
 
     for leave_in_mid_unwinding in (False, True):
@@ -176,7 +178,7 @@ async def test_no_error_is_ever_reported_as_forgotten() -> None:
         with pytest.raises(asyncio.CancelledError):
             await waiter
 
-    failing = Upstream(SourceUnavailable("down"), held=True)
+    failing = Upstream(SourceUnavailableError("down"), waits=True)
     late = asyncio.create_task(cache.get(KEY, failing.load, ttl=60))
     await turns()
     failing.release.set()

@@ -23,19 +23,18 @@ from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.as_of import NEW_YORK, AsOf
 from trading_graph.toolkit.cache import SingleFlightCache
 from trading_graph.toolkit.errors import (
-    BadAnswer,
+    BadAnswerError,
     DataError,
-    HttpStatus,
-    NoData,
-    RateLimited,
-    SourceUnavailable,
+    HttpStatusError,
+    NoDataError,
+    RateLimitError,
+    SourceUnavailableError,
 )
-from trading_graph.toolkit.host_policy import HostPolicy
-from trading_graph.toolkit.live_access import HOST_POLICIES, LiveAccess
+from trading_graph.toolkit.live_access import BaseUrls, LiveAccess
 from trading_graph.toolkit.pool import HttpPool
-from trading_graph.toolkit.records import Sourced
-from trading_graph.toolkit.source_order import live_sources
-from trading_graph.toolkit.sources.base_urls import BaseUrls
+from trading_graph.toolkit.rate_limits import HOST_POLICIES, HostPolicy
+from trading_graph.toolkit.records import SourceAnswer
+from trading_graph.toolkit.sources.order import live_sources
 from trading_graph.toolkit.sources.yahoo_tables import YahooTables
 
 AS_OF = AsOf(datetime.date(2025, 11, 14))
@@ -63,14 +62,14 @@ QUESTIONS: dict[str, tuple[str, Ask]] = {
 }
 
 EXPECTED: dict[str, type[DataError]] = {
-    "rate_limited": RateLimited,
-    "unauthorized": HttpStatus,
-    "unavailable": SourceUnavailable,
-    "truncated": BadAnswer,
-    "html": BadAnswer,
-    "slow_body": SourceUnavailable,
-    "gzip_bomb": BadAnswer,
-    "reset": SourceUnavailable,
+    "rate_limited": RateLimitError,
+    "unauthorized": HttpStatusError,
+    "unavailable": SourceUnavailableError,
+    "truncated": BadAnswerError,
+    "html": BadAnswerError,
+    "slow_body": SourceUnavailableError,
+    "gzip_bomb": BadAnswerError,
+    "reset": SourceUnavailableError,
 }
 
 
@@ -105,11 +104,11 @@ def exporter() -> Iterator[InMemorySpanExporter]:
     otel_context.detach(token)
 
 
-async def outcome(servers: LiveServers, pool: HttpPool, question: str) -> Sourced | DataError:
+async def outcome(servers: LiveServers, pool: HttpPool, question: str) -> SourceAnswer | DataError:
     """What an adapter answers, with a new cache."""
     live = live_sources(pool, SingleFlightCache(), servers.access)
     try:
-        answer: Sourced = await QUESTIONS[question][1](live)
+        answer: SourceAnswer = await QUESTIONS[question][1](live)
     except DataError as error:
         return error
     return answer
@@ -120,7 +119,7 @@ async def test_without_a_fault_every_adapter_has_live_data(
     servers: LiveServers, pool: HttpPool, question: str
 ) -> None:
     answer = await outcome(servers, pool, question)
-    assert isinstance(answer, Sourced), answer
+    assert isinstance(answer, SourceAnswer), answer
     assert answer.data_mode == "live"
     assert answer.source
 
@@ -137,16 +136,16 @@ async def test_a_fault_leaves_data_or_one_typed_error_with_the_next_step(
     servers.faults[QUESTIONS[question][0]] = fault
     answer = await outcome(servers, pool, question)
     if fault in HARMLESS:
-        assert isinstance(answer, Sourced), answer
+        assert isinstance(answer, SourceAnswer), answer
         return
-    assert isinstance(answer, EXPECTED[fault] if question != "news" else SourceUnavailable), (
+    assert isinstance(answer, EXPECTED[fault] if question != "news" else SourceUnavailableError), (
         f"{type(answer).__name__}: {answer}"
     )
-    said = str(answer)
-    assert said.endswith(".")
-    assert ": " in said, said
-    told = repr([(span.name, span.attributes, span.events) for span in exporter_spans(exporter)])
-    for text in (said, told):
+    message = str(answer)
+    assert message.endswith(".")
+    assert ": " in message, message
+    records = repr([(span.name, span.attributes, span.events) for span in exporter_spans(exporter)])
+    for text in (message, records):
         assert FRED_KEY not in text
         assert "crumb=" not in text
 
@@ -172,11 +171,11 @@ async def test_where_the_pool_is_refused_yfinance_asks_once_more_as_a_browser(
             refused.append(agent)
             return fault
 
-    kept, servers.faults = servers.faults, Picky()
+    faults, servers.faults = servers.faults, Picky()
     try:
         answer = await YahooTables(pool, servers.urls).insiders("VOW3.DE", AS_OF)
     finally:
-        servers.faults = kept
+        servers.faults = faults
     assert refused
     assert len(answer.trades) == 3
     (fetch,) = (s for s in exporter.get_finished_spans() if s.name == "fetch yahoo_insiders")
@@ -200,20 +199,20 @@ async def test_a_cancelled_question_leaves_no_thread_waiting(
     servers: LiveServers, pool: HttpPool
 ) -> None:
     servers.faults["yahoo"] = "slow_body"
-    asked = asyncio.create_task(YahooTables(pool, servers.urls).insiders("VOW3.DE", AS_OF))
+    request = asyncio.create_task(YahooTables(pool, servers.urls).insiders("VOW3.DE", AS_OF))
     async with asyncio.timeout(PATIENCE_S):
         while not servers.asked:  # noqa: ASYNC110 - it is filled by the server's thread
             await asyncio.sleep(0.01)
-    asked.cancel()
+    request.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asked
+        await request
 
 
 async def test_sources_that_want_to_know_who_asks_say_what_to_set(pool: HttpPool) -> None:
     nobody = live_sources(pool, SingleFlightCache(), LiveAccess(BaseUrls()))
-    with pytest.raises(SourceUnavailable, match="set TRADING_GRAPH_SEC_USER_AGENT"):
+    with pytest.raises(SourceUnavailableError, match="set TRADING_GRAPH_SEC_USER_AGENT"):
         await nobody.fundamentals[0].statements("NVDA", AS_OF, "income")
-    with pytest.raises(SourceUnavailable, match="set FRED_API_KEY"):
+    with pytest.raises(SourceUnavailableError, match="set FRED_API_KEY"):
         await nobody.macro[0].macro("DGS10", AS_OF)
 
 
@@ -221,10 +220,10 @@ async def test_a_wrong_key_and_an_unknown_series_are_told_apart(
     servers: LiveServers, pool: HttpPool
 ) -> None:
     live = live_sources(pool, SingleFlightCache(), servers.access)
-    with pytest.raises(NoData, match="no series NOSUCH"):
+    with pytest.raises(NoDataError, match="no series NOSUCH"):
         await live.macro[0].macro("NOSUCH", AS_OF)
     other = LiveAccess(servers.urls, None, SecretStr("wrong"))
-    with pytest.raises(SourceUnavailable, match="check FRED_API_KEY"):
+    with pytest.raises(SourceUnavailableError, match="check FRED_API_KEY"):
         await live_sources(pool, SingleFlightCache(), other).macro[0].macro("VIX", AS_OF)
 
 

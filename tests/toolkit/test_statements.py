@@ -28,7 +28,7 @@ def fact(
     return Fact(concept, DAY(start) if start else None, DAY(end), DAY(filed), form, value)
 
 
-def known(symbol: str, as_of: str) -> list[Fact]:
+def facts_by(symbol: str, as_of: str) -> list[Fact]:
     """A symbol's embedded facts filed by a day."""
     return [row for row in tables.statements()[symbol] if row.filed <= DAY(as_of)]
 
@@ -42,14 +42,14 @@ CALENDAR_YEAR = [
 
 
 def test_cumulative_flows_become_quarters_filed_with_the_later_report() -> None:
-    found = quarters(amounts(CALENDAR_YEAR))
-    assert [(p.end.isoformat(), p.values["operating_cash_flow"]) for p in found] == [
+    periods = quarters(amounts(CALENDAR_YEAR))
+    assert [(p.end.isoformat(), p.values["operating_cash_flow"]) for p in periods] == [
         ("2024-12-31", 25), ("2024-09-30", 20), ("2024-06-30", 15), ("2024-03-31", 10)
     ]  # fmt: skip
-    assert [p.filed.isoformat() for p in found] == [
+    assert [p.filed.isoformat() for p in periods] == [
         "2025-02-01", "2024-11-01", "2024-08-01", "2024-05-01"
     ]  # fmt: skip
-    assert [bool(p.derived) for p in found] == [True, True, True, False]
+    assert [bool(p.derived) for p in periods] == [True, True, True, False]
 
 
 def test_a_reported_quarter_stands_before_a_derived_one() -> None:
@@ -121,7 +121,7 @@ def test_a_balance_needs_total_assets_and_adds_up_its_debt() -> None:
 @pytest.mark.parametrize("symbol", ["AAPL", "NVDA", "GOOGL"])
 def test_the_quarters_of_a_fiscal_year_add_up_to_it(symbol: str) -> None:
     """The figures of real reports: four quarters make the year, to its last million."""
-    by_concept = amounts(known(symbol, "2025-11-14"))
+    by_concept = amounts(facts_by(symbol, "2025-11-14"))
     all_quarters = quarters(by_concept)
     whole_years = [year for year in years(by_concept) if year.end > DAY("2023-06-01")]
     assert len(whole_years) >= 2
@@ -140,13 +140,13 @@ def test_the_quarters_of_a_fiscal_year_add_up_to_it(symbol: str) -> None:
 def test_every_column_was_filed_by_the_day_asked_for() -> None:
     for as_of in ("2023-05-26", "2024-06-07", "2025-02-25", "2025-11-14"):
         for symbol in tables.statements():
-            by_concept = amounts(known(symbol, as_of))
+            by_concept = amounts(facts_by(symbol, as_of))
             for period in (*quarters(by_concept), *years(by_concept), *balances(by_concept)):
                 assert period.end < period.filed <= period.updated <= DAY(as_of)
 
 
 def test_apples_fourth_quarter_is_derived_from_the_year() -> None:
-    newest, *rest = quarters(amounts(known("AAPL", "2025-11-14")))
+    newest, *rest = quarters(amounts(facts_by("AAPL", "2025-11-14")))
     assert newest.end == DAY("2025-09-27")
     assert newest.values["revenue"] == 102_466e6
     assert newest.values["free_cash_flow"] == 26_486e6
@@ -156,23 +156,23 @@ def test_apples_fourth_quarter_is_derived_from_the_year() -> None:
 
 
 def test_ratios_of_apple_follow_from_its_filings() -> None:
-    found = ratios.compute(
-        known("AAPL", "2025-11-14"), 272.41, DAY("2025-11-14"), (), DAY("2025-11-14")
+    result = ratios.compute(
+        facts_by("AAPL", "2025-11-14"), 272.41, DAY("2025-11-14"), (), DAY("2025-11-14")
     )
-    assert found.missing == {}
-    assert found.values["pe_ttm"] == pytest.approx(272.41 / 7.46)
-    assert found.values["market_cap"] == pytest.approx(272.41 * 14_776_353_000)
-    assert found.values["fcf_ttm"] == 111_482e6 - 12_715e6
-    assert found.values["revenue_growth_yoy"] == pytest.approx(102_466 / 94_930 - 1)
-    assert found.values["current_ratio"] == pytest.approx(147_957 / 165_631)
-    assert "2025-10-31" in found.basis["flows"]
-    assert "note" not in found.basis
+    assert result.missing == {}
+    assert result.values["pe_ttm"] == pytest.approx(272.41 / 7.46)
+    assert result.values["market_cap"] == pytest.approx(272.41 * 14_776_353_000)
+    assert result.values["fcf_ttm"] == 111_482e6 - 12_715e6
+    assert result.values["revenue_growth_yoy"] == pytest.approx(102_466 / 94_930 - 1)
+    assert result.values["current_ratio"] == pytest.approx(147_957 / 165_631)
+    assert "2025-10-31" in result.basis["flows"]
+    assert "note" not in result.basis
 
 
 def test_a_split_leaves_valuation_as_it_was() -> None:
     """Nvidia's ten for one of 10 June 2024: no report between the two days, same ratios."""
     day, split = DAY("2024-06-07"), (DAY("2024-06-10"), 10.0)
-    facts = known("NVDA", "2024-06-07")
+    facts = facts_by("NVDA", "2024-06-07")
     before = ratios.compute(facts, 1208.88, day, (), day)
     after = ratios.compute(facts, 120.888, DAY("2024-06-10"), (split,), DAY("2024-06-10"))
     for name in ("market_cap", "pe_ttm", "ps_ttm", "pb"):
@@ -180,12 +180,12 @@ def test_a_split_leaves_valuation_as_it_was() -> None:
 
 
 def test_old_reports_are_named_as_old() -> None:
-    found = ratios.compute(
-        known("META", "2025-11-14"), 609.46, DAY("2025-11-14"), (), DAY("2025-11-14")
+    result = ratios.compute(
+        facts_by("META", "2025-11-14"), 609.46, DAY("2025-11-14"), (), DAY("2025-11-14")
     )
-    assert "318 days before 2025-11-14" in found.basis["note"]
-    assert "diluted" not in found.basis["shares"]
-    assert "2024-12-31" in found.basis["shares"]
+    assert "318 days before 2025-11-14" in result.basis["note"]
+    assert "diluted" not in result.basis["shares"]
+    assert "2024-12-31" in result.basis["shares"]
 
 
 def test_what_cannot_be_computed_has_a_reason() -> None:
@@ -194,11 +194,11 @@ def test_what_cannot_be_computed_has_a_reason() -> None:
         fact("net_income", "2024-01-01", "2024-12-31", -5),
         fact("eps_diluted", "2024-01-01", "2024-12-31", -0.5),
     ]
-    found = ratios.compute(loss, 10.0, DAY("2025-03-03"), (), DAY("2025-03-03"))
-    assert found.values["net_margin"] == pytest.approx(-0.05)
-    assert found.missing["pe_ttm"] == "the denominator is not positive"
-    assert found.missing["market_cap"] == "no report gives a number of shares"
-    assert found.values.keys().isdisjoint(found.missing)
+    result = ratios.compute(loss, 10.0, DAY("2025-03-03"), (), DAY("2025-03-03"))
+    assert result.values["net_margin"] == pytest.approx(-0.05)
+    assert result.missing["pe_ttm"] == "the denominator is not positive"
+    assert result.missing["market_cap"] == "no report gives a number of shares"
+    assert result.values.keys().isdisjoint(result.missing)
 
 
 def test_every_embedded_concept_belongs_to_one_statement() -> None:

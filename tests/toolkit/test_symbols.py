@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading_graph.toolkit.errors import BadSymbol
+from trading_graph.toolkit.errors import BadSymbolError
 from trading_graph.toolkit.symbols import ALIASES, MAX_LENGTH, parse_symbol
 
 REAL = [
@@ -43,7 +43,7 @@ def test_other_spellings_mean_one_symbol(typed: str, meant: str) -> None:
 
 @pytest.mark.parametrize("text", REFUSED)
 def test_what_is_no_symbol_is_refused_in_one_short_line(text: str) -> None:
-    with pytest.raises(BadSymbol) as refused:
+    with pytest.raises(BadSymbolError) as refused:
         parse_symbol(text)
     message = str(refused.value)
     assert message.isascii()
@@ -52,7 +52,7 @@ def test_what_is_no_symbol_is_refused_in_one_short_line(text: str) -> None:
 
 
 def test_an_isin_is_refused_with_advice() -> None:
-    with pytest.raises(BadSymbol, match="US0378331005 is an ISIN: give the ticker"):
+    with pytest.raises(BadSymbolError, match="US0378331005 is an ISIN: give the ticker"):
         parse_symbol("us0378331005")
 
 
@@ -64,7 +64,7 @@ def test_aliases_lead_to_symbols() -> None:
 def test_whatever_passes_is_safe_in_a_path_and_stays_itself(text: str) -> None:
     try:
         symbol = parse_symbol(text)
-    except BadSymbol:
+    except BadSymbolError:
         return
     assert parse_symbol(symbol) == symbol
     assert len(symbol) <= MAX_LENGTH

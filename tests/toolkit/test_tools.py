@@ -18,12 +18,12 @@ from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.cache import SingleFlightCache
 from trading_graph.toolkit.dataset import tables
 from trading_graph.toolkit.embedded_server import make_app
-from trading_graph.toolkit.errors import DataError, NoData, UnknownSymbol
+from trading_graph.toolkit.errors import DataError, NoDataError, UnknownSymbolError
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.market_data import AsyncToolkit
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.tools import TOOLS
-from trading_graph.toolkit.tools.attention import volume_z
+from trading_graph.toolkit.tools.prices import volume_z
 
 LAST = datetime.date(2025, 11, 14)
 FIRST = datetime.date(2022, 11, 14)
@@ -81,7 +81,7 @@ def test_no_answer_names_a_date_after_the_as_of_date(
     text = outcome(ask, name, as_of, symbol)
     assert max(DATES.findall(text), default="") <= as_of.isoformat()
     if not text.startswith("{"):
-        assert text.startswith("NoData"), text
+        assert text.startswith("NoDataError"), text
         return
     answer = json.loads(text)
     assert answer["as_of"] == as_of.isoformat()
@@ -102,7 +102,7 @@ def known_by(as_of: datetime.date, symbol: str) -> dict[str, Any]:
             for name, filings in ALL_FILINGS.items()
         },
         "macro": {
-            name: tuple(row for row in rows if row.known <= as_of)
+            name: tuple(row for row in rows if row.available <= as_of)
             for name, rows in ALL_MACRO.items()
         },
     }
@@ -112,13 +112,13 @@ def prices_by(as_of: datetime.date, symbol: str) -> tuple[tables.PriceRow, ...]:
     """A symbol's bars up to a day, on the share basis of that day."""
     rows = ALL_PRICES[symbol]
     ahead = float(np.prod([row.split for row in rows if row.split and row.date > as_of]))
-    known = []
+    early_rows = []
     for row in rows:
         if row.date <= as_of:
             opened, high, low, close = (round(price * ahead, 4) for price in row.ohlcv[:4])
             volume = round(row.ohlcv[4] / ahead)
-            known.append(replace(row, ohlcv=(opened, high, low, close, volume)))
-    return tuple(known)
+            early_rows.append(replace(row, ohlcv=(opened, high, low, close, volume)))
+    return tuple(early_rows)
 
 
 ALL_PRICES, ALL_STATEMENTS, ALL_FILINGS = tables.prices(), tables.statements(), tables.filings()
@@ -165,7 +165,7 @@ def test_a_weekend_is_served_by_the_last_session_and_says_so(ask: Ask, name: str
 
 @pytest.mark.parametrize("name", SYMBOL_TOOLS)
 def test_an_unknown_symbol_ends_every_tool_alike(ask: Ask, name: str) -> None:
-    with pytest.raises(UnknownSymbol, match=r"ZZZZ.*AAPL"):
+    with pytest.raises(UnknownSymbolError, match=r"ZZZZ.*AAPL"):
         ask(name, symbol="ZZZZ")
 
 
@@ -233,9 +233,9 @@ def test_events_carry_the_meaning_of_their_items(ask: Ask) -> None:
 def test_no_events_in_the_window_is_an_answer_and_no_filings_at_all_is_no_data(ask: Ask) -> None:
     quiet = ask("get_company_events", datetime.date(2025, 10, 15), forms=["8-K"], days=30)
     assert (quiet["events"], quiet["count"]) == ([], 0)
-    with pytest.raises(NoData, match="no 8-K filings of GOOGL by 2025-11-14, only 10-K, 10-Q"):
+    with pytest.raises(NoDataError, match="no 8-K filings of GOOGL by 2025-11-14, only 10-K, 10-Q"):
         ask("get_company_events", symbol="GOOGL", forms=["8-K"])
-    with pytest.raises(NoData, match=r"\^GSPC by 2025-11-14, only prices"):
+    with pytest.raises(NoDataError, match=r"\^GSPC by 2025-11-14, only prices"):
         ask("get_company_events", symbol="^GSPC")
 
 
@@ -266,7 +266,7 @@ def test_a_company_with_annual_reports_only_shows_years_and_their_age(ask: Ask) 
 
 def test_without_statements_the_fundamentals_tools_say_who_has_them(ask: Ask) -> None:
     for name in ("get_income_statement", "get_balance_sheet", "get_cash_flow", "get_ratios"):
-        with pytest.raises(NoData, match="no statements of MSFT, only of AAPL"):
+        with pytest.raises(NoDataError, match="no statements of MSFT, only of AAPL"):
             ask(name, symbol="MSFT")
 
 
@@ -317,7 +317,7 @@ def test_insiders_are_counted_by_quarter_and_nothing_is_said_of_their_trades(ask
     assert sum(count for _, count in few["days_with_reports"]) == few["reports"] > 0
     assert answer["trades"] == []
     assert "neither direction nor size" in answer["limit"]
-    with pytest.raises(NoData, match=r"no insider reports of GOOGL .* only of AAPL"):
+    with pytest.raises(NoDataError, match=r"no insider reports of GOOGL .* only of AAPL"):
         ask("get_insiders", symbol="GOOGL")
 
 

@@ -11,7 +11,13 @@ import pytest
 from aiohttp import web
 
 from trading_graph.toolkit.as_of import AsOf
-from trading_graph.toolkit.errors import BadAnswer, BadDate, NoData, RateLimited, UnknownSymbol
+from trading_graph.toolkit.errors import (
+    BadAnswerError,
+    BadDateError,
+    NoDataError,
+    RateLimitError,
+    UnknownSymbolError,
+)
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.sources.yahoo_chart import YahooChart, chart_url, parse_chart
@@ -51,8 +57,8 @@ def chart(**changes: Any) -> dict[str, Any]:
 
 def quotes(**columns: list[float | None]) -> dict[str, Any]:
     """The indicators of `chart`, with some columns replaced."""
-    given = chart()["chart"]["result"][0]["indicators"]["quote"][0]
-    return {"indicators": {"quote": [given | columns]}}
+    quote = chart()["chart"]["result"][0]["indicators"]["quote"][0]
+    return {"indicators": {"quote": [quote | columns]}}
 
 
 def test_bars_come_out_as_immutable_columns() -> None:
@@ -155,7 +161,7 @@ def test_every_day_of_twenty_years_is_the_exchanges_own(zone: str, hour: int) ->
     ],
 )
 def test_another_shape_is_one_clear_error(answer: Any) -> None:
-    with pytest.raises(BadAnswer, match=r"test answered for NVDA .* not a v8 chart"):
+    with pytest.raises(BadAnswerError, match=r"test answered for NVDA .* not a v8 chart"):
         parse_chart(answer, "NVDA", "test")
 
 
@@ -218,30 +224,30 @@ async def test_the_running_session_is_no_bar_before_its_close(ask: Ask) -> None:
 
 
 async def test_an_unknown_symbol_is_told_from_a_failing_source(ask: Ask) -> None:
-    said = {"code": "Not Found", "description": "No data found, symbol may be delisted"}
-    with pytest.raises(UnknownSymbol, match=r"NVDA .*may be delisted"):
-        await ask(404, {"chart": {"result": None, "error": said}})
-    with pytest.raises(RateLimited):
-        await ask(429, {"chart": {"result": None, "error": said}})
+    error = {"code": "Not Found", "description": "No data found, symbol may be delisted"}
+    with pytest.raises(UnknownSymbolError, match=r"NVDA .*may be delisted"):
+        await ask(404, {"chart": {"result": None, "error": error}})
+    with pytest.raises(RateLimitError):
+        await ask(429, {"chart": {"result": None, "error": error}})
 
 
 async def test_a_range_before_the_data_is_a_bad_date(ask: Ask) -> None:
-    said = {
+    error = {
         "code": "Bad Request",
         "description": "Data doesn't exist for startDate = 1, endDate = 2",
     }
-    with pytest.raises(BadDate, match="2024-06-12"):
-        await ask(400, {"chart": {"result": None, "error": said}})
+    with pytest.raises(BadDateError, match="2024-06-12"):
+        await ask(400, {"chart": {"result": None, "error": error}})
 
 
 async def test_a_date_before_the_first_bar_is_a_bad_date_and_no_bars_at_all_is_no_data(
     ask: Ask,
 ) -> None:
-    with pytest.raises(BadDate, match="begin with 2024-06-07: choose a later date"):
+    with pytest.raises(BadDateError, match="begin with 2024-06-07: choose a later date"):
         await ask(200, chart(), AsOf(datetime.date(2024, 6, 1)))
     answer = chart(indicators={"quote": [{}]})
     del answer["chart"]["result"][0]["timestamp"]
-    with pytest.raises(NoData, match="no bars of NVDA"):
+    with pytest.raises(NoDataError, match="no bars of NVDA"):
         await ask(200, answer)
 
 

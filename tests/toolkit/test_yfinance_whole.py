@@ -25,11 +25,10 @@ from yfinance.data import YfData
 from tests.live_servers import CRUMB, LiveServers, make_source
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.cache import SingleFlightCache
-from trading_graph.toolkit.live_access import LiveAccess
+from trading_graph.toolkit.live_access import BaseUrls, LiveAccess
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.market_data import AsyncToolkit
 from trading_graph.toolkit.pool import HttpPool
-from trading_graph.toolkit.sources.base_urls import BaseUrls
 
 AS_OF = AsOf(datetime.date(2025, 11, 14))
 HOSTS = ("query1.finance.yahoo.com", "query2.finance.yahoo.com", "fc.yahoo.com")
@@ -152,5 +151,5 @@ def _agree(history: pd.DataFrame) -> None:
         )
     splits = history[history["Stock Splits"] > 0]
     days = pd.DatetimeIndex(splits.index).date
-    found = zip(days, splits["Stock Splits"], strict=True)
-    assert list(found) == list(bars.splits) != []
+    events = zip(days, splits["Stock Splits"], strict=True)
+    assert list(events) == list(bars.splits) != []

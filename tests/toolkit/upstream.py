@@ -17,12 +17,12 @@ def key_of(symbol: str, kind: str = "bars") -> CacheKey:
 class Upstream:
     """A source that answers when it is told to, and counts what it was asked."""
 
-    def __init__(self, answer: object = "value", *, held: bool = False) -> None:
+    def __init__(self, answer: object = "value", *, waits: bool = False) -> None:
         self.calls = 0
         self.cancelled = 0
         self.answer = answer
         self.release = asyncio.Event()
-        if not held:
+        if not waits:
             self.release.set()
 
     async def load(self) -> object:

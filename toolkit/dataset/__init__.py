@@ -1,1 +1,1 @@
-"""The embedded data set: four CSV tables of facts, and `tables`, which reads them."""
+"""The embedded data set: four CSV tables, and `tables`, which reads them; see SOURCES.md."""

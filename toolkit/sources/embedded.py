@@ -1,11 +1,11 @@
 """Statements, filings and macro series from the embedded data set, over its loopback server.
 
-The format is the project's own: JSON objects of `toolkit.records`, with the source and the last
-session up to the as-of date.
+The format is the project's own: records of `toolkit.records` as JSON, with their source and the
+last session up to the as-of date.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -14,32 +14,32 @@ from yarl import URL
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.errors import (
-    BadAnswer,
-    BadDate,
+    BadAnswerError,
+    BadDateError,
     DataError,
-    HttpStatus,
-    NoData,
-    UnknownSymbol,
+    HttpStatusError,
+    NoDataError,
+    UnknownSymbolError,
 )
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.records import DataMode, Filings, Insiders, Series, Statements
-from trading_graph.toolkit.sources.fetch_span import fetch_span
+from trading_graph.toolkit.sources.source import fetch_span
 
-Answer = TypeVar("Answer", Statements, Filings, Insiders, Series)
+A = TypeVar("A", Statements, Filings, Insiders, Series)
 
 ERRORS: Mapping[str, type[DataError]] = {
-    "unknown_symbol": UnknownSymbol,
-    "no_data": NoData,
-    "bad_date": BadDate,
+    "unknown_symbol": UnknownSymbolError,
+    "no_data": NoDataError,
+    "bad_date": BadDateError,
 }
-"""The codes with which the server names what is wrong, each with its error."""
+"""The error of each code with which the server refuses a request."""
 
 
 class EmbeddedFacts:
-    """Everything of the embedded data set that is no price, one request each.
+    """Everything in the embedded data set but prices, with one request each.
 
-    A FundamentalsSource, InsiderSource and MacroSource. Raises UnknownSymbol, NoData, BadDate, or
-    SourceUnavailable.
+    A FundamentalsSource, FilingSource, InsiderSource and MacroSource. Raises UnknownSymbolError,
+    NoDataError, BadDateError, or SourceUnavailableError.
     """
 
     name = "embedded data set"
@@ -51,77 +51,55 @@ class EmbeddedFacts:
 
     async def statements(self, symbol: str, as_of: AsOf, kind: str) -> Statements:
         """The facts of a kind of statement (income, balance, cash_flow) filed by the as-of date."""
-        return await self._ask(
-            f"embedded_{kind}",
-            f"v1/statements/{quote(symbol, safe='')}/{kind}",
-            Statements,
-            lambda answer: answer.facts,
-            symbol=symbol,
-            as_of=as_of,
-        )
+        path = f"v1/statements/{quote(symbol, safe='')}/{kind}"
+        return await self._ask(Statements, f"embedded_{kind}", path, symbol, as_of)
 
     async def filings(self, symbol: str, as_of: AsOf, forms: Sequence[str]) -> Filings:
         """The filings of these forms up to the as-of date."""
+        path = f"v1/filings/{quote(symbol, safe='')}"
         return await self._ask(
-            "embedded_filings",
-            f"v1/filings/{quote(symbol, safe='')}",
-            Filings,
-            lambda answer: answer.filings,
-            symbol=symbol,
-            as_of=as_of,
-            forms=",".join(forms),
+            Filings, "embedded_filings", path, symbol, as_of, forms=",".join(forms)
         )
 
     async def insiders(self, symbol: str, as_of: AsOf) -> Insiders:
         """The reports of insiders' trades (form 4) up to the as-of date: dates only."""
-        return await self._ask(
-            "embedded_insiders",
-            f"v1/insiders/{quote(symbol, safe='')}",
-            Insiders,
-            lambda answer: answer.filings,
-            symbol=symbol,
-            as_of=as_of,
-        )
+        path = f"v1/insiders/{quote(symbol, safe='')}"
+        return await self._ask(Insiders, "embedded_insiders", path, symbol, as_of)
 
     async def macro(self, series: str, as_of: AsOf) -> Series:
-        """The observations of a series that were known on the as-of date."""
-        return await self._ask(
-            "embedded_macro",
-            f"v1/macro/{quote(series, safe='')}",
-            Series,
-            lambda answer: answer.observations,
-            symbol=series,
-            as_of=as_of,
-        )
+        """The observations of a series that were public on the as-of date."""
+        path = f"v1/macro/{quote(series, safe='')}"
+        return await self._ask(Series, "embedded_macro", path, series, as_of)
 
     async def _ask(
-        self,
-        source: str,
-        path: str,
-        kind: type[Answer],
-        rows: Callable[[Answer], Sequence[Any]],
-        *,
-        symbol: str,
-        as_of: AsOf,
-        **params: str,
-    ) -> Answer:
+        self, kind: type[A], source: str, path: str, symbol: str, as_of: AsOf, **params: str
+    ) -> A:
         url = URL(f"{self._base_url}/{path}", encoded=True)
         with fetch_span(source, self.data_mode, symbol=symbol, as_of=as_of, **params) as span:
             try:
-                got = await self._pool.get_bytes(url, params={"as_of": str(as_of), **params})
-                answer = msgspec.json.decode(got.body, type=kind)
-            except HttpStatus as refusal:
-                raise _explained(refusal) from None
+                response = await self._pool.get_bytes(url, params={"as_of": str(as_of), **params})
+                answer = msgspec.json.decode(response.body, type=kind)
+            except HttpStatusError as refusal:
+                raise _explain(refusal) from None
             except msgspec.DecodeError as error:
-                raise BadAnswer(
+                raise BadAnswerError(
                     f"The data server answered /{path} in another format ({error}): "
                     "use the server of this version."
                 ) from None
-            span.set_attribute(semconv.ROWS, len(rows(answer)))
+            span.set_attribute(semconv.ROWS, _row_count(answer))
             return answer
 
 
-def _explained(refusal: HttpStatus) -> DataError:
+def _row_count(answer: Statements | Filings | Insiders | Series) -> int:
+    match answer:
+        case Statements():
+            return len(answer.facts)
+        case Series():
+            return len(answer.observations)
+    return len(answer.filings)
+
+
+def _explain(refusal: HttpStatusError) -> DataError:
     try:
         error = msgspec.json.decode(refusal.body)["error"]
         return ERRORS[error["code"]](str(error["description"]))

@@ -1,7 +1,7 @@
 """Economic series from FRED, as they were published on the as-of date (ALFRED vintages).
 
-Without `realtime_start` and `realtime_end` FRED gives today's revisions, and months that had not
-been published. The key is a query parameter: it reaches no span, log or message.
+Without `realtime_start` and `realtime_end` FRED gives today's revisions, and months that were not
+yet published. The key is a query parameter: it reaches no span, log or message.
 """
 
 import datetime
@@ -12,15 +12,19 @@ from yarl import URL
 
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.as_of import AsOf
-from trading_graph.toolkit.errors import DataError, HttpStatus, NoData, SourceUnavailable
+from trading_graph.toolkit.errors import (
+    DataError,
+    HttpStatusError,
+    NoDataError,
+    SourceUnavailableError,
+)
+from trading_graph.toolkit.live_access import BaseUrls
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.records import DataMode, Observation, Series
-from trading_graph.toolkit.sources.base_urls import BaseUrls
-from trading_graph.toolkit.sources.fetch_span import fetch_span
-from trading_graph.toolkit.sources.typed_json import get_typed
+from trading_graph.toolkit.sources.source import fetch_span, get_typed
 
 _NAMES = {"VIX": "VIXCLS"}
-"""Series that we call by another name than FRED."""
+"""Series that have another name at FRED."""
 
 _LOOK_BACK = datetime.timedelta(days=3 * 366)
 
@@ -31,14 +35,14 @@ class _Row(msgspec.Struct, frozen=True):
     realtime_start: datetime.date
 
 
-class _Answer(msgspec.Struct, frozen=True):
+class _Observations(msgspec.Struct, frozen=True):
     observations: list[_Row]
 
 
 class Fred:
-    """A MacroSource: about three years of a series, one request each.
+    """A MacroSource: about three years of a series with one request.
 
-    `key` is FRED's API key; without one every call is SourceUnavailable.
+    `key` is FRED's API key; without one every call is SourceUnavailableError.
     """
 
     name = "FRED"
@@ -50,9 +54,11 @@ class Fred:
         self._key = key
 
     async def macro(self, series: str, as_of: AsOf) -> Series:
-        """The series as FRED showed it on the as-of date."""
+        """The series as FRED gave it on the as-of date."""
         if self._key is None:
-            raise SourceUnavailable(f"{self.name} asks for a key, which is free: set FRED_API_KEY.")
+            raise SourceUnavailableError(
+                f"{self.name} asks for a key, which is free: set FRED_API_KEY."
+            )
         params = {
             "series_id": _NAMES.get(series, series),
             "file_type": "json",
@@ -65,13 +71,13 @@ class Fred:
                 answer = await get_typed(
                     self._pool,
                     self._url,
-                    _Answer,
+                    _Observations,
                     source=self.name,
                     params={**params, "api_key": self._key.get_secret_value()},
                 )
-            except HttpStatus as refusal:
-                raise self._explained(refusal, series, as_of) from None
-            # Whoever ignores the vintage asked for says so by `realtime_start`, and is filtered.
+            except HttpStatusError as refusal:
+                raise self._explain(refusal, series, as_of) from None
+            # A server that ignores the vintage shows it in `realtime_start`: the filter acts.
             rows = tuple(
                 Observation(row.date, float(row.value), row.realtime_start)
                 for row in answer.observations
@@ -80,12 +86,12 @@ class Fred:
             span.set_attribute(semconv.ROWS, len(rows))
         return Series(series, False, rows, source=self.name, data_mode=self.data_mode)
 
-    def _explained(self, refusal: HttpStatus, series: str, as_of: AsOf) -> DataError:
+    def _explain(self, refusal: HttpStatusError, series: str, as_of: AsOf) -> DataError:
         if refusal.status != 400:
             return refusal
         if b"api_key" in refusal.body:
-            return SourceUnavailable(f"{self.name} does not take the key: check FRED_API_KEY.")
-        return NoData(
+            return SourceUnavailableError(f"{self.name} does not take the key: check FRED_API_KEY.")
+        return NoDataError(
             f"{self.name} has no series {series[:40]} as of {as_of}: check its name and the date."
         )
 

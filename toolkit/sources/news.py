@@ -1,27 +1,32 @@
-"""Headlines from Yahoo's search and Google News, both asked at once.
+"""Headlines from Yahoo's search and Google News (RSS), both asked at once.
 
-Yahoo's search knows the present only. Google News takes dates, so it also serves a past one, as far
-as it remembers. A headline without a date is dropped: nobody can tell whether it was known.
+Yahoo's search has the present only. Google News takes dates, so it also serves a past one, as far
+as its memory goes. A headline without a date is dropped: nobody can tell when it was public.
 """
 
 import asyncio
 import datetime
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from xml.parsers import expat
 
 import msgspec
 from yarl import URL
 
 from trading_graph.otel.trace import semconv
-from trading_graph.toolkit.as_of import NEW_YORK, AsOf
-from trading_graph.toolkit.errors import BadAnswer, DataError, SourceUnavailable
+from trading_graph.toolkit.as_of import AsOf, Clock, new_york_day, utc_now
+from trading_graph.toolkit.errors import BadAnswerError, SourceUnavailableError
+from trading_graph.toolkit.live_access import BaseUrls
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.records import DataMode, Headline, News
-from trading_graph.toolkit.sources.base_urls import BaseUrls
-from trading_graph.toolkit.sources.browser import BROWSER_HEADERS
-from trading_graph.toolkit.sources.fetch_span import fetch_span
-from trading_graph.toolkit.sources.rss import BadRss, read_rss
-from trading_graph.toolkit.sources.typed_json import get_typed
-from trading_graph.toolkit.untrusted import clean
+from trading_graph.toolkit.sources.source import (
+    BROWSER_HEADERS,
+    clean,
+    fetch_span,
+    gather_parts,
+    get_typed,
+)
 
 WINDOW = datetime.timedelta(days=7)
 
@@ -41,47 +46,33 @@ class _Search(msgspec.Struct, frozen=True):
 
 
 class LiveNews:
-    """A NewsSource. One of the two that fails is named in `missing`; both, and it is an error."""
+    """A NewsSource. `missing` names the one of the two that fails; if both fail, it raises."""
 
     name = f"{_YAHOO} and {_GOOGLE}"
     data_mode: DataMode = "live"
 
-    def __init__(
-        self,
-        pool: HttpPool,
-        urls: BaseUrls,
-        clock: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
-    ) -> None:
+    def __init__(self, pool: HttpPool, urls: BaseUrls, clock: Clock = utc_now) -> None:
         self._pool = pool
         self._urls = urls
         self._clock = clock
 
     async def news(self, symbol: str, as_of: AsOf) -> News:
         """The headlines of the week up to the as-of date's close, newest first."""
-        asked: dict[str, Awaitable[list[Headline]]] = {_GOOGLE: self._google(symbol, as_of)}
+        requests: dict[str, Awaitable[list[Headline]]] = {_GOOGLE: self._google(symbol, as_of)}
         missing = []
-        if self._clock().astimezone(NEW_YORK).date() - as_of.date <= WINDOW:
-            asked[_YAHOO] = self._yahoo(symbol, as_of)
+        if new_york_day(self._clock()) - as_of.date <= WINDOW:
+            requests[_YAHOO] = self._yahoo(symbol, as_of)
         else:
             missing.append(f"{_YAHOO} has only the present, nothing of {as_of}.")
-        answers = await asyncio.gather(*asked.values(), return_exceptions=True)
-        found: list[Headline] = []
-        served: list[str] = []
-        for name, answer in zip(asked, answers, strict=True):
-            if isinstance(answer, DataError):
-                missing.append(str(answer))
-            elif isinstance(answer, BaseException):
-                raise answer
-            else:
-                served.append(name)
-                found += answer
-        if not served:
-            raise SourceUnavailable(" ".join(missing))
+        results, errors = await gather_parts(requests)
+        missing += map(str, errors.values())
+        if not results:
+            raise SourceUnavailableError(" ".join(missing))
         return News(
             symbol,
-            _in_order(found, as_of),
+            _in_order([line for headlines in results.values() for line in headlines], as_of),
             tuple(missing),
-            source=" and ".join(served),
+            source=" and ".join(results),
             data_mode=self.data_mode,
         )
 
@@ -119,8 +110,8 @@ class LiveNews:
             )
             try:
                 items = await asyncio.to_thread(read_rss, answer.body)
-            except BadRss:
-                raise BadAnswer(
+            except RssError:
+                raise BadAnswerError(
                     f"{_GOOGLE} answered with something that is not RSS: try later."
                 ) from None
             span.set_attribute(semconv.ROWS, len(items))
@@ -135,11 +126,11 @@ def _headline(published: datetime.datetime, title: str, publisher: str) -> Headl
     return Headline(published, clean(title), clean(publisher, _MAX_PUBLISHER))
 
 
-def _in_order(found: Sequence[Headline], as_of: AsOf) -> tuple[Headline, ...]:
+def _in_order(headlines: Sequence[Headline], as_of: AsOf) -> tuple[Headline, ...]:
     """The headlines of the week, newest first, each title once."""
     since = as_of.cutoff - WINDOW
     newest = sorted(
-        (line for line in found if line.title and line.published > since),
+        (line for line in headlines if line.title and line.published > since),
         key=lambda line: (line.published, line.title),
         reverse=True,
     )
@@ -152,4 +143,87 @@ def _from_stamp(seconds: int) -> datetime.datetime | None:
     try:
         return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
     except (ValueError, OverflowError, OSError):
+        return None
+
+
+_FIELDS = ("title", "pubDate", "source")
+_MAX_ITEMS = 200
+_MAX_TEXT = 4000
+
+
+class RssError(ValueError):
+    """The document is not RSS, or has a type declaration."""
+
+
+@dataclass(frozen=True, slots=True)
+class RssItem:
+    """An item of a feed, its texts unchanged; `published` is in UTC, None if it is not a date."""
+
+    title: str
+    published: datetime.datetime | None
+    source: str
+
+
+def read_rss(body: bytes) -> tuple[RssItem, ...]:
+    """The titles, dates and sources of an RSS 2.0 feed, at most 200; RssError.
+
+    Entities are declared in a document type declaration. They may expand without end ("billion
+    laughs") or name files, and RSS needs none: a document with such a declaration is refused.
+    """
+    reader = _Reader()
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartDoctypeDeclHandler = _refuse
+    parser.EntityDeclHandler = _refuse
+    parser.StartElementHandler = reader.open_element
+    parser.EndElementHandler = reader.close_element
+    parser.CharacterDataHandler = reader.add_text
+    try:
+        parser.Parse(body, True)
+    except expat.ExpatError as error:
+        raise RssError(f"not well-formed XML: {error}") from None
+    if reader.root not in ("rss", "rdf:RDF"):
+        raise RssError(f"its root is {reader.root!a}")
+    return tuple(reader.items())
+
+
+def _refuse(*declaration: object) -> None:
+    raise RssError("it has a document type declaration")
+
+
+@dataclass(slots=True)
+class _Reader:
+    root: str = ""
+    path: list[str] = field(default_factory=list)
+    texts: list[dict[str, str]] = field(default_factory=list)
+
+    def open_element(self, name: str, attributes: dict[str, str]) -> None:
+        self.root = self.root or name
+        self.path.append(name)
+        if name == "item" and len(self.texts) < _MAX_ITEMS:
+            self.texts.append({})
+
+    def close_element(self, name: str) -> None:
+        self.path.pop()
+
+    def add_text(self, text: str) -> None:
+        if len(self.path) < 2 or self.path[-2] != "item" or self.path[-1] not in _FIELDS:
+            return
+        if self.texts:
+            item = self.texts[-1]
+            item[self.path[-1]] = (item.get(self.path[-1], "") + text)[:_MAX_TEXT]
+
+    def items(self) -> Iterator[RssItem]:
+        for item in self.texts:
+            if title := item.get("title", "").strip():
+                yield RssItem(title, _instant(item.get("pubDate", "")), item.get("source", ""))
+
+
+def _instant(text: str) -> datetime.datetime | None:
+    try:
+        instant = parsedate_to_datetime(text.strip())
+        if instant.tzinfo is None:
+            return instant.replace(tzinfo=datetime.UTC)
+        return instant.astimezone(datetime.UTC)
+    except (ValueError, TypeError, OverflowError, IndexError):
         return None

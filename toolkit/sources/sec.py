@@ -1,40 +1,191 @@
 """Statements, filings and insiders' reports from SEC EDGAR: free, public domain, dated by filing.
 
-The default source of fundamentals, because every value carries the day on which it was filed. SEC
-asks every client to say who it is ("Name e-mail") and for at most 10 requests a second. A filing
-counts from its date: the stamps of its acceptance mix UTC and New York time under one Z.
+The default source of fundamentals, because every value carries the day of its filing. SEC wants
+every client to say who it is ("Name e-mail"), and at most 10 requests a second. A filing counts
+from its date: the stamps of its acceptance mix UTC and New York time under one Z.
+
+Statements come from the tags in reports (company facts, XBRL). Companies choose their tags and
+change them: Alphabet reported revenue under the contract tag until the quarter of March 2025, and
+under `Revenues` since. A concept of ours is therefore read from several tags, the preferred one
+first, among the filings up to a day: a later report never changes which tag counts.
 """
 
 import asyncio
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
 from yarl import URL
 
 from trading_graph.otel.trace import semconv
-from trading_graph.toolkit.as_of import NEW_YORK, AsOf
+from trading_graph.toolkit.as_of import AsOf, Clock, new_york_day, utc_now
 from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
-from trading_graph.toolkit.errors import HttpStatus, NoData, SourceUnavailable
+from trading_graph.toolkit.errors import HttpStatusError, NoDataError, SourceUnavailableError
+from trading_graph.toolkit.live_access import BaseUrls
 from trading_graph.toolkit.pool import HttpPool
-from trading_graph.toolkit.records import DataMode, Filing, Filings, Insiders, Statements
-from trading_graph.toolkit.sources.base_urls import BaseUrls
-from trading_graph.toolkit.sources.fetch_span import fetch_span
-from trading_graph.toolkit.sources.sec_facts import TagValues, read_company, statement_facts
-from trading_graph.toolkit.sources.typed_json import bad_answer, get_typed
+from trading_graph.toolkit.records import (
+    INSIDER_FORMS,
+    DataMode,
+    Fact,
+    Filing,
+    Filings,
+    Insiders,
+    Statements,
+)
+from trading_graph.toolkit.sources.source import fetch_span, format_error, get_typed
 from trading_graph.toolkit.statements import CONCEPTS
 from trading_graph.toolkit.ttl import Lifetime, ttl_for
 
 T = TypeVar("T")
 
-INSIDER_FORMS = ("4", "4/A")
 FORMS = ("10-K", "10-K/A", "10-Q", "10-Q/A", "8-K", "8-K/A", *INSIDER_FORMS)
 
 PERIODS_BACK = datetime.timedelta(days=1260)
-"""Periods that ended longer before the as-of date are left out; the newest need a year before."""
+"""Periods that ended earlier are left out. The newest period needs the one a year before it."""
 
 _FILINGS_BACK = datetime.timedelta(days=3 * 366)
+
+CONCEPT_TAGS: Mapping[str, tuple[str, ...]] = {
+    "revenue": ("Revenues", "RevenueFromContractWithCustomerExcludingAssessedTax"),
+    "cost_of_revenue": ("CostOfRevenue", "CostOfGoodsAndServicesSold"),
+    "gross_profit": ("GrossProfit",),
+    "research_and_development": ("ResearchAndDevelopmentExpense",),
+    "selling_general_admin": ("SellingGeneralAndAdministrativeExpense",),
+    "operating_income": ("OperatingIncomeLoss",),
+    "net_income": ("NetIncomeLoss",),
+    "eps_diluted": ("EarningsPerShareDiluted",),
+    "diluted_shares": ("WeightedAverageNumberOfDilutedSharesOutstanding",),
+    "assets": ("Assets",),
+    "current_assets": ("AssetsCurrent",),
+    "liabilities": ("Liabilities",),
+    "current_liabilities": ("LiabilitiesCurrent",),
+    "equity": ("StockholdersEquity",),
+    "cash": ("CashAndCashEquivalentsAtCarryingValue",),
+    "securities_current": ("MarketableSecuritiesCurrent", "ShortTermInvestments"),
+    "securities_noncurrent": ("MarketableSecuritiesNoncurrent",),
+    "inventories": ("InventoryNet",),
+    "commercial_paper": ("CommercialPaper",),
+    "long_term_debt_current": ("LongTermDebtCurrent", "DebtCurrent"),
+    "long_term_debt": ("LongTermDebtNoncurrent", "LongTermDebtAndCapitalLeaseObligations"),
+    "shares_outstanding": ("CommonStockSharesOutstanding",),
+    "shares_outstanding_cover": ("dei:EntityCommonStockSharesOutstanding",),
+    "operating_cash_flow": ("NetCashProvidedByUsedInOperatingActivities",),
+    "capital_expenditure": (
+        "PaymentsToAcquirePropertyPlantAndEquipment",
+        "PaymentsToAcquireProductiveAssets",
+    ),
+    "depreciation_amortization": (
+        "DepreciationDepletionAndAmortization",
+        "DepreciationAmortizationAndAccretionNet",
+    ),
+    "stock_compensation": ("ShareBasedCompensation",),
+    "buybacks": ("PaymentsForRepurchaseOfCommonStock",),
+    "dividends_paid": ("PaymentsOfDividends",),
+}
+"""The tags of each concept, the preferred one first; `dei:` marks those of the cover page."""
+
+# Substitutes for companies that use none of a concept's tags in any report.
+_SUBSTITUTES = {"long_term_debt": "LongTermDebt", "depreciation_amortization": "Depreciation"}
+# A company without a total reports these two parts.
+_PARTS = {
+    "selling_general_admin": ("SellingAndMarketingExpense", "GeneralAndAdministrativeExpense")
+}
+_REPORTS = ("10-K", "10-Q")
+_UNITS = ("USD", "USD/shares", "shares")
+
+
+class TagValue(msgspec.Struct, frozen=True):
+    """One value of one tag, as SEC publishes it."""
+
+    end: datetime.date
+    val: float
+    filed: datetime.date
+    form: str
+    start: datetime.date | None = None
+
+
+class _TagUnits(msgspec.Struct, frozen=True):
+    units: dict[str, list[TagValue]]
+
+
+class _CompanyFacts(msgspec.Struct, frozen=True):
+    facts: dict[str, dict[str, _TagUnits]]
+
+
+TagValues = Mapping[str, Sequence[TagValue]]
+
+_TAGS = frozenset(
+    tag
+    for tags in (*CONCEPT_TAGS.values(), tuple(_SUBSTITUTES.values()), *_PARTS.values())
+    for tag in tags
+)
+
+
+def read_company(body: bytes) -> TagValues:
+    """The values of the tags above, from a companyfacts answer; msgspec.DecodeError if malformed.
+
+    The answer for a large company has megabytes: call this in a thread.
+    """
+    spaces = msgspec.json.decode(body, type=_CompanyFacts).facts
+    tags = {f"dei:{name}": tag for name, tag in spaces.get("dei", {}).items()}
+    tags |= spaces.get("us-gaap", {})
+    return {name: of_units(tag.units) for name, tag in tags.items() if name in _TAGS}
+
+
+def of_units(units: Mapping[str, Sequence[TagValue]]) -> list[TagValue]:
+    """The values in dollars, dollars a share, or shares."""
+    return [value for unit in _UNITS for value in units.get(unit, ())]
+
+
+def statement_facts(
+    tags: TagValues, concepts: Sequence[str], *, since: datetime.date, until: datetime.date
+) -> Iterator[Fact]:
+    """Facts of annual and quarterly reports filed up to `until`, for periods that end from `since`.
+
+    Each period gives its first value, and later ones only where they differ.
+    """
+    usable = {
+        tag: [
+            value
+            for value in values
+            if value.end >= since and value.filed <= until and value.form.startswith(_REPORTS)
+        ]
+        for tag, values in tags.items()
+    }
+    for concept in concepts:
+        latest: dict[tuple[datetime.date | None, datetime.date], float] = {}
+        for value in _of_concept(usable, concept):
+            if latest.get((value.start, value.end)) != value.val:
+                latest[value.start, value.end] = value.val
+                yield Fact(concept, value.start, value.end, value.filed, value.form, value.val)
+
+
+_Key = tuple[datetime.date, datetime.date | None, datetime.date]
+
+
+def _of_concept(tags: TagValues, concept: str) -> list[TagValue]:
+    """A concept's values: for each filing and period the preferred tag's, or the sum of parts."""
+    values: dict[_Key, TagValue] = {}
+    for tag in reversed(CONCEPT_TAGS[concept]):
+        values |= _by_period(tags.get(tag, ()))
+    if not values and concept in _SUBSTITUTES:
+        values = _by_period(tags.get(_SUBSTITUTES[concept], ()))
+    if not values and concept in _PARTS:
+        first, second = (_by_period(tags.get(tag, ())) for tag in _PARTS[concept])
+        values = {
+            key: msgspec.structs.replace(value, val=value.val + second[key].val)
+            for key, value in first.items()
+            if key in second
+        }
+    return sorted(
+        values.values(),
+        key=lambda value: (value.end, value.start or datetime.date.min, value.filed),
+    )
+
+
+def _by_period(values: Sequence[TagValue]) -> dict[_Key, TagValue]:
+    return {(value.filed, value.start, value.end): value for value in values}
 
 
 class _Company(msgspec.Struct, frozen=True):
@@ -54,21 +205,21 @@ class _Page(msgspec.Struct, frozen=True):
     filingTo: datetime.date
 
 
-class _Listed(msgspec.Struct, frozen=True):
+class _FilingList(msgspec.Struct, frozen=True):
     recent: _Columns
     files: list[_Page] = []
 
 
 class _Submissions(msgspec.Struct, frozen=True):
-    filings: _Listed
+    filings: _FilingList
 
 
 class SecEdgar:
     """A FundamentalsSource, FilingSource and InsiderSource.
 
     One download serves all statements of a company. `user_agent` is a name and an e-mail address;
-    without one every call is SourceUnavailable. NoData for what SEC does not list, such as a
-    foreign company.
+    without one every call raises SourceUnavailableError. NoDataError for what SEC does not list,
+    such as a foreign company.
     """
 
     name = "SEC EDGAR"
@@ -80,7 +231,7 @@ class SecEdgar:
         cache: SingleFlightCache,
         urls: BaseUrls,
         user_agent: str | None,
-        clock: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
+        clock: Clock = utc_now,
     ) -> None:
         self._pool = pool
         self._cache = cache
@@ -97,7 +248,7 @@ class SecEdgar:
             lambda: tuple(statement_facts(tags, CONCEPTS[kind], since=since, until=as_of.date))
         )
         if not facts:
-            raise NoData(
+            raise NoDataError(
                 f"{self.name} has no 10-K or 10-Q of {symbol} filed by {as_of}: "
                 "choose a later date, or another symbol."
             )
@@ -107,36 +258,36 @@ class SecEdgar:
 
     async def filings(self, symbol: str, as_of: AsOf, forms: Sequence[str]) -> Filings:
         """The filings of these forms up to the as-of date, of three years."""
-        listed = await self._filings(symbol, as_of)
-        found = tuple(filing for filing in listed if filing.form.removesuffix("/A") in forms)
-        if not found:
-            raise NoData(
+        filings = await self._filings(symbol, as_of)
+        matches = tuple(filing for filing in filings if filing.form.removesuffix("/A") in forms)
+        if not matches:
+            raise NoDataError(
                 f"{self.name} lists no {', '.join(forms)} of {symbol} by {as_of}: "
                 "ask for other forms, or choose another date."
             )
         return Filings(
             symbol,
             as_of.weekday,
-            listed[0].filed,
-            found,
+            filings[0].filed,
+            matches,
             source=self.name,
             data_mode=self.data_mode,
         )
 
     async def insiders(self, symbol: str, as_of: AsOf) -> Insiders:
         """The reports of insiders' trades (form 4) up to the as-of date: dates only."""
-        listed = await self._filings(symbol, as_of)
+        filings = await self._filings(symbol, as_of)
         return Insiders(
             symbol,
             as_of.weekday,
-            listed[0].filed,
-            tuple(filing for filing in listed if filing.form in INSIDER_FORMS),
+            filings[0].filed,
+            tuple(filing for filing in filings if filing.form in INSIDER_FORMS),
             source=self.name,
             data_mode=self.data_mode,
         )
 
     async def _tags(self, symbol: str) -> TagValues:
-        """All that a company tagged, whatever the day: the callers cut it."""
+        """All values that a company reported, whatever the day: the caller limits them."""
         return await self._cache.get(
             CacheKey("company_facts", self.name, symbol),
             lambda: self._ask_tags(symbol),
@@ -151,49 +302,49 @@ class SecEdgar:
             try:
                 answer = await self._pool.get_bytes(url, headers=self._headers())
                 tags = await asyncio.to_thread(read_company, answer.body)
-            except HttpStatus as refusal:
-                raise self._explained(refusal, symbol) from None
+            except HttpStatusError as refusal:
+                raise self._explain(refusal, symbol) from None
             except (msgspec.DecodeError, RecursionError):
-                raise bad_answer(self.name, url) from None
+                raise format_error(self.name, url) from None
             span.set_attribute(semconv.ROWS, sum(map(len, tags.values())))
             return tags
 
     async def _filings(self, symbol: str, as_of: AsOf) -> tuple[Filing, ...]:
         """All filings of our forms up to the as-of date, oldest first, at least one."""
-        listed = await self._cache.get(
+        filings = await self._cache.get(
             CacheKey("submissions", self.name, symbol, as_of.date),
             lambda: self._ask_filings(symbol, as_of),
             ttl=self._ttl("submissions", as_of),
             size=lambda filings: 100 * len(filings),
         )
-        if not listed:
-            raise NoData(
+        if not filings:
+            raise NoDataError(
                 f"{self.name} lists no filings of {symbol} by {as_of}: choose a later date."
             )
-        return listed
+        return filings
 
     async def _ask_filings(self, symbol: str, as_of: AsOf) -> tuple[Filing, ...]:
         cik = await self._cik(symbol)
         since = as_of.date - _FILINGS_BACK
         with fetch_span("sec_submissions", self.data_mode, symbol=symbol, as_of=as_of) as span:
             try:
-                listed = (await self._ask(f"CIK{cik:010}.json", _Submissions)).filings
+                index = (await self._ask(f"CIK{cik:010}.json", _Submissions)).filings
                 older = [
                     page.name
-                    for page in listed.files
+                    for page in index.files
                     if page.filingTo >= since and page.filingFrom <= as_of.date
                 ]
                 pages = await asyncio.gather(*(self._ask(name, _Columns) for name in older))
-            except HttpStatus as refusal:
-                raise self._explained(refusal, symbol) from None
-            found = [
+            except HttpStatusError as refusal:
+                raise self._explain(refusal, symbol) from None
+            filings = [
                 Filing(form, filed, tuple(items.replace(",", " ").split()))
-                for page in (listed.recent, *pages)
+                for page in (index.recent, *pages)
                 for form, filed, items in zip(page.form, page.filingDate, page.items, strict=False)
                 if form in FORMS and since <= filed <= as_of.date
             ]
-            span.set_attribute(semconv.ROWS, len(found))
-            return tuple(sorted(found, key=lambda row: (row.filed, row.form, row.items)))
+            span.set_attribute(semconv.ROWS, len(filings))
+            return tuple(sorted(filings, key=lambda row: (row.filed, row.form, row.items)))
 
     async def _ask(self, name: str, kind: type[T]) -> T:
         url = URL(f"{self._urls.sec_data}/submissions") / name
@@ -208,7 +359,7 @@ class SecEdgar:
         )
         cik = companies.get(symbol)
         if cik is None:
-            raise NoData(
+            raise NoDataError(
                 f"{self.name} does not list {symbol}, so it has no reports of it: "
                 "ask for a company that reports to the SEC."
             )
@@ -225,19 +376,19 @@ class SecEdgar:
 
     def _headers(self) -> dict[str, str]:
         if not self._user_agent:
-            raise SourceUnavailable(
+            raise SourceUnavailableError(
                 f"{self.name} answers only those who say who they are: "
                 "set TRADING_GRAPH_SEC_USER_AGENT to a name and an e-mail address."
             )
         return {"User-Agent": self._user_agent}
 
-    def _explained(self, refusal: HttpStatus, symbol: str) -> NoData | HttpStatus:
+    def _explain(self, refusal: HttpStatusError, symbol: str) -> NoDataError | HttpStatusError:
         if refusal.status != 404:
             return refusal
-        return NoData(
+        return NoDataError(
             f"{self.name} has no data of {symbol}: ask for a company that reports to the SEC."
         )
 
     def _ttl(self, kind: str, as_of: AsOf | None = None) -> Lifetime:
-        today = self._clock().astimezone(NEW_YORK).date()
+        today = new_york_day(self._clock())
         return ttl_for(kind, as_of.date if as_of else today, today)

@@ -1,7 +1,6 @@
-"""The latest messages about a symbol from StockTwits: of the present only, it keeps no archive."""
+"""The latest messages about a symbol from StockTwits, which has no archive."""
 
 import datetime
-from collections.abc import Callable
 from typing import Literal
 from urllib.parse import quote
 
@@ -9,14 +8,14 @@ import msgspec
 from yarl import URL
 
 from trading_graph.otel.trace import semconv
-from trading_graph.toolkit.as_of import NEW_YORK, AsOf
-from trading_graph.toolkit.errors import HttpStatus, NoData
+from trading_graph.toolkit.as_of import AsOf, Clock, new_york_day, utc_now
+from trading_graph.toolkit.errors import HttpStatusError, NoDataError
+from trading_graph.toolkit.live_access import BaseUrls
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.records import DataMode, Post, Posts
-from trading_graph.toolkit.sources.base_urls import BaseUrls
-from trading_graph.toolkit.sources.fetch_span import fetch_span
-from trading_graph.toolkit.sources.typed_json import get_typed
-from trading_graph.toolkit.untrusted import MAX_POST, clean
+from trading_graph.toolkit.sources.source import clean, fetch_span, get_typed
+
+_MAX_POST = 280
 
 
 class _Mood(msgspec.Struct, frozen=True):
@@ -33,30 +32,25 @@ class _Message(msgspec.Struct, frozen=True):
     entities: _Entities = _Entities()
 
 
-class _Stream(msgspec.Struct, frozen=True):
+class _MessageList(msgspec.Struct, frozen=True):
     messages: list[_Message]
 
 
 class StockTwits:
-    """An AttentionSource, about thirty messages; NoData for a date that has passed."""
+    """An AttentionSource, about thirty messages; NoDataError for a date that has passed."""
 
     name = "StockTwits"
     data_mode: DataMode = "live"
 
-    def __init__(
-        self,
-        pool: HttpPool,
-        urls: BaseUrls,
-        clock: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
-    ) -> None:
+    def __init__(self, pool: HttpPool, urls: BaseUrls, clock: Clock = utc_now) -> None:
         self._pool = pool
         self._urls = urls
         self._clock = clock
 
     async def posts(self, symbol: str, as_of: AsOf) -> Posts:
         """The latest messages, newest first."""
-        if as_of.date != self._clock().astimezone(NEW_YORK).date():
-            raise NoData(
+        if as_of.date != new_york_day(self._clock()):
+            raise NoDataError(
                 f"{self.name} has only the present, nothing of {as_of}: analyse today, or do "
                 "without posts."
             )
@@ -66,12 +60,14 @@ class StockTwits:
                 answer = await get_typed(
                     self._pool,
                     URL(f"{self._urls.stocktwits}/{path}", encoded=True),
-                    _Stream,
+                    _MessageList,
                     source=self.name,
                 )
-            except HttpStatus as refusal:
+            except HttpStatusError as refusal:
                 if refusal.status == 404:
-                    raise NoData(f"{self.name} does not know {symbol}: do without posts.") from None
+                    raise NoDataError(
+                        f"{self.name} does not know {symbol}: do without posts."
+                    ) from None
                 raise
             posts = [_post(message) for message in answer.messages]
             span.set_attribute(semconv.ROWS, len(posts))
@@ -89,4 +85,4 @@ def _post(message: _Message) -> Post:
             mood = "bearish"
     at = message.created_at
     utc = (at if at.tzinfo else at.replace(tzinfo=datetime.UTC)).astimezone(datetime.UTC)
-    return Post(utc, clean(message.body, MAX_POST), mood)
+    return Post(utc, clean(message.body, _MAX_POST), mood)

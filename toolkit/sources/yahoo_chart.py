@@ -1,13 +1,13 @@
-"""Daily bars from Yahoo's chart interface (v8), or from whatever serves the same format.
+"""Daily bars from Yahoo's chart interface (v8), or from any server of the same format.
 
-Yahoo's prices are adjusted for every split up to today. They are asked for up to today, so that the
-splits after the as-of date are seen, and undone: what is returned is the price that people saw on
-that day. Yahoo's dividend-adjusted closes are not used: they hold dividends of the future.
+Yahoo adjusts its prices for every split up to today. Therefore each request runs up to today: the
+splits after the as-of date are in the answer, and are undone, which gives the price that people saw
+on that day. Yahoo's dividend-adjusted closes are not used: they contain later dividends.
 """
 
 import asyncio
 import datetime
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -18,20 +18,18 @@ import numpy as np
 from yarl import URL
 
 from trading_graph.otel.trace import semconv
-from trading_graph.toolkit.as_of import NEW_YORK, AsOf
+from trading_graph.toolkit.as_of import NEW_YORK, AsOf, Clock, new_york_day, utc_now
 from trading_graph.toolkit.errors import (
-    BadAnswer,
-    BadDate,
+    BadAnswerError,
+    BadDateError,
     DataError,
-    HttpStatus,
-    NoData,
-    UnknownSymbol,
+    HttpStatusError,
+    NoDataError,
+    UnknownSymbolError,
 )
-from trading_graph.toolkit.frames import Bars, Dates, Event, make_bars
 from trading_graph.toolkit.pool import HttpPool
-from trading_graph.toolkit.records import DataMode
-from trading_graph.toolkit.sources.browser import BROWSER_HEADERS
-from trading_graph.toolkit.sources.fetch_span import fetch_span
+from trading_graph.toolkit.records import Bars, DataMode, Dates, Event, make_bars
+from trading_graph.toolkit.sources.source import BROWSER_HEADERS, fetch_span
 
 SPAN_SOURCE = "yahoo_chart"
 
@@ -45,7 +43,7 @@ _NO_TWO_CHANGES_S = 25 * _DAY_S
 
 
 class YahooChart:
-    """Bars of a symbol up to a day, about three years of them, one request each: a PriceSource."""
+    """A PriceSource: about three years of bars up to a day with one request."""
 
     def __init__(
         self,
@@ -54,7 +52,7 @@ class YahooChart:
         *,
         source: str,
         data_mode: DataMode,
-        clock: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
+        clock: Clock = utc_now,
     ) -> None:
         self._pool = pool
         self._base_url = base_url
@@ -65,29 +63,29 @@ class YahooChart:
     async def bars(self, symbol: str, as_of: AsOf) -> Bars:
         """The bars up to `as_of`, at least one; the day's own only after its close.
 
-        Raises UnknownSymbol, BadDate (before the data), NoData, or SourceUnavailable.
+        Raises UnknownSymbolError, BadDateError (before the data), NoDataError, or
+        SourceUnavailableError.
         """
         now = self._clock()
-        url = chart_url(self._base_url, symbol, as_of, now.astimezone(NEW_YORK).date())
+        url = chart_url(self._base_url, symbol, as_of, new_york_day(now))
         with fetch_span(SPAN_SOURCE, self.data_mode, symbol=symbol, as_of=as_of) as span:
             try:
                 payload = await self._pool.get_json(url, headers=BROWSER_HEADERS)
-            except HttpStatus as refusal:
-                raise _explained(refusal, symbol, as_of) from None
-            closed = as_of.cutoff <= now
-            last = as_of.date if closed else as_of.date - _DAY
+            except HttpStatusError as refusal:
+                raise _explain(refusal, symbol, as_of) from None
+            last = as_of.date if as_of.cutoff <= now else as_of.date - _DAY
             # In a thread: an exchange's time zone is read from disk.
-            whole = await asyncio.to_thread(parse_chart, payload, symbol, self.name)
-            if not len(whole):
-                raise NoData(
+            chart = await asyncio.to_thread(parse_chart, payload, symbol, self.name)
+            if not len(chart):
+                raise NoDataError(
                     f"{self.name} has no bars of {symbol} up to {last}: choose another date."
                 )
-            if whole.day(0) > last:
-                raise BadDate(
-                    f"The prices of {symbol} from {self.name} begin with {whole.day(0)}: "
+            if chart.day(0) > last:
+                raise BadDateError(
+                    f"The prices of {symbol} from {self.name} begin with {chart.day(0)}: "
                     "choose a later date."
                 )
-            bars = replace(whole.on_basis_of(as_of.date).until(last), data_mode=self.data_mode)
+            bars = replace(chart.on_basis_of(as_of.date).until(last), data_mode=self.data_mode)
             span.set_attributes(
                 {semconv.ROWS: len(bars), semconv.DATA_AS_OF: bars.session.isoformat()}
             )
@@ -96,7 +94,7 @@ class YahooChart:
 
 def chart_url(base_url: str, symbol: str, as_of: AsOf, today: datetime.date) -> URL:
     """The address of daily bars from about three years before the as-of date up to today."""
-    # Yahoo's end is exclusive: to get the day's own bar, the range ends with the next day.
+    # Yahoo's end is exclusive: the range ends with the next day to include the day's own bar.
     start, end = as_of.date - LOOK_BACK, max(today, as_of.date) + _DAY
     path = URL(f"{base_url}/v8/finance/chart/{quote(symbol, safe='')}", encoded=True)
     return path.with_query(
@@ -108,9 +106,9 @@ def chart_url(base_url: str, symbol: str, as_of: AsOf, today: datetime.date) -> 
 
 
 def parse_chart(payload: Any, symbol: str, source: str) -> Bars:
-    """The bars of a v8 chart answer; BadAnswer where it has another shape.
+    """The bars of a v8 chart answer; BadAnswerError for another shape.
 
-    Bars with a missing price are dropped. Yahoo leaves `timestamp` out when it has no bars. May
+    Bars with a missing price are dropped. Yahoo omits `timestamp` when it has no bars. This may
     read a time zone from disk.
     """
     try:
@@ -136,7 +134,7 @@ def parse_chart(payload: Any, symbol: str, source: str) -> Bars:
             source=source,
         )
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise BadAnswer(
+        raise BadAnswerError(
             f"{source} answered for {symbol} with something that is not a v8 chart "
             f"({type(error).__name__}): try later, or run with the embedded data."
         ) from error
@@ -149,8 +147,8 @@ def _day(stamp: int, zone: ZoneInfo) -> datetime.date:
 def _days(stamps: Sequence[int], zone: ZoneInfo) -> Dates:
     """The day of each stamp at the exchange.
 
-    Asked of the zone for every tenth stamp only, where both ends of the ten have the same offset
-    and are less than 25 days apart: no clock is put forward and back within that time.
+    Of ten stamps only the ends ask the time zone, if both have the same offset and are less than 25
+    days apart: no clock goes forward and back within that time.
     """
     seconds = np.array(stamps, dtype=np.int64)
     shifts = np.empty_like(seconds)
@@ -178,17 +176,19 @@ def _midnight(day: datetime.date) -> int:
     return int(datetime.datetime.combine(day, datetime.time(), datetime.UTC).timestamp())
 
 
-def _explained(refusal: HttpStatus, symbol: str, as_of: AsOf) -> DataError:
-    """What a refusal means, by the error that a chart answer carries."""
+def _explain(refusal: HttpStatusError, symbol: str, as_of: AsOf) -> DataError:
+    """What a refusal means, by the error in the chart answer."""
     try:
         error = msgspec.json.decode(refusal.body)["chart"]["error"]
-        said = str(error["description"]).strip().rstrip(".")[:300]
+        reason = str(error["description"]).strip().rstrip(".")[:300]
     except (msgspec.DecodeError, KeyError, TypeError):
         return refusal
     if refusal.status == 404:
-        return UnknownSymbol(f"There is no price data for {symbol} ({said}): check the symbol.")
-    if "doesn't exist" in said:
-        return BadDate(
-            f"There is no price data for {symbol} up to {as_of} ({said}): choose a later date."
+        return UnknownSymbolError(
+            f"There is no price data for {symbol} ({reason}): check the symbol."
+        )
+    if "doesn't exist" in reason:
+        return BadDateError(
+            f"There is no price data for {symbol} up to {as_of} ({reason}): choose a later date."
         )
     return refusal

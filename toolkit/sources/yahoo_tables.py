@@ -1,84 +1,55 @@
 """Statements and insiders' trades from Yahoo, read by yfinance: for companies that SEC lacks.
 
-yfinance knows Yahoo's interfaces and tables. Its requests go over our pool; where Yahoo refuses
-that (401, 403, 429), the same work is done once more over yfinance's own session, which looks like
-a browser. Both run in worker threads: yfinance blocks.
+yfinance's scrapers know Yahoo's interfaces and tables (see `yfinance_reader`). Their requests go
+over our pool. Where Yahoo refuses that (401, 403, 429), the same work runs once more over
+yfinance's own session, which looks like a browser. Both run in worker threads, because yfinance
+blocks.
 
-Yahoo says when a period ended, not when it was reported. A quarter counts as known 45 days after
-its end, a year 75 days after; a trade two business days after it was made. Per-share values and
+Yahoo says when a period ended, not when it was reported. A quarter counts from 45 days after its
+end, a year from 75 days after; a trade from two business days after its date. Per-share values and
 share counts are left out: Yahoo restates them for later splits without saying so.
 """
 
 import asyncio
-import datetime
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+from yarl import URL
 
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.errors import (
-    BadAnswer,
+    BadAnswerError,
     DataError,
-    HttpStatus,
-    NoData,
-    RateLimited,
-    SourceUnavailable,
+    HttpStatusError,
+    NoDataError,
+    RateLimitError,
+    SourceUnavailableError,
 )
-from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.live_access import REAL_URLS, BaseUrls
+from trading_graph.toolkit.pool import HttpPool, HttpResponse
 from trading_graph.toolkit.records import DataMode, Fact, Insiders, InsiderTrade, Statements
-from trading_graph.toolkit.sources.base_urls import BaseUrls
-from trading_graph.toolkit.sources.fetch_span import fetch_span
-from trading_graph.toolkit.sources.yfinance_http import Crumb, PoolData, browser_data
-from trading_graph.toolkit.untrusted import clean
+from trading_graph.toolkit.sources.source import BROWSER_HEADERS, fetch_span
 
-QUARTER_LAG = datetime.timedelta(days=45)
-YEAR_LAG = datetime.timedelta(days=75)
+if TYPE_CHECKING:
+    from trading_graph.toolkit.sources.yfinance_reader import YahooReader
 
-_REFUSED = (401, 403)
+Row = TypeVar("Row", Fact, InsiderTrade)
+
+_REFUSAL_STATUSES = (401, 403)
 _THREADS = 8
 
-_TABLES: Mapping[str, str] = {
-    "income": "get_income_time_series",
-    "balance": "get_balance_sheet_time_series",
-    "cash_flow": "get_cash_flow_time_series",
-}
-
-# Yahoo's names of our concepts, the preferred one first, and the sign that makes them ours.
-_ROWS: Mapping[str, Mapping[str, tuple[tuple[str, ...], int]]] = {
-    "income": {
-        "revenue": (("TotalRevenue", "OperatingRevenue"), 1),
-        "cost_of_revenue": (("CostOfRevenue",), 1),
-        "gross_profit": (("GrossProfit",), 1),
-        "research_and_development": (("ResearchAndDevelopment",), 1),
-        "selling_general_admin": (("SellingGeneralAndAdministration",), 1),
-        "operating_income": (("OperatingIncome",), 1),
-        "net_income": (("NetIncome", "NetIncomeCommonStockholders"), 1),
-    },
-    "balance": {
-        "assets": (("TotalAssets",), 1),
-        "current_assets": (("CurrentAssets",), 1),
-        "cash": (("CashAndCashEquivalents",), 1),
-        "securities_current": (("OtherShortTermInvestments",), 1),
-        "inventories": (("Inventory",), 1),
-        "liabilities": (("TotalLiabilitiesNetMinorityInterest",), 1),
-        "current_liabilities": (("CurrentLiabilities",), 1),
-        "commercial_paper": (("CommercialPaper",), 1),
-        "long_term_debt_current": (("OtherCurrentBorrowings",), 1),
-        "long_term_debt": (("LongTermDebt",), 1),
-        "equity": (("StockholdersEquity",), 1),
-    },
-    "cash_flow": {
-        "operating_cash_flow": (("OperatingCashFlow",), 1),
-        "capital_expenditure": (("CapitalExpenditure",), -1),
-        "depreciation_amortization": (("DepreciationAndAmortization",), 1),
-        "stock_compensation": (("StockBasedCompensation",), 1),
-        "buybacks": (("RepurchaseOfCapitalStock",), -1),
-        "dividends_paid": (("CashDividendsPaid",), -1),
-    },
-}
+_COOKIE_URL = "https://fc.yahoo.com/"
+_CRUMB_URL = "https://query1.finance.yahoo.com/v1/test/getcrumb"
+_NEEDS_CRUMB = "/v10/finance/quoteSummary/"
+_MAX_CRUMB = 64
+_NOBODY_WAITS = "Nobody waits for Yahoo's answer any more: ask again."
 
 
 class YahooTables:
@@ -93,13 +64,13 @@ class YahooTables:
         self._crumb = Crumb(pool, urls.yahoo)
 
     async def statements(self, symbol: str, as_of: AsOf, kind: str) -> Statements:
-        """The facts of a kind of statement (income, balance, cash_flow) by the dates assumed."""
-        facts = await self._work(
-            f"yahoo_{kind}", symbol, as_of, lambda data: tuple(_facts(data, symbol, kind))
+        """The facts of a kind of statement (income, balance, cash_flow) by their assumed dates."""
+        rows = await self._read(
+            f"yahoo_{kind}", symbol, as_of, lambda reader: tuple(reader.facts(symbol, kind))
         )
-        known = tuple(fact for fact in facts if fact.filed <= as_of.date)
-        if not known:
-            raise NoData(
+        facts = tuple(fact for fact in rows if fact.filed <= as_of.date)
+        if not facts:
+            raise NoDataError(
                 f"{self.name} has no statements of {symbol} that were out by {as_of}: "
                 "choose a later date, or another symbol."
             )
@@ -107,155 +78,197 @@ class YahooTables:
             symbol,
             kind,
             as_of.weekday,
-            known,
+            facts,
             currency=None,
             source=self.name,
             data_mode=self.data_mode,
         )
 
     async def insiders(self, symbol: str, as_of: AsOf) -> Insiders:
-        """The trades of insiders by the dates assumed."""
-        trades = await self._work(
-            "yahoo_insiders", symbol, as_of, lambda data: tuple(_trades(data, symbol))
+        """The trades of insiders by their assumed dates."""
+        rows = await self._read(
+            "yahoo_insiders", symbol, as_of, lambda reader: tuple(reader.trades(symbol))
         )
-        if not trades:
-            raise NoData(f"{self.name} has no insiders' trades of {symbol}: do without them.")
-        ordered = tuple(sorted(trades, key=lambda trade: (trade.traded, trade.who)))
+        if not rows:
+            raise NoDataError(f"{self.name} has no insiders' trades of {symbol}: do without them.")
+        trades = tuple(sorted(rows, key=lambda trade: (trade.traded, trade.who)))
         return Insiders(
             symbol,
             as_of.weekday,
-            ordered[0].traded,
-            trades=ordered,
+            trades[0].traded,
+            trades=trades,
             source=self.name,
             data_mode=self.data_mode,
         )
 
-    async def _work(
-        self, source: str, symbol: str, as_of: AsOf, work: Callable[[Any], tuple[Any, ...]]
-    ) -> tuple[Any, ...]:
+    async def _read(
+        self,
+        source: str,
+        symbol: str,
+        as_of: AsOf,
+        read: "Callable[[YahooReader], tuple[Row, ...]]",
+    ) -> tuple[Row, ...]:
+        """The rows that `read` makes in a worker thread: over the pool, else as a browser."""
+
+        def read_with(data: PoolData | None) -> tuple[Row, ...]:
+            # Here, because yfinance takes a second to import, and only this source uses it.
+            from trading_graph.toolkit.sources import yfinance_reader
+
+            return yfinance_reader.run(self.name, read, data, self._base_url)
+
         with fetch_span(source, self.data_mode, symbol=symbol, as_of=as_of) as span:
             data = PoolData(self._pool, self._base_url, self._crumb)
             try:
-                found = await _in_thread(self.name, lambda: work(data))
+                rows = await _in_thread(lambda: read_with(data))
             except asyncio.CancelledError:
                 data.give_up()
                 raise
-            except (HttpStatus, RateLimited) as refusal:
-                if isinstance(refusal, HttpStatus) and refusal.status not in _REFUSED:
+            except (HttpStatusError, RateLimitError) as refusal:
+                if isinstance(refusal, HttpStatusError) and refusal.status not in _REFUSAL_STATUSES:
                     raise
                 span.set_attribute(semconv.FETCH_FALLBACK, "browser")
-                found = await _in_thread(self.name, lambda: work(browser_data(self._base_url)))
-            span.set_attribute(semconv.ROWS, len(found))
-            return found
+                rows = await _in_thread(lambda: read_with(None))
+            span.set_attribute(semconv.ROWS, len(rows))
+            return rows
 
 
-async def _in_thread(name: str, work: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
-    """Do the work in a thread of its own kind, with yfinance's many errors made ours."""
+async def _in_thread(work: Callable[[], tuple[Row, ...]]) -> tuple[Row, ...]:
     context = copy_context()
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_executor(), context.run, _done, name, work)
+    return await asyncio.get_running_loop().run_in_executor(_executor(), lambda: context.run(work))
 
 
 @cache
 def _executor() -> ThreadPoolExecutor:
-    # Not the loop's own: these threads wait for the network, and would keep indicators waiting.
+    # Not the loop's own: these threads wait for the network, and would block indicators.
     return ThreadPoolExecutor(_THREADS, thread_name_prefix="yfinance")
 
 
-def _done(name: str, work: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
-    import curl_cffi.requests.exceptions as curl
-    from yfinance.exceptions import YFException, YFRateLimitError
-
-    _set_up()
-    try:
-        return work()
-    except DataError:
-        raise
-    except YFRateLimitError:
-        raise RateLimited(f"{name} says that there were too many requests: try later.") from None
-    except curl.HTTPError as error:
-        status = getattr(error.response, "status_code", 0)
-        raise HttpStatus(f"{name} answered {status}: try later.", status=status) from None
-    except curl.RequestException as error:
-        raise SourceUnavailable(
-            f"{name} cannot be reached ({type(error).__name__}): check the network."
-        ) from None
-    except YFException:
-        raise NoData(f"{name} has nothing of this kind for this symbol: ask for another.") from None
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise BadAnswer(
-            f"{name} answered with something that yfinance cannot read ({type(error).__name__}): "
-            "try later, or run with the embedded data."
-        ) from None
+def yahoo_url(url: str, base_url: str) -> URL:
+    """A URL of Yahoo's as it is, or at another base URL that replaces all of Yahoo's hosts."""
+    address = URL(url, encoded=True)
+    if base_url == REAL_URLS.yahoo:
+        return address
+    base = URL(base_url)
+    return address.with_scheme(base.scheme).with_host(base.host or "").with_port(base.port)
 
 
-@cache
-def _set_up() -> None:
-    """Have yfinance raise what goes wrong; the default is a log line and an empty table."""
-    import warnings
+class Crumb:
+    """The word that Yahoo wants repeated in some requests, with the cookie that belongs to it.
 
-    import pandas as pd
-    import yfinance
+    The cookie lives in the pool's session.
+    """
 
-    yfinance.config.debug.hide_exceptions = False
-    # Its own filter would show pandas' notes about its future to our user.
-    if notes := getattr(pd.errors, "Pandas4Warning", None):
-        warnings.filterwarnings("ignore", category=notes)
+    def __init__(self, pool: HttpPool, base_url: str) -> None:
+        self._pool = pool
+        self._base_url = base_url
+        self._lock = asyncio.Lock()
+        self._crumb: str | None = None
 
+    async def get(self, old: str | None = None) -> str:
+        """The crumb; a new one if the present one is `old`. Raises errors of the pool."""
+        async with self._lock:
+            if self._crumb is None or self._crumb == old:
+                self._crumb = await self._fetch()
+            return self._crumb
 
-def _facts(data: Any, symbol: str, kind: str) -> Iterator[Fact]:
-    from yfinance.scrapers.fundamentals import Financials
-
-    read = getattr(Financials(data, symbol), _TABLES[kind])
-    yearly, quarterly = read("yearly"), read("quarterly")
-    # A fiscal year's last quarter comes with the annual report.
-    year_ends = {column.date() for column in yearly.columns}
-    for table, months in ((yearly, 12), (quarterly, 3)):
-        for concept, (names, sign) in _ROWS[kind].items():
-            row = next((name for name in names if name in table.index), None)
-            for column, value in table.loc[row].items() if row else ():
-                if value != value:
-                    continue
-                end = column.date()
-                annual = end in year_ends
-                yield Fact(
-                    concept,
-                    None if kind == "balance" else _first_day(end, months),
-                    end,
-                    end + (YEAR_LAG if annual else QUARTER_LAG),
-                    "annual report" if annual else "quarterly report",
-                    sign * float(value),
-                )
-
-
-def _first_day(end: datetime.date, months: int) -> datetime.date:
-    """The first day of a period of so many months that ends in the month of `end`."""
-    month = end.year * 12 + end.month - months
-    return datetime.date(month // 12, month % 12 + 1, 1)
-
-
-def _trades(data: Any, symbol: str) -> Iterator[InsiderTrade]:
-    from yfinance.scrapers.holders import Holders
-
-    for row in Holders(data, symbol).insider_transactions.to_dict("records"):
-        traded = row["Start Date"].date()
-        if traded != traded:  # not a date
-            continue
-        yield InsiderTrade(
-            traded,
-            _business_days_later(traded, 2),
-            clean(str(row.get("Insider", "")), 60),
-            clean(str(row.get("Text", "")), 120),
-            _number(row.get("Shares")),
-            _number(row.get("Value")),
+    async def _fetch(self) -> str:
+        with suppress(HttpStatusError):  # the answer is 404, but its cookie counts
+            await self._pool.get_bytes(
+                yahoo_url(_COOKIE_URL, self._base_url), headers=BROWSER_HEADERS
+            )
+        answer = await self._pool.get_bytes(
+            yahoo_url(_CRUMB_URL, self._base_url), headers=BROWSER_HEADERS
         )
+        crumb = answer.body.decode("utf-8", "replace").strip()
+        if not crumb or len(crumb) > _MAX_CRUMB or "<" in crumb or " " in crumb:
+            raise BadAnswerError("Yahoo gave no crumb: try later, or run with the embedded data.")
+        return crumb
 
 
-def _business_days_later(day: datetime.date, count: int) -> datetime.date:
-    for _ in range(count):
-        day += datetime.timedelta(days=max(1, 7 - day.weekday() if day.weekday() >= 4 else 1))
-    return day
+@dataclass(frozen=True, slots=True)
+class _YahooResponse:
+    """The part of a response that yfinance reads."""
+
+    url: str
+    status_code: int
+    content: bytes
+
+    @property
+    def text(self) -> str:
+        return self.content.decode("utf-8", "replace")
+
+    def json(self) -> Any:
+        return msgspec.json.decode(self.content)
 
 
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and value == value else None
+class PoolData:
+    """Replaces yfinance's `YfData` during one piece of work in a worker thread.
+
+    yfinance's scrapers ask it for everything; it has the pool make each request on the event loop.
+    After an error every further request raises that error again: yfinance would go on asking, in
+    smaller pieces. `give_up` cancels the request under way.
+    """
+
+    fundamentals_use_chunked = False
+
+    def __init__(self, pool: HttpPool, base_url: str, crumb: Crumb) -> None:
+        self._pool = pool
+        self._base_url = base_url
+        self._crumb = crumb
+        self._loop = asyncio.get_running_loop()
+        self._error: DataError | None = None
+        self._response: Future[HttpResponse] | None = None
+
+    def give_up(self) -> None:
+        """Cancel the request under way and refuse further ones; call this on the event loop."""
+        self._error = SourceUnavailableError(_NOBODY_WAITS)
+        if self._response is not None:
+            self._response.cancel()
+
+    def get(
+        self, url: str, params: Mapping[str, Any] | None = None, timeout: float = 30
+    ) -> _YahooResponse:
+        """GET a URL and wait for the answer; never on the event loop's own thread."""
+        texts = {name: str(value) for name, value in (params or {}).items()}
+        if self._error is not None:
+            raise self._error
+        request = self._get(url, texts)
+        try:
+            self._response = asyncio.run_coroutine_threadsafe(request, self._loop)
+            answer = self._response.result()
+        except DataError as error:
+            self._error = error
+            raise
+        except (CancelledError, RuntimeError) as error:  # nobody waits, or the loop has ended
+            if isinstance(error, RuntimeError):
+                request.close()
+            self._error = SourceUnavailableError(_NOBODY_WAITS)
+            raise self._error from None
+        return _YahooResponse(str(answer.url), answer.status, answer.body)
+
+    cache_get = get
+
+    def get_raw_json(
+        self, url: str, params: Mapping[str, Any] | None = None, timeout: float = 30
+    ) -> Any:
+        """The JSON document at a URL."""
+        return self.get(url, params, timeout).json()
+
+    async def _get(self, url: str, params: dict[str, str]) -> HttpResponse:
+        if self._error is not None:
+            raise self._error
+        address = yahoo_url(url, self._base_url)
+        if _NEEDS_CRUMB not in address.path:
+            return await self._pool.get_bytes(address, params=params, headers=BROWSER_HEADERS)
+        crumb = await self._crumb.get()
+        try:
+            return await self._pool.get_bytes(
+                address, params={**params, "crumb": crumb}, headers=BROWSER_HEADERS
+            )
+        except HttpStatusError as refusal:
+            if refusal.status != 401:
+                raise
+        crumb = await self._crumb.get(old=crumb)
+        return await self._pool.get_bytes(
+            address, params={**params, "crumb": crumb}, headers=BROWSER_HEADERS
+        )

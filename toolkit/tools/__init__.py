@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from trading_graph.toolkit.tools.attention import GET_ATTENTION
 from trading_graph.toolkit.tools.events import GET_COMPANY_EVENTS
 from trading_graph.toolkit.tools.fundamentals import (
     GET_BALANCE_SHEET,
@@ -14,7 +13,7 @@ from trading_graph.toolkit.tools.fundamentals import (
 from trading_graph.toolkit.tools.insiders import GET_INSIDERS
 from trading_graph.toolkit.tools.macro import GET_MACRO
 from trading_graph.toolkit.tools.news import GET_NEWS, GET_POSTS
-from trading_graph.toolkit.tools.prices import GET_INDICATORS, GET_PRICES
+from trading_graph.toolkit.tools.prices import GET_ATTENTION, GET_INDICATORS, GET_PRICES
 from trading_graph.toolkit.tools.tool import Answer, Arguments, SymbolArguments, Tool
 
 TOOLS: Mapping[str, Tool] = MappingProxyType(

@@ -1,4 +1,4 @@
-"""The company events tool: filings to the SEC, with what their item codes mean."""
+"""The company events tool: filings to the SEC, with the meaning of their item codes."""
 
 import datetime
 from typing import Literal
@@ -10,7 +10,7 @@ from trading_graph.toolkit.market_data import AsyncToolkit
 from trading_graph.toolkit.records import Filing
 from trading_graph.toolkit.tools.tool import Answer, SymbolArguments, Tool, provenance
 
-_LISTED = 40
+_MAX_EVENTS = 40
 
 FORMS = {
     "4": "insider transaction",
@@ -51,7 +51,7 @@ ITEMS = {
 
 
 class EventsArguments(SymbolArguments):
-    """Arguments of get_company_events."""
+    """The arguments of get_company_events."""
 
     days: int = Field(default=90, ge=1, le=730, description="How many calendar days back.")
     forms: list[Literal["8-K", "10-Q", "10-K", "4"]] = Field(
@@ -61,17 +61,17 @@ class EventsArguments(SymbolArguments):
     )
 
 
-async def _events(toolkit: AsyncToolkit, as_of: AsOf, wanted: EventsArguments) -> Answer:
-    answer = await toolkit.filings(wanted.symbol, as_of, wanted.forms)
-    since = as_of.date - datetime.timedelta(days=wanted.days - 1)
-    found = [filing for filing in reversed(answer.filings) if filing.filed >= since]
-    same_day = any(filing.filed == as_of.date for filing in found)
+async def _events(toolkit: AsyncToolkit, as_of: AsOf, arguments: EventsArguments) -> Answer:
+    answer = await toolkit.filings(arguments.symbol, as_of, arguments.forms)
+    since = as_of.date - datetime.timedelta(days=arguments.days - 1)
+    recent = [filing for filing in reversed(answer.filings) if filing.filed >= since]
+    same_day = any(filing.filed == as_of.date for filing in recent)
     return {
         **provenance(toolkit, answer.symbol, as_of, answer.session, answer),
         "from": max(since, answer.since).isoformat(),
-        "forms": list(wanted.forms),
-        "events": [_event(filing) for filing in found[:_LISTED]],
-        "count": len(found),
+        "forms": list(arguments.forms),
+        "events": [_event(filing) for filing in recent[:_MAX_EVENTS]],
+        "count": len(recent),
         "newest": answer.filings[-1].filed.isoformat(),
         **({"same_day": "filed on the as-of day, perhaps after the close"} if same_day else {}),
         "limit": "dates, forms and item codes of SEC filings, no news text",

@@ -1,31 +1,15 @@
-"""The macro tool: economic series as far as they were known on the as-of date."""
+"""The macro tool: economic series as the public knew them on the as-of date."""
 
-import asyncio
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from trading_graph.toolkit.as_of import AsOf
-from trading_graph.toolkit.errors import DataError, NoData, SourceUnavailable
-from trading_graph.toolkit.market_data import AsyncToolkit
+from trading_graph.toolkit.errors import NoDataError
+from trading_graph.toolkit.market_data import MACRO_SERIES, AsyncToolkit
 from trading_graph.toolkit.records import Observation, Series
-from trading_graph.toolkit.tools.tool import Answer, Arguments, Tool, percent, provenance, rounded
-
-SeriesName = Literal[
-    "DFEDTARU",
-    "DGS10",
-    "T10Y2Y",
-    "T10YIE",
-    "CPIAUCSL",
-    "CPILFESL",
-    "PCEPILFE",
-    "UNRATE",
-    "PAYEMS",
-    "ICSA",
-    "INDPRO",
-    "RSAFS",
-    "VIX",
-]
+from trading_graph.toolkit.sources.source import gather_parts
+from trading_graph.toolkit.tools.tool import Answer, Arguments, Tool, number, percent, provenance
 
 _LABELS: dict[str, str] = {
     "DFEDTARU": "federal funds target, upper limit, %",
@@ -42,57 +26,50 @@ _LABELS: dict[str, str] = {
     "RSAFS": "retail sales, USD million",
     "VIX": "expected volatility of the S&P 500, %",
 }
-# Of these the change in a year is what people quote.
+if TYPE_CHECKING:
+    SeriesName = str
+else:  # A type checker cannot read names that stand in a mapping.
+    SeriesName = Literal[tuple(_LABELS)]
+
+# Of these, people quote the change in a year.
 _LEVELS = frozenset(("CPIAUCSL", "CPILFESL", "PCEPILFE", "PAYEMS", "INDPRO", "RSAFS"))
 _YEAR_APART = range(358, 374)
 
 
 class MacroArguments(Arguments):
-    """Arguments of get_macro."""
+    """The arguments of get_macro."""
 
     series: list[SeriesName] = Field(
-        default=["DFEDTARU", "DGS10", "T10Y2Y", "CPIAUCSL", "UNRATE", "VIX"],
+        default=list(MACRO_SERIES),
         min_length=1,
-        max_length=len(get_args(SeriesName)),
+        max_length=len(_LABELS),
         description="Which series; a usual selection by default.",
     )
 
 
-async def _macro(toolkit: AsyncToolkit, as_of: AsOf, wanted: MacroArguments) -> Answer:
-    names = list(dict.fromkeys(wanted.series))
-    answers = await asyncio.gather(
-        *(toolkit.macro(name, as_of) for name in names), return_exceptions=True
+async def _macro(toolkit: AsyncToolkit, as_of: AsOf, arguments: MacroArguments) -> Answer:
+    results, errors = await gather_parts(
+        {name: toolkit.macro(name, as_of) for name in dict.fromkeys(arguments.series)}
     )
-    found: list[Series] = []
-    missing: dict[str, str] = {}
-    failure: DataError | None = None
-    for name, answer in zip(names, answers, strict=True):
-        if isinstance(answer, NoData | SourceUnavailable):
-            missing[name] = str(answer)
-            failure = failure or answer
-        elif isinstance(answer, BaseException):
-            raise answer
-        else:
-            found.append(answer)
-    if not found:
-        raise failure or NoData("No series was asked for: name one.")
-    newest = max(series.observations[-1].date for series in found)
+    if not results:
+        raise next(iter(errors.values()), NoDataError("No series was asked for: name one."))
+    newest = max(series.observations[-1].date for series in results.values())
     return {
-        **provenance(toolkit, None, as_of, min(newest, as_of.weekday), *found),
-        "series": {series.name: _shown(series) for series in found},
-        **({"missing": missing} if missing else {}),
+        **provenance(toolkit, None, as_of, min(newest, as_of.weekday), *results.values()),
+        "series": {name: _summary(series) for name, series in results.items()},
+        **({"missing": {name: str(errors[name]) for name in errors}} if errors else {}),
     }
 
 
-def _shown(series: Series) -> Answer:
+def _summary(series: Series) -> Answer:
     rows = series.observations
     before = _year_before(rows)
     last = rows[-1]
     return {
         "label": _LABELS.get(series.name, series.name),
-        "latest": [last.date.isoformat(), rounded(last.value)],
-        "previous": [rows[-2].date.isoformat(), rounded(rows[-2].value)] if len(rows) > 1 else None,
-        "year_before": [before.date.isoformat(), rounded(before.value)] if before else None,
+        "latest": [last.date.isoformat(), number(last.value)],
+        "previous": [rows[-2].date.isoformat(), number(rows[-2].value)] if len(rows) > 1 else None,
+        "year_before": [before.date.isoformat(), number(before.value)] if before else None,
         **(
             {"change_in_a_year_pct": percent(last.value, before.value)}
             if before and series.name in _LEVELS

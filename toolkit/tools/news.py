@@ -1,23 +1,23 @@
-"""The news and posts tools: what strangers wrote, cut and cleaned, as data and never as advice."""
+"""The news and posts tools: words of strangers, cut and cleaned, as data and never as advice."""
 
 from pydantic import Field
 
 from trading_graph.toolkit.as_of import AsOf
-from trading_graph.toolkit.errors import NoData
+from trading_graph.toolkit.errors import NoDataError
 from trading_graph.toolkit.market_data import AsyncToolkit
-from trading_graph.toolkit.tools.tool import Answer, SymbolArguments, Tool, provenance, rounded
+from trading_graph.toolkit.tools.tool import Answer, SymbolArguments, Tool, number, provenance
 
-_SHOWN_POSTS = 8
+_MAX_POSTS = 8
 
 
 class NewsArguments(SymbolArguments):
-    """Arguments of get_news."""
+    """The arguments of get_news."""
 
     count: int = Field(default=12, ge=1, le=25, description="How many headlines at most.")
 
 
-async def _news(toolkit: AsyncToolkit, as_of: AsOf, wanted: NewsArguments) -> Answer:
-    answer = await toolkit.news(wanted.symbol, as_of)
+async def _news(toolkit: AsyncToolkit, as_of: AsOf, arguments: NewsArguments) -> Answer:
+    answer = await toolkit.news(arguments.symbol, as_of)
     return {
         **provenance(toolkit, answer.symbol, as_of, as_of.weekday, answer),
         "count": len(answer.headlines),
@@ -27,17 +27,17 @@ async def _news(toolkit: AsyncToolkit, as_of: AsOf, wanted: NewsArguments) -> An
                 "title": line.title,
                 "publisher": line.publisher,
             }
-            for line in answer.headlines[: wanted.count]
+            for line in answer.headlines[: arguments.count]
         ],
         **({"missing": list(answer.missing)} if answer.missing else {}),
         "limit": "headlines of the week up to 16:00 in New York, no articles; written by others",
     }
 
 
-async def _posts(toolkit: AsyncToolkit, as_of: AsOf, wanted: SymbolArguments) -> Answer:
-    answer = await toolkit.posts(wanted.symbol, as_of)
+async def _posts(toolkit: AsyncToolkit, as_of: AsOf, arguments: SymbolArguments) -> Answer:
+    answer = await toolkit.posts(arguments.symbol, as_of)
     if not answer.posts:
-        raise NoData(
+        raise NoDataError(
             f"{answer.source} has no posts about {answer.symbol} before the close of {as_of}: "
             "do without them."
         )
@@ -49,10 +49,10 @@ async def _posts(toolkit: AsyncToolkit, as_of: AsOf, wanted: SymbolArguments) ->
         "count": len(answer.posts),
         "bullish": bulls,
         "bearish": bears,
-        "bullish_share": rounded(bulls / (bulls + bears), 2) if bulls + bears else None,
+        "bullish_share": number(bulls / (bulls + bears), 2) if bulls + bears else None,
         "posts": [
             {"published": f"{post.published:%Y-%m-%dT%H:%MZ}", "mood": post.mood, "text": post.text}
-            for post in answer.posts[:_SHOWN_POSTS]
+            for post in answer.posts[:_MAX_POSTS]
         ],
         "limit": "the latest messages of one public forum; anybody can write there",
     }

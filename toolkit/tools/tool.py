@@ -1,9 +1,9 @@
-"""What a tool is, and what all answers have in common.
+"""What a tool is, and what all tools share: arguments, provenance, numbers.
 
-A tool is described to a model by name, description and arguments. The model chooses a symbol and
-details; it never chooses the date, which is the run's. Every answer is a JSON object that says
-where its numbers come from: symbol, as_of, session (the last one, with a `note` if it is not the
-as-of day's), source, data_mode and age_s. The same stands on the current span.
+A model knows a tool by its name, description and arguments. The model chooses a symbol and details,
+but never the date, which is the run's. Every answer is a JSON object that says where its numbers
+come from: symbol, as_of, session (the last one, with a `note` if it is not the as-of day's),
+source, data_mode and age_s. The same is written on the current span.
 """
 
 import datetime
@@ -18,19 +18,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.market_data import AsyncToolkit
-from trading_graph.toolkit.records import Sourced
+from trading_graph.toolkit.records import SourceAnswer
 
 Answer = dict[str, Any]
 
 
 class Arguments(BaseModel):
-    """Arguments of a tool: a closed schema."""
+    """The arguments of a tool: a closed schema."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class SymbolArguments(Arguments):
-    """Arguments of every tool about a symbol."""
+    """The arguments of every tool about a symbol."""
 
     symbol: str = Field(description="Ticker symbol in Yahoo's form, such as AAPL, BRK-B or ^GSPC.")
 
@@ -40,9 +40,9 @@ class Tool:
     """A named function over market data that a model may call.
 
     `run` takes the toolkit, the run's as-of date and an instance of `arguments`, and returns a JSON
-    object. It raises errors of `toolkit.errors`: NoData is an answer to report, UnknownSymbol is
-    not. `available` says whether a toolkit can serve it at all for a date. The answer of an
-    `untrusted` tool holds words of strangers.
+    object. It raises errors of `toolkit.errors`: NoDataError is an answer to report,
+    UnknownSymbolError is not. `available` says whether a toolkit can serve the tool at all for a
+    date. The answer of an `untrusted` tool contains words of strangers.
     """
 
     name: str
@@ -58,9 +58,9 @@ def provenance(
     symbol: str | None,
     as_of: AsOf,
     session: datetime.date,
-    *parts: Sourced,
+    *parts: SourceAnswer,
 ) -> Answer:
-    """The part of every answer that says what it stands on; also written on the current span.
+    """The part of every answer that says where it comes from; also written on the current span.
 
     `data_mode` is `mixed` where parts of the answer are live and others embedded. `stands_in` says
     why a part is not from the preferred source.
@@ -92,8 +92,8 @@ def provenance(
     }
 
 
-def rounded(value: float | None, digits: int = 4) -> float | int | None:
-    """A number as an answer shows it: None for none or NaN, whole numbers without a point."""
+def number(value: float | None, digits: int = 4) -> float | int | None:
+    """A number for an answer: None for None or NaN, whole numbers without a point."""
     if value is None or not math.isfinite(value):
         return None
     short = round(float(value), digits)
@@ -101,5 +101,5 @@ def rounded(value: float | None, digits: int = 4) -> float | int | None:
 
 
 def percent(new: float, old: float) -> float | int | None:
-    """The change from old to new in percent; None from nothing."""
-    return rounded((new / old - 1) * 100, 2) if old > 0 else None
+    """The change from old to new in percent; None if old is not positive."""
+    return number((new / old - 1) * 100, 2) if old > 0 else None

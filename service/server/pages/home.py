@@ -21,7 +21,7 @@ from trading_graph.service.server.problems import Problem
 from trading_graph.service.server.reading import query_of
 from trading_graph.service.server.runs_api import queued
 from trading_graph.service.store import RunState, StoredRun, StoredVerdict, now
-from trading_graph.toolkit.errors import BadDate, BadRequest
+from trading_graph.toolkit.errors import BadDateError, BadRequestError
 
 _RUNS, _HISTORY, _OTHERS, _LIVE = 25, 60, 10, 20
 _OVER = (RunState.DONE, RunState.FAILED, RunState.CANCELLED)
@@ -40,8 +40,8 @@ async def start(request: web.Request) -> web.Response:
         return await _home(request, asked, HTTPStatus.UNPROCESSABLE_ENTITY)
     try:
         run = await _queued(request, asked, first(form, "key"))
-    except BadRequest as error:
-        wrong = "date" if isinstance(error, BadDate) else "symbol"
+    except BadRequestError as error:
+        wrong = "date" if isinstance(error, BadDateError) else "symbol"
         typed = Typed(form, {wrong: str(error)})
         return await _home(request, typed, HTTPStatus.UNPROCESSABLE_ENTITY)
     except Problem as problem:

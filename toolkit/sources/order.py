@@ -1,24 +1,29 @@
-"""Which sources serve each kind of data, in which order they are asked, and who may stand in.
+"""Which sources serve each kind of data, and in which order: a new source is added here.
 
-Embedded data never stands in for live data unless the mode is `auto`; then the answer says so, and
-why. The same goes for a second live source where the first has nothing.
+Embedded data replaces live data only in the mode `auto`; then the answer says so, and why. The same
+holds for a second live source where the first has nothing.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
 from trading_graph.toolkit.cache import SingleFlightCache
 from trading_graph.toolkit.errors import (
-    BadDate,
+    BadDateError,
     DataError,
-    NoData,
-    SourceUnavailable,
-    UnknownSymbol,
+    NoDataError,
+    SourceUnavailableError,
+    UnknownSymbolError,
 )
 from trading_graph.toolkit.live_access import LiveAccess
 from trading_graph.toolkit.pool import HttpPool
-from trading_graph.toolkit.ports import (
+from trading_graph.toolkit.records import Mode, SourceAnswer
+from trading_graph.toolkit.sources.embedded import EmbeddedFacts
+from trading_graph.toolkit.sources.fred import Fred
+from trading_graph.toolkit.sources.news import LiveNews
+from trading_graph.toolkit.sources.sec import SecEdgar
+from trading_graph.toolkit.sources.source import (
     AttentionSource,
     FilingSource,
     FundamentalsSource,
@@ -28,11 +33,6 @@ from trading_graph.toolkit.ports import (
     PriceSource,
     Source,
 )
-from trading_graph.toolkit.records import Mode, Sourced
-from trading_graph.toolkit.sources.embedded import EmbeddedFacts
-from trading_graph.toolkit.sources.fred import Fred
-from trading_graph.toolkit.sources.news import LiveNews
-from trading_graph.toolkit.sources.sec import SecEdgar
 from trading_graph.toolkit.sources.stocktwits import StockTwits
 from trading_graph.toolkit.sources.yahoo_chart import YahooChart
 from trading_graph.toolkit.sources.yahoo_tables import YahooTables
@@ -41,12 +41,12 @@ LIVE_PRICES = "Yahoo chart"
 EMBEDDED_PRICES = "embedded data set (Yahoo daily bars)"
 
 S = TypeVar("S", bound=Source)
-Answer = TypeVar("Answer", bound=Sourced)
+A = TypeVar("A", bound=SourceAnswer)
 
 
 @dataclass(frozen=True, slots=True)
 class SourceOrder:
-    """The sources of each port, the preferred one first; none where the mode has none."""
+    """The sources of each kind of data, the preferred one first; none where the mode has none."""
 
     prices: tuple[PriceSource, ...] = ()
     fundamentals: tuple[FundamentalsSource, ...] = ()
@@ -56,17 +56,10 @@ class SourceOrder:
     news: tuple[NewsSource, ...] = ()
     attention: tuple[AttentionSource, ...] = ()
 
-    def then(self, other: "SourceOrder") -> "SourceOrder":
-        """These sources first, the others after them."""
-        return SourceOrder(
-            self.prices + other.prices,
-            self.fundamentals + other.fundamentals,
-            self.filings + other.filings,
-            self.insiders + other.insiders,
-            self.macro + other.macro,
-            self.news + other.news,
-            self.attention + other.attention,
-        )
+    def __add__(self, other: "SourceOrder") -> "SourceOrder":
+        """These sources first, then the others."""
+        names = (field.name for field in fields(self))
+        return SourceOrder(*(getattr(self, name) + getattr(other, name) for name in names))
 
 
 def sources_of(
@@ -83,7 +76,7 @@ def sources_of(
     if embedded_url is None:
         raise ValueError(f"Mode {mode} needs the address of the embedded data's server.")
     embedded = embedded_sources(pool, embedded_url)
-    return embedded if mode == "offline" else live_sources(pool, cache, access).then(embedded)
+    return embedded if mode == "offline" else live_sources(pool, cache, access) + embedded
 
 
 def embedded_sources(pool: HttpPool, base_url: str) -> SourceOrder:
@@ -109,23 +102,22 @@ def live_sources(pool: HttpPool, cache: SingleFlightCache, access: LiveAccess) -
     )
 
 
-async def first_answer(
-    what: str, sources: Sequence[S], ask: Callable[[S], Awaitable[Answer]]
-) -> Answer:
-    """The answer of the first source that has one, marked where it is not the preferred source.
+async def first_answer(what: str, sources: Sequence[S], ask: Callable[[S], Awaitable[A]]) -> A:
+    """The answer of the first source that has one, marked if that is not the preferred source.
 
-    Raises the first source's error if none has one, and at once what no other source could mend.
+    Raises the first source's error if none has an answer. An error that no other source could
+    change is raised at once.
     """
     first: DataError | None = None
     for source in sources:
         try:
             answer = await ask(source)
-        except (NoData, SourceUnavailable) as error:
+        except (NoDataError, SourceUnavailableError) as error:
             first = first or error
-        except (UnknownSymbol, BadDate):
-            # The embedded data set knows few symbols and three years: that is no news of the live.
+        except (UnknownSymbolError, BadDateError):
+            # The embedded data set has few symbols and three years: it disproves no live source.
             if first is None:
                 raise
         else:
             return answer if first is None else replace(answer, stands_in=str(first))
-    raise first or NoData(f"The embedded data set has no {what}: use live data (--data live).")
+    raise first or NoDataError(f"The embedded data set has no {what}: use live data (--data live).")

@@ -15,10 +15,10 @@ def provider_for(exporter: InMemorySpanExporter) -> TracerProvider:
 
 def http_spans(exporter: InMemorySpanExporter) -> list[ReadableSpan]:
     """The spans of HTTP requests, in the order of their starts."""
-    found = [span for span in exporter.get_finished_spans() if span.kind is SpanKind.CLIENT]
-    return sorted(found, key=lambda span: span.start_time or 0)
+    matches = [span for span in exporter.get_finished_spans() if span.kind is SpanKind.CLIENT]
+    return sorted(matches, key=lambda span: span.start_time or 0)
 
 
-def named(exporter: InMemorySpanExporter, name: str) -> list[ReadableSpan]:
+def spans_of(exporter: InMemorySpanExporter, name: str) -> list[ReadableSpan]:
     """The spans of a name."""
     return [span for span in exporter.get_finished_spans() if span.name == name]

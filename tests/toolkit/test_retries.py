@@ -9,21 +9,21 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from tests.toolkit.faulty_source import FaultySource
-from tests.toolkit.kept_spans import http_spans, named
+from tests.toolkit.spans_in_memory import http_spans, spans_of
 from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.circuit_breaker import BreakerState
 from trading_graph.toolkit.errors import (
     DataError,
-    HttpStatus,
-    RateLimited,
-    SourcePaused,
-    SourceTimeout,
-    SourceUnavailable,
+    HttpStatusError,
+    RateLimitError,
+    SourcePausedError,
+    SourceTimeoutError,
+    SourceUnavailableError,
 )
-from trading_graph.toolkit.host_policy import HostPolicy
 from trading_graph.toolkit.http_errors import retry_after_s
 from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.rate_limits import HostPolicy
 
 QUICK = HostPolicy(retry_wait_s=0.001, breaker_failures=None)
 NOW = datetime.datetime(2026, 11, 25, 12, 0, 0, tzinfo=datetime.UTC)
@@ -43,12 +43,12 @@ async def test_what_may_pass_is_tried_again_and_the_span_of_the_fetch_says_so(
     ):
         with spans.fetch("test"):
             assert await pool.get_json(f"{source.url}/flaky") == "at last"
-    (fetch,) = named(exporter, "fetch test")
+    (fetch,) = spans_of(exporter, "fetch test")
     retries = [event for event in fetch.events if event.name == "retry"]
     kind = (
-        "trading_graph.toolkit.errors.RateLimited"
+        "trading_graph.toolkit.errors.RateLimitError"
         if status == 429
-        else "trading_graph.toolkit.errors.HttpStatus"
+        else "trading_graph.toolkit.errors.HttpStatusError"
     )
     assert [dict(event.attributes or {}) for event in retries] == [
         {"attempt": 1, "error.type": kind},
@@ -61,7 +61,7 @@ async def test_what_may_pass_is_tried_again_and_the_span_of_the_fetch_says_so(
 
 
 @pytest.mark.parametrize(
-    ("path", "asked"),
+    ("path", "count"),
     [
         ("/status/400", 1),
         ("/status/401", 1),
@@ -79,20 +79,20 @@ async def test_what_may_pass_is_tried_again_and_the_span_of_the_fetch_says_so(
     ],
 )
 async def test_only_what_may_pass_is_tried_again_and_not_for_ever(
-    source: FaultySource, path: str, asked: int
+    source: FaultySource, path: str, count: int
 ) -> None:
     async with HttpPool(default_policy=QUICK) as pool:
         with pytest.raises(DataError):
             await pool.get_json(f"{source.url}{path}")
-    assert len(source.times(path)) == asked
+    assert len(source.times(path)) == count
 
 
 async def test_an_unreachable_host_and_a_silent_one_are_tried_again(source: FaultySource) -> None:
     async with HttpPool(default_policy=QUICK, sock_read_s=0.05) as pool:
-        with pytest.raises(SourceUnavailable, match="cannot be reached"):
+        with pytest.raises(SourceUnavailableError, match="cannot be reached"):
             await pool.get_json("http://127.0.0.1:1/")
         assert pool.statistics.retries == 2
-        with pytest.raises(SourceTimeout):
+        with pytest.raises(SourceTimeoutError):
             await pool.get_json(f"{source.url}/slow?s=60")
     assert len(source.times("/slow")) == 3
 
@@ -100,7 +100,7 @@ async def test_an_unreachable_host_and_a_silent_one_are_tried_again(source: Faul
 async def test_no_try_begins_after_the_time_of_one_has_passed(source: FaultySource) -> None:
     """Three tries of a source that takes all its time would take three times as long."""
     async with HttpPool(default_policy=QUICK, total_s=0.1) as pool:
-        with pytest.raises(SourceTimeout):
+        with pytest.raises(SourceTimeoutError):
             await pool.get_json(f"{source.url}/slow?s=60")
     assert len(source.times("/slow")) == 1
 
@@ -109,13 +109,13 @@ async def test_a_cancelled_caller_tries_no_more(source: FaultySource) -> None:
     policy = HostPolicy(attempts=1000, retry_wait_s=0.01, breaker_failures=None)
     async with HttpPool(default_policy=policy) as pool:
         task = asyncio.create_task(pool.get_json(f"{source.url}/status/503"))
-        await source.asked(3)
+        await source.wait_for(3)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        asked = len(source.arrived)
+        count = len(source.arrived)
         await asyncio.sleep(0.1)
-        assert len(source.arrived) <= asked + 1, "one may have been on its way"
+        assert len(source.arrived) <= count + 1, "one may have been on its way"
 
 
 async def test_a_connection_that_the_server_closed_meanwhile_is_no_hidden_retry(
@@ -128,14 +128,14 @@ async def test_a_connection_that_the_server_closed_meanwhile_is_no_hidden_retry(
                 assert await pool.get_json(f"{source.url}/fresh-only") == "fresh"
         (host,) = pool.hosts
     assert len(source.times("/fresh-only")) == 3
-    found = [span.attributes or {} for span in http_spans(exporter)]
-    assert [each.get("error.type") for each in found] == [
+    attributes = [span.attributes or {} for span in http_spans(exporter)]
+    assert [each.get("error.type") for each in attributes] == [
         None,
-        "trading_graph.toolkit.http_errors.ConnectionBroken",
+        "trading_graph.toolkit.http_errors.ConnectionBrokenError",
         None,
     ]
-    assert [each[semconv.POOL_REUSED] for each in found] == [False, True, False]
-    _, second = named(exporter, "fetch test")
+    assert [each[semconv.POOL_REUSED] for each in attributes] == [False, True, False]
+    _, second = spans_of(exporter, "fetch test")
     assert [event.name for event in second.events] == ["retry"]
     assert host.failures == 0, "nobody's fault"
 
@@ -145,7 +145,7 @@ async def test_a_reset_on_a_new_connection_reaches_the_server_as_often_as_it_is_
 ) -> None:
     once = HostPolicy(attempts=1)
     async with HttpPool(default_policy=once) as pool:
-        with pytest.raises(SourceUnavailable, match="broke off"):
+        with pytest.raises(SourceUnavailableError, match="broke off"):
             await pool.get_json(f"{source.url}/reset")
     assert len(source.times("/reset")) == 1
 
@@ -184,7 +184,7 @@ async def test_retry_after_is_waited_for_by_every_request_to_the_host(
     source.refusals = [(429, {"Retry-After": "1"})]
     async with HttpPool(default_policy=QUICK) as pool:
         refused = asyncio.create_task(pool.get_json(f"{source.url}/flaky"))
-        await source.asked(1)
+        await source.wait_for(1)
         await asyncio.sleep(0.1)
         await asyncio.gather(refused, pool.get_json(f"{source.url}/json"))
     first, *later = sorted(when for _, when in source.arrived)
@@ -208,12 +208,12 @@ async def test_a_longer_retry_after_ends_the_tries_and_leaves_the_host_alone(
 ) -> None:
     source.refusals = [(429, {"Retry-After": "60"})]
     async with HttpPool() as pool, spans.run("test", provider=provider, attributes={}):
-        with pytest.raises(RateLimited, match="again in 60 s") as refused, spans.fetch("test"):
+        with pytest.raises(RateLimitError, match="again in 60 s") as refused, spans.fetch("test"):
             await pool.get_json(f"{source.url}/flaky")
-        with pytest.raises(SourcePaused, match=r"not asked for now.*again in \d+ s") as paused:
+        with pytest.raises(SourcePausedError, match=r"not asked for now.*again in \d+ s") as pause:
             await pool.get_json(f"{source.url}/json")
     assert refused.value.retry_after_s == 60
-    assert 50 < (paused.value.retry_after_s or 0) <= 60
+    assert 50 < (pause.value.retry_after_s or 0) <= 60
     assert len(source.arrived) == 1
 
 
@@ -232,14 +232,14 @@ async def test_after_failures_in_a_row_the_host_is_left_alone_and_spans_say_so(
         spans.run("test", provider=provider, attributes={}),
     ):
         for _ in range(5):
-            with pytest.raises(SourceUnavailable), spans.fetch("test"):
+            with pytest.raises(SourceUnavailableError), spans.fetch("test"):
                 await pool.get_json(f"{source.url}/status/503")
         (host,) = pool.hosts
     assert len(source.arrived) == 3
     assert pool.statistics.refused == 2
     assert (host.breaker, host.failures) == (BreakerState.OPEN, 3)
     assert source.url.endswith(host.name)
-    fetches = named(exporter, "fetch test")
+    fetches = spans_of(exporter, "fetch test")
     assert [(span.attributes or {}).get(semconv.BREAKER) for span in fetches] == [
         None,
         None,
@@ -253,8 +253,8 @@ async def test_after_failures_in_a_row_the_host_is_left_alone_and_spans_say_so(
     kinds = [(span.attributes or {})["error.type"] for span in fetches]
     assert (
         kinds
-        == ["trading_graph.toolkit.errors.HttpStatus"] * 3
-        + ["trading_graph.toolkit.errors.SourcePaused"] * 2
+        == ["trading_graph.toolkit.errors.HttpStatusError"] * 3
+        + ["trading_graph.toolkit.errors.SourcePausedError"] * 2
     )
 
 
@@ -265,7 +265,7 @@ async def test_a_hundred_callers_of_a_host_that_is_back_send_one_probe(
         HttpPool(default_policy=_opens(1)) as pool,
         spans.run("test", provider=provider, attributes={}),
     ):
-        with pytest.raises(HttpStatus):
+        with pytest.raises(HttpStatusError):
             await pool.get_json(f"{source.url}/status/503")
         await asyncio.sleep(0.12)
         outcomes = await asyncio.gather(
@@ -273,7 +273,7 @@ async def test_a_hundred_callers_of_a_host_that_is_back_send_one_probe(
         )
         assert len(source.times("/slow")) == 1
         assert outcomes.count("slow") == 1
-        assert sum(isinstance(outcome, SourcePaused) for outcome in outcomes) == 99
+        assert sum(isinstance(outcome, SourcePausedError) for outcome in outcomes) == 99
         assert await pool.get_json(f"{source.url}/json"), "the probe has closed it"
     _, probe, after = http_spans(exporter)
     assert (probe.attributes or {})[semconv.BREAKER] == "half_open"
@@ -282,7 +282,7 @@ async def test_a_hundred_callers_of_a_host_that_is_back_send_one_probe(
 
 async def test_a_cancelled_probe_leaves_the_next_one_to_try(source: FaultySource) -> None:
     async with HttpPool(default_policy=_opens(1)) as pool:
-        with pytest.raises(HttpStatus):
+        with pytest.raises(HttpStatusError):
             await pool.get_json(f"{source.url}/status/503")
         await asyncio.sleep(0.12)
         probe = asyncio.create_task(pool.get_json(f"{source.url}/slow?s=60"))
@@ -295,9 +295,9 @@ async def test_a_cancelled_probe_leaves_the_next_one_to_try(source: FaultySource
 async def test_what_the_host_answers_is_not_its_failure(source: FaultySource) -> None:
     async with HttpPool(default_policy=_opens(2, 60)) as pool:
         for _ in range(3):
-            with pytest.raises(HttpStatus):
+            with pytest.raises(HttpStatusError):
                 await pool.get_json(f"{source.url}/status/503")
-            with pytest.raises(HttpStatus):
+            with pytest.raises(HttpStatusError):
                 await pool.get_json(f"{source.url}/status/404")
         assert pool.statistics.refused == 0
 
@@ -309,7 +309,7 @@ async def test_a_queue_in_our_own_pool_is_not_the_hosts_failure_nor_tried_again(
     async with HttpPool(limit_per_host=1, connect_s=0.05, default_policy=policy) as pool:
         holder = asyncio.create_task(pool.get_json(f"{source.url}/slow?s=0.3"))
         await asyncio.sleep(0)
-        with pytest.raises(SourceTimeout, match="gave no connection in time"):
+        with pytest.raises(SourceTimeoutError, match="gave no connection in time"):
             await pool.get_json(f"{source.url}/json")
         assert pool.statistics.retries == 0
         assert await holder == "slow"
@@ -318,9 +318,9 @@ async def test_a_queue_in_our_own_pool_is_not_the_hosts_failure_nor_tried_again(
 
 async def test_one_host_that_fails_does_not_stop_another(source: FaultySource) -> None:
     async with HttpPool(default_policy=_opens(1, 60)) as pool:
-        with pytest.raises(SourceUnavailable):
+        with pytest.raises(SourceUnavailableError):
             await pool.get_json("http://127.0.0.1:1/")
-        with pytest.raises(SourcePaused):
+        with pytest.raises(SourcePausedError):
             await pool.get_json("http://127.0.0.1:1/")
         assert await pool.get_json(f"{source.url}/json")
 
@@ -335,5 +335,9 @@ async def test_who_waits_for_a_turn_while_the_host_breaks_is_not_sent(
         outcomes = await asyncio.gather(
             *(pool.get_json(f"{source.url}/status/503") for _ in range(3)), return_exceptions=True
         )
-    assert [type(outcome) for outcome in outcomes] == [HttpStatus, SourcePaused, SourcePaused]
+    assert [type(outcome) for outcome in outcomes] == [
+        HttpStatusError,
+        SourcePausedError,
+        SourcePausedError,
+    ]
     assert len(source.arrived) == 1

@@ -1,0 +1,194 @@
+"""What a source is, and what sources share: spans, JSON, parts that may fail, clean text.
+
+A new source is a module beside this one with a class that implements one or more of the protocols
+below. It joins the others in `order`. Its methods take an `AsOf`, but nobody trusts a source to
+keep to it: `as_of_filter` stands between every source and its caller. Errors are those of
+`toolkit.errors`.
+"""
+
+import asyncio
+import unicodedata
+from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from html import unescape
+from typing import Protocol, TypeVar
+
+import msgspec
+from opentelemetry.trace import Span
+from yarl import URL
+
+from trading_graph.otel import spans
+from trading_graph.otel.trace import semconv
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.errors import BadAnswerError, BadRequestError, DataError
+from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.records import (
+    Bars,
+    DataMode,
+    Filings,
+    Insiders,
+    News,
+    Posts,
+    Series,
+    Statements,
+)
+
+T = TypeVar("T")
+
+# Yahoo answers 429 to clients that do not name a browser.
+BROWSER_HEADERS = {
+    "User-Agent": (
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
+        "Chrome/131.0.0.0 Safari/537.36"
+    )
+}
+
+# Decoding more bytes than this takes milliseconds, which belong in a thread.
+_LARGE = 256 * 1024
+
+# At most this much of a text is read, since cleaning takes time by its length.
+_MAX_UNCLEAN = 4000
+
+
+class Source(Protocol):
+    """What every source says of itself: its name in messages, and whether it is live."""
+
+    name: str
+    data_mode: DataMode
+
+
+class PriceSource(Source, Protocol):
+    """Daily bars."""
+
+    async def bars(self, symbol: str, as_of: AsOf) -> Bars:
+        """The bars up to the as-of date, on the share basis of that day, at least one."""
+        ...
+
+
+class FundamentalsSource(Source, Protocol):
+    """Statements of companies."""
+
+    async def statements(self, symbol: str, as_of: AsOf, kind: str) -> Statements:
+        """The facts of a kind of statement (income, balance, cash_flow) public by then."""
+        ...
+
+
+class FilingSource(Source, Protocol):
+    """Reports that companies filed."""
+
+    async def filings(self, symbol: str, as_of: AsOf, forms: Sequence[str]) -> Filings:
+        """The filings of these forms by then, amendments included."""
+        ...
+
+
+class InsiderSource(Source, Protocol):
+    """Trades of a company's insiders."""
+
+    async def insiders(self, symbol: str, as_of: AsOf) -> Insiders:
+        """The reports and trades public by then."""
+        ...
+
+
+class MacroSource(Source, Protocol):
+    """Economic series."""
+
+    async def macro(self, series: str, as_of: AsOf) -> Series:
+        """A series as the public knew it by then."""
+        ...
+
+
+class NewsSource(Source, Protocol):
+    """Headlines about a company."""
+
+    async def news(self, symbol: str, as_of: AsOf) -> News:
+        """The headlines of the week before the as-of date's close."""
+        ...
+
+
+class AttentionSource(Source, Protocol):
+    """Posts of the public about a symbol."""
+
+    async def posts(self, symbol: str, as_of: AsOf) -> Posts:
+        """The latest messages; a source without an archive refuses a date that has passed."""
+        ...
+
+
+def fetch_span(
+    source: str,
+    data_mode: DataMode,
+    *,
+    symbol: str | None = None,
+    as_of: AsOf | None = None,
+    **params: str,
+) -> AbstractContextManager[Span]:
+    """Open the span `fetch {source}`; `params` holds what else distinguishes the request."""
+    return spans.fetch(
+        source,
+        symbol=symbol,
+        as_of=None if as_of is None else str(as_of),
+        params=params,
+        attributes={semconv.DATA_MODE: data_mode},
+    )
+
+
+async def gather_parts(
+    parts: Mapping[str, Awaitable[T]],
+) -> tuple[dict[str, T], dict[str, DataError]]:
+    """The results of several requests at once, by name, and the errors of those that failed.
+
+    Raises only what concerns every part: a BadRequestError, or a fault of ours.
+    """
+    results: dict[str, T] = {}
+    errors: dict[str, DataError] = {}
+    outcomes = await asyncio.gather(*parts.values(), return_exceptions=True)
+    for name, outcome in zip(parts, outcomes, strict=True):
+        if isinstance(outcome, DataError) and not isinstance(outcome, BadRequestError):
+            errors[name] = outcome
+        elif isinstance(outcome, BaseException):
+            raise outcome
+        else:
+            results[name] = outcome
+    return results, errors
+
+
+async def get_typed(
+    pool: HttpPool,
+    url: URL,
+    kind: type[T],
+    *,
+    source: str,
+    params: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> T:
+    """GET a JSON document as a type that msgspec decodes; BadAnswerError for another shape."""
+    body = (await pool.get_bytes(url, params=params, headers=headers)).body
+    try:
+        if len(body) > _LARGE:
+            return await asyncio.to_thread(msgspec.json.decode, body, type=kind)
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, RecursionError):
+        raise format_error(source, url) from None
+
+
+def format_error(source: str, url: URL) -> BadAnswerError:
+    """The error for an answer that is not in the source's format."""
+    # The decoder's message may repeat what it read.
+    return BadAnswerError(
+        f"{source} answered {url.raw_path} with something that is not in its format: "
+        "try later, or run with the embedded data."
+    )
+
+
+def clean(text: str, max_length: int = 200) -> str:
+    """A stranger's text on one line, shortened, without control or invisible characters.
+
+    Characters that change the direction of writing go too. Clean text is still not to be trusted:
+    a model sees it between tags, as material.
+    """
+    visible = "".join(
+        " " if char.isspace() else char
+        for char in unescape(text[:_MAX_UNCLEAN])
+        if char.isspace() or not unicodedata.category(char).startswith("C")
+    )
+    line = " ".join(visible.split())
+    return line if len(line) <= max_length else f"{line[: max_length - 3].rstrip()}..."
