@@ -181,7 +181,7 @@ class Engine:
                     listeners=[ends, *listeners],
                 ) as run,
             ):
-                checkpoints.on_kept = ends.kept
+                checkpoints.on_write = ends.kept
                 for listener in (self.metrics.spans, TimingLog()):
                     run.recording.listen(listener)
                 live = _Live(run, checkpoints)
