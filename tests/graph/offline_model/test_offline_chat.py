@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
 from trading_graph.graph.offline_model import OfflineModel
-from trading_graph.graph.offline_model.conversation import ANALYSTS, RISK_TEAM
+from trading_graph.graph.options import ANALYSTS, RISK_ANALYSTS
 
 Serve = Callable[[OfflineModel], Awaitable[ChatOpenAI]]
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
@@ -134,7 +134,7 @@ async def test_a_whole_analysis_comes_to_a_decision(serve: Serve, tool_answer: T
     proposal = await decide(chat, "trader", TradeProposal, *blocks, planned, LEVELS)
     assert proposal.entry == 272.41
     blocks.append(f"<proposal>{proposal.model_dump_json()}</proposal>")
-    for agent in RISK_TEAM:
+    for agent in RISK_ANALYSTS:
         said = await ask(chat, opening(agent, "\n".join([*blocks, LEVELS])))
         assert said.text.splitlines()[-1].startswith("Stance: ")
         blocks.append(f'<statement agent="{agent}" round="1">{said.text}</statement>')
@@ -144,7 +144,7 @@ async def test_a_whole_analysis_comes_to_a_decision(serve: Serve, tool_answer: T
     assert model.requests == dict.fromkeys(ANALYSTS, 2) | dict.fromkeys(
         (
             *("bull_researcher", "bear_researcher", "research_manager", "trader"),
-            *(*RISK_TEAM, "risk_judge"),
+            *(*RISK_ANALYSTS, "risk_judge"),
         ),
         1,
     )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading_graph.graph.offline_model import rules
-from trading_graph.graph.offline_model.analysts import write_analyst_report
+from trading_graph.graph.offline_model.answer import write_analyst_report
 from trading_graph.graph.offline_model.conversation import Conversation, ToolResult
 
 PAGE = Path(__file__).parents[3] / "docs" / "offline-model.md"
