@@ -44,7 +44,7 @@ class Analysis:
 
 
 @asynccontextmanager
-async def recorded_run(
+async def record_run(
     options: Options,
     backends: Backends,
     provider: TracerProvider,
@@ -98,7 +98,7 @@ async def analyse(
     Work that `checkpoints` already hold is not repeated. Raises AnalysisError or a toolkit
     BadRequest.
     """
-    started = time.perf_counter()
+    start = time.perf_counter()
     spending = Spending(options.budget, run.span)
     async with Background() as background:
         with tracing_context(enabled=None if callbacks else False):
@@ -123,7 +123,7 @@ async def analyse(
         statements=state.get("statements", []),
         opinions=state.get("opinions", []),
         usage=state["usage"],
-        seconds=time.perf_counter() - started,
+        seconds=time.perf_counter() - start,
     )
 
 

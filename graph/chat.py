@@ -67,7 +67,7 @@ async def converse(
     requests = 1
     message: AIMessage | None = None
     with spans.chat(name, agent=agent, turn=turn, provider=service.provider) as span:
-        started = time.perf_counter()
+        start = time.perf_counter()
         _record_input(span, messages)
         try:
             async with spending.in_time(agent):
@@ -76,13 +76,13 @@ async def converse(
                         spending.reserve(agent)
                         requests = attempt.num
                     with attempt:
-                        message = await _stream(model, messages, span, started)
+                        message = await _stream(model, messages, span, start)
         except (ModelError, BudgetReachedError):
             raise
         except (openai.OpenAIError, TimeoutError) as error:
             raise _model_error(error, agent, name, service) from error
         finally:
-            seconds = time.perf_counter() - started
+            seconds = time.perf_counter() - start
             spending.record(_usage(message, agent, name, seconds, requests))
         assert message is not None
         _describe(span, message)
@@ -141,13 +141,13 @@ async def _stream(
     model: Runnable[LanguageModelInput, AIMessage],
     messages: Sequence[BaseMessage],
     span: Span,
-    started: float,
+    start: float,
 ) -> AIMessage:
     parts: list[AIMessageChunk] = []
     async with asyncio.timeout(CALL_TIMEOUT_S):
         async for part in model.astream(list(messages)):
             if not parts:
-                elapsed = round(time.perf_counter() - started, 6)
+                elapsed = round(time.perf_counter() - start, 6)
                 span.set_attribute(semconv.RESPONSE_TIME_TO_FIRST_CHUNK, elapsed)
             assert isinstance(part, AIMessageChunk)
             parts.append(part)

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import msgspec
 
-from trading_graph.graph.offline_model.conversation import Conversation
+from trading_graph.graph.offline_model.conversation import SCHEMAS, Conversation
 from trading_graph.graph.offline_model.deciders import decide
 from trading_graph.graph.offline_model.fundamentals_analyst import FUNDAMENTALS_ANALYST
 from trading_graph.graph.offline_model.market_analyst import MARKET_ANALYST
@@ -16,7 +16,7 @@ from trading_graph.graph.offline_model.protocol import ModelAnswer, OutgoingCall
 from trading_graph.graph.offline_model.report import (
     BENCHMARK,
     Analyst,
-    Observation,
+    Bullet,
     write_report,
 )
 from trading_graph.graph.offline_model.researchers import argue
@@ -46,7 +46,7 @@ def answer_request(conversation: Conversation) -> ModelAnswer:
     if agent in DEBATERS:
         return ModelAnswer(argue(conversation))
     if agent in DECIDERS:
-        return structured_answer(conversation, decide(conversation).model_dump_json())
+        return structured_answer(agent, decide(conversation).model_dump_json())
     return ModelAnswer(assess(conversation))
 
 
@@ -63,11 +63,9 @@ def outgoing_call(name: str, arguments: str) -> OutgoingCall:
     return OutgoingCall(f"call_{_process}_{next(_serial)}", name, arguments)
 
 
-def structured_answer(conversation: Conversation, text: str) -> ModelAnswer:
-    """The JSON text in the requested form: arguments of the forced tool, or plain text."""
-    if conversation.forced_tool is not None:
-        return ModelAnswer(tool_calls=(outgoing_call(conversation.forced_tool, text),))
-    return ModelAnswer(text)
+def structured_answer(agent: str, arguments: str) -> ModelAnswer:
+    """A call of the function that carries the agent's decision."""
+    return ModelAnswer(tool_calls=(outgoing_call(SCHEMAS[agent], arguments),))
 
 
 def tool_requests(conversation: Conversation) -> list[tuple[str, dict[str, Any]]]:
@@ -83,12 +81,12 @@ def tool_requests(conversation: Conversation) -> list[tuple[str, dict[str, Any]]
 def write_analyst_report(conversation: Conversation) -> str:
     """The report on the tool results in the conversation."""
     analyst = _ANALYSTS[conversation.agent]
-    observations = list(analyst.observations(conversation))
+    bullets = list(analyst.bullets(conversation))
     for result in conversation.results:
         if result.problem is not None:
             about = f"{result.symbol}: " if result.symbol else ""
-            observations.append(Observation(0, f"No data: {about}{result.problem}", result.tool))
+            bullets.append(Bullet(0, f"No data: {about}{result.problem}", result.tool))
     if not conversation.results:
         text = "No data: no tool has answered, so there is nothing to report on"
-        observations.append(Observation(0, text, "no tool"))
-    return write_report(analyst.title, conversation, observations)
+        bullets.append(Bullet(0, text, "no tool"))
+    return write_report(analyst.title, conversation, bullets)

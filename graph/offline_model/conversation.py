@@ -64,8 +64,6 @@ class Conversation:
     symbol: str
     as_of: str
     tools: tuple[str, ...]
-    forced_tool: str | None
-    schema: str | None
     results: tuple[ToolResult, ...]
     prompt: str
 
@@ -118,9 +116,7 @@ def read_conversation(request: ChatRequest) -> Conversation:
             f"The request of {agent} lacks the line 'Symbol:' or 'As of:'; put both in a user "
             "message."
         )
-    schema = request.response_schema
-    forced_tool = request.forced_tool
-    if agent in SCHEMAS and SCHEMAS[agent] not in (schema, forced_tool):
+    if agent in SCHEMAS and SCHEMAS[agent] != request.forced_tool:
         raise BadConversationError(
             f"The request of {agent} does not ask for a {SCHEMAS[agent]}; offer a tool of that "
             "name and force it by tool_choice."
@@ -130,8 +126,6 @@ def read_conversation(request: ChatRequest) -> Conversation:
         symbol=symbol,
         as_of=as_of,
         tools=tools,
-        forced_tool=forced_tool,
-        schema=schema,
         results=tuple(_results(request.messages)),
         prompt=prompt,
     )

@@ -22,7 +22,7 @@ would be text, one bad call replaces the text.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -31,7 +31,7 @@ from trading_graph.graph.offline_model.answer import (
     outgoing_call,
     structured_answer,
 )
-from trading_graph.graph.offline_model.conversation import AGENTS, Conversation
+from trading_graph.graph.offline_model.conversation import AGENTS, SCHEMAS, Conversation
 from trading_graph.graph.offline_model.market_analyst import PRICES
 from trading_graph.graph.offline_model.protocol import ModelAnswer
 from trading_graph.graph.options import ANALYSTS, DECIDERS
@@ -40,7 +40,6 @@ ANY_AGENT: Final = "*"
 FAR_FACTOR: Final = 1.5
 
 _STATUSES = (400, 401, 404, 429, 500, 503)
-_PRICED = ("trader", "risk_judge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +59,10 @@ class Fault:
 
     def __post_init__(self) -> None:
         """Refuse a fault that could never happen, since a test with it would prove nothing."""
-        if self.kind not in _AGENTS_OF:
-            kinds = ", ".join(_AGENTS_OF)
+        if self.kind not in _KINDS:
+            kinds = ", ".join(_KINDS)
             raise ValueError(f"There is no fault {self.kind!r}; use one of {kinds}.")
-        agents = _AGENTS_OF[self.kind]
+        agents = _KINDS[self.kind].agents
         if self.agent not in (ANY_AGENT, *agents):
             raise ValueError(
                 f"The fault {self.kind!r} cannot happen to {self.agent!r}; use one of "
@@ -80,7 +79,7 @@ class Fault:
 
     def meets(self, agent: str, call: int) -> bool:
         """Whether the fault meets the agent's request of this number."""
-        if agent not in _AGENTS_OF[self.kind] or self.agent not in (ANY_AGENT, agent):
+        if agent not in _KINDS[self.kind].agents or self.agent not in (ANY_AGENT, agent):
             return False
         endless = self.times is None or self.kind == "endless_tools"
         return call >= self.call and (endless or call < self.call + (self.times or 0))
@@ -88,26 +87,16 @@ class Fault:
 
 def spoil(answer: ModelAnswer, kind: str, conversation: Conversation) -> ModelAnswer:
     """The answer with the fault in it; faults of the connection do not change it."""
-    spoiler = _SPOILERS.get(kind)
+    spoiler = _KINDS[kind].spoiler
     return answer if spoiler is None else spoiler(answer, conversation)
 
 
 def _spoil_first_call(
-    answer: ModelAnswer,
-    conversation: Conversation,
-    *,
-    name: str | None = None,
-    arguments: str | None,
+    answer: ModelAnswer, conversation: Conversation, **changes: str
 ) -> ModelAnswer:
-    fallback = conversation.forced_tool or (conversation.tools or (PRICES,))[0]
-    calls = answer.tool_calls or (outgoing_call(fallback, "{}"),)
-    first = calls[0]
-    bad_call = replace(
-        first,
-        name=name or first.name,
-        arguments=first.arguments if arguments is None else arguments,
-    )
-    return ModelAnswer(tool_calls=(bad_call, *calls[1:]))
+    fallback = SCHEMAS.get(conversation.agent) or (conversation.tools or (PRICES,))[0]
+    first, *others = answer.tool_calls or (outgoing_call(fallback, "{}"),)
+    return ModelAnswer(tool_calls=(replace(first, **changes), *others))
 
 
 def _malformed(answer: ModelAnswer, conversation: Conversation) -> ModelAnswer:
@@ -116,14 +105,12 @@ def _malformed(answer: ModelAnswer, conversation: Conversation) -> ModelAnswer:
 
 
 def _unknown(answer: ModelAnswer, conversation: Conversation) -> ModelAnswer:
-    return _spoil_first_call(answer, conversation, name="get_tomorrows_close", arguments=None)
+    return _spoil_first_call(answer, conversation, name="get_tomorrows_close")
 
 
 def _wrong_arguments(answer: ModelAnswer, conversation: Conversation) -> ModelAnswer:
-    arguments = {"symbol": 42, "action": 42, "confidence": "very", "entry": [1]}
-    return _spoil_first_call(
-        answer, conversation, arguments=msgspec.json.encode(arguments).decode()
-    )
+    arguments = '{"symbol":42,"action":42,"confidence":"very","entry":[1]}'
+    return _spoil_first_call(answer, conversation, arguments=arguments)
 
 
 def _endless(answer: ModelAnswer, conversation: Conversation) -> ModelAnswer:
@@ -136,44 +123,39 @@ def _empty(answer: ModelAnswer, conversation: Conversation) -> ModelAnswer:
 
 
 def _wrong_json(answer: ModelAnswer, conversation: Conversation) -> ModelAnswer:
-    return structured_answer(conversation, '{"verdict":"up","sure":true}')
+    return structured_answer(conversation.agent, '{"verdict":"up","sure":true}')
 
 
 def _bad_prices(answer: ModelAnswer, conversation: Conversation) -> ModelAnswer:
-    text = answer.tool_calls[0].arguments if answer.tool_calls else answer.text
-    fields = msgspec.json.decode(text)
+    fields = msgspec.json.decode(answer.tool_calls[0].arguments)
     far = {name: fields[name] * FAR_FACTOR for name in ("entry", "stop", "target")}
-    return structured_answer(conversation, msgspec.json.encode(fields | far).decode())
+    return structured_answer(conversation.agent, msgspec.json.encode(fields | far).decode())
 
 
 def _prose(answer: ModelAnswer, conversation: Conversation) -> ModelAnswer:
     return ModelAnswer("On balance I would rather wait and see how things turn out.")
 
 
-_SPOILERS: Mapping[str, Callable[[ModelAnswer, Conversation], ModelAnswer]] = {
-    "malformed_tool_call": _malformed,
-    "unknown_tool": _unknown,
-    "wrong_arguments": _wrong_arguments,
-    "endless_tools": _endless,
-    "empty_answer": _empty,
-    "wrong_json": _wrong_json,
-    "bad_prices": _bad_prices,
-    "prose_instead_of_tool": _prose,
-}
+class _Kind(NamedTuple):
+    """The agents to whom a kind of fault can happen, and how it spoils their answers."""
+
+    agents: tuple[str, ...]
+    spoiler: Callable[[ModelAnswer, Conversation], ModelAnswer] | None = None
+
 
 _TOOL_CALLERS = (*ANALYSTS, *DECIDERS)
-_AGENTS_OF: Mapping[str, tuple[str, ...]] = {
-    "status": AGENTS,
-    "hang": AGENTS,
-    "disconnect": AGENTS,
-    "half": AGENTS,
-    "slow": AGENTS,
-    "empty_answer": AGENTS,
-    "malformed_tool_call": _TOOL_CALLERS,
-    "unknown_tool": _TOOL_CALLERS,
-    "wrong_arguments": _TOOL_CALLERS,
-    "endless_tools": ANALYSTS,
-    "wrong_json": DECIDERS,
-    "bad_prices": _PRICED,
-    "prose_instead_of_tool": DECIDERS,
+_KINDS: Mapping[str, _Kind] = {
+    "status": _Kind(AGENTS),
+    "hang": _Kind(AGENTS),
+    "disconnect": _Kind(AGENTS),
+    "half": _Kind(AGENTS),
+    "slow": _Kind(AGENTS),
+    "empty_answer": _Kind(AGENTS, _empty),
+    "malformed_tool_call": _Kind(_TOOL_CALLERS, _malformed),
+    "unknown_tool": _Kind(_TOOL_CALLERS, _unknown),
+    "wrong_arguments": _Kind(_TOOL_CALLERS, _wrong_arguments),
+    "endless_tools": _Kind(ANALYSTS, _endless),
+    "wrong_json": _Kind(DECIDERS, _wrong_json),
+    "bad_prices": _Kind(("trader", "risk_judge"), _bad_prices),
+    "prose_instead_of_tool": _Kind(DECIDERS, _prose),
 }

@@ -16,7 +16,7 @@ from trading_graph.graph.offline_model.conversation import (
     rows,
     section,
 )
-from trading_graph.graph.offline_model.report import Analyst, Observation, ToolRequest, quote
+from trading_graph.graph.offline_model.report import Analyst, Bullet, ToolRequest, quote
 
 EVENTS = "get_company_events"
 INSIDERS = "get_insiders"
@@ -37,14 +37,14 @@ class CompanyEvent:
     meaning: str
 
 
-def _observations(conversation: Conversation) -> Iterator[Observation]:
+def _bullets(conversation: Conversation) -> Iterator[Bullet]:
     yield from _filings(conversation)
     yield from _insiders(conversation)
     yield from _macro(conversation)
     yield from _headlines(conversation)
 
 
-def _filings(conversation: Conversation) -> Iterator[Observation]:
+def _filings(conversation: Conversation) -> Iterator[Bullet]:
     records = conversation.records(EVENTS, conversation.symbol)
     if not records:
         return
@@ -53,13 +53,13 @@ def _filings(conversation: Conversation) -> Iterator[Observation]:
     for form in _PERIODIC:
         newest = next((filing for filing in filings if filing.form == form), None)
         if newest is not None:
-            yield Observation(0, f"The last {form} was filed on {newest.date}", EVENTS)
+            yield Bullet(0, f"The last {form} was filed on {newest.date}", EVENTS)
     if not filings:
-        yield Observation(0, "No data: the company filed nothing in the time looked at", EVENTS)
+        yield Bullet(0, "No data: the company filed nothing in the time looked at", EVENTS)
     for name, label in (("same_day", "Of the newest"), ("limit", "Limit of this report")):
         notes = [text for record in records if isinstance(text := record.get(name), str)]
         for text in dict.fromkeys(notes):
-            yield Observation(0, f"{label}: {text}", EVENTS)
+            yield Bullet(0, f"{label}: {text}", EVENTS)
 
 
 def _events(records: list[Mapping[str, Any]]) -> Iterator[CompanyEvent]:
@@ -74,8 +74,8 @@ def _events(records: list[Mapping[str, Any]]) -> Iterator[CompanyEvent]:
                 yield CompanyEvent(date, one_line(form, 20), items, words)
 
 
-def _items(filings: list[CompanyEvent]) -> Iterator[Observation]:
-    """One observation for each item code: a code counts once, at its newest filing."""
+def _items(filings: list[CompanyEvent]) -> Iterator[Bullet]:
+    """One bullet for each item code: a code counts once, at its newest filing."""
     earlier: set[str] = set()
     for filing in filings:
         new = [item for item in dict.fromkeys(filing.items) if item not in earlier]
@@ -83,30 +83,30 @@ def _items(filings: list[CompanyEvent]) -> Iterator[Observation]:
         with_points = [item for item in new if item in rules.ITEM_POINTS]
         for item in with_points:
             text = f"Form {filing.form}, item {item}, was filed on {filing.date}"
-            yield Observation(rules.ITEM_POINTS[item], text + _meaning(filing), EVENTS)
+            yield Bullet(rules.ITEM_POINTS[item], text + _meaning(filing), EVENTS)
         if new and not with_points:
             text = f"Form {filing.form}, item {', '.join(new)}, was filed on {filing.date}"
-            yield Observation(0, text + _meaning(filing), EVENTS)
+            yield Bullet(0, text + _meaning(filing), EVENTS)
 
 
 def _meaning(filing: CompanyEvent) -> str:
     return f": {one_line(filing.meaning, 120)}" if filing.meaning else ""
 
 
-def _insiders(conversation: Conversation) -> Iterator[Observation]:
+def _insiders(conversation: Conversation) -> Iterator[Bullet]:
     """The number of insiders' reports of trades, against the quarter before."""
     record = conversation.record(INSIDERS, conversation.symbol)
     counts = [count for count in rows(record, "reports_by_90_days") if isinstance(count, int)]
     if counts:
         text = f"Insiders filed {counts[0]} reports of trades (form 4) in the last 90 days"
         text += f", against {counts[1]} in the 90 before" if len(counts) > 1 else ""
-        yield Observation(0, text, INSIDERS)
+        yield Bullet(0, text, INSIDERS)
     trades = len(rows(record, "trades"))
     if trades:
-        yield Observation(0, f"The source lists {trades} trades of insiders", INSIDERS)
+        yield Bullet(0, f"The source lists {trades} trades of insiders", INSIDERS)
 
 
-def _macro(conversation: Conversation) -> Iterator[Observation]:
+def _macro(conversation: Conversation) -> Iterator[Bullet]:
     """Each series with its latest value and the value of a year before."""
     for record in conversation.records(MACRO):
         for name, series in section(record, "series").items():
@@ -117,25 +117,25 @@ def _macro(conversation: Conversation) -> Iterator[Observation]:
             day, value = latest
             text = f"{one_line(label, 80)} ({one_line(name, 20)}): {quote(value)} on {day}"
             text += f", {quote(before[1])} a year before" if before else ""
-            yield Observation(0, text, MACRO)
+            yield Bullet(0, text, MACRO)
         for name, reason in section(record, "missing").items():
-            yield Observation(0, f"No data: {one_line(name, 20)}: {one_line(str(reason))}", MACRO)
+            yield Bullet(0, f"No data: {one_line(name, 20)}: {one_line(str(reason))}", MACRO)
 
 
-def _headlines(conversation: Conversation) -> Iterator[Observation]:
+def _headlines(conversation: Conversation) -> Iterator[Bullet]:
     """The number of headlines, and the newest of them as somebody's words."""
     record = conversation.record(NEWS, conversation.symbol)
     if not record:
         return
     count = number(record, "count")
-    yield Observation(0, f"There were {int(count or 0)} headlines in the week", NEWS)
+    yield Bullet(0, f"There were {int(count or 0)} headlines in the week", NEWS)
     for headline in rows(record, "headlines")[:_HEADLINES]:
         if isinstance(headline, dict):
             words = [headline.get(name) for name in ("title", "publisher", "published")]
             title, publisher, published = (
                 one_line(word, 120) if isinstance(word, str) else "" for word in words
             )
-            yield Observation(0, f'{publisher or "Somebody"} wrote on {published}: "{title}"', NEWS)
+            yield Bullet(0, f'{publisher or "Somebody"} wrote on {published}: "{title}"', NEWS)
 
 
 def _value(series: Any, name: str) -> tuple[str, float] | None:
@@ -154,5 +154,5 @@ NEWS_ANALYST = Analyst(
         ToolRequest(MACRO, about_symbol=False),
         ToolRequest(NEWS),
     ),
-    _observations,
+    _bullets,
 )

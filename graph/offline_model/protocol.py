@@ -67,18 +67,6 @@ class ToolReference(msgspec.Struct):
     function: FunctionName
 
 
-class SchemaName(msgspec.Struct):
-    """A JSON schema by its name."""
-
-    name: str
-
-
-class ResponseFormat(msgspec.Struct):
-    """The required form of the answer."""
-
-    json_schema: SchemaName | None = None
-
-
 class StreamOptions(msgspec.Struct):
     """Whether a streamed answer ends with its usage."""
 
@@ -92,7 +80,6 @@ class ChatRequest(msgspec.Struct):
     messages: list[Message]
     tools: list[ToolReference] | None = None
     tool_choice: str | ToolReference | None = None
-    response_format: ResponseFormat | None = None
     stream: bool | None = False
     stream_options: StreamOptions | None = None
 
@@ -109,12 +96,6 @@ class ChatRequest(msgspec.Struct):
         if self.tool_choice in ("required", "any") and len(self.tool_names) == 1:
             return self.tool_names[0]
         return None
-
-    @property
-    def response_schema(self) -> str | None:
-        """The name of the JSON schema that the answer's text must follow, or None."""
-        form = self.response_format
-        return form.json_schema.name if form and form.json_schema else None
 
     @property
     def include_usage(self) -> bool:

@@ -1,4 +1,4 @@
-"""An analyst's report: its observations, their figures, its text, and that text read back.
+"""An analyst's report: its bullets, their figures, its text, and that text read back.
 
     ## Market report: AAPL as of 2025-11-14
 
@@ -8,7 +8,7 @@
     Written by the offline model's rules from embedded data.
     Score: +0.35
 
-The weightiest observations stand first. The score is the sum of their points, limited to -1 to 1.
+The weightiest bullets stand first. The score is the sum of their points, limited to -1 to 1.
 """
 
 import math
@@ -29,7 +29,7 @@ _MILLION = 1e6
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
+class Bullet:
     """One sentence of a report, its source tool, and its points (0 only informs)."""
 
     points: float
@@ -37,8 +37,8 @@ class Observation:
     tool: str
 
     @property
-    def bullet(self) -> str:
-        """The observation as a line of the report."""
+    def line(self) -> str:
+        """The bullet as a line of the report."""
         mark = "+" if self.points > 0 else "-" if self.points < 0 else "0"
         return f"- [{mark}] {one_line(self.text)} ({self.tool})"
 
@@ -66,7 +66,7 @@ class Analyst:
 
     title: str
     requests: tuple[ToolRequest, ...]
-    observations: Callable[[Conversation], Iterator[Observation]]
+    bullets: Callable[[Conversation], Iterator[Bullet]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +80,17 @@ class ReportSummary:
     missing: str | None = None
 
 
-def write_report(
-    title: str, conversation: Conversation, observations: Iterable[Observation]
-) -> str:
-    """The text of the report, its weightiest observations first and its score last."""
-    ordered = sorted(observations, key=lambda observation: -abs(observation.points))
-    score = clamp(sum(observation.points for observation in ordered), -1, 1)
+def write_report(title: str, conversation: Conversation, bullets: Iterable[Bullet]) -> str:
+    """The text of the report, its weightiest bullets first and its score last."""
+    by_weight = sorted(bullets, key=lambda bullet: -abs(bullet.points))
+    score = clamp(sum(bullet.points for bullet in by_weight), -1, 1)
     live = any(result.data.get("data_mode") == "live" for result in conversation.results)
     data = "live" if live else "embedded"
     return "\n".join(
         (
             f"## {title} report: {conversation.symbol} as of {conversation.as_of}",
             "",
-            *(observation.bullet for observation in ordered),
+            *(bullet.line for bullet in by_weight),
             "",
             f"Written by the offline model's rules from {data} data.",
             f"{_SCORE} {score:+.2f}",
@@ -119,8 +117,8 @@ def read_report(block: Passage) -> ReportSummary:
     score = _score(scores[-1]) if scores else None
     if score is None:
         return ReportSummary(agent, missing=f"The report of {agent} ends without a score.")
-    bullets = [line for line in lines if line.startswith("- [")]
-    if bullets and all(bullet.startswith(_NO_DATA) for bullet in bullets):
+    bullet_lines = [line for line in lines if line.startswith("- [")]
+    if bullet_lines and all(line.startswith(_NO_DATA) for line in bullet_lines):
         return ReportSummary(agent, missing=f"The report of {agent} had no data to weigh.")
     return ReportSummary(
         agent,

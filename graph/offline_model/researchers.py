@@ -1,4 +1,4 @@
-"""The bull and the bear: each quotes the observations for its side and answers the other."""
+"""The bull and the bear: each quotes the bullets for its side and answers the other."""
 
 from trading_graph.graph.offline_model import rules
 from trading_graph.graph.offline_model.conversation import Conversation

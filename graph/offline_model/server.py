@@ -74,7 +74,7 @@ class OfflineModel:
         return app
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        arrived = asyncio.get_running_loop().time()
+        arrival = asyncio.get_running_loop().time()
         try:
             chat = decode_request(await request.read())
             conversation = read_conversation(chat)
@@ -101,8 +101,8 @@ class OfflineModel:
             events = encode_stream(answer, head, self.chunks, usage if chat.include_usage else None)
             if disconnect or "half" in kinds:
                 events, latency = events[: len(events) // 2], latency / 2
-            return await _stream(request, events, arrived, latency, disconnect=disconnect)
-        await _sleep_until(arrived + latency)
+            return await _stream(request, events, arrival, latency, disconnect=disconnect)
+        await _sleep_until(arrival + latency)
         if disconnect:
             _disconnect(request)
         return web.Response(body=encode_whole(answer, head, usage), content_type="application/json")
@@ -116,7 +116,7 @@ class OfflineModel:
 
 
 async def _stream(
-    request: web.Request, events: list[bytes], arrived: float, latency: float, *, disconnect: bool
+    request: web.Request, events: list[bytes], arrival: float, latency: float, *, disconnect: bool
 ) -> web.StreamResponse:
     response = web.StreamResponse(
         headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
@@ -125,7 +125,7 @@ async def _stream(
     try:
         await response.prepare(request)
         for number, event in enumerate(events, 1):
-            await _sleep_until(arrived + number * interval)
+            await _sleep_until(arrival + number * interval)
             await response.write(event)
         if disconnect:
             _disconnect(request)

@@ -11,7 +11,7 @@ from trading_graph.graph.offline_model.conversation import Conversation, as_numb
 from trading_graph.graph.offline_model.report import (
     BENCHMARK,
     Analyst,
-    Observation,
+    Bullet,
     ToolRequest,
     clamp,
     quote,
@@ -21,12 +21,12 @@ ATTENTION = "get_attention"
 POSTS = "get_posts"
 
 
-def _observations(conversation: Conversation) -> Iterator[Observation]:
+def _bullets(conversation: Conversation) -> Iterator[Bullet]:
     yield from _volume(conversation)
     yield from _posts(conversation)
 
 
-def _volume(conversation: Conversation) -> Iterator[Observation]:
+def _volume(conversation: Conversation) -> Iterator[Bullet]:
     own = conversation.record(ATTENTION, conversation.symbol)
     if not own:
         return
@@ -36,20 +36,20 @@ def _volume(conversation: Conversation) -> Iterator[Observation]:
     yield from _attention_days(_days(own), market_days)
     latest = number(own, "z_latest")
     if latest is None:
-        yield Observation(0, "No data: no abnormal volume for the last session", ATTENTION)
+        yield Bullet(0, "No data: no abnormal volume for the last session", ATTENTION)
     else:
         text = f"The abnormal volume (z-score) of the last session is {quote(latest)}"
-        yield Observation(0, text, ATTENTION)
+        yield Bullet(0, text, ATTENTION)
     turnover = number(own, "turnover_ratio_5_60")
     if turnover is not None and turnover > rules.TURNOVER_HIGH:
         text = f"Trading of the last sessions is {quote(turnover)} times the usual: crowded"
-        yield Observation(-rules.TURNOVER_POINTS, text, ATTENTION)
+        yield Bullet(-rules.TURNOVER_POINTS, text, ATTENTION)
     elif turnover is not None:
         text = f"Trading of the last sessions is {quote(turnover)} times the usual"
-        yield Observation(0, text, ATTENTION)
+        yield Bullet(0, text, ATTENTION)
     limit = own.get("limit")
     if isinstance(limit, str):
-        yield Observation(0, f"Limit of this report: {limit}", ATTENTION)
+        yield Bullet(0, f"Limit of this report: {limit}", ATTENTION)
 
 
 def _days(record: Mapping[str, Any]) -> list[tuple[str, float, float]]:
@@ -64,7 +64,7 @@ def _days(record: Mapping[str, Any]) -> list[tuple[str, float, float]]:
 
 def _attention_days(
     days: list[tuple[str, float, float]], market_days: set[str]
-) -> Iterator[Observation]:
+) -> Iterator[Bullet]:
     """The days with unusual volume, newest first; their points together stay within a maximum."""
     low, high = -rules.ATTENTION_MAX_POINTS, rules.ATTENTION_MAX_POINTS
     total = 0.0
@@ -77,23 +77,23 @@ def _attention_days(
             points *= rules.ATTENTION_MARKET_FACTOR
             text += ", on a day of abnormal volume in the whole market"
         new_total = clamp(total + points, low, high)
-        yield Observation(round(new_total - total, 6), text, ATTENTION)
+        yield Bullet(round(new_total - total, 6), text, ATTENTION)
         total = new_total
     if not days:
-        yield Observation(0, "No session had abnormal volume", ATTENTION)
+        yield Bullet(0, "No session had abnormal volume", ATTENTION)
 
 
-def _posts(conversation: Conversation) -> Iterator[Observation]:
+def _posts(conversation: Conversation) -> Iterator[Bullet]:
     """The mood that the authors of the posts declared."""
     record = conversation.record(POSTS, conversation.symbol)
     count, bulls, bears = (number(record, name) for name in ("count", "bullish", "bearish"))
     if count is not None and bulls is not None and bears is not None:
         text = f"Of the last {int(count)} posts {int(bulls)} call themselves bullish and "
-        yield Observation(0, f"{text}{int(bears)} bearish", POSTS)
+        yield Bullet(0, f"{text}{int(bears)} bearish", POSTS)
 
 
 SOCIAL_ANALYST = Analyst(
     "Social",
     (ToolRequest(ATTENTION), ToolRequest(ATTENTION, benchmark=True), ToolRequest(POSTS)),
-    _observations,
+    _bullets,
 )

@@ -25,7 +25,7 @@ actions = st.sampled_from(list(Action))
 
 def talk(agent: str, *blocks: str) -> Conversation:
     """A conversation with these blocks in its prompt."""
-    return Conversation(agent, "AAPL", "2025-11-14", (), None, None, (), "\n\n".join(blocks))
+    return Conversation(agent, "AAPL", "2025-11-14", (), (), "\n\n".join(blocks))
 
 
 def report(agent: str, score: float | None) -> str:

@@ -77,7 +77,7 @@ answers = st.fixed_dictionaries(
 
 def conversation(agent: str, *results: ToolResult) -> Conversation:
     """A conversation in which these tools have answered."""
-    return Conversation(agent, "AAPL", "2025-11-14", TOOLS, None, None, results, "")
+    return Conversation(agent, "AAPL", "2025-11-14", TOOLS, results, "")
 
 
 def numbers(text: str) -> list[tuple[float, int]]:
