@@ -12,7 +12,7 @@ and never handed out.
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pydantic
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
@@ -256,13 +256,7 @@ def _fallback_plan(reason: str) -> ResearchPlan:
 
 def _fallback_proposal(levels: PriceLevels, reason: str) -> TradeProposal:
     return TradeProposal(
-        action=Action.HOLD,
-        confidence=0,
-        horizon_days=1,
-        **_fallback_prices(levels),
-        position_pct=0,
-        rationale=f"No trade was proposed. {reason} {_FALLBACK_PRICES}",
-        evidence=[],
+        **_no_trade(levels), rationale=f"No trade was proposed. {reason} {_FALLBACK_PRICES}"
     )
 
 
@@ -271,17 +265,12 @@ def _fallback_decision(
 ) -> FinalDecision:
     refusals = spending.refusals
     return FinalDecision(
-        action=Action.HOLD,
-        confidence=0,
-        horizon_days=1,
-        **_fallback_prices(levels),
-        position_pct=0,
+        **_no_trade(levels),
         rationale=(
             f"Nobody decided, so the position stays as it is. {reason} The budget was reached at "
             f"{refusals[0]}; these agents got no answer: {', '.join(refusals)}. "
             f"{quotation or 'No trade was proposed.'} {_FALLBACK_PRICES}"
         ),
-        evidence=[],
         risks=["The risk judge has weighed neither the proposal nor the risk team's opinions."],
     )
 
@@ -297,10 +286,20 @@ def _unreviewed_proposal(proposal: TradeProposal, spending: Spending) -> str | N
     )
 
 
-def _fallback_prices(levels: PriceLevels) -> dict[str, float]:
+def _no_trade(levels: PriceLevels) -> dict[str, Any]:
+    """The fields of a trade that changes nothing."""
     entry = levels.close
     # Six digits instead of cents: the prices of a share below one cent must differ too.
     low, high = (
         float(f"{entry * factor:.6g}") for factor in (1 - _FALLBACK_MARGIN, 1 + _FALLBACK_MARGIN)
     )
-    return {"entry": entry, "stop": low, "target": high}
+    return {
+        "action": Action.HOLD,
+        "confidence": 0,
+        "horizon_days": 1,
+        "entry": entry,
+        "stop": low,
+        "target": high,
+        "position_pct": 0,
+        "evidence": [],
+    }

@@ -74,19 +74,15 @@ def build_models(service: ModelService) -> Models:
     return Models(service, model(service.quick), model(service.deep), client)
 
 
+# Pydantic does not cache schemas, and every run needs the same few.
+@functools.cache
 def function_schema(name: str, description: str, arguments: type[BaseModel]) -> dict[str, Any]:
     """A function in OpenAI's tool format."""
-    parameters = _json_schema(arguments)
+    parameters = arguments.model_json_schema()
     return {
         "type": "function",
         "function": {"name": name, "description": description, "parameters": parameters},
     }
-
-
-@functools.cache
-def _json_schema(arguments: type[BaseModel]) -> dict[str, Any]:
-    # Pydantic does not cache schemas, and every run needs the same few.
-    return arguments.model_json_schema()
 
 
 def with_tools(

@@ -16,7 +16,7 @@ from trading_graph.graph.offline_model.report import (
 PRICES = "get_prices"
 INDICATORS = "get_indicators"
 
-_INDICATORS = (
+_INDICATOR_NAMES = (
     "close_50_sma",
     "close_200_sma",
     "close_10_ema",
@@ -45,7 +45,7 @@ def _bullets(conversation: Conversation) -> Iterator[Bullet]:
     yield from _momentum(values, previous)
     yield from _strength(conversation, prices)
     if values:
-        absent = [name for name in _INDICATORS if number(values, name) is None]
+        absent = [name for name in _INDICATOR_NAMES if number(values, name) is None]
         if absent:
             yield Bullet(0, f"No data: no value of {', '.join(absent)} yet", INDICATORS)
 
