@@ -1,4 +1,4 @@
-"""Running one analysis: the run's span around the graph, and the decision at its end."""
+"""One analysis: the run's span around the graph, and the decision at its end."""
 
 import asyncio
 import time
@@ -16,14 +16,12 @@ from opentelemetry.trace import TracerProvider
 from opentelemetry.util.types import AttributeValue
 
 from trading_graph.graph.backends import Backends
-from trading_graph.graph.background import background
-from trading_graph.graph.budget import Limit
-from trading_graph.graph.build import Graph, build
+from trading_graph.graph.budget import Spending
+from trading_graph.graph.build import Graph, build_graph
 from trading_graph.graph.checkpoints import Checkpoints
-from trading_graph.graph.context import RunContext
+from trading_graph.graph.context import Background, RunContext
 from trading_graph.graph.decisions import Decision
-from trading_graph.graph.options import Options
-from trading_graph.graph.spending import Spending
+from trading_graph.graph.options import Limit, Options
 from trading_graph.graph.state import Report, State, Statement, Usage
 from trading_graph.otel import spans
 from trading_graph.otel.spans import RunSpan, SpanListener, Unfinished
@@ -35,7 +33,7 @@ WORKFLOW = "trading_graph"
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What a run produced: the decision, and everything that led to it."""
+    """The result of a run: the decision, and everything that led to it."""
 
     decision: Decision
     reports: Sequence[Report]
@@ -46,7 +44,7 @@ class Analysis:
 
 
 @asynccontextmanager
-async def recorded_run(
+async def record_run(
     options: Options,
     backends: Backends,
     provider: TracerProvider,
@@ -56,12 +54,12 @@ async def recorded_run(
     unfinished: Unfinished | None = None,
     listeners: Sequence[SpanListener] = (),
 ) -> AsyncIterator[RunSpan]:
-    """Open the run's span with everything that a reader of the trace needs to judge it.
+    """Open the run's span with all attributes that a judge of the trace needs.
 
     `unfinished` is what a killed process left of the run; `listeners` see every span.
     """
-    # Compiling blocks for tens of milliseconds; the graph is cached, so `analyse` finds it done.
-    await asyncio.to_thread(build, options)
+    # Compiling blocks for tens of milliseconds; `analyse` gets the graph from the cache.
+    await asyncio.to_thread(build_graph, options)
     choice = backends.choice
     attributes: dict[str, AttributeValue] = {
         semconv.SYMBOL: options.symbol,
@@ -96,16 +94,16 @@ async def analyse(
 ) -> Analysis:
     """Run the graph inside an open run, with LangChain's callbacks beside our spans.
 
-    Without a tracer of LangSmith's among them nothing is sent there, whatever its variables say.
-    What `checkpoints` hold of the run is not done again. Raises AnalysisError or a toolkit
-    BadRequestError.
+    Nothing goes to LangSmith unless its tracer is among the callbacks, whatever its variables say.
+    Work that `checkpoints` already hold is not repeated. Raises AnalysisError or a toolkit
+    BadRequest.
     """
-    started = time.perf_counter()
+    start = time.perf_counter()
     spending = Spending(options.budget, run.span)
-    async with background() as beside:
+    async with Background() as background:
         with tracing_context(enabled=None if callbacks else False):
             state = await _state(
-                build(options),
+                build_graph(options),
                 checkpoints,
                 {
                     "run_id": uuid.UUID(run.run_id),
@@ -114,52 +112,47 @@ async def analyse(
                     "recursion_limit": 100,
                     "metadata": {"symbol": options.symbol, "as_of": str(options.as_of)},
                 },
-                RunContext(options, backends.models, backends.toolkit, beside, spending),
+                RunContext(options, backends.models, backends.toolkit, background, spending),
             )
     decision = _decision(options, backends, run, state)
     if decision.degraded:
         run.span.set_attribute(semconv.DEGRADED, decision.missing_reports)
     return Analysis(
         decision=decision,
-        reports=_in_order(state["reports"], options),
+        reports=state["reports"],
         statements=state.get("statements", []),
         opinions=state.get("opinions", []),
         usage=state["usage"],
-        seconds=time.perf_counter() - started,
+        seconds=time.perf_counter() - start,
     )
 
 
 async def _state(
     graph: Graph, checkpoints: Checkpoints | None, config: RunnableConfig, context: RunContext
 ) -> State:
-    """The state at the graph's end, from its start or from where an earlier process stood."""
+    """The state at the graph's end, from its start or from an earlier process's checkpoint."""
     if checkpoints is None:
         return cast(State, await graph.ainvoke(State(), config, context=context))
     graph = graph.copy({"checkpointer": checkpoints})
     config = {**config, "configurable": {"thread_id": str(config["run_id"])}}
-    reached = await graph.aget_state(config)
-    # Not `next`: that leaves out the tasks that have brought something, and of a process that
-    # ended before its next checkpoint these may be all.
-    if reached.values and not reached.tasks:
-        return cast(State, reached.values)
-    # LangSmith knows the id already, of the tree that the killed process has begun.
-    begun = bool(reached.tasks)
-    config = {**config, "run_id": None} if begun else config
-    given = None if begun else State()
-    made = await graph.ainvoke(given, config, context=context, durability="async")
-    return cast(State, made)
-
-
-def _in_order(reports: Sequence[Report], options: Options) -> list[Report]:
-    # A report that a handler wrote arrives after those of the agents that succeeded.
-    return sorted(reports, key=lambda report: options.analysts.index(report.agent))
+    snapshot = await graph.aget_state(config)
+    # Not `next`: it omits tasks that have written already, and a process that ended before its next
+    # checkpoint may have left only those.
+    if snapshot.values and not snapshot.tasks:
+        return cast(State, snapshot.values)
+    resumes = bool(snapshot.tasks)
+    # LangSmith already has the id, from the tree that the killed process started.
+    config = {**config, "run_id": None} if resumes else config
+    start = None if resumes else State()
+    state = await graph.ainvoke(start, config, context=context, durability="async")
+    return cast(State, state)
 
 
 def _decision(options: Options, backends: Backends, run: RunSpan, state: State) -> Decision:
     choice = backends.choice
     missing = [report.agent for report in state["reports"] if report.missing]
     warnings = state.get("warnings", [])
-    reached = state.get("budget_reached")
+    limit = state.get("budget_reached")
     return Decision(
         run_id=run.run_id,
         trace_id=run.trace_id,
@@ -172,7 +165,7 @@ def _decision(options: Options, backends: Backends, run: RunSpan, state: State) 
         degraded=bool(warnings),
         missing_reports=missing,
         warnings=warnings,
-        budget_reached=Limit(reached) if reached else None,
+        budget_reached=Limit(limit) if limit else None,
         model=choice.model_label,
         data=choice.data_label,
         simulated_latency=choice.simulated,

@@ -1,25 +1,23 @@
-"""An analyst: one self-contained node with its own loop of LLM turns and tool calls.
+"""The analysts: each is one self-contained node with its own loop of LLM turns and tool calls.
 
-Analyst and tools as separate nodes would meet LangGraph's superstep barrier: a fast analyst's tools
-would wait for the slowest analyst's turn. In the last turn the tools are withheld, so no loop is
+Separate nodes for analyst and tools would meet LangGraph's superstep barrier: a fast analyst's
+tools would wait for the slowest analyst's turn. The last turn offers no tools, so no loop is
 endless.
 """
 
-import asyncio
 from collections.abc import Mapping
 
 from langchain_core.messages import BaseMessage
 from langgraph.runtime import Runtime
 
 from trading_graph.graph import prompts
+from trading_graph.graph.agent import agent_span
 from trading_graph.graph.chat import converse
-from trading_graph.graph.context import Node, RunContext, graph_task
-from trading_graph.graph.errors import BadModelAnswer
-from trading_graph.graph.links import span_context
+from trading_graph.graph.context import Node, RunContext
+from trading_graph.graph.errors import BadModelAnswerError
 from trading_graph.graph.models import function_schema, with_tools
 from trading_graph.graph.state import Report, State
-from trading_graph.graph.tool_calls import requested, run_tool_calls
-from trading_graph.otel import spans
+from trading_graph.graph.tool_calls import run_tool_calls, tool_calls_of
 from trading_graph.toolkit.tools import TOOLS, Tool
 
 TOOLS_OF: Mapping[str, tuple[str, ...]] = {
@@ -33,7 +31,7 @@ TOOLS_OF: Mapping[str, tuple[str, ...]] = {
         "get_ratios",
     ),
 }
-"""Which tools each analyst may call, as far as the run's data has a source for its date."""
+"""The tools of each analyst; a run offers those whose data has a source for its date."""
 
 
 def analyst(name: str) -> Node:
@@ -41,20 +39,14 @@ def analyst(name: str) -> Node:
 
     async def node(state: State, runtime: Runtime[RunContext]) -> State:
         context = runtime.context
-        # Decided by the run's mode and date alone, before anything is asked.
+        # The run's mode and date alone decide, so the offer is the same on every attempt.
         tools = {
             tool: TOOLS[tool]
             for tool in TOOLS_OF[name]
             if TOOLS[tool].available(context.toolkit, context.options.as_of)
         }
-        with spans.agent(
-            name,
-            dispatcher=span_context(state["dispatcher"]),
-            provider=context.models.service.provider,
-            task=graph_task(runtime),
-        ):
-            async with asyncio.timeout(context.options.agent_budget_s):
-                return await _report(name, tools, context)
+        async with agent_span(name, runtime, dispatcher=state["dispatcher"]):
+            return await _report(name, tools, context)
 
     return node
 
@@ -62,7 +54,7 @@ def analyst(name: str) -> Node:
 async def _report(name: str, tools: Mapping[str, Tool], context: RunContext) -> State:
     options, models = context.options, context.models
     messages: list[BaseMessage] = prompts.analyst_messages(name, options)
-    offered = [
+    schemas = [
         function_schema(tool.name, tool.description, tool.arguments) for tool in tools.values()
     ]
     for turn in range(1, options.analyst_turns + 1):
@@ -70,7 +62,7 @@ async def _report(name: str, tools: Mapping[str, Tool], context: RunContext) -> 
         if last and turn > 1:
             messages.append(prompts.last_turn())
         answer = await converse(
-            with_tools(models.quick, [] if last else offered),
+            with_tools(models.quick, [] if last else schemas),
             messages,
             name=models.service.quick,
             service=models.service,
@@ -79,11 +71,11 @@ async def _report(name: str, tools: Mapping[str, Tool], context: RunContext) -> 
             spending=context.spending,
         )
         messages.append(answer)
-        calls = requested(answer)
+        calls = tool_calls_of(answer)
         if not calls:
             break
         if last:
-            raise BadModelAnswer(
+            raise BadModelAnswerError(
                 f"{name}: model {models.service.quick} asked for tools in its last turn, where "
                 "none are on offer; raise --analyst-turns or use a model that follows instructions."
             )

@@ -1,24 +1,38 @@
-"""Which models and which data serve a run, and how that is said to people.
+"""Which models and which data serve a run, and how the run describes them to people.
 
-Light to import: the command line announces the choice before it loads anything heavy.
+This module is light: the command line announces the choice before it loads anything heavy.
 """
 
 from dataclasses import dataclass, field
+from typing import Final
 
-from trading_graph.graph.models import ModelService
+from pydantic import SecretStr
+
 from trading_graph.toolkit.live_access import LiveAccess
 from trading_graph.toolkit.records import Mode
 
-QUICK_OFFLINE, DEEP_OFFLINE = "offline-quick", "offline-deep"
+OFFLINE_QUICK_MODEL: Final = "offline-quick"
+OFFLINE_DEEP_MODEL: Final = "offline-deep"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelService:
+    """Where the language models are and what they are called."""
+
+    base_url: str | None
+    api_key: SecretStr
+    quick: str
+    deep: str
+    provider: str = "openai"
 
 
 @dataclass(frozen=True, slots=True)
 class BackendChoice:
-    """Which models and which data serve.
+    """The models and the data of a run.
 
-    `model` is None for the offline model; `data` is `offline` for the embedded data set, `auto` for
-    live data with the embedded in its place where that fails. The latencies are those of the
-    loopback servers, in seconds.
+    `model` is None for the offline model. `data` is `offline` for the embedded data set, `live` for
+    live data, or `auto` for live data with the embedded data set as a fallback. The latencies, in
+    seconds, are those of the loopback servers.
     """
 
     model: ModelService | None = None
@@ -31,7 +45,7 @@ class BackendChoice:
 
     @property
     def simulated(self) -> bool:
-        """Whether any latency of the run is made up."""
+        """Whether any latency of the run is simulated."""
         return self.model is None or self.data == "offline"
 
     @property
@@ -49,7 +63,7 @@ class BackendChoice:
         embedded = f"embedded, to 2025-11-14 ({self.fetch_latency_s:g} s a fetch)"
         if self.data == "offline":
             return embedded
-        lacking = [
+        unset = [
             variable
             for variable, value in (
                 ("TRADING_GRAPH_SEC_USER_AGENT", self.access.sec_user_agent),
@@ -58,5 +72,5 @@ class BackendChoice:
             if value is None
         ]
         live = "live (Yahoo, SEC, FRED, Google News, StockTwits)"
-        live += f"; {' and '.join(lacking)} not set" if lacking else ""
+        live += f"; {' and '.join(unset)} not set" if unset else ""
         return live if self.data == "live" else f"{live}; where that fails, {embedded}"

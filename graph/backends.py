@@ -1,7 +1,7 @@
-"""What an analysis needs to be running: models, market data, and the loopback servers behind them.
+"""The running back ends of an analysis: models, market data, and the loopback servers behind them.
 
-Without a key and without a network both come from servers on loopback, reached through the same
-clients as real ones: an in-process look-up would never overlap with anything and prove nothing.
+Without a key and a network, both come from servers on loopback, reached through the same clients as
+real ones: in-process look-ups would never overlap, so they would prove nothing.
 """
 
 import asyncio
@@ -14,9 +14,13 @@ from functools import cache
 
 from pydantic import SecretStr
 
-from trading_graph.graph import models
-from trading_graph.graph.backend_choice import DEEP_OFFLINE, QUICK_OFFLINE, BackendChoice
-from trading_graph.graph.models import Models, ModelService
+from trading_graph.graph.backend_choice import (
+    OFFLINE_DEEP_MODEL,
+    OFFLINE_QUICK_MODEL,
+    BackendChoice,
+    ModelService,
+)
+from trading_graph.graph.models import Models, build_models
 from trading_graph.graph.offline_model import OfflineModel
 from trading_graph.otel.collection import collection_paused
 from trading_graph.toolkit import embedded_server, indicators
@@ -29,7 +33,7 @@ from trading_graph.toolkit.rate_limits import HOST_POLICIES
 
 @dataclass(frozen=True, slots=True)
 class Backends:
-    """Running back ends: what a run talks to."""
+    """The running back ends of a run."""
 
     choice: BackendChoice
     models: Models
@@ -41,7 +45,7 @@ class Backends:
 async def open_backends(
     choice: BackendChoice, offline_model: OfflineModel | None = None
 ) -> AsyncIterator[Backends]:
-    """Start what the choice needs, and stop it afterwards.
+    """Start the back ends of the choice, and stop them afterwards.
 
     `offline_model` replaces the default one where the choice names no model service.
     """
@@ -54,23 +58,23 @@ async def open_backends(
             service = ModelService(
                 base_url=f"{server.url}/v1",
                 api_key=SecretStr("offline"),
-                quick=QUICK_OFFLINE,
-                deep=DEEP_OFFLINE,
+                quick=OFFLINE_QUICK_MODEL,
+                deep=OFFLINE_DEEP_MODEL,
             )
         base_url = None
         if choice.data != "live":
             latency = choice.fetch_latency_s
             data = LoopbackServer(lambda: embedded_server.make_app(latency_s=latency))
             base_url = (await _serve(stack, data)).url
-        built = await asyncio.to_thread(models.build, service)
-        stack.push_async_callback(built.aclose)
+        models = await asyncio.to_thread(build_models, service)
+        stack.push_async_callback(models.aclose)
         pool = await stack.enter_async_context(HttpPool(policies=HOST_POLICIES, pooled=choice.pool))
         cache = SingleFlightCache(enabled=choice.cache)
         stack.push_async_callback(cache.close)
         toolkit = AsyncToolkit(
             pool, cache, mode=choice.data, base_url=base_url, access=choice.access
         )
-        yield Backends(choice, built, toolkit, pool)
+        yield Backends(choice, models, toolkit, pool)
 
 
 async def _serve(stack: AsyncExitStack, server: LoopbackServer) -> LoopbackServer:
@@ -82,9 +86,9 @@ async def _serve(stack: AsyncExitStack, server: LoopbackServer) -> LoopbackServe
 @cache
 @collection_paused()
 def warm_up() -> None:
-    """Do all first-use work now, so that a cold run does not do it on its event loop; blocks.
+    """Do all first-use work now, off the event loop of a cold run; blocks.
 
-    What was imported is taken out of the garbage collector's sight: a full collection over it
+    The imported objects are frozen in the garbage collector, since a full collection over them
     would block the loop too.
     """
     for module in _FIRST_USE:
@@ -94,14 +98,13 @@ def warm_up() -> None:
     gc.freeze()
 
 
-# Found by comparing `sys.modules` before and after a cold run.
+# The difference of `sys.modules` before and after a cold run.
 _FIRST_USE = (
     "anyio._backends._asyncio",
     "langchain_core.messages.block_translators.langchain_v0",
     "langchain_core.tracers.context",
     "langchain_core.tracers.run_collector",
     "langchain_core.tracers.stdout",
-    "langchain_openai",
     "openai.lib.streaming.chat",
     "openai.resources.chat.completions",
     "tiktoken",

@@ -1,57 +1,108 @@
-"""What a run may cost at most, in seconds, LLM calls and tokens.
+"""The account of a run's budget: what the run has spent, and which requests it refuses.
 
-Light to import: the command line builds it before it loads anything heavy.
+Each request is reserved before it is sent, so concurrent requests cannot overrun the budget
+together. A limit that is reached stays reached: the account refuses every later request for it.
 """
 
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import TypeVar
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
-_NumberT = TypeVar("_NumberT", int, float)
+from opentelemetry.trace import Span
 
-
-class Limit(StrEnum):
-    """One of the three budgets of a run."""
-
-    SECONDS = "seconds"
-    LLM_CALLS = "llm_calls"
-    TOKENS = "tokens"
+from trading_graph.graph.errors import BudgetReachedError, OutOfTimeError
+from trading_graph.graph.options import Budget, Limit
+from trading_graph.graph.state import Usage
+from trading_graph.otel.trace import semconv
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """The most that a run may spend; None is no limit.
+class Spending:
+    """The account of one run; its seconds start when it is created.
 
-    `llm_calls` counts requests, so every retry is one; `tokens` those that went in and came out.
+    `limit` is the limit that was reached first. `refusals` are the agents that got no answer
+    because of it, in order. The run's `span` records the limit and the first refusal.
     """
 
-    seconds: float | None = None
-    llm_calls: int | None = None
-    tokens: int | None = None
+    def __init__(self, budget: Budget, span: Span) -> None:
+        self.limit: Limit | None = None
+        self.refusals: list[str] = []
+        self._budget = budget
+        self._span = span
+        self._deadline: float | None = None
+        if budget.seconds is not None:
+            self._deadline = asyncio.get_running_loop().time() + budget.seconds
+        self._requests = 0
+        self._tokens = 0
+        self._unclaimed: defaultdict[str, list[Usage]] = defaultdict(list)
 
-    def within(self, other: "Budget") -> "Budget":
-        """The smaller of both, limit by limit."""
-        return Budget(
-            seconds=_smaller(self.seconds, other.seconds),
-            llm_calls=_smaller(self.llm_calls, other.llm_calls),
-            tokens=_smaller(self.tokens, other.tokens),
-        )
+    @property
+    def limits_tokens(self) -> bool:
+        """Whether an answer must report its tokens."""
+        return self._budget.tokens is not None
 
-    def sentence(self, limit: Limit) -> str:
-        """That a limit is reached, and what raises it."""
-        match limit:
-            case Limit.SECONDS:
-                what, most, flag = "seconds", self.seconds, "--max-seconds"
-            case Limit.LLM_CALLS:
-                what, most, flag = "LLM calls", self.llm_calls, "--max-calls"
-            case Limit.TOKENS:
-                what, most, flag = "tokens", self.tokens, "--max-tokens"
-        # A run that is resumed without the limit that it had reached still says that it did.
-        number = "" if most is None else f" ({most})"
-        return f"the run's budget of {what}{number} is reached; raise {flag}."
+    def reserve(self, agent: str) -> None:
+        """Reserve one request for the agent; raises BudgetReachedError."""
+        limit = self.limit or self._exhausted_limit()
+        if limit is not None:
+            self._refuse(agent, limit)
+            raise BudgetReachedError(self._budget.sentence(limit))
+        self._requests += 1
 
+    @asynccontextmanager
+    async def in_time(self, agent: str) -> AsyncIterator[None]:
+        """Cancel the block when the run's seconds are over; raises OutOfTimeError."""
+        timeout = asyncio.timeout_at(self._deadline)
+        try:
+            async with timeout:
+                yield
+        except TimeoutError:
+            # A timeout of the block's own has nothing to do with the budget.
+            if not timeout.expired():
+                raise
+            self._refuse(agent, Limit.SECONDS)
+            raise OutOfTimeError(self._budget.sentence(Limit.SECONDS)) from None
 
-def _smaller(one: _NumberT | None, other: _NumberT | None) -> _NumberT | None:
-    if one is None or other is None:
-        return one if other is None else other
-    return min(one, other)
+    def record(self, usage: Usage) -> None:
+        """Add the tokens of a call; its requests were added when they were reserved."""
+        self._tokens += usage.input_tokens + usage.output_tokens
+        self._unclaimed[usage.agent].append(usage)
+
+    def claim(self, agent: str) -> list[Usage]:
+        """Hand over the agent's calls since the last claim, for the run's state."""
+        return self._unclaimed.pop(agent, [])
+
+    def catch_up(self, usage: Sequence[Usage], limit: str) -> None:
+        """Add what an earlier process of a resumed run spent, and keep the limit it reached.
+
+        Only at the start of a process can the state know more than this account; later it lacks
+        the calls in progress.
+        """
+        if limit and self.limit is None:
+            self._mark(Limit(limit))
+        self._requests = max(self._requests, sum(call.requests for call in usage))
+        tokens = sum(call.input_tokens + call.output_tokens for call in usage)
+        self._tokens = max(self._tokens, tokens)
+
+    def _exhausted_limit(self) -> Limit | None:
+        budget = self._budget
+        if self._deadline is not None and asyncio.get_running_loop().time() >= self._deadline:
+            return Limit.SECONDS
+        if budget.llm_calls is not None and self._requests >= budget.llm_calls:
+            return Limit.LLM_CALLS
+        if budget.tokens is not None and self._tokens >= budget.tokens:
+            return Limit.TOKENS
+        return None
+
+    def _refuse(self, agent: str, limit: Limit) -> None:
+        if agent not in self.refusals:
+            self.refusals.append(agent)
+        if self.limit is None:
+            self._mark(limit)
+            self._span.add_event(
+                "budget reached", {semconv.BUDGET_REACHED: limit, semconv.AGENT_NAME: agent}
+            )
+
+    def _mark(self, limit: Limit) -> None:
+        self.limit = limit
+        self._span.set_attribute(semconv.BUDGET_REACHED, limit)

@@ -1,47 +1,55 @@
-"""One call of a language model: streamed, timed, counted, retried in plain sight.
+"""One call of a language model: streamed, timed, counted, and retried in plain sight.
 
-A call is one `chat` span, its retries are events on it. The answer is streamed even though nobody
-reads along, because only then the time to the first chunk is known. Each attempt is a request that
-may cost money, so the run's budget is asked before each; a call that it refuses is not made, and
-has no span.
+A call is one `chat` span; its retries are events on it. The answer is streamed although nobody
+reads along, because only a stream shows the time to the first chunk. Each attempt is a request that
+may cost money, so the run's budget is asked before each; a call that it refuses is not made and has
+no span. Where content is captured, the messages go on the span in the form of the semantic
+conventions for generative AI.
 """
 
 import asyncio
+import json
 import time
-from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any
 
 import httpx2
 import openai
 import stamina
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    SystemMessage,
+    ToolMessage,
+)
+from langchain_core.runnables import Runnable
 from opentelemetry.trace import Span
 
-from trading_graph.graph.content import record_input, record_output
+from trading_graph.graph.backend_choice import ModelService
+from trading_graph.graph.budget import Spending
 from trading_graph.graph.errors import (
-    BadModelAnswer,
-    BudgetReached,
+    BadModelAnswerError,
+    BudgetReachedError,
     ModelError,
-    ModelRefused,
-    ModelUnavailable,
+    ModelRefusalError,
+    ModelUnavailableError,
 )
-from trading_graph.graph.models import CALL_TIMEOUT_S, ModelService
-from trading_graph.graph.spending import Spending
+from trading_graph.graph.models import CALL_TIMEOUT_S
 from trading_graph.graph.state import Usage
 from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
-
-if TYPE_CHECKING:
-    from langchain_core.language_models import LanguageModelInput
-    from langchain_core.runnables import Runnable
 
 ATTEMPTS = 3
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 20.0
 
+_ROLES = {"human": "user", "ai": "assistant", "tool": "tool"}
+
 
 async def converse(
-    model: "Runnable[LanguageModelInput, AIMessage]",
+    model: Runnable[LanguageModelInput, AIMessage],
     messages: Sequence[BaseMessage],
     *,
     name: str,
@@ -50,17 +58,17 @@ async def converse(
     turn: int,
     spending: Spending,
 ) -> AIMessage:
-    """Call the model once, retrying what may pass; raises a ModelError when it does not.
+    """Call the model once, with retries of errors that may pass; raises a ModelError.
 
-    `name` is the model's, for the span; `turn` counts the agent's calls from 1. What the call took
-    is booked, whatever came of it. Raises BudgetReached where that is the reason for no answer.
+    `name` is the model's name, for the span; `turn` counts the agent's calls from 1. The usage is
+    recorded however the call ends. Raises BudgetReachedError when the budget refuses a request.
     """
     spending.reserve(agent)
     requests = 1
     message: AIMessage | None = None
     with spans.chat(name, agent=agent, turn=turn, provider=service.provider) as span:
-        started = time.perf_counter()
-        record_input(span, messages)
+        start = time.perf_counter()
+        _record_input(span, messages)
         try:
             async with spending.in_time(agent):
                 async for attempt in _attempts(span):
@@ -68,19 +76,19 @@ async def converse(
                         spending.reserve(agent)
                         requests = attempt.num
                     with attempt:
-                        message = await _stream(model, messages, span, started)
-        except (ModelError, BudgetReached):
+                        message = await _stream(model, messages, span, start)
+        except (ModelError, BudgetReachedError):
             raise
         except (openai.OpenAIError, TimeoutError) as error:
-            raise _explained(error, agent, name, service) from error
+            raise _model_error(error, agent, name, service) from error
         finally:
-            seconds = time.perf_counter() - started
+            seconds = time.perf_counter() - start
             spending.record(_usage(message, agent, name, seconds, requests))
         assert message is not None
         _describe(span, message)
-        record_output(span, message)
+        _record_output(span, message)
         if spending.limits_tokens and not message.usage_metadata:
-            raise ModelRefused(
+            raise ModelRefusalError(
                 f"{_where(agent, name, service)} does not report tokens, so --max-tokens cannot be "
                 "kept; use --max-calls instead."
             )
@@ -110,50 +118,52 @@ async def _attempts(span: Span) -> AsyncIterator[stamina.Attempt]:
         wait_max=_LONGEST_WAIT_S,
     ):
         if attempt.num > 1:
-            # When the pause was over: what was lost is known to the nanosecond.
+            # The end of the pause: a reader of the trace can tell the loss to the nanosecond.
             span.add_event("attempt", {"attempt": attempt.num})
         yield attempt
 
 
 def _wait(error: Exception) -> bool | float | None:
-    """How long to wait before the next attempt; True for the usual back-off, None for never."""
-    if isinstance(error, BadModelAnswer):
+    """Seconds to wait before the next attempt; True for the usual back-off, None for no retry."""
+    if isinstance(error, BadModelAnswerError):
         return 0.0
     if isinstance(error, openai.RateLimitError | openai.InternalServerError):
         after = error.response.headers.get("retry-after", "")
         return min(float(after), _LONGEST_WAIT_S) if after.replace(".", "", 1).isdigit() else True
-    # A stream that broke off surfaces as a bare APIError.
-    broken = type(error) is openai.APIError
-    if broken or isinstance(error, openai.APIConnectionError | TimeoutError):
+    # A stream that breaks off surfaces as a bare APIError.
+    broken_stream = type(error) is openai.APIError
+    if broken_stream or isinstance(error, openai.APIConnectionError | TimeoutError):
         return True
     return None
 
 
 async def _stream(
-    model: "Runnable[LanguageModelInput, AIMessage]",
+    model: Runnable[LanguageModelInput, AIMessage],
     messages: Sequence[BaseMessage],
     span: Span,
-    started: float,
+    start: float,
 ) -> AIMessage:
     parts: list[AIMessageChunk] = []
     async with asyncio.timeout(CALL_TIMEOUT_S):
         async for part in model.astream(list(messages)):
             if not parts:
-                elapsed = round(time.perf_counter() - started, 6)
+                elapsed = round(time.perf_counter() - start, 6)
                 span.set_attribute(semconv.RESPONSE_TIME_TO_FIRST_CHUNK, elapsed)
             assert isinstance(part, AIMessageChunk)
             parts.append(part)
     # One addition over all chunks is linear; adding them one by one is quadratic.
     whole = parts[0].__add__(parts[1:]) if len(parts) > 1 else parts[0]
-    if reason := _cut_off(whole.response_metadata.get("finish_reason")):
-        raise BadModelAnswer(f"The model's answer {reason}.")
+    if reason := _incompleteness(whole.response_metadata.get("finish_reason")):
+        raise BadModelAnswerError(f"The model's answer {reason}.")
     if not (whole.text.strip() or whole.tool_calls or whole.invalid_tool_calls):
-        raise BadModelAnswer("The model gave an empty answer; run it again or try another model.")
+        raise BadModelAnswerError(
+            "The model gave an empty answer; run it again or try another model."
+        )
     return whole
 
 
-def _cut_off(finish_reason: str | None) -> str | None:
-    """Why an answer is not whole, if it is not: half a report reads like a report."""
+def _incompleteness(finish_reason: str | None) -> str | None:
+    """Why an answer is incomplete, or None: half a report would read like a report."""
     match finish_reason:
         case None:
             return "ended without saying that it was whole; run it again"
@@ -168,12 +178,12 @@ def _cut_off(finish_reason: str | None) -> str | None:
 def _usage(
     message: AIMessage | None, agent: str, name: str, seconds: float, requests: int
 ) -> Usage:
-    counted: Any = (message.usage_metadata if message else None) or {}
+    tokens: Any = (message.usage_metadata if message else None) or {}
     return Usage(
         agent,
         name,
-        counted.get("input_tokens", 0),
-        counted.get("output_tokens", 0),
+        tokens.get("input_tokens", 0),
+        tokens.get("output_tokens", 0),
         seconds,
         requests,
     )
@@ -181,14 +191,14 @@ def _usage(
 
 def _describe(span: Span, message: AIMessage) -> None:
     metadata = message.response_metadata
-    described = {
+    attributes = {
         semconv.RESPONSE_MODEL: metadata.get("model_name"),
         semconv.RESPONSE_ID: message.id,
     }
-    span.set_attributes({key: value for key, value in described.items() if value})
-    if counted := message.usage_metadata:
-        span.set_attribute(semconv.USAGE_INPUT_TOKENS, counted["input_tokens"])
-        span.set_attribute(semconv.USAGE_OUTPUT_TOKENS, counted["output_tokens"])
+    span.set_attributes({key: value for key, value in attributes.items() if value})
+    if tokens := message.usage_metadata:
+        span.set_attribute(semconv.USAGE_INPUT_TOKENS, tokens["input_tokens"])
+        span.set_attribute(semconv.USAGE_OUTPUT_TOKENS, tokens["output_tokens"])
     if reason := metadata.get("finish_reason"):
         span.set_attribute(semconv.RESPONSE_FINISH_REASONS, [str(reason)])
 
@@ -197,28 +207,28 @@ def _where(agent: str, name: str, service: ModelService) -> str:
     return f"{agent}: model {name} at {service.base_url or 'the OpenAI API'}"
 
 
-def _explained(error: Exception, agent: str, name: str, service: ModelService) -> ModelError:
+def _model_error(error: Exception, agent: str, name: str, service: ModelService) -> ModelError:
     where = _where(agent, name, service)
     if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
-        return ModelRefused(
+        return ModelRefusalError(
             f"{where} refuses the key (HTTP {error.status_code}); set OPENAI_API_KEY to a valid "
             "key, or run with --offline."
         )
     if isinstance(error, openai.NotFoundError):
-        return ModelRefused(
+        return ModelRefusalError(
             f"{where} does not exist there (HTTP 404); set TRADING_GRAPH_QUICK_MODEL and "
             "TRADING_GRAPH_DEEP_MODEL to models that the service has."
         )
     if isinstance(error, openai.RateLimitError):
-        return ModelUnavailable(
+        return ModelUnavailableError(
             f"{where} answered 429 (too many requests) {ATTEMPTS} times; wait, or raise the limit."
         )
     if isinstance(error, openai.APIStatusError) and error.status_code < 500:
-        return ModelRefused(
+        return ModelRefusalError(
             f"{where} refuses the request (HTTP {error.status_code}); check that the model can "
             "call tools and stream."
         )
-    return ModelUnavailable(
+    return ModelUnavailableError(
         f"{where} {_what_happened(error)} in {ATTEMPTS} attempts; check the service and "
         "OPENAI_BASE_URL."
     )
@@ -243,8 +253,54 @@ def _what_happened(error: Exception) -> str:
 
 
 def _cause(error: BaseException) -> BaseException | None:
-    """The failure of the transport below the errors of the client libraries."""
+    """The transport's error below the errors of the client libraries."""
     below = error.__cause__
     while below is not None and not isinstance(below, httpx2.TransportError):
         below = below.__cause__
     return below
+
+
+def _record_input(span: Span, messages: Sequence[BaseMessage]) -> None:
+    """Put the model's input on its span, where content is captured."""
+    if not spans.content_is_captured():
+        return
+    system = [each for each in messages if isinstance(each, SystemMessage)]
+    others = [each for each in messages if not isinstance(each, SystemMessage)]
+    parts = [part for each in system for part in _parts(each)]
+    span.set_attribute(semconv.SYSTEM_INSTRUCTIONS, json.dumps(parts))
+    span.set_attribute(semconv.INPUT_MESSAGES, _encode(others))
+
+
+def _record_output(span: Span, message: BaseMessage) -> None:
+    """Put the model's answer on its span, where content is captured."""
+    if spans.content_is_captured():
+        span.set_attribute(semconv.OUTPUT_MESSAGES, _encode([message]))
+
+
+def _encode(messages: Iterable[BaseMessage]) -> str:
+    return json.dumps(
+        [
+            {"role": _ROLES.get(each.type, each.type), "parts": list(_parts(each))}
+            for each in messages
+        ]
+    )
+
+
+def _parts(message: BaseMessage) -> Iterable[dict[str, Any]]:
+    if isinstance(message, ToolMessage):
+        yield {
+            "type": "tool_call_response",
+            "id": message.tool_call_id,
+            "response": message.text,
+        }
+        return
+    if message.text:
+        yield {"type": "text", "content": message.text}
+    if isinstance(message, AIMessage):
+        for call in message.tool_calls:
+            yield {
+                "type": "tool_call",
+                "id": call["id"],
+                "name": call["name"],
+                "arguments": call["args"],
+            }

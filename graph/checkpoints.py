@@ -1,7 +1,7 @@
-"""Where a run keeps what its nodes have brought, so that another process can go on with it.
+"""Checkpoints: what a run's nodes returned, stored so that another process can resume the run.
 
-One SQLite file a run, beside its trace: it goes with the run, no run waits for another's commit,
-and there is nothing to clean up but a file.
+Each run has one SQLite file beside its trace. The file goes with the run, no run waits for the
+commit of another, and deleting the file is all the cleanup.
 """
 
 import sqlite3
@@ -17,11 +17,11 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
-from trading_graph.graph.errors import NotKept
+from trading_graph.graph.errors import CheckpointError
 from trading_graph.graph.state import Report, Statement, Usage
 from trading_graph.toolkit.market_data import PriceLevels
 
-_OURS = (
+_STATE_TYPES = (
     Action,
     FinalDecision,
     PriceLevels,
@@ -31,21 +31,21 @@ _OURS = (
     TradeProposal,
     Usage,
 )
-"""What the state holds beside plain values: nothing else is made from a checkpoint."""
+"""The classes of the state: no other class is ever instantiated from a checkpoint."""
 
-_BESIDE = ("", "-wal", "-shm")
+_FILE_SUFFIXES = ("", "-wal", "-shm")
 
 
 class Checkpoints(AsyncSqliteSaver):
-    """The checkpoints of one run; sealed, they keep nothing more.
+    """The checkpoints of one run; once `sealed`, they store nothing more.
 
-    `on_kept` hears of each task whose writes are in the file. A run that is cancelled so that
-    another process can go on with it would else be kept as cancelled (seen with langgraph 1.2.22:
-    what goes on from there ends at once).
+    Seal them before you cancel a run that another process is to resume: else the checkpoints would
+    say that it was cancelled, and the resumed run would end at once (seen with langgraph 1.2.22).
+    `on_write` is called with the id of each task whose writes are in the file.
     """
 
     sealed = False
-    on_kept: Callable[[str], None] | None = None
+    on_write: Callable[[str], None] | None = None
 
     async def aput(
         self,
@@ -54,7 +54,7 @@ class Checkpoints(AsyncSqliteSaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """Keep a checkpoint."""
+        """Store a checkpoint."""
         if self.sealed:
             return config
         return await super().aput(config, checkpoint, metadata, new_versions)
@@ -66,36 +66,36 @@ class Checkpoints(AsyncSqliteSaver):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        """Keep what a node has brought."""
+        """Store the writes of a node."""
         if not self.sealed:
             await super().aput_writes(config, writes, task_id, task_path)
-            if self.on_kept is not None:
-                self.on_kept(task_id)
+            if self.on_write is not None:
+                self.on_write(task_id)
 
 
 @asynccontextmanager
 async def open_checkpoints(path: Path) -> AsyncIterator[Checkpoints]:
-    """The checkpoints of one run in a file that is made if need be.
+    """Open the checkpoints of one run, in a file that is created if necessary.
 
-    Raises NotKept, also for what goes wrong with them during the block.
+    Raises CheckpointError, also for errors of the file during the block.
     """
-    serde = JsonPlusSerializer(allowed_msgpack_modules=_OURS)
+    serde = JsonPlusSerializer(allowed_msgpack_modules=_STATE_TYPES)
     try:
         async with aiosqlite.connect(path) as connection:
             checkpoints = Checkpoints(connection, serde=serde)
             await checkpoints.setup()
-            # A process that is killed loses nothing that was written; only a machine that loses
-            # its power would, and waiting for the disk at every step is dear.
+            # Waiting for the disk at every step is expensive. A killed process loses no writes even
+            # so; only a power failure can lose some.
             await connection.execute("PRAGMA synchronous=NORMAL")
             yield checkpoints
     except sqlite3.Error as error:
-        raise NotKept(
-            f"What the agents bring cannot be kept in {path}: {error}; make room there, or choose "
-            "another folder with --out."
+        raise CheckpointError(
+            f"The run's checkpoints cannot be stored in {path}: {error}; make room there, or "
+            "choose another folder with --out."
         ) from error
 
 
 def delete_checkpoints(path: Path) -> None:
     """Delete a run's checkpoints, if there are any."""
-    for suffix in _BESIDE:
+    for suffix in _FILE_SUFFIXES:
         path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -1,26 +1,58 @@
-"""What every node of one run can reach: the options, the models, the market data."""
+"""What every node of one run can reach, and where the node stands in the run and its trace."""
 
-from collections.abc import Awaitable
+import asyncio
+from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, Self
 
 from langgraph.config import get_config
 from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
+from opentelemetry import trace
+from opentelemetry.trace import Span, SpanContext
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from trading_graph.graph.background import Background
+from trading_graph.graph.budget import Spending
 from trading_graph.graph.errors import AnalysisError
 from trading_graph.graph.models import Models
 from trading_graph.graph.options import Options
-from trading_graph.graph.spending import Spending
 from trading_graph.graph.state import State
 from trading_graph.otel.spans import GraphTask, register_control_flow, register_own_errors
 from trading_graph.toolkit.errors import DataError
 from trading_graph.toolkit.market_data import AsyncToolkit
 
-# Interrupts and commands to a parent graph are raised as exceptions, and are none.
+_PROPAGATOR = TraceContextTextMapPropagator()
+
+# LangGraph raises interrupts and commands to a parent graph as exceptions, but they are no errors.
 register_control_flow(GraphBubbleUp)
 register_own_errors(AnalysisError, DataError)
+
+
+class Background:
+    """Tasks that run beside the graph: a node starts them, the run owns them.
+
+    LangGraph ends a node's own tasks with the node. These tasks continue while later nodes run, and
+    end with the `async with` block, before the run's span: else the count of spans that the run
+    declares would miss theirs. Their errors show only on their own spans.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Start a task below the current span."""
+        self._tasks.add(asyncio.create_task(work))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Cancel the tasks that still run, since nobody waits for them, and await their end."""
+        tasks, self._tasks = self._tasks, set()
+        for task in tasks:
+            task.cancel()
+        # Collecting the errors keeps asyncio from reporting them as never retrieved.
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +70,12 @@ class Node(Protocol):
     """A node of the graph."""
 
     def __call__(self, state: State, runtime: Runtime[RunContext]) -> Awaitable[State]:
-        """What the node adds to the state."""
+        """Return what the node adds to the state."""
         ...
 
 
 def graph_task(runtime: Runtime[RunContext]) -> GraphTask:
-    """Where LangGraph scheduled the node that is running."""
+    """Where LangGraph scheduled the running node."""
     metadata = get_config().get("metadata", {})
     execution = runtime.execution_info
     return GraphTask(
@@ -52,3 +84,20 @@ def graph_task(runtime: Runtime[RunContext]) -> GraphTask:
         task_id=execution.task_id if execution else "",
         attempt=execution.node_attempt if execution else 1,
     )
+
+
+def traceparent(span: Span) -> str:
+    """The W3C traceparent of a span; empty for a span that is not recorded.
+
+    As text, a span's identity can travel in the graph's state and survive a checkpoint.
+    """
+    carrier: dict[str, str] = {}
+    _PROPAGATOR.inject(carrier, trace.set_span_in_context(span))
+    return carrier.get("traceparent", "")
+
+
+def span_context(traceparent: str) -> SpanContext | None:
+    """The span that a traceparent names, or None."""
+    context = _PROPAGATOR.extract({"traceparent": traceparent})
+    identity = trace.get_current_span(context).get_span_context()
+    return identity if identity.is_valid else None

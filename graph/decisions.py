@@ -1,8 +1,8 @@
-"""The structured answers of the deciding agents: research plan, trade proposal, final decision.
+"""The structured answers of the deciding agents, and the decision document of a run.
 
-They are also the schemas that the model is asked to fill, so every field's description is written
-for the model, and every rule that a single answer can break is checked here. Rules that need market
-data (is the entry near the market) live in `graph.price_check`.
+The research plan, the trade proposal, and the final decision are also the schemas that the model
+fills in. So each field's description addresses the model, and each rule that a single answer can
+break is checked here. `deciders.py` checks the rules that need market data.
 """
 
 from datetime import date
@@ -11,7 +11,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from trading_graph.graph.budget import Limit
+from trading_graph.graph.options import Limit
 
 Confidence = Annotated[float, Field(ge=0, le=1, description="Probability-like, 0 to 1.")]
 Price = Annotated[float, Field(gt=0, description="In the currency of the quote.")]
@@ -25,11 +25,11 @@ class Action(StrEnum):
     SELL = "SELL"
 
 
-class _Answer(BaseModel):
+class _StructuredAnswer(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ResearchPlan(_Answer):
+class ResearchPlan(_StructuredAnswer):
     """The research manager's ruling on the debate."""
 
     action: Action = Field(description="BUY, HOLD or SELL.")
@@ -40,7 +40,7 @@ class ResearchPlan(_Answer):
     evidence: list[str] = Field(description="The figures relied on, each with its source tool.")
 
 
-class _Trade(_Answer):
+class _Trade(_StructuredAnswer):
     action: Action = Field(description="BUY, HOLD or SELL.")
     confidence: Confidence
     horizon_days: int = Field(ge=1, le=365, description="Intended holding time in calendar days.")
@@ -82,10 +82,10 @@ class FinalDecision(_Trade):
 
 
 class Decision(BaseModel):
-    """What a run answers: the final decision and everything needed to audit it.
+    """The result of a run: the final decision and everything needed to audit it.
 
-    `degraded` is true when a report is missing or a limit was reached; `warnings` says what and why
-    in one sentence each. `budget_reached` is the budget that ended the asking, if one did.
+    `degraded` is true when a report is missing or a limit was reached; `warnings` explains each
+    case in one sentence. `budget_reached` is the limit that stopped further model calls, if any.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

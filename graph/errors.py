@@ -1,20 +1,21 @@
-"""What can go wrong with an analysis.
+"""The errors of an analysis.
 
 Every message is one sentence that ends with what to do next.
 
-    AnalysisError                 anything below
-    ├── ModelError                the language model did not do its part
-    │   ├── ModelRefused          it refuses to serve us: wrong key, no such model, bad request
-    │   ├── ModelUnavailable      it did not answer, after retries
-    │   └── BadModelAnswer        it answered, and the answer cannot be used
-    ├── NoEvidence                no analyst could report, so there is nothing to decide on
-    ├── NoDecision                an agent that decides did not within its time budget
-    ├── NotKept                   what the run's agents bring cannot be kept, or not be found again
-    └── BudgetReached             the run may not make a call that is wanted
-        └── OutOfTime             its seconds were over while something was under way
+    AnalysisError                      anything below
+    ├── ModelError                     the language model did not do its part
+    │   ├── ModelRefusalError          it refuses us: wrong key, no such model, bad request
+    │   ├── ModelUnavailableError      it did not answer, even after retries
+    │   └── BadModelAnswerError        its answer cannot be used
+    ├── NoEvidenceError                no analyst could report, so there is nothing to decide on
+    ├── NoDecisionError                a deciding agent did not finish within its time budget
+    ├── CheckpointError                the run's checkpoints cannot be written or read
+    └── BudgetReachedError             the run's budget does not allow the call
+        └── OutOfTimeError             the run's seconds ended in the middle of a call
 
-`FATAL` errors end the run; any other error of an analyst, a debater or a risk analyst degrades it.
-`BudgetReached` ends no run: without a model the deciders decide by a rule.
+`FATAL` errors end the run. Any other error of an analyst, a debater, or a risk analyst only
+degrades the result. `BudgetReachedError` never ends a run: the deciders fall back to a rule without
+a model.
 """
 
 from trading_graph.toolkit.errors import BadRequestError
@@ -28,40 +29,40 @@ class ModelError(AnalysisError):
     """The language model did not do its part."""
 
 
-class ModelRefused(ModelError):
+class ModelRefusalError(ModelError):
     """The model's service refuses the request, and would refuse it again."""
 
 
-class ModelUnavailable(ModelError):
-    """The model's service did not answer, after all retries."""
+class ModelUnavailableError(ModelError):
+    """The model's service did not answer, even after all retries."""
 
 
-class BadModelAnswer(ModelError):
-    """The model answered something that cannot be used."""
+class BadModelAnswerError(ModelError):
+    """The model's answer cannot be used."""
 
 
-class BadProxy(BadRequestError):
-    """The environment names a proxy through which the model cannot be asked."""
+class BadProxyError(BadRequestError):
+    """The environment names a proxy through which the model cannot be reached."""
 
 
-class NoEvidence(AnalysisError):
-    """Not one analyst could report."""
+class NoEvidenceError(AnalysisError):
+    """No analyst could report."""
 
 
-class NoDecision(AnalysisError):
-    """An agent whose decision is needed did not come to it within its time budget."""
+class NoDecisionError(AnalysisError):
+    """A deciding agent did not finish within its time budget."""
 
 
-class NotKept(AnalysisError):
+class CheckpointError(AnalysisError):
     """The run's checkpoints cannot be written or read."""
 
 
-class BudgetReached(AnalysisError):
+class BudgetReachedError(AnalysisError):
     """The run has spent one of its budgets."""
 
 
-class OutOfTime(BudgetReached, TimeoutError):
-    """The run's seconds were over in the middle of a call; a timeout, also to its span."""
+class OutOfTimeError(BudgetReachedError, TimeoutError):
+    """The run's seconds ended in the middle of a call; its span shows a timeout too."""
 
 
-FATAL: tuple[type[Exception], ...] = (ModelRefused, BadRequestError, NoEvidence)
+FATAL: tuple[type[Exception], ...] = (ModelRefusalError, BadRequestError, NoEvidenceError)

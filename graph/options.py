@@ -1,9 +1,13 @@
-"""What one analysis is asked to do, and the chain of LLM calls that follows from it."""
+"""What one analysis does and what it may spend: the options of a run.
+
+This module is light: the command line and the settings import it before anything heavy, and in
+installations without langgraph.
+"""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeVar
 
-from trading_graph.graph.budget import Budget
 from trading_graph.toolkit.as_of import AsOf
 
 ANALYSTS = ("market_analyst", "social_analyst", "news_analyst", "fundamentals_analyst")
@@ -15,28 +19,76 @@ RISK_ANALYSTS = (
 )
 DECIDERS = ("research_manager", "trader", "risk_judge")
 
+_NumberT = TypeVar("_NumberT", int, float)
+
 
 class Order(StrEnum):
-    """Whether work that could run at once does so; `sequential` rebuilds the slow program."""
+    """Whether independent work runs at once; `sequential` rebuilds the slow program."""
 
     PARALLEL = "parallel"
     SEQUENTIAL = "sequential"
 
 
 class Debate(StrEnum):
-    """Whether both sides of a round write at once or take turns."""
+    """Whether both sides of a debate round write at once or take turns."""
 
     PARALLEL = "parallel"
     SERIAL = "serial"
 
 
+class Limit(StrEnum):
+    """One of the three limits of a run's budget."""
+
+    SECONDS = "seconds"
+    LLM_CALLS = "llm_calls"
+    TOKENS = "tokens"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The most that a run may spend; None means no limit.
+
+    `llm_calls` counts requests, so every retry counts; `tokens` counts input and output tokens.
+    """
+
+    seconds: float | None = None
+    llm_calls: int | None = None
+    tokens: int | None = None
+
+    def within(self, other: "Budget") -> "Budget":
+        """The smaller of both budgets, limit by limit."""
+        return Budget(
+            seconds=_smaller(self.seconds, other.seconds),
+            llm_calls=_smaller(self.llm_calls, other.llm_calls),
+            tokens=_smaller(self.tokens, other.tokens),
+        )
+
+    def sentence(self, limit: Limit) -> str:
+        """The sentence that says that a limit is reached, and how to raise it."""
+        match limit:
+            case Limit.SECONDS:
+                unit, maximum, flag = "seconds", self.seconds, "--max-seconds"
+            case Limit.LLM_CALLS:
+                unit, maximum, flag = "LLM calls", self.llm_calls, "--max-calls"
+            case Limit.TOKENS:
+                unit, maximum, flag = "tokens", self.tokens, "--max-tokens"
+        # A resumed run may lack the limit that its earlier process reached.
+        number = "" if maximum is None else f" ({maximum})"
+        return f"the run's budget of {unit}{number} is reached; raise {flag}."
+
+
+def _smaller(one: _NumberT | None, other: _NumberT | None) -> _NumberT | None:
+    if one is None or other is None:
+        return one if other is None else other
+    return min(one, other)
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
-    """One analysis: what to analyse, with whom, in which order.
+    """One analysis: what to analyse, with which agents, in which order.
 
-    `agent_budget_s` is the total time of one agent, its retries included; `budget` is the whole
-    run's. `prefetch` fetches what the analysts will ask for while they are in their first turn; it
-    needs the cache.
+    `agent_budget_s` limits the total time of one agent, retries included; `budget` limits the whole
+    run. `prefetch` fetches the analysts' data during their first turn, and needs the cache.
     """
 
     symbol: str
@@ -54,9 +106,9 @@ class Options:
 
     @property
     def expected_chain(self) -> int:
-        """How many LLM calls follow each other when everything that can run at once does.
+        """The number of LLM calls that must follow each other in a fully parallel run.
 
-        `dispatch` does not change it: a run that dispatches one by one exceeds it, and fails its
+        `dispatch` does not change it: a run with sequential dispatch exceeds it, and so fails its
         check.
         """
         debate = self.debate_rounds * (2 if self.debate is Debate.SERIAL else 1)

@@ -1,8 +1,8 @@
-"""Fetching what the analysts will ask for while their first LLM turn still runs.
+"""Prefetch: fetching the analysts' data while their first LLM turn still runs.
 
-The prompts say what an analyst is to ask for, so it is known before. Both meet in the cache: an
-analyst that asks early shares the fetch, a later one finds its result. What a model asks for
-besides it fetches itself, and what nobody asks for was fetched in vain.
+The prompts say which tools an analyst is to call, so its data can be fetched ahead. Prefetch and
+tool calls meet in the cache: an early call shares the fetch, a late one gets its result. A model's
+further calls fetch for themselves, and data that no model asks for was fetched in vain.
 """
 
 import asyncio
@@ -21,41 +21,41 @@ from trading_graph.toolkit.tools import TOOLS
 
 BENCHMARK = "^GSPC"
 
-Asked = Callable[[], Awaitable[SourceAnswer]]
+Fetch = Callable[[], Awaitable[SourceAnswer]]
 
 
 async def prefetch(context: RunContext, dispatcher: SpanContext | None) -> None:
-    """Fetch at once what the run's analysts will ask for; below a span linked to the dispatcher.
+    """Fetch the data of all the run's analysts at once, below a span linked to the dispatcher.
 
-    What a source does not have is left to the analyst who asks: it is no error here.
+    A DataError is no error here: the analyst that asks for the data will meet it again.
     """
     options = context.options
     with spans.prefetch(
         "market_data", symbol=options.symbol, as_of=str(options.as_of), dispatcher=dispatcher
     ):
-        all_asked = [
-            asked
+        fetches = [
+            fetch
             for analyst in options.analysts
-            for asked in _ASKED_BY[analyst](context.toolkit, options.symbol, options.as_of)
+            for fetch in _FETCHES_OF[analyst](context.toolkit, options.symbol, options.as_of)
         ]
-        answers = await asyncio.gather(*(asked() for asked in all_asked), return_exceptions=True)
-        for answer in answers:
-            if isinstance(answer, Exception) and not isinstance(answer, DataError):
-                raise answer
+        results = await asyncio.gather(*(fetch() for fetch in fetches), return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception) and not isinstance(result, DataError):
+                raise result
 
 
-def _by_market(toolkit: AsyncToolkit, symbol: str, as_of: AsOf) -> Iterator[Asked]:
+def _fetches_of_market(toolkit: AsyncToolkit, symbol: str, as_of: AsOf) -> Iterator[Fetch]:
     yield partial(toolkit.bars, symbol, as_of)
     yield partial(toolkit.bars, BENCHMARK, as_of)
 
 
-def _by_social(toolkit: AsyncToolkit, symbol: str, as_of: AsOf) -> Iterator[Asked]:
-    yield from _by_market(toolkit, symbol, as_of)
+def _fetches_of_social(toolkit: AsyncToolkit, symbol: str, as_of: AsOf) -> Iterator[Fetch]:
+    yield from _fetches_of_market(toolkit, symbol, as_of)
     if TOOLS["get_posts"].available(toolkit, as_of):
         yield partial(toolkit.posts, symbol, as_of)
 
 
-def _by_news(toolkit: AsyncToolkit, symbol: str, as_of: AsOf) -> Iterator[Asked]:
+def _fetches_of_news(toolkit: AsyncToolkit, symbol: str, as_of: AsOf) -> Iterator[Fetch]:
     yield partial(toolkit.filings, symbol, as_of, ("8-K",))
     yield partial(toolkit.filings, symbol, as_of, ("10-Q", "10-K"))
     yield partial(toolkit.insiders, symbol, as_of)
@@ -65,15 +65,15 @@ def _by_news(toolkit: AsyncToolkit, symbol: str, as_of: AsOf) -> Iterator[Asked]
         yield partial(toolkit.news, symbol, as_of)
 
 
-def _by_fundamentals(toolkit: AsyncToolkit, symbol: str, as_of: AsOf) -> Iterator[Asked]:
+def _fetches_of_fundamentals(toolkit: AsyncToolkit, symbol: str, as_of: AsOf) -> Iterator[Fetch]:
     yield partial(toolkit.bars, symbol, as_of)
     for kind in STATEMENT_KINDS:
         yield partial(toolkit.statements, symbol, as_of, kind)
 
 
-_ASKED_BY: Mapping[str, Callable[[AsyncToolkit, str, AsOf], Iterator[Asked]]] = {
-    "market_analyst": _by_market,
-    "social_analyst": _by_social,
-    "news_analyst": _by_news,
-    "fundamentals_analyst": _by_fundamentals,
+_FETCHES_OF: Mapping[str, Callable[[AsyncToolkit, str, AsOf], Iterator[Fetch]]] = {
+    "market_analyst": _fetches_of_market,
+    "social_analyst": _fetches_of_social,
+    "news_analyst": _fetches_of_news,
+    "fundamentals_analyst": _fetches_of_fundamentals,
 }

@@ -1,6 +1,6 @@
-"""What the agents are told.
+"""The prompts of all agents, and the blocks of material that go into them.
 
-Every system message begins with the line `Agent: <name>`; everything that another agent or a source
+Every system message begins with the line `Agent: <name>`. Everything that another agent or a source
 wrote stands between tags, as material and not as instruction.
 """
 
@@ -82,7 +82,7 @@ _REPORT_FORM = (
 
 
 def analyst_messages(agent: str, options: Options) -> list[BaseMessage]:
-    """The opening of an analyst's conversation."""
+    """The first messages of an analyst's conversation."""
     return [
         _system(agent, _REPORT_FORM),
         HumanMessage(f"Symbol: {options.symbol}\nAs of: {options.as_of}\n\nReport on it."),
@@ -90,17 +90,17 @@ def analyst_messages(agent: str, options: Options) -> list[BaseMessage]:
 
 
 def last_turn() -> HumanMessage:
-    """What an analyst is told when no tools are on offer any more."""
+    """The message that announces an analyst's last turn, which offers no tools."""
     return HumanMessage("No further tool calls are possible: write your report now.")
 
 
 def statement_messages(agent: str, options: Options, blocks: Iterable[str]) -> list[BaseMessage]:
-    """The conversation of a debater or a risk analyst: one statement on the material given."""
+    """The conversation of a debater or a risk analyst: one statement on the material."""
     return [_system(agent, "Answer in at most 200 words."), _material(options, blocks)]
 
 
 def decision_messages(agent: str, options: Options, blocks: Iterable[str]) -> list[BaseMessage]:
-    """The conversation of a deciding agent: one structured answer on the material given."""
+    """The conversation of a deciding agent: one structured answer on the material."""
     return [
         _system(agent, "Answer by calling the function you are given."),
         _material(options, blocks),
@@ -108,12 +108,12 @@ def decision_messages(agent: str, options: Options, blocks: Iterable[str]) -> li
 
 
 def problem(text: str) -> HumanMessage:
-    """What a deciding agent is told when its answer was refused."""
+    """The message that tells a deciding agent why its answer was refused."""
     return HumanMessage(f"<problem>{escape(text)}</problem>\nAnswer again, corrected.")
 
 
 def reports_blocks(reports: Sequence[Report]) -> list[str]:
-    """The analysts' reports; one that is missing says why."""
+    """The analysts' reports; a missing one gives its reason."""
     return [
         f'<report agent="{report.agent}"{missing}>{escape(report.text, quote=False)}</report>'
         for report in reports
@@ -122,30 +122,30 @@ def reports_blocks(reports: Sequence[Report]) -> list[str]:
 
 
 def statement_blocks(statements: Sequence[Statement]) -> list[str]:
-    """What debaters or risk analysts said so far."""
+    """The statements of debaters or risk analysts so far."""
     return [
-        f'<statement agent="{said.agent}" round="{said.round}">'
-        f"{escape(said.text, quote=False)}</statement>"
-        for said in statements
+        f'<statement agent="{statement.agent}" round="{statement.round}">'
+        f"{escape(statement.text, quote=False)}</statement>"
+        for statement in statements
     ]
 
 
 def model_block(tag: str, content: BaseModel) -> str:
     """A structured answer of an earlier agent."""
-    # JSON needs no escape for "<", and without one an answer could end its block or fake another.
+    # JSON leaves "<" as it is, so an unescaped answer could end its block or fake another.
     content_json = content.model_dump_json().replace("<", "\\u003c")
     return f"<{tag}>{content_json}</{tag}>"
 
 
-def fenced(tool: str, answer: str) -> str:
-    """A tool's answer that holds words of strangers, as a passage of material."""
-    # As above: JSON needs no "<", and with one a headline could end the passage.
+def untrusted_block(tool: str, answer: str) -> str:
+    """A tool's answer that holds strangers' words, marked as material."""
+    # As above: with a "<" of its own a headline could end the block.
     inert = answer.replace("<", "\\u003c")
     return f'<untrusted tool="{tool}">{inert}</untrusted>'
 
 
 def price_levels_block(levels: PriceLevels) -> str:
-    """The levels that an entry, a stop and a target are held against."""
+    """The recent prices against which an entry, a stop, and a target are checked."""
     content = {
         "session": levels.session.isoformat(),
         "close": levels.close,

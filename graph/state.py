@@ -1,7 +1,7 @@
-"""What flows through the graph, and how parallel branches are merged.
+"""What flows through the graph, and how it merges what parallel branches return.
 
-Lists grow by concatenation only: nothing is de-duplicated by content, and no branch mutates what it
-was sent. Merging follows the order of the branches' dispatch, so a run's state is deterministic.
+Lists grow by concatenation only: nothing is de-duplicated by content, and no branch mutates its
+input. Merging follows the order of the branches' dispatch, so a run's state is deterministic.
 """
 
 import operator
@@ -23,7 +23,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What a debater or a risk analyst said in a round, counted from 1."""
+    """The statement of a debater or a risk analyst in a round, counted from 1."""
 
     agent: str
     round: int
@@ -32,7 +32,7 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one LLM call took: tokens, time, and requests, which are more than one with retries."""
+    """What one LLM call took: tokens, seconds, and requests (more than one with retries)."""
 
     agent: str
     model: str
@@ -42,15 +42,15 @@ class Usage:
     requests: int = 1
 
 
-def _first(known: str, said: str) -> str:
-    return known or said
+def _first(earlier: str, later: str) -> str:
+    return earlier or later
 
 
 class State(TypedDict, total=False):
     """The graph's channels.
 
-    `dispatcher` is the traceparent of the latest dispatcher's span, `budget_reached` the limit of
-    the run's budget that was reached first, empty until one is.
+    `dispatcher` is the traceparent of the latest dispatcher's span. `budget_reached` is the limit
+    of the run's budget that was reached first, and empty until then.
     """
 
     dispatcher: str

@@ -1,9 +1,8 @@
-"""All tool calls of one LLM turn, at once.
+"""The tool calls of one LLM turn, all at once.
 
-A call that cannot be carried out (unknown tool, wrong arguments, no data, a source that is down) is
-answered with a tool message that says so, and its span shows the error. Only what would fail for
-every analyst alike ends the run: that nobody knows the run's symbol, or that the data begins after
-its date.
+A call that fails (unknown tool, wrong arguments, no data, a source that is down) is answered by a
+message that says so, and its span shows the error. Only an error that every analyst would meet
+alike ends the run: no source knows the run's symbol, or the data begins after its date.
 """
 
 import asyncio
@@ -15,10 +14,10 @@ from typing import Any
 
 import pydantic
 from langchain_core.messages import AIMessage, ToolMessage
+from opentelemetry.trace import Span
 
-from trading_graph.graph.content import record_tool
 from trading_graph.graph.options import Order
-from trading_graph.graph.prompts import fenced
+from trading_graph.graph.prompts import untrusted_block
 from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.as_of import AsOf
@@ -29,7 +28,7 @@ from trading_graph.toolkit.tools import Arguments, SymbolArguments, Tool
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """One call as the model asked for it; `arguments` is its raw text where that is not JSON."""
+    """One call as the model wrote it; `arguments` is raw text where that is not a JSON object."""
 
     id: str
     name: str
@@ -37,7 +36,7 @@ class ToolCall:
 
     @property
     def args_hash(self) -> str:
-        """A short hash of the canonical arguments, to find duplicates without exporting them."""
+        """A short hash of the arguments: shows duplicates without exporting the arguments."""
         canonical = json.dumps(self.arguments, sort_keys=True, default=str)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
@@ -49,8 +48,8 @@ class ToolCallError(Exception):
 spans.register_own_errors(ToolCallError)
 
 
-def requested(message: AIMessage) -> list[ToolCall]:
-    """The tool calls of an answer, the malformed ones included."""
+def tool_calls_of(message: AIMessage) -> list[ToolCall]:
+    """The tool calls of an answer, including malformed ones."""
     calls = [ToolCall(call["id"] or "", call["name"], call["args"]) for call in message.tool_calls]
     calls += [
         ToolCall(call.get("id") or "", call.get("name") or "", call.get("args") or "")
@@ -69,9 +68,7 @@ async def run_tool_calls(
     turn: int,
     order: Order,
 ) -> list[ToolMessage]:
-    """Carry out the calls of one turn and answer each, in the order in which they were asked
-    for.
-    """
+    """Run the calls of one turn; the answers come in the order of the calls."""
     if order is Order.SEQUENTIAL:
         return [await _run(call, tools, toolkit, symbol, as_of, turn) for call in calls]
     try:
@@ -79,9 +76,9 @@ async def run_tool_calls(
             tasks = [
                 group.create_task(_run(call, tools, toolkit, symbol, as_of, turn)) for call in calls
             ]
-    except BaseExceptionGroup as raised:
-        # Only what ends the run gets here, and it is the same for every call.
-        raise raised.exceptions[0] from None
+    except BaseExceptionGroup as group_error:
+        # Only errors that end the run get here, and all calls share them.
+        raise group_error.exceptions[0] from None
     return [task.result() for task in tasks]
 
 
@@ -97,11 +94,13 @@ async def _run(
         with spans.tool(
             call.name or "unnamed", call_id=call.id, args_hash=call.args_hash, turn=turn
         ) as span:
-            record_tool(span, semconv.TOOL_CALL_ARGUMENTS, json.dumps(call.arguments, default=str))
-            tool, arguments = _checked(call, tools)
+            _record_content(
+                span, semconv.TOOL_CALL_ARGUMENTS, json.dumps(call.arguments, default=str)
+            )
+            tool, arguments = _resolve(call, tools)
             result = await tool.run(toolkit, as_of, arguments)
             content = json.dumps(result, separators=(",", ":"))
-            record_tool(span, semconv.TOOL_CALL_RESULT, content)
+            _record_content(span, semconv.TOOL_CALL_RESULT, content)
     except NoDataError as error:
         return ToolMessage(f"no data: {error}", tool_call_id=call.id, name=call.name)
     except (ToolCallError, DataError) as error:
@@ -109,15 +108,20 @@ async def _run(
             raise
         return ToolMessage(f"error: {error}", tool_call_id=call.id, name=call.name, status="error")
     if tool.untrusted:
-        content = fenced(call.name, content)
+        content = untrusted_block(call.name, content)
     return ToolMessage(content, tool_call_id=call.id, name=call.name)
+
+
+def _record_content(span: Span, key: str, content: str) -> None:
+    if spans.content_is_captured():
+        span.set_attribute(key, content)
 
 
 def _is_about(arguments: Arguments, symbol: str) -> bool:
     return isinstance(arguments, SymbolArguments) and arguments.symbol == symbol
 
 
-def _checked(call: ToolCall, tools: Mapping[str, Tool]) -> tuple[Tool, Any]:
+def _resolve(call: ToolCall, tools: Mapping[str, Tool]) -> tuple[Tool, Any]:
     tool = tools.get(call.name)
     if tool is None:
         raise ToolCallError(
@@ -136,7 +140,7 @@ def _checked(call: ToolCall, tools: Mapping[str, Tool]) -> tuple[Tool, Any]:
 
 
 def problems(error: pydantic.ValidationError) -> str:
-    """What a validation error complains about, in one line, without the offending input."""
+    """The complaints of a validation error in one line, without the offending input."""
     return "; ".join(
         f"{'.'.join(str(part) for part in item['loc']) or 'the whole'}: {item['msg']}"
         for item in error.errors(include_url=False, include_input=False)

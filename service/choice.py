@@ -4,8 +4,7 @@ from datetime import date
 
 from pydantic import SecretStr
 
-from trading_graph.graph.backend_choice import BackendChoice
-from trading_graph.graph.models import ModelService
+from trading_graph.graph.backend_choice import BackendChoice, ModelService
 from trading_graph.service.settings import Settings
 from trading_graph.toolkit.live_access import BaseUrls, LiveAccess
 from trading_graph.toolkit.records import Mode

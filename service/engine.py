@@ -15,7 +15,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from opentelemetry.context import Context
 from opentelemetry.sdk.metrics.export import MetricReader
 
-from trading_graph.graph.analysis import Analysis, analyse, recorded_run
+from trading_graph.graph.analysis import Analysis, analyse, record_run
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.graph.backends import Backends, open_backends
 from trading_graph.graph.checkpoints import Checkpoints, delete_checkpoints, open_checkpoints
@@ -172,7 +172,7 @@ class Engine:
             async with (
                 open_checkpoints(folder.checkpoints) as checkpoints,
                 self._callbacks() as callbacks,
-                recorded_run(
+                record_run(
                     options,
                     self.backends,
                     self.telemetry.provider,
@@ -182,7 +182,7 @@ class Engine:
                     listeners=[ends, *listeners],
                 ) as run,
             ):
-                checkpoints.on_kept = ends.kept
+                checkpoints.on_write = ends.kept
                 for listener in (self.metrics.spans, TimingLog()):
                     run.recording.listen(listener)
                 live = _Live(run, checkpoints)

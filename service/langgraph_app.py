@@ -51,7 +51,7 @@ def _metrics(telemetry: Telemetry) -> RunMetrics:
 
 async def analysis(state: AnalysisInput) -> AnalysisOutput:
     """Run one analysis inside its own trace."""
-    from trading_graph.graph.analysis import analyse, recorded_run
+    from trading_graph.graph.analysis import analyse, record_run
     from trading_graph.graph.backends import open_backends
     from trading_graph.graph.options import Options
     from trading_graph.service.choice import backend_choice, default_date
@@ -79,7 +79,7 @@ async def analysis(state: AnalysisInput) -> AnalysisOutput:
                 tree = langsmith_tree(process_redactor(settings.secrets))
                 callbacks.append(await stack.enter_async_context(tree))
             stack.enter_context(metrics.watching(backends.pool))
-            run = await stack.enter_async_context(recorded_run(options, backends, provider))
+            run = await stack.enter_async_context(record_run(options, backends, provider))
             run.recording.listen(metrics.spans)
             made = await analyse(options, backends, run, callbacks=callbacks)
     finally:

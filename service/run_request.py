@@ -4,8 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from trading_graph.graph.budget import Budget
-from trading_graph.graph.options import Debate, Options, Order
+from trading_graph.graph.options import Budget, Debate, Options, Order
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.symbols import parse_symbol
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from trading_graph.graph.analysis import Analysis, analyse, recorded_run
+from trading_graph.graph.analysis import Analysis, analyse, record_run
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.graph.backends import open_backends
 from trading_graph.graph.offline_model import Fault, OfflineModel
@@ -65,7 +65,7 @@ class Runner:
         try:
             async with (
                 open_backends(choice, model) as backends,
-                recorded_run(asked, backends, telemetry.provider) as run,
+                record_run(asked, backends, telemetry.provider) as run,
             ):
                 run.recording.listen(trace_file)
                 if during is not None:

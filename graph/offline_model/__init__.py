@@ -1,9 +1,9 @@
-"""The offline model: a chat-completions server on loopback that reasons by published rules.
+"""The offline model: a chat-completions server on loopback that answers by published rules.
 
 `docs/offline-model.md` states the rules.
 """
 
 from trading_graph.graph.offline_model.faults import Fault
-from trading_graph.graph.offline_model.server import DEEP_MODEL, QUICK_MODEL, OfflineModel
+from trading_graph.graph.offline_model.server import OfflineModel
 
-__all__ = ["DEEP_MODEL", "QUICK_MODEL", "Fault", "OfflineModel"]
+__all__ = ["Fault", "OfflineModel"]

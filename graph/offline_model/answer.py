@@ -1,78 +1,92 @@
-"""The offline model's answer to one request: text, or tool calls."""
+"""What the offline model answers to one request: text or tool calls, by the rules of each agent."""
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Any
 from uuid import uuid4
 
 import msgspec
 
-from trading_graph.graph.offline_model.analysts import tool_requests, write_analyst_report
-from trading_graph.graph.offline_model.conversation import (
-    ANALYSTS,
-    DECIDERS,
-    RESEARCHERS,
-    Conversation,
-)
+from trading_graph.graph.offline_model.conversation import SCHEMAS, Conversation
 from trading_graph.graph.offline_model.deciders import decide
+from trading_graph.graph.offline_model.fundamentals_analyst import FUNDAMENTALS_ANALYST
+from trading_graph.graph.offline_model.market_analyst import MARKET_ANALYST
+from trading_graph.graph.offline_model.news_analyst import NEWS_ANALYST
+from trading_graph.graph.offline_model.protocol import ModelAnswer, OutgoingCall
+from trading_graph.graph.offline_model.report import (
+    BENCHMARK,
+    Analyst,
+    Bullet,
+    write_report,
+)
 from trading_graph.graph.offline_model.researchers import argue
 from trading_graph.graph.offline_model.risk_team import assess
+from trading_graph.graph.offline_model.social_analyst import SOCIAL_ANALYST
+from trading_graph.graph.options import DEBATERS, DECIDERS
 
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A call that the model asks for; `arguments` is JSON text, unless a fault spoiled it."""
-
-    id: str
-    name: str
-    arguments: str
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the model says."""
-
-    text: str = ""
-    tool_calls: tuple[ToolCall, ...] = ()
-
-    @property
-    def characters(self) -> int:
-        """The length of everything said, for the count of tokens."""
-        return len(self.text) + sum(len(c.name) + len(c.arguments) for c in self.tool_calls)
-
+_ANALYSTS: Mapping[str, Analyst] = {
+    "market_analyst": MARKET_ANALYST,
+    "social_analyst": SOCIAL_ANALYST,
+    "news_analyst": NEWS_ANALYST,
+    "fundamentals_analyst": FUNDAMENTALS_ANALYST,
+}
 
 _serial = itertools.count(1)
 _process = uuid4().hex[:8]
 
 
-def call_of(name: str, arguments: str) -> ToolCall:
-    """A tool call with an id of its own."""
-    return ToolCall(f"call_{_process}_{next(_serial)}", name, arguments)
-
-
-def answer(conversation: Conversation) -> Answer:
-    """The answer by the published rules, or BadConversation."""
+def answer_request(conversation: Conversation) -> ModelAnswer:
+    """The answer by the published rules; raises BadConversationError."""
     agent = conversation.agent
-    if agent in ANALYSTS:
-        wanted = () if conversation.results else ask_for_tools(conversation)
-        return Answer(tool_calls=wanted) if wanted else Answer(write_analyst_report(conversation))
-    if agent in RESEARCHERS:
-        return Answer(argue(conversation))
+    if agent in _ANALYSTS:
+        calls = () if conversation.results else first_calls(conversation)
+        if calls:
+            return ModelAnswer(tool_calls=calls)
+        return ModelAnswer(write_analyst_report(conversation))
+    if agent in DEBATERS:
+        return ModelAnswer(argue(conversation))
     if agent in DECIDERS:
-        text = decide(conversation).model_dump_json()
-        return structured(conversation, text)
-    return Answer(assess(conversation))
+        return structured_answer(agent, decide(conversation).model_dump_json())
+    return ModelAnswer(assess(conversation))
 
 
-def ask_for_tools(conversation: Conversation) -> tuple[ToolCall, ...]:
+def first_calls(conversation: Conversation) -> tuple[OutgoingCall, ...]:
     """All tool calls of the analyst's first turn."""
     return tuple(
-        call_of(name, msgspec.json.encode(arguments).decode())
+        outgoing_call(name, msgspec.json.encode(arguments).decode())
         for name, arguments in tool_requests(conversation)
     )
 
 
-def structured(conversation: Conversation, text: str) -> Answer:
-    """The JSON text as the request wants it: arguments of the forced tool, or plain text."""
-    if conversation.forced is not None:
-        return Answer(tool_calls=(call_of(conversation.forced, text),))
-    return Answer(text)
+def outgoing_call(name: str, arguments: str) -> OutgoingCall:
+    """A tool call with an id of its own."""
+    return OutgoingCall(f"call_{_process}_{next(_serial)}", name, arguments)
+
+
+def structured_answer(agent: str, arguments: str) -> ModelAnswer:
+    """A call of the function that carries the agent's decision."""
+    return ModelAnswer(tool_calls=(outgoing_call(SCHEMAS[agent], arguments),))
+
+
+def tool_requests(conversation: Conversation) -> list[tuple[str, dict[str, Any]]]:
+    """The calls of the analyst's first turn, as tool name and arguments."""
+    return [
+        (request.tool, request.arguments(conversation.symbol))
+        for request in _ANALYSTS[conversation.agent].requests
+        if request.tool in conversation.tools
+        and not (request.benchmark and conversation.symbol == BENCHMARK)
+    ]
+
+
+def write_analyst_report(conversation: Conversation) -> str:
+    """The report on the tool results in the conversation."""
+    analyst = _ANALYSTS[conversation.agent]
+    bullets = list(analyst.bullets(conversation))
+    for result in conversation.results:
+        if result.problem is not None:
+            about = f"{result.symbol}: " if result.symbol else ""
+            bullets.append(Bullet(0, f"No data: {about}{result.problem}", result.tool))
+    if not conversation.results:
+        text = "No data: no tool has answered, so there is nothing to report on"
+        bullets.append(Bullet(0, text, "no tool"))
+    return write_report(analyst.title, conversation, bullets)

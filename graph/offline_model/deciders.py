@@ -1,32 +1,47 @@
-"""The deciding agents: research manager, trader and risk judge, each with a structured answer."""
+"""The deciding agents: research manager, trader, and risk judge, each with a structured answer."""
+
+import math
+from dataclasses import dataclass
 
 from pydantic import BaseModel
 
 from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
 from trading_graph.graph.offline_model import rules
-from trading_graph.graph.offline_model.conversation import Conversation
-from trading_graph.graph.offline_model.figures import clamp, quote
-from trading_graph.graph.offline_model.proposals import read_plan, read_proposal
+from trading_graph.graph.offline_model.conversation import (
+    Conversation,
+    PromptLevels,
+    read_plan,
+    read_price_levels,
+    read_proposal,
+)
 from trading_graph.graph.offline_model.report import (
-    ReadReport,
+    ReportSummary,
     arguments,
+    clamp,
     missing_sentences,
+    quote,
     read_reports,
     weighted_score,
 )
 from trading_graph.graph.offline_model.researchers import read_conviction
 from trading_graph.graph.offline_model.risk_team import standing_objections
-from trading_graph.graph.offline_model.trade_levels import (
-    position_pct,
-    read_price_levels,
-    trade_levels,
-)
+
+_STEPS_AN_ATR = 50
 
 _WINNER = {
     Action.BUY: "The bull side",
     Action.SELL: "The bear side",
     Action.HOLD: "Neither side",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class TradeLevels:
+    """Three prices in the quote's currency."""
+
+    entry: float
+    stop: float
+    target: float
 
 
 def decide(conversation: Conversation) -> BaseModel:
@@ -71,17 +86,17 @@ def _action(score: float) -> Action:
     return Action.SELL if score <= rules.SELL_FROM else Action.HOLD
 
 
-def plan_confidence(action: Action, score: float, reports: list[ReadReport]) -> float:
-    """Confidence from the strength of the score, the reports' agreement, and what is missing."""
+def plan_confidence(action: Action, score: float, reports: list[ReportSummary]) -> float:
+    """Confidence from the score's strength, the reports' agreement, and the number of gaps."""
     present = [report for report in reports if report.missing is None]
     strength = 0.0
     if present and action is Action.HOLD:
         strength = 1 - abs(score) / rules.BUY_FROM
     elif present:
         strength = min(1.0, abs(score) / rules.STRONG_SCORE)
-    weighed = [rules.ANALYST_WEIGHTS[report.agent] * report.score for report in present]
-    size = sum(map(abs, weighed))
-    agreement = abs(sum(weighed)) / size if size else 0.0
+    weights = [rules.ANALYST_WEIGHTS[report.agent] * report.score for report in present]
+    size = sum(map(abs, weights))
+    agreement = abs(sum(weights)) / size if size else 0.0
     value = (
         rules.CONFIDENCE_BASE
         + rules.CONFIDENCE_STRENGTH * strength
@@ -119,21 +134,21 @@ def propose(conversation: Conversation) -> TradeProposal:
 
 
 def judge(conversation: Conversation) -> FinalDecision:
-    """The final decision: the proposal at the rules' prices, smaller for what stands against it."""
+    """The final decision: the proposal at the rules' prices, reduced by each standing objection."""
     proposal, levels = read_proposal(conversation), read_price_levels(conversation)
-    standing = standing_objections(conversation)
-    many = len(standing) >= rules.OBJECTIONS_TO_HOLD
+    objections = standing_objections(conversation)
+    many = len(objections) >= rules.OBJECTIONS_TO_HOLD
     action = Action.HOLD if many else proposal.action
     trade = trade_levels(action, levels, proposal.confidence)
-    factor = rules.OBJECTION_POSITION_FACTOR ** len(standing)
+    factor = rules.OBJECTION_POSITION_FACTOR ** len(objections)
     size = min(proposal.position_pct, rules.POSITION_CAP_PCT) * factor
-    confidence = proposal.confidence - rules.OBJECTION_CONFIDENCE * len(standing)
+    confidence = proposal.confidence - rules.OBJECTION_CONFIDENCE * len(objections)
     missing = missing_sentences(read_reports(conversation))
     fate = "stands" if action is proposal.action else "becomes a HOLD"
     sentences = [
         f"The proposal to {proposal.action} {fate}: entry {quote(trade.entry)}, stop "
         f"{quote(trade.stop)}, target {quote(trade.target)}.",
-        _sizing(len(standing), size, proposal),
+        _sizing(len(objections), size, proposal),
         *missing,
         *_correction(conversation),
     ]
@@ -147,19 +162,52 @@ def judge(conversation: Conversation) -> FinalDecision:
         position_pct=round(size, 2),
         rationale=" ".join(sentences),
         evidence=proposal.evidence,
-        risks=[*standing, *missing],
+        risks=[*objections, *missing],
     )
 
 
-def _sizing(standing: int, size: float, proposal: TradeProposal) -> str:
-    if not standing:
+def _sizing(objections: int, size: float, proposal: TradeProposal) -> str:
+    if not objections:
         return f"No objection of the risk team stands; the position is {size:.2f} %."
     return (
-        f"Objections of the risk team that stand: {standing}; the position is {size:.2f} % of the "
-        f"portfolio instead of {proposal.position_pct:.2f} %."
+        f"Objections of the risk team that stand: {objections}; the position is {size:.2f} % of "
+        f"the portfolio instead of {proposal.position_pct:.2f} %."
     )
 
 
 def _correction(conversation: Conversation) -> list[str]:
     problem = conversation.problem
     return [] if problem is None else [f"This corrects the first answer: {problem.rstrip('.')}."]
+
+
+def trade_levels(action: Action, levels: PromptLevels, confidence: float) -> TradeLevels:
+    """Entry at the close, exits some ATR away, but never farther than half the price."""
+    close = levels.close
+    stop_distance = _distance(rules.STOP_ATR, levels)
+    if action is Action.HOLD:
+        target_distance = _distance(rules.HOLD_TARGET_ATR, levels)
+    else:
+        multiple = rules.TARGET_ATR_BASE + rules.TARGET_ATR_SLOPE * confidence
+        target_distance = _distance(multiple, levels)
+    side = -1 if action is Action.SELL else 1
+    stop, target = close - side * stop_distance, close + side * target_distance
+    decimals = _decimals(levels)
+    return TradeLevels(close, round(stop, decimals), round(target, decimals))
+
+
+def _distance(multiple: float, levels: PromptLevels) -> float:
+    return min(multiple * levels.atr, rules.FARTHEST_SHARE * levels.close)
+
+
+def _decimals(levels: PromptLevels) -> int:
+    """Two decimals, or more where rounding to two would change the distances noticeably."""
+    return max(2, math.ceil(math.log10(_STEPS_AN_ATR / min(levels.atr, levels.close))))
+
+
+def position_pct(
+    action: Action, levels: PromptLevels, trade: TradeLevels, confidence: float
+) -> float:
+    """The share of the portfolio that loses the risk budget at the stop, times the confidence."""
+    stop_share = abs(trade.entry - trade.stop) / levels.close
+    size = min(rules.POSITION_CAP_PCT, rules.RISK_BUDGET_PCT / stop_share * confidence)
+    return round(size * (rules.HOLD_POSITION_FACTOR if action is Action.HOLD else 1), 2)

@@ -1,12 +1,17 @@
-"""The fundamentals analyst's rules: growth, earnings, cash, debt and valuation."""
+"""The fundamentals analyst's rules: growth, earnings, cash, debt, and valuation."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from trading_graph.graph.offline_model import rules
-from trading_graph.graph.offline_model.conversation import Conversation
-from trading_graph.graph.offline_model.figures import number, percent, quote, section
-from trading_graph.graph.offline_model.report import Finding
+from trading_graph.graph.offline_model.conversation import Conversation, number, section
+from trading_graph.graph.offline_model.report import (
+    Analyst,
+    Bullet,
+    ToolRequest,
+    percent,
+    quote,
+)
 
 INCOME = "get_income_statement"
 BALANCE = "get_balance_sheet"
@@ -14,8 +19,7 @@ CASH = "get_cash_flow"
 RATIOS = "get_ratios"
 
 
-def fundamentals_findings(conversation: Conversation) -> Iterator[Finding]:
-    """All findings on statements and ratios."""
+def _bullets(conversation: Conversation) -> Iterator[Bullet]:
     symbol = conversation.symbol
     income = conversation.record(INCOME, symbol)
     yield from _against_last_year(INCOME, income, "Net income", "net_income", rules.INCOME_POINTS)
@@ -32,92 +36,99 @@ def fundamentals_findings(conversation: Conversation) -> Iterator[Finding]:
         yield from _valuation(ratios)
         yield from _debt(ratios)
         for name, reason in section(ratios, "reasons").items():
-            yield Finding(0, f"No data: {name} cannot be computed: {reason}", RATIOS)
+            yield Bullet(0, f"No data: {name} cannot be computed: {reason}", RATIOS)
 
 
 def _against_last_year(
     tool: str, record: Mapping[str, Any], label: str, concept: str, points: float
-) -> Iterator[Finding]:
+) -> Iterator[Bullet]:
     if not record:
         return
     age = record.get("age")
     if isinstance(age, str):
-        yield Finding(0, age, tool)
+        yield Bullet(0, age, tool)
     latest = section(record, "latest")
     now, then = number(latest, concept), number(section(record, "year_before"), concept)
     if now is None or then is None:
-        yield Finding(0, f"No data: {label} cannot be compared with the year before", tool)
+        yield Bullet(0, f"No data: {label} cannot be compared with the year before", tool)
         return
     sign = 1 if now > then else -1 if now < then else 0
     end = latest.get("period_end")
     period = f" in the period to {end}" if isinstance(end, str) else ""
     text = f"{label} was {quote(now)}{period}, against {quote(then)} a year before"
-    yield Finding(sign * points, text, tool)
+    yield Bullet(sign * points, text, tool)
 
 
 def _ratio(ratios: Mapping[str, Any], name: str) -> Iterator[float]:
-    """The ratio, if it could be computed."""
+    """The ratio, if the tool could compute it."""
     value = number(ratios, name)
     if value is not None:
         yield value
 
 
-def _growth(ratios: Mapping[str, Any]) -> Iterator[Finding]:
+def _growth(ratios: Mapping[str, Any]) -> Iterator[Bullet]:
     for growth in _ratio(ratios, "revenue_growth_yoy"):
         text = f"Revenue changed by {percent(growth)} in a year"
         if growth > rules.GROWTH_FAST:
             text += f", more than {percent(rules.GROWTH_FAST)}"
-            yield Finding(rules.GROWTH_POINTS, text, RATIOS)
+            yield Bullet(rules.GROWTH_POINTS, text, RATIOS)
         elif growth >= 0:
-            yield Finding(rules.GROWTH_SLOW_POINTS, text, RATIOS)
+            yield Bullet(rules.GROWTH_SLOW_POINTS, text, RATIOS)
         else:
-            yield Finding(-rules.GROWTH_POINTS, text, RATIOS)
+            yield Bullet(-rules.GROWTH_POINTS, text, RATIOS)
 
 
-def _profit(ratios: Mapping[str, Any]) -> Iterator[Finding]:
+def _profit(ratios: Mapping[str, Any]) -> Iterator[Bullet]:
     for margin in _ratio(ratios, "operating_margin"):
         text = f"The operating margin is {percent(margin)}"
         if margin > rules.MARGIN_HIGH:
             text += f", above {percent(rules.MARGIN_HIGH)}"
-            yield Finding(rules.MARGIN_POINTS, text, RATIOS)
+            yield Bullet(rules.MARGIN_POINTS, text, RATIOS)
         else:
-            yield Finding(-rules.MARGIN_LOSS_POINTS if margin < 0 else 0, text, RATIOS)
+            yield Bullet(-rules.MARGIN_LOSS_POINTS if margin < 0 else 0, text, RATIOS)
     for free in _ratio(ratios, "fcf_ttm"):
         text = f"Free cash flow of the last twelve months is {quote(free)}"
-        yield Finding(rules.FCF_POINTS if free > 0 else -rules.FCF_NEGATIVE_POINTS, text, RATIOS)
+        yield Bullet(rules.FCF_POINTS if free > 0 else -rules.FCF_NEGATIVE_POINTS, text, RATIOS)
 
 
-def _valuation(ratios: Mapping[str, Any]) -> Iterator[Finding]:
+def _valuation(ratios: Mapping[str, Any]) -> Iterator[Bullet]:
     for pe in _ratio(ratios, "pe_ttm"):
         text = f"The price is {quote(pe)} times the earnings of the last twelve months"
         if pe > rules.PE_EXPENSIVE:
             text += f", above {rules.PE_EXPENSIVE:g}"
-            yield Finding(-rules.PE_EXPENSIVE_POINTS, text, RATIOS)
+            yield Bullet(-rules.PE_EXPENSIVE_POINTS, text, RATIOS)
         elif 0 < pe < rules.PE_CHEAP:
             text += f", below {rules.PE_CHEAP:g}"
-            yield Finding(rules.PE_CHEAP_POINTS, text, RATIOS)
+            yield Bullet(rules.PE_CHEAP_POINTS, text, RATIOS)
         else:
-            yield Finding(0, text, RATIOS)
+            yield Bullet(0, text, RATIOS)
 
 
-def _debt(ratios: Mapping[str, Any]) -> Iterator[Finding]:
+def _debt(ratios: Mapping[str, Any]) -> Iterator[Bullet]:
     for debt in _ratio(ratios, "debt_to_equity"):
         text = f"Debt is {quote(debt)} times equity"
         if debt > rules.DEBT_HIGH:
             text += f", above {rules.DEBT_HIGH:g}"
-            yield Finding(-rules.DEBT_HIGH_POINTS, text, RATIOS)
+            yield Bullet(-rules.DEBT_HIGH_POINTS, text, RATIOS)
         elif 0 <= debt < rules.DEBT_LOW:
             text += f", below {rules.DEBT_LOW:g}"
-            yield Finding(rules.DEBT_LOW_POINTS, text, RATIOS)
+            yield Bullet(rules.DEBT_LOW_POINTS, text, RATIOS)
         else:
-            yield Finding(0, text, RATIOS)
+            yield Bullet(0, text, RATIOS)
     for current in _ratio(ratios, "current_ratio"):
         text = f"Current assets are {quote(current)} times current liabilities"
         if current < rules.CURRENT_LOW:
             text += f", below {rules.CURRENT_LOW:g}"
-            yield Finding(-rules.CURRENT_POINTS, text, RATIOS)
+            yield Bullet(-rules.CURRENT_POINTS, text, RATIOS)
         elif current > rules.CURRENT_HIGH:
             text += f", above {rules.CURRENT_HIGH:g}"
-            yield Finding(rules.CURRENT_POINTS, text, RATIOS)
+            yield Bullet(rules.CURRENT_POINTS, text, RATIOS)
         else:
-            yield Finding(0, text, RATIOS)
+            yield Bullet(0, text, RATIOS)
+
+
+FUNDAMENTALS_ANALYST = Analyst(
+    "Fundamentals",
+    (ToolRequest(INCOME), ToolRequest(BALANCE), ToolRequest(CASH), ToolRequest(RATIOS)),
+    _bullets,
+)

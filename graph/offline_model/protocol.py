@@ -1,23 +1,35 @@
-"""The part of OpenAI's chat-completions protocol that the offline model understands, typed.
+"""The part of OpenAI's chat-completions protocol that the offline model speaks.
 
-Unknown fields are ignored, as a server must that meets clients of several versions.
+Requests are decoded into typed objects; unknown fields are ignored, since clients of several
+versions call. Answers become server-sent events or one JSON object. A streamed answer is encoded
+completely before its first byte is sent, so that between chunks the event loop only waits and
+writes.
 """
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import msgspec
 
+CHARACTERS_PER_TOKEN = 4
+"""How many characters count as one token: a published approximation, no tokenizer."""
 
-class CalledFunction(msgspec.Struct):
+_DONE = b"data: [DONE]\n\n"
+
+
+class FunctionCall(msgspec.Struct):
     """The function of a tool call; `arguments` is JSON text."""
 
     name: str
     arguments: str = ""
 
 
-class RequestedCall(msgspec.Struct):
-    """A tool call that an earlier answer asked for."""
+class PastCall(msgspec.Struct):
+    """A tool call of an earlier answer."""
 
     id: str
-    function: CalledFunction
+    function: FunctionCall
 
 
 class ContentPart(msgspec.Struct):
@@ -32,7 +44,7 @@ class Message(msgspec.Struct):
     role: str
     content: str | list[ContentPart] | None = None
     name: str | None = None
-    tool_calls: list[RequestedCall] | None = None
+    tool_calls: list[PastCall] | None = None
     tool_call_id: str | None = None
 
     @property
@@ -49,22 +61,10 @@ class FunctionName(msgspec.Struct):
     name: str
 
 
-class NamedFunction(msgspec.Struct):
-    """An offered tool, or the one that `tool_choice` forces."""
+class ToolReference(msgspec.Struct):
+    """A tool that the request offers, or the one that `tool_choice` forces."""
 
     function: FunctionName
-
-
-class SchemaName(msgspec.Struct):
-    """A JSON schema by its name."""
-
-    name: str
-
-
-class ResponseFormat(msgspec.Struct):
-    """The form that the answer must have."""
-
-    json_schema: SchemaName | None = None
 
 
 class StreamOptions(msgspec.Struct):
@@ -78,34 +78,27 @@ class ChatRequest(msgspec.Struct):
 
     model: str
     messages: list[Message]
-    tools: list[NamedFunction] | None = None
-    tool_choice: str | NamedFunction | None = None
-    response_format: ResponseFormat | None = None
+    tools: list[ToolReference] | None = None
+    tool_choice: str | ToolReference | None = None
     stream: bool | None = False
     stream_options: StreamOptions | None = None
 
     @property
     def tool_names(self) -> tuple[str, ...]:
-        """The offered tools, in order."""
+        """The names of the tools on offer, in order."""
         return tuple(tool.function.name for tool in self.tools or ())
 
     @property
     def forced_tool(self) -> str | None:
-        """The tool that must be called, named by the caller or the only one that may."""
-        if isinstance(self.tool_choice, NamedFunction):
+        """The tool that must be called: the one that the caller names, or the only one on offer."""
+        if isinstance(self.tool_choice, ToolReference):
             return self.tool_choice.function.name
         if self.tool_choice in ("required", "any") and len(self.tool_names) == 1:
             return self.tool_names[0]
         return None
 
     @property
-    def response_schema(self) -> str | None:
-        """The name of the JSON schema that the answer's text must follow, if one is given."""
-        given = self.response_format
-        return given.json_schema.name if given and given.json_schema else None
-
-    @property
-    def wants_usage(self) -> bool:
+    def include_usage(self) -> bool:
         """Whether a streamed answer must end with its usage."""
         return bool(self.stream_options and self.stream_options.include_usage)
 
@@ -114,7 +107,7 @@ _DECODER = msgspec.json.Decoder(ChatRequest)
 
 
 def decode_request(body: bytes) -> ChatRequest:
-    """Decode the body, or raise ValueError with one sentence."""
+    """Decode the body; raises ValueError with one sentence."""
     try:
         return _DECODER.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
@@ -122,3 +115,143 @@ def decode_request(body: bytes) -> ChatRequest:
             f"The body is not a chat-completions request: {error}; send JSON with 'model' and "
             "'messages'."
         ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingCall:
+    """A tool call in an answer; `arguments` is JSON text, unless a fault spoils it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAnswer:
+    """The content of one answer: text, or tool calls."""
+
+    text: str = ""
+    tool_calls: tuple[OutgoingCall, ...] = ()
+
+    @property
+    def characters(self) -> int:
+        """The length of the whole content, for the count of tokens."""
+        return len(self.text) + sum(len(c.name) + len(c.arguments) for c in self.tool_calls)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCount:
+    """The estimated tokens of one call."""
+
+    prompt: int
+    completion: int
+
+    def as_json(self) -> dict[str, int]:
+        """The count in OpenAI's field names."""
+        return {
+            "prompt_tokens": self.prompt,
+            "completion_tokens": self.completion,
+            "total_tokens": self.prompt + self.completion,
+        }
+
+
+def estimate_tokens(characters: int) -> int:
+    """The estimated tokens of a text of this length, rounded up."""
+    return -(-characters // CHARACTERS_PER_TOKEN)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The fields that every chunk of an answer repeats."""
+
+    id: str
+    model: str
+    created: int
+
+    def event(self, choices: list[Any], **more: Any) -> bytes:
+        """One server-sent event."""
+        body = {
+            "id": self.id,
+            "object": "chat.completion.chunk",
+            "created": self.created,
+            "model": self.model,
+            "choices": choices,
+            **more,
+        }
+        return b"data: " + msgspec.json.encode(body) + b"\n\n"
+
+
+def encode_stream(
+    answer: ModelAnswer, head: Head, chunks: int, usage: TokenCount | None
+) -> list[bytes]:
+    """The answer as at least `chunks` writes; the last one also ends the stream."""
+    pieces = _tool_pieces(answer.tool_calls, chunks) if answer.tool_calls else None
+    deltas = pieces or [{"content": piece} for piece in _split(answer.text, chunks)]
+    deltas[0] = {"role": "assistant", **deltas[0]}
+    events = [head.event([_choice(delta)]) for delta in deltas]
+    end = [head.event([_choice({}, _finish_reason(answer))])]
+    if usage is not None:
+        end.append(head.event([], usage=usage.as_json()))
+    events[-1] = b"".join((events[-1], *end, _DONE))
+    return events
+
+
+def encode_whole(answer: ModelAnswer, head: Head, usage: TokenCount) -> bytes:
+    """The answer as one JSON object."""
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text or None}
+    if answer.tool_calls:
+        message["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for call in answer.tool_calls
+        ]
+    choice = {"index": 0, "message": message, "finish_reason": _finish_reason(answer)}
+    body = {
+        "id": head.id,
+        "object": "chat.completion",
+        "created": head.created,
+        "model": head.model,
+        "choices": [choice],
+        "usage": usage.as_json(),
+    }
+    return msgspec.json.encode(body)
+
+
+def _finish_reason(answer: ModelAnswer) -> str:
+    return "tool_calls" if answer.tool_calls else "stop"
+
+
+def _choice(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+    return {"index": 0, "delta": delta, "finish_reason": finish}
+
+
+def _tool_pieces(calls: tuple[OutgoingCall, ...], chunks: int) -> list[dict[str, Any]]:
+    """The deltas of the calls: for each call first id and name, then its arguments in pieces.
+
+    Each call gets pieces in proportion to its arguments, so none is empty while there is text.
+    """
+    total = sum(len(call.arguments) for call in calls) or 1
+    pieces = max(chunks - len(calls), len(calls))
+    deltas: list[dict[str, Any]] = []
+    position = 0
+    for index, call in enumerate(calls):
+        function = {"name": call.name, "arguments": ""}
+        deltas.append(_call_delta(index, id=call.id, type="function", function=function))
+        start, position = position, position + len(call.arguments)
+        share = max(1, round(position * pieces / total) - round(start * pieces / total))
+        for piece in _split(call.arguments, share):
+            deltas.append(_call_delta(index, function={"arguments": piece}))
+    return deltas
+
+
+def _call_delta(index: int, **fields: Any) -> dict[str, Any]:
+    return {"tool_calls": [{"index": index, **fields}]}
+
+
+def _split(text: str, pieces: int) -> list[str]:
+    """The text in exactly this many pieces of nearly equal length."""
+    bounds = [len(text) * i // pieces for i in range(pieces + 1)]
+    return [text[start:end] for start, end in pairwise(bounds)]

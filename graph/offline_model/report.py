@@ -1,4 +1,4 @@
-"""An analyst's report as text, written here and read back here, so that both agree.
+"""An analyst's report: its bullets, their figures, its text, and that text read back.
 
     ## Market report: AAPL as of 2025-11-14
 
@@ -8,38 +8,70 @@
     Written by the offline model's rules from embedded data.
     Score: +0.35
 
-The weightiest findings stand first; the score is the sum of their points, held between -1 and 1.
+The weightiest bullets stand first. The score is the sum of their points, limited to -1 to 1.
 """
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from trading_graph.graph.offline_model import rules
-from trading_graph.graph.offline_model.conversation import ANALYSTS, Block, Conversation
-from trading_graph.graph.offline_model.figures import clamp, one_line
+from trading_graph.graph.offline_model.conversation import Conversation, Passage, one_line
+from trading_graph.graph.options import ANALYSTS
+
+BENCHMARK = "^GSPC"
 
 _SCORE = "Score:"
 _NO_DATA = "- [0] No data:"
+_BILLION = 1e9
+_MILLION = 1e6
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One sentence of a report, the tool it stands on, and its points (0 informs only)."""
+class Bullet:
+    """One sentence of a report, its source tool, and its points (0 only informs)."""
 
     points: float
     text: str
     tool: str
 
     @property
-    def bullet(self) -> str:
-        """The finding as a line of the report."""
+    def line(self) -> str:
+        """The bullet as a line of the report."""
         mark = "+" if self.points > 0 else "-" if self.points < 0 else "0"
         return f"- [{mark}] {one_line(self.text)} ({self.tool})"
 
 
 @dataclass(frozen=True, slots=True)
-class ReadReport:
-    """A report as the later agents see it; `missing` is the sentence why it does not count."""
+class ToolRequest:
+    """A tool call of an analyst's first turn: for the benchmark, the symbol, or no symbol."""
+
+    tool: str
+    benchmark: bool = False
+    forms: tuple[str, ...] = ()
+    about_symbol: bool = True
+
+    def arguments(self, symbol: str) -> dict[str, Any]:
+        """The call's arguments."""
+        if not self.about_symbol:
+            return {}
+        subject: dict[str, Any] = {"symbol": BENCHMARK if self.benchmark else symbol}
+        return subject | ({"forms": list(self.forms)} if self.forms else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Analyst:
+    """The rules of one analyst: which tools it calls, and what it observes in the results."""
+
+    title: str
+    requests: tuple[ToolRequest, ...]
+    bullets: Callable[[Conversation], Iterator[Bullet]]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSummary:
+    """A report as later agents see it; `missing` is the sentence why it does not count."""
 
     agent: str
     good: tuple[str, ...] = ()
@@ -48,16 +80,17 @@ class ReadReport:
     missing: str | None = None
 
 
-def write_report(title: str, conversation: Conversation, findings: Iterable[Finding]) -> str:
-    """The report with its weightiest findings first and its score last."""
-    ordered = sorted(findings, key=lambda finding: -abs(finding.points))
-    score = clamp(sum(finding.points for finding in ordered), -1, 1)
-    data = "live" if _is_live(conversation) else "embedded"
+def write_report(title: str, conversation: Conversation, bullets: Iterable[Bullet]) -> str:
+    """The text of the report, its weightiest bullets first and its score last."""
+    by_weight = sorted(bullets, key=lambda bullet: -abs(bullet.points))
+    score = clamp(sum(bullet.points for bullet in by_weight), -1, 1)
+    live = any(result.data.get("data_mode") == "live" for result in conversation.results)
+    data = "live" if live else "embedded"
     return "\n".join(
         (
             f"## {title} report: {conversation.symbol} as of {conversation.as_of}",
             "",
-            *(finding.bullet for finding in ordered),
+            *(bullet.line for bullet in by_weight),
             "",
             f"Written by the offline model's rules from {data} data.",
             f"{_SCORE} {score:+.2f}",
@@ -65,28 +98,29 @@ def write_report(title: str, conversation: Conversation, findings: Iterable[Find
     )
 
 
-def read_reports(conversation: Conversation) -> list[ReadReport]:
-    """The reports in the prompt, one an analyst, in the analysts' order."""
-    found: Mapping[str, ReadReport] = {
-        report.agent: report for report in map(_read, conversation.blocks("report"))
+def read_reports(conversation: Conversation) -> list[ReportSummary]:
+    """The reports in the prompt, one for each analyst, in the analysts' order."""
+    reports: Mapping[str, ReportSummary] = {
+        report.agent: report for report in map(read_report, conversation.blocks("report"))
     }
-    return [found[agent] for agent in ANALYSTS if agent in found]
+    return [reports[agent] for agent in ANALYSTS if agent in reports]
 
 
-def _read(block: Block) -> ReadReport:
+def read_report(block: Passage) -> ReportSummary:
+    """Read one report; one without a score or data counts as missing."""
     agent = block.attributes.get("agent", "")
     if block.attributes.get("missing") == "true":
         reason = one_line(block.text).rstrip(".") or "no reason was given"
-        return ReadReport(agent, missing=f"The report of {agent} is missing: {reason}.")
+        return ReportSummary(agent, missing=f"The report of {agent} is missing: {reason}.")
     lines = [line.strip() for line in block.text.splitlines()]
     scores = [line[len(_SCORE) :] for line in lines if line.startswith(_SCORE)]
     score = _score(scores[-1]) if scores else None
     if score is None:
-        return ReadReport(agent, missing=f"The report of {agent} ends without a score.")
-    bullets = [line for line in lines if line.startswith("- [")]
-    if bullets and all(bullet.startswith(_NO_DATA) for bullet in bullets):
-        return ReadReport(agent, missing=f"The report of {agent} had no data to weigh.")
-    return ReadReport(
+        return ReportSummary(agent, missing=f"The report of {agent} ends without a score.")
+    bullet_lines = [line for line in lines if line.startswith("- [")]
+    if bullet_lines and all(line.startswith(_NO_DATA) for line in bullet_lines):
+        return ReportSummary(agent, missing=f"The report of {agent} had no data to weigh.")
+    return ReportSummary(
         agent,
         good=tuple(line[6:] for line in lines if line.startswith("- [+] ")),
         bad=tuple(line[6:] for line in lines if line.startswith("- [-] ")),
@@ -102,8 +136,8 @@ def _score(text: str) -> float | None:
     return clamp(value, -1, 1) if -2 < value < 2 else None
 
 
-def weighted_score(reports: Iterable[ReadReport]) -> float:
-    """The mean of the scores that are there, weighted by analyst; 0 when there is none."""
+def weighted_score(reports: Iterable[ReportSummary]) -> float:
+    """The mean of the available scores, weighted by analyst; 0 when there is none."""
     present = [report for report in reports if report.missing is None]
     weights = [rules.ANALYST_WEIGHTS[report.agent] for report in present]
     if not present:
@@ -112,8 +146,8 @@ def weighted_score(reports: Iterable[ReadReport]) -> float:
     return total / sum(weights)
 
 
-def arguments(reports: Iterable[ReadReport], *, good: bool) -> list[str]:
-    """The weightiest bullets of one sign from every report, each with its analyst."""
+def arguments(reports: Iterable[ReportSummary], *, good: bool) -> list[str]:
+    """The weightiest bullets of one sign from each report, with the analyst's name."""
     limit = rules.ARGUMENTS_PER_REPORT
     return [
         f"{report.agent}: {text}"
@@ -122,10 +156,30 @@ def arguments(reports: Iterable[ReadReport], *, good: bool) -> list[str]:
     ]
 
 
-def missing_sentences(reports: Iterable[ReadReport]) -> list[str]:
-    """One sentence for every report that is not there."""
+def missing_sentences(reports: Iterable[ReportSummary]) -> list[str]:
+    """One sentence for each missing report."""
     return [report.missing for report in reports if report.missing is not None]
 
 
-def _is_live(conversation: Conversation) -> bool:
-    return any(result.data.get("data_mode") == "live" for result in conversation.results)
+def quote(value: float) -> str:
+    """The number for a sentence: two decimals, up to four digits below one, or in millions."""
+    size = abs(value)
+    if size >= _BILLION:
+        return f"{value / _BILLION:.2f} billion"
+    if size >= _MILLION:
+        return f"{value / _MILLION:.2f} million"
+    if size >= 1 or size == 0:
+        return f"{value:.2f}"
+    decimals = min(12, 3 - math.floor(math.log10(size)))
+    whole, _, fraction = f"{value:.{decimals}f}".partition(".")
+    return f"{whole}.{fraction.rstrip('0'):0<2}"
+
+
+def percent(fraction: float) -> str:
+    """A fraction in per cent with one decimal."""
+    return f"{100 * fraction:.1f} %"
+
+
+def clamp(value: float, low: float, high: float) -> float:
+    """The value, limited to the range; never minus zero."""
+    return min(max(value, low), high) + 0.0

@@ -1,11 +1,11 @@
-"""The bull and the bear: each quotes the findings of its side and answers the other."""
+"""The bull and the bear: each quotes the bullets for its side and answers the other."""
 
 from trading_graph.graph.offline_model import rules
 from trading_graph.graph.offline_model.conversation import Conversation
-from trading_graph.graph.offline_model.figures import clamp
 from trading_graph.graph.offline_model.report import (
-    ReadReport,
+    ReportSummary,
     arguments,
+    clamp,
     missing_sentences,
     read_reports,
     weighted_score,
@@ -36,7 +36,7 @@ def argue(conversation: Conversation) -> str:
 
 
 def _opponents_first_point(conversation: Conversation, opponent: str) -> str | None:
-    """The first bullet of the other side's last statement; a note when it made none."""
+    """The first bullet of the other side's last statement, a note without one, or None."""
     statements = [
         block.text
         for block in conversation.blocks("statement")
@@ -48,7 +48,7 @@ def _opponents_first_point(conversation: Conversation, opponent: str) -> str | N
     return next((line[2:] for line in lines if line.startswith("- ")), "no finding of its own")
 
 
-def _conviction(reports: list[ReadReport], *, bull: bool) -> float:
+def _conviction(reports: list[ReportSummary], *, bull: bool) -> float:
     score = weighted_score(reports)
     missing = sum(report.missing is not None for report in reports)
     leaning = rules.CONVICTION_SLOPE * (score if bull else -score)
@@ -57,8 +57,8 @@ def _conviction(reports: list[ReadReport], *, bull: bool) -> float:
 
 
 def read_conviction(conversation: Conversation, agent: str) -> float | None:
-    """The conviction at the end of a researcher's last statement, 0 to 1, if it can be read."""
-    found = None
+    """The last readable conviction of a researcher's statements, 0 to 1, or None."""
+    conviction = None
     for block in conversation.blocks("statement"):
         if block.attributes.get("agent") == agent:
             last = block.text.rstrip().rsplit("\n", 1)[-1].strip()
@@ -67,5 +67,5 @@ def read_conviction(conversation: Conversation, agent: str) -> float | None:
                     value = float(last.removeprefix(CONVICTION))
                 except ValueError:
                     continue
-                found = value if 0 <= value <= 1 else found
-    return found
+                conviction = value if 0 <= value <= 1 else conviction
+    return conviction

@@ -4,11 +4,14 @@ from collections.abc import Iterator
 
 from trading_graph.graph.decisions import Action, TradeProposal
 from trading_graph.graph.offline_model import rules
-from trading_graph.graph.offline_model.conversation import RISK_TEAM, Conversation
-from trading_graph.graph.offline_model.figures import quote
-from trading_graph.graph.offline_model.proposals import read_proposal
-from trading_graph.graph.offline_model.report import missing_sentences, read_reports
-from trading_graph.graph.offline_model.trade_levels import PriceLevels, read_price_levels
+from trading_graph.graph.offline_model.conversation import (
+    Conversation,
+    PromptLevels,
+    read_price_levels,
+    read_proposal,
+)
+from trading_graph.graph.offline_model.report import missing_sentences, quote, read_reports
+from trading_graph.graph.options import RISK_ANALYSTS
 
 _OBJECTION = "- Objection ("
 
@@ -32,7 +35,7 @@ def assess(conversation: Conversation) -> str:
     return "\n".join(lines)
 
 
-def _stop_atr(proposal: TradeProposal, levels: PriceLevels) -> float:
+def _stop_atr(proposal: TradeProposal, levels: PromptLevels) -> float:
     return abs(proposal.entry - proposal.stop) / levels.atr
 
 
@@ -41,7 +44,7 @@ def _reward_to_risk(proposal: TradeProposal) -> float:
 
 
 def _objections(
-    limits: rules.RiskLimits, proposal: TradeProposal, levels: PriceLevels, missing: int
+    limits: rules.RiskLimits, proposal: TradeProposal, levels: PromptLevels, missing: int
 ) -> Iterator[tuple[str, str]]:
     stop = _stop_atr(proposal, levels)
     if stop > limits.stop_atr:
@@ -95,16 +98,16 @@ def standing_objections(conversation: Conversation) -> list[str]:
     last = {
         block.attributes.get("agent"): block.text
         for block in conversation.blocks("statement")
-        if block.attributes.get("agent") in RISK_TEAM
+        if block.attributes.get("agent") in RISK_ANALYSTS
     }
-    voiced: dict[str, list[str]] = {}
-    for agent in RISK_TEAM:
+    voices: dict[str, list[str]] = {}
+    for agent in RISK_ANALYSTS:
         for line in last.get(agent, "").splitlines():
-            code, closed, text = line.strip().removeprefix(_OBJECTION).partition("): ")
-            if line.strip().startswith(_OBJECTION) and closed:
-                voiced.setdefault(code, []).append(text)
+            code, separator, text = line.strip().removeprefix(_OBJECTION).partition("): ")
+            if line.strip().startswith(_OBJECTION) and separator:
+                voices.setdefault(code, []).append(text)
     return [
         f"{code.capitalize()}, voiced by {len(texts)} of the risk team: {texts[-1]}"
-        for code, texts in voiced.items()
+        for code, texts in voices.items()
         if len(texts) >= rules.VOICES_TO_STAND
     ]

@@ -1,7 +1,7 @@
-"""Every number that the offline model reasons with.
+"""The rules' numbers: every figure that the offline model reasons with.
 
 `docs/offline-model.md` publishes them, and a test compares that page with this module, so neither
-can change alone. Points are added up to an analyst's score between -1 and 1.
+can change alone. An analyst's points add up to its score between -1 and 1.
 """
 
 from dataclasses import dataclass
@@ -98,7 +98,7 @@ OBJECTION_POSITION_FACTOR: Final = 0.8
 OBJECTION_CONFIDENCE: Final = 0.05
 OBJECTIONS_TO_HOLD: Final = 4
 
-# Points of the items of SEC form 8-K; an item that is not here counts nothing.
+# Points of the items of SEC form 8-K; an item that is missing here counts nothing.
 ITEM_POINTS: Final[dict[str, float]] = {
     "1.01": 0.10,
     "1.02": -0.10,
@@ -125,7 +125,7 @@ ANALYST_WEIGHTS: Final[dict[str, float]] = {
 
 @dataclass(frozen=True, slots=True)
 class RiskLimits:
-    """What one member of the risk team accepts; beyond it the member objects."""
+    """What one member of the risk team accepts; the member objects to anything beyond."""
 
     stop_atr: float
     reward_to_risk: float

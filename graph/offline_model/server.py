@@ -1,7 +1,7 @@
 """The offline model as an HTTP server in OpenAI's protocol, with a latency and faults on request.
 
-An answer is streamed in at least `chunks` pieces, due at absolute times that divide the latency
-evenly, so that no piece inherits the delay of the one before.
+A streamed answer has at least `chunks` pieces. They are due at absolute times that divide the
+latency evenly, so no piece inherits the delay of the one before.
 """
 
 import asyncio
@@ -17,24 +17,25 @@ from uuid import uuid4
 import msgspec
 from aiohttp import web
 
-from trading_graph.graph.offline_model.answer import Answer, answer
+from trading_graph.graph.backend_choice import OFFLINE_DEEP_MODEL, OFFLINE_QUICK_MODEL
+from trading_graph.graph.offline_model.answer import answer_request
 from trading_graph.graph.offline_model.conversation import (
-    BadConversation,
+    BadConversationError,
     Conversation,
     read_conversation,
 )
 from trading_graph.graph.offline_model.faults import Fault, spoil
-from trading_graph.graph.offline_model.protocol import ChatRequest, decode_request
-from trading_graph.graph.offline_model.stream import (
+from trading_graph.graph.offline_model.protocol import (
+    ChatRequest,
     Head,
-    Usage,
+    ModelAnswer,
+    TokenCount,
+    decode_request,
     encode_stream,
     encode_whole,
-    tokens,
+    estimate_tokens,
 )
 
-QUICK_MODEL: Final = "offline-quick"
-DEEP_MODEL: Final = "offline-deep"
 MAX_BODY_BYTES: Final = 4 * 2**20
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -42,9 +43,9 @@ _log = logging.getLogger(__name__)
 
 
 class OfflineModel:
-    """A model without a model: answers every agent by published rules, after `latency_s` seconds.
+    """Answers every agent by published rules, after `latency_s` seconds; no language model.
 
-    `chunks` is the least number of pieces of a streamed answer. `make_app` gives a server
+    `chunks` is the minimum number of pieces of a streamed answer. `make_app` creates a server
     application; all applications of one object share its counts and its faults.
     """
 
@@ -61,23 +62,23 @@ class OfflineModel:
 
     @property
     def requests(self) -> Mapping[str, int]:
-        """How many requests each agent has made; a copy, safe to read from any thread."""
+        """The number of requests of each agent; a copy, safe to read from any thread."""
         with self._lock:
             return dict(self._requests)
 
     def make_app(self) -> web.Application:
         """The server's application, for one event loop."""
-        app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_guarded])
+        app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_guard])
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_get("/v1/models", _models)
         return app
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        arrived = asyncio.get_running_loop().time()
+        arrival = asyncio.get_running_loop().time()
         try:
-            asked = decode_request(await request.read())
-            conversation = read_conversation(asked)
-        except (ValueError, BadConversation) as error:
+            chat = decode_request(await request.read())
+            conversation = read_conversation(chat)
+        except (ValueError, BadConversationError) as error:
             return _error(400, str(error))
         faults = self._count(conversation.agent)
         for fault in faults:
@@ -86,29 +87,28 @@ class OfflineModel:
             if fault.kind == "hang":
                 await _hang()
         try:
-            said = answer(conversation)
-        except BadConversation as error:
+            answer = answer_request(conversation)
+        except BadConversationError as error:
             return _error(400, str(error))
         for fault in faults:
-            said = spoil(said, fault.kind, conversation)
+            answer = spoil(answer, fault.kind, conversation)
         latency = self.latency_s + sum(f.value for f in faults if f.kind == "slow")
         kinds = {fault.kind for fault in faults}
-        cut = "disconnect" in kinds
-        head = Head(f"chatcmpl-{uuid4().hex}", asked.model, int(time.time()))
-        usage = _usage(asked, conversation, said)
-        if asked.stream:
-            wanted = usage if asked.wants_usage else None
-            events = encode_stream(said, head, self.chunks, wanted)
-            if cut or "half" in kinds:
+        disconnect = "disconnect" in kinds
+        head = Head(f"chatcmpl-{uuid4().hex}", chat.model, int(time.time()))
+        usage = _usage(chat, conversation, answer)
+        if chat.stream:
+            events = encode_stream(answer, head, self.chunks, usage if chat.include_usage else None)
+            if disconnect or "half" in kinds:
                 events, latency = events[: len(events) // 2], latency / 2
-            return await _stream(request, events, arrived, latency, cut=cut)
-        await _sleep_until(arrived + latency)
-        if cut:
+            return await _stream(request, events, arrival, latency, disconnect=disconnect)
+        await _sleep_until(arrival + latency)
+        if disconnect:
             _disconnect(request)
-        return web.Response(body=encode_whole(said, head, usage), content_type="application/json")
+        return web.Response(body=encode_whole(answer, head, usage), content_type="application/json")
 
     def _count(self, agent: str) -> list[Fault]:
-        """Count the request, and give the faults that meet it."""
+        """Count the request, and return the faults that meet it."""
         with self._lock:
             self._requests[agent] += 1
             call = self._requests[agent]
@@ -116,7 +116,7 @@ class OfflineModel:
 
 
 async def _stream(
-    request: web.Request, events: list[bytes], arrived: float, latency: float, *, cut: bool
+    request: web.Request, events: list[bytes], arrival: float, latency: float, *, disconnect: bool
 ) -> web.StreamResponse:
     response = web.StreamResponse(
         headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
@@ -125,9 +125,9 @@ async def _stream(
     try:
         await response.prepare(request)
         for number, event in enumerate(events, 1):
-            await _sleep_until(arrived + number * interval)
+            await _sleep_until(arrival + number * interval)
             await response.write(event)
-        if cut:
+        if disconnect:
             _disconnect(request)
         else:
             await response.write_eof()
@@ -152,23 +152,23 @@ def _disconnect(request: web.Request) -> None:
         request.transport.close()
 
 
-def _usage(asked: ChatRequest, conversation: Conversation, said: Answer) -> Usage:
-    heard = sum(len(message.text) for message in asked.messages)
-    heard += sum(map(len, conversation.offered))
-    return Usage(tokens(heard), tokens(said.characters))
+def _usage(chat: ChatRequest, conversation: Conversation, answer: ModelAnswer) -> TokenCount:
+    characters = sum(len(message.text) for message in chat.messages)
+    characters += sum(map(len, conversation.tools))
+    return TokenCount(estimate_tokens(characters), estimate_tokens(answer.characters))
 
 
 async def _models(_: web.Request) -> web.Response:
     models = [
         {"id": name, "object": "model", "created": 0, "owned_by": "trading-graph"}
-        for name in (QUICK_MODEL, DEEP_MODEL)
+        for name in (OFFLINE_QUICK_MODEL, OFFLINE_DEEP_MODEL)
     ]
     return web.json_response({"object": "list", "data": models})
 
 
 @web.middleware
-async def _guarded(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """Serve loopback only, and answer whatever goes wrong with OpenAI's error JSON."""
+async def _guard(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Serve loopback only, and turn every error into OpenAI's error JSON."""
     if not _from_loopback(request):
         return _error(403, "The offline model serves this machine only; call it from 127.0.0.1.")
     try:
@@ -208,8 +208,8 @@ _ERROR_TYPES: Mapping[int, tuple[str, str | None]] = {
 
 
 def _error(status: int, message: str, *, headers: Mapping[str, str] | None = None) -> web.Response:
-    usual = ("server_error" if status >= 500 else "invalid_request_error", None)
-    kind, code = _ERROR_TYPES.get(status, usual)
+    default = ("server_error" if status >= 500 else "invalid_request_error", None)
+    kind, code = _ERROR_TYPES.get(status, default)
     body = {"error": {"message": message, "type": kind, "param": None, "code": code}}
     return web.Response(
         status=status,

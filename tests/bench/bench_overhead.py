@@ -19,7 +19,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from trading_graph.graph import models
-from trading_graph.graph.analysis import analyse, recorded_run
+from trading_graph.graph.analysis import analyse, record_run
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.graph.backends import open_backends
 from trading_graph.graph.checkpoints import open_checkpoints
@@ -47,7 +47,7 @@ async def run_once(
         backends = await stack.enter_async_context(open_backends(choice, model))
         kept = open_checkpoints(path.with_suffix(".sqlite"))
         checkpoints = await stack.enter_async_context(kept) if durable else None
-        opened = recorded_run(OPTIONS, backends, telemetry.provider, listeners=[trace_file])
+        opened = record_run(OPTIONS, backends, telemetry.provider, listeners=[trace_file])
         run = await stack.enter_async_context(opened)
         await analyse(OPTIONS, backends, run, checkpoints=checkpoints)
     trace_file.close()

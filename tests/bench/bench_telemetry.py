@@ -25,7 +25,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from trading_graph.graph.analysis import analyse, recorded_run
+from trading_graph.graph.analysis import analyse, record_run
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.graph.backends import open_backends
 from trading_graph.graph.options import Options
@@ -97,7 +97,7 @@ async def run_cpu(folder: Path) -> tuple[float, float]:
     async with open_backends(CHOICE) as backends:
         before, began = time.process_time(), time.perf_counter()
         file = await asyncio.to_thread(TraceFile, path, telemetry.redactor)
-        async with recorded_run(OPTIONS, backends, telemetry.provider) as run:
+        async with record_run(OPTIONS, backends, telemetry.provider) as run:
             run.recording.listen(file)
             await analyse(OPTIONS, backends, run)
         await asyncio.to_thread(file.close)

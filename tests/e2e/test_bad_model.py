@@ -7,8 +7,13 @@ import pytest
 from pydantic import SecretStr
 
 from tests.analysis_runner import CHOICE, Runner
-from trading_graph.graph.errors import BadModelAnswer, ModelRefused, ModelUnavailable, NoEvidence
-from trading_graph.graph.models import ModelService
+from trading_graph.graph.backend_choice import ModelService
+from trading_graph.graph.errors import (
+    BadModelAnswerError,
+    ModelRefusalError,
+    ModelUnavailableError,
+    NoEvidenceError,
+)
 from trading_graph.graph.offline_model import Fault
 from trading_graph.graph.options import Debate
 from trading_graph.otel.trace import SpanTable, semconv
@@ -59,7 +64,7 @@ async def test_every_place_that_can_degrade_does(run_analysis: Runner) -> None:
 
 async def test_when_no_analyst_can_report_the_run_says_why(run_analysis: Runner) -> None:
     ran = await run_analysis(faults=(Fault("*", "status", times=ALWAYS, value=503),))
-    assert isinstance(ran.error, NoEvidence)
+    assert isinstance(ran.error, NoEvidenceError)
     assert "503" in str(ran.error)
     assert one_sentence(str(ran.error))
     assert is_complete(ran.trace)
@@ -67,11 +72,11 @@ async def test_when_no_analyst_can_report_the_run_says_why(run_analysis: Runner)
 
 async def test_a_wrong_key_ends_the_run_at_once(run_analysis: Runner) -> None:
     ran = await run_analysis(faults=(Fault("*", "status", times=ALWAYS, value=401),))
-    assert isinstance(ran.error, ModelRefused)
+    assert isinstance(ran.error, ModelRefusalError)
     assert "OPENAI_API_KEY" in str(ran.error)
     assert one_sentence(str(ran.error))
     assert is_complete(ran.trace)
-    assert "trading_graph.graph.errors.ModelRefused" in errors(ran.trace)
+    assert "trading_graph.graph.errors.ModelRefusalError" in errors(ran.trace)
     # Not retried: a key does not become right.
     assert all(count == 1 for count in ran.requests.values())
 
@@ -115,7 +120,7 @@ async def test_a_wrong_structured_answer_is_asked_again_once(
     assert not ran.made.decision.degraded
 
     ran = await run_analysis(faults=(Fault("research_manager", kind, times=ALWAYS),))
-    assert isinstance(ran.error, BadModelAnswer)
+    assert isinstance(ran.error, BadModelAnswerError)
     assert one_sentence(str(ran.error))
     assert ran.requests["research_manager"] == 2
     assert is_complete(ran.trace)
@@ -162,7 +167,7 @@ async def test_a_model_that_hangs_runs_into_the_agents_budget(run_analysis: Runn
 async def test_nobody_listening_is_one_sentence(run_analysis: Runner) -> None:
     nobody = ModelService("http://127.0.0.1:9/v1", SecretStr("k"), "quick", "deep")
     ran = await run_analysis(choice=replace(CHOICE, model=nobody))
-    assert isinstance(ran.error, NoEvidence | ModelUnavailable)
+    assert isinstance(ran.error, NoEvidenceError | ModelUnavailableError)
     assert "OPENAI_BASE_URL" in str(ran.error)
     assert one_sentence(str(ran.error))
 

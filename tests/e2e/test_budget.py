@@ -6,10 +6,9 @@ from dataclasses import replace
 import pytest
 
 from tests.analysis_runner import CHOICE, Ran, Runner
-from trading_graph.graph.budget import Budget, Limit
 from trading_graph.graph.decisions import Action
 from trading_graph.graph.offline_model import Fault
-from trading_graph.graph.options import Order
+from trading_graph.graph.options import Budget, Limit, Order
 from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.verdict import Outcome, default_gate, judge
 
@@ -107,7 +106,7 @@ async def test_a_retry_is_a_request_of_the_budget(run_analysis: Runner) -> None:
         budget=Budget(llm_calls=1),
     )
     assert ran.requests == {"market_analyst": 1}
-    assert chats(ran.trace) == ["trading_graph.graph.errors.BudgetReached"]
+    assert chats(ran.trace) == ["trading_graph.graph.errors.BudgetReachedError"]
     assert [used.requests for used in ran.made.usage] == [1]
     assert_held(ran, Limit.LLM_CALLS, "--max-calls")
 
@@ -129,7 +128,7 @@ async def test_to_be_asked_again_is_a_request_of_the_budget(
     assert total(ran) == calls
     assert ran.requests[agent] == 1
     assert errors(ran.trace, f"invoke_agent {agent}") == [
-        "trading_graph.graph.errors.BudgetReached"
+        "trading_graph.graph.errors.BudgetReachedError"
     ]
     assert_held(ran, Limit.LLM_CALLS, "--max-calls")
 
@@ -163,7 +162,7 @@ async def test_a_budget_of_tokens_ends_where_it_is_spent(
         agent: count for agent, count in free.requests.items() if spent_by(agent)
     }
     assert errors(ran.trace, f"invoke_agent {refused}") == [
-        "trading_graph.graph.errors.BudgetReached"
+        "trading_graph.graph.errors.BudgetReachedError"
     ]
     assert_held(ran, Limit.TOKENS, "--max-tokens")
 
@@ -205,7 +204,7 @@ async def test_the_verdict_names_the_budget_as_the_reason(run_analysis: Runner) 
     results = {result.id: result for result in verdict.checks}
     assert results["errors"].outcome is Outcome.FAIL
     assert results["errors"].measured == (
-        "1 failed (trading_graph.graph.errors.BudgetReached), the run's budget of llm_calls "
+        "1 failed (trading_graph.graph.errors.BudgetReachedError), the run's budget of llm_calls "
         "reached, 0 retried"
     )
     # What ran is judged as it ran: a call that was not made is none of the chain.

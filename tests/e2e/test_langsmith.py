@@ -12,7 +12,7 @@ from langchain_core.tracers.langchain import wait_for_all_tracers
 from tests.analysis_runner import OPTIONS
 from tests.e2e.test_verdict import UNHURRIED
 from tests.langsmith_server import LangSmithServer
-from trading_graph.graph.analysis import analyse, recorded_run
+from trading_graph.graph.analysis import analyse, record_run
 from trading_graph.graph.backends import open_backends
 from trading_graph.otel.export import TraceFile, set_up
 from trading_graph.otel.sources import read
@@ -49,7 +49,7 @@ def traced_analysis(
             telemetry = await asyncio.to_thread(set_up, "trading-graph", "test")
             async with (
                 open_backends(UNHURRIED) as backends,
-                recorded_run(OPTIONS, backends, telemetry.provider) as recorded,
+                record_run(OPTIONS, backends, telemetry.provider) as recorded,
             ):
                 trace_file = await asyncio.to_thread(
                     TraceFile, tmp_path / "trace.jsonl", telemetry.redactor

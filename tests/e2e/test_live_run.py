@@ -10,7 +10,7 @@ import pytest
 from tests.analysis_runner import CHOICE, Runner
 from tests.live_faults import FAULTS, HARMLESS
 from tests.live_servers import FRED_KEY, LiveServers, live_servers
-from trading_graph.graph.errors import AnalysisError, NoDecision
+from trading_graph.graph.errors import AnalysisError, NoDecisionError
 from trading_graph.otel.trace import ERROR, semconv
 from trading_graph.toolkit.errors import DataError
 
@@ -138,7 +138,7 @@ async def test_prices_that_never_end_end_the_run_with_one_sentence(
     servers.faults["yahoo"] = "slow_body"
     # Twice what all agents need is enough for each, and never enough for the prices.
     ran = await run_analysis(choice=choice, symbol="NVDA", agent_budget_s=2 * free.made.seconds)
-    assert isinstance(ran.error, NoDecision), repr(ran.error)
+    assert isinstance(ran.error, NoDecisionError), repr(ran.error)
     assert "time budget" in str(ran.error)
     assert str(ran.error).endswith(".")
     assert "\n" not in str(ran.error)

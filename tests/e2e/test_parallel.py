@@ -12,7 +12,7 @@ import pytest
 
 from tests.analysis_runner import CHOICE, OPTIONS, Runner
 from tests.jaeger_process import JaegerProcess
-from trading_graph.graph.analysis import analyse, recorded_run
+from trading_graph.graph.analysis import analyse, record_run
 from trading_graph.graph.backends import open_backends
 from trading_graph.graph.options import Order
 from trading_graph.otel.export import set_up
@@ -80,7 +80,7 @@ async def test_through_jaeger(jaeger: JaegerProcess, monkeypatch: pytest.MonkeyP
     telemetry = await asyncio.to_thread(set_up, "trading-graph", "test")
     async with (
         open_backends(CHOICE) as backends,
-        recorded_run(OPTIONS, backends, telemetry.provider) as run,
+        record_run(OPTIONS, backends, telemetry.provider) as run,
     ):
         await analyse(OPTIONS, backends, run)
     assert await asyncio.to_thread(telemetry.shutdown, 10)

@@ -109,10 +109,10 @@ async def test_the_diagnosis_knows_that_nobody_waits_for_it(run_analysis: Runner
 async def test_a_prefetch_that_fails_harms_nobody_and_shows(
     run_analysis: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> Iterator[prefetch.Asked]:
+    def broken(*_: object) -> Iterator[prefetch.Fetch]:
         raise RuntimeError("broken")
 
-    monkeypatch.setitem(prefetch._ASKED_BY, "news_analyst", broken)
+    monkeypatch.setitem(prefetch._FETCHES_OF, "news_analyst", broken)
     ran = await run_analysis(choice=SHORT, prefetch=True)
     assert not ran.made.decision.degraded
     assert_whole(ran.trace)

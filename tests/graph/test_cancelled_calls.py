@@ -8,10 +8,10 @@ from opentelemetry.trace import INVALID_SPAN
 from tests.analysis_runner import OPTIONS
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.graph.backends import open_backends
-from trading_graph.graph.budget import Budget
+from trading_graph.graph.budget import Spending
 from trading_graph.graph.chat import converse
+from trading_graph.graph.options import Budget
 from trading_graph.graph.prompts import analyst_messages
-from trading_graph.graph.spending import Spending
 
 CALL_S = 0.1
 

@@ -14,7 +14,7 @@ from opentelemetry.trace import NoOpTracerProvider
 
 from tests.analysis_runner import CHOICE, OPTIONS
 from trading_graph.graph import checkpoints as checkpoints_module
-from trading_graph.graph.analysis import analyse, recorded_run
+from trading_graph.graph.analysis import analyse, record_run
 from trading_graph.graph.backends import open_backends
 from trading_graph.graph.checkpoints import Checkpoints, delete_checkpoints, open_checkpoints
 from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
@@ -126,14 +126,14 @@ async def test_a_step_that_has_all_it_brings_and_no_checkpoint_is_not_the_end(
     async with (
         open_backends(CHOICE) as backends,
         open_checkpoints(tmp_path / "c.sqlite") as broken,
-        recorded_run(OPTIONS, backends, NoOpTracerProvider(), run_id=run_id) as run,
+        record_run(OPTIONS, backends, NoOpTracerProvider(), run_id=run_id) as run,
     ):
         whole = await analyse(OPTIONS, backends, run, checkpoints=broken)
     monkeypatch.undo()
     async with (
         open_backends(CHOICE) as backends,
         open_checkpoints(tmp_path / "c.sqlite") as kept,
-        recorded_run(OPTIONS, backends, NoOpTracerProvider(), run_id=run_id) as run,
+        record_run(OPTIONS, backends, NoOpTracerProvider(), run_id=run_id) as run,
     ):
         again = await analyse(OPTIONS, backends, run, checkpoints=kept)
     assert again.decision.decision == whole.decision.decision

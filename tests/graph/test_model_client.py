@@ -10,8 +10,8 @@ import httpx2
 import openai
 import pytest
 
-from trading_graph.graph.errors import BadProxy
-from trading_graph.graph.model_client import ModelClient, model_client
+from trading_graph.graph.errors import BadProxyError
+from trading_graph.graph.models import ModelClient, model_client
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 START = HEAD + b"7\r\ndata: {"
@@ -125,7 +125,7 @@ def test_a_proxy_that_cannot_be_used_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy)
-    with pytest.raises(BadProxy, match=r"ALL_PROXY.*http://HOST:PORT\.$") as caught:
+    with pytest.raises(BadProxyError, match=r"ALL_PROXY.*http://HOST:PORT\.$") as caught:
         model_client()
     assert "\n" not in str(caught.value)
     assert "127.0.0.1" not in str(caught.value), "a proxy's address may hold a password"

@@ -15,8 +15,8 @@ from langchain_core.messages import AIMessageChunk
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
-from trading_graph.graph.models import ModelService, build
-from trading_graph.graph.plain_completions import PlainCompletions
+from trading_graph.graph.backend_choice import ModelService
+from trading_graph.graph.models import PlainCompletions, build_models
 from trading_graph.toolkit.loopback import LoopbackServer
 
 TOOL: dict[str, Any] = {"name": "get_prices", "arguments": '{"symbol": '}
@@ -90,7 +90,7 @@ async def answering(chunks: Sequence[object], key: str = "k") -> AsyncIterator[C
     server = LoopbackServer(make_app)
     await asyncio.to_thread(server.start)
     service = ModelService(f"{server.url}/v1", SecretStr(key), "quick", "deep")
-    models = await asyncio.to_thread(build, service)
+    models = await asyncio.to_thread(build_models, service)
     try:
         yield models.quick
     finally:
@@ -176,7 +176,7 @@ async def test_what_comes_after_a_pause_is_told_at_once() -> None:
     app.router.add_post("/v1/chat/completions", complete)
     async with TestServer(app) as server, asyncio.timeout(20):
         service = ModelService(str(server.make_url("/v1")), SecretStr("k"), "quick", "deep")
-        models = await asyncio.to_thread(build, service)
+        models = await asyncio.to_thread(build_models, service)
         async for part in models.quick.astream("Well?"):
             if part.text:
                 seen.set()

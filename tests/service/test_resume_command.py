@@ -11,8 +11,7 @@ from click.testing import CliRunner, Result
 from pydantic import SecretStr
 
 from tests.run_lives import Life, provider
-from trading_graph.graph.backend_choice import BackendChoice
-from trading_graph.graph.models import ModelService
+from trading_graph.graph.backend_choice import BackendChoice, ModelService
 from trading_graph.graph.options import Debate, Options, Order
 from trading_graph.otel import spans
 from trading_graph.otel.files import Journal

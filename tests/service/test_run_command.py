@@ -167,7 +167,9 @@ def test_a_refused_key_is_one_sentence_and_exit_3(workdir: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["trace.jsonl"]
     (trace,) = read(folder / "trace.jsonl")
     (root,) = trace.roots
-    assert trace.attributes(root)[semconv.ERROR_TYPE] == "trading_graph.graph.errors.ModelRefused"
+    assert (
+        trace.attributes(root)[semconv.ERROR_TYPE] == "trading_graph.graph.errors.ModelRefusalError"
+    )
 
 
 def test_any_compatible_service_is_used_and_offline_ignores_it(workdir: Path) -> None:

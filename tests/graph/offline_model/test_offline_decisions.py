@@ -9,15 +9,11 @@ from hypothesis import strategies as st
 
 from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
 from trading_graph.graph.offline_model import rules
-from trading_graph.graph.offline_model.conversation import (
-    ANALYSTS,
-    RISK_TEAM,
-    BadConversation,
-    Conversation,
-)
+from trading_graph.graph.offline_model.conversation import BadConversationError, Conversation
 from trading_graph.graph.offline_model.deciders import judge, propose, rule_on_the_debate
 from trading_graph.graph.offline_model.researchers import argue
 from trading_graph.graph.offline_model.risk_team import assess
+from trading_graph.graph.options import ANALYSTS, RISK_ANALYSTS
 
 scores = st.one_of(st.none(), st.floats(-1, 1).map(lambda x: round(x, 2)))
 score_sets = st.fixed_dictionaries(dict.fromkeys(ANALYSTS, scores))
@@ -29,7 +25,7 @@ actions = st.sampled_from(list(Action))
 
 def talk(agent: str, *blocks: str) -> Conversation:
     """A conversation with these blocks in its prompt."""
-    return Conversation(agent, "AAPL", "2025-11-14", (), None, None, (), "\n\n".join(blocks))
+    return Conversation(agent, "AAPL", "2025-11-14", (), (), "\n\n".join(blocks))
 
 
 def report(agent: str, score: float | None) -> str:
@@ -113,7 +109,7 @@ def test_a_decision_always_fits_and_never_grows(
         price_levels(close, atr),
         *(report(agent, None) for agent in ANALYSTS[:missing]),
     ]
-    opinions = [statement(agent, assess(talk(agent, *shared))) for agent in RISK_TEAM]
+    opinions = [statement(agent, assess(talk(agent, *shared))) for agent in RISK_ANALYSTS]
     decided = judge(talk("risk_judge", *shared, *opinions))
     assert FinalDecision.model_validate_json(decided.model_dump_json()) == decided
     assert decided.position_pct <= proposed.position_pct
@@ -166,8 +162,8 @@ def test_only_an_objection_of_two_members_stands() -> None:
     proposed = proposal(Action.BUY, 0.6, 100.0, 2.0)
     shared = [f"<proposal>{proposed.model_dump_json()}</proposal>", price_levels(100.0, 2.0)]
     objection = "- Objection (wide stop): too wide."
-    alone = judge(talk("risk_judge", *shared, statement(RISK_TEAM[0], objection)))
-    both = [statement(agent, objection) for agent in RISK_TEAM[:2]]
+    alone = judge(talk("risk_judge", *shared, statement(RISK_ANALYSTS[0], objection)))
+    both = [statement(agent, objection) for agent in RISK_ANALYSTS[:2]]
     together = judge(talk("risk_judge", *shared, *both))
     assert alone.risks == []
     assert alone.position_pct == proposed.position_pct
@@ -185,7 +181,7 @@ def test_too_many_standing_objections_make_a_hold() -> None:
             "risk_judge",
             f"<proposal>{proposed.model_dump_json()}</proposal>",
             price_levels(100.0, 2.0),
-            *(statement(agent, text) for agent in RISK_TEAM),
+            *(statement(agent, text) for agent in RISK_ANALYSTS),
         )
     )
     assert decided.action is Action.HOLD
@@ -196,8 +192,8 @@ def test_a_cautious_member_objects_before_a_bold_one() -> None:
     """On one proposal the conservative analyst has at least the objections of the others."""
     proposed = proposal(Action.BUY, 0.5, 100.0, 3.5)
     shared = [f"<proposal>{proposed.model_dump_json()}</proposal>", price_levels(100.0, 3.5)]
-    said = {agent: assess(talk(agent, *shared)) for agent in RISK_TEAM}
-    counts = [said[agent].count("- Objection (") for agent in RISK_TEAM]
+    said = {agent: assess(talk(agent, *shared)) for agent in RISK_ANALYSTS}
+    counts = [said[agent].count("- Objection (") for agent in RISK_ANALYSTS]
     assert counts == sorted(counts)
     assert counts[0] == 0 < counts[-1]
     assert all(text.splitlines()[-1].startswith("Stance: ") for text in said.values())
@@ -243,7 +239,7 @@ def test_escaped_reports_are_read_as_they_were_written() -> None:
 )
 def test_a_trader_without_a_plan_complains(blocks: list[str], complaint: str) -> None:
     """What an agent cannot do without is asked for in one sentence."""
-    with pytest.raises(BadConversation, match=complaint):
+    with pytest.raises(BadConversationError, match=complaint):
         propose(talk("trader", *blocks, price_levels(100.0, 2.0)))
 
 
@@ -254,5 +250,5 @@ def test_impossible_price_levels_are_refused(levels: Any) -> None:
     """Nothing is traded at a price that is none."""
     good = proposal(Action.BUY, 0.6, 100.0, 2.0).model_dump_json()
     block = f"<price_levels>{json.dumps(levels)}</price_levels>"
-    with pytest.raises(BadConversation, match="price_levels"):
+    with pytest.raises(BadConversationError, match="price_levels"):
         judge(talk("risk_judge", f"<proposal>{good}</proposal>", block))

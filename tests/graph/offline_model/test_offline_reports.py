@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading_graph.graph.offline_model import rules
-from trading_graph.graph.offline_model.analysts import tool_requests, write_analyst_report
-from trading_graph.graph.offline_model.conversation import ANALYSTS, Block, Conversation, ToolResult
-from trading_graph.graph.offline_model.figures import quote
-from trading_graph.graph.offline_model.report import _read
+from trading_graph.graph.offline_model.answer import tool_requests, write_analyst_report
+from trading_graph.graph.offline_model.conversation import Conversation, Passage, ToolResult
+from trading_graph.graph.offline_model.report import quote, read_report
+from trading_graph.graph.options import ANALYSTS
 
 TOOLS = (
     "get_prices",
@@ -77,7 +77,7 @@ answers = st.fixed_dictionaries(
 
 def conversation(agent: str, *results: ToolResult) -> Conversation:
     """A conversation in which these tools have answered."""
-    return Conversation(agent, "AAPL", "2025-11-14", TOOLS, None, None, results, "")
+    return Conversation(agent, "AAPL", "2025-11-14", TOOLS, results, "")
 
 
 def numbers(text: str) -> list[tuple[float, int]]:
@@ -201,7 +201,7 @@ def test_a_report_is_read_back_as_it_was_written() -> None:
     talk = conversation(
         "market_analyst", ToolResult("get_indicators", "AAPL", {"values": values}, None)
     )
-    read = _read(Block({"agent": "market_analyst"}, write_analyst_report(talk)))
+    read = read_report(Passage({"agent": "market_analyst"}, write_analyst_report(talk)))
     assert read.good == ("The MACD histogram of 0.50 is above zero (get_indicators)",)
     assert read.bad == ("The RSI of 75.00 is above 70: overbought (get_indicators)",)
     assert read.score == -0.1
@@ -211,14 +211,14 @@ def test_a_report_is_read_back_as_it_was_written() -> None:
 @pytest.mark.parametrize("text", ["", "All is well.", "Score: high", "Score: nan", "Score: 7"])
 def test_a_report_without_a_score_counts_as_missing(text: str) -> None:
     """A report in another form is named, never taken for a neutral one."""
-    read = _read(Block({"agent": "market_analyst"}, text))
+    read = read_report(Passage({"agent": "market_analyst"}, text))
     assert read.missing == "The report of market_analyst ends without a score."
 
 
 def test_a_report_without_any_data_is_not_a_neutral_one() -> None:
     """Its score of zero would pull the mean to zero; it counts as one that is not there."""
     talk = conversation("news_analyst", ToolResult("get_company_events", "AAPL", {}, "none."))
-    read = _read(Block({"agent": "news_analyst"}, write_analyst_report(talk)))
+    read = read_report(Passage({"agent": "news_analyst"}, write_analyst_report(talk)))
     assert read.missing == "The report of news_analyst had no data to weigh."
 
 

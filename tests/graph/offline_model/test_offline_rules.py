@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading_graph.graph.offline_model import rules
-from trading_graph.graph.offline_model.analysts import write_analyst_report
+from trading_graph.graph.offline_model.answer import write_analyst_report
 from trading_graph.graph.offline_model.conversation import Conversation, ToolResult
 
 PAGE = Path(__file__).parents[3] / "docs" / "offline-model.md"
-EMPTY = Conversation("market_analyst", "AAPL", "2025-11-14", (), None, None, (), "")
+EMPTY = Conversation("market_analyst", "AAPL", "2025-11-14", (), (), "")
 
 
 def score(agent: str, **answers: dict[str, Any]) -> float:

@@ -14,9 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading_graph.graph.offline_model import OfflineModel
-from trading_graph.graph.offline_model.answer import Answer, ToolCall
+from trading_graph.graph.offline_model.protocol import (
+    Head,
+    ModelAnswer,
+    OutgoingCall,
+    TokenCount,
+    encode_stream,
+)
 from trading_graph.graph.offline_model.server import MAX_BODY_BYTES, _from_loopback
-from trading_graph.graph.offline_model.stream import Head, Usage, encode_stream
 from trading_graph.toolkit.loopback import LoopbackServer
 
 LATENCY_S = 0.4
@@ -144,16 +149,18 @@ async def test_answers_are_given_at_the_same_time(session: aiohttp.ClientSession
 
 
 names = st.sampled_from(["get_prices", "get_ratios"])
-calls = st.lists(st.builds(ToolCall, st.uuids().map(str), names, st.text(min_size=2)), max_size=5)
+calls = st.lists(
+    st.builds(OutgoingCall, st.uuids().map(str), names, st.text(min_size=2)), max_size=5
+)
 
 
 @given(st.text(), calls, st.integers(1, 80))
 def test_no_character_is_lost_between_the_chunks(
-    text: str, tool_calls: list[ToolCall], chunks: int
+    text: str, tool_calls: list[OutgoingCall], chunks: int
 ) -> None:
     """The pieces of a stream add up to the answer, in enough pieces and none empty without need."""
-    answer = Answer("" if tool_calls else text, tuple(tool_calls))
-    writes = encode_stream(answer, HEAD, chunks, Usage(1, 1))
+    answer = ModelAnswer("" if tool_calls else text, tuple(tool_calls))
+    writes = encode_stream(answer, HEAD, chunks, TokenCount(1, 1))
     assert len(writes) >= chunks
     events = [json.loads(line[6:]) for line in b"".join(writes).split(b"\n\n")[:-2]]
     deltas = [event["choices"][0]["delta"] for event in events[:-1]]

@@ -11,13 +11,13 @@ from langgraph.runtime import Runtime
 from opentelemetry.trace import INVALID_SPAN
 from pydantic import SecretStr
 
-from trading_graph.graph.accounted import accounted
-from trading_graph.graph.budget import Budget, Limit
+from trading_graph.graph.agent import report_usage
+from trading_graph.graph.backend_choice import ModelService
+from trading_graph.graph.budget import Spending
 from trading_graph.graph.chat import converse
 from trading_graph.graph.context import RunContext
-from trading_graph.graph.errors import FATAL, BudgetReached, ModelRefused, OutOfTime
-from trading_graph.graph.models import ModelService
-from trading_graph.graph.spending import Spending
+from trading_graph.graph.errors import FATAL, BudgetReachedError, ModelRefusalError, OutOfTimeError
+from trading_graph.graph.options import Budget, Limit
 from trading_graph.graph.state import State, Usage
 
 SERVICE = ModelService("http://127.0.0.1:9/v1", SecretStr("k"), "quick", "deep")
@@ -35,11 +35,11 @@ async def test_a_limit_once_reached_stays_the_reason() -> None:
     spending = opened(llm_calls=1, seconds=0.05)
     spending.reserve("trader")
     for _ in range(2):
-        with pytest.raises(BudgetReached, match="--max-calls"):
+        with pytest.raises(BudgetReachedError, match="--max-calls"):
             spending.reserve("risk_judge")
         await asyncio.sleep(0.06)
-    assert spending.reached is Limit.LLM_CALLS
-    assert spending.refused == ["risk_judge"]
+    assert spending.limit is Limit.LLM_CALLS
+    assert spending.refusals == ["risk_judge"]
 
 
 async def test_tokens_are_counted_in_and_out() -> None:
@@ -47,7 +47,7 @@ async def test_tokens_are_counted_in_and_out() -> None:
     spending.record(Usage("trader", "deep", 10, 19, 0.0))
     spending.reserve("trader")
     spending.record(used(1))
-    with pytest.raises(BudgetReached, match="--max-tokens"):
+    with pytest.raises(BudgetReachedError, match="--max-tokens"):
         spending.reserve("trader")
 
 
@@ -56,8 +56,8 @@ async def test_what_times_out_by_itself_is_no_matter_of_the_budget() -> None:
     with pytest.raises(TimeoutError) as raised:
         async with spending.in_time("trader"), asyncio.timeout(0):
             await asyncio.sleep(60)
-    assert not isinstance(raised.value, OutOfTime)
-    assert spending.reached is None
+    assert not isinstance(raised.value, OutOfTimeError)
+    assert spending.limit is None
 
 
 async def test_a_cancelled_run_is_cancelled_and_not_out_of_time() -> None:
@@ -72,7 +72,7 @@ async def test_a_cancelled_run_is_cancelled_and_not_out_of_time() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert spending.reached is None
+    assert spending.limit is None
 
 
 async def test_a_resumed_run_goes_on_from_what_its_state_says_was_spent() -> None:
@@ -89,20 +89,20 @@ async def test_a_resumed_run_goes_on_from_what_its_state_says_was_spent() -> Non
     state: State = {"usage": [used(0, requests=3), used(0, requests=7)]}
     # Two nodes of one step see the same state, and do not spend the same request.
     for _ in range(2):
-        assert await accounted("trader", node)(state, runtime) == {
+        assert await report_usage("trader", node)(state, runtime) == {
             "usage": [used(0)],
             "budget_reached": "",
         }
     state["usage"] += [used(0), used(0)]
-    with pytest.raises(BudgetReached):
-        await accounted("trader", node)(state, runtime)
+    with pytest.raises(BudgetReachedError):
+        await report_usage("trader", node)(state, runtime)
 
 
 async def test_what_an_earlier_life_has_reached_stays_reached() -> None:
     for now in (60, None):
         spending = opened(seconds=now)
         spending.catch_up([], "seconds")
-        with pytest.raises(BudgetReached, match="--max-seconds"):
+        with pytest.raises(BudgetReachedError, match="--max-seconds"):
             spending.reserve("trader")
 
 
@@ -125,9 +125,9 @@ async def test_a_service_that_reports_no_tokens_cannot_keep_a_budget_of_tokens()
         return answer.text
 
     assert await ask(opened(llm_calls=1)) == "a plain answer"
-    with pytest.raises(ModelRefused, match="use --max-calls instead"):
+    with pytest.raises(ModelRefusalError, match="use --max-calls instead"):
         await ask(opened(tokens=1000))
-    assert ModelRefused in FATAL
+    assert ModelRefusalError in FATAL
 
 
 def test_of_two_budgets_the_smaller_holds_limit_by_limit() -> None:

@@ -1,0 +1,122 @@
+"""What all agents share: span, time budget, account, one free-text answer, and how a failure ends.
+
+An agent's failure ends at its own node, so LangGraph never cancels its siblings. (LangGraph's
+`error_handler=` would do that too, but a node that a handler replaced does not trigger its edges.
+Measured on 1.2.22: a join whose branches all failed never ran, and the run ended without a
+decision.) An error that every agent would meet alike is raised and ends the run.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from langgraph.errors import GraphBubbleUp
+from langgraph.runtime import Runtime
+
+from trading_graph.graph import prompts
+from trading_graph.graph.chat import converse
+from trading_graph.graph.context import Node, RunContext, graph_task, span_context
+from trading_graph.graph.errors import FATAL, BudgetReachedError
+from trading_graph.graph.state import Report, State, Statement
+from trading_graph.otel import spans
+from trading_graph.toolkit.errors import DataError
+
+_ENDS_THE_RUN: tuple[type[Exception], ...] = (GraphBubbleUp, *FATAL)
+
+Fallback = Callable[[str, State, str], State]
+
+
+@asynccontextmanager
+async def agent_span(
+    name: str, runtime: Runtime[RunContext], *, dispatcher: str = ""
+) -> AsyncIterator[None]:
+    """Open an agent's span, linked to its dispatcher's, and enforce the agent's time budget."""
+    context = runtime.context
+    with spans.agent(
+        name,
+        dispatcher=span_context(dispatcher),
+        provider=context.models.service.provider,
+        task=graph_task(runtime),
+    ):
+        async with asyncio.timeout(context.options.agent_budget_s):
+            yield
+
+
+async def speak(
+    name: str,
+    blocks: Sequence[str],
+    round_: int,
+    runtime: Runtime[RunContext],
+    *,
+    dispatcher: str = "",
+) -> Statement:
+    """Let a debater or a risk analyst make one free-text statement on the material."""
+    context = runtime.context
+    async with agent_span(name, runtime, dispatcher=dispatcher):
+        answer = await converse(
+            context.models.quick,
+            prompts.statement_messages(name, context.options, blocks),
+            name=context.models.service.quick,
+            service=context.models.service,
+            agent=name,
+            turn=1,
+            spending=context.spending,
+        )
+    return Statement(name, round_, answer.text.strip())
+
+
+def report_usage(name: str, node: Node) -> Node:
+    """Wrap a node so that its update carries the usage of all its calls, failures included."""
+
+    async def wrapper(state: State, runtime: Runtime[RunContext]) -> State:
+        spending = runtime.context.spending
+        # The first node of a resumed run learns here what the earlier process spent.
+        spending.catch_up(state.get("usage", []), state.get("budget_reached", ""))
+        update = await node(state, runtime)
+        return {
+            **update,
+            "usage": spending.claim(name),
+            # As plain text, so that a reader of a checkpoint need not know our types.
+            "budget_reached": str(spending.limit or ""),
+        }
+
+    return wrapper
+
+
+def degrade(name: str, node: Node, fallback: Fallback) -> Node:
+    """Wrap a node so that a failure yields `fallback(name, state, reason)` and a warning."""
+
+    async def wrapper(state: State, runtime: Runtime[RunContext]) -> State:
+        try:
+            return await node(state, runtime)
+        except _ENDS_THE_RUN:
+            raise
+        except Exception as error:
+            reason = failure_reason(name, error)
+            return {**fallback(name, state, reason), "warnings": [reason]}
+
+    return wrapper
+
+
+def missing_report(name: str, state: State, reason: str) -> State:
+    """An analyst's report that is marked as missing."""
+    return {"reports": [Report(name, reason, missing=True)]}
+
+
+def missing_statement(name: str, state: State, reason: str) -> State:
+    """A debater's statement that gives the reason for its absence."""
+    return {"statements": [Statement(name, state["debate_round"], f"(no statement: {reason})")]}
+
+
+def missing_opinion(name: str, state: State, reason: str) -> State:
+    """A risk analyst's opinion that gives the reason for its absence."""
+    return {"opinions": [Statement(name, state["risk_round"], f"(no opinion: {reason})")]}
+
+
+def failure_reason(name: str, error: Exception) -> str:
+    """Why an agent has no result, in one sentence that names the agent."""
+    # A slow source and a run out of time are TimeoutErrors too, but bring their own sentence.
+    if isinstance(error, TimeoutError) and not isinstance(error, DataError | BudgetReachedError):
+        return f"{name}: it did not finish within its time budget; raise --agent-budget."
+    text = str(error) or type(error).__name__
+    return text if text.startswith(f"{name}:") else f"{name}: {text}"
