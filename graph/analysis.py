@@ -26,7 +26,7 @@ from trading_graph.graph.options import Options
 from trading_graph.graph.spending import Spending
 from trading_graph.graph.state import Report, State, Statement, Usage
 from trading_graph.otel import spans
-from trading_graph.otel.spans import RunSpan, SpanListener, Unfinished
+from trading_graph.otel.spans import RunSpan, SpanListener, UnfinishedRun
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.cache_statistics import counted_on
 
@@ -53,7 +53,7 @@ async def recorded_run(
     *,
     parent: Context | None = None,
     run_id: uuid.UUID | None = None,
-    unfinished: Unfinished | None = None,
+    unfinished: UnfinishedRun | None = None,
     listeners: Sequence[SpanListener] = (),
 ) -> AsyncIterator[RunSpan]:
     """Open the run's span with everything that a reader of the trace needs to judge it.

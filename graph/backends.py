@@ -18,7 +18,7 @@ from trading_graph.graph import models
 from trading_graph.graph.backend_choice import DEEP_OFFLINE, QUICK_OFFLINE, BackendChoice
 from trading_graph.graph.models import Models, ModelService
 from trading_graph.graph.offline_model import OfflineModel
-from trading_graph.otel.collection import collection_paused
+from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.toolkit import embedded_server, indicators
 from trading_graph.toolkit.cache import SingleFlightCache
 from trading_graph.toolkit.live_access import HOST_POLICIES
@@ -80,7 +80,7 @@ async def _serve(stack: AsyncExitStack, server: LoopbackServer) -> LoopbackServe
 
 
 @cache
-@collection_paused()
+@pause_collection()
 def warm_up() -> None:
     """Do all first-use work now, so that a cold run does not do it on its event loop; blocks.
 

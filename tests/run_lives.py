@@ -7,8 +7,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from trading_graph.otel.export import Journal, TraceFile
 from trading_graph.otel.redaction import Redactor
 from trading_graph.otel.sources import read
-from trading_graph.otel.spans import RecordingProcessor
-from trading_graph.otel.spans.ids import UUIDv7IdGenerator
+from trading_graph.otel.spans import RecordingProcessor, UUIDv7IdGenerator
 from trading_graph.otel.trace import SpanTable
 
 

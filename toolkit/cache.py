@@ -156,7 +156,7 @@ class SingleFlightCache:
         """Load in the background, in a trace of its own: the asker's may be over before it is."""
 
         async def renew() -> Any:
-            with spans.detached(
+            with spans.detached_span(
                 f"revalidate {key.kind}", attributes={semconv.SYMBOL: key.symbol or key.source}
             ):
                 return await load()

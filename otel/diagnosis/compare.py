@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Self
 
-from trading_graph.otel.collection import collection_paused
 from trading_graph.otel.diagnosis.bootstrap import median_deviation, median_difference
 from trading_graph.otel.diagnosis.call_path import RUN, CallPaths
 from trading_graph.otel.diagnosis.path_measures import PathMeasures, RunMeasures, measure_run
 from trading_graph.otel.diagnosis.structure import Improvement, Regression, gains, losses
 from trading_graph.otel.errors import JudgeError
+from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.trace import Span, SpanTable, Trace, finite, row_of, semconv, table_of
 from trading_graph.otel.verdict import completeness, uninterrupted
 
@@ -153,7 +153,7 @@ def set_flaw(base: int, new: int) -> str | None:
     return None
 
 
-@collection_paused()
+@pause_collection()
 def compare(
     base: Sequence[Run], new: Sequence[Run], tolerance: float | None = None
 ) -> Comparison | None:

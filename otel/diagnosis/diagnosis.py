@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from trading_graph.otel.collection import collection_paused
 from trading_graph.otel.diagnosis.call_tree import call_tree
 from trading_graph.otel.diagnosis.findings import FindingKind
 from trading_graph.otel.diagnosis.path_time import PathClass, by_class
 from trading_graph.otel.diagnosis.prediction import Prediction
 from trading_graph.otel.diagnosis.ranking import Ranked, Ranking, rank
 from trading_graph.otel.diagnosis.target import LlmChain, Target, TargetFigures, target_figures
+from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.trace import Span, SpanTable, Trace, row_of, semconv, spans_at, table_of
 from trading_graph.otel.verdict import Verdict, completeness, default_gate, judge, uninterrupted
 from trading_graph.otel.verdict.gate import Duration, Gate
@@ -141,7 +141,7 @@ def predicted_times(diagnosis: Diagnosis) -> tuple[list[int], list[int]]:
     return diagnosis._figures.predicted
 
 
-@collection_paused()
+@pause_collection()
 def diagnose(
     trace: SpanTable,
     limit_s: float | None = None,

@@ -17,12 +17,12 @@ from trading_graph.otel.export import (
     Replay,
     Telemetry,
     TraceFile,
-    from_lines,
     jaeger_exporter,
     set_up,
     spool_of,
 )
 from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.otel.spans.otlp_json import from_lines
 
 SPANS = 40
 
@@ -130,9 +130,9 @@ def test_every_span_is_there_once_after_a_replay(
         front.released.set()
         spool = spool_of(tmp_path, JAEGER)
         done = list(replay_to(jaeger).spool(spool))
-        assert sum(each.sent + each.there for each in done) == delivery.spooled
+        assert sum(each.sent + each.present for each in done) == delivery.spooled
         if fault is slow:
-            assert sum(each.there for each in done), "a batch that was given up on had arrived"
+            assert sum(each.present for each in done), "a batch that was given up on had arrived"
         assert spool.batches() == []
     assert spans_in(jaeger, trace_id) == (SPANS, 0)
 
@@ -167,7 +167,7 @@ def test_a_jaeger_that_is_killed_and_restarted_has_all_of_a_runs_file(
     assert there < SPANS
     stored = from_lines(file.read_bytes(), "file")
     done = list(replay_to(place).spans(stored))
-    assert sum(each.there for each in done) == there
+    assert sum(each.present for each in done) == there
     assert spans_in(place, trace_id) == (SPANS, 0)
 
 

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from tests.jaeger_process import JaegerProcess, free_ports
 from tests.otlp_receiver import OtlpReceiver
-from trading_graph.otel.errors import BadExporterSettings
+from trading_graph.otel.errors import ExporterSettingsError
 from trading_graph.otel.export import LangSmithTarget, set_up
 from trading_graph.otel.sources.jaeger import JaegerQuery
 from trading_graph.service.cli import main
@@ -64,7 +64,9 @@ def test_the_variable_for_traces_outranks_the_common_one(
 
 def test_an_unknown_protocol_is_refused(monkeypatch: pytest.MonkeyPatch, workdir: Path) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")
-    with pytest.raises(BadExporterSettings, match="http/json is not known here; use http/protobuf"):
+    with pytest.raises(
+        ExporterSettingsError, match="http/json is not known here; use http/protobuf"
+    ):
         set_up("export-test", "1")
     done = CliRunner().invoke(main, ["run", "AAPL", "--offline"])
     assert done.exit_code == 2

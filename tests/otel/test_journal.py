@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from tests.run_lives import Life, provider
 from trading_graph.otel import spans
-from trading_graph.otel.export import Journal, TraceFile, is_locked, read_unfinished
+from trading_graph.otel.export import Journal, TraceFile, is_locked, read_unfinished_run
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import ERROR, SpanTable, semconv
 from trading_graph.otel.verdict import completeness, interruptions
@@ -48,7 +48,7 @@ def lived(program: Callable[[], object]) -> None:
 
 
 def resumed(life: Life) -> SpanTable:
-    unfinished = read_unfinished(life.trace, life.path)
+    unfinished = read_unfinished_run(life.trace, life.path)
     assert unfinished is not None
     file, made = life.take_up(), provider()
 
@@ -93,7 +93,7 @@ def test_what_was_open_is_ended_as_killed_with_its_own_ids(tmp_path: Path) -> No
 
 def test_the_time_without_a_process_is_a_span_of_its_own(tmp_path: Path) -> None:
     life = first_life(tmp_path)
-    unfinished = read_unfinished(life.trace, life.path)
+    unfinished = read_unfinished_run(life.trace, life.path)
     assert unfinished is not None
     time.sleep(0.1)
     resumed_at = time.time_ns()
@@ -157,7 +157,7 @@ def test_a_run_that_has_ended_is_not_unfinished(tmp_path: Path) -> None:
 
     asyncio.run(program())
     life.die(file)
-    assert read_unfinished(life.trace, life.path) is None
+    assert read_unfinished_run(life.trace, life.path) is None
 
 
 @pytest.mark.parametrize("name", ["trace.jsonl", "open.jsonl"])
@@ -178,11 +178,11 @@ PROGRAM = textwrap.dedent(
     from pathlib import Path
     from tests.run_lives import Life, provider
     from trading_graph.otel import spans
-    from trading_graph.otel.export import read_unfinished
+    from trading_graph.otel.export import read_unfinished_run
 
     folder, seed = Path(sys.argv[1]), int(sys.argv[2])
     life, done = Life(folder), folder / "done"
-    unfinished = read_unfinished(life.trace, life.path) if life.path.exists() else None
+    unfinished = read_unfinished_run(life.trace, life.path) if life.path.exists() else None
     file = life.take_up() if life.path.exists() else life.begin()
     chance = random.Random(seed)
 

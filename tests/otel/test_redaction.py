@@ -7,7 +7,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlags
 
-from trading_graph.otel.export.redacted_spans import RedactedSpans
+from trading_graph.otel.export.span_redaction import SpanRedactor
 from trading_graph.otel.redaction import REDACTED, Redactor
 
 PLAIN = Redactor(environment={})
@@ -86,7 +86,7 @@ def test_every_text_of_a_span_is_redacted_and_the_rest_is_as_it_was() -> None:
         span.add_event("e", {"e": "planted-1"})
         span.set_status(Status(StatusCode.ERROR, "planted-1"))
     (found,) = exporter.get_finished_spans()
-    (redacted,) = RedactedSpans(Redactor(["planted-1"], environment={})).of([found])
+    (redacted,) = SpanRedactor(Redactor(["planted-1"], environment={})).redact([found])
     assert "planted-1" not in redacted.to_json()
     assert redacted.attributes == {
         "a": REDACTED,
@@ -105,5 +105,5 @@ def test_a_span_without_a_secret_is_the_same_object() -> None:
     with provider.get_tracer("t").start_as_current_span("s", attributes={"a": ["b"]}) as span:
         span.add_event("e", {"k": "v"})
     (found,) = exporter.get_finished_spans()
-    assert RedactedSpans(PLAIN).of([found]) == [found]
-    assert RedactedSpans(PLAIN).of([found])[0] is found
+    assert SpanRedactor(PLAIN).redact([found]) == [found]
+    assert SpanRedactor(PLAIN).redact([found])[0] is found

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import StatusCode
 
 from trading_graph.otel import spans
-from trading_graph.otel.spans.ids import UUIDv7IdGenerator, uuid7
+from trading_graph.otel.spans import UUIDv7IdGenerator, uuid7
 from trading_graph.otel.spans.recording import RecordingProcessor
 from trading_graph.otel.trace import semconv
 

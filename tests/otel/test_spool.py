@@ -15,7 +15,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.export.spool import Spool
-from trading_graph.otel.export.stored_spans import from_lines, to_line
+from trading_graph.otel.spans.otlp_json import from_lines, to_line
 
 
 def spans(*names: str) -> Sequence[ReadableSpan]:
@@ -84,9 +84,9 @@ def test_past_the_bound_the_oldest_goes_and_is_counted(tmp_path: Path) -> None:
     for name in ("a", "b", "c", "d"):
         spool.put(spans(name))
     assert names(spool) == ["c", "d"]
-    assert spool.evicted == 4, "spans, with their parents"
-    spool.forget_evicted()
-    assert spool.evicted == 0
+    assert spool.evictions == 4, "spans, with their parents"
+    spool.reset_evictions()
+    assert spool.evictions == 0
 
 
 def test_a_partial_file_is_no_batch(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_two_processes_lose_nothing(tmp_path: Path) -> None:
 
 
 def test_one_sender_at_a_time(tmp_path: Path) -> None:
-    with Spool(tmp_path).locked() as first, Spool(tmp_path).locked() as second:
+    with Spool(tmp_path).lock() as first, Spool(tmp_path).lock() as second:
         assert (first, second) == (True, False)
-    with Spool(tmp_path).locked() as again:
+    with Spool(tmp_path).lock() as again:
         assert again

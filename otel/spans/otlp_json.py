@@ -1,12 +1,16 @@
-"""Spans as OTLP JSON lines, the form of trace files and of the spool, written and read back.
+"""Writes the SDK's spans as OTLP JSON, and reads them back as the SDK's spans.
 
-What is read back are the SDK's own spans, so that any exporter can send them. The SDK's encoder
-makes some twenty containers a span; their collection stops the run's thread too, so here are
-structures that the garbage collector does not see, and that take a sixth of the time.
+This is the only writer: trace files, the journal, the spool and exports all use it. `from_lines`
+reads back exactly what `to_line` wrote, so that any exporter can send it again; traces of any
+origin are read by `sources`.
+
+The SDK's own encoder makes some twenty containers for each span, and collecting them stops the
+run's thread too. The structures here are invisible to the garbage collector and take a sixth of the
+time. Source of the format: opentelemetry-proto, JSON encoding.
 """
 
 import math
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -26,9 +30,9 @@ from opentelemetry.util.types import Attributes, AttributeValue
 
 from trading_graph.otel.errors import TraceError
 
-_KNOWS_REMOTE, _REMOTE = 0x100, 0x200
-"""OTLP's flag bits: it is known whether the parent, or what a link names, is in another process,
-and it is.
+_HAS_REMOTE, _IS_REMOTE = 0x100, 0x200
+"""OTLP's flag bits. The first says that the second has a meaning; the second, that the parent or
+the target of a link is in another process.
 """
 
 
@@ -46,12 +50,17 @@ class _Value(_Part):
     int_value: str | None = None
     double_value: float | str | None = None
     array_value: _Array | None = None
+    kvlist_value: "_KeyValues | None" = None
     bytes_value: bytes | None = None
 
 
 class _KeyValue(_Part):
     key: str
     value: _Value
+
+
+class _KeyValues(_Part):
+    values: list[_KeyValue] = []
 
 
 class _Status(_Part):
@@ -122,53 +131,57 @@ _DECODER = msgspec.json.Decoder(_Document)
 
 
 def to_line(spans: Sequence[ReadableSpan]) -> bytes:
-    """One line of OTLP JSON with all the spans."""
+    """Encode the spans as one line of OTLP JSON, a document with a line feed at its end."""
     # By identity: hashing a resource encodes it as JSON, and all spans of a process share one.
-    grouped: dict[tuple[int, int], list[ReadableSpan]] = {}
+    groups: dict[tuple[int, int], list[ReadableSpan]] = {}
     for span in spans:
-        grouped.setdefault((id(span.resource), id(span.instrumentation_scope)), []).append(span)
-    return msgspec.json.encode(_Document([_group_to(each) for each in grouped.values()])) + b"\n"
+        groups.setdefault((id(span.resource), id(span.instrumentation_scope)), []).append(span)
+    document = _Document([_encode_group(each) for each in groups.values()])
+    return msgspec.json.encode(document) + b"\n"
 
 
 def to_text(span: ReadableSpan, without: Container[str] = ()) -> str:
-    """One span as OTLP JSON, outside of any document; attributes of some names left out."""
-    encoded = _span_to(span)
-    encoded.attributes = [each for each in encoded.attributes if each.key not in without]
-    return msgspec.json.encode(encoded).decode()
+    """Encode one span as an OTLP JSON object, without the attributes that `without` names."""
+    part = _encode_span(span)
+    part.attributes = [each for each in part.attributes if each.key not in without]
+    return msgspec.json.encode(part).decode()
 
 
 def from_lines(content: bytes, origin: str) -> list[ReadableSpan]:
-    """The spans of lines that `to_line` wrote; raises TraceError.
+    """Decode the spans of lines that `to_line` wrote; raises TraceError.
 
-    A last line that was cut off is left out: a process that is killed leaves such a file.
+    An incomplete last line is ignored: a killed process leaves such a file. `origin` names the
+    content in errors.
     """
-    found: list[ReadableSpan] = []
+    spans: list[ReadableSpan] = []
     lines = content.split(b"\n")
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            found += _spans_from(_DECODER.decode(line))
-        except ValueError as error:  # msgspec's errors are of this kind
+            spans += _decode_spans(_DECODER.decode(line))
+        except ValueError as error:  # the base of msgspec's errors
             if number == len(lines):
                 break
             raise TraceError(f"{origin}, line {number}, is not a line of spans: {error}.") from None
-    return found
+    return spans
 
 
-def _group_to(spans: Sequence[ReadableSpan]) -> _ResourceSpans:
+def _encode_group(spans: Sequence[ReadableSpan]) -> _ResourceSpans:
     resource, scope = spans[0].resource, spans[0].instrumentation_scope
-    of_scope = _ScopeSpans([_span_to(span) for span in spans])
+    scope_part = _ScopeSpans([_encode_span(span) for span in spans])
     if scope is not None:
-        of_scope.scope = _Scope(scope.name, scope.version or None, _attributes_to(scope.attributes))
-        of_scope.schema_url = scope.schema_url or None
-    attributes = _Resource(_attributes_to(resource.attributes))
-    return _ResourceSpans([of_scope], attributes, resource.schema_url or None)
+        scope_part.scope = _Scope(
+            scope.name, scope.version or None, _encode_attributes(scope.attributes)
+        )
+        scope_part.schema_url = scope.schema_url or None
+    attributes = _Resource(_encode_attributes(resource.attributes))
+    return _ResourceSpans([scope_part], attributes, resource.schema_url or None)
 
 
-def _span_to(span: ReadableSpan) -> _Span:
+def _encode_span(span: ReadableSpan) -> _Span:
     context, parent, status = span.get_span_context(), span.parent, span.status
-    assert context is not None  # only a span that never started has none
+    assert context is not None  # a span that started always has one
     return _Span(
         trace_id=f"{context.trace_id:032x}",
         span_id=f"{context.span_id:016x}",
@@ -177,21 +190,21 @@ def _span_to(span: ReadableSpan) -> _Span:
         end_time_unix_nano=str(span.end_time or 0),
         status=_Status(status.description or None, status.status_code.value),
         parent_span_id=f"{parent.span_id:016x}" if parent else None,
-        flags=_flags(parent),
+        flags=_encode_flags(parent),
         trace_state=context.trace_state.to_header() if context.trace_state else "",
         # OTLP counts kinds from "unspecified", the SDK from "internal".
         kind=span.kind.value + 1,
-        attributes=_attributes_to(span.attributes),
+        attributes=_encode_attributes(span.attributes),
         events=[
-            _Event(str(each.timestamp), each.name, _attributes_to(each.attributes))
+            _Event(str(each.timestamp), each.name, _encode_attributes(each.attributes))
             for each in span.events
         ],
         links=[
             _Link(
                 f"{each.context.trace_id:032x}",
                 f"{each.context.span_id:016x}",
-                _attributes_to(each.attributes),
-                _flags(each.context),
+                _encode_attributes(each.attributes),
+                _encode_flags(each.context),
             )
             for each in span.links
         ],
@@ -201,15 +214,15 @@ def _span_to(span: ReadableSpan) -> _Span:
     )
 
 
-def _flags(context: SpanContext | None) -> int:
-    return _KNOWS_REMOTE | (_REMOTE if context is not None and context.is_remote else 0)
+def _encode_flags(context: SpanContext | None) -> int:
+    return _HAS_REMOTE | (_IS_REMOTE if context is not None and context.is_remote else 0)
 
 
-def _attributes_to(attributes: Attributes) -> list[_KeyValue]:
-    return [_KeyValue(key, _value_to(value)) for key, value in (attributes or {}).items()]
+def _encode_attributes(attributes: Attributes) -> list[_KeyValue]:
+    return [_KeyValue(key, _encode_value(value)) for key, value in (attributes or {}).items()]
 
 
-def _value_to(value: Any) -> _Value:
+def _encode_value(value: Any) -> _Value:
     if isinstance(value, str):
         return _Value(string_value=value)
     if isinstance(value, bool):
@@ -217,49 +230,53 @@ def _value_to(value: Any) -> _Value:
     if isinstance(value, int):
         return _Value(int_value=str(value))  # JSON's numbers cannot hold 64 bits
     if isinstance(value, float):
-        return _Value(double_value=value if math.isfinite(value) else _not_finite(value))
+        return _Value(double_value=value if math.isfinite(value) else _spell_non_finite(value))
     if isinstance(value, bytes):
         return _Value(bytes_value=value)
     if isinstance(value, Sequence):
-        return _Value(array_value=_Array([_value_to(each) for each in value]))
+        return _Value(array_value=_Array([_encode_value(each) for each in value]))
+    if isinstance(value, Mapping):
+        return _Value(kvlist_value=_KeyValues(_encode_attributes(value)))
+    if value is None:
+        return _Value()
     return _Value(string_value=str(value))
 
 
-def _not_finite(value: float) -> str:
-    """As protobuf's JSON spells it."""
+def _spell_non_finite(value: float) -> str:
+    """Spell the number as protobuf's JSON does."""
     if math.isnan(value):
         return "NaN"
     return "Infinity" if value > 0 else "-Infinity"
 
 
-def _spans_from(document: _Document) -> Iterator[ReadableSpan]:
-    for of_resource in document.resource_spans:
-        said = of_resource.resource.attributes if of_resource.resource else []
-        resource = Resource(_attributes_from(said), of_resource.schema_url)
-        for of_scope in of_resource.scope_spans:
-            named = of_scope.scope or _Scope()
+def _decode_spans(document: _Document) -> Iterator[ReadableSpan]:
+    for resource_part in document.resource_spans:
+        attributes = resource_part.resource.attributes if resource_part.resource else []
+        resource = Resource(_decode_attributes(attributes), resource_part.schema_url)
+        for scope_part in resource_part.scope_spans:
+            part = scope_part.scope or _Scope()
             scope = InstrumentationScope(
-                named.name, named.version, of_scope.schema_url, _attributes_from(named.attributes)
+                part.name, part.version, scope_part.schema_url, _decode_attributes(part.attributes)
             )
-            for span in of_scope.spans:
-                yield _span_from(span, resource, scope)
+            for span in scope_part.spans:
+                yield _decode_span(span, resource, scope)
 
 
-def _span_from(span: _Span, resource: Resource, scope: InstrumentationScope) -> ReadableSpan:
+def _decode_span(span: _Span, resource: Resource, scope: InstrumentationScope) -> ReadableSpan:
     parent = span.parent_span_id
     status = span.status or _Status()
     return ReadableSpan(
         name=span.name,
-        context=_context_from(span, span.span_id),
-        parent=_context_from(span, parent) if parent else None,
+        context=_decode_context(span, span.span_id),
+        parent=_decode_context(span, parent) if parent else None,
         resource=resource,
-        attributes=_attributes_from(span.attributes),
+        attributes=_decode_attributes(span.attributes),
         events=[
-            Event(each.name, _attributes_from(each.attributes), int(each.time_unix_nano))
+            Event(each.name, _decode_attributes(each.attributes), int(each.time_unix_nano))
             for each in span.events
         ],
         links=[
-            Link(_context_from(each, each.span_id), _attributes_from(each.attributes))
+            Link(_decode_context(each, each.span_id), _decode_attributes(each.attributes))
             for each in span.links
         ],
         kind=SpanKind(max(span.kind - 1, 0)),
@@ -270,27 +287,29 @@ def _span_from(span: _Span, resource: Resource, scope: InstrumentationScope) -> 
     )
 
 
-def _context_from(owner: _Span | _Link, span_id: str) -> SpanContext:
+def _decode_context(owner: _Span | _Link, span_id: str) -> SpanContext:
     return SpanContext(
         int(owner.trace_id, 16),
         int(span_id, 16),
-        is_remote=bool(owner.flags & _REMOTE),
+        is_remote=bool(owner.flags & _IS_REMOTE),
         trace_flags=TraceFlags(TraceFlags.SAMPLED),
         trace_state=TraceState.from_header([owner.trace_state]),
     )
 
 
-def _attributes_from(encoded: Sequence[_KeyValue]) -> dict[str, AttributeValue]:
-    return {each.key: _value_from(each.value) for each in encoded}
+def _decode_attributes(encoded: Sequence[_KeyValue]) -> dict[str, AttributeValue]:
+    return {each.key: _decode_value(each.value) for each in encoded}
 
 
-def _value_from(value: _Value) -> Any:
+def _decode_value(value: _Value) -> Any:
     if value.int_value is not None:
         return int(value.int_value)
     if value.double_value is not None:
         return float(value.double_value)
     if value.array_value is not None:
-        return [_value_from(each) for each in value.array_value.values]
+        return [_decode_value(each) for each in value.array_value.values]
+    if value.kvlist_value is not None:
+        return _decode_attributes(value.kvlist_value.values)
     if value.bool_value is not None:
         return value.bool_value
     return value.string_value if value.bytes_value is None else value.bytes_value
