@@ -82,6 +82,7 @@ def test_every_text_of_a_span_is_redacted_and_the_rest_is_as_it_was() -> None:
     link = Link(SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(1)), {"l": "planted-1"})
     with provider.get_tracer("t").start_as_current_span("GET planted-1", links=[link]) as span:
         span.set_attributes({"a": "planted-1", "n": 1, "list": ["planted-1", "b"]})
+        span.set_attribute("map", {"deep": ["planted-1"], "password": "short", "n": 1})
         span.set_attribute("http.request.header.authorization", ["anything"])
         span.add_event("e", {"e": "planted-1"})
         span.set_status(Status(StatusCode.ERROR, "planted-1"))
@@ -92,6 +93,7 @@ def test_every_text_of_a_span_is_redacted_and_the_rest_is_as_it_was() -> None:
         "a": REDACTED,
         "n": 1,
         "list": (REDACTED, "b"),
+        "map": {"deep": (REDACTED,), "password": REDACTED, "n": 1},
         "http.request.header.authorization": (REDACTED,),
     }
     assert (redacted.start_time, redacted.end_time) == (found.start_time, found.end_time)
