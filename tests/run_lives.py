@@ -16,9 +16,9 @@ def _raise(error: BaseException) -> None:
 
 
 def provider() -> TracerProvider:
-    made = TracerProvider(id_generator=UUIDv7IdGenerator(), shutdown_on_exit=False)
-    made.add_span_processor(RecordingProcessor(_raise))
-    return made
+    tracer_provider = TracerProvider(id_generator=UUIDv7IdGenerator(), shutdown_on_exit=False)
+    tracer_provider.add_span_processor(RecordingProcessor(_raise))
+    return tracer_provider
 
 
 class Life:
@@ -33,9 +33,9 @@ class Life:
         return TraceFile(self.trace, self._redactor, self.journal)
 
     def take_up(self) -> TraceFile:
-        taken = Journal.take_up(self.path)
-        assert taken is not None
-        self.journal = taken
+        journal = Journal.take_up(self.path)
+        assert journal is not None
+        self.journal = journal
         self.journal.mend()
         return TraceFile(self.trace, self._redactor, self.journal)
 
@@ -46,5 +46,5 @@ class Life:
     def end(self, file: TraceFile) -> SpanTable:
         file.close()
         self.journal.close(over=True)
-        (found,) = read(self.trace)
-        return found
+        (trace,) = read(self.trace)
+        return trace

@@ -22,10 +22,10 @@ def jaeger_exporter(timeout_s: float = TIMEOUT_S) -> Exporter:
 
     A timeout in these variables outranks `timeout_s`.
     """
-    chosen = otlp.protocol(Signal.TRACES)
-    endpoint = otlp.endpoint(Signal.TRACES, chosen)
+    protocol = otlp.protocol(Signal.TRACES)
+    endpoint = otlp.endpoint(Signal.TRACES, protocol)
     timeout = otlp.timeout_s(Signal.TRACES, timeout_s)
-    return Exporter(JAEGER, endpoint, _sdk_exporter(chosen, endpoint, timeout))
+    return Exporter(JAEGER, endpoint, _sdk_exporter(protocol, endpoint, timeout))
 
 
 def _sdk_exporter(protocol: str, endpoint: str, timeout_s: float | None) -> SpanExporter:

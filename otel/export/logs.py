@@ -62,9 +62,9 @@ def logs_over_otlp(resource: Resource, redactor: Redactor) -> Logs:
     """Set up logs as the standard variables describe them; raises ExporterSettingsError."""
     if not otlp.is_enabled(Signal.LOGS, default=False):
         return Logs(None, redactor)
-    chosen = otlp.protocol(Signal.LOGS)
-    endpoint = otlp.endpoint(Signal.LOGS, chosen)
-    exporter = _LogExporter(_sdk_exporter(chosen, endpoint), Endpoint(endpoint))
+    protocol = otlp.protocol(Signal.LOGS)
+    endpoint = otlp.endpoint(Signal.LOGS, protocol)
+    exporter = _LogExporter(_sdk_exporter(protocol, endpoint), Endpoint(endpoint))
     provider = LoggerProvider(resource, shutdown_on_exit=False)
     provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
     return Logs(provider, redactor)

@@ -103,9 +103,9 @@ def metrics_over_otlp(resource: Resource, readers: Sequence[MetricReader] = ()) 
     Raises ExporterSettingsError.
     """
     if otlp.is_enabled(Signal.METRICS, default=False):
-        chosen = otlp.protocol(Signal.METRICS)
-        endpoint = otlp.endpoint(Signal.METRICS, chosen)
-        exporter = _MetricExporter(_sdk_exporter(chosen, endpoint), Endpoint(endpoint))
+        protocol = otlp.protocol(Signal.METRICS)
+        endpoint = otlp.endpoint(Signal.METRICS, protocol)
+        exporter = _MetricExporter(_sdk_exporter(protocol, endpoint), Endpoint(endpoint))
         readers = (*readers, PeriodicExportingMetricReader(exporter))
     if not readers:
         return Metrics(None)

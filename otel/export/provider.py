@@ -77,8 +77,8 @@ class Telemetry:
         """Send all queues, spool what is not sent in time, and stop; false if late. Blocks."""
         until = monotonic() + timeout_s
         logs = partial(self.logs.close, timeout_s * _BEFORE_METRICS)
-        done = _all_at_once([logs, *(partial(each.close, timeout_s) for each in self.backends)])
-        return self.metrics.close(until - monotonic()) and done
+        success = _all_at_once([logs, *(partial(each.close, timeout_s) for each in self.backends)])
+        return self.metrics.close(until - monotonic()) and success
 
 
 def set_up(

@@ -2,7 +2,7 @@
 
 The SDK's batch processor loses spans without counting them, waits for its exporter however long
 that takes, and cannot say what it has not sent (opentelemetry-python issues 4568 and 4555). This
-one counts what overflows, stops within a time limit, and returns what is left.
+one counts what overflows, stops within a time limit, and returns what remains.
 """
 
 import logging
@@ -51,7 +51,7 @@ class SpanQueue(SpanProcessor):
         self._refusing = False
         # Where no thread is woken, the lock is used alone: it takes half the time of a condition.
         self._lock = Lock()
-        self._changed = Condition(self._lock)
+        self._change = Condition(self._lock)
         self._thread = Thread(target=self._run, name=f"spans to {name}", daemon=True)
         self._thread.start()
 
@@ -76,7 +76,7 @@ class SpanQueue(SpanProcessor):
                 self._waiting.popleft()
             self._waiting.append(span)
             if len(self._waiting) == self._batch:
-                self._changed.notify_all()
+                self._change.notify_all()
 
     def refuse(self) -> None:
         """Ignore all further spans and do not count them as lost; the queue is still sent."""
@@ -84,25 +84,25 @@ class SpanQueue(SpanProcessor):
 
     def flush(self, timeout_s: float) -> bool:
         """Send the queue; false when that takes longer than the timeout. Blocks."""
-        with self._changed:
+        with self._change:
             self._flush_requests = request = self._flush_requests + 1
-            self._changed.notify_all()
-            return self._changed.wait_for(lambda: self._flushes >= request, timeout_s)
+            self._change.notify_all()
+            return self._change.wait_for(lambda: self._flushes >= request, timeout_s)
 
     def close(self, timeout_s: float | None = None) -> Sequence[ReadableSpan]:
         """Send the queue and stop; returns the spans that were not sent in time. Blocks.
 
         They include the batch in flight, which may have arrived, or may still arrive.
         """
-        with self._changed:
+        with self._change:
             self._closing = True
-            self._changed.notify_all()
+            self._change.notify_all()
         self._thread.join(timeout_s)
-        with self._changed:
-            left = (*self._in_flight, *self._waiting)
+        with self._change:
+            remaining = (*self._in_flight, *self._waiting)
             self._waiting.clear()
             self._in_flight = ()
-        return left
+        return remaining
 
     def shutdown(self) -> None:
         """Close the queue; the provider calls this."""
@@ -123,27 +123,27 @@ class SpanQueue(SpanProcessor):
                         self._send(batch)
                     except Exception as error:  # telemetry never breaks a run
                         _LOG.error("Spans could not be handed on: %r", error)
-                with self._changed:
+                with self._change:
                     self._in_flight = ()
-            with self._changed:
+            with self._change:
                 self._flushes = requests
-                self._changed.notify_all()
+                self._change.notify_all()
 
     def _wait(self) -> int:
         """Wait for work; returns the number of flush requests so far."""
         until = monotonic() + self._delay_s
-        with self._changed:
+        with self._change:
             while (
                 not self._closing
                 and self._flushes == self._flush_requests
                 and len(self._waiting) < self._batch
-                and (left := until - monotonic()) > 0
+                and (remaining := until - monotonic()) > 0
             ):
-                self._changed.wait(left)
+                self._change.wait(remaining)
             return self._flush_requests
 
     def _take(self) -> Sequence[ReadableSpan]:
-        with self._changed:
+        with self._change:
             count = min(self._batch, len(self._waiting))
             self._in_flight = tuple(self._waiting.popleft() for _ in range(count))
             return self._in_flight

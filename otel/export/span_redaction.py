@@ -62,12 +62,12 @@ class SpanRedactor:
         # All spans of a process share one, and hashing or comparing it is slow.
         if self._last_resource[0] is not resource:
             attributes = self._attributes(resource.attributes)
-            redacted = (
+            copy = (
                 resource
                 if attributes is resource.attributes
                 else Resource(attributes or {}, resource.schema_url)
             )
-            self._last_resource = (resource, redacted)
+            self._last_resource = (resource, copy)
         return self._last_resource[1]
 
     def _event(self, event: Event) -> Event:
@@ -89,14 +89,14 @@ class SpanRedactor:
         return Status(status.status_code, description)
 
     def _attributes(self, attributes: Attributes) -> Attributes:
-        changed = {}
+        changes = {}
         for key, value in (attributes or {}).items():
             # Numbers hold no secret.
             if type(value) in _PLAIN:
                 continue
-            if (redacted := self._value(key, value)) != value:
-                changed[key] = redacted
-        return {**(attributes or {}), **changed} if changed else attributes
+            if (replacement := self._value(key, value)) != value:
+                changes[key] = replacement
+        return {**(attributes or {}), **changes} if changes else attributes
 
     def _value(self, key: str, value: Any) -> Any:
         if isinstance(value, str):

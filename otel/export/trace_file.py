@@ -72,9 +72,9 @@ class Journal:
         file.close()
         return None
 
-    def write(self, started: Sequence[ReadableSpan]) -> None:
+    def write(self, starts: Sequence[ReadableSpan]) -> None:
         """Record that spans have started."""
-        self._file.write(to_line(started))
+        self._file.write(to_line(starts))
         self._last_change_ns = time.monotonic_ns()
 
     def beat(self) -> None:
@@ -149,13 +149,13 @@ class TraceFile:
 
     def _write(self, spans: Sequence[ReadableSpan]) -> None:
         spans = self._redactor.redact(spans)
-        ended = spans
+        ends = spans
         if self._journal is not None:
-            ended = [span for span in spans if span.end_time is not None]
-            if started := [span for span in spans if span.end_time is None]:
-                self._journal.write(started)
-        if ended:
-            self._file.write(to_line(ended))
+            ends = [span for span in spans if span.end_time is not None]
+            if starts := [span for span in spans if span.end_time is None]:
+                self._journal.write(starts)
+        if ends:
+            self._file.write(to_line(ends))
 
 
 def is_locked(journal: Path) -> bool:
@@ -175,20 +175,20 @@ def read_unfinished_run(trace: Path, journal: Path) -> UnfinishedRun | None:
     or TraceError.
     """
     changed_ns = journal.stat().st_mtime_ns
-    started = _by_id(from_lines(journal.read_bytes(), str(journal)))
+    starts = _by_id(from_lines(journal.read_bytes(), str(journal)))
     content = trace.read_bytes() if trace.exists() else b""
-    ended = _by_id(from_lines(content, str(trace)))
-    unended = [span for span_id, span in started.items() if span_id not in ended]
-    root = next((span for span in unended if semconv.RUN_ID in (span.attributes or {})), None)
+    ends = _by_id(from_lines(content, str(trace)))
+    open_spans = [span for span_id, span in starts.items() if span_id not in ends]
+    root = next((span for span in open_spans if semconv.RUN_ID in (span.attributes or {})), None)
     if root is None:
         return None
-    times = [span.start_time or 0 for span in unended] + [
-        span.end_time or 0 for span in ended.values()
+    times = [span.start_time or 0 for span in open_spans] + [
+        span.end_time or 0 for span in ends.values()
     ]
     return UnfinishedRun(
         root=root,
-        open_spans=tuple(span for span in unended if span is not root),
-        ended_spans=tuple(ended.values()),
+        open_spans=tuple(span for span in open_spans if span is not root),
+        ended_spans=tuple(ends.values()),
         last_sign_ns=max(changed_ns, *times),
     )
 

@@ -75,8 +75,8 @@ class LangSmithQuery:
             raise TraceError(f"{trace_id} is no trace id of 32 hexadecimal digits.") from error
         runs = self._runs(_FIELDS, trace_id=id)
         if not runs:
-            sent = self._runs(_FIELDS_TO_FIND, project_name=self.project, filter=_sent_as(id))
-            for their_id in sorted({run.trace_id for run in sent}):
+            matches = self._runs(_FIELDS_TO_FIND, project_name=self.project, filter=_sent_as(id))
+            for their_id in sorted({run.trace_id for run in matches}):
                 runs += self._runs(_FIELDS, trace_id=their_id)
         return _trace(id.hex, runs) if runs else None
 
@@ -164,33 +164,33 @@ def _sent_as(trace_id: uuid.UUID) -> str:
 
 
 def _trace(trace_id: str, runs: list[Run]) -> SpanTable:
-    sent = {run.id: span for run in runs if (span := _sent(run)) is not None}
-    if _some_are_lost(runs, sent):
-        sent = {}
-    builder = TraceBuilder(next((span.trace_id for span in sent.values()), trace_id))
+    originals = {run.id: span for run in runs if (span := _original(run)) is not None}
+    if _some_are_lost(runs, originals):
+        originals = {}
+    builder = TraceBuilder(next((span.trace_id for span in originals.values()), trace_id))
     for run in runs:
-        builder.add(sent.get(run.id) or _span(run))
+        builder.add(originals.get(run.id) or _span(run))
     return builder.build()
 
 
-def _some_are_lost(runs: list[Run], sent: Mapping[uuid.UUID, OtlpSpan]) -> bool:
+def _some_are_lost(runs: list[Run], originals: Mapping[uuid.UUID, OtlpSpan]) -> bool:
     """Return whether a run that we sent came back without its span.
 
     The parent of our root run may be its caller's run, which never had one. No other run with a
     span may have a neighbour without one.
     """
-    without = {run.id for run in runs} - set(sent)
+    without = {run.id for run in runs} - set(originals)
     for run in runs:
-        span = sent.get(run.id)
+        span = originals.get(run.id)
         if span is None:
-            if run.parent_run_id in sent:
+            if run.parent_run_id in originals:
                 return True
         elif run.parent_run_id in without and semconv.SPANS_STARTED not in span.attributes():
             return True
     return False
 
 
-def _sent(run: Run) -> OtlpSpan | None:
+def _original(run: Run) -> OtlpSpan | None:
     """Return the span that a run was sent as, or None."""
     text = _metadata(run).get(semconv.LANGSMITH_SPAN)
     if not isinstance(text, str):
@@ -212,7 +212,7 @@ def _id(run_id: uuid.UUID) -> str:
 
 def _span(run: Run) -> SpanValues:
     attributes = _attributes(run)
-    failed = bool(run.error) or run.status == "error"
+    is_error = bool(run.error) or run.status == "error"
     return SpanValues(
         span_id=_id(run.id),
         parent_id=_id(run.parent_run_id) if run.parent_run_id else "",
@@ -220,7 +220,7 @@ def _span(run: Run) -> SpanValues:
         kind=1,
         start_ns=_nanoseconds(run.start_time),
         end_ns=_nanoseconds(run.end_time) if run.end_time else 0,
-        status=2 if failed else int(run.status == "success"),
+        status=2 if is_error else int(run.status == "success"),
         attributes=lambda: attributes,
         events=events_not_kept,
     )

@@ -243,14 +243,12 @@ def _enum(value: str, prefix: str, names: tuple[str, ...]) -> int:
     return names.index(name) if name in names else 0
 
 
-def _attributes(
-    encoded: Sequence[_RawKeyValue], shared: dict[str, str] | None = None
-) -> Attributes:
+def _attributes(items: Sequence[_RawKeyValue], strings: dict[str, str] | None = None) -> Attributes:
     # Most values are strings, then numbers: they cost no function call.
     attributes: dict[str, Any] = {}
-    strings = {} if shared is None else shared
+    strings = {} if strings is None else strings
     room = len(strings) < _SHARED_STRINGS
-    for item in encoded:
+    for item in items:
         key = item.key
         key = strings.setdefault(key, key) if room else strings.get(key, key)
         value = item.value
@@ -267,19 +265,19 @@ def _attributes(
     return attributes
 
 
-def _value(encoded: _RawValue | None) -> Any:
-    if encoded is None:
+def _value(value: _RawValue | None) -> Any:
+    if value is None:
         return None
-    if encoded.string_value is not None:
-        return encoded.string_value
-    if encoded.int_value is not None:
-        return encoded.int_value
-    if encoded.double_value is not None:
-        return encoded.double_value
-    if encoded.bool_value is not None:
-        return encoded.bool_value
-    if encoded.array_value is not None:
-        return [_value(item) for item in encoded.array_value.values]
-    if encoded.kvlist_value is not None:
-        return _attributes(encoded.kvlist_value.values)
-    return encoded.bytes_value
+    if value.string_value is not None:
+        return value.string_value
+    if value.int_value is not None:
+        return value.int_value
+    if value.double_value is not None:
+        return value.double_value
+    if value.bool_value is not None:
+        return value.bool_value
+    if value.array_value is not None:
+        return [_value(item) for item in value.array_value.values]
+    if value.kvlist_value is not None:
+        return _attributes(value.kvlist_value.values)
+    return value.bytes_value

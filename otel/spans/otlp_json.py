@@ -297,8 +297,8 @@ def _decode_context(owner: _Span | _Link, span_id: str) -> SpanContext:
     )
 
 
-def _decode_attributes(encoded: Sequence[_KeyValue]) -> dict[str, AttributeValue]:
-    return {each.key: _decode_value(each.value) for each in encoded}
+def _decode_attributes(items: Sequence[_KeyValue]) -> dict[str, AttributeValue]:
+    return {each.key: _decode_value(each.value) for each in items}
 
 
 def _decode_value(value: _Value) -> Any:

@@ -34,22 +34,22 @@ class SpanListener(Protocol):
 class Recording:
     """The spans of one run, counted exactly as they start.
 
-    `started` is the number of spans that an earlier process of the run started and ended.
+    `spans_before` is the number of spans that an earlier process of the run started and ended.
     """
 
-    def __init__(self, run_id: str, provider: trace.TracerProvider, started: int = 0) -> None:
+    def __init__(self, run_id: str, provider: trace.TracerProvider, spans_before: int = 0) -> None:
         self.run_id = run_id
         self.provider = provider
         self.tracer = provider.get_tracer(_INSTRUMENTATION)
         self.listeners: tuple[SpanListener, ...] = ()
         self.lag = LoopLagMonitor()
-        self._started = started
+        self._spans_started = spans_before
         self._lock = Lock()
 
     @property
     def spans_started(self) -> int:
         """How many spans of the run have started so far, including the run's own."""
-        return self._started
+        return self._spans_started
 
     def listen(self, listener: SpanListener) -> None:
         """Show the listener every span that starts or ends from now on."""
@@ -62,7 +62,7 @@ class Recording:
     def count(self) -> None:
         """Count one more span; spans start on several threads."""
         with self._lock:
-            self._started += 1
+            self._spans_started += 1
 
 
 def active_recording() -> Recording | None:

@@ -117,8 +117,8 @@ async def run(
         run_uuid = uuid.UUID(unfinished.run_id)
     elif trace.get_current_span(context).get_span_context().is_valid:
         identity = None
-    started = len(unfinished.ended_spans) if unfinished else 0
-    recording = Recording(run_uuid.hex, provider, started)
+    spans_before = len(unfinished.ended_spans) if unfinished else 0
+    recording = Recording(run_uuid.hex, provider, spans_before)
     for listener in listeners:
         recording.listen(listener)
     token = otel_context.attach(context_with(recording, context))
@@ -142,8 +142,8 @@ async def run(
                     **({semconv.RESUMED: True} if unfinished else {}),
                 },
             ) as span:
-                recorded = span.is_recording()
-                trace_id = f"{span.get_span_context().trace_id:032x}" if recorded else None
+                is_recorded = span.is_recording()
+                trace_id = f"{span.get_span_context().trace_id:032x}" if is_recorded else None
                 if unfinished is not None:
                     _close_open_spans(unfinished, recording)
                 try:

@@ -119,10 +119,10 @@ def test_what_cannot_be_read_is_one_sentence(
 ) -> None:
     add(server, 0)
     server.status, server.page = status, page
-    with pytest.raises(TraceError, match=says) as caught:
+    with pytest.raises(TraceError, match=says) as raised:
         query.trace(TRACE.hex)
-    assert "\n" not in str(caught.value)
-    assert query.api_url in str(caught.value)
+    assert "\n" not in str(raised.value)
+    assert query.api_url in str(raised.value)
 
 
 def test_nobody_there() -> None:
@@ -269,7 +269,7 @@ def program(parallel: bool) -> Any:
     return graph.compile()
 
 
-def traced(parallel: bool) -> SpanTable:
+def trace_of_graph(parallel: bool) -> SpanTable:
     """Run the program under LangSmith's tracer, and read back what the server was sent."""
     run_id = uuid.uuid4()
     with LangSmithServer().served() as url:
@@ -298,12 +298,12 @@ def overlap(trace: SpanTable) -> CheckResult:
 
 @pytest.fixture(scope="module")
 def parallel() -> SpanTable:
-    return traced(parallel=True)
+    return trace_of_graph(parallel=True)
 
 
 @pytest.fixture(scope="module")
 def serial() -> SpanTable:
-    return traced(parallel=False)
+    return trace_of_graph(parallel=False)
 
 
 def test_nodes_sent_at_once_overlap_and_more_is_not_claimed(parallel: SpanTable) -> None:

@@ -9,11 +9,12 @@ from opentelemetry.exporter.otlp.json.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.util.types import AnyValue
 
 from trading_graph.otel.sources.memory import from_spans
 from trading_graph.otel.spans.otlp_json import from_lines, to_line
 
-NESTED = {
+NESTED: dict[str, AnyValue] = {
     "map": {"a": 1, "inner": {"b": [True, None]}},
     "list": [{"c": "d"}, 1.5],
     "nothing": None,

@@ -86,8 +86,8 @@ def test_every_text_of_a_span_is_redacted_and_the_rest_is_as_it_was() -> None:
         span.set_attribute("http.request.header.authorization", ["anything"])
         span.add_event("e", {"e": "planted-1"})
         span.set_status(Status(StatusCode.ERROR, "planted-1"))
-    (found,) = exporter.get_finished_spans()
-    (redacted,) = SpanRedactor(Redactor(["planted-1"], environment={})).redact([found])
+    (original,) = exporter.get_finished_spans()
+    (redacted,) = SpanRedactor(Redactor(["planted-1"], environment={})).redact([original])
     assert "planted-1" not in redacted.to_json()
     assert redacted.attributes == {
         "a": REDACTED,
@@ -96,8 +96,8 @@ def test_every_text_of_a_span_is_redacted_and_the_rest_is_as_it_was() -> None:
         "map": {"deep": (REDACTED,), "password": REDACTED, "n": 1},
         "http.request.header.authorization": (REDACTED,),
     }
-    assert (redacted.start_time, redacted.end_time) == (found.start_time, found.end_time)
-    assert redacted.get_span_context() == found.get_span_context()
+    assert (redacted.start_time, redacted.end_time) == (original.start_time, original.end_time)
+    assert redacted.get_span_context() == original.get_span_context()
 
 
 def test_a_span_without_a_secret_is_the_same_object() -> None:
@@ -106,6 +106,6 @@ def test_a_span_without_a_secret_is_the_same_object() -> None:
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     with provider.get_tracer("t").start_as_current_span("s", attributes={"a": ["b"]}) as span:
         span.add_event("e", {"k": "v"})
-    (found,) = exporter.get_finished_spans()
-    assert SpanRedactor(PLAIN).redact([found]) == [found]
-    assert SpanRedactor(PLAIN).redact([found])[0] is found
+    (original,) = exporter.get_finished_spans()
+    assert SpanRedactor(PLAIN).redact([original]) == [original]
+    assert SpanRedactor(PLAIN).redact([original])[0] is original

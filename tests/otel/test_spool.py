@@ -54,10 +54,10 @@ def names(spool: Spool) -> list[str]:
 
 
 def test_what_is_read_back_is_what_was_written() -> None:
-    written = spans("a", "b")
-    assert json.loads(to_line(written)) == json.loads(encode_spans(written).to_json())
-    read = from_lines(to_line(written), "memory")
-    assert encode_spans(read).to_json() == encode_spans(written).to_json()
+    originals = spans("a", "b")
+    assert json.loads(to_line(originals)) == json.loads(encode_spans(originals).to_json())
+    copies = from_lines(to_line(originals), "memory")
+    assert encode_spans(copies).to_json() == encode_spans(originals).to_json()
 
 
 def test_a_line_that_was_cut_off_is_left_out_only_at_the_end() -> None:

@@ -67,8 +67,8 @@ def test_fuzz_with_rubbish(content: bytes) -> None:
 )
 def test_fuzz_with_damage(text: str, damage: list[tuple[int, int, bytes]]) -> None:
     content = text.encode()
-    for at, lost, put in damage:
-        content = content[:at] + put + content[at + lost :]
+    for at, cut, put in damage:
+        content = content[:at] + put + content[at + cut :]
     read_and_judge(content)
 
 
@@ -172,9 +172,9 @@ def test_a_profile_integrates_to_the_work(intervals: list[tuple[int, int]]) -> N
     for number, (start, length) in enumerate(intervals):
         builder.add(SpanValues(str(number), "", "s", 1, start, start + length, 0, dict))
     trace: SpanTable = builder.build()
-    found = profile(trace, range(len(trace)))
+    result = profile(trace, range(len(trace)))
     levels = [sum(start <= at < start + n for start, n in intervals) for at in range(151)]
-    assert found.work_ns == sum(levels) == sum(length for _, length in intervals)
-    assert found.busy_ns == sum(level > 0 for level in levels)
-    assert found.serial_ns == sum(level == 1 for level in levels)
-    assert found.peak == max(levels)
+    assert result.work_ns == sum(levels) == sum(length for _, length in intervals)
+    assert result.busy_ns == sum(level > 0 for level in levels)
+    assert result.serial_ns == sum(level == 1 for level in levels)
+    assert result.peak == max(levels)

@@ -80,7 +80,7 @@ def in_base64(span_id: str) -> str:
 
 def in_snake_case(text: str) -> str:
     return re.sub(
-        r'"(\w+)":', lambda found: re.sub(r"([A-Z])", lambda c: "_" + c[1].lower(), found[0]), text
+        r'"(\w+)":', lambda name: re.sub(r"([A-Z])", lambda c: "_" + c[1].lower(), name[0]), text
     )
 
 
@@ -243,8 +243,8 @@ def test_jaegers_own_json(wrapped: bool) -> None:
         }
         for span in SPANS
     ]
-    found = {"traceID": TRACE_ID, "spans": [jaeger_span(s) for s in slower], "processes": {}}
-    text = json.dumps({"data": [found], "errors": None} if wrapped else found)
+    jaeger_trace = {"traceID": TRACE_ID, "spans": [jaeger_span(s) for s in slower], "processes": {}}
+    text = json.dumps({"data": [jaeger_trace], "errors": None} if wrapped else jaeger_trace)
     (trace,) = parse(text.encode(), "Jaeger's")
     assert trace.names == ("root", "child", "later")
     assert list((trace.start - START // 1000 * 1000) // 1000) == [0, 10, 30]
