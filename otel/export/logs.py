@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.sdk._logs import LoggerProvider, ReadableLogRecord
 from opentelemetry.sdk._logs.export import (
@@ -127,11 +128,9 @@ _SUCCESS = LogRecordExportResult.SUCCESS
 
 def _sdk_exporter(protocol: str, endpoint: str) -> LogRecordExporter:
     timeout = otlp.timeout_s(Signal.LOGS, TIMEOUT_S)
-    # Not above: few ask for logs, and fewer for gRPC, whose library is large.
     if protocol == otlp.GRPC:
+        # Not above: gRPC's library is large, and few ask for it.
         from opentelemetry.exporter.otlp.proto.grpc import _log_exporter as grpc
 
         return grpc.OTLPLogExporter(endpoint=endpoint, timeout=timeout)
-    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
-
     return OTLPLogExporter(endpoint=endpoint, timeout=timeout)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.metrics import (
     CallbackOptions,
     Histogram,
@@ -217,11 +218,9 @@ _SUCCESS = MetricExportResult.SUCCESS
 
 def _sdk_exporter(protocol: str, endpoint: str) -> MetricExporter:
     timeout = otlp.timeout_s(Signal.METRICS, TIMEOUT_S)
-    # Not above: few ask for metrics, and fewer for gRPC, whose library is large.
     if protocol == otlp.GRPC:
+        # Not above: gRPC's library is large, and few ask for it.
         from opentelemetry.exporter.otlp.proto.grpc import metric_exporter as grpc
 
         return grpc.OTLPMetricExporter(endpoint=endpoint, timeout=timeout)
-    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-
     return OTLPMetricExporter(endpoint=endpoint, timeout=timeout)

@@ -64,7 +64,7 @@ def read(*paths: Path) -> list[SpanTable]:
             )
         room -= len(content)
         contents.append((content, str(path)))
-    return parse_all(contents)
+    return _parse_all(contents)
 
 
 def parse(content: bytes, origin: str) -> list[SpanTable]:
@@ -72,11 +72,11 @@ def parse(content: bytes, origin: str) -> list[SpanTable]:
 
     `origin` names the text in errors.
     """
-    return parse_all([(content, origin)])
+    return _parse_all([(content, origin)])
 
 
 @pause_collection()
-def parse_all(contents: list[tuple[bytes, str]]) -> list[SpanTable]:
+def _parse_all(contents: list[tuple[bytes, str]]) -> list[SpanTable]:
     """Parse the traces of several texts that hold parts of them, each with its origin."""
     builders: dict[str, TraceBuilder] = {}
     by_raw_id: dict[str, TraceBuilder] = {}

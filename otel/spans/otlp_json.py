@@ -36,15 +36,15 @@ the target of a link is in another process.
 """
 
 
-class _Part(msgspec.Struct, gc=False, omit_defaults=True, rename="camel"):
-    """A part of an OTLP document."""
+class _MessagePart(msgspec.Struct, gc=False, omit_defaults=True, rename="camel"):
+    """A part of an OTLP message."""
 
 
-class _Array(_Part):
+class _Array(_MessagePart):
     values: list["_Value"] = []
 
 
-class _Value(_Part):
+class _Value(_MessagePart):
     string_value: str | None = None
     bool_value: bool | None = None
     int_value: str | None = None
@@ -54,27 +54,27 @@ class _Value(_Part):
     bytes_value: bytes | None = None
 
 
-class _KeyValue(_Part):
+class _KeyValue(_MessagePart):
     key: str
     value: _Value
 
 
-class _KeyValues(_Part):
+class _KeyValues(_MessagePart):
     values: list[_KeyValue] = []
 
 
-class _Status(_Part):
+class _Status(_MessagePart):
     message: str | None = None
     code: int = 0
 
 
-class _Event(_Part):
+class _Event(_MessagePart):
     time_unix_nano: str
     name: str
     attributes: list[_KeyValue] = []
 
 
-class _Link(_Part):
+class _Link(_MessagePart):
     trace_id: str
     span_id: str
     attributes: list[_KeyValue] = []
@@ -82,7 +82,7 @@ class _Link(_Part):
     trace_state: str = ""
 
 
-class _Span(_Part):
+class _Span(_MessagePart):
     trace_id: str
     span_id: str
     name: str
@@ -101,33 +101,33 @@ class _Span(_Part):
     dropped_links_count: int = 0
 
 
-class _Scope(_Part):
+class _Scope(_MessagePart):
     name: str = ""
     version: str | None = None
     attributes: list[_KeyValue] = []
 
 
-class _ScopeSpans(_Part):
+class _ScopeSpans(_MessagePart):
     spans: list[_Span]
     scope: _Scope | None = None
     schema_url: str | None = None
 
 
-class _Resource(_Part):
+class _Resource(_MessagePart):
     attributes: list[_KeyValue] = []
 
 
-class _ResourceSpans(_Part):
+class _ResourceSpans(_MessagePart):
     scope_spans: list[_ScopeSpans]
     resource: _Resource | None = None
     schema_url: str | None = None
 
 
-class _Document(_Part):
+class _OtlpMessage(_MessagePart):
     resource_spans: list[_ResourceSpans]
 
 
-_DECODER = msgspec.json.Decoder(_Document)
+_DECODER = msgspec.json.Decoder(_OtlpMessage)
 
 
 def to_line(spans: Sequence[ReadableSpan]) -> bytes:
@@ -136,7 +136,7 @@ def to_line(spans: Sequence[ReadableSpan]) -> bytes:
     groups: dict[tuple[int, int], list[ReadableSpan]] = {}
     for span in spans:
         groups.setdefault((id(span.resource), id(span.instrumentation_scope)), []).append(span)
-    document = _Document([_encode_group(each) for each in groups.values()])
+    document = _OtlpMessage([_encode_group(each) for each in groups.values()])
     return msgspec.json.encode(document) + b"\n"
 
 
@@ -249,7 +249,7 @@ def _spell_non_finite(value: float) -> str:
     return "Infinity" if value > 0 else "-Infinity"
 
 
-def _decode_spans(document: _Document) -> Iterator[ReadableSpan]:
+def _decode_spans(document: _OtlpMessage) -> Iterator[ReadableSpan]:
     for resource_part in document.resource_spans:
         attributes = resource_part.resource.attributes if resource_part.resource else []
         resource = Resource(_decode_attributes(attributes), resource_part.schema_url)
