@@ -1,4 +1,4 @@
-"""The lives of a run: processes of which each but the last dies before the run is over."""
+"""A run in several processes, of which each but the last dies before the run is over."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def provider() -> TracerProvider:
 
 
 class Life:
-    """One process of a run, and the files that it leaves where it dies."""
+    """One process of a run, and the files that it leaves when it dies."""
 
     def __init__(self, folder: Path, secrets: tuple[str, ...] = ()) -> None:
         self.trace, self.path = folder / "trace.jsonl", folder / "open.jsonl"

@@ -18,6 +18,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import (
+    INVALID_SPAN_CONTEXT,
     Link,
     SpanContext,
     SpanKind,
@@ -180,13 +181,13 @@ def _encode_group(spans: Sequence[ReadableSpan]) -> _ResourceSpans:
 
 
 def _encode_span(span: ReadableSpan) -> _Span:
-    context, parent, status = span.get_span_context(), span.parent, span.status
-    assert context is not None  # a span that started always has one
+    context = span.get_span_context() or INVALID_SPAN_CONTEXT  # as the SDK's encoder does
+    parent, status = span.parent, span.status
     return _Span(
         trace_id=f"{context.trace_id:032x}",
         span_id=f"{context.span_id:016x}",
         name=span.name,
-        start_time_unix_nano=str(span.start_time),
+        start_time_unix_nano=str(span.start_time or 0),
         end_time_unix_nano=str(span.end_time or 0),
         status=_Status(status.description or None, status.status_code.value),
         parent_span_id=f"{parent.span_id:016x}" if parent else None,

@@ -1,4 +1,4 @@
-"""A backend that fails in every way: no span is lost, none is there twice, and nobody waits."""
+"""Backends that fail: no span is lost or stored twice, and nobody waits."""
 
 import asyncio
 import logging
@@ -43,7 +43,7 @@ def record(
     file: Path | None = None,
     halfway: Callable[[], object] = lambda: None,
 ) -> str:
-    """Record a run of spans and shut down; gives its trace id."""
+    """Record a run of spans and shut down; return its trace id."""
     return asyncio.run(_record(telemetry, count, file, halfway))
 
 
@@ -78,7 +78,7 @@ def replay_to(jaeger: JaegerProcess) -> Replay:
 
 
 def spans_in(jaeger: JaegerProcess, trace_id: str) -> tuple[int, int]:
-    """How many spans of a trace Jaeger has, and how many of them twice."""
+    """Count the spans of a trace in Jaeger, and those that it has twice."""
     trace = JaegerQuery(jaeger.query_url).complete(trace_id, timeout_s=5)
     return (len(trace), trace.repeated) if trace else (0, 0)
 
@@ -88,7 +88,7 @@ def hang(receiver: OtlpReceiver) -> None:
 
 
 def slow(receiver: OtlpReceiver) -> None:
-    receiver.delay_s = 3.0  # more than a batch may take, and Jaeger has it at once
+    receiver.delay_s = 3.0  # longer than a batch may take, although Jaeger has it at once
 
 
 def answers(status: int) -> Callable[[OtlpReceiver], None]:
@@ -157,7 +157,7 @@ def test_a_jaeger_that_is_down_from_the_start(
 def test_a_jaeger_that_is_killed_and_restarted_has_all_of_a_runs_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, jaeger_factory: Callable[[], JaegerServer]
 ) -> None:
-    """What it held in memory is gone; the run's file brings that back, and no span twice."""
+    """Jaeger loses what it held in memory; the run's file restores it, and no span twice."""
     server = jaeger_factory()
     place = server.start()
     telemetry = telemetry_to(monkeypatch, place.otlp_http_url, tmp_path)

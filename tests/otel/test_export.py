@@ -1,4 +1,4 @@
-"""How spans are sent: over HTTP or gRPC, by the standard variables, and to each backend alone."""
+"""Sending spans: over HTTP or gRPC, as the standard variables say, and to each backend alone."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ from trading_graph.service.cli import main
 
 
 def send(monkeypatch: pytest.MonkeyPatch, env: dict[str, str]) -> tuple[str, int, int]:
-    """Send one span; gives its trace id and what was delivered and what was not."""
+    """Send one span; return its trace id, the number delivered and the number lost."""
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     telemetry = set_up("export-test", "1")
@@ -39,7 +39,7 @@ def test_the_protocol_is_the_one_that_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, jaeger: JaegerProcess, name: str, protocol: str
 ) -> None:
     grpc = protocol.lower() == "grpc"
-    # Each port speaks its own protocol only, so that what arrives was sent by the right one.
+    # Each port speaks one protocol only: a span that arrives was sent by the right one.
     endpoint = jaeger.otlp_grpc_url if grpc else jaeger.otlp_http_url
     trace_id, delivered, losses = send(
         monkeypatch, {name: protocol, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}

@@ -1,4 +1,4 @@
-"""The journal of a run's spans, and a run that another process takes up after a kill."""
+"""The journal of a run, and a run that another process continues after a kill."""
 
 import asyncio
 import contextvars
@@ -34,7 +34,7 @@ async def dies_in_the_second(
     run = await run_scope.__aenter__()
     with spans.agent("first"):
         pass
-    # None of these is ever left.
+    # None of these is ever exited.
     for each in (
         spans.agent("second"),
         spans.tool("t", call_id="1", args_hash="key=s3cret-value", turn=1),
@@ -45,7 +45,7 @@ async def dies_in_the_second(
 
 
 def in_own_context(program: Callable[[], object]) -> None:
-    """In a context of its own: what a dead process had attached is gone."""
+    """Run in a context of its own, without what a dead process attached."""
     contextvars.Context().run(program)
 
 
@@ -149,7 +149,7 @@ def test_only_one_process_has_a_journal(tmp_path: Path) -> None:
 
 
 def test_a_run_that_has_ended_is_not_unfinished(tmp_path: Path) -> None:
-    """Its process died between the end of its span and the removal of its journal."""
+    """The process died between the end of the run's span and the removal of its journal."""
     life = Life(tmp_path)
     file, tracer_provider = life.begin(), provider()
 
@@ -214,7 +214,7 @@ PROGRAM = textwrap.dedent(
 
 
 def test_a_program_killed_at_any_moment_leaves_a_trace_that_becomes_whole(tmp_path: Path) -> None:
-    """Whatever was open, however often: exactly what is declared is there, and no orphan."""
+    """Whatever was open, and however often: every declared span is there, and none is an orphan."""
     chance = random.Random(11)
     for case in range(4):
         folder = tmp_path / str(case)

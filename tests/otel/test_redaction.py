@@ -1,4 +1,4 @@
-"""Secrets by value and by look, in texts and on spans; and what is no secret stays."""
+"""Secrets are redacted by value and by pattern, in texts and on spans; other text stays."""
 
 import pytest
 from opentelemetry.sdk.resources import Resource

@@ -1,4 +1,4 @@
-"""The queue of ended spans: bounded and counted, flushed and closed within a time."""
+"""The queue of ended spans: it is bounded, counts its losses, and flushes and closes in time."""
 
 import threading
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from trading_graph.otel.export.span_queue import SpanQueue
 
 
 class Receiver:
-    """Takes batches, and holds them up while `open` is not set."""
+    """Takes batches, and blocks while `open` is not set."""
 
     def __init__(self) -> None:
         self.names: list[str] = []

@@ -1,4 +1,4 @@
-"""Spans of our own: honest statuses, ids, counts, loop lag."""
+"""Making spans: honest statuses, ids, counts, CPU time, loop lag."""
 
 import asyncio
 import time
@@ -68,7 +68,7 @@ async def test_an_id_that_was_given_away_before_is_the_runs_and_its_traces(
 async def test_two_runs_have_different_traces_even_when_nested_roots_are_opened(
     provider: TracerProvider,
 ) -> None:
-    """The dictated id serves the run's own span only."""
+    """Only the run's own span takes the dictated id."""
     ids = set()
     for _ in range(2):
         async with spans.run("w", provider=provider, attributes={}) as run:
@@ -117,7 +117,7 @@ async def test_the_run_declares_exactly_the_spans_that_were_started(
 async def test_a_span_left_open_is_declared_but_missing(
     provider: TracerProvider, exporter: InMemorySpanExporter
 ) -> None:
-    """What never ends is never exported: the count is how a reader notices."""
+    """A span that never ends is never exported; the count tells the reader."""
     async with spans.run("w", provider=provider, attributes={}) as run:
         run.recording.tracer.start_span("leaked")
     count = attribute(exporter, "invoke_workflow w", semconv.SPANS_STARTED)
@@ -224,7 +224,7 @@ async def test_a_listener_that_fails_does_not_break_the_run(
 async def test_a_span_tells_how_long_it_blocked_the_loop(
     provider: TracerProvider, exporter: InMemorySpanExporter
 ) -> None:
-    """Await, then block: times alone cannot show it; the span that was innocent shows less."""
+    """Times alone cannot show a span that awaits and then blocks; the innocent one has less lag."""
     blocked_s = 0.15
     async with spans.run("w", provider=provider, attributes={}):
         with spans.agent("before"):
@@ -245,7 +245,7 @@ async def test_a_span_tells_how_long_it_blocked_the_loop(
 async def test_without_a_monitor_no_lag_is_claimed(
     provider: TracerProvider, exporter: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A span outside a run was not watched, and must not look as if it had been."""
+    """Nothing watches a span outside a run, and it must not claim otherwise."""
     monkeypatch.setattr(
         "trading_graph.otel.spans.span.active_tracer", lambda: provider.get_tracer("t")
     )

@@ -1,4 +1,4 @@
-"""The spool: whole batches, bounded, shared by processes; and spans read back as they were."""
+"""The spool: whole batches, a bound, several processes; spans are read back unchanged."""
 
 import json
 import multiprocessing
@@ -19,7 +19,7 @@ from trading_graph.otel.spans.otlp_json import from_lines, to_line
 
 
 def spans(*names: str) -> Sequence[ReadableSpan]:
-    """Spans with everything that a span can have."""
+    """Make spans with everything that a span can have."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))

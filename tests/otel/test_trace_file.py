@@ -1,4 +1,4 @@
-"""A run's trace file, and the exporter to a backend that may not be there."""
+"""A run's trace file, and the export to a backend that may be missing."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""Input that is no trace, or a broken one: always a sentence, never another exception."""
+"""Input that is not a trace, or a broken one: the error is always a TraceError of one sentence."""
 
 import json
 import os
@@ -70,7 +70,7 @@ def test_what_is_no_file_is_named(tmp_path: Path) -> None:
 
 
 def missing(*spans: dict[str, Any]) -> str:
-    """What a trace of these spans lacks for a verdict."""
+    """List what a trace of these spans lacks for a verdict."""
     (trace,) = parse(json.dumps(document(list(spans))).encode(), "broken")
     verdict = judge(trace, default_gate())
     assert not verdict.judged
@@ -83,7 +83,7 @@ CHILD_SPAN, LATER_SPAN, ROOT_SPAN = SPANS
 
 
 def test_a_line_that_is_cut_off_leaves_no_verdict() -> None:
-    """A writer that was killed: what came before is read, and what is missing is reported."""
+    """After a killed writer the complete lines are read, and the cut line is reported."""
     (trace,) = parse(f"{LINES}\n{WHOLE[:150]}".encode(), "trace.jsonl")
     assert len(trace) == 3
     verdict = judge(trace, default_gate())
@@ -125,7 +125,7 @@ def test_events_that_are_none_are_found_when_they_are_asked_for() -> None:
 
 
 class Answers:
-    """What a server answers, and what it was asked for."""
+    """The answer of a server, and the requests that it got."""
 
     def __init__(self) -> None:
         self.by_path: dict[str, tuple[int, str, bytes]] = {}

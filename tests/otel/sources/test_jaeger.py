@@ -1,4 +1,4 @@
-"""Traces that went to a real Jaeger and back: by id, the newest, in a window, when complete."""
+"""Traces sent to a real Jaeger and read back: by id, the newest, in a window, when complete."""
 
 import threading
 import time
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.jaeger
 
 
 class Backend:
-    """Records small runs and sends what it is told to."""
+    """Records small runs and sends them to Jaeger."""
 
     def __init__(self, jaeger: JaegerProcess) -> None:
         self.service = f"service-{time.time_ns()}"

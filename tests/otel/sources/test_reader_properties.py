@@ -1,4 +1,4 @@
-"""Properties of reading and judging, and a fuzz: whatever the bytes, a trace or a TraceError.
+"""Properties of reading and judging, and a fuzz test: any bytes give a trace or a TraceError.
 
 The fuzz tries 1,200 inputs a run (300 of rubbish, 600 of damaged documents, 300 of documents with
 strange values in the place of true ones); `FUZZ=50` in the environment tries fifty times as many.
@@ -48,7 +48,7 @@ json_values = st.recursive(
 
 
 def read_and_judge(content: bytes) -> None:
-    """Only a TraceError may come out."""
+    """Parse the bytes; only a TraceError may be raised."""
     with contextlib.suppress(TraceError):
         for trace in parse(content, "fuzz"):
             as_json(judge(trace, GATE))
@@ -123,7 +123,7 @@ def documents(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 
 def verdict_on(*contents: list[dict[str, Any]]) -> str:
-    """The verdict on a trace whose spans are spread over files."""
+    """Judge a trace whose spans are spread over files."""
     with TemporaryDirectory() as folder:
         paths = []
         for number, spans in enumerate(contents):

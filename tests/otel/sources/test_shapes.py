@@ -1,4 +1,4 @@
-"""One trace in every shape in which OTLP JSON and Jaeger's JSON are met: always the same trace."""
+"""One trace in every form of OTLP JSON and Jaeger's JSON: it is always read the same."""
 
 import base64
 import json
@@ -68,7 +68,7 @@ def document(spans: list[dict[str, Any]] = SPANS) -> dict[str, Any]:
 
 
 def changed(text: str, **names: Any) -> str:
-    """The text with each of the spans' ids written in another way."""
+    """Rewrite the ids of the spans in the text."""
     for span_id in (TRACE_ID, ROOT, CHILD, LATER):
         text = text.replace(f'"{span_id}"', json.dumps(names["write"](span_id)))
     return text
@@ -121,7 +121,7 @@ SHAPES = {
 
 
 def facts(trace: SpanTable) -> list[tuple[object, ...]]:
-    """Everything that a trace says of its spans."""
+    """Collect everything that a trace holds about its spans."""
     return [
         (
             trace.span_ids[row],
