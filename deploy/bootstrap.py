@@ -2,11 +2,15 @@
 """From a fresh clone to a first run: make `.venv`, install the locked packages, run one command.
 
     python3 deploy/bootstrap.py run [SYMBOL] [OPTION ...]   analyse a ticker offline (default AAPL)
-    python3 deploy/bootstrap.py test [WORD ...]             run the tests (words go to pytest)
+    python3 deploy/bootstrap.py test [--full] [WORD ...]    run the tests (words go to pytest)
 
 Needs Python 3.11 or newer and nothing else. `run` always adds --offline: no key is used and no
 model is paid for. The first start takes about a minute and needs a package index; later ones need
 neither.
+
+`test` runs the quick part: it leaves out the tests marked `full`, and `test --full` runs all. Where
+you name a test file (tests/test_x.py) or a test of one (tests/test_x.py::test_y), nothing is left
+out; a folder or a -k names no test. A -m of your own takes the place of the mark that we look for.
 """
 
 # The whole file must parse on Python 3.6: an old Python has to reach the sentence below.
@@ -31,6 +35,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,6 +48,8 @@ SUFFIX = ".exe" if os.name == "nt" else ""
 PYTHON = BIN / ("python" + SUFFIX)
 # Most tests wait more than they compute; tests/alone.py says which have nothing beside them.
 AT_ONCE = ["-n4", "--dist=loadfile", "--no-loadscope-reorder"]
+QUICK_PART = ["-m", "not full"]  # pytest obeys the last -m, and the person's comes after it
+FULL = "--full"
 
 USAGE, CANNOT_RUN, INTERRUPTED, TERMINATED = 2, 3, 130, 143
 
@@ -96,7 +103,18 @@ def run_command(words: list[str]) -> list[str]:
 def test_command(words: list[str]) -> list[str]:
     """Build the test command; pytest finds its settings in the project's folder."""
     os.chdir(ROOT)
-    return [str(PYTHON), "-m", "pytest", *AT_ONCE, *words]
+    part = [] if FULL in words or names_tests(words) else QUICK_PART
+    rest = [word for word in words if word != FULL]
+    return [str(PYTHON), "-m", "pytest", *AT_ONCE, *part, *rest]
+
+
+def names_tests(words: list[str]) -> bool:
+    """Tell whether a word is a test file or the id of a test; an option's value names none."""
+    return any(
+        word.partition("::")[0].endswith(".py") and before not in ("--ignore", "--deselect")
+        for before, word in pairwise(["", *words])
+        if not word.startswith("-")
+    )
 
 
 def become(command: list[str]) -> int:

@@ -93,6 +93,8 @@ def compare(
     (runs, missing), (new_runs, more_missing) = core.complete_runs(base), core.complete_runs(new)
     if missing or more_missing:
         raise JudgeError(" ".join([*missing, *more_missing]))
+    if flaw := core.repetition(runs) or core.repetition(new_runs):
+        raise JudgeError(flaw)
     found = core.compare(runs, new_runs, tolerance)
     if found is None:
         raise JudgeError(core.NOTHING_SHARED)

@@ -140,7 +140,7 @@ def recorded_spans(request: pytest.FixtureRequest) -> Iterator[RecordedSpans]:
 
 
 def _write(folder: Path, node: str, recorded: RecordedSpans) -> None:
-    from trading_graph.otel.spans.otlp_json import to_line
+    from trading_graph.otel.files import to_line
 
     folder.mkdir(parents=True, exist_ok=True)
     name = re.sub(r"[^\w.-]+", "_", node)[-150:]

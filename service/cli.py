@@ -1,7 +1,8 @@
 """The command line. Data goes to stdout, talk and progress to stderr.
 
 Exit codes: 0 done, 1 a gate failed, 2 usage, 3 could not be done, 130 interrupted. Everything heavy
-is imported inside the commands, so that `--help` answers at once.
+is imported inside the commands, so that `--help` answers at once. A command whose extra is missing
+says so before anything else, with exit code 2.
 """
 
 import os
@@ -10,6 +11,7 @@ import sys
 import click
 
 from trading_graph.service import trace_commands
+from trading_graph.service.extras import require_extra
 from trading_graph.service.run_options import run_options
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -52,6 +54,7 @@ def run(symbol: str | None, resume: str | None, **options: object) -> None:
       trading-graph run AAPL --offline --analysts market,news
       trading-graph run --resume last
     """
+    require_extra("trading-graph run", "run")
     from trading_graph.service.run_command import resume_command, run_command
 
     ctx = click.get_current_context()
@@ -121,6 +124,7 @@ def ladder(
       trading-graph ladder
       trading-graph ladder NVDA --call-s 8 --scale 0.05
     """
+    require_extra("trading-graph ladder", "run")
     from trading_graph.service.full_scale import Latencies
     from trading_graph.service.ladder_command import ladder_command
 
@@ -158,6 +162,7 @@ def serve(host: str, port: int, offline: bool, out: str | None, new_token: bool)
       trading-graph serve
       trading-graph serve --host 0.0.0.0 --port 80
     """
+    require_extra("trading-graph serve", "serve")
     from trading_graph.service import serve_command
 
     if new_token:
@@ -181,6 +186,7 @@ def replay(runs: tuple[str, ...], everything: bool) -> None:
       trading-graph replay
       trading-graph replay last
     """
+    require_extra("trading-graph replay", "run")
     from trading_graph.service.replay_command import replay_command
 
     sys.exit(replay_command(runs, everything=everything))
@@ -193,6 +199,7 @@ def doctor(as_json: bool) -> None:
 
     Exit codes: 0 all is well, 1 something is to be mended.
     """
+    require_extra("trading-graph doctor", "run")
     from trading_graph.service.doctor_command import doctor_command
 
     sys.exit(doctor_command(as_json=as_json))

@@ -12,9 +12,10 @@ from trading_graph.otel.diagnosis import (
     Run,
     compare,
     complete_runs,
+    repetition,
     set_flaw,
 )
-from trading_graph.otel.errors import JudgeError, TraceError
+from trading_graph.otel.errors import TraceError
 from trading_graph.otel.report.comparison_formats import (
     comparison_github,
     comparison_json,
@@ -114,10 +115,9 @@ def _compare(
     (before, lacking), (after, lacking_too) = _complete(base), _complete(new)
     if lacking or lacking_too:
         return [*lacking, *lacking_too]
-    try:
-        found = compare(before, after, tolerance)
-    except JudgeError as error:
-        raise BadUse(str(error)) from error
+    if flaw := repetition(before) or repetition(after):
+        raise BadUse(flaw)
+    found = compare(before, after, tolerance)
     if found is None:
         return [NOTHING_SHARED]
     return found

@@ -20,7 +20,8 @@ from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.graph.backends import Backends, open_backends
 from trading_graph.graph.checkpoints import Checkpoints, delete_checkpoints, open_checkpoints
 from trading_graph.graph.options import Options
-from trading_graph.otel.export import Journal, Telemetry, TraceFile, set_up
+from trading_graph.otel.export import Telemetry, TraceFile, set_up
+from trading_graph.otel.files import Journal
 from trading_graph.otel.redaction import Redactor
 from trading_graph.otel.spans import RunSpan, SpanListener, UnfinishedRun, uuid7
 from trading_graph.service.errors import NotResumable

@@ -10,8 +10,8 @@ from rich.progress import Progress
 
 from trading_graph.otel.errors import ExporterSettingsError, TraceError
 from trading_graph.otel.export import ReplayResult
+from trading_graph.otel.files import from_lines
 from trading_graph.otel.redaction import Redactor, process_redactor
-from trading_graph.otel.spans.otlp_json import from_lines
 from trading_graph.service.errors import BadSettings
 from trading_graph.service.langsmith_mode import langsmith_mode, langsmith_target
 from trading_graph.service.replay import Target, targets

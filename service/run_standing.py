@@ -39,7 +39,7 @@ class InterruptedRun:
 def standing(folder: Path) -> Standing:
     """Where the run of a folder stands. Blocks."""
     # Not above: it brings the SDK, and most runs that are read are over.
-    from trading_graph.otel.export import is_locked
+    from trading_graph.otel.files import is_locked
 
     try:
         if is_locked(folder / JOURNAL):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trading_graph.otel.errors import TraceError
-from trading_graph.otel.export import Journal, read_unfinished_run
+from trading_graph.otel.files import Journal, read_unfinished_run
 from trading_graph.otel.spans import UnfinishedRun
 from trading_graph.otel.trace import semconv
 from trading_graph.service.errors import NotResumable

@@ -4,6 +4,8 @@ import sys
 
 import click
 
+from trading_graph.service.extras import require_extra
+
 
 class WithNew(click.Command):
     """A command whose option --with takes all words up to the next option."""
@@ -21,6 +23,12 @@ class WithNew(click.Command):
                 after = False
             spread += ["--with", word] if after and word != "--with" else [word]
         return super().parse_args(ctx, spread)
+
+
+def _require(source: str | None) -> None:
+    """Refuse a source whose extra is not installed; raises MissingExtraError."""
+    if source == "langsmith":
+        require_extra("--from langsmith", "langsmith")
 
 
 _from_source = click.option(
@@ -96,6 +104,7 @@ def verify(
             raise click.UsageError("name a TRACE, or a service with --watch")
         if seconds is not None or count is not None:
             raise click.UsageError("--for and --count end a watch; give --watch SERVICE as well")
+        _require(source)
         from trading_graph.service.verify_command import verify_command
 
         sys.exit(verify_command(trace, source, id, gate, format))
@@ -156,6 +165,7 @@ def compare(
       trading-graph compare 019a9b1c2d3e7f40a1b2c3d4e5f60718 last
       trading-graph compare base/*/trace.jsonl --with new/*/trace.jsonl --format junit
     """
+    _require(source)
     from trading_graph.service.compare_command import compare_command
 
     sys.exit(compare_command(traces, new, source, ids, tolerance, format))
@@ -221,6 +231,7 @@ def diagnose(
     """
     if format and export:
         raise click.UsageError("--format is for the report and --export is instead of it; give one")
+    _require(source)
     from trading_graph.service.diagnose_command import diagnose_command
 
     form = export or format or "text"

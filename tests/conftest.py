@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["pytester", "tests.alone", "tests.calm", "tests.guards", "tests.jaeger_process"]
+pytest_plugins = [
+    "pytester",
+    "tests.alone",
+    "tests.built_wheel",
+    "tests.calm",
+    "tests.guards",
+    "tests.interrupts",
+    "tests.jaeger_process",
+]
 
 
 @pytest.fixture(autouse=True, scope="module")

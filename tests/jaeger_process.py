@@ -19,11 +19,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
+
 # Read on import: the guards remove the project's variables from the environment before any test.
 REQUIRED = os.environ.get("TRADING_GRAPH_REQUIRE_JAEGER") == "1"
 NAMED = os.environ.get("JAEGER_BIN")
-
-START_TIMEOUT_S = 30.0
 
 CONFIG = """\
 service:
@@ -110,7 +110,7 @@ class JaegerServer:
                 stderr=log,
                 env=environment,
             )
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = time.monotonic() + PATIENCE_S
         while not is_healthy(self._ports["health"]):
             if not self.running or time.monotonic() > deadline:
                 self.stop()

@@ -27,9 +27,10 @@ from trading_graph.otel.diagnosis.compare import (
     Run,
     compare,
     complete_runs,
+    repetition,
     set_flaw,
 )
-from trading_graph.otel.diagnosis.critical_path import PathTable, critical_path
+from trading_graph.otel.diagnosis.critical_path import PathClass, PathTable, by_class, critical_path
 from trading_graph.otel.diagnosis.diagnosis import (
     Diagnosis,
     Finding,
@@ -42,12 +43,16 @@ from trading_graph.otel.diagnosis.diagnosis import (
 )
 from trading_graph.otel.diagnosis.edits import Edits
 from trading_graph.otel.diagnosis.findings import Candidate, FindingKind, Theme
-from trading_graph.otel.diagnosis.path_time import PathClass, by_class
-from trading_graph.otel.diagnosis.prediction import Prediction
-from trading_graph.otel.diagnosis.ranking import Ranked, RankedStep, Ranking, predict, rank
-from trading_graph.otel.diagnosis.schedule import Model, Schedule
+from trading_graph.otel.diagnosis.ranking import (
+    Prediction,
+    Ranked,
+    RankedStep,
+    Ranking,
+    predict,
+    rank,
+)
+from trading_graph.otel.diagnosis.schedule import Model, Schedule, slack_ns
 from trading_graph.otel.diagnosis.simulation import Simulation
-from trading_graph.otel.diagnosis.slack import slack_ns
 from trading_graph.otel.diagnosis.structure import (
     Improvement,
     ImprovementKind,
@@ -113,6 +118,7 @@ __all__ = [
     "predicted_times",
     "rank",
     "ranking_of",
+    "repetition",
     "set_flaw",
     "simulate",
     "slack_ns",

@@ -9,16 +9,24 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from trading_graph.otel.diagnosis.bootstrap import median_deviation, median_difference
-from trading_graph.otel.diagnosis.call_path import RUN, CallPaths
-from trading_graph.otel.diagnosis.path_measures import PathMeasures, RunMeasures, measure_run
+import numpy as np
+
+from trading_graph.otel.diagnosis.call_path import (
+    RUN,
+    CallPaths,
+    PathMeasures,
+    RunMeasures,
+    measure_run,
+)
 from trading_graph.otel.diagnosis.structure import Improvement, Regression, gains, losses
-from trading_graph.otel.errors import JudgeError
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.trace import Span, SpanTable, Trace, finite, row_of, semconv, table_of
 from trading_graph.otel.verdict import completeness, uninterrupted
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 TOLERANCE = 0.05
 """By which share of the baseline a run may take longer, where no tolerance is asked for."""
@@ -153,6 +161,13 @@ def set_flaw(base: int, new: int) -> str | None:
     return None
 
 
+def repetition(side: Sequence[Run]) -> str | None:
+    """Which run is twice in a set, in a sentence; None where none is."""
+    runs = Counter(run.span for run in side)
+    twice = [span for span, times in runs.items() if times > 1]
+    return f"The trace {twice[0].trace_id} is twice in one set." if twice else None
+
+
 @pause_collection()
 def compare(
     base: Sequence[Run], new: Sequence[Run], tolerance: float | None = None
@@ -160,13 +175,8 @@ def compare(
     """Compare complete runs; None where the two sides share no call path.
 
     `tolerance` is a share of the baseline's duration; without one it is the greater of `TOLERANCE`
-    and `DEVIATIONS` times the baseline's median deviation. Raises JudgeError where a set holds one
-    run twice.
+    and `DEVIATIONS` times the baseline's median deviation.
     """
-    for side in (base, new):
-        ids = Counter(run.span for run in side)
-        if twice := [span for span, times in ids.items() if times > 1]:
-            raise JudgeError(f"The trace {twice[0].trace_id} is twice in one set.")
     paths = CallPaths(base[0].span.name)
     before = [measure_run(table_of(run.trace), row_of(run.span), paths) for run in base]
     after = [measure_run(table_of(run.trace), row_of(run.span), paths) for run in new]
@@ -296,3 +306,38 @@ def _notes(base: Sequence[Run], new: Sequence[Run]) -> list[str]:
     if len(latencies) > 1:
         notes.append("The runs were made with different simulated latencies.")
     return notes
+
+
+CONFIDENCE = 0.95
+"""How often the interval holds the true difference."""
+
+RESAMPLES = 500
+"""So many medians are drawn on each side; every one is compared with every one of the other."""
+
+SEED = 20251114
+
+
+def median_difference(base: Sequence[int], new: Sequence[int]) -> tuple[float, float]:
+    """The bootstrap interval of median(new) - median(base).
+
+    The same numbers always give the same interval, and changing sides changes its sign only.
+    """
+    differences = np.subtract.outer(_medians(new), _medians(base))
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(differences, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def median_deviation(values: Sequence[int]) -> float:
+    """The median distance from the median (MAD)."""
+    middle = median(values)
+    return median(abs(value - middle) for value in values)
+
+
+def _medians(values: Sequence[int]) -> "NDArray[np.float64]":
+    """Medians of resamples; sorted first, so that the order of the runs changes nothing."""
+    draw = np.random.default_rng(SEED)
+    known = np.sort(np.array(values, np.float64))
+    picked = draw.integers(len(known), size=(RESAMPLES, len(known)))
+    medians: NDArray[np.float64] = np.median(known[picked], axis=1)
+    return medians

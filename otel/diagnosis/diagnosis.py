@@ -6,13 +6,22 @@ from dataclasses import dataclass, field
 import msgspec
 
 from trading_graph.otel.diagnosis.call_tree import call_tree
+from trading_graph.otel.diagnosis.critical_path import PathClass, by_class
 from trading_graph.otel.diagnosis.findings import FindingKind
-from trading_graph.otel.diagnosis.path_time import PathClass, by_class
-from trading_graph.otel.diagnosis.prediction import Prediction
-from trading_graph.otel.diagnosis.ranking import Ranked, Ranking, rank
+from trading_graph.otel.diagnosis.ranking import Prediction, Ranked, Ranking, rank
+from trading_graph.otel.diagnosis.schedule import slack_ns
 from trading_graph.otel.diagnosis.target import LlmChain, Target, TargetFigures, target_figures
 from trading_graph.otel.gc_pause import pause_collection
-from trading_graph.otel.trace import Span, SpanTable, Trace, row_of, semconv, spans_at, table_of
+from trading_graph.otel.trace import (
+    Span,
+    Spans,
+    SpanTable,
+    Trace,
+    row_of,
+    semconv,
+    spans_at,
+    table_of,
+)
 from trading_graph.otel.verdict import Verdict, completeness, default_gate, judge, uninterrupted
 from trading_graph.otel.verdict.gate import Duration, Gate
 
@@ -45,7 +54,7 @@ class Finding:
     on_path_s: float
     gain: Interval
     wall: Interval
-    spans: tuple[Span, ...]
+    spans: Spans
     here: str = ""
 
     @property
@@ -106,6 +115,16 @@ class Diagnosis:
         """Which span each instant of the run was waiting for: an exact partition of its time."""
         table = table_of(self.trace)
         return tuple(Segment(Span(table, row), a, b) for row, a, b in self._ranking.path.segments)
+
+    @property
+    def slack_s(self) -> Mapping[Span, float]:
+        """How much later each span could have ended without the run ending later, in seconds.
+
+        0.0 on the critical path; spans that nobody waited for are left out.
+        """
+        table = table_of(self.trace)
+        slack = slack_ns(self._ranking.schedule)
+        return {Span(table, row): room / 1e9 for row, room in slack.items()}
 
     @property
     def llm_chain(self) -> LlmChain:

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
 
-from trading_graph.otel.diagnosis.call_path import RUN, CallPaths
-from trading_graph.otel.diagnosis.path_measures import RunMeasures
-from trading_graph.otel.trace import Span, semconv, spans_at
+from trading_graph.otel.diagnosis.call_path import RUN, CallPaths, RunMeasures
+from trading_graph.otel.trace import Spans, semconv, spans_at
 from trading_graph.otel.verdict.parallelism import Parallelism, Strength
 
 _STANDS = (Strength.PROVEN, Strength.OVERLAPPING)
@@ -57,7 +56,7 @@ class Regression:
     kind: RegressionKind
     place: str
     evidence: str
-    spans: tuple[Span, ...]
+    spans: Spans
 
 
 @dataclass(frozen=True, slots=True)

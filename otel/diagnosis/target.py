@@ -15,7 +15,7 @@ from trading_graph.otel.diagnosis.actions import Action, simulate
 from trading_graph.otel.diagnosis.ranking import Ranking
 from trading_graph.otel.trace import semconv
 from trading_graph.otel.trace.kinds import Role
-from trading_graph.otel.verdict.chain import serial_chain
+from trading_graph.otel.trace.profile import serial_chain
 
 
 class Standing(StrEnum):

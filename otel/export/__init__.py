@@ -9,18 +9,12 @@ from trading_graph.otel.export.langsmith import LANGSMITH, LangSmithTarget, lang
 from trading_graph.otel.export.metrics import SpanMetrics
 from trading_graph.otel.export.provider import Telemetry, set_up
 from trading_graph.otel.export.spool import Replay, ReplayResult, SpanIdLookup, Spool, spool_of
-from trading_graph.otel.export.trace_file import (
-    Journal,
-    TraceFile,
-    is_locked,
-    read_unfinished_run,
-)
+from trading_graph.otel.export.trace_file import TraceFile
 
 __all__ = [
     "JAEGER",
     "LANGSMITH",
     "Delivery",
-    "Journal",
     "LangSmithTarget",
     "Replay",
     "ReplayResult",
@@ -29,11 +23,9 @@ __all__ = [
     "Spool",
     "Telemetry",
     "TraceFile",
-    "is_locked",
     "jaeger_exporter",
     "jaeger_is_enabled",
     "langsmith_exporter",
-    "read_unfinished_run",
     "set_up",
     "spool_of",
 ]

@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from importlib.util import find_spec
 from threading import Thread
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from trading_graph.otel.errors import ExporterSettingsError
 
 HTTP, GRPC = "http/protobuf", "grpc"
+_GRPC_EXPORTER = "opentelemetry.exporter.otlp.proto.grpc"
 _DEFAULT_BASE = {HTTP: "http://localhost:4318", GRPC: "http://localhost:4317"}
 
 TIMEOUT_S = 2.0
@@ -52,6 +54,10 @@ def protocol(signal: Signal) -> str:
         if value and value not in _DEFAULT_BASE:
             raise ExporterSettingsError(
                 f"{name}={value} is not known here; use {' or '.join(_DEFAULT_BASE)}."
+            )
+        if value == GRPC and find_spec(_GRPC_EXPORTER) is None:
+            raise ExporterSettingsError(
+                f"{name}={value} needs the extra [grpc]: pip install 'trading-graph[grpc]'"
             )
         if value:
             return value

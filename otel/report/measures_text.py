@@ -16,7 +16,7 @@ def measures_text(found: Measures) -> Lines:
         table.add_row(
             each.name.removeprefix("dispatch "),
             str(len(each.branches)),
-            _at_once(each.spans),
+            _at_once(each.wrappers),
             _at_once(each.work),
             f"{each.work.serial_fraction:.0%}",
             "-" if each.last_start_s is None else f"+{each.last_start_s:.3f} s",

@@ -16,8 +16,8 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from trading_graph.otel.diagnosis import Ranking
+from trading_graph.otel.files import to_line
 from trading_graph.otel.spans import uuid7
-from trading_graph.otel.spans.otlp_json import to_line
 from trading_graph.otel.trace import SpanTable, semconv
 
 SERVICE = "trading-graph-predicted"

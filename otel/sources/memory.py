@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from opentelemetry.sdk.trace import ReadableSpan
 
+from trading_graph.otel.files import to_line
 from trading_graph.otel.sources.document import parse
-from trading_graph.otel.spans.otlp_json import to_line
 from trading_graph.otel.trace import SpanTable
 
 

@@ -3,7 +3,7 @@
 Source of the format: opentelemetry-proto, JSON encoding. Integers may be strings, enums may be
 numbers or names, ids may be hexadecimal in either case or (from plain protobuf encoders) base64,
 field names may be camelCase or snake_case, and fields with their default value may be missing. The
-writer is `spans.otlp_json`.
+writer is `files.otlp_json`.
 """
 
 import base64

@@ -1,7 +1,4 @@
-"""Making spans: names, attributes, honest statuses, ids, loop lag, and the count of a run's spans.
-
-`otlp_json` writes spans as OTLP JSON and reads them back; import it by name.
-"""
+"""Making spans: names, attributes, honest statuses, ids, loop lag, and the count of spans."""
 
 from trading_graph.otel.spans.kinds import (
     GraphTask,

@@ -15,7 +15,7 @@ from trading_graph.otel.trace.table import (
     events_not_kept,
     finite,
 )
-from trading_graph.otel.trace.trace import Span, Trace, row_of, spans_at, table_of
+from trading_graph.otel.trace.trace import Span, Spans, Trace, row_of, spans_at, table_of
 
 __all__ = [
     "ERROR",
@@ -29,6 +29,7 @@ __all__ = [
     "SpanRecord",
     "SpanTable",
     "SpanValues",
+    "Spans",
     "Trace",
     "TraceBuilder",
     "events_not_kept",

@@ -3,9 +3,9 @@
 Both are views of a `SpanTable`; what judges spans works on the table itself.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 from trading_graph.otel.trace.kinds import Role
 from trading_graph.otel.trace.table import Event, Link, SpanTable
@@ -65,7 +65,7 @@ class Span:
         return Span(self._table, above) if above >= 0 else None
 
     @property
-    def children(self) -> "tuple[Span, ...]":
+    def children(self) -> "Spans":
         """The spans directly below, in order of start."""
         return spans_at(self._table, self._table.children(self._row))
 
@@ -97,6 +97,43 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Spans(Sequence[Span]):
+    """Some spans of one trace; each is made when it is asked for, so that many cost nothing."""
+
+    _table: SpanTable
+    _rows: Sequence[int]
+
+    @overload
+    def __getitem__(self, at: int) -> Span: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> "Spans": ...
+
+    def __getitem__(self, at: int | slice) -> "Span | Spans":
+        if isinstance(at, slice):
+            return Spans(self._table, self._rows[at])
+        return Span(self._table, self._rows[at])
+
+    def __iter__(self) -> Iterator[Span]:
+        return (Span(self._table, row) for row in self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        more = f", and {len(self) - 3} more" if len(self) > 3 else ""
+        return f"<Spans {', '.join(_short(span.name) for span in self[:3])}{more}>"
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Trace:
     """The spans of one trace, in order of start."""
 
@@ -108,7 +145,7 @@ class Trace:
         return self._table.trace_id
 
     @property
-    def roots(self) -> tuple[Span, ...]:
+    def roots(self) -> Spans:
         """The spans without a parent: one in a complete trace."""
         return spans_at(self._table, self._table.roots)
 
@@ -144,9 +181,9 @@ def row_of(span: Span) -> int:
     return span._row
 
 
-def spans_at(table: SpanTable, rows: Iterable[int]) -> tuple[Span, ...]:
+def spans_at(table: SpanTable, rows: Iterable[int]) -> Spans:
     """The spans at some rows of a table."""
-    return tuple([Span(table, row) for row in rows])
+    return Spans(table, rows if isinstance(rows, range) else tuple(rows))
 
 
 def _short(name: str) -> str:

@@ -1,7 +1,7 @@
 """Judging a trace: is it whole, did its parts run at once, and does it keep its gate?"""
 
 from trading_graph.otel.errors import GateError
-from trading_graph.otel.verdict.cause import Cause
+from trading_graph.otel.verdict.causes import Cause
 from trading_graph.otel.verdict.checks import CheckResult, Outcome
 from trading_graph.otel.verdict.completeness import Completeness, completeness
 from trading_graph.otel.verdict.gate import Gate, SpanSet, default_gate

@@ -1,20 +1,46 @@
 """Evaluating the checks of a gate on a complete trace."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, assert_never
 
 from trading_graph.otel.trace import Span, SpanTable, semconv, spans_at
 from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.trace.profile import serial_chain
 from trading_graph.otel.verdict import gate as g
-from trading_graph.otel.verdict.cause import Cause
-from trading_graph.otel.verdict.chain import serial_chain
+from trading_graph.otel.verdict.causes import Cause
+from trading_graph.otel.verdict.gate import SpanSet
 from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism
 from trading_graph.otel.verdict.parallelism import reason as cause_in_words
 from trading_graph.otel.verdict.resumed import PAID_AGAIN
-from trading_graph.otel.verdict.scope import Scope
+
+
+class Scope:
+    """A run's spans in order of start; each set is picked once, however many checks name it.
+
+    `recorded` is how many spans the trace came with, where that is more than is looked at.
+    """
+
+    def __init__(
+        self, trace: SpanTable, run: int, sets: Mapping[str, SpanSet], recorded: int | None = None
+    ) -> None:
+        self.trace = trace
+        self.run = run
+        self.recorded = len(trace) if recorded is None else recorded
+        self._sets = sets
+        self._rows = trace.below(run)
+        self._selected: dict[str, list[int]] = {}
+
+    def select(self, spans: str | SpanSet) -> list[int]:
+        """The rows of a set, given itself or by name, in order of start."""
+        if isinstance(spans, SpanSet):
+            return spans.select(self.trace, self.run, self._rows)
+        if spans not in self._selected:
+            self._selected[spans] = self._sets[spans].select(self.trace, self.run, self._rows)
+        return self._selected[spans]
+
 
 _SHOWN = 5
 
@@ -43,7 +69,7 @@ class CheckResult:
     strength: Strength | None = None
     reason: str = ""
     cause: Cause | None = None
-    spans: tuple[Span, ...] = ()
+    spans: Sequence[Span] = ()
     advice: str = ""
 
     @property

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from trading_graph.otel.trace import Profile, SpanTable, profile, semconv
-from trading_graph.otel.verdict.shared_work import with_shared
-from trading_graph.otel.verdict.work import Work, union_ns, works_below
+from trading_graph.otel.verdict.work import Work, union_ns, with_shared, works_below
 
 
 @dataclass(frozen=True, slots=True)

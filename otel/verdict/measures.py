@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trading_graph.otel.trace import Profile, Span, SpanTable, profile, semconv, spans_at
+from trading_graph.otel.trace import Profile, Spans, SpanTable, profile, semconv, spans_at
 from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.trace.profile import serial_chain
 from trading_graph.otel.verdict.barrier import barrier
-from trading_graph.otel.verdict.cause import Cause
-from trading_graph.otel.verdict.chain import serial_chain
+from trading_graph.otel.verdict.causes import Cause
 from trading_graph.otel.verdict.group import Group
 from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism, reason
 from trading_graph.otel.verdict.work import working_spans
@@ -27,7 +27,7 @@ PAIRS_OF = 2000
 class FanOut:
     """Branches that were sent on their way together; times in seconds.
 
-    `spans` and `work` say how many of the branches, and of the spans that worked below them, ran at
+    `wrappers` and `work` say how many branches, and how many spans that worked below them, ran at
     once; their overlap is 0 when one follows the other and 1 when all are hidden below the longest.
     `last_start_s` is from the dispatcher's end to the last start, negative where all started before
     it ended. `least_pairwise_overlap` is the least overlap of two branches over the shorter of
@@ -35,13 +35,13 @@ class FanOut:
     """
 
     name: str
-    branches: tuple[Span, ...]
+    branches: Spans
     strength: Strength
     reason: str
     cause: Cause | None
-    spans: Profile
+    wrappers: Profile
     work: Profile
-    spans_overlap: float | None
+    wrappers_overlap: float | None
     work_overlap: float | None
     least_pairwise_overlap: float | None
     last_start_s: float | None
@@ -100,9 +100,9 @@ def _with_spans(trace: SpanTable, found: "FanOutFigures") -> FanOut:
         strength=judged.strength,
         reason=reason(judged),
         cause=judged.cause,
-        spans=group.wrappers,
+        wrappers=group.wrappers,
         work=found.work,
-        spans_overlap=group.wrapper_overlap,
+        wrappers_overlap=group.wrapper_overlap,
         work_overlap=group.work_overlap,
         least_pairwise_overlap=found.least_pairwise,
         last_start_s=None if found.skew_ns is None else found.skew_ns / 1e9,

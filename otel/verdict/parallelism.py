@@ -13,7 +13,7 @@ from typing import assert_never
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.verdict import causes
 from trading_graph.otel.verdict.barrier import barrier
-from trading_graph.otel.verdict.cause import LOOK, Cause
+from trading_graph.otel.verdict.causes import LOOK, Cause
 from trading_graph.otel.verdict.group import Group, group
 from trading_graph.otel.verdict.work import beside
 

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.trace import Span, SpanTable, Trace, row_of, table_of
-from trading_graph.otel.verdict.checks import CheckResult, Outcome, evaluate
+from trading_graph.otel.verdict.checks import CheckResult, Outcome, Scope, evaluate
 from trading_graph.otel.verdict.completeness import completeness
 from trading_graph.otel.verdict.gate import Gate
 from trading_graph.otel.verdict.measures import Measures, measures_of
 from trading_graph.otel.verdict.resumed import Interruption, interruptions, uninterrupted
-from trading_graph.otel.verdict.scope import Scope
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -16,14 +16,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "deploy" / "bootstrap.py"
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(180),
-    pytest.mark.skipif(os.name != "posix", reason="signals and exec are POSIX"),
-]
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and exec are POSIX")
 
 PYPROJECT = """
 [build-system]
@@ -72,6 +70,8 @@ def main():
     return 7 if "--fail" in sys.argv else 0
 """
 
+AT_ONCE = ["-n4", "--dist=loadfile", "--no-loadscope-reorder"]
+QUICK_PART = ["-m", "not full"]
 FAKE_PYTEST = "import os, sys; print('tests', sys.argv[1:], os.getcwd()); sys.exit(5)"
 
 
@@ -169,8 +169,60 @@ def test_test_runs_pytest_in_the_projects_folder(installed: Path, tmp_path: Path
     done = bootstrap(installed, "test", "-k", "two words", cwd=tmp_path)
     assert done.returncode == 5
     # Ours come first, so that the caller's overrule them.
-    words = ["-n4", "--dist=loadfile", "--no-loadscope-reorder", "-k", "two words"]
+    words = [*AT_ONCE, *QUICK_PART, "-k", "two words"]
     assert done.stdout.strip() == f"tests {words} {installed}"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], QUICK_PART),
+        (["--full"], []),
+        (["-x", "--full", "tests/e2e"], ["-x", "tests/e2e"]),
+        # A folder holds tests of both parts; who names a file or a test wants just that.
+        (["tests/e2e"], [*QUICK_PART, "tests/e2e"]),
+        (["-x", "tests/test_long.py"], ["-x", "tests/test_long.py"]),
+        (["tests/test_long.py::test_it[a b]"], ["tests/test_long.py::test_it[a b]"]),
+        # What an option leaves out is not asked for.
+        (["--ignore", "tests/test_it.py"], [*QUICK_PART, "--ignore", "tests/test_it.py"]),
+        (["--deselect=tests/test_it.py"], [*QUICK_PART, "--deselect=tests/test_it.py"]),
+    ],
+)
+def test_test_leaves_the_long_part_out_unless_it_is_asked_for(
+    installed: Path, words: list[str], expected: list[str]
+) -> None:
+    (installed / "pytest.py").write_text(FAKE_PYTEST)
+    done = bootstrap(installed, "test", *words)
+    assert done.stdout.strip() == f"tests {[*AT_ONCE, *expected]} {installed}"
+
+
+@pytest.mark.parametrize(
+    ("words", "ran"),
+    [
+        (QUICK_PART, ["test_quick"]),
+        ([*QUICK_PART, "-m", "jaeger"], ["test_jaeger"]),
+    ],
+)
+def test_an_m_of_the_person_takes_the_place_of_ours(
+    pytester: pytest.Pytester, words: list[str], ran: list[str]
+) -> None:
+    """What pytest makes of the words that bootstrap hands it."""
+    pytester.makeini("[pytest]\nmarkers =\n    full\n    jaeger")
+    pytester.makepyfile(
+        """
+        import pytest
+
+        def test_quick(): pass
+
+        @pytest.mark.full
+        @pytest.mark.jaeger
+        def test_jaeger(): pass
+        """
+    )
+    plugins = ("-p", "no:langsmith_plugin", "-p", "no:cacheprovider")
+    result = pytester.runpytest_subprocess(*plugins, "-v", *words)
+    passed = [line.split()[0] for line in result.outlines if " PASSED" in line]
+    assert sorted(name.partition("::")[2] for name in passed) == ran
 
 
 def test_a_signal_to_bootstrap_reaches_the_command(installed: Path) -> None:
@@ -185,7 +237,7 @@ def test_a_signal_to_bootstrap_reaches_the_command(installed: Path) -> None:
         assert json.loads(process.stdout.readline())["pid"] == process.pid
         assert process.stdout.readline() == "waiting\n"
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 130
+        assert process.wait(timeout=PATIENCE_S) == 130
 
 
 def test_a_changed_lock_installs_anew(installed: Path) -> None:

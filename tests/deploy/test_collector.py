@@ -21,6 +21,7 @@ from ruamel.yaml import YAML
 
 from tests.jaeger_process import JaegerProcess, binary_or_skip, free_ports
 from tests.otlp_receiver import OtlpReceiver
+from tests.patience import PATIENCE_S
 from trading_graph.otel.sources.jaeger import JaegerQuery
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
@@ -62,7 +63,7 @@ def test_every_port_is_on_loopback_and_taken_once() -> None:
     assert services["jaeger"]["image"] == loaded("jaeger.yml")["services"]["jaeger"]["image"]
 
 
-def until(holds: Callable[[], bool], within_s: float = 20.0) -> None:
+def until(holds: Callable[[], bool], within_s: float = PATIENCE_S) -> None:
     """Wait for something that another process does."""
     deadline = time.monotonic() + within_s
     while not holds():
@@ -100,7 +101,7 @@ def collecting(folder: Path, jaeger: JaegerProcess, langsmith_url: str) -> Itera
         yield f"http://127.0.0.1:{http}"
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=PATIENCE_S)
 
 
 @pytest.mark.jaeger

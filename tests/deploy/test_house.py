@@ -1,4 +1,4 @@
-"""The house itself: who owns which name, how modules look, what a wheel holds."""
+"""The house itself: who owns which name, what imports what, how modules look."""
 
 import ast
 import importlib.metadata
@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import tomllib
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("otel", "toolkit", "graph", "service")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-MAX_LINES = 400
+MAX_LINES = 500
 
 # Built from parts, so that this file passes its own test.
 REGISTRIES = [
@@ -60,12 +59,58 @@ def test_no_file_names_a_registry_or_somebodys_folder() -> None:
     assert not found
 
 
-def test_no_other_distribution_owns_our_import_names() -> None:
+def test_no_other_distribution_owns_our_import_name() -> None:
     owners = importlib.metadata.packages_distributions()
     # An editable install owns no files, so a missing entry is ours too.
-    assert {name: owners.get(name, ["trading-graph"]) for name in PACKAGES} == {
-        name: ["trading-graph"] for name in PACKAGES
+    assert owners.get("trading_graph", ["trading-graph"]) == ["trading-graph"]
+
+
+def imported_names(path: Path) -> set[str]:
+    """The top-level names that a file imports, wherever in it the import stands."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            found |= {each.name.partition(".")[0] for each in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def test_no_file_imports_a_folder_of_ours_by_its_bare_name() -> None:
+    guilty = {
+        str(path.relative_to(ROOT)): bare
+        for path in project_files()
+        if path.suffix == ".py" and (bare := imported_names(path) & set(PACKAGES))
     }
+    assert not guilty
+
+
+WALK = """
+import importlib, os, pkgutil, sys
+import trading_graph
+
+folders = tuple(os.path.join(sys.argv[1], name, "") for name in sys.argv[2:])
+for each in pkgutil.walk_packages(trading_graph.__path__, "trading_graph."):
+    if not each.name.endswith(".__main__"):  # that one runs when it is imported
+        importlib.import_module(each.name)
+files = {}
+for name, module in list(sys.modules.items()):
+    path = getattr(module, "__file__", None)
+    if path and name != "__main__" and os.path.realpath(path).startswith(folders):
+        files.setdefault(os.path.realpath(path), set()).add(name)
+ours = {name for names in files.values() for name in names if name.startswith("trading_graph.")}
+print(len(ours), [names for names in files.values() if len(names) > 1])
+"""
+
+
+@pytest.mark.slow
+def test_no_file_is_loaded_under_two_names(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WALK, str(ROOT), *PACKAGES]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    count, _, twice = done.stdout.partition(" ")
+    assert int(count) >= len(MODULES)
+    assert twice.strip() == "[]"
 
 
 def test_the_console_script_is_installed_and_can_be_loaded() -> None:
@@ -101,26 +146,10 @@ def test_a_lock_has_every_dependency_with_hashes(lock: str) -> None:
     locked = (ROOT / lock).read_text()
     pins = dict(re.findall(r"^([a-z0-9.-]+)==\S+.*\\\n +(--hash)", locked, re.MULTILINE))
     assert len(pins) == len(set(re.findall(r"^([a-z0-9.-]+)==", locked, re.MULTILINE)))
-    names = {re.split(r"[<>=!~\[; ]", each)[0].lower() for each in wanted}
+    names = {re.split(r"[<>=!~\[; ]", each)[0].lower() for each in wanted} - {"trading-graph"}
     assert names <= set(pins)
 
 
 def test_the_server_runs_the_same_langgraph_as_the_tests() -> None:
     locks = (ROOT / "requirements.lock", ROOT / "deploy" / "langgraph-dev.lock")
     assert len({re.findall(r"^langgraph==\S+", lock.read_text(), re.M)[0] for lock in locks}) == 1
-
-
-@pytest.mark.slow
-def test_the_wheel_holds_the_four_packages_with_their_data_and_nothing_else(tmp_path: Path) -> None:
-    build = f"import hatchling.build; hatchling.build.build_wheel({str(tmp_path)!r})"
-    subprocess.run([sys.executable, "-c", build], cwd=ROOT, check=True, capture_output=True)
-    [wheel] = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        names = {name for name in archive.namelist() if ".dist-info/" not in name}
-    ours = {
-        str(path.relative_to(ROOT))
-        for path in project_files()
-        if path.relative_to(ROOT).parts[0] in PACKAGES
-    }
-    assert names == ours
-    assert {f"{package}/py.typed" for package in PACKAGES} <= names

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests.patience import PATIENCE_S
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.trace.kinds import Role, agent_name, step
@@ -60,7 +61,7 @@ def trace_under(instrumentor: str, *options: str) -> SpanTable:
     with TemporaryDirectory() as folder:
         out = Path(folder) / "trace.json"
         command = [sys.executable, "-m", "tests.foreign_graph", instrumentor, str(out), *options]
-        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60)
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=PATIENCE_S)
         (trace,) = read(out)
         return trace
 
@@ -69,6 +70,13 @@ def results(trace: SpanTable) -> dict[str, CheckResult]:
     verdict = judge(trace, GATE)
     assert verdict.judged, verdict.missing
     return {result.id: result for result in verdict.checks}
+
+
+ONE_QUICK = [
+    pytest.param(each, marks=pytest.mark.full if number else [])
+    for number, each in enumerate(INSTRUMENTORS)
+]
+"""All instrumentors, of which the first is in the quick part."""
 
 
 @pytest.mark.parametrize("instrumentor", INSTRUMENTORS)
@@ -96,7 +104,7 @@ def test_at_once_overlaps_and_is_not_called_proven(instrumentor: str) -> None:
         )
 
 
-@pytest.mark.parametrize("instrumentor", INSTRUMENTORS)
+@pytest.mark.parametrize("instrumentor", ONE_QUICK)
 def test_one_after_the_other_fails(instrumentor: str) -> None:
     found = results(trace_under(instrumentor, "--serial"))
     for check in ("nodes", "calls"):
@@ -104,7 +112,7 @@ def test_one_after_the_other_fails(instrumentor: str) -> None:
         assert found[check].grade.startswith("serial: ")
 
 
-@pytest.mark.parametrize("instrumentor", INSTRUMENTORS)
+@pytest.mark.parametrize("instrumentor", ONE_QUICK)
 def test_spans_by_hand_that_the_instrumentor_leaves_empty_are_not_judged(
     instrumentor: str,
 ) -> None:

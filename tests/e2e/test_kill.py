@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.jaeger_process import JaegerProcess
+from tests.patience import PATIENCE_S
 from trading_graph.graph.offline_model import Fault, OfflineModel
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import ERROR, SpanTable
@@ -37,6 +38,8 @@ MOMENTS = 10
 # One moment in each tenth of the run; what comes before it is the start of the process.
 _random = random.Random(7)
 SHARES = [(tenth + _random.random()) / MOMENTS for tenth in range(MOMENTS)]
+QUICK_TENTHS = (2, 7)
+"""Two of them, among the analysts and after the debate, are killed in the quick part too."""
 
 
 def killed(workdir: Path, *words: str, share: float, env: Mapping[str, str] | None = None) -> Path:
@@ -50,7 +53,7 @@ def killed(workdir: Path, *words: str, share: float, env: Mapping[str, str] | No
         stderr=subprocess.PIPE,
     )
     journals: list[Path] = []
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while not journals:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
@@ -114,7 +117,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("share", [0.2, 0.6])
+@pytest.mark.parametrize("share", [pytest.param(0.2, marks=pytest.mark.full), 0.6])
 def test_a_resumed_run_knows_what_it_has_spent_of_its_budget(workdir: Path, share: float) -> None:
     """The calls of both lives leave none for the judge; those of the second alone would."""
     folder = killed(workdir, "AAPL", "--offline", "--max-calls", "15", share=share)
@@ -168,7 +171,13 @@ def test_an_agent_that_had_ended_and_was_not_kept_ends_once_all_the_same(
     assert agents(trace) == agents(trace_of(undisturbed))
 
 
-@pytest.mark.parametrize("share", SHARES)
+@pytest.mark.parametrize(
+    "share",
+    [
+        pytest.param(share, marks=[] if tenth in QUICK_TENTHS else pytest.mark.full)
+        for tenth, share in enumerate(SHARES)
+    ],
+)
 def test_a_killed_run_comes_to_the_same_decision(
     workdir: Path, undisturbed: Path, share: float
 ) -> None:
@@ -202,7 +211,6 @@ def resumed_verdict(folder: Path) -> str:
     return CliRunner().invoke(main, ["verify", folder.name, "--format", "markdown"]).output
 
 
-@pytest.mark.timeout(180)  # three processes, one after the other
 def test_a_run_that_is_killed_twice_goes_on_twice(workdir: Path, undisturbed: Path) -> None:
     folder = killed(workdir, "AAPL", "--offline", share=0.25)
     assert killed(workdir, "--resume", folder.name, share=0.3) == folder
@@ -261,7 +269,6 @@ def test_what_the_killed_process_did_not_send_is_sent(workdir: Path, jaeger: Jae
     assert json.loads(done.stdout)["seconds"] == pytest.approx(took, abs=0.001), "both lives"
 
 
-@pytest.mark.timeout(120)
 def test_an_analyst_that_had_ended_is_not_asked_again(workdir: Path) -> None:
     """One of four analysts hangs behind; the model itself counts who asked it how often."""
     slow = Fault("news_analyst", "slow", value=10.0)

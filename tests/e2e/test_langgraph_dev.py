@@ -20,11 +20,12 @@ from urllib.request import Request, urlopen
 import pytest
 
 from tests.jaeger_process import JaegerServer, binary_or_skip, free_ports
+from tests.patience import PATIENCE_S
 from trading_graph.otel.sources.jaeger import JaegerQuery
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.verdict import Outcome, Verdict, default_gate, judge
 
-pytestmark = [pytest.mark.jaeger, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.jaeger
 
 ROOT = Path(__file__).parents[2]
 START_TIMEOUT_S = 60.0
@@ -111,7 +112,7 @@ def langgraph_dev(program: Path, folder: Path, env: dict[str, str]) -> Iterator[
             time.sleep(0.1)
         yield url
         server.send_signal(signal.SIGTERM)
-        server.wait(timeout=30)
+        server.wait(timeout=PATIENCE_S)
     finally:
         server.kill()
         server.wait()

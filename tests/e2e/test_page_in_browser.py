@@ -1,4 +1,7 @@
-"""The pages in a real browser, of a real `trading-graph serve`: a run started, watched and read."""
+"""The pages in a real browser, of a real `trading-graph serve`: a run started, watched and read.
+
+What a page shows of a run that goes on is looked for while the model holds that run.
+"""
 
 import os
 import re
@@ -12,14 +15,23 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.chromium import ARGUMENTS, chromium_or_skip
+from tests.held_model import HeldModel
 from trading_graph.service.server.access import digest
-
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+from trading_graph.toolkit.loopback import LoopbackServer
 
 SPAWN = [sys.executable, "-c", "from trading_graph.service.cli import main; main()"]
 WIDE, NARROW = 1280, 390
 END_MS = 30_000
 TOKEN = "a-token-of-this-test"
+
+MARKET_CALLS = "[data-agent=market_analyst] rect.llm"
+IT_GROWS = """(selector) => {
+  const { width } = document.querySelector(selector).getBoundingClientRect();
+  const grown = width > (window.widthBefore ?? Infinity);
+  window.widthBefore = width;
+  return grown;
+}"""
+"""The bar of a call that goes on is wider than it was; where the axis moves on, later than that."""
 
 Serve = Callable[..., str]
 
@@ -32,6 +44,7 @@ def blockbuster() -> None:
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     path = chromium_or_skip()
+    expect.set_options(timeout=END_MS)
     home = str(tmp_path_factory.mktemp("home"))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
@@ -46,9 +59,9 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     """Starts services on free ports and gives their addresses; they end with the module."""
     processes: list[subprocess.Popen[str]] = []
 
-    def start(**variables: str) -> str:
+    def start(*words: str, **variables: str) -> str:
         process = subprocess.Popen(
-            [*SPAWN, "serve", "--offline", "--port", "0"],
+            [*SPAWN, "serve", "--port", "0", *words],
             cwd=tmp_path_factory.mktemp("service"),
             env={**os.environ, "OTEL_TRACES_EXPORTER": "none", **variables},
             stdout=subprocess.PIPE,
@@ -66,8 +79,21 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
 
 
 @pytest.fixture(scope="module")
-def address(serve: Serve) -> str:
-    return serve(TRADING_GRAPH_CHAT_LATENCY_S="0.5")
+def module_model() -> HeldModel:
+    return HeldModel(latency_s=0.3)
+
+
+@pytest.fixture
+def model(module_model: HeldModel) -> Iterator[HeldModel]:
+    """The model of the service at `address`, which holds nobody when a test begins."""
+    yield module_model
+    module_model.release()
+
+
+@pytest.fixture(scope="module")
+def address(serve: Serve, module_model: HeldModel) -> Iterator[str]:
+    with LoopbackServer(module_model.make_app) as server:
+        yield serve(OPENAI_BASE_URL=f"{server.url}/v1", OPENAI_API_KEY="sk-of-the-test-0123456789")
 
 
 @pytest.fixture
@@ -102,7 +128,7 @@ def start_run(page: Page, address: str, symbol: str = "NVDA") -> None:
 
 
 def finished(page: Page) -> None:
-    expect(page.get_by_role("heading", name="Verdict")).to_be_visible(timeout=END_MS)
+    expect(page.get_by_role("heading", name="Verdict")).to_be_visible()
 
 
 def assert_fits(page: Page) -> None:
@@ -113,24 +139,22 @@ def assert_fits(page: Page) -> None:
 
 
 def test_a_run_is_started_watched_to_its_end_and_its_verdict_read(
-    address: str, opened: Callable[..., Page]
+    address: str, model: HeldModel, opened: Callable[..., Page]
 ) -> None:
+    model.hold("market_analyst", "trader")
     page = opened()
     start_run(page, address)
     chart = page.locator("[data-events]")
-    market = chart.locator("[data-agent=market_analyst] rect.llm")
+    market = chart.locator(MARKET_CALLS)
     expect(market).to_have_count(1)
-    first = market.first.bounding_box()
-    page.wait_for_timeout(200)
-    second = market.first.bounding_box()
-    assert first is not None
-    assert second is not None
-    assert second["width"] > first["width"], "the bar of a call that goes on grows"
-    doing = page.locator("[data-doing]")
-    expect(doing).to_contain_text("Waiting for the model: market analyst", timeout=END_MS)
+    page.wait_for_function(IT_GROWS, arg=f"[data-events] {MARKET_CALLS}")
+    expect(page.locator("[data-doing]")).to_contain_text("Waiting for the model: market analyst")
+    model.release("market_analyst")
+    expect(market).to_have_count(2)
     expect(chart.locator("[data-agent=news_analyst] rect.tool")).not_to_have_count(0)
-    expect(chart.locator("[data-agent=trader] rect.llm")).to_have_count(1, timeout=END_MS)
+    expect(chart.locator("[data-agent=trader] rect.llm")).to_have_count(1)
     expect(page.locator("[data-heard]")).not_to_be_empty()
+    model.release("trader")
     finished(page)
     assert page.locator("[data-events]").count() == 0
     for said in ("All analysts start within 2 s", "proven", "dispatch risk_team", "Evidence"):
@@ -141,31 +165,46 @@ def test_a_run_is_started_watched_to_its_end_and_its_verdict_read(
     expect(page.get_by_role("heading", name="NVDA as of")).to_be_visible()
 
 
-def test_the_home_page_follows_what_runs(address: str, opened: Callable[..., Page]) -> None:
+def test_the_home_page_follows_what_runs(
+    address: str, model: HeldModel, opened: Callable[..., Page]
+) -> None:
+    model.hold("trader")
     home, other = opened(), opened()
     home.goto(address)
     home.get_by_label("As of").fill("2025-11-")
     before = home.locator(".runs tbody tr").count()
     start_run(other, address, "AAPL")
-    expect(home.get_by_role("status")).to_contain_text("1 running", timeout=END_MS)
-    expect(home.locator(".doing")).to_contain_text("Waiting for the model", timeout=END_MS)
-    expect(home.locator(".runs tbody tr")).to_have_count(before + 1, timeout=END_MS)
+    expect(home.get_by_role("status")).to_contain_text("1 running")
+    expect(home.locator(".doing")).to_contain_text("Waiting for the model: trader")
+    model.release()
+    expect(home.locator(".runs tbody tr")).to_have_count(before + 1)
     expect(home.get_by_role("status")).to_contain_text("Nothing runs now")
     assert home.get_by_label("As of").input_value() == "2025-11-", "what is typed stays"
 
 
-def test_a_run_is_cancelled_from_its_page(address: str, opened: Callable[..., Page]) -> None:
+def test_a_run_is_cancelled_from_its_page(
+    address: str, model: HeldModel, opened: Callable[..., Page]
+) -> None:
+    model.hold("trader")
     page = opened()
     start_run(page, address)
     page.get_by_role("button", name="Cancel the run").click()
-    expect(page.locator(".headline")).to_contain_text("cancelled", timeout=END_MS)
+    expect(page.locator(".headline")).to_contain_text("cancelled")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [WIDE, NARROW])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (WIDE, "light"),
+        (NARROW, "dark"),
+        pytest.param(WIDE, "dark", marks=pytest.mark.full),
+        pytest.param(NARROW, "light", marks=pytest.mark.full),
+    ],
+)
 def test_the_pages_fit_and_can_be_read(
-    address: str, opened: Callable[..., Page], width: int, scheme: str
+    address: str, model: HeldModel, opened: Callable[..., Page], width: int, scheme: str
 ) -> None:
+    model.hold("trader")
     page = opened(width, scheme)
     page.goto(address)
     page.get_by_text("Options", exact=True).click()
@@ -175,6 +214,7 @@ def test_the_pages_fit_and_can_be_read(
     expect(page.locator("[data-agent=market_analyst] rect.tool")).not_to_have_count(0)
     assert_fits(page)
     assert_contrast(page)
+    model.release()
     finished(page)
     for summary in page.locator("summary").all():
         summary.click()
@@ -213,12 +253,15 @@ CONTRAST = """() => {
 }"""
 
 
-def test_without_script_everything_can_be_done(address: str, opened: Callable[..., Page]) -> None:
+def test_without_script_everything_can_be_done(
+    address: str, model: HeldModel, opened: Callable[..., Page]
+) -> None:
+    model.hold("trader")
     page = opened(java_script_enabled=False)
     start_run(page, address)
     expect(page.locator("noscript p")).to_be_visible()
-    calls = page.locator("[data-agent=market_analyst] rect.llm")
-    expect(calls).not_to_have_count(0, timeout=END_MS)
+    expect(page.locator(MARKET_CALLS)).to_have_count(2)
+    model.release()
     finished(page)
     page.get_by_role("link", name="Trading Graph").click()
     expect(page.locator(".runs tbody tr").first).to_contain_text("BUY")
@@ -242,6 +285,7 @@ def test_the_keyboard_is_enough(address: str, opened: Callable[..., Page]) -> No
 
 def test_a_service_with_tokens_asks_for_one(serve: Serve, opened: Callable[..., Page]) -> None:
     address = serve(
+        "--offline",
         TRADING_GRAPH_CHAT_LATENCY_S="0.1",
         TRADING_GRAPH_SERVE_TOKEN_SHA256=f'["{digest(TOKEN)}"]',
     )

@@ -1,6 +1,6 @@
 """All of the public library, used as a stranger would; mypy checks this file, a test runs it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import trading_graph as tg
@@ -17,7 +17,7 @@ def look_at(trace: tg.Trace) -> tuple[str, int, float]:
         spent: float = span.duration_s
         times: tuple[int, int] = (span.start_ns, span.end_ns)
         above: tg.Span | None = span.parent
-        below: tuple[tg.Span, ...] = span.children
+        below: Sequence[tg.Span] = span.children
         said: Mapping[str, object] = span.attributes
         assert spent >= 0
         assert times[0] <= times[1]
@@ -86,6 +86,9 @@ def diagnosed(trace: tg.Trace, others: list[tg.Trace]) -> list[tg.FindingKind]:
         assert one.advice == one.kind.advice
     spent = sum(segment.end_ns - segment.start_ns for segment in diagnosis.critical_path)
     assert spent == diagnosis.run.end_ns - diagnosis.run.start_ns
+    slack = diagnosis.slack_s
+    on_path = {segment.span for segment in diagnosis.critical_path}
+    assert all(slack[span] == 0 for span in on_path)
     return [finding.kind for finding in diagnosis.findings]
 
 

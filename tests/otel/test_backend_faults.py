@@ -21,8 +21,8 @@ from trading_graph.otel.export import (
     set_up,
     spool_of,
 )
+from trading_graph.otel.files import from_lines
 from trading_graph.otel.sources.jaeger import JaegerQuery
-from trading_graph.otel.spans.otlp_json import from_lines
 
 SPANS = 40
 

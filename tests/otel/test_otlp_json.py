@@ -11,8 +11,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.util.types import AnyValue
 
+from trading_graph.otel.files.otlp_json import from_lines, to_line
 from trading_graph.otel.sources.memory import from_spans
-from trading_graph.otel.spans.otlp_json import from_lines, to_line
 
 NESTED: dict[str, AnyValue] = {
     "map": {"a": 1, "inner": {"b": [True, None]}},

@@ -7,12 +7,11 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner, Result
 
-from trading_graph.otel.sources import read
-from trading_graph.otel.trace import semconv
+from tests.undisturbed import TRIES, is_undisturbed
 from trading_graph.service.cli import main
 
-TRIES = 3
-LAG_MS = 50.0
+pytestmark = pytest.mark.alone
+
 ENVIRONMENT = {
     "OTEL_TRACES_EXPORTER": "none",
     "TRADING_GRAPH_CHAT_LATENCY_S": "0.2",
@@ -40,15 +39,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             ran = trading_graph("run", "NVDA", "--offline", "--out", str(out), *words)
             assert ran.exit_code == 0, ran.output
             (found[name],) = out.glob("*/trace.jsonl")
-            if _is_undisturbed(found[name]):
+            if is_undisturbed(found[name]):
                 break
     return found
-
-
-def _is_undisturbed(path: Path) -> bool:
-    """Whether the machine left the run alone: a loop that stood still makes its tools serial."""
-    (trace,) = read(path)
-    return (trace.number(trace.roots[0], semconv.LOOP_LAG_MAX_MS) or 0.0) < LAG_MS
 
 
 def test_two_runs_of_one_program_are_alike(workdir: Path, runs: dict[str, Path]) -> None:

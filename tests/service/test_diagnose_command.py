@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.library.traces import trace_file
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import semconv
 from trading_graph.service.cli import main
@@ -183,6 +184,19 @@ def calls(path: Path, *names: str) -> str:
         span["traceId"] = "a" * 32
     path.write_text(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}))
     return str(path)
+
+
+def test_advice_names_this_programs_files_for_its_own_runs_alone(
+    workdir: Path, slow_run: str
+) -> None:
+    ours = trading_graph("diagnose", "last")
+    assert "Here: graph/dispatcher.py" in " ".join(ours.stdout.split())
+    foreign = str(trace_file(workdir, serial=True))
+    for form in ("text", "markdown", "html", "json"):
+        answer = trading_graph("diagnose", foreign, "--format", form).stdout
+        assert "Send all branches at once" in answer
+        assert "Here: " not in answer
+        assert not re.search(r"graph/\w+\.py|toolkit/\w+\.py|--dispatch", answer)
 
 
 def test_another_run_shows_that_an_order_is_none(workdir: Path) -> None:

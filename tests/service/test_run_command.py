@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.jaeger_process import JaegerProcess
+from tests.patience import PATIENCE_S
 from trading_graph.graph.offline_model import Fault, OfflineModel
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import semconv
@@ -56,7 +57,7 @@ def test_a_run_leaves_a_decision_a_report_a_trace_and_a_log(workdir: Path) -> No
         env={**os.environ, "OTEL_TRACES_EXPORTER": "none", **QUICK},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert ran.returncode == 0, ran.stderr
     folder = the_run(workdir)
@@ -191,12 +192,12 @@ def test_an_interrupt_leaves_a_trace_that_says_cancelled(workdir: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while not list(workdir.glob("runs/*/trace.jsonl")) and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130, err
     assert out == ""
     assert "Traceback" not in err

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.otlp_receiver import OtlpReceiver
+from tests.patience import PATIENCE_S
 from trading_graph.otel.export import JAEGER, spool_of
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import SpanTable, semconv
@@ -27,7 +28,7 @@ def started(workdir: Path, **env: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while not any(file.stat().st_size for file in workdir.glob("runs/*/trace.jsonl")):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
@@ -52,7 +53,7 @@ def test_a_signal_ends_every_span_and_loses_none(
     with backend.served() as url:
         process = started(workdir, OTEL_EXPORTER_OTLP_ENDPOINT=url)
         process.send_signal(number)
-        _, stderr = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == code, stderr
     assert said in stderr
     assert "Traceback" not in stderr
@@ -69,7 +70,7 @@ def test_a_signal_while_the_backend_hangs_spools_what_it_did_not_take(workdir: P
     with backend.served() as url:
         process = started(workdir, OTEL_EXPORTER_OTLP_ENDPOINT=url)
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 143
     assert spool_of(workdir / "logs" / "spool", JAEGER).spans == len(trace_of(workdir))
 
@@ -77,7 +78,7 @@ def test_a_signal_while_the_backend_hangs_spools_what_it_did_not_take(workdir: P
 def test_a_killed_run_leaves_a_file_that_can_be_read(workdir: Path) -> None:
     process = started(workdir, OTEL_TRACES_EXPORTER="none")
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE_S)
     trace = trace_of(workdir)
     assert len(trace)
     assert "invoke_workflow trading_graph" not in trace.names, "it never ended"
@@ -87,7 +88,7 @@ def test_a_killed_run_leaves_a_file_that_can_be_read(workdir: Path) -> None:
         env=os.environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert judged.returncode == 3

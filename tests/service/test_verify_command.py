@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from tests.jaeger_process import JaegerProcess
 from tests.langsmith_server import LangSmithServer
 from tests.recorded_program import spin
+from tests.undisturbed import TRIES, is_undisturbed
 from trading_graph.service.cli import main
 from trading_graph.toolkit.market_data import AsyncToolkit
 
@@ -48,8 +49,13 @@ def slow_run(workdir: Path, slow_folder: Path) -> str:
     return next((workdir / "runs").iterdir()).name
 
 
+@pytest.mark.alone
 def test_last_passes_after_a_good_run(workdir: Path) -> None:
-    assert trading_graph("run", "NVDA", "--offline").exit_code == 0
+    for _ in range(TRIES):
+        assert trading_graph("run", "NVDA", "--offline").exit_code == 0
+        newest = max(workdir.glob("runs/*/trace.jsonl"), key=lambda path: path.stat().st_mtime)
+        if is_undisturbed(newest):
+            break
     verified = trading_graph("verify", "last")
     assert verified.exit_code == 0, verified.stdout
     assert "passed" in verified.stdout

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.jaeger_process import JaegerProcess, JaegerServer
+from tests.patience import PATIENCE_S
 from tests.service.foreign_program import ForeignProgram, id_of, send
 from tests.service.test_verify_command import trading_graph
 
@@ -55,7 +56,7 @@ class Watching:
         return self.ended()
 
     def ended(self) -> tuple[int, str]:
-        _, err = self.process.communicate(timeout=20)
+        _, err = self.process.communicate(timeout=PATIENCE_S)
         return self.process.returncode, err
 
 

@@ -7,6 +7,7 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 
 from tests.jaeger_process import JaegerProcess
+from tests.patience import PATIENCE_S
 from tests.service.foreign_program import ForeignProgram, id_of, send
 from trading_graph.otel.errors import AnswerTooLargeError
 from trading_graph.otel.sources.jaeger import JaegerQuery
@@ -169,7 +170,7 @@ def test_a_real_jaeger(jaeger: JaegerProcess) -> None:
     send(spans[:1], jaeger.otlp_http_url)
     assert watch.poll() == []
     send(spans[1:], jaeger.otlp_http_url)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while not (told := watch.poll()) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert [each.trace.trace_id for each in told] == [id_of(spans)]

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from tests.live_faults import FAULTS, HARMLESS
 from tests.live_servers import FRED_KEY, LiveServers, live_servers
+from tests.patience import PATIENCE_S
 from trading_graph.otel import spans
 from trading_graph.otel.spans.recording import context_with
 from trading_graph.otel.trace import semconv
@@ -200,7 +201,7 @@ async def test_a_cancelled_question_leaves_no_thread_waiting(
 ) -> None:
     servers.faults["yahoo"] = "slow_body"
     asked = asyncio.create_task(YahooTables(pool, servers.urls).insiders("VOW3.DE", AS_OF))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not servers.asked:  # noqa: ASYNC110 - it is filled by the server's thread
             await asyncio.sleep(0.01)
     asked.cancel()

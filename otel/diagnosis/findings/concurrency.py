@@ -17,7 +17,7 @@ from trading_graph.otel.diagnosis.schedule import Schedule
 from trading_graph.otel.trace import semconv
 from trading_graph.otel.trace.kinds import Role
 from trading_graph.otel.verdict import causes
-from trading_graph.otel.verdict.cause import Cause
+from trading_graph.otel.verdict.causes import Cause
 from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism, reason
 from trading_graph.otel.verdict.work import working_spans
 

@@ -28,6 +28,7 @@ from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.pool import HttpPool
 
 FAR_S, ANSWER_S = 0.05, 0.05
+TRIES = 6
 
 Requests = Callable[[HttpPool, str], Awaitable[object]]
 
@@ -100,30 +101,37 @@ def diagnosed(server: LoopbackServer, requests: Requests, *, pooled: bool) -> Ra
     return rank(trace, trace.roots[0])
 
 
+def wall_of(found: Ranking) -> int:
+    return found.wall_ns
+
+
 def cold(found: Ranking) -> list[Ranked]:
     return [
         each for each in found.candidates if each.candidate.kind is FindingKind.COLD_CONNECTIONS
     ]
 
 
+@pytest.mark.alone
 def test_a_connection_a_request_is_found_and_its_gain_comes_true(server: LoopbackServer) -> None:
-    errors = []
-    for _ in range(3):  # a machine that is busy with something else disturbs one of them
-        slow = diagnosed(server, one_by_one, pooled=False)
-        mended = diagnosed(server, one_by_one, pooled=True)
-        (found,) = cold(slow)
-        errors.append(found.wall.likely_ns / mended.wall_ns - 1)
-        if abs(errors[-1]) <= 0.1:
+    """A busy machine only ever adds time, so of each program the quickest run counts."""
+    slow, mended = [], []
+    for _ in range(TRIES):
+        slow.append(diagnosed(server, one_by_one, pooled=False))
+        mended.append(diagnosed(server, one_by_one, pooled=True))
+        quick, quick_mended = min(slow, key=wall_of), min(mended, key=wall_of)
+        (found,) = cold(quick)
+        error = found.wall.likely_ns / quick_mended.wall_ns - 1
+        if abs(error) <= 0.1:
             break
-    assert abs(errors[-1]) <= 0.1, errors
+    assert abs(error) <= 0.1, [*map(wall_of, slow), *map(wall_of, mended)]
     finding = found.candidate
     assert len(finding.rows) == 4, "the first has to open one"
-    assert {slow.trace.names[row] for row in finding.rows} == {"GET"}
-    assert slow.wall_ns - found.wall.likely_ns > 4 * FAR_S * 0.9e9
-    assert found.wall.high_ns > slow.wall_ns, "whether the server keeps them is not known"
+    assert {quick.trace.names[row] for row in finding.rows} == {"GET"}
+    assert quick.wall_ns - found.wall.likely_ns > 4 * FAR_S * 0.9e9
+    assert found.wall.high_ns > quick.wall_ns, "whether the server keeps them is not known"
     assert not finding.proven
     assert finding.place.startswith("127.0.0.1:")
-    assert not cold(mended)
+    assert not cold(quick_mended)
 
 
 def test_requests_that_run_at_once_need_a_connection_each(server: LoopbackServer) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.otel.diagnosis.compared import compared
 from tests.otel.diagnosis.traces import BEGIN, MS, Drawn, drawn, random_traces
 from trading_graph.otel.diagnosis import Run, compare
-from trading_graph.otel.diagnosis.bootstrap import median_deviation, median_difference
+from trading_graph.otel.diagnosis.compare import median_deviation, median_difference
 from trading_graph.otel.trace import Attributes, SpanTable, SpanValues, TraceBuilder
 
 

@@ -4,7 +4,7 @@ from itertools import permutations
 
 from tests.otel.diagnosis.traces import Drawn, drawn
 from trading_graph.otel.diagnosis import CallTree, FindingKind, call_tree, rank
-from trading_graph.otel.diagnosis.precedence import precedence
+from trading_graph.otel.diagnosis.dependencies import precedence
 from trading_graph.otel.trace import SpanTable
 
 A, B = ("a",), ("b",)

@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from tests.jaeger_process import JaegerProcess
+from tests.patience import PATIENCE_S
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources.jaeger import JaegerQuery
 from trading_graph.otel.sources.memory import from_spans
@@ -146,7 +147,7 @@ def test_spans_that_are_sent_twice_count_once(backend: Backend, query: JaegerQue
     backend.exporter.export(spans)
     backend.exporter.export(spans)
     (whole,) = from_spans(spans)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         trace = query.trace(whole.trace_id)
         if (trace is not None and trace.repeated) or time.monotonic() > deadline:

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from tests.recorded_program import results, trace_of
 from trading_graph.otel import spans
 from trading_graph.otel.trace import SpanTable, SpanValues, TraceBuilder, semconv
-from trading_graph.otel.verdict.cause import Cause
-from trading_graph.otel.verdict.causes import TICK_NS
+from trading_graph.otel.verdict.causes import TICK_NS, Cause
 from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism
 from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
 from trading_graph.toolkit.single_flight import note_load_span

@@ -19,8 +19,7 @@ from trading_graph.otel.verdict import (
     measures,
     uninterrupted,
 )
-from trading_graph.otel.verdict.checks import evaluate
-from trading_graph.otel.verdict.scope import Scope
+from trading_graph.otel.verdict.checks import Scope, evaluate
 
 MS = 1_000_000
 DEAD = 300_000

@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from tests.patience import PATIENCE_S
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.choice import backend_choice
 from trading_graph.service.langsmith_mode import LangSmithMode
@@ -60,7 +61,7 @@ class Service:
 
     async def until(self, run_id: str, holds: Callable[[Any], bool]) -> Any:
         """The run, once something holds of it."""
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 run = await self.get(f"/v1/runs/{run_id}")
                 if holds(run):
@@ -118,6 +119,6 @@ async def opened(folder: Path, *, begun: bool = True, **changed: Any) -> AsyncIt
 
 async def has_begun(app: web.Application) -> None:
     """Wait until a service makes runs."""
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(PATIENCE_S):
         while not app[SERVICE].queue.begun:  # noqa: ASYNC110 - only tests wait for it.
             await asyncio.sleep(0.01)

@@ -9,8 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.patience import PATIENCE_S
+
 COMMAND = [sys.executable, "-c", "from trading_graph.service.cli import main; main()", "serve"]
 ROOT = Path(__file__).resolve().parents[3]
+KEY = "sk-of-the-test-0123456789"
 QUICK = {
     "OTEL_TRACES_EXPORTER": "none",
     "TRADING_GRAPH_CHAT_LATENCY_S": "0.05",
@@ -28,19 +31,29 @@ class Serving:
     url: str
     talk: list[str]
 
-    def ended(self, within_s: float = 40.0) -> int:
+    def ended(self, within_s: float = PATIENCE_S) -> int:
         """Wait for its end; gives the exit code."""
         return self.process.wait(within_s)
 
 
 @contextlib.contextmanager
-def serving(folder: Path, *words: str, before: Sequence[str] = (), **env: str) -> Iterator[Serving]:
+def serving(
+    folder: Path,
+    *words: str,
+    before: Sequence[str] = (),
+    model_url: str | None = None,
+    **env: str,
+) -> Iterator[Serving]:
     """Run the command in a folder, on a free port; it is killed where it has not ended.
 
-    `before` are the words of a program that becomes it.
+    `before` are the words of a program that becomes it; `model_url` is a model that is not its own.
     """
+    if model_url is None:
+        words = ("--offline", *words)
+    else:
+        env = {"OPENAI_BASE_URL": f"{model_url}/v1", "OPENAI_API_KEY": KEY, **env}
     process = subprocess.Popen(
-        [*before, *COMMAND, "--offline", "--port", "0", *words],
+        [*before, *COMMAND, "--port", "0", *words],
         cwd=folder,
         env={**os.environ, **QUICK, **env},
         stdout=subprocess.PIPE,
@@ -72,7 +85,7 @@ def refused(folder: Path, *words: str, **env: str) -> tuple[int, str]:
         env={**os.environ, **QUICK, **env},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert done.stdout == ""
     return done.returncode, done.stderr

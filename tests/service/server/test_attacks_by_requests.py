@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.patience import PATIENCE_S
 from tests.service.server.open_service import ASK, Service, opened
 from tests.service.server.raw_http import (
     GUARDED,
@@ -47,7 +48,7 @@ async def answered_first(service: Service, content: bytes) -> bytes:
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     try:
         writer.write(content)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             return await reader.readuntil(b"}")
     finally:
         writer.close()
@@ -97,7 +98,7 @@ async def dripped(service: Service, start: bytes) -> bytes:
     writer.write(start)
     dripping = asyncio.create_task(drip())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             return await reader.read()
     except ConnectionError:
         return b""

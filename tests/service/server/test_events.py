@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.patience import PATIENCE_S
 from tests.service.server.open_service import Service, opened, parsed
 from trading_graph.service.server import run_events
 
@@ -101,7 +102,7 @@ async def test_those_who_go_away_in_the_middle_harm_nobody_and_leave_no_task(
         told = await stays
         assert told[-1]["state"] == "done"
         assert [each["id"] for each in told] == list(range(1, len(told) + 1))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 if not running() - before:
                     return

@@ -13,6 +13,7 @@ import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 
+from tests.patience import PATIENCE_S
 from tests.service.server.open_service import has_begun
 from tests.service.server.test_page_parts import EVIL, Tags, assert_inert, document
 from trading_graph.otel.redaction import Redactor
@@ -74,7 +75,7 @@ async def started(client: TestClient[Any, Any], **fields: str) -> str:
 
 
 async def over(client: TestClient[Any, Any], path: str) -> str:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             page = await text(client, path)
             if "data-events" not in page:
@@ -176,7 +177,7 @@ async def test_a_full_queue_is_said_beside_the_form(tmp_path: Path) -> None:
         tmp_path, serve_runs_at_once=1, serve_runs_in_line=0, chat_latency_s=5
     ) as client:
         path = await started(client)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 if parts(client).queue.running:
                     break

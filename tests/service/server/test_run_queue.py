@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
 from trading_graph.service.errors import StoreUnavailable
 from trading_graph.service.server.run_events import RunEvents
 from trading_graph.service.server.run_queue import (
@@ -85,7 +86,7 @@ async def state(store: Store, run_id: str) -> RunState:
 
 
 async def until(store: Store, run_id: str, *wanted: RunState) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             if await state(store, run_id) in wanted:
                 return
@@ -234,7 +235,7 @@ async def test_cancelled_at_any_moment_it_is_over_and_so_kept(store: Store, turn
         (run_id,) = await submitted(queue, "A")
         for _ in range(turns):
             await asyncio.sleep(0.0005 * (turns % 3))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await queue.cancel(run_id)
         assert await state(store, run_id) in (RunState.CANCELLED, RunState.DONE)
         assert queue.events(run_id) is None

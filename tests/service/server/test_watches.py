@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.jaeger_process import JaegerProcess, JaegerServer
+from tests.patience import PATIENCE_S
 from tests.service.foreign_program import ForeignProgram, id_of, send
 from tests.service.server.open_service import Service, opened
 
@@ -27,7 +28,7 @@ async def delete(service: Service, name: str, status: int) -> None:
 
 async def verdicts(service: Service, name: str, count: int) -> list[Any]:
     """The verdicts on a service's traces, once there are so many."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             found = (await service.get(f"/v1/verdicts?service={name}"))["verdicts"]
             if len(found) >= count:
@@ -38,7 +39,7 @@ async def verdicts(service: Service, name: str, count: int) -> list[Any]:
 
 async def has_problem(service: Service, wanted: bool) -> None:
     """Wait until the only watch has a problem, or has none."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             (watch,) = (await service.get("/v1/watches"))["watches"]
             if (watch["problem"] is not None) is wanted:

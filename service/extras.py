@@ -1,0 +1,69 @@
+"""Whether an extra of this distribution is installed, as its own metadata says.
+
+Only a command that needs an extra asks. Nothing here repeats a name of pyproject.toml.
+"""
+
+import re
+from collections.abc import Iterator
+
+import click
+
+_OURS = "trading-graph"
+_FEW = 3
+
+# What build back ends write: `curl-cffi>=0.16; extra == "run"`, `trading-graph[langsmith]; ...`.
+_REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)\s*(?:\[(?P<extras>[^\]]*)\])?")
+# A requirement with a further condition is not for every machine; it is never called missing.
+_EXTRA = re.compile(r"""\s*extra\s*==\s*["'](?P<extra>[\w.-]+)["']\s*""")
+
+
+class MissingExtraError(click.ClickException):
+    """A command needs an extra that is not installed; the message says what to type."""
+
+    exit_code = 2
+
+
+def require_extra(what: str, extra: str) -> None:
+    """Let a command go on where the extra that it needs is installed; raises MissingExtraError."""
+    missing = missing_distributions(extra)
+    if missing:
+        names = f" (missing: {', '.join(missing)})" if len(missing) <= _FEW else ""
+        raise MissingExtraError(
+            f"{what} needs the extra [{extra}]{names}: pip install '{_OURS}[{extra}]'"
+        )
+
+
+def missing_distributions(extra: str) -> tuple[str, ...]:
+    """The distributions of an extra that are not installed here, by name."""
+    # Not above: it takes longer than the command line itself, and most commands need no extra.
+    from importlib.metadata import requires
+
+    wanted = _distributions(extra, requires(_OURS) or [], set())
+    return tuple(name for name in sorted(set(wanted)) if not _is_installed(name))
+
+
+def _distributions(extra: str, lines: list[str], seen: set[str]) -> Iterator[str]:
+    """What an extra names, and what the extras name that it refers to."""
+    seen.add(extra)
+    for line in lines:
+        requirement, _, marker = line.partition(";")
+        of = _EXTRA.fullmatch(marker)
+        named = _REQUIREMENT.match(requirement)
+        if of is None or of["extra"] != extra or named is None:
+            continue
+        if named["name"].lower().replace("_", "-") != _OURS:
+            yield named["name"]
+            continue
+        for other in (each.strip() for each in (named["extras"] or "").split(",")):
+            if other not in seen:
+                yield from _distributions(other, lines, seen)
+
+
+def _is_installed(name: str) -> bool:
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
