@@ -24,7 +24,7 @@ from trading_graph.graph.decisions import Decision
 from trading_graph.graph.options import Limit, Options
 from trading_graph.graph.state import Report, State, Statement, Usage
 from trading_graph.otel import spans
-from trading_graph.otel.spans import RunSpan, SpanListener, Unfinished
+from trading_graph.otel.spans import RunSpan, SpanListener, UnfinishedRun
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.cache import count_cache_use
 
@@ -51,7 +51,7 @@ async def record_run(
     *,
     parent: Context | None = None,
     run_id: uuid.UUID | None = None,
-    unfinished: Unfinished | None = None,
+    unfinished: UnfinishedRun | None = None,
     listeners: Sequence[SpanListener] = (),
 ) -> AsyncIterator[RunSpan]:
     """Open the run's span with all attributes that a judge of the trace needs.

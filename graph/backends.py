@@ -22,7 +22,7 @@ from trading_graph.graph.backend_choice import (
 )
 from trading_graph.graph.models import Models, build_models
 from trading_graph.graph.offline_model import OfflineModel
-from trading_graph.otel.collection import collection_paused
+from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.toolkit import embedded_server, indicators
 from trading_graph.toolkit.cache import SingleFlightCache
 from trading_graph.toolkit.loopback import LoopbackServer
@@ -84,7 +84,7 @@ async def _serve(stack: AsyncExitStack, server: LoopbackServer) -> LoopbackServe
 
 
 @cache
-@collection_paused()
+@pause_collection()
 def warm_up() -> None:
     """Do all first-use work now, off the event loop of a cold run; blocks.
 

@@ -1,5 +1,4 @@
-"""Making, sending, reading and judging OpenTelemetry traces of agent graphs.
+"""Makes, sends, reads and judges OpenTelemetry traces of agent graphs.
 
-The package knows nothing of trading, LangGraph or LangChain: it imports OpenTelemetry and numpy
-only.
+The package knows nothing of trading, LangGraph or LangChain.
 """

@@ -1,10 +1,10 @@
-"""What can go wrong in making, sending, reading and judging traces.
+"""The errors of making, sending, reading and judging traces.
 
 JudgeError
 ├── GateError
 └── TraceError
-    ├── AnswerTooLarge
-    └── BadExporterSettings
+    ├── AnswerTooLargeError
+    └── ExporterSettingsError
 """
 
 
@@ -15,8 +15,9 @@ class JudgeError(Exception):
 class GateError(JudgeError, ValueError):
     """A gate cannot be used.
 
-    Where it is known, `reason` is the sentence without its beginning, and `place` says where in the
-    gate, as a path such as `$.checks[2].id`. A ValueError, because msgspec passes these on.
+    Where they are known, `reason` is the sentence without its beginning, and `place` is the place
+    in the gate, a path such as `$.checks[2].id`. It is a ValueError because msgspec passes those
+    on.
     """
 
     def __init__(self, sentence: str, reason: str = "", place: str = "") -> None:
@@ -29,9 +30,9 @@ class TraceError(JudgeError):
     """A trace could not be written, sent or read."""
 
 
-class BadExporterSettings(TraceError):
-    """The OTEL_* variables ask for a way of sending that there is not."""
+class ExporterSettingsError(TraceError):
+    """The OTEL_* variables describe a way of sending that does not exist."""
 
 
-class AnswerTooLarge(TraceError):
-    """A backend answers more than is read."""
+class AnswerTooLargeError(TraceError):
+    """The answer of a backend is larger than the limit for reading it."""

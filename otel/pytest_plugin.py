@@ -140,13 +140,11 @@ def recorded_spans(request: pytest.FixtureRequest) -> Iterator[RecordedSpans]:
 
 
 def _write(folder: Path, node: str, recorded: RecordedSpans) -> None:
-    import msgspec
-    from opentelemetry.exporter.otlp.json.common.trace_encoder import encode_spans
+    from trading_graph.otel.files import to_line
 
     folder.mkdir(parents=True, exist_ok=True)
     name = re.sub(r"[^\w.-]+", "_", node)[-150:]
-    encoded = msgspec.json.encode(encode_spans(recorded.ended).to_dict())
-    (folder / f"{name}.json").write_bytes(encoded)
+    (folder / f"{name}.json").write_bytes(to_line(recorded.ended))
 
 
 def assert_starts_within(

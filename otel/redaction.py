@@ -1,8 +1,9 @@
-"""Secrets are taken out of everything that leaves the process or is written down.
+"""Redacts secrets in everything that leaves the process or is written to disk.
 
-Two ways find them: by value, where the process knows its secrets (its settings, and environment
-variables whose names say so), and by look: keys of known makes, bearer tokens, the user and the
-query of a URL, `password=...` in a text. What looks like none and is not known is not found.
+Secrets are recognised in two ways: by value, where the process knows them (its settings, and
+environment variables with telling names), and by pattern: keys of well-known services, bearer
+tokens, the user and the query of a URL, `password=...` in a text. An unknown secret that matches no
+pattern is not recognised. `export.span_redaction` applies this to spans.
 """
 
 import os
@@ -15,9 +16,9 @@ from opentelemetry.util.re import parse_env_headers
 
 REDACTED = "[redacted]"
 
-_OFTEN = 64
-_SHORTEST = 6
-"""Shorter values are words: taking them out would spoil texts and betray the secret's length."""
+_CACHED_LENGTH = 64
+_MIN_LENGTH = 6
+"""A shorter value may be a common word: redacting it would spoil texts and give the value away."""
 
 _NAMES = r"api[-_]?key|apikey|access[-_]?key|token|secret|passw(?:or)?d|credentials?|signature"
 _HEADERS = r"(?:proxy-)?authorization|(?:set-)?cookie|x-api-key"
@@ -25,14 +26,14 @@ _SECRET_VARIABLE = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|COOKIE", re.IG
 _HEADER_VARIABLE = re.compile(r"OTEL_EXPORTER_OTLP_(\w+_)?HEADERS")
 _SECRET_NAME = re.compile(rf"(?:^|[._-])(?:{_NAMES}|{_HEADERS})$", re.IGNORECASE)
 
-_LOOKS = re.compile(
+_PATTERNS = re.compile(
     rf"""
     (?P<user>(?<=://)[^\s/@"'<>]+(?=@))                     # user:password@ of a URL
   | (?P<query>(?<=\?)(?<=[\w/=.\]:]\?)[\w.%~+-]+=[^\s"'<>)]*)   # ?a=b of a URL
   | \b(?:bearer|basic)\s+(?P<scheme>[\w.~+/=-]{{6,}})
   | (?<![\w-])(?:{_HEADERS})["']?\s*[:=]\s*["']?(?P<header>[^"'\r\n]+)
-  | (?<![a-z])(?:{_NAMES})["']?\s*[:=]\s*["']?(?P<named>[^\s"'&,;)}}]{{4,}})
-  | (?P<make>
+  | (?<![a-z])(?:{_NAMES})["']?\s*[:=]\s*["']?(?P<assigned>[^\s"'&,;)}}]{{4,}})
+  | (?P<key>
         \b(?:sk|pk|rk)-[\w-]{{12,}}
       | \blsv2_\w{{12,}} | \bls__\w{{12,}}
       | \bAKIA[0-9A-Z]{{16}}\b
@@ -47,26 +48,27 @@ _LOOKS = re.compile(
 
 
 class Redactor:
-    """Takes secrets out of texts; the same for everything a process sends or writes."""
+    """Redacts secrets in texts; one serves everything that a process sends or writes."""
 
     def __init__(self, secrets: Iterable[str] = (), *, environment: Mapping[str, str]) -> None:
-        known = {*secrets, *_of_environment(environment)}
-        longest_first = sorted((each for each in known if len(each) >= _SHORTEST), key=len)[::-1]
-        self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
-        self._cached = lru_cache(maxsize=2**12)(self._redacted)
+        values = {*secrets, *_secrets_of(environment)}
+        longest_first = sorted((each for each in values if len(each) >= _MIN_LENGTH), key=len)[::-1]
+        alternatives = "|".join(map(re.escape, longest_first))
+        self._values = re.compile(alternatives) if longest_first else None
+        self._redact_cached = lru_cache(maxsize=2**12)(self._redact)
 
     def text(self, text: str) -> str:
-        """The text without secrets."""
-        # Names and short values come again and again.
-        return self._cached(text) if len(text) <= _OFTEN else self._redacted(text)
+        """Return the text without secrets."""
+        # Names and short values occur again and again.
+        return self._redact_cached(text) if len(text) <= _CACHED_LENGTH else self._redact(text)
 
-    def _redacted(self, text: str) -> str:
-        if self._known is not None:
-            text = self._known.sub(REDACTED, text)
-        return _LOOKS.sub(_without, text)
+    def _redact(self, text: str) -> str:
+        if self._values is not None:
+            text = self._values.sub(REDACTED, text)
+        return _PATTERNS.sub(_replace_secret, text)
 
     def document(self, value: Any) -> Any:
-        """A JSON document without secrets in its strings."""
+        """Return a JSON document without secrets in its strings."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, list):
@@ -75,8 +77,8 @@ class Redactor:
             return {key: self.document(each) for key, each in value.items()}
         return value
 
-    def named(self, name: str, text: str) -> str:
-        """The text of an attribute or a header, all of which is secret by some names."""
+    def attribute(self, name: str, text: str) -> str:
+        """Return the text of an attribute or a header; some names make all of it a secret."""
         return REDACTED if _is_secret(name) else self.text(text)
 
 
@@ -85,14 +87,14 @@ def _is_secret(name: str) -> bool:
     return _SECRET_NAME.search(name) is not None
 
 
-def _without(found: re.Match[str]) -> str:
-    secret = found.lastgroup or ""
-    begin, end = found.span(secret)
-    whole = found.start()
-    return found[0][: begin - whole] + REDACTED + found[0][end - whole :]
+def _replace_secret(match: re.Match[str]) -> str:
+    """Replace the named group that matched, and leave the rest of the match."""
+    begin, end = match.span(match.lastgroup or "")
+    offset = match.start()
+    return match[0][: begin - offset] + REDACTED + match[0][end - offset :]
 
 
-def _of_environment(environment: Mapping[str, str]) -> Iterable[str]:
+def _secrets_of(environment: Mapping[str, str]) -> Iterable[str]:
     for name, value in environment.items():
         if _HEADER_VARIABLE.fullmatch(name):
             yield from parse_env_headers(value, liberal=True).values()
@@ -101,5 +103,5 @@ def _of_environment(environment: Mapping[str, str]) -> Iterable[str]:
 
 
 def process_redactor(secrets: Iterable[str] = ()) -> Redactor:
-    """A redactor that knows the secrets of this process's environment, and those given."""
+    """Make a redactor that knows the secrets of this process's environment, and `secrets`."""
     return Redactor(secrets, environment=os.environ)

@@ -7,9 +7,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from trading_graph.otel.collection import collection_paused
 from trading_graph.otel.diagnosis import Diagnosis, Standing, diagnose, ranking_of
 from trading_graph.otel.errors import TraceError
+from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.service.errors import BadSettings
 from trading_graph.service.trace_source import find_trace
 from trading_graph.service.where_to_fix import with_places
@@ -17,7 +17,7 @@ from trading_graph.service.where_to_fix import with_places
 INSIDE, OVER, USAGE, NOT_JUDGED = 0, 1, 2, 3
 
 
-@collection_paused()
+@pause_collection()
 def diagnose_command(
     words: tuple[str, ...],
     source: str | None,

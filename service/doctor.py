@@ -19,8 +19,14 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode, urlsplit
 from urllib.request import Request, urlopen
 
-from trading_graph.otel.errors import BadExporterSettings
-from trading_graph.otel.export import JAEGER, LANGSMITH, jaeger_exporter, jaeger_is_wanted, spool_of
+from trading_graph.otel.errors import ExporterSettingsError
+from trading_graph.otel.export import (
+    JAEGER,
+    LANGSMITH,
+    jaeger_exporter,
+    jaeger_is_enabled,
+    spool_of,
+)
 from trading_graph.otel.sources.jaeger import JaegerQuery
 from trading_graph.service.choice import backend_choice
 from trading_graph.service.errors import BadSettings
@@ -103,11 +109,11 @@ def _data(settings: Settings) -> Iterator[Finding]:
 def _jaeger(settings: Settings) -> Iterator[Finding]:
     start = "docker compose -f deploy/jaeger.yml up, or OTEL_TRACES_EXPORTER=none to do without"
     try:
-        if not jaeger_is_wanted():
+        if not jaeger_is_enabled():
             yield Finding("spans to Jaeger", State.OFF, "OTEL_TRACES_EXPORTER=none")
             return
         exporter = jaeger_exporter()
-    except BadExporterSettings as error:
+    except ExporterSettingsError as error:
         yield Finding("spans to Jaeger", State.RED, str(error), "correct the variable")
     else:
         if exporter.listens():
@@ -163,7 +169,7 @@ def _langsmith(settings: Settings) -> Iterator[Finding]:
 def _spool(settings: Settings) -> Iterator[Finding]:
     for backend in (JAEGER, LANGSMITH):
         spool = spool_of(settings.spool, backend)
-        waiting, evicted = spool.spans, spool.evicted
+        waiting, evicted = spool.spans, spool.evictions
         check = f"spool for {backend}"
         if evicted:
             found = f"{waiting} spans wait, {evicted} had to make room"

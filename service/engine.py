@@ -23,8 +23,7 @@ from trading_graph.graph.options import Options
 from trading_graph.otel.export import Telemetry, TraceFile, set_up
 from trading_graph.otel.files import Journal
 from trading_graph.otel.redaction import Redactor
-from trading_graph.otel.spans import RunSpan, SpanListener, Unfinished
-from trading_graph.otel.spans.ids import uuid7
+from trading_graph.otel.spans import RunSpan, SpanListener, UnfinishedRun, uuid7
 from trading_graph.service.errors import NotResumable
 from trading_graph.service.langsmith_mode import LangSmithMode, langsmith_target
 from trading_graph.service.langsmith_tree import langsmith_tree
@@ -149,7 +148,7 @@ class Engine:
         finally:
             if unfinished is not None and not self._left:
                 target = langsmith_target(self.settings, self.langsmith)
-                await asyncio.to_thread(send_again, self.settings, target, unfinished.ended)
+                await asyncio.to_thread(send_again, self.settings, target, unfinished.ended_spans)
 
     async def _recorded(
         self,
@@ -158,7 +157,7 @@ class Engine:
         journal: Journal,
         run_id: uuid.UUID,
         parent: Context | None,
-        unfinished: Unfinished | None,
+        unfinished: UnfinishedRun | None,
         listeners: Sequence[SpanListener],
     ) -> tuple[Analysis, RunFolder]:
         trace_file: TraceFile | None = None
@@ -270,7 +269,7 @@ async def open_engine(
     """Open telemetry and back ends; afterwards every span is sent or spooled.
 
     `metric_readers` read what is measured, beside the exporter that the variables ask for.
-    Raises BadSettings or BadExporterSettings.
+    Raises BadSettings or ExporterSettingsError.
     """
     target = langsmith_target(settings, langsmith)
     telemetry = await _opened(
@@ -285,7 +284,7 @@ async def open_engine(
         Telemetry.shutdown,
     )
     try:
-        with telemetry.logs.attached(), replaying(settings, target):
+        with telemetry.logs.attach(), replaying(settings, target):
             async with open_backends(choice) as backends:
                 engine = Engine(settings, out, redactor, langsmith, backends, telemetry)
                 with engine.metrics.watching(backends.pool):

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from trading_graph.graph.errors import AnalysisError
-from trading_graph.otel.errors import BadExporterSettings
+from trading_graph.otel.errors import ExporterSettingsError
 from trading_graph.otel.redaction import Redactor, process_redactor
 from trading_graph.service.errors import BadSettings, NotRecorded, NotResumable, StoreUnavailable
 from trading_graph.service.settings import Settings, read_settings
@@ -27,7 +27,7 @@ def guarded(talk: Console, work: Callable[[Settings, Redactor], int]) -> int:
         return _failed(talk, redactor, "Interrupted.", INTERRUPTED)
     except asyncio.CancelledError:
         return _failed(talk, redactor, "Terminated.", TERMINATED)
-    except (BadRequestError, BadSettings, BadExporterSettings) as error:
+    except (BadRequestError, BadSettings, ExporterSettingsError) as error:
         return _failed(talk, redactor, str(error), USAGE)
     except (AnalysisError, DataError, NotRecorded, NotResumable, StoreUnavailable) as error:
         return _failed(talk, redactor, str(error), FAILED)

@@ -5,7 +5,7 @@ import sys
 
 from rich.console import Console
 
-from trading_graph.otel.collection import collection_paused
+from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.choice import EMBEDDED_DATE
 from trading_graph.service.errors import BadSettings
@@ -59,7 +59,7 @@ def _climb(
     *,
     as_json: bool,
 ) -> int:
-    with talk.status("loading"), collection_paused():
+    with talk.status("loading"), pause_collection():
         from trading_graph.service.ladder import climb, compared, rungs
         from trading_graph.service.ladder_report import show, show_json
         from trading_graph.service.langsmith_mode import LangSmithMode

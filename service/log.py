@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
 from pathlib import Path
 
-from trading_graph.otel.log_span import span_of
+from opentelemetry import trace
+from opentelemetry.trace import SpanContext
+
 from trading_graph.otel.redaction import Redactor
 
 _MAX_BYTES = 5 * 2**20
@@ -25,7 +27,9 @@ class _Ids(logging.Filter):
     """Puts the ids of the line's span on every record; runs where the line is logged."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        span = span_of(record)
+        span: SpanContext | None = getattr(record, "span", None)  # of the line's `extra`
+        if span is None:
+            span = trace.get_current_span().get_span_context()
         record.ids = f"{span.trace_id:032x}:{span.span_id:016x}" if span.is_valid else "-"
         return True
 

@@ -13,12 +13,12 @@ from trading_graph.otel.errors import TraceError
 from trading_graph.otel.export import (
     JAEGER,
     LANGSMITH,
-    KnownSpans,
     LangSmithTarget,
     Replay,
+    SpanIdLookup,
     Spool,
     jaeger_exporter,
-    jaeger_is_wanted,
+    jaeger_is_enabled,
     langsmith_exporter,
     spool_of,
 )
@@ -52,11 +52,11 @@ def targets(
 ) -> list[Target]:
     """The backends that are set up; `ask` has Jaeger say which spans it has.
 
-    Raises BadExporterSettings.
+    Raises ExporterSettingsError.
     """
     known = _known_to_jaeger(JaegerQuery(settings.jaeger_url)) if ask else _nothing
     found = []
-    if jaeger_is_wanted():
+    if jaeger_is_enabled():
         replay = Replay(jaeger_exporter(timeout_s), known)
         found.append(Target(JAEGER, spool_of(settings.spool, JAEGER), replay))
     if langsmith is not None:
@@ -103,7 +103,7 @@ def _in_background(settings: Settings, langsmith: LangSmithTarget | None, stop: 
         if not target.spool.batches():
             continue
         try:
-            with target.spool.locked() as mine:
+            with target.spool.lock() as mine:
                 before = time.monotonic()
                 for _ in target.replay.spool(target.spool) if mine else ():
                     if stop.wait(_REST * (time.monotonic() - before)):
@@ -113,7 +113,7 @@ def _in_background(settings: Settings, langsmith: LangSmithTarget | None, stop: 
             _LOG.info("The spool for %s waits on: %s", target.name, error)
 
 
-def _known_to_jaeger(jaeger: JaegerQuery) -> KnownSpans:
+def _known_to_jaeger(jaeger: JaegerQuery) -> SpanIdLookup:
     def known(trace_id: str) -> tuple[str, ...]:
         trace = jaeger.trace(trace_id)
         return trace.span_ids if trace is not None else ()

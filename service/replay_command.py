@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 
-from trading_graph.otel.errors import BadExporterSettings, TraceError
-from trading_graph.otel.export import Replayed
+from trading_graph.otel.errors import ExporterSettingsError, TraceError
+from trading_graph.otel.export import ReplayResult
 from trading_graph.otel.files import from_lines
 from trading_graph.otel.redaction import Redactor, process_redactor
 from trading_graph.service.errors import BadSettings
@@ -30,9 +30,9 @@ class _Total:
     refused: int = 0
     faults: list[str] = field(default_factory=list)
 
-    def add(self, done: Replayed) -> None:
+    def add(self, done: ReplayResult) -> None:
         self.sent += done.sent
-        self.there += done.there
+        self.there += done.present
         self.refused += done.refused
         if done.unreadable:
             self.faults.append(done.unreadable)
@@ -51,7 +51,7 @@ def replay_command(words: Sequence[str], *, everything: bool) -> int:
         done = [_replayed(target, files, talk, redactor) for target in found]
     except KeyboardInterrupt:
         return _failed(talk, redactor, "Interrupted; what was not sent waits on.", INTERRUPTED)
-    except (BadSettings, BadExporterSettings) as error:
+    except (BadSettings, ExporterSettingsError) as error:
         return _failed(talk, redactor, str(error), USAGE)
     except TraceError as error:
         return _failed(talk, redactor, str(error), NOT_DONE)
@@ -69,7 +69,7 @@ def _replayed(target: Target, files: Sequence[Path], talk: Console, redactor: Re
             spans = [span for file in files for span in from_lines(file.read_bytes(), str(file))]
             _follow(target, target.replay.spans(spans), len(spans), total, talk)
         elif target.spool.batches():
-            with target.spool.locked() as mine:
+            with target.spool.lock() as mine:
                 if not mine:
                     sentence = f"{target.name}: another process is sending its spool; wait for it."
                     _failed(talk, redactor, sentence, NOT_DONE)
@@ -85,25 +85,25 @@ def _replayed(target: Target, files: Sequence[Path], talk: Console, redactor: Re
     if left:
         refused = "it does not take them" if total.refused else "they could not be sent"
         out.print(f"{target.name}: {left} spans wait on; {refused}.")
-    if not files and (evicted := target.spool.evicted):
+    if not files and (evicted := target.spool.evictions):
         out.print(
             f"{target.name}: {evicted} spans had to make room in {target.spool.folder} since the "
             "last replay; the runs' own files have them: trading-graph replay RUN"
         )
-        target.spool.forget_evicted()
+        target.spool.reset_evictions()
     for fault in total.faults:
         _failed(talk, redactor, fault, NOT_DONE)
     return not left and not total.faults
 
 
 def _follow(
-    target: Target, batches: Iterable[Replayed], spans: int, total: _Total, talk: Console
+    target: Target, batches: Iterable[ReplayResult], spans: int, total: _Total, talk: Console
 ) -> None:
     with Progress(console=talk, transient=True) as progress:
         task = progress.add_task(f"to {target.name}", total=spans)
         for done in batches:
             total.add(done)
-            progress.advance(task, done.sent + done.there)
+            progress.advance(task, done.sent + done.present)
 
 
 def _failed(talk: Console, redactor: Redactor, sentence: str, code: int) -> int:

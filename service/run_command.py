@@ -14,7 +14,7 @@ from rich.console import Console
 
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.graph.options import Options
-from trading_graph.otel.collection import collection_paused
+from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.choice import backend_choice, default_date
 from trading_graph.service.errors import NotResumable
@@ -137,7 +137,7 @@ def _session(
     *,
     offline: bool,
 ) -> "RunSession":
-    with talk.status("loading"), collection_paused():
+    with talk.status("loading"), pause_collection():
         from trading_graph.service.langsmith_mode import langsmith_mode
         from trading_graph.service.run_session import RunSession
 

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from trading_graph.graph.backend_choice import BackendChoice
-from trading_graph.otel.collection import collection_paused
+from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.choice import backend_choice
 from trading_graph.service.errors import BadSettings
@@ -69,7 +69,7 @@ async def _serve(
     *,
     offline: bool,
 ) -> None:
-    with talk.status("loading"), collection_paused():
+    with talk.status("loading"), pause_collection():
         from trading_graph.service.langsmith_mode import langsmith_mode
         from trading_graph.service.server.serving import (
             drain,

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trading_graph.otel.errors import TraceError
-from trading_graph.otel.files import Journal, read_unfinished
-from trading_graph.otel.spans import Unfinished
+from trading_graph.otel.files import Journal, read_unfinished_run
+from trading_graph.otel.spans import UnfinishedRun
 from trading_graph.otel.trace import semconv
 from trading_graph.service.errors import NotResumable
 from trading_graph.service.run_folder import RunFolder
@@ -20,7 +20,7 @@ class TakenUp:
     folder: RunFolder
     order: RunOrder
     journal: Journal
-    unfinished: Unfinished | None
+    unfinished: UnfinishedRun | None
 
 
 def kept_order(out: Path, run_id: str) -> RunOrder:
@@ -52,7 +52,7 @@ def take_up(out: Path, run_id: str) -> TakenUp:
     if journal is None:
         raise NotResumable(f"The run {run_id} was taken up by another process; leave it to that.")
     try:
-        unfinished = read_unfinished(folder.trace, folder.journal)
+        unfinished = read_unfinished_run(folder.trace, folder.journal)
         if not folder.checkpoints.exists() and unfinished and _has_agents(unfinished):
             raise NotResumable(
                 f"{folder.checkpoints} is gone, and with it what the run's agents had brought; "
@@ -68,9 +68,9 @@ def take_up(out: Path, run_id: str) -> TakenUp:
     return TakenUp(folder, order, journal, unfinished)
 
 
-def _has_agents(unfinished: Unfinished) -> bool:
+def _has_agents(unfinished: UnfinishedRun) -> bool:
     """Whether an agent had ended, and so brought something."""
     return any(
         (span.attributes or {}).get(semconv.OPERATION_NAME) == semconv.INVOKE_AGENT
-        for span in unfinished.ended
+        for span in unfinished.ended_spans
     )

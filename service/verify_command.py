@@ -6,8 +6,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from trading_graph.otel.collection import collection_paused
 from trading_graph.otel.errors import TraceError
+from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.report import VerdictText, as_github, as_json, as_junit, as_markdown
 from trading_graph.otel.verdict import Gate, GateError, default_gate, judge
 from trading_graph.service.errors import BadSettings
@@ -18,7 +18,7 @@ PASSED, GATE_FAILED, USAGE, NOT_JUDGED = 0, 1, 2, 3
 FORMATS = {"markdown": as_markdown, "json": as_json, "junit": as_junit, "github": as_github}
 
 
-@collection_paused()
+@pause_collection()
 def verify_command(
     words: tuple[str, ...], source: str | None, id: str | None, gate: str | None, format: str
 ) -> int:

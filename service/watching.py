@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from trading_graph.otel.errors import AnswerTooLarge
+from trading_graph.otel.errors import AnswerTooLargeError
 from trading_graph.otel.sources.jaeger import JaegerQuery
 from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.verdict import completeness
@@ -111,7 +111,7 @@ class TraceWatch:
         while not self._closed.is_set():
             try:
                 page = self._jaeger.search(self._service, since, until, self._page)
-            except AnswerTooLarge:
+            except AnswerTooLargeError:
                 if self._page == 1:
                     raise
                 self._page //= 2

@@ -1,4 +1,4 @@
-"""The lives of a run: processes of which each but the last dies before the run is over."""
+"""A run in several processes, of which each but the last dies before the run is over."""
 
 from pathlib import Path
 
@@ -8,8 +8,7 @@ from trading_graph.otel.export import TraceFile
 from trading_graph.otel.files import Journal
 from trading_graph.otel.redaction import Redactor
 from trading_graph.otel.sources import read
-from trading_graph.otel.spans import RecordingProcessor
-from trading_graph.otel.spans.ids import UUIDv7IdGenerator
+from trading_graph.otel.spans import RecordingProcessor, UUIDv7IdGenerator
 from trading_graph.otel.trace import SpanTable
 
 
@@ -18,13 +17,13 @@ def _raise(error: BaseException) -> None:
 
 
 def provider() -> TracerProvider:
-    made = TracerProvider(id_generator=UUIDv7IdGenerator(), shutdown_on_exit=False)
-    made.add_span_processor(RecordingProcessor(_raise))
-    return made
+    tracer_provider = TracerProvider(id_generator=UUIDv7IdGenerator(), shutdown_on_exit=False)
+    tracer_provider.add_span_processor(RecordingProcessor(_raise))
+    return tracer_provider
 
 
 class Life:
-    """One process of a run, and the files that it leaves where it dies."""
+    """One process of a run, and the files that it leaves when it dies."""
 
     def __init__(self, folder: Path, secrets: tuple[str, ...] = ()) -> None:
         self.trace, self.path = folder / "trace.jsonl", folder / "open.jsonl"
@@ -35,9 +34,9 @@ class Life:
         return TraceFile(self.trace, self._redactor, self.journal)
 
     def take_up(self) -> TraceFile:
-        taken = Journal.take_up(self.path)
-        assert taken is not None
-        self.journal = taken
+        journal = Journal.take_up(self.path)
+        assert journal is not None
+        self.journal = journal
         self.journal.mend()
         return TraceFile(self.trace, self._redactor, self.journal)
 
@@ -48,5 +47,5 @@ class Life:
     def end(self, file: TraceFile) -> SpanTable:
         file.close()
         self.journal.close(over=True)
-        (found,) = read(self.trace)
-        return found
+        (trace,) = read(self.trace)
+        return trace

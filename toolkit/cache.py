@@ -318,7 +318,7 @@ class SingleFlightCache:
         """Load in the background, in a trace of its own: the caller's trace may end earlier."""
 
         async def renew() -> Any:
-            with spans.detached(
+            with spans.detached_span(
                 f"revalidate {key.kind}", attributes={semconv.SYMBOL: key.symbol or key.source}
             ):
                 return await load()

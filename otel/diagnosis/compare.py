@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from trading_graph.otel.collection import collection_paused
 from trading_graph.otel.diagnosis.call_path import (
     RUN,
     CallPaths,
@@ -22,6 +21,7 @@ from trading_graph.otel.diagnosis.call_path import (
     measure_run,
 )
 from trading_graph.otel.diagnosis.structure import Improvement, Regression, gains, losses
+from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.trace import Span, SpanTable, Trace, finite, row_of, semconv, table_of
 from trading_graph.otel.verdict import completeness, uninterrupted
 
@@ -168,7 +168,7 @@ def repetition(side: Sequence[Run]) -> str | None:
     return f"The trace {twice[0].trace_id} is twice in one set." if twice else None
 
 
-@collection_paused()
+@pause_collection()
 def compare(
     base: Sequence[Run], new: Sequence[Run], tolerance: float | None = None
 ) -> Comparison | None:

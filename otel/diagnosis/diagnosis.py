@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from trading_graph.otel.collection import collection_paused
 from trading_graph.otel.diagnosis.call_tree import call_tree
 from trading_graph.otel.diagnosis.critical_path import PathClass, by_class
 from trading_graph.otel.diagnosis.findings import FindingKind
 from trading_graph.otel.diagnosis.ranking import Prediction, Ranked, Ranking, rank
 from trading_graph.otel.diagnosis.schedule import slack_ns
 from trading_graph.otel.diagnosis.target import LlmChain, Target, TargetFigures, target_figures
+from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.trace import (
     Span,
     Spans,
@@ -160,7 +160,7 @@ def predicted_times(diagnosis: Diagnosis) -> tuple[list[int], list[int]]:
     return diagnosis._figures.predicted
 
 
-@collection_paused()
+@pause_collection()
 def diagnose(
     trace: SpanTable,
     limit_s: float | None = None,

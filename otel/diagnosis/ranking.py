@@ -8,7 +8,6 @@ of several fixes come from playing them together.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from trading_graph.otel.collection import collection_paused
 from trading_graph.otel.diagnosis.actions import Parallelise, simulate, with_actions
 from trading_graph.otel.diagnosis.call_tree import CallTree, call_tree
 from trading_graph.otel.diagnosis.critical_path import PathTable
@@ -17,6 +16,7 @@ from trading_graph.otel.diagnosis.edits import Edits
 from trading_graph.otel.diagnosis.findings import Candidate, FindingKind, find
 from trading_graph.otel.diagnosis.schedule import Model, Schedule
 from trading_graph.otel.diagnosis.simulation import Simulation
+from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.trace import SpanTable
 
 NOISE = 0.02
@@ -137,7 +137,7 @@ class Ranking:
         return simulate(self.schedule, [a for step in self.steps for a in step.candidate.actions])
 
 
-@collection_paused()
+@pause_collection()
 def rank(trace: SpanTable, run: int, others: Sequence[CallTree] = ()) -> Ranking:
     """Find what made the run at a row slow, and predict what each fix gives.
 

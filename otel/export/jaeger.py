@@ -4,30 +4,28 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from trading_graph.otel.export import otlp
-from trading_graph.otel.export.backend import Exporter
-from trading_graph.otel.export.gate import TIMEOUT_S
-from trading_graph.otel.export.otlp import Signal
+from trading_graph.otel.export.otlp import TIMEOUT_S, Exporter, Signal
 
 JAEGER = "Jaeger"
 
 
-def jaeger_is_wanted() -> bool:
-    """Whether spans are sent there at all: `OTEL_TRACES_EXPORTER=none` says no.
+def jaeger_is_enabled() -> bool:
+    """Return whether spans are sent there at all: `OTEL_TRACES_EXPORTER=none` says no.
 
-    Raises BadExporterSettings.
+    Raises ExporterSettingsError.
     """
-    return otlp.is_wanted(Signal.TRACES, default=True)
+    return otlp.is_enabled(Signal.TRACES, default=True)
 
 
 def jaeger_exporter(timeout_s: float = TIMEOUT_S) -> Exporter:
-    """The exporter that the standard variables describe; raises BadExporterSettings.
+    """Make the exporter that the standard variables describe; raises ExporterSettingsError.
 
-    A timeout that these name outranks the one given.
+    A timeout in these variables outranks `timeout_s`.
     """
-    chosen = otlp.protocol(Signal.TRACES)
-    endpoint = otlp.endpoint(Signal.TRACES, chosen)
+    protocol = otlp.protocol(Signal.TRACES)
+    endpoint = otlp.endpoint(Signal.TRACES, protocol)
     timeout = otlp.timeout_s(Signal.TRACES, timeout_s)
-    return Exporter(JAEGER, endpoint, _sdk_exporter(chosen, endpoint, timeout))
+    return Exporter(JAEGER, endpoint, _sdk_exporter(protocol, endpoint, timeout))
 
 
 def _sdk_exporter(protocol: str, endpoint: str, timeout_s: float | None) -> SpanExporter:

@@ -1,7 +1,8 @@
-"""LangSmith over OTLP: our spans, with LangSmith's key and nothing of what is meant for Jaeger.
+"""Sends spans to LangSmith over OTLP, with LangSmith's key and without Jaeger's settings.
 
-LangSmith makes runs of them, with microseconds, without links or events, and with those attributes
-that it knows. So every span also carries itself as metadata, which a verdict is read back from.
+LangSmith turns spans into runs: it cuts times to microseconds, drops links and events, and keeps
+only attributes that it knows. So every span also carries a copy of itself as metadata, from which
+`sources.langsmith` restores it.
 """
 
 import os
@@ -14,9 +15,8 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from trading_graph.otel.export.backend import Exporter
-from trading_graph.otel.export.gate import TIMEOUT_S
-from trading_graph.otel.files.stored_spans import to_text
+from trading_graph.otel.export.otlp import TIMEOUT_S, Exporter
+from trading_graph.otel.files.otlp_json import to_text
 from trading_graph.otel.trace import semconv
 
 _OTLP_VARIABLES = "OTEL_EXPORTER_OTLP_"
@@ -25,7 +25,7 @@ _LOCK = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class LangSmithTarget:
-    """Where LangSmith is, and what opens it."""
+    """LangSmith's address, and the key and the project to use there."""
 
     url: str
     api_key: str = field(repr=False)
@@ -36,22 +36,22 @@ LANGSMITH = "LangSmith"
 
 
 def langsmith_exporter(target: LangSmithTarget, timeout_s: float = TIMEOUT_S) -> Exporter:
-    """An exporter that sends to LangSmith alone what is meant for it alone."""
+    """Make an exporter that sends to LangSmith, and only with LangSmith's headers."""
     endpoint = f"{target.url.rstrip('/')}/otel/v1/traces"
     headers = {"x-api-key": target.api_key, "Langsmith-Project": target.project}
     with _without_otlp_variables():
         exporter = OTLPSpanExporter(endpoint=endpoint, headers=headers, timeout=timeout_s)
-    return Exporter(LANGSMITH, endpoint, _Carrying(exporter))
+    return Exporter(LANGSMITH, endpoint, _SelfCopyExporter(exporter))
 
 
-class _Carrying(SpanExporter):
-    """Exports spans that carry themselves; they come here without secrets."""
+class _SelfCopyExporter(SpanExporter):
+    """Exports spans with a copy of themselves; the spans come here without secrets."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        return self._exporter.export([_carrying(span) for span in spans])
+        return self._exporter.export([_with_self_copy(span) for span in spans])
 
     def shutdown(self) -> None:
         self._exporter.shutdown()
@@ -60,14 +60,14 @@ class _Carrying(SpanExporter):
         return self._exporter.force_flush(timeout_millis)
 
 
-def _carrying(span: ReadableSpan) -> ReadableSpan:
+def _with_self_copy(span: ReadableSpan) -> ReadableSpan:
     context = span.get_span_context()
-    assert context is not None  # only a span that never started has none
-    carried = {
+    assert context is not None  # a span that started always has one
+    copy = {
         semconv.LANGSMITH_SPAN: to_text(span, without=semconv.CONTENT),
         semconv.LANGSMITH_TRACE: f"{context.trace_id:032x}",
     }
-    metadata = {semconv.LANGSMITH_METADATA + key: value for key, value in carried.items()}
+    metadata = {semconv.LANGSMITH_METADATA + key: value for key, value in copy.items()}
     return ReadableSpan(
         name=span.name,
         context=context,
@@ -86,9 +86,10 @@ def _carrying(span: ReadableSpan) -> ReadableSpan:
 
 @contextmanager
 def _without_otlp_variables() -> Iterator[None]:
-    """Hide Jaeger's headers, certificates and compression: the SDK adds them to those it is given.
+    """Hide Jaeger's headers, certificates and compression while the block runs.
 
-    There is no other way to keep them out of an exporter (the SDK merges them when it is made).
+    The SDK merges these variables into every exporter that it makes, and there is no other way to
+    keep them out.
     """
     with _LOCK:
         names = [name for name in os.environ if name.startswith(_OTLP_VARIABLES)]

@@ -1,7 +1,7 @@
-"""Log records over OTLP, only where `OTEL_LOGS_EXPORTER=otlp` asks for them.
+"""Sends log records over OTLP, only if `OTEL_LOGS_EXPORTER=otlp`.
 
-The SDK's own `LoggingHandler` is deprecated, and neither it nor its successor lets a line name the
-span that it is about, or takes secrets out.
+The SDK's own `LoggingHandler` is deprecated. Neither it nor its successor lets a log line name its
+span, or redacts secrets.
 """
 
 import logging
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.sdk._logs import LoggerProvider, ReadableLogRecord
 from opentelemetry.sdk._logs.export import (
@@ -19,11 +20,10 @@ from opentelemetry.sdk._logs.export import (
     LogRecordExportResult,
 )
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.trace import SpanContext
 
 from trading_graph.otel.export import otlp
-from trading_graph.otel.export.gate import TIMEOUT_S, Gate, within
-from trading_graph.otel.export.otlp import Signal
-from trading_graph.otel.log_span import span_of
+from trading_graph.otel.export.otlp import TIMEOUT_S, Endpoint, Signal, finish_within
 from trading_graph.otel.redaction import Redactor
 from trading_graph.otel.spans import error_type
 
@@ -32,14 +32,14 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Logs:
-    """The process's logger provider, or none: then no log record is sent."""
+    """The process's logger provider; without one, no log record is sent."""
 
     provider: LoggerProvider | None
     redactor: Redactor
 
     @contextmanager
-    def attached(self) -> Iterator[None]:
-        """Send what is logged for the duration of the block, without secrets."""
+    def attach(self) -> Iterator[None]:
+        """Send what is logged while the block runs, without secrets."""
         if self.provider is None:
             yield
             return
@@ -51,28 +51,28 @@ class Logs:
             root.removeHandler(handler)
 
     def flush(self, timeout_s: float) -> bool:
-        """Send what is queued; false when that takes longer than the timeout. Blocks."""
-        return self.provider is None or within(timeout_s, self.provider.force_flush)
+        """Send the queue; false when that takes longer than the timeout. Blocks."""
+        return self.provider is None or finish_within(timeout_s, self.provider.force_flush)
 
     def close(self, timeout_s: float) -> bool:
         """Flush and stop; false when that takes longer than the timeout. Blocks."""
-        return self.provider is None or within(timeout_s, self.provider.shutdown)
+        return self.provider is None or finish_within(timeout_s, self.provider.shutdown)
 
 
 def logs_over_otlp(resource: Resource, redactor: Redactor) -> Logs:
-    """Logs as the standard variables describe them; raises BadExporterSettings."""
-    if not otlp.is_wanted(Signal.LOGS, default=False):
+    """Set up logs as the standard variables describe them; raises ExporterSettingsError."""
+    if not otlp.is_enabled(Signal.LOGS, default=False):
         return Logs(None, redactor)
-    chosen = otlp.protocol(Signal.LOGS)
-    endpoint = otlp.endpoint(Signal.LOGS, chosen)
-    exporter = _GatedExporter(_sdk_exporter(chosen, endpoint), Gate(endpoint))
+    protocol = otlp.protocol(Signal.LOGS)
+    endpoint = otlp.endpoint(Signal.LOGS, protocol)
+    exporter = _LogExporter(_sdk_exporter(protocol, endpoint), Endpoint(endpoint))
     provider = LoggerProvider(resource, shutdown_on_exit=False)
     provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
     return Logs(provider, redactor)
 
 
 class _Handler(logging.Handler):
-    """Queues a record for the sending thread; runs where the line is logged."""
+    """Queues a record for the sending thread; runs on the thread that logs."""
 
     def __init__(self, provider: LoggerProvider, redactor: Redactor) -> None:
         super().__init__()
@@ -81,40 +81,43 @@ class _Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if not is_instrumentation_enabled():
-            return  # it is about sending, and would be followed by another of its kind
+            return  # it reports on sending, and sending it would cause the next one
         error = record.exc_info[1] if record.exc_info else None
+        span: SpanContext | None = getattr(record, "span", None)  # of the line's `extra`
+        if span is None:
+            span = trace.get_current_span().get_span_context()
         self._provider.get_logger(record.name).emit(
             LogRecord(
                 timestamp=int(record.created * 1e9),
-                context=trace.set_span_in_context(trace.NonRecordingSpan(span_of(record))),
+                context=trace.set_span_in_context(trace.NonRecordingSpan(span)),
                 # DEBUG, INFO, WARNING, ERROR and CRITICAL are 5, 9, 13, 17 and 21.
                 severity_number=SeverityNumber(min(record.levelno // 10, 5) * 4 + 1),
                 severity_text=record.levelname,
                 body=self._redactor.text(record.getMessage()),
-                # Its text and stack hold values of the program.
+                # The message and the stack hold values of the program.
                 attributes={"exception.type": error_type(error)} if error else None,
             )
         )
 
 
-class _GatedExporter(LogRecordExporter):
-    """The SDK's exporter, which it keeps from a missing backend; that is logged once."""
+class _LogExporter(LogRecordExporter):
+    """Keeps the SDK's exporter away from a missing backend, and logs that once."""
 
-    def __init__(self, exporter: LogRecordExporter, gate: Gate) -> None:
+    def __init__(self, exporter: LogRecordExporter, endpoint: Endpoint) -> None:
         self._exporter = exporter
-        self._gate = gate
+        self._endpoint = endpoint
         self._warned = False
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
-        if self._gate.send(lambda: self._exporter.export(batch) is _SUCCESS):
+        if self._endpoint.send(lambda: self._exporter.export(batch) is _SUCCESS):
             return _SUCCESS
         if not self._warned:
             self._warned = True
-            _LOG.warning("%s does not take log records; the file has them.", self._gate.endpoint)
+            _LOG.warning("%s does not take log records; the file has them.", self._endpoint.url)
         return LogRecordExportResult.FAILURE
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        return True  # nothing is kept here
+        return True  # this class holds nothing back
 
     def shutdown(self) -> None:
         self._exporter.shutdown()
@@ -125,11 +128,9 @@ _SUCCESS = LogRecordExportResult.SUCCESS
 
 def _sdk_exporter(protocol: str, endpoint: str) -> LogRecordExporter:
     timeout = otlp.timeout_s(Signal.LOGS, TIMEOUT_S)
-    # Not above: few ask for logs, and fewer for gRPC, whose library is large.
     if protocol == otlp.GRPC:
+        # Not above: gRPC's library is large, and few ask for it.
         from opentelemetry.exporter.otlp.proto.grpc import _log_exporter as grpc
 
         return grpc.OTLPLogExporter(endpoint=endpoint, timeout=timeout)
-    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
-
     return OTLPLogExporter(endpoint=endpoint, timeout=timeout)

@@ -1,6 +1,6 @@
-"""One tracer provider a process, and its bounded flush and shutdown.
+"""The process's tracer provider with its backends, and their bounded flush and shutdown.
 
-The provider is handed to whoever records a run; it is not made the global one, so that a program
+The provider is passed to the code that records a run. It does not become the global one: a program
 that embeds an analysis keeps its own.
 """
 
@@ -27,31 +27,29 @@ from opentelemetry.sdk.resources import (
 )
 from opentelemetry.sdk.trace import TracerProvider
 
-from trading_graph.otel.errors import BadExporterSettings
-from trading_graph.otel.export.backend import Backend, Delivery, Exporter
-from trading_graph.otel.export.jaeger import jaeger_exporter, jaeger_is_wanted
+from trading_graph.otel.errors import ExporterSettingsError
+from trading_graph.otel.export.backend import Backend, Delivery
+from trading_graph.otel.export.jaeger import jaeger_exporter, jaeger_is_enabled
 from trading_graph.otel.export.langsmith import LangSmithTarget, langsmith_exporter
 from trading_graph.otel.export.logs import Logs, logs_over_otlp
 from trading_graph.otel.export.metrics import Metrics, metrics_over_otlp, observe_deliveries
+from trading_graph.otel.export.otlp import Exporter
 from trading_graph.otel.export.span_queue import BATCH
-from trading_graph.otel.export.spool import Spool
+from trading_graph.otel.export.spool import spool_of
 from trading_graph.otel.redaction import Redactor, process_redactor
-from trading_graph.otel.spans.ids import UUIDv7IdGenerator
-from trading_graph.otel.spans.recording import RecordingProcessor
+from trading_graph.otel.spans import RecordingProcessor, UUIDv7IdGenerator
 
 _LOG = logging.getLogger(__name__)
 
 _QUEUE = 16_384
 _DELAY_MS = 500
 _BEFORE_METRICS = 0.75
-"""Of the time to exit, what is left to spans and logs; metrics tell what became of them."""
+"""The share of the time to exit for spans and logs; metrics, sent last, report on them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """The process's tracer provider, the backends with a queue and a thread for each, and what else
-    is sent.
-    """
+    """The process's tracer provider, its backends (a queue and a thread each), metrics and logs."""
 
     provider: TracerProvider
     backends: tuple[Backend, ...]
@@ -61,26 +59,26 @@ class Telemetry:
 
     @property
     def deliveries(self) -> tuple[Delivery, ...]:
-        """What became of the spans so far, by backend."""
+        """What became of the spans so far, for each backend."""
         return tuple(backend.delivery for backend in self.backends)
 
     def refuse(self) -> None:
-        """Take no more spans: what still ends is not what it seems."""
+        """Ignore all further spans, such as those that end only because the run is torn down."""
         for backend in self.backends:
             backend.queue.refuse()
 
     def flush(self, timeout_s: float = 2.0) -> bool:
-        """Send what is queued; false when that took longer than the timeout. Blocks."""
+        """Send all queues; false when that takes longer than the timeout. Blocks."""
         flushes = [each.queue.flush for each in self.backends]
         flushes += [self.metrics.flush, self.logs.flush]
-        return _at_once([partial(flush, timeout_s) for flush in flushes])
+        return _all_at_once([partial(flush, timeout_s) for flush in flushes])
 
     def shutdown(self, timeout_s: float = 2.0) -> bool:
-        """Send what is queued, spool what is not taken in time, and stop; false if late. Blocks."""
+        """Send all queues, spool what is not sent in time, and stop; false if late. Blocks."""
         until = monotonic() + timeout_s
         logs = partial(self.logs.close, timeout_s * _BEFORE_METRICS)
-        done = _at_once([logs, *(partial(each.close, timeout_s) for each in self.backends)])
-        return self.metrics.close(until - monotonic()) and done
+        success = _all_at_once([logs, *(partial(each.close, timeout_s) for each in self.backends)])
+        return self.metrics.close(until - monotonic()) and success
 
 
 def set_up(
@@ -92,18 +90,18 @@ def set_up(
     redactor: Redactor | None = None,
     metric_readers: Sequence[MetricReader] = (),
 ) -> Telemetry:
-    """Build the provider that the standard OTEL_* variables describe, with LangSmith beside it.
+    """Build the provider that the standard OTEL_* variables describe, plus LangSmith.
 
     `OTEL_TRACES_EXPORTER=none` leaves Jaeger out; `OTEL_SDK_DISABLED=true` records nothing at all.
-    Below `spool` is kept what a backend does not take. Metrics and logs are sent where
-    `OTEL_METRICS_EXPORTER=otlp` and `OTEL_LOGS_EXPORTER=otlp` say so, metrics also by
-    `metric_readers`. Raises BadExporterSettings.
+    `spool` is the folder for spans that a backend does not take. Metrics and logs are sent if
+    `OTEL_METRICS_EXPORTER=otlp` and `OTEL_LOGS_EXPORTER=otlp`; `metric_readers` read metrics in
+    any case. Raises ExporterSettingsError.
     """
     # The SDK reports every failed batch with a traceback; the backends count them instead.
     logging.getLogger("opentelemetry.exporter.otlp").setLevel(logging.CRITICAL)
-    described = Resource({SERVICE_NAME: service_name, SERVICE_VERSION: service_version})
+    service = Resource({SERVICE_NAME: service_name, SERVICE_VERSION: service_version})
     redactor = redactor or process_redactor([langsmith.api_key] if langsmith else [])
-    resource = Resource.get_empty().merge(described).merge(OTELResourceDetector().detect())
+    resource = Resource.get_empty().merge(service).merge(OTELResourceDetector().detect())
     provider = TracerProvider(
         resource=resource,
         id_generator=UUIDv7IdGenerator(),
@@ -111,7 +109,7 @@ def set_up(
     )
     provider.add_span_processor(RecordingProcessor(_on_fault))
     exporters = []
-    if jaeger_is_wanted():
+    if jaeger_is_enabled():
         exporters.append(jaeger_exporter())
     if langsmith is not None:
         exporters.append(langsmith_exporter(langsmith))
@@ -122,11 +120,6 @@ def set_up(
     telemetry = Telemetry(provider, backends, redactor, metrics, logs_over_otlp(resource, redactor))
     observe_deliveries(metrics.meter, lambda: telemetry.deliveries)
     return telemetry
-
-
-def spool_of(folder: Path, backend: str) -> Spool:
-    """Where the spans wait that a backend did not take."""
-    return Spool(folder / backend.lower())
 
 
 def _backend(exporter: Exporter, redactor: Redactor, spool: Path | None) -> Backend:
@@ -141,13 +134,13 @@ def _backend(exporter: Exporter, redactor: Redactor, spool: Path | None) -> Back
 
 
 def _number(variable: str, default: int) -> int:
-    """A standard variable that is a positive whole number; raises BadExporterSettings."""
-    said = os.environ.get(variable, "").strip()
-    if not said:
+    """Read a standard variable as a positive whole number; raises ExporterSettingsError."""
+    value = os.environ.get(variable, "").strip()
+    if not value:
         return default
-    if not said.isdecimal() or int(said) == 0:
-        raise BadExporterSettings(f"{variable}={said} is no positive whole number; correct it.")
-    return int(said)
+    if not value.isdecimal() or int(value) == 0:
+        raise ExporterSettingsError(f"{variable}={value} is no positive whole number; correct it.")
+    return int(value)
 
 
 def _on_fault(error: BaseException) -> None:
@@ -156,16 +149,17 @@ def _on_fault(error: BaseException) -> None:
     _LOG.error("A listener of the run's spans failed: %r", error)
 
 
-def _at_once(tasks: Sequence[Callable[[], bool]]) -> bool:
-    # Not one after the other, as the provider does: one that hangs would take the others' time.
-    done: list[bool] = []
-    threads = [Thread(target=_append, args=(done, task), daemon=True) for task in tasks]
+def _all_at_once(tasks: Sequence[Callable[[], bool]]) -> bool:
+    # Not one after the other, as the SDK's provider does: one that hangs would take the others'
+    # time.
+    results: list[bool] = []
+    threads = [Thread(target=_append, args=(results, task), daemon=True) for task in tasks]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return len(done) == len(tasks) and all(done)
+    return len(results) == len(tasks) and all(results)
 
 
-def _append(done: list[bool], task: Callable[[], bool]) -> None:
-    done.append(task())
+def _append(results: list[bool], task: Callable[[], bool]) -> None:
+    results.append(task())

@@ -1,8 +1,8 @@
-"""Ended spans on their way: a bounded queue, and one thread that hands them on in batches.
+"""A bounded queue of ended spans, and the thread that sends them in batches.
 
 The SDK's batch processor loses spans without counting them, waits for its exporter however long
 that takes, and cannot say what it has not sent (opentelemetry-python issues 4568 and 4555). This
-one counts what overflows, ends within a given time, and gives back what is left.
+one counts what overflows, stops within a time limit, and returns what remains.
 """
 
 import logging
@@ -21,11 +21,11 @@ BATCH = 512
 
 
 class SpanQueue(SpanProcessor):
-    """Hands every sampled span to `send`, at most `delay_s` after it has ended.
+    """Passes every sampled span to `send`, at most `delay_s` seconds after it has ended.
 
-    `size` bounds the queue: past it the oldest span goes, and is counted as `dropped`; None is no
-    bound. `send` runs on the queue's own thread, and handles its own faults; so does `beat`, at
-    least every `delay_s`.
+    `size` bounds the queue: beyond it the oldest span is dropped and counted; None means no bound.
+    `send` runs on the queue's own thread and handles its own faults. So does `beat`, which is
+    called at least every `delay_s` seconds.
     """
 
     def __init__(
@@ -46,22 +46,22 @@ class SpanQueue(SpanProcessor):
         self._waiting: deque[ReadableSpan] = deque()
         self._in_flight: Sequence[ReadableSpan] = ()
         self._dropped = 0
-        self._asked = self._answered = 0
+        self._flush_requests = self._flushes = 0
         self._closing = False
         self._refusing = False
-        # Held by itself where nobody is woken: half the time that a condition takes.
+        # Where no thread is woken, the lock is used alone: it takes half the time of a condition.
         self._lock = Lock()
-        self._changed = Condition(self._lock)
+        self._change = Condition(self._lock)
         self._thread = Thread(target=self._run, name=f"spans to {name}", daemon=True)
         self._thread.start()
 
     @property
     def dropped(self) -> int:
-        """How many spans found the queue full."""
+        """How many spans were dropped because the queue was full or closed."""
         return self._dropped
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Nothing: only ended spans are sent."""
+        """Do nothing: only ended spans are sent."""
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue the span."""
@@ -76,45 +76,45 @@ class SpanQueue(SpanProcessor):
                 self._waiting.popleft()
             self._waiting.append(span)
             if len(self._waiting) == self._batch:
-                self._changed.notify_all()
+                self._change.notify_all()
 
     def refuse(self) -> None:
-        """Take no more spans, and count none of them as lost; what waits is sent."""
+        """Ignore all further spans and do not count them as lost; the queue is still sent."""
         self._refusing = True
 
     def flush(self, timeout_s: float) -> bool:
-        """Send what is queued; false when that takes longer than the timeout. Blocks."""
-        with self._changed:
-            self._asked = asked = self._asked + 1
-            self._changed.notify_all()
-            return self._changed.wait_for(lambda: self._answered >= asked, timeout_s)
+        """Send the queue; false when that takes longer than the timeout. Blocks."""
+        with self._change:
+            self._flush_requests = request = self._flush_requests + 1
+            self._change.notify_all()
+            return self._change.wait_for(lambda: self._flushes >= request, timeout_s)
 
     def close(self, timeout_s: float | None = None) -> Sequence[ReadableSpan]:
-        """Send what is queued and stop; gives the spans that were not sent in time. Blocks.
+        """Send the queue and stop; returns the spans that were not sent in time. Blocks.
 
-        Among these is the batch that was on its way: it may have arrived, or still arrive.
+        They include the batch in flight, which may have arrived, or may still arrive.
         """
-        with self._changed:
+        with self._change:
             self._closing = True
-            self._changed.notify_all()
+            self._change.notify_all()
         self._thread.join(timeout_s)
-        with self._changed:
-            left = (*self._in_flight, *self._waiting)
+        with self._change:
+            remaining = (*self._in_flight, *self._waiting)
             self._waiting.clear()
             self._in_flight = ()
-        return left
+        return remaining
 
     def shutdown(self) -> None:
-        """Close; for the provider."""
+        """Close the queue; the provider calls this."""
         self.close()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Flush; for the provider."""
+        """Flush the queue; the provider calls this."""
         return self.flush(timeout_millis / 1000)
 
     def _run(self) -> None:
         while not self._closing or self._waiting:
-            asked = self._wait()
+            requests = self._wait()
             if self._beat is not None:
                 self._beat()
             while batch := self._take():
@@ -123,27 +123,27 @@ class SpanQueue(SpanProcessor):
                         self._send(batch)
                     except Exception as error:  # telemetry never breaks a run
                         _LOG.error("Spans could not be handed on: %r", error)
-                with self._changed:
+                with self._change:
                     self._in_flight = ()
-            with self._changed:
-                self._answered = asked
-                self._changed.notify_all()
+            with self._change:
+                self._flushes = requests
+                self._change.notify_all()
 
     def _wait(self) -> int:
-        """Wait for work; gives how many flushes had been asked for."""
+        """Wait for work; returns the number of flush requests so far."""
         until = monotonic() + self._delay_s
-        with self._changed:
+        with self._change:
             while (
                 not self._closing
-                and self._answered == self._asked
+                and self._flushes == self._flush_requests
                 and len(self._waiting) < self._batch
-                and (left := until - monotonic()) > 0
+                and (remaining := until - monotonic()) > 0
             ):
-                self._changed.wait(left)
-            return self._asked
+                self._change.wait(remaining)
+            return self._flush_requests
 
     def _take(self) -> Sequence[ReadableSpan]:
-        with self._changed:
+        with self._change:
             count = min(self._batch, len(self._waiting))
             self._in_flight = tuple(self._waiting.popleft() for _ in range(count))
             return self._in_flight

@@ -1,8 +1,8 @@
-"""A run's own trace file: OTLP JSON lines, written as spans end.
+"""Writes a run's own trace file: OTLP JSON lines, written as spans end.
 
-Every run has one, whatever the backends do, so no span depends on a server being up. A batch is
-written at most 200 ms after its first span has ended: a killed process loses at most that. With a
-journal of what has started it is 20 ms, for whoever takes up the run.
+Every run has a trace file, whatever the backends do: no span depends on a server being up. A batch
+is written at most 200 ms after its first span ended, so a killed process loses no more than that.
+With a journal it is 20 ms, for the process that continues the run.
 """
 
 from collections.abc import Sequence
@@ -11,10 +11,9 @@ from pathlib import Path
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from trading_graph.otel.export.redacted_spans import RedactedSpans
 from trading_graph.otel.export.span_queue import SpanQueue
-from trading_graph.otel.files.journal import Journal, mend
-from trading_graph.otel.files.stored_spans import to_line
+from trading_graph.otel.export.span_redaction import SpanRedactor
+from trading_graph.otel.files import Journal, mend, to_line
 from trading_graph.otel.redaction import Redactor
 
 _DELAY_S = 0.2
@@ -24,12 +23,13 @@ _JOURNAL_DELAY_S = 0.02
 class TraceFile:
     """Writes every ended span of one run to a file; a `SpanListener`. Raises OSError.
 
-    What an earlier process has written stays, less a last line that it could not finish.
+    The spans that an earlier process wrote stay; an incomplete last line of that process is cut
+    off.
     """
 
     def __init__(self, path: Path, redactor: Redactor, journal: Journal | None = None) -> None:
         self.path = path
-        self._redacted = RedactedSpans(redactor)
+        self._redactor = SpanRedactor(redactor)
         self._journal = journal
         self._file = FileIO(path, "a+b")
         mend(self._file)
@@ -41,10 +41,10 @@ class TraceFile:
         )
 
     def on_start(self, span: ReadableSpan) -> None:
-        """Queue the start for the writing thread, where there is a journal for it.
+        """Queue the start for the writing thread, if there is a journal.
 
-        In the same queue as the ends: so a start is written before its end, and a parent's start
-        before its child's.
+        Starts share the queue with ends: a span's start is written before its end, and a parent's
+        start before its child's.
         """
         if self._journal is None:
             return
@@ -67,16 +67,16 @@ class TraceFile:
         self._queue.on_end(span)
 
     def close(self) -> None:
-        """Write what is queued and close the file; blocks, so call it off the event loop."""
+        """Write the queue and close the file; blocks, so call it off the event loop."""
         self._queue.close()
         self._file.close()
 
     def _write(self, spans: Sequence[ReadableSpan]) -> None:
-        redacted = self._redacted.of(spans)
-        ended = redacted
+        spans = self._redactor.redact(spans)
+        ends = spans
         if self._journal is not None:
-            ended = [span for span in redacted if span.end_time is not None]
-            if started := [span for span in redacted if span.end_time is None]:
-                self._journal.write(started)
-        if ended:
-            self._file.write(to_line(ended))
+            ends = [span for span in spans if span.end_time is not None]
+            if starts := [span for span in spans if span.end_time is None]:
+                self._journal.write(starts)
+        if ends:
+            self._file.write(to_line(ends))

@@ -17,7 +17,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 
 from trading_graph.otel.diagnosis import Ranking
 from trading_graph.otel.files import to_line
-from trading_graph.otel.spans.ids import uuid7
+from trading_graph.otel.spans import uuid7
 from trading_graph.otel.trace import SpanTable, semconv
 
 SERVICE = "trading-graph-predicted"

@@ -1,7 +1,7 @@
-"""Where traces are read back from: files here, and a module each for Jaeger, LangSmith and memory.
+"""Reading traces: from files, from Jaeger, from LangSmith, and from memory.
 
-Those are imported by name: they need an HTTP client or the SDK, and a command that reads a file
-does not.
+`jaeger`, `langsmith` and `memory` are imported by name, and only where they are needed: they load
+an HTTP client, LangSmith's client or the SDK, which a command that reads a file does not need.
 """
 
 from trading_graph.otel.sources.document import parse, read

@@ -1,4 +1,7 @@
-"""Reads the text of traces, in a file or an answer: OTLP JSON or Jaeger's, whole or in lines."""
+"""Reads traces from JSON, in a file or in an answer: one document, a list, or one on each line.
+
+`otlp_json` and `jaeger_json` define the formats; another format is added to `_Document`.
+"""
 
 import os
 from collections.abc import Iterator
@@ -7,31 +10,31 @@ from pathlib import Path
 
 import msgspec
 
-from trading_graph.otel.collection import collection_paused
 from trading_graph.otel.errors import TraceError
+from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.sources.jaeger_json import JaegerSpan, JaegerTrace, spans_of
 from trading_graph.otel.sources.otlp_json import (
-    UNREADABLE,
+    DECODE_ERRORS,
     OtlpDocument,
-    WrittenSpan,
+    RawSpan,
     hexadecimal,
     in_camel_case,
 )
 from trading_graph.otel.trace import SpanTable, TraceBuilder
 
 MAX_BYTES = 2**30
-"""The largest text that is read: about two million spans."""
+"""Maximum size of the JSON that is read, in bytes: about two million spans."""
 
 _BOM = b"\xef\xbb\xbf"
 
 
 class _Document(OtlpDocument, rename="camel"):
-    """Whatever may stand at the top: an OTLP message, or Jaeger's traces."""
+    """The top level of a document: an OTLP message, or Jaeger's traces."""
 
     data: list[JaegerTrace] | None = None
     spans_: list[JaegerSpan] | None = msgspec.field(default=None, name="spans")
 
-    def all_spans(self) -> Iterator[WrittenSpan | JaegerSpan]:
+    def all_spans(self) -> Iterator[RawSpan | JaegerSpan]:
         yield from self.spans()
         yield from spans_of(self.data or [])
         yield from self.spans_ or ()
@@ -41,52 +44,52 @@ _DECODER = msgspec.json.Decoder(_Document | list[_Document], strict=False)
 
 
 def read(*paths: Path) -> list[SpanTable]:
-    """The traces of one file, or of several that hold parts; raises TraceError.
+    """Read the traces of one file, or of several files that hold parts of them.
 
-    At most `MAX_BYTES` in all.
+    Raises TraceError, also where the files are larger than `MAX_BYTES` together.
     """
-    texts = []
-    left = MAX_BYTES
+    contents = []
+    room = MAX_BYTES
     for path in paths:
         try:
             with path.open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
-                content = file.read(left + 1) if size <= left else b""
+                content = file.read(room + 1) if size <= room else b""
         except OSError as error:
             raise TraceError(f"The trace file {path} cannot be read: {error.strerror}.") from error
-        if size > left or len(content) > left:
+        if size > room or len(content) > room:
             raise TraceError(
                 f"The trace file {path} is too large ({size / 2**30:.1f} GiB; at most "
                 f"{MAX_BYTES / 2**30:g} GiB is read); split it by trace."
             )
-        left -= len(content)
-        texts.append((content, str(path)))
-    return parse_all(texts)
+        room -= len(content)
+        contents.append((content, str(path)))
+    return _parse_all(contents)
 
 
 def parse(content: bytes, origin: str) -> list[SpanTable]:
-    """The traces of a text, in the order in which they first occur; raises TraceError.
+    """Parse the traces of a text, in the order in which they first occur; raises TraceError.
 
     `origin` names the text in errors.
     """
-    return parse_all([(content, origin)])
+    return _parse_all([(content, origin)])
 
 
-@collection_paused()
-def parse_all(texts: list[tuple[bytes, str]]) -> list[SpanTable]:
-    """The traces of several texts that hold parts of them, each with its origin."""
+@pause_collection()
+def _parse_all(contents: list[tuple[bytes, str]]) -> list[SpanTable]:
+    """Parse the traces of several texts that hold parts of them, each with its origin."""
     builders: dict[str, TraceBuilder] = {}
-    as_written: dict[str, TraceBuilder] = {}
+    by_raw_id: dict[str, TraceBuilder] = {}
     flaws: list[str] = []
     names: dict[str, str] = {}
-    while texts:
-        for document in _documents(*texts.pop(0), flaws):
+    while contents:
+        for document in _documents(*contents.pop(0), flaws):
             for span in document.all_spans():
-                builder = as_written.get(span.trace_id)
+                builder = by_raw_id.get(span.trace_id)
                 if builder is None:
                     trace_id = hexadecimal(span.trace_id)
                     builder = builders.setdefault(trace_id, TraceBuilder(trace_id))
-                    as_written[span.trace_id] = builder
+                    by_raw_id[span.trace_id] = builder
                 builder.add(span.record(builder.trace_id, names))
     for builder in builders.values():
         for flaw in flaws:
@@ -95,17 +98,18 @@ def parse_all(texts: list[tuple[bytes, str]]) -> list[SpanTable]:
 
 
 def _documents(content: bytes, origin: str, flaws: list[str]) -> Iterator[_Document]:
-    """The documents of a text, line by line where it has several: each is gone before the next.
+    """Decode the documents of a text; of several lines, only one document is in memory at a time.
 
-    What is wrong with a text that can be used all the same is added to `flaws`.
+    Faults that leave the text usable are added to `flaws`.
     """
     text = content.removeprefix(_BOM)
     if not text or text.isspace():
         raise TraceError(f"{origin} is empty.")
     try:
-        documents = _decoded(text)
-    except UNREADABLE as error:
-        # Its traceback holds this frame, and that the text: a circle that nothing breaks soon.
+        documents = _decode(text)
+    except DECODE_ERRORS as error:
+        # The traceback holds this frame, which holds the text and the error: a cycle that would
+        # keep the text in memory.
         whole = error.with_traceback(None)
     else:
         yield from documents
@@ -113,10 +117,10 @@ def _documents(content: bytes, origin: str, flaws: list[str]) -> Iterator[_Docum
     lines = filter(bytes.strip, BytesIO(text))
     for number, line in enumerate(lines, start=1):
         try:
-            documents = _decoded(line)
-        except UNREADABLE as error:
+            documents = _decode(line)
+        except DECODE_ERRORS as error:
             if number == 1:
-                # Not lines, then: what is wrong with the whole says more.
+                # The text does not consist of lines: the fault of the whole says more.
                 raise TraceError(_refusal(origin, whole)) from whole
             if "truncated" in str(error) and next(lines, None) is None:
                 flaws.append(f"The last line of {origin} is cut off.")
@@ -125,14 +129,14 @@ def _documents(content: bytes, origin: str, flaws: list[str]) -> Iterator[_Docum
         yield from documents
 
 
-def _decoded(text: bytes) -> list[_Document]:
-    """The documents of a text that is one document, or a list of them."""
-    found = _DECODER.decode(text)
-    documents = found if isinstance(found, list) else [found]
+def _decode(text: bytes) -> list[_Document]:
+    """Decode a text that is one document, or a list of them."""
+    value = _DECODER.decode(text)
+    documents = value if isinstance(value, list) else [value]
     if not all(any(True for _ in document.all_spans()) for document in documents):
-        # Then only: looking for other names takes half as long as decoding.
-        renamed = in_camel_case(text)
-        return documents if renamed is text else _decoded(renamed)
+        # Only then: the search for other spellings takes half as long as decoding.
+        camel = in_camel_case(text)
+        return documents if camel is text else _decode(camel)
     return documents
 
 

@@ -1,8 +1,8 @@
 """Reads traces from Jaeger over its stable HTTP API (v3), raw and in nanoseconds.
 
-Raw, because Jaeger's adjusters rewrite times and its older memory store keeps what they wrote. The
-spelling of parameters changed in 2.19, so both are sent. Where v3 does not know a trace, or is not
-there, the older path by id is asked.
+Raw, because Jaeger's adjusters rewrite times, and its older memory store keeps the rewritten ones.
+The spelling of parameters changed in 2.19, so both spellings are sent. Where v3 does not have a
+trace, or does not exist, the older path by id is tried.
 """
 
 import json
@@ -15,7 +15,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode
 from urllib.request import urlopen
 
-from trading_graph.otel.errors import AnswerTooLarge, TraceError
+from trading_graph.otel.errors import AnswerTooLargeError, TraceError
 from trading_graph.otel.sources.document import MAX_BYTES, parse
 from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.verdict import completeness
@@ -29,16 +29,16 @@ _WINDOWS = (timedelta(hours=1), timedelta(days=1), timedelta(days=14))
 class JaegerQuery:
     """Jaeger's query API at a base URL such as http://localhost:16686. Blocks.
 
-    Every method raises TraceError when Jaeger does not answer, or answers what is no trace.
+    Every method raises TraceError where Jaeger does not answer, or answers with something else.
     """
 
     base_url: str
     timeout_s: float = 10.0
     max_bytes: int = MAX_BYTES
-    """The largest answer that is read."""
+    """Maximum size of an answer, in bytes."""
 
     def trace(self, trace_id: str) -> SpanTable | None:
-        """The trace as Jaeger has it now, or None."""
+        """Return the trace as Jaeger has it now, or None."""
         for path in _paths(trace_id):
             content = self._get(path)
             traces = parse(content, f"the answer of {self.base_url}") if content else []
@@ -47,25 +47,25 @@ class JaegerQuery:
                     return trace
         return None
 
-    def knows(self, trace_id: str) -> bool:
-        """Whether Jaeger has a trace; nothing of it is read."""
+    def has(self, trace_id: str) -> bool:
+        """Return whether Jaeger has a trace, without reading it."""
         return any(self._get(path, read=False) is not None for path in _paths(trace_id))
 
     def complete(self, trace_id: str, timeout_s: float = 10.0) -> SpanTable | None:
-        """The trace as soon as it is complete, else what there is after the timeout.
+        """Wait until the trace is complete and return it, or what there is after the timeout.
 
-        A trace that declares its spans is complete by their count; of another, the count must have
-        stayed the same over some polls.
+        A trace that declares its span count is complete when they are all there; any other is
+        complete when its count stays the same over several polls.
         """
         deadline = time.monotonic() + timeout_s
         spans, same = -1, 0
         while True:
             trace = self.trace(trace_id)
             if trace is not None:
-                found = completeness(trace)
+                state = completeness(trace)
                 same = same + 1 if len(trace) == spans else 0
                 spans = len(trace)
-                if found.exact or (found.complete and same >= _STABLE_POLLS):
+                if state.exact or (state.complete and same >= _STABLE_POLLS):
                     return trace
             if time.monotonic() > deadline:
                 return trace
@@ -74,7 +74,7 @@ class JaegerQuery:
     def search(
         self, service: str, since: datetime, until: datetime, limit: int = 20
     ) -> list[SpanTable]:
-        """Traces in which a service took part between two times, the newest first."""
+        """Find traces in which a service took part between two times, the newest first."""
         first, last = (f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}" for time in (since, until))
         query = {
             "service_name": service,
@@ -89,8 +89,8 @@ class JaegerQuery:
             "raw_traces": "true",
             "rawTraces": "true",
         }
-        asked = urlencode({f"query.{name}": value for name, value in query.items()})
-        content = self._get(f"/api/v3/traces?{asked}")
+        parameters = urlencode({f"query.{name}": value for name, value in query.items()})
+        content = self._get(f"/api/v3/traces?{parameters}")
         traces = parse(content, f"the answer of {self.base_url}") if content else []
         return sorted(
             (trace for trace in traces if len(trace)),
@@ -99,9 +99,9 @@ class JaegerQuery:
         )
 
     def newest(self, service: str) -> SpanTable | None:
-        """The newest trace in which a service took part within the last two weeks, or None.
+        """Return the newest trace of a service within the last two weeks, or None.
 
-        What a run set off and did not wait for is no run.
+        Detached work, which a run starts and does not wait for, does not count.
         """
         now = datetime.now(UTC) + timedelta(minutes=1)
         for window in _WINDOWS:
@@ -111,16 +111,16 @@ class JaegerQuery:
         return None
 
     def services(self) -> list[str]:
-        """The services that Jaeger has seen."""
+        """List the services that Jaeger has seen."""
         content = self._get("/api/v3/services") or b"{}"
         try:
-            found: Any = json.loads(content)
-            return sorted(str(name) for name in found.get("services", []))
+            document: Any = json.loads(content)
+            return sorted(str(name) for name in document.get("services", []))
         except (ValueError, AttributeError, TypeError) as error:
             raise TraceError(f"{self.base_url} does not answer as Jaeger does.") from error
 
     def answers(self) -> bool:
-        """Whether Jaeger's API answers at all."""
+        """Return whether Jaeger's API answers at all."""
         try:
             with urlopen(f"{self.base_url}/api/v3/services", timeout=0.5) as answer:
                 return bool(answer.status == 200)
@@ -128,7 +128,7 @@ class JaegerQuery:
             return False
 
     def _get(self, path: str, *, read: bool = True) -> bytes | None:
-        """The body of an answer, or None for 404; empty where it is not to be read."""
+        """Return the body of the answer, or None for 404; empty if `read` is false."""
         try:
             with urlopen(self.base_url.rstrip("/") + path, timeout=self.timeout_s) as answer:
                 content: bytes = answer.read(self.max_bytes + 1) if read else b""
@@ -150,7 +150,7 @@ class JaegerQuery:
                 "(port 16686)?"
             )
         if len(content) > self.max_bytes:
-            raise AnswerTooLarge(
+            raise AnswerTooLargeError(
                 f"The answer of {self.base_url} is larger than {self.max_bytes / 2**20:g} MiB; ask "
                 "for fewer traces, or judge the trace from a file."
             )
@@ -158,7 +158,7 @@ class JaegerQuery:
 
 
 def _paths(trace_id: str) -> tuple[str, str]:
-    """Where a trace is: in the stable API, and in the older one."""
+    """Return the paths of a trace in the stable API and in the older one."""
     name = quote(trace_id, safe="")
     return (
         f"/api/v3/traces/{name}?rawTraces=true&raw_traces=true",

@@ -1,7 +1,8 @@
-"""Jaeger's own JSON as spans: what its page downloads and its older API answers.
+"""The spans of Jaeger's own JSON, which its page downloads and its older API returns.
 
-Times are microseconds, start and duration cut off apart, so a child can seem to outlive its parent
-by one. Source: Jaeger's model of the query page, `{"data": [{"traceID", "spans", "processes"}]}`.
+Times are in microseconds. Start and duration are truncated separately, so a child can seem to end
+one microsecond after its parent. Source: Jaeger's model of the query page, `{"data": [{"traceID",
+"spans", "processes"}]}`.
 """
 
 from collections.abc import Iterator
@@ -18,17 +19,17 @@ _KINDS = {"internal": 1, "server": 2, "client": 3, "producer": 4, "consumer": 5}
 _STATUSES = {"OK": 1, "ERROR": 2}
 
 
-class _Tag(msgspec.Struct):
+class _JaegerTag(msgspec.Struct):
     key: str
     value: Any = None
 
 
-class _Log(msgspec.Struct):
+class _JaegerLog(msgspec.Struct):
     timestamp: Microseconds = 0
-    fields: list[_Tag] = []
+    fields: list[_JaegerTag] = []
 
 
-class _Reference(msgspec.Struct):
+class _JaegerReference(msgspec.Struct):
     reference: str = msgspec.field(default="CHILD_OF", name="refType")
     trace_id: str = msgspec.field(default="", name="traceID")
     span_id: str = msgspec.field(default="", name="spanID")
@@ -41,15 +42,15 @@ class JaegerSpan(msgspec.Struct):
     span_id: Id = msgspec.field(name="spanID")
     name: str = msgspec.field(default="", name="operationName")
     parent: str = msgspec.field(default="", name="parentSpanID")
-    references: list[_Reference] | None = None
+    references: list[_JaegerReference] | None = None
     start_us: Microseconds = msgspec.field(default=0, name="startTime")
     duration_us: Microseconds = msgspec.field(default=0, name="duration")
-    tags: list[_Tag] | None = None
-    logs: list[_Log] | None = None
+    tags: list[_JaegerTag] | None = None
+    logs: list[_JaegerLog] | None = None
     warnings: list[str] | None = None
 
     def record(self, trace_id: str, names: dict[str, str]) -> "JaegerSpan":
-        """Itself, its ids in lower case; all share the strings for the trace and for a name."""
+        """Return the span itself, with ids in lower case; equal names share one string."""
         self.trace_id, self.span_id = trace_id, self.span_id.lower()
         self.name = names.setdefault(self.name, self.name)
         return self
@@ -85,22 +86,22 @@ class JaegerSpan(msgspec.Struct):
         return _STATUSES.get(str(self._tag("otel.status_code")), 0)
 
     def attributes(self) -> Attributes:
-        """The tags, and Jaeger's warnings under the name that its raw form gives them."""
-        found = {tag.key: tag.value for tag in self.tags or ()}
+        """Return the tags, and Jaeger's warnings under the name that its raw form gives them."""
+        attributes = {tag.key: tag.value for tag in self.tags or ()}
         if self.warnings:
-            found["@jaeger@warnings"] = self.warnings
-        return found
+            attributes["@jaeger@warnings"] = self.warnings
+        return attributes
 
     def events(self) -> list[Event]:
-        """The logs; the field `event` is the name."""
-        found = []
+        """Return the logs as events; the field `event` is the name."""
+        events = []
         for log in self.logs or ():
             fields = {tag.key: tag.value for tag in log.fields}
-            found.append(Event(str(fields.pop("event", "")), log.timestamp * 1000, fields))
-        return found
+            events.append(Event(str(fields.pop("event", "")), log.timestamp * 1000, fields))
+        return events
 
     def links(self) -> list[Link]:
-        """The references that do not name the parent."""
+        """Return the references to spans other than the parent."""
         return [
             Link(each.trace_id.lower(), each.span_id.lower(), {})
             for each in self.references or ()
@@ -118,6 +119,6 @@ class JaegerTrace(msgspec.Struct):
 
 
 def spans_of(traces: list[JaegerTrace]) -> Iterator[JaegerSpan]:
-    """All the spans of several traces."""
+    """Iterate over the spans of several traces."""
     for trace in traces:
         yield from trace.spans or ()

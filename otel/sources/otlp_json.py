@@ -1,8 +1,9 @@
-"""OTLP JSON as spans: the shapes that are written, and the ids and enums that are met in them.
+"""The spans of OTLP JSON of any origin: the reader of every trace that is judged.
 
-Source of the format: opentelemetry-proto, JSON encoding. Integers may come as strings, enums as
-numbers or names, ids as hexadecimal of either case or (from plain protobuf encoders) base64, field
-names in either case, and fields that hold their default may be missing.
+Source of the format: opentelemetry-proto, JSON encoding. Integers may be strings, enums may be
+numbers or names, ids may be hexadecimal in either case or (from plain protobuf encoders) base64,
+field names may be camelCase or snake_case, and fields with their default value may be missing. The
+writer is `files.otlp_json`.
 """
 
 import base64
@@ -25,54 +26,54 @@ _OLD_SCOPES = b'"instrumentationLibrarySpans"'
 
 _KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 _STATUSES = ("UNSET", "OK", "ERROR")
-_MOST_SHARED = 5000
-"""So many strings are shared among spans: what comes later is seldom said again."""
+_SHARED_STRINGS = 5000
+"""Maximum number of strings that spans share; strings that come later seldom occur again."""
 _NO_PARENT = {"", "0" * 16, "AAAAAAAAAAA="}
 
-UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
-"""What decoding raises on text that is not what it should be."""
+DECODE_ERRORS = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+"""What decoding raises on malformed text."""
 
 Nanoseconds = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Enum = Annotated[int, msgspec.Meta(ge=0, le=127)] | str
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
 
-class _Values(msgspec.Struct, gc=False):
-    values: "list[_Value]" = []
+class _RawValues(msgspec.Struct, gc=False):
+    values: "list[_RawValue]" = []
 
 
-class _KeyValues(msgspec.Struct, gc=False):
-    values: "list[_KeyValue]" = []
+class _RawKeyValues(msgspec.Struct, gc=False):
+    values: "list[_RawKeyValue]" = []
 
 
-class _Value(msgspec.Struct, rename="camel", gc=False):
+class _RawValue(msgspec.Struct, rename="camel", gc=False):
     string_value: str | None = None
     int_value: int | None = None
     double_value: float | str | None = None
     bool_value: bool | None = None
-    array_value: _Values | None = None
-    kvlist_value: _KeyValues | None = None
+    array_value: _RawValues | None = None
+    kvlist_value: _RawKeyValues | None = None
     bytes_value: str | None = None
 
 
-class _KeyValue(msgspec.Struct, gc=False):
+class _RawKeyValue(msgspec.Struct, gc=False):
     key: str
-    value: _Value | None = None
+    value: _RawValue | None = None
 
 
-class _Event(msgspec.Struct, rename="camel", gc=False):
+class _RawEvent(msgspec.Struct, rename="camel", gc=False):
     name: str = ""
     time_unix_nano: Nanoseconds = 0
-    attributes: list[_KeyValue] = []
+    attributes: list[_RawKeyValue] = []
 
 
-class _Link(msgspec.Struct, rename="camel", gc=False):
+class _RawLink(msgspec.Struct, rename="camel", gc=False):
     trace_id: str = ""
     span_id: str = ""
-    attributes: list[_KeyValue] = []
+    attributes: list[_RawKeyValue] = []
 
 
-class _Status(msgspec.Struct, gc=False):
+class _RawStatus(msgspec.Struct, gc=False):
     code: Enum = 0
 
 
@@ -80,7 +81,7 @@ _NONE = msgspec.Raw(b"[]")
 
 
 class OtlpSpan(msgspec.Struct, gc=False):
-    """One span of an OTLP document: a `SpanRecord`, its events and links still encoded."""
+    """One span of an OTLP document: a `SpanRecord` whose events and links are still encoded."""
 
     trace_id: str
     span_id: str
@@ -89,7 +90,7 @@ class OtlpSpan(msgspec.Struct, gc=False):
     start_ns: int
     end_ns: int
     encoded_kind: Enum
-    encoded_status: _Status | None
+    encoded_status: _RawStatus | None
     decoded_attributes: Attributes
     encoded_events: msgspec.Raw
     encoded_links: msgspec.Raw
@@ -97,23 +98,23 @@ class OtlpSpan(msgspec.Struct, gc=False):
     @property
     def kind(self) -> int:
         """The kind as OTLP numbers it."""
-        found = self.encoded_kind
-        return found if isinstance(found, int) else _enum(found, "SPAN_KIND_", _KINDS)
+        kind = self.encoded_kind
+        return kind if isinstance(kind, int) else _enum(kind, "SPAN_KIND_", _KINDS)
 
     @property
     def status(self) -> int:
         """The status code as OTLP numbers it."""
         if self.encoded_status is None:
             return 0
-        found = self.encoded_status.code
-        return found if isinstance(found, int) else _enum(found, "STATUS_CODE_", _STATUSES)
+        code = self.encoded_status.code
+        return code if isinstance(code, int) else _enum(code, "STATUS_CODE_", _STATUSES)
 
     def attributes(self) -> Attributes:
-        """The attributes."""
+        """Return the attributes."""
         return self.decoded_attributes
 
     def events(self) -> list[Event]:
-        """The events, decoded."""
+        """Decode the events."""
         if self.encoded_events is _NONE:
             return []
         return [
@@ -122,7 +123,7 @@ class OtlpSpan(msgspec.Struct, gc=False):
         ]
 
     def links(self) -> list[Link]:
-        """The links, decoded."""
+        """Decode the links."""
         if self.encoded_links is _NONE:
             return []
         return [
@@ -135,8 +136,8 @@ class OtlpSpan(msgspec.Struct, gc=False):
         ]
 
 
-class WrittenSpan(msgspec.Struct, gc=False, rename="camel"):
-    """A span as the text has it: short-lived, since it takes four times the memory."""
+class RawSpan(msgspec.Struct, gc=False, rename="camel"):
+    """A span as it stands in the text; short-lived, since it takes four times the memory."""
 
     trace_id: Id
     span_id: Id
@@ -145,15 +146,16 @@ class WrittenSpan(msgspec.Struct, gc=False, rename="camel"):
     kind: Enum = 0
     start_time_unix_nano: Nanoseconds = 0
     end_time_unix_nano: Nanoseconds = 0
-    attributes: list[_KeyValue] | None = None
+    attributes: list[_RawKeyValue] | None = None
     events: msgspec.Raw = _NONE
     links: msgspec.Raw = _NONE
-    status: _Status | None = None
+    status: _RawStatus | None = None
 
     def record(self, trace_id: str, names: dict[str, str]) -> OtlpSpan:
-        """The span as it is kept; all share one string for the trace and, by `names`, for a name.
+        """Return the span for the trace table.
 
-        So they do for an attribute's key and for a value that many have: that is half the memory.
+        Equal names, attribute keys and frequent values share one string through `names`, and all
+        spans share the trace id: this halves the memory.
         """
         parent = self.parent_span_id
         return OtlpSpan(
@@ -166,28 +168,28 @@ class WrittenSpan(msgspec.Struct, gc=False, rename="camel"):
             self.kind,
             self.status,
             _attributes(self.attributes or (), names),
-            # Copied, or one event of one span would hold the whole text.
+            # Copies, because one event would keep the whole text in memory.
             self.events if self.events is _NONE else self.events.copy(),
             self.links if self.links is _NONE else self.links.copy(),
         )
 
 
-class _ScopeSpans(msgspec.Struct):
-    spans: list[WrittenSpan] | None = None
+class _RawScopeSpans(msgspec.Struct):
+    spans: list[RawSpan] | None = None
 
 
-class _ResourceSpans(msgspec.Struct, rename="camel"):
-    scope_spans: list[_ScopeSpans] | None = None
+class _RawResourceSpans(msgspec.Struct, rename="camel"):
+    scope_spans: list[_RawScopeSpans] | None = None
 
 
 class OtlpDocument(msgspec.Struct, rename="camel"):
     """One OTLP document: a message of traces, or Jaeger's `{"result": ...}` around one."""
 
-    resource_spans: list[_ResourceSpans] | None = None
+    resource_spans: list[_RawResourceSpans] | None = None
     result: "OtlpDocument | None" = None
 
-    def spans(self) -> Iterator[WrittenSpan]:
-        """All its spans, in the order of the text."""
+    def spans(self) -> Iterator[RawSpan]:
+        """Iterate over its spans, in the order of the text."""
         if self.result is not None:
             yield from self.result.spans()
         for resource in self.resource_spans or ():
@@ -195,23 +197,23 @@ class OtlpDocument(msgspec.Struct, rename="camel"):
                 yield from scope.spans or ()
 
 
-_EVENTS = msgspec.json.Decoder(list[_Event] | None, strict=False)
-_LINKS = msgspec.json.Decoder(list[_Link] | None, strict=False)
+_EVENTS = msgspec.json.Decoder(list[_RawEvent] | None, strict=False)
+_LINKS = msgspec.json.Decoder(list[_RawLink] | None, strict=False)
 
 
 def in_camel_case(content: bytes) -> bytes:
-    """The text with the names of OTLP's fields as current JSON encoders write them; itself if so.
+    """Rewrite OTLP's field names in camelCase; returns the same object if nothing changes.
 
-    Only names of fields are touched: inside a string a quotation mark is escaped, so that no value
-    can look like a name.
+    Only field names change: a quotation mark inside a string is escaped, so no value can look like
+    a name.
     """
     if _OLD_SCOPES in content:
         content = content.replace(_OLD_SCOPES, b'"scopeSpans"')
     if b'_spans"' not in content:
         return content
 
-    def camel(found: re.Match[bytes]) -> bytes:
-        first, *rest = found[1].split(b"_")
+    def camel(match: re.Match[bytes]) -> bytes:
+        first, *rest = match[1].split(b"_")
         return b'"' + first + b"".join(word.capitalize() for word in rest) + b'"'
 
     return _SNAKE.sub(camel, content)
@@ -220,14 +222,14 @@ def in_camel_case(content: bytes) -> bytes:
 def _decode(decoder: msgspec.json.Decoder[Any], raw: msgspec.Raw, what: str, span: OtlpSpan) -> Any:
     try:
         return decoder.decode(raw)
-    except UNREADABLE as error:
+    except DECODE_ERRORS as error:
         raise TraceError(
             f"The {what} of span {span.span_id} are not OTLP JSON: {error}."
         ) from error
 
 
 def hexadecimal(text: str) -> str:
-    """An id in lower-case hexadecimal; base64 is known by its length and padding."""
+    """Return an id in lower-case hexadecimal; base64 is recognised by its length and padding."""
     if text[-1:] == "=" and len(text) in (12, 24):
         try:
             return base64.b64decode(text, validate=True).hex()
@@ -241,41 +243,41 @@ def _enum(value: str, prefix: str, names: tuple[str, ...]) -> int:
     return names.index(name) if name in names else 0
 
 
-def _attributes(encoded: Sequence[_KeyValue], shared: dict[str, str] | None = None) -> Attributes:
-    # Most values are strings, then numbers: for them no function is called.
-    found: dict[str, Any] = {}
-    known = {} if shared is None else shared
-    room = len(known) < _MOST_SHARED
-    for item in encoded:
+def _attributes(items: Sequence[_RawKeyValue], strings: dict[str, str] | None = None) -> Attributes:
+    # Most values are strings, then numbers: they cost no function call.
+    attributes: dict[str, Any] = {}
+    strings = {} if strings is None else strings
+    room = len(strings) < _SHARED_STRINGS
+    for item in items:
         key = item.key
-        key = known.setdefault(key, key) if room else known.get(key, key)
+        key = strings.setdefault(key, key) if room else strings.get(key, key)
         value = item.value
         if value is None:
-            found[key] = None
+            attributes[key] = None
         elif (text := value.string_value) is not None:
-            found[key] = known.setdefault(text, text) if room else known.get(text, text)
+            attributes[key] = strings.setdefault(text, text) if room else strings.get(text, text)
         elif (whole := value.int_value) is not None:
-            found[key] = whole
+            attributes[key] = whole
         elif (number := value.double_value) is not None:
-            found[key] = number
+            attributes[key] = number
         else:
-            found[key] = _value(value)
-    return found
+            attributes[key] = _value(value)
+    return attributes
 
 
-def _value(encoded: _Value | None) -> Any:
-    if encoded is None:
+def _value(value: _RawValue | None) -> Any:
+    if value is None:
         return None
-    if encoded.string_value is not None:
-        return encoded.string_value
-    if encoded.int_value is not None:
-        return encoded.int_value
-    if encoded.double_value is not None:
-        return encoded.double_value
-    if encoded.bool_value is not None:
-        return encoded.bool_value
-    if encoded.array_value is not None:
-        return [_value(item) for item in encoded.array_value.values]
-    if encoded.kvlist_value is not None:
-        return _attributes(encoded.kvlist_value.values)
-    return encoded.bytes_value
+    if value.string_value is not None:
+        return value.string_value
+    if value.int_value is not None:
+        return value.int_value
+    if value.double_value is not None:
+        return value.double_value
+    if value.bool_value is not None:
+        return value.bool_value
+    if value.array_value is not None:
+        return [_value(item) for item in value.array_value.values]
+    if value.kvlist_value is not None:
+        return _attributes(value.kvlist_value.values)
+    return value.bytes_value

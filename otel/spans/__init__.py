@@ -1,8 +1,5 @@
-"""Making spans: names, attributes, honest statuses, loop lag, and the count of what was started."""
+"""Making spans: names, attributes, honest statuses, ids, loop lag, and the count of spans."""
 
-from trading_graph.otel.spans.caller import caller_context
-from trading_graph.otel.spans.content import content_is_captured
-from trading_graph.otel.spans.detached import detached
 from trading_graph.otel.spans.kinds import (
     GraphTask,
     agent,
@@ -18,18 +15,23 @@ from trading_graph.otel.spans.recording import (
     RecordingProcessor,
     SpanListener,
     active_provider,
-    active_recording,
-    active_tracer,
 )
-from trading_graph.otel.spans.run import RunSpan, run
+from trading_graph.otel.spans.run import (
+    RunSpan,
+    UnfinishedRun,
+    caller_context,
+    detached_span,
+    run,
+)
 from trading_graph.otel.spans.span import (
+    UUIDv7IdGenerator,
+    content_is_captured,
     error_type,
     open_span,
-    record_error,
     register_control_flow,
     register_own_errors,
+    uuid7,
 )
-from trading_graph.otel.spans.unfinished import Unfinished
 
 __all__ = [
     "GraphTask",
@@ -37,24 +39,23 @@ __all__ = [
     "RecordingProcessor",
     "RunSpan",
     "SpanListener",
-    "Unfinished",
+    "UUIDv7IdGenerator",
+    "UnfinishedRun",
     "active_provider",
-    "active_recording",
-    "active_tracer",
     "agent",
     "caller_context",
     "chat",
     "content_is_captured",
-    "detached",
+    "detached_span",
     "dispatch",
     "error_type",
     "fetch",
     "join",
     "open_span",
     "prefetch",
-    "record_error",
     "register_control_flow",
     "register_own_errors",
     "run",
     "tool",
+    "uuid7",
 ]

@@ -1,7 +1,7 @@
-"""The kinds of span a run consists of, one context manager each: names, kinds and attributes.
+"""The kinds of span inside a run, one context manager each: names, kinds and attributes.
 
 run > dispatch, invoke_agent > chat, execute_tool > fetch > (HTTP). An agent is a child of the run
-with a link to the dispatcher that sent it: the dispatcher has ended by then.
+and links to the dispatcher that sent it, because the dispatcher has ended by then.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from trading_graph.otel.trace import semconv
 
 @dataclass(frozen=True, slots=True)
 class GraphTask:
-    """Where in the graph a span's work was scheduled: node, superstep, task id and attempt."""
+    """The place of a span's work in the graph: node, superstep, task id and attempt."""
 
     node: str
     step: int
@@ -27,7 +27,7 @@ class GraphTask:
     attempt: int = 1
 
     def attributes(self) -> dict[str, AttributeValue]:
-        """The task as span attributes."""
+        """Return the task as span attributes."""
         return {
             semconv.NODE: self.node,
             semconv.STEP: self.step,
@@ -47,7 +47,7 @@ def _links(*contexts: SpanContext | None) -> list[Link]:
 def dispatch(
     what: str, *, fanout: int, task: GraphTask | None = None
 ) -> AbstractContextManager[Span]:
-    """Open `dispatch {what}`, which sends `fanout` branches on their way."""
+    """Open `dispatch {what}`, which starts `fanout` branches."""
     return open_span(
         f"dispatch {what}",
         attributes={
@@ -60,7 +60,7 @@ def dispatch(
 
 
 def join(what: str, *, task: GraphTask | None = None) -> AbstractContextManager[Span]:
-    """Open `aggregate {what}`, where branches come together."""
+    """Open `aggregate {what}`, where branches join."""
     return open_span(
         f"aggregate {what}",
         attributes={
@@ -74,9 +74,10 @@ def join(what: str, *, task: GraphTask | None = None) -> AbstractContextManager[
 def prefetch(
     what: str, *, symbol: str, as_of: str, dispatcher: SpanContext | None = None
 ) -> AbstractContextManager[Span]:
-    """Open `prefetch {what}`: fetches for branches that have not asked yet.
+    """Open `prefetch {what}`: fetches for branches that have not requested the data yet.
 
-    Linked to the dispatcher that set it off. Nobody waits for this span, only for fetches below it.
+    It links to the dispatcher that started it. Nothing waits for this span, only for the fetches
+    below it.
     """
     return open_span(
         f"prefetch {what}",
@@ -114,7 +115,7 @@ def agent(
 def chat(
     model: str, *, agent: str, turn: int, provider: str = "openai"
 ) -> AbstractContextManager[Span]:
-    """Open `chat {model}`: one call of a language model, its retries included."""
+    """Open `chat {model}`: one call of a language model, including its retries."""
     return open_span(
         f"{semconv.CHAT} {model}",
         kind=SpanKind.CLIENT,
@@ -154,12 +155,12 @@ def fetch(
     params: Mapping[str, str] | None = None,
     attributes: Mapping[str, AttributeValue] | None = None,
 ) -> AbstractContextManager[Span]:
-    """Open `fetch {source}` around one request, its body and its parsing.
+    """Open `fetch {source}` around one request, including reading and parsing the body.
 
-    `params` is what else tells this request from others; only a hash of it is exported.
+    `params` holds whatever else distinguishes this request from others; only its hash is exported.
     """
     identity = json.dumps([source, symbol, as_of, dict(params or {})], sort_keys=True)
-    described: dict[str, AttributeValue] = {
+    fetch_attributes: dict[str, AttributeValue] = {
         semconv.OPERATION: "fetch",
         semconv.SOURCE: source,
         semconv.FETCH_KEY: hashlib.sha256(identity.encode()).hexdigest()[:16],
@@ -168,4 +169,4 @@ def fetch(
         **({semconv.AS_OF: as_of} if as_of else {}),
         **(attributes or {}),
     }
-    return open_span(f"fetch {source}", attributes=described)
+    return open_span(f"fetch {source}", attributes=fetch_attributes)

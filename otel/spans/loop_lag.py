@@ -1,8 +1,8 @@
 """How long the event loop was blocked, and during which span.
 
 Spans of coroutines that block the loop overlap perfectly while nothing runs in parallel; only the
-loop's own lateness shows it. A task ticks every 20 ms (5 ms would cost 2.5 % of a CPU) and keeps,
-for each tick, when it should have run and when it did.
+loop's own lateness shows it. A task ticks every 20 ms (every 5 ms would cost 2.5 % of a CPU) and
+stores, for each tick, when it was due and when it ran.
 """
 
 import asyncio
@@ -23,10 +23,10 @@ class LoopLagMonitor:
         self._next_due: int | None = None
 
     @asynccontextmanager
-    async def watching(self) -> AsyncIterator[None]:
+    async def watch(self) -> AsyncIterator[None]:
         """Watch the running loop for the duration of the block."""
         task = asyncio.create_task(self._tick(), name="loop-lag-monitor")
-        # One turn of the loop, so that a stall right after this line has a tick to be late.
+        # Let the loop run once: a stall right after this line then has a tick to delay.
         await asyncio.sleep(0)
         try:
             yield
@@ -45,10 +45,10 @@ class LoopLagMonitor:
             self._ran.append(max(now, due))
 
     def max_ms(self, start_ns: int, end_ns: int) -> float | None:
-        """The longest uninterrupted lateness inside [start_ns, end_ns] in milliseconds, if watched.
+        """Return the longest stall inside [start_ns, end_ns] in milliseconds; None if unwatched.
 
-        Counts the part of a stall that falls inside the window, and a stall that is not over yet:
-        a span that blocks the loop and ends at once ends before the late tick could run.
+        Only the part of a stall that falls inside the window counts. A stall that is not over yet
+        counts too: a span that blocks the loop and then ends does so before the late tick can run.
         """
         if self._next_due is None:
             return None

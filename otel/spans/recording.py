@@ -1,8 +1,8 @@
-"""One run's recording: its spans counted and observed from the first to the last.
+"""The recording of a run: it counts the run's spans and shows them to listeners.
 
-A `Recording` travels in the OpenTelemetry context, so every span that is started below the run
-belongs to it, also those of foreign instrumentation. `RecordingProcessor` is the span processor
-that counts them and hands them to whoever listens: the run's file, the live display, the log.
+A `Recording` travels in the OpenTelemetry context, so every span that starts below the run belongs
+to it, including the spans of other libraries. `RecordingProcessor` is the span processor that
+counts them and hands them to the listeners: the run's file, the live display, the log.
 """
 
 from collections.abc import Callable
@@ -22,81 +22,81 @@ _INSTRUMENTATION = "trading-graph"
 
 
 class SpanListener(Protocol):
-    """Someone who wants to see a run's spans as they start and end, from any thread."""
+    """Sees the spans of a run as they start and end; called from any thread."""
 
     def on_start(self, span: ReadableSpan) -> None:
-        """A span of the run has started."""
+        """Handle the start of a span."""
 
     def on_end(self, span: ReadableSpan) -> None:
-        """A span of the run has ended."""
+        """Handle the end of a span."""
 
 
 class Recording:
     """The spans of one run, counted exactly as they start.
 
-    `started` is how many of them an earlier process has started and ended.
+    `spans_before` is the number of spans that an earlier process of the run started and ended.
     """
 
-    def __init__(self, run_id: str, provider: trace.TracerProvider, started: int = 0) -> None:
+    def __init__(self, run_id: str, provider: trace.TracerProvider, spans_before: int = 0) -> None:
         self.run_id = run_id
         self.provider = provider
         self.tracer = provider.get_tracer(_INSTRUMENTATION)
         self.listeners: tuple[SpanListener, ...] = ()
         self.lag = LoopLagMonitor()
-        self._started = started
+        self._spans_started = spans_before
         self._lock = Lock()
 
     @property
     def spans_started(self) -> int:
-        """How many spans of the run have started so far, the run's own span included."""
-        return self._started
+        """How many spans of the run have started so far, including the run's own."""
+        return self._spans_started
 
     def listen(self, listener: SpanListener) -> None:
-        """Tell the listener of every span that starts or ends from now on."""
+        """Show the listener every span that starts or ends from now on."""
         self.listeners = (*self.listeners, listener)
 
     def silence(self) -> None:
-        """Tell nobody of what starts or ends from now on."""
+        """Remove all listeners."""
         self.listeners = ()
 
     def count(self) -> None:
-        """Count one started span; spans start on several threads."""
+        """Count one more span; spans start on several threads."""
         with self._lock:
-            self._started += 1
+            self._spans_started += 1
 
 
 def active_recording() -> Recording | None:
-    """The recording that the current context belongs to, if any."""
-    found = otel_context.get_value(_KEY)
-    return found if isinstance(found, Recording) else None
+    """Return the recording that the current context belongs to, or None."""
+    recording = otel_context.get_value(_KEY)
+    return recording if isinstance(recording, Recording) else None
 
 
 def context_with(recording: Recording, context: Context | None = None) -> Context:
-    """A context in which spans belong to the recording."""
+    """Return a context in which spans belong to the recording."""
     return otel_context.set_value(_KEY, recording, context)
 
 
 def active_provider() -> trace.TracerProvider:
-    """The tracer provider of the active recording, else the global one."""
+    """Return the tracer provider of the active recording, or the global one."""
     recording = active_recording()
     return recording.provider if recording else trace.get_tracer_provider()
 
 
 def active_tracer() -> trace.Tracer:
-    """The tracer of the active recording, else one of the global provider."""
+    """Return the tracer of the active recording, or one of the global provider."""
     recording = active_recording()
     return recording.tracer if recording else trace.get_tracer(_INSTRUMENTATION)
 
 
 class RecordingProcessor(SpanProcessor):
-    """Counts every span into the recording it belongs to, and tells the recording's listeners."""
+    """Counts every span in the recording that it belongs to, and calls the listeners."""
 
     def __init__(self, on_fault: Callable[[BaseException], None]) -> None:
         self._on_fault = on_fault
         self._open: dict[int, Recording] = {}
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Count the span and announce its start."""
+        """Count the span and show its start to the listeners."""
         recording = otel_context.get_value(_KEY, parent_context)
         if not isinstance(recording, Recording):
             return
@@ -109,7 +109,7 @@ class RecordingProcessor(SpanProcessor):
                 self._on_fault(error)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Announce the span's end."""
+        """Show the end of the span to the listeners."""
         span_context = span.get_span_context()
         recording = self._open.pop(span_context.span_id, None) if span_context else None
         for listener in recording.listeners if recording is not None else ():

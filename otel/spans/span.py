@@ -1,38 +1,114 @@
-"""The span context manager that everything else opens spans with.
+"""Opening a span: its ids, its status, and its CPU time and loop lag.
 
-Three things differ from the SDK's own `start_as_current_span`, each because the SDK's way makes a
-trace lie: cancelled work is marked (the SDK leaves it unset, which looks successful), control flow
-of a graph engine is no error, and the span says how late the event loop was and how much CPU was
-used.
+Everything else opens spans with `open_span`. It differs from the SDK's `start_as_current_span` in
+three ways, because the SDK's way makes a trace lie: cancelled work is marked (the SDK leaves it
+unset, which looks like success), the control flow of a graph engine is not an error, and the span
+records how late the event loop was and how much CPU time the process used.
 """
 
 import asyncio
+import os
+import random
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from threading import get_ident
 from types import TracebackType
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
-from trading_graph.otel.spans.content import content_is_captured
-from trading_graph.otel.spans.ids import Identity, dictated
 from trading_graph.otel.spans.recording import active_recording, active_tracer
 from trading_graph.otel.trace import semconv
-
-_control_flow: tuple[type[BaseException], ...] = ()
-_own_errors: tuple[type[BaseException], ...] = ()
 
 CANCELLED = "cancelled"
 TIMEOUT = "timeout"
 
+_CONTENT_VARIABLE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+_CONTENT_ON_SPANS = frozenset({"span_only", "span_and_event", "true"})
+
+_control_flow: tuple[type[BaseException], ...] = ()
+_own_errors: tuple[type[BaseException], ...] = ()
+
+# The SDK's generator draws from the global `random`: a program that seeds it twice gets the same
+# ids twice. This generator is our own; the operating system is asked for a seed only once.
+_random = random.Random()
+os.register_at_fork(after_in_child=_random.seed)
+
+
+def uuid7() -> uuid.UUID:
+    """Make a time-ordered UUID of version 7 from the wall clock and 74 random bits.
+
+    It is a valid W3C trace id whose low bits are random (RFC 9562, section 5.7), and LangSmith
+    wants it as a run id: one id names a run in every backend.
+    """
+    milliseconds = time.time_ns() // 1_000_000
+    value = (milliseconds & (2**48 - 1)) << 80
+    value |= 0x7 << 76 | _random.getrandbits(12) << 64
+    value |= 0b10 << 62 | _random.getrandbits(62)
+    return uuid.UUID(int=value)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The ids that a new span must have.
+
+    The trace id applies to a root only. `span_id` is None where any id will do.
+    """
+
+    trace_id: int
+    span_id: int | None = None
+
+
+_next_identity: ContextVar[Identity | None] = ContextVar("next_span_identity", default=None)
+
+
+@contextmanager
+def dictate_ids(identity: Identity) -> Iterator[None]:
+    """Give these ids to the span that starts inside the block; needs `UUIDv7IdGenerator`."""
+    token = _next_identity.set(identity)
+    try:
+        yield
+    finally:
+        _next_identity.reset(token)
+
+
+class UUIDv7IdGenerator(IdGenerator):
+    """Makes UUIDv7 trace ids and random span ids."""
+
+    def generate_trace_id(self) -> int:
+        """Return a 128-bit trace id that is a UUIDv7: the dictated one, or a new one."""
+        identity = _next_identity.get()
+        return identity.trace_id if identity else uuid7().int
+
+    def generate_span_id(self) -> int:
+        """Return a non-zero 64-bit span id: the dictated one, or a new one."""
+        identity = _next_identity.get()
+        return (identity.span_id if identity else None) or _random.getrandbits(64) or 1
+
+    def is_trace_id_random(self) -> bool:
+        """Return True: the low 56 bits are random, as W3C Trace Context level 2 requires."""
+        return True
+
+
+def content_is_captured() -> bool:
+    """Return whether prompts, answers, tool arguments and results may be put on spans.
+
+    The standard variable of OpenTelemetry's conventions for generative AI decides. Content goes on
+    spans, never on events of its own.
+    """
+    return os.environ.get(_CONTENT_VARIABLE, "").strip().lower() in _CONTENT_ON_SPANS
+
 
 def register_control_flow(*types: type[BaseException]) -> None:
-    """Name exceptions that a graph engine raises as control flow, so that spans do not call them
+    """Register exceptions that a graph engine raises as control flow; spans do not call them
     errors.
     """
     global _control_flow
@@ -40,18 +116,16 @@ def register_control_flow(*types: type[BaseException]) -> None:
 
 
 def register_own_errors(*types: type[BaseException]) -> None:
-    """Name exceptions whose messages the program words itself, so that these are put on spans.
+    """Register exceptions whose messages the program writes itself, so that spans may hold them.
 
-    A message of another library may quote a prompt, an answer, or what a server said.
+    The message of another library may quote a prompt, an answer, or the reply of a server.
     """
     global _own_errors
     _own_errors = tuple(dict.fromkeys((*_own_errors, *types)))
 
 
 def error_type(error: BaseException) -> str:
-    """The value of `error.type`: `cancelled`, `timeout`, or the exception's qualified class
-    name.
-    """
+    """Return the value of `error.type`: `cancelled`, `timeout`, or the qualified class name."""
     if isinstance(error, asyncio.CancelledError):
         return CANCELLED
     if isinstance(error, TimeoutError):
@@ -65,19 +139,19 @@ def error_type(error: BaseException) -> str:
 
 
 def record_error(span: Span, error: BaseException) -> None:
-    """Mark a span as failed by an exception, with its first line where that may be told.
+    """Mark a span as failed by an exception, with the first line of its message if that is safe.
 
-    The stack trace is not recorded: it holds values of the program, and those do not leave it.
+    The stack trace is not recorded: it holds values of the program, which must not leave it.
     """
     kind = error_type(error)
     span.set_attribute(semconv.ERROR_TYPE, kind)
     if kind == CANCELLED:
         span.set_status(Status(StatusCode.ERROR, CANCELLED))
         return
-    told = isinstance(error, _own_errors) or content_is_captured()
-    message = str(error).partition("\n")[0][:200] if told else ""
-    described = {"exception.message": message} if message else {}
-    span.add_event("exception", {"exception.type": kind, **described})
+    message_is_safe = isinstance(error, _own_errors) or content_is_captured()
+    message = str(error).partition("\n")[0][:200] if message_is_safe else ""
+    details = {"exception.message": message} if message else {}
+    span.add_event("exception", {"exception.type": kind, **details})
     span.set_status(Status(StatusCode.ERROR, message or kind))
 
 
@@ -92,16 +166,15 @@ def open_span(
 ) -> AbstractContextManager[Span]:
     """Open a span, make it current, and end it with an honest status; exceptions pass through.
 
-    `identity` and `start_ns` are for a span that is to have those ids (with `UUIDv7IdGenerator`)
-    and that start.
+    `identity` and `start_ns` fix the span's ids (with `UUIDv7IdGenerator`) and its start.
     """
-    return _OpenSpan(name, kind, attributes, links, identity, start_ns)
+    return _SpanScope(name, kind, attributes, links, identity, start_ns)
 
 
-class _OpenSpan(AbstractContextManager[Span]):
-    """A class, not a generator: that takes half the time, and every call of a run pays it."""
+class _SpanScope(AbstractContextManager[Span]):
+    """A class rather than a generator: it takes half the time, and every call of a run pays it."""
 
-    __slots__ = ("_asked", "_cpu_ns", "_modules", "_recording", "_span", "_token", "_wall_ns")
+    __slots__ = ("_arguments", "_cpu_ns", "_modules", "_recording", "_span", "_token", "_wall_ns")
 
     def __init__(
         self,
@@ -112,16 +185,16 @@ class _OpenSpan(AbstractContextManager[Span]):
         identity: Identity | None,
         start_ns: int | None,
     ) -> None:
-        self._asked = name, kind, attributes, links, identity, start_ns
+        self._arguments = name, kind, attributes, links, identity, start_ns
 
     def __enter__(self) -> Span:
-        name, kind, attributes, links, identity, start_ns = self._asked
+        name, kind, attributes, links, identity, start_ns = self._arguments
         self._recording = recording = active_recording()
         start = (recording.tracer if recording else active_tracer()).start_span
-        if identity is None:  # as nearly always
+        if identity is None:  # the usual case
             span = start(name, kind=kind, attributes=attributes, links=links)
         else:
-            with dictated(identity):
+            with dictate_ids(identity):
                 span = start(
                     name, kind=kind, attributes=attributes, links=links, start_time=start_ns
                 )
@@ -150,13 +223,13 @@ class _OpenSpan(AbstractContextManager[Span]):
             span.end()
 
     def _measure(self, span: Span) -> None:
-        """Set what was measured since the start: one by one, which is quicker than at once."""
+        """Set CPU time, thread, imports and loop lag; one by one is faster than all at once."""
         now = time.time_ns()
         cpu, wall = time.process_time_ns() - self._cpu_ns, max(now - self._wall_ns, 1)
         span.set_attribute(semconv.CPU_OVER_WALL, round(cpu / wall, 3))
         span.set_attribute(semconv.THREAD_ID, get_ident())
-        if imported := len(sys.modules) - self._modules:
-            span.set_attribute(semconv.IMPORTS, imported)
+        if imports := len(sys.modules) - self._modules:
+            span.set_attribute(semconv.IMPORTS, imports)
         recording = self._recording
         lag_ms = recording.lag.max_ms(self._wall_ns, now) if recording else None
         if lag_ms is not None:

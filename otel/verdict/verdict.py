@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from trading_graph.otel.collection import collection_paused
+from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.trace import Span, SpanTable, Trace, row_of, table_of
 from trading_graph.otel.verdict.checks import CheckResult, Outcome, Scope, evaluate
 from trading_graph.otel.verdict.completeness import completeness
@@ -62,7 +62,7 @@ class Verdict:
         return f"<Verdict on {self.trace.id}: failed, {count} ({ids})>"
 
 
-@collection_paused()
+@pause_collection()
 def judge(trace: SpanTable, gate: Gate, run_id: str | None = None) -> Verdict:
     """Judge a trace by a gate."""
     found = completeness(trace, run_id)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
-from trading_graph.otel.spans.ids import uuid7
+from trading_graph.otel.spans import uuid7
 from trading_graph.service.errors import StoreUnavailable
 from trading_graph.service.server.run_events import RunEvents
 from trading_graph.service.store import RunState, Store, StoredRun, now

@@ -17,7 +17,7 @@ from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from prometheus_client import CollectorRegistry
 
 from trading_graph.graph.backend_choice import BackendChoice
-from trading_graph.otel.collection import collection_paused
+from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.choice import default_date
 from trading_graph.service.errors import BadSettings
@@ -129,7 +129,7 @@ async def _make_runs(
             await queue.close()
 
 
-@collection_paused()
+@pause_collection()
 def _import_engine() -> None:
     for name in ("trading_graph.service.engine", "trading_graph.service.server.run_maker"):
         importlib.import_module(name)

@@ -147,7 +147,7 @@ async def _word(service: ServiceContext, trace_id: str) -> str:
 
 def _in_jaeger(url: str, trace_id: str) -> bool:
     try:
-        return JaegerQuery(url).knows(trace_id)
+        return JaegerQuery(url).has(trace_id)
     except TraceError as error:
         raise Problem(
             HTTPStatus.BAD_GATEWAY,

@@ -180,7 +180,7 @@ class Watches:
         except Problem as problem:
             if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
                 raise NoJudgeFree from None
-            if not await asyncio.to_thread(self._jaeger.knows, trace_id):
+            if not await asyncio.to_thread(self._jaeger.has, trace_id):
                 return None
             # It would fail as well the next time: kept as a trace that cannot be judged.
             return Judged(json.dumps(_unjudged(trace_id, spans, problem.detail)).encode(), None)

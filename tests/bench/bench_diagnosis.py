@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.bench_verdict import SHAPES, write
-from trading_graph.otel.collection import collection_paused
+from trading_graph.otel.gc_pause import pause_collection
 
 
 def main() -> None:
@@ -54,7 +54,7 @@ def main() -> None:
         )
 
 
-@collection_paused()  # as in the command
+@pause_collection()  # as in the command
 def measure(path: Path) -> None:
     """Diagnose one file; print the seconds of each stage and the peak memory as JSON."""
     from trading_graph.otel.diagnosis import Diagnosis, diagnose, ranking_of, simulate

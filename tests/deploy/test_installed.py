@@ -310,7 +310,7 @@ def test_help_needs_no_extra(base_environment: Environment, tmp_path: Path, comm
 
 EXPORTERS = """
 from opentelemetry.sdk.resources import Resource
-from trading_graph.otel.errors import BadExporterSettings
+from trading_graph.otel.errors import ExporterSettingsError
 from trading_graph.otel.export import jaeger_exporter
 from trading_graph.otel.export.logs import logs_over_otlp
 from trading_graph.otel.export.metrics import metrics_over_otlp
@@ -325,7 +325,7 @@ for make in (
     try:
         make()
         print("made")
-    except BadExporterSettings as error:
+    except ExporterSettingsError as error:
         print(error)
 """
 

@@ -1,4 +1,4 @@
-"""A backend that fails in every way: no span is lost, none is there twice, and nobody waits."""
+"""Backends that fail: no span is lost or stored twice, and nobody waits."""
 
 import asyncio
 import logging
@@ -36,18 +36,18 @@ def telemetry_to(
     return set_up("faults", "1", target, spool=spool)
 
 
-def recorded(
+def record(
     telemetry: Telemetry,
     *,
     count: int = SPANS,
     file: Path | None = None,
     halfway: Callable[[], object] = lambda: None,
 ) -> str:
-    """Record a run of spans and shut down; gives its trace id."""
-    return asyncio.run(_recorded(telemetry, count, file, halfway))
+    """Record a run of spans and shut down; return its trace id."""
+    return asyncio.run(_record(telemetry, count, file, halfway))
 
 
-async def _recorded(
+async def _record(
     telemetry: Telemetry, count: int, file: Path | None, halfway: Callable[[], object]
 ) -> str:
     async with spans.run("faults", provider=telemetry.provider, attributes={}) as run:
@@ -70,15 +70,15 @@ async def _recorded(
 def replay_to(jaeger: JaegerProcess) -> Replay:
     query = JaegerQuery(jaeger.query_url)
 
-    def known(trace_id: str) -> tuple[str, ...]:
+    def look_up(trace_id: str) -> tuple[str, ...]:
         trace = query.trace(trace_id)
         return trace.span_ids if trace else ()
 
-    return Replay(jaeger_exporter(10), known)
+    return Replay(jaeger_exporter(10), look_up)
 
 
 def spans_in(jaeger: JaegerProcess, trace_id: str) -> tuple[int, int]:
-    """How many spans of a trace Jaeger has, and how many of them twice."""
+    """Count the spans of a trace in Jaeger, and those that it has twice."""
     trace = JaegerQuery(jaeger.query_url).complete(trace_id, timeout_s=5)
     return (len(trace), trace.repeated) if trace else (0, 0)
 
@@ -88,7 +88,7 @@ def hang(receiver: OtlpReceiver) -> None:
 
 
 def slow(receiver: OtlpReceiver) -> None:
-    receiver.delay_s = 3.0  # more than a batch may take, and Jaeger has it at once
+    receiver.delay_s = 3.0  # longer than a batch may take, although Jaeger has it at once
 
 
 def answers(status: int) -> Callable[[OtlpReceiver], None]:
@@ -119,20 +119,20 @@ def test_every_span_is_there_once_after_a_replay(
     front = OtlpReceiver(forward=jaeger.otlp_http_url)
     with front.served() as url:
         telemetry = telemetry_to(monkeypatch, url, tmp_path)
-        trace_id = recorded(telemetry, halfway=lambda: fault(front))
+        trace_id = record(telemetry, halfway=lambda: fault(front))
         (delivery,) = telemetry.deliveries
         assert 0 < delivery.delivered < SPANS, "the first half"
         assert delivery.delivered + delivery.spooled == SPANS
         assert delivery.lost == 0
-        warned = [each for each in caplog.records if each.levelno >= logging.WARNING]
-        assert len(warned) == 1, "one line, however many batches"
+        warnings = [each for each in caplog.records if each.levelno >= logging.WARNING]
+        assert len(warnings) == 1, "one line, however many batches"
         front.status, front.delay_s = 200, 0.0
         front.released.set()
         spool = spool_of(tmp_path, JAEGER)
-        done = list(replay_to(jaeger).spool(spool))
-        assert sum(each.sent + each.there for each in done) == delivery.spooled
+        results = list(replay_to(jaeger).spool(spool))
+        assert sum(each.sent + each.present for each in results) == delivery.spooled
         if fault is slow:
-            assert sum(each.there for each in done), "a batch that was given up on had arrived"
+            assert sum(each.present for each in results), "a batch that was given up on had arrived"
         assert spool.batches() == []
     assert spans_in(jaeger, trace_id) == (SPANS, 0)
 
@@ -145,7 +145,7 @@ def test_a_jaeger_that_is_down_from_the_start(
     place = server.start()
     server.stop()
     telemetry = telemetry_to(monkeypatch, place.otlp_http_url, tmp_path)
-    trace_id = recorded(telemetry)
+    trace_id = record(telemetry)
     assert telemetry.deliveries[0].spooled == SPANS
     place = server.start()
     for each in replay_to(place).spool(spool_of(tmp_path, JAEGER)):
@@ -157,24 +157,24 @@ def test_a_jaeger_that_is_down_from_the_start(
 def test_a_jaeger_that_is_killed_and_restarted_has_all_of_a_runs_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, jaeger_factory: Callable[[], JaegerServer]
 ) -> None:
-    """What it held in memory is gone; the run's file brings that back, and no span twice."""
+    """Jaeger loses what it held in memory; the run's file restores it, and no span twice."""
     server = jaeger_factory()
     place = server.start()
     telemetry = telemetry_to(monkeypatch, place.otlp_http_url, tmp_path)
     file = tmp_path / "trace.jsonl"
-    trace_id = recorded(telemetry, file=file, halfway=server.restart)
+    trace_id = record(telemetry, file=file, halfway=server.restart)
     there, _ = spans_in(place, trace_id)
     assert there < SPANS
-    stored = from_lines(file.read_bytes(), "file")
-    done = list(replay_to(place).spans(stored))
-    assert sum(each.there for each in done) == there
+    file_spans = from_lines(file.read_bytes(), "file")
+    results = list(replay_to(place).spans(file_spans))
+    assert sum(each.present for each in results) == there
     assert spans_in(place, trace_id) == (SPANS, 0)
 
 
 @pytest.mark.jaeger
 def test_a_burst(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, jaeger: JaegerProcess) -> None:
     telemetry = telemetry_to(monkeypatch, jaeger.otlp_http_url, tmp_path)
-    trace_id = recorded(telemetry, count=10_000)
+    trace_id = record(telemetry, count=10_000)
     for _ in replay_to(jaeger).spool(spool_of(tmp_path, JAEGER)):
         pass
     assert telemetry.deliveries[0].lost == 0
@@ -188,7 +188,7 @@ def test_a_hanging_langsmith_costs_jaeger_nothing_and_loses_nothing(
     langsmith.released.clear()
     with jaeger.served() as url, langsmith.served() as langsmith_url:
         telemetry = telemetry_to(monkeypatch, url, tmp_path, langsmith_url)
-        recorded(telemetry)
+        record(telemetry)
         assert len(jaeger.names) == SPANS
     ours, theirs = telemetry.deliveries
     assert (ours.delivered, ours.spooled) == (SPANS, 0)
@@ -205,10 +205,10 @@ def test_a_spool_that_cannot_be_written_is_counted_and_said_once(
     front.status = 503
     with front.served() as url:
         telemetry = telemetry_to(monkeypatch, url, spool)
-        recorded(telemetry)
+        record(telemetry)
     assert telemetry.deliveries[0].lost == SPANS
-    (warned,) = [each for each in caplog.records if each.levelno >= logging.WARNING]
-    assert "cannot be kept" in warned.message
+    (warning,) = [each for each in caplog.records if each.levelno >= logging.WARNING]
+    assert "cannot be kept" in warning.message
 
 
 def test_the_exit_waits_for_a_hanging_backend_no_longer_than_it_is_told(

@@ -1,4 +1,4 @@
-"""How spans are sent: over HTTP or gRPC, by the standard variables, and to each backend alone."""
+"""Sending spans: over HTTP or gRPC, as the standard variables say, and to each backend alone."""
 
 import os
 from pathlib import Path
@@ -8,14 +8,14 @@ from click.testing import CliRunner
 
 from tests.jaeger_process import JaegerProcess, free_ports
 from tests.otlp_receiver import OtlpReceiver
-from trading_graph.otel.errors import BadExporterSettings
+from trading_graph.otel.errors import ExporterSettingsError
 from trading_graph.otel.export import LangSmithTarget, set_up
 from trading_graph.otel.sources.jaeger import JaegerQuery
 from trading_graph.service.cli import main
 
 
-def sent(monkeypatch: pytest.MonkeyPatch, env: dict[str, str]) -> tuple[str, int, int]:
-    """Send one span; gives its trace id and what was delivered and what was not."""
+def send(monkeypatch: pytest.MonkeyPatch, env: dict[str, str]) -> tuple[str, int, int]:
+    """Send one span; return its trace id, the number delivered and the number lost."""
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     telemetry = set_up("export-test", "1")
@@ -39,12 +39,12 @@ def test_the_protocol_is_the_one_that_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, jaeger: JaegerProcess, name: str, protocol: str
 ) -> None:
     grpc = protocol.lower() == "grpc"
-    # Each port speaks its own protocol only, so that what arrives was sent by the right one.
+    # Each port speaks one protocol only: a span that arrives was sent by the right one.
     endpoint = jaeger.otlp_grpc_url if grpc else jaeger.otlp_http_url
-    trace_id, delivered, failed = sent(
+    trace_id, delivered, losses = send(
         monkeypatch, {name: protocol, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
     )
-    assert (delivered, failed) == (1, 0)
+    assert (delivered, losses) == (1, 0)
     trace = JaegerQuery(jaeger.query_url).complete(trace_id)
     assert trace is not None
     assert trace.names == ("sent",)
@@ -59,16 +59,18 @@ def test_the_variable_for_traces_outranks_the_common_one(
         "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc",
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
     }
-    assert sent(monkeypatch, env)[1:] == (0, 1), "nobody listens, and that is counted"
+    assert send(monkeypatch, env)[1:] == (0, 1), "nobody listens, and that is counted"
 
 
 def test_an_unknown_protocol_is_refused(monkeypatch: pytest.MonkeyPatch, workdir: Path) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")
-    with pytest.raises(BadExporterSettings, match="http/json is not known here; use http/protobuf"):
+    with pytest.raises(
+        ExporterSettingsError, match="http/json is not known here; use http/protobuf"
+    ):
         set_up("export-test", "1")
-    done = CliRunner().invoke(main, ["run", "AAPL", "--offline"])
-    assert done.exit_code == 2
-    assert "OTEL_EXPORTER_OTLP_PROTOCOL=http/json is not known" in done.stderr
+    result = CliRunner().invoke(main, ["run", "AAPL", "--offline"])
+    assert result.exit_code == 2
+    assert "OTEL_EXPORTER_OTLP_PROTOCOL=http/json is not known" in result.stderr
     assert not (workdir / "runs").exists()
 
 
@@ -105,7 +107,7 @@ def test_a_backend_that_hangs_does_not_delay_the_other(monkeypatch: pytest.Monke
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", jaeger_url)
         telemetry = set_up("t", "1", LangSmithTarget(langsmith_url, "key", "trading"))
         telemetry.provider.get_tracer("test").start_span("sent").end()
-        assert not telemetry.flush(timeout_s=1), "Jaeger hangs, and that is said"
+        assert not telemetry.flush(timeout_s=1), "Jaeger hangs, and flush says so"
         assert langsmith.names == ["sent"], "before Jaeger has answered"
         jaeger.released.set()
         assert telemetry.shutdown(timeout_s=10)

@@ -1,4 +1,4 @@
-"""The journal of a run's spans, and a run that another process takes up after a kill."""
+"""The journal of a run, and a run that another process continues after a kill."""
 
 import asyncio
 import contextvars
@@ -19,21 +19,23 @@ from opentelemetry.sdk.trace import TracerProvider
 from tests.run_lives import Life, provider
 from trading_graph.otel import spans
 from trading_graph.otel.export import TraceFile
-from trading_graph.otel.files import Journal, is_locked, read_unfinished
+from trading_graph.otel.files import Journal, is_locked, read_unfinished_run
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import ERROR, SpanTable, semconv
 from trading_graph.otel.verdict import completeness, interruptions
 
 
 async def dies_in_the_second(
-    life: Life, file: TraceFile, made: TracerProvider, parent: Context | None
+    life: Life, file: TraceFile, tracer_provider: TracerProvider, parent: Context | None
 ) -> None:
     """A run whose process dies during its second agent's tool call."""
-    opened = spans.run("w", provider=made, attributes={}, parent=parent, listeners=[file])
-    run = await opened.__aenter__()
+    run_scope = spans.run(
+        "w", provider=tracer_provider, attributes={}, parent=parent, listeners=[file]
+    )
+    run = await run_scope.__aenter__()
     with spans.agent("first"):
         pass
-    # None of these is ever left.
+    # None of these is ever exited.
     for each in (
         spans.agent("second"),
         spans.tool("t", call_id="1", args_hash="key=s3cret-value", turn=1),
@@ -43,42 +45,42 @@ async def dies_in_the_second(
     await asyncio.to_thread(life.die, file)
 
 
-def lived(program: Callable[[], object]) -> None:
-    """In a context of its own: what a dead process had attached is gone."""
+def in_own_context(program: Callable[[], object]) -> None:
+    """Run in a context of its own, without what a dead process attached."""
     contextvars.Context().run(program)
 
 
-def resumed(life: Life) -> SpanTable:
-    unfinished = read_unfinished(life.trace, life.path)
+def resume(life: Life) -> SpanTable:
+    unfinished = read_unfinished_run(life.trace, life.path)
     assert unfinished is not None
-    file, made = life.take_up(), provider()
+    file, tracer_provider = life.take_up(), provider()
 
     async def program() -> None:
         async with spans.run(
-            "w", provider=made, attributes={}, unfinished=unfinished, listeners=[file]
+            "w", provider=tracer_provider, attributes={}, unfinished=unfinished, listeners=[file]
         ):
             with spans.agent("second"):
                 pass
 
-    lived(lambda: asyncio.run(program()))
+    in_own_context(lambda: asyncio.run(program()))
     return life.end(file)
 
 
 def first_life(folder: Path, parent: Context | None = None) -> Life:
     life = Life(folder, ("s3cret-value",))
-    file, made = life.begin(), provider()
-    lived(lambda: asyncio.run(dies_in_the_second(life, file, made, parent)))
+    file, tracer_provider = life.begin(), provider()
+    in_own_context(lambda: asyncio.run(dies_in_the_second(life, file, tracer_provider, parent)))
     return life
 
 
 def test_what_was_open_is_ended_as_killed_with_its_own_ids(tmp_path: Path) -> None:
     life = first_life(tmp_path)
     (before,) = read(life.trace, life.path)
-    trace = resumed(life)
+    trace = resume(life)
     assert completeness(trace).exact
-    killed = [row for row in range(len(trace)) if _error(trace, row) == semconv.KILLED]
-    assert [trace.names[row] for row in killed] == ["invoke_agent second", "execute_tool t"]
-    for row in killed:
+    killed_rows = [row for row in range(len(trace)) if _error(trace, row) == semconv.KILLED]
+    assert [trace.names[row] for row in killed_rows] == ["invoke_agent second", "execute_tool t"]
+    for row in killed_rows:
         was = before.row_of[trace.span_ids[row]]
         assert trace.start[row] == before.start[was]
         assert before.end[was] == 0
@@ -94,11 +96,11 @@ def test_what_was_open_is_ended_as_killed_with_its_own_ids(tmp_path: Path) -> No
 
 def test_the_time_without_a_process_is_a_span_of_its_own(tmp_path: Path) -> None:
     life = first_life(tmp_path)
-    unfinished = read_unfinished(life.trace, life.path)
+    unfinished = read_unfinished_run(life.trace, life.path)
     assert unfinished is not None
     time.sleep(0.1)
     resumed_at = time.time_ns()
-    trace = resumed(life)
+    trace = resume(life)
     (run,) = trace.roots
     (death,) = interruptions(trace, run)
     assert death.killed_spans == 2
@@ -111,18 +113,18 @@ def test_the_time_without_a_process_is_a_span_of_its_own(tmp_path: Path) -> None
 def test_a_run_under_a_caller_stays_under_it(tmp_path: Path) -> None:
     caller = api.SpanContext(1 << 100, 77, is_remote=True, trace_flags=api.TraceFlags(1))
     parent = api.set_span_in_context(api.NonRecordingSpan(caller))
-    trace = resumed(first_life(tmp_path, parent))
+    trace = resume(first_life(tmp_path, parent))
     assert trace.trace_id == f"{1 << 100:032x}"
-    found = completeness(trace)
-    assert found.exact
-    assert found.run is not None
-    assert trace.orphans == [found.run], "the caller's span is not here"
+    state = completeness(trace)
+    assert state.exact
+    assert state.run is not None
+    assert trace.orphans == [state.run], "the caller's span is not here"
 
 
 def test_a_clean_end_leaves_no_journal(tmp_path: Path) -> None:
     life = first_life(tmp_path)
     assert life.path.exists()
-    resumed(life)
+    resume(life)
     assert not life.path.exists()
     with pytest.raises(FileNotFoundError):
         Journal.take_up(life.path)
@@ -148,17 +150,17 @@ def test_only_one_process_has_a_journal(tmp_path: Path) -> None:
 
 
 def test_a_run_that_has_ended_is_not_unfinished(tmp_path: Path) -> None:
-    """Its process died between the end of its span and the removal of its journal."""
+    """The process died between the end of the run's span and the removal of its journal."""
     life = Life(tmp_path)
-    file, made = life.begin(), provider()
+    file, tracer_provider = life.begin(), provider()
 
     async def program() -> None:
-        async with spans.run("w", provider=made, attributes={}, listeners=[file]):
+        async with spans.run("w", provider=tracer_provider, attributes={}, listeners=[file]):
             pass
 
     asyncio.run(program())
     life.die(file)
-    assert read_unfinished(life.trace, life.path) is None
+    assert read_unfinished_run(life.trace, life.path) is None
 
 
 @pytest.mark.parametrize("name", ["trace.jsonl", "open.jsonl"])
@@ -166,7 +168,7 @@ def test_a_line_that_was_cut_off_is_dropped_and_written_over(tmp_path: Path, nam
     life = first_life(tmp_path)
     with (tmp_path / name).open("ab") as file:
         file.write(b'{"resourceSpans":[{"scopeSp')
-    trace = resumed(life)
+    trace = resume(life)
     assert completeness(trace).exact
     assert not trace.flaws
 
@@ -179,11 +181,11 @@ PROGRAM = textwrap.dedent(
     from pathlib import Path
     from tests.run_lives import Life, provider
     from trading_graph.otel import spans
-    from trading_graph.otel.files import read_unfinished
+    from trading_graph.otel.files import read_unfinished_run
 
     folder, seed = Path(sys.argv[1]), int(sys.argv[2])
     life, done = Life(folder), folder / "done"
-    unfinished = read_unfinished(life.trace, life.path) if life.path.exists() else None
+    unfinished = read_unfinished_run(life.trace, life.path) if life.path.exists() else None
     file = life.take_up() if life.path.exists() else life.begin()
     chance = random.Random(seed)
 
@@ -213,7 +215,7 @@ PROGRAM = textwrap.dedent(
 
 
 def test_a_program_killed_at_any_moment_leaves_a_trace_that_becomes_whole(tmp_path: Path) -> None:
-    """Whatever was open, however often: exactly what is declared is there, and no orphan."""
+    """Whatever was open, and however often: every declared span is there, and none is an orphan."""
     chance = random.Random(11)
     for case in range(4):
         folder = tmp_path / str(case)
@@ -235,13 +237,13 @@ def test_a_program_killed_at_any_moment_leaves_a_trace_that_becomes_whole(tmp_pa
                 assert process.returncode == 0
             break
         (trace,) = read(folder / "trace.jsonl")
-        found = completeness(trace)
-        assert found.exact, found.missing
+        state = completeness(trace)
+        assert state.exact, state.missing
         (run,) = trace.roots
         dead = interruptions(trace, run)
         assert len(dead) <= kills
-        killed = [row for row in range(len(trace)) if _error(trace, row) == semconv.KILLED]
-        assert len(killed) == sum(each.killed_spans for each in dead)
+        killed_rows = [row for row in range(len(trace)) if _error(trace, row) == semconv.KILLED]
+        assert len(killed_rows) == sum(each.killed_spans for each in dead)
 
 
 def _error(trace: SpanTable, row: int) -> object:

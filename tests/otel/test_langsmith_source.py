@@ -119,10 +119,10 @@ def test_what_cannot_be_read_is_one_sentence(
 ) -> None:
     add(server, 0)
     server.status, server.page = status, page
-    with pytest.raises(TraceError, match=says) as caught:
+    with pytest.raises(TraceError, match=says) as raised:
         query.trace(TRACE.hex)
-    assert "\n" not in str(caught.value)
-    assert query.api_url in str(caught.value)
+    assert "\n" not in str(raised.value)
+    assert query.api_url in str(raised.value)
 
 
 def test_nobody_there() -> None:
@@ -185,7 +185,7 @@ def test_metadata_of_another_shape_is_left_out(
 def test_times_with_a_zone_and_without_are_the_same_instant(
     server: LangSmithServer, query: LangSmithQuery
 ) -> None:
-    """Without a zone it is UTC; every microsecond is kept, which a float of seconds would lose."""
+    """Without a zone it is UTC; a float of seconds would lose the microseconds."""
     add(server, 0, start_time="2025-11-14T10:00:00.123457")
     add(server, 1, start_time="2025-11-14T11:00:00.123457+01:00")
     trace = query.trace(TRACE.hex)
@@ -196,7 +196,7 @@ def test_times_with_a_zone_and_without_are_the_same_instant(
 def test_no_key_is_taken_from_the_environment(
     server: LangSmithServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The one that is given counts, and none is none."""
+    """The key that is passed counts; None means no key."""
     monkeypatch.setenv("LANGSMITH_API_KEY", "another")
     with server.served() as url:
         LangSmithQuery(url, None).trace(TRACE.hex)
@@ -211,7 +211,7 @@ def test_reading_leaves_no_thread_behind(server: LangSmithServer) -> None:
     assert set(threading.enumerate()) <= before
 
 
-# A LangGraph program that only LangSmith saw, judged by what LangSmith kept of it.
+# A LangGraph program that only LangSmith recorded, judged by what LangSmith stores.
 
 NODES = ("market", "news")
 GATE = Gate.from_toml(
@@ -237,7 +237,7 @@ class State(TypedDict):
 
 
 def node(name: str) -> Any:
-    """A node that waits as for a model; typed loosely, as LangGraph takes it."""
+    """Make a node that waits as if for a model; its type is as loose as LangGraph's."""
 
     async def run(state: State) -> dict[str, Any]:
         await asyncio.sleep(0.1)
@@ -247,7 +247,7 @@ def node(name: str) -> Any:
 
 
 def program(parallel: bool) -> Any:
-    """A dispatcher, and two nodes: sent at once, or one after the other."""
+    """Build a dispatcher and two nodes that run at once, or one after the other."""
 
     async def dispatch(state: State) -> dict[str, Any]:
         return {}
@@ -269,8 +269,8 @@ def program(parallel: bool) -> Any:
     return graph.compile()
 
 
-def traced(parallel: bool) -> SpanTable:
-    """Run the program under LangSmith's tracer, and read back what the server was sent."""
+def trace_of_graph(parallel: bool) -> SpanTable:
+    """Run the program under LangSmith's tracer, and read its trace from the server."""
     run_id = uuid.uuid4()
     with LangSmithServer().served() as url:
         client = Client(api_url=url, api_key="key", tracing_mode="langsmith")
@@ -289,7 +289,7 @@ def traced(parallel: bool) -> SpanTable:
 
 
 def overlap(trace: SpanTable) -> CheckResult:
-    """What the gate says of the nodes."""
+    """Judge the nodes by a gate."""
     verdict = judge(trace, GATE)
     assert verdict.judged, verdict.missing
     (result,) = verdict.checks
@@ -298,12 +298,12 @@ def overlap(trace: SpanTable) -> CheckResult:
 
 @pytest.fixture(scope="module")
 def parallel() -> SpanTable:
-    return traced(parallel=True)
+    return trace_of_graph(parallel=True)
 
 
 @pytest.fixture(scope="module")
 def serial() -> SpanTable:
-    return traced(parallel=False)
+    return trace_of_graph(parallel=False)
 
 
 def test_nodes_sent_at_once_overlap_and_more_is_not_claimed(parallel: SpanTable) -> None:
@@ -319,7 +319,7 @@ def test_nodes_one_after_the_other_fail(serial: SpanTable) -> None:
 
 
 def test_the_tree_and_the_steps_are_langgraphs(parallel: SpanTable, serial: SpanTable) -> None:
-    """Sent nodes share a superstep under the graph's run; chained ones have one each."""
+    """Nodes sent at once share a superstep under the graph's run; chained ones have one each."""
     for trace, steps in ((parallel, {2}), (serial, {2, 3})):
         (root,) = trace.roots
         rows = [row for name in NODES for row in trace.rows(name)]

@@ -1,4 +1,4 @@
-"""Secrets by value and by look, in texts and on spans; and what is no secret stays."""
+"""Secrets are redacted by value and by pattern, in texts and on spans; other text stays."""
 
 import pytest
 from opentelemetry.sdk.resources import Resource
@@ -7,7 +7,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlags
 
-from trading_graph.otel.export.redacted_spans import RedactedSpans
+from trading_graph.otel.export.span_redaction import SpanRedactor
 from trading_graph.otel.redaction import REDACTED, Redactor
 
 PLAIN = Redactor(environment={})
@@ -82,20 +82,22 @@ def test_every_text_of_a_span_is_redacted_and_the_rest_is_as_it_was() -> None:
     link = Link(SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(1)), {"l": "planted-1"})
     with provider.get_tracer("t").start_as_current_span("GET planted-1", links=[link]) as span:
         span.set_attributes({"a": "planted-1", "n": 1, "list": ["planted-1", "b"]})
+        span.set_attribute("map", {"deep": ["planted-1"], "password": "short", "n": 1})
         span.set_attribute("http.request.header.authorization", ["anything"])
         span.add_event("e", {"e": "planted-1"})
         span.set_status(Status(StatusCode.ERROR, "planted-1"))
-    (found,) = exporter.get_finished_spans()
-    (redacted,) = RedactedSpans(Redactor(["planted-1"], environment={})).of([found])
+    (original,) = exporter.get_finished_spans()
+    (redacted,) = SpanRedactor(Redactor(["planted-1"], environment={})).redact([original])
     assert "planted-1" not in redacted.to_json()
     assert redacted.attributes == {
         "a": REDACTED,
         "n": 1,
         "list": (REDACTED, "b"),
+        "map": {"deep": (REDACTED,), "password": REDACTED, "n": 1},
         "http.request.header.authorization": (REDACTED,),
     }
-    assert (redacted.start_time, redacted.end_time) == (found.start_time, found.end_time)
-    assert redacted.get_span_context() == found.get_span_context()
+    assert (redacted.start_time, redacted.end_time) == (original.start_time, original.end_time)
+    assert redacted.get_span_context() == original.get_span_context()
 
 
 def test_a_span_without_a_secret_is_the_same_object() -> None:
@@ -104,6 +106,6 @@ def test_a_span_without_a_secret_is_the_same_object() -> None:
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     with provider.get_tracer("t").start_as_current_span("s", attributes={"a": ["b"]}) as span:
         span.add_event("e", {"k": "v"})
-    (found,) = exporter.get_finished_spans()
-    assert RedactedSpans(PLAIN).of([found]) == [found]
-    assert RedactedSpans(PLAIN).of([found])[0] is found
+    (original,) = exporter.get_finished_spans()
+    assert SpanRedactor(PLAIN).redact([original]) == [original]
+    assert SpanRedactor(PLAIN).redact([original])[0] is original

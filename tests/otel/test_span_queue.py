@@ -1,4 +1,4 @@
-"""The queue of ended spans: bounded and counted, flushed and closed within a time."""
+"""The queue of ended spans: it is bounded, counts its losses, and flushes and closes in time."""
 
 import threading
 from collections.abc import Sequence
@@ -10,21 +10,21 @@ from trading_graph.otel.export.span_queue import SpanQueue
 
 
 class Receiver:
-    """Takes batches, and holds them up while `open` is not set."""
+    """Takes batches, and blocks while `open` is not set."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
         self.open = threading.Event()
         self.open.set()
-        self.entered = threading.Event()
+        self.busy = threading.Event()
 
     def __call__(self, spans: Sequence[ReadableSpan]) -> None:
-        self.entered.set()
+        self.busy.set()
         self.open.wait(30)
         self.names += [span.name for span in spans]
 
 
-def ended(queue: SpanQueue, *names: str) -> None:
+def end_spans(queue: SpanQueue, *names: str) -> None:
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(queue)
     for name in names:
@@ -35,7 +35,7 @@ def test_every_span_arrives_in_order() -> None:
     receiver = Receiver()
     queue = SpanQueue("test", receiver, delay_s=60, batch=10)
     names = [f"span {number}" for number in range(1_005)]
-    ended(queue, *names)
+    end_spans(queue, *names)
     assert queue.flush(10)
     assert receiver.names == names
     assert list(queue.close(10)) == []
@@ -46,9 +46,9 @@ def test_a_full_queue_loses_the_oldest_and_counts_them() -> None:
     receiver = Receiver()
     receiver.open.clear()
     queue = SpanQueue("test", receiver, delay_s=60, batch=2, size=3)
-    ended(queue, "a", "b")
-    assert receiver.entered.wait(10), "a batch is on its way"
-    ended(queue, "c", "d", "e", "f", "root")
+    end_spans(queue, "a", "b")
+    assert receiver.busy.wait(10), "a batch is on its way"
+    end_spans(queue, "c", "d", "e", "f", "root")
     receiver.open.set()
     assert list(queue.close(10)) == []
     assert queue.dropped == 2
@@ -59,34 +59,34 @@ def test_what_was_not_sent_in_time_is_given_back() -> None:
     receiver = Receiver()
     receiver.open.clear()
     queue = SpanQueue("test", receiver, delay_s=60, batch=2)
-    ended(queue, "a", "b", "c")
-    assert receiver.entered.wait(10)
-    assert not queue.flush(0.05), "it hangs, and that is said"
+    end_spans(queue, "a", "b", "c")
+    assert receiver.busy.wait(10)
+    assert not queue.flush(0.05), "it hangs, and flush says so"
     assert [span.name for span in queue.close(0.05)] == ["a", "b", "c"]
     receiver.open.set()
 
 
 def test_a_fault_of_the_sender_stops_nothing() -> None:
-    taken: list[str] = []
+    names: list[str] = []
 
     def send(spans: Sequence[ReadableSpan]) -> None:
-        if not taken:
-            taken.append("failed")
+        if not names:
+            names.append("failed")
             raise OSError("disk")
-        taken.extend(span.name for span in spans)
+        names.extend(span.name for span in spans)
 
     queue = SpanQueue("test", send, delay_s=60)
-    ended(queue, "a")
+    end_spans(queue, "a")
     assert queue.flush(10)
-    ended(queue, "b")
+    end_spans(queue, "b")
     assert list(queue.close(10)) == []
-    assert taken == ["failed", "b"]
+    assert names == ["failed", "b"]
 
 
 def test_a_span_that_ends_after_the_close_is_counted() -> None:
     queue = SpanQueue("test", Receiver(), delay_s=60)
     queue.close(10)
-    ended(queue, "late")
+    end_spans(queue, "late")
     assert queue.dropped == 1
 
 

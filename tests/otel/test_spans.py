@@ -1,4 +1,4 @@
-"""Spans of our own: honest statuses, ids, counts, loop lag."""
+"""Making spans: honest statuses, ids, counts, CPU time, loop lag."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import StatusCode
 
 from trading_graph.otel import spans
-from trading_graph.otel.spans.ids import UUIDv7IdGenerator, uuid7
+from trading_graph.otel.spans import UUIDv7IdGenerator, uuid7
 from trading_graph.otel.spans.recording import RecordingProcessor
 from trading_graph.otel.trace import semconv
 
@@ -37,13 +37,13 @@ def provider(exporter: InMemorySpanExporter) -> TracerProvider:
     return provider
 
 
-def named(exporter: InMemorySpanExporter, name: str) -> ReadableSpan:
-    (found,) = [span for span in exporter.get_finished_spans() if span.name == name]
-    return found
+def span_of(exporter: InMemorySpanExporter, name: str) -> ReadableSpan:
+    (match,) = [span for span in exporter.get_finished_spans() if span.name == name]
+    return match
 
 
 def attribute(exporter: InMemorySpanExporter, name: str, key: str) -> object:
-    return (named(exporter, name).attributes or {}).get(key)
+    return (span_of(exporter, name).attributes or {}).get(key)
 
 
 async def test_run_id_and_trace_id_are_one_uuid_of_version_7(provider: TracerProvider) -> None:
@@ -51,32 +51,32 @@ async def test_run_id_and_trace_id_are_one_uuid_of_version_7(provider: TracerPro
     async with spans.run("w", provider=provider, attributes={}) as run:
         inner = trace.get_current_span().get_span_context().trace_id
     assert run.run_id == run.trace_id == f"{inner:032x}"
-    made = uuid.UUID(run.run_id)
-    assert (made.version, made.variant) == (7, uuid.RFC_4122)
-    assert before <= made.int >> 80 <= time.time_ns() // 1_000_000
+    run_uuid = uuid.UUID(run.run_id)
+    assert (run_uuid.version, run_uuid.variant) == (7, uuid.RFC_4122)
+    assert before <= run_uuid.int >> 80 <= time.time_ns() // 1_000_000
 
 
 async def test_an_id_that_was_given_away_before_is_the_runs_and_its_traces(
     provider: TracerProvider,
 ) -> None:
-    given = uuid7()
-    async with spans.run("w", provider=provider, attributes={}, run_id=given) as run:
+    id = uuid7()
+    async with spans.run("w", provider=provider, attributes={}, run_id=id) as run:
         pass
-    assert run.run_id == run.trace_id == given.hex
+    assert run.run_id == run.trace_id == id.hex
 
 
 async def test_two_runs_have_different_traces_even_when_nested_roots_are_opened(
     provider: TracerProvider,
 ) -> None:
-    """The dictated id serves the run's own span only."""
-    seen = set()
+    """Only the run's own span takes the dictated id."""
+    ids = set()
     for _ in range(2):
         async with spans.run("w", provider=provider, attributes={}) as run:
-            seen.add(run.trace_id)
+            ids.add(run.trace_id)
             root = run.recording.tracer.start_span("other", context=Context())
-            seen.add(f"{root.get_span_context().trace_id:032x}")
+            ids.add(f"{root.get_span_context().trace_id:032x}")
             root.end()
-    assert len(seen) == 4
+    assert len(ids) == 4
 
 
 async def test_under_a_caller_the_trace_is_the_callers_and_the_run_id_its_own(
@@ -88,7 +88,7 @@ async def test_under_a_caller_the_trace_is_the_callers_and_the_run_id_its_own(
         pass
     assert run.trace_id == f"{1 << 100:032x}"
     assert run.run_id != run.trace_id
-    root = named(exporter, "invoke_workflow w")
+    root = span_of(exporter, "invoke_workflow w")
     assert root.parent is not None
     assert root.parent.span_id == 77
 
@@ -117,11 +117,11 @@ async def test_the_run_declares_exactly_the_spans_that_were_started(
 async def test_a_span_left_open_is_declared_but_missing(
     provider: TracerProvider, exporter: InMemorySpanExporter
 ) -> None:
-    """What never ends is never exported: the count is how a reader notices."""
+    """A span that never ends is never exported; the count tells the reader."""
     async with spans.run("w", provider=provider, attributes={}) as run:
         run.recording.tracer.start_span("leaked")
-    declared = attribute(exporter, "invoke_workflow w", semconv.SPANS_STARTED)
-    assert declared == 1 + len(exporter.get_finished_spans())
+    count = attribute(exporter, "invoke_workflow w", semconv.SPANS_STARTED)
+    assert count == 1 + len(exporter.get_finished_spans())
 
 
 async def test_cancelled_work_says_so(
@@ -138,7 +138,7 @@ async def test_cancelled_work_says_so(
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    span = named(exporter, "invoke_agent a")
+    span = span_of(exporter, "invoke_agent a")
     assert span.status.status_code is StatusCode.ERROR
     assert attribute(exporter, span.name, semconv.ERROR_TYPE) == "cancelled"
     assert not span.events
@@ -169,8 +169,8 @@ def test_control_flow_is_no_error(
         raise Interrupt
     with pytest.raises(ValueError, match="no"), spans.open_span("failed"):
         raise ValueError("no")
-    assert named(exporter, "interrupted").status.status_code is StatusCode.UNSET
-    assert named(exporter, "failed").status.status_code is StatusCode.ERROR
+    assert span_of(exporter, "interrupted").status.status_code is StatusCode.UNSET
+    assert span_of(exporter, "failed").status.status_code is StatusCode.ERROR
     assert attribute(exporter, "failed", semconv.ERROR_TYPE) == "ValueError"
 
 
@@ -182,7 +182,7 @@ async def test_an_agent_links_to_its_dispatcher(
             pass
         with spans.agent("a", dispatcher=dispatcher.get_span_context()):
             pass
-    (link,) = named(exporter, "invoke_agent a").links
+    (link,) = span_of(exporter, "invoke_agent a").links
     assert link.context.span_id == dispatcher.get_span_context().span_id
 
 
@@ -224,7 +224,7 @@ async def test_a_listener_that_fails_does_not_break_the_run(
 async def test_a_span_tells_how_long_it_blocked_the_loop(
     provider: TracerProvider, exporter: InMemorySpanExporter
 ) -> None:
-    """Await, then block: times alone cannot show it; the span that was innocent shows less."""
+    """Times alone cannot show a span that awaits and then blocks; the innocent one has less lag."""
     blocked_s = 0.15
     async with spans.run("w", provider=provider, attributes={}):
         with spans.agent("before"):
@@ -245,7 +245,7 @@ async def test_a_span_tells_how_long_it_blocked_the_loop(
 async def test_without_a_monitor_no_lag_is_claimed(
     provider: TracerProvider, exporter: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A span outside a run was not watched, and must not look as if it had been."""
+    """Nothing watches a span outside a run, and it must not claim otherwise."""
     monkeypatch.setattr(
         "trading_graph.otel.spans.span.active_tracer", lambda: provider.get_tracer("t")
     )

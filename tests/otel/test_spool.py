@@ -1,4 +1,4 @@
-"""The spool: whole batches, bounded, shared by processes; and spans read back as they were."""
+"""The spool: whole batches, a bound, several processes; spans are read back unchanged."""
 
 import json
 import multiprocessing
@@ -15,11 +15,11 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.export.spool import Spool
-from trading_graph.otel.files.stored_spans import from_lines, to_line
+from trading_graph.otel.files.otlp_json import from_lines, to_line
 
 
 def spans(*names: str) -> Sequence[ReadableSpan]:
-    """Spans with everything that a span can have."""
+    """Make spans with everything that a span can have."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -54,10 +54,10 @@ def names(spool: Spool) -> list[str]:
 
 
 def test_what_is_read_back_is_what_was_written() -> None:
-    written = spans("a", "b")
-    assert json.loads(to_line(written)) == json.loads(encode_spans(written).to_json())
-    read = from_lines(to_line(written), "memory")
-    assert encode_spans(read).to_json() == encode_spans(written).to_json()
+    originals = spans("a", "b")
+    assert json.loads(to_line(originals)) == json.loads(encode_spans(originals).to_json())
+    copies = from_lines(to_line(originals), "memory")
+    assert encode_spans(copies).to_json() == encode_spans(originals).to_json()
 
 
 def test_a_line_that_was_cut_off_is_left_out_only_at_the_end() -> None:
@@ -84,9 +84,9 @@ def test_past_the_bound_the_oldest_goes_and_is_counted(tmp_path: Path) -> None:
     for name in ("a", "b", "c", "d"):
         spool.put(spans(name))
     assert names(spool) == ["c", "d"]
-    assert spool.evicted == 4, "spans, with their parents"
-    spool.forget_evicted()
-    assert spool.evicted == 0
+    assert spool.evictions == 4, "spans, with their parents"
+    spool.reset_evictions()
+    assert spool.evictions == 0
 
 
 def test_a_partial_file_is_no_batch(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_two_processes_lose_nothing(tmp_path: Path) -> None:
 
 
 def test_one_sender_at_a_time(tmp_path: Path) -> None:
-    with Spool(tmp_path).locked() as first, Spool(tmp_path).locked() as second:
+    with Spool(tmp_path).lock() as first, Spool(tmp_path).lock() as second:
         assert (first, second) == (True, False)
-    with Spool(tmp_path).locked() as again:
+    with Spool(tmp_path).lock() as again:
         assert again

@@ -1,4 +1,4 @@
-"""A run's trace file, and the exporter to a backend that may not be there."""
+"""A run's trace file, and the export to a backend that may be missing."""
 
 import asyncio
 import socket
@@ -10,6 +10,7 @@ from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from trading_graph.otel import spans
+from trading_graph.otel.errors import TraceError
 from trading_graph.otel.export import Telemetry, TraceFile, set_up
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import semconv
@@ -68,13 +69,13 @@ async def test_a_missing_backend_costs_less_than_the_sdks_own_retries(
 async def test_spans_reach_the_endpoint_that_the_standard_variable_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    received: list[str] = []
+    names: list[str] = []
     headers: list[str | None] = []
 
     async def take(request: web.Request) -> web.Response:
         message = ExportTraceServiceRequest.FromString(await request.read())
         headers.append(request.headers.get("x-team"))
-        received.extend(
+        names.extend(
             span.name
             for resource in message.resource_spans
             for scope in resource.scope_spans
@@ -95,7 +96,7 @@ async def test_spans_reach_the_endpoint_that_the_standard_variable_names(
     await _record(telemetry, tmp_path / "trace.jsonl", agents=2)
     await asyncio.to_thread(telemetry.shutdown)
     await asyncio.to_thread(server.stop)
-    assert sorted(received) == ["invoke_agent agent 0", "invoke_agent agent 1", "invoke_workflow w"]
+    assert sorted(names) == ["invoke_agent agent 0", "invoke_agent agent 1", "invoke_workflow w"]
     assert set(headers) == {"blue"}
 
 
@@ -123,13 +124,11 @@ async def test_a_disabled_sdk_records_nothing_and_breaks_nothing(
 
 
 def test_a_file_that_is_not_a_trace_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    from trading_graph.otel.errors import TraceError
-
     rubbish = tmp_path / "rubbish.json"
     for content in (b"", b"\x00\xff\xfe", b"[1, 2]", b'{"resourceSpans": [{"scopeSpans": 7}]}'):
         rubbish.write_bytes(content)
-        with pytest.raises(TraceError, match=r"rubbish\.json.* is (empty|no trace)") as caught:
+        with pytest.raises(TraceError, match=r"rubbish\.json.* is (empty|no trace)") as raised:
             read(rubbish)
-        assert "\n" not in str(caught.value)
+        assert "\n" not in str(raised.value)
     with pytest.raises(TraceError, match="cannot be read"):
         read(tmp_path / "missing.json")

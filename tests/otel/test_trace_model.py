@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from trading_graph.otel.collection import collection_paused
+from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.trace import (
     ORPHAN,
     ROOT,
@@ -87,8 +87,8 @@ def test_a_deep_chain_does_not_overflow_the_stack() -> None:
 
 def test_collection_goes_on_after_a_pause_also_where_it_was_left_by_an_error() -> None:
     def pause() -> None:
-        with collection_paused():
-            with collection_paused():
+        with pause_collection():
+            with pause_collection():
                 pass
             assert not gc.isenabled(), "the inner pause does not end the outer one"
             raise ValueError("left")

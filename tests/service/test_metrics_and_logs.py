@@ -15,10 +15,10 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import HistogramDataPoint, Metri
 
 from tests.jaeger_process import free_ports
 from tests.otlp_receiver import OtlpReceiver
-from trading_graph.otel.errors import BadExporterSettings
+from trading_graph.otel.errors import ExporterSettingsError
 from trading_graph.otel.export import set_up
-from trading_graph.otel.export.gate import TIMEOUT_S
-from trading_graph.otel.export.span_metrics import SpanMetrics
+from trading_graph.otel.export.metrics import SpanMetrics
+from trading_graph.otel.export.otlp import TIMEOUT_S
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.service.cli import main
@@ -206,7 +206,7 @@ def test_a_line_belongs_to_the_span_in_which_it_is_logged(
         monkeypatch.setenv("PLANTED_TOKEN", "planted-4711")
         telemetry = set_up("logs", "1")
         log = logging.getLogger("somewhere")
-        with telemetry.logs.attached():
+        with telemetry.logs.attach():
             with telemetry.provider.get_tracer("test").start_as_current_span("around") as span:
                 try:
                     raise ValueError("about planted-4711")
@@ -259,7 +259,7 @@ def test_another_exporter_is_refused(workdir: Path, signal: str) -> None:
 def test_an_unknown_protocol_is_refused(monkeypatch: pytest.MonkeyPatch, signal: str) -> None:
     monkeypatch.setenv(f"OTEL_{signal}_EXPORTER", "otlp")
     monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "http/json")
-    with pytest.raises(BadExporterSettings, match="http/json is not known here"):
+    with pytest.raises(ExporterSettingsError, match="http/json is not known here"):
         set_up("metrics-test", "1")
 
 
@@ -308,7 +308,7 @@ def test_shutting_down_never_waits_for_one_that_hangs(
         telemetry = set_up("hung", "1")
         telemetry.metrics.meter.create_counter("counted").add(1)
         telemetry.provider.get_tracer("test").start_span("ended").end()
-        with telemetry.logs.attached():
+        with telemetry.logs.attach():
             logging.getLogger("somewhere").warning("said")
         started = time.monotonic()
         assert not telemetry.shutdown(timeout_s=1)

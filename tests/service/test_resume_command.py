@@ -15,7 +15,7 @@ from trading_graph.graph.backend_choice import BackendChoice, ModelService
 from trading_graph.graph.options import Debate, Options, Order
 from trading_graph.otel import spans
 from trading_graph.otel.files import Journal
-from trading_graph.otel.spans.ids import uuid7
+from trading_graph.otel.spans import uuid7
 from trading_graph.service.cli import main
 from trading_graph.service.errors import NotResumable
 from trading_graph.service.langsmith_mode import LangSmithMode

@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from tests.jaeger_process import JaegerProcess
 from tests.patience import PATIENCE_S
 from tests.service.foreign_program import ForeignProgram, id_of, send
-from trading_graph.otel.errors import AnswerTooLarge
+from trading_graph.otel.errors import AnswerTooLargeError
 from trading_graph.otel.sources.jaeger import JaegerQuery
 from trading_graph.otel.sources.memory import from_spans
 from trading_graph.otel.trace import SpanTable, semconv
@@ -43,7 +43,7 @@ class FakeJaeger:
         ]
         found.sort(key=lambda trace: int(trace.start[0]), reverse=True)
         if len(found[:limit]) > self.largest:
-            raise AnswerTooLarge("too large")
+            raise AnswerTooLargeError("too large")
         return found[:limit]
 
     def trace(self, trace_id: str) -> SpanTable | None:
@@ -144,7 +144,7 @@ def test_however_many_have_come_none_is_missed(setup: Setup) -> None:
 def test_one_that_is_too_large_to_be_read_is_said(setup: Setup) -> None:
     setup.jaeger.put(setup.program.trace())
     setup.jaeger.largest = 0
-    with pytest.raises(AnswerTooLarge):
+    with pytest.raises(AnswerTooLargeError):
         setup.watch.poll()
 
 

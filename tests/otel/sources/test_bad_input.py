@@ -1,4 +1,4 @@
-"""Input that is no trace, or a broken one: always a sentence, never another exception."""
+"""Input that is not a trace, or a broken one: the error is always a TraceError of one sentence."""
 
 import json
 import os
@@ -42,12 +42,12 @@ from trading_graph.otel.verdict import default_gate, judge
     ],
 )
 def test_what_is_no_trace_is_one_sentence(content: bytes, says: str) -> None:
-    with pytest.raises(TraceError, match=says) as caught:
+    with pytest.raises(TraceError, match=says) as raised:
         parse(content, "trace.json")
-    said = str(caught.value)
-    assert said.startswith("trace.json")
-    assert "\n" not in said
-    assert len(said) < 300
+    sentence = str(raised.value)
+    assert sentence.startswith("trace.json")
+    assert "\n" not in sentence
+    assert len(sentence) < 300
 
 
 @pytest.mark.parametrize("content", [b"[]", b"{}", b'{"data": null}', b'{"resourceSpans": null}'])
@@ -70,7 +70,7 @@ def test_what_is_no_file_is_named(tmp_path: Path) -> None:
 
 
 def missing(*spans: dict[str, Any]) -> str:
-    """What a trace of these spans lacks for a verdict."""
+    """List what a trace of these spans lacks for a verdict."""
     (trace,) = parse(json.dumps(document(list(spans))).encode(), "broken")
     verdict = judge(trace, default_gate())
     assert not verdict.judged
@@ -83,7 +83,7 @@ CHILD_SPAN, LATER_SPAN, ROOT_SPAN = SPANS
 
 
 def test_a_line_that_is_cut_off_leaves_no_verdict() -> None:
-    """A writer that was killed: what came before is read, and what is missing is said."""
+    """After a killed writer the complete lines are read, and the cut line is reported."""
     (trace,) = parse(f"{LINES}\n{WHOLE[:150]}".encode(), "trace.jsonl")
     assert len(trace) == 3
     verdict = judge(trace, default_gate())
@@ -125,12 +125,12 @@ def test_events_that_are_none_are_found_when_they_are_asked_for() -> None:
 
 
 class Answers:
-    """What a server answers, and what it was asked for."""
+    """The answer of a server, and the requests that it got."""
 
     def __init__(self) -> None:
         self.by_path: dict[str, tuple[int, str, bytes]] = {}
         self.default: tuple[int, str, bytes] = (404, "text/plain", b"")
-        self.asked: list[str] = []
+        self.requests: list[str] = []
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def answers() -> Answers:
 def query(answers: Answers) -> Iterator[JaegerQuery]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            answers.asked.append(self.path)
+            answers.requests.append(self.path)
             path = self.path.partition("?")[0]
             status, kind, body = answers.by_path.get(path, answers.default)
             self.send_response(status)
@@ -174,10 +174,10 @@ def test_a_server_that_is_no_jaeger(
     answers: Answers, query: JaegerQuery, answer: tuple[int, str, bytes], says: str
 ) -> None:
     answers.default = answer
-    with pytest.raises(TraceError, match=says) as caught:
+    with pytest.raises(TraceError, match=says) as raised:
         query.trace(TRACE_ID)
-    assert "\n" not in str(caught.value)
-    assert query.base_url in str(caught.value)
+    assert "\n" not in str(raised.value)
+    assert query.base_url in str(raised.value)
 
 
 def test_nobody_and_nothing_there() -> None:
@@ -197,8 +197,8 @@ def test_where_the_new_path_is_missing_the_old_one_is_asked(
     answers: Answers, query: JaegerQuery
 ) -> None:
     assert query.trace(TRACE_ID) is None
-    found = {"traceID": TRACE_ID, "spans": [{"traceID": TRACE_ID, "spanID": ROOT}]}
-    old = (200, "application/json", json.dumps({"data": [found]}).encode())
+    jaeger_trace = {"traceID": TRACE_ID, "spans": [{"traceID": TRACE_ID, "spanID": ROOT}]}
+    old = (200, "application/json", json.dumps({"data": [jaeger_trace]}).encode())
     answers.by_path[f"/api/traces/{TRACE_ID}"] = old
     trace = query.trace(TRACE_ID)
     assert isinstance(trace, SpanTable)
@@ -208,12 +208,12 @@ def test_where_the_new_path_is_missing_the_old_one_is_asked(
 def test_a_search_speaks_both_spellings(answers: Answers, query: JaegerQuery) -> None:
     now = datetime(2025, 11, 14, tzinfo=UTC)
     assert query.search("our service", now, now) == []
-    (asked,) = answers.asked
+    (request,) = answers.requests
     for name in (
         "query.service_name=",
         "query.serviceName=",
         "query.num_traces=",
         "query.searchDepth=",
     ):
-        assert name in asked
-    assert "our+service" in asked or "our%20service" in asked
+        assert name in request
+    assert "our+service" in request or "our%20service" in request

@@ -1,4 +1,4 @@
-"""Traces that went to a real Jaeger and back: by id, the newest, in a window, when complete."""
+"""Traces sent to a real Jaeger and read back: by id, the newest, in a window, when complete."""
 
 import threading
 import time
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.jaeger
 
 
 class Backend:
-    """Records small runs and sends what it is told to."""
+    """Records small runs and sends them to Jaeger."""
 
     def __init__(self, jaeger: JaegerProcess) -> None:
         self.service = f"service-{time.time_ns()}"
@@ -106,8 +106,8 @@ def test_the_newest_of_a_service(backend: Backend, query: JaegerQuery) -> None:
     assert newest.trace_id == ids[-1], "what a run set off beside itself is no run"
     assert backend.service in query.services()
     now = datetime.now(UTC)
-    found = query.search(backend.service, now - timedelta(minutes=5), now + timedelta(minutes=1))
-    assert [each.trace_id for each in found] == [trace.trace_id, *ids[::-1]]
+    traces = query.search(backend.service, now - timedelta(minutes=5), now + timedelta(minutes=1))
+    assert [each.trace_id for each in traces] == [trace.trace_id, *ids[::-1]]
     long_ago = now - timedelta(days=30)
     assert query.search(backend.service, long_ago, long_ago + timedelta(days=1)) == []
 
@@ -125,21 +125,21 @@ def test_a_trace_is_waited_for_until_its_count_is_there(
 
     late = threading.Thread(target=send_the_rest)
     late.start()
-    found = query.complete(whole.trace_id)
+    trace = query.complete(whole.trace_id)
     late.join()
-    assert found is not None
-    assert len(found) == 3
-    assert completeness(found).exact
+    assert trace is not None
+    assert len(trace) == 3
+    assert completeness(trace).exact
 
 
 def test_the_wait_is_bounded_and_gives_what_there_is(backend: Backend, query: JaegerQuery) -> None:
     spans = backend.run()
     backend.exporter.export(spans[1:])
     (whole,) = from_spans(spans)
-    found = query.complete(whole.trace_id, timeout_s=1)
-    assert found is not None
-    assert len(found) == 2
-    assert not completeness(found).complete
+    trace = query.complete(whole.trace_id, timeout_s=1)
+    assert trace is not None
+    assert len(trace) == 2
+    assert not completeness(trace).complete
 
 
 def test_spans_that_are_sent_twice_count_once(backend: Backend, query: JaegerQuery) -> None:
@@ -149,13 +149,13 @@ def test_spans_that_are_sent_twice_count_once(backend: Backend, query: JaegerQue
     (whole,) = from_spans(spans)
     deadline = time.monotonic() + PATIENCE_S
     while True:
-        found = query.trace(whole.trace_id)
-        if (found is not None and found.repeated) or time.monotonic() > deadline:
+        trace = query.trace(whole.trace_id)
+        if (trace is not None and trace.repeated) or time.monotonic() > deadline:
             break
         time.sleep(0.1)
-    assert found is not None
-    assert len(found) == 3
-    assert completeness(found).exact
+    assert trace is not None
+    assert len(trace) == 3
+    assert completeness(trace).exact
 
 
 def test_an_error_names_the_address() -> None:

@@ -1,4 +1,4 @@
-"""Properties of reading and judging, and a fuzz: whatever the bytes, a trace or a TraceError.
+"""Properties of reading and judging, and a fuzz test: any bytes give a trace or a TraceError.
 
 The fuzz tries 1,200 inputs a run (300 of rubbish, 600 of damaged documents, 300 of documents with
 strange values in the place of true ones); `FUZZ=50` in the environment tries fifty times as many.
@@ -48,7 +48,7 @@ json_values = st.recursive(
 
 
 def read_and_judge(content: bytes) -> None:
-    """Only a TraceError may come out."""
+    """Parse the bytes; only a TraceError may be raised."""
     with contextlib.suppress(TraceError):
         for trace in parse(content, "fuzz"):
             as_json(judge(trace, GATE))
@@ -67,8 +67,8 @@ def test_fuzz_with_rubbish(content: bytes) -> None:
 )
 def test_fuzz_with_damage(text: str, damage: list[tuple[int, int, bytes]]) -> None:
     content = text.encode()
-    for at, lost, put in damage:
-        content = content[:at] + put + content[at + lost :]
+    for at, cut, put in damage:
+        content = content[:at] + put + content[at + cut :]
     read_and_judge(content)
 
 
@@ -123,7 +123,7 @@ def documents(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 
 def verdict_on(*contents: list[dict[str, Any]]) -> str:
-    """The verdict on a trace whose spans are spread over files."""
+    """Judge a trace whose spans are spread over files."""
     with TemporaryDirectory() as folder:
         paths = []
         for number, spans in enumerate(contents):
@@ -172,9 +172,9 @@ def test_a_profile_integrates_to_the_work(intervals: list[tuple[int, int]]) -> N
     for number, (start, length) in enumerate(intervals):
         builder.add(SpanValues(str(number), "", "s", 1, start, start + length, 0, dict))
     trace: SpanTable = builder.build()
-    found = profile(trace, range(len(trace)))
+    result = profile(trace, range(len(trace)))
     levels = [sum(start <= at < start + n for start, n in intervals) for at in range(151)]
-    assert found.work_ns == sum(levels) == sum(length for _, length in intervals)
-    assert found.busy_ns == sum(level > 0 for level in levels)
-    assert found.serial_ns == sum(level == 1 for level in levels)
-    assert found.peak == max(levels)
+    assert result.work_ns == sum(levels) == sum(length for _, length in intervals)
+    assert result.busy_ns == sum(level > 0 for level in levels)
+    assert result.serial_ns == sum(level == 1 for level in levels)
+    assert result.peak == max(levels)

@@ -1,4 +1,4 @@
-"""One trace in every shape in which OTLP JSON and Jaeger's JSON are met: always the same trace."""
+"""One trace in every form of OTLP JSON and Jaeger's JSON: it is always read the same."""
 
 import base64
 import json
@@ -68,7 +68,7 @@ def document(spans: list[dict[str, Any]] = SPANS) -> dict[str, Any]:
 
 
 def changed(text: str, **names: Any) -> str:
-    """The text with each of the spans' ids written in another way."""
+    """Rewrite the ids of the spans in the text."""
     for span_id in (TRACE_ID, ROOT, CHILD, LATER):
         text = text.replace(f'"{span_id}"', json.dumps(names["write"](span_id)))
     return text
@@ -80,7 +80,7 @@ def in_base64(span_id: str) -> str:
 
 def in_snake_case(text: str) -> str:
     return re.sub(
-        r'"(\w+)":', lambda found: re.sub(r"([A-Z])", lambda c: "_" + c[1].lower(), found[0]), text
+        r'"(\w+)":', lambda name: re.sub(r"([A-Z])", lambda c: "_" + c[1].lower(), name[0]), text
     )
 
 
@@ -121,7 +121,7 @@ SHAPES = {
 
 
 def facts(trace: SpanTable) -> list[tuple[object, ...]]:
-    """Everything that a trace says of its spans."""
+    """Collect everything that a trace holds about its spans."""
     return [
         (
             trace.span_ids[row],
@@ -243,8 +243,8 @@ def test_jaegers_own_json(wrapped: bool) -> None:
         }
         for span in SPANS
     ]
-    found = {"traceID": TRACE_ID, "spans": [jaeger_span(s) for s in slower], "processes": {}}
-    text = json.dumps({"data": [found], "errors": None} if wrapped else found)
+    jaeger_trace = {"traceID": TRACE_ID, "spans": [jaeger_span(s) for s in slower], "processes": {}}
+    text = json.dumps({"data": [jaeger_trace], "errors": None} if wrapped else jaeger_trace)
     (trace,) = parse(text.encode(), "Jaeger's")
     assert trace.names == ("root", "child", "later")
     assert list((trace.start - START // 1000 * 1000) // 1000) == [0, 10, 30]

@@ -14,7 +14,7 @@ import trading_graph.service.engine
 from tests.service.server.open_service import opened
 from tests.service.server.serve_process import serving
 from tests.service.server.test_serve_command import ask, over
-from trading_graph.otel.errors import BadExporterSettings
+from trading_graph.otel.errors import ExporterSettingsError
 from trading_graph.service.engine import Engine, open_engine
 
 
@@ -77,14 +77,14 @@ async def test_an_engine_that_cannot_be_opened_ends_the_service(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loading = Loading(monkeypatch)
-    loading.error = BadExporterSettings("not so")
+    loading.error = ExporterSettingsError("not so")
 
     async def serve() -> None:
         async with opened(tmp_path, begun=False):
             loading.may_open.set()
             await asyncio.sleep(40)
 
-    with pytest.raises(BadExporterSettings, match="not so"):
+    with pytest.raises(ExporterSettingsError, match="not so"):
         await serve()
 
 

@@ -1,6 +1,9 @@
-"""Secrets taken out of spans: every text on them, their resource, events, links and status."""
+"""Redacts secrets in spans: in their names, attributes, resource, events, links and status.
 
-from collections.abc import Sequence
+What counts as a secret is defined in `otel.redaction`.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from opentelemetry.sdk.resources import Resource
@@ -13,28 +16,28 @@ from trading_graph.otel.redaction import Redactor
 _PLAIN = frozenset({bool, int, float})
 
 
-class RedactedSpans:
-    """Gives spans without secrets; one for each thread that sends them."""
+class SpanRedactor:
+    """Redacts spans; each sending thread needs its own."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
         self._last_resource: tuple[Resource | None, Resource] = (None, Resource.get_empty())
 
-    def of(self, spans: Sequence[ReadableSpan]) -> list[ReadableSpan]:
-        """The spans, in the same order."""
+    def redact(self, spans: Sequence[ReadableSpan]) -> list[ReadableSpan]:
+        """Return the spans without secrets, in the same order."""
         return [self._span(span) for span in spans]
 
     def _span(self, span: ReadableSpan) -> ReadableSpan:
-        """The span where it holds no secret, else a copy without."""
-        said = span.attributes  # a new view at every use
+        """Return the span itself if it holds no secret, else a copy without secrets."""
+        before = span.attributes  # a new view at every use
         name, resource = self._redactor.text(span.name), self._resource(span.resource)
-        attributes, status = self._attributes(said), self._status(span.status)
+        attributes, status = self._attributes(before), self._status(span.status)
         events = [self._event(each) for each in span.events] if span.events else span.events
         links = [self._link(each) for each in span.links] if span.links else span.links
         if (
             name == span.name
             and resource is span.resource
-            and attributes is said
+            and attributes is before
             and status is span.status
             and _same(events, span.events)
             and _same(links, span.links)
@@ -56,15 +59,15 @@ class RedactedSpans:
         )
 
     def _resource(self, resource: Resource) -> Resource:
-        # All spans of a process share one, which is dear to hash and to compare.
+        # All spans of a process share one, and hashing or comparing it is slow.
         if self._last_resource[0] is not resource:
             attributes = self._attributes(resource.attributes)
-            redacted = (
+            copy = (
                 resource
                 if attributes is resource.attributes
                 else Resource(attributes or {}, resource.schema_url)
             )
-            self._last_resource = (resource, redacted)
+            self._last_resource = (resource, copy)
         return self._last_resource[1]
 
     def _event(self, event: Event) -> Event:
@@ -86,22 +89,24 @@ class RedactedSpans:
         return Status(status.status_code, description)
 
     def _attributes(self, attributes: Attributes) -> Attributes:
-        changed = {}
+        changes = {}
         for key, value in (attributes or {}).items():
-            # Numbers hold no secret, and most attributes are not changed.
+            # Numbers hold no secret.
             if type(value) in _PLAIN:
                 continue
-            if (redacted := self._value(key, value)) != value:
-                changed[key] = redacted
-        return {**(attributes or {}), **changed} if changed else attributes
+            if (replacement := self._value(key, value)) != value:
+                changes[key] = replacement
+        return {**(attributes or {}), **changes} if changes else attributes
 
     def _value(self, key: str, value: Any) -> Any:
         if isinstance(value, str):
-            return self._redactor.named(key, value)
+            return self._redactor.attribute(key, value)
         if isinstance(value, Sequence) and not isinstance(value, bytes):
             return type(value)(self._value(key, each) for each in value)  # type: ignore[call-arg]
+        if isinstance(value, Mapping):
+            return {name: self._value(name, each) for name, each in value.items()}
         return value
 
 
 def _same(parts: Sequence[object], before: Sequence[object]) -> bool:
-    return all(mine is theirs for mine, theirs in zip(parts, before, strict=True))
+    return all(part is other for part, other in zip(parts, before, strict=True))
