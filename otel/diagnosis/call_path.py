@@ -309,7 +309,7 @@ def _groups(
     """Everything that was meant to run at once."""
     trace = schedule.tree.trace
     for fan_out in schedule.measures.fan_outs:
-        yield fan_out.name, fan_out.judged
+        yield fan_out.name, fan_out.judgement
     for rows in tools_of_turns(schedule):
         parent = paths.place_text(place_of[int(trace.parent[rows[0]])])
         turn = trace.number(rows[0], semconv.TURN_INDEX)

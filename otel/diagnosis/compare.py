@@ -23,7 +23,7 @@ from trading_graph.otel.diagnosis.call_path import (
 )
 from trading_graph.otel.diagnosis.structure import Improvement, Regression, gains, losses
 from trading_graph.otel.trace import Span, SpanTable, Trace, finite, row_of, semconv, table_of
-from trading_graph.otel.verdict import completeness, uninterrupted
+from trading_graph.otel.verdict import completeness, without_interruptions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -207,7 +207,7 @@ def complete_runs(
         found = completeness(table, run_id)
         missing += [f"{name}: {sentence}" for sentence in found.missing]
         if found.run is not None:
-            runs.append(Run.at(*uninterrupted(table, found.run)))
+            runs.append(Run.at(*without_interruptions(table, found.run)))
     return runs, missing
 
 

@@ -22,7 +22,13 @@ from trading_graph.otel.trace import (
     spans_at,
     table_of,
 )
-from trading_graph.otel.verdict import Verdict, completeness, default_gate, judge, uninterrupted
+from trading_graph.otel.verdict import (
+    Verdict,
+    completeness,
+    default_gate,
+    judge,
+    without_interruptions,
+)
 from trading_graph.otel.verdict.gate import Duration, Gate
 
 
@@ -178,7 +184,7 @@ def diagnose(
     if not verdict.judged or verdict.run is None:
         return verdict
     runs = [(other, completeness(other).run) for other in others]
-    trees = [call_tree(*uninterrupted(other, at)) for other, at in runs if at is not None]
+    trees = [call_tree(*without_interruptions(other, at)) for other, at in runs if at is not None]
     ranking = rank(table_of(verdict.trace), row_of(verdict.run), trees)
     return _document(
         ranking, target_figures(ranking, budget.limit_s, budget.project_call_s), verdict

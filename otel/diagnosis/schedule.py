@@ -189,7 +189,7 @@ class Schedule:
             group = fan_out.group
             parents = {int(tree.trace.parent[row]) for row in group.rows}
             limited = causes.limit(tree.trace, group) if len(parents) == 1 else None
-            if limited is not None and fan_out.judged.cause is limited[1]:
+            if limited is not None and fan_out.judgement.cause is limited[1]:
                 found[parents.pop()] = _slots(tree, group.rows, limited[0])
         return found
 

@@ -18,7 +18,7 @@ import msgspec
 
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources.otlp_json import UNREADABLE, OtlpSpan, WrittenSpan, hexadecimal
-from trading_graph.otel.trace import SpanTable, SpanValues, TraceBuilder, events_not_kept, semconv
+from trading_graph.otel.trace import SpanTable, SpanValues, TraceBuilder, no_events, semconv
 
 if TYPE_CHECKING:
     import langsmith
@@ -225,7 +225,7 @@ def _span(run: "Run") -> SpanValues:
         end_ns=_nanoseconds(run.end_time) if run.end_time else 0,
         status=2 if failed else int(run.status == "success"),
         attributes=lambda: attributes,
-        events=events_not_kept,
+        events=no_events,
     )
 
 

@@ -31,7 +31,7 @@ def concurrency_findings(schedule: Schedule) -> Iterator[Candidate]:
     """Everything that was meant to run at once, or could have."""
     trace = schedule.tree.trace
     judged: list[tuple[FindingKind, str, Parallelism]] = [
-        (FindingKind.SERIAL_FAN_OUT, fan_out.name, fan_out.judged)
+        (FindingKind.SERIAL_FAN_OUT, fan_out.name, fan_out.judgement)
         for fan_out in schedule.measures.fan_outs
     ]
     spent = schedule.path.total_ns
