@@ -288,8 +288,8 @@ def _duration(on: _Evaluation, check: g.Duration) -> CheckResult:
 def _chain(on: _Evaluation, check: g.Chain) -> CheckResult:
     limit = check.limit
     if check.limit_from is not None:
-        expected = on.trace.number(on.run, check.limit_from)
-        limit = None if expected is None else int(expected)
+        chain_length = on.trace.number(on.run, check.limit_from)
+        limit = None if chain_length is None else int(chain_length)
     if limit is None:
         return _not_applicable(check, "the run declares no expected chain")
     chain = serial_chain(on.trace, on.rows)
@@ -426,11 +426,11 @@ def _count(on: _Evaluation, check: g.Count) -> CheckResult:
 
 
 def _complete(on: _Evaluation) -> CheckResult:
-    expected = on.trace.attributes(on.run).get(semconv.SPANS_STARTED)
-    exact = expected is not None
+    total = on.trace.attributes(on.run).get(semconv.SPANS_STARTED)
+    exact = total is not None
     return on.result(
         True,
-        f"{on.scope.span_count} spans" + (f" of {expected} declared" if exact else ""),
+        f"{on.scope.span_count} spans" + (f" of {total} declared" if exact else ""),
         "complete",
         reason="" if exact else "root and no orphan; no span count was declared",
     )

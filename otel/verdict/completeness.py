@@ -60,17 +60,15 @@ def completeness(trace: SpanTable, run_id: str | None = None) -> Completeness:
 
 def _check_count(trace: SpanTable, run: int, runs: Sequence[int]) -> Completeness:
     missing: list[str] = []
-    expected = trace.attributes(run)[semconv.SPANS_STARTED]
+    total = trace.attributes(run)[semconv.SPANS_STARTED]
     below = np.array(trace.below(run), np.int64)
     count = int((trace.start[below] <= trace.end[run]).sum())
-    if not isinstance(expected, int):
-        missing.append(f"The run declares {expected!r} spans, which is no number.")
-    elif count < expected:
-        missing.append(
-            f"{expected - count} of the {expected} spans that the run started are missing."
-        )
-    elif count > expected:
-        missing.append(f"The run declares {expected} spans, and {count} are here.")
+    if not isinstance(total, int):
+        missing.append(f"The run declares {total!r} spans, which is no number.")
+    elif count < total:
+        missing.append(f"{total - count} of the {total} spans that the run started are missing.")
+    elif count > total:
+        missing.append(f"The run declares {total} spans, and {count} are here.")
     # At most a caller stands above the run, and the caller's spans are none of ours to miss.
     missing += _defects(trace, below, [row for row in trace.orphans if row not in runs])
     return Completeness(run, tuple(missing), exact=not missing)
