@@ -1,7 +1,7 @@
-"""The judge as a library: read traces, judge them, diagnose them, compare them.
+"""The judge as a library: reads traces, judges them, diagnoses them, compares them.
 
-These are the functions of `trading_graph` itself. Whatever cannot be done is a `JudgeError`, with
-the sentence that the command line prints.
+These are the functions of `trading_graph` itself. Every failure is a `JudgeError`, with the
+sentence that the command line prints.
 """
 
 import os
@@ -16,6 +16,7 @@ from trading_graph.otel.diagnosis import Comparison, Diagnosis
 from trading_graph.otel.errors import JudgeError
 from trading_graph.otel.sources.document import parse
 from trading_graph.otel.sources.document import read as read_files
+from trading_graph.otel.sources.jaeger import JaegerQuery
 from trading_graph.otel.trace import SpanTable, Trace, table_of
 from trading_graph.otel.verdict import Gate, Verdict, default_gate
 from trading_graph.otel.verdict import judge as judge_table
@@ -29,8 +30,8 @@ _JAEGER_PATH = re.compile(r"(?P<base>.*)/(trace|api/traces|api/v3/traces)/(?P<id
 def read(source: "str | os.PathLike[str] | bytes | Iterable[ReadableSpan]") -> list[Trace]:
     """Read the traces of a file, of a trace's address in Jaeger, of bytes, or of the SDK's spans.
 
-    An address is that of the trace's page or of Jaeger's API; asking for it blocks. What forms a
-    file may have is in docs/traces.md. Raises JudgeError, also where there is no trace.
+    An address is that of the trace's page or of Jaeger's API; the call blocks until the trace is
+    there. docs/traces.md lists the formats of files. Raises JudgeError, also if there is no trace.
     """
     if isinstance(source, bytes):
         tables, origin = parse(source, "The content"), "the content"
@@ -46,10 +47,10 @@ def read(source: "str | os.PathLike[str] | bytes | Iterable[ReadableSpan]") -> l
 
 
 def judge(trace: Trace, gate: Gate | None = None, *, run_id: str | None = None) -> Verdict:
-    """Judge a trace by a gate, the default one where none is given.
+    """Judge a trace by a gate, or else by the default gate.
 
-    A trace that is not complete has a verdict without checks: `verdict.judged` is false. `run_id`
-    picks one of several runs.
+    The verdict on an incomplete trace has no checks, and its `judged` is false. `run_id` selects
+    one of several runs.
     """
     return judge_table(table_of(trace), gate or default_gate(), run_id)
 
@@ -63,15 +64,15 @@ def diagnose(
 ) -> Diagnosis:
     """Say where the time of a trace went, and what each fix would gain.
 
-    `target_s` is what the run may take, in seconds; without one it is the default gate's limit.
-    `also` are more runs of the same program: an order that one of them breaks is no dependency.
-    Raises JudgeError where the trace is not complete.
+    `target_s` is the time that the run may take, in seconds; the default is the default gate's
+    limit. `also` are more runs of the same program: an order that one of them breaks is no
+    dependency. Raises JudgeError if the trace is not complete.
     """
     others = [table_of(other) for other in also]
-    found = core.diagnose(table_of(trace), target_s, run_id, others)
-    if isinstance(found, Verdict):
-        raise JudgeError(" ".join(found.missing))
-    return found
+    diagnosis = core.diagnose(table_of(trace), target_s, run_id, others)
+    if isinstance(diagnosis, Verdict):
+        raise JudgeError(" ".join(diagnosis.missing))
+    return diagnosis
 
 
 def compare(
@@ -80,12 +81,12 @@ def compare(
     *,
     tolerance: float | None = None,
 ) -> Comparison:
-    """Say what moved between two runs, or between two sets of runs of one program.
+    """Say what changed between two runs, or between two sets of runs of one program.
 
-    `tolerance` is the share of the baseline's duration by which the new runs may take longer, 0.05
-    for 5 %; without one it is the greater of that and three times the baseline's own median
-    deviation. Raises JudgeError where a trace is not complete, where a set stands against a single
-    run, where a set holds one run twice, and where the two sides are of different programs.
+    `tolerance` is the share of the baseline's duration by which the new runs may take longer, such
+    as 0.05 for 5 %; the default is the greater of 5 % and three times the baseline's own median
+    deviation. Raises JudgeError if a trace is not complete, if a set is compared with a single run,
+    if a set contains a run twice, or if the two sides are of different programs.
     """
     base, new = _side(before), _side(after)
     if flaw := core.set_flaw(len(base), len(new)):
@@ -95,20 +96,18 @@ def compare(
         raise JudgeError(" ".join([*missing, *more_missing]))
     if flaw := core.repetition(runs) or core.repetition(new_runs):
         raise JudgeError(flaw)
-    found = core.compare(runs, new_runs, tolerance)
-    if found is None:
+    comparison = core.compare(runs, new_runs, tolerance)
+    if comparison is None:
         raise JudgeError(core.NOTHING_SHARED)
-    return found
+    return comparison
 
 
 def _side(traces: Trace | Iterable[Trace]) -> list[tuple[str, SpanTable, str | None]]:
-    given = [traces] if isinstance(traces, Trace) else list(traces)
-    return [(f"trace {each.id}", table_of(each), None) for each in given]
+    side = [traces] if isinstance(traces, Trace) else list(traces)
+    return [(f"trace {each.id}", table_of(each), None) for each in side]
 
 
 def _from_jaeger(address: str) -> list[SpanTable]:
-    from trading_graph.otel.sources.jaeger import JaegerQuery
-
     parts = urlsplit(address)
     match = _JAEGER_PATH.fullmatch(parts.path)
     if match is None:
@@ -120,20 +119,12 @@ def _from_jaeger(address: str) -> list[SpanTable]:
     trace_id = match["id"].replace("-", "").lower()
     if jaeger.trace(trace_id) is None:
         raise JudgeError(f"Jaeger at {jaeger.base_url} has no trace {trace_id}.")
-    found = jaeger.complete(trace_id)
-    return [] if found is None else [found]
+    table = jaeger.complete(trace_id)
+    return [] if table is None else [table]
 
 
 def _from_memory(spans: "Iterable[ReadableSpan]") -> list[SpanTable]:
-    from opentelemetry.sdk.trace import ReadableSpan
-
+    # The SDK is heavy, and only spans in memory need it.
     from trading_graph.otel.sources.memory import from_spans
 
-    given = list(spans)
-    for each in given:
-        if not isinstance(each, ReadableSpan):
-            raise JudgeError(
-                f"Among the spans is a {type(each).__name__}, which is no span of the "
-                "OpenTelemetry SDK."
-            )
-    return from_spans(given)
+    return from_spans(spans)

@@ -208,8 +208,8 @@ def compared(steps: Sequence[Rung], results: "Sequence[Result]", latencies: Late
                 trace_file=each.folder.trace,
                 ran_s=ran.tree.wall_ns / 1e9,
                 predicted_ran_s=played.wall_ns / 1e9,
-                measured=full_scale(ran.tree, ran.declared, latencies),
-                predicted=full_scale(expected, first.declared, latencies, joined),
+                measured=full_scale(ran.tree, ran.predecessors, latencies),
+                predicted=full_scale(expected, first.predecessors, latencies, joined),
                 verdict=verdict,
             )
         )

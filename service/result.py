@@ -26,7 +26,7 @@ from trading_graph.otel.verdict import (
     default_gate,
     interruptions,
     judge,
-    uninterrupted,
+    without_interruptions,
 )
 from trading_graph.service.langsmith_mode import LangSmithMode
 from trading_graph.service.run_folder import RunFolder
@@ -54,7 +54,7 @@ class Result:
         if self.trace is not None:
             run = completeness(self.trace, self.analysis.decision.run_id).run
             if run is not None and interruptions(self.trace, run):
-                seen, row = uninterrupted(self.trace, run)
+                seen, row = without_interruptions(self.trace, run)
                 return float(seen.duration[row]) / 1e9
         return self.analysis.seconds
 

@@ -1,7 +1,6 @@
 """Assertions for pytest on the spans of a test; docs/pytest.md. Needs pytest."""
 
-from trading_graph.otel.pytest_plugin import (
-    RecordedSpans,
+from trading_graph.otel.assertions import (
     assert_before,
     assert_chain,
     assert_complete,
@@ -14,6 +13,7 @@ from trading_graph.otel.pytest_plugin import (
     assert_overlap,
     assert_starts_within,
 )
+from trading_graph.otel.recorded_spans import RecordedSpans
 
 __all__ = [
     "RecordedSpans",

@@ -1,4 +1,4 @@
-"""Where a run's time went, and what each fix would gain: played again, never guessed."""
+"""Where a run's time went, and what each fix would gain: simulated, never guessed."""
 
 from trading_graph.otel.diagnosis.actions import (
     Action,
@@ -45,7 +45,7 @@ from trading_graph.otel.diagnosis.edits import Edits
 from trading_graph.otel.diagnosis.findings import Candidate, FindingKind, Theme
 from trading_graph.otel.diagnosis.ranking import (
     Prediction,
-    Ranked,
+    RankedCandidate,
     RankedStep,
     Ranking,
     predict,
@@ -86,7 +86,7 @@ __all__ = [
     "PathSide",
     "PathTable",
     "Prediction",
-    "Ranked",
+    "RankedCandidate",
     "RankedStep",
     "Ranking",
     "Regression",

@@ -1,7 +1,7 @@
-"""Which span blocked the event loop when, and what that held up.
+"""Which span blocked the event loop at which time, and what that delayed.
 
-Recorded is how late the loop was during each span. A loop runs one coroutine at a time, so while it
-is blocked ends of spans follow each other, and the time before each end was spent by its span.
+A trace records how late the loop was during each span. A loop runs one coroutine at a time: while
+it is blocked, spans end one after the other, and the time before each end was spent by that span.
 """
 
 from bisect import bisect_left
@@ -10,18 +10,17 @@ from typing import NamedTuple
 
 from trading_graph.otel.diagnosis.call_tree import CallTree
 from trading_graph.otel.trace import semconv
+from trading_graph.otel.verdict.causes import TICK_NS
 
 BLOCKED_MS = 20.0
-"""From this lag on the loop is taken to have been blocked: the monitor's own tick."""
+"""The lag from which the loop counts as blocked: one tick of its monitor."""
 
-RELEASED_NS = 5_000_000
-"""How soon after a block an activity has to end to have been held up by it."""
-
-_TICK_NS = 20_000_000
+RELEASE_NS = 5_000_000
+"""An activity was delayed by a block if it ends at most this long after it."""
 
 
 class Block(NamedTuple):
-    """A stretch of time, in nanoseconds since the epoch, during which a span blocked the loop."""
+    """A period, in nanoseconds since the epoch, during which a span blocked the loop."""
 
     start_ns: int
     end_ns: int
@@ -29,40 +28,40 @@ class Block(NamedTuple):
 
 
 def blocks(tree: CallTree) -> list[Block]:
-    """When which span blocked the loop, in order of time; none overlaps another."""
-    found: list[Block] = []
-    reached = 0
+    """The periods during which spans blocked the loop, in order of time; they do not overlap."""
+    periods: list[Block] = []
+    last_end = 0
     for row in sorted(_suspects(tree), key=tree.end.__getitem__):
         lag_ns = int((tree.trace.number(row, semconv.LOOP_LAG_MAX_MS) or 0.0) * 1e6)
         start, end = tree.start[row], tree.end[row]
         # The monitor sees a block from its next tick on.
-        began = max(start, reached, end - lag_ns - _TICK_NS)
-        if end - began >= BLOCKED_MS * 1e6 / 4:
-            found.append(Block(began, end, row))
-            reached = end
-    return found
+        block_start = max(start, last_end, end - lag_ns - TICK_NS)
+        if end - block_start >= BLOCKED_MS * 1e6 / 4:
+            periods.append(Block(block_start, end, row))
+            last_end = end
+    return periods
 
 
-def blocked_ns(found: Sequence[Block], start: int, end: int) -> int:
-    """For how much of a stretch of time the loop was blocked."""
-    return sum(max(0, min(b.end_ns, end) - max(b.start_ns, start)) for b in found)
+def blocked_ns(periods: Sequence[Block], start: int, end: int) -> int:
+    """How long the loop was blocked between start and end, in nanoseconds."""
+    return sum(max(0, min(b.end_ns, end) - max(b.start_ns, start)) for b in periods)
 
 
-def held_ns(tree: CallTree, found: Sequence[Block], row: int, start: int, end: int) -> int:
-    """How long an activity of a span was held up by the blocks of other branches.
+def delay_ns(tree: CallTree, periods: Sequence[Block], row: int, start: int, end: int) -> int:
+    """How long blocks of other branches delayed an activity of a span, in nanoseconds.
 
-    Only an activity that ends with a block can have been: else it had an end of its own.
+    Only an activity that ends together with a block can have been delayed by it.
     """
-    last = bisect_left(found, end + 1, key=lambda block: block.start_ns) - 1
-    if last < 0 or end - found[last].end_ns > RELEASED_NS:
+    last = bisect_left(periods, end + 1, key=lambda block: block.start_ns) - 1
+    if last < 0 or end - periods[last].end_ns > RELEASE_NS:
         return 0
-    held = 0
-    while last >= 0 and found[last].end_ns > start:
-        block = found[last]
+    delay = 0
+    while last >= 0 and periods[last].end_ns > start:
+        block = periods[last]
         if not _is_below(tree, block.row, row):
-            held += min(block.end_ns, end) - max(block.start_ns, start)
+            delay += min(block.end_ns, end) - max(block.start_ns, start)
         last -= 1
-    return held
+    return delay
 
 
 def _suspects(tree: CallTree) -> list[int]:
@@ -75,7 +74,7 @@ def _suspects(tree: CallTree) -> list[int]:
 
 
 def _is_below(tree: CallTree, row: int, above: int) -> bool:
-    """Whether a span is, or is below, another one."""
+    """Whether a span is another one, or is below it."""
     while tree.depth[row] > tree.depth[above]:
         row = int(tree.trace.parent[row])
     return row == above

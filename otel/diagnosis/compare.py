@@ -1,8 +1,8 @@
-"""What moved between two runs, or between two sets of runs of one program.
+"""What changed between two runs, or between two sets of runs of one program.
 
-The difference of the runs' durations is divided among places without a remainder, because the
-critical path partitions each run. It is a regression where it passes the tolerance: of sets, where
-the lower end of its bootstrap interval does.
+The difference of the durations is divided among places without a remainder, because the critical
+path partitions each run. It is a regression if it exceeds the tolerance; for sets of runs, if the
+lower end of its bootstrap interval does.
 """
 
 from collections import Counter
@@ -23,26 +23,26 @@ from trading_graph.otel.diagnosis.call_path import (
 from trading_graph.otel.diagnosis.structure import Improvement, Regression, gains, losses
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.trace import Span, SpanTable, Trace, finite, row_of, semconv, table_of
-from trading_graph.otel.verdict import completeness, uninterrupted
+from trading_graph.otel.verdict import completeness, without_interruptions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TOLERANCE = 0.05
-"""By which share of the baseline a run may take longer, where no tolerance is asked for."""
+"""The share of the baseline by which a run may take longer, where no tolerance is set."""
 
 DEVIATIONS = 3
-"""So many times the baseline's own median deviation is tolerated, where that is more."""
+"""The tolerance in multiples of the baseline's own median deviation, where that is greater."""
 
 NOTHING_SHARED = "The two sides share no call path: these are runs of different programs."
 
 RUNS_A_SIDE = 5
-"""Sets of fewer runs say little."""
+"""The least number of runs in a set for a reliable interval."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run of one side: its trace, and the span that it is."""
+    """A run of one side: its trace, and its span."""
 
     trace: Trace
     span: Span
@@ -55,9 +55,9 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """How the duration of the runs changed, in nanoseconds; medians, of sets.
+    """How the duration of the runs changed, in nanoseconds; medians for sets.
 
-    `low_ns` to `high_ns` is the interval of the difference; of single runs both are the difference.
+    `low_ns` to `high_ns` is the interval of the difference; for single runs both equal it.
     """
 
     base_ns: float
@@ -73,7 +73,7 @@ class Change:
 
     @property
     def regressed(self) -> bool:
-        """Whether the new runs take longer by more than the tolerance, for sure."""
+        """Whether the new runs certainly take longer by more than the tolerance."""
         return self.low_ns > self.tolerance_ns
 
 
@@ -87,15 +87,15 @@ class Moved:
 
     @property
     def delta_ns(self) -> float:
-        """How much of the difference of the runs is here."""
+        """The part of the runs' difference that is at this place."""
         return self.new_ns - self.base_ns
 
 
 @dataclass(frozen=True, slots=True)
 class PathSide:
-    """A call path on one side: medians over the runs, of duplicates and errors the most of a run.
+    """A call path on one side: medians over the runs, but maxima for duplicates and errors.
 
-    Nanoseconds; None where no run has the path, or nothing could overlap.
+    Times are nanoseconds; None where no run has the path, or where nothing could overlap.
     """
 
     count: float
@@ -116,17 +116,17 @@ class PathChange:
 
     @property
     def changed(self) -> bool:
-        """Whether anything at all differs."""
+        """Whether anything differs."""
         return self.base != self.new
 
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """What moved between a baseline and new runs.
+    """What changed between a baseline and new runs.
 
-    `moved` are the places whose time on the critical path differs, most first; with sets they are
-    of the middle run of each side, so that they always add up to the change. `regressions` are
-    losses of structure, `improvements` their opposites.
+    `moved` are the places whose time on the critical path differs, the greatest difference first.
+    For sets they belong to the middle run of each side, so that they always sum to the change.
+    `regressions` are losses of structure, and `improvements` are their opposites.
     """
 
     base: tuple[Run, ...]
@@ -150,7 +150,7 @@ class Comparison:
 
 
 def set_flaw(base: int, new: int) -> str | None:
-    """Why so many runs cannot be compared with so many others; None where they can."""
+    """Why this number of runs cannot be compared with that one; None where it can."""
     if not base or not new:
         return "Name a run, or a set of runs, on both sides."
     if (base == 1) != (new == 1):
@@ -162,7 +162,7 @@ def set_flaw(base: int, new: int) -> str | None:
 
 
 def repetition(side: Sequence[Run]) -> str | None:
-    """Which run is twice in a set, in a sentence; None where none is."""
+    """A sentence that names a run which is twice in a set; None where there is none."""
     runs = Counter(run.span for run in side)
     twice = [span for span, times in runs.items() if times > 1]
     return f"The trace {twice[0].trace_id} is twice in one set." if twice else None
@@ -174,20 +174,22 @@ def compare(
 ) -> Comparison | None:
     """Compare complete runs; None where the two sides share no call path.
 
-    `tolerance` is a share of the baseline's duration; without one it is the greater of `TOLERANCE`
+    `tolerance` is a share of the baseline's duration. Without one it is the greater of `TOLERANCE`
     and `DEVIATIONS` times the baseline's median deviation.
     """
     paths = CallPaths(base[0].span.name)
     before = [measure_run(table_of(run.trace), row_of(run.span), paths) for run in base]
     after = [measure_run(table_of(run.trace), row_of(run.span), paths) for run in new]
-    known, found = ({path for run in side for path in run.by_path} for side in (before, after))
-    if known & found == {RUN} != known | found:
+    old_paths, new_paths = (
+        {path for run in side for path in run.by_path} for side in (before, after)
+    )
+    if old_paths & new_paths == {RUN} != old_paths | new_paths:
         return None
     return Comparison(
         base=tuple(base),
         new=tuple(new),
         change=_change(before, after, tolerance),
-        moved=tuple(_moved(before, after, paths)),
+        moved=tuple(_moves(before, after, paths)),
         paths=tuple(_paths(before, after, paths)),
         regressions=losses(before, after, paths),
         improvements=gains(before, after, paths),
@@ -198,16 +200,16 @@ def compare(
 def complete_runs(
     side: Sequence[tuple[str, SpanTable, str | None]],
 ) -> tuple[list[Run], list[str]]:
-    """The runs of one side and what is missing from them, a sentence each.
+    """The runs of one side, and what is missing from them, in one sentence each.
 
-    Each is given by a name for the sentences, a trace, and an id where it holds several runs.
+    Each input is a name for these sentences, a trace, and an id where the trace holds several runs.
     """
     runs, missing = [], []
     for name, table, run_id in side:
-        found = completeness(table, run_id)
-        missing += [f"{name}: {sentence}" for sentence in found.missing]
-        if found.run is not None:
-            runs.append(Run.at(*uninterrupted(table, found.run)))
+        whole = completeness(table, run_id)
+        missing += [f"{name}: {sentence}" for sentence in whole.missing]
+        if whole.run is not None:
+            runs.append(Run.at(*without_interruptions(table, whole.run)))
     return runs, missing
 
 
@@ -219,41 +221,45 @@ def _change(
     low = high = median(after) - usual
     if len(before) > 1 or len(after) > 1:
         low, high = median_difference(before, after)
-    tolerated = usual * (TOLERANCE if tolerance is None else tolerance)
+    tolerance_ns = usual * (TOLERANCE if tolerance is None else tolerance)
     if tolerance is None:
-        tolerated = max(tolerated, DEVIATIONS * median_deviation(before))
-    return Change(usual, median(after), low, high, tolerated)
+        tolerance_ns = max(tolerance_ns, DEVIATIONS * median_deviation(before))
+    return Change(usual, median(after), low, high, tolerance_ns)
 
 
-def _moved(
+def _moves(
     base: Sequence[RunMeasures], new: Sequence[RunMeasures], paths: CallPaths
 ) -> list[Moved]:
     before, after = _middle(base), _middle(new)
-    moved = [
+    moves = [
         (place, before.get(place, 0.0), after.get(place, 0.0))
         for place in sorted({*before, *after})
         if before.get(place) != after.get(place)
     ]
-    moved.sort(key=lambda each: -abs(each[2] - each[1]))
-    return [Moved(paths.place_text(place), was, now) for place, was, now in moved]
+    moves.sort(key=lambda each: -abs(each[2] - each[1]))
+    return [Moved(paths.place_text(place), was, now) for place, was, now in moves]
 
 
 def _middle(runs: Sequence[RunMeasures]) -> Mapping[int, float]:
-    """The time at each place of the middle run, or halfway between the two: it adds up to the
-    median duration exactly, since a double holds half nanoseconds up to 52 days.
+    """The time at each place of the middle run, or the mean of the two middle runs.
+
+    It sums to the median duration exactly, because a double holds half nanoseconds up to 52 days.
     """
-    ordered = sorted(runs, key=lambda run: run.wall_ns)
-    one, other = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
-    places = {*one.spent, *other.spent}
-    return {place: (one.spent.get(place, 0) + other.spent.get(place, 0)) / 2 for place in places}
+    sequence = sorted(runs, key=lambda run: run.wall_ns)
+    one, other = sequence[(len(sequence) - 1) // 2], sequence[len(sequence) // 2]
+    places = {*one.on_path_ns, *other.on_path_ns}
+    return {
+        place: (one.on_path_ns.get(place, 0) + other.on_path_ns.get(place, 0)) / 2
+        for place in places
+    }
 
 
 def _paths(
     base: Sequence[RunMeasures], new: Sequence[RunMeasures], paths: CallPaths
 ) -> list[PathChange]:
-    known = sorted({path for run in (*base, *new) for path in run.by_path})
+    every = sorted({path for run in (*base, *new) for path in run.by_path})
     changes = [
-        PathChange(paths.path_text(path), _side(base, path), _side(new, path)) for path in known
+        PathChange(paths.path_text(path), _side(base, path), _side(new, path)) for path in every
     ]
     changes.sort(key=lambda each: -abs(each.new.on_path_ns - each.base.on_path_ns))
     return changes
@@ -273,7 +279,7 @@ def _side(runs: Sequence[RunMeasures], path: int) -> PathSide:
         on_path_ns=median([each.on_path_ns for each in here] + missing),
         overlap=median(overlaps) if overlaps else None,
         duplicates=max(len(each.again) for each in here),
-        errors=max(len(each.failed) for each in here),
+        errors=max(len(each.failures) for each in here),
     )
 
 
@@ -281,19 +287,19 @@ _ABSENT = PathSide(0, None, 0, None, 0, 0)
 
 
 def _of_one(here: PathMeasures) -> PathSide:
-    """Without medians, of which a deep trace would take hundreds of thousands."""
+    """One run without medians, which take long for the many paths of a deep trace."""
     return PathSide(
         here.count,
         here.duration_ns,
         here.on_path_ns,
         here.overlap,
         len(here.again),
-        len(here.failed),
+        len(here.failures),
     )
 
 
 def _notes(base: Sequence[Run], new: Sequence[Run]) -> list[str]:
-    """What a reader has to know before believing the numbers."""
+    """What a reader has to know to interpret the numbers."""
     notes = []
     fewest = min(len(base), len(new))
     if 1 < fewest < RUNS_A_SIDE:
@@ -309,10 +315,10 @@ def _notes(base: Sequence[Run], new: Sequence[Run]) -> list[str]:
 
 
 CONFIDENCE = 0.95
-"""How often the interval holds the true difference."""
+"""The share of cases in which the interval contains the true difference."""
 
 RESAMPLES = 500
-"""So many medians are drawn on each side; every one is compared with every one of the other."""
+"""Number of medians per side; each is compared with each of the other side."""
 
 SEED = 20251114
 
@@ -320,7 +326,7 @@ SEED = 20251114
 def median_difference(base: Sequence[int], new: Sequence[int]) -> tuple[float, float]:
     """The bootstrap interval of median(new) - median(base).
 
-    The same numbers always give the same interval, and changing sides changes its sign only.
+    Equal inputs give equal intervals, and swapping the sides changes only the sign.
     """
     differences = np.subtract.outer(_medians(new), _medians(base))
     tail = (1 - CONFIDENCE) / 2
@@ -335,9 +341,9 @@ def median_deviation(values: Sequence[int]) -> float:
 
 
 def _medians(values: Sequence[int]) -> "NDArray[np.float64]":
-    """Medians of resamples; sorted first, so that the order of the runs changes nothing."""
+    """Medians of resamples; sorted values make the result independent of the order of runs."""
     draw = np.random.default_rng(SEED)
-    known = np.sort(np.array(values, np.float64))
-    picked = draw.integers(len(known), size=(RESAMPLES, len(known)))
-    medians: NDArray[np.float64] = np.median(known[picked], axis=1)
+    sample = np.sort(np.array(values, np.float64))
+    picks = draw.integers(len(sample), size=(RESAMPLES, len(sample)))
+    medians: NDArray[np.float64] = np.median(sample[picks], axis=1)
     return medians

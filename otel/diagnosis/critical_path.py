@@ -1,8 +1,9 @@
-"""The critical path: which span every instant of a run was waiting for.
+"""The critical path: the span that a run was waiting for at every instant.
 
-From the run's end backwards: the child that ended last before the instant is what was waited for,
-and between children it is the parent itself. The segments partition the run's time exactly. Ends
-and starts may touch: a child that ends when the next one starts is on the path too.
+The path is walked backwards from the end of the run. At each instant, the run waited for the child
+that ended last before it, and between children for the parent itself. The segments partition the
+run's time exactly. An end and a start may touch: a child that ends when the next one starts is on
+the path too.
 """
 
 from collections import defaultdict
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class PathRow(NamedTuple):
-    """A stretch of a run's time, in nanoseconds since the epoch, and the span it was spent in."""
+    """A stretch of a run's time, in nanoseconds since the epoch, and the span that it is in."""
 
     row: int
     start_ns: int
@@ -35,15 +36,15 @@ class PathRow(NamedTuple):
 
     @property
     def duration_ns(self) -> int:
-        """How long it is."""
+        """The length of the stretch."""
         return self.end_ns - self.start_ns
 
 
 @dataclass(frozen=True)
 class PathTable:
-    """The critical path of a run in segments, in order of time; they sum to the run's time.
+    """The critical path of a run in segments, in order of time; they sum to the run's duration.
 
-    Columns: `rows` is the span of each segment, and it takes from one of `bounds` to the next.
+    Segment i is in the span `rows[i]` and runs from `bounds[i]` to `bounds[i + 1]`.
     """
 
     tree: CallTree
@@ -51,7 +52,7 @@ class PathTable:
     bounds: Sequence[int]
 
     def segment(self, number: int) -> PathRow:
-        """One segment."""
+        """The segment with this number."""
         return PathRow(self.rows[number], self.bounds[number], self.bounds[number + 1])
 
     @cached_property
@@ -61,15 +62,15 @@ class PathTable:
 
     @cached_property
     def self_ns(self) -> Mapping[int, int]:
-        """Time on the path spent in each span itself, by row."""
-        spent: dict[int, int] = defaultdict(int)
+        """The time on the path in each span itself, in nanoseconds by row."""
+        time_ns: dict[int, int] = defaultdict(int)
         for row, (start, end) in zip(self.rows, pairwise(self.bounds), strict=True):
-            spent[row] += end - start
-        return dict(spent)
+            time_ns[row] += end - start
+        return dict(time_ns)
 
     @cached_property
     def total_ns(self) -> Mapping[int, int]:
-        """Time on the path spent in each span and below it, by row; only of spans on it."""
+        """The time on the path in and below each span on it, in nanoseconds by row."""
         run, parents = self.tree.run, self.tree.parents
         above: set[int] = set()
         for row in self.self_ns:
@@ -78,72 +79,73 @@ class PathTable:
                 if row == run:
                     break
                 row = parents[row]
-        spent = {row: self.self_ns.get(row, 0) for row in above}
+        time_ns = {row: self.self_ns.get(row, 0) for row in above}
         for row in reversed(self.tree.rows):  # children before parents
-            if row in spent and row != run:
-                spent[parents[row]] += spent[row]
-        return spent
+            if row in time_ns and row != run:
+                time_ns[parents[row]] += time_ns[row]
+        return time_ns
 
     @cached_property
     def by_name(self) -> Mapping[str, int]:
-        """Time on the path by the span's name, most first."""
+        """The time on the path by name of the span, in nanoseconds, the greatest first."""
         names = self.tree.trace.names
-        spent: dict[str, int] = defaultdict(int)
-        for row, took in self.self_ns.items():
-            spent[names[row]] += took
-        return dict(sorted(spent.items(), key=lambda item: -item[1]))
+        time_ns: dict[str, int] = defaultdict(int)
+        for row, self_ns in self.self_ns.items():
+            time_ns[names[row]] += self_ns
+        return dict(sorted(time_ns.items(), key=lambda item: -item[1]))
 
 
 def critical_path(
-    tree: CallTree, declared: Mapping[int, tuple[int, ...]] | None = None
+    tree: CallTree, predecessors: Mapping[int, tuple[int, ...]] | None = None
 ) -> PathTable:
     """The critical path of a run; O(n log n), without recursion.
 
-    Where a span declares which siblings it waited for (`declared_predecessors`), the latest to end
-    of those is taken, and the rest of the gap is its parent's own time; elsewhere times decide.
+    If a span declares which siblings it waited for (`declared_predecessors`), the path goes to the
+    one of them that ended last, and the rest of the gap is the parent's own time; otherwise times
+    decide.
     """
-    known = declared or {}
+    of_row = predecessors or {}
     start, end, waited_for = tree.start, tree.end, tree.waited_for
     rows: list[int] = []
     starts: list[int] = []
-    # Where the walk is: in a span, down to `low`, now at `cursor`, these children to look at, of
-    # which the last one declares to have waited for those `allowed`.
+    # The state of the walk: in the span `row`, which begins at `low`, now at `cursor`, with these
+    # children left; the span after `cursor` waited for none but `candidates`, if that is not None.
     row, low, cursor = tree.run, start[tree.run], end[tree.run]
-    children, allowed = _by_end(tree, row), None
+    children, candidates = _by_end(tree, row), None
     above: list[tuple[int, int, int, list[int], tuple[int, ...] | None]] = []
     while True:
         while children:
             child = children.pop()
-            ended = end[child]
-            if ended > cursor or not waited_for[child]:
-                continue  # ran beside a later one
-            if allowed is not None and child not in allowed:
+            stop = end[child]
+            if stop > cursor or not waited_for[child]:
+                continue  # it ran beside a later one
+            if candidates is not None and child not in candidates:
                 continue
-            began = max(start[child], low)
-            if ended <= began:
+            begin = max(start[child], low)
+            if stop <= begin:
                 continue
-            if cursor > ended:
+            if cursor > stop:
                 rows.append(row)
-                starts.append(ended)
-            cursor, allowed = began, known.get(child)
+                starts.append(stop)
+            cursor, candidates = begin, of_row.get(child)
             below = _by_end(tree, child)
             if below:
-                above.append((row, low, cursor, children, allowed))
-                row, low, cursor, children, allowed = child, began, ended, below, None
+                above.append((row, low, cursor, children, candidates))
+                row, low, cursor, children, candidates = child, begin, stop, below, None
             else:
                 rows.append(child)
-                starts.append(began)
+                starts.append(begin)
         if cursor > low:
             rows.append(row)
             starts.append(low)
         if not above:
             break
-        row, low, cursor, children, allowed = above.pop()
+        row, low, cursor, children, candidates = above.pop()
     return PathTable(tree, rows[::-1], [*starts[::-1], end[tree.run]])
 
 
 def _by_end(tree: CallTree, row: int) -> list[int]:
-    """The children of a span, the last to end (of equal ends the last to start) at the end."""
+    """The children of a span by end; of equal ends, the one that starts last comes last."""
     children = tree.children(row)
     if len(children) < 2:
         return list(children)
@@ -152,10 +154,10 @@ def _by_end(tree: CallTree, row: int) -> list[int]:
 
 
 class PathClass(StrEnum):
-    """What an instant of the critical path went into.
+    """What an instant of the critical path was used for.
 
-    WAITING is for a free connection or slot, where that is recorded; BARRIER is time in which the
-    branch that goes on had ended its step, and another one had not.
+    WAITING is for a free connection or slot, where that is recorded. BARRIER is time in which the
+    branch on the path had ended its step, and another branch had not.
     """
 
     LLM = "LLM"
@@ -176,66 +178,68 @@ _CLASS = {
 
 
 def by_class(schedule: "Schedule") -> Mapping[PathClass, int]:
-    """Nanoseconds on the critical path by class; they sum to the run's time."""
+    """Nanoseconds on the critical path by class; they sum to the run's duration."""
     path = schedule.path
     bounds = np.array(path.bounds, np.int64)
-    at_barrier = np.diff(_held_until(_held(schedule), bounds))
+    at_barrier = np.diff(_time_within(_barrier_waits(schedule), bounds))
     rest = np.diff(bounds) - at_barrier
-    waiting = np.minimum(_waited(schedule, bounds), rest)
+    waiting = np.minimum(_wait_ns(schedule, bounds), rest)
     classes = list(PathClass)
     class_of = np.array([classes.index(c) for c in _classes(schedule.tree)], np.int8)[path.rows]
-    spent = {
+    time_ns = {
         each: int((rest - waiting)[class_of == number].sum()) for number, each in enumerate(classes)
     }
-    spent[PathClass.BARRIER] += int(at_barrier.sum())
-    spent[PathClass.WAITING] += int(waiting.sum())
-    return spent
+    time_ns[PathClass.BARRIER] += int(at_barrier.sum())
+    time_ns[PathClass.WAITING] += int(waiting.sum())
+    return time_ns
 
 
 def _classes(tree: CallTree) -> list[PathClass]:
-    """The class of each span: its own role's, else that of the call that it is a part of."""
-    found = [PathClass.ORCHESTRATION] * len(tree.trace)
+    """The class of each span: by its own role, or else that of the call to which it belongs."""
+    classes = [PathClass.ORCHESTRATION] * len(tree.trace)
     roles, parents = tree.trace.roles, tree.parents
     for row in tree.rows[1:]:
         role = roles[row]
-        inherited = found[parents[row]] if role is Role.OTHER else PathClass.ORCHESTRATION
-        found[row] = _CLASS.get(role, inherited)
-    return found
+        inherited = classes[parents[row]] if role is Role.OTHER else PathClass.ORCHESTRATION
+        classes[row] = _CLASS.get(role, inherited)
+    return classes
 
 
-def _waited(schedule: "Schedule", bounds: "NDArray[np.int64]") -> "NDArray[np.int64]":
-    """How much of each segment its span waited for a connection, as it does when it begins."""
+def _wait_ns(schedule: "Schedule", bounds: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    """How long the span of each segment waited for a connection; a span waits when it begins."""
     rows = np.array(schedule.path.rows, np.int64)
     until = np.full(len(schedule.tree.trace), bounds[0])
     for row, wait_ms in schedule.tree.trace.numbers(semconv.QUEUE_WAIT_MS):
         if wait_ms > 0:
             until[row] = schedule.tree.start[row] + int(wait_ms * 1e6)
-    waited: NDArray[np.int64] = np.minimum(until[rows], bounds[1:]) - bounds[:-1]
-    return np.maximum(waited, 0)
+    waits: NDArray[np.int64] = np.minimum(until[rows], bounds[1:]) - bounds[:-1]
+    return np.maximum(waits, 0)
 
 
-def _held_until(held: Sequence[tuple[int, int]], at: "NDArray[np.int64]") -> "NDArray[np.int64]":
-    """For how long in all these stretches of time had lasted at each instant."""
-    lasted = np.zeros(len(at), np.int64)
-    begin = at[0]  # sums of times since the epoch would not fit
-    lows, highs = zip(*held, strict=True) if held else ((), ())
+def _time_within(
+    periods: Sequence[tuple[int, int]], at: "NDArray[np.int64]"
+) -> "NDArray[np.int64]":
+    """How much of these periods lies before each instant, in nanoseconds."""
+    total = np.zeros(len(at), np.int64)
+    begin = at[0]  # sums of times since the epoch would overflow
+    lows, highs = zip(*periods, strict=True) if periods else ((), ())
     for edges, sign in ((lows, 1), (highs, -1)):
         since = np.sort(np.array(edges, np.int64)) - begin
-        passed = np.searchsorted(since, at - begin, side="right")
+        count = np.searchsorted(since, at - begin, side="right")
         sums = np.concatenate(([0], np.cumsum(since)))
-        lasted += sign * (passed * (at - begin) - sums[passed])
-    return lasted
+        total += sign * (count * (at - begin) - sums[count])
+    return total
 
 
-def _held(schedule: "Schedule") -> list[tuple[int, int]]:
-    """When the branch that the path goes on with had ended its step, and another one had not."""
+def _barrier_waits(schedule: "Schedule") -> list[tuple[int, int]]:
+    """When the branch on the path had ended its step, and another branch had not."""
     tree, trace = schedule.tree, schedule.tree.trace
     waiting = {row for row in barrier(trace, tree.rows).waiting if row in schedule.path.total_ns}
-    held = []
-    ended: dict[tuple[int, str | None], int] = {}
+    waits = []
+    last_end: dict[tuple[int, str | None], int] = {}
     for row in sorted(tree.rows) if waiting else ():
         branch = int(trace.parent[row]), agent_name(trace.attributes(row))
-        if row in waiting and branch in ended:
-            held.append((ended[branch], tree.start[row]))
-        ended[branch] = tree.end[row]
-    return held
+        if row in waiting and branch in last_end:
+            waits.append((last_end[branch], tree.start[row]))
+        last_end[branch] = tree.end[row]
+    return waits

@@ -1,8 +1,8 @@
 """Which of two siblings had to wait for the other, as far as a trace declares it.
 
-A link to a sibling names what a span waited for. LangGraph's step, and the turn of an LLM call and
-of its tools, say what may not be reordered. Where nothing is declared only times are left, and what
-they suggest is no proof.
+A link to a sibling names what a span waited for. The step of LangGraph, and the turn of an LLM call
+and its tools, say what must not be reordered. Where nothing is declared, only times are left, and
+they are no proof.
 """
 
 import sys
@@ -16,7 +16,7 @@ from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.trace.kinds import Role
 
 SOON_NS = 50_000_000
-"""So soon after the end of the siblings that it links to, a span started because of them."""
+"""A span that starts this soon after the siblings to which it links started because of them."""
 
 _BESIDE = sys.maxsize
 
@@ -24,30 +24,30 @@ _BESIDE = sys.maxsize
 def declared_predecessors(tree: CallTree) -> Mapping[int, tuple[int, ...]]:
     """The siblings whose end let a span start, by its links, where these explain its start.
 
-    A span that started much later waited for something else too; what that was its times show.
+    A span that started much later also waited for something else, which only its times show.
     """
     trace = tree.trace
-    declared: dict[int, tuple[int, ...]] = {}
+    predecessors: dict[int, tuple[int, ...]] = {}
     for row in tree.rows if trace.linked else ():
         if row == tree.run or row not in trace.linked:
             continue
         row_of = trace.row_of
-        found = [row_of[link.span_id] for link in trace.links(row) if link.span_id in row_of]
-        family = [each for each in found if trace.parent[each] == trace.parent[row]]
-        reached = max([tree.end[each] for each in family], default=0)
-        if family and 0 <= tree.start[row] - reached <= SOON_NS:
-            declared[row] = tuple(family)
-    return declared
+        targets = [row_of[link.span_id] for link in trace.links(row) if link.span_id in row_of]
+        family = [each for each in targets if trace.parent[each] == trace.parent[row]]
+        last_end = max([tree.end[each] for each in family], default=0)
+        if family and 0 <= tree.start[row] - last_end <= SOON_NS:
+            predecessors[row] = tuple(family)
+    return predecessors
 
 
-def awaited_elsewhere(tree: CallTree) -> Mapping[int, int]:
-    """The span of another branch whose end let a span end: another's fetch that it shared.
+def fetch_leaders(tree: CallTree) -> Mapping[int, int]:
+    """The span of another branch whose end let a span end: the fetch of another that it shared.
 
-    Of several that a span links to the last to end, where that explains its end.
+    Of several linked spans, the last to end counts, where that explains the end of the span.
     """
     trace = tree.trace
     cache = trace.values(semconv.CACHE)
-    awaited: dict[int, int] = {}
+    leader_of: dict[int, int] = {}
     for row in tree.rows if trace.linked else ():
         if cache[row] != "shared":
             continue
@@ -57,24 +57,24 @@ def awaited_elsewhere(tree: CallTree) -> Mapping[int, int]:
         if last is None or tree.end[last] <= tree.start[row]:
             continue
         if 0 <= tree.end[row] - tree.end[last] <= SOON_NS:
-            awaited[row] = last
-    return awaited
+            leader_of[row] = last
+    return leader_of
 
 
 def declared_ranks(tree: CallTree, parent: int) -> Mapping[int, int]:
-    """The declared place of each child of a span: it waits for all of lower rank.
+    """The declared rank of each child of a span: it waits for all children of lower rank.
 
-    Only where every child declares one and the times agree; else there is none. A prefetch runs
-    beside the order: no sibling waits for it.
+    There are ranks only if every child declares one and the times agree. A prefetch is outside the
+    order, since no sibling waits for it.
     """
     family, roles = tree.children(parent), tree.trace.roles
     if len(family) < 2:
         return {}
-    ordered = [row for row in family if roles[row] is not Role.PREFETCH]
-    places = _steps(tree.trace, ordered) or _turns(tree.trace, ordered)
-    if not places or not _agrees(tree, ordered, places):
+    sequence = [row for row in family if roles[row] is not Role.PREFETCH]
+    places = _steps(tree.trace, sequence) or _turns(tree.trace, sequence)
+    if not places or not _agrees(tree, sequence, places):
         return {}
-    ranks = dict(zip(ordered, places, strict=True))
+    ranks = dict(zip(sequence, places, strict=True))
     return ranks if len(ranks) == len(family) else dict.fromkeys(family, _BESIDE) | ranks
 
 
@@ -90,7 +90,7 @@ def _steps(trace: SpanTable, family: Sequence[int]) -> list[int] | None:
 
 
 def _turns(trace: SpanTable, family: Sequence[int]) -> list[int] | None:
-    """An LLM call, then its tools, then the next call."""
+    """The rank of an LLM call, then of its tools, then of the next call."""
     places = []
     roles, turns = trace.roles, trace.figures(semconv.TURN_INDEX)
     for row in family:
@@ -102,16 +102,16 @@ def _turns(trace: SpanTable, family: Sequence[int]) -> list[int] | None:
 
 
 def _agrees(tree: CallTree, family: Sequence[int], places: Sequence[int]) -> bool:
-    """Whether all of a lower rank had ended when one of a higher rank started."""
-    reached, before, highest = 0, 0, places[0]
+    """Whether all spans of lower ranks had ended when one of a higher rank started."""
+    last_end, before, highest = 0, 0, places[0]
     for row, place in zip(family, places, strict=True):  # in order of start
         if place < highest:
             return False
         if place > highest:
-            before, highest = reached, place
+            before, highest = last_end, place
         if before > tree.start[row]:
             return False
-        reached = max(reached, tree.end[row])
+        last_end = max(last_end, tree.end[row])
     return True
 
 
@@ -121,30 +121,30 @@ CallPath = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Precedence:
-    """How often two siblings were seen together: one after the other, reversed, or overlapping."""
+    """How often two siblings occurred together: in sequence, reversed, or overlapping."""
 
     together: int
     reversed: int
     overlapping: int
 
     @property
-    def refuted(self) -> bool:
+    def is_refuted(self) -> bool:
         """Whether the second was once seen not to have waited for the first."""
         return bool(self.reversed or self.overlapping)
 
     @property
     def bound(self) -> float:
-        """At 95 % confidence the order is broken in at most this share of runs (rule of 3)."""
-        if self.refuted or not self.together:
+        """At 95 % confidence, the order is broken in at most this share of runs (rule of three)."""
+        if self.is_refuted or not self.together:
             return 1.0
         return min(1.0, 3 / self.together)
 
 
 def precedence(trees: Iterable[CallTree], first: CallPath, second: CallPath) -> Precedence:
-    """What the traces say about two call paths of one parent, the first by name before the second.
+    """What the traces say about two call paths below one parent, `first` before `second`.
 
-    Only families that hold exactly one of each count: which of several belonged together is not
-    known.
+    Only families with exactly one span of each path count, because it is unknown which of several
+    belong together.
     """
     together = backwards = overlapping = 0
     for tree in trees:
@@ -157,22 +157,22 @@ def precedence(trees: Iterable[CallTree], first: CallPath, second: CallPath) -> 
     return Precedence(together, backwards, overlapping)
 
 
-def refuted(trees: Iterable[CallTree], tree: CallTree, chain: Iterable[int]) -> bool:
+def refute(trees: Iterable[CallTree], tree: CallTree, chain: Iterable[int]) -> bool:
     """Whether other traces show that no span of a chain needs the one before it."""
-    known = list(trees)
+    others = list(trees)
     paths = [tree.call_path(row) for row in chain]
-    return bool(known) and all(
-        before != after and precedence(known, before, after).refuted
+    return bool(others) and all(
+        before != after and precedence(others, before, after).is_refuted
         for before, after in pairwise(paths)
     )
 
 
 def _families(tree: CallTree, first: CallPath, second: CallPath) -> list[tuple[int, int]]:
-    """The pairs of siblings of the two paths, of parents that have one of each."""
-    found: dict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+    """The pairs of siblings of the two paths, below parents that have exactly one of each."""
+    families: dict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     names = tree.trace.names
     for row in tree.rows:
         for place, path in enumerate((first, second)):
             if row != tree.run and names[row] == path[-1] and tree.call_path(row) == path:
-                found[int(tree.trace.parent[row])][place].append(row)
-    return [(a[0], b[0]) for a, b in found.values() if len(a) == len(b) == 1]
+                families[int(tree.trace.parent[row])][place].append(row)
+    return [(a[0], b[0]) for a, b in families.values() if len(a) == len(b) == 1]

@@ -8,7 +8,7 @@ import msgspec
 from trading_graph.otel.diagnosis.call_tree import call_tree
 from trading_graph.otel.diagnosis.critical_path import PathClass, by_class
 from trading_graph.otel.diagnosis.findings import FindingKind
-from trading_graph.otel.diagnosis.ranking import Prediction, Ranked, Ranking, rank
+from trading_graph.otel.diagnosis.ranking import Prediction, RankedCandidate, Ranking, rank
 from trading_graph.otel.diagnosis.schedule import slack_ns
 from trading_graph.otel.diagnosis.target import LlmChain, Target, TargetFigures, target_figures
 from trading_graph.otel.gc_pause import pause_collection
@@ -22,7 +22,13 @@ from trading_graph.otel.trace import (
     spans_at,
     table_of,
 )
-from trading_graph.otel.verdict import Verdict, completeness, default_gate, judge, uninterrupted
+from trading_graph.otel.verdict import (
+    Verdict,
+    completeness,
+    default_gate,
+    judge,
+    without_interruptions,
+)
 from trading_graph.otel.verdict.gate import Duration, Gate
 
 
@@ -37,13 +43,13 @@ class Interval:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Finding:
-    """A reason why a run is slow, what to do about it, and what that alone gains.
+    """A reason why a run is slow, what to do about it, and what that fix alone gains.
 
-    `evidence` is a sentence with the measured values, and `spans` are those that show it. `proven`
-    says that the trace itself shows that the change is possible; otherwise it may gain nothing, and
-    `only_if` says what it takes. `on_path_s` is the time of these spans on the critical path,
-    `wall` the run's predicted duration. `here` says where in the program's own code the change is
-    made, where that is known.
+    `evidence` is a sentence with the measured values, and `spans` are the spans that show it.
+    `proven` says that the trace itself shows that the change is possible; otherwise the fix may
+    gain nothing, and `only_if` says what it requires. `on_path_s` is the time of these spans on the
+    critical path, and `wall` the predicted duration of the run. `here` names the place in the
+    program's own code to change, where it is known.
     """
 
     kind: FindingKind
@@ -69,9 +75,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A finding mended on top of those before it, and what the run then takes.
+    """A finding fixed on top of those before it, and the duration of the run afterwards.
 
-    `target_s` is what is compared with the target: projected, where latencies were simulated.
+    `target_s` is the time to compare with the target: projected, where latencies were simulated.
     """
 
     kind: FindingKind
@@ -82,7 +88,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of the critical path, in nanoseconds since the epoch, and the span it went into."""
+    """A stretch of the critical path, in nanoseconds since the epoch, and its span."""
 
     span: Span
     start_ns: int
@@ -93,9 +99,9 @@ class Segment:
 class Diagnosis:
     """Where a run's time went and what each fix would gain, with the verdict of the default gate.
 
-    `findings` come by gain, the greatest first; `steps` make them one on top of the other, so that
-    gains are never added. `by_class` and `by_name` divide the critical path, in seconds, most
-    first: they sum to the run's duration `wall_s`.
+    `findings` are sorted by gain, the greatest first. `steps` fix them one on top of the other, so
+    that gains are never added. `by_class` and `by_name` divide the critical path, in seconds, the
+    greatest first; they sum to `wall_s`, the duration of the run.
     """
 
     trace: Trace
@@ -112,13 +118,13 @@ class Diagnosis:
 
     @property
     def critical_path(self) -> tuple[Segment, ...]:
-        """Which span each instant of the run was waiting for: an exact partition of its time."""
+        """The span that the run was waiting for at each instant: an exact partition of its time."""
         table = table_of(self.trace)
         return tuple(Segment(Span(table, row), a, b) for row, a, b in self._ranking.path.segments)
 
     @property
     def slack_s(self) -> Mapping[Span, float]:
-        """How much later each span could have ended without the run ending later, in seconds.
+        """How much later each span could have ended without delaying the run's end, in seconds.
 
         0.0 on the critical path; spans that nobody waited for are left out.
         """
@@ -128,7 +134,7 @@ class Diagnosis:
 
     @property
     def llm_chain(self) -> LlmChain:
-        """The serial LLM calls of the run with everything mended, in the target's terms."""
+        """The serial LLM calls of the run with all fixes, in the target's terms."""
         return self._figures.llm_chain
 
     @property
@@ -138,9 +144,9 @@ class Diagnosis:
 
     @property
     def title(self) -> str:
-        """What was run, where the trace says so; else the run's name."""
-        said = self.run.attributes
-        symbol, as_of = said.get(semconv.SYMBOL), said.get(semconv.AS_OF)
+        """What was run, if the trace says so; otherwise the name of the run."""
+        attributes = self.run.attributes
+        symbol, as_of = attributes.get(semconv.SYMBOL), attributes.get(semconv.AS_OF)
         return f"{symbol} as of {as_of}" if symbol and as_of else self.run.name
 
     def __repr__(self) -> str:
@@ -151,12 +157,12 @@ class Diagnosis:
 
 
 def ranking_of(diagnosis: Diagnosis) -> Ranking:
-    """The ranking behind a diagnosis, for what draws or exports its simulation."""
+    """The ranking behind a diagnosis, for code that draws or exports its simulation."""
     return diagnosis._ranking
 
 
 def predicted_times(diagnosis: Diagnosis) -> tuple[list[int], list[int]]:
-    """Start and end of every span by row, with everything mended, on the run's own clock."""
+    """Start and end of every span by row, with all fixes, on the run's own clock."""
     return diagnosis._figures.predicted
 
 
@@ -167,18 +173,17 @@ def diagnose(
     run_id: str | None = None,
     others: Sequence[SpanTable] = (),
 ) -> Diagnosis | Verdict:
-    """Judge and diagnose a trace; the verdict alone where the trace is not complete.
+    """Judge and diagnose a trace; returns only the verdict if the trace is not complete.
 
-    `limit_s` takes the place of the default gate's limit on the run's duration; `others` are
-    more runs of the program, and one that is not complete counts as far as it goes: what it shows
-    to have overlapped did overlap.
+    `limit_s` replaces the default gate's limit on the run's duration. `others` are more runs of the
+    program. An incomplete one still counts as far as it goes: what overlaps in it did overlap.
     """
     gate, budget = _gate(limit_s)
     verdict = judge(trace, gate, run_id)
     if not verdict.judged or verdict.run is None:
         return verdict
     runs = [(other, completeness(other).run) for other in others]
-    trees = [call_tree(*uninterrupted(other, at)) for other, at in runs if at is not None]
+    trees = [call_tree(*without_interruptions(other, at)) for other, at in runs if at is not None]
     ranking = rank(table_of(verdict.trace), row_of(verdict.run), trees)
     return _document(
         ranking, target_figures(ranking, budget.limit_s, budget.project_call_s), verdict
@@ -186,7 +191,7 @@ def diagnose(
 
 
 def _gate(limit_s: float | None) -> tuple[Gate, Duration]:
-    """The default gate with this limit, if there is one, and its check of the run's duration."""
+    """The default gate, with this limit if it is set, and its check of the run's duration."""
     gate = default_gate()
     (number,) = (n for n, check in enumerate(gate.checks) if isinstance(check, Duration))
     budget = gate.checks[number]
@@ -207,8 +212,8 @@ def _document(ranking: Ranking, figures: TargetFigures, verdict: Verdict) -> Dia
         run=Span(table, ranking.run),
         wall_s=ranking.wall_ns / 1e9,
         target=figures.document(),
-        by_class={each: spent / 1e9 for each, spent in classes if spent},
-        by_name={name: spent / 1e9 for name, spent in ranking.path.by_name.items()},
+        by_class={each: time_ns / 1e9 for each, time_ns in classes if time_ns},
+        by_name={name: time_ns / 1e9 for name, time_ns in ranking.path.by_name.items()},
         findings=tuple(_finding(ranking, each) for each in ranking.candidates),
         steps=tuple(
             Step(each.candidate.kind, each.candidate.place, _interval(each.wall), after / 1e9)
@@ -220,24 +225,24 @@ def _document(ranking: Ranking, figures: TargetFigures, verdict: Verdict) -> Dia
     )
 
 
-def _finding(ranking: Ranking, ranked: Ranked) -> Finding:
-    found, wall, wall_ns = ranked.candidate, ranked.wall, ranking.wall_ns
+def _finding(ranking: Ranking, rank: RankedCandidate) -> Finding:
+    candidate, wall, wall_ns = rank.candidate, rank.wall, ranking.wall_ns
     return Finding(
-        kind=found.kind,
-        place=found.place,
-        evidence=found.evidence,
-        proven=found.proven,
-        only_if=found.only_if,
-        on_path_s=ranked.on_path_ns / 1e9,
+        kind=candidate.kind,
+        place=candidate.place,
+        evidence=candidate.evidence,
+        proven=candidate.proven,
+        only_if=candidate.only_if,
+        on_path_s=rank.on_path_ns / 1e9,
         gain=Interval(
             max(wall_ns - wall.high_ns, 0) / 1e9,
             (wall_ns - wall.likely_ns) / 1e9,
             max(wall_ns - wall.low_ns, 0) / 1e9,
         ),
         wall=_interval(wall),
-        spans=spans_at(ranking.trace, found.rows),
+        spans=spans_at(ranking.trace, candidate.rows),
     )
 
 
-def _interval(found: Prediction) -> Interval:
-    return Interval(found.low_ns / 1e9, found.likely_ns / 1e9, found.high_ns / 1e9)
+def _interval(wall: Prediction) -> Interval:
+    return Interval(wall.low_ns / 1e9, wall.likely_ns / 1e9, wall.high_ns / 1e9)

@@ -1,4 +1,4 @@
-"""What is different in a run that is played again."""
+"""The changes to a run that is played again."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,9 +9,9 @@ from trading_graph.otel.diagnosis.schedule import Slots
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """Spans that ask for the same: the first does the work, and the others take its result.
+    """Spans with the same request: the first does the work, and the others take its result.
 
-    Who asks while the first is still at work ends with it; who asks later takes `hit_ns`.
+    A span that requests while the first is still at work ends with it; a later one takes `hit_ns`.
     """
 
     rows: tuple[int, ...]
@@ -20,14 +20,14 @@ class Sharing:
 
 @dataclass
 class Edits:
-    """What is different in a run that is played again.
+    """The changes to a run that is played again, in nanoseconds by row.
 
-    `length` is a span's new duration, whatever was below it, and `less` what is to be taken from
-    its duration, be it new or not; `gap` what passes before it, once those it waits for have ended;
-    `tail` what passes in it after its last child; `like` lets a span wait for what an earlier
-    sibling waited for, and start as soon as that one. Each of `chains` are siblings of which one
-    waits for the one before it, and for nothing else; `slots` lets so many of some siblings run at
-    once. Nanoseconds, by row.
+    `length` is a new duration of a span, whatever is below it; `less` is subtracted from its
+    duration, new or not. `gap` is the time before a span, after those it waits for have ended;
+    `tail` is the time in a span after its last child. `like` lets a span wait for what an earlier
+    sibling waited for, and start as soon as that sibling. Each of `chains` are siblings each of
+    which waits for the one before it, and for nothing else. `slots` limit how many of some siblings
+    run at once.
     """
 
     length: dict[int, int] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class Edits:
     gap: dict[int, int] = field(default_factory=dict)
     tail: dict[int, int] = field(default_factory=dict)
     like: dict[int, int] = field(default_factory=dict)
-    shared: list[Sharing] = field(default_factory=list)
+    sharings: list[Sharing] = field(default_factory=list)
     slots: list[Slots] = field(default_factory=list)
     chains: list[tuple[int, ...]] = field(default_factory=list)
 
@@ -47,41 +47,41 @@ class Edits:
         return lengths
 
     def copy(self) -> "Edits":
-        """The same edits, to add more to."""
+        """A copy, to which more edits can be added."""
         return Edits(
             self.length.copy(),
             self.less.copy(),
             self.gap.copy(),
             self.tail.copy(),
             self.like.copy(),
-            self.shared.copy(),
+            self.sharings.copy(),
             self.slots.copy(),
             self.chains.copy(),
         )
 
-    def differing(self, known: "Edits") -> tuple[set[int], set[int]]:
-        """The rows that these place or measure in another way than their first part does.
+    def changes(self, base: "Edits") -> tuple[set[int], set[int]]:
+        """What these edits change on top of `base`, which is their first part.
 
-        And those whose tail is another.
+        Returns the rows that are placed or measured differently, and those with another tail.
         """
-        changed: set[int] = set()
+        rows: set[int] = set()
         for new, old in (
-            (self.length, known.length),
-            (self.less, known.less),
-            (self.gap, known.gap),
-            (self.like, known.like),
+            (self.length, base.length),
+            (self.less, base.less),
+            (self.gap, base.gap),
+            (self.like, base.like),
         ):
-            changed |= _differing(new, old)
-        for sharing in self.shared[len(known.shared) :]:
-            changed.update(sharing.rows)
-        for slots in self.slots[len(known.slots) :]:
-            changed.update(slots.rows)
-        for chain in self.chains[len(known.chains) :]:
-            changed.update(chain)
-        return changed, _differing(self.tail, known.tail)
+            rows |= _differences(new, old)
+        for sharing in self.sharings[len(base.sharings) :]:
+            rows.update(sharing.rows)
+        for slots in self.slots[len(base.slots) :]:
+            rows.update(slots.rows)
+        for chain in self.chains[len(base.chains) :]:
+            rows.update(chain)
+        return rows, _differences(self.tail, base.tail)
 
 
-def _differing(new: Mapping[int, int], old: Mapping[int, int]) -> set[int]:
+def _differences(new: Mapping[int, int], old: Mapping[int, int]) -> set[int]:
     if not old:
         return set(new)
     return {row for row, value in new.items() if old.get(row) != value}

@@ -14,13 +14,14 @@ def place(
     before: Mapping[int, int],
     model: Model,
 ) -> list[int]:
-    """The start of each child, after its parent's start, in nanoseconds.
+    """The start of each child after the start of its parent, in nanoseconds.
 
-    `lengths` are how long the children take, `before` is what a child of a chain waits for, by row.
+    `lengths` are the durations of the children. `before` is the span that a member of a chain waits
+    for, by row.
     """
     slots = _slots(family, edits)
-    chained = not before.keys().isdisjoint(family.rows)
-    declared = family.declared if model is not Model.OBSERVED else {}
+    has_chain = not before.keys().isdisjoint(family.rows)
+    predecessors = family.predecessors if model is not Model.OBSERVED else {}
     if slots is None and edits.like.keys().isdisjoint(family.rows):
         like: Sequence[int] = range(len(family.rows))
         sequence = like
@@ -28,24 +29,24 @@ def place(
         like = _like(family, edits, slots)
         sequence = _sequence(family, like, slots)
     placing = _Placing(family, lengths, edits, model, like)
-    if slots is None and not chained and not declared:
+    if slots is None and not has_chain and not predecessors:
         return placing.in_order(sequence)
-    return placing.held(sequence, slots, before, declared)
+    return placing.in_turn(sequence, slots, before, predecessors)
 
 
 def _slots(family: Family, edits: Edits) -> Slots | None:
-    """The limit to keep to in a family: one put on it, or the one that it met."""
+    """The limit of a family: one that the edits set, or the one that it met."""
     for slots in edits.slots:
         if slots.rows[0] in family.number:
             return slots
-    met = family.slots
-    return met if met is not None and edits.like.keys().isdisjoint(met.rows) else None
+    own = family.slots
+    return own if own is not None and edits.like.keys().isdisjoint(own.rows) else None
 
 
 def _like(family: Family, edits: Edits, slots: Slots | None) -> Sequence[int]:
-    """Whose predecessors each child waits for, by number: its own, or those of a sibling.
+    """The child whose predecessors each child waits for, by number: itself, or a sibling.
 
-    Who takes a slot waits for the slot, and for what the first of them waited for.
+    A span that takes a slot waits for the slot, and for what the first span with a slot waited for.
     """
     first = dict.fromkeys(slots.gap, slots.rows[0]) if slots else {}
     models = list(map(first.get, family.rows, family.rows) if first else family.rows)
@@ -53,7 +54,7 @@ def _like(family: Family, edits: Edits, slots: Slots | None) -> Sequence[int]:
 
 
 def _sequence(family: Family, like: Sequence[int], slots: Slots | None) -> Sequence[int]:
-    """Who can start no later comes first; those who meet a limit in their own order."""
+    """The numbers by earliest possible start; spans that meet a limit keep their own order."""
     numbers = range(len(like))
     if like == list(numbers):
         return numbers
@@ -65,7 +66,7 @@ def _sequence(family: Family, like: Sequence[int], slots: Slots | None) -> Seque
 
 
 class _Placing:
-    """Goes through one or two orders of a family at once; of two the earlier start counts."""
+    """Goes through one or two orders of a family at once; of two starts the earlier one counts."""
 
     def __init__(
         self,
@@ -80,17 +81,17 @@ class _Placing:
         self._like = like
         self._orders = family.orders(model)
         self._model = model
-        changed = {} if edits.gap.keys().isdisjoint(family.rows) else edits.gap
-        self._changed = changed
+        new_gaps = {} if edits.gap.keys().isdisjoint(family.rows) else edits.gap
+        self._new_gaps = new_gaps
         self._gaps: list[Sequence[int]] = []
         for order in self._orders:
             gaps = order.gap if isinstance(like, range) else [order.gap[model] for model in like]
-            if changed:
-                gaps = [changed.get(row, gap) for row, gap in zip(family.rows, gaps, strict=True)]
+            if new_gaps:
+                gaps = [new_gaps.get(row, gap) for row, gap in zip(family.rows, gaps, strict=True)]
             self._gaps.append(gaps)
 
     def in_order(self, sequence: Sequence[int]) -> list[int]:
-        """Where each waits for others and for nothing else."""
+        """The starts where spans wait for siblings and for nothing else."""
         lengths, like = self._lengths, self._like
         if all(order.until[model] == 0 for order in self._orders for model in set(like)):
             return list(map(min, *self._gaps) if len(self._gaps) > 1 else self._gaps[0])
@@ -100,35 +101,35 @@ class _Placing:
         both = second is not first
         by_key, until, gap = first.by_key, first.until, self._gaps[0]
         others, others_until, others_gap = second.by_key, second.until, self._gaps[-1]
-        reached = taken = others_reached = others_taken = 0
+        last_end = count = others_end = others_count = 0
         for number in sequence:
             most = until[like[number]]
-            while taken < most and (end := ends[by_key[taken]]) is not None:
-                if end > reached:
-                    reached = end
-                taken += 1
-            begin = reached + gap[number]
+            while count < most and (end := ends[by_key[count]]) is not None:
+                if end > last_end:
+                    last_end = end
+                count += 1
+            begin = last_end + gap[number]
             if both:
                 most = others_until[like[number]]
-                while others_taken < most and (end := ends[others[others_taken]]) is not None:
-                    if end > others_reached:
-                        others_reached = end
-                    others_taken += 1
-                other = others_reached + others_gap[number]
+                while others_count < most and (end := ends[others[others_count]]) is not None:
+                    if end > others_end:
+                        others_end = end
+                    others_count += 1
+                other = others_end + others_gap[number]
                 if other < begin:
                     begin = other
             starts[number] = begin
             ends[number] = begin + lengths[number]
         return starts
 
-    def held(
+    def in_turn(
         self,
         sequence: Sequence[int],
         slots: Slots | None,
         before: Mapping[int, int],
-        declared: Mapping[int, tuple[int, ...]],
+        predecessors: Mapping[int, tuple[int, ...]],
     ) -> list[int]:
-        """Where some wait for a slot, for the one before in a chain, or for declared siblings."""
+        """The starts where some wait for a slot, for their chain, or for declared siblings."""
         family, rows = self._family, self._family.rows
         members = frozenset(slots.rows if slots else ())
         starts = [0] * len(rows)
@@ -141,17 +142,17 @@ class _Placing:
                 walk(model) + gaps[number] for walk, gaps in zip(walks, self._gaps, strict=True)
             )
             if row in before:
-                # A step of the branch itself; between steps of one node nothing has to pass.
+                # A step of the branch itself; no time has to pass between the steps of one node.
                 begin = ends[family.number[before[row]]] or 0
-            elif model in declared:
-                reached = max(ends[each] or 0 for each in declared[model])
-                after = reached + self._changed.get(row, family.gap(model))
+            elif model in predecessors:
+                last_end = max(ends[each] or 0 for each in predecessors[model])
+                after = last_end + self._new_gaps.get(row, family.gap(model))
                 begin = after if self._model is Model.LIKELY else min(begin, after)
-            limited = row in members
-            if slots is not None and limited and len(busy) >= slots.at_once:
+            has_limit = row in members
+            if slots is not None and has_limit and len(busy) >= slots.at_once:
                 begin = max(begin, heapq.heappop(busy) + slots.gap.get(row, 0))
             end = begin + self._lengths[number]
-            if limited:
+            if has_limit:
                 heapq.heappush(busy, end)
             starts[number], ends[number] = begin, end
         return starts
@@ -160,14 +161,14 @@ class _Placing:
 def _walk(
     by_key: Sequence[int], until: Sequence[int], ends: Sequence[int | None]
 ) -> Callable[[int], int]:
-    """Says when all that a child waits for in an order have ended; asked in order."""
-    reached = taken = 0
+    """A function that gives the end of all that a child waits for; to be called in order."""
+    last_end = count = 0
 
     def walk(number: int) -> int:
-        nonlocal reached, taken
-        while taken < until[number] and (end := ends[by_key[taken]]) is not None:
-            reached = max(reached, end)
-            taken += 1
-        return reached
+        nonlocal last_end, count
+        while count < until[number] and (end := ends[by_key[count]]) is not None:
+            last_end = max(last_end, end)
+            count += 1
+        return last_end
 
     return walk

@@ -1,8 +1,8 @@
-"""Why each span of a run started and ended when it did, so that it can be played again.
+"""Why each span of a run started and ended when it did, so that the run can be played again.
 
-A child starts a gap after the last of those siblings that it waited for has ended, or after its
-parent's start; a parent ends a tail after the last child that it waited for. Times are relative to
-the parent's start, so a subtree moves as a whole. Played without a change, the run comes out as it
+A child starts a gap after the end of the last sibling that it waited for, or after the start of its
+parent; a parent ends a tail after the last child that it waited for. Times are relative to the
+start of the parent, so a subtree moves as a whole. Played without changes, the run comes out as it
 was.
 """
 
@@ -19,19 +19,19 @@ from trading_graph.otel.diagnosis.blocked_loop import Block, blocks
 from trading_graph.otel.diagnosis.call_tree import CallTree
 from trading_graph.otel.diagnosis.critical_path import PathTable, critical_path
 from trading_graph.otel.diagnosis.dependencies import (
-    awaited_elsewhere,
     declared_predecessors,
     declared_ranks,
+    fetch_leaders,
 )
 from trading_graph.otel.verdict import RunFigures, causes, measures
 
 
 class Model(Enum):
-    """What a span is taken to have waited for.
+    """What a span is assumed to have waited for.
 
-    OBSERVED: every sibling that had ended before it started. LIKELY: those that it links to, where
-    their end explains its start, else as observed. FREEST: as LIKELY, or only what the declared
-    order demands (LangGraph's steps, LLM turns), whichever lets it start earlier.
+    OBSERVED: every sibling that had ended before it started. LIKELY: the siblings to which it
+    links, where their end explains its start, or else as observed. FREEST: as LIKELY, or only what
+    the declared order requires (LangGraph's steps, LLM turns), whichever lets it start earlier.
     """
 
     OBSERVED = "observed"
@@ -43,9 +43,9 @@ class Model(Enum):
 class Order:
     """One order among the children of a span: child i waits for all j with key[j] <= cut[i].
 
-    `by_key` are the children's numbers, the lowest key first, of which child i waits for the first
-    `until[i]`, as far as they start before it; `gap` is what passed between the end of the last of
-    these and its start, in nanoseconds.
+    `by_key` are the numbers of the children, the lowest key first. Child i waits for the first
+    `until[i]` of them, as far as they start before it. `gap` is the time between the end of the
+    last of these and the start of the child, in nanoseconds.
     """
 
     cut: Sequence[int]
@@ -56,9 +56,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """A limit that siblings met: so many at once, each later one as another ended.
+    """A limit that siblings met: `at_once` of them, and each later one started as another ended.
 
-    `gap` is what passed between the end that freed a slot and the start of who took it, by row.
+    `gap` is the time between the end that freed a slot and the start of the span that took it, in
+    nanoseconds by row.
     """
 
     rows: tuple[int, ...]
@@ -68,11 +69,11 @@ class Slots:
 
 @dataclass(frozen=True)
 class Family:
-    """The children of one span, numbered in order of start, in time relative to its start.
+    """The children of one span, numbered in order of start; times are relative to its start.
 
-    `tail` is what passed between the end of the last child that was waited for and its own end.
-    `declared` are the siblings whose end let a child start, both by number; `slots` the limit that
-    some of them met.
+    `tail` is the time between the end of the last child that was waited for and the end of the
+    span. `predecessors` are the siblings whose end let a child start, both by number; `slots` is
+    the limit that some of the children met.
     """
 
     rows: Sequence[int]
@@ -82,7 +83,7 @@ class Family:
     length: int
     tail: int
     ranks: Sequence[int] | None
-    declared: Mapping[int, tuple[int, ...]]
+    predecessors: Mapping[int, tuple[int, ...]]
     slots: "Slots | None"
 
     @cached_property
@@ -91,46 +92,46 @@ class Family:
         return {row: number for number, row in enumerate(self.rows)}
 
     def starting(self, at: int) -> list[int]:
-        """The children that start then, by row."""
+        """The rows of the children that start at this time."""
         numbers = range(bisect_left(self.start, at), bisect_right(self.start, at))
         return [self.rows[number] for number in numbers]
 
     def ending(self, at: int) -> list[int]:
-        """The children that end then, by row."""
+        """The rows of the children that end at this time."""
         by_end, end = self.observed.by_key, self.end.__getitem__
         first, last = bisect_left(by_end, at, key=end), bisect_right(by_end, at, key=end)
         return [self.rows[number] for number in sorted(by_end[first:last])]
 
     @cached_property
     def lengths(self) -> Sequence[int]:
-        """How long each child took."""
+        """The duration of each child."""
         return [end - start for start, end in zip(self.start, self.end, strict=True)]
 
     @cached_property
     def all_waited_for(self) -> bool:
-        """Whether each child was waited for."""
+        """Whether every child was waited for."""
         return all(self.waited_for)
 
     @cached_property
     def observed(self) -> Order:
-        """Every sibling that had ended was waited for."""
+        """The order in which a child waits for every sibling that had ended."""
         return self._order(self.end, self.start)
 
     @cached_property
-    def ranked(self) -> Order | None:
+    def rank_order(self) -> Order | None:
         """The declared order, where there is one."""
         if self.ranks is None:
             return None
         return self._order(self.ranks, [rank - 1 for rank in self.ranks])
 
     def orders(self, model: Model) -> tuple[Order, ...]:
-        """The orders that a model looks at."""
-        ranked = self.ranked if model is Model.FREEST else None
-        return (self.observed,) if ranked is None else (self.observed, ranked)
+        """The orders that a model considers."""
+        rank_order = self.rank_order if model is Model.FREEST else None
+        return (self.observed,) if rank_order is None else (self.observed, rank_order)
 
     def gap(self, number: int) -> int:
-        """What passed before a child once all that it is likely to have waited for had ended."""
-        before = self.declared.get(number)
+        """The time before a child, since the end of all siblings that it likely waited for."""
+        before = self.predecessors.get(number)
         if before is None:
             return self.observed.gap[number]
         return self.start[number] - max(self.end[each] for each in before)
@@ -140,32 +141,32 @@ class Family:
         until = np.searchsorted(np.sort(np.array(key, np.int64)), cut, side="right").tolist()
         end = self.end
         gaps = []
-        reached = taken = 0
+        last_end = count = 0
         for number, (begin, most) in enumerate(zip(self.start, until, strict=True)):
-            while taken < most and by_key[taken] < number:
-                if end[by_key[taken]] > reached:
-                    reached = end[by_key[taken]]
-                taken += 1
-            gaps.append(begin - reached)
+            while count < most and by_key[count] < number:
+                if end[by_key[count]] > last_end:
+                    last_end = end[by_key[count]]
+                count += 1
+            gaps.append(begin - last_end)
         return Order(cut, by_key, until, gaps)
 
 
 class Schedule:
-    """A run's call tree with the order of its parts; families are worked out when asked for."""
+    """A run's call tree with the order of its parts; families are made at first use."""
 
     def __init__(self, tree: CallTree) -> None:
         self.tree = tree
-        self.declared = declared_predecessors(tree)
+        self.predecessors = declared_predecessors(tree)
         self._families: dict[int, Family] = {}
 
     @cached_property
-    def awaited(self) -> Mapping[int, int]:
+    def leaders(self) -> Mapping[int, int]:
         """The span of another branch whose end let a span end, by row."""
-        return awaited_elsewhere(self.tree)
+        return fetch_leaders(self.tree)
 
     @cached_property
     def ranks(self) -> Mapping[int, int]:
-        """The declared place of each span among its siblings, of the whole run."""
+        """The declared rank of each span among its siblings, for the whole run."""
         ranks: dict[int, int] = {}
         for parent in self.tree.rows:
             ranks |= declared_ranks(self.tree, parent)
@@ -173,7 +174,7 @@ class Schedule:
 
     @cached_property
     def blocks(self) -> list[Block]:
-        """When which span blocked the event loop."""
+        """The periods during which spans blocked the event loop."""
         return blocks(self.tree)
 
     @cached_property
@@ -184,26 +185,26 @@ class Schedule:
     @cached_property
     def _slots(self) -> Mapping[int, Slots]:
         """The limits that branches met, by parent."""
-        tree, found = self.tree, {}
+        tree, slots = self.tree, {}
         for fan_out in self.measures.fan_outs:
             group = fan_out.group
             parents = {int(tree.trace.parent[row]) for row in group.rows}
-            limited = causes.limit(tree.trace, group) if len(parents) == 1 else None
-            if limited is not None and fan_out.judged.cause is limited[1]:
-                found[parents.pop()] = _slots(tree, group.rows, limited[0])
-        return found
+            limit = causes.limit(tree.trace, group) if len(parents) == 1 else None
+            if limit is not None and fan_out.judgement.cause is limit[1]:
+                slots[parents.pop()] = _slots(tree, group.rows, limit[0])
+        return slots
 
     @cached_property
     def path(self) -> PathTable:
-        """The critical path, what is declared before what times suggest."""
-        return critical_path(self.tree, self.declared)
+        """The critical path, where declared dependencies take precedence over times."""
+        return critical_path(self.tree, self.predecessors)
 
     def family(self, parent: int) -> Family:
-        """The children of a span."""
-        found = self._families.get(parent)
-        if found is None:
-            found = self._families[parent] = self._family(parent)
-        return found
+        """The children of a span; cached."""
+        family = self._families.get(parent)
+        if family is None:
+            family = self._families[parent] = self._family(parent)
+        return family
 
     def _family(self, parent: int) -> Family:
         tree = self.tree
@@ -213,10 +214,10 @@ class Schedule:
         start = [tree.start[row] - begin for row in rows]
         end = [tree.end[row] - begin for row in rows]
         waited_for = [tree.waited_for[row] for row in rows]
-        last = max([e for e, waited in zip(end, waited_for, strict=True) if waited], default=0)
+        last = max([e for e, counts in zip(end, waited_for, strict=True) if counts], default=0)
         ranks = declared_ranks(tree, parent)
-        declared = rows if self.declared else ()
-        number = {row: at for at, row in enumerate(declared)}
+        linked = rows if self.predecessors else ()
+        number = {row: at for at, row in enumerate(linked)}
         return Family(
             rows=rows,
             start=start,
@@ -226,34 +227,34 @@ class Schedule:
             tail=length - last,
             ranks=[ranks[row] for row in rows] if ranks else None,
             slots=self._slots.get(parent),
-            declared={
-                number[row]: tuple(number[each] for each in self.declared[row])
-                for row in declared
-                if row in self.declared
+            predecessors={
+                number[row]: tuple(number[each] for each in self.predecessors[row])
+                for row in linked
+                if row in self.predecessors
             },
         )
 
 
 def _slots(tree: CallTree, rows: Sequence[int], at_once: int) -> Slots:
-    """What passed between each end that freed a slot and the next start."""
+    """The limit on siblings, with the gap between each end that freed a slot and the next start."""
     running: list[int] = []
     gap: dict[int, int] = {}
-    ordered = sorted(rows, key=lambda row: (tree.start[row], row))
-    for row in ordered:
+    sequence = sorted(rows, key=lambda row: (tree.start[row], row))
+    for row in sequence:
         if len(running) >= at_once:
             gap[row] = tree.start[row] - heapq.heappop(running)
         heapq.heappush(running, tree.end[row])
-    return Slots(tuple(ordered), at_once, gap)
+    return Slots(tuple(sequence), at_once, gap)
 
 
 _NEVER = 2**62
 
 
 def slack_ns(schedule: Schedule) -> Mapping[int, int]:
-    """The slack of every span that was waited for, by row, in nanoseconds; 0 on the path.
+    """The slack of every span that was waited for, in nanoseconds by row; 0 on the critical path.
 
-    Backwards over the observed order: a span may end as late as every sibling that waited for it,
-    and its parent, can bear. Spans that nobody waited for are left out.
+    It is computed backwards over the observed order: a span may end as late as its parent, and
+    every sibling that waited for it, can bear. Spans that nobody waited for are left out.
     """
     tree = schedule.tree
     slack = {tree.run: 0}
@@ -262,8 +263,8 @@ def slack_ns(schedule: Schedule) -> Mapping[int, int]:
             continue
         family = schedule.family(parent)
         (order,) = family.orders(Model.OBSERVED)
-        # How late each child may start and end, from the last to the first: who waits for a child
-        # are those whose cut is not before its end.
+        # How late each child may start and end, from the last child to the first. The spans that
+        # wait for a child are those whose cut is not before its end.
         room = family.length - family.tail
         latest_start = [0] * len(family.rows)
         by_cut = sorted(range(len(family.rows)), key=lambda n: (order.cut[n], n))
@@ -271,7 +272,7 @@ def slack_ns(schedule: Schedule) -> Mapping[int, int]:
         for number in sorted(
             range(len(family.rows)), key=lambda n: (family.end[n], family.start[n], n), reverse=True
         ):
-            # Of spans without length at one time each waits for those before it.
+            # Of spans without length at the same time, each waits for those before it.
             after = (
                 family.end[number],
                 number if family.start[number] == family.end[number] else -1,
@@ -279,9 +280,9 @@ def slack_ns(schedule: Schedule) -> Mapping[int, int]:
             while by_cut and (order.cut[by_cut[-1]], by_cut[-1]) > after:
                 later = by_cut.pop()
                 least = min(least, latest_start[later] - order.gap[later])
-            joined = family.waited_for[number]
-            latest = max(min(least, room) if joined else least, family.end[number])
+            counts = family.waited_for[number]
+            latest = max(min(least, room) if counts else least, family.end[number])
             latest_start[number] = latest - (family.end[number] - family.start[number])
-            if joined:
+            if counts:
                 slack[family.rows[number]] = slack[parent] + latest - family.end[number]
     return slack

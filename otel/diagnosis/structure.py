@@ -1,8 +1,8 @@
-"""What one side of a comparison lost that no statistics are needed for.
+"""The structural losses of one side of a comparison, which need no statistics.
 
 Something that ran at once became serial, something is fetched again, a branch or a call path is
-gone, something fails. Errors, duplicates and losses count from a single run on; whether a group ran
-at once is partly read from times, so there most runs of each side decide.
+gone, or something fails. Errors, duplicates and losses count from a single run. Whether a group ran
+at once is partly read from times, so there the majority of the runs of each side decides.
 """
 
 from collections import Counter, defaultdict
@@ -21,7 +21,7 @@ _SHOWN = 3
 
 
 class RegressionKind(StrEnum):
-    """What was lost."""
+    """What kind of structure was lost."""
 
     SERIAL = "became serial"
     DUPLICATE = "new duplicate"
@@ -30,7 +30,7 @@ class RegressionKind(StrEnum):
 
 
 class ImprovementKind(StrEnum):
-    """The opposite of each."""
+    """The opposite of each kind of regression."""
 
     AT_ONCE = "runs at once now"
     ONCE = "no longer asked for again"
@@ -48,9 +48,9 @@ _OPPOSITE = {
 
 @dataclass(frozen=True, slots=True)
 class Regression:
-    """A loss: where, a sentence that says what was and what is, and the spans that show it.
+    """A loss: its place, a sentence about before and now, and the spans that show it.
 
-    The spans are of one of the new runs; of something that is lost, of a run of the baseline.
+    The spans are of one of the new runs; for something that is gone, of a run of the baseline.
     """
 
     kind: RegressionKind
@@ -61,7 +61,7 @@ class Regression:
 
 @dataclass(frozen=True, slots=True)
 class Improvement:
-    """What the new runs have and the baseline had not."""
+    """What the new runs have and the baseline did not have."""
 
     kind: ImprovementKind
     place: str
@@ -70,11 +70,11 @@ class Improvement:
 def losses(
     base: Sequence[RunMeasures], new: Sequence[RunMeasures], paths: CallPaths
 ) -> tuple[Regression, ...]:
-    """What the new runs lost against the baseline."""
+    """What the new runs lost in comparison with the baseline."""
     return (
         *_serial(base, new),
         *_duplicates(base, new, paths),
-        *_lost(base, new, paths),
+        *_missing(base, new, paths),
         *_errors(base, new, paths),
     )
 
@@ -87,73 +87,73 @@ def gains(
 
 
 def _serial(base: Sequence[RunMeasures], new: Sequence[RunMeasures]) -> Iterator[Regression]:
-    """Groups of the baseline, judged at the same places of the new runs."""
-    standing: Counter[tuple[int, ...]] = Counter()
+    """Groups that ran at once in the baseline and are serial at the same places of the new runs."""
+    counts: Counter[tuple[int, ...]] = Counter()
     names: dict[tuple[int, ...], tuple[str, Parallelism]] = {}
     for run in base:
-        for places, (name, judged) in run.groups.items():
-            if judged.strength in _STANDS:
-                standing[places] += 1
-                names.setdefault(places, (name, judged))
-    for places, count in standing.items():
+        for places, (name, judgement) in run.groups.items():
+            if judgement.strength in _STANDS:
+                counts[places] += 1
+                names.setdefault(places, (name, judgement))
+    for places, count in counts.items():
         if 2 * count <= len(base):
             continue
-        fallen = [run for run in new if run.judged(places).strength in _FALLS]
-        if 2 * len(fallen) > len(new):
+        worse = [run for run in new if run.judge(places).strength in _FALLS]
+        if 2 * len(worse) > len(new):
             name, before = names[places]
             was = (
                 "were proven to run at once" if before.strength is Strength.PROVEN else "overlapped"
             )
-            now = fallen[0].judged(places)
-            evidence = f"{len(places)} spans {was}; now {now}{_runs(len(fallen), new)}."
-            spans = spans_at(fallen[0].trace, now.group.rows)
+            now = worse[0].judge(places)
+            evidence = f"{len(places)} spans {was}; now {now}{_runs(len(worse), new)}."
+            spans = spans_at(worse[0].trace, now.group.rows)
             yield Regression(RegressionKind.SERIAL, name, evidence, spans)
 
 
 def _duplicates(
     base: Sequence[RunMeasures], new: Sequence[RunMeasures], paths: CallPaths
 ) -> Iterator[Regression]:
-    """By the name of what is fetched again: which of two equal fetches is the second is chance."""
-    known: Counter[str] = Counter()
+    """Repeated fetches, by name: which of two equal fetches comes second is a matter of chance."""
+    usual: Counter[str] = Counter()
     for run in base:
-        known |= Counter({name: _extra(groups) for name, groups in _again(run).items()})
-    seen: dict[str, list[tuple[int, RunMeasures, list[int]]]] = defaultdict(list)
+        usual |= Counter({name: _extra(groups) for name, groups in _again(run).items()})
+    excess: dict[str, list[tuple[int, RunMeasures, list[int]]]] = defaultdict(list)
     for run in new:
         for name, groups in _again(run).items():
-            if _extra(groups) > known[name]:
+            if _extra(groups) > usual[name]:
                 rows = [row for group in groups for row in group]
-                seen[name].append((_extra(groups), run, rows))
-    for name, found in seen.items():
-        extra, worst, rows = max(found, key=lambda each: each[0])
+                excess[name].append((_extra(groups), run, rows))
+    for name, cases in excess.items():
+        extra, worst, rows = max(cases, key=lambda each: each[0])
         where = [worst.path_of(row) for row in rows]
         yield Regression(
             RegressionKind.DUPLICATE,
             name,
-            f"{extra} asked for what another had asked for{_runs(len(found), new)}; in the "
-            f"baseline {known[name] or 'none'}. Who asks: {_listed(where, paths)}.",
+            f"{extra} asked for what another had asked for{_runs(len(cases), new)}; in the "
+            f"baseline {usual[name] or 'none'}. Who asks: {_names(where, paths)}.",
             spans_at(worst.trace, rows),
         )
 
 
 def _again(run: RunMeasures) -> Mapping[str, list[tuple[int, ...]]]:
-    """The groups of spans that ask for the same, by name."""
-    named: dict[str, list[tuple[int, ...]]] = defaultdict(list)
+    """The groups of spans with the same request, by name."""
+    by_name: dict[str, list[tuple[int, ...]]] = defaultdict(list)
     for rows in run.again:
-        named[run.trace.names[rows[0]]].append(rows)
-    return named
+        by_name[run.trace.names[rows[0]]].append(rows)
+    return by_name
 
 
 def _extra(groups: Sequence[tuple[int, ...]]) -> int:
     return sum(len(rows) - 1 for rows in groups)
 
 
-def _lost(
+def _missing(
     base: Sequence[RunMeasures], new: Sequence[RunMeasures], paths: CallPaths
 ) -> Iterator[Regression]:
-    """Paths and branches that every run of the baseline has, and some new run has not."""
-    shared = set(base[0].by_path).intersection(*(run.by_path for run in base[1:]))
-    for path in sorted(shared - {RUN}):
-        least = min(run.by_path[path].count - len(run.by_path[path].failed) for run in base)
+    """Paths and branches that every run of the baseline has, and some new run does not have."""
+    common = set(base[0].by_path).intersection(*(run.by_path for run in base[1:]))
+    for path in sorted(common - {RUN}):
+        least = min(run.by_path[path].count - len(run.by_path[path].failures) for run in base)
         if not least:
             continue  # what failed is not missed
         counts = [_count(run, path, paths) for run in new]
@@ -169,8 +169,9 @@ def _lost(
 
 
 def _count(run: RunMeasures, path: int, paths: CallPaths) -> float:
-    """How many spans are at a path; what was lost with the path above, or needs no call because
-    that was served from a cache, is not missed.
+    """The number of spans at a path, infinite where none is missed.
+
+    None is missed where the path above is gone too, or where a cache made the calls unnecessary.
     """
     here = run.by_path.get(path)
     if here is not None:
@@ -182,31 +183,31 @@ def _count(run: RunMeasures, path: int, paths: CallPaths) -> float:
 def _errors(
     base: Sequence[RunMeasures], new: Sequence[RunMeasures], paths: CallPaths
 ) -> Iterator[Regression]:
-    """Paths at which more fails than in any run of the baseline, the deepest of each way down."""
-    seen: dict[int, list[tuple[int, RunMeasures]]] = defaultdict(list)
+    """Paths with more failures than any run of the baseline; only the deepest on each way down."""
+    excess: dict[int, list[tuple[int, RunMeasures]]] = defaultdict(list)
     for run in new:
         for path, here in run.by_path.items():
-            if here.failed and len(here.failed) > _failed(base, path):
-                seen[path].append((len(here.failed), run))
-    above = {paths.parent(path) for path in seen}
-    for path, found in sorted(seen.items()):
+            if here.failures and len(here.failures) > _failures(base, path):
+                excess[path].append((len(here.failures), run))
+    above = {paths.parent(path) for path in excess}
+    for path, cases in sorted(excess.items()):
         if path in above:
             continue
-        count, worst = max(found, key=lambda each: each[0])
-        attributes = [worst.trace.attributes(row) for row in worst.by_path[path].failed]
+        count, worst = max(cases, key=lambda each: each[0])
+        attributes = [worst.trace.attributes(row) for row in worst.by_path[path].failures]
         kinds = sorted({str(each.get(semconv.ERROR_TYPE, "error")) for each in attributes})
         yield Regression(
             RegressionKind.ERROR,
             paths.path_text(path),
-            f"{count} failed ({', '.join(kinds)}){_runs(len(found), new)}; in the baseline "
-            f"{_failed(base, path) or 'none'}.",
-            spans_at(worst.trace, worst.by_path[path].failed),
+            f"{count} failed ({', '.join(kinds)}){_runs(len(cases), new)}; in the baseline "
+            f"{_failures(base, path) or 'none'}.",
+            spans_at(worst.trace, worst.by_path[path].failures),
         )
 
 
-def _failed(runs: Sequence[RunMeasures], path: int) -> int:
-    """The most spans that failed at a path in one run."""
-    here = [run.by_path[path].failed for run in runs if path in run.by_path]
+def _failures(runs: Sequence[RunMeasures], path: int) -> int:
+    """The highest number of failures at a path in one run."""
+    here = [run.by_path[path].failures for run in runs if path in run.by_path]
     return max(map(len, here), default=0)
 
 
@@ -214,7 +215,7 @@ def _runs(count: int, new: Sequence[RunMeasures]) -> str:
     return f" in {count} of {len(new)} runs" if len(new) > 1 else ""
 
 
-def _listed(where: Sequence[int], paths: CallPaths) -> str:
+def _names(where: Sequence[int], paths: CallPaths) -> str:
     texts = list(dict.fromkeys(paths.path_text(path) for path in where))
     return ", ".join(texts[:_SHOWN]) + (
         f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""

@@ -1,7 +1,7 @@
-"""A run beside its target: is it inside, would mending bring it there, what stands in the way.
+"""A run in comparison with its target: is it inside, would fixes bring it there, what is left?
 
-Where latencies were simulated, the target is compared with the run as it would be at the real
-latency of an LLM call: the same rule as the gate's, on the serial chain of the run played again.
+If latencies were simulated, the target is compared with the run at the real latency of an LLM call.
+This is the same rule as the gate's, applied to the serial chain of the run that is played again.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from trading_graph.otel.trace.profile import serial_chain
 
 
 class Standing(StrEnum):
-    """Where a run stands with its target."""
+    """How a run compares with its target."""
 
     INSIDE = "inside"
     IN_REACH = "in reach"
@@ -28,14 +28,14 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LlmChain:
-    """LLM calls of which each waited for the one before it, and what they take in all."""
+    """LLM calls each of which waited for the one before it, and their total time."""
 
     calls: int
     total_s: float
 
     @property
     def each_s(self) -> float:
-        """What one of them takes; 0.0 for none."""
+        """The mean time of a call; 0.0 without calls."""
         return self.total_s / self.calls if self.calls else 0.0
 
 
@@ -43,11 +43,11 @@ class LlmChain:
 class Target:
     """What a run may take, and what it takes; in seconds.
 
-    `least_s` is what it takes with everything mended: no fix that the trace shows makes it faster;
-    `steps_needed` is how many steps bring it inside, all of them where that is out of reach.
-    `projected_call_s` is the latency of an LLM call that a run of simulated latencies is projected
-    to, and `simulated_call_s` the one that it had; None where nothing is projected, because
-    latencies were real or are not known.
+    `least_s` is its time with all fixes: no fix that the trace shows makes it faster.
+    `steps_needed` is the number of steps that bring it inside, or of all steps if it is out of
+    reach. `projected_call_s` is the latency of an LLM call to which a run with simulated latencies
+    is projected, and `simulated_call_s` the latency that it had; None where nothing is projected,
+    because latencies were real or are unknown.
     """
 
     limit_s: float
@@ -71,8 +71,8 @@ class _Chain:
 class TargetFigures:
     """A ranked run and the time that it may take.
 
-    `call_s` is the latency of an LLM call that simulated runs are projected to; None where nothing
-    is projected, because latencies were real or are not known.
+    `call_s` is the latency of an LLM call to which simulated runs are projected; None where nothing
+    is projected, because latencies were real or are unknown.
     """
 
     ranking: Ranking
@@ -82,15 +82,15 @@ class TargetFigures:
 
     @cached_property
     def now_ns(self) -> int:
-        """What the run takes, in the target's terms."""
-        return self._projected(self.ranking.wall_ns, ())
+        """The duration of the run, in the target's terms."""
+        return self._project(self.ranking.wall_ns, ())
 
     @cached_property
     def after_ns(self) -> tuple[int, ...]:
-        """What it takes once each step is made on top of those before it."""
+        """The duration after each step, made on top of those before it."""
         steps = self.ranking.steps
         return tuple(
-            self._projected(
+            self._project(
                 step.wall.likely_ns,
                 [action for each in steps[: number + 1] for action in each.candidate.actions],
             )
@@ -116,41 +116,41 @@ class TargetFigures:
 
     @property
     def least_ns(self) -> int:
-        """What it takes with everything mended: no fix that the trace shows makes it faster."""
+        """The duration with all fixes: no fix that the trace shows makes the run faster."""
         return min((self.now_ns, *self.after_ns))
 
     @property
     def standing(self) -> Standing:
-        """Where the run stands with its target."""
+        """How the run compares with its target."""
         if self.now_ns <= self.limit_ns:
             return Standing.INSIDE
         return Standing.IN_REACH if self.least_ns <= self.limit_ns else Standing.OUT_OF_REACH
 
     @property
     def steps_needed(self) -> int:
-        """How many steps bring the run inside; all of them where that is out of reach."""
+        """The number of steps that bring the run inside; of all steps if it is out of reach."""
         inside = [number for number, after in enumerate(self.after_ns) if after <= self.limit_ns]
         return inside[0] + 1 if inside else len(self.after_ns)
 
     @cached_property
     def chain(self) -> _Chain:
-        """The serial LLM calls of the run with everything mended, in the target's terms."""
-        found = self._chain(*self.predicted)
-        return _Chain(found.calls, found.total_ns + self._added_ns(found))
+        """The serial LLM calls of the run with all fixes, in the target's terms."""
+        chain = self._chain(*self.predicted)
+        return _Chain(chain.calls, chain.total_ns + self._extra_ns(chain))
 
     @cached_property
     def predicted(self) -> tuple[list[int], list[int]]:
-        """Start and end of every span by row, with everything mended, on the run's own clock."""
-        return self.ranking.mended().times()
+        """Start and end of every span by row, with all fixes, on the run's own clock."""
+        return self.ranking.all_fixed().times()
 
-    def _projected(self, wall_ns: int, actions: Sequence[Action]) -> int:
+    def _project(self, wall_ns: int, actions: Sequence[Action]) -> int:
         if self.call_s is None:
             return wall_ns
-        return wall_ns + self._added_ns(
+        return wall_ns + self._extra_ns(
             self._chain(*simulate(self.ranking.schedule, actions).times())
         )
 
-    def _added_ns(self, chain: _Chain) -> int:
+    def _extra_ns(self, chain: _Chain) -> int:
         if self.call_s is None:
             return 0
         return int(chain.calls * (self.call_s - self.simulated_s) * 1e9)
@@ -160,16 +160,16 @@ class TargetFigures:
         calls = [
             row
             for row in self.ranking.schedule.tree.rows
-            # A call that a change leaves out takes no time, and is none.
+            # A call that a change leaves out takes no time, and does not count.
             if trace.roles[row] is Role.LLM and end[row] > start[row]
         ]
-        moved = replace(trace, start=np.array(start, np.int64), end=np.array(end, np.int64))
-        chain = serial_chain(moved, calls)
+        new_trace = replace(trace, start=np.array(start, np.int64), end=np.array(end, np.int64))
+        chain = serial_chain(new_trace, calls)
         return _Chain(len(chain), sum(end[row] - start[row] for row in chain))
 
 
 def target_figures(ranking: Ranking, limit_s: float, project_call_s: float | None) -> TargetFigures:
-    """A ranked run beside a limit in seconds; projected where its latencies were simulated."""
+    """A ranked run and its limit in seconds; projected where its latencies were simulated."""
     trace, run = ranking.trace, ranking.run
     simulated_s = trace.number(run, semconv.LATENCY_CHAT_S)
     simulated = bool(trace.attributes(run).get(semconv.LATENCY_SIMULATED))

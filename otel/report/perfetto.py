@@ -34,7 +34,7 @@ def perfetto(diagnosis: Ranking) -> str:
         *_process(diagnosis, tree.start, tree.end, _RECORDED),
     ]
     if diagnosis.steps:
-        start, end = diagnosis.mended().times()
+        start, end = diagnosis.all_fixed().times()
         events.append(_name("process_name", _PREDICTED, "predicted, all fixes made"))
         events += _process(diagnosis, start, end, _PREDICTED)
     document = {"displayTimeUnit": "ms", "traceEvents": events}

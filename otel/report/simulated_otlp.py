@@ -26,7 +26,7 @@ SERVICE = "trading-graph-predicted"
 def simulated_otlp(diagnosis: Ranking) -> str:
     """The document, on one line."""
     tree, run = diagnosis.schedule.tree, diagnosis.run
-    start, end = diagnosis.mended().times()
+    start, end = diagnosis.all_fixed().times()
     predicted = _Predicted(diagnosis.trace, run, start, end, uuid7().int)
     started = sum(start[row] <= end[run] for row in tree.rows)
     resource = Resource({"service.name": SERVICE})

@@ -25,7 +25,7 @@ from urllib3 import Retry
 
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources.otlp_json import DECODE_ERRORS, OtlpSpan, RawSpan, hexadecimal
-from trading_graph.otel.trace import SpanTable, SpanValues, TraceBuilder, events_not_kept, semconv
+from trading_graph.otel.trace import SpanTable, SpanValues, TraceBuilder, no_events, semconv
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MICROSECOND = datetime.timedelta(microseconds=1)
@@ -222,7 +222,7 @@ def _span(run: Run) -> SpanValues:
         end_ns=_nanoseconds(run.end_time) if run.end_time else 0,
         status=2 if is_error else int(run.status == "success"),
         attributes=lambda: attributes,
-        events=events_not_kept,
+        events=no_events,
     )
 
 

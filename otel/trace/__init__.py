@@ -1,4 +1,4 @@
-"""A trace as columns, and what can be measured on it. Pure: imports nothing else of ours."""
+"""A trace as columns, and what can be measured on it. Imports nothing else of this project."""
 
 from trading_graph.otel.trace.builder import TraceBuilder
 from trading_graph.otel.trace.profile import Profile, profile
@@ -12,8 +12,8 @@ from trading_graph.otel.trace.table import (
     SpanRecord,
     SpanTable,
     SpanValues,
-    events_not_kept,
     finite,
+    no_events,
 )
 from trading_graph.otel.trace.trace import Span, Spans, Trace, row_of, spans_at, table_of
 
@@ -32,8 +32,8 @@ __all__ = [
     "Spans",
     "Trace",
     "TraceBuilder",
-    "events_not_kept",
     "finite",
+    "no_events",
     "profile",
     "row_of",
     "spans_at",

@@ -1,4 +1,4 @@
-"""Makes a trace of spans that come in any order, some of them twice."""
+"""Builds a trace from spans that come in any order, some of them twice."""
 
 from operator import attrgetter
 
@@ -18,42 +18,45 @@ class TraceBuilder:
         self._repeated = 0
 
     def add(self, record: SpanRecord) -> None:
-        """Add a span; of two versions of one span the ended one counts.
+        """Add a span; of two versions of one span, the one with an end counts.
 
-        A span whose end did not reach the file of a killed process may have reached a backend: then
-        that end counts, not the one that was made up for it.
+        The file of a killed process may lack the end of a span that a backend has: the recorded end
+        then counts, not the one that was made up for the file.
         """
-        known = self._records.setdefault(record.span_id, record)
-        if known is record:
+        earlier = self._records.setdefault(record.span_id, record)
+        if earlier is record:
             return
         self._repeated += 1
-        if not known.end_ns:
+        if not earlier.end_ns:
             self._records[record.span_id] = record
-        elif record.end_ns and _identity(known) != _identity(record):
-            if _killed(known) != _killed(record):
-                self._records[record.span_id] = record if _killed(known) else known
+        elif record.end_ns and _identity(earlier) != _identity(record):
+            if _killed(earlier) != _killed(record):
+                self._records[record.span_id] = record if _killed(earlier) else earlier
                 return
             self.flaw(f"Two different spans have the id {record.span_id}.")
 
     def flaw(self, sentence: str) -> None:
-        """Note that something of the trace could not be read."""
+        """Note that part of the trace could not be read; `sentence` says which."""
         self._flaws[sentence] = None
 
     def build(self) -> SpanTable:
-        """The trace of everything added."""
+        """Build the table of all spans that were added."""
         ids, records = list(self._records), list(self._records.values())
         start = np.fromiter(map(attrgetter("start_ns"), records), np.int64, len(records))
         end = np.fromiter(map(attrgetter("end_ns"), records), np.int64, len(records))
         order = np.lexsort((-end, start))
         if np.any((np.diff(start[order]) == 0) & (np.diff(end[order]) == 0)):
-            # Ids decide between equal times: the order of the spans in a file changes nothing.
+            # Ids decide between equal times, so that the order of spans in a file does not matter.
             order = np.lexsort((np.array(ids, np.str_), -end, start))
 
-        # Parents as they were read, then as they are sorted: walking the spans in the order of
-        # their times instead would jump about in memory.
-        read = dict(zip(ids, range(len(ids)), strict=True))
+        # Rows of the parents, first in the order of reading and then sorted. To look the parents up
+        # in the order of start instead would jump about in memory.
+        position = dict(zip(ids, range(len(ids)), strict=True))
         above = np.array(
-            [read.get(parent, ORPHAN) if (parent := each.parent_id) else ROOT for each in records],
+            [
+                position.get(parent, ORPHAN) if (parent := each.parent_id) else ROOT
+                for each in records
+            ],
             np.int32,
         )[order]
         row_of = np.empty(len(ids) + 2, np.int32)

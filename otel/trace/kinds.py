@@ -1,8 +1,8 @@
 """What a span is: run, dispatcher, agent, LLM call, tool call, retrieval, fetch, HTTP request.
 
-Read from what the span says of itself, in whichever dialect it says it: our own attributes, the
-OpenTelemetry conventions for generative AI, OpenInference, OpenLLMetry, LangSmith, and the HTTP
-conventions old and new. A span that says nothing is OTHER; its name is never guessed from.
+The role is read from the span's attributes, in any of these dialects: this project's own, the
+OpenTelemetry conventions for generative AI, OpenInference, OpenLLMetry, LangSmith, and the old and
+the new HTTP conventions. A span without such attributes is OTHER; its name is not used for guesses.
 """
 
 import json
@@ -29,7 +29,7 @@ class Role(StrEnum):
     HTTP = "http"
     OTHER = "other"
 
-    # An enum's own is a Python function, and roles are looked up for every span.
+    # Enum.__hash__ is a Python function, which is slow for a look-up per span.
     __hash__ = str.__hash__
 
 
@@ -75,15 +75,15 @@ _LANGSMITH = {
 _DIALECTS: tuple[tuple[str, Mapping[str, Role]], ...] = (
     (semconv.OPERATION, _OURS),
     ("openinference.span.kind", _OPENINFERENCE),
-    # Before the conventions: OpenLLMetry calls a workflow invoke_agent there.
+    # Before the conventions: there, OpenLLMetry calls a workflow invoke_agent.
     ("traceloop.span.kind", _OPENLLMETRY),
     (semconv.OPERATION_NAME, _GEN_AI),
     (semconv.LANGSMITH_SPAN_KIND, _LANGSMITH),
 )
 
 
-def _of_langgraph(ours: str, theirs: str) -> tuple[str, ...]:
-    """What this program, OpenLLMetry, LangSmith and LangGraph itself call a value of metadata."""
+def _langgraph_keys(ours: str, theirs: str) -> tuple[str, ...]:
+    """The keys of a value of LangGraph's metadata: ours, OpenLLMetry's, LangSmith's, its own."""
     return (
         ours,
         f"traceloop.association.properties.{theirs}",
@@ -92,8 +92,8 @@ def _of_langgraph(ours: str, theirs: str) -> tuple[str, ...]:
     )
 
 
-_NODES = _of_langgraph(semconv.NODE, "langgraph_node")
-_STEPS = _of_langgraph(semconv.STEP, "langgraph_step")
+_NODES = _langgraph_keys(semconv.NODE, "langgraph_node")
+_STEPS = _langgraph_keys(semconv.STEP, "langgraph_step")
 
 _STEP_SIGNS = frozenset({*_STEPS, "metadata"})
 
@@ -104,28 +104,28 @@ _HTTP_SIGNS = frozenset({"http.request.method", "http.method"})
 
 
 def agent_name(attributes: Mapping[str, Any]) -> str | None:
-    """The name of the agent that a span is of, or None."""
+    """The name of the agent that a span belongs to, or None."""
     for key in _AGENT_NAMES:
-        said = attributes.get(key)
-        if isinstance(said, str) and said:
-            return said
-    node = _said_of_langgraph(attributes, _NODES)
+        value = attributes.get(key)
+        if isinstance(value, str) and value:
+            return value
+    node = _langgraph_value(attributes, _NODES)
     return node if isinstance(node, str) and node else None
 
 
 def step(attributes: Mapping[str, Any]) -> int | None:
     """The superstep of LangGraph that a span ran in, or None."""
     if _STEP_SIGNS.isdisjoint(attributes):
-        return None  # as most spans of most traces
-    said = _said_of_langgraph(attributes, _STEPS)
+        return None  # as for most spans of most traces
+    value = _langgraph_value(attributes, _STEPS)
     try:
-        return None if said is None else int(said)
+        return None if value is None else int(value)
     except (TypeError, ValueError, OverflowError):
         return None
 
 
-def _said_of_langgraph(attributes: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
-    """A value of LangGraph's metadata; OpenInference has them all in one attribute, as JSON."""
+def _langgraph_value(attributes: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
+    """A value of LangGraph's metadata, which OpenInference puts into one attribute, as JSON."""
     for key in keys:
         if key in attributes:
             return attributes[key]
@@ -133,20 +133,20 @@ def _said_of_langgraph(attributes: Mapping[str, Any], keys: tuple[str, ...]) -> 
     theirs = keys[-1]
     if isinstance(metadata, str) and theirs in metadata:
         try:
-            found = json.loads(metadata)
+            document = json.loads(metadata)
         except ValueError:
             return None
-        return found.get(theirs) if isinstance(found, dict) else None
+        return document.get(theirs) if isinstance(document, dict) else None
     return None
 
 
 def role(attributes: Mapping[str, Any]) -> Role:
-    """What a span with these attributes is."""
+    """The role of a span with these attributes."""
     for key, meanings in _DIALECTS:
         if key in attributes:
-            said = attributes[key]
-            if isinstance(said, str) and said in meanings:
-                return meanings[said]
+            value = attributes[key]
+            if isinstance(value, str) and value in meanings:
+                return meanings[value]
     if not _LLM_SIGNS.isdisjoint(attributes):
         return Role.LLM
     if not _HTTP_SIGNS.isdisjoint(attributes):

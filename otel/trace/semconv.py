@@ -1,12 +1,12 @@
-"""Attribute names and values that our spans carry.
+"""The attribute names and values that this project's spans carry.
 
 `gen_ai.*` follows the OpenTelemetry semantic conventions for generative AI, release 0.1.0 of their
-own repository. The constants are ours because the Python package's are deprecated and warn when
-used. `trading.*` are this project's; README and docs/spans.md list what each means.
+own repository. The constants of the Python package are deprecated and warn when used, so they are
+defined here. `trading.*` are this project's own; README and docs/spans.md explain each.
 """
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.45.0"
-"""Of the core conventions that the generative-AI ones depend on."""
+"""The schema of the core conventions, on which the generative-AI ones depend."""
 
 GENAI_VERSION = "0.1.0"
 """The release of the generative-AI conventions that the names below follow."""
@@ -29,7 +29,7 @@ TOKEN_TYPE = "gen_ai.token.type"
 TOOL_NAME = "gen_ai.tool.name"
 TOOL_TYPE = "gen_ai.tool.type"
 TOOL_CALL_ID = "gen_ai.tool.call.id"
-# Content: only where it is asked for.
+# Content, recorded only when the user turns it on.
 SYSTEM_INSTRUCTIONS = "gen_ai.system_instructions"
 INPUT_MESSAGES = "gen_ai.input.messages"
 OUTPUT_MESSAGES = "gen_ai.output.messages"
@@ -51,18 +51,18 @@ INVOKE_AGENT = "invoke_agent"
 CHAT = "chat"
 EXECUTE_TOOL = "execute_tool"
 
-# What LangSmith reads when it is sent our spans.
+# What LangSmith reads from our spans.
 LANGSMITH_SPAN_KIND = "langsmith.span.kind"
 LANGSMITH_TRACE_NAME = "langsmith.trace.name"
 LANGSMITH_SESSION_ID = "langsmith.trace.session_id"
 LANGSMITH_METADATA = "langsmith.metadata."
 
-# Metadata of its runs, in which our spans come back whole. Without dots: whether a dot in a key
-# makes a level is not documented.
+# Metadata of LangSmith's runs, in which our spans come back whole. The keys have no dots, because
+# it is not documented whether a dot makes a level.
 LANGSMITH_SPAN = "otel_span"
 """The span as OTLP JSON, without content."""
 LANGSMITH_TRACE = "otel_trace_id"
-"""The trace id that we know: LangSmith calls a trace that comes over OTLP by its root's span id."""
+"""The trace id on our side: LangSmith names a trace that comes over OTLP by its root's span id."""
 
 # The run
 SEMCONV_VERSION = "trading.semconv.version"
@@ -77,35 +77,35 @@ LATENCY_CHAT_S = "trading.latency.chat_s"
 DATA_MODE = "trading.data.mode"
 DISPATCH = "trading.dispatch"
 BUDGET_REACHED = "trading.budget.reached"
-"""Which of the run's budgets was reached first: seconds, llm_calls or tokens."""
+"""The budget of the run that ran out first: seconds, llm_calls or tokens."""
 OPERATION = "trading.operation"
-"""What a span of ours is that GenAI has no name for: dispatch, join, fetch, prefetch, interruption
-or detached."""
+"""What a span is, where GenAI has no name for it: dispatch, join, fetch, prefetch, interruption or
+detached."""
 DETACHED = "detached"
-"""The root of a trace of its own for work that a run set off and did not wait for."""
+"""The root of a separate trace, for work that a run started and did not wait for."""
 
-# A run whose process was killed, and that another one took up
+# A run whose process was killed and that another process continued
 RESUMED = "trading.resumed"
 INTERRUPTION = "interruption"
 """The time between the last sign of life of one process and the start of the next."""
 KILLED_SPANS = "trading.killed_spans"
-"""How many spans an interruption cut short."""
+"""The number of spans that an interruption cut short."""
 KILLED = "killed"
-"""The error.type of a span whose end nobody recorded, since its process was killed."""
+"""The error.type of a span whose end is not recorded, because its process was killed."""
 
-# A trace that was never recorded: a run as it is predicted to be with its findings mended
+# A trace that was never recorded: the predicted run, with its findings fixed
 PREDICTED = "trading.predicted"
 PREDICTED_OF = "trading.predicted.of"
 """The id of the trace that it was predicted from."""
 
-# What the program knows and a span's times do not show
+# What the program knows and the times of a span do not show
 LOOP_LAG_MAX_MS = "trading.loop_lag_max_ms"
 CPU_OVER_WALL = "trading.cpu_over_wall"
 QUEUE_WAIT_MS = "trading.queue_wait_ms"
 RATE_WAIT_MS = "trading.rate_wait_ms"
-"""The part of the queue wait that a host's rate was the reason for."""
+"""The part of the queue wait that was due to the rate limit of a host."""
 IMPORTS = "trading.imports"
-"""How many modules were imported while the span was open, by anybody in the process."""
+"""The number of modules that the whole process imported while the span was open."""
 THREAD_ID = "thread.id"
 
 # LangGraph
@@ -121,26 +121,26 @@ DEGRADED = "trading.degraded"
 CACHE = "trading.cache"
 CACHE_AGE_S = "trading.cache.age_s"
 CACHE_EVENT = "cache"
-"""An event on the run's span for each kind of data: what the cache did for the run."""
+"""An event on the run's span, one for each kind of data: what the cache did for the run."""
 CACHE_KIND = "trading.cache.kind"
 POOL_REUSED = "trading.pool.reused"
 CONNECT_MS = "trading.connect_ms"
-"""How long the request's own connection took to open: name, TCP and TLS."""
+"""How long it took to open the request's own connection: name, TCP and TLS, in milliseconds."""
 SERVER_ADDRESS = "server.address"
 SERVER_PORT = "server.port"
 BREAKER = "trading.breaker"
-"""What the host's circuit breaker was where it was not closed: open or half_open."""
+"""The state of the host's circuit breaker, where it was not closed: open or half_open."""
 BREAKER_OPENED = "breaker opened"
-"""An event on the fetch whose failure opened the host's breaker."""
+"""An event on the fetch whose failure opened the host's circuit breaker."""
 RESEND_COUNT = "http.request.resend_count"
 SOURCE = "trading.source"
 FETCH_KEY = "trading.fetch.key"
-"""A hash of everything that tells one request from another; two equal ones are a duplicate."""
+"""A hash of everything that distinguishes one request from another; equal hashes are duplicates."""
 FETCH_FALLBACK = "trading.fetch.fallback"
-"""The second way that was taken after a source refused the first: `browser`."""
+"""The fallback that was used after a source refused the first way: `browser`."""
 DATA_AS_OF = "trading.data.as_of"
 DATA_AGE_S = "trading.data.age_s"
 DATA_STANDS_IN = "trading.data.stands_in"
-"""Why another source than the preferred one served."""
+"""Why another source than the preferred one served the data."""
 ROWS = "trading.rows"
 RESPONSE_BYTES = "trading.response.bytes"

@@ -1,7 +1,7 @@
 """The spans of one trace as columns.
 
-One row a span, sorted by start. Times are int64 nanoseconds since the epoch: a float64 would lose
-256 ns. Attributes stay encoded until somebody asks for them.
+There is one row for each span, sorted by start. Times are int64 nanoseconds since the epoch; a
+float64 would lose up to 256 ns. Attributes are decoded at first use.
 """
 
 import math
@@ -16,17 +16,17 @@ import numpy as np
 from trading_graph.otel.trace.kinds import Role, role, step
 
 if TYPE_CHECKING:
-    # Only for types: at run time it is a fifth of numpy's import.
+    # For types only: at run time this import takes a fifth of the time of numpy's.
     from numpy.typing import NDArray
 
 ROOT = -1
-"""In the parent column: the span has no parent."""
+"""A value of the parent column: the span has no parent."""
 
 ORPHAN = -2
-"""In the parent column: the span names a parent that the trace does not hold."""
+"""A value of the parent column: the span names a parent that the trace does not hold."""
 
 ERROR = 2
-"""In the status column: OTLP's code of a span that failed."""
+"""A value of the status column: OTLP's code for a span that failed."""
 
 Attributes = Mapping[str, Any]
 
@@ -44,7 +44,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A span that another one refers to, in this trace or in another."""
+    """A reference from one span to another, in the same trace or in another one."""
 
     trace_id: str
     span_id: str
@@ -55,20 +55,20 @@ def _nothing() -> tuple[()]:
     return ()
 
 
-def events_not_kept() -> tuple[()]:
-    """The events of a span whose source keeps none."""
+def no_events() -> tuple[()]:
+    """The events of a span whose source stores no events at all."""
     return ()
 
 
 class SpanRecord(Protocol):
-    """One span as a source holds it; attributes, events and links are decoded when asked for.
+    """One span as a source holds it; attributes, events and links are decoded by a call.
 
-    Times in nanoseconds since the epoch, 0 where unknown; `kind` and `status` are OTLP's enums.
+    Times are nanoseconds since the epoch, 0 where unknown. `kind` and `status` are OTLP's enums.
     """
 
     @property
     def span_id(self) -> str:
-        """The id, unique in its trace."""
+        """The id, unique in the trace."""
 
     @property
     def parent_id(self) -> str | None:
@@ -96,20 +96,20 @@ class SpanRecord(Protocol):
 
     @property
     def attributes(self) -> Callable[[], Attributes]:
-        """Decode the attributes."""
+        """A function that decodes the attributes."""
 
     @property
     def events(self) -> Callable[[], Sequence[Event]]:
-        """Decode the events."""
+        """A function that decodes the events."""
 
     @property
     def links(self) -> Callable[[], Sequence[Link]]:
-        """Decode the links."""
+        """A function that decodes the links."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpanValues:
-    """A span record made of values."""
+    """A span record that holds its values itself."""
 
     span_id: str
     parent_id: str
@@ -127,8 +127,8 @@ class SpanValues:
 class SpanTable:
     """A trace: columns of equal length, in order of start.
 
-    `parent` holds row numbers, or ROOT, or ORPHAN. `flaws` are sentences that say what its source
-    could not read of it; `repeated` counts the spans that came more than once.
+    `parent` holds row numbers, ROOT or ORPHAN. `flaws` are sentences about what could not be read;
+    `repeated` is the number of spans that came more than once.
     """
 
     trace_id: str
@@ -152,32 +152,32 @@ class SpanTable:
         return [record.attributes() for record in self._records]
 
     def attributes(self, row: int) -> Attributes:
-        """The attributes of a span; those of all spans are decoded at first use."""
+        """The attributes of a span; the first call decodes those of all spans."""
         return self._attributes[row]
 
     def values(self, key: str) -> list[Any]:
-        """An attribute of every span, by row; None where it is missing. Looked up once a key."""
-        found = self._columns.get(key)
-        if found is None:
-            found = self._columns[key] = [said.get(key) for said in self._attributes]
-        return found
+        """An attribute of every span, by row; None where it is missing. Cached by key."""
+        column = self._columns.get(key)
+        if column is None:
+            column = self._columns[key] = [attributes.get(key) for attributes in self._attributes]
+        return column
 
     def figures(self, key: str) -> list[float | None]:
-        """An attribute of every span as a finite number, by row; None where it is none."""
-        found = self._figures.get(key)
-        if found is None:
+        """An attribute of every span by row, as a finite number or None. Cached by key."""
+        column = self._figures.get(key)
+        if column is None:
             isfinite = math.isfinite
-            found = self._figures[key] = [
-                # What most are is told here: a call for each would take twice as long.
+            column = self._figures[key] = [
+                # The usual cases are decided inline: a call for each value takes twice as long.
                 value
                 if value is None or (type(value) is float and isfinite(value))
                 else finite(value)
                 for value in self.values(key)
             ]
-        return found
+        return column
 
     def numbers(self, key: str) -> Iterator[tuple[int, float]]:
-        """The spans with an attribute that is a finite number, in order of start, and it."""
+        """The row and value of each span whose attribute is a finite number, in order of start."""
         for row, number in enumerate(self.figures(key)):
             if number is not None:
                 yield row, number
@@ -191,71 +191,71 @@ class SpanTable:
         return {}
 
     def number(self, row: int, key: str) -> float | None:
-        """An attribute as a finite number; None where it is missing or is none."""
+        """An attribute as a finite number; None where it is missing or not one."""
         return finite(self.attributes(row).get(key))
 
     def events(self, row: int) -> Sequence[Event]:
-        """What happened during a span, decoded at every use."""
+        """The events of a span, decoded by each call."""
         return self._records[row].events()
 
     def keeps_events(self, row: int) -> bool:
-        """Whether the source of a span would tell what happened during it."""
+        """Whether the source of a span stores events."""
         return row not in self._eventless
 
     @cached_property
     def _eventless(self) -> frozenset[int]:
         events = map(attrgetter("events"), self._records)
-        return frozenset([row for row, each in enumerate(events) if each is events_not_kept])
+        return frozenset([row for row, each in enumerate(events) if each is no_events])
 
     @cached_property
     def eventful(self) -> frozenset[int]:
-        """The spans during which something happened."""
+        """The spans that have events."""
         return frozenset([row for row, each in enumerate(self._records) if each.events()])
 
     @cached_property
     def retried(self) -> frozenset[int]:
-        """The spans that had to try again."""
+        """The spans with at least one event `retry`."""
         return frozenset(
             [row for row in self.eventful if any(e.name == "retry" for e in self.events(row))]
         )
 
     def links(self, row: int) -> Sequence[Link]:
-        """What a span refers to, decoded at every use."""
+        """The links of a span, decoded by each call."""
         return self._records[row].links()
 
     @cached_property
     def linked(self) -> frozenset[int]:
-        """The spans that refer to others."""
+        """The spans that link to others."""
         return frozenset([row for row, each in enumerate(self._records) if each.links()])
 
     @cached_property
     def failed(self) -> frozenset[int]:
-        """The spans that failed."""
+        """The spans whose status is an error."""
         return frozenset(np.flatnonzero(self.status == ERROR).tolist())
 
     @cached_property
     def kind(self) -> "NDArray[np.int8]":
-        """OTLP's kinds."""
+        """OTLP's kind of each span."""
         return np.array([record.kind for record in self._records], np.int8)
 
     @cached_property
     def status(self) -> "NDArray[np.int8]":
-        """OTLP's status codes."""
+        """OTLP's status code of each span."""
         return np.array([record.status for record in self._records], np.int8)
 
     @cached_property
     def intervals(self) -> list[tuple[int, int]]:
-        """Start and end of each span as plain integers: quick to read one at a time."""
+        """Start and end of each span as plain integers, which are quicker to read one by one."""
         return list(zip(self.start.tolist(), self.end.tolist(), strict=True))
 
     @property
     def duration(self) -> "NDArray[np.int64]":
-        """How long each span took, in nanoseconds."""
+        """The duration of each span, in nanoseconds."""
         return self.end - self.start
 
     @cached_property
-    def kept(self) -> dict[Any, Any]:
-        """What was worked out on this trace and is asked for again, by function and arguments."""
+    def memo(self) -> dict[Any, Any]:
+        """Results computed on this trace that are needed again, by function and arguments."""
         return {}
 
     def rows(self, prefix: str) -> list[int]:
@@ -264,12 +264,12 @@ class SpanTable:
 
     @cached_property
     def roles(self) -> tuple[Role, ...]:
-        """What each span stands for, by row."""
+        """The role of each span, by row."""
         return tuple([role(attributes) for attributes in self._attributes])
 
     @cached_property
     def steps(self) -> list[int | None]:
-        """The superstep of LangGraph that each span ran in, by row."""
+        """The superstep of LangGraph that each span ran in, by row; None where there is none."""
         return [step(attributes) for attributes in self._attributes]
 
     @cached_property
@@ -284,12 +284,12 @@ class SpanTable:
 
     @cached_property
     def orphans(self) -> list[int]:
-        """The spans whose parent is missing."""
+        """The spans whose parent the trace does not hold."""
         return [int(row) for row in np.flatnonzero(self.parent == ORPHAN)]
 
     @cached_property
     def circular(self) -> list[int]:
-        """The spans from which no way up leads to a root or an orphan; pointer doubling."""
+        """The spans whose chain of parents is a circle (found by pointer doubling)."""
         top = len(self)
         above = np.append(np.where(self.parent < 0, top, self.parent), top)
         for _ in range(top.bit_length()):
@@ -301,18 +301,18 @@ class SpanTable:
     @cached_property
     def child_rows(self) -> list[list[int]]:
         """The direct children of each span, in order of start; not to be changed."""
-        # Rows grouped by parent; a stable sort keeps the order of start within a group. One list a
-        # span, because walking a tree asks for one after the other, and again and again.
-        grouped = np.argsort(self.parent, kind="stable")
-        order = grouped.tolist()
-        above = self.parent[grouped]
+        # Rows grouped by parent; a stable sort keeps the order of start within a group. A list for
+        # each span, because walks of the tree read them over and over.
+        by_parent = np.argsort(self.parent, kind="stable")
+        order = by_parent.tolist()
+        above = self.parent[by_parent]
         first = np.flatnonzero(np.diff(above, prepend=ORPHAN - 1))
         bounds = [*first.tolist(), len(order)]
-        found = [_NO_CHILDREN] * len(self)
+        children = [_NO_CHILDREN] * len(self)
         for parent, begin, end in zip(above[first].tolist(), bounds, bounds[1:], strict=False):
             if parent >= 0:
-                found[parent] = order[begin:end]
-        return found
+                children[parent] = order[begin:end]
+        return children
 
     def children(self, row: int) -> list[int]:
         """The direct children of a span, in order of start; not to be changed."""
@@ -321,13 +321,13 @@ class SpanTable:
     def subtree(self, row: int) -> list[int]:
         """A span and everything below it, parents before children."""
         below = self.child_rows
-        pending, found = [row], list[int]()
+        pending, rows = [row], list[int]()
         while pending:
             current = pending.pop()
-            found.append(current)
+            rows.append(current)
             if children := below[current]:
                 pending += children[::-1]
-        return found
+        return rows
 
     def below(self, row: int) -> list[int]:
         """A span and everything below it, in order of start."""
@@ -336,16 +336,16 @@ class SpanTable:
         return sorted(self.subtree(row))
 
     def leaves(self, row: int) -> list[int]:
-        """The spans below (or at) a span that have no children: where work was really done."""
+        """The spans at or below a span that have no children: where work was really done."""
         return [each for each in self.subtree(row) if not self.child_rows[each]]
 
 
 def finite(value: object) -> float | None:
-    """A value as a finite number, or None; foreign traces hold anything, so nothing here raises."""
+    """A value as a finite number, or None; never raises, since foreign traces hold anything."""
     if value is None or (type(value) is float and math.isfinite(value)):
         return value
     try:
-        found = float(value)  # type: ignore[arg-type]
+        number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         return None
-    return found if math.isfinite(found) else None
+    return number if math.isfinite(number) else None

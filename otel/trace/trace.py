@@ -1,6 +1,6 @@
-"""A trace and its spans as people hold them: no row numbers, and a `repr` of one line.
+"""A trace and its spans for users of the library: no row numbers, and a `repr` of one line.
 
-Both are views of a `SpanTable`; what judges spans works on the table itself.
+These classes are views of a `SpanTable`; the code that judges spans works on the table itself.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from trading_graph.otel.trace.table import Event, Link, SpanTable
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Span:
-    """One span of a trace; equal to another of the same ids."""
+    """One span of a trace; two spans with the same ids are equal."""
 
     _table: SpanTable
     _row: int
@@ -35,7 +35,7 @@ class Span:
 
     @property
     def role(self) -> Role:
-        """What the span stands for; OTHER where it does not say."""
+        """What the span stands for; OTHER where its attributes do not say."""
         return self._table.roles[self._row]
 
     @property
@@ -50,7 +50,7 @@ class Span:
 
     @property
     def duration_s(self) -> float:
-        """How long the span took, in seconds."""
+        """The duration, in seconds."""
         return (self.end_ns - self.start_ns) / 1e9
 
     @property
@@ -60,13 +60,13 @@ class Span:
 
     @property
     def parent(self) -> "Span | None":
-        """The span above; None for a root, and where the trace does not hold the parent."""
+        """The parent; None for a root, and where the trace does not hold the parent."""
         above = int(self._table.parent[self._row])
         return Span(self._table, above) if above >= 0 else None
 
     @property
     def children(self) -> "Spans":
-        """The spans directly below, in order of start."""
+        """The direct children, in order of start."""
         return spans_at(self._table, self._table.children(self._row))
 
     @property
@@ -76,12 +76,12 @@ class Span:
 
     @property
     def events(self) -> tuple[Event, ...]:
-        """What happened during the span, in the order in which it was recorded."""
+        """The events, in the order in which they were recorded."""
         return tuple(self._table.events(self._row))
 
     @property
     def links(self) -> tuple[Link, ...]:
-        """The spans that this one refers to."""
+        """The links to other spans."""
         return tuple(self._table.links(self._row))
 
     def __eq__(self, other: object) -> bool:
@@ -98,7 +98,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Spans(Sequence[Span]):
-    """Some spans of one trace; each is made when it is asked for, so that many cost nothing."""
+    """Some spans of one trace; each `Span` is made on access, so that many cost little."""
 
     _table: SpanTable
     _rows: Sequence[int]
@@ -146,12 +146,12 @@ class Trace:
 
     @property
     def roots(self) -> Spans:
-        """The spans without a parent: one in a complete trace."""
+        """The spans without a parent; a complete trace has one."""
         return spans_at(self._table, self._table.roots)
 
     @property
     def duration_s(self) -> float:
-        """From the first start to the last end, in seconds; 0.0 for a trace without spans."""
+        """The time from the first start to the last end, in seconds; 0.0 without spans."""
         if not len(self._table):
             return 0.0
         return (int(self._table.end.max()) - int(self._table.start.min())) / 1e9
@@ -172,12 +172,12 @@ class Trace:
 
 
 def table_of(trace: Trace) -> SpanTable:
-    """The table behind a trace, for what judges it."""
+    """The table behind a trace, for code that judges it."""
     return trace._table
 
 
 def row_of(span: Span) -> int:
-    """The row of a span in the table behind it, for what draws it."""
+    """The row of a span in its table, for code that draws it."""
     return span._row
 
 

@@ -1,4 +1,4 @@
-"""Judging a trace: is it whole, did its parts run at once, and does it keep its gate?"""
+"""Judges a trace: is it complete, did its parts run at once, and does it pass its gate?"""
 
 from trading_graph.otel.errors import GateError
 from trading_graph.otel.verdict.causes import Cause
@@ -13,7 +13,7 @@ from trading_graph.otel.verdict.measures import (
     measures,
 )
 from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism
-from trading_graph.otel.verdict.resumed import Interruption, interruptions, uninterrupted
+from trading_graph.otel.verdict.resumed import Interruption, interruptions, without_interruptions
 from trading_graph.otel.verdict.verdict import Verdict, judge
 
 __all__ = [
@@ -38,5 +38,5 @@ __all__ = [
     "judge",
     "measures",
     "parallelism",
-    "uninterrupted",
+    "without_interruptions",
 ]

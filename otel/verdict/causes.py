@@ -1,7 +1,7 @@
-"""Why work was serial, or only seems to have been parallel: read from the shape of a group.
+"""Why work was serial, or only seems to have been parallel, read from the shape of a group.
 
-Each cause is looked for in what the program recorded first (loop lag, queue waits, modules
-imported, threads, LangGraph's step), and in the times of the spans only then.
+Each cause is first looked for in what the program recorded (loop lag, queue waits, imports,
+threads, LangGraph's step), and only then in the times of the spans.
 """
 
 import itertools
@@ -23,7 +23,7 @@ LOOK = "Look at the listed spans on one time axis."
 
 
 class Cause(StrEnum):
-    """Why a group of spans is serial, in doubt, or cannot be judged; each carries its advice."""
+    """Why a group of spans is serial, in doubt, or impossible to judge; each has its advice."""
 
     advice: str
 
@@ -64,7 +64,7 @@ class Cause(StrEnum):
     )
 
     def __new__(cls, code: str, advice: str) -> Self:
-        """A member is the string `code`."""
+        """Make a member that equals the string `code`."""
         member = str.__new__(cls, code)
         member._value_ = code
         member.advice = advice
@@ -72,17 +72,17 @@ class Cause(StrEnum):
 
 
 COINCIDENT_NS = 10_000_000
-"""How close a start must be to another's end to have been released by it."""
+"""How close a start must be to the end of another span to count as released by it."""
 
 TICK_NS = 20_000_000
-"""How often the loop is looked at: it was late for up to so much longer than recorded."""
+"""The period of the loop monitor: a stall can be up to one tick longer than recorded."""
 
 MANY_IMPORTS = 20
 
 
 def serial_cause(trace: SpanTable, group: Group) -> Cause:
     """The cause for a group whose work hardly overlaps."""
-    if cause := held_up(group):
+    if cause := interpreter_cause(group):
         return cause
     if group.queue_wait_ns > 0.3 * group.wrappers.work_ns:
         return Cause.CONNECTION_LIMIT
@@ -91,19 +91,19 @@ def serial_cause(trace: SpanTable, group: Group) -> Cause:
     return Cause.SEMAPHORE
 
 
-def held_up(group: Group) -> Cause | None:
-    """Whether the interpreter itself let only one work at a time, although spans overlap.
+def interpreter_cause(group: Group) -> Cause | None:
+    """The cause, if the interpreter let only one work at a time although the spans overlap.
 
-    Threads come first: those that hold its lock also make the loop late.
+    Threads come first, because threads that hold the interpreter lock delay the loop as well.
     """
     cpu = group.cpu_over_wall
     if cpu is not None and 0.8 <= cpu <= 1.25 and group.threads > 1:
         return Cause.INTERPRETER_LOCK
-    return _blocked(group)
+    return _blocked_loop_cause(group)
 
 
-def _blocked(group: Group) -> Cause | None:
-    """Whether the loop was blocked for most of the least member's work, and by what."""
+def _blocked_loop_cause(group: Group) -> Cause | None:
+    """The cause, if the loop was blocked for most of the time of the member with least work."""
     if group.lag_ms is None or group.lag_ms < 20:
         return None
     if group.lag_ms * 1e6 < 0.5 * group.shortest_work_ns:
@@ -111,27 +111,27 @@ def _blocked(group: Group) -> Cause | None:
     return Cause.COLD_IMPORT if group.imports >= MANY_IMPORTS else Cause.BLOCKED_LOOP
 
 
-def in_turn(group: Group) -> bool:
-    """Whether lateness of the loop can be why works that overlap took their time.
+def lag_explains_work(group: Group) -> bool:
+    """Whether the lag of the loop can be why overlapping works took their time.
 
-    A loop that they block in turn lets them end one block after the other. So either no step from
-    one end to the next is longer than it was late, or all steps but the first are about as long.
-    Else what took the time was something besides, as on a machine that is busy with others. Threads
-    that make the loop late tell nothing of that kind.
+    Works that block the loop in turn end one block after the other. So either no step from one end
+    to the next is longer than the lag, or all steps but the first are about as long as it.
+    Otherwise something else took the time, such as a machine that is busy with other programs. If
+    threads delay the loop, the steps show nothing.
     """
     assert group.lag_ms is not None
     if group.threads > 1:
         return True
-    late_ns = group.lag_ms * 1e6
-    began = min([work.intervals[0][0] for work in group.works if work.intervals])
+    lag_ns = group.lag_ms * 1e6
+    first_start = min([work.intervals[0][0] for work in group.works if work.intervals])
     ends = sorted([work.intervals[-1][1] for work in group.works if work.intervals])
-    steps = [after - before for before, after in itertools.pairwise([began, *ends])]
-    # A tick may come so long after a block began.
-    return max(steps) <= late_ns + TICK_NS or (len(ends) > 2 and min(steps[1:]) >= 0.5 * late_ns)
+    steps = [after - before for before, after in itertools.pairwise([first_start, *ends])]
+    # A block can begin up to one tick before the lag that is recorded for it.
+    return max(steps) <= lag_ns + TICK_NS or (len(ends) > 2 and min(steps[1:]) >= 0.5 * lag_ns)
 
 
 def limit(trace: SpanTable, group: Group) -> tuple[int, Cause] | None:
-    """The number that ran at once and the cause, where the others were let in as those ended."""
+    """How many ran at once and the cause, where each of the others started as one of them ended."""
     if len(group.rows) < 3:
         return None
     rows = _most_at_one_step(trace, group.rows)
@@ -141,14 +141,14 @@ def limit(trace: SpanTable, group: Group) -> tuple[int, Cause] | None:
     ends = np.sort(trace.end[rows])
     late = np.sort(trace.start[rows])[width:]
     earliest = np.searchsorted(ends, late - COINCIDENT_NS)
-    released = ends[np.minimum(earliest, len(ends) - 1)] <= late + COINCIDENT_NS // 10
-    if not released.all():
+    is_release = ends[np.minimum(earliest, len(ends) - 1)] <= late + COINCIDENT_NS // 10
+    if not is_release.all():
         return None
     return width, Cause.EXECUTOR if group.threads > 1 else Cause.MAX_CONCURRENCY
 
 
 def _most_at_one_step(trace: SpanTable, rows: Sequence[int]) -> list[int]:
-    """The rows of the step of LangGraph that has most: a later step starts late on purpose."""
+    """The rows of the LangGraph step that has most; a later step starts late on purpose."""
     by_step: dict[int | None, list[int]] = defaultdict(list)
     for row in rows:
         by_step[trace.steps[row]].append(row)
@@ -158,22 +158,22 @@ def _most_at_one_step(trace: SpanTable, rows: Sequence[int]) -> list[int]:
 def staircase(trace: SpanTable, group: Group) -> int | None:
     """How many end at a time, where all start together and end in equal steps: a limit inside.
 
-    Who worked more often in a row than the first to end is late for that reason, and who did no
-    work of its own for another's; neither counts.
+    Two kinds of members do not count: those that worked more often in sequence than the first to
+    end, since that is why they are late, and those without work of their own.
     """
     if _steps(trace, group.rows) is None:
         return None
-    in_a_row = {row: len(serial_chain(trace, working_spans(trace, row))) for row in group.rows}
-    worked = [row for row in group.rows if in_a_row[row]] or list(group.rows)
-    first_to_end = min(worked, key=lambda row: trace.intervals[row][1])
-    as_often = [row for row in worked if in_a_row[row] <= in_a_row[first_to_end]]
+    chain_length = {row: len(serial_chain(trace, working_spans(trace, row))) for row in group.rows}
+    workers = [row for row in group.rows if chain_length[row]] or list(group.rows)
+    first_to_end = min(workers, key=lambda row: trace.intervals[row][1])
+    as_often = [row for row in workers if chain_length[row] <= chain_length[first_to_end]]
     return _steps(trace, as_often)
 
 
 def _steps(trace: SpanTable, rows: Sequence[int]) -> int | None:
-    """How many end at a time, in equal steps.
+    """How many end at a time, in equal steps; None where there are no such steps.
 
-    Needs three steps, each as long as the first; different amounts of work seldom look like that.
+    It takes three steps, each as long as the first: unequal amounts of work seldom look like that.
     """
     if len(rows) < 3:
         return None
@@ -199,25 +199,25 @@ def _steps(trace: SpanTable, rows: Sequence[int]) -> int | None:
 
 def _between(trace: SpanTable, group: Group) -> Cause:
     """Why spans follow each other without overlap."""
-    ordered = sorted(group.rows, key=lambda row: int(trace.start[row]))
-    turns = {trace.number(row, semconv.TURN_INDEX) for row in ordered}
-    if len(turns) > 1 or _llm_call_between(trace, ordered):
+    sequence = sorted(group.rows, key=lambda row: int(trace.start[row]))
+    turns = {trace.number(row, semconv.TURN_INDEX) for row in sequence}
+    if len(turns) > 1 or _llm_call_between(trace, sequence):
         return Cause.DEPENDENCY
-    steps = {trace.steps[row] for row in ordered}
+    steps = {trace.steps[row] for row in sequence}
     if len(steps) == 1 and None not in steps:
         return Cause.MAX_CONCURRENCY
     return Cause.DISPATCH
 
 
-def _llm_call_between(trace: SpanTable, ordered: Sequence[int]) -> bool:
-    parent = int(trace.parent[ordered[0]])
+def _llm_call_between(trace: SpanTable, sequence: Sequence[int]) -> bool:
+    parent = int(trace.parent[sequence[0]])
     siblings = trace.children(parent) if parent >= 0 else []
     calls = [row for row in siblings if trace.roles[row] is Role.LLM]
     starts = [int(trace.start[call]) for call in calls]
-    # Of the calls that start after one, the first to end is what could stand before the next.
+    # Of the calls that start after a span, only the first to end can stand before the next span.
     ends = [int(trace.end[call]) for call in calls]
     first_end = list(itertools.accumulate(reversed(ends), min))[::-1]
-    for before, after in itertools.pairwise(ordered):
+    for before, after in itertools.pairwise(sequence):
         call = bisect_left(starts, int(trace.end[before]))
         if call < len(calls) and first_end[call] <= trace.start[after]:
             return True

@@ -1,4 +1,4 @@
-"""Evaluating the checks of a gate on a complete trace."""
+"""Evaluates the checks of a gate on a complete trace."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -18,35 +18,35 @@ from trading_graph.otel.verdict.resumed import PAID_AGAIN
 
 
 class Scope:
-    """A run's spans in order of start; each set is picked once, however many checks name it.
+    """The spans of a run in order of start; the selection of each named set is cached.
 
-    `recorded` is how many spans the trace came with, where that is more than is looked at.
+    `span_count` is the number of recorded spans, where the trace is a view with fewer.
     """
 
     def __init__(
-        self, trace: SpanTable, run: int, sets: Mapping[str, SpanSet], recorded: int | None = None
+        self, trace: SpanTable, run: int, sets: Mapping[str, SpanSet], span_count: int | None = None
     ) -> None:
         self.trace = trace
         self.run = run
-        self.recorded = len(trace) if recorded is None else recorded
+        self.span_count = len(trace) if span_count is None else span_count
         self._sets = sets
         self._rows = trace.below(run)
-        self._selected: dict[str, list[int]] = {}
+        self._selections: dict[str, list[int]] = {}
 
     def select(self, spans: str | SpanSet) -> list[int]:
-        """The rows of a set, given itself or by name, in order of start."""
+        """The rows of a set in order of start; `spans` is the set or its name."""
         if isinstance(spans, SpanSet):
             return spans.select(self.trace, self.run, self._rows)
-        if spans not in self._selected:
-            self._selected[spans] = self._sets[spans].select(self.trace, self.run, self._rows)
-        return self._selected[spans]
+        if spans not in self._selections:
+            self._selections[spans] = self._sets[spans].select(self.trace, self.run, self._rows)
+        return self._selections[spans]
 
 
 _SHOWN = 5
 
 
 class Outcome(StrEnum):
-    """How a check ended."""
+    """The outcome of a check."""
 
     PASS = "pass"
     FAIL = "fail"
@@ -55,10 +55,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class CheckResult:
-    """A check's outcome: what was measured against which limit, how strong that is, and where.
+    """What was measured against which limit, how strong the proof is, and which spans show it.
 
-    `reason` says in words what the strength rests on or lacks, and `cause` names it where the check
-    is about spans at once. `spans` show a failure, and `advice` says what to do about it.
+    `reason` says in words what the strength rests on or lacks. `cause` is set where the check is
+    about parallel spans. `spans` show a failure, and `advice` says what to do about it.
     """
 
     id: str
@@ -118,7 +118,7 @@ def evaluate(scope: Scope, check: g.AnyCheck) -> CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class _Evaluation:
-    """A check being evaluated on the rows of its set."""
+    """A check under evaluation, with the rows of its set."""
 
     scope: Scope
     check: g.AnyCheck
@@ -139,34 +139,34 @@ class _Evaluation:
     def result(
         self,
         holds: bool,
-        measured: str,
+        measurement: str,
         limit: str,
-        judged: Parallelism | None = None,
+        judgement: Parallelism | None = None,
         reason: str = "",
         spans: Sequence[int] = (),
         advice: str = "",
     ) -> CheckResult:
-        """The check's result; spans and advice belong to failures.
+        """The result of the check; spans and advice are given for failures only.
 
-        What holds is proven where neither a judged group nor a reason says otherwise.
+        A check that holds is proven, unless a judgement or a reason says otherwise.
         """
         proven = Strength.PROVEN if holds and not reason else None
         return CheckResult(
             id=self.check.id,
             title=self.check.title,
             outcome=Outcome.PASS if holds else Outcome.FAIL,
-            measured=measured,
+            measured=measurement,
             limit=limit,
-            strength=judged.strength if judged else proven,
-            reason=cause_in_words(judged) if judged else reason,
-            cause=judged.cause if judged else None,
+            strength=judgement.strength if judgement else proven,
+            reason=cause_in_words(judgement) if judgement else reason,
+            cause=judgement.cause if judgement else None,
             spans=() if holds else spans_at(self.trace, spans),
             advice="" if holds else advice,
         )
 
 
 def _not_applicable(
-    check: g.AnyCheck, reason: str, judged: Parallelism | None = None
+    check: g.AnyCheck, reason: str, judgement: Parallelism | None = None
 ) -> CheckResult:
     return CheckResult(
         check.id,
@@ -174,7 +174,7 @@ def _not_applicable(
         Outcome.NOT_APPLICABLE,
         reason,
         strength=Strength.NOT_APPLICABLE,
-        cause=judged.cause if judged else None,
+        cause=judgement.cause if judgement else None,
     )
 
 
@@ -186,9 +186,9 @@ def _starts_within(on: _Evaluation, check: g.StartsWithin) -> CheckResult:
     before = on.select(check.after)
     if not before:
         return _not_applicable(check, f"no span is in the set {check.after}")
-    released = max(int(on.trace.end[row]) for row in before)
+    last_end = max(int(on.trace.end[row]) for row in before)
     limit = check.limit_s * 1e9
-    skews = {row: int(on.trace.start[row]) - released for row in on.rows}
+    skews = {row: int(on.trace.start[row]) - last_end for row in on.rows}
     late = [row for row, skew in skews.items() if skew > limit]
     early = [row for row, skew in skews.items() if skew < 0]
     return on.result(
@@ -202,25 +202,25 @@ def _starts_within(on: _Evaluation, check: g.StartsWithin) -> CheckResult:
 
 
 def _overlap(on: _Evaluation, check: g.Overlap) -> CheckResult:
-    judged = parallelism(on.trace, on.rows)
-    if judged.strength is Strength.NOT_APPLICABLE:
-        return _not_applicable(check, cause_in_words(judged), judged)
-    group = judged.group
+    judgement = parallelism(on.trace, on.rows)
+    if judgement.strength is Strength.NOT_APPLICABLE:
+        return _not_applicable(check, cause_in_words(judgement), judgement)
+    group = judgement.group
     wrapper, work = group.wrapper_overlap or 0.0, group.work_overlap or 0.0
     enough = min(wrapper, work) >= check.at_least
     return on.result(
-        enough and _stands(judged),
+        enough and _stands(judgement),
         f"spans {wrapper:.0%}, work below them {work:.0%}; "
         f"{group.wrappers.average:.1f} at once on average",
         f"{check.at_least:.0%} each",
-        judged,
+        judgement,
         spans=group.rows,
-        advice=judged.advice,
+        advice=judgement.advice,
     )
 
 
-def _stands(judged: Parallelism) -> bool:
-    return judged.strength in (Strength.PROVEN, Strength.OVERLAPPING)
+def _stands(judgement: Parallelism) -> bool:
+    return judgement.strength in (Strength.PROVEN, Strength.OVERLAPPING)
 
 
 def _leaf_parallelism(on: _Evaluation, check: g.LeafParallelism) -> CheckResult:
@@ -233,16 +233,17 @@ def _leaf_parallelism(on: _Evaluation, check: g.LeafParallelism) -> CheckResult:
     groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for row, *key in zip(on.rows, *columns, strict=True):
         groups[tuple(key)].append(row)
-    judged = [parallelism(on.trace, rows) for rows in groups.values()]
-    counted = [each for each in judged if each.strength is not Strength.NOT_APPLICABLE]
-    if not counted:
+    judgements = [parallelism(on.trace, rows) for rows in groups.values()]
+    applicable = [each for each in judgements if each.strength is not Strength.NOT_APPLICABLE]
+    if not applicable:
         return _not_applicable(check, "no group has two spans that did work of their own")
-    bad = [each for each in counted if not _stands(each)]
-    weakest = min(counted, key=lambda each: _RANK[each.strength])
+    others = len(judgements) - len(applicable)
+    bad = [each for each in applicable if not _stands(each)]
+    weakest = min(applicable, key=lambda each: _RANK[each.strength])
     return on.result(
         not bad,
-        f"{len(counted) - len(bad)} of {len(counted)} groups at once"
-        + (f", {len(judged) - len(counted)} not applicable" if len(judged) > len(counted) else ""),
+        f"{len(applicable) - len(bad)} of {len(applicable)} groups at once"
+        + (f", {others} not applicable" if others else ""),
         "every group",
         weakest,
         spans=[row for each in bad for row in each.group.rows],
@@ -257,26 +258,26 @@ def _duration(on: _Evaluation, check: g.Duration) -> CheckResult:
     limit = check.limit_s * 1e9
     long = [row for row in on.rows if on.trace.duration[row] > limit]
     longest = max(int(on.trace.duration[row]) for row in on.rows)
-    measured, reason = _seconds(longest), ""
-    found = on.trace.attributes(on.run)
+    measurement, reason = _seconds(longest), ""
+    attributes = on.trace.attributes(on.run)
     call_s = on.trace.number(on.run, semconv.LATENCY_CHAT_S)
     holds = not long
-    if semconv.LATENCY_SIMULATED not in found:
+    if semconv.LATENCY_SIMULATED not in attributes:
         reason = "as recorded: whether latencies were simulated was not recorded"
-    if found.get(semconv.LATENCY_SIMULATED):
+    if attributes.get(semconv.LATENCY_SIMULATED):
         reason = "simulated"
         if call_s is not None and check.project_call_s is not None:
             calls = [row for row in on.trace.below(on.run) if on.trace.roles[row] is Role.LLM]
             chain = len(serial_chain(on.trace, calls))
-            projected = longest + chain * (check.project_call_s - call_s) * 1e9
-            holds = holds and projected <= limit
-            measured += (
+            projection_ns = longest + chain * (check.project_call_s - call_s) * 1e9
+            holds = holds and projection_ns <= limit
+            measurement += (
                 f" simulated; at {check.project_call_s:g} s a call this run takes "
-                f"{projected / 1e9:.0f} s"
+                f"{projection_ns / 1e9:.0f} s"
             )
     return on.result(
         holds,
-        measured,
+        measurement,
         f"{check.limit_s:g} s",
         reason=reason,
         spans=long or on.rows[:1],
@@ -287,18 +288,18 @@ def _duration(on: _Evaluation, check: g.Duration) -> CheckResult:
 def _chain(on: _Evaluation, check: g.Chain) -> CheckResult:
     limit = check.limit
     if check.limit_from is not None:
-        declared = on.trace.number(on.run, check.limit_from)
-        limit = None if declared is None else int(declared)
+        chain_length = on.trace.number(on.run, check.limit_from)
+        limit = None if chain_length is None else int(chain_length)
     if limit is None:
         return _not_applicable(check, "the run declares no expected chain")
     chain = serial_chain(on.trace, on.rows)
-    # What a killed process had begun is done again while others have long been done with theirs.
+    # What a killed process had begun is repeated when other branches are long done with theirs.
     again = [row for row in on.rows if on.trace.attributes(row).get(PAID_AGAIN)]
-    allowed = limit + len(serial_chain(on.trace, again))
+    allowance = limit + len(serial_chain(on.trace, again))
     return on.result(
-        len(chain) <= allowed,
+        len(chain) <= allowance,
         f"{len(chain)} in series of {len(on.rows)} calls",
-        str(limit) if allowed == limit else f"{limit}, and {allowed - limit} begun anew",
+        str(limit) if allowance == limit else f"{limit}, and {allowance - limit} begun anew",
         spans=chain,
         advice="Dispatch branches at once, or save a turn.",
     )
@@ -306,11 +307,11 @@ def _chain(on: _Evaluation, check: g.Chain) -> CheckResult:
 
 def _loop_lag(on: _Evaluation, check: g.LoopLag) -> CheckResult:
     lags = {row: on.trace.number(row, semconv.LOOP_LAG_MAX_MS) for row in on.rows}
-    known = {row: lag for row, lag in lags.items() if lag is not None}
-    if not known:
+    lags_ms = {row: lag for row, lag in lags.items() if lag is not None}
+    if not lags_ms:
         return _not_applicable(check, "no event-loop lag was recorded")
-    worst = max(known.values())
-    guilty = [row for row, lag in known.items() if lag > check.limit_ms]
+    worst = max(lags_ms.values())
+    guilty = [row for row, lag in lags_ms.items() if lag > check.limit_ms]
     if guilty:
         guilty = _where_blocked(on.trace, guilty[0], check.limit_ms)
     return on.result(
@@ -323,7 +324,7 @@ def _loop_lag(on: _Evaluation, check: g.LoopLag) -> CheckResult:
 
 
 def _where_blocked(trace: SpanTable, row: int, limit_ms: float) -> list[int]:
-    """The deepest spans during which the loop was blocked past the limit."""
+    """The deepest spans during which the loop was blocked for longer than the limit."""
     deepest = []
     for each in trace.subtree(row):
         below = trace.children(each)
@@ -341,7 +342,7 @@ def _no_duplicates(on: _Evaluation, check: g.NoDuplicates) -> CheckResult:
     keys = on.trace.values(check.key)
     for row in on.rows:
         if (key := keys[row]) is not None:
-            by_key[repr(key)].append(row)  # a list is no key
+            by_key[repr(key)].append(row)  # the attribute may be a list, which cannot be a key
     if not by_key:
         return _not_applicable(check, f"no span has {check.key}")
     again = [row for rows in by_key.values() if len(rows) > 1 for row in rows]
@@ -356,36 +357,36 @@ def _no_duplicates(on: _Evaluation, check: g.NoDuplicates) -> CheckResult:
 
 
 def _no_errors(on: _Evaluation) -> CheckResult:
-    failed = [row for row in on.rows if row in on.trace.failed]
-    retried = [row for row in on.rows if row in on.trace.retried]
+    failures = [row for row in on.rows if row in on.trace.failed]
+    retries = [row for row in on.rows if row in on.trace.retried]
     kinds = sorted(
-        {str(on.trace.attributes(row).get(semconv.ERROR_TYPE, "error")) for row in failed}
+        {str(on.trace.attributes(row).get(semconv.ERROR_TYPE, "error")) for row in failures}
     )
-    measured = f"{len(failed)} failed" + (f" ({', '.join(kinds)})" if kinds else "")
-    if reached := on.trace.attributes(on.run).get(semconv.BUDGET_REACHED):
-        measured += f", the run's budget of {reached} reached"
-    holds = not failed and not retried
+    measurement = f"{len(failures)} failed" + (f" ({', '.join(kinds)})" if kinds else "")
+    if budget := on.trace.attributes(on.run).get(semconv.BUDGET_REACHED):
+        measurement += f", the run's budget of {budget} reached"
+    holds = not failures and not retries
     if holds and not all(map(on.trace.keeps_events, on.rows)):
         return _not_applicable(on.check, "nothing failed, and no retry was or would be recorded")
     return on.result(
         holds,
-        f"{measured}, {len(retried)} retried",
+        f"{measurement}, {len(retries)} retried",
         "none",
-        spans=[*failed, *retried],
+        spans=[*failures, *retries],
         advice="Read the errors of the listed spans; a decision, if made, says what is missing.",
     )
 
 
 def _max_gap(on: _Evaluation, check: g.MaxGap) -> CheckResult:
-    reached, widest = int(on.trace.end[on.rows[0]]), 0
+    last_end, widest = int(on.trace.end[on.rows[0]]), 0
     around: tuple[int, ...] = (on.rows[0],)
     before = on.rows[0]
     for row in on.rows[1:]:
-        gap = int(on.trace.start[row]) - reached
+        gap = int(on.trace.start[row]) - last_end
         if gap > widest:
             widest, around = gap, (before, row)
-        if on.trace.end[row] > reached:
-            reached, before = int(on.trace.end[row]), row
+        if on.trace.end[row] > last_end:
+            last_end, before = int(on.trace.end[row]), row
     return on.result(
         widest <= check.limit_s * 1e9,
         _seconds(widest),
@@ -425,11 +426,11 @@ def _count(on: _Evaluation, check: g.Count) -> CheckResult:
 
 
 def _complete(on: _Evaluation) -> CheckResult:
-    declared = on.trace.attributes(on.run).get(semconv.SPANS_STARTED)
-    exact = declared is not None
+    total = on.trace.attributes(on.run).get(semconv.SPANS_STARTED)
+    exact = total is not None
     return on.result(
         True,
-        f"{on.scope.recorded} spans" + (f" of {declared} declared" if exact else ""),
+        f"{on.scope.span_count} spans" + (f" of {total} declared" if exact else ""),
         "complete",
         reason="" if exact else "root and no orphan; no span count was declared",
     )

@@ -1,7 +1,7 @@
-"""Is the trace whole? Without that there is no verdict: what is missing could be what matters.
+"""Is the trace whole? Without that there is no verdict: the missing part could be what matters.
 
-A run of ours declares how many of its spans had started before its end, so the answer is exact. Of
-a foreign trace only a root, ended spans and the absence of orphans can be asked for.
+One of our runs declares how many of its spans had started before its end, so the answer is exact.
+For a foreign trace only a root, ended spans and the absence of orphans can be required.
 """
 
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Completeness:
-    """What is missing from a trace, one sentence each; `run` is the row of the span to judge below.
+    """What a trace lacks, in one sentence each, and the row of the run to judge.
 
-    `exact` says that the span count was declared and held.
+    `exact` says that the run declared its span count and that it holds.
     """
 
     run: int | None
@@ -38,45 +38,43 @@ class Completeness:
 
 
 def completeness(trace: SpanTable, run_id: str | None = None) -> Completeness:
-    """Find the run in a trace and what is missing from it; `run_id` picks one of several runs."""
+    """Find the run in a trace, and what is missing; `run_id` selects one of several runs."""
     if len(trace) == 0:
         return Completeness(None, ("The trace has no spans.", *trace.flaws), exact=False)
-    declared = [
+    exact_runs = [
         row
         for row, role in enumerate(trace.roles)
         if role is Role.RUN and semconv.SPANS_STARTED in trace.attributes(row)
     ]
-    runs = declared
+    runs = exact_runs
     ids = [str(trace.attributes(row).get(semconv.RUN_ID)) for row in runs]
     if run_id is not None and run_id != trace.trace_id:
-        runs = [row for row, known in zip(runs, ids, strict=True) if known == run_id]
+        runs = [row for row, each in zip(runs, ids, strict=True) if each == run_id]
         if not runs:
             return Completeness(None, (f"The trace holds no run {run_id}.",), exact=False)
     if len(runs) > 1:
         sentence = f"The trace holds {len(runs)} runs ({', '.join(ids)}); name one with --id."
         return Completeness(None, (sentence,), exact=False)
-    return _declared(trace, runs[0], declared) if runs else _foreign(trace)
+    return _check_count(trace, runs[0], exact_runs) if runs else _check_foreign(trace)
 
 
-def _declared(trace: SpanTable, run: int, runs: Sequence[int]) -> Completeness:
+def _check_count(trace: SpanTable, run: int, runs: Sequence[int]) -> Completeness:
     missing: list[str] = []
-    declared = trace.attributes(run)[semconv.SPANS_STARTED]
+    total = trace.attributes(run)[semconv.SPANS_STARTED]
     below = np.array(trace.below(run), np.int64)
-    found = int((trace.start[below] <= trace.end[run]).sum())
-    if not isinstance(declared, int):
-        missing.append(f"The run declares {declared!r} spans, which is no number.")
-    elif found < declared:
-        missing.append(
-            f"{declared - found} of the {declared} spans that the run started are missing."
-        )
-    elif found > declared:
-        missing.append(f"The run declares {declared} spans, and {found} are here.")
-    # Above a run stands at most a caller, whose spans are not ours to miss.
-    missing += _broken(trace, below, [row for row in trace.orphans if row not in runs])
+    count = int((trace.start[below] <= trace.end[run]).sum())
+    if not isinstance(total, int):
+        missing.append(f"The run declares {total!r} spans, which is no number.")
+    elif count < total:
+        missing.append(f"{total - count} of the {total} spans that the run started are missing.")
+    elif count > total:
+        missing.append(f"The run declares {total} spans, and {count} are here.")
+    # At most a caller stands above the run, and the caller's spans are none of ours to miss.
+    missing += _defects(trace, below, [row for row in trace.orphans if row not in runs])
     return Completeness(run, tuple(missing), exact=not missing)
 
 
-def _foreign(trace: SpanTable) -> Completeness:
+def _check_foreign(trace: SpanTable) -> Completeness:
     missing: list[str] = []
     if not trace.roots:
         missing.append("The root span is missing.")
@@ -86,12 +84,12 @@ def _foreign(trace: SpanTable) -> Completeness:
             f"({_names(trace, trace.roots)}); the instrumentation does not pass the context on, or "
             "these are several traces."
         )
-    missing += _broken(trace, np.arange(len(trace)), trace.orphans)
+    missing += _defects(trace, np.arange(len(trace)), trace.orphans)
     return Completeness(trace.roots[0] if trace.roots else None, tuple(missing), exact=False)
 
 
-def _broken(trace: SpanTable, rows: "NDArray[np.int64]", orphans: Sequence[int]) -> list[str]:
-    """What else is wrong with the spans to be judged."""
+def _defects(trace: SpanTable, rows: "NDArray[np.int64]", orphans: Sequence[int]) -> list[str]:
+    """What else is wrong with the spans to judge."""
     sentences = list(trace.flaws)
     if orphans:
         sentences.append(
@@ -107,12 +105,13 @@ def _broken(trace: SpanTable, rows: "NDArray[np.int64]", orphans: Sequence[int])
     ):
         if wrong.any():
             sentences.append(f"{_spans(trace, rows[wrong])}: {sentence}")
-    if cut := [row for row in rows[:1] if _truncated(trace, int(row))]:
-        sentences.append(f"Jaeger cut the trace off at {trace.names[int(cut[0])]!r}: its warning.")
+    if stumps := [row for row in rows[:1] if _is_truncated(trace, int(row))]:
+        name = trace.names[int(stumps[0])]
+        sentences.append(f"Jaeger cut the trace off at {name!r}: its warning.")
     return sentences
 
 
-def _truncated(trace: SpanTable, row: int) -> bool:
+def _is_truncated(trace: SpanTable, row: int) -> bool:
     warnings = trace.attributes(row).get(_WARNINGS) or ()
     return any("truncat" in str(warning) for warning in warnings)
 

@@ -1,7 +1,7 @@
 """A gate: named sets of spans and the relations that have to hold between them, as TOML.
 
-The default gate is `gate.toml` beside this module; a user's own has the same form. A file with an
-error is refused with the line and the reason.
+The default gate is `gate.toml` beside this module; a user's own gate has the same form. A file with
+an error is refused, with the line and the reason.
 """
 
 import re
@@ -20,33 +20,33 @@ from trading_graph.otel.trace.kinds import Role
 
 
 class SpanSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Which spans: every condition that is given has to hold; a name may hold `*`."""
+    """Which spans: all conditions have to hold; a name may contain `*`."""
 
     role: Role | None = None
     name: tuple[str, ...] = ()
     attributes: dict[str, Any] = {}
 
     def select(self, trace: SpanTable, run: int, rows: list[int]) -> list[int]:
-        """The rows of the set among those given, in order of start.
+        """The rows of the set among `rows`, in order of start.
 
-        `run` is the row that is judged below: it is the run, also where it does not say so.
+        `run` is the row under judgement; it has the role RUN even if its attributes do not say so.
         """
         if self.role is not None:
-            itself, roles, wanted = run if self.role is Role.RUN else None, trace.roles, self.role
-            rows = [row for row in rows if roles[row] is wanted or row == itself]
+            itself, roles, role = run if self.role is Role.RUN else None, trace.roles, self.role
+            rows = [row for row in rows if roles[row] is role or row == itself]
         if self.name:
             names = trace.names
-            named = {name: self._names(name) for name in {names[row] for row in rows}}
-            rows = [row for row in rows if named[names[row]]]
+            matches = {name: self._matches(name) for name in {names[row] for row in rows}}
+            rows = [row for row in rows if matches[names[row]]]
         if self.attributes:
             rows = [row for row in rows if self._has(trace.attributes(row))]
         return list(rows)
 
-    def _names(self, name: str) -> bool:
+    def _matches(self, name: str) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in self.name)
 
-    def _has(self, found: Mapping[str, Any]) -> bool:
-        return all(found.get(key) == value for key, value in self.attributes.items())
+    def _has(self, attributes: Mapping[str, Any]) -> bool:
+        return all(attributes.get(key) == value for key, value in self.attributes.items())
 
     def __str__(self) -> str:
         conditions = [f"role {self.role}"] if self.role else []
@@ -65,9 +65,9 @@ def spans_where(
     name: str | None = None,
     attributes: Mapping[str, Any] | None = None,
 ) -> SpanSet:
-    """A set of spans for a check: every condition has to hold, and a name may hold `*`.
+    """A set of spans for a check: all conditions have to hold; a name may contain `*`.
 
-    Raises JudgeError for a role that is none.
+    Raises JudgeError for an unknown role.
     """
     if role is not None and role not in set(Role):
         raise GateError(f"{role!r} is no role; there are {', '.join(Role)}.")
@@ -81,10 +81,10 @@ def spans_where(
 class Check(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="relation"
 ):
-    """What all checks have: an id, a title for people, and the set of spans that it is about.
+    """The fields of every check: an id, a title for people, and the set of spans that it is about.
 
-    A set is given itself, or by its name among the gate's sets. Id and title are made of the
-    relation and the set where they are not given.
+    `set` is a set itself, or the name of one of the gate's sets. Id and title default to the
+    relation and the set.
     """
 
     set: str | SpanSet
@@ -103,20 +103,20 @@ class Check(
 
 
 class StartsWithin(Check, frozen=True, tag="starts_within"):
-    """Every span of the set starts at most `limit_s` after the end of the last of `after`."""
+    """Every span of the set starts at most `limit_s` after the end of the last span of `after`."""
 
     after: str | SpanSet
     limit_s: float
 
 
 class Overlap(Check, frozen=True, tag="overlap"):
-    """The set's spans overlap, and the work below them does: both ratios `at_least`."""
+    """The set's spans overlap, and so does the work below them: both ratios are `at_least`."""
 
     at_least: float = 0.5
 
 
 class LeafParallelism(Check, frozen=True, tag="leaf_parallelism"):
-    """The spans of each group run at once, at leaf level. Keys: `parent`, or attribute names."""
+    """The spans of each group run at once at leaf level; keys: `parent`, or attribute names."""
 
     group_by: tuple[str, ...] = ()
 
@@ -124,7 +124,7 @@ class LeafParallelism(Check, frozen=True, tag="leaf_parallelism"):
 class Duration(Check, frozen=True, tag="duration"):
     """No span of the set takes longer than `limit_s`.
 
-    With simulated latencies the run is also projected to `project_call_s` seconds an LLM call.
+    A run with simulated latencies is also projected to `project_call_s` seconds for each LLM call.
     """
 
     limit_s: float
@@ -132,7 +132,7 @@ class Duration(Check, frozen=True, tag="duration"):
 
 
 class MaxGap(Check, frozen=True, tag="max_gap"):
-    """Between one span of the set and the next that starts, at most `limit_s` pass with none."""
+    """Between a span of the set and the next to start, at most `limit_s` pass without any."""
 
     limit_s: float
 
@@ -150,7 +150,7 @@ class NoDuplicates(Check, frozen=True, tag="no_duplicates"):
 
 
 class Count(Check, frozen=True, tag="count"):
-    """The set has at least and at most so many spans."""
+    """The set has at least `at_least` and at most `at_most` spans."""
 
     at_least: int = 0
     at_most: int | None = None
@@ -161,7 +161,7 @@ class NoErrors(Check, frozen=True, tag="no_errors"):
 
 
 class Chain(Check, frozen=True, tag="chain"):
-    """At most so many spans of the set follow each other: a number, or an attribute of the run."""
+    """At most `limit` spans of the set follow each other; `limit_from` names a run's attribute."""
 
     limit: int | None = None
     limit_from: str | None = None
@@ -174,7 +174,7 @@ class LoopLag(Check, frozen=True, tag="loop_lag"):
 
 
 class Complete(Check, frozen=True, tag="complete"):
-    """The trace is complete, by its declared span count."""
+    """The trace is complete, according to its declared span count."""
 
     set: str | SpanSet = RUN
 
@@ -198,7 +198,7 @@ AnyCheck = (
 class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Checks, and the sets of spans that they name.
 
-    Raises JudgeError where there is no check, where one names no set, or where two have one id.
+    Raises JudgeError if there is no check, if one names an unknown set, or if two have the same id.
     """
 
     checks: tuple[AnyCheck, ...]
@@ -207,26 +207,26 @@ class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if self.version != VERSION:
-            raise _flawed(f"version {self.version} is unknown; this program reads {VERSION}")
+            raise _error(f"version {self.version} is unknown; this program reads {VERSION}")
         if not self.checks:
-            raise _flawed("there are no [[checks]], so everything would pass")
+            raise _error("there are no [[checks]], so everything would pass")
         ids: set[str] = set()
         for number, check in enumerate(self.checks):
             if check.id in ids:
-                raise _flawed(f"two checks have the id {check.id!r}", f"$.checks[{number}].id")
+                raise _error(f"two checks have the id {check.id!r}", f"$.checks[{number}].id")
             ids.add(check.id)
             for key in _KEYS_OF_SETS:
                 name = getattr(check, key, None)
                 if isinstance(name, str) and name not in self.sets:
-                    known = ", ".join(sorted(self.sets)) or "none"
-                    raise _flawed(
-                        f"{key} = {name!r} names no set; there are {known}",
+                    known_sets = ", ".join(sorted(self.sets)) or "none"
+                    raise _error(
+                        f"{key} = {name!r} names no set; there are {known_sets}",
                         f"$.checks[{number}].{key}",
                     )
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Self:
-        """A gate from a dictionary of what its TOML would say; raises JudgeError."""
+        """A gate from a dictionary with the structure of the TOML; raises JudgeError."""
         try:
             return msgspec.convert(document, cls)
         except msgspec.ValidationError as error:
@@ -234,7 +234,7 @@ class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def from_toml(cls, text: str, origin: str = "the gate") -> Self:
-        """A gate from the text of its TOML; `origin` names it in errors; raises JudgeError."""
+        """A gate from TOML text; `origin` names it in errors; raises JudgeError."""
         try:
             document = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
@@ -267,34 +267,34 @@ def default_gate() -> Gate:
 
 
 def _flaw(error: msgspec.ValidationError) -> GateError:
-    """What is wrong, and the place that msgspec tells, such as `$.checks[2].limit_s`."""
+    """The error, with the reason and the place from msgspec, such as `$.checks[2].limit_s`."""
     if isinstance(error.__cause__, GateError):
         return error.__cause__
     reason, _, place = str(error).partition(" - at ")
-    return _flawed(f"{reason[0].lower()}{reason[1:]}", place.strip("`") or "$")
+    return _error(f"{reason[0].lower()}{reason[1:]}", place.strip("`") or "$")
 
 
-def _flawed(reason: str, place: str = "") -> GateError:
+def _error(reason: str, place: str = "") -> GateError:
     at = f" at {place}" if place else ""
     return GateError(f"The gate cannot be used{at}: {reason}.", reason, place)
 
 
 def _line(text: str, place: str, reason: str = "") -> int:
-    """The line of a place such as `$.checks[2].limit_s`, or of the table it is in, else 1.
+    """The line of a place such as `$.checks[2].limit_s`, or of its table, else 1.
 
-    Of a set the place does not tell the name, so what the reason quotes is looked for.
+    The place does not name a set, so for sets the search uses what the reason quotes.
     """
     lines = text.splitlines()
     start = 0
-    if found := re.match(r"\$\.checks\[(\d+)\]", place):
+    if check := re.match(r"\$\.checks\[(\d+)\]", place):
         headers = [number for number, line in enumerate(lines) if line.strip() == "[[checks]]"]
-        start = headers[int(found[1])] if int(found[1]) < len(headers) else 0
+        start = headers[int(check[1])] if int(check[1]) < len(headers) else 0
     key = re.search(r"\.(\w+)(\[\d+\])?$", place)
-    quoted = re.search(r"[`'](\w+)[`']", reason)
-    for wanted in (key and rf"\s*{key[1]}\s*=", quoted and rf".*\b{quoted[1]}\b"):
+    quote = re.search(r"[`'](\w+)[`']", reason)
+    for pattern in (key and rf"\s*{key[1]}\s*=", quote and rf".*\b{quote[1]}\b"):
         for number in range(start, len(lines)):
-            if wanted and re.match(wanted, lines[number]):
+            if pattern and re.match(pattern, lines[number]):
                 return number + 1
-            if found and number > start and lines[number].lstrip().startswith("["):
+            if check and number > start and lines[number].lstrip().startswith("["):
                 break
     return start + 1

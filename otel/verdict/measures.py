@@ -1,7 +1,7 @@
-"""What a run's trace shows in numbers, whatever its gate asks: how it fanned out, worked, waited.
+"""What the trace of a run shows in numbers, whatever its gate checks: fan-outs, work and waits.
 
-Wrapper level is the spans of the branches, leaf level the spans below them that did the work. None
-stands for what the trace does not record.
+The wrapper level is the spans of the branches; the leaf level is the spans below them that did the
+work. None stands for what the trace does not record.
 """
 
 from collections import Counter, defaultdict
@@ -20,18 +20,18 @@ from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parall
 from trading_graph.otel.verdict.work import working_spans
 
 PAIRS_OF = 2000
-"""So many branches are compared pair by pair."""
+"""Maximum number of branches that are compared pair by pair."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FanOut:
-    """Branches that were sent on their way together; times in seconds.
+    """Branches that were started together; times in seconds.
 
-    `wrappers` and `work` say how many branches, and how many spans that worked below them, ran at
-    once; their overlap is 0 when one follows the other and 1 when all are hidden below the longest.
-    `last_start_s` is from the dispatcher's end to the last start, negative where all started before
-    it ended. `least_pairwise_overlap` is the least overlap of two branches over the shorter of
-    them, None for more than `PAIRS_OF` branches.
+    `wrappers` and `work` count how many branches, and how many working spans below them, ran at
+    once. An overlap is 0 when one follows the other and 1 when all are hidden below the longest.
+    `last_start_s` runs from the dispatcher's end to the last start, and is negative where all
+    started before that end. `least_pairwise_overlap` is the least overlap of two branches, divided
+    by the duration of the shorter one; None for more than `PAIRS_OF` branches.
     """
 
     name: str
@@ -53,7 +53,7 @@ class FanOut:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Measures:
-    """What a run's trace shows in numbers; times in seconds."""
+    """What the trace of a run shows in numbers; times in seconds."""
 
     wall_s: float
     work: Profile
@@ -74,51 +74,51 @@ class Measures:
 
 
 def measures_of(trace: SpanTable, run: int) -> Measures:
-    """The measures of a run with its spans in the place of rows."""
-    found = measures(trace, run)
+    """The measures of a run, with spans instead of row numbers."""
+    figures = measures(trace, run)
     return Measures(
-        wall_s=found.wall_ns / 1e9,
-        work=found.work,
-        fan_outs=tuple(_with_spans(trace, each) for each in found.fan_outs),
-        llm_calls=found.llm_calls,
-        llm_chain=found.llm_chain,
-        barrier_idle_s=found.barrier_idle_ns / 1e9,
-        loop_lag_ms=found.loop_lag_ms,
-        queue_wait_s=found.queue_wait_ns / 1e9,
-        cache=found.cache,
-        errors=found.errors,
-        cancellations=found.cancellations,
-        retries=found.retries,
+        wall_s=figures.wall_ns / 1e9,
+        work=figures.work,
+        fan_outs=tuple(_with_spans(trace, each) for each in figures.fan_outs),
+        llm_calls=figures.llm_calls,
+        llm_chain=figures.llm_chain,
+        barrier_idle_s=figures.barrier_idle_ns / 1e9,
+        loop_lag_ms=figures.loop_lag_ms,
+        queue_wait_s=figures.queue_wait_ns / 1e9,
+        cache=figures.cache,
+        errors=figures.errors,
+        cancellations=figures.cancellations,
+        retries=figures.retries,
     )
 
 
-def _with_spans(trace: SpanTable, found: "FanOutFigures") -> FanOut:
-    judged, group = found.judged, found.group
+def _with_spans(trace: SpanTable, figures: "FanOutFigures") -> FanOut:
+    judgement, group = figures.judgement, figures.group
     return FanOut(
-        name=found.name,
+        name=figures.name,
         branches=spans_at(trace, group.rows),
-        strength=judged.strength,
-        reason=reason(judged),
-        cause=judged.cause,
+        strength=judgement.strength,
+        reason=reason(judgement),
+        cause=judgement.cause,
         wrappers=group.wrappers,
-        work=found.work,
+        work=figures.work,
         wrappers_overlap=group.wrapper_overlap,
         work_overlap=group.work_overlap,
-        least_pairwise_overlap=found.least_pairwise,
-        last_start_s=None if found.skew_ns is None else found.skew_ns / 1e9,
+        least_pairwise_overlap=figures.least_pairwise,
+        last_start_s=None if figures.skew_ns is None else figures.skew_ns / 1e9,
         spread_s=group.spread_ns / 1e9,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class FanOutFigures:
-    """A judged group of branches that were sent on their way together; times in nanoseconds.
+    """A judged group of branches that were started together; times in nanoseconds.
 
-    The rest is as in `FanOut`.
+    The other fields are as in `FanOut`.
     """
 
     name: str
-    judged: Parallelism
+    judgement: Parallelism
     work: Profile
     skew_ns: int | None
     least_pairwise: float | None
@@ -126,7 +126,7 @@ class FanOutFigures:
     @property
     def group(self) -> Group:
         """The measures of the branches."""
-        return self.judged.group
+        return self.judgement.group
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,35 +148,36 @@ class RunFigures:
 
 
 def measures(trace: SpanTable, run: int) -> RunFigures:
-    """Measure the run at a row; each run once."""
-    found: RunFigures | None = trace.kept.get((measures, run))
-    if found is None:
-        found = trace.kept[measures, run] = _measures(trace, run)
-    return found
+    """Measure the run at a row; cached by row."""
+    figures: RunFigures | None = trace.memo.get((measures, run))
+    if figures is None:
+        figures = trace.memo[measures, run] = _measures(trace, run)
+    return figures
 
 
 def _measures(trace: SpanTable, run: int) -> RunFigures:
     rows = trace.below(run)
     roles = trace.roles
     calls = [row for row in rows if roles[row] is Role.LLM]
-    failed = [row for row in rows if row in trace.failed] if trace.failed else []
-    kinds = [trace.attributes(row).get(semconv.ERROR_TYPE) for row in failed]
+    failures = [row for row in rows if row in trace.failed] if trace.failed else []
+    kinds = [trace.attributes(row).get(semconv.ERROR_TYPE) for row in failures]
     caches, waits = trace.values(semconv.CACHE), trace.figures(semconv.QUEUE_WAIT_MS)
-    cache = Counter(str(found) for row in rows if (found := caches[row]))
-    waited = [wait for row in rows if (wait := waits[row]) is not None]
+    cache = Counter(str(outcome) for row in rows if (outcome := caches[row]))
+    waits_ms = [wait for row in rows if (wait := waits[row]) is not None]
     return RunFigures(
         wall_ns=int(trace.duration[run]),
         work=profile(trace, working_spans(trace, run)),
         fan_outs=tuple(
-            _fan_out(trace, name, sent, branches) for name, sent, branches in _fan_outs(trace, rows)
+            _fan_out(trace, name, end_ns, branches)
+            for name, end_ns, branches in _fan_outs(trace, rows)
         ),
         llm_calls=len(calls),
         llm_chain=len(serial_chain(trace, calls)),
         barrier_idle_ns=barrier(trace, rows).idle_ns,
         loop_lag_ms=trace.number(run, semconv.LOOP_LAG_MAX_MS),
-        queue_wait_ns=int(sum(waited) * 1e6),
+        queue_wait_ns=int(sum(waits_ms) * 1e6),
         cache=dict(sorted(cache.items())),
-        errors=len(failed),
+        errors=len(failures),
         cancellations=sum(kind == "cancelled" for kind in kinds),
         retries=sum(
             event.name == "retry"
@@ -190,7 +191,7 @@ def _measures(trace: SpanTable, run: int) -> RunFigures:
 def _fan_outs(trace: SpanTable, rows: Sequence[int]) -> list[tuple[str, int | None, list[int]]]:
     """Name, end of the dispatcher, and branches: by links, else agents of one parent and step."""
     row_of = {trace.span_ids[row]: row for row in rows if trace.roles[row] is Role.DISPATCH}
-    sent: dict[int, list[int]] = defaultdict(list)
+    branches_of: dict[int, list[int]] = defaultdict(list)
     siblings: dict[tuple[int, int | None], list[int]] = defaultdict(list)
     for row in rows:
         if trace.roles[row] is not Role.AGENT:
@@ -198,41 +199,42 @@ def _fan_outs(trace: SpanTable, rows: Sequence[int]) -> list[tuple[str, int | No
         links = trace.links(row) if row in trace.linked else ()
         senders = [row_of[link.span_id] for link in links if link.span_id in row_of]
         for sender in senders[:1]:
-            sent[sender].append(row)
+            branches_of[sender].append(row)
         if not senders:
             place = (int(trace.parent[row]), trace.steps[row])
             siblings[place].append(row)
-    found: list[tuple[str, int | None, list[int]]] = [
-        (trace.names[sender], int(trace.end[sender]), branches) for sender, branches in sent.items()
+    fan_outs: list[tuple[str, int | None, list[int]]] = [
+        (trace.names[sender], int(trace.end[sender]), branches)
+        for sender, branches in branches_of.items()
     ]
     for (_, at), branches in siblings.items():
         if len(branches) > 1:
             name = "agents" if at is None else f"agents of step {at}"
-            found.append((name, None, branches))
-    return sorted(found, key=lambda each: each[2][0])
+            fan_outs.append((name, None, branches))
+    return sorted(fan_outs, key=lambda each: each[2][0])
 
 
 def _fan_out(
-    trace: SpanTable, name: str, released: int | None, branches: list[int]
+    trace: SpanTable, name: str, dispatch_end_ns: int | None, branches: list[int]
 ) -> FanOutFigures:
     leaves = [leaf for row in branches for leaf in working_spans(trace, row)]
     last = max(int(trace.start[row]) for row in branches)
     return FanOutFigures(
         name=name,
-        judged=parallelism(trace, branches),
+        judgement=parallelism(trace, branches),
         work=profile(trace, leaves),
-        skew_ns=None if released is None else last - released,
+        skew_ns=None if dispatch_end_ns is None else last - dispatch_end_ns,
         least_pairwise=_least_pairwise(trace, branches),
     )
 
 
 def _least_pairwise(trace: SpanTable, rows: list[int]) -> float | None:
-    """max(0, min(ends) - max(starts)) / min(durations) of the pair for which it is least."""
+    """The least max(0, min(ends) - max(starts)) / min(durations) of all pairs."""
     if not 2 <= len(rows) <= PAIRS_OF:
         return None
     start, end = trace.start[rows], trace.end[rows]
-    shared = np.minimum.outer(end, end) - np.maximum.outer(start, start)
+    overlaps = np.minimum.outer(end, end) - np.maximum.outer(start, start)
     shorter = np.maximum(np.minimum.outer(end - start, end - start), 1)
-    ratios = np.maximum(shared, 0) / shorter
+    ratios = np.maximum(overlaps, 0) / shorter
     np.fill_diagonal(ratios, 1.0)
     return float(ratios.min())

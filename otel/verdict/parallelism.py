@@ -1,8 +1,8 @@
 """Did a group of spans really run at once, and how strong is the proof?
 
 Span times alone never prove it: coroutines that block the loop, threads that hold the interpreter
-lock and requests that queue inside their span all overlap. *Proven* needs overlap of the work
-below the spans, net of waits, and a recorded loop lag and CPU time that rule those out.
+lock and requests that queue inside their span all overlap. *Proven* requires that the work below
+the spans overlaps without its waits, and that a recorded loop lag and CPU time rule out the rest.
 """
 
 from collections.abc import Sequence
@@ -15,19 +15,19 @@ from trading_graph.otel.verdict import causes
 from trading_graph.otel.verdict.barrier import barrier
 from trading_graph.otel.verdict.causes import LOOK, Cause
 from trading_graph.otel.verdict.group import Group, group
-from trading_graph.otel.verdict.work import beside
+from trading_graph.otel.verdict.work import calls_beside
 
 OVERLAP = 0.5
 """The least overlap ratio of work that counts as running at once."""
 
 BLOCKED_MS = 100.0
-"""From here on a blocked loop throws doubt on everything that ran meanwhile."""
+"""A loop that was blocked for longer casts doubt on everything that ran meanwhile."""
 
-HELD = 0.2
-"""The share of the group's time that one branch may stand at barriers."""
+HOLD_SHARE = 0.2
+"""The share of the group's time for which one branch may wait at barriers."""
 
 BUSY = 0.8
-"""CPU time over wall time from which on the CPU itself may have been what they shared."""
+"""The CPU time over wall time from which the CPU itself may have been the shared limit."""
 
 
 class Strength(StrEnum):
@@ -45,7 +45,7 @@ class Parallelism:
     """The verdict on one group: its strength, the cause, and the measures behind it.
 
     There is no cause where it is proven. `at_once` is how many a limit lets in, and `idle_ns` how
-    long branches stood at barriers in all, where that is the cause.
+    long branches waited at barriers in total, where that is the cause.
     """
 
     strength: Strength
@@ -63,13 +63,13 @@ class Parallelism:
         return f"{self.strength}: {reason(self)}" if self.cause else str(self.strength)
 
 
-def reason(judged: Parallelism) -> str:
-    """The cause in words, with what was measured; empty where there is none."""
-    group, lag_ms = judged.group, judged.group.lag_ms or 0.0
-    match judged.cause:
+def reason(judgement: Parallelism) -> str:
+    """The cause in words, with the measured values; empty where there is none."""
+    group, lag_ms = judgement.group, judgement.group.lag_ms or 0.0
+    match judgement.cause:
         case None:
             return ""
-        case Cause.BLOCKED_LOOP if judged.strength is Strength.SUSPICIOUS:
+        case Cause.BLOCKED_LOOP if judgement.strength is Strength.SUSPICIOUS:
             return f"the event loop was blocked for {lag_ms:.0f} ms"
         case Cause.BLOCKED_LOOP:
             return "the event loop was blocked"
@@ -80,17 +80,17 @@ def reason(judged: Parallelism) -> str:
         case Cause.CONNECTION_LIMIT:
             return "requests waited for a free connection"
         case Cause.SEMAPHORE:
-            width = f" ({judged.at_once} at a time)" if judged.at_once else ""
+            width = f" ({judgement.at_once} at a time)" if judgement.at_once else ""
             return f"a semaphore or a limit lets them in one after the other{width}"
         case Cause.EXECUTOR:
-            return f"an executor has too few threads ({judged.at_once} at once)"
+            return f"an executor has too few threads ({judgement.at_once} at once)"
         case Cause.MAX_CONCURRENCY:
-            width = f" ({judged.at_once} at once)" if judged.at_once else ""
+            width = f" ({judgement.at_once} at once)" if judgement.at_once else ""
             return f"a limit on concurrency lets only some start{width}"
         case Cause.DISPATCH:
             return "they were dispatched one after the other"
         case Cause.BARRIER:
-            idle_s = judged.idle_ns / 1e9
+            idle_s = judgement.idle_ns / 1e9
             return f"branches waited for each other at superstep barriers ({idle_s:.3f} s in all)"
         case Cause.DEPENDENCY:
             return "an LLM turn stands between them"
@@ -115,49 +115,49 @@ def reason(judged: Parallelism) -> str:
                 "instrumentation does not pass the context on"
             )
         case _:
-            assert_never(judged.cause)
+            assert_never(judgement.cause)
 
 
 def parallelism(trace: SpanTable, rows: Sequence[int]) -> Parallelism:
-    """Judge a group of spans that should have run at once; each group of a trace once."""
+    """Judge a group of spans that should have run at once; cached by group."""
     key = parallelism, tuple(rows)
-    found: Parallelism | None = trace.kept.get(key)
-    if found is None:
-        found = trace.kept[key] = _judge(trace, group(trace, rows))
-    return found
+    judgement: Parallelism | None = trace.memo.get(key)
+    if judgement is None:
+        judgement = trace.memo[key] = _judge(trace, group(trace, rows))
+    return judgement
 
 
-def _judge(trace: SpanTable, measured: Group) -> Parallelism:
-    if len(measured.rows) < 2:
-        return Parallelism(Strength.NOT_APPLICABLE, Cause.TOO_FEW, measured)
-    if measured.working < 2:
-        return Parallelism(Strength.NOT_APPLICABLE, Cause.NO_WORK, measured)
-    if beside(trace, measured.rows):
-        return Parallelism(Strength.NOT_APPLICABLE, Cause.BROKEN_TREE, measured)
-    if measured.work_overlap is None or measured.work_overlap < OVERLAP:
-        return Parallelism(Strength.SERIAL, causes.serial_cause(trace, measured), measured)
-    cause = causes.held_up(measured)
-    late = cause is Cause.BLOCKED_LOOP and not causes.in_turn(measured)
+def _judge(trace: SpanTable, group: Group) -> Parallelism:
+    if len(group.rows) < 2:
+        return Parallelism(Strength.NOT_APPLICABLE, Cause.TOO_FEW, group)
+    if group.working < 2:
+        return Parallelism(Strength.NOT_APPLICABLE, Cause.NO_WORK, group)
+    if calls_beside(trace, group.rows):
+        return Parallelism(Strength.NOT_APPLICABLE, Cause.BROKEN_TREE, group)
+    if group.work_overlap is None or group.work_overlap < OVERLAP:
+        return Parallelism(Strength.SERIAL, causes.serial_cause(trace, group), group)
+    cause = causes.interpreter_cause(group)
+    late = cause is Cause.BLOCKED_LOOP and not causes.lag_explains_work(group)
     if cause and not late:
-        return Parallelism(Strength.SERIAL, cause, measured)
-    held = barrier(trace, measured.rows)
-    if held.held_ns and held.held_ns > HELD * measured.wrappers.busy_ns:
-        return Parallelism(Strength.SUSPICIOUS, Cause.BARRIER, measured, idle_ns=held.idle_ns)
-    if not held.waiting and (limited := causes.limit(trace, measured)):
-        width, cause = limited
-        return Parallelism(Strength.SERIAL, cause, measured, at_once=width)
-    if width_inside := causes.staircase(trace, measured):
-        return Parallelism(Strength.SUSPICIOUS, Cause.SEMAPHORE, measured, at_once=width_inside)
-    return Parallelism(*_proof(measured, late), measured)
+        return Parallelism(Strength.SERIAL, cause, group)
+    stop = barrier(trace, group.rows)
+    if stop.longest_ns and stop.longest_ns > HOLD_SHARE * group.wrappers.busy_ns:
+        return Parallelism(Strength.SUSPICIOUS, Cause.BARRIER, group, idle_ns=stop.idle_ns)
+    if not stop.waiting and (limit := causes.limit(trace, group)):
+        width, cause = limit
+        return Parallelism(Strength.SERIAL, cause, group, at_once=width)
+    if width_inside := causes.staircase(trace, group):
+        return Parallelism(Strength.SUSPICIOUS, Cause.SEMAPHORE, group, at_once=width_inside)
+    return Parallelism(*_proof(group, late), group)
 
 
-def _proof(measured: Group, late: bool) -> tuple[Strength, Cause | None]:
-    """How strong the overlap is; `late`: the loop was, for most of the least work."""
-    if measured.lag_ms is None or measured.cpu_over_wall is None:
+def _proof(group: Group, late: bool) -> tuple[Strength, Cause | None]:
+    """How strong the overlap is; `late` says that the loop was late for most of the least work."""
+    if group.lag_ms is None or group.cpu_over_wall is None:
         return Strength.OVERLAPPING, Cause.NOT_RECORDED
-    if measured.lag_ms > BLOCKED_MS:
+    if group.lag_ms > BLOCKED_MS:
         return Strength.SUSPICIOUS, Cause.BLOCKED_LOOP
-    if measured.cpu_over_wall >= BUSY and measured.threads <= 1:
+    if group.cpu_over_wall >= BUSY and group.threads <= 1:
         return Strength.SUSPICIOUS, Cause.BUSY_CPU
     if late:
         return Strength.OVERLAPPING, Cause.BUSY_MACHINE

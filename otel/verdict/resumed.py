@@ -1,8 +1,8 @@
-"""A resumed run seen as one that was never interrupted: what a verdict and a diagnosis look at.
+"""A view of a resumed run without its interruptions, for the verdict and the diagnosis.
 
-The time in which no process lived is taken out of the time axis. Work that was done twice, because
-what it brought had not been kept, is one branch from its first start to its last end: the second
-time is what the checks look at, and what the first did is work beside it and nothing else.
+The time in which no process lived is cut out of the time axis. Work that was repeated, because its
+result was lost, is one branch from its first start to its last end: the checks look at the second
+attempt, and the first counts only as work below it.
 """
 
 from bisect import bisect_right
@@ -23,21 +23,22 @@ from trading_graph.otel.trace import (
     semconv,
 )
 from trading_graph.otel.trace.kinds import Role
-from trading_graph.otel.trace.table import events_not_kept
+from trading_graph.otel.trace.table import no_events
 from trading_graph.otel.verdict.work import working_spans
 
 _NODES = (Role.AGENT, Role.DISPATCH, Role.JOIN)
 _UNSET = 0
 
 PAID_AGAIN = "trading.paid_again"
-"""In the view alone: an LLM call of an agent that a death made begin anew."""
+"""An attribute of the view alone: an LLM call of an agent that had to begin again after a death."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
-    """One death of a run's process: when, how long nobody worked, how many spans it cut short.
+    """One death of a run's process, in nanoseconds.
 
-    `after_ns` is how long the run had worked by then.
+    `at_ns` is the time of death, `after_ns` how long the run had worked until then, and `dead_ns`
+    how long no process lived; `killed_spans` counts the spans that it cut short.
     """
 
     at_ns: int
@@ -47,27 +48,27 @@ class Interruption:
 
 
 def interruptions(trace: SpanTable, run: int) -> tuple[Interruption, ...]:
-    """How often the process of a run was killed and another took it up."""
+    """The interruptions of a run: each time its process was killed and another one continued it."""
     if not trace.attributes(run).get(semconv.RESUMED):
         return ()
-    found: list[Interruption] = []
-    began, dead_ns = int(trace.start[run]), 0
+    interruptions: list[Interruption] = []
+    run_start, dead_ns = int(trace.start[run]), 0
     for row in trace.children(run):
         if trace.roles[row] is Role.INTERRUPTION:
             start, end = trace.intervals[row]
             killed = trace.number(row, semconv.KILLED_SPANS) or 0
-            after_ns = start - began - dead_ns
-            found.append(Interruption(start, after_ns, end - start, int(killed)))
+            after_ns = start - run_start - dead_ns
+            interruptions.append(Interruption(start, after_ns, end - start, int(killed)))
             dead_ns += end - start
-    return tuple(found)
+    return tuple(interruptions)
 
 
-def uninterrupted(trace: SpanTable, run: int) -> tuple[SpanTable, int]:
-    """The view of a run, and the row of the run in it; of a run that nobody killed, the trace."""
+def without_interruptions(trace: SpanTable, run: int) -> tuple[SpanTable, int]:
+    """The view of a run, and the run's row in it; the trace itself if nothing interrupted it."""
     if not interruptions(trace, run):
         return trace, run
-    seen = _View(trace, run).trace()
-    return seen, seen.row_of[trace.span_ids[run]]
+    view = _View(trace, run).build()
+    return view, view.row_of[trace.span_ids[run]]
 
 
 class _View:
@@ -77,26 +78,26 @@ class _View:
         self._rows = trace.below(run)
         dead = [row for row in trace.children(run) if trace.roles[row] is Role.INTERRUPTION]
         self._dead = [trace.intervals[row] for row in dead]
-        self._left_out = set(dead)
-        self._renamed: dict[str, str] = {}
-        self._begun: dict[int, int] = {}
-        self._again: set[int] = set()
-        self._adopted: dict[int, int] = {}
-        for earlier, heir in self._superseded():
+        self._omissions = set(dead)
+        self._new_ids: dict[str, str] = {}
+        self._first_starts: dict[int, int] = {}
+        self._repeats: set[int] = set()
+        self._heirs: dict[int, int] = {}
+        for earlier, heir in self._repetitions():
             self._supersede(earlier, heir)
 
-    def trace(self) -> SpanTable:
-        """The trace of what is left, on its own time axis."""
-        found = TraceBuilder(self._of.trace_id)
+    def build(self) -> SpanTable:
+        """The trace of the remaining spans, on its own time axis."""
+        builder = TraceBuilder(self._of.trace_id)
         for row in range(len(self._of)):
-            if row in self._adopted:
-                found.add(self._lost(row, self._adopted[row]))
-            elif row not in self._left_out:
-                found.add(self._span(row))
-        return found.build()
+            if row in self._heirs:
+                builder.add(self._lost_work(row, self._heirs[row]))
+            elif row not in self._omissions:
+                builder.add(self._span(row))
+        return builder.build()
 
-    def _superseded(self) -> Iterator[tuple[int, int]]:
-        """What was done again in a later life, each with what took its place."""
+    def _repetitions(self) -> Iterator[tuple[int, int]]:
+        """Each span that was repeated in a later life, with the span that replaces it."""
         groups: dict[tuple[object, ...], dict[int, list[int]]] = defaultdict(
             lambda: defaultdict(list)
         )
@@ -106,36 +107,38 @@ class _View:
         for (_, node, _), lives in groups.items():
             heirs = lives.pop(max(lives))
             for rows in lives.values():
-                # A program without nodes may call an agent once more because it wants to.
+                # A program without nodes may also call an agent again on purpose.
                 again = rows if node is not None else [row for row in rows if self._killed(row)]
-                yield from self._matched(again, heirs)
+                yield from self._pairs(again, heirs)
 
-    def _matched(self, rows: Sequence[int], heirs: Sequence[int]) -> Iterator[tuple[int, int]]:
-        """By task id, of several tries at one task the last; else in order."""
+    def _pairs(self, rows: Sequence[int], heirs: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """Pair spans by task id (of several attempts at a task, the last); the rest in order."""
         by_task = {self._task(heir): heir for heir in reversed(heirs)}
-        known = [row for row in rows if self._task(row) in by_task and self._task(row) is not None]
-        pairs = {by_task[self._task(row)]: row for row in known}
+        with_task = [
+            row for row in rows if self._task(row) in by_task and self._task(row) is not None
+        ]
+        pairs = {by_task[self._task(row)]: row for row in with_task}
         yield from ((row, heir) for heir, row in pairs.items())
-        rest = [row for row in rows if row not in known]
+        rest = [row for row in rows if row not in with_task]
         yield from zip(rest, [heir for heir in heirs if heir not in pairs], strict=False)
 
     def _supersede(self, earlier: int, heir: int) -> None:
         trace = self._of
         if trace.roles[earlier] is Role.DISPATCH and not self._killed(earlier):
-            # It did send its branches: the run waited for nothing when it was done once more.
-            kept = self._renamed.get(trace.span_ids[heir])
-            out, into = (heir, trace.span_ids[earlier]) if kept is None else (earlier, kept)
-            self._left_out.add(out)
-            self._renamed[trace.span_ids[out]] = into
+            # It did send its branches, so the run waited for nothing when this was repeated.
+            new_id = self._new_ids.get(trace.span_ids[heir])
+            out, into = (heir, trace.span_ids[earlier]) if new_id is None else (earlier, new_id)
+            self._omissions.add(out)
+            self._new_ids[trace.span_ids[out]] = into
             return
-        self._left_out.update(trace.subtree(earlier))
+        self._omissions.update(trace.subtree(earlier))
         if trace.roles[earlier] is Role.AGENT:
-            self._again.update(trace.subtree(heir))
+            self._repeats.update(trace.subtree(heir))
             start = trace.intervals[earlier][0]
-            self._begun[heir] = min(self._begun.get(heir, start), start)
+            self._first_starts[heir] = min(self._first_starts.get(heir, start), start)
             for row in working_spans(trace, earlier):
                 if row != earlier:
-                    self._adopted[row] = heir
+                    self._heirs[row] = heir
 
     def _span(self, row: int) -> SpanValues:
         trace, attributes = self._of, self._attributes(row)
@@ -145,7 +148,7 @@ class _View:
 
         def links() -> list[Link]:
             return [
-                Link(link.trace_id, self._renamed.get(link.span_id, link.span_id), link.attributes)
+                Link(link.trace_id, self._new_ids.get(link.span_id, link.span_id), link.attributes)
                 for link in trace.links(row)
             ]
 
@@ -160,16 +163,16 @@ class _View:
             self._parent(row),
             trace.names[row],
             int(trace.kind[row]),
-            self._at(self._begun.get(row, start)),
+            self._at(self._first_starts.get(row, start)),
             self._at(end),
             _UNSET if killed else status,
             lambda: attributes,
-            events if trace.keeps_events(row) else events_not_kept,
+            events if trace.keeps_events(row) else no_events,
             links,
         )
 
-    def _lost(self, row: int, heir: int) -> SpanValues:
-        """Work whose result died with its process: its heir's branch did it, no check counts it."""
+    def _lost_work(self, row: int, heir: int) -> SpanValues:
+        """Work whose result died with its process: part of the heir's branch, but of no check."""
         start, end = self._of.intervals[row]
         return SpanValues(
             self._of.span_ids[row],
@@ -183,20 +186,21 @@ class _View:
         )
 
     def _attributes(self, row: int) -> Attributes:
-        said: Mapping[str, Any] = self._of.attributes(row)
+        attributes: Mapping[str, Any] = self._of.attributes(row)
         if row == self._run:
             lags = (self._of.number(each, semconv.LOOP_LAG_MAX_MS) for each in self._rows)
-            known = [lag for lag in lags if lag is not None]
-            # What the last process measured says nothing of those before it.
-            return {**said, semconv.LOOP_LAG_MAX_MS: max(known)} if known else said
-        if row in self._again and self._of.roles[row] is Role.LLM:
-            return {**said, PAID_AGAIN: True}
+            numbers = [lag for lag in lags if lag is not None]
+            # What the last process measured does not cover the processes before it.
+            return {**attributes, semconv.LOOP_LAG_MAX_MS: max(numbers)} if numbers else attributes
+        if row in self._repeats and self._of.roles[row] is Role.LLM:
+            return {**attributes, PAID_AGAIN: True}
         if self._killed(row):
-            return {key: value for key, value in said.items() if key != semconv.ERROR_TYPE}
-        if semconv.FETCH_KEY in said and (life := self._life(row)):
-            # The cache that had it died too.
-            return {**said, semconv.FETCH_KEY: f"{said[semconv.FETCH_KEY]} in life {life + 1}"}
-        return said
+            return {key: value for key, value in attributes.items() if key != semconv.ERROR_TYPE}
+        if semconv.FETCH_KEY in attributes and (life := self._life(row)):
+            # The cache that had the data died too.
+            key = f"{attributes[semconv.FETCH_KEY]} in life {life + 1}"
+            return {**attributes, semconv.FETCH_KEY: key}
+        return attributes
 
     def _parent(self, row: int) -> str:
         above = int(self._of.parent[row])
@@ -215,8 +219,8 @@ class _View:
         return bisect_right([end for _, end in self._dead], self._of.intervals[row][0])
 
     def _place(self, row: int) -> tuple[object, ...]:
-        said = self._of.attributes(row)
-        return self._of.names[row], said.get(semconv.NODE), self._of.steps[row]
+        attributes = self._of.attributes(row)
+        return self._of.names[row], attributes.get(semconv.NODE), self._of.steps[row]
 
     def _task(self, row: int) -> object:
         return self._of.attributes(row).get(semconv.TASK_ID) or None
@@ -226,5 +230,5 @@ class _View:
 
 
 def _before(time_ns: int, intervals: Iterable[tuple[int, int]]) -> int:
-    """How much of the intervals lies before an instant."""
+    """How much of the intervals lies before a point in time."""
     return sum(max(min(time_ns, end) - start, 0) for start, end in intervals)

@@ -8,15 +8,15 @@ from trading_graph.otel.verdict.checks import CheckResult, Outcome, Scope, evalu
 from trading_graph.otel.verdict.completeness import completeness
 from trading_graph.otel.verdict.gate import Gate
 from trading_graph.otel.verdict.measures import Measures, measures_of
-from trading_graph.otel.verdict.resumed import Interruption, interruptions, uninterrupted
+from trading_graph.otel.verdict.resumed import Interruption, interruptions, without_interruptions
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Verdict:
-    """What a gate says of a trace; where something is missing, there are no checks.
+    """What a gate says about a trace; an incomplete trace has no checks.
 
-    `trace` is what was judged: of a resumed run its view as one that was never interrupted, while
-    `span_count` is what was recorded. `run` is the span that was judged, with everything below it.
+    `trace` is what was judged: for a resumed run, its view without the interruptions. `span_count`
+    is the number of recorded spans. `run` is the span that was judged, with everything below it.
     `missing` has a sentence for each thing that the trace lacks, and `exact` says that the run
     declared its span count and that it holds.
     """
@@ -46,7 +46,7 @@ class Verdict:
 
     @property
     def measures(self) -> Measures | None:
-        """What the judged run shows in numbers, measured at every use."""
+        """What the run shows in numbers, computed at each use; None without a verdict."""
         if not self.judged or self.run is None:
             return None
         return measures_of(table_of(self.trace), row_of(self.run))
@@ -64,19 +64,19 @@ class Verdict:
 
 @pause_collection()
 def judge(trace: SpanTable, gate: Gate, run_id: str | None = None) -> Verdict:
-    """Judge a trace by a gate."""
-    found = completeness(trace, run_id)
-    if not found.complete or found.run is None:
-        run = None if found.run is None else Span(trace, found.run)
-        return Verdict(Trace(trace), run, found.missing, exact=False, span_count=len(trace))
-    seen, row = uninterrupted(trace, found.run)
-    scope = Scope(seen, row, gate.sets, len(trace))
+    """Judge a trace by a gate; `run_id` selects one of several runs."""
+    whole = completeness(trace, run_id)
+    if not whole.complete or whole.run is None:
+        run = None if whole.run is None else Span(trace, whole.run)
+        return Verdict(Trace(trace), run, whole.missing, exact=False, span_count=len(trace))
+    view, row = without_interruptions(trace, whole.run)
+    scope = Scope(view, row, gate.sets, len(trace))
     return Verdict(
-        trace=Trace(seen),
-        run=Span(seen, row),
+        trace=Trace(view),
+        run=Span(view, row),
         missing=(),
-        exact=found.exact,
+        exact=whole.exact,
         span_count=len(trace),
         checks=tuple(evaluate(scope, check) for check in gate.checks),
-        interruptions=interruptions(trace, found.run),
+        interruptions=interruptions(trace, whole.run),
     )

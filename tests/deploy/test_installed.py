@@ -42,7 +42,8 @@ import graph.own
 import otel.own
 import service.own
 import toolkit.own
-from trading_graph.otel.pytest_plugin import assert_overlap, spans_where
+from trading_graph import spans_where
+from trading_graph.testing import assert_overlap
 
 tracer = trace.get_tracer("shop")
 
@@ -239,7 +240,18 @@ for name, module in list(sys.modules.items()):
         found.setdefault(path, []).append(name)
 print(json.dumps({"files": found, "modules": sorted(sys.modules)}))
 """
-JUDGING = ("trace", "verdict", "diagnosis", "report", "sources", "files", "spans", "pytest_plugin")
+JUDGING = (
+    "trace",
+    "verdict",
+    "diagnosis",
+    "report",
+    "sources",
+    "files",
+    "spans",
+    "pytest_plugin",
+    "recorded_spans",
+    "assertions",
+)
 """Of otel, what the base install is for: all of it but sending."""
 
 

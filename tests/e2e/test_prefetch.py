@@ -103,7 +103,7 @@ async def test_the_diagnosis_knows_that_nobody_waits_for_it(run_analysis: Runner
     assert set(tree.children(tree.run)) <= schedule.ranks.keys()
     # Indicators are computed after the fetch, for as long as the machine needs.
     computing = set(trace.rows("execute_tool get_indicators"))
-    assert schedule.awaited.keys() - computing == set(tools(trace)) - computing
+    assert schedule.leaders.keys() - computing == set(tools(trace)) - computing
 
 
 async def test_a_prefetch_that_fails_harms_nobody_and_shows(

@@ -46,7 +46,7 @@ def measured(
         )
     trace = builder.build()
     schedule = Schedule(call_tree(trace, trace.roots[0]))
-    return full_scale(schedule.tree, schedule.declared, LATENCIES)
+    return full_scale(schedule.tree, schedule.predecessors, LATENCIES)
 
 
 def test_only_latency_is_scaled_back() -> None:

@@ -25,5 +25,5 @@ __all__ = ["DETECTORS", "Candidate", "FindingKind", "Theme", "find"]
 
 
 def find(schedule: Schedule) -> list[Candidate]:
-    """Everything that the detectors find, in no order of weight."""
-    return [found for detector in DETECTORS for found in detector(schedule)]
+    """Everything that the detectors find, in the order of the detectors."""
+    return [candidate for detector in DETECTORS for candidate in detector(schedule)]

@@ -9,11 +9,12 @@ from trading_graph.otel.diagnosis.findings.kind import FindingKind
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A reason for slowness, as its trace shows it, before anybody knows what mending it gains.
+    """A reason for slowness that a trace shows, before the gain of its fix is known.
 
     `evidence` is a sentence with the measured values, `rows` are the spans that show it, and
-    `actions` is the change as the simulation plays it. `proven` says that the trace itself shows
-    that the change is possible; otherwise it may gain nothing, and `only_if` says what it takes.
+    `actions` are the change as the simulation plays it. `proven` says that the trace itself shows
+    that the change is possible; otherwise the fix may gain nothing, and `only_if` says what it
+    requires.
     """
 
     kind: FindingKind
@@ -26,7 +27,7 @@ class Candidate:
 
 
 def place_of(tree: CallTree, row: int) -> str:
-    """The call path of a span with > between the names; of the run, its own name."""
+    """The call path of a span with > between the names; for the run, its own name."""
     return " > ".join(tree.call_path(row)) or tree.trace.names[tree.run]
 
 

@@ -1,4 +1,4 @@
-"""Connections that were opened although one to the same host could have been kept open."""
+"""Connections that were opened although an earlier one to the same host could have been reused."""
 
 import heapq
 from bisect import bisect_left
@@ -12,32 +12,33 @@ from trading_graph.otel.diagnosis.schedule import Schedule
 from trading_graph.otel.trace import semconv
 from trading_graph.otel.trace.kinds import Role
 
-KEPT_NS = 15_000_000_000
-"""So long a client keeps a connection that nobody uses: aiohttp's default."""
+IDLE_NS = 15_000_000_000
+"""How long a client keeps an idle connection: aiohttp's default of 15 s."""
 
 
 def cold_connections(schedule: Schedule) -> Iterator[Candidate]:
-    """Requests on the critical path that opened a connection which need not have been opened.
+    """Requests on the critical path that opened a connection without need.
 
-    Host by host. The first request to a host has to open one, and so do those that run at once;
-    only a request that starts when an earlier one has given its connection back could take that.
+    The search goes host by host. The first request to a host has to open a connection, and so do
+    requests that run at once; only a request that starts after an earlier one has returned its
+    connection could have reused that connection.
     """
     trace = schedule.tree.trace
     connect_ns = {row: int(ms * 1e6) for row, ms in trace.numbers(semconv.CONNECT_MS) if ms > 0}
     if not connect_ns:
         return
-    spent = schedule.path.total_ns
+    time_ns = schedule.path.total_ns
     for host, requests in _by_host(schedule).items():
         cold = [row for row in _could_reuse(schedule, requests) if row in connect_ns]
-        on_path = tuple([row for row in cold if spent.get(row)])
+        on_path = tuple([row for row in cold if time_ns.get(row)])
         if not on_path:
             continue
         reused = any(trace.attributes(row)[semconv.POOL_REUSED] for row in requests)
-        took = seconds(sum(connect_ns[row] for row in on_path))
+        cost = seconds(sum(connect_ns[row] for row in on_path))
         yield Candidate(
             kind=FindingKind.COLD_CONNECTIONS,
             place=host,
-            evidence=f"{len(on_path)} requests on the critical path opened a connection in {took}, "
+            evidence=f"{len(on_path)} requests on the critical path opened a connection in {cost}, "
             f"while one that was open already could have been kept; {len(cold)} of "
             f"{len(requests)} requests to this host did so.",
             rows=on_path,
@@ -51,39 +52,40 @@ def _by_host(schedule: Schedule) -> Mapping[str, Sequence[int]]:
     """The requests that say whether they reused a connection, by host, in order of start."""
     tree, trace = schedule.tree, schedule.tree.trace
     reused = trace.values(semconv.POOL_REUSED)
-    found: dict[str, list[int]] = defaultdict(list)
+    by_host: dict[str, list[int]] = defaultdict(list)
     for row in sorted(row for row in tree.rows if reused[row] is not None):
-        said = trace.attributes(row)
-        address, port = said.get(semconv.SERVER_ADDRESS), said.get(semconv.SERVER_PORT)
+        attributes = trace.attributes(row)
+        address, port = attributes.get(semconv.SERVER_ADDRESS), attributes.get(semconv.SERVER_PORT)
         if address:
-            found[f"{address}:{port}" if port else str(address)].append(row)
-    return found
+            by_host[f"{address}:{port}" if port else str(address)].append(row)
+    return by_host
 
 
 def _could_reuse(schedule: Schedule, requests: Sequence[int]) -> Iterator[int]:
-    """The requests at whose start a connection stood idle, had all been kept."""
+    """The requests at whose start a connection would have been idle, had all been kept open."""
     tree, failed = schedule.tree, schedule.tree.trace.failed
     idle: list[int] = []
     for row in requests:
         start = tree.start[row]
-        while idle and idle[0] < start - KEPT_NS:
+        while idle and idle[0] < start - IDLE_NS:
             heapq.heappop(idle)
         if idle and idle[0] <= start:
             heapq.heappop(idle)
             yield row
         if row not in failed:
-            heapq.heappush(idle, _given_back(schedule, row))
+            heapq.heappush(idle, _return_ns(schedule, row))
 
 
-def _given_back(schedule: Schedule, row: int) -> int:
-    """When a request has its whole answer: its span ends at the headers, the fetch around it later.
+def _return_ns(schedule: Schedule, row: int) -> int:
+    """When a request returns its connection, which is when it has its whole answer.
 
-    Of several in one fetch each is done when the next one starts.
+    The span of a request ends at the headers, and the fetch around it later. If a fetch has several
+    requests, each is done when the next one starts.
     """
     tree, trace = schedule.tree, schedule.tree.trace
     if row == tree.run or trace.roles[tree.parents[row]] is not Role.FETCH:
         return tree.end[row]
     parent = tree.parents[row]
-    beside = tree.children(parent)
-    after = bisect_left(beside, tree.end[row], key=tree.start.__getitem__)
-    return tree.start[beside[after]] if after < len(beside) else tree.end[parent]
+    siblings = tree.children(parent)
+    after = bisect_left(siblings, tree.end[row], key=tree.start.__getitem__)
+    return tree.start[siblings[after]] if after < len(siblings) else tree.end[parent]

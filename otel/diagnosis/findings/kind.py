@@ -1,6 +1,6 @@
-"""The kinds of finding, and what to do about each: a task, its theme, the advice, and code.
+"""The kinds of finding, each with a task, its theme, advice, and an example of code.
 
-The advice and the code are for any asyncio or LangGraph program. A new kind is a member here and a
+Advice and code are for any asyncio or LangGraph program. A new kind needs a member here and a
 detector beside this module.
 """
 
@@ -9,7 +9,7 @@ from typing import Self
 
 
 class Theme(StrEnum):
-    """What a priority of the report is about."""
+    """The subject of a priority in the report."""
 
     PARALLEL = "Enable true parallel execution"
     TOOLS = "Run tool calls at once"
@@ -52,7 +52,7 @@ session = aiohttp.ClientSession(connector=connector)  # one for the whole run"""
 
 
 class FindingKind(StrEnum):
-    """What is wrong; `code` is empty where code says nothing."""
+    """What is wrong; `code` is empty where code does not help."""
 
     task: str
     theme: Theme
@@ -171,7 +171,7 @@ class FindingKind(StrEnum):
     )
 
     def __new__(cls, name: str, task: str, theme: Theme, advice: str, code: str = "") -> Self:
-        """A member is the string `name`."""
+        """Make a member that equals the string `name`."""
         member = str.__new__(cls, name)
         member._value_ = name
         member.task, member.theme, member.advice, member.code = task, theme, advice, code

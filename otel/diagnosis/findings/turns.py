@@ -1,4 +1,4 @@
-"""The serial chain of LLM calls: turns that could be saved, and turns that write much."""
+"""The serial chain of LLM calls: turns that could be saved, and turns that write a lot."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -16,13 +16,13 @@ from trading_graph.otel.trace.kinds import Role
 def middle_turns(schedule: Schedule) -> Iterator[Candidate]:
     """Turns of an agent between its first and its last, on the critical path.
 
-    An agent that asks for all its data in its first turn needs two.
+    An agent that requests all its data in its first turn needs only two.
     """
     tree, trace = schedule.tree, schedule.tree.trace
-    spent = schedule.path.total_ns
+    time_ns = schedule.path.total_ns
     turns: dict[int, list[int]] = defaultdict(list)
-    for row in sorted(spent):
-        if trace.roles[row] is Role.LLM and spent[row] and row not in trace.failed:
+    for row in sorted(time_ns):
+        if trace.roles[row] is Role.LLM and time_ns[row] and row not in trace.failed:
             turns[int(trace.parent[row])].append(row)
     for agent, calls in turns.items():
         serial = [b for a, b in pairwise(calls) if tree.start[b] >= tree.end[a]]
@@ -42,7 +42,7 @@ def middle_turns(schedule: Schedule) -> Iterator[Candidate]:
 
 
 def token_heavy(schedule: Schedule) -> Iterator[Candidate]:
-    """Calls on the path that wrote more than twice what is usual in this run, and took longer."""
+    """Calls on the path that wrote over twice as much as usual in this run, and took longer."""
     tree, trace = schedule.tree, schedule.tree.trace
     calls = {
         row: tokens
@@ -54,18 +54,18 @@ def token_heavy(schedule: Schedule) -> Iterator[Candidate]:
         return
     usual = median(calls.values())
     pace = median(tree.duration(row) for row in calls)
-    spent = schedule.path.total_ns
+    on_path = schedule.path.total_ns
     for row, tokens in calls.items():
-        took = tree.duration(row)
+        time_ns = tree.duration(row)
         again = row in trace.retried
-        if tokens > 2 * usual and took > 1.5 * pace and row in spent and not again:
+        if tokens > 2 * usual and time_ns > 1.5 * pace and row in on_path and not again:
             yield Candidate(
                 kind=FindingKind.TOKENS,
                 place=place_of(tree, row),
-                evidence=f"It wrote {tokens:.0f} tokens in {seconds(took)}; usual in this run are "
-                f"{usual:.0f}.",
+                evidence=f"It wrote {tokens:.0f} tokens in {seconds(time_ns)}; usual in this run "
+                f"are {usual:.0f}.",
                 rows=(row,),
-                actions=(Shorten(row, int(took * usual / tokens)),),
+                actions=(Shorten(row, int(time_ns * usual / tokens)),),
                 proven=False,
                 only_if="time goes with tokens, and a shorter answer will do",
             )

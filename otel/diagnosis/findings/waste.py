@@ -1,4 +1,4 @@
-"""Work done twice, work that failed, and time in which nothing was done."""
+"""Work that was repeated, work that failed, and time in which nothing was done."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -26,15 +26,15 @@ from trading_graph.otel.verdict.barrier import barrier
 from trading_graph.otel.verdict.work import is_from_cache
 
 HIT_NS = 50_000
-"""What a look-up in a cache is taken to cost, its span included."""
+"""The assumed cost of a look-up in a cache, including its span."""
 
 GAP_NS = 50_000_000
 GAP_SHARE = 0.01
-"""A pause counts from here on: the greater of the two, as a share of the run."""
+"""The shortest pause that counts: the greater of the two, the second as a share of the run."""
 
 
 _PEERS = 3
-"""So many have to run at once for one of them to stick out."""
+"""Number of spans that have to run at once for one of them to stand out."""
 
 
 def duplicates(schedule: Schedule) -> Iterator[Candidate]:
@@ -82,47 +82,47 @@ def _duplicates(
 
 
 def retries(schedule: Schedule) -> Iterator[Candidate]:
-    """Attempts that failed and were made again, beside their follower or inside one span."""
+    """Attempts that failed and were repeated, either as a sibling or inside one span."""
     tree, trace = schedule.tree, schedule.tree.trace
-    failed: list[int] = []
-    shortened: list[tuple[int, int]] = []
+    failures: list[int] = []
+    delays: list[tuple[int, int]] = []
     for parent in sorted(schedule.path.total_ns):
         family = tree.children(parent)
         if not trace.failed.isdisjoint(family):
-            failed += _made_again(trace, family)
+            failures += _repeats(trace, family)
         elif parent in trace.retried:
             events = trace.events(parent)
-            resumed = max(e.time_ns for e in events if e.name in ("retry", "attempt"))
-            shortened.append((parent, max(resumed - tree.start[parent], 0)))
-    if not failed and not shortened:
+            last_ns = max(e.time_ns for e in events if e.name in ("retry", "attempt"))
+            delays.append((parent, max(last_ns - tree.start[parent], 0)))
+    if not failures and not delays:
         return
-    rows = (*sorted(failed), *(row for row, _ in shortened))
-    lost = sum(tree.duration(row) for row in failed) + sum(ns for _, ns in shortened)
+    rows = (*sorted(failures), *(row for row, _ in delays))
+    loss_ns = sum(tree.duration(row) for row in failures) + sum(ns for _, ns in delays)
     yield Candidate(
         kind=FindingKind.RETRIES,
         place=place_of(tree, rows[0]),
-        evidence=f"{len(rows)} calls had to be made again; {seconds(lost)} went into attempts that "
-        "failed, pauses between attempts beside it.",
+        evidence=f"{len(rows)} calls had to be made again; {seconds(loss_ns)} went into attempts "
+        "that failed, pauses between attempts beside it.",
         rows=rows,
         actions=(
-            *((Remove(tuple(sorted(failed))),) if failed else ()),
-            *(Shorten(row, tree.duration(row) - ns) for row, ns in shortened),
+            *((Remove(tuple(sorted(failures))),) if failures else ()),
+            *(Shorten(row, tree.duration(row) - ns) for row, ns in delays),
         ),
         proven=False,
         only_if="every call succeeds at once",
     )
 
 
-def _made_again(trace: SpanTable, family: Sequence[int]) -> list[int]:
-    """The siblings that failed and were followed by another of their name and agent."""
-    failed = []
+def _repeats(trace: SpanTable, family: Sequence[int]) -> list[int]:
+    """The siblings that failed and were followed by another with the same name and agent."""
+    failures = []
     later: set[tuple[str, str | None]] = set()
     for row in reversed(family):
         who = (trace.names[row], agent_name(trace.attributes(row)))
         if row in trace.failed and who in later:
-            failed.append(row)
+            failures.append(row)
         later.add(who)
-    return failed
+    return failures
 
 
 def barriers(schedule: Schedule) -> Iterator[Candidate]:
@@ -130,11 +130,11 @@ def barriers(schedule: Schedule) -> Iterator[Candidate]:
     tree, trace = schedule.tree, schedule.tree.trace
     if not schedule.measures.barrier_idle_ns:
         return
-    held = barrier(trace, tree.rows)
-    if not held.waiting:
+    stop = barrier(trace, tree.rows)
+    if not stop.waiting:
         return
-    parents = {int(trace.parent[row]) for row in held.waiting}
-    names = {agent_name(trace.attributes(row)) for row in held.waiting}
+    parents = {int(trace.parent[row]) for row in stop.waiting}
+    names = {agent_name(trace.attributes(row)) for row in stop.waiting}
     branches: dict[tuple[int, str], list[int]] = defaultdict(list)
     for row in sorted(tree.rows):
         name = agent_name(trace.attributes(row))
@@ -143,30 +143,30 @@ def barriers(schedule: Schedule) -> Iterator[Candidate]:
     yield Candidate(
         kind=FindingKind.BARRIER,
         place=", ".join(sorted(name for name in names if name)),
-        evidence=f"{len(held.waiting)} steps waited for the slowest branch of the step before, "
-        f"{seconds(held.idle_ns)} in all.",
-        rows=held.waiting,
+        evidence=f"{len(stop.waiting)} steps waited for the slowest branch of the step before, "
+        f"{seconds(stop.idle_ns)} in all.",
+        rows=stop.waiting,
         actions=(RemoveBarrier(tuple(tuple(rows) for rows in branches.values())),),
     )
 
 
 def gaps(schedule: Schedule) -> Iterator[Candidate]:
-    """Pauses on the critical path in which a span that only coordinates did so for long."""
+    """Long pauses on the critical path in a span that only coordinates."""
     tree, trace = schedule.tree, schedule.tree.trace
     least = max(GAP_NS, GAP_SHARE * tree.wall_ns)
-    lasted = np.diff(np.array(schedule.path.bounds, np.int64))
-    for number in np.flatnonzero(lasted >= ceil(least)).tolist():
+    lengths = np.diff(np.array(schedule.path.bounds, np.int64))
+    for number in np.flatnonzero(lengths >= ceil(least)).tolist():
         row, start, end = schedule.path.segment(number)
         idle = end - start
         if not tree.children(row) or trace.roles[row] in (Role.LLM, Role.HTTP):
             continue
         if blocked_ns(schedule.blocks, start, end) > idle / 2:
-            continue  # the event loop was blocked, which is a finding of its own
+            continue  # the event loop was blocked, which is a separate finding
         family = schedule.family(row)
         after = family.starting(end - tree.start[row])
         before = family.ending(start - tree.start[row])
         if not trace.failed.isdisjoint(before):
-            continue  # the pause after an attempt that failed goes with it
+            continue  # the pause after a failed attempt disappears with the attempt
         where = f"before {trace.names[after[0]]}" if after else "at its end"
         if before:
             where = f"between {trace.names[before[0]]} and " + (
@@ -185,13 +185,13 @@ def gaps(schedule: Schedule) -> Iterator[Candidate]:
 
 
 def queues(schedule: Schedule) -> Iterator[Candidate]:
-    """Waits for a free connection or a slot that the program recorded."""
+    """Recorded waits for a free connection or a slot."""
     tree, trace = schedule.tree, schedule.tree.trace
-    spent = schedule.path.total_ns
+    on_path = schedule.path.total_ns
     waits = [
         (row, int(wait * 1e6))
         for row, wait in trace.numbers(semconv.QUEUE_WAIT_MS)
-        if wait >= 1 and row in spent
+        if wait >= 1 and row in on_path
     ]
     if not waits:
         return
@@ -210,8 +210,8 @@ def queues(schedule: Schedule) -> Iterator[Candidate]:
 def long_poles(schedule: Schedule) -> Iterator[Candidate]:
     """Spans on the path that took more than twice the median of those beside them."""
     tree, trace = schedule.tree, schedule.tree.trace
-    spent = schedule.path.total_ns
-    for parent in {tree.parents[row] for row in spent if row != tree.run}:
+    on_path = schedule.path.total_ns
+    for parent in {tree.parents[row] for row in on_path if row != tree.run}:
         family = tree.children(parent)
         if len(family) < _PEERS:
             continue
@@ -220,18 +220,18 @@ def long_poles(schedule: Schedule) -> Iterator[Candidate]:
             if trace.roles[row] is not Role.OTHER:
                 peers[trace.roles[row]].append(row)
         for rows in peers.values():
-            for beside in _at_once(schedule, rows) if len(rows) >= _PEERS else ():
-                yield from _pole(schedule, beside)
+            for peers_at_once in _at_once(schedule, rows) if len(rows) >= _PEERS else ():
+                yield from _pole(schedule, peers_at_once)
 
 
-def _pole(schedule: Schedule, beside: list[int]) -> Iterator[Candidate]:
+def _pole(schedule: Schedule, peers_at_once: list[int]) -> Iterator[Candidate]:
     tree = schedule.tree
-    if len(beside) < _PEERS:
+    if len(peers_at_once) < _PEERS:
         return
-    longest = max(beside, key=tree.duration)
+    longest = max(peers_at_once, key=tree.duration)
     if not schedule.path.total_ns.get(longest):
         return
-    others = [tree.duration(row) for row in beside if row != longest]
+    others = [tree.duration(row) for row in peers_at_once if row != longest]
     middle = int(median(others))
     if middle and tree.duration(longest) > 2 * middle:
         yield Candidate(
@@ -247,15 +247,15 @@ def _pole(schedule: Schedule, beside: list[int]) -> Iterator[Candidate]:
 
 
 def _at_once(schedule: Schedule, rows: list[int]) -> Iterator[list[int]]:
-    """Siblings, in order of start, in groups of which each member overlaps another."""
+    """Siblings, in order of start, in groups in which each member overlaps another."""
     tree = schedule.tree
     together: list[int] = []
-    reached = 0
+    last_end = 0
     for row in rows:
-        if together and tree.start[row] >= reached:
+        if together and tree.start[row] >= last_end:
             yield together
-            together, reached = [], 0
+            together, last_end = [], 0
         together.append(row)
-        reached = max(reached, tree.end[row])
+        last_end = max(last_end, tree.end[row])
     if together:
         yield together

@@ -16,7 +16,7 @@ from trading_graph.otel import spans
 from trading_graph.otel.diagnosis import (
     Action,
     FindingKind,
-    Ranked,
+    RankedCandidate,
     Ranking,
     RemoveWaits,
     ShortenBy,
@@ -105,7 +105,7 @@ def wall_of(found: Ranking) -> int:
     return found.wall_ns
 
 
-def cold(found: Ranking) -> list[Ranked]:
+def cold(found: Ranking) -> list[RankedCandidate]:
     return [
         each for each in found.candidates if each.candidate.kind is FindingKind.COLD_CONNECTIONS
     ]
@@ -171,7 +171,7 @@ def requests_of(*drawn: tuple[int, int, Attributes]) -> SpanTable:
     return builder.build()
 
 
-def cold_in(trace: SpanTable) -> list[Ranked]:
+def cold_in(trace: SpanTable) -> list[RankedCandidate]:
     return cold(rank(trace, trace.roots[0]))
 
 

@@ -23,16 +23,16 @@ def test_one_counterexample_refutes_wherever_it_comes() -> None:
     for order in permutations(trees):
         found = precedence(order, A, B)
         assert (found.together, found.overlapping, found.reversed) == (3, 1, 0)
-        assert found.refuted
+        assert found.is_refuted
 
 
 def test_the_other_way_round_refutes_too() -> None:
-    assert precedence([tree(IN_ORDER), tree(REVERSED)], A, B).refuted
+    assert precedence([tree(IN_ORDER), tree(REVERSED)], A, B).is_refuted
 
 
 def test_agreement_is_only_a_bound() -> None:
     found = precedence([tree(IN_ORDER)] * 60, A, B)
-    assert not found.refuted
+    assert not found.is_refuted
     assert found.bound == 0.05
     assert precedence([], A, B).bound == 1.0
 

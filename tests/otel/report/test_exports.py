@@ -83,7 +83,7 @@ def test_every_agent_has_a_track_of_its_name() -> None:
     runs = {
         e["pid"]: e["dur"] for e in events if e["name"] == "invoke_workflow run" and e["tid"] > 1
     }
-    assert runs[2] * 1000 == pytest.approx(ranking_of(found).mended().wall_ns)
+    assert runs[2] * 1000 == pytest.approx(ranking_of(found).all_fixed().wall_ns)
 
 
 def test_the_predicted_trace_is_whole_and_as_long_as_predicted() -> None:
@@ -94,7 +94,7 @@ def test_the_predicted_trace_is_whole_and_as_long_as_predicted() -> None:
     assert verdict.run is not None
     run = row_of(verdict.run)
     assert trace.trace_id != TRACE_ID
-    assert call_tree(trace, run).wall_ns == ranking_of(found).mended().wall_ns
+    assert call_tree(trace, run).wall_ns == ranking_of(found).all_fixed().wall_ns
     assert call_tree(trace, run).wall_ns < ranking_of(found).wall_ns
     assert sorted(trace.names) == sorted(span.name for span in found.trace)
     for row in range(len(trace)):
@@ -139,7 +139,7 @@ def test_jaeger_takes_the_predicted_trace_and_gives_it_back(jaeger: JaegerProces
     verdict = judge(there, default_gate())
     assert verdict.judged
     assert verdict.measures is not None
-    assert verdict.measures.wall_s == ranking_of(found).mended().wall_ns / 1e9
+    assert verdict.measures.wall_s == ranking_of(found).all_fixed().wall_ns / 1e9
     assert SERVICE in query.services()
 
 

@@ -43,7 +43,7 @@ def test_the_table_is_cumulative_and_never_gets_slower() -> None:
     steps = [step.wall.likely_s for step in found.steps]
     assert len(steps) > 1
     assert steps == sorted(steps, reverse=True)
-    assert steps[-1] == ranking_of(found).mended().wall_ns / 1e9
+    assert steps[-1] == ranking_of(found).all_fixed().wall_ns / 1e9
     text = diagnosis_markdown(found)
     for step in found.steps:
         assert between(step.wall) in text

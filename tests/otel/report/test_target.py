@@ -52,7 +52,7 @@ def test_simulated_latencies_are_projected_as_the_verdict_does() -> None:
     assert round(found.target.now_s) == int(projected[1])
     # Run at once the agents have two calls in series, not twelve; that, too, is at 15 s a call.
     assert found.llm_chain.calls == 2
-    mended_s = ranking_of(found).mended().wall_ns / 1e9
+    mended_s = ranking_of(found).all_fixed().wall_ns / 1e9
     assert found.target.least_s - mended_s == pytest.approx(2 * (15 - CALL_MS / 1000))
     assert "at 15 s a call" in diagnosis_markdown(found).lower()
     assert "Latencies are simulated" in " ".join(outlook(found))

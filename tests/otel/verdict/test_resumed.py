@@ -17,7 +17,7 @@ from trading_graph.otel.verdict import (
     interruptions,
     judge,
     measures,
-    uninterrupted,
+    without_interruptions,
 )
 from trading_graph.otel.verdict.checks import Scope, evaluate
 
@@ -171,7 +171,7 @@ def test_dead_time_and_killed_spans_fail_no_check() -> None:
 def test_a_branch_that_was_done_again_is_one_with_the_work_of_both() -> None:
     trace = market_killed().trace(225)
     (run,) = trace.roots
-    seen, at = uninterrupted(trace, run)
+    seen, at = without_interruptions(trace, run)
     assert seen.duration[at] == trace.duration[run] - DEAD * MS
     (fan_out,) = measures(seen, at).fan_outs
     assert len(fan_out.group.rows) == 2
@@ -322,7 +322,7 @@ def test_a_run_that_was_killed_twice_has_two_interruptions() -> None:
 def test_a_diagnosis_blames_nobody_for_the_dead_time() -> None:
     trace = market_killed().trace(225)
     (run,) = trace.roots
-    seen, at = uninterrupted(trace, run)
+    seen, at = without_interruptions(trace, run)
     path = critical_path(call_tree(seen, at))
     assert sum(segment.duration_ns for segment in path.segments) == 225 * MS
     found = rank(seen, at)
@@ -332,8 +332,8 @@ def test_a_diagnosis_blames_nobody_for_the_dead_time() -> None:
 
 def test_a_run_that_nobody_killed_is_not_copied() -> None:
     trace = Written().trace(10, **{semconv.RESUMED: False})
-    assert uninterrupted(trace, 0) == (trace, 0)
-    assert uninterrupted(trace, 0)[0] is trace
+    assert without_interruptions(trace, 0) == (trace, 0)
+    assert without_interruptions(trace, 0)[0] is trace
 
 
 def test_the_end_that_a_backend_knows_outranks_the_one_that_was_made_up() -> None:
