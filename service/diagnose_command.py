@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from trading_graph.graph.gate import default_gate
 from trading_graph.otel.diagnosis import Diagnosis, Standing, diagnose, ranking_of
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.gc_pause import pause_collection
@@ -34,7 +35,7 @@ def diagnose_command(
     talk = Console(stderr=True)
     try:
         others = [find_trace((word,), source) for word in also]
-        found = diagnose(find_trace(words, source, id), target, id, others)
+        found = diagnose(find_trace(words, source, id), default_gate(), target, id, others)
     except BadSettings as error:
         talk.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         return USAGE

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trading_graph.graph.backend_choice import BackendChoice
+from trading_graph.graph.gate import default_gate
 from trading_graph.graph.options import ANALYSTS, DEBATERS, RISK_ANALYSTS, Debate, Options, Order
 from trading_graph.otel.diagnosis import (
     Action,
@@ -25,7 +26,7 @@ from trading_graph.otel.diagnosis import (
 )
 from trading_graph.otel.trace import SpanTable, row_of, semconv, table_of
 from trading_graph.otel.trace.kinds import Role, agent_name
-from trading_graph.otel.verdict import Verdict, default_gate, judge
+from trading_graph.otel.verdict import Verdict, judge
 from trading_graph.service.errors import NotRecorded
 from trading_graph.service.full_scale import FullScale, Latencies, full_scale
 from trading_graph.toolkit.as_of import AsOf

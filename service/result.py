@@ -15,6 +15,7 @@ from rich.rule import Rule
 from rich.table import Table
 
 from trading_graph.graph.analysis import Analysis
+from trading_graph.graph.gate import default_gate
 from trading_graph.otel.export import JAEGER, LANGSMITH, Delivery, Telemetry
 from trading_graph.otel.report import VerdictText, waterfall
 from trading_graph.otel.sources import read
@@ -23,7 +24,6 @@ from trading_graph.otel.sources.langsmith import LangSmithQuery
 from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.verdict import (
     completeness,
-    default_gate,
     interruptions,
     judge,
     without_interruptions,

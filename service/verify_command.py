@@ -6,10 +6,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from trading_graph.graph.gate import default_gate
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.report import VerdictText, as_github, as_json, as_junit, as_markdown
-from trading_graph.otel.verdict import Gate, GateError, default_gate, judge
+from trading_graph.otel.verdict import Gate, GateError, judge
 from trading_graph.service.errors import BadSettings
 from trading_graph.service.trace_source import find_trace
 

@@ -13,10 +13,11 @@ from types import FrameType
 from rich.console import Console
 from rich.markup import escape
 
+from trading_graph.graph.gate import default_gate
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.report import as_json
 from trading_graph.otel.sources.jaeger import JaegerQuery
-from trading_graph.otel.verdict import Gate, GateError, Verdict, default_gate, judge
+from trading_graph.otel.verdict import Gate, GateError, Verdict, judge
 from trading_graph.service.errors import BadSettings
 from trading_graph.service.settings import read_settings
 from trading_graph.service.verify_command import GATE_FAILED, NOT_JUDGED, PASSED, USAGE

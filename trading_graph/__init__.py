@@ -11,15 +11,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from trading_graph.library import compare as compare
+    from trading_graph.library import diagnose as diagnose
+    from trading_graph.library import judge as judge
+    from trading_graph.library import read as read
     from trading_graph.otel.diagnosis import Comparison as Comparison
     from trading_graph.otel.diagnosis import Diagnosis as Diagnosis
     from trading_graph.otel.diagnosis import Finding as Finding
     from trading_graph.otel.diagnosis import FindingKind as FindingKind
     from trading_graph.otel.errors import JudgeError as JudgeError
-    from trading_graph.otel.library import compare as compare
-    from trading_graph.otel.library import diagnose as diagnose
-    from trading_graph.otel.library import judge as judge
-    from trading_graph.otel.library import read as read
     from trading_graph.otel.trace import Span as Span
     from trading_graph.otel.trace import Trace as Trace
     from trading_graph.otel.trace.kinds import Role as Role
@@ -35,7 +35,7 @@ else:
     _HOMES = {
         "otel.diagnosis": ("Comparison", "Diagnosis", "Finding", "FindingKind"),
         "otel.errors": ("JudgeError",),
-        "otel.library": ("compare", "diagnose", "judge", "read"),
+        "library": ("compare", "diagnose", "judge", "read"),
         "otel.trace": ("Span", "Trace"),
         "otel.trace.kinds": ("Role",),
         "otel.verdict": (

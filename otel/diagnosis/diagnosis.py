@@ -25,7 +25,6 @@ from trading_graph.otel.trace import (
 from trading_graph.otel.verdict import (
     Verdict,
     completeness,
-    default_gate,
     judge,
     without_interruptions,
 )
@@ -97,7 +96,7 @@ class Segment:
 
 @dataclass(frozen=True, repr=False)
 class Diagnosis:
-    """Where a run's time went and what each fix would gain, with the verdict of the default gate.
+    """Where a run's time went and what each fix would gain, with the verdict of a gate.
 
     `findings` are sorted by gain, the greatest first. `steps` fix them one on top of the other, so
     that gains are never added. `by_class` and `by_name` divide the critical path, in seconds, the
@@ -169,16 +168,18 @@ def predicted_times(diagnosis: Diagnosis) -> tuple[list[int], list[int]]:
 @pause_collection()
 def diagnose(
     trace: SpanTable,
+    gate: Gate,
     limit_s: float | None = None,
     run_id: str | None = None,
     others: Sequence[SpanTable] = (),
 ) -> Diagnosis | Verdict:
     """Judge and diagnose a trace; returns only the verdict if the trace is not complete.
 
-    `limit_s` replaces the default gate's limit on the run's duration. `others` are more runs of the
-    program. An incomplete one still counts as far as it goes: what overlaps in it did overlap.
+    The gate has one check of the run's duration, and `limit_s` replaces its limit. `others` are
+    more runs of the program. An incomplete one still counts as far as it goes: what overlaps in it
+    did overlap.
     """
-    gate, budget = _gate(limit_s)
+    gate, budget = _with_limit(gate, limit_s)
     verdict = judge(trace, gate, run_id)
     if not verdict.judged or verdict.run is None:
         return verdict
@@ -190,9 +191,8 @@ def diagnose(
     )
 
 
-def _gate(limit_s: float | None) -> tuple[Gate, Duration]:
-    """The default gate, with this limit if it is set, and its check of the run's duration."""
-    gate = default_gate()
+def _with_limit(gate: Gate, limit_s: float | None) -> tuple[Gate, Duration]:
+    """The gate, with this limit if it is set, and its check of the run's duration."""
     (number,) = (n for n, check in enumerate(gate.checks) if isinstance(check, Duration))
     budget = gate.checks[number]
     assert isinstance(budget, Duration)

@@ -4,7 +4,7 @@ from trading_graph.otel.errors import GateError
 from trading_graph.otel.verdict.causes import Cause
 from trading_graph.otel.verdict.checks import CheckResult, Outcome
 from trading_graph.otel.verdict.completeness import Completeness, completeness
-from trading_graph.otel.verdict.gate import Gate, SpanSet, default_gate
+from trading_graph.otel.verdict.gate import Gate, SpanSet
 from trading_graph.otel.verdict.measures import (
     FanOut,
     FanOutFigures,
@@ -33,7 +33,6 @@ __all__ = [
     "Strength",
     "Verdict",
     "completeness",
-    "default_gate",
     "interruptions",
     "judge",
     "measures",

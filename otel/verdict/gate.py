@@ -1,14 +1,12 @@
 """A gate: named sets of spans and the relations that have to hold between them, as TOML.
 
-The default gate is `gate.toml` beside this module; a user's own gate has the same form. A file with
-an error is refused, with the line and the reason.
+A file with an error is refused, with the line and the reason.
 """
 
 import re
 import tomllib
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
 
@@ -258,12 +256,6 @@ class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 VERSION = 1
 _KEYS_OF_SETS = ("set", "after", "other")
-
-
-def default_gate() -> Gate:
-    """The gate of Trading Graph's own runs."""
-    text = (files("trading_graph.otel.verdict") / "gate.toml").read_text("utf-8")
-    return Gate.from_toml(text, "the default gate")
 
 
 def _flaw(error: msgspec.ValidationError) -> GateError:

@@ -10,10 +10,11 @@ from opentelemetry.context import Context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from trading_graph.graph.decisions import Decision
+from trading_graph.graph.gate import default_gate
 from trading_graph.otel.report import as_json
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import SpanTable
-from trading_graph.otel.verdict import default_gate, judge
+from trading_graph.otel.verdict import judge
 from trading_graph.service.engine import Engine
 from trading_graph.service.errors import NotResumable
 from trading_graph.service.result import finished

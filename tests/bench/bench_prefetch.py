@@ -15,8 +15,9 @@ from pathlib import Path
 
 from tests.analysis_runner import Runner
 from trading_graph.graph.backend_choice import BackendChoice
+from trading_graph.graph.gate import default_gate
 from trading_graph.otel.trace import SpanTable
-from trading_graph.otel.verdict import default_gate, judge
+from trading_graph.otel.verdict import judge
 
 LATENCIES_S = ((0.8, 0.15), (0.3, 0.15), (0.3, 0.6), (0.3, 1.2))
 """Seconds of an LLM call and of a fetch; the first are the defaults."""

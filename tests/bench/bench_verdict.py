@@ -58,8 +58,9 @@ def main() -> None:
 
 def measure(path: Path) -> None:
     """Read and judge one file; print seconds, peak memory and outcome as JSON."""
+    from trading_graph.graph.gate import default_gate
     from trading_graph.otel.sources import read
-    from trading_graph.otel.verdict import default_gate, judge
+    from trading_graph.otel.verdict import judge
 
     begin = time.perf_counter()
     (trace,) = read(path)

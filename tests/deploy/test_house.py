@@ -103,7 +103,6 @@ print(len(ours), [names for names in files.values() if len(names) > 1])
 """
 
 
-@pytest.mark.slow
 def test_no_file_is_loaded_under_two_names(tmp_path: Path) -> None:
     command = [sys.executable, "-c", WALK, str(ROOT), *PACKAGES]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)

@@ -18,7 +18,7 @@ from trading_graph.service.cli import main
 
 FOLDERS = ("otel", "graph", "service", "toolkit")
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 MODULE = """
 NAME = "theirs"

@@ -9,8 +9,6 @@ import pytest
 from tests.built_wheel import ROOT, build
 from tests.deploy.test_house import PACKAGES, project_files
 
-pytestmark = pytest.mark.slow
-
 OURS = "trading_graph"
 
 

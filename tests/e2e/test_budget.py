@@ -7,10 +7,11 @@ import pytest
 
 from tests.analysis_runner import CHOICE, Ran, Runner
 from trading_graph.graph.decisions import Action
+from trading_graph.graph.gate import default_gate
 from trading_graph.graph.offline_model import Fault
 from trading_graph.graph.options import Budget, Limit, Order
 from trading_graph.otel.trace import SpanTable, semconv
-from trading_graph.otel.verdict import Outcome, default_gate, judge
+from trading_graph.otel.verdict import Outcome, judge
 
 ALWAYS = None
 GATE = default_gate()

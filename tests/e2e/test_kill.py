@@ -17,11 +17,12 @@ from click.testing import CliRunner
 
 from tests.jaeger_process import JaegerProcess
 from tests.patience import PATIENCE_S
+from trading_graph.graph.gate import default_gate
 from trading_graph.graph.offline_model import Fault, OfflineModel
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import ERROR, SpanTable
 from trading_graph.otel.trace.kinds import Role
-from trading_graph.otel.verdict import completeness, default_gate, judge
+from trading_graph.otel.verdict import completeness, judge
 from trading_graph.service.cli import main
 from trading_graph.service.run_standing import Standing, interrupted_runs, standing
 from trading_graph.toolkit.loopback import LoopbackServer

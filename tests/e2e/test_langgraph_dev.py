@@ -21,9 +21,10 @@ import pytest
 
 from tests.jaeger_process import JaegerServer, binary_or_skip, free_ports
 from tests.patience import PATIENCE_S
+from trading_graph.graph.gate import default_gate
 from trading_graph.otel.sources.jaeger import JaegerQuery
 from trading_graph.otel.trace import SpanTable
-from trading_graph.otel.verdict import Outcome, Verdict, default_gate, judge
+from trading_graph.otel.verdict import Outcome, Verdict, judge
 
 pytestmark = pytest.mark.jaeger
 

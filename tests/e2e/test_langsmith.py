@@ -14,10 +14,11 @@ from tests.e2e.test_verdict import UNHURRIED
 from tests.langsmith_server import LangSmithServer
 from trading_graph.graph.analysis import analyse, record_run
 from trading_graph.graph.backends import open_backends
+from trading_graph.graph.gate import default_gate
 from trading_graph.otel.export import TraceFile, set_up
 from trading_graph.otel.sources import read
 from trading_graph.otel.sources.langsmith import LangSmithQuery
-from trading_graph.otel.verdict import Outcome, default_gate, judge
+from trading_graph.otel.verdict import Outcome, judge
 from trading_graph.service.langsmith_tree import langsmith_tree
 
 pytestmark = pytest.mark.alone

@@ -16,11 +16,12 @@ from tests.e2e.test_langsmith import clear_langsmiths_cache
 from tests.jaeger_process import JaegerProcess
 from tests.langsmith_server import LangSmithServer
 from tests.recorded_program import spin
+from trading_graph.graph.gate import default_gate
 from trading_graph.graph.offline_model import Fault, OfflineModel
 from trading_graph.otel.sources import read
 from trading_graph.otel.sources.langsmith import LangSmithQuery
 from trading_graph.otel.trace import SpanTable, semconv
-from trading_graph.otel.verdict import Outcome, Verdict, default_gate, judge
+from trading_graph.otel.verdict import Outcome, Verdict, judge
 from trading_graph.service.cli import main
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.market_data import AsyncToolkit

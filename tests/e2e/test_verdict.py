@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 
 from tests.analysis_runner import CHOICE, Runner
+from trading_graph.graph.gate import default_gate
 from trading_graph.graph.offline_model import Fault
 from trading_graph.graph.options import Order
 from trading_graph.otel.trace import SpanTable, TraceBuilder
-from trading_graph.otel.verdict import CheckResult, Outcome, default_gate, judge
+from trading_graph.otel.verdict import CheckResult, Outcome, judge
 
 pytestmark = pytest.mark.alone
 

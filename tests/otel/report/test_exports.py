@@ -11,6 +11,7 @@ from hypothesis import given
 from tests.jaeger_process import JaegerProcess
 from tests.otel.diagnosis.traces import drawn, random_traces
 from tests.otel.report.runs import TRACE_ID, slow_diagnosis, slow_run
+from trading_graph.graph.gate import default_gate
 from trading_graph.otel.diagnosis import call_tree, critical_path, rank, ranking_of
 from trading_graph.otel.report.folded import DEPTH, folded
 from trading_graph.otel.report.perfetto import perfetto
@@ -18,7 +19,7 @@ from trading_graph.otel.report.simulated_otlp import SERVICE, simulated_otlp
 from trading_graph.otel.sources.document import parse
 from trading_graph.otel.sources.jaeger import JaegerQuery
 from trading_graph.otel.trace import SpanTable, row_of, semconv
-from trading_graph.otel.verdict import default_gate, judge
+from trading_graph.otel.verdict import judge
 
 
 @given(random_traces())

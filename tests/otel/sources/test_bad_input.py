@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from tests.otel.sources.test_shapes import CHILD, LINES, ROOT, SPANS, TRACE_ID, WHOLE, document
+from trading_graph.graph.gate import default_gate
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources import parse, read
 from trading_graph.otel.sources.jaeger import JaegerQuery
 from trading_graph.otel.trace import SpanTable
-from trading_graph.otel.verdict import default_gate, judge
+from trading_graph.otel.verdict import judge
 
 
 @pytest.mark.parametrize(

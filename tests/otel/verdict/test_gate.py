@@ -9,7 +9,6 @@ from trading_graph.otel.verdict import (
     Gate,
     GateError,
     Outcome,
-    default_gate,
     judge,
 )
 
@@ -54,26 +53,6 @@ def outcome(text: str, of: SpanTable = STEPS) -> tuple[Outcome, str]:
     """The outcome of one more check, and what it measured."""
     result = judge(of, Gate.from_toml(with_check(text), "gate.toml")).checks[-1]
     return result.outcome, result.measured
-
-
-def test_the_default_gate_has_the_eight_checks() -> None:
-    gate = default_gate()
-    assert [check.id for check in gate.checks] == [
-        "start",
-        "tools",
-        "budget",
-        "overlap",
-        "chain",
-        "loop",
-        "duplicates",
-        "errors",
-    ]
-
-
-def test_deploy_names_the_default_gate() -> None:
-    root = Path(__file__).parents[3]
-    shipped = (root / "otel/verdict/gate.toml").read_text()
-    assert (root / "deploy/gate.toml").read_text() == shipped
 
 
 @pytest.mark.parametrize(

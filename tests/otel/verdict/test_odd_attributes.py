@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from trading_graph.graph.gate import default_gate
 from trading_graph.otel.report import VerdictText, as_github, as_json, as_junit, as_markdown
 from trading_graph.otel.trace import SpanTable, SpanValues, TraceBuilder, semconv
-from trading_graph.otel.verdict import default_gate, judge
+from trading_graph.otel.verdict import judge
 
 EPOCH_NS = 1_763_100_000 * 10**9
 

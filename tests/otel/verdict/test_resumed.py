@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from trading_graph.graph.gate import default_gate
 from trading_graph.otel.diagnosis import call_tree, critical_path, rank
 from trading_graph.otel.report import as_json, as_markdown
 from trading_graph.otel.trace import ERROR, Link, SpanTable, SpanValues, TraceBuilder, semconv
@@ -13,7 +14,6 @@ from trading_graph.otel.verdict import (
     Outcome,
     Verdict,
     completeness,
-    default_gate,
     interruptions,
     judge,
     measures,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from trading_graph.graph.gate import default_gate
 from trading_graph.otel import diagnosis as core
 from trading_graph.otel.diagnosis import Comparison, Diagnosis
 from trading_graph.otel.errors import JudgeError
@@ -18,7 +19,7 @@ from trading_graph.otel.sources.document import parse
 from trading_graph.otel.sources.document import read as read_files
 from trading_graph.otel.sources.jaeger import JaegerQuery
 from trading_graph.otel.trace import SpanTable, Trace, table_of
-from trading_graph.otel.verdict import Gate, Verdict, default_gate
+from trading_graph.otel.verdict import Gate, Verdict
 from trading_graph.otel.verdict import judge as judge_table
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def diagnose(
     dependency. Raises JudgeError if the trace is not complete.
     """
     others = [table_of(other) for other in also]
-    diagnosis = core.diagnose(table_of(trace), target_s, run_id, others)
+    diagnosis = core.diagnose(table_of(trace), default_gate(), target_s, run_id, others)
     if isinstance(diagnosis, Verdict):
         raise JudgeError(" ".join(diagnosis.missing))
     return diagnosis

@@ -1,0 +1,14 @@
+"""The gate of this program's own runs: `gate.toml` beside this module.
+
+Light to import: the judge uses it as its default gate in an install without LangGraph.
+"""
+
+from importlib.resources import files
+
+from trading_graph.otel.verdict import Gate
+
+
+def default_gate() -> Gate:
+    """The eight checks of docs/gate.md."""
+    text = (files("trading_graph.graph") / "gate.toml").read_text("utf-8")
+    return Gate.from_toml(text, "the default gate")

@@ -1,0 +1,29 @@
+"""The gate of our own runs, which is the default of the judge."""
+
+import subprocess
+import sys
+
+from trading_graph.graph.gate import default_gate
+
+
+def test_it_has_the_eight_checks() -> None:
+    assert [check.id for check in default_gate().checks] == [
+        "start",
+        "tools",
+        "budget",
+        "overlap",
+        "chain",
+        "loop",
+        "duplicates",
+        "errors",
+    ]
+
+
+def test_it_loads_without_what_only_runs_need() -> None:
+    code = (
+        "import sys; from trading_graph.graph.gate import default_gate; default_gate();"
+        "print(sorted({'langgraph', 'langchain_core', 'openai', 'aiohttp', 'pandas', 'pydantic'}"
+        " & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
