@@ -263,10 +263,10 @@ def _message(check: "AnyCheck", result: "CheckResult") -> str:
     from rich.console import Console
 
     from trading_graph.otel.report import bars
-    from trading_graph.otel.report.verdict_text import measured
+    from trading_graph.otel.report.verdict import CheckRow
 
     relation = type(check).__struct_config__.tag
-    lines = [f"{relation}: {measured(result)}"]
+    lines = [f"{relation}: {CheckRow.of(result).line}"]
     if result.spans:
         console = Console(width=100, color_system=None, force_terminal=False)
         with console.capture() as drawn:
