@@ -84,7 +84,7 @@ def _text(found: Diagnosis, form: str) -> str:
         Console(file=page, highlight=False, emoji=False, width=100).print(DiagnosisText(found))
         return page.getvalue()
     if form == "markdown":
-        from trading_graph.otel.report.diagnosis import diagnosis_markdown
+        from trading_graph.otel.report.page import diagnosis_markdown
 
         return diagnosis_markdown(found)
     if form == "json":

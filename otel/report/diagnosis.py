@@ -1,9 +1,6 @@
-"""A diagnosis in its forms for reading and for programs: text for a terminal, Markdown, JSON."""
+"""A diagnosis as text for a terminal and as JSON, and the tables that every form of it shows."""
 
 import json
-import re
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,12 +17,11 @@ from trading_graph.otel.diagnosis import (
     PathClass,
     Standing,
     Step,
-    Theme,
 )
 from trading_graph.otel.report.durations import between, brief, faster, share
 from trading_graph.otel.report.outlook import headline, outlook
-from trading_graph.otel.report.tables import Table, plain, shorten, terminal_table
-from trading_graph.otel.report.verdict import checklist, completeness_line, markdown_item
+from trading_graph.otel.report.tables import Table, shorten, terminal_table
+from trading_graph.otel.report.verdict import checklist
 
 SCHEMA_VERSION = 1
 SHOWN = 12
@@ -45,7 +41,6 @@ _CLASS_COLOURS = {
     PathClass.BARRIER: "magenta",
     PathClass.ORCHESTRATION: "dim",
 }
-_PRIORITIES = ("🔴", "🟡", "🟢")
 
 
 def gains_table(diagnosis: Diagnosis, most: int) -> Table:
@@ -141,147 +136,6 @@ def _finding_text(number: int, finding: Finding) -> RenderResult:
     yield Padding(f"[bold]do:[/] {escape(advice)}", (0, 0, 0, 3))
     if finding.only_if:
         yield Padding(Text(f"Only if {finding.only_if}."), (0, 0, 0, 3))
-
-
-def diagnosis_markdown(diagnosis: Diagnosis) -> str:
-    """Issue, actions by priority, metrics, gains, monitoring commands; it ends with a newline."""
-    return "\n".join(
-        [
-            *_issue(diagnosis),
-            *_actions(diagnosis),
-            *_metrics(diagnosis),
-            *_gains(diagnosis),
-            *_monitoring(diagnosis),
-        ]
-    )
-
-
-def _issue(diagnosis: Diagnosis) -> list[str]:
-    target = diagnosis.target
-    gap = f"{target.now_s / target.limit_s:.1f}x slower"
-    if target.standing is Standing.INSIDE:
-        gap = f"none, {brief(target.limit_s - target.now_s)} to spare"
-    current = Table(
-        ("Current", "Target", "Gap"), [(brief(target.now_s), f"{target.limit_s:g} s", gap)]
-    )
-    path = Table(("Class", "Time", "Share"), [row.cells for row in time_by_class(diagnosis)])
-    return [
-        "# Trace Performance Diagnosis & Solutions",
-        "",
-        f"{plain(diagnosis.title)} · trace `{_code(diagnosis.trace.id)}` · "
-        f"{diagnosis.verdict.span_count} spans",
-        "",
-        "## 🚨 Performance Issue",
-        "",
-        f"{headline(diagnosis)} {plain(' '.join(outlook(diagnosis)))}",
-        "",
-        "**Current vs Target Performance:**",
-        "",
-        *current.in_markdown(),
-        "",
-        "**Where the time of the critical path went:**",
-        "",
-        *path.in_markdown(),
-        "",
-    ]
-
-
-def _actions(diagnosis: Diagnosis) -> list[str]:
-    lines = ["## 🎯 Action Items", ""]
-    if not diagnosis.findings:
-        return [*lines, "Nothing was found that would make this run faster.", ""]
-    for number, (theme, findings) in enumerate(_by_theme(diagnosis.findings).items()):
-        mark = _PRIORITIES[min(number, len(_PRIORITIES) - 1)]
-        lines += [f"### {mark} Priority {number + 1}: {theme}", ""]
-        written: set[str] = set()
-        for each in findings:
-            lines += _task(each)
-            code = each.kind.code
-            if code and code not in written:
-                lines += ["```python", code, "```", ""]
-            written.add(code)
-    return lines
-
-
-def _by_theme(findings: Sequence[Finding]) -> Mapping[Theme, Sequence[Finding]]:
-    """Findings by theme, in the order of each theme's greatest gain."""
-    themes: dict[Theme, list[Finding]] = defaultdict(list)
-    for each in findings:
-        themes[each.kind.theme].append(each)
-    return themes
-
-
-def _task(finding: Finding) -> list[str]:
-    return [
-        f"**Task: {finding.kind.task}** (gains {between(finding.gain)})",
-        "",
-        f"- Where: {plain(shorten(finding.place, 120))}",
-        f"- Evidence: {plain(finding.evidence)}",
-        f"- Do: {plain(finding.advice)}",
-        *([f"- Here: {finding.here}"] if finding.here else []),
-        *([f"- Only if {finding.only_if}."] if finding.only_if else []),
-        "",
-    ]
-
-
-def _metrics(diagnosis: Diagnosis) -> list[str]:
-    return [
-        "## 📊 Success Metrics",
-        "",
-        "### Verification Checklist",
-        "",
-        *map(markdown_item, checklist(diagnosis.verdict)),
-        "",
-        completeness_line(diagnosis.verdict),
-        "",
-    ]
-
-
-def _gains(diagnosis: Diagnosis) -> list[str]:
-    """The table of the fixes, each on top of those before it."""
-    return [
-        "### Expected Performance Gains",
-        "",
-        *gains_table(diagnosis, 60).in_markdown(),
-        "",
-        "Each line is the run played again with its fix and all fixes above it: gains are never "
-        "added. The interval keeps every observed order at one end, only declared order at the "
-        "other, and 2 % of noise at both.",
-        "",
-    ]
-
-
-def _monitoring(diagnosis: Diagnosis) -> list[str]:
-    limit = f"{diagnosis.target.limit_s:g}"
-    ours = [
-        "# Watch for parallel execution patterns",
-        'grep "⏱️" logs/trading_graph.log | tail -20',
-        "",
-        "# Check analyst start times",
-        "grep \"START\" logs/trading_graph.log | awk '{print $1, $2, $3, $NF}'",
-        "",
-        "# Monitor total runtime",
-        'grep "Total execution time" logs/trading_graph.log',
-        "",
-        "# What the log says of this run",
-        f'grep "{_code(diagnosis.trace.id)}" logs/trading_graph.log',
-        "",
-        "# Judge and diagnose the next run",
-        "trading-graph verify last",
-        f"trading-graph diagnose last --target {limit}",
-    ]
-    theirs = [
-        "# Judge and diagnose the next trace",
-        "trading-graph verify TRACE",
-        f"trading-graph diagnose TRACE --target {limit}",
-    ]
-    commands = ours if diagnosis.is_ours else theirs
-    return ["## 🔍 Monitoring Commands", "", "```bash", *commands, "```", ""]
-
-
-def _code(text: str) -> str:
-    """Text inside backticks or quotes: an id, of which only plain characters stay."""
-    return re.sub(r"[^\w.:-]", "", text)
 
 
 def diagnosis_json(diagnosis: Diagnosis) -> str:

@@ -1,9 +1,12 @@
-"""A diagnosis as one HTML page: no script, nothing loaded, so it can be kept, mailed and printed.
+"""A diagnosis as a document: one HTML page, or Markdown.
 
-What the page shows is prepared here, and `templates/diagnosis.html` draws it.
+The page has no script and loads nothing, so it can be kept, mailed and printed. What it shows is
+prepared here, and `templates/diagnosis.html` draws it; the Markdown is `templates/diagnosis.md`.
 """
 
-from collections.abc import Sequence
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from trading_graph.otel.diagnosis import (
@@ -11,6 +14,7 @@ from trading_graph.otel.diagnosis import (
     Finding,
     PathClass,
     Standing,
+    Theme,
     predicted_times,
     ranking_of,
 )
@@ -18,9 +22,10 @@ from trading_graph.otel.report.charts import Bar, Level, axis, bar, levels, outl
 from trading_graph.otel.report.diagnosis import SHOWN, ClassTime, gains_table, time_by_class
 from trading_graph.otel.report.durations import brief
 from trading_graph.otel.report.outlook import headline, outlook
-from trading_graph.otel.report.rendering import Figure, render
+from trading_graph.otel.report.rendering import render, render_document
+from trading_graph.otel.report.tables import Table
 from trading_graph.otel.report.timeline import Line, Stretch, Timeline, class_of
-from trading_graph.otel.report.verdict import checklist
+from trading_graph.otel.report.verdict import checklist, completeness_line, markdown_item
 from trading_graph.otel.trace.kinds import Role
 from trading_graph.otel.verdict.work import working_spans
 
@@ -42,22 +47,34 @@ _DEEPEST = 8
 
 
 def page(diagnosis: Diagnosis) -> str:
-    """The whole document."""
+    """The diagnosis as an HTML page."""
     timeline = Timeline(ranking_of(diagnosis))
     target = diagnosis.target
     limit_ns = int(target.limit_s * 1e9) if target.projected_call_s is None else None
-    return render(
+    gap = f"{target.now_s / target.limit_s:.1f}x the target"
+    if target.standing is Standing.INSIDE:
+        gap = f"{brief(target.limit_s - target.now_s)} to spare"
+    number = len(diagnosis.steps)
+    fixes = "with the one fix made" if number == 1 else f"with all {number} fixes made"
+    speedup = target.now_s / max(target.least_s, 1e-9)
+    return render_document(
         "diagnosis.html",
         diagnosis=diagnosis,
         standing=_STANDING[target.standing],
         headline=headline(diagnosis),
         outlook=outlook(diagnosis),
-        figures=_figures(diagnosis),
-        cards=[_card(each, diagnosis.wall_s) for each in diagnosis.findings[:SHOWN]],
+        gap=gap,
+        prediction=f"{fixes}, {speedup:.1f}x faster",
+        cards=[
+            (each, _finding_bars(each, diagnosis.wall_s)) for each in diagnosis.findings[:SHOWN]
+        ],
         more=len(diagnosis.findings) - SHOWN,
         gains=gains_table(diagnosis, 60) if diagnosis.steps else None,
-        before_after=_before_after(diagnosis, timeline) if diagnosis.steps else None,
-        waterfall=_waterfall(timeline),
+        pairs=_pairs(diagnosis, timeline) if diagnosis.steps else None,
+        path=_path(timeline),
+        rows=[_node(timeline, node) for node in timeline.nodes],
+        by_path=timeline.by_path,
+        left_out=timeline.left_out,
         concurrency=_concurrency(diagnosis, timeline),
         axis=axis(timeline.wall_ns),
         limited_axis=axis(timeline.wall_ns, limit_ns),
@@ -67,37 +84,45 @@ def page(diagnosis: Diagnosis) -> str:
     )
 
 
-def _figures(diagnosis: Diagnosis) -> list[Figure]:
-    target, number = diagnosis.target, len(diagnosis.steps)
-    gap = f"{target.now_s / target.limit_s:.1f}x the target"
+def diagnosis_markdown(diagnosis: Diagnosis) -> str:
+    """The diagnosis as Markdown: issue, actions by priority, metrics, gains, commands."""
+    target = diagnosis.target
+    gap = f"{target.now_s / target.limit_s:.1f}x slower"
     if target.standing is Standing.INSIDE:
-        gap = f"{brief(target.limit_s - target.now_s)} to spare"
-    figures = [
-        Figure("now", brief(target.now_s), gap, kind="now"),
-        Figure("target", f"{target.limit_s:g} s", "at most", kind="target"),
-    ]
-    if number:
-        fixes = "with the one fix made" if number == 1 else f"with all {number} fixes made"
-        times = f"{target.now_s / max(target.least_s, 1e-9):.1f}x faster"
-        note = f"{fixes}, {times}"
-        figures.append(Figure("predicted", brief(target.least_s), note, kind="predicted"))
-    return figures
+        gap = f"none, {brief(target.limit_s - target.now_s)} to spare"
+    return render(
+        "diagnosis.md",
+        diagnosis=diagnosis,
+        trace_id=re.sub(r"[^\w.:-]", "", diagnosis.trace.id),
+        headline=headline(diagnosis),
+        outlook=outlook(diagnosis),
+        gap=gap,
+        path=Table(("Class", "Time", "Share"), [row.cells for row in time_by_class(diagnosis)]),
+        actions=_actions(diagnosis.findings),
+        checklist=[markdown_item(row) for row in checklist(diagnosis.verdict)],
+        completeness=completeness_line(diagnosis.verdict),
+        gains=gains_table(diagnosis, 60),
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class _Card:
-    """A finding, and bars of what the run would take with it mended."""
+def _actions(
+    findings: Sequence[Finding],
+) -> Mapping[Theme, Sequence[tuple[Finding, str | None]]]:
+    """Findings by theme, in the order of each theme's greatest gain; a theme has a code once."""
+    themes: dict[Theme, list[tuple[Finding, str | None]]] = defaultdict(list)
+    for each in findings:
+        theme, code = themes[each.kind.theme], each.kind.code
+        theme.append((each, None if any(code == other for _, other in theme) else code))
+    return themes
 
-    finding: Finding
-    bars: tuple[Bar, ...]
 
-
-def _card(finding: Finding, wall_s: float) -> _Card:
+def _finding_bars(finding: Finding, wall_s: float) -> list[Bar]:
+    """What the run would take with a finding mended, what it may take, and what that saves."""
     low, high = finding.wall.low_s, finding.wall.high_s
     bars = [bar("track", 0, low, wall_s), bar("doubt", low, min(high, wall_s), wall_s)]
     if high < wall_s:
         bars.append(bar("sure", high, wall_s, wall_s))
-    return _Card(finding, tuple(bars))
+    return bars
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,38 +139,20 @@ class _Row:
     below: tuple["_Row", ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Waterfall:
-    """The run collapsed by node, with the critical path below each bar."""
-
-    note: str
-    seconds: float
-    path: tuple[Bar, ...]
-    rows: tuple[_Row, ...]
-
-
-def _waterfall(timeline: Timeline) -> _Waterfall:
-    trace, whole = timeline.ranking.trace, timeline.wall_ns
-    segments = timeline.ranking.path.segments
-    if timeline.by_path:
-        # Of very many only those that can be seen.
-        segments = tuple(each for each in segments if each.duration_ns >= whole // 1000)
-    path = tuple(
+def _path(timeline: Timeline) -> list[Bar]:
+    """The critical path, of very many segments only those that can be seen."""
+    trace, begin, whole = timeline.ranking.trace, timeline.begin, timeline.wall_ns
+    return [
         bar(
             class_of(trace.roles[row]),
-            start - timeline.begin,
-            end - timeline.begin,
+            start - begin,
+            end - begin,
             whole,
             f"{trace.names[row]}: {brief((end - start) / 1e9)} on the path",
         )
-        for row, start, end in segments
-    )
-    rows = tuple(_node(timeline, node) for node in timeline.nodes)
-    what = "by call path" if timeline.by_path else "by node; open one to see what is inside"
-    note = f"One axis, {what}."
-    if timeline.left_out:
-        note += f" {timeline.left_out} call paths with less time are left out."
-    return _Waterfall(note, whole / 1e9, path, rows)
+        for row, start, end in timeline.ranking.path.segments
+        if not timeline.by_path or end - start >= whole // 1000
+    ]
 
 
 def _node(timeline: Timeline, node: Line) -> _Row:
@@ -201,24 +208,15 @@ class _Pair:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class _BeforeAfter:
-    """The run as recorded and as predicted with all fixes made, node by node."""
-
-    before_s: float
-    after_s: float
-    pairs: tuple[_Pair, ...]
-
-
-def _before_after(diagnosis: Diagnosis, timeline: Timeline) -> _BeforeAfter:
+def _pairs(diagnosis: Diagnosis, timeline: Timeline) -> list[_Pair]:
+    """The run, and node by node."""
     tree, wall = timeline.tree, timeline.wall_ns
     start, end = predicted_times(diagnosis)
-    after = end[tree.run] - start[tree.run]
-    pairs = [_pair("the run", [(0, wall)], [(0, after)], wall)]
+    pairs = [_pair("the run", [(0, wall)], [(0, end[tree.run] - start[tree.run])], wall)]
     for name, rows in timeline.by_name:
         recorded = timeline.stretches(rows, tree.start, tree.end)
         pairs.append(_pair(name, recorded, timeline.stretches(rows, start, end), wall))
-    return _BeforeAfter(wall / 1e9, after / 1e9, tuple(pairs))
+    return pairs
 
 
 def _pair(name: str, before: list[Stretch], after: list[Stretch], whole: int) -> _Pair:
@@ -275,20 +273,13 @@ def _peak(steps: Sequence[Level]) -> float:
     return max(level for _, level in steps)
 
 
-@dataclass(frozen=True, slots=True)
-class _Class:
-    """A row of the critical path by class, and its bar."""
-
-    row: ClassTime
-    bar: Bar
-
-
-def _classes(diagnosis: Diagnosis) -> list[_Class]:
+def _classes(diagnosis: Diagnosis) -> list[tuple[ClassTime, Bar]]:
+    """The critical path by class, and the bars of the classes one after the other."""
     classes, at = [], 0.0
     for row in time_by_class(diagnosis):
         kind, time, _ = row.cells
         end = at + row.seconds
-        css = _CLASSES[row.kind]
-        classes.append(_Class(row, bar(css, at, end, diagnosis.wall_s, f"{kind}: {time}")))
+        title = f"{kind}: {time}"
+        classes.append((row, bar(_CLASSES[row.kind], at, end, diagnosis.wall_s, title)))
         at = end
     return classes

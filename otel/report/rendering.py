@@ -1,12 +1,12 @@
-"""The templates of reports: HTML that a designer can edit, in which nothing is ever unescaped.
+"""The templates of reports: documents that a designer can edit.
 
 Text and attributes are escaped wherever a template writes them, so what a trace says cannot become
-markup. A name that a view does not have is an error, never an empty text.
+markup; in Markdown the filter `plain` does that. A name that a view does not have is an error,
+never an empty text.
 """
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -16,30 +16,17 @@ from jinja2 import BaseLoader, Environment, PackageLoader, StrictUndefined
 
 from trading_graph.otel.report.charts import percent
 from trading_graph.otel.report.durations import between, brief, share
-from trading_graph.otel.report.tables import shorten
+from trading_graph.otel.report.tables import plain, shorten
 
 PACKAGE = "trading_graph.otel.report"
 FILTERS: Mapping[str, Callable[..., str]] = {
     "between": between,
     "brief": brief,
     "percent": percent,
+    "plain": plain,
     "share": share,
     "shorten": shorten,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A number that matters: its name, its value, and what to know of it.
-
-    `kind` is its class in the style sheet; `live` names it for the script that keeps it fresh.
-    """
-
-    name: str
-    value: str
-    note: str = ""
-    kind: str = ""
-    live: str = ""
 
 
 def environment(loader: BaseLoader) -> Environment:
@@ -63,14 +50,18 @@ ENVIRONMENT = environment(PackageLoader(PACKAGE))
 
 
 def render(template: str, **view: Any) -> str:
-    """A report from its template, as a document that needs nothing but itself.
+    """A report from its template; it ends with a newline."""
+    return ENVIRONMENT.get_template(template).render(view) + "\n"
+
+
+def render_document(template: str, **view: Any) -> str:
+    """A report as an HTML document that needs nothing but itself.
 
     Its content security policy allows its own style sheet, by hash, and nothing else: no script
     could run even if a name in a trace became markup.
     """
     style, digest = _style()
-    text = ENVIRONMENT.get_template(template).render(view, style=style, style_digest=digest)
-    return text + "\n"
+    return render(template, **view, style=style, style_digest=digest)
 
 
 def style_sheet() -> str:

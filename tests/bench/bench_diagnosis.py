@@ -58,9 +58,9 @@ def main() -> None:
 def measure(path: Path) -> None:
     """Diagnose one file; print the seconds of each stage and the peak memory as JSON."""
     from trading_graph.otel.diagnosis import Diagnosis, diagnose, ranking_of, simulate
-    from trading_graph.otel.report.diagnosis import diagnosis_json, diagnosis_markdown
+    from trading_graph.otel.report.diagnosis import diagnosis_json
     from trading_graph.otel.report.folded import folded
-    from trading_graph.otel.report.page import page
+    from trading_graph.otel.report.page import diagnosis_markdown, page
     from trading_graph.otel.report.perfetto import perfetto
     from trading_graph.otel.sources import read
 

@@ -17,20 +17,16 @@ _MOST_BYTES = 64 * 1024
 _MOST_FIELDS = 50
 
 ANALYSTS = ("market", "social", "news", "fundamentals")
-_CHOICES = {
-    "debate": ("Debate", ("parallel", "serial"), "both sides of a round at once, or in turn"),
-    "dispatch": ("Dispatch", ("parallel", "sequential"), "sequential is slow on purpose"),
-    "tools": ("Tool calls", ("parallel", "sequential"), "sequential is slow on purpose"),
-}
-_NUMBERS: Mapping[str, tuple[str, int, int | None, str]] = {
-    "analyst_turns": ("Turns of an analyst", 2, 8, "LLM calls; the last has no tools"),
-    "debate_rounds": ("Debate rounds", 1, 5, "of bull and bear"),
-    "risk_rounds": ("Risk rounds", 1, 5, "of the risk team"),
-    "agent_budget": ("Seconds of an agent", 1, 3600, "at most, with its retries"),
-    "max_seconds": ("Seconds of the run", 1, None, "its budget; empty for none"),
-    "max_calls": ("LLM calls of the run", 1, None, "its budget; empty for none"),
-    "max_tokens": ("Tokens of the run", 1, None, "its budget; empty for none"),
-}
+_CHOICES = ("debate", "dispatch", "tools")
+_NUMBERS = (
+    "analyst_turns",
+    "debate_rounds",
+    "risk_rounds",
+    "agent_budget",
+    "max_seconds",
+    "max_calls",
+    "max_tokens",
+)
 _DEFAULTS = RunRequest(symbol="NVDA")
 
 
@@ -85,97 +81,39 @@ def _sentence(message: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class FormField:
-    """A field of the form: its label, its value, a hint, and what is wrong with it."""
-
-    name: str
-    label: str
-    note: str
-    value: str
-    error: str = ""
-    least: int | None = None
-    most: int | None = None
-    any_step: bool = False
-    options: Sequence[str] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class StartForm:
-    """The form that starts a run; `changed` says that an option is not as it usually is.
+    """The form that starts a run, with what was typed before; `changed` says that an option was.
 
     A form that is sent twice has one `key`, and starts one run.
     """
 
-    error: str
-    symbol: FormField
-    date: FormField
-    default_date: str
-    analysts: Sequence[tuple[str, bool]]
-    analysts_error: str
-    numbers: Sequence[FormField]
-    choices: Sequence[FormField]
+    values: Mapping[str, str]
+    errors: Mapping[str, str]
+    analysts: Sequence[str]
     prefetch: bool
     changed: bool
+    default_date: str
     key: str
 
 
 def start_form(typed: Input, default_date: str) -> StartForm:
-    """The form with what was typed before, and the errors beside it."""
-    values, errors = typed.values, typed.errors
-    chosen = values.get("analysts", ()) if "chosen" in values else ANALYSTS
-
-    def text(name: str, label: str, note: str) -> FormField:
-        return FormField(name, label, note, first(values, name), errors.get(name, ""))
-
+    """The form as a page shows it: a field that was not filled in has its default."""
+    form = typed.values
+    defaults = {name: getattr(_DEFAULTS, name) for name in _CHOICES}
+    for name in _NUMBERS:
+        value = getattr(_DEFAULTS, name)
+        defaults[name] = "" if value is None else f"{value:g}"
+    analysts = tuple(form.get("analysts", ())) if "chosen" in form else ANALYSTS
     return StartForm(
-        error=errors.get("", ""),
-        symbol=text("symbol", "Symbol", "a ticker"),
-        date=text("date", "As of", f"YYYY-MM-DD, else {default_date}"),
+        values={"symbol": first(form, "symbol"), "date": first(form, "date")}
+        | {name: first(form, name) or value for name, value in defaults.items()},
+        errors=typed.errors,
+        analysts=analysts,
+        prefetch="prefetch" in form,
+        # Whoever corrects the form sees the options that were changed.
+        changed="prefetch" in form
+        or analysts != ANALYSTS
+        or any(name in form and first(form, name) != defaults[name] for name in defaults),
         default_date=default_date,
-        analysts=[(name, name in chosen) for name in ANALYSTS],
-        analysts_error=errors.get("analysts", ""),
-        numbers=[
-            FormField(
-                name,
-                label,
-                note,
-                first(values, name) or _default(name),
-                errors.get(name, ""),
-                least=least,
-                most=most,
-                any_step=name in ("agent_budget", "max_seconds"),
-            )
-            for name, (label, least, most, note) in _NUMBERS.items()
-        ],
-        choices=[
-            FormField(
-                name,
-                label,
-                note,
-                first(values, name) or getattr(_DEFAULTS, name),
-                errors.get(name, ""),
-                options=options,
-            )
-            for name, (label, options, note) in _CHOICES.items()
-        ],
-        prefetch="prefetch" in values,
-        changed=_is_changed(values),
         key=secrets.token_urlsafe(16),
     )
-
-
-def _is_changed(values: Mapping[str, Sequence[str]]) -> bool:
-    """Whether an option was changed, so that whoever corrects the form sees it."""
-    defaults = {name: _default(name) for name in _NUMBERS}
-    defaults |= {name: getattr(_DEFAULTS, name) for name in _CHOICES}
-    return (
-        any(name in values and first(values, name) != value for name, value in defaults.items())
-        or "prefetch" in values
-        or ("chosen" in values and tuple(values.get("analysts", ())) != ANALYSTS)
-    )
-
-
-def _default(name: str) -> str:
-    """What a number is where nothing is typed; nothing for a budget."""
-    value = getattr(_DEFAULTS, name)
-    return "" if value is None else f"{value:g}"

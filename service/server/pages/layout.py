@@ -36,6 +36,11 @@ def outcome(passed: bool | None) -> tuple[str, str]:
     return ("passed", "good") if passed else ("failed", "bad")
 
 
+def away(level: float, base: float) -> str:
+    """How far a level is from another, in per cent of it."""
+    return f"{(level - base) / base:+.1%}".replace("%", " %")
+
+
 def is_linkable(address: str | None) -> bool:
     """Whether an address is a path of ours or a web address; nothing else may become a link."""
     if address is None:
@@ -57,7 +62,7 @@ ENVIRONMENT = rendering.environment(
         ]
     )
 )
-ENVIRONMENT.filters.update(outcome=outcome, spoken=spoken, utc=utc)
+ENVIRONMENT.filters.update(away=away, outcome=outcome, spoken=spoken, utc=utc)
 ENVIRONMENT.tests.update(external=is_external, linkable=is_linkable)
 
 

@@ -17,14 +17,11 @@ from pydantic import ValidationError
 
 from trading_graph.graph.decisions import Decision
 from trading_graph.graph.options import ANALYSTS, DEBATERS, RISK_ANALYSTS
-from trading_graph.otel.report.rendering import Figure
 from trading_graph.service.run_folder import DECISION, REPORT
 from trading_graph.service.run_request import RunRequest
-from trading_graph.service.server.context import SERVICE, ServiceContext
-from trading_graph.service.server.pages.layout import outcome, page, see_other, spoken
+from trading_graph.service.server.context import SERVICE
+from trading_graph.service.server.pages.layout import page, see_other, spoken
 from trading_graph.service.server.pages.run_progress import (
-    LLM,
-    TOOL,
     Progress,
     now_doing,
     numbers_of,
@@ -32,13 +29,11 @@ from trading_graph.service.server.pages.run_progress import (
     waterfall,
 )
 from trading_graph.service.server.pages.verdict_page import (
-    RunDuration,
-    VerdictView,
     run_duration,
     verdict_view,
 )
 from trading_graph.service.server.runs_api import run_of
-from trading_graph.service.store import RunState, StoredRun, StoredVerdict, now
+from trading_graph.service.store import StoredRun, StoredVerdict, now
 
 _RELOAD_S = 3
 _MOST_BYTES = 2**20
@@ -75,19 +70,14 @@ async def cancel(request: web.Request) -> web.Response:
 
 def _show_live(request: web.Request, run: StoredRun, progress: Progress) -> web.Response:
     at, begin = now(), None if run.started is None else run.started + progress.dead_s
-    elapsed = 0.0 if begin is None else at - begin
     return page(
         request,
         "run_live.html",
         _title(run),
         reload_s=_RELOAD_S,
         run=run,
-        figures=[
-            Figure("elapsed", f"{elapsed:.1f} s", "of 120 s at most", live="elapsed"),
-            Figure("LLM calls", str(len(progress.of(LLM))), live="llm"),
-            Figure("tool calls", str(len(progress.of(TOOL))), live="tool"),
-            Figure("tokens", f"{progress.tokens:,}", live="tokens"),
-        ],
+        elapsed=0.0 if begin is None else at - begin,
+        progress=progress,
         doing="In line: other runs are made first." if begin is None else now_doing(progress),
         waterfall=waterfall(progress, begin, at, follow=f"/v1/runs/{run.id}/events"),
     )
@@ -113,9 +103,10 @@ def _show_over(
         "run_over.html",
         _title(run),
         run=run,
-        figures=_figures(run, duration, verdict),
-        links=_links(request.app[SERVICE], run, verdict is not None),
-        decision=None if results.decision is None else decision_view(results.decision),
+        duration=duration,
+        jaeger=f"{request.app[SERVICE].settings.shown_jaeger}/trace/{run.trace_id}",
+        decision=results.decision,
+        levels=None if results.decision is None else levels_of(results.decision),
         verdict=verdict,
         waterfall=waterfall(progress, begin, end) if progress.worked else None,
         numbers=numbers_of(progress, begin),
@@ -127,75 +118,6 @@ def _title(run: StoredRun) -> str:
     return f"{run.symbol} as of {run.date}"
 
 
-def _figures(
-    run: StoredRun, duration: RunDuration | None, verdict: VerdictView | None
-) -> list[Figure]:
-    figures = []
-    if run.action is not None:
-        confidence = "" if run.confidence is None else f"confidence {run.confidence:.2f}"
-        figures.append(Figure("decision", run.action, confidence, kind=run.action.lower()))
-    if duration is not None:
-        figures.append(Figure("took", f"{duration.seconds:.2f} s", _of_limit(duration)))
-    if run.state is RunState.DONE:
-        note = verdict.summary if verdict and run.passed is not None else ""
-        word, kind = outcome(run.passed)
-        figures.append(Figure("verdict", word, note, kind=f"verdict-{kind}"))
-    return figures
-
-
-def _of_limit(duration: RunDuration) -> str:
-    if duration.projected_s is None or duration.call_s is None:
-        return "of 120 s at most"
-    return f"simulated; {duration.projected_s:.0f} of 120 s at {duration.call_s:g} s a call"
-
-
-def _links(
-    service: ServiceContext, run: StoredRun, judged: bool
-) -> Sequence[tuple[str, str | None]]:
-    """Where to go from here: names and addresses."""
-    api, done = f"/v1/runs/{run.id}", run.state is RunState.DONE
-    jaeger = f"{service.settings.shown_jaeger}/trace/{run.trace_id}"
-    return (
-        ("Diagnosis", f"{api}/diagnosis?format=html" if judged else None),
-        ("Verdict, JSON", f"{api}/verdict" if judged else None),
-        ("Decision, JSON", f"{api}/decision" if done else None),
-        ("Report, Markdown", f"{api}/report" if done else None),
-        ("Trace, OTLP JSON", f"{api}/trace" if run.started else None),
-        ("Jaeger", jaeger if run.started else None),
-        ("LangSmith", run.langsmith),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class DecisionView:
-    """A decision, what to know of its sources, its figures, and its levels to scale."""
-
-    decision: Decision
-    note: str
-    figures: Sequence[Figure]
-    levels: "Levels | None"
-
-
-def decision_view(decision: Decision) -> DecisionView:
-    """What a page shows of a decision."""
-    final, model = decision.decision, decision.model
-    note = f"Session of {decision.session}. {model[:1].upper()}{model[1:]}; data: {decision.data}."
-    figures = (
-        Figure("entry", f"{final.entry:,g}"),
-        Figure("stop", f"{final.stop:,g}", _away(final.stop, final.entry)),
-        Figure("target", f"{final.target:,g}", _away(final.target, final.entry)),
-        Figure("position", f"{final.position_pct:g} %", "of the portfolio"),
-        Figure("horizon", f"{final.horizon_days} days"),
-    )
-    if decision.simulated_latency:
-        note += " Latencies are simulated."
-    return DecisionView(decision, note, figures, _levels(decision))
-
-
-def _away(level: float, entry: float) -> str:
-    return f"{(level - entry) / entry:+.1%}".replace("%", " %")
-
-
 @dataclass(frozen=True, slots=True)
 class Levels:
     """Loss and gain to scale, on one line; `entry` is in per cent of it."""
@@ -205,7 +127,8 @@ class Levels:
     label: str
 
 
-def _levels(decision: Decision) -> Levels | None:
+def levels_of(decision: Decision) -> Levels | None:
+    """The levels of a decision, None where its stop is its target."""
     final = decision.decision
     stop, entry, target = final.stop, final.entry, final.target
     low, high = min(stop, target), max(stop, target)

@@ -12,7 +12,6 @@ from typing import Any
 
 from aiohttp import web
 
-from trading_graph.otel.report.rendering import Figure
 from trading_graph.otel.report.verdict import CheckRow
 from trading_graph.otel.verdict import Outcome
 from trading_graph.service.server.context import SERVICE
@@ -36,7 +35,6 @@ async def show(request: web.Request) -> web.Response:
         "trace.html",
         stored.name,
         trace=stored,
-        figures=[] if stored.seconds is None else [Figure("took", f"{stored.seconds:.2f} s")],
         jaeger=f"{service.settings.shown_jaeger}/trace/{stored.trace_id}",
         verdict=verdict_view(stored.document),
     )
@@ -123,6 +121,13 @@ class RunDuration:
     def judged_s(self) -> float:
         """What is compared with the limit."""
         return self.seconds if self.projected_s is None else self.projected_s
+
+    @property
+    def of_limit(self) -> str:
+        """The limit beside it."""
+        if self.projected_s is None or self.call_s is None:
+            return "of 120 s at most"
+        return f"simulated; {self.projected_s:.0f} of 120 s at {self.call_s:g} s a call"
 
 
 def run_duration(name: str, seconds: float, verdict: str | None) -> RunDuration:

@@ -9,8 +9,9 @@ from rich.console import Console
 
 from tests.otel.report.runs import TRACE_ID, slow_diagnosis, slow_run
 from trading_graph.otel.diagnosis import Interval, ranking_of
-from trading_graph.otel.report.diagnosis import DiagnosisText, diagnosis_json, diagnosis_markdown
+from trading_graph.otel.report.diagnosis import DiagnosisText, diagnosis_json
 from trading_graph.otel.report.durations import between, brief, faster, share
+from trading_graph.otel.report.page import diagnosis_markdown
 from trading_graph.otel.report.tables import shorten
 
 DOCS = Path(__file__).parents[3] / "docs" / "json.md"
