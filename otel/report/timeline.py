@@ -71,8 +71,8 @@ class Timeline:
     @cached_property
     def left_out(self) -> int:
         """How many call paths are not drawn."""
-        drawn = len(self._root.below())
-        return len(self._lines) - 1 - drawn
+        count = len(self._root.below())
+        return len(self._lines) - 1 - count
 
     @cached_property
     def by_name(self) -> list[tuple[str, list[int]]]:
@@ -86,16 +86,16 @@ class Timeline:
     def path_below(self) -> Mapping[int, list[Stretch]]:
         """The stretches of the critical path in each line and below it, by the line's identity."""
         by_line: dict[int, list[Stretch]] = defaultdict(list)
-        drawn_line = self._drawn_line
+        line_on_page = self._line_on_page
         visible: list[tuple[Line, int, int]] = []
         for row, start, end in self.ranking.path.segments:
-            drawn = drawn_line[id(self._line_of[row])]
-            if visible and visible[-1][0] is drawn and visible[-1][2] == start:
-                visible[-1] = (drawn, visible[-1][1], end)
+            target = line_on_page[id(self._line_of[row])]
+            if visible and visible[-1][0] is target and visible[-1][2] == start:
+                visible[-1] = (target, visible[-1][1], end)
             else:
-                visible.append((drawn, start, end))
-        for drawn, start, end in visible:
-            line: Line | None = drawn
+                visible.append((target, start, end))
+        for target, start, end in visible:
+            line: Line | None = target
             while line is not None:
                 stretches = by_line[id(line)]
                 if stretches and stretches[-1][1] == start - self.begin:
@@ -142,13 +142,13 @@ class Timeline:
         return simple
 
     @cached_property
-    def _drawn_line(self) -> Mapping[int, Line]:
+    def _line_on_page(self) -> Mapping[int, Line]:
         """The line itself, or the nearest above it that is drawn, by the line's identity."""
-        drawn = {id(line) for line in [self._root, *self._root.below()]}
+        on_page = {id(line) for line in [self._root, *self._root.below()]}
         nearest: dict[int, Line] = {}
         for line in self._lines:  # those above come first
             nearest[id(line)] = (
-                line if id(line) in drawn or line.above is None else nearest[id(line.above)]
+                line if id(line) in on_page or line.above is None else nearest[id(line.above)]
             )
         return nearest
 

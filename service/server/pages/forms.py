@@ -96,9 +96,9 @@ class StartForm:
     key: str
 
 
-def start_form(typed: Input, default_date: str) -> StartForm:
+def start_form(fields: Input, default_date: str) -> StartForm:
     """The form as a page shows it: a field that was not filled in has its default."""
-    form = typed.values
+    form = fields.values
     defaults = {name: getattr(_DEFAULTS, name) for name in _CHOICES}
     for name in _NUMBERS:
         value = getattr(_DEFAULTS, name)
@@ -107,7 +107,7 @@ def start_form(typed: Input, default_date: str) -> StartForm:
     return StartForm(
         values={"symbol": first(form, "symbol"), "date": first(form, "date")}
         | {name: first(form, name) or value for name, value in defaults.items()},
-        errors=typed.errors,
+        errors=fields.errors,
         analysts=analysts,
         prefetch="prefetch" in form,
         # Whoever corrects the form sees the options that were changed.

@@ -45,15 +45,15 @@ async def show(request: web.Request) -> web.Response:
 async def start(request: web.Request) -> web.Response:
     """Start a run from the form, and go to its page; or show the form with what is wrong."""
     form = await form_of(request)
-    asked = read_request(form)
-    if isinstance(asked, Input):
-        return await _home(request, asked, HTTPStatus.UNPROCESSABLE_ENTITY)
+    run_request = read_request(form)
+    if isinstance(run_request, Input):
+        return await _home(request, run_request, HTTPStatus.UNPROCESSABLE_ENTITY)
     try:
-        run = await _queue(request, asked, first(form, "key"))
+        run = await _queue(request, run_request, first(form, "key"))
     except BadRequest as error:
         field = "date" if isinstance(error, BadDate) else "symbol"
-        typed = Input(form, {field: str(error)})
-        return await _home(request, typed, HTTPStatus.UNPROCESSABLE_ENTITY)
+        fields = Input(form, {field: str(error)})
+        return await _home(request, fields, HTTPStatus.UNPROCESSABLE_ENTITY)
     except Problem as problem:
         response = await _home(request, Input(form, {"": problem.detail}), problem.status)
         response.headers.update(problem.headers)
@@ -61,19 +61,19 @@ async def start(request: web.Request) -> web.Response:
     return see_other(f"/runs/{run.id}")
 
 
-async def _queue(request: web.Request, asked: RunRequest, key: str) -> StoredRun:
+async def _queue(request: web.Request, run_request: RunRequest, key: str) -> StoredRun:
     try:
-        run, _ = await queued(request, asked, key[:200] or None)
+        run, _ = await queued(request, run_request, key[:200] or None)
     except Problem as problem:
         if problem.status is not HTTPStatus.CONFLICT:
             raise
-        # Somebody went back to the form and asked for something else with it.
-        run, _ = await queued(request, asked)
+        # Somebody went back to the form and run_request for something else with it.
+        run, _ = await queued(request, run_request)
     return run
 
 
 async def _home(
-    request: web.Request, typed: Input, status: HTTPStatus = HTTPStatus.OK
+    request: web.Request, fields: Input, status: HTTPStatus = HTTPStatus.OK
 ) -> web.Response:
     service = request.app[SERVICE]
     store = service.store
@@ -84,16 +84,16 @@ async def _home(
     others = await store.verdicts(of_runs=False, limit=_OTHERS)
     running = [run for run in live if run.state is RunState.RUNNING]
     waiting = [run for run in live if run.state is RunState.QUEUED]
-    shown = [*reversed(running), *reversed(waiting)][:_LIVE]
+    first_live = [*reversed(running), *reversed(waiting)][:_LIVE]
     return page(
         request,
         "home.html",
         "Runs",
         status=status,
         announced=f"{service.announced[:1].upper()}{service.announced[1:]}",
-        form=start_form(typed, service.default_date),
+        form=start_form(fields, service.default_date),
         count=f"{len(running)} running, {len(waiting)} waiting." if live else "Nothing runs now.",
-        live=[await _live_run(service, run) for run in shown],
+        live=[await _live_run(service, run) for run in first_live],
         history=history(await _durations(service, done)),
         runs=over[:_RUNS],
         older=f"/?before={over[_RUNS - 1].id}#runs" if len(over) > _RUNS else None,
@@ -116,8 +116,8 @@ class LiveRun:
 async def _live_run(service: ServiceContext, run: StoredRun) -> LiveRun:
     if run.state is not RunState.RUNNING:
         return LiveRun(run)
-    asked = RunRequest.model_validate_json(run.request)
-    progress = read_progress(asked, await service.store.events(run.id))
+    run_request = RunRequest.model_validate_json(run.request)
+    progress = read_progress(run_request, await service.store.events(run.id))
     ended = sum(lane.seconds is not None for lane in progress.lanes)
     begun = sum(bool(lane.of(AGENT)) for lane in progress.lanes)
     return LiveRun(

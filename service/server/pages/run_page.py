@@ -50,8 +50,8 @@ async def show(request: web.Request) -> web.Response:
     """The page of a run, in whatever state it is."""
     run, service = await run_of(request), request.app[SERVICE]
     events = await service.store.events(run.id)
-    asked = RunRequest.model_validate_json(run.request)
-    progress = read_progress(asked, events, run.ended if run.state.final else None)
+    run_request = RunRequest.model_validate_json(run.request)
+    progress = read_progress(run_request, events, run.ended if run.state.final else None)
     if not run.state.final:
         return _show_live(request, run, progress)
     verdict = await service.store.verdict(run.id)
