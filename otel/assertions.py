@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from trading_graph.otel.report import bars
-from trading_graph.otel.report.verdict_text import measured
+from trading_graph.otel.report.verdict import CheckRow
 from trading_graph.otel.trace import Trace, table_of
 from trading_graph.otel.verdict import CheckResult, Gate, Outcome, SpanSet, completeness, judge
 from trading_graph.otel.verdict.gate import (
@@ -109,7 +109,7 @@ def _hold(trace: Trace, check: AnyCheck, *, not_applicable: bool = False) -> Non
 def _message(check: AnyCheck, result: CheckResult) -> str:
     """What was measured, a waterfall of the spans that show it, and what to do."""
     relation = type(check).__struct_config__.tag
-    lines = [f"{relation}: {measured(result)}"]
+    lines = [f"{relation}: {CheckRow.of(result).line}"]
     if result.spans:
         console = Console(width=100, color_system=None, force_terminal=False)
         with console.capture() as drawing:

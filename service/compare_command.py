@@ -16,13 +16,13 @@ from trading_graph.otel.diagnosis import (
     set_flaw,
 )
 from trading_graph.otel.errors import TraceError
-from trading_graph.otel.report.comparison_formats import (
+from trading_graph.otel.report.comparison import (
+    ComparisonText,
     comparison_github,
     comparison_json,
     comparison_junit,
     comparison_markdown,
 )
-from trading_graph.otel.report.comparison_text import ComparisonText
 from trading_graph.otel.trace import SpanTable
 from trading_graph.service.errors import BadSettings
 from trading_graph.service.trace_source import find_trace

@@ -43,7 +43,7 @@ def diagnose_command(
         talk.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         return NOT_JUDGED
     if not isinstance(found, Diagnosis):
-        from trading_graph.otel.report.verdict_text import VerdictText
+        from trading_graph.otel.report.verdict import VerdictText
 
         # On stderr: where a report is asked for as JSON, nothing else may come.
         talk.print(VerdictText(found), highlight=False)
@@ -67,7 +67,7 @@ def diagnose_command(
 
 def _print(found: Diagnosis, form: str) -> None:
     if form == "text":
-        from trading_graph.otel.report.diagnosis_text import DiagnosisText
+        from trading_graph.otel.report.diagnosis import DiagnosisText
 
         Console(file=sys.stdout, highlight=False, emoji=False).print(DiagnosisText(found))
     else:
@@ -79,17 +79,17 @@ def _text(found: Diagnosis, form: str) -> str:
     if form == "text":
         from io import StringIO
 
-        from trading_graph.otel.report.diagnosis_text import DiagnosisText
+        from trading_graph.otel.report.diagnosis import DiagnosisText
 
         page = StringIO()
         Console(file=page, highlight=False, emoji=False, width=100).print(DiagnosisText(found))
         return page.getvalue()
     if form == "markdown":
-        from trading_graph.otel.report.diagnosis_markdown import diagnosis_markdown
+        from trading_graph.otel.report.page import diagnosis_markdown
 
         return diagnosis_markdown(found)
     if form == "json":
-        from trading_graph.otel.report.diagnosis_json import diagnosis_json
+        from trading_graph.otel.report.diagnosis import diagnosis_json
 
         return diagnosis_json(found) + "\n"
     if form == "html":

@@ -1,94 +1,69 @@
-"""The charts of a report as inline SVG: positions in per cent, so that they fit any width.
+"""The geometry of charts, in numbers: bars, axes and levels, which templates draw as SVG.
 
-No text stands inside a stretched drawing, colours are classes of the page's style sheet, and every
-bar has a title, which browsers show and screen readers read.
+Positions are in per cent of a chart's width, so that a drawing fits any page.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from trading_graph.otel.report.concurrency import Step
+import numpy as np
+
 from trading_graph.otel.report.durations import brief
-from trading_graph.otel.report.markup import Markup, element, joined
+
+MOST_LEVELS = 600
+"""The most levels that are drawn; of more, averages over equal parts of the time are."""
 
 _TICKS = 6
+_HAIR = 0.15
+"""The least width of a bar."""
+
+Level = tuple[float, float]
+"""A time as a share of the whole, and how many spans ran from then on."""
 
 
-def bar(class_: str, start: float, end: float, whole: float, **shape: object) -> Markup:
-    """A rectangle from start to end on an axis of this length; at least a hair wide."""
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A rectangle: its class in the style sheet, its place in per cent, and what its tip says."""
+
+    kind: str
+    left: float
+    width: float
+    title: str = ""
+
+
+def bar(kind: str, start: float, end: float, whole: float, title: str = "") -> Bar:
+    """The bar from start to end on an axis of this length; it is at least a hair wide."""
     left = 100 * min(max(start / whole, 0.0), 1.0)
-    width = min(max(100 * (end - start) / whole, 0.15), 100 - left + 0.15)
-    title = shape.pop("title", None)
-    inside = [element("title", str(title))] if title else []
-    return element("rect", *inside, class_=class_, x=_percent(left), width=_percent(width), **shape)
+    width = min(max(100 * (end - start) / whole, _HAIR), 100 - left + _HAIR)
+    return Bar(kind, left, width, title)
 
 
-def strip(bars: Iterable[Markup], height: int, label: str, class_: str = "strip") -> Markup:
-    """Bars side by side."""
-    return element(
-        "svg",
-        joined(bars),
-        class_=class_,
-        width="100%",
-        height=height,
-        role="img",
-        aria_label=label,
-    )
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A mark of an axis: its place in per cent, and its time."""
+
+    at: float
+    text: str
 
 
-def axis(whole_ns: float) -> Markup:
-    """The marks of an axis with their times."""
-    marks = []
-    for at in ticks(whole_ns):
-        share = 100 * at / whole_ns
-        anchor = "start" if share < 3 else "end" if share > 97 else "middle"
-        marks.append(element("text", tick(at), x=_percent(share), y=11, text_anchor=anchor))
-    return element("svg", joined(marks), class_="axis", width="100%", height=14, aria_hidden="true")
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """The marks of a time axis, and the place of a limit on it."""
+
+    ticks: tuple[Tick, ...]
+    limit: float | None = None
 
 
-def grid(whole_ns: float, limit_ns: float | None = None) -> Markup:
-    """The lines behind a chart, and one at a limit."""
-    lines = [
-        element("line", x1=_percent(at), x2=_percent(at), y1=0, y2="100%")
-        for at in (100 * each / whole_ns for each in ticks(whole_ns))
-    ]
-    if limit_ns is not None and limit_ns <= whole_ns:
-        at = _percent(100 * limit_ns / whole_ns)
-        lines.append(element("line", class_="limit", x1=at, x2=at, y1=0, y2="100%"))
-    return element(
-        "svg", joined(lines), class_="grid", width="100%", height="100%", aria_hidden="true"
-    )
+def axis(whole_ns: float, limit_ns: float | None = None) -> Axis:
+    """The axis of a chart that is so long; a limit beyond its end is not drawn."""
+    marks = tuple(Tick(100 * at / whole_ns, _time(at)) for at in _ticks(whole_ns))
+    if limit_ns is None or limit_ns > whole_ns:
+        return Axis(marks)
+    return Axis(marks, 100 * limit_ns / whole_ns)
 
 
-def area(class_: str, steps: Sequence[Step], peak: float, whole: float = 1.0) -> Markup:
-    """A level over time, filled, in a drawing 1000 wide and 100 high that may be stretched.
-
-    `whole` is how much of the width the time takes.
-    """
-    written = ["M0 100"]
-    for at, level in steps:
-        x = f"{1000 * whole * at:.1f}"
-        written.append(f"H{x}V{100 - 96 * level / max(peak, 1):.1f}")
-    written.append("V100Z")
-    return element("path", class_=class_, d="".join(written))
-
-
-def areas(parts: Iterable[Markup], label: str) -> Markup:
-    """Several levels over one another."""
-    return element(
-        "svg",
-        joined(parts),
-        class_="areas",
-        viewBox="0 0 1000 100",
-        preserveAspectRatio="none",
-        width="100%",
-        height=72,
-        role="img",
-        aria_label=label,
-    )
-
-
-def ticks(whole_ns: float) -> Iterator[float]:
+def _ticks(whole_ns: float) -> Iterator[float]:
     """Round times from 0 on, about six of them."""
     raw = max(whole_ns, 1) / _TICKS
     power = 10.0 ** math.floor(math.log10(raw))
@@ -97,24 +72,53 @@ def ticks(whole_ns: float) -> Iterator[float]:
         yield number * step
 
 
-def tick(nanoseconds: float) -> str:
+def _time(nanoseconds: float) -> str:
     """A mark's time, as short as it can be."""
     if nanoseconds >= 1e9 or not nanoseconds:
         return f"{nanoseconds / 1e9:g} s"
     return brief(nanoseconds / 1e9) if nanoseconds >= 1e8 else f"{nanoseconds / 1e6:g} ms"
 
 
-def legend(entries: Iterable[tuple[str, str]]) -> Markup:
-    """What the colours of a chart mean: a class of the style sheet and its name each."""
-    items = (element("li", swatch(class_), label) for class_, label in entries)
-    return element("ul", joined(items), class_="legend")
+def levels(intervals: Sequence[tuple[int, int]], length_ns: int) -> list[Level]:
+    """How many intervals ran at once over time; nanoseconds after the beginning."""
+    if not intervals or length_ns <= 0:
+        return [(0.0, 0.0)]
+    bounds = np.array(intervals, np.int64).clip(0, length_ns)
+    times, inverse = np.unique(bounds.ravel(), return_inverse=True)
+    change = np.zeros(len(times), np.int64)
+    np.add.at(change, inverse, np.tile([1, -1], len(intervals)))
+    running = change.cumsum()
+    if len(times) > MOST_LEVELS:
+        return _averages(times, running, length_ns)
+    shares = (times / length_ns).tolist()
+    return [(0.0, 0.0), *zip(shares, map(float, running.tolist()), strict=True)]
 
 
-def swatch(class_: str) -> Markup:
-    """A square of a colour."""
-    square = element("rect", class_=class_, width=10, height=10, rx=2)
-    return element("svg", square, class_="swatch", width=10, height=10, aria_hidden="true")
+def _averages(
+    times: "np.ndarray[tuple[int], np.dtype[np.int64]]",
+    running: "np.ndarray[tuple[int], np.dtype[np.int64]]",
+    length_ns: int,
+) -> list[Level]:
+    """Work up to each border, differenced: exact, however short the intervals are."""
+    work = np.concatenate([[0.0], np.cumsum(np.diff(times) * running[:-1].astype(np.float64))])
+    borders = np.linspace(0, length_ns, MOST_LEVELS + 1)
+    at_borders = np.interp(borders, times, work, left=0.0, right=float(work[-1]))
+    averages = np.diff(at_borders) / (length_ns / MOST_LEVELS)
+    return list(zip((borders[:-1] / length_ns).tolist(), averages.tolist(), strict=True))
 
 
-def _percent(value: float) -> str:
+def outline(steps: Sequence[Level], peak: float, width: float = 1.0) -> str:
+    """The path of a filled area, in a drawing 1000 wide and 100 high that may be stretched.
+
+    `width` is the share of the drawing that the time takes.
+    """
+    path = ["M0 100"]
+    for at, level in steps:
+        path.append(f"H{1000 * width * at:.1f}V{100 - 96 * level / max(peak, 1):.1f}")
+    path.append("V100Z")
+    return "".join(path)
+
+
+def percent(value: float) -> str:
+    """A place or a length for an attribute of SVG, in per cent."""
     return f"{value:.3f}".rstrip("0").rstrip(".") + "%"

@@ -29,8 +29,8 @@ def share(part: float, whole: float) -> str:
     """A part of a whole in per cent; one that rounds to nothing says so."""
     if not whole or not part:
         return "0 %"
-    found = part / whole
-    return f"{found:.0%}".replace("%", " %") if found >= 0.005 else "< 1 %"
+    ratio = part / whole
+    return f"{ratio:.0%}".replace("%", " %") if ratio >= 0.005 else "< 1 %"
 
 
 def _decimals(seconds: float) -> int:

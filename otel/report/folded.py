@@ -19,22 +19,22 @@ def folded(path: PathTable) -> str:
     tree, names = path.tree, path.tree.trace.names
     parents, depth = tree.trace.parent.tolist(), tree.depth
     # The span whose stack is written for each: itself, or the deepest above it that has a frame.
-    shown: dict[int, int] = {}
+    frame_row: dict[int, int] = {}
     stacks: dict[int, str] = {}
-    spent: dict[str, int] = defaultdict(int)
+    times: dict[str, int] = defaultdict(int)
     above = path.total_ns
     for row in tree.rows:
         if row not in above:
             continue
         if depth[row] >= DEPTH:
-            shown[row] = shown[parents[row]]
+            frame_row[row] = frame_row[parents[row]]
             continue
-        shown[row] = row
+        frame_row[row] = row
         before = stacks[parents[row]] + ";" if row != tree.run else ""
         stacks[row] = before + _frame(names[row])
     for row, took in path.self_ns.items():
-        spent[stacks[shown[row]] + ("" if shown[row] == row else f";{_DEEPER}")] += took
-    return "".join(f"{stack} {took}\n" for stack, took in spent.items())
+        times[stacks[frame_row[row]] + ("" if frame_row[row] == row else f";{_DEEPER}")] += took
+    return "".join(f"{stack} {took}\n" for stack, took in times.items())
 
 
 def _frame(name: str) -> str:

@@ -4,9 +4,9 @@ from trading_graph.otel.diagnosis import Diagnosis, Standing
 from trading_graph.otel.report.durations import brief
 
 
-def headline(found: Diagnosis) -> str:
+def headline(diagnosis: Diagnosis) -> str:
     """Where the run stands, in one short sentence."""
-    target = found.target
+    target = diagnosis.target
     if target.standing is Standing.INSIDE:
         return f"The run keeps its target: {brief(target.now_s)} of {target.limit_s:g} s."
     return (
@@ -15,13 +15,13 @@ def headline(found: Diagnosis) -> str:
     )
 
 
-def outlook(found: Diagnosis) -> list[str]:
+def outlook(diagnosis: Diagnosis) -> list[str]:
     """What the figures rest on, what mending gives, and what stands in the way; sentences."""
     sentences = []
-    target, steps = found.target, found.steps
+    target, steps = diagnosis.target, diagnosis.steps
     if target.projected_call_s is not None:
         sentences.append(
-            f"Latencies are simulated: the run took {brief(found.wall_s)} with "
+            f"Latencies are simulated: the run took {brief(diagnosis.wall_s)} with "
             f"{target.simulated_call_s:g} s an LLM call; the target is compared with "
             f"{target.projected_call_s:g} s a call."
         )
@@ -38,12 +38,12 @@ def outlook(found: Diagnosis) -> list[str]:
         all_fixes = "the one fix" if len(steps) == 1 else f"all {len(steps)} fixes"
         sentences.append(f"With {all_fixes} made it takes {least}.")
     if target.standing is Standing.OUT_OF_REACH:
-        sentences += _in_the_way(found)
+        sentences += _in_the_way(diagnosis)
     return sentences
 
 
-def _in_the_way(found: Diagnosis) -> list[str]:
-    target, chain = found.target, found.llm_chain
+def _in_the_way(diagnosis: Diagnosis) -> list[str]:
+    target, chain = diagnosis.target, diagnosis.llm_chain
     sentences = [f"No fix that this trace shows reaches {target.limit_s:g} s."]
     if chain.calls and chain.total_s > target.limit_s / 2:
         sentences.append(
@@ -52,7 +52,7 @@ def _in_the_way(found: Diagnosis) -> list[str]:
             "faster model, shorten it; more parallelism does not."
         )
     else:
-        path = found.by_name
+        path = diagnosis.by_name
         most = next(iter(path))
         sentences.append(
             f"Most of the time goes into {most} ({brief(path[most])} of the critical path); that "

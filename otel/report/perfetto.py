@@ -20,31 +20,31 @@ _RECORDED, _PREDICTED = 1, 2
 _PATH_TRACK = 1
 
 
-def perfetto(diagnosis: Ranking) -> str:
+def perfetto(ranking: Ranking) -> str:
     """The document; times are microseconds after the run's start."""
-    tree, path = diagnosis.schedule.tree, diagnosis.path
+    tree, path = ranking.schedule.tree, ranking.path
     begin = tree.start[tree.run]
     events = [
         _name("process_name", _RECORDED, "recorded"),
         _name("thread_name", _RECORDED, "critical path", _PATH_TRACK),
         *(
-            _event(diagnosis.trace, row, start - begin, end - begin, _RECORDED, _PATH_TRACK)
+            _event(ranking.trace, row, start - begin, end - begin, _RECORDED, _PATH_TRACK)
             for row, start, end in path.segments
         ),
-        *_process(diagnosis, tree.start, tree.end, _RECORDED),
+        *_process(ranking, tree.start, tree.end, _RECORDED),
     ]
-    if diagnosis.steps:
-        start, end = diagnosis.all_fixed().times()
+    if ranking.steps:
+        start, end = ranking.all_fixed().times()
         events.append(_name("process_name", _PREDICTED, "predicted, all fixes made"))
-        events += _process(diagnosis, start, end, _PREDICTED)
+        events += _process(ranking, start, end, _PREDICTED)
     document = {"displayTimeUnit": "ms", "traceEvents": events}
     return msgspec.json.encode(document).decode()
 
 
 def _process(
-    diagnosis: Ranking, start: Sequence[int], end: Sequence[int], process: int
+    ranking: Ranking, start: Sequence[int], end: Sequence[int], process: int
 ) -> list[dict[str, Any]]:
-    tree, trace = diagnosis.schedule.tree, diagnosis.trace
+    tree, trace = ranking.schedule.tree, ranking.trace
     rows = sorted(tree.rows, key=lambda row: (start[row], tree.depth[row], -end[row], row))
     tracks = _Tracks(trace, tree.run, start, end)
     begin = start[tree.run]

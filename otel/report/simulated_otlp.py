@@ -23,25 +23,25 @@ from trading_graph.otel.trace import SpanTable, semconv
 SERVICE = "trading-graph-predicted"
 
 
-def simulated_otlp(diagnosis: Ranking) -> str:
+def simulated_otlp(ranking: Ranking) -> str:
     """The document, on one line."""
-    tree, run = diagnosis.schedule.tree, diagnosis.run
-    start, end = diagnosis.all_fixed().times()
-    predicted = _Predicted(diagnosis.trace, run, start, end, uuid7().int)
+    tree, run = ranking.schedule.tree, ranking.run
+    start, end = ranking.all_fixed().times()
+    predicted = _Predicted(ranking.trace, run, start, end, uuid7().int)
     started = sum(start[row] <= end[run] for row in tree.rows)
     resource = Resource({"service.name": SERVICE})
     scope = InstrumentationScope("trading-graph diagnose")
     spans = [
         ReadableSpan(
-            name=diagnosis.trace.names[row],
-            context=predicted.context(diagnosis.trace.span_ids[row]),
+            name=ranking.trace.names[row],
+            context=predicted.context(ranking.trace.span_ids[row]),
             parent=predicted.parent(row),
             resource=resource,
             attributes=predicted.attributes(row, started),
             events=predicted.events(row, tree.start[row], tree.end[row]),
             links=predicted.links(row),
-            kind=SpanKind(max(int(diagnosis.trace.kind[row]) - 1, 0)),
-            status=Status(StatusCode(min(int(diagnosis.trace.status[row]), 2))),
+            kind=SpanKind(max(int(ranking.trace.kind[row]) - 1, 0)),
+            status=Status(StatusCode(min(int(ranking.trace.status[row]), 2))),
             start_time=start[row],
             end_time=end[row],
             instrumentation_scope=scope,
@@ -72,11 +72,11 @@ class _Predicted:
         return self.context(self.trace.span_ids[int(self.trace.parent[row])])
 
     def attributes(self, row: int, started: int) -> dict[str, Any]:
-        found = dict(self.trace.attributes(row))
-        if row == self.run and semconv.SPANS_STARTED in found:
+        attributes = dict(self.trace.attributes(row))
+        if row == self.run and semconv.SPANS_STARTED in attributes:
             # A detached span may start after the end of a run that has become shorter.
-            found[semconv.SPANS_STARTED] = started
-        return found | {semconv.PREDICTED: True, semconv.PREDICTED_OF: self.trace.trace_id}
+            attributes[semconv.SPANS_STARTED] = started
+        return attributes | {semconv.PREDICTED: True, semconv.PREDICTED_OF: self.trace.trace_id}
 
     def events(self, row: int, began: int, ended: int) -> list[Event]:
         """Each as far into its span as it was recorded, as a share of the span's time."""
@@ -106,7 +106,7 @@ class _Predicted:
 def _number(id: str, bits: int) -> int:
     """An id as a number of so many bits: itself where it is one, else a digest of it."""
     try:
-        found = int(id, 16) if len(id) == bits // 4 else 0
+        number = int(id, 16) if len(id) == bits // 4 else 0
     except ValueError:
-        found = 0
-    return found or int.from_bytes(blake2b(id.encode(), digest_size=bits // 8).digest()) or 1
+        number = 0
+    return number or int.from_bytes(blake2b(id.encode(), digest_size=bits // 8).digest()) or 1

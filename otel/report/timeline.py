@@ -17,7 +17,7 @@ from trading_graph.otel.verdict.work import merge, working_spans
 
 MOST_BARS = 2000
 MOST_LINES = 60
-"""So many lines are drawn of a trace that is drawn by call path."""
+"""The most lines of a trace that is drawn by call path."""
 
 
 _CLASSES = {
@@ -28,7 +28,8 @@ _CLASSES = {
     Role.HTTP: "http",
 }
 
-Interval = tuple[int, int]
+Stretch = tuple[int, int]
+"""A start and an end, in nanoseconds after the run's start."""
 
 
 @dataclass(eq=False, repr=False)
@@ -44,20 +45,20 @@ class Line:
 
     def below(self) -> list["Line"]:
         """The lines below it, parents before children."""
-        found, pending = [], self.lines[::-1]
+        lines, pending = [], self.lines[::-1]
         while pending:
             line = pending.pop()
-            found.append(line)
+            lines.append(line)
             pending += line.lines[::-1]
-        return found
+        return lines
 
 
 class Timeline:
     """The lines of a diagnosed run."""
 
-    def __init__(self, diagnosis: Ranking) -> None:
-        self.diagnosis = diagnosis
-        self.tree = diagnosis.schedule.tree
+    def __init__(self, ranking: Ranking) -> None:
+        self.ranking = ranking
+        self.tree = ranking.schedule.tree
         self.begin = self.tree.start[self.tree.run]
         self.wall_ns = max(self.tree.wall_ns, 1)
         self.by_path = len(self.tree.rows) > MOST_BARS
@@ -70,8 +71,8 @@ class Timeline:
     @cached_property
     def left_out(self) -> int:
         """How many call paths are not drawn."""
-        drawn = len(self._root.below())
-        return len(self._lines) - 1 - drawn
+        count = len(self._root.below())
+        return len(self._lines) - 1 - count
 
     @cached_property
     def by_name(self) -> list[tuple[str, list[int]]]:
@@ -82,87 +83,91 @@ class Timeline:
         return list(rows.items())[:MOST_LINES]
 
     @cached_property
-    def path_below(self) -> Mapping[int, list[Interval]]:
+    def path_below(self) -> Mapping[int, list[Stretch]]:
         """The stretches of the critical path in each line and below it, by the line's identity."""
-        found: dict[int, list[Interval]] = defaultdict(list)
-        shown = self._shown
+        by_line: dict[int, list[Stretch]] = defaultdict(list)
+        line_on_page = self._line_on_page
         visible: list[tuple[Line, int, int]] = []
-        for row, start, end in self.diagnosis.path.segments:
-            drawn = shown[id(self._line_of[row])]
-            if visible and visible[-1][0] is drawn and visible[-1][2] == start:
-                visible[-1] = (drawn, visible[-1][1], end)
+        for row, start, end in self.ranking.path.segments:
+            target = line_on_page[id(self._line_of[row])]
+            if visible and visible[-1][0] is target and visible[-1][2] == start:
+                visible[-1] = (target, visible[-1][1], end)
             else:
-                visible.append((drawn, start, end))
-        for drawn, start, end in visible:
-            line: Line | None = drawn
+                visible.append((target, start, end))
+        for target, start, end in visible:
+            line: Line | None = target
             while line is not None:
-                stretches = found[id(line)]
+                stretches = by_line[id(line)]
                 if stretches and stretches[-1][1] == start - self.begin:
                     stretches[-1] = (stretches[-1][0], end - self.begin)
                 else:
                     stretches.append((start - self.begin, end - self.begin))
                 line = line.above
-        return {key: self.merged(each) for key, each in found.items()}
+        return {key: self._simplify(each) for key, each in by_line.items()}
 
-    def bars(self, line: Line, start: Sequence[int], end: Sequence[int]) -> list[Interval]:
-        """When a line's spans ran, by these times of rows."""
-        return self.merged([(start[r] - self.begin, end[r] - self.begin) for r in line.rows])
+    def stretches(
+        self, rows: Sequence[int], start: Sequence[int], end: Sequence[int]
+    ) -> list[Stretch]:
+        """When the spans at some rows ran, by these times of rows."""
+        return self._simplify([(start[r] - self.begin, end[r] - self.begin) for r in rows])
 
-    def work(self, line: Line) -> Mapping[str, list[Interval]]:
+    def work(self, line: Line) -> Mapping[str, list[Stretch]]:
         """When work was done in a line's spans or below, by class."""
-        found: dict[str, list[Interval]] = defaultdict(list)
-        trace, tree = self.diagnosis.trace, self.tree
+        by_class: dict[str, list[Stretch]] = defaultdict(list)
+        trace, tree = self.ranking.trace, self.tree
         for top in line.rows:
             for row in working_spans(trace, top):
                 kind = class_of(trace.roles[row])
                 if kind != "other":
-                    found[kind].append((tree.start[row] - self.begin, tree.end[row] - self.begin))
-        return {kind: self.merged(each) for kind, each in found.items()}
+                    by_class[kind].append(
+                        (tree.start[row] - self.begin, tree.end[row] - self.begin)
+                    )
+        return {kind: self._simplify(each) for kind, each in by_class.items()}
 
     def failed(self, line: Line) -> bool:
         """Whether a span of the line failed."""
-        return any(self.diagnosis.trace.status[row] == ERROR for row in line.rows)
+        return any(self.ranking.trace.status[row] == ERROR for row in line.rows)
 
-    def merged(self, intervals: list[Interval]) -> list[Interval]:
-        """Intervals in order; where many are drawn, those that the eye cannot tell apart as one."""
+    def _simplify(self, stretches: list[Stretch]) -> list[Stretch]:
+        """Stretches in order; where many are drawn, those that the eye cannot tell apart as one."""
         if not self.by_path:
-            return sorted(intervals)
+            return sorted(stretches)
         apart = self.wall_ns * MOST_LINES // MOST_BARS
-        found: list[Interval] = []
-        for start, end in merge(intervals):
-            if found and start - found[-1][1] <= apart:
-                found[-1] = (found[-1][0], end)
+        simple: list[Stretch] = []
+        for start, end in merge(stretches):
+            if simple and start - simple[-1][1] <= apart:
+                simple[-1] = (simple[-1][0], end)
             else:
-                found.append((start, end))
-        return found
+                simple.append((start, end))
+        return simple
 
     @cached_property
-    def _shown(self) -> Mapping[int, Line]:
+    def _line_on_page(self) -> Mapping[int, Line]:
         """The line itself, or the nearest above it that is drawn, by the line's identity."""
-        drawn = {id(line) for line in [self._root, *self._root.below()]}
-        shown: dict[int, Line] = {}
+        on_page = {id(line) for line in [self._root, *self._root.below()]}
+        nearest: dict[int, Line] = {}
         for line in self._lines:  # those above come first
-            shown[id(line)] = (
-                line if id(line) in drawn or line.above is None else (shown[id(line.above)])
+            nearest[id(line)] = (
+                line if id(line) in on_page or line.above is None else nearest[id(line.above)]
             )
-        return shown
+        return nearest
 
     @cached_property
-    def _built(self) -> tuple[list[Line], dict[int, Line]]:
+    def _lines_and_rows(self) -> tuple[list[Line], dict[int, Line]]:
         """All lines, the run's first, and the line of each row."""
-        trace, tree = self.diagnosis.trace, self.tree
+        trace, tree = self.ranking.trace, self.tree
         root = Line(trace.names[tree.run], 0, "other", rows=[tree.run])
         line_of = {tree.run: root}
         lines = [root]
-        known: dict[tuple[int, str], Line] = {}
+        by_path: dict[tuple[int, str], Line] = {}
         parents = trace.parent.tolist()
         for row in tree.rows[1:]:
             above, name = line_of[parents[row]], trace.names[row]
-            line = known.get((id(above), name)) if self.by_path else None
+            line = by_path.get((id(above), name)) if self.by_path else None
             if line is None:
                 label = name.removeprefix("invoke_agent ") or "(unnamed)"
                 line = Line(label, above.depth + 1, class_of(trace.roles[row]), above)
-                known[id(above), name] = line
+                by_path[id(above), name] = line
                 above.lines.append(line)
                 lines.append(line)
             line.rows.append(row)
@@ -171,23 +176,23 @@ class Timeline:
 
     @property
     def _lines(self) -> list[Line]:
-        return self._built[0]
+        return self._lines_and_rows[0]
 
     @property
     def _line_of(self) -> dict[int, Line]:
-        return self._built[1]
+        return self._lines_and_rows[1]
 
     @cached_property
     def _root(self) -> Line:
         """The run's line; by call path only lines with most time on the critical path are below."""
         lines = self._lines
         if self.by_path and len(lines) > MOST_LINES:
-            spent = self.diagnosis.path.total_ns
+            spent = self.ranking.path.total_ns
             # A line above another has at least its time; the sort is stable, parents come first.
             weight = {id(line): sum(spent.get(row, 0) for row in line.rows) for line in lines}
-            kept = {id(e) for e in sorted(lines, key=lambda e: -weight[id(e)])[: MOST_LINES + 1]}
+            largest = {id(e) for e in sorted(lines, key=lambda e: -weight[id(e)])[: MOST_LINES + 1]}
             for line in lines:
-                line.lines = [each for each in line.lines if id(each) in kept]
+                line.lines = [each for each in line.lines if id(each) in largest]
         return lines[0]
 
 

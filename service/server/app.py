@@ -13,7 +13,6 @@ from trading_graph.service.server.access import ACCESS, OPEN_PATHS, Access, Rate
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.operations import Answer, Operation, add_routes, openapi
 from trading_graph.service.server.pages import routes
-from trading_graph.service.server.pages.error_page import error_pages
 from trading_graph.service.settings import Settings
 from trading_graph.service.version import VERSION
 
@@ -24,7 +23,7 @@ def make_app(service: ServiceContext, redactor: Redactor) -> web.Application:
     """The application around the parts of a running service."""
     settings = service.settings
     app = web.Application(
-        middlewares=[problems.problems, error_pages, access.guard],
+        middlewares=[problems.problems, routes.error_pages, access.guard],
         client_max_size=settings.serve_upload_mib * _MIB,
     )
     app[SERVICE] = service

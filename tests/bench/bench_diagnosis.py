@@ -59,10 +59,9 @@ def measure(path: Path) -> None:
     """Diagnose one file; print the seconds of each stage and the peak memory as JSON."""
     from trading_graph.graph.gate import default_gate
     from trading_graph.otel.diagnosis import Diagnosis, diagnose, ranking_of, simulate
-    from trading_graph.otel.report.diagnosis_json import diagnosis_json
-    from trading_graph.otel.report.diagnosis_markdown import diagnosis_markdown
+    from trading_graph.otel.report.diagnosis import diagnosis_json
     from trading_graph.otel.report.folded import folded
-    from trading_graph.otel.report.page import page
+    from trading_graph.otel.report.page import diagnosis_markdown, page
     from trading_graph.otel.report.perfetto import perfetto
     from trading_graph.otel.sources import read
 

@@ -1,1 +1,1 @@
-"""The pages of the service: made here, readable without script, in the look of the diagnosis."""
+"""The pages of the service: readable without script, in the look of the diagnosis."""

@@ -1,194 +1,206 @@
 """The page at `/`: start a run, see what runs now, what ran, how long it took, and other traces."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 
 from aiohttp import web
 
-from trading_graph.otel.report.markup import Markup, element, joined
-from trading_graph.otel.report.page_findings import section
 from trading_graph.service.run_request import RunRequest
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.documents import RunsQuery
-from trading_graph.service.server.pages.forms import first, form_of
-from trading_graph.service.server.pages.history_chart import history, took
-from trading_graph.service.server.pages.layout import badge, link, moment, page, see_other
-from trading_graph.service.server.pages.run_progress import AGENT, now_doing, progress
-from trading_graph.service.server.pages.runs_table import runs_table, state_badge
-from trading_graph.service.server.pages.start_form import Typed, read, start_form
-from trading_graph.service.server.pages.verdict_view import outcome
+from trading_graph.service.server.pages.forms import (
+    Input,
+    first,
+    form_of,
+    read_request,
+    start_form,
+)
+from trading_graph.service.server.pages.layout import page, see_other
+from trading_graph.service.server.pages.run_progress import (
+    AGENT,
+    LIMIT_S,
+    now_doing,
+    read_progress,
+)
+from trading_graph.service.server.pages.verdict_page import RunDuration, run_duration
 from trading_graph.service.server.problems import Problem
 from trading_graph.service.server.reading import query_of
 from trading_graph.service.server.runs_api import queued
-from trading_graph.service.store import RunState, StoredRun, StoredVerdict, now
+from trading_graph.service.store import RunState, StoredRun, now
 from trading_graph.toolkit.errors import BadDateError, BadRequestError
 
 _RUNS, _HISTORY, _OTHERS, _LIVE = 25, 60, 10, 20
 _OVER = (RunState.DONE, RunState.FAILED, RunState.CANCELLED)
+_CHART_HEIGHT = 150
+_FEWEST_COLUMNS = 24
+"""Few runs leave room at the right of the chart rather than become walls."""
 
 
 async def show(request: web.Request) -> web.Response:
     """The page."""
-    return await _home(request, Typed())
+    return await _home(request, Input())
 
 
 async def start(request: web.Request) -> web.Response:
     """Start a run from the form, and go to its page; or show the form with what is wrong."""
     form = await form_of(request)
-    asked = read(form)
-    if isinstance(asked, Typed):
-        return await _home(request, asked, HTTPStatus.UNPROCESSABLE_ENTITY)
+    run_request = read_request(form)
+    if isinstance(run_request, Input):
+        return await _home(request, run_request, HTTPStatus.UNPROCESSABLE_ENTITY)
     try:
-        run = await _queued(request, asked, first(form, "key"))
+        run = await _queue(request, run_request, first(form, "key"))
     except BadRequestError as error:
-        wrong = "date" if isinstance(error, BadDateError) else "symbol"
-        typed = Typed(form, {wrong: str(error)})
-        return await _home(request, typed, HTTPStatus.UNPROCESSABLE_ENTITY)
+        field = "date" if isinstance(error, BadDateError) else "symbol"
+        fields = Input(form, {field: str(error)})
+        return await _home(request, fields, HTTPStatus.UNPROCESSABLE_ENTITY)
     except Problem as problem:
-        response = await _home(request, Typed(form, {"": problem.detail}), problem.status)
+        response = await _home(request, Input(form, {"": problem.detail}), problem.status)
         response.headers.update(problem.headers)
         return response
     return see_other(f"/runs/{run.id}")
 
 
-async def _queued(request: web.Request, asked: RunRequest, key: str) -> StoredRun:
+async def _queue(request: web.Request, run_request: RunRequest, key: str) -> StoredRun:
     try:
-        run, _ = await queued(request, asked, key[:200] or None)
+        run, _ = await queued(request, run_request, key[:200] or None)
     except Problem as problem:
         if problem.status is not HTTPStatus.CONFLICT:
             raise
-        # Somebody went back to the form and asked for something else with it.
-        run, _ = await queued(request, asked)
+        # Somebody went back to the form and run_request for something else with it.
+        run, _ = await queued(request, run_request)
     return run
 
 
 async def _home(
-    request: web.Request, typed: Typed, status: HTTPStatus = HTTPStatus.OK
+    request: web.Request, fields: Input, status: HTTPStatus = HTTPStatus.OK
 ) -> web.Response:
     service = request.app[SERVICE]
+    store = service.store
     before = query_of(request, RunsQuery).before if request.method == "GET" else None
-    live = await service.store.runs(states=(RunState.RUNNING, RunState.QUEUED), limit=-1)
-    over = await service.store.runs(states=_OVER, before=before, limit=_RUNS + 1)
-    done = await service.store.runs(states=(RunState.DONE,), limit=_HISTORY)
-    others = await service.store.verdicts(of_runs=False, limit=_OTHERS)
-    body = joined(
-        [
-            element(
-                "header",
-                element("h1", "Analyse a symbol"),
-                element(
-                    "p",
-                    "Agents work on it at the same time, and the run's own trace has to prove it. "
-                    f"{service.announced[:1].upper()}{service.announced[1:]}.",
-                    class_="lead",
-                ),
-                start_form(typed, service.default_date),
-            ),
-            await _now(service, live),
-            element("div", await _history(service, done), data_fresh="history"),
-            _ran(over),
-            _others(others),
-        ]
-    )
-    return page(request, "Runs", body, status=status)
-
-
-async def _now(service: ServiceContext, live: Sequence[StoredRun]) -> Markup:
+    live = await store.runs(states=(RunState.RUNNING, RunState.QUEUED), limit=-1)
+    over = await store.runs(states=_OVER, before=before, limit=_RUNS + 1)
+    done = await store.runs(states=(RunState.DONE,), limit=_HISTORY)
+    others = await store.verdicts(of_runs=False, limit=_OTHERS)
     running = [run for run in live if run.state is RunState.RUNNING]
     waiting = [run for run in live if run.state is RunState.QUEUED]
-    counted = f"{len(running)} running, {len(waiting)} waiting." if live else "Nothing runs now."
-    shown = [*reversed(running), *reversed(waiting)][:_LIVE]
-    items = [await _going_on(service, run) for run in shown]
-    return section(
-        "Now",
-        element("p", counted, class_="lead", role="status", data_fresh="counted"),
-        # Not by itself: that would empty a form that somebody is filling in.
-        element("noscript", element("p", link("Load again", "/"), " to see how they go.")),
-        element(
-            "div",
-            *([element("ul", joined(items), class_="live-runs")] if items else []),
-            data_fresh="now",
-            data_live=True,
-        ),
+    first_live = [*reversed(running), *reversed(waiting)][:_LIVE]
+    return page(
+        request,
+        "home.html",
+        "Runs",
+        status=status,
+        announced=f"{service.announced[:1].upper()}{service.announced[1:]}",
+        form=start_form(fields, service.default_date),
+        count=f"{len(running)} running, {len(waiting)} waiting." if live else "Nothing runs now.",
+        live=[await _live_run(service, run) for run in first_live],
+        history=history(await _durations(service, done)),
+        runs=over[:_RUNS],
+        older=f"/?before={over[_RUNS - 1].id}#runs" if len(over) > _RUNS else None,
+        traces=others,
     )
 
 
-async def _going_on(service: ServiceContext, run: StoredRun) -> Markup:
-    doing, bar = "In line.", Markup("")
-    spent = ""
-    if run.state is RunState.RUNNING:
-        found = progress(
-            RunRequest.model_validate_json(run.request), await service.store.events(run.id)
-        )
-        ended = sum(lane.seconds is not None for lane in found.lanes)
-        started = sum(bool(lane.of(AGENT)) for lane in found.lanes)
-        doing = now_doing(found)
-        bar = element(
-            "progress",
-            f"{ended} of {len(found.lanes)}",
-            value=ended + (started - ended) / 2,
-            max=len(found.lanes),
-            aria_label=f"{ended} of {len(found.lanes)} agents have ended",
-        )
-        spent = f"{now() - (run.started or run.created):.0f} s"
-    return element(
-        "li",
-        element(
-            "div",
-            link(run.symbol, f"/runs/{run.id}", class_="symbol"),
-            element("span", f" as of {run.date} ", class_="note"),
-            state_badge(run),
-            element("span", spent, class_="took"),
-            class_="head",
-        ),
-        bar,
-        element("p", doing, class_="doing"),
+@dataclass(frozen=True, slots=True)
+class LiveRun:
+    """A run that waits or goes on; `done` counts an agent at work as half of one that has ended."""
+
+    run: StoredRun
+    doing: str = "In line."
+    elapsed: str = ""
+    agents: int = 0
+    ended: int = 0
+    done: float = 0.0
+
+
+async def _live_run(service: ServiceContext, run: StoredRun) -> LiveRun:
+    if run.state is not RunState.RUNNING:
+        return LiveRun(run)
+    run_request = RunRequest.model_validate_json(run.request)
+    progress = read_progress(run_request, await service.store.events(run.id))
+    ended = sum(lane.seconds is not None for lane in progress.lanes)
+    begun = sum(bool(lane.of(AGENT)) for lane in progress.lanes)
+    return LiveRun(
+        run,
+        doing=now_doing(progress),
+        elapsed=f"{now() - (run.started or run.created):.0f} s",
+        agents=len(progress.lanes),
+        ended=ended,
+        done=ended + (begun - ended) / 2,
     )
 
 
-async def _history(service: ServiceContext, done: Sequence[StoredRun]) -> Markup:
-    columns = []
+async def _durations(service: ServiceContext, done: Sequence[StoredRun]) -> list[RunDuration]:
+    durations = []
     for run in reversed(done):
         if run.seconds is not None:
-            kept = await service.store.verdict(run.id)
-            said = None if kept is None else kept.document
-            columns.append(took(f"{run.symbol} as of {run.date}", run.seconds, run.passed, said))
-    return history(columns)
+            stored = await service.store.verdict(run.id)
+            document = None if stored is None else stored.document
+            durations.append(run_duration(f"{run.symbol} as of {run.date}", run.seconds, document))
+    return durations
 
 
-def _ran(over: Sequence[StoredRun]) -> Markup:
-    shown = over[:_RUNS]
-    parts = [runs_table(shown)] if shown else [element("p", "No run has ended yet.")]
-    if len(over) > len(shown):
-        older = link("Older runs", f"/?before={shown[-1].id}#runs")
-        parts.append(element("p", older, class_="links"))
-    return element("div", section("Runs", *parts), id="runs", data_fresh="runs")
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A run in the chart of durations: its place in per cent, and its bars by class and top."""
+
+    title: str
+    left: float
+    width: float
+    bars: Sequence[tuple[str, float]]
 
 
-def _others(verdicts: Sequence[StoredVerdict]) -> Markup:
-    if not verdicts:
-        return element("div", data_fresh="others")
-    head = (("Trace", ""), ("Service", ""), ("Started, UTC", "wide"), ("Seconds", ""))
-    names = [
-        element("th", name, scope="col", class_=wide or None)
-        for name, wide in (*head, ("Verdict", ""))
-    ]
-    table = element(
-        "table",
-        element("thead", element("tr", joined(names))),
-        element("tbody", joined(_other(each) for each in verdicts)),
-        class_="runs",
+@dataclass(frozen=True, slots=True)
+class History:
+    """How long runs took, one after the other, against the line that they have to stay under."""
+
+    columns: Sequence[Column]
+    limit: float
+    words: str
+    projection: str
+    height: int = _CHART_HEIGHT
+
+
+def history(runs: Sequence[RunDuration]) -> History | None:
+    """The chart of at most 60 runs, the newest at the right; None where there is no run."""
+    if not runs:
+        return None
+    runs = runs[-_HISTORY:]
+    top = max(LIMIT_S, *(each.judged_s for each in runs)) * 1.12
+    width = 100 / max(len(runs), _FEWEST_COLUMNS)
+    calls = [each.call_s for each in runs if each.call_s is not None]
+    return History(
+        columns=[_column(each, number * width, width, top) for number, each in enumerate(runs)],
+        limit=_y(LIMIT_S, top),
+        words=_in_words(runs),
+        projection=f"at {calls[-1]:g} s a call" if calls else "",
     )
-    return element("div", section("Traces of other services", table), data_fresh="others")
 
 
-def _other(verdict: StoredVerdict) -> Markup:
-    seconds = "" if verdict.seconds is None else f"{verdict.seconds:.1f}"
-    return element(
-        "tr",
-        element("th", link(verdict.name, f"/traces/{verdict.id}", class_="symbol"), scope="row"),
-        element("td", verdict.service),
-        element("td", moment(verdict.started), class_="wide"),
-        element("td", seconds),
-        element("td", badge(*outcome(verdict.passed))),
-    )
+def _column(run: RunDuration, left: float, width: float, top: float) -> Column:
+    over = " over" if run.judged_s > LIMIT_S else ""
+    title = f"{run.name}: {run.seconds:.1f} s"
+    bars = [(f"measured{over}", _y(run.seconds, top))]
+    if run.projected_s is not None:
+        title += f" simulated, {run.projected_s:.0f} s at {run.call_s:g} s a call"
+        bars.insert(0, (f"projected{over}", _y(run.projected_s, top)))
+    return Column(title, left + width * 0.14, width * 0.72, bars)
+
+
+def _y(seconds: float, top: float) -> float:
+    return round(_CHART_HEIGHT * (1 - seconds / top), 1)
+
+
+def _in_words(runs: Sequence[RunDuration]) -> str:
+    last = runs[-1]
+    over = sum(each.judged_s > LIMIT_S for each in runs)
+    inside = f"{over} over 120 s" if over else "all inside 120 s"
+    words = f"The last {len(runs)} runs, {inside}. The newest took {last.seconds:.1f} s"
+    if len(runs) == 1:
+        words = f"The newest run took {last.seconds:.1f} s"
+    if last.projected_s is not None:
+        words += (
+            f" with simulated latencies; at {last.call_s:g} s a call it takes "
+            f"{last.projected_s:.0f} s"
+        )
+    return f"{words}."

@@ -1,116 +1,145 @@
-"""What every page of the service has: its frame, its links, its times, and how it is answered."""
+"""What every page of the service has: its templates, what it loads, and how it is answered."""
 
 import datetime
-from collections.abc import Mapping
+import hashlib
+from dataclasses import dataclass
 from http import HTTPStatus
+from importlib.resources import files
+from typing import Any
 
 from aiohttp import web
+from jinja2 import ChoiceLoader, PackageLoader, PrefixLoader
 
-from trading_graph.otel.report.markup import Markup, element, joined
+from trading_graph.otel.report import rendering
 from trading_graph.service.server.access import ACCESS
-from trading_graph.service.server.pages.assets import ICON, SCRIPT, STYLE
 
+_PACKAGE = "trading_graph.service.server.pages"
 # Without a referrer a browser sends `Origin: null` with a form, and no form could be told from a
 # foreign one. Other origins still get none.
 _HEADERS = {"Referrer-Policy": "same-origin"}
 
 
+def spoken(agent: str) -> str:
+    """An agent's name as people say it."""
+    return agent.replace("_", " ")
+
+
+def utc(seconds: float) -> datetime.datetime:
+    """A moment of the epoch's clock."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+
+
+def outcome(passed: bool | None) -> tuple[str, str]:
+    """A verdict in a word, and the kind of its badge."""
+    if passed is None:
+        return "no verdict", "plain"
+    return ("passed", "good") if passed else ("failed", "bad")
+
+
+def away(level: float, base: float) -> str:
+    """How far a level is from another, in per cent of it."""
+    return f"{(level - base) / base:+.1%}".replace("%", " %")
+
+
+def is_linkable(address: str | None) -> bool:
+    """Whether an address is a path of ours or a web address; nothing else may become a link."""
+    if address is None:
+        return False
+    return is_external(address) or (address.startswith("/") and not address.startswith("//"))
+
+
+def is_external(address: str) -> bool:
+    """Whether an address leads to another site."""
+    return address.startswith(("http://", "https://"))
+
+
+# The templates of the service, and those of reports below `report/`.
+ENVIRONMENT = rendering.environment(
+    ChoiceLoader(
+        [
+            PackageLoader(_PACKAGE),
+            PrefixLoader({"report": PackageLoader(rendering.PACKAGE)}),
+        ]
+    )
+)
+ENVIRONMENT.filters.update(away=away, outcome=outcome, spoken=spoken, utc=utc)
+ENVIRONMENT.tests.update(external=is_external, linkable=is_linkable)
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A file that pages load; `path` changes with its content, so it may be kept for long."""
+
+    name: str
+    content: str
+    content_type: str
+
+    @property
+    def path(self) -> str:
+        """Where it is served."""
+        digest = hashlib.sha256(self.content.encode()).hexdigest()[:16]
+        return f"/static/{digest}/{self.name}"
+
+
+def _read(name: str) -> str:
+    return (files(_PACKAGE) / name).read_text("utf-8")
+
+
+# The style sheet of reports, and what a service has beyond it.
+STYLE = Asset("style.css", rendering.style_sheet() + "\n" + _read("style.css"), "text/css")
+SCRIPT = Asset("live.js", _read("live.js"), "text/javascript")
+ICON = Asset("icon.svg", _read("icon.svg"), "image/svg+xml")
+
+ASSET_PATH = "/static/{digest}/{name}"
+_ASSETS = {asset.name: asset for asset in (STYLE, SCRIPT, ICON)}
+ENVIRONMENT.globals.update(style=STYLE.path, script=SCRIPT.path, icon=ICON.path)
+# Compiled now: reading a template later would hold the loop that runs live on.
+for _name in ENVIRONMENT.list_templates(extensions=["html"]):
+    if "/" not in _name or _name in ("report/charts.html", "report/parts.html"):
+        ENVIRONMENT.get_template(_name)
+
+
+async def show_asset(request: web.Request) -> web.Response:
+    """One of the files, whatever digest is asked for: a page may be older than the service."""
+    asset = _ASSETS.get(request.match_info["name"])
+    if asset is None:
+        raise web.HTTPNotFound
+    current = request.path == asset.path
+    caching = "public, max-age=31536000, immutable" if current else "no-store"
+    return web.Response(
+        status=HTTPStatus.OK,
+        text=asset.content,
+        content_type=asset.content_type,
+        headers={"Cache-Control": caching},
+    )
+
+
+def render(template: str, **view: Any) -> str:
+    """A template, or a part of a page, with what it shows."""
+    return ENVIRONMENT.get_template(template).render(view)
+
+
 def page(
     request: web.Request,
+    template: str,
     title: str,
-    body: Markup,
     *,
     status: HTTPStatus = HTTPStatus.OK,
     reload_s: int | None = None,
+    **view: Any,
 ) -> web.Response:
     """A page as a response; without script it is loaded again every so many seconds."""
-    text = f"<!doctype html>\n{_document(request, title, body, reload_s)}\n"
-    return web.Response(status=status, text=text, content_type="text/html", headers=_HEADERS)
-
-
-def _document(request: web.Request, title: str, body: Markup, reload_s: int | None) -> Markup:
-    again = element("meta", http_equiv="refresh", content=str(reload_s))
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", f"{title} · Trading Graph"),
-        element("link", rel="icon", href=ICON.path, type="image/svg+xml"),
-        element("link", rel="stylesheet", href=STYLE.path),
-        element("script", src=SCRIPT.path, defer=True),
-        *([element("noscript", again)] if reload_s else []),
-    )
-    inside = [
-        element("a", "Skip to the content", href="#content", class_="skip"),
-        _top(request),
-        element(
-            "main",
-            body,
-            element("footer", element("p", "Not investment advice.")),
-            id="content",
-            tabindex="-1",
-        ),
-    ]
-    return element("html", head, element("body", joined(inside)), lang="en")
-
-
-def _top(request: web.Request) -> Markup:
-    inside = [element("a", "Trading Graph", href="/", class_="brand")]
     access = request.app[ACCESS]
-    if access.needs_token and access.allows(request):
-        button = element("button", "Log out", type="submit", class_="quiet")
-        inside.append(element("form", button, method="post", action="/logout"))
-    return element("nav", joined(inside), class_="top", aria_label="Trading Graph")
+    text = render(
+        template,
+        title=title,
+        reload_s=reload_s,
+        logged_in=access.needs_token and access.allows(request),
+        **view,
+    )
+    return web.Response(status=status, text=text, content_type="text/html", headers=_HEADERS)
 
 
 def see_other(path: str) -> web.Response:
     """Go on at another page of ours, with GET."""
     return web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": path, **_HEADERS})
-
-
-def link(text: str, address: str | None, **attributes: object) -> Markup:
-    """A link to a path of ours or to a web address; anything else becomes text."""
-    if address is None or not (
-        address.startswith(("http://", "https://"))
-        or (address.startswith("/") and not address.startswith("//"))
-    ):
-        return element("span", text)
-    if not address.startswith("/"):
-        attributes["rel"] = "noreferrer"
-    return element("a", text, href=address, **attributes)
-
-
-def links_of(names: Mapping[str, str | None]) -> Markup:
-    """Where to go from here."""
-    items = (element("li", link(name, address)) for name, address in names.items() if address)
-    return element("ul", joined(items), class_="links")
-
-
-def badge(text: str, kind: str) -> Markup:
-    """A short word in a pill: `good`, `warn`, `bad` or `plain`."""
-    return element("span", text, class_=f"badge {kind}")
-
-
-def figure(
-    name: str, value: str, note: str = "", *, kind: str = "", **attributes: object
-) -> Markup:
-    """A number that matters, in a `dl` of class figures."""
-    return element(
-        "div",
-        element("dt", name),
-        element("dd", value, class_="value", **attributes),
-        *([element("dd", note, class_="note")] if note else []),
-        class_=f"figure {kind}".strip(),
-    )
-
-
-def moment(seconds: float) -> Markup:
-    """A time of day with its date, UTC."""
-    at = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
-    return element("time", f"{at:%Y-%m-%d %H:%M:%S}", datetime=at.isoformat(timespec="seconds"))
-
-
-def spoken(agent: str) -> str:
-    """An agent's name as people say it."""
-    return agent.replace("_", " ")

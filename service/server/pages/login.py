@@ -4,7 +4,6 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from trading_graph.otel.report.markup import Markup, element
 from trading_graph.service.server.access import ACCESS, COOKIE, SESSION_S
 from trading_graph.service.server.pages.forms import first, form_of
 from trading_graph.service.server.pages.layout import page, see_other
@@ -25,7 +24,7 @@ async def show(request: web.Request) -> web.Response:
     access = request.app[ACCESS]
     if access.allows(request):
         return see_other(target)
-    return page(request, "Log in", _form(target))
+    return page(request, "login.html", "Log in", target=target, error="")
 
 
 async def log_in(request: web.Request) -> web.Response:
@@ -37,8 +36,15 @@ async def log_in(request: web.Request) -> web.Response:
     if not access.needs_token:
         return see_other(target)
     if not access.knows(first(form, "token")):
-        said = "The service does not know this token; trading-graph serve --new-token makes one."
-        return page(request, "Log in", _form(target, said), status=HTTPStatus.FORBIDDEN)
+        return page(
+            request,
+            "login.html",
+            "Log in",
+            status=HTTPStatus.FORBIDDEN,
+            target=target,
+            error="The service does not know this token; trading-graph serve --new-token makes "
+            "one.",
+        )
     response = see_other(target)
     response.set_cookie(
         COOKIE,
@@ -65,35 +71,3 @@ async def log_out(request: web.Request) -> web.Response:
 def _is_secure(request: web.Request) -> bool:
     # Behind a proxy that ends TLS only the browser knows; its Origin was checked to be ours.
     return request.secure or request.headers.get("Origin", "").startswith("https://")
-
-
-def _form(target: str, error: str = "") -> Markup:
-    return element(
-        "section",
-        element("h1", "Log in"),
-        element("p", "This service answers whoever shows one of its tokens.", class_="lead"),
-        element(
-            "form",
-            # What a password manager files the token under.
-            element("input", name="user", value="token", autocomplete="username", hidden=True),
-            element("label", "Token", for_="token"),
-            element(
-                "input",
-                id="token",
-                name="token",
-                type="password",
-                autocomplete="current-password",
-                required=True,
-                autofocus=True,
-                aria_invalid="true" if error else None,
-                aria_describedby="token-error" if error else None,
-            ),
-            *([element("p", error, id="token-error", class_="error", role="alert")] * bool(error)),
-            element("input", type="hidden", name="next", value=target),
-            element("button", "Log in", type="submit", class_="primary"),
-            method="post",
-            action=PATH,
-            class_="stack",
-        ),
-        class_="login",
-    )

@@ -1,46 +1,63 @@
-"""The page of one run: how it goes, what it decided, what its verdict says, and where to go on."""
+"""The page of one run: how it goes, what it decided, what its verdict says, and where to go on.
+
+Reports are Markdown that models wrote: they become HTML from which nothing can be clicked or
+loaded. Their headings are pushed down below those of the page; links and images stay as they were
+typed, so that whoever reads sees where they would lead.
+"""
 
 import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from aiohttp import web
+from markdown_it import MarkdownIt
+from pydantic import ValidationError
 
-from trading_graph.otel.report.markup import Markup, element, joined
-from trading_graph.otel.report.page_findings import section
+from trading_graph.graph.decisions import Decision
+from trading_graph.graph.options import ANALYSTS, DEBATERS, RISK_ANALYSTS
+from trading_graph.service.run_folder import DECISION, REPORT
 from trading_graph.service.run_request import RunRequest
-from trading_graph.service.server.context import SERVICE, ServiceContext
-from trading_graph.service.server.pages.decision_view import (
-    Left,
-    decision_section,
-    left_in,
-    reports_section,
+from trading_graph.service.server.context import SERVICE
+from trading_graph.service.server.pages.layout import page, see_other, spoken
+from trading_graph.service.server.pages.run_progress import (
+    Progress,
+    now_doing,
+    numbers_of,
+    read_progress,
+    waterfall,
 )
-from trading_graph.service.server.pages.history_chart import Took, took
-from trading_graph.service.server.pages.layout import figure, links_of, page, see_other
-from trading_graph.service.server.pages.run_progress import LLM, TOOL, Progress, now_doing, progress
-from trading_graph.service.server.pages.run_waterfall import as_table, waterfall
-from trading_graph.service.server.pages.runs_table import marks, state_badge
-from trading_graph.service.server.pages.verdict_view import in_short, outcome, verdict_section
+from trading_graph.service.server.pages.verdict_page import (
+    run_duration,
+    verdict_view,
+)
 from trading_graph.service.server.runs_api import run_of
-from trading_graph.service.store import RunState, StoredRun, StoredVerdict, now
+from trading_graph.service.store import StoredRun, StoredVerdict, now
 
 _RELOAD_S = 3
+_MOST_BYTES = 2**20
+_MOST_CHARACTERS = 400_000
+_PUSHED = 3
+_INERT = ("link", "image", "autolink", "html_inline", "html_block", "reference")
+_AGENTS = "|".join(spoken(each).capitalize() for each in (*ANALYSTS, *DEBATERS, *RISK_ANALYSTS))
+_PIECE = re.compile(rf"^### ((?:{_AGENTS})(?:, round \d)?)$", re.MULTILINE)
+_PART = re.compile(r"^## (?:Debate|Research plan|Trade proposal|Risk team)$", re.MULTILINE)
+_LAST = re.compile(r"^Run [0-9a-f-]{32,36}, [\d.]+ s\.\s*\Z", re.MULTILINE)
 
 
 async def show(request: web.Request) -> web.Response:
     """The page of a run, in whatever state it is."""
     run, service = await run_of(request), request.app[SERVICE]
     events = await service.store.events(run.id)
-    asked = RunRequest.model_validate_json(run.request)
-    found = progress(asked, events, run.ended if run.state.final else None)
-    if run.state.final:
-        kept = await service.store.verdict(run.id)
-        # Reports are long, and rendering them would hold the loop that runs live on.
-        left = await asyncio.to_thread(left_in, service.out / run.id)
-        body = _over(service, run, found, kept, left)
-    else:
-        body = _going_on(run, found)
-    title = f"{run.symbol} as of {run.date}"
-    return page(request, title, body, reload_s=None if run.state.final else _RELOAD_S)
+    run_request = RunRequest.model_validate_json(run.request)
+    progress = read_progress(run_request, events, run.ended if run.state.final else None)
+    if not run.state.final:
+        return _show_live(request, run, progress)
+    verdict = await service.store.verdict(run.id)
+    # Reports are long, and rendering them would hold the loop that runs live on.
+    results = await asyncio.to_thread(results_in, service.out / run.id)
+    return _show_over(request, run, progress, verdict, results)
 
 
 async def cancel(request: web.Request) -> web.Response:
@@ -51,118 +68,159 @@ async def cancel(request: web.Request) -> web.Response:
     return see_other(f"/runs/{run.id}")
 
 
-def _going_on(run: StoredRun, found: Progress) -> Markup:
-    at, begin = now(), None if run.started is None else run.started + found.dead_s
-    doing = now_doing(found) if begin is not None else "In line: other runs are made first."
-    spent = 0.0 if begin is None else at - begin
-    figures = [
-        figure("elapsed", f"{spent:.1f} s", "of 120 s at most", data_figure="elapsed"),
-        figure("LLM calls", str(len(found.of(LLM))), data_figure="llm"),
-        figure("tool calls", str(len(found.of(TOOL))), data_figure="tool"),
-        figure("tokens", f"{found.tokens:,}", data_figure="tokens"),
-    ]
-    button = element("button", "Cancel the run", type="submit", class_="danger")
-    header = element(
-        "header",
+def _show_live(request: web.Request, run: StoredRun, progress: Progress) -> web.Response:
+    at, begin = now(), None if run.started is None else run.started + progress.dead_s
+    return page(
+        request,
+        "run_live.html",
         _title(run),
-        element("p", state_badge(run), " ", marks(run), class_="headline"),
-        element("dl", joined(figures), class_="figures"),
-        element("form", button, method="post", action=f"/runs/{run.id}/cancel"),
-        element(
-            "noscript",
-            element("p", f"This page loads again every {_RELOAD_S} seconds.", class_="lead"),
-        ),
+        reload_s=_RELOAD_S,
+        run=run,
+        elapsed=0.0 if begin is None else at - begin,
+        progress=progress,
+        doing="In line: other runs are made first." if begin is None else now_doing(progress),
+        waterfall=waterfall(progress, begin, at, follow=f"/v1/runs/{run.id}/events"),
     )
-    chart = section(
-        "Who works on what",
-        # The eye follows every change, and a screen reader hears one a second at most.
-        element("p", doing, class_="doing", aria_hidden="true", data_doing=True),
-        element("p", doing, class_="heard", role="status", data_heard=True),
-        waterfall(found, begin, at, follow=f"/v1/runs/{run.id}/events"),
-        class_="waterfall",
-    )
-    return joined([header, chart])
 
 
-def _over(
-    service: ServiceContext,
+def _show_over(
+    request: web.Request,
     run: StoredRun,
-    found: Progress,
-    kept: StoredVerdict | None,
-    left: Left,
-) -> Markup:
-    begin = (run.started or run.created) + found.dead_s
+    progress: Progress,
+    stored: StoredVerdict | None,
+    results: "Results",
+) -> web.Response:
+    begin = (run.started or run.created) + progress.dead_s
     # The run's own end: afterwards its verdict was made.
     end = begin + run.seconds if run.seconds is not None else run.ended or begin
-    end = max([end, *(work.end or end for lane in found.lanes for work in lane.work)])
-    worked = any(lane.work for lane in found.lanes)
-    parts = [_header(service, run, kept)]
-    if left.decision is not None:
-        parts.append(decision_section(left.decision))
-    if kept is not None:
-        parts.append(verdict_section(kept.document))
-    if worked:
-        parts.append(
-            section(
-                "Who worked on what",
-                waterfall(found, begin, end),
-                as_table(found, begin),
-                note="A lane an agent; tool calls that ran at once lie below one another.",
-                class_="waterfall",
-            )
-        )
-    parts.append(reports_section(left))
-    return joined(parts)
-
-
-def _header(service: ServiceContext, run: StoredRun, kept: StoredVerdict | None) -> Markup:
-    figures = []
-    if run.action is not None:
-        confidence = "" if run.confidence is None else f"confidence {run.confidence:.2f}"
-        figures.append(figure("decision", run.action, confidence, kind=run.action.lower()))
+    end = max([end, *(work.end or end for lane in progress.lanes for work in lane.work)])
+    verdict = None if stored is None else verdict_view(stored.document)
+    duration = None
     if run.seconds is not None:
-        spent = took(run.symbol, run.seconds, run.passed, kept.document if kept else None)
-        figures.append(figure("took", f"{run.seconds:.2f} s", _of_limit(spent)))
-    if run.state is RunState.DONE:
-        word, kind = outcome(run.passed)
-        note = in_short(kept.document) if kept and run.passed is not None else ""
-        figures.append(figure("verdict", word, note, kind=f"verdict-{kind}"))
-    return element(
-        "header",
+        duration = run_duration(run.symbol, run.seconds, stored.document if stored else None)
+    return page(
+        request,
+        "run_over.html",
         _title(run),
-        element("p", state_badge(run), " ", marks(run), class_="headline"),
-        *([element("p", run.error, class_="error")] if run.error else []),
-        *([element("dl", joined(figures), class_="figures")] if figures else []),
-        _links(service, run, kept is not None),
+        run=run,
+        duration=duration,
+        jaeger=f"{request.app[SERVICE].settings.shown_jaeger}/trace/{run.trace_id}",
+        decision=results.decision,
+        levels=None if results.decision is None else levels_of(results.decision),
+        verdict=verdict,
+        waterfall=waterfall(progress, begin, end) if progress.worked else None,
+        numbers=numbers_of(progress, begin),
+        reports=results.reports,
     )
 
 
-def _of_limit(found: Took) -> str:
-    if found.projected_s is None or found.call_s is None:
-        return "of 120 s at most"
-    return f"simulated; {found.projected_s:.0f} of 120 s at {found.call_s:g} s a call"
+def _title(run: StoredRun) -> str:
+    return f"{run.symbol} as of {run.date}"
 
 
-def _links(service: ServiceContext, run: StoredRun, judged: bool) -> Markup:
-    api, done = f"/v1/runs/{run.id}", run.state is RunState.DONE
-    jaeger = service.settings.shown_jaeger
-    return links_of(
-        {
-            "Diagnosis": f"{api}/diagnosis?format=html" if judged else None,
-            "Verdict, JSON": f"{api}/verdict" if judged else None,
-            "Decision, JSON": f"{api}/decision" if done else None,
-            "Report, Markdown": f"{api}/report" if done else None,
-            "Trace, OTLP JSON": f"{api}/trace" if run.started else None,
-            "Jaeger": f"{jaeger}/trace/{run.trace_id}" if run.started else None,
-            "LangSmith": run.langsmith,
-        }
-    )
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Loss and gain to scale, on one line; `entry` is in per cent of it."""
+
+    parts: Sequence[tuple[str, float, float]]
+    entry: float
+    label: str
 
 
-def _title(run: StoredRun) -> Markup:
-    return joined(
-        [
-            element("p", "Analysis", class_="kicker"),
-            element("h1", f"{run.symbol} as of {run.date}"),
-        ]
-    )
+def levels_of(decision: Decision) -> Levels | None:
+    """The levels of a decision, None where its stop is its target."""
+    final = decision.decision
+    stop, entry, target = final.stop, final.entry, final.target
+    low, high = min(stop, target), max(stop, target)
+    if high <= low:
+        return None
+    at = 100 * (entry - low) / (high - low)
+    first, second = ("loss", "win") if stop < target else ("win", "loss")
+    label = f"{final.action}: stop {stop:g}, entry {entry:g}, target {target:g}"
+    return Levels(((first, 0.0, at), (second, at, 100.0 - at)), at, label)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one agent wrote, by the heading that it has in the report."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an agent wrote or ruled, below its title: inert HTML, or text."""
+
+    title: str
+    html: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What a run left in its folder: its decision and its reports."""
+
+    decision: Decision | None
+    reports: Sequence[Report]
+
+
+def results_in(folder: Path) -> Results:
+    """Read what a run left. Blocks."""
+    try:
+        decision = Decision.model_validate_json(_read(folder / DECISION))
+    except (OSError, ValidationError):
+        decision = None
+    try:
+        report = _read(folder / REPORT).decode(errors="replace")
+    except OSError:
+        report = ""
+    reports = [Report(each.title, html=as_html(each.text)) for each in pieces(report)]
+    if decision is not None:
+        # In the order of the run: the risk team speaks of the proposal.
+        at = next((n for n, each in enumerate(reports) if "risk" in each.title), len(reports))
+        reports[at:at] = _rulings(decision)
+    return Results(decision, reports)
+
+
+def _rulings(decision: Decision) -> list[Report]:
+    plan, trade = decision.plan, decision.proposal
+    return [
+        Report(
+            "Research manager: plan",
+            text=f"{plan.action} with confidence {plan.confidence:.2f}. {plan.summary}",
+        ),
+        Report(
+            "Trader: proposal",
+            text=f"{trade.action} at {trade.entry:g}, stop {trade.stop:g}, target "
+            f"{trade.target:g}, {trade.position_pct:g} %. {trade.rationale}",
+        ),
+    ]
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_MOST_BYTES)
+
+
+def pieces(report: str) -> list[Piece]:
+    """What each agent wrote; a report of another form is one piece."""
+    report = report[:_MOST_CHARACTERS]
+    _, *parts = _PIECE.split(report)
+    if not parts:
+        return [Piece("Report", report)] if report.strip() else []
+    return [
+        Piece(title, _LAST.sub("", _PART.split(text)[0]).strip())
+        for title, text in zip(parts[::2], parts[1::2], strict=True)
+    ]
+
+
+def as_html(text: str) -> str:
+    """Markdown as HTML that is inert."""
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable(_INERT)
+    tokens = parser.parse(text)
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(int(token.tag[1:]) + _PUSHED, 6)}"
+    # The renderer escapes text and attributes, and HTML in the source is text to the parser.
+    return str(parser.renderer.render(tokens, parser.options, {}))

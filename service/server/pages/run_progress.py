@@ -1,4 +1,8 @@
-"""How far a run is, read from its events: who worked on what and when, and who works now."""
+"""How far a run is, read from its events: who works on what, in words and as a waterfall.
+
+The waterfall has a lane for each agent, with its LLM calls and its tool calls; live.js lets it grow
+by the same rules: the end of the axis, and tools that ran at once below one another.
+"""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from trading_graph.graph.options import DEBATERS, DECIDERS, RISK_ANALYSTS
+from trading_graph.otel.report.charts import Axis, Bar, axis, bar
+from trading_graph.otel.report.durations import brief
 from trading_graph.service.run_request import RunRequest
 from trading_graph.service.server.pages.layout import spoken
 
@@ -14,6 +20,14 @@ _KINDS = (AGENT, LLM, TOOL)
 _INTERRUPTION = "interruption"
 _CUT_SHORT = ("cancelled", "killed")
 """Errors of work that did nothing wrong: somebody cancelled it, or its process was killed."""
+
+LIMIT_S = 120.0
+"""What a run may take, in seconds."""
+
+_HEIGHT, _INSET = 24, 4
+_ENDS = (2, 4, 6, 8, 10, 15, 20, 30, 45, 60, 90, 120, 150, 180, 240, 300)
+_ROOM = 0.7
+"""The share of the axis from which on a tip stands before its bar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +75,10 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A run so far: a lane an agent, and the number of the last event that is in it.
+    """A run so far: a lane for each agent, and the number of the last event that is in it.
 
-    `dead_s` is the time that no process worked on it; what was before is moved on by so much, as
-    if the run had begun later and never been interrupted.
+    `dead_s` is the time in which no process worked on it. Work before that time is moved on by as
+    much, as if the run had begun later and never been interrupted.
     """
 
     lanes: tuple[Lane, ...]
@@ -74,6 +88,11 @@ class Progress:
     def of(self, kind: str) -> list[Work]:
         """The work of all agents of one kind."""
         return [each for lane in self.lanes for each in lane.of(kind)]
+
+    @property
+    def worked(self) -> bool:
+        """Whether anybody has begun."""
+        return any(lane.work for lane in self.lanes)
 
     @property
     def tokens(self) -> int:
@@ -114,14 +133,14 @@ class _Reading:
             tokens=sum(int(event.get(name) or 0) for name in ("input_tokens", "output_tokens")),
         )
 
-    def alive(self, work: Work) -> Work:
-        """The work, where it was before a time that no process lived in, moved on by that."""
-        moved = sum(end - start for start, end in self.dead if work.start <= start)
-        end = None if work.end is None else work.end + moved
-        return replace(work, start=work.start + moved, end=end)
+    def without_dead_time(self, work: Work) -> Work:
+        """The work, moved on by the times after it in which no process lived."""
+        shift = sum(end - start for start, end in self.dead if work.start <= start)
+        end = None if work.end is None else work.end + shift
+        return replace(work, start=work.start + shift, end=end)
 
 
-def progress(
+def read_progress(
     request: RunRequest, events: Iterable[tuple[int, str]], ended: float | None = None
 ) -> Progress:
     """Read the events of a run; at its end nothing goes on any more."""
@@ -130,7 +149,7 @@ def progress(
         reading.take(json.loads(body))
     lanes: dict[str, list[Work]] = {agent: [] for agent in _expected(request)}
     for span_id, work in reading.work.items():
-        work = reading.alive(work)
+        work = reading.without_dead_time(work)
         if work.end is None and ended is not None:
             work = replace(work, end=max(ended, work.start), cut=True)
         lanes.setdefault(reading.agent_of[span_id], []).append(work)
@@ -147,19 +166,19 @@ def _expected(request: RunRequest) -> Sequence[str]:
     return (*analysts, *DEBATERS, manager, trader, *RISK_ANALYSTS, judge)
 
 
-def now_doing(found: Progress) -> str:
+def now_doing(progress: Progress) -> str:
     """Who is doing what now, in words; live.js says it with the same words."""
     models, tools, others = [], [], []
-    for lane in found.lanes:
+    for lane in progress.lanes:
         going_on = [each for each in lane.work if each.end is None]
-        called = [each.name for each in going_on if each.kind == TOOL]
-        if called:
-            tools.append(f"{spoken(lane.agent)} ({', '.join(called)})")
+        calls = [each.name for each in going_on if each.kind == TOOL]
+        if calls:
+            tools.append(f"{spoken(lane.agent)} ({', '.join(calls)})")
         elif any(each.kind == LLM for each in going_on):
             models.append(spoken(lane.agent))
         elif going_on:
             others.append(spoken(lane.agent))
-    said = [
+    sentences = [
         f"{title}: {', '.join(names)}."
         for title, names in (
             ("Waiting for the model", models),
@@ -168,4 +187,148 @@ def now_doing(found: Progress) -> str:
         )
         if names
     ]
-    return " ".join(said) or "Between two agents."
+    return " ".join(sentences) or "Between two agents."
+
+
+@dataclass(frozen=True, slots=True)
+class WorkBar:
+    """A bar of the waterfall, and the work that it stands for; live.js reads both."""
+
+    bar: Bar
+    y: float
+    height: float
+    rx: int
+    work: Work
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRow:
+    """A lane of the waterfall, with a tip beside its bars that says what the agent does now."""
+
+    agent: str
+    waits: bool
+    failed: bool
+    bars: Sequence[WorkBar]
+    tip: str
+    tip_at: float
+    tip_before: bool
+    took: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunWaterfall:
+    """A run's waterfall; one that goes on has the address of the events that `follow` it.
+
+    `begin` is None for a run that waits.
+    """
+
+    axis: Axis
+    rows: Sequence[LaneRow]
+    begin: float | None
+    now: float
+    last: int
+    follow: str | None
+    height: int = _HEIGHT
+
+
+def axis_end(seconds: float) -> float:
+    """Where the axis of a run ends that has taken so long and goes on: a round time after it."""
+    return next((end for end in _ENDS if seconds * 1.05 <= end), -(-seconds * 1.05 // 60) * 60)
+
+
+def waterfall(
+    progress: Progress, begin: float | None, now: float, *, follow: str | None = None
+) -> RunWaterfall:
+    """The chart of a run from its begin, None for a run that waits, until now."""
+    spent = max(now - begin, 0.0) if begin is not None else 0.0
+    # Work that began before the run did: a clock was set.
+    whole = axis_end(spent) if follow else max(spent, 0.001)
+    rows = [_row(lane, begin or now, spent, whole) for lane in progress.lanes]
+    return RunWaterfall(axis(whole * 1e9, LIMIT_S * 1e9), rows, begin, now, progress.last, follow)
+
+
+def _row(lane: Lane, begin: float, spent: float, whole: float) -> LaneRow:
+    going_on = [each for each in lane.work if each.end is None]
+    turns, seconds = lane.of(AGENT), lane.seconds
+    if seconds is None and lane.work:
+        now = begin + spent
+        seconds = sum((now if each.end is None else each.end) - each.start for each in turns)
+    # The tip stands after the bar, or before it where little room is left after it.
+    at, before = spent / whole, bool(going_on) and spent / whole > _ROOM
+    if before:
+        at = (going_on[0].start - begin) / whole
+    return LaneRow(
+        agent=lane.agent,
+        waits=not lane.work,
+        failed=any(each.failed for each in turns),
+        bars=_bars(lane, begin, spent, whole),
+        tip=_tip(going_on),
+        tip_at=100 * min(max(at, 0), 1),
+        tip_before=before,
+        took="" if not seconds else brief(seconds),
+    )
+
+
+def _bars(lane: Lane, begin: float, spent: float, whole: float) -> list[WorkBar]:
+    tools = lane.of(TOOL)
+    at = levels(tools)
+    height = (_HEIGHT - 2 * _INSET) / (max(at, default=0) + 1)
+    bars = []
+    for each in sorted(lane.work, key=lambda work: work.kind != AGENT):  # an agent's lies below
+        shape: tuple[float, float, int] = (_INSET, _HEIGHT - 2 * _INSET, 2)
+        if each.kind == AGENT:
+            shape = (1, _HEIGHT - 2, 3)
+        elif each.kind == TOOL:
+            y = round(_INSET + height * at[tools.index(each)], 2)
+            shape = (y, round(max(height - 1, 1), 2), 1)
+        end = begin + spent if each.end is None else each.end
+        drawing = bar(_class(each), each.start - begin, end - begin, whole, _title(each))
+        bars.append(WorkBar(drawing, *shape, each))
+    return bars
+
+
+def levels(work: Sequence[Work]) -> list[int]:
+    """On which level each is drawn, so that those that ran at once lie below one another."""
+    free: list[float] = []
+    result = []
+    for each in work:
+        level = next((n for n, at in enumerate(free) if at <= each.start), len(free))
+        free[level : level + 1] = [float("inf") if each.end is None else each.end]
+        result.append(level)
+    return result
+
+
+def _class(work: Work) -> str:
+    kinds = {AGENT: "other turn", LLM: "llm", TOOL: "tool"}
+    failed = " failed-bar" if work.failed and work.kind != AGENT else ""
+    return kinds[work.kind] + failed + (" cut" if work.cut else "")
+
+
+def _title(work: Work) -> str:
+    took = "goes on" if work.end is None else brief(work.end - work.start)
+    return f"{work.name}: {took}" + (f", failed: {work.error}" if work.failed else "")
+
+
+def _tip(going_on: Sequence[Work]) -> str:
+    """What an agent does now, in a few words beside its bar."""
+    calls = [each.name for each in going_on if each.kind == TOOL]
+    if calls:
+        return calls[0] + (f" + {len(calls) - 1}" if len(calls) > 1 else "")
+    return "model" if any(each.kind == LLM for each in going_on) else ""
+
+
+def numbers_of(progress: Progress, begin: float) -> list[tuple[str, ...]]:
+    """The waterfall in numbers, for whoever reads rather than looks: a row for each agent."""
+    return [
+        (
+            spoken(lane.agent),
+            f"{lane.work[0].start - begin:.2f} s",
+            f"{lane.seconds or 0:.2f}",
+            str(len(lane.of(LLM))),
+            str(len(lane.of(TOOL))),
+            str(sum(work.failed for work in lane.work if work.kind != AGENT)),
+            f"{sum(work.tokens for work in lane.work):,}",
+        )
+        for lane in progress.lanes
+        if lane.work
+    ]

@@ -9,11 +9,10 @@ from rich.console import Console
 
 from tests.otel.report.runs import TRACE_ID, slow_diagnosis, slow_run
 from trading_graph.otel.diagnosis import Interval, ranking_of
-from trading_graph.otel.report.diagnosis_json import diagnosis_json
-from trading_graph.otel.report.diagnosis_markdown import diagnosis_markdown
-from trading_graph.otel.report.diagnosis_text import DiagnosisText
+from trading_graph.otel.report.diagnosis import DiagnosisText, diagnosis_json
 from trading_graph.otel.report.durations import between, brief, faster, share
-from trading_graph.otel.report.gains import shortened
+from trading_graph.otel.report.page import diagnosis_markdown
+from trading_graph.otel.report.tables import shorten
 
 DOCS = Path(__file__).parents[3] / "docs" / "json.md"
 
@@ -108,4 +107,4 @@ def test_durations_and_intervals_are_short() -> None:
     assert between(Interval(0.05, 0.5, 1)) == "50 ms to 1.00 s"
     assert faster(10, 4) == "2.5x faster"
     assert (share(1, 1000), share(86, 100)) == ("< 1 %", "86 %")
-    assert len(shortened("x" * 500, 40)) == 40
+    assert len(shorten("x" * 500, 40)) == 40

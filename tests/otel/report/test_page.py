@@ -95,7 +95,7 @@ def test_bars_of_the_path_sum_to_the_run() -> None:
     covered = sum(
         end - start for node in timeline.nodes for start, end in timeline.path_below[id(node)]
     )
-    own = timeline.diagnosis.path.self_ns.get(timeline.tree.run, 0)
+    own = timeline.ranking.path.self_ns.get(timeline.tree.run, 0)
     assert covered + own == timeline.tree.wall_ns
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from tests.otel.report.runs import CALL_MS, slow_diagnosis, slow_run
 from trading_graph.otel.diagnosis import Standing, ranking_of
-from trading_graph.otel.report.diagnosis_markdown import diagnosis_markdown
 from trading_graph.otel.report.outlook import headline, outlook
+from trading_graph.otel.report.page import diagnosis_markdown
 
 
 def test_inside_in_reach_and_out_of_reach() -> None:

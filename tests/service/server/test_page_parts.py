@@ -8,14 +8,26 @@ from typing import Any
 import pytest
 
 from trading_graph.service.run_request import RunRequest
-from trading_graph.service.server.pages import start_form
-from trading_graph.service.server.pages.history_chart import Took, history, took
-from trading_graph.service.server.pages.layout import link
+from trading_graph.service.server.pages import forms
+from trading_graph.service.server.pages.home import history
+from trading_graph.service.server.pages.layout import ENVIRONMENT, render
 from trading_graph.service.server.pages.login import local
-from trading_graph.service.server.pages.report_text import as_html, pieces
-from trading_graph.service.server.pages.run_progress import Progress, Work, now_doing, progress
-from trading_graph.service.server.pages.run_waterfall import as_table, axis_end, levels, waterfall
-from trading_graph.service.server.pages.verdict_view import in_short, verdict_section
+from trading_graph.service.server.pages.run_page import as_html, pieces
+from trading_graph.service.server.pages.run_progress import (
+    Progress,
+    Work,
+    axis_end,
+    levels,
+    now_doing,
+    numbers_of,
+    read_progress,
+    waterfall,
+)
+from trading_graph.service.server.pages.verdict_page import (
+    RunDuration,
+    run_duration,
+    verdict_view,
+)
 
 EVIL = '<script>alert(1)</script><img src=x onerror="alert(1)">'
 NVDA = RunRequest(symbol="NVDA")
@@ -41,6 +53,23 @@ def assert_inert(text: str) -> None:
     assert "alert(1)" in text, "it is shown as the text that it is"
 
 
+def link(text: str, address: str) -> str:
+    part = ENVIRONMENT.from_string('{% from "parts.html" import link %}{{ link(text, address) }}')
+    return part.render(text=text, address=address)
+
+
+def verdict_section(document: str) -> str:
+    return render("verdict.html", verdict=verdict_view(document))
+
+
+def history_section(runs: list[RunDuration]) -> str:
+    return render("history.html", history=history(runs))
+
+
+def form_section(typed: forms.Input) -> str:
+    return render("start_form.html", form=forms.start_form(typed, "2025-11-14"))
+
+
 def event(kind: str, span: str, start: float, end: float | None = None, **more: Any) -> str:
     what = "started" if end is None else "ended"
     times = {"start": start} if end is None else {"start": start, "end": end}
@@ -48,7 +77,7 @@ def event(kind: str, span: str, start: float, end: float | None = None, **more: 
 
 
 def told(*bodies: str) -> Progress:
-    return progress(NVDA, enumerate(bodies, 1))
+    return read_progress(NVDA, enumerate(bodies, 1))
 
 
 def work(found: Progress, span_id: str) -> Work:
@@ -72,7 +101,7 @@ def test_a_tool_is_in_the_lane_of_the_agent_that_called_it() -> None:
 
 def test_every_agent_that_is_expected_has_a_lane_before_it_starts() -> None:
     asked = RunRequest(symbol="NVDA", analysts=("news",))
-    agents = [lane.agent for lane in progress(asked, []).lanes]
+    agents = [lane.agent for lane in read_progress(asked, []).lanes]
     assert agents[0] == "news_analyst"
     assert "market_analyst" not in agents
     assert agents[-1] == "risk_judge"
@@ -114,7 +143,7 @@ def test_a_killed_process_leaves_cut_work_and_no_gap() -> None:
 
 
 def test_at_the_end_of_a_run_nothing_goes_on() -> None:
-    found = progress(NVDA, enumerate([MARKET], 1), ended=103.0)
+    found = read_progress(NVDA, enumerate([MARKET], 1), ended=103.0)
     assert (work(found, "a").end, work(found, "a").cut) == (103.0, True)
 
 
@@ -149,9 +178,19 @@ def test_what_events_say_never_becomes_markup() -> None:
         event("tool", "t", 1.2, 2.0, parent_id=EVIL, tool=EVIL, error=EVIL),
         event("tool", "u", 1.2, parent_id=EVIL, tool=EVIL),
     )
-    for page in (waterfall(found, 1.0, 3.0, follow="/x"), waterfall(found, 1.0, 3.0)):
-        assert_inert(page)
-    assert_inert(as_table(found, 1.0))
+    for chart in (waterfall(found, 1.0, 3.0, follow="/x"), waterfall(found, 1.0, 3.0)):
+        assert_inert(render("waterfall.html", waterfall=chart))
+    assert_inert(render("run_numbers.html", numbers=numbers_of(found, 1.0)))
+
+
+def test_times_of_the_waterfall_are_seconds() -> None:
+    found = told(
+        event("agent", "a", 100.0, 102.5, agent="market_analyst"),
+        event("llm", "l", 100.0, 101.5, parent_id="a", agent="market_analyst", model="m"),
+    )
+    page = render("waterfall.html", waterfall=waterfall(found, 100.0, 103.0))
+    assert '<span class="took">2.50 s</span>' in page
+    assert "<title>m: 1.50 s</title>" in page
 
 
 REPORT = f"""# NVDA as of 2025-11-14: BUY
@@ -247,25 +286,25 @@ def test_what_a_verdict_says_never_becomes_markup(key: str) -> None:
 
 
 def test_checks_that_do_not_apply_are_not_counted() -> None:
-    assert in_short(document(outcome="not applicable")) == "all of 0 checks"
+    assert verdict_view(document(outcome="not applicable")).summary == "all of 0 checks"
 
 
 def test_simulated_runs_show_what_they_would_take() -> None:
     said = json.dumps({"x": "5.922 s simulated; at 15 s a call this run takes 105 s"})
-    found = took("NVDA", 5.9, True, said)
+    found = run_duration("NVDA", 5.9, said)
     assert (found.projected_s, found.call_s) == (105.0, 15.0)
-    page = history([found])
+    page = history_section([found])
     assert "at 15 s a call it takes 105 s" in page
     assert "120 s" in page
-    assert took("NVDA", 5.9, True, None) == Took("NVDA", 5.9, True)
+    assert run_duration("NVDA", 5.9, None) == RunDuration("NVDA", 5.9)
 
 
 def test_runs_over_the_limit_are_marked_by_what_is_compared_with_it() -> None:
-    page = history([Took("a", 5.0, False, 130.0, 15.0), Took("b", 119.0, True)])
+    page = history_section([RunDuration("a", 5.0, 130.0, 15.0), RunDuration("b", 119.0)])
     assert page.count("projected over") == 1
     assert "1 over 120 s" in page
-    assert_inert(history([Took(EVIL, 1.0, True)]))
-    assert history([]) == ""
+    assert_inert(history_section([RunDuration(EVIL, 1.0)]))
+    assert history_section([]).strip() == ""
 
 
 @pytest.mark.parametrize(
@@ -294,22 +333,22 @@ def test_only_paths_and_web_addresses_become_links() -> None:
 
 def test_an_empty_budget_is_none_and_a_typed_one_holds() -> None:
     form = {"symbol": ["NVDA"], "max_calls": [""], "max_tokens": ["9000"], "max_seconds": ["1.5"]}
-    asked = start_form.read(form)
+    asked = forms.read_request(form)
     assert isinstance(asked, RunRequest)
     assert (asked.max_calls, asked.max_tokens, asked.max_seconds) == (None, 9000, 1.5)
-    wrong = start_form.read({"symbol": ["NVDA"], "max_calls": ["0"]})
-    assert isinstance(wrong, start_form.Typed)
+    wrong = forms.read_request({"symbol": ["NVDA"], "max_calls": ["0"]})
+    assert isinstance(wrong, forms.Input)
     assert set(wrong.errors) == {"max_calls"}
 
 
 def test_a_form_becomes_a_request_or_says_what_is_wrong() -> None:
-    asked = start_form.read({"symbol": ["NVDA"], "date": [""], "prefetch": ["1"]})
+    asked = forms.read_request({"symbol": ["NVDA"], "date": [""], "prefetch": ["1"]})
     assert asked == RunRequest(symbol="NVDA", prefetch=True)
-    wrong = start_form.read({"symbol": [""], "debate_rounds": ["9"], "chosen": ["1"]})
-    assert isinstance(wrong, start_form.Typed)
+    wrong = forms.read_request({"symbol": [""], "debate_rounds": ["9"], "chosen": ["1"]})
+    assert isinstance(wrong, forms.Input)
     assert set(wrong.errors) == {"symbol", "debate_rounds", "analysts"}
-    page = start_form.start_form(wrong, "2025-11-14")
+    page = form_section(wrong)
     assert 'id="debate_rounds-error"' in page
     assert 'aria-invalid="true"' in page
     assert "<details open>" in page
-    assert_inert(start_form.start_form(start_form.Typed({"symbol": [EVIL]}), "2025-11-14"))
+    assert_inert(form_section(forms.Input({"symbol": [EVIL]})))

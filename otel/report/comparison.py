@@ -1,0 +1,276 @@
+"""A comparison in all its forms: text for a terminal, JSON, Markdown, JUnit XML, annotations.
+
+The forms for machines also say why there is no comparison: a sentence for each missing thing.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.markup import escape
+from rich.padding import Padding
+
+from trading_graph.otel.diagnosis import (
+    Change,
+    Comparison,
+    Moved,
+    PathChange,
+    PathSide,
+    Regression,
+    RegressionKind,
+    Run,
+)
+from trading_graph.otel.report.ci import Case, CaseEnd, annotation, junit
+from trading_graph.otel.report.tables import Table, plain
+
+SCHEMA_VERSION = 1
+LISTED = 1000
+"""The most places and call paths in the JSON object; those that moved most come first."""
+
+_SHOWN = 10
+_SPANS = 50
+_TITLE = "No comparison"
+
+Result = Comparison | Sequence[str]
+"""A comparison, or the sentences that say why there is none."""
+
+
+class ComparisonText:
+    """A comparison as rich draws it: the change, what was lost, and where the time moved."""
+
+    def __init__(self, comparison: Comparison) -> None:
+        self._comparison = comparison
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw it."""
+        comparison = self._comparison
+        regressed = comparison.change.regressed
+        outcome = "[green]no regression[/]" if comparison.passed else "[red]regression[/]"
+        yield f"{escape(_title(comparison))}: {outcome}"
+        yield f"{'[red]✗[/]' if regressed else '[green]✓[/]'} {_change_line(comparison.change)}"
+        for loss in comparison.regressions:
+            yield f"[red]✗[/] {loss.kind}: {escape(loss.place)}"
+            yield Padding(f"[dim]{escape(loss.evidence)}[/]", (0, 0, 0, 4))
+        for gain in comparison.improvements:
+            yield f"[green]↑[/] {gain.kind}: {escape(gain.place)}"
+        for note in comparison.notes:
+            yield f"[yellow]{escape(note)}[/]"
+        if comparison.moved:
+            yield ""
+            yield moved_table(comparison).in_terminal(wrap=False)
+        changed = [each for each in comparison.paths if each.changed]
+        if changed:
+            yield ""
+            table = paths_table(changed).in_terminal()
+            if len(changed) > _SHOWN:
+                table.add_row(f"and {len(changed) - _SHOWN} more")
+            yield table
+
+
+def moved_table(comparison: Comparison) -> Table:
+    """The places that moved most, everything else as one line, and their sum."""
+    first, rest = comparison.moved[:_SHOWN], comparison.moved[_SHOWN:]
+    places = list(first)
+    if rest:
+        before, after = sum(each.base_ns for each in rest), sum(each.new_ns for each in rest)
+        places.append(Moved(f"{len(rest)} other places", before, after))
+    change = comparison.change
+    at_rest = change.base_ns - sum(each.base_ns for each in comparison.moved)
+    if at_rest:
+        places.append(Moved("all that did not move", at_rest, at_rest))
+    places.append(Moved("the run", change.base_ns, change.new_ns))
+    return Table(
+        ("where the time of the critical path moved", "before", "now", "difference"),
+        [
+            (each.place, _seconds(each.base_ns), _seconds(each.new_ns), _signed(each.delta_ns))
+            for each in places
+        ],
+    )
+
+
+def paths_table(changed: Sequence[PathChange]) -> Table:
+    """The call paths that changed most; a cell has one value where both sides have the same."""
+    return Table(
+        ("call path", "count", "median", "on path", "at once inside", "asked again", "failed"),
+        [
+            (
+                each.path,
+                *(
+                    before if before == after else f"{before} → {after}"
+                    for before, after in zip(_cells(each.base), _cells(each.new), strict=True)
+                ),
+            )
+            for each in changed[:_SHOWN]
+        ],
+    )
+
+
+def _cells(side: PathSide) -> tuple[str, ...]:
+    return (
+        f"{side.count:g}",
+        "-" if side.duration_ns is None else _seconds(side.duration_ns),
+        _seconds(side.on_path_ns),
+        "-" if side.overlap is None else f"{side.overlap:.0%}",
+        f"{side.duplicates}",
+        f"{side.errors}",
+    )
+
+
+def _title(comparison: Comparison) -> str:
+    new, base = (
+        f"{len(runs)} runs" if len(runs) > 1 else f"run {runs[0].trace.id}"
+        for runs in (comparison.new, comparison.base)
+    )
+    return f"{new} against {base}"
+
+
+def _change_line(change: Change) -> str:
+    """How the duration changed, in a sentence."""
+    share = f" ({change.delta_ns / change.base_ns:+.1%})" if change.base_ns else ""
+    interval = ""
+    if (change.low_ns, change.high_ns) != (change.delta_ns, change.delta_ns):
+        interval = f", 95 % interval {_signed(change.low_ns)} to {_signed(change.high_ns)}"
+    return (
+        f"{_seconds(change.base_ns)} became {_seconds(change.new_ns)}: "
+        f"{_signed(change.delta_ns)}{share}{interval}; tolerated {_signed(change.tolerance_ns)}"
+    )
+
+
+def _seconds(nanoseconds: float) -> str:
+    return f"{nanoseconds / 1e9:.3f} s"
+
+
+def _signed(nanoseconds: float) -> str:
+    return f"{nanoseconds / 1e9:+.3f} s"
+
+
+def comparison_json(result: Result) -> str:
+    """One object, schema version 1; docs/compare.md describes it."""
+    document: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "missing": []}
+    if isinstance(result, Comparison):
+        document |= _document(result)
+    else:
+        document |= {"missing": list(result), "passed": None}
+    return json.dumps(document, indent=2)
+
+
+def _document(comparison: Comparison) -> dict[str, Any]:
+    change = comparison.change
+    return {
+        "passed": comparison.passed,
+        "base": _runs(comparison.base),
+        "new": _runs(comparison.new),
+        "change": {
+            "base_s": change.base_ns / 1e9,
+            "new_s": change.new_ns / 1e9,
+            "difference_s": change.delta_ns / 1e9,
+            "interval_s": [change.low_ns / 1e9, change.high_ns / 1e9],
+            "tolerance_s": change.tolerance_ns / 1e9,
+            "regressed": change.regressed,
+        },
+        "regressions": [_regression(each) for each in comparison.regressions],
+        "improvements": [asdict(each) for each in comparison.improvements],
+        "notes": list(comparison.notes),
+        "moved": [
+            {
+                "place": each.place,
+                "base_s": each.base_ns / 1e9,
+                "new_s": each.new_ns / 1e9,
+                "difference_s": each.delta_ns / 1e9,
+            }
+            for each in comparison.moved[:LISTED]
+        ],
+        "moved_left_out_s": sum(each.delta_ns for each in comparison.moved[LISTED:]) / 1e9,
+        "paths": [
+            {"path": each.path, "base": _side(each.base), "new": _side(each.new)}
+            for each in comparison.paths[:LISTED]
+        ],
+        "paths_left_out": max(len(comparison.paths) - LISTED, 0),
+    }
+
+
+def _runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    return [{"trace_id": run.trace.id, "wall_s": run.span.duration_s} for run in runs]
+
+
+def _regression(regression: Regression) -> dict[str, Any]:
+    return {
+        "kind": regression.kind,
+        "place": regression.place,
+        "evidence": regression.evidence,
+        "span_count": len(regression.spans),
+        "spans": [{"span_id": span.id, "name": span.name} for span in regression.spans[:_SPANS]],
+    }
+
+
+def _side(side: PathSide) -> dict[str, Any]:
+    return {
+        "count": side.count,
+        "median_s": None if side.duration_ns is None else side.duration_ns / 1e9,
+        "on_path_s": side.on_path_ns / 1e9,
+        "overlap": side.overlap,
+        "duplicates": side.duplicates,
+        "errors": side.errors,
+    }
+
+
+def comparison_markdown(result: Result) -> str:
+    """The change, the losses and the two tables, for a report or a step summary."""
+    if not isinstance(result, Comparison):
+        return "\n".join([f"## {_TITLE}", "", *(f"- {plain(text)}" for text in result), ""])
+    verdict = "No regression" if result.passed else "Regression"
+    return "\n".join(
+        [
+            f"## {plain(_title(result))}",
+            "",
+            f"**{verdict}.** {_change_line(result.change)}.",
+            "",
+            *(
+                f"- [ ] {each.kind}: {plain(each.place)}. {plain(each.evidence)}"
+                for each in result.regressions
+            ),
+            *(f"- [x] {each.kind}: {plain(each.place)}" for each in result.improvements),
+            *(f"- {note}" for note in result.notes),
+            "",
+            *moved_table(result).in_markdown(),
+            "",
+            *paths_table([each for each in result.paths if each.changed]).in_markdown(),
+            "",
+        ]
+    )
+
+
+def comparison_junit(result: Result) -> str:
+    """A JUnit test suite: a case for the duration and one for each kind of loss."""
+    if not isinstance(result, Comparison):
+        error = Case("comparable", CaseEnd.ERROR, "the runs cannot be compared", "\n".join(result))
+        return junit("comparison", "comparison", [error])
+    duration = Case("duration")
+    if result.change.regressed:
+        duration = Case("duration", CaseEnd.FAILURE, _change_line(result.change))
+    losses = [_case(kind, result.regressions) for kind in RegressionKind]
+    return junit(_title(result), "comparison", [duration, *losses])
+
+
+def _case(kind: RegressionKind, regressions: Sequence[Regression]) -> Case:
+    lines = [f"{each.place}: {each.evidence}" for each in regressions if each.kind is kind]
+    adverb = kind in (RegressionKind.SERIAL, RegressionKind.LOST)
+    name = f"nothing {kind}" if adverb else f"no {kind}"
+    if not lines:
+        return Case(name)
+    return Case(name, CaseEnd.FAILURE, f"{len(lines)} of: {kind}", "\n".join(lines))
+
+
+def comparison_github(result: Result) -> str:
+    """Workflow commands: an annotation for each regression, or why there is no comparison."""
+    if not isinstance(result, Comparison):
+        return annotation("error", _TITLE, " ".join(result))
+    lines = [
+        annotation("error", f"{each.kind}: {each.place}", each.evidence)
+        for each in result.regressions
+    ]
+    if result.change.regressed:
+        lines.insert(0, annotation("error", "slower", _change_line(result.change)))
+    return "\n".join(lines or [annotation("notice", "no regression", _change_line(result.change))])

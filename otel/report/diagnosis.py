@@ -1,0 +1,205 @@
+"""A diagnosis as text for a terminal and as JSON, and the tables that every form of it shows."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table as TerminalTable
+from rich.text import Text
+
+from trading_graph.otel.diagnosis import (
+    Diagnosis,
+    Finding,
+    Interval,
+    PathClass,
+    Standing,
+    Step,
+)
+from trading_graph.otel.report.durations import between, brief, faster, share
+from trading_graph.otel.report.outlook import headline, outlook
+from trading_graph.otel.report.tables import Table, shorten, terminal_table
+from trading_graph.otel.report.verdict import checklist
+
+SCHEMA_VERSION = 1
+SHOWN = 12
+"""The most findings in a form that does not list them all; the greatest gains come first."""
+
+_SPANS = 50
+_STANDING_COLOURS = {
+    Standing.INSIDE: "green",
+    Standing.IN_REACH: "yellow",
+    Standing.OUT_OF_REACH: "red",
+}
+_CLASS_COLOURS = {
+    PathClass.LLM: "cyan",
+    PathClass.TOOL: "yellow",
+    PathClass.HTTP: "green",
+    PathClass.WAITING: "red",
+    PathClass.BARRIER: "magenta",
+    PathClass.ORCHESTRATION: "dim",
+}
+
+
+def gains_table(diagnosis: Diagnosis, most: int) -> Table:
+    """The expected gains: each fix on top of those before it.
+
+    A place has at most `most` characters. Where latencies were simulated, a fourth column has the
+    projected run.
+    """
+    head = ["Implementation", "Expected Runtime", "Improvement"]
+    rows = [["Current", brief(diagnosis.wall_s), "baseline"]]
+    rows += [
+        [
+            f"+ {step.kind.task}: {shorten(step.place, most)}",
+            between(step.wall),
+            faster(diagnosis.wall_s, step.wall.likely_s),
+        ]
+        for step in diagnosis.steps
+    ]
+    if (call_s := diagnosis.target.projected_call_s) is not None:
+        head.append(f"At {call_s:g} s a call")
+        rows[0].append(brief(diagnosis.target.now_s))
+        for row, step in zip(rows[1:], diagnosis.steps, strict=True):
+            row.append(brief(step.target_s))
+    return Table(head, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassTime:
+    """What the critical path spent on one class of work."""
+
+    kind: PathClass
+    seconds: float
+    part: float
+
+    @property
+    def cells(self) -> tuple[str, str, str]:
+        """The class, the time, and the share of the run."""
+        return str(self.kind), brief(self.seconds), share(self.part, 1.0)
+
+
+def time_by_class(diagnosis: Diagnosis) -> list[ClassTime]:
+    """The critical path by class, most first; the rows sum to the run."""
+    return [
+        ClassTime(kind, seconds, seconds / diagnosis.wall_s if diagnosis.wall_s else 0.0)
+        for kind, seconds in diagnosis.by_class.items()
+    ]
+
+
+class DiagnosisText:
+    """The diagnosis as rich draws it: where the time went, what to do, what that gives."""
+
+    def __init__(self, diagnosis: Diagnosis) -> None:
+        self._diagnosis = diagnosis
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw the parts one below the other."""
+        diagnosis = self._diagnosis
+        yield f"Diagnosis of trace {diagnosis.trace.id}"
+        yield f"[{_STANDING_COLOURS[diagnosis.target.standing]}]{headline(diagnosis)}[/]"
+        for sentence in outlook(diagnosis):
+            yield Text(sentence)
+        yield ""
+        yield self._path(options.max_width)
+        for number, finding in enumerate(diagnosis.findings[:SHOWN], 1):
+            yield ""
+            yield from _finding_text(number, finding)
+        if (more := len(diagnosis.findings) - SHOWN) > 0:
+            yield f"and {more} more that gain less (all of them: --format json)"
+        if diagnosis.steps:
+            yield ""
+            gains = gains_table(diagnosis, 40)
+            yield Table([title.lower() for title in gains.head], gains.rows).in_terminal()
+
+    def _path(self, width: int) -> TerminalTable:
+        """The critical path by class, as bars."""
+        table = terminal_table("critical path")
+        table.add_column("time", justify="right")
+        table.add_column("share", justify="right")
+        table.add_column("")
+        room = max(width - 50, 10)
+        for row in time_by_class(self._diagnosis):
+            bar = Text("━" * max(round(room * row.part), 1), _CLASS_COLOURS[row.kind])
+            table.add_row(*row.cells, bar)
+        return table
+
+
+def _finding_text(number: int, finding: Finding) -> RenderResult:
+    place = escape(shorten(finding.place, 90))
+    gain = between(finding.gain)
+    yield f"[bold]{number}. {finding.kind}[/] in {place} · gains [bold]{gain}[/]"
+    yield Padding(Text(finding.evidence, "dim"), (0, 0, 0, 3))
+    advice = finding.advice + (f" Here: {finding.here}" if finding.here else "")
+    yield Padding(f"[bold]do:[/] {escape(advice)}", (0, 0, 0, 3))
+    if finding.only_if:
+        yield Padding(Text(f"Only if {finding.only_if}."), (0, 0, 0, 3))
+
+
+def diagnosis_json(diagnosis: Diagnosis) -> str:
+    """One object, schema version 1, with times in seconds; docs/json.md describes it."""
+    target, verdict = diagnosis.target, diagnosis.verdict
+    document: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "trace_id": diagnosis.trace.id,
+        "spans": verdict.span_count,
+        "wall_s": diagnosis.wall_s,
+        "target": {
+            "limit_s": target.limit_s,
+            "standing": target.standing,
+            "now_s": target.now_s,
+            "with_all_fixes_s": target.least_s,
+            "steps_needed": target.steps_needed,
+            "projected_call_s": target.projected_call_s,
+            "simulated_call_s": target.simulated_call_s,
+            "llm_chain": asdict(diagnosis.llm_chain),
+            "summary": " ".join([headline(diagnosis), *outlook(diagnosis)]),
+        },
+        "path": {
+            "by_class": {row.kind: row.seconds for row in time_by_class(diagnosis)},
+            "by_name": diagnosis.by_name,
+            "segments": len(diagnosis.critical_path),
+        },
+        "findings": [_finding_json(each) for each in diagnosis.findings],
+        "steps": [_step_json(each) for each in diagnosis.steps],
+        "passed": verdict.passed,
+        "checks": [
+            {"id": row.id, "title": row.title, "outcome": row.outcome, "measured": row.measured}
+            for row in checklist(verdict)
+        ],
+    }
+    return json.dumps(document, indent=2)
+
+
+def _finding_json(finding: Finding) -> dict[str, Any]:
+    return {
+        "kind": finding.kind,
+        "place": finding.place,
+        "evidence": finding.evidence,
+        "task": finding.kind.task,
+        "advice": finding.advice,
+        "here": finding.here or None,
+        "proven": finding.proven,
+        "only_if": finding.only_if or None,
+        "on_path_s": finding.on_path_s,
+        "gain_s": _interval_json(finding.gain),
+        "wall_s": _interval_json(finding.wall),
+        "span_count": len(finding.spans),
+        "spans": [{"span_id": span.id, "name": span.name} for span in finding.spans[:_SPANS]],
+    }
+
+
+def _step_json(step: Step) -> dict[str, Any]:
+    return {
+        "kind": step.kind,
+        "place": step.place,
+        "task": step.kind.task,
+        "wall_s": _interval_json(step.wall),
+        "against_target_s": step.target_s,
+    }
+
+
+def _interval_json(interval: Interval) -> dict[str, float]:
+    return {"low": interval.low_s, "likely": interval.likely_s, "high": interval.high_s}

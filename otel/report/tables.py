@@ -1,0 +1,63 @@
+"""A table of a report: built once, and shown in a terminal, in Markdown and on a page."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.table import Table as TerminalTable
+from rich.text import Text
+
+_MARKUP = re.compile(r"([\\`*_\[\]<>|~#])")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A head, and rows of the same number of cells; the first cell of a row is its name."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def in_terminal(self, *, wrap: bool = True) -> TerminalTable:
+        """The table as rich draws it; without `wrap` only the first column has more lines."""
+        name, *others = self.head
+        table = terminal_table(name)
+        for title in others:
+            table.add_column(title, justify="right", overflow="fold", no_wrap=not wrap)
+        for row in self.rows:
+            table.add_row(*map(Text, row))
+        return table
+
+    def in_markdown(self) -> list[str]:
+        """The lines of a Markdown table that shows every cell as it is."""
+        rule = "|---|" + "---:|" * (len(self.head) - 1)
+        return [_line(self.head), rule, *(_line([*map(plain, row)]) for row in self.rows)]
+
+
+def terminal_table(name: str) -> TerminalTable:
+    """An empty table with the look of all tables in a terminal, and its first column."""
+    table = TerminalTable(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column(name, overflow="fold")
+    return table
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def plain(text: str) -> str:
+    """Text of a trace as Markdown that shows it as it is: names may hold anything."""
+    line = " ".join(text.split())
+    # An underscore inside a word is no markup, and most names have some.
+    escaped = _MARKUP.sub(r"\\\1", line).replace("&", "&amp;")
+    return re.sub(r"(?<=\w)\\_(?=\w)", "_", escaped)
+
+
+def shorten(text: str, most: int) -> str:
+    """A text of at most `most` characters, without its middle where it is longer.
+
+    The two ends of a call path say most about it.
+    """
+    line = " ".join(text.split())
+    if len(line) <= most:
+        return line
+    return f"{line[: most // 2 - 1]}…{line[-(most - most // 2) :]}"

@@ -1,0 +1,344 @@
+"""A verdict in all its forms: text for a terminal, JSON, Markdown, JUnit XML, annotations."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.markup import escape
+from rich.padding import Padding
+
+from trading_graph.otel.report.ci import Case, CaseEnd, annotation, junit
+from trading_graph.otel.report.tables import Table, plain
+from trading_graph.otel.report.waterfall import bars
+from trading_graph.otel.trace import Profile
+from trading_graph.otel.verdict import (
+    CheckResult,
+    FanOut,
+    Interruption,
+    Measures,
+    Outcome,
+    Verdict,
+)
+
+SCHEMA_VERSION = 1
+_SHOWN = 8
+_TERMINAL_MARKS = {
+    Outcome.PASS: "[green]✓[/]",
+    Outcome.FAIL: "[red]✗[/]",
+    Outcome.NOT_APPLICABLE: "[dim]-[/]",
+}
+_MARKDOWN_MARKS = {Outcome.PASS: "x", Outcome.FAIL: " ", Outcome.NOT_APPLICABLE: "-"}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRow:
+    """A line of the checklist, which every form shows: a check, its outcome and its figures.
+
+    `strength` has the reason with it. `names` are those of the first spans that show a failure, and
+    `span_count` says how many there are.
+    """
+
+    id: str
+    title: str
+    outcome: Outcome
+    measured: str
+    limit: str
+    strength: str
+    cause: str | None
+    advice: str
+    names: tuple[str, ...]
+    span_count: int
+
+    @classmethod
+    def of(cls, result: CheckResult) -> Self:
+        """The line of a check's result."""
+        return cls(
+            id=result.id,
+            title=result.title,
+            outcome=result.outcome,
+            measured=result.measured,
+            limit=result.limit,
+            strength=result.grade,
+            cause=result.cause,
+            advice=result.advice,
+            names=tuple(span.name for span in result.spans[:_SHOWN]),
+            span_count=len(result.spans),
+        )
+
+    @classmethod
+    def from_json(cls, check: Mapping[str, Any]) -> Self:
+        """The line of a check in the JSON of a verdict."""
+        spans = check["spans"]
+        return cls(
+            id=check["id"],
+            title=check["title"],
+            outcome=Outcome(check["outcome"]),
+            measured=check["measured"],
+            limit=check["limit"],
+            strength=check["strength"],
+            cause=check.get("cause"),
+            advice=check["advice"],
+            names=tuple(span["name"] for span in spans[:_SHOWN]),
+            span_count=len(spans),
+        )
+
+    @property
+    def figures(self) -> str:
+        """What was measured, and its limit."""
+        if self.outcome is Outcome.NOT_APPLICABLE:
+            return f"not applicable: {self.measured}"
+        return f"{self.measured} (limit: {self.limit})"
+
+    @property
+    def line(self) -> str:
+        """What was measured, its limit and its strength."""
+        if self.outcome is Outcome.NOT_APPLICABLE or not self.strength:
+            return self.figures
+        return f"{self.figures} · {self.strength}"
+
+    @property
+    def more(self) -> int:
+        """How many spans show the failure beside those that are named."""
+        return self.span_count - len(self.names)
+
+    @property
+    def spans(self) -> str:
+        """The spans that show a failure, by name."""
+        return ", ".join(self.names) + (f" and {self.more} more" if self.more else "")
+
+    def json(self) -> dict[str, Any]:
+        """The line in JSON, without spans."""
+        fields = asdict(self)
+        del fields["names"], fields["span_count"]
+        return fields
+
+
+def checklist(verdict: Verdict) -> list[CheckRow]:
+    """The lines of a verdict's checklist, in the order of the gate."""
+    return [CheckRow.of(result) for result in verdict.checks]
+
+
+class VerdictText:
+    """The verdict as rich draws it: the checks, the measures, and what to do about failures."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        self._verdict = verdict
+        self._measures = verdict.measures
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw the checklist, or what is missing."""
+        verdict = self._verdict
+        trace_id = verdict.trace.id
+        if not verdict.judged:
+            yield f"[yellow]No verdict[/] on trace {trace_id}: it is not complete."
+            for sentence in verdict.missing:
+                yield f"  - {escape(sentence)}"
+            return
+        outcome = "[green]passed[/]" if verdict.passed else "[red]failed[/]"
+        yield f"Verdict on trace {trace_id}: {outcome}"
+        yield completeness_line(verdict)
+        for row, result in zip(checklist(verdict), verdict.checks, strict=True):
+            yield f"{_TERMINAL_MARKS[row.outcome]} {escape(row.title)}"
+            yield Padding(f"[dim]{escape(row.line)}[/]", (0, 0, 0, 4))
+            if row.outcome is Outcome.FAIL:
+                drawing = bars(result.spans[:_SHOWN], width=options.max_width - 6)
+                yield Padding(drawing, (0, 0, 0, 4))
+                if row.more:
+                    yield f"    and {row.more} more"
+                yield Padding(f"[bold]do:[/] {escape(row.advice)}", (0, 0, 0, 4))
+        if self._measures is not None:
+            yield ""
+            yield _measures_text(self._measures)
+
+
+def completeness_line(verdict: Verdict) -> str:
+    """How complete the trace is, in a sentence, and whether the run was resumed."""
+    if not verdict.exact:
+        return (
+            f"The trace has one root and no orphan among {verdict.span_count} spans; it declares "
+            "no span count, so it is probably complete."
+        )
+    resumed = "".join(f" {_resumption(each)}" for each in verdict.interruptions)
+    return (
+        f"The trace is complete: all {verdict.span_count} spans that it declares are here.{resumed}"
+    )
+
+
+def _resumption(one: Interruption) -> str:
+    when = datetime.fromtimestamp(one.at_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    spans = f"{one.killed_spans} span{'' if one.killed_spans == 1 else 's'}"
+    return (
+        f"The run was resumed: its process was killed at {when} after {one.after_ns / 1e9:.3f} s "
+        f"with {spans} open, and the {one.dead_ns / 1e9:.3f} s until the next process count as "
+        "nobody's time."
+    )
+
+
+def _measures_text(measures: Measures) -> Group:
+    """A row for each fan-out, and a line of what the rest of the trace shows."""
+    head = ("fan-out", "branches", "spans at once", "work at once", "alone", "last start")
+    rows = [
+        (
+            each.name.removeprefix("dispatch "),
+            str(len(each.branches)),
+            _at_once(each.wrappers),
+            _at_once(each.work),
+            f"{each.work.serial_fraction:.0%}",
+            "-" if each.last_start_s is None else f"+{each.last_start_s:.3f} s",
+        )
+        for each in measures.fan_outs
+    ]
+    work = measures.work
+    rows.append(("the whole run", "", "", _at_once(work), f"{work.serial_fraction:.0%}", ""))
+    return Group(Table(head, rows).in_terminal(), f"[dim]{' · '.join(_measures_line(measures))}[/]")
+
+
+def _at_once(profile: Profile) -> str:
+    return f"{profile.average:.1f} (peak {profile.peak})"
+
+
+def _measures_line(measures: Measures) -> list[str]:
+    parts = [f"{measures.llm_calls} LLM calls, {measures.llm_chain} in series"]
+    if measures.loop_lag_ms is not None:
+        parts.append(f"event loop late by at most {measures.loop_lag_ms:.0f} ms")
+    if measures.barrier_idle_s:
+        parts.append(f"{measures.barrier_idle_s:.3f} s idle at barriers")
+    if measures.queue_wait_s:
+        parts.append(f"{measures.queue_wait_s:.3f} s waited for connections")
+    if measures.cache:
+        counts = ", ".join(f"{count} {name}" for name, count in measures.cache.items())
+        parts.append(f"cache: {counts}")
+    if failures := measures.errors + measures.retries:
+        parts.append(
+            f"{failures} errors and retries ({measures.cancellations} cancelled, "
+            f"{measures.retries} retried)"
+        )
+    return parts
+
+
+def as_json(verdict: Verdict) -> str:
+    """One object, schema version 1; docs/verdict.md describes it."""
+    document: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "trace_id": verdict.trace.id,
+        "complete": verdict.judged,
+        "missing": list(verdict.missing),
+        "passed": verdict.passed if verdict.judged else None,
+        "spans": verdict.span_count,
+        "interruptions": [
+            {
+                "at_unix_s": each.at_ns / 1e9,
+                "after_s": each.after_ns / 1e9,
+                "dead_s": each.dead_ns / 1e9,
+                "killed_spans": each.killed_spans,
+            }
+            for each in verdict.interruptions
+        ],
+        "checks": [
+            {
+                **row.json(),
+                "spans": [{"span_id": span.id, "name": span.name} for span in result.spans],
+            }
+            for row, result in zip(checklist(verdict), verdict.checks, strict=True)
+        ],
+        "measures": _measures_json(measures) if (measures := verdict.measures) else None,
+    }
+    return json.dumps(document, indent=2)
+
+
+def _measures_json(measures: Measures) -> dict[str, Any]:
+    return {
+        "wall_s": measures.wall_s,
+        "work": _profile_json(measures.work),
+        "fan_outs": [_fan_out_json(each) for each in measures.fan_outs],
+        "llm_calls": measures.llm_calls,
+        "llm_chain": measures.llm_chain,
+        "barrier_idle_s": measures.barrier_idle_s,
+        "loop_lag_ms": measures.loop_lag_ms,
+        "queue_wait_s": measures.queue_wait_s,
+        "cache": measures.cache,
+        "errors": measures.errors,
+        "cancellations": measures.cancellations,
+        "retries": measures.retries,
+    }
+
+
+def _fan_out_json(fan_out: FanOut) -> dict[str, Any]:
+    return {
+        "name": fan_out.name,
+        "branches": len(fan_out.branches),
+        "strength": ": ".join(each for each in (fan_out.strength, fan_out.reason) if each),
+        "cause": fan_out.cause,
+        "spans": _profile_json(fan_out.wrappers),
+        "work": _profile_json(fan_out.work),
+        "spans_overlap": fan_out.wrappers_overlap,
+        "work_overlap": fan_out.work_overlap,
+        "least_pairwise_overlap": fan_out.least_pairwise_overlap,
+        "last_start_s": fan_out.last_start_s,
+        "spread_s": fan_out.spread_s,
+    }
+
+
+def _profile_json(profile: Profile) -> dict[str, Any]:
+    return {
+        "spans": profile.spans,
+        "average": profile.average,
+        "peak": profile.peak,
+        "serial_fraction": profile.serial_fraction,
+        "busy_s": profile.busy_ns / 1e9,
+    }
+
+
+def as_markdown(verdict: Verdict) -> str:
+    """The checklist as Markdown, for a report or a step summary."""
+    lines = [f"## Verdict on trace `{verdict.trace.id}`", ""]
+    if not verdict.judged:
+        lines += ["**No verdict**: the trace is not complete.", ""]
+        return "\n".join([*lines, *(f"- {plain(text)}" for text in verdict.missing), ""])
+    lines += [f"**{'Passed' if verdict.passed else 'Failed'}.** {completeness_line(verdict)}", ""]
+    for row in checklist(verdict):
+        lines.append(markdown_item(row))
+        if row.outcome is Outcome.FAIL:
+            lines.append(f"  - Spans: {plain(row.spans)}")
+            lines.append(f"  - Do: {plain(row.advice)}")
+    return "\n".join([*lines, ""])
+
+
+def markdown_item(row: CheckRow) -> str:
+    """A line of the checklist as an item of a Markdown list."""
+    return f"- [{_MARKDOWN_MARKS[row.outcome]}] {plain(row.title)}: {plain(row.line)}"
+
+
+def as_junit(verdict: Verdict) -> str:
+    """A JUnit test suite: a case for each check; a trace that is not complete is one error."""
+    cases = [_case(row) for row in checklist(verdict)]
+    if not verdict.judged:
+        missing = "\n".join(verdict.missing)
+        cases = [Case("complete", CaseEnd.ERROR, "the trace is not complete", missing)]
+    return junit(f"trace {verdict.trace.id}", "trace", cases)
+
+
+def _case(row: CheckRow) -> Case:
+    if row.outcome is Outcome.FAIL:
+        text = f"Spans: {row.spans}\nDo: {row.advice}"
+        return Case(row.id, CaseEnd.FAILURE, f"{row.title}: {row.line}", text)
+    if row.outcome is Outcome.NOT_APPLICABLE:
+        return Case(row.id, CaseEnd.SKIPPED, row.line)
+    return Case(row.id)
+
+
+def as_github(verdict: Verdict) -> str:
+    """Workflow commands: an annotation for each failure, and one for an incomplete trace."""
+    if not verdict.judged:
+        return annotation("error", "No verdict", " ".join(verdict.missing))
+    lines = [
+        annotation("error", row.title, f"{row.line}. Do: {row.advice}")
+        for row in checklist(verdict)
+        if row.outcome is Outcome.FAIL
+    ]
+    if verdict.passed:
+        lines.append(annotation("notice", "Verdict", completeness_line(verdict)))
+    return "\n".join(lines)

@@ -1,0 +1,138 @@
+"""A verdict on a page: what each check measured, its limit, its proof, and what to do.
+
+Also the page of a trace that is no run of ours.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+
+from trading_graph.otel.report.verdict import CheckRow
+from trading_graph.otel.verdict import Outcome
+from trading_graph.service.server.context import SERVICE
+from trading_graph.service.server.pages.layout import page, see_other
+from trading_graph.service.server.problems import Problem
+from trading_graph.service.server.reading import id_of
+
+_SIMULATED = re.compile(r"simulated; at ([\d.]+) s a call this run takes (\d+) s")
+
+
+async def show(request: web.Request) -> web.Response:
+    """The verdict on a trace; a run has a page of its own."""
+    service, trace_id = request.app[SERVICE], id_of(request, "trace_id")
+    if await service.store.run(trace_id) is not None:
+        return see_other(f"/runs/{trace_id}")
+    stored = await service.store.verdict(trace_id)
+    if stored is None:
+        raise Problem(HTTPStatus.NOT_FOUND, "No trace of this id was judged here.")
+    return page(
+        request,
+        "trace.html",
+        stored.name,
+        trace=stored,
+        jaeger=f"{service.settings.shown_jaeger}/trace/{stored.trace_id}",
+        verdict=verdict_view(stored.document),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FanOutRow:
+    """A fan-out: its name, how strong the proof is that it ran at once, and its figures."""
+
+    name: str
+    strength: str
+    cells: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictView:
+    """A verdict as pages show it; one on an incomplete trace says only what is missing."""
+
+    complete: bool
+    missing: Sequence[str]
+    passed: bool | None
+    span_count: int
+    interruptions: Sequence[str]
+    checks: Sequence[CheckRow]
+    fan_outs: Sequence[FanOutRow]
+
+    @property
+    def summary(self) -> str:
+        """How many checks failed, in words."""
+        outcomes = [check.outcome for check in self.checks]
+        failures = outcomes.count(Outcome.FAIL)
+        judged = len(outcomes) - outcomes.count(Outcome.NOT_APPLICABLE)
+        return f"{failures} of {judged} checks failed" if failures else f"all of {judged} checks"
+
+
+def verdict_view(document: str) -> VerdictView:
+    """A verdict, from its JSON."""
+    verdict = json.loads(document)
+    measures = verdict.get("measures") or {"fan_outs": ()}
+    return VerdictView(
+        complete=verdict["complete"],
+        missing=verdict["missing"],
+        passed=verdict["passed"],
+        span_count=verdict.get("spans", 0),
+        interruptions=[
+            f"Interrupted after {each['after_s']:.1f} s, and taken up {each['dead_s']:.1f} s "
+            "later; that time is not counted."
+            for each in verdict.get("interruptions", ())
+        ],
+        checks=[CheckRow.from_json(each) for each in verdict["checks"]],
+        fan_outs=[_fan_out(each) for each in measures["fan_outs"]],
+    )
+
+
+def _fan_out(fan_out: Mapping[str, Any]) -> FanOutRow:
+    last_start = fan_out["last_start_s"]
+    return FanOutRow(
+        fan_out["name"],
+        fan_out["strength"],
+        (
+            str(fan_out["branches"]),
+            _share(fan_out["spans_overlap"]),
+            _share(fan_out["work_overlap"]),
+            f"{fan_out['work']['average']:.1f}",
+            "-" if last_start is None else f"{last_start:.3f} s",
+        ),
+    )
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.0f} %"
+
+
+@dataclass(frozen=True, slots=True)
+class RunDuration:
+    """How long a run took; `projected_s` is what it takes at `call_s` a call, where simulated."""
+
+    name: str
+    seconds: float
+    projected_s: float | None = None
+    call_s: float | None = None
+
+    @property
+    def judged_s(self) -> float:
+        """What is compared with the limit."""
+        return self.seconds if self.projected_s is None else self.projected_s
+
+    @property
+    def of_limit(self) -> str:
+        """The limit beside it."""
+        if self.projected_s is None or self.call_s is None:
+            return "of 120 s at most"
+        return f"simulated; {self.projected_s:.0f} of 120 s at {self.call_s:g} s a call"
+
+
+def run_duration(name: str, seconds: float, verdict: str | None) -> RunDuration:
+    """A run's duration, with what the JSON of its verdict says of simulated latencies."""
+    match = _SIMULATED.search(verdict or "")
+    if match is None:
+        return RunDuration(name, seconds)
+    return RunDuration(name, seconds, float(match[2]), float(match[1]))
