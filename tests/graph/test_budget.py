@@ -23,16 +23,16 @@ from trading_graph.graph.state import State, Usage
 SERVICE = ModelService("http://127.0.0.1:9/v1", SecretStr("k"), "quick", "deep")
 
 
-def opened(**limits: Any) -> Spending:
+def account(**limits: Any) -> Spending:
     return Spending(Budget(**limits), INVALID_SPAN)
 
 
-def used(tokens: int, requests: int = 1) -> Usage:
+def usage(tokens: int, requests: int = 1) -> Usage:
     return Usage("trader", "deep", tokens, 0, 0.0, requests)
 
 
 async def test_a_limit_once_reached_stays_the_reason() -> None:
-    spending = opened(llm_calls=1, seconds=0.05)
+    spending = account(llm_calls=1, seconds=0.05)
     spending.reserve("trader")
     for _ in range(2):
         with pytest.raises(BudgetReachedError, match="--max-calls"):
@@ -43,25 +43,25 @@ async def test_a_limit_once_reached_stays_the_reason() -> None:
 
 
 async def test_tokens_are_counted_in_and_out() -> None:
-    spending = opened(tokens=30)
+    spending = account(tokens=30)
     spending.record(Usage("trader", "deep", 10, 19, 0.0))
     spending.reserve("trader")
-    spending.record(used(1))
+    spending.record(usage(1))
     with pytest.raises(BudgetReachedError, match="--max-tokens"):
         spending.reserve("trader")
 
 
 async def test_what_times_out_by_itself_is_no_matter_of_the_budget() -> None:
-    spending = opened(seconds=60)
-    with pytest.raises(TimeoutError) as raised:
+    spending = account(seconds=60)
+    with pytest.raises(TimeoutError) as caught:
         async with spending.in_time("trader"), asyncio.timeout(0):
             await asyncio.sleep(60)
-    assert not isinstance(raised.value, OutOfTimeError)
+    assert not isinstance(caught.value, OutOfTimeError)
     assert spending.limit is None
 
 
 async def test_a_cancelled_run_is_cancelled_and_not_out_of_time() -> None:
-    spending = opened(seconds=60)
+    spending = account(seconds=60)
 
     async def work() -> None:
         async with spending.in_time("trader"):
@@ -76,31 +76,31 @@ async def test_a_cancelled_run_is_cancelled_and_not_out_of_time() -> None:
 
 
 async def test_a_resumed_run_goes_on_from_what_its_state_says_was_spent() -> None:
-    spending = opened(llm_calls=12)
+    spending = account(llm_calls=12)
     runtime = cast(
         "Runtime[RunContext]", SimpleNamespace(context=SimpleNamespace(spending=spending))
     )
 
     async def node(state: State, runtime: Runtime[RunContext]) -> State:
         runtime.context.spending.reserve("trader")
-        runtime.context.spending.record(used(0))
+        runtime.context.spending.record(usage(0))
         return {}
 
-    state: State = {"usage": [used(0, requests=3), used(0, requests=7)]}
+    state: State = {"usage": [usage(0, requests=3), usage(0, requests=7)]}
     # Two nodes of one step see the same state, and do not spend the same request.
     for _ in range(2):
         assert await report_usage("trader", node)(state, runtime) == {
-            "usage": [used(0)],
+            "usage": [usage(0)],
             "budget_reached": "",
         }
-    state["usage"] += [used(0), used(0)]
+    state["usage"] += [usage(0), usage(0)]
     with pytest.raises(BudgetReachedError):
         await report_usage("trader", node)(state, runtime)
 
 
 async def test_what_an_earlier_life_has_reached_stays_reached() -> None:
     for now in (60, None):
-        spending = opened(seconds=now)
+        spending = account(seconds=now)
         spending.catch_up([], "seconds")
         with pytest.raises(BudgetReachedError, match="--max-seconds"):
             spending.reserve("trader")
@@ -109,8 +109,8 @@ async def test_what_an_earlier_life_has_reached_stays_reached() -> None:
 async def test_a_service_that_reports_no_tokens_cannot_keep_a_budget_of_tokens() -> None:
     class Silent:
         async def astream(self, messages: object) -> AsyncIterator[AIMessageChunk]:
-            told = {"finish_reason": "stop"}
-            yield AIMessageChunk(content="a plain answer", response_metadata=told)
+            metadata = {"finish_reason": "stop"}
+            yield AIMessageChunk(content="a plain answer", response_metadata=metadata)
 
     async def ask(spending: Spending) -> str:
         answer = await converse(
@@ -124,9 +124,9 @@ async def test_a_service_that_reports_no_tokens_cannot_keep_a_budget_of_tokens()
         )
         return answer.text
 
-    assert await ask(opened(llm_calls=1)) == "a plain answer"
+    assert await ask(account(llm_calls=1)) == "a plain answer"
     with pytest.raises(ModelRefusalError, match="use --max-calls instead"):
-        await ask(opened(tokens=1000))
+        await ask(account(tokens=1000))
     assert ModelRefusalError in FATAL
 
 

@@ -63,24 +63,24 @@ class Foreign:
     name: str
 
 
-def graph_that_brings(brought: object) -> Any:
+def graph_that_brings(update: object) -> Any:
     graph = StateGraph(State)
-    graph.add_node("all", lambda state: brought)
+    graph.add_node("all", lambda state: update)
     graph.add_edge(START, "all")
     graph.add_edge("all", END)
     return graph.compile()
 
 
-async def kept_of(path: Path, brought: object) -> dict[str, Any]:
+async def state_after(path: Path, update: object) -> dict[str, Any]:
     """What another process finds of a state."""
     config = {"configurable": {"thread_id": "1"}}
     async with open_checkpoints(path) as checkpoints:
-        graph = graph_that_brings(brought).copy({"checkpointer": checkpoints})
+        graph = graph_that_brings(update).copy({"checkpointer": checkpoints})
         await graph.ainvoke(State(), config, durability="async")
     async with open_checkpoints(path) as checkpoints:
-        graph = graph_that_brings(brought).copy({"checkpointer": checkpoints})
-        found: dict[str, Any] = (await graph.aget_state(config)).values
-        return found
+        graph = graph_that_brings(update).copy({"checkpointer": checkpoints})
+        values: dict[str, Any] = (await graph.aget_state(config)).values
+        return values
 
 
 async def test_a_state_comes_back_as_it_was(
@@ -88,20 +88,20 @@ async def test_a_state_comes_back_as_it_was(
 ) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert await kept_of(tmp_path / "c.sqlite", WHOLE) == WHOLE
+        assert await state_after(tmp_path / "c.sqlite", WHOLE) == WHOLE
     assert not caplog.records
     assert set(WHOLE) == set(State.__annotations__)
 
 
 async def test_nothing_foreign_is_made_from_a_checkpoint(tmp_path: Path) -> None:
     """A file that somebody has tampered with can name any class."""
-    found = await kept_of(tmp_path / "c.sqlite", {"warnings": ["late", Foreign("x")]})
-    assert found["warnings"][0] == "late"
-    assert not any(isinstance(each, Foreign) for each in found["warnings"])
+    values = await state_after(tmp_path / "c.sqlite", {"warnings": ["late", Foreign("x")]})
+    assert values["warnings"][0] == "late"
+    assert not any(isinstance(each, Foreign) for each in values["warnings"])
 
 
 def test_deleted_checkpoints_leave_nothing(tmp_path: Path) -> None:
-    asyncio.run(kept_of(tmp_path / "c.sqlite", WHOLE))
+    asyncio.run(state_after(tmp_path / "c.sqlite", WHOLE))
     delete_checkpoints(tmp_path / "c.sqlite")
     assert not list(tmp_path.iterdir())
     delete_checkpoints(tmp_path / "c.sqlite")
@@ -132,9 +132,9 @@ async def test_a_step_that_has_all_it_brings_and_no_checkpoint_is_not_the_end(
     monkeypatch.undo()
     async with (
         open_backends(CHOICE) as backends,
-        open_checkpoints(tmp_path / "c.sqlite") as kept,
+        open_checkpoints(tmp_path / "c.sqlite") as checkpoints,
         record_run(OPTIONS, backends, NoOpTracerProvider(), run_id=run_id) as run,
     ):
-        again = await analyse(OPTIONS, backends, run, checkpoints=kept)
+        again = await analyse(OPTIONS, backends, run, checkpoints=checkpoints)
     assert again.decision.decision == whole.decision.decision
     assert len(again.reports) == len(whole.reports)

@@ -31,7 +31,7 @@ def delta(finish: str | None = None, **delta: Any) -> dict[str, Any]:
     return chunk({"index": 0, "delta": delta, "finish_reason": finish})
 
 
-def called(**function: Any) -> dict[str, Any]:
+def call(**function: Any) -> dict[str, Any]:
     return {"index": 0, "function": function}
 
 
@@ -51,8 +51,11 @@ ANSWERS = {
         chunk(usage=USAGE, service_tier="default"),
     ],
     "a tool call in parts": [
-        delta(role="assistant", tool_calls=[{"id": "t-1", "type": "function", **called(**TOOL)}]),
-        delta(tool_calls=[called(arguments='"AAPL"}')]),
+        delta(
+            role="assistant",
+            tool_calls=[{"id": "t-1", "type": "function", **call(**TOOL)}],
+        ),
+        delta(tool_calls=[call(arguments='"AAPL"}')]),
         delta(finish="tool_calls", system_fingerprint="f"),
         chunk(usage=USAGE),
     ],
@@ -129,12 +132,12 @@ TOKEN: dict[str, Any] = {"token": "h", "logprob": -1.0, "bytes": None, "top_logp
 LOGPROBS: dict[str, Any] = {"content": [TOKEN], "refusal": None}
 POOL: list[dict[str, Any]] = [
     *[delta(content=text) for text in ("a", "b", "")],
-    *[delta(tool_calls=[called(arguments=text)]) for text in ("1", "", " ")],
-    delta(tool_calls=[{**called(arguments="2"), "index": 1}]),
-    delta(tool_calls=[called(arguments="3"), {**called(arguments="4"), "index": 1}]),
-    delta(tool_calls=[{**called(name="f", arguments="5"), "id": "t-9", "type": "function"}]),
+    *[delta(tool_calls=[call(arguments=text)]) for text in ("1", "", " ")],
+    delta(tool_calls=[{**call(arguments="2"), "index": 1}]),
+    delta(tool_calls=[call(arguments="3"), {**call(arguments="4"), "index": 1}]),
+    delta(tool_calls=[{**call(name="f", arguments="5"), "id": "t-9", "type": "function"}]),
     delta(content=None, tool_calls=None, refusal=None),
-    delta(content="c", tool_calls=[called(arguments="6")]),
+    delta(content="c", tool_calls=[call(arguments="6")]),
     delta(content="d", role="assistant"),
     delta(content="e", finish="stop"),
     delta(content=["f"]),
@@ -159,7 +162,7 @@ async def test_what_comes_together_is_told_together() -> None:
 
 
 async def test_what_comes_after_a_pause_is_told_at_once() -> None:
-    seen = asyncio.Event()
+    arrival = asyncio.Event()
 
     async def complete(request: web.Request) -> web.StreamResponse:
         answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
@@ -167,8 +170,8 @@ async def test_what_comes_after_a_pause_is_told_at_once() -> None:
         for word in ("Buy", " it", "."):
             await answer.write(f"data: {json.dumps(delta(content=word))}\n\n".encode())
             # Nothing more comes before the reader has this.
-            await seen.wait()
-            seen.clear()
+            await arrival.wait()
+            arrival.clear()
             await asyncio.sleep(0.06)
         return answer
 
@@ -179,7 +182,7 @@ async def test_what_comes_after_a_pause_is_told_at_once() -> None:
         models = await asyncio.to_thread(build_models, service)
         async for part in models.quick.astream("Well?"):
             if part.text:
-                seen.set()
+                arrival.set()
         await models.aclose()
 
 

@@ -48,8 +48,8 @@ LEVELS = (
 def function(name: str) -> dict[str, Any]:
     """A tool in OpenAI's format."""
     parameters = {"type": "object", "properties": {"symbol": {"type": "string"}}}
-    described = {"name": name, "description": name, "parameters": parameters}
-    return {"type": "function", "function": described}
+    schema = {"name": name, "description": name, "parameters": parameters}
+    return {"type": "function", "function": schema}
 
 
 def opening(agent: str, text: str = "") -> list[BaseMessage]:
@@ -124,9 +124,9 @@ async def test_a_whole_analysis_comes_to_a_decision(serve: Serve, tool_answer: T
         for agent, text in zip(ANALYSTS, texts, strict=True)
     ]
     for agent in ("bull_researcher", "bear_researcher"):
-        said = await ask(chat, opening(agent, "\n".join(blocks)))
-        assert said.text.splitlines()[-1].startswith("Conviction: 0.")
-        blocks.append(f'<statement agent="{agent}" round="1">{said.text}</statement>')
+        reply = await ask(chat, opening(agent, "\n".join(blocks)))
+        assert reply.text.splitlines()[-1].startswith("Conviction: 0.")
+        blocks.append(f'<statement agent="{agent}" round="1">{reply.text}</statement>')
     plan = await decide(chat, "research_manager", ResearchPlan, *blocks)
     assert plan.action is Action.BUY
     assert any("272.41" in point for point in plan.bull_points)
@@ -135,9 +135,9 @@ async def test_a_whole_analysis_comes_to_a_decision(serve: Serve, tool_answer: T
     assert proposal.entry == 272.41
     blocks.append(f"<proposal>{proposal.model_dump_json()}</proposal>")
     for agent in RISK_ANALYSTS:
-        said = await ask(chat, opening(agent, "\n".join([*blocks, LEVELS])))
-        assert said.text.splitlines()[-1].startswith("Stance: ")
-        blocks.append(f'<statement agent="{agent}" round="1">{said.text}</statement>')
+        reply = await ask(chat, opening(agent, "\n".join([*blocks, LEVELS])))
+        assert reply.text.splitlines()[-1].startswith("Stance: ")
+        blocks.append(f'<statement agent="{agent}" round="1">{reply.text}</statement>')
     decision = await decide(chat, "risk_judge", FinalDecision, *blocks, LEVELS)
     assert decision.action is Action.BUY
     assert decision.position_pct <= proposal.position_pct
@@ -173,10 +173,10 @@ async def test_tool_answers_in_plain_text_are_missing_data(serve: Serve) -> None
         ToolMessage(text, tool_call_id=call["id"])
         for text, call in zip(texts, first.tool_calls, strict=True)
     ]
-    told = (await ask(chat, [*messages, first, *answers])).text
-    assert "- [0] No data: AAPL: AAPL has no volume. (get_attention)" in told
-    assert "- [0] No data: ^GSPC: the source is down. (get_attention)" in told
-    assert told.endswith("Score: +0.00")
+    text = (await ask(chat, [*messages, first, *answers])).text
+    assert "- [0] No data: AAPL: AAPL has no volume. (get_attention)" in text
+    assert "- [0] No data: ^GSPC: the source is down. (get_attention)" in text
+    assert text.endswith("Score: +0.00")
 
 
 async def test_the_answer_without_streaming_is_the_same(
@@ -196,8 +196,8 @@ async def test_the_answer_without_streaming_is_the_same(
         ToolMessage(tool_answer(call["name"], call["args"]), tool_call_id=call["id"])
         for call in first.tool_calls
     ]
-    told = await whole.ainvoke([*messages, first, *answers])
-    assert told.text == await report(chat, "fundamentals_analyst", tool_answer)
+    reply = await whole.ainvoke([*messages, first, *answers])
+    assert reply.text == await report(chat, "fundamentals_analyst", tool_answer)
 
 
 async def test_usage_is_counted_by_characters(serve: Serve) -> None:
@@ -206,6 +206,6 @@ async def test_usage_is_counted_by_characters(serve: Serve) -> None:
     messages = opening("market_analyst", json.dumps("x" * 400))
     answer = await ask(chat, messages)
     assert answer.usage_metadata is not None
-    heard = sum(len(message.text) for message in messages)
-    assert answer.usage_metadata["input_tokens"] == -(-heard // 4)
+    characters = sum(len(message.text) for message in messages)
+    assert answer.usage_metadata["input_tokens"] == -(-characters // 4)
     assert answer.usage_metadata["output_tokens"] == -(-len(answer.text) // 4)

@@ -88,12 +88,12 @@ def test_a_proposal_always_fits_schema_and_market(
 ) -> None:
     """Entry at the close, stop and target on their sides and within 6 ATR, for any volatility."""
     atr = None if share is None else share * close
-    proposed = proposal(action, confidence, close, atr)
-    assert TradeProposal.model_validate_json(proposed.model_dump_json()) == proposed
-    assert proposed.entry == close
-    assert 0 <= proposed.position_pct <= rules.POSITION_CAP_PCT
+    trade = proposal(action, confidence, close, atr)
+    assert TradeProposal.model_validate_json(trade.model_dump_json()) == trade
+    assert trade.entry == close
+    assert 0 <= trade.position_pct <= rules.POSITION_CAP_PCT
     if atr is not None and atr >= rules.LEAST_ATR_SHARE * close:
-        for price in (proposed.stop, proposed.target):
+        for price in (trade.stop, trade.target):
             assert abs(price - close) <= 6 * atr
 
 
@@ -103,17 +103,17 @@ def test_a_decision_always_fits_and_never_grows(
 ) -> None:
     """The judge keeps to the schema, and objections only ever make the position smaller."""
     atr = None if share is None else share * close
-    proposed = proposal(action, confidence, close, atr)
+    trade = proposal(action, confidence, close, atr)
     shared = [
-        f"<proposal>{proposed.model_dump_json()}</proposal>",
+        f"<proposal>{trade.model_dump_json()}</proposal>",
         price_levels(close, atr),
         *(report(agent, None) for agent in ANALYSTS[:missing]),
     ]
     opinions = [statement(agent, assess(talk(agent, *shared))) for agent in RISK_ANALYSTS]
-    decided = judge(talk("risk_judge", *shared, *opinions))
-    assert FinalDecision.model_validate_json(decided.model_dump_json()) == decided
-    assert decided.position_pct <= proposed.position_pct
-    assert all(any(agent in risk for risk in decided.risks) for agent in ANALYSTS[:missing])
+    decision = judge(talk("risk_judge", *shared, *opinions))
+    assert FinalDecision.model_validate_json(decision.model_dump_json()) == decision
+    assert decision.position_pct <= trade.position_pct
+    assert all(any(agent in risk for risk in decision.risks) for agent in ANALYSTS[:missing])
 
 
 @given(score_sets, st.sampled_from(ANALYSTS), st.floats(0, 1))
@@ -159,44 +159,44 @@ def test_a_volatile_stock_gets_a_smaller_position() -> None:
 
 def test_only_an_objection_of_two_members_stands() -> None:
     """One voice is heard and does not count; two shrink the position and are listed."""
-    proposed = proposal(Action.BUY, 0.6, 100.0, 2.0)
-    shared = [f"<proposal>{proposed.model_dump_json()}</proposal>", price_levels(100.0, 2.0)]
+    trade = proposal(Action.BUY, 0.6, 100.0, 2.0)
+    shared = [f"<proposal>{trade.model_dump_json()}</proposal>", price_levels(100.0, 2.0)]
     objection = "- Objection (wide stop): too wide."
     alone = judge(talk("risk_judge", *shared, statement(RISK_ANALYSTS[0], objection)))
     both = [statement(agent, objection) for agent in RISK_ANALYSTS[:2]]
     together = judge(talk("risk_judge", *shared, *both))
     assert alone.risks == []
-    assert alone.position_pct == proposed.position_pct
+    assert alone.position_pct == trade.position_pct
     assert together.risks == ["Wide stop, voiced by 2 of the risk team: too wide."]
-    assert together.position_pct == pytest.approx(0.8 * proposed.position_pct, abs=0.01)
+    assert together.position_pct == pytest.approx(0.8 * trade.position_pct, abs=0.01)
 
 
 def test_too_many_standing_objections_make_a_hold() -> None:
     """The judge does not trade against a risk team that objects to everything."""
-    proposed = proposal(Action.SELL, 0.6, 100.0, 2.0)
+    trade = proposal(Action.SELL, 0.6, 100.0, 2.0)
     codes = ("wide stop", "thin reward", "large position", "volatile price")
     text = "\n".join(f"- Objection ({code}): beyond the limit." for code in codes)
-    decided = judge(
+    decision = judge(
         talk(
             "risk_judge",
-            f"<proposal>{proposed.model_dump_json()}</proposal>",
+            f"<proposal>{trade.model_dump_json()}</proposal>",
             price_levels(100.0, 2.0),
             *(statement(agent, text) for agent in RISK_ANALYSTS),
         )
     )
-    assert decided.action is Action.HOLD
-    assert decided.stop < decided.entry < decided.target
+    assert decision.action is Action.HOLD
+    assert decision.stop < decision.entry < decision.target
 
 
 def test_a_cautious_member_objects_before_a_bold_one() -> None:
     """On one proposal the conservative analyst has at least the objections of the others."""
-    proposed = proposal(Action.BUY, 0.5, 100.0, 3.5)
-    shared = [f"<proposal>{proposed.model_dump_json()}</proposal>", price_levels(100.0, 3.5)]
-    said = {agent: assess(talk(agent, *shared)) for agent in RISK_ANALYSTS}
-    counts = [said[agent].count("- Objection (") for agent in RISK_ANALYSTS]
+    trade = proposal(Action.BUY, 0.5, 100.0, 3.5)
+    shared = [f"<proposal>{trade.model_dump_json()}</proposal>", price_levels(100.0, 3.5)]
+    statements = {agent: assess(talk(agent, *shared)) for agent in RISK_ANALYSTS}
+    counts = [statements[agent].count("- Objection (") for agent in RISK_ANALYSTS]
     assert counts == sorted(counts)
     assert counts[0] == 0 < counts[-1]
-    assert all(text.splitlines()[-1].startswith("Stance: ") for text in said.values())
+    assert all(text.splitlines()[-1].startswith("Stance: ") for text in statements.values())
 
 
 def test_a_refused_answer_is_given_again_and_says_why() -> None:

@@ -82,8 +82,8 @@ def conversation(agent: str, *results: ToolResult) -> Conversation:
 
 def numbers(text: str) -> list[tuple[float, int]]:
     """Every number in the text outside names, with its count of decimals."""
-    found = re.findall(r"(?<![\w.])[+-]?\d+(?:\.\d+)?(?![\w]|\.\d)", text)
-    return [(float(word), len(word.partition(".")[2])) for word in found]
+    words = re.findall(r"(?<![\w.])[+-]?\d+(?:\.\d+)?(?![\w]|\.\d)", text)
+    return [(float(word), len(word.partition(".")[2])) for word in words]
 
 
 def values_in(data: object) -> list[float]:
@@ -97,7 +97,7 @@ def values_in(data: object) -> list[float]:
     return [float(data)] if isinstance(data, int | float) else []
 
 
-def invented(report: str, known: list[float]) -> list[float]:
+def invented(report: str, values: list[float]) -> list[float]:
     """The figures in the report's bullets that round to no known value."""
     scales = (1, 100, 1e-6, 1e-9)  # as it is, in per cent, in millions, in billions
     bullets = "\n".join(line[6:] for line in report.splitlines() if line.startswith("- ["))
@@ -106,7 +106,7 @@ def invented(report: str, known: list[float]) -> list[float]:
         for figure, decimals in numbers(bullets)
         if not any(
             abs(figure - value * scale) <= 0.50001 * 10**-decimals + 1e-12 * abs(figure)
-            for value in known
+            for value in values
             for scale in scales
         )
     ]
@@ -121,8 +121,8 @@ def test_a_report_invents_no_figure(
     results = [ToolResult(tool, "AAPL", own, None) for tool in TOOLS]
     results += [ToolResult(tool, "^GSPC", market, None) for tool in ("get_prices", "get_attention")]
     report = write_analyst_report(conversation(agent, *results))
-    known = [*values_in(own), *values_in(market), *THRESHOLDS, *(100 * t for t in THRESHOLDS)]
-    assert invented(report, known) == []
+    values = [*values_in(own), *values_in(market), *THRESHOLDS, *(100 * t for t in THRESHOLDS)]
+    assert invented(report, values) == []
     assert -1 <= float(report.rsplit("Score: ", 1)[1]) <= 1
 
 

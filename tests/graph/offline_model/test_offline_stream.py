@@ -82,8 +82,8 @@ async def test_an_answer_spreads_over_its_latency(
 ) -> None:
     """At least 60 chunks, none early, the first soon and the last content at the latency's end."""
     chunks, times = await stream(session, tools=tools)
-    said = [when for chunk, when in zip(chunks, times, strict=True) if chunk["choices"]]
-    content = said[:-1]  # the last one only says why the answer ends
+    moments = [when for chunk, when in zip(chunks, times, strict=True) if chunk["choices"]]
+    content = moments[:-1]  # the last one only says why the answer ends
     assert len(content) >= 60
     assert content[-1] - content[0] >= 0.8 * content[-1]
     assert content[-1] >= LATENCY_S
@@ -164,14 +164,14 @@ def test_no_character_is_lost_between_the_chunks(
     assert len(writes) >= chunks
     events = [json.loads(line[6:]) for line in b"".join(writes).split(b"\n\n")[:-2]]
     deltas = [event["choices"][0]["delta"] for event in events[:-1]]
-    said = "".join(delta.get("content", "") for delta in deltas)
+    output = "".join(delta.get("content", "") for delta in deltas)
     arguments = [""] * len(tool_calls)
     empty = 0
     for delta in deltas:
         for piece in delta.get("tool_calls", ()):
             arguments[piece["index"]] += piece["function"]["arguments"]
             empty += "id" not in piece and not piece["function"]["arguments"]
-    assert said == answer.text
+    assert output == answer.text
     assert arguments == [call.arguments for call in tool_calls]
     if sum(map(len, arguments)) >= chunks:
         assert empty == 0
@@ -180,11 +180,11 @@ def test_no_character_is_lost_between_the_chunks(
 async def test_the_models_are_listed(session: aiohttp.ClientSession) -> None:
     """GET /v1/models names both models."""
     async with session.get("/v1/models") as response:
-        listed = await response.json()
-    assert [model["id"] for model in listed["data"]] == ["offline-quick", "offline-deep"]
+        document = await response.json()
+    assert [model["id"] for model in document["data"]] == ["offline-quick", "offline-deep"]
 
 
-async def refused(
+async def refusal(
     client: aiohttp.ClientSession, data: Any, path: str = "/v1/chat/completions"
 ) -> tuple[int, str]:
     """The status and the message of a refused request."""
@@ -220,7 +220,7 @@ async def refused(
 )
 async def test_a_broken_request_gets_a_sentence(session: aiohttp.ClientSession, data: Any) -> None:
     """Status 400 and OpenAI's error JSON, whatever is wrong."""
-    status, message = await refused(session, data)
+    status, message = await refusal(session, data)
     assert status == 400
     assert message.endswith((".", "'messages'."))
 
@@ -228,20 +228,20 @@ async def test_a_broken_request_gets_a_sentence(session: aiohttp.ClientSession, 
 async def test_a_trader_that_is_not_forced_is_refused(session: aiohttp.ClientSession) -> None:
     """A decider's prompt without its schema is a mistake of the caller, and said to be one."""
     messages = [{"role": "system", "content": "Agent: trader"}]
-    status, message = await refused(session, {"model": "m", "messages": messages})
+    status, message = await refusal(session, {"model": "m", "messages": messages})
     assert status == 400
     assert "TradeProposal" in message
 
 
 async def test_a_huge_body_is_refused(session: aiohttp.ClientSession) -> None:
     """More than the limit is not read into memory."""
-    status, _ = await refused(session, b" " * (MAX_BODY_BYTES + 1))
+    status, _ = await refusal(session, b" " * (MAX_BODY_BYTES + 1))
     assert status == 413
 
 
 async def test_a_wrong_path_is_refused(session: aiohttp.ClientSession) -> None:
     """An endpoint that is not there gets an error that the client understands."""
-    status, message = await refused(session, {}, "/v1/responses")
+    status, message = await refusal(session, {}, "/v1/responses")
     assert status == 404
     assert "/v1/chat/completions" in message
 
