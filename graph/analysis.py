@@ -26,6 +26,7 @@ from trading_graph.graph.state import Report, State, Statement, Usage
 from trading_graph.otel import spans
 from trading_graph.otel.spans import RunSpan, SpanListener, UnfinishedRun
 from trading_graph.otel.trace import semconv
+from trading_graph.toolkit import data_attributes
 from trading_graph.toolkit.cache import count_cache_use
 
 WORKFLOW = "trading_graph"
@@ -62,11 +63,11 @@ async def record_run(
     await asyncio.to_thread(build_graph, options)
     choice = backends.choice
     attributes: dict[str, AttributeValue] = {
-        semconv.SYMBOL: options.symbol,
-        semconv.AS_OF: str(options.as_of),
+        data_attributes.SYMBOL: options.symbol,
+        data_attributes.AS_OF: str(options.as_of),
         semconv.CHAIN_EXPECTED: options.expected_chain,
         semconv.DISPATCH: options.dispatch,
-        semconv.DATA_MODE: choice.data,
+        data_attributes.DATA_MODE: choice.data,
         semconv.LATENCY_SIMULATED: choice.simulated,
     }
     if choice.model is None:

@@ -13,6 +13,7 @@ from opentelemetry.trace import SpanContext
 
 from trading_graph.graph.context import RunContext
 from trading_graph.otel import spans
+from trading_graph.toolkit import data_attributes
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.errors import DataError
 from trading_graph.toolkit.market_data import MACRO_SERIES, STATEMENT_KINDS, AsyncToolkit
@@ -31,7 +32,12 @@ async def prefetch(context: RunContext, dispatcher: SpanContext | None) -> None:
     """
     options = context.options
     with spans.prefetch(
-        "market_data", symbol=options.symbol, as_of=str(options.as_of), dispatcher=dispatcher
+        "market_data",
+        attributes={
+            data_attributes.SYMBOL: options.symbol,
+            data_attributes.AS_OF: str(options.as_of),
+        },
+        dispatcher=dispatcher,
     ):
         fetches = [
             fetch

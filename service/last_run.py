@@ -10,6 +10,7 @@ from trading_graph.otel.trace import ERROR, SpanTable, semconv
 from trading_graph.otel.trace.kinds import Role
 from trading_graph.service.run_folder import TRACE
 from trading_graph.service.trace_source import newest_run
+from trading_graph.toolkit import data_attributes
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,8 @@ def last_run(out: Path) -> LastRun:
             if role is Role.RUN and said.get(semconv.RUN_ID) == folder.name:
                 return LastRun(
                     run_id=folder.name,
-                    symbol=str(said.get(semconv.SYMBOL)),
-                    as_of=str(said.get(semconv.AS_OF)),
+                    symbol=str(said.get(data_attributes.SYMBOL)),
+                    as_of=str(said.get(data_attributes.AS_OF)),
                     cache=tuple(_cache(trace, run)),
                     hosts=tuple(_hosts(trace, run)),
                     refused=sum(_is_refused(trace, row) for row in trace.below(run)),

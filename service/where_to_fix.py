@@ -1,10 +1,11 @@
 """Where in this program each kind of finding is mended: said of its own runs, and of no other."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
 from trading_graph.otel.diagnosis import Diagnosis, FindingKind
-from trading_graph.otel.trace import semconv
+from trading_graph.toolkit.data_attributes import AS_OF, SYMBOL
 
 PLACES: Mapping[FindingKind, str] = {
     FindingKind.SERIAL_FAN_OUT: "graph/dispatcher.py sends all at once unless --dispatch "
@@ -26,9 +27,43 @@ PLACES: Mapping[FindingKind, str] = {
 }
 
 
-def with_places(found: Diagnosis) -> Diagnosis:
-    """The diagnosis with the place of each change, where this program recorded the run."""
-    if semconv.SYMBOL not in found.run.attributes:
-        return found
-    findings = [replace(each, here=PLACES.get(each.kind, "")) for each in found.findings]
-    return replace(found, findings=tuple(findings))
+def with_places(diagnosis: Diagnosis) -> Diagnosis:
+    """The diagnosis with what only this program knows of its own runs.
+
+    Its title, the place of each change, and the commands that watch the next runs.
+    """
+    attributes = diagnosis.run.attributes
+    symbol, as_of = attributes.get(SYMBOL), attributes.get(AS_OF)
+    if symbol is None:
+        return diagnosis
+    return replace(
+        diagnosis,
+        title=f"{symbol} as of {as_of}",
+        findings=tuple(
+            replace(each, here=PLACES.get(each.kind, "")) for each in diagnosis.findings
+        ),
+        commands=_commands(diagnosis),
+    )
+
+
+def _commands(diagnosis: Diagnosis) -> tuple[str, ...]:
+    """Shell lines for the log and the next run."""
+    # The id stands between quotes of a shell line, so only plain characters may stay.
+    trace_id = re.sub(r"[^\w.:-]", "", diagnosis.trace.id)
+    return (
+        "# Watch for parallel execution patterns",
+        'grep "⏱️" logs/trading_graph.log | tail -20',
+        "",
+        "# Check analyst start times",
+        "grep \"START\" logs/trading_graph.log | awk '{print $1, $2, $3, $NF}'",
+        "",
+        "# Monitor total runtime",
+        'grep "Total execution time" logs/trading_graph.log',
+        "",
+        "# What the log says of this run",
+        f'grep "{trace_id}" logs/trading_graph.log',
+        "",
+        "# Judge and diagnose the next run",
+        "trading-graph verify last",
+        f"trading-graph diagnose last --target {diagnosis.target.limit_s:g}",
+    )

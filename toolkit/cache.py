@@ -25,6 +25,7 @@ from opentelemetry.trace import Span
 
 from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
+from trading_graph.toolkit import data_attributes
 from trading_graph.toolkit.errors import NoDataError, SourceUnavailableError, UnknownSymbolError
 from trading_graph.toolkit.single_flight import Flights, link_to_load
 from trading_graph.toolkit.ttl import Lifetime
@@ -319,7 +320,8 @@ class SingleFlightCache:
 
         async def renew() -> Any:
             with spans.detached_span(
-                f"revalidate {key.kind}", attributes={semconv.SYMBOL: key.symbol or key.source}
+                f"revalidate {key.kind}",
+                attributes={data_attributes.SYMBOL: key.symbol or key.source},
             ):
                 return await load()
 

@@ -18,7 +18,6 @@ from trading_graph.otel.trace import (
     SpanTable,
     Trace,
     row_of,
-    semconv,
     spans_at,
     table_of,
 )
@@ -100,7 +99,8 @@ class Diagnosis:
 
     `findings` are sorted by gain, the greatest first. `steps` fix them one on top of the other, so
     that gains are never added. `by_class` and `by_name` divide the critical path, in seconds, the
-    greatest first; they sum to `wall_s`, the duration of the run.
+    greatest first; they sum to `wall_s`, the duration of the run. `title` says what was run, and
+    `commands` are shell lines that watch further runs, where the program that made it knows some.
     """
 
     trace: Trace
@@ -112,6 +112,8 @@ class Diagnosis:
     findings: tuple[Finding, ...]
     steps: tuple[Step, ...]
     verdict: Verdict
+    title: str
+    commands: tuple[str, ...]
     _ranking: Ranking = field(compare=False)
     _figures: TargetFigures = field(compare=False)
 
@@ -135,18 +137,6 @@ class Diagnosis:
     def llm_chain(self) -> LlmChain:
         """The serial LLM calls of the run with all fixes, in the target's terms."""
         return self._figures.llm_chain
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether this program recorded the run: only then do its log and flags matter."""
-        return semconv.RUN_ID in self.run.attributes
-
-    @property
-    def title(self) -> str:
-        """What was run, if the trace says so; otherwise the name of the run."""
-        attributes = self.run.attributes
-        symbol, as_of = attributes.get(semconv.SYMBOL), attributes.get(semconv.AS_OF)
-        return f"{symbol} as of {as_of}" if symbol and as_of else self.run.name
 
     def __repr__(self) -> str:
         return (
@@ -220,6 +210,8 @@ def _document(ranking: Ranking, figures: TargetFigures, verdict: Verdict) -> Dia
             for each, after in zip(ranking.steps, figures.after_ns, strict=True)
         ),
         verdict=verdict,
+        title=verdict.run.name if verdict.run else "",
+        commands=(),
         _ranking=ranking,
         _figures=figures,
     )

@@ -4,7 +4,7 @@ They are sent over OTLP only if `OTEL_METRICS_EXPORTER=otlp`: the specification 
 default, but Jaeger, our default, takes none. The metrics of a span are written as it ends, so both
 always agree. Names, attributes and bucket boundaries are those of the OpenTelemetry semantic
 conventions for generative AI; `trading.*` are this project's. No attribute has many values: no
-symbol, no id, no text, and no name that a model may have invented.
+subject, no id, no text, and no name that a model may have invented.
 """
 
 import logging

@@ -72,7 +72,10 @@ def join(what: str, *, task: GraphTask | None = None) -> AbstractContextManager[
 
 
 def prefetch(
-    what: str, *, symbol: str, as_of: str, dispatcher: SpanContext | None = None
+    what: str,
+    *,
+    attributes: Mapping[str, AttributeValue] | None = None,
+    dispatcher: SpanContext | None = None,
 ) -> AbstractContextManager[Span]:
     """Open `prefetch {what}`: fetches for branches that have not requested the data yet.
 
@@ -84,8 +87,7 @@ def prefetch(
         attributes={
             semconv.OPERATION: "prefetch",
             semconv.LANGSMITH_SPAN_KIND: "chain",
-            semconv.SYMBOL: symbol,
-            semconv.AS_OF: as_of,
+            **(attributes or {}),
         },
         links=_links(dispatcher),
     )
@@ -150,23 +152,19 @@ def tool(name: str, *, call_id: str, args_hash: str, turn: int) -> AbstractConte
 def fetch(
     source: str,
     *,
-    symbol: str | None = None,
-    as_of: str | None = None,
     params: Mapping[str, str] | None = None,
     attributes: Mapping[str, AttributeValue] | None = None,
 ) -> AbstractContextManager[Span]:
     """Open `fetch {source}` around one request, including reading and parsing the body.
 
-    `params` holds whatever else distinguishes this request from others; only its hash is exported.
+    `params` holds what distinguishes this request from others; only its hash is exported.
     """
-    identity = json.dumps([source, symbol, as_of, dict(params or {})], sort_keys=True)
+    identity = json.dumps([source, dict(params or {})], sort_keys=True)
     fetch_attributes: dict[str, AttributeValue] = {
         semconv.OPERATION: "fetch",
         semconv.SOURCE: source,
         semconv.FETCH_KEY: hashlib.sha256(identity.encode()).hexdigest()[:16],
         semconv.LANGSMITH_SPAN_KIND: "retriever",
-        **({semconv.SYMBOL: symbol} if symbol else {}),
-        **({semconv.AS_OF: as_of} if as_of else {}),
         **(attributes or {}),
     }
     return open_span(f"fetch {source}", attributes=fetch_attributes)

@@ -12,6 +12,7 @@ from tests.live_faults import FAULTS, HARMLESS
 from tests.live_servers import FRED_KEY, LiveServers, live_servers
 from trading_graph.graph.errors import AnalysisError, NoDecisionError
 from trading_graph.otel.trace import ERROR, semconv
+from trading_graph.toolkit import data_attributes
 from trading_graph.toolkit.errors import DataError
 
 OTHERS = ("sec_data", "sec_files", "fred", "google_news", "stocktwits")
@@ -70,9 +71,9 @@ async def test_a_live_run_decides_as_the_offline_run_does(
     assert not any(name.startswith("fetch embedded") for name in fetched)
     for row in live.trace.rows("execute_tool "):
         told = live.trace.attributes(row)
-        assert told[semconv.DATA_MODE] == "live"
-        assert told[semconv.DATA_AS_OF] <= "2025-11-14"
-        assert told[semconv.DATA_AGE_S] == 0
+        assert told[data_attributes.DATA_MODE] == "live"
+        assert told[data_attributes.DATA_AS_OF] <= "2025-11-14"
+        assert told[data_attributes.DATA_AGE_S] == 0
         assert FRED_KEY not in repr(told)
 
 
@@ -183,7 +184,7 @@ async def test_with_any_fault_everywhere_embedded_data_stands_in_where_that_is_a
     )
     assert decided(ran.made)[0] == decided((await run_analysis(symbol="NVDA")).made)[0]
     modes = {
-        ran.trace.attributes(row).get(semconv.DATA_MODE)
+        ran.trace.attributes(row).get(data_attributes.DATA_MODE)
         for row in ran.trace.rows("execute_tool ")
         if "news" not in ran.trace.names[row]  # the embedded data set has none
     }

@@ -6,6 +6,7 @@ import pytest
 
 from tests.analysis_runner import Runner
 from trading_graph.otel.trace import ROOT, SpanTable, semconv
+from trading_graph.toolkit import data_attributes
 
 AGENTS = {
     "market_analyst": 2,
@@ -110,12 +111,12 @@ async def test_the_required_attributes_are_on_every_span(run_analysis: Runner) -
         "invoke_workflow ": {
             semconv.OPERATION_NAME,
             semconv.RUN_ID,
-            semconv.SYMBOL,
-            semconv.AS_OF,
+            data_attributes.SYMBOL,
+            data_attributes.AS_OF,
             semconv.CHAIN_EXPECTED,
             semconv.SPANS_STARTED,
             semconv.LATENCY_SIMULATED,
-            semconv.DATA_MODE,
+            data_attributes.DATA_MODE,
         },
         "dispatch ": {semconv.FANOUT_EXPECTED, semconv.NODE, semconv.STEP, semconv.TASK_ID},
         "invoke_agent ": {
@@ -146,7 +147,7 @@ async def test_the_required_attributes_are_on_every_span(run_analysis: Runner) -
             semconv.TURN_INDEX,
             semconv.CACHE,
         },
-        "fetch ": {semconv.SOURCE, semconv.SYMBOL, semconv.AS_OF, semconv.ROWS},
+        "fetch ": {semconv.SOURCE, data_attributes.SYMBOL, data_attributes.AS_OF, semconv.ROWS},
     }
     for prefix, keys in required.items():
         rows = trace.rows(prefix)

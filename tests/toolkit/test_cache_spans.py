@@ -24,7 +24,7 @@ def _context(span: ReadableSpan) -> trace.SpanContext:
 
 def _fetching(upstream: Upstream) -> Callable[[], Awaitable[object]]:
     async def load() -> object:
-        with spans.fetch("test", symbol="AAPL"):
+        with spans.fetch("test"):
             note_load_span()  # as the pool does before each request
             return await upstream.load()
 

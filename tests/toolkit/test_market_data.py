@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from trading_graph.otel import spans
 from trading_graph.otel.spans.recording import context_with
 from trading_graph.otel.trace import semconv
+from trading_graph.toolkit import data_attributes
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.cache import SingleFlightCache
 from trading_graph.toolkit.embedded_server import make_app
@@ -158,13 +159,13 @@ async def test_every_fetch_says_what_it_got_and_from_where(
     for span in fetches(exporter):
         attributes = span.attributes or {}
         assert attributes[semconv.SOURCE] == span.name.removeprefix("fetch ")
-        assert attributes[semconv.AS_OF] == "2025-11-14"
-        assert attributes[semconv.DATA_MODE] == "offline"
+        assert attributes[data_attributes.AS_OF] == "2025-11-14"
+        assert attributes[data_attributes.DATA_MODE] == "offline"
         rows, size = attributes[semconv.ROWS], attributes[semconv.RESPONSE_BYTES]
         assert isinstance(rows, int)
         assert isinstance(size, int)
         assert 0 < rows < size
-    symbols = {(span.attributes or {})[semconv.SYMBOL] for span in fetches(exporter)}
+    symbols = {(span.attributes or {})[data_attributes.SYMBOL] for span in fetches(exporter)}
     assert symbols == {"NVDA", *MACRO_SERIES}
 
 

@@ -18,7 +18,7 @@ from opentelemetry.trace import Span
 from yarl import URL
 
 from trading_graph.otel import spans
-from trading_graph.otel.trace import semconv
+from trading_graph.toolkit import data_attributes
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.errors import BadAnswerError, BadRequestError, DataError
 from trading_graph.toolkit.pool import HttpPool
@@ -122,12 +122,18 @@ def fetch_span(
     **params: str,
 ) -> AbstractContextManager[Span]:
     """Open the span `fetch {source}`; `params` holds what else distinguishes the request."""
+    subject = {
+        name: value
+        for name, value in (
+            (data_attributes.SYMBOL, symbol),
+            (data_attributes.AS_OF, None if as_of is None else str(as_of)),
+        )
+        if value
+    }
     return spans.fetch(
         source,
-        symbol=symbol,
-        as_of=None if as_of is None else str(as_of),
-        params=params,
-        attributes={semconv.DATA_MODE: data_mode},
+        params={**params, **subject},
+        attributes={data_attributes.DATA_MODE: data_mode, **subject},
     )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from yarl import URL
 
 from trading_graph.otel.trace import semconv
+from trading_graph.toolkit import data_attributes
 from trading_graph.toolkit.as_of import NEW_YORK, AsOf, Clock, new_york_day, utc_now
 from trading_graph.toolkit.errors import (
     BadAnswerError,
@@ -87,7 +88,7 @@ class YahooChart:
                 )
             bars = replace(chart.on_basis_of(as_of.date).until(last), data_mode=self.data_mode)
             span.set_attributes(
-                {semconv.ROWS: len(bars), semconv.DATA_AS_OF: bars.session.isoformat()}
+                {semconv.ROWS: len(bars), data_attributes.DATA_AS_OF: bars.session.isoformat()}
             )
             return bars
 

@@ -16,6 +16,7 @@ from opentelemetry import trace
 from pydantic import BaseModel, ConfigDict, Field
 
 from trading_graph.otel.trace import semconv
+from trading_graph.toolkit import data_attributes
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.market_data import AsyncToolkit
 from trading_graph.toolkit.records import SourceAnswer
@@ -74,10 +75,10 @@ def provenance(
     trace.get_current_span().set_attributes(
         {
             semconv.SOURCE: source,
-            semconv.DATA_MODE: mode,
-            semconv.DATA_AS_OF: session.isoformat(),
-            semconv.DATA_AGE_S: age_s,
-            **({semconv.DATA_STANDS_IN: stands_in} if stands_in else {}),
+            data_attributes.DATA_MODE: mode,
+            data_attributes.DATA_AS_OF: session.isoformat(),
+            data_attributes.DATA_AGE_S: age_s,
+            **({data_attributes.DATA_STANDS_IN: stands_in} if stands_in else {}),
         }
     )
     return {

@@ -40,7 +40,7 @@ class Program:
         await self._cache.get(CacheKey("test", what), load, ttl=60)
 
     async def prefetch(self) -> None:
-        with spans.prefetch("everything", symbol="A", as_of="2025-11-14"):
+        with spans.prefetch("everything"):
             await asyncio.gather(*(self.ask(what) for what in self._fetched))
 
     async def use(self, number: int, *whats: str) -> None:
