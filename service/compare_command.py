@@ -4,7 +4,6 @@ import sys
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.markup import escape
 
 from trading_graph.otel.diagnosis import (
     NOTHING_SHARED,
@@ -25,9 +24,8 @@ from trading_graph.otel.report.comparison_formats import (
 from trading_graph.otel.report.comparison_text import ComparisonText
 from trading_graph.otel.trace import SpanTable
 from trading_graph.service.errors import BadSettings
+from trading_graph.service.exit_codes import ExitCode, fail
 from trading_graph.service.trace_source import find_trace
-
-SAME, REGRESSION, USAGE, NOT_COMPARED = 0, 1, 2, 3
 
 FORMATS = {
     "markdown": comparison_markdown,
@@ -48,7 +46,7 @@ def compare_command(
     ids: tuple[str, ...],
     tolerance: float | None,
     format: str,
-) -> int:
+) -> ExitCode:
     """Compare and return the exit code; every fault is one sentence on stderr.
 
     `words` are the baseline and `others` the new runs; without others, words are one of each.
@@ -64,11 +62,9 @@ def compare_command(
             None if tolerance is None else tolerance / 100,
         )
     except (BadUse, BadSettings) as error:
-        talk.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        return USAGE
+        return fail(talk, str(error), ExitCode.USAGE)
     except TraceError as error:
-        talk.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        return NOT_COMPARED
+        return fail(talk, str(error), ExitCode.NOT_DONE)
     if format != "text":
         sys.stdout.write(FORMATS[format](found) + "\n")
     elif isinstance(found, Comparison):
@@ -76,8 +72,8 @@ def compare_command(
     else:
         sys.stdout.write("\n".join(["No comparison.", *(f"  - {text}" for text in found), ""]))
     if not isinstance(found, Comparison):
-        return NOT_COMPARED
-    return SAME if found.passed else REGRESSION
+        return ExitCode.NOT_DONE
+    return ExitCode.OK if found.passed else ExitCode.CHECK_FAILED
 
 
 Word = tuple[str, str | None]

@@ -5,16 +5,14 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 
 from trading_graph.otel.collection import collection_paused
 from trading_graph.otel.diagnosis import Diagnosis, Standing, diagnose, ranking_of
 from trading_graph.otel.errors import TraceError
 from trading_graph.service.errors import BadSettings
+from trading_graph.service.exit_codes import ExitCode, fail
 from trading_graph.service.trace_source import find_trace
 from trading_graph.service.where_to_fix import with_places
-
-INSIDE, OVER, USAGE, NOT_JUDGED = 0, 1, 2, 3
 
 
 @collection_paused()
@@ -36,17 +34,15 @@ def diagnose_command(
         others = [find_trace((word,), source) for word in also]
         found = diagnose(find_trace(words, source, id), target, id, others)
     except BadSettings as error:
-        talk.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        return USAGE
+        return fail(talk, str(error), ExitCode.USAGE)
     except TraceError as error:
-        talk.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        return NOT_JUDGED
+        return fail(talk, str(error), ExitCode.NOT_DONE)
     if not isinstance(found, Diagnosis):
         from trading_graph.otel.report.verdict_text import VerdictText
 
         # On stderr: where a report is asked for as JSON, nothing else may come.
         talk.print(VerdictText(found), highlight=False)
-        return NOT_JUDGED
+        return ExitCode.NOT_DONE
     found = with_places(found)
     if out is None:
         _print(found, form)
@@ -54,14 +50,10 @@ def diagnose_command(
         try:
             _write(Path(out), _text(found, form))
         except OSError as error:
-            talk.print(
-                f"[red]Error:[/red] {escape(str(out))} cannot be written: {error.strerror}.",
-                highlight=False,
-                soft_wrap=True,
-            )
-            return USAGE
+            return fail(talk, f"{out} cannot be written: {error.strerror}.", ExitCode.USAGE)
         talk.print(f"Written: {out}", highlight=False, soft_wrap=True)
-    return INSIDE if found.target.standing is Standing.INSIDE else OVER
+    inside = found.target.standing is Standing.INSIDE
+    return ExitCode.OK if inside else ExitCode.CHECK_FAILED
 
 
 def _print(found: Diagnosis, form: str) -> None:

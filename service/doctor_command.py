@@ -12,15 +12,14 @@ from trading_graph.otel.redaction import process_redactor
 from trading_graph.service.doctor import Finding, State, examine
 from trading_graph.service.doctor_tables import data_document, show_data
 from trading_graph.service.errors import BadSettings
+from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.last_run import LastRun, last_run
 from trading_graph.service.settings import read_settings
-
-WELL, RED = 0, 1
 
 _SIGNS = {State.OK: "[green]✓[/]", State.OFF: "[dim]-[/]", State.RED: "[red]✗[/]"}
 
 
-def doctor_command(*, as_json: bool) -> int:
+def doctor_command(*, as_json: bool) -> ExitCode:
     """Examine, show, and return the exit code."""
     redactor = process_redactor()
     last: LastRun | None = None
@@ -57,7 +56,7 @@ def doctor_command(*, as_json: bool) -> int:
         sys.stdout.write(json.dumps(shown, indent=2) + "\n")
     else:
         _show(findings, last)
-    return RED if _red(findings) else WELL
+    return ExitCode.CHECK_FAILED if _red(findings) else ExitCode.OK
 
 
 def _red(findings: list[Finding]) -> list[Finding]:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import click
 
+from trading_graph.service.exit_codes import ExitCode
+
 _OURS = "trading-graph"
 _FEW = 3
 
@@ -20,7 +22,7 @@ _EXTRA = re.compile(r"""\s*extra\s*==\s*["'](?P<extra>[\w.-]+)["']\s*""")
 class MissingExtraError(click.ClickException):
     """A command needs an extra that is not installed; the message says what to type."""
 
-    exit_code = 2
+    exit_code = ExitCode.USAGE
 
 
 def require_extra(what: str, extra: str) -> None:

@@ -9,8 +9,9 @@ from trading_graph.otel.collection import collection_paused
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.choice import EMBEDDED_DATE
 from trading_graph.service.errors import BadSettings
+from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.full_scale import Latencies
-from trading_graph.service.guarded import DONE, GATE_FAILED, guarded
+from trading_graph.service.guarded import guarded
 from trading_graph.service.log import logging_to
 from trading_graph.service.settings import Settings
 from trading_graph.toolkit.as_of import AsOf
@@ -21,14 +22,16 @@ _LONGEST_FETCH_S = 8.0
 """The clients give up on a call after 60 s, and on a host that is silent for 10 s."""
 
 
-def ladder_command(symbol: str, date: str | None, latencies: Latencies, *, as_json: bool) -> int:
+def ladder_command(
+    symbol: str, date: str | None, latencies: Latencies, *, as_json: bool
+) -> ExitCode:
     """Climb the ladder and return the exit code; every failure is one sentence on stderr.
 
     It always runs on the offline model and the embedded data: latencies have to be equal.
     """
     talk = Console(stderr=True)
 
-    def work(settings: Settings, redactor: Redactor) -> int:
+    def work(settings: Settings, redactor: Redactor) -> ExitCode:
         _refuse_timeouts(latencies)
         asked, as_of = parse_symbol(symbol), AsOf.parse(date or EMBEDDED_DATE)
         with logging_to(settings.log_file, redactor):
@@ -58,7 +61,7 @@ def _climb(
     talk: Console,
     *,
     as_json: bool,
-) -> int:
+) -> ExitCode:
     with talk.status("loading"), collection_paused():
         from trading_graph.service.ladder import climb, compared, rungs
         from trading_graph.service.ladder_report import show, show_json
@@ -74,4 +77,4 @@ def _climb(
         show_json(ladder, symbol, str(as_of), out)
     else:
         show(ladder, out)
-    return DONE if ladder.holds else GATE_FAILED
+    return ExitCode.OK if ladder.holds else ExitCode.CHECK_FAILED

@@ -18,7 +18,8 @@ from trading_graph.otel.collection import collection_paused
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.choice import backend_choice, default_date
 from trading_graph.service.errors import NotResumable
-from trading_graph.service.guarded import DONE, guarded
+from trading_graph.service.exit_codes import ExitCode
+from trading_graph.service.guarded import guarded
 from trading_graph.service.log import logging_to
 from trading_graph.service.run_request import RunRequest
 from trading_graph.service.settings import Settings
@@ -30,11 +31,11 @@ if TYPE_CHECKING:
     from trading_graph.service.run_session import RunSession
 
 
-def run_command(symbol: str, asked: Mapping[str, Any]) -> int:
+def run_command(symbol: str, asked: Mapping[str, Any]) -> ExitCode:
     """Run the analysis and return the exit code; every failure is one sentence on stderr."""
     talk = Console(stderr=True)
 
-    def work(settings: Settings, redactor: Redactor) -> int:
+    def work(settings: Settings, redactor: Redactor) -> ExitCode:
         choice = backend_choice(
             settings,
             offline=asked["offline"],
@@ -50,11 +51,11 @@ def run_command(symbol: str, asked: Mapping[str, Any]) -> int:
     return guarded(talk, work)
 
 
-def resume_command(word: str, asked: Mapping[str, Any]) -> int:
+def resume_command(word: str, asked: Mapping[str, Any]) -> ExitCode:
     """Go on with a killed run and return the exit code; every failure is one sentence on stderr."""
     talk = Console(stderr=True)
 
-    def work(settings: Settings, redactor: Redactor) -> int:
+    def work(settings: Settings, redactor: Redactor) -> ExitCode:
         # Not above: a run that begins does not need it.
         from trading_graph.service.run_order import RunOrder
         from trading_graph.service.taking_up import kept_order
@@ -123,7 +124,7 @@ def _run(
     redactor: Redactor,
     asked: Mapping[str, Any],
     talk: Console,
-) -> int:
+) -> ExitCode:
     session = _session(settings, redactor, asked, talk, offline=asked["offline"])
     return _presented(asyncio.run(session.run(options, choice)), settings, asked)
 
@@ -145,9 +146,9 @@ def _session(
     return RunSession(settings, out, talk, redactor, langsmith=langsmith)
 
 
-def _presented(result: "Result", settings: Settings, asked: Mapping[str, Any]) -> int:
+def _presented(result: "Result", settings: Settings, asked: Mapping[str, Any]) -> ExitCode:
     from trading_graph.service.result import show, show_json
 
     present = show_json if asked["as_json"] else show
     present(result, settings, Console(file=sys.stdout))
-    return DONE
+    return ExitCode.OK

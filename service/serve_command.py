@@ -14,12 +14,13 @@ from trading_graph.otel.collection import collection_paused
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.choice import backend_choice
 from trading_graph.service.errors import BadSettings
-from trading_graph.service.guarded import DONE, guarded
+from trading_graph.service.exit_codes import ExitCode
+from trading_graph.service.guarded import guarded
 from trading_graph.service.log import logging_to
 from trading_graph.service.settings import Settings
 
 
-def new_token() -> int:
+def new_token() -> ExitCode:
     """Print a new token, once, and the setting that lets it in."""
     from trading_graph.service.server.access import digest
 
@@ -27,19 +28,19 @@ def new_token() -> int:
     click.echo(f"The token, shown this once: {token}")
     click.echo("The service is to be started with:")
     click.echo(f"""TRADING_GRAPH_SERVE_TOKEN_SHA256='["{digest(token)}"]'""")
-    return DONE
+    return ExitCode.OK
 
 
-def serve_command(host: str, port: int, *, offline: bool, out: str | None) -> int:
+def serve_command(host: str, port: int, *, offline: bool, out: str | None) -> ExitCode:
     """Serve until a signal and return the exit code; every failure is one sentence on stderr."""
     talk = Console(stderr=True)
 
-    def work(settings: Settings, redactor: Redactor) -> int:
+    def work(settings: Settings, redactor: Redactor) -> ExitCode:
         _check_host(host, settings)
         with logging_to(settings.log_file, redactor):
             where = Path(out) if out else settings.out
             asyncio.run(_serve(settings, redactor, host, port, where, talk, offline=offline))
-        return DONE
+        return ExitCode.OK
 
     return guarded(talk, work)
 

@@ -4,16 +4,14 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 
 from trading_graph.otel.collection import collection_paused
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.report import VerdictText, as_github, as_json, as_junit, as_markdown
 from trading_graph.otel.verdict import Gate, GateError, default_gate, judge
 from trading_graph.service.errors import BadSettings
+from trading_graph.service.exit_codes import ExitCode, fail
 from trading_graph.service.trace_source import find_trace
-
-PASSED, GATE_FAILED, USAGE, NOT_JUDGED = 0, 1, 2, 3
 
 FORMATS = {"markdown": as_markdown, "json": as_json, "junit": as_junit, "github": as_github}
 
@@ -21,7 +19,7 @@ FORMATS = {"markdown": as_markdown, "json": as_json, "junit": as_junit, "github"
 @collection_paused()
 def verify_command(
     words: tuple[str, ...], source: str | None, id: str | None, gate: str | None, format: str
-) -> int:
+) -> ExitCode:
     """Judge a trace and return the exit code; every fault is one sentence on stderr."""
     talk = Console(stderr=True)
     try:
@@ -29,15 +27,13 @@ def verify_command(
         verdict = judge(find_trace(words, source, id), wanted, id)
         shown = VerdictText(verdict) if format == "text" else FORMATS[format](verdict)
     except (GateError, BadSettings) as error:
-        talk.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        return USAGE
+        return fail(talk, str(error), ExitCode.USAGE)
     except TraceError as error:
-        talk.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        return NOT_JUDGED
+        return fail(talk, str(error), ExitCode.NOT_DONE)
     if isinstance(shown, str):
         sys.stdout.write(shown + "\n")
     else:
         Console(file=sys.stdout, highlight=False, emoji=False).print(shown)
     if not verdict.judged:
-        return NOT_JUDGED
-    return PASSED if verdict.passed else GATE_FAILED
+        return ExitCode.NOT_DONE
+    return ExitCode.OK if verdict.passed else ExitCode.CHECK_FAILED

@@ -18,8 +18,8 @@ from trading_graph.otel.report import as_json
 from trading_graph.otel.sources.jaeger import JaegerQuery
 from trading_graph.otel.verdict import Gate, GateError, Verdict, default_gate, judge
 from trading_graph.service.errors import BadSettings
+from trading_graph.service.exit_codes import ExitCode, fail
 from trading_graph.service.settings import read_settings
-from trading_graph.service.verify_command import GATE_FAILED, NOT_JUDGED, PASSED, USAGE
 from trading_graph.service.watching import Arrived, Patience, TraceWatch
 
 
@@ -43,24 +43,25 @@ class Tally:
         else:
             self.failed += 1
 
-    def code(self, wanted: int | None) -> int:
+    def code(self, wanted: int | None) -> ExitCode:
         """The exit code: a gate that has seen nothing, or too little, is not passed."""
         if self.failed:
-            return GATE_FAILED
-        return NOT_JUDGED if self.not_judged or self.judged < (wanted or 1) else PASSED
+            return ExitCode.CHECK_FAILED
+        if self.not_judged or self.judged < (wanted or 1):
+            return ExitCode.NOT_DONE
+        return ExitCode.OK
 
 
 def watch_command(
     service: str, gate: str | None, format: str, seconds: float | None, count: int | None
-) -> int:
+) -> ExitCode:
     """Judge what arrives until a signal, or until there is enough; return the exit code."""
     talk = Console(stderr=True)
     try:
         wanted = Gate.from_file(Path(gate)) if gate else default_gate()
         jaeger = JaegerQuery(read_settings().jaeger_url)
     except (GateError, BadSettings) as error:
-        talk.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        return USAGE
+        return fail(talk, str(error), ExitCode.USAGE)
     watch, tally = TraceWatch(jaeger, service, time.time()), Tally()
     _say(talk, f"Watching {service} in Jaeger at {jaeger.base_url}; stop with Ctrl-C.")
     try:
