@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trading_graph.graph.backend_choice import BackendChoice
-from trading_graph.graph.options import ANALYSTS, DEBATERS, RISK_ANALYSTS, Debate, Options, Order
+from trading_graph.graph.options import ANALYSTS, DEBATERS, RISK_ANALYSTS
 from trading_graph.otel.diagnosis import (
     Action,
     CallTree,
@@ -28,13 +28,14 @@ from trading_graph.otel.trace.kinds import Role, agent_name
 from trading_graph.otel.verdict import Verdict, default_gate, judge
 from trading_graph.service.errors import NotRecorded
 from trading_graph.service.full_scale import FullScale, Latencies, full_scale
+from trading_graph.service.runs.request import RunRequest
 from trading_graph.toolkit.as_of import AsOf
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from trading_graph.service.result import Result
-    from trading_graph.service.run_session import RunSession
+    from trading_graph.service.runs.result import Result
+    from trading_graph.service.runs.session import RunSession
 
 TOLERANCE = 0.05
 """By how much a prediction may miss what was measured, as a share of it."""
@@ -71,7 +72,7 @@ class Rung:
     """
 
     name: str
-    options: Options
+    request: RunRequest
     choice: BackendChoice
     proves: tuple[str, ...] = ()
     claim: Claim | None = None
@@ -147,9 +148,10 @@ def rungs(symbol: str, as_of: AsOf, latencies: Latencies) -> tuple[Rung, ...]:
     """The rungs, the slowest first; the last is the one before it, run again."""
     call_s, fetch_s = latencies.call_s * latencies.scale, latencies.fetch_s * latencies.scale
     # Five times what the agent with the most tools needs: no rung is to run into it.
-    quick = Options(symbol, as_of, agent_budget_s=90 + 5 * (2 * call_s + 8 * fetch_s))
-    send = replace(quick, tools=Order.SEQUENTIAL)
-    slow = replace(send, dispatch=Order.SEQUENTIAL, debate=Debate.SERIAL)
+    agent_budget = 90 + 5 * (2 * call_s + 8 * fetch_s)
+    quick = RunRequest(symbol=symbol, date=str(as_of), agent_budget=agent_budget)
+    send = quick.model_copy(update={"tools": "sequential"})
+    slow = send.model_copy(update={"dispatch": "sequential", "debate": "serial"})
     bare = BackendChoice(chat_latency_s=call_s, fetch_latency_s=fetch_s, cache=False, pool=False)
     kept = replace(bare, cache=True, pool=True)
     return (
@@ -174,10 +176,10 @@ async def climb(steps: Sequence[Rung], session: "RunSession", talk: "Console") -
         times = 1 + sum(1 for later in steps[number : number + 1] if later.warm)
         again = ", and again on the warm cache" if times > 1 else ""
         talk.print(f"[bold]{number}/{len(steps)} {step.name}{again}[/bold]", highlight=False)
-        tried = [await session.runs(step.options, step.choice, times)]
+        tried = [await session.runs(step.request, step.choice, times)]
         while (lag := lag_ms(tried[-1])) > LAG_MS and len(tried) < TRIES:
             talk.print(f"The event loop was held for {lag:.0f} ms: again.", highlight=False)
-            tried.append(await session.runs(step.options, step.choice, times))
+            tried.append(await session.runs(step.request, step.choice, times))
         calmest = min(tried, key=lag_ms)
         results += calmest
     return results

@@ -4,7 +4,7 @@ import asyncio
 import json
 import shutil
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from opentelemetry.context import Context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -14,12 +14,11 @@ from trading_graph.otel.report import as_json
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.verdict import default_gate, judge
-from trading_graph.service.engine import Engine
 from trading_graph.service.errors import NotResumable
-from trading_graph.service.result import finished
-from trading_graph.service.run_folder import RunFolder
-from trading_graph.service.run_request import RunRequest
-from trading_graph.service.run_standing import Standing, standing
+from trading_graph.service.runs.engine import Engine
+from trading_graph.service.runs.folder import RunFolder, Standing, standing
+from trading_graph.service.runs.request import RunRequest
+from trading_graph.service.runs.result import finished
 from trading_graph.service.server.run_events import RunEvents
 from trading_graph.service.server.run_queue import Outcome
 from trading_graph.service.store import Store, StoredRun, StoredVerdict, now
@@ -38,10 +37,9 @@ class _Made:
 class RunMaker:
     """Makes runs on an engine, and keeps the verdict on each."""
 
-    def __init__(self, engine: Engine, store: Store, default_date: str) -> None:
+    def __init__(self, engine: Engine, store: Store) -> None:
         self._engine = engine
         self._store = store
-        self._default_date = default_date
 
     async def __call__(self, run: StoredRun, events: RunEvents) -> Outcome:
         """Make the run, or go on with it where an earlier process left it."""
@@ -71,12 +69,10 @@ class RunMaker:
             return await asyncio.to_thread(_kept, folder)
         if at is None:
             request = RunRequest.model_validate_json(run.request)
-            options = request.options(self._default_date)
             # Who asks may lower what whoever pays has set, and never raise it.
-            budget = options.budget.within(self._engine.settings.budget)
-            options = replace(options, budget=budget)
+            request = request.with_budget(request.budget.within(self._engine.settings.budget))
             analysis, folder = await self._engine.run(
-                options, run_id=run_id, parent=_caller(run), listeners=[events]
+                request, run_id=run_id, parent=_caller(run), listeners=[events]
             )
         else:
             analysis, folder = await self._engine.resume(run_id, listeners=[events])

@@ -19,9 +19,9 @@ from prometheus_client import CollectorRegistry
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.otel.collection import collection_paused
 from trading_graph.otel.redaction import Redactor
-from trading_graph.service.choice import default_date
 from trading_graph.service.errors import BadSettings
-from trading_graph.service.langsmith_mode import LangSmithMode
+from trading_graph.service.langsmith import LangSmithMode
+from trading_graph.service.runs.request import default_date
 from trading_graph.service.server.alone import alone
 from trading_graph.service.server.app import make_app
 from trading_graph.service.server.connection import Connection
@@ -35,7 +35,7 @@ from trading_graph.service.settings import Settings
 from trading_graph.service.store import Store, open_store
 
 if TYPE_CHECKING:
-    from trading_graph.service.engine import Engine
+    from trading_graph.service.runs.engine import Engine
 
 _LOG = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ async def open_service(
     day = default_date(choice.data)
 
     def engine() -> "AbstractAsyncContextManager[Engine]":
-        from trading_graph.service.engine import open_engine
+        from trading_graph.service.runs.engine import open_engine
 
         readers = [PrometheusMetricReader(registry=registry)]
         return open_engine(settings, choice, out, redactor, langsmith, metric_readers=readers)
@@ -96,7 +96,7 @@ async def open_service(
         await queue.take_up()
         try:
             async with (
-                _beside(_make_runs(engine, queue, store, day)),
+                _beside(_make_runs(engine, queue, store)),
                 forgetting(store, out, settings.serve_keep_days),
             ):
                 try:
@@ -112,14 +112,13 @@ async def _make_runs(
     engine: "Callable[[], AbstractAsyncContextManager[Engine]]",
     queue: RunQueue,
     store: Store,
-    day: str,
 ) -> None:
     """Import what makes runs, while the service answers, and make a queue's until cancelled."""
     await asyncio.to_thread(_import_engine)
     from trading_graph.service.server.run_maker import RunMaker
 
     async with engine() as opened:
-        queue.begin(RunMaker(opened, store, day))
+        queue.begin(RunMaker(opened, store))
         try:
             await asyncio.Event().wait()
         finally:
@@ -131,7 +130,7 @@ async def _make_runs(
 
 @collection_paused()
 def _import_engine() -> None:
-    for name in ("trading_graph.service.engine", "trading_graph.service.server.run_maker"):
+    for name in ("trading_graph.service.runs.engine", "trading_graph.service.server.run_maker"):
         importlib.import_module(name)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from trading_graph.graph.budget import Budget
 from trading_graph.graph.options import Options
-from trading_graph.service.run_request import RunRequest
+from trading_graph.service.runs.request import RunRequest
 from trading_graph.service.server.run_events import RunEvents
 from trading_graph.service.server.run_maker import RunMaker
 from trading_graph.service.settings import Settings
@@ -47,7 +47,7 @@ async def test_a_request_lowers_the_budget_and_never_raises_it(
     engine = _Engine(Settings.model_construct(**set_to), tmp_path)
     request = RunRequest(symbol="AAPL", **asked).model_dump_json()
     run = SimpleNamespace(id=uuid.uuid4().hex, request=request, traceparent=None)
-    make = RunMaker(cast("Any", engine), cast("Store", None), "2025-11-14")
+    make = RunMaker(cast("Any", engine), cast("Store", None))
     with pytest.raises(_Started):
         await make(cast("StoredRun", run), cast("RunEvents", None))
     assert engine.asked is not None

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,14 +13,15 @@ from rich.console import Console
 
 from trading_graph.graph.analysis import Analysis
 from trading_graph.graph.backend_choice import BackendChoice
-from trading_graph.graph.options import Options
 from trading_graph.otel.redaction import Redactor
 from trading_graph.otel.spans import caller_context
-from trading_graph.service.engine import Engine, FailedTrace, open_engine
-from trading_graph.service.langsmith_mode import LangSmithMode
-from trading_graph.service.progress import Progress
-from trading_graph.service.result import Result, finished
-from trading_graph.service.run_folder import RunFolder
+from trading_graph.service.runs.engine import Engine, FailedTrace, open_engine
+from trading_graph.service.langsmith import langsmith_mode
+from trading_graph.service.runs.progress import Progress
+from trading_graph.service.runs.request import RunRequest
+from trading_graph.service.runs.result import Result, finished, show, show_json
+from trading_graph.service.runs.folder import RunFolder
+from trading_graph.service.runs.resume import RunOrder, interrupted_run, stored_order
 from trading_graph.service.settings import Settings
 
 Made = tuple[Analysis, RunFolder]
@@ -27,7 +29,7 @@ _Run = Callable[[Engine, Progress], Awaitable[Made]]
 
 
 class RunSession:
-    """Runs analyses for the command line, one at a time."""
+    """Runs analyses for the command line, one at a time; raises BadSettings."""
 
     def __init__(
         self,
@@ -36,28 +38,34 @@ class RunSession:
         talk: Console,
         redactor: Redactor,
         *,
-        langsmith: LangSmithMode,
+        offline: bool,
     ) -> None:
         self._settings = settings
         self._out = out
         self._talk = talk
         self._redactor = redactor
-        self._langsmith = langsmith
+        self._langsmith = langsmith_mode(settings, offline=offline)
 
-    async def run(self, options: Options, choice: BackendChoice) -> Result:
+    @staticmethod
+    def interrupted(word: str, out: Path) -> tuple[uuid.UUID, RunOrder]:
+        """The run that a word names, and what it was asked to do; raises NotResumable."""
+        run_id = interrupted_run(word, out)
+        return run_id, stored_order(out, run_id.hex)
+
+    async def run(self, request: RunRequest, choice: BackendChoice) -> Result:
         """Run one analysis; whatever happens, the spans that ended are in the run's folder.
 
         SIGTERM cancels it, as SIGINT does: spans are ended, and sent or spooled.
         """
-        (result,) = await self.runs(options, choice, 1)
+        (result,) = await self.runs(request, choice, 1)
         return result
 
-    async def runs(self, options: Options, choice: BackendChoice, times: int) -> list[Result]:
+    async def runs(self, request: RunRequest, choice: BackendChoice, times: int) -> list[Result]:
         """Run an analysis several times on the same back ends: the later ones find a warm cache."""
 
         async def run(engine: Engine, progress: Progress) -> Made:
             parent = caller_context(os.environ)
-            return await engine.run(options, parent=parent, listeners=[progress])
+            return await engine.run(request, parent=parent, listeners=[progress])
 
         return await self._results(choice, [run] * times)
 
@@ -69,6 +77,11 @@ class RunSession:
 
         (result,) = await self._results(choice, [resumed])
         return result
+
+    def show(self, result: Result, *, as_json: bool) -> None:
+        """Print a run on stdout, for people or as JSON."""
+        present = show_json if as_json else show
+        present(result, self._settings, Console(file=sys.stdout))
 
     async def _results(self, choice: BackendChoice, runs: Sequence[_Run]) -> list[Result]:
         opened = open_engine(self._settings, choice, self._out, self._redactor, self._langsmith)

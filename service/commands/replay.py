@@ -13,7 +13,7 @@ from trading_graph.otel.files import from_lines
 from trading_graph.otel.redaction import Redactor, process_redactor
 from trading_graph.service.errors import BadSettings
 from trading_graph.service.exit_codes import ExitCode, fail
-from trading_graph.service.langsmith_mode import langsmith_mode, langsmith_target
+from trading_graph.service.langsmith import langsmith_mode, langsmith_target
 from trading_graph.service.replay import Target, targets
 from trading_graph.service.settings import read_settings
 from trading_graph.service.trace_source import trace_file
@@ -36,7 +36,7 @@ class _Total:
             self.faults.append(done.unreadable)
 
 
-def replay_command(words: Sequence[str], *, everything: bool) -> ExitCode:
+def replay_command(*, runs: Sequence[str], everything: bool) -> ExitCode:
     """Replay the spool, or the runs that are named, and return the exit code."""
     talk, redactor = Console(stderr=True), process_redactor()
     try:
@@ -44,7 +44,7 @@ def replay_command(words: Sequence[str], *, everything: bool) -> ExitCode:
         redactor = process_redactor(settings.secrets)
         # In a mode other than `otlp` LangSmith has no place for our spans.
         langsmith = langsmith_target(settings, langsmith_mode(settings, offline=False))
-        files = [trace_file(word, settings) for word in words]
+        files = [trace_file(run, settings) for run in runs]
         found = targets(settings, langsmith, ask=not everything)
         done = [_replayed(target, files, talk, redactor) for target in found]
     except KeyboardInterrupt:

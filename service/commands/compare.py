@@ -40,8 +40,9 @@ class BadUse(Exception):
 
 
 def compare_command(
-    words: tuple[str, ...],
-    others: tuple[str, ...],
+    *,
+    traces: tuple[str, ...],
+    new: tuple[str, ...],
     source: str | None,
     ids: tuple[str, ...],
     tolerance: float | None,
@@ -49,16 +50,16 @@ def compare_command(
 ) -> ExitCode:
     """Compare and return the exit code; every fault is one sentence on stderr.
 
-    `words` are the baseline and `others` the new runs; without others, words are one of each.
+    `traces` are the baseline and `new` the new runs; without new ones, traces are one of each.
     `tolerance` is in per cent.
     """
     talk = Console(stderr=True)
     try:
-        base, new = _sides(words, others, ids)
-        traces = {word: find_trace((word[0],), source, word[1]) for word in (*base, *new)}
+        before, after = _sides(traces, new, ids)
+        tables = {word: find_trace((word[0],), source, word[1]) for word in (*before, *after)}
         found = _compare(
-            [(word, traces[word]) for word in base],
-            [(word, traces[word]) for word in new],
+            [(word, tables[word]) for word in before],
+            [(word, tables[word]) for word in after],
             None if tolerance is None else tolerance / 100,
         )
     except (BadUse, BadSettings) as error:
