@@ -18,6 +18,7 @@ from trading_graph.graph.backends import open_backends
 from trading_graph.graph.options import Options
 from trading_graph.otel.export import LangSmithTarget, Telemetry, set_up
 from trading_graph.otel.redaction import process_redactor
+from trading_graph.service.extras import VERSION
 from trading_graph.service.langsmith import (
     LangSmithMode,
     langsmith_mode,
@@ -27,7 +28,6 @@ from trading_graph.service.langsmith import (
 from trading_graph.service.runs.monitoring import RunMetrics
 from trading_graph.service.runs.request import default_date
 from trading_graph.service.settings import backend_choice, read_settings
-from trading_graph.service.version import VERSION
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.symbols import parse_symbol
 

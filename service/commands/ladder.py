@@ -13,8 +13,16 @@ from trading_graph.otel.redaction import Redactor
 from trading_graph.service.commands.failures import guarded
 from trading_graph.service.errors import BadSettings
 from trading_graph.service.exit_codes import ExitCode
-from trading_graph.service.full_scale import Latencies
-from trading_graph.service.ladder import TOLERANCE, Claim, Ladder, Reached, climb, compared, rungs
+from trading_graph.service.ladder import (
+    TOLERANCE,
+    Claim,
+    Ladder,
+    Latencies,
+    Reached,
+    climb,
+    compared,
+    rungs,
+)
 from trading_graph.service.log import logging_to
 from trading_graph.service.runs.request import default_date
 from trading_graph.service.runs.session import RunSession

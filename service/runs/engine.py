@@ -36,7 +36,7 @@ from trading_graph.service.runs.request import RunRequest, default_date
 from trading_graph.service.runs.resume import NodeEnds, RunOrder, take_up
 from trading_graph.service.settings import Settings
 from trading_graph.service.runs.monitoring import TimingLog
-from trading_graph.service.version import VERSION
+from trading_graph.service.extras import VERSION
 
 _T = TypeVar("_T")
 

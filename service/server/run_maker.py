@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import logging
 import shutil
 import uuid
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from opentelemetry.context import Context
@@ -20,8 +22,10 @@ from trading_graph.service.runs.folder import RunFolder, Standing, standing
 from trading_graph.service.runs.request import RunRequest
 from trading_graph.service.runs.result import finished
 from trading_graph.service.server.run_events import RunEvents
-from trading_graph.service.server.run_queue import Outcome
+from trading_graph.service.server.run_queue import Outcome, RunQueue
 from trading_graph.service.store import Store, StoredRun, StoredVerdict, now
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,21 @@ class _Made:
     trace: SpanTable | None
     seconds: float
     langsmith: str | None = None
+
+
+async def make_runs(
+    engine: AbstractAsyncContextManager[Engine], queue: RunQueue, store: Store
+) -> None:
+    """Open the engine and make a queue's runs on it until cancelled."""
+    async with engine as opened:
+        queue.begin(RunMaker(opened, store))
+        try:
+            await asyncio.Event().wait()
+        finally:
+            if not await queue.drained(0):
+                _LOG.warning("%d runs go on at the next start.", queue.running)
+                opened.leave()
+            await queue.close()
 
 
 class RunMaker:

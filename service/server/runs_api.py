@@ -22,9 +22,9 @@ from trading_graph.service.server.documents import (
     RunsQuery,
     run_document,
 )
+from trading_graph.service.server.inputs import body_of, id_of, query_of
 from trading_graph.service.server.operations import Answer, Operation
 from trading_graph.service.server.problems import Problem
-from trading_graph.service.server.reading import body_of, id_of, query_of
 from trading_graph.service.server.run_queue import Asked, Closing, OtherRequest, QueueFull
 from trading_graph.service.store import StoredRun
 from trading_graph.toolkit.symbols import parse_symbol

@@ -16,13 +16,14 @@ from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.otel.trace import SpanValues, Trace, TraceBuilder, semconv
 from trading_graph.otel.verdict import CheckResult, Outcome, Verdict
 from trading_graph.service.commands.ladder import sentences, show
-from trading_graph.service.full_scale import FullScale, Latencies
 from trading_graph.service.ladder import (
     LAG_MS,
     TOLERANCE,
     TRIES,
     Claim,
+    FullScale,
     Ladder,
+    Latencies,
     Reached,
     Rung,
     climb,

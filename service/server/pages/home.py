@@ -10,6 +10,7 @@ from trading_graph.otel.report.page_findings import section
 from trading_graph.service.runs.request import RunRequest
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.documents import RunsQuery
+from trading_graph.service.server.inputs import query_of
 from trading_graph.service.server.pages.forms import first, form_of
 from trading_graph.service.server.pages.history_chart import history, took
 from trading_graph.service.server.pages.layout import badge, link, moment, page, see_other
@@ -18,7 +19,6 @@ from trading_graph.service.server.pages.runs_table import runs_table, state_badg
 from trading_graph.service.server.pages.start_form import Typed, read, start_form
 from trading_graph.service.server.pages.verdict_view import outcome
 from trading_graph.service.server.problems import Problem
-from trading_graph.service.server.reading import query_of
 from trading_graph.service.server.runs_api import queued
 from trading_graph.service.store import RunState, StoredRun, StoredVerdict, now
 from trading_graph.toolkit.errors import BadDate, BadRequest

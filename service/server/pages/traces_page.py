@@ -6,6 +6,7 @@ from aiohttp import web
 
 from trading_graph.otel.report.markup import element, joined
 from trading_graph.service.server.context import SERVICE
+from trading_graph.service.server.inputs import id_of
 from trading_graph.service.server.pages.layout import (
     badge,
     figure,
@@ -16,7 +17,6 @@ from trading_graph.service.server.pages.layout import (
 )
 from trading_graph.service.server.pages.verdict_view import outcome, verdict_section
 from trading_graph.service.server.problems import Problem
-from trading_graph.service.server.reading import id_of
 
 
 async def show(request: web.Request) -> web.Response:
