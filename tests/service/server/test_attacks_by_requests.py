@@ -20,6 +20,7 @@ from tests.service.server.raw_http import (
     request,
     status,
 )
+from trading_graph.service.server import inputs, serving
 
 
 async def test_a_body_that_says_it_is_too_large_is_not_read(tmp_path: Path) -> None:
