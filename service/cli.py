@@ -1,21 +1,86 @@
-"""The command line. Data goes to stdout, talk and progress to stderr.
+"""The command line: the words of every command, and the function that each of them calls.
 
-Exit codes: 0 done, 1 a gate failed, 2 usage, 3 could not be done, 130 interrupted. Everything heavy
-is imported inside the commands, so that `--help` answers at once. A command whose extra is missing
-says so before anything else, with exit code 2.
+Data goes to stdout, talk and progress to stderr. Exit codes are those of `exit_codes.py`.
+
+A command's module is imported when the command is called, so that `--help` answers at once. A
+command whose extra is missing says so before anything of it is imported.
 """
 
+import importlib
 import os
 import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
-from trading_graph.service import trace_commands
-from trading_graph.service.extras import require_extra
-from trading_graph.service.run_options import run_options
+from trading_graph.otel.gc_pause import pause_collection
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_TOLD = click.core.ParameterSource.COMMANDLINE
+_FORMATS = click.Choice(["text", "markdown", "json", "junit", "github"])
+_POSITIVE = click.FloatRange(min=0, min_open=True)
+
+_Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
+
+
+def _load(place: str) -> Any:
+    """What a `module:attribute` of this package names."""
+    module, _, attribute = place.partition(":")
+    with pause_collection():
+        return getattr(importlib.import_module(f"trading_graph.service.{module}"), attribute)
+
+
+class LazyCommand(click.Command):
+    """A command whose function is imported when it is called.
+
+    `calls` is the function, as `module:attribute` of this package: it takes the parameters by name
+    and returns the exit code. `extra` is what has to be installed. `options` is a function that
+    gives further options, and is imported for the command's help as well.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        calls: str,
+        extra: str | None = None,
+        options: str | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(*args, **settings)
+        self._calls = calls
+        self._extra = extra
+        self._options = options
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The parameters, the further options first."""
+        if self._options is not None:
+            self.params[:0] = _load(self._options)()
+            self._options = None
+        return super().get_params(ctx)
+
+    def invoke(self, ctx: click.Context) -> None:
+        """Import the function, call it, and exit with its code; raises MissingExtraError."""
+        if self._extra is not None:
+            _load("extras:require_extra")(f"trading-graph {self.name}", self._extra)
+        sys.exit(ctx.invoke(_load(self._calls), **ctx.params))
+
+
+class _SeveralWords(LazyCommand):
+    """A command whose option --with takes all words up to the next option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Give each of those words an option of its own, as click wants it."""
+        spread: list[str] = []
+        after = False
+        for at, word in enumerate(args):
+            if word == "--with":
+                after = True
+                if at + 1 < len(args):
+                    continue
+            elif word.startswith("-") and word != "-":
+                after = False
+            spread += ["--with", word] if after and word != "--with" else [word]
+        return super().parse_args(ctx, spread)
 
 
 def _ask_loopback_directly() -> None:
@@ -36,16 +101,68 @@ def main() -> None:
     _ask_loopback_directly()
 
 
-@main.command()
+def _require_langsmith(
+    ctx: click.Context, param: click.Parameter, source: str | None
+) -> str | None:
+    """Refuse a source whose extra is not installed; raises MissingExtraError."""
+    if source == "langsmith":
+        _load("extras:require_extra")("--from langsmith", "langsmith")
+    return source
+
+
+def _trace_options(command: _Decorated) -> _Decorated:
+    """Where a trace is looked for, and which one of several."""
+    id_ = click.option("--id", metavar="ID", help="Which trace or run, where a source has several.")
+    return _from_source(id_(command))
+
+
+_from_source = click.option(
+    "--from",
+    "source",
+    type=click.Choice(["file", "jaeger", "langsmith"]),
+    callback=_require_langsmith,
+    help="Where to look. Default: a file, then the runs of this folder, then Jaeger.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, not text.")
+_offline = click.option(
+    "--offline", is_flag=True, help="Offline model and embedded data, whatever is set."
+)
+
+
+def _out(what: str) -> Callable[[_Decorated], _Decorated]:
+    return click.option(
+        "--out",
+        type=click.Path(file_okay=False),
+        metavar="DIR",
+        help=f"{what} Default: TRADING_GRAPH_OUT, else runs.",
+    )
+
+
+@main.command(
+    cls=LazyCommand,
+    calls="commands.run:run_command",
+    options="runs.request:request_options",
+    extra="run",
+)
 @click.argument("symbol", required=False)
-@run_options
+@_offline
+@click.option(
+    "--data",
+    type=click.Choice(["offline", "live", "auto"]),
+    help="Where market data comes from; `auto` takes embedded data where live fails, and says "
+    "so. Default: TRADING_GRAPH_DATA, else offline.",
+)
+@click.option("--no-cache", is_flag=True, help="Fetch everything every time, on purpose.")
+@click.option("--no-pool", is_flag=True, help="Open a connection for every request, on purpose.")
+@_out("Where the run's folder is made.")
+@_json
 @click.option(
     "--resume",
     metavar="RUN",
-    help="Go on with a run whose process was killed: its id, or `last`. Goes with --out and --json "
+    help="Resume a run whose process was killed: its id, or `last`. Goes with --out and --json "
     "only.",
 )
-def run(symbol: str | None, resume: str | None, **options: object) -> None:
+def run() -> None:
     """Analyse SYMBOL, and leave a decision, a report and a trace in runs/.
 
     \b
@@ -54,39 +171,158 @@ def run(symbol: str | None, resume: str | None, **options: object) -> None:
       trading-graph run AAPL --offline --analysts market,news
       trading-graph run --resume last
     """
-    require_extra("trading-graph run", "run")
-    from trading_graph.service.run_command import resume_command, run_command
-
-    ctx = click.get_current_context()
-    if resume is not None:
-        told = [name for name in ctx.params if ctx.get_parameter_source(name) is _TOLD]
-        if beside := set(told) - {"resume", "out", "as_json"}:
-            flags = ", ".join(each.opts[0] for each in ctx.command.params if each.name in beside)
-            raise click.UsageError(
-                f"--resume goes on with what the run was asked to do; leave out: {flags}"
-            )
-        sys.exit(resume_command(resume, options))
-    if symbol is None:
-        raise click.UsageError("Missing argument 'SYMBOL'.", ctx)
-    if options["prefetch"] and options["no_cache"]:
-        raise click.UsageError(
-            "--prefetch hands on what it fetches through the cache; give one of "
-            "--prefetch and --no-cache"
-        )
-    sys.exit(run_command(symbol, options))
 
 
-main.add_command(trace_commands.verify)
-main.add_command(trace_commands.compare)
-main.add_command(trace_commands.diagnose)
+@main.command(cls=LazyCommand, calls="commands.verify:verify_command")
+@click.argument("trace", nargs=-1)
+@_trace_options
+@click.option(
+    "--watch",
+    metavar="SERVICE",
+    help="Instead of TRACE: judge the traces of this service as they arrive in Jaeger.",
+)
+@click.option(
+    "--for",
+    "seconds",
+    type=_POSITIVE,
+    metavar="SECONDS",
+    help="With --watch: end after so long.",
+)
+@click.option(
+    "--count",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --watch: end after so many traces; fewer are not enough to pass.",
+)
+@click.option(
+    "--gate",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Your own gate. Default: the eight checks of docs/gate.md.",
+)
+@click.option(
+    "--format",
+    type=_FORMATS,
+    default="text",
+    show_default=True,
+    help="How the verdict is printed.",
+)
+def verify() -> None:
+    """Judge TRACE: a file, `-`, a trace id, or `last` (the newest run of this folder).
+
+    Several files are parts of one trace. `last --from jaeger` is the newest trace of the service
+    that OTEL_SERVICE_NAME names. A watch prints a line a trace, and ends with Ctrl-C or SIGTERM.
+
+    Exit codes: 0 passed, 1 a check failed, 2 usage, 3 the trace cannot be judged; of a watch 0 all
+    passed, 1 one failed, 3 none failed but one could not be judged, or too few came.
+
+    \b
+    Examples:
+      trading-graph verify last
+      trading-graph verify trace.jsonl --gate gate.toml --format junit
+      trading-graph verify --watch my-agents --count 5 --for 600
+    """
 
 
-@main.command()
+@main.command(cls=_SeveralWords, calls="commands.compare:compare_command")
+@click.argument("traces", nargs=-1, required=True, metavar="BASE... [NEW]")
+@click.option(
+    "--with", "new", multiple=True, metavar="NEW...", help="The new runs, where they are a set."
+)
+@_from_source
+@click.option(
+    "--id",
+    "ids",
+    multiple=True,
+    metavar="ID",
+    help="Which trace or run, where a source has several; once for each trace, in their order.",
+)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0),
+    metavar="PERCENT",
+    help="How much longer the new runs may take. Default: 5, or three times the baseline's own "
+    "deviation.",
+)
+@click.option(
+    "--format",
+    type=_FORMATS,
+    default="text",
+    show_default=True,
+    help="How the comparison is printed.",
+)
+def compare() -> None:
+    """Say what moved from BASE to NEW, and fail where it got worse.
+
+    Each is one run: a file, `-`, a trace id, or `last`. Sets need two runs a side or more, better
+    five; their difference has a bootstrap interval, and fails when all of it is beyond the
+    tolerance. What became serial, is fetched again, is lost or fails now is a regression by itself.
+
+    Exit codes: 0 no regression, 1 a regression, 2 usage, 3 the traces cannot be compared.
+
+    \b
+    Examples:
+      trading-graph compare 019a9b1c2d3e7f40a1b2c3d4e5f60718 last
+      trading-graph compare base/*/trace.jsonl --with new/*/trace.jsonl --format junit
+    """
+
+
+@main.command(cls=LazyCommand, calls="commands.diagnose:diagnose_command")
+@click.argument("trace", nargs=-1, required=True)
+@click.option(
+    "--target",
+    type=_POSITIVE,
+    default=120.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="What the run may take.",
+)
+@_trace_options
+@click.option(
+    "--format",
+    type=click.Choice(["text", "markdown", "json", "html"]),
+    help="How the report is written. Default: text.",
+)
+@click.option(
+    "--also",
+    multiple=True,
+    metavar="TRACE",
+    help="Another run of the same program: an order that it breaks is no dependency. Repeatable.",
+)
+@click.option(
+    "--export",
+    type=click.Choice(["perfetto", "folded", "otlp"]),
+    help="Instead of the report: trace events for Perfetto, folded stacks of the critical path, or "
+    "the predicted run as a trace.",
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write there, whole or not at all, instead of to standard output.",
+)
+def diagnose() -> None:
+    """Say where the time of TRACE went, and what each fix would gain.
+
+    TRACE is a file, `-`, a trace id, or `last` (the newest run of this folder); several files are
+    parts of one trace. Gains are played, never added: each is the run simulated with the fix.
+
+    Exit codes: 0 inside the target, 1 over it, 2 usage, 3 the trace cannot be judged.
+
+    \b
+    Examples:
+      trading-graph diagnose last
+      trading-graph diagnose last --target 60 --format html --out diagnosis.html
+      trading-graph diagnose last --export otlp --out predicted.json
+    """
+
+
+@main.command(cls=LazyCommand, calls="commands.ladder:ladder_command", extra="run")
 @click.argument("symbol", default="AAPL")
 @click.option("--date", metavar="YYYY-MM-DD", help="As of this day. Default: 2025-11-14.")
 @click.option(
     "--call-s",
-    type=click.FloatRange(min=0, min_open=True),
+    type=_POSITIVE,
     default=15.0,
     show_default=True,
     metavar="SECONDS",
@@ -94,7 +330,7 @@ main.add_command(trace_commands.diagnose)
 )
 @click.option(
     "--fetch-s",
-    type=click.FloatRange(min=0, min_open=True),
+    type=_POSITIVE,
     default=3.0,
     show_default=True,
     metavar="SECONDS",
@@ -107,10 +343,8 @@ main.add_command(trace_commands.diagnose)
     show_default=True,
     help="Which part of that is really waited; figures are scaled back.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-def ladder(
-    symbol: str, date: str | None, call_s: float, fetch_s: float, scale: float, as_json: bool
-) -> None:
+@_json
+def ladder() -> None:
     """Run one analysis all sequential, then with Send, async tools, cache and pool, warm cache.
 
     Each run is predicted from the first one's trace, and measured. Always offline: the latencies
@@ -124,15 +358,9 @@ def ladder(
       trading-graph ladder
       trading-graph ladder NVDA --call-s 8 --scale 0.05
     """
-    require_extra("trading-graph ladder", "run")
-    from trading_graph.service.full_scale import Latencies
-    from trading_graph.service.ladder_command import ladder_command
-
-    latencies = Latencies(call_s, fetch_s, scale)
-    sys.exit(ladder_command(symbol, date, latencies, as_json=as_json))
 
 
-@main.command()
+@main.command(cls=LazyCommand, calls="commands.serve:serve_command", extra="serve")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
 @click.option(
     "--port",
@@ -141,19 +369,14 @@ def ladder(
     show_default=True,
     help="The port; 0 takes a free one.",
 )
-@click.option("--offline", is_flag=True, help="Offline model and embedded data, whatever is set.")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False),
-    metavar="DIR",
-    help="Where runs are kept. Default: TRADING_GRAPH_OUT, else runs.",
-)
+@_offline
+@_out("Where runs are kept.")
 @click.option("--new-token", is_flag=True, help="Print a new token and its setting, and end.")
-def serve(host: str, port: int, offline: bool, out: str | None, new_token: bool) -> None:
+def serve() -> None:
     """Serve runs and verdicts over HTTP, with a page at /.
 
     Prints the address when it is ready. At SIGTERM or Ctrl-C it takes no new runs, lets those that
-    run end, and leaves the rest for its next start to go on with.
+    run end, and leaves the rest for its next start to resume.
 
     Exit codes: 0 stopped, 2 usage, 3 could not be done.
 
@@ -162,18 +385,12 @@ def serve(host: str, port: int, offline: bool, out: str | None, new_token: bool)
       trading-graph serve
       trading-graph serve --host 0.0.0.0 --port 80
     """
-    require_extra("trading-graph serve", "serve")
-    from trading_graph.service import serve_command
-
-    if new_token:
-        sys.exit(serve_command.new_token())
-    sys.exit(serve_command.serve_command(host, port, offline=offline, out=out))
 
 
-@main.command()
+@main.command(cls=LazyCommand, calls="commands.replay:replay_command", extra="run")
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @click.option("--all", "everything", is_flag=True, help="Do not ask Jaeger what it has already.")
-def replay(runs: tuple[str, ...], everything: bool) -> None:
+def replay() -> None:
     """Send again the spans that a backend did not take, each of them once.
 
     Without RUN what waits in the spool is sent; a run does that too, in the background. With RUN (a
@@ -186,20 +403,12 @@ def replay(runs: tuple[str, ...], everything: bool) -> None:
       trading-graph replay
       trading-graph replay last
     """
-    require_extra("trading-graph replay", "run")
-    from trading_graph.service.replay_command import replay_command
-
-    sys.exit(replay_command(runs, everything=everything))
 
 
-@main.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-def doctor(as_json: bool) -> None:
+@main.command(cls=LazyCommand, calls="commands.doctor:doctor_command", extra="run")
+@_json
+def doctor() -> None:
     """Say which backends answer, what is spooled, what would serve, and what to mend.
 
     Exit codes: 0 all is well, 1 something is to be mended.
     """
-    require_extra("trading-graph doctor", "run")
-    from trading_graph.service.doctor_command import doctor_command
-
-    sys.exit(doctor_command(as_json=as_json))

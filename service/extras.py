@@ -1,15 +1,21 @@
-"""Whether an extra of this distribution is installed, as its own metadata says.
+"""The installed distribution, as its own metadata describes it: its version and its extras.
 
-Only a command that needs an extra asks. Nothing here repeats a name of pyproject.toml.
+Only a command that needs an extra asks whether it is there. Nothing here repeats what
+pyproject.toml lists.
 """
 
 import re
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, distribution, requires, version
 
 import click
 
+from trading_graph.service.exit_codes import ExitCode
+
 _OURS = "trading-graph"
 _FEW = 3
+
+VERSION = version(_OURS)
 
 # What build back ends write: `curl-cffi>=0.16; extra == "run"`, `trading-graph[langsmith]; ...`.
 _REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)\s*(?:\[(?P<extras>[^\]]*)\])?")
@@ -20,7 +26,7 @@ _EXTRA = re.compile(r"""\s*extra\s*==\s*["'](?P<extra>[\w.-]+)["']\s*""")
 class MissingExtraError(click.ClickException):
     """A command needs an extra that is not installed; the message says what to type."""
 
-    exit_code = 2
+    exit_code = ExitCode.USAGE
 
 
 def require_extra(what: str, extra: str) -> None:
@@ -35,9 +41,6 @@ def require_extra(what: str, extra: str) -> None:
 
 def missing_distributions(extra: str) -> tuple[str, ...]:
     """The distributions of an extra that are not installed here, by name."""
-    # Not above: it takes longer than the command line itself, and most commands need no extra.
-    from importlib.metadata import requires
-
     wanted = _distributions(extra, requires(_OURS) or [], set())
     return tuple(name for name in sorted(set(wanted)) if not _is_installed(name))
 
@@ -60,8 +63,6 @@ def _distributions(extra: str, lines: list[str], seen: set[str]) -> Iterator[str
 
 
 def _is_installed(name: str) -> bool:
-    from importlib.metadata import PackageNotFoundError, distribution
-
     try:
         distribution(name)
     except PackageNotFoundError:

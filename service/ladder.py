@@ -2,10 +2,14 @@
 
 Every rung is predicted from the first one's trace alone, by playing it again with the rung's
 changes; what the rung claims is confirmed or refuted by the verdict on its own trace.
+
+The runs are measured at the full length of their latencies. Only simulated latency is scaled back:
+each instant of the critical path is either spent waiting for an LLM call or a fetch, for up to the
+latency that its server simulates, or it is the program's own time, which stands as it is.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.graph.gate import default_gate
-from trading_graph.graph.options import ANALYSTS, DEBATERS, RISK_ANALYSTS, Debate, Options, Order
+from trading_graph.graph.options import ANALYSTS, DEBATERS, RISK_ANALYSTS
 from trading_graph.otel.diagnosis import (
     Action,
     CallTree,
@@ -22,20 +26,119 @@ from trading_graph.otel.diagnosis import (
     Share,
     Shorten,
     call_tree,
+    critical_path,
     simulate,
 )
 from trading_graph.otel.trace import SpanTable, row_of, semconv, table_of
 from trading_graph.otel.trace.kinds import Role, agent_name
 from trading_graph.otel.verdict import Verdict, judge
 from trading_graph.service.errors import NotRecorded
-from trading_graph.service.full_scale import FullScale, Latencies, full_scale
+from trading_graph.service.runs.request import RunRequest
 from trading_graph.toolkit.as_of import AsOf
+
+
+@dataclass(frozen=True, slots=True)
+class Latencies:
+    """What an LLM call and a fetch take, in seconds, and the scale at which that is simulated."""
+
+    call_s: float
+    fetch_s: float
+    scale: float
+
+
+@dataclass(frozen=True, slots=True)
+class FullScale:
+    """A run's critical path: so many simulated latencies after each other, and its own time.
+
+    `calls` and `fetches` count latencies; a part of one, where a branch joins a fetch of another
+    that is on its way.
+    """
+
+    latencies: Latencies
+    calls: float
+    fetches: float
+    own_s: float
+
+    @property
+    def latency_s(self) -> float:
+        """The simulated latencies on the path at full length."""
+        return self.calls * self.latencies.call_s + self.fetches * self.latencies.fetch_s
+
+    @property
+    def seconds(self) -> float:
+        """How long the run takes at full length."""
+        return self.latency_s + self.own_s
+
+
+def full_scale(
+    tree: CallTree,
+    declared: Mapping[int, tuple[int, ...]],
+    latencies: Latencies,
+    joined: Mapping[int, int] | None = None,
+) -> FullScale:
+    """The simulated latencies on a run's critical path; `declared` as `critical_path` takes it.
+
+    `joined` names, by row, the fetch that another one really was; links say the same. What of such
+    a fetch passed before the branch came counts as well, since the branch was late by its own time,
+    unless it was another latency that it waited for meanwhile.
+    """
+    simulated_ns = {
+        Role.LLM: latencies.call_s * latencies.scale * 1e9,
+        Role.FETCH: latencies.fetch_s * latencies.scale * 1e9,
+    }
+    spent: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for row, start, end in critical_path(tree, declared).segments:
+        for awaited in _awaited(tree, row, joined or {}):
+            low, high = max(start, tree.start[awaited]), min(end, tree.end[awaited])
+            if high > low:
+                spent[awaited].append((low, high))
+                break
+    # A call that took longer than its server lets it take did so on the program's account.
+    every = [
+        (waits[0][0], min(waits[-1][1], waits[0][0] + int(simulated_ns[tree.trace.roles[row]])))
+        for row, waits in spent.items()
+    ]
+    waited = dict.fromkeys(simulated_ns, 0.0)
+    for row, waits in spent.items():
+        began, came = tree.start[row], waits[0][0]
+        missed = came - began - _overlap(every, began, came)
+        took = sum(high - low for low, high in waits) + missed
+        role = tree.trace.roles[row]
+        waited[role] += min(took, simulated_ns[role])
+    return FullScale(
+        latencies,
+        calls=waited[Role.LLM] / simulated_ns[Role.LLM],
+        fetches=waited[Role.FETCH] / simulated_ns[Role.FETCH],
+        own_s=(tree.wall_ns - sum(waited.values())) / 1e9,
+    )
+
+
+def _overlap(waits: list[tuple[int, int]], low: int, high: int) -> int:
+    return sum(max(0, min(until, high) - max(since, low)) for since, until in waits)
+
+
+def _awaited(tree: CallTree, row: int, joined: Mapping[int, int]) -> Iterator[int]:
+    """The calls and fetches that a span may have waited for: the one it is a part of, or those of
+    others that it joined.
+    """
+    trace = tree.trace
+    above = row
+    while above != tree.run:
+        if trace.roles[above] in (Role.LLM, Role.FETCH):
+            yield joined.get(above, above)
+            return
+        above = int(trace.parent[above])
+    linked = {link.span_id for link in trace.links(row)}
+    for other in range(len(trace)) if linked else ():
+        if trace.span_ids[other] in linked and trace.roles[other] is Role.FETCH:
+            yield other
+
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from trading_graph.service.result import Result
-    from trading_graph.service.run_session import RunSession
+    from trading_graph.service.runs.result import Result
+    from trading_graph.service.runs.session import RunSession
 
 TOLERANCE = 0.05
 """By how much a prediction may miss what was measured, as a share of it."""
@@ -72,7 +175,7 @@ class Rung:
     """
 
     name: str
-    options: Options
+    request: RunRequest
     choice: BackendChoice
     proves: tuple[str, ...] = ()
     claim: Claim | None = None
@@ -148,9 +251,10 @@ def rungs(symbol: str, as_of: AsOf, latencies: Latencies) -> tuple[Rung, ...]:
     """The rungs, the slowest first; the last is the one before it, run again."""
     call_s, fetch_s = latencies.call_s * latencies.scale, latencies.fetch_s * latencies.scale
     # Five times what the agent with the most tools needs: no rung is to run into it.
-    quick = Options(symbol, as_of, agent_budget_s=90 + 5 * (2 * call_s + 8 * fetch_s))
-    send = replace(quick, tools=Order.SEQUENTIAL)
-    slow = replace(send, dispatch=Order.SEQUENTIAL, debate=Debate.SERIAL)
+    agent_budget = 90 + 5 * (2 * call_s + 8 * fetch_s)
+    quick = RunRequest(symbol=symbol, date=str(as_of), agent_budget=agent_budget)
+    send = quick.model_copy(update={"tools": "sequential"})
+    slow = send.model_copy(update={"dispatch": "sequential", "debate": "serial"})
     bare = BackendChoice(chat_latency_s=call_s, fetch_latency_s=fetch_s, cache=False, pool=False)
     kept = replace(bare, cache=True, pool=True)
     return (
@@ -175,10 +279,10 @@ async def climb(steps: Sequence[Rung], session: "RunSession", talk: "Console") -
         times = 1 + sum(1 for later in steps[number : number + 1] if later.warm)
         again = ", and again on the warm cache" if times > 1 else ""
         talk.print(f"[bold]{number}/{len(steps)} {step.name}{again}[/bold]", highlight=False)
-        tried = [await session.runs(step.options, step.choice, times)]
+        tried = [await session.runs(step.request, step.choice, times)]
         while (lag := lag_ms(tried[-1])) > LAG_MS and len(tried) < TRIES:
             talk.print(f"The event loop was held for {lag:.0f} ms: again.", highlight=False)
-            tried.append(await session.runs(step.options, step.choice, times))
+            tried.append(await session.runs(step.request, step.choice, times))
         calmest = min(tried, key=lag_ms)
         results += calmest
     return results

@@ -13,9 +13,21 @@ from typing import Any, NotRequired, TypedDict
 
 from langgraph.graph import END, START, StateGraph
 
+from trading_graph.graph.analysis import analyse, record_run
+from trading_graph.graph.backends import open_backends
+from trading_graph.graph.options import Options
 from trading_graph.otel.export import LangSmithTarget, Telemetry, set_up
 from trading_graph.otel.redaction import process_redactor
-from trading_graph.service.metrics import RunMetrics
+from trading_graph.service.extras import VERSION
+from trading_graph.service.langsmith import (
+    LangSmithMode,
+    langsmith_mode,
+    langsmith_target,
+    langsmith_tree,
+)
+from trading_graph.service.runs.monitoring import RunMetrics
+from trading_graph.service.runs.request import default_date
+from trading_graph.service.settings import backend_choice, read_settings
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.symbols import parse_symbol
 
@@ -39,8 +51,6 @@ class AnalysisState(AnalysisInput, AnalysisOutput):
 
 @lru_cache(maxsize=1)
 def _telemetry(langsmith: LangSmithTarget | None, spool: Path) -> Telemetry:
-    from trading_graph.service.version import VERSION
-
     return set_up("trading-graph", VERSION, langsmith, spool=spool)
 
 
@@ -51,14 +61,6 @@ def _metrics(telemetry: Telemetry) -> RunMetrics:
 
 async def analysis(state: AnalysisInput) -> AnalysisOutput:
     """Run one analysis inside its own trace."""
-    from trading_graph.graph.analysis import analyse, record_run
-    from trading_graph.graph.backends import open_backends
-    from trading_graph.graph.options import Options
-    from trading_graph.service.choice import backend_choice, default_date
-    from trading_graph.service.langsmith_mode import LangSmithMode, langsmith_mode, langsmith_target
-    from trading_graph.service.langsmith_tree import langsmith_tree
-    from trading_graph.service.settings import read_settings
-
     settings = await asyncio.to_thread(read_settings)
     mode = langsmith_mode(settings, offline=False)
     choice = backend_choice(settings, offline=False)

@@ -1,7 +1,7 @@
-"""Settings from the environment and `.env`: our own under TRADING_GRAPH_, the standard ones as they
-are.
+"""Settings from the environment and `.env`, and which model and which data serve by them.
 
-`OTEL_*` is read by the OpenTelemetry SDK itself, `LANGSMITH_*` by LangSmith's.
+Our own variables start with TRADING_GRAPH_, the standard ones are as they are: `OTEL_*` is read by
+the OpenTelemetry SDK itself, `LANGSMITH_*` by LangSmith's.
 """
 
 import re
@@ -13,10 +13,12 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
+from trading_graph.graph.backend_choice import BackendChoice, ModelService
 from trading_graph.graph.options import Budget
 from trading_graph.service.errors import BadSettings
 from trading_graph.toolkit.errors import BadRequestError
-from trading_graph.toolkit.live_access import BaseUrls
+from trading_graph.toolkit.live_access import BaseUrls, LiveAccess
+from trading_graph.toolkit.records import Mode
 
 _PREFIX = "TRADING_GRAPH_"
 
@@ -166,3 +168,41 @@ def _variable(field: str) -> str:
 def _said(message: str) -> str:
     message = message.removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
+
+
+def backend_choice(
+    settings: Settings,
+    *,
+    offline: bool,
+    own_model: bool = True,
+    data: Mode | None = None,
+    cache: bool = True,
+    pool: bool = True,
+) -> BackendChoice:
+    """A real model where a key or a base URL is set and `offline` is not asked for.
+
+    Embedded data unless live data is asked for, by flag or setting; the offline model also where
+    `own_model` is not wanted.
+    """
+    return BackendChoice(
+        model=_model(settings) if own_model and not offline else None,
+        data="offline" if offline else data or settings.data,
+        access=LiveAccess(
+            BaseUrls.with_changes(settings.live_urls), settings.sec_user_agent, settings.fred_key
+        ),
+        chat_latency_s=settings.chat_latency_s,
+        fetch_latency_s=settings.fetch_latency_s,
+        cache=cache,
+        pool=pool,
+    )
+
+
+def _model(settings: Settings) -> ModelService | None:
+    if settings.openai_api_key is None and settings.openai_base_url is None:
+        return None
+    return ModelService(
+        base_url=settings.openai_base_url,
+        api_key=settings.openai_api_key or SecretStr("none"),
+        quick=settings.quick_model,
+        deep=settings.deep_model,
+    )

@@ -10,9 +10,10 @@ from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources import parse, read
 from trading_graph.otel.sources.document import MAX_BYTES
 from trading_graph.otel.trace import SpanTable
-from trading_graph.service.run_folder import JOURNAL, TRACE
+from trading_graph.service.runs.folder import JOURNAL, TRACE, unfinished_sentence
 
 if TYPE_CHECKING:
+    from trading_graph.otel.sources.jaeger import JaegerQuery
     from trading_graph.service.settings import Settings
 
 _TRACE_ID = re.compile(r"[0-9a-fA-F]{32}")
@@ -37,10 +38,7 @@ def find_trace(words: tuple[str, ...], source: str | None, id: str | None = None
     if word == "-":
         content = sys.stdin.buffer.read(MAX_BYTES)
         return _one(parse(content, "standard input"), id, "standard input")
-    # Not above: these imports take longer than reading and judging a run's file.
-    from trading_graph.service.settings import read_settings
-
-    settings = read_settings()
+    settings = _settings()
     if word == "last":
         return _last(settings, source, id)
     trace_id = _trace_id(word)
@@ -50,6 +48,7 @@ def find_trace(words: tuple[str, ...], source: str | None, id: str | None = None
     if source == "file":
         raise TraceError(f"There is no run {trace_id} in {settings.out}.")
     if source == "langsmith":
+        # Not above: it needs an extra.
         from trading_graph.otel.sources.langsmith import LangSmithQuery
 
         url = settings.langsmith_url
@@ -63,9 +62,7 @@ def find_trace(words: tuple[str, ...], source: str | None, id: str | None = None
                 f"project {settings.langsmith_project}."
             )
         return found
-    from trading_graph.otel.sources.jaeger import JaegerQuery
-
-    jaeger = JaegerQuery(settings.jaeger_url)
+    jaeger = _jaeger(settings)
     found = jaeger.complete(trace_id) if jaeger.trace(trace_id) else None
     if found is None:
         raise TraceError(f"Neither {settings.out} nor Jaeger at {settings.jaeger_url} has {word}.")
@@ -84,6 +81,25 @@ def trace_file(word: str, settings: "Settings") -> Path:
     return kept
 
 
+def configured_jaeger() -> "JaegerQuery":
+    """The Jaeger that the settings name; raises BadSettings."""
+    return _jaeger(_settings())
+
+
+def _settings() -> "Settings":
+    # Not above: it takes longer than to read and judge the file of a run.
+    from trading_graph.service.settings import read_settings
+
+    return read_settings()
+
+
+def _jaeger(settings: "Settings") -> "JaegerQuery":
+    # Not above: a file needs no HTTP.
+    from trading_graph.otel.sources.jaeger import JaegerQuery
+
+    return JaegerQuery(settings.jaeger_url)
+
+
 def newest_run(out: Path) -> Path:
     """The folder of the newest run; run ids are ordered by time."""
     folders = sorted(folder for folder in out.glob("*") if (folder / TRACE).is_file())
@@ -95,9 +111,6 @@ def newest_run(out: Path) -> Path:
 def _over(trace: Path) -> Path:
     """The trace file itself, of a run that is over; else TraceError says what is known of it."""
     if (trace.parent / JOURNAL).is_file():
-        # Not above: few runs are interrupted.
-        from trading_graph.service.run_standing import unfinished_sentence
-
         sentence = unfinished_sentence(trace.parent)
         if sentence is not None:
             raise TraceError(sentence)
@@ -109,10 +122,8 @@ def _last(settings: "Settings", source: str | None, id: str | None) -> SpanTable
         raise TraceError("LangSmith has no `last` here; name the trace id that the run printed.")
     if source != "jaeger":
         return _one(read(_over(newest_run(settings.out) / TRACE)), id, "the newest run")
-    from trading_graph.otel.sources.jaeger import JaegerQuery
-
     service = os.environ.get("OTEL_SERVICE_NAME", "trading-graph")
-    jaeger = JaegerQuery(settings.jaeger_url)
+    jaeger = _jaeger(settings)
     newest = jaeger.newest(service)
     if newest is None:
         known = ", ".join(jaeger.services()) or "none"

@@ -11,11 +11,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from trading_graph.otel.errors import AnswerTooLargeError
-from trading_graph.otel.sources.jaeger import JaegerQuery
 from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.verdict import completeness
+
+if TYPE_CHECKING:
+    from trading_graph.otel.sources.jaeger import JaegerQuery
 
 POLL_S = 2.0
 QUIET_S = 30.0
@@ -57,7 +60,7 @@ class TraceWatch:
 
     def __init__(
         self,
-        jaeger: JaegerQuery,
+        jaeger: "JaegerQuery",
         service: str,
         since: float,
         look_from: float | None = None,

@@ -8,13 +8,13 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from trading_graph.otel.redaction import Redactor
-from trading_graph.service.server import access, health, problems, runs_api, traces_api, watches_api
+from trading_graph.service.extras import VERSION
+from trading_graph.service.server import access, health, problems, runs_api, traces_api, watches
 from trading_graph.service.server.access import ACCESS, OPEN_PATHS, Access, Rates
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.operations import Answer, Operation, add_routes, openapi
 from trading_graph.service.server.pages import routes
 from trading_graph.service.settings import Settings
-from trading_graph.service.version import VERSION
 
 _MIB = 2**20
 
@@ -52,7 +52,7 @@ def all_operations() -> Sequence[Operation]:
         *health.OPERATIONS,
         *runs_api.OPERATIONS,
         *traces_api.OPERATIONS,
-        *watches_api.OPERATIONS,
+        *watches.OPERATIONS,
     ]
     return [*found, _document_of(found)]
 

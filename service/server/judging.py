@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
+from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.server.problems import Problem
 
 _LOG = logging.getLogger(__name__)
 
-_PASSED, _GATE_FAILED, _NOT_JUDGED = 0, 1, 3
 _MIB = 2**20
 _CHUNK = 2**16
 _LONGEST_SENTENCE = 1_000
@@ -121,9 +121,9 @@ class Judging:
         async with self._slots:
             ended = await _bounded(words, folder, self._environment(), self._limits)
         # Python exits with 1 as well where a program crashes, but then it has printed nothing.
-        if ended.out and ended.code in (_PASSED, _GATE_FAILED):
-            return Judged(ended.out, ended.code == _PASSED)
-        if ended.out and ended.code == _NOT_JUDGED:
+        if ended.out and ended.code in (ExitCode.OK, ExitCode.CHECK_FAILED):
+            return Judged(ended.out, ended.code == ExitCode.OK)
+        if ended.out and ended.code == ExitCode.NOT_DONE:
             return Judged(ended.out, None)
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, _sentence(ended, self._limits))
 
@@ -211,7 +211,7 @@ def _sentence(ended: _Ended, limits: Limits) -> str:
             f"The trace could not be judged within {limits.memory / _MIB:g} MiB of memory and "
             f"{limits.seconds:g} s; judge it at a terminal."
         )
-    if ended.code == _NOT_JUDGED and lines:
+    if ended.code == ExitCode.NOT_DONE and lines:
         return " ".join(" ".join(lines).split())[:_LONGEST_SENTENCE]
     _LOG.error("Judging a trace failed (exit %d): %s", ended.code, lines[-1:])
     return "The trace could not be judged: the command failed on it; judge it at a terminal."

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import logging
 import shutil
 import uuid
-from dataclasses import dataclass, replace
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 
 from opentelemetry.context import Context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -15,15 +17,16 @@ from trading_graph.otel.report import as_json
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.verdict import judge
-from trading_graph.service.engine import Engine
 from trading_graph.service.errors import NotResumable
-from trading_graph.service.result import finished
-from trading_graph.service.run_folder import RunFolder
-from trading_graph.service.run_request import RunRequest
-from trading_graph.service.run_standing import Standing, standing
+from trading_graph.service.runs.engine import Engine
+from trading_graph.service.runs.folder import RunFolder, Standing, standing
+from trading_graph.service.runs.request import RunRequest
+from trading_graph.service.runs.result import finished
 from trading_graph.service.server.run_events import RunEvents
-from trading_graph.service.server.run_queue import Outcome
+from trading_graph.service.server.run_queue import Outcome, RunQueue
 from trading_graph.service.store import Store, StoredRun, StoredVerdict, now
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +39,27 @@ class _Made:
     langsmith: str | None = None
 
 
+async def make_runs(
+    engine: AbstractAsyncContextManager[Engine], queue: RunQueue, store: Store
+) -> None:
+    """Open the engine and make a queue's runs on it until cancelled."""
+    async with engine as opened:
+        queue.begin(RunMaker(opened, store))
+        try:
+            await asyncio.Event().wait()
+        finally:
+            if not await queue.drained(0):
+                _LOG.warning("%d runs go on at the next start.", queue.running)
+                opened.leave()
+            await queue.close()
+
+
 class RunMaker:
     """Makes runs on an engine, and keeps the verdict on each."""
 
-    def __init__(self, engine: Engine, store: Store, default_date: str) -> None:
+    def __init__(self, engine: Engine, store: Store) -> None:
         self._engine = engine
         self._store = store
-        self._default_date = default_date
 
     async def __call__(self, run: StoredRun, events: RunEvents) -> Outcome:
         """Make the run, or go on with it where an earlier process left it."""
@@ -72,12 +89,10 @@ class RunMaker:
             return await asyncio.to_thread(_kept, folder)
         if at is None:
             request = RunRequest.model_validate_json(run.request)
-            options = request.options(self._default_date)
             # Who asks may lower what whoever pays has set, and never raise it.
-            budget = options.budget.within(self._engine.settings.budget)
-            options = replace(options, budget=budget)
+            request = request.with_budget(request.budget.within(self._engine.settings.budget))
             analysis, folder = await self._engine.run(
-                options, run_id=run_id, parent=_caller(run), listeners=[events]
+                request, run_id=run_id, parent=_caller(run), listeners=[events]
             )
         else:
             analysis, folder = await self._engine.resume(run_id, listeners=[events])

@@ -10,8 +10,8 @@ from aiohttp import web
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from trading_graph.service.run_folder import DECISION, REPORT, TRACE
-from trading_graph.service.run_request import RunRequest
+from trading_graph.service.runs.folder import DECISION, REPORT, TRACE
+from trading_graph.service.runs.request import RunRequest
 from trading_graph.service.server import run_events
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.documents import (
@@ -22,9 +22,9 @@ from trading_graph.service.server.documents import (
     RunsQuery,
     run_document,
 )
+from trading_graph.service.server.inputs import body_of, id_of, query_of
 from trading_graph.service.server.operations import Answer, Operation
 from trading_graph.service.server.problems import Problem
-from trading_graph.service.server.reading import body_of, id_of, query_of
 from trading_graph.service.server.run_queue import Asked, Closing, OtherRequest, QueueFull
 from trading_graph.service.store import StoredRun
 from trading_graph.toolkit.symbols import parse_symbol
@@ -56,17 +56,16 @@ async def queued(
 ) -> tuple[StoredRun, bool]:
     """Queue what is asked for; raises Problem if it cannot be now, BadRequestError if never."""
     service = request.app[SERVICE]
-    options = asked.options(service.default_date)
-    # As it is meant and not as it is written: no date stands for a day that passes.
-    meant = asked.model_copy(update={"symbol": options.symbol, "date": str(options.as_of)})
+    # No date stands for a day that passes.
+    resolved = asked.resolve(service.default_date)
     caller = TraceContextTextMapPropagator().extract(request.headers)
     context = trace.get_current_span(caller).get_span_context()
     try:
         return await service.queue.submit(
             Asked(
-                request=meant.model_dump_json(),
-                symbol=options.symbol,
-                date=str(options.as_of),
+                request=resolved.model_dump_json(),
+                symbol=resolved.symbol,
+                date=resolved.date or service.default_date,
                 # A digest: a key is the client's text, and this is what is compared.
                 idempotency_key=key and hashlib.sha256(key.encode()).hexdigest(),
                 traceparent=request.headers.get("traceparent") if context.is_valid else None,

@@ -1,16 +1,21 @@
-"""The life of the service: opened, listening, taking runs, drained and closed."""
+"""The life of the service: opened, listening, taking runs, drained and closed.
+
+One service works in a folder: a second would make the runs of the first once more.
+"""
 
 import asyncio
 import contextlib
+import fcntl
 import functools
 import importlib
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from http import HTTPStatus
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from aiohttp import web
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
@@ -19,23 +24,19 @@ from prometheus_client import CollectorRegistry
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.redaction import Redactor
-from trading_graph.service.choice import default_date
-from trading_graph.service.errors import BadSettings
-from trading_graph.service.langsmith_mode import LangSmithMode
-from trading_graph.service.server.alone import alone
+from trading_graph.service.errors import BadSettings, StoreUnavailable
+from trading_graph.service.langsmith import LangSmithMode
+from trading_graph.service.runs.request import default_date
+from trading_graph.service.server import access
 from trading_graph.service.server.app import make_app
-from trading_graph.service.server.connection import Connection
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.judging import Judging
-from trading_graph.service.server.problems import REDACTOR
+from trading_graph.service.server.problems import REDACTOR, Problem, answer
 from trading_graph.service.server.retention import forgetting
 from trading_graph.service.server.run_queue import RunQueue
 from trading_graph.service.server.watches import Watches
 from trading_graph.service.settings import Settings
-from trading_graph.service.store import Store, open_store
-
-if TYPE_CHECKING:
-    from trading_graph.service.engine import Engine
+from trading_graph.service.store import open_store
 
 _LOG = logging.getLogger(__name__)
 
@@ -61,11 +62,14 @@ async def open_service(
     registry = CollectorRegistry()
     day = default_date(choice.data)
 
-    def engine() -> "AbstractAsyncContextManager[Engine]":
-        from trading_graph.service.engine import open_engine
-
+    async def make_runs() -> None:
+        # While the service answers.
+        run_maker = await asyncio.to_thread(_load_run_maker)
         readers = [PrometheusMetricReader(registry=registry)]
-        return open_engine(settings, choice, out, redactor, langsmith, metric_readers=readers)
+        engine = run_maker.open_engine(
+            settings, choice, out, redactor, langsmith, metric_readers=readers
+        )
+        await run_maker.make_runs(engine, queue, store)
 
     async with alone(out), open_store(out / STORE) as store:
         queue = RunQueue(
@@ -96,7 +100,7 @@ async def open_service(
         await queue.take_up()
         try:
             async with (
-                _beside(_make_runs(engine, queue, store, day)),
+                _beside(make_runs()),
                 forgetting(store, out, settings.serve_keep_days),
             ):
                 try:
@@ -108,31 +112,10 @@ async def open_service(
             await queue.close()
 
 
-async def _make_runs(
-    engine: "Callable[[], AbstractAsyncContextManager[Engine]]",
-    queue: RunQueue,
-    store: Store,
-    day: str,
-) -> None:
-    """Import what makes runs, while the service answers, and make a queue's until cancelled."""
-    await asyncio.to_thread(_import_engine)
-    from trading_graph.service.server.run_maker import RunMaker
-
-    async with engine() as opened:
-        queue.begin(RunMaker(opened, store, day))
-        try:
-            await asyncio.Event().wait()
-        finally:
-            if not await queue.drained(0):
-                _LOG.warning("%d runs go on at the next start.", queue.running)
-                opened.leave()
-            await queue.close()
-
-
 @pause_collection()
-def _import_engine() -> None:
-    for name in ("trading_graph.service.engine", "trading_graph.service.server.run_maker"):
-        importlib.import_module(name)
+def _load_run_maker() -> Any:
+    """The module that makes runs: its imports take seconds."""
+    return importlib.import_module("trading_graph.service.server.run_maker")
 
 
 @contextlib.asynccontextmanager
@@ -203,3 +186,78 @@ def stop_signals() -> Iterator[asyncio.Event]:
     finally:
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(each)
+
+
+REQUEST_S = 15.0
+"""So long a connection may take to its first whole request, and to each that follows."""
+
+LINGER_S = 5.0
+"""So long the rest of a body that nobody reads may come, for the client to see the answer."""
+
+
+class Connection(web.RequestHandler):
+    """One connection; what is no HTTP is answered as everything else is."""
+
+    def __init__(self, server: web.Server, redactor: Redactor) -> None:
+        # A compressed body is refused and not inflated: see reading.py.
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type] # None is what switches it off.
+            keepalive_timeout=REQUEST_S,
+            lingering_time=LINGER_S,
+            auto_decompress=False,
+        )
+        self._redactor = redactor
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """A problem; what was sent is neither repeated nor logged, for anybody may send a lot."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("A response is on its way already.")
+        broken = status == HTTPStatus.BAD_REQUEST
+        detail = "This is no HTTP that the service takes; send a plain request of HTTP/1.1."
+        failed = "The service failed; its log says why, at this time."
+        if not broken:
+            self.log_exception("A request failed", exc_info=exc)
+        response = answer(Problem(HTTPStatus(status), detail if broken else failed), self._redactor)
+        response.headers.update(access.HEADERS)
+        response.force_close()
+        return response
+
+
+LOCK = "service.lock"
+
+
+@contextlib.asynccontextmanager
+async def alone(out: Path) -> AsyncIterator[None]:
+    """Keep other services from the folder; raises StoreUnavailable or OSError.
+
+    The lock goes with the process, however that ends.
+    """
+    lock = await asyncio.to_thread(_locked, out)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(lock.close)
+
+
+def _locked(out: Path) -> TextIOWrapper:
+    out.mkdir(parents=True, exist_ok=True)
+    lock = (out / LOCK).open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise StoreUnavailable(
+            f"Another service works in {out}; stop it, or give this one another folder with --out."
+        ) from None
+    except BaseException:
+        lock.close()
+        raise
+    return lock

@@ -8,17 +8,13 @@ from aiohttp import web
 
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources.jaeger import JaegerQuery
-from trading_graph.service.run_folder import TRACE
+from trading_graph.service.runs.folder import TRACE
 from trading_graph.service.server.context import SERVICE, ServiceContext
-from trading_graph.service.server.documents import DiagnosisQuery
-from trading_graph.service.server.operations import Answer, Operation
-from trading_graph.service.server.problems import Problem
-from trading_graph.service.server.reading import body_of, id_of, query_of
-from trading_graph.service.server.runs_api import diagnosed
-from trading_graph.service.server.trace_documents import (
+from trading_graph.service.server.documents import (
     ComparisonDocument,
     ComparisonQuery,
     ComparisonRequest,
+    DiagnosisQuery,
     UploadedDiagnosisQuery,
     UploadQuery,
     VerdictDocument,
@@ -26,7 +22,18 @@ from trading_graph.service.server.trace_documents import (
     VerdictsQuery,
     verdict_summary,
 )
-from trading_graph.service.server.uploads import FORM, UPLOADS, save_body, save_parts
+from trading_graph.service.server.inputs import (
+    FORM,
+    UPLOADS,
+    body_of,
+    id_of,
+    query_of,
+    save_body,
+    save_parts,
+)
+from trading_graph.service.server.operations import Answer, Operation
+from trading_graph.service.server.problems import Problem
+from trading_graph.service.server.runs_api import diagnosed
 from trading_graph.service.store import StoredVerdict
 
 _UPLOAD = "upload"

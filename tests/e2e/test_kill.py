@@ -24,7 +24,8 @@ from trading_graph.otel.trace import ERROR, SpanTable
 from trading_graph.otel.trace.kinds import Role
 from trading_graph.otel.verdict import completeness, judge
 from trading_graph.service.cli import main
-from trading_graph.service.run_standing import Standing, interrupted_runs, standing
+from trading_graph.service.runs.folder import Standing, standing
+from trading_graph.service.runs.resume import interrupted_runs
 from trading_graph.toolkit.loopback import LoopbackServer
 
 COMMAND = [sys.executable, "-c", "from trading_graph.service.cli import main; main()"]
@@ -184,7 +185,7 @@ def test_a_killed_run_comes_to_the_same_decision(
 ) -> None:
     folder = killed(workdir, "AAPL", "--offline", share=share)
     assert standing(folder) is Standing.INTERRUPTED
-    assert [run.run_id for run in interrupted_runs(workdir / "runs")] == [folder.name]
+    assert list(interrupted_runs(workdir / "runs")) == [folder.name]
     resumed("last")
 
     assert [each.name for each in (workdir / "runs").iterdir()] == [folder.name]

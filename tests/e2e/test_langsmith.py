@@ -19,7 +19,7 @@ from trading_graph.otel.export import TraceFile, set_up
 from trading_graph.otel.sources import read
 from trading_graph.otel.sources.langsmith import LangSmithQuery
 from trading_graph.otel.verdict import Outcome, judge
-from trading_graph.service.langsmith_tree import langsmith_tree
+from trading_graph.service.langsmith import langsmith_tree
 
 pytestmark = pytest.mark.alone
 

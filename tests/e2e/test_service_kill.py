@@ -26,7 +26,7 @@ from tests.e2e.test_kill import (
 )
 from tests.patience import PATIENCE_S
 from trading_graph.otel.verdict import completeness
-from trading_graph.service.run_standing import Standing, standing
+from trading_graph.service.runs.folder import Standing, standing
 
 RUN_S = CHAIN * CHAT_S + FETCH_S
 

@@ -7,7 +7,7 @@ import pytest
 
 from trading_graph.otel.diagnosis import Schedule, call_tree
 from trading_graph.otel.trace import Link, SpanValues, TraceBuilder, semconv
-from trading_graph.service.full_scale import FullScale, Latencies, full_scale
+from trading_graph.service.ladder import FullScale, Latencies, full_scale
 
 MS = 10**6
 TRACE_ID = "a" * 32

@@ -13,25 +13,25 @@ from rich.console import Console
 
 from tests.service.test_run_command import Ran, trading_graph
 from trading_graph.graph.backend_choice import BackendChoice
-from trading_graph.graph.options import Options
 from trading_graph.otel.trace import SpanValues, Trace, TraceBuilder, semconv
 from trading_graph.otel.verdict import CheckResult, Outcome, Verdict
-from trading_graph.service.full_scale import FullScale, Latencies
+from trading_graph.service.commands.ladder import sentences, show
 from trading_graph.service.ladder import (
     LAG_MS,
     TOLERANCE,
     TRIES,
     Claim,
+    FullScale,
     Ladder,
+    Latencies,
     Reached,
     Rung,
     climb,
     lag_ms,
 )
-from trading_graph.service.ladder_report import sentences, show
-from trading_graph.service.result import Result as Finished
-from trading_graph.service.run_session import RunSession
-from trading_graph.toolkit.as_of import AsOf
+from trading_graph.service.runs.request import RunRequest
+from trading_graph.service.runs.result import Result as Finished
+from trading_graph.service.runs.session import RunSession
 
 pytestmark = pytest.mark.alone
 
@@ -126,10 +126,10 @@ def reached(
         )
         for check in sorted(LEVERS)
     )
-    options = Options("AAPL", AsOf.parse("2025-11-14"))
+    request = RunRequest(symbol="AAPL", date="2025-11-14")
     foreseen = calls if predicted is None else predicted
     return Reached(
-        rung=Rung(name, options, BackendChoice(), proves, claim),
+        rung=Rung(name, request, BackendChoice(), proves, claim),
         run_id="b" * 32,
         trace_file=Path("runs", "b" * 32, "trace.jsonl"),
         ran_s=calls * 0.3,
@@ -200,7 +200,7 @@ class Session:
     def __init__(self, *lags_ms: float) -> None:
         self.lags_ms = iter(lags_ms)
 
-    async def runs(self, options: Options, choice: BackendChoice, times: int) -> list[Finished]:
+    async def runs(self, request: RunRequest, choice: BackendChoice, times: int) -> list[Finished]:
         found = []
         for _ in range(times):
             builder = TraceBuilder("a" * 32)
@@ -213,9 +213,9 @@ class Session:
 
 async def climbed_with(*lags_ms: float) -> tuple[list[float], str]:
     """The lags of the runs that stand, of one rung and of one with a warm run, and what is told."""
-    options = Options("AAPL", AsOf.parse("2025-11-14"))
-    steps = [Rung(name, options, BackendChoice()) for name in ("slow", "quick")]
-    steps.append(Rung("warm", options, BackendChoice(), warm=True))
+    request = RunRequest(symbol="AAPL", date="2025-11-14")
+    steps = [Rung(name, request, BackendChoice()) for name in ("slow", "quick")]
+    steps.append(Rung("warm", request, BackendChoice(), warm=True))
     told = Console(file=io.StringIO(), width=80, record=True)
     results = await climb(steps, cast(RunSession, Session(*lags_ms)), told)
     return [lag_ms([each]) for each in results], told.export_text()

@@ -12,7 +12,7 @@ from tests.otlp_receiver import OtlpReceiver
 from trading_graph.otel.sources import read
 from trading_graph.service.cli import main
 from trading_graph.service.errors import BadSettings
-from trading_graph.service.langsmith_mode import LangSmithMode, langsmith_mode, langsmith_target
+from trading_graph.service.langsmith import LangSmithMode, langsmith_mode, langsmith_target
 from trading_graph.service.settings import read_settings
 
 ON = {"LANGSMITH_TRACING": "true"}

@@ -12,26 +12,24 @@ from pydantic import SecretStr
 
 from tests.run_lives import Life, provider
 from trading_graph.graph.backend_choice import BackendChoice, ModelService
-from trading_graph.graph.options import Debate, Options, Order
 from trading_graph.otel import spans
 from trading_graph.otel.files import Journal
 from trading_graph.otel.spans import uuid7
 from trading_graph.service.cli import main
 from trading_graph.service.errors import NotResumable
-from trading_graph.service.langsmith_mode import LangSmithMode
-from trading_graph.service.run_folder import RunFolder
-from trading_graph.service.run_order import RunOrder
-from trading_graph.service.run_standing import Standing, interrupted_runs, standing
+from trading_graph.service.langsmith import LangSmithMode
+from trading_graph.service.runs.folder import RunFolder, Standing, standing
+from trading_graph.service.runs.request import RunRequest
+from trading_graph.service.runs.resume import RunOrder, interrupted_runs
 from trading_graph.service.settings import Settings
-from trading_graph.toolkit.as_of import AsOf
 
-OPTIONS = Options(
+REQUEST = RunRequest(
     symbol="NVDA",
-    as_of=AsOf.parse("2025-11-14"),
-    analysts=("market_analyst", "news_analyst"),
-    debate=Debate.SERIAL,
-    dispatch=Order.SEQUENTIAL,
-    agent_budget_s=30.0,
+    date="2025-11-14",
+    analysts=("market", "news"),
+    debate="serial",
+    dispatch="sequential",
+    agent_budget=30.0,
 )
 QUICK = {
     "OTEL_TRACES_EXPORTER": "none",
@@ -43,7 +41,7 @@ SERVICE = ModelService("http://models.test/v1", SecretStr("k-secret-1234"), "sma
 
 def order(choice: BackendChoice | None = None) -> RunOrder:
     quick = BackendChoice(chat_latency_s=0.03, fetch_latency_s=0.01)
-    return RunOrder.of(OPTIONS, choice or quick, LangSmithMode.OFF)
+    return RunOrder.of(REQUEST, choice or quick, LangSmithMode.OFF)
 
 
 def begun(out: Path, kept: RunOrder | None = None) -> tuple[RunFolder, Journal]:
@@ -75,8 +73,8 @@ def test_a_run_that_had_done_nothing_is_done_as_it_was_asked_for(workdir: Path) 
     """It was killed before anything was recorded; its options and latencies stand."""
     folder = killed(workdir / "runs")
     assert standing(folder.path) is Standing.INTERRUPTED
-    (found,) = interrupted_runs(workdir / "runs")
-    assert (found.run_id, found.options) == (folder.path.name, OPTIONS)
+    ((run_id, stored),) = interrupted_runs(workdir / "runs").items()
+    assert (run_id, stored.request) == (folder.path.name, REQUEST)
     done = resume("last", "--json")
     assert done.exit_code == 0, done.output
     document = json.loads(done.stdout)
@@ -85,7 +83,7 @@ def test_a_run_that_had_done_nothing_is_done_as_it_was_asked_for(workdir: Path) 
     assert "0.03 s a call" in document["decision"]["model"]
     assert "fundamentals_analyst" not in document["usage"]
     assert standing(folder.path) is Standing.OVER
-    assert interrupted_runs(workdir / "runs") == []
+    assert interrupted_runs(workdir / "runs") == {}
 
 
 def test_a_run_that_still_runs_is_left_alone(workdir: Path) -> None:
@@ -116,7 +114,7 @@ def test_without_its_order_or_its_checkpoints_a_run_cannot_go_on(workdir: Path) 
     folder = killed(workdir / "runs")
     folder.order.write_text('{"schema_version": 9}')
     assert "does not say what the run was asked to do" in refused(folder.path.name)
-    assert interrupted_runs(workdir / "runs") == []
+    assert interrupted_runs(workdir / "runs") == {}
     folder.order.unlink()
     assert "nobody knows what the run was asked to do" in refused(folder.path.name)
 
@@ -174,10 +172,10 @@ def test_a_symbol_is_asked_for_where_nothing_is_resumed(workdir: Path) -> None:
 
 def test_an_order_comes_back_as_it_was_and_holds_no_secret() -> None:
     choice = BackendChoice(model=SERVICE, data="auto", cache=False, pool=False)
-    text = RunOrder.of(OPTIONS, choice, LangSmithMode.NATIVE).model_dump_json()
+    text = RunOrder.of(REQUEST, choice, LangSmithMode.NATIVE).model_dump_json()
     assert "k-secret-1234" not in text
     found = RunOrder.parse(text, "order.json")
-    assert found.options == OPTIONS
+    assert found.request == REQUEST
     found.check(choice)
     found.check(replace(choice, cache=True, chat_latency_s=9))
     for other in (replace(choice, model=None), replace(choice, data="offline")):

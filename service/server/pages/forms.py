@@ -9,9 +9,9 @@ from urllib.parse import parse_qs
 from aiohttp import web
 from pydantic import ValidationError
 
-from trading_graph.service.run_request import RunRequest
+from trading_graph.service.runs.request import RunRequest
+from trading_graph.service.server.inputs import read_body
 from trading_graph.service.server.problems import Problem
-from trading_graph.service.server.reading import read_body
 
 _MOST_BYTES = 64 * 1024
 _MOST_FIELDS = 50

@@ -6,9 +6,10 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from trading_graph.service.run_request import RunRequest
+from trading_graph.service.runs.request import RunRequest
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.documents import RunsQuery
+from trading_graph.service.server.inputs import query_of
 from trading_graph.service.server.pages.forms import (
     Input,
     first,
@@ -25,7 +26,6 @@ from trading_graph.service.server.pages.run_progress import (
 )
 from trading_graph.service.server.pages.verdict_page import RunDuration, run_duration
 from trading_graph.service.server.problems import Problem
-from trading_graph.service.server.reading import query_of
 from trading_graph.service.server.runs_api import queued
 from trading_graph.service.store import RunState, StoredRun, now
 from trading_graph.toolkit.errors import BadDateError, BadRequestError

@@ -15,9 +15,9 @@ from aiohttp import web
 from trading_graph.otel.report.verdict import CheckRow
 from trading_graph.otel.verdict import Outcome
 from trading_graph.service.server.context import SERVICE
+from trading_graph.service.server.inputs import id_of
 from trading_graph.service.server.pages.layout import page, see_other
 from trading_graph.service.server.problems import Problem
-from trading_graph.service.server.reading import id_of
 
 _SIMULATED = re.compile(r"simulated; at ([\d.]+) s a call this run takes (\d+) s")
 

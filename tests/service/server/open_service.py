@@ -14,11 +14,10 @@ from aiohttp import web
 
 from tests.patience import PATIENCE_S
 from trading_graph.otel.redaction import Redactor
-from trading_graph.service.choice import backend_choice
-from trading_graph.service.langsmith_mode import LangSmithMode
+from trading_graph.service.langsmith import LangSmithMode
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.serving import listening, open_service
-from trading_graph.service.settings import Settings
+from trading_graph.service.settings import Settings, backend_choice
 
 FINAL = ("done", "failed", "cancelled")
 ASK: dict[str, Any] = {"symbol": "AAPL", "analysts": ["market"]}

@@ -17,12 +17,11 @@ from tests.patience import PATIENCE_S
 from tests.service.server.open_service import has_begun
 from tests.service.server.test_page_parts import EVIL, Tags, assert_inert, document
 from trading_graph.otel.redaction import Redactor
-from trading_graph.service.choice import backend_choice
-from trading_graph.service.langsmith_mode import LangSmithMode
+from trading_graph.service.langsmith import LangSmithMode
 from trading_graph.service.server.access import COOKIE, digest
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.serving import open_service
-from trading_graph.service.settings import Settings
+from trading_graph.service.settings import Settings, backend_choice
 from trading_graph.service.store import RunState, StoredRun, StoredVerdict, now
 
 TOKEN = "a-token-of-this-test"

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from trading_graph.graph.options import Budget, Options
-from trading_graph.service.run_request import RunRequest
+from trading_graph.service.runs.request import RunRequest
 from trading_graph.service.server.run_events import RunEvents
 from trading_graph.service.server.run_maker import RunMaker
 from trading_graph.service.settings import Settings
@@ -46,7 +46,7 @@ async def test_a_request_lowers_the_budget_and_never_raises_it(
     engine = _Engine(Settings.model_construct(**set_to), tmp_path)
     request = RunRequest(symbol="AAPL", **asked).model_dump_json()
     run = SimpleNamespace(id=uuid.uuid4().hex, request=request, traceparent=None)
-    make = RunMaker(cast("Any", engine), cast("Store", None), "2025-11-14")
+    make = RunMaker(cast("Any", engine), cast("Store", None))
     with pytest.raises(_Started):
         await make(cast("StoredRun", run), cast("RunEvents", None))
     assert engine.asked is not None

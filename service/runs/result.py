@@ -28,8 +28,8 @@ from trading_graph.otel.verdict import (
     judge,
     without_interruptions,
 )
-from trading_graph.service.langsmith_mode import LangSmithMode
-from trading_graph.service.run_folder import RunFolder
+from trading_graph.service.langsmith import LangSmithMode
+from trading_graph.service.runs.folder import RunFolder
 from trading_graph.service.settings import Settings
 
 _LINK_S = 2.0

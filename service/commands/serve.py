@@ -12,34 +12,38 @@ from rich.console import Console
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.redaction import Redactor
-from trading_graph.service.choice import backend_choice
+from trading_graph.service.commands.failures import guarded
 from trading_graph.service.errors import BadSettings
-from trading_graph.service.guarded import DONE, guarded
+from trading_graph.service.exit_codes import ExitCode
+from trading_graph.service.langsmith import langsmith_mode
 from trading_graph.service.log import logging_to
-from trading_graph.service.settings import Settings
+from trading_graph.service.server.access import digest
+from trading_graph.service.settings import Settings, backend_choice
 
 
-def new_token() -> int:
+def _new_token() -> ExitCode:
     """Print a new token, once, and the setting that lets it in."""
-    from trading_graph.service.server.access import digest
-
     token = secrets.token_urlsafe(32)
     click.echo(f"The token, shown this once: {token}")
     click.echo("The service is to be started with:")
     click.echo(f"""TRADING_GRAPH_SERVE_TOKEN_SHA256='["{digest(token)}"]'""")
-    return DONE
+    return ExitCode.OK
 
 
-def serve_command(host: str, port: int, *, offline: bool, out: str | None) -> int:
+def serve_command(
+    *, host: str, port: int, offline: bool, out: str | None, new_token: bool
+) -> ExitCode:
     """Serve until a signal and return the exit code; every failure is one sentence on stderr."""
+    if new_token:
+        return _new_token()
     talk = Console(stderr=True)
 
-    def work(settings: Settings, redactor: Redactor) -> int:
+    def work(settings: Settings, redactor: Redactor) -> ExitCode:
         _check_host(host, settings)
         with logging_to(settings.log_file, redactor):
             where = Path(out) if out else settings.out
             asyncio.run(_serve(settings, redactor, host, port, where, talk, offline=offline))
-        return DONE
+        return ExitCode.OK
 
     return guarded(talk, work)
 
@@ -70,7 +74,7 @@ async def _serve(
     offline: bool,
 ) -> None:
     with talk.status("loading"), pause_collection():
-        from trading_graph.service.langsmith_mode import langsmith_mode
+        # Not above: it takes seconds, and a wrong host is refused before.
         from trading_graph.service.server.serving import (
             drain,
             listening,

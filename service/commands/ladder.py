@@ -1,13 +1,91 @@
-"""The ladder for people and for programs: a table, what each lever gives, and what was wrong."""
+"""`trading-graph ladder`: the same analysis from all sequential to a warm cache, side by side."""
 
+import asyncio
 import json
+import sys
 from collections.abc import Iterator
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from trading_graph.service.ladder import TOLERANCE, Claim, Ladder, Reached
+from trading_graph.otel.redaction import Redactor
+from trading_graph.service.commands.failures import guarded
+from trading_graph.service.errors import BadSettings
+from trading_graph.service.exit_codes import ExitCode
+from trading_graph.service.ladder import (
+    TOLERANCE,
+    Claim,
+    Ladder,
+    Latencies,
+    Reached,
+    climb,
+    compared,
+    rungs,
+)
+from trading_graph.service.log import logging_to
+from trading_graph.service.runs.request import default_date
+from trading_graph.service.runs.session import RunSession
+from trading_graph.service.settings import Settings
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.symbols import parse_symbol
+
+_LONGEST_CALL_S = 50.0
+_LONGEST_FETCH_S = 8.0
+"""The clients give up on a call after 60 s, and on a host that is silent for 10 s."""
+
+
+def ladder_command(
+    *, symbol: str, date: str | None, call_s: float, fetch_s: float, scale: float, as_json: bool
+) -> ExitCode:
+    """Climb the ladder and return the exit code; every failure is one sentence on stderr.
+
+    It always runs on the offline model and the embedded data: latencies have to be equal.
+    """
+    talk, latencies = Console(stderr=True), Latencies(call_s, fetch_s, scale)
+
+    def work(settings: Settings, redactor: Redactor) -> ExitCode:
+        _refuse_timeouts(latencies)
+        asked, as_of = parse_symbol(symbol), AsOf.parse(date or default_date("offline"))
+        with logging_to(settings.log_file, redactor):
+            return _climb(asked, as_of, latencies, settings, redactor, talk, as_json=as_json)
+
+    return guarded(talk, work)
+
+
+def _refuse_timeouts(latencies: Latencies) -> None:
+    for what, took, longest in (
+        ("call", latencies.call_s * latencies.scale, _LONGEST_CALL_S),
+        ("fetch", latencies.fetch_s * latencies.scale, _LONGEST_FETCH_S),
+    ):
+        if took > longest:
+            raise BadSettings(
+                f"A {what} of {took:g} s would run into the client's time limit; choose a "
+                f"--scale that keeps it below {longest:g} s."
+            )
+
+
+def _climb(
+    symbol: str,
+    as_of: AsOf,
+    latencies: Latencies,
+    settings: Settings,
+    redactor: Redactor,
+    talk: Console,
+    *,
+    as_json: bool,
+) -> ExitCode:
+    steps = rungs(symbol, as_of, latencies)
+    session = RunSession(settings, settings.out, talk, redactor, offline=True)
+    results = asyncio.run(climb(steps, session, talk))
+    ladder = compared(steps, results, latencies)
+    out = Console(file=sys.stdout)
+    if as_json:
+        show_json(ladder, symbol, str(as_of), out)
+    else:
+        show(ladder, out)
+    return ExitCode.OK if ladder.holds else ExitCode.CHECK_FAILED
+
 
 BASELINE = (248, 590)
 """The runtimes, in seconds, that the founding document starts from."""

@@ -4,7 +4,6 @@ import sys
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.markup import escape
 
 from trading_graph.otel.diagnosis import (
     NOTHING_SHARED,
@@ -25,9 +24,8 @@ from trading_graph.otel.report.comparison import (
 )
 from trading_graph.otel.trace import SpanTable
 from trading_graph.service.errors import BadSettings
+from trading_graph.service.exit_codes import ExitCode, fail
 from trading_graph.service.trace_source import find_trace
-
-SAME, REGRESSION, USAGE, NOT_COMPARED = 0, 1, 2, 3
 
 FORMATS = {
     "markdown": comparison_markdown,
@@ -42,33 +40,32 @@ class BadUse(Exception):
 
 
 def compare_command(
-    words: tuple[str, ...],
-    others: tuple[str, ...],
+    *,
+    traces: tuple[str, ...],
+    new: tuple[str, ...],
     source: str | None,
     ids: tuple[str, ...],
     tolerance: float | None,
     format: str,
-) -> int:
+) -> ExitCode:
     """Compare and return the exit code; every fault is one sentence on stderr.
 
-    `words` are the baseline and `others` the new runs; without others, words are one of each.
+    `traces` are the baseline and `new` the new runs; without new ones, traces are one of each.
     `tolerance` is in per cent.
     """
     talk = Console(stderr=True)
     try:
-        base, new = _sides(words, others, ids)
-        traces = {word: find_trace((word[0],), source, word[1]) for word in (*base, *new)}
+        before, after = _sides(traces, new, ids)
+        tables = {word: find_trace((word[0],), source, word[1]) for word in (*before, *after)}
         found = _compare(
-            [(word, traces[word]) for word in base],
-            [(word, traces[word]) for word in new],
+            [(word, tables[word]) for word in before],
+            [(word, tables[word]) for word in after],
             None if tolerance is None else tolerance / 100,
         )
     except (BadUse, BadSettings) as error:
-        talk.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        return USAGE
+        return fail(talk, str(error), ExitCode.USAGE)
     except TraceError as error:
-        talk.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        return NOT_COMPARED
+        return fail(talk, str(error), ExitCode.NOT_DONE)
     if format != "text":
         sys.stdout.write(FORMATS[format](found) + "\n")
     elif isinstance(found, Comparison):
@@ -76,8 +73,8 @@ def compare_command(
     else:
         sys.stdout.write("\n".join(["No comparison.", *(f"  - {text}" for text in found), ""]))
     if not isinstance(found, Comparison):
-        return NOT_COMPARED
-    return SAME if found.passed else REGRESSION
+        return ExitCode.NOT_DONE
+    return ExitCode.OK if found.passed else ExitCode.CHECK_FAILED
 
 
 Word = tuple[str, str | None]

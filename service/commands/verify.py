@@ -1,4 +1,4 @@
-"""`trading-graph verify --watch`: the traces of a service, judged as they arrive."""
+"""`trading-graph verify`: a trace, a gate, a verdict; with --watch the traces of a service."""
 
 import json
 import signal
@@ -10,18 +10,69 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
+import click
 from rich.console import Console
 from rich.markup import escape
 
 from trading_graph.graph.gate import default_gate
 from trading_graph.otel.errors import TraceError
-from trading_graph.otel.report import as_json
-from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.otel.gc_pause import pause_collection
+from trading_graph.otel.report import VerdictText, as_github, as_json, as_junit, as_markdown
 from trading_graph.otel.verdict import Gate, GateError, Verdict, judge
 from trading_graph.service.errors import BadSettings
-from trading_graph.service.settings import read_settings
-from trading_graph.service.verify_command import GATE_FAILED, NOT_JUDGED, PASSED, USAGE
+from trading_graph.service.exit_codes import ExitCode, fail
+from trading_graph.service.trace_source import configured_jaeger, find_trace
 from trading_graph.service.watching import Arrived, Patience, TraceWatch
+
+FORMATS = {"markdown": as_markdown, "json": as_json, "junit": as_junit, "github": as_github}
+
+
+def verify_command(
+    *,
+    trace: tuple[str, ...],
+    source: str | None,
+    id: str | None,
+    watch: str | None,
+    seconds: float | None,
+    count: int | None,
+    gate: str | None,
+    format: str,
+) -> ExitCode:
+    """Judge a trace, or the traces of a service that is watched, and return the exit code."""
+    if watch is None:
+        if not trace:
+            raise click.UsageError("name a TRACE, or a service with --watch")
+        if seconds is not None or count is not None:
+            raise click.UsageError("--for and --count end a watch; give --watch SERVICE as well")
+        return _verify(trace, source, id, gate, format)
+    if trace or id or source not in (None, "jaeger") or format not in ("text", "json"):
+        raise click.UsageError(
+            "--watch is of Jaeger, instead of TRACE, --from and --id, with --format text or json"
+        )
+    return _watch(watch, gate, format, seconds, count)
+
+
+@pause_collection()
+def _verify(
+    words: tuple[str, ...], source: str | None, id: str | None, gate: str | None, format: str
+) -> ExitCode:
+    """Judge one trace; every fault is one sentence on stderr."""
+    talk = Console(stderr=True)
+    try:
+        wanted = Gate.from_file(Path(gate)) if gate else default_gate()
+        verdict = judge(find_trace(words, source, id), wanted, id)
+        shown = VerdictText(verdict) if format == "text" else FORMATS[format](verdict)
+    except (GateError, BadSettings) as error:
+        return fail(talk, str(error), ExitCode.USAGE)
+    except TraceError as error:
+        return fail(talk, str(error), ExitCode.NOT_DONE)
+    if isinstance(shown, str):
+        sys.stdout.write(shown + "\n")
+    else:
+        Console(file=sys.stdout, highlight=False, emoji=False).print(shown)
+    if not verdict.judged:
+        return ExitCode.NOT_DONE
+    return ExitCode.OK if verdict.passed else ExitCode.CHECK_FAILED
 
 
 class Tally:
@@ -44,24 +95,25 @@ class Tally:
         else:
             self.failed += 1
 
-    def code(self, wanted: int | None) -> int:
+    def code(self, wanted: int | None) -> ExitCode:
         """The exit code: a gate that has seen nothing, or too little, is not passed."""
         if self.failed:
-            return GATE_FAILED
-        return NOT_JUDGED if self.not_judged or self.judged < (wanted or 1) else PASSED
+            return ExitCode.CHECK_FAILED
+        if self.not_judged or self.judged < (wanted or 1):
+            return ExitCode.NOT_DONE
+        return ExitCode.OK
 
 
-def watch_command(
+def _watch(
     service: str, gate: str | None, format: str, seconds: float | None, count: int | None
-) -> int:
-    """Judge what arrives until a signal, or until there is enough; return the exit code."""
+) -> ExitCode:
+    """Judge what arrives until a signal, or until there is enough."""
     talk = Console(stderr=True)
     try:
         wanted = Gate.from_file(Path(gate)) if gate else default_gate()
-        jaeger = JaegerQuery(read_settings().jaeger_url)
+        jaeger = configured_jaeger()
     except (GateError, BadSettings) as error:
-        talk.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        return USAGE
+        return fail(talk, str(error), ExitCode.USAGE)
     watch, tally = TraceWatch(jaeger, service, time.time()), Tally()
     _say(talk, f"Watching {service} in Jaeger at {jaeger.base_url}; stop with Ctrl-C.")
     try:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress
 
 from trading_graph.otel.errors import ExporterSettingsError, TraceError
@@ -13,12 +12,11 @@ from trading_graph.otel.export import ReplayResult
 from trading_graph.otel.files import from_lines
 from trading_graph.otel.redaction import Redactor, process_redactor
 from trading_graph.service.errors import BadSettings
-from trading_graph.service.langsmith_mode import langsmith_mode, langsmith_target
+from trading_graph.service.exit_codes import ExitCode, fail
+from trading_graph.service.langsmith import langsmith_mode, langsmith_target
 from trading_graph.service.replay import Target, targets
 from trading_graph.service.settings import read_settings
 from trading_graph.service.trace_source import trace_file
-
-DONE, USAGE, NOT_DONE, INTERRUPTED = 0, 2, 3, 130
 
 
 @dataclass(slots=True)
@@ -38,7 +36,7 @@ class _Total:
             self.faults.append(done.unreadable)
 
 
-def replay_command(words: Sequence[str], *, everything: bool) -> int:
+def replay_command(*, runs: Sequence[str], everything: bool) -> ExitCode:
     """Replay the spool, or the runs that are named, and return the exit code."""
     talk, redactor = Console(stderr=True), process_redactor()
     try:
@@ -46,19 +44,21 @@ def replay_command(words: Sequence[str], *, everything: bool) -> int:
         redactor = process_redactor(settings.secrets)
         # In a mode other than `otlp` LangSmith has no place for our spans.
         langsmith = langsmith_target(settings, langsmith_mode(settings, offline=False))
-        files = [trace_file(word, settings) for word in words]
+        files = [trace_file(run, settings) for run in runs]
         found = targets(settings, langsmith, ask=not everything)
         done = [_replayed(target, files, talk, redactor) for target in found]
     except KeyboardInterrupt:
-        return _failed(talk, redactor, "Interrupted; what was not sent waits on.", INTERRUPTED)
+        return _failed(
+            talk, redactor, "Interrupted; what was not sent waits on.", ExitCode.INTERRUPTED
+        )
     except (BadSettings, ExporterSettingsError) as error:
-        return _failed(talk, redactor, str(error), USAGE)
+        return _failed(talk, redactor, str(error), ExitCode.USAGE)
     except TraceError as error:
-        return _failed(talk, redactor, str(error), NOT_DONE)
+        return _failed(talk, redactor, str(error), ExitCode.NOT_DONE)
     except OSError as error:
         sentence = f"Cannot read or write {error.filename}: {error.strerror}."
-        return _failed(talk, redactor, sentence, NOT_DONE)
-    return DONE if all(done) else NOT_DONE
+        return _failed(talk, redactor, sentence, ExitCode.NOT_DONE)
+    return ExitCode.OK if all(done) else ExitCode.NOT_DONE
 
 
 def _replayed(target: Target, files: Sequence[Path], talk: Console, redactor: Redactor) -> bool:
@@ -72,7 +72,7 @@ def _replayed(target: Target, files: Sequence[Path], talk: Console, redactor: Re
             with target.spool.lock() as mine:
                 if not mine:
                     sentence = f"{target.name}: another process is sending its spool; wait for it."
-                    _failed(talk, redactor, sentence, NOT_DONE)
+                    _failed(talk, redactor, sentence, ExitCode.NOT_DONE)
                     return False
                 batches = target.replay.spool(target.spool)
                 _follow(target, batches, target.spool.spans, total, talk)
@@ -92,7 +92,7 @@ def _replayed(target: Target, files: Sequence[Path], talk: Console, redactor: Re
         )
         target.spool.reset_evictions()
     for fault in total.faults:
-        _failed(talk, redactor, fault, NOT_DONE)
+        _failed(talk, redactor, fault, ExitCode.NOT_DONE)
     return not left and not total.faults
 
 
@@ -106,7 +106,5 @@ def _follow(
             progress.advance(task, done.sent + done.present)
 
 
-def _failed(talk: Console, redactor: Redactor, sentence: str, code: int) -> int:
-    told = escape(redactor.text(sentence))
-    talk.print(f"[red]Error:[/red] {told}", highlight=False, soft_wrap=True)
-    return code
+def _failed(talk: Console, redactor: Redactor, sentence: str, code: ExitCode) -> ExitCode:
+    return fail(talk, redactor.text(sentence), code)

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,25 +19,23 @@ from trading_graph.graph.analysis import Analysis, analyse, record_run
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.graph.backends import Backends, open_backends
 from trading_graph.graph.checkpoints import Checkpoints, delete_checkpoints, open_checkpoints
-from trading_graph.graph.options import Options
 from trading_graph.otel.export import Telemetry, TraceFile, set_up
 from trading_graph.otel.files import Journal
 from trading_graph.otel.redaction import Redactor
 from trading_graph.otel.spans import RunSpan, SpanListener, UnfinishedRun, uuid7
 from trading_graph.service.errors import NotResumable
-from trading_graph.service.langsmith_mode import LangSmithMode, langsmith_target
-from trading_graph.service.langsmith_tree import langsmith_tree
+from trading_graph.service.langsmith import LangSmithMode, langsmith_target
+from trading_graph.service.langsmith import langsmith_tree
 from trading_graph.service.log import LOG
-from trading_graph.service.metrics import RunMetrics
-from trading_graph.service.node_ends import NodeEnds
-from trading_graph.service.redacted_analysis import redacted
+from trading_graph.service.runs.monitoring import RunMetrics
+from trading_graph.graph.decisions import Decision
 from trading_graph.service.replay import replaying, send_again
-from trading_graph.service.run_folder import RunFolder
-from trading_graph.service.run_order import RunOrder
+from trading_graph.service.runs.folder import RunFolder
+from trading_graph.service.runs.request import RunRequest, default_date
+from trading_graph.service.runs.resume import NodeEnds, RunOrder, take_up
 from trading_graph.service.settings import Settings
-from trading_graph.service.taking_up import take_up
-from trading_graph.service.timing_log import TimingLog
-from trading_graph.service.version import VERSION
+from trading_graph.service.runs.monitoring import TimingLog
+from trading_graph.service.extras import VERSION
 
 _T = TypeVar("_T")
 
@@ -99,7 +97,7 @@ class Engine:
 
     async def run(
         self,
-        options: Options,
+        request: RunRequest,
         *,
         run_id: uuid.UUID | None = None,
         parent: Context | None = None,
@@ -109,14 +107,16 @@ class Engine:
 
         `run_id` is an id that was given away before the run began, a UUIDv7; `parent` is the
         caller's context. An error that ends the run carries the place of its trace as a note.
-        Decision and report are in the folder before the run's span ends. Raises AnalysisError, a
-        toolkit DataError, or OSError.
+        Decision and report are in the folder before the run's span ends. Raises BadRequestError, AnalysisError,
+        a toolkit DataError, or OSError.
         """
-        given = run_id or uuid7()
-        folder = RunFolder(self.out, given.hex)
-        order = RunOrder.of(options, self.backends.choice, self.langsmith)
+        run_id = run_id or uuid7()
+        folder = RunFolder(self.out, run_id.hex)
+        choice = self.backends.choice
+        request = request.resolve(default_date(choice.data))
+        order = RunOrder.of(request, choice, self.langsmith)
         journal = await _opened(lambda: _begun(folder, order), lambda begun: begun.close(over=True))
-        return await self._recorded(options, folder, journal, given, parent, None, listeners)
+        return await self._recorded(order, folder, journal, run_id, parent, None, listeners)
 
     async def resume(
         self, run_id: uuid.UUID, *, listeners: Sequence[SpanListener] = ()
@@ -137,7 +137,7 @@ class Engine:
             raise
         try:
             return await self._recorded(
-                taken.order.options,
+                taken.order,
                 taken.folder,
                 taken.journal,
                 run_id,
@@ -152,7 +152,7 @@ class Engine:
 
     async def _recorded(
         self,
-        options: Options,
+        order: RunOrder,
         folder: RunFolder,
         journal: Journal,
         run_id: uuid.UUID,
@@ -160,6 +160,7 @@ class Engine:
         unfinished: UnfinishedRun | None,
         listeners: Sequence[SpanListener],
     ) -> tuple[Analysis, RunFolder]:
+        options = order.options
         trace_file: TraceFile | None = None
         ends: NodeEnds | None = None
         run: RunSpan | None = None
@@ -254,6 +255,18 @@ def _put_away(
         delete_checkpoints(folder.checkpoints)
         folder.order.unlink(missing_ok=True)
     journal.close(over=over)
+
+
+def redacted(analysis: Analysis, redactor: Redactor) -> Analysis:
+    """The analysis with every text redacted."""
+    decision = redactor.document(analysis.decision.model_dump(mode="json"))
+    return replace(
+        analysis,
+        decision=Decision.model_validate(decision),
+        reports=[replace(each, text=redactor.text(each.text)) for each in analysis.reports],
+        statements=[replace(each, text=redactor.text(each.text)) for each in analysis.statements],
+        opinions=[replace(each, text=redactor.text(each.text)) for each in analysis.opinions],
+    )
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,106 @@
+"""`trading-graph diagnose`: a trace, a target, a report or an export, an exit code."""
+
+import os
+import sys
+from io import StringIO
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from trading_graph.graph.gate import default_gate
+from trading_graph.otel.diagnosis import Diagnosis, Standing, diagnose, ranking_of
+from trading_graph.otel.errors import TraceError
+from trading_graph.otel.gc_pause import pause_collection
+from trading_graph.otel.report.diagnosis import DiagnosisText, diagnosis_json
+from trading_graph.otel.report.folded import folded
+from trading_graph.otel.report.page import diagnosis_markdown, page
+from trading_graph.otel.report.perfetto import perfetto
+from trading_graph.otel.report.verdict import VerdictText
+from trading_graph.service.commands.where_to_fix import with_places
+from trading_graph.service.errors import BadSettings
+from trading_graph.service.exit_codes import ExitCode, fail
+from trading_graph.service.trace_source import find_trace
+
+
+@pause_collection()
+def diagnose_command(
+    *,
+    trace: tuple[str, ...],
+    target: float,
+    source: str | None,
+    id: str | None,
+    format: str | None,
+    also: tuple[str, ...],
+    export: str | None,
+    out: str | None,
+) -> ExitCode:
+    """Diagnose a trace, print or write it, and return the exit code; faults go to stderr."""
+    if format and export:
+        raise click.UsageError("--format is for the report and --export is instead of it; give one")
+    form = export or format or "text"
+    talk = Console(stderr=True)
+    try:
+        others = [find_trace((word,), source) for word in also]
+        found = diagnose(find_trace(trace, source, id), default_gate(), target, id, others)
+    except BadSettings as error:
+        return fail(talk, str(error), ExitCode.USAGE)
+    except TraceError as error:
+        return fail(talk, str(error), ExitCode.NOT_DONE)
+    if not isinstance(found, Diagnosis):
+        # On stderr: where a report is asked for as JSON, nothing else may come.
+        talk.print(VerdictText(found), highlight=False)
+        return ExitCode.NOT_DONE
+    found = with_places(found)
+    if out is None:
+        _print(found, form)
+    else:
+        try:
+            _write(Path(out), _text(found, form))
+        except OSError as error:
+            return fail(talk, f"{out} cannot be written: {error.strerror}.", ExitCode.USAGE)
+        talk.print(f"Written: {out}", highlight=False, soft_wrap=True)
+    inside = found.target.standing is Standing.INSIDE
+    return ExitCode.OK if inside else ExitCode.CHECK_FAILED
+
+
+def _print(diagnosis: Diagnosis, form: str) -> None:
+    if form == "text":
+        Console(file=sys.stdout, highlight=False, emoji=False).print(DiagnosisText(diagnosis))
+    else:
+        sys.stdout.write(_text(diagnosis, form))
+
+
+def _text(diagnosis: Diagnosis, form: str) -> str:
+    """The report or export; it ends with a newline."""
+    match form:
+        case "text":
+            buffer = StringIO()
+            console = Console(file=buffer, highlight=False, emoji=False, width=100)
+            console.print(DiagnosisText(diagnosis))
+            return buffer.getvalue()
+        case "markdown":
+            return diagnosis_markdown(diagnosis)
+        case "json":
+            return diagnosis_json(diagnosis) + "\n"
+        case "html":
+            return page(diagnosis)
+        case "perfetto":
+            return perfetto(ranking_of(diagnosis)) + "\n"
+        case "folded":
+            return folded(ranking_of(diagnosis).path)
+        case _:
+            # Not above: it brings OpenTelemetry's SDK, which the reports do without.
+            from trading_graph.otel.report.simulated_otlp import simulated_otlp
+
+            return simulated_otlp(ranking_of(diagnosis))
+
+
+def _write(path: Path, text: str) -> None:
+    """Write the file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,138 @@
+"""`trading-graph run`: from the words of the command line to the exit code.
+
+What will serve is said first; only then is anything heavy imported, which takes seconds.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+from rich.console import Console
+
+from trading_graph.graph.backend_choice import BackendChoice
+from trading_graph.otel.gc_pause import pause_collection
+from trading_graph.otel.redaction import Redactor
+from trading_graph.service.commands.failures import guarded
+from trading_graph.service.exit_codes import ExitCode
+from trading_graph.service.log import logging_to
+from trading_graph.service.runs.request import RunRequest, default_date
+from trading_graph.service.settings import Settings, backend_choice
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.symbols import parse_symbol
+
+if TYPE_CHECKING:
+    from trading_graph.service.runs.session import RunSession
+
+_RESUME_WORDS = {"resume", "out", "as_json"}
+"""What may be said with --resume: everything else is what the run was asked to do at its start."""
+
+
+def run_command(*, symbol: str | None, resume: str | None, **words: Any) -> ExitCode:
+    """Make a run or resume one, and return the exit code; each failure is a sentence on stderr."""
+    context = click.get_current_context()
+    if resume is not None:
+        _refuse_other_words(context)
+        return _resume(resume, words)
+    if symbol is None:
+        raise click.UsageError("Missing argument 'SYMBOL'.", context)
+    if words["prefetch"] and words["no_cache"]:
+        raise click.UsageError(
+            "--prefetch hands on what it fetches through the cache; give one of "
+            "--prefetch and --no-cache"
+        )
+    return _begin(symbol, words)
+
+
+def _refuse_other_words(context: click.Context) -> None:
+    flags = [
+        each.opts[0]
+        for each in context.command.get_params(context)
+        if each.name
+        and each.name not in _RESUME_WORDS
+        and context.get_parameter_source(each.name) is ParameterSource.COMMANDLINE
+    ]
+    if flags:
+        raise click.UsageError(
+            f"--resume goes on with what the run was asked to do; leave out: {', '.join(flags)}"
+        )
+
+
+def _begin(symbol: str, words: Mapping[str, Any]) -> ExitCode:
+    talk = Console(stderr=True)
+
+    def work(settings: Settings, redactor: Redactor) -> ExitCode:
+        choice = backend_choice(
+            settings,
+            offline=words["offline"],
+            data=words["data"],
+            cache=not words["no_cache"],
+            pool=not words["no_pool"],
+        )
+        request = _request(symbol, words, settings).resolve(default_date(choice.data))
+        _announce(talk, request, choice)
+        with logging_to(settings.log_file, redactor):
+            session = _load_session(talk)(
+                settings, _out(words, settings), talk, redactor, offline=words["offline"]
+            )
+            result = asyncio.run(session.run(request, choice))
+            session.show(result, as_json=words["as_json"])
+        return ExitCode.OK
+
+    return guarded(talk, work)
+
+
+def _resume(word: str, words: Mapping[str, Any]) -> ExitCode:
+    talk = Console(stderr=True)
+
+    def work(settings: Settings, redactor: Redactor) -> ExitCode:
+        sessions = _load_session(talk)
+        out = _out(words, settings)
+        run_id, order = sessions.interrupted(word, out)
+        choice = order.choice(settings)
+        order.check(choice)
+        _announce(talk, order.request, choice)
+        with logging_to(settings.log_file, redactor):
+            session = sessions(settings, out, talk, redactor, offline=order.offline)
+            result = asyncio.run(session.resume(run_id, choice))
+            session.show(result, as_json=words["as_json"])
+        return ExitCode.OK
+
+    return guarded(talk, work)
+
+
+def _load_session(talk: Console) -> "type[RunSession]":
+    # Not above: it takes seconds, and a run that begins says first what will serve.
+    with talk.status("loading"), pause_collection():
+        from trading_graph.service.runs.session import RunSession
+    return RunSession
+
+
+def _out(words: Mapping[str, Any], settings: Settings) -> Path:
+    return Path(words["out"] or settings.out)
+
+
+def _request(symbol: str, words: Mapping[str, Any], settings: Settings) -> RunRequest:
+    """What the words ask for; a budget that they do not name is that of the settings.
+
+    Raises BadSymbolError or BadDateError, whose words explain the bounds of these two fields.
+    """
+    values = {name: words[name] for name in RunRequest.model_fields.keys() - {"symbol"}}
+    if values["date"]:
+        values["date"] = str(AsOf.parse(values["date"]))
+    for name in ("max_seconds", "max_calls", "max_tokens"):
+        values[name] = values[name] or getattr(settings, name)
+    return RunRequest(symbol=parse_symbol(symbol), **values)
+
+
+def _announce(talk: Console, request: RunRequest, choice: BackendChoice) -> None:
+    """Say which model, which data and which mode will serve."""
+    simulated = " · latencies are simulated" if choice.simulated else ""
+    talk.print(
+        f"{request.symbol} as of {request.date} · model: {choice.model_label} · "
+        f"data: {choice.data_label}{simulated}",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,225 @@
+"""The folder that a run leaves, and what it says about the run: it goes on, was killed, or is over.
+
+`trace.jsonl` grows as the run goes on; `decision.json` and `report.md` are written at its end, whole
+or not at all, so a run that failed leaves its trace alone. While the run goes on there are also
+`order.json`, what it was asked to do, `open.jsonl`, the journal of the spans that have started, and
+`checkpoints.sqlite`, what its nodes have brought: all that another process needs to resume it.
+
+The process of a run holds a lock on the journal. A killed process leaves the journal without the
+lock, and a run that is over leaves no journal.
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from trading_graph.otel.sources import read
+from trading_graph.otel.trace import SpanTable, semconv
+
+if TYPE_CHECKING:
+    from trading_graph.graph.analysis import (
+        Analysis,  # importing it takes seconds, and `verify` needs a name
+    )
+
+DECISION, REPORT, TRACE = "decision.json", "report.md", "trace.jsonl"
+ORDER, JOURNAL, CHECKPOINTS = "order.json", "open.jsonl", "checkpoints.sqlite"
+
+_SHOWN = 6
+
+
+class Standing(StrEnum):
+    """Where a run stands."""
+
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    OVER = "over"
+
+
+class RunFolder:
+    """One run's folder below the place where runs are kept."""
+
+    def __init__(self, out: Path, run_id: str) -> None:
+        self.path = out / run_id
+
+    def create(self, order: str) -> None:
+        """Make the folder of a run that begins; raises OSError, also where there is one."""
+        self.path.mkdir(parents=True)
+        _replace(self.order, order)
+
+    @property
+    def trace(self) -> Path:
+        """The run's trace, OTLP JSON lines."""
+        return self.path / TRACE
+
+    @property
+    def journal(self) -> Path:
+        """What has started, while the run is not over."""
+        return self.path / JOURNAL
+
+    @property
+    def checkpoints(self) -> Path:
+        """What the nodes have brought, while the run is not over."""
+        return self.path / CHECKPOINTS
+
+    @property
+    def order(self) -> Path:
+        """What the run was asked to do, while it is not over."""
+        return self.path / ORDER
+
+    @property
+    def decision(self) -> Path:
+        """What came of the run."""
+        return self.path / DECISION
+
+    def write(self, analysis: "Analysis") -> None:
+        """Write the decision and the report."""
+        _replace(self.decision, analysis.decision.model_dump_json(indent=2) + "\n")
+        _replace(self.path / REPORT, report(analysis))
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def report(analysis: "Analysis") -> str:
+    """The whole analysis as Markdown."""
+    made = analysis.decision
+    final = made.decision
+    lines = [
+        f"# {made.symbol} as of {made.as_of}: {final.action}",
+        "",
+        f"Model: {made.model}. Data: {made.data}. Session served: {made.session}."
+        + (" Latencies are simulated." if made.simulated_latency else ""),
+        "Not investment advice.",
+        "",
+        f"- Confidence {final.confidence:.2f}, horizon {final.horizon_days} days, "
+        f"position {final.position_pct:g} % of the portfolio",
+        f"- Entry {final.entry:g}, stop {final.stop:g}, target {final.target:g}",
+        "",
+        final.rationale,
+        "",
+        *_list("Evidence", final.evidence),
+        *_list("Risks that remain", final.risks),
+        *_list("Warnings", made.warnings),
+        "## Analysts",
+        "",
+        *(f"{_heading(said.agent)}\n\n{said.text}\n" for said in analysis.reports),
+        "## Debate",
+        "",
+        *(f"{_heading(said.agent, said.round)}\n\n{said.text}\n" for said in analysis.statements),
+        "## Research plan",
+        "",
+        f"{made.plan.action} with confidence {made.plan.confidence:.2f}. {made.plan.summary}",
+        "",
+        "## Trade proposal",
+        "",
+        f"{made.proposal.action} at {made.proposal.entry:g}, stop {made.proposal.stop:g}, target "
+        f"{made.proposal.target:g}, {made.proposal.position_pct:g} %. {made.proposal.rationale}",
+        "",
+        "## Risk team",
+        "",
+        *(f"{_heading(said.agent, said.round)}\n\n{said.text}\n" for said in analysis.opinions),
+        f"Run {made.run_id}, {analysis.seconds:.1f} s.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _heading(agent: str, round_: int | None = None) -> str:
+    spoken = agent.replace("_", " ").capitalize()
+    return f"### {spoken}" + (f", round {round_}" if round_ else "")
+
+
+def _list(title: str, items: list[str]) -> list[str]:
+    return [f"## {title}", "", *(f"- {item}" for item in items), ""] if items else []
+
+
+def standing(folder: Path) -> Standing:
+    """Where the run of a folder stands. Blocks."""
+    # Not above: it brings the SDK, and most runs that are read are over.
+    from trading_graph.otel.files import is_locked
+
+    try:
+        if is_locked(folder / JOURNAL):
+            return Standing.RUNNING
+    except FileNotFoundError:
+        return Standing.OVER
+    trace = _recorded(folder)
+    run = None if trace is None else _run(trace)
+    over = trace is not None and run is not None and trace.end[run] != 0
+    return Standing.OVER if over else Standing.INTERRUPTED
+
+
+def unfinished_sentence(folder: Path) -> str | None:
+    """What is known of a run that is not over; None for one that is. Blocks."""
+    if not (folder / JOURNAL).is_file():
+        return None
+    at = standing(folder)
+    if at is Standing.OVER:
+        return None
+    last_sign_ns = (folder / JOURNAL).stat().st_mtime_ns
+    trace = _recorded(folder)
+    known = "nothing was recorded"
+    seconds = ""
+    if trace is not None:
+        ended = [row for row in range(len(trace)) if trace.end[row]]
+        last_sign_ns = max(last_sign_ns, int(trace.start.max()), int(trace.end.max()))
+        seconds = f" after {(last_sign_ns - int(trace.start.min())) / 1e9:.1f} s"
+        known = f"{len(ended)} of {len(trace)} started spans had ended"
+        known += f"; open were: {_open(trace)}"
+    when = datetime.fromtimestamp(last_sign_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    if at is Standing.RUNNING:
+        return (
+            f"The run {folder.name} still runs{seconds and f', {seconds[7:]} by now'}: {known}; "
+            "wait for its end."
+        )
+    return (
+        f"The run {folder.name} was interrupted at {when}{seconds}: {known}; resume it with: "
+        f"trading-graph run --resume {folder.name}"
+    )
+
+
+def _recorded(folder: Path) -> SpanTable | None:
+    """What was written of a run; the spans that have not ended have no end."""
+    files = [path for path in (folder / TRACE, folder / JOURNAL) if _has_spans(path)]
+    return read(*files)[0] if files else None
+
+
+def _has_spans(path: Path) -> bool:
+    """Whether there is a whole line: a killed process may leave a part of the first."""
+    try:
+        return b"\n" in path.read_bytes()
+    except FileNotFoundError:
+        return False
+
+
+def _run(trace: SpanTable) -> int | None:
+    rows = range(len(trace))
+    return next((row for row in rows if semconv.RUN_ID in trace.attributes(row)), None)
+
+
+def _open(trace: SpanTable) -> str:
+    """The open spans that have no open span below them, each with the way down to it."""
+    rows = [row for row in range(len(trace)) if not trace.end[row]]
+    above = {int(trace.parent[row]) for row in rows}
+    run = _run(trace)
+    ways = []
+    for row in rows:
+        if row in above:
+            continue
+        way: list[str] = []
+        at = row
+        while at >= 0 and at != run:
+            way.append(trace.names[at])
+            at = int(trace.parent[at])
+        ways.append(" > ".join(reversed(way)) or "the run itself")
+    more = f" and {len(ways) - _SHOWN} more" if len(ways) > _SHOWN else ""
+    return ", ".join(ways[:_SHOWN]) + more

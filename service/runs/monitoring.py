@@ -1,0 +1,90 @@
+"""What monitoring reads of runs: metrics, and the log's lines on when each agent started and ended.
+
+The monitoring commands look for these lines:
+
+    grep "⏱️" logs/trading_graph.log
+    grep "START" logs/trading_graph.log | awk '{print $1, $2, $3, $NF}'
+    grep "Total execution time" logs/trading_graph.log
+
+They are written from the agents' spans, so that log and trace cannot disagree.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
+from opentelemetry.sdk.trace import ReadableSpan
+
+from trading_graph.otel.export import SpanMetrics
+from trading_graph.otel.trace import semconv
+from trading_graph.service.log import LOG
+from trading_graph.toolkit.pool import HttpPool, PoolConnections
+from trading_graph.toolkit.tools import TOOLS
+
+_STATE = "http.connection.state"
+
+
+class RunMetrics:
+    """The instruments of one process, for all its runs; `spans` listens to each of them."""
+
+    def __init__(self, meter: Meter) -> None:
+        self.spans = SpanMetrics(meter, TOOLS)
+        self._pools: tuple[HttpPool, ...] = ()
+        meter.create_observable_gauge(
+            "trading.pool.connections", [self._connections], unit="{connection}"
+        )
+        meter.create_observable_gauge("trading.pool.waiting", [self._waiting], unit="{request}")
+
+    @contextmanager
+    def watching(self, pool: HttpPool) -> Iterator[None]:
+        """Measure the pool's connections for the duration of the block."""
+        self._pools = (*self._pools, pool)
+        try:
+            yield
+        finally:
+            self._pools = tuple(each for each in self._pools if each is not pool)
+
+    def _connections(self, options: CallbackOptions) -> Iterable[Observation]:
+        yield Observation(self._sum(lambda pool: pool.in_use), {_STATE: "active"})
+        yield Observation(self._sum(lambda pool: pool.idle), {_STATE: "idle"})
+
+    def _waiting(self, options: CallbackOptions) -> Iterable[Observation]:
+        yield Observation(self._sum(lambda pool: pool.waiting))
+
+    def _sum(self, number: Callable[[PoolConnections], int]) -> int:
+        return sum(number(pool.connections) for pool in self._pools)
+
+
+class TimingLog:
+    """Logs the start and the end of every agent, and of the run; a `SpanListener`."""
+
+    def on_start(self, span: ReadableSpan) -> None:
+        """Log an agent's start; the epoch comes last, because the awk command prints the last
+        field.
+        """
+        if agent := _agent(span):
+            LOG.info("⏱️ %s START: %.3f", agent, (span.start_time or 0) / 1e9, extra=_about(span))
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Log an agent's end, and the run's total."""
+        end, start = (span.end_time or 0) / 1e9, (span.start_time or 0) / 1e9
+        if agent := _agent(span):
+            LOG.info(
+                "⏱️ %s END: %.3f (duration: %.3fs)", agent, end, end - start, extra=_about(span)
+            )
+        elif _operation(span) == semconv.INVOKE_WORKFLOW:
+            LOG.info("Total execution time: %.3fs", end - start, extra=_about(span))
+
+
+def _operation(span: ReadableSpan) -> object:
+    return (span.attributes or {}).get(semconv.OPERATION_NAME)
+
+
+def _agent(span: ReadableSpan) -> object:
+    if _operation(span) != semconv.INVOKE_AGENT:
+        return None
+    return (span.attributes or {}).get(semconv.AGENT_NAME)
+
+
+def _about(span: ReadableSpan) -> dict[str, object]:
+    return {"span": span.get_span_context()}

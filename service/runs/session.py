@@ -1,0 +1,257 @@
+"""Runs for the command line: live progress, SIGTERM, and what is left at the end of each.
+
+Progress on stderr says which agent is doing what, and for how long. It is fed by the spans of the
+run as they start and end, so what is shown is what is recorded. On a terminal a small table is
+redrawn by a thread of rich's; elsewhere one line is written when an agent has ended.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from trading_graph.graph.analysis import Analysis
+from trading_graph.graph.backend_choice import BackendChoice
+from trading_graph.otel.redaction import Redactor
+from trading_graph.otel.spans import caller_context
+from trading_graph.service.runs.engine import Engine, FailedTrace, open_engine
+from trading_graph.service.langsmith import langsmith_mode
+from trading_graph.service.runs.request import RunRequest
+from trading_graph.service.runs.result import Result, finished, show, show_json
+from trading_graph.service.runs.folder import RunFolder
+from trading_graph.service.runs.resume import RunOrder, interrupted_run, stored_order
+from trading_graph.service.settings import Settings
+
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Lock
+
+from opentelemetry.sdk.trace import ReadableSpan
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from trading_graph.otel.trace import semconv
+
+
+_REFRESH_PER_S = 8
+
+
+@dataclass(slots=True)
+class _Agent:
+    name: str
+    started_ns: int
+    span_id: int
+    ended_ns: int | None = None
+    failed: str | None = None
+    doing: dict[int, str] = field(default_factory=dict)
+    calls: int = 0
+    tools: int = 0
+
+
+class Progress:
+    """What is going on in a run; a `SpanListener`."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._agents: dict[int, _Agent] = {}
+        self._lock = Lock()
+        self._spinner = Spinner("dots")
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Redraw the table for the duration of the block, where there is a terminal."""
+        if not self._console.is_terminal:
+            yield
+            return
+        with Live(
+            get_renderable=self._table,
+            console=self._console,
+            refresh_per_second=_REFRESH_PER_S,
+            transient=True,
+        ):
+            yield
+
+    def on_start(self, span: ReadableSpan) -> None:
+        """Note an agent, or what an agent has begun."""
+        context, attributes = span.get_span_context(), span.attributes or {}
+        if context is None:
+            return
+        operation = attributes.get(semconv.OPERATION_NAME)
+        with self._lock:
+            if operation == semconv.INVOKE_AGENT:
+                name = str(attributes.get(semconv.AGENT_NAME))
+                self._agents[context.span_id] = _Agent(name, span.start_time or 0, context.span_id)
+            elif agent := self._parent(span):
+                if operation == semconv.CHAT:
+                    agent.calls += 1
+                    agent.doing[context.span_id] = "thinking"
+                elif operation == semconv.EXECUTE_TOOL:
+                    agent.tools += 1
+                    agent.doing[context.span_id] = str(attributes.get(semconv.TOOL_NAME))
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Note that an agent, or something of an agent's, has ended."""
+        context = span.get_span_context()
+        if context is None:
+            return
+        with self._lock:
+            if agent := self._agents.get(context.span_id):
+                agent.ended_ns = span.end_time
+                failed = (span.attributes or {}).get(semconv.ERROR_TYPE)
+                agent.failed = str(failed) if failed else None
+                if not self._console.is_terminal:
+                    self._console.print(_ended(agent), highlight=False)
+            elif agent := self._parent(span):
+                agent.doing.pop(context.span_id, None)
+
+    def _parent(self, span: ReadableSpan) -> _Agent | None:
+        return self._agents.get(span.parent.span_id) if span.parent else None
+
+    def _table(self) -> RenderableType:
+        now = time.time_ns()
+        table = Table.grid(padding=(0, 2))
+        with self._lock:
+            for agent in self._agents.values():
+                seconds = ((agent.ended_ns or now) - agent.started_ns) / 1e9
+                table.add_row(_mark(agent), agent.name, f"{seconds:5.1f} s", _doing(agent))
+        return Group(table, self._spinner)
+
+
+def _mark(agent: _Agent) -> Text:
+    if agent.failed:
+        return Text("x", "red")
+    return Text("·", "dim") if agent.ended_ns is None else Text("✓", "green")
+
+
+def _doing(agent: _Agent) -> Text:
+    if agent.failed:
+        return Text(f"failed: {agent.failed}", "red")
+    if agent.ended_ns is not None:
+        return Text(_count(agent), "dim")
+    return Text(", ".join(sorted(set(agent.doing.values()))) or "...", "cyan")
+
+
+def _count(agent: _Agent) -> str:
+    tools = f", {agent.tools} tool calls" if agent.tools else ""
+    return f"{agent.calls} LLM call{'s' if agent.calls != 1 else ''}{tools}"
+
+
+def _ended(agent: _Agent) -> str:
+    seconds = ((agent.ended_ns or 0) - agent.started_ns) / 1e9
+    outcome = f"failed: {agent.failed}" if agent.failed else _count(agent)
+    return f"{agent.name:<27} {seconds:6.2f} s  {outcome}"
+
+
+Made = tuple[Analysis, RunFolder]
+_Run = Callable[[Engine, Progress], Awaitable[Made]]
+
+
+class RunSession:
+    """Runs analyses for the command line, one at a time; raises BadSettings."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        out: Path,
+        talk: Console,
+        redactor: Redactor,
+        *,
+        offline: bool,
+    ) -> None:
+        self._settings = settings
+        self._out = out
+        self._talk = talk
+        self._redactor = redactor
+        self._langsmith = langsmith_mode(settings, offline=offline)
+
+    @staticmethod
+    def interrupted(word: str, out: Path) -> tuple[uuid.UUID, RunOrder]:
+        """The run that a word names, and what it was asked to do; raises NotResumable."""
+        run_id = interrupted_run(word, out)
+        return run_id, stored_order(out, run_id.hex)
+
+    async def run(self, request: RunRequest, choice: BackendChoice) -> Result:
+        """Run one analysis; whatever happens, the spans that ended are in the run's folder.
+
+        SIGTERM cancels it, as SIGINT does: spans are ended, and sent or spooled.
+        """
+        (result,) = await self.runs(request, choice, 1)
+        return result
+
+    async def runs(self, request: RunRequest, choice: BackendChoice, times: int) -> list[Result]:
+        """Run an analysis several times on the same back ends: the later ones find a warm cache."""
+
+        async def run(engine: Engine, progress: Progress) -> Made:
+            parent = caller_context(os.environ)
+            return await engine.run(request, parent=parent, listeners=[progress])
+
+        return await self._results(choice, [run] * times)
+
+    async def resume(self, run_id: uuid.UUID, choice: BackendChoice) -> Result:
+        """Go on with a run whose process was killed; raises NotResumable."""
+
+        async def resumed(engine: Engine, progress: Progress) -> Made:
+            return await engine.resume(run_id, listeners=[progress])
+
+        (result,) = await self._results(choice, [resumed])
+        return result
+
+    def show(self, result: Result, *, as_json: bool) -> None:
+        """Print a run on stdout, for people or as JSON."""
+        present = show_json if as_json else show
+        present(result, self._settings, Console(file=sys.stdout))
+
+    async def _results(self, choice: BackendChoice, runs: Sequence[_Run]) -> list[Result]:
+        opened = open_engine(self._settings, choice, self._out, self._redactor, self._langsmith)
+        with _cancelled_by_sigterm():
+            async with opened as engine:
+                made = [await self._shown(engine, each) for each in runs]
+        return [
+            await asyncio.to_thread(
+                finished,
+                analysis,
+                folder,
+                engine.telemetry,
+                self._settings,
+                self._langsmith,
+            )
+            for analysis, folder in made
+        ]
+
+    async def _shown(self, engine: Engine, run: _Run) -> Made:
+        progress = Progress(self._talk)
+        try:
+            with progress.shown():
+                return await run(engine, progress)
+        except BaseException as error:
+            for note in getattr(error, "__notes__", ()):
+                if isinstance(note, FailedTrace):  # LangGraph adds some of its own.
+                    self._talk.print(note, soft_wrap=True)
+            raise
+
+
+@contextlib.contextmanager
+def _cancelled_by_sigterm() -> Iterator[None]:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    try:
+        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    except (RuntimeError, ValueError):  # not the main thread: signals are the program's own
+        yield
+        return
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)

@@ -1,5 +1,0 @@
-"""The installed version."""
-
-from importlib.metadata import version
-
-VERSION = version("trading-graph")
