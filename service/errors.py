@@ -1,23 +1,23 @@
 """What can be wrong with how the program is set up, or with what a run left.
 
-BadSettings
-NotRecorded
-NotResumable
-StoreUnavailable
+SettingsError
+NotRecordedError
+NotResumableError
+StoreUnavailableError
 """
 
 
-class BadSettings(Exception):
+class SettingsError(Exception):
     """The environment or `.env` asks for something that cannot be; the message says what."""
 
 
-class NotRecorded(Exception):
+class NotRecordedError(Exception):
     """A run left no complete trace, so nothing can be said of it; the message says why."""
 
 
-class NotResumable(Exception):
+class NotResumableError(Exception):
     """A run cannot be taken up where its process left it; the message says why."""
 
 
-class StoreUnavailable(Exception):
+class StoreUnavailableError(Exception):
     """The service's store cannot be read or written; the message says why and what to do."""

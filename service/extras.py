@@ -41,8 +41,8 @@ def require_extra(what: str, extra: str) -> None:
 
 def missing_distributions(extra: str) -> tuple[str, ...]:
     """The distributions of an extra that are not installed here, by name."""
-    wanted = _distributions(extra, requires(_OURS) or [], set())
-    return tuple(name for name in sorted(set(wanted)) if not _is_installed(name))
+    names = _distributions(extra, requires(_OURS) or [], set())
+    return tuple(name for name in sorted(set(names)) if not _is_installed(name))
 
 
 def _distributions(extra: str, lines: list[str], seen: set[str]) -> Iterator[str]:

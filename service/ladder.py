@@ -31,7 +31,7 @@ from trading_graph.otel.diagnosis import (
 from trading_graph.otel.trace import SpanTable, row_of, semconv, table_of
 from trading_graph.otel.trace.kinds import Role, agent_name
 from trading_graph.otel.verdict import Verdict, default_gate, judge
-from trading_graph.service.errors import NotRecorded
+from trading_graph.service.errors import NotRecordedError
 from trading_graph.service.runs.request import RunRequest
 from trading_graph.toolkit.as_of import AsOf
 
@@ -136,7 +136,7 @@ def _awaited(tree: CallTree, row: int, joined: Mapping[int, int]) -> Iterator[in
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from trading_graph.service.runs.result import Result
+    from trading_graph.service.runs.result import FinishedRun
     from trading_graph.service.runs.session import RunSession
 
 TOLERANCE = 0.05
@@ -182,7 +182,7 @@ class Rung:
 
 
 @dataclass(frozen=True)
-class Reached:
+class MeasuredRung:
     """A rung that was run: its trace against what was predicted for it.
 
     `ran_s` and `predicted_ran_s` are the run's own duration, at the scale at which it ran.
@@ -217,14 +217,14 @@ class Reached:
 class Ladder:
     """All rungs, the slowest first, and whether what they claim is so."""
 
-    reached: tuple[Reached, ...]
+    reached: tuple[MeasuredRung, ...]
 
     @property
-    def first(self) -> Reached:
+    def first(self) -> MeasuredRung:
         """The slow program."""
         return self.reached[0]
 
-    def faster(self, each: Reached) -> float:
+    def faster(self, each: MeasuredRung) -> float:
         """How many times as fast as the first rung."""
         return self.first.measured.seconds / each.measured.seconds
 
@@ -232,12 +232,14 @@ class Ladder:
     def unconfirmed(self) -> Mapping[str, tuple[str, ...]]:
         """By rung the checks whose outcome contradicts it."""
         levers = {check for each in self.reached for check in each.rung.proves}
-        found = {self.first.rung.name: tuple(sorted(levers - {*self.first.failed, *_IN_SECONDS}))}
+        contradictions = {
+            self.first.rung.name: tuple(sorted(levers - {*self.first.failed, *_IN_SECONDS}))
+        }
         proved: set[str] = set()
         for each in self.reached[1:]:
             proved.update(each.rung.proves)
-            found[each.rung.name] = tuple(sorted(proved & {*each.failed}))
-        return {name: checks for name, checks in found.items() if checks}
+            contradictions[each.rung.name] = tuple(sorted(proved & {*each.failed}))
+        return {name: checks for name, checks in contradictions.items() if checks}
 
     @property
     def holds(self) -> bool:
@@ -255,23 +257,25 @@ def rungs(symbol: str, as_of: AsOf, latencies: Latencies) -> tuple[Rung, ...]:
     send = quick.model_copy(update={"tools": "sequential"})
     slow = send.model_copy(update={"dispatch": "sequential", "debate": "serial"})
     bare = BackendChoice(chat_latency_s=call_s, fetch_latency_s=fetch_s, cache=False, pool=False)
-    kept = replace(bare, cache=True, pool=True)
+    pooled = replace(bare, cache=True, pool=True)
     return (
         Rung("all sequential", slow, bare),
         Rung("+ Send", send, bare, ("start", "overlap", "chain"), Claim(80, 120, 2, 3)),
         Rung("+ async tools", quick, bare, ("tools",), Claim(60, 90, 3, 4)),
-        Rung("+ cache and pool", quick, kept, ("duplicates",), Claim(45, 75, 4, 6)),
-        Rung("again, warm", quick, kept, warm=True),
+        Rung("+ cache and pool", quick, pooled, ("duplicates",), Claim(45, 75, 4, 6)),
+        Rung("again, warm", quick, pooled, warm=True),
     )
 
 
-async def climb(steps: Sequence[Rung], session: "RunSession", talk: "Console") -> "list[Result]":
+async def climb(
+    steps: Sequence[Rung], session: "RunSession", talk: "Console"
+) -> "list[FinishedRun]":
     """Run all rungs, one after the other; a warm one on the back ends of the one before it.
 
     What holds one run up would be laid to its rung: such a rung is run again, up to TRIES times in
     all, and the least disturbed stands.
     """
-    results: list[Result] = []
+    results: list[FinishedRun] = []
     for number, step in enumerate(steps, 1):
         if step.warm:
             continue
@@ -287,15 +291,17 @@ async def climb(steps: Sequence[Rung], session: "RunSession", talk: "Console") -
     return results
 
 
-def lag_ms(results: "Sequence[Result]") -> float:
+def lag_ms(results: "Sequence[FinishedRun]") -> float:
     """The longest that the event loop of these runs was held, as their traces say."""
     traces = [each.trace for each in results if each.trace is not None]
     lags = [lag for trace in traces for _, lag in trace.numbers(semconv.LOOP_LAG_MAX_MS)]
     return max(lags, default=0.0)
 
 
-def compared(steps: Sequence[Rung], results: "Sequence[Result]", latencies: Latencies) -> Ladder:
-    """Measure every rung on its trace, and predict it from the first one's; raises NotRecorded."""
+def compare_rungs(
+    steps: Sequence[Rung], results: "Sequence[FinishedRun]", latencies: Latencies
+) -> Ladder:
+    """Measure each rung on its trace and predict it from the first one's; raises NotRecordedError."""
     verdicts = [_verdict(step, each) for step, each in zip(steps, results, strict=True)]
     first = _schedule(verdicts[0])
     reached = []
@@ -304,16 +310,16 @@ def compared(steps: Sequence[Rung], results: "Sequence[Result]", latencies: Late
         played = simulate(first, actions)
         start, end = played.times()
         expected = replace(first.tree, start=start, end=end)
-        joined = _joined(expected, actions)
+        joins = _joins(expected, actions)
         reached.append(
-            Reached(
+            MeasuredRung(
                 rung=step,
                 run_id=each.analysis.decision.run_id,
                 trace_file=each.folder.trace,
                 ran_s=ran.tree.wall_ns / 1e9,
                 predicted_ran_s=played.wall_ns / 1e9,
                 measured=full_scale(ran.tree, ran.declared, latencies),
-                predicted=full_scale(expected, first.declared, latencies, joined),
+                predicted=full_scale(expected, first.declared, latencies, joins),
                 verdict=verdict,
             )
         )
@@ -327,14 +333,14 @@ def changes(first: Schedule) -> tuple[list[Action], ...]:
     turns: dict[tuple[int, object], list[int]] = defaultdict(list)
     fetches: dict[object, list[int]] = defaultdict(list)
     for row in first.tree.rows:
-        found = trace.attributes(row)
+        attributes = trace.attributes(row)
         match trace.roles[row]:
             case Role.AGENT:
-                agents[agent_name(found)].append(row)
+                agents[agent_name(attributes)].append(row)
             case Role.TOOL:
-                turns[int(trace.parent[row]), found.get(semconv.TURN_INDEX)].append(row)
+                turns[int(trace.parent[row]), attributes.get(semconv.TURN_INDEX)].append(row)
             case Role.FETCH:
-                fetches[found.get(semconv.FETCH_KEY)].append(row)
+                fetches[attributes.get(semconv.FETCH_KEY)].append(row)
     fan_outs = [
         [row for name in names for row in agents[name]]
         for names in (ANALYSTS, DEBATERS, RISK_ANALYSTS)
@@ -346,7 +352,7 @@ def changes(first: Schedule) -> tuple[list[Action], ...]:
     return [], send, send + tools, send + tools + shared, send + tools + warm
 
 
-def _joined(tree: CallTree, actions: Sequence[Action]) -> dict[int, int]:
+def _joins(tree: CallTree, actions: Sequence[Action]) -> dict[int, int]:
     """Which fetch each one that is shared really is: the first of those that ask for the same."""
     joined: dict[int, int] = {}
     for action in actions:
@@ -356,17 +362,17 @@ def _joined(tree: CallTree, actions: Sequence[Action]) -> dict[int, int]:
     return joined
 
 
-def _verdict(step: Rung, result: "Result") -> Verdict:
+def _verdict(step: Rung, result: "FinishedRun") -> Verdict:
     trace: SpanTable | None = result.trace
     if trace is None:
-        raise NotRecorded(
+        raise NotRecordedError(
             f"The run of {step.name!r} was not recorded (a sampler, or OTEL_SDK_DISABLED), so "
             "there is nothing to compare."
         )
     verdict = judge(trace, default_gate(), result.analysis.decision.run_id)
     if not verdict.judged:
         missing = " ".join(verdict.missing)
-        raise NotRecorded(f"The trace of {step.name!r} is not complete: {missing}")
+        raise NotRecordedError(f"The trace of {step.name!r} is not complete: {missing}")
     return verdict
 
 

@@ -83,11 +83,11 @@ async def analysis(state: AnalysisInput) -> AnalysisOutput:
             stack.enter_context(metrics.watching(backends.pool))
             run = await stack.enter_async_context(recorded_run(options, backends, provider))
             run.recording.listen(metrics.spans)
-            made = await analyse(options, backends, run, callbacks=callbacks)
+            outcome = await analyse(options, backends, run, callbacks=callbacks)
     finally:
         # The server may be stopped right after its answer, and after SIGTERM runs no exit handler.
         await asyncio.to_thread(telemetry.flush)
-    return {"decision": made.decision.model_dump(mode="json")}
+    return {"decision": outcome.decision.model_dump(mode="json")}
 
 
 graph = (

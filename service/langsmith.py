@@ -20,7 +20,7 @@ from urllib3 import Retry
 
 from trading_graph.otel.export import LangSmithTarget
 from trading_graph.otel.redaction import Redactor
-from trading_graph.service.errors import BadSettings
+from trading_graph.service.errors import SettingsError
 from trading_graph.service.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,19 +38,19 @@ class LangSmithMode(StrEnum):
 
 
 def langsmith_mode(settings: Settings, *, offline: bool) -> LangSmithMode:
-    """What the LANGSMITH_* variables and our own ask for; raises BadSettings."""
+    """What the LANGSMITH_* variables and our own ask for; raises SettingsError."""
     if offline:
         return LangSmithMode.OFF
     native = tracing_is_enabled()
     if native and (other := _other_mode()):
-        raise BadSettings(
+        raise SettingsError(
             f"{other} would send prompts and a second copy of every run to Jaeger, "
             "among the spans that are judged; unset it, or set LANGSMITH_TRACING=false."
         )
     if settings.langsmith is None:
         return LangSmithMode.NATIVE if native else LangSmithMode.OFF
     if native:
-        raise BadSettings(
+        raise SettingsError(
             "TRADING_GRAPH_LANGSMITH=otlp and LANGSMITH_TRACING=true would send every run to "
             "LangSmith twice; unset one of them."
         )
@@ -58,11 +58,11 @@ def langsmith_mode(settings: Settings, *, offline: bool) -> LangSmithMode:
 
 
 def langsmith_target(settings: Settings, mode: LangSmithMode) -> LangSmithTarget | None:
-    """Where our spans go in LangSmith, in mode `otlp`; raises BadSettings."""
+    """Where our spans go in LangSmith, in mode `otlp`; raises SettingsError."""
     if mode is not LangSmithMode.OTLP:
         return None
     if settings.langsmith_api_key is None:
-        raise BadSettings("TRADING_GRAPH_LANGSMITH=otlp needs LANGSMITH_API_KEY; set it.")
+        raise SettingsError("TRADING_GRAPH_LANGSMITH=otlp needs LANGSMITH_API_KEY; set it.")
     key = settings.langsmith_api_key.get_secret_value()
     return LangSmithTarget(settings.langsmith_url, key, settings.langsmith_project)
 
@@ -85,14 +85,14 @@ EXIT_S = 1.5
 @asynccontextmanager
 async def langsmith_tree(redactor: Redactor) -> "AsyncIterator[LangChainTracer]":
     """A tracer that sends a run tree as the LANGSMITH_* variables describe."""
-    tracer, client = await asyncio.to_thread(_made, redactor)
+    tracer, client = await asyncio.to_thread(_make_tracer, redactor)
     try:
         yield tracer
     finally:
         await asyncio.to_thread(client.close, EXIT_S)
 
 
-def _made(redactor: Redactor) -> "tuple[LangChainTracer, langsmith.Client]":
+def _make_tracer(redactor: Redactor) -> "tuple[LangChainTracer, langsmith.Client]":
     # Not above: `doctor` and `replay` read the mode only, and this import takes long.
     from langchain_core.tracers import LangChainTracer
 
@@ -109,7 +109,7 @@ def _made(redactor: Redactor) -> "tuple[LangChainTracer, langsmith.Client]":
         retry_config=Retry(0),
         timeout_ms=int(EXIT_S * 1000),
         tracing_mode="langsmith",
-        tracing_error_callback=_Once(),
+        tracing_error_callback=_FirstFailure(),
         disable_prompt_cache=True,
     )
     return LangChainTracer(client=client), client
@@ -134,13 +134,13 @@ class _Anonymizer:
         return redacted
 
 
-class _Once:
+class _FirstFailure:
     """Logs the first failure of sending."""
 
     def __init__(self) -> None:
-        self._said = False
+        self._logged = False
 
     def __call__(self, error: Exception) -> None:
-        if not self._said:
-            self._said = True
+        if not self._logged:
+            self._logged = True
             _LOG.warning("LangSmith does not take its run tree: %s.", type(error).__name__)

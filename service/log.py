@@ -21,7 +21,7 @@ _FORMAT = "%(asctime)s %(levelname)s [%(ids)s] %(message)s"
 LOG = logging.getLogger("trading_graph")
 
 
-class _Ids(logging.Filter):
+class _SpanIds(logging.Filter):
     """Puts the ids of the line's span on every record; runs where the line is logged."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -30,7 +30,7 @@ class _Ids(logging.Filter):
         return True
 
 
-class _Redacting(logging.Formatter):
+class _RedactingFormatter(logging.Formatter):
     """Formats a record, stack trace and all, and takes the secrets out of it."""
 
     def __init__(self, redactor: Redactor) -> None:
@@ -46,10 +46,10 @@ def logging_to(path: Path, redactor: Redactor) -> Iterator[None]:
     """Log to a file for the duration of the block; raises OSError when it cannot be opened."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = RotatingFileHandler(path, maxBytes=_MAX_BYTES, backupCount=_BACKUPS, encoding="utf-8")
-    file.setFormatter(_Redacting(redactor))
+    file.setFormatter(_RedactingFormatter(redactor))
     records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
     handler = QueueHandler(records)
-    handler.addFilter(_Ids())
+    handler.addFilter(_SpanIds())
     listener = QueueListener(records, file)
     root = logging.getLogger()
     level = root.level

@@ -35,7 +35,7 @@ _REST = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ReplayTarget:
     """A backend that can be replayed to."""
 
     name: str
@@ -49,21 +49,21 @@ def targets(
     *,
     ask: bool = True,
     timeout_s: float = TIMEOUT_S,
-) -> list[Target]:
+) -> list[ReplayTarget]:
     """The backends that are set up; `ask` has Jaeger say which spans it has.
 
     Raises BadExporterSettings.
     """
-    known = _known_to_jaeger(JaegerQuery(settings.jaeger_url)) if ask else _nothing
-    found = []
+    known_spans = _known_to_jaeger(JaegerQuery(settings.jaeger_url)) if ask else _nothing
+    backends = []
     if jaeger_is_wanted():
-        replay = Replay(jaeger_exporter(timeout_s), known)
-        found.append(Target(JAEGER, spool_of(settings.spool, JAEGER), replay))
+        replay = Replay(jaeger_exporter(timeout_s), known_spans)
+        backends.append(ReplayTarget(JAEGER, spool_of(settings.spool, JAEGER), replay))
     if langsmith is not None:
         # Its ids follow from ours: what is sent twice is one run there.
         replay = Replay(langsmith_exporter(langsmith, timeout_s), _nothing)
-        found.append(Target(LANGSMITH, spool_of(settings.spool, LANGSMITH), replay))
-    return found
+        backends.append(ReplayTarget(LANGSMITH, spool_of(settings.spool, LANGSMITH), replay))
+    return backends
 
 
 @contextlib.contextmanager
@@ -87,12 +87,12 @@ def send_again(
     """
     for target in targets(settings, langsmith):
         try:
-            taken = not any(done.refused for done in target.replay.spans(spans))
+            complete = not any(done.refused for done in target.replay.spans(spans))
         except TraceError as error:
             _LOG.info("%s cannot be asked what it has: %s", target.name, error)
-            taken = False
+            complete = False
         try:
-            if not taken:
+            if not complete:
                 target.spool.put(spans)
         except OSError as error:
             _LOG.warning("Spans for %s cannot be kept: %s", target.name, error)
@@ -114,11 +114,11 @@ def _in_background(settings: Settings, langsmith: LangSmithTarget | None, stop: 
 
 
 def _known_to_jaeger(jaeger: JaegerQuery) -> KnownSpans:
-    def known(trace_id: str) -> tuple[str, ...]:
+    def spans_in_jaeger(trace_id: str) -> tuple[str, ...]:
         trace = jaeger.trace(trace_id)
         return trace.span_ids if trace is not None else ()
 
-    return known
+    return spans_in_jaeger
 
 
 def _nothing(trace_id: str) -> tuple[str, ...]:

@@ -10,13 +10,12 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
-from pydantic_settings.exceptions import SettingsError
+from pydantic_settings import BaseSettings, SettingsConfigDict, exceptions
 
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.graph.budget import Budget
 from trading_graph.graph.models import ModelService
-from trading_graph.service.errors import BadSettings
+from trading_graph.service.errors import SettingsError
 from trading_graph.toolkit.errors import BadRequest
 from trading_graph.toolkit.live_access import LiveAccess
 from trading_graph.toolkit.records import Mode
@@ -111,8 +110,8 @@ class Settings(BaseSettings):
         try:
             BaseUrls.with_changes(changed)
         except BadRequest as error:
-            said = str(error).rstrip(".")
-            raise ValueError(said[:1].lower() + said[1:]) from None
+            reason = str(error).rstrip(".")
+            raise ValueError(reason[:1].lower() + reason[1:]) from None
         return changed
 
     @field_validator("serve_token_sha256")
@@ -145,7 +144,7 @@ class Settings(BaseSettings):
 
 
 def read_settings() -> Settings:
-    """The settings of this process; raises BadSettings.
+    """The settings of this process; raises SettingsError.
 
     A value is never repeated in the message: it may be a secret in the wrong place.
     """
@@ -153,21 +152,21 @@ def read_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         wrong = "; ".join(
-            f"{_variable(str(each['loc'][0]))}: {_said(each['msg'])}"
+            f"{_variable(str(each['loc'][0]))}: {_lower_first(each['msg'])}"
             for each in error.errors(include_input=False, include_url=False)
         )
-        raise BadSettings(f"A setting cannot be used: {wrong}; see docs/settings.md.") from None
-    except SettingsError as error:
-        found = re.search(r'field "(\w+)"', str(error))
-        name = _variable(found[1]) if found else "A setting"
-        raise BadSettings(f"{name} is not JSON; see docs/settings.md.") from None
+        raise SettingsError(f"A setting cannot be used: {wrong}; see docs/settings.md.") from None
+    except exceptions.SettingsError as error:
+        field = re.search(r'field "(\w+)"', str(error))
+        name = _variable(field[1]) if field else "A setting"
+        raise SettingsError(f"{name} is not JSON; see docs/settings.md.") from None
 
 
 def _variable(field: str) -> str:
     return _PREFIX + field.upper() if field in Settings.model_fields else field
 
 
-def _said(message: str) -> str:
+def _lower_first(message: str) -> str:
     message = message.removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
 

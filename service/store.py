@@ -17,7 +17,7 @@ from typing import Any
 
 import aiosqlite
 
-from trading_graph.service.errors import StoreUnavailable
+from trading_graph.service.errors import StoreUnavailableError
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -147,7 +147,7 @@ _VERDICT = tuple(field.name for field in fields(StoredVerdict))
 
 
 class Store:
-    """The service's memory; every method raises StoreUnavailable where SQLite fails."""
+    """The service's memory; every method raises StoreUnavailableError where SQLite fails."""
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
@@ -173,17 +173,17 @@ class Store:
         if run_id in self._final:
             self._final.move_to_end(run_id)
             return self._final[run_id]
-        found = await self._runs("WHERE id = ?", run_id)
-        if found and found[0].state.final:  # then it changes no more, and is often asked for
-            self._final[run_id] = found[0]
+        runs = await self._runs("WHERE id = ?", run_id)
+        if runs and runs[0].state.final:  # then it changes no more, and is often asked for
+            self._final[run_id] = runs[0]
             if len(self._final) > _KNOWN:
                 self._final.popitem(last=False)
-        return found[0] if found else None
+        return runs[0] if runs else None
 
     async def run_of_key(self, idempotency_key: str) -> StoredRun | None:
         """The run that was asked for with an idempotency key."""
-        found = await self._runs("WHERE idempotency_key = ?", idempotency_key)
-        return found[0] if found else None
+        runs = await self._runs("WHERE idempotency_key = ?", idempotency_key)
+        return runs[0] if runs else None
 
     async def runs_of_trace(self, trace_id: str) -> list[StoredRun]:
         """The runs in a trace: several may go on in one caller's."""
@@ -198,16 +198,16 @@ class Store:
         limit: int = 50,
     ) -> list[StoredRun]:
         """Runs, newest first; `before` is the id after which a page begins."""
-        wanted: list[str] = []
+        conditions: list[str] = []
         values: list[Any] = []
-        if kept := list(states):
-            wanted.append(f"state IN ({', '.join('?' * len(kept))})")
-            values += kept
+        if names := list(states):
+            conditions.append(f"state IN ({', '.join('?' * len(names))})")
+            values += names
         for column, value in (("symbol =", symbol), ("id <", before)):
             if value is not None:
-                wanted.append(f"{column} ?")
+                conditions.append(f"{column} ?")
                 values.append(value)
-        where = f"WHERE {' AND '.join(wanted)} " if wanted else ""
+        where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
         return await self._runs(f"{where}ORDER BY id DESC LIMIT ?", *values, limit)
 
     async def ended_before(self, moment: float) -> list[str]:
@@ -250,8 +250,8 @@ class Store:
 
     async def verdict(self, id: str) -> StoredVerdict | None:
         """The verdict of an id."""
-        found = await self._verdicts("WHERE id = ?", id)
-        return found[0] if found else None
+        verdicts = await self._verdicts("WHERE id = ?", id)
+        return verdicts[0] if verdicts else None
 
     async def verdicts(
         self,
@@ -265,15 +265,15 @@ class Store:
 
         Without those of our own runs where `of_runs` is false.
         """
-        wanted: list[str] = [] if of_runs else ["id NOT IN (SELECT id FROM runs)"]
+        conditions: list[str] = [] if of_runs else ["id NOT IN (SELECT id FROM runs)"]
         values: list[Any] = []
         if service is not None:
-            wanted.append("service = ?")
+            conditions.append("service = ?")
             values.append(service)
         if before is not None:
-            wanted.append("(started, id) < (SELECT started, id FROM verdicts WHERE id = ?)")
+            conditions.append("(started, id) < (SELECT started, id FROM verdicts WHERE id = ?)")
             values.append(before)
-        where = f"WHERE {' AND '.join(wanted)} " if wanted else ""
+        where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
         return await self._verdicts(
             f"{where}ORDER BY started DESC, id DESC LIMIT ?", *values, limit
         )
@@ -325,8 +325,8 @@ class Store:
 
 
 def _run_of(row: tuple[Any, ...]) -> StoredRun:
-    found = {name: _truth(name, value) for name, value in zip(_RUN, row, strict=True)}
-    return StoredRun(**{**found, "state": RunState(found["state"])})
+    values = {name: _truth(name, value) for name, value in zip(_RUN, row, strict=True)}
+    return StoredRun(**{**values, "state": RunState(values["state"])})
 
 
 def _truth(name: str, value: Any) -> Any:
@@ -336,7 +336,7 @@ def _truth(name: str, value: Any) -> Any:
 
 @asynccontextmanager
 async def open_store(path: Path) -> AsyncIterator[Store]:
-    """Open the file, made where it does not exist; raises StoreUnavailable or OSError."""
+    """Open the file, made where it does not exist; raises StoreUnavailableError or OSError."""
     await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
     async with _explained():
         # No transaction is opened behind our back: each statement is its own.
@@ -346,7 +346,7 @@ async def open_store(path: Path) -> AsyncIterator[Store]:
             await connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
             ((version,),) = await connection.execute_fetchall("PRAGMA user_version")
             if version > _VERSION:
-                raise StoreUnavailable(
+                raise StoreUnavailableError(
                     f"{path} was written by a newer release; use that, or another folder."
                 )
             for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
@@ -363,9 +363,9 @@ async def _explained() -> AsyncIterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        said = str(error)
-        advice = next((text for sign, text in _ADVICE.items() if sign in said), said)
-        raise StoreUnavailable(f"The store of runs cannot be used: {advice}.") from error
+        reason = str(error)
+        advice = next((text for sign, text in _ADVICE.items() if sign in reason), reason)
+        raise StoreUnavailableError(f"The store of runs cannot be used: {advice}.") from error
 
 
 _ADVICE = {

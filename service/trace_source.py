@@ -42,9 +42,9 @@ def find_trace(words: tuple[str, ...], source: str | None, id: str | None = None
     if word == "last":
         return _last(settings, source, id)
     trace_id = _trace_id(word)
-    kept = settings.out / trace_id / TRACE
-    if source in (None, "file") and kept.is_file():
-        return _one(read(_over(kept)), id, str(kept))
+    file = settings.out / trace_id / TRACE
+    if source in (None, "file") and file.is_file():
+        return _one(read(_over(file)), id, str(file))
     if source == "file":
         raise TraceError(f"There is no run {trace_id} in {settings.out}.")
     if source == "langsmith":
@@ -53,20 +53,20 @@ def find_trace(words: tuple[str, ...], source: str | None, id: str | None = None
 
         url = settings.langsmith_url
         key = settings.langsmith_api_key
-        found = LangSmithQuery(
+        trace = LangSmithQuery(
             url, key.get_secret_value() if key else None, settings.langsmith_project
         ).trace(trace_id)
-        if found is None:
+        if trace is None:
             raise TraceError(
                 f"LangSmith at {url} has no trace {trace_id}, by that id or sent over OTLP to the "
                 f"project {settings.langsmith_project}."
             )
-        return found
+        return trace
     jaeger = _jaeger(settings)
-    found = jaeger.complete(trace_id) if jaeger.trace(trace_id) else None
-    if found is None:
+    trace = jaeger.complete(trace_id) if jaeger.trace(trace_id) else None
+    if trace is None:
         raise TraceError(f"Neither {settings.out} nor Jaeger at {settings.jaeger_url} has {word}.")
-    return found
+    return trace
 
 
 def trace_file(word: str, settings: "Settings") -> Path:
@@ -75,14 +75,14 @@ def trace_file(word: str, settings: "Settings") -> Path:
         return newest_run(settings.out) / TRACE
     if Path(word).is_file():
         return Path(word)
-    kept = settings.out / _trace_id(word) / TRACE
-    if not kept.is_file():
+    file = settings.out / _trace_id(word) / TRACE
+    if not file.is_file():
         raise TraceError(f"There is no run {word} in {settings.out}.")
-    return kept
+    return file
 
 
 def configured_jaeger() -> "JaegerQuery":
-    """The Jaeger that the settings name; raises BadSettings."""
+    """The Jaeger that the settings name; raises SettingsError."""
     return _jaeger(_settings())
 
 
@@ -126,10 +126,10 @@ def _last(settings: "Settings", source: str | None, id: str | None) -> SpanTable
     jaeger = _jaeger(settings)
     newest = jaeger.newest(service)
     if newest is None:
-        known = ", ".join(jaeger.services()) or "none"
+        services = ", ".join(jaeger.services()) or "none"
         raise TraceError(
             f"Jaeger at {settings.jaeger_url} has no trace of the service {service} in the last "
-            f"two weeks; its services: {known}. OTEL_SERVICE_NAME names another."
+            f"two weeks; its services: {services}. OTEL_SERVICE_NAME names another."
         )
     return jaeger.complete(newest.trace_id) or newest
 

@@ -34,7 +34,7 @@ _LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
+class SettledTrace:
     """A trace that has settled: its root's name and times, in seconds since the epoch."""
 
     trace: SpanTable
@@ -44,7 +44,7 @@ class Arrived:
 
 
 @dataclass(slots=True)
-class _Growing:
+class _UnsettledTrace:
     """How many spans a trace had when it last changed, and when that was."""
 
     spans: int
@@ -72,7 +72,7 @@ class TraceWatch:
         self._look_from = (since if look_from is None else look_from) - LOOKBACK_S
         self._clock = clock
         self._page = _PAGE  # smaller for good where the traces are large
-        self._growing: dict[str, _Growing] = {}
+        self._growing: dict[str, _UnsettledTrace] = {}
         self._done: OrderedDict[str, None] = OrderedDict()
         self._closed = threading.Event()
 
@@ -92,25 +92,25 @@ class TraceWatch:
         if len(self._done) > _MOST_REMEMBERED:
             self._done.popitem(last=False)
 
-    def poll(self) -> list[Arrived]:
+    def poll(self) -> list[SettledTrace]:
         """The traces that have settled and are not done, in order of start; raises TraceError."""
         began = time.time()
-        found = {trace.trace_id: trace for trace in self._search() if self._concerns(trace)}
-        for trace_id in self._growing.keys() - found.keys():
+        traces = {trace.trace_id: trace for trace in self._search() if self._concerns(trace)}
+        for trace_id in self._growing.keys() - traces.keys():
             # Quiet for longer than the search looks back, or gone from Jaeger's memory.
             trace = self._jaeger.trace(trace_id)
             if trace is None:
                 del self._growing[trace_id]
             else:
-                found[trace_id] = trace
-        settled = [_arrived(trace) for trace in found.values() if self._has_settled(trace)]
+                traces[trace_id] = trace
+        settled = [_settled(trace) for trace in traces.values() if self._has_settled(trace)]
         self._look_from = began - LOOKBACK_S
         return sorted(settled, key=lambda arrived: arrived.started)
 
     def _search(self) -> Iterator[SpanTable]:
         """Everything since `look_from`, page by page; Jaeger gives the newest first."""
         since, until = _utc(self._look_from), _utc(time.time() + _AHEAD_S)
-        told: set[str] = set()
+        seen: set[str] = set()
         while not self._closed.is_set():
             try:
                 page = self._jaeger.search(self._service, since, until, self._page)
@@ -119,8 +119,8 @@ class TraceWatch:
                     raise
                 self._page //= 2
                 continue
-            new = [trace for trace in page if trace.trace_id not in told]
-            told.update(trace.trace_id for trace in new)
+            new = [trace for trace in page if trace.trace_id not in seen]
+            seen.update(trace.trace_id for trace in new)
             yield from new
             if len(page) < self._page or not new:
                 return
@@ -137,18 +137,18 @@ class TraceWatch:
         )
 
     def _has_settled(self, trace: SpanTable) -> bool:
-        found = completeness(trace)
-        if found.exact:
+        state = completeness(trace)
+        if state.exact:
             return True
         now = self._clock()
-        known = self._growing.get(trace.trace_id)
-        if known is None or known.spans != len(trace):
-            self._growing[trace.trace_id] = _Growing(len(trace), now)
+        before = self._growing.get(trace.trace_id)
+        if before is None or before.spans != len(trace):
+            self._growing[trace.trace_id] = _UnsettledTrace(len(trace), now)
             return False
-        return found.complete or now - known.changed >= (QUIET_S if trace.roots else ROOTLESS_S)
+        return state.complete or now - before.changed >= (QUIET_S if trace.roots else ROOTLESS_S)
 
 
-class Patience:
+class PollBackoff:
     """How long to wait until the next poll: longer every time while Jaeger does not answer."""
 
     _MOST_S = 60.0
@@ -172,13 +172,13 @@ class Patience:
         return is_news
 
 
-def _arrived(trace: SpanTable) -> Arrived:
+def _settled(trace: SpanTable) -> SettledTrace:
     run = completeness(trace).run
     row = run if run is not None else (trace.roots or [0])[0]
     seconds = int(trace.duration[row]) / 1e9
     name = "".join(each if each.isprintable() else " " for each in trace.names[row])
     started = int(trace.start[row]) / 1e9
-    return Arrived(trace, name[:_LONGEST_NAME], started, seconds if seconds >= 0 else None)
+    return SettledTrace(trace, name[:_LONGEST_NAME], started, seconds if seconds >= 0 else None)
 
 
 def _utc(seconds: float) -> datetime:

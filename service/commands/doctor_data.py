@@ -21,7 +21,7 @@ from trading_graph.toolkit.ttl import CLOSED_DAY, TODAY, Lifetime
 
 
 @dataclass(frozen=True, slots=True)
-class CacheOfRun:
+class RunCacheCounts:
     """What the cache did for a run with one kind of data, as `toolkit.cache_statistics` counts."""
 
     kind: str
@@ -36,11 +36,11 @@ class CacheOfRun:
     evictions: int = 0
 
 
-_COUNTS = tuple(each.name for each in fields(CacheOfRun) if each.name != "kind")
+_COUNTS = tuple(each.name for each in fields(RunCacheCounts) if each.name != "kind")
 
 
 @dataclass(slots=True)
-class HostOfRun:
+class RunHostCounts:
     """The requests of a run to one host, and the sources that sent them.
 
     `received_bytes` are those of bodies, decompressed. `failed` requests were refused or broke off;
@@ -67,8 +67,8 @@ class LastRun:
     run_id: str
     symbol: str
     as_of: str
-    cache: tuple[CacheOfRun, ...]
-    hosts: tuple[HostOfRun, ...]
+    cache: tuple[RunCacheCounts, ...]
+    hosts: tuple[RunHostCounts, ...]
     refused: int
 
 
@@ -77,12 +77,12 @@ def last_run(out: Path) -> LastRun:
     folder = newest_run(out)
     for trace in read(folder / TRACE):
         for run, role in enumerate(trace.roles):
-            said = trace.attributes(run)
-            if role is Role.RUN and said.get(semconv.RUN_ID) == folder.name:
+            attributes = trace.attributes(run)
+            if role is Role.RUN and attributes.get(semconv.RUN_ID) == folder.name:
                 return LastRun(
                     run_id=folder.name,
-                    symbol=str(said.get(semconv.SYMBOL)),
-                    as_of=str(said.get(semconv.AS_OF)),
+                    symbol=str(attributes.get(semconv.SYMBOL)),
+                    as_of=str(attributes.get(semconv.AS_OF)),
                     cache=tuple(_cache(trace, run)),
                     hosts=tuple(_hosts(trace, run)),
                     refused=sum(_is_refused(trace, row) for row in trace.below(run)),
@@ -90,24 +90,24 @@ def last_run(out: Path) -> LastRun:
     raise TraceError(f"The newest run, {folder.name}, has no end: it runs yet, or was killed.")
 
 
-def _cache(trace: SpanTable, run: int) -> Iterator[CacheOfRun]:
+def _cache(trace: SpanTable, run: int) -> Iterator[RunCacheCounts]:
     for event in trace.events(run):
         if event.name == semconv.CACHE_EVENT:
             counts = {
                 name: int(event.attributes.get(f"{semconv.CACHE}.{name}", 0)) for name in _COUNTS
             }
-            yield CacheOfRun(str(event.attributes[semconv.CACHE_KIND]), **counts)
+            yield RunCacheCounts(str(event.attributes[semconv.CACHE_KIND]), **counts)
 
 
-def _hosts(trace: SpanTable, run: int) -> list[HostOfRun]:
-    hosts: dict[str, HostOfRun] = {}
+def _hosts(trace: SpanTable, run: int) -> list[RunHostCounts]:
+    hosts: dict[str, RunHostCounts] = {}
     for row in trace.below(run):
         if trace.roles[row] is Role.HTTP:
-            said = trace.attributes(row)
-            name = f"{said.get('server.address')}"
-            if port := said.get("server.port"):
+            attributes = trace.attributes(row)
+            name = f"{attributes.get('server.address')}"
+            if port := attributes.get("server.port"):
                 name += f":{port}"
-            host = hosts.setdefault(name, HostOfRun(name))
+            host = hosts.setdefault(name, RunHostCounts(name))
             _count(host, trace, row)
     for row in trace.below(run):
         for event in trace.events(row) if trace.roles[row] is Role.FETCH else ():
@@ -117,14 +117,14 @@ def _hosts(trace: SpanTable, run: int) -> list[HostOfRun]:
     return sorted(hosts.values(), key=lambda host: host.host)
 
 
-def _count(host: HostOfRun, trace: SpanTable, row: int) -> None:
-    said = trace.attributes(row)
+def _count(host: RunHostCounts, trace: SpanTable, row: int) -> None:
+    attributes = trace.attributes(row)
     host.requests += 1
-    host.connections += said.get(semconv.POOL_REUSED) is False
+    host.connections += attributes.get(semconv.POOL_REUSED) is False
     host.waited_s += (trace.number(row, semconv.QUEUE_WAIT_MS) or 0.0) / 1e3
-    host.retries += semconv.RESEND_COUNT in said
+    host.retries += semconv.RESEND_COUNT in attributes
     host.failed += int(trace.status[row]) == ERROR
-    host.probes += said.get(semconv.BREAKER) == "half_open"
+    host.probes += attributes.get(semconv.BREAKER) == "half_open"
     parent = int(trace.parent[row])
     if parent < 0 or trace.roles[parent] is not Role.FETCH:
         return

@@ -8,7 +8,12 @@ from rich.console import Console
 from trading_graph.graph.errors import AnalysisError
 from trading_graph.otel.errors import BadExporterSettings
 from trading_graph.otel.redaction import Redactor, process_redactor
-from trading_graph.service.errors import BadSettings, NotRecorded, NotResumable, StoreUnavailable
+from trading_graph.service.errors import (
+    NotRecordedError,
+    NotResumableError,
+    SettingsError,
+    StoreUnavailableError,
+)
 from trading_graph.service.exit_codes import ExitCode, fail
 from trading_graph.service.settings import Settings, read_settings
 from trading_graph.toolkit.errors import BadRequest, DataError
@@ -22,20 +27,26 @@ def guarded(talk: Console, work: Callable[[Settings, Redactor], ExitCode]) -> Ex
         redactor = process_redactor(settings.secrets)
         return work(settings, redactor)
     except KeyboardInterrupt:
-        return _failed(talk, redactor, "Interrupted.", ExitCode.INTERRUPTED)
+        return _fail(talk, redactor, "Interrupted.", ExitCode.INTERRUPTED)
     except asyncio.CancelledError:
-        return _failed(talk, redactor, "Terminated.", ExitCode.TERMINATED)
-    except (BadRequest, BadSettings, BadExporterSettings) as error:
-        return _failed(talk, redactor, str(error), ExitCode.USAGE)
-    except (AnalysisError, DataError, NotRecorded, NotResumable, StoreUnavailable) as error:
-        return _failed(talk, redactor, str(error), ExitCode.NOT_DONE)
+        return _fail(talk, redactor, "Terminated.", ExitCode.TERMINATED)
+    except (BadRequest, SettingsError, BadExporterSettings) as error:
+        return _fail(talk, redactor, str(error), ExitCode.USAGE)
+    except (
+        AnalysisError,
+        DataError,
+        NotRecordedError,
+        NotResumableError,
+        StoreUnavailableError,
+    ) as error:
+        return _fail(talk, redactor, str(error), ExitCode.NOT_DONE)
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
-        return _failed(
+        return _fail(
             talk, redactor, f"Cannot write{where}: {error.strerror or error}.", ExitCode.USAGE
         )
 
 
-def _failed(talk: Console, redactor: Redactor, sentence: str, code: ExitCode) -> ExitCode:
+def _fail(talk: Console, redactor: Redactor, sentence: str, code: ExitCode) -> ExitCode:
     # A message of a foreign library may quote an address or a header.
     return fail(talk, redactor.text(sentence), code)

@@ -13,7 +13,7 @@ from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.otel.collection import collection_paused
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.commands.failures import guarded
-from trading_graph.service.errors import BadSettings
+from trading_graph.service.errors import SettingsError
 from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.langsmith import langsmith_mode
 from trading_graph.service.log import logging_to
@@ -57,7 +57,7 @@ def _check_host(host: str, settings: Settings) -> None:
             return
     except ValueError:
         pass
-    raise BadSettings(
+    raise SettingsError(
         f"{host} can be reached from other machines, and no token is set; make one with: "
         "trading-graph serve --new-token"
     )

@@ -18,10 +18,10 @@ from trading_graph.otel.collection import collection_paused
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.report import VerdictText, as_github, as_json, as_junit, as_markdown
 from trading_graph.otel.verdict import Gate, GateError, Verdict, default_gate, judge
-from trading_graph.service.errors import BadSettings
+from trading_graph.service.errors import SettingsError
 from trading_graph.service.exit_codes import ExitCode, fail
 from trading_graph.service.trace_source import configured_jaeger, find_trace
-from trading_graph.service.watching import Arrived, Patience, TraceWatch
+from trading_graph.service.watching import PollBackoff, SettledTrace, TraceWatch
 
 FORMATS = {"markdown": as_markdown, "json": as_json, "junit": as_junit, "github": as_github}
 
@@ -58,10 +58,10 @@ def _verify(
     """Judge one trace; every fault is one sentence on stderr."""
     talk = Console(stderr=True)
     try:
-        wanted = Gate.from_file(Path(gate)) if gate else default_gate()
-        verdict = judge(find_trace(words, source, id), wanted, id)
+        limits = Gate.from_file(Path(gate)) if gate else default_gate()
+        verdict = judge(find_trace(words, source, id), limits, id)
         shown = VerdictText(verdict) if format == "text" else FORMATS[format](verdict)
-    except (GateError, BadSettings) as error:
+    except (GateError, SettingsError) as error:
         return fail(talk, str(error), ExitCode.USAGE)
     except TraceError as error:
         return fail(talk, str(error), ExitCode.NOT_DONE)
@@ -94,11 +94,11 @@ class Tally:
         else:
             self.failed += 1
 
-    def code(self, wanted: int | None) -> ExitCode:
+    def code(self, minimum: int | None) -> ExitCode:
         """The exit code: a gate that has seen nothing, or too little, is not passed."""
         if self.failed:
             return ExitCode.CHECK_FAILED
-        if self.not_judged or self.judged < (wanted or 1):
+        if self.not_judged or self.judged < (minimum or 1):
             return ExitCode.NOT_DONE
         return ExitCode.OK
 
@@ -109,9 +109,9 @@ def _watch(
     """Judge what arrives until a signal, or until there is enough."""
     talk = Console(stderr=True)
     try:
-        wanted = Gate.from_file(Path(gate)) if gate else default_gate()
+        limits = Gate.from_file(Path(gate)) if gate else default_gate()
         jaeger = configured_jaeger()
-    except (GateError, BadSettings) as error:
+    except (GateError, SettingsError) as error:
         return fail(talk, str(error), ExitCode.USAGE)
     watch, tally = TraceWatch(jaeger, service, time.time()), Tally()
     _say(talk, f"Watching {service} in Jaeger at {jaeger.base_url}; stop with Ctrl-C.")
@@ -119,7 +119,7 @@ def _watch(
         with _terminated_as_interrupted():
             deadline = None if seconds is None else time.monotonic() + seconds
             for arrived in _arriving(watch, talk, deadline):
-                verdict = judge(arrived.trace, wanted)
+                verdict = judge(arrived.trace, limits)
                 tally.add(verdict)
                 line = (
                     _object(service, arrived, verdict)
@@ -141,8 +141,8 @@ def _watch(
     return tally.code(count)
 
 
-def _arriving(watch: TraceWatch, talk: Console, deadline: float | None) -> Iterator[Arrived]:
-    patience = Patience()
+def _arriving(watch: TraceWatch, talk: Console, deadline: float | None) -> Iterator[SettledTrace]:
+    patience = PollBackoff()
     while True:
         try:
             arrived = watch.poll()
@@ -155,13 +155,13 @@ def _arriving(watch: TraceWatch, talk: Console, deadline: float | None) -> Itera
             for each in arrived:
                 watch.done(each.trace.trace_id)
                 yield each
-        left = None if deadline is None else deadline - time.monotonic()
-        if left is not None and left <= 0:
+        remaining_s = None if deadline is None else deadline - time.monotonic()
+        if remaining_s is not None and remaining_s <= 0:
             return
-        time.sleep(patience.wait_s if left is None else min(left, patience.wait_s))
+        time.sleep(patience.wait_s if remaining_s is None else min(remaining_s, patience.wait_s))
 
 
-def _line(arrived: Arrived, verdict: Verdict) -> str:
+def _line(arrived: SettledTrace, verdict: Verdict) -> str:
     started = datetime.fromtimestamp(arrived.started).astimezone()
     took = "-" if arrived.seconds is None else f"{arrived.seconds:.2f} s"
     head = f"{started:%Y-%m-%d %H:%M:%S}  {arrived.trace.trace_id}  {arrived.name}  {took}"
@@ -173,7 +173,7 @@ def _line(arrived: Arrived, verdict: Verdict) -> str:
     return f"{head}  failed: {failed.title}: {failed.measured}"
 
 
-def _object(service: str, arrived: Arrived, verdict: Verdict) -> str:
+def _object(service: str, arrived: SettledTrace, verdict: Verdict) -> str:
     return json.dumps(
         {
             "service": service,

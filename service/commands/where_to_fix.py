@@ -26,9 +26,9 @@ PLACES: Mapping[FindingKind, str] = {
 }
 
 
-def with_places(found: Diagnosis) -> Diagnosis:
+def with_places(diagnosis: Diagnosis) -> Diagnosis:
     """The diagnosis with the place of each change, where this program recorded the run."""
-    if semconv.SYMBOL not in found.run.attributes:
-        return found
-    findings = [replace(each, here=PLACES.get(each.kind, "")) for each in found.findings]
-    return replace(found, findings=tuple(findings))
+    if semconv.SYMBOL not in diagnosis.run.attributes:
+        return diagnosis
+    findings = [replace(each, here=PLACES.get(each.kind, "")) for each in diagnosis.findings]
+    return replace(diagnosis, findings=tuple(findings))

@@ -24,7 +24,7 @@ from trading_graph.otel.files import Journal
 from trading_graph.otel.redaction import Redactor
 from trading_graph.otel.spans import RunSpan, SpanListener, Unfinished
 from trading_graph.otel.spans.ids import uuid7
-from trading_graph.service.errors import NotResumable
+from trading_graph.service.errors import NotResumableError
 from trading_graph.service.langsmith import LangSmithMode, langsmith_target
 from trading_graph.service.langsmith import langsmith_tree
 from trading_graph.service.log import LOG
@@ -33,7 +33,7 @@ from trading_graph.graph.decisions import Decision
 from trading_graph.service.replay import replaying, send_again
 from trading_graph.service.runs.folder import RunFolder
 from trading_graph.service.runs.request import RunRequest, default_date
-from trading_graph.service.runs.resume import NodeEnds, RunOrder, take_up
+from trading_graph.service.runs.resume import NodeEnds, RunOrder, claim
 from trading_graph.service.settings import Settings
 from trading_graph.service.runs.monitoring import TimingLog
 from trading_graph.service.extras import VERSION
@@ -51,7 +51,7 @@ class FailedTrace(str):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Live:
+class _LiveRun:
     """A run that goes on, and where it is kept."""
 
     run: RunSpan
@@ -82,7 +82,7 @@ class Engine:
         self.telemetry = telemetry
         self.out = out
         self.metrics = RunMetrics(telemetry.metrics.meter)
-        self._live: list[_Live] = []
+        self._live: list[_LiveRun] = []
         self._left = False
 
     def leave(self) -> None:
@@ -125,22 +125,22 @@ class Engine:
         """Go on with a run whose process was killed: what an agent has brought is not done again.
 
         Its trace goes on too, and its first process's spans are sent to where they have not
-        arrived. Raises NotResumable, and what `run` raises.
+        arrived. Raises NotResumableError, and what `run` raises.
         """
-        taken = await _opened(
-            lambda: take_up(self.out, run_id.hex), lambda found: found.journal.close(over=False)
+        claimed = await _opened(
+            lambda: claim(self.out, run_id.hex), lambda claimed: claimed.journal.close(over=False)
         )
-        unfinished = taken.unfinished
+        unfinished = claimed.unfinished
         try:
-            taken.order.check(self.backends.choice)
-        except NotResumable:
-            taken.journal.close(over=False)
+            claimed.order.check(self.backends.choice)
+        except NotResumableError:
+            claimed.journal.close(over=False)
             raise
         try:
             return await self._recorded(
-                taken.order,
-                taken.folder,
-                taken.journal,
+                claimed.order,
+                claimed.folder,
+                claimed.journal,
                 run_id,
                 None,
                 unfinished,
@@ -183,10 +183,10 @@ class Engine:
                     listeners=[ends, *listeners],
                 ) as run,
             ):
-                checkpoints.on_kept = ends.kept
+                checkpoints.on_kept = ends.checkpoint_stored
                 for listener in (self.metrics.spans, TimingLog()):
                     run.recording.listen(listener)
-                live = _Live(run, checkpoints)
+                live = _LiveRun(run, checkpoints)
                 self._live.append(live)
                 if self._left:
                     live.seal()
@@ -216,9 +216,9 @@ class Engine:
             await asyncio.to_thread(_put_away, folder, trace_file, journal, over)
 
     def _written(self, analysis: Analysis, folder: RunFolder) -> Analysis:
-        found = redacted(analysis, self.redactor)
-        folder.write(found)
-        return found
+        redact = redact(analysis, self.redactor)
+        folder.write(redact)
+        return redact
 
     @contextlib.asynccontextmanager
     async def _callbacks(self) -> AsyncIterator[list[BaseCallbackHandler]]:
@@ -258,7 +258,7 @@ def _put_away(
     journal.close(over=over)
 
 
-def redacted(analysis: Analysis, redactor: Redactor) -> Analysis:
+def redact(analysis: Analysis, redactor: Redactor) -> Analysis:
     """The analysis with every text redacted."""
     decision = redactor.document(analysis.decision.model_dump(mode="json"))
     return replace(
@@ -283,7 +283,7 @@ async def open_engine(
     """Open telemetry and back ends; afterwards every span is sent or spooled.
 
     `metric_readers` read what is measured, beside the exporter that the variables ask for.
-    Raises BadSettings or BadExporterSettings.
+    Raises SettingsError or BadExporterSettings.
     """
     target = langsmith_target(settings, langsmith)
     telemetry = await _opened(

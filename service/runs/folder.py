@@ -30,7 +30,7 @@ ORDER, JOURNAL, CHECKPOINTS = "order.json", "open.jsonl", "checkpoints.sqlite"
 _SHOWN = 6
 
 
-class Standing(StrEnum):
+class FolderState(StrEnum):
     """Where a run stands."""
 
     RUNNING = "running"
@@ -91,13 +91,13 @@ def _replace(path: Path, text: str) -> None:
 
 def report(analysis: "Analysis") -> str:
     """The whole analysis as Markdown."""
-    made = analysis.decision
-    final = made.decision
+    decision = analysis.decision
+    final = decision.decision
     lines = [
-        f"# {made.symbol} as of {made.as_of}: {final.action}",
+        f"# {decision.symbol} as of {decision.as_of}: {final.action}",
         "",
-        f"Model: {made.model}. Data: {made.data}. Session served: {made.session}."
-        + (" Latencies are simulated." if made.simulated_latency else ""),
+        f"Model: {decision.model}. Data: {decision.data}. Session served: {decision.session}."
+        + (" Latencies are simulated." if decision.simulated_latency else ""),
         "Not investment advice.",
         "",
         f"- Confidence {final.confidence:.2f}, horizon {final.horizon_days} days, "
@@ -108,26 +108,26 @@ def report(analysis: "Analysis") -> str:
         "",
         *_list("Evidence", final.evidence),
         *_list("Risks that remain", final.risks),
-        *_list("Warnings", made.warnings),
+        *_list("Warnings", decision.warnings),
         "## Analysts",
         "",
-        *(f"{_heading(said.agent)}\n\n{said.text}\n" for said in analysis.reports),
+        *(f"{_heading(section.agent)}\n\n{section.text}\n" for section in analysis.reports),
         "## Debate",
         "",
-        *(f"{_heading(said.agent, said.round)}\n\n{said.text}\n" for said in analysis.statements),
+        *(f"{_heading(section.agent, section.round)}\n\n{section.text}\n" for section in analysis.statements),
         "## Research plan",
         "",
-        f"{made.plan.action} with confidence {made.plan.confidence:.2f}. {made.plan.summary}",
+        f"{decision.plan.action} with confidence {decision.plan.confidence:.2f}. {decision.plan.summary}",
         "",
         "## Trade proposal",
         "",
-        f"{made.proposal.action} at {made.proposal.entry:g}, stop {made.proposal.stop:g}, target "
-        f"{made.proposal.target:g}, {made.proposal.position_pct:g} %. {made.proposal.rationale}",
+        f"{decision.proposal.action} at {decision.proposal.entry:g}, stop {decision.proposal.stop:g}, target "
+        f"{decision.proposal.target:g}, {decision.proposal.position_pct:g} %. {decision.proposal.rationale}",
         "",
         "## Risk team",
         "",
-        *(f"{_heading(said.agent, said.round)}\n\n{said.text}\n" for said in analysis.opinions),
-        f"Run {made.run_id}, {analysis.seconds:.1f} s.",
+        *(f"{_heading(section.agent, section.round)}\n\n{section.text}\n" for section in analysis.opinions),
+        f"Run {decision.run_id}, {analysis.seconds:.1f} s.",
         "",
     ]
     return "\n".join(lines)
@@ -142,52 +142,52 @@ def _list(title: str, items: list[str]) -> list[str]:
     return [f"## {title}", "", *(f"- {item}" for item in items), ""] if items else []
 
 
-def standing(folder: Path) -> Standing:
+def folder_state(folder: Path) -> FolderState:
     """Where the run of a folder stands. Blocks."""
     # Not above: it brings the SDK, and most runs that are read are over.
     from trading_graph.otel.files import is_locked
 
     try:
         if is_locked(folder / JOURNAL):
-            return Standing.RUNNING
+            return FolderState.RUNNING
     except FileNotFoundError:
-        return Standing.OVER
-    trace = _recorded(folder)
+        return FolderState.OVER
+    trace = _read_spans(folder)
     run = None if trace is None else _run(trace)
     over = trace is not None and run is not None and trace.end[run] != 0
-    return Standing.OVER if over else Standing.INTERRUPTED
+    return FolderState.OVER if over else FolderState.INTERRUPTED
 
 
 def unfinished_sentence(folder: Path) -> str | None:
     """What is known of a run that is not over; None for one that is. Blocks."""
     if not (folder / JOURNAL).is_file():
         return None
-    at = standing(folder)
-    if at is Standing.OVER:
+    at = folder_state(folder)
+    if at is FolderState.OVER:
         return None
     last_sign_ns = (folder / JOURNAL).stat().st_mtime_ns
-    trace = _recorded(folder)
-    known = "nothing was recorded"
+    trace = _read_spans(folder)
+    progress = "nothing was recorded"
     seconds = ""
     if trace is not None:
         ended = [row for row in range(len(trace)) if trace.end[row]]
         last_sign_ns = max(last_sign_ns, int(trace.start.max()), int(trace.end.max()))
         seconds = f" after {(last_sign_ns - int(trace.start.min())) / 1e9:.1f} s"
-        known = f"{len(ended)} of {len(trace)} started spans had ended"
-        known += f"; open were: {_open(trace)}"
+        progress = f"{len(ended)} of {len(trace)} started spans had ended"
+        progress += f"; open were: {_open(trace)}"
     when = datetime.fromtimestamp(last_sign_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    if at is Standing.RUNNING:
+    if at is FolderState.RUNNING:
         return (
-            f"The run {folder.name} still runs{seconds and f', {seconds[7:]} by now'}: {known}; "
+            f"The run {folder.name} still runs{seconds and f', {seconds[7:]} by now'}: {progress}; "
             "wait for its end."
         )
     return (
-        f"The run {folder.name} was interrupted at {when}{seconds}: {known}; resume it with: "
+        f"The run {folder.name} was interrupted at {when}{seconds}: {progress}; resume it with: "
         f"trading-graph run --resume {folder.name}"
     )
 
 
-def _recorded(folder: Path) -> SpanTable | None:
+def _read_spans(folder: Path) -> SpanTable | None:
     """What was written of a run; the spans that have not ended have no end."""
     files = [path for path in (folder / TRACE, folder / JOURNAL) if _has_spans(path)]
     return read(*files)[0] if files else None

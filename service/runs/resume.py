@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.graph.options import Options
 from trading_graph.service.settings import backend_choice
-from trading_graph.service.errors import NotResumable
+from trading_graph.service.errors import NotResumableError
 from trading_graph.service.langsmith import LangSmithMode
 from trading_graph.service.settings import Settings
 from trading_graph.toolkit.records import Mode
@@ -26,7 +26,7 @@ import uuid
 from trading_graph.otel.files import Journal, read_unfinished
 from trading_graph.otel.spans import Unfinished
 from trading_graph.otel.trace import semconv
-from trading_graph.service.errors import NotResumable
+from trading_graph.service.errors import NotResumableError
 
 from collections import defaultdict
 from threading import Lock
@@ -37,10 +37,10 @@ from opentelemetry.trace import StatusCode
 from trading_graph.otel.spans import SpanListener
 from trading_graph.otel.trace import semconv
 from trading_graph.service.runs.request import RunRequest, default_date
-from trading_graph.service.runs.folder import JOURNAL, ORDER, RunFolder, Standing, standing
+from trading_graph.service.runs.folder import JOURNAL, ORDER, RunFolder, FolderState, folder_state
 
 
-class KeptModels(BaseModel):
+class StoredModels(BaseModel):
     """The models that serve a run, and where."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,7 +57,7 @@ class RunOrder(BaseModel):
 
     schema_version: Literal[2] = 2
     request: RunRequest
-    models: KeptModels | None
+    models: StoredModels | None
     data: Mode
     chat_latency_s: float
     fetch_latency_s: float
@@ -91,11 +91,11 @@ class RunOrder(BaseModel):
 
     @classmethod
     def parse(cls, text: str, origin: str) -> Self:
-        """An order that was kept; raises NotResumable."""
+        """An order that was kept; raises NotResumableError."""
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            raise NotResumable(
+            raise NotResumableError(
                 f"{origin} does not say what the run was asked to do: {error.error_count()} of its "
                 "values cannot be used; start the analysis anew."
             ) from None
@@ -118,26 +118,26 @@ class RunOrder(BaseModel):
         )
 
     def check(self, choice: BackendChoice) -> None:
-        """Raise NotResumable where another model or other data would serve than at the start."""
+        """Raise NotResumableError where another model or other data would serve than at the start."""
         now = _models(choice)
         if self.models == now and self.data == choice.data:
             return
-        raise NotResumable(
-            f"The run began with {_said(self.models)} and {self.data} data, and now {_said(now)} "
+        raise NotResumableError(
+            f"The run began with {_describe(self.models)} and {self.data} data, and now {_describe(now)} "
             f"and {choice.data} data would serve; set OPENAI_API_KEY, OPENAI_BASE_URL, "
             "TRADING_GRAPH_QUICK_MODEL, TRADING_GRAPH_DEEP_MODEL and TRADING_GRAPH_DATA as they "
             "were, or start the analysis anew."
         )
 
 
-def _models(choice: BackendChoice) -> KeptModels | None:
+def _models(choice: BackendChoice) -> StoredModels | None:
     service = choice.model
     if service is None:
         return None
-    return KeptModels(base_url=service.base_url, quick=service.quick, deep=service.deep)
+    return StoredModels(base_url=service.base_url, quick=service.quick, deep=service.deep)
 
 
-def _said(models: KeptModels | None) -> str:
+def _describe(models: StoredModels | None) -> str:
     if models is None:
         return "the offline model"
     where = f" at {models.base_url}" if models.base_url else ""
@@ -145,18 +145,18 @@ def _said(models: KeptModels | None) -> str:
 
 
 def interrupted_run(word: str, out: Path) -> uuid.UUID:
-    """The id that a word is, or that of the newest interrupted run; raises NotResumable. Blocks."""
+    """The id that a word is, or that of the newest interrupted run; raises NotResumableError. Blocks."""
     if word != "last":
         try:
             return uuid.UUID(word)
         except ValueError:
-            raise NotResumable(
+            raise NotResumableError(
                 f"{word} is no run's id; name one of {out}, or `last` for the newest that was "
                 "interrupted."
             ) from None
     run_ids = list(interrupted_runs(out))
     if not run_ids:
-        raise NotResumable(f"No run in {out} was interrupted.")
+        raise NotResumableError(f"No run in {out} was interrupted.")
     return uuid.UUID(run_ids[-1])
 
 
@@ -170,15 +170,15 @@ def interrupted_runs(out: Path) -> dict[str, RunOrder]:
         folder = journal.parent
         try:
             order = RunOrder.parse((folder / ORDER).read_text("utf-8"), str(folder / ORDER))
-        except (FileNotFoundError, NotResumable):
+        except (FileNotFoundError, NotResumableError):
             continue
-        if standing(folder) is Standing.INTERRUPTED:
+        if folder_state(folder) is FolderState.INTERRUPTED:
             orders[folder.name] = order
     return orders
 
 
 @dataclass(frozen=True, slots=True)
-class TakenUp:
+class ClaimedRun:
     """A killed run that is this process's now; `unfinished` is None where nothing was recorded."""
 
     folder: RunFolder
@@ -188,48 +188,48 @@ class TakenUp:
 
 
 def stored_order(out: Path, run_id: str) -> RunOrder:
-    """What a run that can be resumed was asked to do; raises NotResumable. Blocks."""
+    """What a run that can be resumed was asked to do; raises NotResumableError. Blocks."""
     folder = RunFolder(out, run_id)
     if not folder.path.is_dir():
-        raise NotResumable(f"There is no run {run_id} in {out}; trading-graph run makes one.")
-    at = standing(folder.path)
-    if at is Standing.RUNNING:
-        raise NotResumable(f"The run {run_id} still runs; wait for its end, or end its process.")
-    if at is Standing.OVER:
-        raise NotResumable(
+        raise NotResumableError(f"There is no run {run_id} in {out}; trading-graph run makes one.")
+    at = folder_state(folder.path)
+    if at is FolderState.RUNNING:
+        raise NotResumableError(f"The run {run_id} still runs; wait for its end, or end its process.")
+    if at is FolderState.OVER:
+        raise NotResumableError(
             f"The run {run_id} is over; see what it left with: trading-graph verify {run_id}"
         )
     try:
         return RunOrder.parse(folder.order.read_text("utf-8"), str(folder.order))
     except FileNotFoundError:
-        raise NotResumable(
+        raise NotResumableError(
             f"{folder.order} is gone, so nobody knows what the run was asked to do; start the "
             "analysis anew."
         ) from None
 
 
-def take_up(out: Path, run_id: str) -> TakenUp:
-    """Make a killed run this process's own; raises NotResumable or OSError. Blocks."""
+def claim(out: Path, run_id: str) -> ClaimedRun:
+    """Make a killed run this process's own; raises NotResumableError or OSError. Blocks."""
     order = stored_order(out, run_id)
     folder = RunFolder(out, run_id)
     journal = Journal.take_up(folder.journal)
     if journal is None:
-        raise NotResumable(f"The run {run_id} was taken up by another process; leave it to that.")
+        raise NotResumableError(f"The run {run_id} was taken up by another process; leave it to that.")
     try:
         unfinished = read_unfinished(folder.trace, folder.journal)
         if not folder.checkpoints.exists() and unfinished and _has_agents(unfinished):
-            raise NotResumable(
+            raise NotResumableError(
                 f"{folder.checkpoints} is gone, and with it what the run's agents had brought; "
                 "start the analysis anew."
             )
         journal.mend()
     except TraceError as error:
         journal.close(over=False)
-        raise NotResumable(f"The trace of run {run_id} cannot be read: {error}") from error
+        raise NotResumableError(f"The trace of run {run_id} cannot be read: {error}") from error
     except BaseException:
         journal.close(over=False)
         raise
-    return TakenUp(folder, order, journal, unfinished)
+    return ClaimedRun(folder, order, journal, unfinished)
 
 
 def _has_agents(unfinished: Unfinished) -> bool:
@@ -249,7 +249,7 @@ class NodeEnds:
 
     def __init__(self, listener: SpanListener) -> None:
         self._listener = listener
-        self._kept: set[str] = set()
+        self._stored_tasks: set[str] = set()
         self._held: defaultdict[str, list[ReadableSpan]] = defaultdict(list)
         self._lock = Lock()
 
@@ -262,15 +262,15 @@ class NodeEnds:
         task = str((span.attributes or {}).get(semconv.TASK_ID, ""))
         if task and span.status.status_code is not StatusCode.ERROR:
             with self._lock:
-                if task not in self._kept:
+                if task not in self._stored_tasks:
                     self._held[task].append(span)
                     return
         self._listener.on_end(span)
 
-    def kept(self, task: str) -> None:
+    def checkpoint_stored(self, task: str) -> None:
         """What this task has brought is kept: tell of the ends that waited for it."""
         with self._lock:
-            self._kept.add(task)
+            self._stored_tasks.add(task)
             held = self._held.pop(task, ())
         for span in held:
             self._listener.on_end(span)
@@ -278,4 +278,4 @@ class NodeEnds:
     def release(self) -> None:
         """The run is over and will not be taken up: tell of all that is held back."""
         for task in list(self._held):
-            self.kept(task)
+            self.checkpoint_stored(task)

@@ -1,6 +1,6 @@
 """Runs for the command line: live progress, SIGTERM, and what is left at the end of each.
 
-Progress on stderr says which agent is doing what, and for how long. It is fed by the spans of the
+LiveProgress on stderr says which agent is doing what, and for how long. It is fed by the spans of the
 run as they start and end, so what is shown is what is recorded. On a terminal a small table is
 redrawn by a thread of rich's; elsewhere one line is written when an agent has ended.
 """
@@ -23,7 +23,7 @@ from trading_graph.otel.spans import caller_context
 from trading_graph.service.runs.engine import Engine, FailedTrace, open_engine
 from trading_graph.service.langsmith import langsmith_mode
 from trading_graph.service.runs.request import RunRequest
-from trading_graph.service.runs.result import Result, finished, show, show_json
+from trading_graph.service.runs.result import FinishedRun, finish_run, show, show_json
 from trading_graph.service.runs.folder import RunFolder
 from trading_graph.service.runs.resume import RunOrder, interrupted_run, stored_order
 from trading_graph.service.settings import Settings
@@ -60,7 +60,7 @@ class _Agent:
     tools: int = 0
 
 
-class Progress:
+class LiveProgress:
     """What is going on in a run; a `SpanListener`."""
 
     def __init__(self, console: Console) -> None:
@@ -155,11 +155,11 @@ def _ended(agent: _Agent) -> str:
 
 
 Made = tuple[Analysis, RunFolder]
-_Run = Callable[[Engine, Progress], Awaitable[Made]]
+_Run = Callable[[Engine, LiveProgress], Awaitable[Made]]
 
 
 class RunSession:
-    """Runs analyses for the command line, one at a time; raises BadSettings."""
+    """Runs analyses for the command line, one at a time; raises SettingsError."""
 
     def __init__(
         self,
@@ -178,11 +178,11 @@ class RunSession:
 
     @staticmethod
     def interrupted(word: str, out: Path) -> tuple[uuid.UUID, RunOrder]:
-        """The run that a word names, and what it was asked to do; raises NotResumable."""
+        """The run that a word names, and what it was asked to do; raises NotResumableError."""
         run_id = interrupted_run(word, out)
         return run_id, stored_order(out, run_id.hex)
 
-    async def run(self, request: RunRequest, choice: BackendChoice) -> Result:
+    async def run(self, request: RunRequest, choice: BackendChoice) -> FinishedRun:
         """Run one analysis; whatever happens, the spans that ended are in the run's folder.
 
         SIGTERM cancels it, as SIGINT does: spans are ended, and sent or spooled.
@@ -190,37 +190,37 @@ class RunSession:
         (result,) = await self.runs(request, choice, 1)
         return result
 
-    async def runs(self, request: RunRequest, choice: BackendChoice, times: int) -> list[Result]:
+    async def runs(self, request: RunRequest, choice: BackendChoice, times: int) -> list[FinishedRun]:
         """Run an analysis several times on the same back ends: the later ones find a warm cache."""
 
-        async def run(engine: Engine, progress: Progress) -> Made:
+        async def run(engine: Engine, progress: LiveProgress) -> Made:
             parent = caller_context(os.environ)
             return await engine.run(request, parent=parent, listeners=[progress])
 
         return await self._results(choice, [run] * times)
 
-    async def resume(self, run_id: uuid.UUID, choice: BackendChoice) -> Result:
-        """Go on with a run whose process was killed; raises NotResumable."""
+    async def resume(self, run_id: uuid.UUID, choice: BackendChoice) -> FinishedRun:
+        """Go on with a run whose process was killed; raises NotResumableError."""
 
-        async def resumed(engine: Engine, progress: Progress) -> Made:
+        async def resumed(engine: Engine, progress: LiveProgress) -> Made:
             return await engine.resume(run_id, listeners=[progress])
 
         (result,) = await self._results(choice, [resumed])
         return result
 
-    def show(self, result: Result, *, as_json: bool) -> None:
+    def show(self, result: FinishedRun, *, as_json: bool) -> None:
         """Print a run on stdout, for people or as JSON."""
         present = show_json if as_json else show
         present(result, self._settings, Console(file=sys.stdout))
 
-    async def _results(self, choice: BackendChoice, runs: Sequence[_Run]) -> list[Result]:
+    async def _results(self, choice: BackendChoice, runs: Sequence[_Run]) -> list[FinishedRun]:
         opened = open_engine(self._settings, choice, self._out, self._redactor, self._langsmith)
         with _cancelled_by_sigterm():
             async with opened as engine:
-                made = [await self._shown(engine, each) for each in runs]
+                made = [await self._run_with_progress(engine, each) for each in runs]
         return [
             await asyncio.to_thread(
-                finished,
+                finish_run,
                 analysis,
                 folder,
                 engine.telemetry,
@@ -230,8 +230,8 @@ class RunSession:
             for analysis, folder in made
         ]
 
-    async def _shown(self, engine: Engine, run: _Run) -> Made:
-        progress = Progress(self._talk)
+    async def _run_with_progress(self, engine: Engine, run: _Run) -> Made:
+        progress = LiveProgress(self._talk)
         try:
             with progress.shown():
                 return await run(engine, progress)

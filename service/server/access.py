@@ -96,7 +96,7 @@ class Access:
         """Whether a token is one of ours, in the same time for every wrong one."""
         offered = digest(token)
         # Each is compared, also after one has matched.
-        matches = [hmac.compare_digest(offered, known) for known in self.token_digests]
+        matches = [hmac.compare_digest(offered, each) for each in self.token_digests]
         return any(matches)
 
     def begin_session(self) -> str:

@@ -251,22 +251,22 @@ class WatchList(BaseModel):
     watches: list[WatchDocument]
 
 
-def verdict_summary(kept: StoredVerdict, jaeger: str) -> VerdictSummary:
+def verdict_summary(verdict: StoredVerdict, jaeger: str) -> VerdictSummary:
     """A kept verdict as the API tells it."""
-    here = f"/v1/traces/{kept.id}"
+    here = f"/v1/traces/{verdict.id}"
     return VerdictSummary(
-        id=kept.id,
-        trace_id=kept.trace_id,
-        service=kept.service,
-        name=kept.name,
-        started=utc(kept.started),
-        seconds=kept.seconds,
-        passed=kept.passed,
-        judged=utc(kept.judged),
+        id=verdict.id,
+        trace_id=verdict.trace_id,
+        service=verdict.service,
+        name=verdict.name,
+        started=utc(verdict.started),
+        seconds=verdict.seconds,
+        passed=verdict.passed,
+        judged=utc(verdict.judged),
         links=VerdictLinks(
             verdict=f"{here}/verdict",
             diagnosis=f"{here}/diagnosis",
-            jaeger=f"{jaeger}/trace/{kept.trace_id}",
+            jaeger=f"{jaeger}/trace/{verdict.trace_id}",
         ),
     )
 

@@ -101,23 +101,25 @@ def query_of(request: web.Request, model: type[_Model]) -> _Model:
 
 def id_of(request: web.Request, name: str) -> str:
     """An id in the path, 32 hexadecimal digits; raises Problem."""
-    found = request.match_info[name].replace("-", "").lower()
-    if not re.fullmatch(ID, found):
+    id = request.match_info[name].replace("-", "").lower()
+    if not re.fullmatch(ID, id):
         raise Problem(HTTPStatus.NOT_FOUND, "An id is 32 hexadecimal digits; this is none.")
-    return found
+    return id
 
 
 def _invalid(error: ValidationError, where: str) -> Problem:
     # What was sent is not repeated: it may be long, or a secret in the wrong place.
-    found = [
+    errors = [
         {"field": ".".join(map(str, each["loc"])) or where, "message": each["msg"]}
         for each in error.errors(include_input=False, include_url=False, include_context=False)
     ]
-    first = found[0]
-    said = f"{first['field']}: {first['message']}" + (
-        f", and {len(found) - 1} more" if len(found) > 1 else ""
+    first = errors[0]
+    summary = f"{first['field']}: {first['message']}" + (
+        f", and {len(errors) - 1} more" if len(errors) > 1 else ""
     )
-    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"The {where} is wrong: {said}.", errors=found)
+    return Problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY, f"The {where} is wrong: {summary}.", errors=errors
+    )
 
 
 UPLOADS = ("application/json", "application/x-ndjson", "application/octet-stream")
@@ -143,18 +145,18 @@ async def save_parts(
     request: web.Request, folder: Path, names: Sequence[str]
 ) -> dict[str, list[str]]:
     """Write the parts of a form to files of the folder; gives the files' names by part."""
-    found: dict[str, list[str]] = {name: [] for name in names}
+    names_by_part: dict[str, list[str]] = {name: [] for name in names}
     size = 0
     async with receiving(request, request.client_max_size):
         try:
             reader = await request.multipart()
             while (part := await reader.next()) is not None:
-                if not isinstance(part, BodyPartReader) or part.name not in found:
+                if not isinstance(part, BodyPartReader) or part.name not in names_by_part:
                     raise Problem(
                         HTTPStatus.UNPROCESSABLE_ENTITY,
                         f"The parts of the form are {' and '.join(names)}; name each by one.",
                     )
-                files = found[part.name]
+                files = names_by_part[part.name]
                 if len(files) == MOST_PARTS:
                     raise Problem(
                         HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -168,7 +170,7 @@ async def save_parts(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
                 f"The body is no form that can be read; send {FORM}, as curl -F does.",
             ) from None
-    return found
+    return names_by_part
 
 
 async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:

@@ -73,7 +73,7 @@ LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Judgement:
     """What the command printed, and whether its gate was passed; None where it could not judge."""
 
     text: bytes
@@ -87,7 +87,7 @@ class Judging:
         self._jaeger_url = jaeger_url
         self._limits = limits
         self._slots = asyncio.Semaphore(limits.at_once)
-        self._asked = 0
+        self._places = 0
 
     @contextlib.asynccontextmanager
     async def place(self) -> AsyncIterator[Path]:
@@ -95,13 +95,13 @@ class Judging:
 
         It is taken before an upload is read: what waits is bounded too.
         """
-        if self._asked >= self._limits.at_once + self._limits.in_line:
+        if self._places >= self._limits.at_once + self._limits.in_line:
             raise Problem(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "Too many traces are being judged; ask again in a few seconds.",
                 headers={"Retry-After": "5"},
             )
-        self._asked += 1
+        self._places += 1
         try:
             folder = await asyncio.to_thread(
                 tempfile.TemporaryDirectory, prefix="trading-graph-", ignore_cleanup_errors=True
@@ -111,9 +111,9 @@ class Judging:
             finally:
                 await asyncio.to_thread(folder.cleanup)
         finally:
-            self._asked -= 1
+            self._places -= 1
 
-    async def command(self, words: Sequence[str], folder: Path) -> Judged:
+    async def command(self, words: Sequence[str], folder: Path) -> Judgement:
         """Run `trading-graph` with these words in the folder of a place; raises Problem.
 
         The words must be ours: what a request says is checked before it becomes one.
@@ -122,20 +122,20 @@ class Judging:
             ended = await _bounded(words, folder, self._environment(), self._limits)
         # Python exits with 1 as well where a program crashes, but then it has printed nothing.
         if ended.out and ended.code in (ExitCode.OK, ExitCode.CHECK_FAILED):
-            return Judged(ended.out, ended.code == ExitCode.OK)
+            return Judgement(ended.out, ended.code == ExitCode.OK)
         if ended.out and ended.code == ExitCode.NOT_DONE:
-            return Judged(ended.out, None)
+            return Judgement(ended.out, None)
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, _sentence(ended, self._limits))
 
     def _environment(self) -> Mapping[str, str]:
         """What the process is told: no key of the service is in reach of a stranger's trace."""
-        kept = {
+        inherited = {
             name: value
             for name, value in os.environ.items()
             if name.upper() in _INHERITED or name.startswith(_INHERITED_PREFIXES)
         }
         return {
-            **kept,
+            **inherited,
             "NO_COLOR": "1",
             "OPENBLAS_NUM_THREADS": "1",
             "TRADING_GRAPH_JAEGER_URL": self._jaeger_url,
@@ -143,7 +143,7 @@ class Judging:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ended:
+class _ProcessExit:
     """How a process ended, and what it said."""
 
     code: int
@@ -153,7 +153,7 @@ class _Ended:
 
 async def _bounded(
     words: Sequence[str], folder: Path, environment: Mapping[str, str], limits: Limits
-) -> _Ended:
+) -> _ProcessExit:
     program = _PROGRAM.format(memory=limits.memory, seconds=math.ceil(limits.seconds))
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -184,28 +184,28 @@ async def _bounded(
         if process.returncode is None:
             process.kill()
             await process.wait()
-    return _Ended(code, out, err)
+    return _ProcessExit(code, out, err)
 
 
 async def _read(stream: asyncio.StreamReader, most: int) -> bytes:
-    found = bytearray()
+    content = bytearray()
     while chunk := await stream.read(_CHUNK):
-        found += chunk
-        if len(found) > most:
+        content += chunk
+        if len(content) > most:
             raise Problem(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
                 f"What there is to say of the trace takes more than {most / _MIB:g} MiB; judge it "
                 "at a terminal.",
             )
-    return bytes(found)
+    return bytes(content)
 
 
-def _sentence(ended: _Ended, limits: Limits) -> str:
+def _sentence(ended: _ProcessExit, limits: Limits) -> str:
     """Why there is no answer, as the command said it or as its end shows."""
     lines = [line for line in ended.err.decode(errors="replace").splitlines() if line.strip()]
-    told = next((line for line in lines if line.startswith("Error: ")), None)
-    if told is not None:
-        return told.removeprefix("Error: ")[:_LONGEST_SENTENCE]
+    sentence = next((line for line in lines if line.startswith("Error: ")), None)
+    if sentence is not None:
+        return sentence.removeprefix("Error: ")[:_LONGEST_SENTENCE]
     if ended.code < 0 or (lines and "MemoryError" in lines[-1]):
         return (
             f"The trace could not be judged within {limits.memory / _MIB:g} MiB of memory and "

@@ -32,7 +32,7 @@ class ProblemDocument(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApiAnswer:
     """An answer: of a model, or of a plain content type."""
 
     what: str
@@ -54,7 +54,7 @@ class Operation:
     handler: Handler
     id: str
     summary: str
-    answers: Mapping[HTTPStatus, Answer]
+    answers: Mapping[HTTPStatus, ApiAnswer]
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
     uploads: tuple[str, ...] = ()
@@ -103,8 +103,8 @@ def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
 
 
 def _models(operation: Operation) -> list[type[BaseModel]]:
-    found = [answer.model for answer in operation.answers.values()]
-    return [model for model in [*found, operation.body] if model is not None]
+    models = [answer.model for answer in operation.answers.values()]
+    return [model for model in [*models, operation.body] if model is not None]
 
 
 def _described(operation: Operation) -> dict[str, Any]:
@@ -162,16 +162,16 @@ def _fails(operation: Operation) -> list[HTTPStatus]:
     return sorted({*usual, *operation.fails})
 
 
-def _answer(answer: Answer) -> dict[str, Any]:
-    found: dict[str, Any] = {"description": answer.what}
+def _answer(answer: ApiAnswer) -> dict[str, Any]:
+    document: dict[str, Any] = {"description": answer.what}
     if answer.model is not None:
         reference = _REFERENCE.format(model=answer.model.__name__)
-        found["content"] = {"application/json": {"schema": {"$ref": reference}}}
+        document["content"] = {"application/json": {"schema": {"$ref": reference}}}
     elif answer.content is not None:
-        found["content"] = {answer.content: {}}
+        document["content"] = {answer.content: {}}
     if answer.headers:
-        found["headers"] = {name: {"schema": {"type": "string"}} for name in answer.headers}
-    return found
+        document["headers"] = {name: {"schema": {"type": "string"}} for name in answer.headers}
+    return document
 
 
 def _problem(status: HTTPStatus) -> dict[str, Any]:
@@ -201,8 +201,8 @@ def _query(operation: Operation) -> list[dict[str, Any]]:
     schema = operation.query.model_json_schema()
     required = schema.get("required", ())
     return [
-        {"name": name, "in": "query", "required": name in required, "schema": found}
-        for name, found in schema["properties"].items()
+        {"name": name, "in": "query", "required": name in required, "schema": field}
+        for name, field in schema["properties"].items()
     ]
 
 

@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler
 
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.redaction import Redactor
-from trading_graph.service.errors import BadSettings, StoreUnavailable
+from trading_graph.service.errors import SettingsError, StoreUnavailableError
 from trading_graph.toolkit.errors import BadRequest
 
 _LOG = logging.getLogger(__name__)
@@ -63,11 +63,11 @@ def problem_of(error: Exception) -> Problem:
         return error
     if isinstance(error, web.HTTPException):
         return _of_aiohttp(error)
-    if isinstance(error, BadRequest | BadSettings):
+    if isinstance(error, BadRequest | SettingsError):
         return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
     if isinstance(error, TraceError):
         return Problem(HTTPStatus.NOT_FOUND, str(error))
-    if isinstance(error, StoreUnavailable):
+    if isinstance(error, StoreUnavailableError):
         return Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers={"Retry-After": "5"})
     _LOG.error("A request failed: %r", error, exc_info=error)
     return Problem(
@@ -77,7 +77,7 @@ def problem_of(error: Exception) -> Problem:
 
 def _of_aiohttp(error: web.HTTPException) -> Problem:
     status = HTTPStatus(error.status)
-    said = {
+    details = {
         HTTPStatus.NOT_FOUND: "There is nothing at this path; /v1/openapi.json lists what there "
         "is.",
         HTTPStatus.METHOD_NOT_ALLOWED: "This path does not take this method; Allow lists those it "
@@ -85,8 +85,10 @@ def _of_aiohttp(error: web.HTTPException) -> Problem:
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than the service "
         "takes; send less.",
     }
-    kept = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
-    return Problem(status, said.get(status, status.description or status.phrase), headers=kept)
+    headers = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
+    return Problem(
+        status, details.get(status, status.description or status.phrase), headers=headers
+    )
 
 
 @web.middleware

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from trading_graph.service.errors import StoreUnavailable
+from trading_graph.service.errors import StoreUnavailableError
 from trading_graph.service.store import Store, now
 
 _LOG = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ _EVERY_S = 3_600.0
 
 
 async def forget(store: Store, out: Path, keep_days: float) -> int:
-    """Delete what is too old, and say how many runs that were; raises StoreUnavailable.
+    """Delete what is too old, and say how many runs that were; raises StoreUnavailableError.
 
     The folder goes first: were the process killed in between, the row still names what is left.
     """
@@ -49,6 +49,6 @@ async def _on_and_on(store: Store, out: Path, keep_days: float) -> None:
         try:
             if gone := await forget(store, out, keep_days):
                 _LOG.info("%d runs older than %g days are deleted.", gone, keep_days)
-        except StoreUnavailable as error:
+        except StoreUnavailableError as error:
             _LOG.warning("Old runs are not deleted: %s", error)
         await asyncio.sleep(_EVERY_S)

@@ -15,7 +15,7 @@ from typing import Any
 from opentelemetry.sdk.trace import ReadableSpan
 
 from trading_graph.otel.trace import semconv
-from trading_graph.service.errors import StoreUnavailable
+from trading_graph.service.errors import StoreUnavailableError
 from trading_graph.service.store import Store
 
 _LOG = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ _KINDS = {
     semconv.CHAT: "llm",
     semconv.EXECUTE_TOOL: "tool",
 }
-_TOLD = {
+_ATTRIBUTES = {
     semconv.AGENT_NAME: "agent",
     semconv.TOOL_NAME: "tool",
     semconv.REQUEST_MODEL: "model",
@@ -49,10 +49,12 @@ _TOLD = {
 class RunEvents:
     """The events of one run that is queued or running; a `SpanListener`."""
 
-    def __init__(self, run_id: str, store: Store, kept: Sequence[tuple[int, str]] = ()) -> None:
+    def __init__(self, run_id: str, store: Store, stored: Sequence[tuple[int, str]] = ()) -> None:
         self._run_id = run_id
         self._store = store
-        self._told: list[tuple[int, bytes]] = [(number, sse(number, body)) for number, body in kept]
+        self._sent: list[tuple[int, bytes]] = [
+            (number, sse(number, body)) for number, body in stored
+        ]
         self._new: list[str] = []
         self._grown = asyncio.Event()
         self._closing = asyncio.Event()
@@ -62,7 +64,7 @@ class RunEvents:
     @property
     def last(self) -> int:
         """The number of the newest event that was told, 0 before the first."""
-        return self._told[-1][0] if self._told else 0
+        return self._sent[-1][0] if self._sent else 0
 
     def on_start(self, span: ReadableSpan) -> None:
         """Note that the run, an agent, a call or a tool has started."""
@@ -95,13 +97,13 @@ class RunEvents:
     async def follow(self, after: int) -> AsyncIterator[bytes]:
         """The events past a number as server-sent events, as they come; ends when the run has."""
         at = 0
-        while at < len(self._told) and self._told[at][0] <= after:
+        while at < len(self._sent) and self._sent[at][0] <= after:
             at += 1
         while True:
             grown = self._grown
-            if at < len(self._told):
-                chunk = b"".join(body for _, body in self._told[at:])
-                at = len(self._told)
+            if at < len(self._sent):
+                chunk = b"".join(body for _, body in self._sent[at:])
+                at = len(self._sent)
                 yield chunk
             elif self._ended:
                 return
@@ -126,9 +128,9 @@ class RunEvents:
         first = self.last + 1
         try:
             await self._store.add_events(self._run_id, first, bodies)
-        except StoreUnavailable as error:  # whoever watches now still sees them
-            _LOG.error("Events of run %s are told and not kept: %s", self._run_id, error)
-        self._told += [(first + at, sse(first + at, body)) for at, body in enumerate(bodies)]
+        except StoreUnavailableError as error:  # whoever watches now still sees them
+            _LOG.error("Events of run %s are told and not stored: %s", self._run_id, error)
+        self._sent += [(first + at, sse(first + at, body)) for at, body in enumerate(bodies)]
         grown, self._grown = self._grown, asyncio.Event()
         grown.set()
 
@@ -139,18 +141,22 @@ def sse(number: int, body: str) -> bytes:
 
 
 def _kind(span: ReadableSpan) -> str | None:
-    found = span.attributes or {}
-    if found.get(semconv.OPERATION) == semconv.INTERRUPTION:
+    attributes = span.attributes or {}
+    if attributes.get(semconv.OPERATION) == semconv.INTERRUPTION:
         return "interruption"
-    return _KINDS.get(str(found.get(semconv.OPERATION_NAME)))
+    return _KINDS.get(str(attributes.get(semconv.OPERATION_NAME)))
 
 
 def _about(span: ReadableSpan) -> dict[str, Any]:
     context = span.get_span_context()
-    found = span.attributes or {}
+    attributes = span.attributes or {}
     return {
         "span_id": f"{context.span_id:016x}" if context else None,
         "parent_id": f"{span.parent.span_id:016x}" if span.parent else None,
         "name": span.name,
-        **{told: found[key] for key, told in _TOLD.items() if key in found},
+        **{
+            name_there: attributes[key]
+            for key, name_there in _ATTRIBUTES.items()
+            if key in attributes
+        },
     }

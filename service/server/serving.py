@@ -24,7 +24,7 @@ from prometheus_client import CollectorRegistry
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.otel.collection import collection_paused
 from trading_graph.otel.redaction import Redactor
-from trading_graph.service.errors import BadSettings, StoreUnavailable
+from trading_graph.service.errors import SettingsError, StoreUnavailableError
 from trading_graph.service.langsmith import LangSmithMode
 from trading_graph.service.runs.request import default_date
 from trading_graph.service.server import access
@@ -64,12 +64,17 @@ async def open_service(
 
     async def make_runs() -> None:
         # While the service answers.
-        run_maker = await asyncio.to_thread(_load_run_maker)
-        readers = [PrometheusMetricReader(registry=registry)]
-        engine = run_maker.open_engine(
-            settings, choice, out, redactor, langsmith, metric_readers=readers
+        engine, run_maker = await asyncio.to_thread(_load_engine)
+        open_engine = functools.partial(
+            engine.open_engine,
+            settings,
+            choice,
+            out,
+            redactor,
+            langsmith,
+            metric_readers=[PrometheusMetricReader(registry=registry)],
         )
-        await run_maker.make_runs(engine, queue, store)
+        await run_maker.make_runs(queue, store, open_engine)
 
     async with alone(out), open_store(out / STORE) as store:
         queue = RunQueue(
@@ -113,9 +118,12 @@ async def open_service(
 
 
 @collection_paused()
-def _load_run_maker() -> Any:
-    """The module that makes runs: its imports take seconds."""
-    return importlib.import_module("trading_graph.service.server.run_maker")
+def _load_engine() -> tuple[Any, Any]:
+    """The modules that make runs; to import them takes seconds."""
+    return (
+        importlib.import_module("trading_graph.service.runs.engine"),
+        importlib.import_module("trading_graph.service.server.run_maker"),
+    )
 
 
 @contextlib.asynccontextmanager
@@ -134,7 +142,7 @@ async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
-    """Serve the application, and give its address; raises BadSettings."""
+    """Serve the application, and give its address; raises SettingsError."""
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=_GRACE_S)
     await runner.setup()
     assert runner.server is not None
@@ -144,7 +152,7 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
         try:
             server = await loop.create_server(make, host, port)
         except OSError as error:
-            raise BadSettings(
+            raise SettingsError(
                 f"The service cannot listen at {host}, port {port}: "
                 f"{os.strerror(error.errno) if error.errno else error}; choose another with "
                 "--host or --port."
@@ -236,7 +244,7 @@ LOCK = "service.lock"
 
 @contextlib.asynccontextmanager
 async def alone(out: Path) -> AsyncIterator[None]:
-    """Keep other services from the folder; raises StoreUnavailable or OSError.
+    """Keep other services from the folder; raises StoreUnavailableError or OSError.
 
     The lock goes with the process, however that ends.
     """
@@ -254,7 +262,7 @@ def _locked(out: Path) -> TextIOWrapper:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.close()
-        raise StoreUnavailable(
+        raise StoreUnavailableError(
             f"Another service works in {out}; stop it, or give this one another folder with --out."
         ) from None
     except BaseException:
