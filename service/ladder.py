@@ -301,7 +301,10 @@ def lag_ms(results: "Sequence[FinishedRun]") -> float:
 def compare_rungs(
     steps: Sequence[Rung], results: "Sequence[FinishedRun]", latencies: Latencies
 ) -> Ladder:
-    """Measure each rung on its trace and predict it from the first one's; raises NotRecordedError."""
+    """Measure each rung on its trace, and predict it from the first one's trace.
+
+    Raises NotRecordedError.
+    """
     verdicts = [_verdict(step, each) for step, each in zip(steps, results, strict=True)]
     first = _schedule(verdicts[0])
     reached = []

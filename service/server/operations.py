@@ -201,8 +201,8 @@ def _query(operation: Operation) -> list[dict[str, Any]]:
     schema = operation.query.model_json_schema()
     required = schema.get("required", ())
     return [
-        {"name": name, "in": "query", "required": name in required, "schema": field}
-        for name, field in schema["properties"].items()
+        {"name": name, "in": "query", "required": name in required, "schema": parameter}
+        for name, parameter in schema["properties"].items()
     ]
 
 
