@@ -32,7 +32,7 @@ from trading_graph.otel.trace import SpanTable, row_of, semconv, table_of
 from trading_graph.otel.trace.kinds import Role, agent_name
 from trading_graph.otel.verdict import Verdict, default_gate, judge
 from trading_graph.service.errors import NotRecordedError
-from trading_graph.service.runs.request import RunRequest
+from trading_graph.service.run.request import RunRequest
 from trading_graph.toolkit.as_of import AsOf
 
 
@@ -136,8 +136,8 @@ def _awaited(tree: CallTree, row: int, joined: Mapping[int, int]) -> Iterator[in
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from trading_graph.service.runs.result import FinishedRun
-    from trading_graph.service.runs.session import RunSession
+    from trading_graph.service.run.result import FinishedRun
+    from trading_graph.service.run.session import RunSession
 
 TOLERANCE = 0.05
 """By how much a prediction may miss what was measured, as a share of it."""

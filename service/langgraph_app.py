@@ -25,8 +25,8 @@ from trading_graph.service.langsmith import (
     langsmith_target,
     langsmith_tree,
 )
-from trading_graph.service.runs.monitoring import RunMetrics
-from trading_graph.service.runs.request import default_date
+from trading_graph.service.run.monitoring import RunMetrics
+from trading_graph.service.run.request import default_date
 from trading_graph.service.settings import backend_choice, read_settings
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.symbols import parse_symbol

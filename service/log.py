@@ -1,7 +1,7 @@
 """The log file, written by a thread of its own so that no log line ever blocks the event loop.
 
 One line an event, `{date} {time} {level} [{trace id}:{span id}] {message}`, in a file that is
-rotated. The ids are one word, because a monitoring command counts words (see `runs/monitoring.py`).
+rotated. The ids are one word, because a monitoring command counts words (see `run/monitoring.py`).
 """
 
 import logging

@@ -10,7 +10,7 @@ from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources import parse, read
 from trading_graph.otel.sources.document import MAX_BYTES
 from trading_graph.otel.trace import SpanTable
-from trading_graph.service.runs.folder import JOURNAL, TRACE, unfinished_sentence
+from trading_graph.service.run.folder import JOURNAL, TRACE, unfinished_sentence
 
 if TYPE_CHECKING:
     from trading_graph.otel.sources.jaeger import JaegerQuery

@@ -13,7 +13,7 @@ from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import ERROR, SpanTable, semconv
 from trading_graph.otel.trace.kinds import Role
-from trading_graph.service.runs.folder import TRACE
+from trading_graph.service.run.folder import TRACE
 from trading_graph.service.trace_source import newest_run
 from trading_graph.toolkit.host_policy import HostPolicy
 from trading_graph.toolkit.live_access import HOST_POLICIES

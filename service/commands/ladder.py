@@ -24,8 +24,8 @@ from trading_graph.service.ladder import (
     rungs,
 )
 from trading_graph.service.log import logging_to
-from trading_graph.service.runs.request import default_date
-from trading_graph.service.runs.session import RunSession
+from trading_graph.service.run.request import default_date
+from trading_graph.service.run.session import RunSession
 from trading_graph.service.settings import Settings
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.symbols import parse_symbol

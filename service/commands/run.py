@@ -18,13 +18,13 @@ from trading_graph.otel.redaction import Redactor
 from trading_graph.service.commands.failures import guarded
 from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.log import logging_to
-from trading_graph.service.runs.request import RunRequest, default_date
+from trading_graph.service.run.request import RunRequest, default_date
 from trading_graph.service.settings import Settings, backend_choice
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.symbols import parse_symbol
 
 if TYPE_CHECKING:
-    from trading_graph.service.runs.session import RunSession
+    from trading_graph.service.run.session import RunSession
 
 _RESUME_WORDS = {"resume", "out", "as_json"}
 """What may be said with --resume: everything else is what the run was asked to do at its start."""
@@ -106,7 +106,7 @@ def _resume(word: str, words: Mapping[str, Any]) -> ExitCode:
 def _load_session(talk: Console) -> "type[RunSession]":
     # Not above: it takes seconds, and a run that begins says first what will serve.
     with talk.status("loading"), collection_paused():
-        from trading_graph.service.runs.session import RunSession
+        from trading_graph.service.run.session import RunSession
     return RunSession
 
 

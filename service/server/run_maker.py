@@ -18,10 +18,10 @@ from trading_graph.otel.sources import read
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.verdict import default_gate, judge
 from trading_graph.service.errors import NotResumableError
-from trading_graph.service.runs.engine import Engine
-from trading_graph.service.runs.folder import FolderState, RunFolder, folder_state
-from trading_graph.service.runs.request import RunRequest
-from trading_graph.service.runs.result import finish_run
+from trading_graph.service.run.engine import Engine
+from trading_graph.service.run.folder import FolderState, RunFolder, folder_state
+from trading_graph.service.run.request import RunRequest
+from trading_graph.service.run.result import finish_run
 from trading_graph.service.server.run_events import RunEvents
 from trading_graph.service.server.run_queue import RunOutcome, RunQueue
 from trading_graph.service.store import Store, StoredRun, StoredVerdict, now

@@ -10,8 +10,8 @@ from aiohttp import web
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from trading_graph.service.runs.folder import DECISION, REPORT, TRACE
-from trading_graph.service.runs.request import RunRequest
+from trading_graph.service.run.folder import DECISION, REPORT, TRACE
+from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server import run_events
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.documents import (

@@ -26,7 +26,7 @@ from trading_graph.otel.collection import collection_paused
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.errors import SettingsError, StoreUnavailableError
 from trading_graph.service.langsmith import LangSmithMode
-from trading_graph.service.runs.request import default_date
+from trading_graph.service.run.request import default_date
 from trading_graph.service.server import access
 from trading_graph.service.server.app import make_app
 from trading_graph.service.server.context import SERVICE, ServiceContext
@@ -121,7 +121,7 @@ async def open_service(
 def _load_engine() -> tuple[Any, Any]:
     """The modules that make runs; to import them takes seconds."""
     return (
-        importlib.import_module("trading_graph.service.runs.engine"),
+        importlib.import_module("trading_graph.service.run.engine"),
         importlib.import_module("trading_graph.service.server.run_maker"),
     )
 

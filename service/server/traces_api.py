@@ -8,7 +8,7 @@ from aiohttp import web
 
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources.jaeger import JaegerQuery
-from trading_graph.service.runs.folder import TRACE
+from trading_graph.service.run.folder import TRACE
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.documents import (
     ComparisonDocument,

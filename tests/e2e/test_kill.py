@@ -22,8 +22,8 @@ from trading_graph.otel.trace import ERROR, SpanTable
 from trading_graph.otel.trace.kinds import Role
 from trading_graph.otel.verdict import completeness, default_gate, judge
 from trading_graph.service.cli import main
-from trading_graph.service.runs.folder import FolderState, folder_state
-from trading_graph.service.runs.resume import interrupted_runs
+from trading_graph.service.run.folder import FolderState, folder_state
+from trading_graph.service.run.resume import interrupted_runs
 from trading_graph.toolkit.loopback import LoopbackServer
 
 COMMAND = [sys.executable, "-c", "from trading_graph.service.cli import main; main()"]

@@ -25,7 +25,7 @@ from tests.e2e.test_kill import (
     trace_of,
 )
 from trading_graph.otel.verdict import completeness
-from trading_graph.service.runs.folder import FolderState, folder_state
+from trading_graph.service.run.folder import FolderState, folder_state
 
 RUN_S = CHAIN * CHAT_S + FETCH_S
 MOMENTS = 10

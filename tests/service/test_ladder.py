@@ -29,9 +29,9 @@ from trading_graph.service.ladder import (
     climb,
     lag_ms,
 )
-from trading_graph.service.runs.request import RunRequest
-from trading_graph.service.runs.result import FinishedRun
-from trading_graph.service.runs.session import RunSession
+from trading_graph.service.run.request import RunRequest
+from trading_graph.service.run.result import FinishedRun
+from trading_graph.service.run.session import RunSession
 
 pytestmark = pytest.mark.alone
 

@@ -4,7 +4,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.trace import Status, StatusCode
 
 from trading_graph.otel.trace import semconv
-from trading_graph.service.runs.resume import NodeEnds
+from trading_graph.service.run.resume import NodeEnds
 
 TRACER = TracerProvider(shutdown_on_exit=False).get_tracer("test")
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from trading_graph.graph.decisions import Action, Decision
 from trading_graph.otel.report.markup import Markup, element, joined
 from trading_graph.otel.report.page_findings import section
-from trading_graph.service.runs.folder import DECISION, REPORT
+from trading_graph.service.run.folder import DECISION, REPORT
 from trading_graph.service.server.pages.layout import figure
 from trading_graph.service.server.pages.report_text import Piece, as_html, pieces
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from trading_graph.graph.options import DEBATERS, DECIDERS, RISK_ANALYSTS
-from trading_graph.service.runs.request import RunRequest
+from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server.pages.layout import spoken
 
 AGENT, LLM, TOOL = "agent", "llm", "tool"

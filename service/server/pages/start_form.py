@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 
 from trading_graph.otel.report.markup import Markup, element, joined
-from trading_graph.service.runs.request import RunRequest
+from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server.pages.forms import first
 
 ANALYSTS = ("market", "social", "news", "fundamentals")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from trading_graph.service.runs.request import RunRequest
+from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server.pages import start_form
 from trading_graph.service.server.pages.history_chart import Took, history, took
 from trading_graph.service.server.pages.layout import link

@@ -19,24 +19,22 @@ from trading_graph.graph.analysis import Analysis, analyse, recorded_run
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.graph.backends import Backends, open_backends
 from trading_graph.graph.checkpoints import Checkpoints, delete_checkpoints, open_checkpoints
+from trading_graph.graph.decisions import Decision
 from trading_graph.otel.export import Telemetry, TraceFile, set_up
 from trading_graph.otel.files import Journal
 from trading_graph.otel.redaction import Redactor
 from trading_graph.otel.spans import RunSpan, SpanListener, Unfinished
 from trading_graph.otel.spans.ids import uuid7
 from trading_graph.service.errors import NotResumableError
-from trading_graph.service.langsmith import LangSmithMode, langsmith_target
-from trading_graph.service.langsmith import langsmith_tree
-from trading_graph.service.log import LOG
-from trading_graph.service.runs.monitoring import RunMetrics
-from trading_graph.graph.decisions import Decision
-from trading_graph.service.replay import replaying, send_again
-from trading_graph.service.runs.folder import RunFolder
-from trading_graph.service.runs.request import RunRequest, default_date
-from trading_graph.service.runs.resume import NodeEnds, RunOrder, claim
-from trading_graph.service.settings import Settings
-from trading_graph.service.runs.monitoring import TimingLog
 from trading_graph.service.extras import VERSION
+from trading_graph.service.langsmith import LangSmithMode, langsmith_target, langsmith_tree
+from trading_graph.service.log import LOG
+from trading_graph.service.replay import replaying, send_again
+from trading_graph.service.run.folder import RunFolder
+from trading_graph.service.run.monitoring import RunMetrics, TimingLog
+from trading_graph.service.run.request import RunRequest, default_date
+from trading_graph.service.run.resume import NodeEnds, RunOrder, claim
+from trading_graph.service.settings import Settings
 
 _T = TypeVar("_T")
 
@@ -113,7 +111,9 @@ class Engine:
         choice = self.backends.choice
         request = request.resolve(default_date(choice.data))
         order = RunOrder.of(request, choice, self.langsmith)
-        journal = await _open_in_thread(lambda: _begin(folder, order), lambda journal: journal.close(over=True))
+        journal = await _open_in_thread(
+            lambda: _begin(folder, order), lambda journal: journal.close(over=True)
+        )
         return await self._record(order, folder, journal, run_id, parent, None, listeners)
 
     async def resume(

@@ -1,8 +1,8 @@
 """Runs for the command line: live progress, SIGTERM, and what is left at the end of each.
 
-LiveProgress on stderr says which agent is doing what, and for how long. It is fed by the spans of the
-run as they start and end, so what is shown is what is recorded. On a terminal a small table is
-redrawn by a thread of rich's; elsewhere one line is written when an agent has ended.
+Progress on stderr says which agent is doing what, and for how long. It comes from the spans of the
+run as they start and end, so what is shown is what is recorded. On a terminal a thread of rich's
+redraws a small table; elsewhere one line is written when an agent has ended.
 """
 
 import asyncio
@@ -10,29 +10,12 @@ import contextlib
 import os
 import signal
 import sys
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from pathlib import Path
-
-from rich.console import Console
-
-from trading_graph.graph.analysis import Analysis
-from trading_graph.graph.backend_choice import BackendChoice
-from trading_graph.otel.redaction import Redactor
-from trading_graph.otel.spans import caller_context
-from trading_graph.service.runs.engine import Engine, FailedTrace, open_engine
-from trading_graph.service.langsmith import langsmith_mode
-from trading_graph.service.runs.request import RunRequest
-from trading_graph.service.runs.result import FinishedRun, finish_run, show, show_json
-from trading_graph.service.runs.folder import RunFolder
-from trading_graph.service.runs.resume import RunOrder, interrupted_run, stored_order
-from trading_graph.service.settings import Settings
-
-
-import time
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Lock
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -42,8 +25,18 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from trading_graph.graph.analysis import Analysis
+from trading_graph.graph.backend_choice import BackendChoice
+from trading_graph.otel.redaction import Redactor
+from trading_graph.otel.spans import caller_context
 from trading_graph.otel.trace import semconv
-
+from trading_graph.service.langsmith import langsmith_mode
+from trading_graph.service.run.engine import Engine, FailedTrace, open_engine
+from trading_graph.service.run.folder import RunFolder
+from trading_graph.service.run.request import RunRequest
+from trading_graph.service.run.result import FinishedRun, finish_run, show, show_json
+from trading_graph.service.run.resume import RunOrder, interrupted_run, stored_order
+from trading_graph.service.settings import Settings
 
 _REFRESH_PER_S = 8
 
@@ -190,7 +183,9 @@ class RunSession:
         (result,) = await self.runs(request, choice, 1)
         return result
 
-    async def runs(self, request: RunRequest, choice: BackendChoice, times: int) -> list[FinishedRun]:
+    async def runs(
+        self, request: RunRequest, choice: BackendChoice, times: int
+    ) -> list[FinishedRun]:
         """Run an analysis several times on the same back ends: the later ones find a warm cache."""
 
         async def run(engine: Engine, progress: LiveProgress) -> Made:

@@ -29,7 +29,7 @@ from trading_graph.otel.verdict import (
     uninterrupted,
 )
 from trading_graph.service.langsmith import LangSmithMode
-from trading_graph.service.runs.folder import RunFolder
+from trading_graph.service.run.folder import RunFolder
 from trading_graph.service.settings import Settings
 
 _LINK_S = 2.0
@@ -139,7 +139,8 @@ def _decision(analysis: Analysis, console: Console) -> None:
     for warning in outcome.warnings:
         console.print(f"  [yellow]warning:[/] {escape(warning)}", highlight=False)
     console.print(
-        f"[dim]Model: {escape(outcome.model)}. Data: {escape(outcome.data)}. Not investment advice.[/]\n",
+        f"[dim]Model: {escape(outcome.model)}. Data: {escape(outcome.data)}. "
+        "Not investment advice.[/]\n",
         highlight=False,
     )
 

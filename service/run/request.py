@@ -185,7 +185,7 @@ _METAVARS: Mapping[str, str] = {
 
 
 def request_options() -> list[click.Parameter]:
-    """The command line's options for a request: every field but the symbol, which is an argument."""
+    """The options of the command line: one for each field but the symbol, an argument."""
     return list(_options())
 
 
