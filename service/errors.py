@@ -1,4 +1,4 @@
-"""What can be wrong with how the program is set up, or with what a run left.
+"""Errors of the setup, and of what a run left behind.
 
 SettingsError
 NotRecordedError
@@ -8,15 +8,15 @@ StoreUnavailableError
 
 
 class SettingsError(Exception):
-    """The environment or `.env` asks for something that cannot be; the message says what."""
+    """The environment or `.env` holds a setting that cannot be used; the message says which."""
 
 
 class NotRecordedError(Exception):
-    """A run left no complete trace, so nothing can be said of it; the message says why."""
+    """A run left no complete trace, so it cannot be measured; the message says why."""
 
 
 class NotResumableError(Exception):
-    """A run cannot be taken up where its process left it; the message says why."""
+    """A run cannot be resumed where its process left it; the message says why."""
 
 
 class StoreUnavailableError(Exception):

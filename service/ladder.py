@@ -47,10 +47,10 @@ class Latencies:
 
 @dataclass(frozen=True, slots=True)
 class FullScale:
-    """A run's critical path: so many simulated latencies after each other, and its own time.
+    """A run's critical path: the simulated latencies in series, and the program's own time.
 
-    `calls` and `fetches` count latencies; a part of one, where a branch joins a fetch of another
-    that is on its way.
+    `calls` and `fetches` count latencies. They are fractions where a branch joins a fetch of
+    another branch that is under way.
     """
 
     latencies: Latencies
@@ -77,9 +77,9 @@ def full_scale(
 ) -> FullScale:
     """The simulated latencies on a run's critical path; `declared` as `critical_path` takes it.
 
-    `joined` names, by row, the fetch that another one really was; links say the same. What of such
-    a fetch passed before the branch came counts as well, since the branch was late by its own time,
-    unless it was another latency that it waited for meanwhile.
+    `joined` maps the row of a fetch to the row of the fetch that it shared; links say the same. The
+    part of a shared fetch that passed before the branch came counts as well, since the branch was
+    late by its own time, unless it waited for another latency meanwhile.
     """
     simulated_ns = {
         Role.LLM: latencies.call_s * latencies.scale * 1e9,
@@ -92,7 +92,7 @@ def full_scale(
             if high > low:
                 spent[awaited].append((low, high))
                 break
-    # A call that took longer than its server lets it take did so on the program's account.
+    # What a call took beyond the latency of its server is the program's own time.
     every = [
         (waits[0][0], min(waits[-1][1], waits[0][0] + int(simulated_ns[tree.trace.roles[row]])))
         for row, waits in spent.items()
@@ -117,8 +117,9 @@ def _overlap(waits: list[tuple[int, int]], low: int, high: int) -> int:
 
 
 def _awaited(tree: CallTree, row: int, joined: Mapping[int, int]) -> Iterator[int]:
-    """The calls and fetches that a span may have waited for: the one it is a part of, or those of
-    others that it joined.
+    """The calls and fetches that a span may have waited for.
+
+    That is the one that it is a part of, or those of others that it joined.
     """
     trace = tree.trace
     above = row
@@ -140,19 +141,19 @@ if TYPE_CHECKING:
     from trading_graph.service.run.session import RunSession
 
 TOLERANCE = 0.05
-"""By how much a prediction may miss what was measured, as a share of it."""
+"""The largest miss of a prediction, as a share of the measurement."""
 
 LAG_MS = 20.0
-"""Past this lag of its event loop a run tells of the machine's load, and not of its rung."""
+"""With a longer lag of its event loop a run shows the machine's load, and not its rung."""
 
 TRIES = 3
-"""How often a rung is run at most to find it undisturbed."""
+"""The largest number of tries to run a rung undisturbed."""
 
 _IN_SECONDS = ("start",)
 """Checks with a limit in seconds, which even the slow program keeps when it is scaled down."""
 
 _HIT_NS = 0
-"""What a look-up in the cache is taken to cost: it takes microseconds."""
+"""The assumed cost of a look-up in the cache, which takes microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +170,8 @@ class Claim:
 class Rung:
     """One way to run the analysis; `proves` are checks of the default gate that hold from here on.
 
-    The first rung proves nothing: there the checks that the others prove have to fail, but for
-    those that a run of a smaller scale keeps anyway.
+    The first rung proves nothing: the checks that the others prove have to fail there, except
+    those that a run at a smaller scale passes anyway.
     """
 
     name: str
@@ -183,7 +184,7 @@ class Rung:
 
 @dataclass(frozen=True)
 class MeasuredRung:
-    """A rung that was run: its trace against what was predicted for it.
+    """The run of a rung: what was measured on its trace, and what was predicted.
 
     `ran_s` and `predicted_ran_s` are the run's own duration, at the scale at which it ran.
     """
@@ -199,12 +200,12 @@ class MeasuredRung:
 
     @property
     def off(self) -> float:
-        """By how much the prediction misses at full length, as a share of what was measured."""
+        """The miss of the prediction at full length, as a share of the measurement."""
         return self.predicted.seconds / self.measured.seconds - 1
 
     @property
     def off_as_run(self) -> float:
-        """The same of the run as it ran, where our own time weighs more."""
+        """The miss at the scale at which the run ran, where our own time weighs more."""
         return self.predicted_ran_s / self.ran_s - 1
 
     @property
@@ -215,7 +216,7 @@ class MeasuredRung:
 
 @dataclass(frozen=True)
 class Ladder:
-    """All rungs, the slowest first, and whether what they claim is so."""
+    """All rungs, the slowest first, and whether their claims hold."""
 
     reached: tuple[MeasuredRung, ...]
 
@@ -230,7 +231,7 @@ class Ladder:
 
     @cached_property
     def unconfirmed(self) -> Mapping[str, tuple[str, ...]]:
-        """By rung the checks whose outcome contradicts it."""
+        """The checks that contradict a rung, by its name."""
         levers = {check for each in self.reached for check in each.rung.proves}
         contradictions = {
             self.first.rung.name: tuple(sorted(levers - {*self.first.failed, *_IN_SECONDS}))
@@ -251,7 +252,7 @@ class Ladder:
 def rungs(symbol: str, as_of: AsOf, latencies: Latencies) -> tuple[Rung, ...]:
     """The rungs, the slowest first; the last is the one before it, run again."""
     call_s, fetch_s = latencies.call_s * latencies.scale, latencies.fetch_s * latencies.scale
-    # Five times what the agent with the most tools needs: no rung is to run into it.
+    # Five times what the agent with the most tools needs, so that no rung reaches it.
     agent_budget = 90 + 5 * (2 * call_s + 8 * fetch_s)
     quick = RunRequest(symbol=symbol, date=str(as_of), agent_budget=agent_budget)
     send = quick.model_copy(update={"tools": "sequential"})
@@ -272,8 +273,8 @@ async def climb(
 ) -> "list[FinishedRun]":
     """Run all rungs, one after the other; a warm one on the back ends of the one before it.
 
-    What holds one run up would be laid to its rung: such a rung is run again, up to TRIES times in
-    all, and the least disturbed stands.
+    A delay of the machine would count against the rung. Such a rung runs again, up to TRIES times
+    in all, and the least disturbed result stands.
     """
     results: list[FinishedRun] = []
     for number, step in enumerate(steps, 1):
@@ -292,7 +293,7 @@ async def climb(
 
 
 def lag_ms(results: "Sequence[FinishedRun]") -> float:
-    """The longest that the event loop of these runs was held, as their traces say."""
+    """The longest lag of the event loop in these runs, from their traces, in milliseconds."""
     traces = [each.trace for each in results if each.trace is not None]
     lags = [lag for trace in traces for _, lag in trace.numbers(semconv.LOOP_LAG_MAX_MS)]
     return max(lags, default=0.0)
@@ -330,7 +331,7 @@ def compare_rungs(
 
 
 def changes(first: Schedule) -> tuple[list[Action], ...]:
-    """What each rung changes in the first, as the simulation plays it."""
+    """What each rung changes in the first one, as actions of the simulation."""
     trace = first.tree.trace
     agents: dict[str | None, list[int]] = defaultdict(list)
     turns: dict[tuple[int, object], list[int]] = defaultdict(list)
@@ -356,7 +357,7 @@ def changes(first: Schedule) -> tuple[list[Action], ...]:
 
 
 def _joins(tree: CallTree, actions: Sequence[Action]) -> dict[int, int]:
-    """Which fetch each one that is shared really is: the first of those that ask for the same."""
+    """The row of the fetch that each shared fetch really is: the first one for the same data."""
     joined: dict[int, int] = {}
     for action in actions:
         if isinstance(action, Share):

@@ -1,8 +1,8 @@
 """The graph that `langgraph.json` names: one node that runs a whole analysis.
 
-LangGraph's server calls a graph directly. Called on the inner graph one run would leave four
-traces, since nothing would open the run's span; this outer node opens it. The module is imported
-once a graph entry, so importing it changes nothing outside it.
+LangGraph's server calls a graph directly. On the inner graph one run would leave four traces, since
+nothing would open the run's span; this outer node opens it. The server imports the module once for
+each graph entry, so the import has no side effects.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """What LangSmith gets: nothing, a run tree that its own client records, or our spans.
 
-Never two of them: it would show every run twice. Its client can also make OpenTelemetry spans;
-those would stand among ours as a second copy of the run, with prompts and completions on them, and
-go where ours go, so that is refused.
+Never two of them, since LangSmith would show every run twice. Its client can also make
+OpenTelemetry spans. That mode is refused: those spans would be a second copy of the run among ours,
+with prompts and completions, and would go wherever ours go.
 """
 
 import asyncio
@@ -68,7 +68,7 @@ def langsmith_target(settings: Settings, mode: LangSmithMode) -> LangSmithTarget
 
 
 def _other_mode() -> str | None:
-    """The variable that asks for a mode other than its own run tree; the new one outranks."""
+    """The variable that asks for a mode other than its own run tree; the newer one wins."""
     mode = get_env_var("TRACING_MODE")
     if mode is not None:
         return None if mode.lower() == _NATIVE else f"LANGSMITH_TRACING_MODE={mode}"
@@ -79,7 +79,7 @@ def _other_mode() -> str | None:
 _LOG = logging.getLogger(__name__)
 
 EXIT_S = 1.5
-"""How long the exit waits for LangSmith; what it has not taken by then is lost to it."""
+"""How long the exit waits for LangSmith, in seconds; the rest is lost to it."""
 
 
 @asynccontextmanager
@@ -96,13 +96,13 @@ def _make_tracer(redactor: Redactor) -> "tuple[LangChainTracer, langsmith.Client
     # Not above: `doctor` and `replay` read the mode only, and this import takes long.
     from langchain_core.tracers import LangChainTracer
 
-    # Cached; asks git for its revision, which the first run's start would do on the event loop.
+    # Cached: the first call asks git for its revision, which must not block the event loop.
     get_langchain_env_var_metadata()
     get_runtime_environment()
-    # Its threads hold the exit for as long as LangSmith does not answer, unless they are daemons,
-    # and only the environment says that.
+    # Its threads delay the exit while LangSmith does not answer, unless they are daemons, and only
+    # the environment can make them so.
     os.environ.setdefault("LANGSMITH_USE_DAEMON", "true")
-    # It logs several lines a batch, with the end of its key; ours says it once.
+    # It logs several lines a batch, with the end of its key; our logger reports it once.
     logging.getLogger("langsmith").setLevel(logging.CRITICAL)
     client = langsmith.Client(
         anonymizer=_Anonymizer(redactor),
@@ -116,10 +116,10 @@ def _make_tracer(redactor: Redactor) -> "tuple[LangChainTracer, langsmith.Client
 
 
 class _Anonymizer:
-    """What LangSmith's client runs over inputs, outputs, metadata and errors before it sends them.
+    """Redacts inputs, outputs, metadata and errors before LangSmith's client sends them.
 
-    A message of an exception may quote what was put in or came out, so that where these are hidden
-    only the exception's class is sent.
+    The message of an exception may quote inputs or outputs. Where these are hidden, only the class
+    of the exception is sent.
     """
 
     def __init__(self, redactor: Redactor) -> None:

@@ -22,7 +22,7 @@ LOG = logging.getLogger("trading_graph")
 
 
 class _SpanIds(logging.Filter):
-    """Puts the ids of the line's span on every record; runs where the line is logged."""
+    """Adds the ids of the current span to every record, on the thread that logs it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         span = span_of(record)
@@ -31,7 +31,7 @@ class _SpanIds(logging.Filter):
 
 
 class _RedactingFormatter(logging.Formatter):
-    """Formats a record, stack trace and all, and takes the secrets out of it."""
+    """Formats a record with its stack trace, without secrets."""
 
     def __init__(self, redactor: Redactor) -> None:
         super().__init__(_FORMAT, datefmt="%Y-%m-%d %H:%M:%S")

@@ -21,7 +21,7 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def find_trace(words: tuple[str, ...], source: str | None, id: str | None = None) -> SpanTable:
-    """The trace that the words of the command line name; raises TraceError.
+    """The trace that the command line names; raises TraceError.
 
     `source` is `file`, `jaeger` or `langsmith`, or None: a file where there is one, then the runs
     of this folder, then Jaeger. Several words are files that hold parts of one trace. `id` picks
@@ -87,14 +87,14 @@ def configured_jaeger() -> "JaegerQuery":
 
 
 def _settings() -> "Settings":
-    # Not above: it takes longer than to read and judge the file of a run.
+    # Not above: this import takes longer than to read and judge the file of a run.
     from trading_graph.service.settings import read_settings
 
     return read_settings()
 
 
 def _jaeger(settings: "Settings") -> "JaegerQuery":
-    # Not above: a file needs no HTTP.
+    # Not above: a trace in a file needs no HTTP.
     from trading_graph.otel.sources.jaeger import JaegerQuery
 
     return JaegerQuery(settings.jaeger_url)
@@ -109,7 +109,7 @@ def newest_run(out: Path) -> Path:
 
 
 def _over(trace: Path) -> Path:
-    """The trace file itself, of a run that is over; else TraceError says what is known of it."""
+    """The trace file, if its run is over; else raises TraceError with what was recorded so far."""
     if (trace.parent / JOURNAL).is_file():
         sentence = unfinished_sentence(trace.parent)
         if sentence is not None:
@@ -141,7 +141,7 @@ def _trace_id(word: str) -> str:
 
 
 def _one(traces: list[SpanTable], id: str | None, origin: str) -> SpanTable:
-    """The only trace, or the one with the id; where the id is of a run, the only trace."""
+    """The only trace, or the one with the id; the id of a run picks none, so one must be alone."""
     if not traces:
         raise TraceError(f"There is no trace in {origin}.")
     named = [trace for trace in traces if trace.trace_id == id]

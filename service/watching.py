@@ -1,8 +1,8 @@
-"""New traces of one service in Jaeger, each told once, when it has settled.
+"""New traces of one service in Jaeger, each reported once, when it has settled.
 
-Jaeger does not say when a trace is over, so this polls: a trace has settled when it holds the spans
-that it declares; without a declaration when it looks whole at two polls; and when it lacks
-something, after a time in which nothing more has come.
+Jaeger does not say when a trace is over, so this polls. A trace has settled when it holds the spans
+that it declares. Without a declaration it has settled when it looks whole at two polls. A trace
+that lacks something has settled when nothing more has come for a while.
 """
 
 import threading
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 POLL_S = 2.0
 QUIET_S = 30.0
-"""So long nothing may have come of a trace that has a root and lacks something."""
+"""A trace that has a root and lacks something settles after this time without new spans."""
 ROOTLESS_S = 600.0
-"""So long of one without a root: a model's call can keep it silent for minutes."""
+"""The same without a root: the call of a model can keep a trace silent for minutes."""
 LOOKBACK_S = 600.0
-"""So far back traces are searched: their spans may come in any order, and late."""
+"""How far back traces are searched: their spans may come in any order, and late."""
 _AHEAD_S = 60.0  # the clocks of two machines differ
 _PAGE = 50
 _MOST_REMEMBERED = 20_000
@@ -54,8 +54,8 @@ class _UnsettledTrace:
 class TraceWatch:
     """Polls Jaeger for the traces of a service that ended after a time. Blocks.
 
-    `look_from` is where the first poll looks back to, so that a watch that was interrupted misses
-    nothing; without it that is a few minutes before `since`.
+    The first poll looks back to `look_from`, so that an interrupted watch misses nothing; by default
+    that is a few minutes before `since`.
     """
 
     def __init__(
@@ -71,22 +71,22 @@ class TraceWatch:
         self._since_ns = int(since * 1e9)
         self._look_from = (since if look_from is None else look_from) - LOOKBACK_S
         self._clock = clock
-        self._page = _PAGE  # smaller for good where the traces are large
+        self._page = _PAGE  # stays smaller once the traces were too large
         self._growing: dict[str, _UnsettledTrace] = {}
         self._done: OrderedDict[str, None] = OrderedDict()
         self._closed = threading.Event()
 
     @property
     def pending(self) -> int:
-        """How many traces have come and not settled."""
+        """How many traces have come and have not settled."""
         return len(self._growing)
 
     def close(self) -> None:
-        """Let a poll in another thread end after the question that it is at."""
+        """Let a poll in another thread end after its current request."""
         self._closed.set()
 
     def done(self, trace_id: str) -> None:
-        """Do not tell of a trace again."""
+        """Do not report a trace again."""
         self._growing.pop(trace_id, None)
         self._done[trace_id] = None
         if len(self._done) > _MOST_REMEMBERED:
@@ -131,7 +131,7 @@ class TraceWatch:
         return (
             trace.trace_id not in self._done
             and int(trace.end.max()) >= self._since_ns
-            # What was never run, and what a run set off and did not wait for.
+            # Predicted traces, and work that a run started and did not wait for.
             and semconv.PREDICTED not in first
             and first.get(semconv.OPERATION) != semconv.DETACHED
         )
@@ -155,18 +155,18 @@ class PollBackoff:
 
     def __init__(self) -> None:
         self.problem: str | None = None
-        """What was wrong at the last poll."""
+        """The problem of the last poll."""
         self.wait_s = POLL_S
 
     def failed(self, problem: str) -> bool:
-        """Note that a poll failed, and say whether that is news."""
+        """Note that a poll failed; true if the poll before it worked."""
         is_news = self.problem is None
         self.wait_s = POLL_S if is_news else min(self._MOST_S, self.wait_s * 2)
         self.problem = problem
         return is_news
 
     def worked(self) -> bool:
-        """Note that a poll worked, and say whether that is news."""
+        """Note that a poll worked; true if the poll before it failed."""
         is_news = self.problem is not None
         self.problem, self.wait_s = None, POLL_S
         return is_news

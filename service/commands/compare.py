@@ -1,4 +1,4 @@
-"""`trading-graph compare`: two runs, or two sets of runs, what moved, an exit code."""
+"""`trading-graph compare`: what changed between two runs, or between two sets of runs."""
 
 import sys
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ FORMATS = {
 
 
 class ComparisonUsageError(Exception):
-    """What was asked for cannot be compared; the message says what to name instead."""
+    """The named traces cannot be compared; the message says what to name instead."""
 
 
 def compare_command(
@@ -50,7 +50,7 @@ def compare_command(
 ) -> ExitCode:
     """Compare and return the exit code; every fault is one sentence on stderr.
 
-    `traces` are the baseline and `new` the new runs; without new ones, traces are one of each.
+    `traces` are the baseline and `new` the new runs; without `new`, `traces` names one of each.
     `tolerance` is in per cent.
     """
     talk = Console(stderr=True)

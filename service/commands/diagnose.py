@@ -1,4 +1,4 @@
-"""`trading-graph diagnose`: a trace, a target, a report or an export, an exit code."""
+"""`trading-graph diagnose`: where the time of a trace went, as a report or an export."""
 
 import os
 import sys
@@ -49,7 +49,7 @@ def diagnose_command(
     except TraceError as error:
         return fail(talk, str(error), ExitCode.NOT_DONE)
     if not isinstance(diagnosis, Diagnosis):
-        # On stderr: where a report is asked for as JSON, nothing else may come.
+        # On stderr: stdout is for the report, which may be JSON.
         talk.print(VerdictText(diagnosis), highlight=False)
         return ExitCode.NOT_DONE
     diagnosis = with_places(diagnosis)

@@ -1,7 +1,7 @@
-"""`trading-graph doctor`: what stands in the way of a good run, and what to do about it.
+"""`trading-graph doctor`: what prevents a good run, and what to do about it.
 
-Backends, spool, clock, model, data, folders: every check asks once, with a short timeout, and
-changes nothing that it does not put back.
+It checks backends, spool, clock, model, data and folders. Every check asks once, with a short
+timeout, and leaves nothing changed.
 """
 
 import importlib.metadata
@@ -43,7 +43,7 @@ _JAEGER_VERSION = re.compile(rb'"gitVersion"\s*:\s*"v?([^"]+)"')
 
 
 class SetupState(StrEnum):
-    """How a finding is to be taken."""
+    """How serious a finding is."""
 
     OK = "ok"
     OFF = "off"
@@ -52,7 +52,7 @@ class SetupState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SetupFinding:
-    """What a check found; `advice` says what to do about a red one."""
+    """The result of a check; `advice` says what to do about a red one."""
 
     check: str
     state: SetupState
@@ -64,7 +64,7 @@ _SIGNS = {SetupState.OK: "[green]✓[/]", SetupState.OFF: "[dim]-[/]", SetupStat
 
 
 def doctor_command(*, as_json: bool) -> ExitCode:
-    """Examine, show, and return the exit code."""
+    """Make all checks, print the findings, and return the exit code."""
     redactor = process_redactor()
     last: LastRun | None = None
     try:
@@ -121,7 +121,7 @@ def _show(findings: list[SetupFinding], last: LastRun | None) -> None:
 
 
 def examine(settings: Settings) -> list[SetupFinding]:
-    """Make every check, those that wait for a network at once."""
+    """Make every check; they run at once, since most wait for a network."""
     checks: tuple[Callable[[Settings], Iterator[SetupFinding]], ...] = (
         _versions,
         _model,
@@ -275,12 +275,12 @@ def _clock(whose: str, skew_s: float | None) -> Iterator[SetupFinding]:
 
 
 def _ask(what: str | Request) -> tuple[bytes, float | None]:
-    """The answer, and by how many seconds the answering clock is ahead of ours."""
+    """The answer, and how many seconds the server's clock is ahead of ours."""
     with urlopen(what, timeout=_TIMEOUT_S) as answer:
         content: bytes = answer.read(2**20)
         dated = answer.headers.get("Date")
     try:
-        # Whole seconds, cut off: half a second is the mean of what is missing.
+        # The header has whole seconds, cut off: on average half a second is missing.
         return content, parsedate_to_datetime(dated).timestamp() + 0.5 - time.time()
     except (TypeError, ValueError):
         return content, None

@@ -22,7 +22,7 @@ from trading_graph.toolkit.ttl import CLOSED_DAY, TODAY, Lifetime
 
 @dataclass(frozen=True, slots=True)
 class RunCacheCounts:
-    """What the cache did for a run with one kind of data, as `toolkit.cache_statistics` counts."""
+    """What the cache did in a run for one kind of data, as `toolkit.cache_statistics` counts."""
 
     kind: str
     hits: int = 0
@@ -43,9 +43,9 @@ _COUNTS = tuple(each.name for each in fields(RunCacheCounts) if each.name != "ki
 class RunHostCounts:
     """The requests of a run to one host, and the sources that sent them.
 
-    `received_bytes` are those of bodies, decompressed. `failed` requests were refused or broke off;
-    `retries` count among the requests. The host's breaker opened `opened` times, and let `probes`
-    through afterwards.
+    `received_bytes` counts decompressed bodies. `failed` requests were refused or broke off;
+    `retries` are part of the requests. The breaker of the host opened `opened` times, and let
+    `probes` through afterwards.
     """
 
     host: str
@@ -73,7 +73,7 @@ class LastRun:
 
 
 def last_run(out: Path) -> LastRun:
-    """The newest run below a folder; raises TraceError where none is there, or none has ended."""
+    """The newest run in a folder; raises TraceError if there is none, or it has not ended."""
     folder = newest_run(out)
     for trace in read(folder / TRACE):
         for run, role in enumerate(trace.roles):
@@ -131,7 +131,7 @@ def _count(host: RunHostCounts, trace: SpanTable, row: int) -> None:
     source = str(trace.attributes(parent).get(semconv.SOURCE))
     if source not in host.sources:
         host.sources.append(source)
-    if row == trace.children(parent)[-1]:  # the fetch tells the size of its last answer
+    if row == trace.children(parent)[-1]:  # a fetch records the size of its last answer
         host.received_bytes += int(trace.number(parent, semconv.RESPONSE_BYTES) or 0)
 
 
@@ -146,7 +146,7 @@ _CLOSED = "a day that has passed"
 
 
 def data_document(last: LastRun | None) -> dict[str, Any]:
-    """The same as JSON values."""
+    """The rules and the last run as JSON values."""
     return {
         "last_run": None if last is None else asdict(last),
         "hosts": [{"host": name, **asdict(policy)} for name, policy in _policies()],
@@ -155,7 +155,7 @@ def data_document(last: LastRun | None) -> dict[str, Any]:
 
 
 def show_data(console: Console, last: LastRun | None) -> None:
-    """Print the tables: the last run's, if there is one, and the rules."""
+    """Print the tables of the last run, if there is one, and of the rules."""
     if last is not None:
         about = f"of the last run ({last.symbol} as of {last.as_of})"
         _table(
@@ -248,7 +248,7 @@ def _table(
 
 
 def _time(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """A duration in its largest unit."""
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= size:
             return f"{seconds / size:g} {unit}"

@@ -1,4 +1,4 @@
-"""How a command that runs analyses ends: its exit code, and a sentence for what went wrong."""
+"""How a command that makes runs fails: its exit code, and a sentence on what went wrong."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from trading_graph.toolkit.errors import BadRequest, DataError
 
 
 def guarded(talk: Console, work: Callable[[Settings, Redactor], ExitCode]) -> ExitCode:
-    """Do the work with this process's settings and return its exit code, or that of its failure."""
+    """Read the settings, do the work, and return its exit code or that of its failure."""
     redactor = process_redactor()
     try:
         settings = read_settings()

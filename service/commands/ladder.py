@@ -40,7 +40,7 @@ def ladder_command(
 ) -> ExitCode:
     """Climb the ladder and return the exit code; every failure is one sentence on stderr.
 
-    It always runs on the offline model and the embedded data: latencies have to be equal.
+    It always uses the offline model and the embedded data, so that latencies are equal.
     """
     talk, latencies = Console(stderr=True), Latencies(call_s, fetch_s, scale)
 
@@ -130,7 +130,7 @@ def _cells(ladder: Ladder, each: MeasuredRung) -> Iterator[str]:
 
 
 def _runs(ladder: Ladder) -> Iterator[str]:
-    """How each run went as it ran: a line each."""
+    """One line for each run, on how it ran."""
     for each in ladder.reached:
         wrong = ladder.unconfirmed.get(each.rung.name, ())
         mark = "[red]✗[/]" if wrong else "[green]✓[/]"
@@ -146,7 +146,7 @@ def _runs(ladder: Ladder) -> Iterator[str]:
 
 
 def sentences(ladder: Ladder) -> Iterator[str]:
-    """Which lever gives how much, and where the founding document was right or wrong."""
+    """How much each lever saves, and where the founding document was right or wrong."""
     yield _levers(ladder)
     low, high = BASELINE
     slow = ladder.first.measured.seconds

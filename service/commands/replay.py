@@ -1,4 +1,4 @@
-"""`trading-graph replay`: what a backend did not take is sent again, each span once."""
+"""`trading-graph replay`: spans that a backend did not accept are sent again, each once."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ class _Total:
 
 
 def replay_command(*, runs: Sequence[str], everything: bool) -> ExitCode:
-    """Replay the spool, or the runs that are named, and return the exit code."""
+    """Replay the spool or the named runs, and return the exit code."""
     talk, redactor = Console(stderr=True), process_redactor()
     try:
         settings = read_settings()
@@ -62,7 +62,7 @@ def replay_command(*, runs: Sequence[str], everything: bool) -> ExitCode:
 
 
 def _replay(target: ReplayTarget, files: Sequence[Path], talk: Console, redactor: Redactor) -> bool:
-    """Replay to one backend and say what became of it; true where nothing is left."""
+    """Replay to one backend and print the result; true when nothing is left to send."""
     total = _Total()
     try:
         if files:

@@ -1,6 +1,7 @@
-"""`trading-graph run`: from the words of the command line to the exit code.
+"""`trading-graph run`: make a run, or resume one.
 
-What will serve is said first; only then is anything heavy imported, which takes seconds.
+The command first prints which model and which data will serve. Only then does it import the
+engine, which takes seconds.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from trading_graph.service.run.session import RunSession
 
 _RESUME_WORDS = {"resume", "out", "as_json"}
-"""What may be said with --resume: everything else is what the run was asked to do at its start."""
+"""What may be combined with --resume: everything else is stored in the order of the run."""
 
 
 def run_command(*, symbol: str | None, resume: str | None, **words: Any) -> ExitCode:
@@ -104,7 +105,7 @@ def _resume(word: str, words: Mapping[str, Any]) -> ExitCode:
 
 
 def _load_session(talk: Console) -> "type[RunSession]":
-    # Not above: it takes seconds, and a run that begins says first what will serve.
+    # Not above: it takes seconds, and a new run first prints what will serve.
     with talk.status("loading"), collection_paused():
         from trading_graph.service.run.session import RunSession
     return RunSession
@@ -115,9 +116,9 @@ def _out(words: Mapping[str, Any], settings: Settings) -> Path:
 
 
 def _request(symbol: str, words: Mapping[str, Any], settings: Settings) -> RunRequest:
-    """What the words ask for; a budget that they do not name is that of the settings.
+    """The request of the words; the settings give a budget that they do not name.
 
-    Raises BadSymbol or BadDate, in whose words the bounds of these two fields are explained.
+    Raises BadSymbol or BadDate, whose messages explain these two fields better than bounds do.
     """
     values = {name: words[name] for name in RunRequest.model_fields.keys() - {"symbol"}}
     if values["date"]:
@@ -128,7 +129,7 @@ def _request(symbol: str, words: Mapping[str, Any], settings: Settings) -> RunRe
 
 
 def _announce(talk: Console, request: RunRequest, choice: BackendChoice) -> None:
-    """Say which model, which data and which mode will serve."""
+    """Print which model and which data will serve."""
     simulated = " · latencies are simulated" if choice.simulated else ""
     talk.print(
         f"{request.symbol} as of {request.date} · model: {choice.model_label} · "

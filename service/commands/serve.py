@@ -1,4 +1,4 @@
-"""`trading-graph serve`: the service, until it is told to stop."""
+"""`trading-graph serve`: run the service until a signal stops it."""
 
 import asyncio
 import ipaddress
@@ -22,7 +22,7 @@ from trading_graph.service.settings import Settings, backend_choice
 
 
 def _new_token() -> ExitCode:
-    """Print a new token, once, and the setting that lets it in."""
+    """Print a new token, once, and the setting that admits it."""
     token = secrets.token_urlsafe(32)
     click.echo(f"The token, shown this once: {token}")
     click.echo("The service is to be started with:")
@@ -49,7 +49,7 @@ def serve_command(
 
 
 def _check_host(host: str, settings: Settings) -> None:
-    """Refuse an address that others can reach, unless they need a token."""
+    """Refuse an address that other machines can reach, unless a token is required."""
     if settings.serve_token_sha256 or host == "localhost":
         return
     try:
@@ -74,7 +74,7 @@ async def _serve(
     offline: bool,
 ) -> None:
     with talk.status("loading"), collection_paused():
-        # Not above: it takes seconds, and a wrong host is refused before.
+        # Not above: it takes seconds, and a wrong host is refused first.
         from trading_graph.service.server.serving import (
             drain,
             listening,

@@ -1,4 +1,4 @@
-"""`trading-graph verify`: a trace, a gate, a verdict; with --watch the traces of a service."""
+"""`trading-graph verify`: judge a trace, or with --watch the traces of a service."""
 
 import json
 import signal
@@ -82,7 +82,7 @@ class Tally:
 
     @property
     def judged(self) -> int:
-        """How many traces were told."""
+        """How many traces were counted."""
         return self.passed + self.failed + self.not_judged
 
     def add(self, verdict: Verdict) -> None:
@@ -95,7 +95,7 @@ class Tally:
             self.failed += 1
 
     def code(self, minimum: int | None) -> ExitCode:
-        """The exit code: a gate that has seen nothing, or too little, is not passed."""
+        """The exit code: too few traces do not pass a gate."""
         if self.failed:
             return ExitCode.CHECK_FAILED
         if self.not_judged or self.judged < (minimum or 1):
@@ -106,7 +106,7 @@ class Tally:
 def _watch(
     service: str, gate: str | None, format: str, seconds: float | None, count: int | None
 ) -> ExitCode:
-    """Judge what arrives until a signal, or until there is enough."""
+    """Judge the traces that arrive, until a signal or until there are enough."""
     talk = Console(stderr=True)
     try:
         limits = Gate.from_file(Path(gate)) if gate else default_gate()
@@ -131,7 +131,7 @@ def _watch(
                 if tally.judged == count:
                     break
     except KeyboardInterrupt:
-        pass  # this is how a watch ends
+        pass  # a watch ends like this
     pending = f", {watch.pending} had not settled" if watch.pending else ""
     _say(
         talk,
@@ -191,7 +191,7 @@ def _say(talk: Console, sentence: str) -> None:
 
 @contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
-    """A shell's background job hears no Ctrl-C: SIGTERM ends a watch as well."""
+    """Let SIGTERM end a watch too: a background job of a shell gets no Ctrl-C."""
 
     def interrupt(signal_number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Where in this program each kind of finding is mended: said of its own runs, and of no other."""
+"""Where in this program each kind of finding is fixed; only for the program's own runs."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -27,7 +27,7 @@ PLACES: Mapping[FindingKind, str] = {
 
 
 def with_places(diagnosis: Diagnosis) -> Diagnosis:
-    """The diagnosis with the place of each change, where this program recorded the run."""
+    """The diagnosis with the place of each fix, if this program recorded the run."""
     if semconv.SYMBOL not in diagnosis.run.attributes:
         return diagnosis
     findings = [replace(each, here=PLACES.get(each.kind, "")) for each in diagnosis.findings]

@@ -1,4 +1,4 @@
-"""What a run shows at its end: reports, decision, tokens, a waterfall, and where the trace is."""
+"""What a command prints of a run: reports, decision, tokens, waterfall, and where its trace is."""
 
 import json
 import uuid
@@ -50,7 +50,7 @@ class FinishedRun:
 
     @property
     def seconds(self) -> float:
-        """How long the run worked, in all the processes that it had."""
+        """How long the run worked in all its processes, without interruptions."""
         if self.trace is not None:
             run = completeness(self.trace, self.analysis.decision.run_id).run
             if run is not None and interruptions(self.trace, run):
@@ -66,7 +66,7 @@ def finish_run(
     settings: Settings,
     langsmith: LangSmithMode,
 ) -> FinishedRun:
-    """Read the run's trace back, and see what became of its spans. Blocks."""
+    """Read the run's trace back, and see where its spans were delivered. Blocks."""
     trace_id = analysis.decision.trace_id
     traces = read(folder.trace) if trace_id else []
     trace = next((each for each in traces if each.trace_id == trace_id), None)

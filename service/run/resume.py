@@ -116,8 +116,8 @@ class RunOrder(BaseModel):
         raise NotResumableError(
             f"The run began with {_describe(self.models)} and {self.data} data, and now "
             f"{_describe(now)} and {choice.data} data would serve; set OPENAI_API_KEY, "
-            "OPENAI_BASE_URL, TRADING_GRAPH_QUICK_MODEL, TRADING_GRAPH_DEEP_MODEL and TRADING_GRAPH_DATA as they "
-            "were, or start the analysis anew."
+            "OPENAI_BASE_URL, TRADING_GRAPH_QUICK_MODEL, TRADING_GRAPH_DEEP_MODEL and "
+            "TRADING_GRAPH_DATA as they were, or start the analysis anew."
         )
 
 

@@ -1,4 +1,4 @@
-"""Runs for the command line: live progress, SIGTERM, and what is left at the end of each.
+"""Runs of the command line: live progress, SIGTERM, and the result of each run.
 
 Progress on stderr says which agent is doing what, and for how long. It comes from the spans of the
 run as they start and end, so what is shown is what is recorded. On a terminal a thread of rich's
@@ -54,7 +54,7 @@ class _Agent:
 
 
 class LiveProgress:
-    """What is going on in a run; a `SpanListener`."""
+    """The agents of a run and what each is doing; a `SpanListener`."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -77,7 +77,7 @@ class LiveProgress:
             yield
 
     def on_start(self, span: ReadableSpan) -> None:
-        """Note an agent, or what an agent has begun."""
+        """Note that an agent, or a call of an agent, has started."""
         context, attributes = span.get_span_context(), span.attributes or {}
         if context is None:
             return
@@ -95,7 +95,7 @@ class LiveProgress:
                     agent.doing[context.span_id] = str(attributes.get(semconv.TOOL_NAME))
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Note that an agent, or something of an agent's, has ended."""
+        """Note that an agent, or a call of an agent, has ended."""
         context = span.get_span_context()
         if context is None:
             return
@@ -171,14 +171,14 @@ class RunSession:
 
     @staticmethod
     def interrupted(word: str, out: Path) -> tuple[uuid.UUID, RunOrder]:
-        """The run that a word names, and what it was asked to do; raises NotResumableError."""
+        """The interrupted run that a word names, and its order; raises NotResumableError."""
         run_id = interrupted_run(word, out)
         return run_id, stored_order(out, run_id.hex)
 
     async def run(self, request: RunRequest, choice: BackendChoice) -> FinishedRun:
         """Run one analysis; whatever happens, the spans that ended are in the run's folder.
 
-        SIGTERM cancels it, as SIGINT does: spans are ended, and sent or spooled.
+        SIGTERM cancels it as SIGINT does: its spans are ended, and sent or spooled.
         """
         (result,) = await self.runs(request, choice, 1)
         return result
@@ -195,7 +195,7 @@ class RunSession:
         return await self._results(choice, [run] * times)
 
     async def resume(self, run_id: uuid.UUID, choice: BackendChoice) -> FinishedRun:
-        """Go on with a run whose process was killed; raises NotResumableError."""
+        """Resume a run whose process was killed; raises NotResumableError."""
 
         async def resumed(engine: Engine, progress: LiveProgress) -> Made:
             return await engine.resume(run_id, listeners=[progress])
@@ -232,7 +232,7 @@ class RunSession:
                 return await run(engine, progress)
         except BaseException as error:
             for note in getattr(error, "__notes__", ()):
-                if isinstance(note, FailedTrace):  # LangGraph adds some of its own.
+                if isinstance(note, FailedTrace):  # LangGraph adds notes of its own.
                     self._talk.print(note, soft_wrap=True)
             raise
 
@@ -243,7 +243,7 @@ def _cancelled_by_sigterm() -> Iterator[None]:
     assert task is not None
     try:
         loop.add_signal_handler(signal.SIGTERM, task.cancel)
-    except (RuntimeError, ValueError):  # not the main thread: signals are the program's own
+    except (RuntimeError, ValueError):  # on another thread signals belong to the program
         yield
         return
     try:

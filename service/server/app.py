@@ -1,4 +1,4 @@
-"""The service as one aiohttp application: its routes, and what stands around them."""
+"""The service as one aiohttp application: its routes and middlewares."""
 
 import json
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ def make_app(service: ServiceContext, redactor: Redactor) -> web.Application:
 
 
 def access_of(settings: Settings) -> Access:
-    """Who may ask, as the settings say."""
+    """The access rules of the settings."""
     return Access(
         token_digests=settings.serve_token_sha256,
         hosts=frozenset(host.lower() for host in settings.serve_hosts),

@@ -1,4 +1,4 @@
-"""Whether the service lives, whether it takes runs, and what it measures."""
+"""Liveness, readiness and metrics of the service."""
 
 from http import HTTPStatus
 
@@ -12,12 +12,12 @@ from trading_graph.service.server.problems import Problem
 
 
 async def alive(request: web.Request) -> web.Response:
-    """The process answers."""
+    """Answer that the process lives."""
     return web.json_response(text=Health(status="ok").model_dump_json())
 
 
 async def ready(request: web.Request) -> web.Response:
-    """The store takes writes, and the service is not stopping."""
+    """Answer that the store can be written and the service is not stopping; raises Problem."""
     service = request.app[SERVICE]
     if service.queue.closing:
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "The service is stopping.")
@@ -30,7 +30,7 @@ async def ready(request: web.Request) -> web.Response:
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """What is measured, in the format of Prometheus."""
+    """The metrics in the format of Prometheus."""
     body = generate_latest(request.app[SERVICE].registry)
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 

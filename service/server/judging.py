@@ -1,8 +1,8 @@
 """Verdicts, diagnoses and comparisons of traces, each made in a bounded process.
 
-A trace may come from anybody, so each is read in a process of its own: the very command that people
-run at a terminal, with limits on its memory, its time and its answer, a few at once and a few in
-line. What crashes or hangs there harms no run.
+A trace may come from anybody, so each is read in a process of its own. The process runs the command
+that people run at a terminal, with limits on memory, time and output. A few run at once, and a few
+wait in line. A crash or a hang there harms no run.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _MIB = 2**20
 _CHUNK = 2**16
 _LONGEST_SENTENCE = 1_000
 
-# The limits stand before anything of ours is imported, and outlive a service that is killed.
+# The limits hold before anything of ours is imported, and after the service was killed.
 _PROGRAM = """\
 import resource
 for limit, most in ((resource.RLIMIT_AS, {memory}), (resource.RLIMIT_CPU, {seconds}),
@@ -57,9 +57,9 @@ _INHERITED_PREFIXES = ("LC_", "PYTHON")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What judging one trace may take, and how many are judged at once or wait for it.
+    """The limits of one process, and how many run at once or wait in line.
 
-    `memory` is the address space of the process and `answer` what it may print, in bytes.
+    `memory` limits the address space of the process and `answer` its output, in bytes.
     """
 
     seconds: float = 30.0
@@ -74,14 +74,14 @@ LIMITS = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the command printed, and whether its gate was passed; None where it could not judge."""
+    """The output of the command, and whether its gate passed; None if it could not judge."""
 
     text: bytes
     passed: bool | None
 
 
 class Judging:
-    """Runs commands on traces, each in a bounded process; Jaeger is the configured one only."""
+    """Runs commands on traces, each in a bounded process; the only Jaeger is the configured one."""
 
     def __init__(self, jaeger_url: str, limits: Limits = LIMITS) -> None:
         self._jaeger_url = jaeger_url
@@ -93,7 +93,7 @@ class Judging:
     async def place(self) -> AsyncIterator[Path]:
         """A place in line, with a folder for uploads that is gone afterwards; raises Problem.
 
-        It is taken before an upload is read: what waits is bounded too.
+        Take it before an upload is read, so that the uploads that wait are bounded too.
         """
         if self._places >= self._limits.at_once + self._limits.in_line:
             raise Problem(
@@ -116,11 +116,11 @@ class Judging:
     async def command(self, words: Sequence[str], folder: Path) -> Judgement:
         """Run `trading-graph` with these words in the folder of a place; raises Problem.
 
-        The words must be ours: what a request says is checked before it becomes one.
+        The words must be trusted: check the input of a request before it becomes one.
         """
         async with self._slots:
             ended = await _bounded(words, folder, self._environment(), self._limits)
-        # Python exits with 1 as well where a program crashes, but then it has printed nothing.
+        # Python exits with 1 after a crash too, but then there is no output.
         if ended.out and ended.code in (ExitCode.OK, ExitCode.CHECK_FAILED):
             return Judgement(ended.out, ended.code == ExitCode.OK)
         if ended.out and ended.code == ExitCode.NOT_DONE:
@@ -128,7 +128,7 @@ class Judging:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, _sentence(ended, self._limits))
 
     def _environment(self) -> Mapping[str, str]:
-        """What the process is told: no key of the service is in reach of a stranger's trace."""
+        """The environment of the process; it holds no key of the service."""
         inherited = {
             name: value
             for name, value in os.environ.items()
@@ -144,7 +144,7 @@ class Judging:
 
 @dataclass(frozen=True, slots=True)
 class _ProcessExit:
-    """How a process ended, and what it said."""
+    """The exit code and the output of a process."""
 
     code: int
     out: bytes
@@ -157,7 +157,7 @@ async def _bounded(
     program = _PROGRAM.format(memory=limits.memory, seconds=math.ceil(limits.seconds))
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-P",  # nothing is imported from the folder, where the uploads are
+        "-P",  # import nothing from the folder, which holds the uploads
         "-c",
         program,
         *words,
@@ -201,7 +201,7 @@ async def _read(stream: asyncio.StreamReader, most: int) -> bytes:
 
 
 def _sentence(ended: _ProcessExit, limits: Limits) -> str:
-    """Why there is no answer, as the command said it or as its end shows."""
+    """Why there is no answer: the error of the command, or how it ended."""
     lines = [line for line in ended.err.decode(errors="replace").splitlines() if line.strip()]
     sentence = next((line for line in lines if line.startswith("Error: ")), None)
     if sentence is not None:

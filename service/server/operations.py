@@ -1,7 +1,6 @@
 """The operations of the API, and the OpenAPI document that is made from them.
 
-One table serves both: a route that is not in the document, or one in it that is not served, cannot
-be.
+Both come from one table, so every route is in the document, and every operation in it is served.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +32,7 @@ class ProblemDocument(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ApiAnswer:
-    """An answer: of a model, or of a plain content type."""
+    """An answer of an operation: a model, or a plain content type."""
 
     what: str
     model: type[BaseModel] | None = None
@@ -72,7 +71,7 @@ def add_routes(app: web.Application, operations: Sequence[Operation]) -> None:
 
 
 async def _continue(request: web.Request) -> None:
-    """Ask for no body before the request is let through; `read_body` asks for it then."""
+    """Do not ask for the body yet: `receiving` does so once the request has access."""
 
 
 def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
@@ -142,7 +141,7 @@ def _form(parts: Sequence[str]) -> dict[str, Any]:
 
 
 def _fails(operation: Operation) -> list[HTTPStatus]:
-    """Which problems it can answer; each can be refused, limited, or meet a broken store."""
+    """The statuses of the problems that an operation can answer."""
     if operation.open:
         return list(operation.fails)
     usual = [

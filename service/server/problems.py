@@ -22,7 +22,7 @@ REDACTOR = web.AppKey("redactor", Redactor)
 
 
 class Problem(Exception):
-    """An answer that is no success; `detail` is one sentence that ends with what to do next."""
+    """An error answer; `detail` is one sentence that ends with what to do next."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Problem(Exception):
 
 
 def answer(problem: Problem, redactor: Redactor) -> web.Response:
-    """The problem as a response; what it says is redacted."""
+    """The problem as a response, without secrets."""
     document = {
         "type": "about:blank",
         "title": problem.status.phrase,
@@ -58,7 +58,7 @@ def answer(problem: Problem, redactor: Redactor) -> web.Response:
 
 
 def problem_of(error: Exception) -> Problem:
-    """The problem that an error is; an unknown one says nothing of the program's inside."""
+    """The problem of an error; that of an unexpected error reveals nothing of the program."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, web.HTTPException):

@@ -1,8 +1,8 @@
 """What happens in a run, as numbered events that a watcher can follow and resume.
 
-They are made from the run's spans as these start and end, so what is told is what is recorded.
-Events are kept in batches, and told only when they are kept: a number that a watcher has seen
-stands for the same event after a crash.
+They are made from the run's spans as these start and end, so watchers see what is recorded. Events
+are stored in batches and sent only after that: a number that a watcher has seen stands for the same
+event after a crash.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ from trading_graph.service.store import Store
 _LOG = logging.getLogger(__name__)
 
 BATCH_S = 0.2
-"""Events of this time are told at once: people see no difference, and 200 watchers cost less."""
+"""Length of a batch of events: people see no difference, and 200 watchers cost less."""
 
 IDLE_S = 15.0
-"""After so long without an event a comment is sent, or a proxy would take the stream for dead."""
+"""Time without an event until a comment is sent, so that no proxy closes the stream."""
 
 _COMMENT = b": still here\n\n"
 
@@ -43,7 +43,7 @@ _ATTRIBUTES = {
     semconv.USAGE_INPUT_TOKENS: "input_tokens",
     semconv.USAGE_OUTPUT_TOKENS: "output_tokens",
 }
-"""Attributes that are told, none of which holds content."""
+"""The attributes of a span that are sent, with their names there; none holds content."""
 
 
 class RunEvents:
@@ -63,7 +63,7 @@ class RunEvents:
 
     @property
     def last(self) -> int:
-        """The number of the newest event that was told, 0 before the first."""
+        """The number of the newest event that was sent, 0 before the first."""
         return self._sent[-1][0] if self._sent else 0
 
     def on_start(self, span: ReadableSpan) -> None:
@@ -82,11 +82,11 @@ class RunEvents:
         self._new.append(json.dumps({"type": kind, **data}))
 
     def start(self) -> None:
-        """Begin to keep and tell, until `end`."""
+        """Store and send events from now on, until `end`."""
         self._writer = asyncio.create_task(self._write_on(), name=f"events of {self._run_id}")
 
     async def end(self) -> None:
-        """Keep and tell what is left; whoever follows comes to an end."""
+        """Store and send the last events; `follow` then ends."""
         self._closing.set()
         if self._writer is not None:
             await self._writer
@@ -95,7 +95,7 @@ class RunEvents:
         self._grown.set()
 
     async def follow(self, after: int) -> AsyncIterator[bytes]:
-        """The events past a number as server-sent events, as they come; ends when the run has."""
+        """The events after a number, as server-sent events, until the run has ended."""
         at = 0
         while at < len(self._sent) and self._sent[at][0] <= after:
             at += 1
@@ -128,8 +128,8 @@ class RunEvents:
         first = self.last + 1
         try:
             await self._store.add_events(self._run_id, first, bodies)
-        except StoreUnavailableError as error:  # whoever watches now still sees them
-            _LOG.error("Events of run %s are told and not stored: %s", self._run_id, error)
+        except StoreUnavailableError as error:  # watchers of this moment still see them
+            _LOG.error("Events of run %s are sent but not stored: %s", self._run_id, error)
         self._sent += [(first + at, sse(first + at, body)) for at, body in enumerate(bodies)]
         grown, self._grown = self._grown, asyncio.Event()
         grown.set()

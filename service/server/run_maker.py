@@ -1,4 +1,4 @@
-"""Making one run of the queue: the analysis, its verdict, and what is kept of both."""
+"""Making the runs of the queue: each analysis, its verdict, and what is stored of both."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _CompletedRun:
-    """A run that is over: its decision, its trace, and how long its last life took."""
+    """A run that is over: its decision, its trace, and how long its last process worked."""
 
     decision: Decision
     trace: SpanTable | None
@@ -55,14 +55,14 @@ async def make_runs(
 
 
 class RunMaker:
-    """Makes runs on an engine, and keeps the verdict on each."""
+    """Makes runs on an engine, and stores the verdict on each."""
 
     def __init__(self, engine: Engine, store: Store) -> None:
         self._engine = engine
         self._store = store
 
     async def __call__(self, run: StoredRun, events: RunEvents) -> RunOutcome:
-        """Make the run, or go on with it where an earlier process left it."""
+        """Make the run, or resume it where an earlier process left it."""
         completed = await self._made(run, events)
         passed, seconds = None, completed.seconds
         if completed.trace is not None:
@@ -89,7 +89,7 @@ class RunMaker:
             return await asyncio.to_thread(_completed_before, folder)
         if at is None:
             request = RunRequest.model_validate_json(run.request)
-            # Who asks may lower what whoever pays has set, and never raise it.
+            # A request may lower the budget of the settings, and never raise it.
             request = request.with_budget(request.budget.within(self._engine.settings.budget))
             analysis, folder = await self._engine.run(
                 request, run_id=run_id, parent=_caller(run), listeners=[events]
@@ -106,15 +106,15 @@ class RunMaker:
 
 
 def _state_left_by(folder: RunFolder) -> FolderState | None:
-    """Where an earlier process left the run; None where it had not begun. Blocks."""
+    """The state in which an earlier process left the run; None if it had not begun. Blocks."""
     if folder.journal.exists() or folder.trace.exists() or folder.decision.exists():
         return folder_state(folder.path)
-    shutil.rmtree(folder.path, ignore_errors=True)  # what a process made that was killed at once
+    shutil.rmtree(folder.path, ignore_errors=True)  # left by a process that was killed at once
     return None
 
 
 def _completed_before(folder: RunFolder) -> _CompletedRun:
-    """A run whose process ended between the run's end and saying so; raises NotResumableError."""
+    """A run that ended, but whose process died before it said so; raises NotResumableError."""
     try:
         decision = Decision.model_validate_json(folder.decision.read_text("utf-8"))
     except FileNotFoundError:

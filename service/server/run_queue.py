@@ -1,7 +1,7 @@
-"""Runs that wait and runs that are made: so many at once, so many in line, and none is lost.
+"""The queue of runs: some are made at once, some wait in line, and none is lost.
 
-What is asked for is kept before it is answered. A service that starts again goes on with what it
-finds: those that were running when it was stopped, then the queued in their order.
+A run is stored before its request is answered. A service that starts again first resumes the runs
+that were under way when it stopped, then makes the queued ones in their order.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ _LOG = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _FIRST_GUESS_S = 60.0
-"""What a run is taken to last before one has ended here."""
+"""Assumed duration of a run, until one has ended here."""
 
 
 class QueueFullError(Exception):
-    """As many runs wait as may; `retry_after_s` says when to ask again."""
+    """The line is full; `retry_after_s` says when to ask again."""
 
     def __init__(self, waiting: int, retry_after_s: int) -> None:
         super().__init__(f"{waiting} runs wait already; ask again in {retry_after_s} s.")
@@ -37,12 +37,12 @@ class QueueClosingError(Exception):
 
 
 class IdempotencyConflictError(Exception):
-    """The idempotency key was used before, for another request."""
+    """The idempotency key was used before with another request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A run that somebody asks for: its request as JSON, and whose trace it goes on in."""
+    """A run to queue: its request as JSON, and the trace of the caller that it continues."""
 
     request: str
     symbol: str
@@ -54,7 +54,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """How a run ended well: the decision in short, and what its verdict says."""
+    """The outcome of a run that is done: its decision in short, and its verdict."""
 
     seconds: float
     action: str
@@ -68,7 +68,7 @@ class MakesRuns(Protocol):
     """Makes one run; raises what ended it."""
 
     async def __call__(self, run: StoredRun, events: RunEvents) -> RunOutcome:
-        """Make the run, or go on with it where an earlier process left it (`resumed` > 0)."""
+        """Make the run, or resume it where an earlier process left it (`resumed` > 0)."""
         ...
 
 
@@ -85,7 +85,7 @@ class _QueuedRun:
 
 
 class RunQueue:
-    """The runs of one service: `at_once` are made at the same time, `in_line` may wait."""
+    """The queue of one service: `at_once` runs are made at the same time, `in_line` may wait."""
 
     def __init__(
         self,
@@ -124,11 +124,11 @@ class RunQueue:
 
     @property
     def begun(self) -> bool:
-        """Whether runs are made."""
+        """Whether runs are being made already."""
         return bool(self._workers)
 
     async def take_up(self) -> None:
-        """Put what an earlier process left in the line; raises StoreUnavailableError."""
+        """Queue the runs that an earlier process left; raises StoreUnavailableError."""
         unfinished = await self._store.runs(states=(RunState.RUNNING, RunState.QUEUED), limit=-1)
         for run in sorted(
             unfinished, key=lambda run: (run.state is not RunState.RUNNING, run.created)
@@ -137,14 +137,14 @@ class RunQueue:
             self._admit(run, RunEvents(run.id, self._store, events))
 
     def begin(self, make: MakesRuns) -> None:
-        """Begin to make runs, unless the service is stopping already; until then they wait."""
+        """Begin to make runs, unless the service is stopping; before that all of them wait."""
         if self._closing:
             return
         for number in range(self._at_once):
             self._workers.append(asyncio.create_task(self._work(make), name=f"runs {number}"))
 
     async def submit(self, submission: Submission) -> tuple[StoredRun, bool]:
-        """Queue a run and say so with true; with false, the one that had the idempotency key.
+        """Queue a run and return it with true, or the earlier one of its key with false.
 
         Raises QueueFullError, QueueClosingError, IdempotencyConflictError or
         StoreUnavailableError: then nothing is queued.
@@ -197,7 +197,7 @@ class RunQueue:
             await self._end(live, RunState.CANCELLED)
 
     def run(self, run_id: str) -> StoredRun | None:
-        """A run that is not over, as it is kept."""
+        """A run that is not over, as it is stored."""
         live = self._live.get(run_id)
         return live.run if live else None
 
@@ -211,7 +211,7 @@ class RunQueue:
         self._closing = True
 
     async def drained(self, within_s: float) -> bool:
-        """Start nothing more, and wait for what is being made; false where that takes longer."""
+        """Start no more runs, and wait for those under way; false if they take longer."""
         self.refuse()
         for worker in self._workers:
             worker.cancel()
@@ -222,7 +222,7 @@ class RunQueue:
         return not late
 
     async def close(self) -> None:
-        """Stop; what is not over stays as it is kept, and the next start goes on with it."""
+        """Stop; the next start resumes the runs that are not over."""
         self.refuse()
         tasks = [*self._workers, *(live.task for live in self._live.values() if live.task)]
         for task in tasks:
@@ -250,7 +250,7 @@ class RunQueue:
         try:
             await self._begin(live)
             outcome = await make(live.run, live.events)
-        # Cancelled by `close` it stays as it is kept, for the next start; by `_stop` it ends there.
+        # A run that `close` cancels stays as it is stored, for the next start; `_stop` ends its run.
         except Exception as error:
             _LOG.warning("Run %s failed: %r", live.run.id, error)
             await self._end(live, RunState.FAILED, error=self._explain(error))
@@ -280,7 +280,7 @@ class RunQueue:
         await self._whole(self._ended(live, state, **result))
 
     async def _whole(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Do all of something, also where whoever asked for it goes away in the middle."""
+        """Do all of something, even if the caller is cancelled in the middle."""
         task = asyncio.create_task(work)
         self._unbroken.add(task)
         task.add_done_callback(self._unbroken.discard)
@@ -292,8 +292,8 @@ class RunQueue:
             await self._store.change(live.run.id, state=state, ended=ended, **result)
             live.run = replace(live.run, state=state, ended=ended, **result)
         except StoreUnavailableError as error:
-            # It is over all the same; the next start finds its folder finished.
-            _LOG.error("How run %s ended could not be kept: %s", live.run.id, error)
+            # It is over all the same: the next start sees that in its folder.
+            _LOG.error("The end of run %s could not be stored: %s", live.run.id, error)
         live.events.add("finished", {"state": state, "at": ended, **result})
         try:
             await live.events.end()

@@ -1,4 +1,4 @@
-"""Starting runs, listing, following and cancelling them, and what they leave."""
+"""The API of runs: start, list, follow and cancel them, and read their results."""
 
 import asyncio
 import hashlib
@@ -59,9 +59,9 @@ async def start(request: web.Request) -> web.Response:
 async def queued(
     request: web.Request, asked: RunRequest, key: str | None = None
 ) -> tuple[StoredRun, bool]:
-    """Queue what is asked for; raises Problem where it cannot be now, BadRequest where never."""
+    """Queue a request; raises Problem if that fails now, BadRequest if it can never be made."""
     service = request.app[SERVICE]
-    # No date stands for a day that passes.
+    # A request without a date means another day tomorrow.
     run_request = asked.resolve(service.default_date)
     caller = TraceContextTextMapPropagator().extract(request.headers)
     context = trace.get_current_span(caller).get_span_context()
@@ -71,7 +71,7 @@ async def queued(
                 request=run_request.model_dump_json(),
                 symbol=run_request.symbol,
                 date=run_request.date or service.default_date,
-                # A digest: a key is the client's text, and this is what is compared.
+                # A digest: keys are text of clients, and are only compared.
                 idempotency_key=key and hashlib.sha256(key.encode()).hexdigest(),
                 traceparent=request.headers.get("traceparent") if context.is_valid else None,
                 trace_id=f"{context.trace_id:032x}" if context.is_valid else None,
@@ -140,7 +140,7 @@ async def events(request: web.Request) -> web.StreamResponse:
     if live is None:
         stored = await service.store.events(run.id, after)
         if not stored and after:
-            # To a browser that comes back this says that there is nothing to come back for.
+            # It tells a browser not to connect again.
             return web.Response(status=HTTPStatus.NO_CONTENT)
     response = web.StreamResponse(
         headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
@@ -154,7 +154,7 @@ async def events(request: web.Request) -> web.StreamResponse:
                 await response.write(chunk)
         await response.write_eof()
     except ConnectionError:
-        pass  # the client has gone
+        pass  # the client has left
     return response
 
 
@@ -169,7 +169,7 @@ async def report(request: web.Request) -> web.StreamResponse:
 
 
 async def recorded(request: web.Request) -> web.StreamResponse:
-    """The trace of a run, as far as it goes."""
+    """The trace of a run, as far as it is recorded."""
     return await _file(request, TRACE, "application/x-ndjson")
 
 
@@ -194,7 +194,7 @@ async def diagnosis(request: web.Request) -> web.Response:
 async def diagnosed(
     service: ServiceContext, words: Sequence[str], query: DiagnosisQuery, folder: Path
 ) -> web.Response:
-    """A diagnosis of what the words name, in the format that is asked for."""
+    """The diagnosis of the trace that the words name, in the format of the query."""
     options = [f"--target={query.target}", f"--format={query.format}"]
     judgement = await service.judging.command(["diagnose", *options, *words], folder)
     headers = {"Content-Type": _CONTENT[query.format]}

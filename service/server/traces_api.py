@@ -1,4 +1,4 @@
-"""Verdicts, diagnoses and comparisons of any trace: by id, or uploaded."""
+"""The API of traces: verdicts, diagnoses and comparisons, by id or of uploads."""
 
 import asyncio
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ from trading_graph.service.server.runs_api import diagnosed
 from trading_graph.service.store import StoredVerdict
 
 _UPLOAD = "upload"
-"""The file that an upload is in, in the folder of its own; errors call it so."""
+"""The file of an upload, in a folder of its own; error messages name it."""
 _SIDES = ("base", "new")
 _VERIFY = ("verify", "--format=json")
 
@@ -57,7 +57,7 @@ async def list_verdicts(request: web.Request) -> web.Response:
 
 
 async def verdict(request: web.Request) -> web.Response:
-    """The verdict on a trace: the kept one, else one that is made now."""
+    """The verdict on a trace: the stored one, else one that is made now."""
     service, trace_id = request.app[SERVICE], id_of(request, "trace_id")
     stored = await _stored_verdict(service, trace_id)
     if stored is not None:
@@ -91,7 +91,7 @@ async def diagnose(request: web.Request) -> web.Response:
 
 
 async def compare(request: web.Request) -> web.Response:
-    """Compare two traces or two sets, named or uploaded; a regression is an answer too."""
+    """Compare two traces or two sets, by id or of uploads; a regression is no error."""
     service, query = request.app[SERVICE], query_of(request, ComparisonQuery)
     async with service.judging.place() as folder:
         if request.content_type == FORM:
@@ -124,7 +124,7 @@ def _id(id: str | None) -> list[str]:
 
 
 async def _stored_verdict(service: ServiceContext, trace_id: str) -> StoredVerdict | None:
-    """The verdict that is kept of an id: a trace's, a run's, or that of the only run in a trace."""
+    """The stored verdict with an id: of a trace, of a run, or of the only run in a trace."""
     stored = await service.store.verdict(trace_id)
     if stored is None:
         runs = await service.store.runs_of_trace(trace_id)
@@ -133,9 +133,9 @@ async def _stored_verdict(service: ServiceContext, trace_id: str) -> StoredVerdi
 
 
 async def _word(service: ServiceContext, trace_id: str) -> str:
-    """What a command calls a trace: the file of a run of ours, else its id in Jaeger.
+    """The argument of a command for a trace: the file of a run of ours, else its id in Jaeger.
 
-    Raises Problem where neither has it.
+    Raises Problem if neither has it.
     """
     run = await service.store.run(trace_id)
     runs = [run] if run is not None else await service.store.runs_of_trace(trace_id)

@@ -1,4 +1,4 @@
-"""The services whose traces are judged as they arrive: followed, listed, added and removed."""
+"""The watches: services whose traces are judged as they arrive, and the API for them."""
 
 import asyncio
 import contextlib
@@ -24,26 +24,26 @@ from trading_graph.service.watching import PollBackoff, SettledTrace, TraceWatch
 _LOG = logging.getLogger(__name__)
 
 MOST = 32
-"""So many services may be watched."""
+"""Maximum number of watched services."""
 
 _ANSWER = 8 * 2**20
-"""The largest answer of Jaeger that is read in this process. To read it holds up the event loop for
-55 ms, and one of twice the size for 114 ms; a verdict allows the runs beside it 100 ms."""
+"""The largest answer of Jaeger that is read in this process, in bytes. Reading it blocks the event
+loop for 55 ms, and one of twice the size for 114 ms; a verdict allows the runs beside it 100 ms."""
 _TIMEOUT_S = 5.0
 _DAY_S = 86_400.0
 
 
 class TooManyWatchesError(Exception):
-    """As many services are watched as may be."""
+    """The maximum number of services is watched already."""
 
 
 class JudgesBusyError(Exception):
-    """Requests hold every place in line; the trace is judged at a later poll."""
+    """Requests hold every place in line; a later poll judges the trace."""
 
 
 @dataclass(slots=True)
 class Watch:
-    """A watch that runs; `patience` knows what is wrong with it, if anything."""
+    """A watch that runs; `patience` holds its problem, if there is one."""
 
     stored: StoredWatch
     patience: PollBackoff = field(default_factory=PollBackoff)
@@ -51,7 +51,7 @@ class Watch:
 
 
 class Watches:
-    """All watches of a service; those that a setting asks for are always there."""
+    """All watches of this service; those of the setting are always there."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Watches:
         self._changing = asyncio.Lock()
 
     async def start(self) -> None:
-        """Go on with the watches that are kept and begin those of the setting."""
+        """Begin the stored watches and those of the setting."""
         for service in self._always:
             await self._store.keep_watch(StoredWatch(service, now(), setting=True))
         for stored in await self._store.watches():
@@ -81,7 +81,7 @@ class Watches:
                 self._begin(stored)
 
     async def close(self) -> None:
-        """Stop all; what is kept stays."""
+        """Stop all watches; they stay in the store."""
         for service in list(self._live):
             await self._end(service)
 
@@ -94,7 +94,7 @@ class Watches:
         return self._live.get(service)
 
     async def add(self, service: str) -> tuple[Watch, bool]:
-        """Watch a service from now on, and say whether that is new; raises TooManyWatchesError."""
+        """Watch a service from now on; true if that is new. Raises TooManyWatchesError."""
         async with self._changing:
             if service in self._live:
                 return self._live[service], False
@@ -105,7 +105,7 @@ class Watches:
             return self._begin(stored), True
 
     async def remove(self, service: str) -> None:
-        """Watch a service no longer; the verdicts that there are stay."""
+        """End the watch of a service; its verdicts stay."""
         async with self._changing:
             await self._store.forget_watch(service)
             await self._end(service)
@@ -137,7 +137,7 @@ class Watches:
                     if patience.failed(str(error)):
                         _LOG.warning("Watching %s: %s", service, error)
                 except Exception as error:
-                    # One trace that trips this up must not end the watch without a word.
+                    # One bad trace must not end the watch silently.
                     if patience.failed(f"The watch failed ({type(error).__name__}); see the log."):
                         _LOG.error("Watching %s failed", service, exc_info=error)
                 else:
@@ -149,13 +149,13 @@ class Watches:
                 polled.close()
 
     async def _resumed(self, stored: StoredWatch) -> TraceWatch:
-        """A watch that looks back to the newest trace that was judged before."""
+        """A watch that looks back to the newest trace that has a verdict."""
         newest = await self._store.verdicts(service=stored.service, limit=1)
         look_from = max(newest[0].started if newest else stored.since, now() - self._keep_s)
         return TraceWatch(self._jaeger, stored.service, stored.since, look_from)
 
     async def _judge(self, service: str, polled: TraceWatch, arrived: SettledTrace) -> None:
-        """Judge a trace and keep the verdict, once; the service's own runs have theirs."""
+        """Judge a trace and store the verdict, once; the service's own runs have one already."""
         trace_id = arrived.trace.trace_id
         earlier = await self._store.verdict(trace_id) or await self._store.runs_of_trace(trace_id)
         if not earlier:
@@ -187,7 +187,7 @@ class Watches:
                 raise JudgesBusyError from None
             if not await asyncio.to_thread(self._jaeger.knows, trace_id):
                 return None
-            # It would fail as well the next time: kept as a trace that cannot be judged.
+            # It would fail again the next time, so it is stored as a trace that cannot be judged.
             return Judgement(json.dumps(_unjudged(trace_id, spans, problem.detail)).encode(), None)
 
 
@@ -208,7 +208,7 @@ _LONGEST = 200
 
 
 def watch_document(watch: Watch) -> WatchDocument:
-    """A watch as the API tells it."""
+    """The document of a watch."""
     return WatchDocument(
         service=watch.stored.service,
         since=utc(watch.stored.since),
@@ -236,7 +236,7 @@ async def put(request: web.Request) -> web.Response:
 
 
 async def delete(request: web.Request) -> web.Response:
-    """Watch a service no longer."""
+    """End the watch of a service."""
     watches, service = request.app[SERVICE].watches, _service(request)
     watch = watches.get(service)
     if watch is None:
