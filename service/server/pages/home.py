@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from trading_graph.service.runs.request import RunRequest
+from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.documents import RunsQuery
 from trading_graph.service.server.inputs import query_of

@@ -17,8 +17,8 @@ from pydantic import ValidationError
 
 from trading_graph.graph.decisions import Decision
 from trading_graph.graph.options import ANALYSTS, DEBATERS, RISK_ANALYSTS
-from trading_graph.service.runs.folder import DECISION, REPORT
-from trading_graph.service.runs.request import RunRequest
+from trading_graph.service.run.folder import DECISION, REPORT
+from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server.context import SERVICE
 from trading_graph.service.server.pages.layout import page, see_other, spoken
 from trading_graph.service.server.pages.run_progress import (

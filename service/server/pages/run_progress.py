@@ -12,7 +12,7 @@ from typing import Any
 from trading_graph.graph.options import DEBATERS, DECIDERS, RISK_ANALYSTS
 from trading_graph.otel.report.charts import Axis, Bar, axis, bar
 from trading_graph.otel.report.durations import brief
-from trading_graph.service.runs.request import RunRequest
+from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server.pages.layout import spoken
 
 AGENT, LLM, TOOL = "agent", "llm", "tool"
