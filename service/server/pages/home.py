@@ -19,7 +19,7 @@ from trading_graph.service.server.pages.runs_table import runs_table, state_badg
 from trading_graph.service.server.pages.start_form import Typed, read, start_form
 from trading_graph.service.server.pages.verdict_view import outcome
 from trading_graph.service.server.problems import Problem
-from trading_graph.service.server.runs_api import queued
+from trading_graph.service.server.runs_api import queue_run as queued
 from trading_graph.service.store import RunState, StoredRun, StoredVerdict, now
 from trading_graph.toolkit.errors import BadDate, BadRequest
 
