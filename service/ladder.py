@@ -88,7 +88,7 @@ def full_scale(
     }
     spent: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for row, start, end in critical_path(tree, declared).segments:
-        for awaited in _awaited(tree, row, joined or {}):
+        for awaited in _waits(tree, row, joined or {}):
             low, high = max(start, tree.start[awaited]), min(end, tree.end[awaited])
             if high > low:
                 spent[awaited].append((low, high))
@@ -117,7 +117,7 @@ def _overlap(waits: list[tuple[int, int]], low: int, high: int) -> int:
     return sum(max(0, min(until, high) - max(since, low)) for since, until in waits)
 
 
-def _awaited(tree: CallTree, row: int, joined: Mapping[int, int]) -> Iterator[int]:
+def _waits(tree: CallTree, row: int, joined: Mapping[int, int]) -> Iterator[int]:
     """The calls and fetches that a span may have waited for.
 
     That is the one that it is a part of, or those of others that it joined.

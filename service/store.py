@@ -311,13 +311,13 @@ class Store:
         ]
 
     async def _read(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        async with _explained():
+        async with _explain_errors():
             return [
                 tuple(row) for row in await self._connection.execute_fetchall(statement, values)
             ]
 
     async def _write(self, statement: str, values: Sequence[Any]) -> int:
-        async with _explained():
+        async with _explain_errors():
             cursor = await self._connection.execute(statement, values)
             changed = cursor.rowcount
             await cursor.close()
@@ -338,11 +338,11 @@ def _truth(name: str, value: Any) -> Any:
 async def open_store(path: Path) -> AsyncIterator[Store]:
     """Open or create the file; raises StoreUnavailableError or OSError."""
     await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
-    async with _explained():
+    async with _explain_errors():
         # No implicit transactions: each statement is one.
         connection = await aiosqlite.connect(path, isolation_level=None)
     try:
-        async with _explained():
+        async with _explain_errors():
             await connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
             ((version,),) = await connection.execute_fetchall("PRAGMA user_version")
             if version > _VERSION:
@@ -359,7 +359,7 @@ async def open_store(path: Path) -> AsyncIterator[Store]:
 
 
 @asynccontextmanager
-async def _explained() -> AsyncIterator[None]:
+async def _explain_errors() -> AsyncIterator[None]:
     try:
         yield
     except sqlite3.Error as error:

@@ -24,7 +24,7 @@ POLL_S = 2.0
 QUIET_S = 30.0
 """A trace that has a root and lacks something settles after this time without new spans."""
 ROOTLESS_S = 600.0
-"""The same without a root: the call of a model can keep a trace silent for minutes."""
+"""The same without a root: the call of a model can take minutes."""
 LOOKBACK_S = 600.0
 """How far back traces are searched: their spans may come in any order, and late."""
 _AHEAD_S = 60.0  # the clocks of two machines differ
@@ -54,7 +54,7 @@ class _UnsettledTrace:
 class TraceWatch:
     """Polls Jaeger for the traces of a service that ended after a time. Blocks.
 
-    The first poll looks back to `look_from`, so that an interrupted watch misses nothing; by
+    The first poll looks back to `look_from`, so that an interrupted watch misses nothing. By
     default that is a few minutes before `since`.
     """
 
@@ -85,7 +85,7 @@ class TraceWatch:
         """Let a poll in another thread end after its current request."""
         self._closed.set()
 
-    def done(self, trace_id: str) -> None:
+    def mark_done(self, trace_id: str) -> None:
         """Do not report a trace again."""
         self._growing.pop(trace_id, None)
         self._done[trace_id] = None
@@ -158,14 +158,14 @@ class PollBackoff:
         """The problem of the last poll."""
         self.wait_s = POLL_S
 
-    def failed(self, problem: str) -> bool:
+    def note_failure(self, problem: str) -> bool:
         """Note that a poll failed; true if the poll before it worked."""
         is_news = self.problem is None
         self.wait_s = POLL_S if is_news else min(self._MOST_S, self.wait_s * 2)
         self.problem = problem
         return is_news
 
-    def worked(self) -> bool:
+    def note_success(self) -> bool:
         """Note that a poll worked; true if the poll before it failed."""
         is_news = self.problem is not None
         self.problem, self.wait_s = None, POLL_S

@@ -19,7 +19,7 @@ from trading_graph.service.settings import Settings, read_settings
 from trading_graph.toolkit.errors import BadRequestError, DataError
 
 
-def guarded(talk: Console, work: Callable[[Settings, Redactor], ExitCode]) -> ExitCode:
+def with_exit_code(talk: Console, work: Callable[[Settings, Redactor], ExitCode]) -> ExitCode:
     """Read the settings, do the work, and return its exit code or that of its failure."""
     redactor = process_redactor()
     try:

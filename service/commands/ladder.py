@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from trading_graph.otel.redaction import Redactor
-from trading_graph.service.commands.failures import guarded
+from trading_graph.service.commands.failures import with_exit_code
 from trading_graph.service.errors import SettingsError
 from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.ladder import (
@@ -50,7 +50,7 @@ def ladder_command(
         with logging_to(settings.log_file, redactor):
             return _climb(listed, as_of, latencies, settings, redactor, talk, as_json=as_json)
 
-    return guarded(talk, work)
+    return with_exit_code(talk, work)
 
 
 def _refuse_timeouts(latencies: Latencies) -> None:
@@ -154,7 +154,7 @@ def sentences(ladder: Ladder) -> Iterator[str]:
     yield f"The slow program takes {slow:.1f} s, {where} the founding document's {low}-{high} s."
     for each in ladder.reached:
         if each.rung.claim is not None:
-            yield _judged(ladder, each, each.rung.claim)
+            yield _claim_sentence(ladder, each, each.rung.claim)
     yield from _floor(ladder)
     yield from _misses(ladder)
 
@@ -169,7 +169,7 @@ def _levers(ladder: Ladder) -> str:
     return f"Of {total:.1f} s saved: {', '.join(parts)}."
 
 
-def _judged(ladder: Ladder, each: MeasuredRung, claim: Claim) -> str:
+def _claim_sentence(ladder: Ladder, each: MeasuredRung, claim: Claim) -> str:
     factor, took = ladder.faster(each), each.measured.seconds
     return (
         f"{each.rung.name}: the founding document expects {_factor(claim)} and "

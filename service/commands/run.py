@@ -16,7 +16,7 @@ from rich.console import Console
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.redaction import Redactor
-from trading_graph.service.commands.failures import guarded
+from trading_graph.service.commands.failures import with_exit_code
 from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.log import logging_to
 from trading_graph.service.run.request import RunRequest, default_date
@@ -82,7 +82,7 @@ def _begin(symbol: str, words: Mapping[str, Any]) -> ExitCode:
             session.show(result, as_json=words["as_json"])
         return ExitCode.OK
 
-    return guarded(talk, work)
+    return with_exit_code(talk, work)
 
 
 def _resume(word: str, words: Mapping[str, Any]) -> ExitCode:
@@ -101,7 +101,7 @@ def _resume(word: str, words: Mapping[str, Any]) -> ExitCode:
             session.show(result, as_json=words["as_json"])
         return ExitCode.OK
 
-    return guarded(talk, work)
+    return with_exit_code(talk, work)
 
 
 def _load_session(talk: Console) -> "type[RunSession]":

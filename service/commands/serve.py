@@ -12,7 +12,7 @@ from rich.console import Console
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.redaction import Redactor
-from trading_graph.service.commands.failures import guarded
+from trading_graph.service.commands.failures import with_exit_code
 from trading_graph.service.errors import SettingsError
 from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.langsmith import langsmith_mode
@@ -45,7 +45,7 @@ def serve_command(
             asyncio.run(_serve(settings, redactor, host, port, where, talk, offline=offline))
         return ExitCode.OK
 
-    return guarded(talk, work)
+    return with_exit_code(talk, work)
 
 
 def _check_host(host: str, settings: Settings) -> None:

@@ -82,7 +82,7 @@ class Tally:
         self.passed = self.failed = self.not_judged = 0
 
     @property
-    def judged(self) -> int:
+    def total(self) -> int:
         """How many traces were counted."""
         return self.passed + self.failed + self.not_judged
 
@@ -99,7 +99,7 @@ class Tally:
         """The exit code: too few traces do not pass a gate."""
         if self.failed:
             return ExitCode.CHECK_FAILED
-        if self.not_judged or self.judged < (minimum or 1):
+        if self.not_judged or self.total < (minimum or 1):
             return ExitCode.NOT_DONE
         return ExitCode.OK
 
@@ -117,7 +117,7 @@ def _watch(
     watch, tally = TraceWatch(jaeger, service, time.time()), Tally()
     _say(talk, f"Watching {service} in Jaeger at {jaeger.base_url}; stop with Ctrl-C.")
     try:
-        with _terminated_as_interrupted():
+        with _sigterm_as_interrupt():
             deadline = None if seconds is None else time.monotonic() + seconds
             for arrived in _arriving(watch, talk, deadline):
                 verdict = judge(arrived.trace, limits)
@@ -129,14 +129,14 @@ def _watch(
                 )
                 sys.stdout.write(line + "\n")
                 sys.stdout.flush()
-                if tally.judged == count:
+                if tally.total == count:
                     break
     except KeyboardInterrupt:
         pass  # a watch ends like this
     pending = f", {watch.pending} had not settled" if watch.pending else ""
     _say(
         talk,
-        f"{tally.judged} judged: {tally.passed} passed, {tally.failed} failed, "
+        f"{tally.total} judged: {tally.passed} passed, {tally.failed} failed, "
         f"{tally.not_judged} without a verdict{pending}.",
     )
     return tally.code(count)
@@ -148,13 +148,13 @@ def _arriving(watch: TraceWatch, talk: Console, deadline: float | None) -> Itera
         try:
             arrived = watch.poll()
         except TraceError as error:
-            if patience.failed(str(error)):
+            if patience.note_failure(str(error)):
                 _say(talk, f"{error} Trying again until it does.")
         else:
-            if patience.worked():
+            if patience.note_success():
                 _say(talk, "Jaeger answers again.")
             for each in arrived:
-                watch.done(each.trace.trace_id)
+                watch.mark_done(each.trace.trace_id)
                 yield each
         remaining_s = None if deadline is None else deadline - time.monotonic()
         if remaining_s is not None and remaining_s <= 0:
@@ -191,7 +191,7 @@ def _say(talk: Console, sentence: str) -> None:
 
 
 @contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
+def _sigterm_as_interrupt() -> Iterator[None]:
     """Let SIGTERM end a watch too: a background job of a shell gets no Ctrl-C."""
 
     def interrupt(signal_number: int, frame: FrameType | None) -> None:

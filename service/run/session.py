@@ -63,7 +63,7 @@ class LiveProgress:
         self._spinner = Spinner("dots")
 
     @contextmanager
-    def shown(self) -> Iterator[None]:
+    def show(self) -> Iterator[None]:
         """Redraw the table for the duration of the block, where there is a terminal."""
         if not self._console.is_terminal:
             yield
@@ -105,7 +105,7 @@ class LiveProgress:
                 failed = (span.attributes or {}).get(semconv.ERROR_TYPE)
                 agent.failed = str(failed) if failed else None
                 if not self._console.is_terminal:
-                    self._console.print(_ended(agent), highlight=False)
+                    self._console.print(_end_line(agent), highlight=False)
             elif agent := self._parent(span):
                 agent.doing.pop(context.span_id, None)
 
@@ -141,14 +141,14 @@ def _count(agent: _Agent) -> str:
     return f"{agent.calls} LLM call{'s' if agent.calls != 1 else ''}{tools}"
 
 
-def _ended(agent: _Agent) -> str:
+def _end_line(agent: _Agent) -> str:
     seconds = ((agent.ended_ns or 0) - agent.started_ns) / 1e9
     outcome = f"failed: {agent.failed}" if agent.failed else _count(agent)
     return f"{agent.name:<27} {seconds:6.2f} s  {outcome}"
 
 
-Made = tuple[Analysis, RunFolder]
-_Run = Callable[[Engine, LiveProgress], Awaitable[Made]]
+RunOutput = tuple[Analysis, RunFolder]
+_Run = Callable[[Engine, LiveProgress], Awaitable[RunOutput]]
 
 
 class RunSession:
@@ -188,7 +188,7 @@ class RunSession:
     ) -> list[FinishedRun]:
         """Run an analysis several times on the same back ends: the later ones find a warm cache."""
 
-        async def run(engine: Engine, progress: LiveProgress) -> Made:
+        async def run(engine: Engine, progress: LiveProgress) -> RunOutput:
             parent = caller_context(os.environ)
             return await engine.run(request, parent=parent, listeners=[progress])
 
@@ -197,10 +197,10 @@ class RunSession:
     async def resume(self, run_id: uuid.UUID, choice: BackendChoice) -> FinishedRun:
         """Resume a run whose process was killed; raises NotResumableError."""
 
-        async def resumed(engine: Engine, progress: LiveProgress) -> Made:
+        async def resume(engine: Engine, progress: LiveProgress) -> RunOutput:
             return await engine.resume(run_id, listeners=[progress])
 
-        (result,) = await self._results(choice, [resumed])
+        (result,) = await self._results(choice, [resume])
         return result
 
     def show(self, result: FinishedRun, *, as_json: bool) -> None:
@@ -225,10 +225,10 @@ class RunSession:
             for analysis, folder in made
         ]
 
-    async def _run_with_progress(self, engine: Engine, run: _Run) -> Made:
+    async def _run_with_progress(self, engine: Engine, run: _Run) -> RunOutput:
         progress = LiveProgress(self._talk)
         try:
-            with progress.shown():
+            with progress.show():
                 return await run(engine, progress)
         except BaseException as error:
             for note in getattr(error, "__notes__", ()):

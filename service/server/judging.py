@@ -119,7 +119,7 @@ class Judging:
         The words must be trusted: check the input of a request before it becomes one.
         """
         async with self._slots:
-            ended = await _bounded(words, folder, self._environment(), self._limits)
+            ended = await _run_bounded(words, folder, self._environment(), self._limits)
         # Python exits with 1 after a crash too, but then there is no output.
         if ended.out and ended.code in (ExitCode.OK, ExitCode.CHECK_FAILED):
             return Judgement(ended.out, ended.code == ExitCode.OK)
@@ -151,7 +151,7 @@ class _ProcessExit:
     err: bytes
 
 
-async def _bounded(
+async def _run_bounded(
     words: Sequence[str], folder: Path, environment: Mapping[str, str], limits: Limits
 ) -> _ProcessExit:
     program = _PROGRAM.format(memory=limits.memory, seconds=math.ceil(limits.seconds))

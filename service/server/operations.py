@@ -83,7 +83,7 @@ def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
     )
     paths: dict[str, dict[str, Any]] = {}
     for each in operations:
-        paths.setdefault(each.path, {})[each.method.lower()] = _described(each)
+        paths.setdefault(each.path, {})[each.method.lower()] = _description(each)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -106,7 +106,7 @@ def _models(operation: Operation) -> list[type[BaseModel]]:
     return [model for model in [*models, operation.body] if model is not None]
 
 
-def _described(operation: Operation) -> dict[str, Any]:
+def _description(operation: Operation) -> dict[str, Any]:
     answers = {str(int(s)): _answer(answer) for s, answer in operation.answers.items()}
     answers |= {str(int(status)): _problem(status) for status in _fails(operation)}
     described: dict[str, Any] = {

@@ -49,7 +49,7 @@ async def make_runs(
         try:
             await asyncio.Event().wait()
         finally:
-            if not await queue.drained(0):
+            if not await queue.drain(0):
                 _LOG.warning("%d runs go on at the next start.", queue.running)
                 engine.leave()
             await queue.close()
@@ -64,7 +64,7 @@ class RunMaker:
 
     async def __call__(self, run: StoredRun, events: RunEvents) -> RunOutcome:
         """Make the run, or resume it where an earlier process left it."""
-        completed = await self._made(run, events)
+        completed = await self._complete(run, events)
         passed, seconds = None, completed.seconds
         if completed.trace is not None:
             verdict = await asyncio.to_thread(_judge, run, completed.trace)
@@ -82,7 +82,7 @@ class RunMaker:
             langsmith=completed.langsmith,
         )
 
-    async def _made(self, run: StoredRun, events: RunEvents) -> _CompletedRun:
+    async def _complete(self, run: StoredRun, events: RunEvents) -> _CompletedRun:
         folder = RunFolder(self._engine.out, run.id)
         run_id = uuid.UUID(run.id)
         at = await asyncio.to_thread(_state_left_by, folder)

@@ -210,7 +210,7 @@ class RunQueue:
         """Take no new runs from now on."""
         self._closing = True
 
-    async def drained(self, within_s: float) -> bool:
+    async def drain(self, within_s: float) -> bool:
         """Start no more runs, and wait for those under way; false if they take longer."""
         self.refuse()
         for worker in self._workers:
@@ -250,7 +250,7 @@ class RunQueue:
         try:
             await self._begin(live)
             outcome = await make(live.run, live.events)
-        # A run that `close` cancels stays stored for the next start; `_stop` ends its run.
+        # A run that `close` cancels stays as it is stored; one that `_stop` cancels ends there.
         except Exception as error:
             _LOG.warning("Run %s failed: %r", live.run.id, error)
             await self._end(live, RunState.FAILED, error=self._explain(error))
@@ -277,7 +277,7 @@ class RunQueue:
 
     async def _end(self, live: _QueuedRun, state: RunState, **result: Any) -> None:
         live.ending = True
-        await self._whole(self._ended(live, state, **result))
+        await self._whole(self._store_end(live, state, **result))
 
     async def _whole(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Do all of something, even if the caller is cancelled in the middle."""
@@ -286,7 +286,7 @@ class RunQueue:
         task.add_done_callback(self._unbroken.discard)
         return await asyncio.shield(task)
 
-    async def _ended(self, live: _QueuedRun, state: RunState, **result: Any) -> None:
+    async def _store_end(self, live: _QueuedRun, state: RunState, **result: Any) -> None:
         ended = now()
         try:
             await self._store.change(live.run.id, state=state, ended=ended, **result)

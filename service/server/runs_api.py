@@ -47,7 +47,7 @@ async def start(request: web.Request) -> web.Response:
             HTTPStatus.BAD_REQUEST,
             f"{IDEMPOTENCY_KEY} has 1 to {_LONGEST_KEY} ASCII characters; send such a one.",
         )
-    run, created = await queued(request, body, key)
+    run, created = await queue_run(request, body, key)
     document = _document(request.app[SERVICE], run)
     return web.json_response(
         text=document.model_dump_json(),
@@ -56,13 +56,13 @@ async def start(request: web.Request) -> web.Response:
     )
 
 
-async def queued(
-    request: web.Request, asked: RunRequest, key: str | None = None
+async def queue_run(
+    request: web.Request, body: RunRequest, key: str | None = None
 ) -> tuple[StoredRun, bool]:
     """Queue a request; raises Problem if that fails now, BadRequestError if it always will."""
     service = request.app[SERVICE]
     # A request without a date means another day tomorrow.
-    run_request = asked.resolve(service.default_date)
+    run_request = body.resolve(service.default_date)
     caller = TraceContextTextMapPropagator().extract(request.headers)
     context = trace.get_current_span(caller).get_span_context()
     try:
@@ -113,7 +113,7 @@ async def list_runs(request: web.Request) -> web.Response:
     return web.json_response(text=document.model_dump_json())
 
 
-async def one(request: web.Request) -> web.Response:
+async def get_run(request: web.Request) -> web.Response:
     """One run."""
     run = await run_of(request)
     return web.json_response(text=_document(request.app[SERVICE], run).model_dump_json())
@@ -168,7 +168,7 @@ async def report(request: web.Request) -> web.StreamResponse:
     return await _file(request, REPORT, "text/markdown; charset=utf-8")
 
 
-async def recorded(request: web.Request) -> web.StreamResponse:
+async def get_trace(request: web.Request) -> web.StreamResponse:
     """The trace of a run, as far as it is recorded."""
     return await _file(request, TRACE, "application/x-ndjson")
 
@@ -188,10 +188,10 @@ async def diagnosis(request: web.Request) -> web.Response:
     path = await _stored_file(request, run, TRACE)
     service = request.app[SERVICE]
     async with service.judging.place() as folder:
-        return await diagnosed(service, ["--", str(path.absolute())], query, folder)
+        return await diagnosis_response(service, ["--", str(path.absolute())], query, folder)
 
 
-async def diagnosed(
+async def diagnosis_response(
     service: ServiceContext, words: Sequence[str], query: DiagnosisQuery, folder: Path
 ) -> web.Response:
     """The diagnosis of the trace that the words name, in the format of the query."""
@@ -283,7 +283,7 @@ OPERATIONS = (
     Operation(
         "GET",
         _RUN,
-        one,
+        get_run,
         "getRun",
         "One run.",
         {HTTPStatus.OK: ApiAnswer("The run.", RunDocument)},
@@ -323,7 +323,7 @@ OPERATIONS = (
         for name, handler, id, summary, content in (
             ("decision", decision, "getDecision", "The decision.", "application/json"),
             ("report", report, "getReport", "The report, Markdown.", "text/markdown"),
-            ("trace", recorded, "getTrace", "The trace, OTLP JSON lines.", "application/x-ndjson"),
+            ("trace", get_trace, "getTrace", "The trace, OTLP JSON lines.", "application/x-ndjson"),
             ("verdict", verdict, "getVerdict", "The verdict.", "application/json"),
         )
     ),

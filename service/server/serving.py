@@ -76,7 +76,7 @@ async def open_service(
         )
         await run_maker.make_runs(queue, store, open_engine)
 
-    async with alone(out), open_store(out / STORE) as store:
+    async with lock_folder(out), open_store(out / STORE) as store:
         queue = RunQueue(
             store,
             lambda error: redactor.text(str(error) or type(error).__name__),
@@ -174,7 +174,7 @@ async def drain(app: web.Application, hurried: asyncio.Event) -> None:
     Meanwhile followers of a run see its end, and the service reports that it is not ready.
     """
     service = app[SERVICE]
-    ended = asyncio.create_task(service.queue.drained(service.settings.serve_drain_s))
+    ended = asyncio.create_task(service.queue.drain(service.settings.serve_drain_s))
     hurry = asyncio.create_task(hurried.wait())
     await asyncio.wait((ended, hurry), return_when=asyncio.FIRST_COMPLETED)
     for task in (ended, hurry):
@@ -242,19 +242,19 @@ LOCK = "service.lock"
 
 
 @contextlib.asynccontextmanager
-async def alone(out: Path) -> AsyncIterator[None]:
+async def lock_folder(out: Path) -> AsyncIterator[None]:
     """Lock the folder against other services; raises StoreUnavailableError or OSError.
 
     The system releases the lock when the process ends, however it ends.
     """
-    lock = await asyncio.to_thread(_locked, out)
+    lock = await asyncio.to_thread(_lock, out)
     try:
         yield
     finally:
         await asyncio.to_thread(lock.close)
 
 
-def _locked(out: Path) -> TextIOWrapper:
+def _lock(out: Path) -> TextIOWrapper:
     out.mkdir(parents=True, exist_ok=True)
     lock = (out / LOCK).open("a")
     try:

@@ -33,7 +33,7 @@ from trading_graph.service.server.inputs import (
 )
 from trading_graph.service.server.operations import ApiAnswer, Operation
 from trading_graph.service.server.problems import Problem
-from trading_graph.service.server.runs_api import diagnosed
+from trading_graph.service.server.runs_api import diagnosis_response
 from trading_graph.service.store import StoredVerdict
 
 _UPLOAD = "upload"
@@ -70,7 +70,7 @@ async def diagnosis(request: web.Request) -> web.Response:
     service, query = request.app[SERVICE], query_of(request, DiagnosisQuery)
     word = await _word(service, id_of(request, "trace_id"))
     async with service.judging.place() as folder:
-        return await diagnosed(service, ["--", word], query, folder)
+        return await diagnosis_response(service, ["--", word], query, folder)
 
 
 async def judge(request: web.Request) -> web.Response:
@@ -87,7 +87,7 @@ async def diagnose(request: web.Request) -> web.Response:
     service, query = request.app[SERVICE], query_of(request, UploadedDiagnosisQuery)
     async with service.judging.place() as folder:
         await save_body(request, folder / _UPLOAD)
-        return await diagnosed(service, [*_id(query.id), "--", _UPLOAD], query, folder)
+        return await diagnosis_response(service, [*_id(query.id), "--", _UPLOAD], query, folder)
 
 
 async def compare(request: web.Request) -> web.Response:

@@ -128,27 +128,29 @@ class Watches:
         try:
             while True:
                 try:
-                    polled = polled or await self._resumed(watch.stored)
+                    polled = polled or await self._trace_watch(watch.stored)
                     for arrived in await asyncio.to_thread(polled.poll):
                         await self._judge(service, polled, arrived)
                 except JudgesBusyError:
                     pass
                 except (TraceError, StoreUnavailableError) as error:
-                    if patience.failed(str(error)):
+                    if patience.note_failure(str(error)):
                         _LOG.warning("Watching %s: %s", service, error)
                 except Exception as error:
                     # One bad trace must not end the watch silently.
-                    if patience.failed(f"The watch failed ({type(error).__name__}); see the log."):
+                    if patience.note_failure(
+                        f"The watch failed ({type(error).__name__}); see the log."
+                    ):
                         _LOG.error("Watching %s failed", service, exc_info=error)
                 else:
-                    if patience.worked():
+                    if patience.note_success():
                         _LOG.info("Watching %s: it works again.", service)
                 await asyncio.sleep(patience.wait_s)
         finally:
             if polled is not None:
                 polled.close()
 
-    async def _resumed(self, stored: StoredWatch) -> TraceWatch:
+    async def _trace_watch(self, stored: StoredWatch) -> TraceWatch:
         """A watch that looks back to the newest trace that has a verdict."""
         newest = await self._store.verdicts(service=stored.service, limit=1)
         look_from = max(newest[0].started if newest else stored.since, now() - self._keep_s)
@@ -159,7 +161,7 @@ class Watches:
         trace_id = arrived.trace.trace_id
         earlier = await self._store.verdict(trace_id) or await self._store.runs_of_trace(trace_id)
         if not earlier:
-            judged = await self._judged(trace_id, len(arrived.trace))
+            judged = await self._judgement(trace_id, len(arrived.trace))
             if judged is not None:
                 await self._store.keep_verdict(
                     StoredVerdict(
@@ -174,9 +176,9 @@ class Watches:
                         document=judged.text.decode(),
                     )
                 )
-        polled.done(trace_id)
+        polled.mark_done(trace_id)
 
-    async def _judged(self, trace_id: str, spans: int) -> Judgement | None:
+    async def _judgement(self, trace_id: str, spans: int) -> Judgement | None:
         """The verdict, or None where Jaeger has forgotten the trace."""
         words = ["verify", "--from=jaeger", "--format=json", "--", trace_id]
         try:
@@ -188,10 +190,12 @@ class Watches:
             if not await asyncio.to_thread(self._jaeger.has, trace_id):
                 return None
             # It would fail again the next time, so it is stored as a trace that cannot be judged.
-            return Judgement(json.dumps(_unjudged(trace_id, spans, problem.detail)).encode(), None)
+            return Judgement(
+                json.dumps(_without_verdict(trace_id, spans, problem.detail)).encode(), None
+            )
 
 
-def _unjudged(trace_id: str, spans: int, reason: str) -> dict[str, object]:
+def _without_verdict(trace_id: str, spans: int, reason: str) -> dict[str, object]:
     return {
         "schema_version": 1,
         "trace_id": trace_id,

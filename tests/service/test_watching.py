@@ -64,7 +64,7 @@ class Setup:
         """The ids that a poll tells, each then done."""
         found = [each.trace.trace_id for each in self.watch.poll()]
         for trace_id in found:
-            self.watch.done(trace_id)
+            self.watch.mark_done(trace_id)
         return found
 
 
@@ -155,9 +155,9 @@ def test_what_was_not_done_is_told_again(setup: Setup) -> None:
 
 def test_patience_grows_and_news_is_told_once() -> None:
     patience = PollBackoff()
-    assert [patience.failed("down") for _ in range(9)] == [True, *[False] * 8]
+    assert [patience.note_failure("down") for _ in range(9)] == [True, *[False] * 8]
     assert patience.wait_s == 60
-    assert (patience.worked(), patience.worked()) == (True, False)
+    assert (patience.note_success(), patience.note_success()) == (True, False)
     assert (patience.wait_s, patience.problem) == (2.0, None)
 
 

@@ -67,7 +67,7 @@ async def queued(
     try:
         yield queue
     finally:
-        await queue.drained(0)
+        await queue.drain(0)
         await queue.close()
 
 
@@ -124,7 +124,7 @@ async def test_one_that_is_stopping_does_not_begin(store: Store) -> None:
     maker, queue = Maker(), RunQueue(store, str, at_once=1, in_line=1)
     await queue.take_up()
     (run_id,) = await submitted(queue, "A")
-    assert await queue.drained(0)
+    assert await queue.drain(0)
     queue.begin(maker)
     await asyncio.sleep(0.01)
     assert (queue.begun, maker.began) == (False, [])
@@ -307,7 +307,7 @@ async def test_drained_waits_for_what_runs_and_starts_nothing(store: Store) -> N
     async with queued(store, maker) as queue:
         ids = await submitted(queue, "A", "B")
         await until(store, ids[0], RunState.RUNNING)
-        draining = asyncio.create_task(queue.drained(30))
+        draining = asyncio.create_task(queue.drain(30))
         await asyncio.sleep(0.01)
         assert queue.closing
         with pytest.raises(QueueClosingError):
