@@ -102,8 +102,9 @@ class LiveProgress:
         with self._lock:
             if agent := self._agents.get(context.span_id):
                 agent.ended_ns = span.end_time
-                failed = (span.attributes or {}).get(semconv.ERROR_TYPE)
-                agent.failed = str(failed) if failed else None
+                error = (span.attributes or {}).get(semconv.ERROR_TYPE)
+                # The class says it; its module would break the line.
+                agent.failed = str(error).rpartition(".")[2] if error else None
                 if not self._console.is_terminal:
                     self._console.print(_end_line(agent), highlight=False)
             elif agent := self._parent(span):
