@@ -272,10 +272,8 @@ def compare() -> None:
 @click.option(
     "--target",
     type=_POSITIVE,
-    default=120.0,
-    show_default=True,
     metavar="SECONDS",
-    help="What the run may take.",
+    help="What the run may take. Default: the time limit of the default gate.",
 )
 @_trace_options
 @click.option(

@@ -27,7 +27,7 @@ from trading_graph.service.trace_source import find_trace
 def diagnose_command(
     *,
     trace: tuple[str, ...],
-    target: float,
+    target: float | None,
     source: str | None,
     id: str | None,
     format: str | None,

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from trading_graph.graph.gate import time_limit_s
 from trading_graph.service.server.inputs import MOST_PARTS
 from trading_graph.service.server.operations import ID
 from trading_graph.service.store import RunState, StoredRun, StoredVerdict
@@ -82,7 +83,7 @@ class DiagnosisQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     format: Literal["json", "html", "markdown", "text"] = "json"
-    target: Annotated[float, Field(gt=0, le=86_400)] = 120.0
+    target: Annotated[float, Field(gt=0, le=86_400)] = time_limit_s()
 
 
 class Health(BaseModel):

@@ -194,7 +194,7 @@ def _y(seconds: float, top: float) -> float:
 def _in_words(runs: Sequence[RunDuration]) -> str:
     last = runs[-1]
     over = sum(each.judged_s > LIMIT_S for each in runs)
-    inside = f"{over} over 120 s" if over else "all inside 120 s"
+    inside = f"{over} over {LIMIT_S:g} s" if over else f"all inside {LIMIT_S:g} s"
     words = f"The last {len(runs)} runs, {inside}. The newest took {last.seconds:.1f} s"
     if len(runs) == 1:
         words = f"The newest run took {last.seconds:.1f} s"

@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 from jinja2 import ChoiceLoader, PackageLoader, PrefixLoader
 
+from trading_graph.graph.gate import time_limit_s
 from trading_graph.otel.report import rendering
 from trading_graph.service.server.access import ACCESS
 
@@ -92,7 +93,9 @@ ICON = Asset("icon.svg", _read("icon.svg"), "image/svg+xml")
 
 ASSET_PATH = "/static/{digest}/{name}"
 _ASSETS = {asset.name: asset for asset in (STYLE, SCRIPT, ICON)}
-ENVIRONMENT.globals.update(style=STYLE.path, script=SCRIPT.path, icon=ICON.path)
+ENVIRONMENT.globals.update(
+    style=STYLE.path, script=SCRIPT.path, icon=ICON.path, limit_s=time_limit_s()
+)
 # Compiled now: reading a template later would hold the loop that runs live on.
 for _name in ENVIRONMENT.list_templates(extensions=["html"]):
     if "/" not in _name or _name in ("report/charts.html", "report/parts.html"):

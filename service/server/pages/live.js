@@ -3,7 +3,7 @@
 "use strict";
 
 const SVG = "http://www.w3.org/2000/svg";
-const HEIGHT = 24, INSET = 4, LIMIT_S = 120, ROOM = 0.7;
+const HEIGHT = 24, INSET = 4, LIMIT_S = Number(document.body.dataset.limitS), ROOM = 0.7;
 const ENDS = [2, 4, 6, 8, 10, 15, 20, 30, 45, 60, 90, 120, 150, 180, 240, 300];
 const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from trading_graph.graph.gate import time_limit_s
 from trading_graph.graph.options import DEBATERS, DECIDERS, RISK_ANALYSTS
 from trading_graph.otel.report.charts import Axis, Bar, axis, bar
 from trading_graph.otel.report.durations import brief
@@ -21,7 +22,7 @@ _INTERRUPTION = "interruption"
 _CUT_SHORT = ("cancelled", "killed")
 """Errors of work that did nothing wrong: somebody cancelled it, or its process was killed."""
 
-LIMIT_S = 120.0
+LIMIT_S = time_limit_s()
 """What a run may take, in seconds."""
 
 _HEIGHT, _INSET = 24, 4

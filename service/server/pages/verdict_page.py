@@ -17,6 +17,7 @@ from trading_graph.otel.verdict import Outcome
 from trading_graph.service.server.context import SERVICE
 from trading_graph.service.server.inputs import id_of
 from trading_graph.service.server.pages.layout import page, see_other
+from trading_graph.service.server.pages.run_progress import LIMIT_S
 from trading_graph.service.server.problems import Problem
 
 _SIMULATED = re.compile(r"simulated; at ([\d.]+) s a call this run takes (\d+) s")
@@ -126,8 +127,8 @@ class RunDuration:
     def of_limit(self) -> str:
         """The limit beside it."""
         if self.projected_s is None or self.call_s is None:
-            return "of 120 s at most"
-        return f"simulated; {self.projected_s:.0f} of 120 s at {self.call_s:g} s a call"
+            return f"of {LIMIT_S:g} s at most"
+        return f"simulated; {self.projected_s:.0f} of {LIMIT_S:g} s at {self.call_s:g} s a call"
 
 
 def run_duration(name: str, seconds: float, verdict: str | None) -> RunDuration:
