@@ -58,11 +58,16 @@ class LazyCommand(click.Command):
             self._options = None
         return super().get_params(ctx)
 
+    def function(self) -> Callable[..., Any]:
+        """The function of the command, imported."""
+        function: Callable[..., Any] = _load(self._calls)
+        return function
+
     def invoke(self, ctx: click.Context) -> None:
         """Import the function, call it, and exit with its code; raises MissingExtraError."""
         if self._extra is not None:
             _load("extras:require_extra")(f"trading-graph {self.name}", self._extra)
-        sys.exit(ctx.invoke(_load(self._calls), **ctx.params))
+        sys.exit(ctx.invoke(self.function(), **ctx.params))
 
 
 class _SeveralWords(LazyCommand):

@@ -1,9 +1,14 @@
-"""What the help of a command looks like."""
+"""What the help of a command looks like, what it imports, and what the command calls."""
 
+import inspect
+import subprocess
+import sys
+
+import click
 import pytest
 from click.testing import CliRunner
 
-from trading_graph.service.cli import main
+from trading_graph.service.cli import LazyCommand, main
 
 
 @pytest.mark.parametrize("command", sorted(main.commands))
@@ -16,3 +21,42 @@ def test_examples_stand_on_lines_of_their_own(command: str) -> None:
     if "Examples:" in shown.output:
         at = lines.index("  Examples:")
         assert lines[at + 1].startswith("    trading-graph ")
+
+
+HEAVY = ("numpy", "rich", "pydantic", "opentelemetry", "langgraph", "langsmith", "aiohttp")
+PROGRAM = """
+import sys
+from trading_graph.service.cli import main
+
+main(sys.argv[1:], standalone_mode=False)
+print(*sys.modules, file=sys.stderr)
+"""
+
+
+def modules_after(*words: str) -> set[str]:
+    """The modules that a command has imported at its end."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *words], capture_output=True, text=True, check=True
+    )
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize("command", ["", *sorted(set(main.commands) - {"run"})])
+def test_help_imports_nothing_heavy(command: str) -> None:
+    assert not modules_after(*command.split(), "--help") & set(HEAVY)
+
+
+def test_the_help_of_run_imports_its_options_and_no_engine() -> None:
+    """They are made from the model of a request."""
+    imported = modules_after("run", "--help")
+    assert "trading_graph.service.run.request" in imported
+    assert not imported & (set(HEAVY) - {"pydantic"})
+
+
+@pytest.mark.parametrize("command", main.commands.values(), ids=lambda command: command.name)
+def test_a_command_calls_a_function_that_takes_its_parameters(command: click.Command) -> None:
+    assert isinstance(command, LazyCommand)
+    function = command.function()
+    with click.Context(command) as context:
+        names = {each.name for each in command.get_params(context) if each.expose_value}
+    inspect.signature(function).bind(**dict.fromkeys(map(str, names)))
