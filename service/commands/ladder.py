@@ -11,6 +11,7 @@ from rich.table import Table
 
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.commands.failures import with_exit_code
+from trading_graph.service.commands.run import load_session
 from trading_graph.service.errors import SettingsError
 from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.ladder import (
@@ -25,7 +26,6 @@ from trading_graph.service.ladder import (
 )
 from trading_graph.service.log import logging_to
 from trading_graph.service.run.request import default_date
-from trading_graph.service.run.session import RunSession
 from trading_graph.service.settings import Settings
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.symbols import parse_symbol
@@ -76,7 +76,7 @@ def _climb(
     as_json: bool,
 ) -> ExitCode:
     steps = rungs(symbol, as_of, latencies)
-    session = RunSession(settings, settings.out, talk, redactor, offline=True)
+    session = load_session(talk)(settings, settings.out, talk, redactor, offline=True)
     results = asyncio.run(climb(steps, session, talk))
     ladder = compare_rungs(steps, results, latencies)
     out = Console(file=sys.stdout)

@@ -75,7 +75,7 @@ def _begin(symbol: str, words: Mapping[str, Any]) -> ExitCode:
         request = _request(symbol, words, settings).resolve(default_date(choice.data))
         _announce(talk, request, choice)
         with logging_to(settings.log_file, redactor):
-            session = _load_session(talk)(
+            session = load_session(talk)(
                 settings, _out(words, settings), talk, redactor, offline=words["offline"]
             )
             result = asyncio.run(session.run(request, choice))
@@ -89,7 +89,7 @@ def _resume(word: str, words: Mapping[str, Any]) -> ExitCode:
     talk = Console(stderr=True)
 
     def work(settings: Settings, redactor: Redactor) -> ExitCode:
-        sessions = _load_session(talk)
+        sessions = load_session(talk)
         out = _out(words, settings)
         run_id, order = sessions.interrupted(word, out)
         choice = order.choice(settings)
@@ -104,8 +104,9 @@ def _resume(word: str, words: Mapping[str, Any]) -> ExitCode:
     return with_exit_code(talk, work)
 
 
-def _load_session(talk: Console) -> "type[RunSession]":
-    # Not above: it takes seconds, and a new run first prints what will serve.
+def load_session(talk: Console) -> "type[RunSession]":
+    """The class that makes runs; its import takes seconds."""
+    # Not above: a new run first prints what will serve.
     with talk.status("loading"), pause_collection():
         from trading_graph.service.run.session import RunSession
     return RunSession

@@ -15,7 +15,6 @@ from trading_graph.otel.redaction import Redactor
 from trading_graph.service.commands.failures import with_exit_code
 from trading_graph.service.errors import SettingsError
 from trading_graph.service.exit_codes import ExitCode
-from trading_graph.service.langsmith import langsmith_mode
 from trading_graph.service.log import logging_to
 from trading_graph.service.server.access import digest
 from trading_graph.service.settings import Settings, backend_choice
@@ -83,9 +82,8 @@ async def _serve(
         )
 
     choice = backend_choice(settings, offline=offline)
-    langsmith = langsmith_mode(settings, offline=offline)
     async with (
-        open_service(settings, choice, out, redactor, langsmith) as app,
+        open_service(settings, choice, out, redactor, offline=offline) as app,
         listening(app, host, port) as address,
     ):
         with stop_signals() as stopped:

@@ -25,7 +25,7 @@ from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.errors import SettingsError, StoreUnavailableError
-from trading_graph.service.langsmith import LangSmithMode
+from trading_graph.service.langsmith import langsmith_mode
 from trading_graph.service.run.request import default_date
 from trading_graph.service.server import access
 from trading_graph.service.server.app import make_app
@@ -51,14 +51,16 @@ async def open_service(
     choice: BackendChoice,
     out: Path,
     redactor: Redactor,
-    langsmith: LangSmithMode,
+    *,
+    offline: bool,
 ) -> AsyncIterator[web.Application]:
     """Open everything, queue the runs that an earlier process left, and close in reverse order.
 
     The service accepts runs at once and makes them as soon as the engine is loaded. If the engine
     cannot be opened, its error is raised in the block. The next start resumes the runs that are not
-    over at the end; see `drain`.
+    over at the end; see `drain`. With `offline` LangSmith gets nothing. Raises SettingsError.
     """
+    langsmith = langsmith_mode(settings, offline=offline)
     registry = CollectorRegistry()
     day = default_date(choice.data)
 

@@ -14,7 +14,6 @@ from aiohttp import web
 
 from tests.patience import PATIENCE_S
 from trading_graph.otel.redaction import Redactor
-from trading_graph.service.langsmith import LangSmithMode
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.serving import listening, open_service
 from trading_graph.service.settings import Settings, backend_choice
@@ -106,7 +105,7 @@ async def opened(folder: Path, *, begun: bool = True, **changed: Any) -> AsyncIt
     redactor = Redactor(settings.secrets, environment=os.environ)
     choice = backend_choice(settings, offline=True)
     async with (
-        open_service(settings, choice, settings.out, redactor, LangSmithMode.OFF) as app,
+        open_service(settings, choice, settings.out, redactor, offline=True) as app,
         listening(app, "127.0.0.1", 0) as url,
         aiohttp.ClientSession(url) as http,
     ):

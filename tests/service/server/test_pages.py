@@ -17,7 +17,6 @@ from tests.patience import PATIENCE_S
 from tests.service.server.open_service import has_begun
 from tests.service.server.test_page_parts import EVIL, Tags, assert_inert, document
 from trading_graph.otel.redaction import Redactor
-from trading_graph.service.langsmith import LangSmithMode
 from trading_graph.service.server.access import COOKIE, digest
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.serving import open_service
@@ -47,7 +46,7 @@ async def opened(folder: Path, **changed: Any) -> AsyncIterator[TestClient[Any, 
     redactor = Redactor(settings.secrets, environment=os.environ)
     chosen = backend_choice(settings, offline=True)
     async with (
-        open_service(settings, chosen, settings.out, redactor, LangSmithMode.OFF) as app,
+        open_service(settings, chosen, settings.out, redactor, offline=True) as app,
         TestClient(TestServer(app), headers=HTML) as client,
     ):
         await has_begun(app)
