@@ -178,6 +178,41 @@ def run() -> None:
     """
 
 
+@main.command(cls=LazyCommand, calls="commands.data:data_command", extra="run")
+@click.argument("symbol")
+@click.option(
+    "--date",
+    metavar="YYYY-MM-DD",
+    help="As of this day. Default: 2025-11-14 with embedded data, else today.",
+)
+@click.option(
+    "--data",
+    type=click.Choice(["offline", "live", "auto"]),
+    help="Where market data comes from, as with `run`. Default: TRADING_GRAPH_DATA, else offline.",
+)
+@click.option("--offline", is_flag=True, help="Embedded data, whatever is set.")
+@click.option(
+    "--format",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
+    help="A table for people, one JSON object with everything, or the price bars as CSV.",
+)
+def data() -> None:
+    """Show all that is known of SYMBOL as of a date.
+
+    Nothing is dated after that day; a weekend or holiday shows the last session before it. The
+    data is on stdout; what was fetched, and how long each fetch took, on stderr.
+
+    Exit codes: 0 shown, 2 usage, 3 no data.
+
+    \b
+    Examples:
+      trading-graph data NVDA --date 2025-11-14
+      trading-graph data AAPL --offline --format csv > bars.csv
+    """
+
+
 @main.command(cls=LazyCommand, calls="commands.verify:verify_command")
 @click.argument("trace", nargs=-1)
 @_trace_options

@@ -63,7 +63,7 @@ class MarketData:
     """Everything about a symbol as of a day; `errors` holds the error of each missing part.
 
     Parts: bars, income, balance, cash_flow, filings, insiders, macro series as `macro.{name}`, and
-    news where the mode has a source of it.
+    news and posts where the mode has a source of them.
     """
 
     symbol: str
@@ -74,6 +74,7 @@ class MarketData:
     insiders: Insiders | None
     macro: Mapping[str, Series]
     news: News | None
+    posts: Posts | None
     errors: Mapping[str, DataError]
 
 
@@ -240,6 +241,8 @@ class AsyncToolkit:
         parts |= {f"macro.{name}": self.macro(name, as_of) for name in MACRO_SERIES}
         if self.sources.news:
             parts["news"] = self.news(symbol, as_of)
+        if self.sources.attention:
+            parts["posts"] = self.posts(symbol, as_of)
         results, errors = await gather_parts(parts)
         answers = results.values()
         return MarketData(
@@ -251,6 +254,7 @@ class AsyncToolkit:
             next((each for each in answers if isinstance(each, Insiders)), None),
             {each.name: each for each in answers if isinstance(each, Series)},
             next((each for each in answers if isinstance(each, News)), None),
+            next((each for each in answers if isinstance(each, Posts)), None),
             errors,
         )
 

@@ -2,7 +2,7 @@
 doing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rich.table import Table
@@ -25,8 +25,12 @@ def waterfall(root: Span, *, width: int) -> Table:
     return bars((root, *root.children), width=width)
 
 
-def bars(spans: Sequence[Span], *, width: int) -> Table:
-    """The given spans on the time axis that they share."""
+def _short_name(span: Span) -> str:
+    return span.name.removeprefix("invoke_agent ")
+
+
+def bars(spans: Sequence[Span], *, width: int, name: Callable[[Span], str] = _short_name) -> Table:
+    """The given spans on the time axis that they share, each with what `name` calls it."""
     table = Table.grid(padding=(0, 1))
     if not spans:
         return table
@@ -36,9 +40,8 @@ def bars(spans: Sequence[Span], *, width: int) -> Table:
         max(width - _NAME_WIDTH - _REST_WIDTH, 10),
     )
     for span in spans:
-        name = span.name.removeprefix("invoke_agent ")
         table.add_row(
-            Text(name[:_NAME_WIDTH], no_wrap=True),
+            Text(name(span)[:_NAME_WIDTH], no_wrap=True),
             _bar(span, axis),
             Text(f"{span.duration_s:.2f} s", justify="right", no_wrap=True),
         )

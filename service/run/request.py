@@ -4,7 +4,6 @@
 `trading-graph run` and the schema of the API are made from it, and a run's folder stores one.
 """
 
-import datetime
 from collections.abc import Iterator, Mapping
 from types import UnionType
 from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
@@ -14,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 from trading_graph.graph.options import Budget, Debate, Options, Order
-from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.as_of import AsOf, new_york_day, utc_now
 from trading_graph.toolkit.records import Mode
 from trading_graph.toolkit.symbols import parse_symbol
 
@@ -27,8 +26,8 @@ EMBEDDED_DATE = "2025-11-14"
 
 
 def default_date(data: Mode) -> str:
-    """The day that is analysed when a request names none."""
-    return EMBEDDED_DATE if data == "offline" else datetime.date.today().isoformat()
+    """The day that is analysed when a request names none; with live data New York's today."""
+    return EMBEDDED_DATE if data == "offline" else new_york_day(utc_now()).isoformat()
 
 
 class RunRequest(BaseModel):

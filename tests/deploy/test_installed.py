@@ -294,6 +294,7 @@ def commands(extra: str, *commands: str) -> list[tuple[str, str, str]]:
     ("words", "what", "extra"),
     [
         *commands("run", "run AAPL --offline", "run --resume last", "ladder", "replay", "doctor"),
+        *commands("run", "data NVDA"),
         *commands("serve", "serve --port 0", "serve --new-token"),
         (f"verify {'0' * 32} --from langsmith", "--from langsmith", "langsmith"),
         (f"diagnose {'0' * 32} --from langsmith", "--from langsmith", "langsmith"),

@@ -11,7 +11,7 @@ from trading_graph.toolkit.records import Observation, Series
 from trading_graph.toolkit.sources.source import gather_parts
 from trading_graph.toolkit.tools.tool import Answer, Arguments, Tool, number, percent, provenance
 
-_LABELS: dict[str, str] = {
+LABELS: dict[str, str] = {
     "DFEDTARU": "federal funds target, upper limit, %",
     "DGS10": "10-year Treasury yield, %",
     "T10Y2Y": "10-year minus 2-year Treasury yield, %",
@@ -29,7 +29,7 @@ _LABELS: dict[str, str] = {
 if TYPE_CHECKING:
     SeriesName = str
 else:  # A type checker cannot read names that stand in a mapping.
-    SeriesName = Literal[tuple(_LABELS)]
+    SeriesName = Literal[tuple(LABELS)]
 
 # Of these, people quote the change in a year.
 _LEVELS = frozenset(("CPIAUCSL", "CPILFESL", "PCEPILFE", "PAYEMS", "INDPRO", "RSAFS"))
@@ -42,7 +42,7 @@ class MacroArguments(Arguments):
     series: list[SeriesName] = Field(
         default=list(MACRO_SERIES),
         min_length=1,
-        max_length=len(_LABELS),
+        max_length=len(LABELS),
         description="Which series; a usual selection by default.",
     )
 
@@ -66,7 +66,7 @@ def _summary(series: Series) -> Answer:
     before = _year_before(rows)
     last = rows[-1]
     return {
-        "label": _LABELS.get(series.name, series.name),
+        "label": LABELS.get(series.name, series.name),
         "latest": [last.date.isoformat(), number(last.value)],
         "previous": [rows[-2].date.isoformat(), number(rows[-2].value)] if len(rows) > 1 else None,
         "year_before": [before.date.isoformat(), number(before.value)] if before else None,
