@@ -1,6 +1,5 @@
 """`trading-graph verify`: a trace, a gate, a verdict; with --watch the traces of a service."""
 
-import json
 import signal
 import sys
 import time
@@ -18,6 +17,8 @@ from trading_graph.graph.gate import default_gate
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.report import VerdictText, as_github, as_json, as_junit, as_markdown
+from trading_graph.otel.report.documents.document import Document, encode
+from trading_graph.otel.report.documents.verdict import VerdictJson, verdict_document
 from trading_graph.otel.verdict import Gate, GateError, Verdict, judge
 from trading_graph.service.errors import BadSettings
 from trading_graph.service.exit_codes import ExitCode, fail
@@ -174,16 +175,25 @@ def _line(arrived: Arrived, verdict: Verdict) -> str:
     return f"{head}  failed: {failed.title}: {failed.measured}"
 
 
+class WatchedVerdictJson(Document, frozen=True, kw_only=True):
+    """A line of a watch: the verdict on a trace that arrived, and what was run when."""
+
+    service: str
+    name: str
+    started: str
+    seconds: float | None
+    verdict: VerdictJson
+
+
 def _object(service: str, arrived: Arrived, verdict: Verdict) -> str:
-    return json.dumps(
-        {
-            "service": service,
-            "name": arrived.name,
-            "started": datetime.fromtimestamp(arrived.started, UTC).isoformat(),
-            "seconds": arrived.seconds,
-            "verdict": json.loads(as_json(verdict)),
-        }
+    document = WatchedVerdictJson(
+        service=service,
+        name=arrived.name,
+        started=datetime.fromtimestamp(arrived.started, UTC).isoformat(),
+        seconds=arrived.seconds,
+        verdict=verdict_document(verdict),
     )
+    return encode(document, indent=None)
 
 
 def _say(talk: Console, sentence: str) -> None:
