@@ -1,1 +1,1 @@
-"""The command line, the settings, and the places where runs are kept."""
+"""The command line, the HTTP service, the settings, and what they share."""

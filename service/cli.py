@@ -141,7 +141,7 @@ def _out(what: str) -> Callable[[_Decorated], _Decorated]:
 @main.command(
     cls=LazyCommand,
     calls="commands.run:run_command",
-    options="runs.request:request_options",
+    options="run.request:request_options",
     extra="run",
 )
 @click.argument("symbol", required=False)

@@ -1,23 +1,23 @@
-"""What can be wrong with how the program is set up, or with what a run left.
+"""Errors of the setup, and of what a run left behind.
 
-BadSettings
-NotRecorded
-NotResumable
-StoreUnavailable
+SettingsError
+NotRecordedError
+NotResumableError
+StoreUnavailableError
 """
 
 
-class BadSettings(Exception):
-    """The environment or `.env` asks for something that cannot be; the message says what."""
+class SettingsError(Exception):
+    """The environment or `.env` holds a setting that cannot be used; the message says which."""
 
 
-class NotRecorded(Exception):
-    """A run left no complete trace, so nothing can be said of it; the message says why."""
+class NotRecordedError(Exception):
+    """A run left no complete trace, so it cannot be measured; the message says why."""
 
 
-class NotResumable(Exception):
-    """A run cannot be taken up where its process left it; the message says why."""
+class NotResumableError(Exception):
+    """A run cannot be resumed where its process left it; the message says why."""
 
 
-class StoreUnavailable(Exception):
+class StoreUnavailableError(Exception):
     """The service's store cannot be read or written; the message says why and what to do."""

@@ -19,7 +19,7 @@ VERSION = version(_OURS)
 
 # What build back ends write: `curl-cffi>=0.16; extra == "run"`, `trading-graph[langsmith]; ...`.
 _REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)\s*(?:\[(?P<extras>[^\]]*)\])?")
-# A requirement with a further condition is not for every machine; it is never called missing.
+# A requirement with a further condition is not for every machine; it is never reported.
 _EXTRA = re.compile(r"""\s*extra\s*==\s*["'](?P<extra>[\w.-]+)["']\s*""")
 
 
@@ -30,7 +30,7 @@ class MissingExtraError(click.ClickException):
 
 
 def require_extra(what: str, extra: str) -> None:
-    """Let a command go on where the extra that it needs is installed; raises MissingExtraError."""
+    """Raise MissingExtraError unless the extra that a command needs is installed."""
     missing = missing_distributions(extra)
     if missing:
         names = f" (missing: {', '.join(missing)})" if len(missing) <= _FEW else ""
@@ -40,13 +40,13 @@ def require_extra(what: str, extra: str) -> None:
 
 
 def missing_distributions(extra: str) -> tuple[str, ...]:
-    """The distributions of an extra that are not installed here, by name."""
-    wanted = _distributions(extra, requires(_OURS) or [], set())
-    return tuple(name for name in sorted(set(wanted)) if not _is_installed(name))
+    """The names of an extra's distributions that are not installed."""
+    names = _distributions(extra, requires(_OURS) or [], set())
+    return tuple(name for name in sorted(set(names)) if not _is_installed(name))
 
 
 def _distributions(extra: str, lines: list[str], seen: set[str]) -> Iterator[str]:
-    """What an extra names, and what the extras name that it refers to."""
+    """The distributions of an extra, and of the extras that it refers to."""
     seen.add(extra)
     for line in lines:
         requirement, _, marker = line.partition(";")

@@ -32,8 +32,8 @@ from trading_graph.otel.diagnosis import (
 from trading_graph.otel.trace import SpanTable, row_of, semconv, table_of
 from trading_graph.otel.trace.kinds import Role, agent_name
 from trading_graph.otel.verdict import Verdict, judge
-from trading_graph.service.errors import NotRecorded
-from trading_graph.service.runs.request import RunRequest
+from trading_graph.service.errors import NotRecordedError
+from trading_graph.service.run.request import RunRequest
 from trading_graph.toolkit.as_of import AsOf
 
 
@@ -48,10 +48,10 @@ class Latencies:
 
 @dataclass(frozen=True, slots=True)
 class FullScale:
-    """A run's critical path: so many simulated latencies after each other, and its own time.
+    """A run's critical path: the simulated latencies in series, and the program's own time.
 
-    `calls` and `fetches` count latencies; a part of one, where a branch joins a fetch of another
-    that is on its way.
+    `calls` and `fetches` count latencies. They are fractions where a branch joins a fetch of
+    another branch that is under way.
     """
 
     latencies: Latencies
@@ -78,9 +78,9 @@ def full_scale(
 ) -> FullScale:
     """The simulated latencies on a run's critical path; `declared` as `critical_path` takes it.
 
-    `joined` names, by row, the fetch that another one really was; links say the same. What of such
-    a fetch passed before the branch came counts as well, since the branch was late by its own time,
-    unless it was another latency that it waited for meanwhile.
+    `joined` maps the row of a fetch to the row of the fetch that it shared; links say the same. The
+    part of a shared fetch that passed before the branch came counts as well, since the branch was
+    late by its own time, unless it waited for another latency meanwhile.
     """
     simulated_ns = {
         Role.LLM: latencies.call_s * latencies.scale * 1e9,
@@ -88,12 +88,12 @@ def full_scale(
     }
     spent: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for row, start, end in critical_path(tree, declared).segments:
-        for awaited in _awaited(tree, row, joined or {}):
+        for awaited in _waits(tree, row, joined or {}):
             low, high = max(start, tree.start[awaited]), min(end, tree.end[awaited])
             if high > low:
                 spent[awaited].append((low, high))
                 break
-    # A call that took longer than its server lets it take did so on the program's account.
+    # What a call took beyond the latency of its server is the program's own time.
     every = [
         (waits[0][0], min(waits[-1][1], waits[0][0] + int(simulated_ns[tree.trace.roles[row]])))
         for row, waits in spent.items()
@@ -117,9 +117,10 @@ def _overlap(waits: list[tuple[int, int]], low: int, high: int) -> int:
     return sum(max(0, min(until, high) - max(since, low)) for since, until in waits)
 
 
-def _awaited(tree: CallTree, row: int, joined: Mapping[int, int]) -> Iterator[int]:
-    """The calls and fetches that a span may have waited for: the one it is a part of, or those of
-    others that it joined.
+def _waits(tree: CallTree, row: int, joined: Mapping[int, int]) -> Iterator[int]:
+    """The calls and fetches that a span may have waited for.
+
+    That is the one that it is a part of, or those of others that it joined.
     """
     trace = tree.trace
     above = row
@@ -137,23 +138,23 @@ def _awaited(tree: CallTree, row: int, joined: Mapping[int, int]) -> Iterator[in
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from trading_graph.service.runs.result import Result
-    from trading_graph.service.runs.session import RunSession
+    from trading_graph.service.run.result import FinishedRun
+    from trading_graph.service.run.session import RunSession
 
 TOLERANCE = 0.05
-"""By how much a prediction may miss what was measured, as a share of it."""
+"""The largest miss of a prediction, as a share of the measurement."""
 
 LAG_MS = 20.0
-"""Past this lag of its event loop a run tells of the machine's load, and not of its rung."""
+"""With a longer lag of its event loop a run shows the machine's load, and not its rung."""
 
 TRIES = 3
-"""How often a rung is run at most to find it undisturbed."""
+"""The largest number of tries to run a rung undisturbed."""
 
 _IN_SECONDS = ("start",)
 """Checks with a limit in seconds, which even the slow program keeps when it is scaled down."""
 
 _HIT_NS = 0
-"""What a look-up in the cache is taken to cost: it takes microseconds."""
+"""The assumed cost of a look-up in the cache, which takes microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +171,8 @@ class Claim:
 class Rung:
     """One way to run the analysis; `proves` are checks of the default gate that hold from here on.
 
-    The first rung proves nothing: there the checks that the others prove have to fail, but for
-    those that a run of a smaller scale keeps anyway.
+    The first rung proves nothing: the checks that the others prove have to fail there, except
+    those that a run at a smaller scale passes anyway.
     """
 
     name: str
@@ -183,8 +184,8 @@ class Rung:
 
 
 @dataclass(frozen=True)
-class Reached:
-    """A rung that was run: its trace against what was predicted for it.
+class MeasuredRung:
+    """The run of a rung: what was measured on its trace, and what was predicted.
 
     `ran_s` and `predicted_ran_s` are the run's own duration, at the scale at which it ran.
     """
@@ -200,12 +201,12 @@ class Reached:
 
     @property
     def off(self) -> float:
-        """By how much the prediction misses at full length, as a share of what was measured."""
+        """The miss of the prediction at full length, as a share of the measurement."""
         return self.predicted.seconds / self.measured.seconds - 1
 
     @property
     def off_as_run(self) -> float:
-        """The same of the run as it ran, where our own time weighs more."""
+        """The miss at the scale at which the run ran, where our own time weighs more."""
         return self.predicted_ran_s / self.ran_s - 1
 
     @property
@@ -216,29 +217,31 @@ class Reached:
 
 @dataclass(frozen=True)
 class Ladder:
-    """All rungs, the slowest first, and whether what they claim is so."""
+    """All rungs, the slowest first, and whether their claims hold."""
 
-    reached: tuple[Reached, ...]
+    reached: tuple[MeasuredRung, ...]
 
     @property
-    def first(self) -> Reached:
+    def first(self) -> MeasuredRung:
         """The slow program."""
         return self.reached[0]
 
-    def faster(self, each: Reached) -> float:
+    def faster(self, each: MeasuredRung) -> float:
         """How many times as fast as the first rung."""
         return self.first.measured.seconds / each.measured.seconds
 
     @cached_property
     def unconfirmed(self) -> Mapping[str, tuple[str, ...]]:
-        """By rung the checks whose outcome contradicts it."""
+        """The checks that contradict a rung, by its name."""
         levers = {check for each in self.reached for check in each.rung.proves}
-        found = {self.first.rung.name: tuple(sorted(levers - {*self.first.failed, *_IN_SECONDS}))}
+        contradictions = {
+            self.first.rung.name: tuple(sorted(levers - {*self.first.failed, *_IN_SECONDS}))
+        }
         proved: set[str] = set()
         for each in self.reached[1:]:
             proved.update(each.rung.proves)
-            found[each.rung.name] = tuple(sorted(proved & {*each.failed}))
-        return {name: checks for name, checks in found.items() if checks}
+            contradictions[each.rung.name] = tuple(sorted(proved & {*each.failed}))
+        return {name: checks for name, checks in contradictions.items() if checks}
 
     @property
     def holds(self) -> bool:
@@ -250,29 +253,31 @@ class Ladder:
 def rungs(symbol: str, as_of: AsOf, latencies: Latencies) -> tuple[Rung, ...]:
     """The rungs, the slowest first; the last is the one before it, run again."""
     call_s, fetch_s = latencies.call_s * latencies.scale, latencies.fetch_s * latencies.scale
-    # Five times what the agent with the most tools needs: no rung is to run into it.
+    # Five times what the agent with the most tools needs, so that no rung reaches it.
     agent_budget = 90 + 5 * (2 * call_s + 8 * fetch_s)
     quick = RunRequest(symbol=symbol, date=str(as_of), agent_budget=agent_budget)
     send = quick.model_copy(update={"tools": "sequential"})
     slow = send.model_copy(update={"dispatch": "sequential", "debate": "serial"})
     bare = BackendChoice(chat_latency_s=call_s, fetch_latency_s=fetch_s, cache=False, pool=False)
-    kept = replace(bare, cache=True, pool=True)
+    pooled = replace(bare, cache=True, pool=True)
     return (
         Rung("all sequential", slow, bare),
         Rung("+ Send", send, bare, ("start", "overlap", "chain"), Claim(80, 120, 2, 3)),
         Rung("+ async tools", quick, bare, ("tools",), Claim(60, 90, 3, 4)),
-        Rung("+ cache and pool", quick, kept, ("duplicates",), Claim(45, 75, 4, 6)),
-        Rung("again, warm", quick, kept, warm=True),
+        Rung("+ cache and pool", quick, pooled, ("duplicates",), Claim(45, 75, 4, 6)),
+        Rung("again, warm", quick, pooled, warm=True),
     )
 
 
-async def climb(steps: Sequence[Rung], session: "RunSession", talk: "Console") -> "list[Result]":
+async def climb(
+    steps: Sequence[Rung], session: "RunSession", talk: "Console"
+) -> "list[FinishedRun]":
     """Run all rungs, one after the other; a warm one on the back ends of the one before it.
 
-    What holds one run up would be laid to its rung: such a rung is run again, up to TRIES times in
-    all, and the least disturbed stands.
+    A delay of the machine would count against the rung. Such a rung runs again, up to TRIES times
+    in all, and the least disturbed result stands.
     """
-    results: list[Result] = []
+    results: list[FinishedRun] = []
     for number, step in enumerate(steps, 1):
         if step.warm:
             continue
@@ -288,15 +293,20 @@ async def climb(steps: Sequence[Rung], session: "RunSession", talk: "Console") -
     return results
 
 
-def lag_ms(results: "Sequence[Result]") -> float:
-    """The longest that the event loop of these runs was held, as their traces say."""
+def lag_ms(results: "Sequence[FinishedRun]") -> float:
+    """The longest lag of the event loop in these runs, from their traces, in milliseconds."""
     traces = [each.trace for each in results if each.trace is not None]
     lags = [lag for trace in traces for _, lag in trace.numbers(semconv.LOOP_LAG_MAX_MS)]
     return max(lags, default=0.0)
 
 
-def compared(steps: Sequence[Rung], results: "Sequence[Result]", latencies: Latencies) -> Ladder:
-    """Measure every rung on its trace, and predict it from the first one's; raises NotRecorded."""
+def compare_rungs(
+    steps: Sequence[Rung], results: "Sequence[FinishedRun]", latencies: Latencies
+) -> Ladder:
+    """Measure each rung on its trace, and predict it from the first one's trace.
+
+    Raises NotRecordedError.
+    """
     verdicts = [_verdict(step, each) for step, each in zip(steps, results, strict=True)]
     first = _schedule(verdicts[0])
     reached = []
@@ -305,16 +315,16 @@ def compared(steps: Sequence[Rung], results: "Sequence[Result]", latencies: Late
         played = simulate(first, actions)
         start, end = played.times()
         expected = replace(first.tree, start=start, end=end)
-        joined = _joined(expected, actions)
+        joins = _joins(expected, actions)
         reached.append(
-            Reached(
+            MeasuredRung(
                 rung=step,
                 run_id=each.analysis.decision.run_id,
                 trace_file=each.folder.trace,
                 ran_s=ran.tree.wall_ns / 1e9,
                 predicted_ran_s=played.wall_ns / 1e9,
                 measured=full_scale(ran.tree, ran.predecessors, latencies),
-                predicted=full_scale(expected, first.predecessors, latencies, joined),
+                predicted=full_scale(expected, first.predecessors, latencies, joins),
                 verdict=verdict,
             )
         )
@@ -322,20 +332,20 @@ def compared(steps: Sequence[Rung], results: "Sequence[Result]", latencies: Late
 
 
 def changes(first: Schedule) -> tuple[list[Action], ...]:
-    """What each rung changes in the first, as the simulation plays it."""
+    """What each rung changes in the first one, as actions of the simulation."""
     trace = first.tree.trace
     agents: dict[str | None, list[int]] = defaultdict(list)
     turns: dict[tuple[int, object], list[int]] = defaultdict(list)
     fetches: dict[object, list[int]] = defaultdict(list)
     for row in first.tree.rows:
-        found = trace.attributes(row)
+        attributes = trace.attributes(row)
         match trace.roles[row]:
             case Role.AGENT:
-                agents[agent_name(found)].append(row)
+                agents[agent_name(attributes)].append(row)
             case Role.TOOL:
-                turns[int(trace.parent[row]), found.get(semconv.TURN_INDEX)].append(row)
+                turns[int(trace.parent[row]), attributes.get(semconv.TURN_INDEX)].append(row)
             case Role.FETCH:
-                fetches[found.get(semconv.FETCH_KEY)].append(row)
+                fetches[attributes.get(semconv.FETCH_KEY)].append(row)
     fan_outs = [
         [row for name in names for row in agents[name]]
         for names in (ANALYSTS, DEBATERS, RISK_ANALYSTS)
@@ -347,8 +357,8 @@ def changes(first: Schedule) -> tuple[list[Action], ...]:
     return [], send, send + tools, send + tools + shared, send + tools + warm
 
 
-def _joined(tree: CallTree, actions: Sequence[Action]) -> dict[int, int]:
-    """Which fetch each one that is shared really is: the first of those that ask for the same."""
+def _joins(tree: CallTree, actions: Sequence[Action]) -> dict[int, int]:
+    """The row of the fetch that each shared fetch really is: the first one for the same data."""
     joined: dict[int, int] = {}
     for action in actions:
         if isinstance(action, Share):
@@ -357,17 +367,17 @@ def _joined(tree: CallTree, actions: Sequence[Action]) -> dict[int, int]:
     return joined
 
 
-def _verdict(step: Rung, result: "Result") -> Verdict:
+def _verdict(step: Rung, result: "FinishedRun") -> Verdict:
     trace: SpanTable | None = result.trace
     if trace is None:
-        raise NotRecorded(
+        raise NotRecordedError(
             f"The run of {step.name!r} was not recorded (a sampler, or OTEL_SDK_DISABLED), so "
             "there is nothing to compare."
         )
     verdict = judge(trace, default_gate(), result.analysis.decision.run_id)
     if not verdict.judged:
         missing = " ".join(verdict.missing)
-        raise NotRecorded(f"The trace of {step.name!r} is not complete: {missing}")
+        raise NotRecordedError(f"The trace of {step.name!r} is not complete: {missing}")
     return verdict
 
 

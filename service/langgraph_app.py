@@ -1,8 +1,8 @@
 """The graph that `langgraph.json` names: one node that runs a whole analysis.
 
-LangGraph's server calls a graph directly. Called on the inner graph one run would leave four
-traces, since nothing would open the run's span; this outer node opens it. The module is imported
-once a graph entry, so importing it changes nothing outside it.
+LangGraph's server calls a graph directly. On the inner graph one run would leave four traces, since
+nothing would open the run's span; this outer node opens it. The server imports the module once for
+each graph entry, so the import has no side effects.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ from trading_graph.service.langsmith import (
     langsmith_target,
     langsmith_tree,
 )
-from trading_graph.service.runs.monitoring import RunMetrics
-from trading_graph.service.runs.request import default_date
+from trading_graph.service.run.monitoring import RunMetrics
+from trading_graph.service.run.request import default_date
 from trading_graph.service.settings import backend_choice, read_settings
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.symbols import parse_symbol
@@ -83,11 +83,11 @@ async def analysis(state: AnalysisInput) -> AnalysisOutput:
             stack.enter_context(metrics.watching(backends.pool))
             run = await stack.enter_async_context(record_run(options, backends, provider))
             run.recording.listen(metrics.spans)
-            made = await analyse(options, backends, run, callbacks=callbacks)
+            outcome = await analyse(options, backends, run, callbacks=callbacks)
     finally:
         # The server may be stopped right after its answer, and after SIGTERM runs no exit handler.
         await asyncio.to_thread(telemetry.flush)
-    return {"decision": made.decision.model_dump(mode="json")}
+    return {"decision": outcome.decision.model_dump(mode="json")}
 
 
 graph = (

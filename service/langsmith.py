@@ -1,8 +1,8 @@
 """What LangSmith gets: nothing, a run tree that its own client records, or our spans.
 
-Never two of them: it would show every run twice. Its client can also make OpenTelemetry spans;
-those would stand among ours as a second copy of the run, with prompts and completions on them, and
-go where ours go, so that is refused.
+Never two of them, since LangSmith would show every run twice. Its client can also make
+OpenTelemetry spans. That mode is refused: those spans would be a second copy of the run among ours,
+with prompts and completions, and would go wherever ours go.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from urllib3 import Retry
 
 from trading_graph.otel.export import LangSmithTarget
 from trading_graph.otel.redaction import Redactor
-from trading_graph.service.errors import BadSettings
+from trading_graph.service.errors import SettingsError
 from trading_graph.service.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,19 +38,19 @@ class LangSmithMode(StrEnum):
 
 
 def langsmith_mode(settings: Settings, *, offline: bool) -> LangSmithMode:
-    """What the LANGSMITH_* variables and our own ask for; raises BadSettings."""
+    """What the LANGSMITH_* variables and our own ask for; raises SettingsError."""
     if offline:
         return LangSmithMode.OFF
     native = tracing_is_enabled()
     if native and (other := _other_mode()):
-        raise BadSettings(
+        raise SettingsError(
             f"{other} would send prompts and a second copy of every run to Jaeger, "
             "among the spans that are judged; unset it, or set LANGSMITH_TRACING=false."
         )
     if settings.langsmith is None:
         return LangSmithMode.NATIVE if native else LangSmithMode.OFF
     if native:
-        raise BadSettings(
+        raise SettingsError(
             "TRADING_GRAPH_LANGSMITH=otlp and LANGSMITH_TRACING=true would send every run to "
             "LangSmith twice; unset one of them."
         )
@@ -58,17 +58,17 @@ def langsmith_mode(settings: Settings, *, offline: bool) -> LangSmithMode:
 
 
 def langsmith_target(settings: Settings, mode: LangSmithMode) -> LangSmithTarget | None:
-    """Where our spans go in LangSmith, in mode `otlp`; raises BadSettings."""
+    """Where our spans go in LangSmith, in mode `otlp`; raises SettingsError."""
     if mode is not LangSmithMode.OTLP:
         return None
     if settings.langsmith_api_key is None:
-        raise BadSettings("TRADING_GRAPH_LANGSMITH=otlp needs LANGSMITH_API_KEY; set it.")
+        raise SettingsError("TRADING_GRAPH_LANGSMITH=otlp needs LANGSMITH_API_KEY; set it.")
     key = settings.langsmith_api_key.get_secret_value()
     return LangSmithTarget(settings.langsmith_url, key, settings.langsmith_project)
 
 
 def _other_mode() -> str | None:
-    """The variable that asks for a mode other than its own run tree; the new one outranks."""
+    """The variable that asks for a mode other than its own run tree; the newer one wins."""
     mode = get_env_var("TRACING_MODE")
     if mode is not None:
         return None if mode.lower() == _NATIVE else f"LANGSMITH_TRACING_MODE={mode}"
@@ -79,47 +79,47 @@ def _other_mode() -> str | None:
 _LOG = logging.getLogger(__name__)
 
 EXIT_S = 1.5
-"""How long the exit waits for LangSmith; what it has not taken by then is lost to it."""
+"""How long the exit waits for LangSmith, in seconds; the rest is lost to it."""
 
 
 @asynccontextmanager
 async def langsmith_tree(redactor: Redactor) -> "AsyncIterator[LangChainTracer]":
     """A tracer that sends a run tree as the LANGSMITH_* variables describe."""
-    tracer, client = await asyncio.to_thread(_made, redactor)
+    tracer, client = await asyncio.to_thread(_make_tracer, redactor)
     try:
         yield tracer
     finally:
         await asyncio.to_thread(client.close, EXIT_S)
 
 
-def _made(redactor: Redactor) -> "tuple[LangChainTracer, langsmith.Client]":
+def _make_tracer(redactor: Redactor) -> "tuple[LangChainTracer, langsmith.Client]":
     # Not above: `doctor` and `replay` read the mode only, and this import takes long.
     from langchain_core.tracers import LangChainTracer
 
-    # Cached; asks git for its revision, which the first run's start would do on the event loop.
+    # Cached: the first call asks git for its revision, which must not block the event loop.
     get_langchain_env_var_metadata()
     get_runtime_environment()
-    # Its threads hold the exit for as long as LangSmith does not answer, unless they are daemons,
-    # and only the environment says that.
+    # Its threads delay the exit while LangSmith does not answer, unless they are daemons, and only
+    # the environment can make them so.
     os.environ.setdefault("LANGSMITH_USE_DAEMON", "true")
-    # It logs several lines a batch, with the end of its key; ours says it once.
+    # It logs several lines a batch, with the end of its key; our logger reports it once.
     logging.getLogger("langsmith").setLevel(logging.CRITICAL)
     client = langsmith.Client(
         anonymizer=_Anonymizer(redactor),
         retry_config=Retry(0),
         timeout_ms=int(EXIT_S * 1000),
         tracing_mode="langsmith",
-        tracing_error_callback=_Once(),
+        tracing_error_callback=_FirstFailure(),
         disable_prompt_cache=True,
     )
     return LangChainTracer(client=client), client
 
 
 class _Anonymizer:
-    """What LangSmith's client runs over inputs, outputs, metadata and errors before it sends them.
+    """Redacts inputs, outputs, metadata and errors before LangSmith's client sends them.
 
-    A message of an exception may quote what was put in or came out, so that where these are hidden
-    only the exception's class is sent.
+    The message of an exception may quote inputs or outputs. Where these are hidden, only the class
+    of the exception is sent.
     """
 
     def __init__(self, redactor: Redactor) -> None:
@@ -134,13 +134,13 @@ class _Anonymizer:
         return redacted
 
 
-class _Once:
+class _FirstFailure:
     """Logs the first failure of sending."""
 
     def __init__(self) -> None:
-        self._said = False
+        self._logged = False
 
     def __call__(self, error: Exception) -> None:
-        if not self._said:
-            self._said = True
+        if not self._logged:
+            self._logged = True
             _LOG.warning("LangSmith does not take its run tree: %s.", type(error).__name__)

@@ -1,7 +1,7 @@
 """The log file, written by a thread of its own so that no log line ever blocks the event loop.
 
 One line an event, `{date} {time} {level} [{trace id}:{span id}] {message}`, in a file that is
-rotated. The ids are one word, because a monitoring command counts words (see `runs/monitoring.py`).
+rotated. The ids are one word, because a monitoring command counts words (see `run/monitoring.py`).
 """
 
 import logging
@@ -23,8 +23,8 @@ _FORMAT = "%(asctime)s %(levelname)s [%(ids)s] %(message)s"
 LOG = logging.getLogger("trading_graph")
 
 
-class _Ids(logging.Filter):
-    """Puts the ids of the line's span on every record; runs where the line is logged."""
+class _SpanIds(logging.Filter):
+    """Adds the ids of the current span to every record, on the thread that logs it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         span: SpanContext | None = getattr(record, "span", None)  # of the line's `extra`
@@ -34,8 +34,8 @@ class _Ids(logging.Filter):
         return True
 
 
-class _Redacting(logging.Formatter):
-    """Formats a record, stack trace and all, and takes the secrets out of it."""
+class _RedactingFormatter(logging.Formatter):
+    """Formats a record with its stack trace, without secrets."""
 
     def __init__(self, redactor: Redactor) -> None:
         super().__init__(_FORMAT, datefmt="%Y-%m-%d %H:%M:%S")
@@ -50,10 +50,10 @@ def logging_to(path: Path, redactor: Redactor) -> Iterator[None]:
     """Log to a file for the duration of the block; raises OSError when it cannot be opened."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = RotatingFileHandler(path, maxBytes=_MAX_BYTES, backupCount=_BACKUPS, encoding="utf-8")
-    file.setFormatter(_Redacting(redactor))
+    file.setFormatter(_RedactingFormatter(redactor))
     records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
     handler = QueueHandler(records)
-    handler.addFilter(_Ids())
+    handler.addFilter(_SpanIds())
     listener = QueueListener(records, file)
     root = logging.getLogger()
     level = root.level

@@ -1,4 +1,4 @@
-"""Sending again what a backend did not take: for `trading-graph replay`, and beside a run."""
+"""Replay of spans that a backend did not accept: for `trading-graph replay`, and beside a run."""
 
 import contextlib
 import logging
@@ -28,15 +28,15 @@ from trading_graph.service.settings import Settings
 _LOG = logging.getLogger(__name__)
 
 TIMEOUT_S = 30.0
-"""For a batch: nobody waits for a run here, and a slow backend may have its time."""
+"""Timeout of a batch; no run waits for it, so a slow backend may take its time."""
 
 _REST = 10
-"""Beside a run, a batch is followed by this many times the time that it took."""
+"""Beside a run, the pause after a batch is this many times as long as the batch took."""
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """A backend that can be replayed to."""
+class ReplayTarget:
+    """A backend that accepts replayed spans."""
 
     name: str
     spool: Spool
@@ -49,26 +49,26 @@ def targets(
     *,
     ask: bool = True,
     timeout_s: float = TIMEOUT_S,
-) -> list[Target]:
-    """The backends that are set up; `ask` has Jaeger say which spans it has.
+) -> list[ReplayTarget]:
+    """The configured backends; with `ask` Jaeger is asked which spans it has already.
 
     Raises ExporterSettingsError.
     """
-    known = _known_to_jaeger(JaegerQuery(settings.jaeger_url)) if ask else _nothing
-    found = []
+    known_spans = _known_to_jaeger(JaegerQuery(settings.jaeger_url)) if ask else _nothing
+    backends = []
     if jaeger_is_enabled():
-        replay = Replay(jaeger_exporter(timeout_s), known)
-        found.append(Target(JAEGER, spool_of(settings.spool, JAEGER), replay))
+        replay = Replay(jaeger_exporter(timeout_s), known_spans)
+        backends.append(ReplayTarget(JAEGER, spool_of(settings.spool, JAEGER), replay))
     if langsmith is not None:
-        # Its ids follow from ours: what is sent twice is one run there.
+        # Its ids follow from ours, so a span that is sent twice is one run there.
         replay = Replay(langsmith_exporter(langsmith, timeout_s), _nothing)
-        found.append(Target(LANGSMITH, spool_of(settings.spool, LANGSMITH), replay))
-    return found
+        backends.append(ReplayTarget(LANGSMITH, spool_of(settings.spool, LANGSMITH), replay))
+    return backends
 
 
 @contextlib.contextmanager
 def replaying(settings: Settings, langsmith: LangSmithTarget | None) -> Iterator[None]:
-    """Send what waits in the spool while the block runs, on a thread that mostly rests."""
+    """Send the spool while the block runs, on a thread that mostly pauses."""
     stop = Event()
     arguments = (settings, langsmith, stop)
     Thread(target=_in_background, args=arguments, name="replay", daemon=True).start()
@@ -81,18 +81,18 @@ def replaying(settings: Settings, langsmith: LangSmithTarget | None) -> Iterator
 def send_again(
     settings: Settings, langsmith: LangSmithTarget | None, spans: Sequence[ReadableSpan]
 ) -> None:
-    """Send what a backend lacks of the spans of a killed process; what is not taken is spooled.
+    """Send the spans of a killed process that a backend lacks; spool what it does not accept.
 
     Blocks.
     """
     for target in targets(settings, langsmith):
         try:
-            taken = not any(done.refused for done in target.replay.spans(spans))
+            complete = not any(done.refused for done in target.replay.spans(spans))
         except TraceError as error:
             _LOG.info("%s cannot be asked what it has: %s", target.name, error)
-            taken = False
+            complete = False
         try:
-            if not taken:
+            if not complete:
                 target.spool.put(spans)
         except OSError as error:
             _LOG.warning("Spans for %s cannot be kept: %s", target.name, error)
@@ -114,11 +114,11 @@ def _in_background(settings: Settings, langsmith: LangSmithTarget | None, stop: 
 
 
 def _known_to_jaeger(jaeger: JaegerQuery) -> SpanIdLookup:
-    def known(trace_id: str) -> tuple[str, ...]:
+    def spans_in_jaeger(trace_id: str) -> tuple[str, ...]:
         trace = jaeger.trace(trace_id)
         return trace.span_ids if trace is not None else ()
 
-    return known
+    return spans_in_jaeger
 
 
 def _nothing(trace_id: str) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
-"""Settings from the environment and `.env`, and which model and which data serve by them.
+"""Settings from the environment and `.env`, and the model and the data that they choose.
 
-Our own variables start with TRADING_GRAPH_, the standard ones are as they are: `OTEL_*` is read by
-the OpenTelemetry SDK itself, `LANGSMITH_*` by LangSmith's.
+Our own variables start with TRADING_GRAPH_. The OpenTelemetry SDK itself reads `OTEL_*`, and
+LangSmith's reads `LANGSMITH_*`.
 """
 
 import re
@@ -10,12 +10,11 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
-from pydantic_settings.exceptions import SettingsError
+from pydantic_settings import BaseSettings, SettingsConfigDict, exceptions
 
 from trading_graph.graph.backend_choice import BackendChoice, ModelService
 from trading_graph.graph.options import Budget
-from trading_graph.service.errors import BadSettings
+from trading_graph.service.errors import SettingsError
 from trading_graph.toolkit.errors import BadRequestError
 from trading_graph.toolkit.live_access import BaseUrls, LiveAccess
 from trading_graph.toolkit.records import Mode
@@ -87,7 +86,7 @@ class Settings(BaseSettings):
 
     @property
     def budget(self) -> Budget:
-        """The budget of a run that is given none of its own."""
+        """The budget of a run that has none of its own."""
         return Budget(self.max_seconds, self.max_calls, self.max_tokens)
 
     @property
@@ -99,7 +98,7 @@ class Settings(BaseSettings):
 
     @property
     def secrets(self) -> list[str]:
-        """What must not be written or sent anywhere, beside what the environment holds."""
+        """Values that must not be written or sent anywhere, beside those of the environment."""
         keys = (self.openai_api_key, self.langsmith_api_key, self.fred_key)
         return [key.get_secret_value() for key in keys if key is not None]
 
@@ -109,8 +108,8 @@ class Settings(BaseSettings):
         try:
             BaseUrls.with_changes(changed)
         except BadRequestError as error:
-            said = str(error).rstrip(".")
-            raise ValueError(said[:1].lower() + said[1:]) from None
+            reason = str(error).rstrip(".")
+            raise ValueError(reason[:1].lower() + reason[1:]) from None
         return changed
 
     @field_validator("serve_token_sha256")
@@ -126,16 +125,16 @@ class Settings(BaseSettings):
         if url is None:
             return None
         parts = urlsplit(url)
-        # LangChain sends it along with what it tells its tracers.
+        # LangChain passes the address on to its tracers.
         if parts.username or parts.query:
             raise ValueError("holds a user or a query; a key belongs into OPENAI_API_KEY")
-        # Asking for the port raises where it is none.
+        # Reading the port raises ValueError if it is no number.
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
             raise ValueError("is no address of a service; give one as https://HOST:PORT/v1")
         return url
 
     def cost(self, model: str, input_tokens: int, output_tokens: int) -> float | None:
-        """What tokens cost in US dollars, where the model's price is known."""
+        """The price of tokens in US dollars; None for a model without a price."""
         price = self.prices.get(model)
         if price is None:
             return None
@@ -143,29 +142,29 @@ class Settings(BaseSettings):
 
 
 def read_settings() -> Settings:
-    """The settings of this process; raises BadSettings.
+    """The settings of this process; raises SettingsError.
 
-    A value is never repeated in the message: it may be a secret in the wrong place.
+    The message never repeats a value, which may be a secret in the wrong place.
     """
     try:
         return Settings()
     except ValidationError as error:
         wrong = "; ".join(
-            f"{_variable(str(each['loc'][0]))}: {_said(each['msg'])}"
+            f"{_variable(str(each['loc'][0]))}: {_lower_first(each['msg'])}"
             for each in error.errors(include_input=False, include_url=False)
         )
-        raise BadSettings(f"A setting cannot be used: {wrong}; see docs/settings.md.") from None
-    except SettingsError as error:
-        found = re.search(r'field "(\w+)"', str(error))
-        name = _variable(found[1]) if found else "A setting"
-        raise BadSettings(f"{name} is not JSON; see docs/settings.md.") from None
+        raise SettingsError(f"A setting cannot be used: {wrong}; see docs/settings.md.") from None
+    except exceptions.SettingsError as error:
+        field = re.search(r'field "(\w+)"', str(error))
+        name = _variable(field[1]) if field else "A setting"
+        raise SettingsError(f"{name} is not JSON; see docs/settings.md.") from None
 
 
 def _variable(field: str) -> str:
     return _PREFIX + field.upper() if field in Settings.model_fields else field
 
 
-def _said(message: str) -> str:
+def _lower_first(message: str) -> str:
     message = message.removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
 
@@ -179,10 +178,10 @@ def backend_choice(
     cache: bool = True,
     pool: bool = True,
 ) -> BackendChoice:
-    """A real model where a key or a base URL is set and `offline` is not asked for.
+    """The model and the data that serve a run.
 
-    Embedded data unless live data is asked for, by flag or setting; the offline model also where
-    `own_model` is not wanted.
+    A real model serves when a key or a base URL is set, unless `offline` is true or `own_model` is
+    false. Embedded data serves unless a flag or a setting asks for live data.
     """
     return BackendChoice(
         model=_model(settings) if own_model and not offline else None,

@@ -1,7 +1,7 @@
-"""Runs, their events and the verdicts on traces, in one SQLite file.
+"""The store of the service: runs, their events, verdicts and watches in one SQLite file.
 
-Write-ahead logging: readers never wait for the writer, and what is committed outlives a killed
-process. Every statement runs on the connection's own thread, never on the event loop.
+With write-ahead logging readers never wait for the writer, and commits survive a killed process.
+Every statement runs on the connection's own thread, never on the event loop.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from typing import Any
 
 import aiosqlite
 
-from trading_graph.service.errors import StoreUnavailable
+from trading_graph.service.errors import StoreUnavailableError
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -73,7 +73,7 @@ _KNOWN = 256
 
 
 class RunState(StrEnum):
-    """Where a run is in its life; the last three are final."""
+    """The state of a run of the service; the last three are final."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -83,15 +83,15 @@ class RunState(StrEnum):
 
     @property
     def final(self) -> bool:
-        """Whether nothing more will become of the run."""
+        """Whether the run will not change any more."""
         return self in (RunState.DONE, RunState.FAILED, RunState.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """A run as it is kept; times are seconds since the epoch, `request` is JSON.
+    """A run in the store; times are seconds since the epoch, `request` is JSON.
 
-    `passed` is what its verdict says, None where there is none.
+    `passed` is the result of its verdict, None without a verdict.
     """
 
     id: str
@@ -119,7 +119,7 @@ class StoredRun:
 class StoredVerdict:
     """The verdict on a trace; `document` is its JSON.
 
-    `id` is the run's for a run of ours, since two may share a trace, and else the trace's.
+    `id` is the id of a run of this service, since two runs may share a trace, else the trace's.
     """
 
     id: str
@@ -135,7 +135,7 @@ class StoredVerdict:
 
 @dataclass(frozen=True, slots=True)
 class StoredWatch:
-    """A service whose traces are judged from a time on; `setting` says whether a setting asks."""
+    """A service whose traces are judged from a time on; `setting`: a setting asks for it."""
 
     service: str
     since: float
@@ -147,14 +147,14 @@ _VERDICT = tuple(field.name for field in fields(StoredVerdict))
 
 
 class Store:
-    """The service's memory; every method raises StoreUnavailable where SQLite fails."""
+    """The open store; every method raises StoreUnavailableError when SQLite fails."""
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
         self._final: OrderedDict[str, StoredRun] = OrderedDict()
 
     async def add(self, run: StoredRun) -> None:
-        """Keep a new run."""
+        """Insert a new run."""
         columns, marks = ", ".join(_RUN), ", ".join("?" * len(_RUN))
         values = tuple(getattr(run, name) for name in _RUN)
         await self._write(f"INSERT INTO runs ({columns}) VALUES ({marks})", values)
@@ -173,20 +173,20 @@ class Store:
         if run_id in self._final:
             self._final.move_to_end(run_id)
             return self._final[run_id]
-        found = await self._runs("WHERE id = ?", run_id)
-        if found and found[0].state.final:  # then it changes no more, and is often asked for
-            self._final[run_id] = found[0]
+        runs = await self._runs("WHERE id = ?", run_id)
+        if runs and runs[0].state.final:  # it changes no more, and is read often
+            self._final[run_id] = runs[0]
             if len(self._final) > _KNOWN:
                 self._final.popitem(last=False)
-        return found[0] if found else None
+        return runs[0] if runs else None
 
     async def run_of_key(self, idempotency_key: str) -> StoredRun | None:
-        """The run that was asked for with an idempotency key."""
-        found = await self._runs("WHERE idempotency_key = ?", idempotency_key)
-        return found[0] if found else None
+        """The run of an idempotency key."""
+        runs = await self._runs("WHERE idempotency_key = ?", idempotency_key)
+        return runs[0] if runs else None
 
     async def runs_of_trace(self, trace_id: str) -> list[StoredRun]:
-        """The runs in a trace: several may go on in one caller's."""
+        """The runs in a trace: the trace of a caller may hold several."""
         return await self._runs("WHERE trace_id = ? ORDER BY id", trace_id)
 
     async def runs(
@@ -198,20 +198,20 @@ class Store:
         limit: int = 50,
     ) -> list[StoredRun]:
         """Runs, newest first; `before` is the id after which a page begins."""
-        wanted: list[str] = []
+        conditions: list[str] = []
         values: list[Any] = []
-        if kept := list(states):
-            wanted.append(f"state IN ({', '.join('?' * len(kept))})")
-            values += kept
+        if names := list(states):
+            conditions.append(f"state IN ({', '.join('?' * len(names))})")
+            values += names
         for column, value in (("symbol =", symbol), ("id <", before)):
             if value is not None:
-                wanted.append(f"{column} ?")
+                conditions.append(f"{column} ?")
                 values.append(value)
-        where = f"WHERE {' AND '.join(wanted)} " if wanted else ""
+        where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
         return await self._runs(f"{where}ORDER BY id DESC LIMIT ?", *values, limit)
 
     async def ended_before(self, moment: float) -> list[str]:
-        """The ids of runs that were over before a moment."""
+        """The ids of runs that ended before a time."""
         rows = await self._read("SELECT id FROM runs WHERE ended < ?", (moment,))
         return [str(row[0]) for row in rows]
 
@@ -222,18 +222,18 @@ class Store:
         self._final.pop(run_id, None)
 
     async def forget_verdicts(self, before: float) -> None:
-        """Delete verdicts that were made before a moment."""
+        """Delete verdicts from before a time."""
         await self._write("DELETE FROM verdicts WHERE judged < ?", (before,))
 
     async def add_events(self, run_id: str, first: int, bodies: Sequence[str]) -> None:
-        """Keep events of a run, numbered from `first`."""
-        # One statement, so that it is one transaction: all of these events, or none.
+        """Insert events of a run, numbered from `first`."""
+        # One statement is one transaction: it inserts all of these events, or none.
         values = [part for at, body in enumerate(bodies) for part in (run_id, first + at, body)]
         rows = ", ".join(["(?, ?, ?)"] * len(bodies))
         await self._write(f"INSERT INTO events VALUES {rows}", values)
 
     async def events(self, run_id: str, after: int = 0) -> list[tuple[int, str]]:
-        """The events of a run past a number."""
+        """The events of a run after a number."""
         rows = await self._read(
             "SELECT number, body FROM events WHERE run_id = ? AND number > ? ORDER BY number",
             (run_id, after),
@@ -241,7 +241,7 @@ class Store:
         return [(int(number), str(body)) for number, body in rows]
 
     async def keep_verdict(self, verdict: StoredVerdict) -> None:
-        """Keep a verdict, in the place of an earlier one of that id."""
+        """Insert a verdict; it replaces an earlier one with its id."""
         marks = ", ".join("?" * len(_VERDICT))
         await self._write(
             f"INSERT OR REPLACE INTO verdicts ({', '.join(_VERDICT)}) VALUES ({marks})",
@@ -249,9 +249,9 @@ class Store:
         )
 
     async def verdict(self, id: str) -> StoredVerdict | None:
-        """The verdict of an id."""
-        found = await self._verdicts("WHERE id = ?", id)
-        return found[0] if found else None
+        """The verdict with an id."""
+        verdicts = await self._verdicts("WHERE id = ?", id)
+        return verdicts[0] if verdicts else None
 
     async def verdicts(
         self,
@@ -263,23 +263,23 @@ class Store:
     ) -> list[StoredVerdict]:
         """Verdicts, the newest trace first; `before` is the id after which a page begins.
 
-        Without those of our own runs where `of_runs` is false.
+        With `of_runs` false, verdicts on runs of this service are left out.
         """
-        wanted: list[str] = [] if of_runs else ["id NOT IN (SELECT id FROM runs)"]
+        conditions: list[str] = [] if of_runs else ["id NOT IN (SELECT id FROM runs)"]
         values: list[Any] = []
         if service is not None:
-            wanted.append("service = ?")
+            conditions.append("service = ?")
             values.append(service)
         if before is not None:
-            wanted.append("(started, id) < (SELECT started, id FROM verdicts WHERE id = ?)")
+            conditions.append("(started, id) < (SELECT started, id FROM verdicts WHERE id = ?)")
             values.append(before)
-        where = f"WHERE {' AND '.join(wanted)} " if wanted else ""
+        where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
         return await self._verdicts(
             f"{where}ORDER BY started DESC, id DESC LIMIT ?", *values, limit
         )
 
     async def keep_watch(self, watch: StoredWatch) -> None:
-        """Keep a watch; one of that service that is there already keeps its time."""
+        """Insert a watch; an earlier one of that service keeps its time."""
         await self._write(
             "INSERT INTO watches VALUES (?, ?, ?) "
             "ON CONFLICT (service) DO UPDATE SET setting = excluded.setting",
@@ -287,7 +287,7 @@ class Store:
         )
 
     async def forget_watch(self, service: str) -> bool:
-        """Forget a watch, and say whether there was one."""
+        """Delete a watch; true if there was one."""
         return await self._write("DELETE FROM watches WHERE service = ?", (service,)) > 0
 
     async def watches(self) -> list[StoredWatch]:
@@ -296,7 +296,7 @@ class Store:
         return [StoredWatch(str(name), float(since), bool(set_)) for name, since, set_ in rows]
 
     async def check(self) -> None:
-        """Write something that changes nothing: a store that only reads is not ready."""
+        """Write without a change, since a store that cannot be written is not ready."""
         await self._write(f"PRAGMA user_version = {_VERSION}", ())
 
     async def _runs(self, rest: str, *values: Any) -> list[StoredRun]:
@@ -311,13 +311,13 @@ class Store:
         ]
 
     async def _read(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        async with _explained():
+        async with _explain_errors():
             return [
                 tuple(row) for row in await self._connection.execute_fetchall(statement, values)
             ]
 
     async def _write(self, statement: str, values: Sequence[Any]) -> int:
-        async with _explained():
+        async with _explain_errors():
             cursor = await self._connection.execute(statement, values)
             changed = cursor.rowcount
             await cursor.close()
@@ -325,28 +325,28 @@ class Store:
 
 
 def _run_of(row: tuple[Any, ...]) -> StoredRun:
-    found = {name: _truth(name, value) for name, value in zip(_RUN, row, strict=True)}
-    return StoredRun(**{**found, "state": RunState(found["state"])})
+    values = {name: _truth(name, value) for name, value in zip(_RUN, row, strict=True)}
+    return StoredRun(**{**values, "state": RunState(values["state"])})
 
 
 def _truth(name: str, value: Any) -> Any:
-    """SQLite keeps truth as a number."""
+    """A truth value, which SQLite stores as a number."""
     return bool(value) if name in ("passed", "degraded") and value is not None else value
 
 
 @asynccontextmanager
 async def open_store(path: Path) -> AsyncIterator[Store]:
-    """Open the file, made where it does not exist; raises StoreUnavailable or OSError."""
+    """Open or create the file; raises StoreUnavailableError or OSError."""
     await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
-    async with _explained():
-        # No transaction is opened behind our back: each statement is its own.
+    async with _explain_errors():
+        # No implicit transactions: each statement is one.
         connection = await aiosqlite.connect(path, isolation_level=None)
     try:
-        async with _explained():
+        async with _explain_errors():
             await connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
             ((version,),) = await connection.execute_fetchall("PRAGMA user_version")
             if version > _VERSION:
-                raise StoreUnavailable(
+                raise StoreUnavailableError(
                     f"{path} was written by a newer release; use that, or another folder."
                 )
             for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
@@ -359,13 +359,13 @@ async def open_store(path: Path) -> AsyncIterator[Store]:
 
 
 @asynccontextmanager
-async def _explained() -> AsyncIterator[None]:
+async def _explain_errors() -> AsyncIterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        said = str(error)
-        advice = next((text for sign, text in _ADVICE.items() if sign in said), said)
-        raise StoreUnavailable(f"The store of runs cannot be used: {advice}.") from error
+        reason = str(error)
+        advice = next((text for sign, text in _ADVICE.items() if sign in reason), reason)
+        raise StoreUnavailableError(f"The store of runs cannot be used: {advice}.") from error
 
 
 _ADVICE = {
@@ -379,5 +379,5 @@ _ADVICE = {
 
 
 def now() -> float:
-    """Seconds since the epoch, as the store keeps times."""
+    """The time as the store holds it, in seconds since the epoch."""
     return time.time()

@@ -10,7 +10,7 @@ from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources import parse, read
 from trading_graph.otel.sources.document import MAX_BYTES
 from trading_graph.otel.trace import SpanTable
-from trading_graph.service.runs.folder import JOURNAL, TRACE, unfinished_sentence
+from trading_graph.service.run.folder import JOURNAL, TRACE, unfinished_sentence
 
 if TYPE_CHECKING:
     from trading_graph.otel.sources.jaeger import JaegerQuery
@@ -21,7 +21,7 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def find_trace(words: tuple[str, ...], source: str | None, id: str | None = None) -> SpanTable:
-    """The trace that the words of the command line name; raises TraceError.
+    """The trace that the command line names; raises TraceError.
 
     `source` is `file`, `jaeger` or `langsmith`, or None: a file where there is one, then the runs
     of this folder, then Jaeger. Several words are files that hold parts of one trace. `id` picks
@@ -42,9 +42,9 @@ def find_trace(words: tuple[str, ...], source: str | None, id: str | None = None
     if word == "last":
         return _last(settings, source, id)
     trace_id = _trace_id(word)
-    kept = settings.out / trace_id / TRACE
-    if source in (None, "file") and kept.is_file():
-        return _one(read(_over(kept)), id, str(kept))
+    file = settings.out / trace_id / TRACE
+    if source in (None, "file") and file.is_file():
+        return _one(read(_over(file)), id, str(file))
     if source == "file":
         raise TraceError(f"There is no run {trace_id} in {settings.out}.")
     if source == "langsmith":
@@ -53,20 +53,20 @@ def find_trace(words: tuple[str, ...], source: str | None, id: str | None = None
 
         url = settings.langsmith_url
         key = settings.langsmith_api_key
-        found = LangSmithQuery(
+        trace = LangSmithQuery(
             url, key.get_secret_value() if key else None, settings.langsmith_project
         ).trace(trace_id)
-        if found is None:
+        if trace is None:
             raise TraceError(
                 f"LangSmith at {url} has no trace {trace_id}, by that id or sent over OTLP to the "
                 f"project {settings.langsmith_project}."
             )
-        return found
+        return trace
     jaeger = _jaeger(settings)
-    found = jaeger.complete(trace_id) if jaeger.trace(trace_id) else None
-    if found is None:
+    trace = jaeger.complete(trace_id) if jaeger.trace(trace_id) else None
+    if trace is None:
         raise TraceError(f"Neither {settings.out} nor Jaeger at {settings.jaeger_url} has {word}.")
-    return found
+    return trace
 
 
 def trace_file(word: str, settings: "Settings") -> Path:
@@ -75,26 +75,26 @@ def trace_file(word: str, settings: "Settings") -> Path:
         return newest_run(settings.out) / TRACE
     if Path(word).is_file():
         return Path(word)
-    kept = settings.out / _trace_id(word) / TRACE
-    if not kept.is_file():
+    file = settings.out / _trace_id(word) / TRACE
+    if not file.is_file():
         raise TraceError(f"There is no run {word} in {settings.out}.")
-    return kept
+    return file
 
 
 def configured_jaeger() -> "JaegerQuery":
-    """The Jaeger that the settings name; raises BadSettings."""
+    """The Jaeger that the settings name; raises SettingsError."""
     return _jaeger(_settings())
 
 
 def _settings() -> "Settings":
-    # Not above: it takes longer than to read and judge the file of a run.
+    # Not above: this import takes longer than to read and judge the file of a run.
     from trading_graph.service.settings import read_settings
 
     return read_settings()
 
 
 def _jaeger(settings: "Settings") -> "JaegerQuery":
-    # Not above: a file needs no HTTP.
+    # Not above: a trace in a file needs no HTTP.
     from trading_graph.otel.sources.jaeger import JaegerQuery
 
     return JaegerQuery(settings.jaeger_url)
@@ -109,7 +109,7 @@ def newest_run(out: Path) -> Path:
 
 
 def _over(trace: Path) -> Path:
-    """The trace file itself, of a run that is over; else TraceError says what is known of it."""
+    """The trace file, if its run is over; else raises TraceError with what was recorded so far."""
     if (trace.parent / JOURNAL).is_file():
         sentence = unfinished_sentence(trace.parent)
         if sentence is not None:
@@ -126,10 +126,10 @@ def _last(settings: "Settings", source: str | None, id: str | None) -> SpanTable
     jaeger = _jaeger(settings)
     newest = jaeger.newest(service)
     if newest is None:
-        known = ", ".join(jaeger.services()) or "none"
+        services = ", ".join(jaeger.services()) or "none"
         raise TraceError(
             f"Jaeger at {settings.jaeger_url} has no trace of the service {service} in the last "
-            f"two weeks; its services: {known}. OTEL_SERVICE_NAME names another."
+            f"two weeks; its services: {services}. OTEL_SERVICE_NAME names another."
         )
     return jaeger.complete(newest.trace_id) or newest
 
@@ -141,7 +141,7 @@ def _trace_id(word: str) -> str:
 
 
 def _one(traces: list[SpanTable], id: str | None, origin: str) -> SpanTable:
-    """The only trace, or the one with the id; where the id is of a run, the only trace."""
+    """The only trace, or the one with the id; the id of a run picks none, so one must be alone."""
     if not traces:
         raise TraceError(f"There is no trace in {origin}.")
     named = [trace for trace in traces if trace.trace_id == id]

@@ -1,8 +1,8 @@
-"""New traces of one service in Jaeger, each told once, when it has settled.
+"""New traces of one service in Jaeger, each reported once, when it has settled.
 
-Jaeger does not say when a trace is over, so this polls: a trace has settled when it holds the spans
-that it declares; without a declaration when it looks whole at two polls; and when it lacks
-something, after a time in which nothing more has come.
+Jaeger does not say when a trace is over, so this polls. A trace has settled when it holds the spans
+that it declares. Without a declaration it has settled when it looks whole at two polls. A trace
+that lacks something has settled when nothing more has come for a while.
 """
 
 import threading
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 POLL_S = 2.0
 QUIET_S = 30.0
-"""So long nothing may have come of a trace that has a root and lacks something."""
+"""A trace that has a root and lacks something settles after this time without new spans."""
 ROOTLESS_S = 600.0
-"""So long of one without a root: a model's call can keep it silent for minutes."""
+"""The same without a root: the call of a model can take minutes."""
 LOOKBACK_S = 600.0
-"""So far back traces are searched: their spans may come in any order, and late."""
+"""How far back traces are searched: their spans may come in any order, and late."""
 _AHEAD_S = 60.0  # the clocks of two machines differ
 _PAGE = 50
 _MOST_REMEMBERED = 20_000
@@ -34,7 +34,7 @@ _LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
+class SettledTrace:
     """A trace that has settled: its root's name and times, in seconds since the epoch."""
 
     trace: SpanTable
@@ -44,7 +44,7 @@ class Arrived:
 
 
 @dataclass(slots=True)
-class _Growing:
+class _UnsettledTrace:
     """How many spans a trace had when it last changed, and when that was."""
 
     spans: int
@@ -54,8 +54,8 @@ class _Growing:
 class TraceWatch:
     """Polls Jaeger for the traces of a service that ended after a time. Blocks.
 
-    `look_from` is where the first poll looks back to, so that a watch that was interrupted misses
-    nothing; without it that is a few minutes before `since`.
+    The first poll looks back to `look_from`, so that an interrupted watch misses nothing. By
+    default that is a few minutes before `since`.
     """
 
     def __init__(
@@ -71,46 +71,46 @@ class TraceWatch:
         self._since_ns = int(since * 1e9)
         self._look_from = (since if look_from is None else look_from) - LOOKBACK_S
         self._clock = clock
-        self._page = _PAGE  # smaller for good where the traces are large
-        self._growing: dict[str, _Growing] = {}
+        self._page = _PAGE  # stays smaller once the traces were too large
+        self._growing: dict[str, _UnsettledTrace] = {}
         self._done: OrderedDict[str, None] = OrderedDict()
         self._closed = threading.Event()
 
     @property
     def pending(self) -> int:
-        """How many traces have come and not settled."""
+        """How many traces have come and have not settled."""
         return len(self._growing)
 
     def close(self) -> None:
-        """Let a poll in another thread end after the question that it is at."""
+        """Let a poll in another thread end after its current request."""
         self._closed.set()
 
-    def done(self, trace_id: str) -> None:
-        """Do not tell of a trace again."""
+    def mark_done(self, trace_id: str) -> None:
+        """Do not report a trace again."""
         self._growing.pop(trace_id, None)
         self._done[trace_id] = None
         if len(self._done) > _MOST_REMEMBERED:
             self._done.popitem(last=False)
 
-    def poll(self) -> list[Arrived]:
+    def poll(self) -> list[SettledTrace]:
         """The traces that have settled and are not done, in order of start; raises TraceError."""
         began = time.time()
-        found = {trace.trace_id: trace for trace in self._search() if self._concerns(trace)}
-        for trace_id in self._growing.keys() - found.keys():
+        traces = {trace.trace_id: trace for trace in self._search() if self._concerns(trace)}
+        for trace_id in self._growing.keys() - traces.keys():
             # Quiet for longer than the search looks back, or gone from Jaeger's memory.
             trace = self._jaeger.trace(trace_id)
             if trace is None:
                 del self._growing[trace_id]
             else:
-                found[trace_id] = trace
-        settled = [_arrived(trace) for trace in found.values() if self._has_settled(trace)]
+                traces[trace_id] = trace
+        settled = [_settled(trace) for trace in traces.values() if self._has_settled(trace)]
         self._look_from = began - LOOKBACK_S
         return sorted(settled, key=lambda arrived: arrived.started)
 
     def _search(self) -> Iterator[SpanTable]:
         """Everything since `look_from`, page by page; Jaeger gives the newest first."""
         since, until = _utc(self._look_from), _utc(time.time() + _AHEAD_S)
-        told: set[str] = set()
+        seen: set[str] = set()
         while not self._closed.is_set():
             try:
                 page = self._jaeger.search(self._service, since, until, self._page)
@@ -119,8 +119,8 @@ class TraceWatch:
                     raise
                 self._page //= 2
                 continue
-            new = [trace for trace in page if trace.trace_id not in told]
-            told.update(trace.trace_id for trace in new)
+            new = [trace for trace in page if trace.trace_id not in seen]
+            seen.update(trace.trace_id for trace in new)
             yield from new
             if len(page) < self._page or not new:
                 return
@@ -131,54 +131,54 @@ class TraceWatch:
         return (
             trace.trace_id not in self._done
             and int(trace.end.max()) >= self._since_ns
-            # What was never run, and what a run set off and did not wait for.
+            # Predicted traces, and work that a run started and did not wait for.
             and semconv.PREDICTED not in first
             and first.get(semconv.OPERATION) != semconv.DETACHED
         )
 
     def _has_settled(self, trace: SpanTable) -> bool:
-        found = completeness(trace)
-        if found.exact:
+        state = completeness(trace)
+        if state.exact:
             return True
         now = self._clock()
-        known = self._growing.get(trace.trace_id)
-        if known is None or known.spans != len(trace):
-            self._growing[trace.trace_id] = _Growing(len(trace), now)
+        before = self._growing.get(trace.trace_id)
+        if before is None or before.spans != len(trace):
+            self._growing[trace.trace_id] = _UnsettledTrace(len(trace), now)
             return False
-        return found.complete or now - known.changed >= (QUIET_S if trace.roots else ROOTLESS_S)
+        return state.complete or now - before.changed >= (QUIET_S if trace.roots else ROOTLESS_S)
 
 
-class Patience:
+class PollBackoff:
     """How long to wait until the next poll: longer every time while Jaeger does not answer."""
 
     _MOST_S = 60.0
 
     def __init__(self) -> None:
         self.problem: str | None = None
-        """What was wrong at the last poll."""
+        """The problem of the last poll."""
         self.wait_s = POLL_S
 
-    def failed(self, problem: str) -> bool:
-        """Note that a poll failed, and say whether that is news."""
+    def note_failure(self, problem: str) -> bool:
+        """Note that a poll failed; true if the poll before it worked."""
         is_news = self.problem is None
         self.wait_s = POLL_S if is_news else min(self._MOST_S, self.wait_s * 2)
         self.problem = problem
         return is_news
 
-    def worked(self) -> bool:
-        """Note that a poll worked, and say whether that is news."""
+    def note_success(self) -> bool:
+        """Note that a poll worked; true if the poll before it failed."""
         is_news = self.problem is not None
         self.problem, self.wait_s = None, POLL_S
         return is_news
 
 
-def _arrived(trace: SpanTable) -> Arrived:
+def _settled(trace: SpanTable) -> SettledTrace:
     run = completeness(trace).run
     row = run if run is not None else (trace.roots or [0])[0]
     seconds = int(trace.duration[row]) / 1e9
     name = "".join(each if each.isprintable() else " " for each in trace.names[row])
     started = int(trace.start[row]) / 1e9
-    return Arrived(trace, name[:_LONGEST_NAME], started, seconds if seconds >= 0 else None)
+    return SettledTrace(trace, name[:_LONGEST_NAME], started, seconds if seconds >= 0 else None)
 
 
 def _utc(seconds: float) -> datetime:

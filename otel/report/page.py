@@ -126,7 +126,7 @@ def _finding_bars(finding: Finding, wall_s: float) -> list[Bar]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _ChartRow:
     """A line of a chart and the lines that it opens; `path` are its stretches of the path."""
 
     label: str
@@ -136,7 +136,7 @@ class _Row:
     path: tuple[Bar, ...] = ()
     depth: int = 0
     failed: bool = False
-    below: tuple["_Row", ...] = ()
+    below: tuple["_ChartRow", ...] = ()
 
 
 def _path(timeline: Timeline) -> list[Bar]:
@@ -155,7 +155,7 @@ def _path(timeline: Timeline) -> list[Bar]:
     ]
 
 
-def _node(timeline: Timeline, node: Line) -> _Row:
+def _node(timeline: Timeline, node: Line) -> _ChartRow:
     bars = _bars("other", _recorded(timeline, node), timeline.wall_ns)
     for kind, stretches in timeline.work(node).items():
         bars += _bars(kind, stretches, timeline.wall_ns)
@@ -166,10 +166,12 @@ def _node(timeline: Timeline, node: Line) -> _Row:
     return _row(timeline, node, bars, below)
 
 
-def _row(timeline: Timeline, line: Line, bars: Sequence[Bar], below: tuple[_Row, ...] = ()) -> _Row:
+def _row(
+    timeline: Timeline, line: Line, bars: Sequence[Bar], below: tuple[_ChartRow, ...] = ()
+) -> _ChartRow:
     stretches = timeline.path_below.get(id(line), [])
     many = f" x {len(line.rows)}" if len(line.rows) > 1 else ""
-    return _Row(
+    return _ChartRow(
         label=line.label + many,
         name=line.label,
         seconds=sum(timeline.tree.duration(row) for row in line.rows) / 1e9,

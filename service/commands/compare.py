@@ -1,4 +1,4 @@
-"""`trading-graph compare`: two runs, or two sets of runs, what moved, an exit code."""
+"""`trading-graph compare`: what changed between two runs, or between two sets of runs."""
 
 import sys
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from trading_graph.otel.report.comparison import (
     comparison_markdown,
 )
 from trading_graph.otel.trace import SpanTable
-from trading_graph.service.errors import BadSettings
+from trading_graph.service.errors import SettingsError
 from trading_graph.service.exit_codes import ExitCode, fail
 from trading_graph.service.trace_source import find_trace
 
@@ -35,8 +35,8 @@ FORMATS = {
 }
 
 
-class BadUse(Exception):
-    """What was asked for cannot be compared; the message says what to name instead."""
+class ComparisonUsageError(Exception):
+    """The named traces cannot be compared; the message says what to name instead."""
 
 
 def compare_command(
@@ -50,31 +50,31 @@ def compare_command(
 ) -> ExitCode:
     """Compare and return the exit code; every fault is one sentence on stderr.
 
-    `traces` are the baseline and `new` the new runs; without new ones, traces are one of each.
+    `traces` are the baseline and `new` the new runs; without `new`, `traces` names one of each.
     `tolerance` is in per cent.
     """
     talk = Console(stderr=True)
     try:
         before, after = _sides(traces, new, ids)
         tables = {word: find_trace((word[0],), source, word[1]) for word in (*before, *after)}
-        found = _compare(
+        comparison = _compare(
             [(word, tables[word]) for word in before],
             [(word, tables[word]) for word in after],
             None if tolerance is None else tolerance / 100,
         )
-    except (BadUse, BadSettings) as error:
+    except (ComparisonUsageError, SettingsError) as error:
         return fail(talk, str(error), ExitCode.USAGE)
     except TraceError as error:
         return fail(talk, str(error), ExitCode.NOT_DONE)
     if format != "text":
-        sys.stdout.write(FORMATS[format](found) + "\n")
-    elif isinstance(found, Comparison):
-        Console(file=sys.stdout, highlight=False, emoji=False).print(ComparisonText(found))
+        sys.stdout.write(FORMATS[format](comparison) + "\n")
+    elif isinstance(comparison, Comparison):
+        Console(file=sys.stdout, highlight=False, emoji=False).print(ComparisonText(comparison))
     else:
-        sys.stdout.write("\n".join(["No comparison.", *(f"  - {text}" for text in found), ""]))
-    if not isinstance(found, Comparison):
+        sys.stdout.write("\n".join(["No comparison.", *(f"  - {text}" for text in comparison), ""]))
+    if not isinstance(comparison, Comparison):
         return ExitCode.NOT_DONE
-    return ExitCode.OK if found.passed else ExitCode.CHECK_FAILED
+    return ExitCode.OK if comparison.passed else ExitCode.CHECK_FAILED
 
 
 Word = tuple[str, str | None]
@@ -84,18 +84,20 @@ Word = tuple[str, str | None]
 def _sides(
     words: tuple[str, ...], others: tuple[str, ...], ids: tuple[str, ...]
 ) -> tuple[list[Word], list[Word]]:
-    """The baseline and the new runs; raises BadUse."""
+    """The baseline and the new runs; raises ComparisonUsageError."""
     base, new = (words, others) if others else (words[:1], words[1:])
     if not base or not new:
-        raise BadUse("Name two traces, or a baseline and after --with the new runs.")
+        raise ComparisonUsageError("Name two traces, or a baseline and after --with the new runs.")
     if not others and len(new) > 1:
-        raise BadUse(f"{len(words)} traces are no pair; put --with before the new runs of a set.")
+        raise ComparisonUsageError(
+            f"{len(words)} traces are no pair; put --with before the new runs of a set."
+        )
     if flaw := set_flaw(len(base), len(new)):
-        raise BadUse(flaw)
+        raise ComparisonUsageError(flaw)
     if [*base, *new].count("-") > 1:
-        raise BadUse("Standard input can be read once only.")
+        raise ComparisonUsageError("Standard input can be read once only.")
     if ids and len(ids) != len(base) + len(new):
-        raise BadUse(
+        raise ComparisonUsageError(
             f"--id is given {len(ids)} times for {len(base) + len(new)} traces; give one for each, "
             "in their order."
         )
@@ -108,16 +110,16 @@ def _compare(
     new: Sequence[tuple[Word, SpanTable]],
     tolerance: float | None,
 ) -> Comparison | list[str]:
-    """The comparison, or a sentence for each thing that stands in its way; raises BadUse."""
+    """The comparison, or a sentence for each obstacle; raises ComparisonUsageError."""
     (before, lacking), (after, lacking_too) = _complete(base), _complete(new)
     if lacking or lacking_too:
         return [*lacking, *lacking_too]
     if flaw := repetition(before) or repetition(after):
-        raise BadUse(flaw)
-    found = compare(before, after, tolerance)
-    if found is None:
+        raise ComparisonUsageError(flaw)
+    comparison = compare(before, after, tolerance)
+    if comparison is None:
         return [NOTHING_SHARED]
-    return found
+    return comparison
 
 
 def _complete(side: Sequence[tuple[Word, SpanTable]]) -> tuple[list[Run], list[str]]:

@@ -1,4 +1,4 @@
-"""`trading-graph diagnose`: a trace, a target, a report or an export, an exit code."""
+"""`trading-graph diagnose`: where the time of a trace went, as a report or an export."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ from trading_graph.otel.report.page import diagnosis_markdown, page
 from trading_graph.otel.report.perfetto import perfetto
 from trading_graph.otel.report.verdict import VerdictText
 from trading_graph.service.commands.where_to_fix import with_places
-from trading_graph.service.errors import BadSettings
+from trading_graph.service.errors import SettingsError
 from trading_graph.service.exit_codes import ExitCode, fail
 from trading_graph.service.trace_source import find_trace
 
@@ -42,25 +42,25 @@ def diagnose_command(
     talk = Console(stderr=True)
     try:
         others = [find_trace((word,), source) for word in also]
-        found = diagnose(find_trace(trace, source, id), default_gate(), target, id, others)
-    except BadSettings as error:
+        diagnosis = diagnose(find_trace(trace, source, id), default_gate(), target, id, others)
+    except SettingsError as error:
         return fail(talk, str(error), ExitCode.USAGE)
     except TraceError as error:
         return fail(talk, str(error), ExitCode.NOT_DONE)
-    if not isinstance(found, Diagnosis):
-        # On stderr: where a report is asked for as JSON, nothing else may come.
-        talk.print(VerdictText(found), highlight=False)
+    if not isinstance(diagnosis, Diagnosis):
+        # On stderr: stdout is for the report, which may be JSON.
+        talk.print(VerdictText(diagnosis), highlight=False)
         return ExitCode.NOT_DONE
-    found = with_places(found)
+    diagnosis = with_places(diagnosis)
     if out is None:
-        _print(found, form)
+        _print(diagnosis, form)
     else:
         try:
-            _write(Path(out), _text(found, form))
+            _write(Path(out), _text(diagnosis, form))
         except OSError as error:
             return fail(talk, f"{out} cannot be written: {error.strerror}.", ExitCode.USAGE)
         talk.print(f"Written: {out}", highlight=False, soft_wrap=True)
-    inside = found.target.standing is Standing.INSIDE
+    inside = diagnosis.target.standing is Standing.INSIDE
     return ExitCode.OK if inside else ExitCode.CHECK_FAILED
 
 

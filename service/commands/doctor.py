@@ -1,7 +1,7 @@
-"""`trading-graph doctor`: what stands in the way of a good run, and what to do about it.
+"""`trading-graph doctor`: what prevents a good run, and what to do about it.
 
-Backends, spool, clock, model, data, folders: every check asks once, with a short timeout, and
-changes nothing that it does not put back.
+It checks backends, spool, clock, model, data and folders. Every check asks once, with a short
+timeout, and leaves nothing changed.
 """
 
 import importlib.metadata
@@ -37,7 +37,7 @@ from trading_graph.otel.export import (
 from trading_graph.otel.redaction import process_redactor
 from trading_graph.otel.sources.jaeger import JaegerQuery
 from trading_graph.service.commands.doctor_data import LastRun, data_document, last_run, show_data
-from trading_graph.service.errors import BadSettings
+from trading_graph.service.errors import SettingsError
 from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.langsmith import LangSmithMode, langsmith_mode, langsmith_target
 from trading_graph.service.settings import Settings, backend_choice, read_settings
@@ -49,7 +49,7 @@ _JAEGER_VERSION = re.compile(rb'"gitVersion"\s*:\s*"v?([^"]+)"')
 
 
 class SetupState(StrEnum):
-    """How a finding is to be taken."""
+    """How serious a finding is."""
 
     OK = "ok"
     OFF = "off"
@@ -58,11 +58,11 @@ class SetupState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SetupFinding:
-    """What a check found; `advice` says what to do about a red one."""
+    """The result of a check; `advice` says what to do about a red one."""
 
     check: str
     state: SetupState
-    found: str
+    detail: str
     advice: str | None = None
 
 
@@ -70,7 +70,7 @@ _SIGNS = {SetupState.OK: "[green]✓[/]", SetupState.OFF: "[dim]-[/]", SetupStat
 
 
 def doctor_command(*, as_json: bool) -> ExitCode:
-    """Examine, show, and return the exit code."""
+    """Make all checks, print the findings, and return the exit code."""
     redactor = process_redactor()
     last: LastRun | None = None
     try:
@@ -79,14 +79,14 @@ def doctor_command(*, as_json: bool) -> ExitCode:
         findings = examine(settings)
         try:
             last = last_run(settings.out)
-            found = f"{last.run_id}, {last.symbol} as of {last.as_of}"
-            findings.append(SetupFinding("last run", SetupState.OK, found))
+            detail = f"{last.run_id}, {last.symbol} as of {last.as_of}"
+            findings.append(SetupFinding("last run", SetupState.OK, detail))
         except TraceError as error:
             findings.append(SetupFinding("last run", SetupState.OFF, str(error)))
-    except BadSettings as error:
+    except SettingsError as error:
         findings = [SetupFinding("settings", SetupState.RED, str(error), "correct the setting")]
     findings = [
-        SetupFinding(each.check, each.state, redactor.text(each.found), each.advice)
+        SetupFinding(each.check, each.state, redactor.text(each.detail), each.advice)
         for each in findings
     ]
     if as_json:
@@ -97,7 +97,7 @@ def doctor_command(*, as_json: bool) -> ExitCode:
                 {
                     "check": each.check,
                     "state": each.state,
-                    "found": each.found,
+                    "found": each.detail,
                     "advice": each.advice,
                 }
                 for each in findings
@@ -118,7 +118,7 @@ def _show(findings: list[SetupFinding], last: LastRun | None) -> None:
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
     for each in findings:
         advice = f"\n[yellow]→ {escape(each.advice)}[/]" if each.advice else ""
-        table.add_row(_SIGNS[each.state], each.check, f"{escape(each.found)}{advice}")
+        table.add_row(_SIGNS[each.state], each.check, f"{escape(each.detail)}{advice}")
     console = Console(file=sys.stdout, highlight=False, emoji=False)
     console.print(table)
     show_data(console, last)
@@ -127,7 +127,7 @@ def _show(findings: list[SetupFinding], last: LastRun | None) -> None:
 
 
 def examine(settings: Settings) -> list[SetupFinding]:
-    """Make every check, those that wait for a network at once."""
+    """Make every check; they run at once, since most wait for a network."""
     checks: tuple[Callable[[Settings], Iterator[SetupFinding]], ...] = (
         _versions,
         _model,
@@ -140,15 +140,15 @@ def examine(settings: Settings) -> list[SetupFinding]:
     with ThreadPoolExecutor(len(checks)) as pool:
         return [
             each
-            for found in pool.map(lambda check: list(check(settings)), checks)
-            for each in found
+            for findings in pool.map(lambda check: list(check(settings)), checks)
+            for each in findings
         ]
 
 
 def _versions(settings: Settings) -> Iterator[SetupFinding]:
-    said = [f"Python {platform.python_version()}"]
-    said += [f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES]
-    yield SetupFinding("versions", SetupState.OK, ", ".join(said))
+    versions = [f"Python {platform.python_version()}"]
+    versions += [f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES]
+    yield SetupFinding("versions", SetupState.OK, ", ".join(versions))
 
 
 def _model(settings: Settings) -> Iterator[SetupFinding]:
@@ -190,8 +190,8 @@ def _jaeger(settings: Settings) -> Iterator[SetupFinding]:
         if exporter.listens():
             yield SetupFinding("spans to Jaeger", SetupState.OK, f"{exporter.endpoint} answers")
         else:
-            found = f"nobody answers at {exporter.endpoint}"
-            yield SetupFinding("spans to Jaeger", SetupState.RED, found, start)
+            detail = f"nobody answers at {exporter.endpoint}"
+            yield SetupFinding("spans to Jaeger", SetupState.RED, detail, start)
     url = settings.jaeger_url
     if not JaegerQuery(url).answers():
         advice = f"{start}; TRADING_GRAPH_JAEGER_URL names another address"
@@ -199,10 +199,10 @@ def _jaeger(settings: Settings) -> Iterator[SetupFinding]:
             "traces from Jaeger", SetupState.RED, f"no Jaeger answers at {url}", advice
         )
         return
-    page, skew_s = _asked(url)
+    page, skew_s = _ask(url)
     version = _JAEGER_VERSION.search(page)
-    said = f"{url} answers" + (f", version {version[1].decode()}" if version else "")
-    yield SetupFinding("traces from Jaeger", SetupState.OK, said)
+    detail = f"{url} answers" + (f", version {version[1].decode()}" if version else "")
+    yield SetupFinding("traces from Jaeger", SetupState.OK, detail)
     yield from _clock("Jaeger's", skew_s)
 
 
@@ -210,7 +210,7 @@ def _langsmith(settings: Settings) -> Iterator[SetupFinding]:
     try:
         mode = langsmith_mode(settings, offline=False)
         langsmith_target(settings, mode)
-    except BadSettings as error:
+    except SettingsError as error:
         yield SetupFinding("LangSmith", SetupState.RED, str(error), "correct the variable")
         return
     if mode is LangSmithMode.OFF:
@@ -224,14 +224,14 @@ def _langsmith(settings: Settings) -> Iterator[SetupFinding]:
         return
     project = urlencode({"name": settings.langsmith_project, "limit": 1})
     headers = {"x-api-key": key.get_secret_value()}
-    asked = Request(f"{url.rstrip('/')}/sessions?{project}", headers=headers)
+    request = Request(f"{url.rstrip('/')}/sessions?{project}", headers=headers)
     try:
-        _, skew_s = _asked(asked)
+        _, skew_s = _ask(request)
     except HTTPError as error:
         refused = error.code in (401, 403)
-        found = "refuses the key" if refused else f"answers HTTP {error.code}"
+        answer = "refuses the key" if refused else f"answers HTTP {error.code}"
         advice = "set LANGSMITH_API_KEY to a valid one" if refused else "check LANGSMITH_ENDPOINT"
-        yield SetupFinding("LangSmith", SetupState.RED, f"{mode}: {url} {found}", advice)
+        yield SetupFinding("LangSmith", SetupState.RED, f"{mode}: {url} {answer}", advice)
         return
     except (OSError, ValueError, HTTPException):
         advice = "check LANGSMITH_ENDPOINT and the network, or set LANGSMITH_TRACING=false"
@@ -247,12 +247,12 @@ def _spool(settings: Settings) -> Iterator[SetupFinding]:
         waiting, evicted = spool.spans, spool.evictions
         check = f"spool for {backend}"
         if evicted:
-            found = f"{waiting} spans wait, {evicted} had to make room"
+            detail = f"{waiting} spans wait, {evicted} had to make room"
             advice = "trading-graph replay, then trading-graph replay RUN for runs that lack spans"
-            yield SetupFinding(check, SetupState.RED, found, advice)
+            yield SetupFinding(check, SetupState.RED, detail, advice)
         elif waiting:
-            found = f"{waiting} spans wait in {spool.folder}"
-            yield SetupFinding(check, SetupState.RED, found, "trading-graph replay")
+            detail = f"{waiting} spans wait in {spool.folder}"
+            yield SetupFinding(check, SetupState.RED, detail, "trading-graph replay")
         else:
             yield SetupFinding(check, SetupState.OK, "empty, and nothing was dropped")
 
@@ -276,17 +276,17 @@ def _clock(whose: str, skew_s: float | None) -> Iterator[SetupFinding]:
         yield SetupFinding("clock", SetupState.OK, f"agrees with {whose}")
     else:
         later = "behind" if skew_s > 0 else "before"
-        found = f"{abs(skew_s):.0f} s {later} {whose}"
-        yield SetupFinding("clock", SetupState.RED, found, "set the clock, for example by NTP")
+        detail = f"{abs(skew_s):.0f} s {later} {whose}"
+        yield SetupFinding("clock", SetupState.RED, detail, "set the clock, for example by NTP")
 
 
-def _asked(what: str | Request) -> tuple[bytes, float | None]:
-    """The answer, and by how many seconds the answering clock is ahead of ours."""
+def _ask(what: str | Request) -> tuple[bytes, float | None]:
+    """The answer, and how many seconds the server's clock is ahead of ours."""
     with urlopen(what, timeout=_TIMEOUT_S) as answer:
         content: bytes = answer.read(2**20)
         dated = answer.headers.get("Date")
     try:
-        # Whole seconds, cut off: half a second is the mean of what is missing.
+        # The header has whole seconds, cut off: on average half a second is missing.
         return content, parsedate_to_datetime(dated).timestamp() + 0.5 - time.time()
     except (TypeError, ValueError):
         return content, None

@@ -13,7 +13,7 @@ from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import ERROR, SpanTable, semconv
 from trading_graph.otel.trace.kinds import Role
-from trading_graph.service.runs.folder import TRACE
+from trading_graph.service.run.folder import TRACE
 from trading_graph.service.trace_source import newest_run
 from trading_graph.toolkit import data_attributes
 from trading_graph.toolkit.rate_limits import HOST_POLICIES, HostPolicy
@@ -21,8 +21,8 @@ from trading_graph.toolkit.ttl import CLOSED_DAY, TODAY, Lifetime
 
 
 @dataclass(frozen=True, slots=True)
-class CacheOfRun:
-    """What the cache did for a run with one kind of data, as `toolkit.cache` counts."""
+class RunCacheCounts:
+    """What the cache did in a run for one kind of data, as `toolkit.cache_statistics` counts."""
 
     kind: str
     hits: int = 0
@@ -36,16 +36,16 @@ class CacheOfRun:
     evictions: int = 0
 
 
-_COUNTS = tuple(each.name for each in fields(CacheOfRun) if each.name != "kind")
+_COUNTS = tuple(each.name for each in fields(RunCacheCounts) if each.name != "kind")
 
 
 @dataclass(slots=True)
-class HostOfRun:
+class RunHostCounts:
     """The requests of a run to one host, and the sources that sent them.
 
-    `received_bytes` are those of bodies, decompressed. `failed` requests were refused or broke off;
-    `retries` count among the requests. The host's breaker opened `opened` times, and let `probes`
-    through afterwards.
+    `received_bytes` counts decompressed bodies. `failed` requests were refused or broke off;
+    `retries` are part of the requests. The breaker of the host opened `opened` times, and let
+    `probes` through afterwards.
     """
 
     host: str
@@ -67,22 +67,22 @@ class LastRun:
     run_id: str
     symbol: str
     as_of: str
-    cache: tuple[CacheOfRun, ...]
-    hosts: tuple[HostOfRun, ...]
+    cache: tuple[RunCacheCounts, ...]
+    hosts: tuple[RunHostCounts, ...]
     refused: int
 
 
 def last_run(out: Path) -> LastRun:
-    """The newest run below a folder; raises TraceError where none is there, or none has ended."""
+    """The newest run in a folder; raises TraceError if there is none, or it has not ended."""
     folder = newest_run(out)
     for trace in read(folder / TRACE):
         for run, role in enumerate(trace.roles):
-            said = trace.attributes(run)
-            if role is Role.RUN and said.get(semconv.RUN_ID) == folder.name:
+            attributes = trace.attributes(run)
+            if role is Role.RUN and attributes.get(semconv.RUN_ID) == folder.name:
                 return LastRun(
                     run_id=folder.name,
-                    symbol=str(said.get(data_attributes.SYMBOL)),
-                    as_of=str(said.get(data_attributes.AS_OF)),
+                    symbol=str(attributes.get(data_attributes.SYMBOL)),
+                    as_of=str(attributes.get(data_attributes.AS_OF)),
                     cache=tuple(_cache(trace, run)),
                     hosts=tuple(_hosts(trace, run)),
                     refused=sum(_is_refused(trace, row) for row in trace.below(run)),
@@ -90,24 +90,24 @@ def last_run(out: Path) -> LastRun:
     raise TraceError(f"The newest run, {folder.name}, has no end: it runs yet, or was killed.")
 
 
-def _cache(trace: SpanTable, run: int) -> Iterator[CacheOfRun]:
+def _cache(trace: SpanTable, run: int) -> Iterator[RunCacheCounts]:
     for event in trace.events(run):
         if event.name == semconv.CACHE_EVENT:
             counts = {
                 name: int(event.attributes.get(f"{semconv.CACHE}.{name}", 0)) for name in _COUNTS
             }
-            yield CacheOfRun(str(event.attributes[semconv.CACHE_KIND]), **counts)
+            yield RunCacheCounts(str(event.attributes[semconv.CACHE_KIND]), **counts)
 
 
-def _hosts(trace: SpanTable, run: int) -> list[HostOfRun]:
-    hosts: dict[str, HostOfRun] = {}
+def _hosts(trace: SpanTable, run: int) -> list[RunHostCounts]:
+    hosts: dict[str, RunHostCounts] = {}
     for row in trace.below(run):
         if trace.roles[row] is Role.HTTP:
-            said = trace.attributes(row)
-            name = f"{said.get('server.address')}"
-            if port := said.get("server.port"):
+            attributes = trace.attributes(row)
+            name = f"{attributes.get('server.address')}"
+            if port := attributes.get("server.port"):
                 name += f":{port}"
-            host = hosts.setdefault(name, HostOfRun(name))
+            host = hosts.setdefault(name, RunHostCounts(name))
             _count(host, trace, row)
     for row in trace.below(run):
         for event in trace.events(row) if trace.roles[row] is Role.FETCH else ():
@@ -117,21 +117,21 @@ def _hosts(trace: SpanTable, run: int) -> list[HostOfRun]:
     return sorted(hosts.values(), key=lambda host: host.host)
 
 
-def _count(host: HostOfRun, trace: SpanTable, row: int) -> None:
-    said = trace.attributes(row)
+def _count(host: RunHostCounts, trace: SpanTable, row: int) -> None:
+    attributes = trace.attributes(row)
     host.requests += 1
-    host.connections += said.get(semconv.POOL_REUSED) is False
+    host.connections += attributes.get(semconv.POOL_REUSED) is False
     host.waited_s += (trace.number(row, semconv.QUEUE_WAIT_MS) or 0.0) / 1e3
-    host.retries += semconv.RESEND_COUNT in said
+    host.retries += semconv.RESEND_COUNT in attributes
     host.failed += int(trace.status[row]) == ERROR
-    host.probes += said.get(semconv.BREAKER) == "half_open"
+    host.probes += attributes.get(semconv.BREAKER) == "half_open"
     parent = int(trace.parent[row])
     if parent < 0 or trace.roles[parent] is not Role.FETCH:
         return
     source = str(trace.attributes(parent).get(semconv.SOURCE))
     if source not in host.sources:
         host.sources.append(source)
-    if row == trace.children(parent)[-1]:  # the fetch tells the size of its last answer
+    if row == trace.children(parent)[-1]:  # a fetch records the size of its last answer
         host.received_bytes += int(trace.number(parent, semconv.RESPONSE_BYTES) or 0)
 
 
@@ -146,7 +146,7 @@ _CLOSED = "a day that has passed"
 
 
 def data_document(last: LastRun | None) -> dict[str, Any]:
-    """The same as JSON values."""
+    """The rules and the last run as JSON values."""
     return {
         "last_run": None if last is None else asdict(last),
         "hosts": [{"host": name, **asdict(policy)} for name, policy in _policies()],
@@ -155,7 +155,7 @@ def data_document(last: LastRun | None) -> dict[str, Any]:
 
 
 def show_data(console: Console, last: LastRun | None) -> None:
-    """Print the tables: the last run's, if there is one, and the rules."""
+    """Print the tables of the last run, if there is one, and of the rules."""
     if last is not None:
         about = f"of the last run ({last.symbol} as of {last.as_of})"
         _table(
@@ -248,7 +248,7 @@ def _table(
 
 
 def _time(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """A duration in its largest unit."""
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= size:
             return f"{seconds / size:g} {unit}"

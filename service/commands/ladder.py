@@ -10,22 +10,22 @@ from rich.markup import escape
 from rich.table import Table
 
 from trading_graph.otel.redaction import Redactor
-from trading_graph.service.commands.failures import guarded
-from trading_graph.service.errors import BadSettings
+from trading_graph.service.commands.failures import with_exit_code
+from trading_graph.service.errors import SettingsError
 from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.ladder import (
     TOLERANCE,
     Claim,
     Ladder,
     Latencies,
-    Reached,
+    MeasuredRung,
     climb,
-    compared,
+    compare_rungs,
     rungs,
 )
 from trading_graph.service.log import logging_to
-from trading_graph.service.runs.request import default_date
-from trading_graph.service.runs.session import RunSession
+from trading_graph.service.run.request import default_date
+from trading_graph.service.run.session import RunSession
 from trading_graph.service.settings import Settings
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.symbols import parse_symbol
@@ -40,17 +40,17 @@ def ladder_command(
 ) -> ExitCode:
     """Climb the ladder and return the exit code; every failure is one sentence on stderr.
 
-    It always runs on the offline model and the embedded data: latencies have to be equal.
+    It always uses the offline model and the embedded data, so that latencies are equal.
     """
     talk, latencies = Console(stderr=True), Latencies(call_s, fetch_s, scale)
 
     def work(settings: Settings, redactor: Redactor) -> ExitCode:
         _refuse_timeouts(latencies)
-        asked, as_of = parse_symbol(symbol), AsOf.parse(date or default_date("offline"))
+        listed, as_of = parse_symbol(symbol), AsOf.parse(date or default_date("offline"))
         with logging_to(settings.log_file, redactor):
-            return _climb(asked, as_of, latencies, settings, redactor, talk, as_json=as_json)
+            return _climb(listed, as_of, latencies, settings, redactor, talk, as_json=as_json)
 
-    return guarded(talk, work)
+    return with_exit_code(talk, work)
 
 
 def _refuse_timeouts(latencies: Latencies) -> None:
@@ -59,7 +59,7 @@ def _refuse_timeouts(latencies: Latencies) -> None:
         ("fetch", latencies.fetch_s * latencies.scale, _LONGEST_FETCH_S),
     ):
         if took > longest:
-            raise BadSettings(
+            raise SettingsError(
                 f"A {what} of {took:g} s would run into the client's time limit; choose a "
                 f"--scale that keeps it below {longest:g} s."
             )
@@ -78,7 +78,7 @@ def _climb(
     steps = rungs(symbol, as_of, latencies)
     session = RunSession(settings, settings.out, talk, redactor, offline=True)
     results = asyncio.run(climb(steps, session, talk))
-    ladder = compared(steps, results, latencies)
+    ladder = compare_rungs(steps, results, latencies)
     out = Console(file=sys.stdout)
     if as_json:
         show_json(ladder, symbol, str(as_of), out)
@@ -117,7 +117,7 @@ def show(ladder: Ladder, console: Console) -> None:
         console.print(f"- {escape(sentence)}", highlight=False, soft_wrap=True)
 
 
-def _cells(ladder: Ladder, each: Reached) -> Iterator[str]:
+def _cells(ladder: Ladder, each: MeasuredRung) -> Iterator[str]:
     yield each.rung.name
     yield f"{each.measured.calls:.0f} + {each.measured.fetches:.0f}"
     yield f"{each.measured.latency_s:.1f}"
@@ -130,7 +130,7 @@ def _cells(ladder: Ladder, each: Reached) -> Iterator[str]:
 
 
 def _runs(ladder: Ladder) -> Iterator[str]:
-    """How each run went as it ran: a line each."""
+    """One line for each run, on how it ran."""
     for each in ladder.reached:
         wrong = ladder.unconfirmed.get(each.rung.name, ())
         mark = "[red]✗[/]" if wrong else "[green]✓[/]"
@@ -146,7 +146,7 @@ def _runs(ladder: Ladder) -> Iterator[str]:
 
 
 def sentences(ladder: Ladder) -> Iterator[str]:
-    """Which lever gives how much, and where the founding document was right or wrong."""
+    """How much each lever saves, and where the founding document was right or wrong."""
     yield _levers(ladder)
     low, high = BASELINE
     slow = ladder.first.measured.seconds
@@ -154,7 +154,7 @@ def sentences(ladder: Ladder) -> Iterator[str]:
     yield f"The slow program takes {slow:.1f} s, {where} the founding document's {low}-{high} s."
     for each in ladder.reached:
         if each.rung.claim is not None:
-            yield _judged(ladder, each, each.rung.claim)
+            yield _claim_sentence(ladder, each, each.rung.claim)
     yield from _floor(ladder)
     yield from _misses(ladder)
 
@@ -169,7 +169,7 @@ def _levers(ladder: Ladder) -> str:
     return f"Of {total:.1f} s saved: {', '.join(parts)}."
 
 
-def _judged(ladder: Ladder, each: Reached, claim: Claim) -> str:
+def _claim_sentence(ladder: Ladder, each: MeasuredRung, claim: Claim) -> str:
     factor, took = ladder.faster(each), each.measured.seconds
     return (
         f"{each.rung.name}: the founding document expects {_factor(claim)} and "
@@ -183,10 +183,10 @@ def _factor(claim: Claim) -> str:
     return f"{claim.low_x:g}-{claim.high_x:g}x"
 
 
-def _against(found: float, low: float, high: float, unit: str, digits: int) -> str:
-    if found < low:
-        return f"{low - found:.{digits}f}{unit} below it"
-    return f"{found - high:.{digits}f}{unit} above it" if found > high else "holds"
+def _against(value: float, low: float, high: float, unit: str, digits: int) -> str:
+    if value < low:
+        return f"{low - value:.{digits}f}{unit} below it"
+    return f"{value - high:.{digits}f}{unit} above it" if value > high else "holds"
 
 
 def _floor(ladder: Ladder) -> Iterator[str]:
@@ -231,7 +231,7 @@ def show_json(ladder: Ladder, symbol: str, as_of: str, console: Console) -> None
     console.file.write(json.dumps(document, indent=2) + "\n")
 
 
-def _rung(ladder: Ladder, each: Reached) -> dict[str, object]:
+def _rung(ladder: Ladder, each: MeasuredRung) -> dict[str, object]:
     claim = each.rung.claim
     return {
         "name": each.rung.name,

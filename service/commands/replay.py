@@ -1,4 +1,4 @@
-"""`trading-graph replay`: what a backend did not take is sent again, each span once."""
+"""`trading-graph replay`: spans that a backend did not accept are sent again, each once."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,10 +11,10 @@ from trading_graph.otel.errors import ExporterSettingsError, TraceError
 from trading_graph.otel.export import ReplayResult
 from trading_graph.otel.files import from_lines
 from trading_graph.otel.redaction import Redactor, process_redactor
-from trading_graph.service.errors import BadSettings
+from trading_graph.service.errors import SettingsError
 from trading_graph.service.exit_codes import ExitCode, fail
 from trading_graph.service.langsmith import langsmith_mode, langsmith_target
-from trading_graph.service.replay import Target, targets
+from trading_graph.service.replay import ReplayTarget, targets
 from trading_graph.service.settings import read_settings
 from trading_graph.service.trace_source import trace_file
 
@@ -24,20 +24,20 @@ class _Total:
     """What became of all batches for one backend."""
 
     sent: int = 0
-    there: int = 0
+    present: int = 0
     refused: int = 0
     faults: list[str] = field(default_factory=list)
 
     def add(self, done: ReplayResult) -> None:
         self.sent += done.sent
-        self.there += done.present
+        self.present += done.present
         self.refused += done.refused
         if done.unreadable:
             self.faults.append(done.unreadable)
 
 
 def replay_command(*, runs: Sequence[str], everything: bool) -> ExitCode:
-    """Replay the spool, or the runs that are named, and return the exit code."""
+    """Replay the spool or the named runs, and return the exit code."""
     talk, redactor = Console(stderr=True), process_redactor()
     try:
         settings = read_settings()
@@ -45,24 +45,24 @@ def replay_command(*, runs: Sequence[str], everything: bool) -> ExitCode:
         # In a mode other than `otlp` LangSmith has no place for our spans.
         langsmith = langsmith_target(settings, langsmith_mode(settings, offline=False))
         files = [trace_file(run, settings) for run in runs]
-        found = targets(settings, langsmith, ask=not everything)
-        done = [_replayed(target, files, talk, redactor) for target in found]
+        backends = targets(settings, langsmith, ask=not everything)
+        done = [_replay(target, files, talk, redactor) for target in backends]
     except KeyboardInterrupt:
-        return _failed(
+        return _fail(
             talk, redactor, "Interrupted; what was not sent waits on.", ExitCode.INTERRUPTED
         )
-    except (BadSettings, ExporterSettingsError) as error:
-        return _failed(talk, redactor, str(error), ExitCode.USAGE)
+    except (SettingsError, ExporterSettingsError) as error:
+        return _fail(talk, redactor, str(error), ExitCode.USAGE)
     except TraceError as error:
-        return _failed(talk, redactor, str(error), ExitCode.NOT_DONE)
+        return _fail(talk, redactor, str(error), ExitCode.NOT_DONE)
     except OSError as error:
         sentence = f"Cannot read or write {error.filename}: {error.strerror}."
-        return _failed(talk, redactor, sentence, ExitCode.NOT_DONE)
+        return _fail(talk, redactor, sentence, ExitCode.NOT_DONE)
     return ExitCode.OK if all(done) else ExitCode.NOT_DONE
 
 
-def _replayed(target: Target, files: Sequence[Path], talk: Console, redactor: Redactor) -> bool:
-    """Replay to one backend and say what became of it; true where nothing is left."""
+def _replay(target: ReplayTarget, files: Sequence[Path], talk: Console, redactor: Redactor) -> bool:
+    """Replay to one backend and print the result; true when nothing is left to send."""
     total = _Total()
     try:
         if files:
@@ -72,19 +72,19 @@ def _replayed(target: Target, files: Sequence[Path], talk: Console, redactor: Re
             with target.spool.lock() as mine:
                 if not mine:
                     sentence = f"{target.name}: another process is sending its spool; wait for it."
-                    _failed(talk, redactor, sentence, ExitCode.NOT_DONE)
+                    _fail(talk, redactor, sentence, ExitCode.NOT_DONE)
                     return False
                 batches = target.replay.spool(target.spool)
                 _follow(target, batches, target.spool.spans, total, talk)
     except TraceError as error:
         total.faults.append(f"{error} `--all` sends everything without asking what is there.")
     out = Console(highlight=False, soft_wrap=True)
-    already = f", {total.there} were there already" if total.there else ""
+    already = f", {total.present} were there already" if total.present else ""
     out.print(f"{target.name} at {target.replay.endpoint}: {total.sent} spans sent{already}.")
-    left = total.refused if files else target.spool.spans
-    if left:
+    remaining = total.refused if files else target.spool.spans
+    if remaining:
         refused = "it does not take them" if total.refused else "they could not be sent"
-        out.print(f"{target.name}: {left} spans wait on; {refused}.")
+        out.print(f"{target.name}: {remaining} spans wait on; {refused}.")
     if not files and (evicted := target.spool.evictions):
         out.print(
             f"{target.name}: {evicted} spans had to make room in {target.spool.folder} since the "
@@ -92,12 +92,12 @@ def _replayed(target: Target, files: Sequence[Path], talk: Console, redactor: Re
         )
         target.spool.reset_evictions()
     for fault in total.faults:
-        _failed(talk, redactor, fault, ExitCode.NOT_DONE)
-    return not left and not total.faults
+        _fail(talk, redactor, fault, ExitCode.NOT_DONE)
+    return not remaining and not total.faults
 
 
 def _follow(
-    target: Target, batches: Iterable[ReplayResult], spans: int, total: _Total, talk: Console
+    target: ReplayTarget, batches: Iterable[ReplayResult], spans: int, total: _Total, talk: Console
 ) -> None:
     with Progress(console=talk, transient=True) as progress:
         task = progress.add_task(f"to {target.name}", total=spans)
@@ -106,5 +106,5 @@ def _follow(
             progress.advance(task, done.sent + done.present)
 
 
-def _failed(talk: Console, redactor: Redactor, sentence: str, code: ExitCode) -> ExitCode:
+def _fail(talk: Console, redactor: Redactor, sentence: str, code: ExitCode) -> ExitCode:
     return fail(talk, redactor.text(sentence), code)

@@ -1,6 +1,7 @@
-"""`trading-graph run`: from the words of the command line to the exit code.
+"""`trading-graph run`: make a run, or resume one.
 
-What will serve is said first; only then is anything heavy imported, which takes seconds.
+The command first prints which model and which data will serve. Only then does it import the
+engine, which takes seconds.
 """
 
 import asyncio
@@ -15,19 +16,19 @@ from rich.console import Console
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.redaction import Redactor
-from trading_graph.service.commands.failures import guarded
+from trading_graph.service.commands.failures import with_exit_code
 from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.log import logging_to
-from trading_graph.service.runs.request import RunRequest, default_date
+from trading_graph.service.run.request import RunRequest, default_date
 from trading_graph.service.settings import Settings, backend_choice
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.symbols import parse_symbol
 
 if TYPE_CHECKING:
-    from trading_graph.service.runs.session import RunSession
+    from trading_graph.service.run.session import RunSession
 
 _RESUME_WORDS = {"resume", "out", "as_json"}
-"""What may be said with --resume: everything else is what the run was asked to do at its start."""
+"""What may be combined with --resume: everything else is stored in the order of the run."""
 
 
 def run_command(*, symbol: str | None, resume: str | None, **words: Any) -> ExitCode:
@@ -81,7 +82,7 @@ def _begin(symbol: str, words: Mapping[str, Any]) -> ExitCode:
             session.show(result, as_json=words["as_json"])
         return ExitCode.OK
 
-    return guarded(talk, work)
+    return with_exit_code(talk, work)
 
 
 def _resume(word: str, words: Mapping[str, Any]) -> ExitCode:
@@ -100,13 +101,13 @@ def _resume(word: str, words: Mapping[str, Any]) -> ExitCode:
             session.show(result, as_json=words["as_json"])
         return ExitCode.OK
 
-    return guarded(talk, work)
+    return with_exit_code(talk, work)
 
 
 def _load_session(talk: Console) -> "type[RunSession]":
-    # Not above: it takes seconds, and a run that begins says first what will serve.
+    # Not above: it takes seconds, and a new run first prints what will serve.
     with talk.status("loading"), pause_collection():
-        from trading_graph.service.runs.session import RunSession
+        from trading_graph.service.run.session import RunSession
     return RunSession
 
 
@@ -115,9 +116,10 @@ def _out(words: Mapping[str, Any], settings: Settings) -> Path:
 
 
 def _request(symbol: str, words: Mapping[str, Any], settings: Settings) -> RunRequest:
-    """What the words ask for; a budget that they do not name is that of the settings.
+    """The request of the words; the settings give a budget that they do not name.
 
-    Raises BadSymbolError or BadDateError, whose words explain the bounds of these two fields.
+    Raises BadSymbolError or BadDateError: their messages explain these two fields better than
+    bounds do.
     """
     values = {name: words[name] for name in RunRequest.model_fields.keys() - {"symbol"}}
     if values["date"]:
@@ -128,7 +130,7 @@ def _request(symbol: str, words: Mapping[str, Any], settings: Settings) -> RunRe
 
 
 def _announce(talk: Console, request: RunRequest, choice: BackendChoice) -> None:
-    """Say which model, which data and which mode will serve."""
+    """Print which model and which data will serve."""
     simulated = " · latencies are simulated" if choice.simulated else ""
     talk.print(
         f"{request.symbol} as of {request.date} · model: {choice.model_label} · "

@@ -1,4 +1,4 @@
-"""`trading-graph serve`: the service, until it is told to stop."""
+"""`trading-graph serve`: run the service until a signal stops it."""
 
 import asyncio
 import ipaddress
@@ -12,8 +12,8 @@ from rich.console import Console
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.redaction import Redactor
-from trading_graph.service.commands.failures import guarded
-from trading_graph.service.errors import BadSettings
+from trading_graph.service.commands.failures import with_exit_code
+from trading_graph.service.errors import SettingsError
 from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.langsmith import langsmith_mode
 from trading_graph.service.log import logging_to
@@ -22,7 +22,7 @@ from trading_graph.service.settings import Settings, backend_choice
 
 
 def _new_token() -> ExitCode:
-    """Print a new token, once, and the setting that lets it in."""
+    """Print a new token, once, and the setting that admits it."""
     token = secrets.token_urlsafe(32)
     click.echo(f"The token, shown this once: {token}")
     click.echo("The service is to be started with:")
@@ -45,11 +45,11 @@ def serve_command(
             asyncio.run(_serve(settings, redactor, host, port, where, talk, offline=offline))
         return ExitCode.OK
 
-    return guarded(talk, work)
+    return with_exit_code(talk, work)
 
 
 def _check_host(host: str, settings: Settings) -> None:
-    """Refuse an address that others can reach, unless they need a token."""
+    """Refuse an address that other machines can reach, unless a token is required."""
     if settings.serve_token_sha256 or host == "localhost":
         return
     try:
@@ -57,7 +57,7 @@ def _check_host(host: str, settings: Settings) -> None:
             return
     except ValueError:
         pass
-    raise BadSettings(
+    raise SettingsError(
         f"{host} can be reached from other machines, and no token is set; make one with: "
         "trading-graph serve --new-token"
     )
@@ -74,7 +74,7 @@ async def _serve(
     offline: bool,
 ) -> None:
     with talk.status("loading"), pause_collection():
-        # Not above: it takes seconds, and a wrong host is refused before.
+        # Not above: it takes seconds, and a wrong host is refused first.
         from trading_graph.service.server.serving import (
             drain,
             listening,

@@ -1,4 +1,4 @@
-"""`trading-graph verify`: a trace, a gate, a verdict; with --watch the traces of a service."""
+"""`trading-graph verify`: judge a trace, or with --watch the traces of a service."""
 
 import signal
 import sys
@@ -20,10 +20,10 @@ from trading_graph.otel.report import VerdictText, as_github, as_json, as_junit,
 from trading_graph.otel.report.documents.document import Document, encode
 from trading_graph.otel.report.documents.verdict import VerdictJson, verdict_document
 from trading_graph.otel.verdict import Gate, GateError, Verdict, judge
-from trading_graph.service.errors import BadSettings
+from trading_graph.service.errors import SettingsError
 from trading_graph.service.exit_codes import ExitCode, fail
 from trading_graph.service.trace_source import configured_jaeger, find_trace
-from trading_graph.service.watching import Arrived, Patience, TraceWatch
+from trading_graph.service.watching import PollBackoff, SettledTrace, TraceWatch
 
 FORMATS = {"markdown": as_markdown, "json": as_json, "junit": as_junit, "github": as_github}
 
@@ -60,10 +60,10 @@ def _verify(
     """Judge one trace; every fault is one sentence on stderr."""
     talk = Console(stderr=True)
     try:
-        wanted = Gate.from_file(Path(gate)) if gate else default_gate()
-        verdict = judge(find_trace(words, source, id), wanted, id)
+        limits = Gate.from_file(Path(gate)) if gate else default_gate()
+        verdict = judge(find_trace(words, source, id), limits, id)
         shown = VerdictText(verdict) if format == "text" else FORMATS[format](verdict)
-    except (GateError, BadSettings) as error:
+    except (GateError, SettingsError) as error:
         return fail(talk, str(error), ExitCode.USAGE)
     except TraceError as error:
         return fail(talk, str(error), ExitCode.NOT_DONE)
@@ -83,8 +83,8 @@ class Tally:
         self.passed = self.failed = self.not_judged = 0
 
     @property
-    def judged(self) -> int:
-        """How many traces were told."""
+    def total(self) -> int:
+        """How many traces were counted."""
         return self.passed + self.failed + self.not_judged
 
     def add(self, verdict: Verdict) -> None:
@@ -96,11 +96,11 @@ class Tally:
         else:
             self.failed += 1
 
-    def code(self, wanted: int | None) -> ExitCode:
-        """The exit code: a gate that has seen nothing, or too little, is not passed."""
+    def code(self, minimum: int | None) -> ExitCode:
+        """The exit code: too few traces do not pass a gate."""
         if self.failed:
             return ExitCode.CHECK_FAILED
-        if self.not_judged or self.judged < (wanted or 1):
+        if self.not_judged or self.total < (minimum or 1):
             return ExitCode.NOT_DONE
         return ExitCode.OK
 
@@ -108,20 +108,20 @@ class Tally:
 def _watch(
     service: str, gate: str | None, format: str, seconds: float | None, count: int | None
 ) -> ExitCode:
-    """Judge what arrives until a signal, or until there is enough."""
+    """Judge the traces that arrive, until a signal or until there are enough."""
     talk = Console(stderr=True)
     try:
-        wanted = Gate.from_file(Path(gate)) if gate else default_gate()
+        limits = Gate.from_file(Path(gate)) if gate else default_gate()
         jaeger = configured_jaeger()
-    except (GateError, BadSettings) as error:
+    except (GateError, SettingsError) as error:
         return fail(talk, str(error), ExitCode.USAGE)
     watch, tally = TraceWatch(jaeger, service, time.time()), Tally()
     _say(talk, f"Watching {service} in Jaeger at {jaeger.base_url}; stop with Ctrl-C.")
     try:
-        with _terminated_as_interrupted():
+        with _sigterm_as_interrupt():
             deadline = None if seconds is None else time.monotonic() + seconds
             for arrived in _arriving(watch, talk, deadline):
-                verdict = judge(arrived.trace, wanted)
+                verdict = judge(arrived.trace, limits)
                 tally.add(verdict)
                 line = (
                     _object(service, arrived, verdict)
@@ -130,40 +130,40 @@ def _watch(
                 )
                 sys.stdout.write(line + "\n")
                 sys.stdout.flush()
-                if tally.judged == count:
+                if tally.total == count:
                     break
     except KeyboardInterrupt:
-        pass  # this is how a watch ends
+        pass  # a watch ends like this
     pending = f", {watch.pending} had not settled" if watch.pending else ""
     _say(
         talk,
-        f"{tally.judged} judged: {tally.passed} passed, {tally.failed} failed, "
+        f"{tally.total} judged: {tally.passed} passed, {tally.failed} failed, "
         f"{tally.not_judged} without a verdict{pending}.",
     )
     return tally.code(count)
 
 
-def _arriving(watch: TraceWatch, talk: Console, deadline: float | None) -> Iterator[Arrived]:
-    patience = Patience()
+def _arriving(watch: TraceWatch, talk: Console, deadline: float | None) -> Iterator[SettledTrace]:
+    patience = PollBackoff()
     while True:
         try:
             arrived = watch.poll()
         except TraceError as error:
-            if patience.failed(str(error)):
+            if patience.note_failure(str(error)):
                 _say(talk, f"{error} Trying again until it does.")
         else:
-            if patience.worked():
+            if patience.note_success():
                 _say(talk, "Jaeger answers again.")
             for each in arrived:
-                watch.done(each.trace.trace_id)
+                watch.mark_done(each.trace.trace_id)
                 yield each
-        left = None if deadline is None else deadline - time.monotonic()
-        if left is not None and left <= 0:
+        remaining_s = None if deadline is None else deadline - time.monotonic()
+        if remaining_s is not None and remaining_s <= 0:
             return
-        time.sleep(patience.wait_s if left is None else min(left, patience.wait_s))
+        time.sleep(patience.wait_s if remaining_s is None else min(remaining_s, patience.wait_s))
 
 
-def _line(arrived: Arrived, verdict: Verdict) -> str:
+def _line(arrived: SettledTrace, verdict: Verdict) -> str:
     started = datetime.fromtimestamp(arrived.started).astimezone()
     took = "-" if arrived.seconds is None else f"{arrived.seconds:.2f} s"
     head = f"{started:%Y-%m-%d %H:%M:%S}  {arrived.trace.trace_id}  {arrived.name}  {took}"
@@ -185,7 +185,7 @@ class WatchedVerdictJson(Document, frozen=True, kw_only=True):
     verdict: VerdictJson
 
 
-def _object(service: str, arrived: Arrived, verdict: Verdict) -> str:
+def _object(service: str, arrived: SettledTrace, verdict: Verdict) -> str:
     document = WatchedVerdictJson(
         service=service,
         name=arrived.name,
@@ -201,8 +201,8 @@ def _say(talk: Console, sentence: str) -> None:
 
 
 @contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """A shell's background job hears no Ctrl-C: SIGTERM ends a watch as well."""
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM end a watch too: a background job of a shell gets no Ctrl-C."""
 
     def interrupt(signal_number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

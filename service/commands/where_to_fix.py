@@ -1,4 +1,4 @@
-"""Where in this program each kind of finding is mended: said of its own runs, and of no other."""
+"""Where in this program each kind of finding is fixed; only for the program's own runs."""
 
 import re
 from collections.abc import Mapping

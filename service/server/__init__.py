@@ -1,1 +1,1 @@
-"""The HTTP service: runs started, watched and judged over an API and a page."""
+"""The HTTP service: an API and pages to start, follow and judge runs."""

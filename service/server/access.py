@@ -1,4 +1,4 @@
-"""Who may ask what: hosts, origins, tokens and rates; and what a browser is told to forbid."""
+"""Access control: hosts, origins, tokens, sessions and rates, and the security headers."""
 
 import contextlib
 import hashlib
@@ -39,21 +39,21 @@ HEADERS = {
 
 
 def digest(token: str) -> str:
-    """What is kept of a token: a token has 256 random bits, so a plain hash cannot be guessed."""
+    """The digest of a token; a token has 256 random bits, so a plain hash is safe."""
     # A header may hold bytes that are no UTF-8.
     return hashlib.sha256(token.encode(errors="surrogateescape")).hexdigest()
 
 
 @dataclass(slots=True)
 class _Bucket:
-    """Requests that a client may make now, refilled as time passes."""
+    """How many requests a client may make now; it refills with time."""
 
     left: float
     at: float
 
 
 class Rates:
-    """A token bucket a client; those who have not asked for longest are forgotten first."""
+    """A token bucket for each client; the least recent clients are dropped first."""
 
     def __init__(self, per_s: float, burst: int) -> None:
         self._per_s = per_s
@@ -61,7 +61,7 @@ class Rates:
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def take(self, client: str) -> float:
-        """Take one request; gives 0, or the seconds after which there is one."""
+        """Take one request; returns 0, or the seconds until one is free."""
         now = time.monotonic()
         bucket = self._buckets.pop(client, None) or _Bucket(self._burst, now)
         bucket.left = min(self._burst, bucket.left + (now - bucket.at) * self._per_s)
@@ -77,9 +77,9 @@ class Rates:
 
 @dataclass(slots=True)
 class Access:
-    """The rules of one service; without token digests everybody on its address may ask.
+    """The rules of one service; without token digests everybody who reaches it has access.
 
-    `hosts` are the names, beside those of loopback, that a request may call it by.
+    `hosts` are the names of the service beside those of loopback.
     """
 
     token_digests: Sequence[str]
@@ -89,18 +89,18 @@ class Access:
 
     @property
     def needs_token(self) -> bool:
-        """Whether a request has to show a token."""
+        """Whether a request needs a token."""
         return bool(self.token_digests)
 
     def knows(self, token: str) -> bool:
-        """Whether a token is one of ours, in the same time for every wrong one."""
+        """Whether a token is valid; every invalid one takes the same time."""
         offered = digest(token)
-        # Each is compared, also after one has matched.
-        matches = [hmac.compare_digest(offered, known) for known in self.token_digests]
+        # All are compared, even after a match.
+        matches = [hmac.compare_digest(offered, each) for each in self.token_digests]
         return any(matches)
 
     def begin_session(self) -> str:
-        """A new session of a browser that has shown a token."""
+        """Begin the session of a browser that has shown a token."""
         session = secrets.token_urlsafe(32)
         self._sessions[digest(session)] = time.monotonic() + SESSION_S
         if len(self._sessions) > _MOST_SESSIONS:
@@ -108,11 +108,11 @@ class Access:
         return session
 
     def end_session(self, session: str) -> None:
-        """Forget a session."""
+        """End a session."""
         self._sessions.pop(digest(session), None)
 
     def allows(self, request: web.Request) -> bool:
-        """Whether a request shows a token, or the session of a browser that has."""
+        """Whether a request has a valid token or session."""
         if not self.needs_token:
             return True
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -122,11 +122,13 @@ class Access:
         return session is not None and self._sessions.get(digest(session), 0) > time.monotonic()
 
     def check_host(self, request: web.Request) -> None:
-        """Refuse a name that is not ours: a page elsewhere may have pointed its own at us.
+        """Refuse a foreign host name: a page elsewhere may have pointed its own name at us.
 
         Raises Problem.
         """
-        host = request.headers.get("Host", "").lower()  # `request.host` would look up our own name
+        host = request.headers.get(
+            "Host", ""
+        ).lower()  # `request.host` would look up our own host name
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
         if name not in _LOOPBACK and name not in self.hosts and not _is_address(name):
             raise Problem(
@@ -135,7 +137,7 @@ class Access:
             )
 
     def check_origin(self, request: web.Request) -> None:
-        """Refuse what a page of another origin asks a browser to change; raises Problem."""
+        """Refuse a change that comes from a page of another origin; raises Problem."""
         if request.method in _SAFE:
             return
         origin = request.headers.get("Origin")
@@ -156,7 +158,7 @@ class Access:
 
 
 def _is_address(name: str) -> bool:
-    """Whether a host is written as an address: no page can have pointed that at us."""
+    """Whether a host is an IP address, which no page can have pointed at us."""
     with contextlib.suppress(ValueError):
         return bool(ipaddress.ip_address(name.strip("[]")))
     return False
@@ -178,7 +180,7 @@ OPEN_PATHS = web.AppKey("open_paths", frozenset[str])
 
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let through who may ask; raises Problem."""
+    """Apply the rules to a request; raises Problem."""
     access = request.app[ACCESS]
     access.check_host(request)
     access.check_origin(request)
@@ -196,7 +198,7 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 async def set_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Put the headers on a response that has none of its own."""
+    """Add the security headers that a response lacks."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
-    response.headers["Server"] = "trading-graph"  # and not which release of which library
+    response.headers["Server"] = "trading-graph"  # the default names the library and its release

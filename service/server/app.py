@@ -1,4 +1,4 @@
-"""The service as one aiohttp application: its routes, and what stands around them."""
+"""The service as one aiohttp application: its routes and middlewares."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from trading_graph.service.extras import VERSION
 from trading_graph.service.server import access, health, problems, runs_api, traces_api, watches
 from trading_graph.service.server.access import ACCESS, OPEN_PATHS, Access, Rates
 from trading_graph.service.server.context import SERVICE, ServiceContext
-from trading_graph.service.server.operations import Answer, Operation, add_routes, openapi
+from trading_graph.service.server.operations import ApiAnswer, Operation, add_routes, openapi
 from trading_graph.service.server.pages import routes
 from trading_graph.service.settings import Settings
 
@@ -38,7 +38,7 @@ def make_app(service: ServiceContext, redactor: Redactor) -> web.Application:
 
 
 def access_of(settings: Settings) -> Access:
-    """Who may ask, as the settings say."""
+    """The access rules of the settings."""
     return Access(
         token_digests=settings.serve_token_sha256,
         hosts=frozenset(host.lower() for host in settings.serve_hosts),
@@ -48,13 +48,13 @@ def access_of(settings: Settings) -> Access:
 
 def all_operations() -> Sequence[Operation]:
     """Every operation of the API."""
-    found = [
+    operations = [
         *health.OPERATIONS,
         *runs_api.OPERATIONS,
         *traces_api.OPERATIONS,
         *watches.OPERATIONS,
     ]
-    return [*found, _document_of(found)]
+    return [*operations, _document_of(operations)]
 
 
 def _document_of(operations: Sequence[Operation]) -> Operation:
@@ -72,6 +72,6 @@ def _document_of(operations: Sequence[Operation]) -> Operation:
         handler,
         "getOpenapi",
         "This document.",
-        {HTTPStatus.OK: Answer("The document.", content="application/json")},
+        {HTTPStatus.OK: ApiAnswer("The document.", content="application/json")},
     )
     return own

@@ -1,4 +1,4 @@
-"""What every handler of the service can reach."""
+"""The parts of the service that every handler can reach."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ServiceContext:
-    """The parts of one running service; `default_date` is analysed where none is named."""
+    """The parts of one running service; `default_date` is for requests without a date."""
 
     settings: Settings
     store: Store

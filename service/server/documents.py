@@ -1,4 +1,4 @@
-"""What the API takes and answers: one model a document, made from what the store holds."""
+"""The documents of the API, one pydantic model each, and how they are made from the store."""
 
 import datetime
 import json
@@ -14,7 +14,7 @@ Identifier = Annotated[str, Field(pattern=f"^{ID}$")]
 
 
 class Links(BaseModel):
-    """Where to go from a run; those on other hosts only where they lead somewhere."""
+    """Addresses of what a run has; those on other hosts only where they lead somewhere."""
 
     self: str
     page: str
@@ -29,7 +29,7 @@ class Links(BaseModel):
 
 
 class RunDocument(BaseModel):
-    """One run: what was asked, where it is in its life, and what came of it."""
+    """One run: its request, its state and its outcome."""
 
     id: Identifier
     trace_id: Identifier
@@ -69,7 +69,7 @@ class RunsQuery(BaseModel):
 
 
 class EventsQuery(BaseModel):
-    """From where to tell events."""
+    """The number after which events are sent."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -104,7 +104,7 @@ class Readiness(BaseModel):
 
 
 def run_document(run: StoredRun, jaeger: str) -> RunDocument:
-    """A run as the API tells it."""
+    """The document of a run."""
     here = f"/v1/runs/{run.id}"
     return RunDocument(
         id=run.id,
@@ -208,7 +208,7 @@ class VerdictsQuery(BaseModel):
 
 
 class VerdictLinks(BaseModel):
-    """Where to go from a verdict."""
+    """Addresses of what a verdict has."""
 
     verdict: str
     diagnosis: str
@@ -216,7 +216,7 @@ class VerdictLinks(BaseModel):
 
 
 class VerdictSummary(BaseModel):
-    """A verdict that is kept; `id` is the run's for a run of this service, else the trace's."""
+    """A stored verdict; `id` is the id of a run of this service, else the trace's."""
 
     id: Identifier
     trace_id: Identifier
@@ -237,7 +237,7 @@ class VerdictList(BaseModel):
 
 
 class WatchDocument(BaseModel):
-    """A service of Jaeger's whose traces are judged; `problem` is what is in the way now."""
+    """A service in Jaeger whose traces are judged; `problem` is what prevents it now."""
 
     service: str
     since: datetime.datetime
@@ -251,26 +251,26 @@ class WatchList(BaseModel):
     watches: list[WatchDocument]
 
 
-def verdict_summary(kept: StoredVerdict, jaeger: str) -> VerdictSummary:
-    """A kept verdict as the API tells it."""
-    here = f"/v1/traces/{kept.id}"
+def verdict_summary(verdict: StoredVerdict, jaeger: str) -> VerdictSummary:
+    """The document of a stored verdict."""
+    here = f"/v1/traces/{verdict.id}"
     return VerdictSummary(
-        id=kept.id,
-        trace_id=kept.trace_id,
-        service=kept.service,
-        name=kept.name,
-        started=utc(kept.started),
-        seconds=kept.seconds,
-        passed=kept.passed,
-        judged=utc(kept.judged),
+        id=verdict.id,
+        trace_id=verdict.trace_id,
+        service=verdict.service,
+        name=verdict.name,
+        started=utc(verdict.started),
+        seconds=verdict.seconds,
+        passed=verdict.passed,
+        judged=utc(verdict.judged),
         links=VerdictLinks(
             verdict=f"{here}/verdict",
             diagnosis=f"{here}/diagnosis",
-            jaeger=f"{jaeger}/trace/{kept.trace_id}",
+            jaeger=f"{jaeger}/trace/{verdict.trace_id}",
         ),
     )
 
 
 def utc(seconds: float) -> datetime.datetime:
-    """A time of the store, as a document holds it."""
+    """A time of the store as a document holds it."""
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC)

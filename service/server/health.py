@@ -1,4 +1,4 @@
-"""Whether the service lives, whether it takes runs, and what it measures."""
+"""Liveness, readiness and metrics of the service."""
 
 from http import HTTPStatus
 
@@ -7,32 +7,32 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from trading_graph.service.server.context import SERVICE
 from trading_graph.service.server.documents import Health, Readiness
-from trading_graph.service.server.operations import Answer, Operation
+from trading_graph.service.server.operations import ApiAnswer, Operation
 from trading_graph.service.server.problems import Problem
 
 
 async def alive(request: web.Request) -> web.Response:
-    """The process answers."""
+    """Answer that the process lives."""
     return web.json_response(text=Health(status="ok").model_dump_json())
 
 
 async def ready(request: web.Request) -> web.Response:
-    """The store takes writes, and the service is not stopping."""
+    """Answer that the store can be written and the service is not stopping; raises Problem."""
     service = request.app[SERVICE]
     if service.queue.closing:
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "The service is stopping.")
     await service.store.check()
     queue = service.queue
-    found = Readiness(
+    readiness = Readiness(
         status="ready", begun=queue.begun, running=queue.running, waiting=queue.waiting
     )
-    return web.json_response(text=found.model_dump_json())
+    return web.json_response(text=readiness.model_dump_json())
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """What is measured, in the format of Prometheus."""
-    found = generate_latest(request.app[SERVICE].registry)
-    return web.Response(body=found, headers={"Content-Type": CONTENT_TYPE_LATEST})
+    """The metrics in the format of Prometheus."""
+    body = generate_latest(request.app[SERVICE].registry)
+    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 OPERATIONS = (
@@ -42,7 +42,7 @@ OPERATIONS = (
         alive,
         "isAlive",
         "Whether the service lives.",
-        {HTTPStatus.OK: Answer("It does.", Health)},
+        {HTTPStatus.OK: ApiAnswer("It does.", Health)},
         open=True,
         fails=(HTTPStatus.MISDIRECTED_REQUEST,),
     ),
@@ -52,7 +52,7 @@ OPERATIONS = (
         ready,
         "isReady",
         "Whether the service takes runs.",
-        {HTTPStatus.OK: Answer("It does.", Readiness)},
+        {HTTPStatus.OK: ApiAnswer("It does.", Readiness)},
         open=True,
         fails=(HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.MISDIRECTED_REQUEST),
     ),
@@ -62,6 +62,6 @@ OPERATIONS = (
         metrics,
         "getMetrics",
         "Metrics, as Prometheus reads them.",
-        {HTTPStatus.OK: Answer("The metrics.", content="text/plain")},
+        {HTTPStatus.OK: ApiAnswer("The metrics.", content="text/plain")},
     ),
 )

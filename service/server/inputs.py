@@ -1,6 +1,6 @@
-"""What a request brings, checked at the edge: its JSON, its query, its ids, its uploads.
+"""What a request brings, checked at the edge: its JSON, its query, its ids and its uploads.
 
-Traces that are uploaded are written to files as they arrive: none is held in memory whole.
+Uploaded traces are written to files as they arrive; none is held in memory whole.
 """
 
 import asyncio
@@ -19,10 +19,10 @@ from trading_graph.service.server.operations import ID
 from trading_graph.service.server.problems import Problem
 
 BODY_S = 30.0
-"""So long a client may take to send its body."""
+"""Time limit for a request body, in seconds."""
 
 JSON_BYTES = 2**16
-"""So large may a request in JSON be; an upload has a setting of its own."""
+"""Maximum size of a JSON body, in bytes; uploads have a setting of their own."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -43,7 +43,7 @@ async def body_of(request: web.Request, model: type[_Model]) -> _Model:
 async def read_body(request: web.Request, most: int | None = None) -> bytes:
     """The whole body, within the limits on size and time; raises Problem.
 
-    `most` is a number of bytes, by default that of an upload.
+    `most` is the limit in bytes, by default that of an upload.
     """
     most = request.client_max_size if most is None else most
     body = bytearray()
@@ -57,7 +57,7 @@ async def read_body(request: web.Request, most: int | None = None) -> bytes:
 
 @contextlib.asynccontextmanager
 async def receiving(request: web.Request, most: int) -> AsyncIterator[None]:
-    """While a body is read: it is asked for, its time is limited, and no body is a problem."""
+    """Ask for the body, limit the time to read it, and turn its errors into a Problem."""
     if request.headers.get("Content-Encoding", "identity") != "identity":
         # A small compressed body may be a very large one.
         raise Problem(
@@ -81,7 +81,7 @@ async def receiving(request: web.Request, most: int) -> AsyncIterator[None]:
 
 
 def too_large(most: int) -> Problem:
-    """The problem that a body is larger than it may be."""
+    """The problem of a body that is too large."""
     return Problem(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         f"The body is larger than the {most:,} bytes that are taken here; send less.",
@@ -89,7 +89,7 @@ def too_large(most: int) -> Problem:
 
 
 def query_of(request: web.Request, model: type[_Model]) -> _Model:
-    """The parameters of a query; one that is given twice, or is unknown, is a mistake."""
+    """The parameters of a query; raises Problem, also for one that is repeated or unknown."""
     doubled = [name for name in request.query if len(request.query.getall(name)) > 1]
     if doubled:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"Give {doubled[0][:40]!a} once.")
@@ -101,29 +101,31 @@ def query_of(request: web.Request, model: type[_Model]) -> _Model:
 
 def id_of(request: web.Request, name: str) -> str:
     """An id in the path, 32 hexadecimal digits; raises Problem."""
-    found = request.match_info[name].replace("-", "").lower()
-    if not re.fullmatch(ID, found):
+    id = request.match_info[name].replace("-", "").lower()
+    if not re.fullmatch(ID, id):
         raise Problem(HTTPStatus.NOT_FOUND, "An id is 32 hexadecimal digits; this is none.")
-    return found
+    return id
 
 
 def _invalid(error: ValidationError, where: str) -> Problem:
-    # What was sent is not repeated: it may be long, or a secret in the wrong place.
-    found = [
+    # The message does not repeat the input, which may be long, or a secret in the wrong place.
+    errors = [
         {"field": ".".join(map(str, each["loc"])) or where, "message": each["msg"]}
         for each in error.errors(include_input=False, include_url=False, include_context=False)
     ]
-    first = found[0]
-    said = f"{first['field']}: {first['message']}" + (
-        f", and {len(found) - 1} more" if len(found) > 1 else ""
+    first = errors[0]
+    summary = f"{first['field']}: {first['message']}" + (
+        f", and {len(errors) - 1} more" if len(errors) > 1 else ""
     )
-    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"The {where} is wrong: {said}.", errors=found)
+    return Problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY, f"The {where} is wrong: {summary}.", errors=errors
+    )
 
 
 UPLOADS = ("application/json", "application/x-ndjson", "application/octet-stream")
 FORM = "multipart/form-data"
 MOST_PARTS = 32
-"""So many traces may be on one side of a comparison."""
+"""Maximum number of traces on one side of a comparison."""
 
 _CHUNK = 2**16
 
@@ -142,25 +144,25 @@ async def save_body(request: web.Request, path: Path) -> None:
 async def save_parts(
     request: web.Request, folder: Path, names: Sequence[str]
 ) -> dict[str, list[str]]:
-    """Write the parts of a form to files of the folder; gives the files' names by part."""
-    found: dict[str, list[str]] = {name: [] for name in names}
+    """Write the parts of a form to files; returns the files' names by part. Raises Problem."""
+    names_by_part: dict[str, list[str]] = {name: [] for name in names}
     size = 0
     async with receiving(request, request.client_max_size):
         try:
             reader = await request.multipart()
             while (part := await reader.next()) is not None:
-                if not isinstance(part, BodyPartReader) or part.name not in found:
+                if not isinstance(part, BodyPartReader) or part.name not in names_by_part:
                     raise Problem(
                         HTTPStatus.UNPROCESSABLE_ENTITY,
                         f"The parts of the form are {' and '.join(names)}; name each by one.",
                     )
-                files = found[part.name]
+                files = names_by_part[part.name]
                 if len(files) == MOST_PARTS:
                     raise Problem(
                         HTTPStatus.UNPROCESSABLE_ENTITY,
                         f"At most {MOST_PARTS} traces are compared a side; send fewer.",
                     )
-                # A name of our own: nothing that a request says becomes a path.
+                # A name of our own: nothing from a request becomes a path.
                 files.append(f"{part.name}-{len(files) + 1}")
                 size = await _save(request, _chunks(part), folder / files[-1], size)
         except (ValueError, LookupError, AssertionError, RuntimeError, HttpProcessingError):
@@ -168,7 +170,7 @@ async def save_parts(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
                 f"The body is no form that can be read; send {FORM}, as curl -F does.",
             ) from None
-    return found
+    return names_by_part
 
 
 async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
@@ -177,7 +179,7 @@ async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
 
 
 async def _save(request: web.Request, chunks: AsyncIterator[bytes], path: Path, size: int) -> int:
-    """Write chunks to a file; gives the bytes received so far, of `size` before."""
+    """Write chunks to a file; returns the bytes received so far, `size` of them before."""
     file = await asyncio.to_thread(path.open, "wb")
     try:
         async for chunk in chunks:

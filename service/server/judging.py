@@ -1,8 +1,8 @@
 """Verdicts, diagnoses and comparisons of traces, each made in a bounded process.
 
-A trace may come from anybody, so each is read in a process of its own: the very command that people
-run at a terminal, with limits on its memory, its time and its answer, a few at once and a few in
-line. What crashes or hangs there harms no run.
+A trace may come from anybody, so each is read in a process of its own. The process runs the command
+that people run at a terminal, with limits on memory, time and output. A few run at once, and a few
+wait in line. A crash or a hang there harms no run.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _MIB = 2**20
 _CHUNK = 2**16
 _LONGEST_SENTENCE = 1_000
 
-# The limits stand before anything of ours is imported, and outlive a service that is killed.
+# The limits hold before anything of ours is imported, and after the service was killed.
 _PROGRAM = """\
 import resource
 for limit, most in ((resource.RLIMIT_AS, {memory}), (resource.RLIMIT_CPU, {seconds}),
@@ -57,9 +57,9 @@ _INHERITED_PREFIXES = ("LC_", "PYTHON")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What judging one trace may take, and how many are judged at once or wait for it.
+    """The limits of one process, and how many run at once or wait in line.
 
-    `memory` is the address space of the process and `answer` what it may print, in bytes.
+    `memory` limits the address space of the process and `answer` its output, in bytes.
     """
 
     seconds: float = 30.0
@@ -73,35 +73,35 @@ LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """What the command printed, and whether its gate was passed; None where it could not judge."""
+class Judgement:
+    """The output of the command, and whether its gate passed; None if it could not judge."""
 
     text: bytes
     passed: bool | None
 
 
 class Judging:
-    """Runs commands on traces, each in a bounded process; Jaeger is the configured one only."""
+    """Runs commands on traces, each in a bounded process; the only Jaeger is the configured one."""
 
     def __init__(self, jaeger_url: str, limits: Limits = LIMITS) -> None:
         self._jaeger_url = jaeger_url
         self._limits = limits
         self._slots = asyncio.Semaphore(limits.at_once)
-        self._asked = 0
+        self._places = 0
 
     @contextlib.asynccontextmanager
     async def place(self) -> AsyncIterator[Path]:
         """A place in line, with a folder for uploads that is gone afterwards; raises Problem.
 
-        It is taken before an upload is read: what waits is bounded too.
+        Take it before an upload is read, so that the uploads that wait are bounded too.
         """
-        if self._asked >= self._limits.at_once + self._limits.in_line:
+        if self._places >= self._limits.at_once + self._limits.in_line:
             raise Problem(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "Too many traces are being judged; ask again in a few seconds.",
                 headers={"Retry-After": "5"},
             )
-        self._asked += 1
+        self._places += 1
         try:
             folder = await asyncio.to_thread(
                 tempfile.TemporaryDirectory, prefix="trading-graph-", ignore_cleanup_errors=True
@@ -111,31 +111,31 @@ class Judging:
             finally:
                 await asyncio.to_thread(folder.cleanup)
         finally:
-            self._asked -= 1
+            self._places -= 1
 
-    async def command(self, words: Sequence[str], folder: Path) -> Judged:
+    async def command(self, words: Sequence[str], folder: Path) -> Judgement:
         """Run `trading-graph` with these words in the folder of a place; raises Problem.
 
-        The words must be ours: what a request says is checked before it becomes one.
+        The words must be trusted: check the input of a request before it becomes one.
         """
         async with self._slots:
-            ended = await _bounded(words, folder, self._environment(), self._limits)
-        # Python exits with 1 as well where a program crashes, but then it has printed nothing.
+            ended = await _run_bounded(words, folder, self._environment(), self._limits)
+        # Python exits with 1 after a crash too, but then there is no output.
         if ended.out and ended.code in (ExitCode.OK, ExitCode.CHECK_FAILED):
-            return Judged(ended.out, ended.code == ExitCode.OK)
+            return Judgement(ended.out, ended.code == ExitCode.OK)
         if ended.out and ended.code == ExitCode.NOT_DONE:
-            return Judged(ended.out, None)
+            return Judgement(ended.out, None)
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, _sentence(ended, self._limits))
 
     def _environment(self) -> Mapping[str, str]:
-        """What the process is told: no key of the service is in reach of a stranger's trace."""
-        kept = {
+        """The environment of the process; it holds no key of the service."""
+        inherited = {
             name: value
             for name, value in os.environ.items()
             if name.upper() in _INHERITED or name.startswith(_INHERITED_PREFIXES)
         }
         return {
-            **kept,
+            **inherited,
             "NO_COLOR": "1",
             "OPENBLAS_NUM_THREADS": "1",
             "TRADING_GRAPH_JAEGER_URL": self._jaeger_url,
@@ -143,21 +143,21 @@ class Judging:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ended:
-    """How a process ended, and what it said."""
+class _ProcessExit:
+    """The exit code and the output of a process."""
 
     code: int
     out: bytes
     err: bytes
 
 
-async def _bounded(
+async def _run_bounded(
     words: Sequence[str], folder: Path, environment: Mapping[str, str], limits: Limits
-) -> _Ended:
+) -> _ProcessExit:
     program = _PROGRAM.format(memory=limits.memory, seconds=math.ceil(limits.seconds))
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-P",  # nothing is imported from the folder, where the uploads are
+        "-P",  # import nothing from the folder, which holds the uploads
         "-c",
         program,
         *words,
@@ -184,28 +184,28 @@ async def _bounded(
         if process.returncode is None:
             process.kill()
             await process.wait()
-    return _Ended(code, out, err)
+    return _ProcessExit(code, out, err)
 
 
 async def _read(stream: asyncio.StreamReader, most: int) -> bytes:
-    found = bytearray()
+    content = bytearray()
     while chunk := await stream.read(_CHUNK):
-        found += chunk
-        if len(found) > most:
+        content += chunk
+        if len(content) > most:
             raise Problem(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
                 f"What there is to say of the trace takes more than {most / _MIB:g} MiB; judge it "
                 "at a terminal.",
             )
-    return bytes(found)
+    return bytes(content)
 
 
-def _sentence(ended: _Ended, limits: Limits) -> str:
-    """Why there is no answer, as the command said it or as its end shows."""
+def _sentence(ended: _ProcessExit, limits: Limits) -> str:
+    """Why there is no answer: the error of the command, or how it ended."""
     lines = [line for line in ended.err.decode(errors="replace").splitlines() if line.strip()]
-    told = next((line for line in lines if line.startswith("Error: ")), None)
-    if told is not None:
-        return told.removeprefix("Error: ")[:_LONGEST_SENTENCE]
+    sentence = next((line for line in lines if line.startswith("Error: ")), None)
+    if sentence is not None:
+        return sentence.removeprefix("Error: ")[:_LONGEST_SENTENCE]
     if ended.code < 0 or (lines and "MemoryError" in lines[-1]):
         return (
             f"The trace could not be judged within {limits.memory / _MIB:g} MiB of memory and "

@@ -1,7 +1,6 @@
 """The operations of the API, and the OpenAPI document that is made from them.
 
-One table serves both: a route that is not in the document, or one in it that is not served, cannot
-be.
+Both come from one table, so every route is in the document, and every operation in it is served.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,8 +31,8 @@ class ProblemDocument(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer: of a model, or of a plain content type."""
+class ApiAnswer:
+    """An answer of an operation: a model, or a plain content type."""
 
     what: str
     model: type[BaseModel] | None = None
@@ -54,7 +53,7 @@ class Operation:
     handler: Handler
     id: str
     summary: str
-    answers: Mapping[HTTPStatus, Answer]
+    answers: Mapping[HTTPStatus, ApiAnswer]
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
     uploads: tuple[str, ...] = ()
@@ -72,7 +71,7 @@ def add_routes(app: web.Application, operations: Sequence[Operation]) -> None:
 
 
 async def _continue(request: web.Request) -> None:
-    """Ask for no body before the request is let through; `read_body` asks for it then."""
+    """Do not ask for the body yet: `receiving` does so once the request has access."""
 
 
 def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
@@ -84,7 +83,7 @@ def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
     )
     paths: dict[str, dict[str, Any]] = {}
     for each in operations:
-        paths.setdefault(each.path, {})[each.method.lower()] = _described(each)
+        paths.setdefault(each.path, {})[each.method.lower()] = _description(each)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -103,11 +102,11 @@ def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
 
 
 def _models(operation: Operation) -> list[type[BaseModel]]:
-    found = [answer.model for answer in operation.answers.values()]
-    return [model for model in [*found, operation.body] if model is not None]
+    models = [answer.model for answer in operation.answers.values()]
+    return [model for model in [*models, operation.body] if model is not None]
 
 
-def _described(operation: Operation) -> dict[str, Any]:
+def _description(operation: Operation) -> dict[str, Any]:
     answers = {str(int(s)): _answer(answer) for s, answer in operation.answers.items()}
     answers |= {str(int(status)): _problem(status) for status in _fails(operation)}
     described: dict[str, Any] = {
@@ -142,7 +141,7 @@ def _form(parts: Sequence[str]) -> dict[str, Any]:
 
 
 def _fails(operation: Operation) -> list[HTTPStatus]:
-    """Which problems it can answer; each can be refused, limited, or meet a broken store."""
+    """The statuses of the problems that an operation can answer."""
     if operation.open:
         return list(operation.fails)
     usual = [
@@ -162,16 +161,16 @@ def _fails(operation: Operation) -> list[HTTPStatus]:
     return sorted({*usual, *operation.fails})
 
 
-def _answer(answer: Answer) -> dict[str, Any]:
-    found: dict[str, Any] = {"description": answer.what}
+def _answer(answer: ApiAnswer) -> dict[str, Any]:
+    document: dict[str, Any] = {"description": answer.what}
     if answer.model is not None:
         reference = _REFERENCE.format(model=answer.model.__name__)
-        found["content"] = {"application/json": {"schema": {"$ref": reference}}}
+        document["content"] = {"application/json": {"schema": {"$ref": reference}}}
     elif answer.content is not None:
-        found["content"] = {answer.content: {}}
+        document["content"] = {answer.content: {}}
     if answer.headers:
-        found["headers"] = {name: {"schema": {"type": "string"}} for name in answer.headers}
-    return found
+        document["headers"] = {name: {"schema": {"type": "string"}} for name in answer.headers}
+    return document
 
 
 def _problem(status: HTTPStatus) -> dict[str, Any]:
@@ -201,8 +200,8 @@ def _query(operation: Operation) -> list[dict[str, Any]]:
     schema = operation.query.model_json_schema()
     required = schema.get("required", ())
     return [
-        {"name": name, "in": "query", "required": name in required, "schema": found}
-        for name, found in schema["properties"].items()
+        {"name": name, "in": "query", "required": name in required, "schema": parameter}
+        for name, parameter in schema["properties"].items()
     ]
 
 

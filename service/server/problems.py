@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler
 
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.redaction import Redactor
-from trading_graph.service.errors import BadSettings, StoreUnavailable
+from trading_graph.service.errors import SettingsError, StoreUnavailableError
 from trading_graph.toolkit.errors import BadRequestError
 
 _LOG = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ REDACTOR = web.AppKey("redactor", Redactor)
 
 
 class Problem(Exception):
-    """An answer that is no success; `detail` is one sentence that ends with what to do next."""
+    """An error answer; `detail` is one sentence that ends with what to do next."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Problem(Exception):
 
 
 def answer(problem: Problem, redactor: Redactor) -> web.Response:
-    """The problem as a response; what it says is redacted."""
+    """The problem as a response, without secrets."""
     document = {
         "type": "about:blank",
         "title": problem.status.phrase,
@@ -58,16 +58,16 @@ def answer(problem: Problem, redactor: Redactor) -> web.Response:
 
 
 def problem_of(error: Exception) -> Problem:
-    """The problem that an error is; an unknown one says nothing of the program's inside."""
+    """The problem of an error; that of an unexpected error reveals nothing of the program."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, web.HTTPException):
         return _of_aiohttp(error)
-    if isinstance(error, BadRequestError | BadSettings):
+    if isinstance(error, BadRequestError | SettingsError):
         return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
     if isinstance(error, TraceError):
         return Problem(HTTPStatus.NOT_FOUND, str(error))
-    if isinstance(error, StoreUnavailable):
+    if isinstance(error, StoreUnavailableError):
         return Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers={"Retry-After": "5"})
     _LOG.error("A request failed: %r", error, exc_info=error)
     return Problem(
@@ -77,7 +77,7 @@ def problem_of(error: Exception) -> Problem:
 
 def _of_aiohttp(error: web.HTTPException) -> Problem:
     status = HTTPStatus(error.status)
-    said = {
+    details = {
         HTTPStatus.NOT_FOUND: "There is nothing at this path; /v1/openapi.json lists what there "
         "is.",
         HTTPStatus.METHOD_NOT_ALLOWED: "This path does not take this method; Allow lists those it "
@@ -85,8 +85,10 @@ def _of_aiohttp(error: web.HTTPException) -> Problem:
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than the service "
         "takes; send less.",
     }
-    kept = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
-    return Problem(status, said.get(status, status.description or status.phrase), headers=kept)
+    headers = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
+    return Problem(
+        status, details.get(status, status.description or status.phrase), headers=headers
+    )
 
 
 @web.middleware

@@ -1,6 +1,6 @@
-"""How long runs are kept: past it a run's row, its events, its verdict and its folder go.
+"""Retention: old runs are deleted, each with its row, its events, its verdict and its folder.
 
-Only runs of the service: what somebody made at a terminal in the same folder is theirs.
+Only runs of the service are deleted, and none that somebody made at a terminal in the same folder.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from trading_graph.service.errors import StoreUnavailable
+from trading_graph.service.errors import StoreUnavailableError
 from trading_graph.service.store import Store, now
 
 _LOG = logging.getLogger(__name__)
@@ -20,9 +20,9 @@ _EVERY_S = 3_600.0
 
 
 async def forget(store: Store, out: Path, keep_days: float) -> int:
-    """Delete what is too old, and say how many runs that were; raises StoreUnavailable.
+    """Delete what is too old; returns the number of runs. Raises StoreUnavailableError.
 
-    The folder goes first: were the process killed in between, the row still names what is left.
+    The folder goes first: if the process is killed in between, the row still names the run.
     """
     before = now() - keep_days * _DAY_S
     old = await store.ended_before(before)
@@ -35,7 +35,7 @@ async def forget(store: Store, out: Path, keep_days: float) -> int:
 
 @contextlib.asynccontextmanager
 async def forgetting(store: Store, out: Path, keep_days: float) -> AsyncIterator[None]:
-    """Delete what is too old now and every hour, for the duration of the block."""
+    """Delete what is too old, now and every hour, for the duration of the block."""
     task = asyncio.create_task(_on_and_on(store, out, keep_days), name="retention")
     try:
         yield
@@ -49,6 +49,6 @@ async def _on_and_on(store: Store, out: Path, keep_days: float) -> None:
         try:
             if gone := await forget(store, out, keep_days):
                 _LOG.info("%d runs older than %g days are deleted.", gone, keep_days)
-        except StoreUnavailable as error:
+        except StoreUnavailableError as error:
             _LOG.warning("Old runs are not deleted: %s", error)
         await asyncio.sleep(_EVERY_S)

@@ -1,8 +1,8 @@
 """What happens in a run, as numbered events that a watcher can follow and resume.
 
-They are made from the run's spans as these start and end, so what is told is what is recorded.
-Events are kept in batches, and told only when they are kept: a number that a watcher has seen
-stands for the same event after a crash.
+They are made from the run's spans as these start and end, so watchers see what is recorded. Events
+are stored in batches and sent only after that: a number that a watcher has seen stands for the same
+event after a crash.
 """
 
 import asyncio
@@ -15,16 +15,16 @@ from typing import Any
 from opentelemetry.sdk.trace import ReadableSpan
 
 from trading_graph.otel.trace import semconv
-from trading_graph.service.errors import StoreUnavailable
+from trading_graph.service.errors import StoreUnavailableError
 from trading_graph.service.store import Store
 
 _LOG = logging.getLogger(__name__)
 
 BATCH_S = 0.2
-"""Events of this time are told at once: people see no difference, and 200 watchers cost less."""
+"""Length of a batch of events: people see no difference, and 200 watchers cost less."""
 
 IDLE_S = 15.0
-"""After so long without an event a comment is sent, or a proxy would take the stream for dead."""
+"""Time without an event until a comment is sent, so that no proxy closes the stream."""
 
 _COMMENT = b": still here\n\n"
 
@@ -34,7 +34,7 @@ _KINDS = {
     semconv.CHAT: "llm",
     semconv.EXECUTE_TOOL: "tool",
 }
-_TOLD = {
+_ATTRIBUTES = {
     semconv.AGENT_NAME: "agent",
     semconv.TOOL_NAME: "tool",
     semconv.REQUEST_MODEL: "model",
@@ -43,16 +43,18 @@ _TOLD = {
     semconv.USAGE_INPUT_TOKENS: "input_tokens",
     semconv.USAGE_OUTPUT_TOKENS: "output_tokens",
 }
-"""Attributes that are told, none of which holds content."""
+"""The attributes of a span that are sent, with their names there; none holds content."""
 
 
 class RunEvents:
     """The events of one run that is queued or running; a `SpanListener`."""
 
-    def __init__(self, run_id: str, store: Store, kept: Sequence[tuple[int, str]] = ()) -> None:
+    def __init__(self, run_id: str, store: Store, stored: Sequence[tuple[int, str]] = ()) -> None:
         self._run_id = run_id
         self._store = store
-        self._told: list[tuple[int, bytes]] = [(number, sse(number, body)) for number, body in kept]
+        self._sent: list[tuple[int, bytes]] = [
+            (number, sse(number, body)) for number, body in stored
+        ]
         self._new: list[str] = []
         self._grown = asyncio.Event()
         self._closing = asyncio.Event()
@@ -61,8 +63,8 @@ class RunEvents:
 
     @property
     def last(self) -> int:
-        """The number of the newest event that was told, 0 before the first."""
-        return self._told[-1][0] if self._told else 0
+        """The number of the newest event that was sent, 0 before the first."""
+        return self._sent[-1][0] if self._sent else 0
 
     def on_start(self, span: ReadableSpan) -> None:
         """Note that the run, an agent, a call or a tool has started."""
@@ -80,11 +82,11 @@ class RunEvents:
         self._new.append(json.dumps({"type": kind, **data}))
 
     def start(self) -> None:
-        """Begin to keep and tell, until `end`."""
+        """Store and send events from now on, until `end`."""
         self._writer = asyncio.create_task(self._write_on(), name=f"events of {self._run_id}")
 
     async def end(self) -> None:
-        """Keep and tell what is left; whoever follows comes to an end."""
+        """Store and send the last events; `follow` then ends."""
         self._closing.set()
         if self._writer is not None:
             await self._writer
@@ -93,15 +95,15 @@ class RunEvents:
         self._grown.set()
 
     async def follow(self, after: int) -> AsyncIterator[bytes]:
-        """The events past a number as server-sent events, as they come; ends when the run has."""
+        """The events after a number, as server-sent events, until the run has ended."""
         at = 0
-        while at < len(self._told) and self._told[at][0] <= after:
+        while at < len(self._sent) and self._sent[at][0] <= after:
             at += 1
         while True:
             grown = self._grown
-            if at < len(self._told):
-                chunk = b"".join(body for _, body in self._told[at:])
-                at = len(self._told)
+            if at < len(self._sent):
+                chunk = b"".join(body for _, body in self._sent[at:])
+                at = len(self._sent)
                 yield chunk
             elif self._ended:
                 return
@@ -126,9 +128,9 @@ class RunEvents:
         first = self.last + 1
         try:
             await self._store.add_events(self._run_id, first, bodies)
-        except StoreUnavailable as error:  # whoever watches now still sees them
-            _LOG.error("Events of run %s are told and not kept: %s", self._run_id, error)
-        self._told += [(first + at, sse(first + at, body)) for at, body in enumerate(bodies)]
+        except StoreUnavailableError as error:  # watchers of this moment still see them
+            _LOG.error("Events of run %s are sent but not stored: %s", self._run_id, error)
+        self._sent += [(first + at, sse(first + at, body)) for at, body in enumerate(bodies)]
         grown, self._grown = self._grown, asyncio.Event()
         grown.set()
 
@@ -139,18 +141,22 @@ def sse(number: int, body: str) -> bytes:
 
 
 def _kind(span: ReadableSpan) -> str | None:
-    found = span.attributes or {}
-    if found.get(semconv.OPERATION) == semconv.INTERRUPTION:
+    attributes = span.attributes or {}
+    if attributes.get(semconv.OPERATION) == semconv.INTERRUPTION:
         return "interruption"
-    return _KINDS.get(str(found.get(semconv.OPERATION_NAME)))
+    return _KINDS.get(str(attributes.get(semconv.OPERATION_NAME)))
 
 
 def _about(span: ReadableSpan) -> dict[str, Any]:
     context = span.get_span_context()
-    found = span.attributes or {}
+    attributes = span.attributes or {}
     return {
         "span_id": f"{context.span_id:016x}" if context else None,
         "parent_id": f"{span.parent.span_id:016x}" if span.parent else None,
         "name": span.name,
-        **{told: found[key] for key, told in _TOLD.items() if key in found},
+        **{
+            name_there: attributes[key]
+            for key, name_there in _ATTRIBUTES.items()
+            if key in attributes
+        },
     }

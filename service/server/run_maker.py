@@ -1,9 +1,10 @@
-"""Making one run of the queue: the analysis, its verdict, and what is kept of both."""
+"""Making the runs of the queue: each analysis, its verdict, and what is stored of both."""
 
 import asyncio
 import logging
 import shutil
 import uuid
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -17,21 +18,21 @@ from trading_graph.otel.report.documents.verdict import verdict_document
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.verdict import judge
-from trading_graph.service.errors import NotResumable
-from trading_graph.service.runs.engine import Engine
-from trading_graph.service.runs.folder import RunFolder, Standing, standing
-from trading_graph.service.runs.request import RunRequest
-from trading_graph.service.runs.result import finished
+from trading_graph.service.errors import NotResumableError
+from trading_graph.service.run.engine import Engine
+from trading_graph.service.run.folder import FolderState, RunFolder, folder_state
+from trading_graph.service.run.request import RunRequest
+from trading_graph.service.run.result import finish_run
 from trading_graph.service.server.run_events import RunEvents
-from trading_graph.service.server.run_queue import Outcome, RunQueue
+from trading_graph.service.server.run_queue import RunOutcome, RunQueue
 from trading_graph.service.store import Store, StoredRun, StoredVerdict, now
 
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
-    """A run that is over: its decision, its trace, and how long its last life took."""
+class _CompletedRun:
+    """A run that is over: its decision, its trace, and how long its last process worked."""
 
     decision: Decision
     trace: SpanTable | None
@@ -40,56 +41,56 @@ class _Made:
 
 
 async def make_runs(
-    engine: AbstractAsyncContextManager[Engine], queue: RunQueue, store: Store
+    queue: RunQueue, store: Store, open_engine: Callable[[], AbstractAsyncContextManager[Engine]]
 ) -> None:
     """Open the engine and make a queue's runs on it until cancelled."""
-    async with engine as opened:
-        queue.begin(RunMaker(opened, store))
+    async with open_engine() as engine:
+        queue.begin(RunMaker(engine, store))
         try:
             await asyncio.Event().wait()
         finally:
-            if not await queue.drained(0):
+            if not await queue.drain(0):
                 _LOG.warning("%d runs go on at the next start.", queue.running)
-                opened.leave()
+                engine.leave()
             await queue.close()
 
 
 class RunMaker:
-    """Makes runs on an engine, and keeps the verdict on each."""
+    """Makes runs on an engine, and stores the verdict on each."""
 
     def __init__(self, engine: Engine, store: Store) -> None:
         self._engine = engine
         self._store = store
 
-    async def __call__(self, run: StoredRun, events: RunEvents) -> Outcome:
-        """Make the run, or go on with it where an earlier process left it."""
-        made = await self._made(run, events)
-        passed, seconds = None, made.seconds
-        if made.trace is not None:
-            kept = await asyncio.to_thread(_judged, run, made.trace)
-            passed = kept.passed
-            seconds = seconds if kept.seconds is None else kept.seconds
-            await self._store.keep_verdict(kept)
+    async def __call__(self, run: StoredRun, events: RunEvents) -> RunOutcome:
+        """Make the run, or resume it where an earlier process left it."""
+        completed = await self._complete(run, events)
+        passed, seconds = None, completed.seconds
+        if completed.trace is not None:
+            verdict = await asyncio.to_thread(_judge, run, completed.trace)
+            passed = verdict.passed
+            seconds = seconds if verdict.seconds is None else verdict.seconds
+            await self._store.keep_verdict(verdict)
             events.add("verdict", {"passed": passed})
-        decision = made.decision
-        return Outcome(
+        decision = completed.decision
+        return RunOutcome(
             seconds=seconds,
             action=decision.decision.action,
             confidence=decision.decision.confidence,
             degraded=decision.degraded,
             passed=passed,
-            langsmith=made.langsmith,
+            langsmith=completed.langsmith,
         )
 
-    async def _made(self, run: StoredRun, events: RunEvents) -> _Made:
+    async def _complete(self, run: StoredRun, events: RunEvents) -> _CompletedRun:
         folder = RunFolder(self._engine.out, run.id)
         run_id = uuid.UUID(run.id)
-        at = await asyncio.to_thread(_left, folder)
-        if at is Standing.OVER:
-            return await asyncio.to_thread(_kept, folder)
+        at = await asyncio.to_thread(_state_left_by, folder)
+        if at is FolderState.OVER:
+            return await asyncio.to_thread(_completed_before, folder)
         if at is None:
             request = RunRequest.model_validate_json(run.request)
-            # Who asks may lower what whoever pays has set, and never raise it.
+            # A request may lower the budget of the settings, and never raise it.
             request = request.with_budget(request.budget.within(self._engine.settings.budget))
             analysis, folder = await self._engine.run(
                 request, run_id=run_id, parent=_caller(run), listeners=[events]
@@ -98,33 +99,35 @@ class RunMaker:
             analysis, folder = await self._engine.resume(run_id, listeners=[events])
         engine = self._engine
         result = await asyncio.to_thread(
-            finished, analysis, folder, engine.telemetry, engine.settings, engine.langsmith
+            finish_run, analysis, folder, engine.telemetry, engine.settings, engine.langsmith
         )
-        return _Made(analysis.decision, result.trace, analysis.seconds, result.langsmith_link)
+        return _CompletedRun(
+            analysis.decision, result.trace, analysis.seconds, result.langsmith_link
+        )
 
 
-def _left(folder: RunFolder) -> Standing | None:
-    """Where an earlier process left the run; None where it had not begun. Blocks."""
+def _state_left_by(folder: RunFolder) -> FolderState | None:
+    """The state in which an earlier process left the run; None if it had not begun. Blocks."""
     if folder.journal.exists() or folder.trace.exists() or folder.decision.exists():
-        return standing(folder.path)
-    shutil.rmtree(folder.path, ignore_errors=True)  # what a process made that was killed at once
+        return folder_state(folder.path)
+    shutil.rmtree(folder.path, ignore_errors=True)  # left by a process that was killed at once
     return None
 
 
-def _kept(folder: RunFolder) -> _Made:
-    """A run whose process ended between the run's end and saying so; raises NotResumable."""
+def _completed_before(folder: RunFolder) -> _CompletedRun:
+    """A run that ended, but whose process died before it said so; raises NotResumableError."""
     try:
         decision = Decision.model_validate_json(folder.decision.read_text("utf-8"))
     except FileNotFoundError:
-        raise NotResumable(
+        raise NotResumableError(
             "The run ended without a decision, and the service that made it was stopped before it "
             "could say why; its trace shows where."
         ) from None
     traces = {each.trace_id: each for each in read(folder.trace)}
-    return _Made(decision, traces.get(decision.trace_id or ""), 0.0)
+    return _CompletedRun(decision, traces.get(decision.trace_id or ""), 0.0)
 
 
-def _judged(run: StoredRun, trace: SpanTable) -> StoredVerdict:
+def _judge(run: StoredRun, trace: SpanTable) -> StoredVerdict:
     verdict = judge(trace, default_gate(), run.id)
     document = verdict_document(verdict)
     return StoredVerdict(

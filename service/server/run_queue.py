@@ -1,7 +1,7 @@
-"""Runs that wait and runs that are made: so many at once, so many in line, and none is lost.
+"""The queue of runs: some are made at once, some wait in line, and none is lost.
 
-What is asked for is kept before it is answered. A service that starts again goes on with what it
-finds: those that were running when it was stopped, then the queued in their order.
+A run is stored before its request is answered. A service that starts again first resumes the runs
+that were under way when it stopped, then makes the queued ones in their order.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 from trading_graph.otel.spans import uuid7
-from trading_graph.service.errors import StoreUnavailable
+from trading_graph.service.errors import StoreUnavailableError
 from trading_graph.service.server.run_events import RunEvents
 from trading_graph.service.store import RunState, Store, StoredRun, now
 
@@ -21,28 +21,28 @@ _LOG = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _FIRST_GUESS_S = 60.0
-"""What a run is taken to last before one has ended here."""
+"""Assumed duration of a run, until one has ended here."""
 
 
-class QueueFull(Exception):
-    """As many runs wait as may; `retry_after_s` says when to ask again."""
+class QueueFullError(Exception):
+    """The line is full; `retry_after_s` says when to ask again."""
 
     def __init__(self, waiting: int, retry_after_s: int) -> None:
         super().__init__(f"{waiting} runs wait already; ask again in {retry_after_s} s.")
         self.retry_after_s = retry_after_s
 
 
-class Closing(Exception):
+class QueueClosingError(Exception):
     """The service is stopping and takes no new runs."""
 
 
-class OtherRequest(Exception):
-    """The idempotency key was used before, for another request."""
+class IdempotencyConflictError(Exception):
+    """The idempotency key was used before with another request."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A run that somebody asks for: its request as JSON, and whose trace it goes on in."""
+class Submission:
+    """A run to queue: its request as JSON, and the trace of the caller that it continues."""
 
     request: str
     symbol: str
@@ -53,8 +53,8 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a run ended well: the decision in short, and what its verdict says."""
+class RunOutcome:
+    """The outcome of a run that is done: its decision in short, and its verdict."""
 
     seconds: float
     action: str
@@ -67,13 +67,13 @@ class Outcome:
 class MakesRuns(Protocol):
     """Makes one run; raises what ended it."""
 
-    async def __call__(self, run: StoredRun, events: RunEvents) -> Outcome:
-        """Make the run, or go on with it where an earlier process left it (`resumed` > 0)."""
+    async def __call__(self, run: StoredRun, events: RunEvents) -> RunOutcome:
+        """Make the run, or resume it where an earlier process left it (`resumed` > 0)."""
         ...
 
 
 @dataclass(slots=True)
-class _Live:
+class _QueuedRun:
     """A run that is not over; `task` makes it."""
 
     run: StoredRun
@@ -85,7 +85,7 @@ class _Live:
 
 
 class RunQueue:
-    """The runs of one service: `at_once` are made at the same time, `in_line` may wait."""
+    """The queue of one service: `at_once` runs are made at the same time, `in_line` may wait."""
 
     def __init__(
         self,
@@ -99,8 +99,8 @@ class RunQueue:
         self._explain = explain
         self._at_once = at_once
         self._in_line = in_line
-        self._live: dict[str, _Live] = {}
-        self._line: asyncio.Queue[_Live] = asyncio.Queue()
+        self._live: dict[str, _QueuedRun] = {}
+        self._line: asyncio.Queue[_QueuedRun] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
         self._admission = asyncio.Lock()
         self._unbroken: set[asyncio.Task[Any]] = set()
@@ -124,52 +124,55 @@ class RunQueue:
 
     @property
     def begun(self) -> bool:
-        """Whether runs are made."""
+        """Whether runs are being made already."""
         return bool(self._workers)
 
     async def take_up(self) -> None:
-        """Put what an earlier process left in the line; raises StoreUnavailable."""
-        left = await self._store.runs(states=(RunState.RUNNING, RunState.QUEUED), limit=-1)
-        for run in sorted(left, key=lambda run: (run.state is not RunState.RUNNING, run.created)):
-            kept = await self._store.events(run.id)
-            self._admit(run, RunEvents(run.id, self._store, kept))
+        """Queue the runs that an earlier process left; raises StoreUnavailableError."""
+        unfinished = await self._store.runs(states=(RunState.RUNNING, RunState.QUEUED), limit=-1)
+        for run in sorted(
+            unfinished, key=lambda run: (run.state is not RunState.RUNNING, run.created)
+        ):
+            events = await self._store.events(run.id)
+            self._admit(run, RunEvents(run.id, self._store, events))
 
     def begin(self, make: MakesRuns) -> None:
-        """Begin to make runs, unless the service is stopping already; until then they wait."""
+        """Begin to make runs, unless the service is stopping; before that all of them wait."""
         if self._closing:
             return
         for number in range(self._at_once):
             self._workers.append(asyncio.create_task(self._work(make), name=f"runs {number}"))
 
-    async def submit(self, asked: Asked) -> tuple[StoredRun, bool]:
-        """Queue a run and say so with true; with false, the one that had the idempotency key.
+    async def submit(self, submission: Submission) -> tuple[StoredRun, bool]:
+        """Queue a run and return it with true, or the earlier one of its key with false.
 
-        Raises QueueFull, Closing, OtherRequest or StoreUnavailable: then nothing is queued.
+        Raises QueueFullError, QueueClosingError, IdempotencyConflictError or
+        StoreUnavailableError: then nothing is queued.
         """
-        return await self._whole(self._submit(asked))
+        return await self._whole(self._submit(submission))
 
-    async def _submit(self, asked: Asked) -> tuple[StoredRun, bool]:
+    async def _submit(self, submission: Submission) -> tuple[StoredRun, bool]:
         async with self._admission:
-            if asked.idempotency_key is not None:
-                known = await self._store.run_of_key(asked.idempotency_key)
-                if known is not None:
-                    if known.request != asked.request:
-                        raise OtherRequest
-                    return known, False
+            if submission.idempotency_key is not None:
+                earlier = await self._store.run_of_key(submission.idempotency_key)
+                if earlier is not None:
+                    if earlier.request != submission.request:
+                        raise IdempotencyConflictError
+                    return earlier, False
             if self._closing:
-                raise Closing
+                raise QueueClosingError
             if len(self._live) >= self._at_once + self._in_line:
-                raise QueueFull(self.waiting, self._retry_after_s())
+                raise QueueFullError(self.waiting, self._retry_after_s())
             run_id = uuid7().hex
             run = StoredRun(
                 id=run_id,
-                request=asked.request,
-                symbol=asked.symbol,
-                date=asked.date,
+                request=submission.request,
+                symbol=submission.symbol,
+                date=submission.date,
                 state=RunState.QUEUED,
-                trace_id=asked.trace_id or run_id,
-                traceparent=asked.traceparent,
-                idempotency_key=asked.idempotency_key,
+                trace_id=submission.trace_id or run_id,
+                traceparent=submission.traceparent,
+                idempotency_key=submission.idempotency_key,
                 created=now(),
             )
             await self._store.add(run)
@@ -186,7 +189,7 @@ class RunQueue:
             await self._whole(self._stop(live))
         await live.over.wait()
 
-    async def _stop(self, live: _Live) -> None:
+    async def _stop(self, live: _QueuedRun) -> None:
         if live.task is not None and not live.ending:
             live.task.cancel()
             await asyncio.wait([live.task])
@@ -194,7 +197,7 @@ class RunQueue:
             await self._end(live, RunState.CANCELLED)
 
     def run(self, run_id: str) -> StoredRun | None:
-        """A run that is not over, as it is kept."""
+        """A run that is not over, as it is stored."""
         live = self._live.get(run_id)
         return live.run if live else None
 
@@ -207,8 +210,8 @@ class RunQueue:
         """Take no new runs from now on."""
         self._closing = True
 
-    async def drained(self, within_s: float) -> bool:
-        """Start nothing more, and wait for what is being made; false where that takes longer."""
+    async def drain(self, within_s: float) -> bool:
+        """Start no more runs, and wait for those under way; false if they take longer."""
         self.refuse()
         for worker in self._workers:
             worker.cancel()
@@ -219,7 +222,7 @@ class RunQueue:
         return not late
 
     async def close(self) -> None:
-        """Stop; what is not over stays as it is kept, and the next start goes on with it."""
+        """Stop; the next start resumes the runs that are not over."""
         self.refuse()
         tasks = [*self._workers, *(live.task for live in self._live.values() if live.task)]
         for task in tasks:
@@ -231,7 +234,7 @@ class RunQueue:
         self._live.clear()
 
     def _admit(self, run: StoredRun, events: RunEvents) -> None:
-        live = self._live[run.id] = _Live(run, events)
+        live = self._live[run.id] = _QueuedRun(run, events)
         self._line.put_nowait(live)
 
     async def _work(self, make: MakesRuns) -> None:
@@ -242,12 +245,12 @@ class RunQueue:
             live.task = asyncio.create_task(self._make_one(live, make), name=f"run {live.run.id}")
             await asyncio.wait([live.task])
 
-    async def _make_one(self, live: _Live, make: MakesRuns) -> None:
+    async def _make_one(self, live: _QueuedRun, make: MakesRuns) -> None:
         live.events.start()
         try:
             await self._begin(live)
             outcome = await make(live.run, live.events)
-        # Cancelled by `close` it stays as it is kept, for the next start; by `_stop` it ends there.
+        # A run that `close` cancels stays as it is stored; one that `_stop` cancels ends there.
         except Exception as error:
             _LOG.warning("Run %s failed: %r", live.run.id, error)
             await self._end(live, RunState.FAILED, error=self._explain(error))
@@ -264,7 +267,7 @@ class RunQueue:
                 langsmith=outcome.langsmith,
             )
 
-    async def _begin(self, live: _Live) -> None:
+    async def _begin(self, live: _QueuedRun) -> None:
         resumed = live.run.resumed + (live.run.state is RunState.RUNNING)
         changed: dict[str, Any] = {"state": RunState.RUNNING, "resumed": resumed}
         if live.run.started is None:
@@ -272,25 +275,25 @@ class RunQueue:
         await self._store.change(live.run.id, **changed)
         live.run = replace(live.run, **changed)
 
-    async def _end(self, live: _Live, state: RunState, **result: Any) -> None:
+    async def _end(self, live: _QueuedRun, state: RunState, **result: Any) -> None:
         live.ending = True
-        await self._whole(self._ended(live, state, **result))
+        await self._whole(self._store_end(live, state, **result))
 
     async def _whole(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Do all of something, also where whoever asked for it goes away in the middle."""
+        """Do all of something, even if the caller is cancelled in the middle."""
         task = asyncio.create_task(work)
         self._unbroken.add(task)
         task.add_done_callback(self._unbroken.discard)
         return await asyncio.shield(task)
 
-    async def _ended(self, live: _Live, state: RunState, **result: Any) -> None:
+    async def _store_end(self, live: _QueuedRun, state: RunState, **result: Any) -> None:
         ended = now()
         try:
             await self._store.change(live.run.id, state=state, ended=ended, **result)
             live.run = replace(live.run, state=state, ended=ended, **result)
-        except StoreUnavailable as error:
-            # It is over all the same; the next start finds its folder finished.
-            _LOG.error("How run %s ended could not be kept: %s", live.run.id, error)
+        except StoreUnavailableError as error:
+            # It is over all the same: the next start sees that in its folder.
+            _LOG.error("The end of run %s could not be stored: %s", live.run.id, error)
         live.events.add("finished", {"state": state, "at": ended, **result})
         try:
             await live.events.end()

@@ -1,4 +1,4 @@
-"""Starting runs, listing, following and cancelling them, and what they leave."""
+"""The API of runs: start, list, follow and cancel them, and read their results."""
 
 import asyncio
 import hashlib
@@ -10,8 +10,8 @@ from aiohttp import web
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from trading_graph.service.runs.folder import DECISION, REPORT, TRACE
-from trading_graph.service.runs.request import RunRequest
+from trading_graph.service.run.folder import DECISION, REPORT, TRACE
+from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server import run_events
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.documents import (
@@ -23,9 +23,14 @@ from trading_graph.service.server.documents import (
     run_document,
 )
 from trading_graph.service.server.inputs import body_of, id_of, query_of
-from trading_graph.service.server.operations import Answer, Operation
+from trading_graph.service.server.operations import ApiAnswer, Operation
 from trading_graph.service.server.problems import Problem
-from trading_graph.service.server.run_queue import Asked, Closing, OtherRequest, QueueFull
+from trading_graph.service.server.run_queue import (
+    IdempotencyConflictError,
+    QueueClosingError,
+    QueueFullError,
+    Submission,
+)
 from trading_graph.service.store import StoredRun
 from trading_graph.toolkit.symbols import parse_symbol
 
@@ -35,14 +40,14 @@ _LONGEST_KEY = 200
 
 async def start(request: web.Request) -> web.Response:
     """Queue a run."""
-    asked = await body_of(request, RunRequest)
+    body = await body_of(request, RunRequest)
     key = request.headers.get(IDEMPOTENCY_KEY)
     if key is not None and not (key.isascii() and 0 < len(key) <= _LONGEST_KEY):
         raise Problem(
             HTTPStatus.BAD_REQUEST,
             f"{IDEMPOTENCY_KEY} has 1 to {_LONGEST_KEY} ASCII characters; send such a one.",
         )
-    run, created = await queued(request, asked, key)
+    run, created = await queue_run(request, body, key)
     document = _document(request.app[SERVICE], run)
     return web.json_response(
         text=document.model_dump_json(),
@@ -51,64 +56,64 @@ async def start(request: web.Request) -> web.Response:
     )
 
 
-async def queued(
-    request: web.Request, asked: RunRequest, key: str | None = None
+async def queue_run(
+    request: web.Request, body: RunRequest, key: str | None = None
 ) -> tuple[StoredRun, bool]:
-    """Queue what is asked for; raises Problem if it cannot be now, BadRequestError if never."""
+    """Queue a request; raises Problem if that fails now, BadRequestError if it always will."""
     service = request.app[SERVICE]
-    # No date stands for a day that passes.
-    resolved = asked.resolve(service.default_date)
+    # A request without a date means another day tomorrow.
+    run_request = body.resolve(service.default_date)
     caller = TraceContextTextMapPropagator().extract(request.headers)
     context = trace.get_current_span(caller).get_span_context()
     try:
         return await service.queue.submit(
-            Asked(
-                request=resolved.model_dump_json(),
-                symbol=resolved.symbol,
-                date=resolved.date or service.default_date,
-                # A digest: a key is the client's text, and this is what is compared.
+            Submission(
+                request=run_request.model_dump_json(),
+                symbol=run_request.symbol,
+                date=run_request.date or service.default_date,
+                # A digest: keys are text of clients, and are only compared.
                 idempotency_key=key and hashlib.sha256(key.encode()).hexdigest(),
                 traceparent=request.headers.get("traceparent") if context.is_valid else None,
                 trace_id=f"{context.trace_id:032x}" if context.is_valid else None,
             )
         )
-    except QueueFull as error:
+    except QueueFullError as error:
         raise Problem(
             HTTPStatus.TOO_MANY_REQUESTS,
             str(error),
             headers={"Retry-After": str(error.retry_after_s)},
         ) from None
-    except Closing:
+    except QueueClosingError:
         raise Problem(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "The service is stopping; ask again when it has started.",
             headers={"Retry-After": "10"},
         ) from None
-    except OtherRequest:
+    except IdempotencyConflictError:
         raise Problem(
             HTTPStatus.CONFLICT,
             f"This {IDEMPOTENCY_KEY} was sent with another request; send a new one.",
         ) from None
 
 
-async def listed(request: web.Request) -> web.Response:
+async def list_runs(request: web.Request) -> web.Response:
     """A page of runs."""
     service, query = request.app[SERVICE], query_of(request, RunsQuery)
-    found = await service.store.runs(
+    runs = await service.store.runs(
         states=[query.state] if query.state else (),
         symbol=parse_symbol(query.symbol) if query.symbol else None,
         before=query.before,
         limit=query.limit + 1,
     )
-    page = found[: query.limit]
+    page = runs[: query.limit]
     document = RunList(
         runs=[_document(service, run) for run in page],
-        next=page[-1].id if len(found) > len(page) else None,
+        next=page[-1].id if len(runs) > len(page) else None,
     )
     return web.json_response(text=document.model_dump_json())
 
 
-async def one(request: web.Request) -> web.Response:
+async def get_run(request: web.Request) -> web.Response:
     """One run."""
     run = await run_of(request)
     return web.json_response(text=_document(request.app[SERVICE], run).model_dump_json())
@@ -133,9 +138,9 @@ async def events(request: web.Request) -> web.StreamResponse:
         after = int(last)
     live = service.queue.events(run.id)
     if live is None:
-        kept = await service.store.events(run.id, after)
-        if not kept and after:
-            # To a browser that comes back this says that there is nothing to come back for.
+        stored = await service.store.events(run.id, after)
+        if not stored and after:
+            # It tells a browser not to connect again.
             return web.Response(status=HTTPStatus.NO_CONTENT)
     response = web.StreamResponse(
         headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
@@ -143,13 +148,13 @@ async def events(request: web.Request) -> web.StreamResponse:
     await response.prepare(request)
     try:
         if live is None:
-            await response.write(b"".join(run_events.sse(*each) for each in kept))
+            await response.write(b"".join(run_events.sse(*each) for each in stored))
         else:
             async for chunk in live.follow(after):
                 await response.write(chunk)
         await response.write_eof()
     except ConnectionError:
-        pass  # the client has gone
+        pass  # the client has left
     return response
 
 
@@ -163,39 +168,39 @@ async def report(request: web.Request) -> web.StreamResponse:
     return await _file(request, REPORT, "text/markdown; charset=utf-8")
 
 
-async def recorded(request: web.Request) -> web.StreamResponse:
-    """The trace of a run, as far as it goes."""
+async def get_trace(request: web.Request) -> web.StreamResponse:
+    """The trace of a run, as far as it is recorded."""
     return await _file(request, TRACE, "application/x-ndjson")
 
 
 async def verdict(request: web.Request) -> web.Response:
     """The verdict on a run that is over."""
     run = await run_of(request)
-    kept = await request.app[SERVICE].store.verdict(run.id)
-    if kept is None:
+    stored = await request.app[SERVICE].store.verdict(run.id)
+    if stored is None:
         raise _not_there(run, "verdict")
-    return web.json_response(text=kept.document)
+    return web.json_response(text=stored.document)
 
 
 async def diagnosis(request: web.Request) -> web.Response:
     """Where the time of a run went, and what each fix would gain."""
     query, run = query_of(request, DiagnosisQuery), await run_of(request)
-    path = await _kept(request, run, TRACE)
+    path = await _stored_file(request, run, TRACE)
     service = request.app[SERVICE]
     async with service.judging.place() as folder:
-        return await diagnosed(service, ["--", str(path.absolute())], query, folder)
+        return await diagnosis_response(service, ["--", str(path.absolute())], query, folder)
 
 
-async def diagnosed(
+async def diagnosis_response(
     service: ServiceContext, words: Sequence[str], query: DiagnosisQuery, folder: Path
 ) -> web.Response:
-    """A diagnosis of what the words name, in the format that is asked for."""
-    wanted = [f"--target={query.target}", f"--format={query.format}"]
-    judged = await service.judging.command(["diagnose", *wanted, *words], folder)
+    """The diagnosis of the trace that the words name, in the format of the query."""
+    options = [f"--target={query.target}", f"--format={query.format}"]
+    judgement = await service.judging.command(["diagnose", *options, *words], folder)
     headers = {"Content-Type": _CONTENT[query.format]}
     if query.format == "html":
         headers["Content-Security-Policy"] = _POLICY
-    return web.Response(body=judged.text, headers=headers)
+    return web.Response(body=judgement.text, headers=headers)
 
 
 _CONTENT = {
@@ -219,11 +224,11 @@ async def run_of(request: web.Request) -> StoredRun:
 
 async def _file(request: web.Request, name: str, content: str) -> web.StreamResponse:
     run = await run_of(request)
-    path = await _kept(request, run, name)
+    path = await _stored_file(request, run, name)
     return web.FileResponse(path, headers={"Content-Type": content})
 
 
-async def _kept(request: web.Request, run: StoredRun, name: str) -> Path:
+async def _stored_file(request: web.Request, run: StoredRun, name: str) -> Path:
     # The id comes from the store, and is 32 hexadecimal digits.
     path = request.app[SERVICE].out / run.id / name
     if not await asyncio.to_thread(path.is_file):
@@ -256,8 +261,8 @@ OPERATIONS = (
         "startRun",
         "Start a run, or get the one that this idempotency key started.",
         {
-            HTTPStatus.ACCEPTED: Answer("It is queued.", RunDocument, headers=("Location",)),
-            HTTPStatus.OK: Answer("It was queued before.", RunDocument, headers=("Location",)),
+            HTTPStatus.ACCEPTED: ApiAnswer("It is queued.", RunDocument, headers=("Location",)),
+            HTTPStatus.OK: ApiAnswer("It was queued before.", RunDocument, headers=("Location",)),
         },
         body=RunRequest,
         headers={
@@ -269,19 +274,19 @@ OPERATIONS = (
     Operation(
         "GET",
         "/v1/runs",
-        listed,
+        list_runs,
         "listRuns",
         "List runs, newest first.",
-        {HTTPStatus.OK: Answer("A page of runs.", RunList)},
+        {HTTPStatus.OK: ApiAnswer("A page of runs.", RunList)},
         query=RunsQuery,
     ),
     Operation(
         "GET",
         _RUN,
-        one,
+        get_run,
         "getRun",
         "One run.",
-        {HTTPStatus.OK: Answer("The run.", RunDocument)},
+        {HTTPStatus.OK: ApiAnswer("The run.", RunDocument)},
     ),
     Operation(
         "POST",
@@ -289,7 +294,7 @@ OPERATIONS = (
         cancel,
         "cancelRun",
         "Cancel a run; one that is over stays as it is.",
-        {HTTPStatus.OK: Answer("The run.", RunDocument)},
+        {HTTPStatus.OK: ApiAnswer("The run.", RunDocument)},
     ),
     Operation(
         "GET",
@@ -298,8 +303,10 @@ OPERATIONS = (
         "followRun",
         "Follow a run: server-sent events, each one line of JSON.",
         {
-            HTTPStatus.OK: Answer("Events.", content="text/event-stream"),
-            HTTPStatus.NO_CONTENT: Answer("The run is over, and there is nothing past that event."),
+            HTTPStatus.OK: ApiAnswer("Events.", content="text/event-stream"),
+            HTTPStatus.NO_CONTENT: ApiAnswer(
+                "The run is over, and there is nothing past that event."
+            ),
         },
         query=EventsQuery,
         headers={"Last-Event-ID": "The number of the last event that was seen."},
@@ -311,12 +318,12 @@ OPERATIONS = (
             handler,
             id,
             summary,
-            {HTTPStatus.OK: Answer(summary, content=content)},
+            {HTTPStatus.OK: ApiAnswer(summary, content=content)},
         )
         for name, handler, id, summary, content in (
             ("decision", decision, "getDecision", "The decision.", "application/json"),
             ("report", report, "getReport", "The report, Markdown.", "text/markdown"),
-            ("trace", recorded, "getTrace", "The trace, OTLP JSON lines.", "application/x-ndjson"),
+            ("trace", get_trace, "getTrace", "The trace, OTLP JSON lines.", "application/x-ndjson"),
             ("verdict", verdict, "getVerdict", "The verdict.", "application/json"),
         )
     ),
@@ -326,7 +333,7 @@ OPERATIONS = (
         diagnosis,
         "getDiagnosis",
         "Where the time went, and what each fix would gain.",
-        {HTTPStatus.OK: Answer("The diagnosis.", content="*/*")},
+        {HTTPStatus.OK: ApiAnswer("The diagnosis.", content="*/*")},
         query=DiagnosisQuery,
     ),
 )

@@ -1,6 +1,6 @@
-"""The life of the service: opened, listening, taking runs, drained and closed.
+"""The life of the service: it opens, listens, takes runs, drains and closes.
 
-One service works in a folder: a second would make the runs of the first once more.
+Only one service works in a folder: a second one would make the runs of the first once more.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ from prometheus_client import CollectorRegistry
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.redaction import Redactor
-from trading_graph.service.errors import BadSettings, StoreUnavailable
+from trading_graph.service.errors import SettingsError, StoreUnavailableError
 from trading_graph.service.langsmith import LangSmithMode
-from trading_graph.service.runs.request import default_date
+from trading_graph.service.run.request import default_date
 from trading_graph.service.server import access
 from trading_graph.service.server.app import make_app
 from trading_graph.service.server.context import SERVICE, ServiceContext
@@ -42,7 +42,7 @@ _LOG = logging.getLogger(__name__)
 
 STORE = "service.sqlite"
 _GRACE_S = 2.0
-"""So long requests may take to end when the service closes."""
+"""Time for requests to end when the service closes, in seconds."""
 
 
 @contextlib.asynccontextmanager
@@ -53,25 +53,30 @@ async def open_service(
     redactor: Redactor,
     langsmith: LangSmithMode,
 ) -> AsyncIterator[web.Application]:
-    """Open everything, take up what was left, and close in the other order.
+    """Open everything, queue the runs that an earlier process left, and close in reverse order.
 
-    Runs are taken at once and made as soon as the engine is loaded; where it cannot be opened, what
-    says why is raised in the block. Runs that are not over at the end are left for the next start
-    to go on with; see `drain`.
+    The service accepts runs at once and makes them as soon as the engine is loaded. If the engine
+    cannot be opened, its error is raised in the block. The next start resumes the runs that are not
+    over at the end; see `drain`.
     """
     registry = CollectorRegistry()
     day = default_date(choice.data)
 
     async def make_runs() -> None:
-        # While the service answers.
-        run_maker = await asyncio.to_thread(_load_run_maker)
-        readers = [PrometheusMetricReader(registry=registry)]
-        engine = run_maker.open_engine(
-            settings, choice, out, redactor, langsmith, metric_readers=readers
+        # In a thread: the service answers meanwhile.
+        engine, run_maker = await asyncio.to_thread(_load_engine)
+        open_engine = functools.partial(
+            engine.open_engine,
+            settings,
+            choice,
+            out,
+            redactor,
+            langsmith,
+            metric_readers=[PrometheusMetricReader(registry=registry)],
         )
-        await run_maker.make_runs(engine, queue, store)
+        await run_maker.make_runs(queue, store, open_engine)
 
-    async with alone(out), open_store(out / STORE) as store:
+    async with lock_folder(out), open_store(out / STORE) as store:
         queue = RunQueue(
             store,
             lambda error: redactor.text(str(error) or type(error).__name__),
@@ -113,14 +118,17 @@ async def open_service(
 
 
 @pause_collection()
-def _load_run_maker() -> Any:
-    """The module that makes runs: its imports take seconds."""
-    return importlib.import_module("trading_graph.service.server.run_maker")
+def _load_engine() -> tuple[Any, Any]:
+    """The modules that make runs; their import takes seconds."""
+    return (
+        importlib.import_module("trading_graph.service.run.engine"),
+        importlib.import_module("trading_graph.service.server.run_maker"),
+    )
 
 
 @contextlib.asynccontextmanager
 async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Do something beside the block and cancel it at the end; where it fails, the block does."""
+    """Do something beside the block and cancel it at the end; if it fails, so does the block."""
     try:
         async with asyncio.TaskGroup() as group:
             task = group.create_task(work)
@@ -134,7 +142,7 @@ async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
-    """Serve the application, and give its address; raises BadSettings."""
+    """Serve the application, and give its address; raises SettingsError."""
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=_GRACE_S)
     await runner.setup()
     assert runner.server is not None
@@ -144,7 +152,7 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
         try:
             server = await loop.create_server(make, host, port)
         except OSError as error:
-            raise BadSettings(
+            raise SettingsError(
                 f"The service cannot listen at {host}, port {port}: "
                 f"{os.strerror(error.errno) if error.errno else error}; choose another with "
                 "--host or --port."
@@ -154,20 +162,19 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
             name = f"[{address[0]}]" if ":" in address[0] else address[0]
             yield f"http://{name}:{address[1]}"
         finally:
-            # Not waited for: it would wait for the connections, which the runner closes.
+            # Without `wait_closed`: it would wait for the connections, which the runner closes.
             server.close()
     finally:
         await runner.cleanup()
 
 
 async def drain(app: web.Application, hurried: asyncio.Event) -> None:
-    """Take no new runs, and let those that run end, as long as they may and nobody is in a hurry.
+    """Take no new runs, and let those under way end, until their time is up or `hurried` is set.
 
-    Whoever follows a run sees its end, and whoever asks whether the service is ready, that it is
-    not.
+    Meanwhile followers of a run see its end, and the service reports that it is not ready.
     """
     service = app[SERVICE]
-    ended = asyncio.create_task(service.queue.drained(service.settings.serve_drain_s))
+    ended = asyncio.create_task(service.queue.drain(service.settings.serve_drain_s))
     hurry = asyncio.create_task(hurried.wait())
     await asyncio.wait((ended, hurry), return_when=asyncio.FIRST_COMPLETED)
     for task in (ended, hurry):
@@ -189,17 +196,17 @@ def stop_signals() -> Iterator[asyncio.Event]:
 
 
 REQUEST_S = 15.0
-"""So long a connection may take to its first whole request, and to each that follows."""
+"""Time for a connection to send its first whole request, and each further one, in seconds."""
 
 LINGER_S = 5.0
-"""So long the rest of a body that nobody reads may come, for the client to see the answer."""
+"""Time to receive the rest of an unread body, so that the client sees the answer, in seconds."""
 
 
 class Connection(web.RequestHandler):
-    """One connection; what is no HTTP is answered as everything else is."""
+    """One connection; input that is not HTTP gets a problem as its answer too."""
 
     def __init__(self, server: web.Server, redactor: Redactor) -> None:
-        # A compressed body is refused and not inflated: see reading.py.
+        # A compressed body is refused and not inflated: see inputs.py.
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -217,7 +224,7 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """A problem; what was sent is neither repeated nor logged, for anybody may send a lot."""
+        """A problem that neither repeats nor logs the input, of which anybody may send a lot."""
         if request.writer.output_size > 0:
             raise ConnectionError("A response is on its way already.")
         broken = status == HTTPStatus.BAD_REQUEST
@@ -235,26 +242,26 @@ LOCK = "service.lock"
 
 
 @contextlib.asynccontextmanager
-async def alone(out: Path) -> AsyncIterator[None]:
-    """Keep other services from the folder; raises StoreUnavailable or OSError.
+async def lock_folder(out: Path) -> AsyncIterator[None]:
+    """Lock the folder against other services; raises StoreUnavailableError or OSError.
 
-    The lock goes with the process, however that ends.
+    The system releases the lock when the process ends, however it ends.
     """
-    lock = await asyncio.to_thread(_locked, out)
+    lock = await asyncio.to_thread(_lock, out)
     try:
         yield
     finally:
         await asyncio.to_thread(lock.close)
 
 
-def _locked(out: Path) -> TextIOWrapper:
+def _lock(out: Path) -> TextIOWrapper:
     out.mkdir(parents=True, exist_ok=True)
     lock = (out / LOCK).open("a")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.close()
-        raise StoreUnavailable(
+        raise StoreUnavailableError(
             f"Another service works in {out}; stop it, or give this one another folder with --out."
         ) from None
     except BaseException:

@@ -1,4 +1,4 @@
-"""Verdicts, diagnoses and comparisons of any trace: by id, or uploaded."""
+"""The API of traces: verdicts, diagnoses and comparisons, by id or of uploads."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from aiohttp import web
 
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources.jaeger import JaegerQuery
-from trading_graph.service.runs.folder import TRACE
+from trading_graph.service.run.folder import TRACE
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.documents import (
     ComparisonDocument,
@@ -31,37 +31,37 @@ from trading_graph.service.server.inputs import (
     save_body,
     save_parts,
 )
-from trading_graph.service.server.operations import Answer, Operation
+from trading_graph.service.server.operations import ApiAnswer, Operation
 from trading_graph.service.server.problems import Problem
-from trading_graph.service.server.runs_api import diagnosed
+from trading_graph.service.server.runs_api import diagnosis_response
 from trading_graph.service.store import StoredVerdict
 
 _UPLOAD = "upload"
-"""The file that an upload is in, in the folder of its own; errors call it so."""
+"""The file of an upload, in a folder of its own; error messages name it."""
 _SIDES = ("base", "new")
 _VERIFY = ("verify", "--format=json")
 
 
-async def listed(request: web.Request) -> web.Response:
+async def list_verdicts(request: web.Request) -> web.Response:
     """A page of verdicts."""
     service, query = request.app[SERVICE], query_of(request, VerdictsQuery)
-    found = await service.store.verdicts(
+    verdicts = await service.store.verdicts(
         service=query.service, before=query.before, limit=query.limit + 1
     )
-    page = found[: query.limit]
+    page = verdicts[: query.limit]
     document = VerdictList(
         verdicts=[verdict_summary(each, service.settings.shown_jaeger) for each in page],
-        next=page[-1].id if len(found) > len(page) else None,
+        next=page[-1].id if len(verdicts) > len(page) else None,
     )
     return web.json_response(text=document.model_dump_json())
 
 
 async def verdict(request: web.Request) -> web.Response:
-    """The verdict on a trace: the kept one, else one that is made now."""
+    """The verdict on a trace: the stored one, else one that is made now."""
     service, trace_id = request.app[SERVICE], id_of(request, "trace_id")
-    kept = await _kept(service, trace_id)
-    if kept is not None:
-        return web.json_response(text=kept.document)
+    stored = await _stored_verdict(service, trace_id)
+    if stored is not None:
+        return web.json_response(text=stored.document)
     return await _command(service, [*_VERIFY, "--", await _word(service, trace_id)])
 
 
@@ -70,7 +70,7 @@ async def diagnosis(request: web.Request) -> web.Response:
     service, query = request.app[SERVICE], query_of(request, DiagnosisQuery)
     word = await _word(service, id_of(request, "trace_id"))
     async with service.judging.place() as folder:
-        return await diagnosed(service, ["--", word], query, folder)
+        return await diagnosis_response(service, ["--", word], query, folder)
 
 
 async def judge(request: web.Request) -> web.Response:
@@ -78,8 +78,8 @@ async def judge(request: web.Request) -> web.Response:
     service, query = request.app[SERVICE], query_of(request, UploadQuery)
     async with service.judging.place() as folder:
         await save_body(request, folder / _UPLOAD)
-        judged = await service.judging.command([*_VERIFY, *_id(query.id), "--", _UPLOAD], folder)
-    return web.Response(body=judged.text, content_type="application/json")
+        judgement = await service.judging.command([*_VERIFY, *_id(query.id), "--", _UPLOAD], folder)
+    return web.Response(body=judgement.text, content_type="application/json")
 
 
 async def diagnose(request: web.Request) -> web.Response:
@@ -87,11 +87,11 @@ async def diagnose(request: web.Request) -> web.Response:
     service, query = request.app[SERVICE], query_of(request, UploadedDiagnosisQuery)
     async with service.judging.place() as folder:
         await save_body(request, folder / _UPLOAD)
-        return await diagnosed(service, [*_id(query.id), "--", _UPLOAD], query, folder)
+        return await diagnosis_response(service, [*_id(query.id), "--", _UPLOAD], query, folder)
 
 
 async def compare(request: web.Request) -> web.Response:
-    """Compare two traces or two sets, named or uploaded; a regression is an answer too."""
+    """Compare two traces or two sets, by id or of uploads; a regression is no error."""
     service, query = request.app[SERVICE], query_of(request, ComparisonQuery)
     async with service.judging.place() as folder:
         if request.content_type == FORM:
@@ -103,19 +103,19 @@ async def compare(request: web.Request) -> web.Response:
                     "A side of the comparison is empty; send a part base and a part new.",
                 )
         else:
-            asked = await body_of(request, ComparisonRequest)
-            base = [await _word(service, each) for each in asked.base]
-            new = [await _word(service, each) for each in asked.new]
+            body = await body_of(request, ComparisonRequest)
+            base = [await _word(service, each) for each in body.base]
+            new = [await _word(service, each) for each in body.new]
         tolerance = [] if query.tolerance is None else [f"--tolerance={query.tolerance}"]
         words = ["compare", "--format=json", *tolerance, *base, "--with", *new]
-        judged = await service.judging.command(words, folder)
-    return web.Response(body=judged.text, content_type="application/json")
+        judgement = await service.judging.command(words, folder)
+    return web.Response(body=judgement.text, content_type="application/json")
 
 
 async def _command(service: ServiceContext, words: Sequence[str]) -> web.Response:
     async with service.judging.place() as folder:
-        judged = await service.judging.command(words, folder)
-    return web.Response(body=judged.text, content_type="application/json")
+        judgement = await service.judging.command(words, folder)
+    return web.Response(body=judgement.text, content_type="application/json")
 
 
 def _id(id: str | None) -> list[str]:
@@ -123,19 +123,19 @@ def _id(id: str | None) -> list[str]:
     return [] if id is None else [f"--id={id}"]
 
 
-async def _kept(service: ServiceContext, trace_id: str) -> StoredVerdict | None:
-    """The verdict that is kept of an id: a trace's, a run's, or that of the only run in a trace."""
-    kept = await service.store.verdict(trace_id)
-    if kept is None:
+async def _stored_verdict(service: ServiceContext, trace_id: str) -> StoredVerdict | None:
+    """The stored verdict with an id: of a trace, of a run, or of the only run in a trace."""
+    stored = await service.store.verdict(trace_id)
+    if stored is None:
         runs = await service.store.runs_of_trace(trace_id)
-        kept = await service.store.verdict(runs[0].id) if len(runs) == 1 else None
-    return kept
+        stored = await service.store.verdict(runs[0].id) if len(runs) == 1 else None
+    return stored
 
 
 async def _word(service: ServiceContext, trace_id: str) -> str:
-    """What a command calls a trace: the file of a run of ours, else its id in Jaeger.
+    """The argument of a command for a trace: the file of a run of ours, else its id in Jaeger.
 
-    Raises Problem where neither has it.
+    Raises Problem if neither has it.
     """
     run = await service.store.run(trace_id)
     runs = [run] if run is not None else await service.store.runs_of_trace(trace_id)
@@ -164,7 +164,9 @@ def _in_jaeger(url: str, trace_id: str) -> bool:
 
 _TRACE = "/v1/traces/{trace_id}"
 _JUDGED = {
-    HTTPStatus.OK: Answer("The verdict; complete=false says that there is none.", VerdictDocument)
+    HTTPStatus.OK: ApiAnswer(
+        "The verdict; complete=false says that there is none.", VerdictDocument
+    )
 }
 _UNJUDGED = (HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_GATEWAY)
 
@@ -172,10 +174,10 @@ OPERATIONS = (
     Operation(
         "GET",
         "/v1/verdicts",
-        listed,
+        list_verdicts,
         "listVerdicts",
         "List the verdicts that are kept, the newest trace first.",
-        {HTTPStatus.OK: Answer("A page of verdicts.", VerdictList)},
+        {HTTPStatus.OK: ApiAnswer("A page of verdicts.", VerdictList)},
         query=VerdictsQuery,
     ),
     Operation(
@@ -194,7 +196,7 @@ OPERATIONS = (
         diagnose,
         "diagnoseTrace",
         "Say where the time of an uploaded trace went, and what each fix would gain.",
-        {HTTPStatus.OK: Answer("The diagnosis.", content="*/*")},
+        {HTTPStatus.OK: ApiAnswer("The diagnosis.", content="*/*")},
         query=UploadedDiagnosisQuery,
         uploads=UPLOADS,
     ),
@@ -205,7 +207,7 @@ OPERATIONS = (
         "compareTraces",
         "Compare two traces or two sets: ids as JSON, or files as a form.",
         {
-            HTTPStatus.OK: Answer(
+            HTTPStatus.OK: ApiAnswer(
                 "The comparison; a regression is passed=false.", ComparisonDocument
             )
         },
@@ -229,7 +231,7 @@ OPERATIONS = (
         diagnosis,
         "getTraceDiagnosis",
         "Where the time of a trace went, by its id.",
-        {HTTPStatus.OK: Answer("The diagnosis.", content="*/*")},
+        {HTTPStatus.OK: ApiAnswer("The diagnosis.", content="*/*")},
         query=DiagnosisQuery,
         fails=_UNJUDGED,
     ),

@@ -1,4 +1,4 @@
-"""The services whose traces are judged as they arrive: followed, listed, added and removed."""
+"""The watches: services whose traces are judged as they arrive, and the API for them."""
 
 import asyncio
 import contextlib
@@ -13,46 +13,46 @@ from trading_graph.otel.errors import TraceError
 from trading_graph.otel.report.documents.document import encode
 from trading_graph.otel.report.documents.verdict import unjudged_document
 from trading_graph.otel.sources.jaeger import JaegerQuery
-from trading_graph.service.errors import StoreUnavailable
+from trading_graph.service.errors import StoreUnavailableError
 from trading_graph.service.server.context import SERVICE
 from trading_graph.service.server.documents import WatchDocument, WatchList, utc
-from trading_graph.service.server.judging import Judged, Judging
-from trading_graph.service.server.operations import Answer, Operation
+from trading_graph.service.server.judging import Judgement, Judging
+from trading_graph.service.server.operations import ApiAnswer, Operation
 from trading_graph.service.server.problems import Problem
 from trading_graph.service.store import Store, StoredVerdict, StoredWatch, now
-from trading_graph.service.watching import Arrived, Patience, TraceWatch
+from trading_graph.service.watching import PollBackoff, SettledTrace, TraceWatch
 
 _LOG = logging.getLogger(__name__)
 
 MOST = 32
-"""So many services may be watched."""
+"""Maximum number of watched services."""
 
 _ANSWER = 8 * 2**20
-"""The largest answer of Jaeger that is read in this process. To read it holds up the event loop for
-55 ms, and one of twice the size for 114 ms; a verdict allows the runs beside it 100 ms."""
+"""The largest answer of Jaeger that is read in this process, in bytes. Reading it blocks the event
+loop for 55 ms, and one of twice the size for 114 ms; a verdict allows the runs beside it 100 ms."""
 _TIMEOUT_S = 5.0
 _DAY_S = 86_400.0
 
 
-class TooManyWatches(Exception):
-    """As many services are watched as may be."""
+class TooManyWatchesError(Exception):
+    """The maximum number of services is watched already."""
 
 
-class NoJudgeFree(Exception):
-    """Requests hold every place in line; the trace is judged at a later poll."""
+class JudgesBusyError(Exception):
+    """Requests hold every place in line; a later poll judges the trace."""
 
 
 @dataclass(slots=True)
 class Watch:
-    """A watch that runs; `patience` knows what is wrong with it, if anything."""
+    """A watch that runs; `patience` holds its problem, if there is one."""
 
-    kept: StoredWatch
-    patience: Patience = field(default_factory=Patience)
+    stored: StoredWatch
+    patience: PollBackoff = field(default_factory=PollBackoff)
     task: asyncio.Task[None] | None = None
 
 
 class Watches:
-    """All watches of a service; those that a setting asks for are always there."""
+    """All watches of this service; those of the setting are always there."""
 
     def __init__(
         self,
@@ -72,48 +72,48 @@ class Watches:
         self._changing = asyncio.Lock()
 
     async def start(self) -> None:
-        """Go on with the watches that are kept and begin those of the setting."""
+        """Begin the stored watches and those of the setting."""
         for service in self._always:
             await self._store.keep_watch(StoredWatch(service, now(), setting=True))
-        for kept in await self._store.watches():
-            if kept.setting and kept.service not in self._always:
-                await self._store.forget_watch(kept.service)
+        for stored in await self._store.watches():
+            if stored.setting and stored.service not in self._always:
+                await self._store.forget_watch(stored.service)
             else:
-                self._begin(kept)
+                self._begin(stored)
 
     async def close(self) -> None:
-        """Stop all; what is kept stays."""
+        """Stop all watches; they stay in the store."""
         for service in list(self._live):
             await self._end(service)
 
     def all(self) -> list[Watch]:
         """The watches, by name of the service."""
-        return sorted(self._live.values(), key=lambda watch: watch.kept.service)
+        return sorted(self._live.values(), key=lambda watch: watch.stored.service)
 
     def get(self, service: str) -> Watch | None:
         """The watch of a service."""
         return self._live.get(service)
 
     async def add(self, service: str) -> tuple[Watch, bool]:
-        """Watch a service from now on, and say whether that is new; raises TooManyWatches."""
+        """Watch a service from now on; true if that is new. Raises TooManyWatchesError."""
         async with self._changing:
             if service in self._live:
                 return self._live[service], False
             if len(self._live) >= MOST:
-                raise TooManyWatches
-            kept = StoredWatch(service, now(), setting=False)
-            await self._store.keep_watch(kept)
-            return self._begin(kept), True
+                raise TooManyWatchesError
+            stored = StoredWatch(service, now(), setting=False)
+            await self._store.keep_watch(stored)
+            return self._begin(stored), True
 
     async def remove(self, service: str) -> None:
-        """Watch a service no longer; the verdicts that there are stay."""
+        """End the watch of a service; its verdicts stay."""
         async with self._changing:
             await self._store.forget_watch(service)
             await self._end(service)
 
-    def _begin(self, kept: StoredWatch) -> Watch:
-        watch = self._live[kept.service] = Watch(kept)
-        watch.task = asyncio.create_task(self._follow(watch), name=f"watch {kept.service}")
+    def _begin(self, stored: StoredWatch) -> Watch:
+        watch = self._live[stored.service] = Watch(stored)
+        watch.task = asyncio.create_task(self._follow(watch), name=f"watch {stored.service}")
         return watch
 
     async def _end(self, service: str) -> None:
@@ -124,43 +124,45 @@ class Watches:
                 await watch.task
 
     async def _follow(self, watch: Watch) -> None:
-        service, patience = watch.kept.service, watch.patience
+        service, patience = watch.stored.service, watch.patience
         polled: TraceWatch | None = None
         try:
             while True:
                 try:
-                    polled = polled or await self._resumed(watch.kept)
+                    polled = polled or await self._trace_watch(watch.stored)
                     for arrived in await asyncio.to_thread(polled.poll):
                         await self._judge(service, polled, arrived)
-                except NoJudgeFree:
+                except JudgesBusyError:
                     pass
-                except (TraceError, StoreUnavailable) as error:
-                    if patience.failed(str(error)):
+                except (TraceError, StoreUnavailableError) as error:
+                    if patience.note_failure(str(error)):
                         _LOG.warning("Watching %s: %s", service, error)
                 except Exception as error:
-                    # One trace that trips this up must not end the watch without a word.
-                    if patience.failed(f"The watch failed ({type(error).__name__}); see the log."):
+                    # One bad trace must not end the watch silently.
+                    if patience.note_failure(
+                        f"The watch failed ({type(error).__name__}); see the log."
+                    ):
                         _LOG.error("Watching %s failed", service, exc_info=error)
                 else:
-                    if patience.worked():
+                    if patience.note_success():
                         _LOG.info("Watching %s: it works again.", service)
                 await asyncio.sleep(patience.wait_s)
         finally:
             if polled is not None:
                 polled.close()
 
-    async def _resumed(self, kept: StoredWatch) -> TraceWatch:
-        """A watch that looks back to the newest trace that was judged before."""
-        newest = await self._store.verdicts(service=kept.service, limit=1)
-        look_from = max(newest[0].started if newest else kept.since, now() - self._keep_s)
-        return TraceWatch(self._jaeger, kept.service, kept.since, look_from)
+    async def _trace_watch(self, stored: StoredWatch) -> TraceWatch:
+        """A watch that looks back to the newest trace that has a verdict."""
+        newest = await self._store.verdicts(service=stored.service, limit=1)
+        look_from = max(newest[0].started if newest else stored.since, now() - self._keep_s)
+        return TraceWatch(self._jaeger, stored.service, stored.since, look_from)
 
-    async def _judge(self, service: str, polled: TraceWatch, arrived: Arrived) -> None:
-        """Judge a trace and keep the verdict, once; the service's own runs have theirs."""
+    async def _judge(self, service: str, polled: TraceWatch, arrived: SettledTrace) -> None:
+        """Judge a trace and store the verdict, once; the service's own runs have one already."""
         trace_id = arrived.trace.trace_id
-        known = await self._store.verdict(trace_id) or await self._store.runs_of_trace(trace_id)
-        if not known:
-            judged = await self._judged(trace_id, len(arrived.trace))
+        earlier = await self._store.verdict(trace_id) or await self._store.runs_of_trace(trace_id)
+        if not earlier:
+            judged = await self._judgement(trace_id, len(arrived.trace))
             if judged is not None:
                 await self._store.keep_verdict(
                     StoredVerdict(
@@ -175,9 +177,9 @@ class Watches:
                         document=judged.text.decode(),
                     )
                 )
-        polled.done(trace_id)
+        polled.mark_done(trace_id)
 
-    async def _judged(self, trace_id: str, spans: int) -> Judged | None:
+    async def _judgement(self, trace_id: str, spans: int) -> Judgement | None:
         """The verdict, or None where Jaeger has forgotten the trace."""
         words = ["verify", "--from=jaeger", "--format=json", "--", trace_id]
         try:
@@ -185,38 +187,38 @@ class Watches:
                 return await self._judging.command(words, folder)
         except Problem as problem:
             if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
-                raise NoJudgeFree from None
+                raise JudgesBusyError from None
             if not await asyncio.to_thread(self._jaeger.has, trace_id):
                 return None
-            # It would fail as well the next time: kept as a trace that cannot be judged.
+            # It would fail again the next time, so it is stored as a trace that cannot be judged.
             document = unjudged_document(trace_id, spans, problem.detail)
-            return Judged(encode(document).encode(), None)
+            return Judgement(encode(document).encode(), None)
 
 
 _LONGEST = 200
 
 
 def watch_document(watch: Watch) -> WatchDocument:
-    """A watch as the API tells it."""
+    """The document of a watch."""
     return WatchDocument(
-        service=watch.kept.service,
-        since=utc(watch.kept.since),
-        by_setting=watch.kept.setting,
+        service=watch.stored.service,
+        since=utc(watch.stored.since),
+        by_setting=watch.stored.setting,
         problem=watch.patience.problem,
     )
 
 
-async def listed(request: web.Request) -> web.Response:
+async def list_watches(request: web.Request) -> web.Response:
     """All watches."""
-    found = [watch_document(watch) for watch in request.app[SERVICE].watches.all()]
-    return web.json_response(text=WatchList(watches=found).model_dump_json())
+    documents = [watch_document(watch) for watch in request.app[SERVICE].watches.all()]
+    return web.json_response(text=WatchList(watches=documents).model_dump_json())
 
 
 async def put(request: web.Request) -> web.Response:
     """Watch a service, from now on where it is not watched yet."""
     try:
         watch, created = await request.app[SERVICE].watches.add(_service(request))
-    except TooManyWatches:
+    except TooManyWatchesError:
         raise Problem(
             HTTPStatus.CONFLICT, f"{MOST} services are watched already; end one with DELETE."
         ) from None
@@ -225,7 +227,7 @@ async def put(request: web.Request) -> web.Response:
 
 
 async def delete(request: web.Request) -> web.Response:
-    """Watch a service no longer."""
+    """End the watch of a service."""
     watches, service = request.app[SERVICE].watches, _service(request)
     watch = watches.get(service)
     if watch is None:
@@ -233,7 +235,7 @@ async def delete(request: web.Request) -> web.Response:
             HTTPStatus.NOT_FOUND,
             "No service of that name is watched; /v1/watches lists those that are.",
         )
-    if watch.kept.setting:
+    if watch.stored.setting:
         raise Problem(
             HTTPStatus.CONFLICT,
             "This watch is asked for by TRADING_GRAPH_SERVE_WATCH; change that, and start the "
@@ -259,10 +261,10 @@ OPERATIONS = (
     Operation(
         "GET",
         "/v1/watches",
-        listed,
+        list_watches,
         "listWatches",
         "The services whose traces are judged as they arrive.",
-        {HTTPStatus.OK: Answer("The watches.", WatchList)},
+        {HTTPStatus.OK: ApiAnswer("The watches.", WatchList)},
     ),
     Operation(
         "PUT",
@@ -271,8 +273,8 @@ OPERATIONS = (
         "putWatch",
         "Judge the traces of a service as they arrive in Jaeger, from now on.",
         {
-            HTTPStatus.CREATED: Answer("It is watched from now on.", WatchDocument),
-            HTTPStatus.OK: Answer("It was watched before.", WatchDocument),
+            HTTPStatus.CREATED: ApiAnswer("It is watched from now on.", WatchDocument),
+            HTTPStatus.OK: ApiAnswer("It was watched before.", WatchDocument),
         },
         fails=(HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY),
     ),
@@ -282,7 +284,7 @@ OPERATIONS = (
         delete,
         "deleteWatch",
         "Judge the traces of a service no longer; the verdicts that there are stay.",
-        {HTTPStatus.NO_CONTENT: Answer("It is not watched any more.")},
+        {HTTPStatus.NO_CONTENT: ApiAnswer("It is not watched any more.")},
         fails=(HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY),
     ),
 )

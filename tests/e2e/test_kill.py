@@ -24,8 +24,8 @@ from trading_graph.otel.trace import ERROR, SpanTable
 from trading_graph.otel.trace.kinds import Role
 from trading_graph.otel.verdict import completeness, judge
 from trading_graph.service.cli import main
-from trading_graph.service.runs.folder import Standing, standing
-from trading_graph.service.runs.resume import interrupted_runs
+from trading_graph.service.run.folder import FolderState, folder_state
+from trading_graph.service.run.resume import interrupted_runs
 from trading_graph.toolkit.loopback import LoopbackServer
 
 COMMAND = [sys.executable, "-c", "from trading_graph.service.cli import main; main()"]
@@ -184,12 +184,12 @@ def test_a_killed_run_comes_to_the_same_decision(
     workdir: Path, undisturbed: Path, share: float
 ) -> None:
     folder = killed(workdir, "AAPL", "--offline", share=share)
-    assert standing(folder) is Standing.INTERRUPTED
+    assert folder_state(folder) is FolderState.INTERRUPTED
     assert list(interrupted_runs(workdir / "runs")) == [folder.name]
     resumed("last")
 
     assert [each.name for each in (workdir / "runs").iterdir()] == [folder.name]
-    assert standing(folder) is Standing.OVER
+    assert folder_state(folder) is FolderState.OVER
     assert decision_in(folder) == decision_in(undisturbed)
     left = {path.name for path in folder.iterdir()}
     assert left == {path.name for path in undisturbed.iterdir()}

@@ -26,7 +26,7 @@ from tests.e2e.test_kill import (
 )
 from tests.patience import PATIENCE_S
 from trading_graph.otel.verdict import completeness
-from trading_graph.service.runs.folder import Standing, standing
+from trading_graph.service.run.folder import FolderState, folder_state
 
 RUN_S = CHAIN * CHAT_S + FETCH_S
 
@@ -112,7 +112,7 @@ def test_after_every_kill_every_run_comes_to_its_decision(workdir: Path, kills: 
     assert sum(run["resumed"] for run in listed) >= kills // 2, "else nothing was interrupted"
     for run_id in runs:
         folder = workdir / "runs" / run_id
-        assert standing(folder) is Standing.OVER
+        assert folder_state(folder) is FolderState.OVER
         assert decision_in(folder) == decision_in(undisturbed)
         trace = trace_of(folder)
         assert completeness(trace).exact
@@ -125,7 +125,7 @@ def test_a_service_that_is_told_to_stop_leaves_what_does_not_end_in_time(workdir
         time.sleep(RUN_S / 2)
         assert service.stop(signal.SIGTERM) == 0
     folder = workdir / "runs" / run_id
-    assert standing(folder) is Standing.INTERRUPTED
+    assert folder_state(folder) is FolderState.INTERRUPTED
     with serving(workdir, TRADING_GRAPH_SERVE_DRAIN_S="0") as service:
         run = service.ended(run_id)
         events = _events(service, run_id)
@@ -142,7 +142,7 @@ def test_a_service_that_is_told_to_stop_lets_runs_end_in_their_time(workdir: Pat
     with serving(workdir, TRADING_GRAPH_SERVE_DRAIN_S="30") as service:
         run_id = service.begin("a")
         assert service.stop(signal.SIGTERM) == 0
-    assert standing(workdir / "runs" / run_id) is Standing.OVER
+    assert folder_state(workdir / "runs" / run_id) is FolderState.OVER
     with serving(workdir) as service:
         run = service.asked(f"/v1/runs/{run_id}")
     assert (run["state"], run["resumed"]) == ("done", 0)

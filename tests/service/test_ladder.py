@@ -24,14 +24,14 @@ from trading_graph.service.ladder import (
     FullScale,
     Ladder,
     Latencies,
-    Reached,
+    MeasuredRung,
     Rung,
     climb,
     lag_ms,
 )
-from trading_graph.service.runs.request import RunRequest
-from trading_graph.service.runs.result import Result as Finished
-from trading_graph.service.runs.session import RunSession
+from trading_graph.service.run.request import RunRequest
+from trading_graph.service.run.result import FinishedRun
+from trading_graph.service.run.session import RunSession
 
 pytestmark = pytest.mark.alone
 
@@ -118,7 +118,7 @@ def reached(
     predicted: float | None = None,
     proves: tuple[str, ...] = (),
     claim: Claim | None = None,
-) -> Reached:
+) -> MeasuredRung:
     """A rung with so many calls in series, which its trace's verdict fails in these checks."""
     results = tuple(
         CheckResult(
@@ -128,7 +128,7 @@ def reached(
     )
     request = RunRequest(symbol="AAPL", date="2025-11-14")
     foreseen = calls if predicted is None else predicted
-    return Reached(
+    return MeasuredRung(
         rung=Rung(name, request, BackendChoice(), proves, claim),
         run_id="b" * 32,
         trace_file=Path("runs", "b" * 32, "trace.jsonl"),
@@ -200,14 +200,16 @@ class Session:
     def __init__(self, *lags_ms: float) -> None:
         self.lags_ms = iter(lags_ms)
 
-    async def runs(self, request: RunRequest, choice: BackendChoice, times: int) -> list[Finished]:
+    async def runs(
+        self, request: RunRequest, choice: BackendChoice, times: int
+    ) -> list[FinishedRun]:
         found = []
         for _ in range(times):
             builder = TraceBuilder("a" * 32)
             said = {semconv.LOOP_LAG_MAX_MS: next(self.lags_ms)}
             builder.add(SpanValues("1", "", "run", 1, 1, 2, 0, said.copy))
             trace = builder.build()
-            found.append(Finished(cast(Any, None), cast(Any, None), trace, (), None, None))
+            found.append(FinishedRun(cast(Any, None), cast(Any, None), trace, (), None, None))
         return found
 
 

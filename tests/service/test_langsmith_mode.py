@@ -11,7 +11,7 @@ from langsmith import utils
 from tests.otlp_receiver import OtlpReceiver
 from trading_graph.otel.sources import read
 from trading_graph.service.cli import main
-from trading_graph.service.errors import BadSettings
+from trading_graph.service.errors import SettingsError
 from trading_graph.service.langsmith import LangSmithMode, langsmith_mode, langsmith_target
 from trading_graph.service.settings import read_settings
 
@@ -49,13 +49,13 @@ def test_the_variables_decide(
 def test_never_two_at_once(monkeypatch: pytest.MonkeyPatch, workdir: Path) -> None:
     monkeypatch.setenv("LANGSMITH_TRACING", "true")
     monkeypatch.setenv("TRADING_GRAPH_LANGSMITH", "otlp")
-    with pytest.raises(BadSettings, match="LangSmith twice"):
+    with pytest.raises(SettingsError, match="LangSmith twice"):
         langsmith_mode(read_settings(), offline=False)
 
 
 def test_otlp_needs_a_key(monkeypatch: pytest.MonkeyPatch, workdir: Path) -> None:
     monkeypatch.setenv("TRADING_GRAPH_LANGSMITH", "otlp")
-    with pytest.raises(BadSettings, match="needs LANGSMITH_API_KEY"):
+    with pytest.raises(SettingsError, match="needs LANGSMITH_API_KEY"):
         langsmith_target(read_settings(), LangSmithMode.OTLP)
     monkeypatch.setenv("LANGSMITH_API_KEY", "ls-secret")
     target = langsmith_target(read_settings(), LangSmithMode.OTLP)
@@ -79,7 +79,7 @@ def test_spans_among_ours_are_refused(
 ) -> None:
     monkeypatch.setenv("LANGSMITH_TRACING", "true")
     monkeypatch.setenv(name, value)
-    with pytest.raises(BadSettings, match=f"{name}={value} would send prompts"):
+    with pytest.raises(SettingsError, match=f"{name}={value} would send prompts"):
         langsmith_mode(read_settings(), offline=False)
 
 

@@ -22,7 +22,7 @@ from trading_graph.otel.export.otlp import TIMEOUT_S
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.service.cli import main
-from trading_graph.service.runs.monitoring import RunMetrics
+from trading_graph.service.run.monitoring import RunMetrics
 from trading_graph.toolkit.embedded_server import make_app
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.pool import HttpPool

@@ -4,7 +4,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.trace import Status, StatusCode
 
 from trading_graph.otel.trace import semconv
-from trading_graph.service.runs.resume import NodeEnds
+from trading_graph.service.run.resume import NodeEnds
 
 TRACER = TracerProvider(shutdown_on_exit=False).get_tracer("test")
 
@@ -40,11 +40,11 @@ def test_an_end_waits_for_its_own_task_only() -> None:
     for each in (span("tool"), span("no task", ""), news, market):
         ends.on_end(each)
     assert told.ends == ["tool", "no task"]
-    ends.kept("2")
-    ends.kept("3")
+    ends.checkpoint_stored("2")
+    ends.checkpoint_stored("3")
     assert told.ends == ["tool", "no task", "market"]
-    ends.kept("1")
-    ends.kept("1")
+    ends.checkpoint_stored("1")
+    ends.checkpoint_stored("1")
     assert told.ends == ["tool", "no task", "market", "news"]
 
 
@@ -52,7 +52,7 @@ def test_what_failed_waits_for_nothing_and_what_is_kept_already_neither() -> Non
     told = Told()
     ends = NodeEnds(told)
     ends.on_end(span("first try", "1", failed=True))
-    ends.kept("1")
+    ends.checkpoint_stored("1")
     ends.on_end(span("late", "1"))
     assert told.ends == ["first try", "late"]
 

@@ -16,11 +16,11 @@ from trading_graph.otel import spans
 from trading_graph.otel.files import Journal
 from trading_graph.otel.spans import uuid7
 from trading_graph.service.cli import main
-from trading_graph.service.errors import NotResumable
+from trading_graph.service.errors import NotResumableError
 from trading_graph.service.langsmith import LangSmithMode
-from trading_graph.service.runs.folder import RunFolder, Standing, standing
-from trading_graph.service.runs.request import RunRequest
-from trading_graph.service.runs.resume import RunOrder, interrupted_runs
+from trading_graph.service.run.folder import FolderState, RunFolder, folder_state
+from trading_graph.service.run.request import RunRequest
+from trading_graph.service.run.resume import RunOrder, interrupted_runs
 from trading_graph.service.settings import Settings
 
 REQUEST = RunRequest(
@@ -72,7 +72,7 @@ def refused(*words: str, code: int = 3, **env: str) -> str:
 def test_a_run_that_had_done_nothing_is_done_as_it_was_asked_for(workdir: Path) -> None:
     """It was killed before anything was recorded; its options and latencies stand."""
     folder = killed(workdir / "runs")
-    assert standing(folder.path) is Standing.INTERRUPTED
+    assert folder_state(folder.path) is FolderState.INTERRUPTED
     ((run_id, stored),) = interrupted_runs(workdir / "runs").items()
     assert (run_id, stored.request) == (folder.path.name, REQUEST)
     done = resume("last", "--json")
@@ -82,13 +82,13 @@ def test_a_run_that_had_done_nothing_is_done_as_it_was_asked_for(workdir: Path) 
     assert document["decision"]["symbol"] == "NVDA"
     assert "0.03 s a call" in document["decision"]["model"]
     assert "fundamentals_analyst" not in document["usage"]
-    assert standing(folder.path) is Standing.OVER
+    assert folder_state(folder.path) is FolderState.OVER
     assert interrupted_runs(workdir / "runs") == {}
 
 
 def test_a_run_that_still_runs_is_left_alone(workdir: Path) -> None:
     folder, journal = begun(workdir / "runs")
-    assert standing(folder.path) is Standing.RUNNING
+    assert folder_state(folder.path) is FolderState.RUNNING
     assert "still runs" in refused(folder.path.name)
     assert "No run in runs was interrupted" in refused("last")
     journal.close(over=True)
@@ -132,7 +132,7 @@ def test_without_its_order_or_its_checkpoints_a_run_cannot_go_on(workdir: Path) 
     contextvars.Context().run(lambda: asyncio.run(program()))
     said = refused(folder.path.name)
     assert "checkpoints.sqlite is gone" in said
-    assert standing(folder.path) is Standing.INTERRUPTED, "nothing was touched"
+    assert folder_state(folder.path) is FolderState.INTERRUPTED, "nothing was touched"
 
 
 def test_other_models_or_data_than_at_the_start_are_refused(workdir: Path) -> None:
@@ -141,7 +141,7 @@ def test_other_models_or_data_than_at_the_start_are_refused(workdir: Path) -> No
     said = refused(folder.path.name)
     assert "began with small and large at http://models.test/v1 and live data" in said
     assert "now the offline model" in said
-    assert standing(folder.path) is Standing.INTERRUPTED
+    assert folder_state(folder.path) is FolderState.INTERRUPTED
     said = refused(
         folder.path.name,
         OPENAI_BASE_URL="http://models.test/v1",
@@ -179,7 +179,7 @@ def test_an_order_comes_back_as_it_was_and_holds_no_secret() -> None:
     found.check(choice)
     found.check(replace(choice, cache=True, chat_latency_s=9))
     for other in (replace(choice, model=None), replace(choice, data="offline")):
-        with pytest.raises(NotResumable):
+        with pytest.raises(NotResumableError):
             found.check(other)
     settings = Settings(
         OPENAI_BASE_URL="http://models.test/v1", quick_model="small", deep_model="large"

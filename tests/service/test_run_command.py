@@ -19,7 +19,7 @@ from trading_graph.graph.offline_model import Fault, OfflineModel
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import semconv
 from trading_graph.service.cli import main
-from trading_graph.service.runs.request import RunRequest
+from trading_graph.service.run.request import RunRequest
 from trading_graph.toolkit.loopback import LoopbackServer
 
 COMMAND = str(Path(sys.executable).with_name("trading-graph"))

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from trading_graph.service.cli import main
-from trading_graph.service.errors import BadSettings
+from trading_graph.service.errors import SettingsError
 from trading_graph.service.settings import read_settings
 
 
@@ -43,7 +43,9 @@ def test_a_bad_setting_is_one_sentence_and_a_usage_error(
 
 def test_a_file_of_settings_is_named_like_the_environment(workdir: Path) -> None:
     (workdir / ".env").write_text("TRADING_GRAPH_FETCH_LATENCY_S=soon\nOPENAI_API_KEY=sk-1\n")
-    with pytest.raises(BadSettings, match="TRADING_GRAPH_FETCH_LATENCY_S: input should be a valid"):
+    with pytest.raises(
+        SettingsError, match="TRADING_GRAPH_FETCH_LATENCY_S: input should be a valid"
+    ):
         read_settings()
 
 
@@ -59,6 +61,6 @@ def test_an_address_that_cannot_be_asked_is_named_and_not_repeated(
     monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", url)
-    with pytest.raises(BadSettings, match="OPENAI_BASE_URL") as caught:
+    with pytest.raises(SettingsError, match="OPENAI_BASE_URL") as caught:
         read_settings()
     assert url not in str(caught.value)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.unprivileged import unprivileged
-from trading_graph.service.errors import StoreUnavailable
+from trading_graph.service.errors import StoreUnavailableError
 from trading_graph.service.store import (
     RunState,
     Store,
@@ -81,7 +81,7 @@ async def test_an_idempotency_key_is_there_once(tmp_path: Path) -> None:
         await store.add(run(1, idempotency_key="k"))
         assert await store.run_of_key("k") == run(1, idempotency_key="k")
         assert await store.run_of_key("other") is None
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailableError):
             await store.add(run(2, idempotency_key="k"))
         await store.add(run(3))
         await store.add(run(4))  # without a key there may be many
@@ -91,11 +91,11 @@ async def test_events_are_kept_all_or_none(tmp_path: Path) -> None:
     async with open_store(tmp_path / "service.sqlite") as store:
         await store.add(run(1))
         await store.add_events(run(1).id, 1, ["a", "b"])
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailableError):
             await store.add_events(run(1).id, 2, ["again", "c"])
         assert await store.events(run(1).id) == [(1, "a"), (2, "b")]
         assert await store.events(run(1).id, 1) == [(2, "b")]
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailableError):
             await store.add_events(run(9).id, 1, ["of no run"])
 
 
@@ -175,7 +175,7 @@ async def test_a_file_that_cannot_be_used_is_one_sentence_and_left_as_it_is(
     path = tmp_path / "service.sqlite"
     await asyncio.to_thread(spoil, path)
     before = await asyncio.to_thread(content, path)
-    with pytest.raises(StoreUnavailable) as error:
+    with pytest.raises(StoreUnavailableError) as error:
         async with open_store(path):
             pass
     assert str(error.value).endswith(said)
@@ -190,7 +190,9 @@ async def test_a_locked_store_is_one_sentence(
     async with open_store(tmp_path / "service.sqlite") as store:
         other = await asyncio.to_thread(hold, tmp_path / "service.sqlite")
         assert await store.runs() == [], "readers wait for nobody"
-        with pytest.raises(StoreUnavailable, match="holds its lock; stop that process, or wait"):
+        with pytest.raises(
+            StoreUnavailableError, match="holds its lock; stop that process, or wait"
+        ):
             await store.add(run(1))
         await asyncio.to_thread(other.rollback)
         await store.add(run(1))
@@ -206,7 +208,9 @@ def hold(path: Path) -> sqlite3.Connection:
 async def test_a_full_store_is_one_sentence_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
     async with open_store(tmp_path / "service.sqlite") as store:
         await pragma(store, "max_page_count = 20")
-        with pytest.raises(StoreUnavailable, match="the disk is full; make room and try again"):
+        with pytest.raises(
+            StoreUnavailableError, match="the disk is full; make room and try again"
+        ):
             await fill(store)
         kept = len(await store.runs(limit=-1))
         await pragma(store, "max_page_count = 2000")
@@ -227,7 +231,9 @@ async def test_a_store_that_only_reads_is_not_ready(tmp_path: Path) -> None:
     async with open_store(tmp_path / "service.sqlite") as store:
         await store.check()
         await pragma(store, "query_only = ON")
-        with pytest.raises(StoreUnavailable, match="it is read-only; give the service a folder"):
+        with pytest.raises(
+            StoreUnavailableError, match="it is read-only; give the service a folder"
+        ):
             await store.check()
 
 
@@ -255,7 +261,7 @@ def test_a_file_without_rights_is_one_sentence(tmp_path: Path, mode: int) -> Non
     tmp_path.chmod(0o555)
     said = opened(path)
     tmp_path.chmod(0o755)
-    assert said.startswith("StoreUnavailable The store of runs cannot be used: it")
+    assert said.startswith("StoreUnavailableError The store of runs cannot be used: it")
     assert said.endswith("give the service a folder that it may write to.")
 
 

@@ -13,7 +13,7 @@ from trading_graph.otel.errors import AnswerTooLargeError
 from trading_graph.otel.sources.jaeger import JaegerQuery
 from trading_graph.otel.sources.memory import from_spans
 from trading_graph.otel.trace import SpanTable, semconv
-from trading_graph.service.watching import QUIET_S, ROOTLESS_S, Patience, TraceWatch
+from trading_graph.service.watching import QUIET_S, ROOTLESS_S, PollBackoff, TraceWatch
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Setup:
         """The ids that a poll tells, each then done."""
         found = [each.trace.trace_id for each in self.watch.poll()]
         for trace_id in found:
-            self.watch.done(trace_id)
+            self.watch.mark_done(trace_id)
         return found
 
 
@@ -154,10 +154,10 @@ def test_what_was_not_done_is_told_again(setup: Setup) -> None:
 
 
 def test_patience_grows_and_news_is_told_once() -> None:
-    patience = Patience()
-    assert [patience.failed("down") for _ in range(9)] == [True, *[False] * 8]
+    patience = PollBackoff()
+    assert [patience.note_failure("down") for _ in range(9)] == [True, *[False] * 8]
     assert patience.wait_s == 60
-    assert (patience.worked(), patience.worked()) == (True, False)
+    assert (patience.note_success(), patience.note_success()) == (True, False)
     assert (patience.wait_s, patience.problem) == (2.0, None)
 
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 from aiohttp import web
 from pydantic import ValidationError
 
-from trading_graph.service.runs.request import RunRequest
+from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server.inputs import read_body
 from trading_graph.service.server.problems import Problem
 

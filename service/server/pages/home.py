@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from trading_graph.service.runs.request import RunRequest
+from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.documents import RunsQuery
 from trading_graph.service.server.inputs import query_of
@@ -26,7 +26,7 @@ from trading_graph.service.server.pages.run_progress import (
 )
 from trading_graph.service.server.pages.verdict_page import RunDuration, run_duration
 from trading_graph.service.server.problems import Problem
-from trading_graph.service.server.runs_api import queued
+from trading_graph.service.server.runs_api import queue_run
 from trading_graph.service.store import RunState, StoredRun, now
 from trading_graph.toolkit.errors import BadDateError, BadRequestError
 
@@ -63,12 +63,12 @@ async def start(request: web.Request) -> web.Response:
 
 async def _queue(request: web.Request, run_request: RunRequest, key: str) -> StoredRun:
     try:
-        run, _ = await queued(request, run_request, key[:200] or None)
+        run, _ = await queue_run(request, run_request, key[:200] or None)
     except Problem as problem:
         if problem.status is not HTTPStatus.CONFLICT:
             raise
         # Somebody went back to the form and run_request for something else with it.
-        run, _ = await queued(request, run_request)
+        run, _ = await queue_run(request, run_request)
     return run
 
 

@@ -8,7 +8,7 @@ typed, so that whoever reads sees where they would lead.
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aiohttp import web
@@ -17,12 +17,12 @@ from pydantic import ValidationError
 
 from trading_graph.graph.decisions import Decision
 from trading_graph.graph.options import ANALYSTS, DEBATERS, RISK_ANALYSTS
-from trading_graph.service.runs.folder import DECISION, REPORT
-from trading_graph.service.runs.request import RunRequest
+from trading_graph.service.run.folder import DECISION, REPORT
+from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server.context import SERVICE
 from trading_graph.service.server.pages.layout import page, see_other, spoken
 from trading_graph.service.server.pages.run_progress import (
-    Progress,
+    RunProgress,
     now_doing,
     numbers_of,
     read_progress,
@@ -68,7 +68,7 @@ async def cancel(request: web.Request) -> web.Response:
     return see_other(f"/runs/{run.id}")
 
 
-def _show_live(request: web.Request, run: StoredRun, progress: Progress) -> web.Response:
+def _show_live(request: web.Request, run: StoredRun, progress: RunProgress) -> web.Response:
     at, begin = now(), None if run.started is None else run.started + progress.dead_s
     return page(
         request,
@@ -86,7 +86,7 @@ def _show_live(request: web.Request, run: StoredRun, progress: Progress) -> web.
 def _show_over(
     request: web.Request,
     run: StoredRun,
-    progress: Progress,
+    progress: RunProgress,
     stored: StoredVerdict | None,
     results: "Results",
 ) -> web.Response:
@@ -142,19 +142,11 @@ def levels_of(decision: Decision) -> Levels | None:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What one agent wrote, by the heading that it has in the report."""
+    """What one agent wrote or ruled, below its title; `html` where the text is Markdown."""
 
     title: str
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What an agent wrote or ruled, below its title: inert HTML, or text."""
-
-    title: str
     html: str = ""
-    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +154,7 @@ class Results:
     """What a run left in its folder: its decision and its reports."""
 
     decision: Decision | None
-    reports: Sequence[Report]
+    reports: Sequence[Piece]
 
 
 def results_in(folder: Path) -> Results:
@@ -175,7 +167,7 @@ def results_in(folder: Path) -> Results:
         report = _read(folder / REPORT).decode(errors="replace")
     except OSError:
         report = ""
-    reports = [Report(each.title, html=as_html(each.text)) for each in pieces(report)]
+    reports = [replace(each, html=as_html(each.text)) for each in pieces(report)]
     if decision is not None:
         # In the order of the run: the risk team speaks of the proposal.
         at = next((n for n, each in enumerate(reports) if "risk" in each.title), len(reports))
@@ -183,16 +175,16 @@ def results_in(folder: Path) -> Results:
     return Results(decision, reports)
 
 
-def _rulings(decision: Decision) -> list[Report]:
+def _rulings(decision: Decision) -> list[Piece]:
     plan, trade = decision.plan, decision.proposal
     return [
-        Report(
+        Piece(
             "Research manager: plan",
-            text=f"{plan.action} with confidence {plan.confidence:.2f}. {plan.summary}",
+            f"{plan.action} with confidence {plan.confidence:.2f}. {plan.summary}",
         ),
-        Report(
+        Piece(
             "Trader: proposal",
-            text=f"{trade.action} at {trade.entry:g}, stop {trade.stop:g}, target "
+            f"{trade.action} at {trade.entry:g}, stop {trade.stop:g}, target "
             f"{trade.target:g}, {trade.position_pct:g} %. {trade.rationale}",
         ),
     ]

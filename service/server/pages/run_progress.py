@@ -12,7 +12,7 @@ from typing import Any
 from trading_graph.graph.options import DEBATERS, DECIDERS, RISK_ANALYSTS
 from trading_graph.otel.report.charts import Axis, Bar, axis, bar
 from trading_graph.otel.report.durations import brief
-from trading_graph.service.runs.request import RunRequest
+from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server.pages.layout import spoken
 
 AGENT, LLM, TOOL = "agent", "llm", "tool"
@@ -31,7 +31,7 @@ _ROOM = 0.7
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class WorkItem:
     """An agent's turn, an LLM call or a tool call; `end` is None while it goes on.
 
     `error` is the type of what ended it. `cut` is work that was cut short: it was cancelled, its
@@ -58,9 +58,9 @@ class Lane:
     """All work of one agent, in the order of its starts."""
 
     agent: str
-    work: tuple[Work, ...] = ()
+    work: tuple[WorkItem, ...] = ()
 
-    def of(self, kind: str) -> list[Work]:
+    def of(self, kind: str) -> list[WorkItem]:
         """The work of one kind."""
         return [each for each in self.work if each.kind == kind]
 
@@ -74,7 +74,7 @@ class Lane:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class RunProgress:
     """A run so far: a lane for each agent, and the number of the last event that is in it.
 
     `dead_s` is the time in which no process worked on it. Work before that time is moved on by as
@@ -85,7 +85,7 @@ class Progress:
     last: int
     dead_s: float = 0.0
 
-    def of(self, kind: str) -> list[Work]:
+    def of(self, kind: str) -> list[WorkItem]:
         """The work of all agents of one kind."""
         return [each for lane in self.lanes for each in lane.of(kind)]
 
@@ -104,7 +104,7 @@ class Progress:
 class _Reading:
     """Work by span, as events change it; dicts keep the order of the starts."""
 
-    work: dict[str, Work] = field(default_factory=dict)
+    work: dict[str, WorkItem] = field(default_factory=dict)
     agent_of: dict[str, str] = field(default_factory=dict)
     dead: list[tuple[float, float]] = field(default_factory=list)
 
@@ -122,7 +122,7 @@ class _Reading:
         self.agent_of[span_id] = agent
         end = event.get("end")
         error = event.get("error")
-        self.work[span_id] = Work(
+        self.work[span_id] = WorkItem(
             span_id,
             kind,
             str(event.get(TOOL) or event.get("model") or spoken(agent)),
@@ -133,7 +133,7 @@ class _Reading:
             tokens=sum(int(event.get(name) or 0) for name in ("input_tokens", "output_tokens")),
         )
 
-    def without_dead_time(self, work: Work) -> Work:
+    def without_dead_time(self, work: WorkItem) -> WorkItem:
         """The work, moved on by the times after it in which no process lived."""
         shift = sum(end - start for start, end in self.dead if work.start <= start)
         end = None if work.end is None else work.end + shift
@@ -142,18 +142,18 @@ class _Reading:
 
 def read_progress(
     request: RunRequest, events: Iterable[tuple[int, str]], ended: float | None = None
-) -> Progress:
+) -> RunProgress:
     """Read the events of a run; at its end nothing goes on any more."""
     reading, last = _Reading(), 0
     for last, body in events:  # noqa: B007 - the number of the last one
         reading.take(json.loads(body))
-    lanes: dict[str, list[Work]] = {agent: [] for agent in _expected(request)}
+    lanes: dict[str, list[WorkItem]] = {agent: [] for agent in _expected(request)}
     for span_id, work in reading.work.items():
         work = reading.without_dead_time(work)
         if work.end is None and ended is not None:
             work = replace(work, end=max(ended, work.start), cut=True)
         lanes.setdefault(reading.agent_of[span_id], []).append(work)
-    return Progress(
+    return RunProgress(
         tuple(Lane(agent, tuple(sorted(w, key=lambda w: w.start))) for agent, w in lanes.items()),
         last,
         sum(end - start for start, end in reading.dead),
@@ -166,7 +166,7 @@ def _expected(request: RunRequest) -> Sequence[str]:
     return (*analysts, *DEBATERS, manager, trader, *RISK_ANALYSTS, judge)
 
 
-def now_doing(progress: Progress) -> str:
+def now_doing(progress: RunProgress) -> str:
     """Who is doing what now, in words; live.js says it with the same words."""
     models, tools, others = [], [], []
     for lane in progress.lanes:
@@ -198,7 +198,7 @@ class WorkBar:
     y: float
     height: float
     rx: int
-    work: Work
+    work: WorkItem
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +237,7 @@ def axis_end(seconds: float) -> float:
 
 
 def waterfall(
-    progress: Progress, begin: float | None, now: float, *, follow: str | None = None
+    progress: RunProgress, begin: float | None, now: float, *, follow: str | None = None
 ) -> RunWaterfall:
     """The chart of a run from its begin, None for a run that waits, until now."""
     spent = max(now - begin, 0.0) if begin is not None else 0.0
@@ -287,7 +287,7 @@ def _bars(lane: Lane, begin: float, spent: float, whole: float) -> list[WorkBar]
     return bars
 
 
-def levels(work: Sequence[Work]) -> list[int]:
+def levels(work: Sequence[WorkItem]) -> list[int]:
     """On which level each is drawn, so that those that ran at once lie below one another."""
     free: list[float] = []
     result = []
@@ -298,18 +298,18 @@ def levels(work: Sequence[Work]) -> list[int]:
     return result
 
 
-def _class(work: Work) -> str:
+def _class(work: WorkItem) -> str:
     kinds = {AGENT: "other turn", LLM: "llm", TOOL: "tool"}
     failed = " failed-bar" if work.failed and work.kind != AGENT else ""
     return kinds[work.kind] + failed + (" cut" if work.cut else "")
 
 
-def _title(work: Work) -> str:
+def _title(work: WorkItem) -> str:
     took = "goes on" if work.end is None else brief(work.end - work.start)
     return f"{work.name}: {took}" + (f", failed: {work.error}" if work.failed else "")
 
 
-def _tip(going_on: Sequence[Work]) -> str:
+def _tip(going_on: Sequence[WorkItem]) -> str:
     """What an agent does now, in a few words beside its bar."""
     calls = [each.name for each in going_on if each.kind == TOOL]
     if calls:
@@ -317,7 +317,7 @@ def _tip(going_on: Sequence[Work]) -> str:
     return "model" if any(each.kind == LLM for each in going_on) else ""
 
 
-def numbers_of(progress: Progress, begin: float) -> list[tuple[str, ...]]:
+def numbers_of(progress: RunProgress, begin: float) -> list[tuple[str, ...]]:
     """The waterfall in numbers, for whoever reads rather than looks: a row for each agent."""
     return [
         (

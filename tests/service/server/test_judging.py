@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.service.foreign_program import ForeignProgram, id_of, written
-from trading_graph.service.server.judging import LIMITS, Judged, Judging, Limits
+from trading_graph.service.server.judging import LIMITS, Judgement, Judging, Limits
 from trading_graph.service.server.problems import Problem
 
 NOWHERE = "http://127.0.0.1:9"
@@ -35,7 +35,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 async def judged(
     content: bytes, limits: Limits = LIMITS, words: tuple[str, ...] = VERIFY
-) -> Judged:
+) -> Judgement:
     judging = Judging(NOWHERE, limits)
     async with judging.place() as folder:
         await asyncio.to_thread((folder / "upload").write_bytes, content)
@@ -123,7 +123,7 @@ async def test_two_at_once_and_the_line_is_bounded() -> None:
     judging = Judging(NOWHERE, replace(LIMITS, at_once=2, in_line=2))
     most = 0
 
-    async def one() -> Judged:
+    async def one() -> Judgement:
         async with judging.place() as folder:
             await asyncio.to_thread((folder / "upload").write_bytes, content)
             return await judging.command(VERIFY, folder)
@@ -142,7 +142,7 @@ async def test_two_at_once_and_the_line_is_bounded() -> None:
     problems = [each for each in found if isinstance(each, Problem)]
     assert [each.status for each in problems] == [HTTPStatus.SERVICE_UNAVAILABLE] * 2
     assert all("Retry-After" in each.headers for each in problems)
-    assert sum(isinstance(each, Judged) for each in found) == 4
+    assert sum(isinstance(each, Judgement) for each in found) == 4
     assert most == 2
 
 

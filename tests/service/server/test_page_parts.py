@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from trading_graph.service.runs.request import RunRequest
+from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server.pages import forms
 from trading_graph.service.server.pages.home import history
 from trading_graph.service.server.pages.layout import ENVIRONMENT, render
 from trading_graph.service.server.pages.login import local
 from trading_graph.service.server.pages.run_page import as_html, pieces
 from trading_graph.service.server.pages.run_progress import (
-    Progress,
-    Work,
+    RunProgress,
+    WorkItem,
     axis_end,
     levels,
     now_doing,
@@ -76,11 +76,11 @@ def event(kind: str, span: str, start: float, end: float | None = None, **more: 
     return json.dumps({"type": f"{kind}.{what}", "span_id": span, **times, **more})
 
 
-def told(*bodies: str) -> Progress:
+def told(*bodies: str) -> RunProgress:
     return read_progress(NVDA, enumerate(bodies, 1))
 
 
-def work(found: Progress, span_id: str) -> Work:
+def work(found: RunProgress, span_id: str) -> WorkItem:
     (each,) = [w for lane in found.lanes for w in lane.work if w.span_id == span_id]
     return each
 
@@ -163,7 +163,11 @@ def test_events_of_other_kinds_are_passed_over() -> None:
 
 
 def test_tools_that_run_at_once_lie_below_one_another() -> None:
-    found = [Work("1", "tool", "a", 0, 2), Work("2", "tool", "b", 1, 3), Work("3", "tool", "c", 2)]
+    found = [
+        WorkItem("1", "tool", "a", 0, 2),
+        WorkItem("2", "tool", "b", 1, 3),
+        WorkItem("3", "tool", "c", 2),
+    ]
     assert levels(found) == [0, 1, 0]
 
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from trading_graph.graph.options import Budget, Options
-from trading_graph.service.runs.request import RunRequest
+from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server.run_events import RunEvents
 from trading_graph.service.server.run_maker import RunMaker
 from trading_graph.service.settings import Settings

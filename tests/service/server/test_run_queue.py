@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from tests.patience import PATIENCE_S
-from trading_graph.service.errors import StoreUnavailable
+from trading_graph.service.errors import StoreUnavailableError
 from trading_graph.service.server.run_events import RunEvents
 from trading_graph.service.server.run_queue import (
-    Asked,
-    Closing,
-    OtherRequest,
-    Outcome,
-    QueueFull,
+    IdempotencyConflictError,
+    QueueClosingError,
+    QueueFullError,
+    RunOutcome,
     RunQueue,
+    Submission,
 )
 from trading_graph.service.store import RunState, Store, StoredRun, open_store
 
@@ -41,7 +41,7 @@ class Maker:
         for name in names or tuple(self.held):
             self.held[name].set()
 
-    async def __call__(self, run: StoredRun, events: RunEvents) -> Outcome:
+    async def __call__(self, run: StoredRun, events: RunEvents) -> RunOutcome:
         self.began.append(run.symbol)
         self.resumed.append(run.resumed)
         self.at_once += 1
@@ -54,7 +54,7 @@ class Maker:
                 raise ValueError("the model said no")
         finally:
             self.at_once -= 1
-        return Outcome(SECONDS, "BUY", 0.5, False, True, None)
+        return RunOutcome(SECONDS, "BUY", 0.5, False, True, None)
 
 
 @contextlib.asynccontextmanager
@@ -67,12 +67,12 @@ async def queued(
     try:
         yield queue
     finally:
-        await queue.drained(0)
+        await queue.drain(0)
         await queue.close()
 
 
-def asked(symbol: str, key: str | None = None) -> Asked:
-    return Asked(f'{{"symbol": "{symbol}"}}', symbol, "2025-11-14", idempotency_key=key)
+def asked(symbol: str, key: str | None = None) -> Submission:
+    return Submission(f'{{"symbol": "{symbol}"}}', symbol, "2025-11-14", idempotency_key=key)
 
 
 async def submitted(queue: RunQueue, *symbols: str) -> list[str]:
@@ -109,7 +109,7 @@ async def test_what_is_asked_before_it_begins_waits(store: Store) -> None:
     maker, queue = Maker(), RunQueue(store, str, at_once=1, in_line=1)
     await queue.take_up()
     ids = await submitted(queue, "A", "B")
-    with pytest.raises(QueueFull):
+    with pytest.raises(QueueFullError):
         await submitted(queue, "C")
     await asyncio.sleep(0.01)
     assert (queue.begun, queue.running, queue.waiting) == (False, 0, 2)
@@ -124,7 +124,7 @@ async def test_one_that_is_stopping_does_not_begin(store: Store) -> None:
     maker, queue = Maker(), RunQueue(store, str, at_once=1, in_line=1)
     await queue.take_up()
     (run_id,) = await submitted(queue, "A")
-    assert await queue.drained(0)
+    assert await queue.drain(0)
     queue.begin(maker)
     await asyncio.sleep(0.01)
     assert (queue.begun, maker.began) == (False, [])
@@ -152,7 +152,7 @@ async def test_a_full_line_refuses_and_queues_nothing(store: Store) -> None:
     maker.hold("S0", "S1", "S2")
     async with queued(store, maker, at_once=1, in_line=2) as queue:
         ids = await submitted(queue, "S0", "S1", "S2")
-        with pytest.raises(QueueFull) as full:
+        with pytest.raises(QueueFullError) as full:
             await queue.submit(asked("S3"))
         assert full.value.retry_after_s >= 1
         assert {run.id for run in await store.runs()} == set(ids)
@@ -168,7 +168,7 @@ async def test_many_at_the_same_time_find_the_line_no_longer_than_it_may_be(stor
         found = await asyncio.gather(
             *(queue.submit(asked(name)) for name in names), return_exceptions=True
         )
-    refused = [each for each in found if isinstance(each, QueueFull)]
+    refused = [each for each in found if isinstance(each, QueueFullError)]
     assert len(refused) == len(names) - 7
     assert len(await store.runs()) == 7
 
@@ -180,7 +180,7 @@ async def test_how_long_to_wait_is_learnt_from_runs(store: Store) -> None:
         for _ in range(12):
             maker.hold("A", "B")
             ids = await submitted(queue, "A", "B")
-            with pytest.raises(QueueFull) as full:
+            with pytest.raises(QueueFullError) as full:
                 await queue.submit(asked("C"))
             waits.append(full.value.retry_after_s)
             maker.release()
@@ -278,7 +278,7 @@ async def test_the_same_key_at_the_same_time_starts_one_run(store: Store) -> Non
         await until(store, found[0][0].id, RunState.DONE)
         again, created = await queue.submit(asked("A", "key"))
         assert (again.id, created) == (found[0][0].id, False), "also when it is over"
-        with pytest.raises(OtherRequest):
+        with pytest.raises(IdempotencyConflictError):
             await queue.submit(asked("B", "key"))
     assert maker.began == ["A"]
 
@@ -307,10 +307,10 @@ async def test_drained_waits_for_what_runs_and_starts_nothing(store: Store) -> N
     async with queued(store, maker) as queue:
         ids = await submitted(queue, "A", "B")
         await until(store, ids[0], RunState.RUNNING)
-        draining = asyncio.create_task(queue.drained(30))
+        draining = asyncio.create_task(queue.drain(30))
         await asyncio.sleep(0.01)
         assert queue.closing
-        with pytest.raises(Closing):
+        with pytest.raises(QueueClosingError):
             await queue.submit(asked("C"))
         maker.release()
         assert await draining
@@ -321,7 +321,7 @@ async def test_a_store_that_fails_queues_nothing(store: Store) -> None:
     maker = Maker()
     async with queued(store, maker) as queue:
         await store._connection.execute("PRAGMA query_only = ON")
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailableError):
             await queue.submit(asked("A"))
         assert queue.waiting == 0
         await store._connection.execute("PRAGMA query_only = OFF")

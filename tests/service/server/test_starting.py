@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+import trading_graph.service.run.engine
 from tests.service.server.open_service import opened
 from tests.service.server.serve_process import serving
 from tests.service.server.test_serve_command import ask, over
 from trading_graph.otel.errors import ExporterSettingsError
-from trading_graph.service.runs.engine import Engine, open_engine
-from trading_graph.service.server import run_maker
+from trading_graph.service.run.engine import Engine, open_engine
 
 
 class Loading:
@@ -25,7 +25,7 @@ class Loading:
         self.may_open = asyncio.Event()
         self.error: Exception | None = None
         self.closed = False
-        monkeypatch.setattr(run_maker, "open_engine", self)
+        monkeypatch.setattr(trading_graph.service.run.engine, "open_engine", self)
 
     @contextlib.asynccontextmanager
     async def __call__(self, *words: Any, **more: Any) -> AsyncIterator[Engine]:

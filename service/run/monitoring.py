@@ -1,4 +1,4 @@
-"""What monitoring reads of runs: metrics, and the log's lines on when each agent started and ended.
+"""What monitoring reads: metrics of runs, and log lines on when each agent started and ended.
 
 The monitoring commands look for these lines:
 
@@ -6,7 +6,7 @@ The monitoring commands look for these lines:
     grep "START" logs/trading_graph.log | awk '{print $1, $2, $3, $NF}'
     grep "Total execution time" logs/trading_graph.log
 
-They are written from the agents' spans, so that log and trace cannot disagree.
+They come from the agents' spans, so that log and trace cannot disagree.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -59,9 +59,7 @@ class TimingLog:
     """Logs the start and the end of every agent, and of the run; a `SpanListener`."""
 
     def on_start(self, span: ReadableSpan) -> None:
-        """Log an agent's start; the epoch comes last, because the awk command prints the last
-        field.
-        """
+        """Log the start of an agent, with the epoch as the last field, which awk prints."""
         if agent := _agent(span):
             LOG.info("⏱️ %s START: %.3f", agent, (span.start_time or 0) / 1e9, extra=_about(span))
 

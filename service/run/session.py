@@ -1,8 +1,8 @@
-"""Runs for the command line: live progress, SIGTERM, and what is left at the end of each.
+"""Runs of the command line: live progress, SIGTERM, and the result of each run.
 
-Progress on stderr says which agent is doing what, and for how long. It is fed by the spans of the
-run as they start and end, so what is shown is what is recorded. On a terminal a small table is
-redrawn by a thread of rich's; elsewhere one line is written when an agent has ended.
+Progress on stderr says which agent is doing what, and for how long. It comes from the spans of the
+run as they start and end, so what is shown is what is recorded. On a terminal a thread of rich's
+redraws a small table; elsewhere one line is written when an agent has ended.
 """
 
 import asyncio
@@ -10,29 +10,12 @@ import contextlib
 import os
 import signal
 import sys
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from pathlib import Path
-
-from rich.console import Console
-
-from trading_graph.graph.analysis import Analysis
-from trading_graph.graph.backend_choice import BackendChoice
-from trading_graph.otel.redaction import Redactor
-from trading_graph.otel.spans import caller_context
-from trading_graph.service.runs.engine import Engine, FailedTrace, open_engine
-from trading_graph.service.langsmith import langsmith_mode
-from trading_graph.service.runs.request import RunRequest
-from trading_graph.service.runs.result import Result, finished, show, show_json
-from trading_graph.service.runs.folder import RunFolder
-from trading_graph.service.runs.resume import RunOrder, interrupted_run, stored_order
-from trading_graph.service.settings import Settings
-
-
-import time
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Lock
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -42,8 +25,18 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from trading_graph.graph.analysis import Analysis
+from trading_graph.graph.backend_choice import BackendChoice
+from trading_graph.otel.redaction import Redactor
+from trading_graph.otel.spans import caller_context
 from trading_graph.otel.trace import semconv
-
+from trading_graph.service.langsmith import langsmith_mode
+from trading_graph.service.run.engine import Engine, FailedTrace, open_engine
+from trading_graph.service.run.folder import RunFolder
+from trading_graph.service.run.request import RunRequest
+from trading_graph.service.run.result import FinishedRun, finish_run, show, show_json
+from trading_graph.service.run.resume import RunOrder, interrupted_run, stored_order
+from trading_graph.service.settings import Settings
 
 _REFRESH_PER_S = 8
 
@@ -60,8 +53,8 @@ class _Agent:
     tools: int = 0
 
 
-class Progress:
-    """What is going on in a run; a `SpanListener`."""
+class LiveProgress:
+    """The agents of a run and what each is doing; a `SpanListener`."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -70,7 +63,7 @@ class Progress:
         self._spinner = Spinner("dots")
 
     @contextmanager
-    def shown(self) -> Iterator[None]:
+    def show(self) -> Iterator[None]:
         """Redraw the table for the duration of the block, where there is a terminal."""
         if not self._console.is_terminal:
             yield
@@ -84,7 +77,7 @@ class Progress:
             yield
 
     def on_start(self, span: ReadableSpan) -> None:
-        """Note an agent, or what an agent has begun."""
+        """Note that an agent, or a call of an agent, has started."""
         context, attributes = span.get_span_context(), span.attributes or {}
         if context is None:
             return
@@ -102,7 +95,7 @@ class Progress:
                     agent.doing[context.span_id] = str(attributes.get(semconv.TOOL_NAME))
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Note that an agent, or something of an agent's, has ended."""
+        """Note that an agent, or a call of an agent, has ended."""
         context = span.get_span_context()
         if context is None:
             return
@@ -112,7 +105,7 @@ class Progress:
                 failed = (span.attributes or {}).get(semconv.ERROR_TYPE)
                 agent.failed = str(failed) if failed else None
                 if not self._console.is_terminal:
-                    self._console.print(_ended(agent), highlight=False)
+                    self._console.print(_end_line(agent), highlight=False)
             elif agent := self._parent(span):
                 agent.doing.pop(context.span_id, None)
 
@@ -148,18 +141,18 @@ def _count(agent: _Agent) -> str:
     return f"{agent.calls} LLM call{'s' if agent.calls != 1 else ''}{tools}"
 
 
-def _ended(agent: _Agent) -> str:
+def _end_line(agent: _Agent) -> str:
     seconds = ((agent.ended_ns or 0) - agent.started_ns) / 1e9
     outcome = f"failed: {agent.failed}" if agent.failed else _count(agent)
     return f"{agent.name:<27} {seconds:6.2f} s  {outcome}"
 
 
-Made = tuple[Analysis, RunFolder]
-_Run = Callable[[Engine, Progress], Awaitable[Made]]
+RunOutput = tuple[Analysis, RunFolder]
+_Run = Callable[[Engine, LiveProgress], Awaitable[RunOutput]]
 
 
 class RunSession:
-    """Runs analyses for the command line, one at a time; raises BadSettings."""
+    """Runs analyses for the command line, one at a time; raises SettingsError."""
 
     def __init__(
         self,
@@ -178,49 +171,51 @@ class RunSession:
 
     @staticmethod
     def interrupted(word: str, out: Path) -> tuple[uuid.UUID, RunOrder]:
-        """The run that a word names, and what it was asked to do; raises NotResumable."""
+        """The interrupted run that a word names, and its order; raises NotResumableError."""
         run_id = interrupted_run(word, out)
         return run_id, stored_order(out, run_id.hex)
 
-    async def run(self, request: RunRequest, choice: BackendChoice) -> Result:
+    async def run(self, request: RunRequest, choice: BackendChoice) -> FinishedRun:
         """Run one analysis; whatever happens, the spans that ended are in the run's folder.
 
-        SIGTERM cancels it, as SIGINT does: spans are ended, and sent or spooled.
+        SIGTERM cancels it as SIGINT does: its spans are ended, and sent or spooled.
         """
         (result,) = await self.runs(request, choice, 1)
         return result
 
-    async def runs(self, request: RunRequest, choice: BackendChoice, times: int) -> list[Result]:
+    async def runs(
+        self, request: RunRequest, choice: BackendChoice, times: int
+    ) -> list[FinishedRun]:
         """Run an analysis several times on the same back ends: the later ones find a warm cache."""
 
-        async def run(engine: Engine, progress: Progress) -> Made:
+        async def run(engine: Engine, progress: LiveProgress) -> RunOutput:
             parent = caller_context(os.environ)
             return await engine.run(request, parent=parent, listeners=[progress])
 
         return await self._results(choice, [run] * times)
 
-    async def resume(self, run_id: uuid.UUID, choice: BackendChoice) -> Result:
-        """Go on with a run whose process was killed; raises NotResumable."""
+    async def resume(self, run_id: uuid.UUID, choice: BackendChoice) -> FinishedRun:
+        """Resume a run whose process was killed; raises NotResumableError."""
 
-        async def resumed(engine: Engine, progress: Progress) -> Made:
+        async def resume(engine: Engine, progress: LiveProgress) -> RunOutput:
             return await engine.resume(run_id, listeners=[progress])
 
-        (result,) = await self._results(choice, [resumed])
+        (result,) = await self._results(choice, [resume])
         return result
 
-    def show(self, result: Result, *, as_json: bool) -> None:
+    def show(self, result: FinishedRun, *, as_json: bool) -> None:
         """Print a run on stdout, for people or as JSON."""
         present = show_json if as_json else show
         present(result, self._settings, Console(file=sys.stdout))
 
-    async def _results(self, choice: BackendChoice, runs: Sequence[_Run]) -> list[Result]:
+    async def _results(self, choice: BackendChoice, runs: Sequence[_Run]) -> list[FinishedRun]:
         opened = open_engine(self._settings, choice, self._out, self._redactor, self._langsmith)
         with _cancelled_by_sigterm():
             async with opened as engine:
-                made = [await self._shown(engine, each) for each in runs]
+                made = [await self._run_with_progress(engine, each) for each in runs]
         return [
             await asyncio.to_thread(
-                finished,
+                finish_run,
                 analysis,
                 folder,
                 engine.telemetry,
@@ -230,14 +225,14 @@ class RunSession:
             for analysis, folder in made
         ]
 
-    async def _shown(self, engine: Engine, run: _Run) -> Made:
-        progress = Progress(self._talk)
+    async def _run_with_progress(self, engine: Engine, run: _Run) -> RunOutput:
+        progress = LiveProgress(self._talk)
         try:
-            with progress.shown():
+            with progress.show():
                 return await run(engine, progress)
         except BaseException as error:
             for note in getattr(error, "__notes__", ()):
-                if isinstance(note, FailedTrace):  # LangGraph adds some of its own.
+                if isinstance(note, FailedTrace):  # LangGraph adds notes of its own.
                     self._talk.print(note, soft_wrap=True)
             raise
 
@@ -248,7 +243,7 @@ def _cancelled_by_sigterm() -> Iterator[None]:
     assert task is not None
     try:
         loop.add_signal_handler(signal.SIGTERM, task.cancel)
-    except (RuntimeError, ValueError):  # not the main thread: signals are the program's own
+    except (RuntimeError, ValueError):  # on another thread signals belong to the program
         yield
         return
     try:

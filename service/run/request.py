@@ -13,8 +13,7 @@ import click
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from trading_graph.graph.options import Budget
-from trading_graph.graph.options import Debate, Options, Order
+from trading_graph.graph.options import Budget, Debate, Options, Order
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.records import Mode
 from trading_graph.toolkit.symbols import parse_symbol
@@ -185,7 +184,7 @@ _METAVARS: Mapping[str, str] = {
 
 
 def request_options() -> list[click.Parameter]:
-    """The command line's options for a request: every field but the symbol, which is an argument."""
+    """The options of the command line: one for each field but the symbol, an argument."""
     return list(_options())
 
 

@@ -1,4 +1,4 @@
-"""What a run shows at its end: reports, decision, tokens, a waterfall, and where the trace is."""
+"""What a command prints of a run: reports, decision, tokens, waterfall, and where its trace is."""
 
 import json
 import uuid
@@ -29,7 +29,7 @@ from trading_graph.otel.verdict import (
     without_interruptions,
 )
 from trading_graph.service.langsmith import LangSmithMode
-from trading_graph.service.runs.folder import RunFolder
+from trading_graph.service.run.folder import RunFolder
 from trading_graph.service.settings import Settings
 
 _LINK_S = 2.0
@@ -38,8 +38,8 @@ _COLOURS = {"BUY": "green", "SELL": "red", "HOLD": "yellow"}
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """A finished run: its analysis, folder, trace as it stands in the file, and deliveries."""
+class FinishedRun:
+    """A run that is over: its analysis, folder, trace as it stands in the file, and deliveries."""
 
     analysis: Analysis
     folder: RunFolder
@@ -50,7 +50,7 @@ class Result:
 
     @property
     def seconds(self) -> float:
-        """How long the run worked, in all the processes that it had."""
+        """How long the run worked in all its processes, without interruptions."""
         if self.trace is not None:
             run = completeness(self.trace, self.analysis.decision.run_id).run
             if run is not None and interruptions(self.trace, run):
@@ -59,14 +59,14 @@ class Result:
         return self.analysis.seconds
 
 
-def finished(
+def finish_run(
     analysis: Analysis,
     folder: RunFolder,
     telemetry: Telemetry,
     settings: Settings,
     langsmith: LangSmithMode,
-) -> Result:
-    """Read the run's trace back, and see what became of its spans. Blocks."""
+) -> FinishedRun:
+    """Read the run's trace back, and see where its spans were delivered. Blocks."""
     trace_id = analysis.decision.trace_id
     traces = read(folder.trace) if trace_id else []
     trace = next((each for each in traces if each.trace_id == trace_id), None)
@@ -78,7 +78,7 @@ def finished(
     langsmith_link = None
     if trace_id and langsmith is not LangSmithMode.OFF:
         langsmith_link = _langsmith_link(analysis, trace, langsmith, settings)
-    return Result(analysis, folder, trace, deliveries, link, langsmith_link)
+    return FinishedRun(analysis, folder, trace, deliveries, link, langsmith_link)
 
 
 def _langsmith_link(
@@ -100,7 +100,7 @@ def _langsmith_link(
     return query.link(run_id)
 
 
-def show(result: Result, settings: Settings, console: Console) -> None:
+def show(result: FinishedRun, settings: Settings, console: Console) -> None:
     """Print the run for people."""
     analysis = result.analysis
     for report in analysis.reports:
@@ -122,24 +122,25 @@ def show(result: Result, settings: Settings, console: Console) -> None:
 
 
 def _decision(analysis: Analysis, console: Console) -> None:
-    made = analysis.decision
-    final = made.decision
+    outcome = analysis.decision
+    final = outcome.decision
     colour = _COLOURS[final.action]
-    console.print(Rule(f"[bold {colour}]{final.action} {made.symbol}[/] as of {made.as_of}"))
+    console.print(Rule(f"[bold {colour}]{final.action} {outcome.symbol}[/] as of {outcome.as_of}"))
     console.print(
         f"confidence {final.confidence:.2f} · entry {final.entry:g} · stop {final.stop:g} · "
         f"target {final.target:g} · position {final.position_pct:g} % · "
-        f"horizon {final.horizon_days} days · session {made.session}",
+        f"horizon {final.horizon_days} days · session {outcome.session}",
         highlight=False,
     )
     console.print()
     console.print(escape(final.rationale), highlight=False)
     for risk in final.risks:
         console.print(f"  risk: {escape(risk)}", highlight=False)
-    for warning in made.warnings:
+    for warning in outcome.warnings:
         console.print(f"  [yellow]warning:[/] {escape(warning)}", highlight=False)
     console.print(
-        f"[dim]Model: {escape(made.model)}. Data: {escape(made.data)}. Not investment advice.[/]\n",
+        f"[dim]Model: {escape(outcome.model)}. Data: {escape(outcome.data)}. "
+        "Not investment advice.[/]\n",
         highlight=False,
     )
 
@@ -187,7 +188,7 @@ def _costs(analysis: Analysis, settings: Settings) -> dict[str, float]:
     return dict(costs)
 
 
-def _trace_lines(result: Result) -> list[str]:
+def _trace_lines(result: FinishedRun) -> list[str]:
     lines = [f"Total {result.seconds:.2f} s. {_summary(result.trace)}"]
     lines.append(f"Files: {result.folder.path}/ (decision.json, report.md, trace.jsonl)")
     if trace_id := result.analysis.decision.trace_id:
@@ -217,16 +218,16 @@ def _summary(trace: SpanTable | None) -> str:
     if trace is None or not trace.roots:
         return "Nothing was recorded, so there is nothing to judge."
     root = trace.attributes(trace.roots[0])
-    declared, found = root.get(semconv.SPANS_STARTED), len(trace)
-    complete = declared == found and not trace.orphans
+    declared, recorded = root.get(semconv.SPANS_STARTED), len(trace)
+    complete = declared == recorded and not trace.orphans
     lag = root.get(semconv.LOOP_LAG_MAX_MS)
     return (
-        f"Trace {'complete' if complete else 'INCOMPLETE'}: {found} of {declared} spans; "
+        f"Trace {'complete' if complete else 'INCOMPLETE'}: {recorded} of {declared} spans; "
         f"the event loop was never late by more than {lag:g} ms."
     )
 
 
-def show_json(result: Result, settings: Settings, console: Console) -> None:
+def show_json(result: FinishedRun, settings: Settings, console: Console) -> None:
     """Print the run as one JSON object, schema version 1; docs/json.md describes it."""
     analysis = result.analysis
     costs = _costs(analysis, settings)

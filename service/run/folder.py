@@ -1,21 +1,20 @@
-"""The folder that a run leaves, and what it says about the run: it goes on, was killed, or is over.
+"""The folder of a run, and the state of the run that it shows: running, interrupted or over.
 
-`trace.jsonl` grows as the run goes on; `decision.json` and `report.md` are written at its end, whole
-or not at all, so a run that failed leaves its trace alone. While the run goes on there are also
-`order.json`, what it was asked to do, `open.jsonl`, the journal of the spans that have started, and
-`checkpoints.sqlite`, what its nodes have brought: all that another process needs to resume it.
+`trace.jsonl` grows while the run is under way. `decision.json` and `report.md` are written at its
+end, whole or not at all: a run that failed leaves only its trace. While the run is under way there
+are also `order.json` (its request), `open.jsonl` (the journal of the spans that have started) and
+`checkpoints.sqlite` (what its nodes have brought): all that another process needs to resume it.
 
 The process of a run holds a lock on the journal. A killed process leaves the journal without the
 lock, and a run that is over leaves no journal.
 """
 
 import os
+from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-
-from datetime import UTC, datetime
-from enum import StrEnum
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import SpanTable, semconv
 
@@ -30,8 +29,8 @@ ORDER, JOURNAL, CHECKPOINTS = "order.json", "open.jsonl", "checkpoints.sqlite"
 _SHOWN = 6
 
 
-class Standing(StrEnum):
-    """Where a run stands."""
+class FolderState(StrEnum):
+    """The state of a run, as its folder shows it."""
 
     RUNNING = "running"
     INTERRUPTED = "interrupted"
@@ -39,13 +38,13 @@ class Standing(StrEnum):
 
 
 class RunFolder:
-    """One run's folder below the place where runs are kept."""
+    """The folder of one run, below the folder of all runs."""
 
     def __init__(self, out: Path, run_id: str) -> None:
         self.path = out / run_id
 
     def create(self, order: str) -> None:
-        """Make the folder of a run that begins; raises OSError, also where there is one."""
+        """Make the folder of a new run; raises OSError, also when it exists already."""
         self.path.mkdir(parents=True)
         _replace(self.order, order)
 
@@ -56,22 +55,22 @@ class RunFolder:
 
     @property
     def journal(self) -> Path:
-        """What has started, while the run is not over."""
+        """The journal of started spans; it exists until the run is over."""
         return self.path / JOURNAL
 
     @property
     def checkpoints(self) -> Path:
-        """What the nodes have brought, while the run is not over."""
+        """What the nodes have brought; it exists until the run is over."""
         return self.path / CHECKPOINTS
 
     @property
     def order(self) -> Path:
-        """What the run was asked to do, while it is not over."""
+        """The request and the back ends of the run; it exists until the run is over."""
         return self.path / ORDER
 
     @property
     def decision(self) -> Path:
-        """What came of the run."""
+        """The decision of the run."""
         return self.path / DECISION
 
     def write(self, analysis: "Analysis") -> None:
@@ -91,13 +90,13 @@ def _replace(path: Path, text: str) -> None:
 
 def report(analysis: "Analysis") -> str:
     """The whole analysis as Markdown."""
-    made = analysis.decision
-    final = made.decision
+    decision = analysis.decision
+    final, plan, proposal = decision.decision, decision.plan, decision.proposal
     lines = [
-        f"# {made.symbol} as of {made.as_of}: {final.action}",
+        f"# {decision.symbol} as of {decision.as_of}: {final.action}",
         "",
-        f"Model: {made.model}. Data: {made.data}. Session served: {made.session}."
-        + (" Latencies are simulated." if made.simulated_latency else ""),
+        f"Model: {decision.model}. Data: {decision.data}. Session served: {decision.session}."
+        + (" Latencies are simulated." if decision.simulated_latency else ""),
         "Not investment advice.",
         "",
         f"- Confidence {final.confidence:.2f}, horizon {final.horizon_days} days, "
@@ -108,26 +107,26 @@ def report(analysis: "Analysis") -> str:
         "",
         *_list("Evidence", final.evidence),
         *_list("Risks that remain", final.risks),
-        *_list("Warnings", made.warnings),
+        *_list("Warnings", decision.warnings),
         "## Analysts",
         "",
-        *(f"{_heading(said.agent)}\n\n{said.text}\n" for said in analysis.reports),
+        *(f"{_heading(each.agent)}\n\n{each.text}\n" for each in analysis.reports),
         "## Debate",
         "",
-        *(f"{_heading(said.agent, said.round)}\n\n{said.text}\n" for said in analysis.statements),
+        *(f"{_heading(each.agent, each.round)}\n\n{each.text}\n" for each in analysis.statements),
         "## Research plan",
         "",
-        f"{made.plan.action} with confidence {made.plan.confidence:.2f}. {made.plan.summary}",
+        f"{plan.action} with confidence {plan.confidence:.2f}. {plan.summary}",
         "",
         "## Trade proposal",
         "",
-        f"{made.proposal.action} at {made.proposal.entry:g}, stop {made.proposal.stop:g}, target "
-        f"{made.proposal.target:g}, {made.proposal.position_pct:g} %. {made.proposal.rationale}",
+        f"{proposal.action} at {proposal.entry:g}, stop {proposal.stop:g}, target "
+        f"{proposal.target:g}, {proposal.position_pct:g} %. {proposal.rationale}",
         "",
         "## Risk team",
         "",
-        *(f"{_heading(said.agent, said.round)}\n\n{said.text}\n" for said in analysis.opinions),
-        f"Run {made.run_id}, {analysis.seconds:.1f} s.",
+        *(f"{_heading(each.agent, each.round)}\n\n{each.text}\n" for each in analysis.opinions),
+        f"Run {decision.run_id}, {analysis.seconds:.1f} s.",
         "",
     ]
     return "\n".join(lines)
@@ -142,59 +141,59 @@ def _list(title: str, items: list[str]) -> list[str]:
     return [f"## {title}", "", *(f"- {item}" for item in items), ""] if items else []
 
 
-def standing(folder: Path) -> Standing:
-    """Where the run of a folder stands. Blocks."""
-    # Not above: it brings the SDK, and most runs that are read are over.
+def folder_state(folder: Path) -> FolderState:
+    """The state of the run of a folder. Blocks."""
+    # Not above: it imports OpenTelemetry's SDK, and most runs that are read are over.
     from trading_graph.otel.files import is_locked
 
     try:
         if is_locked(folder / JOURNAL):
-            return Standing.RUNNING
+            return FolderState.RUNNING
     except FileNotFoundError:
-        return Standing.OVER
-    trace = _recorded(folder)
+        return FolderState.OVER
+    trace = _read_spans(folder)
     run = None if trace is None else _run(trace)
     over = trace is not None and run is not None and trace.end[run] != 0
-    return Standing.OVER if over else Standing.INTERRUPTED
+    return FolderState.OVER if over else FolderState.INTERRUPTED
 
 
 def unfinished_sentence(folder: Path) -> str | None:
-    """What is known of a run that is not over; None for one that is. Blocks."""
+    """What a run that is not over has recorded so far; None for one that is over. Blocks."""
     if not (folder / JOURNAL).is_file():
         return None
-    at = standing(folder)
-    if at is Standing.OVER:
+    state = folder_state(folder)
+    if state is FolderState.OVER:
         return None
     last_sign_ns = (folder / JOURNAL).stat().st_mtime_ns
-    trace = _recorded(folder)
-    known = "nothing was recorded"
+    trace = _read_spans(folder)
+    progress = "nothing was recorded"
     seconds = ""
     if trace is not None:
         ended = [row for row in range(len(trace)) if trace.end[row]]
         last_sign_ns = max(last_sign_ns, int(trace.start.max()), int(trace.end.max()))
         seconds = f" after {(last_sign_ns - int(trace.start.min())) / 1e9:.1f} s"
-        known = f"{len(ended)} of {len(trace)} started spans had ended"
-        known += f"; open were: {_open(trace)}"
+        progress = f"{len(ended)} of {len(trace)} started spans had ended"
+        progress += f"; open were: {_open(trace)}"
     when = datetime.fromtimestamp(last_sign_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    if at is Standing.RUNNING:
+    if state is FolderState.RUNNING:
         return (
-            f"The run {folder.name} still runs{seconds and f', {seconds[7:]} by now'}: {known}; "
+            f"The run {folder.name} still runs{seconds and f', {seconds[7:]} by now'}: {progress}; "
             "wait for its end."
         )
     return (
-        f"The run {folder.name} was interrupted at {when}{seconds}: {known}; resume it with: "
+        f"The run {folder.name} was interrupted at {when}{seconds}: {progress}; resume it with: "
         f"trading-graph run --resume {folder.name}"
     )
 
 
-def _recorded(folder: Path) -> SpanTable | None:
-    """What was written of a run; the spans that have not ended have no end."""
+def _read_spans(folder: Path) -> SpanTable | None:
+    """The recorded spans of a run; the end of an open span is 0."""
     files = [path for path in (folder / TRACE, folder / JOURNAL) if _has_spans(path)]
     return read(*files)[0] if files else None
 
 
 def _has_spans(path: Path) -> bool:
-    """Whether there is a whole line: a killed process may leave a part of the first."""
+    """Whether there is a whole line: a killed process may leave a part of the first line."""
     try:
         return b"\n" in path.read_bytes()
     except FileNotFoundError:
@@ -207,7 +206,7 @@ def _run(trace: SpanTable) -> int | None:
 
 
 def _open(trace: SpanTable) -> str:
-    """The open spans that have no open span below them, each with the way down to it."""
+    """The open spans without an open span below them, each with the path down to it."""
     rows = [row for row in range(len(trace)) if not trace.end[row]]
     above = {int(trace.parent[row]) for row in rows}
     run = _run(trace)

@@ -1,4 +1,4 @@
-"""What runs analyses in one process: telemetry and back ends, opened once, and the runs on them.
+"""The engine: telemetry and back ends, opened once in a process, and the runs on them.
 
 The command line opens one for a command, the service for as long as it lives.
 """
@@ -19,45 +19,40 @@ from trading_graph.graph.analysis import Analysis, analyse, record_run
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.graph.backends import Backends, open_backends
 from trading_graph.graph.checkpoints import Checkpoints, delete_checkpoints, open_checkpoints
+from trading_graph.graph.decisions import Decision
 from trading_graph.otel.export import Telemetry, TraceFile, set_up
 from trading_graph.otel.files import Journal
 from trading_graph.otel.redaction import Redactor
 from trading_graph.otel.spans import RunSpan, SpanListener, UnfinishedRun, uuid7
-from trading_graph.service.errors import NotResumable
-from trading_graph.service.langsmith import LangSmithMode, langsmith_target
-from trading_graph.service.langsmith import langsmith_tree
-from trading_graph.service.log import LOG
-from trading_graph.service.runs.monitoring import RunMetrics
-from trading_graph.graph.decisions import Decision
-from trading_graph.service.replay import replaying, send_again
-from trading_graph.service.runs.folder import RunFolder
-from trading_graph.service.runs.request import RunRequest, default_date
-from trading_graph.service.runs.resume import NodeEnds, RunOrder, take_up
-from trading_graph.service.settings import Settings
-from trading_graph.service.runs.monitoring import TimingLog
+from trading_graph.service.errors import NotResumableError
 from trading_graph.service.extras import VERSION
+from trading_graph.service.langsmith import LangSmithMode, langsmith_target, langsmith_tree
+from trading_graph.service.log import LOG
+from trading_graph.service.replay import replaying, send_again
+from trading_graph.service.run.folder import RunFolder
+from trading_graph.service.run.monitoring import RunMetrics, TimingLog
+from trading_graph.service.run.request import RunRequest, default_date
+from trading_graph.service.run.resume import NodeEnds, RunOrder, claim
+from trading_graph.service.settings import Settings
 
 _T = TypeVar("_T")
 
 
 class FailedTrace(str):
-    """A note on an error: where the trace of the run that failed with it is."""
+    """A note on an error that says where the trace of the failed run is."""
 
     __slots__ = ()
 
 
-"""How the note begins that an error of a run has."""
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class _Live:
-    """A run that goes on, and where it is kept."""
+class _LiveRun:
+    """A run that is under way, and its checkpoints."""
 
     run: RunSpan
     checkpoints: Checkpoints
 
     def seal(self) -> None:
-        """Record and keep nothing more of it."""
+        """Record and store nothing more of it."""
         self.run.recording.silence()
         self.checkpoints.sealed = True
 
@@ -81,16 +76,16 @@ class Engine:
         self.telemetry = telemetry
         self.out = out
         self.metrics = RunMetrics(telemetry.metrics.meter)
-        self._live: list[_Live] = []
-        self._left = False
+        self._live: list[_LiveRun] = []
+        self._has_left = False
 
     def leave(self) -> None:
-        """Leave the runs that go on to whoever takes them up, as a killed process would.
+        """Leave the runs under way to whoever resumes them, as a killed process would.
 
-        What they record and bring from here on is dropped. To be called before they are cancelled,
-        which would else be how they end.
+        What they record and bring from now on is dropped. Call it before the runs are cancelled:
+        otherwise their traces would say that they ended so.
         """
-        self._left = True
+        self._has_left = True
         self.telemetry.refuse()
         for live in self._live:
             live.seal()
@@ -105,9 +100,9 @@ class Engine:
     ) -> tuple[Analysis, RunFolder]:
         """Run one analysis; whatever happens, the spans that ended are in the run's folder.
 
-        `run_id` is an id that was given away before the run began, a UUIDv7; `parent` is the
-        caller's context. An error that ends the run carries the place of its trace as a note.
-        Decision and report are in the folder before the run's span ends. Raises BadRequestError, AnalysisError,
+        `run_id` is a UUIDv7 that was assigned before the run began; `parent` is the caller's
+        context. An error that ends the run has a note that says where its trace is. Decision and
+        report are in the folder before the run's span ends. Raises BadRequestError, AnalysisError,
         a toolkit DataError, or OSError.
         """
         run_id = run_id or uuid7()
@@ -115,42 +110,44 @@ class Engine:
         choice = self.backends.choice
         request = request.resolve(default_date(choice.data))
         order = RunOrder.of(request, choice, self.langsmith)
-        journal = await _opened(lambda: _begun(folder, order), lambda begun: begun.close(over=True))
-        return await self._recorded(order, folder, journal, run_id, parent, None, listeners)
+        journal = await _open_in_thread(
+            lambda: _begin(folder, order), lambda journal: journal.close(over=True)
+        )
+        return await self._record(order, folder, journal, run_id, parent, None, listeners)
 
     async def resume(
         self, run_id: uuid.UUID, *, listeners: Sequence[SpanListener] = ()
     ) -> tuple[Analysis, RunFolder]:
-        """Go on with a run whose process was killed: what an agent has brought is not done again.
+        """Resume a run whose process was killed; what its agents have brought is not done again.
 
-        Its trace goes on too, and its first process's spans are sent to where they have not
-        arrived. Raises NotResumable, and what `run` raises.
+        Its trace is continued, and spans of the killed process are sent to the backends that lack
+        them. Raises NotResumableError, and what `run` raises.
         """
-        taken = await _opened(
-            lambda: take_up(self.out, run_id.hex), lambda found: found.journal.close(over=False)
+        claimed = await _open_in_thread(
+            lambda: claim(self.out, run_id.hex), lambda claimed: claimed.journal.close(over=False)
         )
-        unfinished = taken.unfinished
+        unfinished = claimed.unfinished
         try:
-            taken.order.check(self.backends.choice)
-        except NotResumable:
-            taken.journal.close(over=False)
+            claimed.order.check(self.backends.choice)
+        except NotResumableError:
+            claimed.journal.close(over=False)
             raise
         try:
-            return await self._recorded(
-                taken.order,
-                taken.folder,
-                taken.journal,
+            return await self._record(
+                claimed.order,
+                claimed.folder,
+                claimed.journal,
                 run_id,
                 None,
                 unfinished,
                 listeners,
             )
         finally:
-            if unfinished is not None and not self._left:
+            if unfinished is not None and not self._has_left:
                 target = langsmith_target(self.settings, self.langsmith)
                 await asyncio.to_thread(send_again, self.settings, target, unfinished.ended_spans)
 
-    async def _recorded(
+    async def _record(
         self,
         order: RunOrder,
         folder: RunFolder,
@@ -165,7 +162,7 @@ class Engine:
         ends: NodeEnds | None = None
         run: RunSpan | None = None
         try:
-            trace_file = await _opened(
+            trace_file = await _open_in_thread(
                 lambda: TraceFile(folder.trace, self.redactor, journal), TraceFile.close
             )
             ends = NodeEnds(trace_file)
@@ -182,12 +179,12 @@ class Engine:
                     listeners=[ends, *listeners],
                 ) as run,
             ):
-                checkpoints.on_write = ends.kept
+                checkpoints.on_write = ends.checkpoint_stored
                 for listener in (self.metrics.spans, TimingLog()):
                     run.recording.listen(listener)
-                live = _Live(run, checkpoints)
+                live = _LiveRun(run, checkpoints)
                 self._live.append(live)
-                if self._left:
+                if self._has_left:
                     live.seal()
                 try:
                     analysis = await analyse(
@@ -196,10 +193,10 @@ class Engine:
                 finally:
                     self._live.remove(live)
                 # Before the run's span ends: a run that is over has all its files.
-                analysis = await asyncio.to_thread(self._written, analysis, folder)
+                analysis = await asyncio.to_thread(self._write, analysis, folder)
             return analysis, folder
         except BaseException as error:
-            if run is not None and not self._left:
+            if run is not None and not self._has_left:
                 span = run.span.get_span_context()
                 if isinstance(error, asyncio.CancelledError):
                     LOG.info("The run was cancelled.", extra={"span": span})
@@ -208,16 +205,16 @@ class Engine:
                 error.add_note(FailedTrace(f"Trace of the failed run: {folder.trace}"))
             raise
         finally:
-            # What could not even begin to go on can still be resumed.
-            over = (run is not None or unfinished is None) and not self._left
+            # A run whose resumption failed before it began can still be resumed.
+            over = (run is not None or unfinished is None) and not self._has_left
             if over and ends is not None:
                 ends.release()
-            await asyncio.to_thread(_put_away, folder, trace_file, journal, over)
+            await asyncio.to_thread(_close_files, folder, trace_file, journal, over)
 
-    def _written(self, analysis: Analysis, folder: RunFolder) -> Analysis:
-        found = redacted(analysis, self.redactor)
-        folder.write(found)
-        return found
+    def _write(self, analysis: Analysis, folder: RunFolder) -> Analysis:
+        analysis = redact(analysis, self.redactor)
+        folder.write(analysis)
+        return analysis
 
     @contextlib.asynccontextmanager
     async def _callbacks(self) -> AsyncIterator[list[BaseCallbackHandler]]:
@@ -228,8 +225,8 @@ class Engine:
             yield [tracer]
 
 
-async def _opened(open_: Callable[[], _T], close: Callable[[_T], object]) -> _T:
-    """What is opened in a thread: no thread can be cancelled, so what it opens then is closed."""
+async def _open_in_thread(open_: Callable[[], _T], close: Callable[[_T], object]) -> _T:
+    """Open something in a thread. A thread cannot be cancelled, so what it opens then is closed."""
     opening = asyncio.ensure_future(asyncio.to_thread(open_))
     try:
         return await asyncio.shield(opening)
@@ -240,15 +237,15 @@ async def _opened(open_: Callable[[], _T], close: Callable[[_T], object]) -> _T:
         raise
 
 
-def _begun(folder: RunFolder, order: RunOrder) -> Journal:
+def _begin(folder: RunFolder, order: RunOrder) -> Journal:
     folder.create(order.model_dump_json(indent=2) + "\n")
     return Journal.begin(folder.journal)
 
 
-def _put_away(
+def _close_files(
     folder: RunFolder, trace_file: TraceFile | None, journal: Journal, over: bool
 ) -> None:
-    """Close a run's files; of one that is over the journal goes last, since that is the sign."""
+    """Close the files of a run. The journal goes last: without it a run is over."""
     if trace_file is not None:
         trace_file.close()
     if over:
@@ -257,8 +254,8 @@ def _put_away(
     journal.close(over=over)
 
 
-def redacted(analysis: Analysis, redactor: Redactor) -> Analysis:
-    """The analysis with every text redacted."""
+def redact(analysis: Analysis, redactor: Redactor) -> Analysis:
+    """The analysis without secrets: the message of an error that degraded it may quote some."""
     decision = redactor.document(analysis.decision.model_dump(mode="json"))
     return replace(
         analysis,
@@ -279,13 +276,13 @@ async def open_engine(
     *,
     metric_readers: Sequence[MetricReader] = (),
 ) -> AsyncIterator[Engine]:
-    """Open telemetry and back ends; afterwards every span is sent or spooled.
+    """Open telemetry and back ends; when the block has ended every span is sent or spooled.
 
-    `metric_readers` read what is measured, beside the exporter that the variables ask for.
-    Raises BadSettings or ExporterSettingsError.
+    `metric_readers` read the metrics beside the exporter that the variables configure.
+    Raises SettingsError or ExporterSettingsError.
     """
     target = langsmith_target(settings, langsmith)
-    telemetry = await _opened(
+    telemetry = await _open_in_thread(
         lambda: set_up(
             "trading-graph",
             VERSION,
