@@ -12,6 +12,7 @@ from trading_graph.otel.report.documents.comparison import ComparisonJson, NoCom
 from trading_graph.otel.report.documents.diagnosis import DiagnosisJson
 from trading_graph.otel.report.documents.document import json_schema
 from trading_graph.otel.report.documents.verdict import VerdictJson
+from trading_graph.service.exit_codes import ErrorJson
 
 
 def published_schemas() -> dict[str, dict[str, Any]]:
@@ -19,6 +20,7 @@ def published_schemas() -> dict[str, dict[str, Any]]:
     return {
         "comparison": json_schema(ComparisonJson, NoComparisonJson),
         "diagnosis": json_schema(DiagnosisJson),
+        "error": json_schema(ErrorJson),
         "verdict": json_schema(VerdictJson),
     }
 

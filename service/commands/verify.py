@@ -21,7 +21,7 @@ from trading_graph.otel.report.documents.document import Document, encode
 from trading_graph.otel.report.documents.verdict import VerdictJson, verdict_document
 from trading_graph.otel.verdict import Gate, GateError, Verdict, judge
 from trading_graph.service.errors import SettingsError
-from trading_graph.service.exit_codes import ExitCode, fail
+from trading_graph.service.exit_codes import ErrorKind, ExitCode, fail
 from trading_graph.service.trace_source import configured_jaeger, find_trace
 from trading_graph.service.watching import PollBackoff, SettledTrace, TraceWatch
 
@@ -63,10 +63,12 @@ def _verify(
         limits = Gate.from_file(Path(gate)) if gate else default_gate()
         verdict = judge(find_trace(words, source, id), limits, id)
         shown = VerdictText(verdict) if format == "text" else FORMATS[format](verdict)
-    except (GateError, SettingsError) as error:
-        return fail(talk, str(error), ExitCode.USAGE)
+    except GateError as error:
+        return fail(talk, str(error), ExitCode.USAGE, ErrorKind.GATE)
+    except SettingsError as error:
+        return fail(talk, str(error), ExitCode.USAGE, ErrorKind.SETTINGS)
     except TraceError as error:
-        return fail(talk, str(error), ExitCode.NOT_DONE)
+        return fail(talk, str(error), ExitCode.NOT_DONE, ErrorKind.TRACE)
     if isinstance(shown, str):
         sys.stdout.write(shown + "\n")
     else:
@@ -113,8 +115,10 @@ def _watch(
     try:
         limits = Gate.from_file(Path(gate)) if gate else default_gate()
         jaeger = configured_jaeger()
-    except (GateError, SettingsError) as error:
-        return fail(talk, str(error), ExitCode.USAGE)
+    except GateError as error:
+        return fail(talk, str(error), ExitCode.USAGE, ErrorKind.GATE)
+    except SettingsError as error:
+        return fail(talk, str(error), ExitCode.USAGE, ErrorKind.SETTINGS)
     watch, tally = TraceWatch(jaeger, service, time.time()), Tally()
     _say(talk, f"Watching {service} in Jaeger at {jaeger.base_url}; stop with Ctrl-C.")
     try:

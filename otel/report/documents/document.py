@@ -43,7 +43,7 @@ def encode(
     return json.dumps(msgspec.to_builtins(document, enc_hook=enc_hook), indent=indent)
 
 
-def json_schema(*types: type[Document], hook: SchemaHook | None = None) -> dict[str, Any]:
+def json_schema(*types: type[msgspec.Struct], hook: SchemaHook | None = None) -> dict[str, Any]:
     """The JSON schema of a document that is of one of these types."""
     bodies, definitions = schema_parts(types, "#/$defs/{name}", hook)
     body = bodies[0] if len(bodies) == 1 else {"anyOf": bodies}
@@ -51,7 +51,7 @@ def json_schema(*types: type[Document], hook: SchemaHook | None = None) -> dict[
 
 
 def schema_parts(
-    types: Iterable[type[Document]], ref_template: str, hook: SchemaHook | None = None
+    types: Iterable[type[msgspec.Struct]], ref_template: str, hook: SchemaHook | None = None
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """References to the schemas of documents, and by name what they refer to.
 
