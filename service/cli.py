@@ -7,6 +7,7 @@ command whose extra is missing says so before anything of it is imported.
 """
 
 import importlib
+import itertools
 import os
 import sys
 from collections.abc import Callable
@@ -63,11 +64,46 @@ class LazyCommand(click.Command):
         function: Callable[..., Any] = _load(self._calls)
         return function
 
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Parse the words; where they ask for JSON, an error is printed as JSON too."""
+        words = list(args)
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.ClickException as error:
+            if _words_ask_for_json(words):
+                _print_error(error)
+            raise
+
     def invoke(self, ctx: click.Context) -> None:
         """Import the function, call it, and exit with its code; raises MissingExtraError."""
-        if self._extra is not None:
-            _load("extras:require_extra")(f"trading-graph {self.name}", self._extra)
-        sys.exit(ctx.invoke(self.function(), **ctx.params))
+        try:
+            if self._extra is not None:
+                _load("extras:require_extra")(f"trading-graph {self.name}", self._extra)
+            code = ctx.invoke(self.function(), **ctx.params)
+        except click.ClickException as error:
+            if _load("exit_codes:is_json_requested")(ctx):
+                _print_error(error)
+            raise
+        sys.exit(code)
+
+
+def _words_ask_for_json(words: list[str]) -> bool:
+    """Whether words that could not be parsed ask for JSON."""
+    pairs = itertools.pairwise(words)
+    return not {"--json", "--format=json"}.isdisjoint(words) or ("--format", "json") in pairs
+
+
+def _print_error(error: click.ClickException) -> None:
+    """Print the error document of what click says on stderr."""
+    kinds = _load("exit_codes:ErrorKind")
+    kind = kinds.USAGE if isinstance(error, click.UsageError) else kinds.MISSING_EXTRA
+    _load("exit_codes:print_error")(error.format_message(), error.exit_code, kind)
 
 
 class _SeveralWords(LazyCommand):

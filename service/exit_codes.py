@@ -1,7 +1,15 @@
-"""The exit codes of every command, and the sentence on stderr that explains a failure."""
+"""The exit codes of every command, and what it prints when it fails.
 
-from enum import IntEnum
+That is a sentence on stderr and, where the command line asks for JSON, an error document on stdout.
+"""
 
+import json
+import sys
+from enum import IntEnum, StrEnum
+from typing import Literal
+
+import click
+import msgspec
 from rich.console import Console
 from rich.markup import escape
 
@@ -23,7 +31,62 @@ class ExitCode(IntEnum):
     """SIGTERM ended the command."""
 
 
-def fail(console: Console, sentence: str, code: ExitCode) -> ExitCode:
-    """Print why a command failed, and return its exit code."""
+class ErrorKind(StrEnum):
+    """What went wrong."""
+
+    USAGE = "usage"
+    """The command line cannot be used."""
+    MISSING_EXTRA = "missing_extra"
+    """The command needs an extra that is not installed."""
+    SETTINGS = "settings"
+    """A setting cannot be used."""
+    GATE = "gate"
+    """The gate cannot be used."""
+    TRACE = "trace"
+    """A trace cannot be found or read."""
+    INCOMPLETE_TRACE = "incomplete_trace"
+    """A trace lacks spans, so it cannot be diagnosed."""
+    RUN = "run"
+    """A run failed, cannot be resumed, or was not recorded."""
+    FILE = "file"
+    """A file or folder cannot be written."""
+    INTERRUPTED = "interrupted"
+    """SIGINT ended the command."""
+    TERMINATED = "terminated"
+    """SIGTERM ended the command."""
+
+
+class FailureJson(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a command failed: a sentence, and the exit code."""
+
+    kind: ErrorKind
+    message: str
+    exit_code: int
+
+
+class ErrorJson(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command prints in place of its document where it fails."""
+
+    schema_version: Literal[1]
+    error: FailureJson
+
+
+def fail(console: Console, sentence: str, code: ExitCode, kind: ErrorKind) -> ExitCode:
+    """Print why a command failed, as text and where asked for as JSON; return its exit code."""
     console.print(f"[red]Error:[/red] {escape(sentence)}", highlight=False, soft_wrap=True)
+    context = click.get_current_context(silent=True)
+    if context is not None and is_json_requested(context):
+        print_error(sentence, code, kind)
     return code
+
+
+def is_json_requested(context: click.Context) -> bool:
+    """Whether the command line asks for JSON."""
+    return bool(context.params.get("as_json")) or context.params.get("format") == "json"
+
+
+def print_error(sentence: str, code: int, kind: ErrorKind) -> None:
+    """Print the error document on one line, which a stream of documents can hold as well."""
+    failure = FailureJson(kind=kind, message=sentence, exit_code=int(code))
+    document = msgspec.to_builtins(ErrorJson(schema_version=1, error=failure))
+    sys.stdout.write(json.dumps(document) + "\n")

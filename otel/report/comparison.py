@@ -3,10 +3,7 @@
 The forms for machines also say why there is no comparison: a sentence for each missing thing.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markup import escape
@@ -20,17 +17,13 @@ from trading_graph.otel.diagnosis import (
     PathSide,
     Regression,
     RegressionKind,
-    Run,
 )
 from trading_graph.otel.report.ci import Case, CaseEnd, annotation, junit
+from trading_graph.otel.report.documents.comparison import comparison_document
+from trading_graph.otel.report.documents.document import encode
 from trading_graph.otel.report.tables import Table, plain
 
-SCHEMA_VERSION = 1
-LISTED = 1000
-"""The most places and call paths in the JSON object; those that moved most come first."""
-
 _SHOWN = 10
-_SPANS = 50
 _TITLE = "No comparison"
 
 Result = Comparison | Sequence[str]
@@ -148,72 +141,7 @@ def _signed(nanoseconds: float) -> str:
 
 def comparison_json(result: Result) -> str:
     """One object, schema version 1; docs/compare.md describes it."""
-    document: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "missing": []}
-    if isinstance(result, Comparison):
-        document |= _document(result)
-    else:
-        document |= {"missing": list(result), "passed": None}
-    return json.dumps(document, indent=2)
-
-
-def _document(comparison: Comparison) -> dict[str, Any]:
-    change = comparison.change
-    return {
-        "passed": comparison.passed,
-        "base": _runs(comparison.base),
-        "new": _runs(comparison.new),
-        "change": {
-            "base_s": change.base_ns / 1e9,
-            "new_s": change.new_ns / 1e9,
-            "difference_s": change.delta_ns / 1e9,
-            "interval_s": [change.low_ns / 1e9, change.high_ns / 1e9],
-            "tolerance_s": change.tolerance_ns / 1e9,
-            "regressed": change.regressed,
-        },
-        "regressions": [_regression(each) for each in comparison.regressions],
-        "improvements": [asdict(each) for each in comparison.improvements],
-        "notes": list(comparison.notes),
-        "moved": [
-            {
-                "place": each.place,
-                "base_s": each.base_ns / 1e9,
-                "new_s": each.new_ns / 1e9,
-                "difference_s": each.delta_ns / 1e9,
-            }
-            for each in comparison.moved[:LISTED]
-        ],
-        "moved_left_out_s": sum(each.delta_ns for each in comparison.moved[LISTED:]) / 1e9,
-        "paths": [
-            {"path": each.path, "base": _side(each.base), "new": _side(each.new)}
-            for each in comparison.paths[:LISTED]
-        ],
-        "paths_left_out": max(len(comparison.paths) - LISTED, 0),
-    }
-
-
-def _runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    return [{"trace_id": run.trace.id, "wall_s": run.span.duration_s} for run in runs]
-
-
-def _regression(regression: Regression) -> dict[str, Any]:
-    return {
-        "kind": regression.kind,
-        "place": regression.place,
-        "evidence": regression.evidence,
-        "span_count": len(regression.spans),
-        "spans": [{"span_id": span.id, "name": span.name} for span in regression.spans[:_SPANS]],
-    }
-
-
-def _side(side: PathSide) -> dict[str, Any]:
-    return {
-        "count": side.count,
-        "median_s": None if side.duration_ns is None else side.duration_ns / 1e9,
-        "on_path_s": side.on_path_ns / 1e9,
-        "overlap": side.overlap,
-        "duplicates": side.duplicates,
-        "errors": side.errors,
-    }
+    return encode(comparison_document(result))
 
 
 def comparison_markdown(result: Result) -> str:

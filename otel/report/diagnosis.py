@@ -1,8 +1,6 @@
 """A diagnosis as text for a terminal and as JSON, and the tables that every form of it shows."""
 
-import json
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markup import escape
@@ -13,21 +11,18 @@ from rich.text import Text
 from trading_graph.otel.diagnosis import (
     Diagnosis,
     Finding,
-    Interval,
     PathClass,
     Standing,
-    Step,
 )
+from trading_graph.otel.report.documents.diagnosis import diagnosis_document
+from trading_graph.otel.report.documents.document import encode
 from trading_graph.otel.report.durations import between, brief, faster, share
 from trading_graph.otel.report.outlook import headline, outlook
 from trading_graph.otel.report.tables import Table, shorten, terminal_table
-from trading_graph.otel.report.verdict import checklist
 
-SCHEMA_VERSION = 1
 SHOWN = 12
 """The most findings in a form that does not list them all; the greatest gains come first."""
 
-_SPANS = 50
 _STANDING_COLOURS = {
     Standing.INSIDE: "green",
     Standing.IN_REACH: "yellow",
@@ -140,66 +135,4 @@ def _finding_text(number: int, finding: Finding) -> RenderResult:
 
 def diagnosis_json(diagnosis: Diagnosis) -> str:
     """One object, schema version 1, with times in seconds; docs/json.md describes it."""
-    target, verdict = diagnosis.target, diagnosis.verdict
-    document: dict[str, Any] = {
-        "schema_version": SCHEMA_VERSION,
-        "trace_id": diagnosis.trace.id,
-        "spans": verdict.span_count,
-        "wall_s": diagnosis.wall_s,
-        "target": {
-            "limit_s": target.limit_s,
-            "standing": target.standing,
-            "now_s": target.now_s,
-            "with_all_fixes_s": target.least_s,
-            "steps_needed": target.steps_needed,
-            "projected_call_s": target.projected_call_s,
-            "simulated_call_s": target.simulated_call_s,
-            "llm_chain": asdict(diagnosis.llm_chain),
-            "summary": " ".join([headline(diagnosis), *outlook(diagnosis)]),
-        },
-        "path": {
-            "by_class": {row.kind: row.seconds for row in time_by_class(diagnosis)},
-            "by_name": diagnosis.by_name,
-            "segments": len(diagnosis.critical_path),
-        },
-        "findings": [_finding_json(each) for each in diagnosis.findings],
-        "steps": [_step_json(each) for each in diagnosis.steps],
-        "passed": verdict.passed,
-        "checks": [
-            {"id": row.id, "title": row.title, "outcome": row.outcome, "measured": row.measured}
-            for row in checklist(verdict)
-        ],
-    }
-    return json.dumps(document, indent=2)
-
-
-def _finding_json(finding: Finding) -> dict[str, Any]:
-    return {
-        "kind": finding.kind,
-        "place": finding.place,
-        "evidence": finding.evidence,
-        "task": finding.kind.task,
-        "advice": finding.advice,
-        "here": finding.here or None,
-        "proven": finding.proven,
-        "only_if": finding.only_if or None,
-        "on_path_s": finding.on_path_s,
-        "gain_s": _interval_json(finding.gain),
-        "wall_s": _interval_json(finding.wall),
-        "span_count": len(finding.spans),
-        "spans": [{"span_id": span.id, "name": span.name} for span in finding.spans[:_SPANS]],
-    }
-
-
-def _step_json(step: Step) -> dict[str, Any]:
-    return {
-        "kind": step.kind,
-        "place": step.place,
-        "task": step.kind.task,
-        "wall_s": _interval_json(step.wall),
-        "against_target_s": step.target_s,
-    }
-
-
-def _interval_json(interval: Interval) -> dict[str, float]:
-    return {"low": interval.low_s, "likely": interval.likely_s, "high": interval.high_s}
+    return encode(diagnosis_document(diagnosis))

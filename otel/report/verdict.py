@@ -1,29 +1,27 @@
 """A verdict in all its forms: text for a terminal, JSON, Markdown, JUnit XML, annotations."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.markup import escape
 from rich.padding import Padding
 
 from trading_graph.otel.report.ci import Case, CaseEnd, annotation, junit
+from trading_graph.otel.report.documents.document import encode
+from trading_graph.otel.report.documents.verdict import CheckJson, verdict_document
 from trading_graph.otel.report.tables import Table, plain
 from trading_graph.otel.report.waterfall import bars
 from trading_graph.otel.trace import Profile
 from trading_graph.otel.verdict import (
     CheckResult,
-    FanOut,
     Interruption,
     Measures,
     Outcome,
     Verdict,
 )
 
-SCHEMA_VERSION = 1
 _SHOWN = 8
 _TERMINAL_MARKS = {
     Outcome.PASS: "[green]✓[/]",
@@ -69,20 +67,19 @@ class CheckRow:
         )
 
     @classmethod
-    def from_json(cls, check: Mapping[str, Any]) -> Self:
+    def from_json(cls, check: CheckJson) -> Self:
         """The line of a check in the JSON of a verdict."""
-        spans = check["spans"]
         return cls(
-            id=check["id"],
-            title=check["title"],
-            outcome=Outcome(check["outcome"]),
-            measured=check["measured"],
-            limit=check["limit"],
-            strength=check["strength"],
-            cause=check.get("cause"),
-            advice=check["advice"],
-            names=tuple(span["name"] for span in spans[:_SHOWN]),
-            span_count=len(spans),
+            id=check.id,
+            title=check.title,
+            outcome=check.outcome,
+            measured=check.measured,
+            limit=check.limit,
+            strength=check.strength,
+            cause=check.cause,
+            advice=check.advice,
+            names=tuple(span.name for span in check.spans[:_SHOWN]),
+            span_count=len(check.spans),
         )
 
     @property
@@ -108,12 +105,6 @@ class CheckRow:
     def spans(self) -> str:
         """The spans that show a failure, by name."""
         return ", ".join(self.names) + (f" and {self.more} more" if self.more else "")
-
-    def json(self) -> dict[str, Any]:
-        """The line in JSON, without spans."""
-        fields = asdict(self)
-        del fields["names"], fields["span_count"]
-        return fields
 
 
 def checklist(verdict: Verdict) -> list[CheckRow]:
@@ -221,75 +212,7 @@ def _measures_line(measures: Measures) -> list[str]:
 
 def as_json(verdict: Verdict) -> str:
     """One object, schema version 1; docs/verdict.md describes it."""
-    document: dict[str, Any] = {
-        "schema_version": SCHEMA_VERSION,
-        "trace_id": verdict.trace.id,
-        "complete": verdict.judged,
-        "missing": list(verdict.missing),
-        "passed": verdict.passed if verdict.judged else None,
-        "spans": verdict.span_count,
-        "interruptions": [
-            {
-                "at_unix_s": each.at_ns / 1e9,
-                "after_s": each.after_ns / 1e9,
-                "dead_s": each.dead_ns / 1e9,
-                "killed_spans": each.killed_spans,
-            }
-            for each in verdict.interruptions
-        ],
-        "checks": [
-            {
-                **row.json(),
-                "spans": [{"span_id": span.id, "name": span.name} for span in result.spans],
-            }
-            for row, result in zip(checklist(verdict), verdict.checks, strict=True)
-        ],
-        "measures": _measures_json(measures) if (measures := verdict.measures) else None,
-    }
-    return json.dumps(document, indent=2)
-
-
-def _measures_json(measures: Measures) -> dict[str, Any]:
-    return {
-        "wall_s": measures.wall_s,
-        "work": _profile_json(measures.work),
-        "fan_outs": [_fan_out_json(each) for each in measures.fan_outs],
-        "llm_calls": measures.llm_calls,
-        "llm_chain": measures.llm_chain,
-        "barrier_idle_s": measures.barrier_idle_s,
-        "loop_lag_ms": measures.loop_lag_ms,
-        "queue_wait_s": measures.queue_wait_s,
-        "cache": measures.cache,
-        "errors": measures.errors,
-        "cancellations": measures.cancellations,
-        "retries": measures.retries,
-    }
-
-
-def _fan_out_json(fan_out: FanOut) -> dict[str, Any]:
-    return {
-        "name": fan_out.name,
-        "branches": len(fan_out.branches),
-        "strength": ": ".join(each for each in (fan_out.strength, fan_out.reason) if each),
-        "cause": fan_out.cause,
-        "spans": _profile_json(fan_out.wrappers),
-        "work": _profile_json(fan_out.work),
-        "spans_overlap": fan_out.wrappers_overlap,
-        "work_overlap": fan_out.work_overlap,
-        "least_pairwise_overlap": fan_out.least_pairwise_overlap,
-        "last_start_s": fan_out.last_start_s,
-        "spread_s": fan_out.spread_s,
-    }
-
-
-def _profile_json(profile: Profile) -> dict[str, Any]:
-    return {
-        "spans": profile.spans,
-        "average": profile.average,
-        "peak": profile.peak,
-        "serial_fraction": profile.serial_fraction,
-        "busy_s": profile.busy_ns / 1e9,
-    }
+    return encode(verdict_document(verdict))
 
 
 def as_markdown(verdict: Verdict) -> str:

@@ -24,7 +24,7 @@ from trading_graph.otel.report.comparison import (
 )
 from trading_graph.otel.trace import SpanTable
 from trading_graph.service.errors import SettingsError
-from trading_graph.service.exit_codes import ExitCode, fail
+from trading_graph.service.exit_codes import ErrorKind, ExitCode, fail
 from trading_graph.service.trace_source import find_trace
 
 FORMATS = {
@@ -62,10 +62,12 @@ def compare_command(
             [(word, tables[word]) for word in after],
             None if tolerance is None else tolerance / 100,
         )
-    except (ComparisonUsageError, SettingsError) as error:
-        return fail(talk, str(error), ExitCode.USAGE)
+    except ComparisonUsageError as error:
+        return fail(talk, str(error), ExitCode.USAGE, ErrorKind.USAGE)
+    except SettingsError as error:
+        return fail(talk, str(error), ExitCode.USAGE, ErrorKind.SETTINGS)
     except TraceError as error:
-        return fail(talk, str(error), ExitCode.NOT_DONE)
+        return fail(talk, str(error), ExitCode.NOT_DONE, ErrorKind.TRACE)
     if format != "text":
         sys.stdout.write(FORMATS[format](comparison) + "\n")
     elif isinstance(comparison, Comparison):

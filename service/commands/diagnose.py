@@ -17,9 +17,10 @@ from trading_graph.otel.report.folded import folded
 from trading_graph.otel.report.page import diagnosis_markdown, page
 from trading_graph.otel.report.perfetto import perfetto
 from trading_graph.otel.report.verdict import VerdictText
+from trading_graph.otel.verdict import Verdict
 from trading_graph.service.commands.where_to_fix import with_places
 from trading_graph.service.errors import SettingsError
-from trading_graph.service.exit_codes import ExitCode, fail
+from trading_graph.service.exit_codes import ErrorKind, ExitCode, fail, print_error
 from trading_graph.service.trace_source import find_trace
 
 
@@ -44,12 +45,14 @@ def diagnose_command(
         others = [find_trace((word,), source) for word in also]
         diagnosis = diagnose(find_trace(trace, source, id), default_gate(), target, id, others)
     except SettingsError as error:
-        return fail(talk, str(error), ExitCode.USAGE)
+        return fail(talk, str(error), ExitCode.USAGE, ErrorKind.SETTINGS)
     except TraceError as error:
-        return fail(talk, str(error), ExitCode.NOT_DONE)
+        return fail(talk, str(error), ExitCode.NOT_DONE, ErrorKind.TRACE)
     if not isinstance(diagnosis, Diagnosis):
         # On stderr: stdout is for the report, which may be JSON.
         talk.print(VerdictText(diagnosis), highlight=False)
+        if form == "json":
+            print_error(_without_verdict(diagnosis), ExitCode.NOT_DONE, ErrorKind.INCOMPLETE_TRACE)
         return ExitCode.NOT_DONE
     diagnosis = with_places(diagnosis)
     if out is None:
@@ -58,10 +61,16 @@ def diagnose_command(
         try:
             _write(Path(out), _text(diagnosis, form))
         except OSError as error:
-            return fail(talk, f"{out} cannot be written: {error.strerror}.", ExitCode.USAGE)
+            sentence = f"{out} cannot be written: {error.strerror}."
+            return fail(talk, sentence, ExitCode.USAGE, ErrorKind.FILE)
         talk.print(f"Written: {out}", highlight=False, soft_wrap=True)
     inside = diagnosis.target.standing is Standing.INSIDE
     return ExitCode.OK if inside else ExitCode.CHECK_FAILED
+
+
+def _without_verdict(verdict: Verdict) -> str:
+    missing = " ".join(verdict.missing)
+    return f"No verdict on trace {verdict.trace.id}: it is not complete. {missing}"
 
 
 def _print(diagnosis: Diagnosis, form: str) -> None:

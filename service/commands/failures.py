@@ -14,7 +14,7 @@ from trading_graph.service.errors import (
     SettingsError,
     StoreUnavailableError,
 )
-from trading_graph.service.exit_codes import ExitCode, fail
+from trading_graph.service.exit_codes import ErrorKind, ExitCode, fail
 from trading_graph.service.settings import Settings, read_settings
 from trading_graph.toolkit.errors import BadRequestError, DataError
 
@@ -27,11 +27,13 @@ def with_exit_code(talk: Console, work: Callable[[Settings, Redactor], ExitCode]
         redactor = process_redactor(settings.secrets)
         return work(settings, redactor)
     except KeyboardInterrupt:
-        return _fail(talk, redactor, "Interrupted.", ExitCode.INTERRUPTED)
+        sentence, code, kind = "Interrupted.", ExitCode.INTERRUPTED, ErrorKind.INTERRUPTED
     except asyncio.CancelledError:
-        return _fail(talk, redactor, "Terminated.", ExitCode.TERMINATED)
-    except (BadRequestError, SettingsError, ExporterSettingsError) as error:
-        return _fail(talk, redactor, str(error), ExitCode.USAGE)
+        sentence, code, kind = "Terminated.", ExitCode.TERMINATED, ErrorKind.TERMINATED
+    except BadRequestError as error:
+        sentence, code, kind = str(error), ExitCode.USAGE, ErrorKind.USAGE
+    except (SettingsError, ExporterSettingsError) as error:
+        sentence, code, kind = str(error), ExitCode.USAGE, ErrorKind.SETTINGS
     except (
         AnalysisError,
         DataError,
@@ -39,14 +41,10 @@ def with_exit_code(talk: Console, work: Callable[[Settings, Redactor], ExitCode]
         NotResumableError,
         StoreUnavailableError,
     ) as error:
-        return _fail(talk, redactor, str(error), ExitCode.NOT_DONE)
+        sentence, code, kind = str(error), ExitCode.NOT_DONE, ErrorKind.RUN
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
-        return _fail(
-            talk, redactor, f"Cannot write{where}: {error.strerror or error}.", ExitCode.USAGE
-        )
-
-
-def _fail(talk: Console, redactor: Redactor, sentence: str, code: ExitCode) -> ExitCode:
+        sentence = f"Cannot write{where}: {error.strerror or error}."
+        code, kind = ExitCode.USAGE, ErrorKind.FILE
     # A message of a foreign library may quote an address or a header.
-    return fail(talk, redactor.text(sentence), code)
+    return fail(talk, redactor.text(sentence), code, kind)

@@ -1,15 +1,16 @@
 """`trading-graph ladder`: the same analysis from all sequential to a warm cache, side by side."""
 
 import asyncio
-import json
 import sys
 from collections.abc import Iterator
+from typing import Literal
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from trading_graph.otel.redaction import Redactor
+from trading_graph.otel.report.documents.document import SCHEMA_VERSION, Document, encode
 from trading_graph.service.commands.failures import with_exit_code
 from trading_graph.service.commands.run import load_session
 from trading_graph.service.errors import SettingsError
@@ -213,49 +214,107 @@ def _misses(ladder: Ladder) -> Iterator[str]:
             yield f"The prediction for {each.rung.name} misses by {each.off:+.1%}."
 
 
+class ClaimJson(Document, frozen=True, kw_only=True):
+    """What the founding document expects of a rung: from, to."""
+
+    seconds: tuple[float, float]
+    faster: tuple[float, float]
+
+
+class AsRunJson(Document, frozen=True, kw_only=True):
+    """A rung at the scale at which it ran."""
+
+    measured_s: float
+    predicted_s: float
+    off: float
+
+
+class RungGateJson(Document, frozen=True, kw_only=True):
+    """The default gate on a rung's trace: what failed, and what contradicts the rung."""
+
+    passed: bool
+    failed: list[str]
+    contradicts: list[str]
+
+
+class RungJson(Document, frozen=True, kw_only=True):
+    """A rung: measured, and predicted from the first one's trace."""
+
+    name: str
+    run_id: str
+    trace: str
+    calls: float
+    fetches: float
+    latency_s: float
+    own_s: float
+    measured_s: float
+    predicted_s: float
+    off: float
+    faster: float
+    claim: ClaimJson | None
+    as_run: AsRunJson
+    gate: RungGateJson
+
+
+class LadderJson(Document, frozen=True, kw_only=True):
+    """What `trading-graph ladder --json` prints; times are seconds."""
+
+    schema_version: Literal[1]
+    symbol: str
+    as_of: str
+    call_s: float
+    fetch_s: float
+    scale: float
+    tolerance: float
+    holds: bool
+    rungs: list[RungJson]
+    sentences: list[str]
+
+
 def show_json(ladder: Ladder, symbol: str, as_of: str, console: Console) -> None:
     """Print the ladder as one JSON object, schema version 1; docs/ladder.md describes it."""
     latencies = ladder.first.measured.latencies
-    document = {
-        "schema_version": 1,
-        "symbol": symbol,
-        "as_of": as_of,
-        "call_s": latencies.call_s,
-        "fetch_s": latencies.fetch_s,
-        "scale": latencies.scale,
-        "tolerance": TOLERANCE,
-        "holds": ladder.holds,
-        "rungs": [_rung(ladder, each) for each in ladder.reached],
-        "sentences": list(sentences(ladder)),
-    }
-    console.file.write(json.dumps(document, indent=2) + "\n")
+    document = LadderJson(
+        schema_version=SCHEMA_VERSION,
+        symbol=symbol,
+        as_of=as_of,
+        call_s=latencies.call_s,
+        fetch_s=latencies.fetch_s,
+        scale=latencies.scale,
+        tolerance=TOLERANCE,
+        holds=ladder.holds,
+        rungs=[_rung(ladder, each) for each in ladder.reached],
+        sentences=list(sentences(ladder)),
+    )
+    console.file.write(encode(document) + "\n")
 
 
-def _rung(ladder: Ladder, each: MeasuredRung) -> dict[str, object]:
-    claim = each.rung.claim
-    return {
-        "name": each.rung.name,
-        "run_id": each.run_id,
-        "trace": str(each.trace_file),
-        "calls": round(each.measured.calls, 3),
-        "fetches": round(each.measured.fetches, 3),
-        "latency_s": round(each.measured.latency_s, 3),
-        "own_s": round(each.measured.own_s, 3),
-        "measured_s": round(each.measured.seconds, 3),
-        "predicted_s": round(each.predicted.seconds, 3),
-        "off": round(each.off, 5),
-        "faster": round(ladder.faster(each), 3),
-        "claim": None
-        if claim is None
-        else {"seconds": [claim.low_s, claim.high_s], "faster": [claim.low_x, claim.high_x]},
-        "as_run": {
-            "measured_s": round(each.ran_s, 4),
-            "predicted_s": round(each.predicted_ran_s, 4),
-            "off": round(each.off_as_run, 5),
-        },
-        "gate": {
-            "passed": each.verdict.passed,
-            "failed": list(each.failed),
-            "contradicts": list(ladder.unconfirmed.get(each.rung.name, ())),
-        },
-    }
+def _rung(ladder: Ladder, each: MeasuredRung) -> RungJson:
+    return RungJson(
+        name=each.rung.name,
+        run_id=each.run_id,
+        trace=str(each.trace_file),
+        calls=round(each.measured.calls, 3),
+        fetches=round(each.measured.fetches, 3),
+        latency_s=round(each.measured.latency_s, 3),
+        own_s=round(each.measured.own_s, 3),
+        measured_s=round(each.measured.seconds, 3),
+        predicted_s=round(each.predicted.seconds, 3),
+        off=round(each.off, 5),
+        faster=round(ladder.faster(each), 3),
+        claim=None if each.rung.claim is None else _claim(each.rung.claim),
+        as_run=AsRunJson(
+            measured_s=round(each.ran_s, 4),
+            predicted_s=round(each.predicted_ran_s, 4),
+            off=round(each.off_as_run, 5),
+        ),
+        gate=RungGateJson(
+            passed=each.verdict.passed,
+            failed=list(each.failed),
+            contradicts=list(ladder.unconfirmed.get(each.rung.name, ())),
+        ),
+    )
+
+
+def _claim(claim: Claim) -> ClaimJson:
+    return ClaimJson(seconds=(claim.low_s, claim.high_s), faster=(claim.low_x, claim.high_x))

@@ -12,7 +12,7 @@ from trading_graph.otel.export import ReplayResult
 from trading_graph.otel.files import from_lines
 from trading_graph.otel.redaction import Redactor, process_redactor
 from trading_graph.service.errors import SettingsError
-from trading_graph.service.exit_codes import ExitCode, fail
+from trading_graph.service.exit_codes import ErrorKind, ExitCode, fail
 from trading_graph.service.langsmith import langsmith_mode, langsmith_target
 from trading_graph.service.replay import ReplayTarget, targets
 from trading_graph.service.settings import read_settings
@@ -107,4 +107,4 @@ def _follow(
 
 
 def _fail(talk: Console, redactor: Redactor, sentence: str, code: ExitCode) -> ExitCode:
-    return fail(talk, redactor.text(sentence), code)
+    return fail(talk, redactor.text(sentence), code, ErrorKind.TRACE)

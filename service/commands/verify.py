@@ -1,6 +1,5 @@
 """`trading-graph verify`: judge a trace, or with --watch the traces of a service."""
 
-import json
 import signal
 import sys
 import time
@@ -18,9 +17,11 @@ from trading_graph.graph.gate import default_gate
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.report import VerdictText, as_github, as_json, as_junit, as_markdown
+from trading_graph.otel.report.documents.document import Document, encode
+from trading_graph.otel.report.documents.verdict import VerdictJson, verdict_document
 from trading_graph.otel.verdict import Gate, GateError, Verdict, judge
 from trading_graph.service.errors import SettingsError
-from trading_graph.service.exit_codes import ExitCode, fail
+from trading_graph.service.exit_codes import ErrorKind, ExitCode, fail
 from trading_graph.service.trace_source import configured_jaeger, find_trace
 from trading_graph.service.watching import PollBackoff, SettledTrace, TraceWatch
 
@@ -62,10 +63,12 @@ def _verify(
         limits = Gate.from_file(Path(gate)) if gate else default_gate()
         verdict = judge(find_trace(words, source, id), limits, id)
         shown = VerdictText(verdict) if format == "text" else FORMATS[format](verdict)
-    except (GateError, SettingsError) as error:
-        return fail(talk, str(error), ExitCode.USAGE)
+    except GateError as error:
+        return fail(talk, str(error), ExitCode.USAGE, ErrorKind.GATE)
+    except SettingsError as error:
+        return fail(talk, str(error), ExitCode.USAGE, ErrorKind.SETTINGS)
     except TraceError as error:
-        return fail(talk, str(error), ExitCode.NOT_DONE)
+        return fail(talk, str(error), ExitCode.NOT_DONE, ErrorKind.TRACE)
     if isinstance(shown, str):
         sys.stdout.write(shown + "\n")
     else:
@@ -112,8 +115,10 @@ def _watch(
     try:
         limits = Gate.from_file(Path(gate)) if gate else default_gate()
         jaeger = configured_jaeger()
-    except (GateError, SettingsError) as error:
-        return fail(talk, str(error), ExitCode.USAGE)
+    except GateError as error:
+        return fail(talk, str(error), ExitCode.USAGE, ErrorKind.GATE)
+    except SettingsError as error:
+        return fail(talk, str(error), ExitCode.USAGE, ErrorKind.SETTINGS)
     watch, tally = TraceWatch(jaeger, service, time.time()), Tally()
     _say(talk, f"Watching {service} in Jaeger at {jaeger.base_url}; stop with Ctrl-C.")
     try:
@@ -174,16 +179,25 @@ def _line(arrived: SettledTrace, verdict: Verdict) -> str:
     return f"{head}  failed: {failed.title}: {failed.measured}"
 
 
+class WatchedVerdictJson(Document, frozen=True, kw_only=True):
+    """A line of a watch: the verdict on a trace that arrived, and what was run when."""
+
+    service: str
+    name: str
+    started: str
+    seconds: float | None
+    verdict: VerdictJson
+
+
 def _object(service: str, arrived: SettledTrace, verdict: Verdict) -> str:
-    return json.dumps(
-        {
-            "service": service,
-            "name": arrived.name,
-            "started": datetime.fromtimestamp(arrived.started, UTC).isoformat(),
-            "seconds": arrived.seconds,
-            "verdict": json.loads(as_json(verdict)),
-        }
+    document = WatchedVerdictJson(
+        service=service,
+        name=arrived.name,
+        started=datetime.fromtimestamp(arrived.started, UTC).isoformat(),
+        seconds=arrived.seconds,
+        verdict=verdict_document(verdict),
     )
+    return encode(document, indent=None)
 
 
 def _say(talk: Console, sentence: str) -> None:

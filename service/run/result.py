@@ -1,10 +1,9 @@
 """What a command prints of a run: reports, decision, tokens, waterfall, and where its trace is."""
 
-import json
 import uuid
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from langsmith.integrations.otel import langsmith_run_id_from_otel_span_id
 from rich.console import Console
@@ -15,9 +14,11 @@ from rich.rule import Rule
 from rich.table import Table
 
 from trading_graph.graph.analysis import Analysis
+from trading_graph.graph.decisions import Decision
 from trading_graph.graph.gate import default_gate
 from trading_graph.otel.export import JAEGER, LANGSMITH, Delivery, Telemetry
 from trading_graph.otel.report import VerdictText, waterfall
+from trading_graph.otel.report.documents.document import SCHEMA_VERSION, Document, encode
 from trading_graph.otel.sources import read
 from trading_graph.otel.sources.jaeger import JaegerQuery
 from trading_graph.otel.sources.langsmith import LangSmithQuery
@@ -227,20 +228,51 @@ def _summary(trace: SpanTable | None) -> str:
     )
 
 
+class AgentUsageJson(Document, frozen=True, kw_only=True):
+    """What an agent's LLM calls used; the cost is null where the model's price is not known."""
+
+    calls: int
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    seconds: float
+    cost_usd: float | None
+
+
+class RunJson(Document, frozen=True, kw_only=True):
+    """What `trading-graph run --json` prints."""
+
+    schema_version: Literal[1]
+    run_id: str
+    trace_id: str | None
+    folder: str
+    jaeger: str | None
+    langsmith: str | None
+    seconds: float
+    decision: Decision
+    usage: dict[str, AgentUsageJson]
+
+
 def show_json(result: FinishedRun, settings: Settings, console: Console) -> None:
     """Print the run as one JSON object, schema version 1; docs/json.md describes it."""
     analysis = result.analysis
     costs = _costs(analysis, settings)
-    usage = usage_by_agent(analysis)
-    document = {
-        "schema_version": 1,
-        "run_id": analysis.decision.run_id,
-        "trace_id": analysis.decision.trace_id,
-        "folder": str(result.folder.path),
-        "jaeger": result.jaeger_link,
-        "langsmith": result.langsmith_link,
-        "seconds": round(result.seconds, 3),
-        "decision": analysis.decision.model_dump(mode="json"),
-        "usage": {agent: {**used, "cost_usd": costs.get(agent)} for agent, used in usage.items()},
-    }
-    console.file.write(json.dumps(document, indent=2) + "\n")
+    document = RunJson(
+        schema_version=SCHEMA_VERSION,
+        run_id=analysis.decision.run_id,
+        trace_id=analysis.decision.trace_id,
+        folder=str(result.folder.path),
+        jaeger=result.jaeger_link,
+        langsmith=result.langsmith_link,
+        seconds=round(result.seconds, 3),
+        decision=analysis.decision,
+        usage={
+            agent: AgentUsageJson(**used, cost_usd=costs.get(agent))
+            for agent, used in usage_by_agent(analysis).items()
+        },
+    )
+    console.file.write(encode(document, enc_hook=_decision_fields) + "\n")
+
+
+def _decision_fields(decision: Decision) -> dict[str, Any]:
+    return decision.model_dump(mode="json")

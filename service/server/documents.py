@@ -142,31 +142,6 @@ def run_document(run: StoredRun, jaeger: str) -> RunDocument:
 TraceIds = Annotated[list[Identifier], Field(min_length=1, max_length=MOST_PARTS)]
 
 
-class VerdictDocument(BaseModel):
-    """What `verify --format json` prints; docs/verdict.md describes it."""
-
-    model_config = ConfigDict(extra="allow")
-
-    schema_version: int
-    trace_id: str
-    complete: bool
-    missing: list[str]
-    passed: bool | None
-    spans: int
-    checks: list[dict[str, Any]]
-    measures: dict[str, Any] | None
-
-
-class ComparisonDocument(BaseModel):
-    """What `compare --format json` prints; docs/compare.md describes it."""
-
-    model_config = ConfigDict(extra="allow")
-
-    schema_version: int
-    missing: list[str]
-    passed: bool | None
-
-
 class ComparisonRequest(BaseModel):
     """The ids of the traces or runs to compare: one on each side, or two or more."""
 

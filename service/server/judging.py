@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
-from trading_graph.service.exit_codes import ExitCode
+import msgspec
+
+from trading_graph.service.exit_codes import ErrorJson, ExitCode
 from trading_graph.service.server.problems import Problem
 
 _LOG = logging.getLogger(__name__)
@@ -120,6 +122,8 @@ class Judging:
         """
         async with self._slots:
             ended = await _run_bounded(words, folder, self._environment(), self._limits)
+        if (message := _error_message(ended)) is not None:
+            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, message[:_LONGEST_SENTENCE])
         # Python exits with 1 after a crash too, but then there is no output.
         if ended.out and ended.code in (ExitCode.OK, ExitCode.CHECK_FAILED):
             return Judgement(ended.out, ended.code == ExitCode.OK)
@@ -198,6 +202,16 @@ async def _read(stream: asyncio.StreamReader, most: int) -> bytes:
                 "at a terminal.",
             )
     return bytes(content)
+
+
+def _error_message(ended: _ProcessExit) -> str | None:
+    """The message of the error document that the command printed; None without one."""
+    if not ended.out or ended.code not in (ExitCode.USAGE, ExitCode.NOT_DONE):
+        return None
+    try:
+        return msgspec.json.decode(ended.out, type=ErrorJson).error.message
+    except msgspec.DecodeError:
+        return None  # The verdict on an incomplete trace, or a form that is not JSON.
 
 
 def _sentence(ended: _ProcessExit, limits: Limits) -> str:

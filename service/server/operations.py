@@ -13,10 +13,12 @@ from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ConfigDict
 from pydantic.json_schema import models_json_schema
 
+from trading_graph.otel.report.documents.document import Document, schema_parts
 from trading_graph.service.server import problems
 
 ID = "[0-9a-f]{32}"
 _REFERENCE = "#/components/schemas/{model}"
+_DOCUMENT = _REFERENCE.format(model="{name}")
 
 
 class ProblemDocument(BaseModel):
@@ -32,10 +34,16 @@ class ProblemDocument(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ApiAnswer:
-    """An answer of an operation: a model, or a plain content type."""
+    """An answer of an operation: JSON of a model or document, or a plain content type.
+
+    `documents` are what a command prints as JSON, and the answer is one of them; `forms` are the
+    content types in which it can be had instead.
+    """
 
     what: str
     model: type[BaseModel] | None = None
+    documents: tuple[type[Document], ...] = ()
+    forms: tuple[str, ...] = ()
     content: str | None = None
     headers: tuple[str, ...] = ()
 
@@ -81,6 +89,9 @@ def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
     _, schemas = models_json_schema(
         [(model, "validation") for model in ordered], ref_template=_REFERENCE
     )
+    answers = [answer for each in operations for answer in each.answers.values()]
+    documents = dict.fromkeys(document for each in answers for document in each.documents)
+    _, definitions = schema_parts(documents, _DOCUMENT)
     paths: dict[str, dict[str, Any]] = {}
     for each in operations:
         paths.setdefault(each.path, {})[each.method.lower()] = _description(each)
@@ -95,7 +106,7 @@ def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
         },
         "paths": paths,
         "components": {
-            "schemas": schemas["$defs"],
+            "schemas": {**schemas["$defs"], **definitions},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -166,6 +177,11 @@ def _answer(answer: ApiAnswer) -> dict[str, Any]:
     if answer.model is not None:
         reference = _REFERENCE.format(model=answer.model.__name__)
         document["content"] = {"application/json": {"schema": {"$ref": reference}}}
+    elif answer.documents:
+        references, _ = schema_parts(answer.documents, _DOCUMENT)
+        schema = references[0] if len(references) == 1 else {"anyOf": references}
+        other_forms: dict[str, Any] = {form: {} for form in answer.forms}
+        document["content"] = {"application/json": {"schema": schema}, **other_forms}
     elif answer.content is not None:
         document["content"] = {answer.content: {}}
     if answer.headers:

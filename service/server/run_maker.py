@@ -1,7 +1,6 @@
 """Making the runs of the queue: each analysis, its verdict, and what is stored of both."""
 
 import asyncio
-import json
 import logging
 import shutil
 import uuid
@@ -14,7 +13,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from trading_graph.graph.decisions import Decision
 from trading_graph.graph.gate import default_gate
-from trading_graph.otel.report import as_json
+from trading_graph.otel.report.documents.document import encode
+from trading_graph.otel.report.documents.verdict import verdict_document
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.verdict import judge
@@ -129,18 +129,17 @@ def _completed_before(folder: RunFolder) -> _CompletedRun:
 
 def _judge(run: StoredRun, trace: SpanTable) -> StoredVerdict:
     verdict = judge(trace, default_gate(), run.id)
-    document = as_json(verdict)
-    measures = json.loads(document)["measures"]
+    document = verdict_document(verdict)
     return StoredVerdict(
         id=run.id,
         trace_id=run.trace_id,
         service="trading-graph",
         name=f"{run.symbol} as of {run.date}",
         started=run.started or run.created,
-        seconds=measures and measures["wall_s"],
+        seconds=document.measures.wall_s if document.measures else None,
         passed=verdict.passed if verdict.judged else None,
         judged=now(),
-        document=document,
+        document=encode(document),
     )
 
 

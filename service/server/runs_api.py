@@ -10,6 +10,8 @@ from aiohttp import web
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from trading_graph.otel.report.documents.diagnosis import DiagnosisJson
+from trading_graph.otel.report.documents.verdict import VerdictJson
 from trading_graph.service.run.folder import DECISION, REPORT, TRACE
 from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server import run_events
@@ -209,6 +211,13 @@ _CONTENT = {
     "markdown": "text/markdown; charset=utf-8",
     "text": "text/plain; charset=utf-8",
 }
+DIAGNOSIS = ApiAnswer(
+    "The diagnosis.",
+    documents=(DiagnosisJson,),
+    forms=("text/html", "text/markdown", "text/plain"),
+)
+"""The answer to each operation that diagnoses a trace."""
+
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 """The page's own policy is stricter: its style sheet by hash. Both apply."""
 
@@ -324,8 +333,15 @@ OPERATIONS = (
             ("decision", decision, "getDecision", "The decision.", "application/json"),
             ("report", report, "getReport", "The report, Markdown.", "text/markdown"),
             ("trace", get_trace, "getTrace", "The trace, OTLP JSON lines.", "application/x-ndjson"),
-            ("verdict", verdict, "getVerdict", "The verdict.", "application/json"),
         )
+    ),
+    Operation(
+        "GET",
+        f"{_RUN}/verdict",
+        verdict,
+        "getVerdict",
+        "The verdict.",
+        {HTTPStatus.OK: ApiAnswer("The verdict.", documents=(VerdictJson,))},
     ),
     Operation(
         "GET",
@@ -333,7 +349,7 @@ OPERATIONS = (
         diagnosis,
         "getDiagnosis",
         "Where the time went, and what each fix would gain.",
-        {HTTPStatus.OK: ApiAnswer("The diagnosis.", content="*/*")},
+        {HTTPStatus.OK: DIAGNOSIS},
         query=DiagnosisQuery,
     ),
 )

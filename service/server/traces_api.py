@@ -7,17 +7,17 @@ from http import HTTPStatus
 from aiohttp import web
 
 from trading_graph.otel.errors import TraceError
+from trading_graph.otel.report.documents.comparison import ComparisonJson, NoComparisonJson
+from trading_graph.otel.report.documents.verdict import VerdictJson
 from trading_graph.otel.sources.jaeger import JaegerQuery
 from trading_graph.service.run.folder import TRACE
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.documents import (
-    ComparisonDocument,
     ComparisonQuery,
     ComparisonRequest,
     DiagnosisQuery,
     UploadedDiagnosisQuery,
     UploadQuery,
-    VerdictDocument,
     VerdictList,
     VerdictsQuery,
     verdict_summary,
@@ -33,7 +33,7 @@ from trading_graph.service.server.inputs import (
 )
 from trading_graph.service.server.operations import ApiAnswer, Operation
 from trading_graph.service.server.problems import Problem
-from trading_graph.service.server.runs_api import diagnosis_response
+from trading_graph.service.server.runs_api import DIAGNOSIS, diagnosis_response
 from trading_graph.service.store import StoredVerdict
 
 _UPLOAD = "upload"
@@ -165,7 +165,7 @@ def _in_jaeger(url: str, trace_id: str) -> bool:
 _TRACE = "/v1/traces/{trace_id}"
 _JUDGED = {
     HTTPStatus.OK: ApiAnswer(
-        "The verdict; complete=false says that there is none.", VerdictDocument
+        "The verdict; complete=false says that there is none.", documents=(VerdictJson,)
     )
 }
 _UNJUDGED = (HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_GATEWAY)
@@ -196,7 +196,7 @@ OPERATIONS = (
         diagnose,
         "diagnoseTrace",
         "Say where the time of an uploaded trace went, and what each fix would gain.",
-        {HTTPStatus.OK: ApiAnswer("The diagnosis.", content="*/*")},
+        {HTTPStatus.OK: DIAGNOSIS},
         query=UploadedDiagnosisQuery,
         uploads=UPLOADS,
     ),
@@ -208,7 +208,8 @@ OPERATIONS = (
         "Compare two traces or two sets: ids as JSON, or files as a form.",
         {
             HTTPStatus.OK: ApiAnswer(
-                "The comparison; a regression is passed=false.", ComparisonDocument
+                "The comparison; a regression is passed=false.",
+                documents=(ComparisonJson, NoComparisonJson),
             )
         },
         query=ComparisonQuery,
@@ -231,7 +232,7 @@ OPERATIONS = (
         diagnosis,
         "getTraceDiagnosis",
         "Where the time of a trace went, by its id.",
-        {HTTPStatus.OK: ApiAnswer("The diagnosis.", content="*/*")},
+        {HTTPStatus.OK: DIAGNOSIS},
         query=DiagnosisQuery,
         fails=_UNJUDGED,
     ),

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,8 @@ from http import HTTPStatus
 from aiohttp import web
 
 from trading_graph.otel.errors import TraceError
+from trading_graph.otel.report.documents.document import encode
+from trading_graph.otel.report.documents.verdict import unjudged_document
 from trading_graph.otel.sources.jaeger import JaegerQuery
 from trading_graph.service.errors import StoreUnavailableError
 from trading_graph.service.server.context import SERVICE
@@ -190,22 +191,8 @@ class Watches:
             if not await asyncio.to_thread(self._jaeger.has, trace_id):
                 return None
             # It would fail again the next time, so it is stored as a trace that cannot be judged.
-            return Judgement(
-                json.dumps(_without_verdict(trace_id, spans, problem.detail)).encode(), None
-            )
-
-
-def _without_verdict(trace_id: str, spans: int, reason: str) -> dict[str, object]:
-    return {
-        "schema_version": 1,
-        "trace_id": trace_id,
-        "complete": False,
-        "missing": [reason],
-        "passed": None,
-        "spans": spans,
-        "checks": [],
-        "measures": None,
-    }
+            document = unjudged_document(trace_id, spans, problem.detail)
+            return Judgement(encode(document).encode(), None)
 
 
 _LONGEST = 200

@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.schema_files import assert_fits
 from tests.undisturbed import TRIES, is_undisturbed
 from trading_graph.service.cli import main
 
@@ -52,6 +53,7 @@ def test_two_runs_of_one_program_are_alike(workdir: Path, runs: dict[str, Path])
     itself = trading_graph("compare", words[0], words[0], "--tolerance", "0", "--format", "json")
     assert itself.exit_code == 0
     document = json.loads(itself.stdout)
+    assert_fits(document, "comparison")
     assert document["passed"] is True
     assert document["moved"] == document["regressions"] == document["improvements"] == []
 
@@ -65,6 +67,7 @@ def test_tools_that_became_serial_fail_in_every_format(
     assert "became serial: the tools of invoke_agent fundamentals_analyst" in text.stdout
 
     document = json.loads(trading_graph(*words, "--format", "json").stdout)
+    assert_fits(document, "comparison")
     assert document["schema_version"] == 1
     assert document["passed"] is False
     assert "became serial" in {each["kind"] for each in document["regressions"]}
@@ -101,6 +104,7 @@ def test_what_a_cache_saved_is_a_regression_without_it(
     compared = trading_graph(*words, "--format", "json")
     assert compared.exit_code == 1
     document = json.loads(compared.stdout)
+    assert_fits(document, "comparison")
     assert not document["change"]["regressed"]
     assert "new duplicate" in {each["kind"] for each in document["regressions"]}
 

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.library.traces import trace_file
+from tests.schema_files import assert_fits
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import semconv
 from trading_graph.service.cli import main
@@ -54,6 +55,7 @@ def test_the_slow_run_in_every_format(workdir: Path, slow_run: str) -> None:
 
     asked = trading_graph("diagnose", slow_run, "--format", "json")
     document = json.loads(asked.stdout)
+    assert_fits(document, "diagnosis")
     assert asked.exit_code == 1
     kinds = {each["kind"] for each in document["findings"]}
     assert {"serial fan-out", "serial tools", "duplicates"} <= kinds

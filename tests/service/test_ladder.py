@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
+from tests.schema_files import assert_fits
 from tests.service.test_run_command import Ran, trading_graph
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.otel.trace import SpanValues, Trace, TraceBuilder, semconv
@@ -44,7 +45,9 @@ def climbed(workdir: Path) -> tuple[Ran, Mapping[str, Any]]:
     a busy machine.
     """
     ran = trading_graph("ladder", "--scale", "0.008", "--fetch-s", "20", "--json", cwd=workdir)
-    return ran, json.loads(ran.stdout)
+    document = json.loads(ran.stdout)
+    assert_fits(document, "ladder")
+    return ran, document
 
 
 def test_the_whole_ladder(workdir: Path) -> None:

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from tests.jaeger_process import JaegerProcess
 from tests.patience import PATIENCE_S
+from tests.schema_files import assert_fits
 from trading_graph.graph.offline_model import Fault, OfflineModel
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import semconv
@@ -111,6 +112,7 @@ def test_the_monitoring_commands_find_what_they_look_for(workdir: Path) -> None:
 def test_json_is_one_object_on_stdout(workdir: Path) -> None:
     ran = trading_graph("run", "NVDA", "--offline", "--json", "--analysts", "market", cwd=workdir)
     document = json.loads(ran.stdout)
+    assert_fits(document, "run")
     assert document["schema_version"] == 1
     assert document["decision"]["symbol"] == "NVDA"
     assert document["usage"]["trader"]["output_tokens"] > 0

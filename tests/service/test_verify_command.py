@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from tests.jaeger_process import JaegerProcess
 from tests.langsmith_server import LangSmithServer
 from tests.recorded_program import spin
+from tests.schema_files import assert_fits
 from tests.undisturbed import TRIES, is_undisturbed
 from trading_graph.service.cli import main
 from trading_graph.toolkit.market_data import AsyncToolkit
@@ -88,6 +89,7 @@ def test_a_slow_run_fails_in_every_format(workdir: Path, slow_run: str) -> None:
     assert "market_analyst" in text.stdout
 
     document = json.loads(trading_graph("verify", slow_run, "--format", "json").stdout)
+    assert_fits(document, "verdict")
     assert document["schema_version"] == 1
     assert document["complete"] is True
     assert document["passed"] is False

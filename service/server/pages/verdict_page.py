@@ -3,15 +3,15 @@
 Also the page of a trace that is no run of ours.
 """
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
 
+import msgspec
 from aiohttp import web
 
+from trading_graph.otel.report.documents.verdict import FanOutJson, VerdictJson
 from trading_graph.otel.report.verdict import CheckRow
 from trading_graph.otel.verdict import Outcome
 from trading_graph.service.server.context import SERVICE
@@ -73,33 +73,33 @@ class VerdictView:
 
 def verdict_view(document: str) -> VerdictView:
     """A verdict, from its JSON."""
-    verdict = json.loads(document)
-    measures = verdict.get("measures") or {"fan_outs": ()}
+    verdict = msgspec.json.decode(document, type=VerdictJson)
+    fan_outs = verdict.measures.fan_outs if verdict.measures else ()
     return VerdictView(
-        complete=verdict["complete"],
-        missing=verdict["missing"],
-        passed=verdict["passed"],
-        span_count=verdict.get("spans", 0),
+        complete=verdict.complete,
+        missing=verdict.missing,
+        passed=verdict.passed,
+        span_count=verdict.spans,
         interruptions=[
-            f"Interrupted after {each['after_s']:.1f} s, and taken up {each['dead_s']:.1f} s "
+            f"Interrupted after {each.after_s:.1f} s, and taken up {each.dead_s:.1f} s "
             "later; that time is not counted."
-            for each in verdict.get("interruptions", ())
+            for each in verdict.interruptions
         ],
-        checks=[CheckRow.from_json(each) for each in verdict["checks"]],
-        fan_outs=[_fan_out(each) for each in measures["fan_outs"]],
+        checks=[CheckRow.from_json(each) for each in verdict.checks],
+        fan_outs=[_fan_out(each) for each in fan_outs],
     )
 
 
-def _fan_out(fan_out: Mapping[str, Any]) -> FanOutRow:
-    last_start = fan_out["last_start_s"]
+def _fan_out(fan_out: FanOutJson) -> FanOutRow:
+    last_start = fan_out.last_start_s
     return FanOutRow(
-        fan_out["name"],
-        fan_out["strength"],
+        fan_out.name,
+        fan_out.strength,
         (
-            str(fan_out["branches"]),
-            _share(fan_out["spans_overlap"]),
-            _share(fan_out["work_overlap"]),
-            f"{fan_out['work']['average']:.1f}",
+            str(fan_out.branches),
+            _share(fan_out.spans_overlap),
+            _share(fan_out.work_overlap),
+            f"{fan_out.work.average:.1f}",
             "-" if last_start is None else f"{last_start:.3f} s",
         ),
     )

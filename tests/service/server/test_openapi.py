@@ -1,5 +1,6 @@
 """The OpenAPI document is valid and whole, and the service does what it says, whatever is asked."""
 
+import json
 import os
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.patience import PATIENCE_S
+from trading_graph.service.schemas import published_schemas
 from trading_graph.service.server.app import all_operations
 from trading_graph.service.server.operations import add_routes, openapi
 
@@ -60,6 +62,36 @@ def test_it_is_valid() -> None:
         jsonschema_rs.Draft202012Validator(here)
     ids = [each["operationId"] for path in document["paths"].values() for each in path.values()]
     assert len(ids) == len(set(ids))
+
+
+def test_verdicts_diagnoses_and_comparisons_have_the_published_schemas() -> None:
+    document = openapi(all_operations(), "1")
+    schemas = document["components"]["schemas"]
+    here = "#/components/schemas/"
+    for name, published in published_schemas().items():
+        if name in ("verdict", "diagnosis", "comparison"):
+            text = json.dumps(published["$defs"]).replace("#/$defs/", here)
+            for title, schema in json.loads(text).items():
+                assert json.loads(json.dumps(schemas[title])) == schema
+    answers = {
+        each["operationId"]: each["responses"]["200"]["content"]
+        for path in document["paths"].values()
+        for each in path.values()
+        if "content" in each["responses"].get("200", {})
+    }
+    for operation, title in (
+        ("getVerdict", "VerdictJson"),
+        ("getTraceVerdict", "VerdictJson"),
+        ("judgeTrace", "VerdictJson"),
+        ("getDiagnosis", "DiagnosisJson"),
+        ("getTraceDiagnosis", "DiagnosisJson"),
+        ("diagnoseTrace", "DiagnosisJson"),
+    ):
+        reference = answers[operation]["application/json"]["schema"]
+        assert reference == {"$ref": f"{here}{title}"}
+    assert answers["compareTraces"]["application/json"]["schema"] == {
+        "anyOf": [{"$ref": f"{here}ComparisonJson"}, {"$ref": f"{here}NoComparisonJson"}]
+    }
 
 
 def test_every_route_is_in_it_and_nothing_else() -> None:

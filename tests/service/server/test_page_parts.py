@@ -249,6 +249,9 @@ def test_what_a_model_wrote_is_formatted_and_inert() -> None:
     assert "[ref]: http://example.org" in html
 
 
+VERDICT = {"schema_version": 1, "trace_id": "0" * 32, "spans": 9, "measures": None}
+
+
 def document(**more: Any) -> str:
     check = {
         "id": "tools",
@@ -260,8 +263,8 @@ def document(**more: Any) -> str:
         "advice": "Start them at once",
         "spans": [{"span_id": "1", "name": "execute_tool get_prices"}],
     }
-    found = {"complete": True, "missing": [], "passed": False, "spans": 9, "measures": None}
-    return json.dumps({**found, "checks": [check | more]})
+    found = {"complete": True, "missing": [], "passed": False, "checks": [check | more]}
+    return json.dumps({**VERDICT, **found})
 
 
 def test_a_failed_check_says_why_where_and_what_to_do() -> None:
@@ -278,7 +281,7 @@ def test_a_failed_check_says_why_where_and_what_to_do() -> None:
 
 def test_an_incomplete_trace_has_no_verdict() -> None:
     found = {"complete": False, "missing": [f"No root: {EVIL}"], "passed": None, "checks": []}
-    page = verdict_section(json.dumps(found))
+    page = verdict_section(json.dumps({**VERDICT, **found}))
     assert "no verdict" in page
     assert_inert(page)
 

@@ -1,0 +1,186 @@
+"""A diagnosis as a JSON document; docs/json.md says what the fields mean."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from trading_graph.otel.diagnosis import (
+    Diagnosis,
+    Finding,
+    FindingKind,
+    Interval,
+    PathClass,
+    Standing,
+    Step,
+)
+from trading_graph.otel.report.documents.document import (
+    SCHEMA_VERSION,
+    Document,
+    SpanJson,
+    spans_json,
+)
+from trading_graph.otel.report.outlook import headline, outlook
+from trading_graph.otel.verdict import Outcome
+
+_SPANS = 50
+
+
+class IntervalJson(Document, frozen=True, kw_only=True):
+    """A predicted time: between low and high, likely in between."""
+
+    low: float
+    likely: float
+    high: float
+
+
+class LlmChainJson(Document, frozen=True, kw_only=True):
+    """LLM calls each of which waited for the one before it."""
+
+    calls: int
+    total_s: float
+
+
+class TargetJson(Document, frozen=True, kw_only=True):
+    """What the run may take, and what it takes."""
+
+    limit_s: float
+    standing: Standing
+    now_s: float
+    with_all_fixes_s: float
+    steps_needed: int
+    projected_call_s: float | None
+    simulated_call_s: float | None
+    llm_chain: LlmChainJson
+    summary: str
+
+
+class PathJson(Document, frozen=True, kw_only=True):
+    """The critical path, divided by class of work and by name."""
+
+    by_class: Mapping[PathClass, float]
+    by_name: Mapping[str, float]
+    segments: int
+
+
+class FindingJson(Document, frozen=True, kw_only=True):
+    """A reason why the run is slow, what to do about it, and what that fix alone gains."""
+
+    kind: FindingKind
+    place: str
+    evidence: str
+    task: str
+    advice: str
+    here: str | None
+    proven: bool
+    only_if: str | None
+    on_path_s: float
+    gain_s: IntervalJson
+    wall_s: IntervalJson
+    span_count: int
+    spans: list[SpanJson]
+
+
+class StepJson(Document, frozen=True, kw_only=True):
+    """A finding fixed on top of those before it."""
+
+    kind: FindingKind
+    place: str
+    task: str
+    wall_s: IntervalJson
+    against_target_s: float
+
+
+class DiagnosisCheckJson(Document, frozen=True, kw_only=True):
+    """A check of the gate, in brief."""
+
+    id: str
+    title: str
+    outcome: Outcome
+    measured: str
+
+
+class DiagnosisJson(Document, frozen=True, kw_only=True):
+    """What `trading-graph diagnose --format json` prints; times are seconds."""
+
+    schema_version: Literal[1]
+    trace_id: str
+    spans: int
+    wall_s: float
+    target: TargetJson
+    path: PathJson
+    findings: list[FindingJson]
+    steps: list[StepJson]
+    passed: bool
+    checks: list[DiagnosisCheckJson]
+
+
+def diagnosis_document(diagnosis: Diagnosis) -> DiagnosisJson:
+    """The document of a diagnosis."""
+    verdict = diagnosis.verdict
+    return DiagnosisJson(
+        schema_version=SCHEMA_VERSION,
+        trace_id=diagnosis.trace.id,
+        spans=verdict.span_count,
+        wall_s=diagnosis.wall_s,
+        target=_target(diagnosis),
+        path=PathJson(
+            by_class=diagnosis.by_class,
+            by_name=diagnosis.by_name,
+            segments=len(diagnosis.critical_path),
+        ),
+        findings=[_finding(each) for each in diagnosis.findings],
+        steps=[_step(each) for each in diagnosis.steps],
+        passed=verdict.passed,
+        checks=[
+            DiagnosisCheckJson(
+                id=each.id, title=each.title, outcome=each.outcome, measured=each.measured
+            )
+            for each in verdict.checks
+        ],
+    )
+
+
+def _target(diagnosis: Diagnosis) -> TargetJson:
+    target, chain = diagnosis.target, diagnosis.llm_chain
+    return TargetJson(
+        limit_s=target.limit_s,
+        standing=target.standing,
+        now_s=target.now_s,
+        with_all_fixes_s=target.least_s,
+        steps_needed=target.steps_needed,
+        projected_call_s=target.projected_call_s,
+        simulated_call_s=target.simulated_call_s,
+        llm_chain=LlmChainJson(calls=chain.calls, total_s=chain.total_s),
+        summary=" ".join([headline(diagnosis), *outlook(diagnosis)]),
+    )
+
+
+def _finding(finding: Finding) -> FindingJson:
+    return FindingJson(
+        kind=finding.kind,
+        place=finding.place,
+        evidence=finding.evidence,
+        task=finding.kind.task,
+        advice=finding.advice,
+        here=finding.here or None,
+        proven=finding.proven,
+        only_if=finding.only_if or None,
+        on_path_s=finding.on_path_s,
+        gain_s=_interval(finding.gain),
+        wall_s=_interval(finding.wall),
+        span_count=len(finding.spans),
+        spans=spans_json(finding.spans[:_SPANS]),
+    )
+
+
+def _step(step: Step) -> StepJson:
+    return StepJson(
+        kind=step.kind,
+        place=step.place,
+        task=step.kind.task,
+        wall_s=_interval(step.wall),
+        against_target_s=step.target_s,
+    )
+
+
+def _interval(interval: Interval) -> IntervalJson:
+    return IntervalJson(low=interval.low_s, likely=interval.likely_s, high=interval.high_s)

@@ -1,0 +1,66 @@
+"""What all JSON documents share: the encoding, the schema, and a span that proves something."""
+
+import json
+from collections.abc import Callable, Iterable
+from inspect import cleandoc
+from typing import Any, Final, Literal
+
+import msgspec
+
+from trading_graph.otel.trace import Span
+
+SCHEMA_VERSION: Final[Literal[1]] = 1
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+SchemaHook = Callable[[type], dict[str, Any]]
+"""The schema of a type that msgspec does not know."""
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """An object of a JSON document; its fields are printed in their order, under their names."""
+
+
+class SpanJson(Document, frozen=True, kw_only=True):
+    """A span, by its id and its name."""
+
+    span_id: str
+    name: str
+
+
+def spans_json(spans: Iterable[Span]) -> list[SpanJson]:
+    """Spans as documents list them."""
+    return [SpanJson(span_id=span.id, name=span.name) for span in spans]
+
+
+def encode(
+    document: Document, *, indent: int | None = 2, enc_hook: Callable[[Any], Any] | None = None
+) -> str:
+    """The JSON of a document, on one line without an indent.
+
+    It is ASCII, because a terminal need not take UTF-8, and because the names in a foreign trace
+    may hold lone surrogates, which msgspec's own encoder refuses.
+    """
+    return json.dumps(msgspec.to_builtins(document, enc_hook=enc_hook), indent=indent)
+
+
+def json_schema(*types: type[msgspec.Struct], hook: SchemaHook | None = None) -> dict[str, Any]:
+    """The JSON schema of a document that is of one of these types."""
+    bodies, definitions = schema_parts(types, "#/$defs/{name}", hook)
+    body = bodies[0] if len(bodies) == 1 else {"anyOf": bodies}
+    return {"$schema": _DIALECT, **body, "$defs": definitions}
+
+
+def schema_parts(
+    types: Iterable[type[msgspec.Struct]], ref_template: str, hook: SchemaHook | None = None
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """References to the schemas of documents, and by name what they refer to.
+
+    `ref_template` says how a reference is written, with `{name}` in it.
+    """
+    references, definitions = msgspec.json.schema_components(
+        types, schema_hook=hook, ref_template=ref_template
+    )
+    for each in definitions.values():
+        if "description" in each:
+            each["description"] = cleandoc(each["description"])
+    return list(references), definitions

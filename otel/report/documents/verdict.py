@@ -1,0 +1,203 @@
+"""A verdict as a JSON document; docs/verdict.md says what the fields mean."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from trading_graph.otel.report.documents.document import (
+    SCHEMA_VERSION,
+    Document,
+    SpanJson,
+    spans_json,
+)
+from trading_graph.otel.trace import Profile
+from trading_graph.otel.verdict import (
+    Cause,
+    CheckResult,
+    FanOut,
+    Interruption,
+    Measures,
+    Outcome,
+    Verdict,
+)
+
+
+class InterruptionJson(Document, frozen=True, kw_only=True):
+    """A death of a resumed run's process."""
+
+    at_unix_s: float
+    after_s: float
+    dead_s: float
+    killed_spans: int
+
+
+class CheckJson(Document, frozen=True, kw_only=True):
+    """A check of the gate: its outcome, its figures, and the spans that show a failure.
+
+    `cause` is always printed; stored documents of earlier versions lack it.
+    """
+
+    id: str
+    title: str
+    outcome: Outcome
+    measured: str
+    limit: str
+    strength: str
+    cause: Cause | None = None
+    advice: str
+    spans: list[SpanJson]
+
+
+class ProfileJson(Document, frozen=True, kw_only=True):
+    """How many of a set of spans ran at once."""
+
+    spans: int
+    average: float
+    peak: int
+    serial_fraction: float
+    busy_s: float
+
+
+class FanOutJson(Document, frozen=True, kw_only=True):
+    """Branches that were started together."""
+
+    name: str
+    branches: int
+    strength: str
+    cause: Cause | None
+    spans: ProfileJson
+    work: ProfileJson
+    spans_overlap: float | None
+    work_overlap: float | None
+    least_pairwise_overlap: float | None
+    last_start_s: float | None
+    spread_s: float
+
+
+class MeasuresJson(Document, frozen=True, kw_only=True):
+    """What a run shows in numbers; null stands for what the trace does not record."""
+
+    wall_s: float
+    work: ProfileJson
+    fan_outs: list[FanOutJson]
+    llm_calls: int
+    llm_chain: int
+    barrier_idle_s: float
+    loop_lag_ms: float | None
+    queue_wait_s: float
+    cache: Mapping[str, int]
+    errors: int
+    cancellations: int
+    retries: int
+
+
+class VerdictJson(Document, frozen=True, kw_only=True):
+    """What `trading-graph verify --format json` prints; times are seconds.
+
+    `interruptions` is always printed; stored documents of earlier versions lack it.
+    """
+
+    schema_version: Literal[1]
+    trace_id: str
+    complete: bool
+    missing: list[str]
+    passed: bool | None
+    spans: int
+    interruptions: tuple[InterruptionJson, ...] = ()
+    checks: list[CheckJson]
+    measures: MeasuresJson | None
+
+
+def verdict_document(verdict: Verdict) -> VerdictJson:
+    """The document of a verdict; an incomplete trace has no checks and no measures."""
+    measures = verdict.measures
+    return VerdictJson(
+        schema_version=SCHEMA_VERSION,
+        trace_id=verdict.trace.id,
+        complete=verdict.judged,
+        missing=list(verdict.missing),
+        passed=verdict.passed if verdict.judged else None,
+        spans=verdict.span_count,
+        interruptions=tuple(_interruption(each) for each in verdict.interruptions),
+        checks=[_check(each) for each in verdict.checks],
+        measures=None if measures is None else _measures(measures),
+    )
+
+
+def unjudged_document(trace_id: str, span_count: int, reason: str) -> VerdictJson:
+    """The document of a trace that cannot be judged, for a reason that its spans do not show."""
+    return VerdictJson(
+        schema_version=SCHEMA_VERSION,
+        trace_id=trace_id,
+        complete=False,
+        missing=[reason],
+        passed=None,
+        spans=span_count,
+        checks=[],
+        measures=None,
+    )
+
+
+def _interruption(interruption: Interruption) -> InterruptionJson:
+    return InterruptionJson(
+        at_unix_s=interruption.at_ns / 1e9,
+        after_s=interruption.after_ns / 1e9,
+        dead_s=interruption.dead_ns / 1e9,
+        killed_spans=interruption.killed_spans,
+    )
+
+
+def _check(result: CheckResult) -> CheckJson:
+    return CheckJson(
+        id=result.id,
+        title=result.title,
+        outcome=result.outcome,
+        measured=result.measured,
+        limit=result.limit,
+        strength=result.grade,
+        cause=result.cause,
+        advice=result.advice,
+        spans=spans_json(result.spans),
+    )
+
+
+def _measures(measures: Measures) -> MeasuresJson:
+    return MeasuresJson(
+        wall_s=measures.wall_s,
+        work=_profile(measures.work),
+        fan_outs=[_fan_out(each) for each in measures.fan_outs],
+        llm_calls=measures.llm_calls,
+        llm_chain=measures.llm_chain,
+        barrier_idle_s=measures.barrier_idle_s,
+        loop_lag_ms=measures.loop_lag_ms,
+        queue_wait_s=measures.queue_wait_s,
+        cache=measures.cache,
+        errors=measures.errors,
+        cancellations=measures.cancellations,
+        retries=measures.retries,
+    )
+
+
+def _fan_out(fan_out: FanOut) -> FanOutJson:
+    return FanOutJson(
+        name=fan_out.name,
+        branches=len(fan_out.branches),
+        strength=": ".join(each for each in (fan_out.strength, fan_out.reason) if each),
+        cause=fan_out.cause,
+        spans=_profile(fan_out.wrappers),
+        work=_profile(fan_out.work),
+        spans_overlap=fan_out.wrappers_overlap,
+        work_overlap=fan_out.work_overlap,
+        least_pairwise_overlap=fan_out.least_pairwise_overlap,
+        last_start_s=fan_out.last_start_s,
+        spread_s=fan_out.spread_s,
+    )
+
+
+def _profile(profile: Profile) -> ProfileJson:
+    return ProfileJson(
+        spans=profile.spans,
+        average=profile.average,
+        peak=profile.peak,
+        serial_fraction=profile.serial_fraction,
+        busy_s=profile.busy_ns / 1e9,
+    )
