@@ -19,8 +19,8 @@ from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.graph.gate import default_gate
 from trading_graph.graph.options import ANALYSTS, DEBATERS, RISK_ANALYSTS
 from trading_graph.otel.diagnosis import (
-    Action,
     CallTree,
+    Fix,
     Parallelise,
     Schedule,
     Share,
@@ -331,7 +331,7 @@ def compare_rungs(
     return Ladder(tuple(reached))
 
 
-def changes(first: Schedule) -> tuple[list[Action], ...]:
+def changes(first: Schedule) -> tuple[list[Fix], ...]:
     """What each rung changes in the first one, as actions of the simulation."""
     trace = first.tree.trace
     agents: dict[str | None, list[int]] = defaultdict(list)
@@ -350,14 +350,14 @@ def changes(first: Schedule) -> tuple[list[Action], ...]:
         [row for name in names for row in agents[name]]
         for names in (ANALYSTS, DEBATERS, RISK_ANALYSTS)
     ]
-    send: list[Action] = [Parallelise(tuple(rows)) for rows in fan_outs if len(rows) > 1]
-    tools: list[Action] = [Parallelise(tuple(rows)) for rows in turns.values() if len(rows) > 1]
-    shared: list[Action] = [Share(tuple(rows), _HIT_NS) for rows in fetches.values()]
-    warm: list[Action] = [Shorten(row, _HIT_NS) for rows in fetches.values() for row in rows]
+    send: list[Fix] = [Parallelise(tuple(rows)) for rows in fan_outs if len(rows) > 1]
+    tools: list[Fix] = [Parallelise(tuple(rows)) for rows in turns.values() if len(rows) > 1]
+    shared: list[Fix] = [Share(tuple(rows), _HIT_NS) for rows in fetches.values()]
+    warm: list[Fix] = [Shorten(row, _HIT_NS) for rows in fetches.values() for row in rows]
     return [], send, send + tools, send + tools + shared, send + tools + warm
 
 
-def _joins(tree: CallTree, actions: Sequence[Action]) -> dict[int, int]:
+def _joins(tree: CallTree, actions: Sequence[Fix]) -> dict[int, int]:
     """The row of the fetch that each shared fetch really is: the first one for the same data."""
     joined: dict[int, int] = {}
     for action in actions:

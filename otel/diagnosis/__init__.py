@@ -1,7 +1,7 @@
 """Where a run's time went, and what each fix would gain: simulated, never guessed."""
 
 from trading_graph.otel.diagnosis.actions import (
-    Action,
+    Fix,
     FreeInterpreter,
     LimitTo,
     Parallelise,
@@ -63,7 +63,6 @@ from trading_graph.otel.diagnosis.target import LlmChain, Standing, Target
 
 __all__ = [
     "NOTHING_SHARED",
-    "Action",
     "CallTree",
     "Candidate",
     "Change",
@@ -72,6 +71,7 @@ __all__ = [
     "Edits",
     "Finding",
     "FindingKind",
+    "Fix",
     "FreeInterpreter",
     "Improvement",
     "ImprovementKind",

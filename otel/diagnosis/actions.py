@@ -17,21 +17,19 @@ from trading_graph.otel.diagnosis.schedule import Model, Schedule, Slots
 from trading_graph.otel.diagnosis.simulation import Simulation
 
 
-class Action(Protocol):
+class Fix(Protocol):
     """A change of the program, as far as its trace can show it."""
 
     def apply(self, schedule: Schedule, edits: Edits) -> None:
         """Add the change to the edits."""
 
 
-def simulate(
-    schedule: Schedule, actions: Iterable[Action], model: Model = Model.LIKELY
-) -> Simulation:
+def simulate(schedule: Schedule, actions: Iterable[Fix], model: Model = Model.LIKELY) -> Simulation:
     """Play a run again with all of these changes."""
     return Simulation(schedule, with_actions(schedule, Edits(), actions), model)
 
 
-def with_actions(schedule: Schedule, edits: Edits, actions: Iterable[Action]) -> Edits:
+def with_actions(schedule: Schedule, edits: Edits, actions: Iterable[Fix]) -> Edits:
     """A copy of the edits with more changes."""
     more = edits.copy()
     for action in actions:

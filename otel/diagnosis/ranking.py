@@ -33,7 +33,7 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
-class Replay:
+class SimulationBounds:
     """A run played again with some fixes, and with only the proven ones of them (`slowest`)."""
 
     likely: Simulation
@@ -48,7 +48,7 @@ class Replay:
         slow = max(likely, self.slowest.wall_ns)
         return Prediction(int(fast * (1 - NOISE)), likely, int(slow * (1 + NOISE)))
 
-    def with_fix(self, finding: Candidate) -> "Replay":
+    def with_fix(self, finding: Candidate) -> "SimulationBounds":
         """The same run with one more fix; only what that changes is played."""
         schedule = self.likely.schedule
         edits = with_actions(schedule, self.likely.edits, finding.actions)
@@ -59,17 +59,17 @@ class Replay:
             same = base == self.likely.edits
             proven = edits if same else with_actions(schedule, base, finding.actions)
             slowest = Simulation(schedule, proven, Model.OBSERVED, slowest)
-        return Replay(
+        return SimulationBounds(
             Simulation(schedule, edits, Model.LIKELY, self.likely),
             Simulation(schedule, edits, Model.FREEST, self.freest),
             slowest,
         )
 
 
-def replay(schedule: Schedule, findings: Iterable[Candidate]) -> Replay:
+def replay(schedule: Schedule, findings: Iterable[Candidate]) -> SimulationBounds:
     """Play a run again with the fixes of all these findings."""
     nothing = Edits()
-    result = Replay(
+    result = SimulationBounds(
         Simulation(schedule, nothing, Model.LIKELY),
         Simulation(schedule, nothing, Model.FREEST),
         Simulation(schedule, nothing, Model.OBSERVED),
@@ -155,7 +155,7 @@ def rank(trace: SpanTable, run: int, others: Sequence[CallTree] = ()) -> Ranking
     candidates.sort(key=lambda item: -item[0])
     as_it_was = replay(schedule, ())
     ranks: list[RankedCandidate] = []
-    best: tuple[RankedCandidate, Replay] | None = None
+    best: tuple[RankedCandidate, SimulationBounds] | None = None
     for on_path, each in candidates[:SIMULATED]:
         trial = as_it_was.with_fix(each)
         rank = RankedCandidate(each, min(on_path, wall_ns), trial.wall)
@@ -193,7 +193,9 @@ def predict(schedule: Schedule, findings: Sequence[Candidate]) -> Prediction:
     return replay(schedule, findings).wall
 
 
-def _steps(first: Replay, ranks: Sequence[RankedCandidate], least: float) -> list[RankedStep]:
+def _steps(
+    first: SimulationBounds, ranks: Sequence[RankedCandidate], least: float
+) -> list[RankedStep]:
     """One finding after the other, without those that add nothing to the ones before."""
     steps = [RankedStep(ranks[0].candidate, ranks[0].wall)]
     latest = first

@@ -40,7 +40,7 @@ class Model(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class FamilyOrder:
     """One order among the children of a span: child i waits for all j with key[j] <= cut[i].
 
     `by_key` are the numbers of the children, the lowest key first. Child i waits for the first
@@ -113,18 +113,18 @@ class Family:
         return all(self.waited_for)
 
     @cached_property
-    def observed(self) -> Order:
+    def observed(self) -> FamilyOrder:
         """The order in which a child waits for every sibling that had ended."""
         return self._order(self.end, self.start)
 
     @cached_property
-    def rank_order(self) -> Order | None:
+    def rank_order(self) -> FamilyOrder | None:
         """The declared order, where there is one."""
         if self.ranks is None:
             return None
         return self._order(self.ranks, [rank - 1 for rank in self.ranks])
 
-    def orders(self, model: Model) -> tuple[Order, ...]:
+    def orders(self, model: Model) -> tuple[FamilyOrder, ...]:
         """The orders that a model considers."""
         rank_order = self.rank_order if model is Model.FREEST else None
         return (self.observed,) if rank_order is None else (self.observed, rank_order)
@@ -136,7 +136,7 @@ class Family:
             return self.observed.gap[number]
         return self.start[number] - max(self.end[each] for each in before)
 
-    def _order(self, key: Sequence[int], cut: Sequence[int]) -> Order:
+    def _order(self, key: Sequence[int], cut: Sequence[int]) -> FamilyOrder:
         by_key = sorted(range(len(self.rows)), key=key.__getitem__)
         until = np.searchsorted(np.sort(np.array(key, np.int64)), cut, side="right").tolist()
         end = self.end
@@ -148,7 +148,7 @@ class Family:
                     last_end = end[by_key[count]]
                 count += 1
             gaps.append(begin - last_end)
-        return Order(cut, by_key, until, gaps)
+        return FamilyOrder(cut, by_key, until, gaps)
 
 
 class Schedule:

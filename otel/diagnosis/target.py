@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from trading_graph.otel.diagnosis.actions import Action, simulate
+from trading_graph.otel.diagnosis.actions import Fix, simulate
 from trading_graph.otel.diagnosis.ranking import Ranking
 from trading_graph.otel.trace import semconv
 from trading_graph.otel.trace.kinds import Role
@@ -143,7 +143,7 @@ class TargetFigures:
         """Start and end of every span by row, with all fixes, on the run's own clock."""
         return self.ranking.all_fixed().times()
 
-    def _project(self, wall_ns: int, actions: Sequence[Action]) -> int:
+    def _project(self, wall_ns: int, actions: Sequence[Fix]) -> int:
         if self.call_s is None:
             return wall_ns
         return wall_ns + self._extra_ns(

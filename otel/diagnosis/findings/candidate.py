@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from trading_graph.otel.diagnosis.actions import Action
+from trading_graph.otel.diagnosis.actions import Fix
 from trading_graph.otel.diagnosis.call_tree import CallTree
 from trading_graph.otel.diagnosis.findings.kind import FindingKind
 
@@ -21,7 +21,7 @@ class Candidate:
     place: str
     evidence: str
     rows: tuple[int, ...]
-    actions: tuple[Action, ...]
+    actions: tuple[Fix, ...]
     proven: bool = True
     only_if: str = ""
 

@@ -14,8 +14,8 @@ from tests.otel.diagnosis.traces import BEGIN, MS
 from tests.recorded_program import trace_of
 from trading_graph.otel import spans
 from trading_graph.otel.diagnosis import (
-    Action,
     FindingKind,
+    Fix,
     RankedCandidate,
     Ranking,
     RemoveWaits,
@@ -198,6 +198,6 @@ def test_a_connection_serves_one_request_at_a_time() -> None:
 def test_connect_and_queue_of_one_request_are_both_saved_in_either_order() -> None:
     trace = requests_of((0, 50, {}), (60, 160, {semconv.QUEUE_WAIT_MS: 40.0}))
     schedule = rank(trace, 0).schedule
-    actions: list[Action] = [ShortenBy(((2, 30 * MS),)), RemoveWaits(((2, 40 * MS),))]
+    actions: list[Fix] = [ShortenBy(((2, 30 * MS),)), RemoveWaits(((2, 40 * MS),))]
     walls = [simulate(schedule, order).wall_ns for order in (actions, actions[::-1])]
     assert walls == [90 * MS] * 2

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.otel.diagnosis.traces import BEGIN, MS, Drawn, drawn, random_traces, row
 from trading_graph.otel.diagnosis import (
-    Action,
     Edits,
+    Fix,
     LimitTo,
     Model,
     Parallelise,
@@ -36,7 +36,7 @@ def schedule_of(trace: SpanTable) -> Schedule:
     return Schedule(call_tree(trace, trace.roots[0]))
 
 
-def walls(root: Drawn, *actions: Callable[[SpanTable], Action]) -> int:
+def walls(root: Drawn, *actions: Callable[[SpanTable], Fix]) -> int:
     """Milliseconds that a drawn run is likely to take with the actions."""
     trace = drawn(root)
     made = [make(trace) for make in actions]
@@ -133,10 +133,10 @@ def test_parallel_calls_start_with_the_first_and_all_are_waited_for() -> None:
 def test_only_a_limited_number_runs_at_once() -> None:
     run = agents(*((name, 10 + 20 * n, 30 + 20 * n, []) for n, name in enumerate("abcd")))
 
-    def at_once(trace: SpanTable) -> Action:
+    def at_once(trace: SpanTable) -> Fix:
         return Parallelise(tuple(row(trace, name) for name in "abcd"))
 
-    def two(trace: SpanTable) -> Action:
+    def two(trace: SpanTable) -> Fix:
         return LimitTo(tuple(row(trace, name) for name in "abcd"), 2)
 
     assert walls(run, at_once) == 40
@@ -221,7 +221,7 @@ def test_what_is_played_upon_another_is_as_if_played_at_once(
     assume(len(schedule.tree.rows) > 2)
     rows = st.sampled_from(schedule.tree.rows[1:])
     groups = st.lists(rows, min_size=2, max_size=4, unique=True).map(tuple)
-    kinds: list[st.SearchStrategy[Action]] = [
+    kinds: list[st.SearchStrategy[Fix]] = [
         st.builds(Shorten, rows, st.integers(0, 20 * MS)),
         st.builds(Remove, rows.map(lambda at: (at,))),
         st.builds(ShortenBy, rows.map(lambda at: ((at, 3 * MS),))),
