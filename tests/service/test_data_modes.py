@@ -109,4 +109,5 @@ def test_a_live_run_without_prices_is_one_sentence_and_exit_code_3(
     (sentence,) = [line for line in done.stderr.splitlines() if line.startswith("Error:")]
     assert said in sentence
     assert sentence.endswith(".")
-    assert done.stdout == ""
+    error = json.loads(done.stdout)["error"]
+    assert sentence == f"Error: {error['message']}"

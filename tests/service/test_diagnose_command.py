@@ -150,8 +150,14 @@ def test_a_trace_with_a_span_missing_is_not_diagnosed(workdir: Path, slow_run: s
     for format in ("text", "json", "html"):
         asked = trading_graph("diagnose", "-", "--format", format, input=cut.encode())
         assert asked.exit_code == 3
-        assert asked.stdout == ""
         assert "missing" in asked.stderr
+        if format == "json":
+            document = json.loads(asked.stdout)
+            assert_fits(document, "error")
+            assert document["error"]["kind"] == "incomplete_trace"
+            assert "missing" in document["error"]["message"]
+        else:
+            assert asked.stdout == ""
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00\xff", b"{", b"<html></html>", b"[]"])
