@@ -14,7 +14,6 @@ from trading_graph.otel.errors import TraceError
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.report.diagnosis import DiagnosisText, diagnosis_json
 from trading_graph.otel.report.folded import folded
-from trading_graph.otel.report.page import diagnosis_markdown, page
 from trading_graph.otel.report.perfetto import perfetto
 from trading_graph.otel.report.verdict import VerdictText
 from trading_graph.otel.verdict import Verdict
@@ -88,12 +87,13 @@ def _text(diagnosis: Diagnosis, form: str) -> str:
             console = Console(file=buffer, highlight=False, emoji=False, width=100)
             console.print(DiagnosisText(diagnosis))
             return buffer.getvalue()
-        case "markdown":
-            return diagnosis_markdown(diagnosis)
         case "json":
             return diagnosis_json(diagnosis) + "\n"
-        case "html":
-            return page(diagnosis)
+        case "markdown" | "html":
+            # Not above: it brings Jinja2, which the other forms do without.
+            from trading_graph.otel.report.page import diagnosis_markdown, page
+
+            return page(diagnosis) if form == "html" else diagnosis_markdown(diagnosis)
         case "perfetto":
             return perfetto(ranking_of(diagnosis)) + "\n"
         case "folded":
