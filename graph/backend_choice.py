@@ -8,8 +8,7 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from trading_graph.toolkit.live_access import LiveAccess
-from trading_graph.toolkit.records import Mode
+from trading_graph.toolkit.live_access import LiveAccess, Mode
 
 OFFLINE_QUICK_MODEL: Final = "offline-quick"
 OFFLINE_DEEP_MODEL: Final = "offline-deep"

@@ -16,8 +16,7 @@ from trading_graph.graph.backend_choice import BackendChoice, ModelService
 from trading_graph.graph.options import Budget
 from trading_graph.service.errors import SettingsError
 from trading_graph.toolkit.errors import BadRequestError
-from trading_graph.toolkit.live_access import BaseUrls, LiveAccess
-from trading_graph.toolkit.records import Mode
+from trading_graph.toolkit.live_access import BaseUrls, LiveAccess, Mode
 
 _PREFIX = "TRADING_GRAPH_"
 

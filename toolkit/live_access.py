@@ -5,12 +5,18 @@ How often each may be asked is in `rate_limits`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from trading_graph.toolkit.errors import BadRequestError
+
+DataMode = Literal["live", "offline"]
+"""What an answer is made of."""
+
+Mode = Literal["live", "offline", "auto"]
+"""What a run asks for; with `auto` embedded data may replace live data, and says so."""
 
 
 @dataclass(frozen=True, slots=True)

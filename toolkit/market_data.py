@@ -15,7 +15,7 @@ from trading_graph.toolkit.as_of import STALE_AFTER, AsOf, Clock, new_york_day, 
 from trading_graph.toolkit.as_of_filter import admit
 from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
 from trading_graph.toolkit.errors import BadDateError, DataError
-from trading_graph.toolkit.live_access import LiveAccess
+from trading_graph.toolkit.live_access import LiveAccess, Mode
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.records import (
     Bars,
@@ -23,7 +23,6 @@ from trading_graph.toolkit.records import (
     Filings,
     Floats,
     Insiders,
-    Mode,
     News,
     Posts,
     Series,

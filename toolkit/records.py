@@ -12,12 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-DataMode = Literal["live", "offline"]
-"""What an answer is made of."""
-
-Mode = Literal["live", "offline", "auto"]
-"""What a run asks for; with `auto` embedded data may replace live data, and says so."""
-
+from trading_graph.toolkit.live_access import DataMode
 
 INSIDER_FORMS = ("4", "4/A")
 """The SEC's forms on which insiders report trades."""

@@ -34,11 +34,11 @@ from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.cache import SingleFlightCache
 from trading_graph.toolkit.embedded_server import make_app
 from trading_graph.toolkit.errors import DataError, NoDataError
+from trading_graph.toolkit.live_access import Mode
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.market_data import AsyncToolkit, MarketData
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.rate_limits import HOST_POLICIES
-from trading_graph.toolkit.records import Mode
 from trading_graph.toolkit.sources.source import gather_parts
 from trading_graph.toolkit.symbols import parse_symbol
 

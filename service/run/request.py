@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from trading_graph.graph.options import Budget, Debate, Options, Order
 from trading_graph.toolkit.as_of import AsOf, new_york_day, utc_now
-from trading_graph.toolkit.records import Mode
+from trading_graph.toolkit.live_access import Mode
 from trading_graph.toolkit.symbols import parse_symbol
 
 Analyst = Literal["market", "social", "news", "fundamentals"]

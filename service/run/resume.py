@@ -28,7 +28,7 @@ from trading_graph.service.langsmith import LangSmithMode
 from trading_graph.service.run.folder import JOURNAL, ORDER, FolderState, RunFolder, folder_state
 from trading_graph.service.run.request import RunRequest, default_date
 from trading_graph.service.settings import Settings, backend_choice
-from trading_graph.toolkit.records import Mode
+from trading_graph.toolkit.live_access import Mode
 
 
 class StoredModels(BaseModel):

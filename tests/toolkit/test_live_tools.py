@@ -26,11 +26,11 @@ from trading_graph.toolkit.errors import (
     NoDataError,
     SourceUnavailableError,
 )
+from trading_graph.toolkit.live_access import Mode
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.market_data import AsyncToolkit
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.rate_limits import HostPolicy
-from trading_graph.toolkit.records import Mode
 from trading_graph.toolkit.tools import TOOLS
 
 LAST = datetime.date(2025, 11, 14)

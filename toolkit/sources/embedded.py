@@ -21,8 +21,9 @@ from trading_graph.toolkit.errors import (
     NoDataError,
     UnknownSymbolError,
 )
+from trading_graph.toolkit.live_access import DataMode
 from trading_graph.toolkit.pool import HttpPool
-from trading_graph.toolkit.records import DataMode, Filings, Insiders, Series, Statements
+from trading_graph.toolkit.records import Filings, Insiders, Series, Statements
 from trading_graph.toolkit.sources.source import fetch_span
 
 A = TypeVar("A", Statements, Filings, Insiders, Series)

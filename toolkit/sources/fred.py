@@ -18,9 +18,9 @@ from trading_graph.toolkit.errors import (
     NoDataError,
     SourceUnavailableError,
 )
-from trading_graph.toolkit.live_access import BaseUrls
+from trading_graph.toolkit.live_access import BaseUrls, DataMode
 from trading_graph.toolkit.pool import HttpPool
-from trading_graph.toolkit.records import DataMode, Observation, Series
+from trading_graph.toolkit.records import Observation, Series
 from trading_graph.toolkit.sources.source import fetch_span, get_typed
 
 _NAMES = {"VIX": "VIXCLS"}

@@ -17,9 +17,9 @@ from yarl import URL
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.as_of import AsOf, Clock, new_york_day, utc_now
 from trading_graph.toolkit.errors import BadAnswerError, SourceUnavailableError
-from trading_graph.toolkit.live_access import BaseUrls
+from trading_graph.toolkit.live_access import BaseUrls, DataMode
 from trading_graph.toolkit.pool import HttpPool
-from trading_graph.toolkit.records import DataMode, Headline, News
+from trading_graph.toolkit.records import Headline, News
 from trading_graph.toolkit.sources.source import (
     BROWSER_HEADERS,
     clean,

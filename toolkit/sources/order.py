@@ -16,9 +16,9 @@ from trading_graph.toolkit.errors import (
     SourceUnavailableError,
     UnknownSymbolError,
 )
-from trading_graph.toolkit.live_access import LiveAccess
+from trading_graph.toolkit.live_access import LiveAccess, Mode
 from trading_graph.toolkit.pool import HttpPool
-from trading_graph.toolkit.records import Mode, SourceAnswer
+from trading_graph.toolkit.records import SourceAnswer
 from trading_graph.toolkit.sources.embedded import EmbeddedFacts
 from trading_graph.toolkit.sources.fred import Fred
 from trading_graph.toolkit.sources.news import LiveNews

@@ -22,11 +22,10 @@ from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.as_of import AsOf, Clock, new_york_day, utc_now
 from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
 from trading_graph.toolkit.errors import HttpStatusError, NoDataError, SourceUnavailableError
-from trading_graph.toolkit.live_access import BaseUrls
+from trading_graph.toolkit.live_access import BaseUrls, DataMode
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.records import (
     INSIDER_FORMS,
-    DataMode,
     Fact,
     Filing,
     Filings,

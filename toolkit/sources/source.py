@@ -21,10 +21,10 @@ from trading_graph.otel import spans
 from trading_graph.toolkit import data_attributes
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.errors import BadAnswerError, BadRequestError, DataError
+from trading_graph.toolkit.live_access import DataMode
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.records import (
     Bars,
-    DataMode,
     Filings,
     Insiders,
     News,

@@ -10,9 +10,9 @@ from yarl import URL
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.as_of import AsOf, Clock, new_york_day, utc_now
 from trading_graph.toolkit.errors import HttpStatusError, NoDataError
-from trading_graph.toolkit.live_access import BaseUrls
+from trading_graph.toolkit.live_access import BaseUrls, DataMode
 from trading_graph.toolkit.pool import HttpPool
-from trading_graph.toolkit.records import DataMode, Post, Posts
+from trading_graph.toolkit.records import Post, Posts
 from trading_graph.toolkit.sources.source import clean, fetch_span, get_typed
 
 _MAX_POST = 280

@@ -28,8 +28,9 @@ from trading_graph.toolkit.errors import (
     NoDataError,
     UnknownSymbolError,
 )
+from trading_graph.toolkit.live_access import DataMode
 from trading_graph.toolkit.pool import HttpPool
-from trading_graph.toolkit.records import Bars, DataMode, Dates, Event, make_bars
+from trading_graph.toolkit.records import Bars, Dates, Event, make_bars
 from trading_graph.toolkit.sources.source import BROWSER_HEADERS, fetch_span
 
 SPAN_SOURCE = "yahoo_chart"

@@ -32,9 +32,9 @@ from trading_graph.toolkit.errors import (
     RateLimitError,
     SourceUnavailableError,
 )
-from trading_graph.toolkit.live_access import REAL_URLS, BaseUrls
+from trading_graph.toolkit.live_access import REAL_URLS, BaseUrls, DataMode
 from trading_graph.toolkit.pool import HttpPool, HttpResponse
-from trading_graph.toolkit.records import DataMode, Fact, Insiders, InsiderTrade, Statements
+from trading_graph.toolkit.records import Fact, Insiders, InsiderTrade, Statements
 from trading_graph.toolkit.sources.source import BROWSER_HEADERS, fetch_span
 
 if TYPE_CHECKING:
