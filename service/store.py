@@ -338,9 +338,15 @@ def _truth(name: str, value: Any) -> Any:
 async def open_store(path: Path) -> AsyncIterator[Store]:
     """Open or create the file; raises StoreUnavailableError or OSError."""
     await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
-    async with _explain_errors():
-        # No implicit transactions: each statement is one.
-        connection = await aiosqlite.connect(path, isolation_level=None)
+    # No implicit transactions: each statement is one.
+    connection = aiosqlite.connect(path, isolation_level=None)
+    try:
+        async with _explain_errors():
+            await connection
+    except StoreUnavailableError:
+        # Its thread has still to tell the loop that it stops; the loop must not close before.
+        await asyncio.to_thread(connection._thread.join)
+        raise
     try:
         async with _explain_errors():
             await connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
