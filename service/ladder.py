@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trading_graph.graph.backend_choice import BackendChoice
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate import own_gate
 from trading_graph.graph.options import ANALYSTS, DEBATERS, RISK_ANALYSTS
 from trading_graph.otel.diagnosis import (
     CallTree,
@@ -374,7 +374,7 @@ def _verdict(step: Rung, result: "FinishedRun") -> Verdict:
             f"The run of {step.name!r} was not recorded (a sampler, or OTEL_SDK_DISABLED), so "
             "there is nothing to compare."
         )
-    verdict = judge(trace, default_gate(), result.analysis.decision.run_id)
+    verdict = judge(trace, own_gate(), result.analysis.decision.run_id)
     if not verdict.judged:
         missing = " ".join(verdict.missing)
         raise NotRecordedError(f"The trace of {step.name!r} is not complete: {missing}")

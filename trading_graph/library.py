@@ -53,7 +53,7 @@ def judge(trace: Trace, gate: Gate | None = None, *, run_id: str | None = None) 
     The verdict on an incomplete trace has no checks, and its `judged` is false. `run_id` selects
     one of several runs.
     """
-    return judge_table(table_of(trace), gate or default_gate(), run_id)
+    return judge_table(table_of(trace), gate or default_gate(table_of(trace)), run_id)
 
 
 def diagnose(
@@ -70,7 +70,9 @@ def diagnose(
     dependency. Raises JudgeError if the trace is not complete.
     """
     others = [table_of(other) for other in also]
-    diagnosis = core.diagnose(table_of(trace), default_gate(), target_s, run_id, others)
+    diagnosis = core.diagnose(
+        table_of(trace), default_gate(table_of(trace)), target_s, run_id, others
+    )
     if isinstance(diagnosis, Verdict):
         raise JudgeError(" ".join(diagnosis.missing))
     return diagnosis

@@ -168,6 +168,17 @@ class RemoveBarrier:
 
 
 @dataclass(frozen=True, slots=True)
+class Chain:
+    """Let the spans of a branch wait for each other alone; rows of siblings in order of start."""
+
+    rows: tuple[int, ...]
+
+    def apply(self, schedule: Schedule, edits: Edits) -> None:
+        """Chain the spans."""
+        edits.chains.append(self.rows)
+
+
+@dataclass(frozen=True, slots=True)
 class UnblockLoop:
     """Let nothing block the event loop: await the calls, or move them to threads.
 

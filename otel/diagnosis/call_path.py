@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 
 from trading_graph.otel.diagnosis.actions import Share
 from trading_graph.otel.diagnosis.call_tree import CallTree, call_tree
-from trading_graph.otel.diagnosis.findings.concurrency import tools_of_turns
+from trading_graph.otel.diagnosis.findings.concurrency import tool_turns
 from trading_graph.otel.diagnosis.findings.waste import duplicates
 from trading_graph.otel.diagnosis.schedule import Schedule
 from trading_graph.otel.trace import ERROR, SpanTable, semconv
@@ -312,7 +312,6 @@ def _groups(
     trace = schedule.tree.trace
     for fan_out in schedule.measures.fan_outs:
         yield fan_out.name, fan_out.judgement
-    for rows in tools_of_turns(schedule):
-        parent = paths.place_text(place_of[int(trace.parent[rows[0]])])
-        turn = trace.number(rows[0], semconv.TURN_INDEX)
-        yield f"the tools of {parent}, turn {turn:g}", parallelism(trace, rows)
+    for number, turn in enumerate(tool_turns(schedule), 1):
+        scope = paths.place_text(place_of[turn.scope])
+        yield f"the tools of {scope}, turn {number}", parallelism(trace, turn.tools)

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import msgspec
-
 from trading_graph.otel.diagnosis.call_tree import call_tree
 from trading_graph.otel.diagnosis.critical_path import PathClass, by_class
 from trading_graph.otel.diagnosis.findings import FindingKind
@@ -22,9 +20,11 @@ from trading_graph.otel.trace import (
     table_of,
 )
 from trading_graph.otel.verdict import (
+    Cause,
     Verdict,
     completeness,
     judge,
+    with_target,
     without_interruptions,
 )
 from trading_graph.otel.verdict.gate import Duration, Gate
@@ -59,6 +59,7 @@ class Finding:
     gain: Interval
     wall: Interval
     spans: Spans
+    causes: tuple[Cause, ...] = ()
     here: str = ""
 
     @property
@@ -165,33 +166,21 @@ def diagnose(
 ) -> Diagnosis | Verdict:
     """Judge and diagnose a trace; returns only the verdict if the trace is not complete.
 
-    The gate has one check of the run's duration, and `limit_s` replaces its limit. `others` are
+    `limit_s` is the time that the run may take, in place of that of the gate. `others` are
     more runs of the program. An incomplete one still counts as far as it goes: what overlaps in it
     did overlap.
     """
-    gate, budget = _with_limit(gate, limit_s)
+    gate = with_target(gate, limit_s)
+    budget = next((check for check in gate.checks if isinstance(check, Duration)), None)
     verdict = judge(trace, gate, run_id)
-    if not verdict.judged or verdict.run is None:
+    if not verdict.is_complete or verdict.run is None:
         return verdict
     runs = [(other, completeness(other).run) for other in others]
     trees = [call_tree(*without_interruptions(other, at)) for other, at in runs if at is not None]
     ranking = rank(table_of(verdict.trace), row_of(verdict.run), trees)
-    return _document(
-        ranking, target_figures(ranking, budget.limit_s, budget.project_call_s), verdict
-    )
-
-
-def _with_limit(gate: Gate, limit_s: float | None) -> tuple[Gate, Duration]:
-    """The gate, with this limit if it is set, and its check of the run's duration."""
-    (number,) = (n for n, check in enumerate(gate.checks) if isinstance(check, Duration))
-    budget = gate.checks[number]
-    assert isinstance(budget, Duration)
-    if limit_s is None:
-        return gate, budget
-    title = f"The run takes less than {limit_s:g} s"
-    budget = msgspec.structs.replace(budget, limit_s=limit_s, title=title)
-    checks = (*gate.checks[:number], budget, *gate.checks[number + 1 :])
-    return msgspec.structs.replace(gate, checks=checks), budget
+    limit = None if budget is None else budget.limit_s
+    call_s = None if budget is None else budget.project_call_s
+    return _document(ranking, target_figures(ranking, limit, call_s), verdict)
 
 
 def _document(ranking: Ranking, figures: TargetFigures, verdict: Verdict) -> Diagnosis:
@@ -233,6 +222,7 @@ def _finding(ranking: Ranking, rank: RankedCandidate) -> Finding:
         ),
         wall=_interval(wall),
         spans=spans_at(ranking.trace, candidate.rows),
+        causes=candidate.causes,
     )
 
 

@@ -23,7 +23,7 @@ from trading_graph.otel.diagnosis.dependencies import (
     declared_ranks,
     fetch_leaders,
 )
-from trading_graph.otel.verdict import RunFigures, causes, measures
+from trading_graph.otel.verdict import RunFigures, Strength, measures
 
 
 class Model(Enum):
@@ -187,11 +187,10 @@ class Schedule:
         """The limits that branches met, by parent."""
         tree, slots = self.tree, {}
         for fan_out in self.measures.fan_outs:
-            group = fan_out.group
+            group, at_once = fan_out.group, fan_out.judgement.at_once
             parents = {int(tree.trace.parent[row]) for row in group.rows}
-            limit = causes.limit(tree.trace, group) if len(parents) == 1 else None
-            if limit is not None and fan_out.judgement.cause is limit[1]:
-                slots[parents.pop()] = _slots(tree, group.rows, limit[0])
+            if at_once and len(parents) == 1 and fan_out.judgement.strength is Strength.SERIAL:
+                slots[parents.pop()] = _slots(tree, group.rows, at_once)
         return slots
 
     @cached_property

@@ -21,6 +21,7 @@ from trading_graph.otel.trace.profile import serial_chain
 class Standing(StrEnum):
     """How a run compares with its target."""
 
+    NONE = "no target"
     INSIDE = "inside"
     IN_REACH = "in reach"
     OUT_OF_REACH = "out of reach"
@@ -47,10 +48,10 @@ class Target:
     `steps_needed` is the number of steps that bring it inside, or of all steps if it is out of
     reach. `projected_call_s` is the latency of an LLM call to which a run with simulated latencies
     is projected, and `simulated_call_s` the latency that it had; None where nothing is projected,
-    because latencies were real or are unknown.
+    because latencies were real or are unknown. Without a target, `limit_s` is None too.
     """
 
-    limit_s: float
+    limit_s: float | None
     standing: Standing
     now_s: float
     least_s: float
@@ -76,7 +77,7 @@ class TargetFigures:
     """
 
     ranking: Ranking
-    limit_ns: int
+    limit_ns: int | None
     call_s: float | None
     simulated_s: float = 0.0
 
@@ -100,7 +101,7 @@ class TargetFigures:
     def document(self) -> Target:
         """The figures in seconds."""
         return Target(
-            limit_s=self.limit_ns / 1e9,
+            limit_s=None if self.limit_ns is None else self.limit_ns / 1e9,
             standing=self.standing,
             now_s=self.now_ns / 1e9,
             least_s=self.least_ns / 1e9,
@@ -122,6 +123,8 @@ class TargetFigures:
     @property
     def standing(self) -> Standing:
         """How the run compares with its target."""
+        if self.limit_ns is None:
+            return Standing.NONE
         if self.now_ns <= self.limit_ns:
             return Standing.INSIDE
         return Standing.IN_REACH if self.least_ns <= self.limit_ns else Standing.OUT_OF_REACH
@@ -129,7 +132,10 @@ class TargetFigures:
     @property
     def steps_needed(self) -> int:
         """The number of steps that bring the run inside; of all steps if it is out of reach."""
-        inside = [number for number, after in enumerate(self.after_ns) if after <= self.limit_ns]
+        limit_ns = self.limit_ns
+        if limit_ns is None:
+            return len(self.after_ns)
+        inside = [number for number, after in enumerate(self.after_ns) if after <= limit_ns]
         return inside[0] + 1 if inside else len(self.after_ns)
 
     @cached_property
@@ -168,11 +174,14 @@ class TargetFigures:
         return _Chain(len(chain), sum(end[row] - start[row] for row in chain))
 
 
-def target_figures(ranking: Ranking, limit_s: float, project_call_s: float | None) -> TargetFigures:
+def target_figures(
+    ranking: Ranking, limit_s: float | None, project_call_s: float | None
+) -> TargetFigures:
     """A ranked run and its limit in seconds; projected where its latencies were simulated."""
+    limit_ns = None if limit_s is None else int(limit_s * 1e9)
     trace, run = ranking.trace, ranking.run
     simulated_s = trace.number(run, semconv.LATENCY_CHAT_S)
     simulated = bool(trace.attributes(run).get(semconv.LATENCY_SIMULATED))
     if not simulated or simulated_s is None or project_call_s is None:
-        return TargetFigures(ranking, int(limit_s * 1e9), None)
-    return TargetFigures(ranking, int(limit_s * 1e9), project_call_s, simulated_s)
+        return TargetFigures(ranking, limit_ns, None)
+    return TargetFigures(ranking, limit_ns, project_call_s, simulated_s)

@@ -24,6 +24,7 @@ SHOWN = 12
 """The most findings in a form that does not list them all; the greatest gains come first."""
 
 _STANDING_COLOURS = {
+    Standing.NONE: "default",
     Standing.INSIDE: "green",
     Standing.IN_REACH: "yellow",
     Standing.OUT_OF_REACH: "red",

@@ -7,6 +7,8 @@ from trading_graph.otel.report.durations import brief
 def headline(diagnosis: Diagnosis) -> str:
     """Where the run stands, in one short sentence."""
     target = diagnosis.target
+    if target.limit_s is None:
+        return f"The run takes {brief(target.now_s)}; no target was given."
     if target.standing is Standing.INSIDE:
         return f"The run keeps its target: {brief(target.now_s)} of {target.limit_s:g} s."
     return (
@@ -37,15 +39,15 @@ def outlook(diagnosis: Diagnosis) -> list[str]:
     else:
         all_fixes = "the one fix" if len(steps) == 1 else f"all {len(steps)} fixes"
         sentences.append(f"With {all_fixes} made it takes {least}.")
-    if target.standing is Standing.OUT_OF_REACH:
-        sentences += _in_the_way(diagnosis)
+    if target.standing is Standing.OUT_OF_REACH and target.limit_s is not None:
+        sentences += _in_the_way(diagnosis, target.limit_s)
     return sentences
 
 
-def _in_the_way(diagnosis: Diagnosis) -> list[str]:
-    target, chain = diagnosis.target, diagnosis.llm_chain
-    sentences = [f"No fix that this trace shows reaches {target.limit_s:g} s."]
-    if chain.calls and chain.total_s > target.limit_s / 2:
+def _in_the_way(diagnosis: Diagnosis, limit_s: float) -> list[str]:
+    chain = diagnosis.llm_chain
+    sentences = [f"No fix that this trace shows reaches {limit_s:g} s."]
+    if chain.calls and chain.total_s > limit_s / 2:
         sentences.append(
             f"What stands in the way is the serial chain of LLM calls: {chain.calls} calls x "
             f"{brief(chain.each_s)} = {brief(chain.total_s)}. Only fewer calls in series, or a "

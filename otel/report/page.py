@@ -14,6 +14,7 @@ from trading_graph.otel.diagnosis import (
     Finding,
     PathClass,
     Standing,
+    Target,
     Theme,
     predicted_times,
     ranking_of,
@@ -30,6 +31,7 @@ from trading_graph.otel.trace.kinds import Role
 from trading_graph.otel.verdict.work import working_spans
 
 _STANDING = {
+    Standing.NONE: "without a target",
     Standing.INSIDE: "inside its target",
     Standing.IN_REACH: "over its target, which is in reach",
     Standing.OUT_OF_REACH: "over its target, which is out of reach",
@@ -50,10 +52,10 @@ def page(diagnosis: Diagnosis) -> str:
     """The diagnosis as an HTML page."""
     timeline = Timeline(ranking_of(diagnosis))
     target = diagnosis.target
-    limit_ns = int(target.limit_s * 1e9) if target.projected_call_s is None else None
-    gap = f"{target.now_s / target.limit_s:.1f}x the target"
-    if target.standing is Standing.INSIDE:
-        gap = f"{brief(target.limit_s - target.now_s)} to spare"
+    limit_s = target.limit_s
+    limit_ns = None
+    if limit_s is not None and target.projected_call_s is None:
+        limit_ns = int(limit_s * 1e9)
     number = len(diagnosis.steps)
     fixes = "with the one fix made" if number == 1 else f"with all {number} fixes made"
     speedup = target.now_s / max(target.least_s, 1e-9)
@@ -63,7 +65,7 @@ def page(diagnosis: Diagnosis) -> str:
         standing=_STANDING[target.standing],
         headline=headline(diagnosis),
         outlook=outlook(diagnosis),
-        gap=gap,
+        gap=_gap(target),
         prediction=f"{fixes}, {speedup:.1f}x faster",
         cards=[
             (each, _finding_bars(each, diagnosis.wall_s)) for each in diagnosis.findings[:SHOWN]
@@ -86,23 +88,28 @@ def page(diagnosis: Diagnosis) -> str:
 
 def diagnosis_markdown(diagnosis: Diagnosis) -> str:
     """The diagnosis as Markdown: issue, actions by priority, metrics, gains, commands."""
-    target = diagnosis.target
-    gap = f"{target.now_s / target.limit_s:.1f}x slower"
-    if target.standing is Standing.INSIDE:
-        gap = f"none, {brief(target.limit_s - target.now_s)} to spare"
     return render(
         "diagnosis.md",
         diagnosis=diagnosis,
         trace_id=re.sub(r"[^\w.:-]", "", diagnosis.trace.id),
         headline=headline(diagnosis),
         outlook=outlook(diagnosis),
-        gap=gap,
+        gap=_gap(diagnosis.target),
         path=Table(("Class", "Time", "Share"), [row.cells for row in time_by_class(diagnosis)]),
         actions=_actions(diagnosis.findings),
         checklist=[markdown_item(row) for row in checklist(diagnosis.verdict)],
         completeness=completeness_line(diagnosis.verdict),
         gains=gains_table(diagnosis, 60),
     )
+
+
+def _gap(target: Target) -> str:
+    """How far a run is from its target; empty without one."""
+    if target.limit_s is None:
+        return ""
+    if target.standing is Standing.INSIDE:
+        return f"{brief(target.limit_s - target.now_s)} to spare"
+    return f"{target.now_s / target.limit_s:.1f}x the target"
 
 
 def _actions(

@@ -45,7 +45,8 @@ class CheckRow:
     measured: str
     limit: str
     strength: str
-    cause: str | None
+    causes: tuple[str, ...]
+    notes: tuple[str, ...]
     advice: str
     names: tuple[str, ...]
     span_count: int
@@ -60,7 +61,8 @@ class CheckRow:
             measured=result.measured,
             limit=result.limit,
             strength=result.grade,
-            cause=result.cause,
+            causes=result.causes,
+            notes=result.notes,
             advice=result.advice,
             names=tuple(span.name for span in result.spans[:_SHOWN]),
             span_count=len(result.spans),
@@ -76,7 +78,8 @@ class CheckRow:
             measured=check.measured,
             limit=check.limit,
             strength=check.strength,
-            cause=check.cause,
+            causes=check.causes,
+            notes=check.notes,
             advice=check.advice,
             names=tuple(span.name for span in check.spans[:_SHOWN]),
             span_count=len(check.spans),
@@ -124,16 +127,19 @@ class VerdictText:
         verdict = self._verdict
         trace_id = verdict.trace.id
         if not verdict.judged:
-            yield f"[yellow]No verdict[/] on trace {trace_id}: it is not complete."
-            for sentence in verdict.missing:
+            yield f"[yellow]No verdict[/] on trace {trace_id}:"
+            for sentence in unjudged(verdict):
                 yield f"  - {escape(sentence)}"
             return
         outcome = "[green]passed[/]" if verdict.passed else "[red]failed[/]"
-        yield f"Verdict on trace {trace_id}: {outcome}"
+        nothing = f"; concurrency: nothing to judge, {verdict.nothing_to_judge}"
+        yield f"Verdict on trace {trace_id}: {outcome}{nothing if verdict.nothing_to_judge else ''}"
         yield completeness_line(verdict)
         for row, result in zip(checklist(verdict), verdict.checks, strict=True):
             yield f"{_TERMINAL_MARKS[row.outcome]} {escape(row.title)}"
             yield Padding(f"[dim]{escape(row.line)}[/]", (0, 0, 0, 4))
+            for note in row.notes:
+                yield Padding(f"[dim]{escape(note)}[/]", (0, 0, 0, 4))
             if row.outcome is Outcome.FAIL:
                 drawing = bars(result.spans[:_SHOWN], width=options.max_width - 6)
                 yield Padding(drawing, (0, 0, 0, 4))
@@ -143,6 +149,11 @@ class VerdictText:
         if self._measures is not None:
             yield ""
             yield _measures_text(self._measures)
+
+
+def unjudged(verdict: Verdict) -> tuple[str, ...]:
+    """Why there is no verdict, in sentences."""
+    return verdict.missing or (verdict.unrecognised,)
 
 
 def completeness_line(verdict: Verdict) -> str:
@@ -219,11 +230,12 @@ def as_markdown(verdict: Verdict) -> str:
     """The checklist as Markdown, for a report or a step summary."""
     lines = [f"## Verdict on trace `{verdict.trace.id}`", ""]
     if not verdict.judged:
-        lines += ["**No verdict**: the trace is not complete.", ""]
-        return "\n".join([*lines, *(f"- {plain(text)}" for text in verdict.missing), ""])
+        lines += ["**No verdict**:", ""]
+        return "\n".join([*lines, *(f"- {plain(text)}" for text in unjudged(verdict)), ""])
     lines += [f"**{'Passed' if verdict.passed else 'Failed'}.** {completeness_line(verdict)}", ""]
     for row in checklist(verdict):
         lines.append(markdown_item(row))
+        lines += [f"  - {plain(note)}" for note in row.notes]
         if row.outcome is Outcome.FAIL:
             lines.append(f"  - Spans: {plain(row.spans)}")
             lines.append(f"  - Do: {plain(row.advice)}")
@@ -239,8 +251,8 @@ def as_junit(verdict: Verdict) -> str:
     """A JUnit test suite: a case for each check; a trace that is not complete is one error."""
     cases = [_case(row) for row in checklist(verdict)]
     if not verdict.judged:
-        missing = "\n".join(verdict.missing)
-        cases = [Case("complete", CaseEnd.ERROR, "the trace is not complete", missing)]
+        reasons = "\n".join(unjudged(verdict))
+        cases = [Case("complete", CaseEnd.ERROR, "there is no verdict", reasons)]
     return junit(f"trace {verdict.trace.id}", "trace", cases)
 
 
@@ -256,7 +268,7 @@ def _case(row: CheckRow) -> Case:
 def as_github(verdict: Verdict) -> str:
     """Workflow commands: an annotation for each failure, and one for an incomplete trace."""
     if not verdict.judged:
-        return annotation("error", "No verdict", " ".join(verdict.missing))
+        return annotation("error", "No verdict", " ".join(unjudged(verdict)))
     lines = [
         annotation("error", row.title, f"{row.line}. Do: {row.advice}")
         for row in checklist(verdict)

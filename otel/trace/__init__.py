@@ -1,5 +1,6 @@
 """A trace as columns, and what can be measured on it. Imports nothing else of this project."""
 
+from trading_graph.otel.trace.evidence import Evidence
 from trading_graph.otel.trace.builder import TraceBuilder
 from trading_graph.otel.trace.profile import Profile, profile
 from trading_graph.otel.trace.table import (
@@ -23,6 +24,7 @@ __all__ = [
     "ROOT",
     "Attributes",
     "Event",
+    "Evidence",
     "Link",
     "Profile",
     "Span",

@@ -248,6 +248,17 @@ class SpanTable:
         """Start and end of each span as plain integers, which are quicker to read one by one."""
         return list(zip(self.start.tolist(), self.end.tolist(), strict=True))
 
+    @cached_property
+    def parents(self) -> list[int]:
+        """The column `parent` as plain integers, which are quicker to read one by one."""
+        parents: list[int] = self.parent.tolist()
+        return parents
+
+    def length(self, row: int) -> int:
+        """The duration of a span, in nanoseconds."""
+        start, end = self.intervals[row]
+        return end - start
+
     @property
     def duration(self) -> "NDArray[np.int64]":
         """The duration of each span, in nanoseconds."""
@@ -327,6 +338,27 @@ class SpanTable:
             rows.append(current)
             if children := below[current]:
                 pending += children[::-1]
+        return rows
+
+    def depth(self, row: int) -> int:
+        """The number of spans above a span."""
+        parents, count = self.parents, 0
+        while parents[row] >= 0:
+            row, count = parents[row], count + 1
+        return count
+
+    def top(self, row: int) -> int:
+        """The highest span above a span, or the span itself."""
+        parents = self.parents
+        while parents[row] >= 0:
+            row = parents[row]
+        return row
+
+    def tree_rows(self, row: int) -> list[int]:
+        """The same as `subtree`, cached; not to be changed."""
+        rows: list[int] | None = self.memo.get(("tree_rows", row))
+        if rows is None:
+            rows = self.memo["tree_rows", row] = self.subtree(row)
         return rows
 
     def below(self, row: int) -> list[int]:

@@ -12,6 +12,7 @@ from trading_graph.otel.verdict.measures import (
     RunFigures,
     measures,
 )
+from trading_graph.otel.verdict.neutral_gate import neutral_gate, with_target
 from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism
 from trading_graph.otel.verdict.resumed import Interruption, interruptions, without_interruptions
 from trading_graph.otel.verdict.verdict import Verdict, judge
@@ -36,6 +37,8 @@ __all__ = [
     "interruptions",
     "judge",
     "measures",
+    "neutral_gate",
     "parallelism",
+    "with_target",
     "without_interruptions",
 ]

@@ -1,23 +1,22 @@
-"""Why work was serial, or only seems to have been parallel, read from the shape of a group.
+"""Why work was serial, or only seems to have been parallel, read from a group of spans.
 
-Each cause is first looked for in what the program recorded (loop lag, queue waits, imports,
-threads, LangGraph's step), and only then in the times of the spans.
+Each cause is first looked for in what the program recorded (loop lag, waits, imports, threads,
+LangGraph's step), and only then in times. Times alone seldom tell one cause from another: spans in
+a row are what a loop of awaits leaves, and also what `gather` over blocking functions leaves. All
+causes that fit are then named.
 """
 
 import itertools
-from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Self
 
-import numpy as np
-
-from trading_graph.otel.trace import SpanTable, profile, semconv
-from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.trace.profile import serial_chain
-from trading_graph.otel.verdict.group import Group
+from trading_graph.otel.trace.structure import OVERLAP_SHARE, Limit, is_task, limit, staircase, turns
+from trading_graph.otel.verdict.group import Group, branches_of
 from trading_graph.otel.verdict.work import working_spans
+from trading_graph.otel.vocabularies import graph_task
 
 LOOK = "Look at the listed spans on one time axis."
 
@@ -42,11 +41,16 @@ class Cause(StrEnum):
         "Raise the connection limit, or ask the source for less.",
     )
     SEMAPHORE = "semaphore", "Raise the limit, or open the span after it was passed."
+    SERVER = (
+        "server",
+        "Let the server answer requests at once: it may block its loop, or have one worker.",
+    )
     EXECUTOR = (
         "executor",
         "Give the executor as many threads as there are branches, or go async.",
     )
     MAX_CONCURRENCY = "max_concurrency", "Raise max_concurrency."
+    BATCHES = "batches", "Start each as soon as it can, not batch by batch."
     DISPATCH = "dispatch", "Start them at once: Send for branches, gather for calls."
     BARRIER = (
         "barrier",
@@ -55,7 +59,14 @@ class Cause(StrEnum):
     DEPENDENCY = "dependency", "Ask for independent tool calls in one turn."
     BUSY_CPU = "busy_cpu", LOOK
     BUSY_MACHINE = "busy_machine", LOOK
-    NOT_RECORDED = "not_recorded", LOOK
+    CLOCKS = (
+        "clocks",
+        "Synchronise the clocks of the processes, or compare spans of one process.",
+    )
+    NOT_RECORDED = (
+        "not_recorded",
+        "Record the loop's lag, CPU time and waits, and declare it (docs/proven.md).",
+    )
     TOO_FEW = "too_few", LOOK
     NO_WORK = "no_work", LOOK
     BROKEN_TREE = (
@@ -71,24 +82,34 @@ class Cause(StrEnum):
         return member
 
 
-COINCIDENT_NS = 10_000_000
-"""How close a start must be to the end of another span to count as released by it."""
-
 TICK_NS = 20_000_000
 """The period of the loop monitor: a stall can be up to one tick longer than recorded."""
 
 MANY_IMPORTS = 20
 
 
-def serial_cause(trace: SpanTable, group: Group) -> Cause:
-    """The cause for a group whose work hardly overlaps."""
+def serial_causes(trace: SpanTable, group: Group) -> tuple[Cause, ...]:
+    """The causes that fit a group whose work hardly overlaps, the likeliest first."""
     if cause := interpreter_cause(group):
-        return cause
+        return (cause,)
     if group.queue_wait_ns > 0.3 * group.wrappers.work_ns:
-        return Cause.CONNECTION_LIMIT
-    if (group.wrapper_overlap or 0.0) < 0.5:
-        return _between(trace, group)
-    return Cause.SEMAPHORE
+        return (Cause.CONNECTION_LIMIT,)
+    if group.opened_together:
+        first = Cause.SERVER if group.is_served else Cause.SEMAPHORE
+        return (first, *_unrecorded_block(group))
+    if _of_different_turns(trace, group.rows):
+        return (Cause.DEPENDENCY,)
+    if _of_one_step(trace, group.rows):
+        return (Cause.MAX_CONCURRENCY, *_unrecorded_block(group))
+    if _by_edges(trace, group.rows):
+        return (Cause.DISPATCH,)
+    limits = () if group.records_waits else (Cause.SEMAPHORE,)
+    return (Cause.DISPATCH, *_unrecorded_block(group), *limits)
+
+
+def _unrecorded_block(group: Group) -> tuple[Cause, ...]:
+    """A blocked event loop, where nothing that was recorded excludes it."""
+    return (Cause.BLOCKED_LOOP,) if group.may_block else ()
 
 
 def interpreter_cause(group: Group) -> Cause | None:
@@ -130,95 +151,75 @@ def lag_explains_work(group: Group) -> bool:
     return max(steps) <= lag_ns + TICK_NS or (len(ends) > 2 and min(steps[1:]) >= 0.5 * lag_ns)
 
 
-def limit(trace: SpanTable, group: Group) -> tuple[int, Cause] | None:
-    """How many ran at once and the cause, where each of the others started as one of them ended."""
-    if len(group.rows) < 3:
+def group_limit(trace: SpanTable, group: Group) -> tuple[Limit, Cause] | None:
+    """The limit that the members of a group met before they started, and its cause."""
+    found = limit(trace, group.rows)
+    if found is None:
         return None
-    rows = _most_at_one_step(trace, group.rows)
-    width = profile(trace, rows).peak
-    if not 1 < width < len(rows):
-        return None
-    ends = np.sort(trace.end[rows])
-    late = np.sort(trace.start[rows])[width:]
-    earliest = np.searchsorted(ends, late - COINCIDENT_NS)
-    is_release = ends[np.minimum(earliest, len(ends) - 1)] <= late + COINCIDENT_NS // 10
-    if not is_release.all():
-        return None
-    return width, Cause.EXECUTOR if group.threads > 1 else Cause.MAX_CONCURRENCY
+    if group.threads > 1:
+        return found, Cause.EXECUTOR
+    if _of_one_step(trace, group.rows):
+        return found, Cause.MAX_CONCURRENCY
+    return found, Cause.SEMAPHORE
 
 
-def _most_at_one_step(trace: SpanTable, rows: Sequence[int]) -> list[int]:
-    """The rows of the LangGraph step that has most; a later step starts late on purpose."""
-    by_step: dict[int | None, list[int]] = defaultdict(list)
-    for row in rows:
-        by_step[trace.steps[row]].append(row)
-    return max(by_step.values(), key=len)
+def is_held_back(trace: SpanTable, group: Group) -> bool:
+    """Whether a member began only after another's end, though its branch was open all the time.
+
+    The branch of a tool call is its task: opened with the others, and idle until a slot, or the
+    event loop, was free.
+    """
+    branches = branches_of(trace, group.rows)
+    if branches == group.rows or len(branches) != len(group.rows):
+        return False
+    first_end = min(trace.intervals[row][1] for row in group.rows)
+    # Clocks, and callbacks that run late, let spans that follow each other overlap a little.
+    first_end -= int(OVERLAP_SHARE * min(trace.length(row) for row in group.rows))
+    if max(trace.intervals[row][0] for row in branches) >= first_end:
+        return False
+    return any(trace.intervals[row][0] >= first_end for row in group.rows)
 
 
-def staircase(trace: SpanTable, group: Group) -> int | None:
+def group_staircase(trace: SpanTable, group: Group) -> int | None:
     """How many end at a time, where all start together and end in equal steps: a limit inside.
 
     Two kinds of members do not count: those that worked more often in sequence than the first to
     end, since that is why they are late, and those without work of their own.
     """
-    if _steps(trace, group.rows) is None:
+    is_one_name = len({trace.names[row] for row in group.rows}) == 1
+    if staircase(trace, group.rows, is_one_name) is None:
         return None
     chain_length = {row: len(serial_chain(trace, working_spans(trace, row))) for row in group.rows}
     workers = [row for row in group.rows if chain_length[row]] or list(group.rows)
     first_to_end = min(workers, key=lambda row: trace.intervals[row][1])
     as_often = [row for row in workers if chain_length[row] <= chain_length[first_to_end]]
-    return _steps(trace, as_often)
+    return staircase(trace, as_often, is_one_name)
 
 
-def _steps(trace: SpanTable, rows: Sequence[int]) -> int | None:
-    """How many end at a time, in equal steps; None where there are no such steps.
-
-    It takes three steps, each as long as the first: unequal amounts of work seldom look like that.
-    """
-    if len(rows) < 3:
-        return None
-    rows = list(rows)
-    ends = np.sort(trace.end[rows] - trace.start[rows].min()).tolist()
-    if np.ptp(trace.start[rows]) > 0.2 * ends[0]:
-        return None
-    steps: list[list[int]] = [[ends[0]]]
-    for end in ends[1:]:
-        if end - steps[-1][0] <= 0.25 * ends[0]:
-            steps[-1].append(end)
-        else:
-            steps.append([end])
-    if len(steps) < 3 and not (len(steps) == 2 and len(rows) >= 4):
-        return None
-    heights = [step[0] for step in steps]
-    first = heights[0]
-    gaps = [later - earlier for earlier, later in itertools.pairwise(heights)]
-    regular = all(0.7 * first <= gap <= 1.3 * first for gap in gaps)
-    equal = all(len(step) == len(steps[0]) for step in steps[:-1])
-    return len(steps[0]) if regular and equal else None
+def _of_one_step(trace: SpanTable, rows: Sequence[int]) -> bool:
+    """Whether LangGraph released all of these spans in one step: as tasks, not as parts of one."""
+    tasks = [graph_task(trace.attributes(row)) for row in rows]
+    if any(task is None or task.step is None for task in tasks):
+        return False
+    places = {(task.graph, task.step) for task in tasks if task is not None}
+    namespaces = {task.namespace for task in tasks if task is not None}
+    if len(places) != 1:
+        return False
+    if namespaces == {""}:
+        pairs = zip(rows, tasks, strict=True)
+        return all(task is not None and is_task(trace, row, task) for row, task in pairs)
+    return len(namespaces) == len(rows)
 
 
-def _between(trace: SpanTable, group: Group) -> Cause:
-    """Why spans follow each other without overlap."""
-    sequence = sorted(group.rows, key=lambda row: int(trace.start[row]))
-    turns = {trace.number(row, semconv.TURN_INDEX) for row in sequence}
-    if len(turns) > 1 or _llm_call_between(trace, sequence):
-        return Cause.DEPENDENCY
-    steps = {trace.steps[row] for row in sequence}
-    if len(steps) == 1 and None not in steps:
-        return Cause.MAX_CONCURRENCY
-    return Cause.DISPATCH
+def _by_edges(trace: SpanTable, rows: Sequence[int]) -> bool:
+    """Whether LangGraph ran these spans in different steps, which its edges order."""
+    tasks = [graph_task(trace.attributes(row)) for row in rows]
+    steps = {None if task is None else task.step for task in tasks}
+    return None not in steps and len(steps) > 1
 
 
-def _llm_call_between(trace: SpanTable, sequence: Sequence[int]) -> bool:
-    parent = int(trace.parent[sequence[0]])
-    siblings = trace.children(parent) if parent >= 0 else []
-    calls = [row for row in siblings if trace.roles[row] is Role.LLM]
-    starts = [int(trace.start[call]) for call in calls]
-    # Of the calls that start after a span, only the first to end can stand before the next span.
-    ends = [int(trace.end[call]) for call in calls]
-    first_end = list(itertools.accumulate(reversed(ends), min))[::-1]
-    for before, after in itertools.pairwise(sequence):
-        call = bisect_left(starts, int(trace.end[before]))
-        if call < len(calls) and first_end[call] <= trace.start[after]:
-            return True
-    return False
+def _of_different_turns(trace: SpanTable, rows: Sequence[int]) -> bool:
+    """Whether LLM calls stand between these tools: each was asked for by another."""
+    found = turns(trace, trace.top(rows[0]))
+    turn_of = {row: number for number, turn in enumerate(found) for row in turn.tools}
+    return len({turn_of.get(row, -1) for row in rows}) > 1 and all(row in turn_of for row in rows)

@@ -1,14 +1,15 @@
 """Evaluates the checks of a gate on a complete trace."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import accumulate
 from typing import Any, assert_never
 
-from trading_graph.otel.trace import Span, SpanTable, semconv, spans_at
-from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.trace import Evidence, Span, SpanTable, semconv, spans_at
 from trading_graph.otel.trace.profile import serial_chain
+from trading_graph.otel.trace.structure import Shape, calls, plural, requests, siblings, turns
 from trading_graph.otel.verdict import gate as g
 from trading_graph.otel.verdict.causes import Cause
 from trading_graph.otel.verdict.gate import SpanSet
@@ -57,7 +58,7 @@ class Outcome(StrEnum):
 class CheckResult:
     """What was measured against which limit, how strong the proof is, and which spans show it.
 
-    `reason` says in words what the strength rests on or lacks. `cause` is set where the check is
+    `reason` says in words what the strength rests on or lacks. `causes` are set where the check is
     about parallel spans. `spans` show a failure, and `advice` says what to do about it.
     """
 
@@ -68,9 +69,11 @@ class CheckResult:
     limit: str = ""
     strength: Strength | None = None
     reason: str = ""
-    cause: Cause | None = None
+    causes: tuple[Cause, ...] = ()
     spans: Sequence[Span] = ()
     advice: str = ""
+    evidence: Evidence | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def grade(self) -> str:
@@ -82,7 +85,18 @@ class CheckResult:
 
 
 def evaluate(scope: Scope, check: g.AnyCheck) -> CheckResult:
-    """Evaluate one check on the spans of a run."""
+    """Evaluate one check on the spans of a run; `strength` of the check may ask for a proof."""
+    result = _evaluate(scope, check)
+    if check.strength and result.outcome is Outcome.PASS and result.strength != check.strength:
+        limit = ", ".join(each for each in (result.limit, check.strength) if each)
+        return replace(result, outcome=Outcome.FAIL, limit=limit, advice=NOT_PROVEN)
+    return result
+
+
+NOT_PROVEN = "Record and declare what the proof lacks; docs/proven.md says how."
+
+
+def _evaluate(scope: Scope, check: g.AnyCheck) -> CheckResult:
     rows = scope.select(check.set)
     if not rows and not isinstance(check, g.Count | g.Complete):
         return _not_applicable(check, f"no span is in the set {check.set}")
@@ -98,6 +112,10 @@ def evaluate(scope: Scope, check: g.AnyCheck) -> CheckResult:
             return _duration(on, check)
         case g.MaxGap():
             return _max_gap(on, check)
+        case g.EndsWithin():
+            return _ends_within(on, check)
+        case g.Ordered():
+            return _ordered(on)
         case g.Before():
             return _before(on, check)
         case g.NoDuplicates():
@@ -145,6 +163,8 @@ class _Evaluation:
         reason: str = "",
         spans: Sequence[int] = (),
         advice: str = "",
+        evidence: Evidence | None = Evidence.RECORDED,
+        notes: Sequence[str] = (),
     ) -> CheckResult:
         """The result of the check; spans and advice are given for failures only.
 
@@ -159,14 +179,19 @@ class _Evaluation:
             limit=limit,
             strength=judgement.strength if judgement else proven,
             reason=cause_in_words(judgement) if judgement else reason,
-            cause=judgement.cause if judgement else None,
+            causes=judgement.causes if judgement else (),
             spans=() if holds else spans_at(self.trace, spans),
             advice="" if holds else advice,
+            evidence=evidence,
+            notes=tuple(notes),
         )
 
 
 def _not_applicable(
-    check: g.AnyCheck, reason: str, judgement: Parallelism | None = None
+    check: g.AnyCheck,
+    reason: str,
+    judgement: Parallelism | None = None,
+    notes: Sequence[str] = (),
 ) -> CheckResult:
     return CheckResult(
         check.id,
@@ -174,7 +199,8 @@ def _not_applicable(
         Outcome.NOT_APPLICABLE,
         reason,
         strength=Strength.NOT_APPLICABLE,
-        cause=judgement.cause if judgement else None,
+        causes=judgement.causes if judgement else (),
+        notes=tuple(notes),
     )
 
 
@@ -188,16 +214,68 @@ def _starts_within(on: _Evaluation, check: g.StartsWithin) -> CheckResult:
         return _not_applicable(check, f"no span is in the set {check.after}")
     last_end = max(int(on.trace.end[row]) for row in before)
     limit = check.limit_s * 1e9
-    skews = {row: int(on.trace.start[row]) - last_end for row in on.rows}
+    # A branch that is a node is visited again after its tools; only its first visit can be late.
+    skews = {row: int(on.trace.start[row]) - last_end for row in _first_visits(on.trace, on.rows)}
     late = [row for row, skew in skews.items() if skew > limit]
     early = [row for row, skew in skews.items() if skew < 0]
+    if early:
+        measurement = f"{len(early)} began before the last span of {check.after} had ended"
+        return on.result(
+            False,
+            measurement,
+            f"after it, within {check.limit_s:g} s",
+            spans=early,
+            advice="Wait for these to end first, or ask for ends_within or overlap.",
+        )
     return on.result(
-        not late and not early,
+        not late,
         f"the last after {_seconds(max(skews.values()))}",
         f"{check.limit_s:g} s",
-        spans=late or early,
+        spans=late,
         advice="Send all branches from the dispatcher at once; "
         "see what held back those that are listed.",
+    )
+
+
+def _first_visits(trace: SpanTable, rows: Sequence[int]) -> list[int]:
+    """The first span of each name below each parent; the rows are in order of start."""
+    first: dict[tuple[int, str], int] = {}
+    for row in rows:
+        first.setdefault((trace.parents[row], trace.names[row]), row)
+    return list(first.values())
+
+
+def _ends_within(on: _Evaluation, check: g.EndsWithin) -> CheckResult:
+    others = on.select(check.after)
+    if not others:
+        return _not_applicable(check, f"no span is in the set {check.after}")
+    last_start = max(on.trace.intervals[row][0] for row in others)
+    delays = {row: on.trace.intervals[row][1] - last_start for row in on.rows}
+    late = [row for row, delay in delays.items() if delay > check.limit_s * 1e9]
+    longest = max(delays.values())
+    return on.result(
+        not late,
+        f"the last ends {_seconds(abs(longest))} {'after' if longest >= 0 else 'before'} the last "
+        f"start of {check.after}",
+        f"{check.limit_s:g} s",
+        spans=late,
+        advice="See what held back those that are listed.",
+    )
+
+
+def _ordered(on: _Evaluation) -> CheckResult:
+    ends = accumulate((on.trace.intervals[row][1] for row in on.rows), max)
+    early = [
+        row
+        for end, row in zip(ends, on.rows[1:], strict=False)
+        if on.trace.intervals[row][0] < end
+    ]
+    return on.result(
+        not early,
+        f"{len(early)} of {len(on.rows)} start before those before them have ended",
+        "none",
+        spans=early,
+        advice="Wait for each before the next starts.",
     )
 
 
@@ -209,7 +287,7 @@ def _overlap(on: _Evaluation, check: g.Overlap) -> CheckResult:
     wrapper, work = group.wrapper_overlap or 0.0, group.work_overlap or 0.0
     enough = min(wrapper, work) >= check.at_least
     return on.result(
-        enough and _stands(judgement),
+        enough and judgement.stands,
         f"spans {wrapper:.0%}, work below them {work:.0%}; "
         f"{group.wrappers.average:.1f} at once on average",
         f"{check.at_least:.0%} each",
@@ -219,11 +297,101 @@ def _overlap(on: _Evaluation, check: g.Overlap) -> CheckResult:
     )
 
 
-def _stands(judgement: Parallelism) -> bool:
-    return judgement.strength in (Strength.PROVEN, Strength.OVERLAPPING)
+@dataclass(frozen=True, slots=True)
+class _Members:
+    """A group of spans that a check judges; `is_due` says that they had to run at once."""
+
+    rows: tuple[int, ...]
+    evidence: Evidence
+    is_due: bool = True
 
 
 def _leaf_parallelism(on: _Evaluation, check: g.LeafParallelism) -> CheckResult:
+    groups = _groups(on, check)
+    judgements = [(each, parallelism(on.trace, each.rows)) for each in groups]
+    applicable = [
+        pair for pair in judgements if pair[1].strength is not Strength.NOT_APPLICABLE
+    ]
+    bad = [each for members, each in applicable if members.is_due and not each.stands]
+    judged = [pair for pair in applicable if pair[0].is_due or pair[1].stands]
+    notes = [
+        _note(on.trace, members, each)
+        for members, each in applicable
+        if not members.is_due and not each.stands
+    ]
+    if check.structure == g.FAN_OUT:
+        notes += row_notes(on.trace, on.run, frozenset(on.rows))
+    if not judged:
+        return _not_applicable(check, _nothing_to_judge(on, check), notes=notes[:_SHOWN])
+    others = len(judgements) - len(judged)
+    members, weakest = min(judged, key=lambda pair: _RANK[pair[1].strength])
+    return on.result(
+        not bad,
+        f"{len(judged) - len(bad)} of {len(judged)} groups at once"
+        + (f", {others} not applicable" if others else ""),
+        "every group",
+        weakest,
+        spans=[row for each in bad for row in each.group.rows],
+        advice=weakest.advice,
+        evidence=members.evidence if weakest.cause else Evidence.RECORDED,
+        notes=notes[:_SHOWN],
+    )
+
+
+ONE_TOOL = "each turn asks for one tool"
+
+
+def _nothing_to_judge(on: _Evaluation, check: g.LeafParallelism) -> str:
+    """Why no group could be judged."""
+    if check.structure == g.TURN and (found := turns(on.trace, on.run)):
+        if all(len(turn.tools) < 2 for turn in found):
+            return ONE_TOOL
+    if check.structure == g.FAN_OUT:
+        return "nothing was released together"
+    return "no group has two spans that did work of their own"
+
+
+def _note(trace: SpanTable, members: _Members, judgement: Parallelism) -> str:
+    """A sentence about a group that need not have run at once, as far as is known."""
+    names = _names(trace, members.rows)
+    if judgement.at_once:
+        return f"{len(members.rows)} spans ({names}): {cause_in_words(judgement)}."
+    return (
+        f"{len(members.rows)} spans ({names}) ran one after the other; their place alone says that "
+        f"they belong to one turn: {cause_in_words(judgement)}."
+    )
+
+
+def row_notes(trace: SpanTable, run: int, within: frozenset[int]) -> list[str]:
+    """A sentence for each row of siblings of which nothing says whether they need each other."""
+    rows = [row for row in siblings(trace, run).rows if within.issuperset(row.spans)]
+    rows.sort(key=lambda row: -sum(map(trace.length, row.spans)))
+    return [
+        f"{len(row.branches)} {plural(row.role)} ({_names(trace, [b[0] for b in row.branches])}) "
+        "ran one after the other; nothing says whether they need each other."
+        for row in rows
+    ]
+
+
+def _names(trace: SpanTable, rows: Sequence[int]) -> str:
+    names = list(dict.fromkeys(trace.names[row] for row in rows))
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+
+
+def _groups(on: _Evaluation, check: g.LeafParallelism) -> Iterable[_Members]:
+    """The groups of a check: by structure, or else by parents and attributes."""
+    inside = frozenset(on.rows)
+    if check.structure == g.TURN:
+        for turn in turns(on.trace, on.run):
+            rows = tuple(row for row in turn.tools if row in inside)
+            yield _Members(rows, turn.evidence, turn.evidence.proves)
+        return
+    if check.structure == g.FAN_OUT:
+        for each in siblings(on.trace, on.run).fan_outs:
+            rows = tuple(row for row in each.branches if row in inside)
+            is_due = each.evidence.proves or each.shape is Shape.TOGETHER
+            yield _Members(rows, each.evidence, is_due)
+        return
     columns: list[list[Any]] = [
         on.trace.parent[on.rows].tolist()
         if name == "parent"
@@ -233,22 +401,8 @@ def _leaf_parallelism(on: _Evaluation, check: g.LeafParallelism) -> CheckResult:
     groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for row, *key in zip(on.rows, *columns, strict=True):
         groups[tuple(key)].append(row)
-    judgements = [parallelism(on.trace, rows) for rows in groups.values()]
-    applicable = [each for each in judgements if each.strength is not Strength.NOT_APPLICABLE]
-    if not applicable:
-        return _not_applicable(check, "no group has two spans that did work of their own")
-    others = len(judgements) - len(applicable)
-    bad = [each for each in applicable if not _stands(each)]
-    weakest = min(applicable, key=lambda each: _RANK[each.strength])
-    return on.result(
-        not bad,
-        f"{len(applicable) - len(bad)} of {len(applicable)} groups at once"
-        + (f", {others} not applicable" if others else ""),
-        "every group",
-        weakest,
-        spans=[row for each in bad for row in each.group.rows],
-        advice=weakest.advice,
-    )
+    for members in groups.values():
+        yield _Members(tuple(members), Evidence.DECLARED)
 
 
 _RANK = {Strength.SERIAL: 0, Strength.SUSPICIOUS: 1, Strength.OVERLAPPING: 2, Strength.PROVEN: 3}
@@ -267,8 +421,7 @@ def _duration(on: _Evaluation, check: g.Duration) -> CheckResult:
     if attributes.get(semconv.LATENCY_SIMULATED):
         reason = "simulated"
         if call_s is not None and check.project_call_s is not None:
-            calls = [row for row in on.trace.below(on.run) if on.trace.roles[row] is Role.LLM]
-            chain = len(serial_chain(on.trace, calls))
+            chain = len(serial_chain(on.trace, calls(on.trace, on.run).llm))
             projection_ns = longest + chain * (check.project_call_s - call_s) * 1e9
             holds = holds and projection_ns <= limit
             measurement += (
@@ -339,17 +492,20 @@ def _lag(trace: SpanTable, row: int) -> float:
 
 def _no_duplicates(on: _Evaluation, check: g.NoDuplicates) -> CheckResult:
     by_key: dict[str, list[int]] = defaultdict(list)
-    keys = on.trace.values(check.key)
+    keys = (
+        requests(on.trace, on.rows) if check.key == g.REQUEST else on.trace.values(check.key)
+    )
     for row in on.rows:
         if (key := keys[row]) is not None:
             by_key[repr(key)].append(row)  # the attribute may be a list, which cannot be a key
     if not by_key:
-        return _not_applicable(check, f"no span has {check.key}")
+        what = "says what it asks for" if check.key == g.REQUEST else f"has {check.key}"
+        return _not_applicable(check, f"no span {what}")
     again = [row for rows in by_key.values() if len(rows) > 1 for row in rows]
     extra = sum(len(rows) - 1 for rows in by_key.values())
     return on.result(
         not again,
-        f"{extra} of {len(on.rows)} fetched again",
+        f"{extra} of {sum(map(len, by_key.values()))} asked for again",
         "0",
         spans=again,
         advice="Cache the result, or let those who ask at the same time share one request.",

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import msgspec
 
@@ -82,12 +82,13 @@ class Check(
     """The fields of every check: an id, a title for people, and the set of spans that it is about.
 
     `set` is a set itself, or the name of one of the gate's sets. Id and title default to the
-    relation and the set.
+    relation and the set. With `strength = "proven"`, what holds without proof fails too.
     """
 
     set: str | SpanSet
     id: str = ""
     title: str = ""
+    strength: Literal["proven"] | None = None
 
     def __post_init__(self) -> None:
         relation = type(self).__struct_config__.tag
@@ -113,10 +114,28 @@ class Overlap(Check, frozen=True, tag="overlap"):
     at_least: float = 0.5
 
 
+TURN = "turn"
+"""A key of `group_by`: the LLM turn that asked for a tool call, whatever the framework nests."""
+
+FAN_OUT = "fan_out"
+"""A key of `group_by`: the fan-out that a span is a branch of, declared or found."""
+
+REQUEST = "request"
+"""A key of `no_duplicates`: what is asked for, such as a tool with its arguments."""
+
+
 class LeafParallelism(Check, frozen=True, tag="leaf_parallelism"):
-    """The spans of each group run at once at leaf level; keys: `parent`, or attribute names."""
+    """The spans of each group run at once at leaf level.
+
+    A key is `turn`, `fan_out`, `parent`, or the name of an attribute; the first two stand alone.
+    """
 
     group_by: tuple[str, ...] = ()
+
+    @property
+    def structure(self) -> str | None:
+        """The key that groups by structure; None where attributes or parents do."""
+        return self.group_by[0] if self.group_by in ((TURN,), (FAN_OUT,)) else None
 
 
 class Duration(Check, frozen=True, tag="duration"):
@@ -127,6 +146,17 @@ class Duration(Check, frozen=True, tag="duration"):
 
     limit_s: float
     project_call_s: float | None = None
+
+
+class EndsWithin(Check, frozen=True, tag="ends_within"):
+    """Every span of the set ends at most `limit_s` after the last start of `after`."""
+
+    after: str | SpanSet
+    limit_s: float
+
+
+class Ordered(Check, frozen=True, tag="ordered"):
+    """No span of the set starts before the one before it, in order of start, has ended."""
 
 
 class MaxGap(Check, frozen=True, tag="max_gap"):
@@ -142,7 +172,7 @@ class Before(Check, frozen=True, tag="before"):
 
 
 class NoDuplicates(Check, frozen=True, tag="no_duplicates"):
-    """No two spans of the set have the same value of the attribute `key`."""
+    """No two spans of the set have the same value of the attribute `key`, or the same `request`."""
 
     key: str
 
@@ -183,6 +213,8 @@ AnyCheck = (
     | LeafParallelism
     | Duration
     | MaxGap
+    | EndsWithin
+    | Ordered
     | Before
     | NoDuplicates
     | Count

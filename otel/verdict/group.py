@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from trading_graph.otel.trace import Profile, SpanTable, profile, semconv
-from trading_graph.otel.verdict.work import Work, add_shared, union_ns, works_below
+from trading_graph.otel.vocabularies import witness
+from trading_graph.otel.verdict.work import SERVER, Work, add_shared, union_ns, works_below
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,45 @@ class Group:
         return sum([work.waited_ns for work in self.works])
 
     @property
+    def opened_together(self) -> bool:
+        """Whether the branches overlap, so that no loop of awaits can have started the work in turn.
+
+        The branches are the spans themselves, or those around them below the nearest span above
+        all: a task for each tool call, for example.
+        """
+        if (self.wrapper_overlap or 0.0) >= 0.5:
+            return True
+        branches = branches_of(self.trace, self.rows)
+        if branches == self.rows:
+            return False
+        longest = max(self.trace.length(row) for row in branches)
+        around = profile(self.trace, branches)
+        return (overlap_ratio(around.work_ns, around.busy_ns, longest) or 0.0) >= 0.5
+
+    @property
+    def is_served(self) -> bool:
+        """Whether every member is a call to a server whose own span is below it."""
+        trace = self.trace
+        return all(
+            any(trace.kind[child] == SERVER for child in trace.children(row)) for row in self.rows
+        )
+
+    @property
+    def may_block(self) -> bool:
+        """Whether a blocked event loop is possible: no lag excludes it, and the language has one."""
+        return self.lag_ms is None
+
+    @property
+    def records_waits(self) -> bool:
+        """Whether the process of each member declares which kinds of waits it records."""
+        return all(declares_waits(self.trace, row) for row in self.rows)
+
+    @property
+    def has_one_clock(self) -> bool:
+        """Whether one clock took the times of all members."""
+        return True
+
+    @property
     def imports(self) -> int:
         """The highest number of modules that were imported during one member."""
         return int(max(_numbers(self.trace, self.rows, semconv.IMPORTS), default=0))
@@ -82,6 +122,33 @@ def group(trace: SpanTable, rows: Sequence[int]) -> Group:
         _most(trace, rows, semconv.LOOP_LAG_MAX_MS),
         _most(trace, rows, semconv.CPU_OVER_WALL),
     )
+
+
+def declares_waits(trace: SpanTable, row: int) -> bool:
+    """Whether the process of a span declares, on it or above it, which waits it records."""
+    while row >= 0:
+        if witness.recorded_waits(trace.attributes(row)):
+            return True
+        row = trace.parents[row]
+    return False
+
+
+def branches_of(trace: SpanTable, rows: Sequence[int]) -> tuple[int, ...]:
+    """The branches of some spans below their nearest common ancestor, in order of start."""
+    parents, depth = trace.parents, {row: trace.depth(row) for row in rows}
+    branches = list(dict.fromkeys(rows))
+    while len({parents[row] for row in branches}) > 1:
+        deepest = max(depth[row] for row in branches)
+        above = []
+        for row in branches:
+            if depth[row] == deepest and parents[row] >= 0:
+                depth.setdefault(parents[row], deepest - 1)
+                row = parents[row]
+            above.append(row)
+        if above == branches:
+            break
+        branches = list(dict.fromkeys(above))
+    return tuple(sorted(branches))
 
 
 def _work_times(works: Sequence[Work]) -> list[int]:

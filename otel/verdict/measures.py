@@ -4,15 +4,24 @@ The wrapper level is the spans of the branches; the leaf level is the spans belo
 work. None stands for what the trace does not record.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from trading_graph.otel.trace import Profile, Spans, SpanTable, profile, semconv, spans_at
-from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.trace import (
+    Evidence,
+    Profile,
+    Spans,
+    SpanTable,
+    profile,
+    semconv,
+    spans_at,
+    structure,
+)
 from trading_graph.otel.trace.profile import serial_chain
+from trading_graph.otel.trace.structure import calls, siblings
 from trading_graph.otel.verdict.barrier import barrier
 from trading_graph.otel.verdict.causes import Cause
 from trading_graph.otel.verdict.group import Group
@@ -38,7 +47,8 @@ class FanOut:
     branches: Spans
     strength: Strength
     reason: str
-    cause: Cause | None
+    causes: tuple[Cause, ...]
+    evidence: Evidence
     wrappers: Profile
     work: Profile
     wrappers_overlap: float | None
@@ -99,7 +109,8 @@ def _with_spans(trace: SpanTable, figures: "FanOutFigures") -> FanOut:
         branches=spans_at(trace, group.rows),
         strength=judgement.strength,
         reason=reason(judgement),
-        cause=judgement.cause,
+        causes=judgement.causes,
+        evidence=figures.evidence,
         wrappers=group.wrappers,
         work=figures.work,
         wrappers_overlap=group.wrapper_overlap,
@@ -118,6 +129,7 @@ class FanOutFigures:
     """
 
     name: str
+    evidence: Evidence
     judgement: Parallelism
     work: Profile
     skew_ns: int | None
@@ -157,8 +169,7 @@ def measures(trace: SpanTable, run: int) -> RunFigures:
 
 def _measures(trace: SpanTable, run: int) -> RunFigures:
     rows = trace.below(run)
-    roles = trace.roles
-    calls = [row for row in rows if roles[row] is Role.LLM]
+    llm = calls(trace, run).llm
     failures = [row for row in rows if row in trace.failed] if trace.failed else []
     kinds = [trace.attributes(row).get(semconv.ERROR_TYPE) for row in failures]
     caches, waits = trace.values(semconv.CACHE), trace.figures(semconv.QUEUE_WAIT_MS)
@@ -168,11 +179,10 @@ def _measures(trace: SpanTable, run: int) -> RunFigures:
         wall_ns=int(trace.duration[run]),
         work=profile(trace, working_spans(trace, run)),
         fan_outs=tuple(
-            _fan_out(trace, name, end_ns, branches)
-            for name, end_ns, branches in _fan_outs(trace, rows)
+            _fan_out(trace, each) for each in siblings(trace, run).fan_outs
         ),
-        llm_calls=len(calls),
-        llm_chain=len(serial_chain(trace, calls)),
+        llm_calls=len(llm),
+        llm_chain=len(serial_chain(trace, llm)),
         barrier_idle_ns=barrier(trace, rows).idle_ns,
         loop_lag_ms=trace.number(run, semconv.LOOP_LAG_MAX_MS),
         queue_wait_ns=int(sum(waits_ms) * 1e6),
@@ -188,44 +198,29 @@ def _measures(trace: SpanTable, run: int) -> RunFigures:
     )
 
 
-def _fan_outs(trace: SpanTable, rows: Sequence[int]) -> list[tuple[str, int | None, list[int]]]:
-    """Name, end of the dispatcher, and branches: by links, else agents of one parent and step."""
-    row_of = {trace.span_ids[row]: row for row in rows if trace.roles[row] is Role.DISPATCH}
-    branches_of: dict[int, list[int]] = defaultdict(list)
-    siblings: dict[tuple[int, int | None], list[int]] = defaultdict(list)
-    for row in rows:
-        if trace.roles[row] is not Role.AGENT:
-            continue
-        links = trace.links(row) if row in trace.linked else ()
-        senders = [row_of[link.span_id] for link in links if link.span_id in row_of]
-        for sender in senders[:1]:
-            branches_of[sender].append(row)
-        if not senders:
-            place = (int(trace.parent[row]), trace.steps[row])
-            siblings[place].append(row)
-    fan_outs: list[tuple[str, int | None, list[int]]] = [
-        (trace.names[sender], int(trace.end[sender]), branches)
-        for sender, branches in branches_of.items()
-    ]
-    for (_, at), branches in siblings.items():
-        if len(branches) > 1:
-            name = "agents" if at is None else f"agents of step {at}"
-            fan_outs.append((name, None, branches))
-    return sorted(fan_outs, key=lambda each: each[2][0])
-
-
-def _fan_out(
-    trace: SpanTable, name: str, dispatch_end_ns: int | None, branches: list[int]
-) -> FanOutFigures:
+def _fan_out(trace: SpanTable, fan_out: structure.FanOut) -> FanOutFigures:
+    branches = list(fan_out.branches)
     leaves = [leaf for row in branches for leaf in working_spans(trace, row)]
-    last = max(int(trace.start[row]) for row in branches)
+    last = max(trace.intervals[row][0] for row in branches)
+    sender = fan_out.dispatcher
     return FanOutFigures(
-        name=name,
-        judgement=parallelism(trace, branches),
+        name=fan_out_name(trace, fan_out),
+        evidence=fan_out.evidence,
+        judgement=parallelism(trace, fan_out.branches),
         work=profile(trace, leaves),
-        skew_ns=None if dispatch_end_ns is None else last - dispatch_end_ns,
+        skew_ns=None if sender is None else last - trace.intervals[sender][1],
         least_pairwise=_least_pairwise(trace, branches),
     )
+
+
+def fan_out_name(trace: SpanTable, fan_out: structure.FanOut) -> str:
+    """The name of a fan-out: its dispatcher's, or what its branches are."""
+    if fan_out.dispatcher is not None:
+        return trace.names[fan_out.dispatcher]
+    what = structure.plural(trace.roles[fan_out.branches[0]])
+    if fan_out.step is not None:
+        return f"{what} of step {fan_out.step}"
+    return f"{what} of {trace.names[fan_out.parent]}"
 
 
 def _least_pairwise(trace: SpanTable, rows: list[int]) -> float | None:

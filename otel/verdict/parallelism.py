@@ -2,7 +2,8 @@
 
 Span times alone never prove it: coroutines that block the loop, threads that hold the interpreter
 lock and requests that queue inside their span all overlap. *Proven* requires that the work below
-the spans overlaps without its waits, and that a recorded loop lag and CPU time rule out the rest.
+the spans overlaps without its waits, that the processes declare what they record, that a recorded
+loop lag and CPU time rule out the rest, and that one clock took the times.
 """
 
 from collections.abc import Sequence
@@ -42,33 +43,58 @@ class Strength(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Parallelism:
-    """The verdict on one group: its strength, the cause, and the measures behind it.
+    """The verdict on one group: its strength, the causes that fit, and the measures behind it.
 
-    There is no cause where it is proven. `at_once` is how many a limit lets in, and `idle_ns` how
-    long branches waited at barriers in total, where that is the cause.
+    There is no cause where it is proven, and more than one where what is known does not tell them
+    apart; the likeliest comes first. `at_once` is how many a limit lets in, and `idle_ns` how long
+    branches waited at barriers in total, where that is a cause.
     """
 
     strength: Strength
-    cause: Cause | None
+    causes: tuple[Cause, ...]
     group: Group
     at_once: int = 0
     idle_ns: int = 0
 
     @property
+    def cause(self) -> Cause | None:
+        """The likeliest cause; None where it is proven."""
+        return self.causes[0] if self.causes else None
+
+    @property
+    def stands(self) -> bool:
+        """Whether the group ran at once, as far as the trace shows."""
+        return self.strength in (Strength.PROVEN, Strength.OVERLAPPING)
+
+    @property
     def advice(self) -> str:
-        """What to do about the cause."""
-        return self.cause.advice if self.cause else LOOK
+        """What to do about the causes; of several, how to tell them apart."""
+        if len(self.causes) < 2:
+            return self.cause.advice if self.cause else LOOK
+        ways = " ".join(f"If {_words(self, each)}: {_lower(each.advice)}" for each in self.causes)
+        return f"{ways} {TELL_APART}"
 
     def __str__(self) -> str:
-        return f"{self.strength}: {reason(self)}" if self.cause else str(self.strength)
+        return f"{self.strength}: {reason(self)}" if self.causes else str(self.strength)
+
+
+TELL_APART = "A recorded loop lag tells them apart (docs/proven.md)."
 
 
 def reason(judgement: Parallelism) -> str:
-    """The cause in words, with the measured values; empty where there is none."""
+    """The causes in words, with the measured values; empty where there is none."""
+    return ", or ".join(_words(judgement, each) for each in judgement.causes)
+
+
+def _lower(sentence: str) -> str:
+    return sentence[0].lower() + sentence[1:]
+
+
+def _words(judgement: Parallelism, cause: Cause) -> str:
     group, lag_ms = judgement.group, judgement.group.lag_ms or 0.0
-    match judgement.cause:
-        case None:
-            return ""
+    match cause:
+        case Cause.BLOCKED_LOOP if group.lag_ms is None:
+            return "a function that blocks the event loop made them take turns"
         case Cause.BLOCKED_LOOP if judgement.strength is Strength.SUSPICIOUS:
             return f"the event loop was blocked for {lag_ms:.0f} ms"
         case Cause.BLOCKED_LOOP:
@@ -81,12 +107,16 @@ def reason(judgement: Parallelism) -> str:
             return "requests waited for a free connection"
         case Cause.SEMAPHORE:
             width = f" ({judgement.at_once} at a time)" if judgement.at_once else ""
-            return f"a semaphore or a limit lets them in one after the other{width}"
+            return f"a semaphore, a lock or a limit lets them in one after the other{width}"
+        case Cause.SERVER:
+            return "the server answers the requests one after the other"
         case Cause.EXECUTOR:
             return f"an executor has too few threads ({judgement.at_once} at once)"
         case Cause.MAX_CONCURRENCY:
             width = f" ({judgement.at_once} at once)" if judgement.at_once else ""
             return f"a limit on concurrency lets only some start{width}"
+        case Cause.BATCHES:
+            return f"they run in batches or stages of {judgement.at_once}"
         case Cause.DISPATCH:
             return "they were dispatched one after the other"
         case Cause.BARRIER:
@@ -101,10 +131,10 @@ def reason(judgement: Parallelism) -> str:
                 f"the event loop was late by {lag_ms:.0f} ms, and the least work took "
                 f"{group.shortest_work_ns / 1e6:.0f} ms: too short to tell on a machine this busy"
             )
+        case Cause.CLOCKS:
+            return "their times come from different clocks"
         case Cause.NOT_RECORDED:
-            lag = [] if group.lag_ms is not None else ["no event-loop lag"]
-            cpu = [] if group.cpu_over_wall is not None else ["no CPU time"]
-            return f"{' and '.join(lag + cpu)} was recorded"
+            return _unrecorded(group)
         case Cause.TOO_FEW:
             return "there are fewer than two"
         case Cause.NO_WORK:
@@ -115,7 +145,24 @@ def reason(judgement: Parallelism) -> str:
                 "instrumentation does not pass the context on"
             )
         case _:
-            assert_never(judgement.cause)
+            assert_never(cause)
+
+
+def _unrecorded(group: Group) -> str:
+    """What is missing for a proof, and what can therefore look the same."""
+    missing = [
+        what
+        for what, is_known in (
+            ("event-loop lag", group.lag_ms is not None),
+            ("CPU time", group.cpu_over_wall is not None),
+            ("waits", group.records_waits),
+        )
+        if not is_known
+    ]
+    sentence = f"no {' and no '.join(missing)} recorded"
+    if group.may_block:
+        sentence += "; functions that block the event loop in turn can look like this too"
+    return sentence
 
 
 def parallelism(trace: SpanTable, rows: Sequence[int]) -> Parallelism:
@@ -129,36 +176,45 @@ def parallelism(trace: SpanTable, rows: Sequence[int]) -> Parallelism:
 
 def _judge(trace: SpanTable, group: Group) -> Parallelism:
     if len(group.rows) < 2:
-        return Parallelism(Strength.NOT_APPLICABLE, Cause.TOO_FEW, group)
+        return Parallelism(Strength.NOT_APPLICABLE, (Cause.TOO_FEW,), group)
     if group.working < 2:
-        return Parallelism(Strength.NOT_APPLICABLE, Cause.NO_WORK, group)
+        return Parallelism(Strength.NOT_APPLICABLE, (Cause.NO_WORK,), group)
     if calls_beside(trace, group.rows):
-        return Parallelism(Strength.NOT_APPLICABLE, Cause.BROKEN_TREE, group)
+        return Parallelism(Strength.NOT_APPLICABLE, (Cause.BROKEN_TREE,), group)
     if group.work_overlap is None or group.work_overlap < OVERLAP:
-        return Parallelism(Strength.SERIAL, causes.serial_cause(trace, group), group)
+        return Parallelism(Strength.SERIAL, causes.serial_causes(trace, group), group)
     cause = causes.interpreter_cause(group)
     late = cause is Cause.BLOCKED_LOOP and not causes.lag_explains_work(group)
     if cause and not late:
-        return Parallelism(Strength.SERIAL, cause, group)
+        return Parallelism(Strength.SERIAL, (cause,), group)
     stop = barrier(trace, group.rows)
     if stop.longest_ns and stop.longest_ns > HOLD_SHARE * group.wrappers.busy_ns:
-        return Parallelism(Strength.SUSPICIOUS, Cause.BARRIER, group, idle_ns=stop.idle_ns)
-    if not stop.waiting and (limit := causes.limit(trace, group)):
-        width, cause = limit
-        return Parallelism(Strength.SERIAL, cause, group, at_once=width)
-    if width_inside := causes.staircase(trace, group):
-        return Parallelism(Strength.SUSPICIOUS, Cause.SEMAPHORE, group, at_once=width_inside)
-    return Parallelism(*_proof(group, late), group)
+        return Parallelism(Strength.SUSPICIOUS, (Cause.BARRIER,), group, idle_ns=stop.idle_ns)
+    if not stop.waiting and (met := causes.group_limit(trace, group)):
+        limit, cause = met
+        suspects = (cause,) if limit.is_certain else (cause, Cause.BATCHES)
+        return Parallelism(Strength.SERIAL, suspects, group, at_once=limit.at_once)
+    if width_inside := causes.group_staircase(trace, group):
+        suspects = (Cause.SEMAPHORE, *((Cause.BLOCKED_LOOP,) if group.may_block else ()))
+        return Parallelism(Strength.SUSPICIOUS, suspects, group, at_once=width_inside)
+    if group.lag_ms is None and causes.is_held_back(trace, group):
+        return Parallelism(Strength.SUSPICIOUS, (Cause.BLOCKED_LOOP, Cause.SEMAPHORE), group)
+    strength, cause = _proof(group, late)
+    return Parallelism(strength, (cause,) if cause else (), group)
 
 
 def _proof(group: Group, late: bool) -> tuple[Strength, Cause | None]:
     """How strong the overlap is; `late` says that the loop was late for most of the least work."""
+    if not group.has_one_clock:
+        return Strength.OVERLAPPING, Cause.CLOCKS
     if group.lag_ms is None or group.cpu_over_wall is None:
         return Strength.OVERLAPPING, Cause.NOT_RECORDED
     if group.lag_ms > BLOCKED_MS:
         return Strength.SUSPICIOUS, Cause.BLOCKED_LOOP
     if group.cpu_over_wall >= BUSY and group.threads <= 1:
-        return Strength.SUSPICIOUS, Cause.BUSY_CPU
+        return Strength.OVERLAPPING, Cause.BUSY_CPU
     if late:
         return Strength.OVERLAPPING, Cause.BUSY_MACHINE
+    if not group.records_waits:
+        return Strength.OVERLAPPING, Cause.NOT_RECORDED
     return Strength.PROVEN, None

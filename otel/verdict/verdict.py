@@ -1,14 +1,16 @@
 """The verdict on a trace: incomplete (no verdict), passed or failed, check by check."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.trace import Span, SpanTable, Trace, row_of, table_of
-from trading_graph.otel.verdict.checks import CheckResult, Outcome, Scope, evaluate
+from trading_graph.otel.verdict.checks import ONE_TOOL, CheckResult, Outcome, Scope, evaluate
 from trading_graph.otel.verdict.completeness import completeness
-from trading_graph.otel.verdict.gate import Gate
+from trading_graph.otel.verdict.gate import AnyCheck, Gate, LeafParallelism, Overlap
 from trading_graph.otel.verdict.measures import Measures, measures_of
 from trading_graph.otel.verdict.resumed import Interruption, interruptions, without_interruptions
+from trading_graph.otel.vocabularies import Role
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -18,7 +20,9 @@ class Verdict:
     `trace` is what was judged: for a resumed run, its view without the interruptions. `span_count`
     is the number of recorded spans. `run` is the span that was judged, with everything below it.
     `missing` has a sentence for each thing that the trace lacks, and `exact` says that the run
-    declared its span count and that it holds.
+    declared its span count and that it holds. `nothing_to_judge` says why no check of concurrency
+    applied, where the gate has such checks. `unrecognised` is set where the gate asks for structure
+    and nothing in the trace has any: there is no verdict, and it says what to do.
     """
 
     trace: Trace
@@ -27,11 +31,18 @@ class Verdict:
     exact: bool
     span_count: int
     checks: tuple[CheckResult, ...] = ()
+    nothing_to_judge: str = ""
+    unrecognised: str = ""
     interruptions: tuple[Interruption, ...] = ()
 
     @property
     def judged(self) -> bool:
         """Whether there is a verdict at all."""
+        return self.is_complete and not self.unrecognised
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the trace lacks nothing."""
         return self.run is not None and not self.missing
 
     @property
@@ -53,13 +64,49 @@ class Verdict:
 
     def __repr__(self) -> str:
         if not self.judged:
-            return f"<Verdict on {self.trace.id}: not judged, {len(self.missing)} things missing>"
+            why = "nothing recognised" if self.is_complete else f"{len(self.missing)} things missing"
+            return f"<Verdict on {self.trace.id}: not judged, {why}>"
         checks = f"{len(self.checks)} check{'' if len(self.checks) == 1 else 's'}"
         if self.passed:
             return f"<Verdict on {self.trace.id}: passed, {checks}>"
         ids = ", ".join(each.id for each in self.failures[:5])
         count = f"{len(self.failures)} of {checks}"
         return f"<Verdict on {self.trace.id}: failed, {count} ({ids})>"
+
+
+UNRECOGNISED = (
+    "Nothing here could be judged: no span has an attribute of a known vocabulary (GenAI, "
+    "OpenInference, OpenLLMetry, LangSmith, Langfuse, Vercel AI, logfire, LangGraph, HTTP, RPC, "
+    "databases, messaging, MCP), and no two spans are siblings, so nothing could run at once. "
+    "Instrument the program's calls (docs/traces.md), or name your own spans in a gate with --gate."
+)
+
+
+def unrecognised(trace: SpanTable, run: int) -> str:
+    """A sentence if nothing in a run is recognised, and what to do; empty otherwise."""
+    rows = trace.below(run)
+    if any(trace.roles[row] is not Role.OTHER for row in rows):
+        return ""
+    return "" if any(len(trace.child_rows[row]) > 1 for row in rows) else UNRECOGNISED
+
+
+def _is_structural(check: AnyCheck) -> bool:
+    return isinstance(check, LeafParallelism) and check.structure is not None
+
+
+def _nothing_to_judge(gate: Gate, results: Sequence[CheckResult]) -> str:
+    """Why no check of concurrency applied; empty where one did, or where there is none."""
+    concurrency = [
+        result
+        for check, result in zip(gate.checks, results, strict=True)
+        if isinstance(check, LeafParallelism | Overlap)
+    ]
+    if not concurrency or any(r.outcome is not Outcome.NOT_APPLICABLE for r in concurrency):
+        return ""
+    if any(result.notes for result in concurrency):
+        return "what ran one after the other may have had to"
+    turns_asked = concurrency[0].measured
+    return turns_asked if turns_asked == ONE_TOOL else "no two calls that could run at once"
 
 
 @pause_collection()
@@ -70,13 +117,20 @@ def judge(trace: SpanTable, gate: Gate, run_id: str | None = None) -> Verdict:
         run = None if whole.run is None else Span(trace, whole.run)
         return Verdict(Trace(trace), run, whole.missing, exact=False, span_count=len(trace))
     view, row = without_interruptions(trace, whole.run)
+    if (sentence := unrecognised(view, row)) and any(map(_is_structural, gate.checks)):
+        run = Span(view, row)
+        return Verdict(
+            Trace(view), run, (), whole.exact, span_count=len(trace), unrecognised=sentence
+        )
     scope = Scope(view, row, gate.sets, len(trace))
+    results = tuple(evaluate(scope, check) for check in gate.checks)
     return Verdict(
         trace=Trace(view),
         run=Span(view, row),
         missing=(),
         exact=whole.exact,
         span_count=len(trace),
-        checks=tuple(evaluate(scope, check) for check in gate.checks),
+        checks=results,
+        nothing_to_judge=_nothing_to_judge(gate, results),
         interruptions=interruptions(trace, whole.run),
     )

@@ -12,12 +12,19 @@ from typing import NamedTuple
 import numpy as np
 
 from trading_graph.otel.trace import SpanTable, semconv
-from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.vocabularies import Role
 
 Interval = tuple[int, int]
 
-_WORKING = {Role.LLM, Role.FETCH, Role.RETRIEVAL, Role.HTTP}
-_WRAPPING = {Role.AGENT, Role.RUN, Role.OTHER}
+SERVER, CONSUMER = 2, 5
+"""OTLP's kinds of a span on the far side of a call, and of a message."""
+
+OWN_SHARE = 0.25
+"""A tool or a server whose children take less than this share of its time worked itself."""
+
+_REMOTE = {Role.HTTP, Role.RPC, Role.MESSAGING}
+_WORKING = {Role.LLM, Role.FETCH, Role.RETRIEVAL, Role.DATABASE, *_REMOTE}
+_WRAPPING = {Role.AGENT, Role.RUN, Role.CHAIN, Role.OTHER}
 _IDLE_CACHE = {"hit", "shared", "stale"}
 
 
@@ -99,13 +106,29 @@ def _ways(trace: SpanTable) -> list[str]:
         spans = zip(trace.child_rows, trace.roles, trace.values(semconv.CACHE), strict=True)
         ways = trace.memo[_ways] = [
             _FURTHER
-            if below and role not in _WORKING
+            if below and (role not in _WORKING or role in _REMOTE) and _is_below(trace, row, role)
             else _HERE
             if cache is None or not is_from_cache(trace, row)
             else _NOWHERE
             for row, (below, role, cache) in enumerate(spans)
         ]
     return ways
+
+
+def _is_below(trace: SpanTable, row: int, role: Role) -> bool:
+    """Whether the work of a span with children is to be looked for in them.
+
+    A request's work is done by the server, where its span is recorded; a server's, or a tool's, is
+    its own where its children take little of the time.
+    """
+    children = trace.child_rows[row]
+    if role in _REMOTE and trace.kind[row] != SERVER:
+        return any(trace.kind[child] in (SERVER, CONSUMER) for child in children)
+    if role in _REMOTE or role is Role.TOOL:
+        inside = sum(trace.length(child) for child in children)
+        fetches = any(trace.roles[child] is Role.FETCH for child in children)
+        return fetches or inside >= OWN_SHARE * trace.length(row)
+    return True
 
 
 def is_from_cache(trace: SpanTable, row: int) -> bool:

@@ -42,7 +42,8 @@ def diagnose_command(
     talk = Console(stderr=True)
     try:
         others = [find_trace((word,), source) for word in also]
-        diagnosis = diagnose(find_trace(trace, source, id), default_gate(), target, id, others)
+        table = find_trace(trace, source, id)
+        diagnosis = diagnose(table, default_gate(table), target, id, others)
     except SettingsError as error:
         return fail(talk, str(error), ExitCode.USAGE, ErrorKind.SETTINGS)
     except TraceError as error:
@@ -63,8 +64,8 @@ def diagnose_command(
             sentence = f"{out} cannot be written: {error.strerror}."
             return fail(talk, sentence, ExitCode.USAGE, ErrorKind.FILE)
         talk.print(f"Written: {out}", highlight=False, soft_wrap=True)
-    inside = diagnosis.target.standing is Standing.INSIDE
-    return ExitCode.OK if inside else ExitCode.CHECK_FAILED
+    kept = diagnosis.target.standing in (Standing.INSIDE, Standing.NONE)
+    return ExitCode.OK if kept else ExitCode.CHECK_FAILED
 
 
 def _without_verdict(verdict: Verdict) -> str:

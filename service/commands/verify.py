@@ -60,8 +60,9 @@ def _verify(
     """Judge one trace; every fault is one sentence on stderr."""
     talk = Console(stderr=True)
     try:
-        limits = Gate.from_file(Path(gate)) if gate else default_gate()
-        verdict = judge(find_trace(words, source, id), limits, id)
+        limits = Gate.from_file(Path(gate)) if gate else None
+        table = find_trace(words, source, id)
+        verdict = judge(table, limits or default_gate(table), id)
         shown = VerdictText(verdict) if format == "text" else FORMATS[format](verdict)
     except GateError as error:
         return fail(talk, str(error), ExitCode.USAGE, ErrorKind.GATE)
@@ -113,7 +114,7 @@ def _watch(
     """Judge the traces that arrive, until a signal or until there are enough."""
     talk = Console(stderr=True)
     try:
-        limits = Gate.from_file(Path(gate)) if gate else default_gate()
+        limits = Gate.from_file(Path(gate)) if gate else None
         jaeger = configured_jaeger()
     except GateError as error:
         return fail(talk, str(error), ExitCode.USAGE, ErrorKind.GATE)
@@ -125,7 +126,7 @@ def _watch(
         with _sigterm_as_interrupt():
             deadline = None if seconds is None else time.monotonic() + seconds
             for arrived in _arriving(watch, talk, deadline):
-                verdict = judge(arrived.trace, limits)
+                verdict = judge(arrived.trace, limits or default_gate(arrived.trace))
                 tally.add(verdict)
                 line = (
                     _object(service, arrived, verdict)

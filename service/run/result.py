@@ -15,7 +15,7 @@ from rich.table import Table
 
 from trading_graph.graph.analysis import Analysis
 from trading_graph.graph.decisions import Decision
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate import own_gate
 from trading_graph.otel.export import JAEGER, LANGSMITH, Delivery, Telemetry
 from trading_graph.otel.report import VerdictText, waterfall
 from trading_graph.otel.report.documents.document import SCHEMA_VERSION, Document, encode
@@ -109,7 +109,7 @@ def show(result: FinishedRun, settings: Settings, console: Console) -> None:
         console.print(Padding(Markdown(text), (0, 0, 1, 0)))
     _decision(analysis, console)
     console.print(_tokens(analysis, settings))
-    verdict = judge(result.trace, default_gate()) if result.trace else None
+    verdict = judge(result.trace, own_gate()) if result.trace else None
     if verdict and verdict.trace.roots:
         console.print()
         console.print(waterfall(verdict.trace.roots[0], width=console.width))

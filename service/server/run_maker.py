@@ -12,7 +12,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from trading_graph.graph.decisions import Decision
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate import own_gate
 from trading_graph.otel.report.documents.document import encode
 from trading_graph.otel.report.documents.verdict import verdict_document
 from trading_graph.otel.sources import read
@@ -128,7 +128,7 @@ def _completed_before(folder: RunFolder) -> _CompletedRun:
 
 
 def _judge(run: StoredRun, trace: SpanTable) -> StoredVerdict:
-    verdict = judge(trace, default_gate(), run.id)
+    verdict = judge(trace, own_gate(), run.id)
     document = verdict_document(verdict)
     return StoredVerdict(
         id=run.id,

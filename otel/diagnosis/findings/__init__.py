@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from trading_graph.otel.diagnosis.findings import connections, turns, waste
+from trading_graph.otel.diagnosis.findings import connections, rows, turns, waste
 from trading_graph.otel.diagnosis.findings.candidate import Candidate
 from trading_graph.otel.diagnosis.findings.concurrency import concurrency_findings
 from trading_graph.otel.diagnosis.findings.kind import FindingKind, Theme
@@ -10,6 +10,7 @@ from trading_graph.otel.diagnosis.schedule import Schedule
 
 DETECTORS: tuple[Callable[[Schedule], Iterator[Candidate]], ...] = (
     concurrency_findings,
+    rows.serial_rows,
     waste.barriers,
     waste.duplicates,
     waste.retries,
@@ -17,6 +18,7 @@ DETECTORS: tuple[Callable[[Schedule], Iterator[Candidate]], ...] = (
     connections.cold_connections,
     waste.gaps,
     waste.long_poles,
+    waste.dominant_spans,
     turns.middle_turns,
     turns.token_heavy,
 )

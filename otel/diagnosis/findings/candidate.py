@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from trading_graph.otel.diagnosis.actions import Fix
 from trading_graph.otel.diagnosis.call_tree import CallTree
 from trading_graph.otel.diagnosis.findings.kind import FindingKind
+from trading_graph.otel.verdict.causes import Cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,7 @@ class Candidate:
     `evidence` is a sentence with the measured values, `rows` are the spans that show it, and
     `actions` are the change as the simulation plays it. `proven` says that the trace itself shows
     that the change is possible; otherwise the fix may gain nothing, and `only_if` says what it
-    requires.
+    requires. `causes` are those that fit, where it is about spans that should have run at once.
     """
 
     kind: FindingKind
@@ -24,6 +25,7 @@ class Candidate:
     actions: tuple[Fix, ...]
     proven: bool = True
     only_if: str = ""
+    causes: tuple[Cause, ...] = ()
 
 
 def place_of(tree: CallTree, row: int) -> str:

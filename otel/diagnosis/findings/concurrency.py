@@ -1,120 +1,168 @@
-"""Work that could have run at once and did not: branches, tools of a turn, calls in sequence."""
+"""Groups that should have run at once, and did not: fan-outs, and the tools of a turn.
+
+The groups and their judgement are those of the verdict, so that both say the same.
+"""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from statistics import median
 
 from trading_graph.otel.diagnosis.actions import (
+    Fix,
     FreeInterpreter,
     Parallelise,
     RemoveWaits,
+    Shorten,
     UnblockLoop,
 )
 from trading_graph.otel.diagnosis.findings.candidate import Candidate, place_of, seconds
 from trading_graph.otel.diagnosis.findings.kind import FindingKind
 from trading_graph.otel.diagnosis.schedule import Schedule
-from trading_graph.otel.trace import semconv
-from trading_graph.otel.trace.kinds import Role
-from trading_graph.otel.verdict import causes
-from trading_graph.otel.verdict.causes import Cause
+from trading_graph.otel.trace import Evidence, SpanTable
+from trading_graph.otel.trace.structure import Turn, siblings, turns
+from trading_graph.otel.verdict.causes import Cause, group_staircase
+from trading_graph.otel.verdict.group import branches_of
+from trading_graph.otel.verdict.measures import fan_out_name
 from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism, reason
 from trading_graph.otel.verdict.work import working_spans
+from trading_graph.otel.vocabularies import witness
 
-_GAP_NS = 50_000_000
-_GAP_SHARE = 0.1
-_MANY = 10
-_WORK = (Role.AGENT, Role.TOOL, Role.FETCH, Role.RETRIEVAL, Role.HTTP, Role.LLM)
+SHARED = "what they share bears them all at once"
+INDEPENDENT = "none needs the result of another"
+
+ENDS_SHARE = 0.05
+"""Spans end together if their ends are this close, as a share of the shortest of them."""
+
+LATE_SHARE = 0.2
+"""A branch is late if it starts this share of the median duration after the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedGroup:
+    """A fan-out, or the tools of a turn, with its judgement."""
+
+    kind: FindingKind
+    place: str
+    evidence: Evidence
+    judgement: Parallelism
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """The spans of the group."""
+        return self.judgement.group.rows
+
+    @property
+    def fell(self) -> bool:
+        """Whether the group did not run at once."""
+        return self.judgement.strength in (Strength.SERIAL, Strength.SUSPICIOUS)
 
 
 def concurrency_findings(schedule: Schedule) -> Iterator[Candidate]:
-    """All groups that should have run at once, or could have."""
-    trace = schedule.tree.trace
-    judgements: list[tuple[FindingKind, str, Parallelism]] = [
-        (FindingKind.SERIAL_FAN_OUT, fan_out.name, fan_out.judgement)
-        for fan_out in schedule.measures.fan_outs
+    """All groups that should have run at once."""
+    groups = list(judged_groups(schedule))
+    blocked = [each for each in groups if each.fell and _is_recorded_block(each.judgement)]
+    held_back = [
+        each
+        for each in groups
+        if each.fell and each.judgement.cause is Cause.BLOCKED_LOOP and each not in blocked
     ]
-    on_path = schedule.path.total_ns
-    turns = list(tools_of_turns(schedule))
-    judgements += [
-        (FindingKind.SERIAL_TOOLS, place_of(schedule.tree, rows[0]), parallelism(trace, rows))
-        for rows in turns
-        if any(row in on_path for row in rows)
-    ]
-    blocked = [each for each in judgements if _is(each[2], Cause.BLOCKED_LOOP)]
+    for each in held_back:
+        yield _limit(schedule, each)
     if blocked:
         yield _blocked(schedule, blocked)
-    serial: dict[tuple[FindingKind, str], list[Parallelism]] = defaultdict(list)
-    for kind, name, judgement in judgements:
-        if _is(judgement, Cause.INTERPRETER_LOCK):
-            yield _interpreter(schedule, name, judgement)
-        elif _is(judgement, Cause.SEMAPHORE):
-            yield _semaphore(schedule, name, judgement)
-        elif _is(judgement, Cause.EXECUTOR, Cause.MAX_CONCURRENCY):
-            serial[FindingKind.LIMIT, name].append(judgement)
-        elif _is(judgement, Cause.DISPATCH):
-            serial[kind, name if kind is FindingKind.SERIAL_FAN_OUT else ""].append(judgement)
-    for (kind, name), groups in serial.items():
-        rows = [judgement.group.rows for judgement in groups]
-        if kind is FindingKind.SERIAL_TOOLS:
-            # A fix of one turn fixes all, including those that were not on the path so far.
-            rows += [turn for turn in turns if turn not in rows and _is_serial(schedule, turn)]
-        yield _serial(schedule, kind, name, rows, reason(groups[0]))
-    busy = {row for _, _, judgement in judgements for row in judgement.group.rows}
-    busy.update(row for turn in turns for row in turn)
-    yield from _plain_calls(schedule, busy)
+    serial: dict[tuple[FindingKind, str], list[JudgedGroup]] = defaultdict(list)
+    for each in groups:
+        if each.fell:
+            detector = _BY_CAUSE.get(each.judgement.causes[0])
+            if detector is not None:
+                yield detector(schedule, each)
+            elif each.judgement.cause in (Cause.DISPATCH, Cause.MAX_CONCURRENCY):
+                place = each.place if each.kind is FindingKind.SERIAL_FAN_OUT else ""
+                serial[each.kind, place].append(each)
+        elif each.judgement.group.may_block and _looks_blocked(schedule, each):
+            yield _possible_block(schedule, each)
+        if late := _late(schedule, each):
+            yield late
+    for (kind, place), some in serial.items():
+        yield _serial(schedule, kind, place, some)
 
 
-def _is(judgement: Parallelism, *suspects: Cause) -> bool:
-    return (
-        judgement.strength in (Strength.SERIAL, Strength.SUSPICIOUS) and judgement.cause in suspects
-    )
+def judged_groups(schedule: Schedule) -> Iterator[JudgedGroup]:
+    """The fan-outs and the turns of a run, as far as they bear on its duration."""
+    trace, run, on_path = schedule.tree.trace, schedule.tree.run, schedule.path.total_ns
+    for fan_out in siblings(trace, run).fan_outs:
+        if not on_path.keys().isdisjoint(fan_out.branches):
+            yield JudgedGroup(
+                FindingKind.SERIAL_FAN_OUT,
+                fan_out_name(trace, fan_out),
+                fan_out.evidence,
+                parallelism(trace, fan_out.branches),
+            )
+    for turn in tool_turns(schedule):
+        if not on_path.keys().isdisjoint(turn.tools):
+            yield JudgedGroup(
+                FindingKind.SERIAL_TOOLS,
+                place_of(schedule.tree, turn.scope),
+                turn.evidence,
+                parallelism(trace, turn.tools),
+            )
 
 
-def tools_of_turns(schedule: Schedule) -> Iterator[tuple[int, ...]]:
-    """The tool calls of one LLM turn: with the same parent and the same turn."""
-    trace = schedule.tree.trace
-    turns: dict[tuple[int, float], list[int]] = defaultdict(list)
-    indices, roles = trace.figures(semconv.TURN_INDEX), trace.roles
-    parents = schedule.tree.parents
-    for row in schedule.tree.rows:
-        turn = indices[row]
-        if turn is not None and roles[row] is Role.TOOL:
-            turns[parents[row], turn].append(row)
-    yield from (tuple(sorted(rows)) for rows in turns.values() if len(rows) > 1)
+def tool_turns(schedule: Schedule) -> Iterator[Turn]:
+    """The turns with two tool calls or more."""
+    for turn in turns(schedule.tree.trace, schedule.tree.run):
+        if len(turn.tools) > 1:
+            yield turn
 
 
-def _is_serial(schedule: Schedule, rows: Sequence[int]) -> bool:
-    """Whether each of these spans, in order of start, starts after the end of the one before."""
-    tree = schedule.tree
-    return all(tree.start[after] >= tree.end[before] for before, after in pairwise(rows))
+def _is_recorded_block(judgement: Parallelism) -> bool:
+    return judgement.cause is Cause.BLOCKED_LOOP and judgement.group.lag_ms is not None
 
 
 def _serial(
-    schedule: Schedule, kind: FindingKind, name: str, groups: Sequence[tuple[int, ...]], reason: str
+    schedule: Schedule, kind: FindingKind, place: str, some: Sequence[JudgedGroup]
 ) -> Candidate:
-    tree, trace = schedule.tree, schedule.tree.trace
+    tree = schedule.tree
+    groups = [each.rows for each in some]
+    if kind is FindingKind.SERIAL_TOOLS:
+        # A fix of one turn fixes all, including those that were not on the path so far.
+        groups += [
+            turn.tools
+            for turn in tool_turns(schedule)
+            if turn.tools not in groups and _is_row(schedule, turn.tools)
+        ]
     rows = tuple(row for group in groups for row in group)
     total_ns = sum(tree.duration(row) for row in rows)
     longest = sum(max(tree.duration(row) for row in group) for group in groups)
     what = f"{len(rows)} spans" + (f" in {len(groups)} groups" if len(groups) > 1 else "")
+    proven = all(each.evidence.proves for each in some)
     return Candidate(
         kind=kind,
-        place=name or place_of(tree, int(trace.parent[rows[0]])),
+        place=place or some[0].place,
         evidence=f"{what} took {seconds(total_ns)} one after another; the longest of each group "
-        f"take {seconds(longest)} ({reason}).",
+        f"take {seconds(longest)} ({reason(some[0].judgement)}).",
         rows=rows,
         actions=tuple(Parallelise(group) for group in groups),
+        proven=proven,
+        only_if="" if proven else INDEPENDENT,
+        causes=some[0].judgement.causes,
     )
 
 
-def _blocked(
-    schedule: Schedule, judgements: Sequence[tuple[FindingKind, str, Parallelism]]
-) -> Candidate:
+def _is_row(schedule: Schedule, rows: Sequence[int]) -> bool:
+    """Whether each of these spans, in order of start, starts after the end of the one before."""
+    tree = schedule.tree
+    return all(
+        tree.start[after] >= tree.end[before]
+        for before, after in zip(rows, rows[1:], strict=False)
+    )
+
+
+def _blocked(schedule: Schedule, some: Sequence[JudgedGroup]) -> Candidate:
     trace = schedule.tree.trace
-    groups = tuple(judgement.group.rows for _, _, judgement in judgements)
-    guilty = _deepest_blocked(schedule)
-    lag = max(trace.number(row, semconv.LOOP_LAG_MAX_MS) or 0.0 for row in guilty)
+    guilty = tuple(dict.fromkeys(block.row for block in schedule.blocks)) or (schedule.tree.run,)
+    lag = max(witness.loop_lag_ms(trace.attributes(row)) or 0.0 for row in guilty)
     names = ", ".join(dict.fromkeys(trace.names[row] for row in guilty))
     return Candidate(
         kind=FindingKind.BLOCKED_LOOP,
@@ -122,114 +170,150 @@ def _blocked(
         evidence=f"The event loop was blocked for up to {lag:.0f} ms at a time during {names}; "
         "spans that overlap there did not run at once.",
         rows=guilty,
-        actions=(UnblockLoop(groups),),
+        actions=(UnblockLoop(tuple(each.rows for each in some)),),
+        causes=(Cause.BLOCKED_LOOP,),
     )
 
 
-def _deepest_blocked(schedule: Schedule) -> tuple[int, ...]:
-    guilty = tuple(dict.fromkeys(block.row for block in schedule.blocks))
-    return guilty or (schedule.tree.run,)
-
-
-def _interpreter(schedule: Schedule, name: str, judgement: Parallelism) -> Candidate:
-    trace = schedule.tree.trace
-    leaves = tuple(leaf for row in judgement.group.rows for leaf in trace.leaves(row))
+def _interpreter(schedule: Schedule, each: JudgedGroup) -> Candidate:
+    trace, group = schedule.tree.trace, each.judgement.group
+    leaves = tuple(leaf for row in group.rows for leaf in trace.leaves(row))
     return Candidate(
         kind=FindingKind.INTERPRETER_LOCK,
-        place=name,
-        evidence=f"{len(judgement.group.rows)} spans overlap, yet together used "
-        f"{judgement.group.cpu_over_wall:.0%} of one CPU: their threads took turns.",
-        rows=judgement.group.rows,
+        place=each.place,
+        evidence=f"{len(group.rows)} spans overlap, yet together used "
+        f"{group.cpu_over_wall:.0%} of one CPU: their threads took turns.",
+        rows=group.rows,
         actions=(FreeInterpreter(leaves),),
         proven=False,
         only_if="as many CPUs are free",
+        causes=each.judgement.causes,
     )
 
 
-def _semaphore(schedule: Schedule, name: str, judgement: Parallelism) -> Candidate:
+def _limit(schedule: Schedule, each: JudgedGroup) -> Candidate:
+    """A limit, outside or inside the spans: `at_once` of them at a time."""
+    judgement = each.judgement
+    count, width = len(each.rows), judgement.at_once
+    actions: tuple[Fix, ...]
+    if judgement.strength is Strength.SUSPICIOUS and width:
+        where = f"{count} spans start together and end {width} at a time"
+        actions = (RemoveWaits(_waits_inside(schedule, judgement)),)
+    elif width:
+        where = f"At most {width} of {count} spans ran at once, and others started as they ended"
+        actions = (Parallelise(each.rows),)
+    else:
+        where = f"{count} spans were opened together, and their work was done one after the other"
+        actions = _work_at_once(schedule, judgement)
+    return Candidate(
+        kind=_LIMIT_KIND.get(judgement.causes[0], FindingKind.LIMIT),
+        place=each.place,
+        evidence=f"{where}: {reason(judgement)}.",
+        rows=each.rows,
+        actions=actions,
+        proven=False,
+        only_if=SHARED,
+        causes=judgement.causes,
+    )
+
+
+_LIMIT_KIND = {
+    Cause.SERVER: FindingKind.SERVER,
+    Cause.BLOCKED_LOOP: FindingKind.BLOCKED_LOOP,
+}
+
+
+def _waits_inside(schedule: Schedule, judgement: Parallelism) -> tuple[tuple[int, int], ...]:
+    """How long each span of a staircase waited, until as many before it had ended."""
     tree = schedule.tree
-    width = causes.staircase(tree.trace, judgement.group) or 1
+    width = group_staircase(tree.trace, judgement.group) or 1
     # A branch that worked several times is late for more than one reason.
     alone = [row for row in judgement.group.rows if len(working_spans(tree.trace, row)) == 1]
     by_end = sorted(alone, key=tree.end.__getitem__)
-    waits = tuple(
+    return tuple(
         (row, max(tree.end[before] - tree.start[row], 0))
         for before, row in zip(by_end, by_end[width:], strict=False)
     )
-    return Candidate(
-        kind=FindingKind.LIMIT,
-        place=name,
-        evidence=f"{len(judgement.group.rows)} spans start together and end {width} at a time: "
-        "something inside lets in no more.",
-        rows=judgement.group.rows,
-        actions=(RemoveWaits(waits),),
-        proven=False,
-        only_if="what they share bears them all at once",
-    )
 
 
-def _plain_calls(schedule: Schedule, busy: set[int]) -> Iterator[Candidate]:
-    """Sequences of siblings with one role that follow each other closely for no visible reason."""
-    tree = schedule.tree
-    chains: dict[str, list[tuple[int, ...]]] = defaultdict(list)
-    for parent in schedule.path.total_ns:
-        for rows in _chains(schedule, tree.children(parent), busy):
-            chains[place_of(tree, parent)].append(rows)
-    for place, chains_here in chains.items():
-        many = [chain for chain in chains_here if _is_many(schedule, chain)]
-        few = [chain for chain in chains_here if chain not in many]
-        for kind, some in ((FindingKind.MANY_SMALL_CALLS, many), (FindingKind.SERIAL_CALLS, few)):
-            if some:
-                yield _calls(schedule, kind, place, some)
-
-
-def _calls(
-    schedule: Schedule, kind: FindingKind, place: str, chains: Sequence[tuple[int, ...]]
-) -> Candidate:
-    tree, trace = schedule.tree, schedule.tree.trace
-    rows = tuple(row for chain in chains for row in chain)
-    names = ", ".join(list(dict.fromkeys(trace.names[row] for row in rows))[:3])
-    total_ns = sum(tree.duration(row) for row in rows)
-    return Candidate(
-        kind=kind,
-        place=place,
-        evidence=f"{len(rows)} calls ({names}) followed each other, {seconds(total_ns)} in all.",
-        rows=rows,
-        actions=tuple(Parallelise(chain) for chain in chains),
-        proven=False,
-        only_if="none needs the result of another",
-    )
-
-
-def _is_many(schedule: Schedule, chain: Sequence[int]) -> bool:
-    """Whether the chain has ten or more calls of one name that took about equally long."""
-    tree = schedule.tree
-    if len(chain) < _MANY or len({tree.trace.names[row] for row in chain}) > 1:
-        return False
-    middle = median(tree.duration(row) for row in chain)
-    alike = sum(middle / 2 <= tree.duration(row) <= 2 * middle for row in chain)
-    return alike >= 0.9 * len(chain)
-
-
-def _chains(schedule: Schedule, family: Sequence[int], busy: set[int]) -> Iterator[tuple[int, ...]]:
-    tree, trace = schedule.tree, schedule.tree.trace
-    chain: list[int] = []
-    for before, row in pairwise(family):
-        apart = tree.start[row] - tree.end[before]
-        near = 0 <= apart <= max(_GAP_NS, _GAP_SHARE * tree.duration(row))
-        role = trace.roles[row]
-        alike = role is trace.roles[before] and role in _WORK and row not in busy
-        free = (
-            alike
-            and trace.values(semconv.TURN_INDEX)[row] is None
-            and trace.steps[row] == trace.steps[before]
-            and before not in trace.failed
+def _work_at_once(schedule: Schedule, judgement: Parallelism) -> tuple[Fix, ...]:
+    """Let branches that were open together work at once: each without its wait for the others."""
+    tree, group = schedule.tree, judgement.group
+    branches = branches_of(tree.trace, group.rows)
+    if branches == group.rows:
+        return tuple(
+            Shorten(row, work.total_ns)
+            for row, work in zip(group.rows, group.works, strict=True)
+            if work.total_ns < tree.duration(row)
         )
-        if near and free:
-            chain = chain or [before]
-            chain.append(row)
-        elif chain:
-            yield tuple(chain)
-            chain = []
-    if chain:
-        yield tuple(chain)
+    first = min(tree.start[row] for row in group.rows)
+    waits = tuple(
+        (branch, tree.start[row] - first)
+        for branch, row in zip(branches, sorted(group.rows), strict=False)
+        if tree.start[row] > first
+    )
+    return (RemoveWaits(waits),)
+
+
+def _looks_blocked(schedule: Schedule, each: JudgedGroup) -> bool:
+    """Whether spans were opened together and ended together.
+
+    That is what truly parallel calls of equal length leave, and also what functions leave that
+    block the loop in turn: it notes all ends when the last is done.
+    """
+    tree, rows = schedule.tree, each.rows
+    ends = [tree.end[row] for row in rows]
+    shortest = min(tree.duration(row) for row in rows)
+    return max(ends) - min(ends) <= ENDS_SHARE * shortest
+
+
+def _possible_block(schedule: Schedule, each: JudgedGroup) -> Candidate:
+    """Spans that overlap wholly, in a program that does not record the lag of its loop."""
+    tree, rows = schedule.tree, each.rows
+    count, longest = len(rows), max(tree.duration(row) for row in rows)
+    return Candidate(
+        kind=FindingKind.BLOCKED_LOOP,
+        place=each.place,
+        evidence=f"{count} spans were open at the same time for {seconds(longest)} and ended "
+        "together; no event-loop lag is recorded, so functions that block the loop may have taken "
+        f"turns in it, about {seconds(longest / count)} each.",
+        rows=rows,
+        actions=tuple(Shorten(row, tree.duration(row) // count) for row in rows),
+        proven=False,
+        only_if="they block the event loop; record its lag to know",
+        causes=(Cause.BLOCKED_LOOP,),
+    )
+
+
+def _late(schedule: Schedule, each: JudgedGroup) -> Candidate | None:
+    """Branches that ran beside the others, and started well after them."""
+    tree, judgement = schedule.tree, each.judgement
+    if each.kind is not FindingKind.SERIAL_FAN_OUT or judgement.at_once or each.fell:
+        return None
+    trace: SpanTable = tree.trace
+    first = tree.start[each.rows[0]]
+    usual = median(tree.duration(row) for row in each.rows)
+    late = [row for row in each.rows if tree.start[row] - first > LATE_SHARE * usual]
+    prompt = [row for row in each.rows if row not in late]
+    if not late or len(prompt) < 2 or schedule.path.total_ns.keys().isdisjoint(late):
+        return None
+    delay = max(tree.start[row] for row in late) - first
+    names = ", ".join(dict.fromkeys(trace.names[row] for row in late))
+    return Candidate(
+        kind=FindingKind.LATE_BRANCH,
+        place=each.place,
+        evidence=f"{len(late)} of {len(each.rows)} branches ({names}) started up to "
+        f"{seconds(delay)} after the first.",
+        rows=tuple(late),
+        actions=(Parallelise((each.rows[0], *late)),),
+        proven=False,
+        only_if="nothing that they need comes later",
+    )
+
+
+_BY_CAUSE: dict[Cause, Callable[[Schedule, JudgedGroup], Candidate]] = {
+    Cause.INTERPRETER_LOCK: _interpreter,
+    Cause.SEMAPHORE: _limit,
+    Cause.SERVER: _limit,
+    Cause.EXECUTOR: _limit,
+}

@@ -95,6 +95,26 @@ class FindingKind(StrEnum):
         "Raise the limit (max_concurrency, the executor's threads, the semaphore), or make the "
         "calls async.",
     )
+    LATE_BRANCH = (
+        "late branch",
+        "Start the late branch with the others",
+        Theme.PARALLEL,
+        "Start it together with the others; see what held it back.",
+    )
+    SERVER = (
+        "serial server",
+        "Let the server answer at once",
+        Theme.PARALLEL,
+        "Find what makes the server answer one request after the other: a handler that blocks its "
+        "event loop, one worker, or a lock.",
+    )
+    SERIAL_AGENTS = (
+        "agents in a row",
+        "Start independent agents at once",
+        Theme.PARALLEL,
+        "Start those at once that need nothing of each other: edges from one node, Send, or "
+        "asyncio.gather.",
+    )
     SERIAL_TOOLS = (
         "serial tools",
         "Run the tools of a turn at once",
@@ -162,6 +182,13 @@ class FindingKind(StrEnum):
         Theme.WAITS,
         "Find what the program does there (a pause, work without a span, a queue) and open a span "
         "around it, or leave it out.",
+    )
+    DOMINANT_SPAN = (
+        "dominant span",
+        "Shorten the dominant span",
+        Theme.WAITS,
+        "Find what it does in that time (a wait for a pool or a lock, work), and shorten it, or "
+        "open spans inside it.",
     )
     LONG_POLE = (
         "long pole",

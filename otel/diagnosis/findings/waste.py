@@ -259,3 +259,27 @@ def _at_once(schedule: Schedule, rows: list[int]) -> Iterator[list[int]]:
         last_end = max(last_end, tree.end[row])
     if together:
         yield together
+
+
+DOMINANT_SHARE = 0.3
+"""A span of an unknown kind stands out from this share of the run's duration on the path."""
+
+
+def dominant_spans(schedule: Schedule) -> Iterator[Candidate]:
+    """Spans of a kind that no vocabulary names, without parts, that fill much of the path."""
+    tree, trace = schedule.tree, schedule.tree.trace
+    for row, self_ns in schedule.path.self_ns.items():
+        if row == tree.run or self_ns < DOMINANT_SHARE * tree.wall_ns:
+            continue
+        if trace.roles[row] is not Role.OTHER:
+            continue
+        yield Candidate(
+            kind=FindingKind.DOMINANT_SPAN,
+            place=place_of(tree, row),
+            evidence=f"{seconds(self_ns)} of {seconds(tree.wall_ns)} are spent in it, and no span "
+            "inside it says on what.",
+            rows=(row,),
+            actions=(Shorten(row, tree.duration(row) - self_ns),),
+            proven=False,
+            only_if="it can be left out",
+        )

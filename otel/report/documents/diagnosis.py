@@ -19,7 +19,7 @@ from trading_graph.otel.report.documents.document import (
     spans_json,
 )
 from trading_graph.otel.report.outlook import headline, outlook
-from trading_graph.otel.verdict import Outcome
+from trading_graph.otel.verdict import Cause, Outcome
 
 _SPANS = 50
 
@@ -40,9 +40,9 @@ class LlmChainJson(Document, frozen=True, kw_only=True):
 
 
 class TargetJson(Document, frozen=True, kw_only=True):
-    """What the run may take, and what it takes."""
+    """What the run may take, null without a target, and what it takes."""
 
-    limit_s: float
+    limit_s: float | None
     standing: Standing
     now_s: float
     with_all_fixes_s: float
@@ -72,6 +72,7 @@ class FindingJson(Document, frozen=True, kw_only=True):
     here: str | None
     proven: bool
     only_if: str | None
+    causes: tuple[Cause, ...] = ()
     on_path_s: float
     gain_s: IntervalJson
     wall_s: IntervalJson
@@ -164,6 +165,7 @@ def _finding(finding: Finding) -> FindingJson:
         here=finding.here or None,
         proven=finding.proven,
         only_if=finding.only_if or None,
+        causes=finding.causes,
         on_path_s=finding.on_path_s,
         gain_s=_interval(finding.gain),
         wall_s=_interval(finding.wall),

