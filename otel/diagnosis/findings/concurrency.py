@@ -247,12 +247,14 @@ def _work_at_once(schedule: Schedule, judgement: Parallelism) -> tuple[Fix, ...]
             if work.total_ns < tree.duration(row)
         )
     first = min(tree.start[row] for row in group.rows)
-    waits = tuple(
-        (branch, tree.start[row] - first)
-        for branch, row in zip(branches, sorted(group.rows), strict=False)
-        if tree.start[row] > first
-    )
-    return (RemoveWaits(waits),)
+    waits = []
+    for row in group.rows:
+        branch = row
+        while branch not in branches:
+            branch = tree.parents[branch]
+        if tree.start[row] > first:
+            waits.append((branch, tree.start[row] - first))
+    return (RemoveWaits(tuple(waits)),)
 
 
 def _looks_blocked(schedule: Schedule, each: JudgedGroup) -> bool:
