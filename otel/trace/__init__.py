@@ -1,4 +1,4 @@
-"""A trace as columns, and what can be measured on it. Imports nothing else of this project."""
+"""A trace as columns, and what can be measured on it. Imports only `vocabularies`."""
 
 from trading_graph.otel.trace.builder import TraceBuilder
 from trading_graph.otel.trace.profile import Profile, profile
@@ -12,10 +12,10 @@ from trading_graph.otel.trace.table import (
     SpanRecord,
     SpanTable,
     SpanValues,
-    finite,
     no_events,
 )
 from trading_graph.otel.trace.trace import Span, Spans, Trace, row_of, spans_at, table_of
+from trading_graph.otel.vocabularies import finite
 
 __all__ = [
     "ERROR",

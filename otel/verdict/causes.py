@@ -14,10 +14,10 @@ from typing import Self
 import numpy as np
 
 from trading_graph.otel.trace import SpanTable, profile, semconv
-from trading_graph.otel.trace.kinds import Role
 from trading_graph.otel.trace.profile import serial_chain
 from trading_graph.otel.verdict.group import Group
 from trading_graph.otel.verdict.work import working_spans
+from trading_graph.otel.vocabularies import Role
 
 LOOK = "Look at the listed spans on one time axis."
 

@@ -7,7 +7,6 @@ from enum import StrEnum
 from typing import Any, assert_never
 
 from trading_graph.otel.trace import Span, SpanTable, semconv, spans_at
-from trading_graph.otel.trace.kinds import Role
 from trading_graph.otel.trace.profile import serial_chain
 from trading_graph.otel.verdict import gate as g
 from trading_graph.otel.verdict.causes import Cause
@@ -15,6 +14,7 @@ from trading_graph.otel.verdict.gate import SpanSet
 from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism
 from trading_graph.otel.verdict.parallelism import reason as cause_in_words
 from trading_graph.otel.verdict.resumed import PAID_AGAIN
+from trading_graph.otel.vocabularies import Role, witness
 
 
 class Scope:
@@ -306,8 +306,8 @@ def _chain(on: _Evaluation, check: g.Chain) -> CheckResult:
 
 
 def _loop_lag(on: _Evaluation, check: g.LoopLag) -> CheckResult:
-    lags = {row: on.trace.number(row, semconv.LOOP_LAG_MAX_MS) for row in on.rows}
-    lags_ms = {row: lag for row, lag in lags.items() if lag is not None}
+    lags = on.trace.column_of(witness.loop_lag_ms)
+    lags_ms = {row: lag for row in on.rows if (lag := lags[row]) is not None}
     if not lags_ms:
         return _not_applicable(check, "no event-loop lag was recorded")
     worst = max(lags_ms.values())
@@ -334,7 +334,7 @@ def _where_blocked(trace: SpanTable, row: int, limit_ms: float) -> list[int]:
 
 
 def _lag(trace: SpanTable, row: int) -> float:
-    return trace.number(row, semconv.LOOP_LAG_MAX_MS) or 0.0
+    return trace.column_of(witness.loop_lag_ms)[row] or 0.0
 
 
 def _no_duplicates(on: _Evaluation, check: g.NoDuplicates) -> CheckResult:
@@ -426,7 +426,7 @@ def _count(on: _Evaluation, check: g.Count) -> CheckResult:
 
 
 def _complete(on: _Evaluation) -> CheckResult:
-    total = on.trace.attributes(on.run).get(semconv.SPANS_STARTED)
+    total = witness.value(on.trace.attributes(on.run), witness.SPANS_STARTED)
     exact = total is not None
     return on.result(
         True,

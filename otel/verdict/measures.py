@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from trading_graph.otel.trace import Profile, Spans, SpanTable, profile, semconv, spans_at
-from trading_graph.otel.trace.kinds import Role
 from trading_graph.otel.trace.profile import serial_chain
 from trading_graph.otel.verdict.barrier import barrier
 from trading_graph.otel.verdict.causes import Cause
 from trading_graph.otel.verdict.group import Group
 from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism, reason
 from trading_graph.otel.verdict.work import working_spans
+from trading_graph.otel.vocabularies import Role, witness
 
 PAIRS_OF = 2000
 """Maximum number of branches that are compared pair by pair."""
@@ -161,7 +161,7 @@ def _measures(trace: SpanTable, run: int) -> RunFigures:
     calls = [row for row in rows if roles[row] is Role.LLM]
     failures = [row for row in rows if row in trace.failed] if trace.failed else []
     kinds = [trace.attributes(row).get(semconv.ERROR_TYPE) for row in failures]
-    caches, waits = trace.values(semconv.CACHE), trace.figures(semconv.QUEUE_WAIT_MS)
+    caches, waits = trace.values(semconv.CACHE), trace.column_of(witness.wait_ms)
     cache = Counter(str(outcome) for row in rows if (outcome := caches[row]))
     waits_ms = [wait for row in rows if (wait := waits[row]) is not None]
     return RunFigures(
@@ -174,7 +174,7 @@ def _measures(trace: SpanTable, run: int) -> RunFigures:
         llm_calls=len(calls),
         llm_chain=len(serial_chain(trace, calls)),
         barrier_idle_ns=barrier(trace, rows).idle_ns,
-        loop_lag_ms=trace.number(run, semconv.LOOP_LAG_MAX_MS),
+        loop_lag_ms=witness.loop_lag_ms(trace.attributes(run)),
         queue_wait_ns=int(sum(waits_ms) * 1e6),
         cache=dict(sorted(cache.items())),
         errors=len(failures),

@@ -15,11 +15,11 @@ from trading_graph.otel.diagnosis.findings.candidate import Candidate, place_of,
 from trading_graph.otel.diagnosis.findings.kind import FindingKind
 from trading_graph.otel.diagnosis.schedule import Schedule
 from trading_graph.otel.trace import semconv
-from trading_graph.otel.trace.kinds import Role
 from trading_graph.otel.verdict import causes
 from trading_graph.otel.verdict.causes import Cause
 from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism, reason
 from trading_graph.otel.verdict.work import working_spans
+from trading_graph.otel.vocabularies import Role, witness
 
 _GAP_NS = 50_000_000
 _GAP_SHARE = 0.1
@@ -114,7 +114,8 @@ def _blocked(
     trace = schedule.tree.trace
     groups = tuple(judgement.group.rows for _, _, judgement in judgements)
     guilty = _deepest_blocked(schedule)
-    lag = max(trace.number(row, semconv.LOOP_LAG_MAX_MS) or 0.0 for row in guilty)
+    lags_ms = trace.column_of(witness.loop_lag_ms)
+    lag = max(lags_ms[row] or 0.0 for row in guilty)
     names = ", ".join(dict.fromkeys(trace.names[row] for row in guilty))
     return Candidate(
         kind=FindingKind.BLOCKED_LOOP,

@@ -1,0 +1,240 @@
+"""What a span is and says, in the vocabularies that instrumentations use; one module for each.
+
+A vocabulary is known by its documented attributes alone: no name of a span, of its scope or of a
+framework counts. Every function here is pure over the attributes of one span, quick where the
+vocabulary is absent, and accepts whatever values a foreign trace holds.
+"""
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from trading_graph.otel.vocabularies import (
+    langfuse,
+    langgraph,
+    logfire,
+    openinference,
+    openllmetry,
+    trading,
+    witness,
+)
+from trading_graph.otel.vocabularies.databases import DATABASES
+from trading_graph.otel.vocabularies.genai import GENAI
+from trading_graph.otel.vocabularies.http import HTTP, http_status, resend_count
+from trading_graph.otel.vocabularies.langfuse import LANGFUSE
+from trading_graph.otel.vocabularies.langgraph import GraphTask, graph_task
+from trading_graph.otel.vocabularies.langsmith import LANGSMITH
+from trading_graph.otel.vocabularies.language import Language, language
+from trading_graph.otel.vocabularies.logfire import LOGFIRE
+from trading_graph.otel.vocabularies.mcp import MCP
+from trading_graph.otel.vocabularies.messages import Calls, read_calls
+from trading_graph.otel.vocabularies.messaging import MESSAGING
+from trading_graph.otel.vocabularies.openinference import OPENINFERENCE
+from trading_graph.otel.vocabularies.openllmetry import OPENLLMETRY
+from trading_graph.otel.vocabularies.role import Role
+from trading_graph.otel.vocabularies.rpc import RPC
+from trading_graph.otel.vocabularies.trading import TRADING
+from trading_graph.otel.vocabularies.values import (
+    Attributes,
+    canonical,
+    finite,
+    first_number,
+    first_text,
+    first_whole,
+)
+from trading_graph.otel.vocabularies.vercel_ai import VERCEL_AI
+from trading_graph.otel.vocabularies.vocabulary import RoleReader, Vocabulary
+
+__all__ = [
+    "Answer",
+    "Attributes",
+    "GraphTask",
+    "Language",
+    "Role",
+    "ToolCall",
+    "Usage",
+    "agent_name",
+    "answer",
+    "finite",
+    "graph_task",
+    "http_status",
+    "language",
+    "resend_count",
+    "role",
+    "session",
+    "tool_call",
+    "usage",
+    "witness",
+]
+
+
+class ToolCall(msgspec.Struct, frozen=True):
+    """A call of a tool: its name, the id that the LLM gave it, and its arguments.
+
+    Equal arguments are equal texts: JSON with sorted keys, or a hash where only that is recorded.
+    """
+
+    name: str | None
+    id: str | None
+    arguments: str | None
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What is recorded of an LLM's answer.
+
+    `call_ids` are the ids of the tool calls that it asks for, `call_count` is their number: None
+    where the answer's content is not recorded. `is_given` says that there is any sign of an
+    answer: tokens, the id or model of a response, a reason to finish, or messages.
+    """
+
+    call_ids: tuple[str, ...]
+    call_count: int | None
+    is_given: bool
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """What a call of a model took; None for what is not recorded.
+
+    `first_token_s` is the time to the first token in seconds. Where its moment is recorded
+    instead, `first_token_ns` is that, in nanoseconds since the epoch.
+    """
+
+    input_tokens: int | None
+    output_tokens: int | None
+    model: str | None
+    first_token_s: float | None
+    first_token_ns: int | None
+
+
+# An earlier vocabulary counts where two describe one span. Those that say what a span is by its
+# attribute's value stand before signs. OpenLLMetry calls a workflow invoke_agent in GenAI's words;
+# our own agents are chains in LangSmith's. A query of a database may be a call over RPC or HTTP.
+_VOCABULARIES = (
+    TRADING,
+    VERCEL_AI,
+    OPENINFERENCE,
+    OPENLLMETRY,
+    GENAI,
+    MCP,
+    LANGSMITH,
+    LANGFUSE,
+    LOGFIRE,
+    DATABASES,
+    MESSAGING,
+    RPC,
+    HTTP,
+)
+
+
+def _keys(of: Callable[[Vocabulary], Iterable[str]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(key for each in _VOCABULARIES for key in of(each)))
+
+
+_Readers = tuple[tuple[str, RoleReader], ...]
+_KINDS: _Readers = tuple([item for each in _VOCABULARIES for item in each.kinds.items()])
+_SIGNS: _Readers = tuple([item for each in _VOCABULARIES for item in each.signs.items()])
+_SIGN_KEYS = frozenset([key for key, _ in _SIGNS])
+_AGENT_NAMES = tuple(
+    # GenAI's name of an agent is its name alone; others may give an id.
+    dict.fromkeys((*GENAI.agent_names, *_keys(lambda each: each.agent_names)))
+)
+_TOOL_NAMES = _keys(lambda each: each.tool_names)
+_CALL_IDS = _keys(lambda each: each.call_ids)
+_ARGUMENTS = _keys(lambda each: each.arguments)
+_ANSWERS = _keys(lambda each: each.answers)
+_ANSWER_SIGNS = frozenset(_keys(lambda each: each.answer_signs))
+_INPUT_TOKENS = _keys(lambda each: each.input_tokens)
+_OUTPUT_TOKENS = _keys(lambda each: each.output_tokens)
+_MODELS = _keys(lambda each: each.models)
+_FIRST_TOKEN_S = _keys(lambda each: each.first_token_s)
+_FIRST_TOKEN_MS = _keys(lambda each: each.first_token_ms)
+_SESSIONS = _keys(lambda each: each.sessions)
+
+
+def role(attributes: Attributes) -> Role:
+    """The role of a span with these attributes; OTHER where they do not say."""
+    for key, read in _KINDS:
+        if key in attributes and (found := read(attributes)) is not None:
+            return found
+    if _SIGN_KEYS.isdisjoint(attributes):
+        return Role.OTHER
+    for key, read in _SIGNS:
+        if key in attributes and (found := read(attributes)) is not None:
+            return found
+    return Role.OTHER
+
+
+def agent_name(attributes: Attributes) -> str | None:
+    """The name of the agent that a span belongs to, or None."""
+    if name := first_text(attributes, _AGENT_NAMES):
+        return name
+    if name := openllmetry.agent_name(attributes) or logfire.agent_name(attributes):
+        return name
+    task = graph_task(attributes)
+    return task.node if task else None
+
+
+def tool_call(attributes: Attributes) -> ToolCall:
+    """What a tool's span says of the call."""
+    name = first_text(attributes, _TOOL_NAMES)
+    call_id = first_text(attributes, _CALL_IDS)
+    arguments, given_id = openllmetry.tool_input(attributes)
+    given_name, given = logfire.tool_fields(attributes)
+    if arguments is None:
+        for key in _ARGUMENTS:
+            if key in attributes and (arguments := canonical(attributes[key])) is not None:
+                break
+        else:
+            arguments = canonical(given) or first_text(attributes, (trading.TOOL_ARGS_HASH,))
+    call_id = call_id or given_id or openinference.call_id(attributes)
+    return ToolCall(name or given_name, call_id, arguments)
+
+
+def answer(attributes: Attributes) -> Answer:
+    """What an LLM's span says of the answer."""
+    calls = Calls()
+    is_read = openinference.read_calls(attributes, calls) | openllmetry.read_calls(
+        attributes, calls
+    )
+    for key in _ANSWERS:
+        if key in attributes:
+            is_read |= read_calls(attributes[key], calls)
+    is_read |= read_calls(logfire.answer_of(attributes), calls)
+    is_given = is_read or (
+        not _ANSWER_SIGNS.isdisjoint(attributes)
+        and any(key in attributes and _says(attributes[key]) for key in _ANSWER_SIGNS)
+    )
+    return Answer(calls.ids, calls.count if is_read else None, is_given)
+
+
+def _says(value: object) -> bool:
+    """Whether a value is no zero and not empty."""
+    return value not in (None, "", 0, "0", [], ())
+
+
+def usage(attributes: Attributes) -> Usage:
+    """What a span says of the model, its tokens and the first of them."""
+    first_token_s = first_number(attributes, _FIRST_TOKEN_S)
+    if first_token_s is None:
+        milliseconds = first_number(attributes, _FIRST_TOKEN_MS)
+        first_token_s = None if milliseconds is None else milliseconds / 1e3
+    tokens_in = first_whole(attributes, _INPUT_TOKENS)
+    tokens_out = first_whole(attributes, _OUTPUT_TOKENS)
+    if tokens_in is None and tokens_out is None:
+        tokens_in, tokens_out = langfuse.tokens(attributes)
+    return Usage(
+        tokens_in,
+        tokens_out,
+        first_text(attributes, _MODELS),
+        first_token_s,
+        langfuse.first_token_ns(attributes),
+    )
+
+
+def session(attributes: Attributes) -> str | None:
+    """The session, thread or conversation that a span belongs to, or None."""
+    return (
+        first_text(attributes, _SESSIONS)
+        or langgraph.thread(attributes)
+        or logfire.session(attributes)
+    )

@@ -1,0 +1,107 @@
+"""OpenLLMetry, Traceloop's conventions, and those of its time before OpenTelemetry's own.
+
+https://www.traceloop.com/docs/openllmetry/contributing/semantic-conventions
+"""
+
+from itertools import count
+
+from trading_graph.otel.vocabularies.messages import Calls
+from trading_graph.otel.vocabularies.role import Role
+from trading_graph.otel.vocabularies.values import Attributes, canonical, document
+from trading_graph.otel.vocabularies.vocabulary import RoleReader, Vocabulary, by_value
+
+_KIND = "traceloop.span.kind"
+_INPUT = "traceloop.entity.input"
+_NAME = "traceloop.entity.name"
+_KINDS = {
+    "workflow": Role.RUN,
+    "agent": Role.AGENT,
+    "tool": Role.TOOL,
+    "task": Role.CHAIN,
+}
+_REQUESTS = {
+    "chat": Role.LLM,
+    "completion": Role.LLM,
+    "embedding": Role.RETRIEVAL,
+    "rerank": Role.RETRIEVAL,
+    "unknown": Role.LLM,
+}
+
+
+def _role(attributes: Attributes) -> Role | None:
+    kind = attributes[_KIND]
+    # The path names the entities around this one: a workflow that has one is part of another.
+    if kind == "workflow" and attributes.get("traceloop.entity.path"):
+        return Role.CHAIN
+    return _KINDS.get(kind) if isinstance(kind, str) else None
+
+
+_KIND_READERS: dict[str, RoleReader] = {_KIND: _role}
+
+OPENLLMETRY = Vocabulary(
+    kinds=_KIND_READERS,
+    signs=by_value("llm.request.type", _REQUESTS),
+    tool_names=(_NAME,),
+    answer_signs=(
+        "llm.usage.total_tokens",
+        "llm.response.finish_reason",
+        "gen_ai.usage.total_tokens",
+        "gen_ai.completion.0.role",
+        "gen_ai.completion.0.content",
+        "gen_ai.completion.0.finish_reason",
+        "gen_ai.completion.0.tool_calls.0.name",
+    ),
+    input_tokens=("llm.usage.prompt_tokens",),
+    output_tokens=("llm.usage.completion_tokens",),
+    models=("llm.response.model", "llm.request.model"),
+    sessions=(
+        "traceloop.association.properties.session_id",
+        "traceloop.association.properties.thread_id",
+        "traceloop.association.properties.conversation_id",
+    ),
+)
+
+_MESSAGE_SIGNS = ("role", "content", "finish_reason", "tool_calls.0.name", "tool_calls.0.id")
+_FIRST_MESSAGE = frozenset(f"gen_ai.completion.0.{each}" for each in _MESSAGE_SIGNS)
+
+
+def read_calls(attributes: Attributes, calls: Calls) -> bool:
+    """Add the calls of the answer's messages; whether there is one."""
+    if _FIRST_MESSAGE.isdisjoint(attributes):
+        return False
+    for number in count():
+        message = f"gen_ai.completion.{number}."
+        if not any(message + sign in attributes for sign in _MESSAGE_SIGNS):
+            return number > 0
+        ids: list[str | None] = []
+        for each in count():
+            call = f"{message}tool_calls.{each}."
+            call_id = attributes.get(call + "id")
+            if call_id is None and call + "name" not in attributes:
+                break
+            ids.append(call_id if isinstance(call_id, str) and call_id else None)
+        calls.add(ids)
+    raise AssertionError  # count() has no end
+
+
+def agent_name(attributes: Attributes) -> str | None:
+    """The name of an agent, which is that of its entity."""
+    name = attributes.get(_NAME) if attributes.get(_KIND) == "agent" else None
+    return name if isinstance(name, str) and name else None
+
+
+def tool_input(attributes: Attributes) -> tuple[str | None, str | None]:
+    """The arguments of a tool and the id of its call; None where they are not recorded.
+
+    The input of a LangChain tool holds what the callback was given: the arguments beside tags and
+    metadata, which differ between equal calls.
+    """
+    if _INPUT not in attributes:
+        return None, None
+    given = document(attributes[_INPUT])
+    if not isinstance(given, dict) or not ({"inputs", "input_str"} & given.keys()):
+        return canonical(attributes[_INPUT]), None
+    more = given.get("kwargs")
+    call_id = more.get("tool_call_id") if isinstance(more, dict) else None
+    arguments = canonical(given.get("inputs") or given.get("input_str"))
+    return arguments, call_id if isinstance(call_id, str) else None

@@ -1,0 +1,126 @@
+"""What any process can declare that it records, and what the times of a span cannot show.
+
+These attributes belong to no framework and no vendor. docs/spans.md explains each.
+"""
+
+from enum import StrEnum
+
+from trading_graph.otel.vocabularies.values import Attributes, finite, sequence, whole
+
+LOOP_LAG_MAX_MS = "witness.loop.lag_max_ms"
+"""The longest time for which the event loop was blocked while the span was open."""
+LOOP_ID = "witness.loop.id"
+"""An id of the event loop that the span ran on, unique in its process."""
+CPU_OVER_WALL = "witness.cpu.over_wall"
+"""The CPU time of the whole process over the duration of the span."""
+WAIT_MS = "witness.wait_ms"
+"""How long the span waited for its turn: for a connection of a pool, a limit, a queue."""
+WAIT_KIND = "witness.wait.kind"
+"""What the longest part of that wait was for, in the words of `witness.waits`."""
+IMPORTS = "witness.imports"
+"""The number of modules that the whole process imported while the span was open."""
+THREAD_ID = "thread.id"
+
+# On the first span of a run or a process
+RECORDS = "witness.records"
+"""What the process records, a list of the values of `Recording`."""
+WAITS = "witness.waits"
+"""The kinds of waits that it records, a list such as `connection_pool`, `rate_limit`,
+`semaphore`, `executor`."""
+CLOCK = "witness.clock"
+"""An id that is equal for spans whose times come from one clock."""
+SPANS_STARTED = "witness.spans_started"
+"""The number of spans that started before the end of this one, its own included."""
+
+CONNECTION_POOL = "connection_pool"
+RATE_LIMIT = "rate_limit"
+
+_OLDER = {
+    LOOP_LAG_MAX_MS: "trading.loop_lag_max_ms",
+    CPU_OVER_WALL: "trading.cpu_over_wall",
+    WAIT_MS: "trading.queue_wait_ms",
+    IMPORTS: "trading.imports",
+    SPANS_STARTED: "trading.spans_started",
+}
+
+
+class Recording(StrEnum):
+    """Something that a process may record beside the times of its spans."""
+
+    LOOP_LAG = "loop_lag"
+    CPU = "cpu"
+    WAITS = "waits"
+    SPANS = "spans"
+
+
+_RECORDINGS = frozenset(Recording)
+_SIGNS = {
+    Recording.LOOP_LAG: LOOP_LAG_MAX_MS,
+    Recording.CPU: CPU_OVER_WALL,
+    Recording.SPANS: SPANS_STARTED,
+}
+
+
+def value(attributes: Attributes, key: str) -> object:
+    """The value of one of these attributes under its name, or the one of older files; or None."""
+    if key in attributes:
+        return attributes[key]
+    older = _OLDER.get(key)
+    return attributes.get(older) if older else None
+
+
+def loop_lag_ms(attributes: Attributes) -> float | None:
+    """The longest block of the event loop, in milliseconds; None where it is not recorded."""
+    return finite(value(attributes, LOOP_LAG_MAX_MS))
+
+
+def cpu_over_wall(attributes: Attributes) -> float | None:
+    """The CPU time of the process over the span's duration; None where it is not recorded."""
+    return finite(value(attributes, CPU_OVER_WALL))
+
+
+def wait_ms(attributes: Attributes) -> float | None:
+    """How long the span waited for its turn, in milliseconds; None where it is not recorded."""
+    return finite(value(attributes, WAIT_MS))
+
+
+def imports(attributes: Attributes) -> float | None:
+    """The number of modules that were imported meanwhile; None where it is not recorded."""
+    return finite(value(attributes, IMPORTS))
+
+
+def thread_id(attributes: Attributes) -> float | None:
+    """The id of the thread on which the span ended; None where it is not recorded."""
+    return finite(attributes.get(THREAD_ID))
+
+
+def spans_started(attributes: Attributes) -> int | None:
+    """How many spans the process declares; None where it declares none, or no number."""
+    return whole(value(attributes, SPANS_STARTED))
+
+
+def records(attributes: Attributes) -> frozenset[Recording]:
+    """What the process declares on this span that it records.
+
+    Where it declares nothing, what the span itself carries counts. That never includes waits: a
+    span without a wait looks the same whether waits are recorded or not.
+    """
+    if RECORDS in attributes:
+        named = [each for each in sequence(attributes[RECORDS]) if isinstance(each, str)]
+        return _RECORDINGS.intersection(named)
+    return frozenset(
+        [each for each, key in _SIGNS.items() if finite(value(attributes, key)) is not None]
+    )
+
+
+def recorded_waits(attributes: Attributes) -> frozenset[str]:
+    """The kinds of waits that the process declares on this span that it records."""
+    if WAITS not in attributes:
+        return frozenset()
+    return frozenset([each for each in sequence(attributes[WAITS]) if isinstance(each, str)])
+
+
+def clock(attributes: Attributes) -> str | None:
+    """The id of the clock that the process declares; None where it declares none."""
+    declared = attributes.get(CLOCK)
+    return declared if isinstance(declared, str) and declared else None
