@@ -30,8 +30,8 @@ from trading_graph.otel.diagnosis import (
     simulate,
 )
 from trading_graph.otel.trace import SpanTable, row_of, semconv, table_of
-from trading_graph.otel.trace.kinds import Role, agent_name
 from trading_graph.otel.verdict import Verdict, judge
+from trading_graph.otel.vocabularies import Role, agent_name, witness
 from trading_graph.service.errors import NotRecordedError
 from trading_graph.service.run.request import RunRequest
 from trading_graph.toolkit.as_of import AsOf
@@ -296,7 +296,7 @@ async def climb(
 def lag_ms(results: "Sequence[FinishedRun]") -> float:
     """The longest lag of the event loop in these runs, from their traces, in milliseconds."""
     traces = [each.trace for each in results if each.trace is not None]
-    lags = [lag for trace in traces for _, lag in trace.numbers(semconv.LOOP_LAG_MAX_MS)]
+    lags = [lag for trace in traces for _, lag in trace.numbers_of(witness.loop_lag_ms)]
     return max(lags, default=0.0)
 
 

@@ -24,6 +24,7 @@ from yarl import URL
 
 from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
+from trading_graph.otel.vocabularies import witness
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +187,10 @@ class PoolMeter:
 
 def _write(span: trace.Span, notes: RequestNotes, queue_wait_s: float, connect_s: float) -> None:
     wait_s = queue_wait_s + notes.rate_wait_s
-    attributes: dict[str, float | bool | str] = {semconv.QUEUE_WAIT_MS: round(wait_s * 1e3, 3)}
+    attributes: dict[str, float | bool | str] = {semconv.WAIT_MS: round(wait_s * 1e3, 3)}
+    if wait_s > 0:
+        by_rate = notes.rate_wait_s > queue_wait_s
+        attributes[semconv.WAIT_KIND] = witness.RATE_LIMIT if by_rate else witness.CONNECTION_POOL
     if notes.rate_wait_s > 0:
         attributes[semconv.RATE_WAIT_MS] = round(notes.rate_wait_s * 1e3, 3)
     if notes.reused is not None:

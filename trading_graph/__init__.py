@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from trading_graph.otel.errors import JudgeError as JudgeError
     from trading_graph.otel.trace import Span as Span
     from trading_graph.otel.trace import Trace as Trace
-    from trading_graph.otel.trace.kinds import Role as Role
     from trading_graph.otel.verdict import Cause as Cause
     from trading_graph.otel.verdict import CheckResult as CheckResult
     from trading_graph.otel.verdict import Gate as Gate
@@ -31,13 +30,14 @@ if TYPE_CHECKING:
     from trading_graph.otel.verdict import Strength as Strength
     from trading_graph.otel.verdict import Verdict as Verdict
     from trading_graph.otel.verdict.gate import spans_where as spans_where
+    from trading_graph.otel.vocabularies import Role as Role
 else:
     _HOMES = {
         "otel.diagnosis": ("Comparison", "Diagnosis", "Finding", "FindingKind"),
         "otel.errors": ("JudgeError",),
         "library": ("compare", "diagnose", "judge", "read"),
         "otel.trace": ("Span", "Trace"),
-        "otel.trace.kinds": ("Role",),
+        "otel.vocabularies": ("Role",),
         "otel.verdict": (
             "Cause",
             "CheckResult",

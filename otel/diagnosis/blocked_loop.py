@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from trading_graph.otel.diagnosis.call_tree import CallTree
-from trading_graph.otel.trace import semconv
 from trading_graph.otel.verdict.causes import TICK_NS
+from trading_graph.otel.vocabularies import witness
 
 BLOCKED_MS = 20.0
 """The lag from which the loop counts as blocked: one tick of its monitor."""
@@ -31,8 +31,9 @@ def blocks(tree: CallTree) -> list[Block]:
     """The periods during which spans blocked the loop, in order of time; they do not overlap."""
     periods: list[Block] = []
     last_end = 0
+    lags_ms = tree.trace.column_of(witness.loop_lag_ms)
     for row in sorted(_suspects(tree), key=tree.end.__getitem__):
-        lag_ns = int((tree.trace.number(row, semconv.LOOP_LAG_MAX_MS) or 0.0) * 1e6)
+        lag_ns = int((lags_ms[row] or 0.0) * 1e6)
         start, end = tree.start[row], tree.end[row]
         # The monitor sees a block from its next tick on.
         block_start = max(start, last_end, end - lag_ns - TICK_NS)
@@ -66,7 +67,7 @@ def delay_ns(tree: CallTree, periods: Sequence[Block], row: int, start: int, end
 
 def _suspects(tree: CallTree) -> list[int]:
     """The deepest spans during which the loop was late."""
-    lags = tree.trace.numbers(semconv.LOOP_LAG_MAX_MS)
+    lags = tree.trace.numbers_of(witness.loop_lag_ms)
     late = {row for row, lag in lags if lag >= BLOCKED_MS}
     if not late:
         return []

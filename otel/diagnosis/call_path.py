@@ -20,10 +20,10 @@ from trading_graph.otel.diagnosis.findings.concurrency import tool_turns
 from trading_graph.otel.diagnosis.findings.waste import duplicates
 from trading_graph.otel.diagnosis.schedule import Schedule
 from trading_graph.otel.trace import ERROR, SpanTable, semconv
-from trading_graph.otel.trace.kinds import Role
 from trading_graph.otel.verdict.group import overlap_ratio
 from trading_graph.otel.verdict.parallelism import Parallelism, parallelism
 from trading_graph.otel.verdict.work import is_from_cache
+from trading_graph.otel.vocabularies import Role
 
 RUN = 0
 """The path, and the place, of the run itself."""

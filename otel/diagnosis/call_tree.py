@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from trading_graph.otel.trace import SpanTable
-from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.vocabularies import Role
 
 LATE_NS = 1_000_000
 """A child that outlives its parent by no more than this just ended late."""

@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from trading_graph.otel.diagnosis.call_tree import CallTree
-from trading_graph.otel.trace import semconv
-from trading_graph.otel.trace.kinds import Role, agent_name
 from trading_graph.otel.verdict.barrier import barrier
+from trading_graph.otel.vocabularies import Role, agent_name, witness
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -177,6 +176,10 @@ _CLASS = {
 }
 
 
+# What these do belongs to the call that they are part of.
+_UNCLASSED = (Role.OTHER, Role.CHAIN, Role.RPC, Role.DATABASE, Role.MESSAGING)
+
+
 def by_class(schedule: "Schedule") -> Mapping[PathClass, int]:
     """Nanoseconds on the critical path by class; they sum to the run's duration."""
     path = schedule.path
@@ -200,7 +203,7 @@ def _classes(tree: CallTree) -> list[PathClass]:
     roles, parents = tree.trace.roles, tree.parents
     for row in tree.rows[1:]:
         role = roles[row]
-        inherited = classes[parents[row]] if role is Role.OTHER else PathClass.ORCHESTRATION
+        inherited = classes[parents[row]] if role in _UNCLASSED else PathClass.ORCHESTRATION
         classes[row] = _CLASS.get(role, inherited)
     return classes
 
@@ -209,7 +212,7 @@ def _wait_ns(schedule: "Schedule", bounds: "NDArray[np.int64]") -> "NDArray[np.i
     """How long the span of each segment waited for a connection; a span waits when it begins."""
     rows = np.array(schedule.path.rows, np.int64)
     until = np.full(len(schedule.tree.trace), bounds[0])
-    for row, wait_ms in schedule.tree.trace.numbers(semconv.QUEUE_WAIT_MS):
+    for row, wait_ms in schedule.tree.trace.numbers_of(witness.wait_ms):
         if wait_ms > 0:
             until[row] = schedule.tree.start[row] + int(wait_ms * 1e6)
     waits: NDArray[np.int64] = np.minimum(until[rows], bounds[1:]) - bounds[:-1]

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from trading_graph.otel.diagnosis.call_tree import CallTree
 from trading_graph.otel.trace import SpanTable, semconv
-from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.vocabularies import Role
 
 SOON_NS = 50_000_000
 """A span that starts this soon after the siblings to which it links started because of them."""

@@ -14,8 +14,8 @@ import numpy as np
 from trading_graph.otel.diagnosis.actions import Fix, simulate
 from trading_graph.otel.diagnosis.ranking import Ranking
 from trading_graph.otel.trace import semconv
-from trading_graph.otel.trace.kinds import Role
 from trading_graph.otel.trace.profile import serial_chain
+from trading_graph.otel.vocabularies import Role
 
 
 class Standing(StrEnum):

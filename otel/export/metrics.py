@@ -172,7 +172,7 @@ class SpanMetrics:
         if semconv.CACHE in attributes:
             labels = self._labels(attributes, (semconv.CACHE, semconv.TOOL_NAME))
             self._cache.add(1, labels, exemplar)
-        if (wait_ms := attributes.get(semconv.QUEUE_WAIT_MS)) is not None:
+        if (wait_ms := attributes.get(semconv.WAIT_MS)) is not None:
             labels = self._labels(attributes, (semconv.POOL_REUSED,))
             self._queue_wait.record(wait_ms / 1e3, labels, exemplar)
 

@@ -27,8 +27,8 @@ from trading_graph.otel.report.rendering import render, render_document
 from trading_graph.otel.report.tables import Table
 from trading_graph.otel.report.timeline import Line, Stretch, Timeline, class_of
 from trading_graph.otel.report.verdict import checklist, completeness_line, markdown_item
-from trading_graph.otel.trace.kinds import Role
 from trading_graph.otel.verdict.work import working_spans
+from trading_graph.otel.vocabularies import Role
 
 _STANDING = {
     Standing.NONE: "without a target",

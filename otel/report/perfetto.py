@@ -14,7 +14,7 @@ import msgspec
 
 from trading_graph.otel.diagnosis import Ranking
 from trading_graph.otel.trace import SpanTable
-from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.vocabularies import Role
 
 _RECORDED, _PREDICTED = 1, 2
 _PATH_TRACK = 1

@@ -19,6 +19,7 @@ from trading_graph.otel.diagnosis import Ranking
 from trading_graph.otel.files import to_line
 from trading_graph.otel.spans import uuid7
 from trading_graph.otel.trace import SpanTable, semconv
+from trading_graph.otel.vocabularies import witness
 
 SERVICE = "trading-graph-predicted"
 
@@ -73,9 +74,9 @@ class _Predicted:
 
     def attributes(self, row: int, started: int) -> dict[str, Any]:
         attributes = dict(self.trace.attributes(row))
-        if row == self.run and semconv.SPANS_STARTED in attributes:
+        if row == self.run and witness.value(attributes, witness.SPANS_STARTED) is not None:
             # A detached span may start after the end of a run that has become shorter.
-            attributes[semconv.SPANS_STARTED] = started
+            attributes[witness.SPANS_STARTED] = started
         return attributes | {semconv.PREDICTED: True, semconv.PREDICTED_OF: self.trace.trace_id}
 
     def events(self, row: int, began: int, ended: int) -> list[Event]:

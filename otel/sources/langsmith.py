@@ -15,6 +15,7 @@ import uuid
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import UnionType
 from typing import Any
 
 import msgspec
@@ -26,6 +27,7 @@ from urllib3 import Retry
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources.otlp_json import DECODE_ERRORS, OtlpSpan, RawSpan, hexadecimal
 from trading_graph.otel.trace import SpanTable, SpanValues, TraceBuilder, no_events, semconv
+from trading_graph.otel.vocabularies import witness
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MICROSECOND = datetime.timedelta(microseconds=1)
@@ -35,11 +37,19 @@ _FIELDS = (
     "dotted_order prompt_tokens completion_tokens"
 )
 _FIELDS_TO_FIND = "id name run_type start_time trace_id session_id dotted_order"
-_METADATA: tuple[tuple[str, str, type], ...] = (
-    ("langgraph_step", semconv.STEP, int),
-    ("langgraph_node", semconv.NODE, str),
-    ("ls_model_name", semconv.REQUEST_MODEL, str),
+_METADATA: tuple[tuple[str, type | UnionType], ...] = (
+    ("langgraph_node", str),
+    ("langgraph_step", int),
+    ("langgraph_triggers", list | str),
+    ("langgraph_path", list | str),
+    ("langgraph_checkpoint_ns", str),
+    ("checkpoint_ns", str),
+    ("ls_model_name", str),
+    ("session_id", str),
+    ("thread_id", str),
+    ("conversation_id", str),
 )
+"""What is read of a run's metadata: structure, and no content."""
 
 _SPAN_DECODER = msgspec.json.Decoder(RawSpan, strict=False)
 _PADDING = "0" * 16
@@ -185,7 +195,7 @@ def _some_are_lost(runs: list[Run], originals: Mapping[uuid.UUID, OtlpSpan]) -> 
         if span is None:
             if run.parent_run_id in originals:
                 return True
-        elif run.parent_run_id in without and semconv.SPANS_STARTED not in span.attributes():
+        elif run.parent_run_id in without and witness.spans_started(span.attributes()) is None:
             return True
     return False
 
@@ -241,10 +251,10 @@ def _attributes(run: Run) -> Mapping[str, Any]:
         if tokens is not None:
             attributes[key] = tokens
     metadata = _metadata(run)
-    for key, name, kind in _METADATA:
+    for key, kind in _METADATA:
         value = metadata.get(key)
         if isinstance(value, kind) and not isinstance(value, bool):
-            attributes[name] = value
+            attributes[semconv.LANGSMITH_METADATA + key] = value
     return attributes
 
 

@@ -223,11 +223,13 @@ class _SpanScope(AbstractContextManager[Span]):
             span.end()
 
     def _measure(self, span: Span) -> None:
-        """Set CPU time, thread, imports and loop lag; one by one is faster than all at once."""
+        """Set CPU time, thread, loop, imports and lag; one by one is faster than all at once."""
         now = time.time_ns()
         cpu, wall = time.process_time_ns() - self._cpu_ns, max(now - self._wall_ns, 1)
         span.set_attribute(semconv.CPU_OVER_WALL, round(cpu / wall, 3))
         span.set_attribute(semconv.THREAD_ID, get_ident())
+        if (loop := asyncio._get_running_loop()) is not None:
+            span.set_attribute(semconv.LOOP_ID, id(loop))
         if imports := len(sys.modules) - self._modules:
             span.set_attribute(semconv.IMPORTS, imports)
         recording = self._recording

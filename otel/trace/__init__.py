@@ -1,7 +1,7 @@
-"""A trace as columns, and what can be measured on it. Imports nothing else of this project."""
+"""A trace as columns, and what can be measured on it. Imports only `vocabularies`."""
 
-from trading_graph.otel.trace.evidence import Evidence
 from trading_graph.otel.trace.builder import TraceBuilder
+from trading_graph.otel.trace.evidence import Evidence
 from trading_graph.otel.trace.profile import Profile, profile
 from trading_graph.otel.trace.table import (
     ERROR,
@@ -13,10 +13,10 @@ from trading_graph.otel.trace.table import (
     SpanRecord,
     SpanTable,
     SpanValues,
-    finite,
     no_events,
 )
 from trading_graph.otel.trace.trace import Span, Spans, Trace, row_of, spans_at, table_of
+from trading_graph.otel.vocabularies import finite
 
 __all__ = [
     "ERROR",

@@ -2,8 +2,26 @@
 
 `gen_ai.*` follows the OpenTelemetry semantic conventions for generative AI, release 0.1.0 of their
 own repository. The constants of the Python package are deprecated and warn when used, so they are
-defined here. `trading.*` are this project's own; README and docs/spans.md explain each.
+defined here. `witness.*` says what times cannot show, for any program; `trading.*` are this
+project's own. docs/spans.md explains each.
 """
+
+from trading_graph.otel.vocabularies.trading import INTERRUPTION as INTERRUPTION
+from trading_graph.otel.vocabularies.trading import NODE as NODE
+from trading_graph.otel.vocabularies.trading import OPERATION as OPERATION
+from trading_graph.otel.vocabularies.trading import STEP as STEP
+from trading_graph.otel.vocabularies.trading import TOOL_ARGS_HASH as TOOL_ARGS_HASH
+from trading_graph.otel.vocabularies.witness import CLOCK as CLOCK
+from trading_graph.otel.vocabularies.witness import CPU_OVER_WALL as CPU_OVER_WALL
+from trading_graph.otel.vocabularies.witness import IMPORTS as IMPORTS
+from trading_graph.otel.vocabularies.witness import LOOP_ID as LOOP_ID
+from trading_graph.otel.vocabularies.witness import LOOP_LAG_MAX_MS as LOOP_LAG_MAX_MS
+from trading_graph.otel.vocabularies.witness import RECORDS as RECORDS
+from trading_graph.otel.vocabularies.witness import SPANS_STARTED as SPANS_STARTED
+from trading_graph.otel.vocabularies.witness import THREAD_ID as THREAD_ID
+from trading_graph.otel.vocabularies.witness import WAIT_KIND as WAIT_KIND
+from trading_graph.otel.vocabularies.witness import WAIT_MS as WAIT_MS
+from trading_graph.otel.vocabularies.witness import WAITS as WAITS
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.45.0"
 """The schema of the core conventions, on which the generative-AI ones depend."""
@@ -67,7 +85,6 @@ LANGSMITH_TRACE = "otel_trace_id"
 # The run
 SEMCONV_VERSION = "trading.semconv.version"
 RUN_ID = "trading.run.id"
-SPANS_STARTED = "trading.spans_started"
 CHAIN_EXPECTED = "trading.chain.expected"
 FANOUT_EXPECTED = "trading.fanout.expected"
 LATENCY_SIMULATED = "trading.latency.simulated"
@@ -75,16 +92,11 @@ LATENCY_CHAT_S = "trading.latency.chat_s"
 DISPATCH = "trading.dispatch"
 BUDGET_REACHED = "trading.budget.reached"
 """The budget of the run that ran out first: seconds, llm_calls or tokens."""
-OPERATION = "trading.operation"
-"""What a span is, where GenAI has no name for it: dispatch, join, fetch, prefetch, interruption or
-detached."""
 DETACHED = "detached"
 """The root of a separate trace, for work that a run started and did not wait for."""
 
 # A run whose process was killed and that another process continued
 RESUMED = "trading.resumed"
-INTERRUPTION = "interruption"
-"""The time between the last sign of life of one process and the start of the next."""
 KILLED_SPANS = "trading.killed_spans"
 """The number of spans that an interruption cut short."""
 KILLED = "killed"
@@ -95,25 +107,16 @@ PREDICTED = "trading.predicted"
 PREDICTED_OF = "trading.predicted.of"
 """The id of the trace that it was predicted from."""
 
-# What the program knows and the times of a span do not show
-LOOP_LAG_MAX_MS = "trading.loop_lag_max_ms"
-CPU_OVER_WALL = "trading.cpu_over_wall"
-QUEUE_WAIT_MS = "trading.queue_wait_ms"
+# A request's wait
 RATE_WAIT_MS = "trading.rate_wait_ms"
-"""The part of the queue wait that was due to the rate limit of a host."""
-IMPORTS = "trading.imports"
-"""The number of modules that the whole process imported while the span was open."""
-THREAD_ID = "thread.id"
+"""The part of a request's wait that was due to the rate limit of its host."""
 
 # LangGraph
-NODE = "trading.langgraph.node"
-STEP = "trading.langgraph.step"
 TASK_ID = "trading.langgraph.task_id"
 ATTEMPT = "trading.langgraph.attempt"
 
 # Tools and data
 TURN_INDEX = "trading.turn.index"
-TOOL_ARGS_HASH = "trading.tool.args_hash"
 DEGRADED = "trading.degraded"
 CACHE = "trading.cache"
 CACHE_AGE_S = "trading.cache.age_s"

@@ -9,11 +9,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
-from trading_graph.otel.trace.kinds import Role, role, step
+from trading_graph.otel.vocabularies import Attributes as Attributes
+from trading_graph.otel.vocabularies import (
+    GraphTask,
+    Role,
+    finite,
+    graph_task,
+    role,
+)
 
 if TYPE_CHECKING:
     # For types only: at run time this import takes a fifth of the time of numpy's.
@@ -28,9 +35,9 @@ ORPHAN = -2
 ERROR = 2
 """A value of the status column: OTLP's code for a span that failed."""
 
-Attributes = Mapping[str, Any]
-
 _NO_CHILDREN: list[int] = []
+
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +189,23 @@ class SpanTable:
             if number is not None:
                 yield row, number
 
+    def column_of(self, read: Callable[[Attributes], _Value]) -> list[_Value]:
+        """What a function reads from the attributes of every span, by row. Cached by function."""
+        column = self._columns_of.get(read)
+        if column is None:
+            column = self._columns_of[read] = [read(each) for each in self._attributes]
+        return column
+
+    def numbers_of(self, read: Callable[[Attributes], float | None]) -> Iterator[tuple[int, float]]:
+        """The row and number of each span for which a function finds one, in order of start."""
+        for row, number in enumerate(self.column_of(read)):
+            if number is not None:
+                yield row, number
+
+    @cached_property
+    def _columns_of(self) -> dict[Any, list[Any]]:
+        return {}
+
     @cached_property
     def _columns(self) -> dict[str, list[Any]]:
         return {}
@@ -278,10 +302,15 @@ class SpanTable:
         """The role of each span, by row."""
         return tuple([role(attributes) for attributes in self._attributes])
 
+    @property
+    def graph_tasks(self) -> list[GraphTask | None]:
+        """The task of LangGraph that each span is, or runs in, by row; None outside of one."""
+        return self.column_of(graph_task)
+
     @cached_property
     def steps(self) -> list[int | None]:
         """The superstep of LangGraph that each span ran in, by row; None where there is none."""
-        return [step(attributes) for attributes in self._attributes]
+        return [task.step if task else None for task in self.graph_tasks]
 
     @cached_property
     def row_of(self) -> Mapping[str, int]:
@@ -370,14 +399,3 @@ class SpanTable:
     def leaves(self, row: int) -> list[int]:
         """The spans at or below a span that have no children: where work was really done."""
         return [each for each in self.subtree(row) if not self.child_rows[each]]
-
-
-def finite(value: object) -> float | None:
-    """A value as a finite number, or None; never raises, since foreign traces hold anything."""
-    if value is None or (type(value) is float and math.isfinite(value)):
-        return value
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
-from trading_graph.otel.trace.kinds import Role
 from trading_graph.otel.trace.table import Event, Link, SpanTable
+from trading_graph.otel.vocabularies import Role
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

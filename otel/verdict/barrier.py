@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trading_graph.otel.trace import SpanTable
-from trading_graph.otel.trace.kinds import agent_name
+from trading_graph.otel.vocabularies import agent_name
 
 RELEASE_NS = 20_000_000
 """A start up to this long after the end of the slowest branch counts as released by it."""

@@ -13,7 +13,14 @@ from typing import Self
 
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.trace.profile import serial_chain
-from trading_graph.otel.trace.structure import OVERLAP_SHARE, Limit, is_task, limit, staircase, turns
+from trading_graph.otel.trace.structure import (
+    OVERLAP_SHARE,
+    Limit,
+    is_task,
+    limit,
+    staircase,
+    turns,
+)
 from trading_graph.otel.verdict.group import Group, branches_of
 from trading_graph.otel.verdict.work import working_spans
 from trading_graph.otel.vocabularies import graph_task

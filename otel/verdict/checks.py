@@ -16,6 +16,7 @@ from trading_graph.otel.verdict.gate import SpanSet
 from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism
 from trading_graph.otel.verdict.parallelism import reason as cause_in_words
 from trading_graph.otel.verdict.resumed import PAID_AGAIN
+from trading_graph.otel.vocabularies import witness
 
 
 class Scope:
@@ -266,9 +267,7 @@ def _ends_within(on: _Evaluation, check: g.EndsWithin) -> CheckResult:
 def _ordered(on: _Evaluation) -> CheckResult:
     ends = accumulate((on.trace.intervals[row][1] for row in on.rows), max)
     early = [
-        row
-        for end, row in zip(ends, on.rows[1:], strict=False)
-        if on.trace.intervals[row][0] < end
+        row for end, row in zip(ends, on.rows[1:], strict=False) if on.trace.intervals[row][0] < end
     ]
     return on.result(
         not early,
@@ -309,9 +308,7 @@ class _Members:
 def _leaf_parallelism(on: _Evaluation, check: g.LeafParallelism) -> CheckResult:
     groups = _groups(on, check)
     judgements = [(each, parallelism(on.trace, each.rows)) for each in groups]
-    applicable = [
-        pair for pair in judgements if pair[1].strength is not Strength.NOT_APPLICABLE
-    ]
+    applicable = [pair for pair in judgements if pair[1].strength is not Strength.NOT_APPLICABLE]
     bad = [each for members, each in applicable if members.is_due and not each.stands]
     judged = [pair for pair in applicable if pair[0].is_due or pair[1].stands]
     notes = [
@@ -343,9 +340,9 @@ ONE_TOOL = "each turn asks for one tool"
 
 def _nothing_to_judge(on: _Evaluation, check: g.LeafParallelism) -> str:
     """Why no group could be judged."""
-    if check.structure == g.TURN and (found := turns(on.trace, on.run)):
-        if all(len(turn.tools) < 2 for turn in found):
-            return ONE_TOOL
+    found = turns(on.trace, on.run) if check.structure == g.TURN else ()
+    if found and all(len(turn.tools) < 2 for turn in found):
+        return ONE_TOOL
     if check.structure == g.FAN_OUT:
         return "nothing was released together"
     return "no group has two spans that did work of their own"
@@ -459,8 +456,8 @@ def _chain(on: _Evaluation, check: g.Chain) -> CheckResult:
 
 
 def _loop_lag(on: _Evaluation, check: g.LoopLag) -> CheckResult:
-    lags = {row: on.trace.number(row, semconv.LOOP_LAG_MAX_MS) for row in on.rows}
-    lags_ms = {row: lag for row, lag in lags.items() if lag is not None}
+    lags = on.trace.column_of(witness.loop_lag_ms)
+    lags_ms = {row: lag for row in on.rows if (lag := lags[row]) is not None}
     if not lags_ms:
         return _not_applicable(check, "no event-loop lag was recorded")
     worst = max(lags_ms.values())
@@ -487,14 +484,12 @@ def _where_blocked(trace: SpanTable, row: int, limit_ms: float) -> list[int]:
 
 
 def _lag(trace: SpanTable, row: int) -> float:
-    return trace.number(row, semconv.LOOP_LAG_MAX_MS) or 0.0
+    return trace.column_of(witness.loop_lag_ms)[row] or 0.0
 
 
 def _no_duplicates(on: _Evaluation, check: g.NoDuplicates) -> CheckResult:
     by_key: dict[str, list[int]] = defaultdict(list)
-    keys = (
-        requests(on.trace, on.rows) if check.key == g.REQUEST else on.trace.values(check.key)
-    )
+    keys = requests(on.trace, on.rows) if check.key == g.REQUEST else on.trace.values(check.key)
     for row in on.rows:
         if (key := keys[row]) is not None:
             by_key[repr(key)].append(row)  # the attribute may be a list, which cannot be a key
@@ -582,7 +577,7 @@ def _count(on: _Evaluation, check: g.Count) -> CheckResult:
 
 
 def _complete(on: _Evaluation) -> CheckResult:
-    total = on.trace.attributes(on.run).get(semconv.SPANS_STARTED)
+    total = witness.value(on.trace.attributes(on.run), witness.SPANS_STARTED)
     exact = total is not None
     return on.result(
         True,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trading_graph.otel.trace import SpanTable, semconv
-from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.vocabularies import Role, witness
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,7 +44,7 @@ def completeness(trace: SpanTable, run_id: str | None = None) -> Completeness:
     exact_runs = [
         row
         for row, role in enumerate(trace.roles)
-        if role is Role.RUN and semconv.SPANS_STARTED in trace.attributes(row)
+        if role is Role.RUN and _declared(trace, row) is not None
     ]
     runs = exact_runs
     ids = [str(trace.attributes(row).get(semconv.RUN_ID)) for row in runs]
@@ -60,7 +60,7 @@ def completeness(trace: SpanTable, run_id: str | None = None) -> Completeness:
 
 def _check_count(trace: SpanTable, run: int, runs: Sequence[int]) -> Completeness:
     missing: list[str] = []
-    total = trace.attributes(run)[semconv.SPANS_STARTED]
+    total = _declared(trace, run)
     below = np.array(trace.below(run), np.int64)
     count = int((trace.start[below] <= trace.end[run]).sum())
     if not isinstance(total, int):
@@ -72,6 +72,11 @@ def _check_count(trace: SpanTable, run: int, runs: Sequence[int]) -> Completenes
     # At most a caller stands above the run, and the caller's spans are none of ours to miss.
     missing += _defects(trace, below, [row for row in trace.orphans if row not in runs])
     return Completeness(run, tuple(missing), exact=not missing)
+
+
+def _declared(trace: SpanTable, run: int) -> object:
+    """The number of spans that a run declares, whatever it is; None where it declares none."""
+    return witness.value(trace.attributes(run), witness.SPANS_STARTED)
 
 
 def _check_foreign(trace: SpanTable) -> Completeness:

@@ -14,7 +14,7 @@ import msgspec
 
 from trading_graph.otel.errors import GateError
 from trading_graph.otel.trace import SpanTable
-from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.vocabularies import Role
 
 
 class SpanSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

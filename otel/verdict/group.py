@@ -1,11 +1,13 @@
 """The measures of a group of spans that should have run at once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from trading_graph.otel.trace import Profile, SpanTable, profile, semconv
-from trading_graph.otel.vocabularies import witness
+from trading_graph.otel.trace import Attributes, Profile, SpanTable, profile
 from trading_graph.otel.verdict.work import SERVER, Work, add_shared, union_ns, works_below
+from trading_graph.otel.vocabularies import witness
+
+_Reader = Callable[[Attributes], float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Group:
 
     @property
     def opened_together(self) -> bool:
-        """Whether the branches overlap, so that no loop of awaits can have started the work in turn.
+        """Whether the branches overlap, so that no loop of awaits can have started them in turn.
 
         The branches are the spans themselves, or those around them below the nearest span above
         all: a task for each tool call, for example.
@@ -83,7 +85,7 @@ class Group:
 
     @property
     def may_block(self) -> bool:
-        """Whether a blocked event loop is possible: no lag excludes it, and the language has one."""
+        """Whether a blocked loop is possible: no lag excludes it, and the language has a loop."""
         return self.lag_ms is None
 
     @property
@@ -99,12 +101,12 @@ class Group:
     @property
     def imports(self) -> int:
         """The highest number of modules that were imported during one member."""
-        return int(max(_numbers(self.trace, self.rows, semconv.IMPORTS), default=0))
+        return int(max(_numbers(self.trace, self.rows, witness.imports), default=0))
 
     @property
     def threads(self) -> int:
         """The number of threads on which the members ran."""
-        return len(set(_numbers(self.trace, self.rows, semconv.THREAD_ID)))
+        return len(set(_numbers(self.trace, self.rows, witness.thread_id)))
 
 
 def group(trace: SpanTable, rows: Sequence[int]) -> Group:
@@ -119,8 +121,8 @@ def group(trace: SpanTable, rows: Sequence[int]) -> Group:
         tuple(rows),
         works,
         overlap_ratio(sum(times_ns), union_ns(works), max(times_ns, default=0)),
-        _most(trace, rows, semconv.LOOP_LAG_MAX_MS),
-        _most(trace, rows, semconv.CPU_OVER_WALL),
+        _most(trace, rows, witness.loop_lag_ms),
+        _most(trace, rows, witness.cpu_over_wall),
     )
 
 
@@ -156,15 +158,15 @@ def _work_times(works: Sequence[Work]) -> list[int]:
     return [work.total_ns for work in works if work.total_ns > 0]
 
 
-def _numbers(trace: SpanTable, rows: Sequence[int], key: str) -> list[float]:
-    """The values of an attribute that are numbers."""
-    values = trace.figures(key)
+def _numbers(trace: SpanTable, rows: Sequence[int], read: _Reader) -> list[float]:
+    """The numbers that a function finds on spans."""
+    values = trace.column_of(read)
     return [number for row in rows if (number := values[row]) is not None]
 
 
-def _most(trace: SpanTable, rows: Sequence[int], key: str) -> float | None:
-    """The highest value of an attribute; None where a span lacks it."""
-    values = _numbers(trace, rows, key)
+def _most(trace: SpanTable, rows: Sequence[int], read: _Reader) -> float | None:
+    """The highest number that a function finds; None where a span has none."""
+    values = _numbers(trace, rows, read)
     return max(values, default=0.0) if len(values) == len(rows) else None
 
 

@@ -5,7 +5,7 @@ work. None stands for what the trace does not record.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,7 @@ from trading_graph.otel.verdict.causes import Cause
 from trading_graph.otel.verdict.group import Group
 from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism, reason
 from trading_graph.otel.verdict.work import working_spans
+from trading_graph.otel.vocabularies import witness
 
 PAIRS_OF = 2000
 """Maximum number of branches that are compared pair by pair."""
@@ -172,19 +173,17 @@ def _measures(trace: SpanTable, run: int) -> RunFigures:
     llm = calls(trace, run).llm
     failures = [row for row in rows if row in trace.failed] if trace.failed else []
     kinds = [trace.attributes(row).get(semconv.ERROR_TYPE) for row in failures]
-    caches, waits = trace.values(semconv.CACHE), trace.figures(semconv.QUEUE_WAIT_MS)
+    caches, waits = trace.values(semconv.CACHE), trace.column_of(witness.wait_ms)
     cache = Counter(str(outcome) for row in rows if (outcome := caches[row]))
     waits_ms = [wait for row in rows if (wait := waits[row]) is not None]
     return RunFigures(
         wall_ns=int(trace.duration[run]),
         work=profile(trace, working_spans(trace, run)),
-        fan_outs=tuple(
-            _fan_out(trace, each) for each in siblings(trace, run).fan_outs
-        ),
+        fan_outs=tuple(_fan_out(trace, each) for each in siblings(trace, run).fan_outs),
         llm_calls=len(llm),
         llm_chain=len(serial_chain(trace, llm)),
         barrier_idle_ns=barrier(trace, rows).idle_ns,
-        loop_lag_ms=trace.number(run, semconv.LOOP_LAG_MAX_MS),
+        loop_lag_ms=witness.loop_lag_ms(trace.attributes(run)),
         queue_wait_ns=int(sum(waits_ms) * 1e6),
         cache=dict(sorted(cache.items())),
         errors=len(failures),

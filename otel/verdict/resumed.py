@@ -22,9 +22,9 @@ from trading_graph.otel.trace import (
     TraceBuilder,
     semconv,
 )
-from trading_graph.otel.trace.kinds import Role
 from trading_graph.otel.trace.table import no_events
 from trading_graph.otel.verdict.work import working_spans
+from trading_graph.otel.vocabularies import Role, witness
 
 _NODES = (Role.AGENT, Role.DISPATCH, Role.JOIN)
 _UNSET = 0
@@ -188,10 +188,10 @@ class _View:
     def _attributes(self, row: int) -> Attributes:
         attributes: Mapping[str, Any] = self._of.attributes(row)
         if row == self._run:
-            lags = (self._of.number(each, semconv.LOOP_LAG_MAX_MS) for each in self._rows)
-            numbers = [lag for lag in lags if lag is not None]
+            lags = self._of.column_of(witness.loop_lag_ms)
+            numbers = [lag for each in self._rows if (lag := lags[each]) is not None]
             # What the last process measured does not cover the processes before it.
-            return {**attributes, semconv.LOOP_LAG_MAX_MS: max(numbers)} if numbers else attributes
+            return {**attributes, witness.LOOP_LAG_MAX_MS: max(numbers)} if numbers else attributes
         if row in self._repeats and self._of.roles[row] is Role.LLM:
             return {**attributes, PAID_AGAIN: True}
         if self._killed(row):

@@ -68,9 +68,7 @@ def starter_gate(trace: SpanTable, run: int) -> str:
     return "\n".join([head + f"\nversion = {VERSION}\n", *sets, *checks])
 
 
-def _fan_outs(
-    trace: SpanTable, run: int
-) -> Iterator[tuple[str, str, tuple[str, ...], bool]]:
+def _fan_outs(trace: SpanTable, run: int) -> Iterator[tuple[str, str, tuple[str, ...], bool]]:
     """Key, title, names of the branches, and whether they ran at once, of each distinct fan-out."""
     seen: set[tuple[str, ...]] = set()
     for fan_out in siblings(trace, run).fan_outs:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from trading_graph.otel.trace import SpanTable, semconv
-from trading_graph.otel.vocabularies import Role
+from trading_graph.otel.vocabularies import Role, witness
 
 Interval = tuple[int, int]
 
@@ -164,7 +164,7 @@ def _net_of_waiting(trace: SpanTable, row: int) -> tuple[list[Interval], int]:
     pieces: list[Interval] = []
     waited_ns = 0
     for each in trace.subtree(row):
-        if wait := trace.number(each, semconv.QUEUE_WAIT_MS):
+        if wait := witness.wait_ms(trace.attributes(each)):
             wait_ns = int(wait * 1e6)
             waited_ns += wait_ns
             wait_start = max(trace.intervals[each][0], start)
@@ -180,7 +180,7 @@ def _at_or_above_waits(trace: SpanTable) -> set[int]:
     if rows is None:
         rows = trace.memo[_at_or_above_waits] = set()
         parents = trace.parent
-        for row, wait in trace.numbers(semconv.QUEUE_WAIT_MS):
+        for row, wait in trace.numbers_of(witness.wait_ms):
             while wait and row >= 0 and row not in rows:
                 rows.add(row)
                 row = int(parents[row])

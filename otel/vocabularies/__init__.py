@@ -130,10 +130,10 @@ def _keys(of: Callable[[Vocabulary], Iterable[str]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key for each in _VOCABULARIES for key in of(each)))
 
 
-_ROLES: tuple[tuple[str, RoleReader], ...] = (
-    *((key, read) for each in _VOCABULARIES for key, read in each.kinds.items()),
-    *((key, read) for each in _VOCABULARIES for key, read in each.signs.items()),
-)
+_Readers = tuple[tuple[str, RoleReader], ...]
+_KINDS: _Readers = tuple([item for each in _VOCABULARIES for item in each.kinds.items()])
+_SIGNS: _Readers = tuple([item for each in _VOCABULARIES for item in each.signs.items()])
+_SIGN_KEYS = frozenset([key for key, _ in _SIGNS])
 _AGENT_NAMES = tuple(
     # GenAI's name of an agent is its name alone; others may give an id.
     dict.fromkeys((*GENAI.agent_names, *_keys(lambda each: each.agent_names)))
@@ -142,7 +142,7 @@ _TOOL_NAMES = _keys(lambda each: each.tool_names)
 _CALL_IDS = _keys(lambda each: each.call_ids)
 _ARGUMENTS = _keys(lambda each: each.arguments)
 _ANSWERS = _keys(lambda each: each.answers)
-_ANSWER_SIGNS = _keys(lambda each: each.answer_signs)
+_ANSWER_SIGNS = frozenset(_keys(lambda each: each.answer_signs))
 _INPUT_TOKENS = _keys(lambda each: each.input_tokens)
 _OUTPUT_TOKENS = _keys(lambda each: each.output_tokens)
 _MODELS = _keys(lambda each: each.models)
@@ -153,7 +153,12 @@ _SESSIONS = _keys(lambda each: each.sessions)
 
 def role(attributes: Attributes) -> Role:
     """The role of a span with these attributes; OTHER where they do not say."""
-    for key, read in _ROLES:
+    for key, read in _KINDS:
+        if key in attributes and (found := read(attributes)) is not None:
+            return found
+    if _SIGN_KEYS.isdisjoint(attributes):
+        return Role.OTHER
+    for key, read in _SIGNS:
         if key in attributes and (found := read(attributes)) is not None:
             return found
     return Role.OTHER
@@ -181,7 +186,8 @@ def tool_call(attributes: Attributes) -> ToolCall:
                 break
         else:
             arguments = canonical(given) or first_text(attributes, (trading.TOOL_ARGS_HASH,))
-    return ToolCall(name or given_name, call_id or given_id, arguments)
+    call_id = call_id or given_id or openinference.call_id(attributes)
+    return ToolCall(name or given_name, call_id, arguments)
 
 
 def answer(attributes: Attributes) -> Answer:
@@ -194,8 +200,9 @@ def answer(attributes: Attributes) -> Answer:
         if key in attributes:
             is_read |= read_calls(attributes[key], calls)
     is_read |= read_calls(logfire.answer_of(attributes), calls)
-    is_given = is_read or any(
-        key in attributes and _says(attributes[key]) for key in _ANSWER_SIGNS
+    is_given = is_read or (
+        not _ANSWER_SIGNS.isdisjoint(attributes)
+        and any(key in attributes and _says(attributes[key]) for key in _ANSWER_SIGNS)
     )
     return Answer(calls.ids, calls.count if is_read else None, is_given)
 

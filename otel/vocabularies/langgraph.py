@@ -7,23 +7,44 @@ inherit its metadata.
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from trading_graph.otel.vocabularies import trading
 from trading_graph.otel.vocabularies.values import Attributes, document, sequence, whole
 
-_PREFIXES = ("langsmith.metadata.", "traceloop.association.properties.", "")
 _METADATA = "metadata"
-_NODE, _STEP = "langgraph_node", "langgraph_step"
-_NAMESPACES = ("langgraph_checkpoint_ns", "checkpoint_ns")
-_THREAD = "thread_id"
-_SIGNS = frozenset(
-    {trading.NODE, trading.STEP, _METADATA}
-    | {prefix + key for prefix in _PREFIXES for key in (_NODE, _STEP, *_NAMESPACES)}
-)
 _PUSH = "__pregel_push"
+
+
+class _Keys(NamedTuple):
+    """The keys of a task's metadata in one dialect."""
+
+    node: str
+    step: str
+    namespace: str
+    older_namespace: str
+    path: str
+    triggers: str
+
+
+def _keys(prefix: str) -> _Keys:
+    return _Keys(
+        node=f"{prefix}langgraph_node",
+        step=f"{prefix}langgraph_step",
+        namespace=f"{prefix}langgraph_checkpoint_ns",
+        older_namespace=f"{prefix}checkpoint_ns",
+        path=f"{prefix}langgraph_path",
+        triggers=f"{prefix}langgraph_triggers",
+    )
+
+
+_PLAIN = _keys("")
+_DIALECTS = (_keys("langsmith.metadata."), _keys("traceloop.association.properties."), _PLAIN)
+_SIGNS = frozenset({trading.NODE, trading.STEP, _METADATA}).union(
+    [key for keys in _DIALECTS for key in (keys.node, keys.step)]
+)
 
 
 class GraphTask(msgspec.Struct, frozen=True):
@@ -54,41 +75,38 @@ def graph_task(attributes: Attributes) -> GraphTask | None:
     """The task of LangGraph that a span is, or runs in; None outside of one."""
     if _SIGNS.isdisjoint(attributes):
         return None  # as for most spans of most traces
-    for prefix in _PREFIXES:
-        if prefix + _NODE in attributes or prefix + _STEP in attributes:
-            return _task(attributes, prefix)
-    metadata = _metadata(attributes)
-    if _NODE in metadata or _STEP in metadata:
-        return _task(metadata, "")
+    for keys in _DIALECTS:
+        if keys.node in attributes or keys.step in attributes:
+            return _task(attributes, keys)
+    if _METADATA in attributes:
+        metadata = _metadata(attributes)
+        if _PLAIN.node in metadata or _PLAIN.step in metadata:
+            return _task(metadata, _PLAIN)
     if trading.NODE in attributes or trading.STEP in attributes:
-        return GraphTask(
-            _text(attributes.get(trading.NODE)), whole(attributes.get(trading.STEP)), "", (), ()
-        )
+        node, step = _text(attributes.get(trading.NODE)), whole(attributes.get(trading.STEP))
+        return GraphTask(node, step, "", (), ())
     return None
 
 
 def thread(attributes: Attributes) -> str | None:
-    """The thread that OpenInference's metadata name, by which a checkpointer keeps conversations."""
+    """The session, thread or conversation that OpenInference's metadata name, or None."""
     if _METADATA not in attributes:
         return None
     metadata = _metadata(attributes)
-    for key in ("session_id", _THREAD, "conversation_id"):
+    for key in ("session_id", "thread_id", "conversation_id"):
         if value := _text(metadata.get(key)):
             return value
     return None
 
 
-def _task(metadata: Mapping[str, Any], prefix: str) -> GraphTask:
-    namespace = next(
-        (text for key in _NAMESPACES if (text := _text(metadata.get(prefix + key)))), None
-    )
-    path = _items(metadata.get(prefix + "langgraph_path"))
-    triggers = _items(metadata.get(prefix + "langgraph_triggers"))
+def _task(metadata: Mapping[str, Any], keys: _Keys) -> GraphTask:
+    namespace = _text(metadata.get(keys.namespace)) or _text(metadata.get(keys.older_namespace))
+    triggers = _items(metadata.get(keys.triggers))
     return GraphTask(
-        _text(metadata.get(prefix + _NODE)),
-        whole(metadata.get(prefix + _STEP)),
+        _text(metadata.get(keys.node)),
+        whole(metadata.get(keys.step)),
         namespace or "",
-        path,
+        _items(metadata.get(keys.path)),
         tuple([each for each in triggers if isinstance(each, str)]),
     )
 

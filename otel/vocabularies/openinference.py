@@ -7,7 +7,7 @@ from itertools import count
 
 from trading_graph.otel.vocabularies.messages import Calls
 from trading_graph.otel.vocabularies.role import Role
-from trading_graph.otel.vocabularies.values import Attributes
+from trading_graph.otel.vocabularies.values import Attributes, document
 from trading_graph.otel.vocabularies.vocabulary import Vocabulary, by_presence, by_value
 
 _KINDS = {
@@ -30,7 +30,7 @@ OPENINFERENCE = Vocabulary(
     # The id of a node may be a hash; agents that have a name give it, too.
     agent_names=("agent.name", "graph.node.name", "graph.node.id"),
     tool_names=("tool.name",),
-    call_ids=("tool_call.id", "tool.id"),
+    call_ids=("tool_call.id",),
     # Half of the instrumentors write the tool's schema as its parameters.
     arguments=("input.value", "tool.parameters"),
     answer_signs=(
@@ -65,10 +65,26 @@ _MESSAGE_SIGNS = (
     "tool_calls.0.tool_call.function.name",
     "function_call_name",
 )
+_FIRST_MESSAGE = frozenset(f"llm.output_messages.0.message.{each}" for each in _MESSAGE_SIGNS)
+_OUTPUT = "output.value"
+
+
+def call_id(attributes: Attributes) -> str | None:
+    """The id of a tool's call in its result, where that is a message of LangChain; or None."""
+    text = attributes.get(_OUTPUT)
+    if not isinstance(text, str) or '"tool_call_id"' not in text:
+        return None
+    message = document(text)
+    if isinstance(message, dict) and isinstance(message.get("data"), dict):
+        message = message["data"]
+    found = message.get("tool_call_id") if isinstance(message, dict) else None
+    return found if isinstance(found, str) and found else None
 
 
 def read_calls(attributes: Attributes, calls: Calls) -> bool:
     """Add the calls of the answer's messages; whether there is one."""
+    if _FIRST_MESSAGE.isdisjoint(attributes):
+        return False
     for number in count():
         message = f"llm.output_messages.{number}.message."
         if not any(message + sign in attributes for sign in _MESSAGE_SIGNS):

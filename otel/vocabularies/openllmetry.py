@@ -62,10 +62,13 @@ OPENLLMETRY = Vocabulary(
 )
 
 _MESSAGE_SIGNS = ("role", "content", "finish_reason", "tool_calls.0.name", "tool_calls.0.id")
+_FIRST_MESSAGE = frozenset(f"gen_ai.completion.0.{each}" for each in _MESSAGE_SIGNS)
 
 
 def read_calls(attributes: Attributes, calls: Calls) -> bool:
     """Add the calls of the answer's messages; whether there is one."""
+    if _FIRST_MESSAGE.isdisjoint(attributes):
+        return False
     for number in count():
         message = f"gen_ai.completion.{number}."
         if not any(message + sign in attributes for sign in _MESSAGE_SIGNS):

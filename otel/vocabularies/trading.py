@@ -7,6 +7,7 @@ OPERATION = "trading.operation"
 """What a span is, where GenAI has no name for it: dispatch, join, fetch, prefetch, interruption or
 detached."""
 INTERRUPTION = "interruption"
+"""The time between the last sign of life of one process and the start of the next."""
 NODE = "trading.langgraph.node"
 STEP = "trading.langgraph.step"
 TOOL_ARGS_HASH = "trading.tool.args_hash"

@@ -1,7 +1,6 @@
 """Reading values of attributes, which foreign traces hold in any shape; nothing here raises."""
 
 import ast
-import json
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,7 +9,14 @@ import msgspec
 
 Attributes = Mapping[str, Any]
 
-_UNREADABLE = (msgspec.MsgspecError, ValueError, SyntaxError, RecursionError, MemoryError)
+_UNREADABLE = (
+    msgspec.MsgspecError,
+    ValueError,
+    TypeError,
+    SyntaxError,
+    RecursionError,
+    MemoryError,
+)
 _LONGEST_LITERAL = 10_000
 """A Python literal of more characters is not read: its parser takes a long time."""
 
@@ -86,13 +92,13 @@ def sequence(value: object) -> tuple[Any, ...]:
 
 
 def canonical(value: object) -> str | None:
-    """A value as text that is equal for equal values: JSON with sorted keys, else the text itself."""
+    """A value as text, equal for equal values: JSON with sorted keys, else the text itself."""
     if value is None:
         return None
     content = document(value)
     if content is None or isinstance(content, str):
         return str(value).strip() or None
     try:
-        return json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
+        return msgspec.json.encode(content, enc_hook=str, order="deterministic").decode()
     except _UNREADABLE:
         return str(value)

@@ -23,7 +23,7 @@ from trading_graph.otel.redaction import Redactor
 from trading_graph.otel.sources.memory import from_spans
 from trading_graph.otel.spans.recording import context_with
 from trading_graph.otel.trace import Span, Trace
-from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.vocabularies import Role
 from trading_graph.service.commands.data_document import Snapshot, write_csv, write_json
 from trading_graph.service.commands.data_table import show_fetches, show_snapshot
 from trading_graph.service.commands.failures import with_exit_code

@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from trading_graph.otel.report import bars as draw_bars
-from trading_graph.otel.trace import Span, semconv
+from trading_graph.otel.trace import Span
+from trading_graph.otel.vocabularies import witness
 from trading_graph.service.commands.data_document import Snapshot
 from trading_graph.toolkit.records import Bars, Filing, Filings, Headline, Insiders, SourceAnswer
 from trading_graph.toolkit.statements import CONCEPTS
@@ -71,7 +72,7 @@ def show_fetches(console: Console, snapshot: Snapshot) -> None:
         return snapshot.fetch_name(span) + (" (failed)" if span.failed else "")
 
     console.print(draw_bars(fetches, width=console.width, name=name))
-    imports = int(longest.attributes.get(semconv.IMPORTS, 0))
+    imports = int(witness.imports(longest.attributes) or 0)
     console.print(
         Text.assemble(
             f"{snapshot.fetch_name(longest)} took longest: {longest.duration_s:.2f} s",

@@ -12,7 +12,7 @@ from rich.table import Table
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import ERROR, SpanTable, semconv
-from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.vocabularies import Role, witness
 from trading_graph.service.run.folder import TRACE
 from trading_graph.service.trace_source import newest_run
 from trading_graph.toolkit import data_attributes
@@ -121,7 +121,7 @@ def _count(host: RunHostCounts, trace: SpanTable, row: int) -> None:
     attributes = trace.attributes(row)
     host.requests += 1
     host.connections += attributes.get(semconv.POOL_REUSED) is False
-    host.waited_s += (trace.number(row, semconv.QUEUE_WAIT_MS) or 0.0) / 1e3
+    host.waited_s += (witness.wait_ms(attributes) or 0.0) / 1e3
     host.retries += semconv.RESEND_COUNT in attributes
     host.failed += int(trace.status[row]) == ERROR
     host.probes += attributes.get(semconv.BREAKER) == "half_open"

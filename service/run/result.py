@@ -22,13 +22,14 @@ from trading_graph.otel.report.documents.document import SCHEMA_VERSION, Documen
 from trading_graph.otel.sources import read
 from trading_graph.otel.sources.jaeger import JaegerQuery
 from trading_graph.otel.sources.langsmith import LangSmithQuery
-from trading_graph.otel.trace import SpanTable, semconv
+from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.verdict import (
     completeness,
     interruptions,
     judge,
     without_interruptions,
 )
+from trading_graph.otel.vocabularies import witness
 from trading_graph.service.langsmith import LangSmithMode
 from trading_graph.service.run.folder import RunFolder
 from trading_graph.service.settings import Settings
@@ -219,9 +220,9 @@ def _summary(trace: SpanTable | None) -> str:
     if trace is None or not trace.roots:
         return "Nothing was recorded, so there is nothing to judge."
     root = trace.attributes(trace.roots[0])
-    declared, recorded = root.get(semconv.SPANS_STARTED), len(trace)
+    declared, recorded = witness.spans_started(root), len(trace)
     complete = declared == recorded and not trace.orphans
-    lag = root.get(semconv.LOOP_LAG_MAX_MS)
+    lag = witness.loop_lag_ms(root) or 0.0
     return (
         f"Trace {'complete' if complete else 'INCOMPLETE'}: {recorded} of {declared} spans; "
         f"the event loop was never late by more than {lag:g} ms."

@@ -113,7 +113,7 @@ def _spans(shape: str, count: int) -> Iterator[dict[str, object]]:
             yield _span(number, 1, f"execute_tool t{number % 7}", number, number + 900, _TOOL)
     else:
         yield from _agents(count)
-    root = {**_RUN, "trading.spans_started": count, "trading.chain.expected": 2 * count}
+    root = {**_RUN, "witness.spans_started": count, "trading.chain.expected": 2 * count}
     yield _span(1, 0, "invoke_workflow bench", 0, 40 * count + 5000, root)
 
 
@@ -142,8 +142,8 @@ def _agents(count: int) -> Iterator[dict[str, object]]:
 
 
 _MEASURED: dict[str, object] = {
-    "trading.cpu_over_wall": 0.05,
-    "trading.loop_lag_max_ms": 1.2,
+    "witness.cpu.over_wall": 0.05,
+    "witness.loop.lag_max_ms": 1.2,
     "thread.id": 1234,
 }
 _RUN: dict[str, object] = {"gen_ai.operation.name": "invoke_workflow", **_MEASURED}

@@ -11,8 +11,8 @@ import pytest
 from tests.patience import PATIENCE_S
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import SpanTable
-from trading_graph.otel.trace.kinds import Role, agent_name, step
 from trading_graph.otel.verdict import CheckResult, Gate, Outcome, judge
+from trading_graph.otel.vocabularies import Role, agent_name, graph_task
 
 ROOT = Path(__file__).parents[2]
 INSTRUMENTORS = ("openinference", "openllmetry", "langsmith")
@@ -86,7 +86,9 @@ def test_calls_tools_and_langgraphs_steps_are_recognised(instrumentor: str) -> N
     tools = [row for row, role in enumerate(trace.roles) if role is Role.TOOL]
     assert (len(calls), len(tools)) == (3, 3)
     for row in (*calls, *tools):
-        assert step(trace.attributes(row)) == 2
+        task = graph_task(trace.attributes(row))
+        assert task is not None
+        assert task.step == 2
     assert sorted(str(agent_name(trace.attributes(row))) for row in calls) == [
         "market",
         "news",

@@ -21,8 +21,8 @@ from trading_graph.graph.gate import default_gate
 from trading_graph.graph.offline_model import Fault, OfflineModel
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import ERROR, SpanTable
-from trading_graph.otel.trace.kinds import Role
 from trading_graph.otel.verdict import completeness, judge
+from trading_graph.otel.vocabularies import Role
 from trading_graph.service.cli import main
 from trading_graph.service.run.folder import FolderState, folder_state
 from trading_graph.service.run.resume import interrupted_runs

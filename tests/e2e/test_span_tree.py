@@ -106,7 +106,7 @@ async def test_the_span_tree_of_an_offline_run(run_analysis: Runner) -> None:
 async def test_the_required_attributes_are_on_every_span(run_analysis: Runner) -> None:
     ran = await run_analysis()
     trace = ran.trace
-    of_ours = {semconv.LOOP_LAG_MAX_MS, semconv.CPU_OVER_WALL}
+    of_ours = {semconv.LOOP_LAG_MAX_MS, semconv.CPU_OVER_WALL, semconv.LOOP_ID}
     required = {
         "invoke_workflow ": {
             semconv.OPERATION_NAME,
@@ -115,6 +115,9 @@ async def test_the_required_attributes_are_on_every_span(run_analysis: Runner) -
             data_attributes.AS_OF,
             semconv.CHAIN_EXPECTED,
             semconv.SPANS_STARTED,
+            semconv.RECORDS,
+            semconv.WAITS,
+            semconv.CLOCK,
             semconv.LATENCY_SIMULATED,
             data_attributes.DATA_MODE,
         },
@@ -157,7 +160,7 @@ async def test_the_required_attributes_are_on_every_span(run_analysis: Runner) -
             assert not missing, f"{trace.names[row]} lacks {missing}"
     for row in trace.rows("GET"):
         attributes = trace.attributes(row)
-        assert {semconv.QUEUE_WAIT_MS, "http.request.method", "url.full"} <= attributes.keys()
+        assert {semconv.WAIT_MS, "http.request.method", "url.full"} <= attributes.keys()
         assert "?" not in attributes["url.full"]
 
 

@@ -18,8 +18,8 @@ from tests.langsmith_server import PAGE, LangSmithServer
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources.langsmith import LangSmithQuery
 from trading_graph.otel.trace import SpanTable, semconv
-from trading_graph.otel.trace.kinds import Role
 from trading_graph.otel.verdict import CheckResult, Gate, Outcome, judge
+from trading_graph.otel.vocabularies import Role
 
 TRACE = uuid.UUID("019a9b1c-2d3e-7f40-a1b2-c3d4e5f60718")
 
@@ -77,7 +77,7 @@ def test_runs_become_spans(server: LangSmithServer, query: LangSmithQuery) -> No
     (tool,) = trace.rows("prices")
     assert (trace.roles[call], trace.roles[tool]) == (Role.LLM, Role.TOOL)
     assert trace.attributes(call)[semconv.USAGE_INPUT_TOKENS] == 3
-    assert trace.attributes(call)[semconv.STEP] == 2
+    assert trace.steps[call] == 2
     assert trace.attributes(tool)[semconv.ERROR_TYPE] == "ValueError"
     assert trace.status[tool] == 2
     assert "secret" not in str([trace.attributes(row) for row in range(len(trace))])
@@ -324,8 +324,12 @@ def test_the_tree_and_the_steps_are_langgraphs(parallel: SpanTable, serial: Span
         (root,) = trace.roots
         rows = [row for name in NODES for row in trace.rows(name)]
         assert {int(trace.parent[row]) for row in rows} == {root}
-        assert [trace.attributes(row)[semconv.NODE] for row in rows] == list(NODES)
-        assert {trace.attributes(row)[semconv.STEP] for row in rows} == steps
+        tasks = [task for row in rows if (task := trace.graph_tasks[row])]
+        assert [task.node for task in tasks] == list(NODES)
+        assert {task.step for task in tasks} == steps
+        # What else LangGraph says of a task comes along: graph_task needs it all.
+        assert all(task.triggers and task.path for task in tasks)
+        assert [task.namespace.partition(":")[0] for task in tasks] == list(NODES)
         assert (trace.end > trace.start).all()
 
 

@@ -18,6 +18,7 @@ from trading_graph.otel import spans
 from trading_graph.otel.spans import UUIDv7IdGenerator, uuid7
 from trading_graph.otel.spans.recording import RecordingProcessor
 from trading_graph.otel.trace import semconv
+from trading_graph.otel.vocabularies import witness
 
 
 def _raise(error: BaseException) -> None:
@@ -283,3 +284,33 @@ def _spin(seconds: float) -> None:
 
 
 _block = _spin
+
+
+async def test_a_run_declares_what_it_records(
+    provider: TracerProvider, exporter: InMemorySpanExporter
+) -> None:
+    async with spans.run("w", provider=provider, attributes={}, waits=["rate_limit"]):
+        pass
+    async with spans.run("silent", provider=provider, attributes={}):
+        pass
+    declaring, silent = (dict(span.attributes or {}) for span in exporter.get_finished_spans())
+    assert witness.records(declaring) == set(witness.Recording)
+    assert witness.recorded_waits(declaring) == {"rate_limit"}
+    # Nobody said which waits the second run's program writes on its spans.
+    assert witness.records(silent) == set(witness.Recording) - {witness.Recording.WAITS}
+    assert witness.clock(declaring) == witness.clock(silent) is not None
+
+
+async def test_spans_of_one_loop_name_it_and_those_of_a_thread_name_none(
+    provider: TracerProvider, exporter: InMemorySpanExporter
+) -> None:
+    def in_thread() -> None:
+        with spans.fetch("source"):
+            pass
+
+    async with spans.run("w", provider=provider, attributes={}):
+        with spans.agent("a"):
+            await asyncio.to_thread(in_thread)
+    loop = attribute(exporter, "invoke_agent a", semconv.LOOP_ID)
+    assert loop == attribute(exporter, "invoke_workflow w", semconv.LOOP_ID) is not None
+    assert attribute(exporter, "fetch source", semconv.LOOP_ID) is None

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from tests.live_servers import FRED_KEY, live_servers
 from trading_graph.otel.sources import read
-from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.vocabularies import Role
 from trading_graph.service.cli import main
 from trading_graph.toolkit.rate_limits import HOST_POLICIES
 from trading_graph.toolkit.ttl import TODAY

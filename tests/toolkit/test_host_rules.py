@@ -62,9 +62,11 @@ async def test_after_the_burst_requests_come_at_the_hosts_rate_and_its_spans_say
     ]
     assert sum(wait == 0 for wait in waits) == 3
     assert max(waits) == statistics.rate_wait_ms_max >= 0.8 * 4 / rate * 1e3
+    kinds = [(span.attributes or {}).get(semconv.WAIT_KIND) for span in http_spans(exporter)]
+    assert kinds.count("rate_limit") == 4
     for span in http_spans(exporter):
         attributes = span.attributes or {}
-        queued = float(str(attributes[semconv.QUEUE_WAIT_MS]))
+        queued = float(str(attributes[semconv.WAIT_MS]))
         assert queued >= float(str(attributes.get(semconv.RATE_WAIT_MS, 0)))
         assert span.end_time is not None
         assert span.start_time is not None

@@ -43,7 +43,7 @@ async def test_a_request_is_one_client_span_below_its_fetch_with_wait_and_reuse(
         assert attributes["http.response.status_code"] == 200
         assert attributes["server.address"] == "127.0.0.1"
         assert attributes[semconv.POOL_REUSED] is reused
-        assert attributes[semconv.QUEUE_WAIT_MS] == 0.0
+        assert attributes[semconv.WAIT_MS] == 0.0
         assert not {"http.url", "http.method"} & set(attributes), "old names"
         of_fetch = fetch.attributes or {}
         assert of_fetch[semconv.RESPONSE_BYTES] == len(body)
@@ -61,13 +61,15 @@ async def test_the_wait_for_a_connection_stands_on_the_span_that_waited(
         await asyncio.gather(*(pool.get_json(f"{source.url}/slow?s=0.1") for _ in range(3)))
     waits, works = [], []
     for span in sorted(http_spans(exporter), key=lambda span: span.end_time or 0):
-        wait_ms = (span.attributes or {})[semconv.QUEUE_WAIT_MS]
+        wait_ms = (span.attributes or {})[semconv.WAIT_MS]
         assert isinstance(wait_ms, float)
         assert span.end_time is not None
         assert span.start_time is not None
         waits.append(wait_ms)
         works.append((span.end_time - span.start_time) / 1e6 - wait_ms)
     assert waits[0] == 0.0
+    kinds = {(span.attributes or {}).get(semconv.WAIT_KIND) for span in http_spans(exporter)}
+    assert kinds == {None, "connection_pool"}, "what did not wait names no wait"
     assert waits[1] >= 0.5 * works[0]
     assert waits[2] >= 0.5 * (works[0] + works[1])
     assert min(works) > 0
@@ -112,7 +114,7 @@ async def test_where_instrumentation_is_suppressed_the_callers_span_stays_clean(
                 await pool.get_json("http://127.0.0.1:1/")
     assert not http_spans(exporter)
     (caller,) = [span for span in exporter.get_finished_spans() if span.name == "caller"]
-    assert not {semconv.POOL_REUSED, semconv.QUEUE_WAIT_MS} & set(caller.attributes or {})
+    assert not {semconv.POOL_REUSED, semconv.WAIT_MS} & set(caller.attributes or {})
     assert caller.status.status_code is StatusCode.UNSET
 
 

@@ -6,6 +6,7 @@ The groups and their judgement are those of the verdict, so that both say the sa
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 from trading_graph.otel.diagnosis.actions import (
@@ -153,10 +154,7 @@ def _serial(
 def _is_row(schedule: Schedule, rows: Sequence[int]) -> bool:
     """Whether each of these spans, in order of start, starts after the end of the one before."""
     tree = schedule.tree
-    return all(
-        tree.start[after] >= tree.end[before]
-        for before, after in zip(rows, rows[1:], strict=False)
-    )
+    return all(tree.start[after] >= tree.end[before] for before, after in pairwise(rows))
 
 
 def _blocked(schedule: Schedule, some: Sequence[JudgedGroup]) -> Candidate:

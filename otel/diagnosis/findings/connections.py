@@ -10,7 +10,7 @@ from trading_graph.otel.diagnosis.findings.candidate import Candidate, seconds
 from trading_graph.otel.diagnosis.findings.kind import FindingKind
 from trading_graph.otel.diagnosis.schedule import Schedule
 from trading_graph.otel.trace import semconv
-from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.vocabularies import Role
 
 IDLE_NS = 15_000_000_000
 """How long a client keeps an idle connection: aiohttp's default of 15 s."""

@@ -40,9 +40,7 @@ def _kind(schedule: Schedule, row: Row) -> FindingKind:
     return FindingKind.SERIAL_CALLS
 
 
-def _candidate(
-    schedule: Schedule, kind: FindingKind, place: str, rows: Sequence[Row]
-) -> Candidate:
+def _candidate(schedule: Schedule, kind: FindingKind, place: str, rows: Sequence[Row]) -> Candidate:
     tree, trace = schedule.tree, schedule.tree.trace
     spans = tuple(span for row in rows for span in row.spans)
     firsts = [branch[0] for row in rows for branch in row.branches]

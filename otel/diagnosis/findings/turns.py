@@ -10,7 +10,7 @@ from trading_graph.otel.diagnosis.findings.candidate import Candidate, place_of,
 from trading_graph.otel.diagnosis.findings.kind import FindingKind
 from trading_graph.otel.diagnosis.schedule import Schedule
 from trading_graph.otel.trace import semconv
-from trading_graph.otel.trace.kinds import Role
+from trading_graph.otel.vocabularies import Role
 
 
 def middle_turns(schedule: Schedule) -> Iterator[Candidate]:

@@ -21,9 +21,9 @@ from trading_graph.otel.diagnosis.findings.candidate import Candidate, place_of,
 from trading_graph.otel.diagnosis.findings.kind import FindingKind
 from trading_graph.otel.diagnosis.schedule import Schedule
 from trading_graph.otel.trace import SpanTable, semconv
-from trading_graph.otel.trace.kinds import Role, agent_name
 from trading_graph.otel.verdict.barrier import barrier
 from trading_graph.otel.verdict.work import is_from_cache
+from trading_graph.otel.vocabularies import Role, agent_name, witness
 
 HIT_NS = 50_000
 """The assumed cost of a look-up in a cache, including its span."""
@@ -190,7 +190,7 @@ def queues(schedule: Schedule) -> Iterator[Candidate]:
     on_path = schedule.path.total_ns
     waits = [
         (row, int(wait * 1e6))
-        for row, wait in trace.numbers(semconv.QUEUE_WAIT_MS)
+        for row, wait in trace.numbers_of(witness.wait_ms)
         if wait >= 1 and row in on_path
     ]
     if not waits:
@@ -217,7 +217,7 @@ def long_poles(schedule: Schedule) -> Iterator[Candidate]:
             continue
         peers: dict[Role, list[int]] = defaultdict(list)
         for row in family:
-            if trace.roles[row] is not Role.OTHER:
+            if trace.roles[row] not in (Role.OTHER, Role.CHAIN):
                 peers[trace.roles[row]].append(row)
         for rows in peers.values():
             for peers_at_once in _at_once(schedule, rows) if len(rows) >= _PEERS else ():

@@ -170,9 +170,11 @@ def _family(
     ]
     if len(members) < 2:
         return [], []
-    tasks = {row: graph_task(trace.attributes(row)) for row in members} if _is_graph(
-        trace, members
-    ) else {}
+    tasks = (
+        {row: graph_task(trace.attributes(row)) for row in members}
+        if _is_graph(trace, members)
+        else {}
+    )
     steps = {
         row: task.step
         for row, task in tasks.items()
@@ -217,9 +219,7 @@ def _steps(
             yield FanOut(tuple(rows), parent, Evidence.DECLARED, shape, step=step)
 
 
-def _groups(
-    trace: SpanTable, members: Sequence[int], steps: dict[int, int]
-) -> list[list[int]]:
+def _groups(trace: SpanTable, members: Sequence[int], steps: dict[int, int]) -> list[list[int]]:
     """Siblings of one role joined where they overlap, or by step; in order of start."""
     groups: list[list[int]] = []
     open_groups: dict[object, list[int]] = {}
@@ -319,7 +319,7 @@ def _row(trace: SpanTable, parent: int, rows: Sequence[int], by_step: bool) -> I
 
 
 def _are_turns(trace: SpanTable, parent: int, rows: Sequence[int]) -> bool:
-    """Whether spans are the turns of one agent: each holds LLM calls, and all but the last tools."""
+    """Whether spans are turns of one agent: each holds LLM calls, and all but the last tools."""
     held = [{trace.roles[row] for row in trace.subtree(span)} for span in rows]
     return all(Role.LLM in roles for roles in held) and all(
         Role.TOOL in roles for roles in held[:-1]

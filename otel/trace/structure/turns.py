@@ -133,9 +133,7 @@ def _scopes(trace: SpanTable, run: int, tools: Sequence[int]) -> dict[int, int]:
     return scope_of
 
 
-def _llm_starts(
-    trace: SpanTable, run: int, scopes: set[int]
-) -> dict[int, list[tuple[int, int]]]:
+def _llm_starts(trace: SpanTable, run: int, scopes: set[int]) -> dict[int, list[tuple[int, int]]]:
     """The LLM calls that each scope sees, as start and row, in order of start."""
     llm, roles, below = set(calls(trace, run).llm), trace.roles, trace.child_rows
     starts: dict[int, list[tuple[int, int]]] = {}

@@ -196,7 +196,7 @@ def test_a_connection_serves_one_request_at_a_time() -> None:
 
 
 def test_connect_and_queue_of_one_request_are_both_saved_in_either_order() -> None:
-    trace = requests_of((0, 50, {}), (60, 160, {semconv.QUEUE_WAIT_MS: 40.0}))
+    trace = requests_of((0, 50, {}), (60, 160, {semconv.WAIT_MS: 40.0}))
     schedule = rank(trace, 0).schedule
     actions: list[Fix] = [ShortenBy(((2, 30 * MS),)), RemoveWaits(((2, 40 * MS),))]
     walls = [simulate(schedule, order).wall_ns for order in (actions, actions[::-1])]

@@ -9,7 +9,6 @@ from trading_graph.graph.gate import default_gate
 from trading_graph.otel.diagnosis import call_tree, critical_path, rank
 from trading_graph.otel.report import as_json, as_markdown
 from trading_graph.otel.trace import ERROR, Link, SpanTable, SpanValues, TraceBuilder, semconv
-from trading_graph.otel.trace.kinds import Role
 from trading_graph.otel.verdict import (
     Outcome,
     Verdict,
@@ -20,6 +19,7 @@ from trading_graph.otel.verdict import (
     without_interruptions,
 )
 from trading_graph.otel.verdict.checks import Scope, evaluate
+from trading_graph.otel.vocabularies import Role
 
 MS = 1_000_000
 DEAD = 300_000
