@@ -83,7 +83,8 @@ def record(program: Program, sampler: Sampler = ALWAYS_ON) -> list[ReadableSpan]
     provider.add_span_processor(SimpleSpanProcessor(exporter))
 
     async def whole() -> list[ReadableSpan]:
-        async with spans.run("program", provider=provider, attributes={}):
+        waits = ("connection_pool",)
+        async with spans.run("program", provider=provider, attributes={}, waits=waits):
             await program()
         return list(exporter.get_finished_spans())
 

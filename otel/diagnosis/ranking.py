@@ -13,7 +13,7 @@ from trading_graph.otel.diagnosis.call_tree import CallTree, call_tree
 from trading_graph.otel.diagnosis.critical_path import PathTable
 from trading_graph.otel.diagnosis.dependencies import refute
 from trading_graph.otel.diagnosis.edits import Edits
-from trading_graph.otel.diagnosis.findings import Candidate, FindingKind, find
+from trading_graph.otel.diagnosis.findings import INDEPENDENT, Candidate, find
 from trading_graph.otel.diagnosis.schedule import Model, Schedule
 from trading_graph.otel.diagnosis.simulation import Simulation
 from trading_graph.otel.gc_pause import pause_collection
@@ -176,7 +176,7 @@ def _candidates(schedule: Schedule, others: Sequence[CallTree]) -> list[Candidat
     """All findings; other runs can prove those that are uncertain only for an unknown order."""
     candidates = []
     for each in find(schedule):
-        if others and each.kind in (FindingKind.SERIAL_CALLS, FindingKind.MANY_SMALL_CALLS):
+        if others and each.only_if == INDEPENDENT:
             free = all(refute(others, schedule.tree, chain) for chain in _chains(each))
             if free:
                 each = replace(each, proven=True, only_if="")

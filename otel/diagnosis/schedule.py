@@ -189,7 +189,10 @@ class Schedule:
         for fan_out in self.measures.fan_outs:
             group, at_once = fan_out.group, fan_out.judgement.at_once
             parents = {int(tree.trace.parent[row]) for row in group.rows}
-            if at_once and len(parents) == 1 and fan_out.judgement.strength is Strength.SERIAL:
+            # A limit that times alone suggest may be a stage or a batch, and is not played.
+            if not fan_out.evidence.proves or fan_out.judgement.strength is not Strength.SERIAL:
+                continue
+            if at_once and len(parents) == 1:
                 slots[parents.pop()] = _slots(tree, group.rows, at_once)
         return slots
 

@@ -192,7 +192,8 @@ def _judge(trace: SpanTable, group: Group) -> Parallelism:
         return Parallelism(Strength.SUSPICIOUS, (Cause.BARRIER,), group, idle_ns=stop.idle_ns)
     if not stop.waiting and (met := causes.group_limit(trace, group)):
         limit, cause = met
-        suspects = (cause,) if limit.is_certain else (cause, Cause.BATCHES)
+        certain = limit.is_certain or cause is not Cause.SEMAPHORE
+        suspects = (cause,) if certain else (cause, Cause.BATCHES)
         return Parallelism(Strength.SERIAL, suspects, group, at_once=limit.at_once)
     if width_inside := causes.group_staircase(trace, group):
         suspects = (Cause.SEMAPHORE, *((Cause.BLOCKED_LOOP,) if group.may_block else ()))

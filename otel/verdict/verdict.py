@@ -64,9 +64,8 @@ class Verdict:
 
     def __repr__(self) -> str:
         if not self.judged:
-            why = (
-                "nothing recognised" if self.is_complete else f"{len(self.missing)} things missing"
-            )
+            missing = f"{len(self.missing)} things missing"
+            why = "nothing recognised" if self.is_complete else missing
             return f"<Verdict on {self.trace.id}: not judged, {why}>"
         checks = f"{len(self.checks)} check{'' if len(self.checks) == 1 else 's'}"
         if self.passed:

@@ -57,7 +57,7 @@ def main() -> None:
 @pause_collection()  # as in the command
 def measure(path: Path) -> None:
     """Diagnose one file; print the seconds of each stage and the peak memory as JSON."""
-    from trading_graph.graph.gate import default_gate
+    from trading_graph.graph.gate import own_gate
     from trading_graph.otel.diagnosis import Diagnosis, diagnose, ranking_of, simulate
     from trading_graph.otel.report.diagnosis import diagnosis_json
     from trading_graph.otel.report.folded import folded
@@ -75,7 +75,7 @@ def measure(path: Path) -> None:
 
     before = time.process_time()
     (trace,) = stage("read", lambda: read(path))
-    found = stage("diagnosis", lambda: diagnose(trace, default_gate(), 120.0))
+    found = stage("diagnosis", lambda: diagnose(trace, own_gate(), 120.0))
     assert isinstance(found, Diagnosis), found.missing
     ranking = ranking_of(found)
     best = [action for each in ranking.candidates[:5] for action in each.candidate.actions]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.analysis_runner import Runner
 from trading_graph.graph.backend_choice import BackendChoice
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate import own_gate
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.verdict import judge
 
@@ -30,7 +30,7 @@ def tools_s(trace: SpanTable) -> float:
 
 async def bench(rounds: int, folder: Path) -> None:
     """Print a line for each pair of latencies."""
-    gate = await asyncio.to_thread(default_gate)
+    gate = await asyncio.to_thread(own_gate)
     runner = Runner(folder)
     print(f"median of {rounds} runs each, alternating; 7 LLM calls in series")
     for chat_s, fetch_s in LATENCIES_S:

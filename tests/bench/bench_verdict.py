@@ -58,13 +58,13 @@ def main() -> None:
 
 def measure(path: Path) -> None:
     """Read and judge one file; print seconds, peak memory and outcome as JSON."""
-    from trading_graph.graph.gate import default_gate
+    from trading_graph.graph.gate import own_gate
     from trading_graph.otel.sources import read
     from trading_graph.otel.verdict import judge
 
     begin = time.perf_counter()
     (trace,) = read(path)
-    verdict = judge(trace, default_gate())
+    verdict = judge(trace, own_gate())
     seconds = time.perf_counter() - begin
     outcome = "passed" if verdict.passed else "failed" if verdict.judged else "not judged"
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

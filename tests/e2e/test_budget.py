@@ -7,14 +7,14 @@ import pytest
 
 from tests.analysis_runner import CHOICE, Ran, Runner
 from trading_graph.graph.decisions import Action
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate import own_gate
 from trading_graph.graph.offline_model import Fault
 from trading_graph.graph.options import Budget, Limit, Order
 from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.verdict import Outcome, judge
 
 ALWAYS = None
-GATE = default_gate()
+GATE = own_gate()
 ALL_CALLS = 16
 """Of a run with default options: 4 analysts of 2 turns, 2 debaters, 3 risk analysts, 3 deciders."""
 

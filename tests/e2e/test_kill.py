@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from tests.jaeger_process import JaegerProcess
 from tests.patience import PATIENCE_S
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate import own_gate
 from trading_graph.graph.offline_model import Fault, OfflineModel
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import ERROR, SpanTable
@@ -197,7 +197,7 @@ def test_a_killed_run_comes_to_the_same_decision(
     trace = trace_of(folder)
     assert_each_made_once(trace, trace_of(undisturbed))
     assert completeness(trace).exact
-    verdict = judge(trace, default_gate())
+    verdict = judge(trace, own_gate())
     assert verdict.judged
     assert len(verdict.interruptions) == 1
     assert "nobody's time" in resumed_verdict(folder)
@@ -220,14 +220,14 @@ def test_a_run_that_is_killed_twice_goes_on_twice(workdir: Path, undisturbed: Pa
     trace = trace_of(folder)
     assert decision_in(folder) == decision_in(undisturbed)
     assert completeness(trace).exact
-    assert len(judge(trace, default_gate()).interruptions) == 2
+    assert len(judge(trace, own_gate()).interruptions) == 2
     assert agents(trace) == agents(trace_of(undisturbed))
 
 
 def test_a_serial_run_stays_serial_when_it_is_resumed(workdir: Path) -> None:
     folder = killed(workdir, "AAPL", "--offline", "--dispatch", "sequential", share=0.6)
     resumed(folder.name)
-    verdict = judge(trace_of(folder), default_gate())
+    verdict = judge(trace_of(folder), own_gate())
     assert verdict.judged
     failed = {each.id for each in verdict.checks if each.outcome == "fail"}
     assert {"overlap", "chain"} <= failed
@@ -287,7 +287,7 @@ def test_an_analyst_that_had_ended_is_not_asked_again(workdir: Path) -> None:
     assert {name: asked[name] for name in others} == dict.fromkeys(others, 2)
     assert asked["news_analyst"] == 1 + 2, "an interrupted analyst pays its turns again"
     trace = trace_of(folder)
-    verdict = judge(trace, default_gate())
+    verdict = judge(trace, own_gate())
     assert verdict.judged
     found = {each.id: each.outcome for each in verdict.checks}
     assert found["chain"] == found["errors"] == found["start"] == found["duplicates"] == "pass"

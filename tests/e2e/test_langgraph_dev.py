@@ -21,7 +21,7 @@ import pytest
 
 from tests.jaeger_process import JaegerServer, binary_or_skip, free_ports
 from tests.patience import PATIENCE_S
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate import own_gate
 from trading_graph.otel.sources.jaeger import JaegerQuery
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.verdict import Outcome, Verdict, judge
@@ -184,7 +184,7 @@ def traces(query: JaegerQuery) -> list[SpanTable]:
 
 def verdict(found: SpanTable) -> Verdict:
     """Judge the trace, which has to be complete."""
-    judged = judge(found, default_gate())
+    judged = judge(found, own_gate())
     assert judged.judged, judged.missing
     return judged
 

@@ -14,7 +14,7 @@ from tests.e2e.test_verdict import UNHURRIED
 from tests.langsmith_server import LangSmithServer
 from trading_graph.graph.analysis import analyse, record_run
 from trading_graph.graph.backends import open_backends
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate import own_gate
 from trading_graph.otel.export import TraceFile, set_up
 from trading_graph.otel.sources import read
 from trading_graph.otel.sources.langsmith import LangSmithQuery
@@ -96,7 +96,7 @@ def test_langsmith_contradicts_no_check(
         there = LangSmithQuery(url, "ls-test").trace(run_id)
     assert there is not None
     (here,) = read(tmp_path / "trace.jsonl")
-    ours, theirs = (judge(trace, default_gate()) for trace in (here, there))
+    ours, theirs = (judge(trace, own_gate()) for trace in (here, there))
     assert ours.passed
     assert theirs.judged, theirs.missing
     for known, seen in zip(ours.checks, theirs.checks, strict=True):

@@ -16,7 +16,7 @@ from tests.e2e.test_langsmith import clear_langsmiths_cache
 from tests.jaeger_process import JaegerProcess
 from tests.langsmith_server import LangSmithServer
 from tests.recorded_program import spin
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate import own_gate
 from trading_graph.graph.offline_model import Fault, OfflineModel
 from trading_graph.otel.sources import read
 from trading_graph.otel.sources.langsmith import LangSmithQuery
@@ -161,7 +161,7 @@ def test_the_verdict_is_the_same_wherever_the_trace_is_read(
 
 
 def verdicts(here: SpanTable, there: SpanTable) -> tuple[Verdict, Verdict]:
-    return judge(here, default_gate()), judge(there, default_gate())
+    return judge(here, own_gate()), judge(there, own_gate())
 
 
 def weaker_and_never_wrong(ours: Verdict, theirs: Verdict) -> None:
@@ -216,7 +216,7 @@ def test_without_metadata_what_cannot_be_seen_is_not_denied(
         run["extra"] = {}
     there = both.there(both.root["id"])
     assert there is not None
-    (errors,) = (each for each in judge(there, default_gate()).checks if each.id == "errors")
+    (errors,) = (each for each in judge(there, own_gate()).checks if each.id == "errors")
     if variant is with_a_retry:
         assert errors.outcome is Outcome.NOT_APPLICABLE
         assert "no retry was or would be recorded" in errors.measured
@@ -242,7 +242,7 @@ def test_a_callers_runs_above_ours_take_nothing_away(both: Both) -> None:
     assert there is not None
     assert there.trace_id == "a" * 32
     assert there.names[0] == "the caller"
-    verdict = judge(there, default_gate())
+    verdict = judge(there, own_gate())
     assert verdict.exact
     assert {result.id: result.grade for result in verdict.checks}["overlap"] == "proven"
 
@@ -254,10 +254,10 @@ def test_metadata_that_come_back_as_objects_or_copied_are_told_apart(both: Both)
         metadata["otel_span"] = json.loads(metadata["otel_span"])
     there = both.there(trace_id)
     assert there is not None
-    assert judge(there, default_gate()).exact
+    assert judge(there, own_gate()).exact
     for run in both.server.runs.values():
         run["extra"] = both.root["extra"]
     there = both.there(trace_id)
     assert there is not None
     assert len(there) == len(both.server.runs)
-    assert not judge(there, default_gate()).exact
+    assert not judge(there, own_gate()).exact

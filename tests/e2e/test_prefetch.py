@@ -13,7 +13,7 @@ import pytest
 
 from tests.analysis_runner import CHOICE, Runner
 from trading_graph.graph import prefetch
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate import own_gate
 from trading_graph.graph.offline_model import Fault
 from trading_graph.otel.diagnosis import Schedule, call_tree
 from trading_graph.otel.trace import SpanTable, semconv
@@ -22,7 +22,7 @@ from trading_graph.toolkit.errors import UnknownSymbolError
 
 pytestmark = pytest.mark.alone
 
-GATE = default_gate()
+GATE = own_gate()
 
 SHORT = replace(CHOICE, chat_latency_s=0.4, fetch_latency_s=0.1)
 LONG = replace(CHOICE, chat_latency_s=0.1, fetch_latency_s=0.8)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.analysis_runner import CHOICE, Runner
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate import own_gate
 from trading_graph.graph.offline_model import Fault
 from trading_graph.graph.options import Order
 from trading_graph.otel.trace import SpanTable, TraceBuilder
@@ -14,7 +14,7 @@ from trading_graph.otel.verdict import CheckResult, Outcome, judge
 
 pytestmark = pytest.mark.alone
 
-GATE = default_gate()
+GATE = own_gate()
 
 # Long enough that the CPU is mostly idle: with less, the proof is honestly weaker.
 UNHURRIED = replace(CHOICE, chat_latency_s=0.4, fetch_latency_s=0.15)

@@ -3,11 +3,11 @@
 import subprocess
 import sys
 
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate import own_gate
 
 
 def test_it_has_the_eight_checks() -> None:
-    assert [check.id for check in default_gate().checks] == [
+    assert [check.id for check in own_gate().checks] == [
         "start",
         "tools",
         "budget",
@@ -21,7 +21,7 @@ def test_it_has_the_eight_checks() -> None:
 
 def test_it_loads_without_what_only_runs_need() -> None:
     code = (
-        "import sys; from trading_graph.graph.gate import default_gate; default_gate();"
+        "import sys; from trading_graph.graph.gate import own_gate; own_gate();"
         "print(sorted({'langgraph', 'langchain_core', 'openai', 'aiohttp', 'pandas', 'pydantic'}"
         " & set(sys.modules)))"
     )

@@ -10,7 +10,7 @@ import pytest
 
 from tests.otel.report.runs import BEGIN, slow_diagnosis, slow_run
 from tests.schema_files import FOLDER, assert_fits
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate import own_gate
 from trading_graph.otel.diagnosis import compare, complete_runs
 from trading_graph.otel.report import as_json
 from trading_graph.otel.report.comparison import comparison_json
@@ -37,7 +37,7 @@ def test_another_document_does_not_fit(name: str) -> None:
 
 
 def test_a_verdict_fits() -> None:
-    verdict = judge(slow_run(), default_gate())
+    verdict = judge(slow_run(), own_gate())
     assert verdict.failures
     document = json.loads(as_json(verdict))
     assert_fits(document, "verdict")
@@ -46,7 +46,7 @@ def test_a_verdict_fits() -> None:
 
 
 def test_a_verdict_on_an_incomplete_trace_fits() -> None:
-    verdict = judge(_two_roots(), default_gate())
+    verdict = judge(_two_roots(), own_gate())
     assert not verdict.judged
     assert_fits(json.loads(as_json(verdict)), "verdict")
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from trading_graph.otel.diagnosis.findings import connections, rows, turns, waste
 from trading_graph.otel.diagnosis.findings.candidate import Candidate
-from trading_graph.otel.diagnosis.findings.concurrency import concurrency_findings
+from trading_graph.otel.diagnosis.findings.concurrency import INDEPENDENT, concurrency_findings
 from trading_graph.otel.diagnosis.findings.kind import FindingKind, Theme
 from trading_graph.otel.diagnosis.schedule import Schedule
 
@@ -23,7 +23,7 @@ DETECTORS: tuple[Callable[[Schedule], Iterator[Candidate]], ...] = (
     turns.token_heavy,
 )
 
-__all__ = ["DETECTORS", "Candidate", "FindingKind", "Theme", "find"]
+__all__ = ["DETECTORS", "INDEPENDENT", "Candidate", "FindingKind", "Theme", "find"]
 
 
 def find(schedule: Schedule) -> list[Candidate]:

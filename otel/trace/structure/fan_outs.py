@@ -7,7 +7,7 @@ in 97 of 97 groups of known structure; overlap itself is never proof (docs/prove
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -275,7 +275,7 @@ def _rows(
     parent: int,
     groups: Sequence[Sequence[int]],
     taken: set[int],
-    tasks: dict[int, object],
+    tasks: Mapping[int, GraphTask | None],
     by_step: bool,
 ) -> Iterator[Row]:
     """The sequences of single siblings of one role, with nothing else between them."""
@@ -291,7 +291,9 @@ def _rows(
     yield from _row(trace, parent, sequence, by_step)
 
 
-def _follows(trace: SpanTable, before: int, row: int, tasks: dict[int, object]) -> bool:
+def _follows(
+    trace: SpanTable, before: int, row: int, tasks: Mapping[int, GraphTask | None]
+) -> bool:
     """Whether a span goes on with a row: the same role, soon after, and no repeated attempt."""
     both_tasks = tasks.get(before) is not None and tasks.get(row) is not None
     if trace.roles[before] is not trace.roles[row] and not both_tasks:

@@ -22,8 +22,9 @@ RELEASE_SHARE = 0.1
 HANDOVERS = 0.8
 """The share of later starts that have to take a freed slot."""
 
-STEP_SHARE = 0.15
-"""How far the steps of a staircase may differ from the first, as a share of it."""
+STEP_SHARE = 0.2
+"""How far the steps of a staircase may differ from the first, as a share of it; half of it where
+the spans have different names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def staircase(trace: SpanTable, rows: Sequence[int], is_one_name: bool) -> int |
     if len(steps) < 3 and not (len(steps) == 2 and len(rows) >= 4):
         return None
     gaps = [later[0] - earlier[0] for earlier, later in pairwise(steps)]
-    share = STEP_SHARE if is_one_name else HELD_SHARE
-    regular = all(abs(gap - first) <= max(share, 0.02) * first for gap in gaps)
+    share = STEP_SHARE if is_one_name else STEP_SHARE / 2
+    regular = all(abs(gap - first) <= share * first for gap in gaps)
     equal = all(len(step) == len(steps[0]) for step in steps[:-1])
     return len(steps[0]) if regular and equal else None

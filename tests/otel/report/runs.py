@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate import own_gate
 from trading_graph.otel.diagnosis import Diagnosis, diagnose
 from trading_graph.otel.trace import Event, Link, SpanTable, SpanValues, TraceBuilder, semconv
 
@@ -49,7 +49,7 @@ def slow_run(
 
 def slow_diagnosis(limit_s: float = 120.0, trace: SpanTable | None = None) -> Diagnosis:
     """The diagnosis of a trace, or of the slow run."""
-    found = diagnose(trace or slow_run(), default_gate(), limit_s)
+    found = diagnose(trace or slow_run(), own_gate(), limit_s)
     assert isinstance(found, Diagnosis), found.missing
     return found
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from tests.jaeger_process import JaegerProcess
 from tests.otel.diagnosis.traces import drawn, random_traces
 from tests.otel.report.runs import TRACE_ID, slow_diagnosis, slow_run
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate import own_gate
 from trading_graph.otel.diagnosis import call_tree, critical_path, rank, ranking_of
 from trading_graph.otel.report.folded import DEPTH, folded
 from trading_graph.otel.report.perfetto import perfetto
@@ -90,7 +90,7 @@ def test_every_agent_has_a_track_of_its_name() -> None:
 def test_the_predicted_trace_is_whole_and_as_long_as_predicted() -> None:
     found = slow_diagnosis(trace=slow_run(detached=True))
     (trace,) = parse(simulated_otlp(ranking_of(found)).encode(), "export")
-    verdict = judge(trace, default_gate())
+    verdict = judge(trace, own_gate())
     assert verdict.judged, verdict.missing
     assert verdict.run is not None
     run = row_of(verdict.run)
@@ -137,7 +137,7 @@ def test_jaeger_takes_the_predicted_trace_and_gives_it_back(jaeger: JaegerProces
     query = JaegerQuery(jaeger.query_url)
     there = query.complete(sent.trace_id)
     assert there is not None
-    verdict = judge(there, default_gate())
+    verdict = judge(there, own_gate())
     assert verdict.judged
     assert verdict.measures is not None
     assert verdict.measures.wall_s == ranking_of(found).all_fixed().wall_ns / 1e9

@@ -9,7 +9,7 @@ from hypothesis import given
 
 from tests.otel.diagnosis.traces import BEGIN, MS, Drawn, drawn, random_traces
 from tests.otel.report.runs import slow_diagnosis, slow_run
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate import own_gate
 from trading_graph.otel.diagnosis import Diagnosis, diagnose, ranking_of
 from trading_graph.otel.report.durations import brief
 from trading_graph.otel.report.page import page
@@ -142,6 +142,6 @@ def test_a_deep_trace_says_what_it_leaves_out() -> None:
 
 @given(random_traces())
 def test_any_tree_makes_a_page(trace: SpanTable) -> None:
-    found = diagnose(trace, default_gate(), 1.0)
+    found = diagnose(trace, own_gate(), 1.0)
     if isinstance(found, Diagnosis):
         Read(page(found))

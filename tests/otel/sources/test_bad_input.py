@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.otel.sources.test_shapes import CHILD, LINES, ROOT, SPANS, TRACE_ID, WHOLE, document
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate import own_gate
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources import parse, read
 from trading_graph.otel.sources.jaeger import JaegerQuery
@@ -73,7 +73,7 @@ def test_what_is_no_file_is_named(tmp_path: Path) -> None:
 def missing(*spans: dict[str, Any]) -> str:
     """List what a trace of these spans lacks for a verdict."""
     (trace,) = parse(json.dumps(document(list(spans))).encode(), "broken")
-    verdict = judge(trace, default_gate())
+    verdict = judge(trace, own_gate())
     assert not verdict.judged
     assert verdict.checks == ()
     assert all("\n" not in sentence for sentence in verdict.missing)
@@ -87,7 +87,7 @@ def test_a_line_that_is_cut_off_leaves_no_verdict() -> None:
     """After a killed writer the complete lines are read, and the cut line is reported."""
     (trace,) = parse(f"{LINES}\n{WHOLE[:150]}".encode(), "trace.jsonl")
     assert len(trace) == 3
-    verdict = judge(trace, default_gate())
+    verdict = judge(trace, own_gate())
     assert verdict.missing == ("The last line of trace.jsonl is cut off.",)
 
 
@@ -122,7 +122,7 @@ def test_events_that_are_none_are_found_when_they_are_asked_for() -> None:
     text = json.dumps(document([{**ROOT_SPAN, "events": {"name": "retry"}}]))
     (trace,) = parse(text.encode(), "lazy")
     with pytest.raises(TraceError, match=f"The events of span {ROOT} are not OTLP JSON"):
-        judge(trace, default_gate())
+        judge(trace, own_gate())
 
 
 class Answers:

@@ -16,14 +16,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.otel.sources.test_shapes import LINES, WHOLE
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate import own_gate
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.report import as_json
 from trading_graph.otel.sources import parse, read
 from trading_graph.otel.trace import SpanTable, SpanValues, TraceBuilder, profile
 from trading_graph.otel.verdict import judge
 
-GATE = default_gate()
+GATE = own_gate()
 FUZZ = int(os.environ.get("FUZZ", "1"))
 
 fuzz = settings(

@@ -24,7 +24,12 @@ TICK_MS = TICK_NS / 1e6
 def judged(lag_ms: float, *ends_ms: float) -> Parallelism:
     """The verdict on spans that start together, end as given, and say how late the loop was."""
     builder = TraceBuilder("a" * 32)
-    said = {semconv.LOOP_LAG_MAX_MS: lag_ms, semconv.CPU_OVER_WALL: 0.2, semconv.THREAD_ID: 1}
+    said = {
+        semconv.LOOP_LAG_MAX_MS: lag_ms,
+        semconv.CPU_OVER_WALL: 0.2,
+        semconv.THREAD_ID: 1,
+        semconv.WAITS: ["connection_pool"],
+    }
     for number, end_ms in enumerate(ends_ms):
         end = EPOCH_NS + int(end_ms * 1e6)
         name = f"tool {number}"

@@ -23,7 +23,7 @@ OURS = re.compile(r"\b(otel|graph|toolkit|service)/\w|(?<!\w)--\w")
 def test_a_cause_has_words_of_its_own_and_advice_for_any_program(cause: Cause) -> None:
     (trace,) = parse(trace_json(), "t")
     measured = group(trace, trace.rows("agent"))
-    words = {each: reason(Parallelism(Strength.SERIAL, each, measured)) for each in Cause}
+    words = {each: reason(Parallelism(Strength.SERIAL, (each,), measured)) for each in Cause}
     assert words[cause]
     assert list(words.values()).count(words[cause]) == 1
     assert cause.advice.endswith(".")
@@ -56,6 +56,7 @@ KEYS: dict[str, dict[str, object]] = {
     "starts_within": {"after": {"role": "llm"}, "limit_s": 1},
     "duration": {"limit_s": 1},
     "max_gap": {"limit_s": 1},
+    "ends_within": {"after": {"role": "llm"}, "limit_s": 1},
     "before": {"other": {"role": "llm"}},
     "no_duplicates": {"key": "x"},
     "loop_lag": {"limit_ms": 1},

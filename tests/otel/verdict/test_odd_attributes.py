@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate import own_gate
 from trading_graph.otel.report import VerdictText, as_github, as_json, as_junit, as_markdown
 from trading_graph.otel.trace import SpanTable, SpanValues, TraceBuilder, semconv
 from trading_graph.otel.verdict import judge
@@ -42,16 +42,16 @@ def trace_with(key: str, value: Any) -> SpanTable:
 @pytest.mark.parametrize("value", ODD, ids=repr)
 @pytest.mark.parametrize("key", KEYS)
 def test_no_value_of_an_attribute_raises(key: str, value: Any) -> None:
-    verdict = judge(trace_with(key, value), default_gate())
+    verdict = judge(trace_with(key, value), own_gate())
     for written in (as_github, as_json, as_junit, as_markdown):
         assert written(verdict)
     Console(file=io.StringIO()).print(VerdictText(verdict))
 
 
 def test_a_value_that_is_no_number_is_as_good_as_none() -> None:
-    without = judge(trace_with("x", 1), default_gate())
+    without = judge(trace_with("x", 1), own_gate())
     for odd in (None, "abc", "nan"):
-        verdict = judge(trace_with(semconv.LOOP_LAG_MAX_MS, odd), default_gate())
+        verdict = judge(trace_with(semconv.LOOP_LAG_MAX_MS, odd), own_gate())
         assert [each.outcome for each in verdict.checks] == [
             each.outcome for each in without.checks
         ]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate import own_gate
 from trading_graph.otel.diagnosis import call_tree, critical_path, rank
 from trading_graph.otel.report import as_json, as_markdown
 from trading_graph.otel.trace import ERROR, Link, SpanTable, SpanValues, TraceBuilder, semconv
@@ -141,7 +141,7 @@ def outcomes(verdict: Verdict) -> dict[str, Outcome]:
 
 def as_it_stands(trace: SpanTable) -> dict[str, Outcome]:
     """What the checks would say of the trace as it was recorded."""
-    gate = default_gate()
+    gate = own_gate()
     run = completeness(trace).run
     assert run is not None
     scope = Scope(trace, run, gate.sets)
@@ -155,14 +155,13 @@ def failures(found: Mapping[str, Outcome]) -> set[str]:
 def test_dead_time_and_killed_spans_fail_no_check() -> None:
     trace = market_killed().trace(225)
     assert failures(as_it_stands(trace)) == {
-        "start",
         "budget",
         "chain",
         "overlap",
         "duplicates",
         "errors",
     }
-    verdict = judge(trace, default_gate())
+    verdict = judge(trace, own_gate())
     assert failures(outcomes(verdict)) == set()
     assert verdict.span_count == len(trace)
     assert completeness(trace).exact
@@ -191,7 +190,7 @@ def test_an_analyst_whose_result_was_kept_although_its_end_was_not_is_a_branch()
         agent = w.agent(name, 2, 100, killed=killed, link=dispatcher)
         w.chat(agent, 2, 100, killed=killed)
     w.die(100, 2)
-    verdict = judge(w.trace(110), default_gate())
+    verdict = judge(w.trace(110), own_gate())
     assert failures(outcomes(verdict)) == set()
     found = verdict.measures
     assert found is not None
@@ -213,7 +212,7 @@ def test_a_dispatcher_that_was_done_again_sends_its_branches_once() -> None:
         w.chat(agent, 52, 152)
     trace = w.trace(160)
     assert "start" in failures(as_it_stands(trace))
-    verdict = judge(trace, default_gate())
+    verdict = judge(trace, own_gate())
     assert failures(outcomes(verdict)) == set()
     found = verdict.measures
     assert found is not None
@@ -231,7 +230,7 @@ def test_a_node_that_ended_twice_is_one() -> None:
             w.chat(agent, life * 110 + 2, life * 110 + 102)
         if life == 0:
             w.die(104, 0)
-    verdict = judge(w.trace(225), default_gate())
+    verdict = judge(w.trace(225), own_gate())
     assert failures(outcomes(verdict)) == set()
     found = verdict.measures
     assert found is not None
@@ -250,7 +249,7 @@ def test_serial_branches_stay_serial() -> None:
     w.chat(again, 152, 252)
     third = w.agent("social_analyst", 254, 354, link=dispatcher)
     w.chat(third, 254, 354)
-    failed = failures(outcomes(judge(w.trace(360), default_gate())))
+    failed = failures(outcomes(judge(w.trace(360), own_gate())))
     assert {"overlap", "chain"} <= failed
 
 
@@ -265,7 +264,7 @@ def test_branches_that_only_death_made_to_overlap_do_not() -> None:
     w.chat(again, 82, 182)
     other = w.agent("market_analyst", 184, 284, link=dispatcher)
     w.chat(other, 184, 284)
-    assert "overlap" in failures(outcomes(judge(w.trace(290), default_gate())))
+    assert "overlap" in failures(outcomes(judge(w.trace(290), own_gate())))
 
 
 @pytest.mark.parametrize("key", ["prices", "macro"])
@@ -273,7 +272,7 @@ def test_a_fetch_counts_as_done_again_within_one_life_only(key: str) -> None:
     w = market_killed()
     late = w.agent("trader", 224, 234)
     w.fetch(late, 224, 234, key)
-    failed = failures(outcomes(judge(w.trace(240), default_gate())))
+    failed = failures(outcomes(judge(w.trace(240), own_gate())))
     assert ("duplicates" in failed) == (key == "prices"), "macro was fetched in the first life"
 
 
@@ -284,7 +283,7 @@ def test_an_error_of_the_first_life_stays_one() -> None:
     w.agent("market_analyst", 52, 90, killed=True, link=dispatcher)
     w.die(90, 1)
     w.agent("market_analyst", 92, 190, link=dispatcher)
-    verdict = judge(w.trace(200), default_gate())
+    verdict = judge(w.trace(200), own_gate())
     (errors,) = [result for result in verdict.checks if result.id == "errors"]
     assert errors.outcome is Outcome.FAIL
     assert "timeout" in errors.measured
@@ -299,7 +298,7 @@ def test_a_loop_that_was_blocked_in_the_first_life_stays_blocked() -> None:
     w.agent("market_analyst", 2, 402, killed=True, link=dispatcher)
     w.die(402, 1)
     w.agent("market_analyst", 404, 500, link=dispatcher)
-    assert "loop" in failures(outcomes(judge(w.trace(510), default_gate())))
+    assert "loop" in failures(outcomes(judge(w.trace(510), own_gate())))
 
 
 def test_a_run_that_was_killed_twice_has_two_interruptions() -> None:
@@ -312,7 +311,7 @@ def test_a_run_that_was_killed_twice_has_two_interruptions() -> None:
     first, second = interruptions(trace, run)
     assert (first.after_ns // MS, second.after_ns // MS) == (110, 230)
     assert first.dead_ns == second.dead_ns == DEAD * MS
-    verdict = judge(trace, default_gate())
+    verdict = judge(trace, own_gate())
     assert failures(outcomes(verdict)) == set()
     assert "300.000 s" in as_markdown(verdict)
     assert as_markdown(verdict).count("The run was resumed") == 2
