@@ -164,6 +164,13 @@ _from_source = click.option(
     callback=_require_langsmith,
     help="Where to look. Default: a file, then the runs of this folder, then Jaeger.",
 )
+_seen = click.option(
+    "--seen",
+    multiple=True,
+    metavar="TRACE",
+    help="Another run of the same program: what ran at once in it does not need each other. "
+    "Repeatable.",
+)
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, not text.")
 _offline = click.option(
     "--offline", is_flag=True, help="Offline model and embedded data, whatever is set."
@@ -274,8 +281,21 @@ def data() -> None:
     "--gate",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="Your own gate. Default: the eight checks of docs/gate.md.",
+    help="Your own gate. Default: what can be asked of any program; of this program's own runs its "
+    "eight checks (docs/gate.md).",
 )
+@click.option(
+    "--target",
+    type=_POSITIVE,
+    metavar="SECONDS",
+    help="The time that the run may take.",
+)
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Fail where a check that applies holds without proof.",
+)
+@_seen
 @click.option(
     "--format",
     type=_FORMATS,
@@ -297,6 +317,24 @@ def verify() -> None:
       trading-graph verify last
       trading-graph verify trace.jsonl --gate gate.toml --format junit
       trading-graph verify --watch my-agents --count 5 --for 600
+    """
+
+
+@main.command(cls=LazyCommand, calls="commands.gate:gate_command")
+@click.argument("trace", nargs=-1, required=True)
+@_trace_options
+def gate() -> None:
+    """Write a first gate for the program that made TRACE, on stdout.
+
+    It holds the sets and fan-outs that the trace shows, and its chain of LLM calls. Edit it, and
+    judge with `verify --gate`.
+
+    Exit codes: 0 written, 2 usage, 3 the trace cannot be judged.
+
+    \b
+    Examples:
+      trading-graph gate trace.jsonl > gate.toml
+      trading-graph verify trace.jsonl --gate gate.toml
     """
 
 
@@ -358,11 +396,12 @@ def compare() -> None:
     help="How the report is written. Default: text.",
 )
 @click.option(
-    "--also",
-    multiple=True,
-    metavar="TRACE",
-    help="Another run of the same program: an order that it breaks is no dependency. Repeatable.",
+    "--gate",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Your own gate, for its sets, its checks and its time. Default: as of `verify`.",
 )
+@_seen
 @click.option(
     "--export",
     type=click.Choice(["perfetto", "folded", "otlp"]),

@@ -47,32 +47,39 @@ def read(source: "str | os.PathLike[str] | bytes | Iterable[ReadableSpan]") -> l
     return [Trace(table) for table in tables]
 
 
-def judge(trace: Trace, gate: Gate | None = None, *, run_id: str | None = None) -> Verdict:
-    """Judge a trace by a gate, or else by the default gate.
+def judge(
+    trace: Trace,
+    gate: Gate | None = None,
+    *,
+    seen: Iterable[Trace] = (),
+    run_id: str | None = None,
+) -> Verdict:
+    """Judge a trace by a gate, or else by what can be asked of any program.
 
-    The verdict on an incomplete trace has no checks, and its `judged` is false. `run_id` selects
-    one of several runs.
+    The verdict on an incomplete trace has no checks, and its `judged` is false. `seen` are more
+    runs of the same program: what ran at once in one of them does not need each other. `run_id`
+    selects one of several runs.
     """
-    return judge_table(table_of(trace), gate or default_gate(table_of(trace)), run_id)
+    table, others = table_of(trace), [table_of(other) for other in seen]
+    return judge_table(table, gate or default_gate(table), run_id, others)
 
 
 def diagnose(
     trace: Trace,
     target_s: float | None = None,
     *,
-    also: Iterable[Trace] = (),
+    gate: Gate | None = None,
+    seen: Iterable[Trace] = (),
     run_id: str | None = None,
 ) -> Diagnosis:
     """Say where the time of a trace went, and what each fix would gain.
 
-    `target_s` is the time that the run may take, in seconds; the default is the default gate's
-    limit. `also` are more runs of the same program: an order that one of them breaks is no
-    dependency. Raises JudgeError if the trace is not complete.
+    `target_s` is the time that the run may take, in seconds; the default is the gate's limit, if it
+    has one. `seen` are more runs of the same program: what ran at once in one of them does not need
+    each other. Raises JudgeError if the trace is not complete.
     """
-    others = [table_of(other) for other in also]
-    diagnosis = core.diagnose(
-        table_of(trace), default_gate(table_of(trace)), target_s, run_id, others
-    )
+    table, others = table_of(trace), [table_of(other) for other in seen]
+    diagnosis = core.diagnose(table, gate or default_gate(table), target_s, run_id, others)
     if isinstance(diagnosis, Verdict):
         raise JudgeError(" ".join(diagnosis.missing))
     return diagnosis

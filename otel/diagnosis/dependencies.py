@@ -6,10 +6,7 @@ they are no proof.
 """
 
 import sys
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
 
 from trading_graph.otel.diagnosis.call_tree import CallTree
 from trading_graph.otel.trace import SpanTable, semconv
@@ -113,66 +110,3 @@ def _agrees(tree: CallTree, family: Sequence[int], places: Sequence[int]) -> boo
             return False
         last_end = max(last_end, tree.end[row])
     return True
-
-
-CallPath = tuple[str, ...]
-"""The names from below the run down to a span."""
-
-
-@dataclass(frozen=True, slots=True)
-class Precedence:
-    """How often two siblings occurred together: in sequence, reversed, or overlapping."""
-
-    together: int
-    reversed: int
-    overlapping: int
-
-    @property
-    def is_refuted(self) -> bool:
-        """Whether the second was once seen not to have waited for the first."""
-        return bool(self.reversed or self.overlapping)
-
-    @property
-    def bound(self) -> float:
-        """At 95 % confidence, the order is broken in at most this share of runs (rule of three)."""
-        if self.is_refuted or not self.together:
-            return 1.0
-        return min(1.0, 3 / self.together)
-
-
-def precedence(trees: Iterable[CallTree], first: CallPath, second: CallPath) -> Precedence:
-    """What the traces say about two call paths below one parent, `first` before `second`.
-
-    Only families with exactly one span of each path count, because it is unknown which of several
-    belong together.
-    """
-    together = backwards = overlapping = 0
-    for tree in trees:
-        for a, b in _families(tree, first, second):
-            together += 1
-            if tree.start[a] < tree.end[b] and tree.start[b] < tree.end[a]:
-                overlapping += 1
-            elif tree.end[b] <= tree.start[a]:
-                backwards += 1
-    return Precedence(together, backwards, overlapping)
-
-
-def refute(trees: Iterable[CallTree], tree: CallTree, chain: Iterable[int]) -> bool:
-    """Whether other traces show that no span of a chain needs the one before it."""
-    others = list(trees)
-    paths = [tree.call_path(row) for row in chain]
-    return bool(others) and all(
-        before != after and precedence(others, before, after).is_refuted
-        for before, after in pairwise(paths)
-    )
-
-
-def _families(tree: CallTree, first: CallPath, second: CallPath) -> list[tuple[int, int]]:
-    """The pairs of siblings of the two paths, below parents that have exactly one of each."""
-    families: dict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
-    names = tree.trace.names
-    for row in tree.rows:
-        for place, path in enumerate((first, second)):
-            if row != tree.run and names[row] == path[-1] and tree.call_path(row) == path:
-                families[int(tree.trace.parent[row])][place].append(row)
-    return [(a[0], b[0]) for a, b in families.values() if len(a) == len(b) == 1]

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from trading_graph.otel.diagnosis.call_tree import call_tree
 from trading_graph.otel.diagnosis.critical_path import PathClass, by_class
 from trading_graph.otel.diagnosis.findings import FindingKind
 from trading_graph.otel.diagnosis.ranking import Prediction, RankedCandidate, Ranking, rank
@@ -22,10 +21,9 @@ from trading_graph.otel.trace import (
 from trading_graph.otel.verdict import (
     Cause,
     Verdict,
-    completeness,
     judge,
+    seen_runs,
     with_target,
-    without_interruptions,
 )
 from trading_graph.otel.verdict.gate import Duration, Gate
 
@@ -162,22 +160,20 @@ def diagnose(
     gate: Gate,
     limit_s: float | None = None,
     run_id: str | None = None,
-    others: Sequence[SpanTable] = (),
+    seen: Sequence[SpanTable] = (),
 ) -> Diagnosis | Verdict:
     """Judge and diagnose a trace; returns only the verdict if the trace is not complete.
 
-    `limit_s` is the time that the run may take, in place of that of the gate. `others` are
+    `limit_s` is the time that the run may take, in place of that of the gate. `seen` are
     more runs of the program. An incomplete one still counts as far as it goes: what overlaps in it
     did overlap.
     """
     gate = with_target(gate, limit_s)
     budget = next((check for check in gate.checks if isinstance(check, Duration)), None)
-    verdict = judge(trace, gate, run_id)
+    verdict = judge(trace, gate, run_id, seen)
     if not verdict.is_complete or verdict.run is None:
         return verdict
-    runs = [(other, completeness(other).run) for other in others]
-    trees = [call_tree(*without_interruptions(other, at)) for other, at in runs if at is not None]
-    ranking = rank(table_of(verdict.trace), row_of(verdict.run), trees)
+    ranking = rank(table_of(verdict.trace), row_of(verdict.run), seen_runs(seen))
     limit = None if budget is None else budget.limit_s
     call_s = None if budget is None else budget.project_call_s
     return _document(ranking, target_figures(ranking, limit, call_s), verdict)

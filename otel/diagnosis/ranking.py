@@ -9,15 +9,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from trading_graph.otel.diagnosis.actions import Parallelise, simulate, with_actions
-from trading_graph.otel.diagnosis.call_tree import CallTree, call_tree
+from trading_graph.otel.diagnosis.call_tree import call_tree
 from trading_graph.otel.diagnosis.critical_path import PathTable
-from trading_graph.otel.diagnosis.dependencies import refute
 from trading_graph.otel.diagnosis.edits import Edits
 from trading_graph.otel.diagnosis.findings import INDEPENDENT, Candidate, find
 from trading_graph.otel.diagnosis.schedule import Model, Schedule
 from trading_graph.otel.diagnosis.simulation import Simulation
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.trace import SpanTable
+from trading_graph.otel.trace.structure import SeenRun, are_independent
 
 NOISE = 0.02
 """How much the times of two equal runs may differ; every predicted interval is widened by it."""
@@ -138,10 +138,10 @@ class Ranking:
 
 
 @pause_collection()
-def rank(trace: SpanTable, run: int, others: Sequence[CallTree] = ()) -> Ranking:
+def rank(trace: SpanTable, run: int, seen: Sequence[SeenRun] = ()) -> Ranking:
     """Find out what made the run at a row slow, and predict what each fix gives.
 
-    `others` are more runs of the same program: calls that they show in another order, or at once,
+    `seen` are more runs of the same program: calls that they show in another order, or at once,
     do not need each other.
     """
     schedule = Schedule(call_tree(trace, run))
@@ -150,7 +150,7 @@ def rank(trace: SpanTable, run: int, others: Sequence[CallTree] = ()) -> Ranking
     time_ns = schedule.path.total_ns
     candidates = [
         (sum(time_ns.get(row, 0) for row in each.rows), each)
-        for each in _candidates(schedule, others)
+        for each in _candidates(schedule, seen)
     ]
     candidates.sort(key=lambda item: -item[0])
     as_it_was = replay(schedule, ())
@@ -172,12 +172,13 @@ def _weight(rank: RankedCandidate) -> tuple[int, bool]:
     return rank.wall.likely_ns, not rank.candidate.proven
 
 
-def _candidates(schedule: Schedule, others: Sequence[CallTree]) -> list[Candidate]:
+def _candidates(schedule: Schedule, seen: Sequence[SeenRun]) -> list[Candidate]:
     """All findings; other runs can prove those that are uncertain only for an unknown order."""
     candidates = []
     for each in find(schedule):
-        if others and each.only_if == INDEPENDENT:
-            free = all(refute(others, schedule.tree, chain) for chain in _chains(each))
+        if seen and each.only_if == INDEPENDENT:
+            here = SeenRun(schedule.tree.trace, schedule.tree.run)
+            free = all(are_independent(seen, here, chain) for chain in _chains(each))
             if free:
                 each = replace(each, proven=True, only_if="")
         candidates.append(each)

@@ -15,7 +15,7 @@ from trading_graph.otel.verdict.measures import (
 from trading_graph.otel.verdict.neutral_gate import neutral_gate, with_target
 from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism
 from trading_graph.otel.verdict.resumed import Interruption, interruptions, without_interruptions
-from trading_graph.otel.verdict.verdict import Verdict, judge
+from trading_graph.otel.verdict.verdict import Verdict, judge, seen_runs
 
 __all__ = [
     "Cause",
@@ -39,6 +39,7 @@ __all__ = [
     "measures",
     "neutral_gate",
     "parallelism",
+    "seen_runs",
     "with_target",
     "without_interruptions",
 ]

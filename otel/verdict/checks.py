@@ -9,7 +9,16 @@ from typing import Any, assert_never
 
 from trading_graph.otel.trace import Evidence, Span, SpanTable, semconv, spans_at
 from trading_graph.otel.trace.profile import serial_chain
-from trading_graph.otel.trace.structure import Shape, calls, plural, requests, siblings, turns
+from trading_graph.otel.trace.structure import (
+    SeenRun,
+    Shape,
+    are_independent,
+    calls,
+    plural,
+    requests,
+    siblings,
+    turns,
+)
 from trading_graph.otel.verdict import gate as g
 from trading_graph.otel.verdict.causes import Cause
 from trading_graph.otel.verdict.gate import SpanSet
@@ -22,15 +31,22 @@ from trading_graph.otel.vocabularies import witness
 class Scope:
     """The spans of a run in order of start; the selection of each named set is cached.
 
-    `span_count` is the number of recorded spans, where the trace is a view with fewer.
+    `span_count` is the number of recorded spans, where the trace is a view with fewer. `seen` are
+    more runs of the program.
     """
 
     def __init__(
-        self, trace: SpanTable, run: int, sets: Mapping[str, SpanSet], span_count: int | None = None
+        self,
+        trace: SpanTable,
+        run: int,
+        sets: Mapping[str, SpanSet],
+        span_count: int | None = None,
+        seen: Sequence[SeenRun] = (),
     ) -> None:
         self.trace = trace
         self.run = run
         self.span_count = len(trace) if span_count is None else span_count
+        self.seen = seen
         self._sets = sets
         self._rows = trace.below(run)
         self._selections: dict[str, list[int]] = {}
@@ -150,6 +166,11 @@ class _Evaluation:
     @property
     def run(self) -> int:
         return self.scope.run
+
+    def saw_apart(self, rows: Sequence[int]) -> bool:
+        """Whether another run shows that these spans do not need each other."""
+        here = SeenRun(self.trace, self.run)
+        return bool(self.scope.seen) and are_independent(self.scope.seen, here, rows)
 
     def select(self, spans: str | g.SpanSet) -> list[int]:
         """The rows of another set that the check names."""
@@ -317,7 +338,7 @@ def _leaf_parallelism(on: _Evaluation, check: g.LeafParallelism) -> CheckResult:
         if not members.is_due and not each.stands
     ]
     if check.structure == g.FAN_OUT:
-        notes += row_notes(on.trace, on.run, frozenset(on.rows))
+        notes += _row_notes(on)
     if not judged:
         return _not_applicable(check, _nothing_to_judge(on, check), notes=notes[:_SHOWN])
     others = len(judgements) - len(judged)
@@ -359,14 +380,16 @@ def _note(trace: SpanTable, members: _Members, judgement: Parallelism) -> str:
     )
 
 
-def row_notes(trace: SpanTable, run: int, within: frozenset[int]) -> list[str]:
+def _row_notes(on: _Evaluation) -> list[str]:
     """A sentence for each row of siblings of which nothing says whether they need each other."""
-    rows = [row for row in siblings(trace, run).rows if within.issuperset(row.spans)]
+    trace, within = on.trace, frozenset(on.rows)
+    rows = [row for row in siblings(trace, on.run).rows if within.issuperset(row.spans)]
     rows.sort(key=lambda row: -sum(map(trace.length, row.spans)))
     return [
         f"{len(row.branches)} {plural(row.role)} ({_names(trace, [b[0] for b in row.branches])}) "
         "ran one after the other; nothing says whether they need each other."
         for row in rows
+        if not on.saw_apart([branch[0] for branch in row.branches])
     ]
 
 
@@ -381,13 +404,20 @@ def _groups(on: _Evaluation, check: g.LeafParallelism) -> Iterable[_Members]:
     if check.structure == g.TURN:
         for turn in turns(on.trace, on.run):
             rows = tuple(row for row in turn.tools if row in inside)
-            yield _Members(rows, turn.evidence, turn.evidence.proves)
+            evidence = turn.evidence
+            if not evidence.proves and on.saw_apart(rows):
+                evidence = Evidence.SEEN
+            yield _Members(rows, evidence, evidence.proves)
         return
     if check.structure == g.FAN_OUT:
         for each in siblings(on.trace, on.run).fan_outs:
             rows = tuple(row for row in each.branches if row in inside)
             is_due = each.evidence.proves or each.shape is Shape.TOGETHER
             yield _Members(rows, each.evidence, is_due)
+        for row in siblings(on.trace, on.run).rows:
+            first_spans = tuple(branch[0] for branch in row.branches)
+            if inside.issuperset(first_spans) and on.saw_apart(first_spans):
+                yield _Members(first_spans, Evidence.SEEN)
         return
     columns: list[list[Any]] = [
         on.trace.parent[on.rows].tolist()
@@ -413,8 +443,6 @@ def _duration(on: _Evaluation, check: g.Duration) -> CheckResult:
     attributes = on.trace.attributes(on.run)
     call_s = on.trace.number(on.run, semconv.LATENCY_CHAT_S)
     holds = not long
-    if semconv.LATENCY_SIMULATED not in attributes:
-        reason = "as recorded: whether latencies were simulated was not recorded"
     if attributes.get(semconv.LATENCY_SIMULATED):
         reason = "simulated"
         if call_s is not None and check.project_call_s is not None:

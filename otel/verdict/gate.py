@@ -254,6 +254,11 @@ class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                         f"$.checks[{number}].{key}",
                     )
 
+    def with_proof(self) -> Self:
+        """The same gate, in which every check demands proof."""
+        checks = tuple(msgspec.structs.replace(each, strength="proven") for each in self.checks)
+        return msgspec.structs.replace(self, checks=checks)
+
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Self:
         """A gate from a dictionary with the structure of the TOML; raises JudgeError."""

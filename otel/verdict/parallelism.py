@@ -159,7 +159,9 @@ def _unrecorded(group: Group) -> str:
         )
         if not is_known
     ]
-    sentence = f"no {' and no '.join(missing)} recorded"
+    *others, last = missing
+    listed = f"{', '.join(others)} or {last}" if others else last
+    sentence = f"no {listed} {'is' if listed == missing[0] and last != 'waits' else 'are'} recorded"
     if group.may_block:
         sentence += "; functions that block the event loop in turn can look like this too"
     return sentence

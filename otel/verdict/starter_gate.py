@@ -6,6 +6,7 @@ each other, and what the gate of any program asks. The user edits it from there.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from glob import escape
 
@@ -70,15 +71,19 @@ def starter_gate(trace: SpanTable, run: int) -> str:
 
 def _fan_outs(trace: SpanTable, run: int) -> Iterator[tuple[str, str, tuple[str, ...], bool]]:
     """Key, title, names of the branches, and whether they ran at once, of each distinct fan-out."""
-    seen: set[tuple[str, ...]] = set()
-    for fan_out in siblings(trace, run).fan_outs:
+    fan_outs = siblings(trace, run).fan_outs
+    visits = Counter(trace.names[row] for each in fan_outs for row in each.branches)
+    seen: set[frozenset[str]] = set()
+    for fan_out in fan_outs:
         names = tuple(dict.fromkeys(trace.names[row] for row in fan_out.branches))
-        if len(names) < 2 or names in seen or len(seen) == MOST_FAN_OUTS:
+        if len(names) < 2 or frozenset(names) in seen or len(seen) == MOST_FAN_OUTS:
             continue  # branches of one name are what the general check is for
-        seen.add(names)
+        seen.add(frozenset(names))
         title = fan_out_name(trace, fan_out)
         key = f"{re.sub(r'[^a-z0-9]+', '_', title.lower()).strip('_') or 'fan_out'}_{len(seen)}"
-        yield key, title, names, parallelism(trace, fan_out.branches).stands
+        # A set by names holds all visits of a node, and these follow each other.
+        once = all(visits[name] == 1 for name in names)
+        yield key, title, names, once and parallelism(trace, fan_out.branches).stands
 
 
 def _set(key: str, **conditions: str | list[str]) -> str:

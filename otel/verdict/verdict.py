@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.trace import Span, SpanTable, Trace, row_of, table_of
+from trading_graph.otel.trace.structure import SeenRun
 from trading_graph.otel.verdict.checks import ONE_TOOL, CheckResult, Outcome, Scope, evaluate
 from trading_graph.otel.verdict.completeness import completeness
 from trading_graph.otel.verdict.gate import AnyCheck, Gate, LeafParallelism, Overlap
@@ -110,9 +111,23 @@ def _nothing_to_judge(gate: Gate, results: Sequence[CheckResult]) -> str:
     return turns_asked if turns_asked == ONE_TOOL else "no two calls that could run at once"
 
 
+def seen_runs(seen: Sequence[SpanTable]) -> tuple[SeenRun, ...]:
+    """The runs of other traces, without interruptions.
+
+    An incomplete one counts as far as it goes: what overlaps in it did overlap.
+    """
+    runs = [(each, completeness(each).run) for each in seen]
+    return tuple(SeenRun(*without_interruptions(each, at)) for each, at in runs if at is not None)
+
+
 @pause_collection()
-def judge(trace: SpanTable, gate: Gate, run_id: str | None = None) -> Verdict:
-    """Judge a trace by a gate; `run_id` selects one of several runs."""
+def judge(
+    trace: SpanTable, gate: Gate, run_id: str | None = None, seen: Sequence[SpanTable] = ()
+) -> Verdict:
+    """Judge a trace by a gate; `run_id` selects one of several runs.
+
+    `seen` are more runs of the program: what overlapped in one of them does not need each other.
+    """
     whole = completeness(trace, run_id)
     if not whole.complete or whole.run is None:
         run = None if whole.run is None else Span(trace, whole.run)
@@ -123,7 +138,7 @@ def judge(trace: SpanTable, gate: Gate, run_id: str | None = None) -> Verdict:
         return Verdict(
             Trace(view), run, (), whole.exact, span_count=len(trace), unrecognised=sentence
         )
-    scope = Scope(view, row, gate.sets, len(trace))
+    scope = Scope(view, row, gate.sets, len(trace), seen_runs(seen))
     results = tuple(evaluate(scope, check) for check in gate.checks)
     return Verdict(
         trace=Trace(view),

@@ -16,7 +16,7 @@ from trading_graph.otel.report.diagnosis import DiagnosisText, diagnosis_json
 from trading_graph.otel.report.folded import folded
 from trading_graph.otel.report.perfetto import perfetto
 from trading_graph.otel.report.verdict import VerdictText
-from trading_graph.otel.verdict import Verdict
+from trading_graph.otel.verdict import Gate, GateError, Verdict
 from trading_graph.service.commands.where_to_fix import with_places
 from trading_graph.service.errors import SettingsError
 from trading_graph.service.exit_codes import ErrorKind, ExitCode, fail, print_error
@@ -31,7 +31,8 @@ def diagnose_command(
     source: str | None,
     id: str | None,
     format: str | None,
-    also: tuple[str, ...],
+    gate: str | None,
+    seen: tuple[str, ...],
     export: str | None,
     out: str | None,
 ) -> ExitCode:
@@ -41,9 +42,12 @@ def diagnose_command(
     form = export or format or "text"
     talk = Console(stderr=True)
     try:
-        others = [find_trace((word,), source) for word in also]
+        own = Gate.from_file(Path(gate)) if gate else None
+        others = [find_trace((word,), source) for word in seen]
         table = find_trace(trace, source, id)
-        diagnosis = diagnose(table, default_gate(table), target, id, others)
+        diagnosis = diagnose(table, own or default_gate(table), target, id, others)
+    except GateError as error:
+        return fail(talk, str(error), ExitCode.USAGE, ErrorKind.GATE)
     except SettingsError as error:
         return fail(talk, str(error), ExitCode.USAGE, ErrorKind.SETTINGS)
     except TraceError as error:

@@ -19,13 +19,31 @@ from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.report import VerdictText, as_github, as_json, as_junit, as_markdown
 from trading_graph.otel.report.documents.document import Document, encode
 from trading_graph.otel.report.documents.verdict import VerdictJson, verdict_document
-from trading_graph.otel.verdict import Gate, GateError, Verdict, judge
+from trading_graph.otel.trace import SpanTable
+from trading_graph.otel.verdict import Gate, GateError, Verdict, judge, with_target
 from trading_graph.service.errors import SettingsError
 from trading_graph.service.exit_codes import ErrorKind, ExitCode, fail
 from trading_graph.service.trace_source import configured_jaeger, find_trace
 from trading_graph.service.watching import PollBackoff, SettledTrace, TraceWatch
 
 FORMATS = {"markdown": as_markdown, "json": as_json, "junit": as_junit, "github": as_github}
+
+
+class Demands:
+    """What is asked of each trace: a gate, or the default one; a time; and proof, if strict.
+
+    Raises GateError for a gate file with an error.
+    """
+
+    def __init__(self, gate: str | None, target_s: float | None, strict: bool) -> None:
+        self._gate = Gate.from_file(Path(gate)) if gate else None
+        self._target_s = target_s
+        self._strict = strict
+
+    def gate(self, trace: SpanTable) -> Gate:
+        """The gate for a trace."""
+        gate = with_target(self._gate or default_gate(trace), self._target_s)
+        return gate.with_proof() if self._strict else gate
 
 
 def verify_command(
@@ -37,35 +55,46 @@ def verify_command(
     seconds: float | None,
     count: int | None,
     gate: str | None,
+    target: float | None,
+    strict: bool,
+    seen: tuple[str, ...],
     format: str,
 ) -> ExitCode:
     """Judge a trace, or the traces of a service that is watched, and return the exit code."""
+    try:
+        demands = Demands(gate, target, strict)
+    except GateError as error:
+        return fail(Console(stderr=True), str(error), ExitCode.USAGE, ErrorKind.GATE)
     if watch is None:
         if not trace:
             raise click.UsageError("name a TRACE, or a service with --watch")
         if seconds is not None or count is not None:
             raise click.UsageError("--for and --count end a watch; give --watch SERVICE as well")
-        return _verify(trace, source, id, gate, format)
-    if trace or id or source not in (None, "jaeger") or format not in ("text", "json"):
+        return _verify(trace, source, id, demands, seen, format)
+    if trace or id or seen or source not in (None, "jaeger") or format not in ("text", "json"):
         raise click.UsageError(
-            "--watch is of Jaeger, instead of TRACE, --from and --id, with --format text or json"
+            "--watch is of Jaeger, instead of TRACE, --from, --id and --seen, with --format text "
+            "or json"
         )
-    return _watch(watch, gate, format, seconds, count)
+    return _watch(watch, demands, format, seconds, count)
 
 
 @pause_collection()
 def _verify(
-    words: tuple[str, ...], source: str | None, id: str | None, gate: str | None, format: str
+    words: tuple[str, ...],
+    source: str | None,
+    id: str | None,
+    demands: Demands,
+    seen: tuple[str, ...],
+    format: str,
 ) -> ExitCode:
     """Judge one trace; every fault is one sentence on stderr."""
     talk = Console(stderr=True)
     try:
-        limits = Gate.from_file(Path(gate)) if gate else None
         table = find_trace(words, source, id)
-        verdict = judge(table, limits or default_gate(table), id)
+        others = [find_trace((word,), source) for word in seen]
+        verdict = judge(table, demands.gate(table), id, others)
         shown = VerdictText(verdict) if format == "text" else FORMATS[format](verdict)
-    except GateError as error:
-        return fail(talk, str(error), ExitCode.USAGE, ErrorKind.GATE)
     except SettingsError as error:
         return fail(talk, str(error), ExitCode.USAGE, ErrorKind.SETTINGS)
     except TraceError as error:
@@ -109,15 +138,12 @@ class Tally:
 
 
 def _watch(
-    service: str, gate: str | None, format: str, seconds: float | None, count: int | None
+    service: str, demands: Demands, format: str, seconds: float | None, count: int | None
 ) -> ExitCode:
     """Judge the traces that arrive, until a signal or until there are enough."""
     talk = Console(stderr=True)
     try:
-        limits = Gate.from_file(Path(gate)) if gate else None
         jaeger = configured_jaeger()
-    except GateError as error:
-        return fail(talk, str(error), ExitCode.USAGE, ErrorKind.GATE)
     except SettingsError as error:
         return fail(talk, str(error), ExitCode.USAGE, ErrorKind.SETTINGS)
     watch, tally = TraceWatch(jaeger, service, time.time()), Tally()
@@ -126,7 +152,7 @@ def _watch(
         with _sigterm_as_interrupt():
             deadline = None if seconds is None else time.monotonic() + seconds
             for arrived in _arriving(watch, talk, deadline):
-                verdict = judge(arrived.trace, limits or default_gate(arrived.trace))
+                verdict = judge(arrived.trace, demands.gate(arrived.trace))
                 tally.add(verdict)
                 line = (
                     _object(service, arrived, verdict)

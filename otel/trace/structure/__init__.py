@@ -12,6 +12,7 @@ from trading_graph.otel.trace.structure.fan_outs import (
     siblings,
 )
 from trading_graph.otel.trace.structure.limits import Limit, limit, staircase
+from trading_graph.otel.trace.structure.precedence import SeenRun, are_independent
 from trading_graph.otel.trace.structure.requests import requests
 from trading_graph.otel.trace.structure.turns import Turn, turns
 
@@ -21,9 +22,11 @@ __all__ = [
     "FanOut",
     "Limit",
     "Row",
+    "SeenRun",
     "Shape",
     "Siblings",
     "Turn",
+    "are_independent",
     "calls",
     "is_task",
     "limit",

@@ -3,9 +3,10 @@
 from itertools import permutations
 
 from tests.otel.diagnosis.traces import Drawn, drawn
-from trading_graph.otel.diagnosis import CallTree, FindingKind, call_tree, rank
-from trading_graph.otel.diagnosis.dependencies import precedence
+from trading_graph.otel.diagnosis import FindingKind, rank
 from trading_graph.otel.trace import SpanTable
+from trading_graph.otel.trace.structure import SeenRun
+from trading_graph.otel.trace.structure.precedence import precedence
 
 A, B = ("a",), ("b",)
 IN_ORDER: Drawn = ("run", 0, 100, [("a", 0, 40, []), ("b", 40, 100, [])])
@@ -13,9 +14,9 @@ REVERSED: Drawn = ("run", 0, 100, [("b", 0, 40, []), ("a", 50, 100, [])])
 OVERLAPPING: Drawn = ("run", 0, 100, [("a", 0, 60, []), ("b", 40, 100, [])])
 
 
-def tree(root: Drawn) -> CallTree:
+def tree(root: Drawn) -> SeenRun:
     trace = drawn(root)
-    return call_tree(trace, trace.roots[0])
+    return SeenRun(trace, trace.roots[0])
 
 
 def test_one_counterexample_refutes_wherever_it_comes() -> None:
@@ -52,6 +53,6 @@ def test_another_run_makes_a_gain_certain() -> None:
     assert alone.candidate.kind is FindingKind.SERIAL_TOOLS
     assert alone.wall.high_ns >= slow.duration[run]
     other = calls(("b", 0, 60, []), ("a", 60, 100, []))
-    (known,) = rank(slow, run, [call_tree(other, other.roots[0])]).candidates
+    (known,) = rank(slow, run, [SeenRun(other, other.roots[0])]).candidates
     assert known.candidate.proven
     assert known.wall.high_ns < slow.duration[run]
