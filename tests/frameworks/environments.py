@@ -6,6 +6,7 @@ A program says in its first lines (PEP 723) which packages it needs, in exact ve
 stands in the cache folder and is made anew when these lines or the Python change.
 """
 
+import fcntl
 import hashlib
 import os
 import re
@@ -21,7 +22,7 @@ PROGRAMS = Path(__file__).parent / "programs"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 ENVIRONMENTS = CACHE / "trading-graph" / "frameworks"
 HEADER = re.compile(r"^# /// script$\n(?P<lines>(?:^#(?: .*)?$\n)+?)^# ///$", re.MULTILINE)
-INSTALL_S = 1200.0
+INSTALL_S = 1800.0
 
 
 class EnvironmentFailed(Exception):
@@ -52,26 +53,37 @@ def python_of(name: str, env: Mapping[str, str] = os.environ) -> Path:
 
     `env` is pip's. Raises EnvironmentFailed where the packages cannot be had.
     """
-    folder = ENVIRONMENTS / name
-    python, stamp_file = folder / "bin" / "python", folder / "stamp"
-    stamp = hashlib.sha256("\n".join([sys.version, *requirements(name)]).encode()).hexdigest()
-    if stamp_file.is_file() and stamp_file.read_text() == stamp and python.exists():
-        return python
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True, capture_output=True)
-    pip = [str(python), "-m", "pip", "install", "-q", "--no-input", "--disable-pip-version-check"]
-    done = subprocess.run(
-        [*pip, *requirements(name)],
-        env=dict(env),
-        capture_output=True,
-        text=True,
-        timeout=INSTALL_S,
-    )
-    if done.returncode:
-        raise EnvironmentFailed(f"{name}: {done.stderr.strip()[-500:]}")
-    stamp_file.write_text(stamp)
+    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
+    with (ENVIRONMENTS / f"{name}.lock").open("wb") as lock:  # Two test runs share the folder.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        folder = ENVIRONMENTS / name
+        python, stamp_file = folder / "bin" / "python", folder / "stamp"
+        needed = requirements(name)
+        stamp = hashlib.sha256("\n".join([sys.version, *needed]).encode()).hexdigest()
+        if not (stamp_file.is_file() and stamp_file.read_text() == stamp and python.exists()):
+            shutil.rmtree(folder, ignore_errors=True)
+            subprocess.run([sys.executable, "-m", "venv", folder], check=True, capture_output=True)
+            install(python, needed, env)
+            stamp_file.write_text(stamp)
     return python
+
+
+def install(python: Path, needed: list[str], env: Mapping[str, str]) -> None:
+    """Install packages into the venv of an interpreter."""
+    pip = [str(python), "-m", "pip", "install", "-q", "--no-input", "--disable-pip-version-check"]
+    try:
+        subprocess.run(
+            [*pip, *needed],
+            env=dict(env),
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_S,
+        )
+    except subprocess.CalledProcessError as failure:
+        raise EnvironmentFailed(f"{python}: {failure.stderr.strip()[-500:]}") from failure
+    except subprocess.TimeoutExpired as failure:
+        raise EnvironmentFailed(f"{python}: pip took over {INSTALL_S:.0f} s") from failure
 
 
 def main(wanted: list[str]) -> int:
