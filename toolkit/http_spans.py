@@ -215,6 +215,7 @@ def _span_config() -> aiohttp.TraceConfig:
         sem_conv_opt_in_mode=_StabilityMode.HTTP,
     )
     (start,) = config.on_request_start
+    (end,) = config.on_request_end
     (record_failure,) = config.on_request_exception
 
     async def start_if_recorded(
@@ -226,6 +227,20 @@ def _span_config() -> aiohttp.TraceConfig:
         if not _nothing_records():
             await start(session, exchange, params)
 
+    async def end_honestly(
+        session: aiohttp.ClientSession,
+        exchange: SimpleNamespace,
+        params: aiohttp.TraceRequestEndParams,
+    ) -> None:
+        # That nothing is at an address is an answer, which the instrumentation would call an error.
+        # Whoever asked knows what it means, and the span of the fetch says so.
+        if params.response.status != 404:
+            await end(session, exchange, params)
+            return
+        if exchange.span is not None:
+            exchange.span.set_attribute("http.response.status_code", 404)
+        await record_failure(session, exchange, _without_exception(params))
+
     async def end_silently(
         session: aiohttp.ClientSession,
         exchange: SimpleNamespace,
@@ -233,15 +248,22 @@ def _span_config() -> aiohttp.TraceConfig:
     ) -> None:
         # The meter has written the kind of failure. The instrumentation would add the exception's
         # text and stack: "Connection timeout to host http://...?apikey=...".
-        no_exception: Any = None
-        silent = aiohttp.TraceRequestExceptionParams(
-            params.method, params.url, params.headers, no_exception
-        )
-        await record_failure(session, exchange, silent)
+        await record_failure(session, exchange, _without_exception(params))
 
     config.on_request_start[:] = [start_if_recorded]
+    config.on_request_end[:] = [end_honestly]
     config.on_request_exception[:] = [end_silently]
     return config
+
+
+def _without_exception(
+    params: aiohttp.TraceRequestEndParams | aiohttp.TraceRequestExceptionParams,
+) -> aiohttp.TraceRequestExceptionParams:
+    """Parameters with which the instrumentation ends the span and adds nothing."""
+    no_exception: Any = None
+    return aiohttp.TraceRequestExceptionParams(
+        params.method, params.url, params.headers, no_exception
+    )
 
 
 def _nothing_records() -> bool:

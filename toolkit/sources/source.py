@@ -8,8 +8,8 @@ keep to it: `as_of_filter` stands between every source and its caller. Errors ar
 
 import asyncio
 import unicodedata
-from collections.abc import Awaitable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from html import unescape
 from typing import Protocol, TypeVar
 
@@ -20,7 +20,7 @@ from yarl import URL
 from trading_graph.otel import spans
 from trading_graph.toolkit import data_attributes
 from trading_graph.toolkit.as_of import AsOf
-from trading_graph.toolkit.errors import BadAnswerError, BadRequestError, DataError
+from trading_graph.toolkit.errors import BadAnswerError, BadRequestError, DataError, NoDataError
 from trading_graph.toolkit.live_access import DataMode
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.records import (
@@ -113,6 +113,7 @@ class AttentionSource(Source, Protocol):
         ...
 
 
+@contextmanager
 def fetch_span(
     source: str,
     data_mode: DataMode,
@@ -120,8 +121,11 @@ def fetch_span(
     symbol: str | None = None,
     as_of: AsOf | None = None,
     **params: str,
-) -> AbstractContextManager[Span]:
-    """Open the span `fetch {source}`; `params` holds what else distinguishes the request."""
+) -> Iterator[Span]:
+    """Open the span `fetch {source}`; `params` holds what else distinguishes the request.
+
+    A NoDataError passes through, but the span does not call it an error: it is the source's answer.
+    """
     subject = {
         name: value
         for name, value in (
@@ -130,11 +134,19 @@ def fetch_span(
         )
         if value
     }
-    return spans.fetch(
+    nothing: NoDataError | None = None
+    with spans.fetch(
         source,
         params={**params, **subject},
         attributes={data_attributes.DATA_MODE: data_mode, **subject},
-    )
+    ) as span:
+        try:
+            yield span
+        except NoDataError as answer:
+            span.set_attribute(data_attributes.DATA_OUTCOME, data_attributes.NOTHING)
+            nothing = answer
+    if nothing is not None:
+        raise nothing
 
 
 async def gather_parts(
