@@ -9,6 +9,7 @@ path, never the query, which may hold a key.
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import aiohttp
@@ -19,8 +20,7 @@ from yarl import URL
 
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.circuit_breaker import BreakerState
-from trading_graph.toolkit.errors import BadAnswerError, SourcePausedError
-from trading_graph.toolkit.hosts import Host, Hosts, HostState
+from trading_graph.toolkit.errors import BadAnswerError
 from trading_graph.toolkit.http_errors import (
     MAX_REASON_BYTES,
     ConnectionBrokenError,
@@ -28,8 +28,8 @@ from trading_graph.toolkit.http_errors import (
     place,
     refusal,
 )
-from trading_graph.toolkit.http_spans import PoolMeter, PoolStatistics, RequestNotes
-from trading_graph.toolkit.rate_limits import HostPolicies, HostPolicy
+from trading_graph.toolkit.http_spans import PoolMeter, RequestNotes
+from trading_graph.toolkit.rate_limits import Host, HostPolicy, Hosts
 from trading_graph.toolkit.retries import Attempts
 from trading_graph.toolkit.single_flight import note_load_span
 
@@ -90,24 +90,14 @@ class HttpPool:
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=connect_s, sock_connect=sock_connect_s, sock_read=sock_read_s
         )
-        self._policies = HostPolicies(policies or {}, default_policy or HostPolicy())
-        self._hosts = Hosts(self._policies)
+        self._make_hosts = partial(Hosts, policies or {}, default_policy or HostPolicy())
+        self._hosts = self._make_hosts()
         self._pooled = pooled
         self._meter = PoolMeter()
         self._trace_configs = self._meter.trace_configs()
         self._running = 0
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-
-    @property
-    def statistics(self) -> PoolStatistics:
-        """Requests, connections and waits since the pool was made."""
-        return self._meter.statistics
-
-    @property
-    def hosts(self) -> tuple[HostState, ...]:
-        """The state of each host that got a request since the pool was opened, by name."""
-        return self._hosts.states
 
     @property
     def connections(self) -> PoolConnections:
@@ -124,7 +114,7 @@ class HttpPool:
         if self._session is not None:
             raise RuntimeError("This HttpPool is open already: enter it once, and share it.")
         self._loop = asyncio.get_running_loop()
-        self._hosts = Hosts(self._policies)
+        self._hosts = self._make_hosts()
         self._session = self._make_session()
         return self
 
@@ -206,30 +196,24 @@ class HttpPool:
         attempts: Attempts,
     ) -> HttpResponse:
         """One attempt; `total_s` starts when the host's rate lets the request through."""
-        try:
-            with attempts.permit() as permit:
-                self._running += 1
-                if attempts.resends:
-                    self._meter.count("retries")
-                deadline = asyncio.timeout(self._total_s)
-                notes = RequestNotes(attempts.resends, permit.probe, deadline)
-                try:
-                    async with deadline:
-                        if self._pooled:
-                            return await self._get(session, url, headers, notes)
-                        async with self._make_session() as own_session:
-                            return await self._get(own_session, url, headers, notes)
-                except (aiohttp.ClientError, TimeoutError) as error:
-                    attempts.blameless = isinstance(error, ConnectionBrokenError) and error.reused
-                    # Not chained: the exception's text may repeat the query.
-                    raise failure(
-                        url, error, self._timeout, self._total_s, in_queue=notes.in_queue
-                    ) from None
-                finally:
-                    self._running -= 1
-        except SourcePausedError:
-            self._meter.count("refused")
-            raise
+        with attempts.permit() as permit:
+            self._running += 1
+            deadline = asyncio.timeout(self._total_s)
+            notes = RequestNotes(attempts.resends, permit.probe, deadline)
+            try:
+                async with deadline:
+                    if self._pooled:
+                        return await self._get(session, url, headers, notes)
+                    async with self._make_session() as own_session:
+                        return await self._get(own_session, url, headers, notes)
+            except (aiohttp.ClientError, TimeoutError) as error:
+                attempts.blameless = isinstance(error, ConnectionBrokenError) and error.reused
+                # Not chained: the exception's text may repeat the query.
+                raise failure(
+                    url, error, self._timeout, self._total_s, in_queue=notes.in_queue
+                ) from None
+            finally:
+                self._running -= 1
 
     async def _get(
         self,

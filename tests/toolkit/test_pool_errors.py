@@ -92,7 +92,6 @@ async def test_waiting_too_long_for_a_free_connection_is_a_typed_error(
         await asyncio.sleep(0)
         with pytest.raises(SourceUnavailableError, match="gave no connection in time"):
             await pool.get_json(f"{source.url}/json")
-        assert pool.statistics.queued == 1, "who gives up has waited too"
         assert await holder == "slow"
 
 
