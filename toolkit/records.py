@@ -22,6 +22,7 @@ INSIDER_FORMS = ("4", "4/A")
 class SourceAnswer:
     """An answer with its origin and its age.
 
+    `source` and `data_mode` are those of the source that was asked, which need not state them.
     `fetched` is the instant at which it passed the as-of filter (UTC); None before that.
     `stands_in` says why another source replaces the preferred one, where it does.
     """
@@ -286,7 +287,6 @@ def make_bars(
     dividends: Sequence[Event] = (),
     splits: Sequence[Event] = (),
     currency: str = "USD",
-    source: str = "",
 ) -> Bars:
     """Bars from columns as a source gives them: in any order, with gaps and repeated days.
 
@@ -315,5 +315,4 @@ def make_bars(
         dividends=tuple(sorted(dividends)),
         splits=tuple(sorted(splits)),
         currency=currency,
-        source=source,
     )

@@ -6,8 +6,8 @@ the tools join the fetches that run.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 
@@ -110,10 +110,10 @@ async def test_the_diagnosis_knows_that_nobody_waits_for_it(run_analysis: Runner
 async def test_a_prefetch_that_fails_harms_nobody_and_shows(
     run_analysis: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> Iterator[prefetch.Fetch]:
+    def broken(*_: object) -> NoReturn:
         raise RuntimeError("broken")
 
-    monkeypatch.setitem(prefetch._FETCHES_OF, "news_analyst", broken)
+    monkeypatch.setattr(prefetch, "_fetches", broken)
     ran = await run_analysis(choice=SHORT, prefetch=True)
     assert not ran.made.decision.degraded
     assert_whole(ran.trace)

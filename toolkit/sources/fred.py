@@ -84,7 +84,7 @@ class Fred:
                 if _is_number(row.value)
             )
             span.set_attribute(semconv.ROWS, len(rows))
-        return Series(series, False, rows, source=self.name, data_mode=self.data_mode)
+        return Series(series, False, rows)
 
     def _explain(self, refusal: HttpStatusError, series: str, as_of: AsOf) -> DataError:
         if refusal.status != 400:

@@ -73,7 +73,6 @@ class LiveNews:
             _in_order([line for headlines in results.values() for line in headlines], as_of),
             tuple(missing),
             source=" and ".join(results),
-            data_mode=self.data_mode,
         )
 
     async def _yahoo(self, symbol: str, as_of: AsOf) -> list[Headline]:

@@ -251,9 +251,7 @@ class SecEdgar:
                 f"{self.name} has no 10-K or 10-Q of {symbol} filed by {as_of}: "
                 "choose a later date, or another symbol."
             )
-        return Statements(
-            symbol, kind, as_of.weekday, facts, source=self.name, data_mode=self.data_mode
-        )
+        return Statements(symbol, kind, as_of.weekday, facts)
 
     async def filings(self, symbol: str, as_of: AsOf, forms: Sequence[str]) -> Filings:
         """The filings of these forms up to the as-of date, of three years."""
@@ -264,26 +262,13 @@ class SecEdgar:
                 f"{self.name} lists no {', '.join(forms)} of {symbol} by {as_of}: "
                 "ask for other forms, or choose another date."
             )
-        return Filings(
-            symbol,
-            as_of.weekday,
-            filings[0].filed,
-            matches,
-            source=self.name,
-            data_mode=self.data_mode,
-        )
+        return Filings(symbol, as_of.weekday, filings[0].filed, matches)
 
     async def insiders(self, symbol: str, as_of: AsOf) -> Insiders:
         """The reports of insiders' trades (form 4) up to the as-of date: dates only."""
         filings = await self._filings(symbol, as_of)
-        return Insiders(
-            symbol,
-            as_of.weekday,
-            filings[0].filed,
-            tuple(filing for filing in filings if filing.form in INSIDER_FORMS),
-            source=self.name,
-            data_mode=self.data_mode,
-        )
+        reports = tuple(filing for filing in filings if filing.form in INSIDER_FORMS)
+        return Insiders(symbol, as_of.weekday, filings[0].filed, reports)
 
     async def _tags(self, symbol: str) -> TagValues:
         """All values that a company reported, whatever the day: the caller limits them."""

@@ -72,7 +72,7 @@ class StockTwits:
             posts = [_post(message) for message in answer.messages]
             span.set_attribute(semconv.ROWS, len(posts))
         newest = sorted(posts, key=lambda post: post.published, reverse=True)
-        return Posts(symbol, tuple(newest), source=self.name, data_mode=self.data_mode)
+        return Posts(symbol, tuple(newest))
 
 
 def _post(message: _Message) -> Post:

@@ -8,7 +8,6 @@ on that day. Yahoo's dividend-adjusted closes are not used: they contain later d
 import asyncio
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -87,7 +86,7 @@ class YahooChart:
                     f"The prices of {symbol} from {self.name} begin with {chart.day(0)}: "
                     "choose a later date."
                 )
-            bars = replace(chart.on_basis_of(as_of.date).until(last), data_mode=self.data_mode)
+            bars = chart.on_basis_of(as_of.date).until(last)
             span.set_attributes(
                 {semconv.ROWS: len(bars), data_attributes.DATA_AS_OF: bars.session.isoformat()}
             )
@@ -133,7 +132,6 @@ def parse_chart(payload: Any, symbol: str, source: str) -> Bars:
             dividends=dividends,
             splits=splits,
             currency=meta.get("currency") or "USD",
-            source=source,
         )
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise BadAnswerError(
