@@ -119,7 +119,7 @@ def decode_request(body: bytes) -> ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingCall:
-    """A tool call in an answer; `arguments` is JSON text, unless a fault spoils it."""
+    """A tool call in an answer; `arguments` is JSON text."""
 
     id: str
     name: str

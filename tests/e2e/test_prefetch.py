@@ -12,9 +12,9 @@ from typing import NoReturn
 import pytest
 
 from tests.analysis_runner import CHOICE, Runner
+from tests.faulty_model import Fault
 from trading_graph.graph import prefetch
 from trading_graph.graph.gate import default_gate
-from trading_graph.graph.offline_model import Fault
 from trading_graph.otel.diagnosis import Schedule, call_tree
 from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.verdict import CheckResult, Outcome, judge

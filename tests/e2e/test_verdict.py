@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from tests.analysis_runner import CHOICE, Runner
+from tests.faulty_model import Fault
 from trading_graph.graph.gate import default_gate
-from trading_graph.graph.offline_model import Fault
 from trading_graph.graph.offline_model.report import BENCHMARK
 from trading_graph.graph.options import Order
 from trading_graph.otel.trace import SpanTable, TraceBuilder

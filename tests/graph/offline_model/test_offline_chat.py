@@ -10,6 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
+from tests.faulty_model import FaultyModel
 from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
 from trading_graph.graph.offline_model import OfflineModel
 from trading_graph.graph.options import ANALYSTS, RISK_ANALYSTS
@@ -116,7 +117,7 @@ async def test_an_analyst_without_tools_says_that_it_has_nothing(serve: Serve) -
 
 async def test_a_whole_analysis_comes_to_a_decision(serve: Serve, tool_answer: ToolAnswer) -> None:
     """All twelve agents in their order, each fed with what the earlier ones answered."""
-    model = OfflineModel(latency_s=0.02)
+    model = FaultyModel(latency_s=0.02)
     chat = await serve(model)
     texts = await asyncio.gather(*(report(chat, agent, tool_answer) for agent in ANALYSTS))
     blocks = [
