@@ -273,15 +273,9 @@ def _read_only(column: Floats) -> Floats:
     return column
 
 
-def _days(dates: Sequence[datetime.date]) -> Dates:
-    # As numbers: numpy takes milliseconds to convert a thousand date objects.
-    numbers = np.fromiter((day.toordinal() - _EPOCH for day in dates), np.int64, len(dates))
-    return numbers.astype("datetime64[D]")
-
-
 def make_bars(
     symbol: str,
-    dates: Sequence[datetime.date] | Dates,
+    dates: Sequence[datetime.date],
     ohlcv: Sequence[Sequence[float | None] | Floats],
     *,
     dividends: Sequence[Event] = (),
@@ -293,7 +287,9 @@ def make_bars(
     `ohlcv` holds five columns. A bar without all four prices is dropped, and a missing volume is 0.
     Of a repeated day the last bar counts (Yahoo repeats the running day).
     """
-    days = dates if isinstance(dates, np.ndarray) else _days(dates)
+    # As numbers: numpy takes milliseconds to convert a thousand date objects.
+    numbers = np.fromiter((day.toordinal() - _EPOCH for day in dates), np.int64, len(dates))
+    days = numbers.astype("datetime64[D]")
     columns = np.array(ohlcv, dtype=np.float64).reshape(5, len(days))
     complete = np.isfinite(columns[:4]).all(axis=0)
     days, columns = days[complete], columns[:, complete]
