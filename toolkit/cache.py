@@ -3,8 +3,7 @@
 Loads are shared while they run (see `single_flight`). A value that is no longer fresh may be served
 once more: at once while a new one is fetched in the background, or because its source cannot be
 reached. Errors are not cached, except that a source has nothing (UnknownSymbolError, NoDataError).
-Callers share values, so values must be immutable. One cache may serve several event loops one after
-the other: values carry over, running loads do not.
+Callers share values, so values must be immutable. A cache belongs to one event loop.
 """
 
 import asyncio
@@ -187,13 +186,11 @@ class SingleFlightCache:
 
     async def close(self) -> None:
         """End the loads in the background; values stay, and the cache remains usable."""
-        loop = asyncio.get_running_loop()
         refreshes, self._refreshes = self._refreshes, set()
-        running = [task for task in refreshes if task.get_loop() is loop]
-        for task in running:
+        for task in refreshes:
             task.cancel()
-        if running:
-            await asyncio.wait(running)
+        if refreshes:
+            await asyncio.wait(refreshes)
 
     async def get(
         self,

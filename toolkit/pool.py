@@ -9,7 +9,6 @@ path, never the query, which may hold a key.
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Self
 
 import aiohttp
@@ -90,8 +89,7 @@ class HttpPool:
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=connect_s, sock_connect=sock_connect_s, sock_read=sock_read_s
         )
-        self._make_hosts = partial(Hosts, policies or {}, default_policy or HostPolicy())
-        self._hosts = self._make_hosts()
+        self._hosts = Hosts(policies or {}, default_policy or HostPolicy())
         self._pooled = pooled
         self._meter = PoolMeter()
         self._trace_configs = self._meter.trace_configs()
@@ -114,7 +112,6 @@ class HttpPool:
         if self._session is not None:
             raise RuntimeError("This HttpPool is open already: enter it once, and share it.")
         self._loop = asyncio.get_running_loop()
-        self._hosts = self._make_hosts()
         self._session = self._make_session()
         return self
 

@@ -30,7 +30,6 @@ from trading_graph.graph.offline_model.protocol import (
     TokenCount,
     decode_request,
     encode_stream,
-    encode_whole,
     estimate_tokens,
 )
 
@@ -76,6 +75,8 @@ class OfflineModel:
             chat = decode_request(await request.read())
         except ValueError as error:
             return _error(400, str(error))
+        if not chat.stream:
+            return _error(400, "The offline model streams its answers only; ask with stream=true.")
         try:
             return await self.respond(Call(request, arrival, chat, read_conversation(chat)))
         except BadConversationError as error:
@@ -86,17 +87,14 @@ class OfflineModel:
         return await self.send(call, answer_request(call.conversation), self.latency_s)
 
     async def send(self, call: Call, answer: ModelAnswer, latency_s: float) -> web.StreamResponse:
-        """Send the answer over the latency if it is streamed, else after it."""
-        if call.chat.stream:
-            return await stream(call, self.events(call, answer), latency_s)
-        await sleep_until(call.arrival + latency_s)
-        body = encode_whole(answer, _head(call), _usage(call, answer))
-        return web.Response(body=body, content_type="application/json")
+        """Stream the answer over the latency."""
+        return await stream(call, self.events(call, answer), latency_s)
 
     def events(self, call: Call, answer: ModelAnswer) -> list[bytes]:
-        """The pieces of a streamed answer."""
+        """The pieces of the answer."""
+        head = Head(f"chatcmpl-{uuid4().hex}", call.chat.model, int(time.time()))
         usage = _usage(call, answer) if call.chat.include_usage else None
-        return encode_stream(answer, _head(call), self.chunks, usage)
+        return encode_stream(answer, head, self.chunks, usage)
 
 
 async def stream(call: Call, events: list[bytes], latency_s: float) -> web.StreamResponse:
@@ -121,10 +119,6 @@ async def sleep_until(moment: float) -> None:
     pause = moment - asyncio.get_running_loop().time()
     if pause > 0:
         await asyncio.sleep(pause)
-
-
-def _head(call: Call) -> Head:
-    return Head(f"chatcmpl-{uuid4().hex}", call.chat.model, int(time.time()))
 
 
 def _usage(call: Call, answer: ModelAnswer) -> TokenCount:

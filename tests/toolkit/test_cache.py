@@ -2,7 +2,6 @@
 
 import asyncio
 import datetime
-from collections.abc import Awaitable, Callable
 
 import pytest
 from opentelemetry.trace import INVALID_SPAN
@@ -227,47 +226,3 @@ async def test_use_is_counted_by_kind() -> None:
         await cache.get(key_of("A", "statements"), statements.load, ttl=60)
     assert counts["bars"] == {"misses": 1, "shared": 2}
     assert counts["statements"] == {"misses": 1, "hits": 1}
-
-
-# Event loops
-
-
-def test_values_carry_over_to_another_event_loop() -> None:
-    cache = SingleFlightCache()
-    calls: list[int] = []
-
-    async def load() -> str:
-        calls.append(1)
-        await asyncio.sleep(0)
-        return "value"
-
-    for _ in range(2):
-        assert asyncio.run(cache.get(KEY, load, ttl=60)) == "value"
-    assert len(calls) == 1
-
-
-def test_a_load_of_another_event_loop_is_never_joined() -> None:
-    """The first loop stands still with its load half way; the second one loads for itself."""
-    cache = SingleFlightCache()
-
-    async def ask(load: Callable[[], Awaitable[str]]) -> str:
-        return await cache.get(KEY, load, ttl=0)
-
-    async def first_load() -> str:
-        await asyncio.sleep(0.01)
-        return "first"
-
-    async def second_load() -> str:
-        await asyncio.sleep(0)
-        return "second"
-
-    first_loop, second_loop = asyncio.new_event_loop(), asyncio.new_event_loop()
-    try:
-        pending = first_loop.create_task(ask(first_load))
-        first_loop.run_until_complete(asyncio.sleep(0))
-        assert second_loop.run_until_complete(ask(second_load)) == "second"
-        assert first_loop.run_until_complete(pending) == "first"
-        assert second_loop.run_until_complete(ask(second_load)) == "second"
-    finally:
-        first_loop.close()
-        second_loop.close()

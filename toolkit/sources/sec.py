@@ -21,7 +21,7 @@ from yarl import URL
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.as_of import AsOf, Clock, new_york_day, utc_now
 from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
-from trading_graph.toolkit.errors import HttpStatusError, NoDataError, SourceUnavailableError
+from trading_graph.toolkit.errors import NoDataError, SourceUnavailableError
 from trading_graph.toolkit.live_access import BaseUrls, DataMode
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.records import (
@@ -282,12 +282,11 @@ class SecEdgar:
     async def _ask_tags(self, symbol: str) -> TagValues:
         cik = await self._cik(symbol)
         url = URL(f"{self._urls.sec_data}/api/xbrl/companyfacts/CIK{cik:010}.json")
-        with fetch_span("sec_companyfacts", self.data_mode, symbol=symbol) as span:
+        nothing = self._nothing(symbol)
+        with fetch_span("sec_companyfacts", self.data_mode, symbol=symbol, nothing=nothing) as span:
+            answer = await self._pool.get_bytes(url, headers=self._headers())
             try:
-                answer = await self._pool.get_bytes(url, headers=self._headers())
                 tags = await asyncio.to_thread(read_company, answer.body)
-            except HttpStatusError as refusal:
-                raise self._explain(refusal, symbol) from None
             except (msgspec.DecodeError, RecursionError):
                 raise format_error(self.name, url) from None
             span.set_attribute(semconv.ROWS, sum(map(len, tags.values())))
@@ -310,17 +309,17 @@ class SecEdgar:
     async def _ask_filings(self, symbol: str, as_of: AsOf) -> tuple[Filing, ...]:
         cik = await self._cik(symbol)
         since = as_of.date - _FILINGS_BACK
-        with fetch_span("sec_submissions", self.data_mode, symbol=symbol, as_of=as_of) as span:
-            try:
-                index = (await self._ask(f"CIK{cik:010}.json", _Submissions)).filings
-                older = [
-                    page.name
-                    for page in index.files
-                    if page.filingTo >= since and page.filingFrom <= as_of.date
-                ]
-                pages = await asyncio.gather(*(self._ask(name, _Columns) for name in older))
-            except HttpStatusError as refusal:
-                raise self._explain(refusal, symbol) from None
+        nothing = self._nothing(symbol)
+        with fetch_span(
+            "sec_submissions", self.data_mode, symbol=symbol, as_of=as_of, nothing=nothing
+        ) as span:
+            index = (await self._ask(f"CIK{cik:010}.json", _Submissions)).filings
+            older = [
+                page.name
+                for page in index.files
+                if page.filingTo >= since and page.filingFrom <= as_of.date
+            ]
+            pages = await asyncio.gather(*(self._ask(name, _Columns) for name in older))
             filings = [
                 Filing(form, filed, tuple(items.replace(",", " ").split()))
                 for page in (index.recent, *pages)
@@ -366,12 +365,8 @@ class SecEdgar:
             )
         return {"User-Agent": self._user_agent}
 
-    def _explain(self, refusal: HttpStatusError, symbol: str) -> NoDataError | HttpStatusError:
-        if refusal.status != 404:
-            return refusal
-        return NoDataError(
-            f"{self.name} has no data of {symbol}: ask for a company that reports to the SEC."
-        )
+    def _nothing(self, symbol: str) -> str:
+        return f"{self.name} has no data of {symbol}: ask for a company that reports to the SEC."
 
     def _ttl(self, kind: str, as_of: AsOf | None = None) -> Lifetime:
         today = new_york_day(self._clock())

@@ -20,7 +20,13 @@ from yarl import URL
 from trading_graph.otel import spans
 from trading_graph.toolkit import data_attributes
 from trading_graph.toolkit.as_of import AsOf
-from trading_graph.toolkit.errors import BadAnswerError, BadRequestError, DataError, NoDataError
+from trading_graph.toolkit.errors import (
+    BadAnswerError,
+    BadRequestError,
+    DataError,
+    HttpStatusError,
+    NoDataError,
+)
 from trading_graph.toolkit.live_access import DataMode
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.records import (
@@ -120,11 +126,13 @@ def fetch_span(
     *,
     symbol: str | None = None,
     as_of: AsOf | None = None,
+    nothing: str = "",
     **params: str,
 ) -> Iterator[Span]:
     """Open the span `fetch {source}`; `params` holds what else distinguishes the request.
 
     A NoDataError passes through, but the span does not call it an error: it is the source's answer.
+    `nothing` is the NoDataError's sentence for the status 404, where that means so.
     """
     subject = {
         name: value
@@ -134,7 +142,7 @@ def fetch_span(
         )
         if value
     }
-    nothing: NoDataError | None = None
+    answer: NoDataError | None = None
     with spans.fetch(
         source,
         params={**params, **subject},
@@ -142,11 +150,16 @@ def fetch_span(
     ) as span:
         try:
             yield span
-        except NoDataError as answer:
+        except NoDataError as error:
+            answer = error
+        except HttpStatusError as refusal:
+            if refusal.status != 404 or not nothing:
+                raise
+            answer = NoDataError(nothing)
+        if answer is not None:
             span.set_attribute(data_attributes.DATA_OUTCOME, data_attributes.NOTHING)
-            nothing = answer
-    if nothing is not None:
-        raise nothing
+    if answer is not None:
+        raise answer
 
 
 async def gather_parts(
