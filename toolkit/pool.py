@@ -36,6 +36,10 @@ from trading_graph.toolkit.single_flight import note_load_span
 _HEADER_BYTES = 32768
 
 _CHUNK_BYTES = 65536
+
+# Decoding more than this takes milliseconds, which belong in a thread.
+_LARGE_BYTES = 256 * 1024
+
 _DNS_CACHE_S = 300
 _TRACE_HEADERS = ("traceparent", "tracestate", "baggage")
 
@@ -125,19 +129,28 @@ class HttpPool:
     async def get_json(
         self,
         url: str | URL,
+        kind: Any = Any,
         *,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """GET a JSON document; errors as `get_bytes`, and BadAnswerError if it is not JSON."""
+        """GET a JSON document as a type that msgspec decodes.
+
+        Errors as `get_bytes`, and BadAnswerError if it is not JSON, or of another shape.
+        """
         answer = await self.get_bytes(url, params=params, headers=headers)
         try:
-            return msgspec.json.decode(answer.body)
-        except msgspec.DecodeError:
+            if len(answer.body) > _LARGE_BYTES:
+                return await asyncio.to_thread(msgspec.json.decode, answer.body, type=kind)
+            return msgspec.json.decode(answer.body, type=kind)
+        except (msgspec.DecodeError, RecursionError) as error:
+            # The decoder's message may repeat what it read.
+            another = isinstance(error, msgspec.ValidationError)
             content_type = answer.headers.get("Content-Type", "no content type")
             raise BadAnswerError(
-                f"{place(answer.url)} answered {answer.status} with {content_type} that is not "
-                "valid JSON: check that the address is the source's data interface, or try later."
+                f"{place(answer.url)} answered {answer.status} with {content_type} that is "
+                f"{'in another format' if another else 'not valid JSON'}: check that the address "
+                "is the source's data interface, or try later."
             ) from None
 
     async def get_bytes(

@@ -25,7 +25,6 @@ from trading_graph.toolkit.sources.source import (
     clean,
     fetch_span,
     gather_parts,
-    get_typed,
 )
 
 WINDOW = datetime.timedelta(days=7)
@@ -78,11 +77,9 @@ class LiveNews:
     async def _yahoo(self, symbol: str, as_of: AsOf) -> list[Headline]:
         url = URL(f"{self._urls.yahoo}/v1/finance/search")
         with fetch_span("yahoo_search", self.data_mode, symbol=symbol, as_of=as_of) as span:
-            answer = await get_typed(
-                self._pool,
+            answer: _Search = await self._pool.get_json(
                 url,
                 _Search,
-                source=_YAHOO,
                 params={"q": symbol, "newsCount": str(_COUNT), "quotesCount": "0"},
                 headers=BROWSER_HEADERS,
             )

@@ -32,7 +32,7 @@ from trading_graph.toolkit.records import (
     Insiders,
     Statements,
 )
-from trading_graph.toolkit.sources.source import fetch_span, format_error, get_typed
+from trading_graph.toolkit.sources.source import fetch_span
 from trading_graph.toolkit.statements import CONCEPTS
 from trading_graph.toolkit.ttl import Lifetime, ttl_for
 
@@ -108,7 +108,9 @@ class _TagUnits(msgspec.Struct, frozen=True):
     units: dict[str, list[TagValue]]
 
 
-class _CompanyFacts(msgspec.Struct, frozen=True):
+class CompanyFacts(msgspec.Struct, frozen=True):
+    """What a company reported, tag by tag, as SEC publishes it (companyfacts)."""
+
     facts: dict[str, dict[str, _TagUnits]]
 
 
@@ -121,12 +123,9 @@ _TAGS = frozenset(
 )
 
 
-def read_company(body: bytes) -> TagValues:
-    """The values of the tags above, from a companyfacts answer; msgspec.DecodeError if malformed.
-
-    The answer for a large company has megabytes: call this in a thread.
-    """
-    spaces = msgspec.json.decode(body, type=_CompanyFacts).facts
+def tag_values(company: CompanyFacts) -> TagValues:
+    """The values of the tags above; for a large company call this in a thread."""
+    spaces = company.facts
     tags = {f"dei:{name}": tag for name, tag in spaces.get("dei", {}).items()}
     tags |= spaces.get("us-gaap", {})
     return {name: of_units(tag.units) for name, tag in tags.items() if name in _TAGS}
@@ -284,11 +283,8 @@ class SecEdgar:
         url = URL(f"{self._urls.sec_data}/api/xbrl/companyfacts/CIK{cik:010}.json")
         nothing = self._nothing(symbol)
         with fetch_span("sec_companyfacts", self.data_mode, symbol=symbol, nothing=nothing) as span:
-            answer = await self._pool.get_bytes(url, headers=self._headers())
-            try:
-                tags = await asyncio.to_thread(read_company, answer.body)
-            except (msgspec.DecodeError, RecursionError):
-                raise format_error(self.name, url) from None
+            company = await self._pool.get_json(url, CompanyFacts, headers=self._headers())
+            tags = await asyncio.to_thread(tag_values, company)
             span.set_attribute(semconv.ROWS, sum(map(len, tags.values())))
             return tags
 
@@ -331,7 +327,8 @@ class SecEdgar:
 
     async def _ask(self, name: str, kind: type[T]) -> T:
         url = URL(f"{self._urls.sec_data}/submissions") / name
-        return await get_typed(self._pool, url, kind, source=self.name, headers=self._headers())
+        answer: T = await self._pool.get_json(url, kind, headers=self._headers())
+        return answer
 
     async def _cik(self, symbol: str) -> int:
         companies = await self._cache.get(
@@ -351,8 +348,8 @@ class SecEdgar:
     async def _ask_companies(self) -> dict[str, int]:
         url = URL(f"{self._urls.sec_files}/files/company_tickers.json")
         with fetch_span("sec_companies", self.data_mode) as span:
-            answer = await get_typed(
-                self._pool, url, dict[str, _Company], source=self.name, headers=self._headers()
+            answer: dict[str, _Company] = await self._pool.get_json(
+                url, dict[str, _Company], headers=self._headers()
             )
             span.set_attribute(semconv.ROWS, len(answer))
             return {company.ticker.upper(): company.cik_str for company in answer.values()}

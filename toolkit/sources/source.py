@@ -1,4 +1,4 @@
-"""What a source is, and what sources share: spans, JSON, parts that may fail, clean text.
+"""What a source is, and what sources share: spans, parts that may fail, clean text.
 
 A new source is a module beside this one with a class that implements one or more of the protocols
 below. It joins the others in `order`. Its methods take an `AsOf`, but nobody trusts a source to
@@ -13,22 +13,18 @@ from contextlib import contextmanager
 from html import unescape
 from typing import Protocol, TypeVar
 
-import msgspec
 from opentelemetry.trace import Span
-from yarl import URL
 
 from trading_graph.otel import spans
 from trading_graph.toolkit import data_attributes
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.errors import (
-    BadAnswerError,
     BadRequestError,
     DataError,
     HttpStatusError,
     NoDataError,
 )
 from trading_graph.toolkit.live_access import DataMode
-from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.records import (
     Bars,
     Filings,
@@ -48,9 +44,6 @@ BROWSER_HEADERS = {
         "Chrome/131.0.0.0 Safari/537.36"
     )
 }
-
-# Decoding more bytes than this takes milliseconds, which belong in a thread.
-_LARGE = 256 * 1024
 
 # At most this much of a text is read, since cleaning takes time by its length.
 _MAX_UNCLEAN = 4000
@@ -180,34 +173,6 @@ async def gather_parts(
         else:
             results[name] = outcome
     return results, errors
-
-
-async def get_typed(
-    pool: HttpPool,
-    url: URL,
-    kind: type[T],
-    *,
-    source: str,
-    params: Mapping[str, str] | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> T:
-    """GET a JSON document as a type that msgspec decodes; BadAnswerError for another shape."""
-    body = (await pool.get_bytes(url, params=params, headers=headers)).body
-    try:
-        if len(body) > _LARGE:
-            return await asyncio.to_thread(msgspec.json.decode, body, type=kind)
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, RecursionError):
-        raise format_error(source, url) from None
-
-
-def format_error(source: str, url: URL) -> BadAnswerError:
-    """The error for an answer that is not in the source's format."""
-    # The decoder's message may repeat what it read.
-    return BadAnswerError(
-        f"{source} answered {url.raw_path} with something that is not in its format: "
-        "try later, or run with the embedded data."
-    )
 
 
 def clean(text: str, max_length: int = 200) -> str:

@@ -13,7 +13,7 @@ from trading_graph.toolkit.errors import NoDataError
 from trading_graph.toolkit.live_access import BaseUrls, DataMode
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.records import Post, Posts
-from trading_graph.toolkit.sources.source import clean, fetch_span, get_typed
+from trading_graph.toolkit.sources.source import clean, fetch_span
 
 _MAX_POST = 280
 
@@ -60,7 +60,7 @@ class StockTwits:
         with fetch_span(
             "stocktwits", self.data_mode, symbol=symbol, as_of=as_of, nothing=nothing
         ) as span:
-            answer = await get_typed(self._pool, url, _MessageList, source=self.name)
+            answer: _MessageList = await self._pool.get_json(url, _MessageList)
             posts = [_post(message) for message in answer.messages]
             span.set_attribute(semconv.ROWS, len(posts))
         newest = sorted(posts, key=lambda post: post.published, reverse=True)
