@@ -180,27 +180,6 @@ async def test_tool_answers_in_plain_text_are_missing_data(serve: Serve) -> None
     assert text.endswith("Score: +0.00")
 
 
-async def test_the_answer_without_streaming_is_the_same(
-    serve: Serve, tool_answer: ToolAnswer
-) -> None:
-    """A client that does not stream gets text, tool calls and usage as well."""
-    chat = await serve(OfflineModel(latency_s=0.01))
-    whole = chat.model_copy(update={"streaming": False, "disable_streaming": True})
-    messages = opening("fundamentals_analyst")
-    tools = [function(name) for name, _ in WANTED["fundamentals_analyst"]]
-    first = await whole.bind_tools(tools).ainvoke(messages)
-    assert [(call["name"], call["args"]) for call in first.tool_calls] == WANTED[
-        "fundamentals_analyst"
-    ]
-    assert first.usage_metadata is not None
-    answers = [
-        ToolMessage(tool_answer(call["name"], call["args"]), tool_call_id=call["id"])
-        for call in first.tool_calls
-    ]
-    reply = await whole.ainvoke([*messages, first, *answers])
-    assert reply.text == await report(chat, "fundamentals_analyst", tool_answer)
-
-
 async def test_usage_is_counted_by_characters(serve: Serve) -> None:
     """Four characters are one token, of what was heard and of what was said."""
     chat = await serve(OfflineModel(latency_s=0))
