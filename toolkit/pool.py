@@ -131,10 +131,11 @@ class HttpPool:
         url: str | URL,
         kind: Any = Any,
         *,
+        source: str = "",
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """GET a JSON document as a type that msgspec decodes.
+        """GET a JSON document as a type that msgspec decodes; `source` names who answers in errors.
 
         Errors as `get_bytes`, and BadAnswerError if it is not JSON, or of another shape.
         """
@@ -145,12 +146,11 @@ class HttpPool:
             return msgspec.json.decode(answer.body, type=kind)
         except (msgspec.DecodeError, RecursionError) as error:
             # The decoder's message may repeat what it read.
-            another = isinstance(error, msgspec.ValidationError)
+            what = "in another format" if isinstance(error, msgspec.ValidationError) else "not JSON"
             content_type = answer.headers.get("Content-Type", "no content type")
             raise BadAnswerError(
-                f"{place(answer.url)} answered {answer.status} with {content_type} that is "
-                f"{'in another format' if another else 'not valid JSON'}: check that the address "
-                "is the source's data interface, or try later."
+                f"{source or place(answer.url)} answered {answer.status} with {content_type} that "
+                f"is {what}: check that the address is the source's data interface, or try later."
             ) from None
 
     async def get_bytes(

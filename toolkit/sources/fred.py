@@ -70,7 +70,7 @@ class Fred:
         with fetch_span("fred", self.data_mode, symbol=series, as_of=as_of) as span:
             try:
                 answer: _Observations = await self._pool.get_json(
-                    self._url, _Observations, params=params
+                    self._url, _Observations, source=self.name, params=params
                 )
             except HttpStatusError as refusal:
                 raise self._explain(refusal, series, as_of) from None

@@ -80,6 +80,7 @@ class LiveNews:
             answer: _Search = await self._pool.get_json(
                 url,
                 _Search,
+                source=_YAHOO,
                 params={"q": symbol, "newsCount": str(_COUNT), "quotesCount": "0"},
                 headers=BROWSER_HEADERS,
             )

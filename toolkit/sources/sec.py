@@ -283,7 +283,9 @@ class SecEdgar:
         url = URL(f"{self._urls.sec_data}/api/xbrl/companyfacts/CIK{cik:010}.json")
         nothing = self._nothing(symbol)
         with fetch_span("sec_companyfacts", self.data_mode, symbol=symbol, nothing=nothing) as span:
-            company = await self._pool.get_json(url, CompanyFacts, headers=self._headers())
+            company = await self._pool.get_json(
+                url, CompanyFacts, source=self.name, headers=self._headers()
+            )
             tags = await asyncio.to_thread(tag_values, company)
             span.set_attribute(semconv.ROWS, sum(map(len, tags.values())))
             return tags
@@ -327,7 +329,7 @@ class SecEdgar:
 
     async def _ask(self, name: str, kind: type[T]) -> T:
         url = URL(f"{self._urls.sec_data}/submissions") / name
-        answer: T = await self._pool.get_json(url, kind, headers=self._headers())
+        answer: T = await self._pool.get_json(url, kind, source=self.name, headers=self._headers())
         return answer
 
     async def _cik(self, symbol: str) -> int:
@@ -349,7 +351,7 @@ class SecEdgar:
         url = URL(f"{self._urls.sec_files}/files/company_tickers.json")
         with fetch_span("sec_companies", self.data_mode) as span:
             answer: dict[str, _Company] = await self._pool.get_json(
-                url, dict[str, _Company], headers=self._headers()
+                url, dict[str, _Company], source=self.name, headers=self._headers()
             )
             span.set_attribute(semconv.ROWS, len(answer))
             return {company.ticker.upper(): company.cik_str for company in answer.values()}

@@ -60,7 +60,7 @@ class StockTwits:
         with fetch_span(
             "stocktwits", self.data_mode, symbol=symbol, as_of=as_of, nothing=nothing
         ) as span:
-            answer: _MessageList = await self._pool.get_json(url, _MessageList)
+            answer: _MessageList = await self._pool.get_json(url, _MessageList, source=self.name)
             posts = [_post(message) for message in answer.messages]
             span.set_attribute(semconv.ROWS, len(posts))
         newest = sorted(posts, key=lambda post: post.published, reverse=True)
