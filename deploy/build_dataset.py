@@ -20,11 +20,12 @@ import msgspec
 
 from trading_graph.toolkit.sources.sec import (
     CONCEPT_TAGS,
+    CompanyFacts,
     TagValue,
     TagValues,
     of_units,
-    read_company,
     statement_facts,
+    tag_values,
 )
 
 SYMBOLS = ("AAPL", "AMZN", "GOOGL", "META", "MSFT", "NVDA", "TSLA", "WMT", "^GSPC")
@@ -97,7 +98,9 @@ def read_tags(source: Path, symbol: str) -> TagValues:
     """A company's values by tag, from the whole SEC answer if it is there, else the extract."""
     whole = sorted((source / "fundamentals").glob(f"{symbol}.CIK*.json.gz"))
     if whole:
-        return read_company(gzip.decompress(whole[0].read_bytes()))
+        return tag_values(
+            msgspec.json.decode(gzip.decompress(whole[0].read_bytes()), type=CompanyFacts)
+        )
     extract = source / "fundamentals" / f"{symbol}.core.json"
     if not extract.exists():
         return {}

@@ -1,4 +1,4 @@
-"""What all agents share: span, time budget, account, one free-text answer, and how a failure ends.
+"""What all agents share: span, time budget, account, and how a failure ends.
 
 An agent's failure ends at its own node, so LangGraph never cancels its siblings. (LangGraph's
 `error_handler=` would do that too, but a node that a handler replaced does not trigger its edges.
@@ -7,14 +7,12 @@ decision.) An error that every agent would meet alike is raised and ends the run
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 
-from trading_graph.graph import prompts
-from trading_graph.graph.chat import converse
 from trading_graph.graph.context import Node, RunContext, graph_task, span_context
 from trading_graph.graph.errors import FATAL, BudgetReachedError
 from trading_graph.graph.state import Report, State, Statement
@@ -40,29 +38,6 @@ async def agent_span(
     ):
         async with asyncio.timeout(context.options.agent_budget_s):
             yield
-
-
-async def speak(
-    name: str,
-    blocks: Sequence[str],
-    round_: int,
-    runtime: Runtime[RunContext],
-    *,
-    dispatcher: str = "",
-) -> Statement:
-    """Let a debater or a risk analyst make one free-text statement on the material."""
-    context = runtime.context
-    async with agent_span(name, runtime, dispatcher=dispatcher):
-        answer = await converse(
-            context.models.quick,
-            prompts.statement_messages(name, context.options, blocks),
-            name=context.models.service.quick,
-            service=context.models.service,
-            agent=name,
-            turn=1,
-            spending=context.spending,
-        )
-    return Statement(name, round_, answer.text.strip())
 
 
 def report_usage(name: str, node: Node) -> Node:

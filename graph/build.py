@@ -24,14 +24,20 @@ from trading_graph.graph.agent import (
 )
 from trading_graph.graph.analysts import analyst
 from trading_graph.graph.context import RunContext
-from trading_graph.graph.debate import debater, end_debate_round, next_debaters
+from trading_graph.graph.discussions import (
+    after_risk_round,
+    debater,
+    end_debate_round,
+    end_risk_round,
+    next_debaters,
+    risk_analyst,
+)
 from trading_graph.graph.dispatcher import (
     aggregate_reports,
     dispatch_analysts,
     dispatch_risk_team,
 )
 from trading_graph.graph.options import DEBATERS, RISK_ANALYSTS, Debate, Options, Order
-from trading_graph.graph.risk_team import after_risk_round, end_risk_round, risk_analyst
 from trading_graph.graph.state import State
 
 Graph = CompiledStateGraph[State, RunContext, State, State]

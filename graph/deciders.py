@@ -11,8 +11,7 @@ and never handed out.
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import pydantic
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
@@ -57,11 +56,11 @@ async def research_manager(state: State, runtime: Runtime[RunContext]) -> State:
     ]
     try:
         async with _decider_span("research_manager", runtime):
-            result = await _decide("research_manager", ResearchPlan, blocks, runtime.context)
+            plan, _ = await _decide("research_manager", ResearchPlan, blocks, runtime.context)
     except BudgetReachedError as error:
         reason = failure_reason("research_manager", error)
         return {"plan": _fallback_plan(reason), "warnings": [reason]}
-    return {"plan": result.answer}
+    return {"plan": plan}
 
 
 async def trader(state: State, runtime: Runtime[RunContext]) -> State:
@@ -76,7 +75,7 @@ async def trader(state: State, runtime: Runtime[RunContext]) -> State:
                 prompts.price_levels_block(levels),
                 *prompts.reports_blocks(state["reports"]),
             ]
-            result = await _decide(
+            proposal, objection = await _decide(
                 "trader",
                 TradeProposal,
                 blocks,
@@ -92,8 +91,8 @@ async def trader(state: State, runtime: Runtime[RunContext]) -> State:
         }
     return {
         "levels": levels,
-        "proposal": result.answer,
-        "warnings": _warnings("trader", result.objection),
+        "proposal": proposal,
+        "warnings": _warnings("trader", objection),
     }
 
 
@@ -109,7 +108,7 @@ async def risk_judge(state: State, runtime: Runtime[RunContext]) -> State:
     ]
     try:
         async with _decider_span("risk_judge", runtime):
-            result = await _decide(
+            decision, objection = await _decide(
                 "risk_judge",
                 FinalDecision,
                 blocks,
@@ -123,10 +122,7 @@ async def risk_judge(state: State, runtime: Runtime[RunContext]) -> State:
             "decision": _fallback_decision(levels, spending, reason, quotation),
             "warnings": [reason, quotation] if quotation else [reason],
         }
-    return {
-        "decision": result.answer,
-        "warnings": _warnings("risk_judge", result.objection),
-    }
+    return {"decision": decision, "warnings": _warnings("risk_judge", objection)}
 
 
 @asynccontextmanager
@@ -147,22 +143,14 @@ def _warnings(agent: str, objection: str | None) -> list[str]:
     return [f"{agent}: the answer stands although it was refused twice: {objection}."]
 
 
-@dataclass(frozen=True, slots=True)
-class DeciderAnswer(Generic[AnswerT]):
-    """A well-formed answer; `objection` says what is still wrong with it, if anything."""
-
-    answer: AnswerT
-    objection: str | None
-
-
 async def _decide(
     agent: str,
     schema: type[AnswerT],
     blocks: Sequence[str],
     context: RunContext,
     check: Callable[[AnswerT], str | None] = lambda _: None,
-) -> DeciderAnswer[AnswerT]:
-    """Ask the deep model for an answer in the schema's form.
+) -> tuple[AnswerT, str | None]:
+    """Ask the deep model for an answer in the schema's form; returns what is still wrong with it.
 
     `check` says what is wrong with a well-formed answer, or returns None. When the last attempt is
     refused too, the latest well-formed answer is returned with the objection; without one,
@@ -196,7 +184,7 @@ async def _decide(
             f"{MAX_ANSWERS} attempts ({objection}); run it again or set TRADING_GRAPH_DEEP_MODEL "
             "to a model that follows schemas."
         )
-    return DeciderAnswer(answer, objection)
+    return answer, objection
 
 
 def _parse(message: AIMessage, schema: type[AnswerT]) -> tuple[AnswerT | None, str | None]:

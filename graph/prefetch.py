@@ -6,8 +6,7 @@ further calls fetch for themselves, and data that no model asks for was fetched 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Awaitable, Iterator
 
 from opentelemetry.trace import SpanContext
 
@@ -21,8 +20,6 @@ from trading_graph.toolkit.records import SourceAnswer
 from trading_graph.toolkit.tools import TOOLS
 
 BENCHMARK = "^GSPC"
-
-Fetch = Callable[[], Awaitable[SourceAnswer]]
 
 
 async def prefetch(context: RunContext, dispatcher: SpanContext | None) -> None:
@@ -42,44 +39,33 @@ async def prefetch(context: RunContext, dispatcher: SpanContext | None) -> None:
         fetches = [
             fetch
             for analyst in options.analysts
-            for fetch in _FETCHES_OF[analyst](context.toolkit, options.symbol, options.as_of)
+            for fetch in _fetches(analyst, context.toolkit, options.symbol, options.as_of)
         ]
-        results = await asyncio.gather(*(fetch() for fetch in fetches), return_exceptions=True)
+        results = await asyncio.gather(*fetches, return_exceptions=True)
         for result in results:
             if isinstance(result, Exception) and not isinstance(result, DataError):
                 raise result
 
 
-def _fetches_of_market(toolkit: AsyncToolkit, symbol: str, as_of: AsOf) -> Iterator[Fetch]:
-    yield partial(toolkit.bars, symbol, as_of)
-    yield partial(toolkit.bars, BENCHMARK, as_of)
-
-
-def _fetches_of_social(toolkit: AsyncToolkit, symbol: str, as_of: AsOf) -> Iterator[Fetch]:
-    yield from _fetches_of_market(toolkit, symbol, as_of)
-    if TOOLS["get_posts"].available(toolkit, as_of):
-        yield partial(toolkit.posts, symbol, as_of)
-
-
-def _fetches_of_news(toolkit: AsyncToolkit, symbol: str, as_of: AsOf) -> Iterator[Fetch]:
-    yield partial(toolkit.filings, symbol, as_of, ("8-K",))
-    yield partial(toolkit.filings, symbol, as_of, ("10-Q", "10-K"))
-    yield partial(toolkit.insiders, symbol, as_of)
-    for series in MACRO_SERIES:
-        yield partial(toolkit.macro, series, as_of)
-    if TOOLS["get_news"].available(toolkit, as_of):
-        yield partial(toolkit.news, symbol, as_of)
-
-
-def _fetches_of_fundamentals(toolkit: AsyncToolkit, symbol: str, as_of: AsOf) -> Iterator[Fetch]:
-    yield partial(toolkit.bars, symbol, as_of)
-    for kind in STATEMENT_KINDS:
-        yield partial(toolkit.statements, symbol, as_of, kind)
-
-
-_FETCHES_OF: Mapping[str, Callable[[AsyncToolkit, str, AsOf], Iterator[Fetch]]] = {
-    "market_analyst": _fetches_of_market,
-    "social_analyst": _fetches_of_social,
-    "news_analyst": _fetches_of_news,
-    "fundamentals_analyst": _fetches_of_fundamentals,
-}
+def _fetches(
+    analyst: str, toolkit: AsyncToolkit, symbol: str, as_of: AsOf
+) -> Iterator[Awaitable[SourceAnswer]]:
+    """What the prompt of an analyst tells it to ask for."""
+    match analyst:
+        case "market_analyst" | "social_analyst":
+            yield toolkit.bars(symbol, as_of)
+            yield toolkit.bars(BENCHMARK, as_of)
+            if analyst == "social_analyst" and TOOLS["get_posts"].available(toolkit, as_of):
+                yield toolkit.posts(symbol, as_of)
+        case "news_analyst":
+            yield toolkit.filings(symbol, as_of, ("8-K",))
+            yield toolkit.filings(symbol, as_of, ("10-Q", "10-K"))
+            yield toolkit.insiders(symbol, as_of)
+            for series in MACRO_SERIES:
+                yield toolkit.macro(series, as_of)
+            if TOOLS["get_news"].available(toolkit, as_of):
+                yield toolkit.news(symbol, as_of)
+        case "fundamentals_analyst":
+            yield toolkit.bars(symbol, as_of)
+            for kind in STATEMENT_KINDS:
+                yield toolkit.statements(symbol, as_of, kind)

@@ -1,8 +1,9 @@
 """The tool calls of one LLM turn, all at once.
 
-A call that fails (unknown tool, wrong arguments, no data, a source that is down) is answered by a
-message that says so, and its span shows the error. Only an error that every analyst would meet
-alike ends the run: no source knows the run's symbol, or the data begins after its date.
+A call that fails (unknown tool, wrong arguments, a source that is down) is answered by a message
+that says so, and its span shows the error. That a source has nothing is an answer, and no error.
+Only an error that every analyst would meet alike ends the run: no source knows the run's symbol, or
+the data begins after its date.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from trading_graph.graph.options import Order
 from trading_graph.graph.prompts import untrusted_block
 from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
+from trading_graph.toolkit import data_attributes
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.errors import BadRequestError, DataError, NoDataError
 from trading_graph.toolkit.market_data import AsyncToolkit
@@ -98,11 +100,13 @@ async def _run(
                 span, semconv.TOOL_CALL_ARGUMENTS, json.dumps(call.arguments, default=str)
             )
             tool, arguments = _resolve(call, tools)
-            result = await tool.run(toolkit, as_of, arguments)
+            try:
+                result = await tool.run(toolkit, as_of, arguments)
+            except NoDataError as answer:
+                span.set_attribute(data_attributes.DATA_OUTCOME, data_attributes.NOTHING)
+                return ToolMessage(f"no data: {answer}", tool_call_id=call.id, name=call.name)
             content = json.dumps(result, separators=(",", ":"))
             _record_content(span, semconv.TOOL_CALL_RESULT, content)
-    except NoDataError as error:
-        return ToolMessage(f"no data: {error}", tool_call_id=call.id, name=call.name)
     except (ToolCallError, DataError) as error:
         if isinstance(error, BadRequestError) and _is_about(arguments, symbol):
             raise

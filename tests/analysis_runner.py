@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tests.faulty_model import Fault, FaultyModel
 from trading_graph.graph.analysis import Analysis, analyse, record_run
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.graph.backends import open_backends
-from trading_graph.graph.offline_model import Fault, OfflineModel
 from trading_graph.graph.options import Options
 from trading_graph.otel.export import TraceFile, set_up
 from trading_graph.otel.sources import read
@@ -57,7 +57,7 @@ class Runner:
         self._runs += 1
         path = self._folder / f"trace-{self._runs}.jsonl"
         asked = replace(OPTIONS, **options)  # type: ignore[arg-type]
-        model = OfflineModel(latency_s=choice.chat_latency_s, faults=faults)
+        model = FaultyModel(latency_s=choice.chat_latency_s, faults=faults)
         telemetry = await asyncio.to_thread(set_up, "trading-graph", "test")
         trace_file = await asyncio.to_thread(TraceFile, path, telemetry.redactor)
         analysis: Analysis | None = None

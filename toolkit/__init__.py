@@ -5,7 +5,7 @@
 - `as_of`, `as_of_filter`: the day of an analysis; nothing from later passes
 - `cache`, `single_flight`, `ttl`: what is cached, what is shared, and for how long
 - `pool`, `http_spans`, `http_errors`: HTTP requests, their spans, and what a failure means
-- `rate_limits`, `retries`, `circuit_breaker`, `hosts`: the rules of each host
+- `rate_limits`, `retries`, `circuit_breaker`: the rules of each host
 - `records`, `statements`, `ratios`, `indicators`: data, and what is computed from it
 - `dataset`, `embedded_server`, `loopback`: the embedded data and its server
 - `tools`: what a model may call

@@ -3,8 +3,7 @@
 Loads are shared while they run (see `single_flight`). A value that is no longer fresh may be served
 once more: at once while a new one is fetched in the background, or because its source cannot be
 reached. Errors are not cached, except that a source has nothing (UnknownSymbolError, NoDataError).
-Callers share values, so values must be immutable. One cache may serve several event loops one after
-the other: values carry over, running loads do not.
+Callers share values, so values must be immutable. A cache belongs to one event loop.
 """
 
 import asyncio
@@ -12,11 +11,11 @@ import datetime
 import random
 import sys
 import time
-from collections import OrderedDict, defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from opentelemetry import trace
@@ -30,92 +29,50 @@ from trading_graph.toolkit.errors import NoDataError, SourceUnavailableError, Un
 from trading_graph.toolkit.single_flight import Flights, link_to_load
 from trading_graph.toolkit.ttl import Lifetime
 
+COUNTS = (
+    "hits",
+    "misses",
+    "shared",
+    "stale",
+    "stale_errors",
+    "negative",
+    "refreshes",
+    "failures",
+    "evictions",
+)
+"""What is counted of each kind of data.
 
-@dataclass(frozen=True, slots=True)
-class KindStatistics:
-    """Counts of the gets of one kind of data, and of its entries.
+`stale` gets returned an old value while a new one was fetched (`refreshes`), `stale_errors` one
+because its source could not be reached. `negative` gets met a cached absence; they count as hits
+too. `failures` are loads that failed.
+"""
 
-    `stale` gets returned an old value while a new one was fetched (`refreshes`), `stale_errors`
-    returned one because its source could not be reached. `negative` gets met a cached absence; they
-    count as hits too. `failures` are loads that failed. Bytes are approximate.
-    """
-
-    hits: int = 0
-    misses: int = 0
-    shared: int = 0
-    stale: int = 0
-    stale_errors: int = 0
-    negative: int = 0
-    refreshes: int = 0
-    failures: int = 0
-    evictions: int = 0
-    entries: int = 0
-    bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CacheStatistics(KindStatistics):
-    """The counts of all kinds together, and by kind."""
-
-    by_kind: Mapping[str, KindStatistics]
-
-
-_NAMES = tuple(field.name for field in fields(KindStatistics))
-
-_SIZES = ("entries", "bytes")
-
-
-class CacheCounts:
-    """The growing counts, in plain mappings because every get writes one."""
-
-    def __init__(self) -> None:
-        self._by_kind: defaultdict[str, dict[str, int]] = defaultdict(
-            lambda: dict.fromkeys(_NAMES, 0)
-        )
-
-    def add(self, kind: str, name: str) -> None:
-        """Add one to a count of `KindStatistics`, also for the run in which it happens."""
-        self._by_kind[kind][name] += 1
-        if (run := _RUN.get()) is not None:
-            run._by_kind[kind][name] += 1
-
-    def resize(self, kind: str, entries: int, size: int) -> None:
-        """Change the number of entries and their bytes; both may be negative."""
-        counts = self._by_kind[kind]
-        counts["entries"] += entries
-        counts["bytes"] += size
-
-    @property
-    def statistics(self) -> CacheStatistics:
-        """The counts now; any thread may read this."""
-        by_kind = {kind: KindStatistics(**counts) for kind, counts in tuple(self._by_kind.items())}
-        every = [asdict(each) for each in by_kind.values()]
-        total = {name: sum(each[name] for each in every) for name in _NAMES}
-        return CacheStatistics(**total, by_kind=by_kind)
-
-
-_RUN: ContextVar[CacheCounts | None] = ContextVar("cache_counts_of_the_run", default=None)
+_RUN: ContextVar[defaultdict[str, Counter[str]] | None] = ContextVar(
+    "cache_counts_of_the_run", default=None
+)
 
 
 @contextmanager
-def count_cache_use(span: Span) -> Iterator[None]:
+def count_cache_use(span: Span) -> Iterator[Mapping[str, Counter[str]]]:
     """Write on the block's span what caches do for it: one event `cache` for each kind of data.
 
     The context tells runs that share a cache apart, so that each run counts its own use.
     """
-    counts = CacheCounts()
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     token = _RUN.set(counts)
     try:
-        yield
+        yield counts
     finally:
         _RUN.reset(token)
-        for kind, use in sorted(counts.statistics.by_kind.items()):
-            numbers = {
-                f"{semconv.CACHE}.{name}": number
-                for name, number in asdict(use).items()
-                if name not in _SIZES
-            }
+        for kind, use in sorted(counts.items()):
+            numbers = {f"{semconv.CACHE}.{name}": use[name] for name in COUNTS}
             span.add_event(semconv.CACHE_EVENT, {semconv.CACHE_KIND: kind, **numbers})
+
+
+def _count(kind: str, name: str) -> None:
+    """Add one to a count of the run in which it happens."""
+    if (run := _RUN.get()) is not None:
+        run[kind][name] += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +110,9 @@ class Entry:
 class LeastRecentlyUsed:
     """Entries by key, bounded by number and bytes; the least recently used is evicted first."""
 
-    def __init__(self, max_entries: int, max_bytes: int, counts: CacheCounts) -> None:
+    def __init__(self, max_entries: int, max_bytes: int) -> None:
         self._max_entries = max_entries
         self._max_bytes = max_bytes
-        self._counts = counts
         self._entries: OrderedDict[CacheKey, Entry] = OrderedDict()
         self._bytes = 0
 
@@ -174,21 +130,17 @@ class LeastRecentlyUsed:
         if entry.size > self._max_bytes:
             return
         self._entries[key] = entry
-        self._count(key, 1, entry.size)
+        self._bytes += entry.size
         while len(self._entries) > self._max_entries or self._bytes > self._max_bytes:
             oldest = next(iter(self._entries))
             self.drop(oldest)
-            self._counts.add(oldest.kind, "evictions")
+            _count(oldest.kind, "evictions")
 
     def drop(self, key: CacheKey) -> None:
         """Remove an entry, if there is one."""
         entry = self._entries.pop(key, None)
         if entry is not None:
-            self._count(key, -1, -entry.size)
-
-    def _count(self, key: CacheKey, entries: int, size: int) -> None:
-        self._bytes += size
-        self._counts.resize(key.kind, entries, size)
+            self._bytes -= entry.size
 
 
 T = TypeVar("T")
@@ -228,25 +180,17 @@ class SingleFlightCache:
         self._enabled = enabled
         self._clock = clock
         self._jitter = jitter
-        self._counts = CacheCounts()
-        self._entries = LeastRecentlyUsed(max_entries, max_bytes, self._counts)
+        self._entries = LeastRecentlyUsed(max_entries, max_bytes)
         self._flights = Flights()
         self._refreshes: set[asyncio.Task[Any]] = set()
 
-    @property
-    def statistics(self) -> CacheStatistics:
-        """The counts since the cache was made, and its size now."""
-        return self._counts.statistics
-
     async def close(self) -> None:
         """End the loads in the background; values stay, and the cache remains usable."""
-        loop = asyncio.get_running_loop()
         refreshes, self._refreshes = self._refreshes, set()
-        running = [task for task in refreshes if task.get_loop() is loop]
-        for task in running:
+        for task in refreshes:
             task.cancel()
-        if running:
-            await asyncio.wait(running)
+        if refreshes:
+            await asyncio.wait(refreshes)
 
     async def get(
         self,
@@ -264,10 +208,10 @@ class SingleFlightCache:
         joined a load, and links to the load's span) or hit. Of several gets under one span, the
         first of these that occurs stays.
         """
-        count, kind = self._counts.add, key.kind
+        kind = key.kind
         span = trace.get_current_span()
         if not self._enabled:
-            count(kind, "misses")
+            _count(kind, "misses")
             _report(span, MISS)
             return await loader()
         now = self._clock()
@@ -275,28 +219,28 @@ class SingleFlightCache:
         if entry is not None:
             if now < entry.fresh_until:
                 self._entries.touch(key)
-                count(kind, "hits")
+                _count(kind, "hits")
                 _report(span, HIT, now - entry.stored_at)
                 if entry.error is not None:
-                    count(kind, "negative")
+                    _count(kind, "negative")
                     raise _without_traceback(entry.error)
                 value: T = entry.value
                 return value
             if now < entry.revalidate_until:
-                count(kind, "stale")
+                _count(kind, "stale")
                 if now >= entry.try_again_at and self._flights.find(key) is None:
                     self._refresh(key, lambda: self._load(key, loader, ttl, size))
                 return self._stale(key, entry, span, now)  # type: ignore[no-any-return]
             if now < min(entry.try_again_at, entry.if_error_until):
-                count(kind, "stale_errors")
+                _count(kind, "stale_errors")
                 return self._stale(key, entry, span, now)  # type: ignore[no-any-return]
         flight = self._flights.find(key)
         if flight is None:
-            count(kind, "misses")
+            _count(kind, "misses")
             _report(span, MISS)
             flight = self._flights.start(key, lambda: self._load(key, loader, ttl, size))
         else:
-            count(kind, "shared")
+            _count(kind, "shared")
             _report(span, SHARED)
         try:
             return await self._flights.wait(key, flight)  # type: ignore[no-any-return]
@@ -304,7 +248,7 @@ class SingleFlightCache:
             entry, now = self._entries.find(key), self._clock()
             if entry is None or entry.error is not None or now >= entry.if_error_until:
                 raise
-            count(kind, "stale_errors")
+            _count(kind, "stale_errors")
             span.add_event("served stale", {semconv.ERROR_TYPE: spans.error_type(error)})
             return self._stale(key, entry, span, now)  # type: ignore[no-any-return]
         finally:
@@ -325,7 +269,7 @@ class SingleFlightCache:
             ):
                 return await load()
 
-        self._counts.add(key.kind, "refreshes")
+        _count(key.kind, "refreshes")
         # The cache owns it: otherwise the last caller who joins it could cancel it.
         task = self._flights.start(key, renew, owned=True).task
         self._refreshes.add(task)
@@ -347,7 +291,7 @@ class SingleFlightCache:
             self._put(key, None, absence, short, sys.getsizeof(absence))
             raise
         except Exception:
-            self._counts.add(key.kind, "failures")
+            _count(key.kind, "failures")
             if (entry := self._entries.find(key)) is not None:
                 entry.try_again_at = self._clock() + _AGAIN_AFTER_S
             raise

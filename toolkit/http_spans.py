@@ -10,7 +10,7 @@ holds keys, and an exception's text, which may repeat the query.
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from time import perf_counter
 from types import SimpleNamespace
 from typing import Any
@@ -25,31 +25,6 @@ from yarl import URL
 from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
 from trading_graph.otel.vocabularies import witness
-
-
-@dataclass(frozen=True, slots=True)
-class PoolStatistics:
-    """Counts of a pool since it was made.
-
-    `requests` counts calls. A redirect uses a connection more than once, so `reused` and
-    `connections_created` need not add up to it. `queued` requests waited for a free connection,
-    `held_back` ones for their host's rate. `retries` are part of `requests`. `refused` calls met
-    an open breaker.
-    """
-
-    requests: int = 0
-    connections_created: int = 0
-    reused: int = 0
-    queued: int = 0
-    queue_wait_ms_max: float = 0.0
-    held_back: int = 0
-    rate_wait_ms_max: float = 0.0
-    retries: int = 0
-    refused: int = 0
-
-
-_WAITS = ("queue_wait_ms_max", "rate_wait_ms_max")
-_COUNTS = tuple(each.name for each in fields(PoolStatistics) if each.name not in _WAITS)
 
 
 @dataclass(slots=True)
@@ -69,10 +44,9 @@ class RequestNotes:
 
 
 class PoolMeter:
-    """Counts what the sessions of one pool do, and writes the waits on their spans.
+    """Writes the waits in the sessions of one pool on their spans, and counts who waits now.
 
-    `waiting` is the number of requests that wait now, for a free connection or for their host's
-    rate. The pool itself counts `retries` and `refused`.
+    `waiting` is the number of requests that wait, for a free connection or for their host's rate.
 
     One meter serves several sessions and several runs. A request's span goes to the provider of
     the run that makes the request, not to that of the run that opened the pool.
@@ -80,22 +54,6 @@ class PoolMeter:
 
     def __init__(self) -> None:
         self.waiting = 0
-        self._counts = dict.fromkeys(_COUNTS, 0)
-        self._queue_wait_max_s = 0.0
-        self._rate_wait_max_s = 0.0
-
-    @property
-    def statistics(self) -> PoolStatistics:
-        """The counts now; any thread may read this."""
-        return PoolStatistics(
-            **self._counts,
-            queue_wait_ms_max=round(self._queue_wait_max_s * 1e3, 3),
-            rate_wait_ms_max=round(self._rate_wait_max_s * 1e3, 3),
-        )
-
-    def count(self, name: str) -> None:
-        """Add one to a count of `PoolStatistics`."""
-        self._counts[name] += 1
 
     @contextmanager
     def count_waiting(self) -> Iterator[None]:
@@ -124,7 +82,6 @@ class PoolMeter:
         return [config, _span_config()]
 
     async def _on_start(self, _: object, exchange: SimpleNamespace, params: object) -> None:
-        self.count("requests")
         exchange.caller = trace.get_current_span()
         exchange.queued_since = None
         exchange.queue_wait_s = 0.0
@@ -145,11 +102,9 @@ class PoolMeter:
 
     async def _on_connect_end(self, _: object, exchange: SimpleNamespace, params: object) -> None:
         exchange.connect_s += perf_counter() - exchange.connect_since
-        self.count("connections_created")
         exchange.trace_request_ctx.reused = False
 
     async def _on_reuse(self, _: object, exchange: SimpleNamespace, params: object) -> None:
-        self.count("reused")
         exchange.trace_request_ctx.reused = True
 
     async def _on_end(self, _: object, exchange: SimpleNamespace, params: object) -> None:
@@ -169,12 +124,6 @@ class PoolMeter:
     def _record(self, exchange: SimpleNamespace) -> None:
         self._leave_queue(exchange)  # a request that gives up in the queue has waited too
         notes: RequestNotes = exchange.trace_request_ctx
-        if exchange.queue_wait_s > 0:
-            self.count("queued")
-            self._queue_wait_max_s = max(self._queue_wait_max_s, exchange.queue_wait_s)
-        if notes.rate_wait_s > 0:
-            self.count("held_back")
-            self._rate_wait_max_s = max(self._rate_wait_max_s, notes.rate_wait_s)
         if (span := _http_span(exchange)) is not None:
             _write(span, notes, exchange.queue_wait_s, exchange.connect_s)
 
@@ -219,6 +168,7 @@ def _span_config() -> aiohttp.TraceConfig:
         sem_conv_opt_in_mode=_StabilityMode.HTTP,
     )
     (start,) = config.on_request_start
+    (end,) = config.on_request_end
     (record_failure,) = config.on_request_exception
 
     async def start_if_recorded(
@@ -230,6 +180,20 @@ def _span_config() -> aiohttp.TraceConfig:
         if not _nothing_records():
             await start(session, exchange, params)
 
+    async def end_honestly(
+        session: aiohttp.ClientSession,
+        exchange: SimpleNamespace,
+        params: aiohttp.TraceRequestEndParams,
+    ) -> None:
+        # That nothing is at an address is an answer, which the instrumentation would call an error.
+        # Whoever asked knows what it means, and the span of the fetch says so.
+        if params.response.status != 404:
+            await end(session, exchange, params)
+            return
+        if exchange.span is not None:
+            exchange.span.set_attribute("http.response.status_code", 404)
+        await record_failure(session, exchange, _without_exception(params))
+
     async def end_silently(
         session: aiohttp.ClientSession,
         exchange: SimpleNamespace,
@@ -237,15 +201,22 @@ def _span_config() -> aiohttp.TraceConfig:
     ) -> None:
         # The meter has written the kind of failure. The instrumentation would add the exception's
         # text and stack: "Connection timeout to host http://...?apikey=...".
-        no_exception: Any = None
-        silent = aiohttp.TraceRequestExceptionParams(
-            params.method, params.url, params.headers, no_exception
-        )
-        await record_failure(session, exchange, silent)
+        await record_failure(session, exchange, _without_exception(params))
 
     config.on_request_start[:] = [start_if_recorded]
+    config.on_request_end[:] = [end_honestly]
     config.on_request_exception[:] = [end_silently]
     return config
+
+
+def _without_exception(
+    params: aiohttp.TraceRequestEndParams | aiohttp.TraceRequestExceptionParams,
+) -> aiohttp.TraceRequestExceptionParams:
+    """Parameters with which the instrumentation ends the span and adds nothing."""
+    no_exception: Any = None
+    return aiohttp.TraceRequestExceptionParams(
+        params.method, params.url, params.headers, no_exception
+    )
 
 
 def _nothing_records() -> bool:

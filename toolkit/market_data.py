@@ -7,7 +7,7 @@ passed the as-of filter, and says where it comes from.
 import asyncio
 import datetime
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from trading_graph.toolkit import indicators
@@ -277,7 +277,10 @@ class AsyncToolkit:
 
         def get(source: S) -> Awaitable[A]:
             async def load() -> A:
-                return admit(await ask(source), as_of, self._clock())
+                answer = await ask(source)
+                origin = answer.source or source.name
+                answer = replace(answer, source=origin, data_mode=source.data_mode)
+                return admit(answer, as_of, self._clock())
 
             key = CacheKey(kind, source.name, symbol, as_of.date, params)
             return self._cache.get(key, load, ttl=ttl, size=size)

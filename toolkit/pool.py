@@ -19,8 +19,7 @@ from yarl import URL
 
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.circuit_breaker import BreakerState
-from trading_graph.toolkit.errors import BadAnswerError, SourcePausedError
-from trading_graph.toolkit.hosts import Host, Hosts, HostState
+from trading_graph.toolkit.errors import BadAnswerError
 from trading_graph.toolkit.http_errors import (
     MAX_REASON_BYTES,
     ConnectionBrokenError,
@@ -28,8 +27,8 @@ from trading_graph.toolkit.http_errors import (
     place,
     refusal,
 )
-from trading_graph.toolkit.http_spans import PoolMeter, PoolStatistics, RequestNotes
-from trading_graph.toolkit.rate_limits import HostPolicies, HostPolicy
+from trading_graph.toolkit.http_spans import PoolMeter, RequestNotes
+from trading_graph.toolkit.rate_limits import Host, HostPolicy, Hosts
 from trading_graph.toolkit.retries import Attempts
 from trading_graph.toolkit.single_flight import note_load_span
 
@@ -37,6 +36,10 @@ from trading_graph.toolkit.single_flight import note_load_span
 _HEADER_BYTES = 32768
 
 _CHUNK_BYTES = 65536
+
+# Decoding more than this takes milliseconds, which belong in a thread.
+_LARGE_BYTES = 256 * 1024
+
 _DNS_CACHE_S = 300
 _TRACE_HEADERS = ("traceparent", "tracestate", "baggage")
 
@@ -90,24 +93,13 @@ class HttpPool:
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=connect_s, sock_connect=sock_connect_s, sock_read=sock_read_s
         )
-        self._policies = HostPolicies(policies or {}, default_policy or HostPolicy())
-        self._hosts = Hosts(self._policies)
+        self._hosts = Hosts(policies or {}, default_policy or HostPolicy())
         self._pooled = pooled
         self._meter = PoolMeter()
         self._trace_configs = self._meter.trace_configs()
         self._running = 0
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-
-    @property
-    def statistics(self) -> PoolStatistics:
-        """Requests, connections and waits since the pool was made."""
-        return self._meter.statistics
-
-    @property
-    def hosts(self) -> tuple[HostState, ...]:
-        """The state of each host that got a request since the pool was opened, by name."""
-        return self._hosts.states
 
     @property
     def connections(self) -> PoolConnections:
@@ -124,7 +116,6 @@ class HttpPool:
         if self._session is not None:
             raise RuntimeError("This HttpPool is open already: enter it once, and share it.")
         self._loop = asyncio.get_running_loop()
-        self._hosts = Hosts(self._policies)
         self._session = self._make_session()
         return self
 
@@ -138,19 +129,28 @@ class HttpPool:
     async def get_json(
         self,
         url: str | URL,
+        kind: Any = Any,
         *,
+        source: str = "",
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """GET a JSON document; errors as `get_bytes`, and BadAnswerError if it is not JSON."""
+        """GET a JSON document as a type that msgspec decodes; `source` names who answers in errors.
+
+        Errors as `get_bytes`, and BadAnswerError if it is not JSON, or of another shape.
+        """
         answer = await self.get_bytes(url, params=params, headers=headers)
         try:
-            return msgspec.json.decode(answer.body)
-        except msgspec.DecodeError:
+            if len(answer.body) > _LARGE_BYTES:
+                return await asyncio.to_thread(msgspec.json.decode, answer.body, type=kind)
+            return msgspec.json.decode(answer.body, type=kind)
+        except (msgspec.DecodeError, RecursionError) as error:
+            # The decoder's message may repeat what it read.
+            what = "in another format" if isinstance(error, msgspec.ValidationError) else "not JSON"
             content_type = answer.headers.get("Content-Type", "no content type")
             raise BadAnswerError(
-                f"{place(answer.url)} answered {answer.status} with {content_type} that is not "
-                "valid JSON: check that the address is the source's data interface, or try later."
+                f"{source or place(answer.url)} answered {answer.status} with {content_type} that "
+                f"is {what}: check that the address is the source's data interface, or try later."
             ) from None
 
     async def get_bytes(
@@ -206,30 +206,24 @@ class HttpPool:
         attempts: Attempts,
     ) -> HttpResponse:
         """One attempt; `total_s` starts when the host's rate lets the request through."""
-        try:
-            with attempts.permit() as permit:
-                self._running += 1
-                if attempts.resends:
-                    self._meter.count("retries")
-                deadline = asyncio.timeout(self._total_s)
-                notes = RequestNotes(attempts.resends, permit.probe, deadline)
-                try:
-                    async with deadline:
-                        if self._pooled:
-                            return await self._get(session, url, headers, notes)
-                        async with self._make_session() as own_session:
-                            return await self._get(own_session, url, headers, notes)
-                except (aiohttp.ClientError, TimeoutError) as error:
-                    attempts.blameless = isinstance(error, ConnectionBrokenError) and error.reused
-                    # Not chained: the exception's text may repeat the query.
-                    raise failure(
-                        url, error, self._timeout, self._total_s, in_queue=notes.in_queue
-                    ) from None
-                finally:
-                    self._running -= 1
-        except SourcePausedError:
-            self._meter.count("refused")
-            raise
+        with attempts.permit() as permit:
+            self._running += 1
+            deadline = asyncio.timeout(self._total_s)
+            notes = RequestNotes(attempts.resends, permit.probe, deadline)
+            try:
+                async with deadline:
+                    if self._pooled:
+                        return await self._get(session, url, headers, notes)
+                    async with self._make_session() as own_session:
+                        return await self._get(own_session, url, headers, notes)
+            except (aiohttp.ClientError, TimeoutError) as error:
+                attempts.blameless = isinstance(error, ConnectionBrokenError) and error.reused
+                # Not chained: the exception's text may repeat the query.
+                raise failure(
+                    url, error, self._timeout, self._total_s, in_queue=notes.in_queue
+                ) from None
+            finally:
+                self._running -= 1
 
     async def _get(
         self,

@@ -1,14 +1,19 @@
-"""How often each host may be asked: the limits of the live sources' hosts, and the rate limiter.
+"""How often each host may be asked: the limits of each host, its rate, and its circuit breaker.
 
-The limits cover retries, the circuit breaker and the size of an answer as well.
+The limits cover retries and the size of an answer as well.
 """
 
 import asyncio
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import perf_counter
 
 from aiolimiter import AsyncLimiter
+from yarl import URL
+
+from trading_graph.toolkit.circuit_breaker import CircuitBreaker
+from trading_graph.toolkit.errors import SourcePausedError
 
 _MEBIBYTE = 2**20
 
@@ -69,18 +74,6 @@ HOST_POLICIES: Mapping[str, HostPolicy] = {
 """The live sources' hosts: at most what their terms allow, and less where they state no rate."""
 
 
-@dataclass(frozen=True, slots=True)
-class HostPolicies:
-    """The policy of each host, by `host:port` or by `host`, and the one of all others."""
-
-    by_host: Mapping[str, HostPolicy]
-    default: HostPolicy = HostPolicy()
-
-    def of(self, host: str, port: int) -> HostPolicy:
-        """The policy for requests to this host; a key with the port takes precedence."""
-        return self.by_host.get(f"{host}:{port}") or self.by_host.get(host) or self.default
-
-
 class RateLimit:
     """Lets requests through at a rate, first come first served; belongs to one event loop.
 
@@ -112,3 +105,69 @@ class RateLimit:
                 await self._limiter.acquire()
             if perf_counter() >= self._pause_end:  # a pause may have come while we queued
                 return 0.0 if start is None else perf_counter() - start
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host with its rules; `name` has the port where it is not the scheme's default.
+
+    `traced` hosts get the trace headers: those on this machine, unless their policy says no.
+    """
+
+    name: str
+    policy: HostPolicy
+    traced: bool
+    rate: RateLimit
+    breaker: CircuitBreaker
+
+    def pause_error(self) -> SourcePausedError:
+        """The error for a request that the breaker refuses."""
+        wait_s = self.breaker.refused_for_s
+        when = f"in {wait_s:.0f} s" if wait_s else "when one request has shown that it is back"
+        failures = self.breaker.failures
+        reason = "a failure" if failures == 1 else f"{failures} failures in a row"
+        return SourcePausedError(
+            f"{self.name} is not asked for now, after {reason}: try again {when}.",
+            retry_after_s=wait_s,
+        )
+
+
+class Hosts:
+    """The hosts of one pool, each from its first request on; belongs to one event loop.
+
+    `policies` holds the rules by `host:port` or by `host`, `default` those of every other host.
+    """
+
+    def __init__(self, policies: Mapping[str, HostPolicy], default: HostPolicy) -> None:
+        self._policies = policies
+        self._default = default
+        self._hosts: dict[tuple[str, int], Host] = {}
+        self._rates: dict[str, RateLimit] = {}
+
+    def of(self, url: URL) -> Host:
+        """The host of a URL."""
+        key = (url.host or "", url.port or 0)
+        host = self._hosts.get(key)
+        if host is None:
+            host = self._hosts[key] = self._make(url, *key)
+        return host
+
+    def _make(self, url: URL, name: str, port: int) -> Host:
+        policies = self._policies
+        policy = policies.get(f"{name}:{port}") or policies.get(name) or self._default
+        rate = RateLimit(policy.requests_per_s, policy.burst)
+        if policy.rate_group is not None:
+            rate = self._rates.setdefault(policy.rate_group, rate)
+        breaker = CircuitBreaker(
+            policy.breaker_failures, policy.breaker_open_s, policy.breaker_open_max_s
+        )
+        label = name if url.is_default_port() else f"{name}:{port}"
+        return Host(label, policy, policy.propagate and _is_loopback(name), rate, breaker)
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether a host is this machine, judged by its address or name without a look-up."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

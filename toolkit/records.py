@@ -22,6 +22,7 @@ INSIDER_FORMS = ("4", "4/A")
 class SourceAnswer:
     """An answer with its origin and its age.
 
+    `source` and `data_mode` are those of the source that was asked, which need not state them.
     `fetched` is the instant at which it passed the as-of filter (UTC); None before that.
     `stands_in` says why another source replaces the preferred one, where it does.
     """
@@ -272,28 +273,23 @@ def _read_only(column: Floats) -> Floats:
     return column
 
 
-def _days(dates: Sequence[datetime.date]) -> Dates:
-    # As numbers: numpy takes milliseconds to convert a thousand date objects.
-    numbers = np.fromiter((day.toordinal() - _EPOCH for day in dates), np.int64, len(dates))
-    return numbers.astype("datetime64[D]")
-
-
 def make_bars(
     symbol: str,
-    dates: Sequence[datetime.date] | Dates,
+    dates: Sequence[datetime.date],
     ohlcv: Sequence[Sequence[float | None] | Floats],
     *,
     dividends: Sequence[Event] = (),
     splits: Sequence[Event] = (),
     currency: str = "USD",
-    source: str = "",
 ) -> Bars:
     """Bars from columns as a source gives them: in any order, with gaps and repeated days.
 
     `ohlcv` holds five columns. A bar without all four prices is dropped, and a missing volume is 0.
     Of a repeated day the last bar counts (Yahoo repeats the running day).
     """
-    days = dates if isinstance(dates, np.ndarray) else _days(dates)
+    # As numbers: numpy takes milliseconds to convert a thousand date objects.
+    numbers = np.fromiter((day.toordinal() - _EPOCH for day in dates), np.int64, len(dates))
+    days = numbers.astype("datetime64[D]")
     columns = np.array(ohlcv, dtype=np.float64).reshape(5, len(days))
     complete = np.isfinite(columns[:4]).all(axis=0)
     days, columns = days[complete], columns[:, complete]
@@ -315,5 +311,4 @@ def make_bars(
         dividends=tuple(sorted(dividends)),
         splits=tuple(sorted(splits)),
         currency=currency,
-        source=source,
     )

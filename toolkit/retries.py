@@ -18,7 +18,7 @@ from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.circuit_breaker import BreakerState, Permit
 from trading_graph.toolkit.errors import BadAnswerError, HttpStatusError, SourceUnavailableError
-from trading_graph.toolkit.hosts import Host
+from trading_graph.toolkit.rate_limits import Host
 
 T = TypeVar("T")
 

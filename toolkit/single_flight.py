@@ -19,13 +19,12 @@ from trading_graph.toolkit.errors import SourceUnavailableError
 
 @dataclass(slots=True, eq=False)
 class Flight:
-    """A running load: its loop and task, the number of waiters, and the spans around it.
+    """A running load: its task, the number of waiters, and the spans around it.
 
     `leader` is the span of the call that started the load, `work` the span that the load opened.
     Where the load itself asked the cache, `inner` is the work of the last load it waited for.
     """
 
-    loop: asyncio.AbstractEventLoop
     leader: SpanContext
     work: SpanContext | None = None
     inner: SpanContext | None = None
@@ -51,20 +50,15 @@ def note_load_span() -> None:
 
 
 class Flights:
-    """The loads that run now, by key.
-
-    A load belongs to the event loop that started it; another loop starts a load of its own.
-    """
+    """The loads that run now, by key."""
 
     def __init__(self) -> None:
         self._by_key: dict[Hashable, Flight] = {}
 
     def find(self, key: Hashable) -> Flight | None:
-        """The load of `key` that the current event loop can join, if there is one."""
+        """The load of `key`, if there is one."""
         flight = self._by_key.get(key)
-        if flight is None or flight.loop is not asyncio.get_running_loop():
-            return None
-        if flight is _running.get():
+        if flight is not None and flight is _running.get():
             raise RuntimeError(f"The load of {key} waits for itself: its loader asks for its key.")
         return flight
 
@@ -75,11 +69,10 @@ class Flights:
 
         An `owned` load continues when nobody waits for it: its starter has to end it.
         """
-        loop = asyncio.get_running_loop()
-        flight = Flight(loop, trace.get_current_span().get_span_context())
+        flight = Flight(trace.get_current_span().get_span_context())
         flight.waiters += owned
         self._by_key[key] = flight
-        flight.task = loop.create_task(self._fly(key, flight, load))
+        flight.task = asyncio.create_task(self._fly(key, flight, load))
         flight.task.add_done_callback(_note_exception)
         return flight
 

@@ -3,7 +3,6 @@
 `docs/offline-model.md` states the rules.
 """
 
-from trading_graph.graph.offline_model.faults import Fault
 from trading_graph.graph.offline_model.server import OfflineModel
 
-__all__ = ["Fault", "OfflineModel"]
+__all__ = ["OfflineModel"]

@@ -9,6 +9,7 @@ import msgspec
 
 from trading_graph.graph.offline_model.conversation import SCHEMAS, Conversation
 from trading_graph.graph.offline_model.deciders import decide
+from trading_graph.graph.offline_model.discussions import argue, assess
 from trading_graph.graph.offline_model.fundamentals_analyst import FUNDAMENTALS_ANALYST
 from trading_graph.graph.offline_model.market_analyst import MARKET_ANALYST
 from trading_graph.graph.offline_model.news_analyst import NEWS_ANALYST
@@ -19,8 +20,6 @@ from trading_graph.graph.offline_model.report import (
     Bullet,
     write_report,
 )
-from trading_graph.graph.offline_model.researchers import argue
-from trading_graph.graph.offline_model.risk_team import assess
 from trading_graph.graph.offline_model.social_analyst import SOCIAL_ANALYST
 from trading_graph.graph.options import DEBATERS, DECIDERS
 

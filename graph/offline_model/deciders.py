@@ -14,6 +14,7 @@ from trading_graph.graph.offline_model.conversation import (
     read_price_levels,
     read_proposal,
 )
+from trading_graph.graph.offline_model.discussions import read_conviction, standing_objections
 from trading_graph.graph.offline_model.report import (
     ReportSummary,
     arguments,
@@ -23,8 +24,6 @@ from trading_graph.graph.offline_model.report import (
     read_reports,
     weighted_score,
 )
-from trading_graph.graph.offline_model.researchers import read_conviction
-from trading_graph.graph.offline_model.risk_team import standing_objections
 
 _STEPS_AN_ATR = 50
 

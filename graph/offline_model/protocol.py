@@ -1,9 +1,8 @@
 """The part of OpenAI's chat-completions protocol that the offline model speaks.
 
 Requests are decoded into typed objects; unknown fields are ignored, since clients of several
-versions call. Answers become server-sent events or one JSON object. A streamed answer is encoded
-completely before its first byte is sent, so that between chunks the event loop only waits and
-writes.
+versions call. Answers become server-sent events. An answer is encoded completely before its first
+byte is sent, so that between chunks the event loop only waits and writes.
 """
 
 from dataclasses import dataclass
@@ -119,7 +118,7 @@ def decode_request(body: bytes) -> ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingCall:
-    """A tool call in an answer; `arguments` is JSON text, unless a fault spoils it."""
+    """A tool call in an answer; `arguments` is JSON text."""
 
     id: str
     name: str
@@ -194,30 +193,6 @@ def encode_stream(
         end.append(head.event([], usage=usage.as_json()))
     events[-1] = b"".join((events[-1], *end, _DONE))
     return events
-
-
-def encode_whole(answer: ModelAnswer, head: Head, usage: TokenCount) -> bytes:
-    """The answer as one JSON object."""
-    message: dict[str, Any] = {"role": "assistant", "content": answer.text or None}
-    if answer.tool_calls:
-        message["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments},
-            }
-            for call in answer.tool_calls
-        ]
-    choice = {"index": 0, "message": message, "finish_reason": _finish_reason(answer)}
-    body = {
-        "id": head.id,
-        "object": "chat.completion",
-        "created": head.created,
-        "model": head.model,
-        "choices": [choice],
-        "usage": usage.as_json(),
-    }
-    return msgspec.json.encode(body)
 
 
 def _finish_reason(answer: ModelAnswer) -> str:

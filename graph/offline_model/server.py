@@ -1,4 +1,4 @@
-"""The offline model as an HTTP server in OpenAI's protocol, with a latency and faults on request.
+"""The offline model as an HTTP server in OpenAI's protocol, with a latency.
 
 A streamed answer has at least `chunks` pieces. They are due at absolute times that divide the
 latency evenly, so no piece inherits the delay of the one before.
@@ -7,10 +7,9 @@ latency evenly, so no piece inherits the delay of the one before.
 import asyncio
 import logging
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from ipaddress import ip_address
-from threading import Lock
 from typing import Final
 from uuid import uuid4
 
@@ -24,7 +23,6 @@ from trading_graph.graph.offline_model.conversation import (
     Conversation,
     read_conversation,
 )
-from trading_graph.graph.offline_model.faults import Fault, spoil
 from trading_graph.graph.offline_model.protocol import (
     ChatRequest,
     Head,
@@ -32,7 +30,6 @@ from trading_graph.graph.offline_model.protocol import (
     TokenCount,
     decode_request,
     encode_stream,
-    encode_whole,
     estimate_tokens,
 )
 
@@ -42,29 +39,28 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request, its arrival by the event loop's clock, and what it asks for."""
+
+    request: web.Request
+    arrival: float
+    chat: ChatRequest
+    conversation: Conversation
+
+
 class OfflineModel:
     """Answers every agent by published rules, after `latency_s` seconds; no language model.
 
     `chunks` is the minimum number of pieces of a streamed answer. `make_app` creates a server
-    application; all applications of one object share its counts and its faults.
+    application.
     """
 
-    def __init__(
-        self, latency_s: float = 0.8, chunks: int = 60, faults: Sequence[Fault] = ()
-    ) -> None:
+    def __init__(self, latency_s: float = 0.8, chunks: int = 60) -> None:
         if latency_s < 0 or chunks < 1:
             raise ValueError("The offline model needs a latency of 0 or more and 1 chunk or more.")
         self.latency_s = latency_s
         self.chunks = chunks
-        self.faults = tuple(faults)
-        self._lock = Lock()
-        self._requests: Counter[str] = Counter()
-
-    @property
-    def requests(self) -> Mapping[str, int]:
-        """The number of requests of each agent; a copy, safe to read from any thread."""
-        with self._lock:
-            return dict(self._requests)
 
     def make_app(self) -> web.Application:
         """The server's application, for one event loop."""
@@ -77,84 +73,57 @@ class OfflineModel:
         arrival = asyncio.get_running_loop().time()
         try:
             chat = decode_request(await request.read())
-            conversation = read_conversation(chat)
-        except (ValueError, BadConversationError) as error:
+        except ValueError as error:
             return _error(400, str(error))
-        faults = self._count(conversation.agent)
-        for fault in faults:
-            if fault.kind == "status":
-                return _refusal(fault)
-            if fault.kind == "hang":
-                await _hang()
+        if not chat.stream:
+            return _error(400, "The offline model streams its answers only; ask with stream=true.")
         try:
-            answer = answer_request(conversation)
+            return await self.respond(Call(request, arrival, chat, read_conversation(chat)))
         except BadConversationError as error:
             return _error(400, str(error))
-        for fault in faults:
-            answer = spoil(answer, fault.kind, conversation)
-        latency = self.latency_s + sum(f.value for f in faults if f.kind == "slow")
-        kinds = {fault.kind for fault in faults}
-        disconnect = "disconnect" in kinds
-        head = Head(f"chatcmpl-{uuid4().hex}", chat.model, int(time.time()))
-        usage = _usage(chat, conversation, answer)
-        if chat.stream:
-            events = encode_stream(answer, head, self.chunks, usage if chat.include_usage else None)
-            if disconnect or "half" in kinds:
-                events, latency = events[: len(events) // 2], latency / 2
-            return await _stream(request, events, arrival, latency, disconnect=disconnect)
-        await _sleep_until(arrival + latency)
-        if disconnect:
-            _disconnect(request)
-        return web.Response(body=encode_whole(answer, head, usage), content_type="application/json")
 
-    def _count(self, agent: str) -> list[Fault]:
-        """Count the request, and return the faults that meet it."""
-        with self._lock:
-            self._requests[agent] += 1
-            call = self._requests[agent]
-        return [fault for fault in self.faults if fault.meets(agent, call)]
+    async def respond(self, call: Call) -> web.StreamResponse:
+        """Answer one call; raises BadConversationError."""
+        return await self.send(call, answer_request(call.conversation), self.latency_s)
+
+    async def send(self, call: Call, answer: ModelAnswer, latency_s: float) -> web.StreamResponse:
+        """Stream the answer over the latency."""
+        return await stream(call, self.events(call, answer), latency_s)
+
+    def events(self, call: Call, answer: ModelAnswer) -> list[bytes]:
+        """The pieces of the answer."""
+        head = Head(f"chatcmpl-{uuid4().hex}", call.chat.model, int(time.time()))
+        usage = _usage(call, answer) if call.chat.include_usage else None
+        return encode_stream(answer, head, self.chunks, usage)
 
 
-async def _stream(
-    request: web.Request, events: list[bytes], arrival: float, latency: float, *, disconnect: bool
-) -> web.StreamResponse:
+async def stream(call: Call, events: list[bytes], latency_s: float) -> web.StreamResponse:
+    """Send the pieces over the latency."""
     response = web.StreamResponse(
         headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
     )
-    interval = latency / len(events)
+    interval = latency_s / len(events)
     try:
-        await response.prepare(request)
+        await response.prepare(call.request)
         for number, event in enumerate(events, 1):
-            await _sleep_until(arrival + number * interval)
+            await sleep_until(call.arrival + number * interval)
             await response.write(event)
-        if disconnect:
-            _disconnect(request)
-        else:
-            await response.write_eof()
+        await response.write_eof()
     except ConnectionResetError:
         _log.debug("The client left before its answer was complete.")
     return response
 
 
-async def _sleep_until(moment: float) -> None:
+async def sleep_until(moment: float) -> None:
+    """Sleep until a moment of the event loop's clock."""
     pause = moment - asyncio.get_running_loop().time()
     if pause > 0:
         await asyncio.sleep(pause)
 
 
-async def _hang() -> None:
-    """Wait until the server stops, which cancels this."""
-    await asyncio.Event().wait()
-
-
-def _disconnect(request: web.Request) -> None:
-    if request.transport is not None:
-        request.transport.close()
-
-
-def _usage(chat: ChatRequest, conversation: Conversation, answer: ModelAnswer) -> TokenCount:
-    characters = sum(len(message.text) for message in chat.messages)
-    characters += sum(map(len, conversation.tools))
+def _usage(call: Call, answer: ModelAnswer) -> TokenCount:
+    characters = sum(len(message.text) for message in call.chat.messages)
+    characters += sum(map(len, call.conversation.tools))
     return TokenCount(estimate_tokens(characters), estimate_tokens(answer.characters))
 
 
@@ -191,29 +160,10 @@ def _from_loopback(request: web.Request) -> bool:
         return False
 
 
-def _refusal(fault: Fault) -> web.Response:
-    status = int(fault.value)
-    headers = {}
-    if status == 429:
-        headers["Retry-After"] = f"{fault.retry_after_s:g}"
-    message = f"The offline model refuses this request of {fault.agent}: a fault asked for it."
-    return _error(status, message, headers=headers)
-
-
-_ERROR_TYPES: Mapping[int, tuple[str, str | None]] = {
-    401: ("invalid_request_error", "invalid_api_key"),
-    404: ("invalid_request_error", "model_not_found"),
-    429: ("requests", "rate_limit_exceeded"),
-}
-
-
-def _error(status: int, message: str, *, headers: Mapping[str, str] | None = None) -> web.Response:
-    default = ("server_error" if status >= 500 else "invalid_request_error", None)
-    kind, code = _ERROR_TYPES.get(status, default)
-    body = {"error": {"message": message, "type": kind, "param": None, "code": code}}
+def _error(status: int, message: str) -> web.Response:
+    """An error in OpenAI's form."""
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    body = {"error": {"message": message, "type": kind, "param": None, "code": None}}
     return web.Response(
-        status=status,
-        body=msgspec.json.encode(body),
-        content_type="application/json",
-        headers=headers,
+        status=status, body=msgspec.json.encode(body), content_type="application/json"
     )

@@ -4,9 +4,9 @@ Metrics and log records are sent too, if they are enabled.
 """
 
 from trading_graph.otel.export.backend import Delivery
-from trading_graph.otel.export.jaeger import JAEGER, jaeger_exporter, jaeger_is_enabled
 from trading_graph.otel.export.langsmith import LANGSMITH, LangSmithTarget, langsmith_exporter
 from trading_graph.otel.export.metrics import SpanMetrics
+from trading_graph.otel.export.otlp import JAEGER, jaeger_exporter, jaeger_is_enabled
 from trading_graph.otel.export.provider import Telemetry, set_up
 from trading_graph.otel.export.spool import Replay, ReplayResult, SpanIdLookup, Spool, spool_of
 from trading_graph.otel.export.trace_file import TraceFile

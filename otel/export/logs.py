@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber
-from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.sdk._logs import LoggerProvider, ReadableLogRecord
 from opentelemetry.sdk._logs.export import (
@@ -23,11 +22,9 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import SpanContext
 
 from trading_graph.otel.export import otlp
-from trading_graph.otel.export.otlp import TIMEOUT_S, Endpoint, Signal, finish_within
+from trading_graph.otel.export.otlp import Endpoint, Signal, finish_within
 from trading_graph.otel.redaction import Redactor
 from trading_graph.otel.spans import error_type
-
-_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +60,10 @@ def logs_over_otlp(resource: Resource, redactor: Redactor) -> Logs:
     """Set up logs as the standard variables describe them; raises ExporterSettingsError."""
     if not otlp.is_enabled(Signal.LOGS, default=False):
         return Logs(None, redactor)
-    protocol = otlp.protocol(Signal.LOGS)
-    endpoint = otlp.endpoint(Signal.LOGS, protocol)
-    exporter = _LogExporter(_sdk_exporter(protocol, endpoint), Endpoint(endpoint))
+    exporter, url = otlp.sdk_exporter(Signal.LOGS)
+    endpoint = Endpoint(url, "does not take log records; the file has them.")
     provider = LoggerProvider(resource, shutdown_on_exit=False)
-    provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
+    provider.add_log_record_processor(BatchLogRecordProcessor(_LogExporter(exporter, endpoint)))
     return Logs(provider, redactor)
 
 
@@ -101,20 +97,15 @@ class _Handler(logging.Handler):
 
 
 class _LogExporter(LogRecordExporter):
-    """Keeps the SDK's exporter away from a missing backend, and logs that once."""
+    """Keeps the SDK's exporter away from a missing backend."""
 
     def __init__(self, exporter: LogRecordExporter, endpoint: Endpoint) -> None:
         self._exporter = exporter
         self._endpoint = endpoint
-        self._warned = False
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
-        if self._endpoint.send(lambda: self._exporter.export(batch) is _SUCCESS):
-            return _SUCCESS
-        if not self._warned:
-            self._warned = True
-            _LOG.warning("%s does not take log records; the file has them.", self._endpoint.url)
-        return LogRecordExportResult.FAILURE
+        success = self._endpoint.send(lambda: self._exporter.export(batch) is _SUCCESS)
+        return _SUCCESS if success else LogRecordExportResult.FAILURE
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         return True  # this class holds nothing back
@@ -124,13 +115,3 @@ class _LogExporter(LogRecordExporter):
 
 
 _SUCCESS = LogRecordExportResult.SUCCESS
-
-
-def _sdk_exporter(protocol: str, endpoint: str) -> LogRecordExporter:
-    timeout = otlp.timeout_s(Signal.LOGS, TIMEOUT_S)
-    if protocol == otlp.GRPC:
-        # Not above: gRPC's library is large, and few ask for it.
-        from opentelemetry.exporter.otlp.proto.grpc import _log_exporter as grpc
-
-        return grpc.OTLPLogExporter(endpoint=endpoint, timeout=timeout)
-    return OTLPLogExporter(endpoint=endpoint, timeout=timeout)

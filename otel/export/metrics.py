@@ -7,13 +7,11 @@ conventions for generative AI; `trading.*` are this project's. No attribute has 
 subject, no id, no text, and no name that a model may have invented.
 """
 
-import logging
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.metrics import (
     CallbackOptions,
     Histogram,
@@ -34,10 +32,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from trading_graph.otel.export import otlp
 from trading_graph.otel.export.backend import Delivery
-from trading_graph.otel.export.otlp import TIMEOUT_S, Endpoint, Signal, finish_within
+from trading_graph.otel.export.otlp import Endpoint, Signal, finish_within
 from trading_graph.otel.trace import semconv
-
-_LOG = logging.getLogger(__name__)
 
 _OTHER = "_OTHER"
 
@@ -104,10 +100,9 @@ def metrics_over_otlp(resource: Resource, readers: Sequence[MetricReader] = ()) 
     Raises ExporterSettingsError.
     """
     if otlp.is_enabled(Signal.METRICS, default=False):
-        protocol = otlp.protocol(Signal.METRICS)
-        endpoint = otlp.endpoint(Signal.METRICS, protocol)
-        exporter = _MetricExporter(_sdk_exporter(protocol, endpoint), Endpoint(endpoint))
-        readers = (*readers, PeriodicExportingMetricReader(exporter))
+        exporter, url = otlp.sdk_exporter(Signal.METRICS)
+        endpoint = Endpoint(url, "does not take metrics; they are lost.")
+        readers = (*readers, PeriodicExportingMetricReader(_MetricExporter(exporter, endpoint)))
     if not readers:
         return Metrics(None)
     return Metrics(MeterProvider(readers, resource, shutdown_on_exit=False))
@@ -188,23 +183,18 @@ def _seconds(meter: Meter, name: str, boundaries: tuple[float, ...]) -> Histogra
 
 
 class _MetricExporter(MetricExporter):
-    """Keeps the SDK's exporter away from a missing backend, and logs that once."""
+    """Keeps the SDK's exporter away from a missing backend."""
 
     def __init__(self, exporter: MetricExporter, endpoint: Endpoint) -> None:
         super().__init__(exporter._preferred_temporality, exporter._preferred_aggregation)
         self._exporter = exporter
         self._endpoint = endpoint
-        self._warned = False
 
     def export(
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **more: object
     ) -> MetricExportResult:
-        if self._endpoint.send(lambda: self._exporter.export(metrics_data) is _SUCCESS):
-            return _SUCCESS
-        if not self._warned:
-            self._warned = True
-            _LOG.warning("%s does not take metrics; they are lost.", self._endpoint.url)
-        return MetricExportResult.FAILURE
+        success = self._endpoint.send(lambda: self._exporter.export(metrics_data) is _SUCCESS)
+        return _SUCCESS if success else MetricExportResult.FAILURE
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
         return True  # this class holds nothing back
@@ -214,13 +204,3 @@ class _MetricExporter(MetricExporter):
 
 
 _SUCCESS = MetricExportResult.SUCCESS
-
-
-def _sdk_exporter(protocol: str, endpoint: str) -> MetricExporter:
-    timeout = otlp.timeout_s(Signal.METRICS, TIMEOUT_S)
-    if protocol == otlp.GRPC:
-        # Not above: gRPC's library is large, and few ask for it.
-        from opentelemetry.exporter.otlp.proto.grpc import metric_exporter as grpc
-
-        return grpc.OTLPMetricExporter(endpoint=endpoint, timeout=timeout)
-    return OTLPMetricExporter(endpoint=endpoint, timeout=timeout)

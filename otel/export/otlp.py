@@ -5,19 +5,29 @@ connection attempt of at most half a second comes first, on the sending thread, 
 nothing is tried for half a minute.
 """
 
+import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from importlib.util import find_spec
 from threading import Thread
+from typing import Any
 from urllib.parse import urlsplit
 
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from trading_graph.otel.errors import ExporterSettingsError
+
+_LOG = logging.getLogger(__name__)
+
+JAEGER = "Jaeger"
+"""The backend of spans that the standard variables name, which may be another one."""
 
 HTTP, GRPC = "http/protobuf", "grpc"
 _GRPC_EXPORTER = "opentelemetry.exporter.otlp.proto.grpc"
@@ -38,6 +48,13 @@ class Signal(StrEnum):
     LOGS = "logs"
 
 
+_OVER_HTTP: Mapping[Signal, Any] = {
+    Signal.TRACES: OTLPSpanExporter,
+    Signal.METRICS: OTLPMetricExporter,
+    Signal.LOGS: OTLPLogExporter,
+}
+
+
 def is_enabled(signal: Signal, *, default: bool) -> bool:
     """Return whether the signal is sent at all; raises ExporterSettingsError."""
     name = f"OTEL_{signal.upper()}_EXPORTER"
@@ -47,8 +64,37 @@ def is_enabled(signal: Signal, *, default: bool) -> bool:
     return value == "otlp" if value else default
 
 
-def protocol(signal: Signal) -> str:
-    """Return the protocol for the signal, HTTP or GRPC; raises ExporterSettingsError."""
+def sdk_exporter(signal: Signal, timeout_s: float = TIMEOUT_S) -> tuple[Any, str]:
+    """Make the SDK's exporter that the standard variables describe; returns its URL too.
+
+    A timeout in these variables outranks `timeout_s`. Raises ExporterSettingsError.
+    """
+    protocol = _protocol(signal)
+    exact, common = (os.environ.get(name, "") for name in _variables(signal, "ENDPOINT"))
+    base = common or _DEFAULT_BASE[protocol]
+    url = exact or (f"{base.rstrip('/')}/v1/{signal}" if protocol == HTTP else base)
+    # None: the SDK reads it from its variables.
+    is_set = any(os.environ.get(name) for name in _variables(signal, "TIMEOUT"))
+    make = _OVER_HTTP[signal] if protocol == HTTP else _over_grpc(signal)
+    return make(endpoint=url, timeout=None if is_set else timeout_s), url
+
+
+def _over_grpc(signal: Signal) -> Any:
+    # Not above: gRPC's library is large, and few ask for it.
+    from opentelemetry.exporter.otlp.proto.grpc import (
+        _log_exporter,
+        metric_exporter,
+        trace_exporter,
+    )
+
+    return {
+        Signal.TRACES: trace_exporter.OTLPSpanExporter,
+        Signal.METRICS: metric_exporter.OTLPMetricExporter,
+        Signal.LOGS: _log_exporter.OTLPLogExporter,
+    }[signal]
+
+
+def _protocol(signal: Signal) -> str:
     for name in _variables(signal, "PROTOCOL"):
         value = os.environ.get(name, "").strip().lower()
         if value and value not in _DEFAULT_BASE:
@@ -64,29 +110,20 @@ def protocol(signal: Signal) -> str:
     return HTTP
 
 
-def endpoint(signal: Signal, protocol: str) -> str:
-    """Return the URL that the signal is sent to."""
-    exact, common = (os.environ.get(name, "") for name in _variables(signal, "ENDPOINT"))
-    base = common or _DEFAULT_BASE[protocol]
-    return exact or (f"{base.rstrip('/')}/v1/{signal}" if protocol == HTTP else base)
-
-
-def timeout_s(signal: Signal, default: float) -> float | None:
-    """Return the time for a batch in seconds; None where the SDK reads it from its variables."""
-    names = _variables(signal, "TIMEOUT")
-    return None if any(os.environ.get(name) for name in names) else default
-
-
 def _variables(signal: Signal, suffix: str) -> tuple[str, str]:
     """Name the variable for one signal and the common one."""
     return f"OTEL_EXPORTER_OTLP_{signal.upper()}_{suffix}", f"OTEL_EXPORTER_OTLP_{suffix}"
 
 
 class Endpoint:
-    """An address that takes batches; while nobody answers there, it is left alone."""
+    """An address that takes batches; while nobody answers there, it is left alone.
 
-    def __init__(self, url: str) -> None:
+    `complaint` is logged once, after the address, when a batch is not taken.
+    """
+
+    def __init__(self, url: str, complaint: str = "") -> None:
         self.url = url
+        self._complaint = complaint
         self._paused_until = 0.0
         self._reachable = False
 
@@ -100,6 +137,9 @@ class Endpoint:
             return True
         self._reachable = False
         self._paused_until = time.monotonic() + _PAUSE_S
+        if self._complaint:
+            _LOG.warning("%s %s", self.url, self._complaint)
+            self._complaint = ""
         return False
 
     def listens(self) -> bool:
@@ -135,6 +175,23 @@ class Exporter:
     def listens(self) -> bool:
         """Return whether somebody accepts a connection; takes half a second at most."""
         return self._endpoint.listens()
+
+
+def jaeger_is_enabled() -> bool:
+    """Return whether spans are sent there at all: `OTEL_TRACES_EXPORTER=none` says no.
+
+    Raises ExporterSettingsError.
+    """
+    return is_enabled(Signal.TRACES, default=True)
+
+
+def jaeger_exporter(timeout_s: float = TIMEOUT_S) -> Exporter:
+    """Make the exporter to Jaeger, or to whatever the standard variables name.
+
+    Raises ExporterSettingsError.
+    """
+    exporter, url = sdk_exporter(Signal.TRACES, timeout_s)
+    return Exporter(JAEGER, url, exporter)
 
 
 def finish_within(timeout_s: float, task: Callable[[], object]) -> bool:

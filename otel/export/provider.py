@@ -29,11 +29,10 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from trading_graph.otel.errors import ExporterSettingsError
 from trading_graph.otel.export.backend import Backend, Delivery
-from trading_graph.otel.export.jaeger import jaeger_exporter, jaeger_is_enabled
 from trading_graph.otel.export.langsmith import LangSmithTarget, langsmith_exporter
 from trading_graph.otel.export.logs import Logs, logs_over_otlp
 from trading_graph.otel.export.metrics import Metrics, metrics_over_otlp, observe_deliveries
-from trading_graph.otel.export.otlp import Exporter
+from trading_graph.otel.export.otlp import Exporter, jaeger_exporter, jaeger_is_enabled
 from trading_graph.otel.export.span_queue import BATCH
 from trading_graph.otel.export.spool import spool_of
 from trading_graph.otel.redaction import Redactor, process_redactor

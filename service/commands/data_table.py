@@ -14,7 +14,7 @@ from trading_graph.otel.vocabularies import witness
 from trading_graph.service.commands.data_document import Snapshot
 from trading_graph.toolkit.records import Bars, Filing, Filings, Headline, Insiders, SourceAnswer
 from trading_graph.toolkit.statements import CONCEPTS
-from trading_graph.toolkit.tools.events import FORMS, ITEMS
+from trading_graph.toolkit.tools.filings import FORMS, ITEMS
 from trading_graph.toolkit.tools.macro import LABELS
 from trading_graph.toolkit.tools.tool import percent
 

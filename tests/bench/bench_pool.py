@@ -143,15 +143,15 @@ async def at_once(url: str) -> None:
     waves: list[str] = []
     for _ in range(ROUNDS):
         for pooled in (True, False):
-            waves_now = []
+            waves_now: list[str] = []
             async with HttpPool(pooled=pooled) as pool:
                 began = time.perf_counter()
                 for _ in range(WAVES):
                     await asyncio.gather(*(pool.get_bytes(url) for _ in range(CONCURRENT)))
-                    did = pool.statistics
+                    made, asked = pool.connections.idle, CONCURRENT * (len(waves_now) + 1)
                     waves_now.append(
-                        f"{did.connections_created} connections, {did.reused} of {did.requests} "
-                        f"reuse one ({did.reused / did.requests:.1%})"
+                        f"{made} connections, {asked - made} of {asked} "
+                        f"reuse one ({1 - made / asked:.1%})"
                     )
                 took[pooled].append((time.perf_counter() - began) / CONCURRENT / WAVES * 1e3)
             if pooled:

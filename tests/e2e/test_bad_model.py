@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from tests.analysis_runner import CHOICE, Runner
+from tests.faulty_model import Fault
 from trading_graph.graph.backend_choice import ModelService
 from trading_graph.graph.errors import (
     BadModelAnswerError,
@@ -14,7 +15,6 @@ from trading_graph.graph.errors import (
     ModelUnavailableError,
     NoEvidenceError,
 )
-from trading_graph.graph.offline_model import Fault
 from trading_graph.graph.options import Debate
 from trading_graph.otel.trace import SpanTable, semconv
 

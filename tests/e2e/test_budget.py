@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from tests.analysis_runner import CHOICE, Ran, Runner
+from tests.faulty_model import Fault
 from trading_graph.graph.decisions import Action
 from trading_graph.graph.gate import own_gate
-from trading_graph.graph.offline_model import Fault
 from trading_graph.graph.options import Budget, Limit, Order
 from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.verdict import Outcome, judge

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from tests.analysis_runner import CHOICE, Ran, Runner
-from trading_graph.graph.offline_model import Fault
+from tests.faulty_model import Fault
 from trading_graph.graph.options import Order
 from trading_graph.otel.diagnosis import FindingKind, Ranking, rank
 from trading_graph.otel.trace import SpanTable

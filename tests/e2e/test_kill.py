@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from tests.faulty_model import Fault, FaultyModel
 from tests.jaeger_process import JaegerProcess
 from tests.patience import PATIENCE_S
 from trading_graph.graph.gate import own_gate
-from trading_graph.graph.offline_model import Fault, OfflineModel
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import ERROR, SpanTable
 from trading_graph.otel.verdict import completeness, judge
@@ -274,7 +274,7 @@ def test_what_the_killed_process_did_not_send_is_sent(workdir: Path, jaeger: Jae
 def test_an_analyst_that_had_ended_is_not_asked_again(workdir: Path) -> None:
     """One of four analysts hangs behind; the model itself counts who asked it how often."""
     slow = Fault("news_analyst", "slow", value=10.0)
-    model = OfflineModel(latency_s=0.05, faults=(slow,))
+    model = FaultyModel(latency_s=0.05, faults=(slow,))
     with LoopbackServer(model.make_app) as server:
         env = {"OPENAI_BASE_URL": f"{server.url}/v1", "OPENAI_API_KEY": "sk-of-the-test-0123456789"}
         folder = killed(workdir, "AAPL", share=2.0, env=env)

@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.e2e.test_langsmith import clear_langsmiths_cache
+from tests.faulty_model import Fault, FaultyModel
 from tests.jaeger_process import JaegerProcess
 from tests.langsmith_server import LangSmithServer
 from tests.recorded_program import spin
 from trading_graph.graph.gate import own_gate
-from trading_graph.graph.offline_model import Fault, OfflineModel
 from trading_graph.otel.sources import read
 from trading_graph.otel.sources.langsmith import LangSmithQuery
 from trading_graph.otel.trace import SpanTable, semconv
@@ -37,7 +37,7 @@ class Both:
     langsmith_url: str
     env: dict[str, str]
     workdir: Path
-    model: OfflineModel
+    model: FaultyModel
     words: tuple[str, ...] = ()
 
     def command(self, *words: str) -> Result:
@@ -72,7 +72,7 @@ def both(workdir: Path) -> Iterator[Both]:
     """Analyses whose spans go to LangSmith too, with a real model client."""
     clear_langsmiths_cache()
     server = LangSmithServer()
-    model = OfflineModel(latency_s=0.4)
+    model = FaultyModel(latency_s=0.4)
     with server.served() as url, LoopbackServer(model.make_app) as chat:
         env = {
             "OTEL_TRACES_EXPORTER": "none",

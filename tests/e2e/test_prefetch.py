@@ -6,15 +6,15 @@ the tools join the fetches that run.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 
 from tests.analysis_runner import CHOICE, Runner
+from tests.faulty_model import Fault
 from trading_graph.graph import prefetch
 from trading_graph.graph.gate import own_gate
-from trading_graph.graph.offline_model import Fault
 from trading_graph.otel.diagnosis import Schedule, call_tree
 from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.verdict import CheckResult, Outcome, judge
@@ -110,10 +110,10 @@ async def test_the_diagnosis_knows_that_nobody_waits_for_it(run_analysis: Runner
 async def test_a_prefetch_that_fails_harms_nobody_and_shows(
     run_analysis: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> Iterator[prefetch.Fetch]:
+    def broken(*_: object) -> NoReturn:
         raise RuntimeError("broken")
 
-    monkeypatch.setitem(prefetch._FETCHES_OF, "news_analyst", broken)
+    monkeypatch.setattr(prefetch, "_fetches", broken)
     ran = await run_analysis(choice=SHORT, prefetch=True)
     assert not ran.made.decision.degraded
     assert_whole(ran.trace)

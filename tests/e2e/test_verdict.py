@@ -6,11 +6,14 @@ from dataclasses import replace
 import pytest
 
 from tests.analysis_runner import CHOICE, Runner
+from tests.faulty_model import Fault
 from trading_graph.graph.gate import own_gate
-from trading_graph.graph.offline_model import Fault
+from trading_graph.graph.offline_model.report import BENCHMARK
 from trading_graph.graph.options import Order
 from trading_graph.otel.trace import SpanTable, TraceBuilder
 from trading_graph.otel.verdict import CheckResult, Outcome, judge
+from trading_graph.toolkit import data_attributes
+from trading_graph.toolkit.dataset import tables
 
 pytestmark = pytest.mark.alone
 
@@ -39,6 +42,27 @@ async def test_a_default_run_passes_with_every_check_proven(run_analysis: Runner
     assert strengths.pop("budget") == "simulated"
     assert set(strengths.values()) == {"proven"}
     assert "at 15 s a call this run takes" in found["budget"].measured
+
+
+@pytest.mark.parametrize(
+    "symbol",
+    [
+        pytest.param(name, marks=() if name in ("MSFT", "NVDA") else pytest.mark.full)
+        for name in tables.prices()
+        if name != BENCHMARK
+    ],
+)
+async def test_every_embedded_symbol_passes(run_analysis: Runner, symbol: str) -> None:
+    """The data set has not everything on each of them, which is an answer and no error."""
+    ran = await run_analysis(choice=UNHURRIED, symbol=symbol)
+    assert failed(ran.trace) == set()
+    nothing = {
+        ran.trace.names[row].split()[0]
+        for row in range(len(ran.trace))
+        if ran.trace.attributes(row).get(data_attributes.DATA_OUTCOME) == data_attributes.NOTHING
+    }
+    complete = symbol in ("AAPL", "NVDA", "TSLA")
+    assert nothing == (set() if complete else {"fetch", "execute_tool"})
 
 
 async def test_sequential_dispatch_fails_and_is_named(run_analysis: Runner) -> None:

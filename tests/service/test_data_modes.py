@@ -95,7 +95,7 @@ def test_an_address_that_is_none_is_a_usage_error(workdir: Path, urls: str, said
     [
         ("rate_limited", "is not asked for now, after a failure: try again in"),
         ("unavailable", "is not asked for now, after 5 failures in a row: try again in"),
-        ("html", "that is not valid JSON"),
+        ("html", "that is not JSON"),
         ("slow_body", "did not finish within its time budget"),
     ],
 )

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.faulty_model import Fault, FaultyModel
 from tests.jaeger_process import JaegerProcess
 from tests.patience import PATIENCE_S
 from tests.schema_files import assert_fits
-from trading_graph.graph.offline_model import Fault, OfflineModel
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import semconv
 from trading_graph.service.cli import main
@@ -157,7 +157,7 @@ def test_a_weekend_is_no_error(workdir: Path) -> None:
 
 
 def test_a_refused_key_is_one_sentence_and_exit_3(workdir: Path) -> None:
-    refusing = OfflineModel(latency_s=0.01, faults=(Fault("*", "status", times=None, value=401),))
+    refusing = FaultyModel(latency_s=0.01, faults=(Fault("*", "status", times=None, value=401),))
     with LoopbackServer(refusing.make_app) as server:
         environment = {"OPENAI_API_KEY": "sk-wrong", "OPENAI_BASE_URL": f"{server.url}/v1"}
         ran = trading_graph("run", "AAPL", cwd=workdir, env=environment)
@@ -175,7 +175,7 @@ def test_a_refused_key_is_one_sentence_and_exit_3(workdir: Path) -> None:
 
 
 def test_any_compatible_service_is_used_and_offline_ignores_it(workdir: Path) -> None:
-    model = OfflineModel(latency_s=0.02)
+    model = FaultyModel(latency_s=0.02)
     with LoopbackServer(model.make_app) as server:
         environment = {"OPENAI_BASE_URL": f"{server.url}/v1", "TRADING_GRAPH_QUICK_MODEL": "mine"}
         ignored = trading_graph("run", "AAPL", "--offline", cwd=workdir, env=environment)

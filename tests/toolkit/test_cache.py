@@ -2,12 +2,12 @@
 
 import asyncio
 import datetime
-from collections.abc import Awaitable, Callable
 
 import pytest
+from opentelemetry.trace import INVALID_SPAN
 
 from tests.toolkit.upstream import DAY, KEY, Clock, Upstream, key_of
-from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
+from trading_graph.toolkit.cache import CacheKey, SingleFlightCache, count_cache_use
 from trading_graph.toolkit.errors import NoDataError, UnknownSymbolError
 
 # One load
@@ -15,19 +15,20 @@ from trading_graph.toolkit.errors import NoDataError, UnknownSymbolError
 
 async def test_a_thousand_concurrent_misses_load_once() -> None:
     cache, upstream = SingleFlightCache(), Upstream()
-    values = await asyncio.gather(*(cache.get(KEY, upstream.load, ttl=60) for _ in range(1000)))
+    with count_cache_use(INVALID_SPAN) as counts:
+        values = await asyncio.gather(*(cache.get(KEY, upstream.load, ttl=60) for _ in range(1000)))
     assert values == ["value"] * 1000
     assert upstream.calls == 1
-    counted = cache.statistics
-    assert (counted.misses, counted.shared, counted.hits) == (1, 999, 0)
+    assert counts["bars"] == {"misses": 1, "shared": 999}
 
 
 async def test_after_the_load_gets_hit_without_a_load() -> None:
     cache, upstream = SingleFlightCache(), Upstream()
-    for _ in range(3):
-        assert await cache.get(KEY, upstream.load, ttl=60) == "value"
+    with count_cache_use(INVALID_SPAN) as counts:
+        for _ in range(3):
+            assert await cache.get(KEY, upstream.load, ttl=60) == "value"
     assert upstream.calls == 1
-    assert cache.statistics.hits == 2
+    assert counts["bars"] == {"misses": 1, "hits": 2}
 
 
 @pytest.mark.parametrize(
@@ -56,11 +57,11 @@ async def test_none_and_other_false_values_are_kept_like_any_value() -> None:
 
 async def test_disabled_it_neither_keeps_nor_shares() -> None:
     cache, upstream = SingleFlightCache(enabled=False), Upstream()
-    await asyncio.gather(*(cache.get(KEY, upstream.load, ttl=60) for _ in range(10)))
-    await cache.get(KEY, upstream.load, ttl=60)
+    with count_cache_use(INVALID_SPAN) as counts:
+        await asyncio.gather(*(cache.get(KEY, upstream.load, ttl=60) for _ in range(10)))
+        await cache.get(KEY, upstream.load, ttl=60)
     assert upstream.calls == 11
-    counted = cache.statistics
-    assert (counted.misses, counted.shared, counted.hits, counted.entries) == (11, 0, 0, 0)
+    assert counts["bars"] == {"misses": 11}
 
 
 # Absence
@@ -143,12 +144,12 @@ async def test_jitter_spreads_the_ends_of_lives_and_only_shortens_them() -> None
         await cache.get(key, upstream.load, ttl=100)
     assert 200 < upstream.calls < 400
     clock.now = 100.0
-    before = cache.statistics.hits
     survivors = 400 - upstream.calls
-    for key in keys:
-        await cache.get(key, upstream.load, ttl=100)
+    with count_cache_use(INVALID_SPAN) as counts:
+        for key in keys:
+            await cache.get(key, upstream.load, ttl=100)
     assert upstream.calls == 400, "no first load outlives its ttl"
-    assert cache.statistics.hits - before == 200 - survivors
+    assert counts["bars"]["hits"] == 200 - survivors
 
 
 # Bounds
@@ -167,7 +168,6 @@ async def test_the_least_recently_used_entry_goes_first() -> None:
     assert (upstreams["A"].calls, upstreams["B"].calls) == (1, 1)
     await get("B")
     assert upstreams["B"].calls == 2
-    assert cache.statistics.entries == 2
 
 
 async def test_entries_make_room_by_bytes() -> None:
@@ -178,93 +178,51 @@ async def test_entries_make_room_by_bytes() -> None:
         await cache.get(key_of(name, kind=name), upstream.load, ttl=60, size=lambda value: size)
         return upstream.calls
 
-    await get("A", 60)
-    await get("B", 40)
-    assert (cache.statistics.bytes, cache.statistics.evictions) == (100, 0)
-    await get("C", 30)
-    statistics = cache.statistics
-    assert (statistics.bytes, statistics.entries, statistics.evictions) == (70, 2, 1)
-    assert statistics.by_kind["A"].evictions == 1
+    with count_cache_use(INVALID_SPAN) as counts:
+        await get("A", 60)
+        await get("B", 40)
+        assert "evictions" not in counts["A"]
+        await get("C", 30)
+        assert counts["A"]["evictions"] == 1
     assert await get("B", 40) == 0
     assert await get("C", 30) == 0
+    assert await get("A", 60) == 1
 
 
 async def test_what_is_larger_than_the_cache_is_served_and_evicts_nothing() -> None:
-    cache = SingleFlightCache(max_bytes=100)
-    await cache.get(key_of("small"), Upstream().load, ttl=60, size=lambda value: 10)
-    assert (
-        await cache.get(key_of("large"), Upstream("x").load, ttl=60, size=lambda value: 101) == "x"
-    )
-    statistics = cache.statistics
-    assert (statistics.entries, statistics.bytes, statistics.evictions) == (1, 10, 0)
+    cache, small, large = SingleFlightCache(max_bytes=100), Upstream("x"), Upstream("X")
+    for _ in range(2):
+        await cache.get(key_of("small"), small.load, ttl=60, size=lambda value: 10)
+        served = await cache.get(key_of("large"), large.load, ttl=60, size=lambda value: 101)
+        assert served == "X"
+    assert (small.calls, large.calls) == (1, 2)
 
 
 async def test_reloading_an_expired_entry_counts_its_bytes_once() -> None:
     clock = Clock()
-    cache = SingleFlightCache(clock=clock, jitter=0)
+    cache = SingleFlightCache(max_bytes=10, clock=clock, jitter=0)
     for now in (0.0, 100.0, 200.0):
         clock.now = now
         await cache.get(KEY, Upstream().load, ttl=60, size=lambda value: 7)
-    assert (cache.statistics.entries, cache.statistics.bytes) == (1, 7)
+    with count_cache_use(INVALID_SPAN) as counts:
+        await cache.get(key_of("other"), Upstream().load, ttl=60, size=lambda value: 3)
+    assert counts["bars"] == {"misses": 1}, "both fit, so that none is evicted"
 
 
-async def test_without_a_size_the_outermost_object_is_measured() -> None:
-    cache = SingleFlightCache()
-    await cache.get(KEY, Upstream(b"x" * 5000).load, ttl=60)
-    assert 5000 <= cache.statistics.bytes < 5100
+@pytest.mark.parametrize(("max_bytes", "loads"), [(5000, 2), (5100, 1)])
+async def test_without_a_size_the_outermost_object_is_measured(max_bytes: int, loads: int) -> None:
+    cache, upstream = SingleFlightCache(max_bytes=max_bytes), Upstream(b"x" * 5000)
+    for _ in range(2):
+        await cache.get(KEY, upstream.load, ttl=60)
+    assert upstream.calls == loads
 
 
-async def test_statistics_are_kept_by_kind() -> None:
+async def test_use_is_counted_by_kind() -> None:
     cache = SingleFlightCache()
     bars, statements = Upstream(), Upstream()
-    await asyncio.gather(*(cache.get(key_of("A"), bars.load, ttl=60) for _ in range(3)))
-    await cache.get(key_of("A", "statements"), statements.load, ttl=60)
-    await cache.get(key_of("A", "statements"), statements.load, ttl=60)
-    counted = cache.statistics
-    assert (counted.by_kind["bars"].misses, counted.by_kind["bars"].shared) == (1, 2)
-    assert (counted.by_kind["statements"].misses, counted.by_kind["statements"].hits) == (1, 1)
-    assert (counted.misses, counted.shared, counted.hits) == (2, 2, 1)
-
-
-# Event loops
-
-
-def test_values_carry_over_to_another_event_loop() -> None:
-    cache = SingleFlightCache()
-    calls: list[int] = []
-
-    async def load() -> str:
-        calls.append(1)
-        await asyncio.sleep(0)
-        return "value"
-
-    for _ in range(2):
-        assert asyncio.run(cache.get(KEY, load, ttl=60)) == "value"
-    assert len(calls) == 1
-
-
-def test_a_load_of_another_event_loop_is_never_joined() -> None:
-    """The first loop stands still with its load half way; the second one loads for itself."""
-    cache = SingleFlightCache()
-
-    async def ask(load: Callable[[], Awaitable[str]]) -> str:
-        return await cache.get(KEY, load, ttl=0)
-
-    async def first_load() -> str:
-        await asyncio.sleep(0.01)
-        return "first"
-
-    async def second_load() -> str:
-        await asyncio.sleep(0)
-        return "second"
-
-    first_loop, second_loop = asyncio.new_event_loop(), asyncio.new_event_loop()
-    try:
-        pending = first_loop.create_task(ask(first_load))
-        first_loop.run_until_complete(asyncio.sleep(0))
-        assert second_loop.run_until_complete(ask(second_load)) == "second"
-        assert first_loop.run_until_complete(pending) == "first"
-        assert second_loop.run_until_complete(ask(second_load)) == "second"
-    finally:
-        first_loop.close()
-        second_loop.close()
+    with count_cache_use(INVALID_SPAN) as counts:
+        await asyncio.gather(*(cache.get(key_of("A"), bars.load, ttl=60) for _ in range(3)))
+        await cache.get(key_of("A", "statements"), statements.load, ttl=60)
+        await cache.get(key_of("A", "statements"), statements.load, ttl=60)
+    assert counts["bars"] == {"misses": 1, "shared": 2}
+    assert counts["statements"] == {"misses": 1, "hits": 1}

@@ -1,6 +1,7 @@
 """The rules of a host: its rate, its User-Agent, its caps, and who gets trace headers."""
 
 import asyncio
+from time import perf_counter
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -13,15 +14,15 @@ from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.errors import BadAnswerError
 from trading_graph.toolkit.pool import HttpPool
-from trading_graph.toolkit.rate_limits import HostPolicies, HostPolicy
+from trading_graph.toolkit.rate_limits import HostPolicy, Hosts
 
 
 def test_the_policy_with_the_port_goes_before_the_hosts_and_that_before_the_default() -> None:
     port, host, default = (HostPolicy(burst=each) for each in (1, 2, 3))
-    policies = HostPolicies({"a.example:8443": port, "a.example": host}, default)
-    assert policies.of("a.example", 8443) is port
-    assert policies.of("a.example", 443) is host
-    assert policies.of("b.example", 443) is default
+    hosts = Hosts({"a.example:8443": port, "a.example": host}, default)
+    assert hosts.of(URL("https://a.example:8443/x")).policy is port
+    assert hosts.of(URL("https://a.example/x")).policy is host
+    assert hosts.of(URL("https://b.example/x")).policy is default
 
 
 @pytest.mark.parametrize(
@@ -54,14 +55,12 @@ async def test_after_the_burst_requests_come_at_the_hosts_rate_and_its_spans_say
     # A loop under load may send late, never early.
     for number, (first, later) in enumerate(zip(came, came[4:], strict=False)):
         assert later - first > 0.8 * (4 - 3 + (number > 0)) / rate
-    statistics = pool.statistics
-    assert statistics.held_back == 4
     waits = [
         float(str((span.attributes or {}).get(semconv.RATE_WAIT_MS, 0)))
         for span in http_spans(exporter)
     ]
     assert sum(wait == 0 for wait in waits) == 3
-    assert max(waits) == statistics.rate_wait_ms_max >= 0.8 * 4 / rate * 1e3
+    assert max(waits) >= 0.8 * 4 / rate * 1e3
     kinds = [(span.attributes or {}).get(semconv.WAIT_KIND) for span in http_spans(exporter)]
     assert kinds.count("rate_limit") == 4
     for span in http_spans(exporter):
@@ -73,20 +72,26 @@ async def test_after_the_burst_requests_come_at_the_hosts_rate_and_its_spans_say
         assert queued <= (span.end_time - span.start_time) / 1e6, "the wait is inside its span"
 
 
-async def test_hosts_of_one_group_share_a_rate_and_others_do_not(source: FaultySource) -> None:
+async def test_hosts_of_one_group_share_a_rate_and_others_do_not(
+    source: FaultySource, provider: TracerProvider, exporter: InMemorySpanExporter
+) -> None:
     port = URL(source.url).port
     slow = HostPolicy(requests_per_s=10, burst=1, rate_group="sec")
     alone = HostPolicy(requests_per_s=10, burst=1)
 
     async def ask(policy: HostPolicy) -> int:
-        async with HttpPool(policies={"127.0.0.1": policy, "localhost": policy}) as pool:
+        exporter.clear()
+        async with (
+            HttpPool(policies={"127.0.0.1": policy, "localhost": policy}) as pool,
+            spans.run("test", provider=provider, attributes={}),
+        ):
             await asyncio.gather(
                 *(
                     pool.get_json(f"http://{host}:{port}/json")
                     for host in ("127.0.0.1", "localhost")
                 )
             )
-        return pool.statistics.held_back
+        return sum(semconv.RATE_WAIT_MS in (span.attributes or {}) for span in http_spans(exporter))
 
     assert await ask(slow) == 1
     assert await ask(alone) == 0
@@ -97,9 +102,10 @@ async def test_the_time_of_an_answer_does_not_run_while_a_request_waits_for_its_
 ) -> None:
     policy = HostPolicy(requests_per_s=5, burst=1)
     async with HttpPool(total_s=0.3, default_policy=policy) as pool:
+        began = perf_counter()
         answers = await asyncio.gather(*(pool.get_json(f"{source.url}/slow") for _ in range(4)))
     assert answers == ["slow"] * 4
-    assert pool.statistics.rate_wait_ms_max > 300
+    assert source.times("/slow")[-1] - began > 0.3, "the last one waited for longer than that"
 
 
 async def test_a_request_that_waits_for_its_turn_counts_as_waiting_and_may_leave(

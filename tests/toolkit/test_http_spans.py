@@ -16,11 +16,11 @@ from tests.toolkit.faulty_source import FaultySource
 from tests.toolkit.spans_in_memory import http_spans, provider_for
 from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
-from trading_graph.toolkit.errors import (
-    SourceUnavailableError,
-)
+from trading_graph.toolkit.data_attributes import DATA_OUTCOME, NOTHING
+from trading_graph.toolkit.errors import HttpStatusError, NoDataError, SourceUnavailableError
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.rate_limits import HostPolicy
+from trading_graph.toolkit.sources.source import fetch_span
 
 ONCE = HostPolicy(attempts=1, breaker_failures=None)
 
@@ -73,7 +73,6 @@ async def test_the_wait_for_a_connection_stands_on_the_span_that_waited(
     assert waits[1] >= 0.5 * works[0]
     assert waits[2] >= 0.5 * (works[0] + works[1])
     assert min(works) > 0
-    assert pool.statistics.queue_wait_ms_max == max(waits)
 
 
 async def test_unpooled_requests_have_the_same_spans(
@@ -144,6 +143,36 @@ async def test_failed_requests_say_cancelled_timeout_status_or_the_error(
         "aiohttp.client_exceptions.ClientConnectorError",
     ]
     assert {span.status.status_code for span in requests} == {StatusCode.ERROR}
+
+
+async def test_an_address_with_nothing_is_an_answer_and_the_fetch_says_what_it_means(
+    source: FaultySource, provider: TracerProvider, exporter: InMemorySpanExporter
+) -> None:
+    """404 is no error of the request; the fetch is one, unless its source has nothing to say."""
+
+    async def ask(nothing: str) -> None:
+        with fetch_span("test", "live"):
+            try:
+                await pool.get_json(f"{source.url}/status/404")
+            except HttpStatusError:
+                if nothing:
+                    raise NoDataError(nothing) from None
+                raise
+
+    async with HttpPool() as pool, spans.run("test", provider=provider, attributes={}):
+        with pytest.raises(NoDataError, match="nothing of it"):
+            await ask("nothing of it")
+        with pytest.raises(HttpStatusError):
+            await ask("")
+    for request in http_spans(exporter):
+        assert request.status.status_code is StatusCode.UNSET
+        assert request.attributes is not None
+        assert request.attributes["http.response.status_code"] == 404
+        assert "error.type" not in request.attributes
+    found = [span for span in exporter.get_finished_spans() if span.name == "fetch test"]
+    outcomes = [(span.attributes or {}).get(DATA_OUTCOME) for span in found]
+    assert outcomes == [NOTHING, None]
+    assert [span.status.status_code for span in found] == [StatusCode.UNSET, StatusCode.ERROR]
 
 
 async def test_no_secret_of_the_query_reaches_a_span_or_a_message(

@@ -31,6 +31,7 @@ from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.market_data import AsyncToolkit
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.rate_limits import HostPolicy
+from trading_graph.toolkit.sources.news import RssError, RssItem, read_rss
 from trading_graph.toolkit.tools import TOOLS
 
 LAST = datetime.date(2025, 11, 14)
@@ -287,3 +288,29 @@ async def test_a_model_that_obeys_a_headline_gets_no_new_tool_and_no_setting(
     assert dict(TOOLS) == before
     with pytest.raises(TypeError):
         TOOLS["delete_everything"] = TOOLS["get_news"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b'<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]><rss><title>&b;</title></rss>',
+        b'<!DOCTYPE rss SYSTEM "file:///etc/passwd"><rss/>',
+        b"<html><item><title>no feed</title></item></html>",
+        b"<rss><channel>",
+    ],
+    ids=["entities", "a file", "another root", "cut off"],
+)
+def test_a_feed_that_declares_entities_or_is_none_is_refused(document: bytes) -> None:
+    with pytest.raises(RssError):
+        read_rss(document)
+
+
+def test_of_a_feed_come_titles_dates_in_utc_and_sources() -> None:
+    feed = (
+        b"<rss><channel><title>The feed</title><item><title> </title></item>"
+        b"<item><title>A &amp; B</title><pubDate>Fri, 14 Nov 2025 10:00:00 -0500</pubDate>"
+        b"<source url='u'>S</source></item><item><title>C</title><pubDate>soon</pubDate></item>"
+        b"</channel></rss>"
+    )
+    ten = datetime.datetime(2025, 11, 14, 15, tzinfo=datetime.UTC)
+    assert read_rss(feed) == (RssItem("A & B", ten, "S"), RssItem("C", None, ""))

@@ -30,8 +30,8 @@ ONCE = HostPolicy(attempts=1, breaker_failures=None)
         ("/status/503", HttpStatusError, r"answered 503: try again later"),
         ("/status/429?after=7", RateLimitError, r"429, too many requests: try again in 7 s"),
         ("/status/429", RateLimitError, r"429, too many requests: try again later"),
-        ("/html", BadAnswerError, r"answered 200 with text/html.* not valid JSON"),
-        ("/truncated", BadAnswerError, r"answered 200 with application/json.* not valid JSON"),
+        ("/html", BadAnswerError, r"answered 200 with text/html.* not JSON"),
+        ("/truncated", BadAnswerError, r"answered 200 with application/json.* not JSON"),
         ("/reset", SourceUnavailableError, r"broke off"),
         ("/broken-off", SourceUnavailableError, r"broke off"),
         ("/not-gzip", SourceUnavailableError, r"broke off"),
@@ -92,7 +92,6 @@ async def test_waiting_too_long_for_a_free_connection_is_a_typed_error(
         await asyncio.sleep(0)
         with pytest.raises(SourceUnavailableError, match="gave no connection in time"):
             await pool.get_json(f"{source.url}/json")
-        assert pool.statistics.queued == 1, "who gives up has waited too"
         assert await holder == "slow"
 
 

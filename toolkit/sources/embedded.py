@@ -14,7 +14,6 @@ from yarl import URL
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.errors import (
-    BadAnswerError,
     BadDateError,
     DataError,
     HttpStatusError,
@@ -78,15 +77,11 @@ class EmbeddedFacts:
         url = URL(f"{self._base_url}/{path}", encoded=True)
         with fetch_span(source, self.data_mode, symbol=symbol, as_of=as_of, **params) as span:
             try:
-                response = await self._pool.get_bytes(url, params={"as_of": str(as_of), **params})
-                answer = msgspec.json.decode(response.body, type=kind)
+                answer: A = await self._pool.get_json(
+                    url, kind, params={"as_of": str(as_of), **params}
+                )
             except HttpStatusError as refusal:
                 raise _explain(refusal) from None
-            except msgspec.DecodeError as error:
-                raise BadAnswerError(
-                    f"The data server answered /{path} in another format ({error}): "
-                    "use the server of this version."
-                ) from None
             span.set_attribute(semconv.ROWS, _row_count(answer))
             return answer
 

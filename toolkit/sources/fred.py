@@ -21,7 +21,7 @@ from trading_graph.toolkit.errors import (
 from trading_graph.toolkit.live_access import BaseUrls, DataMode
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.records import Observation, Series
-from trading_graph.toolkit.sources.source import fetch_span, get_typed
+from trading_graph.toolkit.sources.source import fetch_span
 
 _NAMES = {"VIX": "VIXCLS"}
 """Series that have another name at FRED."""
@@ -65,15 +65,12 @@ class Fred:
             "observation_start": (as_of.date - _LOOK_BACK).isoformat(),
             "realtime_start": str(as_of),
             "realtime_end": str(as_of),
+            "api_key": self._key.get_secret_value(),
         }
         with fetch_span("fred", self.data_mode, symbol=series, as_of=as_of) as span:
             try:
-                answer = await get_typed(
-                    self._pool,
-                    self._url,
-                    _Observations,
-                    source=self.name,
-                    params={**params, "api_key": self._key.get_secret_value()},
+                answer: _Observations = await self._pool.get_json(
+                    self._url, _Observations, source=self.name, params=params
                 )
             except HttpStatusError as refusal:
                 raise self._explain(refusal, series, as_of) from None
@@ -84,7 +81,7 @@ class Fred:
                 if _is_number(row.value)
             )
             span.set_attribute(semconv.ROWS, len(rows))
-        return Series(series, False, rows, source=self.name, data_mode=self.data_mode)
+        return Series(series, False, rows)
 
     def _explain(self, refusal: HttpStatusError, series: str, as_of: AsOf) -> DataError:
         if refusal.status != 400:

@@ -21,7 +21,7 @@ from yarl import URL
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.as_of import AsOf, Clock, new_york_day, utc_now
 from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
-from trading_graph.toolkit.errors import HttpStatusError, NoDataError, SourceUnavailableError
+from trading_graph.toolkit.errors import NoDataError, SourceUnavailableError
 from trading_graph.toolkit.live_access import BaseUrls, DataMode
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.records import (
@@ -32,7 +32,7 @@ from trading_graph.toolkit.records import (
     Insiders,
     Statements,
 )
-from trading_graph.toolkit.sources.source import fetch_span, format_error, get_typed
+from trading_graph.toolkit.sources.source import fetch_span
 from trading_graph.toolkit.statements import CONCEPTS
 from trading_graph.toolkit.ttl import Lifetime, ttl_for
 
@@ -108,7 +108,9 @@ class _TagUnits(msgspec.Struct, frozen=True):
     units: dict[str, list[TagValue]]
 
 
-class _CompanyFacts(msgspec.Struct, frozen=True):
+class CompanyFacts(msgspec.Struct, frozen=True):
+    """What a company reported, tag by tag, as SEC publishes it (companyfacts)."""
+
     facts: dict[str, dict[str, _TagUnits]]
 
 
@@ -121,12 +123,9 @@ _TAGS = frozenset(
 )
 
 
-def read_company(body: bytes) -> TagValues:
-    """The values of the tags above, from a companyfacts answer; msgspec.DecodeError if malformed.
-
-    The answer for a large company has megabytes: call this in a thread.
-    """
-    spaces = msgspec.json.decode(body, type=_CompanyFacts).facts
+def tag_values(company: CompanyFacts) -> TagValues:
+    """The values of the tags above; for a large company call this in a thread."""
+    spaces = company.facts
     tags = {f"dei:{name}": tag for name, tag in spaces.get("dei", {}).items()}
     tags |= spaces.get("us-gaap", {})
     return {name: of_units(tag.units) for name, tag in tags.items() if name in _TAGS}
@@ -251,9 +250,7 @@ class SecEdgar:
                 f"{self.name} has no 10-K or 10-Q of {symbol} filed by {as_of}: "
                 "choose a later date, or another symbol."
             )
-        return Statements(
-            symbol, kind, as_of.weekday, facts, source=self.name, data_mode=self.data_mode
-        )
+        return Statements(symbol, kind, as_of.weekday, facts)
 
     async def filings(self, symbol: str, as_of: AsOf, forms: Sequence[str]) -> Filings:
         """The filings of these forms up to the as-of date, of three years."""
@@ -264,26 +261,13 @@ class SecEdgar:
                 f"{self.name} lists no {', '.join(forms)} of {symbol} by {as_of}: "
                 "ask for other forms, or choose another date."
             )
-        return Filings(
-            symbol,
-            as_of.weekday,
-            filings[0].filed,
-            matches,
-            source=self.name,
-            data_mode=self.data_mode,
-        )
+        return Filings(symbol, as_of.weekday, filings[0].filed, matches)
 
     async def insiders(self, symbol: str, as_of: AsOf) -> Insiders:
         """The reports of insiders' trades (form 4) up to the as-of date: dates only."""
         filings = await self._filings(symbol, as_of)
-        return Insiders(
-            symbol,
-            as_of.weekday,
-            filings[0].filed,
-            tuple(filing for filing in filings if filing.form in INSIDER_FORMS),
-            source=self.name,
-            data_mode=self.data_mode,
-        )
+        reports = tuple(filing for filing in filings if filing.form in INSIDER_FORMS)
+        return Insiders(symbol, as_of.weekday, filings[0].filed, reports)
 
     async def _tags(self, symbol: str) -> TagValues:
         """All values that a company reported, whatever the day: the caller limits them."""
@@ -297,14 +281,12 @@ class SecEdgar:
     async def _ask_tags(self, symbol: str) -> TagValues:
         cik = await self._cik(symbol)
         url = URL(f"{self._urls.sec_data}/api/xbrl/companyfacts/CIK{cik:010}.json")
-        with fetch_span("sec_companyfacts", self.data_mode, symbol=symbol) as span:
-            try:
-                answer = await self._pool.get_bytes(url, headers=self._headers())
-                tags = await asyncio.to_thread(read_company, answer.body)
-            except HttpStatusError as refusal:
-                raise self._explain(refusal, symbol) from None
-            except (msgspec.DecodeError, RecursionError):
-                raise format_error(self.name, url) from None
+        nothing = self._nothing(symbol)
+        with fetch_span("sec_companyfacts", self.data_mode, symbol=symbol, nothing=nothing) as span:
+            company = await self._pool.get_json(
+                url, CompanyFacts, source=self.name, headers=self._headers()
+            )
+            tags = await asyncio.to_thread(tag_values, company)
             span.set_attribute(semconv.ROWS, sum(map(len, tags.values())))
             return tags
 
@@ -325,17 +307,17 @@ class SecEdgar:
     async def _ask_filings(self, symbol: str, as_of: AsOf) -> tuple[Filing, ...]:
         cik = await self._cik(symbol)
         since = as_of.date - _FILINGS_BACK
-        with fetch_span("sec_submissions", self.data_mode, symbol=symbol, as_of=as_of) as span:
-            try:
-                index = (await self._ask(f"CIK{cik:010}.json", _Submissions)).filings
-                older = [
-                    page.name
-                    for page in index.files
-                    if page.filingTo >= since and page.filingFrom <= as_of.date
-                ]
-                pages = await asyncio.gather(*(self._ask(name, _Columns) for name in older))
-            except HttpStatusError as refusal:
-                raise self._explain(refusal, symbol) from None
+        nothing = self._nothing(symbol)
+        with fetch_span(
+            "sec_submissions", self.data_mode, symbol=symbol, as_of=as_of, nothing=nothing
+        ) as span:
+            index = (await self._ask(f"CIK{cik:010}.json", _Submissions)).filings
+            older = [
+                page.name
+                for page in index.files
+                if page.filingTo >= since and page.filingFrom <= as_of.date
+            ]
+            pages = await asyncio.gather(*(self._ask(name, _Columns) for name in older))
             filings = [
                 Filing(form, filed, tuple(items.replace(",", " ").split()))
                 for page in (index.recent, *pages)
@@ -347,7 +329,8 @@ class SecEdgar:
 
     async def _ask(self, name: str, kind: type[T]) -> T:
         url = URL(f"{self._urls.sec_data}/submissions") / name
-        return await get_typed(self._pool, url, kind, source=self.name, headers=self._headers())
+        answer: T = await self._pool.get_json(url, kind, source=self.name, headers=self._headers())
+        return answer
 
     async def _cik(self, symbol: str) -> int:
         companies = await self._cache.get(
@@ -367,8 +350,8 @@ class SecEdgar:
     async def _ask_companies(self) -> dict[str, int]:
         url = URL(f"{self._urls.sec_files}/files/company_tickers.json")
         with fetch_span("sec_companies", self.data_mode) as span:
-            answer = await get_typed(
-                self._pool, url, dict[str, _Company], source=self.name, headers=self._headers()
+            answer: dict[str, _Company] = await self._pool.get_json(
+                url, dict[str, _Company], source=self.name, headers=self._headers()
             )
             span.set_attribute(semconv.ROWS, len(answer))
             return {company.ticker.upper(): company.cik_str for company in answer.values()}
@@ -381,12 +364,8 @@ class SecEdgar:
             )
         return {"User-Agent": self._user_agent}
 
-    def _explain(self, refusal: HttpStatusError, symbol: str) -> NoDataError | HttpStatusError:
-        if refusal.status != 404:
-            return refusal
-        return NoDataError(
-            f"{self.name} has no data of {symbol}: ask for a company that reports to the SEC."
-        )
+    def _nothing(self, symbol: str) -> str:
+        return f"{self.name} has no data of {symbol}: ask for a company that reports to the SEC."
 
     def _ttl(self, kind: str, as_of: AsOf | None = None) -> Lifetime:
         today = new_york_day(self._clock())

@@ -1,4 +1,4 @@
-"""What a source is, and what sources share: spans, JSON, parts that may fail, clean text.
+"""What a source is, and what sources share: spans, parts that may fail, clean text.
 
 A new source is a module beside this one with a class that implements one or more of the protocols
 below. It joins the others in `order`. Its methods take an `AsOf`, but nobody trusts a source to
@@ -8,21 +8,23 @@ keep to it: `as_of_filter` stands between every source and its caller. Errors ar
 
 import asyncio
 import unicodedata
-from collections.abc import Awaitable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from html import unescape
 from typing import Protocol, TypeVar
 
-import msgspec
 from opentelemetry.trace import Span
-from yarl import URL
 
 from trading_graph.otel import spans
 from trading_graph.toolkit import data_attributes
 from trading_graph.toolkit.as_of import AsOf
-from trading_graph.toolkit.errors import BadAnswerError, BadRequestError, DataError
+from trading_graph.toolkit.errors import (
+    BadRequestError,
+    DataError,
+    HttpStatusError,
+    NoDataError,
+)
 from trading_graph.toolkit.live_access import DataMode
-from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.records import (
     Bars,
     Filings,
@@ -42,9 +44,6 @@ BROWSER_HEADERS = {
         "Chrome/131.0.0.0 Safari/537.36"
     )
 }
-
-# Decoding more bytes than this takes milliseconds, which belong in a thread.
-_LARGE = 256 * 1024
 
 # At most this much of a text is read, since cleaning takes time by its length.
 _MAX_UNCLEAN = 4000
@@ -113,15 +112,21 @@ class AttentionSource(Source, Protocol):
         ...
 
 
+@contextmanager
 def fetch_span(
     source: str,
     data_mode: DataMode,
     *,
     symbol: str | None = None,
     as_of: AsOf | None = None,
+    nothing: str = "",
     **params: str,
-) -> AbstractContextManager[Span]:
-    """Open the span `fetch {source}`; `params` holds what else distinguishes the request."""
+) -> Iterator[Span]:
+    """Open the span `fetch {source}`; `params` holds what else distinguishes the request.
+
+    A NoDataError passes through, but the span does not call it an error: it is the source's answer.
+    `nothing` is the NoDataError's sentence for the status 404, where that means so.
+    """
     subject = {
         name: value
         for name, value in (
@@ -130,11 +135,24 @@ def fetch_span(
         )
         if value
     }
-    return spans.fetch(
+    answer: NoDataError | None = None
+    with spans.fetch(
         source,
         params={**params, **subject},
         attributes={data_attributes.DATA_MODE: data_mode, **subject},
-    )
+    ) as span:
+        try:
+            yield span
+        except NoDataError as error:
+            answer = error
+        except HttpStatusError as refusal:
+            if refusal.status != 404 or not nothing:
+                raise
+            answer = NoDataError(nothing)
+        if answer is not None:
+            span.set_attribute(data_attributes.DATA_OUTCOME, data_attributes.NOTHING)
+    if answer is not None:
+        raise answer
 
 
 async def gather_parts(
@@ -155,34 +173,6 @@ async def gather_parts(
         else:
             results[name] = outcome
     return results, errors
-
-
-async def get_typed(
-    pool: HttpPool,
-    url: URL,
-    kind: type[T],
-    *,
-    source: str,
-    params: Mapping[str, str] | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> T:
-    """GET a JSON document as a type that msgspec decodes; BadAnswerError for another shape."""
-    body = (await pool.get_bytes(url, params=params, headers=headers)).body
-    try:
-        if len(body) > _LARGE:
-            return await asyncio.to_thread(msgspec.json.decode, body, type=kind)
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, RecursionError):
-        raise format_error(source, url) from None
-
-
-def format_error(source: str, url: URL) -> BadAnswerError:
-    """The error for an answer that is not in the source's format."""
-    # The decoder's message may repeat what it read.
-    return BadAnswerError(
-        f"{source} answered {url.raw_path} with something that is not in its format: "
-        "try later, or run with the embedded data."
-    )
 
 
 def clean(text: str, max_length: int = 200) -> str:

@@ -9,11 +9,11 @@ from yarl import URL
 
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.as_of import AsOf, Clock, new_york_day, utc_now
-from trading_graph.toolkit.errors import HttpStatusError, NoDataError
+from trading_graph.toolkit.errors import NoDataError
 from trading_graph.toolkit.live_access import BaseUrls, DataMode
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.records import Post, Posts
-from trading_graph.toolkit.sources.source import clean, fetch_span, get_typed
+from trading_graph.toolkit.sources.source import clean, fetch_span
 
 _MAX_POST = 280
 
@@ -55,24 +55,16 @@ class StockTwits:
                 "without posts."
             )
         path = f"api/2/streams/symbol/{quote(symbol, safe='')}.json"
-        with fetch_span("stocktwits", self.data_mode, symbol=symbol, as_of=as_of) as span:
-            try:
-                answer = await get_typed(
-                    self._pool,
-                    URL(f"{self._urls.stocktwits}/{path}", encoded=True),
-                    _MessageList,
-                    source=self.name,
-                )
-            except HttpStatusError as refusal:
-                if refusal.status == 404:
-                    raise NoDataError(
-                        f"{self.name} does not know {symbol}: do without posts."
-                    ) from None
-                raise
+        url = URL(f"{self._urls.stocktwits}/{path}", encoded=True)
+        nothing = f"{self.name} does not know {symbol}: do without posts."
+        with fetch_span(
+            "stocktwits", self.data_mode, symbol=symbol, as_of=as_of, nothing=nothing
+        ) as span:
+            answer: _MessageList = await self._pool.get_json(url, _MessageList, source=self.name)
             posts = [_post(message) for message in answer.messages]
             span.set_attribute(semconv.ROWS, len(posts))
         newest = sorted(posts, key=lambda post: post.published, reverse=True)
-        return Posts(symbol, tuple(newest), source=self.name, data_mode=self.data_mode)
+        return Posts(symbol, tuple(newest))
 
 
 def _post(message: _Message) -> Post:

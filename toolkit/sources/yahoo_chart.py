@@ -8,13 +8,11 @@ on that day. Yahoo's dividend-adjusted closes are not used: they contain later d
 import asyncio
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import msgspec
-import numpy as np
 from yarl import URL
 
 from trading_graph.otel.trace import semconv
@@ -30,7 +28,7 @@ from trading_graph.toolkit.errors import (
 )
 from trading_graph.toolkit.live_access import DataMode
 from trading_graph.toolkit.pool import HttpPool
-from trading_graph.toolkit.records import Bars, Dates, Event, make_bars
+from trading_graph.toolkit.records import Bars, Event, make_bars
 from trading_graph.toolkit.sources.source import BROWSER_HEADERS, fetch_span
 
 SPAN_SOURCE = "yahoo_chart"
@@ -39,9 +37,6 @@ LOOK_BACK = datetime.timedelta(days=3 * 366)
 
 _COLUMNS = ("open", "high", "low", "close", "volume")
 _DAY = datetime.timedelta(days=1)
-_DAY_S = 86_400
-_BLOCK = 10
-_NO_TWO_CHANGES_S = 25 * _DAY_S
 
 
 class YahooChart:
@@ -87,7 +82,7 @@ class YahooChart:
                     f"The prices of {symbol} from {self.name} begin with {chart.day(0)}: "
                     "choose a later date."
                 )
-            bars = replace(chart.on_basis_of(as_of.date).until(last), data_mode=self.data_mode)
+            bars = chart.on_basis_of(as_of.date).until(last)
             span.set_attributes(
                 {semconv.ROWS: len(bars), data_attributes.DATA_AS_OF: bars.session.isoformat()}
             )
@@ -128,12 +123,11 @@ def parse_chart(payload: Any, symbol: str, source: str) -> Bars:
         splits = [_split(event, zone) for event in (events.get("splits") or {}).values()]
         return make_bars(
             symbol,
-            _days(stamps, zone),
+            [_day(stamp, zone) for stamp in stamps],
             columns,
             dividends=dividends,
             splits=splits,
             currency=meta.get("currency") or "USD",
-            source=source,
         )
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise BadAnswerError(
@@ -144,30 +138,6 @@ def parse_chart(payload: Any, symbol: str, source: str) -> Bars:
 
 def _day(stamp: int, zone: ZoneInfo) -> datetime.date:
     return datetime.datetime.fromtimestamp(stamp, zone).date()
-
-
-def _days(stamps: Sequence[int], zone: ZoneInfo) -> Dates:
-    """The day of each stamp at the exchange.
-
-    Of ten stamps only the ends ask the time zone, if both have the same offset and are less than 25
-    days apart: no clock goes forward and back within that time.
-    """
-    seconds = np.array(stamps, dtype=np.int64)
-    shifts = np.empty_like(seconds)
-    for start in range(0, len(seconds), _BLOCK):
-        block = seconds[start : start + _BLOCK]
-        first, last = _offset(block[0], zone), _offset(block[-1], zone)
-        same = first == last and 0 <= block[-1] - block[0] < _NO_TWO_CHANGES_S
-        steady = same and bool((np.diff(block) >= 0).all())
-        shifts[start : start + _BLOCK] = (
-            first if steady else [_offset(stamp, zone) for stamp in block]
-        )
-    return ((seconds + shifts) // _DAY_S).astype("datetime64[D]")
-
-
-def _offset(stamp: np.int64, zone: ZoneInfo) -> int:
-    offset = datetime.datetime.fromtimestamp(int(stamp), zone).utcoffset()
-    return int(offset.total_seconds()) if offset else 0
 
 
 def _split(event: Mapping[str, Any], zone: ZoneInfo) -> Event:

@@ -74,15 +74,7 @@ class YahooTables:
                 f"{self.name} has no statements of {symbol} that were out by {as_of}: "
                 "choose a later date, or another symbol."
             )
-        return Statements(
-            symbol,
-            kind,
-            as_of.weekday,
-            facts,
-            currency=None,
-            source=self.name,
-            data_mode=self.data_mode,
-        )
+        return Statements(symbol, kind, as_of.weekday, facts, currency=None)
 
     async def insiders(self, symbol: str, as_of: AsOf) -> Insiders:
         """The trades of insiders by their assumed dates."""
@@ -92,14 +84,7 @@ class YahooTables:
         if not rows:
             raise NoDataError(f"{self.name} has no insiders' trades of {symbol}: do without them.")
         trades = tuple(sorted(rows, key=lambda trade: (trade.traded, trade.who)))
-        return Insiders(
-            symbol,
-            as_of.weekday,
-            trades[0].traded,
-            trades=trades,
-            source=self.name,
-            data_mode=self.data_mode,
-        )
+        return Insiders(symbol, as_of.weekday, trades[0].traded, trades=trades)
 
     async def _read(
         self,

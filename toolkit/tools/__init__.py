@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from trading_graph.toolkit.tools.events import GET_COMPANY_EVENTS
+from trading_graph.toolkit.tools.filings import GET_COMPANY_EVENTS, GET_INSIDERS
 from trading_graph.toolkit.tools.fundamentals import (
     GET_BALANCE_SHEET,
     GET_CASH_FLOW,
     GET_INCOME_STATEMENT,
     GET_RATIOS,
 )
-from trading_graph.toolkit.tools.insiders import GET_INSIDERS
 from trading_graph.toolkit.tools.macro import GET_MACRO
 from trading_graph.toolkit.tools.news import GET_NEWS, GET_POSTS
 from trading_graph.toolkit.tools.prices import GET_ATTENTION, GET_INDICATORS, GET_PRICES

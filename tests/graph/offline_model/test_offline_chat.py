@@ -10,6 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
+from tests.faulty_model import FaultyModel
 from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
 from trading_graph.graph.offline_model import OfflineModel
 from trading_graph.graph.options import ANALYSTS, RISK_ANALYSTS
@@ -116,7 +117,7 @@ async def test_an_analyst_without_tools_says_that_it_has_nothing(serve: Serve) -
 
 async def test_a_whole_analysis_comes_to_a_decision(serve: Serve, tool_answer: ToolAnswer) -> None:
     """All twelve agents in their order, each fed with what the earlier ones answered."""
-    model = OfflineModel(latency_s=0.02)
+    model = FaultyModel(latency_s=0.02)
     chat = await serve(model)
     texts = await asyncio.gather(*(report(chat, agent, tool_answer) for agent in ANALYSTS))
     blocks = [
@@ -177,27 +178,6 @@ async def test_tool_answers_in_plain_text_are_missing_data(serve: Serve) -> None
     assert "- [0] No data: AAPL: AAPL has no volume. (get_attention)" in text
     assert "- [0] No data: ^GSPC: the source is down. (get_attention)" in text
     assert text.endswith("Score: +0.00")
-
-
-async def test_the_answer_without_streaming_is_the_same(
-    serve: Serve, tool_answer: ToolAnswer
-) -> None:
-    """A client that does not stream gets text, tool calls and usage as well."""
-    chat = await serve(OfflineModel(latency_s=0.01))
-    whole = chat.model_copy(update={"streaming": False, "disable_streaming": True})
-    messages = opening("fundamentals_analyst")
-    tools = [function(name) for name, _ in WANTED["fundamentals_analyst"]]
-    first = await whole.bind_tools(tools).ainvoke(messages)
-    assert [(call["name"], call["args"]) for call in first.tool_calls] == WANTED[
-        "fundamentals_analyst"
-    ]
-    assert first.usage_metadata is not None
-    answers = [
-        ToolMessage(tool_answer(call["name"], call["args"]), tool_call_id=call["id"])
-        for call in first.tool_calls
-    ]
-    reply = await whole.ainvoke([*messages, first, *answers])
-    assert reply.text == await report(chat, "fundamentals_analyst", tool_answer)
 
 
 async def test_usage_is_counted_by_characters(serve: Serve) -> None:

@@ -11,8 +11,7 @@ from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, T
 from trading_graph.graph.offline_model import rules
 from trading_graph.graph.offline_model.conversation import BadConversationError, Conversation
 from trading_graph.graph.offline_model.deciders import judge, propose, rule_on_the_debate
-from trading_graph.graph.offline_model.researchers import argue
-from trading_graph.graph.offline_model.risk_team import assess
+from trading_graph.graph.offline_model.discussions import argue, assess
 from trading_graph.graph.options import ANALYSTS, RISK_ANALYSTS
 
 scores = st.one_of(st.none(), st.floats(-1, 1).map(lambda x: round(x, 2)))

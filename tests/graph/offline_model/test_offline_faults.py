@@ -10,10 +10,10 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_openai import ChatOpenAI
 from pydantic import ValidationError
 
+from tests.faulty_model import Fault, FaultyModel
 from trading_graph.graph.decisions import ResearchPlan, TradeProposal
-from trading_graph.graph.offline_model import Fault, OfflineModel
 
-Serve = Callable[[OfflineModel], Awaitable[ChatOpenAI]]
+Serve = Callable[[FaultyModel], Awaitable[ChatOpenAI]]
 
 PLAN = ResearchPlan(
     action="BUY", confidence=0.6, summary="s", bull_points=[], bear_points=[], evidence=[]
@@ -75,7 +75,7 @@ async def test_a_status_is_an_error_of_the_client(
 ) -> None:
     """The client raises its own error for each status, once, and the next call is served."""
     chat = await serve(
-        OfflineModel(latency_s=0, faults=[Fault("market_analyst", "status", value=status)])
+        FaultyModel(latency_s=0, faults=[Fault("market_analyst", "status", value=status)])
     )
     with pytest.raises(error, match="a fault asked for it") as caught:
         await market(chat)
@@ -87,7 +87,7 @@ async def test_a_status_is_an_error_of_the_client(
 
 async def test_a_hang_lasts_until_the_client_gives_up(serve: Serve) -> None:
     """The request is never answered, and the server can be stopped all the same."""
-    chat = await serve(OfflineModel(latency_s=0, faults=[Fault("market_analyst", "hang")]))
+    chat = await serve(FaultyModel(latency_s=0, faults=[Fault("market_analyst", "hang")]))
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):
             await market(chat)
@@ -96,7 +96,7 @@ async def test_a_hang_lasts_until_the_client_gives_up(serve: Serve) -> None:
 
 async def test_a_cut_connection_comes_after_a_part_of_the_answer(serve: Serve) -> None:
     """Some chunks arrive, then the stream breaks off with an error, never as a short answer."""
-    chat = await serve(OfflineModel(latency_s=0.1, faults=[Fault("market_analyst", "disconnect")]))
+    chat = await serve(FaultyModel(latency_s=0.1, faults=[Fault("market_analyst", "disconnect")]))
     parts = []
 
     async def listen() -> None:
@@ -112,7 +112,7 @@ async def test_slow_adds_its_seconds(serve: Serve) -> None:
     """The slow call takes longer than the one after it by about what was asked for."""
     clock = asyncio.get_running_loop().time
     fault = Fault("market_analyst", "slow", value=0.5)
-    chat = await serve(OfflineModel(latency_s=0.1, faults=[fault]))
+    chat = await serve(FaultyModel(latency_s=0.1, faults=[fault]))
     moments = [clock()]
     for _ in range(2):
         await market(chat)
@@ -124,7 +124,7 @@ async def test_slow_adds_its_seconds(serve: Serve) -> None:
 
 async def test_an_empty_answer_is_empty(serve: Serve) -> None:
     """Neither text nor tool calls."""
-    chat = await serve(OfflineModel(latency_s=0, faults=[Fault("market_analyst", "empty_answer")]))
+    chat = await serve(FaultyModel(latency_s=0, faults=[Fault("market_analyst", "empty_answer")]))
     answer = await market(chat)
     assert (answer.text, answer.tool_calls, answer.invalid_tool_calls) == ("", [], [])
 
@@ -132,7 +132,7 @@ async def test_an_empty_answer_is_empty(serve: Serve) -> None:
 async def test_a_malformed_tool_call_leaves_the_others(serve: Serve) -> None:
     """The first call's arguments are no JSON, the turn's other calls are as usual."""
     fault = Fault("market_analyst", "malformed_tool_call")
-    chat = await serve(OfflineModel(latency_s=0, faults=[fault]))
+    chat = await serve(FaultyModel(latency_s=0, faults=[fault]))
     answer = await market(chat)
     assert [call["name"] for call in answer.invalid_tool_calls] == ["get_prices"]
     assert [call["name"] for call in answer.tool_calls] == ["get_indicators", "get_prices"]
@@ -140,7 +140,7 @@ async def test_a_malformed_tool_call_leaves_the_others(serve: Serve) -> None:
 
 async def test_an_unknown_tool_is_one_that_was_not_offered(serve: Serve) -> None:
     """The first call names a tool that does not exist."""
-    chat = await serve(OfflineModel(latency_s=0, faults=[Fault("market_analyst", "unknown_tool")]))
+    chat = await serve(FaultyModel(latency_s=0, faults=[Fault("market_analyst", "unknown_tool")]))
     names = [call["name"] for call in (await market(chat)).tool_calls]
     assert names == ["get_tomorrows_close", "get_indicators", "get_prices"]
 
@@ -148,7 +148,7 @@ async def test_an_unknown_tool_is_one_that_was_not_offered(serve: Serve) -> None
 async def test_wrong_arguments_are_json_of_the_wrong_types(serve: Serve) -> None:
     """The symbol is a number; a trader's proposal does not validate."""
     faults = [Fault("market_analyst", "wrong_arguments"), Fault("trader", "wrong_arguments")]
-    chat = await serve(OfflineModel(latency_s=0, faults=faults))
+    chat = await serve(FaultyModel(latency_s=0, faults=faults))
     assert (await market(chat)).tool_calls[0]["args"]["symbol"] == 42
     with pytest.raises(ValidationError):
         TradeProposal.model_validate((await trade(chat)).tool_calls[0]["args"])
@@ -156,7 +156,7 @@ async def test_wrong_arguments_are_json_of_the_wrong_types(serve: Serve) -> None
 
 async def test_endless_tools_last_while_tools_are_offered(serve: Serve) -> None:
     """Tools are asked for in every turn; when they are withheld, there is a report."""
-    chat = await serve(OfflineModel(latency_s=0, faults=[Fault("market_analyst", "endless_tools")]))
+    chat = await serve(FaultyModel(latency_s=0, faults=[Fault("market_analyst", "endless_tools")]))
     tools = [function("get_prices")]
     messages = opening("market_analyst")
     for _ in range(3):
@@ -169,7 +169,7 @@ async def test_endless_tools_last_while_tools_are_offered(serve: Serve) -> None:
 
 async def test_wrong_json_does_not_fit_the_schema(serve: Serve) -> None:
     """Valid JSON, invalid proposal; asked again, the model answers properly."""
-    chat = await serve(OfflineModel(latency_s=0, faults=[Fault("trader", "wrong_json")]))
+    chat = await serve(FaultyModel(latency_s=0, faults=[Fault("trader", "wrong_json")]))
     with pytest.raises(ValidationError):
         TradeProposal.model_validate((await trade(chat)).tool_calls[0]["args"])
     TradeProposal.model_validate((await trade(chat)).tool_calls[0]["args"])
@@ -177,7 +177,7 @@ async def test_wrong_json_does_not_fit_the_schema(serve: Serve) -> None:
 
 async def test_bad_prices_fit_the_schema_and_not_the_market(serve: Serve) -> None:
     """The proposal is valid, and its entry is far above the last 20 sessions' range."""
-    chat = await serve(OfflineModel(latency_s=0, faults=[Fault("trader", "bad_prices")]))
+    chat = await serve(FaultyModel(latency_s=0, faults=[Fault("trader", "bad_prices")]))
     bad = TradeProposal.model_validate((await trade(chat)).tool_calls[0]["args"])
     assert bad.entry > 103.0 * 1.05
     good = TradeProposal.model_validate((await trade(chat)).tool_calls[0]["args"])
@@ -186,7 +186,7 @@ async def test_bad_prices_fit_the_schema_and_not_the_market(serve: Serve) -> Non
 
 async def test_prose_comes_where_a_tool_was_forced(serve: Serve) -> None:
     """Text, and no tool call."""
-    chat = await serve(OfflineModel(latency_s=0, faults=[Fault("trader", "prose_instead_of_tool")]))
+    chat = await serve(FaultyModel(latency_s=0, faults=[Fault("trader", "prose_instead_of_tool")]))
     answer = await trade(chat)
     assert answer.text
     assert answer.tool_calls == []
@@ -195,7 +195,7 @@ async def test_prose_comes_where_a_tool_was_forced(serve: Serve) -> None:
 async def test_a_fault_meets_exactly_the_calls_it_names(serve: Serve) -> None:
     """`call` and `times` count the agent's own requests; other agents are not touched."""
     fault = Fault("market_analyst", "empty_answer", call=2, times=2)
-    model = OfflineModel(latency_s=0, faults=[fault])
+    model = FaultyModel(latency_s=0, faults=[fault])
     chat = await serve(model)
     assert (await trade(chat)).tool_calls
     met = [not (await market(chat)).tool_calls for _ in range(4)]
@@ -206,7 +206,7 @@ async def test_a_fault_meets_exactly_the_calls_it_names(serve: Serve) -> None:
 async def test_a_fault_of_any_agent_can_last_for_ever(serve: Serve) -> None:
     """`*` and no end: a wrong key is wrong for all agents and all calls."""
     fault = Fault("*", "status", value=401, times=None)
-    chat = await serve(OfflineModel(latency_s=0, faults=[fault]))
+    chat = await serve(FaultyModel(latency_s=0, faults=[fault]))
     for turn in (market, trade, market):
         with pytest.raises(openai.AuthenticationError):
             await turn(chat)

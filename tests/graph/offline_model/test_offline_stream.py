@@ -220,7 +220,8 @@ async def refusal(
 )
 async def test_a_broken_request_gets_a_sentence(session: aiohttp.ClientSession, data: Any) -> None:
     """Status 400 and OpenAI's error JSON, whatever is wrong."""
-    status, message = await refusal(session, data)
+    request = {"stream": True, **data} if isinstance(data, dict) else data
+    status, message = await refusal(session, request)
     assert status == 400
     assert message.endswith((".", "'messages'."))
 
@@ -228,9 +229,18 @@ async def test_a_broken_request_gets_a_sentence(session: aiohttp.ClientSession, 
 async def test_a_trader_that_is_not_forced_is_refused(session: aiohttp.ClientSession) -> None:
     """A decider's prompt without its schema is a mistake of the caller, and said to be one."""
     messages = [{"role": "system", "content": "Agent: trader"}]
-    status, message = await refusal(session, {"model": "m", "messages": messages})
+    status, message = await refusal(session, {"model": "m", "messages": messages, "stream": True})
     assert status == 400
     assert "TradeProposal" in message
+
+
+async def test_a_request_for_an_answer_in_one_piece_is_refused(
+    session: aiohttp.ClientSession,
+) -> None:
+    """A client that did not ask for a stream could not read one."""
+    status, message = await refusal(session, {"model": "m", "messages": []})
+    assert status == 400
+    assert "stream=true" in message
 
 
 async def test_a_huge_body_is_refused(session: aiohttp.ClientSession) -> None:

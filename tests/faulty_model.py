@@ -1,4 +1,4 @@
-"""Faults that the offline model commits on request, so that tests can see how a run handles them.
+"""An offline model that commits faults on request, so that tests can see how a run handles them.
 
     kind                   what happens to a request that it meets
     status                 HTTP status `value` (400, 401, 404, 429, 500, 503) with OpenAI's error
@@ -20,13 +20,18 @@ The three kinds of bad tool call spoil the first call of a turn and leave the ot
 would be text, one bad call replaces the text.
 """
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Final, NamedTuple
 
 import msgspec
+from aiohttp import web
 
 from trading_graph.graph.offline_model.answer import (
+    answer_request,
     first_calls,
     outgoing_call,
     structured_answer,
@@ -34,6 +39,7 @@ from trading_graph.graph.offline_model.answer import (
 from trading_graph.graph.offline_model.conversation import AGENTS, SCHEMAS, Conversation
 from trading_graph.graph.offline_model.market_analyst import PRICES
 from trading_graph.graph.offline_model.protocol import ModelAnswer
+from trading_graph.graph.offline_model.server import Call, OfflineModel, sleep_until, stream
 from trading_graph.graph.options import ANALYSTS, DECIDERS
 
 ANY_AGENT: Final = "*"
@@ -158,4 +164,85 @@ _KINDS: Mapping[str, _Kind] = {
     "wrong_json": _Kind(DECIDERS, _wrong_json),
     "bad_prices": _Kind(("trader", "risk_judge"), _bad_prices),
     "prose_instead_of_tool": _Kind(DECIDERS, _prose),
+}
+
+
+class FaultyModel(OfflineModel):
+    """The offline model with faults, and with a count of its requests.
+
+    All applications of one object share its counts and its faults.
+    """
+
+    def __init__(
+        self, latency_s: float = 0.8, chunks: int = 60, faults: Sequence[Fault] = ()
+    ) -> None:
+        super().__init__(latency_s, chunks)
+        self.faults = tuple(faults)
+        self._lock = Lock()
+        self._requests: Counter[str] = Counter()
+
+    @property
+    def requests(self) -> Mapping[str, int]:
+        """The number of requests of each agent; a copy, safe to read from any thread."""
+        with self._lock:
+            return dict(self._requests)
+
+    async def respond(self, call: Call) -> web.StreamResponse:
+        """Answer one call, with the faults that meet it."""
+        faults = self._count(call.conversation.agent)
+        for fault in faults:
+            if fault.kind == "status":
+                return _refusal(fault)
+            if fault.kind == "hang":
+                await asyncio.Event().wait()  # until the server stops, which cancels this
+        answer = answer_request(call.conversation)
+        for fault in faults:
+            answer = spoil(answer, fault.kind, call.conversation)
+        latency_s = self.latency_s + sum(each.value for each in faults if each.kind == "slow")
+        kinds = {fault.kind for fault in faults}
+        if kinds.isdisjoint(("disconnect", "half")):
+            return await self.send(call, answer, latency_s)
+        events = self.events(call, answer)
+        events = events[: len(events) // 2]
+        if "half" in kinds:
+            return await stream(call, events, latency_s / 2)
+        return await _break_off(call, events, latency_s / 2)
+
+    def _count(self, agent: str) -> list[Fault]:
+        """Count the request, and return the faults that meet it."""
+        with self._lock:
+            self._requests[agent] += 1
+            number = self._requests[agent]
+        return [fault for fault in self.faults if fault.meets(agent, number)]
+
+
+async def _break_off(call: Call, events: list[bytes], latency_s: float) -> web.StreamResponse:
+    """Send the pieces, and cut the connection."""
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await response.prepare(call.request)
+    for event in events:
+        await response.write(event)
+    await sleep_until(call.arrival + latency_s)
+    assert call.request.transport is not None
+    call.request.transport.close()
+    return response
+
+
+def _refusal(fault: Fault) -> web.Response:
+    status = int(fault.value)
+    kind, code = _ERRORS.get(
+        status, ("server_error" if status >= 500 else "invalid_request_error", None)
+    )
+    message = f"The offline model refuses this request of {fault.agent}: a fault asked for it."
+    return web.json_response(
+        {"error": {"message": message, "type": kind, "param": None, "code": code}},
+        status=status,
+        headers={"Retry-After": f"{fault.retry_after_s:g}"} if status == 429 else None,
+    )
+
+
+_ERRORS: Mapping[int, tuple[str, str | None]] = {
+    401: ("invalid_request_error", "invalid_api_key"),
+    404: ("invalid_request_error", "model_not_found"),
+    429: ("requests", "rate_limit_exceeded"),
 }
