@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import click
 
 from trading_graph.otel.gc_pause import pause_collection
+from trading_graph.toolkit.as_of import EMBEDDED_DATE
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _FORMATS = click.Choice(["text", "markdown", "json", "junit", "github"])
@@ -81,7 +82,7 @@ class LazyCommand(click.Command):
             raise
 
     def invoke(self, ctx: click.Context) -> None:
-        """Import the function, call it, and exit with its code; raises MissingExtraError."""
+        """Import the function, call it, and exit with its code, or that of its failure."""
         try:
             if self._extra is not None:
                 _load("extras:require_extra")(f"trading-graph {self.name}", self._extra)
@@ -90,6 +91,9 @@ class LazyCommand(click.Command):
             if _load("exit_codes:is_json_requested")(ctx):
                 _print_error(error)
             raise
+        except BaseException as error:
+            # What nobody expects is raised again.
+            code = _load("failures:report_failure")(error)
         sys.exit(code)
 
 
@@ -103,7 +107,7 @@ def _print_error(error: click.ClickException) -> None:
     """Print the error document of what click says on stderr."""
     kinds = _load("exit_codes:ErrorKind")
     kind = kinds.USAGE if isinstance(error, click.UsageError) else kinds.MISSING_EXTRA
-    _load("exit_codes:print_error")(error.format_message(), error.exit_code, kind)
+    _load("exit_codes:print_error")(error.format_message(), kind)
 
 
 class _SeveralWords(LazyCommand):
@@ -219,7 +223,7 @@ def run() -> None:
 @click.option(
     "--date",
     metavar="YYYY-MM-DD",
-    help="As of this day. Default: 2025-11-14 with embedded data, else today.",
+    help=f"As of this day. Default: {EMBEDDED_DATE} with embedded data, else today.",
 )
 @click.option(
     "--data",
@@ -393,7 +397,7 @@ def diagnose() -> None:
 
 @main.command(cls=LazyCommand, calls="commands.ladder:ladder_command", extra="run")
 @click.argument("symbol", default="AAPL")
-@click.option("--date", metavar="YYYY-MM-DD", help="As of this day. Default: 2025-11-14.")
+@click.option("--date", metavar="YYYY-MM-DD", help=f"As of this day. Default: {EMBEDDED_DATE}.")
 @click.option(
     "--call-s",
     type=_POSITIVE,

@@ -55,6 +55,20 @@ class ErrorKind(StrEnum):
     TERMINATED = "terminated"
     """SIGTERM ended the command."""
 
+    @property
+    def exit_code(self) -> ExitCode:
+        """How a command ends that fails like this."""
+        return _EXIT_CODES.get(self, ExitCode.USAGE)
+
+
+_EXIT_CODES = {
+    ErrorKind.TRACE: ExitCode.NOT_DONE,
+    ErrorKind.INCOMPLETE_TRACE: ExitCode.NOT_DONE,
+    ErrorKind.RUN: ExitCode.NOT_DONE,
+    ErrorKind.INTERRUPTED: ExitCode.INTERRUPTED,
+    ErrorKind.TERMINATED: ExitCode.TERMINATED,
+}
+
 
 class FailureJson(msgspec.Struct, frozen=True, kw_only=True):
     """Why a command failed: a sentence, and the exit code."""
@@ -71,13 +85,15 @@ class ErrorJson(msgspec.Struct, frozen=True, kw_only=True):
     error: FailureJson
 
 
-def fail(console: Console, sentence: str, code: ExitCode, kind: ErrorKind) -> ExitCode:
+def fail(sentence: str, kind: ErrorKind) -> ExitCode:
     """Print why a command failed, as text and where asked for as JSON; return its exit code."""
-    console.print(f"[red]Error:[/red] {escape(sentence)}", highlight=False, soft_wrap=True)
+    Console(stderr=True).print(
+        f"[red]Error:[/red] {escape(sentence)}", highlight=False, soft_wrap=True
+    )
     context = click.get_current_context(silent=True)
     if context is not None and is_json_requested(context):
-        print_error(sentence, code, kind)
-    return code
+        print_error(sentence, kind)
+    return kind.exit_code
 
 
 def is_json_requested(context: click.Context) -> bool:
@@ -85,8 +101,8 @@ def is_json_requested(context: click.Context) -> bool:
     return bool(context.params.get("as_json")) or context.params.get("format") == "json"
 
 
-def print_error(sentence: str, code: int, kind: ErrorKind) -> None:
+def print_error(sentence: str, kind: ErrorKind) -> None:
     """Print the error document on one line, which a stream of documents can hold as well."""
-    failure = FailureJson(kind=kind, message=sentence, exit_code=int(code))
+    failure = FailureJson(kind=kind, message=sentence, exit_code=int(kind.exit_code))
     document = msgspec.to_builtins(ErrorJson(schema_version=1, error=failure))
     sys.stdout.write(json.dumps(document) + "\n")

@@ -17,7 +17,6 @@ from trading_graph.graph.analysis import analyse, record_run
 from trading_graph.graph.backends import open_backends
 from trading_graph.graph.options import Options
 from trading_graph.otel.export import LangSmithTarget, Telemetry, set_up
-from trading_graph.otel.redaction import process_redactor
 from trading_graph.service.extras import VERSION
 from trading_graph.service.langsmith import (
     LangSmithMode,
@@ -78,7 +77,7 @@ async def analysis(state: AnalysisInput) -> AnalysisOutput:
             backends = await stack.enter_async_context(open_backends(choice))
             callbacks = []
             if mode is LangSmithMode.NATIVE:
-                tree = langsmith_tree(process_redactor(settings.secrets))
+                tree = langsmith_tree(settings.redactor)
                 callbacks.append(await stack.enter_async_context(tree))
             stack.enter_context(metrics.watching(backends.pool))
             run = await stack.enter_async_context(record_run(options, backends, provider))

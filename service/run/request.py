@@ -13,16 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 from trading_graph.graph.options import Budget, Debate, Options, Order
-from trading_graph.toolkit.as_of import AsOf, new_york_day, utc_now
+from trading_graph.toolkit.as_of import EMBEDDED_DATE, AsOf, new_york_day, utc_now
 from trading_graph.toolkit.live_access import Mode
 from trading_graph.toolkit.symbols import parse_symbol
 
 Analyst = Literal["market", "social", "news", "fundamentals"]
 ANALYSTS: tuple[Analyst, ...] = get_args(Analyst)
 """All analysts, in the order of the graph."""
-
-EMBEDDED_DATE = "2025-11-14"
-"""The last day of the embedded data set."""
 
 
 def default_date(data: Mode) -> str:

@@ -27,7 +27,6 @@ from rich.text import Text
 
 from trading_graph.graph.analysis import Analysis
 from trading_graph.graph.backend_choice import BackendChoice
-from trading_graph.otel.redaction import Redactor
 from trading_graph.otel.spans import caller_context
 from trading_graph.otel.trace import semconv
 from trading_graph.service.langsmith import langsmith_mode
@@ -155,19 +154,10 @@ _Run = Callable[[Engine, LiveProgress], Awaitable[RunOutput]]
 class RunSession:
     """Runs analyses for the command line, one at a time; raises SettingsError."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        out: Path,
-        talk: Console,
-        redactor: Redactor,
-        *,
-        offline: bool,
-    ) -> None:
+    def __init__(self, settings: Settings, out: Path, talk: Console, offline: bool) -> None:
         self._settings = settings
         self._out = out
         self._talk = talk
-        self._redactor = redactor
         self._langsmith = langsmith_mode(settings, offline=offline)
 
     @staticmethod
@@ -210,7 +200,8 @@ class RunSession:
         present(result, self._settings, Console(file=sys.stdout))
 
     async def _results(self, choice: BackendChoice, runs: Sequence[_Run]) -> list[FinishedRun]:
-        opened = open_engine(self._settings, choice, self._out, self._redactor, self._langsmith)
+        redactor = self._settings.redactor
+        opened = open_engine(self._settings, choice, self._out, redactor, self._langsmith)
         with _cancelled_by_sigterm():
             async with opened as engine:
                 made = [await self._run_with_progress(engine, each) for each in runs]
