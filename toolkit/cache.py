@@ -32,12 +32,12 @@ from trading_graph.toolkit.ttl import Lifetime
 
 
 @dataclass(frozen=True, slots=True)
-class KindStatistics:
-    """Counts of the gets of one kind of data, and of its entries.
+class CacheUse:
+    """Counts of the gets of one kind of data, and of what followed from them.
 
     `stale` gets returned an old value while a new one was fetched (`refreshes`), `stale_errors`
     returned one because its source could not be reached. `negative` gets met a cached absence; they
-    count as hits too. `failures` are loads that failed. Bytes are approximate.
+    count as hits too. `failures` are loads that failed.
     """
 
     hits: int = 0
@@ -49,6 +49,15 @@ class KindStatistics:
     refreshes: int = 0
     failures: int = 0
     evictions: int = 0
+
+
+COUNTS = tuple(field.name for field in fields(CacheUse))
+
+
+@dataclass(frozen=True, slots=True)
+class KindStatistics(CacheUse):
+    """The use of a cache for one kind of data, and its entries now; bytes are approximate."""
+
     entries: int = 0
     bytes: int = 0
 
@@ -62,8 +71,6 @@ class CacheStatistics(KindStatistics):
 
 _NAMES = tuple(field.name for field in fields(KindStatistics))
 
-_SIZES = ("entries", "bytes")
-
 
 class CacheCounts:
     """The growing counts, in plain mappings because every get writes one."""
@@ -74,7 +81,7 @@ class CacheCounts:
         )
 
     def add(self, kind: str, name: str) -> None:
-        """Add one to a count of `KindStatistics`, also for the run in which it happens."""
+        """Add one to a count of `CacheUse`, also for the run in which it happens."""
         self._by_kind[kind][name] += 1
         if (run := _RUN.get()) is not None:
             run._by_kind[kind][name] += 1
@@ -110,11 +117,7 @@ def count_cache_use(span: Span) -> Iterator[None]:
     finally:
         _RUN.reset(token)
         for kind, use in sorted(counts.statistics.by_kind.items()):
-            numbers = {
-                f"{semconv.CACHE}.{name}": number
-                for name, number in asdict(use).items()
-                if name not in _SIZES
-            }
+            numbers = {f"{semconv.CACHE}.{name}": getattr(use, name) for name in COUNTS}
             span.add_event(semconv.CACHE_EVENT, {semconv.CACHE_KIND: kind, **numbers})
 
 

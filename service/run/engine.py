@@ -157,7 +157,7 @@ class Engine:
         unfinished: UnfinishedRun | None,
         listeners: Sequence[SpanListener],
     ) -> tuple[Analysis, RunFolder]:
-        options = order.options
+        options = order.request.options(default_date(order.data))
         trace_file: TraceFile | None = None
         ends: NodeEnds | None = None
         run: RunSpan | None = None
