@@ -93,7 +93,7 @@ class LazyCommand(click.Command):
             raise
         except BaseException as error:
             # What nobody expects is raised again.
-            code = _load("failures:report_failure")(error)
+            code = _load("exit_codes:report_failure")(error)
         sys.exit(code)
 
 

@@ -3,6 +3,7 @@
 That is a sentence on stderr and, where the command line asks for JSON, an error document on stdout.
 """
 
+import asyncio
 import json
 import sys
 from enum import IntEnum, StrEnum
@@ -12,6 +13,17 @@ import click
 import msgspec
 from rich.console import Console
 from rich.markup import escape
+
+from trading_graph.graph.errors import AnalysisError
+from trading_graph.otel.errors import ExporterSettingsError, GateError, TraceError
+from trading_graph.otel.redaction import process_redactor
+from trading_graph.service.errors import (
+    NotRecordedError,
+    NotResumableError,
+    SettingsError,
+    StoreUnavailableError,
+)
+from trading_graph.toolkit.errors import BadRequestError, DataError
 
 
 class ExitCode(IntEnum):
@@ -106,3 +118,43 @@ def print_error(sentence: str, kind: ErrorKind) -> None:
     failure = FailureJson(kind=kind, message=sentence, exit_code=int(kind.exit_code))
     document = msgspec.to_builtins(ErrorJson(schema_version=1, error=failure))
     sys.stdout.write(json.dumps(document) + "\n")
+
+
+def report_failure(error: BaseException) -> ExitCode:
+    """Print an expected error as one sentence and return its exit code; raise any other one."""
+    sentence = str(error)
+    match error:
+        case KeyboardInterrupt():
+            sentence, kind = "Interrupted.", ErrorKind.INTERRUPTED
+        case asyncio.CancelledError():
+            sentence, kind = "Terminated.", ErrorKind.TERMINATED
+        case BadRequestError():
+            kind = ErrorKind.USAGE
+        case SettingsError() | ExporterSettingsError():
+            kind = ErrorKind.SETTINGS
+        case GateError():
+            kind = ErrorKind.GATE
+        case TraceError():
+            kind = ErrorKind.TRACE
+        case AnalysisError() | DataError() | NotRecordedError() | NotResumableError():
+            kind = ErrorKind.RUN
+        case StoreUnavailableError():
+            kind = ErrorKind.RUN
+        case OSError() if not isinstance(error, BrokenPipeError):  # That one is click's.
+            sentence = f"{error.filename or 'A file'} cannot be written: {error.strerror or error}."
+            kind = ErrorKind.FILE
+        case _:
+            raise error
+    return fail(_redact(sentence), kind)
+
+
+def _redact(sentence: str) -> str:
+    """The sentence without secrets: a foreign library's may quote an address or a header."""
+    # Not above: to judge a file takes no settings, and less time than to import them.
+    from trading_graph.service.settings import read_settings
+
+    try:
+        redactor = read_settings().redactor
+    except SettingsError:
+        redactor = process_redactor()
+    return redactor.text(sentence)

@@ -72,7 +72,7 @@ def _begin(symbol: str, words: Mapping[str, Any]) -> ExitCode:
     _announce(talk, request, choice)
     with logging_to(settings.log_file, settings.redactor):
         session = load_session(talk)(settings, _out(words, settings), talk, words["offline"])
-        result = asyncio.run(session.run(request, choice))
+        (result,) = asyncio.run(session.runs(request, choice))
         session.show(result, as_json=words["as_json"])
     return ExitCode.OK
 

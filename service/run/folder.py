@@ -38,40 +38,23 @@ class FolderState(StrEnum):
 
 
 class RunFolder:
-    """The folder of one run, below the folder of all runs."""
+    """The folder of one run, below the folder of all runs, and its files.
+
+    `order`, `journal` and `checkpoints` exist until the run is over.
+    """
 
     def __init__(self, out: Path, run_id: str) -> None:
         self.path = out / run_id
+        self.trace = self.path / TRACE
+        self.decision = self.path / DECISION
+        self.order = self.path / ORDER
+        self.journal = self.path / JOURNAL
+        self.checkpoints = self.path / CHECKPOINTS
 
     def create(self, order: str) -> None:
         """Make the folder of a new run; raises OSError, also when it exists already."""
         self.path.mkdir(parents=True)
         _replace(self.order, order)
-
-    @property
-    def trace(self) -> Path:
-        """The run's trace, OTLP JSON lines."""
-        return self.path / TRACE
-
-    @property
-    def journal(self) -> Path:
-        """The journal of started spans; it exists until the run is over."""
-        return self.path / JOURNAL
-
-    @property
-    def checkpoints(self) -> Path:
-        """What the nodes have brought; it exists until the run is over."""
-        return self.path / CHECKPOINTS
-
-    @property
-    def order(self) -> Path:
-        """The request and the back ends of the run; it exists until the run is over."""
-        return self.path / ORDER
-
-    @property
-    def decision(self) -> Path:
-        """The decision of the run."""
-        return self.path / DECISION
 
     def write(self, analysis: "Analysis") -> None:
         """Write the decision and the report."""
@@ -143,6 +126,8 @@ def _list(title: str, items: list[str]) -> list[str]:
 
 def folder_state(folder: Path) -> FolderState:
     """The state of the run of a folder. Blocks."""
+    if not (folder / JOURNAL).is_file():
+        return FolderState.OVER
     # Not above: it imports OpenTelemetry's SDK, and most runs that are read are over.
     from trading_graph.otel.files import is_locked
 
@@ -159,8 +144,6 @@ def folder_state(folder: Path) -> FolderState:
 
 def unfinished_sentence(folder: Path) -> str | None:
     """What a run that is not over has recorded so far; None for one that is over. Blocks."""
-    if not (folder / JOURNAL).is_file():
-        return None
     state = folder_state(folder)
     if state is FolderState.OVER:
         return None
