@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from trading_graph.toolkit.as_of import EMBEDDED_DATE
+from trading_graph.toolkit.dataset import LAST_DAY
 from trading_graph.toolkit.live_access import LiveAccess, Mode
 
 OFFLINE_QUICK_MODEL: Final = "offline-quick"
@@ -66,7 +66,7 @@ class BackendChoice:
     @property
     def data_label(self) -> str:
         """The data in a few words."""
-        embedded = f"embedded, to {EMBEDDED_DATE} ({self.fetch_latency_s:g} s a fetch)"
+        embedded = f"embedded, to {LAST_DAY} ({self.fetch_latency_s:g} s a fetch)"
         if self.data == "offline":
             return embedded
         unset = [

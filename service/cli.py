@@ -16,10 +16,9 @@ from typing import Any, TypeVar
 import click
 
 from trading_graph.otel.gc_pause import pause_collection
-from trading_graph.toolkit.as_of import EMBEDDED_DATE
+from trading_graph.toolkit.dataset import LAST_DAY
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_FORMATS = click.Choice(["text", "markdown", "json", "junit", "github"])
 _POSITIVE = click.FloatRange(min=0, min_open=True)
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
@@ -78,7 +77,7 @@ class LazyCommand(click.Command):
             return super().make_context(info_name, args, parent, **extra)
         except click.ClickException as error:
             if _words_ask_for_json(words):
-                _print_error(error)
+                _load("exit_codes:print_click_error")(error)
             raise
 
     def invoke(self, ctx: click.Context) -> None:
@@ -87,12 +86,8 @@ class LazyCommand(click.Command):
             if self._extra is not None:
                 _load("extras:require_extra")(f"trading-graph {self.name}", self._extra)
             code = ctx.invoke(self.function(), **ctx.params)
-        except click.ClickException as error:
-            if _load("exit_codes:is_json_requested")(ctx):
-                _print_error(error)
-            raise
         except BaseException as error:
-            # What nobody expects is raised again.
+            # What nobody expects is raised again, and so is what click prints itself.
             code = _load("exit_codes:report_failure")(error)
         sys.exit(code)
 
@@ -101,13 +96,6 @@ def _words_ask_for_json(words: list[str]) -> bool:
     """Whether words that could not be parsed ask for JSON."""
     pairs = itertools.pairwise(words)
     return not {"--json", "--format=json"}.isdisjoint(words) or ("--format", "json") in pairs
-
-
-def _print_error(error: click.ClickException) -> None:
-    """Print the error document of what click says on stderr."""
-    kinds = _load("exit_codes:ErrorKind")
-    kind = kinds.USAGE if isinstance(error, click.UsageError) else kinds.MISSING_EXTRA
-    _load("exit_codes:print_error")(error.format_message(), kind)
 
 
 class _SeveralWords(LazyCommand):
@@ -169,6 +157,19 @@ _from_source = click.option(
     help="Where to look. Default: a file, then the runs of this folder, then Jaeger.",
 )
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, not text.")
+_data = click.option(
+    "--data",
+    type=click.Choice(["offline", "live", "auto"]),
+    help="Where market data comes from; `auto` takes embedded data where live fails, and says "
+    "so. Default: TRADING_GRAPH_DATA, else offline.",
+)
+_format = click.option(
+    "--format",
+    type=click.Choice(["text", "markdown", "json", "junit", "github"]),
+    default="text",
+    show_default=True,
+    help="How the result is printed.",
+)
 _offline = click.option(
     "--offline", is_flag=True, help="Offline model and embedded data, whatever is set."
 )
@@ -191,12 +192,7 @@ def _out(what: str) -> Callable[[_Decorated], _Decorated]:
 )
 @click.argument("symbol", required=False)
 @_offline
-@click.option(
-    "--data",
-    type=click.Choice(["offline", "live", "auto"]),
-    help="Where market data comes from; `auto` takes embedded data where live fails, and says "
-    "so. Default: TRADING_GRAPH_DATA, else offline.",
-)
+@_data
 @click.option("--no-cache", is_flag=True, help="Fetch everything every time, on purpose.")
 @click.option("--no-pool", is_flag=True, help="Open a connection for every request, on purpose.")
 @_out("Where the run's folder is made.")
@@ -223,13 +219,9 @@ def run() -> None:
 @click.option(
     "--date",
     metavar="YYYY-MM-DD",
-    help=f"As of this day. Default: {EMBEDDED_DATE} with embedded data, else today.",
+    help=f"As of this day. Default: {LAST_DAY} with embedded data, else today.",
 )
-@click.option(
-    "--data",
-    type=click.Choice(["offline", "live", "auto"]),
-    help="Where market data comes from, as with `run`. Default: TRADING_GRAPH_DATA, else offline.",
-)
+@_data
 @click.option("--offline", is_flag=True, help="Embedded data, whatever is set.")
 @click.option(
     "--format",
@@ -280,13 +272,7 @@ def data() -> None:
     metavar="FILE",
     help="Your own gate. Default: the eight checks of docs/gate.md.",
 )
-@click.option(
-    "--format",
-    type=_FORMATS,
-    default="text",
-    show_default=True,
-    help="How the verdict is printed.",
-)
+@_format
 def verify() -> None:
     """Judge TRACE: a file, `-`, a trace id, or `last` (the newest run of this folder).
 
@@ -324,13 +310,7 @@ def verify() -> None:
     help="How much longer the new runs may take. Default: 5, or three times the baseline's own "
     "deviation.",
 )
-@click.option(
-    "--format",
-    type=_FORMATS,
-    default="text",
-    show_default=True,
-    help="How the comparison is printed.",
-)
+@_format
 def compare() -> None:
     """Say what moved from BASE to NEW, and fail where it got worse.
 
@@ -397,7 +377,7 @@ def diagnose() -> None:
 
 @main.command(cls=LazyCommand, calls="commands.ladder:ladder_command", extra="run")
 @click.argument("symbol", default="AAPL")
-@click.option("--date", metavar="YYYY-MM-DD", help=f"As of this day. Default: {EMBEDDED_DATE}.")
+@click.option("--date", metavar="YYYY-MM-DD", help=f"As of this day. Default: {LAST_DAY}.")
 @click.option(
     "--call-s",
     type=_POSITIVE,

@@ -102,15 +102,15 @@ def fail(sentence: str, kind: ErrorKind) -> ExitCode:
     Console(stderr=True).print(
         f"[red]Error:[/red] {escape(sentence)}", highlight=False, soft_wrap=True
     )
-    context = click.get_current_context(silent=True)
-    if context is not None and is_json_requested(context):
+    if _is_json_requested():
         print_error(sentence, kind)
     return kind.exit_code
 
 
-def is_json_requested(context: click.Context) -> bool:
-    """Whether the command line asks for JSON."""
-    return bool(context.params.get("as_json")) or context.params.get("format") == "json"
+def _is_json_requested() -> bool:
+    context = click.get_current_context(silent=True)
+    words = {} if context is None else context.params
+    return bool(words.get("as_json")) or words.get("format") == "json"
 
 
 def print_error(sentence: str, kind: ErrorKind) -> None:
@@ -118,6 +118,12 @@ def print_error(sentence: str, kind: ErrorKind) -> None:
     failure = FailureJson(kind=kind, message=sentence, exit_code=int(kind.exit_code))
     document = msgspec.to_builtins(ErrorJson(schema_version=1, error=failure))
     sys.stdout.write(json.dumps(document) + "\n")
+
+
+def print_click_error(error: click.ClickException) -> None:
+    """Print the error document of what click says on stderr."""
+    is_usage = isinstance(error, click.UsageError)
+    print_error(error.format_message(), ErrorKind.USAGE if is_usage else ErrorKind.MISSING_EXTRA)
 
 
 def report_failure(error: BaseException) -> ExitCode:
@@ -144,6 +150,8 @@ def report_failure(error: BaseException) -> ExitCode:
             sentence = f"{error.filename or 'A file'} cannot be written: {error.strerror or error}."
             kind = ErrorKind.FILE
         case _:
+            if isinstance(error, click.ClickException) and _is_json_requested():
+                print_click_error(error)
             raise error
     return fail(_redact(sentence), kind)
 

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import Self
 from zoneinfo import ZoneInfo
 
+from trading_graph.toolkit.dataset import LAST_DAY
 from trading_graph.toolkit.errors import BadDateError
 
 # At import, because loading a time zone reads files.
 NEW_YORK = ZoneInfo("America/New_York")
-
-EMBEDDED_DATE = "2025-11-14"
-"""The last day of the embedded data set, which is analysed where no day is named."""
 
 # An analysis of a day this long after the last bar would rest on an old price.
 STALE_AFTER = datetime.timedelta(days=10)
@@ -55,7 +53,7 @@ class AsOf:
             date = datetime.date.fromisoformat(text)
         except ValueError:
             raise BadDateError(
-                f"{text[:32]!a} is not a date: give one as YYYY-MM-DD, such as {EMBEDDED_DATE}."
+                f"{text[:32]!a} is not a date: give one as YYYY-MM-DD, such as {LAST_DAY}."
             ) from None
         if date > today:
             raise BadDateError(f"{date} is in the future: give a date up to today, {today}.")

@@ -25,7 +25,8 @@ from trading_graph.service.ladder import (
 )
 from trading_graph.service.log import logging_to
 from trading_graph.service.settings import read_settings
-from trading_graph.toolkit.as_of import EMBEDDED_DATE, AsOf
+from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.dataset import LAST_DAY
 from trading_graph.toolkit.symbols import parse_symbol
 
 _LONGEST_CALL_S = 50.0
@@ -43,7 +44,7 @@ def ladder_command(
     talk, latencies = Console(stderr=True), Latencies(call_s, fetch_s, scale)
     settings = read_settings()
     _refuse_timeouts(latencies)
-    listed, as_of = parse_symbol(symbol), AsOf.parse(date or EMBEDDED_DATE)
+    listed, as_of = parse_symbol(symbol), AsOf.parse(date or LAST_DAY)
     with logging_to(settings.log_file, settings.redactor):
         steps = rungs(listed, as_of, latencies)
         session = load_session(talk)(settings, settings.out, talk, offline=True)

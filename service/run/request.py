@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 from trading_graph.graph.options import Budget, Debate, Options, Order
-from trading_graph.toolkit.as_of import EMBEDDED_DATE, AsOf, new_york_day, utc_now
+from trading_graph.toolkit.as_of import AsOf, new_york_day, utc_now
+from trading_graph.toolkit.dataset import LAST_DAY
 from trading_graph.toolkit.live_access import Mode
 from trading_graph.toolkit.symbols import parse_symbol
 
@@ -24,7 +25,7 @@ ANALYSTS: tuple[Analyst, ...] = get_args(Analyst)
 
 def default_date(data: Mode) -> str:
     """The day that is analysed when a request names none; with live data New York's today."""
-    return EMBEDDED_DATE if data == "offline" else new_york_day(utc_now()).isoformat()
+    return LAST_DAY if data == "offline" else new_york_day(utc_now()).isoformat()
 
 
 class RunRequest(BaseModel):
@@ -37,8 +38,8 @@ class RunRequest(BaseModel):
         str | None,
         Field(
             max_length=32,
-            examples=[EMBEDDED_DATE],
-            description=f"Analyse as of this day. Default: {EMBEDDED_DATE} with embedded data, "
+            examples=[LAST_DAY],
+            description=f"Analyse as of this day. Default: {LAST_DAY} with embedded data, "
             "else today.",
         ),
     ] = None
