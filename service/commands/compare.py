@@ -22,7 +22,6 @@ from trading_graph.otel.report.comparison import (
     comparison_junit,
     comparison_markdown,
 )
-from trading_graph.otel.trace import SpanTable
 from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.trace_source import find_trace
 
@@ -48,13 +47,9 @@ def compare_command(
     `traces` are the baseline and `new` the new runs; without `new`, `traces` names one of each.
     `tolerance` is in per cent.
     """
-    before, after = _sides(traces, new, ids)
-    tables = {word: find_trace((word[0],), source, word[1]) for word in (*before, *after)}
-    comparison = _compare(
-        [(word, tables[word]) for word in before],
-        [(word, tables[word]) for word in after],
-        None if tolerance is None else tolerance / 100,
-    )
+    share = None if tolerance is None else tolerance / 100
+    before, after = (_read(side, source) for side in _sides(traces, new, ids))
+    comparison = _compare(before, after, share)
     if format != "text":
         sys.stdout.write(FORMATS[format](comparison) + "\n")
     elif isinstance(comparison, Comparison):
@@ -94,22 +89,19 @@ def _sides(
     return named[: len(base)], named[len(base) :]
 
 
+def _read(side: Sequence[Word], source: str | None) -> tuple[list[Run], list[str]]:
+    """The runs of a side, and a sentence for each that is not complete; raises TraceError."""
+    tables = [(word, find_trace((word,), source, id), id) for word, id in side]
+    return complete_runs(tables)
+
+
 def _compare(
-    base: Sequence[tuple[Word, SpanTable]],
-    new: Sequence[tuple[Word, SpanTable]],
-    tolerance: float | None,
+    base: tuple[list[Run], list[str]], new: tuple[list[Run], list[str]], tolerance: float | None
 ) -> Comparison | list[str]:
     """The comparison, or a sentence for each obstacle; raises click.UsageError."""
-    (before, lacking), (after, lacking_too) = _complete(base), _complete(new)
+    (before, lacking), (after, lacking_too) = base, new
     if lacking or lacking_too:
         return [*lacking, *lacking_too]
     if flaw := repetition(before) or repetition(after):
         raise click.UsageError(flaw)
-    comparison = compare(before, after, tolerance)
-    if comparison is None:
-        return [NOTHING_SHARED]
-    return comparison
-
-
-def _complete(side: Sequence[tuple[Word, SpanTable]]) -> tuple[list[Run], list[str]]:
-    return complete_runs([(word, table, run_id) for (word, run_id), table in side])
+    return compare(before, after, tolerance) or [NOTHING_SHARED]

@@ -68,7 +68,7 @@ def _begin(symbol: str, words: Mapping[str, Any]) -> ExitCode:
         cache=not words["no_cache"],
         pool=not words["no_pool"],
     )
-    request = _request(symbol, words, settings).resolve(default_date(choice.data))
+    request = _request(symbol, words, settings, default_date(choice.data))
     _announce(talk, request, choice)
     with logging_to(settings.log_file, settings.redactor):
         session = load_session(talk)(settings, _out(words, settings), talk, words["offline"])
@@ -103,15 +103,16 @@ def _out(words: Mapping[str, Any], settings: Settings) -> Path:
     return Path(words["out"] or settings.out)
 
 
-def _request(symbol: str, words: Mapping[str, Any], settings: Settings) -> RunRequest:
+def _request(
+    symbol: str, words: Mapping[str, Any], settings: Settings, default_date: str
+) -> RunRequest:
     """The request of the words; the settings give a budget that they do not name.
 
     Raises BadSymbolError or BadDateError: their messages explain these two fields better than
     bounds do.
     """
     values = {name: words[name] for name in RunRequest.model_fields.keys() - {"symbol"}}
-    if values["date"]:
-        values["date"] = str(AsOf.parse(values["date"]))
+    values["date"] = str(AsOf.parse(values["date"] or default_date))
     for name in ("max_seconds", "max_calls", "max_tokens"):
         values[name] = values[name] or getattr(settings, name)
     return RunRequest(symbol=parse_symbol(symbol), **values)

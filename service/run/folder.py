@@ -13,15 +13,9 @@ import os
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import SpanTable, semconv
-
-if TYPE_CHECKING:
-    from trading_graph.graph.analysis import (
-        Analysis,  # importing it takes seconds, and `verify` needs a name
-    )
 
 DECISION, REPORT, TRACE = "decision.json", "report.md", "trace.jsonl"
 ORDER, JOURNAL, CHECKPOINTS = "order.json", "open.jsonl", "checkpoints.sqlite"
@@ -56,10 +50,10 @@ class RunFolder:
         self.path.mkdir(parents=True)
         _replace(self.order, order)
 
-    def write(self, analysis: "Analysis") -> None:
+    def write(self, decision: str, report: str) -> None:
         """Write the decision and the report."""
-        _replace(self.decision, analysis.decision.model_dump_json(indent=2) + "\n")
-        _replace(self.path / REPORT, report(analysis))
+        _replace(self.decision, decision)
+        _replace(self.path / REPORT, report)
 
 
 def _replace(path: Path, text: str) -> None:
@@ -69,59 +63,6 @@ def _replace(path: Path, text: str) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def report(analysis: "Analysis") -> str:
-    """The whole analysis as Markdown."""
-    decision = analysis.decision
-    final, plan, proposal = decision.decision, decision.plan, decision.proposal
-    lines = [
-        f"# {decision.symbol} as of {decision.as_of}: {final.action}",
-        "",
-        f"Model: {decision.model}. Data: {decision.data}. Session served: {decision.session}."
-        + (" Latencies are simulated." if decision.simulated_latency else ""),
-        "Not investment advice.",
-        "",
-        f"- Confidence {final.confidence:.2f}, horizon {final.horizon_days} days, "
-        f"position {final.position_pct:g} % of the portfolio",
-        f"- Entry {final.entry:g}, stop {final.stop:g}, target {final.target:g}",
-        "",
-        final.rationale,
-        "",
-        *_list("Evidence", final.evidence),
-        *_list("Risks that remain", final.risks),
-        *_list("Warnings", decision.warnings),
-        "## Analysts",
-        "",
-        *(f"{_heading(each.agent)}\n\n{each.text}\n" for each in analysis.reports),
-        "## Debate",
-        "",
-        *(f"{_heading(each.agent, each.round)}\n\n{each.text}\n" for each in analysis.statements),
-        "## Research plan",
-        "",
-        f"{plan.action} with confidence {plan.confidence:.2f}. {plan.summary}",
-        "",
-        "## Trade proposal",
-        "",
-        f"{proposal.action} at {proposal.entry:g}, stop {proposal.stop:g}, target "
-        f"{proposal.target:g}, {proposal.position_pct:g} %. {proposal.rationale}",
-        "",
-        "## Risk team",
-        "",
-        *(f"{_heading(each.agent, each.round)}\n\n{each.text}\n" for each in analysis.opinions),
-        f"Run {decision.run_id}, {analysis.seconds:.1f} s.",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def _heading(agent: str, round_: int | None = None) -> str:
-    spoken = agent.replace("_", " ").capitalize()
-    return f"### {spoken}" + (f", round {round_}" if round_ else "")
-
-
-def _list(title: str, items: list[str]) -> list[str]:
-    return [f"## {title}", "", *(f"- {item}" for item in items), ""] if items else []
 
 
 def folder_state(folder: Path) -> FolderState:

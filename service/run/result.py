@@ -1,11 +1,12 @@
-"""What a command prints of a run: reports, decision, tokens, waterfall, and where its trace is."""
+"""What a run says at its end: its report, what a command prints of it, and where its trace is."""
 
 import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from langsmith.integrations.otel import langsmith_run_id_from_otel_span_id
 from rich.console import Console
 from rich.markdown import Markdown
@@ -32,12 +33,22 @@ from trading_graph.otel.verdict import (
     without_interruptions,
 )
 from trading_graph.service.langsmith import LangSmithMode
-from trading_graph.service.run.engine import Engine
 from trading_graph.service.run.folder import RunFolder
 from trading_graph.service.settings import Settings
 
+if TYPE_CHECKING:
+    from trading_graph.service.run.engine import Engine
+
 _LINK_S = 2.0
 _START_JAEGER = " Start it with: docker compose -f deploy/jaeger.yml up"
+_TEMPLATES = Environment(
+    loader=PackageLoader("trading_graph.service.run"),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+_REPORT = _TEMPLATES.get_template("report.md")
 _COLOURS = {"BUY": "green", "SELL": "red", "HOLD": "yellow"}
 
 
@@ -88,7 +99,7 @@ class FinishedRun:
         return self.analysis.seconds
 
 
-def finish_run(engine: Engine, analysis: Analysis, folder: RunFolder) -> FinishedRun:
+def finish_run(engine: "Engine", analysis: Analysis, folder: RunFolder) -> FinishedRun:
     """Read the run's trace back, and see where its spans were delivered. Blocks."""
     settings, deliveries = engine.settings, engine.telemetry.deliveries
     trace_id = analysis.decision.trace_id
@@ -121,6 +132,21 @@ def _langsmith_link(
         timeout_s=_LINK_S,
     )
     return query.link(run_id)
+
+
+def report(analysis: Analysis) -> str:
+    """The whole analysis as Markdown."""
+    decision = analysis.decision
+    return _REPORT.render(
+        decision=decision,
+        final=decision.decision,
+        plan=decision.plan,
+        proposal=decision.proposal,
+        reports=analysis.reports,
+        statements=analysis.statements,
+        opinions=analysis.opinions,
+        seconds=analysis.seconds,
+    )
 
 
 def show(result: FinishedRun, settings: Settings, console: Console) -> None:
