@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from trading_graph.toolkit.dataset import LAST_DAY
 from trading_graph.toolkit.sources.sec import (
     CONCEPT_TAGS,
     CompanyFacts,
@@ -29,7 +30,7 @@ from trading_graph.toolkit.sources.sec import (
 )
 
 SYMBOLS = ("AAPL", "AMZN", "GOOGL", "META", "MSFT", "NVDA", "TSLA", "WMT", "^GSPC")
-FIRST_SESSION, LAST_DAY = "2022-11-14", "2025-11-14"
+FIRST_SESSION = "2022-11-14"
 FIRST_PERIOD_END = "2022-06-01"
 FIRST_FILING = "2022-11-01"
 BAR = ("Open", "High", "Low", "Close", "Volume")

@@ -8,6 +8,7 @@ from typing import Final
 
 from pydantic import SecretStr
 
+from trading_graph.toolkit.dataset import LAST_DAY
 from trading_graph.toolkit.live_access import LiveAccess, Mode
 
 OFFLINE_QUICK_MODEL: Final = "offline-quick"
@@ -48,6 +49,12 @@ class BackendChoice:
         return self.model is None or self.data == "offline"
 
     @property
+    def announcement(self) -> str:
+        """What will serve, in one line."""
+        simulated = " · latencies are simulated" if self.simulated else ""
+        return f"model: {self.model_label} · data: {self.data_label}{simulated}"
+
+    @property
     def model_label(self) -> str:
         """The models in a few words."""
         if self.model is None:
@@ -59,7 +66,7 @@ class BackendChoice:
     @property
     def data_label(self) -> str:
         """The data in a few words."""
-        embedded = f"embedded, to 2025-11-14 ({self.fetch_latency_s:g} s a fetch)"
+        embedded = f"embedded, to {LAST_DAY} ({self.fetch_latency_s:g} s a fetch)"
         if self.data == "offline":
             return embedded
         unset = [

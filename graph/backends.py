@@ -23,12 +23,10 @@ from trading_graph.graph.backend_choice import (
 from trading_graph.graph.models import Models, build_models
 from trading_graph.graph.offline_model import OfflineModel
 from trading_graph.otel.gc_pause import pause_collection
-from trading_graph.toolkit import embedded_server, indicators
-from trading_graph.toolkit.cache import SingleFlightCache
+from trading_graph.toolkit import indicators
 from trading_graph.toolkit.loopback import LoopbackServer
-from trading_graph.toolkit.market_data import AsyncToolkit
+from trading_graph.toolkit.market_data import AsyncToolkit, open_toolkit
 from trading_graph.toolkit.pool import HttpPool
-from trading_graph.toolkit.rate_limits import HOST_POLICIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,33 +52,27 @@ async def open_backends(
         service = choice.model
         if service is None:
             offline = offline_model or OfflineModel(latency_s=choice.chat_latency_s)
-            server = await _serve(stack, LoopbackServer(offline.make_app))
+            server = LoopbackServer(offline.make_app)
+            await asyncio.to_thread(server.start)
+            stack.push_async_callback(asyncio.to_thread, server.stop)
             service = ModelService(
                 base_url=f"{server.url}/v1",
                 api_key=SecretStr("offline"),
                 quick=OFFLINE_QUICK_MODEL,
                 deep=OFFLINE_DEEP_MODEL,
             )
-        base_url = None
-        if choice.data != "live":
-            latency = choice.fetch_latency_s
-            data = LoopbackServer(lambda: embedded_server.make_app(latency_s=latency))
-            base_url = (await _serve(stack, data)).url
         models = await asyncio.to_thread(build_models, service)
         stack.push_async_callback(models.aclose)
-        pool = await stack.enter_async_context(HttpPool(policies=HOST_POLICIES, pooled=choice.pool))
-        cache = SingleFlightCache(enabled=choice.cache)
-        stack.push_async_callback(cache.close)
-        toolkit = AsyncToolkit(
-            pool, cache, mode=choice.data, base_url=base_url, access=choice.access
+        toolkit = await stack.enter_async_context(
+            open_toolkit(
+                choice.data,
+                choice.access,
+                embedded_latency_s=choice.fetch_latency_s,
+                caching=choice.cache,
+                pooled=choice.pool,
+            )
         )
-        yield Backends(choice, models, toolkit, pool)
-
-
-async def _serve(stack: AsyncExitStack, server: LoopbackServer) -> LoopbackServer:
-    await asyncio.to_thread(server.start)
-    stack.push_async_callback(asyncio.to_thread, server.stop)
-    return server
+        yield Backends(choice, models, toolkit, toolkit.pool)
 
 
 @cache

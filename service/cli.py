@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 import click
 
 from trading_graph.otel.gc_pause import pause_collection
+from trading_graph.toolkit.dataset import LAST_DAY
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_FORMATS = click.Choice(["text", "markdown", "json", "junit", "github"])
 _POSITIVE = click.FloatRange(min=0, min_open=True)
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
@@ -77,19 +77,18 @@ class LazyCommand(click.Command):
             return super().make_context(info_name, args, parent, **extra)
         except click.ClickException as error:
             if _words_ask_for_json(words):
-                _print_error(error)
+                _load("exit_codes:print_click_error")(error)
             raise
 
     def invoke(self, ctx: click.Context) -> None:
-        """Import the function, call it, and exit with its code; raises MissingExtraError."""
+        """Import the function, call it, and exit with its code, or that of its failure."""
         try:
             if self._extra is not None:
                 _load("extras:require_extra")(f"trading-graph {self.name}", self._extra)
             code = ctx.invoke(self.function(), **ctx.params)
-        except click.ClickException as error:
-            if _load("exit_codes:is_json_requested")(ctx):
-                _print_error(error)
-            raise
+        except BaseException as error:
+            # What nobody expects is raised again, and so is what click prints itself.
+            code = _load("exit_codes:report_failure")(error)
         sys.exit(code)
 
 
@@ -97,13 +96,6 @@ def _words_ask_for_json(words: list[str]) -> bool:
     """Whether words that could not be parsed ask for JSON."""
     pairs = itertools.pairwise(words)
     return not {"--json", "--format=json"}.isdisjoint(words) or ("--format", "json") in pairs
-
-
-def _print_error(error: click.ClickException) -> None:
-    """Print the error document of what click says on stderr."""
-    kinds = _load("exit_codes:ErrorKind")
-    kind = kinds.USAGE if isinstance(error, click.UsageError) else kinds.MISSING_EXTRA
-    _load("exit_codes:print_error")(error.format_message(), error.exit_code, kind)
 
 
 class _SeveralWords(LazyCommand):
@@ -172,6 +164,19 @@ _seen = click.option(
     "Repeatable.",
 )
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, not text.")
+_data = click.option(
+    "--data",
+    type=click.Choice(["offline", "live", "auto"]),
+    help="Where market data comes from; `auto` takes embedded data where live fails, and says "
+    "so. Default: TRADING_GRAPH_DATA, else offline.",
+)
+_format = click.option(
+    "--format",
+    type=click.Choice(["text", "markdown", "json", "junit", "github"]),
+    default="text",
+    show_default=True,
+    help="How the result is printed.",
+)
 _offline = click.option(
     "--offline", is_flag=True, help="Offline model and embedded data, whatever is set."
 )
@@ -194,12 +199,7 @@ def _out(what: str) -> Callable[[_Decorated], _Decorated]:
 )
 @click.argument("symbol", required=False)
 @_offline
-@click.option(
-    "--data",
-    type=click.Choice(["offline", "live", "auto"]),
-    help="Where market data comes from; `auto` takes embedded data where live fails, and says "
-    "so. Default: TRADING_GRAPH_DATA, else offline.",
-)
+@_data
 @click.option("--no-cache", is_flag=True, help="Fetch everything every time, on purpose.")
 @click.option("--no-pool", is_flag=True, help="Open a connection for every request, on purpose.")
 @_out("Where the run's folder is made.")
@@ -226,13 +226,9 @@ def run() -> None:
 @click.option(
     "--date",
     metavar="YYYY-MM-DD",
-    help="As of this day. Default: 2025-11-14 with embedded data, else today.",
+    help=f"As of this day. Default: {LAST_DAY} with embedded data, else today.",
 )
-@click.option(
-    "--data",
-    type=click.Choice(["offline", "live", "auto"]),
-    help="Where market data comes from, as with `run`. Default: TRADING_GRAPH_DATA, else offline.",
-)
+@_data
 @click.option("--offline", is_flag=True, help="Embedded data, whatever is set.")
 @click.option(
     "--format",
@@ -296,13 +292,7 @@ def data() -> None:
     help="Fail where a check that applies holds without proof.",
 )
 @_seen
-@click.option(
-    "--format",
-    type=_FORMATS,
-    default="text",
-    show_default=True,
-    help="How the verdict is printed.",
-)
+@_format
 def verify() -> None:
     """Judge TRACE: a file, `-`, a trace id, or `last` (the newest run of this folder).
 
@@ -358,13 +348,7 @@ def gate() -> None:
     help="How much longer the new runs may take. Default: 5, or three times the baseline's own "
     "deviation.",
 )
-@click.option(
-    "--format",
-    type=_FORMATS,
-    default="text",
-    show_default=True,
-    help="How the comparison is printed.",
-)
+@_format
 def compare() -> None:
     """Say what moved from BASE to NEW, and fail where it got worse.
 
@@ -432,7 +416,7 @@ def diagnose() -> None:
 
 @main.command(cls=LazyCommand, calls="commands.ladder:ladder_command", extra="run")
 @click.argument("symbol", default="AAPL")
-@click.option("--date", metavar="YYYY-MM-DD", help="As of this day. Default: 2025-11-14.")
+@click.option("--date", metavar="YYYY-MM-DD", help=f"As of this day. Default: {LAST_DAY}.")
 @click.option(
     "--call-s",
     type=_POSITIVE,

@@ -3,6 +3,7 @@
 That is a sentence on stderr and, where the command line asks for JSON, an error document on stdout.
 """
 
+import asyncio
 import json
 import sys
 from enum import IntEnum, StrEnum
@@ -12,6 +13,17 @@ import click
 import msgspec
 from rich.console import Console
 from rich.markup import escape
+
+from trading_graph.graph.errors import AnalysisError
+from trading_graph.otel.errors import ExporterSettingsError, GateError, TraceError
+from trading_graph.otel.redaction import process_redactor
+from trading_graph.service.errors import (
+    NotRecordedError,
+    NotResumableError,
+    SettingsError,
+    StoreUnavailableError,
+)
+from trading_graph.toolkit.errors import BadRequestError, DataError
 
 
 class ExitCode(IntEnum):
@@ -55,6 +67,20 @@ class ErrorKind(StrEnum):
     TERMINATED = "terminated"
     """SIGTERM ended the command."""
 
+    @property
+    def exit_code(self) -> ExitCode:
+        """How a command ends that fails like this."""
+        return _EXIT_CODES.get(self, ExitCode.USAGE)
+
+
+_EXIT_CODES = {
+    ErrorKind.TRACE: ExitCode.NOT_DONE,
+    ErrorKind.INCOMPLETE_TRACE: ExitCode.NOT_DONE,
+    ErrorKind.RUN: ExitCode.NOT_DONE,
+    ErrorKind.INTERRUPTED: ExitCode.INTERRUPTED,
+    ErrorKind.TERMINATED: ExitCode.TERMINATED,
+}
+
 
 class FailureJson(msgspec.Struct, frozen=True, kw_only=True):
     """Why a command failed: a sentence, and the exit code."""
@@ -71,22 +97,72 @@ class ErrorJson(msgspec.Struct, frozen=True, kw_only=True):
     error: FailureJson
 
 
-def fail(console: Console, sentence: str, code: ExitCode, kind: ErrorKind) -> ExitCode:
+def fail(sentence: str, kind: ErrorKind) -> ExitCode:
     """Print why a command failed, as text and where asked for as JSON; return its exit code."""
-    console.print(f"[red]Error:[/red] {escape(sentence)}", highlight=False, soft_wrap=True)
+    Console(stderr=True).print(
+        f"[red]Error:[/red] {escape(sentence)}", highlight=False, soft_wrap=True
+    )
+    if _is_json_requested():
+        print_error(sentence, kind)
+    return kind.exit_code
+
+
+def _is_json_requested() -> bool:
     context = click.get_current_context(silent=True)
-    if context is not None and is_json_requested(context):
-        print_error(sentence, code, kind)
-    return code
+    words = {} if context is None else context.params
+    return bool(words.get("as_json")) or words.get("format") == "json"
 
 
-def is_json_requested(context: click.Context) -> bool:
-    """Whether the command line asks for JSON."""
-    return bool(context.params.get("as_json")) or context.params.get("format") == "json"
-
-
-def print_error(sentence: str, code: int, kind: ErrorKind) -> None:
+def print_error(sentence: str, kind: ErrorKind) -> None:
     """Print the error document on one line, which a stream of documents can hold as well."""
-    failure = FailureJson(kind=kind, message=sentence, exit_code=int(code))
+    failure = FailureJson(kind=kind, message=sentence, exit_code=int(kind.exit_code))
     document = msgspec.to_builtins(ErrorJson(schema_version=1, error=failure))
     sys.stdout.write(json.dumps(document) + "\n")
+
+
+def print_click_error(error: click.ClickException) -> None:
+    """Print the error document of what click says on stderr."""
+    is_usage = isinstance(error, click.UsageError)
+    print_error(error.format_message(), ErrorKind.USAGE if is_usage else ErrorKind.MISSING_EXTRA)
+
+
+def report_failure(error: BaseException) -> ExitCode:
+    """Print an expected error as one sentence and return its exit code; raise any other one."""
+    sentence = str(error)
+    match error:
+        case KeyboardInterrupt():
+            sentence, kind = "Interrupted.", ErrorKind.INTERRUPTED
+        case asyncio.CancelledError():
+            sentence, kind = "Terminated.", ErrorKind.TERMINATED
+        case BadRequestError():
+            kind = ErrorKind.USAGE
+        case SettingsError() | ExporterSettingsError():
+            kind = ErrorKind.SETTINGS
+        case GateError():
+            kind = ErrorKind.GATE
+        case TraceError():
+            kind = ErrorKind.TRACE
+        case AnalysisError() | DataError() | NotRecordedError() | NotResumableError():
+            kind = ErrorKind.RUN
+        case StoreUnavailableError():
+            kind = ErrorKind.RUN
+        case OSError() if not isinstance(error, BrokenPipeError):  # That one is click's.
+            sentence = f"{error.filename or 'A file'} cannot be written: {error.strerror or error}."
+            kind = ErrorKind.FILE
+        case _:
+            if isinstance(error, click.ClickException) and _is_json_requested():
+                print_click_error(error)
+            raise error
+    return fail(_redact(sentence), kind)
+
+
+def _redact(sentence: str) -> str:
+    """The sentence without secrets: a foreign library's may quote an address or a header."""
+    # Not above: to judge a file takes no settings, and less time than to import them.
+    from trading_graph.service.settings import read_settings
+
+    try:
+        redactor = read_settings().redactor
+    except SettingsError:
+        redactor = process_redactor()
+    return redactor.text(sentence)

@@ -6,7 +6,6 @@ each graph entry, so the import has no side effects.
 """
 
 import asyncio
-from contextlib import AsyncExitStack
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
@@ -17,13 +16,11 @@ from trading_graph.graph.analysis import analyse, record_run
 from trading_graph.graph.backends import open_backends
 from trading_graph.graph.options import Options
 from trading_graph.otel.export import LangSmithTarget, Telemetry, set_up
-from trading_graph.otel.redaction import process_redactor
 from trading_graph.service.extras import VERSION
 from trading_graph.service.langsmith import (
-    LangSmithMode,
+    langsmith_callbacks,
     langsmith_mode,
     langsmith_target,
-    langsmith_tree,
 )
 from trading_graph.service.run.monitoring import RunMetrics
 from trading_graph.service.run.request import default_date
@@ -72,18 +69,15 @@ async def analysis(state: AnalysisInput) -> AnalysisOutput:
     target = langsmith_target(settings, mode)
     telemetry = await asyncio.to_thread(_telemetry, target, settings.spool)
     metrics = _metrics(telemetry)
-    provider = telemetry.provider
     try:
-        async with AsyncExitStack() as stack:
-            backends = await stack.enter_async_context(open_backends(choice))
-            callbacks = []
-            if mode is LangSmithMode.NATIVE:
-                tree = langsmith_tree(process_redactor(settings.secrets))
-                callbacks.append(await stack.enter_async_context(tree))
-            stack.enter_context(metrics.watching(backends.pool))
-            run = await stack.enter_async_context(record_run(options, backends, provider))
-            run.recording.listen(metrics.spans)
-            outcome = await analyse(options, backends, run, callbacks=callbacks)
+        async with (
+            open_backends(choice) as backends,
+            langsmith_callbacks(mode, settings.redactor) as callbacks,
+            record_run(options, backends, telemetry.provider) as run,
+        ):
+            with metrics.watching(backends.pool):
+                run.recording.listen(metrics.spans)
+                outcome = await analyse(options, backends, run, callbacks=callbacks)
     finally:
         # The server may be stopped right after its answer, and after SIGTERM runs no exit handler.
         await asyncio.to_thread(telemetry.flush)

@@ -24,6 +24,7 @@ from trading_graph.service.errors import SettingsError
 from trading_graph.service.settings import Settings
 
 if TYPE_CHECKING:
+    from langchain_core.callbacks import BaseCallbackHandler
     from langchain_core.tracers import LangChainTracer
 
 _NATIVE = "langsmith"
@@ -83,11 +84,16 @@ EXIT_S = 1.5
 
 
 @asynccontextmanager
-async def langsmith_tree(redactor: Redactor) -> "AsyncIterator[LangChainTracer]":
-    """A tracer that sends a run tree as the LANGSMITH_* variables describe."""
+async def langsmith_callbacks(
+    mode: LangSmithMode, redactor: Redactor
+) -> "AsyncIterator[list[BaseCallbackHandler]]":
+    """In mode `native` a tracer that sends a run tree as the LANGSMITH_* variables describe."""
+    if mode is not LangSmithMode.NATIVE:
+        yield []
+        return
     tracer, client = await asyncio.to_thread(_make_tracer, redactor)
     try:
-        yield tracer
+        yield [tracer]
     finally:
         await asyncio.to_thread(client.close, EXIT_S)
 

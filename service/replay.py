@@ -15,7 +15,6 @@ from trading_graph.otel.export import (
     LANGSMITH,
     LangSmithTarget,
     Replay,
-    SpanIdLookup,
     Spool,
     jaeger_exporter,
     jaeger_is_enabled,
@@ -27,7 +26,7 @@ from trading_graph.service.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 
-TIMEOUT_S = 30.0
+_TIMEOUT_S = 30.0
 """Timeout of a batch; no run waits for it, so a slow backend may take its time."""
 
 _REST = 10
@@ -44,24 +43,25 @@ class ReplayTarget:
 
 
 def targets(
-    settings: Settings,
-    langsmith: LangSmithTarget | None,
-    *,
-    ask: bool = True,
-    timeout_s: float = TIMEOUT_S,
+    settings: Settings, langsmith: LangSmithTarget | None, *, ask: bool = True
 ) -> list[ReplayTarget]:
     """The configured backends; with `ask` Jaeger is asked which spans it has already.
 
     Raises ExporterSettingsError.
     """
-    known_spans = _known_to_jaeger(JaegerQuery(settings.jaeger_url)) if ask else _nothing
+    jaeger = JaegerQuery(settings.jaeger_url)
+
+    def known_spans(trace_id: str) -> tuple[str, ...]:
+        trace = jaeger.trace(trace_id) if ask else None
+        return () if trace is None else trace.span_ids
+
     backends = []
     if jaeger_is_enabled():
-        replay = Replay(jaeger_exporter(timeout_s), known_spans)
+        replay = Replay(jaeger_exporter(_TIMEOUT_S), known_spans)
         backends.append(ReplayTarget(JAEGER, spool_of(settings.spool, JAEGER), replay))
     if langsmith is not None:
         # Its ids follow from ours, so a span that is sent twice is one run there.
-        replay = Replay(langsmith_exporter(langsmith, timeout_s), _nothing)
+        replay = Replay(langsmith_exporter(langsmith, _TIMEOUT_S), lambda trace_id: ())
         backends.append(ReplayTarget(LANGSMITH, spool_of(settings.spool, LANGSMITH), replay))
     return backends
 
@@ -111,15 +111,3 @@ def _in_background(settings: Settings, langsmith: LangSmithTarget | None, stop: 
                     before = time.monotonic()
         except (OSError, TraceError) as error:
             _LOG.info("The spool for %s waits on: %s", target.name, error)
-
-
-def _known_to_jaeger(jaeger: JaegerQuery) -> SpanIdLookup:
-    def spans_in_jaeger(trace_id: str) -> tuple[str, ...]:
-        trace = jaeger.trace(trace_id)
-        return trace.span_ids if trace is not None else ()
-
-    return spans_in_jaeger
-
-
-def _nothing(trace_id: str) -> tuple[str, ...]:
-    return ()

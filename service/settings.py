@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, exceptions
 
 from trading_graph.graph.backend_choice import BackendChoice, ModelService
 from trading_graph.graph.options import Budget
+from trading_graph.otel.redaction import Redactor, process_redactor
 from trading_graph.service.errors import SettingsError
 from trading_graph.toolkit.errors import BadRequestError
 from trading_graph.toolkit.live_access import BaseUrls, LiveAccess, Mode
@@ -100,6 +101,11 @@ class Settings(BaseSettings):
         """Values that must not be written or sent anywhere, beside those of the environment."""
         keys = (self.openai_api_key, self.langsmith_api_key, self.fred_key)
         return [key.get_secret_value() for key in keys if key is not None]
+
+    @property
+    def redactor(self) -> Redactor:
+        """A redactor that knows these secrets and those of the environment."""
+        return process_redactor(self.secrets)
 
     @field_validator("live_urls")
     @classmethod

@@ -8,14 +8,15 @@ import asyncio
 import sqlite3
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiosqlite
+import msgspec
 
 from trading_graph.service.errors import StoreUnavailableError
 
@@ -142,8 +143,7 @@ class StoredWatch:
     setting: bool
 
 
-_RUN = tuple(field.name for field in fields(StoredRun))
-_VERDICT = tuple(field.name for field in fields(StoredVerdict))
+Record = TypeVar("Record", StoredRun, StoredVerdict, StoredWatch)
 
 
 class Store:
@@ -155,13 +155,11 @@ class Store:
 
     async def add(self, run: StoredRun) -> None:
         """Insert a new run."""
-        columns, marks = ", ".join(_RUN), ", ".join("?" * len(_RUN))
-        values = tuple(getattr(run, name) for name in _RUN)
-        await self._write(f"INSERT INTO runs ({columns}) VALUES ({marks})", values)
+        await self._insert("INSERT INTO runs", run)
 
     async def change(self, run_id: str, **columns: Any) -> None:
         """Set columns of a run."""
-        assert set(columns) <= set(_RUN)
+        assert set(columns) <= {field.name for field in fields(StoredRun)}
         assignments = ", ".join(f"{name} = ?" for name in columns)
         await self._write(
             f"UPDATE runs SET {assignments} WHERE id = ?", (*columns.values(), run_id)
@@ -198,17 +196,15 @@ class Store:
         limit: int = 50,
     ) -> list[StoredRun]:
         """Runs, newest first; `before` is the id after which a page begins."""
-        conditions: list[str] = []
-        values: list[Any] = []
-        if names := list(states):
-            conditions.append(f"state IN ({', '.join('?' * len(names))})")
-            values += names
-        for column, value in (("symbol =", symbol), ("id <", before)):
-            if value is not None:
-                conditions.append(f"{column} ?")
-                values.append(value)
-        where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
-        return await self._runs(f"{where}ORDER BY id DESC LIMIT ?", *values, limit)
+        names = list(states)
+        where, values = _where(
+            {
+                f"state IN ({', '.join('?' * len(names))})": names,
+                "symbol = ?": [] if symbol is None else [symbol],
+                "id < ?": [] if before is None else [before],
+            }
+        )
+        return await self._runs(f"{where} ORDER BY id DESC LIMIT ?", *values, limit)
 
     async def ended_before(self, moment: float) -> list[str]:
         """The ids of runs that ended before a time."""
@@ -242,15 +238,11 @@ class Store:
 
     async def keep_verdict(self, verdict: StoredVerdict) -> None:
         """Insert a verdict; it replaces an earlier one with its id."""
-        marks = ", ".join("?" * len(_VERDICT))
-        await self._write(
-            f"INSERT OR REPLACE INTO verdicts ({', '.join(_VERDICT)}) VALUES ({marks})",
-            tuple(getattr(verdict, name) for name in _VERDICT),
-        )
+        await self._insert("INSERT OR REPLACE INTO verdicts", verdict)
 
     async def verdict(self, id: str) -> StoredVerdict | None:
         """The verdict with an id."""
-        verdicts = await self._verdicts("WHERE id = ?", id)
+        verdicts = await self._records(StoredVerdict, "verdicts WHERE id = ?", id)
         return verdicts[0] if verdicts else None
 
     async def verdicts(
@@ -265,17 +257,17 @@ class Store:
 
         With `of_runs` false, verdicts on runs of this service are left out.
         """
-        conditions: list[str] = [] if of_runs else ["id NOT IN (SELECT id FROM runs)"]
-        values: list[Any] = []
-        if service is not None:
-            conditions.append("service = ?")
-            values.append(service)
-        if before is not None:
-            conditions.append("(started, id) < (SELECT started, id FROM verdicts WHERE id = ?)")
-            values.append(before)
-        where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
-        return await self._verdicts(
-            f"{where}ORDER BY started DESC, id DESC LIMIT ?", *values, limit
+        earlier = "(started, id) < (SELECT started, id FROM verdicts WHERE id = ?)"
+        where, values = _where(
+            {
+                "service = ?": [] if service is None else [service],
+                earlier: [] if before is None else [before],
+                "? OR id NOT IN (SELECT id FROM runs)": [of_runs],
+            }
+        )
+        order = "ORDER BY started DESC, id DESC"
+        return await self._records(
+            StoredVerdict, f"verdicts {where} {order} LIMIT ?", *values, limit
         )
 
     async def keep_watch(self, watch: StoredWatch) -> None:
@@ -292,46 +284,40 @@ class Store:
 
     async def watches(self) -> list[StoredWatch]:
         """All watches, by name of the service."""
-        rows = await self._read("SELECT service, since, setting FROM watches ORDER BY service", ())
-        return [StoredWatch(str(name), float(since), bool(set_)) for name, since, set_ in rows]
+        return await self._records(StoredWatch, "watches ORDER BY service")
 
     async def check(self) -> None:
         """Write without a change, since a store that cannot be written is not ready."""
         await self._write(f"PRAGMA user_version = {_VERSION}", ())
 
     async def _runs(self, rest: str, *values: Any) -> list[StoredRun]:
-        rows = await self._read(f"SELECT {', '.join(_RUN)} FROM runs {rest}", values)
-        return [_run_of(row) for row in rows]
+        return await self._records(StoredRun, f"runs {rest}", *values)
 
-    async def _verdicts(self, rest: str, *values: Any) -> list[StoredVerdict]:
-        rows = await self._read(f"SELECT {', '.join(_VERDICT)} FROM verdicts {rest}", values)
-        return [
-            StoredVerdict(*(_truth(n, v) for n, v in zip(_VERDICT, row, strict=True)))
-            for row in rows
-        ]
+    async def _records(self, kind: type[Record], rest: str, *values: Any) -> list[Record]:
+        rows = await self._read(f"SELECT * FROM {rest}", values)
+        # Not strict: SQLite stores a truth value as a number.
+        return [msgspec.convert(dict(row), kind, strict=False) for row in rows]
 
-    async def _read(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    async def _read(self, statement: str, values: Sequence[Any]) -> Iterable[sqlite3.Row]:
         async with _explain_errors():
-            return [
-                tuple(row) for row in await self._connection.execute_fetchall(statement, values)
-            ]
+            return await self._connection.execute_fetchall(statement, values)
 
-    async def _write(self, statement: str, values: Sequence[Any]) -> int:
-        async with _explain_errors():
-            cursor = await self._connection.execute(statement, values)
-            changed = cursor.rowcount
-            await cursor.close()
-            return changed
+    async def _insert(self, insert_into: str, record: StoredRun | StoredVerdict) -> None:
+        values = asdict(record)
+        columns, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
+        await self._write(f"{insert_into} ({columns}) VALUES ({marks})", values)
 
-
-def _run_of(row: tuple[Any, ...]) -> StoredRun:
-    values = {name: _truth(name, value) for name, value in zip(_RUN, row, strict=True)}
-    return StoredRun(**{**values, "state": RunState(values["state"])})
+    async def _write(self, statement: str, values: Sequence[Any] | Mapping[str, Any]) -> int:
+        async with _explain_errors(), self._connection.execute(statement, values) as cursor:
+            return cursor.rowcount
 
 
-def _truth(name: str, value: Any) -> Any:
-    """A truth value, which SQLite stores as a number."""
-    return bool(value) if name in ("passed", "degraded") and value is not None else value
+def _where(conditions: Mapping[str, Sequence[Any]]) -> tuple[str, list[Any]]:
+    """The clause of the conditions that have values, and these."""
+    given = {condition: values for condition, values in conditions.items() if values}
+    clause = " AND ".join(f"({condition})" for condition in given)
+    values = [value for values in given.values() for value in values]
+    return (f"WHERE {clause}" if clause else ""), values
 
 
 @asynccontextmanager
@@ -349,6 +335,7 @@ async def open_store(path: Path) -> AsyncIterator[Store]:
         raise
     try:
         async with _explain_errors():
+            connection.row_factory = sqlite3.Row
             await connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
             ((version,),) = await connection.execute_fetchall("PRAGMA user_version")
             if version > _VERSION:

@@ -10,7 +10,7 @@ from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources import parse, read
 from trading_graph.otel.sources.document import MAX_BYTES
 from trading_graph.otel.trace import SpanTable
-from trading_graph.service.run.folder import JOURNAL, TRACE, unfinished_sentence
+from trading_graph.service.run.folder import TRACE, unfinished_sentence
 
 if TYPE_CHECKING:
     from trading_graph.otel.sources.jaeger import JaegerQuery
@@ -110,10 +110,8 @@ def newest_run(out: Path) -> Path:
 
 def _over(trace: Path) -> Path:
     """The trace file, if its run is over; else raises TraceError with what was recorded so far."""
-    if (trace.parent / JOURNAL).is_file():
-        sentence = unfinished_sentence(trace.parent)
-        if sentence is not None:
-            raise TraceError(sentence)
+    if sentence := unfinished_sentence(trace.parent):
+        raise TraceError(sentence)
     return trace
 
 

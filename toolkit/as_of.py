@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 from zoneinfo import ZoneInfo
 
+from trading_graph.toolkit.dataset import LAST_DAY
 from trading_graph.toolkit.errors import BadDateError
 
 # At import, because loading a time zone reads files.
@@ -52,7 +53,7 @@ class AsOf:
             date = datetime.date.fromisoformat(text)
         except ValueError:
             raise BadDateError(
-                f"{text[:32]!a} is not a date: give one as YYYY-MM-DD, such as 2025-11-14."
+                f"{text[:32]!a} is not a date: give one as YYYY-MM-DD, such as {LAST_DAY}."
             ) from None
         if date > today:
             raise BadDateError(f"{date} is in the future: give a date up to today, {today}.")

@@ -6,17 +6,20 @@ passed the as-of filter, and says where it comes from.
 
 import asyncio
 import datetime
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
-from trading_graph.toolkit import indicators
+from trading_graph.toolkit import embedded_server, indicators
 from trading_graph.toolkit.as_of import STALE_AFTER, AsOf, Clock, new_york_day, utc_now
 from trading_graph.toolkit.as_of_filter import admit
 from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
 from trading_graph.toolkit.errors import BadDateError, DataError
 from trading_graph.toolkit.live_access import LiveAccess, Mode
+from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.rate_limits import HOST_POLICIES
 from trading_graph.toolkit.records import (
     Bars,
     Event,
@@ -97,6 +100,7 @@ class AsyncToolkit:
         clock: Clock = utc_now,
     ) -> None:
         self.mode = mode
+        self.pool = pool
         self._cache = cache
         self._clock = clock
         self.sources: SourceOrder = sources_of(
@@ -286,3 +290,26 @@ class AsyncToolkit:
             return self._cache.get(key, load, ttl=ttl, size=size)
 
         return await first_answer(kind, sources, get)
+
+
+@asynccontextmanager
+async def open_toolkit(
+    mode: Mode,
+    access: LiveAccess,
+    *,
+    embedded_latency_s: float = embedded_server.DEFAULT_LATENCY_S,
+    caching: bool = True,
+    pooled: bool = True,
+) -> AsyncIterator[AsyncToolkit]:
+    """Market data with a pool, a cache, and where the mode needs it the embedded data's server."""
+    async with AsyncExitStack() as stack:
+        base_url = None
+        if mode != "live":
+            server = LoopbackServer(lambda: embedded_server.make_app(latency_s=embedded_latency_s))
+            await asyncio.to_thread(server.start)
+            stack.push_async_callback(asyncio.to_thread, server.stop)
+            base_url = server.url
+        pool = await stack.enter_async_context(HttpPool(policies=HOST_POLICIES, pooled=pooled))
+        cache = SingleFlightCache(enabled=caching)
+        stack.push_async_callback(cache.close)
+        yield AsyncToolkit(pool, cache, mode=mode, base_url=base_url, access=access)

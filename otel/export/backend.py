@@ -24,13 +24,17 @@ _EXIT_SHARE = 0.75
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How many spans a backend took, how many went to the spool, and how many were lost."""
+    """How many spans a backend took, how many went to the spool, and how many were lost.
+
+    `answered` is false where nobody has answered at the endpoint.
+    """
 
     backend: str
     endpoint: str
     delivered: int
     spooled: int
     lost: int
+    answered: bool
 
 
 class Backend:
@@ -61,8 +65,14 @@ class Backend:
         """What became of the spans so far."""
         lost = self._lost + self.queue.dropped
         exporter = self._exporter
-        endpoint = self._redactor.text(exporter.endpoint)
-        return Delivery(exporter.backend, endpoint, self._delivered, self._spooled, lost)
+        return Delivery(
+            backend=exporter.backend,
+            endpoint=self._redactor.text(exporter.endpoint),
+            delivered=self._delivered,
+            spooled=self._spooled,
+            lost=lost,
+            answered=exporter.answered,
+        )
 
     def close(self, timeout_s: float) -> bool:
         """Send the queue, spool what is not sent in time, and stop; false if it was late."""

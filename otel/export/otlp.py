@@ -124,6 +124,8 @@ class Endpoint:
     def __init__(self, url: str, complaint: str = "") -> None:
         self.url = url
         self._complaint = complaint
+        self.answered = False
+        """Whether anybody has answered there so far."""
         self._paused_until = 0.0
         self._reachable = False
 
@@ -133,6 +135,7 @@ class Endpoint:
             return False
         if not self._reachable:
             self._reachable = self.listens()
+            self.answered = self.answered or self._reachable
         if self._reachable and export():
             return True
         self._reachable = False
@@ -167,6 +170,11 @@ class Exporter:
     def send(self, spans: Sequence[ReadableSpan]) -> bool:
         """Send a batch; false where the backend did not take it, or is known to be down."""
         return self._endpoint.send(lambda: self._exporter.export(spans) is SpanExportResult.SUCCESS)
+
+    @property
+    def answered(self) -> bool:
+        """Whether anybody has answered at the endpoint so far."""
+        return self._endpoint.answered
 
     def close(self) -> None:
         """Close the connection and interrupt a retry in progress."""

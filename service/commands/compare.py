@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 
+import click
 from rich.console import Console
 
 from trading_graph.otel.diagnosis import (
@@ -14,7 +15,6 @@ from trading_graph.otel.diagnosis import (
     repetition,
     set_flaw,
 )
-from trading_graph.otel.errors import TraceError
 from trading_graph.otel.report.comparison import (
     ComparisonText,
     comparison_github,
@@ -22,9 +22,7 @@ from trading_graph.otel.report.comparison import (
     comparison_junit,
     comparison_markdown,
 )
-from trading_graph.otel.trace import SpanTable
-from trading_graph.service.errors import SettingsError
-from trading_graph.service.exit_codes import ErrorKind, ExitCode, fail
+from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.trace_source import find_trace
 
 FORMATS = {
@@ -33,10 +31,6 @@ FORMATS = {
     "junit": comparison_junit,
     "github": comparison_github,
 }
-
-
-class ComparisonUsageError(Exception):
-    """The named traces cannot be compared; the message says what to name instead."""
 
 
 def compare_command(
@@ -48,26 +42,14 @@ def compare_command(
     tolerance: float | None,
     format: str,
 ) -> ExitCode:
-    """Compare and return the exit code; every fault is one sentence on stderr.
+    """Compare and return the exit code.
 
     `traces` are the baseline and `new` the new runs; without `new`, `traces` names one of each.
     `tolerance` is in per cent.
     """
-    talk = Console(stderr=True)
-    try:
-        before, after = _sides(traces, new, ids)
-        tables = {word: find_trace((word[0],), source, word[1]) for word in (*before, *after)}
-        comparison = _compare(
-            [(word, tables[word]) for word in before],
-            [(word, tables[word]) for word in after],
-            None if tolerance is None else tolerance / 100,
-        )
-    except ComparisonUsageError as error:
-        return fail(talk, str(error), ExitCode.USAGE, ErrorKind.USAGE)
-    except SettingsError as error:
-        return fail(talk, str(error), ExitCode.USAGE, ErrorKind.SETTINGS)
-    except TraceError as error:
-        return fail(talk, str(error), ExitCode.NOT_DONE, ErrorKind.TRACE)
+    share = None if tolerance is None else tolerance / 100
+    before, after = (_read(side, source) for side in _sides(traces, new, ids))
+    comparison = _compare(before, after, share)
     if format != "text":
         sys.stdout.write(FORMATS[format](comparison) + "\n")
     elif isinstance(comparison, Comparison):
@@ -86,20 +68,20 @@ Word = tuple[str, str | None]
 def _sides(
     words: tuple[str, ...], others: tuple[str, ...], ids: tuple[str, ...]
 ) -> tuple[list[Word], list[Word]]:
-    """The baseline and the new runs; raises ComparisonUsageError."""
+    """The baseline and the new runs; raises click.UsageError."""
     base, new = (words, others) if others else (words[:1], words[1:])
     if not base or not new:
-        raise ComparisonUsageError("Name two traces, or a baseline and after --with the new runs.")
+        raise click.UsageError("Name two traces, or a baseline and after --with the new runs.")
     if not others and len(new) > 1:
-        raise ComparisonUsageError(
+        raise click.UsageError(
             f"{len(words)} traces are no pair; put --with before the new runs of a set."
         )
     if flaw := set_flaw(len(base), len(new)):
-        raise ComparisonUsageError(flaw)
+        raise click.UsageError(flaw)
     if [*base, *new].count("-") > 1:
-        raise ComparisonUsageError("Standard input can be read once only.")
+        raise click.UsageError("Standard input can be read once only.")
     if ids and len(ids) != len(base) + len(new):
-        raise ComparisonUsageError(
+        raise click.UsageError(
             f"--id is given {len(ids)} times for {len(base) + len(new)} traces; give one for each, "
             "in their order."
         )
@@ -107,22 +89,19 @@ def _sides(
     return named[: len(base)], named[len(base) :]
 
 
+def _read(side: Sequence[Word], source: str | None) -> tuple[list[Run], list[str]]:
+    """The runs of a side, and a sentence for each that is not complete; raises TraceError."""
+    tables = [(word, find_trace((word,), source, id), id) for word, id in side]
+    return complete_runs(tables)
+
+
 def _compare(
-    base: Sequence[tuple[Word, SpanTable]],
-    new: Sequence[tuple[Word, SpanTable]],
-    tolerance: float | None,
+    base: tuple[list[Run], list[str]], new: tuple[list[Run], list[str]], tolerance: float | None
 ) -> Comparison | list[str]:
-    """The comparison, or a sentence for each obstacle; raises ComparisonUsageError."""
-    (before, lacking), (after, lacking_too) = _complete(base), _complete(new)
+    """The comparison, or a sentence for each obstacle; raises click.UsageError."""
+    (before, lacking), (after, lacking_too) = base, new
     if lacking or lacking_too:
         return [*lacking, *lacking_too]
     if flaw := repetition(before) or repetition(after):
-        raise ComparisonUsageError(flaw)
-    comparison = compare(before, after, tolerance)
-    if comparison is None:
-        return [NOTHING_SHARED]
-    return comparison
-
-
-def _complete(side: Sequence[tuple[Word, SpanTable]]) -> tuple[list[Run], list[str]]:
-    return complete_runs([(word, table, run_id) for (word, run_id), table in side])
+        raise click.UsageError(flaw)
+    return compare(before, after, tolerance) or [NOTHING_SHARED]

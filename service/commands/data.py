@@ -6,8 +6,8 @@ The fetches are recorded in memory, as a trace of this command alone; nothing is
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 from opentelemetry import context as otel_context
 from opentelemetry.sdk.resources import Resource
@@ -26,19 +26,13 @@ from trading_graph.otel.trace import Span, Trace
 from trading_graph.otel.vocabularies import Role
 from trading_graph.service.commands.data_document import Snapshot, write_csv, write_json
 from trading_graph.service.commands.data_table import show_fetches, show_snapshot
-from trading_graph.service.commands.failures import with_exit_code
 from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.run.request import default_date
-from trading_graph.service.settings import Settings, backend_choice
+from trading_graph.service.settings import backend_choice, read_settings
 from trading_graph.toolkit.as_of import AsOf
-from trading_graph.toolkit.cache import SingleFlightCache
-from trading_graph.toolkit.embedded_server import make_app
 from trading_graph.toolkit.errors import DataError, NoDataError
 from trading_graph.toolkit.live_access import Mode
-from trading_graph.toolkit.loopback import LoopbackServer
-from trading_graph.toolkit.market_data import AsyncToolkit, MarketData
-from trading_graph.toolkit.pool import HttpPool
-from trading_graph.toolkit.rate_limits import HOST_POLICIES
+from trading_graph.toolkit.market_data import AsyncToolkit, MarketData, open_toolkit
 from trading_graph.toolkit.sources.source import gather_parts
 from trading_graph.toolkit.symbols import parse_symbol
 
@@ -46,35 +40,26 @@ from trading_graph.toolkit.symbols import parse_symbol
 def data_command(
     *, symbol: str, date: str | None, data: Mode | None, offline: bool, format: str
 ) -> ExitCode:
-    """Show what is known of a symbol, and return the exit code; a failure is one sentence."""
-    talk = Console(stderr=True)
-    snapshots: list[Snapshot] = []
-
-    def work(settings: Settings, redactor: Redactor) -> ExitCode:
-        choice = backend_choice(settings, offline=offline, own_model=False, data=data)
-        name = parse_symbol(symbol)
-        as_of = AsOf.parse(date or default_date(choice.data))
-        talk.print(
-            f"{name} as of {as_of} · data: {choice.data_label}"
-            f"{' · latencies are simulated' if choice.data == 'offline' else ''}",
-            highlight=False,
-            soft_wrap=True,
-        )
-        with talk.status("fetching") if talk.is_terminal else nullcontext(), _without_log():
-            snapshot = asyncio.run(_fetch(name, as_of, choice, redactor))
-        _require_something(snapshot, for_bars=format == "csv")
-        snapshots.append(snapshot)
-        return ExitCode.OK
-
-    code = with_exit_code(talk, work)
-    # Outside the guard, so that a reader who leaves early, such as `head`, is no failure to report.
-    for snapshot in snapshots:
-        if format == "table":
-            show_snapshot(Console(file=sys.stdout, highlight=False, emoji=False), snapshot)
-        else:
-            (write_json if format == "json" else write_csv)(snapshot)
-        show_fetches(talk, snapshot)
-    return code
+    """Show what is known of a symbol, and return the exit code."""
+    talk, settings = Console(stderr=True), read_settings()
+    choice = backend_choice(settings, offline=offline, own_model=False, data=data)
+    name, as_of = parse_symbol(symbol), AsOf.parse(date or default_date(choice.data))
+    talk.print(
+        f"{name} as of {as_of} · data: {choice.data_label}"
+        f"{' · latencies are simulated' if choice.data == 'offline' else ''}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    with talk.status("fetching") if talk.is_terminal else nullcontext(), _without_log():
+        snapshot = asyncio.run(_fetch(name, as_of, choice, settings.redactor))
+    if snapshot.is_empty or (format == "csv" and snapshot.data.bars is None):
+        raise NoDataError(snapshot.missing["bars"])
+    if format == "table":
+        show_snapshot(Console(file=sys.stdout, highlight=False, emoji=False), snapshot)
+    else:
+        (write_json if format == "json" else write_csv)(snapshot)
+    show_fetches(talk, snapshot)
+    return ExitCode.OK
 
 
 async def _fetch(name: str, as_of: AsOf, choice: BackendChoice, redactor: Redactor) -> Snapshot:
@@ -87,7 +72,8 @@ async def _fetch(name: str, as_of: AsOf, choice: BackendChoice, redactor: Redact
         shutdown_on_exit=False,
     )
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    async with _open_toolkit(choice) as toolkit:
+    latency_s = choice.fetch_latency_s
+    async with open_toolkit(choice.data, choice.access, embedded_latency_s=latency_s) as toolkit:
         token = otel_context.attach(context_with(spans.Recording(f"data {name}", provider)))
         try:
             with spans.open_span(f"data {name}"):
@@ -111,22 +97,6 @@ def _without_log() -> Iterator[None]:
         root.removeHandler(handler)
 
 
-@asynccontextmanager
-async def _open_toolkit(choice: BackendChoice) -> AsyncIterator[AsyncToolkit]:
-    """Market data without any model: `graph.backends` opens both, and takes seconds to import."""
-    async with AsyncExitStack() as stack:
-        base_url = None
-        if choice.data != "live":
-            server = LoopbackServer(lambda: make_app(latency_s=choice.fetch_latency_s))
-            await asyncio.to_thread(server.start)
-            stack.push_async_callback(asyncio.to_thread, server.stop)
-            base_url = server.url
-        pool = await stack.enter_async_context(HttpPool(policies=HOST_POLICIES))
-        cache = SingleFlightCache()
-        stack.push_async_callback(cache.close)
-        yield AsyncToolkit(pool, cache, mode=choice.data, base_url=base_url, access=choice.access)
-
-
 async def _absent_sources(toolkit: AsyncToolkit, data: MarketData) -> dict[str, DataError]:
     """Why the parts are missing that this mode has no source of."""
     requests = {
@@ -145,9 +115,3 @@ def _fetches(ended: Sequence[ReadableSpan]) -> tuple[Span, ...]:
     """The fetches in order of start; none where OTEL_SDK_DISABLED lets nothing be recorded."""
     traces = map(Trace, from_spans(ended) if ended else ())
     return tuple(span for trace in traces for span in trace if span.role is Role.FETCH)
-
-
-def _require_something(snapshot: Snapshot, *, for_bars: bool) -> None:
-    """Raise NoDataError where nothing is known of the symbol, or no bars where bars are wanted."""
-    if snapshot.is_empty or (for_bars and snapshot.data.bars is None):
-        raise NoDataError(snapshot.missing["bars"])

@@ -78,12 +78,13 @@ class Snapshot:
         )
 
     @property
-    def answers(self) -> tuple[SourceAnswer, ...]:
-        """What the sources gave."""
+    def answers(self) -> Mapping[str, SourceAnswer]:
+        """What the sources gave, by part."""
         data = self.data
-        parts = (data.bars, *data.statements.values(), data.filings, data.insiders)
-        rest = (*data.macro.values(), data.news, data.posts)
-        return tuple(part for part in (*parts, *rest) if part is not None)
+        parts: dict[str, SourceAnswer | None] = {"prices": data.bars, **data.statements}
+        parts |= {"filings": data.filings, "insiders": data.insiders, **data.macro}
+        parts |= {"news": data.news, "posts": data.posts}
+        return {part: answer for part, answer in parts.items() if answer is not None}
 
     @property
     def is_empty(self) -> bool:
@@ -98,7 +99,7 @@ class Snapshot:
     @property
     def simulated(self) -> bool:
         """Whether embedded data, whose latencies are simulated, is among the answers."""
-        return any(answer.data_mode == "offline" for answer in self.answers)
+        return any(answer.data_mode == "offline" for answer in self.answers.values())
 
     @property
     def session_note(self) -> str | None:
@@ -155,7 +156,7 @@ def write_csv(snapshot: Snapshot) -> None:
 
 def _document(snapshot: Snapshot) -> dict[str, Any]:
     data = snapshot.data
-    modes = {answer.data_mode for answer in snapshot.answers}
+    modes = {answer.data_mode for answer in snapshot.answers.values()}
     first = min((span.start_ns for span in snapshot.fetches), default=0)
     return {
         "schema_version": 1,

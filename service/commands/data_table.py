@@ -12,7 +12,7 @@ from trading_graph.otel.report import bars as draw_bars
 from trading_graph.otel.trace import Span
 from trading_graph.otel.vocabularies import witness
 from trading_graph.service.commands.data_document import Snapshot
-from trading_graph.toolkit.records import Bars, Filing, Filings, Headline, Insiders, SourceAnswer
+from trading_graph.toolkit.records import Bars, Filing, Filings, Headline, Insiders
 from trading_graph.toolkit.statements import CONCEPTS
 from trading_graph.toolkit.tools.filings import FORMS, ITEMS
 from trading_graph.toolkit.tools.macro import LABELS
@@ -195,42 +195,34 @@ def _meaning(filing: Filing) -> str:
 
 def _gaps(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
     """What is missing and why; parts with one reason stand on one line."""
-    parts: defaultdict[str, list[str]] = defaultdict(list)
-    for part, reason in snapshot.missing.items():
-        parts[reason].append(part.removeprefix("macro."))
-    for name, reason in (snapshot.ratios.missing if snapshot.ratios else {}).items():
-        parts[reason].append(name)
-    for reason, names in parts.items():
-        yield ", ".join(names), reason
+    parts = [(reason, part.removeprefix("macro.")) for part, reason in snapshot.missing.items()]
+    if snapshot.ratios:
+        parts += [(reason, name) for name, reason in snapshot.ratios.missing.items()]
+    for reason, names in _group(parts):
+        yield names, reason
     for reason in snapshot.data.news.missing if snapshot.data.news else ():
         yield "some news", snapshot.redactor.text(reason)
 
 
 def _failures(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
     """Why a source stands in for the preferred one, beside the parts that it gave."""
-    parts: defaultdict[str, list[str]] = defaultdict(list)
-    for part, answer in _answers(snapshot):
-        if answer.stands_in:
-            parts[answer.stands_in].append(part)
-    for reason, names in parts.items():
-        yield ", ".join(names), snapshot.redactor.text(reason)
+    answers = snapshot.answers.items()
+    for reason, parts in _group((each.stands_in, part) for part, each in answers):
+        if reason:
+            yield parts, snapshot.redactor.text(reason)
 
 
-def _sources(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+def _sources(snapshot: Snapshot) -> Iterable[tuple[str, str]]:
     """The parts that each source gave."""
-    parts: defaultdict[str, list[str]] = defaultdict(list)
-    for part, answer in _answers(snapshot):
-        parts[answer.source].append(part)
-    for source, names in parts.items():
-        yield source, ", ".join(names)
+    return _group((answer.source, part) for part, answer in snapshot.answers.items())
 
 
-def _answers(snapshot: Snapshot) -> Iterator[tuple[str, SourceAnswer]]:
-    data = snapshot.data
-    parts: dict[str, SourceAnswer | None] = {"prices": data.bars, **data.statements}
-    parts |= {"filings": data.filings, "insiders": data.insiders, **data.macro}
-    parts |= {"news": data.news, "posts": data.posts}
-    yield from ((part, answer) for part, answer in parts.items() if answer is not None)
+def _group(pairs: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str]]:
+    """Each first word once, with the second ones that stand beside it."""
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for key, name in pairs:
+        groups[key].append(name)
+    return [(key, ", ".join(names)) for key, names in groups.items()]
 
 
 def _heading(title: str, note: str = "") -> Text:

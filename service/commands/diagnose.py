@@ -10,16 +10,14 @@ from rich.console import Console
 
 from trading_graph.graph.gate import default_gate
 from trading_graph.otel.diagnosis import Diagnosis, Standing, diagnose, ranking_of
-from trading_graph.otel.errors import TraceError
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.report.diagnosis import DiagnosisText, diagnosis_json
 from trading_graph.otel.report.folded import folded
 from trading_graph.otel.report.perfetto import perfetto
 from trading_graph.otel.report.verdict import VerdictText
-from trading_graph.otel.verdict import Gate, GateError, Verdict
+from trading_graph.otel.verdict import Gate, Verdict
 from trading_graph.service.commands.where_to_fix import with_places
-from trading_graph.service.errors import SettingsError
-from trading_graph.service.exit_codes import ErrorKind, ExitCode, fail, print_error
+from trading_graph.service.exit_codes import ErrorKind, ExitCode, print_error
 from trading_graph.service.trace_source import find_trace
 
 
@@ -36,37 +34,26 @@ def diagnose_command(
     export: str | None,
     out: str | None,
 ) -> ExitCode:
-    """Diagnose a trace, print or write it, and return the exit code; faults go to stderr."""
+    """Diagnose a trace, print or write it, and return the exit code."""
     if format and export:
         raise click.UsageError("--format is for the report and --export is instead of it; give one")
     form = export or format or "text"
     talk = Console(stderr=True)
-    try:
-        own = Gate.from_file(Path(gate)) if gate else None
-        others = [find_trace((word,), source) for word in seen]
-        table = find_trace(trace, source, id)
-        diagnosis = diagnose(table, own or default_gate(table), target, id, others)
-    except GateError as error:
-        return fail(talk, str(error), ExitCode.USAGE, ErrorKind.GATE)
-    except SettingsError as error:
-        return fail(talk, str(error), ExitCode.USAGE, ErrorKind.SETTINGS)
-    except TraceError as error:
-        return fail(talk, str(error), ExitCode.NOT_DONE, ErrorKind.TRACE)
+    own = Gate.from_file(Path(gate)) if gate else None
+    others = [find_trace((word,), source) for word in seen]
+    table = find_trace(trace, source, id)
+    diagnosis = diagnose(table, own or default_gate(table), target, id, others)
     if not isinstance(diagnosis, Diagnosis):
         # On stderr: stdout is for the report, which may be JSON.
         talk.print(VerdictText(diagnosis), highlight=False)
         if form == "json":
-            print_error(_without_verdict(diagnosis), ExitCode.NOT_DONE, ErrorKind.INCOMPLETE_TRACE)
+            print_error(_without_verdict(diagnosis), ErrorKind.INCOMPLETE_TRACE)
         return ExitCode.NOT_DONE
     diagnosis = with_places(diagnosis)
     if out is None:
         _print(diagnosis, form)
     else:
-        try:
-            _write(Path(out), _text(diagnosis, form))
-        except OSError as error:
-            sentence = f"{out} cannot be written: {error.strerror}."
-            return fail(talk, sentence, ExitCode.USAGE, ErrorKind.FILE)
+        _write(Path(out), _text(diagnosis, form))
         talk.print(f"Written: {out}", highlight=False, soft_wrap=True)
     kept = diagnosis.target.standing in (Standing.INSIDE, Standing.NONE)
     return ExitCode.OK if kept else ExitCode.CHECK_FAILED
@@ -111,10 +98,13 @@ def _text(diagnosis: Diagnosis, form: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write the file whole or not at all."""
+    """Write the file whole or not at all; raises OSError with its name."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
+    except OSError as error:
+        error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)

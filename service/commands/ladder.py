@@ -9,9 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from trading_graph.otel.redaction import Redactor
 from trading_graph.otel.report.documents.document import SCHEMA_VERSION, Document, encode
-from trading_graph.service.commands.failures import with_exit_code
 from trading_graph.service.commands.run import load_session
 from trading_graph.service.errors import SettingsError
 from trading_graph.service.exit_codes import ExitCode
@@ -26,9 +24,9 @@ from trading_graph.service.ladder import (
     rungs,
 )
 from trading_graph.service.log import logging_to
-from trading_graph.service.run.request import default_date
-from trading_graph.service.settings import Settings
+from trading_graph.service.settings import read_settings
 from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.dataset import LAST_DAY
 from trading_graph.toolkit.symbols import parse_symbol
 
 _LONGEST_CALL_S = 50.0
@@ -39,19 +37,25 @@ _LONGEST_FETCH_S = 8.0
 def ladder_command(
     *, symbol: str, date: str | None, call_s: float, fetch_s: float, scale: float, as_json: bool
 ) -> ExitCode:
-    """Climb the ladder and return the exit code; every failure is one sentence on stderr.
+    """Climb the ladder and return the exit code.
 
     It always uses the offline model and the embedded data, so that latencies are equal.
     """
     talk, latencies = Console(stderr=True), Latencies(call_s, fetch_s, scale)
-
-    def work(settings: Settings, redactor: Redactor) -> ExitCode:
-        _refuse_timeouts(latencies)
-        listed, as_of = parse_symbol(symbol), AsOf.parse(date or default_date("offline"))
-        with logging_to(settings.log_file, redactor):
-            return _climb(listed, as_of, latencies, settings, redactor, talk, as_json=as_json)
-
-    return with_exit_code(talk, work)
+    settings = read_settings()
+    _refuse_timeouts(latencies)
+    listed, as_of = parse_symbol(symbol), AsOf.parse(date or LAST_DAY)
+    with logging_to(settings.log_file, settings.redactor):
+        steps = rungs(listed, as_of, latencies)
+        session = load_session(talk)(settings, settings.out, talk, offline=True)
+        results = asyncio.run(climb(steps, session, talk))
+        ladder = compare_rungs(steps, results, latencies)
+    out = Console(file=sys.stdout)
+    if as_json:
+        show_json(ladder, listed, str(as_of), out)
+    else:
+        show(ladder, out)
+    return ExitCode.OK if ladder.holds else ExitCode.CHECK_FAILED
 
 
 def _refuse_timeouts(latencies: Latencies) -> None:
@@ -64,28 +68,6 @@ def _refuse_timeouts(latencies: Latencies) -> None:
                 f"A {what} of {took:g} s would run into the client's time limit; choose a "
                 f"--scale that keeps it below {longest:g} s."
             )
-
-
-def _climb(
-    symbol: str,
-    as_of: AsOf,
-    latencies: Latencies,
-    settings: Settings,
-    redactor: Redactor,
-    talk: Console,
-    *,
-    as_json: bool,
-) -> ExitCode:
-    steps = rungs(symbol, as_of, latencies)
-    session = load_session(talk)(settings, settings.out, talk, redactor, offline=True)
-    results = asyncio.run(climb(steps, session, talk))
-    ladder = compare_rungs(steps, results, latencies)
-    out = Console(file=sys.stdout)
-    if as_json:
-        show_json(ladder, symbol, str(as_of), out)
-    else:
-        show(ladder, out)
-    return ExitCode.OK if ladder.holds else ExitCode.CHECK_FAILED
 
 
 BASELINE = (248, 590)

@@ -15,12 +15,10 @@ from rich.console import Console
 
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.otel.gc_pause import pause_collection
-from trading_graph.otel.redaction import Redactor
-from trading_graph.service.commands.failures import with_exit_code
 from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.log import logging_to
 from trading_graph.service.run.request import RunRequest, default_date
-from trading_graph.service.settings import Settings, backend_choice
+from trading_graph.service.settings import Settings, backend_choice, read_settings
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.symbols import parse_symbol
 
@@ -32,7 +30,7 @@ _RESUME_WORDS = {"resume", "out", "as_json"}
 
 
 def run_command(*, symbol: str | None, resume: str | None, **words: Any) -> ExitCode:
-    """Make a run or resume one, and return the exit code; each failure is a sentence on stderr."""
+    """Make a run or resume one, and return the exit code."""
     context = click.get_current_context()
     if resume is not None:
         _refuse_other_words(context)
@@ -62,46 +60,35 @@ def _refuse_other_words(context: click.Context) -> None:
 
 
 def _begin(symbol: str, words: Mapping[str, Any]) -> ExitCode:
-    talk = Console(stderr=True)
-
-    def work(settings: Settings, redactor: Redactor) -> ExitCode:
-        choice = backend_choice(
-            settings,
-            offline=words["offline"],
-            data=words["data"],
-            cache=not words["no_cache"],
-            pool=not words["no_pool"],
-        )
-        request = _request(symbol, words, settings).resolve(default_date(choice.data))
-        _announce(talk, request, choice)
-        with logging_to(settings.log_file, redactor):
-            session = load_session(talk)(
-                settings, _out(words, settings), talk, redactor, offline=words["offline"]
-            )
-            result = asyncio.run(session.run(request, choice))
-            session.show(result, as_json=words["as_json"])
-        return ExitCode.OK
-
-    return with_exit_code(talk, work)
+    talk, settings = Console(stderr=True), read_settings()
+    choice = backend_choice(
+        settings,
+        offline=words["offline"],
+        data=words["data"],
+        cache=not words["no_cache"],
+        pool=not words["no_pool"],
+    )
+    request = _request(symbol, words, settings, default_date(choice.data))
+    _announce(talk, request, choice)
+    with logging_to(settings.log_file, settings.redactor):
+        session = load_session(talk)(settings, _out(words, settings), talk, words["offline"])
+        (result,) = asyncio.run(session.runs(request, choice))
+        session.show(result, as_json=words["as_json"])
+    return ExitCode.OK
 
 
 def _resume(word: str, words: Mapping[str, Any]) -> ExitCode:
-    talk = Console(stderr=True)
-
-    def work(settings: Settings, redactor: Redactor) -> ExitCode:
-        sessions = load_session(talk)
-        out = _out(words, settings)
-        run_id, order = sessions.interrupted(word, out)
-        choice = order.choice(settings)
-        order.check(choice)
-        _announce(talk, order.request, choice)
-        with logging_to(settings.log_file, redactor):
-            session = sessions(settings, out, talk, redactor, offline=order.offline)
-            result = asyncio.run(session.resume(run_id, choice))
-            session.show(result, as_json=words["as_json"])
-        return ExitCode.OK
-
-    return with_exit_code(talk, work)
+    talk, settings = Console(stderr=True), read_settings()
+    sessions, out = load_session(talk), _out(words, settings)
+    run_id, order = sessions.interrupted(word, out)
+    choice = order.choice(settings)
+    order.check(choice)
+    _announce(talk, order.request, choice)
+    with logging_to(settings.log_file, settings.redactor):
+        session = sessions(settings, out, talk, order.offline)
+        result = asyncio.run(session.resume(run_id, choice))
+        session.show(result, as_json=words["as_json"])
+    return ExitCode.OK
 
 
 def load_session(talk: Console) -> "type[RunSession]":
@@ -116,15 +103,16 @@ def _out(words: Mapping[str, Any], settings: Settings) -> Path:
     return Path(words["out"] or settings.out)
 
 
-def _request(symbol: str, words: Mapping[str, Any], settings: Settings) -> RunRequest:
+def _request(
+    symbol: str, words: Mapping[str, Any], settings: Settings, default_date: str
+) -> RunRequest:
     """The request of the words; the settings give a budget that they do not name.
 
     Raises BadSymbolError or BadDateError: their messages explain these two fields better than
     bounds do.
     """
     values = {name: words[name] for name in RunRequest.model_fields.keys() - {"symbol"}}
-    if values["date"]:
-        values["date"] = str(AsOf.parse(values["date"]))
+    values["date"] = str(AsOf.parse(values["date"] or default_date))
     for name in ("max_seconds", "max_calls", "max_tokens"):
         values[name] = values[name] or getattr(settings, name)
     return RunRequest(symbol=parse_symbol(symbol), **values)
@@ -132,10 +120,5 @@ def _request(symbol: str, words: Mapping[str, Any], settings: Settings) -> RunRe
 
 def _announce(talk: Console, request: RunRequest, choice: BackendChoice) -> None:
     """Print which model and which data will serve."""
-    simulated = " · latencies are simulated" if choice.simulated else ""
-    talk.print(
-        f"{request.symbol} as of {request.date} · model: {choice.model_label} · "
-        f"data: {choice.data_label}{simulated}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    line = f"{request.symbol} as of {request.date} · {choice.announcement}"
+    talk.print(line, highlight=False, soft_wrap=True)

@@ -9,15 +9,12 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.otel.gc_pause import pause_collection
-from trading_graph.otel.redaction import Redactor
-from trading_graph.service.commands.failures import with_exit_code
 from trading_graph.service.errors import SettingsError
 from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.log import logging_to
 from trading_graph.service.server.access import digest
-from trading_graph.service.settings import Settings, backend_choice
+from trading_graph.service.settings import Settings, backend_choice, read_settings
 
 
 def _new_token() -> ExitCode:
@@ -32,19 +29,14 @@ def _new_token() -> ExitCode:
 def serve_command(
     *, host: str, port: int, offline: bool, out: str | None, new_token: bool
 ) -> ExitCode:
-    """Serve until a signal and return the exit code; every failure is one sentence on stderr."""
+    """Serve until a signal, and return the exit code."""
     if new_token:
         return _new_token()
-    talk = Console(stderr=True)
-
-    def work(settings: Settings, redactor: Redactor) -> ExitCode:
-        _check_host(host, settings)
-        with logging_to(settings.log_file, redactor):
-            where = Path(out) if out else settings.out
-            asyncio.run(_serve(settings, redactor, host, port, where, talk, offline=offline))
-        return ExitCode.OK
-
-    return with_exit_code(talk, work)
+    settings = read_settings()
+    _check_host(host, settings)
+    with logging_to(settings.log_file, settings.redactor):
+        asyncio.run(_serve(settings, host, port, Path(out or settings.out), offline=offline))
+    return ExitCode.OK
 
 
 def _check_host(host: str, settings: Settings) -> None:
@@ -62,16 +54,8 @@ def _check_host(host: str, settings: Settings) -> None:
     )
 
 
-async def _serve(
-    settings: Settings,
-    redactor: Redactor,
-    host: str,
-    port: int,
-    out: Path,
-    talk: Console,
-    *,
-    offline: bool,
-) -> None:
+async def _serve(settings: Settings, host: str, port: int, out: Path, *, offline: bool) -> None:
+    talk = Console(stderr=True)
     with talk.status("loading"), pause_collection():
         # Not above: it takes seconds, and a wrong host is refused first.
         from trading_graph.service.server.serving import (
@@ -83,11 +67,12 @@ async def _serve(
 
     choice = backend_choice(settings, offline=offline)
     async with (
-        open_service(settings, choice, out, redactor, offline=offline) as app,
+        open_service(settings, choice, out, settings.redactor, offline=offline) as app,
         listening(app, host, port) as address,
     ):
         with stop_signals() as stopped:
-            _announce(talk, choice)
+            talk.print(choice.announcement, highlight=False, soft_wrap=True)
+            talk.print("Stop with Ctrl-C.", highlight=False)
             sys.stdout.write(f"{address}\n")
             sys.stdout.flush()
             await stopped.wait()
@@ -95,13 +80,3 @@ async def _serve(
             seconds = f"{settings.serve_drain_s:g}"
             talk.print(f"Stopping; what runs has {seconds} s to end.", highlight=False)
             await drain(app, stopped)
-
-
-def _announce(talk: Console, choice: BackendChoice) -> None:
-    simulated = " · latencies are simulated" if choice.simulated else ""
-    talk.print(
-        f"model: {choice.model_label} · data: {choice.data_label}{simulated}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    talk.print("Stop with Ctrl-C.", highlight=False)

@@ -3,11 +3,11 @@
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 
 import click
 from rich.console import Console
@@ -20,9 +20,8 @@ from trading_graph.otel.report import VerdictText, as_github, as_json, as_junit,
 from trading_graph.otel.report.documents.document import Document, encode
 from trading_graph.otel.report.documents.verdict import VerdictJson, verdict_document
 from trading_graph.otel.trace import SpanTable
-from trading_graph.otel.verdict import Gate, GateError, Verdict, judge, with_target
-from trading_graph.service.errors import SettingsError
-from trading_graph.service.exit_codes import ErrorKind, ExitCode, fail
+from trading_graph.otel.verdict import Gate, Verdict, judge, with_target
+from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.trace_source import configured_jaeger, find_trace
 from trading_graph.service.watching import PollBackoff, SettledTrace, TraceWatch
 
@@ -61,10 +60,7 @@ def verify_command(
     format: str,
 ) -> ExitCode:
     """Judge a trace, or the traces of a service that is watched, and return the exit code."""
-    try:
-        demands = Demands(gate, target, strict)
-    except GateError as error:
-        return fail(Console(stderr=True), str(error), ExitCode.USAGE, ErrorKind.GATE)
+    demands = Demands(gate, target, strict)
     if watch is None:
         if not trace:
             raise click.UsageError("name a TRACE, or a service with --watch")
@@ -88,90 +84,59 @@ def _verify(
     seen: tuple[str, ...],
     format: str,
 ) -> ExitCode:
-    """Judge one trace; every fault is one sentence on stderr."""
-    talk = Console(stderr=True)
-    try:
-        table = find_trace(words, source, id)
-        others = [find_trace((word,), source) for word in seen]
-        verdict = judge(table, demands.gate(table), id, others)
-        shown = VerdictText(verdict) if format == "text" else FORMATS[format](verdict)
-    except SettingsError as error:
-        return fail(talk, str(error), ExitCode.USAGE, ErrorKind.SETTINGS)
-    except TraceError as error:
-        return fail(talk, str(error), ExitCode.NOT_DONE, ErrorKind.TRACE)
-    if isinstance(shown, str):
-        sys.stdout.write(shown + "\n")
+    """Judge one trace."""
+    table = find_trace(words, source, id)
+    others = [find_trace((word,), source) for word in seen]
+    verdict = judge(table, demands.gate(table), id, others)
+    if format == "text":
+        Console(file=sys.stdout, highlight=False, emoji=False).print(VerdictText(verdict))
     else:
-        Console(file=sys.stdout, highlight=False, emoji=False).print(shown)
+        sys.stdout.write(FORMATS[format](verdict) + "\n")
+    return _code(verdict)
+
+
+def _code(verdict: Verdict) -> ExitCode:
     if not verdict.judged:
         return ExitCode.NOT_DONE
     return ExitCode.OK if verdict.passed else ExitCode.CHECK_FAILED
 
 
-class Tally:
-    """How many traces passed, failed and could not be judged."""
-
-    def __init__(self) -> None:
-        self.passed = self.failed = self.not_judged = 0
-
-    @property
-    def total(self) -> int:
-        """How many traces were counted."""
-        return self.passed + self.failed + self.not_judged
-
-    def add(self, verdict: Verdict) -> None:
-        """Count a verdict."""
-        if not verdict.judged:
-            self.not_judged += 1
-        elif verdict.passed:
-            self.passed += 1
-        else:
-            self.failed += 1
-
-    def code(self, minimum: int | None) -> ExitCode:
-        """The exit code: too few traces do not pass a gate."""
-        if self.failed:
-            return ExitCode.CHECK_FAILED
-        if self.not_judged or self.total < (minimum or 1):
-            return ExitCode.NOT_DONE
-        return ExitCode.OK
-
-
 def _watch(
     service: str, demands: Demands, format: str, seconds: float | None, count: int | None
 ) -> ExitCode:
-    """Judge the traces that arrive, until a signal or until there are enough."""
-    talk = Console(stderr=True)
-    try:
-        jaeger = configured_jaeger()
-    except SettingsError as error:
-        return fail(talk, str(error), ExitCode.USAGE, ErrorKind.SETTINGS)
-    watch, tally = TraceWatch(jaeger, service, time.time()), Tally()
+    """Judge the traces that arrive, until a signal or until there are enough.
+
+    One that fails decides the exit code, then one without a verdict; too few pass no gate.
+    """
+    talk, jaeger = Console(stderr=True), configured_jaeger()
+    watch, codes = TraceWatch(jaeger, service, time.time()), Counter[ExitCode]()
     _say(talk, f"Watching {service} in Jaeger at {jaeger.base_url}; stop with Ctrl-C.")
     try:
         with _sigterm_as_interrupt():
             deadline = None if seconds is None else time.monotonic() + seconds
             for arrived in _arriving(watch, talk, deadline):
                 verdict = judge(arrived.trace, demands.gate(arrived.trace))
-                tally.add(verdict)
+                codes[_code(verdict)] += 1
                 line = (
                     _object(service, arrived, verdict)
                     if format == "json"
                     else _line(arrived, verdict)
                 )
-                sys.stdout.write(line + "\n")
-                sys.stdout.flush()
-                if tally.total == count:
+                click.echo(line)
+                if codes.total() == count:
                     break
     except KeyboardInterrupt:
         pass  # a watch ends like this
     pending = f", {watch.pending} had not settled" if watch.pending else ""
     _say(
         talk,
-        f"{tally.total} judged: {tally.passed} passed, {tally.failed} failed, "
-        f"{tally.not_judged} without a verdict{pending}.",
+        f"{codes.total()} judged: {codes[ExitCode.OK]} passed, {codes[ExitCode.CHECK_FAILED]} "
+        f"failed, {codes[ExitCode.NOT_DONE]} without a verdict{pending}.",
     )
-    return tally.code(count)
+    if codes[ExitCode.CHECK_FAILED]:
+        return ExitCode.CHECK_FAILED
+    enough = codes.total() >= (count or 1)
+    return ExitCode.OK if enough and not codes[ExitCode.NOT_DONE] else ExitCode.NOT_DONE
 
 
 def _arriving(watch: TraceWatch, talk: Console, deadline: float | None) -> Iterator[SettledTrace]:
@@ -234,11 +199,7 @@ def _say(talk: Console, sentence: str) -> None:
 @contextmanager
 def _sigterm_as_interrupt() -> Iterator[None]:
     """Let SIGTERM end a watch too: a background job of a shell gets no Ctrl-C."""
-
-    def interrupt(signal_number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:

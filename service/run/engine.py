@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from langchain_core.callbacks import BaseCallbackHandler
 from opentelemetry.context import Context
 from opentelemetry.sdk.metrics.export import MetricReader
 
@@ -26,12 +25,13 @@ from trading_graph.otel.redaction import Redactor
 from trading_graph.otel.spans import RunSpan, SpanListener, UnfinishedRun, uuid7
 from trading_graph.service.errors import NotResumableError
 from trading_graph.service.extras import VERSION
-from trading_graph.service.langsmith import LangSmithMode, langsmith_target, langsmith_tree
+from trading_graph.service.langsmith import LangSmithMode, langsmith_callbacks, langsmith_target
 from trading_graph.service.log import LOG
 from trading_graph.service.replay import replaying, send_again
 from trading_graph.service.run.folder import RunFolder
 from trading_graph.service.run.monitoring import RunMetrics, TimingLog
 from trading_graph.service.run.request import RunRequest, default_date
+from trading_graph.service.run.result import report
 from trading_graph.service.run.resume import NodeEnds, RunOrder, claim
 from trading_graph.service.settings import Settings
 
@@ -157,7 +157,7 @@ class Engine:
         unfinished: UnfinishedRun | None,
         listeners: Sequence[SpanListener],
     ) -> tuple[Analysis, RunFolder]:
-        options = order.options
+        options = order.request.options(default_date(order.data))
         trace_file: TraceFile | None = None
         ends: NodeEnds | None = None
         run: RunSpan | None = None
@@ -168,7 +168,7 @@ class Engine:
             ends = NodeEnds(trace_file)
             async with (
                 open_checkpoints(folder.checkpoints) as checkpoints,
-                self._callbacks() as callbacks,
+                langsmith_callbacks(self.langsmith, self.redactor) as callbacks,
                 record_run(
                     options,
                     self.backends,
@@ -213,16 +213,8 @@ class Engine:
 
     def _write(self, analysis: Analysis, folder: RunFolder) -> Analysis:
         analysis = redact(analysis, self.redactor)
-        folder.write(analysis)
+        folder.write(analysis.decision.model_dump_json(indent=2) + "\n", report(analysis))
         return analysis
-
-    @contextlib.asynccontextmanager
-    async def _callbacks(self) -> AsyncIterator[list[BaseCallbackHandler]]:
-        if self.langsmith is not LangSmithMode.NATIVE:
-            yield []
-            return
-        async with langsmith_tree(self.redactor) as tracer:
-            yield [tracer]
 
 
 async def _open_in_thread(open_: Callable[[], _T], close: Callable[[_T], object]) -> _T:

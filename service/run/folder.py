@@ -13,15 +13,9 @@ import os
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import SpanTable, semconv
-
-if TYPE_CHECKING:
-    from trading_graph.graph.analysis import (
-        Analysis,  # importing it takes seconds, and `verify` needs a name
-    )
 
 DECISION, REPORT, TRACE = "decision.json", "report.md", "trace.jsonl"
 ORDER, JOURNAL, CHECKPOINTS = "order.json", "open.jsonl", "checkpoints.sqlite"
@@ -38,45 +32,28 @@ class FolderState(StrEnum):
 
 
 class RunFolder:
-    """The folder of one run, below the folder of all runs."""
+    """The folder of one run, below the folder of all runs, and its files.
+
+    `order`, `journal` and `checkpoints` exist until the run is over.
+    """
 
     def __init__(self, out: Path, run_id: str) -> None:
         self.path = out / run_id
+        self.trace = self.path / TRACE
+        self.decision = self.path / DECISION
+        self.order = self.path / ORDER
+        self.journal = self.path / JOURNAL
+        self.checkpoints = self.path / CHECKPOINTS
 
     def create(self, order: str) -> None:
         """Make the folder of a new run; raises OSError, also when it exists already."""
         self.path.mkdir(parents=True)
         _replace(self.order, order)
 
-    @property
-    def trace(self) -> Path:
-        """The run's trace, OTLP JSON lines."""
-        return self.path / TRACE
-
-    @property
-    def journal(self) -> Path:
-        """The journal of started spans; it exists until the run is over."""
-        return self.path / JOURNAL
-
-    @property
-    def checkpoints(self) -> Path:
-        """What the nodes have brought; it exists until the run is over."""
-        return self.path / CHECKPOINTS
-
-    @property
-    def order(self) -> Path:
-        """The request and the back ends of the run; it exists until the run is over."""
-        return self.path / ORDER
-
-    @property
-    def decision(self) -> Path:
-        """The decision of the run."""
-        return self.path / DECISION
-
-    def write(self, analysis: "Analysis") -> None:
+    def write(self, decision: str, report: str) -> None:
         """Write the decision and the report."""
-        _replace(self.decision, analysis.decision.model_dump_json(indent=2) + "\n")
-        _replace(self.path / REPORT, report(analysis))
+        _replace(self.decision, decision)
+        _replace(self.path / REPORT, report)
 
 
 def _replace(path: Path, text: str) -> None:
@@ -88,61 +65,10 @@ def _replace(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def report(analysis: "Analysis") -> str:
-    """The whole analysis as Markdown."""
-    decision = analysis.decision
-    final, plan, proposal = decision.decision, decision.plan, decision.proposal
-    lines = [
-        f"# {decision.symbol} as of {decision.as_of}: {final.action}",
-        "",
-        f"Model: {decision.model}. Data: {decision.data}. Session served: {decision.session}."
-        + (" Latencies are simulated." if decision.simulated_latency else ""),
-        "Not investment advice.",
-        "",
-        f"- Confidence {final.confidence:.2f}, horizon {final.horizon_days} days, "
-        f"position {final.position_pct:g} % of the portfolio",
-        f"- Entry {final.entry:g}, stop {final.stop:g}, target {final.target:g}",
-        "",
-        final.rationale,
-        "",
-        *_list("Evidence", final.evidence),
-        *_list("Risks that remain", final.risks),
-        *_list("Warnings", decision.warnings),
-        "## Analysts",
-        "",
-        *(f"{_heading(each.agent)}\n\n{each.text}\n" for each in analysis.reports),
-        "## Debate",
-        "",
-        *(f"{_heading(each.agent, each.round)}\n\n{each.text}\n" for each in analysis.statements),
-        "## Research plan",
-        "",
-        f"{plan.action} with confidence {plan.confidence:.2f}. {plan.summary}",
-        "",
-        "## Trade proposal",
-        "",
-        f"{proposal.action} at {proposal.entry:g}, stop {proposal.stop:g}, target "
-        f"{proposal.target:g}, {proposal.position_pct:g} %. {proposal.rationale}",
-        "",
-        "## Risk team",
-        "",
-        *(f"{_heading(each.agent, each.round)}\n\n{each.text}\n" for each in analysis.opinions),
-        f"Run {decision.run_id}, {analysis.seconds:.1f} s.",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def _heading(agent: str, round_: int | None = None) -> str:
-    spoken = agent.replace("_", " ").capitalize()
-    return f"### {spoken}" + (f", round {round_}" if round_ else "")
-
-
-def _list(title: str, items: list[str]) -> list[str]:
-    return [f"## {title}", "", *(f"- {item}" for item in items), ""] if items else []
-
-
 def folder_state(folder: Path) -> FolderState:
     """The state of the run of a folder. Blocks."""
+    if not (folder / JOURNAL).is_file():
+        return FolderState.OVER
     # Not above: it imports OpenTelemetry's SDK, and most runs that are read are over.
     from trading_graph.otel.files import is_locked
 
@@ -159,8 +85,6 @@ def folder_state(folder: Path) -> FolderState:
 
 def unfinished_sentence(folder: Path) -> str | None:
     """What a run that is not over has recorded so far; None for one that is over. Blocks."""
-    if not (folder / JOURNAL).is_file():
-        return None
     state = folder_state(folder)
     if state is FolderState.OVER:
         return None

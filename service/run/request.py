@@ -6,7 +6,7 @@
 
 from collections.abc import Iterator, Mapping
 from types import UnionType
-from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
+from typing import Any, Literal, Self, Union, get_args, get_origin
 
 import click
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from trading_graph.graph.options import Budget, Debate, Options, Order
 from trading_graph.toolkit.as_of import AsOf, new_york_day, utc_now
+from trading_graph.toolkit.dataset import LAST_DAY
 from trading_graph.toolkit.live_access import Mode
 from trading_graph.toolkit.symbols import parse_symbol
 
@@ -21,13 +22,10 @@ Analyst = Literal["market", "social", "news", "fundamentals"]
 ANALYSTS: tuple[Analyst, ...] = get_args(Analyst)
 """All analysts, in the order of the graph."""
 
-EMBEDDED_DATE = "2025-11-14"
-"""The last day of the embedded data set."""
-
 
 def default_date(data: Mode) -> str:
     """The day that is analysed when a request names none; with live data New York's today."""
-    return EMBEDDED_DATE if data == "offline" else new_york_day(utc_now()).isoformat()
+    return LAST_DAY if data == "offline" else new_york_day(utc_now()).isoformat()
 
 
 class RunRequest(BaseModel):
@@ -35,80 +33,58 @@ class RunRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    symbol: Annotated[str, Field(min_length=1, max_length=64, examples=["NVDA"])]
-    date: Annotated[
-        str | None,
-        Field(
-            max_length=32,
-            examples=[EMBEDDED_DATE],
-            description=f"Analyse as of this day. Default: {EMBEDDED_DATE} with embedded data, "
-            "else today.",
-        ),
-    ] = None
-    analysts: Annotated[
-        tuple[Analyst, ...],
-        Field(
-            min_length=1,
-            max_length=len(ANALYSTS),
-            description=f"Which of {','.join(ANALYSTS)} to ask.",
-        ),
-    ] = ANALYSTS
-    analyst_turns: Annotated[
-        int,
-        Field(
-            ge=2,
-            le=8,
-            description="LLM turns of an analyst; in the last the tools are withheld.",
-        ),
-    ] = 2
-    debate: Annotated[
-        Literal["parallel", "serial"],
-        Field(description="Both sides of a round at once, or taking turns."),
-    ] = "parallel"
-    debate_rounds: Annotated[int, Field(ge=1, le=5, description="Rounds of bull and bear.")] = 1
-    risk_rounds: Annotated[int, Field(ge=1, le=5, description="Rounds of the risk team.")] = 1
-    dispatch: Annotated[
-        Literal["parallel", "sequential"],
-        Field(description="`sequential` visits one agent after the other, on purpose."),
-    ] = "parallel"
-    tools: Annotated[
-        Literal["parallel", "sequential"],
-        Field(description="`sequential` runs one tool call after the other, on purpose."),
-    ] = "parallel"
-    agent_budget: Annotated[
-        float,
-        Field(ge=1, le=3600, description="Seconds of one agent, its retries included."),
-    ] = 90.0
-    prefetch: Annotated[
-        bool,
-        Field(
-            description="Fetch what the analysts will ask for while they are in their first turn."
-        ),
-    ] = False
-    max_seconds: Annotated[
-        float | None,
-        Field(
-            gt=0,
-            description="Budget of the whole run in seconds: then no more is asked, and the "
-            "decision is a marked HOLD. Default: TRADING_GRAPH_MAX_SECONDS, else none.",
-        ),
-    ] = None
-    max_calls: Annotated[
-        int | None,
-        Field(
-            ge=1,
-            description="Budget of LLM calls, each retry counted; ends likewise. Default: "
-            "TRADING_GRAPH_MAX_CALLS, else none.",
-        ),
-    ] = None
-    max_tokens: Annotated[
-        int | None,
-        Field(
-            ge=1,
-            description="Budget of tokens, in and out; calls under way may exceed it. Default: "
-            "TRADING_GRAPH_MAX_TOKENS, else none.",
-        ),
-    ] = None
+    symbol: str = Field(min_length=1, max_length=64, examples=["NVDA"])
+    date: str | None = Field(
+        None,
+        max_length=32,
+        examples=[LAST_DAY],
+        description=f"Analyse as of this day. Default: {LAST_DAY} with embedded data, else today.",
+    )
+    analysts: tuple[Analyst, ...] = Field(
+        ANALYSTS,
+        min_length=1,
+        max_length=len(ANALYSTS),
+        description=f"Which of {','.join(ANALYSTS)} to ask.",
+    )
+    analyst_turns: int = Field(
+        2, ge=2, le=8, description="LLM turns of an analyst; in the last the tools are withheld."
+    )
+    debate: Literal["parallel", "serial"] = Field(
+        "parallel", description="Both sides of a round at once, or taking turns."
+    )
+    debate_rounds: int = Field(1, ge=1, le=5, description="Rounds of bull and bear.")
+    risk_rounds: int = Field(1, ge=1, le=5, description="Rounds of the risk team.")
+    dispatch: Literal["parallel", "sequential"] = Field(
+        "parallel", description="`sequential` visits one agent after the other, on purpose."
+    )
+    tools: Literal["parallel", "sequential"] = Field(
+        "parallel", description="`sequential` runs one tool call after the other, on purpose."
+    )
+    agent_budget: float = Field(
+        90.0, ge=1, le=3600, description="Seconds of one agent, its retries included."
+    )
+    prefetch: bool = Field(
+        False,
+        description="Fetch what the analysts will ask for while they are in their first turn.",
+    )
+    max_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="Budget of the whole run in seconds: then no more is asked, and the decision "
+        "is a marked HOLD. Default: TRADING_GRAPH_MAX_SECONDS, else none.",
+    )
+    max_calls: int | None = Field(
+        None,
+        ge=1,
+        description="Budget of LLM calls, each retry counted; ends likewise. Default: "
+        "TRADING_GRAPH_MAX_CALLS, else none.",
+    )
+    max_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Budget of tokens, in and out; calls under way may exceed it. Default: "
+        "TRADING_GRAPH_MAX_TOKENS, else none.",
+    )
 
     @property
     def budget(self) -> Budget:
@@ -182,12 +158,8 @@ _METAVARS: Mapping[str, str] = {
 }
 
 
-def request_options() -> list[click.Parameter]:
+def request_options() -> Iterator[click.Parameter]:
     """The options of the command line: one for each field but the symbol, an argument."""
-    return list(_options())
-
-
-def _options() -> Iterator[click.Parameter]:
     for name, field in RunRequest.model_fields.items():
         if name == "symbol":
             continue
@@ -213,12 +185,12 @@ def _type(name: str, field: FieldInfo) -> click.ParamType[Any] | None:
         return click.Choice(get_args(kind))
     if kind not in (int, float):
         return None
-    low, above, high = (_bound(field, name) for name in ("ge", "gt", "le"))
+    names = ("ge", "gt", "le")
+    bounds = {
+        name: getattr(each, name)
+        for each in field.metadata
+        for name in names
+        if hasattr(each, name)
+    }
     span = click.IntRange if kind is int else click.FloatRange
-    return span(
-        min=above if low is None else low, max=high, min_open=low is None and above is not None
-    )
-
-
-def _bound(field: FieldInfo, name: str) -> Any:
-    return next((getattr(each, name) for each in field.metadata if hasattr(each, name)), None)
+    return span(bounds.get("ge", bounds.get("gt")), bounds.get("le"), min_open="gt" in bounds)

@@ -1,10 +1,12 @@
-"""What a command prints of a run: reports, decision, tokens, waterfall, and where its trace is."""
+"""What a run says at its end: its report, what a command prints of it, and where its trace is."""
 
 import uuid
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from langsmith.integrations.otel import langsmith_run_id_from_otel_span_id
 from rich.console import Console
 from rich.markdown import Markdown
@@ -16,7 +18,8 @@ from rich.table import Table
 from trading_graph.graph.analysis import Analysis
 from trading_graph.graph.decisions import Decision
 from trading_graph.graph.gate import own_gate
-from trading_graph.otel.export import JAEGER, LANGSMITH, Delivery, Telemetry
+from trading_graph.graph.state import Usage
+from trading_graph.otel.export import JAEGER, LANGSMITH, Delivery
 from trading_graph.otel.report import VerdictText, waterfall
 from trading_graph.otel.report.documents.document import SCHEMA_VERSION, Document, encode
 from trading_graph.otel.sources import read
@@ -34,9 +37,45 @@ from trading_graph.service.langsmith import LangSmithMode
 from trading_graph.service.run.folder import RunFolder
 from trading_graph.service.settings import Settings
 
+if TYPE_CHECKING:
+    from trading_graph.service.run.engine import Engine
+
 _LINK_S = 2.0
 _START_JAEGER = " Start it with: docker compose -f deploy/jaeger.yml up"
+_TEMPLATES = Environment(
+    loader=PackageLoader("trading_graph.service.run"),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+_REPORT = _TEMPLATES.get_template("report.md")
 _COLOURS = {"BUY": "green", "SELL": "red", "HOLD": "yellow"}
+
+
+class AgentUsageJson(Document, frozen=True, kw_only=True):
+    """What an agent's LLM calls used; the cost is null where the model's price is not known."""
+
+    calls: int
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    seconds: float
+    cost_usd: float | None
+
+
+class RunJson(Document, frozen=True, kw_only=True):
+    """What `trading-graph run --json` prints."""
+
+    schema_version: Literal[1]
+    run_id: str
+    trace_id: str | None
+    folder: str
+    jaeger: str | None
+    langsmith: str | None
+    seconds: float
+    decision: Decision
+    usage: dict[str, AgentUsageJson]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +100,19 @@ class FinishedRun:
         return self.analysis.seconds
 
 
-def finish_run(
-    analysis: Analysis,
-    folder: RunFolder,
-    telemetry: Telemetry,
-    settings: Settings,
-    langsmith: LangSmithMode,
-) -> FinishedRun:
+def finish_run(engine: "Engine", analysis: Analysis, folder: RunFolder) -> FinishedRun:
     """Read the run's trace back, and see where its spans were delivered. Blocks."""
+    settings, deliveries = engine.settings, engine.telemetry.deliveries
     trace_id = analysis.decision.trace_id
     traces = read(folder.trace) if trace_id else []
     trace = next((each for each in traces if each.trace_id == trace_id), None)
-    deliveries = telemetry.deliveries
     in_jaeger = any(each.backend == JAEGER and each.delivered for each in deliveries)
     link = None
     if trace_id and in_jaeger and JaegerQuery(settings.jaeger_url).answers():
         link = f"{settings.jaeger_url.rstrip('/')}/trace/{trace_id}"
     langsmith_link = None
-    if trace_id and langsmith is not LangSmithMode.OFF:
-        langsmith_link = _langsmith_link(analysis, trace, langsmith, settings)
+    if trace_id and engine.langsmith is not LangSmithMode.OFF:
+        langsmith_link = _langsmith_link(analysis, trace, engine.langsmith, settings)
     return FinishedRun(analysis, folder, trace, deliveries, link, langsmith_link)
 
 
@@ -102,6 +135,21 @@ def _langsmith_link(
     return query.link(run_id)
 
 
+def report(analysis: Analysis) -> str:
+    """The whole analysis as Markdown."""
+    decision = analysis.decision
+    return _REPORT.render(
+        decision=decision,
+        final=decision.decision,
+        plan=decision.plan,
+        proposal=decision.proposal,
+        reports=analysis.reports,
+        statements=analysis.statements,
+        opinions=analysis.opinions,
+        seconds=analysis.seconds,
+    )
+
+
 def show(result: FinishedRun, settings: Settings, console: Console) -> None:
     """Print the run for people."""
     analysis = result.analysis
@@ -109,7 +157,7 @@ def show(result: FinishedRun, settings: Settings, console: Console) -> None:
         text = f"**{report.agent}: no report.** {report.text}" if report.missing else report.text
         console.print(Padding(Markdown(text), (0, 0, 1, 0)))
     _decision(analysis, console)
-    console.print(_tokens(analysis, settings))
+    console.print(_tokens(usage_by_agent(analysis, settings)))
     verdict = judge(result.trace, own_gate()) if result.trace else None
     if verdict and verdict.trace.roots:
         console.print()
@@ -147,47 +195,40 @@ def _decision(analysis: Analysis, console: Console) -> None:
     )
 
 
-def _tokens(analysis: Analysis, settings: Settings) -> Table:
+def _tokens(usage: Mapping[str, AgentUsageJson]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    has_costs = any(each.cost_usd is not None for each in usage.values())
     table.add_column("agent")
-    for column in ("calls", "tokens in", "tokens out", "seconds"):
+    for column in ("calls", "tokens in", "tokens out", "seconds", *(["cost"] if has_costs else [])):
         table.add_column(column, justify="right")
-    costs = _costs(analysis, settings)
-    if costs:
-        table.add_column("cost", justify="right")
-    for row in [*usage_by_agent(analysis).items()]:
-        agent, counted = row
-        cells = [str(counted[key]) for key in ("calls", "input_tokens", "output_tokens")]
-        cells.append(f"{counted['seconds']:.1f}")
-        if costs:
-            cells.append(f"${costs[agent]:.4f}" if agent in costs else "?")
+    for agent, used in usage.items():
+        cells = [str(each) for each in (used.calls, used.input_tokens, used.output_tokens)]
+        cells.append(f"{used.seconds:.1f}")
+        if has_costs:
+            cells.append("?" if used.cost_usd is None else f"${used.cost_usd:.4f}")
         table.add_row(agent, *cells)
     return table
 
 
-def usage_by_agent(analysis: Analysis) -> dict[str, dict[str, Any]]:
-    """Calls, tokens and seconds of each agent, in the order in which they first answered."""
-    by_agent: dict[str, dict[str, Any]] = {}
+def usage_by_agent(analysis: Analysis, settings: Settings) -> dict[str, AgentUsageJson]:
+    """What the calls of each agent used, in the order in which the agents first answered."""
+    by_agent: dict[str, list[Usage]] = defaultdict(list)
     for used in analysis.usage:
-        counted = by_agent.setdefault(
-            used.agent,
-            {"calls": 0, "requests": 0, "input_tokens": 0, "output_tokens": 0, "seconds": 0.0},
-        )
-        counted["calls"] += 1
-        counted["requests"] += used.requests
-        counted["input_tokens"] += used.input_tokens
-        counted["output_tokens"] += used.output_tokens
-        counted["seconds"] += used.seconds
-    return by_agent
+        by_agent[used.agent].append(used)
+    return {agent: _sum(used, settings) for agent, used in by_agent.items()}
 
 
-def _costs(analysis: Analysis, settings: Settings) -> dict[str, float]:
-    costs: dict[str, float] = defaultdict(float)
-    for used in analysis.usage:
-        cost = settings.cost(used.model, used.input_tokens, used.output_tokens)
-        if cost is not None:
-            costs[used.agent] += cost
-    return dict(costs)
+def _sum(calls: Sequence[Usage], settings: Settings) -> AgentUsageJson:
+    costs = [settings.cost(each.model, each.input_tokens, each.output_tokens) for each in calls]
+    known = [cost for cost in costs if cost is not None]
+    return AgentUsageJson(
+        calls=len(calls),
+        requests=sum(each.requests for each in calls),
+        input_tokens=sum(each.input_tokens for each in calls),
+        output_tokens=sum(each.output_tokens for each in calls),
+        seconds=sum(each.seconds for each in calls),
+        cost_usd=sum(known) if known else None,
+    )
 
 
 def _trace_lines(result: FinishedRun) -> list[str]:
@@ -200,11 +241,16 @@ def _trace_lines(result: FinishedRun) -> list[str]:
     if result.langsmith_link:
         lines.append(f"LangSmith: {result.langsmith_link}")
     for each in result.deliveries:
-        if each.spooled:
-            missing = each.backend == JAEGER and not result.jaeger_link
+        if each.spooled and not each.answered:
+            start = _START_JAEGER if each.backend == JAEGER else ""
+            lines.append(
+                f"Nothing answers at {each.endpoint}, so {each.spooled} spans wait for "
+                f"{each.backend}; once it runs, send them with: trading-graph replay.{start}"
+            )
+        elif each.spooled:
             lines.append(
                 f"{each.backend} did not take {each.spooled} spans at {each.endpoint}; they wait "
-                f"for: trading-graph replay.{_START_JAEGER if missing else ''}"
+                "for: trading-graph replay."
             )
         elif each.backend == LANGSMITH:
             lines.append(f"LangSmith took {each.delivered} spans at {each.endpoint}.")
@@ -229,35 +275,9 @@ def _summary(trace: SpanTable | None) -> str:
     )
 
 
-class AgentUsageJson(Document, frozen=True, kw_only=True):
-    """What an agent's LLM calls used; the cost is null where the model's price is not known."""
-
-    calls: int
-    requests: int
-    input_tokens: int
-    output_tokens: int
-    seconds: float
-    cost_usd: float | None
-
-
-class RunJson(Document, frozen=True, kw_only=True):
-    """What `trading-graph run --json` prints."""
-
-    schema_version: Literal[1]
-    run_id: str
-    trace_id: str | None
-    folder: str
-    jaeger: str | None
-    langsmith: str | None
-    seconds: float
-    decision: Decision
-    usage: dict[str, AgentUsageJson]
-
-
 def show_json(result: FinishedRun, settings: Settings, console: Console) -> None:
     """Print the run as one JSON object, schema version 1; docs/json.md describes it."""
     analysis = result.analysis
-    costs = _costs(analysis, settings)
     document = RunJson(
         schema_version=SCHEMA_VERSION,
         run_id=analysis.decision.run_id,
@@ -267,10 +287,7 @@ def show_json(result: FinishedRun, settings: Settings, console: Console) -> None
         langsmith=result.langsmith_link,
         seconds=round(result.seconds, 3),
         decision=analysis.decision,
-        usage={
-            agent: AgentUsageJson(**used, cost_usd=costs.get(agent))
-            for agent, used in usage_by_agent(analysis).items()
-        },
+        usage=usage_by_agent(analysis, settings),
     )
     console.file.write(encode(document, enc_hook=_decision_fields) + "\n")
 

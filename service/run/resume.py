@@ -18,7 +18,6 @@ from opentelemetry.trace import StatusCode
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trading_graph.graph.backend_choice import BackendChoice
-from trading_graph.graph.options import Options
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.files import Journal, read_unfinished_run
 from trading_graph.otel.spans import SpanListener, UnfinishedRun
@@ -26,7 +25,7 @@ from trading_graph.otel.trace import semconv
 from trading_graph.service.errors import NotResumableError
 from trading_graph.service.langsmith import LangSmithMode
 from trading_graph.service.run.folder import JOURNAL, ORDER, FolderState, RunFolder, folder_state
-from trading_graph.service.run.request import RunRequest, default_date
+from trading_graph.service.run.request import RunRequest
 from trading_graph.service.settings import Settings, backend_choice
 from trading_graph.toolkit.live_access import Mode
 
@@ -74,11 +73,6 @@ class RunOrder(BaseModel):
     def offline(self) -> bool:
         """Whether LangSmith gets nothing of the run."""
         return self.langsmith is LangSmithMode.OFF
-
-    @property
-    def options(self) -> Options:
-        """The options of the graph."""
-        return self.request.options(default_date(self.data))
 
     @classmethod
     def parse(cls, text: str, origin: str) -> Self:

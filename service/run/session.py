@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,6 @@ from rich.text import Text
 
 from trading_graph.graph.analysis import Analysis
 from trading_graph.graph.backend_choice import BackendChoice
-from trading_graph.otel.redaction import Redactor
 from trading_graph.otel.spans import caller_context
 from trading_graph.otel.trace import semconv
 from trading_graph.service.langsmith import langsmith_mode
@@ -45,7 +44,6 @@ _REFRESH_PER_S = 8
 class _Agent:
     name: str
     started_ns: int
-    span_id: int
     ended_ns: int | None = None
     failed: str | None = None
     doing: dict[int, str] = field(default_factory=dict)
@@ -85,7 +83,7 @@ class LiveProgress:
         with self._lock:
             if operation == semconv.INVOKE_AGENT:
                 name = str(attributes.get(semconv.AGENT_NAME))
-                self._agents[context.span_id] = _Agent(name, span.start_time or 0, context.span_id)
+                self._agents[context.span_id] = _Agent(name, span.start_time or 0)
             elif agent := self._parent(span):
                 if operation == semconv.CHAT:
                     agent.calls += 1
@@ -149,25 +147,20 @@ def _end_line(agent: _Agent) -> str:
 
 
 RunOutput = tuple[Analysis, RunFolder]
-_Run = Callable[[Engine, LiveProgress], Awaitable[RunOutput]]
+_Start = Callable[[Engine, LiveProgress], Awaitable[RunOutput]]
 
 
 class RunSession:
-    """Runs analyses for the command line, one at a time; raises SettingsError."""
+    """Runs analyses for the command line, one at a time; raises SettingsError.
 
-    def __init__(
-        self,
-        settings: Settings,
-        out: Path,
-        talk: Console,
-        redactor: Redactor,
-        *,
-        offline: bool,
-    ) -> None:
+    Whatever happens, the spans that ended are in the run's folder. SIGTERM cancels a run as SIGINT
+    does: its spans are ended, and sent or spooled.
+    """
+
+    def __init__(self, settings: Settings, out: Path, talk: Console, offline: bool) -> None:
         self._settings = settings
         self._out = out
         self._talk = talk
-        self._redactor = redactor
         self._langsmith = langsmith_mode(settings, offline=offline)
 
     @staticmethod
@@ -176,32 +169,22 @@ class RunSession:
         run_id = interrupted_run(word, out)
         return run_id, stored_order(out, run_id.hex)
 
-    async def run(self, request: RunRequest, choice: BackendChoice) -> FinishedRun:
-        """Run one analysis; whatever happens, the spans that ended are in the run's folder.
-
-        SIGTERM cancels it as SIGINT does: its spans are ended, and sent or spooled.
-        """
-        (result,) = await self.runs(request, choice, 1)
-        return result
-
     async def runs(
-        self, request: RunRequest, choice: BackendChoice, times: int
+        self, request: RunRequest, choice: BackendChoice, times: int = 1
     ) -> list[FinishedRun]:
         """Run an analysis several times on the same back ends: the later ones find a warm cache."""
-
-        async def run(engine: Engine, progress: LiveProgress) -> RunOutput:
-            parent = caller_context(os.environ)
-            return await engine.run(request, parent=parent, listeners=[progress])
-
-        return await self._results(choice, [run] * times)
+        parent = caller_context(os.environ)
+        return await self._results(
+            lambda engine, progress: engine.run(request, parent=parent, listeners=[progress]),
+            choice,
+            times,
+        )
 
     async def resume(self, run_id: uuid.UUID, choice: BackendChoice) -> FinishedRun:
         """Resume a run whose process was killed; raises NotResumableError."""
-
-        async def resume(engine: Engine, progress: LiveProgress) -> RunOutput:
-            return await engine.resume(run_id, listeners=[progress])
-
-        (result,) = await self._results(choice, [resume])
+        (result,) = await self._results(
+            lambda engine, progress: engine.resume(run_id, listeners=[progress]), choice
+        )
         return result
 
     def show(self, result: FinishedRun, *, as_json: bool) -> None:
@@ -209,28 +192,21 @@ class RunSession:
         present = show_json if as_json else show
         present(result, self._settings, Console(file=sys.stdout))
 
-    async def _results(self, choice: BackendChoice, runs: Sequence[_Run]) -> list[FinishedRun]:
-        opened = open_engine(self._settings, choice, self._out, self._redactor, self._langsmith)
+    async def _results(
+        self, start: _Start, choice: BackendChoice, times: int = 1
+    ) -> list[FinishedRun]:
+        redactor = self._settings.redactor
+        opened = open_engine(self._settings, choice, self._out, redactor, self._langsmith)
         with _cancelled_by_sigterm():
             async with opened as engine:
-                made = [await self._run_with_progress(engine, each) for each in runs]
-        return [
-            await asyncio.to_thread(
-                finish_run,
-                analysis,
-                folder,
-                engine.telemetry,
-                self._settings,
-                self._langsmith,
-            )
-            for analysis, folder in made
-        ]
+                made = [await self._run_with_progress(engine, start) for _ in range(times)]
+        return [await asyncio.to_thread(finish_run, engine, *each) for each in made]
 
-    async def _run_with_progress(self, engine: Engine, run: _Run) -> RunOutput:
+    async def _run_with_progress(self, engine: Engine, start: _Start) -> RunOutput:
         progress = LiveProgress(self._talk)
         try:
             with progress.show():
-                return await run(engine, progress)
+                return await start(engine, progress)
         except BaseException as error:
             for note in getattr(error, "__notes__", ()):
                 if isinstance(note, FailedTrace):  # LangGraph adds notes of its own.

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from trading_graph.graph.backend_choice import BackendChoice
+from trading_graph.service.run.request import default_date
 from trading_graph.service.server.run_queue import RunQueue
 from trading_graph.service.settings import Settings
 from trading_graph.service.store import Store
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ServiceContext:
-    """The parts of one running service; `default_date` is for requests without a date."""
+    """The parts of one running service."""
 
     settings: Settings
     store: Store
@@ -27,10 +29,14 @@ class ServiceContext:
     judging: "Judging"
     watches: "Watches"
     out: Path
-    default_date: str
-    announced: str
+    choice: BackendChoice
     registry: "CollectorRegistry"
     followers: set[web.StreamResponse] = field(default_factory=set)
+
+    @property
+    def default_date(self) -> str:
+        """The day of a request that names none; with live data it is another one tomorrow."""
+        return default_date(self.choice.data)
 
 
 SERVICE = web.AppKey("service", ServiceContext)

@@ -97,10 +97,7 @@ class RunMaker:
             )
         else:
             analysis, folder = await self._engine.resume(run_id, listeners=[events])
-        engine = self._engine
-        result = await asyncio.to_thread(
-            finish_run, analysis, folder, engine.telemetry, engine.settings, engine.langsmith
-        )
+        result = await asyncio.to_thread(finish_run, self._engine, analysis, folder)
         return _CompletedRun(
             analysis.decision, result.trace, analysis.seconds, result.langsmith_link
         )

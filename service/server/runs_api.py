@@ -64,7 +64,8 @@ async def queue_run(
     """Queue a request; raises Problem if that fails now, BadRequestError if it always will."""
     service = request.app[SERVICE]
     # A request without a date means another day tomorrow.
-    run_request = body.resolve(service.default_date)
+    day = service.default_date
+    run_request = body.resolve(day)
     caller = TraceContextTextMapPropagator().extract(request.headers)
     context = trace.get_current_span(caller).get_span_context()
     try:
@@ -72,7 +73,7 @@ async def queue_run(
             Submission(
                 request=run_request.model_dump_json(),
                 symbol=run_request.symbol,
-                date=run_request.date or service.default_date,
+                date=run_request.date or day,
                 # A digest: keys are text of clients, and are only compared.
                 idempotency_key=key and hashlib.sha256(key.encode()).hexdigest(),
                 traceparent=request.headers.get("traceparent") if context.is_valid else None,

@@ -26,7 +26,6 @@ from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.errors import SettingsError, StoreUnavailableError
 from trading_graph.service.langsmith import langsmith_mode
-from trading_graph.service.run.request import default_date
 from trading_graph.service.server import access
 from trading_graph.service.server.app import make_app
 from trading_graph.service.server.context import SERVICE, ServiceContext
@@ -62,7 +61,6 @@ async def open_service(
     """
     langsmith = langsmith_mode(settings, offline=offline)
     registry = CollectorRegistry()
-    day = default_date(choice.data)
 
     async def make_runs() -> None:
         # In a thread: the service answers meanwhile.
@@ -100,8 +98,7 @@ async def open_service(
             judging=judging,
             watches=watches,
             out=out,
-            default_date=day,
-            announced=f"model: {choice.model_label} · data: {choice.data_label}",
+            choice=choice,
             registry=registry,
         )
         await queue.take_up()

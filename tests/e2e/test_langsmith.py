@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from trading_graph.otel.export import TraceFile, set_up
 from trading_graph.otel.sources import read
 from trading_graph.otel.sources.langsmith import LangSmithQuery
 from trading_graph.otel.verdict import Outcome, judge
-from trading_graph.service.langsmith import langsmith_tree
+from trading_graph.service.langsmith import LangSmithMode, langsmith_callbacks
 
 pytestmark = pytest.mark.alone
 
@@ -56,10 +55,9 @@ def traced_analysis(
                     TraceFile, tmp_path / "trace.jsonl", telemetry.redactor
                 )
                 recorded.recording.listen(trace_file)
-                async with AsyncExitStack() as stack:
-                    tree = langsmith_tree(telemetry.redactor)
-                    asked = [await stack.enter_async_context(tree)] if langsmith else []
-                    await analyse(OPTIONS, backends, recorded, callbacks=asked)
+                mode = LangSmithMode.NATIVE if langsmith else LangSmithMode.OFF
+                async with langsmith_callbacks(mode, telemetry.redactor) as callbacks:
+                    await analyse(OPTIONS, backends, recorded, callbacks=callbacks)
             await asyncio.to_thread(trace_file.close)
             return recorded.run_id
 

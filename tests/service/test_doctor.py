@@ -13,6 +13,7 @@ from opentelemetry.trace import SpanContext, TraceFlags
 
 from tests.jaeger_process import JaegerProcess
 from tests.langsmith_server import LangSmithServer
+from tests.schema_files import assert_fits
 from trading_graph.otel.export import JAEGER, spool_of
 from trading_graph.service.cli import main
 from trading_graph.toolkit.loopback import LoopbackServer
@@ -25,6 +26,7 @@ def doctor(*words: str, **env: str) -> Result:
 def findings(**env: str) -> tuple[int, dict[str, dict[str, Any]]]:
     done = doctor("--json", **env)
     document = json.loads(done.stdout)
+    assert_fits(document, "doctor")
     assert document["well"] == (done.exit_code == 0)
     return done.exit_code, {each["check"]: each for each in document["findings"]}
 

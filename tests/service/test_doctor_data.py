@@ -8,6 +8,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from tests.live_servers import FRED_KEY, live_servers
+from tests.schema_files import assert_fits
 from trading_graph.otel.sources import read
 from trading_graph.otel.vocabularies import Role
 from trading_graph.service.cli import main
@@ -33,6 +34,7 @@ def run(*words: str, **environment: str) -> None:
 
 def examined() -> dict[str, Any]:
     document: dict[str, Any] = json.loads(trading_graph("doctor", "--json").stdout)
+    assert_fits(document, "doctor")
     return document
 
 

@@ -56,8 +56,8 @@ def test_a_run_without_jaeger_and_a_replay_with_it(workdir: Path, jaeger: Jaeger
     assert ran.exit_code == 0, ran.output
     trace_id, count = run_of(workdir)
     said = " ".join(ran.stdout.split())
-    assert f"Jaeger did not take {count} spans" in said
-    assert "they wait for: trading-graph replay." in said
+    assert f"Nothing answers at {DOWN}/v1/traces, so {count} spans wait for Jaeger;" in said
+    assert "send them with: trading-graph replay." in said
     assert spooled(workdir) == count
     where = {"sent_to": jaeger.otlp_http_url, "jaeger_url": jaeger.query_url}
     replayed = trading_graph("replay", **where)

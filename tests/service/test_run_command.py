@@ -240,8 +240,9 @@ def test_a_missing_jaeger_is_one_line(workdir: Path) -> None:
     }
     ran = trading_graph("run", "AAPL", "--offline", cwd=workdir, env=environment)
     assert ran.returncode == 0
-    (line,) = [line for line in ran.stdout.splitlines() if "did not take" in line]
+    (line,) = [line for line in ran.stdout.splitlines() if "Nothing answers" in line]
     assert "http://127.0.0.1:9" in line
+    assert "trading-graph replay" in line
     assert "deploy/jaeger.yml" in line
     assert ran.stderr.count("\n") == ran.stderr.count("s  ") + 1, "one line and one an agent"
 

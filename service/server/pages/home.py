@@ -76,7 +76,7 @@ async def _home(
     request: web.Request, fields: Input, status: HTTPStatus = HTTPStatus.OK
 ) -> web.Response:
     service = request.app[SERVICE]
-    store = service.store
+    store, announced = service.store, service.choice.announcement
     before = query_of(request, RunsQuery).before if request.method == "GET" else None
     live = await store.runs(states=(RunState.RUNNING, RunState.QUEUED), limit=-1)
     over = await store.runs(states=_OVER, before=before, limit=_RUNS + 1)
@@ -90,7 +90,7 @@ async def _home(
         "home.html",
         "Runs",
         status=status,
-        announced=f"{service.announced[:1].upper()}{service.announced[1:]}",
+        announced=f"{announced[:1].upper()}{announced[1:]}",
         form=start_form(fields, service.default_date),
         count=f"{len(running)} running, {len(waiting)} waiting." if live else "Nothing runs now.",
         live=[await _live_run(service, run) for run in first_live],

@@ -5,6 +5,8 @@ import contextlib
 import os
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from tests.patience import PATIENCE_S
 from tests.service.server.open_service import has_begun
 from tests.service.server.test_page_parts import EVIL, Tags, assert_inert, document
+from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.server.access import COOKIE, digest
 from trading_graph.service.server.context import SERVICE, ServiceContext
@@ -314,3 +317,15 @@ async def test_without_tokens_there_is_nothing_to_log_in_to(tmp_path: Path) -> N
         answer = await client.get("/login?next=/nowhere", allow_redirects=False)
         assert answer.headers["Location"] == "/nowhere"
         assert "Log out" not in await text(client, "/")
+
+
+async def test_a_service_that_runs_for_days_offers_the_day_of_each_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path) as client:
+        assert 'placeholder="2025-11-14"' in await text(client, "/")
+        live = replace(parts(client), choice=BackendChoice(data="live"))
+        for day in (17, 18):
+            late = datetime(2025, 11, day, 20, tzinfo=UTC)
+            monkeypatch.setattr("trading_graph.service.run.request.utc_now", lambda now=late: now)
+            assert live.default_date == f"2025-11-{day}"
