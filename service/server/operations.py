@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.json_schema import models_json_schema
 
 from trading_graph.otel.report.documents.document import Document, schema_parts
-from trading_graph.service.server import problems
+from trading_graph.service.server.problems import CONTENT_TYPE
 
 ID = "[0-9a-f]{32}"
 _REFERENCE = "#/components/schemas/{model}"
@@ -191,7 +191,7 @@ def _answer(answer: ApiAnswer) -> dict[str, Any]:
 
 def _problem(status: HTTPStatus) -> dict[str, Any]:
     reference = _REFERENCE.format(model=ProblemDocument.__name__)
-    content = {problems.CONTENT_TYPE: {"schema": {"$ref": reference}}}
+    content = {CONTENT_TYPE: {"schema": {"$ref": reference}}}
     return {"description": status.phrase, "content": content}
 
 

@@ -8,11 +8,12 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from http import HTTPStatus
 from typing import Any, Protocol, TypeVar
 
-from trading_graph.otel.spans import uuid7
 from trading_graph.service.errors import StoreUnavailableError
+from trading_graph.service.server.problems import Problem
 from trading_graph.service.server.run_events import RunEvents
 from trading_graph.service.store import RunState, Store, StoredRun, now
 
@@ -24,37 +25,42 @@ _FIRST_GUESS_S = 60.0
 """Assumed duration of a run, until one has ended here."""
 
 
-class QueueFullError(Exception):
+class QueueFullError(Problem):
     """The line is full; `retry_after_s` says when to ask again."""
 
     def __init__(self, waiting: int, retry_after_s: int) -> None:
-        super().__init__(f"{waiting} runs wait already; ask again in {retry_after_s} s.")
+        super().__init__(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            f"{waiting} runs wait already; ask again in {retry_after_s} s.",
+            headers={"Retry-After": str(retry_after_s)},
+        )
         self.retry_after_s = retry_after_s
 
 
-class QueueClosingError(Exception):
+class QueueClosingError(Problem):
     """The service is stopping and takes no new runs."""
 
+    def __init__(self) -> None:
+        super().__init__(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "The service is stopping; ask again when it has started.",
+            headers={"Retry-After": "10"},
+        )
 
-class IdempotencyConflictError(Exception):
+
+class IdempotencyConflictError(Problem):
     """The idempotency key was used before with another request."""
 
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """A run to queue: its request as JSON, and the trace of the caller that it continues."""
-
-    request: str
-    symbol: str
-    date: str
-    idempotency_key: str | None = None
-    traceparent: str | None = None
-    trace_id: str | None = None
+    def __init__(self) -> None:
+        super().__init__(
+            HTTPStatus.CONFLICT,
+            "This Idempotency-Key was sent with another request; send a new one.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """The outcome of a run that is done: its decision in short, and its verdict."""
+    """The columns of a run that is done: its decision in short, and its verdict."""
 
     seconds: float
     action: str
@@ -143,40 +149,28 @@ class RunQueue:
         for number in range(self._at_once):
             self._workers.append(asyncio.create_task(self._work(make), name=f"runs {number}"))
 
-    async def submit(self, submission: Submission) -> tuple[StoredRun, bool]:
-        """Queue a run and return it with true, or the earlier one of its key with false.
+    async def submit(self, run: StoredRun) -> tuple[StoredRun, bool]:
+        """Queue a new run and return it with true, or the earlier one of its key with false.
 
         Raises QueueFullError, QueueClosingError, IdempotencyConflictError or
         StoreUnavailableError: then nothing is queued.
         """
-        return await self._whole(self._submit(submission))
+        return await self._whole(self._submit(run))
 
-    async def _submit(self, submission: Submission) -> tuple[StoredRun, bool]:
+    async def _submit(self, run: StoredRun) -> tuple[StoredRun, bool]:
         async with self._admission:
-            if submission.idempotency_key is not None:
-                earlier = await self._store.run_of_key(submission.idempotency_key)
+            if run.idempotency_key is not None:
+                earlier = await self._store.run_of_key(run.idempotency_key)
                 if earlier is not None:
-                    if earlier.request != submission.request:
+                    if earlier.request != run.request:
                         raise IdempotencyConflictError
                     return earlier, False
             if self._closing:
                 raise QueueClosingError
             if len(self._live) >= self._at_once + self._in_line:
                 raise QueueFullError(self.waiting, self._retry_after_s())
-            run_id = uuid7().hex
-            run = StoredRun(
-                id=run_id,
-                request=submission.request,
-                symbol=submission.symbol,
-                date=submission.date,
-                state=RunState.QUEUED,
-                trace_id=submission.trace_id or run_id,
-                traceparent=submission.traceparent,
-                idempotency_key=submission.idempotency_key,
-                created=now(),
-            )
             await self._store.add(run)
-            self._admit(run, RunEvents(run_id, self._store))
+            self._admit(run, RunEvents(run.id, self._store))
             return run, True
 
     async def cancel(self, run_id: str) -> None:
@@ -256,16 +250,7 @@ class RunQueue:
             await self._end(live, RunState.FAILED, error=self._explain(error))
         else:
             self._usual_s += (outcome.seconds - self._usual_s) / 4
-            await self._end(
-                live,
-                RunState.DONE,
-                seconds=outcome.seconds,
-                action=outcome.action,
-                confidence=outcome.confidence,
-                degraded=outcome.degraded,
-                passed=outcome.passed,
-                langsmith=outcome.langsmith,
-            )
+            await self._end(live, RunState.DONE, **asdict(outcome))
 
     async def _begin(self, live: _QueuedRun) -> None:
         resumed = live.run.resumed + (live.run.state is RunState.RUNNING)

@@ -12,6 +12,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from trading_graph.otel.report.documents.diagnosis import DiagnosisJson
 from trading_graph.otel.report.documents.verdict import VerdictJson
+from trading_graph.otel.spans import uuid7
 from trading_graph.service.run.folder import DECISION, REPORT, TRACE
 from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server import run_events
@@ -27,13 +28,7 @@ from trading_graph.service.server.documents import (
 from trading_graph.service.server.inputs import body_of, id_of, query_of
 from trading_graph.service.server.operations import ApiAnswer, Operation
 from trading_graph.service.server.problems import Problem
-from trading_graph.service.server.run_queue import (
-    IdempotencyConflictError,
-    QueueClosingError,
-    QueueFullError,
-    Submission,
-)
-from trading_graph.service.store import StoredRun
+from trading_graph.service.store import RunState, StoredRun, now
 from trading_graph.toolkit.symbols import parse_symbol
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
@@ -67,35 +62,21 @@ async def queue_run(
     run_request = body.resolve(service.default_date)
     caller = TraceContextTextMapPropagator().extract(request.headers)
     context = trace.get_current_span(caller).get_span_context()
-    try:
-        return await service.queue.submit(
-            Submission(
-                request=run_request.model_dump_json(),
-                symbol=run_request.symbol,
-                date=run_request.date or service.default_date,
-                # A digest: keys are text of clients, and are only compared.
-                idempotency_key=key and hashlib.sha256(key.encode()).hexdigest(),
-                traceparent=request.headers.get("traceparent") if context.is_valid else None,
-                trace_id=f"{context.trace_id:032x}" if context.is_valid else None,
-            )
+    run_id = uuid7().hex
+    return await service.queue.submit(
+        StoredRun(
+            id=run_id,
+            request=run_request.model_dump_json(),
+            symbol=run_request.symbol,
+            date=run_request.date or service.default_date,
+            state=RunState.QUEUED,
+            trace_id=f"{context.trace_id:032x}" if context.is_valid else run_id,
+            traceparent=request.headers.get("traceparent") if context.is_valid else None,
+            # A digest: keys are text of clients, and are only compared.
+            idempotency_key=key and hashlib.sha256(key.encode()).hexdigest(),
+            created=now(),
         )
-    except QueueFullError as error:
-        raise Problem(
-            HTTPStatus.TOO_MANY_REQUESTS,
-            str(error),
-            headers={"Retry-After": str(error.retry_after_s)},
-        ) from None
-    except QueueClosingError:
-        raise Problem(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            "The service is stopping; ask again when it has started.",
-            headers={"Retry-After": "10"},
-        ) from None
-    except IdempotencyConflictError:
-        raise Problem(
-            HTTPStatus.CONFLICT,
-            f"This {IDEMPOTENCY_KEY} was sent with another request; send a new one.",
-        ) from None
+    )
 
 
 async def list_runs(request: web.Request) -> web.Response:

@@ -34,10 +34,6 @@ _TIMEOUT_S = 5.0
 _DAY_S = 86_400.0
 
 
-class TooManyWatchesError(Exception):
-    """The maximum number of services is watched already."""
-
-
 class JudgesBusyError(Exception):
     """Requests hold every place in line; a later poll judges the trace."""
 
@@ -95,12 +91,15 @@ class Watches:
         return self._live.get(service)
 
     async def add(self, service: str) -> tuple[Watch, bool]:
-        """Watch a service from now on; true if that is new. Raises TooManyWatchesError."""
+        """Watch a service from now on; true if that is new. Raises Problem."""
         async with self._changing:
             if service in self._live:
                 return self._live[service], False
             if len(self._live) >= MOST:
-                raise TooManyWatchesError
+                raise Problem(
+                    HTTPStatus.CONFLICT,
+                    f"{MOST} services are watched already; end one with DELETE.",
+                )
             stored = StoredWatch(service, now(), setting=False)
             await self._store.keep_watch(stored)
             return self._begin(stored), True
@@ -216,12 +215,7 @@ async def list_watches(request: web.Request) -> web.Response:
 
 async def put(request: web.Request) -> web.Response:
     """Watch a service, from now on where it is not watched yet."""
-    try:
-        watch, created = await request.app[SERVICE].watches.add(_service(request))
-    except TooManyWatchesError:
-        raise Problem(
-            HTTPStatus.CONFLICT, f"{MOST} services are watched already; end one with DELETE."
-        ) from None
+    watch, created = await request.app[SERVICE].watches.add(_service(request))
     status = HTTPStatus.CREATED if created else HTTPStatus.OK
     return web.json_response(text=watch_document(watch).model_dump_json(), status=status)
 

@@ -26,6 +26,7 @@ from trading_graph.service.server.pages.run_progress import (
 )
 from trading_graph.service.server.pages.verdict_page import RunDuration, run_duration
 from trading_graph.service.server.problems import Problem
+from trading_graph.service.server.run_queue import IdempotencyConflictError
 from trading_graph.service.server.runs_api import queue_run
 from trading_graph.service.store import RunState, StoredRun, now
 from trading_graph.toolkit.errors import BadDateError, BadRequestError
@@ -64,10 +65,8 @@ async def start(request: web.Request) -> web.Response:
 async def _queue(request: web.Request, run_request: RunRequest, key: str) -> StoredRun:
     try:
         run, _ = await queue_run(request, run_request, key[:200] or None)
-    except Problem as problem:
-        if problem.status is not HTTPStatus.CONFLICT:
-            raise
-        # Somebody went back to the form and run_request for something else with it.
+    except IdempotencyConflictError:
+        # Somebody went back to the form and asked for something else with it.
         run, _ = await queue_run(request, run_request)
     return run
 

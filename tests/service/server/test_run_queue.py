@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.patience import PATIENCE_S
+from trading_graph.otel.spans import uuid7
 from trading_graph.service.errors import StoreUnavailableError
 from trading_graph.service.server.run_events import RunEvents
 from trading_graph.service.server.run_queue import (
@@ -16,9 +17,8 @@ from trading_graph.service.server.run_queue import (
     QueueFullError,
     RunOutcome,
     RunQueue,
-    Submission,
 )
-from trading_graph.service.store import RunState, Store, StoredRun, open_store
+from trading_graph.service.store import RunState, Store, StoredRun, now, open_store
 
 HELD, SECONDS = "held", 2.0
 
@@ -71,8 +71,19 @@ async def queued(
         await queue.close()
 
 
-def asked(symbol: str, key: str | None = None) -> Submission:
-    return Submission(f'{{"symbol": "{symbol}"}}', symbol, "2025-11-14", idempotency_key=key)
+def asked(symbol: str, key: str | None = None) -> StoredRun:
+    run_id = uuid7().hex
+    return StoredRun(
+        id=run_id,
+        request=f'{{"symbol": "{symbol}"}}',
+        symbol=symbol,
+        date="2025-11-14",
+        state=RunState.QUEUED,
+        trace_id=run_id,
+        traceparent=None,
+        idempotency_key=key,
+        created=now(),
+    )
 
 
 async def submitted(queue: RunQueue, *symbols: str) -> list[str]:
