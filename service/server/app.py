@@ -3,6 +3,7 @@
 Errors are pages for whoever asks for pages: browsers say so, and programs do not.
 """
 
+import functools
 import json
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -16,7 +17,7 @@ from trading_graph.service.extras import VERSION
 from trading_graph.service.server import access, health, runs_api, traces_api, watches
 from trading_graph.service.server.access import ACCESS, OPEN_PATHS, Access, Rates
 from trading_graph.service.server.context import SERVICE, ServiceContext
-from trading_graph.service.server.operations import ApiAnswer, Operation, add_routes, openapi
+from trading_graph.service.server.operations import Operation, add_routes, ok, openapi
 from trading_graph.service.server.pages import home, login, run_page, verdict_page
 from trading_graph.service.server.pages.layout import ASSET_PATH, page, see_other, show_asset
 from trading_graph.service.server.problems import REDACTOR, Problem, answer, problem_of
@@ -100,30 +101,20 @@ def access_of(settings: Settings) -> Access:
 
 def all_operations() -> Sequence[Operation]:
     """Every operation of the API."""
-    operations = [
+    return (
         *health.OPERATIONS,
         *runs_api.OPERATIONS,
         *traces_api.OPERATIONS,
         *watches.OPERATIONS,
-    ]
-    return [*operations, _document_of(operations)]
-
-
-def _document_of(operations: Sequence[Operation]) -> Operation:
-    text = ""
-
-    async def document(request: web.Request) -> web.Response:
-        nonlocal text
-        text = text or json.dumps(openapi([*operations, own], VERSION))
-        return web.json_response(text=text)
-
-    handler: Handler = document
-    own = Operation(
-        "GET",
-        "/v1/openapi.json",
-        handler,
-        "getOpenapi",
-        "This document.",
-        {HTTPStatus.OK: ApiAnswer("The document.", content="application/json")},
+        Operation("GET", "/v1/openapi.json", get_openapi, ok(content="application/json")),
     )
-    return own
+
+
+async def get_openapi(request: web.Request) -> web.Response:
+    """This document."""
+    return web.json_response(text=_openapi_json())
+
+
+@functools.cache
+def _openapi_json() -> str:
+    return json.dumps(openapi(all_operations(), VERSION))

@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http import HTTPStatus
 
 from aiohttp import web
@@ -15,9 +16,9 @@ from trading_graph.otel.report.documents.verdict import unjudged_document
 from trading_graph.otel.sources.jaeger import JaegerQuery
 from trading_graph.service.errors import StoreUnavailableError
 from trading_graph.service.server.context import SERVICE
-from trading_graph.service.server.documents import WatchDocument, WatchList, utc
+from trading_graph.service.server.documents import WatchDocument, WatchList
 from trading_graph.service.server.judging import Judgement, Judging
-from trading_graph.service.server.operations import ApiAnswer, Operation
+from trading_graph.service.server.operations import ApiAnswer, Operation, ok
 from trading_graph.service.server.problems import Problem
 from trading_graph.service.store import Store, StoredVerdict, StoredWatch, now
 from trading_graph.service.watching import PollBackoff, SettledTrace, TraceWatch
@@ -201,27 +202,27 @@ def watch_document(watch: Watch) -> WatchDocument:
     """The document of a watch."""
     return WatchDocument(
         service=watch.stored.service,
-        since=utc(watch.stored.since),
+        since=datetime.fromtimestamp(watch.stored.since, UTC),
         by_setting=watch.stored.setting,
         problem=watch.patience.problem,
     )
 
 
-async def list_watches(request: web.Request) -> web.Response:
-    """All watches."""
-    documents = [watch_document(watch) for watch in request.app[SERVICE].watches.all()]
-    return web.json_response(text=WatchList(watches=documents).model_dump_json())
+async def list_watches(request: web.Request) -> WatchList:
+    """The services whose traces are judged as they arrive."""
+    watches = request.app[SERVICE].watches.all()
+    return WatchList(watches=[watch_document(watch) for watch in watches])
 
 
-async def put(request: web.Request) -> web.Response:
-    """Watch a service, from now on where it is not watched yet."""
+async def put_watch(request: web.Request) -> web.Response:
+    """Judge the traces of a service as they arrive in Jaeger, from now on."""
     watch, created = await request.app[SERVICE].watches.add(_service(request))
     status = HTTPStatus.CREATED if created else HTTPStatus.OK
     return web.json_response(text=watch_document(watch).model_dump_json(), status=status)
 
 
-async def delete(request: web.Request) -> web.Response:
-    """End the watch of a service."""
+async def delete_watch(request: web.Request) -> web.Response:
+    """Judge the traces of a service no longer; the verdicts that there are stay."""
     watches, service = request.app[SERVICE].watches, _service(request)
     watch = watches.get(service)
     if watch is None:
@@ -250,35 +251,19 @@ def _service(request: web.Request) -> str:
 
 
 _WATCH = "/v1/watches/{service}"
+_REFUSED = (HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 OPERATIONS = (
-    Operation(
-        "GET",
-        "/v1/watches",
-        list_watches,
-        "listWatches",
-        "The services whose traces are judged as they arrive.",
-        {HTTPStatus.OK: ApiAnswer("The watches.", WatchList)},
-    ),
+    Operation("GET", "/v1/watches", list_watches, ok(WatchList)),
     Operation(
         "PUT",
         _WATCH,
-        put,
-        "putWatch",
-        "Judge the traces of a service as they arrive in Jaeger, from now on.",
+        put_watch,
         {
-            HTTPStatus.CREATED: ApiAnswer("It is watched from now on.", WatchDocument),
-            HTTPStatus.OK: ApiAnswer("It was watched before.", WatchDocument),
+            HTTPStatus.CREATED: ApiAnswer((WatchDocument,), what="It is watched from now on."),
+            HTTPStatus.OK: ApiAnswer((WatchDocument,), what="It was watched before."),
         },
-        fails=(HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY),
+        fails=_REFUSED,
     ),
-    Operation(
-        "DELETE",
-        _WATCH,
-        delete,
-        "deleteWatch",
-        "Judge the traces of a service no longer; the verdicts that there are stay.",
-        {HTTPStatus.NO_CONTENT: ApiAnswer("It is not watched any more.")},
-        fails=(HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY),
-    ),
+    Operation("DELETE", _WATCH, delete_watch, {HTTPStatus.NO_CONTENT: ApiAnswer()}, fails=_REFUSED),
 )

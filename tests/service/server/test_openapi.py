@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -60,6 +61,9 @@ def test_it_is_valid() -> None:
         # Each schema can be compiled: what it refers to is there.
         here = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
         jsonschema_rs.Draft202012Validator(here)
+    references = re.findall(r'"\$ref": "([^"]+)"', json.dumps(document))
+    schemas = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert set(references) <= schemas
     ids = [each["operationId"] for path in document["paths"].values() for each in path.values()]
     assert len(ids) == len(set(ids))
 
@@ -86,6 +90,7 @@ def test_verdicts_diagnoses_and_comparisons_have_the_published_schemas() -> None
         ("getDiagnosis", "DiagnosisJson"),
         ("getTraceDiagnosis", "DiagnosisJson"),
         ("diagnoseTrace", "DiagnosisJson"),
+        ("getDecision", "Decision"),
     ):
         reference = answers[operation]["application/json"]["schema"]
         assert reference == {"$ref": f"{here}{title}"}
