@@ -23,7 +23,7 @@ from trading_graph.service.run.engine import Engine
 from trading_graph.service.run.folder import FolderState, RunFolder, folder_state
 from trading_graph.service.run.request import RunRequest
 from trading_graph.service.run.result import finish_run
-from trading_graph.service.server.run_events import RunEvents
+from trading_graph.service.server.run_events import RunEvents, VerdictReached
 from trading_graph.service.server.run_queue import RunOutcome, RunQueue
 from trading_graph.service.store import Store, StoredRun, StoredVerdict, now
 
@@ -71,7 +71,7 @@ class RunMaker:
             passed = verdict.passed
             seconds = seconds if verdict.seconds is None else verdict.seconds
             await self._store.keep_verdict(verdict)
-            events.add("verdict", {"passed": passed})
+            events.add(VerdictReached(passed=passed))
         decision = completed.decision
         return RunOutcome(
             seconds=seconds,

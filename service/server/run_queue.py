@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from trading_graph.service.errors import StoreUnavailableError
 from trading_graph.service.server.problems import Problem
-from trading_graph.service.server.run_events import RunEvents
+from trading_graph.service.server.run_events import RunEvents, RunFinished
 from trading_graph.service.store import RunState, Store, StoredRun, now
 
 _LOG = logging.getLogger(__name__)
@@ -279,7 +279,7 @@ class RunQueue:
         except StoreUnavailableError as error:
             # It is over all the same: the next start sees that in its folder.
             _LOG.error("The end of run %s could not be stored: %s", live.run.id, error)
-        live.events.add("finished", {"state": state, "at": ended, **result})
+        live.events.add(RunFinished(state=state, at=ended, **result))
         try:
             await live.events.end()
         finally:

@@ -263,7 +263,7 @@ OPERATIONS = (
         f"{_RUN}/events",
         follow_run,
         {
-            HTTPStatus.OK: ApiAnswer(content="text/event-stream"),
+            HTTPStatus.OK: ApiAnswer(run_events.RUN_EVENTS, "text/event-stream"),
             HTTPStatus.NO_CONTENT: ApiAnswer(what="The run is over, and that event was its last."),
         },
         query=EventsQuery,

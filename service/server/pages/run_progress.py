@@ -4,10 +4,8 @@ The waterfall has a lane for each agent, with its LLM calls and its tool calls; 
 by the same rules: the end of the axis, and tools that ran at once below one another.
 """
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from trading_graph.graph.gate import time_limit_s
 from trading_graph.graph.options import DEBATERS, DECIDERS, RISK_ANALYSTS
@@ -15,10 +13,21 @@ from trading_graph.otel.report.charts import Axis, Bar, axis, bar
 from trading_graph.otel.report.durations import brief
 from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server.pages.layout import spoken
+from trading_graph.service.server.run_events import (
+    AgentEnded,
+    AgentStarted,
+    AnyRunEvent,
+    InterruptionEnded,
+    LlmEnded,
+    LlmStarted,
+    SpanEnded,
+    SpanStarted,
+    ToolEnded,
+    ToolStarted,
+    read_event,
+)
 
 AGENT, LLM, TOOL = "agent", "llm", "tool"
-_KINDS = (AGENT, LLM, TOOL)
-_INTERRUPTION = "interruption"
 _CUT_SHORT = ("cancelled", "killed")
 """Errors of work that did nothing wrong: somebody cancelled it, or its process was killed."""
 
@@ -109,30 +118,33 @@ class _Reading:
     agent_of: dict[str, str] = field(default_factory=dict)
     dead: list[tuple[float, float]] = field(default_factory=list)
 
-    def take(self, event: Mapping[str, Any]) -> None:
-        kind, _, what = str(event.get("type")).partition(".")
-        if kind == _INTERRUPTION and what == "ended":
-            self.dead.append((float(event["start"]), float(event["end"])))
-        if kind not in _KINDS or what not in ("started", "ended"):
-            return
-        span_id, start = str(event.get("span_id")), float(event["start"])
-        agent = event.get("agent") or self.agent_of.get(str(event.get("parent_id")))
+    def take(self, event: AnyRunEvent) -> None:
+        match event:
+            case InterruptionEnded():
+                self.dead.append((event.start, event.end))
+            case AgentStarted() | AgentEnded():
+                self._add(AGENT, event)
+            case LlmStarted() | LlmEnded():
+                self._add(LLM, event)
+            case ToolStarted() | ToolEnded():
+                self._add(TOOL, event)
+
+    def _add(self, kind: str, event: SpanStarted) -> None:
+        agent = event.agent or self.agent_of.get(event.parent_id or "")
         if agent is None:
             return
-        agent = str(agent)
-        self.agent_of[span_id] = agent
-        end = event.get("end")
-        error = event.get("error")
-        self.work[span_id] = WorkItem(
-            span_id,
-            kind,
-            str(event.get(TOOL) or event.get("model") or spoken(agent)),
-            start,
-            None if end is None else float(end),
-            None if error is None else str(error),
-            cut=error in _CUT_SHORT,
-            tokens=sum(int(event.get(name) or 0) for name in ("input_tokens", "output_tokens")),
-        )
+        self.agent_of[event.span_id] = agent
+        name = event.tool or event.model or spoken(agent)
+        work = WorkItem(event.span_id, kind, name, event.start)
+        if isinstance(event, SpanEnded):
+            work = replace(
+                work,
+                end=event.end,
+                error=event.error,
+                cut=event.error in _CUT_SHORT,
+                tokens=(event.input_tokens or 0) + (event.output_tokens or 0),
+            )
+        self.work[event.span_id] = work
 
     def without_dead_time(self, work: WorkItem) -> WorkItem:
         """The work, moved on by the times after it in which no process lived."""
@@ -147,7 +159,7 @@ def read_progress(
     """Read the events of a run; at its end nothing goes on any more."""
     reading, last = _Reading(), 0
     for last, body in events:  # noqa: B007 - the number of the last one
-        reading.take(json.loads(body))
+        reading.take(read_event(body))
     lanes: dict[str, list[WorkItem]] = {agent: [] for agent in _expected(request)}
     for span_id, work in reading.work.items():
         work = reading.without_dead_time(work)

@@ -73,7 +73,7 @@ def form_section(typed: forms.Input) -> str:
 def event(kind: str, span: str, start: float, end: float | None = None, **more: Any) -> str:
     what = "started" if end is None else "ended"
     times = {"start": start} if end is None else {"start": start, "end": end}
-    return json.dumps({"type": f"{kind}.{what}", "span_id": span, **times, **more})
+    return json.dumps({"type": f"{kind}.{what}", "span_id": span, "name": kind, **times, **more})
 
 
 def told(*bodies: str) -> RunProgress:

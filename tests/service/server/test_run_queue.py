@@ -10,7 +10,7 @@ import pytest
 from tests.patience import PATIENCE_S
 from trading_graph.otel.spans import uuid7
 from trading_graph.service.errors import StoreUnavailableError
-from trading_graph.service.server.run_events import RunEvents
+from trading_graph.service.server.run_events import RunEvents, RunStarted
 from trading_graph.service.server.run_queue import (
     IdempotencyConflictError,
     QueueClosingError,
@@ -46,7 +46,7 @@ class Maker:
         self.resumed.append(run.resumed)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
-        events.add("run.started", {"name": run.symbol})
+        events.add(RunStarted(start=now(), span_id="1", name=run.symbol))
         try:
             if run.symbol in self.held:
                 await self.held[run.symbol].wait()
