@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from trading_graph.service.run.request import RunRequest
+from trading_graph.service.run.request import ANALYSTS, RunRequest
 from trading_graph.service.server.pages import forms
 from trading_graph.service.server.pages.home import history
 from trading_graph.service.server.pages.layout import ENVIRONMENT, render
@@ -359,3 +359,22 @@ def test_a_form_becomes_a_request_or_says_what_is_wrong() -> None:
     assert 'aria-invalid="true"' in page
     assert "<details open>" in page
     assert_inert(form_section(forms.Input({"symbol": [EVIL]})))
+
+
+def test_the_form_has_every_field_of_a_request_with_its_bounds() -> None:
+    controls: dict[str, list[dict[str, str | None]]] = {}
+    page = form_section(forms.Input({"symbol": ["NVDA"], "max_calls": ["7"]}))
+    for tag, attributes in Tags(page).found:
+        if tag in ("input", "select"):
+            controls.setdefault(str(attributes["name"]), []).append(attributes)
+    assert controls.keys() == RunRequest.model_fields.keys() | {"chosen", "key"}
+    assert [each["value"] for each in controls["analysts"]] == list(ANALYSTS)
+    (turns,), (budget,) = controls["analyst_turns"], controls["agent_budget"]
+    assert (turns["min"], turns["max"], turns["value"], "step" in turns) == ("2", "8", "2", False)
+    assert (budget["min"], budget["max"], budget["step"]) == ("1", "3600", "any")
+    assert controls["max_calls"][0]["value"] == "7"
+    assert controls["symbol"][0]["maxlength"] == "64"
+    options = [each["value"] for tag, each in Tags(page).found if tag == "option"]
+    assert options == ["parallel", "serial", "parallel", "sequential", "parallel", "sequential"]
+    assert "<details open>" in page, "an option was changed"
+    assert "<details open>" not in form_section(forms.Input({"symbol": ["NVDA"]}))
