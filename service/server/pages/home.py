@@ -117,7 +117,7 @@ async def _live_run(service: ServiceContext, run: StoredRun) -> LiveRun:
         return LiveRun(run)
     run_request = RunRequest.model_validate_json(run.request)
     progress = read_progress(run_request, await service.store.events(run.id))
-    ended = sum(lane.seconds is not None for lane in progress.lanes)
+    ended = sum(lane.ended for lane in progress.lanes)
     begun = sum(bool(lane.of(AGENT)) for lane in progress.lanes)
     return LiveRun(
         run,

@@ -96,7 +96,8 @@ def test_a_tool_is_in_the_lane_of_the_agent_that_called_it() -> None:
         ["market analyst", "get_prices"],
     )
     assert found.last == 2
-    assert lane.seconds is None, "the agent still works"
+    assert not lane.ended, "the agent still works"
+    assert lane.seconds(103.0) == 3.0
 
 
 def test_every_agent_that_is_expected_has_a_lane_before_it_starts() -> None:
@@ -173,7 +174,7 @@ def test_tools_that_run_at_once_lie_below_one_another() -> None:
 
 @pytest.mark.parametrize("spent", [0.0, 1.95, 5.9, 119.0, 290.0, 1000.0, 3000.0])
 def test_the_axis_of_a_live_run_has_room_to_grow(spent: float) -> None:
-    assert spent * 1.05 <= axis_end(spent) <= max(spent * 1.6 + 60, 2)
+    assert spent * 1.25 <= axis_end(spent) <= max(spent * 1.9 + 60, 2)
 
 
 def test_what_events_say_never_becomes_markup() -> None:
