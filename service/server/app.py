@@ -1,4 +1,4 @@
-"""The service as one aiohttp application: its routes, and what errors become.
+"""The service as one aiohttp application: its routes, what errors become, and its own state.
 
 Errors are pages for whoever asks for pages: browsers say so, and programs do not.
 """
@@ -11,12 +11,14 @@ from urllib.parse import quote
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.extras import VERSION
-from trading_graph.service.server import access, health, runs_api, traces_api, watches
+from trading_graph.service.server import access, runs_api, traces_api, watches
 from trading_graph.service.server.access import ACCESS, OPEN_PATHS, Access, Rates
 from trading_graph.service.server.context import SERVICE, ServiceContext
+from trading_graph.service.server.documents import Health, Readiness
 from trading_graph.service.server.operations import Operation, add_routes, ok, openapi
 from trading_graph.service.server.pages import home, login, run_page, verdict_page
 from trading_graph.service.server.pages.layout import ASSET_PATH, page, see_other, show_asset
@@ -99,10 +101,39 @@ def access_of(settings: Settings) -> Access:
     )
 
 
+async def is_alive(request: web.Request) -> Health:
+    """Whether the service lives."""
+    return Health(status="ok")
+
+
+async def is_ready(request: web.Request) -> Readiness:
+    """Whether the service takes runs: it can write its store and is not stopping."""
+    service = request.app[SERVICE]
+    queue = service.queue
+    if queue.closing:
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "The service is stopping.")
+    await service.store.check()
+    return Readiness(
+        status="ready", begun=queue.begun, running=queue.running, waiting=queue.waiting
+    )
+
+
+async def get_metrics(request: web.Request) -> web.Response:
+    """The metrics in the format of Prometheus."""
+    body = generate_latest(request.app[SERVICE].registry)
+    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
 def all_operations() -> Sequence[Operation]:
     """Every operation of the API."""
+    unknown_host = HTTPStatus.MISDIRECTED_REQUEST
+    not_ready = HTTPStatus.SERVICE_UNAVAILABLE
     return (
-        *health.OPERATIONS,
+        Operation("GET", "/healthz", is_alive, ok(Health), open=True, fails=(unknown_host,)),
+        Operation(
+            "GET", "/readyz", is_ready, ok(Readiness), open=True, fails=(not_ready, unknown_host)
+        ),
+        Operation("GET", "/metrics", get_metrics, ok(content="text/plain")),
         *runs_api.OPERATIONS,
         *traces_api.OPERATIONS,
         *watches.OPERATIONS,

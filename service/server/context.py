@@ -1,6 +1,6 @@
 """The parts of the service that every handler can reach."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,6 @@ class ServiceContext:
     default_date: str
     announced: str
     registry: "CollectorRegistry"
-    followers: set[web.StreamResponse] = field(default_factory=set)
 
 
 SERVICE = web.AppKey("service", ServiceContext)

@@ -7,10 +7,10 @@ that were under way when it stopped, then makes the queued ones in their order.
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import asdict, dataclass, field, replace
 from http import HTTPStatus
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from trading_graph.service.errors import StoreUnavailableError
 from trading_graph.service.server.problems import Problem
@@ -70,12 +70,9 @@ class RunOutcome:
     langsmith: str | None
 
 
-class MakesRuns(Protocol):
-    """Makes one run; raises what ended it."""
-
-    async def __call__(self, run: StoredRun, events: RunEvents) -> RunOutcome:
-        """Make the run, or resume it where an earlier process left it (`resumed` > 0)."""
-        ...
+MakesRuns = Callable[[StoredRun, RunEvents], Awaitable[RunOutcome]]
+"""Makes one run, or resumes it where an earlier process left it (`resumed` > 0); raises what ended
+it."""
 
 
 @dataclass(slots=True)
@@ -200,13 +197,9 @@ class RunQueue:
         live = self._live.get(run_id)
         return live.events if live else None
 
-    def refuse(self) -> None:
-        """Take no new runs from now on."""
-        self._closing = True
-
     async def drain(self, within_s: float) -> bool:
         """Start no more runs, and wait for those under way; false if they take longer."""
-        self.refuse()
+        self._closing = True
         for worker in self._workers:
             worker.cancel()
         tasks = [live.task for live in self._live.values() if live.task is not None]
@@ -217,7 +210,7 @@ class RunQueue:
 
     async def close(self) -> None:
         """Stop; the next start resumes the runs that are not over."""
-        self.refuse()
+        self._closing = True
         tasks = [*self._workers, *(live.task for live in self._live.values() if live.task)]
         for task in tasks:
             task.cancel()

@@ -33,7 +33,7 @@ from trading_graph.service.server.inputs import (
 from trading_graph.service.server.operations import ApiAnswer, Operation, ok
 from trading_graph.service.server.problems import Problem
 from trading_graph.service.server.runs_api import DIAGNOSIS, diagnosis_response
-from trading_graph.service.store import StoredVerdict
+from trading_graph.service.store import StoredRun
 
 _UPLOAD = "upload"
 """The file of an upload, in a folder of its own; error messages name it."""
@@ -57,7 +57,9 @@ async def list_verdicts(request: web.Request) -> VerdictList:
 async def get_trace_verdict(request: web.Request) -> web.Response:
     """The verdict on a trace or run, by its id: the stored one, else one that is made now."""
     service, trace_id = request.app[SERVICE], id_of(request, "trace_id")
-    stored = await _stored_verdict(service, trace_id)
+    stored = await service.store.verdict(trace_id)
+    if stored is None and (run := await _run(service, trace_id)) is not None:
+        stored = await service.store.verdict(run.id)
     if stored is not None:
         return web.json_response(text=stored.document)
     word = await _word(service, trace_id)
@@ -118,13 +120,11 @@ def _id(id: str | None) -> list[str]:
     return [] if id is None else [f"--id={id}"]
 
 
-async def _stored_verdict(service: ServiceContext, trace_id: str) -> StoredVerdict | None:
-    """The stored verdict with an id: of a trace, of a run, or of the only run in a trace."""
-    stored = await service.store.verdict(trace_id)
-    if stored is None:
-        runs = await service.store.runs_of_trace(trace_id)
-        stored = await service.store.verdict(runs[0].id) if len(runs) == 1 else None
-    return stored
+async def _run(service: ServiceContext, trace_id: str) -> StoredRun | None:
+    """The run with an id, or the only run in a trace."""
+    run = await service.store.run(trace_id)
+    runs = [run] if run is not None else await service.store.runs_of_trace(trace_id)
+    return runs[0] if len(runs) == 1 else None
 
 
 async def _word(service: ServiceContext, trace_id: str) -> str:
@@ -132,10 +132,9 @@ async def _word(service: ServiceContext, trace_id: str) -> str:
 
     Raises Problem if neither has it.
     """
-    run = await service.store.run(trace_id)
-    runs = [run] if run is not None else await service.store.runs_of_trace(trace_id)
-    if len(runs) == 1:
-        path = service.out.absolute() / runs[0].id / TRACE
+    run = await _run(service, trace_id)
+    if run is not None:
+        path = service.out.absolute() / run.id / TRACE
         if await asyncio.to_thread(path.is_file):
             return str(path)
     if not await asyncio.to_thread(_in_jaeger, service.settings.jaeger_url, trace_id):

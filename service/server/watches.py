@@ -35,10 +35,6 @@ _TIMEOUT_S = 5.0
 _DAY_S = 86_400.0
 
 
-class JudgesBusyError(Exception):
-    """Requests hold every place in line; a later poll judges the trace."""
-
-
 @dataclass(slots=True)
 class Watch:
     """A watch that runs; `patience` holds its problem, if there is one."""
@@ -132,8 +128,8 @@ class Watches:
                     polled = polled or await self._trace_watch(watch.stored)
                     for arrived in await asyncio.to_thread(polled.poll):
                         await self._judge(service, polled, arrived)
-                except JudgesBusyError:
-                    pass
+                except Problem:
+                    pass  # Requests hold every place in line; a later poll judges the trace.
                 except (TraceError, StoreUnavailableError) as error:
                     if patience.note_failure(str(error)):
                         _LOG.warning("Watching %s: %s", service, error)
@@ -180,14 +176,14 @@ class Watches:
         polled.mark_done(trace_id)
 
     async def _judgement(self, trace_id: str, spans: int) -> Judgement | None:
-        """The verdict, or None where Jaeger has forgotten the trace."""
+        """The verdict, or None where Jaeger has forgotten the trace; raises Problem if busy."""
         words = ["verify", "--from=jaeger", "--format=json", "--", trace_id]
         try:
             async with self._judging.place() as folder:
                 return await self._judging.command(words, folder)
         except Problem as problem:
             if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
-                raise JudgesBusyError from None
+                raise
             if not await asyncio.to_thread(self._jaeger.has, trace_id):
                 return None
             # It would fail again the next time, so it is stored as a trace that cannot be judged.

@@ -19,8 +19,8 @@ from trading_graph.service.server.pages.forms import (
 )
 from trading_graph.service.server.pages.layout import page, see_other
 from trading_graph.service.server.pages.run_progress import (
-    AGENT,
     LIMIT_S,
+    RunProgress,
     now_doing,
     read_progress,
 )
@@ -102,14 +102,12 @@ async def _home(
 
 @dataclass(frozen=True, slots=True)
 class LiveRun:
-    """A run that waits or goes on; `done` counts an agent at work as half of one that has ended."""
+    """A run that waits, or goes on and has made some progress."""
 
     run: StoredRun
+    progress: RunProgress | None = None
     doing: str = "In line."
     elapsed: str = ""
-    agents: int = 0
-    ended: int = 0
-    done: float = 0.0
 
 
 async def _live_run(service: ServiceContext, run: StoredRun) -> LiveRun:
@@ -117,16 +115,8 @@ async def _live_run(service: ServiceContext, run: StoredRun) -> LiveRun:
         return LiveRun(run)
     run_request = RunRequest.model_validate_json(run.request)
     progress = read_progress(run_request, await service.store.events(run.id))
-    ended = sum(lane.ended for lane in progress.lanes)
-    begun = sum(bool(lane.of(AGENT)) for lane in progress.lanes)
-    return LiveRun(
-        run,
-        doing=now_doing(progress),
-        elapsed=f"{now() - (run.started or run.created):.0f} s",
-        agents=len(progress.lanes),
-        ended=ended,
-        done=ended + (begun - ended) / 2,
-    )
+    elapsed = f"{now() - (run.started or run.created):.0f} s"
+    return LiveRun(run, progress, now_doing(progress), elapsed)
 
 
 async def _durations(service: ServiceContext, done: Sequence[StoredRun]) -> list[RunDuration]:

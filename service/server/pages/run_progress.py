@@ -124,6 +124,16 @@ class RunProgress:
         return any(lane.work for lane in self.lanes)
 
     @property
+    def ended(self) -> int:
+        """How many agents have ended."""
+        return sum(lane.ended for lane in self.lanes)
+
+    @property
+    def done(self) -> float:
+        """How many agents have ended, one at work counted as half of one."""
+        return (self.ended + sum(bool(lane.work) for lane in self.lanes)) / 2
+
+    @property
     def tokens(self) -> int:
         """Tokens of the LLM calls that have ended."""
         return sum(each.tokens for each in self.of(LLM))
