@@ -6,7 +6,7 @@ import shutil
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import replace
 
 from opentelemetry.context import Context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -28,16 +28,6 @@ from trading_graph.service.server.run_queue import RunOutcome, RunQueue
 from trading_graph.service.store import Store, StoredRun, StoredVerdict, now
 
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _CompletedRun:
-    """A run that is over: its decision, its trace, and how long its last process worked."""
-
-    decision: Decision
-    trace: SpanTable | None
-    seconds: float
-    langsmith: str | None = None
 
 
 async def make_runs(
@@ -64,25 +54,19 @@ class RunMaker:
 
     async def __call__(self, run: StoredRun, events: RunEvents) -> RunOutcome:
         """Make the run, or resume it where an earlier process left it."""
-        completed = await self._complete(run, events)
-        passed, seconds = None, completed.seconds
-        if completed.trace is not None:
-            verdict = await asyncio.to_thread(_judge, run, completed.trace)
-            passed = verdict.passed
-            seconds = seconds if verdict.seconds is None else verdict.seconds
-            await self._store.keep_verdict(verdict)
-            events.add(VerdictReached(passed=passed))
-        decision = completed.decision
-        return RunOutcome(
-            seconds=seconds,
-            action=decision.decision.action,
-            confidence=decision.decision.confidence,
-            degraded=decision.degraded,
-            passed=passed,
-            langsmith=completed.langsmith,
-        )
+        outcome, trace = await self._complete(run, events)
+        if trace is None:
+            return outcome
+        verdict = await asyncio.to_thread(_judge, run, trace)
+        await self._store.keep_verdict(verdict)
+        events.add(VerdictReached(passed=verdict.passed))
+        seconds = outcome.seconds if verdict.seconds is None else verdict.seconds
+        return replace(outcome, seconds=seconds, passed=verdict.passed)
 
-    async def _complete(self, run: StoredRun, events: RunEvents) -> _CompletedRun:
+    async def _complete(
+        self, run: StoredRun, events: RunEvents
+    ) -> tuple[RunOutcome, SpanTable | None]:
+        """Bring the analysis to its end; returns the outcome before its verdict, and its trace."""
         folder = RunFolder(self._engine.out, run.id)
         run_id = uuid.UUID(run.id)
         at = await asyncio.to_thread(_state_left_by, folder)
@@ -101,9 +85,19 @@ class RunMaker:
         result = await asyncio.to_thread(
             finish_run, analysis, folder, engine.telemetry, engine.settings, engine.langsmith
         )
-        return _CompletedRun(
-            analysis.decision, result.trace, analysis.seconds, result.langsmith_link
-        )
+        outcome = _outcome(analysis.decision, analysis.seconds, result.langsmith_link)
+        return outcome, result.trace
+
+
+def _outcome(decision: Decision, seconds: float, langsmith: str | None = None) -> RunOutcome:
+    return RunOutcome(
+        seconds=seconds,
+        action=decision.decision.action,
+        confidence=decision.decision.confidence,
+        degraded=decision.degraded,
+        passed=None,
+        langsmith=langsmith,
+    )
 
 
 def _state_left_by(folder: RunFolder) -> FolderState | None:
@@ -114,7 +108,7 @@ def _state_left_by(folder: RunFolder) -> FolderState | None:
     return None
 
 
-def _completed_before(folder: RunFolder) -> _CompletedRun:
+def _completed_before(folder: RunFolder) -> tuple[RunOutcome, SpanTable | None]:
     """A run that ended, but whose process died before it said so; raises NotResumableError."""
     try:
         decision = Decision.model_validate_json(folder.decision.read_text("utf-8"))
@@ -124,7 +118,7 @@ def _completed_before(folder: RunFolder) -> _CompletedRun:
             "could say why; its trace shows where."
         ) from None
     traces = {each.trace_id: each for each in read(folder.trace)}
-    return _CompletedRun(decision, traces.get(decision.trace_id or ""), 0.0)
+    return _outcome(decision, 0.0), traces.get(decision.trace_id or "")
 
 
 def _judge(run: StoredRun, trace: SpanTable) -> StoredVerdict:
