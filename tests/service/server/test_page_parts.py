@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from trading_graph.otel.report.charts import percent
 from trading_graph.service.run.request import ANALYSTS, RunRequest
 from trading_graph.service.server.pages import forms
 from trading_graph.service.server.pages.home import history
@@ -175,6 +176,15 @@ def test_tools_that_run_at_once_lie_below_one_another() -> None:
 @pytest.mark.parametrize("spent", [0.0, 1.95, 5.9, 119.0, 290.0, 1000.0, 3000.0])
 def test_the_axis_of_a_live_run_has_room_to_grow(spent: float) -> None:
     assert spent * 1.25 <= axis_end(spent) <= max(spent * 1.9 + 60, 2)
+
+
+def test_what_an_agent_does_stands_after_its_bar_and_has_room_there() -> None:
+    found = told(MARKET, event("llm", "l", 100.0, parent_id="a", model="m"))
+    for now in (101.0, 128.0, 700.0):
+        chart = waterfall(found, 100.0, now, follow="/x")
+        assert 0 < chart.now_at <= 80
+        page = render("waterfall.html", waterfall=chart)
+        assert f'x="{percent(chart.now_at)}" dx="6" y="16">model</text>' in page
 
 
 def test_what_events_say_never_becomes_markup() -> None:
