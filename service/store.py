@@ -18,6 +18,7 @@ from typing import Any
 import aiosqlite
 
 from trading_graph.service.errors import StoreUnavailableError
+from trading_graph.service.run.request import RunRequest
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -89,13 +90,13 @@ class RunState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """A run in the store; times are seconds since the epoch, `request` is JSON.
+    """A run in the store; times are seconds since the epoch.
 
     `passed` is the result of its verdict, None without a verdict.
     """
 
     id: str
-    request: str
+    request: RunRequest
     symbol: str
     date: str
     state: RunState
@@ -156,8 +157,9 @@ class Store:
     async def add(self, run: StoredRun) -> None:
         """Insert a new run."""
         columns, marks = ", ".join(_RUN), ", ".join("?" * len(_RUN))
-        values = tuple(getattr(run, name) for name in _RUN)
-        await self._write(f"INSERT INTO runs ({columns}) VALUES ({marks})", values)
+        values = {name: getattr(run, name) for name in _RUN}
+        values["request"] = run.request.model_dump_json()
+        await self._write(f"INSERT INTO runs ({columns}) VALUES ({marks})", tuple(values.values()))
 
     async def change(self, run_id: str, **columns: Any) -> None:
         """Set columns of a run."""
@@ -326,6 +328,7 @@ class Store:
 
 def _run_of(row: tuple[Any, ...]) -> StoredRun:
     values = {name: _truth(name, value) for name, value in zip(_RUN, row, strict=True)}
+    values["request"] = RunRequest.model_validate_json(values["request"])
     return StoredRun(**{**values, "state": RunState(values["state"])})
 
 

@@ -125,8 +125,7 @@ def run_document(run: StoredRun, jaeger: str) -> RunDocument:
         jaeger=f"{jaeger}/trace/{run.trace_id}",
         langsmith=run.langsmith,
     )
-    request = RunRequest.model_validate_json(run.request)
-    return RunDocument.model_validate({**asdict(run), "request": request, "links": links})
+    return RunDocument.model_validate({**asdict(run), "links": links})
 
 
 TraceIds = Annotated[list[Identifier], Field(min_length=1, max_length=MOST_PARTS)]

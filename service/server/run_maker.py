@@ -21,7 +21,6 @@ from trading_graph.otel.verdict import judge
 from trading_graph.service.errors import NotResumableError
 from trading_graph.service.run.engine import Engine
 from trading_graph.service.run.folder import FolderState, RunFolder, folder_state
-from trading_graph.service.run.request import RunRequest
 from trading_graph.service.run.result import finish_run
 from trading_graph.service.server.run_events import RunEvents, VerdictReached
 from trading_graph.service.server.run_queue import RunOutcome, RunQueue
@@ -73,9 +72,9 @@ class RunMaker:
         if at is FolderState.OVER:
             return await asyncio.to_thread(_completed_before, folder)
         if at is None:
-            request = RunRequest.model_validate_json(run.request)
             # A request may lower the budget of the settings, and never raise it.
-            request = request.with_budget(request.budget.within(self._engine.settings.budget))
+            budget = run.request.budget.within(self._engine.settings.budget)
+            request = run.request.with_budget(budget)
             analysis, folder = await self._engine.run(
                 request, run_id=run_id, parent=_caller(run), listeners=[events]
             )

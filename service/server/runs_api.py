@@ -68,7 +68,7 @@ async def queue_run(
     return await service.queue.submit(
         StoredRun(
             id=run_id,
-            request=run_request.model_dump_json(),
+            request=run_request,
             symbol=run_request.symbol,
             date=run_request.date or service.default_date,
             state=RunState.QUEUED,

@@ -12,6 +12,7 @@ import pytest
 
 from tests.unprivileged import unprivileged
 from trading_graph.service.errors import StoreUnavailableError
+from trading_graph.service.run.request import RunRequest
 from trading_graph.service.store import (
     RunState,
     Store,
@@ -28,7 +29,7 @@ def run(number: int, **changed: object) -> StoredRun:
     run_id = f"{number:032x}"
     made = StoredRun(
         id=run_id,
-        request="{}",
+        request=RunRequest(symbol="AAPL", max_calls=7),
         symbol="AAPL",
         date="2025-11-14",
         state=RunState.QUEUED,

@@ -113,8 +113,7 @@ class LiveRun:
 async def _live_run(service: ServiceContext, run: StoredRun) -> LiveRun:
     if run.state is not RunState.RUNNING:
         return LiveRun(run)
-    run_request = RunRequest.model_validate_json(run.request)
-    progress = read_progress(run_request, await service.store.events(run.id))
+    progress = read_progress(run.request, await service.store.events(run.id))
     elapsed = f"{now() - (run.started or run.created):.0f} s"
     return LiveRun(run, progress, now_doing(progress), elapsed)
 

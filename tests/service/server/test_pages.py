@@ -16,6 +16,7 @@ from tests.patience import PATIENCE_S
 from tests.service.server.open_service import has_begun, settings_for
 from tests.service.server.test_page_parts import EVIL, Tags, assert_inert, document
 from trading_graph.otel.redaction import Redactor
+from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server.access import COOKIE, digest
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.serving import open_service
@@ -74,7 +75,7 @@ def words(page: str) -> str:
 def kept(run_id: str, state: RunState, **more: Any) -> StoredRun:
     return StoredRun(
         id=run_id,
-        request='{"symbol": "NVDA"}',
+        request=RunRequest(symbol="NVDA"),
         symbol="NVDA",
         date="2025-11-14",
         state=state,

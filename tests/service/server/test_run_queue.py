@@ -10,6 +10,7 @@ import pytest
 from tests.patience import PATIENCE_S
 from trading_graph.otel.spans import uuid7
 from trading_graph.service.errors import StoreUnavailableError
+from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server.run_events import RunEvents, RunStarted
 from trading_graph.service.server.run_queue import (
     IdempotencyConflictError,
@@ -75,7 +76,7 @@ def asked(symbol: str, key: str | None = None) -> StoredRun:
     run_id = uuid7().hex
     return StoredRun(
         id=run_id,
-        request=f'{{"symbol": "{symbol}"}}',
+        request=RunRequest(symbol=symbol),
         symbol=symbol,
         date="2025-11-14",
         state=RunState.QUEUED,
