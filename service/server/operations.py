@@ -19,6 +19,7 @@ from trading_graph.service.server.problems import CONTENT_TYPE
 
 ID = "[0-9a-f]{32}"
 JSON = "application/json"
+EVENT_STREAM = "text/event-stream"
 _REFERENCE = "#/components/schemas/{name}"
 _MODEL_REFERENCE = _REFERENCE.format(name="{model}")
 
@@ -183,6 +184,15 @@ def _of_models(*models: type[BaseModel] | type[Document]) -> dict[str, Any]:
     return {"schema": references[0] if len(references) == 1 else {"anyOf": references}}
 
 
+def _of_events(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of each event of a stream, whose data is JSON."""
+    fields = {
+        "id": {"type": "string"},
+        "data": {"type": "string", "contentMediaType": JSON, "contentSchema": data},
+    }
+    return {"schema": {"type": "object", "properties": fields, "required": ["id", "data"]}}
+
+
 def _form(parts: Sequence[str]) -> dict[str, Any]:
     file = {"type": "string", "contentMediaType": "application/octet-stream"}
     files = {"type": "array", "items": file, "minItems": 1}
@@ -217,7 +227,10 @@ def _fails(operation: Operation) -> list[HTTPStatus]:
 def _answer(operation: Operation, status: HTTPStatus, answer: ApiAnswer) -> dict[str, Any]:
     document: dict[str, Any] = {"description": answer.what or operation.summary}
     if status is not HTTPStatus.NO_CONTENT:
-        document["content"] = {answer.content: _of_models(*answer.models)}
+        content = _of_models(*answer.models)
+        if answer.content == EVENT_STREAM:
+            content = _of_events(content["schema"])
+        document["content"] = {answer.content: content}
         document["content"] |= {other: {} for other in answer.other_content}
     if answer.headers:
         document["headers"] = {name: {"schema": {"type": "string"}} for name in answer.headers}

@@ -28,7 +28,7 @@ from trading_graph.service.server.documents import (
     run_document,
 )
 from trading_graph.service.server.inputs import body_of, id_of, query_of
-from trading_graph.service.server.operations import ApiAnswer, Operation, ok
+from trading_graph.service.server.operations import EVENT_STREAM, ApiAnswer, Operation, ok
 from trading_graph.service.server.problems import Problem
 from trading_graph.service.store import RunState, StoredRun, now
 from trading_graph.toolkit.symbols import parse_symbol
@@ -125,9 +125,7 @@ async def follow_run(request: web.Request) -> web.StreamResponse:
         if not stored and after:
             # It tells a browser not to connect again.
             return web.Response(status=HTTPStatus.NO_CONTENT)
-    response = web.StreamResponse(
-        headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
-    )
+    response = web.StreamResponse(headers={"Content-Type": EVENT_STREAM, "X-Accel-Buffering": "no"})
     await response.prepare(request)
     try:
         if live is None:
@@ -263,7 +261,7 @@ OPERATIONS = (
         f"{_RUN}/events",
         follow_run,
         {
-            HTTPStatus.OK: ApiAnswer(run_events.RUN_EVENTS, "text/event-stream"),
+            HTTPStatus.OK: ApiAnswer(run_events.RUN_EVENTS, EVENT_STREAM),
             HTTPStatus.NO_CONTENT: ApiAnswer(what="The run is over, and that event was its last."),
         },
         query=EventsQuery,
