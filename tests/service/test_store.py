@@ -221,7 +221,7 @@ async def test_a_full_store_is_one_sentence_and_goes_on_when_there_is_room(tmp_p
 
 async def fill(store: Store) -> None:
     for number in range(200):
-        await store.add(run(number, request="x" * 2000))
+        await store.add(run(number, error="x" * 2000))
 
 
 async def pragma(store: Store, text: str) -> None:
