@@ -115,6 +115,11 @@ class StoredRun:
     error: str | None = None
     langsmith: str | None = None
 
+    @property
+    def title(self) -> str:
+        """What is analysed."""
+        return f"{self.symbol} as of {self.date}"
+
 
 @dataclass(frozen=True, slots=True)
 class StoredVerdict:

@@ -31,5 +31,9 @@ class ServiceContext:
     announced: str
     registry: "CollectorRegistry"
 
+    def jaeger_link(self, trace_id: str) -> str:
+        """The address of a trace in Jaeger, for people."""
+        return f"{self.settings.shown_jaeger}/trace/{trace_id}"
+
 
 SERVICE = web.AppKey("service", ServiceContext)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from trading_graph.graph.gate import time_limit_s
 from trading_graph.service.run.request import RunRequest
+from trading_graph.service.server.context import ServiceContext
 from trading_graph.service.server.inputs import MOST_PARTS
 from trading_graph.service.server.operations import ID
 from trading_graph.service.store import RunState, StoredRun, StoredVerdict
@@ -110,7 +111,7 @@ class Readiness(BaseModel):
     waiting: int
 
 
-def run_document(run: StoredRun, jaeger: str) -> RunDocument:
+def run_document(service: ServiceContext, run: StoredRun) -> RunDocument:
     """The document of a run."""
     here = f"/v1/runs/{run.id}"
     links = Links(
@@ -122,7 +123,7 @@ def run_document(run: StoredRun, jaeger: str) -> RunDocument:
         trace=f"{here}/trace",
         verdict=f"{here}/verdict",
         diagnosis=f"{here}/diagnosis",
-        jaeger=f"{jaeger}/trace/{run.trace_id}",
+        jaeger=service.jaeger_link(run.trace_id),
         langsmith=run.langsmith,
     )
     return RunDocument.model_validate({**asdict(run), "links": links})
@@ -208,12 +209,12 @@ class WatchList(BaseModel):
     watches: list[WatchDocument]
 
 
-def verdict_summary(verdict: StoredVerdict, jaeger: str) -> VerdictSummary:
+def verdict_summary(service: ServiceContext, verdict: StoredVerdict) -> VerdictSummary:
     """The document of a stored verdict."""
     here = f"/v1/traces/{verdict.id}"
     links = VerdictLinks(
         verdict=f"{here}/verdict",
         diagnosis=f"{here}/diagnosis",
-        jaeger=f"{jaeger}/trace/{verdict.trace_id}",
+        jaeger=service.jaeger_link(verdict.trace_id),
     )
     return VerdictSummary.model_validate({**asdict(verdict), "links": links})

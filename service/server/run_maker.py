@@ -127,7 +127,7 @@ def _judge(run: StoredRun, trace: SpanTable) -> StoredVerdict:
         id=run.id,
         trace_id=run.trace_id,
         service="trading-graph",
-        name=f"{run.symbol} as of {run.date}",
+        name=run.title,
         started=run.started or run.created,
         seconds=document.measures.wall_s if document.measures else None,
         passed=verdict.passed if verdict.judged else None,

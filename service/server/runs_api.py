@@ -47,7 +47,7 @@ async def start_run(request: web.Request) -> web.Response:
             f"{IDEMPOTENCY_KEY} has 1 to {_LONGEST_KEY} ASCII characters; send such a one.",
         )
     run, created = await queue_run(request, body, key)
-    document = _document(request.app[SERVICE], run)
+    document = run_document(request.app[SERVICE], run)
     return web.json_response(
         text=document.model_dump_json(),
         status=HTTPStatus.ACCEPTED if created else HTTPStatus.OK,
@@ -92,14 +92,14 @@ async def list_runs(request: web.Request) -> RunList:
     )
     page = runs[: query.limit]
     return RunList(
-        runs=[_document(service, run) for run in page],
+        runs=[run_document(service, run) for run in page],
         next=page[-1].id if len(runs) > len(page) else None,
     )
 
 
 async def get_run(request: web.Request) -> RunDocument:
     """One run."""
-    return _document(request.app[SERVICE], await run_of(request))
+    return run_document(request.app[SERVICE], await run_of(request))
 
 
 async def cancel_run(request: web.Request) -> RunDocument:
@@ -109,7 +109,7 @@ async def cancel_run(request: web.Request) -> RunDocument:
     if not run.state.final:
         await service.queue.cancel(run.id)
         run = await service.store.run(run.id) or run
-    return _document(service, run)
+    return run_document(service, run)
 
 
 async def follow_run(request: web.Request) -> web.StreamResponse:
@@ -228,10 +228,6 @@ def _not_there(run: StoredRun, what: str) -> Problem:
         f"Run {run.id} is {run.state}; its {what} comes at its end: follow its events.",
         state=run.state,
     )
-
-
-def _document(service: ServiceContext, run: StoredRun) -> RunDocument:
-    return run_document(run, service.settings.shown_jaeger)
 
 
 _RUN = "/v1/runs/{run_id}"

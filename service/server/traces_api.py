@@ -49,7 +49,7 @@ async def list_verdicts(request: web.Request) -> VerdictList:
     )
     page = verdicts[: query.limit]
     return VerdictList(
-        verdicts=[verdict_summary(each, service.settings.shown_jaeger) for each in page],
+        verdicts=[verdict_summary(service, each) for each in page],
         next=page[-1].id if len(verdicts) > len(page) else None,
     )
 

@@ -124,7 +124,7 @@ async def _durations(service: ServiceContext, done: Sequence[StoredRun]) -> list
         if run.seconds is not None:
             stored = await service.store.verdict(run.id)
             document = None if stored is None else stored.document
-            durations.append(run_duration(f"{run.symbol} as of {run.date}", run.seconds, document))
+            durations.append(run_duration(run.title, run.seconds, document))
     return durations
 
 

@@ -71,7 +71,7 @@ def _show_live(request: web.Request, run: StoredRun, progress: RunProgress) -> w
     return page(
         request,
         "run_live.html",
-        _title(run),
+        run.title,
         reload_s=_RELOAD_S,
         run=run,
         elapsed=0.0 if begin is None else at - begin,
@@ -99,10 +99,10 @@ def _show_over(
     return page(
         request,
         "run_over.html",
-        _title(run),
+        run.title,
         run=run,
         duration=duration,
-        jaeger=f"{request.app[SERVICE].settings.shown_jaeger}/trace/{run.trace_id}",
+        jaeger=request.app[SERVICE].jaeger_link(run.trace_id),
         decision=results.decision,
         levels=None if results.decision is None else levels_of(results.decision),
         verdict=verdict,
@@ -110,10 +110,6 @@ def _show_over(
         numbers=numbers_of(progress, begin),
         reports=results.reports,
     )
-
-
-def _title(run: StoredRun) -> str:
-    return f"{run.symbol} as of {run.date}"
 
 
 @dataclass(frozen=True, slots=True)

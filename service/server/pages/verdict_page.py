@@ -36,7 +36,7 @@ async def show(request: web.Request) -> web.Response:
         "trace.html",
         stored.name,
         trace=stored,
-        jaeger=f"{service.settings.shown_jaeger}/trace/{stored.trace_id}",
+        jaeger=service.jaeger_link(stored.trace_id),
         verdict=verdict_view(stored.document),
     )
 
