@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ import aiosqlite
 import msgspec
 
 from trading_graph.service.errors import StoreUnavailableError
+from trading_graph.service.run.request import RunRequest
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -90,13 +91,13 @@ class RunState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """A run in the store; times are seconds since the epoch, `request` is JSON.
+    """A run in the store; times are seconds since the epoch.
 
     `passed` is the result of its verdict, None without a verdict.
     """
 
     id: str
-    request: str
+    request: RunRequest
     symbol: str
     date: str
     state: RunState
@@ -114,6 +115,11 @@ class StoredRun:
     passed: bool | None = None
     error: str | None = None
     langsmith: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What is analysed."""
+        return f"{self.symbol} as of {self.date}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,20 +302,32 @@ class Store:
     async def _records(self, kind: type[Record], rest: str, *values: Any) -> list[Record]:
         rows = await self._read(f"SELECT * FROM {rest}", values)
         # Not strict: SQLite stores a truth value as a number.
-        return [msgspec.convert(dict(row), kind, strict=False) for row in rows]
+        return [msgspec.convert(dict(row), kind, strict=False, dec_hook=_decode) for row in rows]
 
     async def _read(self, statement: str, values: Sequence[Any]) -> Iterable[sqlite3.Row]:
         async with _explain_errors():
             return await self._connection.execute_fetchall(statement, values)
 
     async def _insert(self, insert_into: str, record: StoredRun | StoredVerdict) -> None:
-        values = asdict(record)
+        values = {each.name: _encode(getattr(record, each.name)) for each in fields(record)}
         columns, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
         await self._write(f"{insert_into} ({columns}) VALUES ({marks})", values)
 
     async def _write(self, statement: str, values: Sequence[Any] | Mapping[str, Any]) -> int:
         async with _explain_errors(), self._connection.execute(statement, values) as cursor:
             return cursor.rowcount
+
+
+def _encode(value: Any) -> Any:
+    """A value as SQLite stores it."""
+    return value.model_dump_json() if isinstance(value, RunRequest) else value
+
+
+def _decode(kind: type, value: Any) -> Any:
+    """A value as the record holds it, where SQLite has its text."""
+    if kind is not RunRequest:
+        raise NotImplementedError(kind)
+    return RunRequest.model_validate_json(value)
 
 
 def _where(conditions: Mapping[str, Sequence[Any]]) -> tuple[str, list[Any]]:

@@ -1,40 +1,95 @@
-"""The service as one aiohttp application: its routes and middlewares."""
+"""The service as one aiohttp application: its routes, what errors become, and its own state.
 
+Errors are pages for whoever asks for pages: browsers say so, and programs do not.
+"""
+
+import functools
 import json
 from collections.abc import Sequence
 from http import HTTPStatus
+from urllib.parse import quote
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.extras import VERSION
-from trading_graph.service.server import access, health, problems, runs_api, traces_api, watches
+from trading_graph.service.server import access, runs_api, traces_api, watches
 from trading_graph.service.server.access import ACCESS, OPEN_PATHS, Access, Rates
 from trading_graph.service.server.context import SERVICE, ServiceContext
-from trading_graph.service.server.operations import ApiAnswer, Operation, add_routes, openapi
-from trading_graph.service.server.pages import routes
+from trading_graph.service.server.documents import Health, Readiness
+from trading_graph.service.server.operations import Operation, add_routes, ok, openapi
+from trading_graph.service.server.pages import home, login, run_page, verdict_page
+from trading_graph.service.server.pages.layout import ASSET_PATH, page, see_other, show_asset
+from trading_graph.service.server.problems import REDACTOR, Problem, answer, problem_of
 from trading_graph.service.settings import Settings
 
 _MIB = 2**20
+
+PAGES = (
+    web.get("/", home.show),
+    web.post("/runs", home.start),
+    web.get("/runs/{run_id}", run_page.show),
+    web.post("/runs/{run_id}/cancel", run_page.cancel),
+    web.get("/traces/{trace_id}", verdict_page.show),
+    web.get(login.PATH, login.show),
+    web.post(login.PATH, login.log_in),
+    web.post("/logout", login.log_out),
+    web.get(ASSET_PATH, show_asset),
+)
+_OPEN_PAGES = frozenset({login.PATH, "/logout", ASSET_PATH})
 
 
 def make_app(service: ServiceContext, redactor: Redactor) -> web.Application:
     """The application around the parts of a running service."""
     settings = service.settings
     app = web.Application(
-        middlewares=[problems.problems, routes.error_pages, access.guard],
+        middlewares=[answer_errors, access.guard],
         client_max_size=settings.serve_upload_mib * _MIB,
     )
     app[SERVICE] = service
-    app[problems.REDACTOR] = redactor
+    app[REDACTOR] = redactor
     app[ACCESS] = access_of(settings)
     operations = all_operations()
     add_routes(app, operations)
-    app.add_routes(routes.ROUTES)
-    app[OPEN_PATHS] = routes.OPEN_PATHS | {each.path for each in operations if each.open}
+    app.add_routes(PAGES)
+    app[OPEN_PATHS] = _OPEN_PAGES | {each.path for each in operations if each.open}
     app.on_response_prepare.append(access.set_headers)
     return app
+
+
+@web.middleware
+async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every error into a page or a problem."""
+    try:
+        return await handler(request)
+    except Exception as error:
+        problem = problem_of(error)
+    if "text/html" in request.headers.get("Accept", ""):
+        return _error_page(request, problem)
+    return answer(problem, request.app[REDACTOR])
+
+
+def _error_page(request: web.Request, problem: Problem) -> web.Response:
+    """The page of an error; a missing token becomes the question for one."""
+    if problem.status is HTTPStatus.UNAUTHORIZED:
+        target = request.path_qs if request.method == "GET" else "/"
+        return see_other(f"{login.PATH}?next={quote(target, safe='')}")
+    detail = request.app[REDACTOR].text(problem.detail)
+    if request.match_info.http_exception is not None:
+        detail = "There is no page at this address."
+    response = page(
+        request,
+        "error.html",
+        problem.status.phrase,
+        status=problem.status,
+        number=int(problem.status),
+        detail=detail,
+        allowed=request.app[ACCESS].allows(request),
+    )
+    response.headers.update(problem.headers)
+    return response
 
 
 def access_of(settings: Settings) -> Access:
@@ -46,32 +101,51 @@ def access_of(settings: Settings) -> Access:
     )
 
 
+async def is_alive(request: web.Request) -> Health:
+    """Whether the service lives."""
+    return Health(status="ok")
+
+
+async def is_ready(request: web.Request) -> Readiness:
+    """Whether the service takes runs: it can write its store and is not stopping."""
+    service = request.app[SERVICE]
+    queue = service.queue
+    if queue.closing:
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "The service is stopping.")
+    await service.store.check()
+    return Readiness(
+        status="ready", begun=queue.begun, running=queue.running, waiting=queue.waiting
+    )
+
+
+async def get_metrics(request: web.Request) -> web.Response:
+    """The metrics in the format of Prometheus."""
+    body = generate_latest(request.app[SERVICE].registry)
+    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
 def all_operations() -> Sequence[Operation]:
     """Every operation of the API."""
-    operations = [
-        *health.OPERATIONS,
+    unknown_host = HTTPStatus.MISDIRECTED_REQUEST
+    not_ready = HTTPStatus.SERVICE_UNAVAILABLE
+    return (
+        Operation("GET", "/healthz", is_alive, ok(Health), open=True, fails=(unknown_host,)),
+        Operation(
+            "GET", "/readyz", is_ready, ok(Readiness), open=True, fails=(not_ready, unknown_host)
+        ),
+        Operation("GET", "/metrics", get_metrics, ok(content="text/plain")),
         *runs_api.OPERATIONS,
         *traces_api.OPERATIONS,
         *watches.OPERATIONS,
-    ]
-    return [*operations, _document_of(operations)]
-
-
-def _document_of(operations: Sequence[Operation]) -> Operation:
-    text = ""
-
-    async def document(request: web.Request) -> web.Response:
-        nonlocal text
-        text = text or json.dumps(openapi([*operations, own], VERSION))
-        return web.json_response(text=text)
-
-    handler: Handler = document
-    own = Operation(
-        "GET",
-        "/v1/openapi.json",
-        handler,
-        "getOpenapi",
-        "This document.",
-        {HTTPStatus.OK: ApiAnswer("The document.", content="application/json")},
+        Operation("GET", "/v1/openapi.json", get_openapi, ok(content="application/json")),
     )
-    return own
+
+
+async def get_openapi(request: web.Request) -> web.Response:
+    """This document."""
+    return web.json_response(text=_openapi_json())
+
+
+@functools.cache
+def _openapi_json() -> str:
+    return json.dumps(openapi(all_operations(), VERSION))

@@ -1,6 +1,6 @@
 """The parts of the service that every handler can reach."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,10 @@ class ServiceContext:
     out: Path
     choice: BackendChoice
     registry: "CollectorRegistry"
-    followers: set[web.StreamResponse] = field(default_factory=set)
+
+    def jaeger_link(self, trace_id: str) -> str:
+        """The address of a trace in Jaeger, for people."""
+        return f"{self.settings.shown_jaeger}/trace/{trace_id}"
 
     @property
     def default_date(self) -> str:

@@ -1,12 +1,14 @@
 """The documents of the API, one pydantic model each, and how they are made from the store."""
 
 import datetime
-import json
-from typing import Annotated, Any, Literal
+from dataclasses import asdict
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from trading_graph.graph.gate import time_limit_s
+from trading_graph.service.run.request import RunRequest
+from trading_graph.service.server.context import ServiceContext
 from trading_graph.service.server.inputs import MOST_PARTS
 from trading_graph.service.server.operations import ID
 from trading_graph.service.store import RunState, StoredRun, StoredVerdict
@@ -37,7 +39,7 @@ class RunDocument(BaseModel):
     state: RunState
     symbol: str
     date: str
-    request: dict[str, Any]
+    request: RunRequest
     created: datetime.datetime
     started: datetime.datetime | None
     ended: datetime.datetime | None
@@ -58,29 +60,34 @@ class RunList(BaseModel):
     next: Identifier | None
 
 
-class RunsQuery(BaseModel):
-    """Which runs to list."""
+class Query(BaseModel):
+    """The parameters of a request; others are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
-    state: RunState | None = None
-    symbol: Annotated[str | None, Field(min_length=1, max_length=64)] = None
+
+class PageQuery(Query):
+    """Which page of a list."""
+
     before: Identifier | None = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
 
 
-class EventsQuery(BaseModel):
-    """The number after which events are sent."""
+class RunsQuery(PageQuery):
+    """Which runs to list."""
 
-    model_config = ConfigDict(extra="forbid")
+    state: RunState | None = None
+    symbol: Annotated[str | None, Field(min_length=1, max_length=64)] = None
+
+
+class EventsQuery(Query):
+    """The number after which events are sent."""
 
     after: Annotated[int, Field(ge=0, le=2**53)] = 0
 
 
-class DiagnosisQuery(BaseModel):
+class DiagnosisQuery(Query):
     """How a diagnosis is written, and what the run may take, in seconds."""
-
-    model_config = ConfigDict(extra="forbid")
 
     format: Literal["json", "html", "markdown", "text"] = "json"
     target: Annotated[float, Field(gt=0, le=86_400)] = time_limit_s()
@@ -104,39 +111,22 @@ class Readiness(BaseModel):
     waiting: int
 
 
-def run_document(run: StoredRun, jaeger: str) -> RunDocument:
+def run_document(service: ServiceContext, run: StoredRun) -> RunDocument:
     """The document of a run."""
     here = f"/v1/runs/{run.id}"
-    return RunDocument(
-        id=run.id,
-        trace_id=run.trace_id,
-        state=run.state,
-        symbol=run.symbol,
-        date=run.date,
-        request=json.loads(run.request),
-        created=utc(run.created),
-        started=None if run.started is None else utc(run.started),
-        ended=None if run.ended is None else utc(run.ended),
-        seconds=run.seconds,
-        resumed=run.resumed,
-        action=run.action,
-        confidence=run.confidence,
-        degraded=run.degraded,
-        passed=run.passed,
-        error=run.error,
-        links=Links(
-            self=here,
-            page=f"/runs/{run.id}",
-            events=f"{here}/events",
-            decision=f"{here}/decision",
-            report=f"{here}/report",
-            trace=f"{here}/trace",
-            verdict=f"{here}/verdict",
-            diagnosis=f"{here}/diagnosis",
-            jaeger=f"{jaeger}/trace/{run.trace_id}",
-            langsmith=run.langsmith,
-        ),
+    links = Links(
+        self=here,
+        page=f"/runs/{run.id}",
+        events=f"{here}/events",
+        decision=f"{here}/decision",
+        report=f"{here}/report",
+        trace=f"{here}/trace",
+        verdict=f"{here}/verdict",
+        diagnosis=f"{here}/diagnosis",
+        jaeger=service.jaeger_link(run.trace_id),
+        langsmith=run.langsmith,
     )
+    return RunDocument.model_validate({**asdict(run), "links": links})
 
 
 TraceIds = Annotated[list[Identifier], Field(min_length=1, max_length=MOST_PARTS)]
@@ -151,18 +141,14 @@ class ComparisonRequest(BaseModel):
     new: TraceIds
 
 
-class ComparisonQuery(BaseModel):
+class ComparisonQuery(Query):
     """How much longer the new runs may take, in per cent."""
-
-    model_config = ConfigDict(extra="forbid")
 
     tolerance: Annotated[float | None, Field(ge=0, le=1_000)] = None
 
 
-class UploadQuery(BaseModel):
+class UploadQuery(Query):
     """Which trace or run of the upload, where it holds several."""
-
-    model_config = ConfigDict(extra="forbid")
 
     id: Identifier | None = None
 
@@ -173,14 +159,10 @@ class UploadedDiagnosisQuery(DiagnosisQuery):
     id: Identifier | None = None
 
 
-class VerdictsQuery(BaseModel):
+class VerdictsQuery(PageQuery):
     """Which verdicts to list."""
 
-    model_config = ConfigDict(extra="forbid")
-
     service: Annotated[str | None, Field(min_length=1, max_length=200)] = None
-    before: Identifier | None = None
-    limit: Annotated[int, Field(ge=1, le=200)] = 50
 
 
 class VerdictLinks(BaseModel):
@@ -227,26 +209,12 @@ class WatchList(BaseModel):
     watches: list[WatchDocument]
 
 
-def verdict_summary(verdict: StoredVerdict, jaeger: str) -> VerdictSummary:
+def verdict_summary(service: ServiceContext, verdict: StoredVerdict) -> VerdictSummary:
     """The document of a stored verdict."""
     here = f"/v1/traces/{verdict.id}"
-    return VerdictSummary(
-        id=verdict.id,
-        trace_id=verdict.trace_id,
-        service=verdict.service,
-        name=verdict.name,
-        started=utc(verdict.started),
-        seconds=verdict.seconds,
-        passed=verdict.passed,
-        judged=utc(verdict.judged),
-        links=VerdictLinks(
-            verdict=f"{here}/verdict",
-            diagnosis=f"{here}/diagnosis",
-            jaeger=f"{jaeger}/trace/{verdict.trace_id}",
-        ),
+    links = VerdictLinks(
+        verdict=f"{here}/verdict",
+        diagnosis=f"{here}/diagnosis",
+        jaeger=service.jaeger_link(verdict.trace_id),
     )
-
-
-def utc(seconds: float) -> datetime.datetime:
-    """A time of the store as a document holds it."""
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    return VerdictSummary.model_validate({**asdict(verdict), "links": links})

@@ -40,12 +40,8 @@ async def body_of(request: web.Request, model: type[_Model]) -> _Model:
         raise _invalid(error, "body") from None
 
 
-async def read_body(request: web.Request, most: int | None = None) -> bytes:
-    """The whole body, within the limits on size and time; raises Problem.
-
-    `most` is the limit in bytes, by default that of an upload.
-    """
-    most = request.client_max_size if most is None else most
+async def read_body(request: web.Request, most: int) -> bytes:
+    """The whole body, within the limits on size, in bytes, and time; raises Problem."""
     body = bytearray()
     async with receiving(request, most):
         async for part in request.content.iter_any():

@@ -3,9 +3,10 @@
 Both come from one table, so every route is in the document, and every operation in it is served.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from inspect import cleandoc
 from typing import Any
 
 from aiohttp import web
@@ -14,11 +15,16 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.json_schema import models_json_schema
 
 from trading_graph.otel.report.documents.document import Document, schema_parts
-from trading_graph.service.server import problems
+from trading_graph.service.server.problems import CONTENT_TYPE
 
 ID = "[0-9a-f]{32}"
-_REFERENCE = "#/components/schemas/{model}"
-_DOCUMENT = _REFERENCE.format(model="{name}")
+JSON = "application/json"
+EVENT_STREAM = "text/event-stream"
+_REFERENCE = "#/components/schemas/{name}"
+_MODEL_REFERENCE = _REFERENCE.format(name="{model}")
+
+ApiHandler = Callable[[web.Request], Awaitable[BaseModel | web.StreamResponse]]
+"""What answers an operation; a model that it returns is sent as JSON."""
 
 
 class ProblemDocument(BaseModel):
@@ -34,18 +40,23 @@ class ProblemDocument(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ApiAnswer:
-    """An answer of an operation: JSON of a model or document, or a plain content type.
+    """An answer of an operation: one of some models, or just a content type, or other ones.
 
-    `documents` are what a command prints as JSON, and the answer is one of them; `forms` are the
-    content types in which it can be had instead.
+    `what` says what the summary of the operation does not.
     """
 
-    what: str
-    model: type[BaseModel] | None = None
-    documents: tuple[type[Document], ...] = ()
-    forms: tuple[str, ...] = ()
-    content: str | None = None
+    models: tuple[type[BaseModel] | type[Document], ...] = ()
+    content: str = JSON
+    other_content: tuple[str, ...] = ()
+    what: str = ""
     headers: tuple[str, ...] = ()
+
+
+def ok(
+    *models: type[BaseModel] | type[Document], content: str = JSON, other: tuple[str, ...] = ()
+) -> Mapping[HTTPStatus, ApiAnswer]:
+    """The answers of an operation that has one."""
+    return {HTTPStatus.OK: ApiAnswer(models, content, other)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +69,7 @@ class Operation:
 
     method: str
     path: str
-    handler: Handler
-    id: str
-    summary: str
+    handler: ApiHandler
     answers: Mapping[HTTPStatus, ApiAnswer]
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
@@ -71,11 +80,38 @@ class Operation:
     open: bool = False
     """Whether it needs no token."""
 
+    @property
+    def id(self) -> str:
+        """The name of the handler, as OpenAPI has names."""
+        first, *rest = self.handler.__name__.split("_")
+        return first + "".join(word.capitalize() for word in rest)
+
+    @property
+    def summary(self) -> str:
+        """What the handler does."""
+        return cleandoc(self.handler.__doc__ or "").partition("\n\n")[0]
+
+    @property
+    def takes_body(self) -> bool:
+        """Whether a request has a body."""
+        return self.body is not None or bool(self.uploads or self.parts)
+
 
 def add_routes(app: web.Application, operations: Sequence[Operation]) -> None:
     """Serve the operations."""
     for each in operations:
-        app.router.add_route(each.method, each.path, each.handler, expect_handler=_continue)
+        handler = _with_json(each.handler)
+        app.router.add_route(each.method, each.path, handler, expect_handler=_continue)
+
+
+def _with_json(handler: ApiHandler) -> Handler:
+    async def serve(request: web.Request) -> web.StreamResponse:
+        answer = await handler(request)
+        if isinstance(answer, BaseModel):
+            return web.json_response(text=answer.model_dump_json())
+        return answer
+
+    return serve
 
 
 async def _continue(request: web.Request) -> None:
@@ -84,14 +120,6 @@ async def _continue(request: web.Request) -> None:
 
 def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
     """The OpenAPI document, version 3.1."""
-    models = {model for each in operations for model in _models(each)} | {ProblemDocument}
-    ordered = sorted(models, key=lambda model: model.__name__)
-    _, schemas = models_json_schema(
-        [(model, "validation") for model in ordered], ref_template=_REFERENCE
-    )
-    answers = [answer for each in operations for answer in each.answers.values()]
-    documents = dict.fromkeys(document for each in answers for document in each.documents)
-    _, definitions = schema_parts(documents, _DOCUMENT)
     paths: dict[str, dict[str, Any]] = {}
     for each in operations:
         paths.setdefault(each.path, {})[each.method.lower()] = _description(each)
@@ -106,19 +134,31 @@ def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
         },
         "paths": paths,
         "components": {
-            "schemas": {**schemas["$defs"], **definitions},
+            "schemas": _schemas(operations),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
 
 
-def _models(operation: Operation) -> list[type[BaseModel]]:
-    models = [answer.model for answer in operation.answers.values()]
-    return [model for model in [*models, operation.body] if model is not None]
+def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:
+    bodies = {each.body for each in operations if each.body is not None}
+    answers = [answer for each in operations for answer in each.answers.values()]
+    models = dict.fromkeys(model for each in answers for model in each.models)
+    documents = [model for model in models if issubclass(model, Document)]
+    answered = {model for model in models if issubclass(model, BaseModel)}
+    ordered = sorted(bodies | answered | {ProblemDocument}, key=lambda model: model.__name__)
+    _, schemas = models_json_schema(
+        [(model, "validation") for model in ordered], ref_template=_MODEL_REFERENCE
+    )
+    for name in schemas["$defs"].keys() - {body.__name__ for body in bodies}:
+        # A later version may add fields to what it answers.
+        schemas["$defs"][name].pop("additionalProperties", None)
+    _, definitions = schema_parts(documents, _REFERENCE)
+    return {**schemas["$defs"], **definitions}
 
 
 def _description(operation: Operation) -> dict[str, Any]:
-    answers = {str(int(s)): _answer(answer) for s, answer in operation.answers.items()}
+    answers = {str(int(s)): _answer(operation, s, each) for s, each in operation.answers.items()}
     answers |= {str(int(status)): _problem(status) for status in _fails(operation)}
     described: dict[str, Any] = {
         "operationId": operation.id,
@@ -127,17 +167,30 @@ def _description(operation: Operation) -> dict[str, Any]:
         "responses": answers,
         "security": [] if operation.open else [{}, {"token": []}],
     }
-    content: dict[str, Any] = {}
+    content: dict[str, Any] = {upload: {"schema": {}} for upload in operation.uploads}
     if operation.body is not None:
-        reference = _REFERENCE.format(model=operation.body.__name__)
-        content["application/json"] = {"schema": {"$ref": reference}}
-    for upload in operation.uploads:
-        content[upload] = {"schema": {}}
+        content[JSON] = _of_models(operation.body)
     if operation.parts:
         content["multipart/form-data"] = {"schema": _form(operation.parts)}
     if content:
         described["requestBody"] = {"required": True, "content": content}
     return described
+
+
+def _of_models(*models: type[BaseModel] | type[Document]) -> dict[str, Any]:
+    if not models:
+        return {}
+    references = [{"$ref": _REFERENCE.format(name=model.__name__)} for model in models]
+    return {"schema": references[0] if len(references) == 1 else {"anyOf": references}}
+
+
+def _of_events(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of each event of a stream, whose data is JSON."""
+    fields = {
+        "id": {"type": "string"},
+        "data": {"type": "string", "contentMediaType": JSON, "contentSchema": data},
+    }
+    return {"schema": {"type": "object", "properties": fields, "required": ["id", "data"]}}
 
 
 def _form(parts: Sequence[str]) -> dict[str, Any]:
@@ -163,36 +216,29 @@ def _fails(operation: Operation) -> list[HTTPStatus]:
         HTTPStatus.SERVICE_UNAVAILABLE,
     ]
     usual += [HTTPStatus.NOT_FOUND] * ("{" in operation.path)
-    takes_body = operation.body is not None or operation.uploads or operation.parts
-    if operation.query is not None or takes_body:
+    if operation.query is not None or operation.takes_body:
         usual.append(HTTPStatus.UNPROCESSABLE_ENTITY)
-    if takes_body:
+    if operation.takes_body:
         usual += [HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.REQUEST_ENTITY_TOO_LARGE]
         usual.append(HTTPStatus.REQUEST_TIMEOUT)
     return sorted({*usual, *operation.fails})
 
 
-def _answer(answer: ApiAnswer) -> dict[str, Any]:
-    document: dict[str, Any] = {"description": answer.what}
-    if answer.model is not None:
-        reference = _REFERENCE.format(model=answer.model.__name__)
-        document["content"] = {"application/json": {"schema": {"$ref": reference}}}
-    elif answer.documents:
-        references, _ = schema_parts(answer.documents, _DOCUMENT)
-        schema = references[0] if len(references) == 1 else {"anyOf": references}
-        other_forms: dict[str, Any] = {form: {} for form in answer.forms}
-        document["content"] = {"application/json": {"schema": schema}, **other_forms}
-    elif answer.content is not None:
-        document["content"] = {answer.content: {}}
+def _answer(operation: Operation, status: HTTPStatus, answer: ApiAnswer) -> dict[str, Any]:
+    document: dict[str, Any] = {"description": answer.what or operation.summary}
+    if status is not HTTPStatus.NO_CONTENT:
+        content = _of_models(*answer.models)
+        if answer.content == EVENT_STREAM:
+            content = _of_events(content["schema"])
+        document["content"] = {answer.content: content}
+        document["content"] |= {other: {} for other in answer.other_content}
     if answer.headers:
         document["headers"] = {name: {"schema": {"type": "string"}} for name in answer.headers}
     return document
 
 
 def _problem(status: HTTPStatus) -> dict[str, Any]:
-    reference = _REFERENCE.format(model=ProblemDocument.__name__)
-    content = {problems.CONTENT_TYPE: {"schema": {"$ref": reference}}}
-    return {"description": status.phrase, "content": content}
+    return {"description": status.phrase, "content": {CONTENT_TYPE: _of_models(ProblemDocument)}}
 
 
 def _path(operation: Operation) -> list[dict[str, Any]]:
@@ -213,7 +259,7 @@ def _path(operation: Operation) -> list[dict[str, Any]]:
 def _query(operation: Operation) -> list[dict[str, Any]]:
     if operation.query is None:
         return []
-    schema = operation.query.model_json_schema()
+    schema = operation.query.model_json_schema(ref_template=_MODEL_REFERENCE)
     required = schema.get("required", ())
     return [
         {"name": name, "in": "query", "required": name in required, "schema": parameter}
@@ -223,12 +269,6 @@ def _query(operation: Operation) -> list[dict[str, Any]]:
 
 def _header(operation: Operation) -> list[dict[str, Any]]:
     return [
-        {
-            "name": name,
-            "in": "header",
-            "required": False,
-            "description": text,
-            "schema": {"type": "string"},
-        }
+        {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
         for name, text in operation.headers.items()
     ]

@@ -7,7 +7,6 @@ from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.redaction import Redactor
@@ -89,16 +88,3 @@ def _of_aiohttp(error: web.HTTPException) -> Problem:
     return Problem(
         status, details.get(status, status.description or status.phrase), headers=headers
     )
-
-
-@web.middleware
-async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn every error of a handler into a problem."""
-    try:
-        return await handler(request)
-    except web.HTTPException as error:
-        if error.status < HTTPStatus.BAD_REQUEST:
-            raise
-        return answer(problem_of(error), request.app[REDACTOR])
-    except Exception as error:
-        return answer(problem_of(error), request.app[REDACTOR])

@@ -4,10 +4,8 @@ Only runs of the service are deleted, and none that somebody made at a terminal 
 """
 
 import asyncio
-import contextlib
 import logging
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 from trading_graph.service.errors import StoreUnavailableError
@@ -33,18 +31,8 @@ async def forget(store: Store, out: Path, keep_days: float) -> int:
     return len(old)
 
 
-@contextlib.asynccontextmanager
-async def forgetting(store: Store, out: Path, keep_days: float) -> AsyncIterator[None]:
-    """Delete what is too old, now and every hour, for the duration of the block."""
-    task = asyncio.create_task(_on_and_on(store, out, keep_days), name="retention")
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-async def _on_and_on(store: Store, out: Path, keep_days: float) -> None:
+async def forget_old(store: Store, out: Path, keep_days: float) -> None:
+    """Delete what is too old, now and every hour, until cancelled."""
     while True:
         try:
             if gone := await forget(store, out, keep_days):

@@ -7,16 +7,17 @@ event after a crash.
 
 import asyncio
 import contextlib
-import json
 import logging
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, get_args
 
+import msgspec
 from opentelemetry.sdk.trace import ReadableSpan
 
+from trading_graph.otel.report.documents.document import Document, encode
 from trading_graph.otel.trace import semconv
 from trading_graph.service.errors import StoreUnavailableError
-from trading_graph.service.store import Store
+from trading_graph.service.store import RunState, Store
 
 _LOG = logging.getLogger(__name__)
 
@@ -28,22 +29,124 @@ IDLE_S = 15.0
 
 _COMMENT = b": still here\n\n"
 
-_KINDS = {
-    semconv.INVOKE_WORKFLOW: "run",
-    semconv.INVOKE_AGENT: "agent",
-    semconv.CHAT: "llm",
-    semconv.EXECUTE_TOOL: "tool",
+
+class RunEvent(Document, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+    """Something that happened in a run; times are seconds since the epoch."""
+
+
+class SpanStarted(RunEvent, frozen=True, kw_only=True):
+    """A span of the run has started; nothing in it is content."""
+
+    start: float
+    span_id: str
+    parent_id: str | None = None
+    name: str
+    agent: str | None = None
+    tool: str | None = None
+    model: str | None = None
+
+
+class SpanEnded(SpanStarted, frozen=True, kw_only=True):
+    """A span of the run has ended; `error` is the type of what ended it before its time."""
+
+    end: float
+    error: str | None = None
+    cache: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+class RunStarted(SpanStarted, frozen=True, tag="run.started"):
+    """The run has started."""
+
+
+class RunEnded(SpanEnded, frozen=True, tag="run.ended"):
+    """The agents have done their work; the verdict follows."""
+
+
+class AgentStarted(SpanStarted, frozen=True, tag="agent.started"):
+    """An agent has started."""
+
+
+class AgentEnded(SpanEnded, frozen=True, tag="agent.ended"):
+    """An agent has ended."""
+
+
+class LlmStarted(SpanStarted, frozen=True, tag="llm.started"):
+    """An LLM call has started."""
+
+
+class LlmEnded(SpanEnded, frozen=True, tag="llm.ended"):
+    """An LLM call has ended."""
+
+
+class ToolStarted(SpanStarted, frozen=True, tag="tool.started"):
+    """A tool call has started."""
+
+
+class ToolEnded(SpanEnded, frozen=True, tag="tool.ended"):
+    """A tool call has ended."""
+
+
+class InterruptionStarted(SpanStarted, frozen=True, tag="interruption.started"):
+    """A process that resumes the run notes since when none has worked on it."""
+
+
+class InterruptionEnded(SpanEnded, frozen=True, tag="interruption.ended"):
+    """No process worked on the run from its start to its end."""
+
+
+class VerdictReached(RunEvent, frozen=True, kw_only=True, tag="verdict"):
+    """The verdict on the run; `passed` is null where its trace could not be judged."""
+
+    passed: bool | None
+
+
+class RunFinished(RunEvent, frozen=True, kw_only=True, tag="finished"):
+    """The run is over: how, when, and with what."""
+
+    state: RunState
+    at: float
+    error: str | None = None
+    seconds: float | None = None
+    action: str | None = None
+    confidence: float | None = None
+    degraded: bool | None = None
+    passed: bool | None = None
+    langsmith: str | None = None
+
+
+AnyRunEvent = (
+    RunStarted
+    | RunEnded
+    | AgentStarted
+    | AgentEnded
+    | LlmStarted
+    | LlmEnded
+    | ToolStarted
+    | ToolEnded
+    | InterruptionStarted
+    | InterruptionEnded
+    | VerdictReached
+    | RunFinished
+)
+RUN_EVENTS: tuple[type[RunEvent], ...] = get_args(AnyRunEvent)
+
+_SPAN_EVENTS: Mapping[str, tuple[type[SpanStarted], type[SpanEnded]]] = {
+    semconv.INVOKE_WORKFLOW: (RunStarted, RunEnded),
+    semconv.INVOKE_AGENT: (AgentStarted, AgentEnded),
+    semconv.CHAT: (LlmStarted, LlmEnded),
+    semconv.EXECUTE_TOOL: (ToolStarted, ToolEnded),
+    semconv.INTERRUPTION: (InterruptionStarted, InterruptionEnded),
 }
-_ATTRIBUTES = {
-    semconv.AGENT_NAME: "agent",
-    semconv.TOOL_NAME: "tool",
-    semconv.REQUEST_MODEL: "model",
-    semconv.ERROR_TYPE: "error",
-    semconv.CACHE: "cache",
-    semconv.USAGE_INPUT_TOKENS: "input_tokens",
-    semconv.USAGE_OUTPUT_TOKENS: "output_tokens",
-}
-"""The attributes of a span that are sent, with their names there; none holds content."""
+"""The events of a span, by its operation."""
+
+_DECODER: msgspec.json.Decoder[AnyRunEvent] = msgspec.json.Decoder(AnyRunEvent)
+
+
+def read_event(body: str) -> AnyRunEvent:
+    """A stored event."""
+    return _DECODER.decode(body)
 
 
 class RunEvents:
@@ -68,18 +171,27 @@ class RunEvents:
 
     def on_start(self, span: ReadableSpan) -> None:
         """Note that the run, an agent, a call or a tool has started."""
-        if kind := _kind(span):
-            self.add(f"{kind}.started", {"start": (span.start_time or 0) / 1e9, **_about(span)})
+        if events := _events_of(span):
+            self.add(events[0](**_as_it_started(span)))
 
     def on_end(self, span: ReadableSpan) -> None:
         """Note that it has ended, and how."""
-        if kind := _kind(span):
-            times = {"start": (span.start_time or 0) / 1e9, "end": (span.end_time or 0) / 1e9}
-            self.add(f"{kind}.ended", {**times, **_about(span)})
+        if events := _events_of(span):
+            attributes: Mapping[str, Any] = span.attributes or {}
+            self.add(
+                events[1](
+                    **_as_it_started(span),
+                    end=(span.end_time or 0) / 1e9,
+                    error=attributes.get(semconv.ERROR_TYPE),
+                    cache=attributes.get(semconv.CACHE),
+                    input_tokens=attributes.get(semconv.USAGE_INPUT_TOKENS),
+                    output_tokens=attributes.get(semconv.USAGE_OUTPUT_TOKENS),
+                )
+            )
 
-    def add(self, kind: str, data: dict[str, Any]) -> None:
+    def add(self, event: RunEvent) -> None:
         """Note an event; spans end on several threads, and appending is safe on each."""
-        self._new.append(json.dumps({"type": kind, **data}))
+        self._new.append(encode(event, indent=None))
 
     def start(self) -> None:
         """Store and send events from now on, until `end`."""
@@ -140,23 +252,21 @@ def sse(number: int, body: str) -> bytes:
     return f"id: {number}\ndata: {body}\n\n".encode()
 
 
-def _kind(span: ReadableSpan) -> str | None:
+def _events_of(span: ReadableSpan) -> tuple[type[SpanStarted], type[SpanEnded]] | None:
     attributes = span.attributes or {}
-    if attributes.get(semconv.OPERATION) == semconv.INTERRUPTION:
-        return "interruption"
-    return _KINDS.get(str(attributes.get(semconv.OPERATION_NAME)))
+    operation = attributes.get(semconv.OPERATION) or attributes.get(semconv.OPERATION_NAME)
+    return _SPAN_EVENTS.get(str(operation))
 
 
-def _about(span: ReadableSpan) -> dict[str, Any]:
-    context = span.get_span_context()
-    attributes = span.attributes or {}
+def _as_it_started(span: ReadableSpan) -> dict[str, Any]:
+    attributes, context = span.attributes or {}, span.get_span_context()
+    assert context is not None
     return {
-        "span_id": f"{context.span_id:016x}" if context else None,
+        "start": (span.start_time or 0) / 1e9,
+        "span_id": f"{context.span_id:016x}",
         "parent_id": f"{span.parent.span_id:016x}" if span.parent else None,
         "name": span.name,
-        **{
-            name_there: attributes[key]
-            for key, name_there in _ATTRIBUTES.items()
-            if key in attributes
-        },
+        "agent": attributes.get(semconv.AGENT_NAME),
+        "tool": attributes.get(semconv.TOOL_NAME),
+        "model": attributes.get(semconv.REQUEST_MODEL),
     }

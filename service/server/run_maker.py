@@ -6,7 +6,7 @@ import shutil
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import replace
 
 from opentelemetry.context import Context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -21,23 +21,12 @@ from trading_graph.otel.verdict import judge
 from trading_graph.service.errors import NotResumableError
 from trading_graph.service.run.engine import Engine
 from trading_graph.service.run.folder import FolderState, RunFolder, folder_state
-from trading_graph.service.run.request import RunRequest
 from trading_graph.service.run.result import finish_run
-from trading_graph.service.server.run_events import RunEvents
+from trading_graph.service.server.run_events import RunEvents, VerdictReached
 from trading_graph.service.server.run_queue import RunOutcome, RunQueue
 from trading_graph.service.store import Store, StoredRun, StoredVerdict, now
 
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _CompletedRun:
-    """A run that is over: its decision, its trace, and how long its last process worked."""
-
-    decision: Decision
-    trace: SpanTable | None
-    seconds: float
-    langsmith: str | None = None
 
 
 async def make_runs(
@@ -64,43 +53,47 @@ class RunMaker:
 
     async def __call__(self, run: StoredRun, events: RunEvents) -> RunOutcome:
         """Make the run, or resume it where an earlier process left it."""
-        completed = await self._complete(run, events)
-        passed, seconds = None, completed.seconds
-        if completed.trace is not None:
-            verdict = await asyncio.to_thread(_judge, run, completed.trace)
-            passed = verdict.passed
-            seconds = seconds if verdict.seconds is None else verdict.seconds
-            await self._store.keep_verdict(verdict)
-            events.add("verdict", {"passed": passed})
-        decision = completed.decision
-        return RunOutcome(
-            seconds=seconds,
-            action=decision.decision.action,
-            confidence=decision.decision.confidence,
-            degraded=decision.degraded,
-            passed=passed,
-            langsmith=completed.langsmith,
-        )
+        outcome, trace = await self._complete(run, events)
+        if trace is None:
+            return outcome
+        verdict = await asyncio.to_thread(_judge, run, trace)
+        await self._store.keep_verdict(verdict)
+        events.add(VerdictReached(passed=verdict.passed))
+        seconds = outcome.seconds if verdict.seconds is None else verdict.seconds
+        return replace(outcome, seconds=seconds, passed=verdict.passed)
 
-    async def _complete(self, run: StoredRun, events: RunEvents) -> _CompletedRun:
+    async def _complete(
+        self, run: StoredRun, events: RunEvents
+    ) -> tuple[RunOutcome, SpanTable | None]:
+        """Bring the analysis to its end; returns the outcome before its verdict, and its trace."""
         folder = RunFolder(self._engine.out, run.id)
         run_id = uuid.UUID(run.id)
         at = await asyncio.to_thread(_state_left_by, folder)
         if at is FolderState.OVER:
             return await asyncio.to_thread(_completed_before, folder)
         if at is None:
-            request = RunRequest.model_validate_json(run.request)
             # A request may lower the budget of the settings, and never raise it.
-            request = request.with_budget(request.budget.within(self._engine.settings.budget))
+            budget = run.request.budget.within(self._engine.settings.budget)
+            request = run.request.with_budget(budget)
             analysis, folder = await self._engine.run(
                 request, run_id=run_id, parent=_caller(run), listeners=[events]
             )
         else:
             analysis, folder = await self._engine.resume(run_id, listeners=[events])
         result = await asyncio.to_thread(finish_run, self._engine, analysis, folder)
-        return _CompletedRun(
-            analysis.decision, result.trace, analysis.seconds, result.langsmith_link
-        )
+        outcome = _outcome(analysis.decision, analysis.seconds, result.langsmith_link)
+        return outcome, result.trace
+
+
+def _outcome(decision: Decision, seconds: float, langsmith: str | None = None) -> RunOutcome:
+    return RunOutcome(
+        seconds=seconds,
+        action=decision.decision.action,
+        confidence=decision.decision.confidence,
+        degraded=decision.degraded,
+        passed=None,
+        langsmith=langsmith,
+    )
 
 
 def _state_left_by(folder: RunFolder) -> FolderState | None:
@@ -111,7 +104,7 @@ def _state_left_by(folder: RunFolder) -> FolderState | None:
     return None
 
 
-def _completed_before(folder: RunFolder) -> _CompletedRun:
+def _completed_before(folder: RunFolder) -> tuple[RunOutcome, SpanTable | None]:
     """A run that ended, but whose process died before it said so; raises NotResumableError."""
     try:
         decision = Decision.model_validate_json(folder.decision.read_text("utf-8"))
@@ -121,7 +114,7 @@ def _completed_before(folder: RunFolder) -> _CompletedRun:
             "could say why; its trace shows where."
         ) from None
     traces = {each.trace_id: each for each in read(folder.trace)}
-    return _CompletedRun(decision, traces.get(decision.trace_id or ""), 0.0)
+    return _outcome(decision, 0.0), traces.get(decision.trace_id or "")
 
 
 def _judge(run: StoredRun, trace: SpanTable) -> StoredVerdict:
@@ -131,7 +124,7 @@ def _judge(run: StoredRun, trace: SpanTable) -> StoredVerdict:
         id=run.id,
         trace_id=run.trace_id,
         service="trading-graph",
-        name=f"{run.symbol} as of {run.date}",
+        name=run.title,
         started=run.started or run.created,
         seconds=document.measures.wall_s if document.measures else None,
         passed=verdict.passed if verdict.judged else None,

@@ -7,13 +7,14 @@ that were under way when it stopped, then makes the queued ones in their order.
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import asdict, dataclass, field, replace
+from http import HTTPStatus
+from typing import Any, TypeVar
 
-from trading_graph.otel.spans import uuid7
 from trading_graph.service.errors import StoreUnavailableError
-from trading_graph.service.server.run_events import RunEvents
+from trading_graph.service.server.problems import Problem
+from trading_graph.service.server.run_events import RunEvents, RunFinished
 from trading_graph.service.store import RunState, Store, StoredRun, now
 
 _LOG = logging.getLogger(__name__)
@@ -24,37 +25,42 @@ _FIRST_GUESS_S = 60.0
 """Assumed duration of a run, until one has ended here."""
 
 
-class QueueFullError(Exception):
+class QueueFullError(Problem):
     """The line is full; `retry_after_s` says when to ask again."""
 
     def __init__(self, waiting: int, retry_after_s: int) -> None:
-        super().__init__(f"{waiting} runs wait already; ask again in {retry_after_s} s.")
+        super().__init__(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            f"{waiting} runs wait already; ask again in {retry_after_s} s.",
+            headers={"Retry-After": str(retry_after_s)},
+        )
         self.retry_after_s = retry_after_s
 
 
-class QueueClosingError(Exception):
+class QueueClosingError(Problem):
     """The service is stopping and takes no new runs."""
 
+    def __init__(self) -> None:
+        super().__init__(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "The service is stopping; ask again when it has started.",
+            headers={"Retry-After": "10"},
+        )
 
-class IdempotencyConflictError(Exception):
+
+class IdempotencyConflictError(Problem):
     """The idempotency key was used before with another request."""
 
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """A run to queue: its request as JSON, and the trace of the caller that it continues."""
-
-    request: str
-    symbol: str
-    date: str
-    idempotency_key: str | None = None
-    traceparent: str | None = None
-    trace_id: str | None = None
+    def __init__(self) -> None:
+        super().__init__(
+            HTTPStatus.CONFLICT,
+            "This Idempotency-Key was sent with another request; send a new one.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """The outcome of a run that is done: its decision in short, and its verdict."""
+    """The columns of a run that is done: its decision in short, and its verdict."""
 
     seconds: float
     action: str
@@ -64,12 +70,9 @@ class RunOutcome:
     langsmith: str | None
 
 
-class MakesRuns(Protocol):
-    """Makes one run; raises what ended it."""
-
-    async def __call__(self, run: StoredRun, events: RunEvents) -> RunOutcome:
-        """Make the run, or resume it where an earlier process left it (`resumed` > 0)."""
-        ...
+MakesRuns = Callable[[StoredRun, RunEvents], Awaitable[RunOutcome]]
+"""Makes one run, or resumes it where an earlier process left it (`resumed` > 0); raises what ended
+it."""
 
 
 @dataclass(slots=True)
@@ -143,40 +146,28 @@ class RunQueue:
         for number in range(self._at_once):
             self._workers.append(asyncio.create_task(self._work(make), name=f"runs {number}"))
 
-    async def submit(self, submission: Submission) -> tuple[StoredRun, bool]:
-        """Queue a run and return it with true, or the earlier one of its key with false.
+    async def submit(self, run: StoredRun) -> tuple[StoredRun, bool]:
+        """Queue a new run and return it with true, or the earlier one of its key with false.
 
         Raises QueueFullError, QueueClosingError, IdempotencyConflictError or
         StoreUnavailableError: then nothing is queued.
         """
-        return await self._whole(self._submit(submission))
+        return await self._whole(self._submit(run))
 
-    async def _submit(self, submission: Submission) -> tuple[StoredRun, bool]:
+    async def _submit(self, run: StoredRun) -> tuple[StoredRun, bool]:
         async with self._admission:
-            if submission.idempotency_key is not None:
-                earlier = await self._store.run_of_key(submission.idempotency_key)
+            if run.idempotency_key is not None:
+                earlier = await self._store.run_of_key(run.idempotency_key)
                 if earlier is not None:
-                    if earlier.request != submission.request:
+                    if earlier.request != run.request:
                         raise IdempotencyConflictError
                     return earlier, False
             if self._closing:
                 raise QueueClosingError
             if len(self._live) >= self._at_once + self._in_line:
                 raise QueueFullError(self.waiting, self._retry_after_s())
-            run_id = uuid7().hex
-            run = StoredRun(
-                id=run_id,
-                request=submission.request,
-                symbol=submission.symbol,
-                date=submission.date,
-                state=RunState.QUEUED,
-                trace_id=submission.trace_id or run_id,
-                traceparent=submission.traceparent,
-                idempotency_key=submission.idempotency_key,
-                created=now(),
-            )
             await self._store.add(run)
-            self._admit(run, RunEvents(run_id, self._store))
+            self._admit(run, RunEvents(run.id, self._store))
             return run, True
 
     async def cancel(self, run_id: str) -> None:
@@ -206,13 +197,9 @@ class RunQueue:
         live = self._live.get(run_id)
         return live.events if live else None
 
-    def refuse(self) -> None:
-        """Take no new runs from now on."""
-        self._closing = True
-
     async def drain(self, within_s: float) -> bool:
         """Start no more runs, and wait for those under way; false if they take longer."""
-        self.refuse()
+        self._closing = True
         for worker in self._workers:
             worker.cancel()
         tasks = [live.task for live in self._live.values() if live.task is not None]
@@ -223,7 +210,7 @@ class RunQueue:
 
     async def close(self) -> None:
         """Stop; the next start resumes the runs that are not over."""
-        self.refuse()
+        self._closing = True
         tasks = [*self._workers, *(live.task for live in self._live.values() if live.task)]
         for task in tasks:
             task.cancel()
@@ -256,16 +243,7 @@ class RunQueue:
             await self._end(live, RunState.FAILED, error=self._explain(error))
         else:
             self._usual_s += (outcome.seconds - self._usual_s) / 4
-            await self._end(
-                live,
-                RunState.DONE,
-                seconds=outcome.seconds,
-                action=outcome.action,
-                confidence=outcome.confidence,
-                degraded=outcome.degraded,
-                passed=outcome.passed,
-                langsmith=outcome.langsmith,
-            )
+            await self._end(live, RunState.DONE, **asdict(outcome))
 
     async def _begin(self, live: _QueuedRun) -> None:
         resumed = live.run.resumed + (live.run.state is RunState.RUNNING)
@@ -294,7 +272,7 @@ class RunQueue:
         except StoreUnavailableError as error:
             # It is over all the same: the next start sees that in its folder.
             _LOG.error("The end of run %s could not be stored: %s", live.run.id, error)
-        live.events.add("finished", {"state": state, "at": ended, **result})
+        live.events.add(RunFinished(state=state, at=ended, **result))
         try:
             await live.events.end()
         finally:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from aiohttp import web
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from trading_graph.graph.decisions import Decision
 from trading_graph.otel.report.documents.diagnosis import DiagnosisJson
 from trading_graph.otel.report.documents.verdict import VerdictJson
+from trading_graph.otel.spans import uuid7
 from trading_graph.service.run.folder import DECISION, REPORT, TRACE
 from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server import run_events
@@ -25,23 +28,17 @@ from trading_graph.service.server.documents import (
     run_document,
 )
 from trading_graph.service.server.inputs import body_of, id_of, query_of
-from trading_graph.service.server.operations import ApiAnswer, Operation
+from trading_graph.service.server.operations import EVENT_STREAM, ApiAnswer, Operation, ok
 from trading_graph.service.server.problems import Problem
-from trading_graph.service.server.run_queue import (
-    IdempotencyConflictError,
-    QueueClosingError,
-    QueueFullError,
-    Submission,
-)
-from trading_graph.service.store import StoredRun
+from trading_graph.service.store import RunState, StoredRun, now
 from trading_graph.toolkit.symbols import parse_symbol
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 _LONGEST_KEY = 200
 
 
-async def start(request: web.Request) -> web.Response:
-    """Queue a run."""
+async def start_run(request: web.Request) -> web.Response:
+    """Start a run, or get the one that this idempotency key started."""
     body = await body_of(request, RunRequest)
     key = request.headers.get(IDEMPOTENCY_KEY)
     if key is not None and not (key.isascii() and 0 < len(key) <= _LONGEST_KEY):
@@ -50,7 +47,7 @@ async def start(request: web.Request) -> web.Response:
             f"{IDEMPOTENCY_KEY} has 1 to {_LONGEST_KEY} ASCII characters; send such a one.",
         )
     run, created = await queue_run(request, body, key)
-    document = _document(request.app[SERVICE], run)
+    document = run_document(request.app[SERVICE], run)
     return web.json_response(
         text=document.model_dump_json(),
         status=HTTPStatus.ACCEPTED if created else HTTPStatus.OK,
@@ -68,39 +65,25 @@ async def queue_run(
     run_request = body.resolve(day)
     caller = TraceContextTextMapPropagator().extract(request.headers)
     context = trace.get_current_span(caller).get_span_context()
-    try:
-        return await service.queue.submit(
-            Submission(
-                request=run_request.model_dump_json(),
-                symbol=run_request.symbol,
-                date=run_request.date or day,
-                # A digest: keys are text of clients, and are only compared.
-                idempotency_key=key and hashlib.sha256(key.encode()).hexdigest(),
-                traceparent=request.headers.get("traceparent") if context.is_valid else None,
-                trace_id=f"{context.trace_id:032x}" if context.is_valid else None,
-            )
+    run_id = uuid7().hex
+    return await service.queue.submit(
+        StoredRun(
+            id=run_id,
+            request=run_request,
+            symbol=run_request.symbol,
+            date=run_request.date or service.default_date,
+            state=RunState.QUEUED,
+            trace_id=f"{context.trace_id:032x}" if context.is_valid else run_id,
+            traceparent=request.headers.get("traceparent") if context.is_valid else None,
+            # A digest: keys are text of clients, and are only compared.
+            idempotency_key=key and hashlib.sha256(key.encode()).hexdigest(),
+            created=now(),
         )
-    except QueueFullError as error:
-        raise Problem(
-            HTTPStatus.TOO_MANY_REQUESTS,
-            str(error),
-            headers={"Retry-After": str(error.retry_after_s)},
-        ) from None
-    except QueueClosingError:
-        raise Problem(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            "The service is stopping; ask again when it has started.",
-            headers={"Retry-After": "10"},
-        ) from None
-    except IdempotencyConflictError:
-        raise Problem(
-            HTTPStatus.CONFLICT,
-            f"This {IDEMPOTENCY_KEY} was sent with another request; send a new one.",
-        ) from None
+    )
 
 
-async def list_runs(request: web.Request) -> web.Response:
-    """A page of runs."""
+async def list_runs(request: web.Request) -> RunList:
+    """List runs, newest first."""
     service, query = request.app[SERVICE], query_of(request, RunsQuery)
     runs = await service.store.runs(
         states=[query.state] if query.state else (),
@@ -109,31 +92,29 @@ async def list_runs(request: web.Request) -> web.Response:
         limit=query.limit + 1,
     )
     page = runs[: query.limit]
-    document = RunList(
-        runs=[_document(service, run) for run in page],
+    return RunList(
+        runs=[run_document(service, run) for run in page],
         next=page[-1].id if len(runs) > len(page) else None,
     )
-    return web.json_response(text=document.model_dump_json())
 
 
-async def get_run(request: web.Request) -> web.Response:
+async def get_run(request: web.Request) -> RunDocument:
     """One run."""
-    run = await run_of(request)
-    return web.json_response(text=_document(request.app[SERVICE], run).model_dump_json())
+    return run_document(request.app[SERVICE], await run_of(request))
 
 
-async def cancel(request: web.Request) -> web.Response:
+async def cancel_run(request: web.Request) -> RunDocument:
     """Cancel a run; one that is over stays as it is."""
     run = await run_of(request)
     service = request.app[SERVICE]
     if not run.state.final:
         await service.queue.cancel(run.id)
         run = await service.store.run(run.id) or run
-    return web.json_response(text=_document(service, run).model_dump_json())
+    return run_document(service, run)
 
 
-async def events(request: web.Request) -> web.StreamResponse:
-    """What happens in a run, as it happens: server-sent events, resumable by Last-Event-ID."""
+async def follow_run(request: web.Request) -> web.StreamResponse:
+    """Follow a run: server-sent events, each one line of JSON, resumable by Last-Event-ID."""
     run, service = await run_of(request), request.app[SERVICE]
     after = query_of(request, EventsQuery).after
     last = request.headers.get("Last-Event-ID", "")
@@ -145,9 +126,7 @@ async def events(request: web.Request) -> web.StreamResponse:
         if not stored and after:
             # It tells a browser not to connect again.
             return web.Response(status=HTTPStatus.NO_CONTENT)
-    response = web.StreamResponse(
-        headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
-    )
+    response = web.StreamResponse(headers={"Content-Type": EVENT_STREAM, "X-Accel-Buffering": "no"})
     await response.prepare(request)
     try:
         if live is None:
@@ -161,22 +140,22 @@ async def events(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def decision(request: web.Request) -> web.StreamResponse:
+async def get_decision(request: web.Request) -> web.StreamResponse:
     """The decision of a run that is done."""
     return await _file(request, DECISION, "application/json")
 
 
-async def report(request: web.Request) -> web.StreamResponse:
-    """The report of a run that is done."""
+async def get_report(request: web.Request) -> web.StreamResponse:
+    """The report of a run that is done, Markdown."""
     return await _file(request, REPORT, "text/markdown; charset=utf-8")
 
 
 async def get_trace(request: web.Request) -> web.StreamResponse:
-    """The trace of a run, as far as it is recorded."""
+    """The trace of a run, as far as it is recorded: OTLP JSON lines."""
     return await _file(request, TRACE, "application/x-ndjson")
 
 
-async def verdict(request: web.Request) -> web.Response:
+async def get_verdict(request: web.Request) -> web.Response:
     """The verdict on a run that is over."""
     run = await run_of(request)
     stored = await request.app[SERVICE].store.verdict(run.id)
@@ -185,7 +164,7 @@ async def verdict(request: web.Request) -> web.Response:
     return web.json_response(text=stored.document)
 
 
-async def diagnosis(request: web.Request) -> web.Response:
+async def get_diagnosis(request: web.Request) -> web.Response:
     """Where the time of a run went, and what each fix would gain."""
     query, run = query_of(request, DiagnosisQuery), await run_of(request)
     path = await _stored_file(request, run, TRACE)
@@ -212,11 +191,7 @@ _CONTENT = {
     "markdown": "text/markdown; charset=utf-8",
     "text": "text/plain; charset=utf-8",
 }
-DIAGNOSIS = ApiAnswer(
-    "The diagnosis.",
-    documents=(DiagnosisJson,),
-    forms=("text/html", "text/markdown", "text/plain"),
-)
+DIAGNOSIS = ok(DiagnosisJson, other=("text/html", "text/markdown", "text/plain"))
 """The answer to each operation that diagnoses a trace."""
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -256,101 +231,42 @@ def _not_there(run: StoredRun, what: str) -> Problem:
     )
 
 
-def _document(service: ServiceContext, run: StoredRun) -> RunDocument:
-    return run_document(run, service.settings.shown_jaeger)
-
-
 _RUN = "/v1/runs/{run_id}"
-_TRACEPARENT = {"traceparent": "The caller's span, as W3C Trace Context writes it."}
+_QUEUED = ApiAnswer((RunDocument,), headers=("Location",))
 
 OPERATIONS = (
     Operation(
         "POST",
         "/v1/runs",
-        start,
-        "startRun",
-        "Start a run, or get the one that this idempotency key started.",
+        start_run,
         {
-            HTTPStatus.ACCEPTED: ApiAnswer("It is queued.", RunDocument, headers=("Location",)),
-            HTTPStatus.OK: ApiAnswer("It was queued before.", RunDocument, headers=("Location",)),
+            HTTPStatus.ACCEPTED: replace(_QUEUED, what="It is queued."),
+            HTTPStatus.OK: replace(_QUEUED, what="It was queued before."),
         },
         body=RunRequest,
         headers={
             IDEMPOTENCY_KEY: "The same key with the same request starts one run only.",
-            **_TRACEPARENT,
+            "traceparent": "The caller's span, as W3C Trace Context writes it.",
         },
         fails=(HTTPStatus.CONFLICT, HTTPStatus.REQUEST_TIMEOUT),
     ),
-    Operation(
-        "GET",
-        "/v1/runs",
-        list_runs,
-        "listRuns",
-        "List runs, newest first.",
-        {HTTPStatus.OK: ApiAnswer("A page of runs.", RunList)},
-        query=RunsQuery,
-    ),
-    Operation(
-        "GET",
-        _RUN,
-        get_run,
-        "getRun",
-        "One run.",
-        {HTTPStatus.OK: ApiAnswer("The run.", RunDocument)},
-    ),
-    Operation(
-        "POST",
-        f"{_RUN}/cancel",
-        cancel,
-        "cancelRun",
-        "Cancel a run; one that is over stays as it is.",
-        {HTTPStatus.OK: ApiAnswer("The run.", RunDocument)},
-    ),
+    Operation("GET", "/v1/runs", list_runs, ok(RunList), query=RunsQuery),
+    Operation("GET", _RUN, get_run, ok(RunDocument)),
+    Operation("POST", f"{_RUN}/cancel", cancel_run, ok(RunDocument)),
     Operation(
         "GET",
         f"{_RUN}/events",
-        events,
-        "followRun",
-        "Follow a run: server-sent events, each one line of JSON.",
+        follow_run,
         {
-            HTTPStatus.OK: ApiAnswer("Events.", content="text/event-stream"),
-            HTTPStatus.NO_CONTENT: ApiAnswer(
-                "The run is over, and there is nothing past that event."
-            ),
+            HTTPStatus.OK: ApiAnswer(run_events.RUN_EVENTS, EVENT_STREAM),
+            HTTPStatus.NO_CONTENT: ApiAnswer(what="The run is over, and that event was its last."),
         },
         query=EventsQuery,
         headers={"Last-Event-ID": "The number of the last event that was seen."},
     ),
-    *(
-        Operation(
-            "GET",
-            f"{_RUN}/{name}",
-            handler,
-            id,
-            summary,
-            {HTTPStatus.OK: ApiAnswer(summary, content=content)},
-        )
-        for name, handler, id, summary, content in (
-            ("decision", decision, "getDecision", "The decision.", "application/json"),
-            ("report", report, "getReport", "The report, Markdown.", "text/markdown"),
-            ("trace", get_trace, "getTrace", "The trace, OTLP JSON lines.", "application/x-ndjson"),
-        )
-    ),
-    Operation(
-        "GET",
-        f"{_RUN}/verdict",
-        verdict,
-        "getVerdict",
-        "The verdict.",
-        {HTTPStatus.OK: ApiAnswer("The verdict.", documents=(VerdictJson,))},
-    ),
-    Operation(
-        "GET",
-        f"{_RUN}/diagnosis",
-        diagnosis,
-        "getDiagnosis",
-        "Where the time went, and what each fix would gain.",
-        {HTTPStatus.OK: DIAGNOSIS},
-        query=DiagnosisQuery,
-    ),
+    Operation("GET", f"{_RUN}/decision", get_decision, ok(Decision)),
+    Operation("GET", f"{_RUN}/report", get_report, ok(content="text/markdown")),
+    Operation("GET", f"{_RUN}/trace", get_trace, ok(content="application/x-ndjson")),
+    Operation("GET", f"{_RUN}/verdict", get_verdict, ok(VerdictJson)),
+    Operation("GET", f"{_RUN}/diagnosis", get_diagnosis, DIAGNOSIS, query=DiagnosisQuery),
 )

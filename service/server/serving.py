@@ -31,7 +31,7 @@ from trading_graph.service.server.app import make_app
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.judging import Judging
 from trading_graph.service.server.problems import REDACTOR, Problem, answer
-from trading_graph.service.server.retention import forgetting
+from trading_graph.service.server.retention import forget_old
 from trading_graph.service.server.run_queue import RunQueue
 from trading_graph.service.server.watches import Watches
 from trading_graph.service.settings import Settings
@@ -103,10 +103,8 @@ async def open_service(
         )
         await queue.take_up()
         try:
-            async with (
-                _beside(make_runs()),
-                forgetting(store, out, settings.serve_keep_days),
-            ):
+            old = forget_old(store, out, settings.serve_keep_days)
+            async with _beside(make_runs(), old):
                 try:
                     await watches.start()
                     yield make_app(service, redactor)
@@ -126,15 +124,16 @@ def _load_engine() -> tuple[Any, Any]:
 
 
 @contextlib.asynccontextmanager
-async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Do something beside the block and cancel it at the end; if it fails, so does the block."""
+async def _beside(*works: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Do things beside the block and cancel them at the end; if one fails, so does the block."""
     try:
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(work)
+            tasks = [group.create_task(work) for work in works]
             try:
                 yield
             finally:
-                task.cancel()
+                for task in tasks:
+                    task.cancel()
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
 

@@ -1,7 +1,6 @@
 """The API of traces: verdicts, diagnoses and comparisons, by id or of uploads."""
 
 import asyncio
-from collections.abc import Sequence
 from http import HTTPStatus
 
 from aiohttp import web
@@ -31,10 +30,10 @@ from trading_graph.service.server.inputs import (
     save_body,
     save_parts,
 )
-from trading_graph.service.server.operations import ApiAnswer, Operation
+from trading_graph.service.server.operations import ApiAnswer, Operation, ok
 from trading_graph.service.server.problems import Problem
 from trading_graph.service.server.runs_api import DIAGNOSIS, diagnosis_response
-from trading_graph.service.store import StoredVerdict
+from trading_graph.service.store import StoredRun
 
 _UPLOAD = "upload"
 """The file of an upload, in a folder of its own; error messages name it."""
@@ -42,56 +41,60 @@ _SIDES = ("base", "new")
 _VERIFY = ("verify", "--format=json")
 
 
-async def list_verdicts(request: web.Request) -> web.Response:
-    """A page of verdicts."""
+async def list_verdicts(request: web.Request) -> VerdictList:
+    """List the verdicts that are kept, the newest trace first."""
     service, query = request.app[SERVICE], query_of(request, VerdictsQuery)
     verdicts = await service.store.verdicts(
         service=query.service, before=query.before, limit=query.limit + 1
     )
     page = verdicts[: query.limit]
-    document = VerdictList(
-        verdicts=[verdict_summary(each, service.settings.shown_jaeger) for each in page],
+    return VerdictList(
+        verdicts=[verdict_summary(service, each) for each in page],
         next=page[-1].id if len(verdicts) > len(page) else None,
     )
-    return web.json_response(text=document.model_dump_json())
 
 
-async def verdict(request: web.Request) -> web.Response:
-    """The verdict on a trace: the stored one, else one that is made now."""
+async def get_trace_verdict(request: web.Request) -> web.Response:
+    """The verdict on a trace or run, by its id: the stored one, else one that is made now."""
     service, trace_id = request.app[SERVICE], id_of(request, "trace_id")
-    stored = await _stored_verdict(service, trace_id)
+    stored = await service.store.verdict(trace_id)
+    if stored is None and (run := await _run(service, trace_id)) is not None:
+        stored = await service.store.verdict(run.id)
     if stored is not None:
         return web.json_response(text=stored.document)
-    return await _command(service, [*_VERIFY, "--", await _word(service, trace_id)])
+    word = await _word(service, trace_id)
+    async with service.judging.place() as folder:
+        judgement = await service.judging.command([*_VERIFY, "--", word], folder)
+    return web.json_response(body=judgement.text)
 
 
-async def diagnosis(request: web.Request) -> web.Response:
-    """Where the time of a trace went, and what each fix would gain."""
+async def get_trace_diagnosis(request: web.Request) -> web.Response:
+    """Where the time of a trace went, and what each fix would gain, by its id."""
     service, query = request.app[SERVICE], query_of(request, DiagnosisQuery)
     word = await _word(service, id_of(request, "trace_id"))
     async with service.judging.place() as folder:
         return await diagnosis_response(service, ["--", word], query, folder)
 
 
-async def judge(request: web.Request) -> web.Response:
-    """Judge an upload."""
+async def judge_trace(request: web.Request) -> web.Response:
+    """Judge a trace: OTLP JSON, whole or in lines, or Jaeger's JSON."""
     service, query = request.app[SERVICE], query_of(request, UploadQuery)
     async with service.judging.place() as folder:
         await save_body(request, folder / _UPLOAD)
         judgement = await service.judging.command([*_VERIFY, *_id(query.id), "--", _UPLOAD], folder)
-    return web.Response(body=judgement.text, content_type="application/json")
+    return web.json_response(body=judgement.text)
 
 
-async def diagnose(request: web.Request) -> web.Response:
-    """Diagnose an upload."""
+async def diagnose_trace(request: web.Request) -> web.Response:
+    """Say where the time of an uploaded trace went, and what each fix would gain."""
     service, query = request.app[SERVICE], query_of(request, UploadedDiagnosisQuery)
     async with service.judging.place() as folder:
         await save_body(request, folder / _UPLOAD)
         return await diagnosis_response(service, [*_id(query.id), "--", _UPLOAD], query, folder)
 
 
-async def compare(request: web.Request) -> web.Response:
-    """Compare two traces or two sets, by id or of uploads; a regression is no error."""
+async def compare_traces(request: web.Request) -> web.Response:
+    """Compare two traces or two sets: ids as JSON, or files as a form."""
     service, query = request.app[SERVICE], query_of(request, ComparisonQuery)
     async with service.judging.place() as folder:
         if request.content_type == FORM:
@@ -109,13 +112,7 @@ async def compare(request: web.Request) -> web.Response:
         tolerance = [] if query.tolerance is None else [f"--tolerance={query.tolerance}"]
         words = ["compare", "--format=json", *tolerance, *base, "--with", *new]
         judgement = await service.judging.command(words, folder)
-    return web.Response(body=judgement.text, content_type="application/json")
-
-
-async def _command(service: ServiceContext, words: Sequence[str]) -> web.Response:
-    async with service.judging.place() as folder:
-        judgement = await service.judging.command(words, folder)
-    return web.Response(body=judgement.text, content_type="application/json")
+    return web.json_response(body=judgement.text)
 
 
 def _id(id: str | None) -> list[str]:
@@ -123,13 +120,11 @@ def _id(id: str | None) -> list[str]:
     return [] if id is None else [f"--id={id}"]
 
 
-async def _stored_verdict(service: ServiceContext, trace_id: str) -> StoredVerdict | None:
-    """The stored verdict with an id: of a trace, of a run, or of the only run in a trace."""
-    stored = await service.store.verdict(trace_id)
-    if stored is None:
-        runs = await service.store.runs_of_trace(trace_id)
-        stored = await service.store.verdict(runs[0].id) if len(runs) == 1 else None
-    return stored
+async def _run(service: ServiceContext, trace_id: str) -> StoredRun | None:
+    """The run with an id, or the only run in a trace."""
+    run = await service.store.run(trace_id)
+    runs = [run] if run is not None else await service.store.runs_of_trace(trace_id)
+    return runs[0] if len(runs) == 1 else None
 
 
 async def _word(service: ServiceContext, trace_id: str) -> str:
@@ -137,10 +132,9 @@ async def _word(service: ServiceContext, trace_id: str) -> str:
 
     Raises Problem if neither has it.
     """
-    run = await service.store.run(trace_id)
-    runs = [run] if run is not None else await service.store.runs_of_trace(trace_id)
-    if len(runs) == 1:
-        path = service.out.absolute() / runs[0].id / TRACE
+    run = await _run(service, trace_id)
+    if run is not None:
+        path = service.out.absolute() / run.id / TRACE
         if await asyncio.to_thread(path.is_file):
             return str(path)
     if not await asyncio.to_thread(_in_jaeger, service.settings.jaeger_url, trace_id):
@@ -165,74 +159,43 @@ def _in_jaeger(url: str, trace_id: str) -> bool:
 _TRACE = "/v1/traces/{trace_id}"
 _JUDGED = {
     HTTPStatus.OK: ApiAnswer(
-        "The verdict; complete=false says that there is none.", documents=(VerdictJson,)
+        (VerdictJson,), what="The verdict; complete=false says that there is none."
+    )
+}
+_COMPARED = {
+    HTTPStatus.OK: ApiAnswer(
+        (ComparisonJson, NoComparisonJson), what="The comparison; a regression is passed=false."
     )
 }
 _UNJUDGED = (HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_GATEWAY)
 
 OPERATIONS = (
-    Operation(
-        "GET",
-        "/v1/verdicts",
-        list_verdicts,
-        "listVerdicts",
-        "List the verdicts that are kept, the newest trace first.",
-        {HTTPStatus.OK: ApiAnswer("A page of verdicts.", VerdictList)},
-        query=VerdictsQuery,
-    ),
-    Operation(
-        "POST",
-        "/v1/verdicts",
-        judge,
-        "judgeTrace",
-        "Judge a trace: OTLP JSON, whole or in lines, or Jaeger's JSON.",
-        _JUDGED,
-        query=UploadQuery,
-        uploads=UPLOADS,
-    ),
+    Operation("GET", "/v1/verdicts", list_verdicts, ok(VerdictList), query=VerdictsQuery),
+    Operation("POST", "/v1/verdicts", judge_trace, _JUDGED, query=UploadQuery, uploads=UPLOADS),
     Operation(
         "POST",
         "/v1/diagnoses",
-        diagnose,
-        "diagnoseTrace",
-        "Say where the time of an uploaded trace went, and what each fix would gain.",
-        {HTTPStatus.OK: DIAGNOSIS},
+        diagnose_trace,
+        DIAGNOSIS,
         query=UploadedDiagnosisQuery,
         uploads=UPLOADS,
     ),
     Operation(
         "POST",
         "/v1/comparisons",
-        compare,
-        "compareTraces",
-        "Compare two traces or two sets: ids as JSON, or files as a form.",
-        {
-            HTTPStatus.OK: ApiAnswer(
-                "The comparison; a regression is passed=false.",
-                documents=(ComparisonJson, NoComparisonJson),
-            )
-        },
+        compare_traces,
+        _COMPARED,
         query=ComparisonQuery,
         body=ComparisonRequest,
         parts=_SIDES,
         fails=(HTTPStatus.NOT_FOUND, HTTPStatus.BAD_GATEWAY),
     ),
-    Operation(
-        "GET",
-        f"{_TRACE}/verdict",
-        verdict,
-        "getTraceVerdict",
-        "The verdict on a trace or run, by its id.",
-        _JUDGED,
-        fails=_UNJUDGED,
-    ),
+    Operation("GET", f"{_TRACE}/verdict", get_trace_verdict, _JUDGED, fails=_UNJUDGED),
     Operation(
         "GET",
         f"{_TRACE}/diagnosis",
-        diagnosis,
-        "getTraceDiagnosis",
-        "Where the time of a trace went, by its id.",
-        {HTTPStatus.OK: DIAGNOSIS},
+        get_trace_diagnosis,
+        DIAGNOSIS,
         query=DiagnosisQuery,
         fails=_UNJUDGED,
     ),

@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http import HTTPStatus
 
 from aiohttp import web
@@ -15,9 +16,9 @@ from trading_graph.otel.report.documents.verdict import unjudged_document
 from trading_graph.otel.sources.jaeger import JaegerQuery
 from trading_graph.service.errors import StoreUnavailableError
 from trading_graph.service.server.context import SERVICE
-from trading_graph.service.server.documents import WatchDocument, WatchList, utc
+from trading_graph.service.server.documents import WatchDocument, WatchList
 from trading_graph.service.server.judging import Judgement, Judging
-from trading_graph.service.server.operations import ApiAnswer, Operation
+from trading_graph.service.server.operations import ApiAnswer, Operation, ok
 from trading_graph.service.server.problems import Problem
 from trading_graph.service.store import Store, StoredVerdict, StoredWatch, now
 from trading_graph.service.watching import PollBackoff, SettledTrace, TraceWatch
@@ -32,14 +33,6 @@ _ANSWER = 8 * 2**20
 loop for 55 ms, and one of twice the size for 114 ms; a verdict allows the runs beside it 100 ms."""
 _TIMEOUT_S = 5.0
 _DAY_S = 86_400.0
-
-
-class TooManyWatchesError(Exception):
-    """The maximum number of services is watched already."""
-
-
-class JudgesBusyError(Exception):
-    """Requests hold every place in line; a later poll judges the trace."""
 
 
 @dataclass(slots=True)
@@ -95,12 +88,15 @@ class Watches:
         return self._live.get(service)
 
     async def add(self, service: str) -> tuple[Watch, bool]:
-        """Watch a service from now on; true if that is new. Raises TooManyWatchesError."""
+        """Watch a service from now on; true if that is new. Raises Problem."""
         async with self._changing:
             if service in self._live:
                 return self._live[service], False
             if len(self._live) >= MOST:
-                raise TooManyWatchesError
+                raise Problem(
+                    HTTPStatus.CONFLICT,
+                    f"{MOST} services are watched already; end one with DELETE.",
+                )
             stored = StoredWatch(service, now(), setting=False)
             await self._store.keep_watch(stored)
             return self._begin(stored), True
@@ -132,8 +128,8 @@ class Watches:
                     polled = polled or await self._trace_watch(watch.stored)
                     for arrived in await asyncio.to_thread(polled.poll):
                         await self._judge(service, polled, arrived)
-                except JudgesBusyError:
-                    pass
+                except Problem:
+                    pass  # Requests hold every place in line; a later poll judges the trace.
                 except (TraceError, StoreUnavailableError) as error:
                     if patience.note_failure(str(error)):
                         _LOG.warning("Watching %s: %s", service, error)
@@ -180,14 +176,14 @@ class Watches:
         polled.mark_done(trace_id)
 
     async def _judgement(self, trace_id: str, spans: int) -> Judgement | None:
-        """The verdict, or None where Jaeger has forgotten the trace."""
+        """The verdict, or None where Jaeger has forgotten the trace; raises Problem if busy."""
         words = ["verify", "--from=jaeger", "--format=json", "--", trace_id]
         try:
             async with self._judging.place() as folder:
                 return await self._judging.command(words, folder)
         except Problem as problem:
             if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
-                raise JudgesBusyError from None
+                raise
             if not await asyncio.to_thread(self._jaeger.has, trace_id):
                 return None
             # It would fail again the next time, so it is stored as a trace that cannot be judged.
@@ -202,32 +198,27 @@ def watch_document(watch: Watch) -> WatchDocument:
     """The document of a watch."""
     return WatchDocument(
         service=watch.stored.service,
-        since=utc(watch.stored.since),
+        since=datetime.fromtimestamp(watch.stored.since, UTC),
         by_setting=watch.stored.setting,
         problem=watch.patience.problem,
     )
 
 
-async def list_watches(request: web.Request) -> web.Response:
-    """All watches."""
-    documents = [watch_document(watch) for watch in request.app[SERVICE].watches.all()]
-    return web.json_response(text=WatchList(watches=documents).model_dump_json())
+async def list_watches(request: web.Request) -> WatchList:
+    """The services whose traces are judged as they arrive."""
+    watches = request.app[SERVICE].watches.all()
+    return WatchList(watches=[watch_document(watch) for watch in watches])
 
 
-async def put(request: web.Request) -> web.Response:
-    """Watch a service, from now on where it is not watched yet."""
-    try:
-        watch, created = await request.app[SERVICE].watches.add(_service(request))
-    except TooManyWatchesError:
-        raise Problem(
-            HTTPStatus.CONFLICT, f"{MOST} services are watched already; end one with DELETE."
-        ) from None
+async def put_watch(request: web.Request) -> web.Response:
+    """Judge the traces of a service as they arrive in Jaeger, from now on."""
+    watch, created = await request.app[SERVICE].watches.add(_service(request))
     status = HTTPStatus.CREATED if created else HTTPStatus.OK
     return web.json_response(text=watch_document(watch).model_dump_json(), status=status)
 
 
-async def delete(request: web.Request) -> web.Response:
-    """End the watch of a service."""
+async def delete_watch(request: web.Request) -> web.Response:
+    """Judge the traces of a service no longer; the verdicts that there are stay."""
     watches, service = request.app[SERVICE].watches, _service(request)
     watch = watches.get(service)
     if watch is None:
@@ -256,35 +247,19 @@ def _service(request: web.Request) -> str:
 
 
 _WATCH = "/v1/watches/{service}"
+_REFUSED = (HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 OPERATIONS = (
-    Operation(
-        "GET",
-        "/v1/watches",
-        list_watches,
-        "listWatches",
-        "The services whose traces are judged as they arrive.",
-        {HTTPStatus.OK: ApiAnswer("The watches.", WatchList)},
-    ),
+    Operation("GET", "/v1/watches", list_watches, ok(WatchList)),
     Operation(
         "PUT",
         _WATCH,
-        put,
-        "putWatch",
-        "Judge the traces of a service as they arrive in Jaeger, from now on.",
+        put_watch,
         {
-            HTTPStatus.CREATED: ApiAnswer("It is watched from now on.", WatchDocument),
-            HTTPStatus.OK: ApiAnswer("It was watched before.", WatchDocument),
+            HTTPStatus.CREATED: ApiAnswer((WatchDocument,), what="It is watched from now on."),
+            HTTPStatus.OK: ApiAnswer((WatchDocument,), what="It was watched before."),
         },
-        fails=(HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY),
+        fails=_REFUSED,
     ),
-    Operation(
-        "DELETE",
-        _WATCH,
-        delete,
-        "deleteWatch",
-        "Judge the traces of a service no longer; the verdicts that there are stay.",
-        {HTTPStatus.NO_CONTENT: ApiAnswer("It is not watched any more.")},
-        fails=(HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY),
-    ),
+    Operation("DELETE", _WATCH, delete_watch, {HTTPStatus.NO_CONTENT: ApiAnswer()}, fails=_REFUSED),
 )

@@ -12,6 +12,7 @@ import pytest
 
 from tests.unprivileged import unprivileged
 from trading_graph.service.errors import StoreUnavailableError
+from trading_graph.service.run.request import RunRequest
 from trading_graph.service.store import (
     RunState,
     Store,
@@ -28,7 +29,7 @@ def run(number: int, **changed: object) -> StoredRun:
     run_id = f"{number:032x}"
     made = StoredRun(
         id=run_id,
-        request="{}",
+        request=RunRequest(symbol="AAPL", max_calls=7),
         symbol="AAPL",
         date="2025-11-14",
         state=RunState.QUEUED,
@@ -220,7 +221,7 @@ async def test_a_full_store_is_one_sentence_and_goes_on_when_there_is_room(tmp_p
 
 async def fill(store: Store) -> None:
     for number in range(200):
-        await store.add(run(number, request="x" * 2000))
+        await store.add(run(number, error="x" * 2000))
 
 
 async def pragma(store: Store, text: str) -> None:

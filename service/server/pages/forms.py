@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import parse_qs
 
 from aiohttp import web
@@ -15,19 +16,6 @@ from trading_graph.service.server.problems import Problem
 
 _MOST_BYTES = 64 * 1024
 _MOST_FIELDS = 50
-
-ANALYSTS = ("market", "social", "news", "fundamentals")
-_CHOICES = ("debate", "dispatch", "tools")
-_NUMBERS = (
-    "analyst_turns",
-    "debate_rounds",
-    "risk_rounds",
-    "agent_budget",
-    "max_seconds",
-    "max_calls",
-    "max_tokens",
-)
-_DEFAULTS = RunRequest(symbol="NVDA")
 
 
 async def form_of(request: web.Request) -> Mapping[str, Sequence[str]]:
@@ -60,12 +48,13 @@ class Input:
 
 
 def read_request(form: Mapping[str, Sequence[str]]) -> RunRequest | Input:
-    """The request that a form makes, or the form as it was typed with what is wrong."""
+    """The request that a form makes, or the form as it was typed with what is wrong.
+
+    A field that is empty has its default.
+    """
     fields: dict[str, object] = {
-        name: first(form, name) for name in ("symbol", *_CHOICES, *_NUMBERS) if name in form
+        name: value for name in _PLAIN_FIELDS if (value := first(form, name))
     }
-    fields = {name: value for name, value in fields.items() if value or name not in _NUMBERS}
-    fields |= {"date": first(form, "date") or None, "prefetch": "prefetch" in form}
     # An analyst that is not chosen sends nothing, so the form says that it has the choice.
     if "chosen" in form:
         fields["analysts"] = tuple(form.get("analysts", ()))
@@ -80,6 +69,28 @@ def _sentence(message: str) -> str:
     return message[:1].upper() + message[1:].rstrip(".") + "."
 
 
+_PLAIN_FIELDS = [name for name in RunRequest.model_fields if name != "analysts"]
+_SCHEMAS: Mapping[str, Mapping[str, Any]] = RunRequest.model_json_schema()["properties"]
+_BOUNDS = {
+    "minimum": "min",
+    "exclusiveMinimum": "min",
+    "maximum": "max",
+    "minLength": "minlength",
+    "maxLength": "maxlength",
+}
+"""The attributes of HTML that say what a schema says."""
+
+
+@dataclass(frozen=True, slots=True)
+class FormField:
+    """A field of the request: its value or values, what is wrong, its choices and its bounds."""
+
+    value: str | Sequence[str]
+    error: str
+    options: Sequence[str]
+    bounds: Mapping[str, object]
+
+
 @dataclass(frozen=True, slots=True)
 class StartForm:
     """The form that starts a run, with what was typed before; `changed` says that an option was.
@@ -87,33 +98,48 @@ class StartForm:
     A form that is sent twice has one `key`, and starts one run.
     """
 
-    values: Mapping[str, str]
-    errors: Mapping[str, str]
-    analysts: Sequence[str]
-    prefetch: bool
+    fields: Mapping[str, FormField]
+    error: str
     changed: bool
     default_date: str
     key: str
 
 
-def start_form(fields: Input, default_date: str) -> StartForm:
+def start_form(typed: Input, default_date: str) -> StartForm:
     """The form as a page shows it: a field that was not filled in has its default."""
-    form = fields.values
-    defaults = {name: getattr(_DEFAULTS, name) for name in _CHOICES}
-    for name in _NUMBERS:
-        value = getattr(_DEFAULTS, name)
-        defaults[name] = "" if value is None else f"{value:g}"
-    analysts = tuple(form.get("analysts", ())) if "chosen" in form else ANALYSTS
+    defaults = {name: _default(name) for name in RunRequest.model_fields}
+    values = {name: first(typed.values, name) or defaults[name] for name in _PLAIN_FIELDS}
+    values["analysts"] = defaults["analysts"]
+    if "chosen" in typed.values:
+        values["analysts"] = list(typed.values.get("analysts", ()))
+    options = RunRequest.model_fields.keys() - {"symbol", "date"}
     return StartForm(
-        values={"symbol": first(form, "symbol"), "date": first(form, "date")}
-        | {name: first(form, name) or value for name, value in defaults.items()},
-        errors=fields.errors,
-        analysts=analysts,
-        prefetch="prefetch" in form,
+        fields={name: _field(name, value, typed.errors) for name, value in values.items()},
+        error=typed.errors.get("", ""),
         # Whoever corrects the form sees the options that were changed.
-        changed="prefetch" in form
-        or analysts != ANALYSTS
-        or any(name in form and first(form, name) != defaults[name] for name in defaults),
+        changed=any(values[name] != defaults[name] for name in options),
         default_date=default_date,
         key=secrets.token_urlsafe(16),
     )
+
+
+def _default(name: str) -> str | Sequence[str]:
+    match _SCHEMAS[name].get("default"):
+        case None | False:
+            return ""
+        case str(text):
+            return text
+        case list(several):
+            return several
+        case number:
+            return f"{number:g}"
+
+
+def _field(name: str, value: str | Sequence[str], errors: Mapping[str, str]) -> FormField:
+    schema = _SCHEMAS[name]
+    schema = schema.get("anyOf", [schema])[0]  # of a field that may be null, the other type
+    bounds = {_BOUNDS[key]: bound for key, bound in schema.items() if key in _BOUNDS}
+    if schema["type"] == "number":
+        bounds["step"] = "any"
+    options = schema.get("items", schema).get("enum", ())
+    return FormField(value, errors.get(name, ""), options, bounds)

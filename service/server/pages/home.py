@@ -19,13 +19,14 @@ from trading_graph.service.server.pages.forms import (
 )
 from trading_graph.service.server.pages.layout import page, see_other
 from trading_graph.service.server.pages.run_progress import (
-    AGENT,
     LIMIT_S,
+    RunProgress,
     now_doing,
     read_progress,
 )
 from trading_graph.service.server.pages.verdict_page import RunDuration, run_duration
 from trading_graph.service.server.problems import Problem
+from trading_graph.service.server.run_queue import IdempotencyConflictError
 from trading_graph.service.server.runs_api import queue_run
 from trading_graph.service.store import RunState, StoredRun, now
 from trading_graph.toolkit.errors import BadDateError, BadRequestError
@@ -64,10 +65,8 @@ async def start(request: web.Request) -> web.Response:
 async def _queue(request: web.Request, run_request: RunRequest, key: str) -> StoredRun:
     try:
         run, _ = await queue_run(request, run_request, key[:200] or None)
-    except Problem as problem:
-        if problem.status is not HTTPStatus.CONFLICT:
-            raise
-        # Somebody went back to the form and run_request for something else with it.
+    except IdempotencyConflictError:
+        # Somebody went back to the form and asked for something else with it.
         run, _ = await queue_run(request, run_request)
     return run
 
@@ -103,31 +102,20 @@ async def _home(
 
 @dataclass(frozen=True, slots=True)
 class LiveRun:
-    """A run that waits or goes on; `done` counts an agent at work as half of one that has ended."""
+    """A run that waits, or goes on and has made some progress."""
 
     run: StoredRun
+    progress: RunProgress | None = None
     doing: str = "In line."
     elapsed: str = ""
-    agents: int = 0
-    ended: int = 0
-    done: float = 0.0
 
 
 async def _live_run(service: ServiceContext, run: StoredRun) -> LiveRun:
     if run.state is not RunState.RUNNING:
         return LiveRun(run)
-    run_request = RunRequest.model_validate_json(run.request)
-    progress = read_progress(run_request, await service.store.events(run.id))
-    ended = sum(lane.seconds is not None for lane in progress.lanes)
-    begun = sum(bool(lane.of(AGENT)) for lane in progress.lanes)
-    return LiveRun(
-        run,
-        doing=now_doing(progress),
-        elapsed=f"{now() - (run.started or run.created):.0f} s",
-        agents=len(progress.lanes),
-        ended=ended,
-        done=ended + (begun - ended) / 2,
-    )
+    progress = read_progress(run.request, await service.store.events(run.id))
+    elapsed = f"{now() - (run.started or run.created):.0f} s"
+    return LiveRun(run, progress, now_doing(progress), elapsed)
 
 
 async def _durations(service: ServiceContext, done: Sequence[StoredRun]) -> list[RunDuration]:
@@ -136,7 +124,7 @@ async def _durations(service: ServiceContext, done: Sequence[StoredRun]) -> list
         if run.seconds is not None:
             stored = await service.store.verdict(run.id)
             document = None if stored is None else stored.document
-            durations.append(run_duration(f"{run.symbol} as of {run.date}", run.seconds, document))
+            durations.append(run_duration(run.title, run.seconds, document))
     return durations
 
 

@@ -3,7 +3,7 @@
 "use strict";
 
 const SVG = "http://www.w3.org/2000/svg";
-const HEIGHT = 24, INSET = 4, LIMIT_S = Number(document.body.dataset.limitS), ROOM = 0.7;
+const HEIGHT = 24, INSET = 4, LIMIT_S = Number(document.body.dataset.limitS), ROOM = 1.25;
 const ENDS = [2, 4, 6, 8, 10, 15, 20, 30, 45, 60, 90, 120, 150, 180, 240, 300];
 const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
@@ -19,7 +19,7 @@ function shape(tag, attributes, parent) {
 }
 
 function axisEnd(spent) {
-  return ENDS.find((end) => spent * 1.05 <= end) ?? Math.ceil((spent * 1.05) / 60) * 60;
+  return ENDS.find((end) => spent * ROOM <= end) ?? Math.ceil((spent * ROOM) / 60) * 60;
 }
 
 // The bars of one agent; `work` is in the order of its starts.
@@ -72,10 +72,7 @@ class Lane {
     const open = this.goingOn(), tools = open.filter((each) => each.kind === "tool");
     const model = open.some((each) => each.kind === "llm") ? "model" : "";
     this.tip.textContent = tools.length ? tools[0].name + (tools.length > 1 ? ` + ${tools.length - 1}` : "") : model;
-    const after = (now - begin) / whole <= ROOM || !open.length;
-    this.tip.setAttribute("x", percent((after ? now - begin : open[0].start - begin) / whole));
-    this.tip.setAttribute("dx", after ? 6 : -6);
-    this.tip.setAttribute("text-anchor", after ? "start" : "end");
+    this.tip.setAttribute("x", percent((now - begin) / whole));
   }
 }
 

@@ -18,7 +18,6 @@ from pydantic import ValidationError
 from trading_graph.graph.decisions import Decision
 from trading_graph.graph.options import ANALYSTS, DEBATERS, RISK_ANALYSTS
 from trading_graph.service.run.folder import DECISION, REPORT
-from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server.context import SERVICE
 from trading_graph.service.server.pages.layout import page, see_other, spoken
 from trading_graph.service.server.pages.run_progress import (
@@ -50,8 +49,7 @@ async def show(request: web.Request) -> web.Response:
     """The page of a run, in whatever state it is."""
     run, service = await run_of(request), request.app[SERVICE]
     events = await service.store.events(run.id)
-    run_request = RunRequest.model_validate_json(run.request)
-    progress = read_progress(run_request, events, run.ended if run.state.final else None)
+    progress = read_progress(run.request, events, run.ended if run.state.final else None)
     if not run.state.final:
         return _show_live(request, run, progress)
     verdict = await service.store.verdict(run.id)
@@ -73,7 +71,7 @@ def _show_live(request: web.Request, run: StoredRun, progress: RunProgress) -> w
     return page(
         request,
         "run_live.html",
-        _title(run),
+        run.title,
         reload_s=_RELOAD_S,
         run=run,
         elapsed=0.0 if begin is None else at - begin,
@@ -101,10 +99,10 @@ def _show_over(
     return page(
         request,
         "run_over.html",
-        _title(run),
+        run.title,
         run=run,
         duration=duration,
-        jaeger=f"{request.app[SERVICE].settings.shown_jaeger}/trace/{run.trace_id}",
+        jaeger=request.app[SERVICE].jaeger_link(run.trace_id),
         decision=results.decision,
         levels=None if results.decision is None else levels_of(results.decision),
         verdict=verdict,
@@ -112,10 +110,6 @@ def _show_over(
         numbers=numbers_of(progress, begin),
         reports=results.reports,
     )
-
-
-def _title(run: StoredRun) -> str:
-    return f"{run.symbol} as of {run.date}"
 
 
 @dataclass(frozen=True, slots=True)

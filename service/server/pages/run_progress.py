@@ -4,10 +4,8 @@ The waterfall has a lane for each agent, with its LLM calls and its tool calls; 
 by the same rules: the end of the axis, and tools that ran at once below one another.
 """
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from trading_graph.graph.gate import time_limit_s
 from trading_graph.graph.options import DEBATERS, DECIDERS, RISK_ANALYSTS
@@ -15,10 +13,21 @@ from trading_graph.otel.report.charts import Axis, Bar, axis, bar
 from trading_graph.otel.report.durations import brief
 from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server.pages.layout import spoken
+from trading_graph.service.server.run_events import (
+    AgentEnded,
+    AgentStarted,
+    AnyRunEvent,
+    InterruptionEnded,
+    LlmEnded,
+    LlmStarted,
+    SpanEnded,
+    SpanStarted,
+    ToolEnded,
+    ToolStarted,
+    read_event,
+)
 
 AGENT, LLM, TOOL = "agent", "llm", "tool"
-_KINDS = (AGENT, LLM, TOOL)
-_INTERRUPTION = "interruption"
 _CUT_SHORT = ("cancelled", "killed")
 """Errors of work that did nothing wrong: somebody cancelled it, or its process was killed."""
 
@@ -27,8 +36,8 @@ LIMIT_S = time_limit_s()
 
 _HEIGHT, _INSET = 24, 4
 _ENDS = (2, 4, 6, 8, 10, 15, 20, 30, 45, 60, 90, 120, 150, 180, 240, 300)
-_ROOM = 0.7
-"""The share of the axis from which on a tip stands before its bar."""
+_ROOM = 1.25
+"""The axis of a run that goes on is longer than the run by this factor: tips stand after bars."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +75,31 @@ class Lane:
         return [each for each in self.work if each.kind == kind]
 
     @property
-    def seconds(self) -> float | None:
-        """How long the agent has worked, None while it has not or still does."""
-        turns = self.of(AGENT)
-        if not turns or any(each.end is None for each in turns):
-            return None
-        return sum((each.end or each.start) - each.start for each in turns)
+    def going_on(self) -> list[WorkItem]:
+        """The work that has not ended."""
+        return [each for each in self.work if each.end is None]
+
+    @property
+    def ended(self) -> bool:
+        """Whether the agent has begun and does not work any more."""
+        return bool(self.work) and not self.going_on
+
+    @property
+    def failed(self) -> bool:
+        """Whether a turn of the agent went wrong."""
+        return any(each.failed for each in self.of(AGENT))
+
+    @property
+    def tip(self) -> str:
+        """What the agent does now, in a few words beside its bar."""
+        calls = [each.name for each in self.going_on if each.kind == TOOL]
+        if calls:
+            return calls[0] + (f" + {len(calls) - 1}" if len(calls) > 1 else "")
+        return "model" if any(each.kind == LLM for each in self.going_on) else ""
+
+    def seconds(self, now: float) -> float:
+        """How long the agent has worked until now."""
+        return sum((now if each.end is None else each.end) - each.start for each in self.of(AGENT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +124,16 @@ class RunProgress:
         return any(lane.work for lane in self.lanes)
 
     @property
+    def ended(self) -> int:
+        """How many agents have ended."""
+        return sum(lane.ended for lane in self.lanes)
+
+    @property
+    def done(self) -> float:
+        """How many agents have ended, one at work counted as half of one."""
+        return (self.ended + sum(bool(lane.work) for lane in self.lanes)) / 2
+
+    @property
     def tokens(self) -> int:
         """Tokens of the LLM calls that have ended."""
         return sum(each.tokens for each in self.of(LLM))
@@ -109,30 +147,33 @@ class _Reading:
     agent_of: dict[str, str] = field(default_factory=dict)
     dead: list[tuple[float, float]] = field(default_factory=list)
 
-    def take(self, event: Mapping[str, Any]) -> None:
-        kind, _, what = str(event.get("type")).partition(".")
-        if kind == _INTERRUPTION and what == "ended":
-            self.dead.append((float(event["start"]), float(event["end"])))
-        if kind not in _KINDS or what not in ("started", "ended"):
-            return
-        span_id, start = str(event.get("span_id")), float(event["start"])
-        agent = event.get("agent") or self.agent_of.get(str(event.get("parent_id")))
+    def take(self, event: AnyRunEvent) -> None:
+        match event:
+            case InterruptionEnded():
+                self.dead.append((event.start, event.end))
+            case AgentStarted() | AgentEnded():
+                self._add(AGENT, event)
+            case LlmStarted() | LlmEnded():
+                self._add(LLM, event)
+            case ToolStarted() | ToolEnded():
+                self._add(TOOL, event)
+
+    def _add(self, kind: str, event: SpanStarted) -> None:
+        agent = event.agent or self.agent_of.get(event.parent_id or "")
         if agent is None:
             return
-        agent = str(agent)
-        self.agent_of[span_id] = agent
-        end = event.get("end")
-        error = event.get("error")
-        self.work[span_id] = WorkItem(
-            span_id,
-            kind,
-            str(event.get(TOOL) or event.get("model") or spoken(agent)),
-            start,
-            None if end is None else float(end),
-            None if error is None else str(error),
-            cut=error in _CUT_SHORT,
-            tokens=sum(int(event.get(name) or 0) for name in ("input_tokens", "output_tokens")),
-        )
+        self.agent_of[event.span_id] = agent
+        name = event.tool or event.model or spoken(agent)
+        work = WorkItem(event.span_id, kind, name, event.start)
+        if isinstance(event, SpanEnded):
+            work = replace(
+                work,
+                end=event.end,
+                error=event.error,
+                cut=event.error in _CUT_SHORT,
+                tokens=(event.input_tokens or 0) + (event.output_tokens or 0),
+            )
+        self.work[event.span_id] = work
 
     def without_dead_time(self, work: WorkItem) -> WorkItem:
         """The work, moved on by the times after it in which no process lived."""
@@ -147,7 +188,7 @@ def read_progress(
     """Read the events of a run; at its end nothing goes on any more."""
     reading, last = _Reading(), 0
     for last, body in events:  # noqa: B007 - the number of the last one
-        reading.take(json.loads(body))
+        reading.take(read_event(body))
     lanes: dict[str, list[WorkItem]] = {agent: [] for agent in _expected(request)}
     for span_id, work in reading.work.items():
         work = reading.without_dead_time(work)
@@ -171,13 +212,12 @@ def now_doing(progress: RunProgress) -> str:
     """Who is doing what now, in words; live.js says it with the same words."""
     models, tools, others = [], [], []
     for lane in progress.lanes:
-        going_on = [each for each in lane.work if each.end is None]
-        calls = [each.name for each in going_on if each.kind == TOOL]
+        calls = [each.name for each in lane.going_on if each.kind == TOOL]
         if calls:
             tools.append(f"{spoken(lane.agent)} ({', '.join(calls)})")
-        elif any(each.kind == LLM for each in going_on):
+        elif any(each.kind == LLM for each in lane.going_on):
             models.append(spoken(lane.agent))
-        elif going_on:
+        elif lane.going_on:
             others.append(spoken(lane.agent))
     sentences = [
         f"{title}: {', '.join(names)}."
@@ -203,30 +243,18 @@ class WorkBar:
 
 
 @dataclass(frozen=True, slots=True)
-class LaneRow:
-    """A lane of the waterfall, with a tip beside its bars that says what the agent does now."""
-
-    agent: str
-    waits: bool
-    failed: bool
-    bars: Sequence[WorkBar]
-    tip: str
-    tip_at: float
-    tip_before: bool
-    took: str
-
-
-@dataclass(frozen=True, slots=True)
 class RunWaterfall:
-    """A run's waterfall; one that goes on has the address of the events that `follow` it.
+    """A run's waterfall: its lanes with their bars, until now, which is at `now_at` per cent.
 
-    `begin` is None for a run that waits.
+    A run that goes on has the address of the events that `follow` it. `begin` is None for a run
+    that waits.
     """
 
     axis: Axis
-    rows: Sequence[LaneRow]
+    rows: Sequence[tuple[Lane, Sequence[WorkBar]]]
     begin: float | None
     now: float
+    now_at: float
     last: int
     follow: str | None
     height: int = _HEIGHT
@@ -234,7 +262,8 @@ class RunWaterfall:
 
 def axis_end(seconds: float) -> float:
     """Where the axis of a run ends that has taken so long and goes on: a round time after it."""
-    return next((end for end in _ENDS if seconds * 1.05 <= end), -(-seconds * 1.05 // 60) * 60)
+    least = seconds * _ROOM
+    return next((end for end in _ENDS if least <= end), -(-least // 60) * 60)
 
 
 def waterfall(
@@ -244,30 +273,9 @@ def waterfall(
     spent = max(now - begin, 0.0) if begin is not None else 0.0
     # Work that began before the run did: a clock was set.
     whole = axis_end(spent) if follow else max(spent, 0.001)
-    rows = [_row(lane, begin or now, spent, whole) for lane in progress.lanes]
-    return RunWaterfall(axis(whole * 1e9, LIMIT_S * 1e9), rows, begin, now, progress.last, follow)
-
-
-def _row(lane: Lane, begin: float, spent: float, whole: float) -> LaneRow:
-    going_on = [each for each in lane.work if each.end is None]
-    turns, seconds = lane.of(AGENT), lane.seconds
-    if seconds is None and lane.work:
-        now = begin + spent
-        seconds = sum((now if each.end is None else each.end) - each.start for each in turns)
-    # The tip stands after the bar, or before it where little room is left after it.
-    at, before = spent / whole, bool(going_on) and spent / whole > _ROOM
-    if before:
-        at = (going_on[0].start - begin) / whole
-    return LaneRow(
-        agent=lane.agent,
-        waits=not lane.work,
-        failed=any(each.failed for each in turns),
-        bars=_bars(lane, begin, spent, whole),
-        tip=_tip(going_on),
-        tip_at=100 * min(max(at, 0), 1),
-        tip_before=before,
-        took="" if not seconds else brief(seconds),
-    )
+    rows = [(lane, _bars(lane, begin or now, spent, whole)) for lane in progress.lanes]
+    marks = axis(whole * 1e9, LIMIT_S * 1e9)
+    return RunWaterfall(marks, rows, begin, now, 100 * spent / whole, progress.last, follow)
 
 
 def _bars(lane: Lane, begin: float, spent: float, whole: float) -> list[WorkBar]:
@@ -310,21 +318,13 @@ def _title(work: WorkItem) -> str:
     return f"{work.name}: {took}" + (f", failed: {work.error}" if work.failed else "")
 
 
-def _tip(going_on: Sequence[WorkItem]) -> str:
-    """What an agent does now, in a few words beside its bar."""
-    calls = [each.name for each in going_on if each.kind == TOOL]
-    if calls:
-        return calls[0] + (f" + {len(calls) - 1}" if len(calls) > 1 else "")
-    return "model" if any(each.kind == LLM for each in going_on) else ""
-
-
 def numbers_of(progress: RunProgress, begin: float) -> list[tuple[str, ...]]:
     """The waterfall in numbers, for whoever reads rather than looks: a row for each agent."""
     return [
         (
             spoken(lane.agent),
             f"{lane.work[0].start - begin:.2f} s",
-            f"{lane.seconds or 0:.2f}",
+            f"{lane.seconds(begin):.2f}",
             str(len(lane.of(LLM))),
             str(len(lane.of(TOOL))),
             str(sum(work.failed for work in lane.work if work.kind != AGENT)),

@@ -11,7 +11,7 @@ from http import HTTPStatus
 import msgspec
 from aiohttp import web
 
-from trading_graph.otel.report.documents.verdict import FanOutJson, VerdictJson
+from trading_graph.otel.report.documents.verdict import VerdictJson
 from trading_graph.otel.report.verdict import CheckRow
 from trading_graph.otel.verdict import Outcome
 from trading_graph.service.server.context import SERVICE
@@ -36,31 +36,17 @@ async def show(request: web.Request) -> web.Response:
         "trace.html",
         stored.name,
         trace=stored,
-        jaeger=f"{service.settings.shown_jaeger}/trace/{stored.trace_id}",
+        jaeger=service.jaeger_link(stored.trace_id),
         verdict=verdict_view(stored.document),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class FanOutRow:
-    """A fan-out: its name, how strong the proof is that it ran at once, and its figures."""
-
-    name: str
-    strength: str
-    cells: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
 class VerdictView:
-    """A verdict as pages show it; one on an incomplete trace says only what is missing."""
+    """A verdict, and its checklist as reports have it."""
 
-    complete: bool
-    missing: Sequence[str]
-    passed: bool | None
-    span_count: int
-    interruptions: Sequence[str]
+    document: VerdictJson
     checks: Sequence[CheckRow]
-    fan_outs: Sequence[FanOutRow]
 
     @property
     def summary(self) -> str:
@@ -71,42 +57,10 @@ class VerdictView:
         return f"{failures} of {judged} checks failed" if failures else f"all of {judged} checks"
 
 
-def verdict_view(document: str) -> VerdictView:
-    """A verdict, from its JSON."""
-    verdict = msgspec.json.decode(document, type=VerdictJson)
-    fan_outs = verdict.measures.fan_outs if verdict.measures else ()
-    return VerdictView(
-        complete=verdict.complete,
-        missing=verdict.missing,
-        passed=verdict.passed,
-        span_count=verdict.spans,
-        interruptions=[
-            f"Interrupted after {each.after_s:.1f} s, and taken up {each.dead_s:.1f} s "
-            "later; that time is not counted."
-            for each in verdict.interruptions
-        ],
-        checks=[CheckRow.from_json(each) for each in verdict.checks],
-        fan_outs=[_fan_out(each) for each in fan_outs],
-    )
-
-
-def _fan_out(fan_out: FanOutJson) -> FanOutRow:
-    last_start = fan_out.last_start_s
-    return FanOutRow(
-        fan_out.name,
-        fan_out.strength,
-        (
-            str(fan_out.branches),
-            _share(fan_out.spans_overlap),
-            _share(fan_out.work_overlap),
-            f"{fan_out.work.average:.1f}",
-            "-" if last_start is None else f"{last_start:.3f} s",
-        ),
-    )
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.0f} %"
+def verdict_view(stored: str) -> VerdictView:
+    """A stored verdict."""
+    document = msgspec.json.decode(stored, type=VerdictJson)
+    return VerdictView(document, [CheckRow.from_json(each) for each in document.checks])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,19 @@
 """Following a run: no gap and no repetition, whoever comes back, goes away or waits."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
 from tests.patience import PATIENCE_S
 from tests.service.server.open_service import Service, opened, parsed
+from trading_graph.otel.report.documents.document import encode
 from trading_graph.service.server import run_events
+from trading_graph.service.server.app import all_operations
+from trading_graph.service.server.operations import openapi
 
 
 async def first(service: Service, run_id: str, after: int, many: int) -> list[dict[str, Any]]:
@@ -130,3 +135,20 @@ async def test_events_hold_no_content(tmp_path: Path) -> None:
     assert {key for each in told for key in each} <= known
     tokens = [each for each in told if each["type"] == "llm.ended"]
     assert all(each["input_tokens"] and each["output_tokens"] for each in tokens)
+
+
+async def test_each_event_is_as_the_openapi_document_says(tmp_path: Path) -> None:
+    document = openapi(all_operations(), "1")
+    answers = document["paths"]["/v1/runs/{run_id}/events"]["get"]["responses"]
+    event = answers["200"]["content"]["text/event-stream"]["schema"]
+    schema = event["properties"]["data"]["contentSchema"]
+    here = jsonschema_rs.Draft202012Validator({**schema, "components": document["components"]})
+    async with opened(tmp_path) as service:
+        run = await service.start()
+        await service.over(run["id"])
+        stored = [body for _, body in await service.parts.store.events(run["id"])]
+    assert {str(json.loads(body)["type"]) for body in stored} >= {"run.started", "llm.ended"}
+    for body in stored:
+        here.validate(json.loads(body))
+        assert encode(run_events.read_event(body), indent=None) == body
+    assert not here.is_valid({"type": "llm.ended", "start": 1.0})

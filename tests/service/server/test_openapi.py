@@ -1,9 +1,7 @@
 """The OpenAPI document is valid and whole, and the service does what it says, whatever is asked."""
 
 import json
-import os
-import subprocess
-import sys
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -27,11 +25,11 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.patience import PATIENCE_S
+from tests.service.server.serve_process import serving
 from trading_graph.service.schemas import published_schemas
 from trading_graph.service.server.app import all_operations
 from trading_graph.service.server.operations import add_routes, openapi
 
-PROGRAM = "from trading_graph.service.cli import main; main()"
 REQUESTS = 1_000
 EACH_STARTS_A_PROCESS = {
     "judgeTrace": 8,
@@ -60,6 +58,9 @@ def test_it_is_valid() -> None:
         # Each schema can be compiled: what it refers to is there.
         here = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
         jsonschema_rs.Draft202012Validator(here)
+    references = re.findall(r'"\$ref": "([^"]+)"', json.dumps(document))
+    schemas = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert set(references) <= schemas
     ids = [each["operationId"] for path in document["paths"].values() for each in path.values()]
     assert len(ids) == len(set(ids))
 
@@ -86,6 +87,7 @@ def test_verdicts_diagnoses_and_comparisons_have_the_published_schemas() -> None
         ("getDiagnosis", "DiagnosisJson"),
         ("getTraceDiagnosis", "DiagnosisJson"),
         ("diagnoseTrace", "DiagnosisJson"),
+        ("getDecision", "Decision"),
     ):
         reference = answers[operation]["application/json"]["schema"]
         assert reference == {"$ref": f"{here}{title}"}
@@ -113,28 +115,16 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A service in a process of its own, with tiny runs."""
     folder = tmp_path_factory.mktemp("service")
     environment = {
-        **os.environ,
-        "OTEL_TRACES_EXPORTER": "none",
         "TRADING_GRAPH_CHAT_LATENCY_S": "0.01",
-        "TRADING_GRAPH_FETCH_LATENCY_S": "0.01",
         "TRADING_GRAPH_JAEGER_URL": "http://127.0.0.1:9",
         "TRADING_GRAPH_SERVE_REQUESTS_PER_S": "100000",
         "TRADING_GRAPH_SERVE_BURST": "100000",
         "TRADING_GRAPH_SERVE_DRAIN_S": "0",
     }
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, "serve", "--offline", "--port", "0"],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout is not None
-    yield process.stdout.readline().strip()
-    process.terminate()
-    process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 0
+    with serving(folder, **environment) as service:
+        yield service.url
+        service.process.terminate()
+        assert service.ended() == 0
     assert "A request failed" not in (folder / "logs" / "trading_graph.log").read_text()
 
 

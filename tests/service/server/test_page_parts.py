@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from trading_graph.service.run.request import RunRequest
+from trading_graph.otel.report.charts import percent
+from trading_graph.service.run.request import ANALYSTS, RunRequest
 from trading_graph.service.server.pages import forms
 from trading_graph.service.server.pages.home import history
 from trading_graph.service.server.pages.layout import ENVIRONMENT, render
@@ -73,7 +74,7 @@ def form_section(typed: forms.Input) -> str:
 def event(kind: str, span: str, start: float, end: float | None = None, **more: Any) -> str:
     what = "started" if end is None else "ended"
     times = {"start": start} if end is None else {"start": start, "end": end}
-    return json.dumps({"type": f"{kind}.{what}", "span_id": span, **times, **more})
+    return json.dumps({"type": f"{kind}.{what}", "span_id": span, "name": kind, **times, **more})
 
 
 def told(*bodies: str) -> RunProgress:
@@ -96,7 +97,8 @@ def test_a_tool_is_in_the_lane_of_the_agent_that_called_it() -> None:
         ["market analyst", "get_prices"],
     )
     assert found.last == 2
-    assert lane.seconds is None, "the agent still works"
+    assert not lane.ended, "the agent still works"
+    assert lane.seconds(103.0) == 3.0
 
 
 def test_every_agent_that_is_expected_has_a_lane_before_it_starts() -> None:
@@ -173,7 +175,16 @@ def test_tools_that_run_at_once_lie_below_one_another() -> None:
 
 @pytest.mark.parametrize("spent", [0.0, 1.95, 5.9, 119.0, 290.0, 1000.0, 3000.0])
 def test_the_axis_of_a_live_run_has_room_to_grow(spent: float) -> None:
-    assert spent * 1.05 <= axis_end(spent) <= max(spent * 1.6 + 60, 2)
+    assert spent * 1.25 <= axis_end(spent) <= max(spent * 1.9 + 60, 2)
+
+
+def test_what_an_agent_does_stands_after_its_bar_and_has_room_there() -> None:
+    found = told(MARKET, event("llm", "l", 100.0, parent_id="a", model="m"))
+    for now in (101.0, 128.0, 700.0):
+        chart = waterfall(found, 100.0, now, follow="/x")
+        assert 0 < chart.now_at <= 80
+        page = render("waterfall.html", waterfall=chart)
+        assert f'x="{percent(chart.now_at)}" dx="6" y="16">model</text>' in page
 
 
 def test_what_events_say_never_becomes_markup() -> None:
@@ -359,3 +370,22 @@ def test_a_form_becomes_a_request_or_says_what_is_wrong() -> None:
     assert 'aria-invalid="true"' in page
     assert "<details open>" in page
     assert_inert(form_section(forms.Input({"symbol": [EVIL]})))
+
+
+def test_the_form_has_every_field_of_a_request_with_its_bounds() -> None:
+    controls: dict[str, list[dict[str, str | None]]] = {}
+    page = form_section(forms.Input({"symbol": ["NVDA"], "max_calls": ["7"]}))
+    for tag, attributes in Tags(page).found:
+        if tag in ("input", "select"):
+            controls.setdefault(str(attributes["name"]), []).append(attributes)
+    assert controls.keys() == RunRequest.model_fields.keys() | {"chosen", "key"}
+    assert [each["value"] for each in controls["analysts"]] == list(ANALYSTS)
+    (turns,), (budget,) = controls["analyst_turns"], controls["agent_budget"]
+    assert (turns["min"], turns["max"], turns["value"], "step" in turns) == ("2", "8", "2", False)
+    assert (budget["min"], budget["max"], budget["step"]) == ("1", "3600", "any")
+    assert controls["max_calls"][0]["value"] == "7"
+    assert controls["symbol"][0]["maxlength"] == "64"
+    options = [each["value"] for tag, each in Tags(page).found if tag == "option"]
+    assert options == ["parallel", "serial", "parallel", "sequential", "parallel", "sequential"]
+    assert "<details open>" in page, "an option was changed"
+    assert "<details open>" not in form_section(forms.Input({"symbol": ["NVDA"]}))

@@ -16,36 +16,24 @@ from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 
 from tests.patience import PATIENCE_S
-from tests.service.server.open_service import has_begun
+from tests.service.server.open_service import has_begun, settings_for
 from tests.service.server.test_page_parts import EVIL, Tags, assert_inert, document
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.otel.redaction import Redactor
+from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server.access import COOKIE, digest
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.serving import open_service
-from trading_graph.service.settings import Settings, backend_choice
+from trading_graph.service.settings import backend_choice
 from trading_graph.service.store import RunState, StoredRun, StoredVerdict, now
 
 TOKEN = "a-token-of-this-test"
 HTML = {"Accept": "text/html,application/xhtml+xml"}
 
 
-@pytest.fixture(autouse=True)
-def no_exporter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
-
-
 @contextlib.asynccontextmanager
 async def opened(folder: Path, **changed: Any) -> AsyncIterator[TestClient[Any, Any]]:
-    usual: dict[str, Any] = {
-        "chat_latency_s": 0.02,
-        "fetch_latency_s": 0.005,
-        "out": folder / "runs",
-        "log_file": folder / "trading_graph.log",
-        "spool": folder / "spool",
-        "serve_drain_s": 0,
-    }
-    settings = Settings(_env_file=None, **{**usual, **changed})
+    settings = settings_for(folder, **changed)
     redactor = Redactor(settings.secrets, environment=os.environ)
     chosen = backend_choice(settings, offline=True)
     async with (
@@ -91,7 +79,7 @@ def words(page: str) -> str:
 def kept(run_id: str, state: RunState, **more: Any) -> StoredRun:
     return StoredRun(
         id=run_id,
-        request='{"symbol": "NVDA"}',
+        request=RunRequest(symbol="NVDA"),
         symbol="NVDA",
         date="2025-11-14",
         state=state,

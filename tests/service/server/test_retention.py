@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server.retention import forget
 from trading_graph.service.store import RunState, Store, StoredRun, StoredVerdict, now, open_store
 
@@ -15,7 +16,7 @@ OLD, NEW, OPEN, FOREIGN = ("0" * 31 + digit for digit in "1234")
 def run(run_id: str, state: RunState, ended: float | None) -> StoredRun:
     return StoredRun(
         id=run_id,
-        request="{}",
+        request=RunRequest(symbol="AAPL"),
         symbol="AAPL",
         date="2025-11-14",
         state=state,

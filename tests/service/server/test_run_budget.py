@@ -44,7 +44,7 @@ async def test_a_request_lowers_the_budget_and_never_raises_it(
     tmp_path: Path, set_to: dict[str, Any], asked: dict[str, Any], holds: Budget
 ) -> None:
     engine = _Engine(Settings.model_construct(**set_to), tmp_path)
-    request = RunRequest(symbol="AAPL", **asked).model_dump_json()
+    request = RunRequest(symbol="AAPL", **asked)
     run = SimpleNamespace(id=uuid.uuid4().hex, request=request, traceparent=None)
     make = RunMaker(cast("Any", engine), cast("Store", None))
     with pytest.raises(_Started):

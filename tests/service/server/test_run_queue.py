@@ -8,17 +8,18 @@ from pathlib import Path
 import pytest
 
 from tests.patience import PATIENCE_S
+from trading_graph.otel.spans import uuid7
 from trading_graph.service.errors import StoreUnavailableError
-from trading_graph.service.server.run_events import RunEvents
+from trading_graph.service.run.request import RunRequest
+from trading_graph.service.server.run_events import RunEvents, RunStarted
 from trading_graph.service.server.run_queue import (
     IdempotencyConflictError,
     QueueClosingError,
     QueueFullError,
     RunOutcome,
     RunQueue,
-    Submission,
 )
-from trading_graph.service.store import RunState, Store, StoredRun, open_store
+from trading_graph.service.store import RunState, Store, StoredRun, now, open_store
 
 HELD, SECONDS = "held", 2.0
 
@@ -46,7 +47,7 @@ class Maker:
         self.resumed.append(run.resumed)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
-        events.add("run.started", {"name": run.symbol})
+        events.add(RunStarted(start=now(), span_id="1", name=run.symbol))
         try:
             if run.symbol in self.held:
                 await self.held[run.symbol].wait()
@@ -71,8 +72,19 @@ async def queued(
         await queue.close()
 
 
-def asked(symbol: str, key: str | None = None) -> Submission:
-    return Submission(f'{{"symbol": "{symbol}"}}', symbol, "2025-11-14", idempotency_key=key)
+def asked(symbol: str, key: str | None = None) -> StoredRun:
+    run_id = uuid7().hex
+    return StoredRun(
+        id=run_id,
+        request=RunRequest(symbol=symbol),
+        symbol=symbol,
+        date="2025-11-14",
+        state=RunState.QUEUED,
+        trace_id=run_id,
+        traceparent=None,
+        idempotency_key=key,
+        created=now(),
+    )
 
 
 async def submitted(queue: RunQueue, *symbols: str) -> list[str]:
