@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trading_graph.otel.diagnosis import Finding as Finding
     from trading_graph.otel.diagnosis import FindingKind as FindingKind
     from trading_graph.otel.errors import JudgeError as JudgeError
+    from trading_graph.otel.trace import Evidence as Evidence
     from trading_graph.otel.trace import Span as Span
     from trading_graph.otel.trace import Trace as Trace
     from trading_graph.otel.verdict import Cause as Cause
@@ -36,7 +37,7 @@ else:
         "otel.diagnosis": ("Comparison", "Diagnosis", "Finding", "FindingKind"),
         "otel.errors": ("JudgeError",),
         "library": ("compare", "diagnose", "judge", "read"),
-        "otel.trace": ("Span", "Trace"),
+        "otel.trace": ("Evidence", "Span", "Trace"),
         "otel.vocabularies": ("Role",),
         "otel.verdict": (
             "Cause",
@@ -67,6 +68,7 @@ __all__ = [
     "CheckResult",
     "Comparison",
     "Diagnosis",
+    "Evidence",
     "Finding",
     "FindingKind",
     "Gate",

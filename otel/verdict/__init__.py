@@ -2,8 +2,8 @@
 
 from trading_graph.otel.errors import GateError
 from trading_graph.otel.verdict.causes import Cause
-from trading_graph.otel.verdict.checks import CheckResult, Outcome
 from trading_graph.otel.verdict.completeness import Completeness, completeness
+from trading_graph.otel.verdict.evaluation import CheckResult, Outcome
 from trading_graph.otel.verdict.gate import Gate, SpanSet
 from trading_graph.otel.verdict.measures import (
     FanOut,

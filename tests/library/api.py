@@ -67,8 +67,10 @@ def judged(trace: tg.Trace, gate: tg.Gate | None = None) -> tuple[bool, list[str
     for result in verdict.checks:
         outcome: tg.Outcome = result.outcome
         strength: tg.Strength | None = result.strength
-        cause: tg.Cause | None = result.cause
-        advice: str = cause.advice if cause is not None else ""
+        causes: tuple[tg.Cause, ...] = result.causes
+        evidence: tg.Evidence | None = result.evidence
+        advice: str = causes[0].advice if causes else ""
+        assert evidence is None or evidence.proves == (evidence is not tg.Evidence.INFERRED)
         assert outcome in tg.Outcome
         assert strength is None or strength in tg.Strength
         assert not advice or advice.endswith(".")
@@ -78,7 +80,7 @@ def judged(trace: tg.Trace, gate: tg.Gate | None = None) -> tuple[bool, list[str
 
 
 def diagnosed(trace: tg.Trace, others: list[tg.Trace]) -> list[tg.FindingKind]:
-    diagnosis: tg.Diagnosis = tg.diagnose(trace, 60, also=others)
+    diagnosis: tg.Diagnosis = tg.diagnose(trace, 60, seen=others)
     for finding in diagnosis.findings:
         one: tg.Finding = finding
         assert one.gain.low_s <= one.gain.likely_s <= one.gain.high_s

@@ -212,11 +212,11 @@ def test_another_run_shows_that_an_order_is_none(workdir: Path) -> None:
     other = calls(workdir / "other.json", "price", "search")
     alone = trading_graph("diagnose", one)
     assert "Only if none needs the result of another" in alone.stdout
-    known = trading_graph("diagnose", one, "--also", other)
+    known = trading_graph("diagnose", one, "--seen", other)
     assert "serial calls" in known.stdout
     assert "Only if" not in known.stdout
-    same = trading_graph("diagnose", one, "--also", one)
+    same = trading_graph("diagnose", one, "--seen", one)
     assert same.stdout == alone.stdout
-    missing = trading_graph("diagnose", one, "--also", "nothing")
+    missing = trading_graph("diagnose", one, "--seen", "nothing")
     assert missing.exit_code == 3
     assert "nothing is neither a file nor a trace id" in missing.stderr

@@ -1,0 +1,170 @@
+"""What the evaluation of a check works on, and what it gives."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from trading_graph.otel.trace import Evidence, Span, SpanTable, spans_at
+from trading_graph.otel.trace.structure import SeenRun, are_independent
+from trading_graph.otel.verdict import gate as g
+from trading_graph.otel.verdict.causes import Cause
+from trading_graph.otel.verdict.gate import SpanSet
+from trading_graph.otel.verdict.parallelism import Parallelism, Strength
+from trading_graph.otel.verdict.parallelism import reason as cause_in_words
+
+
+class Scope:
+    """The spans of a run in order of start; the selection of each named set is cached.
+
+    `span_count` is the number of recorded spans, where the trace is a view with fewer. `seen` are
+    more runs of the program.
+    """
+
+    def __init__(
+        self,
+        trace: SpanTable,
+        run: int,
+        sets: Mapping[str, SpanSet],
+        span_count: int | None = None,
+        seen: Sequence[SeenRun] = (),
+    ) -> None:
+        self.trace = trace
+        self.run = run
+        self.span_count = len(trace) if span_count is None else span_count
+        self.seen = seen
+        self._sets = sets
+        self._rows = trace.below(run)
+        self._selections: dict[str, list[int]] = {}
+
+    def select(self, spans: str | SpanSet) -> list[int]:
+        """The rows of a set in order of start; `spans` is the set or its name."""
+        if isinstance(spans, SpanSet):
+            return spans.select(self.trace, self.run, self._rows)
+        if spans not in self._selections:
+            self._selections[spans] = self._sets[spans].select(self.trace, self.run, self._rows)
+        return self._selections[spans]
+
+
+SHOWN = 5
+"""The most names or notes that a check shows."""
+
+
+class Outcome(StrEnum):
+    """The outcome of a check."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    NOT_APPLICABLE = "not applicable"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CheckResult:
+    """What was measured against which limit, how strong the proof is, and which spans show it.
+
+    `reason` says in words what the strength rests on or lacks. `causes` are set where the check is
+    about parallel spans. `spans` show a failure, and `advice` says what to do about it.
+    """
+
+    id: str
+    title: str
+    outcome: Outcome
+    measured: str
+    limit: str = ""
+    strength: Strength | None = None
+    reason: str = ""
+    causes: tuple[Cause, ...] = ()
+    spans: Sequence[Span] = ()
+    advice: str = ""
+    evidence: Evidence | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def grade(self) -> str:
+        """Strength and reason in one text; empty where there is neither."""
+        return ": ".join(each for each in (self.strength, self.reason) if each)
+
+    def __repr__(self) -> str:
+        return f"<CheckResult {self.id!r} {self.outcome}: {self.measured}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A check under evaluation, with the rows of its set."""
+
+    scope: Scope
+    check: g.AnyCheck
+    rows: list[int]
+
+    @property
+    def trace(self) -> SpanTable:
+        """The trace."""
+        return self.scope.trace
+
+    @property
+    def run(self) -> int:
+        """The row of the run's span."""
+        return self.scope.run
+
+    def saw_apart(self, rows: Sequence[int]) -> bool:
+        """Whether another run shows that these spans do not need each other."""
+        here = SeenRun(self.trace, self.run)
+        return bool(self.scope.seen) and are_independent(self.scope.seen, here, rows)
+
+    def select(self, spans: str | g.SpanSet) -> list[int]:
+        """The rows of another set that the check names."""
+        return self.scope.select(spans)
+
+    def result(
+        self,
+        holds: bool,
+        measurement: str,
+        limit: str,
+        judgement: Parallelism | None = None,
+        reason: str = "",
+        spans: Sequence[int] = (),
+        advice: str = "",
+        evidence: Evidence | None = Evidence.RECORDED,
+        notes: Sequence[str] = (),
+    ) -> CheckResult:
+        """The result of the check; spans and advice are given for failures only.
+
+        A check that holds is proven, unless a judgement or a reason says otherwise.
+        """
+        proven = Strength.PROVEN if holds and not reason else None
+        return CheckResult(
+            id=self.check.id,
+            title=self.check.title,
+            outcome=Outcome.PASS if holds else Outcome.FAIL,
+            measured=measurement,
+            limit=limit,
+            strength=judgement.strength if judgement else proven,
+            reason=cause_in_words(judgement) if judgement else reason,
+            causes=judgement.causes if judgement else (),
+            spans=() if holds else spans_at(self.trace, spans),
+            advice="" if holds else advice,
+            evidence=evidence,
+            notes=tuple(notes),
+        )
+
+
+def not_applicable(
+    check: g.AnyCheck,
+    reason: str,
+    judgement: Parallelism | None = None,
+    notes: Sequence[str] = (),
+) -> CheckResult:
+    """The result of a check that does not apply, and why."""
+    return CheckResult(
+        check.id,
+        check.title,
+        Outcome.NOT_APPLICABLE,
+        reason,
+        strength=Strength.NOT_APPLICABLE,
+        causes=judgement.causes if judgement else (),
+        notes=tuple(notes),
+    )
+
+
+def seconds(nanoseconds: float) -> str:
+    """A duration in seconds, as checks write it."""
+    return f"{nanoseconds / 1e9:.3f} s"
