@@ -13,7 +13,7 @@ NOT_ABOUT_CONCURRENCY = {"complete", "budget", "chain", "loop", "duplicates", "e
 """Checks that can pass without anything having been judged that could run at once."""
 
 LIMITS = {"semaphore", "max_concurrency", "connection_limit", "executor"}
-ROWS = {"serial tools", "serial calls", "serial fan-out"}
+ROWS = {"serial agents", "serial tools", "serial calls", "serial fan-out"}
 NEXT = re.compile(r"one after (?:the other|another)", re.IGNORECASE)
 BLOCKED = re.compile(r"\bblock", re.IGNORECASE)
 LIMIT = re.compile(r"\blimit|semaphore|\block\b|\bpool\b|at a time|one by one", re.IGNORECASE)

@@ -75,7 +75,8 @@ def concurrency_findings(schedule: Schedule) -> Iterator[Candidate]:
     serial: dict[tuple[FindingKind, str], list[JudgedGroup]] = defaultdict(list)
     for each in groups:
         if each.fell:
-            detector = _BY_CAUSE.get(each.judgement.causes[0])
+            is_limit = each.judgement.at_once > 0
+            detector = _limit if is_limit else _BY_CAUSE.get(each.judgement.causes[0])
             if detector is not None:
                 yield detector(schedule, each)
             elif each.judgement.cause in (Cause.DISPATCH, Cause.MAX_CONCURRENCY):

@@ -109,7 +109,7 @@ class FindingKind(StrEnum):
         "event loop, one worker, or a lock.",
     )
     SERIAL_AGENTS = (
-        "agents in a row",
+        "serial agents",
         "Start independent agents at once",
         Theme.PARALLEL,
         "Start those at once that need nothing of each other: edges from one node, Send, or "

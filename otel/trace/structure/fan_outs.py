@@ -27,7 +27,7 @@ OVERLAP_SHARE = 0.1
 JOIN_SHARE = 0.25
 """A single span that starts within this share of the shorter after a fan-out follows all of it."""
 
-PAUSE_SHARE = 0.2
+PAUSE_SHARE = 0.5
 """A pause over this share of the shorter neighbour ends a row: something unrecorded ran there."""
 
 _PAIRS_OF = 200
@@ -322,10 +322,22 @@ def _row(trace: SpanTable, parent: int, rows: Sequence[int], by_step: bool) -> I
 
 def _are_turns(trace: SpanTable, parent: int, rows: Sequence[int]) -> bool:
     """Whether spans are turns of one agent: each holds LLM calls, and all but the last tools."""
-    held = [{trace.roles[row] for row in trace.subtree(span)} for span in rows]
+    held = [_roles_held(trace, span) for span in rows]
     return all(Role.LLM in roles for roles in held) and all(
         Role.TOOL in roles for roles in held[:-1]
     )
+
+
+def _roles_held(trace: SpanTable, span: int) -> set[Role]:
+    """The roles below a span, down to the first agents: what these do is theirs."""
+    held: set[Role] = set()
+    pending = list(trace.child_rows[span])
+    while pending:
+        row = pending.pop()
+        held.add(trace.roles[row])
+        if trace.roles[row] is not Role.AGENT:
+            pending += trace.child_rows[row]
+    return held
 
 
 def _without_returns(trace: SpanTable, rows: Sequence[int]) -> list[tuple[int, ...]]:
