@@ -25,6 +25,7 @@ from trading_graph.otel.verdict import (
     seen_runs,
     with_target,
 )
+from trading_graph.otel.verdict.dialect import dialect
 from trading_graph.otel.verdict.gate import Duration, Gate
 
 
@@ -45,7 +46,8 @@ class Finding:
     `proven` says that the trace itself shows that the change is possible; otherwise the fix may
     gain nothing, and `only_if` says what it requires. `on_path_s` is the time of these spans on the
     critical path, and `wall` the predicted duration of the run. `here` names the place in the
-    program's own code to change, where it is known.
+    program's own code to change, where it is known. `advice` and `code`, which is empty where code
+    does not help, speak the language of the program.
     """
 
     kind: FindingKind
@@ -59,11 +61,8 @@ class Finding:
     spans: Spans
     causes: tuple[Cause, ...] = ()
     here: str = ""
-
-    @property
-    def advice(self) -> str:
-        """What to do about it."""
-        return self.kind.advice
+    advice: str = ""
+    code: str = ""
 
     def __repr__(self) -> str:
         gain = f"{self.gain.low_s:.3f} to {self.gain.high_s:.3f} s"
@@ -204,6 +203,7 @@ def _document(ranking: Ranking, figures: TargetFigures, verdict: Verdict) -> Dia
 
 def _finding(ranking: Ranking, rank: RankedCandidate) -> Finding:
     candidate, wall, wall_ns = rank.candidate, rank.wall, ranking.wall_ns
+    spoken = dialect(ranking.trace, candidate.rows[0] if candidate.rows else ranking.run)
     return Finding(
         kind=candidate.kind,
         place=candidate.place,
@@ -219,6 +219,8 @@ def _finding(ranking: Ranking, rank: RankedCandidate) -> Finding:
         wall=_interval(wall),
         spans=spans_at(ranking.trace, candidate.rows),
         causes=candidate.causes,
+        advice=candidate.kind.advice_in(spoken),
+        code=candidate.kind.code_in(spoken),
     )
 
 

@@ -118,7 +118,7 @@ def _actions(
     """Findings by theme, in the order of each theme's greatest gain; a theme has a code once."""
     themes: dict[Theme, list[tuple[Finding, str | None]]] = defaultdict(list)
     for each in findings:
-        theme, code = themes[each.kind.theme], each.kind.code
+        theme, code = themes[each.kind.theme], each.code
         theme.append((each, None if any(code == other for _, other in theme) else code))
     return themes
 

@@ -7,7 +7,7 @@ causes that fit are then named.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Self
 
@@ -21,6 +21,7 @@ from trading_graph.otel.trace.structure import (
     staircase,
     turns,
 )
+from trading_graph.otel.verdict.dialect import Dialect
 from trading_graph.otel.verdict.group import Group, branches_of
 from trading_graph.otel.verdict.work import working_spans
 from trading_graph.otel.vocabularies import graph_task
@@ -35,8 +36,8 @@ class Cause(StrEnum):
 
     BLOCKED_LOOP = (
         "blocked_loop",
-        "Find the call that blocks (a synchronous client, CPU work) and await it or move it to a "
-        "thread.",
+        "Find the call that blocks (a synchronous client, CPU work), and await it or move it off "
+        "the loop.",
     )
     COLD_IMPORT = "cold_import", "Import it before the run starts."
     INTERPRETER_LOCK = (
@@ -54,11 +55,11 @@ class Cause(StrEnum):
     )
     EXECUTOR = (
         "executor",
-        "Give the executor as many threads as there are branches, or go async.",
+        "Give the executor as many threads as there are branches.",
     )
     MAX_CONCURRENCY = "max_concurrency", "Raise max_concurrency."
     BATCHES = "batches", "Start each as soon as it can, not batch by batch."
-    DISPATCH = "dispatch", "Start them at once: Send for branches, gather for calls."
+    DISPATCH = "dispatch", "Start them at once, and wait for all of them."
     BARRIER = (
         "barrier",
         "Give each branch one node (or one subgraph) with a loop of its own.",
@@ -87,6 +88,27 @@ class Cause(StrEnum):
         member._value_ = code
         member.advice = advice
         return member
+
+    def advice_in(self, dialect: Dialect) -> str:
+        """The advice in the words of a dialect, or what fits any program."""
+        return _SPOKEN.get(self, {}).get(dialect, self.advice)
+
+
+_SPOKEN: Mapping[Cause, Mapping[Dialect, str]] = {
+    Cause.DISPATCH: {
+        Dialect.LANGGRAPH: "Start them at once: Send for branches, gather for calls.",
+        Dialect.ASYNCIO: "Start them at once, with asyncio.gather or a TaskGroup.",
+        Dialect.NODE: "Start them at once, and await Promise.all.",
+        Dialect.THREADS: "Start each on a thread or a routine of its own, and wait for all.",
+    },
+    Cause.BLOCKED_LOOP: {
+        Dialect.LANGGRAPH: "Find the call that blocks (a synchronous client, CPU work) and await "
+        "it or move it to a thread.",
+        Dialect.ASYNCIO: "Find the call that blocks (a synchronous client, CPU work) and await it "
+        "or move it to a thread.",
+        Dialect.NODE: "Find the synchronous work, and use its asynchronous form or a worker thread.",
+    },
+}
 
 
 TICK_NS = 20_000_000

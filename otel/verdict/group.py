@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from trading_graph.otel.trace import Attributes, Profile, SpanTable, profile
+from trading_graph.otel.verdict.dialect import dialect
 from trading_graph.otel.verdict.work import SERVER, Work, add_shared, union_ns, works_below
 from trading_graph.otel.vocabularies import witness
 
@@ -86,7 +87,7 @@ class Group:
     @property
     def may_block(self) -> bool:
         """Whether a blocked loop is possible: no lag excludes it, and the language has a loop."""
-        return self.lag_ms is None
+        return self.lag_ms is None and dialect(self.trace, self.rows[0]).has_loop
 
     @property
     def records_waits(self) -> bool:

@@ -15,6 +15,7 @@ from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.verdict import causes
 from trading_graph.otel.verdict.barrier import barrier
 from trading_graph.otel.verdict.causes import LOOK, Cause
+from trading_graph.otel.verdict.dialect import dialect
 from trading_graph.otel.verdict.group import Group, group
 from trading_graph.otel.verdict.work import calls_beside
 
@@ -69,9 +70,12 @@ class Parallelism:
     @property
     def advice(self) -> str:
         """What to do about the causes; of several, how to tell them apart."""
+        spoken = dialect(self.group.trace, self.group.rows[0])
         if len(self.causes) < 2:
-            return self.cause.advice if self.cause else LOOK
-        ways = " ".join(f"If {_words(self, each)}: {_lower(each.advice)}" for each in self.causes)
+            return self.cause.advice_in(spoken) if self.cause else LOOK
+        ways = " ".join(
+            f"If {_words(self, each)}: {_lower(each.advice_in(spoken))}" for each in self.causes
+        )
         return f"{ways} {TELL_APART}"
 
     def __str__(self) -> str:

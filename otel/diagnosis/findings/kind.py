@@ -1,11 +1,14 @@
 """The kinds of finding, each with a task, its theme, advice, and an example of code.
 
-Advice and code are for any asyncio or LangGraph program. A new kind needs a member here and a
-detector beside this module.
+A kind's own advice fits any program; `advice_in` speaks the dialect of the one that was judged, and
+code is Python. A new kind needs a member here and a detector beside this module.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Self
+
+from trading_graph.otel.verdict.dialect import Dialect
 
 
 class Theme(StrEnum):
@@ -63,15 +66,14 @@ class FindingKind(StrEnum):
         "serial fan-out",
         "Send all branches at once",
         Theme.PARALLEL,
-        "Send all branches at once: return Command(goto=[Send(...), ...]) from the dispatcher, or "
-        "start them with asyncio.gather.",
+        "Send all branches at once, and wait for all of them.",
         _SEND,
     )
     BLOCKED_LOOP = (
         "blocked event loop",
         "Keep the event loop free",
         Theme.PARALLEL,
-        "Await an async client there, or move the call to a thread with asyncio.to_thread.",
+        "Find the call that blocks there, and await it or move it off the event loop.",
         _THREAD,
     )
     INTERPRETER_LOCK = (
@@ -92,8 +94,7 @@ class FindingKind(StrEnum):
         "limit",
         "Raise the limit",
         Theme.PARALLEL,
-        "Raise the limit (max_concurrency, the executor's threads, the semaphore), or make the "
-        "calls async.",
+        "Raise the limit: a semaphore, a pool, or the threads of an executor.",
     )
     LATE_BRANCH = (
         "late branch",
@@ -112,21 +113,20 @@ class FindingKind(StrEnum):
         "serial agents",
         "Start independent agents at once",
         Theme.PARALLEL,
-        "Start those at once that need nothing of each other: edges from one node, Send, or "
-        "asyncio.gather.",
+        "Start those at once that need nothing of each other.",
     )
     SERIAL_TOOLS = (
         "serial tools",
         "Run the tools of a turn at once",
         Theme.TOOLS,
-        "Run all tool calls of one turn with asyncio.gather or a TaskGroup.",
+        "Start all tool calls of one turn at once, and wait for all of them.",
         _GATHER,
     )
     SERIAL_CALLS = (
         "serial calls",
         "Start independent calls at once",
         Theme.TOOLS,
-        "Start the calls at once with asyncio.gather, if none needs another's result.",
+        "Start the calls at once, if none needs another's result.",
         _CALLS,
     )
     MANY_SMALL_CALLS = (
@@ -203,3 +203,60 @@ class FindingKind(StrEnum):
         member._value_ = name
         member.task, member.theme, member.advice, member.code = task, theme, advice, code
         return member
+
+    def advice_in(self, dialect: Dialect) -> str:
+        """The advice in the words of a dialect, or what fits any program."""
+        return _SPOKEN.get(self, {}).get(dialect, self.advice)
+
+    def code_in(self, dialect: Dialect) -> str:
+        """An example of code; empty for programs that are not known to be Python."""
+        return self.code if dialect in (Dialect.LANGGRAPH, Dialect.ASYNCIO) else ""
+
+
+_THREADS = "Start each on a thread or a routine of its own, and wait for all of them."
+
+_SPOKEN: Mapping[FindingKind, Mapping[Dialect, str]] = {
+    FindingKind.SERIAL_FAN_OUT: {
+        Dialect.LANGGRAPH: "Send all branches at once: return Command(goto=[Send(...), ...]) from "
+        "the dispatcher, or start them with asyncio.gather.",
+        Dialect.ASYNCIO: "Start all branches at once with asyncio.gather or a TaskGroup.",
+        Dialect.NODE: "Start all branches at once, and await Promise.all.",
+        Dialect.THREADS: _THREADS,
+    },
+    FindingKind.BLOCKED_LOOP: {
+        Dialect.LANGGRAPH: "Await an async client there, or move the call to a thread with "
+        "asyncio.to_thread.",
+        Dialect.ASYNCIO: "Await an async client there, or move the call to a thread with "
+        "asyncio.to_thread.",
+        Dialect.NODE: "Use the asynchronous form of the call there, or move it to a worker thread.",
+    },
+    FindingKind.LIMIT: {
+        Dialect.LANGGRAPH: "Raise the limit (max_concurrency, a semaphore, the threads of an "
+        "executor), or make the calls async.",
+        Dialect.ASYNCIO: "Raise the limit (a semaphore, the threads of an executor), or make the "
+        "calls async.",
+    },
+    FindingKind.SERIAL_AGENTS: {
+        Dialect.LANGGRAPH: "Start those at once that need nothing of each other: edges from one "
+        "node, Send, or asyncio.gather in a node.",
+        Dialect.ASYNCIO: "Start those at once that need nothing of each other, with "
+        "asyncio.gather or a TaskGroup.",
+        Dialect.NODE: "Start those at once that need nothing of each other, and await Promise.all.",
+        Dialect.THREADS: _THREADS,
+    },
+    FindingKind.SERIAL_TOOLS: {
+        Dialect.LANGGRAPH: "Run all tool calls of one turn with asyncio.gather or a TaskGroup.",
+        Dialect.ASYNCIO: "Run all tool calls of one turn with asyncio.gather or a TaskGroup.",
+        Dialect.NODE: "Start all tool calls of one turn, and await Promise.all.",
+        Dialect.THREADS: _THREADS,
+    },
+    FindingKind.SERIAL_CALLS: {
+        Dialect.LANGGRAPH: "Start the calls at once with asyncio.gather, if none needs another's "
+        "result.",
+        Dialect.ASYNCIO: "Start the calls at once with asyncio.gather, if none needs another's "
+        "result.",
+        Dialect.NODE: "Start the calls at once and await Promise.all, if none needs another's "
+        "result.",
+        Dialect.THREADS: _THREADS,
+    },
+}
