@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from trading_graph.otel.diagnosis.call_tree import CallTree
-from trading_graph.otel.verdict.barrier import barrier
-from trading_graph.otel.vocabularies import Role, agent_name, witness
+from trading_graph.otel.trace.structure import locksteps, pairings
+from trading_graph.otel.vocabularies import Role, witness
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -235,14 +235,15 @@ def _time_within(
 
 
 def _barrier_waits(schedule: "Schedule") -> list[tuple[int, int]]:
-    """When the branch on the path had ended its step, and another branch had not."""
-    tree, trace = schedule.tree, schedule.tree.trace
-    waiting = {row for row in barrier(trace, tree.rows).waiting if row in schedule.path.total_ns}
-    waits = []
-    last_end: dict[tuple[int, str | None], int] = {}
-    for row in sorted(tree.rows) if waiting else ():
-        branch = int(trace.parent[row]), agent_name(trace.attributes(row))
-        if row in waiting and branch in last_end:
-            waits.append((last_end[branch], tree.start[row]))
-        last_end[branch] = tree.end[row]
+    """When the branch on the path had surely ended its step, and another branch had not."""
+    tree, waits = schedule.tree, []
+    for lockstep in locksteps(tree.trace):
+        on_path = [row for row in lockstep.waiting if row in schedule.path.total_ns]
+        played = pairings(tree.trace, lockstep) if on_path and lockstep.is_declared else None
+        if played is None:
+            continue
+        for row in on_path:
+            ready_ns = played.ready_ns.get(row, tree.start[row])
+            if ready_ns < tree.start[row]:
+                waits.append((ready_ns, tree.start[row]))
     return waits

@@ -12,7 +12,7 @@ import numpy as np
 
 from trading_graph.otel.trace import Profile, Spans, SpanTable, profile, semconv, spans_at
 from trading_graph.otel.trace.profile import serial_chain
-from trading_graph.otel.verdict.barrier import barrier
+from trading_graph.otel.trace.structure import waits_at_barriers
 from trading_graph.otel.verdict.causes import Cause
 from trading_graph.otel.verdict.group import Group
 from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism, reason
@@ -173,7 +173,7 @@ def _measures(trace: SpanTable, run: int) -> RunFigures:
         ),
         llm_calls=len(calls),
         llm_chain=len(serial_chain(trace, calls)),
-        barrier_idle_ns=barrier(trace, rows).idle_ns,
+        barrier_idle_ns=waits_at_barriers(trace, rows).idle_ns,
         loop_lag_ms=witness.loop_lag_ms(trace.attributes(run)),
         queue_wait_ns=int(sum(waits_ms) * 1e6),
         cache=dict(sorted(cache.items())),

@@ -14,7 +14,8 @@ class Candidate:
     `evidence` is a sentence with the measured values, `rows` are the spans that show it, and
     `actions` are the change as the simulation plays it. `proven` says that the trace itself shows
     that the change is possible; otherwise the fix may gain nothing, and `only_if` says what it
-    requires.
+    requires. `at_best` is the change where it gains most, if the trace leaves open what the change
+    would be.
     """
 
     kind: FindingKind
@@ -24,6 +25,7 @@ class Candidate:
     actions: tuple[Fix, ...]
     proven: bool = True
     only_if: str = ""
+    at_best: tuple[Fix, ...] = ()
 
 
 def place_of(tree: CallTree, row: int) -> str:

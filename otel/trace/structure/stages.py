@@ -1,0 +1,354 @@
+"""The stages of a graph: which of its nodes ran together, and which followed which.
+
+LangGraph starts the nodes of a step when all nodes of the step before have ended. Where spans
+record the step, a stage is a step. Elsewhere a stage is inferred from names and times: it begins
+where a span starts after all spans before it have ended.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+
+from trading_graph.otel.trace.table import SpanTable
+from trading_graph.otel.vocabularies import GraphTask, Role
+
+CLOCK_SHARE = 0.05
+"""An overlap up to this share of the shorter of two spans is granularity of the clock."""
+
+_LEAST_CHILDREN = 4
+"""Fewer children cannot show two stages of two nodes."""
+
+_NO_NODES = frozenset(
+    {Role.LLM, Role.HTTP, Role.FETCH, Role.PREFETCH, Role.RETRIEVAL, Role.INTERRUPTION}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTask:
+    """One execution of a node; times in nanoseconds since the epoch.
+
+    `rows` are its topmost spans, in order of start: one, unless the node itself has no span.
+    `triggers` are LangGraph's, which do not always tell what ran before.
+    """
+
+    node: str
+    rows: tuple[int, ...]
+    step: int | None
+    is_send: bool
+    triggers: tuple[str, ...]
+    start_ns: int
+    end_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """All tasks of one node in one stage; `number` is 0 for the first visit of the node."""
+
+    node: str
+    number: int
+    tasks: tuple[NodeTask, ...]
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """The topmost spans of its tasks, in order of start."""
+        return tuple(sorted(row for task in self.tasks for row in task.rows))
+
+    @property
+    def start_ns(self) -> int:
+        """The first start."""
+        return min(task.start_ns for task in self.tasks)
+
+    @property
+    def end_ns(self) -> int:
+        """The last end."""
+        return max(task.end_ns for task in self.tasks)
+
+    @property
+    def duration_ns(self) -> int:
+        """The time from the first start to the last end."""
+        return self.end_ns - self.start_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The nodes that ran together, in order of start; `step` is LangGraph's, where recorded."""
+
+    step: int | None
+    visits: tuple[Visit, ...]
+
+    @property
+    def nodes(self) -> frozenset[str]:
+        """The names of the nodes."""
+        return frozenset([visit.node for visit in self.visits])
+
+    @property
+    def start_ns(self) -> int:
+        """The first start."""
+        return min(visit.start_ns for visit in self.visits)
+
+    @property
+    def end_ns(self) -> int:
+        """The last end."""
+        return max(visit.end_ns for visit in self.visits)
+
+
+@dataclass(frozen=True, slots=True)
+class StageGraph:
+    """One run of a graph as its stages, in order.
+
+    `parent` is the row that its nodes have as parent, or a value of the parent column.
+    `is_declared` says that the steps were recorded; otherwise stages are inferred from times.
+    """
+
+    parent: int
+    stages: tuple[Stage, ...]
+    is_declared: bool
+
+    def successions(self) -> Iterator[tuple[Stage, Stage]]:
+        """Each two stages of which the second followed directly on the first."""
+        for before, after in pairwise(self.stages):
+            if follows(before, after):
+                yield before, after
+
+    @property
+    def nodes_after(self) -> Mapping[str, frozenset[str]]:
+        """The nodes that ran in the stage after each node."""
+        after: dict[str, frozenset[str]] = {}
+        for stage, later in self.successions():
+            for node in stage.nodes:
+                after[node] = after.get(node, frozenset()) | later.nodes
+        return after
+
+    @property
+    def chains(self) -> list[tuple[Visit, ...]]:
+        """The longest runs of stages in succession that have one task each, two stages or more.
+
+        They are serial by the edges of the graph. A node that follows itself is part of its chain.
+        """
+        chains: list[list[Visit]] = [[]]
+        last: Stage | None = None
+        for stage in self.stages:
+            is_single = len(stage.visits) == 1 and len(stage.visits[0].tasks) == 1
+            if chains[-1] and not (is_single and last is not None and follows(last, stage)):
+                chains.append([])
+            if is_single:
+                chains[-1].append(stage.visits[0])
+            last = stage
+        return [tuple(chain) for chain in chains if len(chain) > 1]
+
+
+def follows(before: Stage, after: Stage) -> bool:
+    """Whether one stage came directly after another, by their steps and by their times."""
+    if before.step is not None and after.step != before.step + 1:
+        return False
+    last = max(before.visits, key=lambda visit: visit.end_ns)
+    first = min(after.visits, key=lambda visit: visit.start_ns)
+    overlap = last.end_ns - first.start_ns
+    return overlap <= CLOCK_SHARE * min(last.duration_ns, first.duration_ns)
+
+
+def sources(visit: Visit, nodes: Iterable[str]) -> frozenset[str]:
+    """The nodes that the triggers of a visit name as what ran before it.
+
+    LangGraph names the sources of a join; its versions before 1.0 those of other edges too.
+    """
+    known, named = frozenset(nodes), set[str]()
+    for task in visit.tasks:
+        for trigger in task.triggers:
+            kind, *rest = trigger.split(":")
+            if trigger in known:
+                named.add(trigger)
+            elif kind == "join" and len(rest) == 2:
+                named |= known.intersection(rest[0].split("+"))
+            elif kind == "branch" and len(rest) == 3:
+                named |= known.intersection(rest[:1])
+    return frozenset(named)
+
+
+def stage_graphs(trace: SpanTable) -> tuple[StageGraph, ...]:
+    """Every graph of which a trace shows stages; cached.
+
+    Where no steps are recorded, only those whose nodes ran more than once.
+    """
+    graphs: tuple[StageGraph, ...] | None = trace.memo.get(stage_graphs)
+    if graphs is None:
+        found = node_tasks(trace)
+        graphs = trace.memo[stage_graphs] = (
+            *(graph for (parent, _), tasks in found.items() for graph in _declared(parent, tasks)),
+            *_inferred(trace, found),
+        )
+    return graphs
+
+
+def node_tasks(trace: SpanTable) -> Mapping[tuple[int, str], Sequence[NodeTask]]:
+    """The node tasks of a trace by graph, in order of start; cached.
+
+    A graph is named by the parent of its nodes and the namespace above theirs. Every span below a
+    node inherits the node's namespace and step, so only the topmost span is the node's.
+    """
+    found: dict[tuple[int, str], list[NodeTask]] | None = trace.memo.get(node_tasks)
+    if found is None:
+        found = trace.memo[node_tasks] = _node_tasks(trace)
+    return found
+
+
+def later_visits(trace: SpanTable) -> frozenset[int]:
+    """The topmost spans of all visits of a node but its first; cached."""
+    rows: frozenset[int] | None = trace.memo.get(later_visits)
+    if rows is None:
+        rows = trace.memo[later_visits] = frozenset(
+            row
+            for graph in stage_graphs(trace)
+            for stage in graph.stages
+            for visit in stage.visits
+            if visit.number
+            for row in visit.rows
+        )
+    return rows
+
+
+def _node_tasks(trace: SpanTable) -> dict[tuple[int, str], list[NodeTask]]:
+    recorded = {
+        row: task
+        for row, task in enumerate(trace.graph_tasks)
+        if task is not None and task.node is not None
+    }
+    if not recorded:
+        return {}
+    spans: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    for row in _topmost(trace, recorded):
+        task = recorded[row]
+        parent = int(trace.parent[row])
+        # Without a namespace nothing tells that two spans are of one task.
+        one = task.namespace or row
+        spans[parent, task.graph, one, task.node, task.step].append(row)
+    graphs: dict[tuple[int, str], list[NodeTask]] = defaultdict(list)
+    for rows in spans.values():
+        task = recorded[rows[0]]
+        assert task.node is not None
+        graphs[int(trace.parent[rows[0]]), task.graph].append(
+            NodeTask(
+                node=task.node,
+                rows=tuple(rows),
+                step=task.step,
+                is_send=task.is_send,
+                triggers=task.triggers,
+                start_ns=trace.intervals[rows[0]][0],
+                end_ns=max(trace.intervals[row][1] for row in rows),
+            )
+        )
+    return dict(graphs)
+
+
+def _topmost(trace: SpanTable, recorded: Mapping[int, GraphTask]) -> Iterator[int]:
+    """The spans whose nearest ancestor with such metadata belongs to another task."""
+    parents = trace.parent.tolist()
+    nearest: dict[int, int] = {}
+    for row, task in recorded.items():
+        above, way = parents[row], list[int]()
+        while above >= 0 and above not in recorded and above not in nearest and above != row:
+            way.append(above)
+            above = parents[above]
+            if len(way) > len(parents):
+                break  # parents in a circle
+        known = above if above in recorded else nearest.get(above, -1)
+        nearest.update(dict.fromkeys(way, known))
+        outer = recorded.get(known)
+        if outer is None or not _is_same_task(task, outer):
+            yield row
+
+
+def _is_same_task(task: GraphTask, outer: GraphTask) -> bool:
+    return (task.namespace, task.node, task.step) == (outer.namespace, outer.node, outer.step)
+
+
+def _declared(parent: int, tasks: Sequence[NodeTask]) -> Iterator[StageGraph]:
+    """The runs of a graph whose tasks record their step: a run ends where the steps start anew."""
+    run: list[NodeTask] = []
+    last_end, last_step = 0, -1
+    for task in sorted((t for t in tasks if t.step is not None), key=lambda t: t.start_ns):
+        assert task.step is not None
+        if task.step < last_step and task.start_ns >= last_end:
+            yield _stage_graph(parent, _by_step(run), is_declared=True)
+            run, last_step = [], -1
+        run.append(task)
+        last_end, last_step = max(last_end, task.end_ns), max(last_step, task.step)
+    if run:
+        yield _stage_graph(parent, _by_step(run), is_declared=True)
+
+
+def _by_step(tasks: Sequence[NodeTask]) -> list[list[NodeTask]]:
+    ordered = sorted(tasks, key=lambda task: (task.step or 0, task.start_ns))
+    return [list(stage) for _, stage in groupby(ordered, key=lambda task: task.step)]
+
+
+def _inferred(
+    trace: SpanTable, recorded: Mapping[tuple[int, str], Sequence[NodeTask]]
+) -> Iterator[StageGraph]:
+    """The graphs without steps, by names and times alone, whose nodes ran more than once."""
+    names, roles, intervals = trace.names, trace.roles, trace.intervals
+    nodes = {row: task.node for tasks in recorded.values() for task in tasks for row in task.rows}
+    declared = {
+        parent for (parent, _), tasks in recorded.items() if any(t.step is not None for t in tasks)
+    }
+    for parent, children in enumerate(trace.child_rows):
+        if len(children) < _LEAST_CHILDREN or parent in declared:
+            continue
+        labels = [nodes.get(row, names[row]) for row in children]
+        if len(set(labels)) == len(labels):
+            continue
+        tasks = [
+            NodeTask(label, (row,), None, False, (), *intervals[row])
+            for row, label in zip(children, labels, strict=True)
+            if roles[row] not in _NO_NODES
+        ]
+        stages = _by_time(tasks)
+        if len(stages) > 2:
+            graph = _stage_graph(parent, stages, is_declared=False)
+            if any(visit.number for stage in graph.stages for visit in stage.visits):
+                yield graph
+
+
+def _by_time(tasks: Sequence[NodeTask]) -> list[list[NodeTask]]:
+    """The tasks cut where one starts after all before it have ended."""
+    stages: list[list[NodeTask]] = []
+    last: NodeTask | None = None
+    for task in tasks:  # in order of start
+        shorter = min(
+            task.end_ns - task.start_ns, last.end_ns - last.start_ns if last is not None else 0
+        )
+        if last is None or last.end_ns - task.start_ns <= CLOCK_SHARE * shorter:
+            stages.append([])
+        stages[-1].append(task)
+        if last is None or task.end_ns > last.end_ns:
+            last = task
+    return stages
+
+
+def _stage_graph(
+    parent: int, stages: Sequence[Sequence[NodeTask]], *, is_declared: bool
+) -> StageGraph:
+    """The graph of these stages, with the visits of each node counted.
+
+    Where stages are inferred, a node that runs in two stages in succession may just have waited its
+    turn at a limit: that is no other visit.
+    """
+    visits: dict[str, int] = {}
+    last_stage: dict[str, int] = {}
+    built = []
+    for place, tasks in enumerate(stages):
+        by_node: dict[str, list[NodeTask]] = defaultdict(list)
+        for task in tasks:
+            by_node[task.node].append(task)
+        for node in by_node:
+            is_again = node in visits and (is_declared or last_stage[node] < place - 1)
+            visits[node] = visits.get(node, 0) + is_again
+            last_stage[node] = place
+        built.append(
+            Stage(
+                tasks[0].step,
+                tuple(Visit(node, visits[node], tuple(each)) for node, each in by_node.items()),
+            )
+        )
+    return StageGraph(parent, tuple(built), is_declared)
