@@ -236,14 +236,14 @@ def _time_within(
 
 def _barrier_waits(schedule: "Schedule") -> list[tuple[int, int]]:
     """When the branch on the path had surely ended its step, and another branch had not."""
-    tree, waits = schedule.tree, []
-    for lockstep in locksteps(tree.trace):
-        on_path = [row for row in lockstep.waiting if row in schedule.path.total_ns]
-        played = pairings(tree.trace, lockstep) if on_path and lockstep.is_declared else None
-        if played is None:
-            continue
-        for row in on_path:
-            ready_ns = played.ready_ns.get(row, tree.start[row])
-            if ready_ns < tree.start[row]:
-                waits.append((ready_ns, tree.start[row]))
+    trace, on_path, waits = schedule.tree.trace, schedule.path.total_ns, []
+    for lockstep in locksteps(trace):
+        after = [row for row in lockstep.waiting if row in on_path]
+        played = pairings(trace, lockstep) if after and lockstep.is_declared else None
+        ready_ns = played.ready_ns if played else {}
+        for barrier in lockstep.barriers:
+            end = barrier.before.end_ns
+            for row in [visit.rows[0] for visit in barrier.after.visits]:
+                if row in on_path and ready_ns.get(row, end) < end:
+                    waits.append((ready_ns[row], end))
     return waits

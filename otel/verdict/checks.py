@@ -8,6 +8,7 @@ from typing import Any, assert_never
 
 from trading_graph.otel.trace import Span, SpanTable, semconv, spans_at
 from trading_graph.otel.trace.profile import serial_chain
+from trading_graph.otel.trace.structure import later_visits
 from trading_graph.otel.verdict import gate as g
 from trading_graph.otel.verdict.causes import Cause
 from trading_graph.otel.verdict.gate import SpanSet
@@ -188,7 +189,10 @@ def _starts_within(on: _Evaluation, check: g.StartsWithin) -> CheckResult:
         return _not_applicable(check, f"no span is in the set {check.after}")
     last_end = max(int(on.trace.end[row]) for row in before)
     limit = check.limit_s * 1e9
-    skews = {row: int(on.trace.start[row]) - last_end for row in on.rows}
+    # A node that LangGraph visits again starts late on purpose.
+    again = later_visits(on.trace)
+    rows = [row for row in on.rows if row not in again] or on.rows
+    skews = {row: int(on.trace.start[row]) - last_end for row in rows}
     late = [row for row, skew in skews.items() if skew > limit]
     early = [row for row, skew in skews.items() if skew < 0]
     return on.result(

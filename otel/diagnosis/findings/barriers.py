@@ -14,6 +14,9 @@ from trading_graph.otel.trace.structure import Lockstep, Pairing, Pairings, lock
 _SHOWN = 4
 """The most branches and losses that a sentence lists."""
 
+_NODES = 10
+"""The most nodes that a sentence lists."""
+
 
 def barriers(schedule: Schedule) -> Iterator[Candidate]:
     """Branches of several nodes that waited for each other after each; one finding a graph.
@@ -59,13 +62,15 @@ def _loss(runs: Sequence[tuple[Lockstep, Pairings]]) -> str:
     most = sorted(loss_ns.items(), key=lambda item: -item[1])
     shown = ", ".join(f"{node} {seconds(loss)}" for node, loss in most[:_SHOWN] if loss)
     more = ", ..." if len(most) > _SHOWN else ""
+    nodes = ", ".join(first.nodes[:_NODES])
+    if len(first.nodes) > _NODES:
+        nodes += f" and {len(first.nodes) - _NODES} more"
     count = sum(len(lockstep.barriers) for lockstep, _ in runs)
     times = "once" if count == 1 else f"{count} times"
     why = (
-        f"{', '.join(first.nodes)} ran in steps, and the branches waited {times} for the slowest "
-        f"node of a step"
+        f"{nodes} ran in steps, and the branches waited {times} for the slowest node of a step"
         if first.is_declared
-        else f"{', '.join(first.nodes)} ran in stages, and {times} a stage waited for the slowest "
+        else f"{nodes} ran in stages, and {times} a stage waited for the slowest "
         f"node of the one before: superstep barriers, or a limit on concurrency (no steps are "
         f"recorded)"
     )
@@ -74,7 +79,8 @@ def _loss(runs: Sequence[tuple[Lockstep, Pairings]]) -> str:
 
 def _branches(played: Pairings) -> str:
     """Which nodes are of one branch, as far as that is known."""
-    branches = [list(dict.fromkeys(v.node for v in each)) for each in played.median.branches]
+    paths = sorted(played.median.branches, key=lambda path: (path[0].start_ns, path[0].node))
+    branches = [list(dict.fromkeys(visit.node for visit in path)) for path in paths]
     if played.count > 1:
         some = "at least " if not played.is_complete else ""
         return (

@@ -104,7 +104,7 @@ def locksteps(trace: SpanTable) -> tuple[Lockstep, ...]:
     if found is None:
         found = trace.memo[locksteps] = tuple(
             lockstep
-            for graph in stage_graphs(trace)
+            for graph in stage_graphs(trace, least_wide=2)
             for lockstep in _locksteps(graph)
             if lockstep.longest_ns >= LEAST_SHARE * _run_ns(trace, graph)
         )

@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import islice, pairwise
 
-from trading_graph.otel.trace.structure.barriers import Lockstep
+from trading_graph.otel.trace.structure.barriers import Lockstep, locksteps
 from trading_graph.otel.trace.structure.kin import branch_labels
 from trading_graph.otel.trace.structure.stages import Stage, Visit, sources
 from trading_graph.otel.trace.table import SpanTable
 
-MOST = 5_000
-"""The most pairings that are played of one lockstep, from the quickest and the slowest on."""
+MOST = 1_000
+"""The most pairings of a trace that are played, from the quickest and from the slowest on."""
+
+LEAST = 24
+"""As many pairings are played of each lockstep, if a trace has that many locksteps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,39 +74,31 @@ _Branches = Mapping[str, int]
 def _pairings(trace: SpanTable, lockstep: Lockstep) -> Pairings | None:
     labels = branch_labels(trace, (*lockstep.stages, *lockstep.tail))
     certain, possible = _tail_lengths(lockstep, labels)
-    played: list[Pairing] = []
-    likely: list[Pairing] = []
+    replays: list[_Replay] = []
+    likely: list[_Replay] = []
+    ready_ns: dict[int, int] = {}
+    most = max(MOST // len(locksteps(trace)), LEAST)
     is_complete = True
     for length in range(certain, possible + 1):
         stages = (*lockstep.stages, *lockstep.tail[:length])
-        some, complete = _all_branches(stages, labels)
+        some, complete = _all_branches(stages, labels, most)
         is_complete = is_complete and complete
-        played += [_play(stages, branches) for branches in some]
-        likely = likely or sorted(played, key=_saving)
+        replays += [_Replay(stages, branches) for branches in some]
+        if not likely:
+            likely = sorted(replays, key=_saving)
+            for replay in likely:
+                for row, ready in replay.ready_ns().items():
+                    ready_ns[row] = max(ready_ns.get(row, 0), ready)
     if not likely:
         return None
     return Pairings(
-        least=min(played, key=_saving),
-        median=likely[(len(likely) - 1) // 2],
-        greatest=max(played, key=_saving),
+        least=min(replays, key=_saving).pairing(),
+        median=likely[(len(likely) - 1) // 2].pairing(),
+        greatest=max(replays, key=_saving).pairing(),
         count=len(likely),
         is_complete=is_complete,
-        ready_ns=_ready_ns(likely),
+        ready_ns=ready_ns,
     )
-
-
-def _saving(pairing: Pairing) -> int:
-    return pairing.saving_ns
-
-
-def _ready_ns(played: Sequence[Pairing]) -> dict[int, int]:
-    ready: dict[int, int] = {}
-    for pairing in played:
-        for branch in pairing.branches:
-            for before, after in pairwise(branch):
-                row = after.rows[0]
-                ready[row] = max(ready.get(row, 0), before.end_ns)
-    return ready
 
 
 def _tail_lengths(lockstep: Lockstep, labels: Mapping[str, int]) -> tuple[int, int]:
@@ -130,15 +125,15 @@ def _tail_lengths(lockstep: Lockstep, labels: Mapping[str, int]) -> tuple[int, i
 
 
 def _all_branches(
-    stages: Sequence[Stage], labels: Mapping[str, int]
+    stages: Sequence[Stage], labels: Mapping[str, int], most: int
 ) -> tuple[list[_Branches], bool]:
     """The ways to give nodes to branches, and whether these are all."""
     for rule in _Rule:
         search = _Search(stages, labels, rule, slowest_first=False)
-        found = list(islice(search.run(), MOST + 1))
-        if len(found) > MOST:
+        found = list(islice(search.run(), most + 1))
+        if len(found) > most:
             search = _Search(stages, labels, rule, slowest_first=True)
-            return [*found, *islice(search.run(), MOST)], False
+            return [*found, *islice(search.run(), most)], False
         if found:
             return found, True
     return [], True
@@ -223,28 +218,45 @@ class _Search:
         )
 
 
-def _play(stages: Sequence[Stage], branches: _Branches) -> Pairing:
-    """Let each visit start when its branch's visit in the stage before ended."""
-    ends: dict[str, int] = {}
-    paths: dict[str, tuple[Visit, ...]] = {}
-    done: list[tuple[Visit, ...]] = []
-    last_end = 0
-    for place, stage in enumerate(stages):
-        latest: dict[int, str] = {}
-        for node, end in ends.items():
-            if branches[node] not in latest or end > ends[latest[branches[node]]]:
+class _Replay:
+    """Stages played again: each visit starts when its branch's visit in the stage before ended."""
+
+    def __init__(self, stages: Sequence[Stage], branches: _Branches) -> None:
+        self._stages = stages
+        # For each stage but the first, the node that each node waited for.
+        self._before: list[dict[str, str]] = []
+        ends = {visit.node: visit.end_ns for visit in stages[0].visits}
+        last_end = max(ends.values())
+        for stage in stages[1:]:
+            latest: dict[int, str] = {}
+            for node in sorted(ends, key=ends.__getitem__):
                 latest[branches[node]] = node
-        now: dict[str, int] = {}
-        ways: dict[str, tuple[Visit, ...]] = {}
-        for visit in stage.visits:
-            if place:
-                before = latest[branches[visit.node]]
-                now[visit.node] = ends[before] + visit.duration_ns
-                ways[visit.node] = (*paths[before], visit)
-            else:
-                now[visit.node], ways[visit.node] = visit.end_ns, (visit,)
-        gone_on = {way[-2].node for way in ways.values() if place}
-        done += [path for node, path in paths.items() if node not in gone_on]
-        ends, paths = now, ways
-        last_end = max(last_end, *now.values())
-    return Pairing((*done, *paths.values()), max(stages[-1].end_ns - last_end, 0))
+            before = {node: latest[branches[node]] for node in stage.durations}
+            ends = {node: ends[before[node]] + length for node, length in stage.durations.items()}
+            last_end = max(last_end, *ends.values())
+            self._before.append(before)
+        self.saving_ns = max(stages[-1].end_ns - last_end, 0)
+
+    def ready_ns(self) -> dict[int, int]:
+        """When what a visit waited for had ended in the recorded run, by its first row."""
+        return {
+            after.visit(node).rows[0]: before.visit(earlier).end_ns
+            for (before, after), pairs in zip(pairwise(self._stages), self._before, strict=True)
+            for node, earlier in pairs.items()
+        }
+
+    def pairing(self) -> Pairing:
+        """The visits of each branch."""
+        paths: dict[str, tuple[Visit, ...]] = {
+            visit.node: (visit,) for visit in self._stages[0].visits
+        }
+        done: list[tuple[Visit, ...]] = []
+        for stage, pairs in zip(self._stages[1:], self._before, strict=True):
+            gone_on = set(pairs.values())
+            done += [path for node, path in paths.items() if node not in gone_on]
+            paths = {node: (*paths[earlier], stage.visit(node)) for node, earlier in pairs.items()}
+        return Pairing((*done, *paths.values()), self.saving_ns)
+
+
+def _saving(replay: _Replay) -> int:
+    return replay.saving_ns

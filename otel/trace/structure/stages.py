@@ -8,7 +8,10 @@ where a span starts after all spans before it have ended.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby, pairwise
+
+import numpy as np
 
 from trading_graph.otel.trace.table import SpanTable
 from trading_graph.otel.vocabularies import GraphTask, Role
@@ -70,24 +73,42 @@ class Visit:
         return self.end_ns - self.start_ns
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stage:
     """The nodes that ran together, in order of start; `step` is LangGraph's, where recorded."""
 
     step: int | None
     visits: tuple[Visit, ...]
 
-    @property
+    @cached_property
     def nodes(self) -> frozenset[str]:
         """The names of the nodes."""
         return frozenset([visit.node for visit in self.visits])
 
+    @cached_property
+    def durations(self) -> Mapping[str, int]:
+        """The duration of each visit by its node, in nanoseconds."""
+        return {visit.node: visit.duration_ns for visit in self.visits}
+
+    def visit(self, node: str) -> Visit:
+        """The visit of a node; raises KeyError."""
+        return self._by_node[node]
+
+    @cached_property
+    def _by_node(self) -> Mapping[str, Visit]:
+        return {visit.node: visit for visit in self.visits}
+
     @property
+    def size(self) -> int:
+        """The number of tasks."""
+        return sum(len(visit.tasks) for visit in self.visits)
+
+    @cached_property
     def start_ns(self) -> int:
         """The first start."""
         return min(visit.start_ns for visit in self.visits)
 
-    @property
+    @cached_property
     def end_ns(self) -> int:
         """The last end."""
         return max(visit.end_ns for visit in self.visits)
@@ -166,19 +187,27 @@ def sources(visit: Visit, nodes: Iterable[str]) -> frozenset[str]:
     return frozenset(named)
 
 
-def stage_graphs(trace: SpanTable) -> tuple[StageGraph, ...]:
-    """Every graph of which a trace shows stages; cached.
+def stage_graphs(trace: SpanTable, least_wide: int = 0) -> tuple[StageGraph, ...]:
+    """Every graph with this many stages of two or more spans; cached.
 
     Where no steps are recorded, only those whose nodes ran more than once.
     """
-    graphs: tuple[StageGraph, ...] | None = trace.memo.get(stage_graphs)
+    key = stage_graphs, least_wide
+    graphs: tuple[StageGraph, ...] | None = trace.memo.get(key)
     if graphs is None:
         found = node_tasks(trace)
-        graphs = trace.memo[stage_graphs] = (
-            *(graph for (parent, _), tasks in found.items() for graph in _declared(parent, tasks)),
-            *_inferred(trace, found),
+        declared = (
+            graph for (parent, _), tasks in found.items() for graph in _declared(parent, tasks)
+        )
+        graphs = trace.memo[key] = (
+            *(graph for graph in declared if _are_wide(graph.stages, least_wide)),
+            *_inferred(trace, found, least_wide),
         )
     return graphs
+
+
+def _are_wide(stages: Sequence[Stage], least: int) -> bool:
+    return sum(stage.size > 1 for stage in stages) >= least
 
 
 def node_tasks(trace: SpanTable) -> Mapping[tuple[int, str], Sequence[NodeTask]]:
@@ -217,17 +246,16 @@ def _node_tasks(trace: SpanTable) -> dict[tuple[int, str], list[NodeTask]]:
     if not recorded:
         return {}
     spans: dict[tuple[object, ...], list[int]] = defaultdict(list)
-    for row in _topmost(trace, recorded):
+    parents = trace.parent.tolist()
+    for row in _topmost(parents, recorded):
         task = recorded[row]
-        parent = int(trace.parent[row])
         # Without a namespace nothing tells that two spans are of one task.
-        one = task.namespace or row
-        spans[parent, task.graph, one, task.node, task.step].append(row)
+        spans[parents[row], task.namespace or row, task.node, task.step].append(row)
     graphs: dict[tuple[int, str], list[NodeTask]] = defaultdict(list)
     for rows in spans.values():
         task = recorded[rows[0]]
         assert task.node is not None
-        graphs[int(trace.parent[rows[0]]), task.graph].append(
+        graphs[parents[rows[0]], task.graph].append(
             NodeTask(
                 node=task.node,
                 rows=tuple(rows),
@@ -241,9 +269,8 @@ def _node_tasks(trace: SpanTable) -> dict[tuple[int, str], list[NodeTask]]:
     return dict(graphs)
 
 
-def _topmost(trace: SpanTable, recorded: Mapping[int, GraphTask]) -> Iterator[int]:
+def _topmost(parents: Sequence[int], recorded: Mapping[int, GraphTask]) -> Iterator[int]:
     """The spans whose nearest ancestor with such metadata belongs to another task."""
-    parents = trace.parent.tolist()
     nearest: dict[int, int] = {}
     for row, task in recorded.items():
         above, way = parents[row], list[int]()
@@ -260,7 +287,7 @@ def _topmost(trace: SpanTable, recorded: Mapping[int, GraphTask]) -> Iterator[in
 
 
 def _is_same_task(task: GraphTask, outer: GraphTask) -> bool:
-    return (task.namespace, task.node, task.step) == (outer.namespace, outer.node, outer.step)
+    return task.namespace == outer.namespace and task.step == outer.step and task.node == outer.node
 
 
 def _declared(parent: int, tasks: Sequence[NodeTask]) -> Iterator[StageGraph]:
@@ -284,7 +311,9 @@ def _by_step(tasks: Sequence[NodeTask]) -> list[list[NodeTask]]:
 
 
 def _inferred(
-    trace: SpanTable, recorded: Mapping[tuple[int, str], Sequence[NodeTask]]
+    trace: SpanTable,
+    recorded: Mapping[tuple[int, str], Sequence[NodeTask]],
+    least_wide: int,
 ) -> Iterator[StageGraph]:
     """The graphs without steps, by names and times alone, whose nodes ran more than once."""
     names, roles, intervals = trace.names, trace.roles, trace.intervals
@@ -292,37 +321,58 @@ def _inferred(
     declared = {
         parent for (parent, _), tasks in recorded.items() if any(t.step is not None for t in tasks)
     }
-    for parent, children in enumerate(trace.child_rows):
+    for parent in _overlapping_families(trace, least_wide):
+        children = trace.children(parent)
         if len(children) < _LEAST_CHILDREN or parent in declared:
             continue
-        labels = [nodes.get(row, names[row]) for row in children]
+        rows = [row for row in children if roles[row] not in _NO_NODES]
+        stages = _by_time(intervals, rows)
+        if len(stages) < 3 or sum(len(stage) > 1 for stage in stages) < least_wide:
+            continue
+        labels = [nodes.get(row, names[row]) for row in rows]
         if len(set(labels)) == len(labels):
             continue
-        tasks = [
-            NodeTask(label, (row,), None, False, (), *intervals[row])
-            for row, label in zip(children, labels, strict=True)
-            if roles[row] not in _NO_NODES
-        ]
-        stages = _by_time(tasks)
-        if len(stages) > 2:
-            graph = _stage_graph(parent, stages, is_declared=False)
-            if any(visit.number for stage in graph.stages for visit in stage.visits):
-                yield graph
-
-
-def _by_time(tasks: Sequence[NodeTask]) -> list[list[NodeTask]]:
-    """The tasks cut where one starts after all before it have ended."""
-    stages: list[list[NodeTask]] = []
-    last: NodeTask | None = None
-    for task in tasks:  # in order of start
-        shorter = min(
-            task.end_ns - task.start_ns, last.end_ns - last.start_ns if last is not None else 0
+        graph = _stage_graph(
+            parent,
+            [
+                [
+                    NodeTask(nodes.get(row, names[row]), (row,), None, False, (), *intervals[row])
+                    for row in stage
+                ]
+                for stage in stages
+            ],
+            is_declared=False,
         )
-        if last is None or last.end_ns - task.start_ns <= CLOCK_SHARE * shorter:
+        if any(visit.number for stage in graph.stages for visit in stage.visits):
+            yield graph
+
+
+def _overlapping_families(trace: SpanTable, least: int) -> Iterable[int]:
+    """The parents of which this many children, at least, start before the child before has ended.
+
+    The first two spans of a wide stage are such a pair.
+    """
+    if not least:
+        return range(len(trace))
+    order = np.argsort(trace.parent, kind="stable")
+    parent, start, end = trace.parent[order], trace.start[order], trace.end[order]
+    overlap = (parent[1:] == parent[:-1]) & (parent[1:] >= 0) & (start[1:] < end[:-1])
+    counts = np.bincount(parent[1:][overlap], minlength=1)
+    return np.flatnonzero(counts >= least).tolist()
+
+
+def _by_time(intervals: Sequence[tuple[int, int]], rows: Sequence[int]) -> list[list[int]]:
+    """The rows, in order of start, cut where one starts after all before it have ended."""
+    stages: list[list[int]] = []
+    last_end = last_length = 0
+    for row in rows:
+        start, end = intervals[row]
+        length = end - start
+        if not stages or last_end - start <= CLOCK_SHARE * min(length, last_length):
             stages.append([])
-        stages[-1].append(task)
-        if last is None or task.end_ns > last.end_ns:
-            last = task
+        stages[-1].append(row)
+        if end > last_end:
+            last_end, last_length = end, length
     return stages
 
 
