@@ -7,7 +7,7 @@ from trading_graph.otel.trace.structure.barriers import (
     locksteps,
     waits_at_barriers,
 )
-from trading_graph.otel.trace.structure.pairings import Pairing, Pairings, pairings
+from trading_graph.otel.trace.structure.pairing import Pairing, Pairings, pairings
 from trading_graph.otel.trace.structure.stages import (
     NodeTask,
     Stage,

@@ -2,11 +2,11 @@
 
 LangGraph starts the nodes of a step when every node of the step before has ended. Branches of
 several nodes are therefore idle after each node until the slowest branch is done with its own. No
-trace says which node belongs to which branch; `pairings.py` plays what agrees with it.
+trace says which node belongs to which branch; `pairing.py` plays what agrees with it.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -136,12 +136,23 @@ def waits_at_barriers(trace: SpanTable, rows: Iterable[int]) -> BarrierWaits:
         if above >= 0 and above not in members:
             members.add(above)
             pending.append(above)
-    found = [each for each in declared if not members.isdisjoint(each.waiting)]
+    found = [each for each in declared if _spans_stages(each, members)]
     return BarrierWaits(
         sum(each.idle_ns for each in found),
         max((each.longest_ns for each in found), default=0),
         tuple(sorted({row for each in found for row in each.waiting})),
     )
+
+
+def _spans_stages(lockstep: Lockstep, rows: Set[int]) -> bool:
+    """Whether some rows are of several branches and of several stages of a lockstep."""
+    visits = [
+        (place, visit.node)
+        for place, stage in enumerate(lockstep.stages)
+        for visit in stage.visits
+        if not rows.isdisjoint(visit.rows)
+    ]
+    return len({place for place, _ in visits}) > 1 and len({node for _, node in visits}) > 2
 
 
 def _locksteps(graph: StageGraph) -> list[Lockstep]:

@@ -22,9 +22,8 @@ CLOCK_SHARE = 0.05
 _LEAST_CHILDREN = 4
 """Fewer children cannot show two stages of two nodes."""
 
-_NO_NODES = frozenset(
-    {Role.LLM, Role.HTTP, Role.FETCH, Role.PREFETCH, Role.RETRIEVAL, Role.INTERRUPTION}
-)
+_NODES = frozenset({Role.RUN, Role.DISPATCH, Role.JOIN, Role.AGENT, Role.CHAIN, Role.OTHER})
+"""The roles of spans that may be nodes of a graph where nothing says so; tools beside them too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +324,9 @@ def _inferred(
         children = trace.children(parent)
         if len(children) < _LEAST_CHILDREN or parent in declared:
             continue
-        rows = [row for row in children if roles[row] not in _NO_NODES]
+        if _NODES.isdisjoint([roles[row] for row in children]):
+            continue  # tools of one agent are turns, and no branches return to one
+        rows = [row for row in children if roles[row] in _NODES or roles[row] is Role.TOOL]
         stages = _by_time(intervals, rows)
         if len(stages) < 3 or sum(len(stage) > 1 for stage in stages) < least_wide:
             continue

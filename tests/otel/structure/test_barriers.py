@@ -204,6 +204,21 @@ def test_without_steps_only_a_loop_shows_and_a_limit_fits_as_well() -> None:
     assert not waits_at_barriers(bare, range(len(bare))).idle_ns, "it may be a limit"
 
 
+def test_turns_of_tools_are_no_stages() -> None:
+    """Without spans of the LLM, the turns of an agent that calls the same tools again."""
+    tool = {"openinference.span.kind": "TOOL"}
+    bare = [(node, None, start, end) for node, _, start, end in LOOP]
+    assert locksteps(drawn(bare))
+    turns = changed(drawn(bare), attributes=lambda _: tool)
+    assert not locksteps(turns)
+
+
+def test_what_runs_inside_one_node_does_not_wait_at_a_barrier() -> None:
+    trace = drawn(LOOP, below={"y": [("one", {}), ("other", {})]})
+    inside = [row for row, name in enumerate(trace.names) if name in ("one", "other")]
+    assert not waits_at_barriers(trace, inside).waiting
+
+
 @pytest.mark.parametrize("is_loop", [True, False])
 def test_very_many_pairings_are_not_all_played(is_loop: bool) -> None:
     nodes: list[Drawn] = []

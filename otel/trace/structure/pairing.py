@@ -18,6 +18,9 @@ from trading_graph.otel.trace.table import SpanTable
 MOST = 1_000
 """The most pairings of a trace that are played, from the quickest and from the slowest on."""
 
+TRIES = 50
+"""How often, for each pairing to play, a search tries to give a node to a branch."""
+
 LEAST = 24
 """As many pairings are played of each lockstep, if a trace has that many locksteps."""
 
@@ -34,8 +37,8 @@ class Pairing:
 class Pairings:
     """The pairings with the least, the median and the greatest saving, and how many there are.
 
-    `ready_ns` is, by the first row of a visit, when what it needed had ended in every pairing.
-    `is_complete` says that all pairings were played.
+    Where not all were played (`is_complete`), there are `count` or more. `ready_ns` is, by the
+    first row of a visit, when what it needed had ended in every pairing.
     """
 
     least: Pairing
@@ -95,7 +98,7 @@ def _pairings(trace: SpanTable, lockstep: Lockstep) -> Pairings | None:
         least=min(replays, key=_saving).pairing(),
         median=likely[(len(likely) - 1) // 2].pairing(),
         greatest=max(replays, key=_saving).pairing(),
-        count=len(likely),
+        count=len(likely) if is_complete else min(len(likely), most),
         is_complete=is_complete,
         ready_ns=ready_ns,
     )
@@ -130,10 +133,10 @@ def _all_branches(
     """The ways to give nodes to branches, and whether these are all."""
     for rule in _Rule:
         search = _Search(stages, labels, rule, slowest_first=False)
-        found = list(islice(search.run(), most + 1))
-        if len(found) > most:
+        found = list(islice(search.run(TRIES * most), most + 1))
+        if len(found) > most or (found and search.is_cut_off):
             search = _Search(stages, labels, rule, slowest_first=True)
-            return [*found, *islice(search.run(), most)], False
+            return [*found, *islice(search.run(TRIES * most), most)], False
         if found:
             return found, True
     return [], True
@@ -161,9 +164,16 @@ class _Search:
                 visits[visit.node] += 1
         self._returning = {node for node, count in visits.items() if count > 1}
         self._sign = -1 if slowest_first else 1
+        self._tries = 0
 
-    def run(self) -> Iterator[_Branches]:
-        """All ways, those that come out quickest, or slowest, first."""
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the last search ended before all ways were tried."""
+        return self._tries < 0
+
+    def run(self, tries: int) -> Iterator[_Branches]:
+        """All ways that as many tries find, those that come out quickest, or slowest, first."""
+        self._tries = tries
         first = sorted(self._nodes[0])
         return self._stage(1, {node: number for number, node in enumerate(first)})
 
@@ -188,12 +198,19 @@ class _Search:
         for each, branch in branches.items():
             busy[branch] += self._time[each]
         taken = {branches[each] for each in self._nodes[place] if each in branches}
-        free = {branches[each] for each in self._nodes[place - 1]}
+        free = {
+            branches[each]
+            for each in self._nodes[place - 1]
+            if self._rule is not _Rule.RETURNING or self._returns(each, place + 1)
+        }
         if self._rule is not _Rule.ANY:
             free -= taken
         label = self._labels.get(node)
         own = {branches[each] for each in branches if label is not None and self._is(each, label)}
         for branch in sorted(free & own if own else free, key=lambda b: self._sign * busy[b]):
+            self._tries -= 1
+            if self._tries < 0:
+                return
             yield from self._node(place, {**branches, node: branch}, rest)
 
     def _is(self, node: str, label: int) -> bool:
@@ -209,13 +226,15 @@ class _Search:
             return True
         if len(set(now)) < len(now):
             return False
-        if self._rule is _Rule.PRESENT or place + 1 == len(self._nodes):
+        if self._rule is _Rule.PRESENT:
             return True
-        return all(
-            before[branch] in self._nodes[place + 1]
-            for branch in now
-            if before[branch] in self._returning
-        )
+        return all(self._returns(before[branch], place + 1) for branch in now)
+
+    def _returns(self, node: str, place: int) -> bool:
+        """Whether a stage has a node to which its branch has to return then, if it ever does."""
+        if node not in self._returning or place == len(self._nodes):
+            return True
+        return node in self._nodes[place]
 
 
 class _Replay:
