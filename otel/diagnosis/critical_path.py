@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from trading_graph.otel.diagnosis.call_tree import CallTree
-from trading_graph.otel.verdict.barrier import barrier
-from trading_graph.otel.vocabularies import Role, agent_name, witness
+from trading_graph.otel.trace.structure import locksteps, pairings
+from trading_graph.otel.vocabularies import Role, witness
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -235,14 +235,15 @@ def _time_within(
 
 
 def _barrier_waits(schedule: "Schedule") -> list[tuple[int, int]]:
-    """When the branch on the path had ended its step, and another branch had not."""
-    tree, trace = schedule.tree, schedule.tree.trace
-    waiting = {row for row in barrier(trace, tree.rows).waiting if row in schedule.path.total_ns}
-    waits = []
-    last_end: dict[tuple[int, str | None], int] = {}
-    for row in sorted(tree.rows) if waiting else ():
-        branch = int(trace.parent[row]), agent_name(trace.attributes(row))
-        if row in waiting and branch in last_end:
-            waits.append((last_end[branch], tree.start[row]))
-        last_end[branch] = tree.end[row]
+    """When the branch on the path had surely ended its step, and another branch had not."""
+    trace, on_path, waits = schedule.tree.trace, schedule.path.total_ns, []
+    for lockstep in locksteps(trace):
+        after = [row for row in lockstep.waiting if row in on_path]
+        played = pairings(trace, lockstep) if after and lockstep.is_declared else None
+        ready_ns = played.ready_ns if played else {}
+        for barrier in lockstep.barriers:
+            end = barrier.before.end_ns
+            for row in [visit.rows[0] for visit in barrier.after.visits]:
+                if row in on_path and ready_ns.get(row, end) < end:
+                    waits.append((ready_ns[row], end))
     return waits

@@ -61,9 +61,17 @@ class SimulationBounds:
             slowest = Simulation(schedule, proven, Model.OBSERVED, slowest)
         return SimulationBounds(
             Simulation(schedule, edits, Model.LIKELY, self.likely),
-            Simulation(schedule, edits, Model.FREEST, self.freest),
+            Simulation(schedule, self._edits_at_best(finding, edits), Model.FREEST, self.freest),
             slowest,
         )
+
+    def _edits_at_best(self, finding: Candidate, edits: Edits) -> Edits:
+        """The changes to the run in its freest order; `edits` are those that are likely."""
+        base = self.freest.edits
+        if not finding.at_best and base is self.likely.edits:
+            return edits
+        actions = finding.at_best or finding.actions
+        return with_actions(self.freest.schedule, base, actions)
 
 
 def replay(schedule: Schedule, findings: Iterable[Candidate]) -> SimulationBounds:

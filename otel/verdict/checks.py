@@ -1,17 +1,13 @@
 """Evaluates the checks of a gate on a complete trace."""
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate
 from typing import assert_never
 
 from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.trace.profile import serial_chain
-from trading_graph.otel.trace.structure import (
-    calls,
-    requests,
-)
+from trading_graph.otel.trace.structure import calls, later_visits, requests
 from trading_graph.otel.verdict import gate as g
 from trading_graph.otel.verdict.concurrency import leaf_parallelism, overlap
 from trading_graph.otel.verdict.evaluation import (
@@ -83,8 +79,10 @@ def _starts_within(on: Evaluation, check: g.StartsWithin) -> CheckResult:
         return not_applicable(check, f"no span is in the set {check.after}")
     last_end = max(int(on.trace.end[row]) for row in before)
     limit = check.limit_s * 1e9
-    # A branch that is a node is visited again after its tools; only its first visit can be late.
-    skews = {row: int(on.trace.start[row]) - last_end for row in _first_visits(on.trace, on.rows)}
+    # A node that LangGraph visits again starts late on purpose.
+    again = later_visits(on.trace)
+    rows = [row for row in on.rows if row not in again] or on.rows
+    skews = {row: int(on.trace.start[row]) - last_end for row in rows}
     late = [row for row, skew in skews.items() if skew > limit]
     early = [row for row, skew in skews.items() if skew < 0]
     if early:
@@ -104,14 +102,6 @@ def _starts_within(on: Evaluation, check: g.StartsWithin) -> CheckResult:
         advice="Send all branches from the dispatcher at once; "
         "see what held back those that are listed.",
     )
-
-
-def _first_visits(trace: SpanTable, rows: Sequence[int]) -> list[int]:
-    """The first span of each name below each parent; the rows are in order of start."""
-    first: dict[tuple[int, str], int] = {}
-    for row in rows:
-        first.setdefault((trace.parents[row], trace.names[row]), row)
-    return list(first.values())
 
 
 def _ends_within(on: Evaluation, check: g.EndsWithin) -> CheckResult:

@@ -21,8 +21,7 @@ from trading_graph.otel.trace import (
     structure,
 )
 from trading_graph.otel.trace.profile import serial_chain
-from trading_graph.otel.trace.structure import calls, siblings
-from trading_graph.otel.verdict.barrier import barrier
+from trading_graph.otel.trace.structure import calls, siblings, waits_at_barriers
 from trading_graph.otel.verdict.causes import Cause
 from trading_graph.otel.verdict.group import Group
 from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism, reason
@@ -182,7 +181,7 @@ def _measures(trace: SpanTable, run: int) -> RunFigures:
         fan_outs=tuple(_fan_out(trace, each) for each in siblings(trace, run).fan_outs),
         llm_calls=len(llm),
         llm_chain=len(serial_chain(trace, llm)),
-        barrier_idle_ns=barrier(trace, rows).idle_ns,
+        barrier_idle_ns=waits_at_barriers(trace, rows).idle_ns,
         loop_lag_ms=witness.loop_lag_ms(trace.attributes(run)),
         queue_wait_ns=int(sum(waits_ms) * 1e6),
         cache=dict(sorted(cache.items())),

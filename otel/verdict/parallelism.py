@@ -12,8 +12,8 @@ from enum import StrEnum
 from typing import assert_never
 
 from trading_graph.otel.trace import SpanTable
+from trading_graph.otel.trace.structure import waits_at_barriers
 from trading_graph.otel.verdict import causes
-from trading_graph.otel.verdict.barrier import barrier
 from trading_graph.otel.verdict.causes import LOOK, Cause
 from trading_graph.otel.verdict.dialect import dialect
 from trading_graph.otel.verdict.group import Group, group
@@ -193,7 +193,7 @@ def _judge(trace: SpanTable, group: Group) -> Parallelism:
     late = cause is Cause.BLOCKED_LOOP and not causes.lag_explains_work(group)
     if cause and not late:
         return Parallelism(Strength.SERIAL, (cause,), group)
-    stop = barrier(trace, group.rows)
+    stop = waits_at_barriers(trace, group.rows)
     if stop.longest_ns and stop.longest_ns > HOLD_SHARE * group.wrappers.busy_ns:
         return Parallelism(Strength.SUSPICIOUS, (Cause.BARRIER,), group, idle_ns=stop.idle_ns)
     if not stop.waiting and (met := causes.group_limit(trace, group)):

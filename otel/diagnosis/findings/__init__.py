@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from trading_graph.otel.diagnosis.findings import connections, rows, turns, waste
+from trading_graph.otel.diagnosis.findings import barriers, connections, rows, turns, waste
 from trading_graph.otel.diagnosis.findings.candidate import Candidate
 from trading_graph.otel.diagnosis.findings.concurrency import INDEPENDENT, concurrency_findings
 from trading_graph.otel.diagnosis.findings.kind import FindingKind, Theme
@@ -11,7 +11,7 @@ from trading_graph.otel.diagnosis.schedule import Schedule
 DETECTORS: tuple[Callable[[Schedule], Iterator[Candidate]], ...] = (
     concurrency_findings,
     rows.serial_rows,
-    waste.barriers,
+    barriers.barriers,
     waste.duplicates,
     waste.retries,
     waste.queues,

@@ -16,6 +16,7 @@ class Candidate:
     `actions` are the change as the simulation plays it. `proven` says that the trace itself shows
     that the change is possible; otherwise the fix may gain nothing, and `only_if` says what it
     requires. `causes` are those that fit, where it is about spans that should have run at once.
+    `at_best` is the change where it gains most, if the trace leaves open what the change would be.
     """
 
     kind: FindingKind
@@ -26,6 +27,7 @@ class Candidate:
     proven: bool = True
     only_if: str = ""
     causes: tuple[Cause, ...] = ()
+    at_best: tuple[Fix, ...] = ()
 
 
 def place_of(tree: CallTree, row: int) -> str:

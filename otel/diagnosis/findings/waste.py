@@ -9,7 +9,6 @@ import numpy as np
 
 from trading_graph.otel.diagnosis.actions import (
     Remove,
-    RemoveBarrier,
     RemoveGap,
     RemoveTail,
     RemoveWaits,
@@ -21,7 +20,6 @@ from trading_graph.otel.diagnosis.findings.candidate import Candidate, place_of,
 from trading_graph.otel.diagnosis.findings.kind import FindingKind
 from trading_graph.otel.diagnosis.schedule import Schedule
 from trading_graph.otel.trace import SpanTable, semconv
-from trading_graph.otel.verdict.barrier import barrier
 from trading_graph.otel.verdict.work import is_from_cache
 from trading_graph.otel.vocabularies import Role, agent_name, witness
 
@@ -123,31 +121,6 @@ def _repeats(trace: SpanTable, family: Sequence[int]) -> list[int]:
             failures.append(row)
         later.add(who)
     return failures
-
-
-def barriers(schedule: Schedule) -> Iterator[Candidate]:
-    """Branches of several steps that waited for each other at every superstep."""
-    tree, trace = schedule.tree, schedule.tree.trace
-    if not schedule.measures.barrier_idle_ns:
-        return
-    stop = barrier(trace, tree.rows)
-    if not stop.waiting:
-        return
-    parents = {int(trace.parent[row]) for row in stop.waiting}
-    names = {agent_name(trace.attributes(row)) for row in stop.waiting}
-    branches: dict[tuple[int, str], list[int]] = defaultdict(list)
-    for row in sorted(tree.rows):
-        name = agent_name(trace.attributes(row))
-        if int(trace.parent[row]) in parents and name in names and name is not None:
-            branches[int(trace.parent[row]), name].append(row)
-    yield Candidate(
-        kind=FindingKind.BARRIER,
-        place=", ".join(sorted(name for name in names if name)),
-        evidence=f"{len(stop.waiting)} steps waited for the slowest branch of the step before, "
-        f"{seconds(stop.idle_ns)} in all.",
-        rows=stop.waiting,
-        actions=(RemoveBarrier(tuple(tuple(rows) for rows in branches.values())),),
-    )
 
 
 def gaps(schedule: Schedule) -> Iterator[Candidate]:

@@ -156,6 +156,7 @@ def failures(found: Mapping[str, Outcome]) -> set[str]:
 def test_dead_time_and_killed_spans_fail_no_check() -> None:
     trace = market_killed().trace(225)
     assert failures(as_it_stands(trace)) == {
+        "start",
         "budget",
         "chain",
         "overlap",

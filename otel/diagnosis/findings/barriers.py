@@ -1,0 +1,107 @@
+"""Branches that waited for each other at superstep barriers."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from trading_graph.otel.diagnosis.actions import RemoveBarrier
+from trading_graph.otel.diagnosis.call_tree import CallTree
+from trading_graph.otel.diagnosis.findings.candidate import Candidate, place_of, seconds
+from trading_graph.otel.diagnosis.findings.kind import FindingKind
+from trading_graph.otel.diagnosis.schedule import Schedule
+from trading_graph.otel.trace.structure import Lockstep, Pairing, Pairings, locksteps, pairings
+
+_SHOWN = 4
+"""The most branches and losses that a sentence lists."""
+
+_NODES = 10
+"""The most nodes that a sentence lists."""
+
+
+def barriers(schedule: Schedule) -> Iterator[Candidate]:
+    """Branches of several nodes that waited for each other after each; one finding a graph.
+
+    Runs of one graph, such as a subgraph of several branches, are one finding.
+    """
+    tree = schedule.tree
+    within = frozenset(tree.rows) if locksteps(tree.trace) else frozenset()
+    graphs: dict[tuple[frozenset[str], bool], list[tuple[Lockstep, Pairings]]] = defaultdict(list)
+    for lockstep in locksteps(tree.trace):
+        played = pairings(tree.trace, lockstep) if within.issuperset(lockstep.waiting) else None
+        if played is not None:
+            graphs[frozenset(lockstep.nodes), lockstep.is_declared].append((lockstep, played))
+    for runs in graphs.values():
+        yield _finding(tree, runs)
+
+
+def _finding(tree: CallTree, runs: Sequence[tuple[Lockstep, Pairings]]) -> Candidate:
+    first, played = runs[0]
+    rows = tuple(sorted(row for lockstep, _ in runs for row in lockstep.waiting))
+    return Candidate(
+        kind=FindingKind.BARRIER,
+        place=place_of(tree, first.graph.parent) if first.graph.parent >= 0 else first.nodes[0],
+        evidence=" ".join((_loss(runs), _branches(played))),
+        rows=rows,
+        actions=tuple(_action(tree, each.median) for _, each in runs),
+        proven=False,
+        only_if="no branch reads another's result of that round"
+        if first.is_declared
+        else "no limit on concurrency held the branches back, and none reads another's result of "
+        "that round",
+        at_best=tuple(_action(tree, each.greatest) for _, each in runs),
+    )
+
+
+def _loss(runs: Sequence[tuple[Lockstep, Pairings]]) -> str:
+    """What the branches lost, and at which nodes most."""
+    first, _ = runs[0]
+    loss_ns: dict[str, int] = defaultdict(int)
+    for lockstep, _ in runs:
+        for node, loss in lockstep.loss_ns.items():
+            loss_ns[node] += loss
+    most = sorted(loss_ns.items(), key=lambda item: -item[1])
+    shown = ", ".join(f"{node} {seconds(loss)}" for node, loss in most[:_SHOWN] if loss)
+    more = ", ..." if len(most) > _SHOWN else ""
+    nodes = ", ".join(first.nodes[:_NODES])
+    if len(first.nodes) > _NODES:
+        nodes += f" and {len(first.nodes) - _NODES} more"
+    count = sum(len(lockstep.barriers) for lockstep, _ in runs)
+    times = "once" if count == 1 else f"{count} times"
+    why = (
+        f"{nodes} ran in steps, and the branches waited {times} for the slowest node of a step"
+        if first.is_declared
+        else f"{nodes} ran in stages, and {times} a stage waited for the slowest "
+        f"node of the one before: superstep barriers, or a limit on concurrency (no steps are "
+        f"recorded)"
+    )
+    return f"{why}; {seconds(sum(loss_ns.values()))} lost in all ({shown}{more})."
+
+
+def _branches(played: Pairings) -> str:
+    """Which nodes are of one branch, as far as that is known."""
+    paths = sorted(played.median.branches, key=lambda path: (path[0].start_ns, path[0].node))
+    branches = [list(dict.fromkeys(visit.node for visit in path)) for path in paths]
+    if played.count > 1:
+        some = "at least " if not played.is_complete else ""
+        return (
+            f"Which node is of which of the {len(branches)} branches is not recorded; "
+            f"{some}{played.count} ways fit."
+        )
+    shown = "; ".join(" and ".join(each) for each in branches[:_SHOWN])
+    more = "; ..." if len(branches) > _SHOWN else ""
+    return f"Branches: {shown}{more}."
+
+
+def _action(tree: CallTree, pairing: Pairing) -> RemoveBarrier:
+    """Let each span of a visit wait for the end of its branch's visit before, and for no other."""
+    steps: dict[int, int] = {}
+    for branch in pairing.branches:
+        for before, after in pairwise(branch):
+            last = max(before.rows, key=tree.end.__getitem__)
+            for place, row in enumerate(after.rows):
+                # A node without a span of its own has several spans, one after the other.
+                inside = [r for r in after.rows[:place] if tree.end[r] <= tree.start[row]]
+                target = max(inside, key=tree.end.__getitem__, default=last)
+                if tree.parents[target] == tree.parents[row]:
+                    steps[row] = target
+    return RemoveBarrier(tuple((before, row) for row, before in steps.items()))

@@ -1,0 +1,231 @@
+"""Superstep barriers: branches that wait for each other after each of their nodes.
+
+LangGraph starts the nodes of a step when every node of the step before has ended. Branches of
+several nodes are therefore idle after each node until the slowest branch is done with its own. No
+trace says which node belongs to which branch; `pairing.py` plays what agrees with it.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+from trading_graph.otel.trace.structure.stages import (
+    Stage,
+    StageGraph,
+    follows,
+    sources,
+    stage_graphs,
+)
+from trading_graph.otel.trace.table import SpanTable
+
+LEAST_SHARE = 0.01
+"""The least loss that counts, as a share of the run."""
+
+
+@dataclass(frozen=True)
+class Barrier:
+    """The end of a stage for which the branches of the next stage waited."""
+
+    before: Stage
+    after: Stage
+
+    @cached_property
+    def loss_ns(self) -> Mapping[str, int]:
+        """How long each node of the stage before had ended when the slowest ended."""
+        end = self.before.end_ns
+        return {visit.node: end - visit.end_ns for visit in self.before.visits}
+
+
+@dataclass(frozen=True)
+class Lockstep:
+    """Stages in succession, each with two or more different nodes: branches with barriers between.
+
+    `stages` are the wide stages, and after them those with one node of a branch that went on.
+    `tail` are those with one node that follow: of a longer branch, or what joins the branches.
+    """
+
+    graph: StageGraph
+    stages: tuple[Stage, ...]
+    tail: tuple[Stage, ...]
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether the steps were recorded; otherwise a limit on concurrency fits as well."""
+        return self.graph.is_declared
+
+    @cached_property
+    def barriers(self) -> tuple[Barrier, ...]:
+        """The barriers between the stages."""
+        return tuple(Barrier(before, after) for before, after in pairwise(self.stages))
+
+    @cached_property
+    def loss_ns(self) -> Mapping[str, int]:
+        """The time that nodes lost at all barriers, by node, of those whose branches went on.
+
+        Where it is unknown whose did, those that lost least count.
+        """
+        total: Counter[str] = Counter()
+        for place, barrier in enumerate(self.barriers):
+            again = self.stages[place + 2].nodes if place + 2 < len(self.stages) else frozenset()
+            nodes = barrier.before.nodes & again
+            count = len(barrier.after.nodes)
+            if len(nodes) != count:
+                nodes = frozenset(sorted(barrier.loss_ns, key=barrier.loss_ns.__getitem__)[:count])
+            total.update({node: barrier.loss_ns[node] for node in nodes})
+        return total
+
+    @property
+    def idle_ns(self) -> int:
+        """The loss of all branches together."""
+        return sum(self.loss_ns.values())
+
+    @property
+    def longest_ns(self) -> int:
+        """The greatest loss of one node."""
+        return max(self.loss_ns.values(), default=0)
+
+    @property
+    def waiting(self) -> tuple[int, ...]:
+        """The spans that started after a barrier, in order of start."""
+        after = [visit for barrier in self.barriers for visit in barrier.after.visits]
+        return tuple(sorted(row for visit in after for row in visit.rows))
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The nodes of the stages, in order of their first start."""
+        return tuple(dict.fromkeys(visit.node for stage in self.stages for visit in stage.visits))
+
+
+def locksteps(trace: SpanTable) -> tuple[Lockstep, ...]:
+    """The locksteps of a trace in which a branch lost 1 % of the run or more; cached."""
+    found: tuple[Lockstep, ...] | None = trace.memo.get(locksteps)
+    if found is None:
+        found = trace.memo[locksteps] = tuple(
+            lockstep
+            for graph in stage_graphs(trace, least_wide=2)
+            for lockstep in _locksteps(graph)
+            if lockstep.longest_ns >= LEAST_SHARE * _run_ns(trace, graph)
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class BarrierWaits:
+    """How long branches waited at barriers, in nanoseconds, and the spans that started after one.
+
+    `idle_ns` is the sum over all branches, `longest_ns` the most that one node lost.
+    """
+
+    idle_ns: int
+    longest_ns: int
+    waiting: tuple[int, ...]
+
+
+def waits_at_barriers(trace: SpanTable, rows: Iterable[int]) -> BarrierWaits:
+    """What the spans at some rows, or the nodes that they are in, waited at recorded barriers."""
+    declared = [each for each in locksteps(trace) if each.is_declared]
+    if not declared:
+        return BarrierWaits(0, 0, ())
+    members = set(rows)
+    parents = trace.parent.tolist()
+    pending = list(members)
+    while pending:
+        above = parents[pending.pop()]
+        if above >= 0 and above not in members:
+            members.add(above)
+            pending.append(above)
+    found = [each for each in declared if _spans_stages(each, members)]
+    return BarrierWaits(
+        sum(each.idle_ns for each in found),
+        max((each.longest_ns for each in found), default=0),
+        tuple(sorted({row for each in found for row in each.waiting})),
+    )
+
+
+def _spans_stages(lockstep: Lockstep, rows: Set[int]) -> bool:
+    """Whether some rows are of several branches and of several stages of a lockstep."""
+    visits = [
+        (place, visit.node)
+        for place, stage in enumerate(lockstep.stages)
+        for visit in stage.visits
+        if not rows.isdisjoint(visit.rows)
+    ]
+    return len({place for place, _ in visits}) > 1 and len({node for _, node in visits}) > 2
+
+
+def _locksteps(graph: StageGraph) -> list[Lockstep]:
+    stages, found = graph.stages, list[Lockstep]()
+    begin = 0
+    while begin < len(stages) - 1:
+        end = begin
+        while end + 1 < len(stages) and _is_barrier(graph, end):
+            end += 1
+        if end > begin:
+            wide, tail = stages[begin : end + 1], _tail(stages, end)
+            certain = _certain(wide, tail)
+            found.append(Lockstep(graph, (*wide, *tail[:certain]), tail[certain:]))
+        begin = max(end, begin + 1)
+    return found
+
+
+def _is_barrier(graph: StageGraph, place: int) -> bool:
+    """Whether branches wait for each other at the end of the stage at a place.
+
+    A node that follows itself is no branch: debaters that speak once a round hear each other.
+    """
+    before, after = graph.stages[place : place + 2]
+    if min(len(before.nodes - after.nodes), len(after.nodes - before.nodes)) < 2:
+        return False
+    if not follows(before, after):
+        return False
+    return graph.is_declared or _is_amid_loop(graph, place) or _is_amid_loop(graph, place - 1)
+
+
+def _is_amid_loop(graph: StageGraph, place: int) -> bool:
+    """Whether two or more nodes of a stage run again two stages later, and as many between."""
+    if not 0 <= place < len(graph.stages) - 2:
+        return False
+    first, between, again = (stage.nodes for stage in graph.stages[place : place + 3])
+    back = first & again
+    return len(back) >= 2 and not between & first and len(between) >= len(back)
+
+
+def _tail(stages: Sequence[Stage], end: int) -> tuple[Stage, ...]:
+    """The stages of one node that directly follow the stage at a place."""
+    last = end
+    while (
+        last + 1 < len(stages)
+        and len(stages[last + 1].visits) == 1
+        and follows(stages[last], stages[last + 1])
+    ):
+        last += 1
+    return tuple(stages[end + 1 : last + 1])
+
+
+def _certain(wide: Sequence[Stage], tail: Sequence[Stage]) -> int:
+    """How many of the single nodes after the wide stages are surely of one branch.
+
+    A node that the branches have visited is, and so is what comes before a join that names it.
+    """
+    known = frozenset[str]().union(*[stage.nodes for stage in wide])
+    before = known
+    for length, stage in enumerate(tail):
+        named = sources(stage.visits[0], before)
+        if len(named) > 1:
+            return length if named - known else 0
+        before |= stage.nodes
+    single = [stage.visits[0].node for stage in tail]
+    return next((n for n, node in enumerate(single) if node not in known), len(single))
+
+
+def _run_ns(trace: SpanTable, graph: StageGraph) -> int:
+    """The duration of the run that a graph is part of."""
+    row = top = graph.parent
+    for _ in range(len(trace)):
+        if row < 0:
+            break
+        top, row = row, int(trace.parent[row])
+    own_ns = graph.stages[-1].end_ns - graph.stages[0].start_ns
+    return max(own_ns, trace.intervals[top][1] - trace.intervals[top][0] if top >= 0 else 0)

@@ -1,0 +1,68 @@
+"""The finding of a superstep barrier: who lost what, and what the run would gain without it."""
+
+import pytest
+
+from tests.otel.structure.graphs import changed, drawn, recorded
+from tests.otel.structure.test_barriers import LOOP, MEASURED, played
+from trading_graph.otel.diagnosis import Edits, Model, Schedule, Simulation, call_tree, rank
+from trading_graph.otel.diagnosis.actions import simulate
+from trading_graph.otel.diagnosis.critical_path import PathClass, by_class
+from trading_graph.otel.diagnosis.findings import Candidate, FindingKind
+from trading_graph.otel.diagnosis.findings.barriers import barriers
+from trading_graph.otel.trace import SpanTable
+
+
+def finding(trace: SpanTable) -> Candidate:
+    (found,) = barriers(Schedule(call_tree(trace, trace.roots[0])))
+    return found
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_the_simulation_gains_what_the_pairings_save(name: str) -> None:
+    trace = recorded(name)
+    schedule = Schedule(call_tree(trace, trace.roots[0]))
+    found, pairs = finding(trace), played(trace)
+    wall = schedule.tree.wall_ns
+    for actions, pairing in ((found.at_best, pairs.greatest), (found.actions, pairs.median)):
+        gain = wall - simulate(schedule, actions).wall_ns
+        assert gain == pytest.approx(pairing.saving_ns, abs=1e-3 * wall)
+
+
+def test_a_barrier_is_the_first_finding_with_nothing_sure() -> None:
+    trace = recorded("analyst_tools_analyst")
+    ranking = rank(trace, trace.roots[0])
+    first = ranking.candidates[0]
+    assert first.candidate.kind is FindingKind.BARRIER
+    assert first.candidate.only_if == "no branch reads another's result of that round"
+    assert first.wall.high_ns >= ranking.wall_ns, "the lower end of the gain is 0"
+    assert first.wall.low_ns <= 42.06e9
+    for node in ("market_analyst", "market_tools", "19.000 s", "24 ways fit"):
+        assert node in first.candidate.evidence
+
+
+def test_without_steps_a_limit_is_named_too() -> None:
+    bare = changed(recorded("analyst_tools_analyst"), attributes=lambda _: {})
+    found = finding(bare)
+    assert "or a limit on concurrency" in found.evidence
+    assert found.only_if.startswith("no limit on concurrency")
+
+
+def test_a_known_pairing_is_named() -> None:
+    triggers = {"x": ["branch:b:route:x"], "y": ["branch:a:route:y"]}
+    assert "Branches: a and y; b and x." in finding(drawn(LOOP, triggers)).evidence
+
+
+def test_the_path_waits_at_a_barrier_only_where_every_pairing_says_so() -> None:
+    def waited(trace: SpanTable) -> int:
+        return by_class(Schedule(call_tree(trace, trace.roots[0])))[PathClass.BARRIER]
+
+    triggers = {"x": ["branch:a:route:x"], "y": ["branch:b:route:y"]}
+    # b ends at 1 and its tools start at 4: the path is in a meanwhile.
+    assert waited(drawn(LOOP, triggers)) == 3 * 10**9
+    assert waited(drawn(LOOP)) == 0
+
+
+def test_played_without_changes_it_is_as_it_was() -> None:
+    trace = recorded("loops")
+    schedule = Schedule(call_tree(trace, trace.roots[0]))
+    assert Simulation(schedule, Edits(), Model.LIKELY).wall_ns == schedule.tree.wall_ns
