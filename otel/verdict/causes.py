@@ -106,7 +106,7 @@ _SPOKEN: Mapping[Cause, Mapping[Dialect, str]] = {
         "it or move it to a thread.",
         Dialect.ASYNCIO: "Find the call that blocks (a synchronous client, CPU work) and await it "
         "or move it to a thread.",
-        Dialect.NODE: "Find the synchronous work, and use its asynchronous form or a worker thread.",
+        Dialect.NODE: "Find the synchronous work; use its asynchronous form, or a worker thread.",
     },
 }
 

@@ -1,5 +1,6 @@
 """Evaluates the checks of a gate on a complete trace."""
 
+import math
 from collections import defaultdict
 from dataclasses import replace
 from itertools import accumulate
@@ -55,6 +56,8 @@ def _evaluate(scope: Scope, check: g.AnyCheck) -> CheckResult:
             return _ends_within(on, check)
         case g.Ordered():
             return _ordered(on)
+        case g.Linked():
+            return _linked(on, check)
         case g.Before():
             return _before(on, check)
         case g.NoDuplicates():
@@ -133,6 +136,30 @@ def _ordered(on: Evaluation) -> CheckResult:
         "none",
         spans=early,
         advice="Wait for each before the next starts.",
+    )
+
+
+def _linked(on: Evaluation, check: g.Linked) -> CheckResult:
+    targets = {on.trace.span_ids[row]: row for row in on.select(check.to)}
+    linked: dict[int, int] = {}
+    for row in on.rows:
+        ends = [
+            on.trace.intervals[targets[link.span_id]][1]
+            for link in on.trace.links(row)
+            if link.span_id in targets
+        ]
+        if ends:
+            linked[row] = on.trace.intervals[row][0] - max(ends)
+    loose = [row for row in on.rows if row not in linked]
+    limit_ns = math.inf if check.limit_s is None else check.limit_s * 1e9
+    late = [row for row, delay in linked.items() if delay > limit_ns]
+    longest = f", the last starts after {seconds(max(linked.values()))}" if linked else ""
+    return on.result(
+        not loose and not late,
+        f"{len(linked)} of {len(on.rows)} link to {check.to}{longest if check.limit_s else ''}",
+        "every span" if check.limit_s is None else f"every span, within {check.limit_s:g} s",
+        spans=[*loose, *late],
+        advice="Link each to what caused it; see what held back those that are listed.",
     )
 
 

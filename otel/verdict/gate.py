@@ -159,6 +159,16 @@ class Ordered(Check, frozen=True, tag="ordered"):
     """No span of the set starts before the one before it, in order of start, has ended."""
 
 
+class Linked(Check, frozen=True, tag="linked"):
+    """Every span of the set links to a span of `to`, and starts at most `limit_s` after its end.
+
+    Without `limit_s` only the link counts. Of several linked spans the last to end counts.
+    """
+
+    to: str | SpanSet
+    limit_s: float | None = None
+
+
 class MaxGap(Check, frozen=True, tag="max_gap"):
     """Between a span of the set and the next to start, at most `limit_s` pass without any."""
 
@@ -215,6 +225,7 @@ AnyCheck = (
     | MaxGap
     | EndsWithin
     | Ordered
+    | Linked
     | Before
     | NoDuplicates
     | Count
@@ -292,7 +303,7 @@ class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 VERSION = 1
-_KEYS_OF_SETS = ("set", "after", "other")
+_KEYS_OF_SETS = ("set", "after", "to", "other")
 
 
 def _flaw(error: msgspec.ValidationError) -> GateError:

@@ -56,6 +56,7 @@ KEYS: dict[str, dict[str, object]] = {
     "starts_within": {"after": {"role": "llm"}, "limit_s": 1},
     "duration": {"limit_s": 1},
     "max_gap": {"limit_s": 1},
+    "linked": {"to": {"role": "llm"}},
     "ends_within": {"after": {"role": "llm"}, "limit_s": 1},
     "before": {"other": {"role": "llm"}},
     "no_duplicates": {"key": "x"},
