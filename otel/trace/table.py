@@ -308,6 +308,11 @@ class SpanTable:
         return self.column_of(graph_task)
 
     @cached_property
+    def resources(self) -> list[Attributes]:
+        """The attributes of each span's process, by row."""
+        return [{}] * len(self)
+
+    @cached_property
     def steps(self) -> list[int | None]:
         """The superstep of LangGraph that each span ran in, by row; None where there is none."""
         return [task.step if task else None for task in self.graph_tasks]
