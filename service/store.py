@@ -120,6 +120,11 @@ class StoredRun:
         """What is analysed."""
         return f"{self.symbol} as of {self.date}"
 
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The fields by name."""
+        return {name: getattr(self, name) for name in _RUN}
+
 
 @dataclass(frozen=True, slots=True)
 class StoredVerdict:
@@ -162,8 +167,7 @@ class Store:
     async def add(self, run: StoredRun) -> None:
         """Insert a new run."""
         columns, marks = ", ".join(_RUN), ", ".join("?" * len(_RUN))
-        values = {name: getattr(run, name) for name in _RUN}
-        values["request"] = run.request.model_dump_json()
+        values = {**run.columns, "request": run.request.model_dump_json()}
         await self._write(f"INSERT INTO runs ({columns}) VALUES ({marks})", tuple(values.values()))
 
     async def change(self, run_id: str, **columns: Any) -> None:
