@@ -126,7 +126,7 @@ def run_document(service: ServiceContext, run: StoredRun) -> RunDocument:
         jaeger=service.jaeger_link(run.trace_id),
         langsmith=run.langsmith,
     )
-    return RunDocument.model_validate({**asdict(run), "links": links})
+    return RunDocument.model_validate({**run.columns, "links": links})
 
 
 TraceIds = Annotated[list[Identifier], Field(min_length=1, max_length=MOST_PARTS)]
