@@ -4,7 +4,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import cast
 
@@ -19,7 +19,7 @@ from trading_graph.graph.backends import Backends
 from trading_graph.graph.budget import Spending
 from trading_graph.graph.build import Graph, build_graph
 from trading_graph.graph.checkpoints import Checkpoints
-from trading_graph.graph.context import Background, RunContext
+from trading_graph.graph.context import RunContext
 from trading_graph.graph.decisions import Decision
 from trading_graph.graph.options import Limit, Options
 from trading_graph.graph.state import Report, State, Statement, Usage
@@ -103,7 +103,7 @@ async def analyse(
     """
     start = time.perf_counter()
     spending = Spending(options.budget, run.span)
-    async with Background() as background:
+    async with AsyncExitStack() as at_end:
         with tracing_context(enabled=None if callbacks else False):
             state = await _state(
                 build_graph(options),
@@ -115,7 +115,7 @@ async def analyse(
                     "recursion_limit": 100,
                     "metadata": {"symbol": options.symbol, "as_of": str(options.as_of)},
                 },
-                RunContext(options, backends.models, backends.toolkit, background, spending),
+                RunContext(options, backends.models, backends.toolkit, at_end, spending),
             )
     decision = _decision(options, backends, run, state)
     if decision.degraded:

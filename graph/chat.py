@@ -86,7 +86,8 @@ async def converse(
             spending.record(_usage(message, agent, name, seconds, requests))
         assert message is not None
         _describe(span, message)
-        _record_output(span, message)
+        if spans.content_is_captured():
+            span.set_attribute(semconv.OUTPUT_MESSAGES, _encode([message]))
         if spending.limits_tokens and not message.usage_metadata:
             raise ModelRefusalError(
                 f"{_where(agent, name, service)} does not report tokens, so --max-tokens cannot be "
@@ -269,12 +270,6 @@ def _record_input(span: Span, messages: Sequence[BaseMessage]) -> None:
     parts = [part for each in system for part in _parts(each)]
     span.set_attribute(semconv.SYSTEM_INSTRUCTIONS, json.dumps(parts))
     span.set_attribute(semconv.INPUT_MESSAGES, _encode(others))
-
-
-def _record_output(span: Span, message: BaseMessage) -> None:
-    """Put the model's answer on its span, where content is captured."""
-    if spans.content_is_captured():
-        span.set_attribute(semconv.OUTPUT_MESSAGES, _encode([message]))
 
 
 def _encode(messages: Iterable[BaseMessage]) -> str:

@@ -1,9 +1,9 @@
 """What every node of one run can reach, and where the node stands in the run and its trace."""
 
-import asyncio
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Protocol
 
 from langgraph.config import get_config
 from langgraph.errors import GraphBubbleUp
@@ -28,41 +28,17 @@ register_control_flow(GraphBubbleUp)
 register_own_errors(AnalysisError, DataError)
 
 
-class Background:
-    """Tasks that run beside the graph: a node starts them, the run owns them.
-
-    LangGraph ends a node's own tasks with the node. These tasks continue while later nodes run, and
-    end with the `async with` block, before the run's span: else the count of spans that the run
-    declares would miss theirs. Their errors show only on their own spans.
-    """
-
-    def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Start a task below the current span."""
-        self._tasks.add(asyncio.create_task(work))
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        """Cancel the tasks that still run, since nobody waits for them, and await their end."""
-        tasks, self._tasks = self._tasks, set()
-        for task in tasks:
-            task.cancel()
-        # Collecting the errors keeps asyncio from reporting them as never retrieved.
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """The run-scoped context that LangGraph hands to each node."""
+    """The run-scoped context that LangGraph hands to each node.
+
+    `at_end` holds what has to end before the run's span does.
+    """
 
     options: Options
     models: Models
     toolkit: AsyncToolkit
-    background: Background
+    at_end: AsyncExitStack
     spending: Spending
 
 

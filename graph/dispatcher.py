@@ -14,7 +14,7 @@ from langgraph.types import Command, Send
 from trading_graph.graph.context import RunContext, graph_task, span_context, traceparent
 from trading_graph.graph.errors import NoEvidenceError
 from trading_graph.graph.options import RISK_ANALYSTS, Order
-from trading_graph.graph.prefetch import prefetch
+from trading_graph.graph.prefetch import start_prefetch
 from trading_graph.graph.state import State
 from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
@@ -26,7 +26,7 @@ async def dispatch_analysts(state: State, runtime: Runtime[RunContext]) -> Comma
     command = _dispatch("analysts", context.options.analysts, {}, runtime)
     if context.options.prefetch:
         dispatcher = span_context(cast(State, command.update)["dispatcher"])
-        context.background.start(prefetch(context, dispatcher))
+        start_prefetch(context, dispatcher)
     return command
 
 

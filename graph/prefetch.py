@@ -22,6 +22,23 @@ from trading_graph.toolkit.tools import TOOLS
 BENCHMARK = "^GSPC"
 
 
+def start_prefetch(context: RunContext, dispatcher: SpanContext | None) -> None:
+    """Start the prefetch below the current span, as a task that the run owns.
+
+    LangGraph ends a node's own tasks with the node. This one continues while later nodes run. Where
+    it still runs at the end it is cancelled, since nobody waits for it, before the run's span ends:
+    else the count of spans that the run declares would miss its.
+    """
+    task = asyncio.create_task(prefetch(context, dispatcher))
+
+    async def end() -> None:
+        task.cancel()
+        # Its error shows on its span; collected, asyncio does not report it as never retrieved.
+        await asyncio.gather(task, return_exceptions=True)
+
+    context.at_end.push_async_callback(end)
+
+
 async def prefetch(context: RunContext, dispatcher: SpanContext | None) -> None:
     """Fetch the data of all the run's analysts at once, below a span linked to the dispatcher.
 

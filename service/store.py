@@ -121,6 +121,11 @@ class StoredRun:
         """What is analysed."""
         return f"{self.symbol} as of {self.date}"
 
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The fields by name."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
 
 @dataclass(frozen=True, slots=True)
 class StoredVerdict:

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Mapping
-from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -51,9 +50,11 @@ def answer_request(conversation: Conversation) -> ModelAnswer:
 
 def first_calls(conversation: Conversation) -> tuple[OutgoingCall, ...]:
     """All tool calls of the analyst's first turn."""
+    symbol = conversation.symbol
     return tuple(
-        outgoing_call(name, msgspec.json.encode(arguments).decode())
-        for name, arguments in tool_requests(conversation)
+        outgoing_call(request.tool, msgspec.json.encode(request.arguments(symbol)).decode())
+        for request in _ANALYSTS[conversation.agent].requests
+        if request.tool in conversation.tools and not (request.benchmark and symbol == BENCHMARK)
     )
 
 
@@ -65,16 +66,6 @@ def outgoing_call(name: str, arguments: str) -> OutgoingCall:
 def structured_answer(agent: str, arguments: str) -> ModelAnswer:
     """A call of the function that carries the agent's decision."""
     return ModelAnswer(tool_calls=(outgoing_call(SCHEMAS[agent], arguments),))
-
-
-def tool_requests(conversation: Conversation) -> list[tuple[str, dict[str, Any]]]:
-    """The calls of the analyst's first turn, as tool name and arguments."""
-    return [
-        (request.tool, request.arguments(conversation.symbol))
-        for request in _ANALYSTS[conversation.agent].requests
-        if request.tool in conversation.tools
-        and not (request.benchmark and conversation.symbol == BENCHMARK)
-    ]
 
 
 def write_analyst_report(conversation: Conversation) -> str:

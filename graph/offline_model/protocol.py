@@ -188,15 +188,11 @@ def encode_stream(
     deltas = pieces or [{"content": piece} for piece in _split(answer.text, chunks)]
     deltas[0] = {"role": "assistant", **deltas[0]}
     events = [head.event([_choice(delta)]) for delta in deltas]
-    end = [head.event([_choice({}, _finish_reason(answer))])]
+    end = [head.event([_choice({}, "tool_calls" if answer.tool_calls else "stop")])]
     if usage is not None:
         end.append(head.event([], usage=usage.as_json()))
     events[-1] = b"".join((events[-1], *end, _DONE))
     return events
-
-
-def _finish_reason(answer: ModelAnswer) -> str:
-    return "tool_calls" if answer.tool_calls else "stop"
 
 
 def _choice(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:

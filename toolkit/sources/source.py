@@ -127,14 +127,9 @@ def fetch_span(
     A NoDataError passes through, but the span does not call it an error: it is the source's answer.
     `nothing` is the NoDataError's sentence for the status 404, where that means so.
     """
-    subject = {
-        name: value
-        for name, value in (
-            (data_attributes.SYMBOL, symbol),
-            (data_attributes.AS_OF, None if as_of is None else str(as_of)),
-        )
-        if value
-    }
+    subject = {data_attributes.SYMBOL: symbol} if symbol else {}
+    if as_of is not None:
+        subject[data_attributes.AS_OF] = str(as_of)
     answer: NoDataError | None = None
     with spans.fetch(
         source,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import curl_cffi.requests.exceptions as curl
+import numpy as np
 import pandas as pd
 import yfinance
 from curl_cffi.requests import Session
@@ -120,7 +121,7 @@ class YahooReader:
                 continue
             yield InsiderTrade(
                 day,
-                _business_days_later(day, 2),
+                np.busday_offset(day, 2, roll="backward").astype(datetime.date),
                 clean(str(row.get("Insider", "")), 60),
                 clean(str(row.get("Text", "")), 120),
                 _number(row.get("Shares")),
@@ -188,12 +189,6 @@ def _first_day(end: datetime.date, months: int) -> datetime.date:
     """The first day of a period of so many months that ends in the month of `end`."""
     month = end.year * 12 + end.month - months
     return datetime.date(month // 12, month % 12 + 1, 1)
-
-
-def _business_days_later(day: datetime.date, count: int) -> datetime.date:
-    for _ in range(count):
-        day += datetime.timedelta(days=max(1, 7 - day.weekday() if day.weekday() >= 4 else 1))
-    return day
 
 
 def _number(value: Any) -> float | None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading_graph.graph.offline_model import rules
-from trading_graph.graph.offline_model.answer import tool_requests, write_analyst_report
+from trading_graph.graph.offline_model.answer import first_calls, write_analyst_report
 from trading_graph.graph.offline_model.conversation import Conversation, Passage, ToolResult
 from trading_graph.graph.offline_model.report import quote, read_report
 from trading_graph.graph.options import ANALYSTS
@@ -137,9 +137,10 @@ def test_a_report_has_the_agreed_form(
 ) -> None:
     """Heading first, bullets with mark and tool, provenance last but one, score last."""
     talk = conversation(agent)
+    calls = [(call.name, json.loads(call.arguments)) for call in first_calls(talk)]
     results = [
         ToolResult(name, arguments["symbol"], json.loads(tool_answer(name, arguments)), None)
-        for name, arguments in tool_requests(talk)
+        for name, arguments in calls
     ]
     lines = write_analyst_report(replace(talk, results=tuple(results))).splitlines()
     title = agent.removesuffix("_analyst").capitalize()
