@@ -15,6 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.graph.gate import own_gate
 from trading_graph.graph.options import ANALYSTS, DEBATERS, RISK_ANALYSTS
@@ -35,6 +37,10 @@ from trading_graph.otel.vocabularies import Role, agent_name, witness
 from trading_graph.service.errors import NotRecordedError
 from trading_graph.service.run.request import RunRequest
 from trading_graph.toolkit.as_of import AsOf
+
+if TYPE_CHECKING:
+    from trading_graph.service.run.result import FinishedRun
+    from trading_graph.service.run.session import RunSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +140,6 @@ def _waits(tree: CallTree, row: int, joined: Mapping[int, int]) -> Iterator[int]
         if trace.span_ids[other] in linked and trace.roles[other] is Role.FETCH:
             yield other
 
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from trading_graph.service.run.result import FinishedRun
-    from trading_graph.service.run.session import RunSession
 
 TOLERANCE = 0.05
 """The largest miss of a prediction, as a share of the measurement."""
@@ -269,9 +269,7 @@ def rungs(symbol: str, as_of: AsOf, latencies: Latencies) -> tuple[Rung, ...]:
     )
 
 
-async def climb(
-    steps: Sequence[Rung], session: "RunSession", talk: "Console"
-) -> "list[FinishedRun]":
+async def climb(steps: Sequence[Rung], session: "RunSession", talk: Console) -> "list[FinishedRun]":
     """Run all rungs, one after the other; a warm one on the back ends of the one before it.
 
     A delay of the machine would count against the rung. Such a rung runs again, up to TRIES times

@@ -64,13 +64,12 @@ class Engine:
         self,
         settings: Settings,
         out: Path,
-        redactor: Redactor,
         langsmith: LangSmithMode,
         backends: Backends,
         telemetry: Telemetry,
     ) -> None:
         self.settings = settings
-        self.redactor = redactor
+        self.redactor = telemetry.redactor
         self.langsmith = langsmith
         self.backends = backends
         self.telemetry = telemetry
@@ -288,7 +287,7 @@ async def open_engine(
     try:
         with telemetry.logs.attach(), replaying(settings, target):
             async with open_backends(choice) as backends:
-                engine = Engine(settings, out, redactor, langsmith, backends, telemetry)
+                engine = Engine(settings, out, langsmith, backends, telemetry)
                 with engine.metrics.watching(backends.pool):
                     yield engine
     finally:

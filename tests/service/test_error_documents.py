@@ -1,12 +1,14 @@
 """A command that was asked for JSON and fails prints one error document."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from tests.schema_files import assert_fits
+from trading_graph.otel.errors import TraceError
 from trading_graph.service.cli import main
 
 CUT = json.dumps(
@@ -81,3 +83,37 @@ def test_an_incomplete_trace_has_a_verdict(tmp_path: Path, monkeypatch: pytest.M
     document = json.loads(ended.stdout)
     assert_fits(document, "verdict")
     assert document["complete"] is False
+
+
+def raising(error: BaseException) -> Callable[..., None]:
+    def find_trace(*words: object) -> None:
+        raise error
+
+    return find_trace
+
+
+def test_an_interrupted_command_is_no_failed_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = "trading_graph.service.commands.verify.find_trace"
+    monkeypatch.setattr(place, raising(KeyboardInterrupt()))
+    ended = CliRunner().invoke(main, ["verify", "x", "--format", "json"])
+    assert ended.exit_code == 130
+    error = json.loads(ended.stdout)["error"]
+    assert (error["kind"], error["message"]) == ("interrupted", "Interrupted.")
+
+
+def test_what_nobody_expects_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = "trading_graph.service.commands.verify.find_trace"
+    monkeypatch.setattr(place, raising(ZeroDivisionError()))
+    ended = CliRunner().invoke(main, ["verify", "x", "--format", "json"])
+    assert isinstance(ended.exception, ZeroDivisionError)
+    assert ended.stdout == ""
+
+
+def test_the_sentence_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANGSMITH_API_KEY", "ls-secret-of-a-test")
+    place = "trading_graph.service.commands.verify.find_trace"
+    monkeypatch.setattr(place, raising(TraceError("It said ls-secret-of-a-test.")))
+    ended = CliRunner().invoke(main, ["verify", "x", "--format", "json"])
+    assert ended.exit_code == 3
+    assert "secret-of" not in ended.output
+    assert "[redacted]" in ended.stdout

@@ -92,6 +92,16 @@ def test_what_cannot_be_sent_waits_on(workdir: Path) -> None:
     assert spooled(workdir) == 0
 
 
+def test_a_backend_that_answers_and_takes_nothing_is_named(workdir: Path) -> None:
+    backend = OtlpReceiver()
+    backend.status = 400
+    with backend.served() as url:
+        ran = trading_graph("run", "AAPL", "--offline", sent_to=url)
+    said = " ".join(ran.stdout.split())
+    assert f"Jaeger did not take {run_of(workdir)[1]} spans at {url}/v1/traces;" in said
+    assert "Nothing answers" not in said
+
+
 def test_nothing_to_replay(workdir: Path) -> None:
     done = trading_graph("replay", sent_to=DOWN)
     assert done.exit_code == 0
