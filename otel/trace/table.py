@@ -19,6 +19,7 @@ from trading_graph.otel.vocabularies import (
     Role,
     finite,
     graph_task,
+    may_be_task,
     role,
 )
 
@@ -311,6 +312,11 @@ class SpanTable:
     def resources(self) -> list[Attributes]:
         """The attributes of each span's process, by row."""
         return [{}] * len(self)
+
+    @cached_property
+    def is_graph(self) -> bool:
+        """Whether any span has metadata of LangGraph."""
+        return any(map(may_be_task, self._attributes))
 
     @cached_property
     def steps(self) -> list[int | None]:

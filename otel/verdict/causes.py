@@ -227,7 +227,7 @@ def group_staircase(trace: SpanTable, group: Group) -> int | None:
 
 def _of_one_step(trace: SpanTable, rows: Sequence[int]) -> bool:
     """Whether LangGraph released all of these spans in one step: as tasks, not as parts of one."""
-    tasks = [graph_task(trace.attributes(row)) for row in rows]
+    tasks = [graph_task(trace.attributes(row)) for row in rows] if trace.is_graph else [None]
     if any(task is None or task.step is None for task in tasks):
         return False
     places = {(task.graph, task.step) for task in tasks if task is not None}

@@ -129,11 +129,17 @@ def group(trace: SpanTable, rows: Sequence[int]) -> Group:
 
 def declares_waits(trace: SpanTable, row: int) -> bool:
     """Whether the process of a span declares, on it or above it, which waits it records."""
-    while row >= 0:
+    known: dict[int, bool] = trace.memo.setdefault(declares_waits, {})
+    way = []
+    while row >= 0 and row not in known:
+        way.append(row)
         if witness.recorded_waits(trace.attributes(row)):
-            return True
+            known[row] = True
+            break
         row = trace.parents[row]
-    return False
+    is_declared = known.get(row, False)
+    known.update(dict.fromkeys(way, is_declared))
+    return is_declared
 
 
 def branches_of(trace: SpanTable, rows: Sequence[int]) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ from trading_graph.otel.vocabularies.databases import DATABASES
 from trading_graph.otel.vocabularies.genai import GENAI
 from trading_graph.otel.vocabularies.http import HTTP, http_status, resend_count
 from trading_graph.otel.vocabularies.langfuse import LANGFUSE
-from trading_graph.otel.vocabularies.langgraph import GraphTask, graph_task
+from trading_graph.otel.vocabularies.langgraph import GraphTask, graph_task, may_be_task
 from trading_graph.otel.vocabularies.langsmith import LANGSMITH
 from trading_graph.otel.vocabularies.language import Language, language
 from trading_graph.otel.vocabularies.logfire import LOGFIRE
@@ -55,10 +55,12 @@ __all__ = [
     "Usage",
     "agent_name",
     "answer",
+    "call_id",
     "finite",
     "graph_task",
     "http_status",
     "language",
+    "may_be_task",
     "resend_count",
     "role",
     "session",
@@ -177,8 +179,7 @@ def agent_name(attributes: Attributes) -> str | None:
 def tool_call(attributes: Attributes) -> ToolCall:
     """What a tool's span says of the call."""
     name = first_text(attributes, _TOOL_NAMES)
-    call_id = first_text(attributes, _CALL_IDS)
-    arguments, given_id = openllmetry.tool_input(attributes)
+    arguments, _ = openllmetry.tool_input(attributes)
     given_name, given = logfire.tool_fields(attributes)
     if arguments is None:
         for key in _ARGUMENTS:
@@ -186,8 +187,16 @@ def tool_call(attributes: Attributes) -> ToolCall:
                 break
         else:
             arguments = canonical(given) or first_text(attributes, (trading.TOOL_ARGS_HASH,))
-    call_id = call_id or given_id or openinference.call_id(attributes)
-    return ToolCall(name or given_name, call_id, arguments)
+    return ToolCall(name or given_name, call_id(attributes), arguments)
+
+
+def call_id(attributes: Attributes) -> str | None:
+    """The id that the LLM gave to a tool call; the quick part of `tool_call`."""
+    return (
+        first_text(attributes, _CALL_IDS)
+        or openllmetry.tool_input(attributes)[1]
+        or openinference.call_id(attributes)
+    )
 
 
 def answer(attributes: Attributes) -> Answer:

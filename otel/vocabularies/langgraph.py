@@ -71,6 +71,11 @@ class GraphTask(msgspec.Struct, frozen=True):
         return self.path[:1] == (_PUSH,)
 
 
+def may_be_task(attributes: Attributes) -> bool:
+    """Whether a span has any attribute that LangGraph's metadata can be in."""
+    return not _SIGNS.isdisjoint(attributes)
+
+
 def graph_task(attributes: Attributes) -> GraphTask | None:
     """The task of LangGraph that a span is, or runs in; None outside of one."""
     if _SIGNS.isdisjoint(attributes):

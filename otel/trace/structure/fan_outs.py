@@ -170,11 +170,7 @@ def _family(
     ]
     if len(members) < 2:
         return [], []
-    tasks = (
-        {row: graph_task(trace.attributes(row)) for row in members}
-        if _is_graph(trace, members)
-        else {}
-    )
+    tasks = {row: graph_task(trace.attributes(row)) for row in members} if trace.is_graph else {}
     steps = {
         row: task.step
         for row, task in tasks.items()
@@ -188,10 +184,6 @@ def _family(
             shape = _shape(trace, free)
             fan_outs.append(FanOut(tuple(free), parent, Evidence.INFERRED, shape))
     return fan_outs, list(_rows(trace, parent, groups, taken, tasks, bool(steps)))
-
-
-def _is_graph(trace: SpanTable, members: Sequence[int]) -> bool:
-    return any(graph_task(trace.attributes(row)) is not None for row in members[:3])
 
 
 def is_task(trace: SpanTable, row: int, task: GraphTask) -> bool:

@@ -12,16 +12,19 @@ def requests(trace: SpanTable, rows: Sequence[int]) -> dict[int, str | None]:
 
     A tool call asks by its name and arguments, a fetch by its declared key.
     """
-    return {row: _request(trace, row) for row in rows}
+    keys, roles = trace.values(semconv.FETCH_KEY), trace.roles
+    return {
+        row: str(key)
+        if (key := keys[row]) is not None
+        else _tool_request(trace, row)
+        if roles[row] is Role.TOOL
+        else None
+        for row in rows
+    }
 
 
-def _request(trace: SpanTable, row: int) -> str | None:
-    attributes = trace.attributes(row)
-    if (key := attributes.get(semconv.FETCH_KEY)) is not None:
-        return str(key)
-    if trace.roles[row] is not Role.TOOL:
-        return None
-    call = tool_call(attributes)
+def _tool_request(trace: SpanTable, row: int) -> str | None:
+    call = tool_call(trace.attributes(row))
     if not call.arguments:
         return None
     return f"{call.name or trace.names[row]} {call.arguments}"

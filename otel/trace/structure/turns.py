@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from trading_graph.otel.trace.evidence import Evidence
 from trading_graph.otel.trace.structure.calls import calls, nearest_above
 from trading_graph.otel.trace.table import SpanTable
-from trading_graph.otel.vocabularies import Role, answer, graph_task, tool_call
+from trading_graph.otel.vocabularies import Role, answer, call_id, graph_task
 
 BOOKKEEPING_SHARE = 0.01
 """A tool span shorter than this share of the longest in its turn is bookkeeping."""
+
+MANY = 1000
+"""If none of so many LLM calls has its answer recorded, none has."""
 
 GAP_SHARE = 0.2
 """Where no LLM call is recorded, a pause over this share of the shorter neighbour ends a turn."""
@@ -53,7 +56,8 @@ def _turns(trace: SpanTable, run: int) -> list[Turn]:
         return []
     scope_of = _scopes(trace, run, tools)
     starts = _llm_starts(trace, run, {scope for scope in scope_of.values() if scope >= 0})
-    asked_by = _callers(trace, run)
+    ids = {tool: call_id(trace.attributes(tool)) for tool in tools}
+    asked_by = _callers(trace, run) if any(ids.values()) else {}
     groups: dict[Hashable, list[int]] = defaultdict(list)
     callers: dict[Hashable, int | None] = {}
     loose: dict[int, list[int]] = defaultdict(list)
@@ -62,7 +66,7 @@ def _turns(trace: SpanTable, run: int) -> list[Turn]:
         if scope < 0:
             loose[_home(trace, run, tool)].append(tool)
             continue
-        caller = asked_by.get(tool_call(trace.attributes(tool)).id or "")
+        caller = asked_by.get(ids[tool] or "")
         if caller is None:
             before = starts[scope]
             number = bisect_right(before, trace.intervals[tool][0], key=lambda each: each[0])
@@ -101,7 +105,7 @@ def _turn(trace: SpanTable, members: Sequence[int], scope: int, caller: int | No
 
 def _evidence(trace: SpanTable, tools: Sequence[int], caller: int | None) -> Evidence:
     """How it is known that one LLM call asked for these tools."""
-    if all(tool_call(trace.attributes(row)).id for row in tools):
+    if len(tools) < 2 or all(call_id(trace.attributes(row)) for row in tools):
         return Evidence.DECLARED
     if caller is not None:
         asked = answer(trace.attributes(caller))
@@ -153,15 +157,18 @@ def _llm_starts(trace: SpanTable, run: int, scopes: set[int]) -> dict[int, list[
 def _callers(trace: SpanTable, run: int) -> dict[str, int]:
     """The LLM call that asked for each tool call, by the id that its recorded answer gives."""
     callers: dict[str, int] = {}
-    for row in calls(trace, run).llm:
-        for call_id in answer(trace.attributes(row)).call_ids:
-            callers.setdefault(call_id, row)
+    llm = calls(trace, run).llm
+    if len(llm) > MANY and not any(answer(trace.attributes(row)).call_ids for row in llm[:MANY]):
+        return callers  # content is recorded of all calls or of none, and reading it takes long
+    for row in llm:
+        for each in answer(trace.attributes(row)).call_ids:
+            callers.setdefault(each, row)
     return callers
 
 
 def _wrapper(trace: SpanTable, tool: int, scope: int) -> str | None:
     """What splits the tools of a scope: LangGraph's node, or the span directly below the scope."""
-    task = graph_task(trace.attributes(tool))
+    task = graph_task(trace.attributes(tool)) if trace.is_graph else None
     if task is not None and task.node:
         return task.node
     row, parents = tool, trace.parents
