@@ -167,7 +167,8 @@ def rank(trace: SpanTable, run: int, seen: Sequence[SeenRun] = ()) -> Ranking:
     for on_path, each in candidates[:SIMULATED]:
         trial = as_it_was.with_fix(each)
         rank = RankedCandidate(each, min(on_path, wall_ns), trial.wall)
-        if wall_ns - rank.wall.likely_ns >= least:
+        quickest = trial.freest.wall_ns if each.at_best else rank.wall.likely_ns
+        if wall_ns - min(quickest, rank.wall.likely_ns) >= least:
             ranks.append(rank)
             if best is None or _weight(rank) < _weight(best[0]):
                 best = rank, trial

@@ -96,7 +96,7 @@ def _pairings(trace: SpanTable, lockstep: Lockstep) -> Pairings | None:
         return None
     return Pairings(
         least=min(replays, key=_saving).pairing(),
-        median=likely[(len(likely) - 1) // 2].pairing(),
+        median=likely[len(likely) // 2].pairing(),
         greatest=max(replays, key=_saving).pairing(),
         count=len(likely) if is_complete else min(len(likely), most),
         is_complete=is_complete,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.otel.structure.graphs import changed, drawn, recorded
+from tests.otel.structure.graphs import Drawn, changed, drawn, recorded
 from tests.otel.structure.test_barriers import LOOP, MEASURED, played
 from trading_graph.otel.diagnosis import Edits, Model, Schedule, Simulation, call_tree, rank
 from trading_graph.otel.diagnosis.actions import simulate
@@ -38,6 +38,26 @@ def test_a_barrier_is_the_first_finding_with_nothing_sure() -> None:
     assert first.wall.low_ns <= 42.06e9
     for node in ("market_analyst", "market_tools", "19.000 s", "24 ways fit"):
         assert node in first.candidate.evidence
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_it_comes_first_where_nothing_else_takes_time(name: str) -> None:
+    trace = recorded(name)
+    kinds = [each.candidate.kind for each in rank(trace, trace.roots[0]).candidates]
+    assert kinds[0] is FindingKind.BARRIER
+
+
+def test_it_is_named_even_if_most_pairings_gain_nothing() -> None:
+    nodes: list[Drawn] = []
+    for step, lengths in enumerate(((6, 6, 6, 1), (6, 6, 6, 1), (6, 6, 6, 9))):
+        at = 6 * step
+        nodes += [(f"{step} {n}", step, at, at + length) for n, length in enumerate(lengths)]
+    trace = drawn(nodes)
+    assert played(trace).median.saving_ns == 0
+    assert played(trace).greatest.saving_ns == 3 * 10**9
+    (found,) = rank(trace, trace.roots[0]).candidates
+    assert found.candidate.kind is FindingKind.BARRIER
+    assert found.wall.low_ns < found.wall.likely_ns
 
 
 def test_without_steps_a_limit_is_named_too() -> None:

@@ -15,10 +15,10 @@ from trading_graph.otel.trace.structure import (
 MEASURED = {
     "loops": (3.981, 3.166),
     "loops_of_three_rounds": (6.862, 5.767),
-    "chains": (3.888, 3.027),
+    "chains": (3.738, 3.027),
     "chains_of_unequal_length": (3.947, 3.889),
     "chains_to_the_end": (2.046, 1.969),
-    "chains_in_a_subgraph": (2.566, 2.566),
+    "chains_in_a_subgraph": (2.148, 2.116),
     "analyst_tools_analyst": (50.56, 42.06),
 }
 """The duration of a program with its barriers, and with one node for each branch; seconds."""
@@ -35,7 +35,7 @@ WITHOUT = (
     "subgraphs",
 )
 
-JITTER_S = 0.01
+JITTER_S = 0.001
 """How late a callback may be recorded."""
 
 CALL = "call_0123456789"

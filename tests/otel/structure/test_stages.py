@@ -1,9 +1,11 @@
 """Which nodes of a graph ran together, and which followed which."""
 
+import json
+
 import pytest
 
 from tests.otel.structure.graphs import changed, drawn, recorded, renamed
-from trading_graph.otel.trace import SpanTable
+from trading_graph.otel.trace import Attributes, SpanTable
 from trading_graph.otel.trace.structure import StageGraph, later_visits, node_tasks, stage_graphs
 
 
@@ -113,3 +115,30 @@ def test_names_do_not_matter_nor_do_units(name: str) -> None:
         ]
         assert sizes[0] == sizes[1]
         assert later_visits(other) == later_visits(trace)
+
+
+@pytest.mark.parametrize("prefix", ["", "langsmith.metadata.", "traceloop.association.properties."])
+@pytest.mark.parametrize("name", ["subgraphs", "sends_and_joins", "loops"])
+def test_stages_are_the_same_in_every_dialect(name: str, prefix: str) -> None:
+    def said(attributes: Attributes) -> Attributes:
+        metadata = json.loads(attributes.get("metadata", "{}"))
+        return {
+            prefix + key: json.dumps(value) if isinstance(value, list) else value
+            for key, value in metadata.items()
+        }
+
+    trace = recorded(name)
+    other = changed(trace, attributes=said)
+    assert stage_graphs(other) == stage_graphs(trace)
+
+
+def test_without_namespaces_the_topmost_span_of_a_node_and_step_is_its_task() -> None:
+    def said(attributes: Attributes) -> Attributes:
+        metadata = json.loads(attributes.get("metadata", "{}"))
+        return {key: metadata[key] for key in ("langgraph_node", "langgraph_step") if metadata}
+
+    trace = recorded("loops")
+    bare = changed(trace, attributes=said)
+    assert [nodes(graph) for graph in stage_graphs(bare)] == [
+        nodes(graph) for graph in stage_graphs(trace)
+    ]
