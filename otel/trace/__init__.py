@@ -4,6 +4,7 @@ from trading_graph.otel.trace.builder import TraceBuilder
 from trading_graph.otel.trace.profile import Profile, profile
 from trading_graph.otel.trace.table import (
     ERROR,
+    NO_RESOURCE,
     ORPHAN,
     ROOT,
     Attributes,
@@ -19,6 +20,7 @@ from trading_graph.otel.trace.trace import Span, Spans, Trace, row_of, spans_at,
 
 __all__ = [
     "ERROR",
+    "NO_RESOURCE",
     "ORPHAN",
     "ROOT",
     "Attributes",

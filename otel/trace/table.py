@@ -6,9 +6,10 @@ float64 would lose up to 256 ns. Attributes are decoded at first use.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import attrgetter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -31,6 +32,9 @@ ERROR = 2
 Attributes = Mapping[str, Any]
 
 _NO_CHILDREN: list[int] = []
+
+NO_RESOURCE: Attributes = MappingProxyType({})
+"""The resource of a span whose source says nothing about its process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ class SpanRecord(Protocol):
     """One span as a source holds it; attributes, events and links are decoded by a call.
 
     Times are nanoseconds since the epoch, 0 where unknown. `kind` and `status` are OTLP's enums.
+    Spans of one process share one `resource`, its attributes.
     """
 
     @property
@@ -106,6 +111,14 @@ class SpanRecord(Protocol):
     def links(self) -> Callable[[], Sequence[Link]]:
         """A function that decodes the links."""
 
+    @property
+    def resource(self) -> Attributes:
+        """The attributes of the process."""
+
+    @property
+    def follows(self) -> bool:
+        """Whether its parent only caused it, and is known not to have waited for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class SpanValues:
@@ -121,6 +134,8 @@ class SpanValues:
     attributes: Callable[[], Attributes]
     events: Callable[[], Sequence[Event]] = _nothing
     links: Callable[[], Sequence[Link]] = _nothing
+    resource: Attributes = field(default_factory=lambda: NO_RESOURCE)
+    follows: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,6 +155,7 @@ class SpanTable:
     flaws: tuple[str, ...]
     repeated: int
     _records: tuple[SpanRecord, ...]
+    _moves: "NDArray[np.int64] | None" = None
 
     def __len__(self) -> int:
         return len(self.span_ids)
@@ -196,7 +212,30 @@ class SpanTable:
 
     def events(self, row: int) -> Sequence[Event]:
         """The events of a span, decoded by each call."""
-        return self._records[row].events()
+        events = self._records[row].events()
+        move = 0 if self._moves is None else int(self._moves[row])
+        return [replace(each, time_ns=each.time_ns + move) for each in events] if move else events
+
+    def with_times(self, start: "NDArray[np.int64]", end: "NDArray[np.int64]") -> "SpanTable":
+        """The same spans with other times, in order of their new starts."""
+        order = np.lexsort((-end, start))
+        row_of = np.empty(len(self) + 2, np.int32)
+        row_of[order] = np.arange(len(self))
+        row_of[[ROOT, ORPHAN]] = ROOT, ORPHAN
+        rows: list[int] = order.tolist()
+        moves = start - self.start
+        if self._moves is not None:
+            moves = moves + self._moves
+        return replace(
+            self,
+            span_ids=tuple([self.span_ids[row] for row in rows]),
+            names=tuple([self.names[row] for row in rows]),
+            start=start[order],
+            end=end[order],
+            parent=row_of[self.parent[order]],
+            _records=tuple([self._records[row] for row in rows]),
+            _moves=moves[order],
+        )
 
     def keeps_events(self, row: int) -> bool:
         """Whether the source of a span stores events."""
@@ -229,6 +268,16 @@ class SpanTable:
         return frozenset([row for row, each in enumerate(self._records) if each.links()])
 
     @cached_property
+    def resources(self) -> list[Attributes]:
+        """The attributes of each span's process, by row; spans of one process share one object."""
+        return [record.resource for record in self._records]
+
+    @cached_property
+    def followers(self) -> frozenset[int]:
+        """The spans whose parent only caused them, and is known not to have waited for them."""
+        return frozenset([row for row, each in enumerate(self._records) if each.follows])
+
+    @cached_property
     def failed(self) -> frozenset[int]:
         """The spans whose status is an error."""
         return frozenset(np.flatnonzero(self.status == ERROR).tolist())
@@ -247,6 +296,31 @@ class SpanTable:
     def intervals(self) -> list[tuple[int, int]]:
         """Start and end of each span as plain integers, which are quicker to read one by one."""
         return list(zip(self.start.tolist(), self.end.tolist(), strict=True))
+
+    def idle_ns(self, start: int, end: int, besides: Sequence[int] = ()) -> int:
+        """How long between two instants no span ran, other than those at the rows `besides`.
+
+        All spans of the trace count, wherever they hang: only so is it true that nothing ran.
+        """
+        begun = int(np.searchsorted(self.start, end))
+        starts, ends = self.start[:begun], self.end[:begun]
+        running = (ends > start) & (ends > starts)
+        running[[row for row in besides if row < begun]] = False
+        rows = np.flatnonzero(running)
+        idle, latest = 0, start
+        for begin, stop in zip(starts[rows].tolist(), ends[rows].tolist(), strict=True):
+            idle += max(begin - latest, 0)
+            latest = max(latest, stop)
+        return idle + max(end - latest, 0)
+
+    def ancestors(self, row: int) -> list[int]:
+        """The spans above a span, the nearest first."""
+        above, parents = list[int](), self.parent
+        row = int(parents[row])
+        while row >= 0:
+            above.append(row)
+            row = int(parents[row])
+        return above
 
     @property
     def duration(self) -> "NDArray[np.int64]":
