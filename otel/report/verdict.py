@@ -131,6 +131,8 @@ class VerdictText:
         outcome = "[green]passed[/]" if verdict.passed else "[red]failed[/]"
         yield f"Verdict on trace {trace_id}: {outcome}"
         yield completeness_line(verdict)
+        for note in verdict.notes:
+            yield escape(note)
         for row, result in zip(checklist(verdict), verdict.checks, strict=True):
             yield f"{_TERMINAL_MARKS[row.outcome]} {escape(row.title)}"
             yield Padding(f"[dim]{escape(row.line)}[/]", (0, 0, 0, 4))
@@ -222,6 +224,8 @@ def as_markdown(verdict: Verdict) -> str:
         lines += ["**No verdict**: the trace is not complete.", ""]
         return "\n".join([*lines, *(f"- {plain(text)}" for text in verdict.missing), ""])
     lines += [f"**{'Passed' if verdict.passed else 'Failed'}.** {completeness_line(verdict)}", ""]
+    for note in verdict.notes:
+        lines += [plain(note), ""]
     for row in checklist(verdict):
         lines.append(markdown_item(row))
         if row.outcome is Outcome.FAIL:
@@ -264,4 +268,5 @@ def as_github(verdict: Verdict) -> str:
     ]
     if verdict.passed:
         lines.append(annotation("notice", "Verdict", completeness_line(verdict)))
+    lines += [annotation("notice", "Note", note) for note in verdict.notes]
     return "\n".join(lines)

@@ -14,6 +14,7 @@ from trading_graph.otel.verdict.measures import (
 )
 from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism
 from trading_graph.otel.verdict.resumed import Interruption, interruptions, without_interruptions
+from trading_graph.otel.verdict.run_view import RunView, run_view
 from trading_graph.otel.verdict.verdict import Verdict, judge
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Outcome",
     "Parallelism",
     "RunFigures",
+    "RunView",
     "SpanSet",
     "Strength",
     "Verdict",
@@ -37,5 +39,6 @@ __all__ = [
     "judge",
     "measures",
     "parallelism",
+    "run_view",
     "without_interruptions",
 ]

@@ -8,17 +8,18 @@ from trading_graph.otel.verdict.checks import CheckResult, Outcome, Scope, evalu
 from trading_graph.otel.verdict.completeness import completeness
 from trading_graph.otel.verdict.gate import Gate
 from trading_graph.otel.verdict.measures import Measures, measures_of
-from trading_graph.otel.verdict.resumed import Interruption, interruptions, without_interruptions
+from trading_graph.otel.verdict.resumed import Interruption, interruptions
+from trading_graph.otel.verdict.run_view import run_view
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Verdict:
     """What a gate says about a trace; an incomplete trace has no checks.
 
-    `trace` is what was judged: for a resumed run, its view without the interruptions. `span_count`
-    is the number of recorded spans. `run` is the span that was judged, with everything below it.
-    `missing` has a sentence for each thing that the trace lacks, and `exact` says that the run
-    declared its span count and that it holds.
+    `trace` is what was judged: the run as `run_view` shows it. `span_count` is the number of
+    recorded spans. `run` is the span that was judged, with everything below it. `missing` has a
+    sentence for each thing that the trace lacks, and `exact` says that the run declared its span
+    count and that it holds. `notes` are sentences about how its times were read.
     """
 
     trace: Trace
@@ -28,6 +29,7 @@ class Verdict:
     span_count: int
     checks: tuple[CheckResult, ...] = ()
     interruptions: tuple[Interruption, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def judged(self) -> bool:
@@ -69,14 +71,15 @@ def judge(trace: SpanTable, gate: Gate, run_id: str | None = None) -> Verdict:
     if not whole.complete or whole.run is None:
         run = None if whole.run is None else Span(trace, whole.run)
         return Verdict(Trace(trace), run, whole.missing, exact=False, span_count=len(trace))
-    view, row = without_interruptions(trace, whole.run)
-    scope = Scope(view, row, gate.sets, len(trace))
+    view = run_view(trace, whole.run)
+    scope = Scope(view.trace, view.run, gate.sets, len(trace))
     return Verdict(
-        trace=Trace(view),
-        run=Span(view, row),
+        trace=Trace(view.trace),
+        run=Span(view.trace, view.run),
         missing=(),
         exact=whole.exact,
         span_count=len(trace),
         checks=tuple(evaluate(scope, check) for check in gate.checks),
         interruptions=interruptions(trace, whole.run),
+        notes=view.notes,
     )
