@@ -33,7 +33,7 @@ def declared_predecessors(tree: CallTree) -> Mapping[int, tuple[int, ...]]:
             continue
         row_of = trace.row_of
         targets = [row_of[link.span_id] for link in trace.links(row) if link.span_id in row_of]
-        family = [each for each in targets if trace.parent[each] == trace.parent[row]]
+        family = [each for each in targets if tree.parents[each] == tree.parents[row]]
         last_end = max([tree.end[each] for each in family], default=0)
         if family and 0 <= tree.start[row] - last_end <= SOON_NS:
             predecessors[row] = tuple(family)
@@ -174,5 +174,5 @@ def _families(tree: CallTree, first: CallPath, second: CallPath) -> list[tuple[i
     for row in tree.rows:
         for place, path in enumerate((first, second)):
             if row != tree.run and names[row] == path[-1] and tree.call_path(row) == path:
-                families[int(tree.trace.parent[row])][place].append(row)
+                families[tree.parents[row]][place].append(row)
     return [(a[0], b[0]) for a, b in families.values() if len(a) == len(b) == 1]

@@ -188,7 +188,7 @@ class Schedule:
         tree, slots = self.tree, {}
         for fan_out in self.measures.fan_outs:
             group = fan_out.group
-            parents = {int(tree.trace.parent[row]) for row in group.rows}
+            parents = {tree.parents[row] for row in group.rows}
             limit = causes.limit(tree.trace, group) if len(parents) == 1 else None
             if limit is not None and fan_out.judgement.cause is limit[1]:
                 slots[parents.pop()] = _slots(tree, group.rows, limit[0])

@@ -39,7 +39,7 @@ def outlook(diagnosis: Diagnosis) -> list[str]:
         sentences.append(f"With {all_fixes} made it takes {least}.")
     if target.standing is Standing.OUT_OF_REACH:
         sentences += _in_the_way(diagnosis)
-    return sentences
+    return [*sentences, *diagnosis.notes]
 
 
 def _in_the_way(diagnosis: Diagnosis) -> list[str]:
