@@ -241,7 +241,7 @@ def _follower(schedule: Schedule, row: int) -> int | None:
     tree = schedule.tree
     if row == tree.run:
         return None
-    family = schedule.family(int(tree.trace.parent[row]))
+    family = schedule.family(tree.parents[row])
     end = family.end[family.number[row]]
     later = bisect_left(family.start, end, lo=family.number[row] + 1)
     return family.rows[later] if later < len(family.rows) else None

@@ -77,5 +77,5 @@ def _suspects(tree: CallTree) -> list[int]:
 def _is_below(tree: CallTree, row: int, above: int) -> bool:
     """Whether a span is another one, or is below it."""
     while tree.depth[row] > tree.depth[above]:
-        row = int(tree.trace.parent[row])
+        row = tree.parents[row]
     return row == above

@@ -23,7 +23,7 @@ from trading_graph.otel.diagnosis.call_path import (
 from trading_graph.otel.diagnosis.structure import Improvement, Regression, gains, losses
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.trace import Span, SpanTable, Trace, finite, row_of, semconv, table_of
-from trading_graph.otel.verdict import completeness, without_interruptions
+from trading_graph.otel.verdict import completeness, run_view
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -209,7 +209,8 @@ def complete_runs(
         whole = completeness(table, run_id)
         missing += [f"{name}: {sentence}" for sentence in whole.missing]
         if whole.run is not None:
-            runs.append(Run.at(*without_interruptions(table, whole.run)))
+            view = run_view(table, whole.run)
+            runs.append(Run.at(view.trace, view.run))
     return runs, missing
 
 

@@ -7,18 +7,17 @@ the path too.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from trading_graph.otel.diagnosis.call_tree import CallTree
 from trading_graph.otel.trace.structure import locksteps, pairings
-from trading_graph.otel.vocabularies import Role, witness
+from trading_graph.otel.vocabularies import Role, usage, witness
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,27 +61,29 @@ class PathTable:
     @cached_property
     def self_ns(self) -> Mapping[int, int]:
         """The time on the path in each span itself, in nanoseconds by row."""
-        time_ns: dict[int, int] = defaultdict(int)
-        for row, (start, end) in zip(self.rows, pairwise(self.bounds), strict=True):
-            time_ns[row] += end - start
-        return dict(time_ns)
+        if not self.rows:
+            return {}
+        rows, lengths = np.array(self.rows, np.int64), np.diff(np.array(self.bounds, np.int64))
+        order = np.argsort(rows, kind="stable")
+        first = np.flatnonzero(np.diff(rows[order], prepend=-1))
+        time_ns = np.add.reduceat(lengths[order], first)
+        # In the order in which the run came to the spans.
+        by_time = np.argsort(order[first])
+        return dict(
+            zip(rows[order[first]][by_time].tolist(), time_ns[by_time].tolist(), strict=True)
+        )
 
     @cached_property
     def total_ns(self) -> Mapping[int, int]:
         """The time on the path in and below each span on it, in nanoseconds by row."""
         run, parents = self.tree.run, self.tree.parents
-        above: set[int] = set()
-        for row in self.self_ns:
-            while row not in above:
-                above.add(row)
-                if row == run:
-                    break
-                row = parents[row]
-        time_ns = {row: self.self_ns.get(row, 0) for row in above}
+        time_ns = [0] * len(self.tree.trace)
+        for row, self_ns in self.self_ns.items():
+            time_ns[row] = self_ns
         for row in reversed(self.tree.rows):  # children before parents
-            if row in time_ns and row != run:
-                time_ns[parents[row]] += time_ns[row]
-        return time_ns
+            if (total := time_ns[row]) and row != run:
+                time_ns[parents[row]] += total
+        return {row: total for row, total in enumerate(time_ns) if total}
 
     @cached_property
     def by_name(self) -> Mapping[str, int]:
@@ -105,61 +106,86 @@ def critical_path(
     """
     of_row = predecessors or {}
     start, end, waited_for = tree.start, tree.end, tree.waited_for
+    child_rows, roles, end_of = tree.child_rows, tree.trace.roles, tree.end.__getitem__
     rows: list[int] = []
     starts: list[int] = []
     # The state of the walk: in the span `row`, which begins at `low`, now at `cursor`, with these
-    # children left; the span after `cursor` waited for none but `candidates`, if that is not None.
+    # children left, by end; of equal ends, the one that starts last comes last. The span after
+    # `cursor` is `after`. It waited for none but `candidates`, if that is not None. `model` is an
+    # LLM call during which it started.
     row, low, cursor = tree.run, start[tree.run], end[tree.run]
-    children, candidates = _by_end(tree, row), None
-    above: list[tuple[int, int, int, list[int], tuple[int, ...] | None]] = []
+    children, candidates = sorted(child_rows[row], key=end_of), None
+    after = model = _NOTHING
+    above: list[tuple[int, int, int, list[int], tuple[int, ...] | None, int]] = []
     while True:
         while children:
             child = children.pop()
             stop = end[child]
             if stop > cursor or not waited_for[child]:
-                continue  # it ran beside a later one
+                # It ran beside a later one, or is an LLM call that asked for it while it streamed.
+                if (
+                    after >= 0
+                    and roles[child] is Role.LLM
+                    and roles[after] is Role.TOOL
+                    and waited_for[child]
+                    and start[child] < cursor
+                    and (model < 0 or start[child] > start[model])
+                ):
+                    model = child
+                continue
             if candidates is not None and child not in candidates:
                 continue
-            begin = max(start[child], low)
+            begin = start[child]
+            if begin < low:
+                begin = low
             if stop <= begin:
                 continue
             if cursor > stop:
-                rows.append(row)
-                starts.append(stop)
-            cursor, candidates = begin, of_row.get(child)
-            below = _by_end(tree, child)
+                if model >= 0:
+                    cursor = max(start[model], stop)
+                    rows.append(model)
+                    starts.append(cursor)
+                if cursor > stop:
+                    rows.append(row)
+                    starts.append(stop)
+            cursor, candidates, after, model = begin, of_row.get(child), child, _NOTHING
+            below = child_rows[child]
             if below:
-                above.append((row, low, cursor, children, candidates))
-                row, low, cursor, children, candidates = child, begin, stop, below, None
+                above.append((row, low, cursor, children, candidates, child))
+                row, low, cursor, candidates, after = child, begin, stop, None, _NOTHING
+                children = sorted(below, key=end_of) if len(below) > 1 else below.copy()
             else:
                 rows.append(child)
                 starts.append(begin)
         if cursor > low:
-            rows.append(row)
-            starts.append(low)
+            if model >= 0:
+                cursor = max(start[model], low)
+                rows.append(model)
+                starts.append(cursor)
+            if cursor > low:
+                rows.append(row)
+                starts.append(low)
         if not above:
             break
-        row, low, cursor, children, candidates = above.pop()
+        row, low, cursor, children, candidates, after = above.pop()
+        model = _NOTHING
     return PathTable(tree, rows[::-1], [*starts[::-1], end[tree.run]])
 
 
-def _by_end(tree: CallTree, row: int) -> list[int]:
-    """The children of a span by end; of equal ends, the one that starts last comes last."""
-    children = tree.children(row)
-    if len(children) < 2:
-        return list(children)
-    start, end = tree.start, tree.end
-    return sorted(children, key=lambda child: (end[child], start[child]))
+_NOTHING = -1
 
 
 class PathClass(StrEnum):
     """What an instant of the critical path was used for.
 
-    WAITING is for a free connection or slot, where that is recorded. BARRIER is time in which the
-    branch on the path had ended its step, and another branch had not.
+    The time of an LLM call is FIRST_TOKEN and GENERATION where the time to its first token is
+    recorded, else LLM. WAITING is for a free connection or slot, where that is recorded. BARRIER is
+    time in which the branch on the path had ended its step, and another branch had not.
     """
 
     LLM = "LLM"
+    FIRST_TOKEN = "time to first token"
+    GENERATION = "generation"
     TOOL = "tool"
     HTTP = "HTTP"
     WAITING = "waiting"
@@ -187,25 +213,51 @@ def by_class(schedule: "Schedule") -> Mapping[PathClass, int]:
     at_barrier = np.diff(_time_within(_barrier_waits(schedule), bounds))
     rest = np.diff(bounds) - at_barrier
     waiting = np.minimum(_wait_ns(schedule, bounds), rest)
-    classes = list(PathClass)
-    class_of = np.array([classes.index(c) for c in _classes(schedule.tree)], np.int8)[path.rows]
-    time_ns = {
-        each: int((rest - waiting)[class_of == number].sum()) for number, each in enumerate(classes)
-    }
+    class_of = np.array(_classes(schedule.tree), np.int8)[path.rows]
+    rest = rest - waiting
+    time_ns = {each: int(rest[class_of == number].sum()) for each, number in _NUMBER.items()}
+    for number, until in _first_tokens(schedule):
+        first = min(max(until - path.bounds[number] - int(waiting[number]), 0), int(rest[number]))
+        time_ns[PathClass.LLM] -= int(rest[number])
+        time_ns[PathClass.FIRST_TOKEN] += first
+        time_ns[PathClass.GENERATION] += int(rest[number]) - first
     time_ns[PathClass.BARRIER] += int(at_barrier.sum())
     time_ns[PathClass.WAITING] += int(waiting.sum())
     return time_ns
 
 
-def _classes(tree: CallTree) -> list[PathClass]:
-    """The class of each span: by its own role, or else that of the call to which it belongs."""
-    classes = [PathClass.ORCHESTRATION] * len(tree.trace)
-    roles, parents = tree.trace.roles, tree.parents
+_NUMBER = {each: number for number, each in enumerate(PathClass)}
+_NUMBER_OF_ROLE = {role: _NUMBER[each] for role, each in _CLASS.items()}
+
+
+def _classes(tree: CallTree) -> list[int]:
+    """The number of each span's class: by its own role, or that of the call it belongs to."""
+    orchestration = _NUMBER[PathClass.ORCHESTRATION]
+    classes = [orchestration] * len(tree.trace)
+    roles, parents, number_of = tree.trace.roles, tree.parents, _NUMBER_OF_ROLE
     for row in tree.rows[1:]:
         role = roles[row]
-        inherited = classes[parents[row]] if role in _UNCLASSED else PathClass.ORCHESTRATION
-        classes[row] = _CLASS.get(role, inherited)
+        if role in _UNCLASSED:
+            classes[row] = classes[parents[row]]
+        else:
+            classes[row] = number_of.get(role, orchestration)
     return classes
+
+
+def _first_tokens(schedule: "Schedule") -> Iterator[tuple[int, int]]:
+    """The number of each segment in an LLM call whose first token is known, and when that came."""
+    tree, path = schedule.tree, schedule.path
+    roles, llm = tree.trace.roles, Role.LLM
+    calls = [row for row in path.self_ns if roles[row] is llm]
+    uses = {row: usage(tree.trace.attributes(row)) for row in calls}
+    for number, row in enumerate(path.rows if calls else ()):
+        use = uses.get(row)
+        if use is None:
+            continue
+        if use.first_token_s is not None and use.first_token_s >= 0:
+            yield number, tree.start[row] + int(use.first_token_s * 1e9)
+        elif use.first_token_ns is not None:
+            yield number, use.first_token_ns
 
 
 def _wait_ns(schedule: "Schedule", bounds: "NDArray[np.int64]") -> "NDArray[np.int64]":

@@ -1,12 +1,13 @@
 """The diagnosis of a trace: where its time went, what each fix would gain, and its target."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from trading_graph.otel.diagnosis.call_tree import DOUBT, LATE_SHARE, call_tree
 from trading_graph.otel.diagnosis.critical_path import PathClass, by_class
 from trading_graph.otel.diagnosis.findings import FindingKind
 from trading_graph.otel.diagnosis.ranking import Prediction, RankedCandidate, Ranking, rank
-from trading_graph.otel.diagnosis.schedule import slack_ns
+from trading_graph.otel.diagnosis.schedule import Schedule, slack_ns
 from trading_graph.otel.diagnosis.target import LlmChain, Target, TargetFigures, target_figures
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.trace import (
@@ -99,6 +100,7 @@ class Diagnosis:
     that gains are never added. `by_class` and `by_name` divide the critical path, in seconds, the
     greatest first; they sum to `wall_s`, the duration of the run. `title` says what was run, and
     `commands` are shell lines that watch further runs, where the program that made it knows some.
+    `notes` are sentences about how times were read.
     """
 
     trace: Trace
@@ -112,6 +114,7 @@ class Diagnosis:
     verdict: Verdict
     title: str
     commands: tuple[str, ...]
+    notes: tuple[str, ...]
     _ranking: Ranking = field(compare=False)
     _figures: TargetFigures = field(compare=False)
 
@@ -196,9 +199,31 @@ def _document(ranking: Ranking, figures: TargetFigures, verdict: Verdict) -> Dia
         verdict=verdict,
         title=verdict.run.name if verdict.run else "",
         commands=(),
+        notes=(*verdict.notes, *_doubts(ranking)),
         _ranking=ranking,
         _figures=figures,
     )
+
+
+def _doubts(ranking: Ranking) -> Iterator[str]:
+    """What the path would be if spans that may be late or detached were read the other way."""
+    tree = ranking.schedule.tree
+    if not tree.doubtful:
+        return
+    late, detached = (
+        Schedule(call_tree(tree.trace, tree.run, LATE_SHARE + by)).path.total_ns
+        for by in (-DOUBT, DOUBT)
+    )
+    for row in tree.doubtful:
+        if late.get(row, 0) == detached.get(row, 0):
+            continue
+        trace = tree.trace
+        yield (
+            f"About half of {trace.names[row]!r} lies inside its parent "
+            f"{trace.names[int(trace.parent[row])]!r}. If the parent waited for it, "
+            f"{late.get(row, 0) / 1e9:.3f} s of the critical path are in it; if it was detached, "
+            f"{detached.get(row, 0) / 1e9:.3f} s."
+        )
 
 
 def _finding(ranking: Ranking, rank: RankedCandidate) -> Finding:

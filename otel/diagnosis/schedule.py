@@ -188,7 +188,7 @@ class Schedule:
         tree, slots = self.tree, {}
         for fan_out in self.measures.fan_outs:
             group, at_once = fan_out.group, fan_out.judgement.at_once
-            parents = {int(tree.trace.parent[row]) for row in group.rows}
+            parents = {tree.parents[row] for row in group.rows}
             # A limit that times alone suggest may be a stage or a batch, and is not played.
             if not fan_out.evidence.proves or fan_out.judgement.strength is not Strength.SERIAL:
                 continue

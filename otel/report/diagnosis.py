@@ -31,6 +31,8 @@ _STANDING_COLOURS = {
 }
 _CLASS_COLOURS = {
     PathClass.LLM: "cyan",
+    PathClass.FIRST_TOKEN: "blue",
+    PathClass.GENERATION: "cyan",
     PathClass.TOOL: "yellow",
     PathClass.HTTP: "green",
     PathClass.WAITING: "red",

@@ -17,7 +17,7 @@ _DEEPER = "(deeper)"
 def folded(path: PathTable) -> str:
     """The stacks of the path, in the order in which the run came to them."""
     tree, names = path.tree, path.tree.trace.names
-    parents, depth = tree.trace.parent.tolist(), tree.depth
+    parents, depth = tree.parents, tree.depth
     # The span whose stack is written for each: itself, or the deepest above it that has a frame.
     frame_row: dict[int, int] = {}
     stacks: dict[int, str] = {}

@@ -41,7 +41,7 @@ def outlook(diagnosis: Diagnosis) -> list[str]:
         sentences.append(f"With {all_fixes} made it takes {least}.")
     if target.standing is Standing.OUT_OF_REACH and target.limit_s is not None:
         sentences += _in_the_way(diagnosis, target.limit_s)
-    return sentences
+    return [*sentences, *diagnosis.notes]
 
 
 def _in_the_way(diagnosis: Diagnosis, limit_s: float) -> list[str]:

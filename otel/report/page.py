@@ -38,6 +38,8 @@ _STANDING = {
 }
 _CLASSES = {
     PathClass.LLM: "llm",
+    PathClass.FIRST_TOKEN: "first-token",
+    PathClass.GENERATION: "llm",
     PathClass.TOOL: "tool",
     PathClass.HTTP: "http",
     PathClass.WAITING: "waiting",

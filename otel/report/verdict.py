@@ -135,6 +135,8 @@ class VerdictText:
         nothing = f"; concurrency: nothing to judge, {verdict.nothing_to_judge}"
         yield f"Verdict on trace {trace_id}: {outcome}{nothing if verdict.nothing_to_judge else ''}"
         yield completeness_line(verdict)
+        for note in verdict.notes:
+            yield escape(note)
         for row, result in zip(checklist(verdict), verdict.checks, strict=True):
             yield f"{_TERMINAL_MARKS[row.outcome]} {escape(row.title)}"
             yield Padding(f"[dim]{escape(row.line)}[/]", (0, 0, 0, 4))
@@ -233,6 +235,8 @@ def as_markdown(verdict: Verdict) -> str:
         lines += ["**No verdict**:", ""]
         return "\n".join([*lines, *(f"- {plain(text)}" for text in unjudged(verdict)), ""])
     lines += [f"**{'Passed' if verdict.passed else 'Failed'}.** {completeness_line(verdict)}", ""]
+    for note in verdict.notes:
+        lines += [plain(note), ""]
     for row in checklist(verdict):
         lines.append(markdown_item(row))
         lines += [f"  - {plain(note)}" for note in row.notes]
@@ -276,4 +280,5 @@ def as_github(verdict: Verdict) -> str:
     ]
     if verdict.passed:
         lines.append(annotation("notice", "Verdict", completeness_line(verdict)))
+    lines += [annotation("notice", "Note", note) for note in verdict.notes]
     return "\n".join(lines)

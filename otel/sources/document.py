@@ -4,7 +4,7 @@
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -17,10 +17,11 @@ from trading_graph.otel.sources.otlp_json import (
     DECODE_ERRORS,
     OtlpDocument,
     RawSpan,
+    Resources,
     hexadecimal,
     in_camel_case,
 )
-from trading_graph.otel.trace import SpanTable, TraceBuilder
+from trading_graph.otel.trace import Attributes, SpanTable, TraceBuilder
 
 MAX_BYTES = 2**30
 """Maximum size of the JSON that is read, in bytes: about two million spans."""
@@ -34,10 +35,15 @@ class _Document(OtlpDocument, rename="camel"):
     data: list[JaegerTrace] | None = None
     spans_: list[JaegerSpan] | None = msgspec.field(default=None, name="spans")
 
-    def all_spans(self) -> Iterator[RawSpan | JaegerSpan]:
-        yield from self.spans()
-        yield from spans_of(self.data or [])
-        yield from self.spans_ or ()
+    def all_spans(
+        self, resources: Resources
+    ) -> Iterator[tuple[Sequence[RawSpan | JaegerSpan], Attributes]]:
+        yield from self.spans(resources)
+        yield from spans_of([*(self.data or ()), JaegerTrace(self.spans_)])
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.has_spans or self.spans_ or any(each.spans for each in self.data or ()))
 
 
 _DECODER = msgspec.json.Decoder(_Document | list[_Document], strict=False)
@@ -82,15 +88,17 @@ def _parse_all(contents: list[tuple[bytes, str]]) -> list[SpanTable]:
     by_raw_id: dict[str, TraceBuilder] = {}
     flaws: list[str] = []
     names: dict[str, str] = {}
+    resources = Resources()
     while contents:
         for document in _documents(*contents.pop(0), flaws):
-            for span in document.all_spans():
-                builder = by_raw_id.get(span.trace_id)
-                if builder is None:
-                    trace_id = hexadecimal(span.trace_id)
-                    builder = builders.setdefault(trace_id, TraceBuilder(trace_id))
-                    by_raw_id[span.trace_id] = builder
-                builder.add(span.record(builder.trace_id, names))
+            for spans, resource in document.all_spans(resources):
+                for span in spans:
+                    builder = by_raw_id.get(span.trace_id)
+                    if builder is None:
+                        trace_id = hexadecimal(span.trace_id)
+                        builder = builders.setdefault(trace_id, TraceBuilder(trace_id))
+                        by_raw_id[span.trace_id] = builder
+                    builder.add(span.record(builder.trace_id, names, resource))
     for builder in builders.values():
         for flaw in flaws:
             builder.flaw(flaw)
@@ -133,7 +141,7 @@ def _decode(text: bytes) -> list[_Document]:
     """Decode a text that is one document, or a list of them."""
     value = _DECODER.decode(text)
     documents = value if isinstance(value, list) else [value]
-    if not all(any(True for _ in document.all_spans()) for document in documents):
+    if any(document.is_empty for document in documents):
         # Only then: the search for other spellings takes half as long as decoding.
         camel = in_camel_case(text)
         return documents if camel is text else _decode(camel)

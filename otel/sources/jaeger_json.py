@@ -5,13 +5,13 @@ one microsecond after its parent. Source: Jaeger's model of the query page, `{"d
 "spans", "processes"}]}`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import msgspec
 
 from trading_graph.otel.sources.otlp_json import Id
-from trading_graph.otel.trace.table import Attributes, Event, Link
+from trading_graph.otel.trace.table import NO_RESOURCE, Attributes, Event, Link
 
 Microseconds = Annotated[int, msgspec.Meta(ge=0, lt=2**52)]
 
@@ -48,20 +48,42 @@ class JaegerSpan(msgspec.Struct):
     tags: list[_JaegerTag] | None = None
     logs: list[_JaegerLog] | None = None
     warnings: list[str] | None = None
+    process_id: Any = msgspec.field(default=None, name="processID")
+    process: Any = None
 
-    def record(self, trace_id: str, names: dict[str, str]) -> "JaegerSpan":
+    def record(
+        self, trace_id: str, names: dict[str, str], resource: Attributes = NO_RESOURCE
+    ) -> "JaegerSpan":
         """Return the span itself, with ids in lower case; equal names share one string."""
         self.trace_id, self.span_id = trace_id, self.span_id.lower()
         self.name = names.setdefault(self.name, self.name)
+        self.process = resource
         return self
 
     @property
+    def resource(self) -> Attributes:
+        """The tags of the process, and its service."""
+        resource: Attributes = self.process
+        return resource
+
+    @property
     def parent_id(self) -> str:
-        """The id of the parent; empty for a root."""
+        """The id of the parent; empty for a root.
+
+        A parent that is known only by FOLLOWS_FROM is one too, though it did not wait.
+        """
+        return self._referred("CHILD_OF") or self.parent.lower() or self._referred("FOLLOWS_FROM")
+
+    @property
+    def follows(self) -> bool:
+        """Whether the parent is known only by FOLLOWS_FROM."""
+        return not self._referred("CHILD_OF") and not self.parent and bool(self.parent_id)
+
+    def _referred(self, kind: str) -> str:
         for each in self.references or ():
-            if each.reference == "CHILD_OF" and each.trace_id.lower() == self.trace_id:
+            if each.reference == kind and each.trace_id.lower() == self.trace_id:
                 return each.span_id.lower()
-        return self.parent.lower()
+        return ""
 
     @property
     def start_ns(self) -> int:
@@ -112,13 +134,36 @@ class JaegerSpan(msgspec.Struct):
         return next((tag.value for tag in self.tags or () if tag.key == key), None)
 
 
+class _JaegerProcess(msgspec.Struct):
+    service: str = msgspec.field(default="", name="serviceName")
+    tags: list[_JaegerTag] | None = None
+
+
 class JaegerTrace(msgspec.Struct):
-    """One trace of Jaeger's JSON."""
+    """One trace of Jaeger's JSON, with its processes by id."""
 
     spans: list[JaegerSpan] | None = None
+    processes: Any = None
 
 
-def spans_of(traces: list[JaegerTrace]) -> Iterator[JaegerSpan]:
-    """Iterate over the spans of several traces."""
+def spans_of(traces: list[JaegerTrace]) -> Iterator[tuple[Sequence[JaegerSpan], Attributes]]:
+    """Iterate over the spans of several traces, with their resources."""
     for trace in traces:
-        yield from trace.spans or ()
+        resources = {}
+        if isinstance(trace.processes, dict):
+            resources = {id: _resource(process) for id, process in trace.processes.items()}
+        for span in trace.spans or ():
+            known = resources.get(str(span.process_id))
+            yield (span,), known or _resource(span.process)
+
+
+def _resource(process: Any) -> Attributes:
+    """A process as OTLP names it; nothing where it is malformed, since spans do without."""
+    if process is None:
+        return NO_RESOURCE
+    try:
+        known = msgspec.convert(process, _JaegerProcess, strict=False)
+    except msgspec.ValidationError:
+        return NO_RESOURCE
+    tags = {tag.key: tag.value for tag in known.tags or ()}
+    return {"service.name": known.service, **tags} if known.service else tags

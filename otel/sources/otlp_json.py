@@ -9,12 +9,12 @@ writer is `files.otlp_json`.
 import base64
 import re
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
 from trading_graph.otel.errors import TraceError
-from trading_graph.otel.trace.table import Attributes, Event, Link
+from trading_graph.otel.trace.table import NO_RESOURCE, Attributes, Event, Link
 
 _FIELDS = (
     "resource_spans scope_spans trace_id span_id parent_span_id start_time_unix_nano "
@@ -78,6 +78,7 @@ class _RawStatus(msgspec.Struct, gc=False):
 
 
 _NONE = msgspec.Raw(b"[]")
+_NO_RESOURCE = msgspec.Raw(b"{}")
 
 
 class OtlpSpan(msgspec.Struct, gc=False):
@@ -89,17 +90,14 @@ class OtlpSpan(msgspec.Struct, gc=False):
     name: str
     start_ns: int
     end_ns: int
-    encoded_kind: Enum
+    kind: int
     encoded_status: _RawStatus | None
     decoded_attributes: Attributes
     encoded_events: msgspec.Raw
     encoded_links: msgspec.Raw
+    resource: Attributes
 
-    @property
-    def kind(self) -> int:
-        """The kind as OTLP numbers it."""
-        kind = self.encoded_kind
-        return kind if isinstance(kind, int) else _enum(kind, "SPAN_KIND_", _KINDS)
+    follows: ClassVar[bool] = False
 
     @property
     def status(self) -> int:
@@ -151,13 +149,15 @@ class RawSpan(msgspec.Struct, gc=False, rename="camel"):
     links: msgspec.Raw = _NONE
     status: _RawStatus | None = None
 
-    def record(self, trace_id: str, names: dict[str, str]) -> OtlpSpan:
+    def record(
+        self, trace_id: str, names: dict[str, str], resource: Attributes = NO_RESOURCE
+    ) -> OtlpSpan:
         """Return the span for the trace table.
 
         Equal names, attribute keys and frequent values share one string through `names`, and all
         spans share the trace id: this halves the memory.
         """
-        parent = self.parent_span_id
+        parent, kind = self.parent_span_id, self.kind
         return OtlpSpan(
             trace_id,
             hexadecimal(self.span_id),
@@ -165,12 +165,13 @@ class RawSpan(msgspec.Struct, gc=False, rename="camel"):
             names.setdefault(self.name, self.name),
             self.start_time_unix_nano,
             self.end_time_unix_nano,
-            self.kind,
+            kind if isinstance(kind, int) else _enum(kind, "SPAN_KIND_", _KINDS),
             self.status,
             _attributes(self.attributes or (), names),
             # Copies, because one event would keep the whole text in memory.
             self.events if self.events is _NONE else self.events.copy(),
             self.links if self.links is _NONE else self.links.copy(),
+            resource,
         )
 
 
@@ -178,8 +179,13 @@ class _RawScopeSpans(msgspec.Struct):
     spans: list[RawSpan] | None = None
 
 
+class _RawResource(msgspec.Struct):
+    attributes: list[_RawKeyValue] | None = None
+
+
 class _RawResourceSpans(msgspec.Struct, rename="camel"):
     scope_spans: list[_RawScopeSpans] | None = None
+    resource: msgspec.Raw = _NO_RESOURCE
 
 
 class OtlpDocument(msgspec.Struct, rename="camel"):
@@ -188,17 +194,45 @@ class OtlpDocument(msgspec.Struct, rename="camel"):
     resource_spans: list[_RawResourceSpans] | None = None
     result: "OtlpDocument | None" = None
 
-    def spans(self) -> Iterator[RawSpan]:
-        """Iterate over its spans, in the order of the text."""
+    def spans(self, resources: "Resources") -> Iterator[tuple[Sequence[RawSpan], Attributes]]:
+        """Iterate over its spans in the order of the text, those of a scope with their resource."""
         if self.result is not None:
-            yield from self.result.spans()
-        for resource in self.resource_spans or ():
-            for scope in resource.scope_spans or ():
-                yield from scope.spans or ()
+            yield from self.result.spans(resources)
+        for part in self.resource_spans or ():
+            resource = resources.decode(part.resource)
+            for scope in part.scope_spans or ():
+                yield scope.spans or (), resource
+
+    @property
+    def has_spans(self) -> bool:
+        """Whether it holds any span."""
+        return (self.result is not None and self.result.has_spans) or any(
+            scope.spans for part in self.resource_spans or () for scope in part.scope_spans or ()
+        )
+
+
+class Resources:
+    """The resources of spans: equal ones are decoded once and share one object."""
+
+    def __init__(self) -> None:
+        self._decoded: dict[bytes, Attributes] = {}
+
+    def decode(self, encoded: msgspec.Raw) -> Attributes:
+        """The attributes of a resource; none where it is malformed, since spans do without."""
+        text = bytes(encoded)
+        resource = self._decoded.get(text)
+        if resource is None:
+            try:
+                resource = _attributes(_RESOURCE.decode(text).attributes or ())
+            except DECODE_ERRORS:
+                resource = NO_RESOURCE
+            self._decoded[text] = resource
+        return resource
 
 
 _EVENTS = msgspec.json.Decoder(list[_RawEvent] | None, strict=False)
 _LINKS = msgspec.json.Decoder(list[_RawLink] | None, strict=False)
+_RESOURCE = msgspec.json.Decoder(_RawResource, strict=False)
 
 
 def in_camel_case(content: bytes) -> bytes:

@@ -5,6 +5,7 @@ from trading_graph.otel.trace.evidence import Evidence
 from trading_graph.otel.trace.profile import Profile, profile
 from trading_graph.otel.trace.table import (
     ERROR,
+    NO_RESOURCE,
     ORPHAN,
     ROOT,
     Attributes,
@@ -20,6 +21,7 @@ from trading_graph.otel.vocabularies import finite
 
 __all__ = [
     "ERROR",
+    "NO_RESOURCE",
     "ORPHAN",
     "ROOT",
     "Attributes",

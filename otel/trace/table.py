@@ -6,9 +6,10 @@ float64 would lose up to 256 ns. Attributes are decoded at first use.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import attrgetter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
@@ -39,6 +40,8 @@ ERROR = 2
 _NO_CHILDREN: list[int] = []
 
 _Value = TypeVar("_Value")
+NO_RESOURCE: Attributes = MappingProxyType({})
+"""The resource of a span whose source says nothing about its process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class SpanRecord(Protocol):
     """One span as a source holds it; attributes, events and links are decoded by a call.
 
     Times are nanoseconds since the epoch, 0 where unknown. `kind` and `status` are OTLP's enums.
+    Spans of one process share one `resource`, its attributes.
     """
 
     @property
@@ -114,6 +118,14 @@ class SpanRecord(Protocol):
     def links(self) -> Callable[[], Sequence[Link]]:
         """A function that decodes the links."""
 
+    @property
+    def resource(self) -> Attributes:
+        """The attributes of the process."""
+
+    @property
+    def follows(self) -> bool:
+        """Whether its parent only caused it, and is known not to have waited for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class SpanValues:
@@ -129,6 +141,8 @@ class SpanValues:
     attributes: Callable[[], Attributes]
     events: Callable[[], Sequence[Event]] = _nothing
     links: Callable[[], Sequence[Link]] = _nothing
+    resource: Attributes = field(default_factory=lambda: NO_RESOURCE)
+    follows: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,6 +162,7 @@ class SpanTable:
     flaws: tuple[str, ...]
     repeated: int
     _records: tuple[SpanRecord, ...]
+    _moves: "NDArray[np.int64] | None" = None
 
     def __len__(self) -> int:
         return len(self.span_ids)
@@ -221,7 +236,30 @@ class SpanTable:
 
     def events(self, row: int) -> Sequence[Event]:
         """The events of a span, decoded by each call."""
-        return self._records[row].events()
+        events = self._records[row].events()
+        move = 0 if self._moves is None else int(self._moves[row])
+        return [replace(each, time_ns=each.time_ns + move) for each in events] if move else events
+
+    def with_times(self, start: "NDArray[np.int64]", end: "NDArray[np.int64]") -> "SpanTable":
+        """The same spans with other times, in order of their new starts."""
+        order = np.lexsort((-end, start))
+        row_of = np.empty(len(self) + 2, np.int32)
+        row_of[order] = np.arange(len(self))
+        row_of[[ROOT, ORPHAN]] = ROOT, ORPHAN
+        rows: list[int] = order.tolist()
+        moves = start - self.start
+        if self._moves is not None:
+            moves = moves + self._moves
+        return replace(
+            self,
+            span_ids=tuple([self.span_ids[row] for row in rows]),
+            names=tuple([self.names[row] for row in rows]),
+            start=start[order],
+            end=end[order],
+            parent=row_of[self.parent[order]],
+            _records=tuple([self._records[row] for row in rows]),
+            _moves=moves[order],
+        )
 
     def keeps_events(self, row: int) -> bool:
         """Whether the source of a span stores events."""
@@ -254,6 +292,16 @@ class SpanTable:
         return frozenset([row for row, each in enumerate(self._records) if each.links()])
 
     @cached_property
+    def resources(self) -> list[Attributes]:
+        """The attributes of each span's process, by row; spans of one process share one object."""
+        return [record.resource for record in self._records]
+
+    @cached_property
+    def followers(self) -> frozenset[int]:
+        """The spans whose parent only caused them, and is known not to have waited for them."""
+        return frozenset([row for row, each in enumerate(self._records) if each.follows])
+
+    @cached_property
     def failed(self) -> frozenset[int]:
         """The spans whose status is an error."""
         return frozenset(np.flatnonzero(self.status == ERROR).tolist())
@@ -284,6 +332,31 @@ class SpanTable:
         start, end = self.intervals[row]
         return end - start
 
+    def idle_ns(self, start: int, end: int, besides: Sequence[int] = ()) -> int:
+        """How long between two instants no span ran, other than those at the rows `besides`.
+
+        All spans of the trace count, wherever they hang: only so is it true that nothing ran.
+        """
+        begun = int(np.searchsorted(self.start, end))
+        starts, ends = self.start[:begun], self.end[:begun]
+        running = (ends > start) & (ends > starts)
+        running[[row for row in besides if row < begun]] = False
+        rows = np.flatnonzero(running)
+        idle, latest = 0, start
+        for begin, stop in zip(starts[rows].tolist(), ends[rows].tolist(), strict=True):
+            idle += max(begin - latest, 0)
+            latest = max(latest, stop)
+        return idle + max(end - latest, 0)
+
+    def ancestors(self, row: int) -> list[int]:
+        """The spans above a span, the nearest first."""
+        above, parents = list[int](), self.parent
+        row = int(parents[row])
+        while row >= 0:
+            above.append(row)
+            row = int(parents[row])
+        return above
+
     @property
     def duration(self) -> "NDArray[np.int64]":
         """The duration of each span, in nanoseconds."""
@@ -307,11 +380,6 @@ class SpanTable:
     def graph_tasks(self) -> list[GraphTask | None]:
         """The task of LangGraph that each span is, or runs in, by row; None outside of one."""
         return self.column_of(graph_task)
-
-    @cached_property
-    def resources(self) -> list[Attributes]:
-        """The attributes of each span's process, by row."""
-        return [{}] * len(self)
 
     @cached_property
     def is_graph(self) -> bool:

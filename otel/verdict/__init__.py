@@ -15,6 +15,7 @@ from trading_graph.otel.verdict.measures import (
 from trading_graph.otel.verdict.neutral_gate import neutral_gate, with_target
 from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism
 from trading_graph.otel.verdict.resumed import Interruption, interruptions, without_interruptions
+from trading_graph.otel.verdict.run_view import RunView, run_view
 from trading_graph.otel.verdict.verdict import Verdict, judge, seen_runs
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Outcome",
     "Parallelism",
     "RunFigures",
+    "RunView",
     "SpanSet",
     "Strength",
     "Verdict",
@@ -39,6 +41,7 @@ __all__ = [
     "measures",
     "neutral_gate",
     "parallelism",
+    "run_view",
     "seen_runs",
     "with_target",
     "without_interruptions",

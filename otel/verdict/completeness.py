@@ -63,6 +63,8 @@ def _check_count(trace: SpanTable, run: int, runs: Sequence[int]) -> Completenes
     total = _declared(trace, run)
     below = np.array(trace.below(run), np.int64)
     count = int((trace.start[below] <= trace.end[run]).sum())
+    if jump := _set_back(trace, below):
+        return Completeness(run, (jump, *trace.flaws), exact=False)
     if not isinstance(total, int):
         missing.append(f"The run declares {total!r} spans, which is no number.")
     elif count < total:
@@ -80,6 +82,8 @@ def _declared(trace: SpanTable, run: int) -> object:
 
 
 def _check_foreign(trace: SpanTable) -> Completeness:
+    if jump := _set_back(trace, np.arange(len(trace))):
+        return Completeness(trace.roots[0] if trace.roots else None, (jump, *trace.flaws), False)
     missing: list[str] = []
     if not trace.roots:
         missing.append("The root span is missing.")
@@ -91,6 +95,30 @@ def _check_foreign(trace: SpanTable) -> Completeness:
         )
     missing += _defects(trace, np.arange(len(trace)), trace.orphans)
     return Completeness(trace.roots[0] if trace.roots else None, tuple(missing), exact=False)
+
+
+def _set_back(trace: SpanTable, rows: "NDArray[np.int64]") -> str | None:
+    """That the clock of a process was set back while its spans were open, in a sentence.
+
+    Then every span that was open ends before it starts, up to the topmost of the process, and no
+    time before the jump compares with one after it. A single leaf that does so is a broken span.
+    """
+    start, end = trace.start[rows], trace.end[rows]
+    early = rows[(start != 0) & (end != 0) & (end < start)].tolist()
+    if not early or (len(early) == 1 and not trace.child_rows[early[0]]):
+        return None
+    open_then = set(early)
+    for row in early:
+        above = int(trace.parent[row])
+        in_process = above >= 0 and trace.resources[above] == trace.resources[row]
+        if in_process and above not in open_then:
+            return None  # its parent was open too, and has a sound end
+    back_ns = int((trace.start[early] - trace.end[early]).max())
+    return (
+        f"The clock was set back by {back_ns / 1e9:.3f} s or more while {_spans(trace, early)} "
+        f"{'was' if len(early) == 1 else 'were'} open: the times before it and after it cannot be "
+        "compared."
+    )
 
 
 def _defects(trace: SpanTable, rows: "NDArray[np.int64]", orphans: Sequence[int]) -> list[str]:

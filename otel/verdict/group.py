@@ -1,9 +1,11 @@
 """The measures of a group of spans that should have run at once."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from trading_graph.otel.trace import Attributes, Profile, SpanTable, profile
+from trading_graph.otel.trace.clocks import clocks
 from trading_graph.otel.verdict.dialect import dialect
 from trading_graph.otel.verdict.work import SERVER, Work, add_shared, union_ns, works_below
 from trading_graph.otel.vocabularies import witness
@@ -97,7 +99,13 @@ class Group:
     @property
     def has_one_clock(self) -> bool:
         """Whether one clock took the times of all members."""
-        return True
+        seen = clocks(self.trace, self.trace.top(self.rows[0]))
+        return seen.are_one or len({seen.clock[row] for row in self.rows}) == 1
+
+    @property
+    def clock_doubt(self) -> str:
+        """Why clocks leave the overlap uncertain, in words; empty where they do not."""
+        return clocks(self.trace, self.trace.top(self.rows[0])).doubt(self.rows)
 
     @property
     def imports(self) -> int:
@@ -112,6 +120,7 @@ class Group:
 
 def group(trace: SpanTable, rows: Sequence[int]) -> Group:
     """Measure the group of spans at these rows."""
+    together = _in_company(trace, rows)
     works = works_below(trace, rows)
     times_ns = _work_times(works)
     if len(times_ns) < 2:
@@ -122,9 +131,18 @@ def group(trace: SpanTable, rows: Sequence[int]) -> Group:
         tuple(rows),
         works,
         overlap_ratio(sum(times_ns), union_ns(works), max(times_ns, default=0)),
-        _most(trace, rows, witness.loop_lag_ms),
-        _most(trace, rows, witness.cpu_over_wall),
+        _most(trace, together, witness.loop_lag_ms),
+        _most(trace, together, witness.cpu_over_wall),
     )
+
+
+def _in_company(trace: SpanTable, rows: Sequence[int]) -> Sequence[int]:
+    """The members that share a process with another: only those can hold each other up in it."""
+    seen = clocks(trace, trace.top(rows[0])) if rows else None
+    if seen is None or seen.are_one:
+        return rows
+    count = Counter(seen.clock[row] for row in rows)
+    return [row for row in rows if count[seen.clock[row]] > 1]
 
 
 def declares_waits(trace: SpanTable, row: int) -> bool:

@@ -136,7 +136,7 @@ def _words(judgement: Parallelism, cause: Cause) -> str:
                 f"{group.shortest_work_ns / 1e6:.0f} ms: too short to tell on a machine this busy"
             )
         case Cause.CLOCKS:
-            return "their times come from different clocks"
+            return group.clock_doubt or "they ran in processes whose clocks may differ"
         case Cause.NOT_RECORDED:
             return _unrecorded(group)
         case Cause.TOO_FEW:

@@ -169,6 +169,8 @@ class _View:
             lambda: attributes,
             events if trace.keeps_events(row) else no_events,
             links,
+            trace.resources[row],
+            row in trace.followers,
         )
 
     def _lost_work(self, row: int, heir: int) -> SpanValues:
@@ -183,6 +185,7 @@ class _View:
             self._at(end),
             _UNSET,
             dict,
+            resource=self._of.resources[row],
         )
 
     def _attributes(self, row: int) -> Attributes:

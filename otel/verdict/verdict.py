@@ -12,7 +12,8 @@ from trading_graph.otel.verdict.concurrency import ONE_TOOL
 from trading_graph.otel.verdict.evaluation import CheckResult, Outcome, Scope
 from trading_graph.otel.verdict.gate import AnyCheck, Gate, LeafParallelism, Overlap
 from trading_graph.otel.verdict.measures import Measures, measures_of
-from trading_graph.otel.verdict.resumed import Interruption, interruptions, without_interruptions
+from trading_graph.otel.verdict.resumed import Interruption, interruptions
+from trading_graph.otel.verdict.run_view import run_view
 from trading_graph.otel.vocabularies import Role
 
 
@@ -20,12 +21,13 @@ from trading_graph.otel.vocabularies import Role
 class Verdict:
     """What a gate says about a trace; an incomplete trace has no checks.
 
-    `trace` is what was judged: for a resumed run, its view without the interruptions. `span_count`
-    is the number of recorded spans. `run` is the span that was judged, with everything below it.
-    `missing` has a sentence for each thing that the trace lacks, and `exact` says that the run
-    declared its span count and that it holds. `nothing_to_judge` says why no check of concurrency
-    applied, where the gate has such checks. `unrecognised` is set where the gate asks for structure
-    and nothing in the trace has any: there is no verdict, and it says what to do.
+    `trace` is what was judged: the run as `run_view` shows it. `span_count` is the number of
+    recorded spans. `run` is the span that was judged, with everything below it. `missing` has a
+    sentence for each thing that the trace lacks, and `exact` says that the run declared its span
+    count and that it holds. `notes` are sentences about how its times were read. `nothing_to_judge`
+    says why no check of concurrency applied, where the gate has such checks. `unrecognised` is set
+    where the gate asks for structure and nothing in the trace has any: there is no verdict, and it
+    says what to do.
     """
 
     trace: Trace
@@ -37,6 +39,7 @@ class Verdict:
     nothing_to_judge: str = ""
     unrecognised: str = ""
     interruptions: tuple[Interruption, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def judged(self) -> bool:
@@ -119,7 +122,8 @@ def seen_runs(seen: Sequence[SpanTable]) -> tuple[SeenRun, ...]:
     An incomplete one counts as far as it goes: what overlaps in it did overlap.
     """
     runs = [(each, completeness(each).run) for each in seen]
-    return tuple(SeenRun(*without_interruptions(each, at)) for each, at in runs if at is not None)
+    views = [run_view(each, at) for each, at in runs if at is not None]
+    return tuple(SeenRun(view.trace, view.run) for view in views)
 
 
 @pause_collection()
@@ -134,21 +138,27 @@ def judge(
     if not whole.complete or whole.run is None:
         run = None if whole.run is None else Span(trace, whole.run)
         return Verdict(Trace(trace), run, whole.missing, exact=False, span_count=len(trace))
-    view, row = without_interruptions(trace, whole.run)
-    if (sentence := unrecognised(view, row)) and any(map(_is_structural, gate.checks)):
-        run = Span(view, row)
+    view = run_view(trace, whole.run)
+    if (sentence := unrecognised(view.trace, view.run)) and any(map(_is_structural, gate.checks)):
         return Verdict(
-            Trace(view), run, (), whole.exact, span_count=len(trace), unrecognised=sentence
+            trace=Trace(view.trace),
+            run=Span(view.trace, view.run),
+            missing=(),
+            exact=whole.exact,
+            span_count=len(trace),
+            unrecognised=sentence,
+            notes=view.notes,
         )
-    scope = Scope(view, row, gate.sets, len(trace), seen_runs(seen))
+    scope = Scope(view.trace, view.run, gate.sets, len(trace), seen_runs(seen))
     results = tuple(evaluate(scope, check) for check in gate.checks)
     return Verdict(
-        trace=Trace(view),
-        run=Span(view, row),
+        trace=Trace(view.trace),
+        run=Span(view.trace, view.run),
         missing=(),
         exact=whole.exact,
         span_count=len(trace),
         checks=results,
         nothing_to_judge=_nothing_to_judge(gate, results),
         interruptions=interruptions(trace, whole.run),
+        notes=view.notes,
     )

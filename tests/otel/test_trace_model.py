@@ -3,6 +3,7 @@
 import gc
 import random
 
+import numpy as np
 import pytest
 
 from trading_graph.otel.gc_pause import pause_collection
@@ -97,3 +98,34 @@ def test_collection_goes_on_after_a_pause_also_where_it_was_left_by_an_error() -
     with pytest.raises(ValueError, match="left"):
         pause()
     assert gc.isenabled()
+
+
+def test_idle_time_is_that_in_which_nothing_ran() -> None:
+    generator = random.Random(11)
+    for _ in range(60):
+        spans = []
+        for number in range(generator.randint(1, 10)):
+            start = generator.randint(0, 40)
+            spans.append((f"s{number}", "", start, start + generator.randint(-2, 12)))
+        trace = make(*spans)
+        low = generator.randint(0, 40)
+        high = low + generator.randint(0, 20)
+        besides = [row for row in range(len(trace)) if generator.random() < 0.3]
+        expected = sum(
+            all(
+                row in besides or not start <= at < end
+                for row, (start, end) in enumerate(trace.intervals)
+            )
+            for at in range(low, high)
+        )
+        assert trace.idle_ns(low, high, besides) == expected
+
+
+def test_other_times_put_spans_into_another_order() -> None:
+    trace = make(("r", "", 0, 9), ("b", "r", 1, 4), ("c", "r", 5, 6))
+    by = np.array([0, 6, 0])
+    moved = trace.with_times(trace.start + by, trace.end + by)
+    assert moved.span_ids == ("r", "c", "b")
+    assert moved.intervals == [(0, 9), (5, 6), (7, 10)]
+    assert list(moved.parent) == [ROOT, 0, 0]
+    assert moved.children(0) == [1, 2]

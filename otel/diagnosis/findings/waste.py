@@ -135,6 +135,9 @@ def gaps(schedule: Schedule) -> Iterator[Candidate]:
             continue
         if blocked_ns(schedule.blocks, start, end) > idle / 2:
             continue  # the event loop was blocked, which is a separate finding
+        idle = trace.idle_ns(start, end, (row, *trace.ancestors(row)))
+        if idle < least:
+            continue  # the span waited for one that hangs elsewhere
         family = schedule.family(row)
         after = family.starting(end - tree.start[row])
         before = family.ending(start - tree.start[row])
@@ -145,11 +148,13 @@ def gaps(schedule: Schedule) -> Iterator[Candidate]:
             where = f"between {trace.names[before[0]]} and " + (
                 trace.names[after[0]] if after else "its end"
             )
-        action = RemoveGap(after[0]) if after else RemoveTail(row)
+        busy = end - start - idle
+        part = f"of the {seconds(end - start)} " if busy else ""
+        action = RemoveGap(after[0], busy) if after else RemoveTail(row, busy)
         yield Candidate(
             kind=FindingKind.GAP,
             place=place_of(tree, row),
-            evidence=f"Nothing that was recorded ran for {seconds(idle)} {where}.",
+            evidence=f"Nothing that was recorded ran for {seconds(idle)} {part}{where}.",
             rows=(row, *after[:1]),
             actions=(action,),
             proven=False,

@@ -100,7 +100,10 @@ class DiagnosisCheckJson(Document, frozen=True, kw_only=True):
 
 
 class DiagnosisJson(Document, frozen=True, kw_only=True):
-    """What `trading-graph diagnose --format json` prints; times are seconds."""
+    """What `trading-graph diagnose --format json` prints; times are seconds.
+
+    `notes` is always printed; stored documents of earlier versions lack it.
+    """
 
     schema_version: Literal[1]
     trace_id: str
@@ -108,6 +111,7 @@ class DiagnosisJson(Document, frozen=True, kw_only=True):
     wall_s: float
     target: TargetJson
     path: PathJson
+    notes: tuple[str, ...] = ()
     findings: list[FindingJson]
     steps: list[StepJson]
     passed: bool
@@ -128,6 +132,7 @@ def diagnosis_document(diagnosis: Diagnosis) -> DiagnosisJson:
             by_name=diagnosis.by_name,
             segments=len(diagnosis.critical_path),
         ),
+        notes=diagnosis.notes,
         findings=[_finding(each) for each in diagnosis.findings],
         steps=[_step(each) for each in diagnosis.steps],
         passed=verdict.passed,

@@ -97,7 +97,7 @@ class MeasuresJson(Document, frozen=True, kw_only=True):
 class VerdictJson(Document, frozen=True, kw_only=True):
     """What `trading-graph verify --format json` prints; times are seconds.
 
-    `interruptions` is always printed; stored documents of earlier versions lack it.
+    `interruptions` and `notes` are always printed; stored documents of earlier versions lack them.
     """
 
     schema_version: Literal[1]
@@ -109,6 +109,7 @@ class VerdictJson(Document, frozen=True, kw_only=True):
     nothing_to_judge: str = ""
     unrecognised: str = ""
     interruptions: tuple[InterruptionJson, ...] = ()
+    notes: tuple[str, ...] = ()
     checks: list[CheckJson]
     measures: MeasuresJson | None
 
@@ -126,6 +127,7 @@ def verdict_document(verdict: Verdict) -> VerdictJson:
         passed=verdict.passed if verdict.judged else None,
         spans=verdict.span_count,
         interruptions=tuple(_interruption(each) for each in verdict.interruptions),
+        notes=verdict.notes,
         checks=[_check(each) for each in verdict.checks],
         measures=None if measures is None else _measures(measures),
     )

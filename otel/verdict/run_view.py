@@ -1,0 +1,74 @@
+"""The run as it is judged: without interruptions, on one clock, up to the end of its work."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from trading_graph.otel.trace import SpanTable
+from trading_graph.otel.trace.clocks import clocks
+from trading_graph.otel.verdict.resumed import without_interruptions
+
+_INSIDE = 0.5
+"""The share of a child that has to lie inside a run's span for that span to be the run."""
+
+_BEYOND = 2
+"""The work of a span ends late if it goes on beyond so many times the length of the span."""
+
+_LONG = 0.01
+"""Children below this share of the longest are bookkeeping."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A trace as it is judged, the row of its run, and sentences about what was changed."""
+
+    trace: SpanTable
+    run: int
+    notes: tuple[str, ...]
+
+
+def run_view(trace: SpanTable, run: int) -> RunView:
+    """The view of the run at a row; the trace itself where there is nothing to change."""
+    seen, row = without_interruptions(trace, run)
+    found = clocks(seen, row)
+    notes = [skew.sentence for skew in found.skews]
+    if found.corrected is not seen:
+        run_id = seen.span_ids[row]
+        seen = found.corrected
+        row = seen.row_of[run_id]
+    last_end = _end_of_work(seen, row)
+    if last_end is not None:
+        start, end = seen.intervals[row]
+        notes.append(
+            f"The run's span {seen.names[row]!r} ends after {_seconds(end - start)}, before its "
+            f"work: the run is measured to the last end, {_seconds(last_end - start)}."
+        )
+        run_id, ends = seen.span_ids[row], seen.end.copy()
+        ends[row] = last_end
+        seen = seen.with_times(seen.start, ends)
+        row = seen.row_of[run_id]
+    return RunView(seen, row, tuple(notes))
+
+
+def _end_of_work(trace: SpanTable, run: int) -> int | None:
+    """The last end below a run's span that ended before its work; None where it did not.
+
+    Some frameworks end the span of a run as soon as its work has started.
+    """
+    start, end = int(trace.start[run]), int(trace.end[run])
+    children = np.flatnonzero(trace.parent == run)
+    if not len(children) or end < start:
+        return None
+    starts, ends = trace.start[children], trace.end[children]
+    lengths = ends - starts
+    inside = np.minimum(ends, end) - np.maximum(starts, start)
+    if np.any((inside >= _INSIDE * lengths) & (lengths >= _LONG * lengths.max())):
+        return None
+    if trace.followers.issuperset(children.tolist()):
+        return None  # they are not its work
+    last_end = int(trace.end[trace.below(run)].max())
+    return last_end if last_end - start > _BEYOND * (end - start) else None
+
+
+def _seconds(nanoseconds: int) -> str:
+    return f"{nanoseconds / 1e9:.6f}".rstrip("0").rstrip(".") + " s"
