@@ -87,9 +87,8 @@ def replay(schedule: Schedule, findings: Iterable[Candidate]) -> SimulationBound
     return result
 
 
-LEAST_NS = 1_000_000
-LEAST_SHARE = 0.001
-"""A gain below both counts as none."""
+LEAST_SHARE = 0.002
+"""A gain below this share of the run counts as none."""
 
 SIMULATED = 60
 """Maximum number of findings to simulate; those with the most time on the critical path first."""
@@ -154,7 +153,7 @@ def rank(trace: SpanTable, run: int, seen: Sequence[SeenRun] = ()) -> Ranking:
     """
     schedule = Schedule(call_tree(trace, run))
     wall_ns = schedule.tree.wall_ns
-    least = max(LEAST_NS, LEAST_SHARE * wall_ns)
+    least = LEAST_SHARE * wall_ns
     time_ns = schedule.path.total_ns
     candidates = [
         (sum(time_ns.get(row, 0) for row in each.rows), each)

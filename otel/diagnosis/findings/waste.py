@@ -8,6 +8,7 @@ from statistics import median
 import numpy as np
 
 from trading_graph.otel.diagnosis.actions import (
+    Fix,
     Remove,
     RemoveGap,
     RemoveTail,
@@ -18,7 +19,7 @@ from trading_graph.otel.diagnosis.actions import (
 from trading_graph.otel.diagnosis.blocked_loop import blocked_ns
 from trading_graph.otel.diagnosis.findings.candidate import Candidate, place_of, seconds
 from trading_graph.otel.diagnosis.findings.kind import FindingKind
-from trading_graph.otel.diagnosis.schedule import Schedule
+from trading_graph.otel.diagnosis.schedule import Family, Schedule
 from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.verdict.work import is_from_cache
 from trading_graph.otel.vocabularies import Role, agent_name, witness
@@ -26,9 +27,8 @@ from trading_graph.otel.vocabularies import Role, agent_name, witness
 HIT_NS = 50_000
 """The assumed cost of a look-up in a cache, including its span."""
 
-GAP_NS = 50_000_000
-GAP_SHARE = 0.01
-"""The shortest pause that counts: the greater of the two, the second as a share of the run."""
+GAP_SHARE = 0.02
+"""The shortest pause that counts, as a share of the run."""
 
 
 _PEERS = 3
@@ -126,7 +126,7 @@ def _repeats(trace: SpanTable, family: Sequence[int]) -> list[int]:
 def gaps(schedule: Schedule) -> Iterator[Candidate]:
     """Long pauses on the critical path in a span that only coordinates."""
     tree, trace = schedule.tree, schedule.tree.trace
-    least = max(GAP_NS, GAP_SHARE * tree.wall_ns)
+    least = GAP_SHARE * tree.wall_ns
     lengths = np.diff(np.array(schedule.path.bounds, np.int64))
     for number in np.flatnonzero(lengths >= ceil(least)).tolist():
         row, start, end = schedule.path.segment(number)
@@ -150,16 +150,36 @@ def gaps(schedule: Schedule) -> Iterator[Candidate]:
             )
         busy = end - start - idle
         part = f"of the {seconds(end - start)} " if busy else ""
-        action = RemoveGap(after[0], busy) if after else RemoveTail(row, busy)
+        actions: tuple[Fix, ...] = (RemoveTail(row, busy),)
+        if after:
+            # All that waited for the same end move, not the first of them alone.
+            numbers = _released_with(family, family.number[after[0]])
+            actions = tuple(
+                RemoveGap(family.rows[each], max(family.gap(each) - idle, 0)) for each in numbers
+            )
         yield Candidate(
             kind=FindingKind.GAP,
             place=place_of(tree, row),
             evidence=f"Nothing that was recorded ran for {seconds(idle)} {part}{where}.",
             rows=(row, *after[:1]),
-            actions=(action,),
+            actions=actions,
             proven=False,
             only_if="it need not be",
         )
+
+
+def _released_with(family: Family, first: int) -> list[int]:
+    """The children, by number, that start after a pause with this one, before any of them ends."""
+    last_end = family.start[first] - family.gap(first)
+    first_end = family.end[first]
+    released = []
+    for number in range(first, len(family.rows)):
+        if family.start[number] >= first_end:
+            break
+        if family.start[number] - family.gap(number) == last_end:
+            released.append(number)
+            first_end = min(first_end, family.end[number])
+    return released
 
 
 def queues(schedule: Schedule) -> Iterator[Candidate]:
