@@ -8,7 +8,7 @@ order holds no secret. `NodeEnds` makes sure that what is in the trace is in the
 
 import uuid
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Literal, Self
@@ -28,6 +28,9 @@ from trading_graph.service.run.folder import JOURNAL, ORDER, FolderState, RunFol
 from trading_graph.service.run.request import RunRequest
 from trading_graph.service.settings import Settings, backend_choice
 from trading_graph.toolkit.live_access import Mode
+
+_CHOSEN = ("data", "chat_latency_s", "fetch_latency_s", "cache", "pool")
+"""What an order has of the choice of back ends, under the same names."""
 
 
 class StoredModels(BaseModel):
@@ -58,16 +61,8 @@ class RunOrder(BaseModel):
     @classmethod
     def of(cls, request: RunRequest, choice: BackendChoice, langsmith: LangSmithMode) -> Self:
         """The order of a run that begins."""
-        return cls(
-            request=request,
-            models=_models(choice),
-            data=choice.data,
-            chat_latency_s=choice.chat_latency_s,
-            fetch_latency_s=choice.fetch_latency_s,
-            cache=choice.cache,
-            pool=choice.pool,
-            langsmith=langsmith,
-        )
+        chosen = {name: getattr(choice, name) for name in _CHOSEN}
+        return cls(request=request, models=_models(choice), langsmith=langsmith, **chosen)
 
     @property
     def offline(self) -> bool:
@@ -87,20 +82,8 @@ class RunOrder(BaseModel):
 
     def choice(self, settings: Settings) -> BackendChoice:
         """The back ends that these settings give the run, with the latencies that it began with."""
-        timed = settings.model_copy(
-            update={
-                "chat_latency_s": self.chat_latency_s,
-                "fetch_latency_s": self.fetch_latency_s,
-            }
-        )
-        return backend_choice(
-            timed,
-            offline=False,
-            own_model=self.models is not None,
-            data=self.data,
-            cache=self.cache,
-            pool=self.pool,
-        )
+        choice = backend_choice(settings, offline=False, own_model=self.models is not None)
+        return replace(choice, **{name: getattr(self, name) for name in _CHOSEN})
 
     def check(self, choice: BackendChoice) -> None:
         """Refuse another model or other data than at the start; raises NotResumableError."""
