@@ -4,7 +4,7 @@
 #   "agno==3.1.10",
 #   "openai==3.57.0",
 #   "openinference-instrumentation-agno==1.0.15",
-#   "opentelemetry-sdk",
+#   "opentelemetry-sdk==1.45.2",
 # ]
 # ///
 """agno under OpenInference."""

@@ -3,7 +3,7 @@
 # dependencies = [
 #   "crewai==1.15.30",
 #   "openinference-instrumentation-crewai==1.1.21",
-#   "opentelemetry-sdk",
+#   "opentelemetry-sdk==1.45.2",
 # ]
 # ///
 """CrewAI under OpenInference."""

@@ -3,7 +3,8 @@
 # dependencies = [
 #   "google-adk==2.13.0",
 #   "litellm==1.110.2",
-#   "opentelemetry-sdk",
+#   "opentelemetry-api==1.44.0",
+#   "opentelemetry-sdk==1.44.0",
 # ]
 # ///
 """google-adk with the spans of its own, over LiteLLM."""

@@ -4,7 +4,7 @@
 #   "aiohttp==3.14.5",
 #   "opentelemetry-instrumentation-aiohttp-client==0.66b1",
 #   "opentelemetry-instrumentation-aiohttp-server==0.66b1",
-#   "opentelemetry-sdk",
+#   "opentelemetry-sdk==1.45.1",
 # ]
 # ///
 """A gateway that asks a backend for prices: two processes, aiohttp on both sides, no model."""

@@ -7,7 +7,7 @@
 #   "openinference-instrumentation-langchain==0.1.80",
 #   "opentelemetry-instrumentation-langchain==0.62.4",
 #   "langsmith[otel]==0.15.1",
-#   "opentelemetry-sdk",
+#   "opentelemetry-sdk==1.45.2",
 # ]
 # ///
 """LangGraph and LangChain's agent, under three instrumentors."""

@@ -4,7 +4,7 @@
 #   "llama-index-core==0.14.25",
 #   "llama-index-llms-openai-like==0.8.1",
 #   "openinference-instrumentation-llama-index==4.6.1",
-#   "opentelemetry-sdk",
+#   "opentelemetry-sdk==1.45.2",
 # ]
 # ///
 """LlamaIndex's FunctionAgent under OpenInference."""

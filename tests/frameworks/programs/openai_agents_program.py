@@ -3,7 +3,7 @@
 # dependencies = [
 #   "openai-agents==0.24.0",
 #   "openinference-instrumentation-openai-agents==2.6.0",
-#   "opentelemetry-sdk",
+#   "opentelemetry-sdk==1.45.2",
 # ]
 # ///
 """openai-agents under OpenInference, over the Responses protocol or chat completions."""

@@ -6,7 +6,7 @@
 #   "opentelemetry-instrumentation-openai-v2==2.4b0",
 #   "opentelemetry-util-genai==0.4b0",
 #   "openinference-instrumentation-openai==0.1.66",
-#   "opentelemetry-sdk",
+#   "opentelemetry-sdk==1.45.2",
 # ]
 # ///
 """OpenAI's client alone, under two instrumentors: calls below a span that the program opens."""

@@ -3,7 +3,7 @@
 # dependencies = [
 #   "smolagents[openai]==1.26.0",
 #   "openinference-instrumentation-smolagents==0.1.43",
-#   "opentelemetry-sdk",
+#   "opentelemetry-sdk==1.45.2",
 # ]
 # ///
 """smolagents' ToolCallingAgent under OpenInference: no event loop, tools in threads."""

@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = [
 #   "strands-agents[openai]==1.62.0",
-#   "opentelemetry-sdk",
+#   "opentelemetry-sdk==1.45.1",
 # ]
 # ///
 """Strands Agents with the spans of its own."""
