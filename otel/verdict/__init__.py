@@ -1,6 +1,7 @@
 """Judges a trace: is it complete, did its parts run at once, and does it pass its gate?"""
 
 from trading_graph.otel.errors import GateError
+from trading_graph.otel.verdict.agents import AgentUse, LlmUse, Use
 from trading_graph.otel.verdict.causes import Cause
 from trading_graph.otel.verdict.completeness import Completeness, completeness
 from trading_graph.otel.verdict.evaluation import CheckResult, Outcome
@@ -18,6 +19,7 @@ from trading_graph.otel.verdict.resumed import Interruption, interruptions, with
 from trading_graph.otel.verdict.verdict import Verdict, judge, seen_runs
 
 __all__ = [
+    "AgentUse",
     "Cause",
     "CheckResult",
     "Completeness",
@@ -26,12 +28,14 @@ __all__ = [
     "Gate",
     "GateError",
     "Interruption",
+    "LlmUse",
     "Measures",
     "Outcome",
     "Parallelism",
     "RunFigures",
     "SpanSet",
     "Strength",
+    "Use",
     "Verdict",
     "completeness",
     "interruptions",
