@@ -60,6 +60,7 @@ from trading_graph.otel.diagnosis.structure import (
     RegressionKind,
 )
 from trading_graph.otel.diagnosis.target import LlmChain, Standing, Target
+from trading_graph.otel.diagnosis.use import UseChange, UseSide
 
 __all__ = [
     "NOTHING_SHARED",
@@ -108,6 +109,8 @@ __all__ = [
     "Target",
     "Theme",
     "UnblockLoop",
+    "UseChange",
+    "UseSide",
     "by_class",
     "call_tree",
     "compare",

@@ -2,12 +2,12 @@
 
 A call path is the names of the spans from the run down. A place is one position on it: the path,
 and at each step the number of the span among its siblings with the same name. Siblings are numbered
-by turn, then by the hash of their arguments, then by start, so that the numbers of a fan-out do not
-depend on which branch came first. The name of an LLM call leaves out the model, so that a call of
-another model is still the same call.
+by turn, then by what they ask for, then by start, so that the numbers of a fan-out do not depend on
+which branch came first. The name of an LLM call leaves out the model, so that a call of another
+model is still the same call.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,10 +16,11 @@ from typing import Generic, TypeVar
 
 from trading_graph.otel.diagnosis.actions import Share
 from trading_graph.otel.diagnosis.call_tree import CallTree, call_tree
-from trading_graph.otel.diagnosis.findings.concurrency import tool_turns
 from trading_graph.otel.diagnosis.findings.waste import duplicates
 from trading_graph.otel.diagnosis.schedule import Schedule
 from trading_graph.otel.trace import ERROR, SpanTable, semconv
+from trading_graph.otel.trace.structure import requests, turns
+from trading_graph.otel.verdict.agents import Use, use
 from trading_graph.otel.verdict.group import overlap_ratio
 from trading_graph.otel.verdict.parallelism import Parallelism, parallelism
 from trading_graph.otel.verdict.work import is_from_cache
@@ -82,13 +83,14 @@ class CallPaths:
     def places(self, tree: CallTree) -> Mapping[int, int]:
         """The place of each span of a run, by row; every run itself is at RUN."""
         place_of = {tree.run: RUN}
+        turn_of = _turn_numbers(tree.trace, tree.run)
         for parent in tree.rows:
             family = tree.children(parent)
             if not family:
                 continue
             place = place_of[parent]
             path = self.path_of(place)
-            for name, rows in _by_name(tree.trace, family).items():
+            for name, rows in _by_name(tree.trace, family, turn_of).items():
                 below = self._paths.below(path, name)
                 for number, row in enumerate(rows):
                     place_of[row] = self._places.below(place, (below, number))
@@ -118,14 +120,22 @@ class CallPaths:
         return _join(names, is_short) or self._paths.label[RUN]
 
 
-def _by_name(trace: SpanTable, family: Sequence[int]) -> Mapping[str, Sequence[int]]:
+def _turn_numbers(trace: SpanTable, run: int) -> Mapping[int, int]:
+    """The number of its turn among all turns of the run, for each tool."""
+    return {row: number for number, turn in enumerate(turns(trace, run)) for row in turn.tools}
+
+
+def _by_name(
+    trace: SpanTable, family: Sequence[int], turn_of: Mapping[int, int]
+) -> Mapping[str, Sequence[int]]:
     """Siblings by name, each list in the order of its numbers."""
     by_name: dict[str, list[int]] = defaultdict(list)
     for row in family:
         by_name[_name(trace, row)].append(row)
     for rows in by_name.values():
         if len(rows) > 1:
-            rows.sort(key=lambda row: _rank(trace, row))
+            asked = requests(trace, rows)
+            rows.sort(key=lambda row: (turn_of.get(row, -1), asked[row] or "", row))
     return by_name
 
 
@@ -134,14 +144,6 @@ def _name(trace: SpanTable, row: int) -> str:
     if trace.roles[row] is Role.LLM:
         name = name.removesuffix(f" {trace.attributes(row).get(semconv.REQUEST_MODEL)}")
     return name
-
-
-def _rank(trace: SpanTable, row: int) -> tuple[float, str, int]:
-    """The order of siblings with the same name; rows are in order of start."""
-    attributes = trace.attributes(row)
-    turn = trace.number(row, semconv.TURN_INDEX)
-    request = attributes.get(semconv.TOOL_ARGS_HASH) or attributes.get(semconv.FETCH_KEY) or ""
-    return -1.0 if turn is None else turn, str(request), row
 
 
 def _join(names: Sequence[str], is_short: bool) -> str:
@@ -195,8 +197,9 @@ class RunMeasures:
     """One run by place and by call path.
 
     `place_of` is by row. `on_path_ns` is the time of the critical path at each place; it sums to
-    the duration of the run. `groups` are the spans that should have run at once: for the places of
-    each group, in order, its name and judgement. `again` are groups of spans with the same request.
+    the duration of the run. `use` are the LLM calls and tokens. `groups` are the spans that should
+    have run at once: for the places of each group, in order, its name and judgement. `again` are
+    groups of spans with the same request.
     """
 
     trace: SpanTable
@@ -206,6 +209,7 @@ class RunMeasures:
     place_of: Mapping[int, int]
     paths: CallPaths
     by_path: Mapping[int, PathMeasures]
+    use: Use
     groups: Mapping[tuple[int, ...], tuple[str, Parallelism]]
     again: tuple[tuple[int, ...], ...]
 
@@ -224,12 +228,25 @@ class RunMeasures:
             row for row, place in self.place_of.items() if self.paths.path_of(place) == path
         )
 
+    @cached_property
+    def _turn_of(self) -> Mapping[int, tuple[int, ...]]:
+        """All tools of the turn that a tool belongs to."""
+        return {row: turn.tools for turn in turns(self.trace, self.run) for row in turn.tools}
+
     def judge(self, places: tuple[int, ...]) -> Parallelism:
-        """Whether the spans at these places, as far as the run has them, ran at once."""
+        """Whether the spans at these places, as far as the run has them, ran at once.
+
+        Models ask for the same tools in other turns, and programs put other spans around them. Then
+        the turns are judged which these tools are in now; not if each asks for a single tool.
+        """
         group = self.groups.get(places)
         if group is not None:
             return group[1]
         rows = sorted(self.row_at[place] for place in places if place in self.row_at)
+        now_in = dict.fromkeys(self._turn_of[row] for row in rows if row in self._turn_of)
+        wide = [parallelism(self.trace, turn) for turn in now_in if len(turn) > 1]
+        if wide and (len(now_in) > 1 or len(rows) < len(places)):
+            return next((each for each in wide if not each.stands), wide[0])
         return parallelism(self.trace, rows)
 
 
@@ -258,6 +275,7 @@ def measure_run(trace: SpanTable, run: int, paths: CallPaths) -> RunMeasures:
         place_of=place_of,
         paths=paths,
         by_path=by_path,
+        use=use(trace, run),
         groups=groups,
         again=again,
     )
@@ -308,10 +326,14 @@ def _again(schedule: Schedule) -> Iterator[tuple[int, ...]]:
 def _groups(
     schedule: Schedule, paths: CallPaths, place_of: Mapping[int, int]
 ) -> Iterator[tuple[str, Parallelism]]:
-    """All groups of spans that should have run at once."""
-    trace = schedule.tree.trace
+    """All groups of spans that should have run at once: fan-outs, and the tools of each turn."""
+    trace, run = schedule.tree.trace, schedule.tree.run
     for fan_out in schedule.measures.fan_outs:
         yield fan_out.name, fan_out.judgement
-    for number, turn in enumerate(tool_turns(schedule), 1):
-        scope = paths.place_text(place_of[turn.scope])
-        yield f"the tools of {scope}, turn {number}", parallelism(trace, turn.tools)
+    count: Counter[int] = Counter()
+    for turn in turns(trace, run):
+        count[turn.scope] += 1
+        if len(turn.tools) > 1:
+            scope = paths.place_text(place_of[turn.scope])
+            name = f"the tools of {scope}, turn {count[turn.scope]}"
+            yield name, parallelism(trace, turn.tools)

@@ -21,6 +21,7 @@ from trading_graph.otel.diagnosis.call_path import (
     measure_run,
 )
 from trading_graph.otel.diagnosis.structure import Improvement, Regression, gains, losses
+from trading_graph.otel.diagnosis.use import UseChange, agent_changes, use_change
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.trace import Span, SpanTable, Trace, finite, row_of, semconv, table_of
 from trading_graph.otel.verdict import completeness, run_view
@@ -126,7 +127,9 @@ class Comparison:
 
     `moved` are the places whose time on the critical path differs, the greatest difference first.
     For sets they belong to the middle run of each side, so that they always sum to the change.
-    `regressions` are losses of structure, and `improvements` are their opposites.
+    `use` are the LLM calls and tokens of all agents, and `agents` those of each agent and node
+    where they differ. `regressions` are losses of structure, and `improvements` are their
+    opposites.
     """
 
     base: tuple[Run, ...]
@@ -134,6 +137,8 @@ class Comparison:
     change: Change
     moved: tuple[Moved, ...]
     paths: tuple[PathChange, ...]
+    use: UseChange
+    agents: tuple[UseChange, ...]
     regressions: tuple[Regression, ...]
     improvements: tuple[Improvement, ...]
     notes: tuple[str, ...]
@@ -191,6 +196,8 @@ def compare(
         change=_change(before, after, tolerance),
         moved=tuple(_moves(before, after, paths)),
         paths=tuple(_paths(before, after, paths)),
+        use=use_change(before, after),
+        agents=agent_changes(before, after),
         regressions=losses(before, after, paths),
         improvements=gains(before, after, paths),
         notes=tuple(_notes(base, new)),

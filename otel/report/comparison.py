@@ -17,11 +17,13 @@ from trading_graph.otel.diagnosis import (
     PathSide,
     Regression,
     RegressionKind,
+    UseSide,
 )
 from trading_graph.otel.report.ci import Case, CaseEnd, annotation, junit
 from trading_graph.otel.report.documents.comparison import comparison_document
 from trading_graph.otel.report.documents.document import encode
-from trading_graph.otel.report.tables import Table, plain
+from trading_graph.otel.report.durations import exact
+from trading_graph.otel.report.tables import OUTSIDE, Table, plain
 
 _SHOWN = 10
 _TITLE = "No comparison"
@@ -53,6 +55,9 @@ class ComparisonText:
         if comparison.moved:
             yield ""
             yield moved_table(comparison).in_terminal(wrap=False)
+        if use := use_table(comparison):
+            yield ""
+            yield use.in_terminal()
         changed = [each for each in comparison.paths if each.changed]
         if changed:
             yield ""
@@ -77,7 +82,7 @@ def moved_table(comparison: Comparison) -> Table:
     return Table(
         ("where the time of the critical path moved", "before", "now", "difference"),
         [
-            (each.place, _seconds(each.base_ns), _seconds(each.new_ns), _signed(each.delta_ns))
+            (each.place, _time(each.base_ns), _time(each.new_ns), _signed(each.delta_ns))
             for each in places
         ],
     )
@@ -90,21 +95,50 @@ def paths_table(changed: Sequence[PathChange]) -> Table:
         [
             (
                 each.path,
-                *(
-                    before if before == after else f"{before} → {after}"
-                    for before, after in zip(_cells(each.base), _cells(each.new), strict=True)
-                ),
+                *_both(_cells(each.base), _cells(each.new)),
             )
             for each in changed[:_SHOWN]
         ],
     )
 
 
+def use_table(comparison: Comparison) -> Table | None:
+    """LLM calls and tokens of the agents that changed, and of the run; None where there are none.
+
+    A cell has one value where both sides have the same.
+    """
+    if comparison.use.base == comparison.use.new == _NO_USE:
+        return None
+    first, rest = comparison.agents[:_SHOWN], len(comparison.agents) - _SHOWN
+    rows = [(each.name or OUTSIDE, *_both(_use(each.base), _use(each.new))) for each in first]
+    if rest > 0:
+        rows.append((f"and {rest} more", "", "", ""))
+    use = comparison.use
+    rows.append(("the run", *_both(_use(use.base), _use(use.new))))
+    return Table(("agent or node", "LLM calls", "input tokens", "output tokens"), rows)
+
+
+_NO_USE = UseSide(0, None, None)
+
+
+def _use(side: UseSide) -> tuple[str, ...]:
+    tokens = (side.input_tokens, side.output_tokens)
+    return f"{side.llm_calls:g}", *("-" if each is None else f"{each:,g}" for each in tokens)
+
+
+def _both(base: Sequence[str], new: Sequence[str]) -> tuple[str, ...]:
+    """The cells of both sides; one value where they are the same."""
+    return tuple(
+        before if before == after else f"{before} → {after}"
+        for before, after in zip(base, new, strict=True)
+    )
+
+
 def _cells(side: PathSide) -> tuple[str, ...]:
     return (
         f"{side.count:g}",
-        "-" if side.duration_ns is None else _seconds(side.duration_ns),
-        _seconds(side.on_path_ns),
+        "-" if side.duration_ns is None else _time(side.duration_ns),
+        _time(side.on_path_ns),
         "-" if side.overlap is None else f"{side.overlap:.0%}",
         f"{side.duplicates}",
         f"{side.errors}",
@@ -126,17 +160,17 @@ def _change_line(change: Change) -> str:
     if (change.low_ns, change.high_ns) != (change.delta_ns, change.delta_ns):
         interval = f", 95 % interval {_signed(change.low_ns)} to {_signed(change.high_ns)}"
     return (
-        f"{_seconds(change.base_ns)} became {_seconds(change.new_ns)}: "
+        f"{_time(change.base_ns)} became {_time(change.new_ns)}: "
         f"{_signed(change.delta_ns)}{share}{interval}; tolerated {_signed(change.tolerance_ns)}"
     )
 
 
-def _seconds(nanoseconds: float) -> str:
-    return f"{nanoseconds / 1e9:.3f} s"
+def _time(nanoseconds: float) -> str:
+    return exact(nanoseconds / 1e9)
 
 
 def _signed(nanoseconds: float) -> str:
-    return f"{nanoseconds / 1e9:+.3f} s"
+    return exact(nanoseconds / 1e9, sign=True)
 
 
 def comparison_json(result: Result) -> str:
@@ -164,6 +198,7 @@ def comparison_markdown(result: Result) -> str:
             "",
             *moved_table(result).in_markdown(),
             "",
+            *([*use.in_markdown(), ""] if (use := use_table(result)) else ()),
             *paths_table([each for each in result.paths if each.changed]).in_markdown(),
             "",
         ]

@@ -1,6 +1,9 @@
-"""Durations as reports write them: three or four digits, whatever their size."""
+"""Durations as reports write them, in seconds or milliseconds."""
 
-from trading_graph.otel.diagnosis import Interval
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trading_graph.otel.diagnosis import Interval
 
 
 def brief(seconds: float) -> str:
@@ -11,7 +14,17 @@ def brief(seconds: float) -> str:
     return f"{seconds:,.{_decimals(seconds)}f} s"
 
 
-def between(interval: Interval) -> str:
+def exact(seconds: float, *, sign: bool = False) -> str:
+    """A duration to the millisecond, below a second to 0.1 ms, and below a millisecond to 1 us."""
+    plus = "+" if sign else ""
+    if not seconds:
+        return "0 s"
+    if abs(seconds) >= 0.99995:
+        return f"{seconds:{plus}.3f} s"
+    return f"{seconds * 1000:{plus}.{1 if abs(seconds) >= 0.001 else 3}f} ms"
+
+
+def between(interval: "Interval") -> str:
     """An interval of durations, its unit written once where both ends share it."""
     low, high = brief(interval.low_s), brief(interval.high_s)
     if low == high:

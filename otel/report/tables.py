@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from rich.table import Table as TerminalTable
 from rich.text import Text
 
+OUTSIDE = "outside of agents"
+"""What a table calls the LLM calls that no agent or node made."""
+
 _MARKUP = re.compile(r"([\\`*_\[\]<>|~#])")
 
 

@@ -4,21 +4,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Self
 
-from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.markup import escape
 from rich.padding import Padding
 
 from trading_graph.otel.report.ci import Case, CaseEnd, annotation, junit
 from trading_graph.otel.report.documents.document import encode
 from trading_graph.otel.report.documents.verdict import CheckJson, verdict_document
-from trading_graph.otel.report.tables import Table, plain
+from trading_graph.otel.report.durations import brief
+from trading_graph.otel.report.tables import OUTSIDE, Table, plain
 from trading_graph.otel.report.waterfall import bars
 from trading_graph.otel.trace import Profile
 from trading_graph.otel.verdict import (
     CheckResult,
     Interruption,
+    LlmUse,
     Measures,
     Outcome,
+    Use,
     Verdict,
 )
 
@@ -197,7 +200,52 @@ def _measures_text(measures: Measures) -> Group:
     ]
     work = measures.work
     rows.append(("the whole run", "", "", _at_once(work), f"{work.serial_fraction:.0%}", ""))
-    return Group(Table(head, rows).in_terminal(), f"[dim]{' · '.join(_measures_line(measures))}[/]")
+    parts: list[RenderableType] = [Table(head, rows).in_terminal()]
+    if len(measures.use.agents) > 1:
+        parts += ["", agents_table(measures.use).in_terminal(), escape(_largest(measures)), ""]
+    return Group(*parts, f"[dim]{' · '.join(_measures_line(measures))}[/]")
+
+
+def agents_table(use: Use) -> Table:
+    """Time, LLM calls and tokens by agent and node, those with the most time of their own first."""
+    head = ("agent or node", "visits", "time", "own", "LLM calls", "LLM time", "tokens")
+    rows = [
+        (
+            each.name or OUTSIDE,
+            str(each.visits),
+            brief(each.wall_s),
+            brief(each.own_s),
+            str(each.llm.calls),
+            brief(each.llm.time_s),
+            _tokens(each.llm),
+        )
+        for each in use.agents[:_SHOWN]
+    ]
+    more = len(use.agents) - len(rows)
+    if more:
+        rows.append((f"and {more} more", "", "", "", "", "", ""))
+    return Table(head, rows)
+
+
+def _tokens(llm: LlmUse) -> str:
+    """Input and output tokens; a dash where none are recorded."""
+    if llm.input_tokens is None and llm.output_tokens is None:
+        return "-"
+    return f"{llm.input_tokens or 0:,}, {llm.output_tokens or 0:,}"
+
+
+def _largest(measures: Measures) -> str:
+    """A sentence that names the agent or node with the most time of its own."""
+    total, most = measures.use.llm, measures.use.agents[0]
+    parts = [f"{brief(most.own_s)} of {brief(measures.wall_s)}"]
+    if total.calls:
+        parts.append(f"{most.llm.calls} of {total.calls} LLM calls")
+    tokens, of = (
+        sum(filter(None, (each.input_tokens, each.output_tokens))) for each in (most.llm, total)
+    )
+    if of:
+        parts.append(f"{tokens:,} of {of:,} tokens")
+    return f"Most time is in {most.name or OUTSIDE}: {', '.join(parts)}."
 
 
 def _at_once(profile: Profile) -> str:

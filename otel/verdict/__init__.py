@@ -1,6 +1,7 @@
 """Judges a trace: is it complete, did its parts run at once, and does it pass its gate?"""
 
 from trading_graph.otel.errors import GateError
+from trading_graph.otel.verdict.agents import AgentUse, LlmUse, Use
 from trading_graph.otel.verdict.causes import Cause
 from trading_graph.otel.verdict.completeness import Completeness, completeness
 from trading_graph.otel.verdict.evaluation import CheckResult, Outcome
@@ -19,6 +20,7 @@ from trading_graph.otel.verdict.run_view import RunView, run_view
 from trading_graph.otel.verdict.verdict import Verdict, judge, seen_runs
 
 __all__ = [
+    "AgentUse",
     "Cause",
     "CheckResult",
     "Completeness",
@@ -27,6 +29,7 @@ __all__ = [
     "Gate",
     "GateError",
     "Interruption",
+    "LlmUse",
     "Measures",
     "Outcome",
     "Parallelism",
@@ -34,6 +37,7 @@ __all__ = [
     "RunView",
     "SpanSet",
     "Strength",
+    "Use",
     "Verdict",
     "completeness",
     "interruptions",

@@ -2,15 +2,17 @@
 
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import accumulate
 from typing import assert_never
 
 from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.trace.profile import serial_chain
-from trading_graph.otel.trace.structure import calls, later_visits, requests
+from trading_graph.otel.trace.structure import calls, later_visits
 from trading_graph.otel.verdict import gate as g
 from trading_graph.otel.verdict.concurrency import leaf_parallelism, overlap
+from trading_graph.otel.verdict.duplicates import asked_again, by_request
 from trading_graph.otel.verdict.evaluation import (
     SHOWN,
     CheckResult,
@@ -21,6 +23,7 @@ from trading_graph.otel.verdict.evaluation import (
     seconds,
 )
 from trading_graph.otel.verdict.resumed import PAID_AGAIN
+from trading_graph.otel.verdict.retries import retries_of, too_many_requests
 from trading_graph.otel.vocabularies import witness
 
 
@@ -244,11 +247,7 @@ def _lag(trace: SpanTable, row: int) -> float:
 
 
 def _no_duplicates(on: Evaluation, check: g.NoDuplicates) -> CheckResult:
-    by_key: dict[str, list[int]] = defaultdict(list)
-    keys = requests(on.trace, on.rows) if check.key == g.REQUEST else on.trace.values(check.key)
-    for row in on.rows:
-        if (key := keys[row]) is not None:
-            by_key[repr(key)].append(row)  # the attribute may be a list, which cannot be a key
+    by_key = _by_key(on, check)
     if not by_key:
         what = "says what it asks for" if check.key == g.REQUEST else f"has {check.key}"
         return not_applicable(check, f"no span {what}")
@@ -260,26 +259,43 @@ def _no_duplicates(on: Evaluation, check: g.NoDuplicates) -> CheckResult:
         "0",
         spans=again,
         advice="Cache the result, or let those who ask at the same time share one request.",
+        notes=asked_again(on.trace, by_key.values()) if check.key == g.REQUEST else (),
     )
+
+
+def _by_key(on: Evaluation, check: g.NoDuplicates) -> Mapping[str, list[int]]:
+    """The rows of the set by the value that they have."""
+    if check.key == g.REQUEST:
+        return by_request(on.trace, on.run, on.rows)
+    by_key: dict[str, list[int]] = defaultdict(list)
+    values = on.trace.values(check.key)
+    for row in on.rows:
+        if (value := values[row]) is not None:
+            by_key[repr(value)].append(row)  # the attribute may be a list, which cannot be a key
+    return by_key
 
 
 def _no_errors(on: Evaluation) -> CheckResult:
     failures = [row for row in on.rows if row in on.trace.failed]
-    retries = [row for row in on.rows if row in on.trace.retried]
+    retries = retries_of(on.trace, on.rows)
+    again = [each.row for each in retries]
     kinds = sorted(
         {str(on.trace.attributes(row).get(semconv.ERROR_TYPE, "error")) for row in failures}
     )
     measurement = f"{len(failures)} failed" + (f" ({', '.join(kinds)})" if kinds else "")
     if budget := on.trace.attributes(on.run).get(semconv.BUDGET_REACHED):
         measurement += f", the run's budget of {budget} reached"
-    holds = not failures and not retries
+    attempts = [each.before for each in retries if each.before is not None]
+    if limited := too_many_requests(on.trace, [*failures, *again, *attempts]):
+        measurement += f", {limited}"
+    holds = not failures and not again
     if holds and not all(map(on.trace.keeps_events, on.rows)):
         return not_applicable(on.check, "nothing failed, and no retry was or would be recorded")
     return on.result(
         holds,
-        f"{measurement}, {len(retries)} retried",
+        f"{measurement}, {len(again)} retried",
         "none",
-        spans=[*failures, *retries],
+        spans=[*failures, *again],
         advice="Read the errors of the listed spans; a decision, if made, says what is missing.",
     )
 

@@ -22,9 +22,11 @@ from trading_graph.otel.trace import (
 )
 from trading_graph.otel.trace.profile import serial_chain
 from trading_graph.otel.trace.structure import calls, siblings, waits_at_barriers
+from trading_graph.otel.verdict.agents import Use, use
 from trading_graph.otel.verdict.causes import Cause
 from trading_graph.otel.verdict.group import Group
 from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism, reason
+from trading_graph.otel.verdict.retries import retries_of
 from trading_graph.otel.verdict.work import working_spans
 from trading_graph.otel.vocabularies import witness
 
@@ -63,12 +65,15 @@ class FanOut:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Measures:
-    """What the trace of a run shows in numbers; times in seconds."""
+    """What the trace of a run shows in numbers; times in seconds.
+
+    `use` has LLM calls and tokens, in total and by agent; `retries` counts events and resends.
+    """
 
     wall_s: float
     work: Profile
     fan_outs: tuple[FanOut, ...]
-    llm_calls: int
+    use: Use
     llm_chain: int
     barrier_idle_s: float
     loop_lag_ms: float | None
@@ -77,6 +82,11 @@ class Measures:
     errors: int
     cancellations: int
     retries: int
+
+    @property
+    def llm_calls(self) -> int:
+        """The number of LLM calls."""
+        return self.use.llm.calls
 
     def __repr__(self) -> str:
         calls = f"{self.llm_calls} LLM calls, {self.llm_chain} in series"
@@ -90,7 +100,7 @@ def measures_of(trace: SpanTable, run: int) -> Measures:
         wall_s=figures.wall_ns / 1e9,
         work=figures.work,
         fan_outs=tuple(_with_spans(trace, each) for each in figures.fan_outs),
-        llm_calls=figures.llm_calls,
+        use=use(trace, run),
         llm_chain=figures.llm_chain,
         barrier_idle_s=figures.barrier_idle_ns / 1e9,
         loop_lag_ms=figures.loop_lag_ms,
@@ -148,7 +158,6 @@ class RunFigures:
     wall_ns: int
     work: Profile
     fan_outs: tuple[FanOutFigures, ...]
-    llm_calls: int
     llm_chain: int
     barrier_idle_ns: int
     loop_lag_ms: float | None
@@ -179,7 +188,6 @@ def _measures(trace: SpanTable, run: int) -> RunFigures:
         wall_ns=int(trace.duration[run]),
         work=profile(trace, working_spans(trace, run)),
         fan_outs=tuple(_fan_out(trace, each) for each in siblings(trace, run).fan_outs),
-        llm_calls=len(llm),
         llm_chain=len(serial_chain(trace, llm)),
         barrier_idle_ns=waits_at_barriers(trace, rows).idle_ns,
         loop_lag_ms=witness.loop_lag_ms(trace.attributes(run)),
@@ -187,12 +195,7 @@ def _measures(trace: SpanTable, run: int) -> RunFigures:
         cache=dict(sorted(cache.items())),
         errors=len(failures),
         cancellations=sum(kind == "cancelled" for kind in kinds),
-        retries=sum(
-            event.name == "retry"
-            for row in rows
-            if row in trace.retried
-            for event in trace.events(row)
-        ),
+        retries=sum(each.times for each in retries_of(trace, rows)),
     )
 
 

@@ -64,6 +64,7 @@ __all__ = [
     "resend_count",
     "role",
     "session",
+    "tokens",
     "tool_call",
     "usage",
     "witness",
@@ -227,17 +228,21 @@ def usage(attributes: Attributes) -> Usage:
     if first_token_s is None:
         milliseconds = first_number(attributes, _FIRST_TOKEN_MS)
         first_token_s = None if milliseconds is None else milliseconds / 1e3
-    tokens_in = first_whole(attributes, _INPUT_TOKENS)
-    tokens_out = first_whole(attributes, _OUTPUT_TOKENS)
-    if tokens_in is None and tokens_out is None:
-        tokens_in, tokens_out = langfuse.tokens(attributes)
     return Usage(
-        tokens_in,
-        tokens_out,
+        *tokens(attributes),
         first_text(attributes, _MODELS),
         first_token_s,
         langfuse.first_token_ns(attributes),
     )
+
+
+def tokens(attributes: Attributes) -> tuple[int | None, int | None]:
+    """The tokens that a span says a model read and wrote."""
+    tokens_in = first_whole(attributes, _INPUT_TOKENS)
+    tokens_out = first_whole(attributes, _OUTPUT_TOKENS)
+    if tokens_in is None and tokens_out is None:
+        return langfuse.tokens(attributes)
+    return tokens_in, tokens_out
 
 
 def session(attributes: Attributes) -> str | None:

@@ -21,6 +21,8 @@ from trading_graph.otel.diagnosis.findings.candidate import Candidate, place_of,
 from trading_graph.otel.diagnosis.findings.kind import FindingKind
 from trading_graph.otel.diagnosis.schedule import Family, Schedule
 from trading_graph.otel.trace import SpanTable, semconv
+from trading_graph.otel.verdict.duplicates import by_request
+from trading_graph.otel.verdict.retries import retries_of, too_many_requests
 from trading_graph.otel.verdict.work import is_from_cache
 from trading_graph.otel.vocabularies import Role, agent_name, witness
 
@@ -39,18 +41,12 @@ def duplicates(schedule: Schedule) -> Iterator[Candidate]:
     """Fetches of one key that each went to the source; tool calls with the same arguments."""
     tree, trace = schedule.tree, schedule.tree.trace
     fetches: dict[str, list[int]] = defaultdict(list)
-    calls: dict[tuple[str, str], list[int]] = defaultdict(list)
-    keys, hashes = trace.values(semconv.FETCH_KEY), trace.values(semconv.TOOL_ARGS_HASH)
-    for row in tree.rows:
-        key, arguments = keys[row], hashes[row]
-        if key is None and not arguments:
-            continue
-        if is_from_cache(trace, row) or row in trace.failed:
-            continue
-        if key is not None:
-            fetches[str(key)].append(row)
-        elif trace.roles[row] is Role.TOOL:
-            calls[trace.names[row], str(arguments)].append(row)
+    calls: dict[str, list[int]] = defaultdict(list)
+    keys = trace.values(semconv.FETCH_KEY)
+    for request, rows in by_request(trace, tree.run, tree.rows).items():
+        for row in rows:
+            if not is_from_cache(trace, row) and row not in trace.failed:
+                (calls if keys[row] is None else fetches)[request].append(row)
     again = [tuple(rows) for rows in fetches.values() if len(rows) > 1]
     if again:
         yield _duplicates(schedule, again, "fetches", proven=True)
@@ -82,25 +78,38 @@ def _duplicates(
 def retries(schedule: Schedule) -> Iterator[Candidate]:
     """Attempts that failed and were repeated, either as a sibling or inside one span."""
     tree, trace = schedule.tree, schedule.tree.trace
-    failures: list[int] = []
+    failures: set[int] = set()
     delays: list[tuple[int, int]] = []
-    for parent in sorted(schedule.path.total_ns):
+    on_path = schedule.path.total_ns
+    for parent in sorted(on_path):
         family = tree.children(parent)
         if not trace.failed.isdisjoint(family):
-            failures += _repeats(trace, family)
+            failures.update(_repeats(trace, family))
         elif parent in trace.retried:
             events = trace.events(parent)
             last_ns = max(e.time_ns for e in events if e.name in ("retry", "attempt"))
             delays.append((parent, max(last_ns - tree.start[parent], 0)))
+    resends = [each for each in retries_of(trace, tree.rows) if each.row not in trace.retried]
+    failures.update(
+        [each.before for each in resends if each.before is not None and each.before in on_path]
+    )
+    # A span that holds all attempts does not say how long each took.
+    delays += [
+        (each.row, tree.duration(each.row) * each.times // (each.times + 1))
+        for each in resends
+        if each.before is None and each.row in on_path
+    ]
     if not failures and not delays:
         return
     rows = (*sorted(failures), *(row for row, _ in delays))
+    below = [each for row in rows for each in trace.subtree(row)]
+    limited = too_many_requests(trace, below)
     loss_ns = sum(tree.duration(row) for row in failures) + sum(ns for _, ns in delays)
     yield Candidate(
         kind=FindingKind.RETRIES,
         place=place_of(tree, rows[0]),
         evidence=f"{len(rows)} calls had to be made again; {seconds(loss_ns)} went into attempts "
-        "that failed, pauses between attempts beside it.",
+        "that failed, pauses between attempts beside it" + (f"; {limited}." if limited else "."),
         rows=rows,
         actions=(
             *((Remove(tuple(sorted(failures))),) if failures else ()),

@@ -14,6 +14,7 @@ from trading_graph.otel.diagnosis import (
     Regression,
     RegressionKind,
     Run,
+    UseSide,
 )
 from trading_graph.otel.report.documents.document import (
     SCHEMA_VERSION,
@@ -91,6 +92,29 @@ class PathChangeJson(Document, frozen=True, kw_only=True):
     new: PathSideJson
 
 
+class UseSideJson(Document, frozen=True, kw_only=True):
+    """LLM calls and tokens on one side; null where none are recorded."""
+
+    llm_calls: float
+    input_tokens: float | None
+    output_tokens: float | None
+
+
+class UseChangeJson(Document, frozen=True, kw_only=True):
+    """LLM calls and tokens on both sides."""
+
+    base: UseSideJson
+    new: UseSideJson
+
+
+class AgentChangeJson(Document, frozen=True, kw_only=True):
+    """The LLM calls and tokens of an agent or node; the name is null for those outside of both."""
+
+    name: str | None
+    base: UseSideJson
+    new: UseSideJson
+
+
 class NoComparisonJson(Document, frozen=True, kw_only=True):
     """What `trading-graph compare --format json` prints where the runs cannot be compared."""
 
@@ -115,6 +139,8 @@ class ComparisonJson(Document, frozen=True, kw_only=True):
     moved_left_out_s: float
     paths: list[PathChangeJson]
     paths_left_out: int
+    use: UseChangeJson
+    agents: list[AgentChangeJson]
 
 
 def comparison_document(
@@ -137,6 +163,11 @@ def comparison_document(
         moved_left_out_s=sum(each.delta_ns for each in result.moved[LISTED:]) / 1e9,
         paths=[_path(each) for each in result.paths[:LISTED]],
         paths_left_out=max(len(result.paths) - LISTED, 0),
+        use=UseChangeJson(base=_use(result.use.base), new=_use(result.use.new)),
+        agents=[
+            AgentChangeJson(name=each.name, base=_use(each.base), new=_use(each.new))
+            for each in result.agents[:LISTED]
+        ],
     )
 
 
@@ -190,4 +221,12 @@ def _side(side: PathSide) -> PathSideJson:
         overlap=side.overlap,
         duplicates=side.duplicates,
         errors=side.errors,
+    )
+
+
+def _use(side: UseSide) -> UseSideJson:
+    return UseSideJson(
+        llm_calls=side.llm_calls,
+        input_tokens=side.input_tokens,
+        output_tokens=side.output_tokens,
     )

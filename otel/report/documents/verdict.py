@@ -11,6 +11,7 @@ from trading_graph.otel.report.documents.document import (
 )
 from trading_graph.otel.trace import Evidence, Profile
 from trading_graph.otel.verdict import (
+    AgentUse,
     Cause,
     CheckResult,
     FanOut,
@@ -77,14 +78,37 @@ class FanOutJson(Document, frozen=True, kw_only=True):
     spread_s: float
 
 
+class AgentJson(Document, frozen=True, kw_only=True):
+    """What one agent or node took; the name is null for LLM calls outside of every agent.
+
+    `own_s` is the part of `wall_s` outside of the agents and nodes below it.
+    """
+
+    name: str | None
+    visits: int
+    wall_s: float
+    own_s: float
+    llm_calls: int
+    llm_s: float
+    input_tokens: int | None
+    output_tokens: int | None
+
+
 class MeasuresJson(Document, frozen=True, kw_only=True):
-    """What a run shows in numbers; null stands for what the trace does not record."""
+    """What a run shows in numbers; null stands for what the trace does not record.
+
+    `agents` and the figures of LLM calls are always printed; earlier stored documents lack them.
+    """
 
     wall_s: float
     work: ProfileJson
     fan_outs: list[FanOutJson]
     llm_calls: int
     llm_chain: int
+    llm_s: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    agents: tuple[AgentJson, ...] = ()
     barrier_idle_s: float
     loop_lag_ms: float | None
     queue_wait_s: float
@@ -179,6 +203,10 @@ def _measures(measures: Measures) -> MeasuresJson:
         fan_outs=[_fan_out(each) for each in measures.fan_outs],
         llm_calls=measures.llm_calls,
         llm_chain=measures.llm_chain,
+        llm_s=measures.use.llm.time_s,
+        input_tokens=measures.use.llm.input_tokens,
+        output_tokens=measures.use.llm.output_tokens,
+        agents=tuple(_agent(each) for each in measures.use.agents),
         barrier_idle_s=measures.barrier_idle_s,
         loop_lag_ms=measures.loop_lag_ms,
         queue_wait_s=measures.queue_wait_s,
@@ -186,6 +214,19 @@ def _measures(measures: Measures) -> MeasuresJson:
         errors=measures.errors,
         cancellations=measures.cancellations,
         retries=measures.retries,
+    )
+
+
+def _agent(agent: AgentUse) -> AgentJson:
+    return AgentJson(
+        name=agent.name,
+        visits=agent.visits,
+        wall_s=agent.wall_s,
+        own_s=agent.own_s,
+        llm_calls=agent.llm.calls,
+        llm_s=agent.llm.time_s,
+        input_tokens=agent.llm.input_tokens,
+        output_tokens=agent.llm.output_tokens,
     )
 
 

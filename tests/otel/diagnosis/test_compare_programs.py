@@ -91,7 +91,7 @@ def test_a_fan_out_that_became_serial(good: SpanTable) -> None:
     assert not found.passed, "without statistics"
     assert kinds(found) == {RegressionKind.SERIAL}
     (loss,) = found.regressions
-    assert loss.place == "agents"
+    assert loss.place == "agents of invoke_workflow program"
     assert "dispatched one after the other" in loss.evidence
     (gain,) = compared([slow], [good]).improvements
     assert gain.kind is ImprovementKind.AT_ONCE
@@ -101,7 +101,8 @@ def test_tools_of_a_turn_that_became_serial(good: SpanTable) -> None:
     found = compared([good], [trace_of(partial(program, tools=False))], tolerance=9.0)
     assert kinds(found) == {RegressionKind.SERIAL}
     assert len(found.regressions) == len(NAMES)
-    assert {"the tools of invoke_agent news, turn 0"} <= {each.place for each in found.regressions}
+    places = {each.place for each in found.regressions}
+    assert places == {f"the tools of invoke_agent {name}, turn 1" for name in NAMES}
 
 
 def test_agents_in_supersteps_of_their_own_are_still_one_fan_out() -> None:

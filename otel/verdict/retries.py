@@ -1,0 +1,84 @@
+"""Calls that were made again, and answers that said that there were too many.
+
+A retry is an event `retry` of the span that holds all attempts, or a request that says how often it
+was sent before. What follows a redirect is no retry, although it counts as a resend.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from trading_graph.otel.trace import SpanTable
+from trading_graph.otel.vocabularies import Role, http_status, resend_count
+
+TOO_MANY_REQUESTS = 429
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A span whose call was made again so many times.
+
+    `before` is the attempt before it where that is a span of its own; otherwise the span at `row`
+    holds all attempts.
+    """
+
+    row: int
+    times: int
+    before: int | None = None
+
+
+def retries_of(trace: SpanTable, rows: Iterable[int]) -> list[Retry]:
+    """The retries among some spans in order of start."""
+    roles, retried = trace.roles, trace.retried
+    result: list[Retry] = []
+    requests: list[int] = []
+    for row in rows:
+        if row in retried:
+            times = sum(event.name == "retry" for event in trace.events(row))
+            result.append(Retry(row, times))
+        elif roles[row] is Role.HTTP:
+            requests.append(row)
+    resends = {row: count for row in requests if (count := resend_count(trace.attributes(row)))}
+    if resends:
+        families: dict[tuple[int, str], list[int]] = defaultdict(list)
+        for row in requests:
+            families[trace.parents[row], trace.names[row]].append(row)
+        for (parent, _), family in families.items():
+            if parent not in retried:
+                result += _resends(trace, family, resends)
+    return sorted(result, key=lambda each: each.row)
+
+
+def _resends(
+    trace: SpanTable, family: Sequence[int], resends: Mapping[int, int]
+) -> Iterator[Retry]:
+    """The requests of one parent and one name that were sent before."""
+    earlier: dict[int, list[int]] = defaultdict(list)
+    for row in family:
+        count = resends.get(row, 0)
+        attempts = earlier[count - 1]
+        before = attempts.pop() if attempts else None
+        if before is not None and not _is_redirect(trace, before):
+            yield Retry(row, 1, before)
+        elif before is None and count:
+            yield Retry(row, count)
+        earlier[count].append(row)
+
+
+def _is_redirect(trace: SpanTable, row: int) -> bool:
+    return (http_status(trace.attributes(row)) or 0) // 100 == 3
+
+
+def too_many_requests(trace: SpanTable, rows: Iterable[int]) -> str:
+    """A clause that names the answers 429 among some attempts, each once on its way up; or ""."""
+    said = {row for row in rows if http_status(trace.attributes(row)) == TOO_MANY_REQUESTS}
+    passed_on = set()
+    for row in said:
+        above = trace.parents[row]
+        while above >= 0 and above not in passed_on:
+            passed_on.add(above)
+            above = trace.parents[above]
+    count = len(said - passed_on)
+    if not count:
+        return ""
+    return f"{count} {'answer was' if count == 1 else 'answers were'} 429 Too Many Requests"
