@@ -48,15 +48,14 @@ def leaf_parallelism(on: Evaluation, check: g.LeafParallelism) -> CheckResult:
     applicable = [pair for pair in judgements if pair[1].strength is not Strength.NOT_APPLICABLE]
     bad = [each for members, each in applicable if members.is_due and not each.stands]
     judged = [pair for pair in applicable if pair[0].is_due or pair[1].stands]
-    notes = [
-        _note(on.trace, members, each)
-        for members, each in applicable
-        if not members.is_due and not each.stands
-    ]
+    doubtful = [pair for pair in applicable if not pair[0].is_due and not pair[1].stands]
+    notes = [_note(on.trace, members, each) for members, each in doubtful]
     if check.structure == g.FAN_OUT:
         notes += _row_notes(on)
     if not judged:
-        return not_applicable(check, _nothing_to_judge(on, check), notes=notes[:SHOWN])
+        why = PLACE_ALONE if doubtful else _nothing_to_judge(on, check)
+        likely = doubtful[0][1] if doubtful else None
+        return not_applicable(check, why, likely, notes[:SHOWN])
     others = len(judgements) - len(judged)
     members, weakest = min(judged, key=lambda pair: _RANK[pair[1].strength])
     return on.result(
@@ -72,6 +71,7 @@ def leaf_parallelism(on: Evaluation, check: g.LeafParallelism) -> CheckResult:
     )
 
 
+PLACE_ALONE = "nothing but their place says that these belong together"
 ONE_TOOL = "each turn asks for one tool"
 
 

@@ -54,7 +54,8 @@ class Answer:
         return [
             check
             for check in self.verdict.get("checks", [])
-            if check["id"] not in NOT_ABOUT_CONCURRENCY and check["outcome"] != "not applicable"
+            if check["id"] not in NOT_ABOUT_CONCURRENCY
+            and (check["outcome"] != "not applicable" or check["causes"])
         ]
 
     @property

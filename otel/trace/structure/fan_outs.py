@@ -300,7 +300,7 @@ def _row(trace: SpanTable, parent: int, rows: Sequence[int], by_step: bool) -> I
         return
     names = {trace.names[row] for row in rows}
     role = trace.roles[rows[0]]
-    if role is Role.CHAIN and not by_step and _are_turns(trace, parent, rows):
+    if role in (Role.CHAIN, Role.OTHER) and not by_step and _are_turns(trace, parent, rows):
         return
     is_node = role in (Role.CHAIN, Role.AGENT)
     branches = (

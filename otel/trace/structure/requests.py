@@ -7,17 +7,24 @@ from trading_graph.otel.trace.table import SpanTable
 from trading_graph.otel.vocabularies import Role, tool_call
 
 
+LEAST_SHARE = 0.01
+"""A tool call shorter than this share of the longest asks for nothing that matters."""
+
+
 def requests(trace: SpanTable, rows: Sequence[int]) -> dict[int, str | None]:
     """What each of some spans asks for; None where a span does not say.
 
     A tool call asks by its name and arguments, a fetch by its declared key.
     """
     keys, roles = trace.values(semconv.FETCH_KEY), trace.roles
+    tools = [row for row in rows if roles[row] is Role.TOOL]
+    # A tool span of next to no time is bookkeeping, such as that of the final answer.
+    least = LEAST_SHARE * max(map(trace.length, tools), default=0)
     return {
         row: str(key)
         if (key := keys[row]) is not None
         else _tool_request(trace, row)
-        if roles[row] is Role.TOOL
+        if roles[row] is Role.TOOL and trace.length(row) >= least
         else None
         for row in rows
     }
