@@ -169,10 +169,11 @@ def rank(trace: SpanTable, run: int, seen: Sequence[SeenRun] = ()) -> Ranking:
         quickest = trial.freest.wall_ns if each.at_best else rank.wall.likely_ns
         if wall_ns - min(quickest, rank.wall.likely_ns) >= least:
             ranks.append(rank)
-            if best is None or _weight(rank) < _weight(best[0]):
+            if not each.is_open and (best is None or _weight(rank) < _weight(best[0])):
                 best = rank, trial
     ranks.sort(key=_weight)
-    steps = _steps(best[1], ranks, least) if best else []
+    sure = [rank for rank in ranks if not rank.candidate.is_open]
+    steps = _steps(best[1], sure, least) if best else []
     return Ranking(schedule, tuple(ranks), tuple(steps))
 
 
@@ -188,7 +189,7 @@ def _candidates(schedule: Schedule, seen: Sequence[SeenRun]) -> list[Candidate]:
             here = SeenRun(schedule.tree.trace, schedule.tree.run)
             free = all(are_independent(seen, here, chain) for chain in _chains(each))
             if free:
-                each = replace(each, proven=True, only_if="")
+                each = replace(each, proven=True, only_if="", is_open=False)
         candidates.append(each)
     return candidates
 

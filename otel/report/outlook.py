@@ -28,7 +28,9 @@ def outlook(diagnosis: Diagnosis) -> list[str]:
             f"{target.projected_call_s:g} s a call."
         )
     least = brief(target.least_s)
-    if not steps:
+    if not steps and diagnosis.findings:
+        sentences.append("Whether it can be faster depends on what the trace does not show.")
+    elif not steps:
         sentences.append("No change was found that would make it faster.")
     elif target.standing is Standing.IN_REACH:
         needed = target.steps_needed

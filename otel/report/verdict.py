@@ -130,7 +130,7 @@ class VerdictText:
         verdict = self._verdict
         trace_id = verdict.trace.id
         if not verdict.judged:
-            yield f"[yellow]No verdict[/] on trace {trace_id}:"
+            yield f"[yellow]No verdict[/] on trace {trace_id}: {_unjudged_because(verdict)}"
             for sentence in unjudged(verdict):
                 yield f"  - {escape(sentence)}"
             return
@@ -154,6 +154,10 @@ class VerdictText:
         if self._measures is not None:
             yield ""
             yield _measures_text(self._measures)
+
+
+def _unjudged_because(verdict: Verdict) -> str:
+    return "nothing in it is recognised." if verdict.is_complete else "it is not complete."
 
 
 def unjudged(verdict: Verdict) -> tuple[str, ...]:
@@ -280,7 +284,7 @@ def as_markdown(verdict: Verdict) -> str:
     """The checklist as Markdown, for a report or a step summary."""
     lines = [f"## Verdict on trace `{verdict.trace.id}`", ""]
     if not verdict.judged:
-        lines += ["**No verdict**:", ""]
+        lines += [f"**No verdict**: {_unjudged_because(verdict)}", ""]
         return "\n".join([*lines, *(f"- {plain(text)}" for text in unjudged(verdict)), ""])
     lines += [f"**{'Passed' if verdict.passed else 'Failed'}.** {completeness_line(verdict)}", ""]
     for note in verdict.notes:

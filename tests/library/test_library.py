@@ -75,7 +75,7 @@ def test_a_stranger_can_use_all_of_it(tmp_path: Path) -> None:
     for gate in api.in_other_ways(tmp_path / "gate.toml"):
         assert api.judged(traces[0], gate) == (True, [])
     serial = read(serial=True, trace_id="b" * 32)
-    assert tg.FindingKind.SERIAL_FAN_OUT in api.diagnosed(serial, [])
+    assert tg.FindingKind.SERIAL_AGENTS in api.diagnosed(serial, [])
     passed, names = api.compared(traces[0], serial)
     assert not passed
     assert set(names) == {"agent 0", "agent 1", "agent 2"}

@@ -8,8 +8,17 @@ MS = 1_000_000
 BEGIN = 1_763_100_000 * 10**9
 
 
-def trace_json(*, serial: bool = False, trace_id: str = "a" * 32, call_ms: int = 100) -> bytes:
-    """A run with three agents, at once or one after the other, each asking a model."""
+def trace_json(
+    *,
+    serial: bool = False,
+    trace_id: str = "a" * 32,
+    call_ms: int = 100,
+    failed: bool = False,
+) -> bytes:
+    """A run with three agents, at once or one after the other, each asking a model.
+
+    With `failed` the last call fails.
+    """
     spans = [_span(trace_id, 1, 0, "answer", 0, (call_ms + 10) * (3 if serial else 1) + 10, "run")]
     for number in range(3):
         start = 5 + number * (call_ms + 10) * serial
@@ -18,6 +27,8 @@ def trace_json(*, serial: bool = False, trace_id: str = "a" * 32, call_ms: int =
             _span(trace_id, agent, 1, f"agent {number}", start, start + call_ms, "agent"),
             _span(trace_id, agent + 1, agent, "chat", start + 1, start + call_ms - 1, "llm"),
         ]
+    if failed:
+        spans[-1]["status"] = {"code": 2}
     return json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}).encode()
 
 

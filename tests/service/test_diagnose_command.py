@@ -202,7 +202,7 @@ def test_advice_names_this_programs_files_for_its_own_runs_alone(
     foreign = str(trace_file(workdir, serial=True))
     for form in ("text", "markdown", "html", "json"):
         answer = trading_graph("diagnose", foreign, "--format", form).stdout
-        assert "Send all branches at once" in answer
+        assert "Start those at once that need nothing of each other" in answer
         assert "Here: " not in answer
         assert not re.search(r"graph/\w+\.py|toolkit/\w+\.py|--dispatch", answer)
 
@@ -213,7 +213,7 @@ def test_another_run_shows_that_an_order_is_none(workdir: Path) -> None:
     alone = trading_graph("diagnose", one)
     assert "Only if none needs the result of another" in alone.stdout
     known = trading_graph("diagnose", one, "--seen", other)
-    assert "serial calls" in known.stdout
+    assert "serial tools" in known.stdout
     assert "Only if" not in known.stdout
     same = trading_graph("diagnose", one, "--seen", one)
     assert same.stdout == alone.stdout

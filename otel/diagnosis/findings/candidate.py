@@ -17,6 +17,8 @@ class Candidate:
     that the change is possible; otherwise the fix may gain nothing, and `only_if` says what it
     requires. `causes` are those that fit, where it is about spans that should have run at once.
     `at_best` is the change where it gains most, if the trace leaves open what the change would be.
+    `is_open` says that the trace leaves open whether there is anything to change at all; such a
+    candidate is ranked, and no step of a plan.
     """
 
     kind: FindingKind
@@ -28,6 +30,7 @@ class Candidate:
     only_if: str = ""
     causes: tuple[Cause, ...] = ()
     at_best: tuple[Fix, ...] = ()
+    is_open: bool = False
 
 
 def place_of(tree: CallTree, row: int) -> str:

@@ -148,6 +148,7 @@ def _serial(
         actions=tuple(Parallelise(group) for group in groups),
         proven=proven,
         only_if="" if proven else INDEPENDENT,
+        is_open=not proven,
         causes=some[0].judgement.causes,
     )
 
@@ -282,6 +283,7 @@ def _possible_block(schedule: Schedule, each: JudgedGroup) -> Candidate:
         actions=tuple(Shorten(row, tree.duration(row) // count) for row in rows),
         proven=False,
         only_if="they block the event loop; record its lag to know",
+        is_open=True,
         causes=(Cause.BLOCKED_LOOP,),
     )
 

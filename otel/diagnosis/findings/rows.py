@@ -60,6 +60,7 @@ def _candidate(schedule: Schedule, kind: FindingKind, place: str, rows: Sequence
         actions=tuple(actions),
         proven=False,
         only_if=INDEPENDENT,
+        is_open=True,
     )
 
 

@@ -6,7 +6,6 @@ from trading_graph.otel.trace import semconv
 from trading_graph.otel.trace.table import SpanTable
 from trading_graph.otel.vocabularies import Role, tool_call
 
-
 LEAST_SHARE = 0.01
 """A tool call shorter than this share of the longest asks for nothing that matters."""
 
