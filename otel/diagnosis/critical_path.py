@@ -59,14 +59,20 @@ class PathTable:
         return tuple(map(PathRow, self.rows, self.bounds, self.bounds[1:]))
 
     @cached_property
+    def lengths(self) -> "NDArray[np.int64]":
+        """The length of each segment."""
+        bounds = np.array(self.bounds, np.int64)
+        return bounds[1:] - bounds[:-1]
+
+    @cached_property
     def self_ns(self) -> Mapping[int, int]:
         """The time on the path in each span itself, in nanoseconds by row."""
         if not self.rows:
             return {}
-        rows, lengths = np.array(self.rows, np.int64), np.diff(np.array(self.bounds, np.int64))
+        rows = np.array(self.rows, np.int64)
         order = np.argsort(rows, kind="stable")
         first = np.flatnonzero(np.diff(rows[order], prepend=-1))
-        time_ns = np.add.reduceat(lengths[order], first)
+        time_ns = np.add.reduceat(self.lengths[order], first)
         # In the order in which the run came to the spans.
         by_time = np.argsort(order[first])
         return dict(
@@ -211,7 +217,7 @@ def by_class(schedule: "Schedule") -> Mapping[PathClass, int]:
     path = schedule.path
     bounds = np.array(path.bounds, np.int64)
     at_barrier = np.diff(_time_within(_barrier_waits(schedule), bounds))
-    rest = np.diff(bounds) - at_barrier
+    rest = path.lengths - at_barrier
     waiting = np.minimum(_wait_ns(schedule, bounds), rest)
     class_of = np.array(_classes(schedule.tree), np.int8)[path.rows]
     rest = rest - waiting
@@ -262,11 +268,13 @@ def _first_tokens(schedule: "Schedule") -> Iterator[tuple[int, int]]:
 
 def _wait_ns(schedule: "Schedule", bounds: "NDArray[np.int64]") -> "NDArray[np.int64]":
     """How long the span of each segment waited for a connection; a span waits when it begins."""
+    waits_ms = [each for each in schedule.tree.trace.numbers_of(witness.wait_ms) if each[1] > 0]
+    if not waits_ms:
+        return np.zeros(len(bounds) - 1, np.int64)
     rows = np.array(schedule.path.rows, np.int64)
     until = np.full(len(schedule.tree.trace), bounds[0])
-    for row, wait_ms in schedule.tree.trace.numbers_of(witness.wait_ms):
-        if wait_ms > 0:
-            until[row] = schedule.tree.start[row] + int(wait_ms * 1e6)
+    for row, wait_ms in waits_ms:
+        until[row] = schedule.tree.start[row] + int(wait_ms * 1e6)
     waits: NDArray[np.int64] = np.minimum(until[rows], bounds[1:]) - bounds[:-1]
     return np.maximum(waits, 0)
 
@@ -276,8 +284,10 @@ def _time_within(
 ) -> "NDArray[np.int64]":
     """How much of these periods lies before each instant, in nanoseconds."""
     total = np.zeros(len(at), np.int64)
+    if not periods:
+        return total
     begin = at[0]  # sums of times since the epoch would overflow
-    lows, highs = zip(*periods, strict=True) if periods else ((), ())
+    lows, highs = zip(*periods, strict=True)
     for edges, sign in ((lows, 1), (highs, -1)):
         since = np.sort(np.array(edges, np.int64)) - begin
         count = np.searchsorted(since, at - begin, side="right")

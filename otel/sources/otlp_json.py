@@ -91,21 +91,13 @@ class OtlpSpan(msgspec.Struct, gc=False):
     start_ns: int
     end_ns: int
     kind: int
-    encoded_status: _RawStatus | None
+    status: int
     decoded_attributes: Attributes
     encoded_events: msgspec.Raw
     encoded_links: msgspec.Raw
     resource: Attributes
 
     follows: ClassVar[bool] = False
-
-    @property
-    def status(self) -> int:
-        """The status code as OTLP numbers it."""
-        if self.encoded_status is None:
-            return 0
-        code = self.encoded_status.code
-        return code if isinstance(code, int) else _enum(code, "STATUS_CODE_", _STATUSES)
 
     def attributes(self) -> Attributes:
         """Return the attributes."""
@@ -158,6 +150,7 @@ class RawSpan(msgspec.Struct, gc=False, rename="camel"):
         spans share the trace id: this halves the memory.
         """
         parent, kind = self.parent_span_id, self.kind
+        status = 0 if self.status is None else self.status.code
         return OtlpSpan(
             trace_id,
             hexadecimal(self.span_id),
@@ -166,7 +159,7 @@ class RawSpan(msgspec.Struct, gc=False, rename="camel"):
             self.start_time_unix_nano,
             self.end_time_unix_nano,
             kind if isinstance(kind, int) else _enum(kind, "SPAN_KIND_", _KINDS),
-            self.status,
+            status if isinstance(status, int) else _enum(status, "STATUS_CODE_", _STATUSES),
             _attributes(self.attributes or (), names),
             # Copies, because one event would keep the whole text in memory.
             self.events if self.events is _NONE else self.events.copy(),

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import compress
 from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -294,12 +295,12 @@ class SpanTable:
     @cached_property
     def resources(self) -> list[Attributes]:
         """The attributes of each span's process, by row; spans of one process share one object."""
-        return [record.resource for record in self._records]
+        return list(map(attrgetter("resource"), self._records))
 
     @cached_property
     def followers(self) -> frozenset[int]:
         """The spans whose parent only caused them, and is known not to have waited for them."""
-        return frozenset([row for row, each in enumerate(self._records) if each.follows])
+        return frozenset(compress(range(len(self)), map(attrgetter("follows"), self._records)))
 
     @cached_property
     def failed(self) -> frozenset[int]:
@@ -309,12 +310,12 @@ class SpanTable:
     @cached_property
     def kind(self) -> "NDArray[np.int8]":
         """OTLP's kind of each span."""
-        return np.array([record.kind for record in self._records], np.int8)
+        return np.fromiter(map(attrgetter("kind"), self._records), np.int8, len(self))
 
     @cached_property
     def status(self) -> "NDArray[np.int8]":
         """OTLP's status code of each span."""
-        return np.array([record.status for record in self._records], np.int8)
+        return np.fromiter(map(attrgetter("status"), self._records), np.int8, len(self))
 
     @cached_property
     def intervals(self) -> list[tuple[int, int]]:

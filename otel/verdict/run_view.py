@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trading_graph.otel.trace import SpanTable
-from trading_graph.otel.trace.clocks import clocks
+from trading_graph.otel.trace.clocks import Clocks, clocks
 from trading_graph.otel.verdict.resumed import without_interruptions
 
 _INSIDE = 0.5
@@ -36,6 +36,7 @@ def run_view(trace: SpanTable, run: int) -> RunView:
         run_id = seen.span_ids[row]
         seen = found.corrected
         row = seen.row_of[run_id]
+    notes += _doubts(clocks(seen, row))
     last_end = _end_of_work(seen, row)
     if last_end is not None:
         start, end = seen.intervals[row]
@@ -48,6 +49,30 @@ def run_view(trace: SpanTable, run: int) -> RunView:
         seen = seen.with_times(seen.start, ends)
         row = seen.row_of[run_id]
     return RunView(seen, row, tuple(notes))
+
+
+def _doubts(found: Clocks) -> list[str]:
+    """Which siblings overlap as recorded, and may not have, because their clocks differ."""
+    trace = found.trace
+    if found.are_one:
+        return []
+    clock, parent = np.array(found.clock), trace.parent
+    families: dict[int, list[int]] = {}
+    # Only below spans that have a child on another clock than their first child's.
+    of_first = {above: found.clock[rows[0]] for above, rows in enumerate(trace.child_rows) if rows}
+    for row in np.flatnonzero(parent >= 0).tolist():
+        above = int(parent[row])
+        if clock[row] != of_first[above]:
+            families[above] = trace.child_rows[above]
+    doubts = []
+    for rows in families.values():
+        together = max(int(trace.start[row]) for row in rows) < min(
+            int(trace.end[row]) for row in rows
+        )
+        if together and (doubt := found.doubt(rows)):
+            names = ", ".join(list(dict.fromkeys(repr(trace.names[row]) for row in rows))[:3])
+            doubts.append(f"It is not certain that {names} overlapped: {doubt}.")
+    return doubts
 
 
 def _end_of_work(trace: SpanTable, run: int) -> int | None:

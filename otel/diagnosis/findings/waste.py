@@ -136,8 +136,7 @@ def gaps(schedule: Schedule) -> Iterator[Candidate]:
     """Long pauses on the critical path in a span that only coordinates."""
     tree, trace = schedule.tree, schedule.tree.trace
     least = GAP_SHARE * tree.wall_ns
-    lengths = np.diff(np.array(schedule.path.bounds, np.int64))
-    for number in np.flatnonzero(lengths >= ceil(least)).tolist():
+    for number in np.flatnonzero(schedule.path.lengths >= ceil(least)).tolist():
         row, start, end = schedule.path.segment(number)
         idle = end - start
         if not tree.children(row) or trace.roles[row] in (Role.LLM, Role.HTTP):

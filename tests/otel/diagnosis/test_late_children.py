@@ -156,3 +156,14 @@ def test_what_was_waited_for_lies_inside_its_parent(trace: SpanTable, share: flo
 def test_a_late_child_is_named_as_cut() -> None:
     trace = drawn(("run", 0, 100, [("stream", 10, 130, [])]))
     assert call_tree(trace, 0).clipped == (row(trace, "stream"),)
+
+
+@given(random_traces(), st.sampled_from([1000, 10**6]))
+@settings(max_examples=100, deadline=None)
+def test_other_units_scale_the_path_and_nothing_else(trace: SpanTable, unit: int) -> None:
+    start = (trace.start - trace.start[0]) * unit + trace.start[0]
+    scaled = trace.with_times(start, (trace.end - trace.start[0]) * unit + trace.start[0])
+    here, there = (critical_path(call_tree(each, each.roots[0])) for each in (trace, scaled))
+    assert {trace.span_ids[at]: took * unit for at, took in here.self_ns.items()} == {
+        scaled.span_ids[at]: took for at, took in there.self_ns.items()
+    }

@@ -58,6 +58,15 @@ def test_a_root_is_the_run_if_a_child_of_some_length_lies_inside_it(
     assert bool(view.notes) == (end != 10)
 
 
+def test_an_overlap_that_two_clocks_may_only_pretend_is_said() -> None:
+    (trace,) = read(CASES / "f01e_skew_serial_looks_proven.json")
+    (note,) = run_view(trace, trace.roots[0]).notes
+    assert note == (
+        "It is not certain that 'agent_a', 'agent_b' overlapped: they ran on 2 clocks, which may "
+        "differ by up to 1.05 s."
+    )
+
+
 def test_a_sound_trace_is_its_own_view() -> None:
     trace = drawn(("run", 0, 10, [("work", 1, 9, [])]))
     assert run_view(trace, 0).trace is trace
