@@ -15,7 +15,7 @@ from trading_graph.otel.trace import SpanTable, SpanValues, TraceBuilder
 from trading_graph.otel.trace.clocks import Bounds, Clocks, SkewKind, clocks
 from trading_graph.otel.verdict import completeness, run_view
 
-CASES = Path(__file__).parent / "cases"
+CASES = Path(__file__).parents[1] / "recorded" / "cases"
 INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER = range(1, 6)
 ONE, OTHER = {"service.name": "one"}, {"service.name": "other"}
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.otel.diagnosis.traces import BEGIN, MS, Drawn, drawn, random_traces, row
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate import own_gate
 from trading_graph.otel.diagnosis import (
     Diagnosis,
     FindingKind,
@@ -224,7 +224,7 @@ def test_published_and_reported_paths(case: str, expected: dict[str, int]) -> No
 
 
 def recorded(case: str) -> SpanTable:
-    (trace,) = read(Path(__file__).parents[1] / "cases" / f"{case}.json")
+    (trace,) = read(Path(__file__).parents[2] / "recorded" / "cases" / f"{case}.json")
     return trace
 
 
@@ -244,7 +244,7 @@ def test_time_before_a_tool_that_starts_while_its_model_streams_is_the_models() 
 
 
 def sentences(case: str) -> list[str]:
-    found = diagnose(recorded(case), default_gate())
+    found = diagnose(recorded(case), own_gate())
     assert isinstance(found, Diagnosis)
     return [finding.evidence for finding in found.findings]
 
@@ -262,7 +262,7 @@ def test_a_pause_during_which_a_detached_task_ran_is_no_gap() -> None:
 
     def gaps(task: Drawn) -> list[str]:
         trace = drawn(("run", 0, 1000, [("a", 0, 100, [task]), ("b", 900, 1000, [])]))
-        found = diagnose(trace, default_gate())
+        found = diagnose(trace, own_gate())
         assert isinstance(found, Diagnosis)
         return [each.evidence for each in found.findings]
 
@@ -276,7 +276,7 @@ def test_only_the_idle_part_of_a_pause_can_be_closed() -> None:
     """Below a task that nobody waits for, a job runs in the first half of the pause."""
     task: Drawn = ("task", -300, -1, [("job", 100, 500, [])])
     trace = drawn(("run", 0, 1000, [("call", 0, 100, [task]), ("b", 900, 1000, [])]))
-    found = diagnose(trace, default_gate())
+    found = diagnose(trace, own_gate())
     assert isinstance(found, Diagnosis)
     gaps = [each for each in found.findings if each.kind is FindingKind.GAP]
     (gap,) = [each for each in gaps if "between call and b" in each.evidence]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.otel.diagnosis.traces import Drawn, drawn, random_traces, row
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate import own_gate
 from trading_graph.otel.diagnosis import Diagnosis, call_tree, critical_path, diagnose
 from trading_graph.otel.sources.document import parse
 from trading_graph.otel.trace import SpanTable
@@ -126,7 +126,7 @@ def test_no_unit_changes_what_is_late(unit: int) -> None:
 def test_near_the_limit_both_readings_are_said() -> None:
     def notes(end: int) -> tuple[str, ...]:
         trace = drawn(("run", 0, 200, [("call", 0, 100, [("task", 0, end, [])])]))
-        found = diagnose(trace, default_gate())
+        found = diagnose(trace, own_gate())
         assert isinstance(found, Diagnosis)
         return found.notes
 

@@ -5,19 +5,19 @@ from pathlib import Path
 import pytest
 
 from tests.otel.diagnosis.traces import Drawn, drawn
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate import own_gate
 from trading_graph.otel.diagnosis import Diagnosis, diagnose
 from trading_graph.otel.report.documents.verdict import verdict_document
 from trading_graph.otel.report.verdict import as_markdown
 from trading_graph.otel.sources import read
 from trading_graph.otel.verdict import judge, run_view
 
-CASES = Path(__file__).parents[1] / "cases"
+CASES = Path(__file__).parents[2] / "recorded" / "cases"
 
 
 def test_a_root_that_ends_before_its_work_is_measured_to_the_last_end() -> None:
     (trace,) = read(CASES / "false_root_ends_before_work.json")
-    verdict = judge(trace, default_gate())
+    verdict = judge(trace, own_gate())
     assert verdict.run is not None
     assert verdict.run.duration_s == 7.0
     assert [each.measured for each in verdict.checks if "less than" in each.title] == ["7.000 s"]
@@ -26,7 +26,7 @@ def test_a_root_that_ends_before_its_work_is_measured_to_the_last_end() -> None:
     assert "the last end, 7 s" in note
     assert note in as_markdown(verdict).replace("\\", "")
     assert verdict_document(verdict).notes == (note,)
-    found = diagnose(trace, default_gate())
+    found = diagnose(trace, own_gate())
     assert isinstance(found, Diagnosis)
     assert found.wall_s == 7.0
     assert found.notes == (note,)
