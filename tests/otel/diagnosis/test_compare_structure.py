@@ -8,6 +8,8 @@ import pytest
 from tests.otel.diagnosis.compared import compared
 from tests.otel.verdict.drawn import Drawn, drawn
 from trading_graph.otel.diagnosis import Comparison, ImprovementKind, RegressionKind
+from trading_graph.otel.diagnosis.call_path import CallPaths
+from trading_graph.otel.diagnosis.call_tree import call_tree
 from trading_graph.otel.trace import SpanTable
 
 TOOL_MS, CHAT_MS = 400, 300
@@ -31,11 +33,17 @@ def siblings(kind: str, *, at_once: bool, count: int = 3) -> SpanTable:
 
 
 def agent(
-    turns: Sequence[int], *, at_once: bool = True, wrapper: str = "", one_wrapper: bool = False
+    turns: Sequence[int],
+    *,
+    at_once: bool = True,
+    wrapper: str = "",
+    one_wrapper: bool = False,
+    arguments: Sequence[str] = (),
 ) -> SpanTable:
     """An agent that asks for so many tools in each turn, and then answers.
 
-    `wrapper` names a span around each tool, or around all tools of a turn.
+    `wrapper` names a span around each tool, or around all tools of a turn; `arguments` are those of
+    the tools of each turn.
     """
     spans: list[Drawn] = []
     names: dict[str, str] = {}
@@ -60,6 +68,8 @@ def agent(
                     times = (at, end) if one_wrapper else (start, start + TOOL_MS)
                     add(above, "a", *times, wrapper, {})
             tool = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.call.id": f"{turn}{n}"}
+            if arguments:
+                tool["gen_ai.tool.call.arguments"] = f"{arguments[turn]} {n}"
             add(f"t{turn}{n}", above, start, start + TOOL_MS, "search", tool)
         at = end + 5 if count else at
     names["a"] = "invoke_agent"
@@ -113,6 +123,16 @@ def test_a_tool_a_turn_instead_of_all_at_once_is_a_loss() -> None:
     found = compared([agent([3])], [agent([1, 1, 1])], tolerance=9.0)
     assert serial(found) == ["the tools of invoke_agent, turn 1"]
     assert "an LLM turn stands between them" in found.regressions[0].evidence
+
+
+def test_tools_are_numbered_by_turn_whatever_they_ask_for() -> None:
+    paths = CallPaths("run")
+    for arguments in (("a", "b"), ("b", "a")):
+        trace = agent([2, 2], arguments=arguments)
+        place_of = paths.places(call_tree(trace, trace.row_of["run"]))
+        places = [place_of[trace.row_of[f"t{turn}{n}"]] for turn in (0, 1) for n in (0, 1)]
+        numbers = [paths.place_text(place).rpartition("#")[2] for place in places]
+        assert numbers == ["1", "2", "3", "4"]
 
 
 # LLM calls and tokens

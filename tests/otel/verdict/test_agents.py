@@ -94,6 +94,14 @@ def test_one_visit_that_two_instrumentors_record_is_one() -> None:
     assert (found.visits, found.own_s, found.llm.calls) == (1, 1.0, 1)
 
 
+def test_an_agent_and_the_node_of_its_name_around_or_in_it_are_one() -> None:
+    around = node("a", "run", 0, 1000, "analyst", "analyst:1"), agent("b", "a", 0, 990, "analyst")
+    inside = agent("a", "run", 0, 1000, "analyst"), node("b", "a", 0, 990, "analyst", "analyst:1")
+    for spans in (around, inside):
+        (found,) = used(*spans, chat("c", "b", 100, 900)).agents
+        assert (found.name, found.visits, found.llm.calls) == ("analyst", 1, 1)
+
+
 def test_nodes_of_one_name_in_two_agents_are_told_apart() -> None:
     found = by_name(
         used(
