@@ -21,7 +21,8 @@ CASES = Path(__file__).parents[1] / "recorded" / "cases"
 SURE_S = 0.001
 """A gain below this is none."""
 
-BLOCK, LIMIT, SERVER = {Cause.BLOCKED_LOOP}, {Cause.SEMAPHORE}, {Cause.SERVER}
+BLOCK, LIMIT = frozenset({Cause.BLOCKED_LOOP}), frozenset({Cause.SEMAPHORE})
+SERVER = frozenset({Cause.SERVER})
 ROW = {FindingKind.SERIAL_AGENTS, FindingKind.SERIAL_CALLS, FindingKind.SERIAL_TOOLS}
 
 
@@ -35,13 +36,13 @@ class Truth:
     """
 
     fails: bool = False
-    causes: Collection[Cause] = ()
+    causes: frozenset[Cause] = frozenset()
     first: Collection[FindingKind] = ()
     sure: bool = False
 
 
 PARALLEL = Truth()
-SERIAL = Truth(fails=True, causes={Cause.DISPATCH, Cause.BLOCKED_LOOP}, first=ROW, sure=True)
+SERIAL = Truth(fails=True, causes=BLOCK | {Cause.DISPATCH}, first=ROW, sure=True)
 IN_A_ROW = Truth(first=ROW)
 TURNS = Truth()
 LIMITED = Truth(fails=True, causes=LIMIT, first={FindingKind.LIMIT})
