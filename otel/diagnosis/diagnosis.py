@@ -11,6 +11,7 @@ from trading_graph.otel.diagnosis.schedule import Schedule, slack_ns
 from trading_graph.otel.diagnosis.target import LlmChain, Target, TargetFigures, target_figures
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.trace import (
+    Evidence,
     Span,
     Spans,
     SpanTable,
@@ -85,11 +86,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of the critical path, in nanoseconds since the epoch, and its span."""
+    """A stretch of the critical path, in nanoseconds since the epoch, and its span.
+
+    `evidence` says how it is known that the run waited for the span here: it is INFERRED where its
+    place among siblings rests on times alone.
+    """
 
     span: Span
     start_ns: int
     end_ns: int
+    evidence: Evidence
 
 
 @dataclass(frozen=True, repr=False)
@@ -122,7 +128,22 @@ class Diagnosis:
     def critical_path(self) -> tuple[Segment, ...]:
         """The span that the run was waiting for at each instant: an exact partition of its time."""
         table = table_of(self.trace)
-        return tuple(Segment(Span(table, row), a, b) for row, a, b in self._ranking.path.segments)
+        schedule = self._ranking.schedule
+        return tuple(
+            Segment(Span(table, row), start, end, schedule.evidence(row))
+            for row, start, end in schedule.path.segments
+        )
+
+    @property
+    def inferred_s(self) -> float:
+        """How much of the critical path is in spans whose place on it rests on times alone."""
+        schedule = self._ranking.schedule
+        inferred = [
+            time_ns
+            for row, time_ns in schedule.path.self_ns.items()
+            if not schedule.evidence(row).proves
+        ]
+        return sum(inferred) / 1e9
 
     @property
     def slack_s(self) -> Mapping[Span, float]:

@@ -23,6 +23,7 @@ from trading_graph.otel.diagnosis.dependencies import (
     declared_ranks,
     fetch_leaders,
 )
+from trading_graph.otel.trace import Evidence
 from trading_graph.otel.verdict import RunFigures, Strength, measures
 
 
@@ -171,6 +172,14 @@ class Schedule:
         for parent in self.tree.rows:
             ranks |= declared_ranks(self.tree, parent)
         return ranks
+
+    def evidence(self, row: int) -> Evidence:
+        """What it rests on that the run waited for a span after those before it."""
+        if row == self.tree.run or len(self.tree.children(self.tree.parents[row])) == 1:
+            return Evidence.RECORDED
+        if row in self.predecessors or row in self.ranks or row in self.leaders:
+            return Evidence.DECLARED
+        return Evidence.INFERRED
 
     @cached_property
     def blocks(self) -> list[Block]:

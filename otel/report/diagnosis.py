@@ -102,6 +102,9 @@ class DiagnosisText:
             yield Text(sentence)
         yield ""
         yield self._path(options.max_width)
+        if (inferred_s := diagnosis.inferred_s) > 0.01 * diagnosis.wall_s:
+            part = share(inferred_s, diagnosis.wall_s)
+            yield Text(f"{part} of it is in spans whose place there rests on times alone.", "dim")
         for number, finding in enumerate(diagnosis.findings[:SHOWN], 1):
             yield ""
             yield from _finding_text(number, finding)
