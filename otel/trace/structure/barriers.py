@@ -173,7 +173,7 @@ def _locksteps(graph: StageGraph) -> list[Lockstep]:
 def _is_barrier(graph: StageGraph, place: int) -> bool:
     """Whether branches wait for each other at the end of the stage at a place.
 
-    A node that follows itself is no branch: debaters that speak once a round hear each other.
+    A node that follows itself is no branch: agents that speak once a round hear each other.
     """
     before, after = graph.stages[place : place + 2]
     if min(len(before.nodes - after.nodes), len(after.nodes - before.nodes)) < 2:

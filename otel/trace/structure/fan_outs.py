@@ -27,6 +27,9 @@ OVERLAP_SHARE = 0.1
 JOIN_SHARE = 0.25
 """A single span that starts within this share of the shorter after a fan-out follows all of it."""
 
+ROW_SHARE = 0.05
+"""A span shorter than this share of the longest in its family is no member of a row."""
+
 PAUSE_SHARE = 0.5
 """A pause over this share of the shorter neighbour ends a row: something unrecorded ran there."""
 
@@ -66,7 +69,7 @@ class FanOut:
 class Row:
     """Siblings of one role, each of which starts after the one before it; no sign of independence.
 
-    A branch is a span, or several where a node is visited again (an agent and its tools, a debate).
+    A branch is a span, or several where a node is visited again (an agent and its tools, two agents in turn).
     """
 
     branches: tuple[tuple[int, ...], ...]
@@ -272,9 +275,12 @@ def _rows(
 ) -> Iterator[Row]:
     """The sequences of single siblings of one role, with nothing else between them."""
     sequence: list[int] = []
+    longest = max((trace.length(group[0]) for group in groups), default=0)
     for group in groups:
         row = group[0]
         single = len(group) == 1 and row not in taken
+        if single and trace.length(row) < ROW_SHARE * longest:
+            continue  # what comes before and after the rest gains nothing beside it
         if sequence and not (single and _follows(trace, sequence[-1], row, tasks)):
             yield from _row(trace, parent, sequence, by_step)
             sequence = []

@@ -1,6 +1,6 @@
 """What a run would save without its barriers, over all ways to give each node to a branch.
 
-Nothing says which tools node belongs to which analyst. Those ways count that agree with what is
+Nothing says which tools node belongs to which agent. Those ways count that agree with what is
 recorded (`kin.py`) and with who was present: a branch has a node in each stage until it ends.
 """
 

@@ -55,8 +55,8 @@ def test_it_is_named_even_if_most_pairings_gain_nothing() -> None:
     trace = drawn(nodes)
     assert played(trace).median.saving_ns == 0
     assert played(trace).greatest.saving_ns == 3 * 10**9
-    (found,) = rank(trace, trace.roots[0]).candidates
-    assert found.candidate.kind is FindingKind.BARRIER
+    ranked = rank(trace, trace.roots[0]).candidates
+    (found,) = (each for each in ranked if each.candidate.kind is FindingKind.BARRIER)
     assert found.wall.low_ns < found.wall.likely_ns
 
 
