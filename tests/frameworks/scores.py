@@ -22,6 +22,9 @@ from trading_graph.service.cli import main
 
 FIXTURES = Path(__file__).parents[1] / "recorded" / "frameworks"
 MANIFEST = FIXTURES / "manifest.json"
+WRONG_TODAY = set(Path(__file__).with_name("wrong_today.txt").read_text().splitlines())
+"""What the judge still gets wrong, as `FILE verdict` or `FILE finding`; it shall be empty."""
+
 RIGHT_VERDICTS, RIGHT_FINDINGS = 0.95, 0.90
 
 

@@ -5,16 +5,12 @@ The suite that records such traces is test_frameworks.py; shrinking.py makes fix
 
 import json
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.frameworks.expectations import Answer, Kind, score
-from tests.frameworks.scores import FIXTURES, MANIFEST, answer_about
-
-WRONG_TODAY = set(Path(__file__).with_name("wrong_today.txt").read_text().splitlines())
-"""What the judge still gets wrong, as `FILE verdict` or `FILE finding`; it shall be empty."""
+from tests.frameworks.scores import FIXTURES, MANIFEST, WRONG_TODAY, answer_about
 
 LINES: list[dict[str, Any]] = json.loads(MANIFEST.read_text())
 
