@@ -69,7 +69,8 @@ class FanOut:
 class Row:
     """Siblings of one role, each of which starts after the one before it; no sign of independence.
 
-    A branch is a span, or several where a node is visited again (an agent and its tools, two agents in turn).
+    A branch is a span, or several where a node is visited again: an agent and its tools, for
+    example, or two agents in turn.
     """
 
     branches: tuple[tuple[int, ...], ...]
