@@ -18,6 +18,7 @@ from trading_graph.otel.verdict.evaluation import (
     CheckResult,
     Evaluation,
     Outcome,
+    Projection,
     Scope,
     not_applicable,
     seconds,
@@ -173,18 +174,18 @@ def _duration(on: Evaluation, check: g.Duration) -> CheckResult:
     measurement, reason = seconds(longest), ""
     attributes = on.trace.attributes(on.run)
     call_s = on.trace.number(on.run, semconv.LATENCY_CHAT_S)
-    holds = not long
+    holds, projection = not long, None
     if attributes.get(semconv.LATENCY_SIMULATED):
         reason = "simulated"
         if call_s is not None and check.project_call_s is not None:
             chain = len(serial_chain(on.trace, calls(on.trace, on.run).llm))
-            projection_ns = longest + chain * (check.project_call_s - call_s) * 1e9
-            holds = holds and projection_ns <= limit
+            run_s = longest / 1e9 + chain * (check.project_call_s - call_s)
+            projection = Projection(check.project_call_s, run_s)
+            holds = holds and run_s <= check.limit_s
             measurement += (
-                f" simulated; at {check.project_call_s:g} s a call this run takes "
-                f"{projection_ns / 1e9:.0f} s"
+                f" simulated; at {check.project_call_s:g} s a call this run takes {run_s:.0f} s"
             )
-    return on.result(
+    result = on.result(
         holds,
         measurement,
         f"{check.limit_s:g} s",
@@ -192,6 +193,7 @@ def _duration(on: Evaluation, check: g.Duration) -> CheckResult:
         spans=long or on.rows[:1],
         advice="Shorten the serial chain of LLM calls: that is where the time goes.",
     )
+    return replace(result, projection=projection)
 
 
 def _chain(on: Evaluation, check: g.Chain) -> CheckResult:

@@ -57,12 +57,23 @@ class Outcome(StrEnum):
     NOT_APPLICABLE = "not applicable"
 
 
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """What a run with simulated latencies takes with `call_s` an LLM call; in seconds."""
+
+    call_s: float
+    run_s: float
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class CheckResult:
     """What was measured against which limit, how strong the proof is, and which spans show it.
 
     `reason` says in words what the strength rests on or lacks. `causes` are set where the check is
-    about parallel spans. `spans` show a failure, and `advice` says what to do about it.
+    about parallel spans; there are several where the trace does not tell them apart. `evidence` is
+    what the statement rests on. `spans` show a failure, and `advice` says what to do about it.
+    `notes` are sentences about spans that the check did not judge. `projection` is set where a time
+    is compared as projected.
     """
 
     id: str
@@ -77,6 +88,7 @@ class CheckResult:
     advice: str = ""
     evidence: Evidence | None = None
     notes: tuple[str, ...] = ()
+    projection: Projection | None = None
 
     @property
     def grade(self) -> str:

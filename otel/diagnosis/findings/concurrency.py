@@ -30,6 +30,7 @@ from trading_graph.otel.verdict.work import working_spans
 from trading_graph.otel.vocabularies import witness
 
 SHARED = "what they share bears them all at once"
+BLOCKING = "they block the event loop, or what they share bears them all at once"
 INDEPENDENT = "none needs the result of another"
 
 ENDS_SHARE = 0.05
@@ -212,7 +213,7 @@ def _limit(schedule: Schedule, each: JudgedGroup) -> Candidate:
         rows=each.rows,
         actions=actions,
         proven=False,
-        only_if=SHARED,
+        only_if=BLOCKING if judgement.cause is Cause.BLOCKED_LOOP else SHARED,
         causes=judgement.causes,
     )
 
