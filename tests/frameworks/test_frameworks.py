@@ -17,7 +17,6 @@ from tests.frameworks.environments import EnvironmentFailed, python_of
 from tests.frameworks.scores import (
     RIGHT_FINDINGS,
     RIGHT_VERDICTS,
-    WRONG_TODAY,
     judge,
     share,
     table,
@@ -65,7 +64,6 @@ def test_a_program_does_what_its_variant_says(run: Run, folder: Path) -> None:
     assert recording.is_true_to_its_variant(), recording.truth
 
 
-@pytest.mark.xfail(bool(WRONG_TODAY), reason="wrong_today.txt is not empty", strict=False)
 def test_the_judge_is_right_about_them(folder: Path) -> None:
     there = [run for run in runs() if not environment(run.framework)]
     if not there:

@@ -13,7 +13,7 @@ from trading_graph.otel.vocabularies import Role, answer
 WRAPPER_SHARE = 0.5
 """An LLM span is a wrapper if LLM spans below it take this share of its time."""
 
-BOOKKEEPING_SHARE = 0.05
+BOOKKEEPING_SHARE = 0.25
 """An LLM span without any sign of an answer is bookkeeping below this share of the longest."""
 
 

@@ -307,7 +307,7 @@ def _row(trace: SpanTable, parent: int, rows: Sequence[int], by_step: bool) -> I
         return
     names = {trace.names[row] for row in rows}
     role = trace.roles[rows[0]]
-    if role in (Role.CHAIN, Role.OTHER) and not by_step and _are_turns(trace, parent, rows):
+    if role in (Role.CHAIN, Role.OTHER) and not by_step and _are_turns(trace, rows):
         return
     is_node = role in (Role.CHAIN, Role.AGENT)
     branches = (
@@ -319,24 +319,26 @@ def _row(trace: SpanTable, parent: int, rows: Sequence[int], by_step: bool) -> I
         yield Row(tuple(branches), parent, role)
 
 
-def _are_turns(trace: SpanTable, parent: int, rows: Sequence[int]) -> bool:
-    """Whether spans are turns of one agent: each holds LLM calls, and all but the last tools."""
-    held = [_roles_held(trace, span) for span in rows]
-    return all(Role.LLM in roles for roles in held) and all(
-        Role.TOOL in roles for roles in held[:-1]
-    )
+def _are_turns(trace: SpanTable, rows: Sequence[int]) -> bool:
+    """Whether spans are turns of one agent: each holds an LLM call, and all but the last end with
+    the tools that it asked for.
+    """
+    llm = [_last_start(trace, span, Role.LLM) for span in rows]
+    tools = [_last_start(trace, span, Role.TOOL) for span in rows]
+    return all(llm) and all(call < tool for call, tool in zip(llm[:-1], tools[:-1], strict=True))
 
 
-def _roles_held(trace: SpanTable, span: int) -> set[Role]:
-    """The roles below a span, down to the first agents: what these do is theirs."""
-    held: set[Role] = set()
+def _last_start(trace: SpanTable, span: int, role: Role) -> int:
+    """When the last span of a role below a span starts, down to the first agents; 0 for none."""
+    last = 0
     pending = list(trace.child_rows[span])
     while pending:
         row = pending.pop()
-        held.add(trace.roles[row])
+        if trace.roles[row] is role:
+            last = max(last, trace.intervals[row][0])
         if trace.roles[row] is not Role.AGENT:
             pending += trace.child_rows[row]
-    return held
+    return last
 
 
 def _without_returns(trace: SpanTable, rows: Sequence[int]) -> list[tuple[int, ...]]:
