@@ -144,7 +144,7 @@ class VerdictText:
             yield f"{_TERMINAL_MARKS[row.outcome]} {escape(row.title)}"
             yield Padding(f"[dim]{escape(row.line)}[/]", (0, 0, 0, 4))
             for note in row.notes:
-                yield Padding(f"[dim]{escape(note)}[/]", (0, 0, 0, 4))
+                yield Padding(f"[dim]note: {escape(note)}[/]", (0, 0, 0, 4))
             if row.outcome is Outcome.FAIL:
                 drawing = bars(result.spans[:_SHOWN], width=options.max_width - 6)
                 yield Padding(drawing, (0, 0, 0, 4))
@@ -212,7 +212,7 @@ def _measures_text(measures: Measures) -> Group:
 
 def agents_table(use: Use) -> Table:
     """Time, LLM calls and tokens by agent and node, those with the most time of their own first."""
-    head = ("agent or node", "visits", "time", "own", "LLM calls", "LLM time", "tokens")
+    head = ("agent or node", "visits", "time", "own", "LLM calls", "LLM time", "tokens in / out")
     rows = [
         (
             each.name or OUTSIDE,
@@ -235,7 +235,7 @@ def _tokens(llm: LlmUse) -> str:
     """Input and output tokens; a dash where none are recorded."""
     if llm.input_tokens is None and llm.output_tokens is None:
         return "-"
-    return f"{llm.input_tokens or 0:,}, {llm.output_tokens or 0:,}"
+    return f"{llm.input_tokens or 0:,} / {llm.output_tokens or 0:,}"
 
 
 def _largest(measures: Measures) -> str:
@@ -291,7 +291,7 @@ def as_markdown(verdict: Verdict) -> str:
         lines += [plain(note), ""]
     for row in checklist(verdict):
         lines.append(markdown_item(row))
-        lines += [f"  - {plain(note)}" for note in row.notes]
+        lines += [f"  - Note: {plain(note)}" for note in row.notes]
         if row.outcome is Outcome.FAIL:
             lines.append(f"  - Spans: {plain(row.spans)}")
             lines.append(f"  - Do: {plain(row.advice)}")
