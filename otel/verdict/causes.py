@@ -227,7 +227,7 @@ def group_staircase(trace: SpanTable, group: Group) -> int | None:
 
 def _of_one_step(trace: SpanTable, rows: Sequence[int]) -> bool:
     """Whether LangGraph released all of these spans in one step: as tasks, not as parts of one."""
-    tasks = [graph_task(trace.attributes(row)) for row in rows] if trace.is_graph else [None]
+    tasks = [trace.read(graph_task, row) for row in rows] if trace.is_graph else [None]
     if any(task is None or task.step is None for task in tasks):
         return False
     places = {(task.graph, task.step) for task in tasks if task is not None}
@@ -242,7 +242,7 @@ def _of_one_step(trace: SpanTable, rows: Sequence[int]) -> bool:
 
 def _by_edges(trace: SpanTable, rows: Sequence[int]) -> bool:
     """Whether LangGraph ran these spans in different steps, which its edges order."""
-    tasks = [graph_task(trace.attributes(row)) for row in rows]
+    tasks = [trace.read(graph_task, row) for row in rows]
     steps = {None if task is None else task.step for task in tasks}
     return None not in steps and len(steps) > 1
 

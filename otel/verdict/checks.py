@@ -216,11 +216,10 @@ def _chain(on: Evaluation, check: g.Chain) -> CheckResult:
 
 def _loop_lag(on: Evaluation, check: g.LoopLag) -> CheckResult:
     lags = on.trace.column_of(witness.loop_lag_ms)
-    lags_ms = {row: lag for row in on.rows if (lag := lags[row]) is not None}
-    if not lags_ms:
+    worst = max([lag for row in on.rows if (lag := lags[row]) is not None], default=None)
+    if worst is None:
         return not_applicable(check, "no event-loop lag was recorded")
-    worst = max(lags_ms.values())
-    guilty = [row for row, lag in lags_ms.items() if lag > check.limit_ms]
+    guilty = [row for row in on.rows if (lags[row] or 0) > check.limit_ms]
     if guilty:
         guilty = _where_blocked(on.trace, guilty[0], check.limit_ms)
     return on.result(
@@ -289,7 +288,7 @@ def _no_errors(on: Evaluation) -> CheckResult:
     if limited := too_many_requests(on.trace, [*failures, *again, *attempts]):
         measurement += f", {limited}"
     holds = not failures and not again
-    if holds and not all(map(on.trace.keeps_events, on.rows)):
+    if holds and not on.trace.eventless.isdisjoint(on.rows):
         return not_applicable(on.check, "nothing failed, and no retry was or would be recorded")
     return on.result(
         holds,

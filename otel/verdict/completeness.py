@@ -41,11 +41,7 @@ def completeness(trace: SpanTable, run_id: str | None = None) -> Completeness:
     """Find the run in a trace, and what is missing; `run_id` selects one of several runs."""
     if len(trace) == 0:
         return Completeness(None, ("The trace has no spans.", *trace.flaws), exact=False)
-    exact_runs = [
-        row
-        for row, role in enumerate(trace.roles)
-        if role is Role.RUN and _declared(trace, row) is not None
-    ]
+    exact_runs = [row for row in trace.of_role(Role.RUN) if _declared(trace, row) is not None]
     runs = exact_runs
     ids = [str(trace.attributes(row).get(semconv.RUN_ID)) for row in runs]
     if run_id is not None and run_id != trace.trace_id:

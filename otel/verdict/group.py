@@ -1,16 +1,16 @@
 """The measures of a group of spans that should have run at once."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from trading_graph.otel.trace import Attributes, Profile, SpanTable, profile
+from trading_graph.otel.trace import Profile, SpanTable, profile
 from trading_graph.otel.trace.clocks import clocks
 from trading_graph.otel.verdict.dialect import dialect
 from trading_graph.otel.verdict.work import SERVER, Work, add_shared, union_ns, works_below
-from trading_graph.otel.vocabularies import witness
+from trading_graph.otel.vocabularies import Reader, witness
 
-_Reader = Callable[[Attributes], float | None]
+_Reader = Reader[float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +147,13 @@ def _in_company(trace: SpanTable, rows: Sequence[int]) -> Sequence[int]:
 
 def declares_waits(trace: SpanTable, row: int) -> bool:
     """Whether the process of a span declares, on it or above it, which waits it records."""
+    if witness.WAITS not in trace.keys:
+        return False
     known: dict[int, bool] = trace.memo.setdefault(declares_waits, {})
     way = []
     while row >= 0 and row not in known:
         way.append(row)
-        if witness.recorded_waits(trace.attributes(row)):
+        if trace.read(witness.recorded_waits, row):
             known[row] = True
             break
         row = trace.parents[row]

@@ -167,7 +167,7 @@ class _View:
             self._at(end),
             _UNSET if killed else status,
             lambda: attributes,
-            events if trace.keeps_events(row) else no_events,
+            no_events if row in trace.eventless else events,
             links,
             trace.resources[row],
             row in trace.followers,

@@ -29,16 +29,16 @@ class Retry:
 
 def retries_of(trace: SpanTable, rows: Iterable[int]) -> list[Retry]:
     """The retries among some spans in order of start."""
-    roles, retried = trace.roles, trace.retried
+    roles, retried, http = trace.roles, trace.retried, Role.HTTP
     result: list[Retry] = []
     requests: list[int] = []
     for row in rows:
         if row in retried:
             times = sum(event.name == "retry" for event in trace.events(row))
             result.append(Retry(row, times))
-        elif roles[row] is Role.HTTP:
+        elif roles[row] is http:
             requests.append(row)
-    resends = {row: count for row in requests if (count := resend_count(trace.attributes(row)))}
+    resends = {row: count for row in requests if (count := trace.read(resend_count, row))}
     if resends:
         families: dict[tuple[int, str], list[int]] = defaultdict(list)
         for row in requests:
@@ -66,12 +66,12 @@ def _resends(
 
 
 def _is_redirect(trace: SpanTable, row: int) -> bool:
-    return (http_status(trace.attributes(row)) or 0) // 100 == 3
+    return (trace.read(http_status, row) or 0) // 100 == 3
 
 
 def too_many_requests(trace: SpanTable, rows: Iterable[int]) -> str:
     """A clause that names the answers 429 among some attempts, each once on its way up; or ""."""
-    said = {row for row in rows if http_status(trace.attributes(row)) == TOO_MANY_REQUESTS}
+    said = {row for row in rows if trace.read(http_status, row) == TOO_MANY_REQUESTS}
     passed_on = set()
     for row in said:
         above = trace.parents[row]

@@ -52,7 +52,8 @@ def work_of(intervals: Sequence[Interval], waited_ns: int = 0) -> Work:
 def work_below(trace: SpanTable, row: int) -> Work:
     """The work of one branch."""
     spans = working_spans(trace, row)
-    if _at_or_above_waits(trace).isdisjoint(spans):
+    waits = _at_or_above_waits(trace)
+    if not waits or waits.isdisjoint(spans):
         whole = [trace.intervals[each] for each in spans]
         return work_of([(start, end) for start, end in whole if end > start])
     intervals: list[Interval] = []
@@ -125,9 +126,10 @@ def _is_below(trace: SpanTable, row: int, role: Role) -> bool:
     if role in _REMOTE and trace.kind[row] != SERVER:
         return any(trace.kind[child] in (SERVER, CONSUMER) for child in children)
     if role in _REMOTE or role is Role.TOOL:
-        inside = sum(trace.length(child) for child in children)
-        fetches = any(trace.roles[child] is Role.FETCH for child in children)
-        return fetches or inside >= OWN_SHARE * trace.length(row)
+        roles, length = trace.roles, trace.length
+        if Role.FETCH in [roles[child] for child in children]:
+            return True
+        return sum(map(length, children)) >= OWN_SHARE * length(row)
     return True
 
 
@@ -151,7 +153,7 @@ def calls_beside(trace: SpanTable, rows: Sequence[int]) -> bool:
     """
     if any(trace.roles[row] not in _WRAPPING or trace.children(row) for row in rows):
         return False
-    calls = [row for row, role in enumerate(trace.roles) if role in (Role.LLM, Role.TOOL)]
+    calls = [*trace.of_role(Role.LLM), *trace.of_role(Role.TOOL)]
     starts, ends = trace.start[calls], trace.end[calls]
     return all(
         bool(np.any((starts >= trace.start[row]) & (ends <= trace.end[row]))) for row in rows
@@ -164,7 +166,7 @@ def _net_of_waiting(trace: SpanTable, row: int) -> tuple[list[Interval], int]:
     pieces: list[Interval] = []
     waited_ns = 0
     for each in trace.subtree(row):
-        if wait := witness.wait_ms(trace.attributes(each)):
+        if wait := trace.read(witness.wait_ms, each):
             wait_ns = int(wait * 1e6)
             waited_ns += wait_ns
             wait_start = max(trace.intervals[each][0], start)
@@ -189,12 +191,17 @@ def _at_or_above_waits(trace: SpanTable) -> set[int]:
 
 def merge(intervals: Sequence[Interval]) -> tuple[Interval, ...]:
     """Join overlapping or touching intervals; in order."""
+    if not intervals:
+        return ()
     disjoint: list[Interval] = []
-    for start, end in sorted(intervals):
-        if disjoint and start <= disjoint[-1][1]:
-            disjoint[-1] = (disjoint[-1][0], max(disjoint[-1][1], end))
-        else:
-            disjoint.append((start, end))
+    (begin, last), *others = sorted(intervals)
+    for start, end in others:
+        if start > last:
+            disjoint.append((begin, last))
+            begin, last = start, end
+        elif end > last:
+            last = end
+    disjoint.append((begin, last))
     return tuple(disjoint)
 
 

@@ -14,6 +14,7 @@ from itertools import pairwise
 from trading_graph.otel.trace.structure.stages import (
     Stage,
     StageGraph,
+    declared_graphs,
     follows,
     sources,
     stage_graphs,
@@ -102,13 +103,26 @@ def locksteps(trace: SpanTable) -> tuple[Lockstep, ...]:
     """The locksteps of a trace in which a branch lost 1 % of the run or more; cached."""
     found: tuple[Lockstep, ...] | None = trace.memo.get(locksteps)
     if found is None:
-        found = trace.memo[locksteps] = tuple(
-            lockstep
-            for graph in stage_graphs(trace, least_wide=2)
-            for lockstep in _locksteps(graph)
-            if lockstep.longest_ns >= LEAST_SHARE * _run_ns(trace, graph)
-        )
+        found = trace.memo[locksteps] = _costly(trace, stage_graphs(trace, least_wide=2))
     return found
+
+
+def declared_locksteps(trace: SpanTable) -> tuple[Lockstep, ...]:
+    """Those of the same locksteps whose steps are recorded; cached."""
+    found: tuple[Lockstep, ...] | None = trace.memo.get(declared_locksteps)
+    if found is None:
+        graphs = declared_graphs(trace, least_wide=2)
+        found = trace.memo[declared_locksteps] = _costly(trace, graphs)
+    return found
+
+
+def _costly(trace: SpanTable, graphs: Iterable[StageGraph]) -> tuple[Lockstep, ...]:
+    return tuple(
+        lockstep
+        for graph in graphs
+        for lockstep in _locksteps(graph)
+        if lockstep.longest_ns >= LEAST_SHARE * _run_ns(trace, graph)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +137,14 @@ class BarrierWaits:
     waiting: tuple[int, ...]
 
 
+NO_WAITS = BarrierWaits(0, 0, ())
+
+
 def waits_at_barriers(trace: SpanTable, rows: Iterable[int]) -> BarrierWaits:
     """What the spans at some rows, or the nodes that they are in, waited at recorded barriers."""
-    declared = [each for each in locksteps(trace) if each.is_declared]
+    declared = declared_locksteps(trace)
     if not declared:
-        return BarrierWaits(0, 0, ())
+        return NO_WAITS
     members = set(rows)
     parents = trace.parent.tolist()
     pending = list(members)

@@ -148,14 +148,17 @@ def _inside_turns(trace: SpanTable, run: int) -> set[int]:
 
 def _bookkeeping(trace: SpanTable, run: int) -> set[int]:
     """The LLM spans that are neither calls nor around one."""
+    llm = set(trace.of_role(Role.LLM, run))
     found = calls(trace, run).llm
+    if len(found) == len(llm):
+        return set()
     real = set(found)
     for call in found:
         row = trace.parents[call]
-        while row >= 0 and trace.roles[row] is Role.LLM:
+        while row in llm:
             real.add(row)
             row = trace.parents[row]
-    return {row for row in trace.below(run) if trace.roles[row] is Role.LLM} - real
+    return llm - real
 
 
 def _family(
@@ -163,14 +166,12 @@ def _family(
 ) -> tuple[list[FanOut], list[Row]]:
     """The fan-outs and rows among the children of one span."""
     longest = max(map(trace.length, family))
-    members = [
-        row
-        for row in family
-        if trace.length(row) >= LEAST_SHARE * longest and trace.roles[row] not in _NEVER
-    ]
-    if len(members) < 2:
+    roles, length, least_ns = trace.roles, trace.length, LEAST_SHARE * longest
+    members = [row for row in family if length(row) >= least_ns and roles[row] not in _NEVER]
+    # Neither a fan-out nor a row is made of spans that belong to turns alone.
+    if len(members) < 2 or taken.issuperset(members):
         return [], []
-    tasks = {row: graph_task(trace.attributes(row)) for row in members} if trace.is_graph else {}
+    tasks = {row: trace.read(graph_task, row) for row in members} if trace.is_graph else {}
     steps = {
         row: task.step
         for row, task in tasks.items()
@@ -193,7 +194,7 @@ def is_task(trace: SpanTable, row: int, task: GraphTask) -> bool:
     """
     if not task.namespace:
         return trace.roles[row] in (Role.CHAIN, Role.AGENT, Role.OTHER)
-    above = graph_task(trace.attributes(trace.parents[row])) if trace.parents[row] >= 0 else None
+    above = trace.read(graph_task, trace.parents[row]) if trace.parents[row] >= 0 else None
     return above is None or above.namespace != task.namespace
 
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from trading_graph.otel.trace.structure.stages import Stage, Visit, sources
 from trading_graph.otel.trace.table import SpanTable
-from trading_graph.otel.vocabularies import Role, agent_name, answer, tool_call
+from trading_graph.otel.vocabularies import Role, agent_name, answer, call_id
 
 
 def branch_labels(trace: SpanTable, stages: Sequence[Stage]) -> Mapping[str, int]:
@@ -83,20 +83,20 @@ def _by_agent(trace: SpanTable, stages: Sequence[Stage]) -> Iterator[tuple[str, 
 def _ids_of_calls(trace: SpanTable, visit: Visit) -> frozenset[str]:
     """The ids of the calls that the tools of a visit carry."""
     return frozenset(
-        call_id
+        carried
         for row in _below(trace, visit)
         if trace.roles[row] is Role.TOOL
-        if (call_id := tool_call(trace.attributes(row)).id) is not None
+        if (carried := trace.read(call_id, row)) is not None
     )
 
 
 def _ids_of_answers(trace: SpanTable, visit: Visit) -> frozenset[str]:
     """The ids of the calls that the LLM asked for in a visit."""
     return frozenset(
-        call_id
+        asked
         for row in _below(trace, visit)
         if trace.roles[row] is Role.LLM
-        for call_id in answer(trace.attributes(row)).call_ids
+        for asked in trace.read(answer, row).call_ids
     )
 
 

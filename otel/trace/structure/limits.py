@@ -46,9 +46,9 @@ def limit(trace: SpanTable, rows: Sequence[int]) -> Limit | None:
     if not 1 < at_once < len(rows):
         return None
     later = times[at_once:]
-    handovers = close = 0
+    handovers = close = over = 0
     for number, (start, _) in enumerate(later, at_once):
-        over = bisect_right(ends, start)
+        over = bisect_right(ends, start, lo=over)
         running = number - over
         freed = over > 0 and start - ends[over - 1] <= RELEASE_SHARE * middle
         close += freed

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from trading_graph.otel.trace import semconv
 from trading_graph.otel.trace.table import SpanTable
-from trading_graph.otel.vocabularies import Role, tool_call
+from trading_graph.otel.vocabularies import Role, arguments, tool_call
 
 
 def requests(trace: SpanTable, rows: Sequence[int]) -> dict[int, str | None]:
@@ -12,19 +12,17 @@ def requests(trace: SpanTable, rows: Sequence[int]) -> dict[int, str | None]:
 
     A tool call asks by its name and arguments, a fetch by its declared key.
     """
-    keys, roles = trace.values(semconv.FETCH_KEY), trace.roles
+    keys, roles, tool = trace.values(semconv.FETCH_KEY), trace.roles, Role.TOOL
     return {
         row: str(key)
         if (key := keys[row]) is not None
         else _tool_request(trace, row)
-        if roles[row] is Role.TOOL
+        if roles[row] is tool
         else None
         for row in rows
     }
 
 
 def _tool_request(trace: SpanTable, row: int) -> str | None:
-    call = tool_call(trace.attributes(row))
-    if not call.arguments:
-        return None
-    return f"{call.name or trace.names[row]} {call.arguments}"
+    asked = trace.read(arguments, row)
+    return f"{tool_call(trace.attributes(row)).name or trace.names[row]} {asked}" if asked else None

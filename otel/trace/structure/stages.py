@@ -194,19 +194,25 @@ def stage_graphs(trace: SpanTable, least_wide: int = 0) -> tuple[StageGraph, ...
     key = stage_graphs, least_wide
     graphs: tuple[StageGraph, ...] | None = trace.memo.get(key)
     if graphs is None:
-        found = node_tasks(trace)
-        declared = (
-            graph for (parent, _), tasks in found.items() for graph in _declared(parent, tasks)
-        )
         graphs = trace.memo[key] = (
-            *(graph for graph in declared if _are_wide(graph.stages, least_wide)),
-            *_inferred(trace, found, least_wide),
+            *declared_graphs(trace, least_wide),
+            *_inferred(trace, node_tasks(trace), least_wide),
         )
     return graphs
 
 
-def _are_wide(stages: Sequence[Stage], least: int) -> bool:
-    return sum(stage.size > 1 for stage in stages) >= least
+def declared_graphs(trace: SpanTable, least_wide: int = 0) -> tuple[StageGraph, ...]:
+    """Those of the same graphs whose steps are recorded; cached."""
+    key = declared_graphs, least_wide
+    graphs: tuple[StageGraph, ...] | None = trace.memo.get(key)
+    if graphs is None:
+        graphs = trace.memo[key] = tuple(
+            graph
+            for (parent, _), tasks in node_tasks(trace).items()
+            for graph in _declared(parent, tasks)
+            if sum(stage.size > 1 for stage in graph.stages) >= least_wide
+        )
+    return graphs
 
 
 def node_tasks(trace: SpanTable) -> Mapping[tuple[int, str], Sequence[NodeTask]]:
@@ -237,13 +243,13 @@ def later_visits(trace: SpanTable) -> frozenset[int]:
 
 
 def _node_tasks(trace: SpanTable) -> dict[tuple[int, str], list[NodeTask]]:
+    if not trace.is_graph:
+        return {}
     recorded = {
         row: task
         for row, task in enumerate(trace.graph_tasks)
         if task is not None and task.node is not None
     }
-    if not recorded:
-        return {}
     spans: dict[tuple[object, ...], list[int]] = defaultdict(list)
     parents = trace.parent.tolist()
     for row in _topmost(parents, recorded):
