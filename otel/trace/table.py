@@ -7,12 +7,13 @@ float64 would lose up to 256 ns. Attributes are decoded at first use.
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+import msgspec
 import numpy as np
 
 from trading_graph.otel.vocabularies import Attributes as Attributes
@@ -46,8 +47,7 @@ NO_RESOURCE: Attributes = MappingProxyType({})
 """The resource of a span whose source says nothing about its process."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """Something that happened during a span."""
 
     name: str
@@ -55,8 +55,7 @@ class Event:
     attributes: Attributes
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(msgspec.Struct, frozen=True):
     """A reference from one span to another, in the same trace or in another one."""
 
     trace_id: str
@@ -130,8 +129,7 @@ class SpanRecord(Protocol):
         """Whether its parent only caused it, and is known not to have waited for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class SpanValues:
+class SpanValues(msgspec.Struct, frozen=True):
     """A span record that holds its values itself."""
 
     span_id: str
@@ -144,7 +142,7 @@ class SpanValues:
     attributes: Callable[[], Attributes]
     events: Callable[[], Sequence[Event]] = nothing
     links: Callable[[], Sequence[Link]] = nothing
-    resource: Attributes = field(default_factory=lambda: NO_RESOURCE)
+    resource: Attributes = msgspec.field(default_factory=lambda: NO_RESOURCE)
     follows: bool = False
 
 
@@ -280,7 +278,9 @@ class SpanTable:
         """The events of a span, decoded by each call."""
         events = self._records[row].events()
         move = 0 if self._moves is None else int(self._moves[row])
-        return [replace(each, time_ns=each.time_ns + move) for each in events] if move else events
+        if not move:
+            return events
+        return [msgspec.structs.replace(each, time_ns=each.time_ns + move) for each in events]
 
     def with_times(self, start: "NDArray[np.int64]", end: "NDArray[np.int64]") -> "SpanTable":
         """The same spans with other times, in order of their new starts."""
@@ -304,16 +304,19 @@ class SpanTable:
         )
 
     @cached_property
+    def _events(self) -> list[Callable[[], Sequence[Event]]]:
+        return list(map(attrgetter("events"), self._records))
+
+    @cached_property
     def eventless(self) -> frozenset[int]:
         """The spans whose source stores no events."""
-        events = map(attrgetter("events"), self._records)
-        return frozenset([row for row, each in enumerate(events) if each is no_events])
+        return frozenset([row for row, each in enumerate(self._events) if each is no_events])
 
     @cached_property
     def eventful(self) -> frozenset[int]:
         """The spans that have events."""
-        events = map(attrgetter("events"), self._records)
-        return frozenset([r for r, each in enumerate(events) if each is not nothing and each()])
+        events = enumerate(self._events)
+        return frozenset([row for row, each in events if each is not nothing and each()])
 
     @cached_property
     def retried(self) -> frozenset[int]:
@@ -329,8 +332,8 @@ class SpanTable:
     @cached_property
     def linked(self) -> frozenset[int]:
         """The spans that link to others."""
-        links = map(attrgetter("links"), self._records)
-        return frozenset([r for r, each in enumerate(links) if each is not nothing and each()])
+        links = enumerate(map(attrgetter("links"), self._records))
+        return frozenset([row for row, each in links if each is not nothing and each()])
 
     @cached_property
     def resources(self) -> list[Attributes]:

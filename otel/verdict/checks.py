@@ -3,9 +3,10 @@
 import math
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import replace
 from itertools import accumulate
 from typing import assert_never
+
+import msgspec
 
 from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.trace.profile import serial_chain
@@ -32,7 +33,7 @@ def evaluate(scope: Scope, check: g.AnyCheck) -> CheckResult:
     result = _evaluate(scope, check)
     if check.strength and result.outcome is Outcome.PASS and result.strength != check.strength:
         limit = ", ".join(each for each in (result.limit, check.strength) if each)
-        return replace(result, outcome=Outcome.FAIL, limit=limit, advice=NOT_PROVEN)
+        return msgspec.structs.replace(result, outcome=Outcome.FAIL, limit=limit, advice=NOT_PROVEN)
     return result
 
 

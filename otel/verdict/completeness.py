@@ -5,9 +5,9 @@ For a foreign trace only a root, ended spans and the absence of orphans can be r
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from trading_graph.otel.trace import SpanTable, semconv
@@ -20,8 +20,7 @@ _WARNINGS = "@jaeger@warnings"
 _SHOWN = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Completeness:
+class Completeness(msgspec.Struct, frozen=True):
     """What a trace lacks, in one sentence each, and the row of the run to judge.
 
     `exact` says that the run declared its span count and that it holds.

@@ -1,8 +1,9 @@
 """What the evaluation of a check works on, and what it gives."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from trading_graph.otel.trace import Evidence, Span, SpanTable, spans_at
 from trading_graph.otel.trace.structure import SeenRun, are_independent
@@ -57,8 +58,7 @@ class Outcome(StrEnum):
     NOT_APPLICABLE = "not applicable"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class CheckResult:
+class CheckResult(msgspec.Struct, frozen=True):
     """What was measured against which limit, how strong the proof is, and which spans show it.
 
     `reason` says in words what the strength rests on or lacks. `causes` are set where the check is
@@ -87,8 +87,7 @@ class CheckResult:
         return f"<CheckResult {self.id!r} {self.outcome}: {self.measured}>"
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(msgspec.Struct, frozen=True):
     """A check under evaluation, with the rows of its set."""
 
     scope: Scope

@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from trading_graph.otel.trace import Profile, SpanTable, profile
 from trading_graph.otel.trace.clocks import clocks
@@ -13,8 +14,7 @@ from trading_graph.otel.vocabularies import Reader, witness
 _Reader = Reader[float | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(msgspec.Struct, frozen=True):
     """A group of spans: how the wrappers and the work below them overlap, and what was recorded.
 
     An overlap ratio is 0 when one follows the other, 1 when all are hidden below the longest, and
@@ -22,7 +22,7 @@ class Group:
     them. The properties, which most verdicts do not need, are computed at each use.
     """
 
-    trace: SpanTable = field(repr=False)
+    trace: SpanTable
     rows: tuple[int, ...]
     works: tuple[Work, ...]
     work_overlap: float | None

@@ -6,7 +6,8 @@ was sent before. What follows a redirect is no retry, although it counts as a re
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.vocabularies import Role, http_status, resend_count
@@ -14,8 +15,7 @@ from trading_graph.otel.vocabularies import Role, http_status, resend_count
 TOO_MANY_REQUESTS = 429
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(msgspec.Struct, frozen=True):
     """A span whose call was made again so many times.
 
     `before` is the attempt before it where that is a span of its own; otherwise the span at `row`

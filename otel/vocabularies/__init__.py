@@ -169,9 +169,7 @@ def roles(spans: Sequence[Attributes], keys: Set[str]) -> tuple[Role, ...]:
     return tuple([_role(attributes, kinds, signs) for attributes in spans])
 
 
-def _role(
-    attributes: Attributes, kinds: Sequence[_KeyReader], signs: Sequence[_KeyReader]
-) -> Role:
+def _role(attributes: Attributes, kinds: Sequence[_KeyReader], signs: Sequence[_KeyReader]) -> Role:
     for key, read in kinds:
         if key in attributes and (found := read(attributes)) is not None:
             return found
@@ -230,7 +228,7 @@ def _answer(attributes: Attributes) -> Answer:
     calls = Calls()
     is_read = not _ANSWER_CONTENT.isdisjoint(attributes) and _read_content(attributes, calls)
     is_given = is_read or any(
-        [_says(attributes[key]) for key in _ANSWER_SIGNS.intersection(attributes)]
+        _says(attributes[key]) for key in _ANSWER_SIGNS.intersection(attributes)
     )
     return Answer(calls.ids, calls.count if is_read else None, is_given)
 

@@ -5,9 +5,10 @@ The groups and their judgement are those of the verdict, so that both say the sa
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
+
+import msgspec
 
 from trading_graph.otel.diagnosis.actions import (
     Fix,
@@ -39,8 +40,7 @@ LATE_SHARE = 0.2
 """A branch is late if it starts this share of the median duration after the first."""
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedGroup:
+class JudgedGroup(msgspec.Struct, frozen=True):
     """A fan-out, or the tools of a turn, with its judgement."""
 
     kind: FindingKind

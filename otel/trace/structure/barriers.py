@@ -7,9 +7,10 @@ trace says which node belongs to which branch; `pairing.py` plays what agrees wi
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+
+import msgspec
 
 from trading_graph.otel.trace.structure.stages import (
     Stage,
@@ -25,8 +26,7 @@ LEAST_SHARE = 0.01
 """The least loss that counts, as a share of the run."""
 
 
-@dataclass(frozen=True)
-class Barrier:
+class Barrier(msgspec.Struct, frozen=True, dict=True):
     """The end of a stage for which the branches of the next stage waited."""
 
     before: Stage
@@ -39,8 +39,7 @@ class Barrier:
         return {visit.node: end - visit.end_ns for visit in self.before.visits}
 
 
-@dataclass(frozen=True)
-class Lockstep:
+class Lockstep(msgspec.Struct, frozen=True, dict=True):
     """Stages in succession, each with two or more different nodes: branches with barriers between.
 
     `stages` are the wide stages, and after them those with one node of a branch that went on.
@@ -125,8 +124,7 @@ def _costly(trace: SpanTable, graphs: Iterable[StageGraph]) -> tuple[Lockstep, .
     )
 
 
-@dataclass(frozen=True, slots=True)
-class BarrierWaits:
+class BarrierWaits(msgspec.Struct, frozen=True):
     """How long branches waited at barriers, in nanoseconds, and the spans that started after one.
 
     `idle_ns` is the sum over all branches, `longest_ns` the most that one node lost.

@@ -5,7 +5,8 @@ bookkeeping. An LLM call is the innermost span of it, a tool call the outermost.
 """
 
 from collections import defaultdict
-from dataclasses import dataclass
+
+import msgspec
 
 from trading_graph.otel.trace.table import SpanTable
 from trading_graph.otel.vocabularies import Role, answer
@@ -17,8 +18,7 @@ BOOKKEEPING_SHARE = 0.05
 """An LLM span without any sign of an answer is bookkeeping below this share of the longest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Calls:
+class Calls(msgspec.Struct, frozen=True):
     """The calls of one run by row, in order of start."""
 
     llm: tuple[int, ...]
@@ -50,9 +50,7 @@ def _innermost(trace: SpanTable, run: int, llm: list[int]) -> list[int]:
             if above[row] >= 0:
                 inside_ns[above[row]] += trace.length(row)
     length = trace.length
-    innermost = [
-        row for row in llm if inside_ns.get(row, 0) < WRAPPER_SHARE * max(length(row), 1)
-    ]
+    innermost = [row for row in llm if inside_ns.get(row, 0) < WRAPPER_SHARE * max(length(row), 1)]
     least = BOOKKEEPING_SHARE * max(map(length, innermost), default=0)
     short = {row for row in innermost if length(row) < least and row not in trace.failed}
     if not short:

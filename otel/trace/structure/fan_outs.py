@@ -8,8 +8,9 @@ in 97 of 97 groups of known structure; overlap itself is never proof (docs/prove
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from trading_graph.otel.trace.evidence import Evidence
 from trading_graph.otel.trace.structure.calls import calls
@@ -46,8 +47,7 @@ class Shape(StrEnum):
     MIXED = "mixed"
 
 
-@dataclass(frozen=True, slots=True)
-class FanOut:
+class FanOut(msgspec.Struct, frozen=True):
     """Branches that belong together, in order of start.
 
     `dispatcher` is the span to which they link, `step` LangGraph's step, where these declare the
@@ -62,8 +62,7 @@ class FanOut:
     step: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """Siblings of one role, each of which starts after the one before it; no sign of independence.
 
     A branch is a span, or several where a node is visited again (an agent and its tools, a debate).
@@ -79,8 +78,7 @@ class Row:
         return tuple(row for branch in self.branches for row in branch)
 
 
-@dataclass(frozen=True, slots=True)
-class Siblings:
+class Siblings(msgspec.Struct, frozen=True):
     """The fan-outs and the rows of a run, in order of start."""
 
     fan_outs: tuple[FanOut, ...]

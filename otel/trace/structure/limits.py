@@ -7,9 +7,10 @@ take equally long, a limit cannot be told from batches or stages, and the result
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
+
+import msgspec
 
 from trading_graph.otel.trace.table import SpanTable
 
@@ -27,8 +28,7 @@ STEP_SHARE = 0.2
 the spans have different names."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(msgspec.Struct, frozen=True):
     """At most `at_once` of some spans ran at a time; `is_certain` excludes batches and stages."""
 
     at_once: int

@@ -7,10 +7,10 @@ where a span starts after all spans before it have ended.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, pairwise
 
+import msgspec
 import numpy as np
 
 from trading_graph.otel.trace.table import SpanTable
@@ -26,8 +26,7 @@ _NODES = frozenset({Role.RUN, Role.DISPATCH, Role.JOIN, Role.AGENT, Role.CHAIN, 
 """The roles of spans that may be nodes of a graph where nothing says so; tools beside them too."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeTask:
+class NodeTask(msgspec.Struct, frozen=True):
     """One execution of a node; times in nanoseconds since the epoch.
 
     `rows` are its topmost spans, in order of start: one, unless the node itself has no span.
@@ -43,8 +42,7 @@ class NodeTask:
     end_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
+class Visit(msgspec.Struct, frozen=True):
     """All tasks of one node in one stage; `number` is 0 for the first visit of the node."""
 
     node: str
@@ -72,8 +70,7 @@ class Visit:
         return self.end_ns - self.start_ns
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(msgspec.Struct, frozen=True, dict=True):
     """The nodes that ran together, in order of start; `step` is LangGraph's, where recorded."""
 
     step: int | None
@@ -113,8 +110,7 @@ class Stage:
         return max(visit.end_ns for visit in self.visits)
 
 
-@dataclass(frozen=True, slots=True)
-class StageGraph:
+class StageGraph(msgspec.Struct, frozen=True):
     """One run of a graph as its stages, in order.
 
     `parent` is the row that its nodes have as parent, or a value of the parent column.

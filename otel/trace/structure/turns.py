@@ -9,7 +9,8 @@ otherwise as the tools of one scope that start after the same number of LLM star
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from trading_graph.otel.trace.evidence import Evidence
 from trading_graph.otel.trace.structure.calls import calls, nearest_above
@@ -29,8 +30,7 @@ _OPAQUE = frozenset({Role.AGENT, Role.TOOL})
 """What goes on below these is theirs alone: the spans above see no LLM call of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(msgspec.Struct, frozen=True):
     """The tool calls that one LLM call asked for, in order of start.
 
     `scope` is the span in which the turn took place, and `llm` the LLM call, or None where none is
@@ -124,7 +124,7 @@ def _evidence(
     trace: SpanTable, tools: Sequence[int], caller: int | None, ids: Mapping[int, str | None]
 ) -> Evidence:
     """How it is known that one LLM call asked for these tools."""
-    if len(tools) < 2 or all([ids[row] for row in tools]):
+    if len(tools) < 2 or all(map(ids.get, tools)):
         return Evidence.DECLARED
     if caller is not None:
         asked = trace.read(answer, caller)
