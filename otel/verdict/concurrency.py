@@ -119,7 +119,9 @@ def _groups(on: Evaluation, check: g.LeafParallelism) -> Iterable[_Members]:
     inside = frozenset(on.rows)
     if check.structure == g.TURN:
         for turn in turns(on.trace, on.run):
-            rows = tuple(row for row in turn.tools if row in inside)
+            rows = turn.tools
+            if not inside.issuperset(rows):
+                rows = tuple(row for row in rows if row in inside)
             evidence = turn.evidence
             if not evidence.proves and on.saw_apart(rows):
                 evidence = Evidence.SEEN

@@ -106,8 +106,9 @@ class Evaluation(msgspec.Struct, frozen=True):
 
     def saw_apart(self, rows: Sequence[int]) -> bool:
         """Whether another run shows that these spans do not need each other."""
-        here = SeenRun(self.trace, self.run)
-        return bool(self.scope.seen) and are_independent(self.scope.seen, here, rows)
+        if not self.scope.seen:
+            return False
+        return are_independent(self.scope.seen, SeenRun(self.trace, self.run), rows)
 
     def select(self, spans: str | g.SpanSet) -> list[int]:
         """The rows of another set that the check names."""

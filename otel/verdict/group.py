@@ -19,20 +19,17 @@ class Group(msgspec.Struct, frozen=True):
 
     An overlap ratio is 0 when one follows the other, 1 when all are hidden below the longest, and
     None for fewer than two. `lag_ms` and `cpu_over_wall` are None where a member did not record
-    them. The properties, which most verdicts do not need, are computed at each use.
+    them, and `working` is how many members did work of their own, or waited for shared work of
+    others. The properties, which most verdicts do not need, are computed at each use.
     """
 
     trace: SpanTable
     rows: tuple[int, ...]
     works: tuple[Work, ...]
+    working: int
     work_overlap: float | None
     lag_ms: float | None
     cpu_over_wall: float | None
-
-    @property
-    def working(self) -> int:
-        """How many members did work of their own, or waited for shared work of others."""
-        return len(_work_times(self.works))
 
     @property
     def shortest_work_ns(self) -> int:
@@ -130,6 +127,7 @@ def group(trace: SpanTable, rows: Sequence[int]) -> Group:
         trace,
         tuple(rows),
         works,
+        len(times_ns),
         overlap_ratio(sum(times_ns), union_ns(works), max(times_ns, default=0)),
         _most(trace, together, witness.loop_lag_ms),
         _most(trace, together, witness.cpu_over_wall),

@@ -51,11 +51,12 @@ def work_of(intervals: Sequence[Interval], waited_ns: int = 0) -> Work:
 
 def work_below(trace: SpanTable, row: int) -> Work:
     """The work of one branch."""
-    spans = working_spans(trace, row)
-    waits = _at_or_above_waits(trace)
-    if not waits or waits.isdisjoint(spans):
-        whole = [trace.intervals[each] for each in spans]
-        return work_of([(start, end) for start, end in whole if end > start])
+    (work,) = works_below(trace, (row,))
+    return work
+
+
+def _net_work(trace: SpanTable, spans: Iterable[int]) -> Work:
+    """The work of some spans without the waits in them."""
     intervals: list[Interval] = []
     waited_ns = 0
     for each in spans:
@@ -68,16 +69,16 @@ def work_below(trace: SpanTable, row: int) -> Work:
 def works_below(trace: SpanTable, rows: Sequence[int]) -> tuple[Work, ...]:
     """The work of several branches."""
     ways, waits, intervals = _ways(trace), _at_or_above_waits(trace), trace.intervals
-    return tuple(
-        [
-            Work((whole,), whole[1] - whole[0])
-            if ways[row] is _HERE  # a span that is its own work, the usual case in large groups
-            and row not in waits
-            and (whole := intervals[row])[0] < whole[1]
-            else work_below(trace, row)
-            for row in rows
-        ]
-    )
+    works = []
+    for row in rows:
+        # A span that is its own work is the usual case in large groups.
+        spans = [row] if ways[row] is _HERE else working_spans(trace, row)
+        if waits and not waits.isdisjoint(spans):
+            works.append(_net_work(trace, spans))
+        else:
+            whole = [intervals[each] for each in spans]
+            works.append(work_of([each for each in whole if each[1] > each[0]]))
+    return tuple(works)
 
 
 def working_spans(trace: SpanTable, row: int) -> list[int]:

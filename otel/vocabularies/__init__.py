@@ -48,6 +48,7 @@ from trading_graph.otel.vocabularies.vocabulary import RoleReader, Vocabulary
 
 __all__ = [
     "Answer",
+    "Asked",
     "Attributes",
     "Figure",
     "GraphTask",
@@ -59,6 +60,7 @@ __all__ = [
     "agent_name",
     "answer",
     "arguments",
+    "asked",
     "call_id",
     "finite",
     "graph_task",
@@ -84,6 +86,16 @@ class ToolCall(msgspec.Struct, frozen=True):
     name: str | None
     id: str | None
     arguments: str | None
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """The tool calls that an LLM's answer asks for: their ids where it gives them, their number.
+
+    The number is None where the answer's content is not recorded.
+    """
+
+    ids: tuple[str, ...]
+    count: int | None
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -225,29 +237,32 @@ call_id = Reader(_call_id, {*_CALL_IDS, openllmetry.INPUT, openinference.OUTPUT}
 
 
 def _answer(attributes: Attributes) -> Answer:
-    calls = Calls()
-    is_read = not _ANSWER_CONTENT.isdisjoint(attributes) and _read_content(attributes, calls)
-    is_given = is_read or any(
+    found = asked(attributes)
+    is_given = found.count is not None or any(
         _says(attributes[key]) for key in _ANSWER_SIGNS.intersection(attributes)
     )
-    return Answer(calls.ids, calls.count if is_read else None, is_given)
+    return Answer(found.ids, found.count, is_given)
 
 
-def _read_content(attributes: Attributes, calls: Calls) -> bool:
-    """Add the calls that an answer asks for; whether any content could be read."""
+def _asked(attributes: Attributes) -> Asked:
+    calls = Calls()
     is_read = openinference.read_calls(attributes, calls) | openllmetry.read_calls(
         attributes, calls
     )
     for key in _ANSWERS:
         if key in attributes:
             is_read |= read_calls(attributes[key], calls)
-    return is_read | read_calls(logfire.answer_of(attributes), calls)
+    is_read |= read_calls(logfire.answer_of(attributes), calls)
+    return Asked(calls.ids, calls.count if is_read else None)
 
 
 _ANSWER_CONTENT = frozenset(
     {*openinference.FIRST_MESSAGE, *openllmetry.FIRST_MESSAGE, *_ANSWERS, logfire.SIGN}
 )
 
+
+asked = Reader(_asked, _ANSWER_CONTENT, Asked((), None))
+"""The tool calls that an LLM's answer asks for."""
 
 answer = Reader(_answer, _ANSWER_CONTENT | _ANSWER_SIGNS, Answer((), None, False))
 """What an LLM's span says of the answer."""

@@ -15,7 +15,7 @@ import msgspec
 from trading_graph.otel.trace.evidence import Evidence
 from trading_graph.otel.trace.structure.calls import calls, nearest_above
 from trading_graph.otel.trace.table import SpanTable
-from trading_graph.otel.vocabularies import Role, answer, call_id
+from trading_graph.otel.vocabularies import Role, asked, call_id
 
 BOOKKEEPING_SHARE = 0.01
 """A tool span shorter than this share of the longest in its turn is bookkeeping."""
@@ -101,8 +101,8 @@ def _last_caller(trace: SpanTable, run: int, tools: Sequence[int]) -> int | None
     if not before:
         return None
     last = max(before, key=lambda row: trace.intervals[row][1])
-    asked = trace.read(answer, last)
-    return last if (len(asked.call_ids) or asked.call_count) == len(tools) else None
+    wanted = trace.read(asked, last)
+    return last if (len(wanted.ids) or wanted.count) == len(tools) else None
 
 
 def _turn(
@@ -127,8 +127,8 @@ def _evidence(
     if len(tools) < 2 or all(map(ids.get, tools)):
         return Evidence.DECLARED
     if caller is not None:
-        asked = trace.read(answer, caller)
-        if len(tools) == (len(asked.call_ids) or asked.call_count):
+        wanted = trace.read(asked, caller)
+        if len(tools) == (len(wanted.ids) or wanted.count):
             return Evidence.DECLARED
     return Evidence.INFERRED
 
@@ -173,10 +173,10 @@ def _callers(trace: SpanTable, run: int) -> dict[str, int]:
     """The LLM call that asked for each tool call, by the id that its recorded answer gives."""
     callers: dict[str, int] = {}
     llm = calls(trace, run).llm
-    if len(llm) > MANY and not any(trace.read(answer, row).call_ids for row in llm[:MANY]):
+    if len(llm) > MANY and not any(trace.read(asked, row).ids for row in llm[:MANY]):
         return callers  # content is recorded of all calls or of none, and reading it takes long
     for row in llm:
-        for each in trace.read(answer, row).call_ids:
+        for each in trace.read(asked, row).ids:
             callers.setdefault(each, row)
     return callers
 
