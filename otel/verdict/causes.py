@@ -19,7 +19,7 @@ from trading_graph.otel.trace.structure import (
     is_task,
     limit,
     staircase,
-    turns,
+    turn_numbers,
 )
 from trading_graph.otel.verdict.dialect import Dialect
 from trading_graph.otel.verdict.group import Group, branches_of
@@ -249,6 +249,5 @@ def _by_edges(trace: SpanTable, rows: Sequence[int]) -> bool:
 
 def _of_different_turns(trace: SpanTable, rows: Sequence[int]) -> bool:
     """Whether LLM calls stand between these tools: each was asked for by another."""
-    found = turns(trace, trace.top(rows[0]))
-    turn_of = {row: number for number, turn in enumerate(found) for row in turn.tools}
+    turn_of = turn_numbers(trace, trace.top(rows[0]))
     return len({turn_of.get(row, -1) for row in rows}) > 1 and all(row in turn_of for row in rows)

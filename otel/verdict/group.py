@@ -44,7 +44,7 @@ class Group(msgspec.Struct, frozen=True):
     @property
     def wrapper_overlap(self) -> float | None:
         """The overlap ratio of the spans themselves."""
-        longest = max(self.trace.duration[list(self.rows)].tolist(), default=0)
+        longest = max(map(self.trace.length, self.rows), default=0)
         wrappers = self.wrappers
         return overlap_ratio(wrappers.work_ns, wrappers.busy_ns, longest)
 

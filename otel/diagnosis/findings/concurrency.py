@@ -129,10 +129,11 @@ def _serial(
     groups = [each.rows for each in some]
     if kind is FindingKind.SERIAL_TOOLS:
         # A fix of one turn fixes all, including those that were not on the path so far.
+        known = set(groups)
         groups += [
             turn.tools
             for turn in tool_turns(schedule)
-            if turn.tools not in groups and _is_row(schedule, turn.tools)
+            if turn.tools not in known and _is_row(schedule, turn.tools)
         ]
     rows = tuple(row for group in groups for row in group)
     total_ns = sum(tree.duration(row) for row in rows)

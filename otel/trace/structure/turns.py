@@ -53,6 +53,17 @@ def turns(trace: SpanTable, run: int) -> tuple[Turn, ...]:
     return found
 
 
+def turn_numbers(trace: SpanTable, run: int) -> Mapping[int, int]:
+    """The place of each tool call's turn among the turns of the run, by row; cached by run."""
+    key = turn_numbers, run
+    found: dict[int, int] | None = trace.memo.get(key)
+    if found is None:
+        found = trace.memo[key] = {
+            row: number for number, turn in enumerate(turns(trace, run)) for row in turn.tools
+        }
+    return found
+
+
 def _turns(trace: SpanTable, run: int) -> list[Turn]:
     tools = calls(trace, run).tools
     if not tools:
