@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from trading_graph.otel.diagnosis.call_tree import DOUBT, LATE_SHARE, call_tree
 from trading_graph.otel.diagnosis.critical_path import PathClass, by_class
 from trading_graph.otel.diagnosis.findings import FindingKind
@@ -31,8 +33,7 @@ from trading_graph.otel.verdict.dialect import dialect
 from trading_graph.otel.verdict.gate import Duration, Gate
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(msgspec.Struct, frozen=True):
     """A predicted time in seconds: between low and high, likely in between."""
 
     low_s: float
@@ -40,8 +41,7 @@ class Interval:
     high_s: float
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """A reason why a run is slow, what to do about it, and what that fix alone gains.
 
     `evidence` is a sentence with the measured values, and `spans` are the spans that show it.
@@ -71,8 +71,7 @@ class Finding:
         return f"<Finding {self.kind} in {self.place[:60]!r}, gains {gain}>"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """A finding fixed on top of those before it, and the duration of the run afterwards.
 
     `target_s` is the time to compare with the target: projected, where latencies were simulated.
@@ -84,8 +83,7 @@ class Step:
     target_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(msgspec.Struct, frozen=True):
     """A stretch of the critical path, in nanoseconds since the epoch, and its span.
 
     `evidence` says how it is known that the run waited for the span here: it is INFERRED where its

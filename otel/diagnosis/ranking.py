@@ -6,7 +6,8 @@ gain of several fixes comes from playing them together.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+
+import msgspec
 
 from trading_graph.otel.diagnosis.actions import Parallelise, simulate, with_actions
 from trading_graph.otel.diagnosis.call_tree import call_tree
@@ -23,8 +24,7 @@ NOISE = 0.02
 """How much the times of two equal runs may differ; every predicted interval is widened by it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(msgspec.Struct, frozen=True):
     """A run's duration after a change, in nanoseconds: between low and high, likely in between."""
 
     low_ns: int
@@ -32,8 +32,7 @@ class Prediction:
     high_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class SimulationBounds:
+class SimulationBounds(msgspec.Struct, frozen=True):
     """A run played again with some fixes, and with only the proven ones of them (`slowest`)."""
 
     likely: Simulation
@@ -94,8 +93,7 @@ SIMULATED = 60
 """Maximum number of findings to simulate; those with the most time on the critical path first."""
 
 
-@dataclass(frozen=True, slots=True)
-class RankedCandidate:
+class RankedCandidate(msgspec.Struct, frozen=True):
     """A candidate, with the predicted duration of the run if only this one is fixed."""
 
     candidate: Candidate
@@ -103,16 +101,14 @@ class RankedCandidate:
     wall: Prediction
 
 
-@dataclass(frozen=True, slots=True)
-class RankedStep:
+class RankedStep(msgspec.Struct, frozen=True):
     """A candidate fixed on top of those before it, and the predicted duration with all of them."""
 
     candidate: Candidate
     wall: Prediction
 
 
-@dataclass(frozen=True)
-class Ranking:
+class Ranking(msgspec.Struct, frozen=True, dict=True):
     """A run's critical path, its candidates by gain, and the result of fixing them in turn."""
 
     schedule: Schedule
@@ -169,16 +165,25 @@ def rank(trace: SpanTable, run: int, seen: Sequence[SeenRun] = ()) -> Ranking:
         quickest = trial.freest.wall_ns if each.at_best else rank.wall.likely_ns
         if wall_ns - min(quickest, rank.wall.likely_ns) >= least:
             ranks.append(rank)
-            if not each.is_open and (best is None or _weight(rank) < _weight(best[0])):
+            if not each.is_open and (
+                best is None or _weight(rank, wall_ns) < _weight(best[0], wall_ns)
+            ):
                 best = rank, trial
-    ranks.sort(key=_weight)
+    ranks.sort(key=lambda rank: _weight(rank, wall_ns))
     sure = [rank for rank in ranks if not rank.candidate.is_open]
     steps = _steps(best[1], sure, least) if best else []
     return Ranking(schedule, tuple(ranks), tuple(steps))
 
 
-def _weight(rank: RankedCandidate) -> tuple[int, bool]:
-    return rank.wall.likely_ns, not rank.candidate.proven
+SURE_SHARE = 0.02
+"""A gain that is certain comes first from this share of the run on."""
+
+
+def _weight(rank: RankedCandidate, wall_ns: int) -> tuple[bool, int]:
+    """What sorts findings: certain gains of any size that matters first, then by what is likely."""
+    gain_ns = wall_ns - rank.wall.likely_ns
+    is_sure = rank.candidate.proven and gain_ns >= SURE_SHARE * wall_ns
+    return not is_sure, rank.wall.likely_ns
 
 
 def _candidates(schedule: Schedule, seen: Sequence[SeenRun]) -> list[Candidate]:
@@ -189,7 +194,7 @@ def _candidates(schedule: Schedule, seen: Sequence[SeenRun]) -> list[Candidate]:
             here = SeenRun(schedule.tree.trace, schedule.tree.run)
             free = all(are_independent(seen, here, chain) for chain in _chains(each))
             if free:
-                each = replace(each, proven=True, only_if="", is_open=False)
+                each = msgspec.structs.replace(each, proven=True, only_if="", is_open=False)
         candidates.append(each)
     return candidates
 

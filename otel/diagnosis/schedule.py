@@ -9,10 +9,10 @@ was.
 import heapq
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
+import msgspec
 import numpy as np
 
 from trading_graph.otel.diagnosis.blocked_loop import Block, blocks
@@ -40,8 +40,7 @@ class Model(Enum):
     FREEST = "freest"
 
 
-@dataclass(frozen=True, slots=True)
-class FamilyOrder:
+class FamilyOrder(msgspec.Struct, frozen=True):
     """One order among the children of a span: child i waits for all j with key[j] <= cut[i].
 
     `by_key` are the numbers of the children, the lowest key first. Child i waits for the first
@@ -55,8 +54,7 @@ class FamilyOrder:
     gap: Sequence[int]
 
 
-@dataclass(frozen=True, slots=True)
-class Slots:
+class Slots(msgspec.Struct, frozen=True):
     """A limit that siblings met: `at_once` of them, and each later one started as another ended.
 
     `gap` is the time between the end that freed a slot and the start of the span that took it, in
@@ -68,8 +66,7 @@ class Slots:
     gap: Mapping[int, int]
 
 
-@dataclass(frozen=True)
-class Family:
+class Family(msgspec.Struct, frozen=True, dict=True):
     """The children of one span, numbered in order of start; times are relative to its start.
 
     `tail` is the time between the end of the last child that was waited for and the end of the

@@ -5,10 +5,11 @@ This is the same rule as the gate's, applied to the serial chain of the run that
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from functools import cached_property
 
+import msgspec
 import numpy as np
 
 from trading_graph.otel.diagnosis.actions import Fix, simulate
@@ -27,8 +28,7 @@ class Standing(StrEnum):
     OUT_OF_REACH = "out of reach"
 
 
-@dataclass(frozen=True, slots=True)
-class LlmChain:
+class LlmChain(msgspec.Struct, frozen=True):
     """LLM calls each of which waited for the one before it, and their total time."""
 
     calls: int
@@ -40,8 +40,7 @@ class LlmChain:
         return self.total_s / self.calls if self.calls else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """What a run may take, and what it takes; in seconds.
 
     `least_s` is its time with all fixes: no fix that the trace shows makes it faster.
@@ -60,16 +59,14 @@ class Target:
     simulated_call_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Chain:
+class _Chain(msgspec.Struct, frozen=True):
     """A serial chain of LLM calls, in nanoseconds."""
 
     calls: int
     total_ns: int
 
 
-@dataclass(frozen=True)
-class TargetFigures:
+class TargetFigures(msgspec.Struct, frozen=True, dict=True):
     """A ranked run and the time that it may take.
 
     `call_s` is the latency of an LLM call to which simulated runs are projected; None where nothing

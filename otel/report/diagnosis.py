@@ -1,7 +1,6 @@
 """A diagnosis as text for a terminal and as JSON, and the tables that every form of it shows."""
 
-from dataclasses import dataclass
-
+import msgspec
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markup import escape
 from rich.padding import Padding
@@ -65,8 +64,7 @@ def gains_table(diagnosis: Diagnosis, most: int) -> Table:
     return Table(head, rows)
 
 
-@dataclass(frozen=True, slots=True)
-class ClassTime:
+class ClassTime(msgspec.Struct, frozen=True):
     """What the critical path spent on one class of work."""
 
     kind: PathClass

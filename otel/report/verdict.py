@@ -1,9 +1,9 @@
 """A verdict in all its forms: text for a terminal, JSON, Markdown, JUnit XML, annotations."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Self
 
+import msgspec
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.markup import escape
 from rich.padding import Padding
@@ -34,8 +34,7 @@ _TERMINAL_MARKS = {
 _MARKDOWN_MARKS = {Outcome.PASS: "x", Outcome.FAIL: " ", Outcome.NOT_APPLICABLE: "-"}
 
 
-@dataclass(frozen=True, slots=True)
-class CheckRow:
+class CheckRow(msgspec.Struct, frozen=True):
     """A line of the checklist, which every form shows: a check, its outcome and its figures.
 
     `strength` has the reason with it. `names` are those of the first spans that show a failure, and

@@ -9,10 +9,10 @@ the bounds allow.
 import math
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
+import msgspec
 import numpy as np
 
 from trading_graph.otel.trace.table import Attributes, SpanTable
@@ -32,8 +32,7 @@ _HOSTS = frozenset({"host.id", "host.name", "hostname"})
 _PID = "process.pid"
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(msgspec.Struct, frozen=True):
     """The offset of a clock against another: between low and high, in nanoseconds.
 
     Positive means ahead. The upper bound is hard, because a child cannot start before its parent.
@@ -70,8 +69,7 @@ class SkewKind(StrEnum):
     LATE_OR_AHEAD = "the child ended late, or its clock is ahead"
 
 
-@dataclass(frozen=True, slots=True)
-class Skew:
+class Skew(msgspec.Struct, frozen=True):
     """A difference between two clocks, and the parent and child that show it; times in seconds.
 
     The child's clock is ahead of its parent's by `low_s` to `high_s`; negative means behind.
@@ -102,8 +100,7 @@ class Skew:
         )
 
 
-@dataclass(frozen=True)
-class Clocks:
+class Clocks(msgspec.Struct, frozen=True, dict=True):
     """The clock of each span by row, and the bounds between clocks.
 
     `beside` has the offset of each clock against those with which it has a parent and a child in

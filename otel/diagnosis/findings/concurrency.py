@@ -5,9 +5,10 @@ The groups and their judgement are those of the verdict, so that both say the sa
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
+
+import msgspec
 
 from trading_graph.otel.diagnosis.actions import (
     Fix,
@@ -40,8 +41,7 @@ LATE_SHARE = 0.2
 """A branch is late if it starts this share of the median duration after the first."""
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedGroup:
+class JudgedGroup(msgspec.Struct, frozen=True):
     """A fan-out, or the tools of a turn, with its judgement."""
 
     kind: FindingKind
@@ -130,10 +130,11 @@ def _serial(
     groups = [each.rows for each in some]
     if kind is FindingKind.SERIAL_TOOLS:
         # A fix of one turn fixes all, including those that were not on the path so far.
+        known = set(groups)
         groups += [
             turn.tools
             for turn in tool_turns(schedule)
-            if turn.tools not in groups and _is_row(schedule, turn.tools)
+            if turn.tools not in known and _is_row(schedule, turn.tools)
         ]
     rows = tuple(row for group in groups for row in group)
     total_ns = sum(tree.duration(row) for row in rows)

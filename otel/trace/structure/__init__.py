@@ -35,7 +35,7 @@ from trading_graph.otel.trace.structure.stages import (
     node_tasks,
     stage_graphs,
 )
-from trading_graph.otel.trace.structure.turns import Turn, turns
+from trading_graph.otel.trace.structure.turns import Turn, turn_numbers, turns
 
 __all__ = [
     "OVERLAP_SHARE",
@@ -69,6 +69,7 @@ __all__ = [
     "siblings",
     "stage_graphs",
     "staircase",
+    "turn_numbers",
     "turns",
     "waits_at_barriers",
 ]

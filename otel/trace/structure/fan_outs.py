@@ -8,8 +8,9 @@ in 97 of 97 groups of known structure; overlap itself is never proof (docs/prove
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from trading_graph.otel.trace.evidence import Evidence
 from trading_graph.otel.trace.structure.calls import calls
@@ -49,8 +50,7 @@ class Shape(StrEnum):
     MIXED = "mixed"
 
 
-@dataclass(frozen=True, slots=True)
-class FanOut:
+class FanOut(msgspec.Struct, frozen=True):
     """Branches that belong together, in order of start.
 
     `dispatcher` is the span to which they link, `step` LangGraph's step, where these declare the
@@ -65,8 +65,7 @@ class FanOut:
     step: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """Siblings of one role, each of which starts after the one before it; no sign of independence.
 
     A branch is a span, or several where a node is visited again: an agent and its tools, for
@@ -83,8 +82,7 @@ class Row:
         return tuple(row for branch in self.branches for row in branch)
 
 
-@dataclass(frozen=True, slots=True)
-class Siblings:
+class Siblings(msgspec.Struct, frozen=True):
     """The fan-outs and the rows of a run, in order of start."""
 
     fan_outs: tuple[FanOut, ...]
@@ -152,14 +150,17 @@ def _inside_turns(trace: SpanTable, run: int) -> set[int]:
 
 def _bookkeeping(trace: SpanTable, run: int) -> set[int]:
     """The LLM spans that are neither calls nor around one."""
+    llm = set(trace.of_role(Role.LLM, run))
     found = calls(trace, run).llm
+    if len(found) == len(llm):
+        return set()
     real = set(found)
     for call in found:
         row = trace.parents[call]
-        while row >= 0 and trace.roles[row] is Role.LLM:
+        while row in llm:
             real.add(row)
             row = trace.parents[row]
-    return {row for row in trace.below(run) if trace.roles[row] is Role.LLM} - real
+    return llm - real
 
 
 def _family(
@@ -167,14 +168,12 @@ def _family(
 ) -> tuple[list[FanOut], list[Row]]:
     """The fan-outs and rows among the children of one span."""
     longest = max(map(trace.length, family))
-    members = [
-        row
-        for row in family
-        if trace.length(row) >= LEAST_SHARE * longest and trace.roles[row] not in _NEVER
-    ]
-    if len(members) < 2:
+    roles, length, least_ns = trace.roles, trace.length, LEAST_SHARE * longest
+    members = [row for row in family if length(row) >= least_ns and roles[row] not in _NEVER]
+    # Neither a fan-out nor a row is made of spans that belong to turns alone.
+    if len(members) < 2 or taken.issuperset(members):
         return [], []
-    tasks = {row: graph_task(trace.attributes(row)) for row in members} if trace.is_graph else {}
+    tasks = {row: trace.read(graph_task, row) for row in members} if trace.is_graph else {}
     steps = {
         row: task.step
         for row, task in tasks.items()
@@ -197,7 +196,7 @@ def is_task(trace: SpanTable, row: int, task: GraphTask) -> bool:
     """
     if not task.namespace:
         return trace.roles[row] in (Role.CHAIN, Role.AGENT, Role.OTHER)
-    above = graph_task(trace.attributes(trace.parents[row])) if trace.parents[row] >= 0 else None
+    above = trace.read(graph_task, trace.parents[row]) if trace.parents[row] >= 0 else None
     return above is None or above.namespace != task.namespace
 
 
