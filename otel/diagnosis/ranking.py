@@ -6,6 +6,7 @@ gain of several fixes comes from playing them together.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 import msgspec
 
@@ -32,12 +33,47 @@ class Prediction(msgspec.Struct, frozen=True):
     high_ns: int
 
 
-class SimulationBounds(msgspec.Struct, frozen=True):
-    """A run played again with some fixes, and with only the proven ones of them (`slowest`)."""
+class SimulationBounds:
+    """A run played again with some fixes: as is likely, in its freest order, and at its slowest.
 
-    likely: Simulation
-    freest: Simulation
-    slowest: Simulation
+    The slowest has only the fixes that are proven. The last two are played at first use, because a
+    fix that gains nothing is known by the likely run.
+    """
+
+    def __init__(
+        self,
+        likely: Simulation,
+        upon: "SimulationBounds | None" = None,
+        fix: Candidate | None = None,
+    ) -> None:
+        self.likely = likely
+        self._upon = upon
+        self._fix = fix
+
+    @cached_property
+    def freest(self) -> Simulation:
+        """The run in its freest order, where each fix may gain most."""
+        schedule, upon, fix = self.likely.schedule, self._upon, self._fix
+        if upon is None or fix is None:
+            return Simulation(schedule, self.likely.edits, Model.FREEST)
+        base, edits = upon.freest.edits, self.likely.edits
+        if fix.at_best or base is not upon.likely.edits:
+            edits = with_actions(schedule, base, fix.at_best or fix.actions)
+        return Simulation(schedule, edits, Model.FREEST, upon.freest)
+
+    @cached_property
+    def slowest(self) -> Simulation:
+        """The run in the order that was observed, with the proven fixes alone."""
+        schedule, upon, fix = self.likely.schedule, self._upon, self._fix
+        if upon is None or fix is None:
+            return Simulation(schedule, self.likely.edits, Model.OBSERVED)
+        if not fix.proven:
+            return upon.slowest
+        base, edits = upon.slowest.edits, self.likely.edits
+        # If all fixes so far are proven, the edits are the same.
+        if base != upon.likely.edits:
+            edits = with_actions(schedule, base, fix.actions)
+        return Simulation(schedule, edits, Model.OBSERVED, upon.slowest)
 
     @property
     def wall(self) -> Prediction:
@@ -51,36 +87,13 @@ class SimulationBounds(msgspec.Struct, frozen=True):
         """The same run with one more fix; only what that changes is played."""
         schedule = self.likely.schedule
         edits = with_actions(schedule, self.likely.edits, finding.actions)
-        slowest = self.slowest
-        if finding.proven:
-            base = slowest.edits
-            # If all fixes so far are proven, the edits are the same.
-            same = base == self.likely.edits
-            proven = edits if same else with_actions(schedule, base, finding.actions)
-            slowest = Simulation(schedule, proven, Model.OBSERVED, slowest)
-        return SimulationBounds(
-            Simulation(schedule, edits, Model.LIKELY, self.likely),
-            Simulation(schedule, self._edits_at_best(finding, edits), Model.FREEST, self.freest),
-            slowest,
-        )
-
-    def _edits_at_best(self, finding: Candidate, edits: Edits) -> Edits:
-        """The changes to the run in its freest order; `edits` are those that are likely."""
-        base = self.freest.edits
-        if not finding.at_best and base is self.likely.edits:
-            return edits
-        actions = finding.at_best or finding.actions
-        return with_actions(self.freest.schedule, base, actions)
+        likely = Simulation(schedule, edits, Model.LIKELY, self.likely)
+        return SimulationBounds(likely, self, finding)
 
 
 def replay(schedule: Schedule, findings: Iterable[Candidate]) -> SimulationBounds:
     """Play a run again with the fixes of all these findings."""
-    nothing = Edits()
-    result = SimulationBounds(
-        Simulation(schedule, nothing, Model.LIKELY),
-        Simulation(schedule, nothing, Model.FREEST),
-        Simulation(schedule, nothing, Model.OBSERVED),
-    )
+    result = SimulationBounds(Simulation(schedule, Edits(), Model.LIKELY))
     for each in findings:
         result = result.with_fix(each)
     return result
@@ -102,10 +115,11 @@ class RankedCandidate(msgspec.Struct, frozen=True):
 
 
 class RankedStep(msgspec.Struct, frozen=True):
-    """A candidate fixed on top of those before it, and the predicted duration with all of them."""
+    """A candidate fixed on top of those before it, and what is predicted with all of them."""
 
     candidate: Candidate
     wall: Prediction
+    likely: Simulation
 
 
 class Ranking(msgspec.Struct, frozen=True, dict=True):
@@ -137,7 +151,7 @@ class Ranking(msgspec.Struct, frozen=True, dict=True):
 
     def all_fixed(self) -> Simulation:
         """The likely run with all steps made."""
-        return simulate(self.schedule, [a for step in self.steps for a in step.candidate.actions])
+        return self.steps[-1].likely if self.steps else simulate(self.schedule, ())
 
 
 @pause_collection()
@@ -161,9 +175,11 @@ def rank(trace: SpanTable, run: int, seen: Sequence[SeenRun] = ()) -> Ranking:
     best: tuple[RankedCandidate, SimulationBounds] | None = None
     for on_path, each in candidates[:SIMULATED]:
         trial = as_it_was.with_fix(each)
-        rank = RankedCandidate(each, min(on_path, wall_ns), trial.wall)
-        quickest = trial.freest.wall_ns if each.at_best else rank.wall.likely_ns
-        if wall_ns - min(quickest, rank.wall.likely_ns) >= least:
+        quickest = trial.likely.wall_ns
+        if each.at_best:
+            quickest = min(quickest, trial.freest.wall_ns)
+        if wall_ns - quickest >= least:
+            rank = RankedCandidate(each, min(on_path, wall_ns), trial.wall)
             ranks.append(rank)
             if not each.is_open and (
                 best is None or _weight(rank, wall_ns) < _weight(best[0], wall_ns)
@@ -212,11 +228,11 @@ def _steps(
     first: SimulationBounds, ranks: Sequence[RankedCandidate], least: float
 ) -> list[RankedStep]:
     """One finding after the other, without those that add nothing to the ones before."""
-    steps = [RankedStep(ranks[0].candidate, ranks[0].wall)]
+    steps = [RankedStep(ranks[0].candidate, ranks[0].wall, first.likely)]
     latest = first
     for each in ranks[1:]:
         trial = latest.with_fix(each.candidate)
-        if latest.wall.likely_ns - trial.wall.likely_ns >= least:
-            steps.append(RankedStep(each.candidate, trial.wall))
+        if latest.likely.wall_ns - trial.likely.wall_ns >= least:
+            steps.append(RankedStep(each.candidate, trial.wall, trial.likely))
             latest = trial
     return steps

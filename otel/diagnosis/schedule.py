@@ -158,6 +158,22 @@ class Schedule:
         self._families: dict[int, Family] = {}
 
     @cached_property
+    def durations(self) -> Sequence[int]:
+        """The duration of each span by row, as far as it is in the run."""
+        tree = self.tree
+        return [end - start for start, end in zip(tree.start, tree.end, strict=True)]
+
+    @cached_property
+    def offsets(self) -> Sequence[int]:
+        """The start of each span after that of its parent, by row; 0 outside of the run."""
+        tree, offsets = self.tree, [0] * len(self.tree.start)
+        start, parents = tree.start, tree.parents
+        for row in tree.rows:
+            if row != tree.run:
+                offsets[row] = start[row] - start[parents[row]]
+        return offsets
+
+    @cached_property
     def leaders(self) -> Mapping[int, int]:
         """The span of another branch whose end let a span end, by row."""
         return fetch_leaders(self.tree)

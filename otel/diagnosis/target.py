@@ -12,8 +12,9 @@ from functools import cached_property
 import msgspec
 import numpy as np
 
-from trading_graph.otel.diagnosis.actions import Fix, simulate
+from trading_graph.otel.diagnosis.actions import simulate
 from trading_graph.otel.diagnosis.ranking import Ranking
+from trading_graph.otel.diagnosis.simulation import Simulation
 from trading_graph.otel.trace import semconv
 from trading_graph.otel.trace.profile import serial_chain
 from trading_graph.otel.vocabularies import Role
@@ -81,19 +82,12 @@ class TargetFigures(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def now_ns(self) -> int:
         """The duration of the run, in the target's terms."""
-        return self._project(self.ranking.wall_ns, ())
+        return self._project(self.ranking.wall_ns, simulate(self.ranking.schedule, ()))
 
     @cached_property
     def after_ns(self) -> tuple[int, ...]:
         """The duration after each step, made on top of those before it."""
-        steps = self.ranking.steps
-        return tuple(
-            self._project(
-                step.wall.likely_ns,
-                [action for each in steps[: number + 1] for action in each.candidate.actions],
-            )
-            for number, step in enumerate(steps)
-        )
+        return tuple(self._project(step.wall.likely_ns, step.likely) for step in self.ranking.steps)
 
     def document(self) -> Target:
         """The figures in seconds."""
@@ -146,12 +140,10 @@ class TargetFigures(msgspec.Struct, frozen=True, dict=True):
         """Start and end of every span by row, with all fixes, on the run's own clock."""
         return self.ranking.all_fixed().times()
 
-    def _project(self, wall_ns: int, actions: Sequence[Fix]) -> int:
+    def _project(self, wall_ns: int, simulation: Simulation) -> int:
         if self.call_s is None:
             return wall_ns
-        return wall_ns + self._extra_ns(
-            self._chain(*simulate(self.ranking.schedule, actions).times())
-        )
+        return wall_ns + self._extra_ns(self._chain(*simulation.times()))
 
     def _extra_ns(self, chain: _Chain) -> int:
         if self.call_s is None:

@@ -67,6 +67,8 @@ def span(
 
 
 def _value(value: object) -> dict[str, object]:
+    if isinstance(value, bool):
+        return {"boolValue": value}
     if isinstance(value, str):
         return {"stringValue": value}
     if isinstance(value, float):
