@@ -299,7 +299,9 @@ def _late(schedule: Schedule, each: JudgedGroup) -> Candidate | None:
     first = tree.start[each.rows[0]]
     usual = median(tree.duration(row) for row in each.rows)
     late = [row for row in each.rows if tree.start[row] - first > LATE_SHARE * usual]
-    if not late or len(each.rows) - len(late) < 2 or schedule.path.total_ns.keys().isdisjoint(late):
+    if not late or 2 * len(late) > len(each.rows):
+        return None  # where most come later, they come in turn
+    if schedule.path.total_ns.keys().isdisjoint(late):
         return None
     delay = max(tree.start[row] for row in late) - first
     names = ", ".join(dict.fromkeys(trace.names[row] for row in late))
