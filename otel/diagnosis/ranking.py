@@ -59,7 +59,7 @@ class SimulationBounds:
         base, edits = upon.freest.edits, self.likely.edits
         if fix.at_best or base is not upon.likely.edits:
             edits = with_actions(schedule, base, fix.at_best or fix.actions)
-        return Simulation(schedule, edits, Model.FREEST, upon.freest)
+        return Simulation(schedule, edits, Model.FREEST, self._nearest(edits, upon.freest, fix))
 
     @cached_property
     def slowest(self) -> Simulation:
@@ -73,7 +73,14 @@ class SimulationBounds:
         # If all fixes so far are proven, the edits are the same.
         if base != upon.likely.edits:
             edits = with_actions(schedule, base, fix.actions)
-        return Simulation(schedule, edits, Model.OBSERVED, upon.slowest)
+        return Simulation(schedule, edits, Model.OBSERVED, self._nearest(edits, upon.slowest, fix))
+
+    def _nearest(self, edits: Edits, earlier: Simulation, fix: Candidate) -> Simulation:
+        """What leaves least to play: the likely run with the same edits, or the run before."""
+        choices = self.likely.schedule.choices
+        return (
+            self.likely if edits is self.likely.edits and len(choices) < len(fix.rows) else earlier
+        )
 
     @property
     def wall(self) -> Prediction:

@@ -8,7 +8,7 @@ was.
 
 import heapq
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from enum import Enum
 from functools import cached_property
 
@@ -156,6 +156,11 @@ class Schedule:
         self.tree = tree
         self.predecessors = declared_predecessors(tree)
         self._families: dict[int, Family] = {}
+
+    @cached_property
+    def choices(self) -> Set[int]:
+        """The spans among whose siblings the models differ about the order."""
+        return self.predecessors.keys() | self.ranks.keys()
 
     @cached_property
     def durations(self) -> Sequence[int]:

@@ -7,7 +7,6 @@ interpreter lock and pools are as they were.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 from itertools import compress, pairwise
 from operator import add
 
@@ -21,8 +20,8 @@ _ROUNDS = 50
 class Simulation:
     """A run as it would have been; times in nanoseconds.
 
-    `upon` is a simulation of the same run with the first part of the same edits: only the
-    difference is played.
+    `upon` is a simulation of the same run with the first part of the same edits, perhaps by another
+    model: only the difference is played.
     """
 
     def __init__(
@@ -36,12 +35,19 @@ class Simulation:
         # The duration of each span, and its start after its parent's.
         self._length: list[int] = list(schedule.durations if upon is None else upon._length)
         self._offset: list[int] = list(schedule.offsets if upon is None else upon._offset)
+        # The spans whose start every round needs, parents before children.
+        self._ways: list[int] = []
         base = Edits() if upon is None else upon.edits
         self._fixed = edits.lengths(schedule.tree) if edits.less else edits.length
         self._set_lengths(base, {} if upon is None else upon._fixed)
         changes, tails = edits.changes(base)
+        if upon is not None and upon._model is not model:
+            changes |= schedule.choices
         needs_rounds = edits != Edits() and bool(schedule.leaders or edits.sharings)
         self._play(changes, tails)
+        if needs_rounds:
+            is_known = upon is not None and upon._ways and edits.sharings == base.sharings
+            self._ways = upon._ways if upon is not None and is_known else self._find_ways()
         for _ in range(_ROUNDS if needs_rounds else 0):
             moves = self._share()
             if not moves:
@@ -161,9 +167,8 @@ class Simulation:
             begins[row] = begins[parents[row]] + offset[row]
         return begins
 
-    @cached_property
-    def _ways(self) -> list[int]:
-        """The spans whose start every round needs, parents before children."""
+    def _find_ways(self) -> list[int]:
+        """The spans that share or are shared and all above them, parents before children."""
         tree, leaders = self.schedule.tree, self.schedule.leaders
         ends = self._sharing_rows | leaders.keys() | set(leaders.values())
         parents, above = tree.parents, {tree.run}

@@ -22,10 +22,9 @@ LATE_SHARE = 0.05
 """A child that ends after its parent by no more than this share of itself just ended late."""
 
 CLIENT_SIDE = 3, 4
-SERVER_SIDE = 2, 5
-"""OTLP's kinds of the two ends of a call or a message: CLIENT, PRODUCER; SERVER, CONSUMER."""
+"""OTLP's kinds of the near end of a call or a message: CLIENT, PRODUCER."""
 
-_CONSUMER = 5
+_SERVER, _CONSUMER = 2, 5
 _CLOCK = "witness.clock"
 _INSTANCES = frozenset({"service.instance.id", "client-uuid"})
 _HOSTS = frozenset({"host.id", "host.name", "hostname"})
@@ -244,12 +243,14 @@ def _hops(trace: SpanTable, resources: Mapping[int, Attributes]) -> list[int] | 
 
     None where that never happened.
     """
-    identified = {each for each, resource in resources.items() if _is_identified(resource)}
     above, kinds = trace.parent, trace.kind
-    served = np.flatnonzero(np.isin(kinds, SERVER_SIDE) & (above >= 0))
+    served = np.flatnonzero(((kinds == _SERVER) | (kinds == _CONSUMER)) & (above >= 0))
+    if not len(served):
+        return None
     served = served[np.isin(kinds[above[served]], CLIENT_SIDE)]
     if not len(served):
         return None
+    identified = {each for each, resource in resources.items() if _is_identified(resource)}
     other = set()
     processes = {each: _process(resource) for each, resource in resources.items()}
     for row in served.tolist():

@@ -459,12 +459,14 @@ class SpanTable:
     @cached_property
     def roots(self) -> list[int]:
         """The spans without a parent."""
-        return [int(row) for row in np.flatnonzero(self.parent == ROOT)]
+        rows: list[int] = np.flatnonzero(self.parent == ROOT).tolist()
+        return rows
 
     @cached_property
     def orphans(self) -> list[int]:
         """The spans whose parent the trace does not hold."""
-        return [int(row) for row in np.flatnonzero(self.parent == ORPHAN)]
+        rows: list[int] = np.flatnonzero(self.parent == ORPHAN).tolist()
+        return rows
 
     @cached_property
     def circular(self) -> list[int]:
@@ -485,7 +487,9 @@ class SpanTable:
         by_parent = np.argsort(self.parent, kind="stable")
         order = by_parent.tolist()
         above = self.parent[by_parent]
-        first = np.flatnonzero(np.diff(above, prepend=ORPHAN - 1))
+        is_first = np.ones(len(above), bool)
+        is_first[1:] = above[1:] != above[:-1]
+        first = np.flatnonzero(is_first)
         bounds = [*first.tolist(), len(order)]
         children = [_NO_CHILDREN] * len(self)
         for parent, begin, end in zip(above[first].tolist(), bounds, bounds[1:], strict=False):
