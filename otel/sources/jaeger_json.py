@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import msgspec
 
 from trading_graph.otel.sources.otlp_json import Id
-from trading_graph.otel.trace.table import NO_RESOURCE, Attributes, Event, Link
+from trading_graph.otel.trace.records import NO_RESOURCE, Event, Link
+from trading_graph.otel.trace.table import Attributes
 
 Microseconds = Annotated[int, msgspec.Meta(ge=0, lt=2**52)]
 

@@ -15,7 +15,8 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 
 from trading_graph.otel.errors import TraceError
-from trading_graph.otel.trace.table import NO_RESOURCE, Attributes, Event, Link, nothing
+from trading_graph.otel.trace.records import NO_RESOURCE, Event, Link, nothing
+from trading_graph.otel.trace.table import Attributes
 
 _FIELDS = (
     "resource_spans scope_spans trace_id span_id parent_span_id start_time_unix_nano "

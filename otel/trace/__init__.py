@@ -3,19 +3,15 @@
 from trading_graph.otel.trace.builder import TraceBuilder
 from trading_graph.otel.trace.evidence import Evidence
 from trading_graph.otel.trace.profile import Profile, profile
-from trading_graph.otel.trace.table import (
-    ERROR,
+from trading_graph.otel.trace.records import (
     NO_RESOURCE,
-    ORPHAN,
-    ROOT,
-    Attributes,
     Event,
     Link,
     SpanRecord,
-    SpanTable,
     SpanValues,
     no_events,
 )
+from trading_graph.otel.trace.table import ERROR, ORPHAN, ROOT, Attributes, SpanTable
 from trading_graph.otel.trace.trace import Span, Spans, Trace, row_of, spans_at, table_of
 from trading_graph.otel.vocabularies import finite
 

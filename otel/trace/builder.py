@@ -5,7 +5,8 @@ from operator import attrgetter
 import numpy as np
 
 from trading_graph.otel.trace import semconv
-from trading_graph.otel.trace.table import ORPHAN, ROOT, SpanRecord, SpanTable
+from trading_graph.otel.trace.records import SpanRecord
+from trading_graph.otel.trace.table import ORPHAN, ROOT, SpanTable
 
 
 class TraceBuilder:

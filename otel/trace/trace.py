@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
-from trading_graph.otel.trace.table import Event, Link, SpanTable
+from trading_graph.otel.trace.records import Event, Link
+from trading_graph.otel.trace.table import SpanTable
 from trading_graph.otel.vocabularies import Role
 
 

@@ -7,6 +7,7 @@ causes that fit are then named.
 """
 
 import itertools
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Self
@@ -182,14 +183,25 @@ def lag_explains_work(group: Group) -> bool:
 
 def group_limit(trace: SpanTable, group: Group) -> tuple[Limit, Cause] | None:
     """The limit that the members of a group met before they started, and its cause."""
-    found = limit(trace, group.rows)
+    rows = _most_at_one_step(trace, group.rows)
+    found = limit(trace, rows)
     if found is None:
         return None
     if group.threads > 1:
         return found, Cause.EXECUTOR
-    if _of_one_step(trace, group.rows):
+    if _of_one_step(trace, rows):
         return found, Cause.MAX_CONCURRENCY
     return found, Cause.SEMAPHORE
+
+
+def _most_at_one_step(trace: SpanTable, rows: Sequence[int]) -> Sequence[int]:
+    """The members of the LangGraph step that has most; a later step starts late on purpose."""
+    if not trace.is_graph:
+        return rows
+    by_step: dict[int | None, list[int]] = defaultdict(list)
+    for row in rows:
+        by_step[trace.steps[row]].append(row)
+    return max(by_step.values(), key=len)
 
 
 def is_held_back(trace: SpanTable, group: Group) -> bool:

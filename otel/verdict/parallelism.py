@@ -200,7 +200,8 @@ def _judge(trace: SpanTable, group: Group) -> Parallelism:
         limit, cause = met
         certain = limit.is_certain or cause is not Cause.SEMAPHORE
         suspects = (cause,) if certain else (cause, Cause.BATCHES)
-        return Parallelism(Strength.SERIAL, suspects, group, at_once=limit.at_once)
+        strength = Strength.SERIAL if certain else Strength.OVERLAPPING
+        return Parallelism(strength, suspects, group, at_once=limit.at_once)
     if width_inside := causes.group_staircase(trace, group):
         suspects = (Cause.SEMAPHORE, *((Cause.BLOCKED_LOOP,) if group.may_block else ()))
         return Parallelism(Strength.SUSPICIOUS, suspects, group, at_once=width_inside)

@@ -23,7 +23,7 @@ from trading_graph.otel.trace import (
     TraceBuilder,
     semconv,
 )
-from trading_graph.otel.trace.table import no_events
+from trading_graph.otel.trace.records import no_events
 from trading_graph.otel.verdict.work import working_spans
 from trading_graph.otel.vocabularies import Role, witness
 

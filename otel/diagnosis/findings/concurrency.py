@@ -75,8 +75,8 @@ def concurrency_findings(schedule: Schedule) -> Iterator[Candidate]:
         yield _blocked(schedule, blocked)
     serial: dict[tuple[FindingKind, str], list[JudgedGroup]] = defaultdict(list)
     for each in groups:
-        if each.fell:
-            is_limit = each.judgement.at_once > 0
+        is_limit = each.judgement.at_once > 0
+        if each.fell or is_limit:
             detector = _limit if is_limit else _BY_CAUSE.get(each.judgement.causes[0])
             if detector is not None:
                 yield detector(schedule, each)

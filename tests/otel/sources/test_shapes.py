@@ -132,8 +132,8 @@ def facts(trace: SpanTable) -> list[tuple[object, ...]]:
             int(trace.kind[row]),
             int(trace.status[row]),
             trace.attributes(row),
-            trace.events(row),
-            trace.links(row),
+            list(trace.events(row)),
+            list(trace.links(row)),
         )
         for row in range(len(trace))
     ]
