@@ -63,9 +63,9 @@ class Link(msgspec.Struct, frozen=True):
     attributes: Attributes
 
 
-def nothing() -> tuple[()]:
+def nothing() -> list[Any]:
     """The events, or the links, of a span that has none."""
-    return ()
+    return []
 
 
 def no_events() -> tuple[()]:
