@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -28,9 +28,9 @@ class Link(msgspec.Struct, frozen=True):
     attributes: Attributes
 
 
-def nothing() -> tuple[()]:
+def nothing() -> list[Any]:
     """The events, or the links, of a span that has none."""
-    return ()
+    return []
 
 
 def no_events() -> tuple[()]:

@@ -178,6 +178,8 @@ def roles(spans: Sequence[Attributes], keys: Set[str]) -> tuple[Role, ...]:
     """The role of each of many spans, of which `keys` are all the attributes."""
     kinds = [(key, read) for key, read in _KINDS if key in keys]
     signs = [(key, read) for key, read in _SIGNS if key in keys]
+    if not kinds and not signs:
+        return (Role.OTHER,) * len(spans)
     return tuple([_role(attributes, kinds, signs) for attributes in spans])
 
 

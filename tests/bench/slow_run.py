@@ -38,7 +38,7 @@ def slow_run(count: int) -> Iterator[dict[str, object]]:
             number += 1
         at += 6 * length
         # Phases of one role would be a row that could run at once.
-        kind = {"openinference.span.kind": "CHAIN"} if phase % 2 else {}
+        kind: dict[str, object] = {"openinference.span.kind": "CHAIN"} if phase % 2 else {}
         yield span(first, 1, f"phase {phase}", begin, at, kind)
         at += 5
     root = {

@@ -8,7 +8,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from trading_graph.service.cli import LazyCommand, main
+from trading_graph.service.cli import main
+from trading_graph.service.lazy_command import LazyCommand
 
 
 @pytest.mark.parametrize("command", sorted(main.commands))

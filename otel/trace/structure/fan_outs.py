@@ -218,8 +218,9 @@ def _groups(trace: SpanTable, members: Sequence[int], steps: dict[int, int]) -> 
     """Siblings of one role joined where they overlap, or by step; in order of start."""
     groups: list[list[int]] = []
     open_groups: dict[object, list[int]] = {}
+    roles = trace.roles
     for row in members:
-        kind: object = ("step", steps[row]) if row in steps else trace.roles[row]
+        kind: object = ("step", steps[row]) if row in steps else roles[row]
         current = open_groups.get(kind)
         if current is not None and (row in steps or _touches(trace, current, row)):
             current.append(row)
@@ -246,9 +247,10 @@ def _joined_batches(trace: SpanTable, groups: list[list[int]]) -> list[list[int]
 
 def _touches(trace: SpanTable, group: Sequence[int], row: int) -> bool:
     """Whether a span overlaps one of those that started before it."""
-    start, end = trace.intervals[row]
+    intervals = trace.intervals
+    start, end = intervals[row]
     for other in reversed(group[-_PAIRS_OF:]):
-        other_start, other_end = trace.intervals[other]
+        other_start, other_end = intervals[other]
         shorter = min(end - start, other_end - other_start)
         if min(end, other_end) - start > OVERLAP_SHARE * shorter:
             return True
