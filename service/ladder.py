@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 from rich.console import Console
 
 from trading_graph.graph.backend_choice import BackendChoice
@@ -312,7 +313,7 @@ def compare_rungs(
         ran = _schedule(verdict)
         played = simulate(first, actions)
         start, end = played.times()
-        expected = replace(first.tree, start=start, end=end)
+        expected = msgspec.structs.replace(first.tree, start=start, end=end)
         joins = _joins(expected, actions)
         reached.append(
             MeasuredRung(

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
+import msgspec
+
 from trading_graph.otel.diagnosis import Diagnosis, FindingKind
 from trading_graph.toolkit.data_attributes import AS_OF, SYMBOL
 
@@ -40,7 +42,8 @@ def with_places(diagnosis: Diagnosis) -> Diagnosis:
         diagnosis,
         title=f"{symbol} as of {as_of}",
         findings=tuple(
-            replace(each, here=PLACES.get(each.kind, "")) for each in diagnosis.findings
+            msgspec.structs.replace(each, here=PLACES.get(each.kind, ""))
+            for each in diagnosis.findings
         ),
         commands=_commands(diagnosis),
     )
