@@ -1,11 +1,12 @@
 """The measures of a group of spans that should have run at once."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
 from trading_graph.otel.trace import Attributes, Profile, SpanTable, profile
 from trading_graph.otel.trace.clocks import clocks
+from trading_graph.otel.trace.loops import loops
 from trading_graph.otel.verdict.dialect import dialect
 from trading_graph.otel.verdict.work import SERVER, Work, add_shared, union_ns, works_below
 from trading_graph.otel.vocabularies import witness
@@ -120,7 +121,7 @@ class Group:
 
 def group(trace: SpanTable, rows: Sequence[int]) -> Group:
     """Measure the group of spans at these rows."""
-    together = _in_company(trace, rows)
+    process, loop = _in_company(trace, rows)
     works = works_below(trace, rows)
     times_ns = _work_times(works)
     if len(times_ns) < 2:
@@ -131,18 +132,27 @@ def group(trace: SpanTable, rows: Sequence[int]) -> Group:
         tuple(rows),
         works,
         overlap_ratio(sum(times_ns), union_ns(works), max(times_ns, default=0)),
-        _most(trace, together, witness.loop_lag_ms),
-        _most(trace, together, witness.cpu_over_wall),
+        _most(trace, loop, witness.loop_lag_ms),
+        _most(trace, process, witness.cpu_over_wall),
     )
 
 
-def _in_company(trace: SpanTable, rows: Sequence[int]) -> Sequence[int]:
-    """The members that share a process with another: only those can hold each other up in it."""
-    seen = clocks(trace, trace.top(rows[0])) if rows else None
-    if seen is None or seen.are_one:
-        return rows
-    count = Counter(seen.clock[row] for row in rows)
-    return [row for row in rows if count[seen.clock[row]] > 1]
+def _in_company(trace: SpanTable, rows: Sequence[int]) -> tuple[Sequence[int], Sequence[int]]:
+    """The members that share a process with another, and those that share an event loop.
+
+    Only those can hold each other up in it.
+    """
+    loop_of = loops(trace, trace.top(rows[0])) if rows else None
+    if loop_of is None:
+        return rows, rows
+    clock_of = clocks(trace, trace.top(rows[0])).clock
+    return _with_peers(rows, clock_of), _with_peers(rows, loop_of)
+
+
+def _with_peers(rows: Sequence[int], place: Sequence[Hashable]) -> Sequence[int]:
+    """The members whose place is also that of another."""
+    count = Counter(place[row] for row in rows)
+    return [row for row in rows if count[place[row]] > 1]
 
 
 def declares_waits(trace: SpanTable, row: int) -> bool:

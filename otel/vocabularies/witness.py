@@ -94,6 +94,12 @@ def thread_id(attributes: Attributes) -> float | None:
     return finite(attributes.get(THREAD_ID))
 
 
+def loop_id(attributes: Attributes) -> int | str | None:
+    """The id of the event loop that the span ran on; None where it is not recorded."""
+    found = attributes.get(LOOP_ID)
+    return found if isinstance(found, int | str) else None
+
+
 def spans_started(attributes: Attributes) -> int | None:
     """How many spans the process declares; None where it declares none, or no number."""
     return whole(value(attributes, SPANS_STARTED))
