@@ -18,6 +18,7 @@ from trading_graph.otel.trace.structure import (
     Limit,
     is_task,
     limit,
+    limit_inside,
     staircase,
     turns,
 )
@@ -182,14 +183,27 @@ def lag_explains_work(group: Group) -> bool:
 
 def group_limit(trace: SpanTable, group: Group) -> tuple[Limit, Cause] | None:
     """The limit that the members of a group met before they started, and its cause."""
-    found = limit(trace, group.rows)
-    if found is None:
-        return None
+    is_step = _of_one_step(trace, group.rows)
+    # LangGraph dispatches a step at once: a single late start is then a limit too.
+    found = limit(trace, group.rows, least_later=1 if is_step else 2)
+    if found is None or (not found.is_certain and _by_edges(trace, group.rows)):
+        return None  # LangGraph's steps are stages, whatever they look like
     if group.threads > 1:
         return found, Cause.EXECUTOR
-    if _of_one_step(trace, group.rows):
+    if is_step:
         return found, Cause.MAX_CONCURRENCY
     return found, Cause.SEMAPHORE
+
+
+def calls_limit(trace: SpanTable, group: Group) -> int | None:
+    """How many calls below the members a limit lets run at once, where all members are open."""
+    first_end = min(trace.intervals[row][1] for row in group.rows)
+    if max(trace.intervals[row][0] for row in group.rows) >= first_end:
+        return None
+    branches = [working_spans(trace, row) for row in group.rows]
+    if any(row in rows for row, rows in zip(group.rows, branches, strict=True)):
+        return None
+    return limit_inside(trace, branches)
 
 
 def is_held_back(trace: SpanTable, group: Group) -> bool:
@@ -216,13 +230,20 @@ def group_staircase(trace: SpanTable, group: Group) -> int | None:
     end, since that is why they are late, and those without work of their own.
     """
     is_one_name = len({trace.names[row] for row in group.rows}) == 1
-    if staircase(trace, group.rows, is_one_name) is None:
+    if staircase(trace, group.rows, is_one_name) is None or _begins_in_turn(trace, group):
         return None
     chain_length = {row: len(serial_chain(trace, working_spans(trace, row))) for row in group.rows}
     workers = [row for row in group.rows if chain_length[row]] or list(group.rows)
     first_to_end = min(workers, key=lambda row: trace.intervals[row][1])
     as_often = [row for row in workers if chain_length[row] <= chain_length[first_to_end]]
     return staircase(trace, as_often, is_one_name)
+
+
+def _begins_in_turn(trace: SpanTable, group: Group) -> bool:
+    """Whether the work of some members begins late, so that it shows who waited for whom."""
+    works = [work.intervals[0][0] for work in group.works if work.intervals]
+    first_end = min(trace.intervals[row][1] for row in group.rows)
+    return bool(works) and max(works) - min(works) > 0.2 * (first_end - min(works))
 
 
 def _of_one_step(trace: SpanTable, rows: Sequence[int]) -> bool:
@@ -242,7 +263,7 @@ def _of_one_step(trace: SpanTable, rows: Sequence[int]) -> bool:
 
 def _by_edges(trace: SpanTable, rows: Sequence[int]) -> bool:
     """Whether LangGraph ran these spans in different steps, which its edges order."""
-    tasks = [graph_task(trace.attributes(row)) for row in rows]
+    tasks = [graph_task(trace.attributes(row)) for row in rows] if trace.is_graph else [None]
     steps = {None if task is None else task.step for task in tasks}
     return None not in steps and len(steps) > 1
 
