@@ -200,9 +200,11 @@ def calls_limit(trace: SpanTable, group: Group) -> int | None:
     first_end = min(trace.intervals[row][1] for row in group.rows)
     if max(trace.intervals[row][0] for row in group.rows) >= first_end:
         return None
-    branches = [working_spans(trace, row) for row in group.rows]
-    if any(row in rows for row, rows in zip(group.rows, branches, strict=True)):
-        return None
+    branches = []
+    for row in group.rows:
+        branches.append(working_spans(trace, row))
+        if row in branches[-1]:
+            return None  # it is a call itself
     return limit_inside(trace, branches)
 
 
