@@ -200,6 +200,8 @@ def calls_limit(trace: SpanTable, group: Group) -> int | None:
     first_end = min(trace.intervals[row][1] for row in group.rows)
     if max(trace.intervals[row][0] for row in group.rows) >= first_end:
         return None
+    if not _begins_in_turn(trace, group, 0.05):
+        return None
     branches = []
     for row in group.rows:
         branches.append(working_spans(trace, row))
@@ -232,7 +234,7 @@ def group_staircase(trace: SpanTable, group: Group) -> int | None:
     end, since that is why they are late, and those without work of their own.
     """
     is_one_name = len({trace.names[row] for row in group.rows}) == 1
-    if staircase(trace, group.rows, is_one_name) is None or _begins_in_turn(trace, group):
+    if staircase(trace, group.rows, is_one_name) is None or _begins_in_turn(trace, group, 0.2):
         return None
     chain_length = {row: len(serial_chain(trace, working_spans(trace, row))) for row in group.rows}
     workers = [row for row in group.rows if chain_length[row]] or list(group.rows)
@@ -241,11 +243,14 @@ def group_staircase(trace: SpanTable, group: Group) -> int | None:
     return staircase(trace, as_often, is_one_name)
 
 
-def _begins_in_turn(trace: SpanTable, group: Group) -> bool:
-    """Whether the work of some members begins late, so that it shows who waited for whom."""
+def _begins_in_turn(trace: SpanTable, group: Group, share: float) -> bool:
+    """Whether the work of some members begins late, so that it shows who waited for whom.
+
+    Late is after this share of the time up to the first end.
+    """
     works = [work.intervals[0][0] for work in group.works if work.intervals]
     first_end = min(trace.intervals[row][1] for row in group.rows)
-    return bool(works) and max(works) - min(works) > 0.2 * (first_end - min(works))
+    return bool(works) and max(works) - min(works) > share * (first_end - min(works))
 
 
 def _of_one_step(trace: SpanTable, rows: Sequence[int]) -> bool:
