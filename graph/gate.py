@@ -3,6 +3,7 @@
 Light to import: the judge uses it for such runs in an install without LangGraph.
 """
 
+from functools import cache
 from importlib.resources import files
 
 from trading_graph.otel.trace import SpanTable, semconv
@@ -10,6 +11,7 @@ from trading_graph.otel.verdict import Gate, neutral_gate
 from trading_graph.otel.verdict.gate import Duration
 
 
+@cache
 def own_gate() -> Gate:
     """The eight checks of docs/gate.md."""
     text = (files("trading_graph.graph") / "gate.toml").read_text("utf-8")

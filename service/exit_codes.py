@@ -3,7 +3,6 @@
 That is a sentence on stderr and, where the command line asks for JSON, an error document on stdout.
 """
 
-import asyncio
 import json
 import sys
 from enum import IntEnum, StrEnum
@@ -16,7 +15,6 @@ from rich.markup import escape
 
 from trading_graph.graph.errors import AnalysisError
 from trading_graph.otel.errors import ExporterSettingsError, GateError, TraceError
-from trading_graph.otel.redaction import process_redactor
 from trading_graph.service.errors import (
     NotRecordedError,
     NotResumableError,
@@ -128,6 +126,9 @@ def print_click_error(error: click.ClickException) -> None:
 
 def report_failure(error: BaseException) -> ExitCode:
     """Print an expected error as one sentence and return its exit code; raise any other one."""
+    # Not above: to judge a file takes no event loop, and the import takes as long as to judge.
+    import asyncio
+
     sentence = str(error)
     match error:
         case KeyboardInterrupt():
@@ -159,6 +160,7 @@ def report_failure(error: BaseException) -> ExitCode:
 def _redact(sentence: str) -> str:
     """The sentence without secrets: a foreign library's may quote an address or a header."""
     # Not above: to judge a file takes no settings, and less time than to import them.
+    from trading_graph.otel.redaction import process_redactor
     from trading_graph.service.settings import read_settings
 
     try:

@@ -6,9 +6,10 @@ never added up.
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
+
+import msgspec
 
 from trading_graph.otel.diagnosis.blocked_loop import delay_ns
 from trading_graph.otel.diagnosis.call_tree import CallTree
@@ -37,8 +38,7 @@ def with_actions(schedule: Schedule, edits: Edits, actions: Iterable[Fix]) -> Ed
     return more
 
 
-@dataclass(frozen=True, slots=True)
-class Parallelise:
+class Parallelise(msgspec.Struct, frozen=True):
     """Start these spans, or their branches, at once, as soon as the first could start."""
 
     rows: tuple[int, ...]
@@ -49,8 +49,7 @@ class Parallelise:
         edits.like |= dict.fromkeys(others, edits.like.get(first, first))
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(msgspec.Struct, frozen=True):
     """Fetch once what these spans fetch again: by a cache, and single flight for those at once."""
 
     rows: tuple[int, ...]
@@ -61,8 +60,7 @@ class Share:
         edits.sharings.append(Sharing(self.rows, self.hit_ns))
 
 
-@dataclass(frozen=True, slots=True)
-class Shorten:
+class Shorten(msgspec.Struct, frozen=True):
     """Let a span take `to_ns`, with everything below it."""
 
     row: int
@@ -73,8 +71,7 @@ class Shorten:
         edits.length[self.row] = self.to_ns
 
 
-@dataclass(frozen=True, slots=True)
-class ShortenBy:
+class ShortenBy(msgspec.Struct, frozen=True):
     """Shorten spans, by row and nanoseconds, with everything below them."""
 
     savings: tuple[tuple[int, int], ...]
@@ -85,8 +82,7 @@ class ShortenBy:
             edits.less[row] = edits.less.get(row, 0) + less_ns
 
 
-@dataclass(frozen=True, slots=True)
-class Remove:
+class Remove(msgspec.Struct, frozen=True):
     """Leave out these spans, and the pause between each and the sibling after it."""
 
     rows: tuple[int, ...]
@@ -100,8 +96,7 @@ class Remove:
                 edits.gap[follower] = 0
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveGap:
+class RemoveGap(msgspec.Struct, frozen=True):
     """Let a span start `to_ns` after what it waits for."""
 
     row: int
@@ -112,8 +107,7 @@ class RemoveGap:
         edits.gap[self.row] = self.to_ns
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveTail:
+class RemoveTail(msgspec.Struct, frozen=True):
     """Let a span end `to_ns` after the last of its children."""
 
     row: int
@@ -124,8 +118,7 @@ class RemoveTail:
         edits.tail[self.row] = self.to_ns
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveWaits:
+class RemoveWaits(msgspec.Struct, frozen=True):
     """Raise the limit for which these spans waited, by row and in nanoseconds."""
 
     waits: tuple[tuple[int, int], ...]
@@ -140,8 +133,7 @@ class RemoveWaits:
                 edits.length[row] = max(schedule.tree.duration(row) - wait_ns, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class LimitTo:
+class LimitTo(msgspec.Struct, frozen=True):
     """Let at most `at_once` of these branches run at once."""
 
     rows: tuple[int, ...]
@@ -152,8 +144,7 @@ class LimitTo:
         edits.slots.append(Slots(siblings(schedule.tree, self.rows), self.at_once, {}))
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveBarrier:
+class RemoveBarrier(msgspec.Struct, frozen=True):
     """Let the spans of a branch wait for that branch alone, not for the others at each superstep.
 
     `branches` are rows of siblings, in order of start.
@@ -167,8 +158,7 @@ class RemoveBarrier:
             edits.chains.append(branch)
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(msgspec.Struct, frozen=True):
     """Let the spans of a branch wait for each other alone; rows of siblings in order of start."""
 
     rows: tuple[int, ...]
@@ -178,8 +168,7 @@ class Chain:
         edits.chains.append(self.rows)
 
 
-@dataclass(frozen=True, slots=True)
-class UnblockLoop:
+class UnblockLoop(msgspec.Struct, frozen=True):
     """Let nothing block the event loop: await the calls, or move them to threads.
 
     `groups` are the branches that should have run at once.
@@ -212,8 +201,7 @@ class UnblockLoop:
                 edits.tail[row] = family.tail - delay
 
 
-@dataclass(frozen=True, slots=True)
-class FreeInterpreter:
+class FreeInterpreter(msgspec.Struct, frozen=True):
     """Move the CPU work of these spans out of the interpreter lock for which they took turns."""
 
     rows: tuple[int, ...]

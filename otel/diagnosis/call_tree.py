@@ -8,10 +8,10 @@ without a remainder. All limits are shares of spans, so that no unit of time mat
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from trading_graph.otel.trace import SpanTable
@@ -33,8 +33,7 @@ OVERLAP_SHARE = 0.05
 _SERVER = 2
 
 
-@dataclass(frozen=True)
-class CallTree:
+class CallTree(msgspec.Struct, frozen=True, dict=True):
     """The spans below one run, each inside its parent, in nanoseconds.
 
     The lists are by row of the trace; rows outside the tree keep their recorded values. `rows` has

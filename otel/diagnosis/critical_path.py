@@ -8,11 +8,11 @@ the path too.
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import numpy as np
 
 from trading_graph.otel.diagnosis.call_tree import CallTree
@@ -38,8 +38,7 @@ class PathRow(NamedTuple):
         return self.end_ns - self.start_ns
 
 
-@dataclass(frozen=True)
-class PathTable:
+class PathTable(msgspec.Struct, frozen=True, dict=True):
     """The critical path of a run in segments, in order of time; they sum to the run's duration.
 
     Segment i is in the span `rows[i]` and runs from `bounds[i]` to `bounds[i + 1]`.

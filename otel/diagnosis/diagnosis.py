@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from trading_graph.otel.diagnosis.call_tree import DOUBT, LATE_SHARE, call_tree
 from trading_graph.otel.diagnosis.critical_path import PathClass, by_class
 from trading_graph.otel.diagnosis.findings import FindingKind
@@ -11,6 +13,7 @@ from trading_graph.otel.diagnosis.schedule import Schedule, slack_ns
 from trading_graph.otel.diagnosis.target import LlmChain, Target, TargetFigures, target_figures
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.trace import (
+    Evidence,
     Span,
     Spans,
     SpanTable,
@@ -30,8 +33,7 @@ from trading_graph.otel.verdict.dialect import dialect
 from trading_graph.otel.verdict.gate import Duration, Gate
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(msgspec.Struct, frozen=True):
     """A predicted time in seconds: between low and high, likely in between."""
 
     low_s: float
@@ -39,8 +41,7 @@ class Interval:
     high_s: float
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """A reason why a run is slow, what to do about it, and what that fix alone gains.
 
     `evidence` is a sentence with the measured values, and `spans` are the spans that show it.
@@ -70,8 +71,7 @@ class Finding:
         return f"<Finding {self.kind} in {self.place[:60]!r}, gains {gain}>"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """A finding fixed on top of those before it, and the duration of the run afterwards.
 
     `target_s` is the time to compare with the target: projected, where latencies were simulated.
@@ -83,13 +83,17 @@ class Step:
     target_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A stretch of the critical path, in nanoseconds since the epoch, and its span."""
+class Segment(msgspec.Struct, frozen=True):
+    """A stretch of the critical path, in nanoseconds since the epoch, and its span.
+
+    `evidence` says how it is known that the run waited for the span here: it is INFERRED where its
+    place among siblings rests on times alone.
+    """
 
     span: Span
     start_ns: int
     end_ns: int
+    evidence: Evidence
 
 
 @dataclass(frozen=True, repr=False)
@@ -122,7 +126,22 @@ class Diagnosis:
     def critical_path(self) -> tuple[Segment, ...]:
         """The span that the run was waiting for at each instant: an exact partition of its time."""
         table = table_of(self.trace)
-        return tuple(Segment(Span(table, row), a, b) for row, a, b in self._ranking.path.segments)
+        schedule = self._ranking.schedule
+        return tuple(
+            Segment(Span(table, row), start, end, schedule.evidence(row))
+            for row, start, end in schedule.path.segments
+        )
+
+    @property
+    def inferred_s(self) -> float:
+        """How much of the critical path is in spans whose place on it rests on times alone."""
+        schedule = self._ranking.schedule
+        inferred = [
+            time_ns
+            for row, time_ns in schedule.path.self_ns.items()
+            if not schedule.evidence(row).proves
+        ]
+        return sum(inferred) / 1e9
 
     @property
     def slack_s(self) -> Mapping[Span, float]:

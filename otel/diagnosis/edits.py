@@ -1,14 +1,14 @@
 """The changes to a run that is played again."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from trading_graph.otel.diagnosis.call_tree import CallTree
 from trading_graph.otel.diagnosis.schedule import Slots
 
 
-@dataclass(frozen=True, slots=True)
-class Sharing:
+class Sharing(msgspec.Struct, frozen=True):
     """Spans with the same request: the first does the work, and the others take its result.
 
     A span that requests while the first is still at work ends with it; a later one takes `hit_ns`.
@@ -18,8 +18,7 @@ class Sharing:
     hit_ns: int
 
 
-@dataclass
-class Edits:
+class Edits(msgspec.Struct):
     """The changes to a run that is played again, in nanoseconds by row.
 
     `length` is a new duration of a span, whatever is below it; `less` is subtracted from its
@@ -30,14 +29,14 @@ class Edits:
     run at once.
     """
 
-    length: dict[int, int] = field(default_factory=dict)
-    less: dict[int, int] = field(default_factory=dict)
-    gap: dict[int, int] = field(default_factory=dict)
-    tail: dict[int, int] = field(default_factory=dict)
-    like: dict[int, int] = field(default_factory=dict)
-    sharings: list[Sharing] = field(default_factory=list)
-    slots: list[Slots] = field(default_factory=list)
-    chains: list[tuple[int, ...]] = field(default_factory=list)
+    length: dict[int, int] = msgspec.field(default_factory=dict)
+    less: dict[int, int] = msgspec.field(default_factory=dict)
+    gap: dict[int, int] = msgspec.field(default_factory=dict)
+    tail: dict[int, int] = msgspec.field(default_factory=dict)
+    like: dict[int, int] = msgspec.field(default_factory=dict)
+    sharings: list[Sharing] = msgspec.field(default_factory=list)
+    slots: list[Slots] = msgspec.field(default_factory=list)
+    chains: list[tuple[int, ...]] = msgspec.field(default_factory=list)
 
     def lengths(self, tree: CallTree) -> dict[int, int]:
         """The new duration of every span that has one."""

@@ -6,7 +6,9 @@ gain of several fixes comes from playing them together.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from functools import cached_property
+
+import msgspec
 
 from trading_graph.otel.diagnosis.actions import Parallelise, simulate, with_actions
 from trading_graph.otel.diagnosis.call_tree import call_tree
@@ -23,8 +25,7 @@ NOISE = 0.02
 """How much the times of two equal runs may differ; every predicted interval is widened by it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(msgspec.Struct, frozen=True):
     """A run's duration after a change, in nanoseconds: between low and high, likely in between."""
 
     low_ns: int
@@ -32,13 +33,54 @@ class Prediction:
     high_ns: int
 
 
-@dataclass(frozen=True, slots=True)
 class SimulationBounds:
-    """A run played again with some fixes, and with only the proven ones of them (`slowest`)."""
+    """A run played again with some fixes: as is likely, in its freest order, and at its slowest.
 
-    likely: Simulation
-    freest: Simulation
-    slowest: Simulation
+    The slowest has only the fixes that are proven. The last two are played at first use, because a
+    fix that gains nothing is known by the likely run.
+    """
+
+    def __init__(
+        self,
+        likely: Simulation,
+        upon: "SimulationBounds | None" = None,
+        fix: Candidate | None = None,
+    ) -> None:
+        self.likely = likely
+        self._upon = upon
+        self._fix = fix
+
+    @cached_property
+    def freest(self) -> Simulation:
+        """The run in its freest order, where each fix may gain most."""
+        schedule, upon, fix = self.likely.schedule, self._upon, self._fix
+        if upon is None or fix is None:
+            return Simulation(schedule, self.likely.edits, Model.FREEST)
+        base, edits = upon.freest.edits, self.likely.edits
+        if fix.at_best or base is not upon.likely.edits:
+            edits = with_actions(schedule, base, fix.at_best or fix.actions)
+        return Simulation(schedule, edits, Model.FREEST, self._nearest(edits, upon.freest, fix))
+
+    @cached_property
+    def slowest(self) -> Simulation:
+        """The run in the order that was observed, with the proven fixes alone."""
+        schedule, upon, fix = self.likely.schedule, self._upon, self._fix
+        if upon is None or fix is None:
+            return Simulation(schedule, self.likely.edits, Model.OBSERVED)
+        if not fix.proven:
+            return upon.slowest
+        base, edits = upon.slowest.edits, self.likely.edits
+        # If all fixes so far are proven, the edits are the same.
+        if base != upon.likely.edits:
+            edits = with_actions(schedule, base, fix.actions)
+        return Simulation(schedule, edits, Model.OBSERVED, self._nearest(edits, upon.slowest, fix))
+
+    def _nearest(self, edits: Edits, earlier: Simulation, fix: Candidate) -> Simulation:
+        """What leaves least to play: the likely run with the same edits, or the run before."""
+        choices = self.likely.schedule.choices
+        return (
+            self.likely if edits is self.likely.edits and len(choices) < len(fix.rows) else earlier
+        )
 
     @property
     def wall(self) -> Prediction:
@@ -52,36 +94,13 @@ class SimulationBounds:
         """The same run with one more fix; only what that changes is played."""
         schedule = self.likely.schedule
         edits = with_actions(schedule, self.likely.edits, finding.actions)
-        slowest = self.slowest
-        if finding.proven:
-            base = slowest.edits
-            # If all fixes so far are proven, the edits are the same.
-            same = base == self.likely.edits
-            proven = edits if same else with_actions(schedule, base, finding.actions)
-            slowest = Simulation(schedule, proven, Model.OBSERVED, slowest)
-        return SimulationBounds(
-            Simulation(schedule, edits, Model.LIKELY, self.likely),
-            Simulation(schedule, self._edits_at_best(finding, edits), Model.FREEST, self.freest),
-            slowest,
-        )
-
-    def _edits_at_best(self, finding: Candidate, edits: Edits) -> Edits:
-        """The changes to the run in its freest order; `edits` are those that are likely."""
-        base = self.freest.edits
-        if not finding.at_best and base is self.likely.edits:
-            return edits
-        actions = finding.at_best or finding.actions
-        return with_actions(self.freest.schedule, base, actions)
+        likely = Simulation(schedule, edits, Model.LIKELY, self.likely)
+        return SimulationBounds(likely, self, finding)
 
 
 def replay(schedule: Schedule, findings: Iterable[Candidate]) -> SimulationBounds:
     """Play a run again with the fixes of all these findings."""
-    nothing = Edits()
-    result = SimulationBounds(
-        Simulation(schedule, nothing, Model.LIKELY),
-        Simulation(schedule, nothing, Model.FREEST),
-        Simulation(schedule, nothing, Model.OBSERVED),
-    )
+    result = SimulationBounds(Simulation(schedule, Edits(), Model.LIKELY))
     for each in findings:
         result = result.with_fix(each)
     return result
@@ -94,8 +113,7 @@ SIMULATED = 60
 """Maximum number of findings to simulate; those with the most time on the critical path first."""
 
 
-@dataclass(frozen=True, slots=True)
-class RankedCandidate:
+class RankedCandidate(msgspec.Struct, frozen=True):
     """A candidate, with the predicted duration of the run if only this one is fixed."""
 
     candidate: Candidate
@@ -103,16 +121,15 @@ class RankedCandidate:
     wall: Prediction
 
 
-@dataclass(frozen=True, slots=True)
-class RankedStep:
-    """A candidate fixed on top of those before it, and the predicted duration with all of them."""
+class RankedStep(msgspec.Struct, frozen=True):
+    """A candidate fixed on top of those before it, and what is predicted with all of them."""
 
     candidate: Candidate
     wall: Prediction
+    likely: Simulation
 
 
-@dataclass(frozen=True)
-class Ranking:
+class Ranking(msgspec.Struct, frozen=True, dict=True):
     """A run's critical path, its candidates by gain, and the result of fixing them in turn."""
 
     schedule: Schedule
@@ -141,7 +158,7 @@ class Ranking:
 
     def all_fixed(self) -> Simulation:
         """The likely run with all steps made."""
-        return simulate(self.schedule, [a for step in self.steps for a in step.candidate.actions])
+        return self.steps[-1].likely if self.steps else simulate(self.schedule, ())
 
 
 @pause_collection()
@@ -165,20 +182,31 @@ def rank(trace: SpanTable, run: int, seen: Sequence[SeenRun] = ()) -> Ranking:
     best: tuple[RankedCandidate, SimulationBounds] | None = None
     for on_path, each in candidates[:SIMULATED]:
         trial = as_it_was.with_fix(each)
-        rank = RankedCandidate(each, min(on_path, wall_ns), trial.wall)
-        quickest = trial.freest.wall_ns if each.at_best else rank.wall.likely_ns
-        if wall_ns - min(quickest, rank.wall.likely_ns) >= least:
+        quickest = trial.likely.wall_ns
+        if each.at_best:
+            quickest = min(quickest, trial.freest.wall_ns)
+        if wall_ns - quickest >= least:
+            rank = RankedCandidate(each, min(on_path, wall_ns), trial.wall)
             ranks.append(rank)
-            if not each.is_open and (best is None or _weight(rank) < _weight(best[0])):
+            if not each.is_open and (
+                best is None or _weight(rank, wall_ns) < _weight(best[0], wall_ns)
+            ):
                 best = rank, trial
-    ranks.sort(key=_weight)
+    ranks.sort(key=lambda rank: _weight(rank, wall_ns))
     sure = [rank for rank in ranks if not rank.candidate.is_open]
     steps = _steps(best[1], sure, least) if best else []
     return Ranking(schedule, tuple(ranks), tuple(steps))
 
 
-def _weight(rank: RankedCandidate) -> tuple[int, bool]:
-    return rank.wall.likely_ns, not rank.candidate.proven
+SURE_SHARE = 0.02
+"""A gain that is certain comes first from this share of the run on."""
+
+
+def _weight(rank: RankedCandidate, wall_ns: int) -> tuple[bool, int]:
+    """What sorts findings: certain gains of any size that matters first, then by what is likely."""
+    gain_ns = wall_ns - rank.wall.likely_ns
+    is_sure = rank.candidate.proven and gain_ns >= SURE_SHARE * wall_ns
+    return not is_sure, rank.wall.likely_ns
 
 
 def _candidates(schedule: Schedule, seen: Sequence[SeenRun]) -> list[Candidate]:
@@ -189,7 +217,7 @@ def _candidates(schedule: Schedule, seen: Sequence[SeenRun]) -> list[Candidate]:
             here = SeenRun(schedule.tree.trace, schedule.tree.run)
             free = all(are_independent(seen, here, chain) for chain in _chains(each))
             if free:
-                each = replace(each, proven=True, only_if="", is_open=False)
+                each = msgspec.structs.replace(each, proven=True, only_if="", is_open=False)
         candidates.append(each)
     return candidates
 
@@ -207,11 +235,11 @@ def _steps(
     first: SimulationBounds, ranks: Sequence[RankedCandidate], least: float
 ) -> list[RankedStep]:
     """One finding after the other, without those that add nothing to the ones before."""
-    steps = [RankedStep(ranks[0].candidate, ranks[0].wall)]
+    steps = [RankedStep(ranks[0].candidate, ranks[0].wall, first.likely)]
     latest = first
     for each in ranks[1:]:
         trial = latest.with_fix(each.candidate)
-        if latest.wall.likely_ns - trial.wall.likely_ns >= least:
-            steps.append(RankedStep(each.candidate, trial.wall))
+        if latest.likely.wall_ns - trial.likely.wall_ns >= least:
+            steps.append(RankedStep(each.candidate, trial.wall, trial.likely))
             latest = trial
     return steps

@@ -8,11 +8,11 @@ was.
 
 import heapq
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
 from enum import Enum
 from functools import cached_property
 
+import msgspec
 import numpy as np
 
 from trading_graph.otel.diagnosis.blocked_loop import Blocks, blocks
@@ -23,6 +23,7 @@ from trading_graph.otel.diagnosis.dependencies import (
     declared_ranks,
     fetch_leaders,
 )
+from trading_graph.otel.trace import Evidence
 from trading_graph.otel.verdict import RunFigures, Strength, measures
 
 
@@ -39,8 +40,7 @@ class Model(Enum):
     FREEST = "freest"
 
 
-@dataclass(frozen=True, slots=True)
-class FamilyOrder:
+class FamilyOrder(msgspec.Struct, frozen=True):
     """One order among the children of a span: child i waits for all j with key[j] <= cut[i].
 
     `by_key` are the numbers of the children, the lowest key first. Child i waits for the first
@@ -54,8 +54,7 @@ class FamilyOrder:
     gap: Sequence[int]
 
 
-@dataclass(frozen=True, slots=True)
-class Slots:
+class Slots(msgspec.Struct, frozen=True):
     """A limit that siblings met: `at_once` of them, and each later one started as another ended.
 
     `gap` is the time between the end that freed a slot and the start of the span that took it, in
@@ -67,8 +66,7 @@ class Slots:
     gap: Mapping[int, int]
 
 
-@dataclass(frozen=True)
-class Family:
+class Family(msgspec.Struct, frozen=True, dict=True):
     """The children of one span, numbered in order of start; times are relative to its start.
 
     `tail` is the time between the end of the last child that was waited for and the end of the
@@ -160,6 +158,27 @@ class Schedule:
         self._families: dict[int, Family] = {}
 
     @cached_property
+    def choices(self) -> Set[int]:
+        """The spans among whose siblings the models differ about the order."""
+        return self.predecessors.keys() | self.ranks.keys()
+
+    @cached_property
+    def durations(self) -> Sequence[int]:
+        """The duration of each span by row, as far as it is in the run."""
+        tree = self.tree
+        return [end - start for start, end in zip(tree.start, tree.end, strict=True)]
+
+    @cached_property
+    def offsets(self) -> Sequence[int]:
+        """The start of each span after that of its parent, by row; 0 outside of the run."""
+        tree, offsets = self.tree, [0] * len(self.tree.start)
+        start, parents = tree.start, tree.parents
+        for row in tree.rows:
+            if row != tree.run:
+                offsets[row] = start[row] - start[parents[row]]
+        return offsets
+
+    @cached_property
     def leaders(self) -> Mapping[int, int]:
         """The span of another branch whose end let a span end, by row."""
         return fetch_leaders(self.tree)
@@ -171,6 +190,14 @@ class Schedule:
         for parent in self.tree.rows:
             ranks |= declared_ranks(self.tree, parent)
         return ranks
+
+    def evidence(self, row: int) -> Evidence:
+        """What it rests on that the run waited for a span after those before it."""
+        if row == self.tree.run or len(self.tree.children(self.tree.parents[row])) == 1:
+            return Evidence.RECORDED
+        if row in self.predecessors or row in self.ranks or row in self.leaders:
+            return Evidence.DECLARED
+        return Evidence.INFERRED
 
     @cached_property
     def blocks(self) -> Blocks:

@@ -5,14 +5,16 @@ This is the same rule as the gate's, applied to the serial chain of the run that
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from functools import cached_property
 
+import msgspec
 import numpy as np
 
-from trading_graph.otel.diagnosis.actions import Fix, simulate
+from trading_graph.otel.diagnosis.actions import simulate
 from trading_graph.otel.diagnosis.ranking import Ranking
+from trading_graph.otel.diagnosis.simulation import Simulation
 from trading_graph.otel.trace import semconv
 from trading_graph.otel.trace.profile import serial_chain
 from trading_graph.otel.vocabularies import Role
@@ -27,8 +29,7 @@ class Standing(StrEnum):
     OUT_OF_REACH = "out of reach"
 
 
-@dataclass(frozen=True, slots=True)
-class LlmChain:
+class LlmChain(msgspec.Struct, frozen=True):
     """LLM calls each of which waited for the one before it, and their total time."""
 
     calls: int
@@ -40,8 +41,7 @@ class LlmChain:
         return self.total_s / self.calls if self.calls else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """What a run may take, and what it takes; in seconds.
 
     `least_s` is its time with all fixes: no fix that the trace shows makes it faster.
@@ -60,16 +60,14 @@ class Target:
     simulated_call_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Chain:
+class _Chain(msgspec.Struct, frozen=True):
     """A serial chain of LLM calls, in nanoseconds."""
 
     calls: int
     total_ns: int
 
 
-@dataclass(frozen=True)
-class TargetFigures:
+class TargetFigures(msgspec.Struct, frozen=True, dict=True):
     """A ranked run and the time that it may take.
 
     `call_s` is the latency of an LLM call to which simulated runs are projected; None where nothing
@@ -84,19 +82,12 @@ class TargetFigures:
     @cached_property
     def now_ns(self) -> int:
         """The duration of the run, in the target's terms."""
-        return self._project(self.ranking.wall_ns, ())
+        return self._project(self.ranking.wall_ns, simulate(self.ranking.schedule, ()))
 
     @cached_property
     def after_ns(self) -> tuple[int, ...]:
         """The duration after each step, made on top of those before it."""
-        steps = self.ranking.steps
-        return tuple(
-            self._project(
-                step.wall.likely_ns,
-                [action for each in steps[: number + 1] for action in each.candidate.actions],
-            )
-            for number, step in enumerate(steps)
-        )
+        return tuple(self._project(step.wall.likely_ns, step.likely) for step in self.ranking.steps)
 
     def document(self) -> Target:
         """The figures in seconds."""
@@ -149,12 +140,10 @@ class TargetFigures:
         """Start and end of every span by row, with all fixes, on the run's own clock."""
         return self.ranking.all_fixed().times()
 
-    def _project(self, wall_ns: int, actions: Sequence[Fix]) -> int:
+    def _project(self, wall_ns: int, simulation: Simulation) -> int:
         if self.call_s is None:
             return wall_ns
-        return wall_ns + self._extra_ns(
-            self._chain(*simulate(self.ranking.schedule, actions).times())
-        )
+        return wall_ns + self._extra_ns(self._chain(*simulation.times()))
 
     def _extra_ns(self, chain: _Chain) -> int:
         if self.call_s is None:

@@ -1,8 +1,9 @@
 """LLM calls and tokens on both sides of a comparison, in total and by agent and node."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from statistics import median
+
+import msgspec
 
 from trading_graph.otel.diagnosis.call_path import RunMeasures
 from trading_graph.otel.verdict.agents import LlmUse
@@ -10,8 +11,7 @@ from trading_graph.otel.verdict.agents import LlmUse
 _NONE = LlmUse(0, 0.0, None, None)
 
 
-@dataclass(frozen=True, slots=True)
-class UseSide:
+class UseSide(msgspec.Struct, frozen=True):
     """LLM calls and tokens on one side: medians over the runs; None where none are recorded."""
 
     llm_calls: float
@@ -19,8 +19,7 @@ class UseSide:
     output_tokens: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class UseChange:
+class UseChange(msgspec.Struct, frozen=True):
     """LLM calls and tokens on both sides: those of whole runs, or of one agent or node.
 
     The name is None for whole runs, and for the LLM calls outside of every agent.

@@ -5,8 +5,8 @@ Positions are in per cent of a chart's width, so that a drawing fits any page.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from trading_graph.otel.report.durations import brief
@@ -22,8 +22,7 @@ Level = tuple[float, float]
 """A time as a share of the whole, and how many spans ran from then on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
+class Bar(msgspec.Struct, frozen=True):
     """A rectangle: its class in the style sheet, its place in per cent, and what its tip says."""
 
     kind: str
@@ -39,16 +38,14 @@ def bar(kind: str, start: float, end: float, whole: float, title: str = "") -> B
     return Bar(kind, left, width, title)
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(msgspec.Struct, frozen=True):
     """A mark of an axis: its place in per cent, and its time."""
 
     at: float
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
+class Axis(msgspec.Struct, frozen=True):
     """The marks of a time axis, and the place of a limit on it."""
 
     ticks: tuple[Tick, ...]

@@ -1,10 +1,11 @@
 """What CI servers read: JUnit XML, and GitHub's workflow commands."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 from xml.etree import ElementTree
+
+import msgspec
 
 
 class CaseEnd(Enum):
@@ -15,8 +16,7 @@ class CaseEnd(Enum):
     SKIPPED = "skipped"
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(msgspec.Struct, frozen=True):
     """A test case of a suite; a case without an end passed."""
 
     name: str

@@ -1,7 +1,6 @@
 """A diagnosis as text for a terminal and as JSON, and the tables that every form of it shows."""
 
-from dataclasses import dataclass
-
+import msgspec
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markup import escape
 from rich.padding import Padding
@@ -65,8 +64,7 @@ def gains_table(diagnosis: Diagnosis, most: int) -> Table:
     return Table(head, rows)
 
 
-@dataclass(frozen=True, slots=True)
-class ClassTime:
+class ClassTime(msgspec.Struct, frozen=True):
     """What the critical path spent on one class of work."""
 
     kind: PathClass
@@ -102,6 +100,9 @@ class DiagnosisText:
             yield Text(sentence)
         yield ""
         yield self._path(options.max_width)
+        if (inferred_s := diagnosis.inferred_s) > 0.01 * diagnosis.wall_s:
+            part = share(inferred_s, diagnosis.wall_s)
+            yield Text(f"{part} of it is in spans whose place there rests on times alone.", "dim")
         for number, finding in enumerate(diagnosis.findings[:SHOWN], 1):
             yield ""
             yield from _finding_text(number, finding)

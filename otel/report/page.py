@@ -7,7 +7,8 @@ prepared here, and `templates/diagnosis.html` draws it; the Markdown is `templat
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from trading_graph.otel.diagnosis import (
     Diagnosis,
@@ -134,8 +135,7 @@ def _finding_bars(finding: Finding, wall_s: float) -> list[Bar]:
     return bars
 
 
-@dataclass(frozen=True, slots=True)
-class _ChartRow:
+class _ChartRow(msgspec.Struct, frozen=True):
     """A line of a chart and the lines that it opens; `path` are its stretches of the path."""
 
     label: str
@@ -209,8 +209,7 @@ def _bars(kind: str, stretches: Sequence[Stretch], whole: int) -> list[Bar]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
+class _Pair(msgspec.Struct, frozen=True):
     """A node as it ran and as it is predicted, on one axis; `seconds` is the prediction."""
 
     name: str
@@ -239,8 +238,7 @@ def _pair(name: str, before: list[Stretch], after: list[Stretch], whole: int) ->
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _AtOnce:
+class _AtOnce(msgspec.Struct, frozen=True):
     """How many branches were open over time, and how many spans really worked."""
 
     name: str

@@ -6,10 +6,10 @@ has a name of its own, so that nobody takes it for the newest run.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
+import msgspec
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -52,8 +52,7 @@ def simulated_otlp(ranking: Ranking) -> str:
     return to_line(spans).decode()
 
 
-@dataclass(frozen=True, slots=True)
-class _Predicted:
+class _Predicted(msgspec.Struct, frozen=True):
     """The recorded trace, the predicted times by row, and the new trace id."""
 
     trace: SpanTable

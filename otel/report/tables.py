@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 from rich.table import Table as TerminalTable
 from rich.text import Text
 
@@ -13,8 +13,7 @@ OUTSIDE = "outside of agents"
 _MARKUP = re.compile(r"([\\`*_\[\]<>|~#])")
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(msgspec.Struct, frozen=True):
     """A head, and rows of the same number of cells; the first cell of a row is its name."""
 
     head: Sequence[str]

@@ -1,9 +1,9 @@
 """A verdict in all its forms: text for a terminal, JSON, Markdown, JUnit XML, annotations."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Self
 
+import msgspec
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.markup import escape
 from rich.padding import Padding
@@ -34,8 +34,7 @@ _TERMINAL_MARKS = {
 _MARKDOWN_MARKS = {Outcome.PASS: "x", Outcome.FAIL: " ", Outcome.NOT_APPLICABLE: "-"}
 
 
-@dataclass(frozen=True, slots=True)
-class CheckRow:
+class CheckRow(msgspec.Struct, frozen=True):
     """A line of the checklist, which every form shows: a check, its outcome and its figures.
 
     `strength` has the reason with it. `names` are those of the first spans that show a failure, and
@@ -144,7 +143,7 @@ class VerdictText:
             yield f"{_TERMINAL_MARKS[row.outcome]} {escape(row.title)}"
             yield Padding(f"[dim]{escape(row.line)}[/]", (0, 0, 0, 4))
             for note in row.notes:
-                yield Padding(f"[dim]{escape(note)}[/]", (0, 0, 0, 4))
+                yield Padding(f"[dim]note: {escape(note)}[/]", (0, 0, 0, 4))
             if row.outcome is Outcome.FAIL:
                 drawing = bars(result.spans[:_SHOWN], width=options.max_width - 6)
                 yield Padding(drawing, (0, 0, 0, 4))
@@ -212,7 +211,7 @@ def _measures_text(measures: Measures) -> Group:
 
 def agents_table(use: Use) -> Table:
     """Time, LLM calls and tokens by agent and node, those with the most time of their own first."""
-    head = ("agent or node", "visits", "time", "own", "LLM calls", "LLM time", "tokens")
+    head = ("agent or node", "visits", "time", "own", "LLM calls", "LLM time", "tokens in / out")
     rows = [
         (
             each.name or OUTSIDE,
@@ -235,7 +234,7 @@ def _tokens(llm: LlmUse) -> str:
     """Input and output tokens; a dash where none are recorded."""
     if llm.input_tokens is None and llm.output_tokens is None:
         return "-"
-    return f"{llm.input_tokens or 0:,}, {llm.output_tokens or 0:,}"
+    return f"{llm.input_tokens or 0:,} / {llm.output_tokens or 0:,}"
 
 
 def _largest(measures: Measures) -> str:
@@ -291,7 +290,7 @@ def as_markdown(verdict: Verdict) -> str:
         lines += [plain(note), ""]
     for row in checklist(verdict):
         lines.append(markdown_item(row))
-        lines += [f"  - {plain(note)}" for note in row.notes]
+        lines += [f"  - Note: {plain(note)}" for note in row.notes]
         if row.outcome is Outcome.FAIL:
             lines.append(f"  - Spans: {plain(row.spans)}")
             lines.append(f"  - Do: {plain(row.advice)}")

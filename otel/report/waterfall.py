@@ -3,8 +3,8 @@ doing.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+import msgspec
 from rich.table import Table
 from rich.text import Text
 
@@ -48,8 +48,7 @@ def bars(spans: Sequence[Span], *, width: int, name: Callable[[Span], str] = _sh
     return table
 
 
-@dataclass(frozen=True, slots=True)
-class _Axis:
+class _Axis(msgspec.Struct, frozen=True):
     start_ns: int
     end_ns: int
     width: int

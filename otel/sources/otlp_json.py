@@ -8,13 +8,14 @@ writer is `files.otlp_json`.
 
 import base64
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Annotated, Any, ClassVar
 
 import msgspec
 
 from trading_graph.otel.errors import TraceError
-from trading_graph.otel.trace.table import NO_RESOURCE, Attributes, Event, Link
+from trading_graph.otel.trace.table import NO_RESOURCE, Attributes, Event, Link, nothing
 
 _FIELDS = (
     "resource_spans scope_spans trace_id span_id parent_span_id start_time_unix_nano "
@@ -82,7 +83,7 @@ _NO_RESOURCE = msgspec.Raw(b"{}")
 
 
 class OtlpSpan(msgspec.Struct, gc=False):
-    """One span of an OTLP document: a `SpanRecord` whose events and links are still encoded."""
+    """One span of an OTLP document: a `SpanRecord` that decodes its events and links by a call."""
 
     trace_id: str
     span_id: str
@@ -93,8 +94,8 @@ class OtlpSpan(msgspec.Struct, gc=False):
     kind: int
     status: int
     decoded_attributes: Attributes
-    encoded_events: msgspec.Raw
-    encoded_links: msgspec.Raw
+    events: Callable[[], Sequence[Event]]
+    links: Callable[[], Sequence[Link]]
     resource: Attributes
 
     follows: ClassVar[bool] = False
@@ -102,28 +103,6 @@ class OtlpSpan(msgspec.Struct, gc=False):
     def attributes(self) -> Attributes:
         """Return the attributes."""
         return self.decoded_attributes
-
-    def events(self) -> list[Event]:
-        """Decode the events."""
-        if self.encoded_events is _NONE:
-            return []
-        return [
-            Event(event.name, event.time_unix_nano, _attributes(event.attributes))
-            for event in _decode(_EVENTS, self.encoded_events, "events", self) or ()
-        ]
-
-    def links(self) -> list[Link]:
-        """Decode the links."""
-        if self.encoded_links is _NONE:
-            return []
-        return [
-            Link(
-                hexadecimal(link.trace_id),
-                hexadecimal(link.span_id),
-                _attributes(link.attributes),
-            )
-            for link in _decode(_LINKS, self.encoded_links, "links", self) or ()
-        ]
 
 
 class RawSpan(msgspec.Struct, gc=False, rename="camel"):
@@ -149,7 +128,7 @@ class RawSpan(msgspec.Struct, gc=False, rename="camel"):
         Equal names, attribute keys and frequent values share one string through `names`, and all
         spans share the trace id: this halves the memory.
         """
-        parent, kind = self.parent_span_id, self.kind
+        parent, kind, events, links = self.parent_span_id, self.kind, self.events, self.links
         status = 0 if self.status is None else self.status.code
         return OtlpSpan(
             trace_id,
@@ -162,8 +141,8 @@ class RawSpan(msgspec.Struct, gc=False, rename="camel"):
             status if isinstance(status, int) else _enum(status, "STATUS_CODE_", _STATUSES),
             _attributes(self.attributes or (), names),
             # Copies, because one event would keep the whole text in memory.
-            self.events if self.events is _NONE else self.events.copy(),
-            self.links if self.links is _NONE else self.links.copy(),
+            nothing if events is _NONE else partial(_events, events.copy(), self.span_id),
+            nothing if links is _NONE else partial(_links, links.copy(), self.span_id),
             resource,
         )
 
@@ -246,12 +225,26 @@ def in_camel_case(content: bytes) -> bytes:
     return _SNAKE.sub(camel, content)
 
 
-def _decode(decoder: msgspec.json.Decoder[Any], raw: msgspec.Raw, what: str, span: OtlpSpan) -> Any:
+def _events(encoded: msgspec.Raw, span_id: str) -> list[Event]:
+    return [
+        Event(event.name, event.time_unix_nano, _attributes(event.attributes))
+        for event in _decode(_EVENTS, encoded, "events", span_id) or ()
+    ]
+
+
+def _links(encoded: msgspec.Raw, span_id: str) -> list[Link]:
+    return [
+        Link(hexadecimal(link.trace_id), hexadecimal(link.span_id), _attributes(link.attributes))
+        for link in _decode(_LINKS, encoded, "links", span_id) or ()
+    ]
+
+
+def _decode(decoder: msgspec.json.Decoder[Any], raw: msgspec.Raw, what: str, span_id: str) -> Any:
     try:
         return decoder.decode(raw)
     except DECODE_ERRORS as error:
         raise TraceError(
-            f"The {what} of span {span.span_id} are not OTLP JSON: {error}."
+            f"The {what} of span {hexadecimal(span_id)} are not OTLP JSON: {error}."
         ) from error
 
 

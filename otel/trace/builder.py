@@ -45,7 +45,8 @@ class TraceBuilder:
         start = np.fromiter(map(attrgetter("start_ns"), records), np.int64, len(records))
         end = np.fromiter(map(attrgetter("end_ns"), records), np.int64, len(records))
         order = np.lexsort((-end, start))
-        if np.any((np.diff(start[order]) == 0) & (np.diff(end[order]) == 0)):
+        starts, ends = start[order], end[order]
+        if ((starts[1:] == starts[:-1]) & (ends[1:] == ends[:-1])).any():
             # Ids decide between equal times, so that the order of spans in a file does not matter.
             order = np.lexsort((np.array(ids, np.str_), -end, start))
 

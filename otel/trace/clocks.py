@@ -9,10 +9,10 @@ the bounds allow.
 import math
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
+import msgspec
 import numpy as np
 
 from trading_graph.otel.trace.table import Attributes, SpanTable
@@ -22,18 +22,16 @@ LATE_SHARE = 0.05
 """A child that ends after its parent by no more than this share of itself just ended late."""
 
 CLIENT_SIDE = 3, 4
-SERVER_SIDE = 2, 5
-"""OTLP's kinds of the two ends of a call or a message: CLIENT, PRODUCER; SERVER, CONSUMER."""
+"""OTLP's kinds of the near end of a call or a message: CLIENT, PRODUCER."""
 
-_CONSUMER = 5
+_SERVER, _CONSUMER = 2, 5
 _CLOCK = "witness.clock"
 _INSTANCES = frozenset({"service.instance.id", "client-uuid"})
 _HOSTS = frozenset({"host.id", "host.name", "hostname"})
 _PID = "process.pid"
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(msgspec.Struct, frozen=True):
     """The offset of a clock against another: between low and high, in nanoseconds.
 
     Positive means ahead. The upper bound is hard, because a child cannot start before its parent.
@@ -70,8 +68,7 @@ class SkewKind(StrEnum):
     LATE_OR_AHEAD = "the child ended late, or its clock is ahead"
 
 
-@dataclass(frozen=True, slots=True)
-class Skew:
+class Skew(msgspec.Struct, frozen=True):
     """A difference between two clocks, and the parent and child that show it; times in seconds.
 
     The child's clock is ahead of its parent's by `low_s` to `high_s`; negative means behind.
@@ -102,8 +99,7 @@ class Skew:
         )
 
 
-@dataclass(frozen=True)
-class Clocks:
+class Clocks(msgspec.Struct, frozen=True, dict=True):
     """The clock of each span by row, and the bounds between clocks.
 
     `beside` has the offset of each clock against those with which it has a parent and a child in
@@ -247,12 +243,14 @@ def _hops(trace: SpanTable, resources: Mapping[int, Attributes]) -> list[int] | 
 
     None where that never happened.
     """
-    identified = {each for each, resource in resources.items() if _is_identified(resource)}
     above, kinds = trace.parent, trace.kind
-    served = np.flatnonzero(np.isin(kinds, SERVER_SIDE) & (above >= 0))
+    served = np.flatnonzero(((kinds == _SERVER) | (kinds == _CONSUMER)) & (above >= 0))
+    if not len(served):
+        return None
     served = served[np.isin(kinds[above[served]], CLIENT_SIDE)]
     if not len(served):
         return None
+    identified = {each for each, resource in resources.items() if _is_identified(resource)}
     other = set()
     processes = {each: _process(resource) for each, resource in resources.items()}
     for row in served.tolist():

@@ -6,8 +6,8 @@ that merely touch do not overlap. It has a meaning only for spans none of which 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from trading_graph.otel.trace.table import SpanTable
@@ -16,8 +16,7 @@ _FEW = 200
 """Up to this number of spans, plain Python is faster than numpy columns."""
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(msgspec.Struct, frozen=True):
     """The concurrency of a set of spans; times are nanoseconds.
 
     `busy_ns` is the time during which at least one span ran, `serial_ns` that during which exactly

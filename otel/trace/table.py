@@ -5,24 +5,27 @@ float64 would lose up to 256 ns. Attributes are decoded at first use.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import compress
 from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+import msgspec
 import numpy as np
 
 from trading_graph.otel.vocabularies import Attributes as Attributes
 from trading_graph.otel.vocabularies import (
+    Figure,
     GraphTask,
+    Reader,
     Role,
     finite,
     graph_task,
-    may_be_task,
-    role,
+    roles,
 )
 
 if TYPE_CHECKING:
@@ -45,8 +48,7 @@ NO_RESOURCE: Attributes = MappingProxyType({})
 """The resource of a span whose source says nothing about its process."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """Something that happened during a span."""
 
     name: str
@@ -54,8 +56,7 @@ class Event:
     attributes: Attributes
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(msgspec.Struct, frozen=True):
     """A reference from one span to another, in the same trace or in another one."""
 
     trace_id: str
@@ -63,7 +64,8 @@ class Link:
     attributes: Attributes
 
 
-def _nothing() -> tuple[()]:
+def nothing() -> tuple[()]:
+    """The events, or the links, of a span that has none."""
     return ()
 
 
@@ -128,8 +130,7 @@ class SpanRecord(Protocol):
         """Whether its parent only caused it, and is known not to have waited for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class SpanValues:
+class SpanValues(msgspec.Struct, frozen=True):
     """A span record that holds its values itself."""
 
     span_id: str
@@ -140,9 +141,9 @@ class SpanValues:
     end_ns: int
     status: int
     attributes: Callable[[], Attributes]
-    events: Callable[[], Sequence[Event]] = _nothing
-    links: Callable[[], Sequence[Link]] = _nothing
-    resource: Attributes = field(default_factory=lambda: NO_RESOURCE)
+    events: Callable[[], Sequence[Event]] = nothing
+    links: Callable[[], Sequence[Link]] = nothing
+    resource: Attributes = msgspec.field(default_factory=lambda: NO_RESOURCE)
     follows: bool = False
 
 
@@ -175,6 +176,11 @@ class SpanTable:
     def _attributes(self) -> list[Attributes]:
         return [record.attributes() for record in self._records]
 
+    @cached_property
+    def keys(self) -> Set[str]:
+        """The names of all attributes of all spans."""
+        return set[str]().union(*self._attributes)
+
     def attributes(self, row: int) -> Attributes:
         """The attributes of a span; the first call decodes those of all spans."""
         return self._attributes[row]
@@ -183,7 +189,11 @@ class SpanTable:
         """An attribute of every span, by row; None where it is missing. Cached by key."""
         column = self._columns.get(key)
         if column is None:
-            column = self._columns[key] = [attributes.get(key) for attributes in self._attributes]
+            column = self._columns[key] = (
+                [attributes.get(key) for attributes in self._attributes]
+                if key in self.keys
+                else [None] * len(self)
+            )
         return column
 
     def figures(self, key: str) -> list[float | None]:
@@ -206,18 +216,48 @@ class SpanTable:
             if number is not None:
                 yield row, number
 
-    def column_of(self, read: Callable[[Attributes], _Value]) -> list[_Value]:
-        """What a function reads from the attributes of every span, by row. Cached by function."""
-        column = self._columns_of.get(read)
+    def column_of(self, reader: Reader[_Value]) -> list[_Value]:
+        """What a reader finds on every span, by row. Cached by reader."""
+        column = self._columns_of.get(reader)
         if column is None:
-            column = self._columns_of[read] = [read(each) for each in self._attributes]
+            column = self._columns_of[reader] = self._column_of(reader)
         return column
 
-    def numbers_of(self, read: Callable[[Attributes], float | None]) -> Iterator[tuple[int, float]]:
-        """The row and number of each span for which a function finds one, in order of start."""
-        for row, number in enumerate(self.column_of(read)):
+    def _column_of(self, reader: Reader[Any]) -> list[Any]:
+        keys = reader.keys & self.keys
+        if not keys:
+            return [reader.otherwise] * len(self)
+        if isinstance(reader, Figure) and len(keys) == 1:
+            return self.figures(*keys)
+        column = [reader.otherwise] * len(self)
+        rows = {row for key in keys for row, each in enumerate(self._attributes) if key in each}
+        for row in rows:
+            column[row] = reader.read(self._attributes[row])
+        return column
+
+    def read(self, reader: Reader[_Value], row: int) -> _Value:
+        """What a reader finds on one span. Cached by reader."""
+        try:
+            found = self._found[reader]
+        except KeyError:
+            is_absent = reader.keys.isdisjoint(self.keys)
+            found = self._found[reader] = None if is_absent else {}
+        if found is None:
+            return reader.otherwise
+        if row not in found:
+            found[row] = reader.read(self._attributes[row])
+        value: _Value = found[row]
+        return value
+
+    def numbers_of(self, reader: Reader[float | None]) -> Iterator[tuple[int, float]]:
+        """The row and number of each span for which a reader finds one, in order of start."""
+        for row, number in enumerate(self.column_of(reader)):
             if number is not None:
                 yield row, number
+
+    @cached_property
+    def _found(self) -> dict[Any, dict[int, Any] | None]:
+        return {}
 
     @cached_property
     def _columns_of(self) -> dict[Any, list[Any]]:
@@ -239,7 +279,9 @@ class SpanTable:
         """The events of a span, decoded by each call."""
         events = self._records[row].events()
         move = 0 if self._moves is None else int(self._moves[row])
-        return [replace(each, time_ns=each.time_ns + move) for each in events] if move else events
+        if not move:
+            return events
+        return [msgspec.structs.replace(each, time_ns=each.time_ns + move) for each in events]
 
     def with_times(self, start: "NDArray[np.int64]", end: "NDArray[np.int64]") -> "SpanTable":
         """The same spans with other times, in order of their new starts."""
@@ -262,19 +304,20 @@ class SpanTable:
             _moves=moves[order],
         )
 
-    def keeps_events(self, row: int) -> bool:
-        """Whether the source of a span stores events."""
-        return row not in self._eventless
+    @cached_property
+    def _events(self) -> list[Callable[[], Sequence[Event]]]:
+        return list(map(attrgetter("events"), self._records))
 
     @cached_property
-    def _eventless(self) -> frozenset[int]:
-        events = map(attrgetter("events"), self._records)
-        return frozenset([row for row, each in enumerate(events) if each is no_events])
+    def eventless(self) -> frozenset[int]:
+        """The spans whose source stores no events."""
+        return frozenset([row for row, each in enumerate(self._events) if each is no_events])
 
     @cached_property
     def eventful(self) -> frozenset[int]:
         """The spans that have events."""
-        return frozenset([row for row, each in enumerate(self._records) if each.events()])
+        events = enumerate(self._events)
+        return frozenset([row for row, each in events if each is not nothing and each()])
 
     @cached_property
     def retried(self) -> frozenset[int]:
@@ -290,7 +333,8 @@ class SpanTable:
     @cached_property
     def linked(self) -> frozenset[int]:
         """The spans that link to others."""
-        return frozenset([row for row, each in enumerate(self._records) if each.links()])
+        links = enumerate(map(attrgetter("links"), self._records))
+        return frozenset([row for row, each in links if each is not nothing and each()])
 
     @cached_property
     def resources(self) -> list[Attributes]:
@@ -375,7 +419,22 @@ class SpanTable:
     @cached_property
     def roles(self) -> tuple[Role, ...]:
         """The role of each span, by row."""
-        return tuple([role(attributes) for attributes in self._attributes])
+        return roles(self._attributes, self.keys)
+
+    @cached_property
+    def _by_role(self) -> Mapping[Role, list[int]]:
+        by_role: dict[Role, list[int]] = defaultdict(list)
+        for row, role in enumerate(self.roles):
+            by_role[role].append(row)
+        return by_role
+
+    def of_role(self, role: Role, run: int | None = None) -> list[int]:
+        """The spans of a role, in order of start; at or below a span where one is given."""
+        rows = self._by_role.get(role, [])
+        if run is None or not rows or self._is_whole(run):
+            return list(rows)
+        inside = set(self.subtree(run))
+        return [row for row in rows if row in inside]
 
     @property
     def graph_tasks(self) -> list[GraphTask | None]:
@@ -385,7 +444,7 @@ class SpanTable:
     @cached_property
     def is_graph(self) -> bool:
         """Whether any span has metadata of LangGraph."""
-        return any(map(may_be_task, self._attributes))
+        return not graph_task.keys.isdisjoint(self.keys)
 
     @cached_property
     def steps(self) -> list[int | None]:
@@ -400,12 +459,14 @@ class SpanTable:
     @cached_property
     def roots(self) -> list[int]:
         """The spans without a parent."""
-        return [int(row) for row in np.flatnonzero(self.parent == ROOT)]
+        rows: list[int] = np.flatnonzero(self.parent == ROOT).tolist()
+        return rows
 
     @cached_property
     def orphans(self) -> list[int]:
         """The spans whose parent the trace does not hold."""
-        return [int(row) for row in np.flatnonzero(self.parent == ORPHAN)]
+        rows: list[int] = np.flatnonzero(self.parent == ORPHAN).tolist()
+        return rows
 
     @cached_property
     def circular(self) -> list[int]:
@@ -426,7 +487,9 @@ class SpanTable:
         by_parent = np.argsort(self.parent, kind="stable")
         order = by_parent.tolist()
         above = self.parent[by_parent]
-        first = np.flatnonzero(np.diff(above, prepend=ORPHAN - 1))
+        is_first = np.ones(len(above), bool)
+        is_first[1:] = above[1:] != above[:-1]
+        first = np.flatnonzero(is_first)
         bounds = [*first.tolist(), len(order)]
         children = [_NO_CHILDREN] * len(self)
         for parent, begin, end in zip(above[first].tolist(), bounds, bounds[1:], strict=False):
@@ -472,9 +535,13 @@ class SpanTable:
 
     def below(self, row: int) -> list[int]:
         """A span and everything below it, in order of start."""
-        if self.roots == [row] and not self.orphans and not self.circular:
+        if self._is_whole(row):
             return list(range(len(self)))
         return sorted(self.subtree(row))
+
+    def _is_whole(self, row: int) -> bool:
+        """Whether every span of the trace is at or below a span."""
+        return self.roots == [row] and not self.orphans and not self.circular
 
     def leaves(self, row: int) -> list[int]:
         """The spans at or below a span that have no children: where work was really done."""

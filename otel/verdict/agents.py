@@ -6,7 +6,8 @@ was visited several times. Each LLM call counts once, for the nearest agent or n
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.trace.structure import calls, is_task
@@ -15,8 +16,7 @@ from trading_graph.otel.verdict.work import Interval, merge
 from trading_graph.otel.vocabularies import Role, agent_name, tokens
 
 
-@dataclass(frozen=True, slots=True)
-class LlmUse:
+class LlmUse(msgspec.Struct, frozen=True):
     """LLM calls, the time in seconds that they cover, and their tokens.
 
     Tokens are None where no call records them.
@@ -28,8 +28,7 @@ class LlmUse:
     output_tokens: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class AgentUse:
+class AgentUse(msgspec.Struct, frozen=True):
     """What one agent or node took; times in seconds.
 
     `name` is the agent's, or else the node's or the span's. It is None for the LLM calls outside of
@@ -44,8 +43,7 @@ class AgentUse:
     llm: LlmUse
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(msgspec.Struct, frozen=True):
     """The LLM calls of a whole run, and of each agent and node, the largest own time first.
 
     What only holds other agents or nodes is no entry of its own.
@@ -65,13 +63,12 @@ _Tokens = tuple[int | None, int | None]
 _UNKNOWN: _Tokens = (None, None)
 
 
-@dataclass(slots=True)
-class _Agent:
+class _Agent(msgspec.Struct):
     """The visits of an agent by row, and the agents and nodes directly below them."""
 
-    visits: list[int] = field(default_factory=list)
-    inner: list[int] = field(default_factory=list)
-    llm: list[int] = field(default_factory=list)
+    visits: list[int] = msgspec.field(default_factory=list)
+    inner: list[int] = msgspec.field(default_factory=list)
+    llm: list[int] = msgspec.field(default_factory=list)
 
 
 def use(trace: SpanTable, run: int) -> Use:

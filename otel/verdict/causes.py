@@ -20,7 +20,7 @@ from trading_graph.otel.trace.structure import (
     limit,
     limit_inside,
     staircase,
-    turns,
+    turn_numbers,
 )
 from trading_graph.otel.verdict.dialect import Dialect
 from trading_graph.otel.verdict.group import Group, branches_of
@@ -255,7 +255,7 @@ def _begins_in_turn(trace: SpanTable, group: Group, share: float) -> bool:
 
 def _of_one_step(trace: SpanTable, rows: Sequence[int]) -> bool:
     """Whether LangGraph released all of these spans in one step: as tasks, not as parts of one."""
-    tasks = [graph_task(trace.attributes(row)) for row in rows] if trace.is_graph else [None]
+    tasks = [trace.read(graph_task, row) for row in rows] if trace.is_graph else [None]
     if any(task is None or task.step is None for task in tasks):
         return False
     places = {(task.graph, task.step) for task in tasks if task is not None}
@@ -270,13 +270,14 @@ def _of_one_step(trace: SpanTable, rows: Sequence[int]) -> bool:
 
 def _by_edges(trace: SpanTable, rows: Sequence[int]) -> bool:
     """Whether LangGraph ran these spans in different steps, which its edges order."""
-    tasks = [graph_task(trace.attributes(row)) for row in rows] if trace.is_graph else [None]
+    if not trace.is_graph:
+        return False
+    tasks = [trace.read(graph_task, row) for row in rows]
     steps = {None if task is None else task.step for task in tasks}
     return None not in steps and len(steps) > 1
 
 
 def _of_different_turns(trace: SpanTable, rows: Sequence[int]) -> bool:
     """Whether LLM calls stand between these tools: each was asked for by another."""
-    found = turns(trace, trace.top(rows[0]))
-    turn_of = {row: number for number, turn in enumerate(found) for row in turn.tools}
+    turn_of = turn_numbers(trace, trace.top(rows[0]))
     return len({turn_of.get(row, -1) for row in rows}) > 1 and all(row in turn_of for row in rows)

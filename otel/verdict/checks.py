@@ -3,9 +3,10 @@
 import math
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import replace
 from itertools import accumulate
 from typing import assert_never
+
+import msgspec
 
 from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.trace.profile import serial_chain
@@ -18,6 +19,7 @@ from trading_graph.otel.verdict.evaluation import (
     CheckResult,
     Evaluation,
     Outcome,
+    Projection,
     Scope,
     not_applicable,
     seconds,
@@ -32,7 +34,7 @@ def evaluate(scope: Scope, check: g.AnyCheck) -> CheckResult:
     result = _evaluate(scope, check)
     if check.strength and result.outcome is Outcome.PASS and result.strength != check.strength:
         limit = ", ".join(each for each in (result.limit, check.strength) if each)
-        return replace(result, outcome=Outcome.FAIL, limit=limit, advice=NOT_PROVEN)
+        return msgspec.structs.replace(result, outcome=Outcome.FAIL, limit=limit, advice=NOT_PROVEN)
     return result
 
 
@@ -173,18 +175,20 @@ def _duration(on: Evaluation, check: g.Duration) -> CheckResult:
     measurement, reason = seconds(longest), ""
     attributes = on.trace.attributes(on.run)
     call_s = on.trace.number(on.run, semconv.LATENCY_CHAT_S)
-    holds = not long
+    holds, projection = not long, None
+    if check.project_call_s is not None and semconv.LATENCY_SIMULATED not in attributes:
+        reason = "as recorded: whether latencies were simulated was not recorded"
     if attributes.get(semconv.LATENCY_SIMULATED):
         reason = "simulated"
         if call_s is not None and check.project_call_s is not None:
             chain = len(serial_chain(on.trace, calls(on.trace, on.run).llm))
-            projection_ns = longest + chain * (check.project_call_s - call_s) * 1e9
-            holds = holds and projection_ns <= limit
+            run_s = longest / 1e9 + chain * (check.project_call_s - call_s)
+            projection = Projection(check.project_call_s, run_s)
+            holds = holds and run_s <= check.limit_s
             measurement += (
-                f" simulated; at {check.project_call_s:g} s a call this run takes "
-                f"{projection_ns / 1e9:.0f} s"
+                f" simulated; at {check.project_call_s:g} s a call this run takes {run_s:.0f} s"
             )
-    return on.result(
+    result = on.result(
         holds,
         measurement,
         f"{check.limit_s:g} s",
@@ -192,6 +196,7 @@ def _duration(on: Evaluation, check: g.Duration) -> CheckResult:
         spans=long or on.rows[:1],
         advice="Shorten the serial chain of LLM calls: that is where the time goes.",
     )
+    return msgspec.structs.replace(result, projection=projection)
 
 
 def _chain(on: Evaluation, check: g.Chain) -> CheckResult:
@@ -216,11 +221,10 @@ def _chain(on: Evaluation, check: g.Chain) -> CheckResult:
 
 def _loop_lag(on: Evaluation, check: g.LoopLag) -> CheckResult:
     lags = on.trace.column_of(witness.loop_lag_ms)
-    lags_ms = {row: lag for row in on.rows if (lag := lags[row]) is not None}
-    if not lags_ms:
+    worst = max([lag for row in on.rows if (lag := lags[row]) is not None], default=None)
+    if worst is None:
         return not_applicable(check, "no event-loop lag was recorded")
-    worst = max(lags_ms.values())
-    guilty = [row for row, lag in lags_ms.items() if lag > check.limit_ms]
+    guilty = [row for row in on.rows if (lags[row] or 0) > check.limit_ms]
     if guilty:
         guilty = _where_blocked(on.trace, guilty[0], check.limit_ms)
     return on.result(
@@ -289,7 +293,7 @@ def _no_errors(on: Evaluation) -> CheckResult:
     if limited := too_many_requests(on.trace, [*failures, *again, *attempts]):
         measurement += f", {limited}"
     holds = not failures and not again
-    if holds and not all(map(on.trace.keeps_events, on.rows)):
+    if holds and not on.trace.eventless.isdisjoint(on.rows):
         return not_applicable(on.check, "nothing failed, and no retry was or would be recorded")
     return on.result(
         holds,

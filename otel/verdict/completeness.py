@@ -5,9 +5,9 @@ For a foreign trace only a root, ended spans and the absence of orphans can be r
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from trading_graph.otel.trace import SpanTable, semconv
@@ -20,8 +20,7 @@ _WARNINGS = "@jaeger@warnings"
 _SHOWN = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Completeness:
+class Completeness(msgspec.Struct, frozen=True):
     """What a trace lacks, in one sentence each, and the row of the run to judge.
 
     `exact` says that the run declared its span count and that it holds.
@@ -41,11 +40,7 @@ def completeness(trace: SpanTable, run_id: str | None = None) -> Completeness:
     """Find the run in a trace, and what is missing; `run_id` selects one of several runs."""
     if len(trace) == 0:
         return Completeness(None, ("The trace has no spans.", *trace.flaws), exact=False)
-    exact_runs = [
-        row
-        for row, role in enumerate(trace.roles)
-        if role is Role.RUN and _declared(trace, row) is not None
-    ]
+    exact_runs = [row for row in trace.of_role(Role.RUN) if _declared(trace, row) is not None]
     runs = exact_runs
     ids = [str(trace.attributes(row).get(semconv.RUN_ID)) for row in runs]
     if run_id is not None and run_id != trace.trace_id:

@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from trading_graph.otel.trace import Evidence, SpanTable
 from trading_graph.otel.trace.structure import Shape, plural, siblings, turns
@@ -32,8 +33,7 @@ def overlap(on: Evaluation, check: g.Overlap) -> CheckResult:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Members:
+class _Members(msgspec.Struct, frozen=True):
     """A group of spans that a check judges; `is_due` says that they had to run at once."""
 
     rows: tuple[int, ...]
@@ -119,7 +119,9 @@ def _groups(on: Evaluation, check: g.LeafParallelism) -> Iterable[_Members]:
     inside = frozenset(on.rows)
     if check.structure == g.TURN:
         for turn in turns(on.trace, on.run):
-            rows = tuple(row for row in turn.tools if row in inside)
+            rows = turn.tools
+            if not inside.issuperset(rows):
+                rows = tuple(row for row in rows if row in inside)
             evidence = turn.evidence
             if not evidence.proves and on.saw_apart(rows):
                 evidence = Evidence.SEEN

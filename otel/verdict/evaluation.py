@@ -1,8 +1,9 @@
 """What the evaluation of a check works on, and what it gives."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from trading_graph.otel.trace import Evidence, Span, SpanTable, spans_at
 from trading_graph.otel.trace.structure import SeenRun, are_independent
@@ -57,12 +58,21 @@ class Outcome(StrEnum):
     NOT_APPLICABLE = "not applicable"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class CheckResult:
+class Projection(msgspec.Struct, frozen=True):
+    """What a run with simulated latencies takes with `call_s` an LLM call; in seconds."""
+
+    call_s: float
+    run_s: float
+
+
+class CheckResult(msgspec.Struct, frozen=True):
     """What was measured against which limit, how strong the proof is, and which spans show it.
 
     `reason` says in words what the strength rests on or lacks. `causes` are set where the check is
-    about parallel spans. `spans` show a failure, and `advice` says what to do about it.
+    about parallel spans; there are several where the trace does not tell them apart. `evidence` is
+    what the statement rests on. `spans` show a failure, and `advice` says what to do about it.
+    `notes` are sentences about spans that the check did not judge. `projection` is set where a time
+    is compared as projected.
     """
 
     id: str
@@ -77,6 +87,7 @@ class CheckResult:
     advice: str = ""
     evidence: Evidence | None = None
     notes: tuple[str, ...] = ()
+    projection: Projection | None = None
 
     @property
     def grade(self) -> str:
@@ -87,8 +98,7 @@ class CheckResult:
         return f"<CheckResult {self.id!r} {self.outcome}: {self.measured}>"
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(msgspec.Struct, frozen=True):
     """A check under evaluation, with the rows of its set."""
 
     scope: Scope
@@ -107,8 +117,9 @@ class Evaluation:
 
     def saw_apart(self, rows: Sequence[int]) -> bool:
         """Whether another run shows that these spans do not need each other."""
-        here = SeenRun(self.trace, self.run)
-        return bool(self.scope.seen) and are_independent(self.scope.seen, here, rows)
+        if not self.scope.seen:
+            return False
+        return are_independent(self.scope.seen, SeenRun(self.trace, self.run), rows)
 
     def select(self, spans: str | g.SpanSet) -> list[int]:
         """The rows of another set that the check names."""

@@ -1,39 +1,36 @@
 """The measures of a group of spans that should have run at once."""
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Sequence
 
-from trading_graph.otel.trace import Attributes, Profile, SpanTable, profile
+import msgspec
+
+from trading_graph.otel.trace import Profile, SpanTable, profile
 from trading_graph.otel.trace.clocks import clocks
 from trading_graph.otel.trace.loops import loops
 from trading_graph.otel.verdict.dialect import dialect
 from trading_graph.otel.verdict.work import SERVER, Work, add_shared, union_ns, works_below
-from trading_graph.otel.vocabularies import witness
+from trading_graph.otel.vocabularies import Reader, witness
 
-_Reader = Callable[[Attributes], float | None]
+_Reader = Reader[float | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(msgspec.Struct, frozen=True):
     """A group of spans: how the wrappers and the work below them overlap, and what was recorded.
 
     An overlap ratio is 0 when one follows the other, 1 when all are hidden below the longest, and
     None for fewer than two. `lag_ms` and `cpu_over_wall` are None where a member did not record
-    them. The properties, which most verdicts do not need, are computed at each use.
+    them, and `working` is how many members did work of their own, or waited for shared work of
+    others. The properties, which most verdicts do not need, are computed at each use.
     """
 
-    trace: SpanTable = field(repr=False)
+    trace: SpanTable
     rows: tuple[int, ...]
     works: tuple[Work, ...]
+    working: int
     work_overlap: float | None
     lag_ms: float | None
     cpu_over_wall: float | None
-
-    @property
-    def working(self) -> int:
-        """How many members did work of their own, or waited for shared work of others."""
-        return len(_work_times(self.works))
 
     @property
     def shortest_work_ns(self) -> int:
@@ -48,7 +45,7 @@ class Group:
     @property
     def wrapper_overlap(self) -> float | None:
         """The overlap ratio of the spans themselves."""
-        longest = max(self.trace.duration[list(self.rows)].tolist(), default=0)
+        longest = max(map(self.trace.length, self.rows), default=0)
         wrappers = self.wrappers
         return overlap_ratio(wrappers.work_ns, wrappers.busy_ns, longest)
 
@@ -131,6 +128,7 @@ def group(trace: SpanTable, rows: Sequence[int]) -> Group:
         trace,
         tuple(rows),
         works,
+        len(times_ns),
         overlap_ratio(sum(times_ns), union_ns(works), max(times_ns, default=0)),
         _most(trace, loop, witness.loop_lag_ms),
         _most(trace, process, witness.cpu_over_wall),
@@ -159,11 +157,13 @@ def _with_peers(rows: Sequence[int], place: Sequence[Hashable]) -> Sequence[int]
 
 def declares_waits(trace: SpanTable, row: int) -> bool:
     """Whether the process of a span declares, on it or above it, which waits it records."""
+    if witness.WAITS not in trace.keys:
+        return False
     known: dict[int, bool] = trace.memo.setdefault(declares_waits, {})
     way = []
     while row >= 0 and row not in known:
         way.append(row)
-        if witness.recorded_waits(trace.attributes(row)):
+        if trace.read(witness.recorded_waits, row):
             known[row] = True
             break
         row = trace.parents[row]

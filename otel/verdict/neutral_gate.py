@@ -1,5 +1,6 @@
-"""The gate for a trace of any program: `gate.toml` beside this module."""
+"""The gate for a trace of any program: `neutral_gate.toml` beside this module."""
 
+from functools import cache
 from importlib.resources import files
 
 import msgspec
@@ -7,9 +8,10 @@ import msgspec
 from trading_graph.otel.verdict.gate import RUN, Duration, Gate
 
 
+@cache
 def neutral_gate() -> Gate:
     """What can be asked of any program; docs/gate.md explains it."""
-    text = (files("trading_graph.otel.verdict") / "gate.toml").read_text("utf-8")
+    text = (files("trading_graph.otel.verdict") / "neutral_gate.toml").read_text("utf-8")
     return Gate.from_toml(text, "the default gate")
 
 

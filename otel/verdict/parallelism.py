@@ -7,9 +7,10 @@ loop lag and CPU time rule out the rest, and that one clock took the times.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
+
+import msgspec
 
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.trace.structure import waits_at_barriers
@@ -42,8 +43,7 @@ class Strength(StrEnum):
     NOT_APPLICABLE = "not applicable"
 
 
-@dataclass(frozen=True, slots=True)
-class Parallelism:
+class Parallelism(msgspec.Struct, frozen=True):
     """The verdict on one group: its strength, the causes that fit, and the measures behind it.
 
     There is no cause where it is proven, and more than one where what is known does not tell them

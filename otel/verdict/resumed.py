@@ -8,8 +8,9 @@ attempt, and the first counts only as work below it.
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from trading_graph.otel.trace import (
     ERROR,
@@ -33,8 +34,7 @@ PAID_AGAIN = "trading.paid_again"
 """An attribute of the view alone: an LLM call of an agent that had to begin again after a death."""
 
 
-@dataclass(frozen=True, slots=True)
-class Interruption:
+class Interruption(msgspec.Struct, frozen=True):
     """One death of a run's process, in nanoseconds.
 
     `at_ns` is the time of death, `after_ns` how long the run had worked until then, and `dead_ns`
@@ -167,7 +167,7 @@ class _View:
             self._at(end),
             _UNSET if killed else status,
             lambda: attributes,
-            events if trace.keeps_events(row) else no_events,
+            no_events if row in trace.eventless else events,
             links,
             trace.resources[row],
             row in trace.followers,

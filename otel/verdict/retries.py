@@ -6,7 +6,8 @@ was sent before. What follows a redirect is no retry, although it counts as a re
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.vocabularies import Role, http_status, resend_count
@@ -14,8 +15,7 @@ from trading_graph.otel.vocabularies import Role, http_status, resend_count
 TOO_MANY_REQUESTS = 429
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(msgspec.Struct, frozen=True):
     """A span whose call was made again so many times.
 
     `before` is the attempt before it where that is a span of its own; otherwise the span at `row`
@@ -29,16 +29,16 @@ class Retry:
 
 def retries_of(trace: SpanTable, rows: Iterable[int]) -> list[Retry]:
     """The retries among some spans in order of start."""
-    roles, retried = trace.roles, trace.retried
+    roles, retried, http = trace.roles, trace.retried, Role.HTTP
     result: list[Retry] = []
     requests: list[int] = []
     for row in rows:
         if row in retried:
             times = sum(event.name == "retry" for event in trace.events(row))
             result.append(Retry(row, times))
-        elif roles[row] is Role.HTTP:
+        elif roles[row] is http:
             requests.append(row)
-    resends = {row: count for row in requests if (count := resend_count(trace.attributes(row)))}
+    resends = {row: count for row in requests if (count := trace.read(resend_count, row))}
     if resends:
         families: dict[tuple[int, str], list[int]] = defaultdict(list)
         for row in requests:
@@ -66,12 +66,12 @@ def _resends(
 
 
 def _is_redirect(trace: SpanTable, row: int) -> bool:
-    return (http_status(trace.attributes(row)) or 0) // 100 == 3
+    return (trace.read(http_status, row) or 0) // 100 == 3
 
 
 def too_many_requests(trace: SpanTable, rows: Iterable[int]) -> str:
     """A clause that names the answers 429 among some attempts, each once on its way up; or ""."""
-    said = {row for row in rows if http_status(trace.attributes(row)) == TOO_MANY_REQUESTS}
+    said = {row for row in rows if trace.read(http_status, row) == TOO_MANY_REQUESTS}
     passed_on = set()
     for row in said:
         above = trace.parents[row]

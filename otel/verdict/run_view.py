@@ -1,7 +1,6 @@
 """The run as it is judged: without interruptions, on one clock, up to the end of its work."""
 
-from dataclasses import dataclass
-
+import msgspec
 import numpy as np
 
 from trading_graph.otel.trace import SpanTable
@@ -18,8 +17,7 @@ _LONG = 0.01
 """Children below this share of the longest are bookkeeping."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunView:
+class RunView(msgspec.Struct, frozen=True):
     """A trace as it is judged, the row of its run, and sentences about what was changed."""
 
     trace: SpanTable

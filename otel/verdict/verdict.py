@@ -1,7 +1,8 @@
 """The verdict on a trace: incomplete (no verdict), passed or failed, check by check."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.trace import Span, SpanTable, Trace, row_of, table_of
@@ -17,8 +18,7 @@ from trading_graph.otel.verdict.run_view import run_view
 from trading_graph.otel.vocabularies import Role
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What a gate says about a trace; an incomplete trace has no checks.
 
     `trace` is what was judged: the run as `run_view` shows it. `span_count` is the number of

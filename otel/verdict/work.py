@@ -51,10 +51,12 @@ def work_of(intervals: Sequence[Interval], waited_ns: int = 0) -> Work:
 
 def work_below(trace: SpanTable, row: int) -> Work:
     """The work of one branch."""
-    spans = working_spans(trace, row)
-    if _at_or_above_waits(trace).isdisjoint(spans):
-        whole = [trace.intervals[each] for each in spans]
-        return work_of([(start, end) for start, end in whole if end > start])
+    (work,) = works_below(trace, (row,))
+    return work
+
+
+def _net_work(trace: SpanTable, spans: Iterable[int]) -> Work:
+    """The work of some spans without the waits in them."""
     intervals: list[Interval] = []
     waited_ns = 0
     for each in spans:
@@ -67,16 +69,16 @@ def work_below(trace: SpanTable, row: int) -> Work:
 def works_below(trace: SpanTable, rows: Sequence[int]) -> tuple[Work, ...]:
     """The work of several branches."""
     ways, waits, intervals = _ways(trace), _at_or_above_waits(trace), trace.intervals
-    return tuple(
-        [
-            Work((whole,), whole[1] - whole[0])
-            if ways[row] is _HERE  # a span that is its own work, the usual case in large groups
-            and row not in waits
-            and (whole := intervals[row])[0] < whole[1]
-            else work_below(trace, row)
-            for row in rows
-        ]
-    )
+    works = []
+    for row in rows:
+        # A span that is its own work is the usual case in large groups.
+        spans = [row] if ways[row] is _HERE else working_spans(trace, row)
+        if waits and not waits.isdisjoint(spans):
+            works.append(_net_work(trace, spans))
+        else:
+            whole = [intervals[each] for each in spans]
+            works.append(work_of([each for each in whole if each[1] > each[0]]))
+    return tuple(works)
 
 
 def working_spans(trace: SpanTable, row: int) -> list[int]:
@@ -125,9 +127,10 @@ def _is_below(trace: SpanTable, row: int, role: Role) -> bool:
     if role in _REMOTE and trace.kind[row] != SERVER:
         return any(trace.kind[child] in (SERVER, CONSUMER) for child in children)
     if role in _REMOTE or role is Role.TOOL:
-        inside = sum(trace.length(child) for child in children)
-        fetches = any(trace.roles[child] is Role.FETCH for child in children)
-        return fetches or inside >= OWN_SHARE * trace.length(row)
+        roles, length = trace.roles, trace.length
+        if Role.FETCH in [roles[child] for child in children]:
+            return True
+        return sum(map(length, children)) >= OWN_SHARE * length(row)
     return True
 
 
@@ -151,7 +154,7 @@ def calls_beside(trace: SpanTable, rows: Sequence[int]) -> bool:
     """
     if any(trace.roles[row] not in _WRAPPING or trace.children(row) for row in rows):
         return False
-    calls = [row for row, role in enumerate(trace.roles) if role in (Role.LLM, Role.TOOL)]
+    calls = [*trace.of_role(Role.LLM), *trace.of_role(Role.TOOL)]
     starts, ends = trace.start[calls], trace.end[calls]
     return all(
         bool(np.any((starts >= trace.start[row]) & (ends <= trace.end[row]))) for row in rows
@@ -164,7 +167,7 @@ def _net_of_waiting(trace: SpanTable, row: int) -> tuple[list[Interval], int]:
     pieces: list[Interval] = []
     waited_ns = 0
     for each in trace.subtree(row):
-        if wait := witness.wait_ms(trace.attributes(each)):
+        if wait := trace.read(witness.wait_ms, each):
             wait_ns = int(wait * 1e6)
             waited_ns += wait_ns
             wait_start = max(trace.intervals[each][0], start)
@@ -189,12 +192,17 @@ def _at_or_above_waits(trace: SpanTable) -> set[int]:
 
 def merge(intervals: Sequence[Interval]) -> tuple[Interval, ...]:
     """Join overlapping or touching intervals; in order."""
+    if not intervals:
+        return ()
     disjoint: list[Interval] = []
-    for start, end in sorted(intervals):
-        if disjoint and start <= disjoint[-1][1]:
-            disjoint[-1] = (disjoint[-1][0], max(disjoint[-1][1], end))
-        else:
-            disjoint.append((start, end))
+    (begin, last), *others = sorted(intervals)
+    for start, end in others:
+        if start > last:
+            disjoint.append((begin, last))
+            begin, last = start, end
+        elif end > last:
+            last = end
+    disjoint.append((begin, last))
     return tuple(disjoint)
 
 

@@ -5,7 +5,7 @@ framework counts. Every function here is pure over the attributes of one span, q
 vocabulary is absent, and accepts whatever values a foreign trace holds.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence, Set
 
 import msgspec
 
@@ -22,7 +22,7 @@ from trading_graph.otel.vocabularies.databases import DATABASES
 from trading_graph.otel.vocabularies.genai import GENAI
 from trading_graph.otel.vocabularies.http import HTTP, http_status, resend_count
 from trading_graph.otel.vocabularies.langfuse import LANGFUSE
-from trading_graph.otel.vocabularies.langgraph import GraphTask, graph_task, may_be_task
+from trading_graph.otel.vocabularies.langgraph import GraphTask, graph_task
 from trading_graph.otel.vocabularies.langsmith import LANGSMITH
 from trading_graph.otel.vocabularies.language import Language, language
 from trading_graph.otel.vocabularies.logfire import LOGFIRE
@@ -31,6 +31,7 @@ from trading_graph.otel.vocabularies.messages import Calls, read_calls
 from trading_graph.otel.vocabularies.messaging import MESSAGING
 from trading_graph.otel.vocabularies.openinference import OPENINFERENCE
 from trading_graph.otel.vocabularies.openllmetry import OPENLLMETRY
+from trading_graph.otel.vocabularies.reader import Figure, Reader
 from trading_graph.otel.vocabularies.role import Role
 from trading_graph.otel.vocabularies.rpc import RPC
 from trading_graph.otel.vocabularies.trading import TRADING
@@ -47,22 +48,27 @@ from trading_graph.otel.vocabularies.vocabulary import RoleReader, Vocabulary
 
 __all__ = [
     "Answer",
+    "Asked",
     "Attributes",
+    "Figure",
     "GraphTask",
     "Language",
+    "Reader",
     "Role",
     "ToolCall",
     "Usage",
     "agent_name",
     "answer",
+    "arguments",
+    "asked",
     "call_id",
     "finite",
     "graph_task",
     "http_status",
     "language",
-    "may_be_task",
     "resend_count",
     "role",
+    "roles",
     "session",
     "tokens",
     "tool_call",
@@ -80,6 +86,16 @@ class ToolCall(msgspec.Struct, frozen=True):
     name: str | None
     id: str | None
     arguments: str | None
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """The tool calls that an LLM's answer asks for: their ids where it gives them, their number.
+
+    The number is None where the answer's content is not recorded.
+    """
+
+    ids: tuple[str, ...]
+    count: int | None
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -133,10 +149,9 @@ def _keys(of: Callable[[Vocabulary], Iterable[str]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key for each in _VOCABULARIES for key in of(each)))
 
 
-_Readers = tuple[tuple[str, RoleReader], ...]
-_KINDS: _Readers = tuple([item for each in _VOCABULARIES for item in each.kinds.items()])
-_SIGNS: _Readers = tuple([item for each in _VOCABULARIES for item in each.signs.items()])
-_SIGN_KEYS = frozenset([key for key, _ in _SIGNS])
+_KeyReader = tuple[str, RoleReader]
+_KINDS: Sequence[_KeyReader] = [i for each in _VOCABULARIES for i in each.kinds.items()]
+_SIGNS: Sequence[_KeyReader] = [i for each in _VOCABULARIES for i in each.signs.items()]
 _AGENT_NAMES = tuple(
     # GenAI's name of an agent is its name alone; others may give an id.
     dict.fromkeys((*GENAI.agent_names, *_keys(lambda each: each.agent_names)))
@@ -156,12 +171,21 @@ _SESSIONS = _keys(lambda each: each.sessions)
 
 def role(attributes: Attributes) -> Role:
     """The role of a span with these attributes; OTHER where they do not say."""
-    for key, read in _KINDS:
+    return _role(attributes, _KINDS, _SIGNS)
+
+
+def roles(spans: Sequence[Attributes], keys: Set[str]) -> tuple[Role, ...]:
+    """The role of each of many spans, of which `keys` are all the attributes."""
+    kinds = [(key, read) for key, read in _KINDS if key in keys]
+    signs = [(key, read) for key, read in _SIGNS if key in keys]
+    return tuple([_role(attributes, kinds, signs) for attributes in spans])
+
+
+def _role(attributes: Attributes, kinds: Sequence[_KeyReader], signs: Sequence[_KeyReader]) -> Role:
+    for key, read in kinds:
         if key in attributes and (found := read(attributes)) is not None:
             return found
-    if _SIGN_KEYS.isdisjoint(attributes):
-        return Role.OTHER
-    for key, read in _SIGNS:
+    for key, read in signs:
         if key in attributes and (found := read(attributes)) is not None:
             return found
     return Role.OTHER
@@ -179,20 +203,28 @@ def agent_name(attributes: Attributes) -> str | None:
 
 def tool_call(attributes: Attributes) -> ToolCall:
     """What a tool's span says of the call."""
-    name = first_text(attributes, _TOOL_NAMES)
-    arguments, _ = openllmetry.tool_input(attributes)
-    given_name, given = logfire.tool_fields(attributes)
-    if arguments is None:
-        for key in _ARGUMENTS:
-            if key in attributes and (arguments := canonical(attributes[key])) is not None:
-                break
-        else:
-            arguments = canonical(given) or first_text(attributes, (trading.TOOL_ARGS_HASH,))
-    return ToolCall(name or given_name, call_id(attributes), arguments)
+    name = first_text(attributes, _TOOL_NAMES) or logfire.tool_fields(attributes)[0]
+    return ToolCall(name, call_id(attributes), arguments(attributes))
 
 
-def call_id(attributes: Attributes) -> str | None:
-    """The id that the LLM gave to a tool call; the quick part of `tool_call`."""
+def _arguments(attributes: Attributes) -> str | None:
+    given, _ = openllmetry.tool_input(attributes)
+    if given is not None:
+        return given
+    for key in _ARGUMENTS:
+        if key in attributes and (given := canonical(attributes[key])) is not None:
+            return given
+    _, fields = logfire.tool_fields(attributes)
+    return canonical(fields) or first_text(attributes, (trading.TOOL_ARGS_HASH,))
+
+
+arguments = Reader(
+    _arguments, {*_ARGUMENTS, openllmetry.INPUT, logfire.SIGN, trading.TOOL_ARGS_HASH}, None
+)
+"""The arguments of a tool call as text; None where they are not recorded."""
+
+
+def _call_id(attributes: Attributes) -> str | None:
     return (
         first_text(attributes, _CALL_IDS)
         or openllmetry.tool_input(attributes)[1]
@@ -200,8 +232,19 @@ def call_id(attributes: Attributes) -> str | None:
     )
 
 
-def answer(attributes: Attributes) -> Answer:
-    """What an LLM's span says of the answer."""
+call_id = Reader(_call_id, {*_CALL_IDS, openllmetry.INPUT, openinference.OUTPUT}, None)
+"""The id that the LLM gave to a tool call, or None."""
+
+
+def _answer(attributes: Attributes) -> Answer:
+    found = asked(attributes)
+    is_given = found.count is not None or any(
+        _says(attributes[key]) for key in _ANSWER_SIGNS.intersection(attributes)
+    )
+    return Answer(found.ids, found.count, is_given)
+
+
+def _asked(attributes: Attributes) -> Asked:
     calls = Calls()
     is_read = openinference.read_calls(attributes, calls) | openllmetry.read_calls(
         attributes, calls
@@ -210,11 +253,19 @@ def answer(attributes: Attributes) -> Answer:
         if key in attributes:
             is_read |= read_calls(attributes[key], calls)
     is_read |= read_calls(logfire.answer_of(attributes), calls)
-    is_given = is_read or (
-        not _ANSWER_SIGNS.isdisjoint(attributes)
-        and any(key in attributes and _says(attributes[key]) for key in _ANSWER_SIGNS)
-    )
-    return Answer(calls.ids, calls.count if is_read else None, is_given)
+    return Asked(calls.ids, calls.count if is_read else None)
+
+
+_ANSWER_CONTENT = frozenset(
+    {*openinference.FIRST_MESSAGE, *openllmetry.FIRST_MESSAGE, *_ANSWERS, logfire.SIGN}
+)
+
+
+asked = Reader(_asked, _ANSWER_CONTENT, Asked((), None))
+"""The tool calls that an LLM's answer asks for."""
+
+answer = Reader(_answer, _ANSWER_CONTENT | _ANSWER_SIGNS, Answer((), None, False))
+"""What an LLM's span says of the answer."""
 
 
 def _says(value: object) -> bool:

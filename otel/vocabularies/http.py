@@ -3,6 +3,7 @@
 https://opentelemetry.io/docs/specs/semconv/http/http-spans/
 """
 
+from trading_graph.otel.vocabularies.reader import Reader
 from trading_graph.otel.vocabularies.role import Role
 from trading_graph.otel.vocabularies.values import Attributes, first_whole
 from trading_graph.otel.vocabularies.vocabulary import Vocabulary, by_presence
@@ -13,11 +14,15 @@ _RESENDS = ("http.request.resend_count", "http.resend_count")
 HTTP = Vocabulary(signs=by_presence(Role.HTTP, "http.request.method", "http.method"))
 
 
-def http_status(attributes: Attributes) -> int | None:
-    """The status code of an answer over HTTP, or None."""
+def _http_status(attributes: Attributes) -> int | None:
     return first_whole(attributes, _STATUSES)
 
 
-def resend_count(attributes: Attributes) -> int:
-    """How many times the request was sent before this time; 0 where nothing is said."""
+def _resend_count(attributes: Attributes) -> int:
     return max(first_whole(attributes, _RESENDS) or 0, 0)
+
+
+http_status = Reader(_http_status, _STATUSES, None)
+"""The status code of an answer over HTTP, or None."""
+resend_count = Reader(_resend_count, _RESENDS, 0)
+"""How many times the request was sent before this time; 0 where nothing is said."""

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from trading_graph.otel.vocabularies import trading
+from trading_graph.otel.vocabularies.reader import Reader
 from trading_graph.otel.vocabularies.values import Attributes, document, sequence, whole
 
 _METADATA = "metadata"
@@ -71,13 +72,7 @@ class GraphTask(msgspec.Struct, frozen=True):
         return self.path[:1] == (_PUSH,)
 
 
-def may_be_task(attributes: Attributes) -> bool:
-    """Whether a span has any attribute that LangGraph's metadata can be in."""
-    return not _SIGNS.isdisjoint(attributes)
-
-
-def graph_task(attributes: Attributes) -> GraphTask | None:
-    """The task of LangGraph that a span is, or runs in; None outside of one."""
+def _graph_task(attributes: Attributes) -> GraphTask | None:
     if _SIGNS.isdisjoint(attributes):
         return None  # as for most spans of most traces
     for keys in _DIALECTS:
@@ -91,6 +86,10 @@ def graph_task(attributes: Attributes) -> GraphTask | None:
         node, step = _text(attributes.get(trading.NODE)), whole(attributes.get(trading.STEP))
         return GraphTask(node, step, "", (), ())
     return None
+
+
+graph_task = Reader(_graph_task, _SIGNS, None)
+"""The task of LangGraph that a span is, or runs in; None outside of one."""
 
 
 def thread(attributes: Attributes) -> str | None:

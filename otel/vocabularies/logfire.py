@@ -8,7 +8,7 @@ from trading_graph.otel.vocabularies.role import Role
 from trading_graph.otel.vocabularies.values import Attributes, document
 from trading_graph.otel.vocabularies.vocabulary import RoleReader, Vocabulary
 
-_SIGN = "logfire.span_type"
+SIGN = "logfire.span_type"
 
 
 def _role(attributes: Attributes) -> Role | None:
@@ -29,7 +29,7 @@ def _role(attributes: Attributes) -> Role | None:
     return None
 
 
-_SIGN_READERS: dict[str, RoleReader] = {_SIGN: _role}
+_SIGN_READERS: dict[str, RoleReader] = {SIGN: _role}
 
 LOGFIRE = Vocabulary(
     signs=_SIGN_READERS,
@@ -40,7 +40,7 @@ LOGFIRE = Vocabulary(
 
 def agent_name(attributes: Attributes) -> str | None:
     """The name of the agent that a span is, or belongs to."""
-    if _SIGN not in attributes:
+    if SIGN not in attributes:
         return None
     key = "name" if "handoffs" in attributes and "output_type" in attributes else "agent_name"
     name = attributes.get(key)
@@ -49,7 +49,7 @@ def agent_name(attributes: Attributes) -> str | None:
 
 def tool_fields(attributes: Attributes) -> tuple[str | None, object]:
     """The name and the input of a function span; None where they are not recorded."""
-    if _SIGN not in attributes or "mcp_data" not in attributes:
+    if SIGN not in attributes or "mcp_data" not in attributes:
         return None, None
     name = attributes.get("name")
     return (name if isinstance(name, str) and name else None), attributes.get("input")
@@ -57,7 +57,7 @@ def tool_fields(attributes: Attributes) -> tuple[str | None, object]:
 
 def answer_of(attributes: Attributes) -> object:
     """The answer of an LLM span: its output, or the choices among its events; None without one."""
-    if _SIGN not in attributes:
+    if SIGN not in attributes:
         return None
     if "output" in attributes:
         return attributes["output"]
@@ -72,6 +72,6 @@ def answer_of(attributes: Attributes) -> object:
 
 def session(attributes: Attributes) -> str | None:
     """The group of traces to which a trace of the OpenAI Agents SDK belongs."""
-    group = attributes.get("group_id") if _SIGN in attributes else None
+    group = attributes.get("group_id") if SIGN in attributes else None
     # logfire writes a missing value as JSON.
     return group if isinstance(group, str) and group not in ("", "null") else None

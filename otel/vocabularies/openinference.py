@@ -65,13 +65,13 @@ _MESSAGE_SIGNS = (
     "tool_calls.0.tool_call.function.name",
     "function_call_name",
 )
-_FIRST_MESSAGE = frozenset(f"llm.output_messages.0.message.{each}" for each in _MESSAGE_SIGNS)
-_OUTPUT = "output.value"
+FIRST_MESSAGE = frozenset(f"llm.output_messages.0.message.{each}" for each in _MESSAGE_SIGNS)
+OUTPUT = "output.value"
 
 
 def call_id(attributes: Attributes) -> str | None:
     """The id of a tool's call in its result, where that is a message of LangChain; or None."""
-    text = attributes.get(_OUTPUT)
+    text = attributes.get(OUTPUT)
     if not isinstance(text, str) or '"tool_call_id"' not in text:
         return None
     message = document(text)
@@ -83,7 +83,7 @@ def call_id(attributes: Attributes) -> str | None:
 
 def read_calls(attributes: Attributes, calls: Calls) -> bool:
     """Add the calls of the answer's messages; whether there is one."""
-    if _FIRST_MESSAGE.isdisjoint(attributes):
+    if FIRST_MESSAGE.isdisjoint(attributes):
         return False
     for number in count():
         message = f"llm.output_messages.{number}.message."

@@ -10,9 +10,9 @@ from trading_graph.otel.vocabularies.role import Role
 from trading_graph.otel.vocabularies.values import Attributes, canonical, document
 from trading_graph.otel.vocabularies.vocabulary import RoleReader, Vocabulary, by_value
 
-_KIND = "traceloop.span.kind"
-_INPUT = "traceloop.entity.input"
-_NAME = "traceloop.entity.name"
+KIND = "traceloop.span.kind"
+INPUT = "traceloop.entity.input"
+NAME = "traceloop.entity.name"
 _KINDS = {
     "workflow": Role.RUN,
     "agent": Role.AGENT,
@@ -29,19 +29,19 @@ _REQUESTS = {
 
 
 def _role(attributes: Attributes) -> Role | None:
-    kind = attributes[_KIND]
+    kind = attributes[KIND]
     # The path names the entities around this one: a workflow that has one is part of another.
     if kind == "workflow" and attributes.get("traceloop.entity.path"):
         return Role.CHAIN
     return _KINDS.get(kind) if isinstance(kind, str) else None
 
 
-_KIND_READERS: dict[str, RoleReader] = {_KIND: _role}
+_KIND_READERS: dict[str, RoleReader] = {KIND: _role}
 
 OPENLLMETRY = Vocabulary(
     kinds=_KIND_READERS,
     signs=by_value("llm.request.type", _REQUESTS),
-    tool_names=(_NAME,),
+    tool_names=(NAME,),
     answer_signs=(
         "llm.usage.total_tokens",
         "llm.response.finish_reason",
@@ -62,12 +62,12 @@ OPENLLMETRY = Vocabulary(
 )
 
 _MESSAGE_SIGNS = ("role", "content", "finish_reason", "tool_calls.0.name", "tool_calls.0.id")
-_FIRST_MESSAGE = frozenset(f"gen_ai.completion.0.{each}" for each in _MESSAGE_SIGNS)
+FIRST_MESSAGE = frozenset(f"gen_ai.completion.0.{each}" for each in _MESSAGE_SIGNS)
 
 
 def read_calls(attributes: Attributes, calls: Calls) -> bool:
     """Add the calls of the answer's messages; whether there is one."""
-    if _FIRST_MESSAGE.isdisjoint(attributes):
+    if FIRST_MESSAGE.isdisjoint(attributes):
         return False
     for number in count():
         message = f"gen_ai.completion.{number}."
@@ -86,7 +86,7 @@ def read_calls(attributes: Attributes, calls: Calls) -> bool:
 
 def agent_name(attributes: Attributes) -> str | None:
     """The name of an agent, which is that of its entity."""
-    name = attributes.get(_NAME) if attributes.get(_KIND) == "agent" else None
+    name = attributes.get(NAME) if attributes.get(KIND) == "agent" else None
     return name if isinstance(name, str) and name else None
 
 
@@ -96,11 +96,11 @@ def tool_input(attributes: Attributes) -> tuple[str | None, str | None]:
     The input of a LangChain tool holds what the callback was given: the arguments beside tags and
     metadata, which differ between equal calls.
     """
-    if _INPUT not in attributes:
+    if INPUT not in attributes:
         return None, None
-    given = document(attributes[_INPUT])
+    given = document(attributes[INPUT])
     if not isinstance(given, dict) or not ({"inputs", "input_str"} & given.keys()):
-        return canonical(attributes[_INPUT]), None
+        return canonical(attributes[INPUT]), None
     more = given.get("kwargs")
     call_id = more.get("tool_call_id") if isinstance(more, dict) else None
     arguments = canonical(given.get("inputs") or given.get("input_str"))

@@ -1,7 +1,8 @@
 """What a vocabulary is: the attributes that say what a span is, and those that say more of it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from trading_graph.otel.vocabularies.role import Role
 from trading_graph.otel.vocabularies.values import Attributes
@@ -10,8 +11,7 @@ RoleReader = Callable[[Attributes], Role | None]
 """Reads a role from attributes of which one is known to be there; None where they do not say."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vocabulary:
+class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
     """The documented attributes of one vocabulary.
 
     `kinds` name what a span is. `signs` are found on spans of one role alone, and count where no
@@ -20,8 +20,8 @@ class Vocabulary:
     on an LLM span only after the model has answered.
     """
 
-    kinds: Mapping[str, RoleReader] = field(default_factory=dict)
-    signs: Mapping[str, RoleReader] = field(default_factory=dict)
+    kinds: Mapping[str, RoleReader] = msgspec.field(default_factory=dict)
+    signs: Mapping[str, RoleReader] = msgspec.field(default_factory=dict)
     agent_names: tuple[str, ...] = ()
     tool_names: tuple[str, ...] = ()
     call_ids: tuple[str, ...] = ()

@@ -5,6 +5,7 @@ These attributes belong to no framework and no vendor. docs/spans.md explains ea
 
 from enum import StrEnum
 
+from trading_graph.otel.vocabularies.reader import Figure, Reader
 from trading_graph.otel.vocabularies.values import Attributes, finite, sequence, whole
 
 LOOP_LAG_MAX_MS = "witness.loop.lag_max_ms"
@@ -69,35 +70,29 @@ def value(attributes: Attributes, key: str) -> object:
     return attributes.get(older) if older else None
 
 
-def loop_lag_ms(attributes: Attributes) -> float | None:
-    """The longest block of the event loop, in milliseconds; None where it is not recorded."""
-    return finite(value(attributes, LOOP_LAG_MAX_MS))
+def _figure(key: str) -> Figure:
+    return Figure(key, _OLDER[key])
 
 
-def cpu_over_wall(attributes: Attributes) -> float | None:
-    """The CPU time of the process over the span's duration; None where it is not recorded."""
-    return finite(value(attributes, CPU_OVER_WALL))
+loop_lag_ms = _figure(LOOP_LAG_MAX_MS)
+"""The longest block of the event loop, in milliseconds; None where it is not recorded."""
+cpu_over_wall = _figure(CPU_OVER_WALL)
+"""The CPU time of the process over the span's duration; None where it is not recorded."""
+wait_ms = _figure(WAIT_MS)
+"""How long the span waited for its turn, in milliseconds; None where it is not recorded."""
+imports = _figure(IMPORTS)
+"""The number of modules that were imported meanwhile; None where it is not recorded."""
+thread_id = Figure(THREAD_ID)
+"""The id of the thread on which the span ended; None where it is not recorded."""
 
 
-def wait_ms(attributes: Attributes) -> float | None:
-    """How long the span waited for its turn, in milliseconds; None where it is not recorded."""
-    return finite(value(attributes, WAIT_MS))
-
-
-def imports(attributes: Attributes) -> float | None:
-    """The number of modules that were imported meanwhile; None where it is not recorded."""
-    return finite(value(attributes, IMPORTS))
-
-
-def thread_id(attributes: Attributes) -> float | None:
-    """The id of the thread on which the span ended; None where it is not recorded."""
-    return finite(attributes.get(THREAD_ID))
-
-
-def loop_id(attributes: Attributes) -> int | str | None:
-    """The id of the event loop that the span ran on; None where it is not recorded."""
+def _loop_id(attributes: Attributes) -> int | str | None:
     found = attributes.get(LOOP_ID)
     return found if isinstance(found, int | str) else None
+
+
+loop_id = Reader[int | str | None](_loop_id, {LOOP_ID}, None)
+"""The id of the event loop that the span ran on; None where it is not recorded."""
 
 
 def spans_started(attributes: Attributes) -> int | None:
@@ -119,11 +114,12 @@ def records(attributes: Attributes) -> frozenset[Recording]:
     )
 
 
-def recorded_waits(attributes: Attributes) -> frozenset[str]:
-    """The kinds of waits that the process declares on this span that it records."""
-    if WAITS not in attributes:
-        return frozenset()
-    return frozenset([each for each in sequence(attributes[WAITS]) if isinstance(each, str)])
+def _recorded_waits(attributes: Attributes) -> frozenset[str]:
+    return frozenset([each for each in sequence(attributes.get(WAITS)) if isinstance(each, str)])
+
+
+recorded_waits = Reader(_recorded_waits, {WAITS}, frozenset[str]())
+"""The kinds of waits that the process declares on a span that it records."""
 
 
 def clock(attributes: Attributes) -> str | None:

@@ -1,10 +1,11 @@
 """How fast a trace becomes a verdict, and in how much memory.
 
-    python tests/bench/bench_verdict.py [SPANS ...]
+    PYTHONPATH=. python tests/bench/bench_verdict.py [SPANS ...]
 
 Each size runs in a process of its own: read the file, judge by the default gate. Bars of the
 design: 100,000 spans in at most 1.0 s and 400 MB, a million in at most 12 s; `verify` on a run's
-file of about 50 spans in at most 0.4 s, the interpreter's start included.
+file of about 50 spans in at most 0.4 s, the interpreter's start included; small traces, read and
+judged one after the other in one process, as spans a CPU second.
 """
 
 import argparse
@@ -18,10 +19,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.bench.slow_run import slow_run
+from tests.bench.spans import AGENT, CHAT, FETCH, RUN, TOOL, TRACE_ID, span
+
 SHAPES = ("run", "chain", "siblings")
-TRACE_ID = "019a9b1c2d3e7f40a1b2c3d4e5f60718"
-START_NS = 1_763_100_000 * 10**9
-MS = 10**6
+SMALL = 3000
+"""The number of small traces."""
 
 
 def main() -> None:
@@ -54,6 +57,7 @@ def main() -> None:
             statistics.median(_timed(each) for _ in range(9)) for each in (command, nothing)
         )
         print(f"verify, 50 spans: {whole:.3f} s for the command ({bare:.3f} s is Python's start)")
+        print(f"{SMALL:,} traces of 50 spans: {_small_traces(path):,.0f} spans a CPU second")
 
 
 def measure(path: Path) -> None:
@@ -69,6 +73,22 @@ def measure(path: Path) -> None:
     outcome = "passed" if verdict.passed else "failed" if verdict.judged else "not judged"
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"seconds": seconds, "peak_mb": peak_mb, "verdict": outcome}))
+
+
+def _small_traces(path: Path) -> float:
+    """How many spans of small traces are read and judged in one process, in a second of CPU."""
+    from trading_graph.graph.gate import default_gate
+    from trading_graph.otel.sources.document import parse
+    from trading_graph.otel.verdict import judge
+
+    text = path.read_bytes()
+    spans, begin = 0, time.process_time()
+    for number in range(SMALL):
+        own_id = f"{number + 1:032x}".encode()
+        (trace,) = parse(text.replace(TRACE_ID.encode(), own_id), "memory")
+        judge(trace, default_gate(trace))
+        spans += len(trace)
+    return spans / (time.process_time() - begin)
 
 
 def _one(path: Path) -> dict[str, float]:
@@ -105,16 +125,19 @@ def _line(batch: list[dict[str, object]]) -> str:
 
 def _spans(shape: str, count: int) -> Iterator[dict[str, object]]:
     """The root last, as it ends last."""
+    if shape == "slow":
+        yield from slow_run(count)
+        return
     if shape == "chain":
         for number in range(count, 1, -1):
-            yield _span(number, number - 1, f"step {number % 7}", number, 2 * count - number)
+            yield span(number, number - 1, f"step {number % 7}", number, 2 * count - number)
     elif shape == "siblings":
         for number in range(2, count + 1):
-            yield _span(number, 1, f"execute_tool t{number % 7}", number, number + 900, _TOOL)
+            yield span(number, 1, f"execute_tool t{number % 7}", number, number + 900, TOOL)
     else:
         yield from _agents(count)
-    root = {**_RUN, "witness.spans_started": count, "trading.chain.expected": 2 * count}
-    yield _span(1, 0, "invoke_workflow bench", 0, 40 * count + 5000, root)
+    root = {**RUN, "witness.spans_started": count, "trading.chain.expected": 2 * count}
+    yield span(1, 0, "invoke_workflow bench", 0, 40 * count + 5000, root)
 
 
 def _agents(count: int) -> Iterator[dict[str, object]]:
@@ -124,79 +147,21 @@ def _agents(count: int) -> Iterator[dict[str, object]]:
         agent = number
         begin = 1000 * ((number - 2) // 32)
         parts: tuple[tuple[int, str, int, int, dict[str, object]], ...] = (
-            (0, f"invoke_agent a{(number // 8) % 9}", 0, 900, _AGENT),
-            (-1, "chat model", 10, 300, _CHAT),
-            (-1, "execute_tool prices", 310, 500, _TOOL),
-            (2, "fetch yahoo", 320, 490, {**_FETCH, "trading.fetch.key": f"a{number}"}),
-            (-1, "execute_tool news", 311, 520, _TOOL),
-            (4, "fetch news", 321, 510, {**_FETCH, "trading.fetch.key": f"b{number}"}),
-            (-1, "chat model", 530, 890, _CHAT),
+            (0, f"invoke_agent a{(number // 8) % 9}", 0, 900, AGENT),
+            (-1, "chat model", 10, 300, CHAT),
+            (-1, "execute_tool prices", 310, 500, TOOL),
+            (2, "fetch yahoo", 320, 490, {**FETCH, "trading.fetch.key": f"a{number}"}),
+            (-1, "execute_tool news", 311, 520, TOOL),
+            (4, "fetch news", 321, 510, {**FETCH, "trading.fetch.key": f"b{number}"}),
+            (-1, "chat model", 530, 890, CHAT),
             (-1, "parse", 890, 895, {}),
         )
         for offset, (below, name, start, end, attributes) in enumerate(parts):
             if number > count:
                 return
             parent = 1 if below == 0 else agent if below < 0 else agent + below
-            yield _span(agent + offset, parent, name, begin + start, begin + end, attributes)
+            yield span(agent + offset, parent, name, begin + start, begin + end, attributes)
             number += 1
-
-
-_MEASURED: dict[str, object] = {
-    "witness.cpu.over_wall": 0.05,
-    "witness.loop.lag_max_ms": 1.2,
-    "thread.id": 1234,
-}
-_RUN: dict[str, object] = {"gen_ai.operation.name": "invoke_workflow", **_MEASURED}
-_AGENT: dict[str, object] = {
-    "gen_ai.operation.name": "invoke_agent",
-    "gen_ai.agent.name": "a",
-    "trading.langgraph.step": 2,
-    **_MEASURED,
-}
-_CHAT: dict[str, object] = {
-    "gen_ai.operation.name": "chat",
-    "gen_ai.request.model": "model",
-    "gen_ai.usage.input_tokens": 812,
-    **_MEASURED,
-}
-_TOOL: dict[str, object] = {
-    "gen_ai.operation.name": "execute_tool",
-    "gen_ai.tool.name": "t",
-    "trading.turn.index": 0,
-    **_MEASURED,
-}
-_FETCH: dict[str, object] = {"trading.operation": "fetch", "trading.cache": "miss", **_MEASURED}
-
-
-def _span(
-    number: int,
-    parent: int,
-    name: str,
-    start_ms: int,
-    end_ms: int,
-    attributes: dict[str, object] | None = None,
-) -> dict[str, object]:
-    return {
-        "traceId": TRACE_ID,
-        "spanId": f"{number:016x}",
-        **({"parentSpanId": f"{parent:016x}"} if parent else {}),
-        "name": name,
-        "kind": 1,
-        "startTimeUnixNano": str(START_NS + start_ms * MS),
-        "endTimeUnixNano": str(START_NS + end_ms * MS),
-        "attributes": [
-            {"key": key, "value": _value(value)} for key, value in (attributes or {}).items()
-        ],
-        "status": {},
-    }
-
-
-def _value(value: object) -> dict[str, object]:
-    if isinstance(value, str):
-        return {"stringValue": value}
-    if isinstance(value, float):
-        return {"doubleValue": value}
-    return {"intValue": str(value)}
 
 
 if __name__ == "__main__":

@@ -102,7 +102,8 @@ def test_at_once_overlaps_and_is_not_called_proven(instrumentor: str) -> None:
     for check in ("nodes", "calls"):
         assert found[check].outcome is Outcome.PASS, found[check]
         assert found[check].grade == (
-            "overlapping, not proven: no event-loop lag and no CPU time was recorded"
+            "overlapping, not proven: no event-loop lag, CPU time or waits are recorded; functions "
+            "that block the event loop in turn can look like this too"
         )
 
 

@@ -112,6 +112,11 @@ def text(item: dict[str, Any]) -> str:
     return " ".join(str(item[key]) for key in said if item.get(key))
 
 
+def is_proven(check: dict[str, Any]) -> bool:
+    """Tell whether a check is called proven."""
+    return str(check["strength"]).startswith("proven")
+
+
 def names_block(item: dict[str, Any]) -> bool:
     """Tell whether a blocked loop or a blocking function is named."""
     return "blocked_loop" in causes(item) or bool(BLOCKED.search(text(item)))
@@ -151,7 +156,7 @@ def verdict_of_parallel(answer: Answer) -> str:
     passed = [check for check in answer.checks if check["outcome"] == "pass"]
     if answer.verify_exit or not passed:
         return said(answer)
-    return said(answer) if any(check["strength"] == "proven" for check in passed) else ""
+    return said(answer) if any(map(is_proven, passed)) else ""
 
 
 def verdict_of_serial(answer: Answer) -> str:
@@ -163,14 +168,14 @@ def verdict_of_serial(answer: Answer) -> str:
 
 def verdict_of_blocked(answer: Answer) -> str:
     """Never proven, and the blocked loop is the cause or one of those that fit."""
-    proven = any(check["strength"] == "proven" for check in answer.checks)
-    return said(answer) if proven or not any(map(names_block, answer.checks)) else ""
+    named = any(map(names_block, answer.checks))
+    return "" if named and not any(map(is_proven, answer.checks)) else said(answer)
 
 
 def verdict_of_limit(answer: Answer) -> str:
     """Never proven, and the limit is named, alone or among the causes that fit."""
-    proven = any(check["strength"] == "proven" for check in answer.checks)
-    return said(answer) if proven or not any(map(names_limit, answer.checks)) else ""
+    named = any(map(names_limit, answer.checks))
+    return "" if named and not any(map(is_proven, answer.checks)) else said(answer)
 
 
 def verdict_of_turns(answer: Answer) -> str:

@@ -2,7 +2,6 @@
 
     python -m tests.frameworks.scores FOLDER    judge FOLDER/*/trace.json by FOLDER/*/truth.json
     python -m tests.frameworks.scores           judge the fixtures
-    python -m tests.frameworks.scores --wrong   list what is wrong, for wrong_today.txt
 
 The table has a line for each wrong verdict and each wrong first finding.
 """
@@ -22,6 +21,7 @@ from trading_graph.service.cli import main
 
 FIXTURES = Path(__file__).parents[1] / "recorded" / "frameworks"
 MANIFEST = FIXTURES / "manifest.json"
+
 RIGHT_VERDICTS, RIGHT_FINDINGS = 0.95, 0.90
 
 
@@ -107,20 +107,8 @@ def in_manifest() -> list[Judgement]:
     return [judge(line["file"], line["truth"], FIXTURES / line["file"]) for line in lines]
 
 
-def wrong(judgements: list[Judgement]) -> list[str]:
-    """Return `NAME verdict` and `NAME finding` for what is wrong."""
-    return [
-        f"{each.name} {part}"
-        for each in judgements
-        for part in ("verdict", "finding")
-        if getattr(each.score, part)
-    ]
-
-
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case ["--wrong"]:
-            print("\n".join(wrong(in_manifest())))
         case [folder]:
             print(table(in_folder(Path(folder))))
         case _:

@@ -14,7 +14,13 @@ import pytest
 
 from tests.built_wheel import OUTSIDE, REQUIRED
 from tests.frameworks.environments import EnvironmentFailed, python_of
-from tests.frameworks.scores import RIGHT_FINDINGS, RIGHT_VERDICTS, judge, share, table
+from tests.frameworks.scores import (
+    RIGHT_FINDINGS,
+    RIGHT_VERDICTS,
+    judge,
+    share,
+    table,
+)
 from tests.frameworks.suite import Recording, Run, record, runs
 
 pytestmark = [pytest.mark.full, pytest.mark.alone, pytest.mark.timeout(3600)]

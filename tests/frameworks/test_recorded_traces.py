@@ -5,16 +5,12 @@ The suite that records such traces is test_frameworks.py; shrinking.py makes fix
 
 import json
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.frameworks.expectations import Answer, Kind, score
 from tests.frameworks.scores import FIXTURES, MANIFEST, answer_about
-
-WRONG_TODAY = set(Path(__file__).with_name("wrong_today.txt").read_text().splitlines())
-"""What the judge still gets wrong, as `FILE verdict` or `FILE finding`; it shall be empty."""
 
 LINES: list[dict[str, Any]] = json.loads(MANIFEST.read_text())
 
@@ -24,26 +20,18 @@ def answered(file: str) -> Answer:
     return answer_about(FIXTURES / file)
 
 
-def cases(part: str) -> list[Any]:
-    return [
-        pytest.param(
-            line["file"],
-            line["truth"],
-            id=line["file"].removesuffix(".json"),
-            marks=pytest.mark.xfail(
-                f"{line['file']} {part}" in WRONG_TODAY, reason="wrong today", strict=False
-            ),
-        )
-        for line in LINES
-    ]
+CASES = [
+    pytest.param(line["file"], line["truth"], id=line["file"].removesuffix(".json"))
+    for line in LINES
+]
 
 
-@pytest.mark.parametrize(("file", "truth"), cases("verdict"))
+@pytest.mark.parametrize(("file", "truth"), CASES)
 def test_the_verdict_is_what_the_program_did(file: str, truth: dict[str, Any]) -> None:
     assert score(Kind(truth["kind"]), answered(file)).verdict == ""
 
 
-@pytest.mark.parametrize(("file", "truth"), cases("finding"))
+@pytest.mark.parametrize(("file", "truth"), CASES)
 def test_the_first_finding_is_what_the_program_suffers_from(
     file: str, truth: dict[str, Any]
 ) -> None:

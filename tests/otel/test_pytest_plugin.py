@@ -45,7 +45,7 @@ def test_the_documented_example_fails_when_it_is_serial(pytester: pytest.Pyteste
     output = result.stdout.str()
     assert "overlap: spans 0%, work below them 0%" in output
     assert "serial: they were dispatched one after the other" in output
-    assert "do: Start them at once" in output
+    assert "start them at once, with asyncio.gather" in output
     for supplier in ("north", "south", "east"):
         bar = re.search(rf"ask {supplier} +( *)\u2501+", output)
         assert bar is not None, f"no bar of {supplier}"

@@ -1,8 +1,11 @@
 """Making spans: honest statuses, ids, counts, CPU time, loop lag."""
 
 import asyncio
+import subprocess
+import sys
 import time
 import uuid
+from pathlib import Path
 
 import pytest
 from opentelemetry import trace
@@ -314,3 +317,48 @@ async def test_spans_of_one_loop_name_it_and_those_of_a_thread_name_none(
     loop = attribute(exporter, "invoke_agent a", semconv.LOOP_ID)
     assert loop == attribute(exporter, "invoke_workflow w", semconv.LOOP_ID) is not None
     assert attribute(exporter, "fetch source", semconv.LOOP_ID) is None
+
+
+STARVED = """
+import asyncio, os, subprocess, sys, time
+from trading_graph.otel.spans.loop_lag import LoopLagMonitor
+
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+work = "import time\\nend = time.time() + 20\\nwhile time.time() < end: pass"
+others = [subprocess.Popen([sys.executable, "-c", work]) for _ in range(8)]
+
+async def main():
+    monitor, late = LoopLagMonitor(), 0
+    async with monitor.watch():
+        begin = time.time_ns()
+        for _ in range(100):
+            due = time.time_ns() + 10_000_000
+            await asyncio.sleep(0.01)
+            late = max(late, time.time_ns() - due)
+            begun = time.thread_time_ns()
+            while time.thread_time_ns() - begun < 5_000_000:
+                pass  # who uses its share has to wait for the next
+        starved = monitor.max_ms(begin, time.time_ns())
+        begin = time.time_ns()
+        time.sleep(0.3)
+        print(late / 1e6, starved, monitor.max_ms(begin, time.time_ns()))
+
+try:
+    asyncio.run(main())
+finally:
+    for other in others:
+        other.kill()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="no run queue's clock")
+def test_a_loop_that_other_programs_starve_is_not_blocked() -> None:
+    """Eight programs share its CPU: it is late by their turns, and only its own sleep counts."""
+    ran = subprocess.run(
+        [sys.executable, "-c", STARVED], capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 0, ran.stderr
+    late_ms, starved_ms, blocked_ms = map(float, ran.stdout.split())
+    assert late_ms > 20
+    assert starved_ms < late_ms / 2
+    assert blocked_ms > 200

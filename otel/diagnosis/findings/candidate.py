@@ -1,6 +1,6 @@
 """A candidate for a finding: one reason why a run may be slow, and where it shows."""
 
-from dataclasses import dataclass
+import msgspec
 
 from trading_graph.otel.diagnosis.actions import Fix
 from trading_graph.otel.diagnosis.call_tree import CallTree
@@ -8,8 +8,7 @@ from trading_graph.otel.diagnosis.findings.kind import FindingKind
 from trading_graph.otel.verdict.causes import Cause
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True):
     """A reason for slowness that a trace shows, before the gain of its fix is known.
 
     `evidence` is a sentence with the measured values, `rows` are the spans that show it, and

@@ -5,9 +5,10 @@ The groups and their judgement are those of the verdict, so that both say the sa
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
+
+import msgspec
 
 from trading_graph.otel.diagnosis.actions import (
     Fix,
@@ -31,6 +32,7 @@ from trading_graph.otel.verdict.work import working_spans
 from trading_graph.otel.vocabularies import witness
 
 SHARED = "what they share bears them all at once"
+BLOCKING = "they block the event loop, or what they share bears them all at once"
 INDEPENDENT = "none needs the result of another"
 
 ENDS_SHARE = 0.05
@@ -40,8 +42,7 @@ LATE_SHARE = 0.2
 """A branch is late if it starts this share of the median duration after the first."""
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedGroup:
+class JudgedGroup(msgspec.Struct, frozen=True):
     """A fan-out, or the tools of a turn, with its judgement."""
 
     kind: FindingKind
@@ -132,10 +133,11 @@ def _serial(
     groups = [each.rows for each in some]
     if kind is FindingKind.SERIAL_TOOLS:
         # A fix of one turn fixes all, including those that were not on the path so far.
+        known = set(groups)
         groups += [
             turn.tools
             for turn in tool_turns(schedule)
-            if turn.tools not in groups and _is_row(schedule, turn.tools)
+            if turn.tools not in known and _is_row(schedule, turn.tools)
         ]
     rows = tuple(row for group in groups for row in group)
     total_ns = sum(tree.duration(row) for row in rows)
@@ -218,11 +220,18 @@ def _limit(schedule: Schedule, each: JudgedGroup) -> Candidate:
         rows=each.rows,
         actions=actions,
         proven=False,
-        only_if=f"{SHARED}, and none goes on where one that ended left off"
-        if _may_be_chains(schedule, each)
-        else SHARED,
+        only_if=_limit_condition(schedule, each),
         causes=judgement.causes,
     )
+
+
+def _limit_condition(schedule: Schedule, each: JudgedGroup) -> str:
+    """What has to be so for more of these spans to run at once."""
+    if each.judgement.cause is Cause.BLOCKED_LOOP:
+        return BLOCKING
+    if _may_be_chains(schedule, each):
+        return f"{SHARED}, and none goes on where one that ended left off"
+    return SHARED
 
 
 def _may_be_chains(schedule: Schedule, each: JudgedGroup) -> bool:
@@ -340,10 +349,13 @@ def _late(schedule: Schedule, each: JudgedGroup) -> Candidate | None:
     first = tree.start[each.rows[0]]
     usual = median(tree.duration(row) for row in each.rows)
     first_end = min(tree.end[row] for row in each.rows)
-    latest = first + LATE_SHARE * usual
-    prompt = [row for row in each.rows if tree.start[row] <= latest and tree.start[row] < first_end]
-    late = [row for row in each.rows if row not in prompt]
-    if not late or len(prompt) < 2 or schedule.path.total_ns.keys().isdisjoint(late):
+    latest = min(first + LATE_SHARE * usual, first_end - 1)
+    late = [row for row in each.rows if tree.start[row] > latest]
+    if not late or 2 * len(late) > len(each.rows):
+        return None  # where most come later, they come in turn
+    if each.fell and len(each.rows) - len(late) < 2:
+        return None  # a row
+    if schedule.path.total_ns.keys().isdisjoint(late):
         return None
     delay = max(tree.start[row] for row in late) - first
     names = ", ".join(dict.fromkeys(trace.names[row] for row in late))

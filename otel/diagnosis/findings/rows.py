@@ -1,7 +1,7 @@
 """Siblings in a row of which nothing says whether they need each other.
 
-A pipeline, a handoff and a debate look the same as calls that could run at once. The trace does not
-tell them apart, so nothing is promised: the gain begins at zero.
+A pipeline, a handoff and an exchange look the same as calls that could run at once. The trace does
+not tell them apart, so nothing is promised: the gain begins at zero.
 """
 
 from collections import defaultdict

@@ -290,4 +290,5 @@ def dominant_spans(schedule: Schedule) -> Iterator[Candidate]:
             actions=(Shorten(row, tree.duration(row) - self_ns),),
             proven=False,
             only_if="it can be left out",
+            is_open=True,
         )

@@ -54,11 +54,15 @@ class TargetJson(Document, frozen=True, kw_only=True):
 
 
 class PathJson(Document, frozen=True, kw_only=True):
-    """The critical path, divided by class of work and by name."""
+    """The critical path, divided by class of work and by name.
+
+    `inferred_s` is the time in spans whose place on the path rests on times alone.
+    """
 
     by_class: Mapping[PathClass, float]
     by_name: Mapping[str, float]
     segments: int
+    inferred_s: float
 
 
 class FindingJson(Document, frozen=True, kw_only=True):
@@ -131,6 +135,7 @@ def diagnosis_document(diagnosis: Diagnosis) -> DiagnosisJson:
             by_class=diagnosis.by_class,
             by_name=diagnosis.by_name,
             segments=len(diagnosis.critical_path),
+            inferred_s=diagnosis.inferred_s,
         ),
         notes=diagnosis.notes,
         findings=[_finding(each) for each in diagnosis.findings],

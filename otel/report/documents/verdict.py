@@ -31,6 +31,13 @@ class InterruptionJson(Document, frozen=True, kw_only=True):
     killed_spans: int
 
 
+class ProjectionJson(Document, frozen=True, kw_only=True):
+    """What a run with simulated latencies takes with `call_s` an LLM call; in seconds."""
+
+    call_s: float
+    run_s: float
+
+
 class CheckJson(Document, frozen=True, kw_only=True):
     """A check of the gate: its outcome, its figures, and the spans that show a failure.
 
@@ -47,6 +54,7 @@ class CheckJson(Document, frozen=True, kw_only=True):
     causes: tuple[Cause, ...] = ()
     evidence: Evidence | None = None
     notes: tuple[str, ...] = ()
+    projection: ProjectionJson | None = None
     advice: str
     spans: list[SpanJson]
 
@@ -191,6 +199,9 @@ def _check(result: CheckResult) -> CheckJson:
         causes=result.causes,
         evidence=result.evidence,
         notes=result.notes,
+        projection=None
+        if result.projection is None
+        else ProjectionJson(call_s=result.projection.call_s, run_s=result.projection.run_s),
         advice=result.advice,
         spans=spans_json(result.spans),
     )

@@ -41,7 +41,7 @@ from trading_graph.otel.trace.structure.stages import (
     node_tasks,
     stage_graphs,
 )
-from trading_graph.otel.trace.structure.turns import Turn, turns
+from trading_graph.otel.trace.structure.turns import Turn, turn_numbers, turns
 
 __all__ = [
     "OVERLAP_SHARE",
@@ -77,6 +77,7 @@ __all__ = [
     "siblings",
     "stage_graphs",
     "staircase",
+    "turn_numbers",
     "turns",
     "waits_at_barriers",
 ]

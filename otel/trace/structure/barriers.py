@@ -7,13 +7,15 @@ trace says which node belongs to which branch; `pairing.py` plays what agrees wi
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+
+import msgspec
 
 from trading_graph.otel.trace.structure.stages import (
     Stage,
     StageGraph,
+    declared_graphs,
     follows,
     sources,
     stage_graphs,
@@ -24,8 +26,7 @@ LEAST_SHARE = 0.01
 """The least loss that counts, as a share of the run."""
 
 
-@dataclass(frozen=True)
-class Barrier:
+class Barrier(msgspec.Struct, frozen=True, dict=True):
     """The end of a stage for which the branches of the next stage waited."""
 
     before: Stage
@@ -38,8 +39,7 @@ class Barrier:
         return {visit.node: end - visit.end_ns for visit in self.before.visits}
 
 
-@dataclass(frozen=True)
-class Lockstep:
+class Lockstep(msgspec.Struct, frozen=True, dict=True):
     """Stages in succession, each with two or more different nodes: branches with barriers between.
 
     `stages` are the wide stages, and after them those with one node of a branch that went on.
@@ -102,17 +102,29 @@ def locksteps(trace: SpanTable) -> tuple[Lockstep, ...]:
     """The locksteps of a trace in which a branch lost 1 % of the run or more; cached."""
     found: tuple[Lockstep, ...] | None = trace.memo.get(locksteps)
     if found is None:
-        found = trace.memo[locksteps] = tuple(
-            lockstep
-            for graph in stage_graphs(trace, least_wide=2)
-            for lockstep in _locksteps(graph)
-            if lockstep.longest_ns >= LEAST_SHARE * _run_ns(trace, graph)
-        )
+        found = trace.memo[locksteps] = _costly(trace, stage_graphs(trace, least_wide=2))
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class BarrierWaits:
+def declared_locksteps(trace: SpanTable) -> tuple[Lockstep, ...]:
+    """Those of the same locksteps whose steps are recorded; cached."""
+    found: tuple[Lockstep, ...] | None = trace.memo.get(declared_locksteps)
+    if found is None:
+        graphs = declared_graphs(trace, least_wide=2)
+        found = trace.memo[declared_locksteps] = _costly(trace, graphs)
+    return found
+
+
+def _costly(trace: SpanTable, graphs: Iterable[StageGraph]) -> tuple[Lockstep, ...]:
+    return tuple(
+        lockstep
+        for graph in graphs
+        for lockstep in _locksteps(graph)
+        if lockstep.longest_ns >= LEAST_SHARE * _run_ns(trace, graph)
+    )
+
+
+class BarrierWaits(msgspec.Struct, frozen=True):
     """How long branches waited at barriers, in nanoseconds, and the spans that started after one.
 
     `idle_ns` is the sum over all branches, `longest_ns` the most that one node lost.
@@ -123,11 +135,14 @@ class BarrierWaits:
     waiting: tuple[int, ...]
 
 
+NO_WAITS = BarrierWaits(0, 0, ())
+
+
 def waits_at_barriers(trace: SpanTable, rows: Iterable[int]) -> BarrierWaits:
     """What the spans at some rows, or the nodes that they are in, waited at recorded barriers."""
-    declared = [each for each in locksteps(trace) if each.is_declared]
+    declared = declared_locksteps(trace)
     if not declared:
-        return BarrierWaits(0, 0, ())
+        return NO_WAITS
     members = set(rows)
     parents = trace.parent.tolist()
     pending = list(members)
@@ -173,7 +188,7 @@ def _locksteps(graph: StageGraph) -> list[Lockstep]:
 def _is_barrier(graph: StageGraph, place: int) -> bool:
     """Whether branches wait for each other at the end of the stage at a place.
 
-    A node that follows itself is no branch: debaters that speak once a round hear each other.
+    A node that follows itself is no branch: agents that speak once a round hear each other.
     """
     before, after = graph.stages[place : place + 2]
     if min(len(before.nodes - after.nodes), len(after.nodes - before.nodes)) < 2:

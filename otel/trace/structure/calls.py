@@ -5,7 +5,8 @@ bookkeeping. An LLM call is the innermost span of it, a tool call the outermost.
 """
 
 from collections import defaultdict
-from dataclasses import dataclass
+
+import msgspec
 
 from trading_graph.otel.trace.table import SpanTable
 from trading_graph.otel.vocabularies import Role, answer
@@ -13,12 +14,11 @@ from trading_graph.otel.vocabularies import Role, answer
 WRAPPER_SHARE = 0.5
 """An LLM span is a wrapper if LLM spans below it take this share of its time."""
 
-BOOKKEEPING_SHARE = 0.05
+BOOKKEEPING_SHARE = 0.25
 """An LLM span without any sign of an answer is bookkeeping below this share of the longest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Calls:
+class Calls(msgspec.Struct, frozen=True):
     """The calls of one run by row, in order of start."""
 
     llm: tuple[int, ...]
@@ -35,10 +35,7 @@ def calls(trace: SpanTable, run: int) -> Calls:
 
 
 def _calls(trace: SpanTable, run: int) -> Calls:
-    roles = trace.roles
-    rows = trace.below(run)
-    llm = [row for row in rows if roles[row] is Role.LLM]
-    tools = [row for row in rows if roles[row] is Role.TOOL]
+    llm, tools = trace.of_role(Role.LLM, run), trace.of_role(Role.TOOL, run)
     return Calls(tuple(_innermost(trace, run, llm)), tuple(_outermost(trace, run, tools)))
 
 
@@ -46,21 +43,21 @@ def _innermost(trace: SpanTable, run: int, llm: list[int]) -> list[int]:
     """The LLM spans that are calls: no wrapper, and no bookkeeping."""
     if len(llm) < 2:
         return llm
-    above = nearest_above(trace, run, Role.LLM)
     inside_ns: dict[int, int] = defaultdict(int)
-    for row in llm:
-        if above[row] >= 0:
-            inside_ns[above[row]] += trace.length(row)
-    innermost = [
-        row for row in llm if inside_ns.get(row, 0) < WRAPPER_SHARE * max(trace.length(row), 1)
-    ]
-    least = BOOKKEEPING_SHARE * max(map(trace.length, innermost), default=0)
-    short = {row for row in innermost if trace.length(row) < least and row not in trace.failed}
+    if any(map(trace.child_rows.__getitem__, llm)):
+        above = nearest_above(trace, run, Role.LLM)
+        for row in llm:
+            if above[row] >= 0:
+                inside_ns[above[row]] += trace.length(row)
+    length = trace.length
+    innermost = [row for row in llm if inside_ns.get(row, 0) < WRAPPER_SHARE * max(length(row), 1)]
+    least = BOOKKEEPING_SHARE * max(map(length, innermost), default=0)
+    short = {row for row in innermost if length(row) < least and row not in trace.failed}
     if not short:
         return innermost
-    silent = {row for row in short if not answer(trace.attributes(row)).is_given}
+    silent = {row for row in short if not trace.read(answer, row).is_given}
     if not silent or not any(
-        answer(trace.attributes(row)).is_given for row in innermost if row not in silent
+        trace.read(answer, row).is_given for row in innermost if row not in silent
     ):
         return innermost
     return [row for row in innermost if row not in silent]
@@ -68,7 +65,7 @@ def _innermost(trace: SpanTable, run: int, llm: list[int]) -> list[int]:
 
 def _outermost(trace: SpanTable, run: int, tools: list[int]) -> list[int]:
     """The tool spans that are not below another tool span."""
-    if len(tools) < 2:
+    if len(tools) < 2 or not any(map(trace.child_rows.__getitem__, tools)):
         return tools
     above = nearest_above(trace, run, Role.TOOL)
     return [row for row in tools if above[row] < 0]

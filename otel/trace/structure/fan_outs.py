@@ -8,8 +8,9 @@ in 97 of 97 groups of known structure; overlap itself is never proof (docs/prove
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from trading_graph.otel.trace.evidence import Evidence
 from trading_graph.otel.trace.structure.calls import calls
@@ -26,6 +27,9 @@ OVERLAP_SHARE = 0.1
 
 JOIN_SHARE = 0.25
 """A single span that starts within this share of the shorter after a fan-out follows all of it."""
+
+ROW_SHARE = 0.05
+"""A span shorter than this share of the longest in its family is no member of a row."""
 
 PAUSE_SHARE = 0.5
 """A pause over this share of the shorter neighbour ends a row: something unrecorded ran there."""
@@ -44,8 +48,7 @@ class Shape(StrEnum):
     MIXED = "mixed"
 
 
-@dataclass(frozen=True, slots=True)
-class FanOut:
+class FanOut(msgspec.Struct, frozen=True):
     """Branches that belong together, in order of start.
 
     `dispatcher` is the span to which they link, `step` LangGraph's step, where these declare the
@@ -60,11 +63,11 @@ class FanOut:
     step: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """Siblings of one role, each of which starts after the one before it; no sign of independence.
 
-    A branch is a span, or several where a node is visited again (an agent and its tools, a debate).
+    A branch is a span, or several where a node is visited again: an agent and its tools, for
+    example, or two agents in turn.
     """
 
     branches: tuple[tuple[int, ...], ...]
@@ -77,8 +80,7 @@ class Row:
         return tuple(row for branch in self.branches for row in branch)
 
 
-@dataclass(frozen=True, slots=True)
-class Siblings:
+class Siblings(msgspec.Struct, frozen=True):
     """The fan-outs and the rows of a run, in order of start."""
 
     fan_outs: tuple[FanOut, ...]
@@ -146,14 +148,17 @@ def _inside_turns(trace: SpanTable, run: int) -> set[int]:
 
 def _bookkeeping(trace: SpanTable, run: int) -> set[int]:
     """The LLM spans that are neither calls nor around one."""
+    llm = set(trace.of_role(Role.LLM, run))
     found = calls(trace, run).llm
+    if len(found) == len(llm):
+        return set()
     real = set(found)
     for call in found:
         row = trace.parents[call]
-        while row >= 0 and trace.roles[row] is Role.LLM:
+        while row in llm:
             real.add(row)
             row = trace.parents[row]
-    return {row for row in trace.below(run) if trace.roles[row] is Role.LLM} - real
+    return llm - real
 
 
 def _family(
@@ -161,14 +166,12 @@ def _family(
 ) -> tuple[list[FanOut], list[Row]]:
     """The fan-outs and rows among the children of one span."""
     longest = max(map(trace.length, family))
-    members = [
-        row
-        for row in family
-        if trace.length(row) >= LEAST_SHARE * longest and trace.roles[row] not in _NEVER
-    ]
-    if len(members) < 2:
+    roles, length, least_ns = trace.roles, trace.length, LEAST_SHARE * longest
+    members = [row for row in family if length(row) >= least_ns and roles[row] not in _NEVER]
+    # Neither a fan-out nor a row is made of spans that belong to turns alone.
+    if len(members) < 2 or taken.issuperset(members):
         return [], []
-    tasks = {row: graph_task(trace.attributes(row)) for row in members} if trace.is_graph else {}
+    tasks = {row: trace.read(graph_task, row) for row in members} if trace.is_graph else {}
     steps = {
         row: task.step
         for row, task in tasks.items()
@@ -193,7 +196,7 @@ def is_task(trace: SpanTable, row: int, task: GraphTask) -> bool:
     """
     if not task.namespace:
         return trace.roles[row] in (Role.CHAIN, Role.AGENT, Role.OTHER)
-    above = graph_task(trace.attributes(trace.parents[row])) if trace.parents[row] >= 0 else None
+    above = trace.read(graph_task, trace.parents[row]) if trace.parents[row] >= 0 else None
     return above is None or above.namespace != task.namespace
 
 
@@ -293,9 +296,12 @@ def _rows(
 ) -> Iterator[Row]:
     """The sequences of single siblings of one role, with nothing else between them."""
     sequence: list[int] = []
+    longest = max((trace.length(group[0]) for group in groups), default=0)
     for group in groups:
         row = group[0]
         single = len(group) == 1 and row not in taken
+        if single and trace.length(row) < ROW_SHARE * longest:
+            continue  # what comes before and after the rest gains nothing beside it
         if sequence and not (single and _follows(trace, sequence[-1], row, tasks)):
             yield from _row(trace, parent, sequence, by_step)
             sequence = []
@@ -321,7 +327,7 @@ def _row(trace: SpanTable, parent: int, rows: Sequence[int], by_step: bool) -> I
         return
     names = {trace.names[row] for row in rows}
     role = trace.roles[rows[0]]
-    if role in (Role.CHAIN, Role.OTHER) and not by_step and _are_turns(trace, parent, rows):
+    if role in (Role.CHAIN, Role.OTHER) and not by_step and _are_turns(trace, rows):
         return
     is_node = role in (Role.CHAIN, Role.AGENT)
     branches = (
@@ -333,24 +339,26 @@ def _row(trace: SpanTable, parent: int, rows: Sequence[int], by_step: bool) -> I
         yield Row(tuple(branches), parent, role)
 
 
-def _are_turns(trace: SpanTable, parent: int, rows: Sequence[int]) -> bool:
-    """Whether spans are turns of one agent: each holds LLM calls, and all but the last tools."""
-    held = [_roles_held(trace, span) for span in rows]
-    return all(Role.LLM in roles for roles in held) and all(
-        Role.TOOL in roles for roles in held[:-1]
-    )
+def _are_turns(trace: SpanTable, rows: Sequence[int]) -> bool:
+    """Whether spans are turns of one agent: each holds an LLM call, and all but the last end with
+    the tools that it asked for.
+    """
+    llm = [_last_start(trace, span, Role.LLM) for span in rows]
+    tools = [_last_start(trace, span, Role.TOOL) for span in rows]
+    return all(llm) and all(call < tool for call, tool in zip(llm[:-1], tools[:-1], strict=True))
 
 
-def _roles_held(trace: SpanTable, span: int) -> set[Role]:
-    """The roles below a span, down to the first agents: what these do is theirs."""
-    held: set[Role] = set()
+def _last_start(trace: SpanTable, span: int, role: Role) -> int:
+    """When the last span of a role below a span starts, down to the first agents; 0 for none."""
+    last = 0
     pending = list(trace.child_rows[span])
     while pending:
         row = pending.pop()
-        held.add(trace.roles[row])
+        if trace.roles[row] is role:
+            last = max(last, trace.intervals[row][0])
         if trace.roles[row] is not Role.AGENT:
             pending += trace.child_rows[row]
-    return held
+    return last
 
 
 def _without_returns(trace: SpanTable, rows: Sequence[int]) -> list[tuple[int, ...]]:

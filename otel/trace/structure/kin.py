@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from trading_graph.otel.trace.structure.stages import Stage, Visit, sources
 from trading_graph.otel.trace.table import SpanTable
-from trading_graph.otel.vocabularies import Role, agent_name, answer, tool_call
+from trading_graph.otel.vocabularies import Role, agent_name, asked, call_id
 
 
 def branch_labels(trace: SpanTable, stages: Sequence[Stage]) -> Mapping[str, int]:
@@ -54,9 +54,9 @@ def _by_call_id(trace: SpanTable, stages: Sequence[Stage]) -> Iterator[tuple[str
         carried = {visit.node: _ids_of_calls(trace, visit) for visit in after.visits}
         if not any(carried.values()):
             continue
-        asked = {visit.node: _ids_of_answers(trace, visit) for visit in before.visits}
+        wanted = {visit.node: _ids_of_answers(trace, visit) for visit in before.visits}
         for node, ids in carried.items():
-            named = [origin for origin, said in asked.items() if not ids.isdisjoint(said)]
+            named = [origin for origin, said in wanted.items() if not ids.isdisjoint(said)]
             if len(named) == 1:
                 yield node, named[0]
 
@@ -83,20 +83,20 @@ def _by_agent(trace: SpanTable, stages: Sequence[Stage]) -> Iterator[tuple[str, 
 def _ids_of_calls(trace: SpanTable, visit: Visit) -> frozenset[str]:
     """The ids of the calls that the tools of a visit carry."""
     return frozenset(
-        call_id
+        carried
         for row in _below(trace, visit)
         if trace.roles[row] is Role.TOOL
-        if (call_id := tool_call(trace.attributes(row)).id) is not None
+        if (carried := trace.read(call_id, row)) is not None
     )
 
 
 def _ids_of_answers(trace: SpanTable, visit: Visit) -> frozenset[str]:
     """The ids of the calls that the LLM asked for in a visit."""
     return frozenset(
-        call_id
+        call
         for row in _below(trace, visit)
         if trace.roles[row] is Role.LLM
-        for call_id in answer(trace.attributes(row)).call_ids
+        for call in trace.read(asked, row).ids
     )
 
 

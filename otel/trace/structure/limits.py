@@ -7,9 +7,10 @@ take equally long, a limit cannot be told from batches or stages, and the result
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
+
+import msgspec
 
 from trading_graph.otel.trace.table import SpanTable
 from trading_graph.otel.vocabularies import Role
@@ -28,8 +29,7 @@ STEP_SHARE = 0.2
 the spans have different names."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(msgspec.Struct, frozen=True):
     """At most `at_once` of some spans ran at a time; `is_certain` excludes batches and stages."""
 
     at_once: int
@@ -50,9 +50,11 @@ def limit(trace: SpanTable, rows: Sequence[int], least_later: int = 2) -> Limit 
     if not 1 < at_once < len(rows):
         return None
     later = times[at_once:]
-    handovers = close = 0
+    handovers = close = over = 0
     for number, (start, _) in enumerate(later, at_once):
-        freed, running = _freed(ends, start, number, RELEASE_SHARE * middle)
+        over = bisect_right(ends, start, lo=over)
+        running = number - over
+        freed = over > 0 and start - ends[over - 1] <= RELEASE_SHARE * middle
         close += freed
         handovers += freed and running == at_once - 1
     if len(later) >= least_later and handovers >= HANDOVERS * len(later):

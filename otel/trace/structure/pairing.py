@@ -1,14 +1,15 @@
 """What a run would save without its barriers, over all ways to give each node to a branch.
 
-Nothing says which tools node belongs to which analyst. Those ways count that agree with what is
+Nothing says which tools node belongs to which agent. Those ways count that agree with what is
 recorded (`kin.py`) and with who was present: a branch has a node in each stage until it ends.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from itertools import islice, pairwise
+
+import msgspec
 
 from trading_graph.otel.trace.structure.barriers import Lockstep, locksteps
 from trading_graph.otel.trace.structure.kin import branch_labels
@@ -25,16 +26,14 @@ LEAST = 24
 """As many pairings are played of each lockstep, if a trace has that many locksteps."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pairing:
+class Pairing(msgspec.Struct, frozen=True):
     """The visits of each branch, in order, and what the run saves if no other is waited for."""
 
     branches: tuple[tuple[Visit, ...], ...]
     saving_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Pairings:
+class Pairings(msgspec.Struct, frozen=True):
     """The pairings with the least, the median and the greatest saving, and how many there are.
 
     Where not all were played (`is_complete`), there are `count` or more. `ready_ns` is, by the

@@ -6,8 +6,9 @@ it is only broken in a bounded share of runs.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+
+import msgspec
 
 from trading_graph.otel.trace.table import SpanTable
 
@@ -15,16 +16,14 @@ CallPath = tuple[str, ...]
 """The names from below the run down to a span."""
 
 
-@dataclass(frozen=True, slots=True)
-class SeenRun:
+class SeenRun(msgspec.Struct, frozen=True):
     """Another run of the program: its trace, and the row of its span."""
 
     trace: SpanTable
     run: int
 
 
-@dataclass(frozen=True, slots=True)
-class Precedence:
+class Precedence(msgspec.Struct, frozen=True):
     """How often two siblings occurred together: in sequence, reversed, or overlapping."""
 
     together: int

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from trading_graph.otel.trace import semconv
 from trading_graph.otel.trace.table import SpanTable
-from trading_graph.otel.vocabularies import Role, tool_call
+from trading_graph.otel.vocabularies import Role, arguments, tool_call
 
 LEAST_SHARE = 0.01
 """A tool call shorter than this share of the longest asks for nothing that matters."""
@@ -15,22 +15,20 @@ def requests(trace: SpanTable, rows: Sequence[int]) -> dict[int, str | None]:
 
     A tool call asks by its name and arguments, a fetch by its declared key.
     """
-    keys, roles = trace.values(semconv.FETCH_KEY), trace.roles
-    tools = [row for row in rows if roles[row] is Role.TOOL]
+    keys, roles, tool = trace.values(semconv.FETCH_KEY), trace.roles, Role.TOOL
+    tools = [row for row in rows if roles[row] is tool]
     # A tool span of next to no time is bookkeeping, such as that of the final answer.
     least = LEAST_SHARE * max(map(trace.length, tools), default=0)
     return {
         row: str(key)
         if (key := keys[row]) is not None
         else _tool_request(trace, row)
-        if roles[row] is Role.TOOL and trace.length(row) >= least
+        if roles[row] is tool and trace.length(row) >= least
         else None
         for row in rows
     }
 
 
 def _tool_request(trace: SpanTable, row: int) -> str | None:
-    call = tool_call(trace.attributes(row))
-    if not call.arguments:
-        return None
-    return f"{call.name or trace.names[row]} {call.arguments}"
+    asked = trace.read(arguments, row)
+    return f"{tool_call(trace.attributes(row)).name or trace.names[row]} {asked}" if asked else None

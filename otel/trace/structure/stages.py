@@ -7,10 +7,10 @@ where a span starts after all spans before it have ended.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, pairwise
 
+import msgspec
 import numpy as np
 
 from trading_graph.otel.trace.table import SpanTable
@@ -26,8 +26,7 @@ _NODES = frozenset({Role.RUN, Role.DISPATCH, Role.JOIN, Role.AGENT, Role.CHAIN, 
 """The roles of spans that may be nodes of a graph where nothing says so; tools beside them too."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeTask:
+class NodeTask(msgspec.Struct, frozen=True):
     """One execution of a node; times in nanoseconds since the epoch.
 
     `rows` are its topmost spans, in order of start: one, unless the node itself has no span.
@@ -43,8 +42,7 @@ class NodeTask:
     end_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
+class Visit(msgspec.Struct, frozen=True):
     """All tasks of one node in one stage; `number` is 0 for the first visit of the node."""
 
     node: str
@@ -72,8 +70,7 @@ class Visit:
         return self.end_ns - self.start_ns
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(msgspec.Struct, frozen=True, dict=True):
     """The nodes that ran together, in order of start; `step` is LangGraph's, where recorded."""
 
     step: int | None
@@ -113,8 +110,7 @@ class Stage:
         return max(visit.end_ns for visit in self.visits)
 
 
-@dataclass(frozen=True, slots=True)
-class StageGraph:
+class StageGraph(msgspec.Struct, frozen=True):
     """One run of a graph as its stages, in order.
 
     `parent` is the row that its nodes have as parent, or a value of the parent column.
@@ -194,19 +190,25 @@ def stage_graphs(trace: SpanTable, least_wide: int = 0) -> tuple[StageGraph, ...
     key = stage_graphs, least_wide
     graphs: tuple[StageGraph, ...] | None = trace.memo.get(key)
     if graphs is None:
-        found = node_tasks(trace)
-        declared = (
-            graph for (parent, _), tasks in found.items() for graph in _declared(parent, tasks)
-        )
         graphs = trace.memo[key] = (
-            *(graph for graph in declared if _are_wide(graph.stages, least_wide)),
-            *_inferred(trace, found, least_wide),
+            *declared_graphs(trace, least_wide),
+            *_inferred(trace, node_tasks(trace), least_wide),
         )
     return graphs
 
 
-def _are_wide(stages: Sequence[Stage], least: int) -> bool:
-    return sum(stage.size > 1 for stage in stages) >= least
+def declared_graphs(trace: SpanTable, least_wide: int = 0) -> tuple[StageGraph, ...]:
+    """Those of the same graphs whose steps are recorded; cached."""
+    key = declared_graphs, least_wide
+    graphs: tuple[StageGraph, ...] | None = trace.memo.get(key)
+    if graphs is None:
+        graphs = trace.memo[key] = tuple(
+            graph
+            for (parent, _), tasks in node_tasks(trace).items()
+            for graph in _declared(parent, tasks)
+            if sum(stage.size > 1 for stage in graph.stages) >= least_wide
+        )
+    return graphs
 
 
 def node_tasks(trace: SpanTable) -> Mapping[tuple[int, str], Sequence[NodeTask]]:
@@ -237,13 +239,13 @@ def later_visits(trace: SpanTable) -> frozenset[int]:
 
 
 def _node_tasks(trace: SpanTable) -> dict[tuple[int, str], list[NodeTask]]:
+    if not trace.is_graph:
+        return {}
     recorded = {
         row: task
         for row, task in enumerate(trace.graph_tasks)
         if task is not None and task.node is not None
     }
-    if not recorded:
-        return {}
     spans: dict[tuple[object, ...], list[int]] = defaultdict(list)
     parents = trace.parent.tolist()
     for row in _topmost(parents, recorded):

@@ -24,7 +24,7 @@ from trading_graph.service.server.pages.run_progress import (
     now_doing,
     read_progress,
 )
-from trading_graph.service.server.pages.verdict_page import RunDuration, run_duration
+from trading_graph.service.server.pages.verdict_page import RunDuration, run_duration, verdict_view
 from trading_graph.service.server.problems import Problem
 from trading_graph.service.server.run_queue import IdempotencyConflictError
 from trading_graph.service.server.runs_api import queue_run
@@ -123,8 +123,8 @@ async def _durations(service: ServiceContext, done: Sequence[StoredRun]) -> list
     for run in reversed(done):
         if run.seconds is not None:
             stored = await service.store.verdict(run.id)
-            document = None if stored is None else stored.document
-            durations.append(run_duration(run.title, run.seconds, document))
+            verdict = None if stored is None else verdict_view(stored.document)
+            durations.append(run_duration(run.title, run.seconds, verdict))
     return durations
 
 

@@ -95,7 +95,7 @@ def _show_over(
     verdict = None if stored is None else verdict_view(stored.document)
     duration = None
     if run.seconds is not None:
-        duration = run_duration(run.symbol, run.seconds, stored.document if stored else None)
+        duration = run_duration(run.symbol, run.seconds, verdict)
     return page(
         request,
         "run_over.html",

@@ -3,7 +3,6 @@
 Also the page of a trace that is no run of ours.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -19,8 +18,6 @@ from trading_graph.service.server.inputs import id_of
 from trading_graph.service.server.pages.layout import page, see_other
 from trading_graph.service.server.pages.run_progress import LIMIT_S
 from trading_graph.service.server.problems import Problem
-
-_SIMULATED = re.compile(r"simulated; at ([\d.]+) s a call this run takes (\d+) s")
 
 
 async def show(request: web.Request) -> web.Response:
@@ -85,9 +82,9 @@ class RunDuration:
         return f"simulated; {self.projected_s:.0f} of {LIMIT_S:g} s at {self.call_s:g} s a call"
 
 
-def run_duration(name: str, seconds: float, verdict: str | None) -> RunDuration:
-    """A run's duration, with what the JSON of its verdict says of simulated latencies."""
-    match = _SIMULATED.search(verdict or "")
-    if match is None:
-        return RunDuration(name, seconds)
-    return RunDuration(name, seconds, float(match[2]), float(match[1]))
+def run_duration(name: str, seconds: float, verdict: VerdictView | None) -> RunDuration:
+    """A run's duration, with what its verdict says of simulated latencies."""
+    for check in verdict.document.checks if verdict else ():
+        if (projection := check.projection) is not None:
+            return RunDuration(name, seconds, projection.run_s, projection.call_s)
+    return RunDuration(name, seconds)

@@ -4,6 +4,10 @@
 #   "crewai==1.15.30",
 #   "openinference-instrumentation-crewai==1.1.21",
 #   "opentelemetry-sdk==1.45.2",
+#   "chromadb==1.5.9", # This and what follows is CrewAI's own: pip would look for it for long.
+#   "kubernetes==36.0.3",
+#   "lancedb==0.40.0",
+#   "openai==2.54.0",
 # ]
 # ///
 """CrewAI under OpenInference."""

@@ -3,7 +3,7 @@
 # dependencies = [
 #   "google-adk==2.13.0",
 #   "litellm==1.110.2",
-#   "opentelemetry-api==1.44.0",
+#   "opentelemetry-api==1.44.0", # The newest that ADK allows.
 #   "opentelemetry-sdk==1.44.0",
 # ]
 # ///

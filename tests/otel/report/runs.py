@@ -81,6 +81,8 @@ def _spans(agents: int, name: str) -> Iterator[Drawn]:
         )
         for turn, (part, title, start, end, own) in enumerate(parts):
             given: dict[str, object] = {**own, semconv.TURN_INDEX: 2 if turn == 3 else 1}
+            if turn in (1, 2):
+                given[semconv.TOOL_CALL_ID] = f"call {agent}{part}"
             yield f"{agent}{part}", agent, title, start, end, given
 
 

@@ -113,7 +113,7 @@ def test_the_predicted_trace_is_whole_and_as_long_as_predicted() -> None:
 
 def test_ids_and_values_of_foreign_traces_become_valid() -> None:
     """LangSmith's span ids are UUIDs, and an attribute may be anything."""
-    trace = drawn(("run", 0, 9, [("a", 2, 5, [("b", 3, 4, [])])]))
+    trace = drawn(("run", 0, 999, [("a", 2, 998, [("b", 3, 997, [])])]))
     object.__setattr__(trace, "span_ids", tuple(f"{'9' * 8}-{each}" for each in trace.span_ids))
     trace._attributes[1] = {"odd": {"a": [1, None]}, "none": None, "nan": float("nan")}
     (there,) = parse(simulated_otlp(rank(trace, 0)).encode(), "export")

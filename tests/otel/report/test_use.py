@@ -38,7 +38,7 @@ def verdict_text(trace: SpanTable) -> list[str]:
 
 def test_a_verdict_has_a_row_for_each_agent_and_names_the_largest() -> None:
     lines = verdict_text(crew(scout=[10, 20], writer=[5000]))
-    assert "scout 1 0.60 s 0.60 s 2 0.60 s 30, 2" in cells(lines)
+    assert "scout 1 0.60 s 0.60 s 2 0.60 s 30 / 2" in cells(lines)
     (sentence,) = [line for line in lines if line.startswith("Most time is in")]
     assert sentence.startswith("Most time is in scout: 0.60 s of 5.00 s, 2 of 3 LLM calls, 32 of")
 

@@ -308,8 +308,8 @@ def test_checks_that_do_not_apply_are_not_counted() -> None:
 
 
 def test_simulated_runs_show_what_they_would_take() -> None:
-    said = json.dumps({"x": "5.922 s simulated; at 15 s a call this run takes 105 s"})
-    found = run_duration("NVDA", 5.9, said)
+    said = document(projection={"call_s": 15.0, "run_s": 105.0})
+    found = run_duration("NVDA", 5.9, verdict_view(said))
     assert (found.projected_s, found.call_s) == (105.0, 15.0)
     page = history_section([found])
     assert "at 15 s a call it takes 105 s" in page
