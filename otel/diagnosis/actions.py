@@ -181,10 +181,10 @@ class UnblockLoop(msgspec.Struct, frozen=True):
         for group in self.groups:
             Parallelise(group).apply(schedule, edits)
         tree = schedule.tree
-        loop_blocks = schedule.blocks
-        if not loop_blocks:
+        if not schedule.blocks.rows:
             return
         for row in tree.rows:
+            loop_blocks = schedule.blocks.beside(row)
             family = schedule.family(row)
             if not family.rows:
                 delay = delay_ns(tree, loop_blocks, row, tree.start[row], tree.end[row])
@@ -193,7 +193,7 @@ class UnblockLoop(msgspec.Struct, frozen=True):
                 continue
             for number, child in enumerate(family.rows):
                 at, gap = tree.start[child], family.gap(number)
-                delay = delay_ns(tree, loop_blocks, child, at - gap, at)
+                delay = delay_ns(tree, schedule.blocks.beside(child), child, at - gap, at)
                 if delay:
                     edits.gap[child] = gap - delay
             delay = delay_ns(tree, loop_blocks, row, tree.end[row] - family.tail, tree.end[row])

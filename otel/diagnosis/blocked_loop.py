@@ -1,14 +1,18 @@
-"""Which span blocked the event loop at which time, and what that delayed.
+"""Which span blocked its event loop at which time, and what that delayed.
 
 A trace records how late the loop was during each span. A loop runs one coroutine at a time: while
 it is blocked, spans end one after the other, and the time before each end was spent by that span.
+Other loops, and other processes, go on meanwhile.
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from trading_graph.otel.diagnosis.call_tree import CallTree
+from trading_graph.otel.trace.loops import loops
 from trading_graph.otel.verdict.causes import TICK_NS
 from trading_graph.otel.vocabularies import witness
 
@@ -20,19 +24,49 @@ RELEASE_NS = 5_000_000
 
 
 class Block(NamedTuple):
-    """A period, in nanoseconds since the epoch, during which a span blocked the loop."""
+    """A period, in nanoseconds since the epoch, during which a span blocked its loop."""
 
     start_ns: int
     end_ns: int
     row: int
 
 
-def blocks(tree: CallTree) -> list[Block]:
-    """The periods during which spans blocked the loop, in order of time; they do not overlap."""
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """The periods during which spans blocked each loop, in order of time; they do not overlap.
+
+    `loop_of` is the loop of each span by row; None where all share one.
+    """
+
+    by_loop: Mapping[Hashable, Sequence[Block]]
+    loop_of: Sequence[Hashable] | None
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """The spans that blocked a loop."""
+        return tuple(dict.fromkeys(each.row for some in self.by_loop.values() for each in some))
+
+    def beside(self, row: int) -> Sequence[Block]:
+        """The blocks of the loop of a span."""
+        return self.by_loop.get(None if self.loop_of is None else self.loop_of[row], ())
+
+
+def blocks(tree: CallTree) -> Blocks:
+    """The periods during which spans blocked their loops."""
+    by_loop: dict[Hashable, list[int]] = defaultdict(list)
+    suspects = _suspects(tree)
+    loop_of = loops(tree.trace, tree.run) if suspects else None
+    for row in suspects:
+        by_loop[None if loop_of is None else loop_of[row]].append(row)
+    return Blocks({loop: _periods(tree, rows) for loop, rows in by_loop.items()}, loop_of)
+
+
+def _periods(tree: CallTree, suspects: Sequence[int]) -> list[Block]:
+    """The periods during which spans blocked the loop that they share."""
     periods: list[Block] = []
     last_end = 0
     lags_ms = tree.trace.column_of(witness.loop_lag_ms)
-    for row in sorted(_suspects(tree), key=tree.end.__getitem__):
+    for row in sorted(suspects, key=tree.end.__getitem__):
         lag_ns = int((lags_ms[row] or 0.0) * 1e6)
         start, end = tree.start[row], tree.end[row]
         # The monitor sees a block from its next tick on.

@@ -144,6 +144,11 @@ def critical_path(
             if begin < low:
                 begin = low
             if stop <= begin:
+                if candidates is not None:  # what was waited for took no time: what came before it?
+                    if cursor > stop:
+                        rows.append(row)
+                        starts.append(stop)
+                    cursor, candidates = stop, of_row.get(child)
                 continue
             if cursor > stop:
                 if model >= 0:

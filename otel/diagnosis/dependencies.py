@@ -30,7 +30,13 @@ def declared_predecessors(tree: CallTree) -> Mapping[int, tuple[int, ...]]:
             continue
         row_of = trace.row_of
         targets = [row_of[link.span_id] for link in trace.links(row) if link.span_id in row_of]
-        family = [each for each in targets if tree.parents[each] == tree.parents[row]]
+        # One that starts at the same time and comes later in order has not been placed before.
+        family = [
+            each
+            for each in targets
+            if tree.parents[each] == tree.parents[row]
+            and (tree.start[each], each) < (tree.start[row], row)
+        ]
         last_end = max([tree.end[each] for each in family], default=0)
         if family and 0 <= tree.start[row] - last_end <= SOON_NS:
             predecessors[row] = tuple(family)

@@ -15,7 +15,7 @@ from functools import cached_property
 import msgspec
 import numpy as np
 
-from trading_graph.otel.diagnosis.blocked_loop import Block, blocks
+from trading_graph.otel.diagnosis.blocked_loop import Blocks, blocks
 from trading_graph.otel.diagnosis.call_tree import CallTree
 from trading_graph.otel.diagnosis.critical_path import PathTable, critical_path
 from trading_graph.otel.diagnosis.dependencies import (
@@ -200,8 +200,8 @@ class Schedule:
         return Evidence.INFERRED
 
     @cached_property
-    def blocks(self) -> list[Block]:
-        """The periods during which spans blocked the event loop."""
+    def blocks(self) -> Blocks:
+        """The periods during which spans blocked their event loops."""
         return blocks(self.tree)
 
     @cached_property

@@ -19,6 +19,7 @@ from trading_graph.otel.trace.structure import (
     Limit,
     is_task,
     limit,
+    limit_inside,
     staircase,
     turn_numbers,
 )
@@ -184,12 +185,14 @@ def lag_explains_work(group: Group) -> bool:
 def group_limit(trace: SpanTable, group: Group) -> tuple[Limit, Cause] | None:
     """The limit that the members of a group met before they started, and its cause."""
     rows = _most_at_one_step(trace, group.rows)
-    found = limit(trace, rows)
-    if found is None:
-        return None
+    is_step = _of_one_step(trace, rows)
+    # LangGraph dispatches a step at once: a single late start is then a limit too.
+    found = limit(trace, rows, least_later=1 if is_step else 2)
+    if found is None or (not found.is_certain and _by_edges(trace, rows)):
+        return None  # LangGraph's steps are stages, whatever they look like
     if group.threads > 1:
         return found, Cause.EXECUTOR
-    if _of_one_step(trace, rows):
+    if is_step:
         return found, Cause.MAX_CONCURRENCY
     return found, Cause.SEMAPHORE
 
@@ -202,6 +205,21 @@ def _most_at_one_step(trace: SpanTable, rows: Sequence[int]) -> Sequence[int]:
     for row in rows:
         by_step[trace.steps[row]].append(row)
     return max(by_step.values(), key=len)
+
+
+def calls_limit(trace: SpanTable, group: Group) -> int | None:
+    """How many calls below the members a limit lets run at once, where all members are open."""
+    first_end = min(trace.intervals[row][1] for row in group.rows)
+    if max(trace.intervals[row][0] for row in group.rows) >= first_end:
+        return None
+    if not _begins_in_turn(trace, group, 0.05):
+        return None
+    branches = []
+    for row in group.rows:
+        branches.append(working_spans(trace, row))
+        if row in branches[-1]:
+            return None  # it is a call itself
+    return limit_inside(trace, branches)
 
 
 def is_held_back(trace: SpanTable, group: Group) -> bool:
@@ -228,13 +246,23 @@ def group_staircase(trace: SpanTable, group: Group) -> int | None:
     end, since that is why they are late, and those without work of their own.
     """
     is_one_name = len({trace.names[row] for row in group.rows}) == 1
-    if staircase(trace, group.rows, is_one_name) is None:
+    if staircase(trace, group.rows, is_one_name) is None or _begins_in_turn(trace, group, 0.2):
         return None
     chain_length = {row: len(serial_chain(trace, working_spans(trace, row))) for row in group.rows}
     workers = [row for row in group.rows if chain_length[row]] or list(group.rows)
     first_to_end = min(workers, key=lambda row: trace.intervals[row][1])
     as_often = [row for row in workers if chain_length[row] <= chain_length[first_to_end]]
     return staircase(trace, as_often, is_one_name)
+
+
+def _begins_in_turn(trace: SpanTable, group: Group, share: float) -> bool:
+    """Whether the work of some members begins late, so that it shows who waited for whom.
+
+    Late is after this share of the time up to the first end.
+    """
+    works = [work.intervals[0][0] for work in group.works if work.intervals]
+    first_end = min(trace.intervals[row][1] for row in group.rows)
+    return bool(works) and max(works) - min(works) > share * (first_end - min(works))
 
 
 def _of_one_step(trace: SpanTable, rows: Sequence[int]) -> bool:
@@ -254,6 +282,8 @@ def _of_one_step(trace: SpanTable, rows: Sequence[int]) -> bool:
 
 def _by_edges(trace: SpanTable, rows: Sequence[int]) -> bool:
     """Whether LangGraph ran these spans in different steps, which its edges order."""
+    if not trace.is_graph:
+        return False
     tasks = [trace.read(graph_task, row) for row in rows]
     steps = {None if task is None else task.step for task in tasks}
     return None not in steps and len(steps) > 1

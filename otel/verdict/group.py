@@ -1,12 +1,13 @@
 """The measures of a group of spans that should have run at once."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import msgspec
 
 from trading_graph.otel.trace import Profile, SpanTable, profile
 from trading_graph.otel.trace.clocks import clocks
+from trading_graph.otel.trace.loops import loops
 from trading_graph.otel.verdict.dialect import dialect
 from trading_graph.otel.verdict.work import SERVER, Work, add_shared, union_ns, works_below
 from trading_graph.otel.vocabularies import Reader, witness
@@ -117,7 +118,7 @@ class Group(msgspec.Struct, frozen=True):
 
 def group(trace: SpanTable, rows: Sequence[int]) -> Group:
     """Measure the group of spans at these rows."""
-    together = _in_company(trace, rows)
+    process, loop = _in_company(trace, rows)
     works = works_below(trace, rows)
     times_ns = _work_times(works)
     if len(times_ns) < 2:
@@ -129,18 +130,29 @@ def group(trace: SpanTable, rows: Sequence[int]) -> Group:
         works,
         len(times_ns),
         overlap_ratio(sum(times_ns), union_ns(works), max(times_ns, default=0)),
-        _most(trace, together, witness.loop_lag_ms),
-        _most(trace, together, witness.cpu_over_wall),
+        _most(trace, loop, witness.loop_lag_ms),
+        _most(trace, process, witness.cpu_over_wall),
     )
 
 
-def _in_company(trace: SpanTable, rows: Sequence[int]) -> Sequence[int]:
-    """The members that share a process with another: only those can hold each other up in it."""
+def _in_company(trace: SpanTable, rows: Sequence[int]) -> tuple[Sequence[int], Sequence[int]]:
+    """The members that share a process with another, and those that share an event loop.
+
+    Only those can hold each other up in it.
+    """
     seen = clocks(trace, trace.top(rows[0])) if rows else None
-    if seen is None or seen.are_one:
-        return rows
-    count = Counter(seen.clock[row] for row in rows)
-    return [row for row in rows if count[seen.clock[row]] > 1]
+    process = rows if seen is None or seen.are_one else _with_peers(rows, seen.clock)
+    lags = trace.column_of(witness.loop_lag_ms)
+    if all(lags[row] is None for row in rows):
+        return process, process
+    loop_of = loops(trace, trace.top(rows[0]))
+    return process, rows if loop_of is None else _with_peers(rows, loop_of)
+
+
+def _with_peers(rows: Sequence[int], place: Sequence[Hashable]) -> Sequence[int]:
+    """The members whose place is also that of another."""
+    count = Counter(place[row] for row in rows)
+    return [row for row in rows if count[place[row]] > 1]
 
 
 def declares_waits(trace: SpanTable, row: int) -> bool:

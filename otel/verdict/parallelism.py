@@ -48,7 +48,8 @@ class Parallelism(msgspec.Struct, frozen=True):
 
     There is no cause where it is proven, and more than one where what is known does not tell them
     apart; the likeliest comes first. `at_once` is how many a limit lets in, and `idle_ns` how long
-    branches waited at barriers in total, where that is a cause.
+    branches waited at barriers in total, where that is a cause. `inside` says that the limit is one
+    on calls below the members, which are open meanwhile.
     """
 
     strength: Strength
@@ -56,6 +57,7 @@ class Parallelism(msgspec.Struct, frozen=True):
     group: Group
     at_once: int = 0
     idle_ns: int = 0
+    inside: bool = False
 
     @property
     def cause(self) -> Cause | None:
@@ -205,6 +207,10 @@ def _judge(trace: SpanTable, group: Group) -> Parallelism:
     if width_inside := causes.group_staircase(trace, group):
         suspects = (Cause.SEMAPHORE, *((Cause.BLOCKED_LOOP,) if group.may_block else ()))
         return Parallelism(Strength.SUSPICIOUS, suspects, group, at_once=width_inside)
+    if calls_at_once := causes.calls_limit(trace, group):
+        return Parallelism(
+            Strength.SUSPICIOUS, (Cause.SEMAPHORE,), group, at_once=calls_at_once, inside=True
+        )
     if group.lag_ms is None and causes.is_held_back(trace, group):
         return Parallelism(Strength.SUSPICIOUS, (Cause.BLOCKED_LOOP, Cause.SEMAPHORE), group)
     strength, cause = _proof(group, late)

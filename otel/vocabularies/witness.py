@@ -86,6 +86,15 @@ thread_id = Figure(THREAD_ID)
 """The id of the thread on which the span ended; None where it is not recorded."""
 
 
+def _loop_id(attributes: Attributes) -> int | str | None:
+    found = attributes.get(LOOP_ID)
+    return found if isinstance(found, int | str) else None
+
+
+loop_id = Reader[int | str | None](_loop_id, {LOOP_ID}, None)
+"""The id of the event loop that the span ran on; None where it is not recorded."""
+
+
 def spans_started(attributes: Attributes) -> int | None:
     """How many spans the process declares; None where it declares none, or no number."""
     return whole(value(attributes, SPANS_STARTED))

@@ -14,6 +14,7 @@ from trading_graph.otel.diagnosis.actions import (
     Fix,
     FreeInterpreter,
     Parallelise,
+    RemoveGap,
     RemoveWaits,
     Shorten,
     UnblockLoop,
@@ -22,7 +23,7 @@ from trading_graph.otel.diagnosis.findings.candidate import Candidate, place_of,
 from trading_graph.otel.diagnosis.findings.kind import FindingKind
 from trading_graph.otel.diagnosis.schedule import Schedule
 from trading_graph.otel.trace import Evidence, SpanTable
-from trading_graph.otel.trace.structure import Turn, siblings, turns
+from trading_graph.otel.trace.structure import Turn, are_visited_again, siblings, turns
 from trading_graph.otel.verdict.causes import Cause, group_staircase
 from trading_graph.otel.verdict.group import branches_of
 from trading_graph.otel.verdict.measures import fan_out_name
@@ -80,12 +81,14 @@ def concurrency_findings(schedule: Schedule) -> Iterator[Candidate]:
             detector = _limit if is_limit else _BY_CAUSE.get(each.judgement.causes[0])
             if detector is not None:
                 yield detector(schedule, each)
+            elif late := _late(schedule, each):
+                yield late
             elif each.judgement.cause in (Cause.DISPATCH, Cause.MAX_CONCURRENCY):
                 place = each.place if each.kind is FindingKind.SERIAL_FAN_OUT else ""
                 serial[each.kind, place].append(each)
         elif each.judgement.group.may_block and _looks_blocked(schedule, each):
             yield _possible_block(schedule, each)
-        if late := _late(schedule, each):
+        elif late := _late(schedule, each):
             yield late
     for (kind, place), some in serial.items():
         yield _serial(schedule, kind, place, some)
@@ -163,7 +166,7 @@ def _is_row(schedule: Schedule, rows: Sequence[int]) -> bool:
 
 def _blocked(schedule: Schedule, some: Sequence[JudgedGroup]) -> Candidate:
     trace = schedule.tree.trace
-    guilty = tuple(dict.fromkeys(block.row for block in schedule.blocks)) or (schedule.tree.run,)
+    guilty = schedule.blocks.rows or (schedule.tree.run,)
     lag = max(witness.loop_lag_ms(trace.attributes(row)) or 0.0 for row in guilty)
     names = ", ".join(dict.fromkeys(trace.names[row] for row in guilty))
     return Candidate(
@@ -198,7 +201,10 @@ def _limit(schedule: Schedule, each: JudgedGroup) -> Candidate:
     judgement = each.judgement
     count, width = len(each.rows), judgement.at_once
     actions: tuple[Fix, ...]
-    if judgement.strength is Strength.SUSPICIOUS and width:
+    if judgement.inside:
+        where = f"{count} spans were opened together, and at most {width} calls in them ran at once"
+        actions = _calls_at_once(schedule, judgement)
+    elif judgement.strength is Strength.SUSPICIOUS and width:
         where = f"{count} spans start together and end {width} at a time"
         actions = (RemoveWaits(_waits_inside(schedule, judgement)),)
     elif width:
@@ -214,9 +220,26 @@ def _limit(schedule: Schedule, each: JudgedGroup) -> Candidate:
         rows=each.rows,
         actions=actions,
         proven=False,
-        only_if=BLOCKING if judgement.cause is Cause.BLOCKED_LOOP else SHARED,
+        only_if=_limit_condition(schedule, each),
         causes=judgement.causes,
     )
+
+
+def _limit_condition(schedule: Schedule, each: JudgedGroup) -> str:
+    """What has to be so for more of these spans to run at once."""
+    if each.judgement.cause is Cause.BLOCKED_LOOP:
+        return BLOCKING
+    if _may_be_chains(schedule, each):
+        return f"{SHARED}, and none goes on where one that ended left off"
+    return SHARED
+
+
+def _may_be_chains(schedule: Schedule, each: JudgedGroup) -> bool:
+    """Whether nodes of as many names, of which only times are known, may be of fewer branches."""
+    if each.evidence.proves or each.judgement.strength is not Strength.SERIAL:
+        return False
+    names = schedule.tree.trace.names
+    return len({names[row] for row in each.rows}) == len(each.rows)
 
 
 _LIMIT_KIND = {
@@ -259,6 +282,26 @@ def _work_at_once(schedule: Schedule, judgement: Parallelism) -> tuple[Fix, ...]
     return (RemoveWaits(tuple(waits)),)
 
 
+def _calls_at_once(schedule: Schedule, judgement: Parallelism) -> tuple[Fix, ...]:
+    """Let each call start when its branch does, or when the call before it in its branch ends."""
+    tree, actions = schedule.tree, list[Fix]()
+    for branch in judgement.group.rows:
+        free = tree.start[branch]
+        for call in sorted(working_spans(tree.trace, branch), key=tree.start.__getitem__):
+            wait, held, longest = tree.start[call] - free, call, -1
+            row = call
+            while row != branch:
+                family = schedule.family(tree.parents[row])
+                gap = family.gap(family.number[row])
+                if gap > longest:
+                    held, longest = row, gap
+                row = tree.parents[row]
+            if wait > 0:
+                actions.append(RemoveGap(held, max(longest - wait, 0)))
+            free = max(free, tree.end[call])
+    return tuple(actions)
+
+
 def _looks_blocked(schedule: Schedule, each: JudgedGroup) -> bool:
     """Whether spans were opened together and ended together.
 
@@ -266,8 +309,11 @@ def _looks_blocked(schedule: Schedule, each: JudgedGroup) -> bool:
     block the loop in turn: it notes all ends when the last is done.
     """
     tree, rows = schedule.tree, each.rows
+    starts = [tree.start[row] for row in rows]
     ends = [tree.end[row] for row in rows]
     shortest = min(tree.duration(row) for row in rows)
+    if max(starts) - min(starts) > LATE_SHARE * shortest:
+        return False
     return max(ends) - min(ends) <= ENDS_SHARE * shortest
 
 
@@ -293,14 +339,22 @@ def _possible_block(schedule: Schedule, each: JudgedGroup) -> Candidate:
 def _late(schedule: Schedule, each: JudgedGroup) -> Candidate | None:
     """Branches that ran beside the others, and started well after them."""
     tree, judgement = schedule.tree, each.judgement
-    if each.kind is not FindingKind.SERIAL_FAN_OUT or judgement.at_once or each.fell:
+    if each.kind is not FindingKind.SERIAL_FAN_OUT or judgement.at_once:
+        return None
+    if each.fell and judgement.cause is not Cause.DISPATCH:
         return None
     trace: SpanTable = tree.trace
+    if are_visited_again(trace, each.rows):
+        return None
     first = tree.start[each.rows[0]]
     usual = median(tree.duration(row) for row in each.rows)
-    late = [row for row in each.rows if tree.start[row] - first > LATE_SHARE * usual]
+    first_end = min(tree.end[row] for row in each.rows)
+    latest = min(first + LATE_SHARE * usual, first_end - 1)
+    late = [row for row in each.rows if tree.start[row] > latest]
     if not late or 2 * len(late) > len(each.rows):
         return None  # where most come later, they come in turn
+    if each.fell and len(each.rows) - len(late) < 2:
+        return None  # a row
     if schedule.path.total_ns.keys().isdisjoint(late):
         return None
     delay = max(tree.start[row] for row in late) - first
@@ -314,6 +368,7 @@ def _late(schedule: Schedule, each: JudgedGroup) -> Candidate | None:
         actions=(Parallelise((each.rows[0], *late)),),
         proven=False,
         only_if="nothing that they need comes later",
+        causes=judgement.causes if each.fell else (),
     )
 
 

@@ -6,6 +6,7 @@ not tell them apart, so nothing is promised: the gain begins at zero.
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from statistics import median
 
 from trading_graph.otel.diagnosis.actions import Chain, Fix, Parallelise
@@ -25,9 +26,10 @@ def serial_rows(schedule: Schedule) -> Iterator[Candidate]:
     tree = schedule.tree
     on_path = schedule.path.total_ns
     found: dict[tuple[FindingKind, str], list[Row]] = defaultdict(list)
-    for row in siblings(tree.trace, tree.run).rows:
-        if sum(span in on_path for span in row.spans) > 1:
-            found[_kind(schedule, row), place_of(tree, row.parent)].append(row)
+    for whole in siblings(tree.trace, tree.run).rows:
+        for row in _parts(schedule, whole):
+            if sum(span in on_path for span in row.spans) > 1:
+                found[_kind(schedule, row), place_of(tree, row.parent)].append(row)
     for (kind, place), rows in found.items():
         yield _candidate(schedule, kind, place, rows)
 
@@ -38,6 +40,26 @@ def _kind(schedule: Schedule, row: Row) -> FindingKind:
     if _is_many(schedule, row.spans):
         return FindingKind.MANY_SMALL_CALLS
     return FindingKind.SERIAL_CALLS
+
+
+def _parts(schedule: Schedule, row: Row) -> Iterator[Row]:
+    """A row, cut where many small calls begin and end: one that lists them may come before."""
+    if len(row.branches) <= MANY or row.role in (Role.AGENT, Role.CHAIN):
+        yield row
+        return
+    names = schedule.tree.trace.names
+    rest: list[tuple[int, ...]] = []
+    for _, same in groupby(row.branches, key=lambda branch: names[branch[0]]):
+        branches = tuple(same)
+        if not _is_many(schedule, [branch[0] for branch in branches]):
+            rest += branches
+            continue
+        if len(rest) > 1:
+            yield Row(tuple(rest), row.parent, row.role)
+        rest = []
+        yield Row(branches, row.parent, row.role)
+    if len(rest) > 1:
+        yield Row(tuple(rest), row.parent, row.role)
 
 
 def _candidate(schedule: Schedule, kind: FindingKind, place: str, rows: Sequence[Row]) -> Candidate:

@@ -1,5 +1,6 @@
 """Work that was repeated, work that failed, and time in which nothing was done."""
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from math import ceil
@@ -141,7 +142,7 @@ def gaps(schedule: Schedule) -> Iterator[Candidate]:
         idle = end - start
         if not tree.children(row) or trace.roles[row] in (Role.LLM, Role.HTTP):
             continue
-        if blocked_ns(schedule.blocks, start, end) > idle / 2:
+        if blocked_ns(schedule.blocks.beside(row), start, end) > idle / 2:
             continue  # the event loop was blocked, which is a separate finding
         idle = trace.idle_ns(start, end, (row, *trace.ancestors(row)))
         if idle < least:
@@ -181,7 +182,8 @@ def _released_with(family: Family, first: int) -> list[int]:
     last_end = family.start[first] - family.gap(first)
     first_end = family.end[first]
     released = []
-    for number in range(first, len(family.rows)):
+    # Of branches that start together, the one on the path need not be the first.
+    for number in range(bisect_left(family.start, last_end), len(family.rows)):
         if family.start[number] >= first_end:
             break
         if family.start[number] - family.gap(number) == last_end:

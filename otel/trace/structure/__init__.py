@@ -22,7 +22,13 @@ from trading_graph.otel.trace.structure.fan_outs import (
     plural,
     siblings,
 )
-from trading_graph.otel.trace.structure.limits import Limit, limit, staircase
+from trading_graph.otel.trace.structure.limits import (
+    Limit,
+    are_visited_again,
+    limit,
+    limit_inside,
+    staircase,
+)
 from trading_graph.otel.trace.structure.pairing import Pairing, Pairings, pairings
 from trading_graph.otel.trace.structure.precedence import SeenRun, are_independent
 from trading_graph.otel.trace.structure.requests import requests
@@ -57,10 +63,12 @@ __all__ = [
     "Turn",
     "Visit",
     "are_independent",
+    "are_visited_again",
     "calls",
     "is_task",
     "later_visits",
     "limit",
+    "limit_inside",
     "locksteps",
     "node_tasks",
     "pairings",

@@ -37,9 +37,7 @@ PAUSE_SHARE = 0.5
 _PAIRS_OF = 200
 """Up to this number of spans at once, each is compared with each."""
 
-_NEVER = frozenset(
-    {Role.RUN, Role.DISPATCH, Role.JOIN, Role.PREFETCH, Role.INTERRUPTION, Role.FETCH}
-)
+_NEVER = frozenset({Role.RUN, Role.DISPATCH, Role.JOIN, Role.PREFETCH, Role.INTERRUPTION})
 
 
 class Shape(StrEnum):
@@ -179,11 +177,13 @@ def _family(
         for row, task in tasks.items()
         if task is not None and task.step is not None and is_task(trace, row, task)
     }
+    taken = taken | _later_parts(trace, steps, tasks)
     fan_outs = list(_steps(trace, parent, steps, taken))
     groups = _joined_batches(trace, _groups(trace, members, steps))
     for group in groups:
         free = [row for row in group if row not in taken and row not in steps]
-        if len(free) > 1:
+        # Fetches are a tool's own affair, unless many follow each other.
+        if len(free) > 1 and trace.roles[free[0]] is not Role.FETCH:
             shape = _shape(trace, free)
             fan_outs.append(FanOut(tuple(free), parent, Evidence.INFERRED, shape))
     return fan_outs, list(_rows(trace, parent, groups, taken, tasks, bool(steps)))
@@ -212,6 +212,27 @@ def _steps(
         if len(rows) > 1:
             shape = _shape(trace, rows)
             yield FanOut(tuple(rows), parent, Evidence.DECLARED, shape, step=step)
+
+
+def _later_parts(
+    trace: SpanTable, steps: Mapping[int, int], tasks: Mapping[int, GraphTask | None]
+) -> set[int]:
+    """The spans that follow another of their node in one step, where no namespace is recorded.
+
+    They are parts of one task. In a step of one node they may also be tasks of a Send.
+    """
+    nodes: dict[int, set[str | None]] = defaultdict(set)
+    last_end: dict[tuple[int, str | None], int] = {}
+    parts: set[int] = set()
+    bare = [(row, task.node) for row in steps if (task := tasks[row]) and not task.namespace]
+    for row, node in bare:
+        nodes[steps[row]].add(node)
+    for row, node in bare:
+        start, end = trace.intervals[row]
+        if len(nodes[steps[row]]) > 1 and start >= last_end.get((steps[row], node), start + 1):
+            parts.add(row)
+        last_end[steps[row], node] = max(end, last_end.get((steps[row], node), end))
+    return parts
 
 
 def _groups(trace: SpanTable, members: Sequence[int], steps: dict[int, int]) -> list[list[int]]:
@@ -370,6 +391,7 @@ _PLURAL = {
     Role.DATABASE: "queries",
     Role.MESSAGING: "messages",
     Role.RETRIEVAL: "retrievals",
+    Role.FETCH: "fetches",
 }
 
 

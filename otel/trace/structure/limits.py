@@ -13,6 +13,7 @@ from statistics import median
 import msgspec
 
 from trading_graph.otel.trace.table import SpanTable
+from trading_graph.otel.vocabularies import Role
 
 HELD_SHARE = 0.05
 """A level counts if it was held for this share of the median duration."""
@@ -35,9 +36,12 @@ class Limit(msgspec.Struct, frozen=True):
     is_certain: bool
 
 
-def limit(trace: SpanTable, rows: Sequence[int]) -> Limit | None:
-    """The limit that spans met which wait outside, before they start; None where there is none."""
-    if len(rows) < 3:
+def limit(trace: SpanTable, rows: Sequence[int], least_later: int = 2) -> Limit | None:
+    """The limit that spans met which wait outside, before they start; None where there is none.
+
+    At least `least_later` of them have to start later than the first that ran at once.
+    """
+    if len(rows) < 3 or are_visited_again(trace, rows):
         return None
     times = sorted(trace.intervals[row] for row in rows)
     middle = median(end - start for start, end in times)
@@ -53,11 +57,69 @@ def limit(trace: SpanTable, rows: Sequence[int]) -> Limit | None:
         freed = over > 0 and start - ends[over - 1] <= RELEASE_SHARE * middle
         close += freed
         handovers += freed and running == at_once - 1
-    if len(later) >= 2 and handovers >= HANDOVERS * len(later):
+    if len(later) >= least_later and handovers >= HANDOVERS * len(later):
         return Limit(at_once, True)
-    if close == len(later) and len(later) >= 2:
+    if close == len(later) and len(later) >= least_later:
         return Limit(at_once, False)
     return None
+
+
+def are_visited_again(trace: SpanTable, rows: Sequence[int]) -> bool:
+    """Whether agents or nodes come again, several of them and none beside itself.
+
+    Then branches of several visits each ran side by side: a later start follows a visit before.
+    """
+    if any(trace.roles[row] not in (Role.AGENT, Role.CHAIN) for row in rows):
+        return False
+    last_end: dict[str, int] = {}
+    again: set[str] = set()
+    for row in sorted(rows):
+        name, (start, end) = trace.names[row], trace.intervals[row]
+        if name in last_end:
+            if start < last_end[name]:
+                return False
+            again.add(name)
+        last_end[name] = end
+    return len(again) > 1
+
+
+def limit_inside(trace: SpanTable, branches: Sequence[Sequence[int]]) -> int | None:
+    """How many of the calls of some branches a limit lets run at once; None where there is none.
+
+    The branches are open all the time, and wait inside for the limit. A call that starts when the
+    one before it in its own branch ends says nothing.
+    """
+    times = sorted(
+        (*trace.intervals[row], number) for number, rows in enumerate(branches) for row in rows
+    )
+    if len(branches) < 3 or not times:
+        return None
+    middle = median(end - start for start, end, _ in times)
+    ends = sorted(end for _, end, _ in times)
+    at_once = _level([(start, end) for start, end, _ in times], ends, HELD_SHARE * middle)
+    if not 1 < at_once < len(branches):
+        return None
+    later = handovers = 0
+    own_end: dict[int, int] = {}
+    for number, (start, end, branch) in enumerate(times):
+        before = own_end.get(branch)
+        own_end[branch] = end
+        follows = before is not None and start - before <= RELEASE_SHARE * middle
+        if number < at_once or follows:
+            continue
+        freed, running = _freed(ends, start, number, RELEASE_SHARE * middle)
+        later += 1
+        handovers += freed and running == at_once - 1
+    return at_once if later >= 2 and handovers >= HANDOVERS * later else None
+
+
+def _freed(ends: Sequence[int], start: int, before: int, soon_ns: float) -> tuple[bool, int]:
+    """Whether a span starts soon after the end of another, and how many run then.
+
+    `before` is how many started before it.
+    """
+    over = bisect_right(ends, start)
+    return over > 0 and start - ends[over - 1] <= soon_ns, before - over
 
 
 def _level(times: Sequence[tuple[int, int]], ends: Sequence[int], least_ns: float) -> int:

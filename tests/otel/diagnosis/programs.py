@@ -162,13 +162,13 @@ class _Running:
             program.limit if Defect.LIMIT in defects else len(program.agents)
         )
         self.dispatcher: SpanContext | None = None
-        graphs: dict[str, Callable[[], Awaitable[object]]] = {
+        # LangGraph imports and compiles outside the run, which takes longer on a busy machine.
+        graphs: dict[str, Callable[[], Callable[[], Awaitable[object]]]] = {
             "barrier": self._two_nodes_an_agent,
             "steps": self._a_node_an_agent,
         }
-        self.fan_out = graphs.get(program.kind, self._tasks)
-        # LangGraph imports more at first use: outside the run.
-        StateGraph(_State)
+        build = graphs.get(program.kind)
+        self.fan_out = build() if build else self._tasks
 
     async def run(self) -> None:
         with spans.dispatch("agents", fanout=len(self.program.agents)) as span:
@@ -263,7 +263,7 @@ class _Running:
         with spans.fetch("row", params={"number": str(number)}):
             await asyncio.sleep(self.program.small_s)
 
-    async def _a_node_an_agent(self) -> None:
+    def _a_node_an_agent(self) -> Callable[[], Awaitable[object]]:
         """One node an agent: LangGraph sends them all at once, or one after the other."""
         graph = StateGraph(_State)
         names = [agent.name for agent in self.program.agents]
@@ -278,7 +278,7 @@ class _Running:
                 graph.add_edge(name, END)
         limited = Defect.LIMIT in self.program.defects and Defect.LIMIT in self.defects
         config: RunnableConfig = {"max_concurrency": self.program.limit} if limited else {}
-        await graph.compile().ainvoke({"done": []}, config)
+        return partial(graph.compile().ainvoke, {"done": []}, config)
 
     def _node(self, agent: Agent) -> Any:
         async def run(state: _State, config: RunnableConfig) -> _State:
@@ -289,7 +289,7 @@ class _Running:
 
         return run
 
-    async def _two_nodes_an_agent(self) -> None:
+    def _two_nodes_an_agent(self) -> Callable[[], Awaitable[object]]:
         """Turn and tools as nodes of one graph, at its barrier; mended, as one node."""
         graph = StateGraph(_State)
         for agent in self.program.agents:
@@ -304,7 +304,7 @@ class _Running:
             graph.add_edge(START, agent.name)
             graph.add_edge(agent.name, later)
             graph.add_edge(later, END)
-        await graph.compile().ainvoke({"done": []})
+        return partial(graph.compile().ainvoke, {"done": []})
 
     def _steps(self, agent: Agent, *seconds: float) -> Any:
         async def run(state: _State, config: RunnableConfig) -> _State:

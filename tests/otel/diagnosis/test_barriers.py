@@ -9,12 +9,17 @@ from trading_graph.otel.diagnosis.actions import simulate
 from trading_graph.otel.diagnosis.critical_path import PathClass, by_class
 from trading_graph.otel.diagnosis.findings import Candidate, FindingKind
 from trading_graph.otel.diagnosis.findings.barriers import barriers
+from trading_graph.otel.diagnosis.ranking import RankedCandidate
 from trading_graph.otel.trace import SpanTable
 
 
 def finding(trace: SpanTable) -> Candidate:
     (found,) = barriers(Schedule(call_tree(trace, trace.roots[0])))
     return found
+
+
+def by_kind(trace: SpanTable) -> dict[FindingKind, RankedCandidate]:
+    return {each.candidate.kind: each for each in rank(trace, trace.roots[0]).candidates}
 
 
 @pytest.mark.parametrize("name", MEASURED)
@@ -43,7 +48,9 @@ def test_a_barrier_is_the_first_finding_with_nothing_sure() -> None:
 @pytest.mark.parametrize("name", MEASURED)
 def test_it_comes_first_where_nothing_else_takes_time(name: str) -> None:
     trace = recorded(name)
-    kinds = [each.candidate.kind for each in rank(trace, trace.roots[0]).candidates]
+    found = [each.candidate for each in rank(trace, trace.roots[0]).candidates]
+    # A row of nodes, of which nothing says whether they need each other, may come before.
+    kinds = [each.kind for each in found if not each.is_open]
     assert kinds[0] is FindingKind.BARRIER
 
 
@@ -55,8 +62,7 @@ def test_it_is_named_even_if_most_pairings_gain_nothing() -> None:
     trace = drawn(nodes)
     assert played(trace).median.saving_ns == 0
     assert played(trace).greatest.saving_ns == 3 * 10**9
-    ranked = rank(trace, trace.roots[0]).candidates
-    (found,) = (each for each in ranked if each.candidate.kind is FindingKind.BARRIER)
+    found = by_kind(trace)[FindingKind.BARRIER]
     assert found.wall.low_ns < found.wall.likely_ns
 
 
