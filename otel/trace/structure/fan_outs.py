@@ -29,7 +29,7 @@ JOIN_SHARE = 0.25
 """A single span that starts within this share of the shorter after a fan-out follows all of it."""
 
 ROW_SHARE = 0.05
-"""A span shorter than this share of the longest in its family is no member of a row."""
+"""A span shorter than this share of the longest of its role beside it is no member of a row."""
 
 PAUSE_SHARE = 0.5
 """A pause over this share of the shorter neighbour ends a row: something unrecorded ran there."""
@@ -298,11 +298,14 @@ def _rows(
 ) -> Iterator[Row]:
     """The sequences of single siblings of one role, with nothing else between them."""
     sequence: list[int] = []
-    longest = max((trace.length(group[0]) for group in groups), default=0)
+    longest: dict[Role, int] = defaultdict(int)  # many small calls count beside a long agent
+    for group in groups:
+        role = trace.roles[group[0]]
+        longest[role] = max(longest[role], trace.length(group[0]))
     for group in groups:
         row = group[0]
         single = len(group) == 1 and row not in taken
-        if single and trace.length(row) < ROW_SHARE * longest:
+        if single and trace.length(row) < ROW_SHARE * longest[trace.roles[row]]:
             continue  # what comes before and after the rest gains nothing beside it
         if sequence and not (single and _follows(trace, sequence[-1], row, tasks)):
             yield from _row(trace, parent, sequence, by_step)
