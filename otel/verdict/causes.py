@@ -246,13 +246,27 @@ def group_staircase(trace: SpanTable, group: Group) -> int | None:
     end, since that is why they are late, and those without work of their own.
     """
     is_one_name = len({trace.names[row] for row in group.rows}) == 1
-    if staircase(trace, group.rows, is_one_name) is None or _begins_in_turn(trace, group, 0.2):
+    if staircase(trace, group.rows, is_one_name) is None:
         return None
     chain_length = {row: len(serial_chain(trace, working_spans(trace, row))) for row in group.rows}
     workers = [row for row in group.rows if chain_length[row]] or list(group.rows)
     first_to_end = min(workers, key=lambda row: trace.intervals[row][1])
     as_often = [row for row in workers if chain_length[row] <= chain_length[first_to_end]]
-    return staircase(trace, as_often, is_one_name)
+    width = staircase(trace, as_often, is_one_name)
+    if width and _begins_in_turn(trace, group, 0.2) and _most_at_work(group) > width:
+        return None  # the works show that more were let in
+    return width
+
+
+def _most_at_work(group: Group) -> int:
+    """How many works ran at once at most."""
+    edges = [
+        edge
+        for work in group.works
+        if work.intervals
+        for edge in ((work.intervals[0][0], 1), (work.intervals[-1][1], -1))
+    ]
+    return max(itertools.accumulate(change for _, change in sorted(edges)), default=0)
 
 
 def _begins_in_turn(trace: SpanTable, group: Group, share: float) -> bool:

@@ -204,13 +204,13 @@ def _judge(trace: SpanTable, group: Group) -> Parallelism:
         suspects = (cause,) if certain else (cause, Cause.BATCHES)
         strength = Strength.SERIAL if certain else Strength.OVERLAPPING
         return Parallelism(strength, suspects, group, at_once=limit.at_once)
-    if width_inside := causes.group_staircase(trace, group):
-        suspects = (Cause.SEMAPHORE, *((Cause.BLOCKED_LOOP,) if group.may_block else ()))
-        return Parallelism(Strength.SUSPICIOUS, suspects, group, at_once=width_inside)
     if calls_at_once := causes.calls_limit(trace, group):
         return Parallelism(
             Strength.SUSPICIOUS, (Cause.SEMAPHORE,), group, at_once=calls_at_once, inside=True
         )
+    if width_inside := causes.group_staircase(trace, group):
+        suspects = (Cause.SEMAPHORE, *((Cause.BLOCKED_LOOP,) if group.may_block else ()))
+        return Parallelism(Strength.SUSPICIOUS, suspects, group, at_once=width_inside)
     if group.lag_ms is None and causes.is_held_back(trace, group):
         return Parallelism(Strength.SUSPICIOUS, (Cause.BLOCKED_LOOP, Cause.SEMAPHORE), group)
     strength, cause = _proof(group, late)
