@@ -248,9 +248,9 @@ def _answer(attributes: Attributes) -> Answer:
 
 def _asked(attributes: Attributes) -> Asked:
     calls = Calls()
-    is_read = openinference.read_calls(attributes, calls) | openllmetry.read_calls(
+    is_read = openinference.MESSAGES.read_calls(
         attributes, calls
-    )
+    ) | openllmetry.MESSAGES.read_calls(attributes, calls)
     for key in _ANSWERS:
         if key in attributes:
             is_read |= read_calls(attributes[key], calls)
@@ -259,7 +259,7 @@ def _asked(attributes: Attributes) -> Asked:
 
 
 _ANSWER_CONTENT = frozenset(
-    {*openinference.FIRST_MESSAGE, *openllmetry.FIRST_MESSAGE, *_ANSWERS, logfire.SIGN}
+    {*openinference.MESSAGES.first, *openllmetry.MESSAGES.first, *_ANSWERS, logfire.SIGN}
 )
 
 

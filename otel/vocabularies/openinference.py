@@ -3,9 +3,7 @@
 https://github.com/Arize-ai/openinference/tree/main/spec
 """
 
-from itertools import count
-
-from trading_graph.otel.vocabularies.messages import Calls
+from trading_graph.otel.vocabularies.flat_messages import FlatMessages
 from trading_graph.otel.vocabularies.role import Role
 from trading_graph.otel.vocabularies.values import Attributes, document
 from trading_graph.otel.vocabularies.vocabulary import Vocabulary, by_presence, by_value
@@ -57,15 +55,20 @@ OPENINFERENCE = Vocabulary(
     sessions=("session.id",),
 )
 
-_MESSAGE_SIGNS = (
-    "role",
-    "content",
-    "contents.0.message_content.type",
-    "tool_calls.0.tool_call.id",
-    "tool_calls.0.tool_call.function.name",
-    "function_call_name",
+MESSAGES = FlatMessages(
+    message="llm.output_messages.{}.message.",
+    call="tool_calls.{}.tool_call.",
+    name="function.name",
+    signs=(
+        "role",
+        "content",
+        "contents.0.message_content.type",
+        "tool_calls.0.tool_call.id",
+        "tool_calls.0.tool_call.function.name",
+        "function_call_name",
+    ),
+    old_call="function_call_name",
 )
-FIRST_MESSAGE = frozenset(f"llm.output_messages.0.message.{each}" for each in _MESSAGE_SIGNS)
 OUTPUT = "output.value"
 
 
@@ -79,24 +82,3 @@ def call_id(attributes: Attributes) -> str | None:
         message = message["data"]
     found = message.get("tool_call_id") if isinstance(message, dict) else None
     return found if isinstance(found, str) and found else None
-
-
-def read_calls(attributes: Attributes, calls: Calls) -> bool:
-    """Add the calls of the answer's messages; whether there is one."""
-    if FIRST_MESSAGE.isdisjoint(attributes):
-        return False
-    for number in count():
-        message = f"llm.output_messages.{number}.message."
-        if not any(message + sign in attributes for sign in _MESSAGE_SIGNS):
-            return number > 0
-        ids: list[str | None] = []
-        for each in count():
-            call = f"{message}tool_calls.{each}.tool_call."
-            call_id = attributes.get(call + "id")
-            if call_id is None and call + "function.name" not in attributes:
-                break
-            ids.append(call_id if isinstance(call_id, str) and call_id else None)
-        if not ids and message + "function_call_name" in attributes:
-            ids.append(None)
-        calls.add(ids)
-    raise AssertionError  # count() has no end

@@ -3,9 +3,7 @@
 https://www.traceloop.com/docs/openllmetry/contributing/semantic-conventions
 """
 
-from itertools import count
-
-from trading_graph.otel.vocabularies.messages import Calls
+from trading_graph.otel.vocabularies.flat_messages import FlatMessages
 from trading_graph.otel.vocabularies.role import Role
 from trading_graph.otel.vocabularies.values import Attributes, canonical, document
 from trading_graph.otel.vocabularies.vocabulary import RoleReader, Vocabulary, by_value
@@ -61,27 +59,12 @@ OPENLLMETRY = Vocabulary(
     ),
 )
 
-_MESSAGE_SIGNS = ("role", "content", "finish_reason", "tool_calls.0.name", "tool_calls.0.id")
-FIRST_MESSAGE = frozenset(f"gen_ai.completion.0.{each}" for each in _MESSAGE_SIGNS)
-
-
-def read_calls(attributes: Attributes, calls: Calls) -> bool:
-    """Add the calls of the answer's messages; whether there is one."""
-    if FIRST_MESSAGE.isdisjoint(attributes):
-        return False
-    for number in count():
-        message = f"gen_ai.completion.{number}."
-        if not any(message + sign in attributes for sign in _MESSAGE_SIGNS):
-            return number > 0
-        ids: list[str | None] = []
-        for each in count():
-            call = f"{message}tool_calls.{each}."
-            call_id = attributes.get(call + "id")
-            if call_id is None and call + "name" not in attributes:
-                break
-            ids.append(call_id if isinstance(call_id, str) and call_id else None)
-        calls.add(ids)
-    raise AssertionError  # count() has no end
+MESSAGES = FlatMessages(
+    message="gen_ai.completion.{}.",
+    call="tool_calls.{}.",
+    name="name",
+    signs=("role", "content", "finish_reason", "tool_calls.0.name", "tool_calls.0.id"),
+)
 
 
 def agent_name(attributes: Attributes) -> str | None:
