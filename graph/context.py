@@ -17,7 +17,7 @@ from trading_graph.graph.errors import AnalysisError
 from trading_graph.graph.models import Models
 from trading_graph.graph.options import Options
 from trading_graph.graph.state import State
-from trading_graph.otel.spans import GraphTask, register_control_flow, register_own_errors
+from trading_graph.otel.spans import GraphPlace, register_control_flow, register_own_errors
 from trading_graph.toolkit.errors import DataError
 from trading_graph.toolkit.market_data import AsyncToolkit
 
@@ -50,11 +50,11 @@ class Node(Protocol):
         ...
 
 
-def graph_task(runtime: Runtime[RunContext]) -> GraphTask:
+def graph_task(runtime: Runtime[RunContext]) -> GraphPlace:
     """Where LangGraph scheduled the running node."""
     metadata = get_config().get("metadata", {})
     execution = runtime.execution_info
-    return GraphTask(
+    return GraphPlace(
         node=str(metadata.get("langgraph_node", "")),
         step=int(metadata.get("langgraph_step", 0)),
         task_id=execution.task_id if execution else "",

@@ -1,7 +1,7 @@
 """Making spans: names, attributes, honest statuses, ids, loop lag, and the count of spans."""
 
 from trading_graph.otel.spans.kinds import (
-    GraphTask,
+    GraphPlace,
     agent,
     chat,
     dispatch,
@@ -34,7 +34,7 @@ from trading_graph.otel.spans.span import (
 )
 
 __all__ = [
-    "GraphTask",
+    "GraphPlace",
     "Recording",
     "RecordingProcessor",
     "RunSpan",

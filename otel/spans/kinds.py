@@ -18,7 +18,7 @@ from trading_graph.otel.trace import semconv
 
 
 @dataclass(frozen=True, slots=True)
-class GraphTask:
+class GraphPlace:
     """The place of a span's work in the graph: node, superstep, task id and attempt."""
 
     node: str
@@ -36,7 +36,7 @@ class GraphTask:
         }
 
 
-def _graph(task: GraphTask | None) -> dict[str, AttributeValue]:
+def _graph(task: GraphPlace | None) -> dict[str, AttributeValue]:
     return task.attributes() if task else {}
 
 
@@ -45,7 +45,7 @@ def _links(*contexts: SpanContext | None) -> list[Link]:
 
 
 def dispatch(
-    what: str, *, fanout: int, task: GraphTask | None = None
+    what: str, *, fanout: int, task: GraphPlace | None = None
 ) -> AbstractContextManager[Span]:
     """Open `dispatch {what}`, which starts `fanout` branches."""
     return open_span(
@@ -59,7 +59,7 @@ def dispatch(
     )
 
 
-def join(what: str, *, task: GraphTask | None = None) -> AbstractContextManager[Span]:
+def join(what: str, *, task: GraphPlace | None = None) -> AbstractContextManager[Span]:
     """Open `aggregate {what}`, where branches join."""
     return open_span(
         f"aggregate {what}",
@@ -98,7 +98,7 @@ def agent(
     *,
     dispatcher: SpanContext | None = None,
     provider: str = "openai",
-    task: GraphTask | None = None,
+    task: GraphPlace | None = None,
 ) -> AbstractContextManager[Span]:
     """Open `invoke_agent {name}`, linked to the dispatcher that sent it."""
     return open_span(

@@ -163,7 +163,7 @@ async def run(
 
 def _declarations(waits: Sequence[str]) -> dict[str, AttributeValue]:
     """What is recorded on the spans of a run, beside their times."""
-    kinds = [each for each in witness.Recording if waits or each is not witness.Recording.WAITS]
+    kinds = [each for each in witness.Recorded if waits or each is not witness.Recorded.WAITS]
     declared: dict[str, AttributeValue] = {
         semconv.RECORDS: [str(kind) for kind in kinds],
         semconv.CLOCK: clock_id(),

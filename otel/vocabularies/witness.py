@@ -24,7 +24,7 @@ THREAD_ID = "thread.id"
 
 # On the first span of a run or a process
 RECORDS = "witness.records"
-"""What the process records, a list of the values of `Recording`."""
+"""What the process records, a list of the values of `Recorded`."""
 WAITS = "witness.waits"
 """The kinds of waits that it records, a list such as `connection_pool`, `rate_limit`,
 `semaphore`, `executor`."""
@@ -45,7 +45,7 @@ _OLDER = {
 }
 
 
-class Recording(StrEnum):
+class Recorded(StrEnum):
     """Something that a process may record beside the times of its spans."""
 
     LOOP_LAG = "loop_lag"
@@ -54,11 +54,11 @@ class Recording(StrEnum):
     SPANS = "spans"
 
 
-_RECORDINGS = frozenset(Recording)
+_RECORDED = frozenset(Recorded)
 _SIGNS = {
-    Recording.LOOP_LAG: LOOP_LAG_MAX_MS,
-    Recording.CPU: CPU_OVER_WALL,
-    Recording.SPANS: SPANS_STARTED,
+    Recorded.LOOP_LAG: LOOP_LAG_MAX_MS,
+    Recorded.CPU: CPU_OVER_WALL,
+    Recorded.SPANS: SPANS_STARTED,
 }
 
 
@@ -100,7 +100,7 @@ def spans_started(attributes: Attributes) -> int | None:
     return whole(value(attributes, SPANS_STARTED))
 
 
-def records(attributes: Attributes) -> frozenset[Recording]:
+def records(attributes: Attributes) -> frozenset[Recorded]:
     """What the process declares on this span that it records.
 
     Where it declares nothing, what the span itself carries counts. That never includes waits: a
@@ -108,7 +108,7 @@ def records(attributes: Attributes) -> frozenset[Recording]:
     """
     if RECORDS in attributes:
         named = [each for each in sequence(attributes[RECORDS]) if isinstance(each, str)]
-        return _RECORDINGS.intersection(named)
+        return _RECORDED.intersection(named)
     return frozenset(
         [each for each, key in _SIGNS.items() if finite(value(attributes, key)) is not None]
     )

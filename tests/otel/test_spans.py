@@ -297,10 +297,10 @@ async def test_a_run_declares_what_it_records(
     async with spans.run("silent", provider=provider, attributes={}):
         pass
     declaring, silent = (dict(span.attributes or {}) for span in exporter.get_finished_spans())
-    assert witness.records(declaring) == set(witness.Recording)
+    assert witness.records(declaring) == set(witness.Recorded)
     assert witness.recorded_waits(declaring) == {"rate_limit"}
     # Nobody said which waits the second run's program writes on its spans.
-    assert witness.records(silent) == set(witness.Recording) - {witness.Recording.WAITS}
+    assert witness.records(silent) == set(witness.Recorded) - {witness.Recorded.WAITS}
     assert witness.clock(declaring) == witness.clock(silent) is not None
 
 

@@ -26,7 +26,7 @@ from opentelemetry.trace import SpanContext
 from trading_graph.otel import spans
 from trading_graph.otel.diagnosis import FindingKind
 from trading_graph.otel.sources.memory import from_spans
-from trading_graph.otel.spans import GraphTask, RecordingProcessor
+from trading_graph.otel.spans import GraphPlace, RecordingProcessor
 from trading_graph.otel.trace import SpanTable
 
 
@@ -189,7 +189,7 @@ class _Running:
         else:
             await asyncio.gather(*agents)
 
-    async def _agent(self, agent: Agent, task: GraphTask | None = None) -> None:
+    async def _agent(self, agent: Agent, task: GraphPlace | None = None) -> None:
         if self.program.kind == "executor":
             context = contextvars.copy_context()
             work = partial(context.run, self._in_thread, agent)
@@ -283,7 +283,7 @@ class _Running:
     def _node(self, agent: Agent) -> Any:
         async def run(state: _State, config: RunnableConfig) -> _State:
             found = config["metadata"]
-            task = GraphTask(found["langgraph_node"], found["langgraph_step"], "task")
+            task = GraphPlace(found["langgraph_node"], found["langgraph_step"], "task")
             await self._agent(agent, task)
             return {"done": [agent.name]}
 
@@ -309,7 +309,7 @@ class _Running:
     def _steps(self, agent: Agent, *seconds: float) -> Any:
         async def run(state: _State, config: RunnableConfig) -> _State:
             found = config["metadata"]
-            task = GraphTask(found["langgraph_node"], found["langgraph_step"], "task")
+            task = GraphPlace(found["langgraph_node"], found["langgraph_step"], "task")
             for each in seconds:
                 with spans.agent(agent.name, task=task):
                     await self._chat(agent.name, each, 1)

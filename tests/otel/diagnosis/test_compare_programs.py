@@ -110,7 +110,7 @@ def test_agents_in_supersteps_of_their_own_are_still_one_fan_out() -> None:
 
     async def debate(*, at_once: bool) -> None:
         async def speaker(name: str, step: int) -> None:
-            task = spans.GraphTask(node=name, step=step, task_id=name)
+            task = spans.GraphPlace(node=name, step=step, task_id=name)
             with spans.agent(name, task=task), spans.chat("m", agent=name, turn=0):
                 await asyncio.sleep(CALL_S)
 

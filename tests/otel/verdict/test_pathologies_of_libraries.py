@@ -14,7 +14,7 @@ from langgraph.types import Send
 
 from tests.recorded_program import looks_parallel, results, trace_of
 from trading_graph.otel import spans
-from trading_graph.otel.spans import GraphTask
+from trading_graph.otel.spans import GraphPlace
 from trading_graph.otel.verdict import Outcome
 from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
 from trading_graph.toolkit.loopback import LoopbackServer
@@ -30,9 +30,9 @@ class State(TypedDict):
     done: Annotated[list[str], operator.add]
 
 
-def task(config: RunnableConfig) -> GraphTask:
+def task(config: RunnableConfig) -> GraphPlace:
     found = config["metadata"]
-    return GraphTask(found["langgraph_node"], found["langgraph_step"], "task")
+    return GraphPlace(found["langgraph_node"], found["langgraph_step"], "task")
 
 
 def node(name: str, seconds: float) -> Any:

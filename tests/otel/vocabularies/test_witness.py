@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from trading_graph.otel.vocabularies import witness
-from trading_graph.otel.vocabularies.witness import Recording
+from trading_graph.otel.vocabularies.witness import Recorded
 
 
 @pytest.mark.parametrize("prefix", ["new", "old"])
@@ -49,15 +49,15 @@ def test_odd_values_are_none() -> None:
 )
 def test_a_declaration_is_read(declared: object) -> None:
     attributes = {witness.RECORDS: declared, witness.CPU_OVER_WALL: 0.1}
-    assert witness.records(attributes) == {Recording.LOOP_LAG, Recording.WAITS}
+    assert witness.records(attributes) == {Recorded.LOOP_LAG, Recorded.WAITS}
 
 
 def test_without_a_declaration_values_count_and_waits_never_do() -> None:
     """A span without a wait looks the same whether waits are recorded or not."""
     lag_and_cpu = {"trading.loop_lag_max_ms": 2.0, "trading.cpu_over_wall": 0.05}
-    assert witness.records(lag_and_cpu) == {Recording.LOOP_LAG, Recording.CPU}
+    assert witness.records(lag_and_cpu) == {Recorded.LOOP_LAG, Recorded.CPU}
     run = {**lag_and_cpu, "trading.spans_started": 9, "trading.queue_wait_ms": 0.0}
-    assert witness.records(run) == {Recording.LOOP_LAG, Recording.CPU, Recording.SPANS}
+    assert witness.records(run) == {Recorded.LOOP_LAG, Recorded.CPU, Recorded.SPANS}
     assert witness.recorded_waits(run) == frozenset()
     assert witness.records({}) == frozenset()
 
