@@ -185,9 +185,12 @@ def lag_explains_work(group: Group) -> bool:
 def group_limit(trace: SpanTable, group: Group) -> tuple[Limit, Cause] | None:
     """The limit that the members of a group met before they started, and its cause."""
     rows = _most_at_one_step(trace, group.rows)
+    found = limit(trace, rows, least_later=1)
+    if found is None:
+        return None
     is_step = _of_one_step(trace, rows)
-    # LangGraph dispatches a step at once: a single late start is then a limit too.
-    found = limit(trace, rows, least_later=1 if is_step else 2)
+    if not is_step:  # LangGraph dispatches a step at once: there a single late start is enough
+        found = limit(trace, rows)
     if found is None or (not found.is_certain and _by_edges(trace, rows)):
         return None  # LangGraph's steps are stages, whatever they look like
     if group.threads > 1:
@@ -201,9 +204,10 @@ def _most_at_one_step(trace: SpanTable, rows: Sequence[int]) -> Sequence[int]:
     """The members of the LangGraph step that has most; a later step starts late on purpose."""
     if not trace.is_graph:
         return rows
+    steps = trace.steps
     by_step: dict[int | None, list[int]] = defaultdict(list)
     for row in rows:
-        by_step[trace.steps[row]].append(row)
+        by_step[steps[row]].append(row)
     return max(by_step.values(), key=len)
 
 
