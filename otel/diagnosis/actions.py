@@ -128,7 +128,7 @@ class RemoveWaits(msgspec.Struct, frozen=True):
         for row, wait_ns in self.waits:
             family = schedule.family(row)
             if family.rows and family.start[0] >= wait_ns:
-                edits.gap[family.rows[0]] = max(family.gap(0) - wait_ns, 0)
+                edits.gap[family.rows[0]] = max(family.gaps[0] - wait_ns, 0)
             else:
                 edits.length[row] = max(schedule.tree.duration(row) - wait_ns, 0)
 
@@ -192,7 +192,7 @@ class UnblockLoop(msgspec.Struct, frozen=True):
                     edits.length[row] = tree.duration(row) - delay
                 continue
             for number, child in enumerate(family.rows):
-                at, gap = tree.start[child], family.gap(number)
+                at, gap = tree.start[child], family.gaps[number]
                 delay = delay_ns(tree, schedule.blocks.beside(child), child, at - gap, at)
                 if delay:
                     edits.gap[child] = gap - delay

@@ -135,19 +135,25 @@ class _Placing:
         starts = [0] * len(rows)
         ends: list[int | None] = [None] * len(rows)
         walks = [_walk(order.by_key, order.until, ends) for order in self._orders]
+        first, second = walks[0], walks[1] if len(walks) > 1 else None
+        first_gap, second_gap = self._gaps[0], self._gaps[-1]
+        is_likely = self._model is Model.LIKELY
         busy: list[int] = []
         for number in sequence:
             row, model = rows[number], self._like[number]
-            begin = min(
-                walk(model) + gaps[number] for walk, gaps in zip(walks, self._gaps, strict=True)
-            )
             if row in before:
                 # A step of the branch itself; no time has to pass between the steps of one node.
                 begin = ends[family.number[before[row]]] or 0
-            elif model in predecessors:
-                last_end = max(ends[each] or 0 for each in predecessors[model])
-                after = last_end + self._new_gaps.get(row, family.gap(model))
-                begin = after if self._model is Model.LIKELY else min(begin, after)
+            else:
+                declared = predecessors.get(model)
+                if declared is None or not is_likely:
+                    begin = first(model) + first_gap[number]
+                    if second is not None:
+                        begin = min(begin, second(model) + second_gap[number])
+                if declared is not None:
+                    last_end = max([ends[each] or 0 for each in declared])
+                    after = last_end + self._new_gaps.get(row, family.gaps[model])
+                    begin = after if is_likely else min(begin, after)
             has_limit = row in members
             if slots is not None and has_limit and len(busy) >= slots.at_once:
                 begin = max(begin, heapq.heappop(busy) + slots.gap.get(row, 0))
@@ -167,7 +173,8 @@ def _walk(
     def walk(number: int) -> int:
         nonlocal last_end, count
         while count < until[number] and (end := ends[by_key[count]]) is not None:
-            last_end = max(last_end, end)
+            if end > last_end:
+                last_end = end
             count += 1
         return last_end
 

@@ -127,12 +127,13 @@ class Family(msgspec.Struct, frozen=True, dict=True):
         rank_order = self.rank_order if model is Model.FREEST else None
         return (self.observed,) if rank_order is None else (self.observed, rank_order)
 
-    def gap(self, number: int) -> int:
-        """The time before a child, since the end of all siblings that it likely waited for."""
-        before = self.predecessors.get(number)
-        if before is None:
-            return self.observed.gap[number]
-        return self.start[number] - max(self.end[each] for each in before)
+    @cached_property
+    def gaps(self) -> Sequence[int]:
+        """The time before each child, since the end of all siblings that it likely waited for."""
+        gaps, end = list(self.observed.gap), self.end
+        for number, before in self.predecessors.items():
+            gaps[number] = self.start[number] - max([end[each] for each in before])
+        return gaps
 
     def _order(self, key: Sequence[int], cut: Sequence[int]) -> FamilyOrder:
         by_key = sorted(range(len(self.rows)), key=key.__getitem__)

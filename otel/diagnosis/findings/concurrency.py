@@ -292,7 +292,7 @@ def _calls_at_once(schedule: Schedule, judgement: Parallelism) -> tuple[Fix, ...
             row = call
             while row != branch:
                 family = schedule.family(tree.parents[row])
-                gap = family.gap(family.number[row])
+                gap = family.gaps[family.number[row]]
                 if gap > longest:
                     held, longest = row, gap
                 row = tree.parents[row]

@@ -164,7 +164,7 @@ def gaps(schedule: Schedule) -> Iterator[Candidate]:
             # All that waited for the same end move, not the first of them alone.
             numbers = _released_with(family, family.number[after[0]])
             actions = tuple(
-                RemoveGap(family.rows[each], max(family.gap(each) - idle, 0)) for each in numbers
+                RemoveGap(family.rows[each], max(family.gaps[each] - idle, 0)) for each in numbers
             )
         yield Candidate(
             kind=FindingKind.GAP,
@@ -179,14 +179,14 @@ def gaps(schedule: Schedule) -> Iterator[Candidate]:
 
 def _released_with(family: Family, first: int) -> list[int]:
     """The children, by number, that start after a pause with this one, before any of them ends."""
-    last_end = family.start[first] - family.gap(first)
+    last_end = family.start[first] - family.gaps[first]
     first_end = family.end[first]
     released = []
     # Of branches that start together, the one on the path need not be the first.
     for number in range(bisect_left(family.start, last_end), len(family.rows)):
         if family.start[number] >= first_end:
             break
-        if family.start[number] - family.gap(number) == last_end:
+        if family.start[number] - family.gaps[number] == last_end:
             released.append(number)
             first_end = min(first_end, family.end[number])
     return released
