@@ -340,6 +340,7 @@ async def main():
                 pass  # who uses its share has to wait for the next
             late = max(late, time.time_ns() - due)
         starved = monitor.max_ms(begin, time.time_ns())
+        await asyncio.sleep(0.1)  # the turns of the others so far are not the next block's
         begin = time.time_ns()
         time.sleep(0.3)
         print(late / 1e6, starved, monitor.max_ms(begin, time.time_ns()))
@@ -362,4 +363,4 @@ def test_a_loop_that_other_programs_starve_is_not_blocked() -> None:
     late_ms, starved_ms, blocked_ms = map(float, ran.stdout.split())
     # How late it is depends on the scheduler: the rest is measured against it.
     assert starved_ms < late_ms / 2
-    assert blocked_ms > 200
+    assert blocked_ms > 300 / 2  # its own sleep
