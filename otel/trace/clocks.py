@@ -15,6 +15,7 @@ from functools import cached_property
 import msgspec
 import numpy as np
 
+from trading_graph.otel.trace.memo import once_per_trace
 from trading_graph.otel.trace.table import Attributes, SpanTable
 from trading_graph.otel.trace.trace import Span
 
@@ -168,15 +169,9 @@ class Clocks(msgspec.Struct, frozen=True, dict=True):
         return self.trace.with_times(self.trace.start + moves, self.trace.end + moves)
 
 
+@once_per_trace
 def clocks(trace: SpanTable, run: int) -> Clocks:
     """The clocks of a trace, with offsets against the clock of the run; cached by row."""
-    found: Clocks | None = trace.memo.get((clocks, run))
-    if found is None:
-        found = trace.memo[clocks, run] = _clocks(trace, run)
-    return found
-
-
-def _clocks(trace: SpanTable, run: int) -> Clocks:
     clock = _clock_of_each(trace)
     if clock is None:
         return Clocks(trace, [0] * len(trace), {}, (SAME,), (), {})

@@ -3,23 +3,17 @@
 from collections.abc import Hashable, Sequence
 
 from trading_graph.otel.trace.clocks import clocks
+from trading_graph.otel.trace.memo import once_per_trace
 from trading_graph.otel.trace.table import SpanTable
 from trading_graph.otel.vocabularies import witness
 
 
+@once_per_trace
 def loops(trace: SpanTable, run: int) -> Sequence[Hashable] | None:
     """The loop of each span by row, or None where all may share one; cached by row.
 
     A span without an id of its loop ran on that of the nearest span above it in its process.
     """
-    key = loops, run
-    if key not in trace.memo:
-        trace.memo[key] = _loops(trace, run)
-    found: Sequence[Hashable] | None = trace.memo[key]
-    return found
-
-
-def _loops(trace: SpanTable, run: int) -> Sequence[Hashable] | None:
     seen = clocks(trace, run)
     ids = trace.column_of(witness.loop_id)
     if seen.are_one and len({each for each in ids if each is not None}) < 2:

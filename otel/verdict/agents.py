@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from trading_graph.otel.trace import SpanTable
+from trading_graph.otel.trace.memo import once_per_trace
 from trading_graph.otel.trace.structure import calls, is_task
 from trading_graph.otel.trace.structure.calls import nearest_above
 from trading_graph.otel.verdict.work import Interval, merge
@@ -71,15 +72,9 @@ class _Agent(msgspec.Struct):
     llm: list[int] = msgspec.field(default_factory=list)
 
 
+@once_per_trace
 def use(trace: SpanTable, run: int) -> Use:
     """What the run at a row took, by agent and node; cached by row."""
-    found: Use | None = trace.memo.get((use, run))
-    if found is None:
-        found = trace.memo[use, run] = _use(trace, run)
-    return found
-
-
-def _use(trace: SpanTable, run: int) -> Use:
     llm = calls(trace, run).llm
     said = _tokens(trace, run, llm)
     agents = _agents(trace, run, llm)

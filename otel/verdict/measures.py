@@ -20,6 +20,7 @@ from trading_graph.otel.trace import (
     spans_at,
     structure,
 )
+from trading_graph.otel.trace.memo import once_per_trace
 from trading_graph.otel.trace.profile import serial_chain
 from trading_graph.otel.trace.structure import calls, siblings, waits_at_barriers
 from trading_graph.otel.verdict.agents import Use, use
@@ -168,15 +169,9 @@ class RunFigures:
     retries: int
 
 
+@once_per_trace
 def measures(trace: SpanTable, run: int) -> RunFigures:
     """Measure the run at a row; cached by row."""
-    figures: RunFigures | None = trace.memo.get((measures, run))
-    if figures is None:
-        figures = trace.memo[measures, run] = _measures(trace, run)
-    return figures
-
-
-def _measures(trace: SpanTable, run: int) -> RunFigures:
     rows = trace.below(run)
     llm = calls(trace, run).llm
     failures = [row for row in rows if row in trace.failed] if trace.failed else []

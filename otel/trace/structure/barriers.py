@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import msgspec
 
+from trading_graph.otel.trace.memo import once_per_trace
 from trading_graph.otel.trace.structure.stages import (
     Stage,
     StageGraph,
@@ -98,21 +99,16 @@ class Lockstep(msgspec.Struct, frozen=True, dict=True):
         return tuple(dict.fromkeys(visit.node for stage in self.stages for visit in stage.visits))
 
 
+@once_per_trace
 def locksteps(trace: SpanTable) -> tuple[Lockstep, ...]:
     """The locksteps of a trace in which a branch lost 1 % of the run or more; cached."""
-    found: tuple[Lockstep, ...] | None = trace.memo.get(locksteps)
-    if found is None:
-        found = trace.memo[locksteps] = _costly(trace, stage_graphs(trace, least_wide=2))
-    return found
+    return _costly(trace, stage_graphs(trace, least_wide=2))
 
 
+@once_per_trace
 def declared_locksteps(trace: SpanTable) -> tuple[Lockstep, ...]:
     """Those of the same locksteps whose steps are recorded; cached."""
-    found: tuple[Lockstep, ...] | None = trace.memo.get(declared_locksteps)
-    if found is None:
-        graphs = declared_graphs(trace, least_wide=2)
-        found = trace.memo[declared_locksteps] = _costly(trace, graphs)
-    return found
+    return _costly(trace, declared_graphs(trace, least_wide=2))
 
 
 def _costly(trace: SpanTable, graphs: Iterable[StageGraph]) -> tuple[Lockstep, ...]:

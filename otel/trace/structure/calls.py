@@ -8,6 +8,7 @@ from collections import defaultdict
 
 import msgspec
 
+from trading_graph.otel.trace.memo import once_per_trace
 from trading_graph.otel.trace.table import SpanTable
 from trading_graph.otel.vocabularies import Role, answer
 
@@ -25,16 +26,9 @@ class Calls(msgspec.Struct, frozen=True):
     tools: tuple[int, ...]
 
 
+@once_per_trace
 def calls(trace: SpanTable, run: int) -> Calls:
     """The LLM calls and tool calls of the run at a row; cached by row."""
-    key = calls, run
-    found: Calls | None = trace.memo.get(key)
-    if found is None:
-        found = trace.memo[key] = _calls(trace, run)
-    return found
-
-
-def _calls(trace: SpanTable, run: int) -> Calls:
     llm, tools = trace.of_role(Role.LLM, run), trace.of_role(Role.TOOL, run)
     return Calls(tuple(_innermost(trace, run, llm)), tuple(_outermost(trace, run, tools)))
 
@@ -71,18 +65,15 @@ def _outermost(trace: SpanTable, run: int, tools: list[int]) -> list[int]:
     return [row for row in tools if above[row] < 0]
 
 
+@once_per_trace
 def nearest_above(trace: SpanTable, run: int, role: Role) -> list[int]:
     """For each row the nearest span above it, inside the run, that has a role; -1 for none."""
-    key = nearest_above, run, role
-    nearest: list[int] | None = trace.memo.get(key)
-    if nearest is None:
-        roles, below = trace.roles, trace.child_rows
-        nearest = [-1] * len(trace)
-        for row in trace.tree_rows(run):
-            if below[row]:
-                here = row if roles[row] is role else nearest[row]
-                if here >= 0:
-                    for child in below[row]:
-                        nearest[child] = here
-        trace.memo[key] = nearest
+    roles, below = trace.roles, trace.child_rows
+    nearest = [-1] * len(trace)
+    for row in trace.tree_rows(run):
+        if below[row]:
+            here = row if roles[row] is role else nearest[row]
+            if here >= 0:
+                for child in below[row]:
+                    nearest[child] = here
     return nearest

@@ -13,6 +13,7 @@ from enum import StrEnum
 import msgspec
 
 from trading_graph.otel.trace.evidence import Evidence
+from trading_graph.otel.trace.memo import once_per_trace
 from trading_graph.otel.trace.structure.calls import calls
 from trading_graph.otel.trace.structure.turns import turns
 from trading_graph.otel.trace.table import SpanTable
@@ -24,9 +25,6 @@ not count."""
 
 OVERLAP_SHARE = 0.1
 """Two siblings overlap if they share more than this part of the shorter."""
-
-JOIN_SHARE = 0.25
-"""A single span that starts within this share of the shorter after a fan-out follows all of it."""
 
 ROW_SHARE = 0.05
 """A span shorter than this share of the longest of its role beside it is no member of a row."""
@@ -87,16 +85,9 @@ class Siblings(msgspec.Struct, frozen=True):
     rows: tuple[Row, ...]
 
 
+@once_per_trace
 def siblings(trace: SpanTable, run: int) -> Siblings:
     """The fan-outs and rows of the run at a row; cached by row."""
-    key = siblings, run
-    result: Siblings | None = trace.memo.get(key)
-    if result is None:
-        result = trace.memo[key] = _siblings(trace, run)
-    return result
-
-
-def _siblings(trace: SpanTable, run: int) -> Siblings:
     fan_outs, rows = list(_linked(trace, run)), list[Row]()
     taken = {row for each in fan_outs for row in each.branches}
     taken |= _inside_turns(trace, run) | _bookkeeping(trace, run)

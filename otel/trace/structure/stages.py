@@ -13,6 +13,7 @@ from itertools import groupby, pairwise
 import msgspec
 import numpy as np
 
+from trading_graph.otel.trace.memo import once_per_trace
 from trading_graph.otel.trace.table import SpanTable
 from trading_graph.otel.vocabularies import GraphTask, Role
 
@@ -182,63 +183,36 @@ def sources(visit: Visit, nodes: Iterable[str]) -> frozenset[str]:
     return frozenset(named)
 
 
-def stage_graphs(trace: SpanTable, least_wide: int = 0) -> tuple[StageGraph, ...]:
+@once_per_trace
+def stage_graphs(trace: SpanTable, *, least_wide: int = 0) -> tuple[StageGraph, ...]:
     """Every graph with this many stages of two or more spans; cached.
 
     Where no steps are recorded, only those whose nodes ran more than once.
     """
-    key = stage_graphs, least_wide
-    graphs: tuple[StageGraph, ...] | None = trace.memo.get(key)
-    if graphs is None:
-        graphs = trace.memo[key] = (
-            *declared_graphs(trace, least_wide),
-            *_inferred(trace, node_tasks(trace), least_wide),
-        )
-    return graphs
+    return (
+        *declared_graphs(trace, least_wide=least_wide),
+        *_inferred(trace, node_tasks(trace), least_wide),
+    )
 
 
-def declared_graphs(trace: SpanTable, least_wide: int = 0) -> tuple[StageGraph, ...]:
+@once_per_trace
+def declared_graphs(trace: SpanTable, *, least_wide: int = 0) -> tuple[StageGraph, ...]:
     """Those of the same graphs whose steps are recorded; cached."""
-    key = declared_graphs, least_wide
-    graphs: tuple[StageGraph, ...] | None = trace.memo.get(key)
-    if graphs is None:
-        graphs = trace.memo[key] = tuple(
-            graph
-            for (parent, _), tasks in node_tasks(trace).items()
-            for graph in _declared(parent, tasks)
-            if sum(stage.size > 1 for stage in graph.stages) >= least_wide
-        )
-    return graphs
+    return tuple(
+        graph
+        for (parent, _), tasks in node_tasks(trace).items()
+        for graph in _declared(parent, tasks)
+        if sum(stage.size > 1 for stage in graph.stages) >= least_wide
+    )
 
 
+@once_per_trace
 def node_tasks(trace: SpanTable) -> Mapping[tuple[int, str], Sequence[NodeTask]]:
     """The node tasks of a trace by graph, in order of start; cached.
 
     A graph is named by the parent of its nodes and the namespace above theirs. Every span below a
     node inherits the node's namespace and step, so only the topmost span is the node's.
     """
-    found: dict[tuple[int, str], list[NodeTask]] | None = trace.memo.get(node_tasks)
-    if found is None:
-        found = trace.memo[node_tasks] = _node_tasks(trace)
-    return found
-
-
-def later_visits(trace: SpanTable) -> frozenset[int]:
-    """The topmost spans of all visits of a node but its first; cached."""
-    rows: frozenset[int] | None = trace.memo.get(later_visits)
-    if rows is None:
-        rows = trace.memo[later_visits] = frozenset(
-            row
-            for graph in stage_graphs(trace)
-            for stage in graph.stages
-            for visit in stage.visits
-            if visit.number
-            for row in visit.rows
-        )
-    return rows
-
-
-def _node_tasks(trace: SpanTable) -> dict[tuple[int, str], list[NodeTask]]:
     if not trace.is_graph:
         return {}
     recorded = {
@@ -268,6 +242,19 @@ def _node_tasks(trace: SpanTable) -> dict[tuple[int, str], list[NodeTask]]:
             )
         )
     return dict(graphs)
+
+
+@once_per_trace
+def later_visits(trace: SpanTable) -> frozenset[int]:
+    """The topmost spans of all visits of a node but its first; cached."""
+    return frozenset(
+        row
+        for graph in stage_graphs(trace)
+        for stage in graph.stages
+        for visit in stage.visits
+        if visit.number
+        for row in visit.rows
+    )
 
 
 def _topmost(parents: Sequence[int], recorded: Mapping[int, GraphTask]) -> Iterator[int]:

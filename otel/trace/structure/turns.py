@@ -13,6 +13,7 @@ from collections.abc import Hashable, Mapping, Sequence
 import msgspec
 
 from trading_graph.otel.trace.evidence import Evidence
+from trading_graph.otel.trace.memo import once_per_trace
 from trading_graph.otel.trace.structure.calls import calls, nearest_above
 from trading_graph.otel.trace.table import SpanTable
 from trading_graph.otel.vocabularies import Role, asked, call_id
@@ -44,24 +45,16 @@ class Turn(msgspec.Struct, frozen=True):
     evidence: Evidence
 
 
+@once_per_trace
 def turns(trace: SpanTable, run: int) -> tuple[Turn, ...]:
     """The turns of the run at a row, in order of start; cached by row."""
-    key = turns, run
-    found: tuple[Turn, ...] | None = trace.memo.get(key)
-    if found is None:
-        found = trace.memo[key] = tuple(_turns(trace, run))
-    return found
+    return tuple(_turns(trace, run))
 
 
+@once_per_trace
 def turn_numbers(trace: SpanTable, run: int) -> Mapping[int, int]:
     """The place of each tool call's turn among the turns of the run, by row; cached by run."""
-    key = turn_numbers, run
-    found: dict[int, int] | None = trace.memo.get(key)
-    if found is None:
-        found = trace.memo[key] = {
-            row: number for number, turn in enumerate(turns(trace, run)) for row in turn.tools
-        }
-    return found
+    return {row: number for number, turn in enumerate(turns(trace, run)) for row in turn.tools}
 
 
 def _turns(trace: SpanTable, run: int) -> list[Turn]:

@@ -1,0 +1,30 @@
+"""Functions of a trace that are computed once for each trace."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
+
+from trading_graph.otel.trace.table import SpanTable
+
+_Arguments = ParamSpec("_Arguments")
+_Value = TypeVar("_Value")
+
+
+def once_per_trace(
+    function: Callable[Concatenate[SpanTable, _Arguments], _Value],
+) -> Callable[Concatenate[SpanTable, _Arguments], _Value]:
+    """Keep on a trace what a function finds there, by its other arguments, which are hashable.
+
+    An argument given by position and one given by name are two: give it in one way.
+    """
+
+    @wraps(function)
+    def kept(trace: SpanTable, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Value:
+        key = (function, *args, *kwargs.items())
+        memo = trace.memo
+        if key not in memo:
+            memo[key] = function(trace, *args, **kwargs)
+        value: _Value = memo[key]
+        return value
+
+    return kept
