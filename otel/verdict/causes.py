@@ -257,8 +257,8 @@ def group_staircase(trace: SpanTable, group: Group) -> int | None:
     first_to_end = min(workers, key=lambda row: trace.intervals[row][1])
     as_often = [row for row in workers if chain_length[row] <= chain_length[first_to_end]]
     width = staircase(trace, as_often, is_one_name)
-    if width and _begins_in_turn(trace, group, 0.2) and _most_at_work(group) > width:
-        return None  # the works show that more were let in
+    if width and _begins_in_turn(trace, group, 0.2) and _most_at_work(group) != width:
+        return None  # the works show that more, or fewer, were let in
     return width
 
 
