@@ -18,6 +18,7 @@ from trading_graph.otel.vocabularies.witness import Wait
 from trading_graph.otel.witness import timeline
 from trading_graph.otel.witness.faults import faults
 from trading_graph.otel.witness.patches import Method, Patches
+from trading_graph.otel.witness.thread_time import ThreadTime, thread_time
 from trading_graph.otel.witness.timeline import WAITS, Timeline
 
 if TYPE_CHECKING:
@@ -64,11 +65,11 @@ class Activity:
 
     def __init__(self, parent: "Activity | None", loop_id: int | None = None) -> None:
         # A chain of activities that each start the next must not keep all that are over.
-        while parent is not None and (above := parent.parent) is not None and above.is_over:
-            parent.parent = above.parent
-        self.parent = parent
+        while parent is not None and parent.parent is not None and parent.parent.is_over:
+            parent.parent = parent.parent.parent
+        self.parent: Activity | None = parent
         self.loop_id = loop_id
-        self.is_over = False
+        self.is_over: bool = False
         self.spans: list[OpenSpan] = []
         self.timeline = Timeline()
         self.waiting: str | Turn | None = None
@@ -94,9 +95,13 @@ class Activity:
         return None
 
     def spend(self, kind: str, start: int, end: int) -> None:
-        """Note what a stretch of time was spent on, and tell the span if it was a wait."""
+        """Note what a stretch of time was spent on, and tell the span if it was a wait.
+
+        Time that nothing explains is told too where it belongs to a span of an activity above.
+        """
         self.timeline.add(kind, start, end)
-        if kind in WAITS and end - start >= LEAST_WAIT_NS:
+        is_told = kind in WAITS or (kind == timeline.UNACCOUNTED and not self.spans)
+        if is_told and end - start >= LEAST_WAIT_NS:
             self.tell_wait(kind, start, end)
 
     def tell_wait(self, kind: str, start: int, end: int) -> "list[Any] | None":
@@ -118,11 +123,19 @@ class Activity:
         for kind, since in (
             (timeline.RUNNING, self.running_since),
             (timeline.READY, self.ready_since),
-            (self._kind(cause) if self.suspended_since else "", self.suspended_since),
+            (self.kind_of(cause) if self.suspended_since else "", self.suspended_since),
         ):
             if since and since < end:
                 sums[kind] = sums.get(kind, 0) + end - max(since, start)
         return sums
+
+    def account(self, began: int, had: ThreadTime) -> None:
+        """Tell the span above how much of a job's time on its thread nothing explains."""
+        now, has = time_ns(), thread_time()
+        known = has.running - had.running + has.queued - had.queued
+        known += sum(self.timeline.totals(began, now).values())
+        if not self.spans and now - began - known >= LEAST_WAIT_NS:
+            self.tell_wait(timeline.UNACCOUNTED, began + known, now)
 
     def finish(self) -> None:
         """Note the end; spans that are still open go to the nearest activity that still runs."""
@@ -145,14 +158,15 @@ class Activity:
                 self.spend(Wait.QUEUE, max(put, start), got)
                 self.timeline.add(timeline.CHILDREN, got, end)
                 return
-        kind = self._kind(cause)
+        kind = self.kind_of(cause)
         if kind is timeline.CHILDREN and isinstance(cause, Activity) and cause.submitted > start:
             began = min(cause.submitted, end)  # until then the job lay in its executor's queue
             self.timeline.add(Wait.EXECUTOR, start, began)
             start = began
         self.spend(kind, start, end)
 
-    def _kind(self, cause: Cause) -> str:
+    def kind_of(self, cause: Cause) -> str:
+        """What this activity waited for, if a cause ended the wait."""
         waiting = self.waiting
         if waiting is not None:
             return waiting if isinstance(waiting, str) else waiting.kind
@@ -202,8 +216,11 @@ def thread_activity() -> Activity:
     """The activity that the current thread is, outside all tasks and jobs."""
     activity = _thread.activity
     if activity is None:
-        parent = getattr(threading.current_thread(), _ATTRIBUTE, None)
-        activity = _thread.activity = Activity(parent)
+        # `current_thread` would make a dummy of a thread that is only starting.
+        thread = threading._active.get(threading.get_ident())  # type: ignore[attr-defined]
+        activity = Activity(getattr(thread, _ATTRIBUTE, None))
+        if thread is not None:
+            _thread.activity = activity
     return activity
 
 
@@ -292,7 +309,7 @@ def _run_callback(cause: Cause, callback: Callable[..., object], *args: object) 
 
 def run_job(job: Activity, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Run a job of an executor on the current thread."""
-    began, queued = time_ns(), job.submitted
+    began, queued, had = time_ns(), job.submitted, thread_time()
     before, _thread.cause = _thread.cause, job
     job.submitted = began
     note = None
@@ -304,6 +321,8 @@ def run_job(job: Activity, function: Callable[..., Any], /, *args: Any, **kwargs
         if note is not None and job.spans:
             # The span outlives the job that started it: an instrumentor's callback was queued.
             note[0] = Wait.CALLBACK
+        if tracking.spans:
+            job.account(began, had)
         job.finish()
         # The future's callbacks run next, on this thread, and this job is their cause.
         if before is not None and not (isinstance(before, Activity) and before.is_over):
@@ -337,9 +356,9 @@ _STEPS = frozenset({"TaskStepMethWrapper", "task_wakeup", "__step", "__wakeup"})
 
 
 def _is_step(callback: Callable[..., Any]) -> bool:
-    """Whether a bound callback of a task is its next step, not its `cancel` or a future's method.
+    """Whether a bound callback of a task is its next step, and not its `cancel`, for example.
 
-    CPython has a type for the first and a built-in function for the others; Tasks in Python, methods.
+    CPython's task has a type for its first step and a built-in function for the others.
     """
     return getattr(callback, "__name__", type(callback).__name__) in _STEPS
 

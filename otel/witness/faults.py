@@ -1,4 +1,4 @@
-"""Errors inside the witness: they are counted, the first is logged, and none reaches the program."""
+"""Errors inside the witness: each is counted, the first is logged, none reaches the program."""
 
 import logging
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from trading_graph.otel.witness.activities import watch_activities
+from trading_graph.otel.witness.blocking import watch_blocking
 from trading_graph.otel.witness.loops import watch_loops, watches
 from trading_graph.otel.witness.patches import Patches
 from trading_graph.otel.witness.pauses import pauses
@@ -32,6 +33,7 @@ def install(on_end: "Callable[[ReadableSpan], None] | None" = None) -> None:
             pauses.install()
             watch_activities(_patches)
             watch_waits(_patches)
+            watch_blocking(_patches)
             watch_loops(_patches)
             watch_spans(_patches, on_end)
         _users = max(_users, 1)

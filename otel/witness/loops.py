@@ -38,6 +38,7 @@ class LoopWatch:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.id = next(_ids)
+        self._has_selector = hasattr(loop, "_selector")
         self.thread_id = threading.get_ident()
         self.native_id = threading.get_native_id()
         self._run_queue = RunQueue()
@@ -79,14 +80,17 @@ class LoopWatch:
 
     def start_ticking(self) -> None:
         """Start the timer, if this loop needs one and it does not tick yet."""
-        if not self._due and not hasattr(self.loop, "_selector"):
+        if not self._has_selector and not self._due:
             self._due = time_ns() + TICK_NS
             self.loop.call_soon_threadsafe(self.tick)
 
     def lag_ns(self, start: int, end: int) -> int:
         """The longest time for which the loop was busy at a stretch inside a window."""
         longest = 0
-        if (since := self.busy_since_ns) is not None and end - max(since, start) > LEAST_NS:
+        since = self.busy_since_ns
+        if end - start < LEAST_NS:
+            return 0
+        if since is not None and end - max(since, start) > LEAST_NS:
             length = end - max(since, start)
             longest = length - min(length, self._run_queue.waited_ns() - self._queued_ns)
         for began, ended, queued in reversed(self._stalls):

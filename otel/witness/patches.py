@@ -19,16 +19,19 @@ class Patches:
     """Replaced methods, in the order in which they were replaced."""
 
     def __init__(self) -> None:
-        self._replaced: list[tuple[type, str, object, object]] = []
+        self._replaced: list[tuple[Any, str, object, object]] = []
         self._finder = _Finder()
 
-    def replace(self, owner: type, name: str, make: Callable[[Method], Method]) -> None:
-        """Replace a method of a class by what `make` makes of it; a class without it stays."""
+    def replace(self, owner: Any, name: str, make: Callable[[Method], Method]) -> None:
+        """Replace a method of a class, or a function of a module, by what `make` makes of it.
+
+        An owner without it stays as it is.
+        """
         original = getattr(owner, name, None)
         if original is None:
             return
         own = owner.__dict__.get(name, _MISSING)
-        replacement: object = functools.wraps(original)(make(original))
+        replacement: Any = functools.wraps(original)(make(original))
         if isinstance(own, classmethod | staticmethod):
             replacement = staticmethod(replacement)  # `original` is bound already
         setattr(owner, name, replacement)

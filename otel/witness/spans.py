@@ -8,7 +8,7 @@ attributes out, and a span processor sees neither open spans nor other providers
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from time import process_time_ns, thread_time_ns, time_ns
+from time import process_time_ns, time_ns
 from typing import Any
 
 from opentelemetry.attributes import BoundedAttributes
@@ -29,12 +29,15 @@ from trading_graph.otel.witness.faults import faults
 from trading_graph.otel.witness.loops import LoopWatch, watches
 from trading_graph.otel.witness.patches import Method, Patches
 from trading_graph.otel.witness.pauses import pauses
-from trading_graph.otel.witness.run_queue import RunQueue
+from trading_graph.otel.witness.thread_time import thread_time
 
 MOST_SPANS = 200_000
 """So many open spans are watched at once; the others are recorded as if there were no witness."""
 
 MOST_OFFSETS = 16
+
+LEAST_NS = 100_000
+"""What took less is not worth an attribute."""
 
 _ATTRIBUTE = "_trading_graph_open_span"
 
@@ -47,6 +50,7 @@ _KEYS = {
     timeline.IDLE: witness.IDLE_MS,
 }
 
+Interval = tuple[int, int]
 Note = list[Any]
 """A wait: its kind, its start and its end, in nanoseconds. The kind can be corrected."""
 
@@ -68,25 +72,23 @@ class OpenSpan:
         "cpu_ns",
         "modules",
         "pauses_ns",
-        "queued_ns",
         "root",
         "start_ns",
-        "thread_cpu_ns",
         "thread_id",
+        "thread_time",
         "waits",
+        "watch",
     )
 
     def __init__(self, activity: Activity, root: Root | None) -> None:
         self.activity = activity
+        self.watch = _watch_of(activity)
         self.root = root
         self.waits: list[Note] | None = None
         self.thread_id = threading.get_ident()
         self.modules = len(sys.modules)
         self.pauses_ns = pauses.total_ns
-        self.thread_cpu_ns = self.queued_ns = 0
-        if activity.loop_id is None:
-            self.thread_cpu_ns = thread_time_ns()
-            self.queued_ns = _thread.queued_ns()
+        self.thread_time = thread_time() if activity.loop_id is None else None
         self.cpu_ns = process_time_ns()
         self.start_ns = time_ns()
 
@@ -101,42 +103,44 @@ class OpenSpan:
 
     def measure(self, ended_ns: int) -> dict[str, AttributeValue]:
         """The attributes of the span that ends, or ended, at this time."""
-        now = time_ns()
+        now, cpu_ns = time_ns(), process_time_ns() - self.cpu_ns
         start, end = self.start_ns, min(ended_ns, now)
-        wall = end - start
-        if wall <= 0:  # it was made after the fact
+        if end <= start:  # it was made after the fact
             return {}
-        activity = self.activity
+        watch, lag_ns = self.watch, 0
         attributes: dict[str, AttributeValue] = {
             witness.THREAD_ID: threading.get_ident(),
-            witness.CPU_OVER_WALL: round((process_time_ns() - self.cpu_ns) / (now - start), 3),
+            witness.CPU_OVER_WALL: round(cpu_ns / (now - start), 3),
         }
-        watch = _watch_of(activity)
-        if watch is not None and activity.loop_id is not None:
-            attributes[witness.LOOP_ID] = watch.id
-        lag_ns = watch.lag_ns(start, end) if watch is not None else 0
+        if watch is not None:
+            lag_ns = watch.lag_ns(start, end)
+            if self.activity.loop_id is not None:
+                attributes[witness.LOOP_ID] = watch.id
         attributes[witness.LOOP_LAG_MAX_MS] = round(lag_ns / 1e6, 1)
         if imports := len(sys.modules) - self.modules:
             attributes[witness.IMPORTS] = imports
         if (pause_ns := pauses.total_ns - self.pauses_ns) >= 1_000_000:
             attributes[witness.GC_MS] = round(pause_ns / 1e6, 1)
-        self._add_time(attributes, start, end, wall)
-        if self.waits:
-            self._add_waits(attributes, self.waits, start, end)
+        if end - start >= LEAST_NS:
+            self._add_time(attributes, start, end)
+            if self.waits:
+                self._add_waits(attributes, self.waits, start, end)
         return attributes
 
-    def _add_time(
-        self, attributes: dict[str, AttributeValue], start: int, end: int, wall: int
-    ) -> None:
+    def _add_time(self, attributes: dict[str, AttributeValue], start: int, end: int) -> None:
         """Add what the time was spent on, and how much of it is not accounted for."""
         activity = self.activity
         totals = activity.totals(start, end, current_cause())
-        if activity.loop_id is None and self.thread_id == threading.get_ident():
-            totals[timeline.RUNNING] = thread_time_ns() - self.thread_cpu_ns
-            totals[timeline.READY] = _thread.queued_ns() - self.queued_ns
-        unknown = wall - sum(totals.values()) + totals.get(timeline.UNACCOUNTED, 0)
-        for kind, key in _KEYS.items():
-            if (spent := totals.get(kind, 0)) >= 100_000:
+        had = self.thread_time
+        if had and activity.loop_id is None and self.thread_id == threading.get_ident():
+            has = thread_time()
+            totals[timeline.RUNNING] = has.running - had.running
+            totals[timeline.READY] = has.queued - had.queued
+        unknown = end - start - sum(totals.values()) + totals.get(timeline.UNACCOUNTED, 0)
+        if self.waits:
+            unknown = max(unknown, _length(self._notes(timeline.UNACCOUNTED, start, end)))
+        for kind, spent in totals.items():
+            if spent >= LEAST_NS and (key := _KEYS.get(kind)):
                 attributes[key] = round(spent / 1e6, 1)
         if unknown >= 1_000_000:
             attributes[witness.UNACCOUNTED_MS] = round(unknown / 1e6, 1)
@@ -144,35 +148,31 @@ class OpenSpan:
     def _add_waits(
         self, attributes: dict[str, AttributeValue], waits: list[Note], start: int, end: int
     ) -> None:
-        by_kind: dict[str, int] = {}
-        inside = []
-        for kind, began, over in waits:
-            began, over = max(began, start), min(over, end)
-            if over > began:
-                by_kind[kind] = by_kind.get(kind, 0) + over - began
-                inside.append((began, over))
-        if not inside:
+        by_kind = {
+            kind: self._notes(kind, start, end)
+            for kind in dict.fromkeys(kind for kind, _, _ in waits if kind != timeline.UNACCOUNTED)
+        }
+        merged = _merge([each for some in by_kind.values() for each in some])
+        if not merged:
             return
-        merged = _merge(inside)
-        attributes[witness.WAIT_MS] = round(sum([b - a for a, b in merged]) / 1e6, 3)
-        attributes[witness.WAIT_KIND] = str(max(by_kind, key=by_kind.__getitem__))
+        attributes[witness.WAIT_MS] = round(_length(merged) / 1e6, 3)
+        attributes[witness.WAIT_KIND] = str(max(by_kind, key=lambda kind: _length(by_kind[kind])))
         longest = sorted(sorted(merged, key=lambda each: each[0] - each[1])[:MOST_OFFSETS])
         attributes[witness.WAIT_OFFSETS_MS] = [
             round((edge - start) / 1e6, 3) for each in longest for edge in each
         ]
 
+    def _notes(self, kind: str, start: int, end: int) -> list[Interval]:
+        """The disjoint intervals of the notes of one kind inside a window."""
+        return _merge(
+            [
+                (max(began, start), min(over, end))
+                for what, began, over in self.waits or ()
+                if what == kind and over > start and began < end
+            ]
+        )
 
-class _Thread(threading.local):
-    """The run queue of the current thread; its descriptor is closed with the thread."""
 
-    def __init__(self) -> None:
-        self.run_queue = RunQueue()
-
-    def queued_ns(self) -> int:
-        return self.run_queue.waited_ns()
-
-
-_thread = _Thread()
 _roots: dict[int, Root] = {}
 
 
@@ -235,8 +235,8 @@ def _open(span: Span) -> None:
     span.__dict__[_ATTRIBUTE] = known = OpenSpan(activity, root)
     tracking.spans[id(known)] = known
     activity.spans.append(known)
-    if (watch := _watch_of(activity)) is not None:
-        watch.start_ticking()
+    if known.watch is not None:
+        known.watch.start_ticking()
 
 
 def _readable_span(original: Method, on_end: Callable[[ReadableSpan], None] | None) -> Method:
@@ -266,8 +266,11 @@ def _close(span: Span, known: OpenSpan, readable: ReadableSpan) -> None:
         attributes = known.measure(span._end_time)
     finally:
         tracking.spans.pop(id(known), None)
-        if known in known.activity.spans:
-            known.activity.spans.remove(known)
+        spans = known.activity.spans
+        if spans and spans[-1] is known:
+            spans.pop()
+        elif known in spans:
+            spans.remove(known)
     root, parent = known.root, span.parent
     if root is not None and (parent is None or parent.is_remote):
         attributes |= declarations()
@@ -279,11 +282,9 @@ def _close(span: Span, known: OpenSpan, readable: ReadableSpan) -> None:
 
 def _add_attributes(readable: ReadableSpan, attributes: Mapping[str, AttributeValue]) -> None:
     """Put attributes on a copy of a span; those that the program has set stay as they are."""
-    own = readable._attributes
-    copy = BoundedAttributes()
-    copy._dict = {**attributes, **(own or {})}
-    copy._immutable = True
-    copy.dropped = getattr(own, "dropped", 0)
+    own: Any = readable._attributes
+    copy: Any = BoundedAttributes.__new__(BoundedAttributes)
+    copy.__dict__.update(own.__dict__, maxlen=None, _dict={**attributes, **own._dict})
     readable._attributes = copy
 
 
@@ -297,9 +298,13 @@ def _watch_of(activity: Activity) -> LoopWatch | None:
     return None
 
 
-def _merge(intervals: list[tuple[int, int]]) -> list[tuple[int, int]]:
+def _length(intervals: list[Interval]) -> int:
+    return sum([end - start for start, end in intervals])
+
+
+def _merge(intervals: list[Interval]) -> list[Interval]:
     """The disjoint intervals, in order, that cover the same time."""
-    merged: list[tuple[int, int]] = []
+    merged: list[Interval] = []
     for start, end in sorted(intervals):
         if merged and start <= merged[-1][1]:
             merged[-1] = merged[-1][0], max(merged[-1][1], end)

@@ -5,8 +5,6 @@ what wakes it (see `activities`).
 """
 
 import asyncio
-import queue
-import threading
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -15,15 +13,14 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from trading_graph.otel.vocabularies.witness import Wait
-from trading_graph.otel.witness import timeline
 from trading_graph.otel.witness.activities import (
-    LEAST_WAIT_NS,
     Activity,
     Turn,
     current_activity,
     run_job,
     tracking,
 )
+from trading_graph.otel.witness.blocking import block
 from trading_graph.otel.witness.faults import faults
 from trading_graph.otel.witness.patches import Method, Patches
 
@@ -72,9 +69,6 @@ def watch_waits(patches: Patches) -> None:
     patches.replace(asyncio.Queue, "put", _put)
     patches.replace(asyncio.Queue, "get_nowait", _get_nowait)
     patches.replace(asyncio.Queue, "put_nowait", _put_nowait)
-    patches.replace(threading.Semaphore, "acquire", _block(Wait.SEMAPHORE))
-    patches.replace(queue.Queue, "put", _block(Wait.QUEUE))
-    patches.replace(queue.Queue, "get", _block(timeline.IDLE))
     patches.when_imported("aiohttp.connector", lambda module: _watch_aiohttp(patches, module))
     for package in ("httpcore", "httpcore2"):
         patches.when_imported(
@@ -108,35 +102,6 @@ def _always(kind: Wait) -> Callable[[Method], Method]:
         return wait
 
     return make
-
-
-def _block(kind: str) -> Callable[[Method], Method]:
-    """Time a method that blocks its thread."""
-
-    def make(original: Method) -> Method:
-        def blocking(*args: Any, **kwargs: Any) -> Any:
-            if not tracking.spans:
-                return original(*args, **kwargs)
-            began = time_ns()
-            try:
-                return original(*args, **kwargs)
-            finally:
-                ended = time_ns()
-                if ended - began >= LEAST_WAIT_NS:
-                    _blocked(kind, began, ended)
-
-        return blocking
-
-    return make
-
-
-def _blocked(kind: str, began: int, ended: int) -> None:
-    try:
-        activity = current_activity()
-        if activity.loop_id is None:  # a task that blocks its loop is the loop's lag
-            activity.spend(kind, began, ended)
-    except Exception as error:
-        faults.note(error)
 
 
 class Items(Turn):
@@ -232,9 +197,7 @@ def _watch_httpcore(patches: Patches, module: ModuleType) -> None:
         pool_wait = _always(Wait.CONNECTION_POOL)
         patches.replace(request, "wait_for_connection", pool_wait)
     else:
-        patches.replace(
-            module.PoolRequest, "wait_for_connection", _block(Wait.CONNECTION_POOL)
-        )
+        patches.replace(module.PoolRequest, "wait_for_connection", block(Wait.CONNECTION_POOL))
 
 
 def _watch_anyio(patches: Patches, module: ModuleType) -> None:
@@ -247,7 +210,9 @@ def _watch_anyio(patches: Patches, module: ModuleType) -> None:
 
 
 def _run_in_worker_thread(original: Method) -> Method:
-    def run_sync_in_worker_thread(function: Any, args: tuple[Any, ...], *more: Any, **kw: Any) -> Any:
+    def run_sync_in_worker_thread(
+        function: Any, args: tuple[Any, ...], *more: Any, **kw: Any
+    ) -> Any:
         job = Activity(current_activity())
         return original(run_job, (job, function, *args), *more, **kw)
 
