@@ -5,6 +5,7 @@ event loop, CPU time, waits and what each span's time was spent on.
 """
 
 from trading_graph.otel.witness.install import install, is_installed, recording, uninstall
+from trading_graph.otel.witness.spans import declarations
 from trading_graph.otel.witness.waits import waiting
 
-__all__ = ["install", "is_installed", "recording", "uninstall", "waiting"]
+__all__ = ["declarations", "install", "is_installed", "recording", "uninstall", "waiting"]

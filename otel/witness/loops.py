@@ -43,7 +43,7 @@ class LoopWatch:
         self.native_id = threading.get_native_id()
         self._run_queue = RunQueue()
         self._busy_since: int | None = None
-        self._queued_ns = 0
+        self._queued_ns: int | None = None
         self._stalls: deque[tuple[int, int, int]] = deque(maxlen=MOST_STALLS)
         self._due = 0
 
@@ -56,8 +56,7 @@ class LoopWatch:
 
     def begin(self) -> None:
         """Note that an iteration begins."""
-        if tracking.spans:
-            self._queued_ns = self._run_queue.waited_ns()
+        self._queued_ns = self._run_queue.waited_ns() if tracking.spans else None
         self._busy_since = time_ns()
 
     def end(self) -> None:
@@ -78,8 +77,10 @@ class LoopWatch:
         else:
             self._due = 0
 
-    def start_ticking(self) -> None:
-        """Start the timer, if this loop needs one and it does not tick yet."""
+    def note_span(self) -> None:
+        """Note that a span opens: from now on the run queue counts, and the timer has to tick."""
+        if self._queued_ns is None:
+            self._queued_ns = self._run_queue.waited_ns()
         if not self._has_selector and not self._due:
             self._due = time_ns() + TICK_NS
             self.loop.call_soon_threadsafe(self.tick)
@@ -92,7 +93,7 @@ class LoopWatch:
             return 0
         if since is not None and end - max(since, start) > LEAST_NS:
             length = end - max(since, start)
-            longest = length - min(length, self._run_queue.waited_ns() - self._queued_ns)
+            longest = length - min(length, self._queued())
         for began, ended, queued in reversed(self._stalls):
             if ended <= start:
                 break
@@ -108,8 +109,12 @@ class LoopWatch:
         self._run_queue.close()
 
     def _note(self, began: int, ended: int) -> None:
-        queued = self._run_queue.waited_ns() - self._queued_ns if self._queued_ns else 0
-        self._stalls.append((began, ended, queued))
+        self._stalls.append((began, ended, self._queued()))
+
+    def _queued(self) -> int:
+        """How long the thread has waited for a CPU in this iteration."""
+        before = self._queued_ns
+        return 0 if before is None else self._run_queue.waited_ns() - before
 
 
 class LoopWatches:

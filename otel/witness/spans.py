@@ -236,7 +236,7 @@ def _open(span: Span) -> None:
     tracking.spans[id(known)] = known
     activity.spans.append(known)
     if known.watch is not None:
-        known.watch.start_ticking()
+        known.watch.note_span()
 
 
 def _readable_span(original: Method, on_end: Callable[[ReadableSpan], None] | None) -> Method:

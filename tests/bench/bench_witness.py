@@ -2,9 +2,9 @@
 
     python tests/bench/bench_witness.py [--spans 20000] [--rounds 5]
 
-Each figure is CPU time of the thread, the least of some rounds, with and without the witness in turn. Spans are opened and
-ended by the bare SDK with a processor that does nothing. The idle loop runs for two seconds without
-any span; its figure is the CPU time of the whole process over these two seconds.
+Each figure is CPU time of the thread, the least of some rounds, with and without the witness in
+turn. Spans are opened and ended by the bare SDK with a processor that does nothing. The idle loop
+runs for two seconds without any span; its figure is the CPU time of the whole process over them.
 """
 
 import argparse
