@@ -18,9 +18,29 @@ WAIT_MS = "witness.wait_ms"
 """How long the span waited for its turn: for a connection of a pool, a limit, a queue."""
 WAIT_KIND = "witness.wait.kind"
 """What the longest part of that wait was for, in the words of `witness.waits`."""
+WAIT_OFFSETS_MS = "witness.wait.offsets_ms"
+"""Where these waits lie: start, end, start, end ... after the start of the span; the longest."""
 IMPORTS = "witness.imports"
 """The number of modules that the whole process imported while the span was open."""
 THREAD_ID = "thread.id"
+
+# What the time of a span went into, in milliseconds
+GC_MS = "witness.gc_ms"
+"""How long garbage collections lasted inside it."""
+RUNNING_MS = "witness.running_ms"
+"""How long its task ran on the loop, or its thread had the CPU."""
+READY_MS = "witness.ready_ms"
+"""How long it could have run, and the loop was busy with something else."""
+SOCKET_MS = "witness.socket_ms"
+"""How long it waited for input or output."""
+TIMER_MS = "witness.timer_ms"
+"""How long it waited for a timer."""
+CHILDREN_MS = "witness.children_ms"
+"""How long it waited for its own tasks and jobs."""
+IDLE_MS = "witness.idle_ms"
+"""How long it waited without losing a turn: for an event, or for something in an empty queue."""
+UNACCOUNTED_MS = "witness.unaccounted_ms"
+"""How long it was suspended for no reason that the process knows."""
 
 # On the first span of a run or a process
 RECORDS = "witness.records"
@@ -33,8 +53,37 @@ CLOCK = "witness.clock"
 SPANS_STARTED = "witness.spans_started"
 """The number of spans that started before the end of this one, its own included."""
 
+# The event of a block of the event loop, on the spans of that loop; its time is the block's start
+BLOCKED = "witness.blocked"
+BLOCKED_DURATION_MS = "witness.blocked.duration_ms"
+BLOCKED_LIBRARY = "witness.blocked.library"
+"""The line of library code that blocked, such as `requests/sessions.py:589`."""
+BLOCKED_TASK = "witness.blocked.task"
+BLOCKED_STATE = "witness.blocked.state"
+"""What the loop's thread did meanwhile, a value of `BlockState`."""
+BLOCKED_GC = "witness.blocked.gc"
+"""Whether that was in a garbage collection."""
+BLOCKED_STARVED_MS = "witness.blocked.starved_ms"
+"""How long the thread waited for a CPU that other programs had."""
+BLOCKED_CPU_SHARE = "witness.blocked.cpu_share"
+"""The share of one CPU that the process got."""
+CODE_FILE = "code.file.path"
+CODE_LINE = "code.line.number"
+CODE_FUNCTION = "code.function.name"
+
+# Kinds of waits
 CONNECTION_POOL = "connection_pool"
 RATE_LIMIT = "rate_limit"
+SEMAPHORE = "semaphore"
+LOCK = "lock"
+LIMITER = "limiter"
+EXECUTOR = "executor"
+QUEUE = "queue"
+"""It was put on a full queue, or its item lay in a queue before a worker took it."""
+TASK = "task"
+"""For a future that a task of another branch resolved, as a lock of the program's own does."""
+CALLBACK = "callback"
+"""An instrumentor's callback waited for a thread."""
 
 _OLDER = {
     LOOP_LAG_MAX_MS: "trading.loop_lag_max_ms",
@@ -52,6 +101,17 @@ class Recorded(StrEnum):
     CPU = "cpu"
     WAITS = "waits"
     SPANS = "spans"
+    TIME = "time"
+
+
+class BlockState(StrEnum):
+    """What the thread of a blocked event loop did meanwhile."""
+
+    SLEEPING = "sleeping"
+    COMPUTING = "computing"
+    INTERPRETER_LOCK = "interpreter_lock"
+    STARVED = "starved"
+    UNKNOWN = "unknown"
 
 
 _RECORDED = frozenset(Recorded)
@@ -80,6 +140,8 @@ cpu_over_wall = _figure(CPU_OVER_WALL)
 """The CPU time of the process over the span's duration; None where it is not recorded."""
 wait_ms = _figure(WAIT_MS)
 """How long the span waited for its turn, in milliseconds; None where it is not recorded."""
+unaccounted_ms = Figure(UNACCOUNTED_MS)
+"""How long the span was suspended for no known reason, in milliseconds; None without a record."""
 imports = _figure(IMPORTS)
 """The number of modules that were imported meanwhile; None where it is not recorded."""
 thread_id = Figure(THREAD_ID)
@@ -120,6 +182,38 @@ def _recorded_waits(attributes: Attributes) -> frozenset[str]:
 
 recorded_waits = Reader(_recorded_waits, {WAITS}, frozenset[str]())
 """The kinds of waits that the process declares on a span that it records."""
+
+
+def _accounts_for_time(attributes: Attributes) -> bool:
+    return Recorded.TIME in sequence(attributes.get(RECORDS))
+
+
+accounts_for_time = Reader(_accounts_for_time, {RECORDS}, otherwise=False)
+"""Whether the process declares on a span that it accounts for the time of its spans."""
+
+
+def _wait_kind(attributes: Attributes) -> str | None:
+    kind = attributes.get(WAIT_KIND)
+    return kind if isinstance(kind, str) and kind else None
+
+
+wait_kind = Reader[str | None](_wait_kind, {WAIT_KIND}, None)
+"""What the longest part of the span's wait was for; None where it is not recorded."""
+
+
+def _wait_offsets_ms(attributes: Attributes) -> tuple[tuple[float, float], ...]:
+    flat = sequence(attributes.get(WAIT_OFFSETS_MS))
+    if len(flat) % 2:
+        return ()
+    if any(isinstance(each, bool) or not isinstance(each, int | float) for each in flat):
+        return ()
+    pairs = sorted(zip(flat[::2], flat[1::2], strict=True))
+    # A comparison with NaN is false.
+    return tuple(pairs) if all(0 <= start <= end for start, end in pairs) else ()
+
+
+wait_offsets_ms = Reader(_wait_offsets_ms, {WAIT_OFFSETS_MS}, ())
+"""Where the span's longest waits lie, in order of start; empty where that is not recorded well."""
 
 
 def clock(attributes: Attributes) -> str | None:
