@@ -162,6 +162,14 @@ def spans_started(attributes: Attributes) -> int | None:
     return whole(value(attributes, SPANS_STARTED))
 
 
+declared_spans = Reader[object](
+    lambda attributes: value(attributes, SPANS_STARTED),
+    {SPANS_STARTED, _OLDER[SPANS_STARTED]},
+    None,
+)
+"""The number of spans that the process declares, whatever it is; None where it declares none."""
+
+
 def records(attributes: Attributes) -> frozenset[Recorded]:
     """What the process declares on this span that it records.
 
