@@ -220,7 +220,7 @@ def _wait_offsets_ms(attributes: Attributes) -> tuple[tuple[float, float], ...]:
     return tuple(pairs) if all(0 <= start <= end for start, end in pairs) else ()
 
 
-wait_offsets_ms = Reader(_wait_offsets_ms, {WAIT_OFFSETS_MS}, ())
+wait_offsets_ms = Reader[tuple[tuple[float, float], ...]](_wait_offsets_ms, {WAIT_OFFSETS_MS}, ())
 """Where the span's longest waits lie, in order of start; empty where that is not recorded well."""
 
 
