@@ -52,7 +52,7 @@ def _recorded(trace: SpanTable, row: int, wait_ms: float) -> Sequence[Interval]:
 
 
 @once_per_trace
-def own_waits(trace: SpanTable) -> Mapping[int, Sequence[Interval]]:
+def own_waits(trace: SpanTable) -> Mapping[int, tuple[Interval, ...]]:
     """The waits of each span that no span below it records as well.
 
     A wait of a task is one of every span that is open in it; the deepest is where it was.
@@ -68,5 +68,5 @@ def own_waits(trace: SpanTable) -> Mapping[int, Sequence[Interval]]:
             if above in found:
                 below[above] += places
             above = parents[above]
-    own = {row: without(places, merge(below.get(row, ()))) for row, places in found.items()}
+    own = {row: tuple(without(places, merge(below.get(row, ())))) for row, places in found.items()}
     return {row: places for row, places in own.items() if places}

@@ -64,7 +64,7 @@ def in_words(block: LoopBlock) -> str:
         sentences.append(f"{_held_up(block)}{_by(block)}")
     if block.starved_ns >= BLOCKED_NS or not sentences:
         share = block.cpu_share
-        got = "" if share is None else f": the process got {share:.0%} of a CPU"
+        got = "" if share is None else f": the process got {share * 100:.0f} % of a CPU"
         sentences.append(f"starved by other programs for {block.starved_ns / 1e6:.0f} ms{got}")
     return ", and ".join(sentences)
 

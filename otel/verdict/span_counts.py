@@ -5,7 +5,7 @@ the span with which it answers. A process that says nothing counts as part of th
 it, or as a stranger: a count holds in either case.
 """
 
-from collections.abc import Collection
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import numpy as np
@@ -37,6 +37,11 @@ def count_spans(trace: SpanTable, run: int) -> SpanCounts:
         for row, each in enumerate(declared)
         if each is not None and (row == run or run in trace.ancestors(row))
     ]
+    below: dict[int, list[int]] = {row: [] for row in starts}
+    for row in starts:
+        for above in trace.ancestors(row):
+            if above in below:
+                below[above].append(row)
     missing, are_all, total = list[str](), run in starts, 0
     for start in starts:
         number = declared[start]
@@ -44,26 +49,27 @@ def count_spans(trace: SpanTable, run: int) -> SpanCounts:
         if not isinstance(number, int):
             missing.append(f"{_capital(who)} declares {number!r} spans, which is no number.")
             continue
-        if start == run or is_elsewhere(trace, start) is not False:
+        if start == run or _begins_a_part(trace, start):
             total += number
-        whole = _count(
-            trace, start, {row for row in starts if row != start and _begins_a_part(trace, row)}
-        )
-        if number == whole:
+        parts = [row for row in below[start] if _begins_a_part(trace, row)]
+        count = _count(trace, start, parts)
+        if number == count or number == _nested_count(trace, start, parts):
             continue
-        others = {row for row in starts if row != start}
-        if any(is_elsewhere(trace, row) is None for row in others):
-            # Equal resources may also be one process that declares a part of its spans twice.
-            surely = {row for row in others if is_elsewhere(trace, row)}
-            if number == _count(trace, start, surely):
-                continue
         are_all = False
-        strangers = {row for row in trace.tree_rows(start)[1:] if is_elsewhere(trace, row)}
-        if number != _count(
-            trace, start, strangers | {r for r in others if _begins_a_part(trace, r)}
-        ):
-            missing.append(_difference(who, number, whole))
+        if number != _own_count(trace, start, parts):
+            missing.append(_difference(who, number, count))
     return SpanCounts(tuple(missing), total, are_all and not missing)
+
+
+def _nested_count(trace: SpanTable, start: int, parts: Sequence[int]) -> int:
+    """The count if equal resources are one process, which declares a part of its spans twice."""
+    return _count(trace, start, [row for row in parts if is_elsewhere(trace, row)])
+
+
+def _own_count(trace: SpanTable, start: int, parts: Sequence[int]) -> int:
+    """The count without processes that are strangers: they declare nothing."""
+    strangers = [row for row in trace.tree_rows(start)[1:] if is_elsewhere(trace, row)]
+    return _count(trace, start, [*strangers, *parts])
 
 
 def _begins_a_part(trace: SpanTable, start: int) -> bool:
@@ -71,13 +77,11 @@ def _begins_a_part(trace: SpanTable, start: int) -> bool:
     return is_elsewhere(trace, start) is not False
 
 
-def _count(trace: SpanTable, start: int, others: Collection[int]) -> int:
+def _count(trace: SpanTable, start: int, others: Iterable[int]) -> int:
     """How many spans at or below one started before its end, without those at or below others."""
     rows = np.array(trace.below(start), np.int64)
-    if others:
-        below = set[int]()
-        for row in others:
-            below.update(trace.subtree(row))
+    below = {each for row in others for each in trace.subtree(row)}
+    if below:
         rows = rows[~np.isin(rows, list(below))]
     return int((trace.start[rows] <= trace.end[start]).sum())
 
