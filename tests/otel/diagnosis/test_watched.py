@@ -16,6 +16,8 @@ from trading_graph.otel.diagnosis import (
 )
 from trading_graph.otel.diagnosis.blocked_loop import Block, blocks
 from trading_graph.otel.report.documents.diagnosis import diagnosis_document
+from trading_graph.otel.report.page import diagnosis_markdown
+from trading_graph.otel.report.time_use import time_of_largest
 from trading_graph.otel.trace import Event, SpanTable
 from trading_graph.otel.verdict import Cause, Outcome, neutral_gate
 from trading_graph.otel.vocabularies import witness
@@ -154,17 +156,16 @@ def test_the_finding_names_the_line_that_the_verdict_names() -> None:
 
 
 def test_a_starved_loop_is_blocked_by_no_span() -> None:
-    starved = blocked(
-        101, 411, "starved", **{witness.BLOCKED_STARVED_MS: 380.0, witness.BLOCKED_CPU_SHARE: 0.1}
-    )
+    said: dict[str, Any] = {witness.BLOCKED_STARVED_MS: 380.0, witness.BLOCKED_CPU_SHARE: 0.1}
+    starved = blocked(101, 411, "starved", **said)
     trace = three_tools(starved)
     assert Schedule(call_tree(trace, trace.roots[0])).blocks.rows == ()
     assert FindingKind.BLOCKED_LOOP not in [each.kind for each in diagnosed(trace).findings]
 
 
 def test_the_time_of_other_programs_is_no_part_of_a_block() -> None:
-    both = blocked(101, 411, **{witness.BLOCKED_STARVED_MS: 111.0})
-    trace = three_tools(both)
+    said: dict[str, Any] = {witness.BLOCKED_STARVED_MS: 111.0}
+    trace = three_tools(blocked(101, 411, **said))
     (periods,) = blocks(call_tree(trace, trace.roots[0])).by_loop.values()
     (period,) = periods
     assert period.end_ns - period.start_ns == 300 * MS
@@ -176,3 +177,18 @@ def test_threads_that_hold_the_interpreter_are_a_finding_of_their_own() -> None:
     about = finding(found, FindingKind.INTERPRETER_LOCK)
     assert about.causes == (Cause.INTERPRETER_LOCK,)
     assert "held up for 411 ms by threads that hold the interpreter lock" in about.evidence
+
+
+def test_the_time_of_the_largest_span_is_divided_where_that_is_recorded() -> None:
+    drawing = Watched()
+    parts = {witness.RUNNING_MS: 40.0, witness.SOCKET_MS: 700.0, witness.TIMER_MS: 2.0}
+    drawing.add("fetch", 0, 1000, {**QUIET, **TOOL, **parts, **waited("lock", (0, 250))})
+    drawing.add("short", 1000, 1100, {**QUIET, **TOOL, witness.RUNNING_MS: 100.0})
+    found = diagnosed(drawing.trace(1100))
+    sentence = (
+        "The largest there is 'fetch', 1.00 s: 0.70 s waiting for input or output, 0.25 s waiting "
+        "for its turn, 40 ms running."
+    )
+    assert time_of_largest(found) == sentence
+    assert sentence.replace("'", "") in diagnosis_markdown(found).replace("'", "")
+    assert time_of_largest(diagnosed(tools_in_turn("lock"))) == ""
