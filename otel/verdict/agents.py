@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from trading_graph.otel.trace import SpanTable
+from trading_graph.otel.trace.intervals import Interval, merge
 from trading_graph.otel.trace.memo import once_per_trace
 from trading_graph.otel.trace.structure import calls, is_task
 from trading_graph.otel.trace.structure.calls import nearest_above
-from trading_graph.otel.verdict.work import Interval, merge
 from trading_graph.otel.vocabularies import Role, agent_name, tokens
 
 

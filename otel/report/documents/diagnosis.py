@@ -14,8 +14,10 @@ from trading_graph.otel.diagnosis import (
 )
 from trading_graph.otel.report.documents.document import (
     SCHEMA_VERSION,
+    BlockJson,
     Document,
     SpanJson,
+    blocks_json,
     spans_json,
 )
 from trading_graph.otel.report.outlook import headline, outlook
@@ -77,6 +79,7 @@ class FindingJson(Document, frozen=True, kw_only=True):
     proven: bool
     only_if: str | None
     causes: tuple[Cause, ...] = ()
+    blocks: tuple[BlockJson, ...] = ()
     on_path_s: float
     gain_s: IntervalJson
     wall_s: IntervalJson
@@ -176,6 +179,7 @@ def _finding(finding: Finding) -> FindingJson:
         proven=finding.proven,
         only_if=finding.only_if or None,
         causes=finding.causes,
+        blocks=blocks_json(finding.blocks),
         on_path_s=finding.on_path_s,
         gain_s=_interval(finding.gain),
         wall_s=_interval(finding.wall),

@@ -5,8 +5,10 @@ from typing import Literal
 
 from trading_graph.otel.report.documents.document import (
     SCHEMA_VERSION,
+    BlockJson,
     Document,
     SpanJson,
+    blocks_json,
     spans_json,
 )
 from trading_graph.otel.trace import Evidence, Profile
@@ -41,8 +43,8 @@ class ProjectionJson(Document, frozen=True, kw_only=True):
 class CheckJson(Document, frozen=True, kw_only=True):
     """A check of the gate: its outcome, its figures, and the spans that show a failure.
 
-    `causes`, `evidence` and `notes` are always printed; stored documents of version 0.1 lack them.
-    Of several causes the trace does not tell which one holds.
+    `causes`, `evidence`, `notes` and `blocks` are always printed; earlier stored documents lack
+    them. Of several causes the trace does not tell which one holds.
     """
 
     id: str
@@ -55,6 +57,7 @@ class CheckJson(Document, frozen=True, kw_only=True):
     evidence: Evidence | None = None
     notes: tuple[str, ...] = ()
     projection: ProjectionJson | None = None
+    blocks: tuple[BlockJson, ...] = ()
     advice: str
     spans: list[SpanJson]
 
@@ -202,6 +205,7 @@ def _check(result: CheckResult) -> CheckJson:
         projection=None
         if result.projection is None
         else ProjectionJson(call_s=result.projection.call_s, run_s=result.projection.run_s),
+        blocks=blocks_json(result.blocks),
         advice=result.advice,
         spans=spans_json(result.spans),
     )
