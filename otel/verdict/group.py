@@ -140,13 +140,15 @@ def _in_company(trace: SpanTable, rows: Sequence[int]) -> tuple[Sequence[int], S
 
     Only those can hold each other up in it.
     """
-    seen = clocks(trace, trace.top(rows[0])) if rows else None
-    process = rows if seen is None or seen.are_one else _with_peers(rows, seen.clock)
+    loop_of = loops(trace, trace.top(rows[0])) if rows else None
+    if loop_of is None:  # one process, and no sign of two loops in it
+        return rows, rows
+    seen = clocks(trace, trace.top(rows[0]))
+    process = rows if seen.are_one else _with_peers(rows, seen.clock)
     lags = trace.column_of(witness.loop_lag_ms)
     if all(lags[row] is None for row in rows):
         return process, process
-    loop_of = loops(trace, trace.top(rows[0]))
-    return process, rows if loop_of is None else _with_peers(rows, loop_of)
+    return process, _with_peers(rows, loop_of)
 
 
 def _with_peers(rows: Sequence[int], place: Sequence[Hashable]) -> Sequence[int]:

@@ -13,7 +13,7 @@ from typing import assert_never
 import msgspec
 
 from trading_graph.otel.trace import SpanTable
-from trading_graph.otel.trace.structure import waits_at_barriers
+from trading_graph.otel.trace.structure import FEWEST_LIMITED, BarrierWaits, waits_at_barriers
 from trading_graph.otel.verdict import causes
 from trading_graph.otel.verdict.causes import LOOK, Cause
 from trading_graph.otel.verdict.dialect import dialect
@@ -198,6 +198,16 @@ def _judge(trace: SpanTable, group: Group) -> Parallelism:
     stop = waits_at_barriers(trace, group.rows)
     if stop.longest_ns and stop.longest_ns > HOLD_SHARE * group.wrappers.busy_ns:
         return Parallelism(Strength.SUSPICIOUS, (Cause.BARRIER,), group, idle_ns=stop.idle_ns)
+    if len(group.rows) >= FEWEST_LIMITED and (limited := _limited(trace, group, stop)):
+        return limited
+    if group.lag_ms is None and causes.is_held_back(trace, group):
+        return Parallelism(Strength.SUSPICIOUS, (Cause.BLOCKED_LOOP, Cause.SEMAPHORE), group)
+    strength, cause = _proof(group, late)
+    return Parallelism(strength, (cause,) if cause else (), group)
+
+
+def _limited(trace: SpanTable, group: Group, stop: BarrierWaits) -> Parallelism | None:
+    """The verdict on a group that met a limit, outside or inside; None where it met none."""
     if not stop.waiting and (met := causes.group_limit(trace, group)):
         limit, cause = met
         certain = limit.is_certain or cause is not Cause.SEMAPHORE
@@ -211,10 +221,7 @@ def _judge(trace: SpanTable, group: Group) -> Parallelism:
     if width_inside := causes.group_staircase(trace, group):
         suspects = (Cause.SEMAPHORE, *((Cause.BLOCKED_LOOP,) if group.may_block else ()))
         return Parallelism(Strength.SUSPICIOUS, suspects, group, at_once=width_inside)
-    if group.lag_ms is None and causes.is_held_back(trace, group):
-        return Parallelism(Strength.SUSPICIOUS, (Cause.BLOCKED_LOOP, Cause.SEMAPHORE), group)
-    strength, cause = _proof(group, late)
-    return Parallelism(strength, (cause,) if cause else (), group)
+    return None
 
 
 def _proof(group: Group, late: bool) -> tuple[Strength, Cause | None]:

@@ -40,6 +40,9 @@ class Work(NamedTuple):
     waited_ns: int = 0
 
 
+_NO_WORK = Work((), 0)
+
+
 def work_of(intervals: Sequence[Interval], waited_ns: int = 0) -> Work:
     """The work in intervals that may overlap or touch."""
     if len(intervals) == 1:  # the usual case: nothing to merge
@@ -68,13 +71,15 @@ def _net_work(trace: SpanTable, spans: Iterable[int]) -> Work:
 
 def works_below(trace: SpanTable, rows: Sequence[int]) -> tuple[Work, ...]:
     """The work of several branches."""
-    ways, waits, intervals = _ways(trace), _at_or_above_waits(trace), trace.intervals
+    waits, intervals = _at_or_above_waits(trace), trace.intervals
     works = []
     for row in rows:
-        # A span that is its own work is the usual case in large groups.
-        spans = [row] if ways[row] is _HERE else working_spans(trace, row)
+        spans = working_spans(trace, row)
         if waits and not waits.isdisjoint(spans):
             works.append(_net_work(trace, spans))
+        elif len(spans) == 1:  # the usual case: one interval, which is there already
+            start, end = interval = intervals[spans[0]]
+            works.append(Work((interval,), end - start) if end > start else _NO_WORK)
         else:
             whole = [intervals[each] for each in spans]
             works.append(work_of([each for each in whole if each[1] > each[0]]))
@@ -83,10 +88,10 @@ def works_below(trace: SpanTable, rows: Sequence[int]) -> tuple[Work, ...]:
 
 def working_spans(trace: SpanTable, row: int) -> list[int]:
     """The spans at or below one that did its work; none of them contains another."""
-    below, ways = trace.child_rows, _ways(trace)
+    ways = _ways(trace)
     if ways[row] is not _FURTHER:
         return [row] if ways[row] is _HERE else []
-    spans = []
+    below, spans = trace.child_rows, list[int]()
     pending = below[row].copy()
     while pending:
         current = pending.pop()
