@@ -100,7 +100,7 @@ def _row_notes(on: Evaluation) -> list[str]:
     """A sentence for each row of siblings of which nothing says whether they need each other."""
     trace, within = on.trace, frozenset(on.rows)
     rows = [row for row in siblings(trace, on.run).rows if within.issuperset(row.spans)]
-    rows.sort(key=lambda row: -sum(map(trace.length, row.spans)))
+    rows.sort(key=lambda row: -sum([trace.lengths[each] for each in row.spans]))
     return [
         f"{len(row.branches)} {plural(row.role)} ({_names(trace, [b[0] for b in row.branches])}) "
         "ran one after the other; nothing says whether they need each other."

@@ -45,7 +45,7 @@ class Group(msgspec.Struct, frozen=True):
     @property
     def wrapper_overlap(self) -> float | None:
         """The overlap ratio of the spans themselves."""
-        longest = max(map(self.trace.length, self.rows), default=0)
+        longest = max([self.trace.lengths[row] for row in self.rows], default=0)
         wrappers = self.wrappers
         return overlap_ratio(wrappers.work_ns, wrappers.busy_ns, longest)
 
@@ -72,7 +72,7 @@ class Group(msgspec.Struct, frozen=True):
         branches = branches_of(self.trace, self.rows)
         if branches == self.rows:
             return False
-        longest = max(self.trace.length(row) for row in branches)
+        longest = max([self.trace.lengths[row] for row in branches])
         around = profile(self.trace, branches)
         return (overlap_ratio(around.work_ns, around.busy_ns, longest) or 0.0) >= 0.5
 

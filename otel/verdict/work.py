@@ -132,10 +132,10 @@ def _is_below(trace: SpanTable, row: int, role: Role) -> bool:
     if role in _REMOTE and trace.kind[row] != SERVER:
         return any(trace.kind[child] in (SERVER, CONSUMER) for child in children)
     if role in _REMOTE or role is Role.TOOL:
-        roles, length = trace.roles, trace.length
+        roles, lengths = trace.roles, trace.lengths
         if Role.FETCH in [roles[child] for child in children]:
             return True
-        return sum(map(length, children)) >= OWN_SHARE * length(row)
+        return sum([lengths[child] for child in children]) >= OWN_SHARE * lengths[row]
     return True
 
 
