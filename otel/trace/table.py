@@ -372,6 +372,8 @@ class SpanTable:
     def circular(self) -> list[int]:
         """The spans whose chain of parents is a circle (found by pointer doubling)."""
         top = len(self)
+        if (self.parent < np.arange(top)).all():
+            return []  # as usual: no circle without a parent that comes later than its child
         above = np.append(np.where(self.parent < 0, top, self.parent), top)
         for _ in range(top.bit_length()):
             if (above == top).all():

@@ -43,6 +43,10 @@ class Strength(StrEnum):
     NOT_APPLICABLE = "not applicable"
 
 
+# Named once: they are asked of every group, and to find a member of an enum takes long in 3.11.
+_STANDING = (Strength.PROVEN, Strength.OVERLAPPING)
+
+
 class Parallelism(msgspec.Struct, frozen=True):
     """The verdict on one group: its strength, the causes that fit, and the measures behind it.
 
@@ -67,7 +71,7 @@ class Parallelism(msgspec.Struct, frozen=True):
     @property
     def stands(self) -> bool:
         """Whether the group ran at once, as far as the trace shows."""
-        return self.strength in (Strength.PROVEN, Strength.OVERLAPPING)
+        return self.strength in _STANDING
 
     @property
     def advice(self) -> str:
@@ -192,9 +196,11 @@ def _judge(trace: SpanTable, group: Group) -> Parallelism:
     if group.work_overlap is None or group.work_overlap < OVERLAP:
         return Parallelism(Strength.SERIAL, causes.serial_causes(trace, group), group)
     cause = causes.interpreter_cause(group)
-    late = cause is Cause.BLOCKED_LOOP and not causes.lag_explains_work(group)
-    if cause and not late:
-        return Parallelism(Strength.SERIAL, (cause,), group)
+    late = False
+    if cause:
+        late = cause is Cause.BLOCKED_LOOP and not causes.lag_explains_work(group)
+        if not late:
+            return Parallelism(Strength.SERIAL, (cause,), group)
     stop = waits_at_barriers(trace, group.rows)
     if stop.longest_ns and stop.longest_ns > HOLD_SHARE * group.wrappers.busy_ns:
         return Parallelism(Strength.SUSPICIOUS, (Cause.BARRIER,), group, idle_ns=stop.idle_ns)

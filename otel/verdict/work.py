@@ -24,6 +24,8 @@ OWN_SHARE = 0.25
 
 _REMOTE = {Role.HTTP, Role.RPC, Role.MESSAGING}
 _WORKING = {Role.LLM, Role.FETCH, Role.RETRIEVAL, Role.DATABASE, *_REMOTE}
+_OWN = {Role.TOOL, *_REMOTE}
+_FETCH = Role.FETCH
 _WRAPPING = {Role.AGENT, Role.RUN, Role.CHAIN, Role.OTHER}
 _IDLE_CACHE = {"hit", "shared", "stale"}
 
@@ -131,9 +133,9 @@ def _is_below(trace: SpanTable, row: int, role: Role) -> bool:
     children = trace.child_rows[row]
     if role in _REMOTE and trace.kind[row] != SERVER:
         return any(trace.kind[child] in (SERVER, CONSUMER) for child in children)
-    if role in _REMOTE or role is Role.TOOL:
+    if role in _OWN:
         roles, lengths = trace.roles, trace.lengths
-        if Role.FETCH in [roles[child] for child in children]:
+        if _FETCH in [roles[child] for child in children]:
             return True
         return sum([lengths[child] for child in children]) >= OWN_SHARE * lengths[row]
     return True

@@ -35,6 +35,7 @@ PAUSE_SHARE = 0.5
 _PAIRS_OF = 200
 """Up to this number of spans at once, each is compared with each."""
 
+_TASKS = frozenset({Role.CHAIN, Role.AGENT, Role.OTHER})
 _NEVER = frozenset({Role.RUN, Role.DISPATCH, Role.JOIN, Role.PREFETCH, Role.INTERRUPTION})
 
 
@@ -162,13 +163,15 @@ def _family(
     # Neither a fan-out nor a row is made of spans that belong to turns alone.
     if len(members) < 2 or taken.issuperset(members):
         return [], []
-    tasks = {row: trace.graph_tasks[row] for row in members} if trace.is_graph else {}
+    tasks_of = trace.graph_tasks if trace.is_graph else None
+    tasks = {row: tasks_of[row] for row in members} if tasks_of else {}
     steps = {
         row: task.step
         for row, task in tasks.items()
         if task is not None and task.step is not None and is_task(trace, row, task)
     }
-    taken = taken | _later_parts(trace, steps, tasks)
+    if later := _later_parts(trace, steps, tasks):
+        taken = taken | later
     fan_outs = list(_steps(trace, parent, steps, taken))
     groups = _joined_batches(trace, _groups(trace, members, steps))
     for group in groups:
@@ -186,7 +189,7 @@ def is_task(trace: SpanTable, row: int, task: GraphTask) -> bool:
     A task is the topmost span of its namespace. Where no namespace is recorded, calls are parts.
     """
     if not task.namespace:
-        return trace.roles[row] in (Role.CHAIN, Role.AGENT, Role.OTHER)
+        return trace.roles[row] in _TASKS
     above = trace.graph_tasks[trace.parents[row]] if trace.parents[row] >= 0 else None
     return above is None or above.namespace != task.namespace
 
@@ -247,11 +250,11 @@ def _joined_batches(trace: SpanTable, groups: list[list[int]]) -> list[list[int]
     joined: list[list[int]] = []
     size = 0
     for group in groups:
-        before = joined[-1] if joined else []
-        same_name = before and {trace.names[row] for row in (*before[:1], *group)}
-        if before and 1 < len(group) <= size and len(same_name or ()) == 1:
-            before += group
-            continue
+        if 1 < len(group) <= size:
+            before = joined[-1]
+            if len({trace.names[row] for row in (before[0], *group)}) == 1:
+                before += group
+                continue
         joined.append(list(group))
         size = len(group)
     return joined
@@ -289,14 +292,15 @@ def _rows(
 ) -> Iterator[Row]:
     """The sequences of single siblings of one role, with nothing else between them."""
     sequence: list[int] = []
+    roles, lengths = trace.roles, trace.lengths
     longest: dict[Role, int] = defaultdict(int)  # many small calls count beside a long agent
     for group in groups:
-        role = trace.roles[group[0]]
-        longest[role] = max(longest[role], trace.lengths[group[0]])
+        role = roles[group[0]]
+        longest[role] = max(longest[role], lengths[group[0]])
     for group in groups:
         row = group[0]
         single = len(group) == 1 and row not in taken
-        if single and trace.lengths[row] < ROW_SHARE * longest[trace.roles[row]]:
+        if single and lengths[row] < ROW_SHARE * longest[roles[row]]:
             continue  # what comes before and after the rest gains nothing beside it
         if sequence and not (single and _follows(trace, sequence[-1], row, tasks)):
             yield from _row(trace, parent, sequence, by_step)

@@ -31,6 +31,8 @@ STEP_SHARE = 0.2
 """How far the steps of a staircase may differ from the first, as a share of it; half of it where
 the spans have different names."""
 
+_VISITED = frozenset({Role.AGENT, Role.CHAIN})
+
 
 class Limit(msgspec.Struct, frozen=True):
     """At most `at_once` of some spans ran at a time; `is_certain` excludes batches and stages."""
@@ -72,7 +74,7 @@ def are_visited_again(trace: SpanTable, rows: Sequence[int]) -> bool:
 
     Then branches of several visits each ran side by side: a later start follows a visit before.
     """
-    if any(trace.roles[row] not in (Role.AGENT, Role.CHAIN) for row in rows):
+    if any(trace.roles[row] not in _VISITED for row in rows):
         return False
     last_end: dict[str, int] = {}
     again: set[str] = set()
