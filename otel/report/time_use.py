@@ -24,7 +24,7 @@ def time_of_largest(diagnosis: Diagnosis) -> str:
     if witness.RUNNING_MS not in trace.keys:
         return ""
     row = max(ranking.path.self_ns.items(), key=lambda item: item[1])[0]
-    length_ms = trace.length(row) / 1e6
+    length_ms = trace.lengths[row] / 1e6
     parts = [
         (time_ms, words)
         for key, words in _PARTS.items()

@@ -30,7 +30,7 @@ from trading_graph.otel.verdict.dialect import Dialect
 from trading_graph.otel.verdict.group import Group, branches_of
 from trading_graph.otel.verdict.waited import INSIDE_SHARE, limiting, waited_inside, waited_outside
 from trading_graph.otel.verdict.work import working_spans
-from trading_graph.otel.vocabularies import graph_task, witness
+from trading_graph.otel.vocabularies import witness
 from trading_graph.otel.vocabularies.witness import BlockState
 
 LOOK = "Look at the listed spans on one time axis."
@@ -299,7 +299,7 @@ def is_held_back(trace: SpanTable, group: Group) -> bool:
         return False
     first_end = min(trace.intervals[row][1] for row in group.rows)
     # Clocks, and callbacks that run late, let spans that follow each other overlap a little.
-    first_end -= int(OVERLAP_SHARE * min(trace.length(row) for row in group.rows))
+    first_end -= int(OVERLAP_SHARE * min([trace.lengths[row] for row in group.rows]))
     if max(trace.intervals[row][0] for row in branches) >= first_end:
         return False
     return any(trace.intervals[row][0] >= first_end for row in group.rows)
@@ -347,7 +347,7 @@ def _begins_in_turn(trace: SpanTable, group: Group, share: float) -> bool:
 
 def _of_one_step(trace: SpanTable, rows: Sequence[int]) -> bool:
     """Whether LangGraph released all of these spans in one step: as tasks, not as parts of one."""
-    tasks = [trace.read(graph_task, row) for row in rows] if trace.is_graph else [None]
+    tasks = [trace.graph_tasks[row] for row in rows] if trace.is_graph else [None]
     if any(task is None or task.step is None for task in tasks):
         return False
     places = {(task.graph, task.step) for task in tasks if task is not None}
@@ -364,7 +364,7 @@ def _by_edges(trace: SpanTable, rows: Sequence[int]) -> bool:
     """Whether LangGraph ran these spans in different steps, which its edges order."""
     if not trace.is_graph:
         return False
-    tasks = [trace.read(graph_task, row) for row in rows]
+    tasks = [trace.graph_tasks[row] for row in rows]
     steps = {None if task is None else task.step for task in tasks}
     return None not in steps and len(steps) > 1
 

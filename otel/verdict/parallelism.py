@@ -15,7 +15,7 @@ import msgspec
 
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.trace.blocks import LoopBlock
-from trading_graph.otel.trace.structure import waits_at_barriers
+from trading_graph.otel.trace.structure import FEWEST_LIMITED, BarrierWaits, waits_at_barriers
 from trading_graph.otel.verdict import causes
 from trading_graph.otel.verdict.blocked import blocks_beside, is_blocking, longest_in_words
 from trading_graph.otel.verdict.causes import LOOK, Cause, cause_of_wait
@@ -48,6 +48,10 @@ class Strength(StrEnum):
     NOT_APPLICABLE = "not applicable"
 
 
+# Named once: they are asked of every group, and to find a member of an enum takes long in 3.11.
+_STANDING = (Strength.PROVEN, Strength.OVERLAPPING)
+
+
 class Parallelism(msgspec.Struct, frozen=True):
     """The verdict on one group: its strength, the causes that fit, and the measures behind it.
 
@@ -72,7 +76,7 @@ class Parallelism(msgspec.Struct, frozen=True):
     @property
     def stands(self) -> bool:
         """Whether the group ran at once, as far as the trace shows."""
-        return self.strength in (Strength.PROVEN, Strength.OVERLAPPING)
+        return self.strength in _STANDING
 
     @property
     def blocks(self) -> Sequence[LoopBlock]:
@@ -246,14 +250,26 @@ def _judge(trace: SpanTable, group: Group) -> Parallelism:
         is_late = suspects[0] is Cause.CALLBACK
         return Parallelism(Strength.SUSPICIOUS if is_late else Strength.SERIAL, suspects, group)
     cause = causes.interpreter_cause(group)
-    late = cause is Cause.BUSY_MACHINE or (
-        cause is Cause.BLOCKED_LOOP and not causes.lag_explains_work(group)
-    )
-    if cause and not late:
-        return Parallelism(Strength.SERIAL, (cause,), group)
+    late = False
+    if cause:
+        late = cause is Cause.BUSY_MACHINE or (
+            cause is Cause.BLOCKED_LOOP and not causes.lag_explains_work(group)
+        )
+        if not late:
+            return Parallelism(Strength.SERIAL, (cause,), group)
     stop = waits_at_barriers(trace, group.rows)
     if stop.longest_ns and stop.longest_ns > HOLD_SHARE * group.wrappers.busy_ns:
         return Parallelism(Strength.SUSPICIOUS, (Cause.BARRIER,), group, idle_ns=stop.idle_ns)
+    if len(group.rows) >= FEWEST_LIMITED and (limited := _limited(trace, group, stop)):
+        return limited
+    if group.lag_ms is None and causes.is_held_back(trace, group):
+        return Parallelism(Strength.SUSPICIOUS, (Cause.BLOCKED_LOOP, Cause.SEMAPHORE), group)
+    strength, cause = _proof(group, late)
+    return Parallelism(strength, (cause,) if cause else (), group)
+
+
+def _limited(trace: SpanTable, group: Group, stop: BarrierWaits) -> Parallelism | None:
+    """The verdict on a group that met a limit, outside or inside; None where it met none."""
     if not stop.waiting and (met := causes.group_limit(trace, group)):
         limit, cause = met
         certain = limit.is_certain or cause is not Cause.SEMAPHORE
@@ -272,10 +288,7 @@ def _judge(trace: SpanTable, group: Group) -> Parallelism:
         likely = causes.cause_of_limit(group)
         suspects = (likely, *((Cause.BLOCKED_LOOP,) if group.may_block else ()))
         return Parallelism(Strength.SUSPICIOUS, suspects, group, at_once=width_inside)
-    if group.lag_ms is None and causes.is_held_back(trace, group):
-        return Parallelism(Strength.SUSPICIOUS, (Cause.BLOCKED_LOOP, Cause.SEMAPHORE), group)
-    strength, cause = _proof(group, late)
-    return Parallelism(strength, (cause,) if cause else (), group)
+    return None
 
 
 def _proof(group: Group, late: bool) -> tuple[Strength, Cause | None]:

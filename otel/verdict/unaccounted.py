@@ -70,7 +70,7 @@ def _missing(trace: SpanTable) -> dict[int, Unaccounted]:
         return {}
     found = {}
     for row, time_ms in trace.numbers_of(witness.unaccounted_ms):
-        length_ms = trace.length(row) / 1e6
+        length_ms = trace.lengths[row] / 1e6
         if time_ms > LEAST_MS and time_ms > LEAST_SHARE * length_ms:
             share = min(time_ms / length_ms, 1.0) if length_ms > 0 else 1.0
             found[row] = Unaccounted(row, time_ms, share)

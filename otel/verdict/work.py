@@ -24,6 +24,8 @@ OWN_SHARE = 0.25
 
 _REMOTE = {Role.HTTP, Role.RPC, Role.MESSAGING}
 _WORKING = {Role.LLM, Role.FETCH, Role.RETRIEVAL, Role.DATABASE, *_REMOTE}
+_OWN = {Role.TOOL, *_REMOTE}
+_FETCH = Role.FETCH
 _WRAPPING = {Role.AGENT, Role.RUN, Role.CHAIN, Role.OTHER}
 _IDLE_CACHE = {"hit", "shared", "stale"}
 
@@ -38,6 +40,9 @@ class Work(NamedTuple):
     intervals: tuple[Interval, ...]
     total_ns: int
     waited_ns: int = 0
+
+
+_NO_WORK = Work((), 0)
 
 
 def work_of(intervals: Sequence[Interval], waited_ns: int = 0) -> Work:
@@ -68,13 +73,15 @@ def _net_work(trace: SpanTable, spans: Iterable[int]) -> Work:
 
 def works_below(trace: SpanTable, rows: Sequence[int]) -> tuple[Work, ...]:
     """The work of several branches."""
-    ways, waits, intervals = _ways(trace), at_or_above_waits(trace), trace.intervals
+    waits, intervals = at_or_above_waits(trace), trace.intervals
     works = []
     for row in rows:
-        # A span that is its own work is the usual case in large groups.
-        spans = [row] if ways[row] is _HERE else working_spans(trace, row)
+        spans = working_spans(trace, row)
         if waits and not waits.isdisjoint(spans):
             works.append(_net_work(trace, spans))
+        elif len(spans) == 1:  # the usual case: one interval, which is there already
+            start, end = interval = intervals[spans[0]]
+            works.append(Work((interval,), end - start) if end > start else _NO_WORK)
         else:
             whole = [intervals[each] for each in spans]
             works.append(work_of([each for each in whole if each[1] > each[0]]))
@@ -83,10 +90,10 @@ def works_below(trace: SpanTable, rows: Sequence[int]) -> tuple[Work, ...]:
 
 def working_spans(trace: SpanTable, row: int) -> list[int]:
     """The spans at or below one that did its work; none of them contains another."""
-    below, ways = trace.child_rows, _ways(trace)
+    ways = _ways(trace)
     if ways[row] is not _FURTHER:
         return [row] if ways[row] is _HERE else []
-    spans = []
+    below, spans = trace.child_rows, list[int]()
     pending = below[row].copy()
     while pending:
         current = pending.pop()
@@ -126,11 +133,11 @@ def _is_below(trace: SpanTable, row: int, role: Role) -> bool:
     children = trace.child_rows[row]
     if role in _REMOTE and trace.kind[row] != SERVER:
         return any(trace.kind[child] in (SERVER, CONSUMER) for child in children)
-    if role in _REMOTE or role is Role.TOOL:
-        roles, length = trace.roles, trace.length
-        if Role.FETCH in [roles[child] for child in children]:
+    if role in _OWN:
+        roles, lengths = trace.roles, trace.lengths
+        if _FETCH in [roles[child] for child in children]:
             return True
-        return sum(map(length, children)) >= OWN_SHARE * length(row)
+        return sum([lengths[child] for child in children]) >= OWN_SHARE * lengths[row]
     return True
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from trading_graph.graph.gate import default_gate
 from trading_graph.otel.diagnosis import Diagnosis, Standing, diagnose, ranking_of
-from trading_graph.otel.gc_pause import pause_collection
+from trading_graph.otel.gc_pause import last_work
 from trading_graph.otel.report.diagnosis import DiagnosisText, diagnosis_json
 from trading_graph.otel.report.folded import folded
 from trading_graph.otel.report.perfetto import perfetto
@@ -21,7 +21,7 @@ from trading_graph.service.exit_codes import ErrorKind, ExitCode, print_error
 from trading_graph.service.trace_source import find_trace
 
 
-@pause_collection()
+@last_work()
 def diagnose_command(
     *,
     trace: tuple[str, ...],
