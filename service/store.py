@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import aiosqlite
 import msgspec
+from pydantic import TypeAdapter
 
 from trading_graph.service.errors import StoreUnavailableError
 from trading_graph.service.run.request import RunRequest
@@ -87,6 +88,9 @@ class RunState(StrEnum):
     def final(self) -> bool:
         """Whether the run will not change any more."""
         return self in (RunState.DONE, RunState.FAILED, RunState.CANCELLED)
+
+
+_REQUEST = TypeAdapter(RunRequest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +311,7 @@ class Store:
     async def _records(self, kind: type[Record], rest: str, *values: Any) -> list[Record]:
         rows = await self._read(f"SELECT * FROM {rest}", values)
         # Not strict: SQLite stores a truth value as a number.
-        return [msgspec.convert(dict(row), kind, strict=False, dec_hook=_decode) for row in rows]
+        return [msgspec.convert(_decode(row), kind, strict=False) for row in rows]
 
     async def _read(self, statement: str, values: Sequence[Any]) -> Iterable[sqlite3.Row]:
         async with _explain_errors():
@@ -325,14 +329,15 @@ class Store:
 
 def _encode(value: Any) -> Any:
     """A value as SQLite stores it."""
-    return value.model_dump_json() if isinstance(value, RunRequest) else value
+    return _REQUEST.dump_json(value).decode() if isinstance(value, RunRequest) else value
 
 
-def _decode(kind: type, value: Any) -> Any:
-    """A value as the record holds it, where SQLite has its text."""
-    if kind is not RunRequest:
-        raise NotImplementedError(kind)
-    return RunRequest.model_validate_json(value)
+def _decode(row: sqlite3.Row) -> dict[str, Any]:
+    """The values as a record holds them, where SQLite has the text of one."""
+    values = dict(row)
+    if "request" in values:
+        values["request"] = _REQUEST.validate_json(values["request"])
+    return values
 
 
 def _where(conditions: Mapping[str, Sequence[Any]]) -> tuple[str, list[Any]]:

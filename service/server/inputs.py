@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from trading_graph.service.server.operations import ID
 from trading_graph.service.server.problems import Problem
@@ -25,9 +25,10 @@ JSON_BYTES = 2**16
 """Maximum size of a JSON body, in bytes; uploads have a setting of their own."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
+_Body = TypeVar("_Body")
 
 
-async def body_of(request: web.Request, model: type[_Model]) -> _Model:
+async def body_of(request: web.Request, body: TypeAdapter[_Body]) -> _Body:
     """The JSON of a request; raises Problem."""
     if request.content_type != "application/json":
         raise Problem(
@@ -35,7 +36,7 @@ async def body_of(request: web.Request, model: type[_Model]) -> _Model:
         )
     content = await read_body(request, JSON_BYTES)
     try:
-        return model.model_validate_json(content)
+        return body.validate_json(content)
     except ValidationError as error:
         raise _invalid(error, "body") from None
 

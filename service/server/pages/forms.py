@@ -11,6 +11,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from trading_graph.service.run.request import RunRequest
+from trading_graph.service.server.documents import RUN_REQUEST
 from trading_graph.service.server.inputs import read_body
 from trading_graph.service.server.problems import Problem
 
@@ -52,14 +53,14 @@ def read_request(form: Mapping[str, Sequence[str]]) -> RunRequest | Input:
 
     A field that is empty has its default.
     """
-    fields: dict[str, object] = {
+    values: dict[str, object] = {
         name: value for name in _PLAIN_FIELDS if (value := first(form, name))
     }
     # An analyst that is not chosen sends nothing, so the form says that it has the choice.
     if "chosen" in form:
-        fields["analysts"] = tuple(form.get("analysts", ()))
+        values["analysts"] = tuple(form.get("analysts", ()))
     try:
-        return RunRequest.model_validate(fields)
+        return RUN_REQUEST.validate_python(values)
     except ValidationError as error:
         errors = {str(each["loc"][0]): _sentence(each["msg"]) for each in error.errors()}
         return Input(form, errors)
@@ -69,8 +70,8 @@ def _sentence(message: str) -> str:
     return message[:1].upper() + message[1:].rstrip(".") + "."
 
 
-_PLAIN_FIELDS = [name for name in RunRequest.model_fields if name != "analysts"]
-_SCHEMAS: Mapping[str, Mapping[str, Any]] = RunRequest.model_json_schema()["properties"]
+_SCHEMAS: Mapping[str, Mapping[str, Any]] = RUN_REQUEST.json_schema()["properties"]
+_PLAIN_FIELDS = [name for name in _SCHEMAS if name != "analysts"]
 _BOUNDS = {
     "minimum": "min",
     "exclusiveMinimum": "min",
@@ -107,12 +108,12 @@ class StartForm:
 
 def start_form(typed: Input, default_date: str) -> StartForm:
     """The form as a page shows it: a field that was not filled in has its default."""
-    defaults = {name: _default(name) for name in RunRequest.model_fields}
+    defaults = {name: _default(name) for name in _SCHEMAS}
     values = {name: first(typed.values, name) or defaults[name] for name in _PLAIN_FIELDS}
     values["analysts"] = defaults["analysts"]
     if "chosen" in typed.values:
         values["analysts"] = list(typed.values.get("analysts", ()))
-    options = RunRequest.model_fields.keys() - {"symbol", "date"}
+    options = _SCHEMAS.keys() - {"symbol", "date"}
     return StartForm(
         fields={name: _field(name, value, typed.errors) for name, value in values.items()},
         error=typed.errors.get("", ""),
