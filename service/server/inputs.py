@@ -1,4 +1,4 @@
-"""What a request brings, checked at the edge: its JSON, its query, its ids and its uploads.
+"""What a request brings, checked at the edge: its JSON, form, query, ids and uploads.
 
 Uploaded traces are written to files as they arrive; none is held in memory whole.
 """
@@ -6,10 +6,11 @@ Uploaded traces are written to files as they arrive; none is held in memory whol
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import parse_qs
 
 from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -83,6 +84,31 @@ def too_large(most: int) -> Problem:
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         f"The body is larger than the {most:,} bytes that are taken here; send less.",
     )
+
+
+_FORM_BYTES = 64 * 1024
+_FORM_FIELDS = 50
+
+
+async def form_of(request: web.Request) -> Mapping[str, Sequence[str]]:
+    """The fields of a form with all their values; raises Problem."""
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the form as a page's form is sent.")
+    body = await read_body(request, _FORM_BYTES)
+    try:
+        return parse_qs(
+            body.decode(), keep_blank_values=True, max_num_fields=_FORM_FIELDS, errors="strict"
+        )
+    except ValueError:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY, "The form cannot be read; load its page again."
+        ) from None
+
+
+def first(form: Mapping[str, Sequence[str]], name: str) -> str:
+    """The first value of a field without spaces around it, empty where there is none."""
+    values = form.get(name, ("",))
+    return values[0].strip()
 
 
 def query_of(request: web.Request, model: type[_Model]) -> _Model:
