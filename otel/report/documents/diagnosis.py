@@ -141,42 +141,25 @@ def diagnosis_document(diagnosis: Diagnosis) -> DiagnosisJson:
         findings=[_finding(each) for each in diagnosis.findings],
         steps=[_step(each) for each in diagnosis.steps],
         passed=verdict.passed,
-        checks=[
-            DiagnosisCheckJson(
-                id=each.id, title=each.title, outcome=each.outcome, measured=each.measured
-            )
-            for each in verdict.checks
-        ],
+        checks=[DiagnosisCheckJson.of(each) for each in verdict.checks],
     )
 
 
 def _target(diagnosis: Diagnosis) -> TargetJson:
-    target, chain = diagnosis.target, diagnosis.llm_chain
-    return TargetJson(
-        limit_s=target.limit_s,
-        standing=target.standing,
-        now_s=target.now_s,
-        with_all_fixes_s=target.least_s,
-        steps_needed=target.steps_needed,
-        projected_call_s=target.projected_call_s,
-        simulated_call_s=target.simulated_call_s,
-        llm_chain=LlmChainJson(calls=chain.calls, total_s=chain.total_s),
+    return TargetJson.of(
+        diagnosis.target,
+        with_all_fixes_s=diagnosis.target.least_s,
+        llm_chain=LlmChainJson.of(diagnosis.llm_chain),
         summary=" ".join([headline(diagnosis), *outlook(diagnosis)]),
     )
 
 
 def _finding(finding: Finding) -> FindingJson:
-    return FindingJson(
-        kind=finding.kind,
-        place=finding.place,
-        evidence=finding.evidence,
+    return FindingJson.of(
+        finding,
         task=finding.kind.task,
-        advice=finding.advice,
         here=finding.here or None,
-        proven=finding.proven,
         only_if=finding.only_if or None,
-        causes=finding.causes,
-        on_path_s=finding.on_path_s,
         gain_s=_interval(finding.gain),
         wall_s=_interval(finding.wall),
         span_count=len(finding.spans),
@@ -185,12 +168,8 @@ def _finding(finding: Finding) -> FindingJson:
 
 
 def _step(step: Step) -> StepJson:
-    return StepJson(
-        kind=step.kind,
-        place=step.place,
-        task=step.kind.task,
-        wall_s=_interval(step.wall),
-        against_target_s=step.target_s,
+    return StepJson.of(
+        step, task=step.kind.task, wall_s=_interval(step.wall), against_target_s=step.target_s
     )
 
 

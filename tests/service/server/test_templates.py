@@ -9,7 +9,7 @@ from jinja2 import Environment, UndefinedError
 from trading_graph.otel.report import html
 from trading_graph.service.server.pages import layout
 
-ENVIRONMENTS = [rendering.ENVIRONMENT, layout.ENVIRONMENT]
+ENVIRONMENTS = [html.ENVIRONMENT, layout.ENVIRONMENT]
 FOLDERS = [Path(str(module.__file__)).parent / "templates" for module in (html, layout)]
 UNESCAPED = {
     "document.html": ["style"],  # ours
