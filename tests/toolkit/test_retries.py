@@ -20,9 +20,9 @@ from trading_graph.toolkit.errors import (
     SourceTimeoutError,
     SourceUnavailableError,
 )
+from trading_graph.toolkit.http_retries import retry_after_s
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.rate_limits import HostPolicy
-from trading_graph.toolkit.retries import retry_after_s
 
 QUICK = HostPolicy(retry_wait_s=0.001, breaker_failures=None)
 NOW = datetime.datetime(2026, 11, 25, 12, 0, 0, tzinfo=datetime.UTC)
@@ -136,7 +136,7 @@ async def test_a_connection_that_the_server_closed_meanwhile_is_no_hidden_retry(
     attributes = [span.attributes or {} for span in http_spans(exporter)]
     assert [each.get("error.type") for each in attributes] == [
         None,
-        "trading_graph.toolkit.retries.ConnectionBrokenError",
+        "trading_graph.toolkit.http_retries.ConnectionBrokenError",
         None,
     ]
     assert [each[semconv.POOL_REUSED] for each in attributes] == [False, True, False]
