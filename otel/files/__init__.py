@@ -4,7 +4,7 @@ Nothing here sends anything: judging a run and writing a trace need no exporter.
 """
 
 from trading_graph.otel.files.journal import Journal, is_locked, mend, read_unfinished_run
-from trading_graph.otel.files.otlp_json import from_lines, to_line, to_text
+from trading_graph.otel.files.sdk_spans import from_lines, to_line, to_text
 
 __all__ = [
     "Journal",

@@ -13,10 +13,9 @@ from trading_graph.otel.diagnosis import (
     PathClass,
     Standing,
 )
-from trading_graph.otel.report.documents.diagnosis import diagnosis_document
+from trading_graph.otel.report.documents.diagnosis import diagnosis_document, headline, outlook
 from trading_graph.otel.report.documents.document import encode
 from trading_graph.otel.report.durations import between, brief, faster, share
-from trading_graph.otel.report.outlook import headline, outlook
 from trading_graph.otel.report.tables import Table, shorten, terminal_table
 from trading_graph.otel.report.time_use import time_of_largest
 

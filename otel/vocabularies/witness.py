@@ -5,8 +5,8 @@ These attributes belong to no framework and no vendor. docs/spans.md explains ea
 
 from enum import StrEnum
 
-from trading_graph.otel.vocabularies.reader import Figure, Reader
 from trading_graph.otel.vocabularies.values import Attributes, finite, sequence, whole
+from trading_graph.otel.vocabularies.vocabulary import Figure, Reader
 
 LOOP_LAG_MAX_MS = "witness.loop.lag_max_ms"
 """The longest time for which the event loop was blocked while the span was open."""

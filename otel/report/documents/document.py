@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable
 from inspect import cleandoc
 from itertools import islice
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 import msgspec
 
@@ -21,6 +21,12 @@ SchemaHook = Callable[[type], dict[str, Any]]
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
     """An object of a JSON document; its fields are printed in their order, under their names."""
+
+    @classmethod
+    def of(cls, source: object, **values: Any) -> Self:
+        """The document of an object: what `values` do not give are its attributes of that name."""
+        copied = [name for name in cls.__struct_fields__ if name not in values]
+        return cls(**{name: getattr(source, name) for name in copied}, **values)
 
 
 class SpanJson(Document, frozen=True, kw_only=True):
