@@ -3,7 +3,11 @@
 `install` is replaced by the core's own, which has the same signature.
 """
 
-from pathlib import Path
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _INSTALLED: list[object] = []
 
@@ -25,7 +29,7 @@ def install(span_file: Path | None = None) -> None:
             file.write(ended)
         return ended
 
-    Span._readable_span = readable  # type: ignore[method-assign]
+    Span._readable_span = readable  # type: ignore[assignment, method-assign]
     _INSTALLED.append(file)
 
 
