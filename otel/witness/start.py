@@ -29,7 +29,7 @@ INSTRUMENT = "TRADING_GRAPH_WITNESS_INSTRUMENT"
 SPANS = "TRADING_GRAPH_WITNESS_SPANS"
 """`tasks` records the tasks of asyncio as spans."""
 
-_SPANS_SUFFIX = ".spans.jsonl"
+SPANS_SUFFIX = ".spans.jsonl"
 _started: list[ImportHooks] = []
 
 
@@ -61,7 +61,7 @@ def _start(*, loads_instrumentors: bool) -> None:
         _hook(
             hooks,
             notes,
-            os.path.join(folder, stem + _SPANS_SUFFIX) if folder else None,
+            os.path.join(folder, stem + SPANS_SUFFIX) if folder else None,
             loads_instrumentors,
         )
         notes.add(Note.WATCHED)
