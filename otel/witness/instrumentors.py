@@ -138,7 +138,7 @@ def load_on_import(
             continue
         first = names.setdefault(each.name, each.distribution)
         if first != each.distribution:
-            notes.add(Note.NOT_INSTRUMENTED, each.name, each.distribution, f"{first} is used")
+            notes.add(Note.LEFT_OUT, each.name, each.distribution, f"{first} is used")
             continue
         if not each.targets:
             continue
@@ -165,28 +165,30 @@ class _Loading:
         self._is_done = True
         name, distribution = self._instrumentor.name, self._instrumentor.distribution
         try:
-            reason = _instrument(self._instrumentor.place)
+            is_ours = _instrument(self._instrumentor.place)
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
-        if reason is None:
+            self._notes.add(Note.NOT_INSTRUMENTED, name, distribution, reason)
+            return
+        if is_ours:
             self._notes.add(Note.INSTRUMENTED, name, distribution)
         else:
-            self._notes.add(Note.NOT_INSTRUMENTED, name, distribution, reason)
+            self._notes.add(Note.LEFT_OUT, name, distribution, "the program does it itself")
 
 
-def _instrument(place: str) -> str | None:
-    """Load the instrumentor of an entry point; returns why not, where the program does itself."""
+def _instrument(place: str) -> bool:
+    """Load the instrumentor of an entry point, unless the program does so itself."""
     where, _, path = place.partition(":")
     kind: Any = import_module(where)
     for part in path.split("."):
         kind = getattr(kind, part)
     instance = kind()
     if getattr(instance, "is_instrumented_by_opentelemetry", False) or _is_at_it(instance):
-        return "the program does it itself"
+        return False
     # Else a conflict of versions is an error in the program's log.
     instance.instrument(raise_exception_on_conflict=True)
     _give_way(instance)
-    return None
+    return True
 
 
 def _is_at_it(instance: Any) -> bool:

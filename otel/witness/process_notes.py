@@ -34,22 +34,30 @@ class Note:
     """The program has imported a library that makes spans: its import name."""
     INSTRUMENTED = "instrumented"
     """An instrumentor was loaded: its name, its distribution."""
+    LEFT_OUT = "left out"
+    """An instrumentor was not loaded on purpose: its name, its distribution, why."""
     NOT_INSTRUMENTED = "not instrumented"
-    """An instrumentor was not loaded: its name, its distribution, why."""
+    """An instrumentor could not be loaded: its name, its distribution, why."""
     FAULT = "fault"
     """Something of ours failed: what, and the error."""
 
 
 class ProcessNotes:
-    """Appends notes to a file; nothing is ever raised."""
+    """Appends notes to a file, or to none; nothing is ever raised."""
 
     __slots__ = ("_path",)
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str | None) -> None:
         self._path = path
+
+    def fault(self, what: str, error: Exception) -> None:
+        """Note that something of ours failed."""
+        self.add(Note.FAULT, what, f"{type(error).__name__}: {error}")
 
     def add(self, note: str, *words: object) -> None:
         """Append a line."""
+        if self._path is None:
+            return
         try:
             descriptor = os.open(self._path, _FLAGS, _OWN_ONLY)
             try:

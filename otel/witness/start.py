@@ -12,7 +12,7 @@ import time
 
 from trading_graph.otel.witness.fallback_provider import FallbackProvider
 from trading_graph.otel.witness.import_hooks import ImportHooks
-from trading_graph.otel.witness.libraries import LIBRARIES
+from trading_graph.otel.witness.libraries import AGENT_LIBRARIES, OTHER_LIBRARIES
 from trading_graph.otel.witness.process_notes import SUFFIX, Note, ProcessNotes
 
 TYPE_CHECKING = False
@@ -21,15 +21,19 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 SWITCH = "TRADING_GRAPH_WITNESS"
-"""`1` starts the witness; without it nothing here does anything."""
+"""`1` starts the witness; without it nothing here does anything.
+
+`record` is what `trading-graph record` sets: each process then leaves notes beside its spans.
+"""
 OUT = "TRADING_GRAPH_WITNESS_OUT"
 """The folder in which each process writes its spans; without it none are written."""
 INSTRUMENT = "TRADING_GRAPH_WITNESS_INSTRUMENT"
 """Which instrumentors are loaded: `auto` (all that are installed), `none`, or their names."""
 SPANS = "TRADING_GRAPH_WITNESS_SPANS"
 """`tasks` records the tasks of asyncio as spans."""
+SPAN_FILES = "spans-*.jsonl"
+"""The names of the files of spans; a forked child adds to the name."""
 
-SPANS_SUFFIX = ".spans.jsonl"
 _started: list[ImportHooks] = []
 
 
@@ -44,57 +48,30 @@ def start_beside_instrument() -> None:
 
 
 def _start(*, loads_instrumentors: bool) -> None:
-    if _started or os.environ.get(SWITCH) != "1":
+    switch = os.environ.get(SWITCH)
+    if _started or switch not in ("1", "record"):
         return
-    folder = os.environ.get(OUT)
-    stem = f"{os.getpid()}-{time.time_ns():x}"
-    notes = ProcessNotes(os.path.join(folder, stem + SUFFIX) if folder else os.devnull)
+    folder, stem = os.environ.get(OUT), f"{os.getpid()}-{time.time_ns():x}"
+    has_notes = folder and switch == "record"
+    notes = ProcessNotes(os.path.join(folder, stem + SUFFIX) if folder and has_notes else None)
     notes.add(Note.PYTHON, os.getpid(), sys.executable, sys.version.split()[0])
-
-    def fault(what: str, error: Exception) -> None:
-        notes.add(Note.FAULT, what, f"{type(error).__name__}: {error}")
-
-    hooks = ImportHooks(fault)
+    hooks = ImportHooks(notes.fault)
     _started.append(hooks)
     try:
         sys.meta_path.insert(0, hooks)
-        _hook(
-            hooks,
-            notes,
-            os.path.join(folder, stem + SPANS_SUFFIX) if folder else None,
-            loads_instrumentors,
-        )
+        for library in (*AGENT_LIBRARIES, *OTHER_LIBRARIES):
+            hooks.add(library, lambda module: notes.add(Note.IMPORTED, module.__name__))
+        if folder:
+            os.makedirs(folder, exist_ok=True)
+            hooks.add("opentelemetry.sdk.trace", _installer(f"{folder}/spans-{stem}.jsonl"))
+            _record_what_nobody_takes(hooks)
+        else:
+            hooks.add("opentelemetry.sdk.trace", _installer(None))
+        if loads_instrumentors:
+            _load_instrumentors(os.environ.get(INSTRUMENT, "none"), hooks, notes)
         notes.add(Note.WATCHED)
     except Exception as error:
-        fault("start", error)
-
-
-def _hook(
-    hooks: ImportHooks, notes: ProcessNotes, span_file: str | None, loads_instrumentors: bool
-) -> None:
-    fallback = FallbackProvider()
-    if span_file:
-        hooks.add("opentelemetry.trace", fallback.serve)
-    hooks.add("opentelemetry.sdk.trace", _installer(span_file))
-    for library in LIBRARIES:
-        hooks.add(library, lambda module: notes.add(Note.IMPORTED, module.__name__))
-    if os.environ.get(SPANS) == "tasks" and span_file:
-        # Not above: it loads OpenTelemetry, and this program may never do so.
-        from trading_graph.otel.witness.task_spans import TaskSpans
-
-        tasks = TaskSpans(fallback.tracer("trading_graph.witness.tasks"))
-        tasks.watch_asyncio()
-        hooks.add("uvloop", tasks.watch_uvloop)
-    which = os.environ.get(INSTRUMENT, "none")
-    if loads_instrumentors and which != "none":
-        from trading_graph.otel.witness.instrumentors import Instrumentor, load_on_import
-
-        names = frozenset(each.strip() for each in which.split(","))
-
-        def is_chosen(each: Instrumentor) -> bool:
-            return which == "auto" or each.answers_to(names)
-
-        load_on_import(is_chosen, hooks, notes)
+        notes.fault("start", error)
 
 
 def _installer(span_file: str | None) -> Callable[[ModuleType], None]:
@@ -107,3 +84,30 @@ def _installer(span_file: str | None) -> Callable[[ModuleType], None]:
         install(Path(span_file) if span_file else None)
 
     return install_witness
+
+
+def _record_what_nobody_takes(hooks: ImportHooks) -> None:
+    """Take the spans of a program without a provider, and make spans of tasks where asked to."""
+    fallback = FallbackProvider()
+    hooks.add("opentelemetry.trace", fallback.serve)
+    if os.environ.get(SPANS) == "tasks":
+        # Not above: it loads OpenTelemetry, and this program may never do so.
+        from trading_graph.otel.witness.task_spans import TaskSpans
+
+        tasks = TaskSpans(fallback.tracer("trading_graph.witness.tasks"))
+        tasks.watch_asyncio()
+        hooks.add("uvloop", tasks.watch_uvloop)
+
+
+def _load_instrumentors(which: str, hooks: ImportHooks, notes: ProcessNotes) -> None:
+    if which == "none":
+        return
+    # Not above: most programs in a container load their own.
+    from trading_graph.otel.witness.instrumentors import Instrumentor, load_on_import
+
+    names = frozenset(each.strip() for each in which.split(","))
+
+    def is_chosen(each: Instrumentor) -> bool:
+        return which == "auto" or each.answers_to(names)
+
+    load_on_import(is_chosen, hooks, notes)

@@ -42,7 +42,7 @@ def record_command(
         recording = folder.collect()
     for sentence in sentences.faults(recording.processes):
         _say(talk, sentence)
-    judged = _judge(recording, talk, gate, spans, as_json=as_json, code=code)
+    judged = _judge(recording, talk, gate, instrument, spans, as_json=as_json, code=code)
     if code:
         _say(talk, f"The program ended with exit code {code}, and so does this command.")
     return code or judged
@@ -70,6 +70,7 @@ def _judge(
     recording: Recording,
     talk: Console,
     gate: str | None,
+    instrument: str,
     spans: str | None,
     *,
     as_json: bool,
@@ -77,7 +78,7 @@ def _judge(
 ) -> ExitCode:
     """Print the verdict on what was recorded, or why nothing was."""
     if not recording.spans:
-        sentence = _why_no_spans(recording, spans, code)
+        sentence = _why_no_spans(recording, instrument, spans, code)
         return fail(sentence, ErrorKind.RUN, exit_code=code or None)
     # Not above: it takes as long to import as some programs run.
     from trading_graph.service.recording.judgement import Judgement
@@ -90,13 +91,14 @@ def _judge(
     return judgement.code
 
 
-def _why_no_spans(recording: Recording, spans: str | None, code: int) -> str:
+def _why_no_spans(recording: Recording, instrument: str, spans: str | None, code: int) -> str:
     processes = recording.processes
     return _unwatched(processes) or sentences.no_spans(
         processes,
         failed=code != 0,
         is_disabled=os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true",
         makes_tasks=spans == "tasks",
+        instrument=instrument,
     )
 
 

@@ -31,6 +31,7 @@ class RecordingFolder:
     """A folder beside the trace file; what is in it stays where this program is killed too."""
 
     def __init__(self, file: Path, folder: Path) -> None:
+        self.is_collected = False
         self._file = file
         self._folder = folder
 
@@ -39,7 +40,7 @@ class RecordingFolder:
         path = [str(BOOTSTRAP), *filter(None, [os.environ.get("PYTHONPATH")])]
         changed: Mapping[str, str] = {
             "PYTHONPATH": os.pathsep.join(path),
-            start.SWITCH: "1",
+            start.SWITCH: "record",
             start.OUT: str(self._folder),
             start.INSTRUMENT: instrument,
             start.SPANS: spans or "",
@@ -50,12 +51,16 @@ class RecordingFolder:
         """The processes that have shown themselves so far."""
         return read_notes(str(self._folder))
 
+    def span_files(self) -> list[Path]:
+        """The files of spans, one a process."""
+        return sorted(self._folder.glob(start.SPAN_FILES))
+
     def collect(self) -> Recording:
         """Write the trace file, whole or not at all."""
         spans = cut_off = 0
         partial = self._folder / "all"
         with partial.open("wb") as whole:
-            for part in sorted(self._folder.glob("*" + start.SPANS_SUFFIX)):
+            for part in self.span_files():
                 with part.open("rb") as lines:
                     for line in lines:
                         if line.endswith(b"\n"):
@@ -65,6 +70,7 @@ class RecordingFolder:
                             cut_off += 1
         if spans:
             os.replace(partial, self._file)
+        self.is_collected = True
         return Recording(self._file, spans, cut_off, self.processes())
 
 
@@ -72,7 +78,7 @@ class RecordingFolder:
 def recording_to(file: Path) -> Iterator[RecordingFolder]:
     """A folder for the recording of a program; raises OSError where none can be made.
 
-    It is gone afterwards, unless the trace file could not be written.
+    It is gone afterwards, unless it holds spans that could not be written to the trace file.
     """
     file = file.absolute()
     try:
@@ -80,5 +86,9 @@ def recording_to(file: Path) -> Iterator[RecordingFolder]:
     except OSError as error:
         error.filename = str(file)
         raise
-    yield RecordingFolder(file, folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    recording = RecordingFolder(file, folder)
+    try:
+        yield recording
+    finally:
+        if recording.is_collected or not recording.span_files():
+            shutil.rmtree(folder, ignore_errors=True)

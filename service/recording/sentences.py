@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from shlex import quote
 
-from trading_graph.otel.witness.libraries import LIBRARIES
+from trading_graph.otel.witness.libraries import AGENT_LIBRARIES, OTHER_LIBRARIES
 from trading_graph.otel.witness.process_notes import Note, NotedProcess
 
 _OLDEST = (3, 11)
@@ -44,7 +44,12 @@ def _of_python(executable: str, version: str, missing: str, error: str) -> str:
 
 
 def no_spans(
-    processes: Sequence[NotedProcess], *, failed: bool, is_disabled: bool, makes_tasks: bool
+    processes: Sequence[NotedProcess],
+    *,
+    failed: bool,
+    is_disabled: bool,
+    makes_tasks: bool,
+    instrument: str,
 ) -> str:
     """Where the witness waited, and no span ended."""
     if failed:
@@ -57,7 +62,8 @@ def no_spans(
         return "No span was recorded: no asyncio task of the program ran."
     loaded = {words[0] for each in processes for words in each.said(Note.INSTRUMENTED)}
     imported = sorted({words[0] for each in processes for words in each.said(Note.IMPORTED)})
-    missing = [each for each in imported if LIBRARIES.get(each)]
+    known = AGENT_LIBRARIES if AGENT_LIBRARIES.keys() & imported else OTHER_LIBRARIES
+    missing = [each for each in imported if each in known]
     if loaded:
         return (
             f"No span was recorded, although what makes spans of {_and(sorted(loaded))} was "
@@ -68,7 +74,12 @@ def no_spans(
             "No span was recorded: the program makes none, and imports no library for which an "
             f"instrumentor is known; {_TASKS}."
         )
-    names = " ".join(dict.fromkeys(LIBRARIES[each] for each in missing))
+    if instrument != "auto":
+        return (
+            f"No span was recorded: --instrument {instrument} loads nothing that makes spans of "
+            f"{_and(missing)}; --instrument auto loads what is installed, and {_TASKS}."
+        )
+    names = " ".join(dict.fromkeys(known[each] for each in missing))
     return (
         f"No span was recorded: nothing makes spans of {_and(missing)}; type: pip install {names} "
         f"(or {_TASKS})."
@@ -83,4 +94,8 @@ def _and(names: Iterable[str]) -> str:
 def faults(processes: Sequence[NotedProcess]) -> list[str]:
     """What of ours failed in the program, once each."""
     said = [words for each in processes for words in each.said(Note.FAULT)]
-    return [f"The witness failed at {what}: {error}." for what, error in dict.fromkeys(said)]
+    left = [words for each in processes for words in each.said(Note.NOT_INSTRUMENTED)]
+    return [
+        *(f"The witness failed at {what}: {error}." for what, error in dict.fromkeys(said)),
+        *(f"{name} could not be loaded: {why}." for _, name, why in dict.fromkeys(left)),
+    ]

@@ -19,7 +19,7 @@ def start_beside_instrument() -> None:
 
 
 def _start(name: str) -> None:
-    if os.environ.get("TRADING_GRAPH_WITNESS") != "1":
+    if os.environ.get("TRADING_GRAPH_WITNESS") not in ("1", "record"):
         return
     try:
         from trading_graph.otel.witness import start as witness
@@ -32,7 +32,7 @@ def _start(name: str) -> None:
 def _note_failure(error: Exception) -> None:
     """Leave the notes of this process, in the form of `process_notes.py`."""
     folder = os.environ.get("TRADING_GRAPH_WITNESS_OUT")
-    if not folder:
+    if not folder or os.environ.get("TRADING_GRAPH_WITNESS") != "record":
         return
     pid, version = os.getpid(), sys.version.split()[0]
     missing = getattr(error, "name", None) or ""
