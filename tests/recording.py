@@ -12,7 +12,6 @@ from trading_graph.otel.sources import read
 from trading_graph.otel.trace import SpanTable, Trace
 from trading_graph.otel.witness import start
 from trading_graph.otel.witness.process_notes import NotedProcess, read_notes
-from trading_graph.service.recording.folder import BOOTSTRAP
 
 ROOT = Path(trading_graph.__file__).resolve().parents[1]
 COMMAND = "import sys; sys.path.insert(0, {!r}); from trading_graph.service.cli import main; main()"
@@ -44,7 +43,7 @@ def witnessed(
 ) -> subprocess.CompletedProcess[str]:
     """Run Python in a folder with the witness beside it, and nothing that judges."""
     (folder / "out").mkdir(exist_ok=True)
-    paths = [str(BOOTSTRAP), *filter(None, [path]), str(ROOT)]
+    paths = [start.BOOTSTRAP, *filter(None, [path]), str(ROOT)]
     return subprocess.run(
         [sys.executable, *words],
         cwd=folder,

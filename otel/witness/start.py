@@ -33,6 +33,8 @@ SPANS = "TRADING_GRAPH_WITNESS_SPANS"
 """`tasks` records the tasks of asyncio as spans."""
 SPAN_FILES = "spans-*.jsonl"
 """The names of the files of spans; a forked child adds to the name."""
+BOOTSTRAP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bootstrap")
+"""The folder that starts the witness where it stands at the front of PYTHONPATH."""
 
 _started: list[ImportHooks] = []
 

@@ -11,9 +11,6 @@ from pathlib import Path
 from trading_graph.otel.witness import start
 from trading_graph.otel.witness.process_notes import NotedProcess, read_notes
 
-BOOTSTRAP = Path(start.__file__).parent / "bootstrap"
-"""The folder that, at the front of PYTHONPATH, starts the witness."""
-
 
 @dataclass(frozen=True, slots=True)
 class Recording:
@@ -37,7 +34,7 @@ class RecordingFolder:
 
     def environment(self, instrument: str, spans: str | None) -> dict[str, str]:
         """The environment of the program: this one, with what starts the witness."""
-        path = [str(BOOTSTRAP), *filter(None, [os.environ.get("PYTHONPATH")])]
+        path = [start.BOOTSTRAP, *filter(None, [os.environ.get("PYTHONPATH")])]
         changed: Mapping[str, str] = {
             "PYTHONPATH": os.pathsep.join(path),
             start.SWITCH: "record",

@@ -15,7 +15,6 @@ import pytest
 from tests.recording import ROOT, names, notes, traces, witnessed, write
 from trading_graph.otel.witness import start
 from trading_graph.otel.witness.process_notes import Note
-from trading_graph.service.recording.folder import BOOTSTRAP
 
 API_ONLY = """
 from opentelemetry import trace
@@ -162,7 +161,7 @@ def test_a_python_that_cannot_import_the_witness_says_so_and_runs(tmp_path: Path
 
 
 def test_nothing_in_the_folder_hides_a_module_of_others() -> None:
-    found = {path.name for path in BOOTSTRAP.iterdir() if path.name != "__pycache__"}
+    found = {path.name for path in Path(start.BOOTSTRAP).iterdir() if path.name != "__pycache__"}
     assert found == {
         "sitecustomize.py",
         "trading_graph_bootstrap.py",
@@ -176,7 +175,7 @@ def test_opentelemetry_instrument_finds_both_ways_in(tmp_path: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     (place,) = project["entry-points"][group].values()
     assert pkgutil.resolve_name(place) is start.start_beside_instrument
-    (folder,) = importlib.metadata.distributions(path=[str(BOOTSTRAP)])
+    (folder,) = importlib.metadata.distributions(path=[start.BOOTSTRAP])
     (entry,) = folder.entry_points.select(group=group)
     assert entry.value == "trading_graph_bootstrap:start_beside_instrument"
 
