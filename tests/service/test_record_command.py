@@ -15,8 +15,9 @@ from tests.patience import PATIENCE_S
 from tests.recording import COMMAND, ROOT, names, record, record_words, write
 from tests.schema_files import assert_fits
 from trading_graph.otel.sources import read
+from trading_graph.otel.witness.process_notes import Note, NotedProcess
 from trading_graph.service.cli import main
-from trading_graph.service.recording import program
+from trading_graph.service.recording import program, sentences
 
 AGENT = """
 import asyncio, os, sys
@@ -321,6 +322,13 @@ def test_a_python_without_trading_graph_is_told_what_to_type(tmp_path: Path) -> 
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 3, done.stderr
     assert f"type: {python} -m pip install trading-graph" in words_of(done.stderr)
+
+
+def test_a_python_that_is_too_old_is_told_so() -> None:
+    lines = {Note.PYTHON: [("7", "/old/python", "3.8.18")], Note.CANNOT_IMPORT: [("", "old")]}
+    said = sentences.cannot_import([NotedProcess(lines)])
+    assert said is not None
+    assert "/old/python, which is Python 3.8.18" in said
 
 
 @pytest.mark.parametrize(

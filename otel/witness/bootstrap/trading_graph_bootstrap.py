@@ -1,6 +1,7 @@
 """Starts the witness in any Python, also in one that cannot import it: then it says so.
 
-It stands in a folder at the front of PYTHONPATH, and needs nothing but the standard library.
+It stands in a folder at the front of PYTHONPATH, needs nothing but the standard library, and is
+written for any Python 3.
 """
 
 import os
@@ -22,6 +23,8 @@ def _start(name: str) -> None:
     if os.environ.get("TRADING_GRAPH_WITNESS") not in ("1", "record"):
         return
     try:
+        if sys.version_info < (3, 11):  # noqa: UP036
+            raise ImportError("The witness needs Python 3.11 or newer.")
         from trading_graph.otel.witness import start as witness
 
         getattr(witness, name)()
@@ -39,7 +42,7 @@ def _note_failure(error: Exception) -> None:
     said = " ".join(f"{type(error).__name__}: {error}".split())
     lines = f"python\t{pid}\t{sys.executable}\t{version}\ncannot import\t{missing}\t{said}\n"
     try:
-        with open(os.path.join(folder, f"{pid}-{time.time_ns():x}.notes"), "a") as file:
+        with open(os.path.join(folder, f"{pid}-{int(time.time() * 1e6):x}.notes"), "a") as file:
             file.write(lines)
     except OSError:
         pass
