@@ -325,7 +325,10 @@ def test_a_python_without_trading_graph_is_told_what_to_type(tmp_path: Path) -> 
 
 
 def test_a_python_that_is_too_old_is_told_so() -> None:
-    lines = {Note.PYTHON: [("7", "/old/python", "3.8.18")], Note.CANNOT_IMPORT: [("", "old")]}
+    lines: dict[str, list[tuple[str, ...]]] = {
+        Note.PYTHON: [("7", "/old/python", "3.8.18")],
+        Note.CANNOT_IMPORT: [("", "old")],
+    }
     said = sentences.cannot_import([NotedProcess(lines)])
     assert said is not None
     assert "/old/python, which is Python 3.8.18" in said
