@@ -9,7 +9,7 @@ from pathlib import Path
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from trading_graph.otel.files.otlp_json import to_line
+from trading_graph.otel.files.otlp_json import LineEncoder
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 _OWN_ONLY = 0o600  # Spans may hold prompts.
@@ -27,6 +27,7 @@ class SpanFile:
         self.failures = 0
         self._path = path.absolute()  # The program may change its folder.
         self._on_failure = on_failure
+        self._encoder = LineEncoder()
         self._pid = self._first_pid = os.getpid()
         self._file: tuple[int, tuple[int, int]] | None = None
         self._is_full = False
@@ -45,7 +46,7 @@ class SpanFile:
             if self._is_full:
                 self.failures += 1
                 return
-            line = to_line([span])
+            line = self._encoder.line(span)
             written = os.write(self._descriptor(), line)
             if written != len(line):
                 # What follows would make half a line unreadable; at the end of a file it is not.

@@ -3,7 +3,8 @@
 For programs that no instrumentor knows. A span is named after the task's coroutine, starts when the
 task first runs and ends when its coroutine does, not when the loop tells others so. Its parent is
 the span that was current where the task was created: that of the creating task, or one that the
-program opened in it. Coroutines of the standard library get none: those are waits, and no work.
+program opened in it. Coroutines of the standard library and of a loop written in C get none: those
+are waits, and no work.
 """
 
 import asyncio
@@ -49,12 +50,14 @@ class TaskSpans:
 
     def _traced(self, coro: Any) -> Any:
         code = getattr(coro, "cr_code", None)
-        if not isinstance(code, CodeType) or _is_of_the_standard_library(code.co_filename):
+        if not isinstance(code, CodeType) or _is_of_a_loop(code.co_filename):
             return coro
         return _TracedCoroutine(coro, code, self._tracer, trace.get_current_span())
 
 
-def _is_of_the_standard_library(file: str) -> bool:
+def _is_of_a_loop(file: str) -> bool:
+    if file.endswith(".pyx"):
+        return True
     return file.startswith(_LIBRARY) and not file.startswith(_SITE)
 
 
