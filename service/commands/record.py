@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from trading_graph.otel.errors import TraceError
 from trading_graph.otel.witness.process_notes import NotedProcess
 from trading_graph.service.exit_codes import ErrorKind, ExitCode, fail
 from trading_graph.service.recording import sentences
@@ -35,7 +36,8 @@ def record_command(
     with recording_to(Path(out) if out else _default_file()) as folder:
 
         def look() -> None:
-            if sentence := _unwatched(folder.processes()):
+            processes = folder.processes()
+            if sentence := _unwatched(processes, is_watched=sentences.is_watched(processes)):
                 _say(talk, sentence)
 
         code = run_program(command, folder.environment(instrument, spans), look)
@@ -61,9 +63,11 @@ def _check(gate: str | None) -> None:
         Gate.from_file(Path(gate))
 
 
-def _unwatched(processes: Sequence[NotedProcess]) -> str | None:
+def _unwatched(processes: Sequence[NotedProcess], *, is_watched: bool) -> str | None:
     """Why nothing of the program is recorded; None where the witness waits for spans."""
-    return sentences.cannot_import(processes) if processes else sentences.NO_SIGN_OF_LIFE
+    if not processes:
+        return sentences.NO_SIGN_OF_LIFE
+    return None if is_watched else sentences.cannot_import(processes)
 
 
 def _judge(
@@ -83,7 +87,10 @@ def _judge(
     # Not above: it takes as long to import as some programs run.
     from trading_graph.service.recording.judgement import Judgement
 
-    judgement = Judgement.of(recording, gate)
+    try:
+        judgement = Judgement.of(recording, gate)
+    except TraceError as error:
+        return fail(str(error), ErrorKind.TRACE, exit_code=code or None)
     _say(talk, judgement.summary)
     judgement.show(talk)
     if as_json:
@@ -93,7 +100,8 @@ def _judge(
 
 def _why_no_spans(recording: Recording, instrument: str, spans: str | None, code: int) -> str:
     processes = recording.processes
-    return _unwatched(processes) or sentences.no_spans(
+    is_watched = sentences.is_watched(processes, with_libraries=True)
+    return _unwatched(processes, is_watched=is_watched) or sentences.no_spans(
         processes,
         failed=code != 0,
         is_disabled=os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true",

@@ -56,6 +56,7 @@ class RecordingFolder:
         """Write the trace file, whole or not at all."""
         spans = cut_off = 0
         partial = self._folder / "all"
+        partial.touch(mode=0o600)  # as the parts: spans may hold prompts
         with partial.open("wb") as whole:
             for part in self.span_files():
                 with part.open("rb") as lines:

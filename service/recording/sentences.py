@@ -17,10 +17,19 @@ NO_SIGN_OF_LIFE = (
 """Where no process has left notes."""
 
 
+def is_watched(processes: Sequence[NotedProcess], *, with_libraries: bool = False) -> bool:
+    """Whether the witness waits in one; `with_libraries`, in one that imported what it knows.
+
+    Else that one may be a launcher, and not the program.
+    """
+    return any(
+        each.said(Note.WATCHED) and (each.said(Note.IMPORTED) or not with_libraries)
+        for each in processes
+    )
+
+
 def cannot_import(processes: Sequence[NotedProcess]) -> str | None:
-    """Where the program's Python cannot import the witness; None where one can."""
-    if any(each.said(Note.WATCHED) for each in processes):
-        return None
+    """Where a Python cannot import the witness, what to type; None where each can."""
     for each in processes:
         for python, missing in zip(
             each.said(Note.PYTHON), each.said(Note.CANNOT_IMPORT), strict=False

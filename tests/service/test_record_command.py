@@ -68,6 +68,7 @@ def folder(tmp_path: Path) -> Path:
 def recorded(folder: Path) -> list[str]:
     """The names of the spans in the one trace file of the folder, which holds nothing else new."""
     (file,) = [*folder.glob("trace*.jsonl")]
+    assert file.stat().st_mode & 0o077 == 0, "spans may hold prompts"
     assert not [*folder.glob("*.parts")]
     return names(read(file))
 
@@ -322,6 +323,20 @@ def test_a_python_without_trading_graph_is_told_what_to_type(tmp_path: Path) -> 
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 3, done.stderr
     assert f"type: {python} -m pip install trading-graph" in words_of(done.stderr)
+
+
+def test_a_launcher_that_can_import_it_is_not_the_program() -> None:
+    lines: dict[str, list[tuple[str, ...]]] = {Note.PYTHON: [("7", "py", "3.12.1")]}
+    launcher = NotedProcess({**lines, Note.WATCHED: [()]})
+    program = NotedProcess({**lines, Note.CANNOT_IMPORT: [("trading_graph", "no")]})
+    agent = NotedProcess({**lines, Note.WATCHED: [()], Note.IMPORTED: [("openai",)]})
+    assert not sentences.is_watched([launcher, program], with_libraries=True)
+    assert sentences.is_watched([launcher, program])
+    assert sentences.is_watched([program, agent], with_libraries=True)
+    said = sentences.cannot_import([launcher, program])
+    assert said == (
+        "The program's Python cannot import trading_graph; type: py -m pip install trading-graph"
+    )
 
 
 def test_a_python_that_is_too_old_is_told_so() -> None:

@@ -280,6 +280,17 @@ def test_a_conflict_of_versions_is_noted_and_not_logged(tmp_path: Path) -> None:
     assert "fakelib" in why
 
 
+def test_a_library_that_makes_its_own_spans_is_asked_for_them(tmp_path: Path) -> None:
+    library = (
+        "class Agent:\n    asked = 0\n    @classmethod\n"
+        "    def instrument_all(cls):\n        cls.asked += 1\n"
+    )
+    write(tmp_path, {"pydantic_ai/__init__.py": library})
+    program = "import pydantic_ai; print(pydantic_ai.Agent.asked)"
+    assert run(tmp_path, program) == "0\n"
+    assert run(tmp_path, program, **{start.INSTRUMENT: "auto"}) == "1\n"
+
+
 TASKS = """
 import asyncio, json
 
