@@ -10,7 +10,7 @@ time. Source of the format: opentelemetry-proto, JSON encoding.
 
 import math
 from collections.abc import Container, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from opentelemetry.sdk.resources import Resource
@@ -147,8 +147,47 @@ def to_line(spans: Sequence[ReadableSpan]) -> bytes:
     groups: dict[tuple[int, int], list[ReadableSpan]] = {}
     for span in spans:
         groups.setdefault((id(span.resource), id(span.instrumentation_scope)), []).append(span)
-    document = _OtlpMessage([_encode_group(each) for each in groups.values()])
+    document = _OtlpMessage(
+        [
+            _encode_group(each[0].resource, each[0].instrumentation_scope, each)
+            for each in groups.values()
+        ]
+    )
     return msgspec.json.encode(document) + b"\n"
+
+
+class LineEncoder:
+    """Encodes spans one at a time, as `to_line` does; what they share is encoded once."""
+
+    def __init__(self) -> None:
+        self._envelopes: dict[tuple[int, int], _Envelope] = {}
+
+    def line(self, span: ReadableSpan) -> bytes:
+        """Encode a span as a line with a line feed at its end."""
+        resource, scope = span.resource, span.instrumentation_scope
+        key = (id(resource), id(scope))
+        envelope = self._envelopes.get(key)
+        if envelope is None:
+            if len(self._envelopes) >= _ENVELOPES:
+                self._envelopes.clear()
+            document = msgspec.json.encode(_OtlpMessage([_encode_group(resource, scope, [])]))
+            # The first ones: everything before them is names of fields.
+            before, _, after = document.partition(b'"spans":[]')
+            envelope = _Envelope(resource, scope, before + b'"spans":[', b"]" + after + b"\n")
+            self._envelopes[key] = envelope
+        return envelope.before + msgspec.json.encode(_encode_span(span)) + envelope.after
+
+
+class _Envelope(NamedTuple):
+    """What stands around the spans of a scope; it keeps those whose ids are its key."""
+
+    resource: Resource
+    scope: InstrumentationScope | None
+    before: bytes
+    after: bytes
+
+
+_ENVELOPES = 256
 
 
 def to_text(span: ReadableSpan, without: Container[str] = ()) -> str:
@@ -178,8 +217,9 @@ def from_lines(content: bytes, origin: str) -> list[ReadableSpan]:
     return spans
 
 
-def _encode_group(spans: Sequence[ReadableSpan]) -> _ResourceSpans:
-    resource, scope = spans[0].resource, spans[0].instrumentation_scope
+def _encode_group(
+    resource: Resource, scope: InstrumentationScope | None, spans: Sequence[ReadableSpan]
+) -> _ResourceSpans:
     scope_part = _ScopeSpans([_encode_span(span) for span in spans])
     if scope is not None:
         scope_part.scope = _Scope(

@@ -128,6 +128,21 @@ class DiagnosisText:
         return table
 
 
+class FindingsText:
+    """The first findings of a diagnosis as rich draws them, without anything else."""
+
+    def __init__(self, diagnosis: Diagnosis, most: int) -> None:
+        self._findings = diagnosis.findings
+        self._most = most
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw them one below the other."""
+        for number, finding in enumerate(self._findings[: self._most], 1):
+            yield from _finding_text(number, finding)
+        if (more := len(self._findings) - self._most) > 0:
+            yield f"and {more} more"
+
+
 def _finding_text(number: int, finding: Finding) -> RenderResult:
     place = escape(shorten(finding.place, 90))
     gain = between(finding.gain)

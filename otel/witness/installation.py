@@ -1,42 +1,45 @@
 """Puts the witness into the process, and takes it out again."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from trading_graph.otel.witness.activities import watch_activities
 from trading_graph.otel.witness.blocking import watch_blocking
+from trading_graph.otel.witness.faults import faults
 from trading_graph.otel.witness.loops import watch_loops, watches
 from trading_graph.otel.witness.patches import Patches
 from trading_graph.otel.witness.pauses import pauses
+from trading_graph.otel.witness.span_file import SpanFile
 from trading_graph.otel.witness.spans import forget_spans, watch_spans
 from trading_graph.otel.witness.waits import watch_waits
-
-if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import ReadableSpan
 
 _patches = Patches()
 _lock = threading.RLock()
 _users = 0
 
 
-def install(on_end: "Callable[[ReadableSpan], None] | None" = None) -> None:
+def install(span_file: Path | None = None) -> None:
     """Watch every span from now on; a second call changes nothing.
 
-    It may come before or after tracer providers and instrumentors are set up. `on_end` is called
-    with each span that ends, on the thread that ends it.
+    It may come before or after tracer providers and instrumentors are set up. With a file, each
+    span that ends is also written there, as a line of OTLP JSON.
     """
     global _users
     with _lock:
         if _users == 0:
-            pauses.install()
-            watch_activities(_patches)
-            watch_waits(_patches)
-            watch_blocking(_patches)
-            watch_loops(_patches)
-            watch_spans(_patches, on_end)
+            _install(None if span_file is None else SpanFile(span_file, faults.note), True)
         _users = max(_users, 1)
+
+
+def _install(file: SpanFile | None, finds_loops: bool) -> None:
+    pauses.install()
+    watch_activities(_patches)
+    watch_waits(_patches)
+    watch_blocking(_patches)
+    watch_loops(_patches, finds_loops)
+    watch_spans(_patches, None if file is None else file.write)
 
 
 def uninstall() -> None:
@@ -60,9 +63,9 @@ def recording() -> Iterator[None]:
     """Watch while the block runs; at its end, remove the witness if nobody else wants it."""
     global _users
     with _lock:
-        installed_before = is_installed()
-        install()
-        _users += installed_before
+        if _users == 0:
+            _install(None, finds_loops=False)
+        _users += 1
     try:
         yield
     finally:
