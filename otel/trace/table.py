@@ -240,6 +240,10 @@ class SpanTable:
         """The attributes of each span's process, by row; spans of one process share one object."""
         return list(map(attrgetter("resource"), self._records))
 
+    def parent_id(self, row: int) -> str:
+        """The id of the parent that a span names, recorded or not; empty for a root."""
+        return self._records[row].parent_id or ""
+
     @cached_property
     def followers(self) -> frozenset[int]:
         """The spans whose parent only caused them, and is known not to have waited for them."""

@@ -8,11 +8,12 @@ from typing import assert_never
 
 import msgspec
 
-from trading_graph.otel.trace import SpanTable, semconv
+from trading_graph.otel.trace import SpanTable, semconv, spans_at
 from trading_graph.otel.trace.profile import serial_chain
 from trading_graph.otel.trace.structure import calls, later_visits
 from trading_graph.otel.verdict import gate as g
 from trading_graph.otel.verdict.blocked import BLOCKED_NS, blocks_beside, in_words
+from trading_graph.otel.verdict.causes import LOOK
 from trading_graph.otel.verdict.concurrency import leaf_parallelism, overlap
 from trading_graph.otel.verdict.duplicates import asked_again, by_request
 from trading_graph.otel.verdict.evaluation import (
@@ -36,7 +37,14 @@ def evaluate(scope: Scope, check: g.AnyCheck) -> CheckResult:
     result = _evaluate(scope, check)
     if check.strength and result.outcome is Outcome.PASS and result.strength != check.strength:
         limit = ", ".join(each for each in (result.limit, check.strength) if each)
-        return msgspec.structs.replace(result, outcome=Outcome.FAIL, limit=limit, advice=NOT_PROVEN)
+        causes = [each.advice for each in result.causes if each.advice != LOOK]
+        return msgspec.structs.replace(
+            result,
+            outcome=Outcome.FAIL,
+            limit=limit,
+            spans=spans_at(scope.trace, scope.select(check.set) if result.causes else ()),
+            advice=" ".join(causes) or NOT_PROVEN,
+        )
     return result
 
 
