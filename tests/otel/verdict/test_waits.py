@@ -133,6 +133,17 @@ def test_callbacks_that_wait_for_threads_say_nothing_about_the_program() -> None
     assert "say nothing about the program" in str(found)
 
 
+def test_callbacks_that_let_two_start_at_a_time_are_no_more_certain() -> None:
+    drawing = Watched()
+    agent = drawing.add("agent", 0, 300, {**QUIET, **waited("callback", (0, 100), (0, 200))})
+    for number in range(6):
+        start = 100 * (number // 2)
+        drawing.add(f"call {number}", start, start + 100, {**QUIET, **CHAT}, parent=agent)
+    trace = drawing.trace(300)
+    found = parallelism(trace, rows(trace, *(f"call {number}" for number in range(6))))
+    assert (found.strength, found.causes) == (Strength.SUSPICIOUS, (Cause.CALLBACK,))
+
+
 @pytest.mark.parametrize(("kind", "cause"), [("lock", Cause.SEMAPHORE), ("task", Cause.TASK)])
 def test_spans_that_open_after_their_wait_are_held_up_by_what_their_parent_waited_for(
     kind: str, cause: Cause
