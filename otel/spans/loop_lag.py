@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from trading_graph.otel.spans.run_queue import RunQueue
+from trading_graph.otel.witness.run_queue import RunQueue
 
 TICK_NS = 20_000_000
 

@@ -1,0 +1,358 @@
+"""The watchdog: a thread that looks at each loop every 50 ms, and finds the line that blocks it.
+
+A loop that waits for events is left alone. Of one that is busy the stack is read, every time: most
+turns are over by the next poll, and what is left is a turn that blocks. The longer it does, the
+closer the polls, down to a fifth of the period.
+
+What is certain, as long as the machine lets the watchdog run: a block of at least the threshold and
+one period is found, wherever in its turn it lies; a block of half the threshold is none. Between
+the two it depends on when the polls come. A block's start is exact if it is the first of its turn;
+other edges lie halfway between two polls. Whoever holds the interpreter holds up the watchdog
+too, which then looks as soon as that is over: the thread still stands at the line.
+"""
+
+import asyncio
+import gc
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from types import FrameType
+from typing import Literal, NamedTuple, Protocol
+
+from trading_graph.otel.witness.blocks import Block, BlockState, Mark, Place, Turn
+from trading_graph.otel.witness.run_queue import RunQueue
+from trading_graph.otel.witness.stacks import RawStack, resolve, walk
+
+MAX_BLOCKS = 1_000
+"""So many blocks are kept of each loop, the newest."""
+MAX_ENDED_LOOPS = 100
+"""Of so many loops that have ended, and were blocked, the blocks are kept."""
+MAX_COLLECTIONS = 1_000
+LONG_COLLECTION_NS = 1_000_000
+"""A collection shorter than this blocks nothing."""
+FINEST = 5
+"""The polls of a loop that is blocked come at most this many times as often."""
+OF_AGE = 16
+"""A block is measured to this part of its length, within the limits of the polls."""
+
+
+class WatchedLoop(Protocol):
+    """An event loop, as the watchdog sees it. None of this may take a lock."""
+
+    @property
+    def loop_id(self) -> int:
+        """An id that no other loop of the process has or had."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop itself."""
+
+    @property
+    def thread_id(self) -> int:
+        """The id of its thread."""
+
+    @property
+    def native_id(self) -> int:
+        """The system's id of its thread."""
+
+    @property
+    def busy_since_ns(self) -> int | None:
+        """When its turn began, on the wall clock; None while it waits for events."""
+
+
+class Watchdog:
+    """Finds what blocks the loops; `errors` counts what went wrong inside it."""
+
+    def __init__(
+        self,
+        loops: Callable[[], Sequence[WatchedLoop]],
+        threshold_ns: int = 100_000_000,
+        period_ns: int = 50_000_000,
+    ) -> None:
+        self.errors = 0
+        self._loops = loops
+        self._threshold_ns = threshold_ns
+        self._period_ns = period_ns
+        self._thread: threading.Thread | None = None
+        self._running = threading.Lock()
+        self._tracks: dict[int, _Track] = {}
+        self._ended: deque[int] = deque()
+        self._collections = _Collections()
+        self._late_ns = 0
+        own = RunQueue()
+        self._has_account = own.read() is not None
+        own.close()
+
+    def start(self) -> None:
+        """Begin to watch, with nothing found so far; after a fork the child calls it again."""
+        if self._thread is not None and self._thread.is_alive():
+            return
+        for track in self._tracks.values():
+            track.run_queue.close()
+        self._tracks = {}
+        self._ended.clear()
+        self._collections.watch()
+        self._running = running = threading.Lock()
+        running.acquire()
+        self._thread = threading.Thread(
+            target=self._watch, args=(running,), name="witness-watchdog", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop watching; what was found can be asked for until the next start."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        self._running.release()
+        thread.join()
+        self._collections.leave()
+        self._forget(list(self._tracks), time.time_ns(), time.process_time_ns())
+
+    def blocks(self, loop_id: int, start_ns: int, end_ns: int) -> Sequence[Block]:
+        """The blocks of a loop between two times, in order; also one that is not over yet.
+
+        Those count of which at least half the threshold lies between them.
+        """
+        track = self._tracks.get(loop_id)
+        if track is None:
+            return ()
+        try:
+            return self._between(track, start_ns, end_ns)
+        except Exception:
+            self.errors += 1
+            return ()
+
+    def _between(self, track: "_Track", start_ns: int, end_ns: int) -> Sequence[Block]:
+        ended, turn = track.seen
+        going: Sequence[Block] = ()
+        if turn is not None and end_ns - turn.start_ns >= self._threshold_ns:
+            going = track.going(turn)
+        if not ended and not going:
+            return ()
+        least_ns = self._threshold_ns // 2
+        found = []
+        for block in (*reversed(going), *reversed(ended)):
+            if block.end_ns <= start_ns:
+                break
+            if min(block.end_ns, end_ns) - max(block.start_ns, start_ns) >= least_ns:
+                found.append(block)
+        found.reverse()
+        return found
+
+    def _watch(self, running: threading.Lock) -> None:
+        wait_ns = self._period_ns
+        due = time.monotonic_ns() + wait_ns
+        # It is released to end this: a wait that costs next to nothing and can be cut short.
+        while not running.acquire(timeout=wait_ns / 1e9):
+            try:
+                self._late_ns += max(time.monotonic_ns() - due, 0)
+                wait_ns = self._poll()
+            except Exception:
+                self.errors += 1
+                wait_ns = self._period_ns
+            due = time.monotonic_ns() + wait_ns
+
+    def _poll(self) -> int:
+        """Look at each loop, and say how long to wait until the next time."""
+        # First of all the stacks: reading a file gives up the interpreter, and the line is lost.
+        frames = sys._current_frames()
+        now = time.time_ns()
+        looks = [look for each in self._loops() if (look := self._look(each, frames))]
+        del frames
+        process_ns = time.process_time_ns()
+        longest_ns = 0
+        for watched, since, task, raw in looks:
+            track = self._track(watched)
+            reading = track.run_queue.read()
+            if reading is None and self._has_account:
+                since = None  # The thread has ended, and its id may be another's by now.
+            mark = Mark(now, process_ns, self._late_ns, reading)
+            track.note(mark, since, Place(task, resolve(raw)))
+            if since is not None:
+                longest_ns = max(longest_ns, now - since)
+        present = {look.watched.loop_id for look in looks}
+        gone = [each for each, track in self._tracks.items() if track.watched]
+        self._forget([each for each in gone if each not in present], now, process_ns)
+        if longest_ns < self._period_ns:
+            return self._period_ns
+        return min(max(longest_ns // OF_AGE, self._period_ns // FINEST), self._period_ns)
+
+    def _look(self, watched: WatchedLoop, frames: Mapping[int, FrameType]) -> "_Look | None":
+        """Note where a loop is; None if it cannot be told."""
+        try:
+            since = watched.busy_since_ns
+            frame = frames.get(watched.thread_id)
+            if since is None or frame is None:
+                return _Look(watched, None, None, ())
+            raw = walk(frame)
+            task = asyncio.current_task(watched.loop)
+            return _Look(watched, since, (id(task), task.get_name()) if task else None, raw)
+        except Exception:
+            self.errors += 1
+            return None
+
+    def _track(self, watched: WatchedLoop) -> "_Track":
+        track = self._tracks.get(watched.loop_id)
+        if track is None:
+            track = _Track(watched, self._threshold_ns, self._period_ns, self._collections)
+            self._tracks[watched.loop_id] = track
+        elif track.watched is None:  # A loop can be run again.
+            self._ended.remove(watched.loop_id)
+        track.follow(watched)
+        return track
+
+    def _forget(self, loop_ids: Sequence[int], now: int, process_ns: int) -> None:
+        """Let go of loops that have ended; the blocks of the newest of them stay."""
+        for loop_id in loop_ids:
+            track = self._tracks[loop_id]
+            track.end(Mark(now, process_ns, self._late_ns, track.run_queue.read()))
+            if track.seen.ended:
+                self._ended.append(loop_id)
+            else:
+                del self._tracks[loop_id]
+        while len(self._ended) > MAX_ENDED_LOOPS:
+            self._tracks.pop(self._ended.popleft(), None)
+
+
+class _Look(NamedTuple):
+    """What is read of a loop while nothing else runs."""
+
+    watched: WatchedLoop
+    since: int | None
+    task: tuple[int, str] | None
+    raw: RawStack
+
+
+class _Seen(NamedTuple):
+    """What is known of a loop: replaced in one step, so that any thread may read it."""
+
+    ended: tuple[Block, ...] = ()
+    turn: Turn | None = None
+
+
+class _Track:
+    """One loop: its blocks that are over, and the turn that it was seen in last."""
+
+    def __init__(
+        self,
+        watched: WatchedLoop,
+        threshold_ns: int,
+        period_ns: int,
+        collections: "_Collections",
+    ) -> None:
+        self.watched: WatchedLoop | None = watched
+        self.run_queue = RunQueue(watched.native_id)
+        self.seen = _Seen()
+        self._loop_id = watched.loop_id
+        self._native_id = watched.native_id
+        self._threshold_ns = threshold_ns
+        self._fresh_ns = period_ns // FINEST
+        self._collections = collections
+        self._last: Mark | None = None
+        self._going: tuple[Turn, int, Sequence[Block]] | None = None
+
+    def follow(self, watched: WatchedLoop) -> None:
+        """Look at the loop from now on, on the thread on which it runs now."""
+        if self.watched is None or watched.native_id != self._native_id:
+            self.run_queue.close()
+            self.run_queue = RunQueue(watched.native_id)
+            self._native_id, self._last = watched.native_id, None
+        self.watched = watched
+
+    def note(self, mark: Mark, since: int | None, place: Place) -> None:
+        """Note what a poll saw."""
+        ended, turn = self.seen
+        if turn is not None and turn.start_ns != since:
+            self._close(turn, _end_of(turn, since, mark.time_ns), mark)
+            ended, turn = self.seen
+        if since is not None:
+            if turn is None:
+                turn = Turn(since, self._last or mark)
+            turn.add(mark, place)
+            self.seen = _Seen(ended, turn)
+        self._last = mark
+
+    def end(self, mark: Mark) -> None:
+        """Note that the loop has ended."""
+        if turn := self.seen.turn:
+            self._close(turn, _end_of(turn, None, mark.time_ns), mark)
+        self.watched = None
+        self.run_queue.close()
+
+    def _close(self, turn: Turn, end_ns: int, after: Mark) -> None:
+        ended = self.seen.ended
+        if end_ns - turn.start_ns >= self._threshold_ns:
+            found = self._blocks(turn, end_ns, after)
+            ended = (*ended, *found)[-MAX_BLOCKS:]
+        self.seen = _Seen(ended)
+
+    def going(self, turn: Turn) -> Sequence[Block]:
+        """The blocks of a turn that was not over at the last poll."""
+        now = time.time_ns()
+        going, watched = self._going, self.watched
+        # A blocked loop may end a thousand spans: they need not each be told to the millisecond.
+        if going is not None and going[0] is turn and now - going[1] < self._fresh_ns:
+            return going[2]
+        since = watched.busy_since_ns if watched else None
+        is_over = since != turn.start_ns
+        late_ns = self._last.late_ns if self._last else 0
+        mark = Mark(now, time.process_time_ns(), late_ns, self.run_queue.read())
+        found = self._blocks(turn, _end_of(turn, since, now) if is_over else now, mark)
+        if found and not is_over and watched and self._may_be_starved(found[-1], watched):
+            return found[:-1]
+        self._going = turn, now, found
+        return found
+
+    def _may_be_starved(self, block: Block, watched: WatchedLoop) -> bool:
+        """Whether a thread that did nothing so far waits for a CPU: that is counted afterwards."""
+        return (
+            block.state in (BlockState.SLEEPING, BlockState.INTERPRETER_LOCK)
+            and threading.get_ident() != watched.thread_id
+            and self.run_queue.is_runnable()
+        )
+
+    def _blocks(self, turn: Turn, end_ns: int, after: Mark) -> list[Block]:
+        collected_ns = self._collections.collected_ns
+        return turn.blocks(self._loop_id, end_ns, after, self._threshold_ns, collected_ns)
+
+
+def _end_of(turn: Turn, since: int | None, now: int) -> int:
+    """When a turn ended that is over: halfway from its last sample to what was seen next."""
+    return (turn.last_ns + (now if since is None else min(since, now))) // 2
+
+
+class _Collections:
+    """When garbage was collected; a collection on any thread holds up all."""
+
+    def __init__(self) -> None:
+        self._since_ns: int | None = None
+        self._pauses: tuple[tuple[int, int], ...] = ()
+
+    def watch(self) -> None:
+        """Begin to note collections."""
+        if self._heard not in gc.callbacks:
+            gc.callbacks.append(self._heard)
+
+    def leave(self) -> None:
+        """Note no more collections."""
+        if self._heard in gc.callbacks:
+            gc.callbacks.remove(self._heard)
+
+    def _heard(self, phase: Literal["start", "stop"], info: object) -> None:
+        if phase == "start":
+            self._since_ns = time.time_ns()
+            return
+        since_ns, self._since_ns = self._since_ns, None
+        if since_ns is not None and (now := time.time_ns()) - since_ns >= LONG_COLLECTION_NS:
+            self._pauses = (*self._pauses[1 - MAX_COLLECTIONS :], (since_ns, now))
+
+    def collected_ns(self, start_ns: int, end_ns: int) -> int:
+        """How long garbage was collected between two times."""
+        pauses, since_ns = self._pauses, self._since_ns
+        if since_ns is not None:
+            pauses = (*pauses, (since_ns, end_ns))
+        overlaps = (min(stop, end_ns) - max(start, start_ns) for start, stop in pauses)
+        return sum(each for each in overlaps if each > 0)
