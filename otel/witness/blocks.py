@@ -195,6 +195,7 @@ class _Samples:
         self._before = before
         self._after = after
         self._marks = [before, *_marks(stretches), after]
+        self._has_account = any(mark.thread for mark in self._marks)
 
     def places(self) -> Iterator[tuple[int, int, Line | None]]:
         """The parts that are blocks, each with its line."""
@@ -270,43 +271,51 @@ class _Samples:
         From the sample before to the one after, because a wait for a CPU is counted when it is
         over. Rather too long than to call a loop blocked that was starved.
         """
+        length = self.edges[high] - self.edges[low]
+        if not self._has_account:
+            starved = self._state_without_account(low, high) is BlockState.STARVED
+            return length if starved else 0
         before = self._stretches[low - 1].last if low else self._before
         after = self._stretches[high].first if high < len(self._stretches) else self._after
-        length = self.edges[high] - self.edges[low]
-        if before.thread is None:
-            return 0
         if after.thread is None:  # The thread has ended.
             after = self._stretches[high - 1].last
-        if after.thread is None:
+        if before.thread is None or after.thread is None:
             return 0
         return min(max(after.thread.queue_ns - before.thread.queue_ns, 0), length)
 
     def account(self, low: int, high: int) -> tuple[int, float, BlockState]:
         """How long a part was starved, the share of a CPU that the process got, and the state."""
-        start, end = self.edges[low], self.edges[high]
-        length = max(end - start, 1)
         starved_ns = self._starved_ns(low, high)
-        process = self._spent(start, end, lambda mark: mark.process_ns) / length
-        late = self._spent(start, end, lambda mark: mark.late_ns) / length
-        if all(mark.thread is None for mark in self._marks):
-            return starved_ns, process, state_without_account(process, late)
-        cpu = self._spent(start, end, lambda mark: mark.thread and mark.thread.cpu_ns) / length
-        runs = self._spent(start, end, lambda mark: mark.thread and mark.thread.runs) / length
-        state = state_by_account(starved_ns / length, cpu, process - cpu, runs * 1e9)
-        return starved_ns, process, state
+        process = self._share(low, high, lambda mark: mark.process_ns)
+        if not self._has_account:
+            return starved_ns, process, self._state_without_account(low, high)
+        cpu = self._share(low, high, lambda mark: mark.thread and mark.thread.cpu_ns)
+        runs = self._share(low, high, lambda mark: mark.thread and mark.thread.runs)
+        queue = starved_ns / max(self.edges[high] - self.edges[low], 1)
+        return starved_ns, process, state_by_account(queue, cpu, process - cpu, runs * 1e9)
 
-    def _spent(self, start: int, end: int, count: Callable[[Mark], int | None]) -> float:
-        """How much a count grew between two times; between two marks it is taken to grow evenly."""
+    def _state_without_account(self, low: int, high: int) -> BlockState:
+        return state_without_account(
+            self._share(low, high, lambda mark: mark.process_ns),
+            self._share(low, high, lambda mark: mark.late_ns),
+        )
+
+    def _share(self, low: int, high: int, count: Callable[[Mark], int | None]) -> float:
+        """How much a count grew during a part, a nanosecond.
+
+        Between two marks it is taken to grow evenly.
+        """
+        start, end = self.edges[low], self.edges[high]
         known = [(mark.time_ns, n) for mark in self._marks if (n := count(mark)) is not None]
 
         def at(time: int) -> float:
             right = bisect_right(known, time, key=lambda each: each[0])
             if not 0 < right < len(known):
                 return known[min(right, len(known) - 1)][1]
-            (begin, low), (stop, high) = known[right - 1], known[right]
-            return low + (high - low) * (time - begin) / (stop - begin)
+            (earlier, less), (later, more) = known[right - 1], known[right]
+            return less + (more - less) * (time - earlier) / (later - earlier)
 
-        return max(at(end) - at(start), 0)
+        return max(at(end) - at(start), 0) / max(end - start, 1)
 
 
 def _marks(stretches: Sequence[Stretch]) -> Iterator[Mark]:

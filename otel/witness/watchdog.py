@@ -19,14 +19,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
-from trading_graph.otel.witness.blocks import Block, BlockState, Mark, Place, Turn
+from trading_graph.otel.witness.blocks import Block, Mark, Place
 from trading_graph.otel.witness.run_queue import RunQueue
 from trading_graph.otel.witness.stacks import RawStack, resolve, walk
+from trading_graph.otel.witness.tracks import Track, WatchedLoop
 
-MAX_BLOCKS = 1_000
-"""So many blocks are kept of each loop, the newest."""
 MAX_ENDED_LOOPS = 100
 """Of so many loops that have ended, and were blocked, the blocks are kept."""
 MAX_COLLECTIONS = 1_000
@@ -36,30 +35,6 @@ FINEST = 5
 """The polls of a loop that is blocked come at most this many times as often."""
 OF_AGE = 16
 """A block is measured to this part of its length, within the limits of the polls."""
-
-
-class WatchedLoop(Protocol):
-    """An event loop, as the watchdog sees it. None of this may take a lock."""
-
-    @property
-    def loop_id(self) -> int:
-        """An id that no other loop of the process has or had."""
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop itself."""
-
-    @property
-    def thread_id(self) -> int:
-        """The id of its thread."""
-
-    @property
-    def native_id(self) -> int:
-        """The system's id of its thread."""
-
-    @property
-    def busy_since_ns(self) -> int | None:
-        """When its turn began, on the wall clock; None while it waits for events."""
 
 
 class Watchdog:
@@ -77,7 +52,7 @@ class Watchdog:
         self._period_ns = period_ns
         self._thread: threading.Thread | None = None
         self._running = threading.Lock()
-        self._tracks: dict[int, _Track] = {}
+        self._tracks: dict[int, Track] = {}
         self._ended: deque[int] = deque()
         self._collections = _Collections()
         self._late_ns = 0
@@ -125,7 +100,7 @@ class Watchdog:
             self.errors += 1
             return ()
 
-    def _between(self, track: "_Track", start_ns: int, end_ns: int) -> Sequence[Block]:
+    def _between(self, track: Track, start_ns: int, end_ns: int) -> Sequence[Block]:
         ended, turn = track.seen
         going: Sequence[Block] = ()
         if turn is not None and end_ns - turn.start_ns >= self._threshold_ns:
@@ -171,6 +146,8 @@ class Watchdog:
                 since = None  # The thread has ended, and its id may be another's by now.
             mark = Mark(now, process_ns, self._late_ns, reading)
             track.note(mark, since, Place(task, resolve(raw)))
+            if time.time_ns() - now > self._period_ns:
+                return 0  # A block that held the interpreter held this up. It is there to be seen.
             if since is not None:
                 longest_ns = max(longest_ns, now - since)
         present = {look.watched.loop_id for look in looks}
@@ -194,10 +171,12 @@ class Watchdog:
             self.errors += 1
             return None
 
-    def _track(self, watched: WatchedLoop) -> "_Track":
+    def _track(self, watched: WatchedLoop) -> Track:
         track = self._tracks.get(watched.loop_id)
         if track is None:
-            track = _Track(watched, self._threshold_ns, self._period_ns, self._collections)
+            fresh_ns = self._period_ns // FINEST
+            collected_ns = self._collections.collected_ns
+            track = Track(watched, self._threshold_ns, fresh_ns, collected_ns)
             self._tracks[watched.loop_id] = track
         elif track.watched is None:  # A loop can be run again.
             self._ended.remove(watched.loop_id)
@@ -224,104 +203,6 @@ class _Look(NamedTuple):
     since: int | None
     task: tuple[int, str] | None
     raw: RawStack
-
-
-class _Seen(NamedTuple):
-    """What is known of a loop: replaced in one step, so that any thread may read it."""
-
-    ended: tuple[Block, ...] = ()
-    turn: Turn | None = None
-
-
-class _Track:
-    """One loop: its blocks that are over, and the turn that it was seen in last."""
-
-    def __init__(
-        self,
-        watched: WatchedLoop,
-        threshold_ns: int,
-        period_ns: int,
-        collections: "_Collections",
-    ) -> None:
-        self.watched: WatchedLoop | None = watched
-        self.run_queue = RunQueue(watched.native_id)
-        self.seen = _Seen()
-        self._loop_id = watched.loop_id
-        self._native_id = watched.native_id
-        self._threshold_ns = threshold_ns
-        self._fresh_ns = period_ns // FINEST
-        self._collections = collections
-        self._last: Mark | None = None
-        self._going: tuple[Turn, int, Sequence[Block]] | None = None
-
-    def follow(self, watched: WatchedLoop) -> None:
-        """Look at the loop from now on, on the thread on which it runs now."""
-        if self.watched is None or watched.native_id != self._native_id:
-            self.run_queue.close()
-            self.run_queue = RunQueue(watched.native_id)
-            self._native_id, self._last = watched.native_id, None
-        self.watched = watched
-
-    def note(self, mark: Mark, since: int | None, place: Place) -> None:
-        """Note what a poll saw."""
-        ended, turn = self.seen
-        if turn is not None and turn.start_ns != since:
-            self._close(turn, _end_of(turn, since, mark.time_ns), mark)
-            ended, turn = self.seen
-        if since is not None:
-            if turn is None:
-                turn = Turn(since, self._last or mark)
-            turn.add(mark, place)
-            self.seen = _Seen(ended, turn)
-        self._last = mark
-
-    def end(self, mark: Mark) -> None:
-        """Note that the loop has ended."""
-        if turn := self.seen.turn:
-            self._close(turn, _end_of(turn, None, mark.time_ns), mark)
-        self.watched = None
-        self.run_queue.close()
-
-    def _close(self, turn: Turn, end_ns: int, after: Mark) -> None:
-        ended = self.seen.ended
-        if end_ns - turn.start_ns >= self._threshold_ns:
-            found = self._blocks(turn, end_ns, after)
-            ended = (*ended, *found)[-MAX_BLOCKS:]
-        self.seen = _Seen(ended)
-
-    def going(self, turn: Turn) -> Sequence[Block]:
-        """The blocks of a turn that was not over at the last poll."""
-        now = time.time_ns()
-        going, watched = self._going, self.watched
-        # A blocked loop may end a thousand spans: they need not each be told to the millisecond.
-        if going is not None and going[0] is turn and now - going[1] < self._fresh_ns:
-            return going[2]
-        since = watched.busy_since_ns if watched else None
-        is_over = since != turn.start_ns
-        late_ns = self._last.late_ns if self._last else 0
-        mark = Mark(now, time.process_time_ns(), late_ns, self.run_queue.read())
-        found = self._blocks(turn, _end_of(turn, since, now) if is_over else now, mark)
-        if found and not is_over and watched and self._may_be_starved(found[-1], watched):
-            return found[:-1]
-        self._going = turn, now, found
-        return found
-
-    def _may_be_starved(self, block: Block, watched: WatchedLoop) -> bool:
-        """Whether a thread that did nothing so far waits for a CPU: that is counted afterwards."""
-        return (
-            block.state in (BlockState.SLEEPING, BlockState.INTERPRETER_LOCK)
-            and threading.get_ident() != watched.thread_id
-            and self.run_queue.is_runnable()
-        )
-
-    def _blocks(self, turn: Turn, end_ns: int, after: Mark) -> list[Block]:
-        collected_ns = self._collections.collected_ns
-        return turn.blocks(self._loop_id, end_ns, after, self._threshold_ns, collected_ns)
-
-
-def _end_of(turn: Turn, since: int | None, now: int) -> int:
-    """When a turn ended that is over: halfway from its last sample to what was seen next."""
-    return (turn.last_ns + (now if since is None else min(since, now))) // 2
 
 
 class _Collections:
