@@ -73,13 +73,13 @@ class Track:
             self._native_id, self._last = watched.native_id, None
         self.watched = watched
 
-    def note(self, mark: Mark, since: int | None, place: Place) -> None:
+    def note(self, mark: Mark, since: int | None, place: Place | None) -> None:
         """Note what a poll saw."""
         ended, turn = self.seen
         if turn is not None and turn.start_ns != since:
             self._close(turn, _end_of(turn, since, mark.time_ns), mark)
             ended, turn = self.seen
-        if since is not None:
+        if since is not None and place is not None:
             if turn is None:
                 turn = Turn(since, self._last or mark)
             turn.add(mark, place)

@@ -84,7 +84,8 @@ class Watchdog:
         self._running.release()
         thread.join()
         self._collections.leave()
-        self._forget(list(self._tracks), time.time_ns(), time.process_time_ns())
+        followed = [each for each, track in self._tracks.items() if track.watched]
+        self._forget(followed, time.time_ns(), time.process_time_ns())
 
     def blocks(self, loop_id: int, start_ns: int, end_ns: int) -> Sequence[Block]:
         """The blocks of a loop between two times, in order; also one that is not over yet.
@@ -145,14 +146,14 @@ class Watchdog:
             if reading is None and self._has_account:
                 since = None  # The thread has ended, and its id may be another's by now.
             mark = Mark(now, process_ns, self._late_ns, reading)
-            track.note(mark, since, Place(task, resolve(raw)))
+            track.note(mark, since, Place(task, resolve(raw)) if raw else None)
             if time.time_ns() - now > self._period_ns:
                 return 0  # A block that held the interpreter held this up. It is there to be seen.
             if since is not None:
                 longest_ns = max(longest_ns, now - since)
-        present = {look.watched.loop_id for look in looks}
-        gone = [each for each, track in self._tracks.items() if track.watched]
-        self._forget([each for each in gone if each not in present], now, process_ns)
+        if len(looks) + len(self._ended) < len(self._tracks):
+            present = {look.watched.loop_id for look in looks}.union(self._ended)
+            self._forget([each for each in self._tracks if each not in present], now, process_ns)
         if longest_ns < self._period_ns:
             return self._period_ns
         return min(max(longest_ns // OF_AGE, self._period_ns // FINEST), self._period_ns)

@@ -84,6 +84,11 @@ def test_a_part_has_its_own_state() -> None:
     assert (computing.state, computing.line) == (BlockState.COMPUTING, PARSE)
 
 
+def test_two_tasks_that_block_at_one_line_are_two_blocks() -> None:
+    places = [_place(TOOL, task=(number, f"Task-{number}")) for number in (1, 1, 1, 2, 2, 2)]
+    assert [block.task for block in _blocks(_turn(*places), _mark(325))] == ["Task-1", "Task-2"]
+
+
 def test_lines_that_take_turns_are_one_block_at_the_line_that_took_longest() -> None:
     other = TOOL._replace(number=32)
     places = [_place(AGENT, each) for each in (TOOL, other, TOOL, TOOL, other, TOOL)]
