@@ -5,6 +5,6 @@ imported by name: it loads the model of a trace, which a program that only write
 without.
 """
 
-from trading_graph.otel.files.otlp_json import LineEncoder, from_lines, to_line, to_text
+from trading_graph.otel.files.sdk_spans import LineEncoder, from_lines, to_line, to_text
 
 __all__ = ["LineEncoder", "from_lines", "to_line", "to_text"]

@@ -1,30 +1,41 @@
-"""A stand-in for the core of the witness: it passes on the spans that end, and no more.
+"""The witness: records on every span what its times cannot show; see docs/witness.md.
 
-`install` is replaced by the core's own, which has the same signature.
+`install()` makes any program's trace provable, whoever opens the spans: it adds the lag of the
+event loop, CPU time, waits, and what each span's time was spent on.
+
+The modules load when they are first used: `start` runs in every Python that is recorded, and most
+of these never import OpenTelemetry.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from trading_graph.otel.witness.installation import install as install
+    from trading_graph.otel.witness.installation import is_installed as is_installed
+    from trading_graph.otel.witness.installation import recording as recording
+    from trading_graph.otel.witness.installation import uninstall as uninstall
+    from trading_graph.otel.witness.spans import declarations as declarations
+    from trading_graph.otel.witness.waits import waiting as waiting
+else:
+    from importlib import import_module
 
-    from opentelemetry.sdk.trace import ReadableSpan
+    _HOMES = {
+        "install": "installation",
+        "is_installed": "installation",
+        "recording": "installation",
+        "uninstall": "installation",
+        "declarations": "spans",
+        "waiting": "waits",
+    }
+
+    def __getattr__(name):  # noqa: ANN001, ANN202 - type checkers read the imports above.
+        home = _HOMES.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.{home}"), name)
+        globals()[name] = value
+        return value
 
 
-def install(on_end: Callable[[ReadableSpan], None] | None = None) -> None:
-    """Call `on_end` with every span that ends, whichever provider made it."""
-    # Not above: a program without the SDK must not load it.
-    from opentelemetry.sdk.trace import Span
-
-    original = Span._readable_span
-    if on_end is None or original.__name__ == "readable":
-        return
-
-    def readable(span: Span) -> ReadableSpan:
-        ended = original(span)
-        if span.end_time is not None:
-            on_end(ended)
-        return ended
-
-    Span._readable_span = readable  # type: ignore[assignment, method-assign]
+__all__ = ["declarations", "install", "is_installed", "recording", "uninstall", "waiting"]

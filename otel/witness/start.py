@@ -65,10 +65,10 @@ def _start(*, loads_instrumentors: bool) -> None:
             hooks.add(library, lambda module: notes.add(Note.IMPORTED, module.__name__))
         if folder:
             os.makedirs(folder, exist_ok=True)
-            hooks.add("opentelemetry.sdk.trace", _installer(f"{folder}/spans-{stem}.jsonl", notes))
+            hooks.add("opentelemetry.sdk.trace", _installer(f"{folder}/spans-{stem}.jsonl"))
             _record_what_nobody_takes(hooks)
         else:
-            hooks.add("opentelemetry.sdk.trace", _installer(None, notes))
+            hooks.add("opentelemetry.sdk.trace", _installer(None))
         if loads_instrumentors:
             _load_instrumentors(os.environ.get(INSTRUMENT, "none"), hooks, notes)
         notes.add(Note.WATCHED)
@@ -76,19 +76,14 @@ def _start(*, loads_instrumentors: bool) -> None:
         notes.fault("start", error)
 
 
-def _installer(span_file: str | None, notes: ProcessNotes) -> Callable[[ModuleType], None]:
+def _installer(span_file: str | None) -> Callable[[ModuleType], None]:
     def install_witness(_: ModuleType) -> None:
         # Not above: these load the SDK.
         from pathlib import Path
 
         from trading_graph.otel.witness import install
-        from trading_graph.otel.witness.span_file import SpanFile
 
-        if span_file is None:
-            install()
-        else:
-            file = SpanFile(Path(span_file), lambda error: notes.fault("writing a span", error))
-            install(on_end=file.write)
+        install(Path(span_file) if span_file else None)
 
     return install_witness
 

@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from trading_graph.graph.gate import default_gate
 from trading_graph.otel.errors import TraceError
-from trading_graph.otel.gc_pause import pause_collection
+from trading_graph.otel.gc_pause import last_work
 from trading_graph.otel.report import VerdictText, as_github, as_json, as_junit, as_markdown
 from trading_graph.otel.report.documents.document import Document, encode
 from trading_graph.otel.report.documents.verdict import VerdictJson, verdict_document
@@ -75,7 +75,7 @@ def verify_command(
     return _watch(watch, demands, format, seconds, count)
 
 
-@pause_collection()
+@last_work()
 def _verify(
     words: tuple[str, ...],
     source: str | None,

@@ -281,7 +281,7 @@ def test_spans_that_could_not_be_written_are_said(folder: Path) -> None:
     )
     done = record(folder, "--", sys.executable, "app.py")
     assert done.returncode == 0, done.stderr
-    assert done.stderr.startswith("The witness failed at writing a span: ")
+    assert done.stderr.count("The witness failed") == 1
     assert recorded(folder) == SPANS
 
 

@@ -1,8 +1,7 @@
-"""Writes the SDK's spans as OTLP JSON, and reads them back as the SDK's spans.
+"""The SDK's spans as lines of OTLP JSON: written, and rebuilt from what `otlp_json` reads.
 
 This is the only writer: trace files, the journal, the spool and exports all use it. `from_lines`
-reads back exactly what `to_line` wrote, so that any exporter can send it again; traces of any
-origin are read by `sources`.
+gives back exactly what `to_line` wrote, so that any exporter can send it again.
 
 The SDK's own encoder makes some twenty containers for each span, and collecting them stops the
 run's thread too. The structures here are invisible to the garbage collector and take a sixth of the
@@ -27,9 +26,20 @@ from opentelemetry.trace import (
     TraceFlags,
     TraceState,
 )
-from opentelemetry.util.types import Attributes, AttributeValue
+from opentelemetry.util.types import Attributes
 
 from trading_graph.otel.errors import TraceError
+from trading_graph.otel.otlp_json import (
+    DECODE_ERRORS,
+    OtlpDocument,
+    RawLink,
+    RawSpan,
+    decode_events,
+    decode_links,
+    decode_origin,
+    exact_attributes,
+    hexadecimal,
+)
 
 _HAS_REMOTE, _IS_REMOTE = 0x100, 0x200
 """OTLP's flag bits. The first says that the second has a meaning; the second, that the parent or
@@ -128,7 +138,7 @@ class _OtlpMessage(_MessagePart):
     resource_spans: list[_ResourceSpans]
 
 
-_DECODER = msgspec.json.Decoder(_OtlpMessage)
+_DECODER = msgspec.json.Decoder(OtlpDocument, strict=False)
 
 
 def to_line(spans: Sequence[ReadableSpan]) -> bytes:
@@ -188,7 +198,7 @@ def to_text(span: ReadableSpan, without: Container[str] = ()) -> str:
 
 
 def from_lines(content: bytes, origin: str) -> list[ReadableSpan]:
-    """Decode the spans of lines that `to_line` wrote; raises TraceError.
+    """Rebuild the spans of lines of OTLP JSON; raises TraceError.
 
     An incomplete last line is ignored: a killed process leaves such a file. `origin` names the
     content in errors.
@@ -200,7 +210,7 @@ def from_lines(content: bytes, origin: str) -> list[ReadableSpan]:
             continue
         try:
             spans += _decode_spans(_DECODER.decode(line))
-        except ValueError as error:  # the base of msgspec's errors
+        except (*DECODE_ERRORS, ValueError) as error:
             if number == len(lines):
                 break
             raise TraceError(f"{origin}, line {number}, is not a line of spans: {error}.") from None
@@ -290,67 +300,52 @@ def _spell_non_finite(value: float) -> str:
     return "Infinity" if value > 0 else "-Infinity"
 
 
-def _decode_spans(document: _OtlpMessage) -> Iterator[ReadableSpan]:
+def _decode_spans(document: OtlpDocument) -> Iterator[ReadableSpan]:
+    if document.resource_spans is None:
+        raise ValueError("it has no `resourceSpans`")
     for resource_part in document.resource_spans:
-        attributes = resource_part.resource.attributes if resource_part.resource else []
-        resource = Resource(_decode_attributes(attributes), resource_part.schema_url)
-        for scope_part in resource_part.scope_spans:
-            part = scope_part.scope or _Scope()
-            scope = InstrumentationScope(
-                part.name, part.version, scope_part.schema_url, _decode_attributes(part.attributes)
-            )
-            for span in scope_part.spans:
+        attributes = exact_attributes(decode_origin(resource_part.resource).attributes)
+        resource = Resource(attributes, resource_part.schema_url)
+        for scope_part in resource_part.scope_spans or ():
+            part, url = decode_origin(scope_part.scope), scope_part.schema_url
+            attributes = exact_attributes(part.attributes)
+            scope = InstrumentationScope(part.name, part.version, url, attributes)
+            for span in scope_part.spans or ():
                 yield _decode_span(span, resource, scope)
 
 
-def _decode_span(span: _Span, resource: Resource, scope: InstrumentationScope) -> ReadableSpan:
-    parent = span.parent_span_id
-    status = span.status or _Status()
+def _decode_span(span: RawSpan, resource: Resource, scope: InstrumentationScope) -> ReadableSpan:
+    record = span.record(hexadecimal(span.trace_id), {})
+    parent = record.parent_id
     return ReadableSpan(
         name=span.name,
-        context=_decode_context(span, span.span_id),
+        context=_decode_context(span, record.span_id),
         parent=_decode_context(span, parent) if parent else None,
         resource=resource,
-        attributes=_decode_attributes(span.attributes),
+        attributes=exact_attributes(span.attributes),
         events=[
-            Event(each.name, _decode_attributes(each.attributes), int(each.time_unix_nano))
-            for each in span.events
+            Event(each.name, exact_attributes(each.attributes), each.time_unix_nano)
+            for each in decode_events(span.events, span.span_id)
         ],
         links=[
-            Link(_decode_context(each, each.span_id), _decode_attributes(each.attributes))
-            for each in span.links
+            Link(
+                _decode_context(each, hexadecimal(each.span_id)), exact_attributes(each.attributes)
+            )
+            for each in decode_links(span.links, span.span_id)
         ],
-        kind=SpanKind(max(span.kind - 1, 0)),
-        status=Status(StatusCode(status.code), status.message),
-        start_time=int(span.start_time_unix_nano),
-        end_time=int(span.end_time_unix_nano),
+        kind=SpanKind(max(record.kind - 1, 0)),
+        status=Status(StatusCode(record.status), span.status.message if span.status else None),
+        start_time=span.start_time_unix_nano,
+        end_time=span.end_time_unix_nano,
         instrumentation_scope=scope,
     )
 
 
-def _decode_context(owner: _Span | _Link, span_id: str) -> SpanContext:
+def _decode_context(owner: RawSpan | RawLink, span_id: str) -> SpanContext:
     return SpanContext(
-        int(owner.trace_id, 16),
-        int(span_id, 16),
-        is_remote=bool(owner.flags & _IS_REMOTE),
+        int(hexadecimal(owner.trace_id), 16),
+        int(hexadecimal(span_id), 16),
+        is_remote=bool((owner.flags or 0) & _IS_REMOTE),
         trace_flags=TraceFlags(TraceFlags.SAMPLED),
-        trace_state=TraceState.from_header([owner.trace_state]),
+        trace_state=TraceState.from_header([owner.trace_state or ""]),
     )
-
-
-def _decode_attributes(items: Sequence[_KeyValue]) -> dict[str, AttributeValue]:
-    return {each.key: _decode_value(each.value) for each in items}
-
-
-def _decode_value(value: _Value) -> Any:
-    if value.int_value is not None:
-        return int(value.int_value)
-    if value.double_value is not None:
-        return float(value.double_value)
-    if value.array_value is not None:
-        return [_decode_value(each) for each in value.array_value.values]
-    if value.kvlist_value is not None:
-        return _decode_attributes(value.kvlist_value.values)
-    if value.bool_value is not None:
-        return value.bool_value
-    return value.string_value if value.bytes_value is None else value.bytes_value

@@ -1,9 +1,9 @@
-"""The spans of OTLP JSON of any origin: the reader of every trace that is judged.
+"""OTLP JSON of any origin: its only reader, for traces that are judged and for spans sent again.
 
 Source of the format: opentelemetry-proto, JSON encoding. Integers may be strings, enums may be
 numbers or names, ids may be hexadecimal in either case or (from plain protobuf encoders) base64,
 field names may be camelCase or snake_case, and fields with their default value may be missing. The
-writer is `files.otlp_json`.
+writer is `files.sdk_spans`, which also rebuilds the SDK's spans from what is read here.
 """
 
 import base64
@@ -45,7 +45,7 @@ class _RawValues(msgspec.Struct, gc=False):
 
 
 class _RawKeyValues(msgspec.Struct, gc=False):
-    values: "list[_RawKeyValue]" = []
+    values: "list[RawKeyValue]" = []
 
 
 class _RawValue(msgspec.Struct, rename="camel", gc=False):
@@ -58,25 +58,36 @@ class _RawValue(msgspec.Struct, rename="camel", gc=False):
     bytes_value: str | None = None
 
 
-class _RawKeyValue(msgspec.Struct, gc=False):
+class RawKeyValue(msgspec.Struct, gc=False):
+    """An attribute as it stands in the text."""
+
     key: str
     value: _RawValue | None = None
 
 
-class _RawEvent(msgspec.Struct, rename="camel", gc=False):
+class RawEvent(msgspec.Struct, rename="camel", gc=False):
+    """An event as it stands in the text."""
+
     name: str = ""
     time_unix_nano: Nanoseconds = 0
-    attributes: list[_RawKeyValue] = []
+    attributes: list[RawKeyValue] = []
 
 
-class _RawLink(msgspec.Struct, rename="camel", gc=False):
+class RawLink(msgspec.Struct, rename="camel", gc=False):
+    """A link as it stands in the text."""
+
     trace_id: str = ""
     span_id: str = ""
-    attributes: list[_RawKeyValue] = []
+    attributes: list[RawKeyValue] = []
+    flags: int | None = None
+    trace_state: str | None = None
 
 
-class _RawStatus(msgspec.Struct, gc=False):
+class RawStatus(msgspec.Struct, gc=False):
+    """A status as it stands in the text."""
+
     code: Enum = 0
+    message: str | None = None
 
 
 _NONE = msgspec.Raw(b"[]")
@@ -116,10 +127,12 @@ class RawSpan(msgspec.Struct, gc=False, rename="camel"):
     kind: Enum = 0
     start_time_unix_nano: Nanoseconds = 0
     end_time_unix_nano: Nanoseconds = 0
-    attributes: list[_RawKeyValue] | None = None
+    attributes: list[RawKeyValue] | None = None
     events: msgspec.Raw = _NONE
     links: msgspec.Raw = _NONE
-    status: _RawStatus | None = None
+    status: RawStatus | None = None
+    flags: int | None = None
+    trace_state: str | None = None
 
     def record(
         self, trace_id: str, names: dict[str, str], resource: Attributes = NO_RESOURCE
@@ -148,17 +161,24 @@ class RawSpan(msgspec.Struct, gc=False, rename="camel"):
         )
 
 
-class _RawScopeSpans(msgspec.Struct):
+class RawOrigin(msgspec.Struct):
+    """A resource, or the scope of an instrumentation, as it stands in the text."""
+
+    name: str = ""
+    version: str | None = None
+    attributes: list[RawKeyValue] | None = None
+
+
+class _RawScopeSpans(msgspec.Struct, rename="camel"):
     spans: list[RawSpan] | None = None
-
-
-class _RawResource(msgspec.Struct):
-    attributes: list[_RawKeyValue] | None = None
+    scope: msgspec.Raw = _NO_RESOURCE
+    schema_url: str | None = None
 
 
 class _RawResourceSpans(msgspec.Struct, rename="camel"):
     scope_spans: list[_RawScopeSpans] | None = None
     resource: msgspec.Raw = _NO_RESOURCE
+    schema_url: str | None = None
 
 
 class OtlpDocument(msgspec.Struct, rename="camel"):
@@ -196,16 +216,16 @@ class Resources:
         resource = self._decoded.get(text)
         if resource is None:
             try:
-                resource = _attributes(_RESOURCE.decode(text).attributes or ())
+                resource = _attributes(decode_origin(encoded).attributes or ())
             except DECODE_ERRORS:
                 resource = NO_RESOURCE
             self._decoded[text] = resource
         return resource
 
 
-_EVENTS = msgspec.json.Decoder(list[_RawEvent] | None, strict=False)
-_LINKS = msgspec.json.Decoder(list[_RawLink] | None, strict=False)
-_RESOURCE = msgspec.json.Decoder(_RawResource, strict=False)
+_EVENTS = msgspec.json.Decoder(list[RawEvent] | None, strict=False)
+_LINKS = msgspec.json.Decoder(list[RawLink] | None, strict=False)
+_ORIGIN = msgspec.json.Decoder(RawOrigin, strict=False)
 
 
 def in_camel_case(content: bytes) -> bytes:
@@ -226,17 +246,33 @@ def in_camel_case(content: bytes) -> bytes:
     return _SNAKE.sub(camel, content)
 
 
+def decode_origin(encoded: msgspec.Raw) -> RawOrigin:
+    """Decode a resource or a scope; raises one of DECODE_ERRORS."""
+    origin: RawOrigin = _ORIGIN.decode(encoded)
+    return origin
+
+
+def decode_events(encoded: msgspec.Raw, span_id: str) -> list[RawEvent]:
+    """Decode the events of a span; raises TraceError."""
+    return _decode(_EVENTS, encoded, "events", span_id) or []
+
+
+def decode_links(encoded: msgspec.Raw, span_id: str) -> list[RawLink]:
+    """Decode the links of a span; raises TraceError."""
+    return _decode(_LINKS, encoded, "links", span_id) or []
+
+
 def _events(encoded: msgspec.Raw, span_id: str) -> list[Event]:
     return [
         Event(event.name, event.time_unix_nano, _attributes(event.attributes))
-        for event in _decode(_EVENTS, encoded, "events", span_id) or ()
+        for event in decode_events(encoded, span_id)
     ]
 
 
 def _links(encoded: msgspec.Raw, span_id: str) -> list[Link]:
     return [
         Link(hexadecimal(link.trace_id), hexadecimal(link.span_id), _attributes(link.attributes))
-        for link in _decode(_LINKS, encoded, "links", span_id) or ()
+        for link in decode_links(encoded, span_id)
     ]
 
 
@@ -264,7 +300,7 @@ def _enum(value: str, prefix: str, names: tuple[str, ...]) -> int:
     return names.index(name) if name in names else 0
 
 
-def _attributes(items: Sequence[_RawKeyValue], strings: dict[str, str] | None = None) -> Attributes:
+def _attributes(items: Sequence[RawKeyValue], strings: dict[str, str] | None = None) -> Attributes:
     # Most values are strings, then numbers: they cost no function call.
     attributes: dict[str, Any] = {}
     strings = {} if strings is None else strings
@@ -302,3 +338,25 @@ def _value(value: _RawValue | None) -> Any:
     if value.kvlist_value is not None:
         return _attributes(value.kvlist_value.values)
     return value.bytes_value
+
+
+def exact_attributes(items: Sequence[RawKeyValue] | None) -> dict[str, Any]:
+    """Decode attributes with bytes, and with the numbers that JSON has no spelling for.
+
+    The trace that is judged has both as text, so that each of its values can be written as JSON.
+    """
+    return {item.key: _exact(item.value) for item in items or ()}
+
+
+def _exact(value: _RawValue | None) -> Any:
+    if value is None:
+        return None
+    if isinstance(value.double_value, str):
+        return float(value.double_value)
+    if value.bytes_value is not None:
+        return base64.b64decode(value.bytes_value)
+    if value.array_value is not None:
+        return [_exact(item) for item in value.array_value.values]
+    if value.kvlist_value is not None:
+        return exact_attributes(value.kvlist_value.values)
+    return _value(value)
