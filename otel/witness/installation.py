@@ -69,12 +69,15 @@ def is_installed() -> bool:
 
 
 @contextmanager
-def recording() -> Iterator[None]:
-    """Watch while the block runs; at its end, remove the witness if nobody else wants it."""
+def recording(*, finds_loops: bool = False) -> Iterator[None]:
+    """Watch while the block runs; at its end, remove the witness if nobody else wants it.
+
+    With `finds_loops`, loops that run already are looked for, which takes some milliseconds.
+    """
     global _users
     with _lock:
         if _users == 0:
-            _install(None, finds_loops=False)
+            _install(None, finds_loops=finds_loops)
         _users += 1
     try:
         yield
