@@ -122,7 +122,7 @@ def serial_causes(trace: SpanTable, group: Group) -> tuple[Cause, ...]:
     """The causes that fit a group whose work hardly overlaps, the likeliest first."""
     if cause := interpreter_cause(group):
         return (cause,)
-    if group.queue_wait_ns > 0.3 * group.wrappers.work_ns:
+    if (waited_ns := group.queue_wait_ns) and waited_ns > 0.3 * group.wrappers.work_ns:
         return (Cause.CONNECTION_LIMIT,)
     if group.opened_together:
         first = Cause.SERVER if group.is_served else Cause.SEMAPHORE
