@@ -13,7 +13,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "pytest.md"
 def example() -> str:
     """The documented example."""
     blocks: list[str] = re.findall(r"```python\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
-    return next(each for each in blocks if each.startswith("import asyncio"))
+    return str(next(each for each in blocks if each.startswith("import asyncio")))
 
 
 def serial_example() -> str:

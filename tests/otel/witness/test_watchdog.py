@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from tests.otel.witness.watched import MS, HookedLoop, Scene, line_of, scene
-from trading_graph.otel.witness.blocks import Block, BlockState
+from trading_graph.otel.vocabularies.witness import BlockState
+from trading_graph.otel.witness.blocks import Block
 from trading_graph.otel.witness.run_queue import RunQueue
 from trading_graph.otel.witness.stacks import source
 from trading_graph.otel.witness.tracks import WatchedLoop
