@@ -1,0 +1,155 @@
+"""Holds what the judge says of a run against the truth of its cell."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import trading_graph as tg
+from tests.witness.cells import Cell, Expected
+from tests.witness.runs import Run
+from trading_graph import Cause, Outcome, Strength
+from trading_graph.otel.report.verdict import as_markdown
+
+AT_ONCE = ("turns", "fan_outs")
+"""The checks of what runs at once."""
+
+RIGHT_CELLS, PROVEN_RUNS = 0.96, 0.95
+BLOCKED = "witness.blocked"
+
+
+@dataclass(frozen=True)
+class Score:
+    """How right an answer was; `line` and `proven` are None where they are not asked for."""
+
+    cell: Cell
+    right: bool
+    proven: bool | None
+    false_pass: bool
+    line: bool | None
+    said: str
+
+    @property
+    def is_perfect(self) -> bool:
+        """Whether nothing is wrong with it."""
+        return self.right and not self.false_pass and self.line is not False
+
+
+def score(run: Run) -> Score:
+    """Judge the trace of a run by the default gate, and hold the answer against the truth."""
+    cell, verdict = run.cell, tg.judge(run.trace)
+    truth = cell.truth
+    checks = [each for each in verdict.checks if each.id in AT_ONCE]
+    judged = [each for each in checks if each.outcome is not Outcome.NOT_APPLICABLE]
+    proven = bool(judged) and all(each.strength == Strength.PROVEN for each in judged)
+    named = causes_named(verdict)
+    findings = tg.diagnose(run.trace).findings if verdict.judged else ()
+    line = line_named(run, verdict) if truth.blocks else None
+    match truth.expected:
+        case Expected.LOST:
+            first = findings[0].kind in truth.findings if findings else False
+            right = not named - truth.causes and (bool(named) or first)
+        case Expected.PROVEN:
+            right = proven and verdict.passed
+        case Expected.PASSED:
+            right = bool(judged) and verdict.passed and not named
+        case Expected.NOT_APPLICABLE:
+            right = not judged and verdict.passed
+    if cell.busy:
+        right = right and is_fair_to_the_machine(verdict, named, truth.blocks)
+    any_proof = any(each.strength == Strength.PROVEN for each in judged)
+    false_pass = truth.expected is Expected.LOST and (any_proof or (verdict.passed and not right))
+    said = "; ".join(
+        f"{each.id} {each.outcome} {each.strength} {'/'.join(each.causes)} {each.reason}".strip()
+        for each in verdict.checks
+        if each.id in (*AT_ONCE, "loop")
+    )
+    if findings:
+        said += f"; first {findings[0].kind}: {findings[0].evidence}"
+    return Score(
+        cell,
+        right,
+        proven if truth.expected is Expected.PROVEN else None,
+        false_pass,
+        line,
+        said or "; ".join([*verdict.missing, verdict.unrecognised]),
+    )
+
+
+def causes_named(verdict: tg.Verdict) -> set[Cause]:
+    """Return the likeliest cause of each check of what ran at once that does not stand."""
+    doubtful = (Strength.SERIAL, Strength.SUSPICIOUS)
+    return {
+        each.causes[0]
+        for each in verdict.checks
+        if each.id in AT_ONCE and each.causes and each.strength in doubtful
+    }
+
+
+def is_fair_to_the_machine(verdict: tg.Verdict, named: set[Cause], blocks: bool) -> bool:
+    """Tell whether a busy machine is never called a blocked loop, and not kept back beside one."""
+    said = as_markdown(verdict)
+    if blocks:
+        return "starved" in said or "busy" in said
+    return "blocked by" not in said and Cause.BLOCKED_LOOP not in named
+
+
+def line_named(run: Run, verdict: tg.Verdict) -> bool:
+    """Tell whether the verdict names the file and line, and most of the blocked time is theirs."""
+    assert run.cell.line is not None
+    file, number = run.cell.line
+    blocked: Counter[tuple[str, int]] = Counter()
+    for span in run.trace:
+        for event in span.events:
+            if event.name == BLOCKED:
+                values = event.attributes
+                path = str(values.get("code.file.path", "")).rpartition("/")[2]
+                key = (path, int(values.get("code.line.number", 0)))
+                blocked[key] += values["witness.blocked.duration_ms"]
+    most = max(blocked, key=blocked.__getitem__, default=None)
+    return most == (file, number) and f"{file}:{number}" in as_markdown(verdict)
+
+
+def table(scores: Sequence[Score]) -> str:
+    """Show a line for each cell, what was said where it was wrong, and the figures that count."""
+    lines = []
+    for cell, some in by_cell(scores).items():
+        right, lined = sum(each.right for each in some), [each.line for each in some]
+        row = f"{cell!s:45} right {right}/{len(some)}"
+        if lined[0] is not None:
+            row += f"  line {sum(map(bool, lined))}/{len(some)}"
+        lines.append(row)
+        wrong = Counter(each.said for each in some if not each.is_perfect)
+        lines += [f"    {count} x {said}" for said, count in wrong.most_common(2)]
+        lines += ["    FALSE PASS"] * any(each.false_pass for each in some)
+    figures = (
+        f"{len(scores)} runs: false passes {sum(each.false_pass for each in scores)},"
+        f" cells right in all runs {right_cells(scores):.1%},"
+        f" clean proven {proven_runs(scores):.1%},"
+        f" line right {share(each.line for each in scores if each.line is not None):.1%}"
+    )
+    return "\n".join([*lines, figures])
+
+
+def by_cell(scores: Iterable[Score]) -> dict[Cell, list[Score]]:
+    """Group scores by their cells."""
+    found = defaultdict(list)
+    for each in scores:
+        found[each.cell].append(each)
+    return found
+
+
+def right_cells(scores: Sequence[Score]) -> float:
+    """Return the share of cells whose pathology was named rightly in every run."""
+    lost = [each for each in scores if each.cell.truth.expected is Expected.LOST]
+    return share(all(each.right for each in some) for some in by_cell(lost).values())
+
+
+def proven_runs(scores: Sequence[Score]) -> float:
+    """Return the share of clean runs that are proven, of those where every wait can be seen."""
+    return share(each.proven for each in scores if each.proven is not None)
+
+
+def share(rights: Iterable[bool | None]) -> float:
+    """Return the share of what is right; 1 where there is nothing."""
+    all_of_them = list(rights)
+    return sum(map(bool, all_of_them)) / len(all_of_them) if all_of_them else 1.0
