@@ -2,8 +2,8 @@
 
     python -m tests.witness.matrix [--runs 5] [--shape S] [--pathology P] [--way W] [--keep DIR]
 
-S and P are parts of names, W is `install` or `record`. Cells that are beside the matrix come after it, with figures of their
-own, and cells that are impossible are listed with the reason.
+S and P are parts of names, W is `install` or `record`. Cells that are beside the matrix come after
+it, with figures of their own, and cells that are impossible are listed with the reason.
 """
 
 import argparse
