@@ -76,13 +76,19 @@ def score(run: Run) -> Score:
 
 
 def causes_named(verdict: tg.Verdict) -> set[Cause]:
-    """Return the likeliest cause of each check of what ran at once that does not stand."""
+    """Return the likeliest cause of each check of what ran at once that does not stand.
+
+    Functions that block a loop leave spans in a row, and nothing in them says that they could have
+    run at once: there the check of the loop names them.
+    """
     doubtful = (Strength.SERIAL, Strength.SUSPICIOUS)
-    return {
+    found = {
         each.causes[0]
         for each in verdict.checks
         if each.id in AT_ONCE and each.causes and each.strength in doubtful
     }
+    loop = [each for each in verdict.failures if each.id == "loop"]
+    return found or {(each.causes or (Cause.BLOCKED_LOOP,))[0] for each in loop}
 
 
 def is_fair_to_the_machine(verdict: tg.Verdict, named: set[Cause], blocks: bool) -> bool:
