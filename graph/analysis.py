@@ -26,7 +26,6 @@ from trading_graph.graph.state import Report, State, Statement, Usage
 from trading_graph.otel import spans
 from trading_graph.otel.spans import RunSpan, SpanListener, UnfinishedRun
 from trading_graph.otel.trace import semconv
-from trading_graph.otel.vocabularies import witness
 from trading_graph.toolkit import data_attributes
 from trading_graph.toolkit.cache import count_cache_use
 
@@ -81,7 +80,6 @@ async def record_run(
         run_id=run_id,
         unfinished=unfinished,
         listeners=listeners,
-        waits=(witness.CONNECTION_POOL, witness.RATE_LIMIT),
     ) as run:
         with count_cache_use(run.span):
             yield run

@@ -83,8 +83,7 @@ def record(program: Program, sampler: Sampler = ALWAYS_ON) -> list[ReadableSpan]
     provider.add_span_processor(SimpleSpanProcessor(exporter))
 
     async def whole() -> list[ReadableSpan]:
-        waits = ("connection_pool",)
-        async with spans.run("program", provider=provider, attributes={}, waits=waits):
+        async with spans.run("program", provider=provider, attributes={}):
             await program()
         return list(exporter.get_finished_spans())
 

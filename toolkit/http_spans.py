@@ -1,7 +1,7 @@
-"""The spans of HTTP requests: OpenTelemetry's aiohttp spans without secrets, with queue waits.
+"""The spans of HTTP requests: OpenTelemetry's aiohttp spans without secrets.
 
-A span ends at the answer's headers. A request that waits for a free connection, or for its host's
-rate, looks exactly like one that works; therefore the waits are written on its span.
+A span ends at the answer's headers. The witness writes on it how long the request waited for a
+free connection or for its host's rate; here the pool counts who waits.
 
 Two things must not reach a span, and the instrumentation would let both: the query string, which
 holds keys, and an exception's text, which may repeat the query.
@@ -24,7 +24,6 @@ from yarl import URL
 
 from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
-from trading_graph.otel.vocabularies import witness
 
 
 @dataclass(slots=True)
@@ -83,13 +82,12 @@ class PoolMeter:
 
     async def _on_start(self, _: object, exchange: SimpleNamespace, params: object) -> None:
         exchange.caller = trace.get_current_span()
-        exchange.queued_since = None
-        exchange.queue_wait_s = 0.0
+        exchange.is_queued = False
         exchange.connect_since = 0.0
         exchange.connect_s = 0.0
 
     async def _on_queue_start(self, _: object, exchange: SimpleNamespace, params: object) -> None:
-        exchange.queued_since = perf_counter()
+        exchange.is_queued = True
         exchange.trace_request_ctx.in_queue = True
         self.waiting += 1
 
@@ -125,21 +123,16 @@ class PoolMeter:
         self._leave_queue(exchange)  # a request that gives up in the queue has waited too
         notes: RequestNotes = exchange.trace_request_ctx
         if (span := _http_span(exchange)) is not None:
-            _write(span, notes, exchange.queue_wait_s, exchange.connect_s)
+            _write(span, notes, exchange.connect_s)
 
     def _leave_queue(self, exchange: SimpleNamespace) -> None:
-        if exchange.queued_since is not None:
-            exchange.queue_wait_s += perf_counter() - exchange.queued_since
-            exchange.queued_since = None
+        if exchange.is_queued:
+            exchange.is_queued = False
             self.waiting -= 1
 
 
-def _write(span: trace.Span, notes: RequestNotes, queue_wait_s: float, connect_s: float) -> None:
-    wait_s = queue_wait_s + notes.rate_wait_s
-    attributes: dict[str, float | bool | str] = {semconv.WAIT_MS: round(wait_s * 1e3, 3)}
-    if wait_s > 0:
-        by_rate = notes.rate_wait_s > queue_wait_s
-        attributes[semconv.WAIT_KIND] = witness.RATE_LIMIT if by_rate else witness.CONNECTION_POOL
+def _write(span: trace.Span, notes: RequestNotes, connect_s: float) -> None:
+    attributes: dict[str, float | bool | str] = {}
     if notes.rate_wait_s > 0:
         attributes[semconv.RATE_WAIT_MS] = round(notes.rate_wait_s * 1e3, 3)
     if notes.reused is not None:

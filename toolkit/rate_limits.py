@@ -12,6 +12,8 @@ from time import perf_counter
 from aiolimiter import AsyncLimiter
 from yarl import URL
 
+from trading_graph.otel.vocabularies.witness import Wait
+from trading_graph.otel.witness import waiting
 from trading_graph.toolkit.circuit_breaker import CircuitBreaker
 from trading_graph.toolkit.errors import SourcePausedError
 
@@ -98,13 +100,14 @@ class RateLimit:
     async def wait(self) -> float:
         """Wait for a turn; returns the wait in seconds, 0 without a step of the loop if free."""
         start = perf_counter() if self.busy else None
-        while True:
-            if (pause_s := self._pause_end - perf_counter()) > 0:
-                await asyncio.sleep(pause_s)
-            if self._limiter is not None:
-                await self._limiter.acquire()
-            if perf_counter() >= self._pause_end:  # a pause may have come while we queued
-                return 0.0 if start is None else perf_counter() - start
+        with waiting(Wait.RATE_LIMIT):
+            while True:
+                if (pause_s := self._pause_end - perf_counter()) > 0:
+                    await asyncio.sleep(pause_s)
+                if self._limiter is not None:
+                    await self._limiter.acquire()
+                if perf_counter() >= self._pause_end:  # a pause may have come while we queued
+                    return 0.0 if start is None else perf_counter() - start
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,6 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
-from trading_graph.otel.spans.loop_lag import LoopLagMonitor
-
 _KEY = otel_context.create_key("trading-graph-recording")
 
 _INSTRUMENTATION = "trading-graph"
@@ -42,7 +40,6 @@ class Recording:
         self.provider = provider
         self.tracer = provider.get_tracer(_INSTRUMENTATION)
         self.listeners: tuple[SpanListener, ...] = ()
-        self.lag = LoopLagMonitor()
         self._spans_started = spans_before
         self._lock = Lock()
 

@@ -23,7 +23,7 @@ from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, Statu
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
-from trading_graph.otel.spans.clock import clock_id
+from trading_graph.otel import witness
 from trading_graph.otel.spans.recording import (
     Recording,
     SpanListener,
@@ -32,7 +32,6 @@ from trading_graph.otel.spans.recording import (
 )
 from trading_graph.otel.spans.span import Identity, dictate_ids, open_span, uuid7
 from trading_graph.otel.trace import semconv
-from trading_graph.otel.vocabularies import witness
 
 _CALLER_VARIABLES = {"TRACEPARENT": "traceparent", "TRACESTATE": "tracestate"}
 
@@ -103,15 +102,13 @@ async def run(
     run_id: uuid.UUID | None = None,
     unfinished: UnfinishedRun | None = None,
     listeners: Sequence[SpanListener] = (),
-    waits: Sequence[str] = (),
 ) -> AsyncIterator[RunSpan]:
-    """Open `invoke_workflow {name}`, watch the event loop, and declare the span count at the end.
+    """Open `invoke_workflow {name}` with the witness, and declare the span count at the end.
 
     `parent` is the caller's context (from a `traceparent`); the default is the current context, and
     without a span in it the run starts a new trace. `run_id` is an id that was handed out before
     the run began. `unfinished` is what another process left of this run: its span is opened again
-    with the same id and parent. `listeners` see every span, including this one. `waits` are the
-    kinds of waits that the program records on its spans, such as `connection_pool`.
+    with the same id and parent. `listeners` see every span, including this one.
     """
     context = parent if parent is not None else otel_context.get_current()
     run_uuid = run_id or uuid7()
@@ -127,8 +124,9 @@ async def run(
         recording.listen(listener)
     token = otel_context.attach(context_with(recording, context))
     try:
-        async with recording.lag.watch():
-            with open_span(
+        with (
+            witness.recording(),
+            open_span(
                 f"{semconv.INVOKE_WORKFLOW} {name}",
                 identity=identity,
                 start_ns=unfinished.root.start_time if unfinished else None,
@@ -142,33 +140,24 @@ async def run(
                     semconv.LANGSMITH_SPAN_KIND: "chain",
                     semconv.LANGSMITH_TRACE_NAME: name,
                     semconv.LANGSMITH_SESSION_ID: recording.run_id,
-                    **_declarations(waits),
+                    **witness.declarations(),
                     **attributes,
                     **({semconv.RESUMED: True} if unfinished else {}),
                 },
-            ) as span:
-                is_recorded = span.is_recording()
-                trace_id = f"{span.get_span_context().trace_id:032x}" if is_recorded else None
-                if unfinished is not None:
-                    _close_open_spans(unfinished, recording)
-                try:
-                    yield RunSpan(recording.run_id, trace_id, span, recording)
-                finally:
-                    # No span of the run may start after this line: a reader checks the trace
-                    # against this count.
-                    span.set_attribute(semconv.SPANS_STARTED, recording.spans_started)
+            ) as span,
+        ):
+            is_recorded = span.is_recording()
+            trace_id = f"{span.get_span_context().trace_id:032x}" if is_recorded else None
+            if unfinished is not None:
+                _close_open_spans(unfinished, recording)
+            try:
+                yield RunSpan(recording.run_id, trace_id, span, recording)
+            finally:
+                # No span of the run may start after this line: a reader checks the trace
+                # against this count.
+                span.set_attribute(semconv.SPANS_STARTED, recording.spans_started)
     finally:
         otel_context.detach(token)
-
-
-def _declarations(waits: Sequence[str]) -> dict[str, AttributeValue]:
-    """What is recorded on the spans of a run, beside their times."""
-    kinds = [each for each in witness.Recorded if waits or each is not witness.Recorded.WAITS]
-    declared: dict[str, AttributeValue] = {
-        semconv.RECORDS: [str(kind) for kind in kinds],
-        semconv.CLOCK: clock_id(),
-    }
-    return {**declared, semconv.WAITS: list(waits)} if waits else declared
 
 
 @contextmanager

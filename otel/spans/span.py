@@ -1,22 +1,20 @@
-"""Opening a span: its ids, its status, and its CPU time and loop lag.
+"""Opening a span: its ids and its status.
 
 Everything else opens spans with `open_span`. It differs from the SDK's `start_as_current_span` in
-three ways, because the SDK's way makes a trace lie: cancelled work is marked (the SDK leaves it
-unset, which looks like success), the control flow of a graph engine is not an error, and the span
-records how late the event loop was and how much CPU time the process used.
+two ways, because the SDK's way makes a trace lie: cancelled work is marked (the SDK leaves it
+unset, which looks like success), and the control flow of a graph engine is not an error. What times
+cannot show is recorded by the witness.
 """
 
 import asyncio
 import os
 import random
-import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from threading import get_ident
 from types import TracebackType
 
 from opentelemetry import context as otel_context
@@ -25,7 +23,7 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
-from trading_graph.otel.spans.recording import active_recording, active_tracer
+from trading_graph.otel.spans.recording import active_tracer
 from trading_graph.otel.trace import semconv
 
 CANCELLED = "cancelled"
@@ -174,7 +172,7 @@ def open_span(
 class _SpanScope(AbstractContextManager[Span]):
     """A class rather than a generator: it takes half the time, and every call of a run pays it."""
 
-    __slots__ = ("_arguments", "_cpu_ns", "_modules", "_recording", "_span", "_token", "_wall_ns")
+    __slots__ = ("_arguments", "_span", "_token")
 
     def __init__(
         self,
@@ -189,8 +187,7 @@ class _SpanScope(AbstractContextManager[Span]):
 
     def __enter__(self) -> Span:
         name, kind, attributes, links, identity, start_ns = self._arguments
-        self._recording = recording = active_recording()
-        start = (recording.tracer if recording else active_tracer()).start_span
+        start = active_tracer().start_span
         if identity is None:  # the usual case
             span = start(name, kind=kind, attributes=attributes, links=links)
         else:
@@ -200,8 +197,6 @@ class _SpanScope(AbstractContextManager[Span]):
                 )
         self._span = span
         self._token = otel_context.attach(trace.set_span_in_context(span))
-        self._wall_ns, self._cpu_ns = time.time_ns(), time.process_time_ns()
-        self._modules = len(sys.modules)
         return span
 
     def __exit__(
@@ -217,22 +212,5 @@ class _SpanScope(AbstractContextManager[Span]):
             elif error is not None:
                 record_error(span, error)
         finally:
-            if span.is_recording():
-                self._measure(span)
             otel_context.detach(self._token)
             span.end()
-
-    def _measure(self, span: Span) -> None:
-        """Set CPU time, thread, loop, imports and lag; one by one is faster than all at once."""
-        now = time.time_ns()
-        cpu, wall = time.process_time_ns() - self._cpu_ns, max(now - self._wall_ns, 1)
-        span.set_attribute(semconv.CPU_OVER_WALL, round(cpu / wall, 3))
-        span.set_attribute(semconv.THREAD_ID, get_ident())
-        if (loop := asyncio._get_running_loop()) is not None:
-            span.set_attribute(semconv.LOOP_ID, id(loop))
-        if imports := len(sys.modules) - self._modules:
-            span.set_attribute(semconv.IMPORTS, imports)
-        recording = self._recording
-        lag_ms = recording.lag.max_ms(self._wall_ns, now) if recording else None
-        if lag_ms is not None:
-            span.set_attribute(semconv.LOOP_LAG_MAX_MS, round(lag_ms, 1))

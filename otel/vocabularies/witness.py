@@ -18,8 +18,26 @@ WAIT_MS = "witness.wait_ms"
 """How long the span waited for its turn: for a connection of a pool, a limit, a queue."""
 WAIT_KIND = "witness.wait.kind"
 """What the longest part of that wait was for, in the words of `witness.waits`."""
+WAIT_OFFSETS_MS = "witness.wait.offsets_ms"
+"""Where these waits lie: start, end, start, end, ... in milliseconds from the start of the span."""
 IMPORTS = "witness.imports"
 """The number of modules that the whole process imported while the span was open."""
+GC_MS = "witness.gc_ms"
+"""How long garbage collection stopped the process while the span was open."""
+RUNNING_MS = "witness.running_ms"
+"""How long the span's task ran on its loop, or its thread had a CPU."""
+READY_MS = "witness.ready_ms"
+"""How long it could have run, and its loop or the machine was busy with others."""
+SOCKET_MS = "witness.socket_ms"
+"""How long it waited for input or output."""
+TIMER_MS = "witness.timer_ms"
+"""How long it slept."""
+CHILDREN_MS = "witness.children_ms"
+"""How long it waited for tasks and jobs that it had started."""
+IDLE_MS = "witness.idle_ms"
+"""How long it waited at an empty queue for something to do."""
+UNACCOUNTED_MS = "witness.unaccounted_ms"
+"""How long it was suspended and nothing says why."""
 THREAD_ID = "thread.id"
 
 # On the first span of a run or a process
@@ -33,8 +51,37 @@ CLOCK = "witness.clock"
 SPANS_STARTED = "witness.spans_started"
 """The number of spans that started before the end of this one, its own included."""
 
-CONNECTION_POOL = "connection_pool"
-RATE_LIMIT = "rate_limit"
+# The event of a blocked loop, on the spans that were open on it
+BLOCKED = "witness.blocked"
+BLOCKED_DURATION_MS = "witness.blocked.duration_ms"
+BLOCKED_LIBRARY = "witness.blocked.library"
+"""The place in a library that the line called into, such as `requests/sessions.py:589`."""
+BLOCKED_TASK = "witness.blocked.task"
+BLOCKED_STATE = "witness.blocked.state"
+BLOCKED_GC = "witness.blocked.gc"
+BLOCKED_STARVED_MS = "witness.blocked.starved_ms"
+BLOCKED_CPU_SHARE = "witness.blocked.cpu_share"
+CODE_FILE_PATH = "code.file.path"
+CODE_LINE_NUMBER = "code.line.number"
+CODE_FUNCTION_NAME = "code.function.name"
+
+
+class Wait(StrEnum):
+    """What a span can wait for until it is its turn."""
+
+    SEMAPHORE = "semaphore"
+    LOCK = "lock"
+    LIMITER = "limiter"
+    CONNECTION_POOL = "connection_pool"
+    RATE_LIMIT = "rate_limit"
+    EXECUTOR = "executor"
+    QUEUE = "queue"
+    TASK = "task"
+    CALLBACK = "callback"
+
+
+CONNECTION_POOL = Wait.CONNECTION_POOL
+RATE_LIMIT = Wait.RATE_LIMIT
 
 _OLDER = {
     LOOP_LAG_MAX_MS: "trading.loop_lag_max_ms",
@@ -52,6 +99,7 @@ class Recorded(StrEnum):
     CPU = "cpu"
     WAITS = "waits"
     SPANS = "spans"
+    TIME = "time"
 
 
 _RECORDED = frozenset(Recorded)

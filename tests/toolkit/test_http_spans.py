@@ -43,7 +43,7 @@ async def test_a_request_is_one_client_span_below_its_fetch_with_wait_and_reuse(
         assert attributes["http.response.status_code"] == 200
         assert attributes["server.address"] == "127.0.0.1"
         assert attributes[semconv.POOL_REUSED] is reused
-        assert attributes[semconv.WAIT_MS] == 0.0
+        assert semconv.WAIT_MS not in attributes, "it did not wait"
         assert not {"http.url", "http.method"} & set(attributes), "old names"
         of_fetch = fetch.attributes or {}
         assert of_fetch[semconv.RESPONSE_BYTES] == len(body)
@@ -61,7 +61,7 @@ async def test_the_wait_for_a_connection_stands_on_the_span_that_waited(
         await asyncio.gather(*(pool.get_json(f"{source.url}/slow?s=0.1") for _ in range(3)))
     waits, works = [], []
     for span in sorted(http_spans(exporter), key=lambda span: span.end_time or 0):
-        wait_ms = (span.attributes or {})[semconv.WAIT_MS]
+        wait_ms = (span.attributes or {}).get(semconv.WAIT_MS, 0.0)
         assert isinstance(wait_ms, float)
         assert span.end_time is not None
         assert span.start_time is not None

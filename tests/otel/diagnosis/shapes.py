@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Span, SpanKind
@@ -22,22 +22,21 @@ from opentelemetry.util.types import AttributeValue
 
 from trading_graph.otel.diagnosis import FindingKind, Fix, Parallelise
 from trading_graph.otel.sources.memory import from_spans
-from trading_graph.otel.spans.loop_lag import LoopLagMonitor
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.vocabularies import witness
+from trading_graph.otel.witness import recording
 
 Step = Callable[[], Awaitable[object]]
 
 
 class Tracing:
-    """Opens the spans of one run; `monitor` gives them the lag of their loop, if it is set."""
+    """Opens the spans of one run."""
 
     def __init__(self, exporter: InMemorySpanExporter, process: str = "main") -> None:
         resource = Resource({"service.name": "shapes", "service.instance.id": process})
         provider = TracerProvider(resource=resource)
         provider.add_span_processor(SimpleSpanProcessor(exporter))
         self.exporter = exporter
-        self.monitor: LoopLagMonitor | None = None
         self._tracer = provider.get_tracer("shapes")
 
     @contextmanager
@@ -46,18 +45,8 @@ class Tracing:
     ) -> Iterator[Span]:
         """Open a span; an underscore pair in an attribute's name stands for a dot."""
         dotted = {key.replace("__", "."): value for key, value in attributes.items()}
-        begin_ns, cpu_s = time.time_ns(), time.process_time()
         with self._tracer.start_as_current_span(name, kind=kind, attributes=dotted) as span:
-            try:
-                yield span
-            finally:
-                if self.monitor is not None:
-                    end_ns = time.time_ns()
-                    lag_ms = self.monitor.max_ms(begin_ns, end_ns) or 0.0
-                    cpu = (time.process_time() - cpu_s) * 1e9 / max(end_ns - begin_ns, 1)
-                    span.set_attribute(witness.LOOP_LAG_MAX_MS, lag_ms)
-                    span.set_attribute(witness.CPU_OVER_WALL, cpu)
-                    span.set_attribute(witness.LOOP_ID, id(asyncio.get_running_loop()))
+            yield span
 
     async def chat(self, seconds: float, name: str = "chat model") -> None:
         """Call a model."""
@@ -110,22 +99,40 @@ def run_of(shape: Shape, *, mended: bool) -> tuple[SpanTable, float]:
     """The trace of a run, and the longest time for which its loop was late, in milliseconds."""
     exporter = InMemorySpanExporter()
     tracing = Tracing(exporter)
-    lag_ms = 0.0
 
     async def whole() -> None:
-        nonlocal lag_ms
-        monitor = LoopLagMonitor()
-        async with monitor.watch():
-            begin_ns = time.time_ns()
-            with tracing.span("program"):
-                if shape.blocks:
-                    tracing.monitor = monitor
-                await shape.program(tracing, mended)
-            lag_ms = monitor.max_ms(begin_ns, time.time_ns()) or 0.0
+        with tracing.span("program"):
+            await shape.program(tracing, mended)
 
-    asyncio.run(whole())
-    (trace,) = from_spans(list(exporter.get_finished_spans()))
+    with recording():
+        asyncio.run(whole())
+    ended = exporter.get_finished_spans()
+    lag_ms = witness.loop_lag_ms(ended[-1].attributes or {}) or 0.0
+    (trace,) = from_spans(ended if shape.blocks else [_from_times_alone(span) for span in ended])
     return trace, lag_ms
+
+
+def _from_times_alone(span: ReadableSpan) -> ReadableSpan:
+    """A span as a program without the witness records it."""
+    attributes = {
+        key: value
+        for key, value in (span.attributes or {}).items()
+        if not key.startswith(("witness.", "thread."))
+    }
+    return ReadableSpan(
+        span.name,
+        span.get_span_context(),
+        span.parent,
+        span.resource,
+        attributes,
+        span.events,
+        span.links,
+        span.kind,
+        status=span.status,
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
 
 
 async def _steps(at_once: bool, *steps: Step) -> None:
@@ -406,7 +413,6 @@ async def _two_loops(t: Tracing, process: str, mended: bool) -> None:
 
     async def elsewhere() -> None:
         there = Tracing(t.exporter, process)
-        there.monitor = LoopLagMonitor()
 
         async def blocking(name: str, seconds: float) -> None:
             with there.span(name, gen_ai__operation__name="invoke_agent"):
@@ -417,10 +423,9 @@ async def _two_loops(t: Tracing, process: str, mended: bool) -> None:
                     else:
                         time.sleep(seconds)  # noqa: ASYNC251
 
-        async with there.monitor.watch():
-            with there.span("there"):
-                work = enumerate((0.15, 0.18, 0.14))
-                await asyncio.gather(*(blocking(f"there {n}", s) for n, s in work))
+        with there.span("there"):
+            work = enumerate((0.15, 0.18, 0.14))
+            await asyncio.gather(*(blocking(f"there {n}", s) for n, s in work))
 
     async def here() -> None:
         with t.span("here"):
