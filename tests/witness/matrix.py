@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from tests.frameworks.environments import EnvironmentFailed
 from tests.witness.cells import IMPOSSIBLE, Cell, cells, more_cells
 from tests.witness.runs import Way, run
-from tests.witness.scores import Score, score, table
+from tests.witness.scores import Score, failed, score, table
 from tests.witness.service import Service, service
 
 
@@ -29,7 +29,7 @@ def scores_of(
                 made = run(cell, folder, served, way)
                 yield score(made)
             except (RuntimeError, LookupError, subprocess.TimeoutExpired) as failure:
-                yield Score(cell, False, None, False, None, f"FAILED: {failure}")
+                yield failed(cell, f"FAILED: {failure}")
             except EnvironmentFailed as failure:
                 print(f"{cell.shape.name} left out: {failure}")
                 break

@@ -34,6 +34,12 @@ class Score:
         return self.right and not self.false_pass and self.line is not False
 
 
+def failed(cell: Cell, why: str) -> Score:
+    """Return the score of a run that left nothing to judge: all that is asked for is missing."""
+    proven = False if cell.truth.expected is Expected.PROVEN else None
+    return Score(cell, False, proven, False, False if cell.truth.blocks else None, why)
+
+
 def score(run: Run) -> Score:
     """Judge the trace of a run by the default gate, and hold the answer against the truth."""
     cell, verdict = run.cell, tg.judge(run.trace)
@@ -129,9 +135,9 @@ def table(scores: Sequence[Score]) -> str:
         lines += ["    FALSE PASS"] * any(each.false_pass for each in some)
     figures = (
         f"{len(scores)} runs: false passes {sum(each.false_pass for each in scores)},"
-        f" cells right in all runs {right_cells(scores):.1%},"
-        f" clean proven {proven_runs(scores):.1%},"
-        f" line right {share(each.line for each in scores if each.line is not None):.1%}"
+        f" cells right in all runs {percent(right_cells(scores))},"
+        f" clean proven {percent(proven_runs(scores))},"
+        f" line right {percent(right_lines(scores))}"
     )
     return "\n".join([*lines, figures])
 
@@ -144,18 +150,43 @@ def by_cell(scores: Iterable[Score]) -> dict[Cell, list[Score]]:
     return found
 
 
-def right_cells(scores: Sequence[Score]) -> float:
+def right_cells(scores: Sequence[Score]) -> float | None:
     """Return the share of cells whose pathology was named rightly in every run."""
     lost = [each for each in scores if each.cell.truth.expected is Expected.LOST]
-    return share(all(each.right for each in some) for some in by_cell(lost).values())
+    return share([all(each.right for each in some) for some in by_cell(lost).values()])
 
 
-def proven_runs(scores: Sequence[Score]) -> float:
+def proven_runs(scores: Sequence[Score]) -> float | None:
     """Return the share of clean runs that are proven, of those where every wait can be seen."""
-    return share(each.proven for each in scores if each.proven is not None)
+    return share([each.proven for each in scores if each.proven is not None])
 
 
-def share(rights: Iterable[bool | None]) -> float:
-    """Return the share of what is right; 1 where there is nothing."""
-    all_of_them = list(rights)
-    return sum(map(bool, all_of_them)) / len(all_of_them) if all_of_them else 1.0
+def right_lines(scores: Sequence[Score]) -> float | None:
+    """Return the share of runs with a blocked loop whose file and line are named."""
+    return share([each.line for each in scores if each.line is not None])
+
+
+def share(rights: Sequence[bool]) -> float | None:
+    """Return the share of what is right; None where there is nothing."""
+    return sum(rights) / len(rights) if rights else None
+
+
+def percent(share: float | None) -> str:
+    """Show a share."""
+    return "-" if share is None else f"{share:.1%}"
+
+
+def shortfalls(scores: Sequence[Score]) -> list[str]:
+    """Say which of the bars are missed; what was not run misses its bar."""
+    false = sum(each.false_pass for each in scores)
+    figures = {
+        "cells right in all runs": (right_cells(scores), RIGHT_CELLS),
+        "clean proven": (proven_runs(scores), PROVEN_RUNS),
+        "line right": (right_lines(scores), 1.0),
+    }
+    missed = [
+        f"{name}: {percent(figure)} of {bar:.0%}"
+        for name, (figure, bar) in figures.items()
+        if figure is None or figure < bar
+    ]
+    return [f"{false} false passes"] * bool(false) + missed

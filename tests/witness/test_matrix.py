@@ -18,15 +18,7 @@ from tests.frameworks.environments import EnvironmentFailed
 from tests.witness.cells import ASYNCIO, OPENINFERENCE, SHAPES, THREADS, Cell, cells, more_cells
 from tests.witness.matrix import scores_of
 from tests.witness.runs import Way, interpreter, run
-from tests.witness.scores import (
-    PROVEN_RUNS,
-    RIGHT_CELLS,
-    Score,
-    proven_runs,
-    right_cells,
-    score,
-    table,
-)
+from tests.witness.scores import Score, score, shortfalls, table
 from tests.witness.service import Service, service
 
 RUNS = 5
@@ -69,6 +61,8 @@ def missing(name: str) -> str:
 def scores_where_possible(wanted: Iterator[Cell], served: Service) -> list[Score]:
     """Score five runs of each cell whose environment can be made."""
     there = [each for each in wanted if not missing(each.shape.name)]
+    if not there:
+        pytest.skip("no environment could be made")
     with TemporaryDirectory() as folder:
         scores = list(scores_of(there, RUNS, Path(folder), served, Way.INSTALL))
     print(table(scores))
@@ -89,17 +83,11 @@ def test_every_kind_of_program_can_be_run(name: str) -> None:
 @pytest.mark.timeout(3600)
 def test_the_judge_is_right_about_the_matrix(served: Service) -> None:
     scores = scores_where_possible(cells(), served)
-    assert not any(each.false_pass for each in scores)
-    assert right_cells(scores) >= RIGHT_CELLS
-    assert proven_runs(scores) >= PROVEN_RUNS
-    assert all(each.line for each in scores if each.line is not None)
+    assert not shortfalls(scores)
 
 
 @pytest.mark.full
 @pytest.mark.timeout(3600)
 def test_the_judge_is_right_about_what_is_easy_to_get_wrong(served: Service) -> None:
     scores = scores_where_possible(more_cells(), served)
-    assert not any(each.false_pass for each in scores)
-    assert right_cells(scores) >= RIGHT_CELLS
-    assert proven_runs(scores) >= PROVEN_RUNS
-    assert all(each.line for each in scores if each.line is not None)
+    assert not shortfalls(scores)

@@ -21,7 +21,16 @@ from tests.witness.cells import (
     more_cells,
 )
 from tests.witness.runs import Run
-from tests.witness.scores import Score, proven_runs, right_cells, score, table
+from tests.witness.scores import (
+    Score,
+    failed,
+    proven_runs,
+    right_cells,
+    right_lines,
+    score,
+    shortfalls,
+    table,
+)
 
 PASSED = Truth(Expected.PASSED)
 NO_TURN = Truth(Expected.NOT_APPLICABLE)
@@ -89,3 +98,16 @@ def test_a_cell_is_right_if_all_its_runs_are_and_a_proof_counts_by_the_run() -> 
     assert right_cells(scores) == 0.5
     assert proven_runs(scores) == 0.75
     assert "right 1/2" in table(scores)
+
+
+def test_a_run_that_fails_counts_against_every_bar_that_it_touches() -> None:
+    clean, blocked = (Cell(ASYNCIO, each, PATHOLOGIES[each]) for each in ("clean", "blocked loop"))
+    scores = [failed(clean, "no trace"), failed(blocked, "no trace")]
+    assert (right_cells(scores), proven_runs(scores), right_lines(scores)) == (0.0, 0.0, 0.0)
+
+
+def test_a_bar_is_missed_where_nothing_was_run() -> None:
+    assert len(shortfalls([])) == 3
+    assert shortfalls([made_up("clean", True, True), made_up("lock", True)]) == [
+        "line right: - of 100%"
+    ]
