@@ -1,6 +1,5 @@
 """The cells of the matrix: which program has which pathology, and what must be said of it."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -9,7 +8,6 @@ from pathlib import Path
 from trading_graph import Cause, FindingKind
 
 PROGRAMS = Path(__file__).parent / "programs"
-MARK = re.compile(r"# the line that blocks$")
 
 
 class Expected(StrEnum):
@@ -27,17 +25,19 @@ class Truth:
 
     `causes` are those that a check may name, and `findings` the kinds that may come first in place
     of that. `at_once` is how many requests the source sees at once; None where that says nothing.
+    `mark` is the comment that the line bears which blocks an event loop, if one does.
     """
 
     expected: Expected
     causes: frozenset[Cause] = frozenset()
     findings: frozenset[FindingKind] = frozenset()
     at_once: int | None = None
+    mark: str = ""
 
     @property
     def blocks(self) -> bool:
         """Whether a line of the program blocks an event loop."""
-        return Cause.BLOCKED_LOOP in self.causes
+        return bool(self.mark)
 
 
 def lost(*causes: Cause, first: FindingKind | None = None, at_once: int | None = None) -> Truth:
@@ -46,7 +46,11 @@ def lost(*causes: Cause, first: FindingKind | None = None, at_once: int | None =
 
 
 CLEAN = Truth(Expected.PROVEN, at_once=4)
-BLOCKED = lost(Cause.BLOCKED_LOOP, first=FindingKind.BLOCKED_LOOP, at_once=1)
+BLOCKED = replace(
+    lost(Cause.BLOCKED_LOOP, first=FindingKind.BLOCKED_LOOP, at_once=1),
+    mark="# the line that blocks",
+)
+COMPUTING = replace(BLOCKED, at_once=None, mark="# the line that computes")
 LIMITED = lost(Cause.SEMAPHORE, first=FindingKind.LIMIT, at_once=2)
 LOCKED = replace(LIMITED, at_once=1)
 
@@ -147,7 +151,7 @@ class Cell:
             (file.name, number)
             for file in files
             for number, text in enumerate(file.read_text().splitlines(), 1)
-            if MARK.search(text)
+            if text.endswith(self.truth.mark)
         ]
         return marked[0]
 
@@ -167,6 +171,8 @@ def more_cells() -> Iterator[Cell]:
     for each in (UVLOOP, EAGER):
         for name in ("clean", "blocked loop", "semaphore"):
             yield Cell(each, name, PATHOLOGIES[name])
+    yield Cell(ASYNCIO, "computing loop", COMPUTING)
     for each in (ASYNCIO, OPENINFERENCE):
         yield Cell(each, "clean", Truth(Expected.PASSED), busy=2)
         yield Cell(each, "blocked loop", replace(BLOCKED, at_once=None), busy=2)
+        yield Cell(each, "computing loop", COMPUTING, busy=2)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import trading_graph as tg
-from tests.witness.cells import Cell, Expected
+from tests.witness.cells import COMPUTING, Cell, Expected
 from tests.witness.runs import Run
 from trading_graph import Cause, Outcome, Strength
 from trading_graph.otel.report.verdict import as_markdown
@@ -61,7 +61,7 @@ def score(run: Run) -> Score:
         case Expected.NOT_APPLICABLE:
             right = not judged and verdict.passed
     if cell.busy:
-        right = right and is_fair_to_the_machine(verdict, named, truth.blocks)
+        right = right and is_fair_to_the_machine(verdict, cell)
     any_proof = any(each.strength == Strength.PROVEN for each in judged)
     false_pass = truth.expected is Expected.LOST and (any_proof or (verdict.passed and not right))
     said = "; ".join(
@@ -97,12 +97,15 @@ def causes_named(verdict: tg.Verdict) -> set[Cause]:
     return found or {(each.causes or (Cause.BLOCKED_LOOP,))[0] for each in loop}
 
 
-def is_fair_to_the_machine(verdict: tg.Verdict, named: set[Cause], blocks: bool) -> bool:
-    """Tell whether a busy machine is never called a blocked loop, and not kept back beside one."""
+def is_fair_to_the_machine(verdict: tg.Verdict, cell: Cell) -> bool:
+    """Tell whether a busy machine is never called a block, and is named where it made one longer.
+
+    A line that waits for a socket is not made longer: it needs no processor.
+    """
     said = as_markdown(verdict)
-    if blocks:
-        return "starved" in said or "busy" in said
-    return "blocked by" not in said and Cause.BLOCKED_LOOP not in named
+    if not cell.truth.blocks:
+        return "blocked for" not in said and "blocked by" not in said
+    return cell.truth.mark != COMPUTING.mark or "starved" in said
 
 
 def line_named(run: Run, verdict: tg.Verdict) -> bool:
