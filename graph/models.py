@@ -3,7 +3,7 @@
 The quick model serves most agents, the deep one those that decide; any OpenAI-compatible service
 will do. The client is built off the event loop (reading certificates blocks) and once for each run
 (a cached client fails on a second event loop). It never retries by itself, because its retries
-would be invisible in the trace: `chat.py` retries.
+would be invisible in the trace: `llm_call.py` retries.
 """
 
 import functools
@@ -63,7 +63,7 @@ def build_models(service: ModelService) -> Models:
             timeout=CALL_TIMEOUT_S,
             # It waits for each chunk with `asyncio.wait_for`, which on Python 3.11 swallows a
             # cancellation that arrives together with a chunk, so a cancelled run would continue.
-            # `chat.py` limits the whole call instead.
+            # `llm_call.py` limits the whole call instead.
             stream_chunk_timeout=0,
             http_async_client=client,
             http_client=sync_client,

@@ -11,7 +11,7 @@ def pause_collection() -> Iterator[None]:
 
     The spans of a trace are objects that stay, and so are the modules that an import loads. Each
     collection would walk all of them so far and find next to nothing to free. The collection after
-    the block walks them once; a program that ends there saves that too.
+    the block walks them once; `last_work` saves that too.
     """
     if not gc.isenabled():
         yield
@@ -21,3 +21,15 @@ def pause_collection() -> Iterator[None]:
         yield
     finally:
         gc.enable()
+
+
+@contextmanager
+def last_work() -> Iterator[None]:
+    """Pause garbage collection in the last work of a process.
+
+    What is left goes with the process: neither the collection after a pause nor that of the
+    interpreter's end walks it.
+    """
+    with pause_collection():
+        yield
+        gc.freeze()

@@ -2,7 +2,8 @@
 
 The fixture `recorded_spans` works with any program that makes OpenTelemetry spans; the assertions
 on traces are in `trading_graph.testing`. `--trace-report DIR` writes the traces of failed tests.
-The plugin is registered under the entry point `pytest11`.
+What assertions could not judge is told after the tests. The plugin is registered under the entry
+point `pytest11`.
 """
 
 from collections.abc import Generator, Iterator
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from trading_graph.otel import unjudged
+
 if TYPE_CHECKING:
     from trading_graph.otel.recorded_spans import RecordedSpans
 
 _REPORT = pytest.StashKey["pytest.TestReport"]()
+_NOT_APPLICABLE = "trading_graph.not_applicable"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,16 +35,40 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: "pytest.CallInfo[None]"
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Store the report of the call, from which the fixture learns the outcome."""
+    """Store the report of the call, from which the fixture learns the outcome.
+
+    What could not be judged goes with it, so that it also comes from the processes of xdist.
+    """
+    item.user_properties += [(_NOT_APPLICABLE, sentence) for sentence in unjudged.taken()]
     report = yield
     if report.when == "call":
         item.stash[_REPORT] = report
     return report
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell which assertions had nothing to judge."""
+    reports = [
+        report
+        for of_one_kind in terminalreporter.stats.values()
+        for report in of_one_kind
+        if isinstance(report, pytest.TestReport)
+    ]
+    lines = {
+        f"{report.nodeid}: {sentence}": None
+        for report in reports
+        for key, sentence in report.user_properties
+        if key == _NOT_APPLICABLE
+    }
+    if lines:
+        terminalreporter.section("not applicable")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
 @pytest.fixture
 def recorded_spans(request: pytest.FixtureRequest) -> "Iterator[RecordedSpans]":
-    """The spans that the global tracer provider ends during the test."""
+    """The spans that the global tracer provider ends during the test, with what the witness saw."""
     # Pytest loads this module in every project: only tests that use the fixture pay for the SDK.
     from trading_graph.otel.recorded_spans import record_spans, write_spans
 

@@ -1,8 +1,11 @@
-"""Records the spans that the SDK ends, for the fixture `recorded_spans` of the pytest plugin."""
+"""Records the spans that the SDK ends, for the fixture `recorded_spans` of the pytest plugin.
+
+The witness is installed meanwhile: without it the times of the spans would prove nothing.
+"""
 
 import re
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,9 +13,14 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, Span, TracerProvider
 
+from trading_graph.otel import witness
 from trading_graph.otel.files import to_line
 from trading_graph.otel.sources.memory import from_spans
-from trading_graph.otel.trace import Trace
+from trading_graph.otel.trace import SpanTable, Trace
+from trading_graph.otel.trace.joining import join, linked_groups
+
+_SHOWN = 8
+"""The most traces that a message names."""
 
 
 class RecordedSpans:
@@ -41,12 +49,42 @@ class RecordedSpans:
 
     @property
     def trace(self) -> Trace:
-        """The only trace; fails the test if there is none, or more than one."""
-        traces = self.traces
-        if len(traces) != 1:
-            names = ", ".join(next(iter(trace)).name for trace in traces[:5])
-            pytest.fail(f"{len(traces)} traces were recorded, not one ({names or 'no spans'})")
-        return traces[0]
+        """The trace of the test; fails the test if there is none, or if there are several.
+
+        Traces that links connect are one: what a link caused hangs below the span that caused it.
+        """
+        __tracebackhide__ = True
+        groups = linked_groups(from_spans(self._ended))
+        if not groups:
+            pytest.fail(NO_TRACE, pytrace=False)
+        if len(groups) > 1:
+            pytest.fail(_several(groups), pytrace=False)
+        return Trace(join(groups[0]))
+
+
+NO_TRACE = (
+    "No trace was recorded: no span of the global tracer provider ended during the test.\n"
+    "do: Let the test run something that makes spans, and read recorded_spans.trace after the "
+    "outermost span has ended."
+)
+
+
+def _several(groups: Sequence[Sequence[SpanTable]]) -> str:
+    """What was recorded instead of one trace, and what to do."""
+    lines = [f"{len(groups)} traces were recorded, not one, and no link connects them:"]
+    for first, *others in groups[:_SHOWN]:
+        count = sum(map(len, (first, *others)))
+        linked = f", with {len(others)} more linked to it" if others else ""
+        lines.append(
+            f"  {first.names[0]}: {count} span{'' if count == 1 else 's'}, "
+            f"trace {first.trace_id}{linked}"
+        )
+    if len(groups) > _SHOWN:
+        lines.append(f"  and {len(groups) - _SHOWN} more")
+    lines.append(
+        "do: Open one span around what the test runs, or choose among recorded_spans.traces."
+    )
+    return "\n".join(lines)
 
 
 class _Relay:
@@ -82,7 +120,10 @@ _RELAYS: weakref.WeakKeyDictionary[TracerProvider, _Relay] = weakref.WeakKeyDict
 
 @contextmanager
 def record_spans() -> Iterator[RecordedSpans]:
-    """Record the spans that the global tracer provider ends; without a provider, install one."""
+    """Record the spans that the global tracer provider ends; without a provider, install one.
+
+    What the witness sees is on these spans; it is removed again unless the program installed it.
+    """
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
         trace.set_tracer_provider(TracerProvider())
@@ -96,7 +137,8 @@ def record_spans() -> Iterator[RecordedSpans]:
     spans = RecordedSpans()
     relay.listeners.add(spans)
     try:
-        yield spans
+        with witness.recording():
+            yield spans
     finally:
         relay.listeners.discard(spans)
 

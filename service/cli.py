@@ -319,6 +319,55 @@ def diagnose() -> None:
     """
 
 
+@main.command(
+    cls=LazyCommand,
+    calls="commands.record:record_command",
+    context_settings={"allow_interspersed_args": False},
+)
+@click.argument("program", nargs=-1, type=click.UNPROCESSED, metavar="[--] PROGRAM [ARGS]...")
+@click.option(
+    "--gate",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Your own gate. Default: as of `verify`.",
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="The trace file. Default: trace-TIME-PID.jsonl in the current folder.",
+)
+@click.option(
+    "--instrument",
+    default="auto",
+    show_default=True,
+    metavar="auto|none|NAME,...",
+    help="Which of the installed OpenTelemetry instrumentors are loaded, when the program imports "
+    "what they are for.",
+)
+@click.option(
+    "--spans",
+    type=click.Choice(["tasks"]),
+    help="Record asyncio tasks as spans, for a program that no instrumentor knows.",
+)
+@_json
+def record() -> None:
+    """Run PROGRAM unchanged, record its spans and what proves them, and judge them.
+
+    It runs with its own arguments, streams, signals and exporters. The verdict is on stderr; with
+    --json it is also the last line of stdout.
+
+    Exit codes: the program's own if it is not 0, else 0 passed, 1 a check failed, 2 usage (there is
+    no such program), 3 nothing was recorded, or it cannot be judged.
+
+    \b
+    Examples:
+      trading-graph record -- python app.py --fast
+      trading-graph record --out trace.jsonl -- pytest tests/agents
+      trading-graph record --spans tasks -- -m my_agents
+    """
+
+
 @main.command(cls=LazyCommand, calls="commands.ladder:ladder_command", extra="run")
 @click.argument("symbol", default="AAPL")
 @click.option("--date", metavar="YYYY-MM-DD", help=f"As of this day. Default: {LAST_DAY}.")

@@ -95,13 +95,16 @@ class ErrorJson(msgspec.Struct, frozen=True, kw_only=True):
     error: FailureJson
 
 
-def fail(sentence: str, kind: ErrorKind) -> ExitCode:
-    """Print why a command failed, as text and where asked for as JSON; return its exit code."""
+def fail(sentence: str, kind: ErrorKind, exit_code: int | None = None) -> ExitCode:
+    """Print why a command failed, as text and where asked for as JSON; return its exit code.
+
+    `exit_code` is what the document says instead, where a recorded program's own comes first.
+    """
     Console(stderr=True).print(
         f"[red]Error:[/red] {escape(sentence)}", highlight=False, soft_wrap=True
     )
     if _is_json_requested():
-        print_error(sentence, kind)
+        print_error(sentence, kind, exit_code)
     return kind.exit_code
 
 
@@ -111,9 +114,10 @@ def _is_json_requested() -> bool:
     return bool(words.get("as_json")) or words.get("format") == "json"
 
 
-def print_error(sentence: str, kind: ErrorKind) -> None:
+def print_error(sentence: str, kind: ErrorKind, exit_code: int | None = None) -> None:
     """Print the error document on one line, which a stream of documents can hold as well."""
-    failure = FailureJson(kind=kind, message=sentence, exit_code=int(kind.exit_code))
+    code = int(kind.exit_code) if exit_code is None else exit_code
+    failure = FailureJson(kind=kind, message=sentence, exit_code=code)
     document = msgspec.to_builtins(ErrorJson(schema_version=1, error=failure))
     sys.stdout.write(json.dumps(document) + "\n")
 

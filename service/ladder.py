@@ -257,8 +257,8 @@ def rungs(symbol: str, as_of: AsOf, latencies: Latencies) -> tuple[Rung, ...]:
     # Five times what the agent with the most tools needs, so that no rung reaches it.
     agent_budget = 90 + 5 * (2 * call_s + 8 * fetch_s)
     quick = RunRequest(symbol=symbol, date=str(as_of), agent_budget=agent_budget)
-    send = quick.model_copy(update={"tools": "sequential"})
-    slow = send.model_copy(update={"dispatch": "sequential", "debate": "serial"})
+    send = replace(quick, tools="sequential")
+    slow = replace(send, dispatch="sequential", debate="serial")
     bare = BackendChoice(chat_latency_s=call_s, fetch_latency_s=fetch_s, cache=False, pool=False)
     pooled = replace(bare, cache=True, pool=True)
     return (

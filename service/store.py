@@ -2,9 +2,14 @@
 
 With write-ahead logging readers never wait for the writer, and commits survive a killed process.
 Every statement runs on the connection's own thread, never on the event loop.
+
+Old runs are deleted, each with its row, its events, its verdict and its folder. Only runs of the
+service are, and none that somebody made at a terminal in the same folder.
 """
 
 import asyncio
+import logging
+import shutil
 import sqlite3
 import time
 from collections import OrderedDict
@@ -17,6 +22,7 @@ from typing import Any, TypeVar
 
 import aiosqlite
 import msgspec
+from pydantic import TypeAdapter
 
 from trading_graph.service.errors import StoreUnavailableError
 from trading_graph.service.run.request import RunRequest
@@ -87,6 +93,9 @@ class RunState(StrEnum):
     def final(self) -> bool:
         """Whether the run will not change any more."""
         return self in (RunState.DONE, RunState.FAILED, RunState.CANCELLED)
+
+
+_REQUEST = TypeAdapter(RunRequest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +316,7 @@ class Store:
     async def _records(self, kind: type[Record], rest: str, *values: Any) -> list[Record]:
         rows = await self._read(f"SELECT * FROM {rest}", values)
         # Not strict: SQLite stores a truth value as a number.
-        return [msgspec.convert(dict(row), kind, strict=False, dec_hook=_decode) for row in rows]
+        return [msgspec.convert(_decode(row), kind, strict=False) for row in rows]
 
     async def _read(self, statement: str, values: Sequence[Any]) -> Iterable[sqlite3.Row]:
         async with _explain_errors():
@@ -325,14 +334,15 @@ class Store:
 
 def _encode(value: Any) -> Any:
     """A value as SQLite stores it."""
-    return value.model_dump_json() if isinstance(value, RunRequest) else value
+    return _REQUEST.dump_json(value).decode() if isinstance(value, RunRequest) else value
 
 
-def _decode(kind: type, value: Any) -> Any:
-    """A value as the record holds it, where SQLite has its text."""
-    if kind is not RunRequest:
-        raise NotImplementedError(kind)
-    return RunRequest.model_validate_json(value)
+def _decode(row: sqlite3.Row) -> dict[str, Any]:
+    """The values as a record holds them, where SQLite has the text of one."""
+    values = dict(row)
+    if "request" in values:
+        values["request"] = _REQUEST.validate_json(values["request"])
+    return values
 
 
 def _where(conditions: Mapping[str, Sequence[Any]]) -> tuple[str, list[Any]]:
@@ -397,3 +407,34 @@ _ADVICE = {
 def now() -> float:
     """The time as the store holds it, in seconds since the epoch."""
     return time.time()
+
+
+_LOG = logging.getLogger(__name__)
+
+_DAY_S = 86_400.0
+_EVERY_S = 3_600.0
+
+
+async def forget(store: Store, out: Path, keep_days: float) -> int:
+    """Delete what is too old; returns the number of runs. Raises StoreUnavailableError.
+
+    The folder goes first: if the process is killed in between, the row still names the run.
+    """
+    before = now() - keep_days * _DAY_S
+    old = await store.ended_before(before)
+    for run_id in old:
+        await asyncio.to_thread(shutil.rmtree, out / run_id, ignore_errors=True)
+        await store.forget(run_id)
+    await store.forget_verdicts(before)
+    return len(old)
+
+
+async def forget_old(store: Store, out: Path, keep_days: float) -> None:
+    """Delete what is too old, now and every hour, until cancelled."""
+    while True:
+        try:
+            if gone := await forget(store, out, keep_days):
+                _LOG.info("%d runs older than %g days are deleted.", gone, keep_days)
+        except StoreUnavailableError as error:
+            _LOG.warning("Old runs are not deleted: %s", error)
+        await asyncio.sleep(_EVERY_S)

@@ -5,7 +5,7 @@ from pathlib import Path
 from opentelemetry.sdk.trace import TracerProvider
 
 from trading_graph.otel.export import TraceFile
-from trading_graph.otel.files import Journal
+from trading_graph.otel.files.journal import Journal
 from trading_graph.otel.redaction import Redactor
 from trading_graph.otel.sources import read
 from trading_graph.otel.spans import RecordingProcessor, UUIDv7IdGenerator

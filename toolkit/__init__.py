@@ -4,8 +4,8 @@
 - `sources`, `live_access`: a module for each source; addresses and keys
 - `as_of`, `as_of_filter`: the day of an analysis; nothing from later passes
 - `cache`, `single_flight`, `ttl`: what is cached, what is shared, and for how long
-- `pool`, `http_spans`, `http_errors`: HTTP requests, their spans, and what a failure means
-- `rate_limits`, `retries`, `circuit_breaker`: the rules of each host
+- `pool`, `http_spans`, `http_retries`: HTTP requests, their spans, what a failure means, retries
+- `rate_limits`, `circuit_breaker`: the rules of each host
 - `records`, `statements`, `ratios`, `indicators`: data, and what is computed from it
 - `dataset`, `embedded_server`, `loopback`: the embedded data and its server
 - `tools`: what a model may call

@@ -20,8 +20,9 @@ from yarl import URL
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.circuit_breaker import BreakerState
 from trading_graph.toolkit.errors import BadAnswerError
-from trading_graph.toolkit.http_errors import (
+from trading_graph.toolkit.http_retries import (
     MAX_REASON_BYTES,
+    Attempts,
     ConnectionBrokenError,
     failure,
     place,
@@ -29,7 +30,6 @@ from trading_graph.toolkit.http_errors import (
 )
 from trading_graph.toolkit.http_spans import PoolMeter, RequestNotes
 from trading_graph.toolkit.rate_limits import Host, HostPolicy, Hosts
-from trading_graph.toolkit.retries import Attempts
 from trading_graph.toolkit.single_flight import note_load_span
 
 # Yahoo's pages send header lines above the default of 8,190 bytes.

@@ -8,8 +8,9 @@ A name is imported when it is first used, so that importing the package costs ne
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
+# Not typing's: a program that is recorded imports this at its start, and may do without typing.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from trading_graph.library import compare as compare
     from trading_graph.library import diagnose as diagnose

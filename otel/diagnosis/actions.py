@@ -16,6 +16,8 @@ from trading_graph.otel.diagnosis.call_tree import CallTree
 from trading_graph.otel.diagnosis.edits import Edits, Sharing
 from trading_graph.otel.diagnosis.schedule import Model, Schedule, Slots
 from trading_graph.otel.diagnosis.simulation import Simulation
+from trading_graph.otel.trace.intervals import total_ns
+from trading_graph.otel.trace.waits import own_waits
 
 
 class Fix(Protocol):
@@ -131,6 +133,32 @@ class RemoveWaits(msgspec.Struct, frozen=True):
                 edits.gap[family.rows[0]] = max(family.gaps[0] - wait_ns, 0)
             else:
                 edits.length[row] = max(schedule.tree.duration(row) - wait_ns, 0)
+
+
+class SkipWaits(msgspec.Struct, frozen=True):
+    """Let these spans go on at once where they recorded that they waited for their turn."""
+
+    rows: tuple[int, ...]
+
+    def apply(self, schedule: Schedule, edits: Edits) -> None:
+        """Take each wait out of the span, or of the pause of its own in which it lies."""
+        tree, found = schedule.tree, own_waits(schedule.tree.trace)
+        for row in self.rows:
+            family, places, begin = schedule.family(row), found.get(row, ()), tree.start[row]
+            if not family.rows:
+                edits.length[row] = max(tree.duration(row) - total_ns(places), 0)
+                continue
+            waits = [(start - begin, end - begin) for start, end in places]
+            for child, start, gap in zip(family.rows, family.start, family.gaps, strict=True):
+                if waited_ns := _within(waits, start - gap, start):
+                    edits.gap[child] = gap - waited_ns
+            if waited_ns := _within(waits, family.length - family.tail, family.length):
+                edits.tail[row] = family.tail - waited_ns
+
+
+def _within(intervals: Iterable[tuple[int, int]], low: int, high: int) -> int:
+    """How much of some intervals lies between two times, in nanoseconds."""
+    return sum(max(min(end, high) - max(start, low), 0) for start, end in intervals)
 
 
 class LimitTo(msgspec.Struct, frozen=True):

@@ -1,8 +1,9 @@
 """Which span blocked its event loop at which time, and what that delayed.
 
-A trace records how late the loop was during each span. A loop runs one coroutine at a time: while
-it is blocked, spans end one after the other, and the time before each end was spent by that span.
-Other loops, and other processes, go on meanwhile.
+Where blocks are recorded, their times are exact. Else a trace records how late the loop was during
+each span. A loop runs one coroutine at a time: while it is blocked, spans end one after the other,
+and the time before each end was spent by that span. Other loops, and other processes, go on
+meanwhile.
 """
 
 from bisect import bisect_left
@@ -12,9 +13,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from trading_graph.otel.diagnosis.call_tree import CallTree
+from trading_graph.otel.trace.blocks import LoopBlock, loop_blocks
 from trading_graph.otel.trace.loops import loops
+from trading_graph.otel.verdict.blocked import is_blocking
 from trading_graph.otel.verdict.causes import TICK_NS
 from trading_graph.otel.vocabularies import witness
+from trading_graph.otel.vocabularies.witness import BlockState
 
 BLOCKED_MS = 20.0
 """The lag from which the loop counts as blocked: one tick of its monitor."""
@@ -54,11 +58,46 @@ class Blocks:
 def blocks(tree: CallTree) -> Blocks:
     """The periods during which spans blocked their loops."""
     by_loop: dict[Hashable, list[int]] = defaultdict(list)
+    recorded: dict[Hashable, list[LoopBlock]] = defaultdict(list)
+    for block in loop_blocks(tree.trace, tree.run):
+        recorded[block.loop].append(block)
     suspects = _suspects(tree)
-    loop_of = loops(tree.trace, tree.run) if suspects else None
+    loop_of = loops(tree.trace, tree.run) if suspects or recorded else None
     for row in suspects:
         by_loop[None if loop_of is None else loop_of[row]].append(row)
-    return Blocks({loop: _periods(tree, rows) for loop, rows in by_loop.items()}, loop_of)
+    periods = {loop: _periods(tree, rows) for loop, rows in by_loop.items() if loop not in recorded}
+    return Blocks(
+        periods | {loop: _recorded(tree, some) for loop, some in recorded.items()}, loop_of
+    )
+
+
+def _recorded(tree: CallTree, some: Sequence[LoopBlock]) -> list[Block]:
+    """The periods during which a loop was blocked as recorded, by the program itself."""
+    periods: list[Block] = []
+    last_end = 0
+    for each in some:
+        if not is_blocking(each) or each.state is BlockState.INTERPRETER_LOCK:
+            continue
+        start = max(each.end_ns - each.own_ns, last_end)
+        if start < each.end_ns and (row := _guilty(tree, each)) is not None:
+            periods.append(Block(start, each.end_ns, row))
+            last_end = each.end_ns
+    return periods
+
+
+def _guilty(tree: CallTree, block: LoopBlock) -> int | None:
+    """The deepest span that ends first of those that were open all the time, or longest of it."""
+    inside = {row for row in block.rows if row in tree.inside}
+    if not inside:
+        return None
+
+    def open_ns(row: int) -> int:
+        return min(tree.end[row], block.end_ns) - max(tree.start[row], block.start_ns)
+
+    longest = max(map(open_ns, inside))
+    candidates = {row for row in inside if open_ns(row) >= 0.9 * longest}
+    deepest = [row for row in candidates if candidates.isdisjoint(tree.children(row))]
+    return min(deepest, key=lambda row: (tree.end[row], -tree.start[row]))
 
 
 def _periods(tree: CallTree, suspects: Sequence[int]) -> list[Block]:

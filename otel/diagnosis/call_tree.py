@@ -76,6 +76,11 @@ class CallTree(msgspec.Struct, frozen=True, dict=True):
         return tuple(reversed(names))
 
     @cached_property
+    def inside(self) -> frozenset[int]:
+        """The rows of the tree."""
+        return frozenset(self.rows)
+
+    @cached_property
     def depth(self) -> list[int]:
         """The distance of each span from the run; 0 for the run."""
         depth, parents = [0] * len(self.trace), self.parents

@@ -17,7 +17,8 @@ import numpy as np
 
 from trading_graph.otel.diagnosis.call_tree import CallTree
 from trading_graph.otel.trace.structure import locksteps, pairings
-from trading_graph.otel.vocabularies import Role, usage, witness
+from trading_graph.otel.trace.waits import own_waits
+from trading_graph.otel.vocabularies import Role, usage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -271,16 +272,14 @@ def _first_tokens(schedule: "Schedule") -> Iterator[tuple[int, int]]:
 
 
 def _wait_ns(schedule: "Schedule", bounds: "NDArray[np.int64]") -> "NDArray[np.int64]":
-    """How long the span of each segment waited for a connection; a span waits when it begins."""
-    waits_ms = [each for each in schedule.tree.trace.numbers_of(witness.wait_ms) if each[1] > 0]
-    if not waits_ms:
-        return np.zeros(len(bounds) - 1, np.int64)
-    rows = np.array(schedule.path.rows, np.int64)
-    until = np.full(len(schedule.tree.trace), bounds[0])
-    for row, wait_ms in waits_ms:
-        until[row] = schedule.tree.start[row] + int(wait_ms * 1e6)
-    waits: NDArray[np.int64] = np.minimum(until[rows], bounds[1:]) - bounds[:-1]
-    return np.maximum(waits, 0)
+    """How long the span of each segment waited for its turn meanwhile."""
+    path, found = schedule.path, own_waits(schedule.tree.trace)
+    waiting = np.zeros(len(bounds) - 1, np.int64)
+    for number, row in enumerate(path.rows if found else ()):
+        if places := found.get(row):
+            low, high = path.bounds[number], path.bounds[number + 1]
+            waiting[number] = sum(max(min(b, high) - max(a, low), 0) for a, b in places)
+    return waiting
 
 
 def _time_within(

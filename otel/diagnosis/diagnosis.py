@@ -22,6 +22,7 @@ from trading_graph.otel.trace import (
     spans_at,
     table_of,
 )
+from trading_graph.otel.trace.blocks import LoopBlock
 from trading_graph.otel.verdict import (
     Cause,
     Verdict,
@@ -49,7 +50,8 @@ class Finding(msgspec.Struct, frozen=True):
     gain nothing, and `only_if` says what it requires. `on_path_s` is the time of these spans on the
     critical path, and `wall` the predicted duration of the run. `here` names the place in the
     program's own code to change, where it is known. `advice` and `code`, which is empty where code
-    does not help, speak the language of the program.
+    does not help, speak the language of the program. `blocks` are the recorded blocks of event
+    loops that it speaks of, the longest first.
     """
 
     kind: FindingKind
@@ -65,6 +67,7 @@ class Finding(msgspec.Struct, frozen=True):
     here: str = ""
     advice: str = ""
     code: str = ""
+    blocks: tuple[LoopBlock, ...] = ()
 
     def __repr__(self) -> str:
         gain = f"{self.gain.low_s:.3f} to {self.gain.high_s:.3f} s"
@@ -265,6 +268,7 @@ def _finding(ranking: Ranking, rank: RankedCandidate) -> Finding:
         causes=candidate.causes,
         advice=candidate.kind.advice_in(spoken),
         code=candidate.kind.code_in(spoken),
+        blocks=candidate.blocks,
     )
 
 

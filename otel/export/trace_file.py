@@ -13,7 +13,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from trading_graph.otel.export.span_queue import SpanQueue
 from trading_graph.otel.export.span_redaction import SpanRedactor
-from trading_graph.otel.files import Journal, mend, to_line
+from trading_graph.otel.files import to_line
+from trading_graph.otel.files.journal import Journal, mend
 from trading_graph.otel.redaction import Redactor
 
 _DELAY_S = 0.2

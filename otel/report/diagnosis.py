@@ -13,11 +13,11 @@ from trading_graph.otel.diagnosis import (
     PathClass,
     Standing,
 )
-from trading_graph.otel.report.documents.diagnosis import diagnosis_document
+from trading_graph.otel.report.documents.diagnosis import diagnosis_document, headline, outlook
 from trading_graph.otel.report.documents.document import encode
 from trading_graph.otel.report.durations import between, brief, faster, share
-from trading_graph.otel.report.outlook import headline, outlook
 from trading_graph.otel.report.tables import Table, shorten, terminal_table
+from trading_graph.otel.report.time_use import time_of_largest
 
 SHOWN = 12
 """The most findings in a form that does not list them all; the greatest gains come first."""
@@ -103,6 +103,8 @@ class DiagnosisText:
         if (inferred_s := diagnosis.inferred_s) > 0.01 * diagnosis.wall_s:
             part = share(inferred_s, diagnosis.wall_s)
             yield Text(f"{part} of it is in spans whose place there rests on times alone.", "dim")
+        if largest := time_of_largest(diagnosis):
+            yield Text(largest, "dim")
         for number, finding in enumerate(diagnosis.findings[:SHOWN], 1):
             yield ""
             yield from _finding_text(number, finding)
@@ -124,6 +126,21 @@ class DiagnosisText:
             bar = Text("━" * max(round(room * row.part), 1), _CLASS_COLOURS[row.kind])
             table.add_row(*row.cells, bar)
         return table
+
+
+class FindingsText:
+    """The first findings of a diagnosis as rich draws them, without anything else."""
+
+    def __init__(self, diagnosis: Diagnosis, most: int) -> None:
+        self._findings = diagnosis.findings
+        self._most = most
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw them one below the other."""
+        for number, finding in enumerate(self._findings[: self._most], 1):
+            yield from _finding_text(number, finding)
+        if (more := len(self._findings) - self._most) > 0:
+            yield f"and {more} more"
 
 
 def _finding_text(number: int, finding: Finding) -> RenderResult:

@@ -20,12 +20,21 @@ from trading_graph.otel.diagnosis import (
     predicted_times,
     ranking_of,
 )
-from trading_graph.otel.report.charts import Bar, Level, axis, bar, levels, outline
 from trading_graph.otel.report.diagnosis import SHOWN, ClassTime, gains_table, time_by_class
+from trading_graph.otel.report.documents.diagnosis import headline, outlook
 from trading_graph.otel.report.durations import brief
-from trading_graph.otel.report.outlook import headline, outlook
-from trading_graph.otel.report.rendering import render, render_document
+from trading_graph.otel.report.html import (
+    Bar,
+    Level,
+    axis,
+    bar,
+    levels,
+    outline,
+    render,
+    render_document,
+)
 from trading_graph.otel.report.tables import Table
+from trading_graph.otel.report.time_use import time_of_largest
 from trading_graph.otel.report.timeline import Line, Stretch, Timeline, class_of
 from trading_graph.otel.report.verdict import checklist, completeness_line, markdown_item
 from trading_graph.otel.verdict.work import working_spans
@@ -99,6 +108,7 @@ def diagnosis_markdown(diagnosis: Diagnosis) -> str:
         outlook=outlook(diagnosis),
         gap=_gap(diagnosis.target),
         path=Table(("Class", "Time", "Share"), [row.cells for row in time_by_class(diagnosis)]),
+        largest=time_of_largest(diagnosis),
         actions=_actions(diagnosis.findings),
         checklist=[markdown_item(row) for row in checklist(diagnosis.verdict)],
         completeness=completeness_line(diagnosis.verdict),

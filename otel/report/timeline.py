@@ -12,7 +12,8 @@ from functools import cached_property
 
 from trading_graph.otel.diagnosis import Ranking
 from trading_graph.otel.trace import ERROR
-from trading_graph.otel.verdict.work import merge, working_spans
+from trading_graph.otel.trace.intervals import merge
+from trading_graph.otel.verdict.work import working_spans
 from trading_graph.otel.vocabularies import Role
 
 MOST_BARS = 2000

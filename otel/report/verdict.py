@@ -54,32 +54,15 @@ class CheckRow(msgspec.Struct, frozen=True):
     span_count: int
 
     @classmethod
-    def of(cls, result: CheckResult) -> Self:
-        """The line of a check's result."""
-        return cls(
-            id=result.id,
-            title=result.title,
-            outcome=result.outcome,
-            measured=result.measured,
-            limit=result.limit,
-            strength=result.grade,
-            causes=result.causes,
-            notes=result.notes,
-            advice=result.advice,
-            names=tuple(span.name for span in result.spans[:_SHOWN]),
-            span_count=len(result.spans),
-        )
-
-    @classmethod
-    def from_json(cls, check: CheckJson) -> Self:
-        """The line of a check in the JSON of a verdict."""
+    def of(cls, check: CheckResult | CheckJson) -> Self:
+        """The line of a check's result, or of a check in the JSON of a verdict."""
         return cls(
             id=check.id,
             title=check.title,
             outcome=check.outcome,
             measured=check.measured,
             limit=check.limit,
-            strength=check.strength,
+            strength=check.grade if isinstance(check, CheckResult) else check.strength,
             causes=check.causes,
             notes=check.notes,
             advice=check.advice,

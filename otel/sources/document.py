@@ -12,8 +12,7 @@ import msgspec
 
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.gc_pause import pause_collection
-from trading_graph.otel.sources.jaeger_json import JaegerSpan, JaegerTrace, spans_of
-from trading_graph.otel.sources.otlp_json import (
+from trading_graph.otel.otlp_json import (
     DECODE_ERRORS,
     OtlpDocument,
     RawSpan,
@@ -21,6 +20,7 @@ from trading_graph.otel.sources.otlp_json import (
     hexadecimal,
     in_camel_case,
 )
+from trading_graph.otel.sources.jaeger_json import JaegerSpan, JaegerTrace, spans_of
 from trading_graph.otel.trace import Attributes, SpanTable, TraceBuilder
 
 MAX_BYTES = 2**30

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from trading_graph.otel.sources.otlp_json import Id
+from trading_graph.otel.otlp_json import Id
 from trading_graph.otel.trace.records import NO_RESOURCE, Event, Link
 from trading_graph.otel.trace.table import Attributes
 

@@ -25,7 +25,7 @@ from langsmith.schemas import Run
 from urllib3 import Retry
 
 from trading_graph.otel.errors import TraceError
-from trading_graph.otel.sources.otlp_json import DECODE_ERRORS, OtlpSpan, RawSpan, hexadecimal
+from trading_graph.otel.otlp_json import DECODE_ERRORS, OtlpSpan, RawSpan, hexadecimal
 from trading_graph.otel.trace import SpanTable, SpanValues, TraceBuilder, no_events, semconv
 from trading_graph.otel.vocabularies import witness
 

@@ -233,6 +233,17 @@ def _is_identified(resource: Attributes) -> bool:
     )
 
 
+def is_elsewhere(trace: SpanTable, row: int) -> bool | None:
+    """Whether a span is in another process than its parent; None where nothing tells them apart."""
+    parent = trace.parents[row]
+    if parent < 0:
+        return True
+    here, above = trace.resources[row], trace.resources[parent]
+    if here is not above and _process(here) != _process(above):
+        return True
+    return False if _is_identified(here) else None
+
+
 def _hops(trace: SpanTable, resources: Mapping[int, Attributes]) -> list[int] | None:
     """How often the way down to each span left a process for one with an equal resource.
 

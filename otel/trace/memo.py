@@ -20,7 +20,8 @@ def once_per_trace(
 
     @wraps(function)
     def kept(trace: SpanTable, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Value:
-        key = (function, *args, *kwargs.items())
+        # Mostly without keywords: joining the two takes longer than the look-up.
+        key = (function, args, *kwargs.items()) if kwargs else (function, args)
         memo = trace.memo
         if key not in memo:
             memo[key] = function(trace, *args, **kwargs)

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from trading_graph.otel.trace import SpanTable
+from trading_graph.otel.trace.intervals import Interval, merge
 from trading_graph.otel.trace.memo import once_per_trace
 from trading_graph.otel.trace.structure import calls, is_task
 from trading_graph.otel.trace.structure.calls import nearest_above
-from trading_graph.otel.verdict.work import Interval, merge
 from trading_graph.otel.vocabularies import Role, agent_name, tokens
 
 
@@ -98,11 +98,11 @@ def _shown(key: _Key, of_one_name: int) -> str | None:
 def _agents(trace: SpanTable, run: int, llm: Sequence[int]) -> dict[_Key, _Agent]:
     """The agents and nodes of a run by name, each LLM call with the nearest."""
     roles, tasks = trace.roles, trace.graph_tasks
-    parents, below = trace.parents, trace.child_rows
+    parents, below, agent = trace.parents, trace.child_rows, Role.AGENT
     agents = defaultdict[_Key, _Agent](_Agent)
     nearest: dict[int, _Key] = {}
     for row in trace.tree_rows(run):
-        task, is_agent = tasks[row], roles[row] is Role.AGENT
+        task, is_agent = tasks[row], roles[row] is agent
         if not (below[row] or is_agent or task):
             continue
         here = above = nearest.get(parents[row]) if row != run else None

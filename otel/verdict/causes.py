@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Self
 
+import msgspec
+
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.trace.profile import serial_chain
 from trading_graph.otel.trace.structure import (
@@ -23,10 +25,13 @@ from trading_graph.otel.trace.structure import (
     staircase,
     turn_numbers,
 )
+from trading_graph.otel.verdict.blocked import blocks_beside, is_blocking
 from trading_graph.otel.verdict.dialect import Dialect
 from trading_graph.otel.verdict.group import Group, branches_of
+from trading_graph.otel.verdict.waited import INSIDE_SHARE, limiting, waited_inside, waited_outside
 from trading_graph.otel.verdict.work import working_spans
-from trading_graph.otel.vocabularies import graph_task
+from trading_graph.otel.vocabularies import witness
+from trading_graph.otel.vocabularies.witness import BlockState
 
 LOOK = "Look at the listed spans on one time axis."
 
@@ -59,6 +64,17 @@ class Cause(StrEnum):
         "executor",
         "Give the executor as many threads as there are branches.",
     )
+    WORKERS = "workers", "Start more workers, or do the work where it is asked for."
+    TASK = (
+        "task",
+        "Find the future that each waits for, and who resolves it: a lock or a limit of the "
+        "program's own lets them in in turn.",
+    )
+    CALLBACK = (
+        "callback",
+        "Give the loop's default executor more threads (loop.set_default_executor), or judge the "
+        "program with another instrumentor: its spans are late, not the work.",
+    )
     MAX_CONCURRENCY = "max_concurrency", "Raise max_concurrency."
     BATCHES = "batches", "Start each as soon as it can, not batch by batch."
     DISPATCH = "dispatch", "Start them at once, and wait for all of them."
@@ -76,6 +92,11 @@ class Cause(StrEnum):
     NOT_RECORDED = (
         "not_recorded",
         "Record the loop's lag, CPU time and waits, and declare it (docs/proven.md).",
+    )
+    UNACCOUNTED = (
+        "unaccounted",
+        "Find what is waited for there; a wait that the witness cannot see is marked with "
+        "trading_graph.witness.waiting(kind).",
     )
     TOO_FEW = "too_few", LOOK
     NO_WORK = "no_work", LOOK
@@ -121,21 +142,49 @@ MANY_IMPORTS = 20
 
 def serial_causes(trace: SpanTable, group: Group) -> tuple[Cause, ...]:
     """The causes that fit a group whose work hardly overlaps, the likeliest first."""
-    if cause := interpreter_cause(group):
+    if (cause := interpreter_cause(group)) and cause is not Cause.BUSY_MACHINE:
         return (cause,)
-    if group.queue_wait_ns > 0.3 * group.wrappers.work_ns:
-        return (Cause.CONNECTION_LIMIT,)
+    inside = waited_inside(group)
+    if inside.time_ns > INSIDE_SHARE * group.wrappers.work_ns:
+        return (cause_of_wait(inside.kind),)
+    outside = waited_outside(group)
     if group.opened_together:
-        first = Cause.SERVER if group.is_served else Cause.SEMAPHORE
-        return (first, *_unrecorded_block(group))
+        if group.is_served:
+            return (Cause.SERVER, *_unrecorded_block(group))
+        if outside.kind:
+            return (cause_of_wait(outside.kind),)
+        return (Cause.SEMAPHORE, *_unrecorded_block(group))
     if _of_different_turns(trace, group.rows):
         return (Cause.DEPENDENCY,)
     if _of_one_step(trace, group.rows):
         return (Cause.MAX_CONCURRENCY, *_unrecorded_block(group))
     if _by_edges(trace, group.rows):
         return (Cause.DISPATCH,)
+    if outside.kind:
+        return (cause_of_wait(outside.kind),)
     limits = () if group.records_waits else (Cause.SEMAPHORE,)
     return (Cause.DISPATCH, *_unrecorded_block(group), *limits)
+
+
+def cause_of_wait(kind: str | None) -> Cause:
+    """Why spans take turns that wait for this; older programs recorded waits of pools alone."""
+    return Cause.CONNECTION_LIMIT if kind is None else _CAUSE_OF_WAIT.get(kind, Cause.SEMAPHORE)
+
+
+_CAUSE_OF_WAIT: Mapping[str, Cause] = {
+    witness.Wait.CONNECTION_POOL: Cause.CONNECTION_LIMIT,
+    witness.Wait.RATE_LIMIT: Cause.CONNECTION_LIMIT,
+    witness.Wait.EXECUTOR: Cause.EXECUTOR,
+    witness.Wait.QUEUE: Cause.WORKERS,
+    witness.Wait.TASK: Cause.TASK,
+    witness.Wait.CALLBACK: Cause.CALLBACK,
+}
+
+
+def cause_of_limit(group: Group) -> Cause:
+    """What limits a group, as far as its waits say; times alone say that something does."""
+    kind = limiting(group).kind
+    return cause_of_wait(kind) if kind else Cause.SEMAPHORE
 
 
 def _unrecorded_block(group: Group) -> tuple[Cause, ...]:
@@ -160,7 +209,18 @@ def _blocked_loop_cause(group: Group) -> Cause | None:
         return None
     if group.lag_ms * 1e6 < 0.5 * group.shortest_work_ns:
         return None
-    return Cause.COLD_IMPORT if group.imports >= MANY_IMPORTS else Cause.BLOCKED_LOOP
+    return Cause.COLD_IMPORT if group.imports >= MANY_IMPORTS else cause_of_lag(group)
+
+
+def cause_of_lag(group: Group) -> Cause:
+    """Why the loop was late, as far as its blocks were recorded."""
+    blocks = blocks_beside(group.trace, group.rows)
+    if not blocks:
+        return Cause.BLOCKED_LOOP
+    if not is_blocking(blocks[0]):
+        return Cause.BUSY_MACHINE
+    is_held = blocks[0].state is BlockState.INTERPRETER_LOCK
+    return Cause.INTERPRETER_LOCK if is_held else Cause.BLOCKED_LOOP
 
 
 def lag_explains_work(group: Group) -> bool:
@@ -193,6 +253,8 @@ def group_limit(trace: SpanTable, group: Group) -> tuple[Limit, Cause] | None:
         found = limit(trace, rows)
     if found is None or (not found.is_certain and _by_edges(trace, rows)):
         return None  # LangGraph's steps are stages, whatever they look like
+    if not is_step and (kind := limiting(group).kind):
+        return msgspec.structs.replace(found, is_certain=True), cause_of_wait(kind)
     if group.threads > 1:
         return found, Cause.EXECUTOR
     if is_step:
@@ -237,7 +299,7 @@ def is_held_back(trace: SpanTable, group: Group) -> bool:
         return False
     first_end = min(trace.intervals[row][1] for row in group.rows)
     # Clocks, and callbacks that run late, let spans that follow each other overlap a little.
-    first_end -= int(OVERLAP_SHARE * min(trace.length(row) for row in group.rows))
+    first_end -= int(OVERLAP_SHARE * min([trace.lengths[row] for row in group.rows]))
     if max(trace.intervals[row][0] for row in branches) >= first_end:
         return False
     return any(trace.intervals[row][0] >= first_end for row in group.rows)
@@ -285,7 +347,7 @@ def _begins_in_turn(trace: SpanTable, group: Group, share: float) -> bool:
 
 def _of_one_step(trace: SpanTable, rows: Sequence[int]) -> bool:
     """Whether LangGraph released all of these spans in one step: as tasks, not as parts of one."""
-    tasks = [trace.read(graph_task, row) for row in rows] if trace.is_graph else [None]
+    tasks = [trace.graph_tasks[row] for row in rows] if trace.is_graph else [None]
     if any(task is None or task.step is None for task in tasks):
         return False
     places = {(task.graph, task.step) for task in tasks if task is not None}
@@ -302,7 +364,7 @@ def _by_edges(trace: SpanTable, rows: Sequence[int]) -> bool:
     """Whether LangGraph ran these spans in different steps, which its edges order."""
     if not trace.is_graph:
         return False
-    tasks = [trace.read(graph_task, row) for row in rows]
+    tasks = [trace.graph_tasks[row] for row in rows]
     steps = {None if task is None else task.step for task in tasks}
     return None not in steps and len(steps) > 1
 

@@ -8,10 +8,12 @@ from typing import assert_never
 
 import msgspec
 
-from trading_graph.otel.trace import SpanTable, semconv
+from trading_graph.otel.trace import SpanTable, semconv, spans_at
 from trading_graph.otel.trace.profile import serial_chain
 from trading_graph.otel.trace.structure import calls, later_visits
 from trading_graph.otel.verdict import gate as g
+from trading_graph.otel.verdict.blocked import BLOCKED_NS, blocks_beside, in_words
+from trading_graph.otel.verdict.causes import LOOK
 from trading_graph.otel.verdict.concurrency import leaf_parallelism, overlap
 from trading_graph.otel.verdict.duplicates import asked_again, by_request
 from trading_graph.otel.verdict.evaluation import (
@@ -26,6 +28,7 @@ from trading_graph.otel.verdict.evaluation import (
 )
 from trading_graph.otel.verdict.resumed import PAID_AGAIN
 from trading_graph.otel.verdict.retries import retries_of, too_many_requests
+from trading_graph.otel.verdict.span_counts import count_spans
 from trading_graph.otel.vocabularies import witness
 
 
@@ -34,7 +37,14 @@ def evaluate(scope: Scope, check: g.AnyCheck) -> CheckResult:
     result = _evaluate(scope, check)
     if check.strength and result.outcome is Outcome.PASS and result.strength != check.strength:
         limit = ", ".join(each for each in (result.limit, check.strength) if each)
-        return msgspec.structs.replace(result, outcome=Outcome.FAIL, limit=limit, advice=NOT_PROVEN)
+        causes = [each.advice for each in result.causes if each.advice != LOOK]
+        return msgspec.structs.replace(
+            result,
+            outcome=Outcome.FAIL,
+            limit=limit,
+            spans=spans_at(scope.trace, scope.select(check.set) if result.causes else ()),
+            advice=" ".join(causes) or NOT_PROVEN,
+        )
     return result
 
 
@@ -227,12 +237,17 @@ def _loop_lag(on: Evaluation, check: g.LoopLag) -> CheckResult:
     guilty = [row for row in on.rows if (lags[row] or 0) > check.limit_ms]
     if guilty:
         guilty = _where_blocked(on.trace, guilty[0], check.limit_ms)
+    blocks = blocks_beside(on.trace, on.rows)
+    # A loop that got no CPU was late for no fault of its own, which is worth a note all the same.
+    said = [in_words(each) for each in blocks if guilty or each.starved_ns >= BLOCKED_NS]
     return on.result(
         not guilty,
-        f"at most {worst:.0f} ms",
+        f"at most {worst:.0f} ms" + (f": {said.pop(0)}" if guilty and said else ""),
         f"{check.limit_ms:g} ms",
         spans=guilty,
         advice="Find the call that blocks (a synchronous client, CPU work) in the listed spans.",
+        notes=[f"The event loop was {each}." for each in dict.fromkeys(said)][:SHOWN],
+        blocks=blocks if said or guilty else (),
     )
 
 
@@ -355,6 +370,9 @@ def _count(on: Evaluation, check: g.Count) -> CheckResult:
 def _complete(on: Evaluation) -> CheckResult:
     total = witness.value(on.trace.attributes(on.run), witness.SPANS_STARTED)
     exact = total is not None
+    # Of a run of several processes, the sum of what they declare.
+    in_all = count_spans(on.trace, on.run).declared
+    total = in_all if in_all == on.scope.span_count else total
     return on.result(
         True,
         f"{on.scope.span_count} spans" + (f" of {total} declared" if exact else ""),

@@ -1,7 +1,8 @@
 """Is the trace whole? Without that there is no verdict: the missing part could be what matters.
 
-One of our runs declares how many of its spans had started before its end, so the answer is exact.
-For a foreign trace only a root, ended spans and the absence of orphans can be required.
+A program with the witness declares how many of its spans had started before its end, so the answer
+is exact; each of several processes does so for its part. For any other trace only a root, ended
+spans and the absence of orphans can be required.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,8 @@ import msgspec
 import numpy as np
 
 from trading_graph.otel.trace import SpanTable, semconv
+from trading_graph.otel.trace.clocks import is_elsewhere
+from trading_graph.otel.verdict.span_counts import count_spans
 from trading_graph.otel.vocabularies import Role, witness
 
 if TYPE_CHECKING:
@@ -42,6 +45,8 @@ def completeness(trace: SpanTable, run_id: str | None = None) -> Completeness:
         return Completeness(None, ("The trace has no spans.", *trace.flaws), exact=False)
     exact_runs = [row for row in trace.of_role(Role.RUN) if _declared(trace, row) is not None]
     runs = exact_runs
+    if run_id is None or run_id == trace.trace_id:
+        runs = [row for row in exact_runs if not _is_called(trace, row, exact_runs)]
     ids = [str(trace.attributes(row).get(semconv.RUN_ID)) for row in runs]
     if run_id is not None and run_id != trace.trace_id:
         runs = [row for row, each in zip(runs, ids, strict=True) if each == run_id]
@@ -53,43 +58,50 @@ def completeness(trace: SpanTable, run_id: str | None = None) -> Completeness:
     return _check_count(trace, runs[0], exact_runs) if runs else _check_foreign(trace)
 
 
+def _is_called(trace: SpanTable, run: int, runs: Sequence[int]) -> bool:
+    """Whether a run is the part that another process did of a run above it."""
+    above = trace.ancestors(run)
+    return not set(runs).isdisjoint(above) and is_elsewhere(trace, run) is not False
+
+
 def _check_count(trace: SpanTable, run: int, runs: Sequence[int]) -> Completeness:
-    missing: list[str] = []
-    total = _declared(trace, run)
     below = np.array(trace.below(run), np.int64)
-    count = int((trace.start[below] <= trace.end[run]).sum())
     if jump := _set_back(trace, below):
         return Completeness(run, (jump, *trace.flaws), exact=False)
-    if not isinstance(total, int):
-        missing.append(f"The run declares {total!r} spans, which is no number.")
-    elif count < total:
-        missing.append(f"{total - count} of the {total} spans that the run started are missing.")
-    elif count > total:
-        missing.append(f"The run declares {total} spans, and {count} are here.")
+    counts = count_spans(trace, run)
     # At most a caller stands above the run, and the caller's spans are none of ours to miss.
-    missing += _defects(trace, below, [row for row in trace.orphans if row not in runs])
-    return Completeness(run, tuple(missing), exact=not missing)
+    defects = _defects(trace, below, [row for row in trace.orphans if row not in runs])
+    missing = (*counts.missing, *defects)
+    return Completeness(run, missing, exact=counts.are_all and not missing)
 
 
 def _declared(trace: SpanTable, run: int) -> object:
     """The number of spans that a run declares, whatever it is; None where it declares none."""
-    return witness.value(trace.attributes(run), witness.SPANS_STARTED)
+    return trace.read(witness.declared_spans, run)
 
 
 def _check_foreign(trace: SpanTable) -> Completeness:
+    tops = trace.roots
+    if not tops and len(trace.orphans) == 1 and _declared(trace, trace.orphans[0]) is not None:
+        tops = trace.orphans  # a process that was called says so itself
     if jump := _set_back(trace, np.arange(len(trace))):
-        return Completeness(trace.roots[0] if trace.roots else None, (jump, *trace.flaws), False)
+        return Completeness(tops[0] if tops else None, (jump, *trace.flaws), False)
     missing: list[str] = []
-    if not trace.roots:
+    exact = False
+    if not tops:
         missing.append("The root span is missing.")
-    elif len(trace.roots) > 1:
+    elif len(tops) > 1:
         missing.append(
-            f"The tree is broken: {len(trace.roots)} spans have no parent "
-            f"({_names(trace, trace.roots)}); the instrumentation does not pass the context on, or "
-            "these are several traces."
+            f"The tree is broken: {len(tops)} spans have no parent ({_names(trace, tops)}); the "
+            "instrumentation does not pass the context on, or these are several traces."
         )
-    missing += _defects(trace, np.arange(len(trace)), trace.orphans)
-    return Completeness(trace.roots[0] if trace.roots else None, tuple(missing), exact=False)
+    else:
+        counts = count_spans(trace, tops[0])
+        missing += counts.missing
+        exact = counts.are_all
+    orphans = [row for row in trace.orphans if row not in tops]
+    missing += _defects(trace, np.arange(len(trace)), orphans)
+    return Completeness(tops[0] if tops else None, tuple(missing), exact=exact and not missing)
 
 
 def _set_back(trace: SpanTable, rows: "NDArray[np.int64]") -> str | None:

@@ -45,7 +45,8 @@ def leaf_parallelism(on: Evaluation, check: g.LeafParallelism) -> CheckResult:
     """Whether the spans of each group ran at once at leaf level."""
     groups = _groups(on, check)
     judgements = [(each, parallelism(on.trace, each.rows)) for each in groups]
-    applicable = [pair for pair in judgements if pair[1].strength is not Strength.NOT_APPLICABLE]
+    no_verdict = Strength.NOT_APPLICABLE
+    applicable = [pair for pair in judgements if pair[1].strength is not no_verdict]
     bad = [each for members, each in applicable if members.is_due and not each.stands]
     judged = [pair for pair in applicable if pair[0].is_due or pair[1].stands]
     doubtful = [pair for pair in applicable if not pair[0].is_due and not pair[1].stands]
@@ -100,7 +101,7 @@ def _row_notes(on: Evaluation) -> list[str]:
     """A sentence for each row of siblings of which nothing says whether they need each other."""
     trace, within = on.trace, frozenset(on.rows)
     rows = [row for row in siblings(trace, on.run).rows if within.issuperset(row.spans)]
-    rows.sort(key=lambda row: -sum(map(trace.length, row.spans)))
+    rows.sort(key=lambda row: -sum([trace.lengths[each] for each in row.spans]))
     return [
         f"{len(row.branches)} {plural(row.role)} ({_names(trace, [b[0] for b in row.branches])}) "
         "ran one after the other; nothing says whether they need each other."

@@ -6,6 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from trading_graph.otel.trace import Evidence, Span, SpanTable, spans_at
+from trading_graph.otel.trace.blocks import LoopBlock
 from trading_graph.otel.trace.structure import SeenRun, are_independent
 from trading_graph.otel.verdict import gate as g
 from trading_graph.otel.verdict.causes import Cause
@@ -69,8 +70,9 @@ class CheckResult(msgspec.Struct, frozen=True):
     """What was measured against which limit, how strong the proof is, and which spans show it.
 
     `reason` says in words what the strength rests on or lacks. `causes` are set where the check is
-    about parallel spans; there are several where the trace does not tell them apart. `evidence` is
-    what the statement rests on. `spans` show a failure, and `advice` says what to do about it.
+    about parallel spans; there are several where the trace does not tell them apart. `blocks` are
+    the recorded blocks of event loops that it speaks of, the longest first. `evidence` is what the
+    statement rests on. `spans` show a failure, and `advice` says what to do about it.
     `notes` are sentences about spans that the check did not judge. `projection` is set where a time
     is compared as projected.
     """
@@ -88,6 +90,7 @@ class CheckResult(msgspec.Struct, frozen=True):
     evidence: Evidence | None = None
     notes: tuple[str, ...] = ()
     projection: Projection | None = None
+    blocks: tuple[LoopBlock, ...] = ()
 
     @property
     def grade(self) -> str:
@@ -136,6 +139,7 @@ class Evaluation(msgspec.Struct, frozen=True):
         advice: str = "",
         evidence: Evidence | None = Evidence.RECORDED,
         notes: Sequence[str] = (),
+        blocks: Sequence[LoopBlock] = (),
     ) -> CheckResult:
         """The result of the check; spans and advice are given for failures only.
 
@@ -155,6 +159,7 @@ class Evaluation(msgspec.Struct, frozen=True):
             advice="" if holds else advice,
             evidence=evidence,
             notes=tuple(notes),
+            blocks=tuple(judgement.blocks if judgement else blocks),
         )
 
 

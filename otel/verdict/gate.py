@@ -32,7 +32,7 @@ class SpanSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
         if self.role is not None:
             itself, roles, role = run if self.role is Role.RUN else None, trace.roles, self.role
             rows = [row for row in rows if roles[row] is role or row == itself]
-        if self.name:
+        if self.name and "*" not in self.name:
             names = trace.names
             matches = {name: self._matches(name) for name in {names[row] for row in rows}}
             rows = [row for row in rows if matches[names[row]]]

@@ -45,7 +45,7 @@ class Group(msgspec.Struct, frozen=True):
     @property
     def wrapper_overlap(self) -> float | None:
         """The overlap ratio of the spans themselves."""
-        longest = max(map(self.trace.length, self.rows), default=0)
+        longest = max([self.trace.lengths[row] for row in self.rows], default=0)
         wrappers = self.wrappers
         return overlap_ratio(wrappers.work_ns, wrappers.busy_ns, longest)
 
@@ -72,7 +72,7 @@ class Group(msgspec.Struct, frozen=True):
         branches = branches_of(self.trace, self.rows)
         if branches == self.rows:
             return False
-        longest = max(self.trace.length(row) for row in branches)
+        longest = max([self.trace.lengths[row] for row in branches])
         around = profile(self.trace, branches)
         return (overlap_ratio(around.work_ns, around.busy_ns, longest) or 0.0) >= 0.5
 
@@ -140,13 +140,15 @@ def _in_company(trace: SpanTable, rows: Sequence[int]) -> tuple[Sequence[int], S
 
     Only those can hold each other up in it.
     """
-    seen = clocks(trace, trace.top(rows[0])) if rows else None
-    process = rows if seen is None or seen.are_one else _with_peers(rows, seen.clock)
+    loop_of = loops(trace, trace.top(rows[0])) if rows else None
+    if loop_of is None:  # one process, and no sign of two loops in it
+        return rows, rows
+    seen = clocks(trace, trace.top(rows[0]))
+    process = rows if seen.are_one else _with_peers(rows, seen.clock)
     lags = trace.column_of(witness.loop_lag_ms)
     if all(lags[row] is None for row in rows):
         return process, process
-    loop_of = loops(trace, trace.top(rows[0]))
-    return process, rows if loop_of is None else _with_peers(rows, loop_of)
+    return process, _with_peers(rows, loop_of)
 
 
 def _with_peers(rows: Sequence[int], place: Sequence[Hashable]) -> Sequence[int]:

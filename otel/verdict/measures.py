@@ -20,9 +20,11 @@ from trading_graph.otel.trace import (
     spans_at,
     structure,
 )
+from trading_graph.otel.trace.intervals import total_ns
 from trading_graph.otel.trace.memo import once_per_trace
 from trading_graph.otel.trace.profile import serial_chain
 from trading_graph.otel.trace.structure import calls, siblings, waits_at_barriers
+from trading_graph.otel.trace.waits import own_waits
 from trading_graph.otel.verdict.agents import Use, use
 from trading_graph.otel.verdict.causes import Cause
 from trading_graph.otel.verdict.group import Group
@@ -176,9 +178,8 @@ def measures(trace: SpanTable, run: int) -> RunFigures:
     llm = calls(trace, run).llm
     failures = [row for row in rows if row in trace.failed] if trace.failed else []
     kinds = [trace.attributes(row).get(semconv.ERROR_TYPE) for row in failures]
-    caches, waits = trace.values(semconv.CACHE), trace.column_of(witness.wait_ms)
+    caches = trace.values(semconv.CACHE)
     cache = Counter(str(outcome) for row in rows if (outcome := caches[row]))
-    waits_ms = [wait for row in rows if (wait := waits[row]) is not None]
     return RunFigures(
         wall_ns=int(trace.duration[run]),
         work=profile(trace, working_spans(trace, run)),
@@ -186,12 +187,21 @@ def measures(trace: SpanTable, run: int) -> RunFigures:
         llm_chain=len(serial_chain(trace, llm)),
         barrier_idle_ns=waits_at_barriers(trace, rows).idle_ns,
         loop_lag_ms=witness.loop_lag_ms(trace.attributes(run)),
-        queue_wait_ns=int(sum(waits_ms) * 1e6),
+        queue_wait_ns=_wait_ns(trace, run),
         cache=dict(sorted(cache.items())),
         errors=len(failures),
         cancellations=sum(kind == "cancelled" for kind in kinds),
         retries=sum(each.times for each in retries_of(trace, rows)),
     )
+
+
+def _wait_ns(trace: SpanTable, run: int) -> int:
+    """How long the spans of a run waited for their turn, summed."""
+    found = own_waits(trace)
+    if not found:
+        return 0
+    inside = set(trace.tree_rows(run))
+    return sum(total_ns(places) for row, places in found.items() if row in inside)
 
 
 def _fan_out(trace: SpanTable, fan_out: structure.FanOut) -> FanOutFigures:

@@ -3,7 +3,8 @@
 Span times alone never prove it: coroutines that block the loop, threads that hold the interpreter
 lock and requests that queue inside their span all overlap. *Proven* requires that the work below
 the spans overlaps without its waits, that the processes declare what they record, that a recorded
-loop lag and CPU time rule out the rest, and that one clock took the times.
+loop lag and CPU time rule out the rest, that no time is missing where the processes account for it,
+and that one clock took the times.
 """
 
 from collections.abc import Sequence
@@ -13,11 +14,15 @@ from typing import assert_never
 import msgspec
 
 from trading_graph.otel.trace import SpanTable
-from trading_graph.otel.trace.structure import waits_at_barriers
+from trading_graph.otel.trace.blocks import LoopBlock
+from trading_graph.otel.trace.structure import FEWEST_LIMITED, BarrierWaits, waits_at_barriers
 from trading_graph.otel.verdict import causes
-from trading_graph.otel.verdict.causes import LOOK, Cause
+from trading_graph.otel.verdict.blocked import blocks_beside, is_blocking, longest_in_words
+from trading_graph.otel.verdict.causes import LOOK, Cause, cause_of_wait
 from trading_graph.otel.verdict.dialect import dialect
 from trading_graph.otel.verdict.group import Group, group
+from trading_graph.otel.verdict.unaccounted import unaccounted
+from trading_graph.otel.verdict.waited import LIMITS, limiting
 from trading_graph.otel.verdict.work import calls_beside
 
 OVERLAP = 0.5
@@ -41,6 +46,10 @@ class Strength(StrEnum):
     SUSPICIOUS = "suspicious"
     SERIAL = "serial"
     NOT_APPLICABLE = "not applicable"
+
+
+# Named once: they are asked of every group, and to find a member of an enum takes long in 3.11.
+_STANDING = (Strength.PROVEN, Strength.OVERLAPPING)
 
 
 class Parallelism(msgspec.Struct, frozen=True):
@@ -67,7 +76,14 @@ class Parallelism(msgspec.Struct, frozen=True):
     @property
     def stands(self) -> bool:
         """Whether the group ran at once, as far as the trace shows."""
-        return self.strength in (Strength.PROVEN, Strength.OVERLAPPING)
+        return self.strength in _STANDING
+
+    @property
+    def blocks(self) -> Sequence[LoopBlock]:
+        """The recorded blocks of the members' loops that a cause speaks of, the longest first."""
+        if LATE.isdisjoint(self.causes) or self.group.lag_ms is None:
+            return ()
+        return blocks_beside(self.group.trace, self.group.rows)
 
     @property
     def advice(self) -> str:
@@ -83,6 +99,11 @@ class Parallelism(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         return f"{self.strength}: {reason(self)}" if self.causes else str(self.strength)
 
+
+LATE = frozenset(
+    {Cause.BLOCKED_LOOP, Cause.COLD_IMPORT, Cause.INTERPRETER_LOCK, Cause.BUSY_MACHINE}
+)
+"""The causes that make a loop late."""
 
 TELL_APART = "A recorded loop lag tells them apart (docs/proven.md)."
 
@@ -101,23 +122,36 @@ def _words(judgement: Parallelism, cause: Cause) -> str:
     match cause:
         case Cause.BLOCKED_LOOP if group.lag_ms is None:
             return "a function that blocks the event loop made them take turns"
+        case Cause.BLOCKED_LOOP if judgement.blocks:
+            return f"the event loop was {longest_in_words(judgement.blocks)}"
         case Cause.BLOCKED_LOOP if judgement.strength is Strength.SUSPICIOUS:
             return f"the event loop was blocked for {lag_ms:.0f} ms"
         case Cause.BLOCKED_LOOP:
             return "the event loop was blocked"
         case Cause.COLD_IMPORT:
-            return "modules were imported while it ran"
+            while_it = f", {longest_in_words(judgement.blocks)}" if judgement.blocks else ""
+            return f"modules were imported while it ran{while_it}"
         case Cause.INTERPRETER_LOCK:
             return "threads that hold the interpreter lock take turns"
         case Cause.CONNECTION_LIMIT:
             return "requests waited for a free connection"
         case Cause.SEMAPHORE:
             width = f" ({judgement.at_once} at a time)" if judgement.at_once else ""
-            return f"a semaphore, a lock or a limit lets them in one after the other{width}"
+            return f"{_limit_in_words(group)} lets them in one after the other{width}"
         case Cause.SERVER:
             return "the server answers the requests one after the other"
         case Cause.EXECUTOR:
-            return f"an executor has too few threads ({judgement.at_once} at once)"
+            width = f" ({judgement.at_once} at once)" if judgement.at_once else ""
+            return f"an executor has too few threads{width}"
+        case Cause.WORKERS:
+            return "a worker takes their items out of a queue in turn"
+        case Cause.TASK:
+            return "they wait for each other, as at a lock or a limit of the program's own"
+        case Cause.CALLBACK:
+            return (
+                "the instrumentor's own callbacks waited for a thread, so the spans are late and "
+                "say nothing about the program"
+            )
         case Cause.MAX_CONCURRENCY:
             width = f" ({judgement.at_once} at once)" if judgement.at_once else ""
             return f"a limit on concurrency lets only some start{width}"
@@ -132,6 +166,8 @@ def _words(judgement: Parallelism, cause: Cause) -> str:
             return "an LLM turn stands between them"
         case Cause.BUSY_CPU:
             return f"one CPU was {group.cpu_over_wall or 0.0:.0%} busy"
+        case Cause.BUSY_MACHINE if judgement.blocks and not is_blocking(judgement.blocks[0]):
+            return f"the event loop was {longest_in_words(judgement.blocks)}"
         case Cause.BUSY_MACHINE:
             return (
                 f"the event loop was late by {lag_ms:.0f} ms, and the least work took "
@@ -141,6 +177,8 @@ def _words(judgement: Parallelism, cause: Cause) -> str:
             return group.clock_doubt or "they ran in processes whose clocks may differ"
         case Cause.NOT_RECORDED:
             return _unrecorded(group)
+        case Cause.UNACCOUNTED:
+            return _missing_time(group)
         case Cause.TOO_FEW:
             return "there are fewer than two"
         case Cause.NO_WORK:
@@ -152,6 +190,23 @@ def _words(judgement: Parallelism, cause: Cause) -> str:
             )
         case _:
             assert_never(cause)
+
+
+def _limit_in_words(group: Group) -> str:
+    kind = limiting(group).kind
+    if kind is None or cause_of_wait(kind) is not Cause.SEMAPHORE:
+        return "a semaphore, a lock or a limit"
+    return LIMITS.get(kind, f"a limit ({kind})")
+
+
+def _missing_time(group: Group) -> str:
+    found = unaccounted(group.trace, group.rows)
+    if found is None:
+        return "time of them is not accounted for"
+    return (
+        f"{found.time_ms:.0f} ms of {group.trace.names[found.row]!r} ({found.share * 100:.0f} % of "
+        "it) are not accounted for"
+    )
 
 
 def _unrecorded(group: Group) -> str:
@@ -190,14 +245,31 @@ def _judge(trace: SpanTable, group: Group) -> Parallelism:
     if calls_beside(trace, group.rows):
         return Parallelism(Strength.NOT_APPLICABLE, (Cause.BROKEN_TREE,), group)
     if group.work_overlap is None or group.work_overlap < OVERLAP:
-        return Parallelism(Strength.SERIAL, causes.serial_causes(trace, group), group)
+        suspects = causes.serial_causes(trace, group)
+        # Callbacks that come late say nothing about the program.
+        is_late = suspects[0] is Cause.CALLBACK
+        return Parallelism(Strength.SUSPICIOUS if is_late else Strength.SERIAL, suspects, group)
     cause = causes.interpreter_cause(group)
-    late = cause is Cause.BLOCKED_LOOP and not causes.lag_explains_work(group)
-    if cause and not late:
-        return Parallelism(Strength.SERIAL, (cause,), group)
+    late = False
+    if cause:
+        late = cause is Cause.BUSY_MACHINE or (
+            cause is Cause.BLOCKED_LOOP and not causes.lag_explains_work(group)
+        )
+        if not late:
+            return Parallelism(Strength.SERIAL, (cause,), group)
     stop = waits_at_barriers(trace, group.rows)
     if stop.longest_ns and stop.longest_ns > HOLD_SHARE * group.wrappers.busy_ns:
         return Parallelism(Strength.SUSPICIOUS, (Cause.BARRIER,), group, idle_ns=stop.idle_ns)
+    if len(group.rows) >= FEWEST_LIMITED and (limited := _limited(trace, group, stop)):
+        return limited
+    if group.lag_ms is None and causes.is_held_back(trace, group):
+        return Parallelism(Strength.SUSPICIOUS, (Cause.BLOCKED_LOOP, Cause.SEMAPHORE), group)
+    strength, cause = _proof(group, late)
+    return Parallelism(strength, (cause,) if cause else (), group)
+
+
+def _limited(trace: SpanTable, group: Group, stop: BarrierWaits) -> Parallelism | None:
+    """The verdict on a group that met a limit, outside or inside; None where it met none."""
     if not stop.waiting and (met := causes.group_limit(trace, group)):
         limit, cause = met
         certain = limit.is_certain or cause is not Cause.SEMAPHORE
@@ -206,15 +278,17 @@ def _judge(trace: SpanTable, group: Group) -> Parallelism:
         return Parallelism(strength, suspects, group, at_once=limit.at_once)
     if calls_at_once := causes.calls_limit(trace, group):
         return Parallelism(
-            Strength.SUSPICIOUS, (Cause.SEMAPHORE,), group, at_once=calls_at_once, inside=True
+            Strength.SUSPICIOUS,
+            (causes.cause_of_limit(group),),
+            group,
+            at_once=calls_at_once,
+            inside=True,
         )
     if width_inside := causes.group_staircase(trace, group):
-        suspects = (Cause.SEMAPHORE, *((Cause.BLOCKED_LOOP,) if group.may_block else ()))
+        likely = causes.cause_of_limit(group)
+        suspects = (likely, *((Cause.BLOCKED_LOOP,) if group.may_block else ()))
         return Parallelism(Strength.SUSPICIOUS, suspects, group, at_once=width_inside)
-    if group.lag_ms is None and causes.is_held_back(trace, group):
-        return Parallelism(Strength.SUSPICIOUS, (Cause.BLOCKED_LOOP, Cause.SEMAPHORE), group)
-    strength, cause = _proof(group, late)
-    return Parallelism(strength, (cause,) if cause else (), group)
+    return None
 
 
 def _proof(group: Group, late: bool) -> tuple[Strength, Cause | None]:
@@ -224,11 +298,15 @@ def _proof(group: Group, late: bool) -> tuple[Strength, Cause | None]:
     if group.lag_ms is None or group.cpu_over_wall is None:
         return Strength.OVERLAPPING, Cause.NOT_RECORDED
     if group.lag_ms > BLOCKED_MS:
-        return Strength.SUSPICIOUS, Cause.BLOCKED_LOOP
+        cause = causes.cause_of_lag(group)
+        is_starved = cause is Cause.BUSY_MACHINE
+        return Strength.OVERLAPPING if is_starved else Strength.SUSPICIOUS, cause
     if group.cpu_over_wall >= BUSY and group.threads <= 1:
         return Strength.OVERLAPPING, Cause.BUSY_CPU
     if late:
         return Strength.OVERLAPPING, Cause.BUSY_MACHINE
     if not group.records_waits:
         return Strength.OVERLAPPING, Cause.NOT_RECORDED
+    if unaccounted(group.trace, group.rows):
+        return Strength.OVERLAPPING, Cause.UNACCOUNTED
     return Strength.PROVEN, None

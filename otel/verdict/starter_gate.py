@@ -59,7 +59,7 @@ def starter_gate(trace: SpanTable, run: int) -> str:
         sets.append(_set(key, name=[escape(name) for name in names]))
         if stands:
             checks.append(_check(f"{key}_overlap", f"{title} overlap", "overlap", key))
-    wall_s = trace.length(run) / 1e9
+    wall_s = trace.lengths[run] / 1e9
     head = (
         f"# Written from trace {trace.trace_id}: edit it, and judge with --gate.\n"
         "# A time budget is yours to set; this run took "

@@ -1,8 +1,8 @@
 """Where the real work below a span was done: by a model, a source or a tool.
 
 The span of a wrapper, such as an agent, also covers waiting for others. Work is the topmost LLM
-call, fetch, retrieval or HTTP request of a branch, or else its leaves. A wait for a free connection
-is not work, and neither is a tool that only took what another had fetched.
+call, fetch, retrieval or HTTP request of a branch, or else its leaves. A wait for its turn is
+not work, and neither is a tool that only took what another had fetched.
 """
 
 from collections import defaultdict
@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from trading_graph.otel.trace import SpanTable, semconv
-from trading_graph.otel.vocabularies import Role, witness
-
-Interval = tuple[int, int]
+from trading_graph.otel.trace.intervals import Interval, merge, total_ns, without
+from trading_graph.otel.trace.waits import waits
+from trading_graph.otel.vocabularies import Role
 
 SERVER, CONSUMER = 2, 5
 """OTLP's kinds of a span on the far side of a call, and of a message."""
@@ -24,6 +24,8 @@ OWN_SHARE = 0.25
 
 _REMOTE = {Role.HTTP, Role.RPC, Role.MESSAGING}
 _WORKING = {Role.LLM, Role.FETCH, Role.RETRIEVAL, Role.DATABASE, *_REMOTE}
+_OWN = {Role.TOOL, *_REMOTE}
+_FETCH = Role.FETCH
 _WRAPPING = {Role.AGENT, Role.RUN, Role.CHAIN, Role.OTHER}
 _IDLE_CACHE = {"hit", "shared", "stale"}
 
@@ -40,13 +42,16 @@ class Work(NamedTuple):
     waited_ns: int = 0
 
 
+_NO_WORK = Work((), 0)
+
+
 def work_of(intervals: Sequence[Interval], waited_ns: int = 0) -> Work:
     """The work in intervals that may overlap or touch."""
     if len(intervals) == 1:  # the usual case: nothing to merge
         ((start, end),) = intervals
         return Work(tuple(intervals), end - start, waited_ns)
     disjoint = merge(intervals)
-    return Work(disjoint, _total_ns(disjoint), waited_ns)
+    return Work(disjoint, total_ns(disjoint), waited_ns)
 
 
 def work_below(trace: SpanTable, row: int) -> Work:
@@ -68,13 +73,15 @@ def _net_work(trace: SpanTable, spans: Iterable[int]) -> Work:
 
 def works_below(trace: SpanTable, rows: Sequence[int]) -> tuple[Work, ...]:
     """The work of several branches."""
-    ways, waits, intervals = _ways(trace), _at_or_above_waits(trace), trace.intervals
+    waits, intervals = at_or_above_waits(trace), trace.intervals
     works = []
     for row in rows:
-        # A span that is its own work is the usual case in large groups.
-        spans = [row] if ways[row] is _HERE else working_spans(trace, row)
+        spans = working_spans(trace, row)
         if waits and not waits.isdisjoint(spans):
             works.append(_net_work(trace, spans))
+        elif len(spans) == 1:  # the usual case: one interval, which is there already
+            start, end = interval = intervals[spans[0]]
+            works.append(Work((interval,), end - start) if end > start else _NO_WORK)
         else:
             whole = [intervals[each] for each in spans]
             works.append(work_of([each for each in whole if each[1] > each[0]]))
@@ -83,10 +90,10 @@ def works_below(trace: SpanTable, rows: Sequence[int]) -> tuple[Work, ...]:
 
 def working_spans(trace: SpanTable, row: int) -> list[int]:
     """The spans at or below one that did its work; none of them contains another."""
-    below, ways = trace.child_rows, _ways(trace)
+    ways = _ways(trace)
     if ways[row] is not _FURTHER:
         return [row] if ways[row] is _HERE else []
-    spans = []
+    below, spans = trace.child_rows, list[int]()
     pending = below[row].copy()
     while pending:
         current = pending.pop()
@@ -126,11 +133,11 @@ def _is_below(trace: SpanTable, row: int, role: Role) -> bool:
     children = trace.child_rows[row]
     if role in _REMOTE and trace.kind[row] != SERVER:
         return any(trace.kind[child] in (SERVER, CONSUMER) for child in children)
-    if role in _REMOTE or role is Role.TOOL:
-        roles, length = trace.roles, trace.length
-        if Role.FETCH in [roles[child] for child in children]:
+    if role in _OWN:
+        roles, lengths = trace.roles, trace.lengths
+        if _FETCH in [roles[child] for child in children]:
             return True
-        return sum(map(length, children)) >= OWN_SHARE * length(row)
+        return sum([lengths[child] for child in children]) >= OWN_SHARE * lengths[row]
     return True
 
 
@@ -162,57 +169,29 @@ def calls_beside(trace: SpanTable, rows: Sequence[int]) -> bool:
 
 
 def _net_of_waiting(trace: SpanTable, row: int) -> tuple[list[Interval], int]:
-    """The interval of a working span without the connection waits below it, and their sum."""
-    start, end = trace.intervals[row]
-    pieces: list[Interval] = []
-    waited_ns = 0
-    for each in trace.subtree(row):
-        if wait := trace.read(witness.wait_ms, each):
-            wait_ns = int(wait * 1e6)
-            waited_ns += wait_ns
-            wait_start = max(trace.intervals[each][0], start)
-            pieces.append((start, wait_start))
-            start = min(wait_start + wait_ns, end)
-    pieces.append((start, end))
-    return [(begin, until) for begin, until in pieces if until > begin], waited_ns
+    """The interval of a working span without the waits at and below it, and what that left out."""
+    found, whole = waits(trace), trace.intervals[row]
+    places = merge([place for each in trace.subtree(row) for place in found.get(each, ())])
+    pieces = without([whole], places)
+    return pieces, max(whole[1] - whole[0], 0) - total_ns(pieces)
 
 
-def _at_or_above_waits(trace: SpanTable) -> set[int]:
-    """The spans that waited for a connection, and all spans above them."""
-    rows: set[int] | None = trace.memo.get(_at_or_above_waits)
+def at_or_above_waits(trace: SpanTable) -> set[int]:
+    """The spans that waited for their turn, and all spans above them."""
+    rows: set[int] | None = trace.memo.get(at_or_above_waits)
     if rows is None:
-        rows = trace.memo[_at_or_above_waits] = set()
+        rows = trace.memo[at_or_above_waits] = set()
         parents = trace.parent
-        for row, wait in trace.numbers_of(witness.wait_ms):
-            while wait and row >= 0 and row not in rows:
+        for row in waits(trace):
+            while row >= 0 and row not in rows:
                 rows.add(row)
                 row = int(parents[row])
     return rows
 
 
-def merge(intervals: Sequence[Interval]) -> tuple[Interval, ...]:
-    """Join overlapping or touching intervals; in order."""
-    if not intervals:
-        return ()
-    disjoint: list[Interval] = []
-    (begin, last), *others = sorted(intervals)
-    for start, end in others:
-        if start > last:
-            disjoint.append((begin, last))
-            begin, last = start, end
-        elif end > last:
-            last = end
-    disjoint.append((begin, last))
-    return tuple(disjoint)
-
-
 def union_ns(works: Sequence[Work]) -> int:
     """How long at least one of several branches worked, in nanoseconds."""
-    return _total_ns(merge([each for work in works for each in work.intervals]))
-
-
-def _total_ns(intervals: Iterable[Interval]) -> int:
-    return sum([end - start for start, end in intervals])
+    return total_ns(merge([each for work in works for each in work.intervals]))
 
 
 def add_shared(trace: SpanTable, rows: Sequence[int], works: Sequence[Work]) -> tuple[Work, ...]:

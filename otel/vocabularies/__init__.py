@@ -31,8 +31,6 @@ from trading_graph.otel.vocabularies.messages import Calls, read_calls
 from trading_graph.otel.vocabularies.messaging import MESSAGING
 from trading_graph.otel.vocabularies.openinference import OPENINFERENCE
 from trading_graph.otel.vocabularies.openllmetry import OPENLLMETRY
-from trading_graph.otel.vocabularies.reader import Figure, Reader
-from trading_graph.otel.vocabularies.role import Role
 from trading_graph.otel.vocabularies.rpc import RPC
 from trading_graph.otel.vocabularies.trading import TRADING
 from trading_graph.otel.vocabularies.values import (
@@ -44,7 +42,7 @@ from trading_graph.otel.vocabularies.values import (
     first_whole,
 )
 from trading_graph.otel.vocabularies.vercel_ai import VERCEL_AI
-from trading_graph.otel.vocabularies.vocabulary import RoleReader, Vocabulary
+from trading_graph.otel.vocabularies.vocabulary import Figure, Reader, Role, RoleReader, Vocabulary
 
 __all__ = [
     "Answer",

@@ -3,8 +3,7 @@
 https://github.com/open-telemetry/semantic-conventions-genai
 """
 
-from trading_graph.otel.vocabularies.role import Role
-from trading_graph.otel.vocabularies.vocabulary import Vocabulary, by_presence, by_value
+from trading_graph.otel.vocabularies.vocabulary import Role, Vocabulary, by_presence, by_value
 
 _OPERATIONS = {
     "invoke_workflow": Role.RUN,

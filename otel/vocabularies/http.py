@@ -3,10 +3,8 @@
 https://opentelemetry.io/docs/specs/semconv/http/http-spans/
 """
 
-from trading_graph.otel.vocabularies.reader import Reader
-from trading_graph.otel.vocabularies.role import Role
 from trading_graph.otel.vocabularies.values import Attributes, first_whole
-from trading_graph.otel.vocabularies.vocabulary import Vocabulary, by_presence
+from trading_graph.otel.vocabularies.vocabulary import Reader, Role, Vocabulary, by_presence
 
 _STATUSES = ("http.response.status_code", "http.status_code")
 _RESENDS = ("http.request.resend_count", "http.resend_count")

@@ -6,9 +6,8 @@ https://langfuse.com/integrations/native/opentelemetry
 import json
 from datetime import UTC, datetime
 
-from trading_graph.otel.vocabularies.role import Role
 from trading_graph.otel.vocabularies.values import Attributes, document, first_whole, whole
-from trading_graph.otel.vocabularies.vocabulary import Vocabulary, by_presence, by_value
+from trading_graph.otel.vocabularies.vocabulary import Role, Vocabulary, by_presence, by_value
 
 _TYPE = "langfuse.observation.type"
 _USAGE = "langfuse.observation.usage_details"

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from trading_graph.otel.vocabularies import trading
-from trading_graph.otel.vocabularies.reader import Reader
 from trading_graph.otel.vocabularies.values import Attributes, document, sequence, whole
+from trading_graph.otel.vocabularies.vocabulary import Reader
 
 _METADATA = "metadata"
 _PUSH = "__pregel_push"

@@ -3,8 +3,7 @@
 https://docs.langchain.com/langsmith/trace-with-opentelemetry
 """
 
-from trading_graph.otel.vocabularies.role import Role
-from trading_graph.otel.vocabularies.vocabulary import Vocabulary, by_value
+from trading_graph.otel.vocabularies.vocabulary import Role, Vocabulary, by_value
 
 _KINDS = {
     "llm": Role.LLM,

@@ -4,9 +4,8 @@ No attribute names the role: each span holds the fields of the SDK's span data, 
 kinds apart. https://openai.github.io/openai-agents-python/ref/tracing/span_data/
 """
 
-from trading_graph.otel.vocabularies.role import Role
 from trading_graph.otel.vocabularies.values import Attributes, document
-from trading_graph.otel.vocabularies.vocabulary import RoleReader, Vocabulary
+from trading_graph.otel.vocabularies.vocabulary import Role, RoleReader, Vocabulary
 
 SIGN = "logfire.span_type"
 

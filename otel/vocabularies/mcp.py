@@ -3,9 +3,8 @@
 https://opentelemetry.io/docs/specs/semconv/gen-ai/mcp/
 """
 
-from trading_graph.otel.vocabularies.role import Role
 from trading_graph.otel.vocabularies.values import Attributes
-from trading_graph.otel.vocabularies.vocabulary import Vocabulary
+from trading_graph.otel.vocabularies.vocabulary import Role, Vocabulary
 
 _METHOD = "mcp.method.name"
 

@@ -3,10 +3,9 @@
 https://github.com/Arize-ai/openinference/tree/main/spec
 """
 
-from trading_graph.otel.vocabularies.flat_messages import FlatMessages
-from trading_graph.otel.vocabularies.role import Role
+from trading_graph.otel.vocabularies.messages import FlatMessages
 from trading_graph.otel.vocabularies.values import Attributes, document
-from trading_graph.otel.vocabularies.vocabulary import Vocabulary, by_presence, by_value
+from trading_graph.otel.vocabularies.vocabulary import Role, Vocabulary, by_presence, by_value
 
 _KINDS = {
     "AGENT": Role.AGENT,

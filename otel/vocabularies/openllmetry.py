@@ -3,10 +3,9 @@
 https://www.traceloop.com/docs/openllmetry/contributing/semantic-conventions
 """
 
-from trading_graph.otel.vocabularies.flat_messages import FlatMessages
-from trading_graph.otel.vocabularies.role import Role
+from trading_graph.otel.vocabularies.messages import FlatMessages
 from trading_graph.otel.vocabularies.values import Attributes, canonical, document
-from trading_graph.otel.vocabularies.vocabulary import RoleReader, Vocabulary, by_value
+from trading_graph.otel.vocabularies.vocabulary import Role, RoleReader, Vocabulary, by_value
 
 KIND = "traceloop.span.kind"
 INPUT = "traceloop.entity.input"

@@ -3,7 +3,6 @@
 https://opentelemetry.io/docs/specs/semconv/rpc/rpc-spans/
 """
 
-from trading_graph.otel.vocabularies.role import Role
-from trading_graph.otel.vocabularies.vocabulary import Vocabulary, by_presence
+from trading_graph.otel.vocabularies.vocabulary import Role, Vocabulary, by_presence
 
 RPC = Vocabulary(signs=by_presence(Role.RPC, "rpc.system.name", "rpc.system"))

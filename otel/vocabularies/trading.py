@@ -1,7 +1,6 @@
 """This project's own attributes, for what no vocabulary has a name for."""
 
-from trading_graph.otel.vocabularies.role import Role
-from trading_graph.otel.vocabularies.vocabulary import Vocabulary, by_value
+from trading_graph.otel.vocabularies.vocabulary import Role, Vocabulary, by_value
 
 OPERATION = "trading.operation"
 """What a span is, where GenAI has no name for it: dispatch, join, fetch, prefetch, interruption or

@@ -3,8 +3,7 @@
 https://ai-sdk.dev/docs/ai-sdk-core/telemetry
 """
 
-from trading_graph.otel.vocabularies.role import Role
-from trading_graph.otel.vocabularies.vocabulary import Vocabulary, by_value
+from trading_graph.otel.vocabularies.vocabulary import Role, Vocabulary, by_value
 
 _AGENTS = ("ai.generateText", "ai.streamText", "ai.generateObject", "ai.streamObject")
 _OPERATIONS = {

@@ -1,11 +1,68 @@
-"""What a vocabulary is: the attributes that say what a span is, and those that say more of it."""
+"""What a vocabulary is: the attributes that say what a span is, and those that say more of it.
 
-from collections.abc import Callable, Mapping
+Beside it the roles of spans, and readers of single figures.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+from typing import Generic, TypeVar
 
 import msgspec
 
-from trading_graph.otel.vocabularies.role import Role
-from trading_graph.otel.vocabularies.values import Attributes
+from trading_graph.otel.vocabularies.values import Attributes, first_number
+
+Value = TypeVar("Value")
+
+
+class Reader(Generic[Value]):
+    """A function of a span's attributes that gives `otherwise` unless one of `keys` is there.
+
+    So a trace in which no span has any of the keys is not asked span by span.
+    """
+
+    def __init__(
+        self, read: Callable[[Attributes], Value], keys: Iterable[str], otherwise: Value
+    ) -> None:
+        self.read = read
+        self.keys = frozenset(keys)
+        self.otherwise = otherwise
+        self.__doc__ = read.__doc__
+
+    def __call__(self, attributes: Attributes) -> Value:
+        """Read the attributes of one span."""
+        return self.read(attributes)
+
+
+class Figure(Reader[float | None]):
+    """A finite number that stands under one of some keys; None without one."""
+
+    def __init__(self, *keys: str) -> None:
+        super().__init__(lambda attributes: first_number(attributes, keys), keys, None)
+
+
+class Role(StrEnum):
+    """What a span stands for in a program of agents; gate files use these names."""
+
+    RUN = "run"
+    DISPATCH = "dispatch"
+    JOIN = "join"
+    AGENT = "agent"
+    CHAIN = "chain"
+    LLM = "llm"
+    TOOL = "tool"
+    RETRIEVAL = "retrieval"
+    FETCH = "fetch"
+    PREFETCH = "prefetch"
+    INTERRUPTION = "interruption"
+    HTTP = "http"
+    RPC = "rpc"
+    DATABASE = "database"
+    MESSAGING = "messaging"
+    OTHER = "other"
+
+    # Enum.__hash__ is a Python function, which is slow for a look-up per span.
+    __hash__ = str.__hash__
+
 
 RoleReader = Callable[[Attributes], Role | None]
 """Reads a role from attributes of which one is known to be there; None where they do not say."""

@@ -5,8 +5,8 @@ These attributes belong to no framework and no vendor. docs/spans.md explains ea
 
 from enum import StrEnum
 
-from trading_graph.otel.vocabularies.reader import Figure, Reader
 from trading_graph.otel.vocabularies.values import Attributes, finite, sequence, whole
+from trading_graph.otel.vocabularies.vocabulary import Figure, Reader
 
 LOOP_LAG_MAX_MS = "witness.loop.lag_max_ms"
 """The longest time for which the event loop was blocked while the span was open."""
@@ -35,7 +35,7 @@ TIMER_MS = "witness.timer_ms"
 CHILDREN_MS = "witness.children_ms"
 """How long it waited for tasks and jobs that it had started."""
 IDLE_MS = "witness.idle_ms"
-"""How long it waited at an empty queue for something to do."""
+"""How long it waited at an empty queue for something to do: no turn is lost."""
 UNACCOUNTED_MS = "witness.unaccounted_ms"
 """How long it was suspended and nothing says why."""
 THREAD_ID = "thread.id"
@@ -51,23 +51,32 @@ CLOCK = "witness.clock"
 SPANS_STARTED = "witness.spans_started"
 """The number of spans that started before the end of this one, its own included."""
 
-# The event of a blocked loop, on the spans that were open on it
+# The event of a block of the event loop, on the spans of that loop; its time is the block's start
 BLOCKED = "witness.blocked"
 BLOCKED_DURATION_MS = "witness.blocked.duration_ms"
 BLOCKED_LIBRARY = "witness.blocked.library"
-"""The place in a library that the line called into, such as `requests/sessions.py:589`."""
+"""The line of library code that blocked, such as `requests/sessions.py:589`."""
 BLOCKED_TASK = "witness.blocked.task"
 BLOCKED_STATE = "witness.blocked.state"
+"""What the loop's thread did meanwhile, a value of `BlockState`."""
 BLOCKED_GC = "witness.blocked.gc"
+"""Whether that was in a garbage collection."""
 BLOCKED_STARVED_MS = "witness.blocked.starved_ms"
+"""How long the thread waited for a CPU that other programs had."""
 BLOCKED_CPU_SHARE = "witness.blocked.cpu_share"
-CODE_FILE_PATH = "code.file.path"
-CODE_LINE_NUMBER = "code.line.number"
-CODE_FUNCTION_NAME = "code.function.name"
+"""The share of one CPU that the process got."""
+CODE_FILE = "code.file.path"
+CODE_LINE = "code.line.number"
+CODE_FUNCTION = "code.function.name"
 
 
 class Wait(StrEnum):
-    """What a span can wait for until it is its turn."""
+    """What a span can wait for until it is its turn.
+
+    A queue makes it wait when it is full, or while what it has put there lies untaken. It waits for
+    a task where a task of another branch resolves its future, as a lock of the program's own does;
+    a callback is an instrumentor's, which waited for a thread.
+    """
 
     SEMAPHORE = "semaphore"
     LOCK = "lock"
@@ -79,9 +88,6 @@ class Wait(StrEnum):
     TASK = "task"
     CALLBACK = "callback"
 
-
-CONNECTION_POOL = Wait.CONNECTION_POOL
-RATE_LIMIT = Wait.RATE_LIMIT
 
 _OLDER = {
     LOOP_LAG_MAX_MS: "trading.loop_lag_max_ms",
@@ -100,6 +106,16 @@ class Recorded(StrEnum):
     WAITS = "waits"
     SPANS = "spans"
     TIME = "time"
+
+
+class BlockState(StrEnum):
+    """What the thread of a blocked event loop did meanwhile."""
+
+    SLEEPING = "sleeping"
+    COMPUTING = "computing"
+    INTERPRETER_LOCK = "interpreter_lock"
+    STARVED = "starved"
+    UNKNOWN = "unknown"
 
 
 _RECORDED = frozenset(Recorded)
@@ -128,6 +144,8 @@ cpu_over_wall = _figure(CPU_OVER_WALL)
 """The CPU time of the process over the span's duration; None where it is not recorded."""
 wait_ms = _figure(WAIT_MS)
 """How long the span waited for its turn, in milliseconds; None where it is not recorded."""
+unaccounted_ms = Figure(UNACCOUNTED_MS)
+"""How long the span was suspended for no known reason, in milliseconds; None without a record."""
 imports = _figure(IMPORTS)
 """The number of modules that were imported meanwhile; None where it is not recorded."""
 thread_id = Figure(THREAD_ID)
@@ -146,6 +164,14 @@ loop_id = Reader[int | str | None](_loop_id, {LOOP_ID}, None)
 def spans_started(attributes: Attributes) -> int | None:
     """How many spans the process declares; None where it declares none, or no number."""
     return whole(value(attributes, SPANS_STARTED))
+
+
+declared_spans = Reader[object](
+    lambda attributes: value(attributes, SPANS_STARTED),
+    {SPANS_STARTED, _OLDER[SPANS_STARTED]},
+    None,
+)
+"""The number of spans that the process declares, whatever it is; None where it declares none."""
 
 
 def records(attributes: Attributes) -> frozenset[Recorded]:
@@ -168,6 +194,38 @@ def _recorded_waits(attributes: Attributes) -> frozenset[str]:
 
 recorded_waits = Reader(_recorded_waits, {WAITS}, frozenset[str]())
 """The kinds of waits that the process declares on a span that it records."""
+
+
+def _accounts_for_time(attributes: Attributes) -> bool:
+    return Recorded.TIME in sequence(attributes.get(RECORDS))
+
+
+accounts_for_time = Reader(_accounts_for_time, {RECORDS}, otherwise=False)
+"""Whether the process declares on a span that it accounts for the time of its spans."""
+
+
+def _wait_kind(attributes: Attributes) -> str | None:
+    kind = attributes.get(WAIT_KIND)
+    return kind if isinstance(kind, str) and kind else None
+
+
+wait_kind = Reader[str | None](_wait_kind, {WAIT_KIND}, None)
+"""What the longest part of the span's wait was for; None where it is not recorded."""
+
+
+def _wait_offsets_ms(attributes: Attributes) -> tuple[tuple[float, float], ...]:
+    flat = sequence(attributes.get(WAIT_OFFSETS_MS))
+    if len(flat) % 2:
+        return ()
+    if any(isinstance(each, bool) or not isinstance(each, int | float) for each in flat):
+        return ()
+    pairs = sorted(zip(flat[::2], flat[1::2], strict=True))
+    # A comparison with NaN is false.
+    return tuple(pairs) if all(0 <= start <= end for start, end in pairs) else ()
+
+
+wait_offsets_ms = Reader[tuple[tuple[float, float], ...]](_wait_offsets_ms, {WAIT_OFFSETS_MS}, ())
+"""Where the span's longest waits lie, in order of start; empty where that is not recorded well."""
 
 
 def clock(attributes: Attributes) -> str | None:

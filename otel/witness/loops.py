@@ -170,8 +170,11 @@ class LoopWatches:
 watches = LoopWatches()
 
 
-def watch_loops(patches: Patches) -> None:
-    """Watch every loop from when it starts to run, and those that run now."""
+def watch_loops(patches: Patches, finds_others: bool) -> None:
+    """Watch every loop from when it starts to run, and the one that runs here.
+
+    `finds_others` looks for those that run in other threads, among all objects of the process.
+    """
     patches.replace(asyncio.BaseEventLoop, "run_forever", _run_forever)
     patches.when_imported(
         "uvloop", lambda module: patches.replace(module.Loop, "run_forever", _run_forever)
@@ -179,7 +182,7 @@ def watch_loops(patches: Patches) -> None:
     here = asyncio._get_running_loop()
     if here is not None:
         watches.watch(here).begin()
-    for each in gc.get_objects():
+    for each in gc.get_objects() if finds_others else ():
         # isinstance would call what a proxy object calls its class.
         if issubclass(type(each), asyncio.AbstractEventLoop) and each is not here:
             _watch_running(each)

@@ -2,13 +2,12 @@
 
 import functools
 import sys
-from collections.abc import Callable, Sequence
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 from trading_graph.otel.witness.faults import faults
+from trading_graph.otel.witness.import_hooks import ImportHooks
 
 Method = Callable[..., Any]
 
@@ -20,7 +19,7 @@ class Patches:
 
     def __init__(self) -> None:
         self._replaced: list[tuple[Any, str, object, object]] = []
-        self._finder = _Finder()
+        self._hooks: Any = ImportHooks(_note)
 
     def replace(self, owner: Any, name: str, make: Callable[[Method], Method]) -> None:
         """Replace a method of a class, or a function of a module, by what `make` makes of it.
@@ -39,12 +38,9 @@ class Patches:
 
     def when_imported(self, module: str, apply: Callable[[ModuleType], None]) -> None:
         """Call `apply` with a module: now if it is loaded, or else right after its import."""
-        if (loaded := sys.modules.get(module)) is not None:
-            _apply(apply, loaded)
-        else:
-            self._finder.pending.setdefault(module, []).append(apply)
-            if self._finder not in sys.meta_path:
-                sys.meta_path.insert(0, self._finder)
+        if self._hooks not in sys.meta_path:
+            sys.meta_path.insert(0, self._hooks)
+        self._hooks.add(module, apply)
 
     def restore(self) -> None:
         """Put every method back; one that somebody else has replaced since keeps its wrapper."""
@@ -56,47 +52,10 @@ class Patches:
             else:
                 setattr(owner, name, own)
         self._replaced.clear()
-        self._finder.pending.clear()
-        if self._finder in sys.meta_path:
-            sys.meta_path.remove(self._finder)
+        if self._hooks in sys.meta_path:
+            sys.meta_path.remove(self._hooks)
+        self._hooks = ImportHooks(_note)
 
 
-class _Finder(MetaPathFinder):
-    """Sees the imports of some modules and tells who waits for them."""
-
-    def __init__(self) -> None:
-        self.pending: dict[str, list[Callable[[ModuleType], None]]] = {}
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        """Find a pending module by the other finders, and have its loader call back."""
-        if name not in self.pending:
-            return None
-        for finder in sys.meta_path:
-            if finder is self or not hasattr(finder, "find_spec"):
-                continue
-            spec = finder.find_spec(name, path, target)
-            if spec is not None:
-                if spec.loader is not None and hasattr(spec.loader, "exec_module"):
-                    _call_back(spec.loader, self.pending.pop(name, []))
-                return spec
-        return None
-
-
-def _call_back(loader: Loader, actions: list[Callable[[ModuleType], None]]) -> None:
-    execute = loader.exec_module
-
-    def exec_module(module: ModuleType) -> None:
-        execute(module)
-        for apply in actions:
-            _apply(apply, module)
-
-    loader.exec_module = exec_module  # type: ignore[method-assign]
-
-
-def _apply(apply: Callable[[ModuleType], None], module: ModuleType) -> None:
-    try:
-        apply(module)
-    except Exception as error:  # Another version of a library may lack what is patched.
-        faults.note(error)
+def _note(_: str, error: Exception) -> None:
+    faults.note(error)  # Another version of a library may lack what is patched.

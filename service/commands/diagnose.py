@@ -1,27 +1,30 @@
 """`trading-graph diagnose`: where the time of a trace went, as a report or an export."""
 
 import os
+import re
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
 import click
+import msgspec
 from rich.console import Console
 
 from trading_graph.graph.gate import default_gate
-from trading_graph.otel.diagnosis import Diagnosis, Standing, diagnose, ranking_of
-from trading_graph.otel.gc_pause import pause_collection
+from trading_graph.otel.diagnosis import Diagnosis, FindingKind, Standing, diagnose, ranking_of
+from trading_graph.otel.gc_pause import last_work
 from trading_graph.otel.report.diagnosis import DiagnosisText, diagnosis_json
-from trading_graph.otel.report.folded import folded
-from trading_graph.otel.report.perfetto import perfetto
+from trading_graph.otel.report.exports import folded, perfetto
 from trading_graph.otel.report.verdict import VerdictText
 from trading_graph.otel.verdict import Gate, Verdict
-from trading_graph.service.commands.where_to_fix import with_places
 from trading_graph.service.exit_codes import ErrorKind, ExitCode, print_error
 from trading_graph.service.trace_source import find_trace
+from trading_graph.toolkit.data_attributes import AS_OF, SYMBOL
 
 
-@pause_collection()
+@last_work()
 def diagnose_command(
     *,
     trace: tuple[str, ...],
@@ -108,3 +111,66 @@ def _write(path: Path, text: str) -> None:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+PLACES: Mapping[FindingKind, str] = {
+    FindingKind.SERIAL_FAN_OUT: "graph/dispatcher.py sends all at once unless --dispatch "
+    "sequential asks it not to.",
+    FindingKind.SERIAL_TOOLS: "graph/tool_calls.py runs them at once unless --tools sequential "
+    "asks it not to.",
+    FindingKind.SERIAL_CALLS: "a tool in toolkit/tools/ can ask toolkit/market_data.py for all at "
+    "once.",
+    FindingKind.BLOCKED_LOOP: "tools are in toolkit/tools/; CPU work belongs into "
+    "asyncio.to_thread.",
+    FindingKind.DUPLICATES: "toolkit/cache.py caches and shares requests unless --no-cache asks "
+    "it not to.",
+    FindingKind.QUEUE: "the limits are in toolkit/pool.py and toolkit/rate_limits.py.",
+    FindingKind.COLD_CONNECTIONS: "toolkit/pool.py keeps one session for a run unless --no-pool "
+    "asks it not to.",
+    FindingKind.TURNS: "--analyst-turns 2 is the least, and the default.",
+    FindingKind.RETRIES: "graph/llm_call.py says which errors are retried and how often.",
+    FindingKind.TOKENS: "prompts are in graph/prompts.py.",
+}
+
+
+def with_places(diagnosis: Diagnosis) -> Diagnosis:
+    """The diagnosis with what only this program knows of its own runs.
+
+    Its title, the place of each change, and the commands that watch the next runs.
+    """
+    attributes = diagnosis.run.attributes
+    symbol, as_of = attributes.get(SYMBOL), attributes.get(AS_OF)
+    if symbol is None:
+        return diagnosis
+    return replace(
+        diagnosis,
+        title=f"{symbol} as of {as_of}",
+        findings=tuple(
+            msgspec.structs.replace(each, here=PLACES.get(each.kind, ""))
+            for each in diagnosis.findings
+        ),
+        commands=_commands(diagnosis),
+    )
+
+
+def _commands(diagnosis: Diagnosis) -> tuple[str, ...]:
+    """Shell lines for the log and the next run."""
+    # The id stands between quotes of a shell line, so only plain characters may stay.
+    trace_id = re.sub(r"[^\w.:-]", "", diagnosis.trace.id)
+    return (
+        "# Watch for parallel execution patterns",
+        'grep "⏱️" logs/trading_graph.log | tail -20',
+        "",
+        "# Check analyst start times",
+        "grep \"START\" logs/trading_graph.log | awk '{print $1, $2, $3, $NF}'",
+        "",
+        "# Monitor total runtime",
+        'grep "Total execution time" logs/trading_graph.log',
+        "",
+        "# What the log says of this run",
+        f'grep "{trace_id}" logs/trading_graph.log',
+        "",
+        "# Judge and diagnose the next run",
+        "trading-graph verify last",
+        f"trading-graph diagnose last --target {diagnosis.target.limit_s:g}",
+    )

@@ -6,6 +6,7 @@ engine, which takes seconds.
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +112,7 @@ def _request(
     Raises BadSymbolError or BadDateError: their messages explain these two fields better than
     bounds do.
     """
-    values = {name: words[name] for name in RunRequest.model_fields.keys() - {"symbol"}}
+    values = {each.name: words[each.name] for each in fields(RunRequest) if each.name != "symbol"}
     values["date"] = str(AsOf.parse(values["date"] or default_date))
     for name in ("max_seconds", "max_calls", "max_tokens"):
         values[name] = values[name] or getattr(settings, name)

@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from trading_graph.graph.gate import default_gate
 from trading_graph.otel.errors import TraceError
-from trading_graph.otel.gc_pause import pause_collection
+from trading_graph.otel.gc_pause import last_work
 from trading_graph.otel.report import VerdictText, as_github, as_json, as_junit, as_markdown
 from trading_graph.otel.report.documents.document import Document, encode
 from trading_graph.otel.report.documents.verdict import VerdictJson, verdict_document
@@ -75,7 +75,7 @@ def verify_command(
     return _watch(watch, demands, format, seconds, count)
 
 
-@pause_collection()
+@last_work()
 def _verify(
     words: tuple[str, ...],
     source: str | None,
@@ -92,10 +92,11 @@ def _verify(
         Console(file=sys.stdout, highlight=False, emoji=False).print(VerdictText(verdict))
     else:
         sys.stdout.write(FORMATS[format](verdict) + "\n")
-    return _code(verdict)
+    return code_of(verdict)
 
 
-def _code(verdict: Verdict) -> ExitCode:
+def code_of(verdict: Verdict) -> ExitCode:
+    """How a command ends that was to judge one trace."""
     if not verdict.judged:
         return ExitCode.NOT_DONE
     return ExitCode.OK if verdict.passed else ExitCode.CHECK_FAILED
@@ -116,7 +117,7 @@ def _watch(
             deadline = None if seconds is None else time.monotonic() + seconds
             for arrived in _arriving(watch, talk, deadline):
                 verdict = judge(arrived.trace, demands.gate(arrived.trace))
-                codes[_code(verdict)] += 1
+                codes[code_of(verdict)] += 1
                 line = (
                     _object(service, arrived, verdict)
                     if format == "json"

@@ -20,7 +20,7 @@ from trading_graph.graph.backends import Backends, open_backends
 from trading_graph.graph.checkpoints import Checkpoints, delete_checkpoints, open_checkpoints
 from trading_graph.graph.decisions import Decision
 from trading_graph.otel.export import Telemetry, TraceFile, set_up
-from trading_graph.otel.files import Journal
+from trading_graph.otel.files.journal import Journal
 from trading_graph.otel.redaction import Redactor
 from trading_graph.otel.spans import RunSpan, SpanListener, UnfinishedRun, uuid7
 from trading_graph.service.errors import NotResumableError

@@ -70,7 +70,7 @@ def folder_state(folder: Path) -> FolderState:
     if not (folder / JOURNAL).is_file():
         return FolderState.OVER
     # Not above: it imports OpenTelemetry's SDK, and most runs that are read are over.
-    from trading_graph.otel.files import is_locked
+    from trading_graph.otel.files.journal import is_locked
 
     try:
         if is_locked(folder / JOURNAL):

@@ -1,85 +1,94 @@
 """What a run is asked to do: one declaration for the command line, HTTP, the form and the store.
 
 `RunRequest` holds the fields with their bounds, defaults and help texts. The options of
-`trading-graph run` and the schema of the API are made from it, and a run's folder stores one.
+`trading-graph run` and the schema of the API are made from it, and a run's folder stores one. This
+module is light: the help of the command imports it.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from types import UnionType
-from typing import Any, Literal, Self, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Union, get_args, get_origin
 
 import click
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.fields import FieldInfo
 
 from trading_graph.graph.options import Budget, Debate, Options, Order
 from trading_graph.toolkit.as_of import AsOf, new_york_day, utc_now
 from trading_graph.toolkit.dataset import LAST_DAY
-from trading_graph.toolkit.live_access import Mode
 from trading_graph.toolkit.symbols import parse_symbol
+
+if TYPE_CHECKING:
+    from trading_graph.toolkit.live_access import Mode
 
 Analyst = Literal["market", "social", "news", "fundamentals"]
 ANALYSTS: tuple[Analyst, ...] = get_args(Analyst)
 """All analysts, in the order of the graph."""
 
 
-def default_date(data: Mode) -> str:
+def default_date(data: "Mode") -> str:
     """The day that is analysed when a request names none; with live data New York's today."""
     return LAST_DAY if data == "offline" else new_york_day(utc_now()).isoformat()
 
 
-class RunRequest(BaseModel):
+def _field(default: Any, **words: Any) -> Any:
+    """A field with its default; `words` are what pydantic's `Field` takes."""
+    return field(default=default, metadata=words)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
     """One analysis to be made; without a date, of the last day that the data is sure to know."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # No model of pydantic, which takes long to import, but what pydantic makes one of at the edges.
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid"}
 
-    symbol: str = Field(min_length=1, max_length=64, examples=["NVDA"])
-    date: str | None = Field(
+    symbol: str = _field(MISSING, min_length=1, max_length=64, examples=["NVDA"])
+    date: str | None = _field(
         None,
         max_length=32,
         examples=[LAST_DAY],
         description=f"Analyse as of this day. Default: {LAST_DAY} with embedded data, else today.",
     )
-    analysts: tuple[Analyst, ...] = Field(
+    analysts: tuple[Analyst, ...] = _field(
         ANALYSTS,
         min_length=1,
         max_length=len(ANALYSTS),
         description=f"Which of {','.join(ANALYSTS)} to ask.",
     )
-    analyst_turns: int = Field(
+    analyst_turns: int = _field(
         2, ge=2, le=8, description="LLM turns of an analyst; in the last the tools are withheld."
     )
-    debate: Literal["parallel", "serial"] = Field(
+    debate: Literal["parallel", "serial"] = _field(
         "parallel", description="Both sides of a round at once, or taking turns."
     )
-    debate_rounds: int = Field(1, ge=1, le=5, description="Rounds of bull and bear.")
-    risk_rounds: int = Field(1, ge=1, le=5, description="Rounds of the risk team.")
-    dispatch: Literal["parallel", "sequential"] = Field(
+    debate_rounds: int = _field(1, ge=1, le=5, description="Rounds of bull and bear.")
+    risk_rounds: int = _field(1, ge=1, le=5, description="Rounds of the risk team.")
+    dispatch: Literal["parallel", "sequential"] = _field(
         "parallel", description="`sequential` visits one agent after the other, on purpose."
     )
-    tools: Literal["parallel", "sequential"] = Field(
+    tools: Literal["parallel", "sequential"] = _field(
         "parallel", description="`sequential` runs one tool call after the other, on purpose."
     )
-    agent_budget: float = Field(
+    agent_budget: float = _field(
         90.0, ge=1, le=3600, description="Seconds of one agent, its retries included."
     )
-    prefetch: bool = Field(
+    prefetch: bool = _field(
         False,
         description="Fetch what the analysts will ask for while they are in their first turn.",
     )
-    max_seconds: float | None = Field(
+    max_seconds: float | None = _field(
         None,
         gt=0,
         description="Budget of the whole run in seconds: then no more is asked, and the decision "
         "is a marked HOLD. Default: TRADING_GRAPH_MAX_SECONDS, else none.",
     )
-    max_calls: int | None = Field(
+    max_calls: int | None = _field(
         None,
         ge=1,
         description="Budget of LLM calls, each retry counted; ends likewise. Default: "
         "TRADING_GRAPH_MAX_CALLS, else none.",
     )
-    max_tokens: int | None = Field(
+    max_tokens: int | None = _field(
         None,
         ge=1,
         description="Budget of tokens, in and out; calls under way may exceed it. Default: "
@@ -93,12 +102,12 @@ class RunRequest(BaseModel):
 
     def with_budget(self, budget: Budget) -> Self:
         """The same request with another budget."""
-        limits = {
-            "max_seconds": budget.seconds,
-            "max_calls": budget.llm_calls,
-            "max_tokens": budget.tokens,
-        }
-        return self.model_copy(update=limits)
+        return replace(
+            self,
+            max_seconds=budget.seconds,
+            max_calls=budget.llm_calls,
+            max_tokens=budget.tokens,
+        )
 
     def options(self, default_date: str) -> Options:
         """The options of the graph; raises BadSymbolError or BadDateError."""
@@ -123,7 +132,7 @@ class RunRequest(BaseModel):
         Raises BadSymbolError or BadDateError.
         """
         options = self.options(default_date)
-        return self.model_copy(update={"symbol": options.symbol, "date": str(options.as_of)})
+        return replace(self, symbol=options.symbol, date=str(options.as_of))
 
 
 class AnalystList(click.ParamType[tuple[str, ...]]):
@@ -160,37 +169,31 @@ _METAVARS: Mapping[str, str] = {
 
 def request_options() -> Iterator[click.Parameter]:
     """The options of the command line: one for each field but the symbol, an argument."""
-    for name, field in RunRequest.model_fields.items():
-        if name == "symbol":
+    for each in fields(RunRequest):
+        if each.name == "symbol":
             continue
         yield click.Option(
-            [f"--{name.replace('_', '-')}"],
-            type=_type(name, field),
-            default=field.default,
-            is_flag=field.annotation is bool,
-            show_default="all" if name == "analysts" else field.default not in (None, False),
-            metavar=_METAVARS.get(name),
-            help=field.description,
+            [f"--{each.name.replace('_', '-')}"],
+            type=_type(each),
+            default=each.default,
+            is_flag=each.type is bool,
+            show_default="all" if each.name == "analysts" else each.default not in (None, False),
+            metavar=_METAVARS.get(each.name),
+            help=each.metadata["description"],
         )
 
 
-def _type(name: str, field: FieldInfo) -> click.ParamType[Any] | None:
+def _type(field: Field[Any]) -> click.ParamType[Any] | None:
     """The type of an option; it has the bounds of its field."""
-    if name == "analysts":
+    if field.name == "analysts":
         return AnalystList()
-    kind = field.annotation
+    kind = field.type
     if get_origin(kind) in (Union, UnionType):
         kind = next(each for each in get_args(kind) if each is not type(None))
     if get_origin(kind) is Literal:
         return click.Choice(get_args(kind))
     if kind not in (int, float):
         return None
-    names = ("ge", "gt", "le")
-    bounds = {
-        name: getattr(each, name)
-        for each in field.metadata
-        for name in names
-        if hasattr(each, name)
-    }
+    bounds = field.metadata
     span = click.IntRange if kind is int else click.FloatRange
     return span(bounds.get("ge", bounds.get("gt")), bounds.get("le"), min_open="gt" in bounds)

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.otel.errors import TraceError
-from trading_graph.otel.files import Journal, read_unfinished_run
+from trading_graph.otel.files.journal import Journal, read_unfinished_run
 from trading_graph.otel.spans import SpanListener, UnfinishedRun
 from trading_graph.otel.trace import semconv
 from trading_graph.service.errors import NotResumableError

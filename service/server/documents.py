@@ -4,7 +4,7 @@ import datetime
 from dataclasses import asdict
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from trading_graph.graph.gate import time_limit_s
 from trading_graph.service.run.request import RunRequest
@@ -12,6 +12,9 @@ from trading_graph.service.server.context import ServiceContext
 from trading_graph.service.server.inputs import MOST_PARTS
 from trading_graph.service.server.operations import ID
 from trading_graph.service.store import RunState, StoredRun, StoredVerdict
+
+RUN_REQUEST = TypeAdapter(RunRequest)
+"""Reads the request of a run, from JSON or from the values of a form."""
 
 Identifier = Annotated[str, Field(pattern=f"^{ID}$")]
 

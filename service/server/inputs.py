@@ -1,4 +1,4 @@
-"""What a request brings, checked at the edge: its JSON, its query, its ids and its uploads.
+"""What a request brings, checked at the edge: its JSON, form, query, ids and uploads.
 
 Uploaded traces are written to files as they arrive; none is held in memory whole.
 """
@@ -6,14 +6,15 @@ Uploaded traces are written to files as they arrive; none is held in memory whol
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import parse_qs
 
 from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from trading_graph.service.server.operations import ID
 from trading_graph.service.server.problems import Problem
@@ -25,9 +26,10 @@ JSON_BYTES = 2**16
 """Maximum size of a JSON body, in bytes; uploads have a setting of their own."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
+_Body = TypeVar("_Body")
 
 
-async def body_of(request: web.Request, model: type[_Model]) -> _Model:
+async def body_of(request: web.Request, body: TypeAdapter[_Body]) -> _Body:
     """The JSON of a request; raises Problem."""
     if request.content_type != "application/json":
         raise Problem(
@@ -35,7 +37,7 @@ async def body_of(request: web.Request, model: type[_Model]) -> _Model:
         )
     content = await read_body(request, JSON_BYTES)
     try:
-        return model.model_validate_json(content)
+        return body.validate_json(content)
     except ValidationError as error:
         raise _invalid(error, "body") from None
 
@@ -82,6 +84,31 @@ def too_large(most: int) -> Problem:
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         f"The body is larger than the {most:,} bytes that are taken here; send less.",
     )
+
+
+_FORM_BYTES = 64 * 1024
+_FORM_FIELDS = 50
+
+
+async def form_of(request: web.Request) -> Mapping[str, Sequence[str]]:
+    """The fields of a form with all their values; raises Problem."""
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the form as a page's form is sent.")
+    body = await read_body(request, _FORM_BYTES)
+    try:
+        return parse_qs(
+            body.decode(), keep_blank_values=True, max_num_fields=_FORM_FIELDS, errors="strict"
+        )
+    except ValueError:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY, "The form cannot be read; load its page again."
+        ) from None
+
+
+def first(form: Mapping[str, Sequence[str]], name: str) -> str:
+    """The first value of a field without spaces around it, empty where there is none."""
+    values = form.get(name, ("",))
+    return values[0].strip()
 
 
 def query_of(request: web.Request, model: type[_Model]) -> _Model:

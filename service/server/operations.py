@@ -11,8 +11,7 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from pydantic import BaseModel, ConfigDict
-from pydantic.json_schema import models_json_schema
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from trading_graph.otel.report.documents.document import Document, schema_parts
 from trading_graph.service.server.problems import CONTENT_TYPE
@@ -72,7 +71,7 @@ class Operation:
     handler: ApiHandler
     answers: Mapping[HTTPStatus, ApiAnswer]
     query: type[BaseModel] | None = None
-    body: type[BaseModel] | None = None
+    body: type | None = None
     uploads: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -147,8 +146,9 @@ def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:
     documents = [model for model in models if issubclass(model, Document)]
     answered = {model for model in models if issubclass(model, BaseModel)}
     ordered = sorted(bodies | answered | {ProblemDocument}, key=lambda model: model.__name__)
-    _, schemas = models_json_schema(
-        [(model, "validation") for model in ordered], ref_template=_MODEL_REFERENCE
+    _, schemas = TypeAdapter.json_schemas(
+        [(model, "validation", TypeAdapter(model)) for model in ordered],
+        ref_template=_MODEL_REFERENCE,
     )
     for name in schemas["$defs"].keys() - {body.__name__ for body in bodies}:
         # A later version may add fields to what it answers.
@@ -177,7 +177,7 @@ def _description(operation: Operation) -> dict[str, Any]:
     return described
 
 
-def _of_models(*models: type[BaseModel] | type[Document]) -> dict[str, Any]:
+def _of_models(*models: type) -> dict[str, Any]:
     if not models:
         return {}
     references = [{"$ref": _REFERENCE.format(name=model.__name__)} for model in models]

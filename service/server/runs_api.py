@@ -20,6 +20,7 @@ from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server import run_events
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.documents import (
+    RUN_REQUEST,
     DiagnosisQuery,
     EventsQuery,
     RunDocument,
@@ -39,7 +40,7 @@ _LONGEST_KEY = 200
 
 async def start_run(request: web.Request) -> web.Response:
     """Start a run, or get the one that this idempotency key started."""
-    body = await body_of(request, RunRequest)
+    body = await body_of(request, RUN_REQUEST)
     key = request.headers.get(IDEMPOTENCY_KEY)
     if key is not None and not (key.isascii() and 0 < len(key) <= _LONGEST_KEY):
         raise Problem(

@@ -31,11 +31,10 @@ from trading_graph.service.server.app import make_app
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.judging import Judging
 from trading_graph.service.server.problems import REDACTOR, Problem, answer
-from trading_graph.service.server.retention import forget_old
 from trading_graph.service.server.run_queue import RunQueue
 from trading_graph.service.server.watches import Watches
 from trading_graph.service.settings import Settings
-from trading_graph.service.store import open_store
+from trading_graph.service.store import forget_old, open_store
 
 _LOG = logging.getLogger(__name__)
 

@@ -4,6 +4,7 @@ import asyncio
 from http import HTTPStatus
 
 from aiohttp import web
+from pydantic import TypeAdapter
 
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.report.documents.comparison import ComparisonJson, NoComparisonJson
@@ -37,6 +38,7 @@ from trading_graph.service.store import StoredRun
 
 _UPLOAD = "upload"
 """The file of an upload, in a folder of its own; error messages name it."""
+_COMPARISON = TypeAdapter(ComparisonRequest)
 _SIDES = ("base", "new")
 _VERIFY = ("verify", "--format=json")
 
@@ -106,7 +108,7 @@ async def compare_traces(request: web.Request) -> web.Response:
                     "A side of the comparison is empty; send a part base and a part new.",
                 )
         else:
-            body = await body_of(request, ComparisonRequest)
+            body = await body_of(request, _COMPARISON)
             base = [await _word(service, each) for each in body.base]
             new = [await _word(service, each) for each in body.new]
         tolerance = [] if query.tolerance is None else [f"--tolerance={query.tolerance}"]

@@ -61,9 +61,8 @@ def measure(path: Path) -> None:
     from trading_graph.graph.gate import own_gate
     from trading_graph.otel.diagnosis import Diagnosis, diagnose, ranking_of, simulate
     from trading_graph.otel.report.diagnosis import diagnosis_json
-    from trading_graph.otel.report.folded import folded
+    from trading_graph.otel.report.exports import folded, perfetto
     from trading_graph.otel.report.page import diagnosis_markdown, page
-    from trading_graph.otel.report.perfetto import perfetto
     from trading_graph.otel.sources import read
 
     stages: dict[str, float] = {}

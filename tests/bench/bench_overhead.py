@@ -27,7 +27,7 @@ from trading_graph.graph.offline_model import OfflineModel
 from trading_graph.graph.options import Options
 from trading_graph.graph.prompts import statement_messages
 from trading_graph.otel.export import TraceFile, set_up
-from trading_graph.otel.files import Journal
+from trading_graph.otel.files.journal import Journal
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.as_of import AsOf

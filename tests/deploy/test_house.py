@@ -108,7 +108,8 @@ def test_no_file_is_loaded_under_two_names(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     count, _, twice = done.stdout.partition(" ")
-    assert int(count) >= len(MODULES)
+    in_packages = [path for path in MODULES if (path.parent / "__init__.py").exists()]
+    assert int(count) >= len(in_packages)
     assert twice.strip() == "[]"
 
 

@@ -31,7 +31,7 @@ def contents(wheel: Path) -> dict[str, bytes]:
 
 
 def test_a_wheel_holds_the_files_of_the_checkout_under_one_name(wheel: Path) -> None:
-    names = {name for name in contents(wheel) if ".dist-info/" not in name}
+    names = {name for name in contents(wheel) if name.startswith(f"{OURS}/")}
     files = {path.relative_to(ROOT) for path in project_files()}
     ours = {f"{OURS}/{path}" for path in files if path.parts[0] in PACKAGES}
     ours |= {str(path) for path in files if path.parts[0] == OURS}

@@ -13,7 +13,7 @@ import pytest
 
 from tests.analysis_runner import CHOICE, Runner
 from tests.faulty_model import Fault
-from trading_graph.graph import prefetch
+from trading_graph.graph import dispatcher
 from trading_graph.graph.gate import own_gate
 from trading_graph.otel.diagnosis import Schedule, call_tree
 from trading_graph.otel.trace import SpanTable, semconv
@@ -113,7 +113,7 @@ async def test_a_prefetch_that_fails_harms_nobody_and_shows(
     def broken(*_: object) -> NoReturn:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(prefetch, "_fetches", broken)
+    monkeypatch.setattr(dispatcher, "_fetches", broken)
     ran = await run_analysis(choice=SHORT, prefetch=True)
     assert not ran.made.decision.degraded
     assert_whole(ran.trace)

@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from tests.run_lives import Life, provider
 from trading_graph.otel import spans
 from trading_graph.otel.export import TraceFile
-from trading_graph.otel.files import Journal, is_locked, read_unfinished_run
+from trading_graph.otel.files.journal import Journal, is_locked, read_unfinished_run
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import ERROR, SpanTable, semconv
 from trading_graph.otel.verdict import completeness, interruptions
@@ -181,7 +181,7 @@ PROGRAM = textwrap.dedent(
     from pathlib import Path
     from tests.run_lives import Life, provider
     from trading_graph.otel import spans
-    from trading_graph.otel.files import read_unfinished_run
+    from trading_graph.otel.files.journal import read_unfinished_run
 
     folder, seed = Path(sys.argv[1]), int(sys.argv[2])
     life, done = Life(folder), folder / "done"

@@ -6,12 +6,13 @@ import sys
 from collections.abc import Sequence
 
 from opentelemetry.exporter.otlp.json.common.trace_encoder import encode_spans
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.util.types import AnyValue
 
-from trading_graph.otel.files.otlp_json import from_lines, to_line
+from trading_graph.otel.files.sdk_spans import LineEncoder, from_lines, to_line
 from trading_graph.otel.sources.memory import from_spans
 
 NESTED: dict[str, AnyValue] = {
@@ -43,6 +44,23 @@ def test_nested_attributes_are_read_back() -> None:
     assert trace.attributes(0)["map"] == NESTED["map"]
     assert trace.attributes(0)["list"] == NESTED["list"]
     assert trace.attributes(0)["nothing"] is None
+
+
+def test_one_at_a_time_the_lines_are_the_same() -> None:
+    """Also for a resource or a scope that looks like what stands around spans."""
+    encoder = LineEncoder()
+    for tricky in ('"spans":[]', '{"spans":[]}', ""):
+        resource = Resource({"service.name": tricky})
+        provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        for scope in (tricky or "plain", "other"):
+            for number in range(2):
+                span = provider.get_tracer(scope, "1", attributes={"of": tricky}).start_span(tricky)
+                span.set_attributes({"number": number, "text": tricky})
+                span.end()
+                assert isinstance(span, ReadableSpan)
+                assert encoder.line(span) == to_line([span])
+    foreign = ReadableSpan("without a scope", resource=Resource({}))
+    assert encoder.line(foreign) == to_line([foreign])
 
 
 def test_the_base_install_reads_and_writes_spans() -> None:

@@ -15,7 +15,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.export.spool import Spool
-from trading_graph.otel.files.otlp_json import from_lines, to_line
+from trading_graph.otel.files.sdk_spans import from_lines, to_line
 
 
 def spans(*names: str) -> Sequence[ReadableSpan]:

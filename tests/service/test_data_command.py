@@ -17,8 +17,8 @@ from rich.console import Console
 from tests.live_servers import FRED_KEY, LiveServers, live_servers
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.cli import main
+from trading_graph.service.commands.data import show_snapshot
 from trading_graph.service.commands.data_document import Snapshot, write_json
-from trading_graph.service.commands.data_table import show_snapshot
 from trading_graph.service.run.request import default_date
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.dataset import tables

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from tests.run_lives import Life, provider
 from trading_graph.graph.backend_choice import BackendChoice, ModelService
 from trading_graph.otel import spans
-from trading_graph.otel.files import Journal
+from trading_graph.otel.files.journal import Journal
 from trading_graph.otel.spans import uuid7
 from trading_graph.service.cli import main
 from trading_graph.service.errors import NotResumableError

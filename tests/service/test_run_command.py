@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
@@ -296,7 +296,7 @@ def test_a_budget_is_a_setting_and_a_flag_wins(
 
 def test_the_command_line_asks_for_what_http_does_and_means_the_same_without_a_word() -> None:
     asked = main.commands["run"].make_context("run", ["NVDA"]).params
-    plain = RunRequest(symbol="NVDA").model_dump()
+    plain = asdict(RunRequest(symbol="NVDA"))
     assert {name: asked[name] for name in plain} == plain
 
 

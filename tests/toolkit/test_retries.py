@@ -20,7 +20,7 @@ from trading_graph.toolkit.errors import (
     SourceTimeoutError,
     SourceUnavailableError,
 )
-from trading_graph.toolkit.http_errors import retry_after_s
+from trading_graph.toolkit.http_retries import retry_after_s
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.rate_limits import HostPolicy
 
@@ -136,7 +136,7 @@ async def test_a_connection_that_the_server_closed_meanwhile_is_no_hidden_retry(
     attributes = [span.attributes or {} for span in http_spans(exporter)]
     assert [each.get("error.type") for each in attributes] == [
         None,
-        "trading_graph.toolkit.http_errors.ConnectionBrokenError",
+        "trading_graph.toolkit.http_retries.ConnectionBrokenError",
         None,
     ]
     assert [each[semconv.POOL_REUSED] for each in attributes] == [False, True, False]

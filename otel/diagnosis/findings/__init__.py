@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from trading_graph.otel.diagnosis.findings import barriers, connections, rows, turns, waste
+from trading_graph.otel.diagnosis.findings import barriers, connections, rows, turns, waits, waste
 from trading_graph.otel.diagnosis.findings.candidate import Candidate
 from trading_graph.otel.diagnosis.findings.concurrency import INDEPENDENT, concurrency_findings
 from trading_graph.otel.diagnosis.findings.kind import FindingKind, Theme
@@ -14,7 +14,7 @@ DETECTORS: tuple[Callable[[Schedule], Iterator[Candidate]], ...] = (
     barriers.barriers,
     waste.duplicates,
     waste.retries,
-    waste.queues,
+    waits.recorded_waits,
     connections.cold_connections,
     waste.gaps,
     waste.long_poles,

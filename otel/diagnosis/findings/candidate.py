@@ -5,6 +5,7 @@ import msgspec
 from trading_graph.otel.diagnosis.actions import Fix
 from trading_graph.otel.diagnosis.call_tree import CallTree
 from trading_graph.otel.diagnosis.findings.kind import FindingKind
+from trading_graph.otel.trace.blocks import LoopBlock
 from trading_graph.otel.verdict.causes import Cause
 
 
@@ -16,6 +17,7 @@ class Candidate(msgspec.Struct, frozen=True):
     that the change is possible; otherwise the fix may gain nothing, and `only_if` says what it
     requires. `causes` are those that fit, where it is about spans that should have run at once.
     `at_best` is the change where it gains most, if the trace leaves open what the change would be.
+    `blocks` are the recorded blocks of event loops that it speaks of, the longest first.
     `is_open` says that the trace leaves open whether there is anything to change at all; such a
     candidate is ranked, and no step of a plan.
     """
@@ -30,6 +32,7 @@ class Candidate(msgspec.Struct, frozen=True):
     causes: tuple[Cause, ...] = ()
     at_best: tuple[Fix, ...] = ()
     is_open: bool = False
+    blocks: tuple[LoopBlock, ...] = ()
 
 
 def place_of(tree: CallTree, row: int) -> str:

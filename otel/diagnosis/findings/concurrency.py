@@ -21,15 +21,19 @@ from trading_graph.otel.diagnosis.actions import (
 )
 from trading_graph.otel.diagnosis.findings.candidate import Candidate, place_of, seconds
 from trading_graph.otel.diagnosis.findings.kind import FindingKind
+from trading_graph.otel.diagnosis.findings.waits import KIND_OF_WAIT
 from trading_graph.otel.diagnosis.schedule import Schedule
 from trading_graph.otel.trace import Evidence, SpanTable
 from trading_graph.otel.trace.structure import Turn, are_visited_again, siblings, turns
-from trading_graph.otel.verdict.causes import Cause, group_staircase
+from trading_graph.otel.verdict.blocked import longest_first, longest_in_words
+from trading_graph.otel.verdict.causes import Cause, cause_of_wait, group_staircase
 from trading_graph.otel.verdict.group import branches_of
 from trading_graph.otel.verdict.measures import fan_out_name
 from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism, reason
+from trading_graph.otel.verdict.waited import waited_inside
 from trading_graph.otel.verdict.work import working_spans
 from trading_graph.otel.vocabularies import witness
+from trading_graph.otel.vocabularies.witness import BlockState
 
 SHARED = "what they share bears them all at once"
 BLOCKING = "they block the event loop, or what they share bears them all at once"
@@ -77,6 +81,8 @@ def concurrency_findings(schedule: Schedule) -> Iterator[Candidate]:
     serial: dict[tuple[FindingKind, str], list[JudgedGroup]] = defaultdict(list)
     for each in groups:
         is_limit = each.judgement.at_once > 0
+        if (each.fell or is_limit) and _waits_inside_itself(each.judgement):
+            continue  # what was waited for is a finding of its own
         if each.fell or is_limit:
             detector = _limit if is_limit else _BY_CAUSE.get(each.judgement.causes[0])
             if detector is not None:
@@ -126,6 +132,12 @@ def _is_recorded_block(judgement: Parallelism) -> bool:
     return judgement.cause is Cause.BLOCKED_LOOP and judgement.group.lag_ms is not None
 
 
+def _waits_inside_itself(judgement: Parallelism) -> bool:
+    """Whether recorded waits inside the spans are why they take turns."""
+    kind = waited_inside(judgement.group).kind
+    return kind is not None and judgement.cause is cause_of_wait(kind)
+
+
 def _serial(
     schedule: Schedule, kind: FindingKind, place: str, some: Sequence[JudgedGroup]
 ) -> Candidate:
@@ -169,30 +181,43 @@ def _blocked(schedule: Schedule, some: Sequence[JudgedGroup]) -> Candidate:
     guilty = schedule.blocks.rows or (schedule.tree.run,)
     lag = max(witness.loop_lag_ms(trace.attributes(row)) or 0.0 for row in guilty)
     names = ", ".join(dict.fromkeys(trace.names[row] for row in guilty))
+    found = longest_first(
+        list(dict.fromkeys(block for each in some for block in each.judgement.blocks))
+    )
+    how = longest_in_words(found) if found else f"blocked for up to {lag:.0f} ms at a time"
     return Candidate(
         kind=FindingKind.BLOCKED_LOOP,
         place=place_of(schedule.tree, guilty[0]),
-        evidence=f"The event loop was blocked for up to {lag:.0f} ms at a time during {names}; "
-        "spans that overlap there did not run at once.",
+        evidence=f"The event loop was {how}, during {names}; spans that overlap there did not run "
+        "at once."
+        if found
+        else f"The event loop was {how} during {names}; spans that overlap there did not run at "
+        "once.",
         rows=guilty,
         actions=(UnblockLoop(tuple(each.rows for each in some)),),
         causes=(Cause.BLOCKED_LOOP,),
+        blocks=tuple(found),
     )
 
 
 def _interpreter(schedule: Schedule, each: JudgedGroup) -> Candidate:
     trace, group = schedule.tree.trace, each.judgement.group
     leaves = tuple(leaf for row in group.rows for leaf in trace.leaves(row))
+    blocks = each.judgement.blocks
+    if blocks and blocks[0].state is BlockState.INTERPRETER_LOCK:
+        how = f"the event loop was {longest_in_words(blocks)}"
+    else:
+        how = f"together used {group.cpu_over_wall or 0.0:.0%} of one CPU"
     return Candidate(
         kind=FindingKind.INTERPRETER_LOCK,
         place=each.place,
-        evidence=f"{len(group.rows)} spans overlap, yet together used "
-        f"{group.cpu_over_wall:.0%} of one CPU: their threads took turns.",
+        evidence=f"{len(group.rows)} spans overlap, yet {how}: their threads took turns.",
         rows=group.rows,
         actions=(FreeInterpreter(leaves),),
         proven=False,
         only_if="as many CPUs are free",
         causes=each.judgement.causes,
+        blocks=tuple(blocks),
     )
 
 
@@ -209,6 +234,9 @@ def _limit(schedule: Schedule, each: JudgedGroup) -> Candidate:
         actions = (RemoveWaits(_waits_inside(schedule, judgement)),)
     elif width:
         where = f"At most {width} of {count} spans ran at once, and others started as they ended"
+        actions = (Parallelise(each.rows),)
+    elif not judgement.group.opened_together:
+        where = f"{count} spans ran one after the other"
         actions = (Parallelise(each.rows),)
     else:
         where = f"{count} spans were opened together, and their work was done one after the other"
@@ -243,6 +271,7 @@ def _may_be_chains(schedule: Schedule, each: JudgedGroup) -> bool:
 
 
 _LIMIT_KIND = {
+    **KIND_OF_WAIT,
     Cause.SERVER: FindingKind.SERVER,
     Cause.BLOCKED_LOOP: FindingKind.BLOCKED_LOOP,
 }
@@ -377,4 +406,8 @@ _BY_CAUSE: dict[Cause, Callable[[Schedule, JudgedGroup], Candidate]] = {
     Cause.SEMAPHORE: _limit,
     Cause.SERVER: _limit,
     Cause.EXECUTOR: _limit,
+    Cause.CONNECTION_LIMIT: _limit,
+    Cause.WORKERS: _limit,
+    Cause.TASK: _limit,
+    Cause.CALLBACK: _limit,
 }

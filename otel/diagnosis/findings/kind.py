@@ -96,6 +96,19 @@ class FindingKind(StrEnum):
         Theme.PARALLEL,
         "Raise the limit: a semaphore, a pool, or the threads of an executor.",
     )
+    WORKERS = (
+        "few workers",
+        "Start more workers",
+        Theme.PARALLEL,
+        "Start more workers for that queue, or do the work where it is asked for.",
+    )
+    CALLBACKS = (
+        "late callbacks",
+        "Give the instrumentor's callbacks threads of their own",
+        Theme.WAITS,
+        "Give the loop's default executor more threads (loop.set_default_executor), or judge the "
+        "program with another instrumentor: the spans are late, and say less about the program.",
+    )
     LATE_BRANCH = (
         "late branch",
         "Start the late branch with the others",

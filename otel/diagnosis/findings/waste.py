@@ -13,7 +13,6 @@ from trading_graph.otel.diagnosis.actions import (
     Remove,
     RemoveGap,
     RemoveTail,
-    RemoveWaits,
     Share,
     Shorten,
 )
@@ -25,7 +24,7 @@ from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.verdict.duplicates import by_request
 from trading_graph.otel.verdict.retries import retries_of, too_many_requests
 from trading_graph.otel.verdict.work import is_from_cache
-from trading_graph.otel.vocabularies import Role, agent_name, witness
+from trading_graph.otel.vocabularies import Role, agent_name
 
 HIT_NS = 50_000
 """The assumed cost of a look-up in a cache, including its span."""
@@ -190,29 +189,6 @@ def _released_with(family: Family, first: int) -> list[int]:
             released.append(number)
             first_end = min(first_end, family.end[number])
     return released
-
-
-def queues(schedule: Schedule) -> Iterator[Candidate]:
-    """Recorded waits for a free connection or a slot."""
-    tree, trace = schedule.tree, schedule.tree.trace
-    on_path = schedule.path.total_ns
-    waits = [
-        (row, int(wait * 1e6))
-        for row, wait in trace.numbers_of(witness.wait_ms)
-        if wait >= 1 and row in on_path
-    ]
-    if not waits:
-        return
-    yield Candidate(
-        kind=FindingKind.QUEUE,
-        place=place_of(tree, waits[0][0]),
-        evidence=f"{len(waits)} requests waited {seconds(sum(ns for _, ns in waits))} for a free "
-        "connection.",
-        rows=tuple(row for row, _ in waits),
-        actions=(RemoveWaits(tuple(waits)),),
-        proven=False,
-        only_if="the source bears so many at once",
-    )
 
 
 def long_poles(schedule: Schedule) -> Iterator[Candidate]:

@@ -6,7 +6,6 @@ from typing import Literal
 from trading_graph.otel.diagnosis import (
     Change,
     Comparison,
-    Improvement,
     ImprovementKind,
     Moved,
     PathChange,
@@ -14,7 +13,6 @@ from trading_graph.otel.diagnosis import (
     Regression,
     RegressionKind,
     Run,
-    UseSide,
 )
 from trading_graph.otel.report.documents.document import (
     SCHEMA_VERSION,
@@ -157,15 +155,17 @@ def comparison_document(
         new=_runs(result.new),
         change=_change(result.change),
         regressions=[_regression(each) for each in result.regressions],
-        improvements=[_improvement(each) for each in result.improvements],
+        improvements=[ImprovementJson.of(each) for each in result.improvements],
         notes=list(result.notes),
         moved=[_moved(each) for each in result.moved[:LISTED]],
         moved_left_out_s=sum(each.delta_ns for each in result.moved[LISTED:]) / 1e9,
         paths=[_path(each) for each in result.paths[:LISTED]],
         paths_left_out=max(len(result.paths) - LISTED, 0),
-        use=UseChangeJson(base=_use(result.use.base), new=_use(result.use.new)),
+        use=UseChangeJson(base=UseSideJson.of(result.use.base), new=UseSideJson.of(result.use.new)),
         agents=[
-            AgentChangeJson(name=each.name, base=_use(each.base), new=_use(each.new))
+            AgentChangeJson(
+                name=each.name, base=UseSideJson.of(each.base), new=UseSideJson.of(each.new)
+            )
             for each in result.agents[:LISTED]
         ],
     )
@@ -187,17 +187,8 @@ def _change(change: Change) -> ChangeJson:
 
 
 def _regression(regression: Regression) -> RegressionJson:
-    return RegressionJson(
-        kind=regression.kind,
-        place=regression.place,
-        evidence=regression.evidence,
-        span_count=len(regression.spans),
-        spans=spans_json(regression.spans[:_SPANS]),
-    )
-
-
-def _improvement(improvement: Improvement) -> ImprovementJson:
-    return ImprovementJson(kind=improvement.kind, place=improvement.place)
+    shown = spans_json(regression.spans[:_SPANS])
+    return RegressionJson.of(regression, span_count=len(regression.spans), spans=shown)
 
 
 def _moved(moved: Moved) -> MovedJson:
@@ -214,19 +205,5 @@ def _path(change: PathChange) -> PathChangeJson:
 
 
 def _side(side: PathSide) -> PathSideJson:
-    return PathSideJson(
-        count=side.count,
-        median_s=None if side.duration_ns is None else side.duration_ns / 1e9,
-        on_path_s=side.on_path_ns / 1e9,
-        overlap=side.overlap,
-        duplicates=side.duplicates,
-        errors=side.errors,
-    )
-
-
-def _use(side: UseSide) -> UseSideJson:
-    return UseSideJson(
-        llm_calls=side.llm_calls,
-        input_tokens=side.input_tokens,
-        output_tokens=side.output_tokens,
-    )
+    median_s = None if side.duration_ns is None else side.duration_ns / 1e9
+    return PathSideJson.of(side, median_s=median_s, on_path_s=side.on_path_ns / 1e9)

@@ -1,4 +1,4 @@
-"""A diagnosis as a JSON document; docs/json.md says what the fields mean."""
+"""A diagnosis as a JSON document, with its sentences; docs/json.md says what the fields mean."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -14,11 +14,13 @@ from trading_graph.otel.diagnosis import (
 )
 from trading_graph.otel.report.documents.document import (
     SCHEMA_VERSION,
+    BlockJson,
     Document,
     SpanJson,
+    blocks_json,
     spans_json,
 )
-from trading_graph.otel.report.outlook import headline, outlook
+from trading_graph.otel.report.durations import brief
 from trading_graph.otel.verdict import Cause, Outcome
 
 _SPANS = 50
@@ -77,6 +79,7 @@ class FindingJson(Document, frozen=True, kw_only=True):
     proven: bool
     only_if: str | None
     causes: tuple[Cause, ...] = ()
+    blocks: tuple[BlockJson, ...] = ()
     on_path_s: float
     gain_s: IntervalJson
     wall_s: IntervalJson
@@ -141,42 +144,27 @@ def diagnosis_document(diagnosis: Diagnosis) -> DiagnosisJson:
         findings=[_finding(each) for each in diagnosis.findings],
         steps=[_step(each) for each in diagnosis.steps],
         passed=verdict.passed,
-        checks=[
-            DiagnosisCheckJson(
-                id=each.id, title=each.title, outcome=each.outcome, measured=each.measured
-            )
-            for each in verdict.checks
-        ],
+        checks=[DiagnosisCheckJson.of(each) for each in verdict.checks],
     )
 
 
 def _target(diagnosis: Diagnosis) -> TargetJson:
-    target, chain = diagnosis.target, diagnosis.llm_chain
-    return TargetJson(
-        limit_s=target.limit_s,
-        standing=target.standing,
-        now_s=target.now_s,
-        with_all_fixes_s=target.least_s,
-        steps_needed=target.steps_needed,
-        projected_call_s=target.projected_call_s,
-        simulated_call_s=target.simulated_call_s,
-        llm_chain=LlmChainJson(calls=chain.calls, total_s=chain.total_s),
+    return TargetJson.of(
+        diagnosis.target,
+        with_all_fixes_s=diagnosis.target.least_s,
+        llm_chain=LlmChainJson.of(diagnosis.llm_chain),
         summary=" ".join([headline(diagnosis), *outlook(diagnosis)]),
     )
 
 
 def _finding(finding: Finding) -> FindingJson:
-    return FindingJson(
-        kind=finding.kind,
-        place=finding.place,
-        evidence=finding.evidence,
+    return FindingJson.of(
+        finding,
         task=finding.kind.task,
-        advice=finding.advice,
         here=finding.here or None,
-        proven=finding.proven,
         only_if=finding.only_if or None,
         causes=finding.causes,
-        on_path_s=finding.on_path_s,
+        blocks=blocks_json(finding.blocks),
         gain_s=_interval(finding.gain),
         wall_s=_interval(finding.wall),
         span_count=len(finding.spans),
@@ -185,14 +173,71 @@ def _finding(finding: Finding) -> FindingJson:
 
 
 def _step(step: Step) -> StepJson:
-    return StepJson(
-        kind=step.kind,
-        place=step.place,
-        task=step.kind.task,
-        wall_s=_interval(step.wall),
-        against_target_s=step.target_s,
+    return StepJson.of(
+        step, task=step.kind.task, wall_s=_interval(step.wall), against_target_s=step.target_s
     )
 
 
 def _interval(interval: Interval) -> IntervalJson:
     return IntervalJson(low=interval.low_s, likely=interval.likely_s, high=interval.high_s)
+
+
+def headline(diagnosis: Diagnosis) -> str:
+    """Where the run stands, in one short sentence."""
+    target = diagnosis.target
+    if target.limit_s is None:
+        return f"The run takes {brief(target.now_s)}; no target was given."
+    if target.standing is Standing.INSIDE:
+        return f"The run keeps its target: {brief(target.now_s)} of {target.limit_s:g} s."
+    return (
+        f"The run takes {brief(target.now_s)}, {target.now_s / target.limit_s:.1f} times its "
+        f"target of {target.limit_s:g} s."
+    )
+
+
+def outlook(diagnosis: Diagnosis) -> list[str]:
+    """What the figures rest on, what mending gives, and what stands in the way; sentences."""
+    sentences = []
+    target, steps = diagnosis.target, diagnosis.steps
+    if target.projected_call_s is not None:
+        sentences.append(
+            f"Latencies are simulated: the run took {brief(diagnosis.wall_s)} with "
+            f"{target.simulated_call_s:g} s an LLM call; the target is compared with "
+            f"{target.projected_call_s:g} s a call."
+        )
+    least = brief(target.least_s)
+    if not steps and diagnosis.findings:
+        sentences.append("Whether it can be faster depends on what the trace does not show.")
+    elif not steps:
+        sentences.append("No change was found that would make it faster.")
+    elif target.standing is Standing.IN_REACH:
+        needed = target.steps_needed
+        first = "The first fix brings" if needed == 1 else f"The first {needed} fixes bring"
+        sentences.append(f"{first} it inside: {brief(steps[needed - 1].target_s)}.")
+        if needed < len(steps):
+            sentences.append(f"All {len(steps)} together give {least}.")
+    else:
+        all_fixes = "the one fix" if len(steps) == 1 else f"all {len(steps)} fixes"
+        sentences.append(f"With {all_fixes} made it takes {least}.")
+    if target.standing is Standing.OUT_OF_REACH and target.limit_s is not None:
+        sentences += _in_the_way(diagnosis, target.limit_s)
+    return [*sentences, *diagnosis.notes]
+
+
+def _in_the_way(diagnosis: Diagnosis, limit_s: float) -> list[str]:
+    chain = diagnosis.llm_chain
+    sentences = [f"No fix that this trace shows reaches {limit_s:g} s."]
+    if chain.calls and chain.total_s > limit_s / 2:
+        sentences.append(
+            f"What stands in the way is the serial chain of LLM calls: {chain.calls} calls x "
+            f"{brief(chain.each_s)} = {brief(chain.total_s)}. Only fewer calls in series, or a "
+            "faster model, shorten it; more parallelism does not."
+        )
+    else:
+        path = diagnosis.by_name
+        most = next(iter(path))
+        sentences.append(
+            f"Most of the time goes into {most} ({brief(path[most])} of the critical path); that "
+            "has to become faster itself."
+        )
+    return sentences

@@ -3,11 +3,14 @@
 import json
 from collections.abc import Callable, Iterable
 from inspect import cleandoc
-from typing import Any, Final, Literal
+from itertools import islice
+from typing import Any, Final, Literal, Self
 
 import msgspec
 
 from trading_graph.otel.trace import Span
+from trading_graph.otel.trace.blocks import LoopBlock
+from trading_graph.otel.vocabularies.witness import BlockState
 
 SCHEMA_VERSION: Final[Literal[1]] = 1
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -18,6 +21,12 @@ SchemaHook = Callable[[type], dict[str, Any]]
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
     """An object of a JSON document; its fields are printed in their order, under their names."""
+
+    @classmethod
+    def of(cls, source: object, **values: Any) -> Self:
+        """The document of an object: what `values` do not give are its attributes of that name."""
+        copied = [name for name in cls.__struct_fields__ if name not in values]
+        return cls(**{name: getattr(source, name) for name in copied}, **values)
 
 
 class SpanJson(Document, frozen=True, kw_only=True):
@@ -30,6 +39,48 @@ class SpanJson(Document, frozen=True, kw_only=True):
 def spans_json(spans: Iterable[Span]) -> list[SpanJson]:
     """Spans as documents list them."""
     return [SpanJson(span_id=span.id, name=span.name) for span in spans]
+
+
+class BlockJson(Document, frozen=True, kw_only=True):
+    """A block of an event loop: when, for how long, and which line it was.
+
+    `starved_s` is the part of `duration_s` in which other programs had the CPU.
+    """
+
+    start_unix_s: float
+    duration_s: float
+    state: BlockState
+    file: str | None
+    line: int | None
+    function: str | None
+    library: str | None
+    task: str | None
+    in_collection: bool
+    starved_s: float
+    cpu_share: float | None
+
+
+MOST_BLOCKS = 50
+
+
+def blocks_json(blocks: Iterable[LoopBlock]) -> tuple[BlockJson, ...]:
+    """The first blocks as documents list them."""
+    return tuple(
+        BlockJson(
+            start_unix_s=each.start_ns / 1e9,
+            duration_s=(each.end_ns - each.start_ns) / 1e9,
+            state=each.state,
+            file=None if each.line is None else each.line.file,
+            line=None if each.line is None else each.line.number,
+            function=None if each.line is None else each.line.function,
+            library=each.library,
+            task=each.task,
+            in_collection=each.in_collection,
+            starved_s=each.starved_ns / 1e9,
+            cpu_share=each.cpu_share,
+        )
+        for each in islice(blocks, MOST_BLOCKS)
+    )
 
 
 def encode(

@@ -5,8 +5,10 @@ from typing import Literal
 
 from trading_graph.otel.report.documents.document import (
     SCHEMA_VERSION,
+    BlockJson,
     Document,
     SpanJson,
+    blocks_json,
     spans_json,
 )
 from trading_graph.otel.trace import Evidence, Profile
@@ -41,8 +43,8 @@ class ProjectionJson(Document, frozen=True, kw_only=True):
 class CheckJson(Document, frozen=True, kw_only=True):
     """A check of the gate: its outcome, its figures, and the spans that show a failure.
 
-    `causes`, `evidence` and `notes` are always printed; stored documents of version 0.1 lack them.
-    Of several causes the trace does not tell which one holds.
+    `causes`, `evidence`, `notes` and `blocks` are always printed; earlier stored documents lack
+    them. Of several causes the trace does not tell which one holds.
     """
 
     id: str
@@ -55,6 +57,7 @@ class CheckJson(Document, frozen=True, kw_only=True):
     evidence: Evidence | None = None
     notes: tuple[str, ...] = ()
     projection: ProjectionJson | None = None
+    blocks: tuple[BlockJson, ...] = ()
     advice: str
     spans: list[SpanJson]
 
@@ -180,60 +183,41 @@ def unjudged_document(trace_id: str, span_count: int, reason: str) -> VerdictJso
 
 
 def _interruption(interruption: Interruption) -> InterruptionJson:
-    return InterruptionJson(
+    return InterruptionJson.of(
+        interruption,
         at_unix_s=interruption.at_ns / 1e9,
         after_s=interruption.after_ns / 1e9,
         dead_s=interruption.dead_ns / 1e9,
-        killed_spans=interruption.killed_spans,
     )
 
 
 def _check(result: CheckResult) -> CheckJson:
-    return CheckJson(
-        id=result.id,
-        title=result.title,
-        outcome=result.outcome,
-        measured=result.measured,
-        limit=result.limit,
+    projection = result.projection
+    return CheckJson.of(
+        result,
         strength=result.grade,
-        causes=result.causes,
-        evidence=result.evidence,
-        notes=result.notes,
-        projection=None
-        if result.projection is None
-        else ProjectionJson(call_s=result.projection.call_s, run_s=result.projection.run_s),
-        advice=result.advice,
+        projection=None if projection is None else ProjectionJson.of(projection),
+        blocks=blocks_json(result.blocks),
         spans=spans_json(result.spans),
     )
 
 
 def _measures(measures: Measures) -> MeasuresJson:
-    return MeasuresJson(
-        wall_s=measures.wall_s,
+    llm = measures.use.llm
+    return MeasuresJson.of(
+        measures,
         work=_profile(measures.work),
         fan_outs=[_fan_out(each) for each in measures.fan_outs],
-        llm_calls=measures.llm_calls,
-        llm_chain=measures.llm_chain,
-        llm_s=measures.use.llm.time_s,
-        input_tokens=measures.use.llm.input_tokens,
-        output_tokens=measures.use.llm.output_tokens,
+        llm_s=llm.time_s,
+        input_tokens=llm.input_tokens,
+        output_tokens=llm.output_tokens,
         agents=tuple(_agent(each) for each in measures.use.agents),
-        barrier_idle_s=measures.barrier_idle_s,
-        loop_lag_ms=measures.loop_lag_ms,
-        queue_wait_s=measures.queue_wait_s,
-        cache=measures.cache,
-        errors=measures.errors,
-        cancellations=measures.cancellations,
-        retries=measures.retries,
     )
 
 
 def _agent(agent: AgentUse) -> AgentJson:
-    return AgentJson(
-        name=agent.name,
-        visits=agent.visits,
-        wall_s=agent.wall_s,
-        own_s=agent.own_s,
+    return AgentJson.of(
+        agent,
         llm_calls=agent.llm.calls,
         llm_s=agent.llm.time_s,
         input_tokens=agent.llm.input_tokens,
@@ -242,27 +226,15 @@ def _agent(agent: AgentUse) -> AgentJson:
 
 
 def _fan_out(fan_out: FanOut) -> FanOutJson:
-    return FanOutJson(
-        name=fan_out.name,
+    return FanOutJson.of(
+        fan_out,
         branches=len(fan_out.branches),
         strength=": ".join(each for each in (fan_out.strength, fan_out.reason) if each),
-        causes=fan_out.causes,
-        evidence=fan_out.evidence,
         spans=_profile(fan_out.wrappers),
         work=_profile(fan_out.work),
         spans_overlap=fan_out.wrappers_overlap,
-        work_overlap=fan_out.work_overlap,
-        least_pairwise_overlap=fan_out.least_pairwise_overlap,
-        last_start_s=fan_out.last_start_s,
-        spread_s=fan_out.spread_s,
     )
 
 
 def _profile(profile: Profile) -> ProfileJson:
-    return ProfileJson(
-        spans=profile.spans,
-        average=profile.average,
-        peak=profile.peak,
-        serial_fraction=profile.serial_fraction,
-        busy_s=profile.busy_ns / 1e9,
-    )
+    return ProfileJson.of(profile, busy_s=profile.busy_ns / 1e9)

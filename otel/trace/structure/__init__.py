@@ -23,6 +23,7 @@ from trading_graph.otel.trace.structure.fan_outs import (
     siblings,
 )
 from trading_graph.otel.trace.structure.limits import (
+    FEWEST_LIMITED,
     Limit,
     are_visited_again,
     limit,
@@ -44,6 +45,7 @@ from trading_graph.otel.trace.structure.stages import (
 from trading_graph.otel.trace.structure.turns import Turn, turn_numbers, turns
 
 __all__ = [
+    "FEWEST_LIMITED",
     "OVERLAP_SHARE",
     "Barrier",
     "BarrierWaits",

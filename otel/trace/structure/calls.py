@@ -37,16 +37,16 @@ def _innermost(trace: SpanTable, run: int, llm: list[int]) -> list[int]:
     """The LLM spans that are calls: no wrapper, and no bookkeeping."""
     if len(llm) < 2:
         return llm
+    lengths = trace.lengths
     inside_ns: dict[int, int] = defaultdict(int)
     if any(map(trace.child_rows.__getitem__, llm)):
         above = nearest_above(trace, run, Role.LLM)
         for row in llm:
             if above[row] >= 0:
-                inside_ns[above[row]] += trace.length(row)
-    length = trace.length
-    innermost = [row for row in llm if inside_ns.get(row, 0) < WRAPPER_SHARE * max(length(row), 1)]
-    least = BOOKKEEPING_SHARE * max(map(length, innermost), default=0)
-    short = {row for row in innermost if length(row) < least and row not in trace.failed}
+                inside_ns[above[row]] += lengths[row]
+    innermost = [row for row in llm if inside_ns.get(row, 0) < WRAPPER_SHARE * max(lengths[row], 1)]
+    least = BOOKKEEPING_SHARE * max([lengths[row] for row in innermost], default=0)
+    short = {row for row in innermost if lengths[row] < least and row not in trace.failed}
     if not short:
         return innermost
     silent = {row for row in short if not trace.read(answer, row).is_given}

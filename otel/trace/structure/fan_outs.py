@@ -17,7 +17,7 @@ from trading_graph.otel.trace.memo import once_per_trace
 from trading_graph.otel.trace.structure.calls import calls
 from trading_graph.otel.trace.structure.turns import turns
 from trading_graph.otel.trace.table import SpanTable
-from trading_graph.otel.vocabularies import GraphTask, Role, graph_task
+from trading_graph.otel.vocabularies import GraphTask, Role
 
 LEAST_SHARE = 0.01
 """A sibling shorter than this share of the longest, and a family shorter than this of the run, does
@@ -35,6 +35,7 @@ PAUSE_SHARE = 0.5
 _PAIRS_OF = 200
 """Up to this number of spans at once, each is compared with each."""
 
+_TASKS = frozenset({Role.CHAIN, Role.AGENT, Role.OTHER})
 _NEVER = frozenset({Role.RUN, Role.DISPATCH, Role.JOIN, Role.PREFETCH, Role.INTERRUPTION})
 
 
@@ -91,10 +92,10 @@ def siblings(trace: SpanTable, run: int) -> Siblings:
     fan_outs, rows = list(_linked(trace, run)), list[Row]()
     taken = {row for each in fan_outs for row in each.branches}
     taken |= _inside_turns(trace, run) | _bookkeeping(trace, run)
-    least_ns = LEAST_SHARE * trace.length(run)
+    least_ns = LEAST_SHARE * trace.lengths[run]
     for parent in trace.tree_rows(run):
         family = trace.child_rows[parent]
-        if len(family) < 2 or (parent != run and trace.length(parent) < least_ns):
+        if len(family) < 2 or (parent != run and trace.lengths[parent] < least_ns):
             continue
         found, row = _family(trace, parent, family, taken)
         fan_outs += found
@@ -156,19 +157,21 @@ def _family(
     trace: SpanTable, parent: int, family: Sequence[int], taken: set[int]
 ) -> tuple[list[FanOut], list[Row]]:
     """The fan-outs and rows among the children of one span."""
-    longest = max(map(trace.length, family))
-    roles, length, least_ns = trace.roles, trace.length, LEAST_SHARE * longest
-    members = [row for row in family if length(row) >= least_ns and roles[row] not in _NEVER]
+    roles, lengths = trace.roles, trace.lengths
+    least_ns = LEAST_SHARE * max([lengths[row] for row in family])
+    members = [row for row in family if lengths[row] >= least_ns and roles[row] not in _NEVER]
     # Neither a fan-out nor a row is made of spans that belong to turns alone.
     if len(members) < 2 or taken.issuperset(members):
         return [], []
-    tasks = {row: trace.read(graph_task, row) for row in members} if trace.is_graph else {}
+    tasks_of = trace.graph_tasks if trace.is_graph else None
+    tasks = {row: tasks_of[row] for row in members} if tasks_of else {}
     steps = {
         row: task.step
         for row, task in tasks.items()
         if task is not None and task.step is not None and is_task(trace, row, task)
     }
-    taken = taken | _later_parts(trace, steps, tasks)
+    if later := _later_parts(trace, steps, tasks):
+        taken = taken | later
     fan_outs = list(_steps(trace, parent, steps, taken))
     groups = _joined_batches(trace, _groups(trace, members, steps))
     for group in groups:
@@ -186,8 +189,8 @@ def is_task(trace: SpanTable, row: int, task: GraphTask) -> bool:
     A task is the topmost span of its namespace. Where no namespace is recorded, calls are parts.
     """
     if not task.namespace:
-        return trace.roles[row] in (Role.CHAIN, Role.AGENT, Role.OTHER)
-    above = trace.read(graph_task, trace.parents[row]) if trace.parents[row] >= 0 else None
+        return trace.roles[row] in _TASKS
+    above = trace.graph_tasks[trace.parents[row]] if trace.parents[row] >= 0 else None
     return above is None or above.namespace != task.namespace
 
 
@@ -247,11 +250,11 @@ def _joined_batches(trace: SpanTable, groups: list[list[int]]) -> list[list[int]
     joined: list[list[int]] = []
     size = 0
     for group in groups:
-        before = joined[-1] if joined else []
-        same_name = before and {trace.names[row] for row in (*before[:1], *group)}
-        if before and 1 < len(group) <= size and len(same_name or ()) == 1:
-            before += group
-            continue
+        if 1 < len(group) <= size:
+            before = joined[-1]
+            if len({trace.names[row] for row in (before[0], *group)}) == 1:
+                before += group
+                continue
         joined.append(list(group))
         size = len(group)
     return joined
@@ -289,14 +292,15 @@ def _rows(
 ) -> Iterator[Row]:
     """The sequences of single siblings of one role, with nothing else between them."""
     sequence: list[int] = []
+    roles, lengths = trace.roles, trace.lengths
     longest: dict[Role, int] = defaultdict(int)  # many small calls count beside a long agent
     for group in groups:
-        role = trace.roles[group[0]]
-        longest[role] = max(longest[role], trace.length(group[0]))
+        role = roles[group[0]]
+        longest[role] = max(longest[role], lengths[group[0]])
     for group in groups:
         row = group[0]
         single = len(group) == 1 and row not in taken
-        if single and trace.length(row) < ROW_SHARE * longest[trace.roles[row]]:
+        if single and lengths[row] < ROW_SHARE * longest[roles[row]]:
             continue  # what comes before and after the rest gains nothing beside it
         if sequence and not (single and _follows(trace, sequence[-1], row, tasks)):
             yield from _row(trace, parent, sequence, by_step)
@@ -314,7 +318,7 @@ def _follows(
     if trace.roles[before] is not trace.roles[row] and not both_tasks:
         return False
     pause = trace.intervals[row][0] - trace.intervals[before][1]
-    shorter = min(trace.length(before), trace.length(row))
+    shorter = min(trace.lengths[before], trace.lengths[row])
     return pause <= PAUSE_SHARE * shorter and before not in trace.failed
 
 

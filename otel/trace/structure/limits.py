@@ -15,6 +15,9 @@ import msgspec
 from trading_graph.otel.trace.table import SpanTable
 from trading_graph.otel.vocabularies import Role
 
+FEWEST_LIMITED = 3
+"""No limit shows on fewer spans than these."""
+
 HELD_SHARE = 0.05
 """A level counts if it was held for this share of the median duration."""
 
@@ -27,6 +30,8 @@ HANDOVERS = 0.8
 STEP_SHARE = 0.2
 """How far the steps of a staircase may differ from the first, as a share of it; half of it where
 the spans have different names."""
+
+_VISITED = frozenset({Role.AGENT, Role.CHAIN})
 
 
 class Limit(msgspec.Struct, frozen=True):
@@ -41,7 +46,7 @@ def limit(trace: SpanTable, rows: Sequence[int], least_later: int = 2) -> Limit 
 
     At least `least_later` of them have to start later than the first that ran at once.
     """
-    if len(rows) < 3 or are_visited_again(trace, rows):
+    if len(rows) < FEWEST_LIMITED or are_visited_again(trace, rows):
         return None
     times = sorted(trace.intervals[row] for row in rows)
     middle = median(end - start for start, end in times)
@@ -69,7 +74,7 @@ def are_visited_again(trace: SpanTable, rows: Sequence[int]) -> bool:
 
     Then branches of several visits each ran side by side: a later start follows a visit before.
     """
-    if any(trace.roles[row] not in (Role.AGENT, Role.CHAIN) for row in rows):
+    if any(trace.roles[row] not in _VISITED for row in rows):
         return False
     last_end: dict[str, int] = {}
     again: set[str] = set()
@@ -92,7 +97,7 @@ def limit_inside(trace: SpanTable, branches: Sequence[Sequence[int]]) -> int | N
     times = sorted(
         (*trace.intervals[row], number) for number, rows in enumerate(branches) for row in rows
     )
-    if len(branches) < 3 or not times:
+    if len(branches) < FEWEST_LIMITED or not times:
         return None
     middle = median(end - start for start, end, _ in times)
     ends = sorted(end for _, end, _ in times)
@@ -139,7 +144,7 @@ def staircase(trace: SpanTable, rows: Sequence[int], is_one_name: bool) -> int |
     Such spans wait inside, for a limit or for a loop that another of them blocks. It takes three
     steps, or two of two: unequal amounts of work seldom look like that.
     """
-    if len(rows) < 3:
+    if len(rows) < FEWEST_LIMITED:
         return None
     first_start = min(trace.intervals[row][0] for row in rows)
     last_start = max(trace.intervals[row][0] for row in rows)

@@ -16,14 +16,15 @@ def requests(trace: SpanTable, rows: Sequence[int]) -> dict[int, str | None]:
     A tool call asks by its name and arguments, a fetch by its declared key.
     """
     keys, roles, tool = trace.values(semconv.FETCH_KEY), trace.roles, Role.TOOL
+    lengths = trace.lengths
     tools = [row for row in rows if roles[row] is tool]
     # A tool span of next to no time is bookkeeping, such as that of the final answer.
-    least = LEAST_SHARE * max(map(trace.length, tools), default=0)
+    least = LEAST_SHARE * max([lengths[row] for row in tools], default=0)
     return {
         row: str(key)
         if (key := keys[row]) is not None
         else _tool_request(trace, row)
-        if roles[row] is tool and trace.length(row) >= least
+        if roles[row] is tool and lengths[row] >= least
         else None
         for row in rows
     }

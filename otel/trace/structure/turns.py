@@ -118,9 +118,9 @@ def _turn(
 ) -> Turn:
     if len(members) == 1:
         return Turn(tuple(members), scope, caller, Evidence.DECLARED)
-    lengths = list(map(trace.length, members))
-    least = BOOKKEEPING_SHARE * max(lengths)
-    tools = tuple([row for row, ns in zip(members, lengths, strict=True) if ns >= least])
+    lengths = trace.lengths
+    least = BOOKKEEPING_SHARE * max([lengths[row] for row in members])
+    tools = tuple([row for row in members if lengths[row] >= least])
     return Turn(tools, scope, caller, _evidence(trace, tools, caller, ids))
 
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from jinja2 import ChoiceLoader, PackageLoader, PrefixLoader
 
 from trading_graph.graph.gate import time_limit_s
-from trading_graph.otel.report import rendering
+from trading_graph.otel.report import html as report_html
 from trading_graph.service.server.access import ACCESS
 
 _PACKAGE = "trading_graph.service.server.pages"
@@ -55,11 +55,11 @@ def is_external(address: str) -> bool:
 
 
 # The templates of the service, and those of reports below `report/`.
-ENVIRONMENT = rendering.environment(
+ENVIRONMENT = report_html.environment(
     ChoiceLoader(
         [
             PackageLoader(_PACKAGE),
-            PrefixLoader({"report": PackageLoader(rendering.PACKAGE)}),
+            PrefixLoader({"report": PackageLoader(report_html.PACKAGE)}),
         ]
     )
 )
@@ -87,7 +87,7 @@ def _read(name: str) -> str:
 
 
 # The style sheet of reports, and what a service has beyond it.
-STYLE = Asset("style.css", rendering.style_sheet() + "\n" + _read("style.css"), "text/css")
+STYLE = Asset("style.css", report_html.style_sheet() + "\n" + _read("style.css"), "text/css")
 SCRIPT = Asset("live.js", _read("live.js"), "text/javascript")
 ICON = Asset("icon.svg", _read("icon.svg"), "image/svg+xml")
 

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from aiohttp import web
 
 from trading_graph.service.server.access import ACCESS, COOKIE, SESSION_S
-from trading_graph.service.server.pages.forms import first, form_of
+from trading_graph.service.server.inputs import first, form_of
 from trading_graph.service.server.pages.layout import page, see_other
 
 PATH = "/login"

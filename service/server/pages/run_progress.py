@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 
 from trading_graph.graph.gate import time_limit_s
 from trading_graph.graph.options import DEBATERS, DECIDERS, RISK_ANALYSTS
-from trading_graph.otel.report.charts import Axis, Bar, axis, bar
 from trading_graph.otel.report.durations import brief
+from trading_graph.otel.report.html import Axis, Bar, axis, bar
 from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server.pages.layout import spoken
 from trading_graph.service.server.run_events import (

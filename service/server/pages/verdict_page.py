@@ -57,7 +57,7 @@ class VerdictView:
 def verdict_view(stored: str) -> VerdictView:
     """A stored verdict."""
     document = msgspec.json.decode(stored, type=VerdictJson)
-    return VerdictView(document, [CheckRow.from_json(each) for each in document.checks])
+    return VerdictView(document, [CheckRow.of(each) for each in document.checks])
 
 
 @dataclass(frozen=True, slots=True)

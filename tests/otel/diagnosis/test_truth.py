@@ -119,7 +119,7 @@ def test_a_late_branch_is_called_late(run: Run) -> None:
     shared = last - trace.intervals[late][0]
     assume(delay > LATE_SHARE * median(map(trace.length, rows)))
     assume(trace.intervals[late][1] > last)
-    assume(shared > 1.01 * OVERLAP_SHARE * min(trace.length(late), trace.length(longest)))
+    assume(shared > 1.01 * OVERLAP_SHARE * min(trace.lengths[late], trace.lengths[longest]))
     gain = phase.end - phase.start - phase.mended
     assume(gain * MS > LEAST_SHARE * ranking.wall_ns)
     (found,) = of_kind(ranking, FindingKind.LATE_BRANCH)

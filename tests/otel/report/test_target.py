@@ -6,7 +6,7 @@ import pytest
 
 from tests.otel.report.runs import CALL_MS, slow_diagnosis, slow_run
 from trading_graph.otel.diagnosis import Standing, ranking_of
-from trading_graph.otel.report.outlook import headline, outlook
+from trading_graph.otel.report.documents.diagnosis import headline, outlook
 from trading_graph.otel.report.page import diagnosis_markdown
 
 

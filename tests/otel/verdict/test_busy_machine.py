@@ -131,7 +131,7 @@ def test_tools_that_ask_twice_through_a_semaphore_are_held() -> None:
             await asyncio.gather(*(limited(number) for number in range(4)))
 
     found = results(trace_of(program))["turns"]
-    assert found.grade.startswith("suspicious: a semaphore")
+    assert found.grade.startswith("serial: a semaphore")
 
 
 def test_a_tool_that_misses_but_only_joins_anothers_fetch_did_no_work_of_its_own() -> None:

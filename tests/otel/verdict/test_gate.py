@@ -6,9 +6,11 @@ import pytest
 
 from trading_graph.otel.trace import SpanTable, SpanValues, TraceBuilder
 from trading_graph.otel.verdict import (
+    Cause,
     Gate,
     GateError,
     Outcome,
+    Strength,
     judge,
 )
 
@@ -91,6 +93,16 @@ def test_count() -> None:
     verdict = judge(STEPS, Gate.from_toml(GOOD, "gate.toml"))
     assert verdict.passed
     assert outcome("relation='count'\nset='steps'\nat_least=3")[0] is Outcome.FAIL
+
+
+def test_what_holds_without_proof_fails_where_proof_is_asked_for_and_says_what_is_missing() -> None:
+    at_once = trace(("root", "", 0, 100), ("step 1", "root", 0, 60), ("step 2", "root", 1, 70))
+    text = with_check("relation = 'overlap'\nset = 'steps'\nstrength = 'proven'")
+    result = judge(at_once, Gate.from_toml(text)).checks[-1]
+    assert result.outcome is Outcome.FAIL
+    assert result.strength is Strength.OVERLAPPING
+    assert [span.name for span in result.spans] == ["step 1", "step 2"]
+    assert result.advice == Cause.NOT_RECORDED.advice
 
 
 def test_max_gap() -> None:

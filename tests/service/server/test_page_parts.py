@@ -2,14 +2,15 @@
 
 import json
 import re
+from dataclasses import fields
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
-from trading_graph.otel.report.charts import percent
+from trading_graph.otel.report.html import percent
 from trading_graph.service.run.request import ANALYSTS, RunRequest
-from trading_graph.service.server.pages import forms
+from trading_graph.service.server.pages import home
 from trading_graph.service.server.pages.home import history
 from trading_graph.service.server.pages.layout import ENVIRONMENT, render
 from trading_graph.service.server.pages.login import local
@@ -67,8 +68,8 @@ def history_section(runs: list[RunDuration]) -> str:
     return render("history.html", history=history(runs))
 
 
-def form_section(typed: forms.Input) -> str:
-    return render("start_form.html", form=forms.start_form(typed, "2025-11-14"))
+def form_section(typed: home.Input) -> str:
+    return render("start_form.html", form=home.start_form(typed, "2025-11-14"))
 
 
 def event(kind: str, span: str, start: float, end: float | None = None, **more: Any) -> str:
@@ -351,34 +352,34 @@ def test_only_paths_and_web_addresses_become_links() -> None:
 
 def test_an_empty_budget_is_none_and_a_typed_one_holds() -> None:
     form = {"symbol": ["NVDA"], "max_calls": [""], "max_tokens": ["9000"], "max_seconds": ["1.5"]}
-    asked = forms.read_request(form)
+    asked = home.read_request(form)
     assert isinstance(asked, RunRequest)
     assert (asked.max_calls, asked.max_tokens, asked.max_seconds) == (None, 9000, 1.5)
-    wrong = forms.read_request({"symbol": ["NVDA"], "max_calls": ["0"]})
-    assert isinstance(wrong, forms.Input)
+    wrong = home.read_request({"symbol": ["NVDA"], "max_calls": ["0"]})
+    assert isinstance(wrong, home.Input)
     assert set(wrong.errors) == {"max_calls"}
 
 
 def test_a_form_becomes_a_request_or_says_what_is_wrong() -> None:
-    asked = forms.read_request({"symbol": ["NVDA"], "date": [""], "prefetch": ["1"]})
+    asked = home.read_request({"symbol": ["NVDA"], "date": [""], "prefetch": ["1"]})
     assert asked == RunRequest(symbol="NVDA", prefetch=True)
-    wrong = forms.read_request({"symbol": [""], "debate_rounds": ["9"], "chosen": ["1"]})
-    assert isinstance(wrong, forms.Input)
+    wrong = home.read_request({"symbol": [""], "debate_rounds": ["9"], "chosen": ["1"]})
+    assert isinstance(wrong, home.Input)
     assert set(wrong.errors) == {"symbol", "debate_rounds", "analysts"}
     page = form_section(wrong)
     assert 'id="debate_rounds-error"' in page
     assert 'aria-invalid="true"' in page
     assert "<details open>" in page
-    assert_inert(form_section(forms.Input({"symbol": [EVIL]})))
+    assert_inert(form_section(home.Input({"symbol": [EVIL]})))
 
 
 def test_the_form_has_every_field_of_a_request_with_its_bounds() -> None:
     controls: dict[str, list[dict[str, str | None]]] = {}
-    page = form_section(forms.Input({"symbol": ["NVDA"], "max_calls": ["7"]}))
+    page = form_section(home.Input({"symbol": ["NVDA"], "max_calls": ["7"]}))
     for tag, attributes in Tags(page).found:
         if tag in ("input", "select"):
             controls.setdefault(str(attributes["name"]), []).append(attributes)
-    assert controls.keys() == RunRequest.model_fields.keys() | {"chosen", "key"}
+    assert controls.keys() == {each.name for each in fields(RunRequest)} | {"chosen", "key"}
     assert [each["value"] for each in controls["analysts"]] == list(ANALYSTS)
     (turns,), (budget,) = controls["analyst_turns"], controls["agent_budget"]
     assert (turns["min"], turns["max"], turns["value"], "step" in turns) == ("2", "8", "2", False)
@@ -388,4 +389,4 @@ def test_the_form_has_every_field_of_a_request_with_its_bounds() -> None:
     options = [each["value"] for tag, each in Tags(page).found if tag == "option"]
     assert options == ["parallel", "serial", "parallel", "sequential", "parallel", "sequential"]
     assert "<details open>" in page, "an option was changed"
-    assert "<details open>" not in form_section(forms.Input({"symbol": ["NVDA"]}))
+    assert "<details open>" not in form_section(home.Input({"symbol": ["NVDA"]}))

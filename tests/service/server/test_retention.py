@@ -6,8 +6,15 @@ from pathlib import Path
 import pytest
 
 from trading_graph.service.run.request import RunRequest
-from trading_graph.service.server.retention import forget
-from trading_graph.service.store import RunState, Store, StoredRun, StoredVerdict, now, open_store
+from trading_graph.service.store import (
+    RunState,
+    Store,
+    StoredRun,
+    StoredVerdict,
+    forget,
+    now,
+    open_store,
+)
 
 DAY_S = 86_400.0
 OLD, NEW, OPEN, FOREIGN = ("0" * 31 + digit for digit in "1234")

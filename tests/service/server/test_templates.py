@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment, UndefinedError
 
-from trading_graph.otel.report import rendering
+from trading_graph.otel.report import html
 from trading_graph.service.server.pages import layout
 
-ENVIRONMENTS = [rendering.ENVIRONMENT, layout.ENVIRONMENT]
-FOLDERS = [Path(str(module.__file__)).parent / "templates" for module in (rendering, layout)]
+ENVIRONMENTS = [html.ENVIRONMENT, layout.ENVIRONMENT]
+FOLDERS = [Path(str(module.__file__)).parent / "templates" for module in (html, layout)]
 UNESCAPED = {
     "document.html": ["style"],  # ours
     "run_over.html": ["report.html"],  # Markdown of models, made inert

@@ -1,0 +1,115 @@
+"""Starts the witness in a program that was not changed, where its environment says so.
+
+`bootstrap/sitecustomize.py` calls it at the start of each Python, and `opentelemetry-instrument`
+through an entry point. Nothing heavy is imported before the program itself imports OpenTelemetry.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from trading_graph.otel.witness.fallback_provider import FallbackProvider
+from trading_graph.otel.witness.import_hooks import ImportHooks
+from trading_graph.otel.witness.libraries import AGENT_LIBRARIES, OTHER_LIBRARIES
+from trading_graph.otel.witness.process_notes import SUFFIX, Note, ProcessNotes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+SWITCH = "TRADING_GRAPH_WITNESS"
+"""`1` starts the witness; without it nothing here does anything.
+
+`record` is what `trading-graph record` sets: each process then leaves notes beside its spans.
+"""
+OUT = "TRADING_GRAPH_WITNESS_OUT"
+"""The folder in which each process writes its spans; without it none are written."""
+INSTRUMENT = "TRADING_GRAPH_WITNESS_INSTRUMENT"
+"""Which instrumentors are loaded: `auto` (all that are installed), `none`, or their names."""
+SPANS = "TRADING_GRAPH_WITNESS_SPANS"
+"""`tasks` records the tasks of asyncio as spans."""
+SPAN_FILES = "spans-*.jsonl"
+"""The names of the files of spans; a forked child adds to the name."""
+BOOTSTRAP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bootstrap")
+"""The folder that starts the witness where it stands at the front of PYTHONPATH."""
+
+_started: list[ImportHooks] = []
+
+
+def start() -> None:
+    """Start the witness once, if the environment says so; nothing is ever raised."""
+    _start(loads_instrumentors=True)
+
+
+def start_beside_instrument() -> None:
+    """The same under `opentelemetry-instrument`, which loads the instrumentors itself."""
+    _start(loads_instrumentors=False)
+
+
+def _start(*, loads_instrumentors: bool) -> None:
+    switch = os.environ.get(SWITCH)
+    if _started or switch not in ("1", "record"):
+        return
+    folder, stem = os.environ.get(OUT), f"{os.getpid()}-{time.time_ns():x}"
+    has_notes = folder and switch == "record"
+    notes = ProcessNotes(os.path.join(folder, stem + SUFFIX) if folder and has_notes else None)
+    notes.add(Note.PYTHON, os.getpid(), sys.executable, sys.version.split()[0])
+    hooks = ImportHooks(notes.fault)
+    _started.append(hooks)
+    try:
+        sys.meta_path.insert(0, hooks)
+        for library in (*AGENT_LIBRARIES, *OTHER_LIBRARIES):
+            hooks.add(library, lambda module: notes.add(Note.IMPORTED, module.__name__))
+        if folder:
+            os.makedirs(folder, exist_ok=True)
+            hooks.add("opentelemetry.sdk.trace", _installer(f"{folder}/spans-{stem}.jsonl"))
+            _record_what_nobody_takes(hooks)
+        else:
+            hooks.add("opentelemetry.sdk.trace", _installer(None))
+        if loads_instrumentors:
+            _load_instrumentors(os.environ.get(INSTRUMENT, "none"), hooks, notes)
+        notes.add(Note.WATCHED)
+    except Exception as error:
+        notes.fault("start", error)
+
+
+def _installer(span_file: str | None) -> Callable[[ModuleType], None]:
+    def install_witness(_: ModuleType) -> None:
+        # Not above: these load the SDK.
+        from pathlib import Path
+
+        from trading_graph.otel.witness import install
+
+        install(Path(span_file) if span_file else None)
+
+    return install_witness
+
+
+def _record_what_nobody_takes(hooks: ImportHooks) -> None:
+    """Take the spans of a program without a provider, and make spans of tasks where asked to."""
+    fallback = FallbackProvider()
+    hooks.add("opentelemetry.trace", fallback.serve)
+    if os.environ.get(SPANS) == "tasks":
+        # Not above: it loads OpenTelemetry, and this program may never do so.
+        from trading_graph.otel.witness.task_spans import TaskSpans
+
+        tasks = TaskSpans(fallback.tracer("trading_graph.witness.tasks"))
+        tasks.watch_asyncio()
+        hooks.add("uvloop", tasks.watch_uvloop)
+
+
+def _load_instrumentors(which: str, hooks: ImportHooks, notes: ProcessNotes) -> None:
+    if which == "none":
+        return
+    # Not above: most programs in a container load their own.
+    from trading_graph.otel.witness.instrumentors import Instrumentor, load_on_import
+
+    names = frozenset(each.strip() for each in which.split(","))
+
+    def is_chosen(each: Instrumentor) -> bool:
+        return which == "auto" or each.answers_to(names)
+
+    load_on_import(is_chosen, hooks, notes)
