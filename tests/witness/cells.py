@@ -53,6 +53,8 @@ BLOCKED = replace(
 COMPUTING = replace(BLOCKED, at_once=None, mark="# the line that computes")
 LIMITED = lost(Cause.SEMAPHORE, first=FindingKind.LIMIT, at_once=2)
 LOCKED = replace(LIMITED, at_once=1)
+EACH_OTHER = lost(Cause.SEMAPHORE, Cause.TASK, first=FindingKind.LIMIT, at_once=2)
+"""Nothing says what kind of limit it is: they wait for each other."""
 
 PATHOLOGIES = {
     "clean": CLEAN,
@@ -109,8 +111,6 @@ SHAPES = (
 IMPOSSIBLE = {("threads", "blocked loop"): "there is no event loop"}
 
 OTHER_TRUTHS = {
-    # A thread that waits for its socket cannot be told from one that waits for a lock.
-    ("threads", "clean"): Truth(Expected.PASSED, at_once=4),
     # What computes in a thread delays no loop here: an import keeps the interpreter from the rest.
     ("threads", "cold import"): lost(
         Cause.COLD_IMPORT, Cause.INTERPRETER_LOCK, first=FindingKind.INTERPRETER_LOCK
@@ -118,10 +118,10 @@ OTHER_TRUTHS = {
 }
 
 EASY_TO_GET_WRONG = {
-    "home-made semaphore": LIMITED,
+    "home-made semaphore": EACH_OTHER,
     "capacity limiter": LIMITED,
-    "early lock": LOCKED,
-    "one worker": lost(Cause.SEMAPHORE, Cause.EXECUTOR, first=FindingKind.LIMIT, at_once=1),
+    "early lock": replace(EACH_OTHER, at_once=1),
+    "one worker": lost(Cause.WORKERS, first=FindingKind.WORKERS, at_once=1),
     "two workers": Truth(Expected.PASSED, at_once=2),
     "idle consumer": CLEAN,
     "blocking gather": replace(BLOCKED, at_once=None),

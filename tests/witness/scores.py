@@ -1,5 +1,6 @@
 """Holds what the judge says of a run against the truth of its cell."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ AT_ONCE = ("turns", "fan_outs")
 
 RIGHT_CELLS, PROVEN_RUNS = 0.96, 0.95
 BLOCKED = "witness.blocked"
+BLAMED = re.compile(r"blocked (?:for \d|by )")
+"""What a verdict says of a loop that was blocked."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def is_fair_to_the_machine(verdict: tg.Verdict, cell: Cell) -> bool:
     """
     said = as_markdown(verdict)
     if not cell.truth.blocks:
-        return "blocked for" not in said and "blocked by" not in said
+        return not BLAMED.search(said)
     return cell.truth.mark != COMPUTING.mark or "starved" in said
 
 
