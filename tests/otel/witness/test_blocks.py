@@ -2,10 +2,10 @@
 
 import pytest
 
+from trading_graph.otel.vocabularies.witness import BlockState
 from trading_graph.otel.witness.blocks import (
     MAX_STRETCHES,
     Block,
-    BlockState,
     Mark,
     Place,
     Turn,
