@@ -48,6 +48,7 @@ class Watchdog:
         self._threshold_ns = threshold_ns
         self._period_ns = period_ns
         self._thread: threading.Thread | None = None
+        self._ending: threading.Thread | None = None
         self._running = threading.Lock()
         self._tracks: dict[int, Track] = {}
         self._ended: deque[int] = deque()
@@ -60,6 +61,7 @@ class Watchdog:
         """Begin to watch, with nothing found so far; after a fork the child calls it again."""
         if self._thread is not None and self._thread.is_alive():
             return
+        self.join()
         for track in self._tracks.values():
             track.run_queue.close()
         self._tracks = {}
@@ -72,14 +74,15 @@ class Watchdog:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop watching; what was found can be asked for until the next start."""
-        thread, self._thread = self._thread, None
-        if thread is None:
-            return
-        self._running.release()
-        thread.join()
-        followed = [each for each, track in self._tracks.items() if track.watched]
-        self._forget(followed, time.time_ns(), time.process_time_ns())
+        """Stop watching, without waiting for it; what was found can still be asked for."""
+        if self._thread is not None:
+            self._ending, self._thread = self._thread, None
+            self._running.release()
+
+    def join(self) -> None:
+        """Wait until it has stopped."""
+        if self._ending is not None:
+            self._ending.join()
 
     def blocks(self, loop_id: int, start_ns: int, end_ns: int) -> Sequence[Block]:
         """The blocks of a loop between two times, in order; also one that is not over yet.
@@ -124,6 +127,8 @@ class Watchdog:
                 self.errors += 1
                 wait_ns = self._period_ns
             due = time.monotonic_ns() + wait_ns
+        followed = [each for each, track in self._tracks.items() if track.watched]
+        self._forget(followed, time.time_ns(), time.process_time_ns())
 
     def _poll(self) -> int:
         """Look at each loop, and say how long to wait until the next time."""

@@ -362,6 +362,7 @@ def test_a_loop_that_dies_or_raises_hides_no_other(watch: Scene) -> None:
     watchdog.start()
     loop = watch.run(_block_once)
     watchdog.stop()
+    watchdog.join()
     assert watchdog.errors > 0
     assert _lines(watchdog.blocks(loop.loop_id, 0, time.time_ns())) == [line_of(HERE, "sleeps")]
     assert watchdog.blocks(dead.loop_id, 0, time.time_ns()) == ()
@@ -381,6 +382,7 @@ def test_a_list_of_loops_that_fails_is_counted_and_asked_again() -> None:
     watchdog.start()
     assert asked.wait(60)
     watchdog.stop()
+    watchdog.join()
     assert watchdog.errors >= 3
     assert watchdog.blocks(1, 0, time.time_ns()) == ()
 
@@ -389,7 +391,9 @@ def test_it_starts_and_stops_without_a_trace_and_keeps_what_it_found(watch: Scen
     loop = watch.run(_block_once)
     watch.watchdog.start()  # A second time changes nothing.
     watch.watchdog.stop()
+    watch.watchdog.join()
     watch.watchdog.stop()
+    watch.watchdog.join()
     names = {thread.name for thread in threading.enumerate()}
     assert "witness-watchdog" not in names
     assert not any("watchdog" in repr(callback) for callback in gc.callbacks)
@@ -399,6 +403,7 @@ def test_it_starts_and_stops_without_a_trace_and_keeps_what_it_found(watch: Scen
     assert watch.blocks(loop) == ()
     watch.run(_block_once)
     watch.watchdog.stop()
+    watch.watchdog.join()
     assert len(os.listdir("/dev/fd")) <= open_files
 
 

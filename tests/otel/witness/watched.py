@@ -94,6 +94,7 @@ def scene(threshold_ms: int = 100, period_ms: int = 50) -> Iterator[Scene]:
         yield made
     finally:
         made.watchdog.stop()
+        made.watchdog.join()
     assert made.watchdog.errors == 0
 
 
