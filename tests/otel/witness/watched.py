@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trading_graph.otel.witness.blocks import Block
+from trading_graph.otel.witness.pauses import pauses
 from trading_graph.otel.witness.watchdog import Watchdog
 
 MS = 1_000_000
@@ -89,12 +90,14 @@ class Scene:
 def scene(threshold_ms: int = 100, period_ms: int = 50) -> Iterator[Scene]:
     """A scene whose watchdog watches, and makes no error."""
     made = Scene(threshold_ms, period_ms)
+    pauses.install()
     made.watchdog.start()
     try:
         yield made
     finally:
         made.watchdog.stop()
         made.watchdog.join()
+        pauses.restore()
     assert made.watchdog.errors == 0
 
 
