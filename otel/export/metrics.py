@@ -167,8 +167,9 @@ class SpanMetrics:
         if semconv.CACHE in attributes:
             labels = self._labels(attributes, (semconv.CACHE, semconv.TOOL_NAME))
             self._cache.add(1, labels, exemplar)
-        if (wait_ms := attributes.get(semconv.WAIT_MS)) is not None:
+        if semconv.POOL_REUSED in attributes:
             labels = self._labels(attributes, (semconv.POOL_REUSED,))
+            wait_ms = attributes.get(semconv.WAIT_MS, 0.0)
             self._queue_wait.record(wait_ms / 1e3, labels, exemplar)
 
     def _labels(self, attributes: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -171,6 +171,10 @@ class RunFigures:
     retries: int
 
 
+_CONNECTIONS = {None, witness.Wait.CONNECTION_POOL, witness.Wait.RATE_LIMIT}
+"""The kinds of waits for a connection; older programs recorded no others, and no kind."""
+
+
 @once_per_trace
 def measures(trace: SpanTable, run: int) -> RunFigures:
     """Measure the run at a row; cached by row."""
@@ -196,12 +200,16 @@ def measures(trace: SpanTable, run: int) -> RunFigures:
 
 
 def _wait_ns(trace: SpanTable, run: int) -> int:
-    """How long the spans of a run waited for their turn, summed."""
+    """How long the spans of a run waited for connections, summed."""
     found = own_waits(trace)
     if not found:
         return 0
-    inside = set(trace.tree_rows(run))
-    return sum(total_ns(places) for row, places in found.items() if row in inside)
+    inside, kinds = set(trace.tree_rows(run)), trace.column_of(witness.wait_kind)
+    return sum(
+        total_ns(places)
+        for row, places in found.items()
+        if row in inside and kinds[row] in _CONNECTIONS
+    )
 
 
 def _fan_out(trace: SpanTable, fan_out: structure.FanOut) -> FanOutFigures:

@@ -28,6 +28,8 @@ HERE = __file__
 ROOT = Path(__file__).resolve().parents[3]
 LONG_S = 0.3
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def watch() -> Iterator[Scene]:
