@@ -18,7 +18,7 @@ import numpy as np
 from trading_graph.otel.diagnosis.call_tree import CallTree
 from trading_graph.otel.trace.structure import locksteps, pairings
 from trading_graph.otel.trace.waits import own_waits
-from trading_graph.otel.vocabularies import Role, usage
+from trading_graph.otel.vocabularies import Role, first_token
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -260,15 +260,14 @@ def _first_tokens(schedule: "Schedule") -> Iterator[tuple[int, int]]:
     tree, path = schedule.tree, schedule.path
     roles, llm = tree.trace.roles, Role.LLM
     calls = [row for row in path.self_ns if roles[row] is llm]
-    uses = {row: usage(tree.trace.attributes(row)) for row in calls}
-    for number, row in enumerate(path.rows if calls else ()):
-        use = uses.get(row)
-        if use is None:
-            continue
-        if use.first_token_s is not None and use.first_token_s >= 0:
-            yield number, tree.start[row] + int(use.first_token_s * 1e9)
-        elif use.first_token_ns is not None:
-            yield number, use.first_token_ns
+    nothing = None, None
+    first = {row: each for row in calls if (each := tree.trace.read(first_token, row)) != nothing}
+    for number, row in enumerate(path.rows if first else ()):
+        after_s, at_ns = first.get(row, nothing)
+        if after_s is not None and after_s >= 0:
+            yield number, tree.start[row] + int(after_s * 1e9)
+        elif at_ns is not None:
+            yield number, at_ns
 
 
 def _wait_ns(schedule: "Schedule", bounds: "NDArray[np.int64]") -> "NDArray[np.int64]":

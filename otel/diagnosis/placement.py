@@ -19,6 +19,8 @@ def place(
     `lengths` are the durations of the children. `before` is the span that a member of a chain waits
     for, by row.
     """
+    if len(family.rows) == 1:  # like most spans it waits for its parent alone
+        return [edits.gap.get(family.rows[0], family.start[0])]
     slots = _slots(family, edits)
     has_chain = not before.keys().isdisjoint(family.rows)
     predecessors = family.predecessors if model is not Model.OBSERVED else {}
@@ -93,7 +95,7 @@ class _Placing:
     def in_order(self, sequence: Sequence[int]) -> list[int]:
         """The starts where spans wait for siblings and for nothing else."""
         lengths, like = self._lengths, self._like
-        if all(order.until[model] == 0 for order in self._orders for model in set(like)):
+        if not any(any(map(order.until.__getitem__, like)) for order in self._orders):
             return list(map(min, *self._gaps) if len(self._gaps) > 1 else self._gaps[0])
         starts = [0] * len(lengths)
         ends: list[int | None] = [None] * len(lengths)

@@ -13,7 +13,6 @@ from enum import Enum
 from functools import cached_property
 
 import msgspec
-import numpy as np
 
 from trading_graph.otel.diagnosis.blocked_loop import Blocks, blocks
 from trading_graph.otel.diagnosis.call_tree import CallTree
@@ -137,7 +136,8 @@ class Family(msgspec.Struct, frozen=True, dict=True):
 
     def _order(self, key: Sequence[int], cut: Sequence[int]) -> FamilyOrder:
         by_key = sorted(range(len(self.rows)), key=key.__getitem__)
-        until = np.searchsorted(np.sort(np.array(key, np.int64)), cut, side="right").tolist()
+        keys = sorted(key)
+        until = [bisect_right(keys, most) for most in cut]
         end = self.end
         gaps = []
         last_end = count = 0
@@ -194,11 +194,15 @@ class Schedule:
 
     def evidence(self, row: int) -> Evidence:
         """What it rests on that the run waited for a span after those before it."""
-        if row == self.tree.run or len(self.tree.children(self.tree.parents[row])) == 1:
+        tree = self.tree
+        if row == tree.run or len(tree.child_rows[tree.parents[row]]) == 1:
             return Evidence.RECORDED
-        if row in self.predecessors or row in self.ranks or row in self.leaders:
-            return Evidence.DECLARED
-        return Evidence.INFERRED
+        return Evidence.DECLARED if row in self._declared else Evidence.INFERRED
+
+    @cached_property
+    def _declared(self) -> Set[int]:
+        """The spans of which the program says what they waited for."""
+        return self.predecessors.keys() | self.ranks.keys() | self.leaders.keys()
 
     @cached_property
     def blocks(self) -> Blocks:

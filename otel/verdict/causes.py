@@ -145,7 +145,7 @@ def serial_causes(trace: SpanTable, group: Group) -> tuple[Cause, ...]:
     if (cause := interpreter_cause(group)) and cause is not Cause.BUSY_MACHINE:
         return (cause,)
     inside = waited_inside(group)
-    if inside.time_ns > INSIDE_SHARE * group.wrappers.work_ns:
+    if inside.time_ns and inside.time_ns > INSIDE_SHARE * group.wrappers.work_ns:
         return (cause_of_wait(inside.kind),)
     outside = waited_outside(group)
     if group.opened_together:

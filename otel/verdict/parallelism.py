@@ -81,7 +81,7 @@ class Parallelism(msgspec.Struct, frozen=True):
     @property
     def blocks(self) -> Sequence[LoopBlock]:
         """The recorded blocks of the members' loops that a cause speaks of, the longest first."""
-        if LATE.isdisjoint(self.causes) or self.group.lag_ms is None:
+        if LATE.isdisjoint(self.causes):
             return ()
         return blocks_beside(self.group.trace, self.group.rows)
 
@@ -120,10 +120,10 @@ def _lower(sentence: str) -> str:
 def _words(judgement: Parallelism, cause: Cause) -> str:
     group, lag_ms = judgement.group, judgement.group.lag_ms or 0.0
     match cause:
-        case Cause.BLOCKED_LOOP if group.lag_ms is None:
-            return "a function that blocks the event loop made them take turns"
         case Cause.BLOCKED_LOOP if judgement.blocks:
             return f"the event loop was {longest_in_words(judgement.blocks)}"
+        case Cause.BLOCKED_LOOP if group.lag_ms is None:
+            return "a function that blocks the event loop made them take turns"
         case Cause.BLOCKED_LOOP if judgement.strength is Strength.SUSPICIOUS:
             return f"the event loop was blocked for {lag_ms:.0f} ms"
         case Cause.BLOCKED_LOOP:
@@ -246,9 +246,7 @@ def _judge(trace: SpanTable, group: Group) -> Parallelism:
         return Parallelism(Strength.NOT_APPLICABLE, (Cause.BROKEN_TREE,), group)
     if group.work_overlap is None or group.work_overlap < OVERLAP:
         suspects = causes.serial_causes(trace, group)
-        # Callbacks that come late say nothing about the program.
-        is_late = suspects[0] is Cause.CALLBACK
-        return Parallelism(Strength.SUSPICIOUS if is_late else Strength.SERIAL, suspects, group)
+        return Parallelism(_serial(suspects[0]), suspects, group)
     cause = causes.interpreter_cause(group)
     late = False
     if cause:
@@ -274,7 +272,7 @@ def _limited(trace: SpanTable, group: Group, stop: BarrierWaits) -> Parallelism 
         limit, cause = met
         certain = limit.is_certain or cause is not Cause.SEMAPHORE
         suspects = (cause,) if certain else (cause, Cause.BATCHES)
-        strength = Strength.SERIAL if certain else Strength.OVERLAPPING
+        strength = _serial(cause) if certain else Strength.OVERLAPPING
         return Parallelism(strength, suspects, group, at_once=limit.at_once)
     if calls_at_once := causes.calls_limit(trace, group):
         return Parallelism(
@@ -289,6 +287,11 @@ def _limited(trace: SpanTable, group: Group, stop: BarrierWaits) -> Parallelism 
         suspects = (likely, *((Cause.BLOCKED_LOOP,) if group.may_block else ()))
         return Parallelism(Strength.SUSPICIOUS, suspects, group, at_once=width_inside)
     return None
+
+
+def _serial(cause: Cause) -> Strength:
+    """How strong a statement is that spans took turns: late callbacks say little about it."""
+    return Strength.SUSPICIOUS if cause is Cause.CALLBACK else Strength.SERIAL
 
 
 def _proof(group: Group, late: bool) -> tuple[Strength, Cause | None]:

@@ -275,16 +275,22 @@ def _says(value: object) -> bool:
 
 def usage(attributes: Attributes) -> Usage:
     """What a span says of the model, its tokens and the first of them."""
+    model = first_text(attributes, _MODELS)
+    return Usage(*tokens(attributes), model, *first_token(attributes))
+
+
+def _first_token(attributes: Attributes) -> tuple[float | None, int | None]:
     first_token_s = first_number(attributes, _FIRST_TOKEN_S)
     if first_token_s is None:
         milliseconds = first_number(attributes, _FIRST_TOKEN_MS)
         first_token_s = None if milliseconds is None else milliseconds / 1e3
-    return Usage(
-        *tokens(attributes),
-        first_text(attributes, _MODELS),
-        first_token_s,
-        langfuse.first_token_ns(attributes),
-    )
+    return first_token_s, langfuse.first_token_ns(attributes)
+
+
+first_token = Reader[tuple[float | None, int | None]](
+    _first_token, {*_FIRST_TOKEN_S, *_FIRST_TOKEN_MS, langfuse.FIRST_TOKEN}, (None, None)
+)
+"""When an answer's first token came: seconds after the start, and nanoseconds since the epoch."""
 
 
 def tokens(attributes: Attributes) -> tuple[int | None, int | None]:

@@ -11,7 +11,7 @@ from trading_graph.otel.vocabularies.vocabulary import Role, Vocabulary, by_pres
 
 _TYPE = "langfuse.observation.type"
 _USAGE = "langfuse.observation.usage_details"
-_FIRST_TOKEN = "langfuse.observation.completion_start_time"
+FIRST_TOKEN = "langfuse.observation.completion_start_time"
 _MODEL = "langfuse.observation.model.name"
 
 _TYPES = {
@@ -32,7 +32,7 @@ LANGFUSE = Vocabulary(
     signs=by_presence(Role.LLM, _MODEL) | by_value(_TYPE, {"span": Role.CHAIN}),
     arguments=("langfuse.observation.input",),
     answers=("langfuse.observation.output",),
-    answer_signs=(_USAGE, _FIRST_TOKEN, "langfuse.observation.output"),
+    answer_signs=(_USAGE, FIRST_TOKEN, "langfuse.observation.output"),
     models=(_MODEL,),
     sessions=("langfuse.session.id", "langfuse.trace.metadata.langfuse_session_id"),
 )
@@ -55,7 +55,7 @@ def first_token_ns(attributes: Attributes) -> int | None:
 
     The value is a time in ISO 8601, which some versions of the SDK encode as JSON, or nanoseconds.
     """
-    value = attributes.get(_FIRST_TOKEN)
+    value = attributes.get(FIRST_TOKEN)
     if isinstance(value, str):
         try:
             text = json.loads(value) if value.startswith('"') else value

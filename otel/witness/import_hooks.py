@@ -6,6 +6,7 @@ So the witness costs a program nothing of what it does not use.
 from __future__ import annotations
 
 import sys
+from _thread import get_ident
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class ImportHooks:
     def __init__(self, on_failure: Callable[[str, Exception], None]) -> None:
         self._hooks: dict[str, list[Hook]] = {}
         self._on_failure = on_failure
+        self._searched: set[tuple[int, str]] = set()
 
     def add(self, name: str, hook: Hook) -> None:
         """Call the hook with the module of that name once it has been imported."""
@@ -39,8 +41,18 @@ class ImportHooks:
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """The spec that the other finders have for a module with hooks; None for any other."""
-        if name not in self._hooks:
-            return None
+        searched = (get_ident(), name)
+        if name not in self._hooks or searched in self._searched:
+            return None  # The second is another finder that asks all finders, as this one does.
+        self._searched.add(searched)
+        try:
+            return self._find(name, path, target)
+        finally:
+            self._searched.discard(searched)
+
+    def _find(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None
+    ) -> ModuleSpec | None:
         for finder in tuple(sys.meta_path):
             find = getattr(finder, "find_spec", None)
             if finder is self or find is None:

@@ -1,5 +1,6 @@
 """Puts the witness into the process, and takes it out again."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,32 +15,39 @@ from trading_graph.otel.witness.pauses import pauses
 from trading_graph.otel.witness.span_file import SpanFile
 from trading_graph.otel.witness.spans import forget_spans, watch_spans
 from trading_graph.otel.witness.waits import watch_waits
+from trading_graph.otel.witness.watchdog import Watchdog
 
 _patches = Patches()
 _lock = threading.RLock()
 _users = 0
+_watchdog: Watchdog | None = None
 
 
-def install(span_file: Path | None = None) -> None:
+def install(span_file: Path | None = None, *, blocked_after_s: float = 0.1) -> None:
     """Watch every span from now on; a second call changes nothing.
 
     It may come before or after tracer providers and instrumentors are set up. With a file, each
-    span that ends is also written there, as a line of OTLP JSON.
+    span that ends is also written there, as a line of OTLP JSON. A loop that is blocked for longer
+    than `blocked_after_s`, in seconds, is recorded with the line that blocks it.
     """
     global _users
     with _lock:
         if _users == 0:
-            _install(None if span_file is None else SpanFile(span_file, faults.note), True)
+            file = None if span_file is None else SpanFile(span_file, faults.note)
+            _install(file, blocked_after_s, finds_loops=True)
         _users = max(_users, 1)
 
 
-def _install(file: SpanFile | None, finds_loops: bool) -> None:
+def _install(file: SpanFile | None, blocked_after_s: float = 0.1, *, finds_loops: bool) -> None:
+    global _watchdog
+    _watchdog = Watchdog(lambda: watches.running, threshold_ns=int(blocked_after_s * 1e9))
     pauses.install()
     watch_activities(_patches)
     watch_waits(_patches)
     watch_blocking(_patches)
     watch_loops(_patches, finds_loops)
-    watch_spans(_patches, None if file is None else file.write)
+    watch_spans(_patches, _watchdog, None if file is None else file.write)
+    _watchdog.start()
 
 
 def uninstall() -> None:
@@ -48,6 +56,8 @@ def uninstall() -> None:
     with _lock:
         _users = 0
         _patches.restore()
+        if _watchdog is not None:
+            _watchdog.stop()
         watches.restore()
         pauses.restore()
         forget_spans()
@@ -59,12 +69,15 @@ def is_installed() -> bool:
 
 
 @contextmanager
-def recording() -> Iterator[None]:
-    """Watch while the block runs; at its end, remove the witness if nobody else wants it."""
+def recording(*, finds_loops: bool = False) -> Iterator[None]:
+    """Watch while the block runs; at its end, remove the witness if nobody else wants it.
+
+    With `finds_loops`, loops that run already are looked for, which takes some milliseconds.
+    """
     global _users
     with _lock:
         if _users == 0:
-            _install(None, finds_loops=False)
+            _install(None, finds_loops=finds_loops)
         _users += 1
     try:
         yield
@@ -73,3 +86,15 @@ def recording() -> Iterator[None]:
             _users -= 1
             if _users == 0:
                 uninstall()
+
+
+def _after_fork() -> None:
+    """Begin anew in a forked child: its threads are gone, and so are the loops that they ran."""
+    global _lock
+    _lock = threading.RLock()
+    if _users and _watchdog is not None:
+        watches.forget_running()
+        _watchdog.start()
+
+
+os.register_at_fork(after_in_child=_after_fork)

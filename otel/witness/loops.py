@@ -37,7 +37,7 @@ class LoopWatch:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.id = next(_ids)
+        self.loop_id = next(_ids)
         self._has_selector = hasattr(loop, "_selector")
         self.thread_id = threading.get_ident()
         self.native_id = threading.get_native_id()
@@ -149,6 +149,10 @@ class LoopWatches:
         watch = self._running.pop(id(loop), None)
         if watch is not None:
             watch.end()
+
+    def forget_running(self) -> None:
+        """Forget which loops run."""
+        self._running.clear()
 
     def restore(self) -> None:
         """Take the wrappers of all selectors off again."""

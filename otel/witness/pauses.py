@@ -1,17 +1,22 @@
-"""How long garbage collection stopped the process."""
+"""When garbage collection stopped the process, and for how long."""
 
 import gc
 from time import time_ns
+from typing import Literal
 
-from trading_graph.otel.witness.faults import faults
+LONG_NS = 1_000_000
+"""A shorter pause blocks nothing; it only counts in the sum."""
+
+MOST_PAUSES = 1_000
 
 
 class Pauses:
-    """The sum of all pauses since it was installed, in nanoseconds."""
+    """The pauses since it was installed; one on any thread holds up all."""
 
     def __init__(self) -> None:
         self.total_ns = 0
-        self._since = 0
+        self._since_ns: int | None = None
+        self._long: tuple[tuple[int, int], ...] = ()
 
     def install(self) -> None:
         """Be told of each collection."""
@@ -23,15 +28,25 @@ class Pauses:
         if self._note in gc.callbacks:
             gc.callbacks.remove(self._note)
 
-    def _note(self, phase: str, _: object) -> None:
-        try:
-            if phase == "start":
-                self._since = time_ns()
-            elif self._since:
-                self.total_ns += max(0, time_ns() - self._since)
-                self._since = 0
-        except Exception as error:
-            faults.note(error)
+    def collected_ns(self, start_ns: int, end_ns: int) -> int:
+        """How long garbage was collected between two times."""
+        pauses, since_ns = self._long, self._since_ns
+        if since_ns is not None:
+            pauses = (*pauses, (since_ns, end_ns))
+        overlaps = (min(stop, end_ns) - max(start, start_ns) for start, stop in pauses)
+        return sum(each for each in overlaps if each > 0)
+
+    def _note(self, phase: Literal["start", "stop"], _: object) -> None:
+        now = time_ns()
+        if phase == "start":
+            self._since_ns = now
+            return
+        since_ns, self._since_ns = self._since_ns, None
+        if since_ns is None or now <= since_ns:
+            return
+        self.total_ns += now - since_ns
+        if now - since_ns >= LONG_NS:
+            self._long = (*self._long[1 - MOST_PAUSES :], (since_ns, now))
 
 
 pauses = Pauses()

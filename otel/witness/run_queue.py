@@ -1,30 +1,65 @@
-"""How long a thread was ready to run while the machine ran others: a starved CPU is no block."""
+"""How long a thread ran, and how long it was ready to run while the machine ran others."""
 
 import os
 import threading
 from contextlib import suppress
+from typing import NamedTuple
+
+
+class Reading(NamedTuple):
+    """What the scheduler has counted for a thread so far."""
+
+    cpu_ns: int
+    queue_ns: int
+    """How long it was ready to run and had no CPU."""
+    runs: int
+    """How often it was given a CPU."""
 
 
 class RunQueue:
-    """The run queue's clock of the thread that makes it; any thread may read it.
+    """The scheduler's account of one thread, by default the one that makes it; any may read it.
 
-    Linux keeps it in `/proc/self/task/TID/schedstat`. Elsewhere nothing is known, and it is 0.
+    Linux keeps it in `/proc/self/task/TID/schedstat`. Elsewhere nothing is known, and a starved
+    thread cannot be told from a busy one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, native_id: int | None = None) -> None:
+        self._task = f"/proc/self/task/{native_id or threading.get_native_id()}"
         self._descriptor = -1
         with suppress(OSError):
-            path = f"/proc/self/task/{threading.get_native_id()}/schedstat"
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._descriptor = os.open(f"{self._task}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+
+    def read(self) -> Reading | None:
+        """Read the account; None where there is none, or the thread has ended."""
+        if self._descriptor < 0:
+            return None
+        try:
+            cpu_ns, queue_ns, runs = os.pread(self._descriptor, 64, 0).split()
+            return Reading(int(cpu_ns), int(queue_ns), int(runs))
+        except (OSError, ValueError):
+            return None
 
     def waited_ns(self) -> int:
         """How long the thread has waited for a CPU so far, in nanoseconds."""
-        if self._descriptor < 0:
-            return 0
+        reading = self.read()
+        return reading.queue_ns if reading else 0
+
+    def is_runnable(self) -> bool:
+        """Whether the thread runs, or would if it had a CPU.
+
+        The account has a wait for a CPU only when it is over; this shows one that goes on.
+        """
         try:
-            return int(os.pread(self._descriptor, 64, 0).split()[1])
-        except (OSError, IndexError, ValueError):
-            return 0
+            descriptor = os.open(f"{self._task}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            # The name of the thread, in parentheses, may hold any character.
+            return os.read(descriptor, 512).rpartition(b") ")[2].startswith(b"R")
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
 
     def close(self) -> None:
         """Give back the descriptor."""

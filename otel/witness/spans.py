@@ -24,17 +24,20 @@ from trading_graph.otel.witness.activities import (
     current_cause,
     tracking,
 )
+from trading_graph.otel.witness.block_events import block_event
 from trading_graph.otel.witness.clock import clock_id
 from trading_graph.otel.witness.faults import faults
 from trading_graph.otel.witness.loops import LoopWatch, watches
 from trading_graph.otel.witness.patches import Method, Patches
 from trading_graph.otel.witness.pauses import pauses
 from trading_graph.otel.witness.thread_time import thread_time
+from trading_graph.otel.witness.watchdog import Watchdog
 
 MOST_SPANS = 200_000
 """So many open spans are watched at once; the others are recorded as if there were no witness."""
 
 MOST_OFFSETS = 16
+MOST_BLOCKS = 16
 
 LEAST_NS = 100_000
 """What took less is not worth an attribute."""
@@ -115,7 +118,7 @@ class OpenSpan:
         if watch is not None:
             lag_ns = watch.lag_ns(start, end)
             if self.activity.loop_id is not None:
-                attributes[witness.LOOP_ID] = watch.id
+                attributes[witness.LOOP_ID] = watch.loop_id
         attributes[witness.LOOP_LAG_MAX_MS] = round(lag_ns / 1e6, 1)
         if imports := len(sys.modules) - self.modules:
             attributes[witness.IMPORTS] = imports
@@ -191,10 +194,16 @@ def spans_started(span: Any) -> int | None:
     return None if known is None or known.root is None else len(known.root.span_ids)
 
 
-def watch_spans(patches: Patches, on_end: Callable[[ReadableSpan], None] | None) -> None:
+def watch_spans(
+    patches: Patches, watchdog: Watchdog, on_end: Callable[[ReadableSpan], None] | None
+) -> None:
     """Watch every span of the SDK that starts from now on; call `on_end` with each that ends."""
+
+    def at_end(original: Method) -> Method:
+        return _readable_span(original, watchdog, on_end)
+
     patches.replace(Span, "start", _start)
-    patches.replace(Span, "_readable_span", lambda original: _readable_span(original, on_end))
+    patches.replace(Span, "_readable_span", at_end)
 
 
 def forget_spans() -> None:
@@ -239,7 +248,9 @@ def _open(span: Span) -> None:
         known.watch.note_span()
 
 
-def _readable_span(original: Method, on_end: Callable[[ReadableSpan], None] | None) -> Method:
+def _readable_span(
+    original: Method, watchdog: Watchdog, on_end: Callable[[ReadableSpan], None] | None
+) -> Method:
     def readable_span(span: Span) -> ReadableSpan:
         readable: ReadableSpan = original(span)
         if span._end_time is None:
@@ -247,7 +258,7 @@ def _readable_span(original: Method, on_end: Callable[[ReadableSpan], None] | No
         known = span.__dict__.pop(_ATTRIBUTE, None)
         if known is not None:
             try:
-                _close(span, known, readable)
+                _close(span, known, readable, watchdog)
             except Exception as error:
                 faults.note(error)
         if on_end is not None:
@@ -260,7 +271,7 @@ def _readable_span(original: Method, on_end: Callable[[ReadableSpan], None] | No
     return readable_span
 
 
-def _close(span: Span, known: OpenSpan, readable: ReadableSpan) -> None:
+def _close(span: Span, known: OpenSpan, readable: ReadableSpan, watchdog: Watchdog) -> None:
     assert span._end_time is not None
     try:
         attributes = known.measure(span._end_time)
@@ -278,6 +289,10 @@ def _close(span: Span, known: OpenSpan, readable: ReadableSpan) -> None:
         for span_id in root.span_ids:
             _roots.pop(span_id, None)
     _add_attributes(readable, attributes)
+    if (watch := known.watch) is not None and known.activity.loop_id is not None:
+        blocks = watchdog.blocks(watch.loop_id, known.start_ns, span._end_time)
+        if blocks:
+            _add_events(readable, [block_event(block) for block in blocks[-MOST_BLOCKS:]])
 
 
 def _add_attributes(readable: ReadableSpan, attributes: Mapping[str, AttributeValue]) -> None:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.report.documents.document import SCHEMA_VERSION, Document
+from trading_graph.otel.report.tables import terminal_table
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import ERROR, SpanTable, semconv
 from trading_graph.otel.vocabularies import Role, witness
@@ -258,10 +259,10 @@ def show(document: DoctorJson, console: Console) -> None:
 
 
 def _show_table(console: Console, title: str, columns: _Columns, rows: Iterable[object]) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for name in columns:
-        is_text = name in ("kind", "host", "sources")
-        table.add_column(name, justify="left" if is_text else "right", overflow="fold")
+    first, *others = columns
+    table = terminal_table(first)
+    for name in others:
+        table.add_column(name, justify="left" if name == "sources" else "right", overflow="fold")
     for row in rows:
         table.add_row(*(escape(str(cell(row))) for cell in columns.values()))
     console.print(f"\n[bold]{escape(title)}[/]")

@@ -7,7 +7,6 @@ from typing import Literal, Self
 
 from rich.console import Console
 from rich.markup import escape
-from trading_graph.service.commands.where_to_fix import with_places
 
 from trading_graph.otel.diagnosis import Diagnosis, diagnose
 from trading_graph.otel.gc_pause import pause_collection
@@ -18,6 +17,7 @@ from trading_graph.otel.report.documents.document import SCHEMA_VERSION, Documen
 from trading_graph.otel.report.documents.verdict import VerdictJson, verdict_document
 from trading_graph.otel.sources import read
 from trading_graph.otel.verdict import Verdict, judge
+from trading_graph.service.commands.diagnose import with_places
 from trading_graph.service.commands.verify import Demands, code_of
 from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.recording.folder import Recording

@@ -61,6 +61,8 @@ def no_spans(
     instrument: str,
 ) -> str:
     """Where the witness waited, and no span ended."""
+    if any(each.said(Note.FAULT) for each in processes):
+        return "No span was recorded, because the witness failed."
     if failed:
         return "No span was recorded before the program ended."
     if is_disabled:

@@ -13,7 +13,6 @@ from rich.markdown import Markdown
 from rich.markup import escape
 from rich.padding import Padding
 from rich.rule import Rule
-from rich.table import Table
 
 from trading_graph.graph.analysis import Analysis
 from trading_graph.graph.decisions import Decision
@@ -22,6 +21,7 @@ from trading_graph.graph.state import Usage
 from trading_graph.otel.export import JAEGER, LANGSMITH, Delivery
 from trading_graph.otel.report import VerdictText, waterfall
 from trading_graph.otel.report.documents.document import SCHEMA_VERSION, Document, encode
+from trading_graph.otel.report.tables import Table
 from trading_graph.otel.sources import read
 from trading_graph.otel.sources.jaeger import JaegerQuery
 from trading_graph.otel.sources.langsmith import LangSmithQuery
@@ -157,7 +157,7 @@ def show(result: FinishedRun, settings: Settings, console: Console) -> None:
         text = f"**{report.agent}: no report.** {report.text}" if report.missing else report.text
         console.print(Padding(Markdown(text), (0, 0, 1, 0)))
     _decision(analysis, console)
-    console.print(_tokens(usage_by_agent(analysis, settings)))
+    console.print(_tokens(usage_by_agent(analysis, settings)).in_terminal())
     verdict = judge(result.trace, own_gate()) if result.trace else None
     if verdict and verdict.trace.roots:
         console.print()
@@ -196,18 +196,16 @@ def _decision(analysis: Analysis, console: Console) -> None:
 
 
 def _tokens(usage: Mapping[str, AgentUsageJson]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     has_costs = any(each.cost_usd is not None for each in usage.values())
-    table.add_column("agent")
-    for column in ("calls", "tokens in", "tokens out", "seconds", *(["cost"] if has_costs else [])):
-        table.add_column(column, justify="right")
+    head = ["agent", "calls", "tokens in", "tokens out", "seconds", *["cost"] * has_costs]
+    rows = []
     for agent, used in usage.items():
         cells = [str(each) for each in (used.calls, used.input_tokens, used.output_tokens)]
         cells.append(f"{used.seconds:.1f}")
         if has_costs:
             cells.append("?" if used.cost_usd is None else f"${used.cost_usd:.4f}")
-        table.add_row(agent, *cells)
-    return table
+        rows.append((agent, *cells))
+    return Table(head, rows)
 
 
 def usage_by_agent(analysis: Analysis, settings: Settings) -> dict[str, AgentUsageJson]:

@@ -85,6 +85,44 @@ def test_a_loop_that_all_tests_share(pytester: pytest.Pytester) -> None:
 
 
 @pytest.mark.alone
+def test_a_loop_that_runs_in_a_thread_before_the_test(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        program=PROGRAM,
+        test_threads="""
+        import asyncio, threading
+        import program
+        import pytest
+        from trading_graph import spans_where
+        from trading_graph.testing import assert_overlap
+
+        PARTS = spans_where(name="part *")
+
+        @pytest.fixture(scope="session")
+        def serve():
+            loop = asyncio.new_event_loop()
+            thread = threading.Thread(target=loop.run_forever)
+            thread.start()
+            yield lambda work: asyncio.run_coroutine_threadsafe(work, loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+
+        @pytest.mark.parametrize("number", range(2))
+        def test_parallel(serve, recorded_spans, number):
+            serve(program.whole(blocks=False))
+            assert_overlap(recorded_spans.trace, PARTS, at_least=0.8, proven=True)
+
+        def test_blocked(serve, recorded_spans):
+            serve(program.whole(blocks=True))
+            assert_overlap(recorded_spans.trace, PARTS)
+        """,
+    )
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(passed=2, failed=1)
+    assert f"program.py:{BLOCKING_LINE} part" in result.stdout.str()
+
+
+@pytest.mark.alone
 def test_the_processes_of_xdist(pytester: pytest.Pytester, tmp_path: Path) -> None:
     folder = tmp_path / "traces"
     output = run(pytester, "-n", "2", "--trace-report", str(folder))

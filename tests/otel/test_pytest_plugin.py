@@ -12,8 +12,8 @@ DOCS = Path(__file__).parents[2] / "docs" / "pytest.md"
 
 def example() -> str:
     """The documented example."""
-    blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
-    return next(each for each in blocks if each.startswith("import asyncio"))
+    blocks: list[str] = re.findall(r"```python\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
+    return str(next(each for each in blocks if each.startswith("import asyncio")))
 
 
 def serial_example() -> str:
@@ -37,7 +37,8 @@ def blocking_example() -> str:
 def documented(failure: int) -> str:
     """What the documentation shows of a failure, by its place."""
     shown = DOCS.read_text("utf-8").partition("## What a failure shows")[2]
-    return re.findall(r"^```\n(.*?)^```$", shown, re.DOTALL | re.MULTILINE)[failure]
+    blocks: list[str] = re.findall(r"^```\n(.*?)^```$", shown, re.DOTALL | re.MULTILINE)
+    return blocks[failure]
 
 
 def run(pytester: pytest.Pytester, source: str, *options: str) -> pytest.RunResult:

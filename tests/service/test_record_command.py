@@ -271,6 +271,20 @@ def test_tasks_are_recorded_where_nothing_else_is(tmp_path: Path) -> None:
     assert recorded(tmp_path) == ["clerk", "look", "look"]
 
 
+def test_spans_that_could_not_be_written_are_said(folder: Path) -> None:
+    write(
+        folder,
+        {
+            "app.py": MAIN + "tracer = __import__('agent').tracer\n"
+            "tracer.start_span('lone \\ud800 surrogate').end()\n"
+        },
+    )
+    done = record(folder, "--", sys.executable, "app.py")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("The witness failed") == 1
+    assert recorded(folder) == SPANS
+
+
 def nothing_recorded(folder: Path, *words: str, code: int = 3, **environment: str) -> str:
     """What is said where no span was recorded; the error document says the same."""
     done = record(folder, "--json", *words, **environment)

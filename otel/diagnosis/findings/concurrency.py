@@ -30,7 +30,7 @@ from trading_graph.otel.verdict.causes import Cause, cause_of_wait, group_stairc
 from trading_graph.otel.verdict.group import branches_of
 from trading_graph.otel.verdict.measures import fan_out_name
 from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism, reason
-from trading_graph.otel.verdict.waited import waited_inside
+from trading_graph.otel.verdict.waited import LIMITED_SHARE, waited_inside
 from trading_graph.otel.verdict.work import working_spans
 from trading_graph.otel.vocabularies import witness
 from trading_graph.otel.vocabularies.witness import BlockState
@@ -134,8 +134,10 @@ def _is_recorded_block(judgement: Parallelism) -> bool:
 
 def _waits_inside_itself(judgement: Parallelism) -> bool:
     """Whether recorded waits inside the spans are why they take turns."""
-    kind = waited_inside(judgement.group).kind
-    return kind is not None and judgement.cause is cause_of_wait(kind)
+    inside = waited_inside(judgement.group)
+    if inside.time_ns <= LIMITED_SHARE * judgement.group.wrappers.work_ns:
+        return False
+    return judgement.cause is cause_of_wait(inside.kind)
 
 
 def _serial(

@@ -56,6 +56,7 @@ def tools_in_turn(kind: str, *, outside: bool = False) -> SpanTable:
 @pytest.mark.parametrize(
     ("wait", "kind", "cause", "words"),
     [
+        ("", FindingKind.QUEUE, Cause.CONNECTION_LIMIT, "requests waited"),
         ("connection_pool", FindingKind.QUEUE, Cause.CONNECTION_LIMIT, "for a free connection"),
         ("semaphore", FindingKind.LIMIT, Cause.SEMAPHORE, "for a semaphore"),
         ("lock", FindingKind.LIMIT, Cause.SEMAPHORE, "for a lock"),
@@ -173,7 +174,9 @@ def test_the_time_of_other_programs_is_no_part_of_a_block() -> None:
 
 def test_threads_that_hold_the_interpreter_are_a_finding_of_their_own() -> None:
     held = [blocked(at, 411, "interpreter_lock") for at in (101, 513, 925)]
-    found = diagnosed(three_tools(*held))
+    trace = three_tools(*held)
+    assert Schedule(call_tree(trace, trace.roots[0])).blocks.rows == ()
+    found = diagnosed(trace)
     about = finding(found, FindingKind.INTERPRETER_LOCK)
     assert about.causes == (Cause.INTERPRETER_LOCK,)
     assert "held up for 411 ms by threads that hold the interpreter lock" in about.evidence

@@ -72,7 +72,7 @@ def test_a_block_that_every_span_carries_counts_once() -> None:
     drawing = Watched()
     said = {**QUIET, **CHAT, witness.LOOP_LAG_MAX_MS: 412.0}
     drawing.add("early", 0, 200, said, events=[blocked(10, 190)])
-    drawing.add("late", 0, 500, said, events=[blocked(10, 412), blocked(450, 30)])
+    drawing.add("late", 5, 500, said, events=[blocked(10, 412), blocked(450, 30)])
     trace = drawing.trace(500)
     first, second = loop_blocks(trace, trace.roots[0])
     assert (first.own_ns, second.own_ns) == (412_000_000, 30_000_000)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.otel.watched import BEGIN, CHAT, MS, QUIET, Watched, rows, waited
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.trace.waits import own_waits, waits
-from trading_graph.otel.verdict import Cause, Strength, measures, parallelism
+from trading_graph.otel.verdict import Cause, Parallelism, Strength, measures, parallelism
 from trading_graph.otel.verdict.work import work_below
 from trading_graph.otel.vocabularies import witness
 
@@ -133,6 +133,11 @@ def test_callbacks_that_wait_for_threads_say_nothing_about_the_program() -> None
     assert "say nothing about the program" in str(found)
 
 
+def test_callbacks_that_let_two_start_at_a_time_are_no_more_certain() -> None:
+    found = two_at_a_time("callback")
+    assert (found.strength, found.causes) == (Strength.SUSPICIOUS, (Cause.CALLBACK,))
+
+
 @pytest.mark.parametrize(("kind", "cause"), [("lock", Cause.SEMAPHORE), ("task", Cause.TASK)])
 def test_spans_that_open_after_their_wait_are_held_up_by_what_their_parent_waited_for(
     kind: str, cause: Cause
@@ -159,14 +164,26 @@ def test_spans_in_a_row_whose_parent_waited_at_another_time_were_dispatched_in_t
     assert parallelism(trace, members).causes == (Cause.DISPATCH,)
 
 
-def test_a_limit_of_two_is_called_what_it_is_and_certain() -> None:
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("executor", "an executor has too few threads (2 at once)"),
+        ("semaphore", "a semaphore lets them in one after the other (2 at a time)"),
+    ],
+)
+def test_a_limit_of_two_is_called_what_it_is_and_certain(kind: str, words: str) -> None:
     """Two at a time and of equal length look like batches; the recorded wait says otherwise."""
+    found = two_at_a_time(kind)
+    assert found.at_once == 2
+    assert str(found) == f"serial: {words}"
+
+
+def two_at_a_time(kind: str) -> Parallelism:
+    """The verdict on six calls, of which two start as two end, as their tasks waited for it."""
     drawing = Watched()
-    agent = drawing.add("agent", 0, 300, {**QUIET, **waited("executor", (0, 100), (0, 200))})
+    agent = drawing.add("agent", 0, 300, {**QUIET, **waited(kind, (0, 100), (0, 200))})
     for number in range(6):
         start = 100 * (number // 2)
         drawing.add(f"call {number}", start, start + 100, {**QUIET, **CHAT}, parent=agent)
     trace = drawing.trace(300)
-    found = parallelism(trace, rows(trace, *(f"call {number}" for number in range(6))))
-    assert (found.causes, found.at_once) == ((Cause.EXECUTOR,), 2)
-    assert str(found) == "serial: an executor has too few threads (2 at once)"
+    return parallelism(trace, rows(trace, *(f"call {number}" for number in range(6))))

@@ -124,6 +124,20 @@ def test_modules_look_as_if_nobody_watched(tmp_path: Path) -> None:
     assert run(tmp_path, program) == "SourceFileLoader SourceFileLoader\nTrue\n"
 
 
+def test_other_finders_that_ask_all_finders_do_not_go_round_in_circles(tmp_path: Path) -> None:
+    write(tmp_path, {"httpx.py": "print('imported')"})
+    program = (
+        "import sys\nclass Asking:\n"
+        "    def find_spec(self, *words):\n"
+        "        for each in sys.meta_path:\n"
+        "            if each is not self and (spec := each.find_spec(*words)):\n"
+        "                return spec\n"
+        "sys.meta_path.insert(1, Asking())\nimport httpx"
+    )
+    assert run(tmp_path, program) == "imported\n"
+    assert said(tmp_path, Note.IMPORTED) == [("httpx",)]
+
+
 def test_without_the_switch_nothing_happens(tmp_path: Path) -> None:
     program = "import sys; print([type(each).__name__ for each in sys.meta_path])"
     assert "ImportHooks" not in run(tmp_path, program, **{start.SWITCH: "0"})
