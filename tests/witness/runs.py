@@ -24,6 +24,8 @@ TRIES = 3
 
 FOREIGN = ("PYTHON", "PYTEST", "VIRTUAL_ENV", "OTEL_", "LANGSMITH_", "LANGCHAIN_", "COVERAGE")
 BUSY = "while True: pass"
+RECORD = ("record", "--instrument", "none", "--out")
+COMMAND = "from trading_graph.service.cli import main; main()"
 
 
 class Way(StrEnum):
@@ -90,8 +92,7 @@ def run_once(cell: Cell, folder: Path, service: Service, way: Way, python: Path)
     if way is Way.INSTALL:
         words = [*program, "--span-file", str(file)]
     else:
-        tool = [sys.executable, "-m", "trading_graph.service.cli"]
-        words = [*tool, "record", "--instrument", "none", "--out", str(file), "--", *program]
+        words = [sys.executable, "-c", COMMAND, *RECORD, str(file), "--", *program]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     with busy_processes(cell.busy):
         done = subprocess.run(
@@ -102,7 +103,9 @@ def run_once(cell: Cell, folder: Path, service: Service, way: Way, python: Path)
             text=True,
             timeout=RUN_S,
         )
-    if not file.exists() or (done.returncode and way is Way.INSTALL):
+    # What `record` returns may be its verdict; a traceback is never right.
+    failed = done.returncode and (way is Way.INSTALL or "Traceback" in done.stderr)
+    if failed or not file.exists():
         raise RuntimeError(f"{cell} failed: {done.stderr.strip()[-800:]}")
     return Run(cell, performed(tg.read(file)), at_once(service.work(name)))
 
