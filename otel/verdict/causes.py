@@ -176,6 +176,7 @@ _CAUSE_OF_WAIT: Mapping[str, Cause] = {
     witness.Wait.RATE_LIMIT: Cause.CONNECTION_LIMIT,
     witness.Wait.EXECUTOR: Cause.EXECUTOR,
     witness.Wait.QUEUE: Cause.WORKERS,
+    witness.Wait.INTERPRETER_LOCK: Cause.INTERPRETER_LOCK,
     witness.Wait.TASK: Cause.TASK,
     witness.Wait.CALLBACK: Cause.CALLBACK,
 }
@@ -209,11 +210,13 @@ def _blocked_loop_cause(group: Group) -> Cause | None:
         return None
     if group.lag_ms * 1e6 < 0.5 * group.shortest_work_ns:
         return None
-    return Cause.COLD_IMPORT if group.imports >= MANY_IMPORTS else cause_of_lag(group)
+    return cause_of_lag(group)
 
 
 def cause_of_lag(group: Group) -> Cause:
-    """Why the loop was late, as far as its blocks were recorded."""
+    """Why the loop was late, as far as imports and its blocks were recorded."""
+    if group.imports >= MANY_IMPORTS:
+        return Cause.COLD_IMPORT
     blocks = blocks_beside(group.trace, group.rows)
     if not blocks:
         return Cause.BLOCKED_LOOP
@@ -255,8 +258,8 @@ def group_limit(trace: SpanTable, group: Group) -> tuple[Limit, Cause] | None:
         return None  # LangGraph's steps are stages, whatever they look like
     if not is_step and (kind := limiting(group).kind):
         return msgspec.structs.replace(found, is_certain=True), cause_of_wait(kind)
-    if group.threads > 1:
-        return found, Cause.EXECUTOR
+    if group.threads > 1 and not group.records_waits:
+        return found, Cause.EXECUTOR  # otherwise its wait would have been recorded
     if is_step:
         return found, Cause.MAX_CONCURRENCY
     return found, Cause.SEMAPHORE

@@ -22,8 +22,9 @@ from trading_graph.otel.verdict.causes import LOOK, Cause, cause_of_wait
 from trading_graph.otel.verdict.dialect import dialect
 from trading_graph.otel.verdict.group import Group, group
 from trading_graph.otel.verdict.unaccounted import unaccounted
-from trading_graph.otel.verdict.waited import LIMITS, limiting
+from trading_graph.otel.verdict.waited import LIMITS, held_back_by, limiting
 from trading_graph.otel.verdict.work import calls_beside
+from trading_graph.otel.vocabularies import witness
 
 OVERLAP = 0.5
 """The least overlap ratio of work that counts as running at once."""
@@ -263,6 +264,11 @@ def _judge(trace: SpanTable, group: Group) -> Parallelism:
     if group.lag_ms is None and causes.is_held_back(trace, group):
         return Parallelism(Strength.SUSPICIOUS, (Cause.BLOCKED_LOOP, Cause.SEMAPHORE), group)
     strength, cause = _proof(group, late)
+    if strength is Strength.PROVEN and (kind := held_back_by(group)):
+        # A rate or another's work holds back without limiting how many run at once.
+        limits = kind not in (witness.Wait.RATE_LIMIT, witness.Wait.TASK, witness.Wait.CALLBACK)
+        strength = Strength.SUSPICIOUS if limits else Strength.OVERLAPPING
+        cause = cause_of_wait(kind)
     return Parallelism(strength, (cause,) if cause else (), group)
 
 
@@ -311,5 +317,7 @@ def _proof(group: Group, late: bool) -> tuple[Strength, Cause | None]:
     if not group.records_waits:
         return Strength.OVERLAPPING, Cause.NOT_RECORDED
     if unaccounted(group.trace, group.rows):
+        if group.imports >= causes.MANY_IMPORTS:  # the others wait for who imports
+            return Strength.SUSPICIOUS, Cause.COLD_IMPORT
         return Strength.OVERLAPPING, Cause.UNACCOUNTED
     return Strength.PROVEN, None

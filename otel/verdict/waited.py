@@ -8,7 +8,7 @@ import msgspec
 from trading_graph.otel.trace.intervals import Interval, merge, total_ns
 from trading_graph.otel.trace.waits import own_waits, waits
 from trading_graph.otel.verdict.group import Group, branches_of
-from trading_graph.otel.verdict.work import at_or_above_waits
+from trading_graph.otel.verdict.work import at_or_above_waits, is_from_cache
 from trading_graph.otel.vocabularies import witness
 
 LIMITS: dict[str, str] = {
@@ -26,6 +26,10 @@ LIMITED_SHARE = 0.1
 
 OUTSIDE_SHARE = 0.5
 """Waits around the members explain it from this share of the time between their starts."""
+
+
+LEAST_HELD_NS = 20_000_000
+"""Shorter waits do not hold back a group that overlaps otherwise."""
 
 
 class Waited(msgspec.Struct, frozen=True):
@@ -79,6 +83,20 @@ def limiting(group: Group) -> Waited:
     if inside.time_ns > LIMITED_SHARE * group.wrappers.work_ns:
         return inside
     return waited_outside(group)
+
+
+def held_back_by(group: Group) -> str | None:
+    """What the members waited for, for a share of their time that their overlap hides.
+
+    Members that took what another had fetched waited for it, and for no turn.
+    """
+    if at_or_above_waits(group.trace).isdisjoint(group.rows):
+        return None
+    workers = [row for row in group.rows if not is_from_cache(group.trace, row)]
+    inside = waited_inside(msgspec.structs.replace(group, rows=tuple(workers)))
+    length = sum([group.trace.lengths[row] for row in workers])
+    is_long = inside.time_ns > max(LEAST_HELD_NS, LIMITED_SHARE * length)
+    return inside.kind if is_long else None
 
 
 def _between(parents: list[int], row: int, top: int) -> Iterable[int]:

@@ -85,6 +85,7 @@ class Wait(StrEnum):
     RATE_LIMIT = "rate_limit"
     EXECUTOR = "executor"
     QUEUE = "queue"
+    INTERPRETER_LOCK = "interpreter_lock"
     TASK = "task"
     CALLBACK = "callback"
 

@@ -50,6 +50,7 @@ class Activity:
     """A task, a job or a thread."""
 
     __slots__ = (
+        "is_main",
         "is_over",
         "loop_id",
         "parent",
@@ -70,6 +71,7 @@ class Activity:
         self.parent: Activity | None = parent
         self.loop_id = loop_id
         self.is_over: bool = False
+        self.is_main = False
         self.spans: list[OpenSpan] = []
         self.timeline = Timeline()
         self.waiting: str | Turn | None = None
@@ -84,6 +86,10 @@ class Activity:
                 return True
             above = above.parent
         return False
+
+    def is_helper(self) -> bool:
+        """Whether this is a thread beside the program's own, and no task or job."""
+        return self.loop_id is None and not self.submitted and not self.is_main
 
     def innermost_span(self) -> "OpenSpan | None":
         """The innermost open span of the nearest activity, this or above it, that has one."""
@@ -132,10 +138,12 @@ class Activity:
     def account(self, began: int, had: ThreadTime) -> None:
         """Tell the span above how much of a job's time on its thread nothing explains."""
         now, has = time_ns(), thread_time()
-        known = has.running - had.running + has.queued - had.queued
-        known += sum(self.timeline.totals(began, now).values())
-        if not self.spans and now - began - known >= LEAST_WAIT_NS:
-            self.tell_wait(timeline.UNACCOUNTED, began + known, now)
+        known = has.given(had) + sum(self.timeline.totals(began, now).values())
+        unknown = now - began - known
+        if not self.spans and unknown >= LEAST_WAIT_NS:
+            is_held_up = has.held_up_by_others(had, unknown)
+            kind = Wait.INTERPRETER_LOCK if is_held_up else timeline.UNACCOUNTED
+            self.tell_wait(kind, began + known, now)
 
     def finish(self) -> None:
         """Note the end; spans that are still open go to the nearest activity that still runs."""
@@ -219,6 +227,7 @@ def thread_activity() -> Activity:
         # `current_thread` would make a dummy of a thread that is only starting.
         thread = threading._active.get(threading.get_ident())  # type: ignore[attr-defined]
         activity = Activity(getattr(thread, _ATTRIBUTE, None))
+        activity.is_main = thread is threading.main_thread()
         if thread is not None:
             _thread.activity = activity
     return activity

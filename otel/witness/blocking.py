@@ -47,7 +47,8 @@ def watch_blocking(patches: Patches) -> None:
     patches.replace(subprocess.Popen, "wait", block(timeline.CHILDREN))
     patches.replace(subprocess.Popen, "communicate", block(timeline.CHILDREN))
     patches.replace(threading.Thread, "join", block(timeline.CHILDREN))
-    patches.replace(threading.Semaphore, "acquire", block(Wait.SEMAPHORE))
+    for name in ("acquire", "__enter__"):
+        patches.replace(threading.Semaphore, name, block(Wait.SEMAPHORE))
     patches.replace(queue.Queue, "put", block(Wait.QUEUE))
     patches.replace(queue.Queue, "get", block(timeline.IDLE))
     patches.replace(threading.Condition, "wait", _wait)

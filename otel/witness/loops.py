@@ -133,6 +133,11 @@ class LoopWatches:
         """The watch of the loop with an id of Python's."""
         return self._by_loop.get(loop_id)
 
+    @property
+    def only(self) -> LoopWatch | None:
+        """The only loop that runs; None where there are several, or none."""
+        return next(iter(self._running.values())) if len(self._running) == 1 else None
+
     def watch(self, loop: asyncio.AbstractEventLoop) -> LoopWatch:
         """Watch a loop that the current thread runs."""
         known = self._by_loop.get(id(loop))

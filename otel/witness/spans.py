@@ -68,11 +68,16 @@ class Root:
 
 
 class OpenSpan:
-    """What is known of a span while it is open."""
+    """What is known of a span while it is open.
+
+    Some instrumentors open spans later, on a thread of their own, and give them the start of what
+    they saw. Nothing is known of the activity of such a span (`was_seen_later`), only of the loop.
+    """
 
     __slots__ = (
         "activity",
         "cpu_ns",
+        "created_ns",
         "modules",
         "pauses_ns",
         "root",
@@ -80,12 +85,14 @@ class OpenSpan:
         "thread_id",
         "thread_time",
         "waits",
+        "was_seen_later",
         "watch",
     )
 
-    def __init__(self, activity: Activity, root: Root | None) -> None:
+    def __init__(self, activity: Activity, root: Root | None, started_ns: int | None) -> None:
         self.activity = activity
-        self.watch = _watch_of(activity)
+        self.was_seen_later = started_ns is not None and activity.is_helper()
+        self.watch = watches.only if self.was_seen_later else _watch_of(activity)
         self.root = root
         self.waits: list[Note] | None = None
         self.thread_id = threading.get_ident()
@@ -93,7 +100,8 @@ class OpenSpan:
         self.pauses_ns = pauses.total_ns
         self.thread_time = thread_time() if activity.loop_id is None else None
         self.cpu_ns = process_time_ns()
-        self.start_ns = time_ns()
+        self.created_ns = time_ns()
+        self.start_ns = min(started_ns or self.created_ns, self.created_ns)
 
     def add_wait(self, kind: str, start: int, end: int) -> Note:
         """Note a wait of this span's activity, or of one below it."""
@@ -108,12 +116,14 @@ class OpenSpan:
         """The attributes of the span that ends, or ended, at this time."""
         now, cpu_ns = time_ns(), process_time_ns() - self.cpu_ns
         start, end = self.start_ns, min(ended_ns, now)
-        if end <= start:  # it was made after the fact
+        if self.was_seen_later:
+            return self._measure_later(start, end)
+        if end <= start:
             return {}
         watch, lag_ns = self.watch, 0
         attributes: dict[str, AttributeValue] = {
             witness.THREAD_ID: threading.get_ident(),
-            witness.CPU_OVER_WALL: round(cpu_ns / (now - start), 3),
+            witness.CPU_OVER_WALL: round(cpu_ns / max(now - self.created_ns, 1), 3),
         }
         if watch is not None:
             lag_ns = watch.lag_ns(start, end)
@@ -130,16 +140,28 @@ class OpenSpan:
                 self._add_waits(attributes, self.waits, start, end)
         return attributes
 
+    def _measure_later(self, start: int, end: int) -> dict[str, AttributeValue]:
+        attributes: dict[str, AttributeValue] = {}
+        if self.watch is not None:
+            attributes[witness.LOOP_LAG_MAX_MS] = round(self.watch.lag_ns(start, end) / 1e6, 1)
+        if end > start:
+            attributes[witness.UNACCOUNTED_MS] = round((end - start) / 1e6, 1)
+        return attributes
+
     def _add_time(self, attributes: dict[str, AttributeValue], start: int, end: int) -> None:
         """Add what the time was spent on, and how much of it is not accounted for."""
         activity = self.activity
         totals = activity.totals(start, end, current_cause())
         had = self.thread_time
+        has = None
         if had and activity.loop_id is None and self.thread_id == threading.get_ident():
             has = thread_time()
             totals[timeline.RUNNING] = has.running - had.running
             totals[timeline.READY] = has.queued - had.queued
         unknown = end - start - sum(totals.values()) + totals.get(timeline.UNACCOUNTED, 0)
+        if had and has and unknown >= LEAST_NS and has.held_up_by_others(had, unknown):
+            self.add_wait(witness.Wait.INTERPRETER_LOCK, end - unknown, end)
+            unknown = 0
         if self.waits:
             unknown = max(unknown, _length(self._notes(timeline.UNACCOUNTED, start, end)))
         for kind, spent in totals.items():
@@ -221,7 +243,7 @@ def _start(original: Method) -> Method:
     def start(span: Span, start_time: int | None = None, parent_context: Any = None) -> None:
         if span._start_time is None:
             try:
-                _open(span)
+                _open(span, start_time)
             except Exception as error:
                 faults.note(error)
         original(span, start_time, parent_context)
@@ -229,7 +251,7 @@ def _start(original: Method) -> Method:
     return start
 
 
-def _open(span: Span) -> None:
+def _open(span: Span, started_ns: int | None) -> None:
     context, parent = span.get_span_context(), span.parent
     if parent is None or parent.is_remote:
         root: Root | None = Root()
@@ -241,7 +263,7 @@ def _open(span: Span) -> None:
     if len(tracking.spans) >= MOST_SPANS:
         return
     activity = current_activity()
-    span.__dict__[_ATTRIBUTE] = known = OpenSpan(activity, root)
+    span.__dict__[_ATTRIBUTE] = known = OpenSpan(activity, root, started_ns)
     tracking.spans[id(known)] = known
     activity.spans.append(known)
     if known.watch is not None:
@@ -289,7 +311,8 @@ def _close(span: Span, known: OpenSpan, readable: ReadableSpan, watchdog: Watchd
         for span_id in root.span_ids:
             _roots.pop(span_id, None)
     _add_attributes(readable, attributes)
-    if (watch := known.watch) is not None and known.activity.loop_id is not None:
+    watch = known.watch
+    if watch is not None and (known.activity.loop_id is not None or known.was_seen_later):
         blocks = watchdog.blocks(watch.loop_id, known.start_ns, span._end_time)
         if blocks:
             _add_events(readable, [block_event(block) for block in blocks[-MOST_BLOCKS:]])

@@ -20,12 +20,14 @@ KIND_OF_WAIT = {
     Cause.CONNECTION_LIMIT: FindingKind.QUEUE,
     Cause.WORKERS: FindingKind.WORKERS,
     Cause.CALLBACK: FindingKind.CALLBACKS,
+    Cause.INTERPRETER_LOCK: FindingKind.INTERPRETER_LOCK,
 }
 """The kind of finding for what is waited for; any other cause is a limit."""
 
 _FOR: dict[str, str] = {
     witness.Wait.EXECUTOR: "a thread of an executor",
     witness.Wait.QUEUE: "a worker that takes their items out of a queue",
+    witness.Wait.INTERPRETER_LOCK: "the interpreter lock",
     witness.Wait.TASK: "each other, as at a lock or a limit of the program's own",
     witness.Wait.CALLBACK: "a thread for the instrumentor's own callbacks",
     **LIMITS,
@@ -33,6 +35,7 @@ _FOR: dict[str, str] = {
 
 _ONLY_IF = {
     Cause.CONNECTION_LIMIT: "the source bears so many at once",
+    Cause.INTERPRETER_LOCK: "the work moves to processes, or to code that releases the lock",
     Cause.CALLBACK: "the callbacks hold up the program, and not only its spans",
 }
 

@@ -83,8 +83,9 @@ def test_waits_never_make_work_negative(offsets: list[float], wait_ms: float) ->
 
 def test_a_wait_that_two_spans_of_a_task_record_counts_once() -> None:
     drawing = Watched()
-    drawing.add("tool", 0, 100, {**QUIET, **waited("lock", (5, 10), (30, 60))})
-    drawing.add("call", 20, 90, {**QUIET, **waited("lock", (10, 40))}, parent="tool")
+    pool = "connection_pool"
+    drawing.add("tool", 0, 100, {**QUIET, **waited(pool, (5, 10), (30, 60))})
+    drawing.add("call", 20, 90, {**QUIET, **waited(pool, (10, 40))}, parent="tool")
     trace = drawing.trace(100)
     tool, call = rows(trace, "tool", "call")
     own = own_waits(trace)
