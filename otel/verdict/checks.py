@@ -224,9 +224,10 @@ def _loop_lag(on: Evaluation, check: g.LoopLag) -> CheckResult:
     worst = max([lag for row in on.rows if (lag := lags[row]) is not None], default=None)
     if worst is None:
         return not_applicable(check, "no event-loop lag was recorded")
-    guilty = [row for row in on.rows if (lags[row] or 0) > check.limit_ms]
-    if guilty:
-        guilty = _where_blocked(on.trace, guilty[0], check.limit_ms)
+    guilty: list[int] = []
+    if worst > check.limit_ms:
+        first = next(row for row in on.rows if (lags[row] or 0) > check.limit_ms)
+        guilty = _where_blocked(on.trace, first, check.limit_ms)
     return on.result(
         not guilty,
         f"at most {worst:.0f} ms",
@@ -280,7 +281,8 @@ def _by_key(on: Evaluation, check: g.NoDuplicates) -> Mapping[str, list[int]]:
 
 
 def _no_errors(on: Evaluation) -> CheckResult:
-    failures = [row for row in on.rows if row in on.trace.failed]
+    failed = on.trace.failed
+    failures = [row for row in on.rows if row in failed] if failed else []
     retries = retries_of(on.trace, on.rows)
     again = [each.row for each in retries]
     kinds = sorted(
