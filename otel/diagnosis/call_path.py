@@ -135,7 +135,7 @@ def _by_name(
     for rows in by_name.values():
         if len(rows) > 1:
             asked = requests(trace, rows)
-            rows.sort(key=lambda row: (turn_of.get(row, -1), asked[row] or "", row))
+            rows.sort(key=lambda row: (turn_of.get(row, -1), asked.get(row, ""), row))
     return by_name
 
 

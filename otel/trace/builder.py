@@ -63,15 +63,15 @@ class TraceBuilder:
         )[order]
         row_of = np.empty(len(ids) + 2, np.int32)
         row_of[order] = np.arange(len(ids))
-        row_of[[ROOT, ORPHAN]] = ROOT, ORPHAN
+        row_of[ROOT], row_of[ORPHAN] = ROOT, ORPHAN
         rows: list[int] = order.tolist()
         records = [records[row] for row in rows]
         return SpanTable(
             trace_id=self.trace_id,
             span_ids=tuple([ids[row] for row in rows]),
             names=tuple([record.name for record in records]),
-            start=start[order],
-            end=end[order],
+            start=starts,
+            end=ends,
             parent=row_of[above],
             flaws=tuple(self._flaws),
             repeated=self._repeated,

@@ -187,7 +187,7 @@ class SpanTable:
         order = np.lexsort((-end, start))
         row_of = np.empty(len(self) + 2, np.int32)
         row_of[order] = np.arange(len(self))
-        row_of[[ROOT, ORPHAN]] = ROOT, ORPHAN
+        row_of[ROOT], row_of[ORPHAN] = ROOT, ORPHAN
         rows: list[int] = order.tolist()
         moves = start - self.start
         if self._moves is not None:

@@ -234,9 +234,10 @@ def _loop_lag(on: Evaluation, check: g.LoopLag) -> CheckResult:
     worst = max([lag for row in on.rows if (lag := lags[row]) is not None], default=None)
     if worst is None:
         return not_applicable(check, "no event-loop lag was recorded")
-    guilty = [row for row in on.rows if (lags[row] or 0) > check.limit_ms]
-    if guilty:
-        guilty = _where_blocked(on.trace, guilty[0], check.limit_ms)
+    guilty: list[int] = []
+    if worst > check.limit_ms:
+        first = next(row for row in on.rows if (lags[row] or 0) > check.limit_ms)
+        guilty = _where_blocked(on.trace, first, check.limit_ms)
     blocks = blocks_beside(on.trace, on.rows)
     # A loop that got no CPU was late for no fault of its own, which is worth a note all the same.
     said = [in_words(each) for each in blocks if guilty or each.starved_ns >= BLOCKED_NS]
@@ -295,7 +296,8 @@ def _by_key(on: Evaluation, check: g.NoDuplicates) -> Mapping[str, list[int]]:
 
 
 def _no_errors(on: Evaluation) -> CheckResult:
-    failures = [row for row in on.rows if row in on.trace.failed]
+    failed = on.trace.failed
+    failures = [row for row in on.rows if row in failed] if failed else []
     retries = retries_of(on.trace, on.rows)
     again = [each.row for each in retries]
     kinds = sorted(

@@ -21,7 +21,7 @@ def by_request(trace: SpanTable, run: int, rows: Sequence[int]) -> Mapping[str, 
     above = nearest_above(trace, run, Role.TOOL)
     who: dict[str, list[int]] = defaultdict(list)
     for row, request in asked.items():
-        if request is not None and (above[row] < 0 or asked.get(above[row]) != request):
+        if above[row] < 0 or asked.get(above[row]) != request:
             who[request].append(row)
     return who
 

@@ -30,6 +30,8 @@ class Retry(msgspec.Struct, frozen=True):
 def retries_of(trace: SpanTable, rows: Iterable[int]) -> list[Retry]:
     """The retries among some spans in order of start."""
     roles, retried, http = trace.roles, trace.retried, Role.HTTP
+    if not retried and not trace.of_role(http):
+        return []
     result: list[Retry] = []
     requests: list[int] = []
     for row in rows:

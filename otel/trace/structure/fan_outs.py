@@ -170,9 +170,10 @@ def _family(
         for row, task in tasks.items()
         if task is not None and task.step is not None and is_task(trace, row, task)
     }
-    if later := _later_parts(trace, steps, tasks):
-        taken = taken | later
-    fan_outs = list(_steps(trace, parent, steps, taken))
+    fan_outs: list[FanOut] = []
+    if steps:
+        taken = taken | _later_parts(trace, steps, tasks)
+        fan_outs += _steps(trace, parent, steps, taken)
     groups = _joined_batches(trace, _groups(trace, members, steps))
     for group in groups:
         free = [row for row in group if row not in taken and row not in steps]

@@ -70,6 +70,7 @@ def _turns(trace: SpanTable, run: int) -> list[Turn]:
     callers: dict[Hashable, int | None] = {}
     loose: dict[int, list[int]] = defaultdict(list)
     agents = nearest_above(trace, run, Role.AGENT) if -1 in scope_of.values() else []
+    intervals, last = trace.intervals, len(trace)
     for tool, scope in scope_of.items():
         if scope < 0:
             agent = agents[tool]
@@ -78,7 +79,7 @@ def _turns(trace: SpanTable, run: int) -> list[Turn]:
         caller = asked_by.get(ids[tool] or "")
         if caller is None:
             before = starts[scope]
-            number = bisect_right(before, (trace.intervals[tool][0], len(trace)))
+            number = bisect_right(before, (intervals[tool][0], last))
             caller = before[number - 1][1] if number else None
         task = tasks[tool] if tasks else None
         node = task.node if task else None
