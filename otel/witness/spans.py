@@ -8,11 +8,13 @@ attributes out, and a span processor sees neither open spans nor other providers
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from functools import cache
 from time import process_time_ns, time_ns
 from typing import Any
 
 from opentelemetry.attributes import BoundedAttributes
-from opentelemetry.sdk.trace import Event, ReadableSpan, Span
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event, ReadableSpan, Span, TracerProvider
 from opentelemetry.sdk.util import BoundedList
 from opentelemetry.util.types import AttributeValue
 
@@ -225,7 +227,10 @@ def watch_spans(
         return _readable_span(original, watchdog, on_end)
 
     patches.replace(Span, "start", _start)
-    patches.replace(Span, "_readable_span", at_end)
+    if _copies_are_attributed():
+        patches.replace(Span, "_readable_span", at_end)
+    else:
+        patches.replace(Span, "end", lambda original: _end(original, on_end))
 
 
 def forget_spans() -> None:
@@ -293,10 +298,54 @@ def _readable_span(
     return readable_span
 
 
+@cache
+def _copies_are_attributed() -> bool:
+    """Whether this version of the SDK has what the copies need; tried on a span of nobody's."""
+    span = (
+        TracerProvider(Resource.get_empty(), shutdown_on_exit=False).get_tracer("").start_span("")
+    )
+    try:
+        assert isinstance(span, Span)
+        readable = span._readable_span()
+        _add_attributes(readable, {witness.THREAD_ID: 1})
+        _add_events(readable, [Event(witness.BLOCKED)])
+        return (readable.attributes or {})[witness.THREAD_ID] == 1 and len(readable.events) == 1
+    except Exception as error:
+        faults.note(error)
+        return False
+
+
+def _end(original: Method, on_end: Callable[[ReadableSpan], None] | None) -> Method:
+    """The second best way: attributes of the span itself, which its own limit counts."""
+
+    def end(span: Span, end_time: int | None = None) -> None:
+        known = span.__dict__.pop(_ATTRIBUTE, None)
+        if known is not None and span.is_recording():
+            try:
+                span.set_attributes(_attributes_of(span, known, end_time or time_ns()))
+            except Exception as error:
+                faults.note(error)
+        original(span, end_time)
+        if on_end is not None and known is not None:
+            on_end(span)
+
+    return end
+
+
 def _close(span: Span, known: OpenSpan, readable: ReadableSpan, watchdog: Watchdog) -> None:
     assert span._end_time is not None
+    _add_attributes(readable, _attributes_of(span, known, span._end_time))
+    watch = known.watch
+    if watch is not None and (known.activity.loop_id is not None or known.was_seen_later):
+        blocks = watchdog.blocks(watch.loop_id, known.start_ns, span._end_time)
+        if blocks:
+            _add_events(readable, [block_event(block) for block in blocks[-MOST_BLOCKS:]])
+
+
+def _attributes_of(span: Span, known: OpenSpan, ended_ns: int) -> dict[str, AttributeValue]:
+    """What a span that ends gets; it is open no longer."""
     try:
-        attributes = known.measure(span._end_time)
+        attributes = known.measure(ended_ns)
     finally:
         tracking.spans.pop(id(known), None)
         spans = known.activity.spans
@@ -310,12 +359,7 @@ def _close(span: Span, known: OpenSpan, readable: ReadableSpan, watchdog: Watchd
         attributes[witness.SPANS_STARTED] = len(root.span_ids)
         for span_id in root.span_ids:
             _roots.pop(span_id, None)
-    _add_attributes(readable, attributes)
-    watch = known.watch
-    if watch is not None and (known.activity.loop_id is not None or known.was_seen_later):
-        blocks = watchdog.blocks(watch.loop_id, known.start_ns, span._end_time)
-        if blocks:
-            _add_events(readable, [block_event(block) for block in blocks[-MOST_BLOCKS:]])
+    return attributes
 
 
 def _add_attributes(readable: ReadableSpan, attributes: Mapping[str, AttributeValue]) -> None:
