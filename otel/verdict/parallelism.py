@@ -269,6 +269,8 @@ def _judge(trace: SpanTable, group: Group) -> Parallelism:
         limits = kind not in (witness.Wait.RATE_LIMIT, witness.Wait.TASK, witness.Wait.CALLBACK)
         strength = Strength.SUSPICIOUS if limits else Strength.OVERLAPPING
         cause = cause_of_wait(kind)
+    if cause is Cause.BUSY_CPU and not group.threads:  # threads may have taken turns
+        return Parallelism(strength, (Cause.INTERPRETER_LOCK, cause), group)
     return Parallelism(strength, (cause,) if cause else (), group)
 
 

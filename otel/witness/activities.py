@@ -1,4 +1,4 @@
-"""Tasks and executor jobs: who started which, what each did when, and what woke it.
+"""Tasks, executor jobs and threads: who started which, what each did when, and what woke it.
 
 An activity is a task, a job of an executor, or a thread. Its parent is the activity that started
 it. A task is suspended until something schedules its next step. That happens in a callback, and
@@ -6,30 +6,19 @@ each callback knows its cause: a timer, a message of another thread, the activit
 or none of these, which leaves the loop's selector: input or output.
 """
 
-import asyncio
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import Context
 from time import time_ns
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from trading_graph.otel.vocabularies.witness import Wait
 from trading_graph.otel.witness import timeline
-from trading_graph.otel.witness.faults import faults
-from trading_graph.otel.witness.patches import Method, Patches
 from trading_graph.otel.witness.thread_time import ThreadTime, thread_time
 from trading_graph.otel.witness.timeline import WAITS, Timeline
 
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
-
-    from trading_graph.otel.witness.spans import OpenSpan
+    from trading_graph.otel.witness.open_spans import OpenSpan
 
 LEAST_WAIT_NS = 100_000
 """A shorter wait is what switching to another task costs."""
-
-_ATTRIBUTE = "_trading_graph_activity"
 
 
 class Timer:
@@ -210,231 +199,3 @@ class Tracking:
 
 
 tracking = Tracking()
-
-
-class _Thread(threading.local):
-    cause: Cause = None
-    activity: Activity | None = None
-
-
-_thread = _Thread()
-
-
-def thread_activity() -> Activity:
-    """The activity that the current thread is, outside all tasks and jobs."""
-    activity = _thread.activity
-    if activity is None:
-        # `current_thread` would make a dummy of a thread that is only starting.
-        thread = threading._active.get(threading.get_ident())  # type: ignore[attr-defined]
-        activity = Activity(getattr(thread, _ATTRIBUTE, None))
-        activity.is_main = thread is threading.main_thread()
-        if thread is not None:
-            _thread.activity = activity
-    return activity
-
-
-def activity_of(task: "asyncio.Task[Any]") -> Activity:
-    """The activity of a task; one that was not seen before was started by what runs now."""
-    activity: Activity | None = getattr(task, _ATTRIBUTE, None)
-    if activity is None:
-        cause = _thread.cause
-        parent = cause if isinstance(cause, Activity) else None
-        if parent is None:
-            running = asyncio.current_task() if asyncio._get_running_loop() else None
-            if running is not None and running is not task:
-                parent = activity_of(running)
-            elif running is None:
-                parent = thread_activity()
-        activity = Activity(parent, id(task.get_loop()))
-        setattr(task, _ATTRIBUTE, activity)  # C tasks take attributes, and have no __dict__
-    return activity
-
-
-def current_activity() -> Activity:
-    """The activity that runs now: a task, a job, or what scheduled the running callback."""
-    loop = asyncio._get_running_loop()
-    if loop is not None and (task := asyncio.current_task(loop)) is not None:
-        return activity_of(task)
-    cause = _thread.cause
-    if isinstance(cause, Activity) and not cause.is_over:
-        return cause
-    return thread_activity()
-
-
-def current_cause() -> Cause:
-    """What caused the callback, task or job that runs now."""
-    cause = _thread.cause
-    if cause is None:
-        loop = asyncio._get_running_loop()
-        if loop is None:
-            return thread_activity()
-        task = asyncio.current_task(loop)
-        if task is not None:  # a step that was scheduled before the witness was installed
-            return activity_of(task)
-    return cause
-
-
-@contextmanager
-def loop_runs() -> Iterator[None]:
-    """Mark that the thread runs a loop: what has no other cause then comes from its selector."""
-    before, _thread.cause = _thread.cause, None
-    try:
-        yield
-    finally:
-        _thread.cause = before
-
-
-def _run_step(activity: Activity, callback: Callable[..., object], *args: object) -> None:
-    """Run one step of a task."""
-    began = time_ns()
-    before, _thread.cause = _thread.cause, activity
-    activity.running_since = began
-    if activity.ready_since:
-        if tracking.spans:
-            activity.timeline.add(timeline.READY, activity.ready_since, began)
-        activity.ready_since = 0
-    try:
-        callback(*args)
-    finally:
-        _thread.cause = before
-        ended = time_ns()
-        if tracking.spans:
-            activity.timeline.add(timeline.RUNNING, began, ended)
-        activity.running_since = 0
-        if callback.__self__.done():  # type: ignore[attr-defined]
-            activity.finish()
-        elif not activity.ready_since:
-            activity.suspended_since = ended
-
-
-def _run_callback(cause: Cause, callback: Callable[..., object], *args: object) -> None:
-    """Run a callback on behalf of what scheduled it."""
-    before, _thread.cause = _thread.cause, cause
-    try:
-        callback(*args)
-    finally:
-        _thread.cause = before
-
-
-def run_job(job: Activity, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """Run a job of an executor on the current thread."""
-    began, queued, had = time_ns(), job.submitted, thread_time()
-    before, _thread.cause = _thread.cause, job
-    job.submitted = began
-    note = None
-    if queued and began - queued >= LEAST_WAIT_NS and tracking.spans and job.parent is not None:
-        note = job.parent.tell_wait(Wait.EXECUTOR, queued, began)
-    try:
-        return function(*args, **kwargs)
-    finally:
-        if note is not None and job.spans:
-            # The span outlives the job that started it: an instrumentor's callback was queued.
-            note[0] = Wait.CALLBACK
-        if tracking.spans:
-            job.account(began, had)
-        job.finish()
-        # The future's callbacks run next, on this thread, and this job is their cause.
-        if before is not None and not (isinstance(before, Activity) and before.is_over):
-            _thread.cause = before
-
-
-def _call_soon(original: Method) -> Method:
-    def call_soon(
-        loop: Any, callback: Callable[..., Any], *args: Any, context: Context | None = None
-    ) -> Any:
-        step: tuple[Callable[..., Any], Cause] | None = None
-        try:
-            cause = current_cause()
-            owner = getattr(callback, "__self__", None)
-            if isinstance(owner, asyncio.Task) and _is_step(callback):
-                activity = activity_of(owner)
-                activity.wake(cause)
-                step = _run_step, activity
-            elif cause is not None:
-                step = _run_callback, cause
-        except Exception as error:
-            faults.note(error)
-        if step is None:
-            return original(loop, callback, *args, context=context)
-        return original(loop, *step, callback, *args, context=context)
-
-    return call_soon
-
-
-_STEPS = frozenset({"TaskStepMethWrapper", "task_wakeup", "__step", "__wakeup"})
-
-
-def _is_step(callback: Callable[..., Any]) -> bool:
-    """Whether a bound callback of a task is its next step, and not its `cancel`, for example.
-
-    CPython's task has a type for its first step and a built-in function for the others.
-    """
-    return getattr(callback, "__name__", type(callback).__name__) in _STEPS
-
-
-def _call_soon_threadsafe(original: Method) -> Method:
-    def call_soon_threadsafe(
-        loop: Any, callback: Callable[..., Any], *args: Any, context: Context | None = None
-    ) -> Any:
-        cause = current_cause()
-        return original(loop, _run_callback, cause, callback, *args, context=context)
-
-    return call_soon_threadsafe
-
-
-def _call_timed(original: Method) -> Method:
-    def call_timed(
-        loop: Any, time: float, callback: Callable[..., Any], *args: Any, context: Any = None
-    ) -> Any:
-        return original(loop, time, _run_callback, TIMER, callback, *args, context=context)
-
-    return call_timed
-
-
-def _create_task(original: Method) -> Method:
-    def create_task(loop: Any, coroutine: Any, **kwargs: Any) -> Any:
-        task = original(loop, coroutine, **kwargs)
-        if not hasattr(task, _ATTRIBUTE) and isinstance(task, asyncio.Task) and not task.done():
-            # An eager task: it has run already, up to its first wait.
-            activity_of(task).suspended_since = time_ns()
-        return task
-
-    return create_task
-
-
-def _submit(original: Method) -> Method:
-    def submit(
-        executor: "ThreadPoolExecutor", function: Callable[..., Any], /, *args: Any, **kwargs: Any
-    ) -> Any:
-        job = Activity(current_activity())
-        job.submitted = time_ns()
-        return original(executor, run_job, job, function, *args, **kwargs)
-
-    return submit
-
-
-def _start_thread(original: Method) -> Method:
-    def start(thread: threading.Thread) -> None:
-        thread.__dict__[_ATTRIBUTE] = current_activity()
-        original(thread)
-
-    return start
-
-
-def watch_activities(patches: Patches) -> None:
-    """Replace what creates tasks, callbacks, jobs and threads."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    _watch_loop_class(patches, asyncio.BaseEventLoop)
-    patches.when_imported("uvloop", lambda module: _watch_loop_class(patches, module.Loop))
-    patches.replace(ThreadPoolExecutor, "submit", _submit)
-    patches.replace(threading.Thread, "start", _start_thread)
-
-
-def _watch_loop_class(patches: Patches, loop_class: type) -> None:
-    patches.replace(loop_class, "call_soon", _call_soon)
-    patches.replace(loop_class, "call_soon_threadsafe", _call_soon_threadsafe)
-    patches.replace(loop_class, "call_at", _call_timed)
-    if loop_class is not asyncio.BaseEventLoop:  # whose `call_later` calls `call_at`
-        patches.replace(loop_class, "call_later", _call_timed)
-    patches.replace(loop_class, "create_task", _create_task)

@@ -16,12 +16,8 @@ from typing import Any
 
 from trading_graph.otel.vocabularies.witness import Wait
 from trading_graph.otel.witness import timeline
-from trading_graph.otel.witness.activities import (
-    LEAST_WAIT_NS,
-    current_activity,
-    current_cause,
-    tracking,
-)
+from trading_graph.otel.witness.activities import LEAST_WAIT_NS, tracking
+from trading_graph.otel.witness.current import current_activity, current_cause
 from trading_graph.otel.witness.faults import faults
 from trading_graph.otel.witness.patches import Method, Patches
 

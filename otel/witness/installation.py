@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from trading_graph.otel.witness.activities import watch_activities
 from trading_graph.otel.witness.blocking import watch_blocking
 from trading_graph.otel.witness.faults import faults
 from trading_graph.otel.witness.loops import watch_loops, watches
 from trading_graph.otel.witness.patches import Patches
 from trading_graph.otel.witness.pauses import pauses
+from trading_graph.otel.witness.scheduling import watch_activities
 from trading_graph.otel.witness.span_file import SpanFile
 from trading_graph.otel.witness.spans import forget_spans, watch_spans
 from trading_graph.otel.witness.waits import watch_waits

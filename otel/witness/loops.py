@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from time import time_ns
 from typing import Any
 
-from trading_graph.otel.witness.activities import current_activity, loop_runs, tracking
+from trading_graph.otel.witness.activities import tracking
+from trading_graph.otel.witness.current import current_activity, loop_runs
 from trading_graph.otel.witness.faults import faults
 from trading_graph.otel.witness.patches import Method, Patches
 from trading_graph.otel.witness.run_queue import RunQueue

@@ -26,6 +26,8 @@ from trading_graph.otel.witness.run_queue import RunQueue
 from trading_graph.otel.witness.stacks import RawStack, resolve, walk
 from trading_graph.otel.witness.tracks import Track, WatchedLoop
 
+MAX_POLLS = 10_000
+"""So many polls are remembered, some eight minutes."""
 MAX_ENDED_LOOPS = 100
 """Of so many loops that have ended, and were blocked, the blocks are kept."""
 FINEST = 5
@@ -53,6 +55,7 @@ class Watchdog:
         self._tracks: dict[int, Track] = {}
         self._ended: deque[int] = deque()
         self._late_ns = 0
+        self._cpu: deque[tuple[int, int]] = deque(maxlen=MAX_POLLS)
         own = RunQueue()
         self._has_account = own.read() is not None
         own.close()
@@ -98,6 +101,14 @@ class Watchdog:
             self.errors += 1
             return ()
 
+    def cpu_share(self, start_ns: int, end_ns: int) -> float | None:
+        """The CPU time of the process over a time that is past; None if no two polls lie in it."""
+        inside = [each for each in tuple(self._cpu) if start_ns <= each[0] <= end_ns]
+        if len(inside) < 2:
+            return None
+        (first, before), (last, after) = inside[0], inside[-1]
+        return (after - before) / max(last - first, 1)
+
     def _between(self, track: Track, start_ns: int, end_ns: int) -> Sequence[Block]:
         ended, turn = track.seen
         going: Sequence[Block] = ()
@@ -138,6 +149,7 @@ class Watchdog:
         looks = [look for each in self._loops() if (look := self._look(each, frames))]
         del frames
         process_ns = time.process_time_ns()
+        self._cpu.append((now, process_ns))
         longest_ns = 0
         for watched, since, task, raw in looks:
             track = self._track(watched)
