@@ -3,7 +3,7 @@
 import sys
 import threading
 from time import process_time_ns, time_ns
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from opentelemetry.util.types import AttributeValue
 
@@ -15,9 +15,6 @@ from trading_graph.otel.witness.loops import LoopWatch, watches
 from trading_graph.otel.witness.pauses import pauses
 from trading_graph.otel.witness.thread_time import thread_time
 from trading_graph.otel.witness.watchdog import Watchdog
-
-if TYPE_CHECKING:
-    from trading_graph.otel.witness.spans import Root
 
 MOST_OFFSETS = 16
 
@@ -36,6 +33,15 @@ _KEYS = {
 Interval = tuple[int, int]
 Note = list[Any]
 """A wait: its kind, its start and its end, in nanoseconds. The kind can be corrected."""
+
+
+class Root:
+    """A span at the top of a trace's part in this process, and all below it so far."""
+
+    __slots__ = ("span_ids",)
+
+    def __init__(self) -> None:
+        self.span_ids: list[int] = []
 
 
 class OpenSpan:

@@ -22,7 +22,7 @@ from trading_graph.otel.witness.block_events import block_event
 from trading_graph.otel.witness.clock import clock_id
 from trading_graph.otel.witness.current import current_activity
 from trading_graph.otel.witness.faults import faults
-from trading_graph.otel.witness.open_spans import OpenSpan
+from trading_graph.otel.witness.open_spans import OpenSpan, Root
 from trading_graph.otel.witness.patches import Method, Patches
 from trading_graph.otel.witness.watchdog import Watchdog
 
@@ -32,15 +32,6 @@ MOST_SPANS = 200_000
 MOST_BLOCKS = 16
 
 _ATTRIBUTE = "_trading_graph_open_span"
-
-
-class Root:
-    """A span at the top of a trace's part in this process, and all below it so far."""
-
-    __slots__ = ("span_ids",)
-
-    def __init__(self) -> None:
-        self.span_ids: list[int] = []
 
 
 _roots: dict[int, Root] = {}
