@@ -72,7 +72,8 @@ def waited_outside(group: Group) -> Waited:
     found, window = own_waits(trace), (min(starts), max(starts))
     spans = [row for row in around if row in found]
     places = _within([place for row in spans for place in found[row]], *window)
-    if not spans or total_ns(places) < OUTSIDE_SHARE * (window[1] - window[0]):
+    least_ns = max(OUTSIDE_SHARE * (window[1] - window[0]), LEAST_HELD_NS)
+    if not spans or total_ns(places) < least_ns:
         return _NOTHING
     return Waited(total_ns(places), _kind(group, spans))
 

@@ -136,7 +136,7 @@ def _readable_span(
 def _copies_are_attributed() -> bool:
     """Whether this version of the SDK has what the copies need; tried on a span of nobody's."""
     provider = TracerProvider(resource=Resource.get_empty(), shutdown_on_exit=False)
-    span = provider.get_tracer("").start_span("")
+    span = provider.get_tracer(__name__).start_span("trial")
     try:
         assert isinstance(span, Span)
         readable = span._readable_span()

@@ -16,6 +16,7 @@ class Expected(StrEnum):
     PROVEN = "proven at once"
     PASSED = "passed, proven or not"
     LOST = "not at once, with its cause"
+    UNPROVEN = "whatever it is, never proven"
     NOT_APPLICABLE = "nothing could run at once"
 
 
@@ -98,11 +99,13 @@ EASY = Shape("easy to get wrong", "asyncio", "easy_to_get_wrong.py")
 UVLOOP = shape("uvloop", "asyncio", "uvloop")
 EAGER = shape("eager tasks", "asyncio", "eager", python="3.12")
 OPENINFERENCE = shape("langgraph openinference", "langgraph", "openinference")
+LANGSMITH = shape("langgraph langsmith", "langgraph", "langsmith")
+"""Its spans are made later, on a thread of its own: nothing shows what they waited for."""
 SHAPES = (
     ASYNCIO,
     OPENINFERENCE,
     shape("langgraph openllmetry", "langgraph", "openllmetry"),
-    shape("langgraph langsmith", "langgraph", "langsmith"),
+    shape("langgraph genai", "langgraph", "genai"),
     shape("pydantic-ai", "pydantic_ai"),
     shape("fastapi", "fastapi"),
     THREADS,
@@ -171,6 +174,9 @@ def more_cells() -> Iterator[Cell]:
     for each in (UVLOOP, EAGER):
         for name in ("clean", "blocked loop", "semaphore"):
             yield Cell(each, name, PATHOLOGIES[name])
+    for name in PATHOLOGIES:
+        truth = BLOCKED if name == "blocked loop" else Truth(Expected.UNPROVEN)
+        yield Cell(LANGSMITH, name, truth)
     yield Cell(ASYNCIO, "computing loop", COMPUTING)
     for each in (ASYNCIO, OPENINFERENCE):
         yield Cell(each, "clean", Truth(Expected.PASSED), busy=2)

@@ -53,6 +53,7 @@ def score(run: Run) -> Score:
     named = causes_named(verdict)
     findings = tg.diagnose(run.trace).findings if verdict.judged else ()
     line = line_named(run, verdict) if truth.blocks else None
+    any_proof = any(each.strength == Strength.PROVEN for each in judged)
     match truth.expected:
         case Expected.LOST:
             first = findings[0].kind in truth.findings if findings else False
@@ -61,12 +62,14 @@ def score(run: Run) -> Score:
             right = proven and verdict.passed
         case Expected.PASSED:
             right = bool(judged) and verdict.passed and not named
+        case Expected.UNPROVEN:
+            right = bool(judged) and not any_proof
         case Expected.NOT_APPLICABLE:
             right = not judged and verdict.passed
     if cell.busy:
         right = right and is_fair_to_the_machine(verdict, cell)
-    any_proof = any(each.strength == Strength.PROVEN for each in judged)
-    false_pass = truth.expected is Expected.LOST and (any_proof or (verdict.passed and not right))
+    never = (Expected.LOST, Expected.UNPROVEN)
+    false_pass = truth.expected in never and (any_proof or (verdict.passed and not right))
     said = "; ".join(
         f"{each.id} {each.outcome} {each.strength} {'/'.join(each.causes)} {each.reason}".strip()
         for each in verdict.checks

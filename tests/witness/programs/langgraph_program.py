@@ -5,13 +5,14 @@
 #   "langchain-openai==1.7.4",
 #   "openinference-instrumentation-langchain==0.1.80",
 #   "opentelemetry-instrumentation-langchain==0.62.4",
+#   "opentelemetry-instrumentation-genai-langchain==1.3b0",
 #   "langsmith[otel]==0.15.1",
 #   "msgspec==0.22.0",
 #   "pandas==3.1.1",
 #   "opentelemetry-sdk==1.45.2",
 # ]
 # ///
-"""A LangGraph agent under three instrumentors; the model asks for four tools at once."""
+"""A LangGraph agent under four instrumentors; the model asks for four tools at once."""
 
 from setting import told
 
@@ -52,6 +53,10 @@ def instrument() -> None:
             from opentelemetry.instrumentation.langchain import LangchainInstrumentor
 
             LangchainInstrumentor().instrument(tracer_provider=provider)
+        case "genai":
+            from opentelemetry.instrumentation.genai.langchain import LangChainInstrumentor
+
+            LangChainInstrumentor().instrument(tracer_provider=provider)
 
 
 async def run(task: Task) -> None:
