@@ -122,7 +122,7 @@ def _documents(content: bytes, origin: str, flaws: list[str]) -> Iterator[_Docum
     else:
         yield from documents
         return
-    lines = filter(bytes.strip, BytesIO(text))
+    lines = (line for line in BytesIO(text) if not line.isspace())
     for number, line in enumerate(lines, start=1):
         try:
             documents = _decode(line)

@@ -42,3 +42,16 @@ def without(intervals: Sequence[Interval], others: Sequence[Interval]) -> list[I
 def total_ns(intervals: Iterable[Interval]) -> int:
     """The sum of the lengths of some intervals."""
     return sum([end - start for start, end in intervals])
+
+
+def cover_ns(intervals: Iterable[Interval]) -> int:
+    """How long at least one of some intervals lasts."""
+    covered, last = 0, -(2**63)
+    for start, end in sorted(intervals):
+        if start >= last:
+            covered += end - start
+            last = end
+        elif end > last:
+            covered += end - last
+            last = end
+    return covered

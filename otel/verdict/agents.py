@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from trading_graph.otel.trace import SpanTable
-from trading_graph.otel.trace.intervals import Interval, merge
+from trading_graph.otel.trace.intervals import Interval, cover_ns
 from trading_graph.otel.trace.memo import once_per_trace
 from trading_graph.otel.trace.structure import calls, is_task
 from trading_graph.otel.trace.structure.calls import nearest_above
@@ -136,8 +136,8 @@ def _agent_use(
     return AgentUse(
         name=name,
         visits=len(agent.visits),
-        wall_s=_cover_ns(visits) / 1e9,
-        own_s=(_cover_ns([*visits, *inner]) - _cover_ns(inner)) / 1e9,
+        wall_s=cover_ns(visits) / 1e9,
+        own_s=(cover_ns([*visits, *inner]) - cover_ns(inner)) / 1e9,
         llm=_llm_use(trace, agent.llm, said),
     )
 
@@ -145,7 +145,7 @@ def _agent_use(
 def _llm_use(trace: SpanTable, rows: Sequence[int], said: dict[int, _Tokens]) -> LlmUse:
     return LlmUse(
         calls=len(rows),
-        time_s=_cover_ns(_intervals(trace, rows)) / 1e9,
+        time_s=cover_ns(_intervals(trace, rows)) / 1e9,
         input_tokens=_sum(said[row][0] for row in rows),
         output_tokens=_sum(said[row][1] for row in rows),
     )
@@ -175,8 +175,3 @@ def _sum(numbers: Iterable[int | None]) -> int | None:
 def _intervals(trace: SpanTable, rows: Iterable[int]) -> list[Interval]:
     whole = [trace.intervals[row] for row in rows]
     return [(start, end) for start, end in whole if end > start]
-
-
-def _cover_ns(intervals: Sequence[Interval]) -> int:
-    """The time that intervals cover together."""
-    return sum(end - start for start, end in merge(intervals))

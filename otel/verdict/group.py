@@ -205,8 +205,9 @@ def _numbers(trace: SpanTable, rows: Sequence[int], read: _Reader) -> list[float
 
 def _most(trace: SpanTable, rows: Sequence[int], read: _Reader) -> float | None:
     """The highest number that a function finds; None where a span has none."""
-    values = _numbers(trace, rows, read)
-    return max(values, default=0.0) if len(values) == len(rows) else None
+    column = trace.column_of(read)
+    numbers = [number for row in rows if (number := column[row]) is not None]
+    return max(numbers, default=0.0) if len(numbers) == len(rows) else None
 
 
 def overlap_ratio(sum_ns: int, union_ns: int, longest_ns: int) -> float | None:

@@ -6,8 +6,8 @@ work. None stands for what the trace does not record.
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from trading_graph.otel.trace import (
@@ -37,8 +37,7 @@ PAIRS_OF = 2000
 """Maximum number of branches that are compared pair by pair."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class FanOut:
+class FanOut(msgspec.Struct, frozen=True):
     """Branches that were started together; times in seconds.
 
     `wrappers` and `work` count how many branches, and how many working spans below them, ran at
@@ -66,8 +65,7 @@ class FanOut:
         return f"<FanOut {self.name!r}, {len(self.branches)} branches: {self.strength}>"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Measures:
+class Measures(msgspec.Struct, frozen=True):
     """What the trace of a run shows in numbers; times in seconds.
 
     `use` has LLM calls and tokens, in total and by agent; `retries` counts events and resends.
@@ -134,8 +132,7 @@ def _with_spans(trace: SpanTable, figures: "FanOutFigures") -> FanOut:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class FanOutFigures:
+class FanOutFigures(msgspec.Struct, frozen=True):
     """A judged group of branches that were started together; times in nanoseconds.
 
     The other fields are as in `FanOut`.
@@ -154,8 +151,7 @@ class FanOutFigures:
         return self.judgement.group
 
 
-@dataclass(frozen=True, slots=True)
-class RunFigures:
+class RunFigures(msgspec.Struct, frozen=True):
     """The measures of one run, by row; times in nanoseconds."""
 
     wall_ns: int

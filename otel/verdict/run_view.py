@@ -78,16 +78,17 @@ def _end_of_work(trace: SpanTable, run: int) -> int | None:
 
     Some frameworks end the span of a run as soon as its work has started.
     """
-    start, end = int(trace.start[run]), int(trace.end[run])
-    children = np.flatnonzero(trace.parent == run)
-    if not len(children) or end < start:
+    start, end = trace.intervals[run]
+    children, lengths = trace.child_rows[run], trace.lengths
+    if not children or end < start:
         return None
-    starts, ends = trace.start[children], trace.end[children]
-    lengths = ends - starts
-    inside = np.minimum(ends, end) - np.maximum(starts, start)
-    if np.any((inside >= _INSIDE * lengths) & (lengths >= _LONG * lengths.max())):
-        return None
-    if trace.followers.issuperset(children.tolist()):
+    least_ns = _LONG * max([lengths[row] for row in children])
+    for row in children:
+        begin, stop = trace.intervals[row]
+        inside = min(stop, end) - max(begin, start)
+        if inside >= _INSIDE * lengths[row] and lengths[row] >= least_ns:
+            return None
+    if trace.followers.issuperset(children):
         return None  # they are not its work
     last_end = int(trace.end[trace.below(run)].max())
     return last_end if last_end - start > _BEYOND * (end - start) else None

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from trading_graph.otel.trace import SpanTable, semconv
-from trading_graph.otel.trace.intervals import Interval, merge, total_ns, without
+from trading_graph.otel.trace.intervals import Interval, cover_ns, merge, total_ns, without
 from trading_graph.otel.trace.waits import waits
 from trading_graph.otel.vocabularies import Role
 
@@ -191,7 +191,7 @@ def at_or_above_waits(trace: SpanTable) -> set[int]:
 
 def union_ns(works: Sequence[Work]) -> int:
     """How long at least one of several branches worked, in nanoseconds."""
-    return total_ns(merge([each for work in works for each in work.intervals]))
+    return cover_ns([each for work in works for each in work.intervals])
 
 
 def add_shared(trace: SpanTable, rows: Sequence[int], works: Sequence[Work]) -> tuple[Work, ...]:
