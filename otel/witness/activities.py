@@ -45,6 +45,7 @@ class Activity:
         "parent",
         "ready_since",
         "running_since",
+        "seen_since",
         "spans",
         "submitted",
         "suspended_since",
@@ -66,6 +67,8 @@ class Activity:
         self.waiting: str | Turn | None = None
         self.taken: dict[Activity, tuple[int, int]] | None = None
         self.running_since = self.suspended_since = self.ready_since = self.submitted = 0
+        self.seen_since = 0
+        """When a span was opened in a step that began before the witness was installed."""
 
     def is_below(self, other: "Activity") -> bool:
         """Whether this activity was started by another, directly or through others."""
@@ -107,16 +110,17 @@ class Activity:
     def wake(self, cause: Cause) -> None:
         """Note that the next step was scheduled, and what the time until now was spent on."""
         now = time_ns()
-        if self.suspended_since and tracking.spans:
-            self._settle(self.suspended_since, now, cause)
-        self.suspended_since = 0
+        since = self.suspended_since or self.seen_since
+        if since and tracking.spans:
+            self._settle(since, now, cause)
+        self.suspended_since = self.seen_since = 0
         self.ready_since = now
 
     def totals(self, start: int, end: int, cause: Cause) -> dict[str, int]:
         """The nanoseconds of each kind inside a window that ends now or earlier."""
         sums = self.timeline.totals(start, end)
         for kind, since in (
-            (timeline.RUNNING, self.running_since),
+            (timeline.RUNNING, self.running_since or self.seen_since),
             (timeline.READY, self.ready_since),
             (self.kind_of(cause) if self.suspended_since else "", self.suspended_since),
         ):

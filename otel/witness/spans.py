@@ -105,6 +105,8 @@ def _open(span: Span, started_ns: int | None) -> None:
     span.__dict__[_ATTRIBUTE] = known = OpenSpan(activity, root, started_ns)
     tracking.spans[id(known)] = known
     activity.spans.append(known)
+    if activity.loop_id is not None and not activity.running_since:
+        activity.seen_since = known.created_ns
     if known.watch is not None:
         known.watch.note_span()
 
