@@ -73,7 +73,8 @@ def declared_ranks(tree: CallTree, parent: int) -> Mapping[int, int]:
     family, roles = tree.children(parent), tree.trace.roles
     if len(family) < 2:
         return {}
-    sequence = [row for row in family if roles[row] is not Role.PREFETCH]
+    prefetch = Role.PREFETCH
+    sequence = [row for row in family if roles[row] is not prefetch]
     places = _steps(tree.trace, sequence) or _turns(tree.trace, sequence)
     if not places or not _agrees(tree, sequence, places):
         return {}
@@ -96,11 +97,12 @@ def _turns(trace: SpanTable, family: Sequence[int]) -> list[int] | None:
     """The rank of an LLM call, then of its tools, then of the next call."""
     places = []
     roles, turns = trace.roles, trace.figures(semconv.TURN_INDEX)
+    tool, llm = Role.TOOL, Role.LLM
     for row in family:
         role, turn = roles[row], turns[row]
-        if turn is None or (role is not Role.TOOL and role is not Role.LLM):
+        if turn is None or (role is not tool and role is not llm):
             return None
-        places.append(2 * int(turn) + (role is Role.TOOL))
+        places.append(2 * int(turn) + (role is tool))
     return places
 
 

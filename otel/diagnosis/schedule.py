@@ -136,7 +136,7 @@ class Family(msgspec.Struct, frozen=True, dict=True):
 
     def _order(self, key: Sequence[int], cut: Sequence[int]) -> FamilyOrder:
         by_key = sorted(range(len(self.rows)), key=key.__getitem__)
-        keys = sorted(key)
+        keys = [key[number] for number in by_key]
         until = [bisect_right(keys, most) for most in cut]
         end = self.end
         gaps = []
@@ -249,7 +249,7 @@ class Schedule:
         end = [tree.end[row] - begin for row in rows]
         waited_for = [tree.waited_for[row] for row in rows]
         last = max([e for e, counts in zip(end, waited_for, strict=True) if counts], default=0)
-        ranks = declared_ranks(tree, parent)
+        ranks = self.ranks  # of all children of a span, or of none
         linked = rows if self.predecessors else ()
         number = {row: at for at, row in enumerate(linked)}
         return Family(
@@ -259,7 +259,7 @@ class Schedule:
             waited_for=waited_for,
             length=length,
             tail=length - last,
-            ranks=[ranks[row] for row in rows] if ranks else None,
+            ranks=[ranks[row] for row in rows] if rows and rows[0] in ranks else None,
             slots=self._slots.get(parent),
             predecessors={
                 number[row]: tuple(number[each] for each in self.predecessors[row])

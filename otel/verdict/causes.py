@@ -248,12 +248,9 @@ def lag_explains_work(group: Group) -> bool:
 def group_limit(trace: SpanTable, group: Group) -> tuple[Limit, Cause] | None:
     """The limit that the members of a group met before they started, and its cause."""
     rows = _most_at_one_step(trace, group.rows)
-    found = limit(trace, rows, least_later=1)
-    if found is None:
-        return None
     is_step = _of_one_step(trace, rows)
-    if not is_step:  # LangGraph dispatches a step at once: there a single late start is enough
-        found = limit(trace, rows)
+    # LangGraph dispatches a step at once: there a single late start is enough.
+    found = limit(trace, rows, least_later=1 if is_step else 2)
     if found is None or (not found.is_certain and _by_edges(trace, rows)):
         return None  # LangGraph's steps are stages, whatever they look like
     if not is_step and (kind := limiting(group).kind):

@@ -19,10 +19,10 @@ def middle_turns(schedule: Schedule) -> Iterator[Candidate]:
     An agent that requests all its data in its first turn needs only two.
     """
     tree, trace = schedule.tree, schedule.tree.trace
-    time_ns = schedule.path.total_ns
+    time_ns, roles, llm = schedule.path.total_ns, trace.roles, Role.LLM
     turns: dict[int, list[int]] = defaultdict(list)
     for row in sorted(time_ns):
-        if trace.roles[row] is Role.LLM and time_ns[row] and row not in trace.failed:
+        if roles[row] is llm and time_ns[row] and row not in trace.failed:
             turns[int(trace.parent[row])].append(row)
     for agent, calls in turns.items():
         serial = [b for a, b in pairwise(calls) if tree.start[b] >= tree.end[a]]
@@ -44,11 +44,11 @@ def middle_turns(schedule: Schedule) -> Iterator[Candidate]:
 def token_heavy(schedule: Schedule) -> Iterator[Candidate]:
     """Calls on the path that wrote over twice as much as usual in this run, and took longer."""
     tree, trace = schedule.tree, schedule.tree.trace
+    roles, llm = trace.roles, Role.LLM
     calls = {
         row: tokens
         for row in tree.rows
-        if trace.roles[row] is Role.LLM
-        and (tokens := trace.number(row, semconv.USAGE_OUTPUT_TOKENS))
+        if roles[row] is llm and (tokens := trace.number(row, semconv.USAGE_OUTPUT_TOKENS))
     }
     if len(calls) < 4:
         return

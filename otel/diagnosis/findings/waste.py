@@ -33,6 +33,9 @@ GAP_SHARE = 0.02
 """The shortest pause that counts, as a share of the run."""
 
 
+_NO_KIND = frozenset({Role.OTHER, Role.CHAIN})
+"""Spans of these roles need not be alike."""
+
 _PEERS = 3
 """Number of spans that have to run at once for one of them to stand out."""
 
@@ -194,15 +197,15 @@ def _released_with(family: Family, first: int) -> list[int]:
 def long_poles(schedule: Schedule) -> Iterator[Candidate]:
     """Spans on the path that took more than twice the median of those beside them."""
     tree, trace = schedule.tree, schedule.tree.trace
-    on_path = schedule.path.total_ns
+    on_path, roles = schedule.path.total_ns, trace.roles
     for parent in {tree.parents[row] for row in on_path if row != tree.run}:
         family = tree.children(parent)
         if len(family) < _PEERS:
             continue
         peers: dict[Role, list[int]] = defaultdict(list)
         for row in family:
-            if trace.roles[row] not in (Role.OTHER, Role.CHAIN):
-                peers[trace.roles[row]].append(row)
+            if (role := roles[row]) not in _NO_KIND:
+                peers[role].append(row)
         for rows in peers.values():
             for peers_at_once in _at_once(schedule, rows) if len(rows) >= _PEERS else ():
                 yield from _pole(schedule, peers_at_once)
