@@ -16,6 +16,9 @@ from trading_graph.otel.vocabularies import witness
 LEAST_NS = 1_000_000
 """Shorter waits are no reason."""
 
+LEAST_SHARE = 0.01
+"""Waits of less than this share of the run are not worth a finding."""
+
 KIND_OF_WAIT = {
     Cause.CONNECTION_LIMIT: FindingKind.QUEUE,
     Cause.WORKERS: FindingKind.WORKERS,
@@ -55,7 +58,8 @@ def recorded_waits(schedule: Schedule) -> Iterator[Candidate]:
         by_kind[None if is_pool else kind].append(row)
     for kind, rows in by_kind.items():
         waited = [row for row in rows if row in on_path]
-        if not waited:
+        wall_ns = tree.end[tree.run] - tree.start[tree.run]
+        if not waited or sum([time_ns[row] for row in waited]) < LEAST_SHARE * wall_ns:
             continue
         cause = cause_of_wait(kind)
         # Whoever passes the limit at once lets the others pass it, too.
@@ -67,7 +71,8 @@ def recorded_waits(schedule: Schedule) -> Iterator[Candidate]:
         if placed:
             actions.append(SkipWaits(tuple(placed)))
         sum_of_path = seconds(sum(time_ns[row] for row in waited))
-        what = "requests" if cause is Cause.CONNECTION_LIMIT else "spans"
+        what = "request" if cause is Cause.CONNECTION_LIMIT else "span"
+        what += "s" if len(waited) > 1 else ""
         turn = "a free connection" if kind is None else _FOR.get(kind, f"their turn ({kind})")
         yield Candidate(
             kind=KIND_OF_WAIT.get(cause, FindingKind.LIMIT),
