@@ -2,6 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = [
 #   "langgraph==1.2.24",
+#   "langchain==1.5.2",
 #   "langchain-openai==1.7.4",
 #   "openinference-instrumentation-langchain==0.1.80",
 #   "opentelemetry-instrumentation-langchain==0.62.4",
