@@ -253,10 +253,10 @@ class Schedule:
         linked = rows if self.predecessors else ()
         number = {row: at for at, row in enumerate(linked)}
         return Family(
-            rows=rows,
-            start=start,
-            end=end,
-            waited_for=waited_for,
+            rows=tuple(rows),  # a tuple takes less memory than a list, and there are many families
+            start=tuple(start),
+            end=tuple(end),
+            waited_for=tuple(waited_for),
             length=length,
             tail=length - last,
             ranks=[ranks[row] for row in rows] if rows and rows[0] in ranks else None,
