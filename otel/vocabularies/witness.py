@@ -11,7 +11,7 @@ from trading_graph.otel.vocabularies.vocabulary import Figure, Reader
 LOOP_LAG_MAX_MS = "witness.loop.lag_max_ms"
 """The longest time for which the event loop was blocked while the span was open."""
 LOOP_ID = "witness.loop.id"
-"""An id of the event loop that the span ran on, unique in its process."""
+"""An id of the event loop that the span ran on, unique on its host."""
 CPU_OVER_WALL = "witness.cpu.over_wall"
 """The CPU time of the whole process over the duration of the span."""
 WAIT_MS = "witness.wait_ms"

@@ -9,6 +9,7 @@ count: a starved loop was not blocked.
 import asyncio
 import gc
 import itertools
+import os
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -39,6 +40,7 @@ class LoopWatch:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.loop_id = next(_ids)
+        self.name = f"{os.getpid()}.{self.loop_id}"
         self._has_selector = hasattr(loop, "_selector")
         self.thread_id = threading.get_ident()
         self.native_id = threading.get_native_id()

@@ -105,7 +105,7 @@ class OpenSpan:
         if watch is not None:
             lag_ns = watch.lag_ns(start, end)
             if self.activity.loop_id is not None:
-                attributes[witness.LOOP_ID] = watch.loop_id
+                attributes[witness.LOOP_ID] = watch.name
         attributes[witness.LOOP_LAG_MAX_MS] = round(lag_ns / 1e6, 1)
         if imports := len(sys.modules) - self.modules:
             attributes[witness.IMPORTS] = imports

@@ -268,6 +268,27 @@ def test_jobs_wait_for_a_thread_and_a_span_of_theirs_says_so(program: Program) -
     executor.shutdown()
 
 
+def test_a_callback_of_an_instrumentor_that_waits_for_a_thread_has_a_kind_of_its_own(
+    program: Program,
+) -> None:
+    """It starts a span in a job, and the span outlives the job: the span is late, not the work."""
+    executor = ThreadPoolExecutor(1)
+    late: list[Any] = []
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        slow = loop.run_in_executor(executor, time.sleep, WORK_S)
+        start = loop.run_in_executor(executor, lambda: program.tracer.start_span("late"))
+        await slow
+        late.append(await start)
+        await sleep()
+        late.pop().end()
+
+    program.run(work)
+    assert program.attributes("0")[keys.WAIT_KIND] == "callback"
+    assert program.figure("late", keys.TIMER_MS) > WORK_S * 1e3 / 2, "it is its task's"
+
+
 def test_a_lock_of_threads_is_not_accounted_for(program: Program) -> None:
     lock = threading.Lock()
 
