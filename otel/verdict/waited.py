@@ -1,10 +1,11 @@
 """For what the spans of a group waited, inside of them or before they started."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from trading_graph.otel.trace import semconv
 from trading_graph.otel.trace.intervals import Interval, merge, total_ns
 from trading_graph.otel.trace.waits import own_waits, waits
 from trading_graph.otel.verdict.group import Group, branches_of
@@ -89,13 +90,21 @@ def limiting(group: Group) -> Waited:
 def held_back_by(group: Group) -> str | None:
     """What the members waited for, for a share of their time that their overlap hides.
 
-    Members that took what another had fetched waited for it, and for no turn.
+    Members that share what another fetches wait for it, and for no turn: they say how they used
+    their cache.
     """
     if at_or_above_waits(group.trace).isdisjoint(group.rows):
         return None
-    workers = [row for row in group.rows if not is_from_cache(group.trace, row)]
-    inside = waited_inside(msgspec.structs.replace(group, rows=tuple(workers)))
-    length = sum([group.trace.lengths[row] for row in workers])
+    kind = _held_back(group, [row for row in group.rows if not is_from_cache(group.trace, row)])
+    if kind != witness.Wait.TASK:
+        return kind
+    caches = group.trace.values(semconv.CACHE)
+    return _held_back(group, [row for row in group.rows if caches[row] is None])
+
+
+def _held_back(group: Group, rows: Sequence[int]) -> str | None:
+    inside = waited_inside(msgspec.structs.replace(group, rows=tuple(rows)))
+    length = sum([group.trace.lengths[row] for row in rows])
     is_long = inside.time_ns > max(LEAST_HELD_NS, LIMITED_SHARE * length)
     return inside.kind if is_long else None
 
