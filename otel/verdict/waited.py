@@ -1,7 +1,7 @@
 """For what the spans of a group waited, inside of them or before they started."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
@@ -9,7 +9,7 @@ from trading_graph.otel.trace import semconv
 from trading_graph.otel.trace.intervals import Interval, merge, total_ns
 from trading_graph.otel.trace.waits import own_waits, waits
 from trading_graph.otel.verdict.group import Group, branches_of
-from trading_graph.otel.verdict.work import at_or_above_waits, is_from_cache
+from trading_graph.otel.verdict.work import at_or_above_waits
 from trading_graph.otel.vocabularies import witness
 
 LIMITS: dict[str, str] = {
@@ -90,23 +90,23 @@ def limiting(group: Group) -> Waited:
 def held_back_by(group: Group) -> str | None:
     """What the members waited for, for a share of their time that their overlap hides.
 
-    Members that share what another fetches wait for it, and for no turn: they say how they used
+    Spans that share what another fetches wait for it, and for no turn: they say how they used
     their cache.
     """
-    if at_or_above_waits(group.trace).isdisjoint(group.rows):
+    trace, above = group.trace, at_or_above_waits(group.trace)
+    if above.isdisjoint(group.rows):
         return None
-    kind = _held_back(group, [row for row in group.rows if not is_from_cache(group.trace, row)])
-    if kind != witness.Wait.TASK:
-        return kind
-    caches = group.trace.values(semconv.CACHE)
-    return _held_back(group, [row for row in group.rows if caches[row] is None])
-
-
-def _held_back(group: Group, rows: Sequence[int]) -> str | None:
-    inside = waited_inside(msgspec.structs.replace(group, rows=tuple(rows)))
-    length = sum([group.trace.lengths[row] for row in rows])
-    is_long = inside.time_ns > max(LEAST_HELD_NS, LIMITED_SHARE * length)
-    return inside.kind if is_long else None
+    found, caches = own_waits(trace), trace.values(semconv.CACHE)
+    waited: Counter[str | None] = Counter()
+    for row in group.rows:
+        for each in trace.subtree(row) if row in above else ():
+            kind = trace.read(witness.wait_kind, each) if each in found else None
+            if each in found and not (kind == witness.Wait.TASK and caches[each] is not None):
+                waited[kind] += total_ns(_within(found[each], *trace.intervals[row]))
+    length = sum([trace.lengths[row] for row in group.rows])
+    if sum(waited.values()) <= max(LEAST_HELD_NS, LIMITED_SHARE * length):
+        return None
+    return waited.most_common(1)[0][0]
 
 
 def _between(parents: list[int], row: int, top: int) -> Iterable[int]:

@@ -40,7 +40,7 @@ class Service:
 
 
 class Source(ThreadingHTTPServer):
-    """Answers `/work/RUN?seconds=S` after S seconds, and `/times/RUN` with when it did."""
+    """Answers `/weather/RUN?seconds=S` after S seconds, and `/times/RUN` with when it did."""
 
     daemon_threads = True
     request_queue_size = 64

@@ -56,7 +56,7 @@ def tools_in_turn(kind: str, *, outside: bool = False) -> SpanTable:
 @pytest.mark.parametrize(
     ("wait", "kind", "cause", "words"),
     [
-        ("", FindingKind.QUEUE, Cause.CONNECTION_LIMIT, "requests waited"),
+        ("", FindingKind.QUEUE, Cause.CONNECTION_LIMIT, "waited"),
         ("connection_pool", FindingKind.QUEUE, Cause.CONNECTION_LIMIT, "for a free connection"),
         ("semaphore", FindingKind.LIMIT, Cause.SEMAPHORE, "for a semaphore"),
         ("lock", FindingKind.LIMIT, Cause.SEMAPHORE, "for a lock"),

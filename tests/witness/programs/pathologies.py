@@ -37,12 +37,12 @@ class Task:
 
 def rehearsal(setting: Setting) -> Task:
     """Return the task that comes first."""
-    return Task("clean", f"{setting.source}/work/rehearsal?seconds={REHEARSAL_S}", REHEARSAL_S)
+    return Task("clean", f"{setting.source}/weather/rehearsal?seconds={REHEARSAL_S}", REHEARSAL_S)
 
 
 def performance(setting: Setting) -> Task:
     """Return the task that counts."""
-    url = f"{setting.source}/work/{setting.run}?seconds={TOOL_S}"
+    url = f"{setting.source}/weather/{setting.run}?seconds={TOOL_S}"
     return Task(setting.pathology, url, TOOL_S)
 
 
