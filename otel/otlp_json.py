@@ -3,7 +3,7 @@
 Source of the format: opentelemetry-proto, JSON encoding. Integers may be strings, enums may be
 numbers or names, ids may be hexadecimal in either case or (from plain protobuf encoders) base64,
 field names may be camelCase or snake_case, and fields with their default value may be missing. The
-writer is `files.sdk_spans`, which also rebuilds the SDK's spans from what is read here.
+writer is `files.span_lines`; `files.sdk_spans` rebuilds the SDK's spans from what is read here.
 """
 
 import base64

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from trading_graph.otel.export.otlp import TIMEOUT_S, Exporter
-from trading_graph.otel.files.sdk_spans import to_text
+from trading_graph.otel.files import to_text
 from trading_graph.otel.trace import semconv
 
 _OTLP_VARIABLES = "OTEL_EXPORTER_OTLP_"

@@ -17,7 +17,8 @@ from typing import Self
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from trading_graph.otel.files.sdk_spans import from_lines, to_line
+from trading_graph.otel.files.sdk_spans import from_lines
+from trading_graph.otel.files.span_lines import to_line
 from trading_graph.otel.spans import UnfinishedRun
 from trading_graph.otel.trace import semconv
 

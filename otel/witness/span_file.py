@@ -9,7 +9,7 @@ from pathlib import Path
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from trading_graph.otel.files.sdk_spans import LineEncoder
+from trading_graph.otel.files.span_lines import LineEncoder
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 _OWN_ONLY = 0o600  # Spans may hold prompts.

@@ -31,6 +31,8 @@ MOST_SPANS = 200_000
 """So many open spans are watched at once; the others are recorded as if there were no witness."""
 
 MOST_BLOCKS = 16
+LEAST_BLOCKED_NS = 1_000_000
+"""A shorter span is not asked for the blocks of its loop."""
 
 _ATTRIBUTE = "_trading_graph_open_span"
 
@@ -92,7 +94,7 @@ def _start(original: Method) -> Method:
 
 
 def _open(span: Span, started_ns: int | None) -> None:
-    context, parent = span.get_span_context(), span.parent
+    context, parent = span._context, span._parent
     if parent is None or parent.is_remote:
         root: Root | None = Root()
     else:
@@ -175,6 +177,8 @@ def _close(span: Span, known: OpenSpan, readable: ReadableSpan, watchdog: Watchd
     assert span._end_time is not None
     _add_attributes(readable, _attributes_of(span, known, span._end_time, watchdog))
     watch = known.watch
+    if span._end_time - known.start_ns < LEAST_BLOCKED_NS:
+        return
     if watch is not None and (known.activity.loop_id is not None or known.was_seen_later):
         blocks = watchdog.blocks(watch.loop_id, known.start_ns, span._end_time)
         if blocks:

@@ -8,7 +8,7 @@ from rich.progress import Progress
 
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.export import ReplayResult
-from trading_graph.otel.files import from_lines
+from trading_graph.otel.files.sdk_spans import from_lines
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.exit_codes import ErrorKind, ExitCode, fail
 from trading_graph.service.langsmith import langsmith_mode, langsmith_target

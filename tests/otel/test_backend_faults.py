@@ -21,7 +21,7 @@ from trading_graph.otel.export import (
     set_up,
     spool_of,
 )
-from trading_graph.otel.files import from_lines
+from trading_graph.otel.files.sdk_spans import from_lines
 from trading_graph.otel.sources.jaeger import JaegerQuery
 
 SPANS = 40
