@@ -10,11 +10,11 @@ import math
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from functools import cached_property
 
 import msgspec
 import numpy as np
 
+from trading_graph.otel.trace.intervals import Interval
 from trading_graph.otel.trace.memo import once_per_trace
 from trading_graph.otel.trace.table import Attributes, SpanTable
 from trading_graph.otel.trace.trace import Span
@@ -100,15 +100,16 @@ class Skew(msgspec.Struct, frozen=True):
         )
 
 
-class Clocks(msgspec.Struct, frozen=True, dict=True):
+class Clocks(msgspec.Struct, frozen=True):
     """The clock of each span by row, and the bounds between clocks.
 
     `beside` has the offset of each clock against those with which it has a parent and a child in
     common, `offsets` that against the clock of the run. `moves` is what is added to the times of a
-    clock so that no child starts before its parent, in nanoseconds.
+    clock so that no child starts before its parent, in nanoseconds. `intervals` are the times of
+    the spans.
     """
 
-    trace: SpanTable
+    intervals: Sequence[Interval]
     clock: Sequence[int]
     beside: Mapping[int, Mapping[int, Bounds]]
     offsets: Sequence[Bounds]
@@ -135,15 +136,14 @@ class Clocks(msgspec.Struct, frozen=True, dict=True):
         last_start: dict[int, int] = {}
         first_end: dict[int, int] = {}
         for row in rows:
-            clock, (start, end) = self.clock[row], self.trace.intervals[row]
-            if clock not in last_start or start > self.trace.intervals[last_start[clock]][0]:
+            clock, (start, end) = self.clock[row], self.intervals[row]
+            if clock not in last_start or start > self.intervals[last_start[clock]][0]:
                 last_start[clock] = row
-            if clock not in first_end or end < self.trace.intervals[first_end[clock]][1]:
+            if clock not in first_end or end < self.intervals[first_end[clock]][1]:
                 first_end[clock] = row
         return all(
             # The later span's clock may be behind by as much as the bounds allow.
-            self.trace.intervals[late][0] - self.bounds(early, late).low_ns
-            < self.trace.intervals[early][1]
+            self.intervals[late][0] - self.bounds(early, late).low_ns < self.intervals[early][1]
             for one, late in last_start.items()
             for other, early in first_end.items()
             if one != other
@@ -160,13 +160,12 @@ class Clocks(msgspec.Struct, frozen=True, dict=True):
         known = "by an unknown amount" if math.isinf(apart) else f"by up to {_seconds(apart / 1e9)}"
         return f"they ran on {len(first)} clocks, which may differ {known}"
 
-    @cached_property
-    def corrected(self) -> SpanTable:
-        """The trace on one clock: each other clock is moved as little as the bounds require."""
+    def corrected(self, trace: SpanTable) -> SpanTable:
+        """Their trace on one clock: each other clock is moved as little as the bounds require."""
         if not any(self.moves.values()):
-            return self.trace
+            return trace
         moves = np.array([self.moves.get(each, 0) for each in self.clock], np.int64)
-        return self.trace.with_times(self.trace.start + moves, self.trace.end + moves)
+        return trace.with_times(trace.start + moves, trace.end + moves)
 
 
 @once_per_trace
@@ -174,7 +173,7 @@ def clocks(trace: SpanTable, run: int) -> Clocks:
     """The clocks of a trace, with offsets against the clock of the run; cached by row."""
     clock = _clock_of_each(trace)
     if clock is None:
-        return Clocks(trace, [0] * len(trace), {}, (SAME,), (), {})
+        return Clocks(trace.intervals, [0] * len(trace), {}, (SAME,), (), {})
     above = trace.parent
     across = np.flatnonzero(above >= 0)
     across = across[clock[across] != clock[above[across]]]
@@ -200,7 +199,7 @@ def clocks(trace: SpanTable, run: int) -> Clocks:
             known = beside[here].get(there)
             beside[here][there] = each if known is None else known & each
     offsets, moves = _offsets(beside, behind, int(clock[run]), int(clock.max()) + 1)
-    return Clocks(trace, clock.tolist(), beside, offsets, tuple(skews), moves)
+    return Clocks(trace.intervals, clock.tolist(), beside, offsets, tuple(skews), moves)
 
 
 def _clock_of_each(trace: SpanTable) -> "np.ndarray[tuple[int], np.dtype[np.int64]] | None":

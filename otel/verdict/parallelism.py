@@ -9,9 +9,10 @@ and that one clock took the times.
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 import msgspec
+from msgspec.structs import astuple
 
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.trace.blocks import LoopBlock
@@ -51,6 +52,16 @@ class Strength(StrEnum):
 
 # Named once: they are asked of every group, and to find a member of an enum takes long in 3.11.
 _STANDING = (Strength.PROVEN, Strength.OVERLAPPING)
+
+
+class _Judged(NamedTuple):
+    """What is said of a group; the fields are as in `Parallelism`."""
+
+    strength: Strength
+    causes: tuple[Cause, ...]
+    at_once: int = 0
+    idle_ns: int = 0
+    inside: bool = False
 
 
 class Parallelism(msgspec.Struct, frozen=True):
@@ -232,22 +243,28 @@ def _unrecorded(group: Group) -> str:
 def parallelism(trace: SpanTable, rows: Sequence[int]) -> Parallelism:
     """Judge a group of spans that should have run at once; cached by group."""
     key = parallelism, tuple(rows)
-    judgement: Parallelism | None = trace.memo.get(key)
-    if judgement is None:
-        judgement = trace.memo[key] = _judge(trace, group(trace, rows))
-    return judgement
+    if kept := trace.memo.get(key):
+        judged, figures = kept
+        measured = Group(trace, *figures)
+    else:
+        measured = group(trace, rows)
+        judged = _judge(trace, measured)
+        # A trace that keeps what holds it is a circle, which only a garbage collection frees.
+        trace.memo[key] = judged, astuple(measured)[1:]
+    strength, causes, *more = judged
+    return Parallelism(strength, causes, measured, *more)
 
 
-def _judge(trace: SpanTable, group: Group) -> Parallelism:
+def _judge(trace: SpanTable, group: Group) -> _Judged:
     if len(group.rows) < 2:
-        return Parallelism(Strength.NOT_APPLICABLE, (Cause.TOO_FEW,), group)
+        return _Judged(Strength.NOT_APPLICABLE, (Cause.TOO_FEW,))
     if group.working < 2:
-        return Parallelism(Strength.NOT_APPLICABLE, (Cause.NO_WORK,), group)
+        return _Judged(Strength.NOT_APPLICABLE, (Cause.NO_WORK,))
     if calls_beside(trace, group.rows):
-        return Parallelism(Strength.NOT_APPLICABLE, (Cause.BROKEN_TREE,), group)
+        return _Judged(Strength.NOT_APPLICABLE, (Cause.BROKEN_TREE,))
     if group.work_overlap is None or group.work_overlap < OVERLAP:
         suspects = causes.serial_causes(trace, group)
-        return Parallelism(_serial(suspects[0]), suspects, group)
+        return _Judged(_serial(suspects[0]), suspects)
     cause = causes.interpreter_cause(group)
     late = False
     if cause:
@@ -255,14 +272,14 @@ def _judge(trace: SpanTable, group: Group) -> Parallelism:
             cause is Cause.BLOCKED_LOOP and not causes.lag_explains_work(group)
         )
         if not late:
-            return Parallelism(Strength.SERIAL, (cause,), group)
+            return _Judged(Strength.SERIAL, (cause,))
     stop = waits_at_barriers(trace, group.rows)
     if stop.longest_ns and stop.longest_ns > HOLD_SHARE * group.wrappers.busy_ns:
-        return Parallelism(Strength.SUSPICIOUS, (Cause.BARRIER,), group, idle_ns=stop.idle_ns)
+        return _Judged(Strength.SUSPICIOUS, (Cause.BARRIER,), idle_ns=stop.idle_ns)
     if len(group.rows) >= FEWEST_LIMITED and (limited := _limited(trace, group, stop)):
         return limited
     if group.lag_ms is None and causes.is_held_back(trace, group):
-        return Parallelism(Strength.SUSPICIOUS, (Cause.BLOCKED_LOOP, Cause.SEMAPHORE), group)
+        return _Judged(Strength.SUSPICIOUS, (Cause.BLOCKED_LOOP, Cause.SEMAPHORE))
     strength, cause = _proof(group, late)
     if strength is Strength.PROVEN and (kind := held_back_by(group)):
         # A rate or another's work holds back without limiting how many run at once.
@@ -270,30 +287,25 @@ def _judge(trace: SpanTable, group: Group) -> Parallelism:
         strength = Strength.SUSPICIOUS if limits else Strength.OVERLAPPING
         cause = cause_of_wait(kind)
     if cause is Cause.BUSY_CPU and not group.threads:  # threads may have taken turns
-        return Parallelism(strength, (Cause.INTERPRETER_LOCK, cause), group)
-    return Parallelism(strength, (cause,) if cause else (), group)
+        return _Judged(strength, (Cause.INTERPRETER_LOCK, cause))
+    return _Judged(strength, (cause,) if cause else ())
 
 
-def _limited(trace: SpanTable, group: Group, stop: BarrierWaits) -> Parallelism | None:
+def _limited(trace: SpanTable, group: Group, stop: BarrierWaits) -> _Judged | None:
     """The verdict on a group that met a limit, outside or inside; None where it met none."""
     if not stop.waiting and (met := causes.group_limit(trace, group)):
         limit, cause = met
         certain = limit.is_certain or cause is not Cause.SEMAPHORE
         suspects = (cause,) if certain else (cause, Cause.BATCHES)
         strength = _serial(cause) if certain else Strength.OVERLAPPING
-        return Parallelism(strength, suspects, group, at_once=limit.at_once)
+        return _Judged(strength, suspects, at_once=limit.at_once)
     if calls_at_once := causes.calls_limit(trace, group):
-        return Parallelism(
-            Strength.SUSPICIOUS,
-            (causes.cause_of_limit(group),),
-            group,
-            at_once=calls_at_once,
-            inside=True,
-        )
+        likely = causes.cause_of_limit(group)
+        return _Judged(Strength.SUSPICIOUS, (likely,), at_once=calls_at_once, inside=True)
     if width_inside := causes.group_staircase(trace, group):
         likely = causes.cause_of_limit(group)
         suspects = (likely, *((Cause.BLOCKED_LOOP,) if group.may_block else ()))
-        return Parallelism(Strength.SUSPICIOUS, suspects, group, at_once=width_inside)
+        return _Judged(Strength.SUSPICIOUS, suspects, at_once=width_inside)
     return None
 
 

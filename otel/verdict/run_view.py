@@ -30,11 +30,11 @@ def run_view(trace: SpanTable, run: int) -> RunView:
     seen, row = without_interruptions(trace, run)
     found = clocks(seen, row)
     notes = [skew.sentence for skew in found.skews]
-    if found.corrected is not seen:
-        run_id = seen.span_ids[row]
-        seen = found.corrected
-        row = seen.row_of[run_id]
-    notes += _doubts(clocks(seen, row))
+    corrected = found.corrected(seen)
+    if corrected is not seen:
+        row = corrected.row_of[seen.span_ids[row]]
+        seen, found = corrected, clocks(corrected, row)
+    notes += _doubts(seen, found)
     last_end = _end_of_work(seen, row)
     if last_end is not None:
         start, end = seen.intervals[row]
@@ -49,9 +49,8 @@ def run_view(trace: SpanTable, run: int) -> RunView:
     return RunView(seen, row, tuple(notes))
 
 
-def _doubts(found: Clocks) -> list[str]:
+def _doubts(trace: SpanTable, found: Clocks) -> list[str]:
     """Which siblings overlap as recorded, and may not have, because their clocks differ."""
-    trace = found.trace
     if found.are_one:
         return []
     clock, parent = np.array(found.clock), trace.parent

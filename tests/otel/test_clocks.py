@@ -141,7 +141,7 @@ def test_a_late_child_moves_no_clock() -> None:
     trace = placed(
         ("client", "", 0, 1000, CLIENT, ONE), ("server", "client", 400, 1300, SERVER, OTHER)
     )
-    assert clocks_of(trace).corrected is trace
+    assert clocks_of(trace).corrected(trace) is trace
 
 
 def test_a_consumer_ends_when_it_likes() -> None:
