@@ -6,18 +6,13 @@ spans and the absence of orphans can be required.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
 from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.trace.clocks import is_elsewhere
 from trading_graph.otel.verdict.span_counts import count_spans
 from trading_graph.otel.vocabularies import Role, witness
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _WARNINGS = "@jaeger@warnings"
 _SHOWN = 3
@@ -65,12 +60,16 @@ def _is_called(trace: SpanTable, run: int, runs: Sequence[int]) -> bool:
 
 
 def _check_count(trace: SpanTable, run: int, runs: Sequence[int]) -> Completeness:
-    below = np.array(trace.below(run), np.int64)
-    if jump := _set_back(trace, below):
+    below, broken = trace.below(run), _broken(trace)
+    if broken:
+        inside = set(below)
+        broken = [row for row in broken if row in inside]
+    if jump := _set_back(trace, broken):
         return Completeness(run, (jump, *trace.flaws), exact=False)
     counts = count_spans(trace, run)
     # At most a caller stands above the run, and the caller's spans are none of ours to miss.
-    defects = _defects(trace, below, [row for row in trace.orphans if row not in runs])
+    orphans = [row for row in trace.orphans if row not in runs]
+    defects = _defects(trace, below[0], broken, orphans)
     missing = (*counts.missing, *defects)
     return Completeness(run, missing, exact=counts.are_all and not missing)
 
@@ -84,7 +83,8 @@ def _check_foreign(trace: SpanTable) -> Completeness:
     tops = trace.roots
     if not tops and len(trace.orphans) == 1 and _declared(trace, trace.orphans[0]) is not None:
         tops = trace.orphans  # a process that was called says so itself
-    if jump := _set_back(trace, np.arange(len(trace))):
+    broken = _broken(trace)
+    if jump := _set_back(trace, broken):
         return Completeness(tops[0] if tops else None, (jump, *trace.flaws), False)
     missing: list[str] = []
     exact = False
@@ -100,27 +100,32 @@ def _check_foreign(trace: SpanTable) -> Completeness:
         missing += counts.missing
         exact = counts.are_all
     orphans = [row for row in trace.orphans if row not in tops]
-    missing += _defects(trace, np.arange(len(trace)), orphans)
+    missing += _defects(trace, 0, broken, orphans)
     return Completeness(tops[0] if tops else None, tuple(missing), exact=exact and not missing)
 
 
-def _set_back(trace: SpanTable, rows: "NDArray[np.int64]") -> str | None:
+def _broken(trace: SpanTable) -> list[int]:
+    """The spans without two times in order: as a rule none."""
+    times = enumerate(trace.intervals)
+    return [row for row, (start, end) in times if not start or not end or end < start]
+
+
+def _set_back(trace: SpanTable, broken: Sequence[int]) -> str | None:
     """That the clock of a process was set back while its spans were open, in a sentence.
 
     Then every span that was open ends before it starts, up to the topmost of the process, and no
     time before the jump compares with one after it. A single leaf that does so is a broken span.
     """
-    start, end = trace.start[rows], trace.end[rows]
-    early = rows[(start != 0) & (end != 0) & (end < start)].tolist()
+    early = [row for row in broken if all(trace.intervals[row])]
     if not early or (len(early) == 1 and not trace.child_rows[early[0]]):
         return None
     open_then = set(early)
     for row in early:
-        above = int(trace.parent[row])
+        above = trace.parents[row]
         in_process = above >= 0 and trace.resources[above] == trace.resources[row]
         if in_process and above not in open_then:
             return None  # its parent was open too, and has a sound end
-    back_ns = int((trace.start[early] - trace.end[early]).max())
+    back_ns = -min(trace.lengths[row] for row in early)
     return (
         f"The clock was set back by {back_ns / 1e9:.3f} s or more while {_spans(trace, early)} "
         f"{'was' if len(early) == 1 else 'were'} open: the times before it and after it cannot be "
@@ -128,8 +133,10 @@ def _set_back(trace: SpanTable, rows: "NDArray[np.int64]") -> str | None:
     )
 
 
-def _defects(trace: SpanTable, rows: "NDArray[np.int64]", orphans: Sequence[int]) -> list[str]:
-    """What else is wrong with the spans to judge."""
+def _defects(
+    trace: SpanTable, first: int, broken: Sequence[int], orphans: Sequence[int]
+) -> list[str]:
+    """What else is wrong with the spans to judge, of which one is the first."""
     sentences = list(trace.flaws)
     if orphans:
         sentences.append(
@@ -137,17 +144,19 @@ def _defects(trace: SpanTable, rows: "NDArray[np.int64]", orphans: Sequence[int]
         )
     if trace.circular:
         sentences.append(f"{_spans(trace, trace.circular)}: their parents form a circle.")
-    start, end = trace.start[rows], trace.end[rows]
-    for wrong, sentence in (
-        (start == 0, "they have no start time."),
-        ((start != 0) & (end == 0), "they have not ended, or their end was not recorded."),
-        ((start != 0) & (end != 0) & (end < start), "they end before they start."),
+    times = [(row, *trace.intervals[row]) for row in broken]
+    for rows, sentence in (
+        ([row for row, start, _ in times if not start], "they have no start time."),
+        (
+            [row for row, start, end in times if start and not end],
+            "they have not ended, or their end was not recorded.",
+        ),
+        ([row for row, start, end in times if start and end], "they end before they start."),
     ):
-        if wrong.any():
-            sentences.append(f"{_spans(trace, rows[wrong])}: {sentence}")
-    if stumps := [row for row in rows[:1] if _is_truncated(trace, int(row))]:
-        name = trace.names[int(stumps[0])]
-        sentences.append(f"Jaeger cut the trace off at {name!r}: its warning.")
+        if rows:
+            sentences.append(f"{_spans(trace, rows)}: {sentence}")
+    if _is_truncated(trace, first):
+        sentences.append(f"Jaeger cut the trace off at {trace.names[first]!r}: its warning.")
     return sentences
 
 
@@ -156,11 +165,11 @@ def _is_truncated(trace: SpanTable, row: int) -> bool:
     return any("truncat" in str(warning) for warning in warnings)
 
 
-def _spans(trace: SpanTable, rows: "Sequence[int] | NDArray[np.int64]") -> str:
+def _spans(trace: SpanTable, rows: Sequence[int]) -> str:
     number = f"{len(rows)} span" + ("s" if len(rows) > 1 else "")
     return f"{number} ({_names(trace, rows)})"
 
 
-def _names(trace: SpanTable, rows: "Sequence[int] | NDArray[np.int64]") -> str:
-    names = list(dict.fromkeys(repr(trace.names[int(row)]) for row in rows))
+def _names(trace: SpanTable, rows: Sequence[int]) -> str:
+    names = list(dict.fromkeys(repr(trace.names[row]) for row in rows))
     return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

@@ -5,10 +5,10 @@ the span with which it answers. A process that says nothing counts as part of th
 it, or as a stranger: a count holds in either case.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
 import msgspec
-import numpy as np
 
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.trace.clocks import is_elsewhere
@@ -79,11 +79,10 @@ def _begins_a_part(trace: SpanTable, start: int) -> bool:
 
 def _count(trace: SpanTable, start: int, others: Iterable[int]) -> int:
     """How many spans at or below one started before its end, without those at or below others."""
-    rows = np.array(trace.below(start), np.int64)
-    below = {each for row in others for each in trace.subtree(row)}
-    if below:
-        rows = rows[~np.isin(rows, list(below))]
-    return int((trace.start[rows] <= trace.end[start]).sum())
+    rows, intervals = trace.below(start), trace.intervals
+    if below := {each for row in others for each in trace.subtree(row)}:
+        rows = [row for row in rows if row not in below]
+    return bisect_right(rows, intervals[start][1], key=lambda row: intervals[row][0])
 
 
 def _difference(who: str, number: int, count: int) -> str:
