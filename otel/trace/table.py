@@ -388,19 +388,14 @@ class SpanTable:
     @cached_property
     def child_rows(self) -> list[list[int]]:
         """The direct children of each span, in order of start; not to be changed."""
-        # Rows grouped by parent; a stable sort keeps the order of start within a group. A list for
-        # each span, because walks of the tree read them over and over.
-        by_parent = np.argsort(self.parent, kind="stable")
-        order = by_parent.tolist()
-        above = self.parent[by_parent]
-        is_first = np.ones(len(above), bool)
-        is_first[1:] = above[1:] != above[:-1]
-        first = np.flatnonzero(is_first)
-        bounds = [*first.tolist(), len(order)]
+        # A list for each span, because walks of the tree read them over and over.
         children = [_NO_CHILDREN] * len(self)
-        for parent, begin, end in zip(above[first].tolist(), bounds, bounds[1:], strict=False):
+        for row, parent in enumerate(self.parents):
             if parent >= 0:
-                children[parent] = order[begin:end]
+                if siblings := children[parent]:
+                    siblings.append(row)
+                else:
+                    children[parent] = [row]
         return children
 
     def children(self, row: int) -> list[int]:

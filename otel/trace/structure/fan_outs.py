@@ -164,11 +164,11 @@ def _family(
     if len(members) < 2 or taken.issuperset(members):
         return [], []
     tasks_of = trace.graph_tasks if trace.is_graph else None
-    tasks = {row: tasks_of[row] for row in members} if tasks_of else {}
+    tasks = {row: task for row in members if (task := tasks_of[row])} if tasks_of else {}
     steps = {
         row: task.step
         for row, task in tasks.items()
-        if task is not None and task.step is not None and is_task(trace, row, task)
+        if task.step is not None and is_task(trace, row, task)
     }
     fan_outs: list[FanOut] = []
     if steps:
@@ -181,7 +181,12 @@ def _family(
         if len(free) > 1 and trace.roles[free[0]] is not Role.FETCH:
             shape = _shape(trace, free)
             fan_outs.append(FanOut(tuple(free), parent, Evidence.INFERRED, shape))
-    return fan_outs, list(_rows(trace, parent, groups, taken, tasks, bool(steps)))
+    rows = [
+        row
+        for sequence in _sequences(trace, groups, taken, tasks)
+        if len(sequence) > 1 and (row := _row(trace, parent, sequence, bool(steps)))
+    ]
+    return fan_outs, rows
 
 
 def is_task(trace: SpanTable, row: int, task: GraphTask) -> bool:
@@ -210,7 +215,7 @@ def _steps(
 
 
 def _later_parts(
-    trace: SpanTable, steps: Mapping[int, int], tasks: Mapping[int, GraphTask | None]
+    trace: SpanTable, steps: Mapping[int, int], tasks: Mapping[int, GraphTask]
 ) -> set[int]:
     """The spans that follow another of their node in one step, where no namespace is recorded.
 
@@ -219,7 +224,7 @@ def _later_parts(
     nodes: dict[int, set[str | None]] = defaultdict(set)
     last_end: dict[tuple[int, str | None], int] = {}
     parts: set[int] = set()
-    bare = [(row, task.node) for row in steps if (task := tasks[row]) and not task.namespace]
+    bare = [(row, tasks[row].node) for row in steps if not tasks[row].namespace]
     for row, node in bare:
         nodes[steps[row]].add(node)
     for row, node in bare:
@@ -283,14 +288,12 @@ def _shape(trace: SpanTable, rows: Sequence[int]) -> Shape:
     return Shape.ROW if alone and len(rows) <= 50 else Shape.MIXED
 
 
-def _rows(
+def _sequences(
     trace: SpanTable,
-    parent: int,
     groups: Sequence[Sequence[int]],
     taken: set[int],
-    tasks: Mapping[int, GraphTask | None],
-    by_step: bool,
-) -> Iterator[Row]:
+    tasks: Mapping[int, GraphTask],
+) -> Iterator[list[int]]:
     """The sequences of single siblings of one role, with nothing else between them."""
     sequence: list[int] = []
     roles, lengths = trace.roles, trace.lengths
@@ -304,18 +307,16 @@ def _rows(
         if single and lengths[row] < ROW_SHARE * longest[roles[row]]:
             continue  # what comes before and after the rest gains nothing beside it
         if sequence and not (single and _follows(trace, sequence[-1], row, tasks)):
-            yield from _row(trace, parent, sequence, by_step)
+            yield sequence
             sequence = []
         if single:
             sequence.append(row)
-    yield from _row(trace, parent, sequence, by_step)
+    yield sequence
 
 
-def _follows(
-    trace: SpanTable, before: int, row: int, tasks: Mapping[int, GraphTask | None]
-) -> bool:
+def _follows(trace: SpanTable, before: int, row: int, tasks: Mapping[int, GraphTask]) -> bool:
     """Whether a span goes on with a row: the same role, soon after, and no repeated attempt."""
-    both_tasks = tasks.get(before) is not None and tasks.get(row) is not None
+    both_tasks = before in tasks and row in tasks
     if trace.roles[before] is not trace.roles[row] and not both_tasks:
         return False
     pause = trace.intervals[row][0] - trace.intervals[before][1]
@@ -323,21 +324,19 @@ def _follows(
     return pause <= PAUSE_SHARE * shorter and before not in trace.failed
 
 
-def _row(trace: SpanTable, parent: int, rows: Sequence[int], by_step: bool) -> Iterator[Row]:
-    if len(rows) < 2:
-        return
+def _row(trace: SpanTable, parent: int, rows: Sequence[int], by_step: bool) -> Row | None:
+    """The row of these siblings; None where they are the turns, or the returns, of one branch."""
     names = {trace.names[row] for row in rows}
     role = trace.roles[rows[0]]
     if role in (Role.CHAIN, Role.OTHER) and not by_step and _are_turns(trace, rows):
-        return
+        return None
     is_node = role in (Role.CHAIN, Role.AGENT)
     branches = (
         _without_returns(trace, rows)
         if by_step or (is_node and len(names) > 1)
         else [(row,) for row in rows]
     )
-    if len(branches) > 1:
-        yield Row(tuple(branches), parent, role)
+    return Row(tuple(branches), parent, role) if len(branches) > 1 else None
 
 
 def _are_turns(trace: SpanTable, rows: Sequence[int]) -> bool:
