@@ -26,6 +26,7 @@ CLIENT_SIDE = 3, 4
 """OTLP's kinds of the near end of a call or a message: CLIENT, PRODUCER."""
 
 _SERVER, _CONSUMER = 2, 5
+_SERVING = frozenset({_SERVER, _CONSUMER})
 _CLOCK = "witness.clock"
 _INSTANCES = frozenset({"service.instance.id", "client-uuid"})
 _HOSTS = frozenset({"host.id", "host.name", "hostname"})
@@ -248,18 +249,21 @@ def _hops(trace: SpanTable, resources: Mapping[int, Attributes]) -> list[int] | 
 
     None where that never happened.
     """
-    above, kinds = trace.parent, trace.kind
-    served = np.flatnonzero(((kinds == _SERVER) | (kinds == _CONSUMER)) & (above >= 0))
-    if not len(served):
+    parents, kinds = trace.parents, trace.kind
+    if _SERVING.isdisjoint(kinds):
         return None
-    served = served[np.isin(kinds[above[served]], CLIENT_SIDE)]
-    if not len(served):
+    served = [
+        row
+        for row, kind in enumerate(kinds)
+        if kind in _SERVING and parents[row] >= 0 and kinds[parents[row]] in CLIENT_SIDE
+    ]
+    if not served:
         return None
     identified = {each for each, resource in resources.items() if _is_identified(resource)}
     other = set()
     processes = {each: _process(resource) for each, resource in resources.items()}
-    for row in served.tolist():
-        parent = int(above[row])
+    for row in served:
+        parent = parents[row]
         here, there = id(trace.resources[row]), id(trace.resources[parent])
         if processes[here] != processes[there]:
             continue
@@ -272,7 +276,6 @@ def _hops(trace: SpanTable, resources: Mapping[int, Attributes]) -> list[int] | 
     if not other:
         return None
     hops = [0] * len(trace)
-    parents = above.tolist()
     for root in trace.roots:
         for row in trace.subtree(root)[1:]:
             hops[row] = hops[parents[row]] + (row in other)

@@ -252,17 +252,17 @@ class SpanTable:
     @cached_property
     def failed(self) -> frozenset[int]:
         """The spans whose status is an error."""
-        return frozenset(np.flatnonzero(self.status == ERROR).tolist())
+        return frozenset([row for row, status in enumerate(self.status) if status == ERROR])
 
     @cached_property
-    def kind(self) -> "NDArray[np.int8]":
+    def kind(self) -> list[int]:
         """OTLP's kind of each span."""
-        return np.fromiter(map(attrgetter("kind"), self._records), np.int8, len(self))
+        return list(map(attrgetter("kind"), self._records))
 
     @cached_property
-    def status(self) -> "NDArray[np.int8]":
+    def status(self) -> list[int]:
         """OTLP's status code of each span."""
-        return np.fromiter(map(attrgetter("status"), self._records), np.int8, len(self))
+        return list(map(attrgetter("status"), self._records))
 
     @cached_property
     def intervals(self) -> list[tuple[int, int]]:
@@ -363,14 +363,14 @@ class SpanTable:
     @cached_property
     def roots(self) -> list[int]:
         """The spans without a parent."""
-        rows: list[int] = np.flatnonzero(self.parent == ROOT).tolist()
-        return rows
+        return [row for row, parent in enumerate(self.parents) if parent == ROOT]
 
     @cached_property
     def orphans(self) -> list[int]:
         """The spans whose parent the trace does not hold."""
-        rows: list[int] = np.flatnonzero(self.parent == ORPHAN).tolist()
-        return rows
+        if ORPHAN not in self.parents:
+            return []  # as usual
+        return [row for row, parent in enumerate(self.parents) if parent == ORPHAN]
 
     @cached_property
     def circular(self) -> list[int]:

@@ -347,16 +347,14 @@ def _begins_in_turn(trace: SpanTable, group: Group, share: float) -> bool:
 
 def _of_one_step(trace: SpanTable, rows: Sequence[int]) -> bool:
     """Whether LangGraph released all of these spans in one step: as tasks, not as parts of one."""
-    tasks = [trace.graph_tasks[row] for row in rows] if trace.is_graph else [None]
-    if any(task is None or task.step is None for task in tasks):
+    if not trace.is_graph:
         return False
-    places = {(task.graph, task.step) for task in tasks if task is not None}
-    namespaces = {task.namespace for task in tasks if task is not None}
-    if len(places) != 1:
+    tasks = [task for row in rows if (task := trace.graph_tasks[row]) and task.step is not None]
+    if len(tasks) < len(rows) or len({(task.graph, task.step) for task in tasks}) != 1:
         return False
+    namespaces = {task.namespace for task in tasks}
     if namespaces == {""}:
-        pairs = zip(rows, tasks, strict=True)
-        return all(task is not None and is_task(trace, row, task) for row, task in pairs)
+        return all(is_task(trace, row, task) for row, task in zip(rows, tasks, strict=True))
     return len(namespaces) == len(rows)
 
 
