@@ -252,6 +252,8 @@ class SpanTable:
     @cached_property
     def failed(self) -> frozenset[int]:
         """The spans whose status is an error."""
+        if ERROR not in self.status:
+            return frozenset()  # as usual
         return frozenset([row for row, status in enumerate(self.status) if status == ERROR])
 
     @cached_property
