@@ -1,9 +1,13 @@
 """Gate files: what is accepted, and how an error is told."""
 
 from pathlib import Path
+from weakref import ref
 
 import pytest
 
+from tests.library.traces import trace_json
+from trading_graph.otel.gc_pause import pause_collection
+from trading_graph.otel.sources import parse
 from trading_graph.otel.trace import SpanTable, SpanValues, TraceBuilder
 from trading_graph.otel.verdict import (
     Cause,
@@ -12,6 +16,7 @@ from trading_graph.otel.verdict import (
     Outcome,
     Strength,
     judge,
+    neutral_gate,
 )
 
 GOOD = """
@@ -157,3 +162,13 @@ def test_an_incomplete_trace_gets_no_verdict(broken: SpanTable, says: str) -> No
     assert not verdict.passed
     assert verdict.checks == ()
     assert any(says in sentence for sentence in verdict.missing)
+
+
+def test_a_judged_trace_is_freed_without_a_collection() -> None:
+    """What a trace keeps holds it nowhere: collections would take a tenth of the time."""
+    (table,) = parse(trace_json(), "t")
+    assert judge(table, neutral_gate()).judged
+    left = ref(table)
+    with pause_collection():
+        del table
+        assert left() is None
