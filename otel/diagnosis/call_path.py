@@ -283,7 +283,7 @@ def measure_run(trace: SpanTable, run: int, paths: CallPaths) -> RunMeasures:
 
 def _by_path(tree: CallTree, path_of: Mapping[int, int]) -> dict[int, PathMeasures]:
     trace = tree.trace
-    status = trace.status.tolist()
+    status = trace.status
     by_path: dict[int, PathMeasures] = {}
     for row in tree.rows:
         path = path_of[row]
