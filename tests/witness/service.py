@@ -60,7 +60,7 @@ class Request(BaseHTTPRequestHandler):
         begin = time.monotonic()
         parts = urlsplit(self.path)
         _, what, run = parts.path.split("/")
-        if what == "work":
+        if what == "weather":
             time.sleep(float(parse_qs(parts.query)["seconds"][0]))
             self.server.times[run].append((begin, time.monotonic()))
         data = json.dumps(self.server.times[run]).encode()
