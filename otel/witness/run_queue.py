@@ -61,6 +61,10 @@ class RunQueue:
         finally:
             os.close(descriptor)
 
+    def __del__(self) -> None:
+        """Give back the descriptor of a thread that is gone."""
+        self.close()
+
     def close(self) -> None:
         """Give back the descriptor."""
         if self._descriptor >= 0:

@@ -49,12 +49,6 @@ def declarations() -> dict[str, AttributeValue]:
     }
 
 
-def spans_started(span: Any) -> int | None:
-    """How many spans have started so far below a local root, its own included; None if unknown."""
-    known = _known(span)
-    return None if known is None or known.root is None else len(known.root.span_ids)
-
-
 def watch_spans(
     patches: Patches, watchdog: Watchdog, on_end: Callable[[ReadableSpan], None] | None
 ) -> None:
@@ -74,11 +68,6 @@ def forget_spans() -> None:
     """Forget all open spans."""
     tracking.spans.clear()
     _roots.clear()
-
-
-def _known(span: Any) -> OpenSpan | None:
-    known = getattr(span, _ATTRIBUTE, None)
-    return known if isinstance(known, OpenSpan) else None
 
 
 def _start(original: Method) -> Method:

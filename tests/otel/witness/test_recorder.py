@@ -566,3 +566,17 @@ def test_a_forked_child_is_watched_too(program: Program) -> None:
         os.waitpid(child, 0)
     with os.fdopen(read) as pipe:
         assert pipe.read() == "True"
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="no list of descriptors")
+def test_threads_that_are_gone_leave_no_descriptor(program: Program) -> None:
+    def work() -> None:
+        with program.tracer.start_as_current_span("work"):
+            pass
+
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    assert len(os.listdir("/proc/self/fd")) < before + 10
