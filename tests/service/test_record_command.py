@@ -166,6 +166,22 @@ def test_what_was_recorded_before_a_hard_end_is_judged(folder: Path, end: str, c
     assert recorded(folder) == SPANS
 
 
+def started(folder: Path) -> "subprocess.Popen[str]":
+    """A recorded program that has said that it is ready."""
+    process = subprocess.Popen(
+        record_words("--", sys.executable, "app.py"),
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_reaches_the_program_once(folder: Path, number: signal.Signals) -> None:
     program = (
@@ -175,17 +191,7 @@ def test_a_signal_reaches_the_program_once(folder: Path, number: signal.Signals)
         "time.sleep(0.2)\nprint(got)\nsys.exit(5)"
     )
     write(folder, {"app.py": MAIN + program})
-    process = subprocess.Popen(
-        record_words("--", sys.executable, "app.py"),
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
+    process = started(folder)
     process.send_signal(number)
     stdout, stderr = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, stdout) == (5, f"[{int(number)}]\n"), stderr
@@ -195,17 +201,7 @@ def test_a_signal_reaches_the_program_once(folder: Path, number: signal.Signals)
 def test_ctrl_c_ends_the_program_as_ever(folder: Path) -> None:
     """The shell's and make's way of telling: 130, and the traceback of the program."""
     write(folder, {"app.py": MAIN + "import time\nprint('ready', flush=True)\ntime.sleep(99)"})
-    process = subprocess.Popen(
-        record_words("--", sys.executable, "app.py"),
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
+    process = started(folder)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
