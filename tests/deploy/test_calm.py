@@ -1,4 +1,4 @@
-"""A test is run again where the machine stood still meanwhile, and only there."""
+"""A test is run again where the machine stood still, and one that judges when things happened."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 SOURCE = """
 import os, signal, time
+import pytest
 from tests.calm import MACHINE
 
 TRIED = []
@@ -28,6 +29,15 @@ def test_held_up_once(pytestconfig):
         assert False
 
 def test_fails_after_it():
+    assert False
+
+@pytest.mark.alone
+def test_fails_at_times():
+    TRIED.append(1)
+    assert len(TRIED) > 3
+
+@pytest.mark.alone
+def test_fails_each_time():
     assert False
 
 def test_passes_although_held_up(pytestconfig):
@@ -51,6 +61,10 @@ def test_what_failed_while_the_machine_stood_still_is_run_again(
         ("test_held_up_once", "RERUN"),
         ("test_held_up_once", "PASSED"),
         ("test_fails_after_it", "FAILED"),
+        ("test_fails_at_times", "RERUN"),
+        ("test_fails_at_times", "PASSED"),
+        *[("test_fails_each_time", "RERUN")] * RERUNS,
+        ("test_fails_each_time", "FAILED"),
         ("test_passes_although_held_up", "PASSED"),
         *[("test_held_up_every_time", "RERUN")] * RERUNS,
         ("test_held_up_every_time", "FAILED"),

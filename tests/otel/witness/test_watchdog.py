@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,19 @@ def _hash() -> None:
 
 
 def _encode() -> None:
-    json.dumps(_NUMBERS)  # encodes
+    json.dumps(_numbers())  # encodes
+
+
+@cache
+def _numbers() -> list[int]:
+    """So many that to encode them, which gives nobody else the interpreter, takes long."""
+    numbers = list(range(1_000_000))
+    while True:
+        begun = time.thread_time()
+        json.dumps(numbers)
+        if time.thread_time() - begun > LONG_S:
+            return numbers
+        numbers *= 2
 
 
 def _wait_for_a_process() -> None:
@@ -69,7 +82,6 @@ def _collect() -> None:
         gc.collect()  # collects
 
 
-_NUMBERS = list(range(2_500_000))
 _ROUNDS = 1_000_000
 
 WAYS: Sequence[tuple[Callable[[], None], str, BlockState, str | None]] = [
@@ -104,6 +116,7 @@ def test_what_blocks_a_loop_is_found_with_its_line(
     times: list[int] = []
     at_once: list[Block] = []
     heap = [[number] for number in range(1_000_000 if way is _collect else 0)]
+    _numbers()  # Before the loop runs.
 
     async def main(there: Scene) -> None:
         loop = there.loop_of_this_thread()
