@@ -12,10 +12,10 @@ from langgraph.runtime import Runtime
 
 from trading_graph.graph import prompts
 from trading_graph.graph.agent import agent_span
+from trading_graph.graph.chat.call import converse
+from trading_graph.graph.chat.models import function_schema, with_tools
 from trading_graph.graph.context import Node, RunContext
 from trading_graph.graph.errors import BadModelAnswerError
-from trading_graph.graph.llm_call import converse
-from trading_graph.graph.models import function_schema, with_tools
 from trading_graph.graph.state import Report, State
 from trading_graph.graph.tool_calls import run_tool_calls, tool_calls_of
 from trading_graph.toolkit.tools import TOOLS, Tool

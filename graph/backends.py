@@ -20,7 +20,7 @@ from trading_graph.graph.backend_choice import (
     BackendChoice,
     ModelService,
 )
-from trading_graph.graph.models import Models, build_models
+from trading_graph.graph.chat.models import Models, build_models
 from trading_graph.graph.offline_model import OfflineModel
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.toolkit import indicators

@@ -13,8 +13,8 @@ from opentelemetry.trace import Span, SpanContext
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from trading_graph.graph.budget import Spending
+from trading_graph.graph.chat.models import Models
 from trading_graph.graph.errors import AnalysisError
-from trading_graph.graph.models import Models
 from trading_graph.graph.options import Options
 from trading_graph.graph.state import State
 from trading_graph.otel.spans import GraphPlace, register_control_flow, register_own_errors

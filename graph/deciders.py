@@ -20,11 +20,11 @@ from langgraph.runtime import Runtime
 from trading_graph.graph import prompts
 from trading_graph.graph.agent import agent_span, failure_reason
 from trading_graph.graph.budget import Spending
+from trading_graph.graph.chat.call import converse
+from trading_graph.graph.chat.models import function_schema, with_tools
 from trading_graph.graph.context import RunContext
 from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
 from trading_graph.graph.errors import BadModelAnswerError, BudgetReachedError, NoDecisionError
-from trading_graph.graph.llm_call import converse
-from trading_graph.graph.models import function_schema, with_tools
 from trading_graph.graph.state import State
 from trading_graph.graph.tool_calls import problems, tool_calls_of
 from trading_graph.toolkit.errors import DataError

@@ -11,8 +11,8 @@ from langgraph.runtime import Runtime
 
 from trading_graph.graph import prompts
 from trading_graph.graph.agent import agent_span
+from trading_graph.graph.chat.call import converse
 from trading_graph.graph.context import Node, RunContext
-from trading_graph.graph.llm_call import converse
 from trading_graph.graph.options import DEBATERS, Debate
 from trading_graph.graph.state import State, Statement
 

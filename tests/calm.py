@@ -4,7 +4,7 @@ A pytest plugin. Timings in tests are relations, but a virtual machine that is s
 turns some of them round. A process that does nothing else measures how late it is woken; a test
 that fails is run again only if that was late during the test. Tests that judge when things happened
 (`alone`) are run again in any case, since other programs can also take the CPU bit by bit. A wrong
-judgement is wrong each time. The summary says which ran again, and how often the machine stood still.
+judgement is wrong each time. The summary names what ran again, and counts the stalls.
 """
 
 import subprocess

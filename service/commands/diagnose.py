@@ -128,7 +128,7 @@ PLACES: Mapping[FindingKind, str] = {
     FindingKind.COLD_CONNECTIONS: "toolkit/pool.py keeps one session for a run unless --no-pool "
     "asks it not to.",
     FindingKind.TURNS: "--analyst-turns 2 is the least, and the default.",
-    FindingKind.RETRIES: "graph/llm_call.py says which errors are retried and how often.",
+    FindingKind.RETRIES: "graph/chat/call.py says which errors are retried and how often.",
     FindingKind.TOKENS: "prompts are in graph/prompts.py.",
 }
 

@@ -14,9 +14,9 @@ from pydantic import SecretStr
 from trading_graph.graph.agent import report_usage
 from trading_graph.graph.backend_choice import ModelService
 from trading_graph.graph.budget import Spending
+from trading_graph.graph.chat.call import converse
 from trading_graph.graph.context import RunContext
 from trading_graph.graph.errors import FATAL, BudgetReachedError, ModelRefusalError, OutOfTimeError
-from trading_graph.graph.llm_call import converse
 from trading_graph.graph.options import Budget, Limit
 from trading_graph.graph.state import State, Usage
 

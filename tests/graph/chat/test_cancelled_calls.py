@@ -9,7 +9,7 @@ from tests.analysis_runner import OPTIONS
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.graph.backends import open_backends
 from trading_graph.graph.budget import Spending
-from trading_graph.graph.llm_call import converse
+from trading_graph.graph.chat.call import converse
 from trading_graph.graph.options import Budget
 from trading_graph.graph.prompts import analyst_messages
 

@@ -16,7 +16,8 @@ from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
 from trading_graph.graph.backend_choice import ModelService
-from trading_graph.graph.models import PlainCompletions, build_models
+from trading_graph.graph.chat.completions import PlainCompletions
+from trading_graph.graph.chat.models import build_models
 from trading_graph.toolkit.loopback import LoopbackServer
 
 TOOL: dict[str, Any] = {"name": "get_prices", "arguments": '{"symbol": '}

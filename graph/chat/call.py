@@ -10,12 +10,10 @@ conventions for generative AI.
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import httpx2
 import openai
-import stamina
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import (
     AIMessage,
@@ -29,21 +27,18 @@ from opentelemetry.trace import Span
 
 from trading_graph.graph.backend_choice import ModelService
 from trading_graph.graph.budget import Spending
+from trading_graph.graph.chat.models import CALL_TIMEOUT_S
+from trading_graph.graph.chat.refusals import model_error, where
+from trading_graph.graph.chat.retries import attempts
 from trading_graph.graph.errors import (
     BadModelAnswerError,
     BudgetReachedError,
     ModelError,
     ModelRefusalError,
-    ModelUnavailableError,
 )
-from trading_graph.graph.models import CALL_TIMEOUT_S
 from trading_graph.graph.state import Usage
 from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
-
-ATTEMPTS = 3
-_FIRST_WAIT_S = 0.5
-_LONGEST_WAIT_S = 20.0
 
 _ROLES = {"human": "user", "ai": "assistant", "tool": "tool"}
 
@@ -71,7 +66,7 @@ async def converse(
         _record_input(span, messages)
         try:
             async with spending.in_time(agent):
-                async for attempt in _attempts(span):
+                async for attempt in attempts(span):
                     if attempt.num > 1:
                         spending.reserve(agent)
                         requests = attempt.num
@@ -80,7 +75,7 @@ async def converse(
         except (ModelError, BudgetReachedError):
             raise
         except (openai.OpenAIError, TimeoutError) as error:
-            raise _model_error(error, agent, name, service) from error
+            raise model_error(error, agent, name, service) from error
         finally:
             seconds = time.perf_counter() - start
             spending.record(_usage(message, agent, name, seconds, requests))
@@ -90,52 +85,10 @@ async def converse(
             span.set_attribute(semconv.OUTPUT_MESSAGES, _encode([message]))
         if spending.limits_tokens and not message.usage_metadata:
             raise ModelRefusalError(
-                f"{_where(agent, name, service)} does not report tokens, so --max-tokens cannot be "
+                f"{where(agent, name, service)} does not report tokens, so --max-tokens cannot be "
                 "kept; use --max-calls instead."
             )
         return message
-
-
-async def _attempts(span: Span) -> AsyncIterator[stamina.Attempt]:
-    attempts = 0
-
-    def may_pass(error: Exception) -> bool | float:
-        nonlocal attempts
-        attempts += 1
-        wait = _wait(error)
-        if wait is None:
-            return False
-        if attempts < ATTEMPTS:
-            span.add_event(
-                "retry", {"attempt": attempts, semconv.ERROR_TYPE: spans.error_type(error)}
-            )
-        return wait
-
-    async for attempt in stamina.retry_context(
-        on=may_pass,
-        attempts=ATTEMPTS,
-        timeout=None,
-        wait_initial=_FIRST_WAIT_S,
-        wait_max=_LONGEST_WAIT_S,
-    ):
-        if attempt.num > 1:
-            # The end of the pause: a reader of the trace can tell the loss to the nanosecond.
-            span.add_event("attempt", {"attempt": attempt.num})
-        yield attempt
-
-
-def _wait(error: Exception) -> bool | float | None:
-    """Seconds to wait before the next attempt; True for the usual back-off, None for no retry."""
-    if isinstance(error, BadModelAnswerError):
-        return 0.0
-    if isinstance(error, openai.RateLimitError | openai.InternalServerError):
-        after = error.response.headers.get("retry-after", "")
-        return min(float(after), _LONGEST_WAIT_S) if after.replace(".", "", 1).isdigit() else True
-    # A stream that breaks off surfaces as a bare APIError.
-    broken_stream = type(error) is openai.APIError
-    if broken_stream or isinstance(error, openai.APIConnectionError | TimeoutError):
-        return True
-    return None
 
 
 async def _stream(
@@ -202,63 +155,6 @@ def _describe(span: Span, message: AIMessage) -> None:
         span.set_attribute(semconv.USAGE_OUTPUT_TOKENS, tokens["output_tokens"])
     if reason := metadata.get("finish_reason"):
         span.set_attribute(semconv.RESPONSE_FINISH_REASONS, [str(reason)])
-
-
-def _where(agent: str, name: str, service: ModelService) -> str:
-    return f"{agent}: model {name} at {service.base_url or 'the OpenAI API'}"
-
-
-def _model_error(error: Exception, agent: str, name: str, service: ModelService) -> ModelError:
-    where = _where(agent, name, service)
-    if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
-        return ModelRefusalError(
-            f"{where} refuses the key (HTTP {error.status_code}); set OPENAI_API_KEY to a valid "
-            "key, or run with --offline."
-        )
-    if isinstance(error, openai.NotFoundError):
-        return ModelRefusalError(
-            f"{where} does not exist there (HTTP 404); set TRADING_GRAPH_QUICK_MODEL and "
-            "TRADING_GRAPH_DEEP_MODEL to models that the service has."
-        )
-    if isinstance(error, openai.RateLimitError):
-        return ModelUnavailableError(
-            f"{where} answered 429 (too many requests) {ATTEMPTS} times; wait, or raise the limit."
-        )
-    if isinstance(error, openai.APIStatusError) and error.status_code < 500:
-        return ModelRefusalError(
-            f"{where} refuses the request (HTTP {error.status_code}); check that the model can "
-            "call tools and stream."
-        )
-    return ModelUnavailableError(
-        f"{where} {_what_happened(error)} in {ATTEMPTS} attempts; check the service and "
-        "OPENAI_BASE_URL."
-    )
-
-
-def _what_happened(error: Exception) -> str:
-    if isinstance(error, TimeoutError | openai.APITimeoutError):
-        return "did not answer in time"
-    if isinstance(error, openai.APIStatusError):
-        return f"answered HTTP {error.status_code}"
-    if not isinstance(error, openai.APIConnectionError):
-        return "reported an error in the middle of its answer"
-    match _cause(error):
-        case httpx2.ProxyError():
-            return "cannot be reached through the proxy that the environment names"
-        case httpx2.RemoteProtocolError():
-            return "answered something that is not HTTP"
-        case httpx2.ReadError():
-            return "closed the connection before its answer was whole"
-        case _:
-            return "cannot be reached"
-
-
-def _cause(error: BaseException) -> BaseException | None:
-    """The transport's error below the errors of the client libraries."""
-    below = error.__cause__
-    while below is not None and not isinstance(below, httpx2.TransportError):
-        below = below.__cause__
-    return below
 
 
 def _record_input(span: Span, messages: Sequence[BaseMessage]) -> None:

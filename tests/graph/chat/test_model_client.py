@@ -10,8 +10,8 @@ import httpx2
 import openai
 import pytest
 
+from trading_graph.graph.chat.client import ModelClient, model_client
 from trading_graph.graph.errors import BadProxyError
-from trading_graph.graph.models import ModelClient, model_client
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 START = HEAD + b"7\r\ndata: {"

@@ -1,0 +1,1 @@
+"""The language models: what services accept, and how conversations and answers travel."""
