@@ -32,7 +32,7 @@ from trading_graph.toolkit.records import (
     SourceAnswer,
     Statements,
 )
-from trading_graph.toolkit.sources.order import SourceOrder, first_answer, sources_of
+from trading_graph.toolkit.sources.registry import SourceOrder, first_answer, sources_of
 from trading_graph.toolkit.sources.source import Source, gather_parts
 from trading_graph.toolkit.symbols import parse_symbol
 from trading_graph.toolkit.ttl import ttl_for

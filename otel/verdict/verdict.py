@@ -7,12 +7,12 @@ import msgspec
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.trace import Span, SpanTable, Trace, row_of, table_of
 from trading_graph.otel.trace.structure import SeenRun
-from trading_graph.otel.verdict.checks import evaluate
 from trading_graph.otel.verdict.completeness import completeness
 from trading_graph.otel.verdict.concurrency import ONE_TOOL
 from trading_graph.otel.verdict.evaluation import CheckResult, Outcome, Scope
 from trading_graph.otel.verdict.gate import AnyCheck, Gate, LeafParallelism, Overlap
 from trading_graph.otel.verdict.measures import Measures, measures_of
+from trading_graph.otel.verdict.relations import evaluate
 from trading_graph.otel.verdict.resumed import Interruption, interruptions
 from trading_graph.otel.verdict.run_view import run_view
 from trading_graph.otel.vocabularies import Role

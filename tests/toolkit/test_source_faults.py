@@ -34,7 +34,7 @@ from trading_graph.toolkit.live_access import BaseUrls, LiveAccess
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.rate_limits import HOST_POLICIES, HostPolicy
 from trading_graph.toolkit.records import SourceAnswer
-from trading_graph.toolkit.sources.order import live_sources
+from trading_graph.toolkit.sources.registry import live_sources
 from trading_graph.toolkit.sources.yahoo_tables import YahooTables
 
 AS_OF = AsOf(datetime.date(2025, 11, 14))

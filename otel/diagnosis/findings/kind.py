@@ -1,7 +1,8 @@
 """The kinds of finding, each with a task, its theme, advice, and an example of code.
 
 A kind's own advice fits any program; `advice_in` speaks the dialect of the one that was judged, and
-code is Python. A new kind needs a member here and a detector beside this module.
+code is Python. A new kind needs a member here, a detector beside this module, and its place in
+`DETECTORS`.
 """
 
 from collections.abc import Mapping

@@ -18,8 +18,8 @@ from trading_graph.otel.verdict import (
     measures,
     without_interruptions,
 )
-from trading_graph.otel.verdict.checks import evaluate
 from trading_graph.otel.verdict.evaluation import Scope
+from trading_graph.otel.verdict.relations import evaluate
 from trading_graph.otel.vocabularies import Role
 
 MS = 1_000_000

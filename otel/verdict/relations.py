@@ -1,4 +1,4 @@
-"""Evaluates the checks of a gate on a complete trace."""
+"""Evaluates the relations of a gate, which its checks name, on a complete trace."""
 
 import math
 from collections import defaultdict
