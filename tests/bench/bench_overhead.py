@@ -18,10 +18,10 @@ import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from trading_graph.graph import models
 from trading_graph.graph.analysis import analyse, record_run
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.graph.backends import open_backends
+from trading_graph.graph.chat import models
 from trading_graph.graph.checkpoints import open_checkpoints
 from trading_graph.graph.offline_model import OfflineModel
 from trading_graph.graph.options import Options
