@@ -6,7 +6,6 @@ Measured on 1.2.22: a join whose branches all failed never ran, and the run ende
 decision.) An error that every agent would meet alike is raised and ends the run.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -36,7 +35,7 @@ async def agent_span(
         provider=context.models.service.provider,
         task=graph_task(runtime),
     ):
-        async with asyncio.timeout(context.options.agent_budget_s):
+        async with context.spending.agent_time(name, context.options.agent_budget_s):
             yield
 
 

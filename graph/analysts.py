@@ -13,7 +13,8 @@ from langgraph.runtime import Runtime
 from trading_graph.graph import prompts
 from trading_graph.graph.agent import agent_span
 from trading_graph.graph.chat.call import converse
-from trading_graph.graph.chat.models import function_schema, with_tools
+from trading_graph.graph.chat.conversation import Offer
+from trading_graph.graph.chat.models import function_schema
 from trading_graph.graph.context import Node, RunContext
 from trading_graph.graph.errors import BadModelAnswerError
 from trading_graph.graph.state import Report, State
@@ -59,16 +60,13 @@ async def _report(name: str, tools: Mapping[str, Tool], context: RunContext) -> 
     ]
     for turn in range(1, options.analyst_turns + 1):
         last = turn == options.analyst_turns
-        if last and turn > 1:
-            messages.append(prompts.last_turn())
         answer = await converse(
-            with_tools(models.quick, [] if last else schemas),
+            models.quick,
             messages,
-            name=models.service.quick,
-            service=models.service,
             agent=name,
             turn=turn,
             spending=context.spending,
+            offer=Offer(schemas, withheld=last),
         )
         messages.append(answer)
         calls = tool_calls_of(answer)

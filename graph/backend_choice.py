@@ -3,11 +3,16 @@
 This module is light: the command line announces the choice before it loads anything heavy.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from trading_graph.graph.chat.capabilities import Override
+from trading_graph.graph.chat.memory import default_path
 from trading_graph.toolkit.dataset import LAST_DAY
 from trading_graph.toolkit.live_access import LiveAccess, Mode
 
@@ -15,15 +20,56 @@ OFFLINE_QUICK_MODEL: Final = "offline-quick"
 OFFLINE_DEEP_MODEL: Final = "offline-deep"
 
 
+OPENAI_URL: Final = "https://api.openai.com/v1"
+
+_ENDPOINTS = ("/chat/completions", "/completions", "/responses", "/models")
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLimits:
+    """How long a service may be silent, in seconds; keep-alives and reasoning are no silence.
+
+    `first_byte_s` limits the wait for an answer's first byte, and starts anew while the service
+    sends something to another request; `between_bytes_s` limits the wait between two bytes.
+    """
+
+    first_byte_s: float = 180.0
+    between_bytes_s: float = 120.0
+
+
 @dataclass(frozen=True, slots=True)
 class ModelService:
-    """Where the language models are and what they are called."""
+    """Where the language models are, what they are called, and what the settings say of them.
+
+    `overrides` are by the model's name, or by a pattern with `*`. `memory` is where what is learned
+    of the models is kept, if anywhere. `is_ours` marks the offline model, of which there is nothing
+    to learn.
+    """
 
     base_url: str | None
     api_key: SecretStr
     quick: str
     deep: str
     provider: str = "openai"
+    limits: TimeLimits = TimeLimits()
+    overrides: Mapping[str, Override] = field(default_factory=dict)
+    memory: Path | None = field(default_factory=default_path)
+    is_ours: bool = False
+
+    @property
+    def address(self) -> str:
+        """The base address that is asked: without an endpoint, and with `/v1` for a bare host."""
+        url = (self.base_url or OPENAI_URL).rstrip("/")
+        for endpoint in _ENDPOINTS:
+            url = url.removesuffix(endpoint).rstrip("/")
+        return url if urlsplit(url).path else f"{url}/v1"
+
+    @property
+    def fixed(self) -> frozenset[str]:
+        """The fields of `Capabilities` that nothing can change: an address with a path stays."""
+        path = urlsplit(self.base_url or OPENAI_URL).path.rstrip("/")
+        bare = path in ("", *_ENDPOINTS)
+        return frozenset() if bare else frozenset(("version_path",))
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ async def open_backends(
                 api_key=SecretStr("offline"),
                 quick=OFFLINE_QUICK_MODEL,
                 deep=OFFLINE_DEEP_MODEL,
+                is_ours=True,
             )
         models = await asyncio.to_thread(build_models, service)
         stack.push_async_callback(models.aclose)

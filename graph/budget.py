@@ -6,13 +6,14 @@ together. A limit that is reached stays reached: the account refuses every later
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
 from opentelemetry.trace import Span
 
 from trading_graph.graph.errors import BudgetReachedError, OutOfTimeError
 from trading_graph.graph.options import Budget, Limit
+from trading_graph.graph.patience import AgentTime, until
 from trading_graph.graph.state import Usage
 from trading_graph.otel.trace import semconv
 
@@ -34,6 +35,7 @@ class Spending:
             self._deadline = asyncio.get_running_loop().time() + budget.seconds
         self._requests = 0
         self._tokens = 0
+        self._times: dict[str, AgentTime] = {}
         self._unclaimed: defaultdict[str, list[Usage]] = defaultdict(list)
 
     @property
@@ -62,6 +64,22 @@ class Spending:
                 raise
             self._refuse(agent, Limit.SECONDS)
             raise OutOfTimeError(self._budget.sentence(Limit.SECONDS)) from None
+
+    @asynccontextmanager
+    async def agent_time(self, agent: str, seconds: float) -> AsyncIterator[None]:
+        """Cancel the block when the agent's own seconds are over; raises TimeoutError."""
+        time = self._times[agent] = AgentTime(seconds)
+        async with until(time.due):
+            yield
+
+    @contextmanager
+    def in_line(self, agent: str, last_life: Callable[[], float]) -> Iterator[Callable[[], None]]:
+        """A wait in a service's line, which is not the agent's own time; see `AgentTime`."""
+        if time := self._times.get(agent):
+            with time.in_line(last_life) as leave:
+                yield leave
+        else:
+            yield lambda: None
 
     def record(self, usage: Usage) -> None:
         """Add the tokens of a call; its requests were added when they were reserved."""

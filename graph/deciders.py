@@ -21,7 +21,8 @@ from trading_graph.graph import prompts
 from trading_graph.graph.agent import agent_span, failure_reason
 from trading_graph.graph.budget import Spending
 from trading_graph.graph.chat.call import converse
-from trading_graph.graph.chat.models import function_schema, with_tools
+from trading_graph.graph.chat.conversation import Offer
+from trading_graph.graph.chat.models import function_schema
 from trading_graph.graph.context import RunContext
 from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
 from trading_graph.graph.errors import BadModelAnswerError, BudgetReachedError, NoDecisionError
@@ -158,19 +159,17 @@ async def _decide(
     """
     service = context.models.service
     function = function_schema(schema.__name__, schema.__doc__ or "", schema)
-    model = with_tools(context.models.deep, [function], choice=schema.__name__)
     messages = prompts.decision_messages(agent, context.options, blocks)
     answer: AnswerT | None = None
     objection: str | None = None
     for turn in range(1, MAX_ANSWERS + 1):
         message = await converse(
-            model,
+            context.models.deep,
             messages,
-            name=service.deep,
-            service=service,
             agent=agent,
             turn=turn,
             spending=context.spending,
+            offer=Offer(answer=function),
         )
         parse, objection = _parse(message, schema)
         if parse is not None:

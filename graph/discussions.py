@@ -59,8 +59,6 @@ async def _speak(
         answer = await converse(
             context.models.quick,
             prompts.statement_messages(name, context.options, blocks),
-            name=context.models.service.quick,
-            service=context.models.service,
             agent=name,
             turn=1,
             spending=context.spending,

@@ -83,15 +83,13 @@ _REPORT_FORM = (
 
 def analyst_messages(agent: str, options: Options) -> list[BaseMessage]:
     """The first messages of an analyst's conversation."""
+    turns = options.analyst_turns
+    # No message announces the last turn: some services take none right after a tool's answer.
+    order = f"Report on it. Of your {turns} turns the last has no tools: write the report there."
     return [
         _system(agent, _REPORT_FORM),
-        HumanMessage(f"Symbol: {options.symbol}\nAs of: {options.as_of}\n\nReport on it."),
+        HumanMessage(f"Symbol: {options.symbol}\nAs of: {options.as_of}\n\n{order}"),
     ]
-
-
-def last_turn() -> HumanMessage:
-    """The message that announces an analyst's last turn, which offers no tools."""
-    return HumanMessage("No further tool calls are possible: write your report now.")
 
 
 def statement_messages(agent: str, options: Options, blocks: Iterable[str]) -> list[BaseMessage]:

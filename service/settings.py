@@ -9,10 +9,20 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict, exceptions
 
-from trading_graph.graph.backend_choice import BackendChoice, ModelService
+from trading_graph.graph.backend_choice import BackendChoice, ModelService, TimeLimits
+from trading_graph.graph.chat.capabilities import Api, Forcing, Override
+from trading_graph.graph.chat.memory import default_path
 from trading_graph.graph.options import Budget
 from trading_graph.otel.redaction import Redactor, process_redactor
 from trading_graph.service.errors import SettingsError
@@ -22,11 +32,32 @@ from trading_graph.toolkit.live_access import BaseUrls, LiveAccess, Mode
 _PREFIX = "TRADING_GRAPH_"
 
 
+class ModelOverride(BaseModel):
+    """What the settings say of a model; see `Override`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    api: Api | None = None
+    forcing: Forcing | None = None
+    reasoning_effort: str | None = None
+    temperature: float | None = Field(None, ge=0, le=2)
+
+    @property
+    def override(self) -> Override:
+        """The same as plain data."""
+        return Override(self.api, self.forcing, self.reasoning_effort, self.temperature)
+
+
 class Settings(BaseSettings):
     """Everything that can be configured; see docs/settings.md."""
 
     model_config = SettingsConfigDict(
-        env_prefix=_PREFIX, env_file=".env", extra="ignore", populate_by_name=True
+        env_prefix=_PREFIX,
+        env_file=".env",
+        # An empty variable is an unset one, as compose files write it.
+        env_ignore_empty=True,
+        extra="ignore",
+        populate_by_name=True,
     )
 
     openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY")
@@ -48,6 +79,21 @@ class Settings(BaseSettings):
 
     quick_model: str = "gpt-5-mini"
     deep_model: str = "gpt-5"
+    models: dict[str, ModelOverride] = Field(
+        default={},
+        description="What is sent to a model, by its name or a pattern with `*`: `api`, `forcing`, "
+        "`reasoning_effort`, `temperature`.",
+    )
+    model_first_byte_s: float = Field(
+        180.0, gt=0, description="How long a model's service may be silent before it answers."
+    )
+    model_between_bytes_s: float = Field(
+        120.0, gt=0, description="How long it may be silent in the middle of an answer."
+    )
+    model_memory: Path | None = Field(
+        default_factory=default_path,
+        description="What was learned of models; default: in the user's cache folder.",
+    )
     prices: dict[str, tuple[float, float]] = Field(
         default={},
         description="US dollars for a million input and output tokens, by model.",
@@ -209,4 +255,7 @@ def _model(settings: Settings) -> ModelService | None:
         api_key=settings.openai_api_key or SecretStr("none"),
         quick=settings.quick_model,
         deep=settings.deep_model,
+        limits=TimeLimits(settings.model_first_byte_s, settings.model_between_bytes_s),
+        overrides={name: each.override for name, each in settings.models.items()},
+        memory=settings.model_memory,
     )

@@ -1,20 +1,20 @@
 """One call of a language model: streamed, timed, counted, and retried in plain sight.
 
-A call is one `chat` span; its retries are events on it. The answer is streamed although nobody
-reads along, because only a stream shows the time to the first chunk. Each attempt is a request that
-may cost money, so the run's budget is asked before each; a call that it refuses is not made and has
+A call is one `chat` span; its retries are events on it, and so are the steps down that it takes
+where the service refuses a parameter. The answer is streamed although nobody reads along, because
+only a stream shows the time to the first chunk, and that the service is alive. Each request may
+cost money, so the run's budget is asked before each; a call that it refuses is not made and has
 no span. Where content is captured, the messages go on the span in the form of the semantic
 conventions for generative AI.
 """
 
-import asyncio
 import json
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import openai
-from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
@@ -22,13 +22,21 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
-from langchain_core.runnables import Runnable
+from langchain_core.messages.ai import UsageMetadata
 from opentelemetry.trace import Span
 
-from trading_graph.graph.backend_choice import ModelService
 from trading_graph.graph.budget import Spending
-from trading_graph.graph.chat.models import CALL_TIMEOUT_S
-from trading_graph.graph.chat.refusals import model_error, where
+from trading_graph.graph.chat.conversation import (
+    NOTHING,
+    Json,
+    Offer,
+    instruction,
+    with_instruction,
+    without_thinking,
+)
+from trading_graph.graph.chat.models import Model, ServiceChat
+from trading_graph.graph.chat.refusal import one_line
+from trading_graph.graph.chat.refusals import model_error, refusal_of, where
 from trading_graph.graph.chat.retries import attempts
 from trading_graph.graph.errors import (
     BadModelAnswerError,
@@ -41,44 +49,42 @@ from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
 
 _ROLES = {"human": "user", "ai": "assistant", "tool": "tool"}
+_LONGEST_REFUSAL = 200
 
 
 async def converse(
-    model: Runnable[LanguageModelInput, AIMessage],
+    model: Model,
     messages: Sequence[BaseMessage],
     *,
-    name: str,
-    service: ModelService,
     agent: str,
     turn: int,
     spending: Spending,
+    offer: Offer = NOTHING,
 ) -> AIMessage:
     """Call the model once, with retries of errors that may pass; raises a ModelError.
 
-    `name` is the model's name, for the span; `turn` counts the agent's calls from 1. The usage is
-    recorded however the call ends. Raises BudgetReachedError when the budget refuses a request.
+    `turn` counts the agent's calls from 1. The usage is recorded however the call ends. Raises
+    BudgetReachedError when the budget refuses a request.
     """
+    name, service = model.name, model.service
     spending.reserve(agent)
-    requests = 1
     message: AIMessage | None = None
     with spans.chat(name, agent=agent, turn=turn, provider=service.provider) as span:
-        start = time.perf_counter()
+        call = _Call(model, messages, offer, agent, spending, span)
         _record_input(span, messages)
         try:
             async with spending.in_time(agent):
                 async for attempt in attempts(span):
                     if attempt.num > 1:
-                        spending.reserve(agent)
-                        requests = attempt.num
+                        call.reserve()
                     with attempt:
-                        message = await _stream(model, messages, span, start)
+                        message = await call.answer()
         except (ModelError, BudgetReachedError):
             raise
         except (openai.OpenAIError, TimeoutError) as error:
-            raise model_error(error, agent, name, service) from error
+            raise model_error(error, agent, name, service, model.redactor) from error
         finally:
-            seconds = time.perf_counter() - start
-            spending.record(_usage(message, agent, name, seconds, requests))
+            spending.record(call.usage)
         assert message is not None
         _describe(span, message)
         if spans.content_is_captured():
@@ -91,29 +97,98 @@ async def converse(
         return message
 
 
-async def _stream(
-    model: Runnable[LanguageModelInput, AIMessage],
-    messages: Sequence[BaseMessage],
-    span: Span,
-    start: float,
-) -> AIMessage:
-    parts: list[AIMessageChunk] = []
-    async with asyncio.timeout(CALL_TIMEOUT_S):
-        async for part in model.astream(list(messages)):
-            if not parts:
-                elapsed = round(time.perf_counter() - start, 6)
-                span.set_attribute(semconv.RESPONSE_TIME_TO_FIRST_CHUNK, elapsed)
-            assert isinstance(part, AIMessageChunk)
-            parts.append(part)
-    # One addition over all chunks is linear; adding them one by one is quadratic.
-    whole = parts[0].__add__(parts[1:]) if len(parts) > 1 else parts[0]
+@dataclass(slots=True)
+class _Call:
+    """A call under way: what is asked, and what its requests have cost so far."""
+
+    model: Model
+    messages: Sequence[BaseMessage]
+    offer: Offer
+    agent: str
+    spending: Spending
+    span: Span
+    start: float = field(default_factory=time.perf_counter)
+    requests: int = 1
+    tokens: list[UsageMetadata] = field(default_factory=list)
+
+    def reserve(self) -> None:
+        """Reserve one more request; raises BudgetReachedError."""
+        self.spending.reserve(self.agent)
+        self.requests += 1
+
+    @property
+    def usage(self) -> Usage:
+        """What all requests have taken, those included whose answer could not be used."""
+        return Usage(
+            self.agent,
+            self.model.name,
+            sum(each["input_tokens"] for each in self.tokens),
+            sum(each["output_tokens"] for each in self.tokens),
+            time.perf_counter() - self.start,
+            self.requests,
+        )
+
+    async def answer(self) -> AIMessage:
+        """A whole answer, as many steps down as the service's refusals lead."""
+        learning, use = self.model.learning, self.offer.use(self.messages)
+        while True:
+            await learning.wait(use)
+            with learning.scouting(use):
+                now = learning.current
+                chat = self.model.chat(lambda: learning.accept(use))
+                sent = self.model.parameters(self.offer, self.messages)
+                asked = with_instruction(self.messages, instruction(self.offer, self.messages, now))
+                try:
+                    return await self._stream(chat, asked, sent)
+                except openai.APIError as error:
+                    refusal = refusal_of(error, self.model.redactor)
+                    step = learning.step_down(now, refusal, chat.body(asked, sent))
+                    if step is None:
+                        raise
+            self.span.add_event(
+                semconv.CAPABILITY_EVENT,
+                {
+                    semconv.CAPABILITY_PARAMETER: step.parameter,
+                    semconv.CAPABILITY_CHANGE: step.words,
+                    semconv.CAPABILITY_REFUSAL: one_line(refusal.words, _LONGEST_REFUSAL),
+                },
+            )
+            self.reserve()
+
+    async def _stream(
+        self, chat: ServiceChat, messages: Sequence[BaseMessage], sent: Json
+    ) -> AIMessage:
+        parts: list[AIMessageChunk] = []
+        client = self.model.client
+        with self.spending.in_line(self.agent, lambda: client.last_life) as answer_begins:
+            async for part in chat.astream(list(messages), **sent):
+                if not parts:
+                    answer_begins()
+                    elapsed = round(time.perf_counter() - self.start, 6)
+                    self.span.set_attribute(semconv.RESPONSE_TIME_TO_FIRST_CHUNK, elapsed)
+                assert isinstance(part, AIMessageChunk)
+                parts.append(part)
+        # One addition over all chunks is linear; adding them one by one is quadratic.
+        whole = parts[0].__add__(parts[1:]) if len(parts) > 1 else parts[0]
+        if whole.usage_metadata:
+            self.tokens.append(whole.usage_metadata)
+        return _usable(whole)
+
+
+def _usable(whole: AIMessageChunk) -> AIMessage:
+    """The answer without its thoughts; raises BadModelAnswerError."""
     if reason := _incompleteness(whole.response_metadata.get("finish_reason")):
         raise BadModelAnswerError(f"The model's answer {reason}.")
-    if not (whole.text.strip() or whole.tool_calls or whole.invalid_tool_calls):
+    text = without_thinking(whole.text)
+    if text.strip() or whole.tool_calls or whole.invalid_tool_calls:
+        return whole.model_copy(update={"content": text})
+    if refusal := whole.additional_kwargs.get("refusal"):
         raise BadModelAnswerError(
-            "The model gave an empty answer; run it again or try another model."
+            f"The model refuses to answer: “{one_line(refusal, _LONGEST_REFUSAL)}”; take another "
+            "model."
         )
-    return whole
+    what = "gave thoughts and no answer" if whole.text.strip() else "gave an empty answer"
+    raise BadModelAnswerError(f"The model {what}; run it again or try another model.")
 
 
 def _incompleteness(finish_reason: str | None) -> str | None:
@@ -127,20 +202,6 @@ def _incompleteness(finish_reason: str | None) -> str | None:
             return "was cut off by the service's content filter; take another model"
         case _:
             return None
-
-
-def _usage(
-    message: AIMessage | None, agent: str, name: str, seconds: float, requests: int
-) -> Usage:
-    tokens: Any = (message.usage_metadata if message else None) or {}
-    return Usage(
-        agent,
-        name,
-        tokens.get("input_tokens", 0),
-        tokens.get("output_tokens", 0),
-        seconds,
-        requests,
-    )
 
 
 def _describe(span: Span, message: AIMessage) -> None:

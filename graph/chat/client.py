@@ -1,31 +1,54 @@
-"""The HTTP client between the models of a run and their service, with errors of the right kind."""
+"""The HTTP client between the models of a run and their service, with errors of the right kind.
 
-from collections.abc import AsyncIterator, Iterator
+A service is silent when it sends no byte of an answer; keep-alives and comments are bytes. There is
+a limit for the time until an answer's first byte, which starts anew while the service sends
+something to another request, since it may serve one request at a time. And there is a limit for the
+time between two bytes.
+"""
+
+import asyncio
+import importlib
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx2
 from openai import DefaultAioHttpClient
+from openai._vendor.httpx_aiohttp import AiohttpTransport
 
+from trading_graph.graph.backend_choice import OPENAI_URL, TimeLimits
 from trading_graph.graph.errors import BadProxyError
+from trading_graph.graph.patience import until
+
+CONNECT_S = 15.0
 
 
-def model_client() -> "ModelClient":
-    """A client that uses the proxies of the environment; raises BadProxyError."""
-    proxies = getproxies()
-    urls = [proxies[name] for name in ("http", "https", "all") if name in proxies]
+def model_client(base_url: str | None = None, limits: TimeLimits | None = None) -> "ModelClient":
+    """A client for a service, through the proxy that the environment names for its address.
+
+    Raises BadProxyError where that proxy cannot be used; other proxies are nobody's concern.
+    """
+    proxy = _proxy(base_url or OPENAI_URL)
+    limits = limits or TimeLimits()
+    if proxy is None:
+        return ModelClient(limits, trust_env=False)
     try:
-        # An address without a scheme means http://; aiohttp has no SOCKS.
-        if any(urlsplit(url).scheme not in ("http", "https") for url in urls if "://" in url):
-            raise ValueError
-        return ModelClient()
+        if urlsplit(proxy).scheme.startswith("socks"):
+            return ModelClient(limits, trust_env=False, transport=_socks_transport(proxy))
+        return ModelClient(limits, trust_env=False, proxy=proxy)
     except ValueError:
         raise BadProxyError(
             "A proxy of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) cannot be used; give "
-            "it as http://HOST:PORT."
+            "it as http://HOST:PORT or socks5://HOST:PORT."
+        ) from None
+    except ImportError:
+        raise BadProxyError(
+            "The environment names a SOCKS proxy for the model, and aiohttp-socks is not "
+            "installed; install it, or set HTTPS_PROXY to an http:// proxy."
         ) from None
 
 
@@ -38,27 +61,84 @@ class ModelClient(DefaultAioHttpClient):
     `httpx2.TransportError` that fits.
     """
 
+    def __init__(self, limits: TimeLimits | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.limits = limits or TimeLimits()
+        self.last_life = 0.0
+        """When a byte of any answer came last, by the loop's clock."""
+
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Send a request; errors of the answer's stream are translated as well."""
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+
+        def first_byte_due() -> float:
+            return max(start, self.last_life) + self.limits.first_byte_s
+
         with _transport_errors(request):
-            response = await super().send(request, **options)
+            async with until(first_byte_due):
+                response = await super().send(request, **options)
+        self.last_life = loop.time()
         assert isinstance(response.stream, httpx2.AsyncByteStream)
-        response.stream = _ModelStream(response.stream, request)
+        response.stream = _ModelStream(response.stream, request, self, first_byte_due)
         return response
 
 
 class _ModelStream(httpx2.AsyncByteStream):
-    def __init__(self, stream: httpx2.AsyncByteStream, request: httpx2.Request) -> None:
+    def __init__(
+        self,
+        stream: httpx2.AsyncByteStream,
+        request: httpx2.Request,
+        client: ModelClient,
+        first_byte_due: Callable[[], float],
+    ) -> None:
         self._stream = stream
         self._request = request
+        self._client = client
+        self._first_byte_due = first_byte_due
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        loop, client = asyncio.get_running_loop(), self._client
+        between_s = client.limits.between_bytes_s
         with _transport_errors(self._request):
-            async for part in self._stream:
+            parts = aiter(self._stream)
+            async with until(self._first_byte_due):
+                part = await anext(parts, None)
+            while part is not None:
+                client.last_life = loop.time()
                 yield part
+                async with asyncio.timeout(between_s):
+                    part = await anext(parts, None)
 
     async def aclose(self) -> None:
         await self._stream.aclose()
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy that the environment names for an address, with its scheme."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host in ("localhost", "::1") or host.startswith("127.") or proxy_bypass(host):
+        return None
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    # An address without a scheme means http://.
+    return proxy if not proxy or "://" in proxy else f"http://{proxy}"
+
+
+def _socks_transport(proxy: str) -> httpx2.AsyncBaseTransport:
+    """A transport through a SOCKS proxy; raises ImportError or ValueError."""
+    connector = importlib.import_module("aiohttp_socks").ProxyConnector
+    # The names `socks5h` and `socks4a` say who asks for the service's address.
+    names = {"socks": "socks5", "socks5h": "socks5", "socks4a": "socks4"}
+    scheme, _, place = proxy.partition("://")
+    url = f"{names.get(scheme, scheme)}://{place}"
+    context = ssl.create_default_context()
+
+    def session() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(connector=connector.from_url(url, rdns=True, ssl=context))
+
+    return AiohttpTransport(trust_env=False, client=session)
 
 
 @contextmanager
@@ -72,6 +152,8 @@ def _transport_errors(request: httpx2.Request) -> Iterator[None]:
         raise
     except aiohttp.ClientError as error:
         raise _error_kind(error)(str(error), request=request) from error
+    except TimeoutError as error:
+        raise httpx2.ReadTimeout("The service is silent.", request=request) from error
 
 
 def _error_kind(error: aiohttp.ClientError) -> type[httpx2.TransportError]:

@@ -1,26 +1,20 @@
 """The account of one run: what it refuses, what it books, what it learns of an earlier life."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from langchain_core.messages import AIMessageChunk, HumanMessage
 from langgraph.runtime import Runtime
 from opentelemetry.trace import INVALID_SPAN
-from pydantic import SecretStr
 
+from tests.graph.chat.scripted_service import ask, serving, text
 from trading_graph.graph.agent import report_usage
-from trading_graph.graph.backend_choice import ModelService
 from trading_graph.graph.budget import Spending
-from trading_graph.graph.chat.call import converse
 from trading_graph.graph.context import RunContext
 from trading_graph.graph.errors import FATAL, BudgetReachedError, ModelRefusalError, OutOfTimeError
 from trading_graph.graph.options import Budget, Limit
 from trading_graph.graph.state import State, Usage
-
-SERVICE = ModelService("http://127.0.0.1:9/v1", SecretStr("k"), "quick", "deep")
 
 
 def account(**limits: Any) -> Spending:
@@ -107,26 +101,11 @@ async def test_what_an_earlier_life_has_reached_stays_reached() -> None:
 
 
 async def test_a_service_that_reports_no_tokens_cannot_keep_a_budget_of_tokens() -> None:
-    class Silent:
-        async def astream(self, messages: object) -> AsyncIterator[AIMessageChunk]:
-            metadata = {"finish_reason": "stop"}
-            yield AIMessageChunk(content="a plain answer", response_metadata=metadata)
-
-    async def ask(spending: Spending) -> str:
-        answer = await converse(
-            cast("Any", Silent()),
-            [HumanMessage("?")],
-            name="deep",
-            service=SERVICE,
-            agent="trader",
-            turn=1,
-            spending=spending,
-        )
-        return answer.text
-
-    assert await ask(account(llm_calls=1)) == "a plain answer"
-    with pytest.raises(ModelRefusalError, match="use --max-calls instead"):
-        await ask(account(tokens=1000))
+    async with serving(lambda path, body: text("a plain answer")) as (_, models):
+        answer = await ask(models, spending=account(llm_calls=1))
+        assert answer.text == "a plain answer"
+        with pytest.raises(ModelRefusalError, match="use --max-calls instead"):
+            await ask(models, spending=account(tokens=1000))
     assert ModelRefusalError in FATAL
 
 

@@ -30,8 +30,6 @@ async def test_no_moment_of_a_stream_swallows_a_cancellation() -> None:
                 converse(
                     models.quick,
                     messages,
-                    name=models.service.quick,
-                    service=models.service,
                     agent="market_analyst",
                     turn=1,
                     spending=spending,
