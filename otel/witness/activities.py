@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from trading_graph.otel.vocabularies.witness import Wait
 from trading_graph.otel.witness import timeline
 from trading_graph.otel.witness.thread_time import ThreadTime, thread_time
-from trading_graph.otel.witness.timeline import WAITS, Timeline
+from trading_graph.otel.witness.timeline import WAITS, Step, Timeline
 
 if TYPE_CHECKING:
     from trading_graph.otel.witness.open_spans import OpenSpan
@@ -39,6 +39,7 @@ class Activity:
     """A task, a job or a thread."""
 
     __slots__ = (
+        "goes_on",
         "is_main",
         "is_over",
         "loop_id",
@@ -51,6 +52,8 @@ class Activity:
         "suspended_since",
         "taken",
         "timeline",
+        "waited",
+        "waited_since",
         "waiting",
     )
 
@@ -66,7 +69,12 @@ class Activity:
         self.timeline = Timeline()
         self.waiting: str | Turn | None = None
         self.taken: dict[Activity, tuple[int, int]] | None = None
-        self.running_since = self.suspended_since = self.ready_since = self.submitted = 0
+        self.waited: str = timeline.IDLE
+        """What it waited for until it was ready, which began at `waited_since`."""
+        self.suspended_since = self.waited_since = self.ready_since = self.running_since = 0
+        self.goes_on = False
+        """Whether the step that runs has asked for the next one, without a wait between."""
+        self.submitted = 0
         self.seen_since = 0
         """When a span was opened in a step that began before the witness was installed."""
 
@@ -98,8 +106,11 @@ class Activity:
         Time that nothing explains is told too where it belongs to a span of an activity above.
         """
         self.timeline.add(kind, start, end)
-        is_told = kind in WAITS or (kind == timeline.UNACCOUNTED and not self.spans)
-        if is_told and end - start >= LEAST_WAIT_NS:
+        if end - start >= LEAST_WAIT_NS:
+            self._tell(kind, start, end)
+
+    def _tell(self, kind: str, start: int, end: int) -> None:
+        if kind in WAITS or (kind == timeline.UNACCOUNTED and not self.spans):
             self.tell_wait(kind, start, end)
 
     def tell_wait(self, kind: str, start: int, end: int) -> "list[Any] | None":
@@ -109,39 +120,72 @@ class Activity:
 
     def wake(self, cause: Cause) -> None:
         """Note that the next step was scheduled, and what the time until now was spent on."""
+        if self.running_since:
+            self.goes_on = True
+            return
         now = time_ns()
         since = self.suspended_since or self.seen_since
+        self.suspended_since = self.seen_since = 0
+        self.waited_since = self.ready_since = now
         if since and tracking.spans:
             self._settle(since, now, cause)
-        self.suspended_since = self.seen_since = 0
-        self.ready_since = now
+
+    def run(self) -> None:
+        """Note that a step begins."""
+        self.running_since = now = time_ns()
+        if not self.ready_since:
+            self.waited_since = self.ready_since = now
+
+    def suspend(self) -> None:
+        """Note that a step is over."""
+        now = time_ns()
+        if tracking.spans:
+            self.timeline.add_step(
+                (self.waited, self.waited_since, self.ready_since, self.running_since, now)
+            )
+        self.running_since = 0
+        if self.goes_on:
+            self.goes_on = False
+            self.waited_since = self.ready_since = now
+        else:
+            self.ready_since = 0
+            self.suspended_since = now
 
     def totals(self, start: int, end: int, cause: Cause) -> dict[str, int]:
         """The nanoseconds of each kind inside a window that ends now or earlier."""
-        sums = self.timeline.totals(start, end)
-        for kind, since in (
-            (timeline.RUNNING, self.running_since or self.seen_since),
-            (timeline.READY, self.ready_since),
-            (self.kind_of(cause) if self.suspended_since else "", self.suspended_since),
-        ):
-            if since and since < end:
-                sums[kind] = sums.get(kind, 0) + end - max(since, start)
-        return sums
+        return self.timeline.totals(start, end, self._current(end, cause))
+
+    def _current(self, end: int, cause: Cause) -> Step | None:
+        """What goes on, as a step that is over at the end of a window, or begins after it."""
+        waited, since, ready = self.waited, self.waited_since, self.ready_since
+        if began := self.running_since:
+            return waited, since, ready, began, max(end, began)
+        if ready:
+            now = max(end, ready)
+            return waited, since, ready, now, now
+        if since := self.suspended_since:
+            now = max(end, since)
+            return self.kind_of(cause), since, now, now, now
+        if began := self.seen_since:
+            return timeline.IDLE, began, began, began, max(end, began)
+        return None
 
     def account(self, began: int, had: ThreadTime) -> None:
         """Tell the span above how much of a job's time on its thread nothing explains."""
-        now, has = time_ns(), thread_time()
-        known = has.given(had) + sum(self.timeline.totals(began, now).values())
+        if self.spans:
+            return
+        now, given = time_ns(), thread_time().since(had)
+        known = given.running + given.queued + sum(self.timeline.totals(began, now).values())
         unknown = now - began - known
-        if not self.spans and unknown >= LEAST_WAIT_NS:
-            is_held_up = has.held_up_by_others(had, unknown)
+        if unknown >= LEAST_WAIT_NS:
+            is_held_up = given.is_held_up_by_others(unknown)
             kind = Wait.INTERPRETER_LOCK if is_held_up else timeline.UNACCOUNTED
             self.tell_wait(kind, began + known, now)
 
     def finish(self) -> None:
         """Note the end; spans that are still open go to the nearest activity that still runs."""
         self.is_over = True
-        self.running_since = self.suspended_since = self.ready_since = 0
+        self.suspended_since = self.ready_since = self.running_since = 0
         if self.spans:
             heir = self.parent
             while heir is not None and heir.is_over:
@@ -157,14 +201,16 @@ class Activity:
             put, got = taken
             if got > start:  # A worker took what this activity had put into a queue.
                 self.spend(Wait.QUEUE, max(put, start), got)
-                self.timeline.add(timeline.CHILDREN, got, end)
+                self.waited, self.waited_since = timeline.CHILDREN, got
                 return
         kind = self.kind_of(cause)
         if kind is timeline.CHILDREN and isinstance(cause, Activity) and cause.submitted > start:
             began = min(cause.submitted, end)  # until then the job lay in its executor's queue
             self.timeline.add(Wait.EXECUTOR, start, began)
             start = began
-        self.spend(kind, start, end)
+        self.waited, self.waited_since = kind, start
+        if end - start >= LEAST_WAIT_NS:
+            self._tell(kind, start, end)
 
     def kind_of(self, cause: Cause) -> str:
         """What this activity waited for, if a cause ended the wait."""

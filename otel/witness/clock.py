@@ -3,6 +3,7 @@
 import hashlib
 import os
 import socket
+from functools import cache
 from pathlib import Path
 
 
@@ -16,6 +17,7 @@ def _boot_id() -> str:
 
 # Read once, and never on an event loop.
 _BOOT_ID = _boot_id()
+_HOST = "" if _BOOT_ID else socket.gethostname()
 
 
 def clock_id() -> str:
@@ -24,5 +26,9 @@ def clock_id() -> str:
     Where the system has no id of its start, each process has an id of its own. A hash, because the
     system's own id names the machine.
     """
-    identity = _BOOT_ID or f"{socket.gethostname()} {os.getpid()}"
+    return _hash(_BOOT_ID or f"{_HOST} {os.getpid()}")
+
+
+@cache
+def _hash(identity: str) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()[:16]

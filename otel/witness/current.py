@@ -35,6 +35,12 @@ def thread_activity() -> Activity:
     return activity
 
 
+def running_task() -> "asyncio.Task[Any] | None":
+    """The task whose step runs now on this thread."""
+    loop = asyncio._get_running_loop()
+    return None if loop is None else asyncio.current_task(loop)
+
+
 def activity_of(task: "asyncio.Task[Any]") -> Activity:
     """The activity of a task; one that was not seen before was started by what runs now."""
     activity: Activity | None = getattr(task, ATTRIBUTE, None)
@@ -42,11 +48,11 @@ def activity_of(task: "asyncio.Task[Any]") -> Activity:
         cause = here.cause
         parent = cause if isinstance(cause, Activity) else None
         if parent is None:
-            running = asyncio.current_task() if asyncio._get_running_loop() else None
-            if running is not None and running is not task:
-                parent = activity_of(running)
-            elif running is None:
+            running = running_task()
+            if running is None:
                 parent = thread_activity()
+            elif running is not task:
+                parent = activity_of(running)
         activity = Activity(parent, id(task.get_loop()))
         setattr(task, ATTRIBUTE, activity)  # C tasks take attributes, and have no __dict__
     return activity
@@ -54,8 +60,8 @@ def activity_of(task: "asyncio.Task[Any]") -> Activity:
 
 def current_activity() -> Activity:
     """The activity that runs now: a task, a job, or what scheduled the running callback."""
-    loop = asyncio._get_running_loop()
-    if loop is not None and (task := asyncio.current_task(loop)) is not None:
+    task = running_task()
+    if task is not None:
         return activity_of(task)
     cause = here.cause
     if isinstance(cause, Activity) and not cause.is_over:
@@ -66,14 +72,12 @@ def current_activity() -> Activity:
 def current_cause() -> Cause:
     """What caused the callback, task or job that runs now."""
     cause = here.cause
-    if cause is None:
-        loop = asyncio._get_running_loop()
-        if loop is None:
-            return thread_activity()
-        task = asyncio.current_task(loop)
-        if task is not None:  # a step that was scheduled before the witness was installed
-            return activity_of(task)
-    return cause
+    if cause is not None:
+        return cause
+    task = running_task()
+    if task is not None:  # a step that was scheduled before the witness was installed
+        return activity_of(task)
+    return thread_activity() if asyncio._get_running_loop() is None else None
 
 
 @contextmanager

@@ -46,7 +46,8 @@ class LoopWatch:
         self.native_id = threading.get_native_id()
         self._run_queue = RunQueue()
         self._busy_since: int | None = None
-        self._queued_ns: int | None = None
+        self._account: bytes | None = None
+        self._account_ns = 0
         self._stalls: deque[tuple[int, int, int]] = deque(maxlen=MOST_STALLS)
         self._due = 0
 
@@ -59,8 +60,12 @@ class LoopWatch:
 
     def begin(self) -> None:
         """Note that an iteration begins."""
-        self._queued_ns = self._run_queue.waited_ns() if tracking.spans else None
-        self._busy_since = time_ns()
+        self._busy_since = now = time_ns()
+        if not tracking.spans:
+            self._account = None
+        elif self._account is None or now - self._account_ns >= LEAST_NS:
+            # In between the thread can have waited for a CPU for no longer than counts.
+            self._read_account(now)
 
     def end(self) -> None:
         """Note that the loop waits again."""
@@ -74,7 +79,7 @@ class LoopWatch:
         if self._due and now - self._due >= LEAST_NS:
             self._note(self._due, now)
         if tracking.spans and not self.loop.is_closed():
-            self._queued_ns = self._run_queue.waited_ns()
+            self._read_account(now)
             self._due = time_ns() + TICK_NS
             self.loop.call_later(TICK_NS / 1e9, self.tick)
         else:
@@ -82,18 +87,18 @@ class LoopWatch:
 
     def note_span(self) -> None:
         """Note that a span opens: from now on the run queue counts, and the timer has to tick."""
-        if self._queued_ns is None:
-            self._queued_ns = self._run_queue.waited_ns()
+        if self._account is None:
+            self._read_account(time_ns())
         if not self._has_selector and not self._due:
             self._due = time_ns() + TICK_NS
             self.loop.call_soon_threadsafe(self.tick)
 
     def lag_ns(self, start: int, end: int) -> int:
         """The longest time for which the loop was busy at a stretch inside a window."""
-        longest = 0
-        since = self.busy_since_ns
         if end - start < LEAST_NS:
             return 0
+        longest = 0
+        since = self.busy_since_ns
         if since is not None and end - max(since, start) > LEAST_NS:
             length = end - max(since, start)
             longest = length - min(length, self._queued())
@@ -116,8 +121,11 @@ class LoopWatch:
 
     def _queued(self) -> int:
         """How long the thread has waited for a CPU in this iteration."""
-        before = self._queued_ns
-        return 0 if before is None else self._run_queue.waited_ns() - before
+        before = self._account
+        return 0 if before is None else self._run_queue.waited_ns(before)
+
+    def _read_account(self, now: int) -> None:
+        self._account, self._account_ns = self._run_queue.text(), now
 
 
 class LoopWatches:

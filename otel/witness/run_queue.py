@@ -16,6 +16,15 @@ class Reading(NamedTuple):
     """How often it was given a CPU."""
 
 
+def reading_of(text: bytes) -> Reading | None:
+    """What an account says; None if it says nothing."""
+    try:
+        cpu_ns, queue_ns, runs = text.split()
+        return Reading(int(cpu_ns), int(queue_ns), int(runs))
+    except ValueError:
+        return None
+
+
 class RunQueue:
     """The scheduler's account of one thread, by default the one that makes it; any may read it.
 
@@ -31,18 +40,21 @@ class RunQueue:
 
     def read(self) -> Reading | None:
         """Read the account; None where there is none, or the thread has ended."""
-        if self._descriptor < 0:
-            return None
-        try:
-            cpu_ns, queue_ns, runs = os.pread(self._descriptor, 64, 0).split()
-            return Reading(int(cpu_ns), int(queue_ns), int(runs))
-        except (OSError, ValueError):
-            return None
+        return reading_of(self.text())
 
-    def waited_ns(self) -> int:
-        """How long the thread has waited for a CPU so far, in nanoseconds."""
-        reading = self.read()
-        return reading.queue_ns if reading else 0
+    def text(self) -> bytes:
+        """The account as the system writes it: quick to get, for `reading_of`, if ever."""
+        if self._descriptor < 0:
+            return b""
+        try:
+            return os.pread(self._descriptor, 64, 0)
+        except OSError:
+            return b""
+
+    def waited_ns(self, since: bytes) -> int:
+        """How long the thread has waited for a CPU since it had this account, in nanoseconds."""
+        before, after = reading_of(since), self.read()
+        return after.queue_ns - before.queue_ns if before and after else 0
 
     def is_runnable(self) -> bool:
         """Whether the thread runs, or would if it had a CPU.

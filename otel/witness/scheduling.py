@@ -8,7 +8,6 @@ from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from trading_graph.otel.vocabularies.witness import Wait
-from trading_graph.otel.witness import timeline
 from trading_graph.otel.witness.activities import (
     LEAST_WAIT_NS,
     TIMER,
@@ -33,25 +32,15 @@ if TYPE_CHECKING:
 
 def _run_step(activity: Activity, callback: Callable[..., object], *args: object) -> None:
     """Run one step of a task."""
-    began = time_ns()
     before, here.cause = here.cause, activity
-    activity.running_since = began
-    if activity.ready_since:
-        if tracking.spans:
-            activity.timeline.add(timeline.READY, activity.ready_since, began)
-        activity.ready_since = 0
+    activity.run()
     try:
         callback(*args)
     finally:
         here.cause = before
-        ended = time_ns()
-        if tracking.spans:
-            activity.timeline.add(timeline.RUNNING, began, ended)
-        activity.running_since = 0
+        activity.suspend()
         if callback.__self__.done():  # type: ignore[attr-defined]
             activity.finish()
-        elif not activity.ready_since:
-            activity.suspended_since = ended
 
 
 def _run_callback(cause: Cause, callback: Callable[..., object], *args: object) -> None:
@@ -89,34 +78,33 @@ def _call_soon(original: Method) -> Method:
     def call_soon(
         loop: Any, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> Any:
-        step: tuple[Callable[..., Any], Cause] | None = None
+        run: Callable[..., object] | None = None
         try:
-            cause = current_cause()
-            owner = getattr(callback, "__self__", None)
-            if isinstance(owner, asyncio.Task) and _is_step(callback):
-                activity = activity_of(owner)
+            cause = here.cause or current_cause()
+            task = getattr(callback, "__self__", None)
+            if (
+                isinstance(task, asyncio.Task)
+                and getattr(callback, "__name__", type(callback).__name__) in _STEPS
+            ):
+                activity = getattr(task, ATTRIBUTE, None) or activity_of(task)
                 activity.wake(cause)
-                step = _run_step, activity
+                run, cause = _run_step, activity
             elif cause is not None:
-                step = _run_callback, cause
+                run = _run_callback
         except Exception as error:
             faults.note(error)
-        if step is None:
+        if run is None:
             return original(loop, callback, *args, context=context)
-        return original(loop, *step, callback, *args, context=context)
+        return original(loop, run, cause, callback, *args, context=context)
 
     return call_soon
 
 
 _STEPS = frozenset({"TaskStepMethWrapper", "task_wakeup", "__step", "__wakeup"})
+"""The names of a task's callbacks that are its next step, and not its `cancel`, for example.
 
-
-def _is_step(callback: Callable[..., Any]) -> bool:
-    """Whether a bound callback of a task is its next step, and not its `cancel`, for example.
-
-    CPython's task has a type for its first step and a built-in function for the others.
-    """
-    return getattr(callback, "__name__", type(callback).__name__) in _STEPS
+CPython's task has a type for its first step and a built-in function for the others.
+"""
 
 
 def _call_soon_threadsafe(original: Method) -> Method:

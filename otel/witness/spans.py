@@ -40,11 +40,15 @@ _ATTRIBUTE = "_trading_graph_open_span"
 _roots: dict[int, Root] = {}
 
 
+_RECORDS = [str(each) for each in witness.Recorded]
+_WAITS = [str(each) for each in witness.Wait]
+
+
 def declarations() -> dict[str, AttributeValue]:
     """The attributes by which a process declares what is recorded on its spans."""
     return {
-        witness.RECORDS: [str(each) for each in witness.Recorded],
-        witness.WAITS: [str(each) for each in witness.Wait],
+        witness.RECORDS: _RECORDS.copy(),
+        witness.WAITS: _WAITS.copy(),
         witness.CLOCK: clock_id(),
     }
 
@@ -94,7 +98,8 @@ def _open(span: Span, started_ns: int | None) -> None:
     if len(tracking.spans) >= MOST_SPANS:
         return
     activity = current_activity()
-    span.__dict__[_ATTRIBUTE] = known = OpenSpan(activity, root, started_ns)
+    known = OpenSpan(activity, root, started_ns)
+    setattr(span, _ATTRIBUTE, known)  # through its `__dict__`, each of its attributes costs more
     tracking.spans[id(known)] = known
     activity.spans.append(known)
     if activity.loop_id is not None and not activity.running_since:
@@ -110,7 +115,7 @@ def _readable_span(
         readable: ReadableSpan = original(span)
         if span._end_time is None:
             return readable
-        known = span.__dict__.pop(_ATTRIBUTE, None)
+        known = _take(span)
         if known is not None:
             try:
                 _close(span, known, readable, watchdog)
@@ -126,6 +131,14 @@ def _readable_span(
     return readable_span
 
 
+def _take(span: Span) -> OpenSpan | None:
+    """What is known of a span, once."""
+    known: OpenSpan | None = getattr(span, _ATTRIBUTE, None)
+    if known is not None:
+        setattr(span, _ATTRIBUTE, None)
+    return known
+
+
 @cache
 def _copies_are_attributed() -> bool:
     """Whether this version of the SDK has what the copies need; tried on a span of nobody's."""
@@ -135,9 +148,14 @@ def _copies_are_attributed() -> bool:
         return True
     try:
         readable = span._readable_span()
+        own = vars(readable._attributes)
         _add_attributes(readable, {witness.THREAD_ID: 1})
         _add_events(readable, [Event(witness.BLOCKED)])
-        return (readable.attributes or {})[witness.THREAD_ID] == 1 and len(readable.events) == 1
+        return (
+            (readable.attributes or {})[witness.THREAD_ID] == 1
+            and len(readable.events) == 1
+            and vars(readable._attributes).keys() == own.keys()
+        )
     except Exception as error:
         faults.note(error)
         return False
@@ -149,7 +167,7 @@ def _end(
     """The second best way: attributes of the span itself, which its own limit counts."""
 
     def end(span: Span, end_time: int | None = None) -> None:
-        known = span.__dict__.pop(_ATTRIBUTE, None)
+        known = _take(span)
         if known is not None and span.is_recording():
             try:
                 span.set_attributes(_attributes_of(span, known, end_time or time_ns(), watchdog))
@@ -200,7 +218,9 @@ def _add_attributes(readable: ReadableSpan, attributes: Mapping[str, AttributeVa
     """Put attributes on a copy of a span; those that the program has set stay as they are."""
     own: Any = readable._attributes
     copy: Any = BoundedAttributes.__new__(BoundedAttributes)
-    copy.__dict__.update(own.__dict__, maxlen=None, _dict={**attributes, **own._dict})
+    copy.maxlen, copy._dict = None, {**attributes, **own._dict}
+    copy.dropped, copy.max_value_len = own.dropped, own.max_value_len
+    copy._immutable, copy._lock = own._immutable, own._lock
     readable._attributes = copy
 
 

@@ -5,34 +5,53 @@ from time import process_time_ns, thread_time_ns
 from typing import NamedTuple
 
 from trading_graph.otel.witness.blocks import LOCK_RUNS_PER_S
-from trading_graph.otel.witness.run_queue import RunQueue
+from trading_graph.otel.witness.run_queue import RunQueue, reading_of
 
 OTHERS_SHARE = 0.5
 
 
 class ThreadTime(NamedTuple):
-    """What the scheduler has given to a thread, and to the process, so far; in nanoseconds."""
+    """What the scheduler has given to a thread, and to the process, so far; in nanoseconds.
+
+    The thread's account is read, and understood only where two times are compared: most are not.
+    """
+
+    running: int
+    process: int
+    """The CPU time of all threads."""
+    account: bytes
+
+    def since(self, before: "ThreadTime") -> "Given":
+        """What was given between another time and this one."""
+        running = self.running - before.running
+        others = self.process - before.process - running
+        if self.account == before.account:
+            return Given(running, 0, 0, others)
+        was, now = reading_of(before.account), reading_of(self.account)
+        if was is None or now is None:
+            return Given(running, 0, 0, others)
+        return Given(running, now.queue_ns - was.queue_ns, now.runs - was.runs, others)
+
+
+class Given(NamedTuple):
+    """What a thread was given in some time; in nanoseconds."""
 
     running: int
     queued: int
+    """How long it was ready to run, and had no CPU."""
     runs: int
-    """How often the thread was given a CPU."""
-    process: int
-    """The CPU time of all threads."""
+    """How often it was given a CPU."""
+    others: int
+    """The CPU time of the process's other threads."""
 
-    def given(self, since: "ThreadTime") -> int:
-        """How long the thread ran, or waited for a CPU, since another time."""
-        return self.running - since.running + self.queued - since.queued
-
-    def held_up_by_others(self, since: "ThreadTime", time_ns: int) -> bool:
+    def is_held_up_by_others(self, time_ns: int) -> bool:
         """Whether it waited for the interpreter lock in the time that nothing else explains.
 
         Other threads computed meanwhile, and it was woken often: a thread that wants the
         interpreter asks for it every 5 ms (`sys.setswitchinterval`).
         """
-        others = self.process - since.process - (self.running - since.running)
-        runs_per_s = (self.runs - since.runs) * 1e9 / max(time_ns, 1)
-        return others >= OTHERS_SHARE * time_ns and runs_per_s > LOCK_RUNS_PER_S
+        runs_per_s = self.runs * 1e9 / max(time_ns, 1)
+        return self.others >= OTHERS_SHARE * time_ns and runs_per_s > LOCK_RUNS_PER_S
 
 
 class _Thread(threading.local):
@@ -45,8 +64,8 @@ class _Thread(threading.local):
 _thread = _Thread()
 
 
-def thread_time() -> ThreadTime:
-    """The time of the current thread so far."""
-    reading = _thread.run_queue.read()
-    queued, runs = (reading.queue_ns, reading.runs) if reading else (0, 0)
-    return ThreadTime(thread_time_ns(), queued, runs, process_time_ns())
+def thread_time(process_ns: int | None = None) -> ThreadTime:
+    """The time of the current thread so far; that of the process may have been read already."""
+    if process_ns is None:
+        process_ns = process_time_ns()
+    return ThreadTime(thread_time_ns(), process_ns, _thread.run_queue.text())
