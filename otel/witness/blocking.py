@@ -36,9 +36,9 @@ def watch_blocking(patches: Patches) -> None:
     """Replace the functions that block."""
     patches.replace(time, "sleep", block(timeline.TIMER))
     for name in ("accept", "connect", "recv", "recv_into", "recvfrom", "send", "sendall"):
-        patches.replace(socket.socket, name, block(timeline.SOCKET))
+        patches.replace(socket.socket, name, _on_socket)
     for name in ("do_handshake", "read", "recv", "recv_into", "send", "sendall"):
-        patches.replace(ssl.SSLSocket, name, block(timeline.SOCKET))
+        patches.replace(ssl.SSLSocket, name, _on_socket)
     patches.replace(socket, "getaddrinfo", block(timeline.SOCKET))
     patches.replace(subprocess.Popen, "wait", block(timeline.CHILDREN))
     patches.replace(subprocess.Popen, "communicate", block(timeline.CHILDREN))
@@ -68,6 +68,17 @@ def block(kind: str) -> Callable[[Method], Method]:
         return blocking
 
     return make
+
+
+def _on_socket(original: Method) -> Method:
+    blocking = block(timeline.SOCKET)(original)
+
+    def on_socket(sock: socket.socket, *args: Any, **kwargs: Any) -> Any:
+        # An event loop calls its sockets all the time, and they never block.
+        method = original if sock.gettimeout() == 0 else blocking
+        return method(sock, *args, **kwargs)
+
+    return on_socket
 
 
 def _note(kind: str, began: int) -> None:

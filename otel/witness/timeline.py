@@ -109,7 +109,11 @@ class Timeline:
             bins = self._bins = deque(maxlen=MOST_BINS)
         last = bins[-1] if bins else Bin(0, 0, {})
         for kind, since, ready, began, over in self._steps:
-            for what, start, end in ((kind, since, ready), (READY, ready, began), (RUNNING, began, over)):
+            for what, start, end in (
+                (kind, since, ready),
+                (READY, ready, began),
+                (RUNNING, began, over),
+            ):
                 if end <= start:
                     continue
                 if end - last.start > BIN_NS:
@@ -118,4 +122,3 @@ class Timeline:
                 last.end = end
                 last.totals[what] = last.totals.get(what, 0) + end - start
         self._steps = []
-
