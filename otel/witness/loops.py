@@ -58,6 +58,14 @@ class LoopWatch:
             return self._due if time_ns() > self._due + LEAST_NS else None
         return self._busy_since
 
+    def settle(self) -> None:
+        """Note that the current thread runs the loop: another one, or a forked child's."""
+        if self.native_id != threading.get_native_id():
+            self.name = f"{os.getpid()}.{self.loop_id}"
+            self.thread_id, self.native_id = threading.get_ident(), threading.get_native_id()
+            self._run_queue.close()
+            self._run_queue, self._account = RunQueue(), None
+
     def begin(self) -> None:
         """Note that an iteration begins."""
         self._busy_since = now = time_ns()
@@ -157,6 +165,7 @@ class LoopWatches:
             _hook_selector(loop, known)
             self._forget_closed()
             self._by_loop[id(loop)] = known
+        known.settle()
         self._running[id(loop)] = known
         return known
 

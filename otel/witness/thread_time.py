@@ -1,5 +1,6 @@
 """How long the current thread had a CPU, how long it waited for one, and for whom."""
 
+import os
 import threading
 from time import process_time_ns, thread_time_ns
 from typing import NamedTuple
@@ -57,8 +58,7 @@ class Given(NamedTuple):
 class _Thread(threading.local):
     """The run queue of the current thread; its descriptor is closed when the thread is gone."""
 
-    def __init__(self) -> None:
-        self.run_queue = RunQueue()
+    run_queue: RunQueue | None = None
 
 
 _thread = _Thread()
@@ -66,6 +66,17 @@ _thread = _Thread()
 
 def thread_time(process_ns: int | None = None) -> ThreadTime:
     """The time of the current thread so far; that of the process may have been read already."""
+    run_queue = _thread.run_queue
+    if run_queue is None:
+        run_queue = _thread.run_queue = RunQueue()
     if process_ns is None:
         process_ns = process_time_ns()
-    return ThreadTime(thread_time_ns(), process_ns, _thread.run_queue.text())
+    return ThreadTime(thread_time_ns(), process_ns, run_queue.text())
+
+
+def _after_fork() -> None:
+    """Let go of the account in a forked child: it is that of the parent's thread."""
+    _thread.run_queue = None
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -18,6 +18,8 @@ from trading_graph.otel import witness
 from trading_graph.otel.vocabularies import witness as keys
 from trading_graph.otel.witness.activities import tracking
 from trading_graph.otel.witness.faults import faults
+from trading_graph.otel.witness.run_queue import Reading, reading_of
+from trading_graph.otel.witness.thread_time import thread_time
 
 __all__ = ["program"]  # the fixture
 
@@ -40,6 +42,49 @@ def test_each_loop_has_its_own_lag(program: Program) -> None:
     assert blocked > 2 * WORK_S * 1e3 > free
     loops = [program.attributes(name)[keys.LOOP_ID] for name in ("blocked", "free")]
     assert loops[0] != loops[1]
+
+
+def test_a_loop_that_another_thread_runs_again_is_watched_there(program: Program) -> None:
+    loop = asyncio.new_event_loop()
+
+    async def main() -> None:
+        with program.tracer.start_as_current_span("blocked"):
+            time.sleep(0.3)  # noqa: ASYNC251
+
+    loop.run_until_complete(sleep())
+    thread = threading.Thread(target=loop.run_until_complete, args=(main(),))
+    thread.start()
+    thread.join()
+    loop.close()
+    [span] = program.ended
+    [event] = span.events
+    assert dict(event.attributes or {})[keys.CODE_FUNCTION] == "main"
+
+
+@pytest.mark.parametrize(("threshold_s", "names"), [(0.02, ["main"]), (None, [])])
+def test_a_smaller_threshold_finds_a_shorter_block(
+    threshold_s: float | None, names: list[str]
+) -> None:
+    """One that is shorter than the 100 ms of the default."""
+    program = Program()
+
+    async def main() -> None:
+        await sleep()
+        with program.tracer.start_as_current_span("short"):
+            time.sleep(0.08)  # noqa: ASYNC251
+
+    if threshold_s is None:
+        witness.install()
+    else:
+        witness.install(blocked_after_s=threshold_s)
+    thread = threading.Thread(target=asyncio.run, args=(main(),))  # the guards watch this one
+    try:
+        thread.start()
+        thread.join()
+    finally:
+        witness.uninstall()
+    [span] = program.ended
+    assert [dict(each.attributes or {})[keys.CODE_FUNCTION] for each in span.events] == names
 
 
 def test_a_running_loop_is_watched_from_the_installation_on() -> None:
@@ -252,6 +297,37 @@ def test_a_forked_child_is_watched_too(program: Program) -> None:
         os.waitpid(child, 0)
     with os.fdopen(read) as pipe:
         assert pipe.read() == "True"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.skipif(not os.path.exists("/proc/self/schedstat"), reason="no thread's account")
+def test_a_forked_child_reads_the_account_of_its_own_thread(program: Program) -> None:
+    """The parent's, which it inherits, stands still or counts what the parent waits for."""
+
+    def account() -> Reading | None:
+        return reading_of(thread_time().account)
+
+    assert account() is not None
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            inherited = os.listdir("/proc/self/fd")
+            before = account()
+            for _ in range(50):
+                time.sleep(0.001)  # which gives it a CPU once more, each time
+            after = account()
+            opened = len(os.listdir("/proc/self/fd")) - len(inherited)
+            assert before is not None
+            assert after is not None
+            os.write(write, f"{after.runs - before.runs} {opened}".encode())
+        os._exit(0)
+    os.close(write)
+    os.waitpid(child, 0)
+    with os.fdopen(read) as pipe:
+        runs, opened = map(int, pipe.read().split())
+    assert runs >= 50
+    assert opened <= 1
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="no list of descriptors")

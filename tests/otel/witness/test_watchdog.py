@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -17,25 +17,20 @@ from typing import Any
 
 import pytest
 
-from tests.otel.witness.watched import MS, HookedLoop, Scene, line_of, scene
+from tests.otel.witness.watched import HookedLoop, Scene, line_of, lines, scene, watch
 from trading_graph.otel.vocabularies.witness import BlockState
 from trading_graph.otel.witness.blocks import Block
 from trading_graph.otel.witness.run_queue import RunQueue
 from trading_graph.otel.witness.stacks import source
-from trading_graph.otel.witness.tracks import WatchedLoop
 from trading_graph.otel.witness.watchdog import Watchdog
+
+__all__ = ["watch"]  # the fixture
 
 HERE = __file__
 ROOT = Path(__file__).resolve().parents[3]
 LONG_S = 0.3
 
 pytestmark = pytest.mark.alone
-
-
-@pytest.fixture
-def watch() -> Iterator[Scene]:
-    with scene() as made:
-        yield made
 
 
 def _sleep() -> None:
@@ -102,10 +97,6 @@ def _own(block: Block) -> int:
     return _whole(block) - block.starved_ns
 
 
-def _lines(blocks: Sequence[Block]) -> list[int]:
-    return [block.line.number for block in blocks if block.line]
-
-
 @pytest.mark.parametrize(
     ("way", "mark", "state", "library"), WAYS, ids=[mark for _, mark, _, _ in WAYS]
 )
@@ -127,7 +118,7 @@ def test_what_blocks_a_loop_is_found_with_its_line(
 
     loop = watch.run(main)
     for found in (at_once, watch.blocks(loop)):
-        block = next(block for block in found if line_of(HERE, mark) in _lines([block]))
+        block = next(block for block in found if line_of(HERE, mark) in lines([block]))
         assert block.line is not None
         assert (block.line.path, block.line.function) == (HERE, way.__name__)
         overlap = min(block.end_ns, times[1]) - max(block.start_ns, times[0])
@@ -141,6 +132,10 @@ def test_what_blocks_a_loop_is_found_with_its_line(
             assert str(block.library).startswith(f"{library}:")
     assert len(at_once) == 1
     del heap
+
+
+async def _block(_: Scene) -> None:
+    _sleep()
 
 
 def _first() -> None:
@@ -174,7 +169,7 @@ def test_the_stack_is_read_before_any_file(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(Watchdog, "_poll", noted("poll", Watchdog._poll))
     source.cache_clear()
     with scene() as watch:
-        watch.run(_block_once)
+        watch.run(_block)
     assert "file" in order
     assert {after for name, after in pairwise(order) if name == "poll"} == {"frames"}
 
@@ -195,7 +190,7 @@ def test_three_tools_that_block_in_one_turn_are_three_blocks(watch: Scene) -> No
 
     loop = watch.run(main)
     blocks = watch.blocks(loop)
-    assert _lines(blocks) == [line_of(HERE, mark) for mark in ("first", "second", "third")]
+    assert lines(blocks) == [line_of(HERE, mark) for mark in ("first", "second", "third")]
     assert [block.task for block in blocks] == ["_first", "_second", "_third"]
     assert all(one.end_ns <= two.start_ns for one, two in pairwise(blocks))
     # Each tool's span is told of its own block, and not of its neighbours'.
@@ -209,7 +204,7 @@ def test_one_task_that_blocks_at_two_lines_is_two_blocks(watch: Scene) -> None:
         _first()
 
     blocks = watch.blocks(watch.run(main))
-    assert _lines(blocks) == [line_of(HERE, "second"), line_of(HERE, "first")]
+    assert lines(blocks) == [line_of(HERE, "second"), line_of(HERE, "first")]
 
 
 def _crunch() -> None:
@@ -254,7 +249,7 @@ def test_many_tasks_that_block_for_a_little_at_one_line_are_one_block(watch: Sce
         await asyncio.gather(*(tool() for _ in range(10)))
 
     [block] = watch.blocks(watch.run(main))
-    assert _lines([block]) == [line_of(HERE, "a little")]
+    assert lines([block]) == [line_of(HERE, "a little")]
     assert block.task is None
     assert _whole(block) > 0.2e9
 
@@ -280,7 +275,7 @@ def test_the_threshold_is_a_setting() -> None:
 
     with scene(threshold_ms=40, period_ms=20) as watch:
         blocks = watch.blocks(watch.run(main))
-        assert _lines(blocks) == [line_of(HERE, "pauses")]
+        assert lines(blocks) == [line_of(HERE, "pauses")]
     with scene(threshold_ms=1_000) as watch:
         assert watch.blocks(watch.run(main)) == ()
 
@@ -317,7 +312,7 @@ def test_each_loop_has_its_own_blocks(watch: Scene) -> None:
 
     innocent = watch.run(main)
     assert watch.blocks(innocent) == ()
-    assert _lines(watch.blocks(blocked_ids[0])) == [line_of(HERE, "sleeps")]
+    assert lines(watch.blocks(blocked_ids[0])) == [line_of(HERE, "sleeps")]
 
 
 def test_a_thread_that_holds_the_interpreter_is_told_from_sleep(watch: Scene) -> None:
@@ -347,129 +342,6 @@ def _count() -> None:
     begun = time.thread_time()
     while time.thread_time() - begun < 0.1:
         pass
-
-
-async def _block_once(_: Scene) -> None:
-    _sleep()
-
-
-def test_a_loop_that_dies_or_raises_hides_no_other(watch: Scene) -> None:
-    """One whose thread ended while it was busy, and one that cannot be asked."""
-
-    class Broken:
-        loop_id = -1
-        native_id = thread_id = 0
-        loop = asyncio.new_event_loop()
-
-        @property
-        def busy_since_ns(self) -> int:
-            raise RuntimeError("broken")
-
-    async def nothing(_: Scene) -> None:
-        pass
-
-    broken = Broken()
-    broken.loop.close()
-    dead = watch.run(nothing)
-    dead.busy_since_ns = time.time_ns()
-    loops: list[WatchedLoop] = [broken, dead]
-    watchdog = Watchdog(lambda: [*loops, *watch.loops])
-    watchdog.start()
-    loop = watch.run(_block_once)
-    watchdog.stop()
-    watchdog.join()
-    assert watchdog.errors > 0
-    assert _lines(watchdog.blocks(loop.loop_id, 0, time.time_ns())) == [line_of(HERE, "sleeps")]
-    assert watchdog.blocks(dead.loop_id, 0, time.time_ns()) == ()
-
-
-def test_a_list_of_loops_that_fails_is_counted_and_asked_again() -> None:
-    asked = threading.Event()
-    calls: list[int] = []
-
-    def loops() -> Sequence[HookedLoop]:
-        calls.append(1)
-        if len(calls) > 2:
-            asked.set()
-        raise RuntimeError("no list")
-
-    watchdog = Watchdog(loops, period_ns=MS)
-    watchdog.start()
-    assert asked.wait(60)
-    watchdog.stop()
-    watchdog.join()
-    assert watchdog.errors >= 3
-    assert watchdog.blocks(1, 0, time.time_ns()) == ()
-
-
-def test_it_starts_and_stops_without_a_trace_and_keeps_what_it_found(watch: Scene) -> None:
-    loop = watch.run(_block_once)
-    watch.watchdog.start()  # A second time changes nothing.
-    watch.watchdog.stop()
-    watch.watchdog.join()
-    watch.watchdog.stop()
-    watch.watchdog.join()
-    names = {thread.name for thread in threading.enumerate()}
-    assert "witness-watchdog" not in names
-    assert not any("watchdog" in repr(callback) for callback in gc.callbacks)
-    assert _lines(watch.blocks(loop)) == [line_of(HERE, "sleeps")]
-    open_files = len(os.listdir("/dev/fd"))
-    watch.watchdog.start()
-    assert watch.blocks(loop) == ()
-    watch.run(_block_once)
-    watch.watchdog.stop()
-    watch.watchdog.join()
-    assert len(os.listdir("/dev/fd")) <= open_files
-
-
-def test_only_the_newest_blocks_and_loops_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trading_graph.otel.witness.tracks.MAX_BLOCKS", 4)
-    monkeypatch.setattr("trading_graph.otel.witness.watchdog.MAX_ENDED_LOOPS", 2)
-    begun: list[int] = []
-
-    async def main(_: Scene) -> None:
-        for _number in range(8):
-            begun.append(time.time_ns())
-            _pause(0.02)
-            await asyncio.sleep(0.005)
-
-    with scene(threshold_ms=4, period_ms=2) as watch:
-        loops = [watch.run(main) for _ in range(3)]
-        newest = watch.blocks(loops[-1])
-        assert len(newest) == 4
-        assert all(block.start_ns >= begun[-5] for block in newest)
-        time.sleep(0.05)
-        assert [bool(watch.blocks(loop)) for loop in loops] == [False, True, True]
-
-
-def test_a_loop_can_be_run_again(watch: Scene) -> None:
-    """Between two calls of `run_until_complete` it is not among those that run."""
-    loop = asyncio.new_event_loop()
-    watched: list[HookedLoop] = []
-
-    def run(way: Callable[[], None]) -> None:
-        async def main() -> None:
-            await asyncio.sleep(0.06)
-            way()
-
-        if not watched:
-            watched.append(HookedLoop(loop))
-        watched[0].thread_id = threading.get_ident()
-        watched[0].native_id = threading.get_native_id()
-        watch.loops.append(watched[0])
-        loop.run_until_complete(main())
-        time.sleep(0.06)
-        watched[0].busy_since_ns = None
-        watch.loops.clear()
-
-    for way in (_first, _second):
-        thread = threading.Thread(target=run, args=(way,))
-        thread.start()
-        thread.join()
-        time.sleep(0.12)
-    loop.close()
-    marks = [line_of(HERE, "first"), line_of(HERE, "second")]
-    assert _lines(watch.blocks(watched[0])) == marks
 
 
 STARVED = """

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from trading_graph.otel.witness.blocks import Block
 from trading_graph.otel.witness.pauses import pauses
 from trading_graph.otel.witness.watchdog import Watchdog
@@ -101,8 +103,20 @@ def scene(threshold_ms: int = 100, period_ms: int = 50) -> Iterator[Scene]:
     assert made.watchdog.errors == 0
 
 
+@pytest.fixture
+def watch() -> Iterator[Scene]:
+    """A scene whose watchdog watches while a test runs."""
+    with scene() as made:
+        yield made
+
+
+def lines(blocks: Sequence[Block]) -> list[int]:
+    """The numbers of the lines that blocked."""
+    return [block.line.number for block in blocks if block.line]
+
+
 def line_of(file: str, mark: str) -> int:
     """The number of the line that ends with a mark such as `# sleeps`."""
-    lines = Path(file).read_text().splitlines()
-    [number] = [number for number, line in enumerate(lines, 1) if line.endswith(f"# {mark}")]
+    text = Path(file).read_text().splitlines()
+    [number] = [number for number, line in enumerate(text, 1) if line.endswith(f"# {mark}")]
     return number
