@@ -5,6 +5,7 @@ This module is light: the command line announces the choice before it loads anyt
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -12,7 +13,6 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from trading_graph.graph.chat.capabilities import Override
-from trading_graph.graph.chat.memory import default_path
 from trading_graph.toolkit.dataset import LAST_DAY
 from trading_graph.toolkit.live_access import LiveAccess, Mode
 
@@ -53,7 +53,7 @@ class ModelService:
     provider: str = "openai"
     limits: TimeLimits = TimeLimits()
     overrides: Mapping[str, Override] = field(default_factory=dict)
-    memory: Path | None = field(default_factory=default_path)
+    memory: Path | None = None
     is_ours: bool = False
 
     @property
@@ -99,6 +99,16 @@ class BackendChoice:
         """What will serve, in one line."""
         simulated = " · latencies are simulated" if self.simulated else ""
         return f"model: {self.model_label} · data: {self.data_label}{simulated}"
+
+    def old_data(self, today: date) -> str | None:
+        """One line that says how old the data is, where a real model decides on embedded data."""
+        if self.model is None or self.data != "offline":
+            return None
+        days = (today - date.fromisoformat(LAST_DAY)).days
+        return (
+            f"The embedded data ends on {LAST_DAY}, {days} days ago: a real model costs money and "
+            "decides on old prices; --data live asks for today's."
+        )
 
     @property
     def model_label(self) -> str:

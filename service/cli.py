@@ -457,6 +457,14 @@ def replay() -> None:
 
 
 @main.command(cls=LazyCommand, calls="commands.doctor:doctor_command", extra="run")
+@click.option(
+    "--model",
+    is_flag=True,
+    help="Ask the models three small questions, and say what they can do; it costs a little.",
+)
+@click.option(
+    "--forget-model", is_flag=True, help="Forget first what was learned of the models' services."
+)
 @_json
 def doctor() -> None:
     """Say which backends answer, what is spooled, what would serve, and what to mend.

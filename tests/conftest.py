@@ -1,6 +1,7 @@
 """What every test gets: the guards, a Jaeger where there is a binary, and a folder of its own."""
 
 import gc
+import os
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,13 @@ def nothing_of_others_to_collect() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def nothing_learned_of_models(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep what tests learn of their services out of the user's own folder."""
+    memory = tmp_path_factory.mktemp("models") / "models.json"
+    os.environ["TRADING_GRAPH_MODEL_MEMORY"] = str(memory)
 
 
 @pytest.fixture

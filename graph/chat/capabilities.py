@@ -139,7 +139,7 @@ class StepDown:
 class Override:
     """What the settings say of a model; None leaves a field as it is.
 
-    `temperature` is a number to send; the others replace the fields of `Capabilities`.
+    `temperature` is the number to send; the others replace the fields of `Capabilities`.
     """
 
     api: Api | None = None
@@ -151,7 +151,8 @@ class Override:
     def given(self) -> dict[str, Any]:
         """The fields of `Capabilities` that the settings give."""
         names = ("api", "forcing", "reasoning_effort")
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
+        given = {name: value for name in names if (value := getattr(self, name)) is not None}
+        return given if self.temperature is None else {**given, "temperature": True}
 
     def apply(self, capabilities: Capabilities) -> Capabilities:
         """The capabilities with the fields that the settings give."""

@@ -33,13 +33,14 @@ def model_client(base_url: str | None = None, limits: TimeLimits | None = None) 
     Raises BadProxyError where that proxy cannot be used; other proxies are nobody's concern.
     """
     proxy = _proxy(base_url or OPENAI_URL)
-    limits = limits or TimeLimits()
-    if proxy is None:
-        return ModelClient(limits, trust_env=False)
+    # Certificates of the environment hold, its other proxies do not.
+    options: dict[str, Any] = {"verify": httpx2.create_ssl_context(), "trust_env": False}
     try:
-        if urlsplit(proxy).scheme.startswith("socks"):
-            return ModelClient(limits, trust_env=False, transport=_socks_transport(proxy))
-        return ModelClient(limits, trust_env=False, proxy=proxy)
+        if proxy is not None and urlsplit(proxy).scheme.startswith("socks"):
+            options["transport"] = _socks_transport(proxy, options["verify"])
+        elif proxy is not None:
+            options["proxy"] = proxy
+        return ModelClient(limits, **options)
     except ValueError:
         raise BadProxyError(
             "A proxy of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) cannot be used; give "
@@ -126,14 +127,13 @@ def _proxy(url: str) -> str | None:
     return proxy if not proxy or "://" in proxy else f"http://{proxy}"
 
 
-def _socks_transport(proxy: str) -> httpx2.AsyncBaseTransport:
+def _socks_transport(proxy: str, context: ssl.SSLContext) -> httpx2.AsyncBaseTransport:
     """A transport through a SOCKS proxy; raises ImportError or ValueError."""
     connector = importlib.import_module("aiohttp_socks").ProxyConnector
     # The names `socks5h` and `socks4a` say who asks for the service's address.
     names = {"socks": "socks5", "socks5h": "socks5", "socks4a": "socks4"}
     scheme, _, place = proxy.partition("://")
     url = f"{names.get(scheme, scheme)}://{place}"
-    context = ssl.create_default_context()
 
     def session() -> aiohttp.ClientSession:
         return aiohttp.ClientSession(connector=connector.from_url(url, rdns=True, ssl=context))

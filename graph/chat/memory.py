@@ -9,7 +9,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -46,7 +46,7 @@ class _File(msgspec.Struct, frozen=True):
 class Memory:
     """The lessons in a file; without a path nothing is remembered. Blocks."""
 
-    path: Path | None = field(default_factory=lambda: default_path())
+    path: Path | None
 
     def recall(self, service: str, model: str) -> Lesson | None:
         """What was learned of a model, if anything."""

@@ -23,6 +23,7 @@ import click
 from msgspec.structs import replace
 from rich.console import Console
 
+from trading_graph.graph.backend_choice import ModelService
 from trading_graph.otel.errors import ExporterSettingsError, TraceError
 from trading_graph.otel.export import (
     JAEGER,
@@ -34,6 +35,7 @@ from trading_graph.otel.export import (
 from trading_graph.otel.redaction import process_redactor
 from trading_graph.otel.report.documents.document import encode
 from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.service.commands import doctor_model
 from trading_graph.service.commands.doctor_document import (
     SetupFinding,
     SetupState,
@@ -52,13 +54,20 @@ _PACKAGES = ("trading-graph", "langgraph", "opentelemetry-sdk", "langsmith", "yf
 _JAEGER_VERSION = re.compile(rb'"gitVersion"\s*:\s*"v?([^"]+)"')
 
 
-def doctor_command(*, as_json: bool) -> ExitCode:
-    """Make all checks, print the findings, and return the exit code."""
+def doctor_command(*, model: bool, forget_model: bool, as_json: bool) -> ExitCode:
+    """Make all checks, print the findings, and return the exit code.
+
+    `forget_model` forgets first what was learned of the models; `model` asks them.
+    """
     redactor, last = process_redactor(), None
     try:
         settings = read_settings()
         redactor = settings.redactor
-        findings = examine(settings)
+        service = backend_choice(settings, offline=False).model
+        forgotten = list(doctor_model.forget(service)) if service and forget_model else []
+        findings = forgotten + examine(settings)
+        if model:
+            findings += _answers(service)
         try:
             last = last_run(settings.out)
             findings.append(_ok("last run", f"{last.run_id}, {last.symbol} as of {last.as_of}"))
@@ -86,6 +95,13 @@ def _off(check: str, found: str) -> SetupFinding:
 
 def _red(check: str, found: str, advice: str) -> SetupFinding:
     return SetupFinding(check=check, state=SetupState.RED, found=found, advice=advice)
+
+
+def _answers(service: ModelService | None) -> list[SetupFinding]:
+    if service is None:
+        advice = "set OPENAI_API_KEY or OPENAI_BASE_URL"
+        return [_red("model", "the offline rules serve: there is no model to ask", advice)]
+    return doctor_model.ask(service)
 
 
 def examine(settings: Settings) -> list[SetupFinding]:
@@ -118,11 +134,12 @@ def _model(settings: Settings) -> Iterator[SetupFinding]:
     if choice.model is None:
         yield _ok("model", f"{choice.model_label}; OPENAI_API_KEY would choose another")
         return
-    place = urlsplit(choice.model.base_url or "https://api.openai.com")
+    place = urlsplit(choice.model.address)
     host, port = place.hostname or "", place.port or (443 if place.scheme == "https" else 80)
     try:
         socket.create_connection((host, port), timeout=_TIMEOUT_S).close()
         yield _ok("model", f"{choice.model_label} at {host}; it costs money")
+        yield from doctor_model.known(choice.model)
     except OSError:
         advice = "check OPENAI_BASE_URL and the network, or run with --offline"
         yield _red("model", f"{choice.model_label}: nobody answers at {host}", advice)

@@ -20,7 +20,7 @@ from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.log import logging_to
 from trading_graph.service.run.request import RunRequest, default_date
 from trading_graph.service.settings import Settings, backend_choice, read_settings
-from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.as_of import AsOf, utc_now
 from trading_graph.toolkit.symbols import parse_symbol
 
 if TYPE_CHECKING:
@@ -123,3 +123,5 @@ def _announce(talk: Console, request: RunRequest, choice: BackendChoice) -> None
     """Print which model and which data will serve."""
     line = f"{request.symbol} as of {request.date} · {choice.announcement}"
     talk.print(line, highlight=False, soft_wrap=True)
+    if age := choice.old_data(utc_now().date()):
+        talk.print(age, highlight=False, soft_wrap=True)

@@ -15,6 +15,7 @@ from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.log import logging_to
 from trading_graph.service.server.access import digest
 from trading_graph.service.settings import Settings, backend_choice, read_settings
+from trading_graph.toolkit.as_of import utc_now
 
 
 def _new_token() -> ExitCode:
@@ -72,6 +73,8 @@ async def _serve(settings: Settings, host: str, port: int, out: Path, *, offline
     ):
         with stop_signals() as stopped:
             talk.print(choice.announcement, highlight=False, soft_wrap=True)
+            if age := choice.old_data(utc_now().date()):
+                talk.print(age, highlight=False, soft_wrap=True)
             talk.print("Stop with Ctrl-C.", highlight=False)
             sys.stdout.write(f"{address}\n")
             sys.stdout.flush()

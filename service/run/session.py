@@ -98,6 +98,8 @@ class LiveProgress:
         if context is None:
             return
         with self._lock:
+            for line in _learned(span):
+                self._console.print(line, highlight=False, markup=False, soft_wrap=True)
             if agent := self._agents.get(context.span_id):
                 agent.ended_ns = span.end_time
                 error = (span.attributes or {}).get(semconv.ERROR_TYPE)
@@ -119,6 +121,18 @@ class LiveProgress:
                 seconds = ((agent.ended_ns or now) - agent.started_ns) / 1e9
                 table.add_row(_mark(agent), agent.name, f"{seconds:5.1f} s", _doing(agent))
         return Group(table, self._spinner)
+
+
+def _learned(span: ReadableSpan) -> Iterator[str]:
+    """A line for each parameter that the service of a call's model has refused."""
+    for event in span.events:
+        if event.name == semconv.CAPABILITY_EVENT:
+            said = event.attributes or {}
+            model = (span.attributes or {}).get(semconv.REQUEST_MODEL)
+            yield (
+                f"model {model}: {said.get(semconv.CAPABILITY_CHANGE)} "
+                f"(the service: “{said.get(semconv.CAPABILITY_REFUSAL)}”)"
+            )
 
 
 def _mark(agent: _Agent) -> Text:

@@ -72,7 +72,7 @@ async def client_alone(choice: BackendChoice, model: OfflineModel, calls: int) -
 
 
 async def _call(built: models.Models, messages: list) -> None:  # type: ignore[type-arg]
-    async for _ in built.quick.astream(messages):
+    async for _ in built.quick.chat(lambda: None).astream(messages):
         pass
 
 

@@ -23,6 +23,9 @@ from trading_graph.toolkit.loopback import LoopbackServer
 
 Json = dict[str, Any]
 
+SCHEMA: Json = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+FUNCTION: Json = {"type": "function", "function": {"name": "Plan", "parameters": SCHEMA}}
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

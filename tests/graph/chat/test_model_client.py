@@ -120,12 +120,32 @@ async def test_what_went_wrong_can_be_told_from_the_cause(monkeypatch: pytest.Mo
     assert await cause("http://model.invalid/v1") is httpx2.ProxyError
 
 
-@pytest.mark.parametrize("proxy", ["foo://127.0.0.1:9", "socks5://127.0.0.1:9"])
-def test_a_proxy_that_cannot_be_used_is_one_sentence(
-    monkeypatch: pytest.MonkeyPatch, proxy: str
-) -> None:
-    monkeypatch.setenv("ALL_PROXY", proxy)
-    with pytest.raises(BadProxyError, match=r"ALL_PROXY.*http://HOST:PORT\.$") as caught:
-        model_client()
+@pytest.fixture
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment that names no proxy and excepts no address."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    return monkeypatch
+
+
+def test_a_proxy_that_cannot_be_used_is_one_sentence(no_proxy: pytest.MonkeyPatch) -> None:
+    no_proxy.setenv("ALL_PROXY", "foo://127.0.0.1:9")
+    with pytest.raises(BadProxyError, match=r"ALL_PROXY.*http://HOST:PORT or .*\.$") as caught:
+        model_client("https://model.invalid/v1")
     assert "\n" not in str(caught.value)
     assert "127.0.0.1" not in str(caught.value), "a proxy's address may hold a password"
+
+
+@pytest.mark.parametrize("proxy", ["foo://127.0.0.1:9", "socks5://127.0.0.1:9"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8000/v1", "http://localhost/v1"])
+async def test_a_proxy_does_not_stop_what_needs_none(
+    no_proxy: pytest.MonkeyPatch, proxy: str, url: str
+) -> None:
+    no_proxy.setenv("ALL_PROXY", proxy)
+    await model_client(url).aclose()
+    no_proxy.setenv("NO_PROXY", "model.invalid")
+    await model_client("https://model.invalid/v1").aclose()
+    no_proxy.setenv("NO_PROXY", "")
+    no_proxy.setenv("HTTPS_PROXY", "127.0.0.1:9")
+    await model_client("https://model.invalid/v1").aclose()
