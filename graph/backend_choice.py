@@ -43,7 +43,7 @@ class ModelService:
 
     `overrides` are by the model's name, or by a pattern with `*`. `memory` is where what is learned
     of the models is kept, if anywhere. `is_ours` marks the offline model, of which there is nothing
-    to learn.
+    to learn. The limits a minute are by model; `*` stands for every model that is not named.
     """
 
     base_url: str | None
@@ -55,6 +55,8 @@ class ModelService:
     overrides: Mapping[str, Override] = field(default_factory=dict)
     memory: Path | None = None
     is_ours: bool = False
+    requests_per_minute: Mapping[str, int] = field(default_factory=dict, compare=False)
+    tokens_per_minute: Mapping[str, int] = field(default_factory=dict, compare=False)
 
     @property
     def address(self) -> str:

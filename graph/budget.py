@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 from opentelemetry.trace import Span
 
+from trading_graph.graph.chat.rate_limits import TimeLeft
 from trading_graph.graph.errors import BudgetReachedError, OutOfTimeError
 from trading_graph.graph.options import Budget, Limit
 from trading_graph.graph.patience import AgentTime, until
@@ -43,6 +44,15 @@ class Spending:
         """Whether an answer must report its tokens."""
         return self._budget.tokens is not None
 
+    def time_left(self, agent: str) -> TimeLeft:
+        """What the run's seconds and the agent's leave, whichever is less."""
+        now = asyncio.get_running_loop().time()
+        time = self._times.get(agent)
+        due = None if time is None else time.due()
+        ends = [(self._deadline, "--max-seconds"), (due, "--agent-budget")]
+        left = [TimeLeft(max(0.0, end - now), flag) for end, flag in ends if end is not None]
+        return min(left, key=lambda each: each.seconds, default=TimeLeft())
+
     def reserve(self, agent: str) -> None:
         """Reserve one request for the agent; raises BudgetReachedError."""
         limit = self.limit or self._exhausted_limit()
@@ -50,6 +60,10 @@ class Spending:
             self._refuse(agent, limit)
             raise BudgetReachedError(self._budget.sentence(limit))
         self._requests += 1
+
+    def give_back(self) -> None:
+        """Give back a request that was reserved and not sent."""
+        self._requests -= 1
 
     @asynccontextmanager
     async def in_time(self, agent: str) -> AsyncIterator[None]:

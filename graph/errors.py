@@ -5,7 +5,9 @@ Every message is one sentence that ends with what to do next.
     AnalysisError                      anything below
     ├── ModelError                     the language model did not do its part
     │   ├── ModelRefusalError          it refuses us: wrong key, no such model, bad request
+    │   │   └── QuotaError             quota or balance are used up
     │   ├── ModelUnavailableError      it did not answer, even after retries
+    │   │   └── RateLimitError         it would answer only when the budget is over
     │   └── BadModelAnswerError        its answer cannot be used
     ├── NoEvidenceError                no analyst could report, so there is nothing to decide on
     ├── NoDecisionError                a deciding agent did not finish within its time budget
@@ -35,6 +37,14 @@ class ModelRefusalError(ModelError):
 
 class ModelUnavailableError(ModelError):
     """The model's service did not answer, even after all retries."""
+
+
+class QuotaError(ModelRefusalError):
+    """The account's quota or balance at the service is used up, so waiting does not help."""
+
+
+class RateLimitError(ModelUnavailableError):
+    """The model may be asked again only when the budget is over."""
 
 
 class BadModelAnswerError(ModelError):

@@ -32,7 +32,12 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one LLM call took: tokens, seconds, and requests (more than one with retries)."""
+    """What one LLM call took: tokens, seconds, and requests (more than one with retries).
+
+    Tokens are those of all its requests. Input from the service's cache and input that was
+    written there are parts of the input, reasoning is one of the output. `uncounted` requests were
+    answered, and the service did not say what they took.
+    """
 
     agent: str
     model: str
@@ -40,6 +45,10 @@ class Usage:
     output_tokens: int
     seconds: float
     requests: int = 1
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    uncounted: int = 0
 
 
 def _first(earlier: str, later: str) -> str:

@@ -6,7 +6,7 @@ LangSmith's reads `LANGSMITH_*`.
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -14,6 +14,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PositiveInt,
     SecretStr,
     ValidationError,
     field_validator,
@@ -23,6 +24,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, exceptions
 from trading_graph.graph.backend_choice import BackendChoice, ModelService, TimeLimits
 from trading_graph.graph.chat.capabilities import Api, Forcing, Override
 from trading_graph.graph.chat.memory import default_path
+from trading_graph.graph.chat.prices import Price, shipped_price
 from trading_graph.graph.options import Budget
 from trading_graph.otel.redaction import Redactor, process_redactor
 from trading_graph.service.errors import SettingsError
@@ -30,6 +32,9 @@ from trading_graph.toolkit.errors import BadRequestError
 from trading_graph.toolkit.live_access import BaseUrls, LiveAccess, Mode
 
 _PREFIX = "TRADING_GRAPH_"
+
+_Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Prices = tuple[_Dollars, _Dollars] | tuple[_Dollars, _Dollars, _Dollars]
 
 
 class ModelOverride(BaseModel):
@@ -94,9 +99,15 @@ class Settings(BaseSettings):
         default_factory=default_path,
         description="What was learned of models; default: in the user's cache folder.",
     )
-    prices: dict[str, tuple[float, float]] = Field(
+    prices: dict[str, _Prices] = Field(
         default={},
-        description="US dollars for a million input and output tokens, by model.",
+        description="US dollars for a million input, output and cached input tokens, by model.",
+    )
+    requests_per_minute: dict[str, PositiveInt] = Field(
+        default={}, description="To each model, `*` for any other, from all runs of the process."
+    )
+    tokens_per_minute: dict[str, PositiveInt] = Field(
+        default={}, description="The same in tokens, in and out."
     )
     data: Literal["offline", "live", "auto"] = "offline"
     sec_user_agent: str | None = Field(
@@ -184,12 +195,10 @@ class Settings(BaseSettings):
             raise ValueError("is no address of a service; give one as https://HOST:PORT/v1")
         return url
 
-    def cost(self, model: str, input_tokens: int, output_tokens: int) -> float | None:
-        """The price of tokens in US dollars; None for a model without a price."""
-        price = self.prices.get(model)
-        if price is None:
-            return None
-        return (input_tokens * price[0] + output_tokens * price[1]) / 1e6
+    def price(self, model: str) -> Price | None:
+        """The price of a model's tokens at the service that the settings name, if it is known."""
+        own = self.prices.get(model)
+        return shipped_price(self.openai_base_url, model) if own is None else Price(*own)
 
 
 def read_settings() -> Settings:
@@ -258,4 +267,6 @@ def _model(settings: Settings) -> ModelService | None:
         limits=TimeLimits(settings.model_first_byte_s, settings.model_between_bytes_s),
         overrides={name: each.override for name, each in settings.models.items()},
         memory=settings.model_memory,
+        requests_per_minute=settings.requests_per_minute,
+        tokens_per_minute=settings.tokens_per_minute,
     )

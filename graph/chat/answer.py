@@ -1,12 +1,11 @@
-"""What the two protocols have in common in an answer: its text in pieces, its end, its tokens."""
+"""What the two protocols have in common in an answer: its text in pieces, and its tool calls."""
 
 import secrets
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Iterable
+from typing import Protocol
 
 from langchain_core.messages import AIMessageChunk
-from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 
 # Twenty parts a second look continuous to a reader.
@@ -69,39 +68,3 @@ def without_placeholder(arguments: str) -> str:
     text = arguments.strip() or "{}"
     rest = text.removeprefix("{}").lstrip()
     return rest if rest.startswith("{") else text
-
-
-def usage_metadata(usage: Mapping[str, Any] | None) -> UsageMetadata | None:
-    """The tokens of an answer, from the names of either protocol; None where there are none.
-
-    Services that leave reasoning out of the completion's tokens count it in the total.
-    """
-    if not usage:
-        return None
-    input_tokens = _count(usage, "prompt_tokens", "input_tokens")
-    output_tokens = _count(usage, "completion_tokens", "output_tokens")
-    total = max(_count(usage, "total_tokens"), input_tokens + output_tokens)
-    if not total:
-        return None
-    if total > input_tokens + output_tokens:
-        output_tokens = total - input_tokens
-    metadata = UsageMetadata(
-        input_tokens=input_tokens, output_tokens=output_tokens, total_tokens=total
-    )
-    inward = _details(usage, "prompt_tokens_details", "input_tokens_details")
-    outward = _details(usage, "completion_tokens_details", "output_tokens_details")
-    if cached := _count(inward, "cached_tokens"):
-        metadata["input_token_details"] = InputTokenDetails(cache_read=cached)
-    if reasoning := _count(outward, "reasoning_tokens"):
-        metadata["output_token_details"] = OutputTokenDetails(reasoning=reasoning)
-    return metadata
-
-
-def _count(counts: Mapping[str, Any], *names: str) -> int:
-    values = (counts.get(name) for name in names)
-    return next((int(each) for each in values if isinstance(each, int | float) and each > 0), 0)
-
-
-def _details(usage: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
-    values = (usage.get(name) for name in names)
-    return next((each for each in values if isinstance(each, Mapping)), {})

@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import openai
@@ -22,7 +23,6 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
-from langchain_core.messages.ai import UsageMetadata
 from opentelemetry.trace import Span
 
 from trading_graph.graph.budget import Spending
@@ -35,9 +35,18 @@ from trading_graph.graph.chat.conversation import (
     without_thinking,
 )
 from trading_graph.graph.chat.models import Model, ServiceChat
+from trading_graph.graph.chat.rate_limits import (
+    LongWait,
+    ModelRate,
+    TimeLeft,
+    Turn,
+    expected_tokens,
+    model_rate,
+)
 from trading_graph.graph.chat.refusal import one_line
 from trading_graph.graph.chat.refusals import model_error, refusal_of, where
-from trading_graph.graph.chat.retries import attempts
+from trading_graph.graph.chat.retries import announce_turn, attempts
+from trading_graph.graph.chat.usage import Tally
 from trading_graph.graph.errors import (
     BadModelAnswerError,
     BudgetReachedError,
@@ -74,22 +83,23 @@ async def converse(
         _record_input(span, messages)
         try:
             async with spending.in_time(agent):
-                async for attempt in attempts(span):
-                    if attempt.num > 1:
+                async for attempt in attempts(span, call.rate, call.time_left):
+                    if attempt.number > 1:
                         call.reserve()
                     with attempt:
                         message = await call.answer()
         except (ModelError, BudgetReachedError):
             raise
-        except (openai.OpenAIError, TimeoutError) as error:
+        except (openai.OpenAIError, LongWait, TimeoutError) as error:
             raise model_error(error, agent, name, service, model.redactor) from error
         finally:
             spending.record(call.usage)
+            _describe_usage(span, call.tally)
         assert message is not None
         _describe(span, message)
         if spans.content_is_captured():
             span.set_attribute(semconv.OUTPUT_MESSAGES, _encode([message]))
-        if spending.limits_tokens and not message.usage_metadata:
+        if spending.limits_tokens and call.tally.latest is None:
             raise ModelRefusalError(
                 f"{where(agent, name, service)} does not report tokens, so --max-tokens cannot be "
                 "kept; use --max-calls instead."
@@ -109,7 +119,16 @@ class _Call:
     span: Span
     start: float = field(default_factory=time.perf_counter)
     requests: int = 1
-    tokens: list[UsageMetadata] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
+
+    @property
+    def rate(self) -> ModelRate:
+        """The turns of the model."""
+        return model_rate(self.model.service, self.model.name)
+
+    def time_left(self) -> TimeLeft:
+        """What the budget leaves for the call."""
+        return self.spending.time_left(self.agent)
 
     def reserve(self) -> None:
         """Reserve one more request; raises BudgetReachedError."""
@@ -119,14 +138,30 @@ class _Call:
     @property
     def usage(self) -> Usage:
         """What all requests have taken, those included whose answer could not be used."""
+        tokens = self.tally.total
         return Usage(
             self.agent,
             self.model.name,
-            sum(each["input_tokens"] for each in self.tokens),
-            sum(each["output_tokens"] for each in self.tokens),
+            tokens.input,
+            tokens.output,
             time.perf_counter() - self.start,
             self.requests,
+            tokens.cached,
+            tokens.written,
+            tokens.reasoning,
+            self.tally.uncounted,
         )
+
+    async def _turn(self) -> Turn:
+        """The turn of a request; one that gets none was not sent, and is given back."""
+        try:
+            return await self.rate.turn(
+                expected_tokens(self.messages), self.time_left, partial(announce_turn, self.span)
+            )
+        except BaseException:
+            self.spending.give_back()
+            self.requests -= 1
+            raise
 
     async def answer(self) -> AIMessage:
         """A whole answer, as many steps down as the service's refusals lead."""
@@ -160,7 +195,11 @@ class _Call:
     ) -> AIMessage:
         parts: list[AIMessageChunk] = []
         client = self.model.client
-        with self.spending.in_line(self.agent, lambda: client.last_life) as answer_begins:
+        turn = await self._turn()
+        with (
+            self.tally.attempt(),
+            self.spending.in_line(self.agent, lambda: client.last_life) as answer_begins,
+        ):
             async for part in chat.astream(list(messages), **sent):
                 if not parts:
                     answer_begins()
@@ -168,10 +207,11 @@ class _Call:
                     self.span.set_attribute(semconv.RESPONSE_TIME_TO_FIRST_CHUNK, elapsed)
                 assert isinstance(part, AIMessageChunk)
                 parts.append(part)
+                self.tally.read(part)
         # One addition over all chunks is linear; adding them one by one is quadratic.
         whole = parts[0].__add__(parts[1:]) if len(parts) > 1 else parts[0]
-        if whole.usage_metadata:
-            self.tokens.append(whole.usage_metadata)
+        if self.tally.latest is not None:
+            turn.settle(self.tally.latest.total)
         return _usable(whole)
 
 
@@ -211,11 +251,20 @@ def _describe(span: Span, message: AIMessage) -> None:
         semconv.RESPONSE_ID: message.id,
     }
     span.set_attributes({key: value for key, value in attributes.items() if value})
-    if tokens := message.usage_metadata:
-        span.set_attribute(semconv.USAGE_INPUT_TOKENS, tokens["input_tokens"])
-        span.set_attribute(semconv.USAGE_OUTPUT_TOKENS, tokens["output_tokens"])
     if reason := metadata.get("finish_reason"):
         span.set_attribute(semconv.RESPONSE_FINISH_REASONS, [str(reason)])
+
+
+def _describe_usage(span: Span, tally: Tally) -> None:
+    tokens = tally.total
+    if not tokens.total:
+        return
+    span.set_attribute(semconv.USAGE_INPUT_TOKENS, tokens.input)
+    span.set_attribute(semconv.USAGE_OUTPUT_TOKENS, tokens.output)
+    if tokens.cached:
+        span.set_attribute(semconv.USAGE_CACHED_TOKENS, tokens.cached)
+    if tokens.reasoning:
+        span.set_attribute(semconv.USAGE_REASONING_TOKENS, tokens.reasoning)
 
 
 def _record_input(span: Span, messages: Sequence[BaseMessage]) -> None:

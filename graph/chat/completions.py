@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 from langchain_core.messages import AIMessageChunk
 
-from trading_graph.graph.chat.answer import call_chunks, usage_metadata
+from trading_graph.graph.chat.answer import call_chunks
 from trading_graph.graph.chat.capabilities import REASONING_FIELDS
+from trading_graph.graph.chat.usage import later_report, usage_metadata
 
 CALL_FIELDS = "tool_call_fields"
 """Under this name a message keeps what a service added to its tool calls, by their ids."""
@@ -97,7 +98,7 @@ class CompletionReader:
         usage = event.get("usage") or (event.get("x_groq") or {}).get("usage")
         # Usage in every chunk is cumulative: the last one counts.
         if isinstance(usage, dict) and usage_metadata(usage):
-            self._usage = usage
+            self._usage = later_report(self._usage, usage)
         self._ended_by_usage = bool(usage) and not event.get("choices")
 
     def _take(self, delta: Mapping[str, Any]) -> str:

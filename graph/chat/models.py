@@ -67,12 +67,18 @@ class ServiceChat(ChatOpenAI):
         reader: AnswerReader = ResponseReader() if now.api is Api.RESPONSES else CompletionReader()
         pieces = TextPieces()
         is_answer = False
-        async with events:
-            async for event in events:
-                is_answer = is_answer or isinstance(event, dict)
-                text = reader.add(event)
-                if (piece := pieces.add(text)) is not None:
-                    yield await _told(AIMessageChunk(content=piece), run_manager)
+        try:
+            async with events:
+                async for event in events:
+                    is_answer = is_answer or isinstance(event, dict)
+                    text = reader.add(event)
+                    if (piece := pieces.add(text)) is not None:
+                        yield await _told(AIMessageChunk(content=piece), run_manager)
+        except Exception:
+            # What an answer that breaks off has cost is known, where it was told so far.
+            if usage := reader.last(done=False).usage_metadata:
+                yield await _told(AIMessageChunk(content="", usage_metadata=usage), run_manager)
+            raise
         if not is_answer:
             raise BadModelAnswerError(
                 "The model's service answered with no completion; check OPENAI_BASE_URL."

@@ -7,9 +7,16 @@ import httpx2
 import openai
 
 from trading_graph.graph.backend_choice import ModelService
+from trading_graph.graph.chat.rate_limits import LongWait
 from trading_graph.graph.chat.refusal import Refusal
-from trading_graph.graph.chat.retries import ATTEMPTS
-from trading_graph.graph.errors import ModelError, ModelRefusalError, ModelUnavailableError
+from trading_graph.graph.chat.retries import ATTEMPTS, RefusalKind, refusal_kind
+from trading_graph.graph.errors import (
+    ModelError,
+    ModelRefusalError,
+    ModelUnavailableError,
+    QuotaError,
+    RateLimitError,
+)
 from trading_graph.otel.redaction import Redactor
 
 
@@ -95,7 +102,10 @@ _ADVICE = {
     RefusalCause.REGION: "the service does not serve this country; take another service",
     RefusalCause.ACCESS: f"the key may not use it; set {_MODELS} to models that it may use",
     RefusalCause.BALANCE: "pay in or raise the quota at the service; waiting does not help",
-    RefusalCause.RATE: "wait, or raise the limit",
+    RefusalCause.RATE: (
+        "it said so after all waits too; run it again later, or set "
+        "TRADING_GRAPH_REQUESTS_PER_MINUTE to what the service allows"
+    ),
     RefusalCause.CONTEXT: "take a model with a larger context, or fewer --analysts",
     RefusalCause.MODEL: f"set {_MODELS} to models that the service has",
     RefusalCause.ADDRESS: (
@@ -111,21 +121,34 @@ _ADVICE = {
 }
 
 
+_CAUSES: dict[RefusalKind | None, RefusalCause] = {
+    RefusalKind.QUOTA: RefusalCause.BALANCE,
+    RefusalKind.RATE: RefusalCause.RATE,
+}
+_KINDS: dict[RefusalCause, type[ModelError]] = {
+    RefusalCause.BALANCE: QuotaError,
+    RefusalCause.RATE: ModelUnavailableError,
+}
+
+
 def model_error(
     error: Exception, agent: str, name: str, service: ModelService, redactor: Redactor
 ) -> ModelError:
     """The error of a call that failed for good."""
     place = where(agent, name, service)
+    if isinstance(error, LongWait):
+        said = error.__cause__
+        words = refusal_of(said, redactor).quotation if isinstance(said, openai.APIError) else ""
+        refuses = f" answers: “{words}”; it" if words else ""
+        return RateLimitError(f"{place}{refuses} {error}")
     if isinstance(error, openai.APIError) and not isinstance(error, openai.APIConnectionError):
         refusal = refusal_of(error, redactor)
-        cause = cause_of(refusal)
+        cause = _CAUSES.get(refusal_kind(error)) or cause_of(refusal)
         quotation = f": “{refusal.quotation}”" if refusal.quotation else ""
         if 0 < refusal.status < 500:
-            kind = ModelUnavailableError if cause is RefusalCause.RATE else ModelRefusalError
-            tries = f" {ATTEMPTS} times" if cause is RefusalCause.RATE else ""
+            kind = _KINDS.get(cause, ModelRefusalError)
             return kind(
-                f"{place} refuses the request (HTTP {refusal.status}){tries}{quotation}; "
-                f"{_ADVICE[cause]}."
+                f"{place} refuses the request (HTTP {refusal.status}){quotation}; {_ADVICE[cause]}."
             )
         happened = f"answered HTTP {refusal.status}" if refusal.status else _BROKEN
         return ModelUnavailableError(

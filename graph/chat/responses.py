@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 from langchain_core.messages import AIMessageChunk
 
-from trading_graph.graph.chat.answer import call_chunks, usage_metadata
+from trading_graph.graph.chat.answer import call_chunks
+from trading_graph.graph.chat.usage import usage_metadata
 
 OUTPUT_ITEMS = "output_items"
 """Under this name a message keeps the items of the service's output."""

@@ -1,56 +1,212 @@
-"""The attempts of one call: which errors may pass, and how long to wait before the next attempt."""
+"""The attempts of one call: which errors may pass, and how long to wait before the next attempt.
 
-from collections.abc import AsyncIterator
+A service that limits the rate and says when it answers again is waited for as long as the budget of
+the agent and of the run allows; then the call ends at once and says when. Such a wait is no failed
+attempt. A quota or a balance that is used up does not come back by waiting.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import random
+import re
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from types import TracebackType
 
 import openai
-import stamina
 from opentelemetry.trace import Span
 
+from trading_graph.graph.chat.rate_limits import LongWait, ModelRate, TimeLeft
+from trading_graph.graph.chat.retry_after import stated_wait
 from trading_graph.graph.errors import BadModelAnswerError
 from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
+from trading_graph.otel.vocabularies.witness import Wait
+from trading_graph.otel.witness import waiting
 
 ATTEMPTS = 3
-_FIRST_WAIT_S = 0.5
-_LONGEST_WAIT_S = 20.0
+# Most limits are those of a minute, and this takes about one.
+_RATE_ATTEMPTS = 8
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 20.0
+_JITTER_S = 0.25
+# Other calls believe one refusal for so long: the account may get more meanwhile.
+_LONGEST_SHARED_PAUSE_S = 300.0
+_SHOWN_WAIT_S = 1.0
+_SOURCE = "would answer again"
+
+_TOO_MANY = 429
+_PAYMENT_REQUIRED = 402
+_PASSING = frozenset({408, _TOO_MANY})
+_MONEY = frozenset({"billing", "credit", "credits", "balance", "payment"})
 
 
-async def attempts(span: Span) -> AsyncIterator[stamina.Attempt]:
-    """The attempts of a call; its retries are events on the span."""
-    made = 0
+class RefusalKind(StrEnum):
+    """Why a service refuses a request that is right in itself."""
 
-    def may_pass(error: Exception) -> bool | float:
-        nonlocal made
-        made += 1
-        wait = _wait(error)
-        if wait is None:
-            return False
-        if made < ATTEMPTS:
-            span.add_event("retry", {"attempt": made, semconv.ERROR_TYPE: spans.error_type(error)})
-        return wait
+    RATE = "rate_limit"
+    QUOTA = "quota"
 
-    async for attempt in stamina.retry_context(
-        on=may_pass,
-        attempts=ATTEMPTS,
-        timeout=None,
-        wait_initial=_FIRST_WAIT_S,
-        wait_max=_LONGEST_WAIT_S,
-    ):
-        if attempt.num > 1:
+
+class PauseReason(StrEnum):
+    """Why a call pauses: a limit of the rate, or a failure that may pass."""
+
+    RATE_LIMIT = "rate_limit"
+    FAILURE = "failure"
+
+
+def refusal_kind(error: BaseException) -> RefusalKind | None:
+    """Whether an error is about the rate or about the account; None for any other.
+
+    The words of its code and type decide, never those of its message.
+    """
+    if not isinstance(error, openai.APIError):
+        return None
+    status = _status(error)
+    words = _words(error)
+    about_money = status == _PAYMENT_REQUIRED or not words.isdisjoint(_MONEY)
+    if status == _TOO_MANY or status is None:
+        about_money = about_money or "insufficient" in words
+        about_money = about_money or ("quota" in words and _stated_wait(error) is None)
+    if about_money and (status is None or status < 500):
+        return RefusalKind.QUOTA
+    return RefusalKind.RATE if status == _TOO_MANY or "rate" in words else None
+
+
+def _status(error: openai.APIError) -> int | None:
+    """The HTTP status; in the middle of a stream, the number that stands as the error's code."""
+    if isinstance(error, openai.APIStatusError):
+        return error.status_code
+    code = str(error.code)
+    return int(code) if code.isascii() and code.isdigit() and len(code) == 3 else None
+
+
+def _words(error: openai.APIError) -> frozenset[str]:
+    said = f"{error.code or ''} {error.type or ''}"
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", said)
+    return frozenset(re.findall(r"[a-z]+", spaced.lower()))
+
+
+def _stated_wait(error: Exception) -> float | None:
+    if isinstance(error, openai.APIStatusError):
+        return stated_wait({k.lower(): v for k, v in error.response.headers.items()}, error.body)
+    return stated_wait({}, error.body) if isinstance(error, openai.APIError) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    seconds: float
+    reason: PauseReason
+
+
+class Attempt:
+    """One attempt, as a context manager that swallows an error after which another one follows."""
+
+    def __init__(self, number: int, pause_after: Callable[[Exception], _Pause | None]) -> None:
+        self.number = number
+        self.pause: _Pause | None = None
+        self._pause_after = pause_after
+
+    def __enter__(self) -> "Attempt":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        if isinstance(error, Exception):
+            self.pause = self._pause_after(error)
+        return self.pause is not None
+
+
+async def attempts(
+    span: Span,
+    rate: ModelRate,
+    left: Callable[[], TimeLeft] = TimeLeft,
+) -> AsyncIterator[Attempt]:
+    """The attempts of a call; its pauses are events on the span, and hold others of `rate`.
+
+    `left` says what the budget leaves. Raises LongWait where a stated wait exceeds it.
+    """
+    failures = 0
+
+    def pause_after(error: Exception) -> _Pause | None:
+        nonlocal failures
+        if not _may_pass(error):
+            return None
+        is_about_rate = refusal_kind(error) is RefusalKind.RATE
+        stated = _stated_wait(error)
+        if stated is None or not is_about_rate:
+            failures += 1
+            if failures >= (_RATE_ATTEMPTS if is_about_rate else ATTEMPTS):
+                return None
+        if is_about_rate and stated is not None:
+            rate.pause(min(stated, _LONGEST_SHARED_PAUSE_S))
+        seconds = _pause_s(error, attempt.number, stated)
+        if seconds >= (budget := left()).seconds:
+            if stated is None:
+                return None
+            raise LongWait(_SOURCE, seconds, budget) from error
+        reason = PauseReason.RATE_LIMIT if is_about_rate else PauseReason.FAILURE
+        _announce(span, "retry", seconds, reason, attempt.number, error)
+        return _Pause(seconds, reason)
+
+    for number in itertools.count(1):
+        if number > 1:
             # The end of the pause: a reader of the trace can tell the loss to the nanosecond.
-            span.add_event("attempt", {"attempt": attempt.num})
+            span.add_event("attempt", {"attempt": number})
+        attempt = Attempt(number, pause_after)
         yield attempt
+        if attempt.pause is None:
+            return
+        is_rate = attempt.pause.reason is PauseReason.RATE_LIMIT
+        with waiting(Wait.RATE_LIMIT) if is_rate else contextlib.nullcontext():
+            await asyncio.sleep(attempt.pause.seconds)
 
 
-def _wait(error: Exception) -> bool | float | None:
-    """Seconds to wait before the next attempt; True for the usual back-off, None for no retry."""
-    if isinstance(error, BadModelAnswerError):
-        return 0.0
-    if isinstance(error, openai.RateLimitError | openai.InternalServerError):
-        after = error.response.headers.get("retry-after", "")
-        return min(float(after), _LONGEST_WAIT_S) if after.replace(".", "", 1).isdigit() else True
+def announce_turn(span: Span, seconds: float) -> None:
+    """Record that a call waits that long for its turn, where that is worth telling."""
+    if seconds >= _SHOWN_WAIT_S:
+        _announce(span, "wait", seconds, PauseReason.RATE_LIMIT)
+
+
+def _may_pass(error: Exception) -> bool:
+    if refusal_kind(error) is RefusalKind.QUOTA:
+        return False
+    if isinstance(error, openai.APIStatusError):
+        return error.status_code in _PASSING or error.status_code >= 500
     # A stream that breaks off surfaces as a bare APIError.
     broken_stream = type(error) is openai.APIError
-    if broken_stream or isinstance(error, openai.APIConnectionError | TimeoutError):
-        return True
-    return None
+    passing = (BadModelAnswerError, openai.APIConnectionError, TimeoutError)
+    return broken_stream or isinstance(error, passing)
+
+
+def _pause_s(error: Exception, attempt: int, stated: float | None) -> float:
+    if isinstance(error, BadModelAnswerError):
+        return 0.0
+    # A factor of two each time; the exponent is limited, since a float is.
+    back_off = min(_FIRST_PAUSE_S * 2.0 ** min(attempt - 1, 30), _LONGEST_PAUSE_S)
+    return max(back_off, stated or 0.0) + random.uniform(0, _JITTER_S)
+
+
+def _announce(
+    span: Span,
+    name: str,
+    seconds: float,
+    reason: PauseReason,
+    attempt: int | None = None,
+    error: Exception | None = None,
+) -> None:
+    attributes: dict[str, str | int | float] = {
+        semconv.WAIT_S: round(seconds, 3),
+        semconv.WAIT_REASON: reason,
+    }
+    if attempt is not None:
+        attributes["attempt"] = attempt
+    if error is not None:
+        attributes[semconv.ERROR_TYPE] = spans.error_type(error)
+    spans.announce(span, name, attributes)

@@ -11,10 +11,12 @@ from trading_graph.otel.spans.kinds import (
     tool,
 )
 from trading_graph.otel.spans.recording import (
+    EventListener,
     Recording,
     RecordingProcessor,
     SpanListener,
     active_provider,
+    announce,
 )
 from trading_graph.otel.spans.run import (
     RunSpan,
@@ -34,6 +36,7 @@ from trading_graph.otel.spans.span import (
 )
 
 __all__ = [
+    "EventListener",
     "GraphPlace",
     "Recording",
     "RecordingProcessor",
@@ -43,6 +46,7 @@ __all__ = [
     "UnfinishedRun",
     "active_provider",
     "agent",
+    "announce",
     "caller_context",
     "chat",
     "content_is_captured",

@@ -5,14 +5,16 @@ to it, including the spans of other libraries. `RecordingProcessor` is the span 
 counts them and hands them to the listeners: the run's file, the live display, the log.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Mapping
 from threading import Lock
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.util.types import AttributeValue
 
 _KEY = otel_context.create_key("trading-graph-recording")
 
@@ -27,6 +29,16 @@ class SpanListener(Protocol):
 
     def on_end(self, span: ReadableSpan) -> None:
         """Handle the end of a span."""
+
+
+@runtime_checkable
+class EventListener(Protocol):
+    """A listener that sees announced events of open spans too; called from any thread."""
+
+    def on_event(
+        self, span: trace.Span, name: str, attributes: Mapping[str, AttributeValue]
+    ) -> None:
+        """Handle an event."""
 
 
 class Recording:
@@ -66,6 +78,16 @@ def active_recording() -> Recording | None:
     """Return the recording that the current context belongs to, or None."""
     recording = otel_context.get_value(_KEY)
     return recording if isinstance(recording, Recording) else None
+
+
+def announce(span: trace.Span, name: str, attributes: Mapping[str, AttributeValue]) -> None:
+    """Add an event to an open span, and show it to the listeners now: people wait for its end."""
+    span.add_event(name, attributes)
+    recording = active_recording()
+    for listener in recording.listeners if recording is not None else ():
+        if isinstance(listener, EventListener):
+            with contextlib.suppress(Exception):  # telemetry never breaks a run
+                listener.on_event(span, name, attributes)
 
 
 def context_with(recording: Recording, context: Context | None = None) -> Context:

@@ -145,6 +145,8 @@ def _words(judgement: Parallelism, cause: Cause) -> str:
             return f"modules were imported while it ran{while_it}"
         case Cause.INTERPRETER_LOCK:
             return "threads that hold the interpreter lock take turns"
+        case Cause.CONNECTION_LIMIT if limiting(group).kind == witness.Wait.RATE_LIMIT:
+            return "requests waited for a rate limit"
         case Cause.CONNECTION_LIMIT:
             return "requests waited for a free connection"
         case Cause.SEMAPHORE:

@@ -124,11 +124,12 @@ PLACES: Mapping[FindingKind, str] = {
     "asyncio.to_thread.",
     FindingKind.DUPLICATES: "toolkit/cache.py caches and shares requests unless --no-cache asks "
     "it not to.",
-    FindingKind.QUEUE: "the limits are in toolkit/pool.py and toolkit/rate_limits.py.",
+    FindingKind.QUEUE: "the limits are in toolkit/pool.py and toolkit/rate_limits.py; those of a "
+    "model are its service's own and TRADING_GRAPH_REQUESTS_PER_MINUTE.",
     FindingKind.COLD_CONNECTIONS: "toolkit/pool.py keeps one session for a run unless --no-pool "
     "asks it not to.",
     FindingKind.TURNS: "--analyst-turns 2 is the least, and the default.",
-    FindingKind.RETRIES: "graph/chat/call.py says which errors are retried and how often.",
+    FindingKind.RETRIES: "graph/chat/retries.py says which errors are retried and how often.",
     FindingKind.TOKENS: "prompts are in graph/prompts.py.",
 }
 

@@ -1,8 +1,6 @@
 """What a run says at its end: its report, what a command prints of it, and where its trace is."""
 
 import uuid
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,11 +15,9 @@ from rich.rule import Rule
 from trading_graph.graph.analysis import Analysis
 from trading_graph.graph.decisions import Decision
 from trading_graph.graph.gate import own_gate
-from trading_graph.graph.state import Usage
 from trading_graph.otel.export import JAEGER, LANGSMITH, Delivery
 from trading_graph.otel.report import VerdictText, waterfall
 from trading_graph.otel.report.documents.document import SCHEMA_VERSION, Document, encode
-from trading_graph.otel.report.tables import Table
 from trading_graph.otel.sources import read
 from trading_graph.otel.sources.jaeger import JaegerQuery
 from trading_graph.otel.sources.langsmith import LangSmithQuery
@@ -35,6 +31,16 @@ from trading_graph.otel.verdict import (
 from trading_graph.otel.vocabularies import witness
 from trading_graph.service.langsmith import LangSmithMode
 from trading_graph.service.run.folder import RunFolder
+from trading_graph.service.run.usage import (
+    AgentUsageJson,
+    PriceJson,
+    asked_a_model,
+    cost_line,
+    cost_usd,
+    prices_of,
+    token_table,
+    usage_by_agent,
+)
 from trading_graph.service.settings import Settings
 
 if TYPE_CHECKING:
@@ -53,17 +59,6 @@ _REPORT = _TEMPLATES.get_template("report.md")
 _COLOURS = {"BUY": "green", "SELL": "red", "HOLD": "yellow"}
 
 
-class AgentUsageJson(Document, frozen=True, kw_only=True):
-    """What an agent's LLM calls used; the cost is null where the model's price is not known."""
-
-    calls: int
-    requests: int
-    input_tokens: int
-    output_tokens: int
-    seconds: float
-    cost_usd: float | None
-
-
 class RunJson(Document, frozen=True, kw_only=True):
     """What `trading-graph run --json` prints."""
 
@@ -76,6 +71,8 @@ class RunJson(Document, frozen=True, kw_only=True):
     seconds: float
     decision: Decision
     usage: dict[str, AgentUsageJson]
+    cost_usd: float | None = None
+    prices: tuple[PriceJson, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +154,11 @@ def show(result: FinishedRun, settings: Settings, console: Console) -> None:
         text = f"**{report.agent}: no report.** {report.text}" if report.missing else report.text
         console.print(Padding(Markdown(text), (0, 0, 1, 0)))
     _decision(analysis, console)
-    console.print(_tokens(usage_by_agent(analysis, settings)).in_terminal())
+    with_costs = asked_a_model(analysis.usage)
+    usage = usage_by_agent(analysis.usage, settings)
+    console.print(token_table(usage, with_costs=with_costs).in_terminal())
+    if with_costs:
+        console.print(cost_line(analysis.usage, settings), highlight=False, soft_wrap=True)
     verdict = judge(result.trace, own_gate()) if result.trace else None
     if verdict and verdict.trace.roots:
         console.print()
@@ -192,40 +193,6 @@ def _decision(analysis: Analysis, console: Console) -> None:
         f"[dim]Model: {escape(outcome.model)}. Data: {escape(outcome.data)}. "
         "Not investment advice.[/]\n",
         highlight=False,
-    )
-
-
-def _tokens(usage: Mapping[str, AgentUsageJson]) -> Table:
-    has_costs = any(each.cost_usd is not None for each in usage.values())
-    head = ["agent", "calls", "tokens in", "tokens out", "seconds", *["cost"] * has_costs]
-    rows = []
-    for agent, used in usage.items():
-        cells = [str(each) for each in (used.calls, used.input_tokens, used.output_tokens)]
-        cells.append(f"{used.seconds:.1f}")
-        if has_costs:
-            cells.append("?" if used.cost_usd is None else f"${used.cost_usd:.4f}")
-        rows.append((agent, *cells))
-    return Table(head, rows)
-
-
-def usage_by_agent(analysis: Analysis, settings: Settings) -> dict[str, AgentUsageJson]:
-    """What the calls of each agent used, in the order in which the agents first answered."""
-    by_agent: dict[str, list[Usage]] = defaultdict(list)
-    for used in analysis.usage:
-        by_agent[used.agent].append(used)
-    return {agent: _sum(used, settings) for agent, used in by_agent.items()}
-
-
-def _sum(calls: Sequence[Usage], settings: Settings) -> AgentUsageJson:
-    costs = [settings.cost(each.model, each.input_tokens, each.output_tokens) for each in calls]
-    known = [cost for cost in costs if cost is not None]
-    return AgentUsageJson(
-        calls=len(calls),
-        requests=sum(each.requests for each in calls),
-        input_tokens=sum(each.input_tokens for each in calls),
-        output_tokens=sum(each.output_tokens for each in calls),
-        seconds=sum(each.seconds for each in calls),
-        cost_usd=sum(known) if known else None,
     )
 
 
@@ -285,7 +252,9 @@ def show_json(result: FinishedRun, settings: Settings, console: Console) -> None
         langsmith=result.langsmith_link,
         seconds=round(result.seconds, 3),
         decision=analysis.decision,
-        usage=usage_by_agent(analysis, settings),
+        usage=usage_by_agent(analysis.usage, settings),
+        cost_usd=cost_usd(analysis.usage, settings),
+        prices=tuple(prices_of(analysis.usage, settings)),
     )
     console.file.write(encode(document, enc_hook=_decision_fields) + "\n")
 

@@ -12,13 +12,16 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
+from typing import cast
 
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import Span
+from opentelemetry.util.types import AttributeValue
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
@@ -27,6 +30,8 @@ from rich.text import Text
 
 from trading_graph.graph.analysis import Analysis
 from trading_graph.graph.backend_choice import BackendChoice
+from trading_graph.graph.chat.rate_limits import in_words
+from trading_graph.graph.chat.retries import PauseReason
 from trading_graph.otel.spans import caller_context
 from trading_graph.otel.trace import semconv
 from trading_graph.service.langsmith import langsmith_mode
@@ -38,6 +43,11 @@ from trading_graph.service.run.resume import RunOrder, interrupted_run, stored_o
 from trading_graph.service.settings import Settings
 
 _REFRESH_PER_S = 8
+_SHOWN_PAUSE_S = 1.0
+_PAUSES: dict[str, str] = {
+    PauseReason.RATE_LIMIT: "the model's rate limit",
+    PauseReason.FAILURE: "a failure that may pass",
+}
 
 
 @dataclass(slots=True)
@@ -47,12 +57,25 @@ class _Agent:
     ended_ns: int | None = None
     failed: str | None = None
     doing: dict[int, str] = field(default_factory=dict)
+    pauses: dict[int, "_Pause"] = field(default_factory=dict)
     calls: int = 0
     tools: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    """A pause of a call: what for, and when it is over."""
+
+    reason: str
+    end_ns: int
+
+    def words(self, now_ns: int) -> str:
+        left_s = max(0, self.end_ns - now_ns) / 1e9
+        return f"waits {in_words(left_s)}: {self.reason}"
+
+
 class LiveProgress:
-    """The agents of a run and what each is doing; a `SpanListener`."""
+    """The agents of a run and what each is doing; a `SpanListener` and an `EventListener`."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -109,6 +132,21 @@ class LiveProgress:
                     self._console.print(_end_line(agent), highlight=False)
             elif agent := self._parent(span):
                 agent.doing.pop(context.span_id, None)
+                agent.pauses.pop(context.span_id, None)
+
+    def on_event(self, span: Span, name: str, attributes: Mapping[str, AttributeValue]) -> None:
+        """Count a pause of a call down; without a terminal, say once how long it is."""
+        seconds = float(cast("float", attributes.get(semconv.WAIT_S, 0.0)))
+        agent = self._parent(span) if isinstance(span, ReadableSpan) else None
+        if agent is None or seconds < _SHOWN_PAUSE_S:
+            return
+        now_ns = time.time_ns()
+        reason = _PAUSES[str(attributes[semconv.WAIT_REASON])]
+        pause = _Pause(reason, now_ns + int(seconds * 1e9))
+        with self._lock:
+            agent.pauses[span.get_span_context().span_id] = pause
+            if not self._console.is_terminal:
+                self._console.print(f"{agent.name:<27} {pause.words(now_ns)}", highlight=False)
 
     def _parent(self, span: ReadableSpan) -> _Agent | None:
         return self._agents.get(span.parent.span_id) if span.parent else None
@@ -146,6 +184,10 @@ def _doing(agent: _Agent) -> Text:
         return Text(f"failed: {agent.failed}", "red")
     if agent.ended_ns is not None:
         return Text(_count(agent), "dim")
+    now_ns = time.time_ns()
+    pauses = [pause for pause in agent.pauses.values() if pause.end_ns > now_ns]
+    if pauses:
+        return Text(max(pauses, key=lambda each: each.end_ns).words(now_ns), "yellow")
     return Text(", ".join(sorted(set(agent.doing.values()))) or "...", "cyan")
 
 

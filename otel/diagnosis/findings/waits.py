@@ -27,7 +27,10 @@ KIND_OF_WAIT = {
 }
 """The kind of finding for what is waited for; any other cause is a limit."""
 
+_RATE = witness.Wait.RATE_LIMIT
+
 _FOR: dict[str, str] = {
+    _RATE: "a rate limit",
     witness.Wait.EXECUTOR: "a thread of an executor",
     witness.Wait.QUEUE: "a worker that takes their items out of a queue",
     witness.Wait.INTERPRETER_LOCK: "the interpreter lock",
@@ -54,7 +57,7 @@ def recorded_waits(schedule: Schedule) -> Iterator[Candidate]:
     }
     for row in time_ns:
         kind = trace.read(witness.wait_kind, row)
-        is_pool = cause_of_wait(kind) is Cause.CONNECTION_LIMIT
+        is_pool = kind != _RATE and cause_of_wait(kind) is Cause.CONNECTION_LIMIT
         by_kind[None if is_pool else kind].append(row)
     for kind, rows in by_kind.items():
         waited = [row for row in rows if row in on_path]

@@ -24,7 +24,8 @@ from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.verdict.duplicates import by_request
 from trading_graph.otel.verdict.retries import retries_of, too_many_requests
 from trading_graph.otel.verdict.work import is_from_cache
-from trading_graph.otel.vocabularies import Role, agent_name
+from trading_graph.otel.vocabularies import Role, agent_name, witness
+from trading_graph.otel.vocabularies.values import finite
 
 HIT_NS = 50_000
 """The assumed cost of a look-up in a cache, including its span."""
@@ -35,6 +36,8 @@ GAP_SHARE = 0.02
 
 _NO_KIND = frozenset({Role.OTHER, Role.CHAIN})
 """Spans of these roles need not be alike."""
+
+_RATE = witness.Wait.RATE_LIMIT
 
 _PEERS = 3
 """Number of spans that have to run at once for one of them to stand out."""
@@ -108,11 +111,14 @@ def retries(schedule: Schedule) -> Iterator[Candidate]:
     below = [each for row in rows for each in trace.subtree(row)]
     limited = too_many_requests(trace, below)
     loss_ns = sum(tree.duration(row) for row in failures) + sum(ns for _, ns in delays)
+    asked_ns = sum(_rate_pauses_ns(trace, row) for row, _ in delays)
+    asked = f"; {seconds(asked_ns)} of it were pauses for a rate limit" if asked_ns else ""
     yield Candidate(
         kind=FindingKind.RETRIES,
         place=place_of(tree, rows[0]),
         evidence=f"{len(rows)} calls had to be made again; {seconds(loss_ns)} went into attempts "
-        "that failed, pauses between attempts beside it" + (f"; {limited}." if limited else "."),
+        f"that failed, pauses between attempts beside it{asked}"
+        + (f"; {limited}." if limited else "."),
         rows=rows,
         actions=(
             *((Remove(tuple(sorted(failures))),) if failures else ()),
@@ -121,6 +127,14 @@ def retries(schedule: Schedule) -> Iterator[Candidate]:
         proven=False,
         only_if="every call succeeds at once",
     )
+
+
+def _rate_pauses_ns(trace: SpanTable, row: int) -> int:
+    """What the retries of a span say that they waited for a rate limit."""
+    events = [each for each in trace.events(row) if each.name == "retry"]
+    asked = [each for each in events if each.attributes.get(semconv.WAIT_REASON) == _RATE]
+    waits = [finite(each.attributes.get(semconv.WAIT_S)) or 0.0 for each in asked]
+    return int(sum(waits) * 1e9)
 
 
 def _repeats(trace: SpanTable, family: Sequence[int]) -> list[int]:

@@ -58,6 +58,7 @@ def tools_in_turn(kind: str, *, outside: bool = False) -> SpanTable:
     [
         ("", FindingKind.QUEUE, Cause.CONNECTION_LIMIT, "waited"),
         ("connection_pool", FindingKind.QUEUE, Cause.CONNECTION_LIMIT, "for a free connection"),
+        ("rate_limit", FindingKind.QUEUE, Cause.CONNECTION_LIMIT, "for a rate limit"),
         ("semaphore", FindingKind.LIMIT, Cause.SEMAPHORE, "for a semaphore"),
         ("lock", FindingKind.LIMIT, Cause.SEMAPHORE, "for a lock"),
         ("executor", FindingKind.LIMIT, Cause.EXECUTOR, "for a thread of an executor"),

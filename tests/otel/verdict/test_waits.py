@@ -110,7 +110,7 @@ def in_turn(kind: str | None, *, name: str = "call") -> SpanTable:
     [
         (None, Cause.CONNECTION_LIMIT, "requests waited for a free connection"),
         ("connection_pool", Cause.CONNECTION_LIMIT, "requests waited for a free connection"),
-        ("rate_limit", Cause.CONNECTION_LIMIT, "requests waited for a free connection"),
+        ("rate_limit", Cause.CONNECTION_LIMIT, "requests waited for a rate limit"),
         ("semaphore", Cause.SEMAPHORE, "a semaphore lets them in one after the other"),
         ("lock", Cause.SEMAPHORE, "a lock lets them in one after the other"),
         ("limiter", Cause.SEMAPHORE, "a limiter lets them in one after the other"),
