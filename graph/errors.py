@@ -8,14 +8,12 @@ Every message is one sentence that ends with what to do next.
     │   ├── ModelUnavailableError      it did not answer, even after retries
     │   └── BadModelAnswerError        its answer cannot be used
     ├── NoEvidenceError                no analyst could report, so there is nothing to decide on
-    ├── NoDecisionError                a deciding agent did not finish within its time budget
     ├── CheckpointError                the run's checkpoints cannot be written or read
     └── BudgetReachedError             the run's budget does not allow the call
         └── OutOfTimeError             the run's seconds ended in the middle of a call
 
-`FATAL` errors end the run. Any other error of an analyst, a debater, or a risk analyst only
-degrades the result. `BudgetReachedError` never ends a run: the deciders fall back to a rule without
-a model.
+`FATAL` errors end the run. Any other error of an agent only degrades the result: where a deciding
+agent brings no usable answer, a rule without a model stands in for it.
 """
 
 from trading_graph.toolkit.errors import BadRequestError
@@ -47,10 +45,6 @@ class BadProxyError(BadRequestError):
 
 class NoEvidenceError(AnalysisError):
     """No analyst could report."""
-
-
-class NoDecisionError(AnalysisError):
-    """A deciding agent did not finish within its time budget."""
 
 
 class CheckpointError(AnalysisError):

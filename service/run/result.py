@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.rule import Rule
 
 from trading_graph.graph.analysis import Analysis
-from trading_graph.graph.decisions import Decision
+from trading_graph.graph.decisions import DecidedBy, Decision
 from trading_graph.graph.gate import own_gate
 from trading_graph.graph.state import Usage
 from trading_graph.otel.export import JAEGER, LANGSMITH, Delivery
@@ -175,13 +175,26 @@ def _decision(analysis: Analysis, console: Console) -> None:
     outcome = analysis.decision
     final = outcome.decision
     colour = _COLOURS[final.action]
-    console.print(Rule(f"[bold {colour}]{final.action} {outcome.symbol}[/] as of {outcome.as_of}"))
+    nobody = " · decided by no model" if outcome.decided_by is DecidedBy.NOBODY else ""
     console.print(
-        f"confidence {final.confidence:.2f} · entry {final.entry:g} · stop {final.stop:g} · "
-        f"target {final.target:g} · position {final.position_pct:g} % · "
-        f"horizon {final.horizon_days} days · session {outcome.session}",
-        highlight=False,
+        Rule(f"[bold {colour}]{final.action} {outcome.symbol}[/] as of {outcome.as_of}{nobody}")
     )
+    parts = [
+        f"confidence {final.confidence:.2f}",
+        *(
+            f"{name} {price:g}"
+            for name, price in (
+                ("entry", final.entry),
+                ("stop", final.stop),
+                ("target", final.target),
+            )
+            if price is not None
+        ),
+        *([] if final.position_pct is None else [f"position {final.position_pct:g} %"]),
+        *([] if final.horizon_days is None else [f"horizon {final.horizon_days} days"]),
+        f"session {outcome.session or 'none'}",
+    ]
+    console.print(" · ".join(parts), highlight=False)
     console.print()
     console.print(escape(final.rationale), highlight=False)
     for risk in final.risks:
