@@ -203,15 +203,16 @@ async def analyse(
     *,
     callbacks: Sequence[BaseCallbackHandler] = (),
     checkpoints: Checkpoints | None = None,
+    spending: Spending | None = None,
 ) -> Analysis:
     """Run the graph inside an open run, with LangChain's callbacks beside our spans.
 
     Nothing goes to LangSmith unless its tracer is among the callbacks, whatever its variables say.
-    Work that `checkpoints` already hold is not repeated. Raises AnalysisError or a toolkit
-    BadRequest.
+    Work that `checkpoints` already hold is not repeated. `spending` is the run's account, where the
+    caller looks into it. Raises AnalysisError or a toolkit BadRequest.
     """
     start = time.perf_counter()
-    spending = Spending(options.budget, run.span)
+    spending = spending or Spending(options.budget, run.span)
     async with AsyncExitStack() as at_end:
         with tracing_context(enabled=None if callbacks else False):
             state = await _state(
@@ -258,6 +259,18 @@ async def _state(
     config = {**config, "run_id": None} if resumes else config
     start = None if resumes else State()
     state = await graph.ainvoke(start, config, context=context, durability="async")
+    return cast(State, state)
+
+
+async def brought(options: Options, checkpoints: Checkpoints, run_id: str) -> State:
+    """What the agents of a run have brought so far, also in a step that was not finished."""
+    graph = build_graph(options).copy({"checkpointer": checkpoints})
+    config: RunnableConfig = {"configurable": {"thread_id": str(uuid.UUID(run_id))}}
+    snapshot = await graph.aget_state(config)
+    state: dict[str, Any] = dict(snapshot.values)
+    for task in snapshot.tasks:
+        for name, value in (task.result or {}).items():
+            state[name] = [*state.get(name, []), *value] if isinstance(value, list) else value
     return cast(State, state)
 
 

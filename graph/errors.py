@@ -8,6 +8,7 @@ Every message is one sentence that ends with what to do next.
     │   ├── ModelUnavailableError      it did not answer, even after retries
     │   └── BadModelAnswerError        its answer cannot be used
     ├── NoEvidenceError                no analyst could report, so there is nothing to decide on
+    ├── RunFailedError                 a run failed, can be resumed, and says with which command
     ├── CheckpointError                the run's checkpoints cannot be written or read
     └── BudgetReachedError             the run's budget does not allow the call
         └── OutOfTimeError             the run's seconds ended in the middle of a call
@@ -45,6 +46,10 @@ class BadProxyError(BadRequestError):
 
 class NoEvidenceError(AnalysisError):
     """No analyst could report."""
+
+
+class RunFailedError(AnalysisError):
+    """A run failed after an agent had brought something: it is kept, and the run can be resumed."""
 
 
 class CheckpointError(AnalysisError):

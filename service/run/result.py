@@ -17,7 +17,7 @@ from rich.rule import Rule
 from trading_graph.graph.analysis import Analysis
 from trading_graph.graph.decisions import DecidedBy, Decision
 from trading_graph.graph.gate import own_gate
-from trading_graph.graph.state import Usage
+from trading_graph.graph.state import State, Usage
 from trading_graph.otel.export import JAEGER, LANGSMITH, Delivery
 from trading_graph.otel.report import VerdictText, waterfall
 from trading_graph.otel.report.documents.document import SCHEMA_VERSION, Document, encode
@@ -35,6 +35,7 @@ from trading_graph.otel.verdict import (
 from trading_graph.otel.vocabularies import witness
 from trading_graph.service.langsmith import LangSmithMode
 from trading_graph.service.run.folder import RunFolder
+from trading_graph.service.run.request import RunRequest
 from trading_graph.service.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ _TEMPLATES = Environment(
     keep_trailing_newline=True,
 )
 _REPORT = _TEMPLATES.get_template("report.md")
+_UNFINISHED = _TEMPLATES.get_template("unfinished.md")
 _COLOURS = {"BUY": "green", "SELL": "red", "HOLD": "yellow"}
 
 
@@ -147,6 +149,21 @@ def report(analysis: Analysis) -> str:
         statements=analysis.statements,
         opinions=analysis.opinions,
         seconds=analysis.seconds,
+    )
+
+
+def unfinished_report(state: State, request: RunRequest, run_id: str, sentence: str) -> str:
+    """What the agents of a run that failed had brought, and why it failed, as Markdown."""
+    return _UNFINISHED.render(
+        symbol=request.symbol,
+        as_of=request.date,
+        run_id=run_id,
+        sentence=sentence,
+        reports=state.get("reports", []),
+        statements=state.get("statements", []),
+        plan=state.get("plan"),
+        proposal=state.get("proposal"),
+        opinions=state.get("opinions", []),
     )
 
 
