@@ -18,7 +18,8 @@ from trading_graph.graph.state import Report, State, Statement
 from trading_graph.otel import spans
 from trading_graph.toolkit.errors import DataError
 
-_ENDS_THE_RUN: tuple[type[Exception], ...] = (GraphBubbleUp, *FATAL)
+ENDS_THE_RUN: tuple[type[Exception], ...] = (GraphBubbleUp, *FATAL)
+"""Errors that end the run, wherever they happen."""
 
 Fallback = Callable[[str, State, str], State]
 
@@ -63,7 +64,7 @@ def degrade(name: str, node: Node, fallback: Fallback) -> Node:
     async def wrapper(state: State, runtime: Runtime[RunContext]) -> State:
         try:
             return await node(state, runtime)
-        except _ENDS_THE_RUN:
+        except ENDS_THE_RUN:
             raise
         except Exception as error:
             reason = failure_reason(name, error)

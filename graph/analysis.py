@@ -4,6 +4,7 @@
           -> research_manager -> trader
           -> risk_dispatcher =Send=> risk team (x rounds) -> risk_judge -> END
 
+A run whose research manager or trader brought no usable answer ends there, as a marked HOLD.
 Sequential dispatch and a serial debate replace the fan-outs by chains of the same nodes.
 """
 
@@ -38,7 +39,7 @@ from trading_graph.graph.backends import Backends
 from trading_graph.graph.budget import Spending
 from trading_graph.graph.checkpoints import Checkpoints
 from trading_graph.graph.context import RunContext
-from trading_graph.graph.decisions import Decision
+from trading_graph.graph.decisions import DecidedBy, Decision
 from trading_graph.graph.discussions import (
     after_risk_round,
     debater,
@@ -54,6 +55,7 @@ from trading_graph.graph.dispatcher import (
 )
 from trading_graph.graph.options import DEBATERS, RISK_ANALYSTS, Debate, Limit, Options, Order
 from trading_graph.graph.state import Report, State, Statement, Usage
+from trading_graph.graph.undecided import completed
 from trading_graph.otel import spans
 from trading_graph.otel.spans import RunSpan, SpanListener, UnfinishedRun
 from trading_graph.otel.trace import semconv
@@ -85,9 +87,9 @@ def _compile(analysts: tuple[str, ...], debate: Debate, dispatch: Order) -> Grap
     _debate(graph, debate)
 
     graph.add_node("research_manager", report_usage("research_manager", deciders.research_manager))
-    graph.add_edge("research_manager", "trader")
+    _unless_undecided(graph, "research_manager", "trader")
     graph.add_node("trader", report_usage("trader", deciders.trader))
-    graph.add_edge("trader", "risk_dispatcher")
+    _unless_undecided(graph, "trader", "risk_dispatcher")
 
     graph.add_node("risk_dispatcher", dispatch_risk_team, destinations=RISK_ANALYSTS)
     for name in RISK_ANALYSTS:
@@ -99,6 +101,19 @@ def _compile(analysts: tuple[str, ...], debate: Debate, dispatch: Order) -> Grap
     graph.add_node("risk_judge", report_usage("risk_judge", deciders.risk_judge))
     graph.add_edge("risk_judge", END)
     return graph.compile()
+
+
+def _unless_undecided(graph: Builder, decider: str, following: str) -> None:
+    """Go on after a deciding agent only where its answer is there: the rest would be paid in vain.
+
+    Once the budget is reached nothing more is paid, and each agent says that it was refused.
+    """
+
+    def route(state: State) -> str:
+        is_refused = state.get("budget_reached") and (decider != "trader" or "levels" in state)
+        return END if state.get("undecided") and not is_refused else following
+
+    graph.add_conditional_edges(decider, route, [following, END])
 
 
 def _fan(graph: Builder, source: str, branches: Sequence[str], join: str, order: Order) -> None:
@@ -188,15 +203,16 @@ async def analyse(
     *,
     callbacks: Sequence[BaseCallbackHandler] = (),
     checkpoints: Checkpoints | None = None,
+    spending: Spending | None = None,
 ) -> Analysis:
     """Run the graph inside an open run, with LangChain's callbacks beside our spans.
 
     Nothing goes to LangSmith unless its tracer is among the callbacks, whatever its variables say.
-    Work that `checkpoints` already hold is not repeated. Raises AnalysisError or a toolkit
-    BadRequest.
+    Work that `checkpoints` already hold is not repeated. `spending` is the run's account, where the
+    caller looks into it. Raises AnalysisError or a toolkit BadRequest.
     """
     start = time.perf_counter()
-    spending = Spending(options.budget, run.span)
+    spending = spending or Spending(options.budget, run.span)
     async with AsyncExitStack() as at_end:
         with tracing_context(enabled=None if callbacks else False):
             state = await _state(
@@ -211,6 +227,7 @@ async def analyse(
                 },
                 RunContext(options, backends.models, backends.toolkit, at_end, spending),
             )
+    state = completed(state)
     decision = _decision(options, backends, run, state)
     if decision.degraded:
         run.span.set_attribute(semconv.DEGRADED, decision.missing_reports)
@@ -245,18 +262,34 @@ async def _state(
     return cast(State, state)
 
 
+async def brought(options: Options, checkpoints: Checkpoints, run_id: str) -> State:
+    """What the agents of a run have brought so far, also in a step that was not finished."""
+    graph = build_graph(options).copy({"checkpointer": checkpoints})
+    config: RunnableConfig = {"configurable": {"thread_id": str(uuid.UUID(run_id))}}
+    snapshot = await graph.aget_state(config)
+    state: dict[str, Any] = dict(snapshot.values)
+    for task in snapshot.tasks:
+        for name, value in (task.result or {}).items():
+            state[name] = [*state.get(name, []), *value] if isinstance(value, list) else value
+    return cast(State, state)
+
+
 def _decision(options: Options, backends: Backends, run: RunSpan, state: State) -> Decision:
     choice = backends.choice
     missing = [report.agent for report in state["reports"] if report.missing]
     warnings = state.get("warnings", [])
     limit = state.get("budget_reached")
+    levels = state.get("levels")
+    undecided = state.get("undecided", [])
     return Decision(
         run_id=run.run_id,
         trace_id=run.trace_id,
         symbol=options.symbol,
         as_of=options.as_of.date,
-        session=state["levels"].session,
+        session=None if levels is None else levels.session,
         decision=state["decision"],
+        decided_by=DecidedBy.NOBODY if "risk_judge" in undecided else DecidedBy.MODEL,
+        undecided=undecided,
         plan=state["plan"],
         proposal=state["proposal"],
         degraded=bool(warnings),

@@ -23,10 +23,11 @@ class Spending:
     """The account of one run; its seconds start when it is created.
 
     `limit` is the limit that was reached first. `refusals` are the agents that got no answer
-    because of it, in order. The run's `span` records the limit and the first refusal.
+    because of it, in order. The run's `span` records the limit and the first refusal. `earlier` are
+    calls of agents that had not ended when an earlier process of the run failed.
     """
 
-    def __init__(self, budget: Budget, span: Span) -> None:
+    def __init__(self, budget: Budget, span: Span, earlier: Sequence[Usage] = ()) -> None:
         self.limit: Limit | None = None
         self.refusals: list[str] = []
         self._budget = budget
@@ -38,6 +39,7 @@ class Spending:
         self._tokens = 0
         self._times: dict[str, AgentTime] = {}
         self._unclaimed: defaultdict[str, list[Usage]] = defaultdict(list)
+        self._earlier = list(earlier)
 
     @property
     def limits_tokens(self) -> bool:
@@ -104,6 +106,11 @@ class Spending:
         """Hand over the agent's calls since the last claim, for the run's state."""
         return self._unclaimed.pop(agent, [])
 
+    @property
+    def unclaimed(self) -> list[Usage]:
+        """The calls of agents that have not ended."""
+        return [*self._earlier, *(usage for each in self._unclaimed.values() for usage in each)]
+
     def catch_up(self, usage: Sequence[Usage], limit: str) -> None:
         """Add what an earlier process of a resumed run spent, and keep the limit it reached.
 
@@ -115,6 +122,11 @@ class Spending:
         self._requests = max(self._requests, sum(call.requests for call in usage))
         tokens = sum(call.input_tokens + call.output_tokens for call in usage)
         self._tokens = max(self._tokens, tokens)
+        # A process between that one and this may have claimed them.
+        earlier, self._earlier = [each for each in self._earlier if each not in usage], []
+        for each in earlier:
+            self._requests += each.requests
+            self.record(each)
 
     def _exhausted_limit(self) -> Limit | None:
         budget = self._budget

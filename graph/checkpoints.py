@@ -33,6 +33,9 @@ _STATE_TYPES = (
 )
 """The classes of the state: no other class is ever instantiated from a checkpoint."""
 
+_ERROR = "__error__"
+"""LangGraph's channel for what a node raised, a cancellation included."""
+
 _FILE_SUFFIXES = ("", "-wal", "-shm")
 
 
@@ -66,8 +69,9 @@ class Checkpoints(AsyncSqliteSaver):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        """Store the writes of a node."""
-        if not self.sealed:
+        """Store the writes of a node; an error is no result, so the node runs again."""
+        writes = [write for write in writes if write[0] != _ERROR]
+        if not self.sealed and writes:
             await super().aput_writes(config, writes, task_id, task_path)
             if self.on_write is not None:
                 self.on_write(task_id)

@@ -2,32 +2,34 @@
 
 Their answers are structured: function calling, which every OpenAI-compatible service offers, in
 place of a streamed `json_schema` answer, whose first use imports hundreds of modules on the event
-loop (390-625 ms measured). An answer that cannot be used is requested once more.
+loop (390-625 ms measured). An answer that cannot be used is requested once more, with what is wrong
+with it.
 
-When the run's budget is reached, a rule that risks nothing stands in for the model: no opinion, no
-trade, an unchanged position. A proposal that the risk judge has not reviewed is quoted in a warning
-and never handed out.
+An agent that brings no usable answer (twice none, a service that does not answer, no time left)
+does not end the run in an error: what was paid for stays, a rule stands in for the model, and the
+run ends as a marked HOLD without further calls. Only what somebody can mend and resume ends the run
+there: a refused key, prices that cannot be had.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import pydantic
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langgraph.runtime import Runtime
 
 from trading_graph.graph import prompts
-from trading_graph.graph.agent import agent_span, failure_reason
-from trading_graph.graph.budget import Spending
+from trading_graph.graph.agent import ENDS_THE_RUN, agent_span, failure_reason
+from trading_graph.graph.answers import read_answer
 from trading_graph.graph.chat.call import converse
 from trading_graph.graph.chat.conversation import Offer
 from trading_graph.graph.chat.models import function_schema
 from trading_graph.graph.context import RunContext
 from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
-from trading_graph.graph.errors import BadModelAnswerError, BudgetReachedError, NoDecisionError
+from trading_graph.graph.errors import BadModelAnswerError, BudgetReachedError
 from trading_graph.graph.state import State
-from trading_graph.graph.tool_calls import problems, tool_calls_of
+from trading_graph.graph.tool_calls import tool_calls_of
+from trading_graph.graph.undecided import no_decision, no_plan, no_proposal, quote_proposal
 from trading_graph.toolkit.errors import DataError
 from trading_graph.toolkit.market_data import PriceLevels
 
@@ -42,64 +44,59 @@ ENTRY_MARGIN = 0.05
 MAX_ATR = 6.0
 """How far from the entry a stop or a target may lie, in average true ranges."""
 
-_FALLBACK_MARGIN = 0.05
-_FALLBACK_PRICES = (
-    f"The prices are the last close and {_FALLBACK_MARGIN * 100:g} % to either side of it; "
-    "they propose nothing."
-)
-
 
 async def research_manager(state: State, runtime: Runtime[RunContext]) -> State:
     """Rule on the debate."""
+    agent = "research_manager"
     blocks = [
         *prompts.reports_blocks(state["reports"]),
         *prompts.statement_blocks(state.get("statements", [])),
     ]
     try:
-        async with _decider_span("research_manager", runtime):
-            plan, _ = await _decide("research_manager", ResearchPlan, blocks, runtime.context)
-    except BudgetReachedError as error:
-        reason = failure_reason("research_manager", error)
-        return {"plan": _fallback_plan(reason), "warnings": [reason]}
+        async with agent_span(agent, runtime):
+            plan, _ = await _ask(agent, ResearchPlan, blocks, runtime.context)
+    except Exception as error:
+        reason = _reason(agent, error)
+        return {"plan": no_plan(reason), "undecided": [agent], "warnings": [reason]}
     return {"plan": plan}
 
 
 async def trader(state: State, runtime: Runtime[RunContext]) -> State:
     """Turn the plan into a trade that is near the market."""
-    context, options = runtime.context, runtime.context.options
+    agent, context, options = "trader", runtime.context, runtime.context.options
+    update: State = {}
     try:
-        async with _decider_span("trader", runtime):
-            # Fetched even after the run's seconds are over: every decision names the last close.
+        async with agent_span(agent, runtime):
+            # Fetched even after the run's seconds are over: every decision names the last session.
             levels = await context.toolkit.price_levels(options.symbol, options.as_of)
+            update["levels"] = levels
             blocks = [
                 prompts.model_block("plan", state["plan"]),
                 prompts.price_levels_block(levels),
                 *prompts.reports_blocks(state["reports"]),
             ]
-            proposal, objection = await _decide(
-                "trader",
+            proposal, objection = await _ask(
+                agent,
                 TradeProposal,
                 blocks,
                 context,
                 lambda trade: price_objection(trade, levels),
             )
-    except BudgetReachedError as error:
-        reason = failure_reason("trader", error)
+    except Exception as error:
+        reason = _reason(agent, error)
         return {
-            "levels": levels,
-            "proposal": _fallback_proposal(levels, reason),
+            **update,
+            "proposal": no_proposal(reason),
+            "undecided": [agent],
             "warnings": [reason],
         }
-    return {
-        "levels": levels,
-        "proposal": proposal,
-        "warnings": _warnings("trader", objection),
-    }
+    warnings = [] if objection is None else [_stands(agent, objection)]
+    return {**update, "proposal": proposal, "warnings": warnings}
 
 
 async def risk_judge(state: State, runtime: Runtime[RunContext]) -> State:
     """Decide, with the risk team's opinions weighed."""
-    levels, proposal = state["levels"], state["proposal"]
+    agent, levels, proposal = "risk_judge", state["levels"], state["proposal"]
     blocks = [
         prompts.model_block("plan", state["plan"]),
         prompts.model_block("proposal", proposal),
@@ -108,43 +105,54 @@ async def risk_judge(state: State, runtime: Runtime[RunContext]) -> State:
         *prompts.statement_blocks(state.get("opinions", [])),
     ]
     try:
-        async with _decider_span("risk_judge", runtime):
-            decision, objection = await _decide(
-                "risk_judge",
+        async with agent_span(agent, runtime):
+            decision, objection = await _ask(
+                agent,
                 FinalDecision,
                 blocks,
                 runtime.context,
                 lambda trade: price_objection(trade, levels),
             )
-    except BudgetReachedError as error:
-        reason, spending = failure_reason("risk_judge", error), runtime.context.spending
-        quotation = _unreviewed_proposal(proposal, spending)
+            # A trade far from the market may be proposed, and is never handed out.
+            if objection is not None and decision.action is not Action.HOLD:
+                raise BadModelAnswerError(f"{agent}: its answer was refused twice: {objection}.")
+    except Exception as error:
+        reason = _reason(agent, error)
+        quotation = quote_proposal(proposal, state.get("undecided", []))
+        why = " ".join([reason, *_budget_sentence(error, runtime.context)])
         return {
-            "decision": _fallback_decision(levels, spending, reason, quotation),
+            "decision": no_decision(why, quotation, levels),
+            "undecided": [agent],
             "warnings": [reason, quotation] if quotation else [reason],
         }
-    return {"decision": decision, "warnings": _warnings("risk_judge", objection)}
+    warnings = [] if objection is None else [_stands(agent, objection)]
+    return {"decision": decision, "warnings": warnings}
 
 
-@asynccontextmanager
-async def _decider_span(name: str, runtime: Runtime[RunContext]) -> AsyncIterator[None]:
-    """Open a decider's span; raises NoDecisionError when the agent's time budget is over."""
-    try:
-        async with agent_span(name, runtime):
-            yield
-    except TimeoutError as error:
-        if isinstance(error, DataError | BudgetReachedError):
-            raise  # A slow source and the run's own budget bring their own sentence.
-        raise NoDecisionError(failure_reason(name, error)) from None
+def _reason(agent: str, error: Exception) -> str:
+    """Why the agent brought no answer; raises the error again if it ends the run."""
+    is_budget = isinstance(error, BudgetReachedError)
+    # Prices that cannot be had now may be had when the run is resumed.
+    if isinstance(error, (*ENDS_THE_RUN, DataError)) and not is_budget:
+        raise error
+    return failure_reason(agent, error)
 
 
-def _warnings(agent: str, objection: str | None) -> list[str]:
-    if objection is None:
+def _budget_sentence(error: Exception, context: RunContext) -> list[str]:
+    if not isinstance(error, BudgetReachedError):
         return []
-    return [f"{agent}: the answer stands although it was refused twice: {objection}."]
+    refusals = context.spending.refusals
+    return [
+        f"The budget was reached at {refusals[0]}; these agents got no answer: "
+        f"{', '.join(refusals)}."
+    ]
 
 
-async def _decide(
+def _stands(agent: str, objection: str) -> str:
+    return f"{agent}: the answer stands although it was refused twice: {objection}."
+
+
+async def _ask(
     agent: str,
     schema: type[AnswerT],
     blocks: Sequence[str],
@@ -171,9 +179,10 @@ async def _decide(
             spending=context.spending,
             offer=Offer(answer=function),
         )
-        parse, objection = _parse(message, schema)
-        if parse is not None:
-            answer, objection = parse, check(parse)
+        reading = read_answer(message, schema)
+        objection = reading.objection
+        if reading.answer is not None:
+            answer, objection = reading.answer, check(reading.answer)
         if objection is None:
             break
         messages = [*messages, *_refusal(message, objection)]
@@ -184,20 +193,6 @@ async def _decide(
             "to a model that follows schemas."
         )
     return answer, objection
-
-
-def _parse(message: AIMessage, schema: type[AnswerT]) -> tuple[AnswerT | None, str | None]:
-    calls = [call for call in tool_calls_of(message) if call.name == schema.__name__]
-    if not calls:
-        return None, f"the answer does not call {schema.__name__}"
-    arguments = calls[0].arguments
-    if isinstance(arguments, str):
-        return None, "the arguments are not valid JSON"
-    try:
-        # Lax on purpose: models write 30.0 for 30 and "BUY" for the enum.
-        return schema.model_validate(arguments), None
-    except pydantic.ValidationError as error:
-        return None, problems(error)
 
 
 def _refusal(message: AIMessage, objection: str) -> list[BaseMessage]:
@@ -211,6 +206,8 @@ def _refusal(message: AIMessage, objection: str) -> list[BaseMessage]:
 
 def price_objection(trade: TradeProposal | FinalDecision, levels: PriceLevels) -> str | None:
     """What is wrong with the prices of a trade, measured against recent prices, or None."""
+    if trade.entry is None:
+        return None
     low = levels.low_20 * (1 - ENTRY_MARGIN)
     high = levels.high_20 * (1 + ENTRY_MARGIN)
     if not low <= trade.entry <= high:
@@ -221,6 +218,8 @@ def price_objection(trade: TradeProposal | FinalDecision, levels: PriceLevels) -
     if levels.atr_14 is None:
         return None
     for name, price in (("stop", trade.stop), ("target", trade.target)):
+        if price is None:
+            continue
         distance = abs(price - trade.entry) / levels.atr_14
         if distance > MAX_ATR:
             return (
@@ -228,65 +227,3 @@ def price_objection(trade: TradeProposal | FinalDecision, levels: PriceLevels) -
                 f"{MAX_ATR:g} ATR of {levels.atr_14:.2f} are sensible"
             )
     return None
-
-
-def _fallback_plan(reason: str) -> ResearchPlan:
-    return ResearchPlan(
-        action=Action.HOLD,
-        confidence=0,
-        summary=f"Nobody ruled on the debate. {reason}",
-        bull_points=[],
-        bear_points=[],
-        evidence=[],
-    )
-
-
-def _fallback_proposal(levels: PriceLevels, reason: str) -> TradeProposal:
-    return TradeProposal(
-        **_no_trade(levels), rationale=f"No trade was proposed. {reason} {_FALLBACK_PRICES}"
-    )
-
-
-def _fallback_decision(
-    levels: PriceLevels, spending: Spending, reason: str, quotation: str | None
-) -> FinalDecision:
-    refusals = spending.refusals
-    return FinalDecision(
-        **_no_trade(levels),
-        rationale=(
-            f"Nobody decided, so the position stays as it is. {reason} The budget was reached at "
-            f"{refusals[0]}; these agents got no answer: {', '.join(refusals)}. "
-            f"{quotation or 'No trade was proposed.'} {_FALLBACK_PRICES}"
-        ),
-        risks=["The risk judge has weighed neither the proposal nor the risk team's opinions."],
-    )
-
-
-def _unreviewed_proposal(proposal: TradeProposal, spending: Spending) -> str | None:
-    """The trader's own proposal in one sentence that says what it is not, or None."""
-    if "trader" in spending.refusals:
-        return None
-    return (
-        f"The trader's proposal was not decided on and is not handed out: {proposal.action} at "
-        f"{proposal.entry:g}, stop {proposal.stop:g}, target {proposal.target:g}, "
-        f"{proposal.position_pct:g} % of the portfolio, confidence {proposal.confidence:.2f}."
-    )
-
-
-def _no_trade(levels: PriceLevels) -> dict[str, Any]:
-    """The fields of a trade that changes nothing."""
-    entry = levels.close
-    # Six digits instead of cents: the prices of a share below one cent must differ too.
-    low, high = (
-        float(f"{entry * factor:.6g}") for factor in (1 - _FALLBACK_MARGIN, 1 + _FALLBACK_MARGIN)
-    )
-    return {
-        "action": Action.HOLD,
-        "confidence": 0,
-        "horizon_days": 1,
-        "entry": entry,
-        "stop": low,
-        "target": high,
-        "position_pct": 0,
-        "evidence": [],
-    }

@@ -1,20 +1,28 @@
 """The structured answers of the deciding agents, and the decision document of a run.
 
 The research plan, the trade proposal, and the final decision are also the schemas that the model
-fills in. So each field's description addresses the model, and each rule that a single answer can
-break is checked here. `deciders.py` checks the rules that need market data.
+fills in. So each field's description addresses the model, each value is read as models write it,
+and each rule that a single answer can break is checked here. `deciders.py` checks the rules that
+need market data.
 """
 
 from datetime import date
 from enum import StrEnum
+from itertools import pairwise
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from trading_graph.graph.answer_values import (
+    read_action,
+    read_confidence,
+    read_days,
+    read_per_cent,
+    read_price,
+    read_text,
+    read_texts,
+)
 from trading_graph.graph.options import Limit
-
-Confidence = Annotated[float, Field(ge=0, le=1, description="Probability-like, 0 to 1.")]
-Price = Annotated[float, Field(gt=0, description="In the currency of the quote.")]
 
 
 class Action(StrEnum):
@@ -25,48 +33,113 @@ class Action(StrEnum):
     SELL = "SELL"
 
 
+Ruling = Annotated[Action, BeforeValidator(read_action)]
+Confidence = Annotated[
+    float,
+    Field(ge=0, le=1, description="Probability-like, 0 to 1."),
+    BeforeValidator(read_confidence),
+]
+Price = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(read_price)]
+Days = Annotated[Annotated[int, Field(ge=1, le=365)] | None, BeforeValidator(read_days)]
+PerCent = Annotated[Annotated[float, Field(ge=0, le=100)] | None, BeforeValidator(read_per_cent)]
+Text = Annotated[str, Field(min_length=1), BeforeValidator(read_text)]
+Texts = Annotated[list[str], BeforeValidator(read_texts)]
+
+MAY_BE_LEFT_OUT = frozenset(
+    (
+        "bull_points",
+        "bear_points",
+        "evidence",
+        "horizon_days",
+        "entry",
+        "stop",
+        "target",
+        "position_pct",
+    )
+)
+"""What a model's answer may lack: lists are then empty, and what a HOLD need not say is null.
+
+Not the risks: without them a trader's proposal that is quoted would read as the judge's decision.
+"""
+
+
+class DecidedBy(StrEnum):
+    """Who made a run's decision."""
+
+    MODEL = "model"
+    NOBODY = "nobody"
+    """No model: the HOLD stands by rule, because a deciding agent brought no usable answer."""
+
+
 class _StructuredAnswer(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ResearchPlan(_StructuredAnswer):
     """The research manager's ruling on the debate."""
 
-    action: Action = Field(description="BUY, HOLD or SELL.")
+    action: Ruling = Field(description="BUY, HOLD or SELL.")
     confidence: Confidence
-    summary: str = Field(min_length=1, description="Two to four sentences: which side won, why.")
-    bull_points: list[str] = Field(description="The bull arguments that held, with figures.")
-    bear_points: list[str] = Field(description="The bear arguments that held, with figures.")
-    evidence: list[str] = Field(description="The figures relied on, each with its source tool.")
+    summary: Text = Field(description="Two to four sentences: which side won, why.")
+    bull_points: Texts = Field(description="The bull arguments that held, with figures.")
+    bear_points: Texts = Field(description="The bear arguments that held, with figures.")
+    evidence: Texts = Field(description="The figures relied on, each with its source tool.")
 
 
 class _Trade(_StructuredAnswer):
-    action: Action = Field(description="BUY, HOLD or SELL.")
+    action: Ruling = Field(description="BUY, HOLD or SELL.")
     confidence: Confidence
-    horizon_days: int = Field(ge=1, le=365, description="Intended holding time in calendar days.")
-    entry: Price
-    stop: Price = Field(
-        description="Exit at a loss: below the entry to BUY or HOLD, above to SELL."
+    horizon_days: Days = Field(
+        description="Intended holding time in calendar days, 1 to 365; null only for a HOLD."
     )
-    target: Price = Field(description="Exit at a gain: above the entry to BUY or HOLD, else below.")
-    position_pct: float = Field(ge=0, le=100, description="Share of the portfolio, in per cent.")
-    rationale: str = Field(min_length=1, description="Two to five sentences with figures.")
-    evidence: list[str] = Field(description="The figures relied on, each with its source tool.")
+    entry: Price = Field(description="In the currency of the quote; null only for a HOLD.")
+    stop: Price = Field(
+        description="Exit at a loss: below the entry to BUY or HOLD, above to SELL; null only for "
+        "a HOLD."
+    )
+    target: Price = Field(
+        description="Exit at a gain: above the entry to BUY or HOLD, else below; null only for a "
+        "HOLD."
+    )
+    position_pct: PerCent = Field(
+        description="Share of the portfolio, in per cent; null only for a HOLD."
+    )
+    rationale: Text = Field(description="Two to five sentences with figures.")
+    evidence: Texts = Field(description="The figures relied on, each with its source tool.")
+
+    @property
+    def terms(self) -> str:
+        """The trade in one line, such as "BUY at 272.41, stop 262.8, target 298.5"."""
+        parts = [
+            "" if self.entry is None else f" at {self.entry:g}",
+            "" if self.stop is None else f", stop {self.stop:g}",
+            "" if self.target is None else f", target {self.target:g}",
+            "" if self.position_pct is None else f", {self.position_pct:g} % of the portfolio",
+        ]
+        return self.action + "".join(parts)
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.action is Action.HOLD:
+            return self
+        names = ("horizon_days", "entry", "stop", "target", "position_pct")
+        missing = [name for name in names if getattr(self, name) is None]
+        if missing:
+            raise ValueError(f"a {self.action} needs {', '.join(missing)}")
+        return self
 
     @model_validator(mode="after")
     def _stop_and_target_on_their_sides(self) -> Self:
-        low, high = (
-            (self.target, self.stop) if self.action is Action.SELL else (self.stop, self.target)
+        names = (
+            ("target", "entry", "stop")
+            if self.action is Action.SELL
+            else ("stop", "entry", "target")
         )
-        if not low < self.entry < high:
-            expected = (
-                "target < entry < stop to SELL"
-                if self.action is Action.SELL
-                else f"stop < entry < target to {self.action}"
-            )
+        prices = [price for name in names if (price := getattr(self, name)) is not None]
+        if any(low >= high for low, high in pairwise(prices)):
             raise ValueError(
                 f"entry {self.entry}, stop {self.stop} and target {self.target} contradict the "
-                f"action: expected {expected}"
+                f"action: expected {' < '.join(names)} to {self.action}"
             )
         return self
 
@@ -78,14 +151,15 @@ class TradeProposal(_Trade):
 class FinalDecision(_Trade):
     """The risk judge's decision, with the risk team's objections weighed."""
 
-    risks: list[str] = Field(description="The objections of the risk team that stand.")
+    risks: Texts = Field(description="The objections of the risk team that stand.")
 
 
 class Decision(BaseModel):
     """The result of a run: the final decision and everything needed to audit it.
 
-    `degraded` is true when a report is missing or a limit was reached; `warnings` explains each
-    case in one sentence. `budget_reached` is the limit that stopped further model calls, if any.
+    `degraded` is true when a report is missing, a limit was reached, or a deciding agent brought no
+    usable answer; `warnings` explains each case in one sentence. `budget_reached` is the limit that
+    stopped further model calls, if any.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -97,6 +171,13 @@ class Decision(BaseModel):
     as_of: date
     session: date | None = Field(description="The last session whose bars served.")
     decision: FinalDecision
+    decided_by: DecidedBy = Field(
+        default=DecidedBy.MODEL, description="Nobody: a HOLD by rule, not the ruling of a model."
+    )
+    undecided: list[str] = Field(
+        default_factory=list,
+        description="The deciding agents in whose place a rule stands; `warnings` says why.",
+    )
     plan: ResearchPlan
     proposal: TradeProposal
     degraded: bool

@@ -10,14 +10,13 @@ Every message is one sentence that ends with what to do next.
     │   │   └── RateLimitError         it would answer only when the budget is over
     │   └── BadModelAnswerError        its answer cannot be used
     ├── NoEvidenceError                no analyst could report, so there is nothing to decide on
-    ├── NoDecisionError                a deciding agent did not finish within its time budget
+    ├── RunFailedError                 a run failed, can be resumed, and says with which command
     ├── CheckpointError                the run's checkpoints cannot be written or read
     └── BudgetReachedError             the run's budget does not allow the call
         └── OutOfTimeError             the run's seconds ended in the middle of a call
 
-`FATAL` errors end the run. Any other error of an analyst, a debater, or a risk analyst only
-degrades the result. `BudgetReachedError` never ends a run: the deciders fall back to a rule without
-a model.
+`FATAL` errors end the run. Any other error of an agent only degrades the result: where a deciding
+agent brings no usable answer, a rule without a model stands in for it.
 """
 
 from trading_graph.toolkit.errors import BadRequestError
@@ -59,8 +58,8 @@ class NoEvidenceError(AnalysisError):
     """No analyst could report."""
 
 
-class NoDecisionError(AnalysisError):
-    """A deciding agent did not finish within its time budget."""
+class RunFailedError(AnalysisError):
+    """A run failed after an agent had brought something: it is kept, and the run can be resumed."""
 
 
 class CheckpointError(AnalysisError):

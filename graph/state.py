@@ -59,7 +59,8 @@ class State(TypedDict, total=False):
     """The graph's channels.
 
     `dispatcher` is the traceparent of the latest dispatcher's span. `budget_reached` is the limit
-    of the run's budget that was reached first, and empty until then.
+    of the run's budget that was reached first, and empty until then. `undecided` are the deciding
+    agents that brought no usable answer.
     """
 
     dispatcher: str
@@ -72,6 +73,7 @@ class State(TypedDict, total=False):
     risk_round: int
     opinions: Annotated[list[Statement], operator.add]
     decision: FinalDecision
+    undecided: Annotated[list[str], operator.add]
     warnings: Annotated[list[str], operator.add]
     usage: Annotated[list[Usage], operator.add]
     budget_reached: Annotated[str, _first]

@@ -112,8 +112,8 @@ def _out(what: str) -> Callable[[_Decorated], _Decorated]:
 @click.option(
     "--resume",
     metavar="RUN",
-    help="Resume a run whose process was killed: its id, or `last`. Goes with --out and --json "
-    "only.",
+    help="Resume a run whose process was killed, or that failed: its id, or `last`. Goes with "
+    "--out and --json only.",
 )
 def run() -> None:
     """Analyse SYMBOL, and leave a decision, a report and a trace in runs/.

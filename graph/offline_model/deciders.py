@@ -140,21 +140,22 @@ def judge(conversation: Conversation) -> FinalDecision:
     action = Action.HOLD if many else proposal.action
     trade = trade_levels(action, levels, proposal.confidence)
     factor = rules.OBJECTION_POSITION_FACTOR ** len(objections)
-    size = min(proposal.position_pct, rules.POSITION_CAP_PCT) * factor
+    proposed = proposal.position_pct or 0.0
+    size = min(proposed, rules.POSITION_CAP_PCT) * factor
     confidence = proposal.confidence - rules.OBJECTION_CONFIDENCE * len(objections)
     missing = missing_sentences(read_reports(conversation))
     fate = "stands" if action is proposal.action else "becomes a HOLD"
     sentences = [
         f"The proposal to {proposal.action} {fate}: entry {quote(trade.entry)}, stop "
         f"{quote(trade.stop)}, target {quote(trade.target)}.",
-        _sizing(len(objections), size, proposal),
+        _sizing(len(objections), size, proposed),
         *missing,
         *_correction(conversation),
     ]
     return FinalDecision(
         action=action,
         confidence=round(clamp(confidence, rules.CONFIDENCE_LOW, rules.CONFIDENCE_HIGH), 2),
-        horizon_days=proposal.horizon_days,
+        horizon_days=proposal.horizon_days or rules.HORIZON_DAYS,
         entry=trade.entry,
         stop=trade.stop,
         target=trade.target,
@@ -165,12 +166,12 @@ def judge(conversation: Conversation) -> FinalDecision:
     )
 
 
-def _sizing(objections: int, size: float, proposal: TradeProposal) -> str:
+def _sizing(objections: int, size: float, proposed: float) -> str:
     if not objections:
         return f"No objection of the risk team stands; the position is {size:.2f} %."
     return (
         f"Objections of the risk team that stand: {objections}; the position is {size:.2f} % of "
-        f"the portfolio instead of {proposal.position_pct:.2f} %."
+        f"the portfolio instead of {proposed:.2f} %."
     )
 
 

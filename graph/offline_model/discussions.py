@@ -92,10 +92,8 @@ def assess(conversation: Conversation) -> str:
     missing = missing_sentences(read_reports(conversation))
     objections = list(_objections(limits, proposal, levels, len(missing)))
     lines = [
-        f"The proposal is to {proposal.action} at {quote(proposal.entry)} with the stop at "
-        f"{quote(proposal.stop)}, {_stop_atr(proposal, levels):.2f} ATR away, and the target at "
-        f"{quote(proposal.target)}, {_reward_to_risk(proposal):.2f} times the risk.",
-        f"It takes {proposal.position_pct:.2f} % of the portfolio with a confidence of "
+        _terms(proposal, levels),
+        f"It takes {proposal.position_pct or 0:.2f} % of the portfolio with a confidence of "
         f"{proposal.confidence:.2f}.",
         *missing,
         *(f"{_OBJECTION}{code}): {text}" for code, text in objections),
@@ -104,30 +102,35 @@ def assess(conversation: Conversation) -> str:
     return "\n".join(lines)
 
 
-def _stop_atr(proposal: TradeProposal, levels: PromptLevels) -> float:
-    return abs(proposal.entry - proposal.stop) / levels.atr
-
-
-def _reward_to_risk(proposal: TradeProposal) -> float:
-    return abs(proposal.target - proposal.entry) / abs(proposal.entry - proposal.stop)
+def _terms(proposal: TradeProposal, levels: PromptLevels) -> str:
+    entry, stop, target = proposal.entry, proposal.stop, proposal.target
+    if entry is None or stop is None or target is None:
+        return f"The proposal is to {proposal.action} without levels."
+    return (
+        f"The proposal is to {proposal.action} at {quote(entry)} with the stop at {quote(stop)}, "
+        f"{abs(entry - stop) / levels.atr:.2f} ATR away, and the target at {quote(target)}, "
+        f"{abs(target - entry) / abs(entry - stop):.2f} times the risk."
+    )
 
 
 def _objections(
     limits: rules.RiskLimits, proposal: TradeProposal, levels: PromptLevels, missing: int
 ) -> Iterator[tuple[str, str]]:
-    stop = _stop_atr(proposal, levels)
-    if stop > limits.stop_atr:
-        yield (
-            "wide stop",
-            f"the stop is {stop:.2f} ATR away, the limit is {limits.stop_atr:g}.",
-        )
-    reward = _reward_to_risk(proposal)
-    if proposal.action is not Action.HOLD and reward < limits.reward_to_risk:
-        yield (
-            "thin reward",
-            f"reward to risk is {reward:.2f}, the least is {limits.reward_to_risk:g}.",
-        )
-    if proposal.position_pct > limits.position_pct:
+    entry, stop, target = proposal.entry, proposal.stop, proposal.target
+    if entry is not None and stop is not None:
+        away = abs(entry - stop)
+        if away / levels.atr > limits.stop_atr:
+            yield (
+                "wide stop",
+                f"the stop is {away / levels.atr:.2f} ATR away, the limit is {limits.stop_atr:g}.",
+            )
+        reward = None if target is None else abs(target - entry) / away
+        if proposal.action is not Action.HOLD and reward and reward < limits.reward_to_risk:
+            yield (
+                "thin reward",
+                f"reward to risk is {reward:.2f}, the least is {limits.reward_to_risk:g}.",
+            )
+    if proposal.position_pct and proposal.position_pct > limits.position_pct:
         yield (
             "large position",
             f"the position is {proposal.position_pct:.2f} % of the portfolio, the limit is "
@@ -157,7 +160,7 @@ def _stance(agent: str, objections: int, proposal: TradeProposal) -> str:
         return "stand aside"
     if objections:
         return "reduce the position"
-    small = proposal.position_pct < rules.POSITION_CAP_PCT / 2
+    small = (proposal.position_pct or 0) < rules.POSITION_CAP_PCT / 2
     bold = agent == "aggressive_risk_analyst" and proposal.action is not Action.HOLD
     return "accept, and it could be larger" if small and bold else "accept"
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import StatusCode
 
 from trading_graph.otel.files.sdk_spans import from_lines
 from trading_graph.otel.files.span_lines import to_line
@@ -109,10 +110,10 @@ def is_locked(journal: Path) -> bool:
 
 
 def read_unfinished_run(trace: Path, journal: Path) -> UnfinishedRun | None:
-    """Read the spans of a killed run from its files.
+    """Read the spans of a killed or failed run from its files.
 
-    Returns None where nothing of the run was recorded, or where its span has ended. Raises OSError
-    or TraceError.
+    Returns None where nothing of the run was recorded, or where its span has ended well. Raises
+    OSError or TraceError.
     """
     changed_ns = journal.stat().st_mtime_ns
     starts = _by_id(from_lines(journal.read_bytes(), str(journal)))
@@ -121,16 +122,26 @@ def read_unfinished_run(trace: Path, journal: Path) -> UnfinishedRun | None:
     open_spans = [span for span_id, span in starts.items() if span_id not in ends]
     root = next((span for span in open_spans if semconv.RUN_ID in (span.attributes or {})), None)
     if root is None:
+        root = next((span for span in ends.values() if _is_failed_run(span)), None)
+    if root is None:
         return None
+    # A process that went on with a failed run may have been killed.
+    failed = root.end_time is not None and not open_spans
     times = [span.start_time or 0 for span in open_spans] + [
         span.end_time or 0 for span in ends.values()
     ]
     return UnfinishedRun(
         root=root,
         open_spans=tuple(span for span in open_spans if span is not root),
-        ended_spans=tuple(ends.values()),
-        last_sign_ns=max(changed_ns, *times),
+        ended_spans=tuple(span for span in ends.values() if span is not root),
+        last_sign_ns=max([changed_ns, *times]),
+        failure=str((root.attributes or {}).get(semconv.ERROR_TYPE, "")) if failed else "",
     )
+
+
+def _is_failed_run(span: ReadableSpan) -> bool:
+    is_run = semconv.RUN_ID in (span.attributes or {})
+    return is_run and span.status.status_code is StatusCode.ERROR
 
 
 def _by_id(spans: Sequence[ReadableSpan]) -> dict[int, ReadableSpan]:

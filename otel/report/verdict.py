@@ -163,10 +163,13 @@ def completeness_line(verdict: Verdict) -> str:
 def _resumption(one: Interruption) -> str:
     when = datetime.fromtimestamp(one.at_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     spans = f"{one.killed_spans} span{'' if one.killed_spans == 1 else 's'}"
+    when += f" after {one.after_ns / 1e9:.3f} s"
+    happened = f"its process was killed at {when} with {spans} open"
+    if one.failure:
+        happened = f"it had failed at {when} ({one.failure})"
     return (
-        f"The run was resumed: its process was killed at {when} after {one.after_ns / 1e9:.3f} s "
-        f"with {spans} open, and the {one.dead_ns / 1e9:.3f} s until the next process count as "
-        "nobody's time."
+        f"The run was resumed: {happened}, and the {one.dead_ns / 1e9:.3f} s until the next "
+        "process count as nobody's time."
     )
 
 

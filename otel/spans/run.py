@@ -6,7 +6,8 @@ share one trace.
 
 When a process is killed, nobody ends its open spans. The process that continues the run opens them
 again with their own ids and starts, and ends them at the last sign of life. The time until now
-becomes a span of its own, so that every reader can tell work from an interruption.
+becomes a span of its own, so that every reader can tell work from an interruption. A run that
+failed is continued in the same way: its own span is opened once more.
 """
 
 import time
@@ -66,15 +67,17 @@ class RunSpan:
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedRun:
-    """The spans of a run whose process was killed; parents stand before their children.
+    """The spans of a run whose process was killed, or that failed; parents before their children.
 
     `root` is the run's own span. `last_sign_ns` is when the process was last known to be alive.
+    `failure` is the error.type that ended the run; empty where its process was killed.
     """
 
     root: ReadableSpan
     open_spans: tuple[ReadableSpan, ...]
     ended_spans: tuple[ReadableSpan, ...]
     last_sign_ns: int
+    failure: str = ""
 
     @property
     def identity(self) -> Identity:
@@ -199,6 +202,7 @@ def _close_open_spans(unfinished: UnfinishedRun, recording: Recording) -> None:
             semconv.OPERATION: semconv.INTERRUPTION,
             semconv.LANGSMITH_SPAN_KIND: "chain",
             semconv.KILLED_SPANS: len(unfinished.open_spans),
+            **({semconv.RUN_FAILURE: unfinished.failure} if unfinished.failure else {}),
         },
         start_time=min(last, now),
     ).end(now)

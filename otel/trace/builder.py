@@ -22,7 +22,8 @@ class TraceBuilder:
         """Add a span; of two versions of one span, the one with an end counts.
 
         The file of a killed process may lack the end of a span that a backend has: the recorded end
-        then counts, not the one that was made up for the file.
+        then counts, not the one that was made up for the file. A run that failed and was resumed
+        has ended several times, and its last end counts.
         """
         earlier = self._records.setdefault(record.span_id, record)
         if earlier is record:
@@ -33,6 +34,10 @@ class TraceBuilder:
         elif record.end_ns and _identity(earlier) != _identity(record):
             if _killed(earlier) != _killed(record):
                 self._records[record.span_id] = record if _killed(earlier) else earlier
+                return
+            if _resumed(earlier) or _resumed(record):
+                if record.end_ns > earlier.end_ns:
+                    self._records[record.span_id] = record
                 return
             self.flaw(f"Two different spans have the id {record.span_id}.")
 
@@ -81,6 +86,10 @@ class TraceBuilder:
 
 def _identity(record: SpanRecord) -> tuple[str, str, int, int]:
     return record.parent_id or "", record.name, record.start_ns, record.end_ns
+
+
+def _resumed(record: SpanRecord) -> bool:
+    return bool(record.attributes().get(semconv.RESUMED))
 
 
 def _killed(record: SpanRecord) -> bool:

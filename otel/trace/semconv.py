@@ -103,10 +103,12 @@ BUDGET_REACHED = "trading.budget.reached"
 DETACHED = "detached"
 """The root of a separate trace, for work that a run started and did not wait for."""
 
-# A run whose process was killed and that another process continued
+# A run whose process was killed, or that failed, and that another process continued
 RESUMED = "trading.resumed"
 KILLED_SPANS = "trading.killed_spans"
 """The number of spans that an interruption cut short."""
+RUN_FAILURE = "trading.run_failure"
+"""The error.type that an interrupted run had ended with; absent where its process was killed."""
 KILLED = "killed"
 """The error.type of a span whose end is not recorded, because its process was killed."""
 

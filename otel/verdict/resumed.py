@@ -35,20 +35,22 @@ PAID_AGAIN = "trading.paid_again"
 
 
 class Interruption(msgspec.Struct, frozen=True):
-    """One death of a run's process, in nanoseconds.
+    """One death of a run's process, or one failure of a run, in nanoseconds.
 
-    `at_ns` is the time of death, `after_ns` how long the run had worked until then, and `dead_ns`
-    how long no process lived; `killed_spans` counts the spans that it cut short.
+    `at_ns` is when it happened, `after_ns` how long the run had worked until then, and `dead_ns`
+    how long no process lived; `killed_spans` counts the spans that it cut short. `failure` is the
+    error.type with which the run failed, and empty where its process was killed.
     """
 
     at_ns: int
     after_ns: int
     dead_ns: int
     killed_spans: int
+    failure: str = ""
 
 
 def interruptions(trace: SpanTable, run: int) -> tuple[Interruption, ...]:
-    """The interruptions of a run: each time its process was killed and another one continued it."""
+    """The interruptions of a run: each time it was killed or failed, and was resumed."""
     if not trace.attributes(run).get(semconv.RESUMED):
         return ()
     interruptions: list[Interruption] = []
@@ -58,7 +60,8 @@ def interruptions(trace: SpanTable, run: int) -> tuple[Interruption, ...]:
             start, end = trace.intervals[row]
             killed = trace.number(row, semconv.KILLED_SPANS) or 0
             after_ns = start - run_start - dead_ns
-            interruptions.append(Interruption(start, after_ns, end - start, int(killed)))
+            failure = str(trace.attributes(row).get(semconv.RUN_FAILURE, ""))
+            interruptions.append(Interruption(start, after_ns, end - start, int(killed), failure))
             dead_ns += end - start
     return tuple(interruptions)
 

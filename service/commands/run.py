@@ -81,9 +81,8 @@ def _begin(symbol: str, words: Mapping[str, Any]) -> ExitCode:
 def _resume(word: str, words: Mapping[str, Any]) -> ExitCode:
     talk, settings = Console(stderr=True), read_settings()
     sessions, out = load_session(talk), _out(words, settings)
-    run_id, order = sessions.interrupted(word, out)
+    run_id, order = sessions.interrupted(word, out, settings)
     choice = order.choice(settings)
-    order.check(choice)
     _announce(talk, order.request, choice)
     with logging_to(settings.log_file, settings.redactor):
         session = sessions(settings, out, talk, order.offline)

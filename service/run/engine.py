@@ -5,6 +5,8 @@ The command line opens one for a command, the service for as long as it lives.
 
 import asyncio
 import contextlib
+import shlex
+import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,11 +16,15 @@ from typing import TypeVar
 from opentelemetry.context import Context
 from opentelemetry.sdk.metrics.export import MetricReader
 
-from trading_graph.graph.analysis import Analysis, analyse, record_run
+from trading_graph.graph.analysis import Analysis, analyse, brought, record_run
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.graph.backends import Backends, open_backends
+from trading_graph.graph.budget import Spending
 from trading_graph.graph.checkpoints import Checkpoints, delete_checkpoints, open_checkpoints
 from trading_graph.graph.decisions import Decision
+from trading_graph.graph.errors import AnalysisError, RunFailedError
+from trading_graph.graph.options import Options
+from trading_graph.graph.state import State
 from trading_graph.otel.export import Telemetry, TraceFile, set_up
 from trading_graph.otel.files.journal import Journal
 from trading_graph.otel.redaction import Redactor
@@ -31,15 +37,21 @@ from trading_graph.service.replay import replaying, send_again
 from trading_graph.service.run.folder import RunFolder
 from trading_graph.service.run.monitoring import RunMetrics, TimingLog
 from trading_graph.service.run.request import RunRequest, default_date
-from trading_graph.service.run.result import report
-from trading_graph.service.run.resume import NodeEnds, RunOrder, claim
+from trading_graph.service.run.result import report, unfinished_report
+from trading_graph.service.run.resume import (
+    NodeEnds,
+    RunOrder,
+    claim,
+    has_agent,
+)
 from trading_graph.service.settings import Settings
+from trading_graph.toolkit.errors import BadRequestError, DataError
 
 _T = TypeVar("_T")
 
 
-class FailedTrace(str):
-    """A note on an error that says where the trace of the failed run is."""
+class FailureNote(str):
+    """A note on an error that says where the trace of the failed run is, or how to resume it."""
 
     __slots__ = ()
 
@@ -100,9 +112,10 @@ class Engine:
         """Run one analysis; whatever happens, the spans that ended are in the run's folder.
 
         `run_id` is a UUIDv7 that was assigned before the run began; `parent` is the caller's
-        context. An error that ends the run has a note that says where its trace is. Decision and
-        report are in the folder before the run's span ends. Raises BadRequestError, AnalysisError,
-        a toolkit DataError, or OSError.
+        context. An error that ends the run has a note that says where its trace is; where an agent
+        had brought something, its report is in the folder and the error is a RunFailedError, which
+        says how to resume the run. Decision and report are in the folder before the run's span
+        ends. Raises BadRequestError, AnalysisError, a toolkit DataError, or OSError.
         """
         run_id = run_id or uuid7()
         folder = RunFolder(self.out, run_id.hex)
@@ -117,9 +130,9 @@ class Engine:
     async def resume(
         self, run_id: uuid.UUID, *, listeners: Sequence[SpanListener] = ()
     ) -> tuple[Analysis, RunFolder]:
-        """Resume a run whose process was killed; what its agents have brought is not done again.
+        """Resume a run that was killed or failed; what its agents have brought is not done again.
 
-        Its trace is continued, and spans of the killed process are sent to the backends that lack
+        Its trace is continued, and spans of the earlier process are sent to the backends that lack
         them. Raises NotResumableError, and what `run` raises.
         """
         claimed = await _open_in_thread(
@@ -127,13 +140,13 @@ class Engine:
         )
         unfinished = claimed.unfinished
         try:
-            claimed.order.check(self.backends.choice)
+            order = await asyncio.to_thread(claimed.resume_order, self.backends.choice)
         except NotResumableError:
             claimed.journal.close(over=False)
             raise
         try:
             return await self._record(
-                claimed.order,
+                order,
                 claimed.folder,
                 claimed.journal,
                 run_id,
@@ -160,6 +173,7 @@ class Engine:
         trace_file: TraceFile | None = None
         ends: NodeEnds | None = None
         run: RunSpan | None = None
+        keeps = False
         try:
             trace_file = await _open_in_thread(
                 lambda: TraceFile(folder.trace, self.redactor, journal), TraceFile.close
@@ -185,10 +199,23 @@ class Engine:
                 self._live.append(live)
                 if self._has_left:
                     live.seal()
+                spending = Spending(options.budget, run.span, order.spent)
                 try:
                     analysis = await analyse(
-                        options, self.backends, run, callbacks=callbacks, checkpoints=checkpoints
+                        options,
+                        self.backends,
+                        run,
+                        callbacks=callbacks,
+                        checkpoints=checkpoints,
+                        spending=spending,
                     )
+                except Exception as error:
+                    earlier = () if unfinished is None else unfinished.ended_spans
+                    if not self._has_left and (ends.agent_ended_well or has_agent(earlier)):
+                        keeps = _is_worth_resuming(error)
+                        order = order.model_copy(update={"spent": tuple(spending.unclaimed)})
+                        await self._keep(order, folder, options, checkpoints, error)
+                    raise
                 finally:
                     self._live.remove(live)
                 # Before the run's span ends: a run that is over has all its files.
@@ -201,14 +228,58 @@ class Engine:
                     LOG.info("The run was cancelled.", extra={"span": span})
                 else:
                     LOG.error("The run failed: %r", error, extra={"span": span})
-                error.add_note(FailedTrace(f"Trace of the failed run: {folder.trace}"))
+                note = FailureNote(f"Trace of the failed run: {folder.trace}")
+                if not keeps:
+                    error.add_note(note)
+                elif isinstance(error, AnalysisError | DataError):
+                    failure = RunFailedError(self._failure(error, folder))
+                    failure.add_note(note)
+                    raise failure from error
+                else:
+                    error.add_note(note)
+                    error.add_note(FailureNote(f"Resume it with: {self._resume_command(folder)}"))
             raise
         finally:
             # A run whose resumption failed before it began can still be resumed.
-            over = (run is not None or unfinished is None) and not self._has_left
-            if over and ends is not None:
+            ended = (run is not None or unfinished is None) and not self._has_left
+            if ended and ends is not None:
                 ends.release()
+            over = ended and not keeps
             await asyncio.to_thread(_close_files, folder, trace_file, journal, over)
+
+    async def _keep(
+        self,
+        order: RunOrder,
+        folder: RunFolder,
+        options: Options,
+        checkpoints: Checkpoints,
+        error: Exception,
+    ) -> None:
+        """Write what a failed run has: its report, and the order that it can be resumed with."""
+        run_id = folder.path.name
+        sentence = self._failure(error, folder) if _is_worth_resuming(error) else str(error)
+
+        def write(state: State) -> None:
+            folder.write_order(order.model_dump_json(indent=2) + "\n")
+            text = unfinished_report(state, order.request, run_id, sentence)
+            folder.write_report(self.redactor.text(text))
+
+        try:
+            await asyncio.to_thread(write, await brought(options, checkpoints, run_id))
+        except (OSError, sqlite3.Error) as problem:  # The disk may be why the run failed.
+            LOG.warning("The report of the failed run %s cannot be written: %s", run_id, problem)
+
+    def _failure(self, error: Exception, folder: RunFolder) -> str:
+        """Why a run failed, and how to resume it, in one sentence."""
+        reason = str(error).rstrip(".") or type(error).__name__
+        return (
+            f"{reason}; what its agents brought is kept, so then resume the run with: "
+            f"{self._resume_command(folder)}"
+        )
+
+    def _resume_command(self, folder: RunFolder) -> str:
+        out = "" if self.out == self.settings.out else f" --out {shlex.quote(str(self.out))}"
+        return f"trading-graph run --resume {folder.path.name}{out}"
 
     def _write(self, analysis: Analysis, folder: RunFolder) -> Analysis:
         analysis = redact(analysis, self.redactor)
@@ -226,6 +297,11 @@ async def _open_in_thread(open_: Callable[[], _T], close: Callable[[_T], object]
         if opening.exception() is None:
             await asyncio.to_thread(close, opening.result())
         raise
+
+
+def _is_worth_resuming(error: Exception) -> bool:
+    """Whether a run that failed may come to a decision: what was asked for may be impossible."""
+    return not isinstance(error, BadRequestError)
 
 
 def _begin(folder: RunFolder, order: RunOrder) -> Journal:

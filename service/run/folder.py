@@ -1,12 +1,14 @@
-"""The folder of a run, and the state of the run that it shows: running, interrupted or over.
+"""The folder of a run, and the state of the run that it shows: running, killed, failed or over.
 
 `trace.jsonl` grows while the run is under way. `decision.json` and `report.md` are written at its
-end, whole or not at all: a run that failed leaves only its trace. While the run is under way there
-are also `order.json` (its request), `open.jsonl` (the journal of the spans that have started) and
-`checkpoints.sqlite` (what its nodes have brought): all that another process needs to resume it.
+end, whole or not at all. While the run is under way there are also `order.json` (its request),
+`open.jsonl` (the journal of the spans that have started) and `checkpoints.sqlite` (what its nodes
+have brought): all that another process needs to resume it.
 
 The process of a run holds a lock on the journal. A killed process leaves the journal without the
-lock, and a run that is over leaves no journal.
+lock, and a run that is over leaves no journal. A run that failed after an agent had brought
+something keeps all of these files, and a `report.md` of what it has; one that failed before leaves
+only its trace.
 """
 
 import os
@@ -15,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from trading_graph.otel.sources import read
-from trading_graph.otel.trace import SpanTable, semconv
+from trading_graph.otel.trace import ERROR, SpanTable, semconv
 
 DECISION, REPORT, TRACE = "decision.json", "report.md", "trace.jsonl"
 ORDER, JOURNAL, CHECKPOINTS = "order.json", "open.jsonl", "checkpoints.sqlite"
@@ -28,6 +30,8 @@ class FolderState(StrEnum):
 
     RUNNING = "running"
     INTERRUPTED = "interrupted"
+    FAILED = "failed"
+    """It ended in an error, and can be resumed."""
     OVER = "over"
 
 
@@ -48,11 +52,19 @@ class RunFolder:
     def create(self, order: str) -> None:
         """Make the folder of a new run; raises OSError, also when it exists already."""
         self.path.mkdir(parents=True)
+        self.write_order(order)
+
+    def write_order(self, order: str) -> None:
+        """Write what the run is asked to do."""
         _replace(self.order, order)
 
     def write(self, decision: str, report: str) -> None:
         """Write the decision and the report."""
         _replace(self.decision, decision)
+        self.write_report(report)
+
+    def write_report(self, report: str) -> None:
+        """Write the report."""
         _replace(self.path / REPORT, report)
 
 
@@ -79,14 +91,28 @@ def folder_state(folder: Path) -> FolderState:
         return FolderState.OVER
     trace = _read_spans(folder)
     run = None if trace is None else _run(trace)
-    over = trace is not None and run is not None and trace.end[run] != 0
-    return FolderState.OVER if over else FolderState.INTERRUPTED
+    if trace is None or run is None or trace.end[run] == 0:
+        return FolderState.INTERRUPTED
+    if trace.status[run] != ERROR or not (folder / CHECKPOINTS).is_file():
+        return FolderState.OVER
+    # A process that went on with a failed run may have been killed.
+    return FolderState.FAILED if trace.end.all() else FolderState.INTERRUPTED
+
+
+def agents_done(folder: Path) -> frozenset[str]:
+    """The agents of a run that have ended well. Blocks."""
+    trace = _read_spans(folder)
+    if trace is None:
+        return frozenset()
+    ended = [row for row in range(len(trace)) if trace.end[row] and trace.status[row] != ERROR]
+    names = [trace.attributes(row).get(semconv.AGENT_NAME) for row in ended]
+    return frozenset(str(name) for name in names if name)
 
 
 def unfinished_sentence(folder: Path) -> str | None:
-    """What a run that is not over has recorded so far; None for one that is over. Blocks."""
+    """What a run that goes on or was killed has recorded so far; None for any other. Blocks."""
     state = folder_state(folder)
-    if state is FolderState.OVER:
+    if state in (FolderState.OVER, FolderState.FAILED):
         return None
     last_sign_ns = (folder / JOURNAL).stat().st_mtime_ns
     trace = _read_spans(folder)

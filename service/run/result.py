@@ -13,8 +13,9 @@ from rich.padding import Padding
 from rich.rule import Rule
 
 from trading_graph.graph.analysis import Analysis
-from trading_graph.graph.decisions import Decision
+from trading_graph.graph.decisions import DecidedBy, Decision
 from trading_graph.graph.gate import own_gate
+from trading_graph.graph.state import State
 from trading_graph.otel.export import JAEGER, LANGSMITH, Delivery
 from trading_graph.otel.report import VerdictText, waterfall
 from trading_graph.otel.report.documents.document import SCHEMA_VERSION, Document, encode
@@ -31,6 +32,7 @@ from trading_graph.otel.verdict import (
 from trading_graph.otel.vocabularies import witness
 from trading_graph.service.langsmith import LangSmithMode
 from trading_graph.service.run.folder import RunFolder
+from trading_graph.service.run.request import RunRequest
 from trading_graph.service.run.usage import (
     AgentUsageJson,
     PriceJson,
@@ -56,6 +58,7 @@ _TEMPLATES = Environment(
     keep_trailing_newline=True,
 )
 _REPORT = _TEMPLATES.get_template("report.md")
+_UNFINISHED = _TEMPLATES.get_template("unfinished.md")
 _COLOURS = {"BUY": "green", "SELL": "red", "HOLD": "yellow"}
 
 
@@ -147,6 +150,21 @@ def report(analysis: Analysis) -> str:
     )
 
 
+def unfinished_report(state: State, request: RunRequest, run_id: str, sentence: str) -> str:
+    """What the agents of a run that failed had brought, and why it failed, as Markdown."""
+    return _UNFINISHED.render(
+        symbol=request.symbol,
+        as_of=request.date,
+        run_id=run_id,
+        sentence=sentence,
+        reports=state.get("reports", []),
+        statements=state.get("statements", []),
+        plan=state.get("plan"),
+        proposal=state.get("proposal"),
+        opinions=state.get("opinions", []),
+    )
+
+
 def show(result: FinishedRun, settings: Settings, console: Console) -> None:
     """Print the run for people."""
     analysis = result.analysis
@@ -176,13 +194,26 @@ def _decision(analysis: Analysis, console: Console) -> None:
     outcome = analysis.decision
     final = outcome.decision
     colour = _COLOURS[final.action]
-    console.print(Rule(f"[bold {colour}]{final.action} {outcome.symbol}[/] as of {outcome.as_of}"))
+    nobody = " · decided by no model" if outcome.decided_by is DecidedBy.NOBODY else ""
     console.print(
-        f"confidence {final.confidence:.2f} · entry {final.entry:g} · stop {final.stop:g} · "
-        f"target {final.target:g} · position {final.position_pct:g} % · "
-        f"horizon {final.horizon_days} days · session {outcome.session}",
-        highlight=False,
+        Rule(f"[bold {colour}]{final.action} {outcome.symbol}[/] as of {outcome.as_of}{nobody}")
     )
+    parts = [
+        f"confidence {final.confidence:.2f}",
+        *(
+            f"{name} {price:g}"
+            for name, price in (
+                ("entry", final.entry),
+                ("stop", final.stop),
+                ("target", final.target),
+            )
+            if price is not None
+        ),
+        *([] if final.position_pct is None else [f"position {final.position_pct:g} %"]),
+        *([] if final.horizon_days is None else [f"horizon {final.horizon_days} days"]),
+        f"session {outcome.session or 'none'}",
+    ]
+    console.print(" · ".join(parts), highlight=False)
     console.print()
     console.print(escape(final.rationale), highlight=False)
     for risk in final.risks:

@@ -1,13 +1,15 @@
-"""Resuming a run whose process was killed.
+"""Resuming a run whose process was killed, or that failed.
 
 A run stores its `RunOrder` in its folder when it starts: the request, and the back ends that it
 begins with. Whoever resumes the run reads the request from it, and checks that the same model and
-the same data would serve: a report of one model that another model judges is nobody's analysis. An
-order holds no secret. `NodeEnds` makes sure that what is in the trace is in the checkpoints too.
+the same data would serve: a report of one model that another model judges is nobody's analysis.
+Only a failed run may go on with another deep model, as long as no agent has decided with the first.
+An order holds no secret. `NodeEnds` makes sure that what is in the trace is in the checkpoints too.
 """
 
 import uuid
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -18,13 +20,22 @@ from opentelemetry.trace import StatusCode
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trading_graph.graph.backend_choice import BackendChoice
+from trading_graph.graph.options import DECIDERS
+from trading_graph.graph.state import Usage
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.files.journal import Journal, read_unfinished_run
 from trading_graph.otel.spans import SpanListener, UnfinishedRun
 from trading_graph.otel.trace import semconv
 from trading_graph.service.errors import NotResumableError
 from trading_graph.service.langsmith import LangSmithMode
-from trading_graph.service.run.folder import JOURNAL, ORDER, FolderState, RunFolder, folder_state
+from trading_graph.service.run.folder import (
+    JOURNAL,
+    ORDER,
+    FolderState,
+    RunFolder,
+    agents_done,
+    folder_state,
+)
 from trading_graph.service.run.request import RunRequest
 from trading_graph.service.settings import Settings, backend_choice
 from trading_graph.toolkit.live_access import Mode
@@ -44,7 +55,10 @@ class StoredModels(BaseModel):
 
 
 class RunOrder(BaseModel):
-    """The request and the back ends of a run; `models` is None for the offline model."""
+    """The request and the back ends of a run; `models` is None for the offline model.
+
+    `spent` are calls of agents that had not ended when the run failed: they were paid for.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -57,6 +71,7 @@ class RunOrder(BaseModel):
     cache: bool
     pool: bool
     langsmith: LangSmithMode
+    spent: tuple[Usage, ...] = ()
 
     @classmethod
     def of(cls, request: RunRequest, choice: BackendChoice, langsmith: LangSmithMode) -> Self:
@@ -85,17 +100,36 @@ class RunOrder(BaseModel):
         choice = backend_choice(settings, offline=False, own_model=self.models is not None)
         return replace(choice, **{name: getattr(self, name) for name in _CHOSEN})
 
-    def check(self, choice: BackendChoice) -> None:
-        """Refuse another model or other data than at the start; raises NotResumableError."""
+    def resumed_with(self, choice: BackendChoice, *, undecided: bool) -> Self:
+        """The order of the run as it is resumed; `undecided` where another model may decide.
+
+        Raises NotResumableError for another model or other data than at the start.
+        """
         now = _models(choice)
-        if self.models == now and self.data == choice.data:
-            return
+        if self.data == choice.data:
+            if self.models == now:
+                return self
+            if undecided and self._differs_in_deep(now):
+                return self.model_copy(update={"models": now})
         raise NotResumableError(
             f"The run began with {_describe(self.models)} and {self.data} data, and now "
             f"{_describe(now)} and {choice.data} data would serve; set OPENAI_API_KEY, "
             "OPENAI_BASE_URL, TRADING_GRAPH_QUICK_MODEL, TRADING_GRAPH_DEEP_MODEL and "
             "TRADING_GRAPH_DATA as they were, or start the analysis anew."
         )
+
+    def _differs_in_deep(self, now: StoredModels | None) -> bool:
+        """Whether the model that decides is all that is another one."""
+        if self.models is None or now is None:
+            return False
+        return self.models.model_copy(update={"deep": now.deep}) == now
+
+
+def failed_undecided(folder: RunFolder) -> bool:
+    """Whether a run failed before an agent had decided with its deep model. Blocks."""
+    if folder_state(folder.path) is not FolderState.FAILED:
+        return False
+    return agents_done(folder.path).isdisjoint(DECIDERS)
 
 
 def _models(choice: BackendChoice) -> StoredModels | None:
@@ -120,11 +154,13 @@ def interrupted_run(word: str, out: Path) -> uuid.UUID:
         except ValueError:
             raise NotResumableError(
                 f"{word} is no run's id; name one of {out}, or `last` for the newest that was "
-                "interrupted."
+                "interrupted or failed."
             ) from None
     run_ids = list(interrupted_runs(out))
     if not run_ids:
-        raise NotResumableError(f"No run in {out} was interrupted.")
+        raise NotResumableError(
+            f"No run in {out} was interrupted, and none that failed can be resumed."
+        )
     return uuid.UUID(run_ids[-1])
 
 
@@ -140,22 +176,39 @@ def interrupted_runs(out: Path) -> dict[str, RunOrder]:
             order = RunOrder.parse((folder / ORDER).read_text("utf-8"), str(folder / ORDER))
         except (FileNotFoundError, NotResumableError):
             continue
-        if folder_state(folder) is FolderState.INTERRUPTED:
+        if folder_state(folder) in (FolderState.INTERRUPTED, FolderState.FAILED):
             orders[folder.name] = order
     return orders
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimedRun:
-    """A killed run that belongs to this process now.
+    """A killed or failed run that belongs to this process now.
 
-    `unfinished` is None when the killed process recorded nothing.
+    `unfinished` is None when the earlier process recorded nothing.
     """
 
     folder: RunFolder
     order: RunOrder
     journal: Journal
     unfinished: UnfinishedRun | None
+
+    def resume_order(self, choice: BackendChoice) -> RunOrder:
+        """Store the order that the run goes on with, and return it; raises NotResumableError."""
+        order = self.order.resumed_with(choice, undecided=self._failed_undecided())
+        if order != self.order:
+            self.folder.write_order(order.model_dump_json(indent=2) + "\n")
+        return order
+
+    def _failed_undecided(self) -> bool:
+        if self.unfinished is None or not self.unfinished.failure:
+            return False
+        deciders = [
+            span
+            for span in self.unfinished.ended_spans
+            if (span.attributes or {}).get(semconv.AGENT_NAME) in DECIDERS
+        ]
+        return not has_agent(deciders)
 
 
 def stored_order(out: Path, run_id: str) -> RunOrder:
@@ -182,7 +235,7 @@ def stored_order(out: Path, run_id: str) -> RunOrder:
 
 
 def claim(out: Path, run_id: str) -> ClaimedRun:
-    """Claim a killed run for this process; raises NotResumableError or OSError. Blocks."""
+    """Claim a killed or failed run; raises NotResumableError or OSError. Blocks."""
     order = stored_order(out, run_id)
     folder = RunFolder(out, run_id)
     journal = Journal.take_up(folder.journal)
@@ -207,6 +260,15 @@ def claim(out: Path, run_id: str) -> ClaimedRun:
     return ClaimedRun(folder, order, journal, unfinished)
 
 
+def has_agent(spans: Iterable[ReadableSpan]) -> bool:
+    """Whether one of the ended spans is that of an agent that has brought something."""
+    return any(
+        (span.attributes or {}).get(semconv.OPERATION_NAME) == semconv.INVOKE_AGENT
+        and span.status.status_code is not StatusCode.ERROR
+        for span in spans
+    )
+
+
 def _has_agents(unfinished: UnfinishedRun) -> bool:
     """Whether an agent had ended, so that there was something to store."""
     return any(
@@ -226,6 +288,7 @@ class NodeEnds:
         self._listener = listener
         self._stored_tasks: set[str] = set()
         self._delayed: defaultdict[str, list[ReadableSpan]] = defaultdict(list)
+        self.agent_ended_well = False
         self._lock = Lock()
 
     def on_start(self, span: ReadableSpan) -> None:
@@ -234,6 +297,8 @@ class NodeEnds:
 
     def on_end(self, span: ReadableSpan) -> None:
         """Pass an end on, or delay it."""
+        if has_agent([span]):
+            self.agent_ended_well = True
         task = str((span.attributes or {}).get(semconv.TASK_ID, ""))
         if task and span.status.status_code is not StatusCode.ERROR:
             with self._lock:

@@ -35,11 +35,16 @@ from trading_graph.graph.chat.retries import PauseReason
 from trading_graph.otel.spans import caller_context
 from trading_graph.otel.trace import semconv
 from trading_graph.service.langsmith import langsmith_mode
-from trading_graph.service.run.engine import Engine, FailedTrace, open_engine
+from trading_graph.service.run.engine import Engine, FailureNote, open_engine
 from trading_graph.service.run.folder import RunFolder
 from trading_graph.service.run.request import RunRequest
 from trading_graph.service.run.result import FinishedRun, finish_run, show, show_json
-from trading_graph.service.run.resume import RunOrder, interrupted_run, stored_order
+from trading_graph.service.run.resume import (
+    RunOrder,
+    failed_undecided,
+    interrupted_run,
+    stored_order,
+)
 from trading_graph.service.settings import Settings
 
 _REFRESH_PER_S = 8
@@ -220,10 +225,15 @@ class RunSession:
         self._langsmith = langsmith_mode(settings, offline=offline)
 
     @staticmethod
-    def interrupted(word: str, out: Path) -> tuple[uuid.UUID, RunOrder]:
-        """The interrupted run that a word names, and its order; raises NotResumableError."""
+    def interrupted(word: str, out: Path, settings: Settings) -> tuple[uuid.UUID, RunOrder]:
+        """The interrupted or failed run that a word names, and the order that it goes on with.
+
+        Raises NotResumableError.
+        """
         run_id = interrupted_run(word, out)
-        return run_id, stored_order(out, run_id.hex)
+        order = stored_order(out, run_id.hex)
+        undecided = failed_undecided(RunFolder(out, run_id.hex))
+        return run_id, order.resumed_with(order.choice(settings), undecided=undecided)
 
     async def runs(
         self, request: RunRequest, choice: BackendChoice, times: int = 1
@@ -237,7 +247,7 @@ class RunSession:
         )
 
     async def resume(self, run_id: uuid.UUID, choice: BackendChoice) -> FinishedRun:
-        """Resume a run whose process was killed; raises NotResumableError."""
+        """Resume a run whose process was killed, or that failed; raises NotResumableError."""
         (result,) = await self._results(
             lambda engine, progress: engine.resume(run_id, listeners=[progress]), choice
         )
@@ -265,7 +275,7 @@ class RunSession:
                 return await start(engine, progress)
         except BaseException as error:
             for note in getattr(error, "__notes__", ()):
-                if isinstance(note, FailedTrace):  # LangGraph adds notes of its own.
+                if isinstance(note, FailureNote):  # LangGraph adds notes of its own.
                     self._talk.print(note, soft_wrap=True)
             raise
 

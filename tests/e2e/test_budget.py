@@ -7,7 +7,7 @@ import pytest
 
 from tests.analysis_runner import CHOICE, Ran, Runner
 from tests.faulty_model import Fault
-from trading_graph.graph.decisions import Action
+from trading_graph.graph.decisions import Action, DecidedBy
 from trading_graph.graph.gate import own_gate
 from trading_graph.graph.options import Budget, Limit, Order
 from trading_graph.otel.trace import SpanTable, semconv
@@ -37,6 +37,9 @@ def assert_held(ran: Ran, limit: Limit, flag: str) -> None:
     decision = ran.made.decision
     final = decision.decision
     assert (final.action, final.confidence, final.position_pct) == (Action.HOLD, 0, 0)
+    assert (final.entry, final.stop, final.target) == (None, None, None)
+    assert decision.decided_by is DecidedBy.NOBODY
+    assert "risk_judge" in decision.undecided
     assert flag in final.rationale
     assert decision.degraded
     assert decision.budget_reached is limit
@@ -189,13 +192,13 @@ async def test_seconds_end_a_call_that_is_under_way(
 
 
 async def test_seconds_end_tools_that_are_under_way(run_analysis: Runner) -> None:
-    """The fetches of the analysts outlast the budget; the last close is fetched all the same."""
+    """The fetches of the analysts outlast the budget; the last session is found all the same."""
     free = await run_analysis()
     choice = replace(CHOICE, fetch_latency_s=3 * free.made.seconds)
     ran = await run_analysis(choice=choice, budget=Budget(seconds=free.made.seconds))
     assert errors(ran.trace, "invoke_agent market_analyst") == ["timeout"]
     assert set(errors(ran.trace, "execute_tool get_prices")) == {"cancelled"}
-    assert ran.made.decision.decision.entry == free.made.decision.decision.entry
+    assert ran.made.decision.session == free.made.decision.session
     assert_held(ran, Limit.SECONDS, "--max-seconds")
 
 

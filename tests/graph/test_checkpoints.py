@@ -50,6 +50,7 @@ WHOLE: State = {
     "risk_round": 1,
     "opinions": [Statement("neutral_risk_analyst", 1, "Less.")],
     "decision": FinalDecision(**TRADE, risks=["gap"]),
+    "undecided": ["trader"],
     "warnings": ["news_analyst: late"],
     "usage": [Usage("trader", "m", 10, 20, 1.5, requests=2)],
     "budget_reached": "tokens",

@@ -176,14 +176,14 @@ def test_an_order_comes_back_as_it_was_and_holds_no_secret() -> None:
     assert "k-secret-1234" not in text
     found = RunOrder.parse(text, "order.json")
     assert found.request == REQUEST
-    found.check(choice)
-    found.check(replace(choice, cache=True, chat_latency_s=9))
+    found.resumed_with(choice, undecided=False)
+    found.resumed_with(replace(choice, cache=True, chat_latency_s=9), undecided=False)
     for other in (replace(choice, model=None), replace(choice, data="offline")):
         with pytest.raises(NotResumableError):
-            found.check(other)
+            found.resumed_with(other, undecided=False)
     settings = Settings(
         OPENAI_BASE_URL="http://models.test/v1", quick_model="small", deep_model="large"
     )
     again = found.choice(settings)
-    found.check(again)
+    found.resumed_with(again, undecided=False)
     assert (again.cache, again.pool, again.data) == (False, False, "auto")

@@ -25,12 +25,13 @@ from trading_graph.otel.verdict import (
 
 
 class InterruptionJson(Document, frozen=True, kw_only=True):
-    """A death of a resumed run's process."""
+    """A death of a resumed run's process, or a failure of the run: then `failure` is its error."""
 
     at_unix_s: float
     after_s: float
     dead_s: float
     killed_spans: int
+    failure: str = ""
 
 
 class ProjectionJson(Document, frozen=True, kw_only=True):

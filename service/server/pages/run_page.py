@@ -122,9 +122,11 @@ class Levels:
 
 
 def levels_of(decision: Decision) -> Levels | None:
-    """The levels of a decision, None where its stop is its target."""
+    """The levels of a decision; None where it has not all of them, or its stop is its target."""
     final = decision.decision
     stop, entry, target = final.stop, final.entry, final.target
+    if stop is None or entry is None or target is None:
+        return None
     low, high = min(stop, target), max(stop, target)
     if high <= low:
         return None
@@ -178,8 +180,7 @@ def _rulings(decision: Decision) -> list[Piece]:
         ),
         Piece(
             "Trader: proposal",
-            f"{trade.action} at {trade.entry:g}, stop {trade.stop:g}, target "
-            f"{trade.target:g}, {trade.position_pct:g} %. {trade.rationale}",
+            f"{trade.terms}. {trade.rationale}",
         ),
     ]
 

@@ -141,6 +141,8 @@ async def test_a_whole_analysis_comes_to_a_decision(serve: Serve, tool_answer: T
         blocks.append(f'<statement agent="{agent}" round="1">{reply.text}</statement>')
     decision = await decide(chat, "risk_judge", FinalDecision, *blocks, LEVELS)
     assert decision.action is Action.BUY
+    assert decision.position_pct is not None
+    assert proposal.position_pct is not None
     assert decision.position_pct <= proposal.position_pct
     assert model.requests == dict.fromkeys(ANALYSTS, 2) | dict.fromkeys(
         (

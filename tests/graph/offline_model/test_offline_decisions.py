@@ -90,9 +90,11 @@ def test_a_proposal_always_fits_schema_and_market(
     trade = proposal(action, confidence, close, atr)
     assert TradeProposal.model_validate_json(trade.model_dump_json()) == trade
     assert trade.entry == close
+    assert trade.position_pct is not None
     assert 0 <= trade.position_pct <= rules.POSITION_CAP_PCT
     if atr is not None and atr >= rules.LEAST_ATR_SHARE * close:
         for price in (trade.stop, trade.target):
+            assert price is not None
             assert abs(price - close) <= 6 * atr
 
 
@@ -111,6 +113,8 @@ def test_a_decision_always_fits_and_never_grows(
     opinions = [statement(agent, assess(talk(agent, *shared))) for agent in RISK_ANALYSTS]
     decision = judge(talk("risk_judge", *shared, *opinions))
     assert FinalDecision.model_validate_json(decision.model_dump_json()) == decision
+    assert decision.position_pct is not None
+    assert trade.position_pct is not None
     assert decision.position_pct <= trade.position_pct
     assert all(any(agent in risk for risk in decision.risks) for agent in ANALYSTS[:missing])
 
@@ -152,8 +156,8 @@ def test_a_volatile_stock_gets_a_smaller_position() -> None:
     """The same risk budget buys less of what moves more."""
     calm = proposal(Action.BUY, 0.6, 100.0, 2.0)
     wild = proposal(Action.BUY, 0.6, 100.0, 6.0)
-    assert wild.position_pct < calm.position_pct
-    assert wild.stop < calm.stop
+    assert (wild.position_pct or 0) < (calm.position_pct or 0)
+    assert (wild.stop or 0) < (calm.stop or 0)
 
 
 def test_only_an_objection_of_two_members_stands() -> None:
@@ -167,6 +171,7 @@ def test_only_an_objection_of_two_members_stands() -> None:
     assert alone.risks == []
     assert alone.position_pct == trade.position_pct
     assert together.risks == ["Wide stop, voiced by 2 of the risk team: too wide."]
+    assert trade.position_pct is not None
     assert together.position_pct == pytest.approx(0.8 * trade.position_pct, abs=0.01)
 
 
@@ -184,6 +189,9 @@ def test_too_many_standing_objections_make_a_hold() -> None:
         )
     )
     assert decision.action is Action.HOLD
+    assert decision.stop is not None
+    assert decision.entry is not None
+    assert decision.target is not None
     assert decision.stop < decision.entry < decision.target
 
 

@@ -179,6 +179,7 @@ async def test_bad_prices_fit_the_schema_and_not_the_market(serve: Serve) -> Non
     """The proposal is valid, and its entry is far above the last 20 sessions' range."""
     chat = await serve(FaultyModel(latency_s=0, faults=[Fault("trader", "bad_prices")]))
     bad = TradeProposal.model_validate((await trade(chat)).tool_calls[0]["args"])
+    assert bad.entry is not None
     assert bad.entry > 103.0 * 1.05
     good = TradeProposal.model_validate((await trade(chat)).tool_calls[0]["args"])
     assert good.entry == 100.0
