@@ -107,8 +107,9 @@ def _tail_lengths(lockstep: Lockstep, labels: Mapping[str, int]) -> tuple[int, i
     """How many of the single nodes after a lockstep belong to one branch: least and most.
 
     A node whose branch is recorded does. Of others nothing tells whether they join the branches or
-    are the next nodes of a longer branch. At most as many as there are stages are taken for that,
-    and none that is visited again or that other branches follow, which is what comes after a join.
+    are the next nodes of a longer branch. All up to the last that the branches have visited may be.
+    After it at most as many as there are stages are taken for that, and none that is visited again
+    or that other branches follow, which is what comes after a join.
     """
     branches = {labels[node] for node in lockstep.nodes if node in labels}
     single = [stage.visits[0] for stage in lockstep.tail]
@@ -118,8 +119,9 @@ def _tail_lengths(lockstep: Lockstep, labels: Mapping[str, int]) -> tuple[int, i
         certain += 1
     counts = Counter(visit.node for visit in single)
     is_last = not single or lockstep.tail[-1] is lockstep.graph.stages[-1]
-    possible = certain
-    for visit, is_join in list(zip(single, joins, strict=True))[certain : len(lockstep.stages)]:
+    back = max((n for n, visit in enumerate(single, 1) if visit.node in lockstep.nodes), default=0)
+    possible = certain if any(joins[:back]) else max(certain, back)
+    for visit, is_join in list(zip(single, joins, strict=True))[possible : len(lockstep.stages)]:
         if is_join or counts[visit.node] > 1 or not (is_last or visit is not single[-1]):
             break
         possible += 1
