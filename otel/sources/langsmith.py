@@ -34,7 +34,7 @@ _MICROSECOND = datetime.timedelta(microseconds=1)
 
 _FIELDS = (
     "id name run_type parent_run_id start_time end_time error status extra trace_id session_id "
-    "dotted_order prompt_tokens completion_tokens"
+    "dotted_order prompt_tokens completion_tokens first_token_time"
 )
 _FIELDS_TO_FIND = "id name run_type start_time trace_id session_id dotted_order"
 _METADATA: tuple[tuple[str, type | UnionType], ...] = (
@@ -250,6 +250,9 @@ def _attributes(run: Run) -> Mapping[str, Any]:
     ):
         if tokens is not None:
             attributes[key] = tokens
+    if run.first_token_time is not None:
+        waited_ns = _nanoseconds(run.first_token_time) - _nanoseconds(run.start_time)
+        attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = waited_ns / 1e9
     metadata = _metadata(run)
     for key, kind in _METADATA:
         value = metadata.get(key)

@@ -9,10 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from trading_graph.otel.trace import SpanTable
+from trading_graph.otel.trace import Attributes, SpanTable, semconv
 from trading_graph.otel.vocabularies import Role, http_status, resend_count
 
 TOO_MANY_REQUESTS = 429
+
+_RATE_LIMITS = frozenset({"RateLimitError", "TooManyRequests", "ResourceExhausted", "429"})
+"""What clients call an answer 429: the class of the error, or its status."""
 
 
 class Retry(msgspec.Struct, frozen=True):
@@ -72,15 +75,34 @@ def _is_redirect(trace: SpanTable, row: int) -> bool:
 
 
 def too_many_requests(trace: SpanTable, rows: Iterable[int]) -> str:
-    """A clause that names the answers 429 among some attempts, each once on its way up; or ""."""
-    said = {row for row in rows if trace.read(http_status, row) == TOO_MANY_REQUESTS}
+    """A clause that names the answers 429 among some attempts, each once on its way up; or "".
+
+    An attempt is a span, or an event `retry` of a span that holds all attempts.
+    """
+    among = set(rows)
+    said = {row for row in among if trace.read(http_status, row) == TOO_MANY_REQUESTS}
+    events = {row: _limited_retries(trace, row) for row in among & trace.retried}
     passed_on = set()
-    for row in said:
+    for row in said | {row for row, times in events.items() if times}:
         above = trace.parents[row]
         while above >= 0 and above not in passed_on:
             passed_on.add(above)
             above = trace.parents[above]
     count = len(said - passed_on)
+    count += sum(times for row, times in events.items() if row not in passed_on)
     if not count:
         return ""
     return f"{count} {'answer was' if count == 1 else 'answers were'} 429 Too Many Requests"
+
+
+def _limited_retries(trace: SpanTable, row: int) -> int:
+    """How many retries of a span were after an answer 429, as their events say."""
+    return sum(_is_limit(event.attributes) for event in trace.events(row) if event.name == "retry")
+
+
+def _is_limit(attributes: Attributes) -> bool:
+    status = http_status(attributes)
+    if status is not None:
+        return status == TOO_MANY_REQUESTS
+    kind = attributes.get(semconv.ERROR_TYPE)
+    return isinstance(kind, str) and kind.rpartition(".")[2] in _RATE_LIMITS

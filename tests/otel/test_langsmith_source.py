@@ -15,6 +15,8 @@ from langgraph.types import Send
 from langsmith import Client
 
 from tests.langsmith_server import PAGE, LangSmithServer
+from trading_graph.otel.diagnosis import Schedule, call_tree
+from trading_graph.otel.diagnosis.critical_path import PathClass, by_class
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources.langsmith import LangSmithQuery
 from trading_graph.otel.trace import SpanTable, semconv
@@ -82,6 +84,19 @@ def test_runs_become_spans(server: LangSmithServer, query: LangSmithQuery) -> No
     assert trace.status[tool] == 2
     assert "secret" not in str([trace.attributes(row) for row in range(len(trace))])
     assert server.keys == {"the-key"}
+
+
+def test_the_time_of_the_first_token_divides_the_call_on_the_path(
+    server: LangSmithServer, query: LangSmithQuery
+) -> None:
+    add(server, 0)
+    add(server, 1, run_type="llm", first_token_time="2025-11-14T10:00:00.250001")
+    trace = query.trace(TRACE.hex)
+    assert trace is not None
+    ns = by_class(Schedule(call_tree(trace, trace.roots[0])))
+    assert ns[PathClass.FIRST_TOKEN] == 250_000_000
+    assert ns[PathClass.GENERATION] == 750_002_000
+    assert not ns[PathClass.LLM]
 
 
 def test_more_runs_than_a_page(server: LangSmithServer, query: LangSmithQuery) -> None:

@@ -18,10 +18,15 @@ _NODES = 10
 """The most nodes that a sentence lists."""
 
 
+Runs = Sequence[tuple[Lockstep, Pairings]]
+"""The runs of one graph, and all ways to give its nodes to branches."""
+
+
 def barriers(schedule: Schedule) -> Iterator[Candidate]:
     """Branches of several nodes that waited for each other after each; one finding a graph.
 
-    Runs of one graph, such as a subgraph of several branches, are one finding.
+    Runs of one graph are one finding, and so are graphs that run at once, such as subgraphs of
+    several branches: to mend one of them may gain nothing.
     """
     tree = schedule.tree
     within = frozenset(tree.rows) if locksteps(tree.trace) else frozenset()
@@ -30,17 +35,42 @@ def barriers(schedule: Schedule) -> Iterator[Candidate]:
         played = pairings(tree.trace, lockstep) if within.issuperset(lockstep.waiting) else None
         if played is not None:
             graphs[frozenset(lockstep.nodes), lockstep.is_declared].append((lockstep, played))
-    for runs in graphs.values():
-        yield _finding(tree, runs)
+    for together in _at_once([*graphs.values()]):
+        yield _finding(tree, together)
 
 
-def _finding(tree: CallTree, runs: Sequence[tuple[Lockstep, Pairings]]) -> Candidate:
-    first, played = runs[0]
+def _at_once(graphs: Sequence[Runs]) -> list[list[Runs]]:
+    """The graphs by what ran at once; those whose steps are not recorded stay alone."""
+    groups: list[list[Runs]] = []
+    for runs in graphs:
+        beside = [group for group in groups if any(_overlap(runs, other) for other in group)]
+        groups = [group for group in groups if group not in beside]
+        groups.append([*[other for group in beside for other in group], runs])
+    return groups
+
+
+def _overlap(runs: Runs, others: Runs) -> bool:
+    return any(
+        one.is_declared
+        and other.is_declared
+        and one.start_ns < other.end_ns
+        and other.start_ns < one.end_ns
+        for one, _ in runs
+        for other, _ in others
+    )
+
+
+def _finding(tree: CallTree, graphs: Sequence[Runs]) -> Candidate:
+    runs = [each for graph in graphs for each in graph]
+    first, _ = runs[0]
     rows = tuple(sorted(row for lockstep, _ in runs for row in lockstep.waiting))
+    said = [f"{_loss(graph)} {_branches(graph[0][1])}" for graph in graphs[:_SHOWN]]
+    if len(graphs) > _SHOWN:
+        said.append(f"So did {len(graphs) - _SHOWN} more graphs at the same time.")
     return Candidate(
         kind=FindingKind.BARRIER,
         place=place_of(tree, first.graph.parent) if first.graph.parent >= 0 else first.nodes[0],
-        evidence=" ".join((_loss(runs), _branches(played))),
+        evidence=" ".join(said),
         rows=rows,
         actions=tuple(_action(tree, each.median) for _, each in runs),
         proven=False,
@@ -52,7 +82,7 @@ def _finding(tree: CallTree, runs: Sequence[tuple[Lockstep, Pairings]]) -> Candi
     )
 
 
-def _loss(runs: Sequence[tuple[Lockstep, Pairings]]) -> str:
+def _loss(runs: Runs) -> str:
     """What the branches lost, and at which nodes most."""
     first, _ = runs[0]
     loss_ns: dict[str, int] = defaultdict(int)
@@ -65,7 +95,7 @@ def _loss(runs: Sequence[tuple[Lockstep, Pairings]]) -> str:
     nodes = ", ".join(first.nodes[:_NODES])
     if len(first.nodes) > _NODES:
         nodes += f" and {len(first.nodes) - _NODES} more"
-    count = sum(len(lockstep.barriers) for lockstep, _ in runs)
+    count = sum(len(each.before.visits) > 1 for lockstep, _ in runs for each in lockstep.barriers)
     times = "once" if count == 1 else f"{count} times"
     why = (
         f"{nodes} ran in steps, and the branches waited {times} for the slowest node of a step"

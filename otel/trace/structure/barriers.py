@@ -6,13 +6,14 @@ trace says which node belongs to which branch; `pairing.py` plays what agrees wi
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import cached_property
 from itertools import pairwise
 
 import msgspec
 
 from trading_graph.otel.trace.memo import once_per_trace
+from trading_graph.otel.trace.structure.sends import tasks_apart
 from trading_graph.otel.trace.structure.stages import (
     Stage,
     StageGraph,
@@ -56,6 +57,16 @@ class Lockstep(msgspec.Struct, frozen=True, dict=True):
         """Whether the steps were recorded; otherwise a limit on concurrency fits as well."""
         return self.graph.is_declared
 
+    @property
+    def start_ns(self) -> int:
+        """When its first stage started."""
+        return self.stages[0].start_ns
+
+    @property
+    def end_ns(self) -> int:
+        """When its last stage ended."""
+        return self.stages[-1].end_ns
+
     @cached_property
     def barriers(self) -> tuple[Barrier, ...]:
         """The barriers between the stages."""
@@ -73,9 +84,19 @@ class Lockstep(msgspec.Struct, frozen=True, dict=True):
             nodes = barrier.before.nodes & again
             count = len(barrier.after.nodes)
             if len(nodes) != count:
-                nodes = frozenset(sorted(barrier.loss_ns, key=barrier.loss_ns.__getitem__)[:count])
+                known = self._ends - again
+                order = sorted(barrier.loss_ns, key=lambda n: (n in known, barrier.loss_ns[n]))
+                nodes = frozenset(order[:count])
             total.update({node: barrier.loss_ns[node] for node in nodes})
         return total
+
+    @cached_property
+    def _ends(self) -> frozenset[str]:
+        """The last nodes of branches that a join after the stages names."""
+        if not self.tail:
+            return frozenset()
+        named = sources(self.tail[0].visits[0], self.nodes)
+        return named if len(named) > 1 else frozenset()
 
     @property
     def idle_ns(self) -> int:
@@ -102,20 +123,21 @@ class Lockstep(msgspec.Struct, frozen=True, dict=True):
 @once_per_trace
 def locksteps(trace: SpanTable) -> tuple[Lockstep, ...]:
     """The locksteps of a trace in which a branch lost 1 % of the run or more; cached."""
-    return _costly(trace, stage_graphs(trace, least_wide=2))
+    inferred = [each for each in stage_graphs(trace, least_wide=2) if not each.is_declared]
+    return *declared_locksteps(trace), *_costly(trace, inferred)
 
 
 @once_per_trace
 def declared_locksteps(trace: SpanTable) -> tuple[Lockstep, ...]:
     """Those of the same locksteps whose steps are recorded; cached."""
-    return _costly(trace, declared_graphs(trace, least_wide=2))
+    return _costly(trace, declared_graphs(trace, least_wide=1))
 
 
 def _costly(trace: SpanTable, graphs: Iterable[StageGraph]) -> tuple[Lockstep, ...]:
     return tuple(
         lockstep
         for graph in graphs
-        for lockstep in _locksteps(graph)
+        for lockstep in _locksteps(tasks_apart(graph))
         if lockstep.longest_ns >= LEAST_SHARE * _run_ns(trace, graph)
     )
 
@@ -168,30 +190,87 @@ def _spans_stages(lockstep: Lockstep, rows: Set[int]) -> bool:
 
 def _locksteps(graph: StageGraph) -> list[Lockstep]:
     stages, found = graph.stages, list[Lockstep]()
+    ends = _barriers(graph)
     begin = 0
     while begin < len(stages) - 1:
         end = begin
-        while end + 1 < len(stages) and _is_barrier(graph, end):
+        while end in ends:
             end += 1
-        if end > begin:
-            wide, tail = stages[begin : end + 1], _tail(stages, end)
-            certain = _certain(wide, tail)
+        wide, tail = stages[begin : end + 1], _tail(stages, end)
+        certain = _certain(wide, tail) if end > begin else _joined(stages[begin], tail)
+        if end > begin or (certain and graph.is_declared):
             found.append(Lockstep(graph, (*wide, *tail[:certain]), tail[certain:]))
-        begin = max(end, begin + 1)
+        begin = end + 1
     return found
 
 
-def _is_barrier(graph: StageGraph, place: int) -> bool:
-    """Whether branches wait for each other at the end of the stage at a place.
+def _barriers(graph: StageGraph) -> frozenset[int]:
+    """The places of the stages at whose end branches wait for each other."""
+    count = len(graph.stages) - 1
+    if not graph.is_declared:
+        return frozenset(filter(lambda place: _is_in_loop(graph, place), range(count)))
+    ends = {place for place in range(count) if _is_barrier(*graph.stages[place : place + 2])}
+    return frozenset(ends | _repeats(graph.stages, ends))
 
-    A node that follows itself is no branch: agents that speak once a round hear each other.
+
+def _is_barrier(before: Stage, after: Stage) -> bool:
+    """Whether branches wait for each other between two recorded stages.
+
+    Where no node is new or none is gone, nothing shows branches: agents that speak once a round
+    hear each other. Where each new node joins all nodes before, nobody waits for another branch.
     """
+    if min(len(before.nodes), len(after.nodes)) < 2 or not follows(before, after):
+        return False
+    new = after.nodes - before.nodes
+    if not new or not before.nodes - after.nodes:
+        return False
+    return not all(sources(visit, before.nodes) == before.nodes for visit in after.visits)
+
+
+def _repeats(stages: Sequence[Stage], ends: Set[int]) -> set[int]:
+    """The places beside barriers after which only nodes run again that left and returned there.
+
+    A node that a branch leaves and returns to may also follow itself, in all branches at once.
+    """
+    more = set[int]()
+    for begin, end in _runs(ends):
+        back = _returning(stages[begin : end + 1])
+        for way in (range(begin - 1, -1, -1), range(end, len(stages) - 1)):
+            for place in way:
+                before, after = stages[place : place + 2]
+                again = after.nodes <= before.nodes & back and len(after.nodes) > 1
+                if place in ends or not (again and follows(before, after)):
+                    break
+                more.add(place)
+    return more
+
+
+def _runs(places: Set[int]) -> Iterator[tuple[int, int]]:
+    """The first and the last stage of each run of barriers."""
+    for place in sorted(places):
+        if place - 1 not in places:
+            end = place
+            while end in places:
+                end += 1
+            yield place, end
+
+
+def _returning(stages: Sequence[Stage]) -> frozenset[str]:
+    """The nodes that some stages have again after one without them."""
+    back = set[str]()
+    for first, between, again in zip(stages, stages[1:], stages[2:], strict=False):
+        back |= (first.nodes & again.nodes) - between.nodes
+    return frozenset(back)
+
+
+def _is_in_loop(graph: StageGraph, place: int) -> bool:
+    """Whether a stage that is inferred from times ends amid a loop of two or more branches."""
     before, after = graph.stages[place : place + 2]
     if min(len(before.nodes - after.nodes), len(after.nodes - before.nodes)) < 2:
         return False
-    if not follows(before, after):
-        return False
-    return graph.is_declared or _is_amid_loop(graph, place) or _is_amid_loop(graph, place - 1)
+    return follows(before, after) and (
+        _is_amid_loop(graph, place) or _is_amid_loop(graph, place - 1)
+    )
 
 
 def _is_amid_loop(graph: StageGraph, place: int) -> bool:
@@ -218,17 +297,35 @@ def _tail(stages: Sequence[Stage], end: int) -> tuple[Stage, ...]:
 def _certain(wide: Sequence[Stage], tail: Sequence[Stage]) -> int:
     """How many of the single nodes after the wide stages are surely of one branch.
 
-    A node that the branches have visited is, and so is what comes before a join that names it.
+    A node that the branches have visited is, and so are what joins some of the last stage's nodes
+    and what comes before a join that names it.
     """
     known = frozenset[str]().union(*[stage.nodes for stage in wide])
-    before = known
+    before, certain = known, 0
     for length, stage in enumerate(tail):
         named = sources(stage.visits[0], before)
         if len(named) > 1:
-            return length if named - known else 0
+            if not named < wide[-1].nodes:
+                return length if named - known else certain
+            certain = length + 1
         before |= stage.nodes
     single = [stage.visits[0].node for stage in tail]
-    return next((n for n, node in enumerate(single) if node not in known), len(single))
+    back = next((n for n, node in enumerate(single) if node not in known), len(single))
+    return max(back, certain)
+
+
+def _joined(wide: Stage, tail: Sequence[Stage]) -> int:
+    """How many single nodes after a wide stage are of one branch, as a join of it and others says.
+
+    The join names a node of the wide stage beside the last of them.
+    """
+    before = wide.nodes
+    for length, stage in enumerate(tail):
+        named = sources(stage.visits[0], before)
+        if len(named) > 1:
+            return length if named & wide.nodes and named - wide.nodes else 0
+        before |= stage.nodes
+    return 0
 
 
 def _run_ns(trace: SpanTable, graph: StageGraph) -> int:

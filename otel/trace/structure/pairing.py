@@ -7,7 +7,7 @@ recorded (`kin.py`) and with who was present: a branch has a node in each stage 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
-from itertools import islice, pairwise
+from itertools import islice, pairwise, product
 
 import msgspec
 
@@ -107,8 +107,9 @@ def _tail_lengths(lockstep: Lockstep, labels: Mapping[str, int]) -> tuple[int, i
     """How many of the single nodes after a lockstep belong to one branch: least and most.
 
     A node whose branch is recorded does. Of others nothing tells whether they join the branches or
-    are the next nodes of a longer branch. At most as many as there are stages are taken for that,
-    and none that is visited again or that other branches follow, which is what comes after a join.
+    are the next nodes of a longer branch. All up to the last that the branches have visited may be.
+    After it at most as many as there are stages are taken for that, and none that is visited again
+    or that other branches follow, which is what comes after a join.
     """
     branches = {labels[node] for node in lockstep.nodes if node in labels}
     single = [stage.visits[0] for stage in lockstep.tail]
@@ -118,8 +119,9 @@ def _tail_lengths(lockstep: Lockstep, labels: Mapping[str, int]) -> tuple[int, i
         certain += 1
     counts = Counter(visit.node for visit in single)
     is_last = not single or lockstep.tail[-1] is lockstep.graph.stages[-1]
-    possible = certain
-    for visit, is_join in list(zip(single, joins, strict=True))[certain : len(lockstep.stages)]:
+    back = max((n for n, visit in enumerate(single, 1) if visit.node in lockstep.nodes), default=0)
+    possible = certain if any(joins[:back]) else max(certain, back)
+    for visit, is_join in list(zip(single, joins, strict=True))[possible : len(lockstep.stages)]:
         if is_join or counts[visit.node] > 1 or not (is_last or visit is not single[-1]):
             break
         possible += 1
@@ -135,10 +137,36 @@ def _all_branches(
         found = list(islice(search.run(TRIES * most), most + 1))
         if len(found) > most or (found and search.is_cut_off):
             search = _Search(stages, labels, rule, slowest_first=True)
-            return [*found, *islice(search.run(TRIES * most), most)], False
+            found += islice(search.run(TRIES * most), most)
+            return [*found, *(_extreme(stages, search, found, sign) for sign in (1, -1))], False
         if found:
             return found, True
     return [], True
+
+
+def _extreme(
+    stages: Sequence[Stage], search: "_Search", ways: Sequence[_Branches], sign: int
+) -> _Branches:
+    """The quickest of some ways (sign 1) or the slowest (-1), and then by exchanges of nodes.
+
+    Each exchange is between the longest branch and another.
+    """
+
+    def ends(branches: _Branches) -> list[int]:
+        return [sign * end for end in _Replay(stages, branches).ends_ns]
+
+    best = min(ways, key=ends)
+    tries = MOST
+    while tries > 0:
+        longest, least = _Replay(stages, best).longest, ends(best)
+        for other in search.exchanges(best, longest):
+            tries -= 1
+            if ends(other) < least:
+                best = other
+                break
+        else:
+            break
+    return best
 
 
 class _Search:
@@ -175,6 +203,27 @@ class _Search:
         self._tries = tries
         first = sorted(self._nodes[0])
         return self._stage(1, {node: number for number, node in enumerate(first)})
+
+    def exchanges(self, branches: _Branches, branch: int) -> Iterator[_Branches]:
+        """The ways in which a branch and another exchange their nodes of a stage, or from it on."""
+        first = {
+            node: place for place, nodes in reversed([*enumerate(self._nodes)]) for node in nodes
+        }
+        last = len(self._nodes) - 1
+        for place, other in product(range(1, last + 1), sorted({*branches.values()} - {branch})):
+            to = {branch: other, other: branch}
+            for end in {place, last}:
+                moves = {
+                    node: to[now]
+                    for node, now in branches.items()
+                    if now in to and place <= first[node] <= end
+                }
+                changed = {**branches, **moves}
+                if moves.keys().isdisjoint(self._labels) and self._fits_everywhere(changed):
+                    yield changed
+
+    def _fits_everywhere(self, branches: _Branches) -> bool:
+        return all(self._fits(place, branches) for place in range(1, len(self._nodes)))
 
     def _stage(self, place: int, branches: dict[str, int]) -> Iterator[_Branches]:
         if place == len(self._nodes):
@@ -240,20 +289,24 @@ class _Replay:
     """Stages played again: each visit starts when its branch's visit in the stage before ended."""
 
     def __init__(self, stages: Sequence[Stage], branches: _Branches) -> None:
+        # `ends_ns` is when each branch ends, the last first, and `longest` the branch that does.
         self._stages = stages
         # For each stage but the first, the node that each node waited for.
         self._before: list[dict[str, str]] = []
         ends = {visit.node: visit.end_ns for visit in stages[0].visits}
-        last_end = max(ends.values())
+        until = {branches[node]: end for node, end in ends.items()}
         for stage in stages[1:]:
             latest: dict[int, str] = {}
             for node in sorted(ends, key=ends.__getitem__):
                 latest[branches[node]] = node
             before = {node: latest[branches[node]] for node in stage.durations}
             ends = {node: ends[before[node]] + length for node, length in stage.durations.items()}
-            last_end = max(last_end, *ends.values())
+            for node, end in ends.items():
+                until[branches[node]] = max(until.get(branches[node], 0), end)
             self._before.append(before)
-        self.saving_ns = max(stages[-1].end_ns - last_end, 0)
+        self.longest = max(until, key=until.__getitem__)
+        self.ends_ns = sorted(until.values(), reverse=True)
+        self.saving_ns = max(stages[-1].end_ns - self.ends_ns[0], 0)
 
     def ready_ns(self) -> dict[int, int]:
         """When what a visit waited for had ended in the recorded run, by its first row."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from trading_graph.otel.trace import SpanTable, SpanValues, TraceBuilder
+from trading_graph.otel.trace import Event, SpanTable, SpanValues, TraceBuilder
 
 BEGIN = 1_763_100_000 * 10**9
 MS = 1_000_000
@@ -16,7 +16,10 @@ Drawn = tuple[str, str, int, int, Mapping[str, Any]]
 
 
 def drawn(
-    *spans: Drawn, failed: Sequence[str] = (), names: Mapping[str, str] | None = None
+    *spans: Drawn,
+    failed: Sequence[str] = (),
+    names: Mapping[str, str] | None = None,
+    events: Mapping[str, Sequence[Event]] | None = None,
 ) -> SpanTable:
     """A trace of these spans; each is named by its id, unless `names` says otherwise."""
     builder = TraceBuilder("d" * 32)
@@ -31,6 +34,7 @@ def drawn(
                 end_ns=BEGIN + end * MS,
                 status=ERROR if span_id in failed else 0,
                 attributes=partial(dict, attributes),
+                events=partial(list, (events or {}).get(span_id, ())),
             )
         )
     return builder.build()

@@ -1,12 +1,13 @@
 """Retries: events, requests that say how often they were sent before, and answers 429."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from tests.otel.verdict.drawn import Drawn, drawn
+from tests.otel.verdict.drawn import BEGIN, MS, Drawn, drawn
 from trading_graph.otel.diagnosis import Diagnosis, FindingKind, diagnose
-from trading_graph.otel.trace import SpanTable
+from trading_graph.otel.trace import Event, SpanTable
 from trading_graph.otel.verdict import CheckResult, Gate, Outcome, judge, measures
 
 GATE = Gate.from_toml(
@@ -98,6 +99,43 @@ def test_too_many_requests_are_named_and_counted_once_on_their_way_up() -> None:
     assert "1 answer was 429" in errors(one).measured
     other = trace(request("a", 0, 90, status=503), failed=("a",))
     assert "429" not in errors(other).measured
+
+
+def call(*said: dict[str, Any], below: Sequence[Drawn] = ()) -> SpanTable:
+    """An LLM call of 900 ms that holds all attempts; what each of its retries says."""
+    events = [
+        Event("retry", BEGIN + (300 + 100 * number) * MS, {"attempt": number + 1, **each})
+        for number, each in enumerate(said)
+    ]
+    chat: Drawn = ("c", "run", 0, 900, {"gen_ai.operation.name": "chat"})
+    return drawn(("run", "", 0, 1000, {}), chat, *below, events={"c": events})
+
+
+@pytest.mark.parametrize(
+    ("said", "times"),
+    [
+        ({"error.type": "RateLimitError"}, 1),
+        ({"error.type": "openai.RateLimitError"}, 1),
+        ({"error.type": "429"}, 1),
+        ({"http.response.status_code": 429}, 1),
+        ({"error.type": "RateLimitError", "http.response.status_code": 503}, 0),
+        ({"error.type": "TimeoutError"}, 0),
+        ({}, 0),
+    ],
+)
+def test_a_429_that_only_a_retry_says_is_named(said: dict[str, Any], times: int) -> None:
+    found = call(said, {"error.type": "TimeoutError"})
+    evidence = finding(found).evidence
+    for text in (errors(found).measured, evidence):
+        assert ("1 answer was 429" in text) == bool(times)
+    assert retries(found) == 2
+
+
+def test_each_retry_after_a_429_counts_unless_a_span_of_the_attempt_said_so() -> None:
+    limited = {"error.type": "RateLimitError"}
+    assert "2 answers were 429" in errors(call(limited, limited)).measured
+    attempt = request("a", 0, 290, status=429, parent="c")
+    assert "1 answer was 429" in finding(call(limited, below=[attempt])).evidence
 
 
 def finding(of: SpanTable) -> Any:
