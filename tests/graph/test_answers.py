@@ -1,6 +1,7 @@
 """Reading decisions: every form that models write, and never a BUY that was not stated."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -371,4 +372,4 @@ def test_any_text_is_read_or_refused_and_a_buy_is_whole_in_it(pieces: list[str])
         assert TEXT in text
         after = without_thoughts(text)
         assert SELL_TEXT not in after
-        assert "HOLD" not in after[after.rindex(TEXT) + len(TEXT) :]
+        assert not re.search(r"\bHOLD\b", after[after.rindex(TEXT) + len(TEXT) :])

@@ -162,7 +162,7 @@ def test_a_refused_key_is_one_sentence_and_exit_3(workdir: Path) -> None:
         environment = {"OPENAI_API_KEY": "sk-wrong", "OPENAI_BASE_URL": f"{server.url}/v1"}
         ran = trading_graph("run", "AAPL", cwd=workdir, env=environment)
     assert ran.returncode == 3
-    assert "refuses the key (HTTP 401)" in ran.stderr
+    assert "refuses the request (HTTP 401)" in ran.stderr
     assert "Traceback" not in ran.stderr
     assert "sk-wrong" not in ran.stderr + ran.stdout
     folder = the_run(workdir)

@@ -15,6 +15,7 @@ from trading_graph.graph.budget import Spending
 from trading_graph.graph.chat.capabilities import Capabilities
 from trading_graph.graph.chat.completions import CompletionReader
 from trading_graph.graph.chat.conversation import chat_messages, without_thinking
+from trading_graph.graph.chat.usage import token_count
 from trading_graph.graph.errors import BadModelAnswerError, ModelError
 from trading_graph.graph.options import Budget
 
@@ -84,7 +85,8 @@ async def test_an_answer_is_the_one_that_the_library_makes(events: Sequence[obje
     theirs = parts[0].__add__(parts[1:])
     assert isinstance(theirs, AIMessageChunk)
     assert (ours.text, ours.tool_calls) == (theirs.text, theirs.tool_calls)
-    assert ours.usage_metadata == theirs.usage_metadata
+    assert ours.usage_metadata and theirs.usage_metadata
+    assert token_count(ours.usage_metadata) == token_count(theirs.usage_metadata)
     reason = ours.response_metadata["finish_reason"]
     if "finish_reason" in theirs.response_metadata:  # It overlooks one beside no delta.
         assert theirs.response_metadata["finish_reason"] == reason
