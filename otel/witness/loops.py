@@ -91,7 +91,7 @@ class LoopWatch:
             self._due = time_ns() + TICK_NS
             self.loop.call_later(TICK_NS / 1e9, self.tick)
         else:
-            self._due = 0
+            self._due, self._account = 0, None  # which would be old when the next span opens
 
     def note_span(self) -> None:
         """Note that a span opens: from now on the run queue counts, and the timer has to tick."""

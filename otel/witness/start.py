@@ -17,7 +17,6 @@ from trading_graph.otel.witness.process_notes import SUFFIX, Note, ProcessNotes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import ModuleType
 
 SWITCH = "TRADING_GRAPH_WITNESS"
@@ -65,10 +64,10 @@ def _start(*, loads_instrumentors: bool) -> None:
             hooks.add(library, lambda module: notes.add(Note.IMPORTED, module.__name__))
         if folder:
             os.makedirs(folder, exist_ok=True)
-            hooks.add("opentelemetry.sdk.trace", _installer(f"{folder}/spans-{stem}.jsonl"))
+            _install_with_the_sdk(hooks, f"{folder}/spans-{stem}.jsonl")
             _record_what_nobody_takes(hooks)
         else:
-            hooks.add("opentelemetry.sdk.trace", _installer(None))
+            _install_with_the_sdk(hooks, None)
         if loads_instrumentors:
             _load_instrumentors(os.environ.get(INSTRUMENT, "none"), hooks, notes)
         notes.add(Note.WATCHED)
@@ -76,7 +75,7 @@ def _start(*, loads_instrumentors: bool) -> None:
         notes.fault("start", error)
 
 
-def _installer(span_file: str | None) -> Callable[[ModuleType], None]:
+def _install_with_the_sdk(hooks: ImportHooks, span_file: str | None) -> None:
     def install_witness(_: ModuleType) -> None:
         # Not above: these load the SDK.
         from pathlib import Path
@@ -85,7 +84,21 @@ def _installer(span_file: str | None) -> Callable[[ModuleType], None]:
 
         install(Path(span_file) if span_file else None)
 
-    return install_witness
+    def install_unless_it_loads(module: ModuleType) -> None:
+        # A program that has the witness itself may import it first, and so the SDK.
+        if not any(map(_is_loading, _LOADING_THE_SDK)):
+            install_witness(module)
+
+    hooks.add("opentelemetry.sdk.trace", install_unless_it_loads)
+    hooks.add(_INSTALLATION, install_witness)
+
+
+_INSTALLATION = "trading_graph.otel.witness.installation"
+_LOADING_THE_SDK = (_INSTALLATION, "trading_graph.otel.witness.spans")
+
+
+def _is_loading(name: str) -> bool:
+    return getattr(getattr(sys.modules.get(name), "__spec__", None), "_initializing", False)
 
 
 def _record_what_nobody_takes(hooks: ImportHooks) -> None:

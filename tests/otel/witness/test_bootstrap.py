@@ -76,6 +76,20 @@ def test_a_provider_that_is_no_global_one_is_recorded_too(tmp_path: Path) -> Non
     assert names(traces(tmp_path)) == ["call"]
 
 
+@pytest.mark.parametrize(
+    "first",
+    [
+        "from trading_graph import witness\nwitness.install()",
+        "import trading_graph.otel.witness as witness\nwitness.declarations()\nwitness.install()",
+        "from opentelemetry.sdk import trace\nfrom trading_graph.witness import install\ninstall()",
+    ],
+)
+def test_a_program_that_has_the_witness_itself_is_recorded(tmp_path: Path, first: str) -> None:
+    """It may import it before the SDK, which the witness then loads."""
+    run(tmp_path, first + API_ONLY)
+    assert names(traces(tmp_path)) == ["call"]
+
+
 def test_a_disabled_sdk_stays_disabled(tmp_path: Path) -> None:
     run(tmp_path, API_ONLY, OTEL_SDK_DISABLED="true")
     assert traces(tmp_path) == []
