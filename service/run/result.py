@@ -56,6 +56,7 @@ _TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
     keep_trailing_newline=True,
+    auto_reload=False,
 )
 _REPORT = _TEMPLATES.get_template("report.md")
 _UNFINISHED = _TEMPLATES.get_template("unfinished.md")

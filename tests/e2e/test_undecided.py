@@ -1,5 +1,7 @@
 """A deciding agent that brings no usable answer: a marked HOLD, with all that was paid for."""
 
+import asyncio
+
 import pytest
 
 from tests.analysis_runner import Ran, Runner
@@ -18,7 +20,7 @@ PAID_BEFORE = {"research_manager": 10, "trader": 11, "risk_judge": 15}
 """The calls of a run with default options before each deciding agent is asked."""
 
 
-def assert_held(ran: Ran, agent: str) -> None:
+async def assert_held(ran: Ran, agent: str) -> None:
     """A HOLD that no model decided says so, everywhere, and no paid word is missing."""
     decision = ran.made.decision
     final = decision.decision
@@ -30,7 +32,7 @@ def assert_held(ran: Ran, agent: str) -> None:
     assert decision.undecided == list(DECIDERS[DECIDERS.index(agent) :])
     assert any(said.startswith(f"{agent}: ") for said in decision.warnings)
     assert final.rationale.startswith("No model decided")
-    text = report(ran.made)
+    text = await asyncio.to_thread(report, ran.made)
     assert "HOLD, decided by no model" in text.splitlines()[0]
     assert not any(each.missing for each in ran.made.reports)
     assert all(each.text in text for each in ran.made.reports)
@@ -49,7 +51,7 @@ async def test_an_answer_that_cannot_be_used_twice_is_a_marked_hold(
     run_analysis: Runner, agent: str, kind: str
 ) -> None:
     ran = await run_analysis(faults=(Fault(agent, kind, times=ALWAYS),))
-    assert_held(ran, agent)
+    await assert_held(ran, agent)
     assert ran.requests[agent] == 2
     # Nothing more is paid for a decision that is not made any more.
     assert sum(ran.requests.values()) == PAID_BEFORE[agent] + 2
@@ -60,7 +62,7 @@ async def test_a_service_that_does_not_answer_is_a_marked_hold(
     run_analysis: Runner, agent: str
 ) -> None:
     ran = await run_analysis(faults=(Fault(agent, "status", times=ALWAYS, value=500),))
-    assert_held(ran, agent)
+    await assert_held(ran, agent)
     assert any("500" in said for said in ran.made.decision.warnings)
 
 
@@ -72,7 +74,7 @@ async def test_a_time_budget_that_is_over_is_a_marked_hold(
     # What the whole run took is enough for each of its agents.
     hangs = Fault(agent, "hang", times=ALWAYS)
     ran = await run_analysis(faults=(hangs,), agent_budget_s=free.made.seconds)
-    assert_held(ran, agent)
+    await assert_held(ran, agent)
     assert any("--agent-budget" in said for said in ran.made.decision.warnings)
 
 
@@ -91,7 +93,7 @@ async def test_a_decision_far_from_the_market_is_refused_twice_and_not_handed_ou
     run_analysis: Runner,
 ) -> None:
     ran = await run_analysis(faults=(Fault("risk_judge", "bad_prices", times=ALWAYS),))
-    assert_held(ran, "risk_judge")
+    await assert_held(ran, "risk_judge")
     assert any("refused twice: entry" in said for said in ran.made.decision.warnings)
 
 

@@ -21,16 +21,26 @@ from trading_graph.otel import spans
 from trading_graph.otel.export import TraceFile
 from trading_graph.otel.files.journal import Journal, is_locked, read_unfinished_run
 from trading_graph.otel.sources import read
+from trading_graph.otel.spans import UnfinishedRun
 from trading_graph.otel.trace import ERROR, SpanTable, semconv
 from trading_graph.otel.verdict import completeness, interruptions
 
 
 async def dies_in_the_second(
-    life: Life, file: TraceFile, tracer_provider: TracerProvider, parent: Context | None
+    life: Life,
+    file: TraceFile,
+    tracer_provider: TracerProvider,
+    parent: Context | None,
+    unfinished: UnfinishedRun | None = None,
 ) -> None:
     """A run whose process dies during its second agent's tool call."""
     run_scope = spans.run(
-        "w", provider=tracer_provider, attributes={}, parent=parent, listeners=[file]
+        "w",
+        provider=tracer_provider,
+        attributes={},
+        parent=parent,
+        unfinished=unfinished,
+        listeners=[file],
     )
     run = await run_scope.__aenter__()
     with spans.agent("first"):
@@ -41,7 +51,7 @@ async def dies_in_the_second(
         spans.tool("t", call_id="1", args_hash="key=s3cret-value", turn=1),
     ):
         each.__enter__()
-    assert run.recording.spans_started == 4
+    assert unfinished is not None or run.recording.spans_started == 4
     await asyncio.to_thread(life.die, file)
 
 
@@ -248,3 +258,83 @@ def test_a_program_killed_at_any_moment_leaves_a_trace_that_becomes_whole(tmp_pa
 
 def _error(trace: SpanTable, row: int) -> object:
     return trace.attributes(row).get(semconv.ERROR_TYPE)
+
+
+class BrokenError(Exception):
+    """What a run fails with."""
+
+
+def failed_life(folder: Path) -> Life:
+    """A run that ended in an error after its first agent."""
+    life = Life(folder)
+    file, tracer_provider = life.begin(), provider()
+
+    async def program() -> None:
+        async with spans.run("w", provider=tracer_provider, attributes={}, listeners=[file]):
+            with spans.agent("first"):
+                pass
+            with spans.agent("second"):
+                raise BrokenError
+
+    with pytest.raises(BrokenError):
+        in_own_context(lambda: asyncio.run(program()))
+    life.die(file)
+    return life
+
+
+def test_a_run_that_failed_is_gone_on_with_in_the_same_trace(tmp_path: Path) -> None:
+    life = failed_life(tmp_path)
+    (before,) = read(life.trace)
+    assert completeness(before).exact
+    unfinished = read_unfinished_run(life.trace, life.path)
+    assert unfinished is not None
+    assert unfinished.open_spans == ()
+    assert unfinished.failure.endswith("BrokenError")
+    (was,) = before.roots
+    assert unfinished.last_sign_ns >= before.end[was]
+
+    trace = resume(life)
+    assert completeness(trace).exact
+    assert not trace.flaws
+    (run,) = trace.roots
+    assert trace.span_ids[run] == before.span_ids[was]
+    assert trace.start[run] == before.start[was]
+    assert trace.end[run] > before.end[was]
+    assert trace.status[run] != ERROR, "its last end counts"
+    (interruption,) = interruptions(trace, run)
+    assert (interruption.killed_spans, interruption.failure) == (0, unfinished.failure)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_the_last_end_of_a_resumed_run_counts_in_any_order(tmp_path: Path, backwards: bool) -> None:
+    life = failed_life(tmp_path)
+    whole = resume(life)
+    lines = life.trace.read_bytes().splitlines(keepends=True)
+    life.trace.write_bytes(b"".join(lines[::-1] if backwards else lines))
+    (trace,) = read(life.trace)
+    assert not trace.flaws
+    assert list(trace.end) == list(whole.end)
+    assert list(trace.status) == list(whole.status)
+
+
+def test_a_failed_run_that_is_killed_when_it_goes_on_was_killed(tmp_path: Path) -> None:
+    life = failed_life(tmp_path)
+    unfinished = read_unfinished_run(life.trace, life.path)
+    file, tracer_provider = life.take_up(), provider()
+    in_own_context(
+        lambda: asyncio.run(dies_in_the_second(life, file, tracer_provider, None, unfinished))
+    )
+    again = read_unfinished_run(life.trace, life.path)
+    assert again is not None
+    assert [span.name for span in again.open_spans] == [
+        "invoke_agent second",
+        "execute_tool t",
+    ]
+    assert again.failure == ""
+    trace = resume(life)
+    assert completeness(trace).exact
+    (run,) = trace.roots
+    first, second = interruptions(trace, run)
+    assert (first.killed_spans, second.killed_spans) == (0, 2)
+    assert first.failure
+    assert not second.failure

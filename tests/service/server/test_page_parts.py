@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from trading_graph.graph.decisions import Decision
 from trading_graph.otel.report.html import percent
 from trading_graph.service.run.request import ANALYSTS, RunRequest
 from trading_graph.service.server.pages import home
 from trading_graph.service.server.pages.home import history
 from trading_graph.service.server.pages.layout import ENVIRONMENT, render
 from trading_graph.service.server.pages.login import local
-from trading_graph.service.server.pages.run_page import as_html, pieces
+from trading_graph.service.server.pages.run_page import as_html, levels_of, pieces
 from trading_graph.service.server.pages.run_progress import (
     RunProgress,
     WorkItem,
@@ -390,3 +391,42 @@ def test_the_form_has_every_field_of_a_request_with_its_bounds() -> None:
     assert options == ["parallel", "serial", "parallel", "sequential", "parallel", "sequential"]
     assert "<details open>" in page, "an option was changed"
     assert "<details open>" not in form_section(home.Input({"symbol": ["NVDA"]}))
+
+
+def decision(**changes: Any) -> Decision:
+    """A decision document whose final decision is a HOLD without levels, but for the changes."""
+    trade: dict[str, Any] = {
+        "action": "HOLD",
+        "confidence": 0.2,
+        "rationale": EVIL,
+        "evidence": [],
+        **dict.fromkeys(("entry", "stop", "target", "horizon_days", "position_pct")),
+    }
+    plan = {
+        "action": "HOLD",
+        "confidence": 0.2,
+        "summary": "s",
+        "bull_points": [],
+        "bear_points": [],
+    }
+    document = {
+        **{"run_id": "1", "trace_id": None, "symbol": "NVDA", "as_of": "2025-11-14"},
+        **{"session": None, "model": "m", "data": "d", "simulated_latency": False},
+        **{"degraded": True, "missing_reports": [], "warnings": ["risk_judge: late"]},
+        "decision": {**trade, "risks": []},
+        "proposal": trade,
+        "plan": {**plan, "bull_points": [], "bear_points": [], "evidence": []},
+        **changes,
+    }
+    return Decision.model_validate(document)
+
+
+@pytest.mark.parametrize(("decided_by", "says"), [("nobody", True), ("model", False)])
+def test_a_hold_without_levels_shows_none_and_who_decided(decided_by: str, says: bool) -> None:
+    made = decision(decided_by=decided_by)
+    assert levels_of(made) is None
+    text = render("decision.html", decision=made, levels=levels_of(made))
+    assert_inert(text)
+    assert ("No model decided" in text) == says
+    assert "None" not in text
+    assert "entry" not in text
