@@ -186,7 +186,9 @@ def refused(status: int, body: Any, **headers: str) -> openai.APIStatusError:
     request = httpx2.Request("POST", "http://x/v1/chat/completions")
     response = httpx2.Response(status, headers=headers, request=request)
     kind = openai.RateLimitError if status == 429 else openai.APIStatusError
-    return kind("words", response=response, body=body.get("error", body))
+    # As the client library hands it on.
+    said = body.get("error", body) if isinstance(body, dict) else body
+    return kind("words", response=response, body=said)
 
 
 def in_the_middle(**error: Any) -> openai.APIError:
@@ -199,6 +201,11 @@ def in_the_middle(**error: Any) -> openai.APIError:
     [
         (refused(429, RATE), RefusalKind.RATE),
         (refused(429, {}), RefusalKind.RATE),
+        # Gemini speaks of a quota, and means the rate: page-assist #406.
+        (
+            refused(429, [{"error": {"message": "check quota", "status": "RESOURCE_EXHAUSTED"}}]),
+            RefusalKind.RATE,
+        ),
         (refused(429, QUOTA), RefusalKind.QUOTA),
         # Cerebras says "quota" of its limits a minute, and when they are back.
         (refused(429, {"error": {"code": "token_quota_exceeded"}}), RefusalKind.QUOTA),

@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from trading_graph.graph.backend_choice import ModelService
 from trading_graph.graph.budget import Spending
 from trading_graph.graph.chat.call import converse
+from trading_graph.graph.chat.capabilities import Api, Override
 from trading_graph.graph.chat.models import build_models
 from trading_graph.graph.chat.usage import Tally, TokenCount, token_count, usage_metadata
 from trading_graph.graph.errors import BudgetReachedError, ModelError, ModelRefusalError
@@ -137,10 +138,13 @@ def report(usage: object) -> dict[str, Any]:
     return {"id": "c", "model": "m", "choices": [], "usage": usage}
 
 
+Ask = Callable[..., Awaitable[Usage]]
+
+
 @asynccontextmanager
 async def asked(
-    answers: Sequence[Answer], budget: Budget
-) -> AsyncIterator[Callable[..., Awaitable[Usage]]]:
+    answers: Sequence[Answer], budget: Budget, api: Api = Api.CHAT
+) -> AsyncIterator[Ask]:
     """A call of the real client; the service gives the answers one after the other."""
     coming = iter(answers)
 
@@ -159,9 +163,17 @@ async def asked(
         return response
 
     app = web.Application()
-    app.router.add_post("/v1/chat/completions", complete)
+    path = "responses" if api is Api.RESPONSES else "chat/completions"
+    app.router.add_post(f"/v1/{path}", complete)
     async with TestServer(app) as server:
-        service = ModelService(str(server.make_url("/v1")), SecretStr("k"), "quick", "deep")
+        service = ModelService(
+            str(server.make_url("/v1")),
+            SecretStr("k"),
+            "quick",
+            "deep",
+            overrides={"*": Override(api=api)},
+            memory=None,
+        )
         models = await asyncio.to_thread(build_models, service)
         spending = Spending(budget, INVALID_SPAN)
 
@@ -247,3 +259,30 @@ async def test_tokens_that_nobody_reports_are_unknown_and_not_0() -> None:
     async with asked([silent], Budget(tokens=1000)) as ask:
         with pytest.raises(ModelRefusalError, match="use --max-calls instead"):
             await ask()
+
+
+async def test_responses_report_their_tokens_too() -> None:
+    item = {
+        "type": "message",
+        "role": "assistant",
+        "content": [{"type": "output_text", "text": "Buy"}],
+    }
+    answer: Answer = [
+        {"type": "response.output_text.delta", "delta": "Buy"},
+        {"type": "response.output_item.done", "output_index": 0, "item": item},
+        {
+            "type": "response.completed",
+            "response": {
+                "id": "r",
+                "object": "response",
+                "model": "m",
+                "status": "completed",
+                "output": [item],
+                "usage": RESPONSES,
+            },
+        },
+    ]
+    async with asked([answer], Budget(), Api.RESPONSES) as ask:
+        usage = await ask()
+    assert (usage.input_tokens, usage.output_tokens) == (70, 30)
+    assert (usage.cached_tokens, usage.reasoning_tokens) == (64, 20)
