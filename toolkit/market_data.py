@@ -14,17 +14,22 @@ from typing import Literal, TypeVar
 from trading_graph.toolkit import embedded_server, indicators
 from trading_graph.toolkit.as_of import STALE_AFTER, AsOf, Clock, new_york_day, utc_now
 from trading_graph.toolkit.as_of_filter import admit
+from trading_graph.toolkit.bar_checks import Floats
+from trading_graph.toolkit.bars import Bars, Event
 from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
-from trading_graph.toolkit.errors import BadDateError, DataError
+from trading_graph.toolkit.errors import (
+    BadDateError,
+    DataError,
+    NoDataError,
+    SourceUnavailableError,
+)
+from trading_graph.toolkit.listings import Identity, identify
 from trading_graph.toolkit.live_access import LiveAccess, Mode
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.rate_limits import HOST_POLICIES
 from trading_graph.toolkit.records import (
-    Bars,
-    Event,
     Filings,
-    Floats,
     Insiders,
     News,
     Posts,
@@ -51,13 +56,21 @@ A = TypeVar("A", bound=SourceAnswer)
 
 @dataclass(frozen=True, slots=True)
 class PriceLevels:
-    """Last close, range of the last 20 sessions, and average true range (None: too few bars)."""
+    """Last close, range of the last 20 sessions, and average true range (None: too few bars).
+
+    All in `currency`, as the source names it ("": it names none). `instrument` is what the symbol
+    is, `benchmark` the index of its market ("": none). `warnings` tells what was wrong with bars.
+    """
 
     session: datetime.date
     close: float
     low_20: float
     high_20: float
     atr_14: float | None
+    currency: str = ""
+    instrument: str = ""
+    benchmark: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +141,21 @@ class AsyncToolkit:
                 f"The prices of {symbol} from {bars.source} end with {bars.session}: "
                 f"choose a date up to {bars.session}."
             )
+        if bars.close[-1] <= 0:
+            raise NoDataError(
+                f"{symbol} closed at {bars.close[-1]:g} on {bars.session}, where levels and "
+                "percentages mean nothing: choose another date."
+            )
         return bars
+
+    async def identity(self, symbol: str, as_of: AsOf) -> Identity:
+        """What a symbol is: in the words of the source of its prices, else by its form alone."""
+        symbol = parse_symbol(symbol)
+        try:
+            bars = await self.bars(symbol, as_of)
+        except (NoDataError, SourceUnavailableError):
+            return identify(symbol)
+        return bars.identity or identify(symbol)
 
     async def splits(self, symbol: str, as_of: AsOf) -> tuple[Event, ...] | None:
         """The splits of the three years up to the as-of date; None without prices."""
@@ -230,6 +257,10 @@ class AsyncToolkit:
             float(bars.low[-_LEVEL_WINDOW:].min()),
             float(bars.high[-_LEVEL_WINDOW:].max()),
             atr if atr == atr else None,
+            bars.currency,
+            str(bars.identity.instrument) if bars.identity else "",
+            bars.identity.benchmark if bars.identity else "",
+            bars.warnings,
         )
 
     async def get_all_market_data(self, symbol: str, as_of: AsOf) -> MarketData:

@@ -23,12 +23,12 @@ import yfinance.utils as yf
 
 from trading_graph.toolkit import indicators
 from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.bars import Bars, make_bars
 from trading_graph.toolkit.cache import SingleFlightCache
 from trading_graph.toolkit.embedded_server import make_app
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.market_data import MACRO_SERIES, STATEMENT_KINDS, AsyncToolkit
 from trading_graph.toolkit.pool import HttpPool
-from trading_graph.toolkit.records import Bars, make_bars
 from trading_graph.toolkit.sources.yahoo_chart import parse_chart
 
 YEARS_15 = 15 * 252

@@ -8,10 +8,11 @@ import pytest
 import talib
 
 from trading_graph.toolkit import indicators
+from trading_graph.toolkit.bar_checks import Floats
+from trading_graph.toolkit.bars import Bars, make_bars
 from trading_graph.toolkit.dataset import tables
 from trading_graph.toolkit.errors import BadRequestError
 from trading_graph.toolkit.indicators import INDICATORS, compute
-from trading_graph.toolkit.records import Bars, Floats, make_bars
 from trading_graph.toolkit.tools.prices import IndicatorsArguments
 
 TOLERANCE = 1e-4
