@@ -8,7 +8,7 @@ import asyncio
 import datetime
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
 from trading_graph.toolkit import embedded_server, indicators
@@ -21,6 +21,7 @@ from trading_graph.toolkit.errors import (
     BadDateError,
     DataError,
     NoDataError,
+    NotApplicableError,
     SourceUnavailableError,
 )
 from trading_graph.toolkit.listings import Identity, identify
@@ -70,7 +71,9 @@ class PriceLevels:
     currency: str = ""
     instrument: str = ""
     benchmark: str = ""
-    warnings: tuple[str, ...] = ()
+    warnings: Sequence[str] = field(
+        default_factory=list
+    )  # A checkpoint gives tuples back as lists.
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +156,7 @@ class AsyncToolkit:
         symbol = parse_symbol(symbol)
         try:
             bars = await self.bars(symbol, as_of)
-        except (NoDataError, SourceUnavailableError):
+        except DataError:
             return identify(symbol)
         return bars.identity or identify(symbol)
 
@@ -174,42 +177,45 @@ class AsyncToolkit:
     async def statements(self, symbol: str, as_of: AsOf, kind: StatementKind) -> Statements:
         """The facts of one kind of statement filed by the as-of date."""
         symbol = parse_symbol(symbol)
-        return await self._fetch(
-            "statements",
-            self.sources.fundamentals,
-            lambda source: source.statements(symbol, as_of, kind),
-            symbol,
-            as_of,
-            (kind,),
-            size=lambda answer: 200 * len(answer.facts),
-        )
+        async with self._of_companies(symbol, as_of, "statements"):
+            return await self._fetch(
+                "statements",
+                self.sources.fundamentals,
+                lambda source: source.statements(symbol, as_of, kind),
+                symbol,
+                as_of,
+                (kind,),
+                size=lambda answer: 200 * len(answer.facts),
+            )
 
     async def filings(
         self, symbol: str, as_of: AsOf, forms: Sequence[str] = EVENT_FORMS
     ) -> Filings:
         """The filings of these forms up to the as-of date, amendments included."""
         symbol, forms = parse_symbol(symbol), tuple(sorted(set(forms)))
-        return await self._fetch(
-            "filings",
-            self.sources.filings,
-            lambda source: source.filings(symbol, as_of, forms),
-            symbol,
-            as_of,
-            forms,
-            size=lambda answer: 100 * len(answer.filings),
-        )
+        async with self._of_companies(symbol, as_of, "filings"):
+            return await self._fetch(
+                "filings",
+                self.sources.filings,
+                lambda source: source.filings(symbol, as_of, forms),
+                symbol,
+                as_of,
+                forms,
+                size=lambda answer: 100 * len(answer.filings),
+            )
 
     async def insiders(self, symbol: str, as_of: AsOf) -> Insiders:
         """What a company's insiders had reported by the as-of date."""
         symbol = parse_symbol(symbol)
-        return await self._fetch(
-            "insiders",
-            self.sources.insiders,
-            lambda source: source.insiders(symbol, as_of),
-            symbol,
-            as_of,
-            size=lambda answer: 100 * len(answer.filings) + 300 * len(answer.trades),
-        )
+        async with self._of_companies(symbol, as_of, "insiders"):
+            return await self._fetch(
+                "insiders",
+                self.sources.insiders,
+                lambda source: source.insiders(symbol, as_of),
+                symbol,
+                as_of,
+                size=lambda answer: 100 * len(answer.filings) + 300 * len(answer.trades),
+            )
 
     async def macro(self, series: str, as_of: AsOf) -> Series:
         """A macro series as the public knew it on the as-of date."""
@@ -260,7 +266,7 @@ class AsyncToolkit:
             bars.currency,
             str(bars.identity.instrument) if bars.identity else "",
             bars.identity.benchmark if bars.identity else "",
-            bars.warnings,
+            list(bars.warnings),
         )
 
     async def get_all_market_data(self, symbol: str, as_of: AsOf) -> MarketData:
@@ -295,6 +301,28 @@ class AsyncToolkit:
     def age_s(self, answer: SourceAnswer) -> int:
         """The age of an answer, in whole seconds."""
         return int((self._clock() - answer.fetched).total_seconds()) if answer.fetched else 0
+
+    @asynccontextmanager
+    async def _of_companies(self, symbol: str, as_of: AsOf, what: str) -> AsyncIterator[None]:
+        """Tell what a symbol cannot have by nature from what no source has: NotApplicableError.
+
+        A symbol's form is enough to ask nobody; funds show only in their prices' source, and some
+        do report, so that they are asked for first.
+        """
+        identity = identify(symbol)
+        if identity.instrument.has_statements:
+            try:
+                yield
+            except (NoDataError, SourceUnavailableError):
+                identity = await self.identity(symbol, as_of)
+                if identity.instrument.has_statements:
+                    raise
+            else:
+                return
+        raise NotApplicableError(
+            f"{symbol} is of the kind {identity.instrument}, which has no {what} by nature: "
+            "do without them."
+        )
 
     async def _fetch(
         self,

@@ -82,7 +82,8 @@ DEADLINES: Final[Mapping[str, Deadlines]] = MappingProxyType(
             Delay(months=4),
             "https://resourcehub.bakermckenzie.com/en/resources/cross-border-listings-guide/"
             "asia-pacific/shanghai-shenzhen-and-beijing-stock-exchanges/topics/"
-            "continuing-obligationsperiodic-reporting",
+            "continuing-obligationsperiodic-reporting (year), http://www.chinadaily.com.cn/"
+            "bizchina/2010h1results/2010-07/29/content_11068535.htm (half-year)",
         ),
         "Hong Kong": Deadlines(
             Delay(months=3),

@@ -18,7 +18,12 @@ from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.cache import SingleFlightCache
 from trading_graph.toolkit.dataset import tables
 from trading_graph.toolkit.embedded_server import make_app
-from trading_graph.toolkit.errors import DataError, NoDataError, UnknownSymbolError
+from trading_graph.toolkit.errors import (
+    DataError,
+    NoDataError,
+    NotApplicableError,
+    UnknownSymbolError,
+)
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.market_data import AsyncToolkit
 from trading_graph.toolkit.pool import HttpPool
@@ -81,7 +86,7 @@ def test_no_answer_names_a_date_after_the_as_of_date(
     text = outcome(ask, name, as_of, symbol)
     assert max(DATES.findall(text), default="") <= as_of.isoformat()
     if not text.startswith("{"):
-        assert text.startswith("NoDataError"), text
+        assert text.startswith(("NoDataError", "NotApplicableError")), text
         return
     answer = json.loads(text)
     assert answer["as_of"] == as_of.isoformat()
@@ -253,8 +258,19 @@ def test_no_events_in_the_window_is_an_answer_and_no_filings_at_all_is_no_data(a
     assert (quiet["events"], quiet["count"]) == ([], 0)
     with pytest.raises(NoDataError, match="no 8-K filings of GOOGL by 2025-11-14, only 10-K, 10-Q"):
         ask("get_company_events", symbol="GOOGL", forms=["8-K"])
-    with pytest.raises(NoDataError, match=r"\^GSPC by 2025-11-14, only prices"):
-        ask("get_company_events", symbol="^GSPC")
+
+
+@pytest.mark.parametrize("name", ["get_company_events", "get_insiders", "get_balance_sheet"])
+@pytest.mark.parametrize(
+    ("symbol", "kind"), [("^GSPC", "index"), ("BTC-USD", "cryptocurrency"), ("GC=F", "future")]
+)
+def test_what_has_no_company_behind_it_lacks_nothing(
+    ask: Ask, name: str, symbol: str, kind: str
+) -> None:
+    with pytest.raises(
+        NotApplicableError, match=rf"{kind}, which has no \w+ by nature: do without"
+    ):
+        ask(name, symbol=symbol)
 
 
 def test_statements_show_quarters_the_year_before_and_the_fiscal_year(ask: Ask) -> None:

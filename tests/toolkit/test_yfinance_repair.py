@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yfinance
 from aiohttp import web
+from yfinance.scrapers.history import PriceHistory
 
 from tests.misleading_charts import strike
 from tests.toolkit.test_bar_checks import DAYS, LAST, read, table, walk
 from trading_graph.toolkit.loopback import LoopbackServer
+from trading_graph.toolkit.sources.yfinance_reader import _browser_data
 
 pytest.importorskip("sklearn", reason="yfinance's repair needs scipy and scikit-learn")
 
@@ -46,9 +49,7 @@ class Yahoo:
 
 @pytest.fixture
 def yahoo() -> Iterator[Yahoo]:
-    from trading_graph.toolkit.sources import yfinance_reader
-
-    debug = yfinance_reader.yfinance.config.debug
+    debug = yfinance.config.debug
     debug.hide_exceptions = True  # As it is by itself: finer bars that are missing end no repair.
     source = Yahoo()
     try:
@@ -61,10 +62,6 @@ def yahoo() -> Iterator[Yahoo]:
 
 def repaired(yahoo: Yahoo, chart: dict[str, Any]) -> dict[datetime.date, tuple[float, ...]]:
     """The prices by day as yfinance repairs them."""
-    from yfinance.scrapers.history import PriceHistory
-
-    from trading_graph.toolkit.sources.yfinance_reader import _browser_data
-
     quote = chart["indicators"]["quote"][0]
     chart["indicators"]["adjclose"] = [{"adjclose": list(quote["close"])}]
     meta = {"symbol": "X", "instrumentType": "EQUITY", "dataGranularity": "1d", "range": ""}

@@ -10,6 +10,7 @@ session, which looks like a browser.
 
 import asyncio
 import datetime
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -46,7 +47,8 @@ LOOK_BACK = datetime.timedelta(days=3 * 366)
 
 _COLUMNS = ("open", "high", "low", "close", "volume")
 _DAY = datetime.timedelta(days=1)
-_MAX_NAME = 80
+_MAX_NAME = 60
+_NOT_IN_NAMES = re.compile(r"[^\w .,&'()/+-]")
 _MAX_WORD = 8
 
 
@@ -160,15 +162,19 @@ def parse_chart(payload: Any, symbol: str, source: str) -> Bars:
 
 
 def _identity(meta: Mapping[str, Any], symbol: str, source: str) -> Identity:
-    """What the answer says the symbol is; a name is a stranger's words, and cleaned as such."""
+    """What the answer says the symbol is; names are a stranger's, so only plain ones pass whole."""
     form = identify(symbol, yahoo_type=meta.get("instrumentType") or "")
     return replace(
         form,
-        name=clean(meta.get("longName") or meta.get("shortName") or "", _MAX_NAME),
-        exchange=clean(meta.get("fullExchangeName") or meta.get("exchangeName") or "", _MAX_NAME),
+        name=_name(meta.get("longName") or meta.get("shortName") or ""),
+        exchange=_name(meta.get("fullExchangeName") or meta.get("exchangeName") or ""),
         currency=clean(meta.get("currency") or "", _MAX_WORD),
         source=source,
     )
+
+
+def _name(text: str) -> str:
+    return clean(_NOT_IN_NAMES.sub(" ", text), _MAX_NAME)
 
 
 def _day(stamp: int, zone: ZoneInfo) -> datetime.date:
