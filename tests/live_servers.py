@@ -17,6 +17,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from tests.live_faults import Handler, spoilt_answer
+from tests.misleading_charts import misleading_answer
 from trading_graph.toolkit.dataset import tables
 from trading_graph.toolkit.embedded_server import make_app
 from trading_graph.toolkit.live_access import BaseUrls, LiveAccess
@@ -51,6 +52,8 @@ class LiveServers:
     urls: BaseUrls
     faults: dict[str, str] = field(default_factory=dict)
     """The fault of a source, by the name of its base URL."""
+    misleads: set[str] = field(default_factory=set)
+    """What is wrong with prices, by the names of `tests.misleading_charts.CHART_FAULTS`."""
     asked: list[web.Request] = field(default_factory=list)
 
     @property
@@ -89,7 +92,13 @@ def make_source(source: str, servers: LiveServers) -> web.Application:
     async def spoilt(request: web.Request, handler: Handler) -> web.StreamResponse:
         servers.asked.append(request)
         fault = servers.faults.get(source)
-        return await (handler(request) if fault is None else spoilt_answer(fault, request, handler))
+        if fault is not None:
+            return await spoilt_answer(fault, request, handler)
+        answer = await handler(request)
+        if servers.misleads and "/finance/chart/" in request.path:
+            assert isinstance(answer, web.Response)
+            return misleading_answer(servers.misleads, answer)
+        return answer
 
     app.middlewares.append(spoilt)
     for path, answer in _ROUTES.items():
@@ -146,7 +155,11 @@ async def _timeseries(request: web.Request) -> web.Response:
             key = name.removeprefix(prefix)
             if name.startswith(prefix) and key in _AMOUNTS:
                 rows = [
-                    {"asOfDate": end, "reportedValue": {"raw": _AMOUNTS[key] * (1 + number)}}
+                    {
+                        "asOfDate": end,
+                        "currencyCode": "EUR",
+                        "reportedValue": {"raw": _AMOUNTS[key] * (1 + number)},
+                    }
                     for number, end in enumerate(ends)
                 ]
                 stamps = [_midnight(datetime.date.fromisoformat(end)) for end in ends]

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from trading_graph.toolkit.dataset import LAST_DAY
 from trading_graph.toolkit.errors import BadDateError
+from trading_graph.toolkit.sessions import last_session
 
 # At import, because loading a time zone reads files.
 NEW_YORK = ZoneInfo("America/New_York")
@@ -17,6 +18,7 @@ NEW_YORK = ZoneInfo("America/New_York")
 STALE_AFTER = datetime.timedelta(days=10)
 
 _CLOSE = datetime.time(16, 0)
+_DAY = datetime.timedelta(days=1)
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _FIRST_YEAR = 1900
 
@@ -75,9 +77,18 @@ class AsOf:
         return self.date.weekday() >= 5
 
     @property
-    def weekday(self) -> datetime.date:
-        """The day itself, or the Friday before a weekend: for sources without sessions."""
-        return self.date - datetime.timedelta(days=max(0, self.date.weekday() - 4))
+    def session(self) -> datetime.date:
+        """The day itself, or New York's last session before it: for sources without sessions."""
+        return last_session(self.date)
+
+    @property
+    def filings_until(self) -> datetime.date:
+        """The last filing date that counts: the day before the session.
+
+        A filing date has no hour, and many companies file after the close. What was filed on the
+        session's own day counts from the next session on.
+        """
+        return self.session - _DAY
 
     def session_note(self, session: datetime.date) -> str | None:
         """Why an earlier session is used, for a reader; None if it is the day's own."""

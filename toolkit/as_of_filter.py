@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.bars import Bars
 from trading_graph.toolkit.errors import NoDataError
 from trading_graph.toolkit.records import (
-    Bars,
     Filings,
     Insiders,
     News,
@@ -31,7 +31,7 @@ def admit(answer: A, as_of: AsOf, now: datetime.datetime) -> A:
 
 
 def _cut(answer: Any, as_of: AsOf) -> Any:
-    day = as_of.date
+    day, filed_by = as_of.date, as_of.filings_until
     what = ""  # of an answer that must not be empty, but is
     part: SourceAnswer
     match answer:
@@ -39,21 +39,21 @@ def _cut(answer: Any, as_of: AsOf) -> Any:
             part = bars = answer.until(day)
             what = "" if len(bars) else f"bars of {answer.symbol}"
         case Statements():
-            facts = tuple(fact for fact in answer.facts if fact.filed <= day)
+            facts = tuple(fact for fact in answer.facts if fact.filed <= filed_by)
             part = replace(answer, facts=facts, session=min(answer.session, day))
             what = "" if facts else f"statements of {answer.symbol}"
         case Filings():
-            filings = tuple(filing for filing in answer.filings if filing.filed <= day)
-            since, session = min(answer.since, day), min(answer.session, day)
+            filings = tuple(filing for filing in answer.filings if filing.filed <= filed_by)
+            since, session = min(answer.since, filed_by), min(answer.session, day)
             part = replace(answer, filings=filings, since=since, session=session)
             what = "" if filings else f"such filings of {answer.symbol}"
         case Insiders():
-            filings = tuple(filing for filing in answer.filings if filing.filed <= day)
-            trades = tuple(trade for trade in answer.trades if trade.available <= day)
+            filings = tuple(filing for filing in answer.filings if filing.filed <= filed_by)
+            trades = tuple(trade for trade in answer.trades if trade.available <= filed_by)
             session = min(answer.session, day)
             part = replace(answer, filings=filings, trades=trades, session=session)
             # If even the start of what the source covers is later, no reports is no answer.
-            what = "" if answer.since <= day else f"insiders' reports of {answer.symbol}"
+            what = "" if answer.since <= filed_by else f"insiders' reports of {answer.symbol}"
         case Series():
             rows = tuple(row for row in answer.observations if max(row.available, row.date) <= day)
             part = replace(answer, observations=rows)

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from trading_graph.toolkit.as_of import NEW_YORK, STALE_AFTER
+from trading_graph.toolkit.as_of import NEW_YORK, STALE_AFTER, AsOf
 from trading_graph.toolkit.dataset import tables
 from trading_graph.toolkit.dataset.tables import PriceRow
 from trading_graph.toolkit.records import INSIDER_FORMS, Filings, Insiders, Series, Statements
@@ -164,6 +164,7 @@ def _opening_stamp(day: datetime.date) -> int:
 async def _statements(request: web.Request) -> web.Response:
     symbol, kind = request.match_info["symbol"], request.match_info["kind"]
     as_of, session = _dates(request)
+    filed_by = AsOf(as_of).filings_until
     concepts = CONCEPTS.get(kind)
     if concepts is None:
         raise _no_data(f"There is no statement {kind}: ask for {_list(CONCEPTS)}.")
@@ -174,21 +175,22 @@ async def _statements(request: web.Request) -> web.Response:
             f"The embedded data set has no statements of {symbol}, "
             f"only of {_list(tables.statements())}.",
         )
-    public = tuple(fact for fact in facts if fact.concept in concepts and fact.filed <= as_of)
+    public = tuple(fact for fact in facts if fact.concept in concepts and fact.filed <= filed_by)
     if not public:
         raise _no_data(
-            f"No statement of {symbol} in the embedded data set was filed by {as_of}: "
+            f"No statement of {symbol} in the embedded data set was known by {as_of}: "
             "choose a later date.",
         )
-    return _json(Statements(symbol, kind, session, public, source=FACT_SOURCE))
+    return _json(Statements(symbol, kind, session, public, "USD", source=FACT_SOURCE))
 
 
 async def _filings(request: web.Request) -> web.Response:
     symbol = request.match_info["symbol"]
     as_of, session = _dates(request)
+    filed_by = AsOf(as_of).filings_until
     forms = tuple(form for form in request.query.get("forms", "").split(",") if form)
     _check_symbol(symbol)
-    filings = [row for row in tables.filings().get(symbol, ()) if row.filed <= as_of]
+    filings = [row for row in tables.filings().get(symbol, ()) if row.filed <= filed_by]
     matches = tuple(row for row in filings if row.form.removesuffix("/A") in forms)
     if not matches:
         others = sorted({row.form for row in filings})
@@ -202,8 +204,9 @@ async def _filings(request: web.Request) -> web.Response:
 async def _insiders(request: web.Request) -> web.Response:
     symbol = request.match_info["symbol"]
     as_of, session = _dates(request)
+    filed_by = AsOf(as_of).filings_until
     _check_symbol(symbol)
-    filings = [row for row in tables.filings().get(symbol, ()) if row.filed <= as_of]
+    filings = [row for row in tables.filings().get(symbol, ()) if row.filed <= filed_by]
     reports = tuple(row for row in filings if row.form in INSIDER_FORMS)
     if not reports:
         raise _no_data(

@@ -8,6 +8,7 @@ Every message is one sentence that ends with what to do next.
     │   ├── BadDateError                not a date that can be analysed
     │   └── UnknownSymbolError          well-formed, but no source knows it
     ├── NoDataError                     the source has nothing for this symbol at this date
+    │   └── NotApplicableError          nobody can have it: a currency has no statements
     └── SourceUnavailableError          the source did not answer, or not properly
         ├── HttpStatusError             the source answered with a status that is not success
         ├── RateLimitError              the source answered 429
@@ -39,6 +40,10 @@ class UnknownSymbolError(BadRequestError):
 
 class NoDataError(DataError):
     """The source has nothing for this symbol at this date."""
+
+
+class NotApplicableError(NoDataError):
+    """Such an instrument has nothing of this kind by nature, so that nothing is missing."""
 
 
 class SourceUnavailableError(DataError):

@@ -1,13 +1,14 @@
 """Technical indicators of daily bars, computed by stockstats and corrected.
 
 Only the names in `INDICATORS` reach stockstats, where any other name could start a computation of
-any size. Its results differ from the usual definitions in five points, which are corrected here:
+any size. Its results differ from the usual definitions in six points, which are corrected here:
 
 - no value before an indicator has warmed up (stockstats averages what there is);
 - `mfi` runs from 0 to 100 (there: 0 to 1);
 - `boll_ub` and `boll_lb` use the population's standard deviation (there: the sample's);
 - `vwma` is the 20-day sum of close x volume over the sum of volume (there: 14 days, typical price);
-- no `rsi` of a price that never moved (there: undefined or 100).
+- no `rsi` of a price that never moved (there: undefined or 100);
+- no `mfi` or `vwma` where fewer than seven in ten of its sessions have volume (there: 50).
 
 The first use imports pandas and stockstats, which takes a while: call `warm_up` in a thread before
 anything that is timed.
@@ -20,9 +21,11 @@ from typing import Final
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
+from trading_graph.toolkit.bar_checks import Floats
+from trading_graph.toolkit.bars import Bars, make_bars
 from trading_graph.toolkit.errors import BadRequestError
-from trading_graph.toolkit.records import Bars, Floats, make_bars
 
 INDICATORS: Final[Mapping[str, int]] = MappingProxyType(
     {
@@ -47,8 +50,14 @@ A moving window needs its length. An exponential average needs as many bars as i
 of its start to fall below 1e-4.
 """
 
+OSCILLATORS: Final = frozenset(("rsi", "mfi"))
+"""Indicators from 0 to 100; the others are in the prices' currency."""
+
 _BOLLINGER_WINDOW = 20
 _VWMA_WINDOW = 20
+_MFI_WINDOW = 14
+# An average by volume means nothing where most of its sessions have none.
+_TRADED_SHARE = 0.7
 
 
 def compute(bars: Bars, names: Iterable[str] = tuple(INDICATORS)) -> dict[str, Floats]:
@@ -89,7 +98,7 @@ def _column(frame: Mapping[str, "np.typing.ArrayLike"], bars: Bars, name: str) -
     values = np.array(frame[name], dtype=np.float64)
     match name:
         case "mfi":
-            return values * 100
+            return np.where(_has_volume(bars.volume, _MFI_WINDOW), values * 100, np.nan)
         case "boll_ub" | "boll_lb":
             middle = np.array(frame["boll"], dtype=np.float64)
             population = np.sqrt((_BOLLINGER_WINDOW - 1) / _BOLLINGER_WINDOW)
@@ -104,9 +113,17 @@ def _vwma(close: Floats, volume: Floats) -> Floats:
     if len(close) >= _VWMA_WINDOW:
         turnover = sliding_window_view(close * volume, _VWMA_WINDOW).sum(axis=1)
         shares = sliding_window_view(volume, _VWMA_WINDOW).sum(axis=1)
-        traded = shares > 0
+        traded = _has_volume(volume, _VWMA_WINDOW)[_VWMA_WINDOW - 1 :]
         result[_VWMA_WINDOW - 1 :][traded] = turnover[traded] / shares[traded]
     return result
+
+
+def _has_volume(volume: Floats, window: int) -> NDArray[np.bool_]:
+    """Whether enough of the sessions in the window up to each bar have volume."""
+    counts: NDArray[np.int64] = np.cumsum(volume > 0, dtype=np.int64)
+    counts[window:] = counts[window:] - counts[:-window]
+    enough: NDArray[np.bool_] = counts >= _TRADED_SHARE * window
+    return enough
 
 
 def _mask(values: Floats, needed: int) -> Floats:

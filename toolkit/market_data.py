@@ -8,23 +8,29 @@ import asyncio
 import datetime
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
 from trading_graph.toolkit import embedded_server, indicators
 from trading_graph.toolkit.as_of import STALE_AFTER, AsOf, Clock, new_york_day, utc_now
 from trading_graph.toolkit.as_of_filter import admit
+from trading_graph.toolkit.bar_checks import Floats
+from trading_graph.toolkit.bars import Bars, Event
 from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
-from trading_graph.toolkit.errors import BadDateError, DataError
+from trading_graph.toolkit.errors import (
+    BadDateError,
+    DataError,
+    NoDataError,
+    NotApplicableError,
+    SourceUnavailableError,
+)
+from trading_graph.toolkit.listings import Identity, identify
 from trading_graph.toolkit.live_access import LiveAccess, Mode
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.rate_limits import HOST_POLICIES
 from trading_graph.toolkit.records import (
-    Bars,
-    Event,
     Filings,
-    Floats,
     Insiders,
     News,
     Posts,
@@ -51,13 +57,23 @@ A = TypeVar("A", bound=SourceAnswer)
 
 @dataclass(frozen=True, slots=True)
 class PriceLevels:
-    """Last close, range of the last 20 sessions, and average true range (None: too few bars)."""
+    """Last close, range of the last 20 sessions, and average true range (None: too few bars).
+
+    All in `currency`, as the source names it ("": it names none). `instrument` is what the symbol
+    is, `benchmark` the index of its market ("": none). `warnings` tells what was wrong with bars.
+    """
 
     session: datetime.date
     close: float
     low_20: float
     high_20: float
     atr_14: float | None
+    currency: str = ""
+    instrument: str = ""
+    benchmark: str = ""
+    warnings: Sequence[str] = field(
+        default_factory=list
+    )  # A checkpoint gives tuples back as lists.
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +144,21 @@ class AsyncToolkit:
                 f"The prices of {symbol} from {bars.source} end with {bars.session}: "
                 f"choose a date up to {bars.session}."
             )
+        if bars.close[-1] <= 0:
+            raise NoDataError(
+                f"{symbol} closed at {bars.close[-1]:g} on {bars.session}, where levels and "
+                "percentages mean nothing: choose another date."
+            )
         return bars
+
+    async def identity(self, symbol: str, as_of: AsOf) -> Identity:
+        """What a symbol is: in the words of the source of its prices, else by its form alone."""
+        symbol = parse_symbol(symbol)
+        try:
+            bars = await self.bars(symbol, as_of)
+        except DataError:
+            return identify(symbol)
+        return bars.identity or identify(symbol)
 
     async def splits(self, symbol: str, as_of: AsOf) -> tuple[Event, ...] | None:
         """The splits of the three years up to the as-of date; None without prices."""
@@ -147,42 +177,45 @@ class AsyncToolkit:
     async def statements(self, symbol: str, as_of: AsOf, kind: StatementKind) -> Statements:
         """The facts of one kind of statement filed by the as-of date."""
         symbol = parse_symbol(symbol)
-        return await self._fetch(
-            "statements",
-            self.sources.fundamentals,
-            lambda source: source.statements(symbol, as_of, kind),
-            symbol,
-            as_of,
-            (kind,),
-            size=lambda answer: 200 * len(answer.facts),
-        )
+        async with self._of_companies(symbol, as_of, "statements"):
+            return await self._fetch(
+                "statements",
+                self.sources.fundamentals,
+                lambda source: source.statements(symbol, as_of, kind),
+                symbol,
+                as_of,
+                (kind,),
+                size=lambda answer: 200 * len(answer.facts),
+            )
 
     async def filings(
         self, symbol: str, as_of: AsOf, forms: Sequence[str] = EVENT_FORMS
     ) -> Filings:
         """The filings of these forms up to the as-of date, amendments included."""
         symbol, forms = parse_symbol(symbol), tuple(sorted(set(forms)))
-        return await self._fetch(
-            "filings",
-            self.sources.filings,
-            lambda source: source.filings(symbol, as_of, forms),
-            symbol,
-            as_of,
-            forms,
-            size=lambda answer: 100 * len(answer.filings),
-        )
+        async with self._of_companies(symbol, as_of, "filings"):
+            return await self._fetch(
+                "filings",
+                self.sources.filings,
+                lambda source: source.filings(symbol, as_of, forms),
+                symbol,
+                as_of,
+                forms,
+                size=lambda answer: 100 * len(answer.filings),
+            )
 
     async def insiders(self, symbol: str, as_of: AsOf) -> Insiders:
         """What a company's insiders had reported by the as-of date."""
         symbol = parse_symbol(symbol)
-        return await self._fetch(
-            "insiders",
-            self.sources.insiders,
-            lambda source: source.insiders(symbol, as_of),
-            symbol,
-            as_of,
-            size=lambda answer: 100 * len(answer.filings) + 300 * len(answer.trades),
-        )
+        async with self._of_companies(symbol, as_of, "insiders"):
+            return await self._fetch(
+                "insiders",
+                self.sources.insiders,
+                lambda source: source.insiders(symbol, as_of),
+                symbol,
+                as_of,
+                size=lambda answer: 100 * len(answer.filings) + 300 * len(answer.trades),
+            )
 
     async def macro(self, series: str, as_of: AsOf) -> Series:
         """A macro series as the public knew it on the as-of date."""
@@ -230,6 +263,10 @@ class AsyncToolkit:
             float(bars.low[-_LEVEL_WINDOW:].min()),
             float(bars.high[-_LEVEL_WINDOW:].max()),
             atr if atr == atr else None,
+            bars.currency,
+            str(bars.identity.instrument) if bars.identity else "",
+            bars.identity.benchmark if bars.identity else "",
+            list(bars.warnings),
         )
 
     async def get_all_market_data(self, symbol: str, as_of: AsOf) -> MarketData:
@@ -264,6 +301,28 @@ class AsyncToolkit:
     def age_s(self, answer: SourceAnswer) -> int:
         """The age of an answer, in whole seconds."""
         return int((self._clock() - answer.fetched).total_seconds()) if answer.fetched else 0
+
+    @asynccontextmanager
+    async def _of_companies(self, symbol: str, as_of: AsOf, what: str) -> AsyncIterator[None]:
+        """Tell what a symbol cannot have by nature from what no source has: NotApplicableError.
+
+        A symbol's form is enough to ask nobody; funds show only in their prices' source, and some
+        do report, so that they are asked for first.
+        """
+        identity = identify(symbol)
+        if identity.instrument.has_statements:
+            try:
+                yield
+            except (NoDataError, SourceUnavailableError):
+                identity = await self.identity(symbol, as_of)
+                if identity.instrument.has_statements:
+                    raise
+            else:
+                return
+        raise NotApplicableError(
+            f"{symbol} is of the kind {identity.instrument}, which has no {what} by nature: "
+            "do without them."
+        )
 
     async def _fetch(
         self,

@@ -25,6 +25,8 @@ from trading_graph.toolkit.statements import (
     years,
 )
 
+NO_PRICE = "no source gives a price"
+
 # A quarter's report is due 45 days after its end: after 135 days there should be a newer one.
 STALE_AFTER_DAYS = 135
 
@@ -42,6 +44,27 @@ class Ratios:
     values: Mapping[str, float]
     missing: Mapping[str, str]
     basis: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Currencies:
+    """In what the prices and each kind of statement are; "" where the source does not say.
+
+    Nothing is converted, not even pence (GBp) into pounds (GBP).
+    """
+
+    price: str
+    statements: Mapping[str, str]
+
+    def apart(self, kind: str) -> str:
+        """Why a price cannot be divided by an amount of a kind of statement; "" if it can."""
+        money = self.statements.get(kind, "")
+        if not self.price or not money:
+            unnamed = "prices" if not self.price else "statements"
+            return f"the source does not name the currency of the {unnamed}"
+        if self.price == money:
+            return ""
+        return f"the price is in {self.price} and the statement in {money}; nothing is converted"
 
 
 class _RatioTable:
@@ -68,31 +91,41 @@ class _RatioTable:
 
 def compute(
     facts: Sequence[Fact],
-    close: float,
+    close: float | None,
     session: datetime.date,
     splits: Sequence[tuple[datetime.date, float]],
     as_of: datetime.date,
+    currencies: Currencies,
 ) -> Ratios:
-    """The ratios of a company from the facts filed by `as_of` and the close of `session`.
+    """The ratios of a company from the facts known by `as_of` and the close of `session`.
 
     `splits` are those up to the session. Facts filed before a split are restated to the share basis
-    of the close.
+    of the close. Without a close (None) only the ratios of statements are there.
     """
     by_concept = amounts(on_share_basis(facts, splits))
     flows = _trailing(by_concept)
     sheet = next(iter(balances(by_concept)), None)
     on_sheet: Mapping[str, float] = sheet.values if sheet else {}
     shares = _shares(by_concept)
-    cap = close * shares.value if shares else None
+    cap = close * shares.value if shares and close is not None else None
     table = _RatioTable()
 
-    no_shares = "no report gives a number of shares"
+    no_shares = NO_PRICE if close is None else "no report gives a number of shares"
     no_year = "no report gives the concept for twelve months"
     no_sheet = "the balance sheet does not give it"
     table.put("market_cap", cap, no_shares)
-    table.add("pe_ttm", close, flows.get("eps_diluted"), no_year)
-    table.add("ps_ttm", cap, flows.get("revenue"), no_year if cap else no_shares)
-    table.add("pb", cap, on_sheet.get("equity"), no_sheet if cap else no_shares)
+    for kind, name, over, under, reason in (
+        ("income", "pe_ttm", close, flows.get("eps_diluted"), no_year),
+        ("income", "ps_ttm", cap, flows.get("revenue"), no_year),
+        ("balance", "pb", cap, on_sheet.get("equity"), no_sheet),
+        ("cash_flow", "fcf_yield", flows.get("free_cash_flow"), cap, no_year),
+    ):
+        if close is None:
+            table.missing[name] = NO_PRICE
+        elif apart := currencies.apart(kind):
+            table.missing[name] = apart
+        else:
+            table.add(name, over, under, reason if cap or name == "pe_ttm" else no_shares)
     for margin, concept in _MARGINS.items():
         table.add(margin, flows.get(concept), flows.get("revenue"), no_year)
     growth, growth_basis = _growth(by_concept)
@@ -101,9 +134,8 @@ def compute(
     current = (on_sheet.get("current_assets"), on_sheet.get("current_liabilities"))
     table.add("current_ratio", *current, no_sheet)
     table.put("fcf_ttm", flows.get("free_cash_flow"), no_year)
-    table.add("fcf_yield", flows.get("free_cash_flow"), cap, no_year if cap else no_shares)
 
-    basis = {"close": f"{close:g} of {session}"}
+    basis = {} if close is None else {"close": f"{close:g} of {session}"}
     if shares:
         basis["shares"] = f"{shares.value:.0f} at {shares.end}, {shares.form} filed {shares.filed}"
     basis |= _flow_basis(by_concept, as_of)

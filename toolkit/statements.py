@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from trading_graph.toolkit.records import Event, Fact
+from trading_graph.toolkit.bars import Event
+from trading_graph.toolkit.records import Fact
 
 CONCEPTS: Mapping[str, tuple[str, ...]] = {
     "income": (

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import msgspec
 
-from trading_graph.graph.offline_model.conversation import SCHEMAS, Conversation
+from trading_graph.graph.offline_model.conversation import SCHEMAS, Conversation, rows
 from trading_graph.graph.offline_model.deciders import decide
 from trading_graph.graph.offline_model.discussions import argue, assess
 from trading_graph.graph.offline_model.fundamentals_analyst import FUNDAMENTALS_ANALYST
@@ -14,9 +14,9 @@ from trading_graph.graph.offline_model.market_analyst import MARKET_ANALYST
 from trading_graph.graph.offline_model.news_analyst import NEWS_ANALYST
 from trading_graph.graph.offline_model.protocol import ModelAnswer, OutgoingCall
 from trading_graph.graph.offline_model.report import (
-    BENCHMARK,
     Analyst,
     Bullet,
+    benchmark_of,
     write_report,
 )
 from trading_graph.graph.offline_model.social_analyst import SOCIAL_ANALYST
@@ -54,7 +54,7 @@ def first_calls(conversation: Conversation) -> tuple[OutgoingCall, ...]:
     return tuple(
         outgoing_call(request.tool, msgspec.json.encode(request.arguments(symbol)).decode())
         for request in _ANALYSTS[conversation.agent].requests
-        if request.tool in conversation.tools and not (request.benchmark and symbol == BENCHMARK)
+        if request.tool in conversation.tools and (benchmark_of(symbol) or not request.benchmark)
     )
 
 
@@ -72,6 +72,7 @@ def write_analyst_report(conversation: Conversation) -> str:
     """The report on the tool results in the conversation."""
     analyst = _ANALYSTS[conversation.agent]
     bullets = list(analyst.bullets(conversation))
+    bullets += _warnings(conversation)
     for result in conversation.results:
         if result.problem is not None:
             about = f"{result.symbol}: " if result.symbol else ""
@@ -80,3 +81,14 @@ def write_analyst_report(conversation: Conversation) -> str:
         text = "No data: no tool has answered, so there is nothing to report on"
         bullets.append(Bullet(0, text, "no tool"))
     return write_report(analyst.title, conversation, bullets)
+
+
+def _warnings(conversation: Conversation) -> list[Bullet]:
+    """What the tools say about numbers that are not to be trusted blindly, each once."""
+    texts = {
+        f"{result.symbol}: {warning}" if result.symbol else warning: result.tool
+        for result in conversation.results
+        for warning in rows(result.data, "warnings")
+        if isinstance(warning, str)
+    }
+    return [Bullet(0, f"Warning: {text}", tool) for text, tool in texts.items()]

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from trading_graph.graph.offline_model import rules
-from trading_graph.graph.offline_model.conversation import Conversation, number, section
+from trading_graph.graph.offline_model.conversation import Conversation, number, one_line, section
 from trading_graph.graph.offline_model.report import (
-    BENCHMARK,
     Analyst,
     Bullet,
     ToolRequest,
+    benchmark_of,
     quote,
 )
 
@@ -56,6 +56,21 @@ def _session(prices: Mapping[str, Any]) -> Iterator[Bullet]:
         yield Bullet(0, note, PRICES)
     elif isinstance(session, str):
         yield Bullet(0, f"The prices are those of the session of {session}", PRICES)
+    yield from _company(prices)
+
+
+def _company(prices: Mapping[str, Any]) -> Iterator[Bullet]:
+    """What the symbol is, and in what its prices are."""
+    company = section(prices, "company")
+    words = [company.get(name) for name in ("name", "instrument", "exchange", "country")]
+    if text := ", ".join(one_line(word, 80) for word in words if isinstance(word, str)):
+        source = one_line(str(company.get("source")), 80)
+        yield Bullet(0, f"It is {text}, as {source} says", PRICES)
+    currency = prices.get("currency")
+    if isinstance(currency, str):
+        yield Bullet(0, f"Prices are in {one_line(currency, 8)}", PRICES)
+    elif "currency" in prices:
+        yield Bullet(0, "No data: the source does not name the currency of the prices", PRICES)
 
 
 def _trend(close: float, values: Mapping[str, Any]) -> Iterator[Bullet]:
@@ -150,10 +165,11 @@ def _rsi(rsi: float) -> Bullet:
 
 
 def _strength(conversation: Conversation, prices: Mapping[str, Any]) -> Iterator[Bullet]:
-    if conversation.symbol == BENCHMARK:
+    benchmark = benchmark_of(conversation.symbol)
+    if not benchmark:
         return
     own = number(prices, "change_20d_pct")
-    market = number(conversation.record(PRICES, BENCHMARK), "change_20d_pct")
+    market = number(conversation.record(PRICES, benchmark), "change_20d_pct")
     if own is None or market is None:
         return
     margin = rules.RELATIVE_MARGIN_PCT
@@ -161,7 +177,7 @@ def _strength(conversation: Conversation, prices: Mapping[str, Any]) -> Iterator
     verdict = {1: "stronger than the market", 0: "in step with the market", -1: "weaker than it"}
     yield Bullet(
         sign * rules.RELATIVE_POINTS,
-        f"In 20 sessions the price changed by {quote(own)} % and {BENCHMARK} by {quote(market)} %, "
+        f"In 20 sessions the price changed by {quote(own)} % and {benchmark} by {quote(market)} %, "
         f"{verdict[sign]}",
         PRICES,
     )

@@ -56,10 +56,9 @@ def _filings(conversation: Conversation) -> Iterator[Bullet]:
             yield Bullet(0, f"The last {form} was filed on {newest.date}", EVENTS)
     if not filings:
         yield Bullet(0, "No data: the company filed nothing in the time looked at", EVENTS)
-    for name, label in (("same_day", "Of the newest"), ("limit", "Limit of this report")):
-        notes = [text for record in records if isinstance(text := record.get(name), str)]
-        for text in dict.fromkeys(notes):
-            yield Bullet(0, f"{label}: {text}", EVENTS)
+    limits = [text for record in records if isinstance(text := record.get("limit"), str)]
+    for text in dict.fromkeys(limits):
+        yield Bullet(0, f"Limit of this report: {text}", EVENTS)
 
 
 def _events(records: list[Mapping[str, Any]]) -> Iterator[CompanyEvent]:

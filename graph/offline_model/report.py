@@ -19,8 +19,7 @@ from typing import Any
 from trading_graph.graph.offline_model import rules
 from trading_graph.graph.offline_model.conversation import Conversation, Passage, one_line
 from trading_graph.graph.options import ANALYSTS
-
-BENCHMARK = "^GSPC"
+from trading_graph.toolkit.listings import identify
 
 _SCORE = "Score:"
 _NO_DATA = "- [0] No data:"
@@ -45,7 +44,10 @@ class Bullet:
 
 @dataclass(frozen=True, slots=True)
 class ToolRequest:
-    """A tool call of an analyst's first turn: for the benchmark, the symbol, or no symbol."""
+    """A tool call of an analyst's first turn: for the benchmark, the symbol, or no symbol.
+
+    The benchmark is the index of the symbol's market; what has none gets no such call.
+    """
 
     tool: str
     benchmark: bool = False
@@ -56,8 +58,13 @@ class ToolRequest:
         """The call's arguments."""
         if not self.about_symbol:
             return {}
-        subject: dict[str, Any] = {"symbol": BENCHMARK if self.benchmark else symbol}
+        subject: dict[str, Any] = {"symbol": benchmark_of(symbol) if self.benchmark else symbol}
         return subject | ({"forms": list(self.forms)} if self.forms else {})
+
+
+def benchmark_of(symbol: str) -> str:
+    """The index against which a symbol is measured; "" for what no index measures."""
+    return identify(symbol).benchmark
 
 
 @dataclass(frozen=True, slots=True)

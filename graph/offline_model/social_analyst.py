@@ -9,10 +9,10 @@ from typing import Any
 from trading_graph.graph.offline_model import rules
 from trading_graph.graph.offline_model.conversation import Conversation, as_number, number, rows
 from trading_graph.graph.offline_model.report import (
-    BENCHMARK,
     Analyst,
     Bullet,
     ToolRequest,
+    benchmark_of,
     clamp,
     quote,
 )
@@ -31,8 +31,8 @@ def _volume(conversation: Conversation) -> Iterator[Bullet]:
     if not own:
         return
     market_days = set()
-    if conversation.symbol != BENCHMARK:
-        market_days = {day for day, _, _ in _days(conversation.record(ATTENTION, BENCHMARK))}
+    if benchmark := benchmark_of(conversation.symbol):
+        market_days = {day for day, _, _ in _days(conversation.record(ATTENTION, benchmark))}
     yield from _attention_days(_days(own), market_days)
     latest = number(own, "z_latest")
     if latest is None:

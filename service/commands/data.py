@@ -34,10 +34,11 @@ from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.run.request import default_date
 from trading_graph.service.settings import backend_choice, read_settings
 from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.bars import Bars
 from trading_graph.toolkit.errors import DataError, NoDataError
 from trading_graph.toolkit.live_access import Mode
 from trading_graph.toolkit.market_data import AsyncToolkit, MarketData, open_toolkit
-from trading_graph.toolkit.records import Bars, Filing, Filings, Headline, Insiders
+from trading_graph.toolkit.records import Filing, Filings, Headline, Insiders
 from trading_graph.toolkit.sources.source import gather_parts
 from trading_graph.toolkit.statements import CONCEPTS
 from trading_graph.toolkit.symbols import parse_symbol
@@ -128,6 +129,7 @@ def _fetches(ended: Sequence[ReadableSpan]) -> tuple[Span, ...]:
 
 _SHOWN = 6
 _MONTH, _YEAR = 20, 252
+_SMALL = 0.01  # Below it two decimals show nothing.
 _MANY_IMPORTS = 100  # A first use imports libraries, which takes longer than most fetches.
 _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e4, "k"))
 _PERCENTAGES = frozenset(
@@ -193,7 +195,9 @@ def show_fetches(console: Console, snapshot: Snapshot) -> None:
 def _sections(snapshot: Snapshot) -> Iterator[RenderableType]:
     data = snapshot.data
     if data.bars:
-        yield _heading("Prices", data.bars.currency)
+        yield _heading("Prices", data.bars.currency or "currency not named")
+        for warning in data.bars.warnings:
+            yield Text(warning, "yellow")
         yield _figures(list(_prices(data.bars)))
         if data.bars.splits:
             splits = "; ".join(f"{ratio:g} for 1 on {day}" for day, ratio in data.bars.splits)
@@ -357,7 +361,9 @@ def _rows(rows: Iterable[Sequence[str]]) -> Table:
 
 
 def _plain(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.2f}"
+    if value is None:
+        return "-"
+    return f"{value:,.2f}" if abs(value) >= _SMALL or value == 0 else f"{value:.4g}"
 
 
 def _percent(value: float | None) -> str:
@@ -365,7 +371,7 @@ def _percent(value: float | None) -> str:
 
 
 def _range(low: float, high: float) -> str:
-    return f"{low:,.2f} to {high:,.2f}"
+    return f"{_plain(low)} to {_plain(high)}"
 
 
 def _amount(value: float) -> str:

@@ -16,10 +16,11 @@ import msgspec
 from trading_graph.otel.redaction import Redactor
 from trading_graph.otel.trace import Span, semconv
 from trading_graph.toolkit import data_attributes, indicators
+from trading_graph.toolkit.bars import Bars
 from trading_graph.toolkit.market_data import MarketData
-from trading_graph.toolkit.ratios import Ratios
+from trading_graph.toolkit.ratios import Currencies, Ratios
 from trading_graph.toolkit.ratios import compute as compute_ratios
-from trading_graph.toolkit.records import Bars, SourceAnswer, Statements
+from trading_graph.toolkit.records import SourceAnswer, Statements
 from trading_graph.toolkit.statements import (
     Period,
     amounts,
@@ -29,7 +30,7 @@ from trading_graph.toolkit.statements import (
     years,
 )
 from trading_graph.toolkit.tools.macro import LABELS
-from trading_graph.toolkit.tools.tool import number
+from trading_graph.toolkit.tools.tool import indicator_digits, number
 
 _COLUMNS = ("date", "open", "high", "low", "close", "volume")
 
@@ -65,11 +66,17 @@ class Snapshot:
         ratios = None
         if bars and facts:
             close = float(bars.close[-1])
-            ratios = compute_ratios(facts, close, bars.session, bars.splits, data.as_of.date)
+            money = Currencies(
+                bars.currency, {kind: answer.currency for kind, answer in statements.items()}
+            )
+            ratios = compute_ratios(facts, close, bars.session, bars.splits, data.as_of.date, money)
         latest = {kind: _latest(answer, bars) for kind, answer in statements.items()}
         return cls(
             data=data,
-            indicators={name: number(float(column[-1])) for name, column in columns.items()},
+            indicators={
+                name: number(float(column[-1]), indicator_digits(name, bars))
+                for name, column in columns.items()
+            },
             latest={kind: period for kind, period in latest.items() if period},
             ratios=ratios,
             missing=missing,
@@ -204,6 +211,9 @@ def _answer(answer: SourceAnswer | None) -> Any:
     if answer is None:
         return None
     values: dict[str, Any] = _builtins(answer)
+    if isinstance(answer, Statements):
+        values["currency"] = answer.currency or None
+    values["warnings"] = list(answer.warnings)
     return {name: value for name, value in values.items() if name != "fetched"}
 
 
@@ -212,7 +222,8 @@ def _bars(bars: Bars) -> dict[str, Any]:
         "source": bars.source,
         "data_mode": bars.data_mode,
         "stands_in": bars.stands_in,
-        "currency": bars.currency,
+        "warnings": list(bars.warnings),
+        "currency": bars.currency or None,
         "dividends": _builtins(bars.dividends),
         "splits": _builtins(bars.splits),
         "sessions": _rows(bars),

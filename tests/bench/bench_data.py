@@ -12,8 +12,9 @@ import json
 import statistics
 import warnings
 from collections.abc import Awaitable, Callable
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
@@ -21,15 +22,17 @@ import pandas as pd
 import stockstats
 import yfinance.utils as yf
 
+from tests.misleading_charts import CHART_FAULTS, SESSIONS_BEFORE
 from trading_graph.toolkit import indicators
 from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.bars import Bars, make_bars
 from trading_graph.toolkit.cache import SingleFlightCache
 from trading_graph.toolkit.embedded_server import make_app
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.market_data import MACRO_SERIES, STATEMENT_KINDS, AsyncToolkit
 from trading_graph.toolkit.pool import HttpPool
-from trading_graph.toolkit.records import Bars, make_bars
 from trading_graph.toolkit.sources.yahoo_chart import parse_chart
+from trading_graph.toolkit.unit_jumps import in_one_unit
 
 YEARS_15 = 15 * 252
 PARSED = 2700
@@ -106,6 +109,58 @@ def bench_chart() -> None:
     print(f"chart of {PARSED} bars, {len(body) / 1e3:.0f} kB")
     print(f"  ours                     {ours_ms:8.2f} ms   bar: 3 ms")
     print(f"  yfinance's parser        {theirs_ms:8.2f} ms   {theirs_ms / ours_ms:.1f} times that")
+    bench_checks(body)
+
+
+def bench_checks(body: bytes) -> None:
+    """What the checks of bars add: CPU time of the same chart with and without, in turns."""
+
+    def checked(answer: Any) -> Bars:
+        return in_one_unit(parse_chart(answer, "WALK", "bench"))
+
+    clean, faulty = msgspec.json.decode(body), msgspec.json.decode(body)
+    chart = faulty["chart"]["result"][0]
+    last = len(chart["timestamp"]) - 1
+    for fault, before in SESSIONS_BEFORE.items():
+        CHART_FAULTS[fault](chart, last - before)
+    dirty = msgspec.json.encode(faulty)
+    assert not checked(clean).faults
+    assert len(checked(faulty).faults) > len(SESSIONS_BEFORE)
+    ways: dict[str, Callable[[], object]] = {
+        "unchecked": lambda: unchecked(msgspec.json.decode(body)),
+        "checked": lambda: checked(msgspec.json.decode(body)),
+        "checked, with faults": lambda: checked(msgspec.json.decode(dirty)),
+    }
+    took: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(60):
+        for name, work in ways.items():
+            started = process_time()
+            work()
+            took[name].append(process_time() - started)
+    cpu_ms = {name: statistics.median(times) * 1e3 for name, times in took.items()}
+    for name, ms in cpu_ms.items():
+        share = ms / cpu_ms["unchecked"]
+        print(f"  {name:<24} {ms:8.2f} ms   of CPU, {share:.2f} times unchecked; bar: 1.3")
+
+
+def unchecked(answer: Any) -> list[np.ndarray[Any, Any]]:
+    """The same columns by the same steps, as they were made before bars were checked."""
+    chart = answer["chart"]["result"][0]
+    zone = ZoneInfo(chart["meta"]["exchangeTimezoneName"])
+    quote = chart["indicators"]["quote"][0]
+    days = [datetime.datetime.fromtimestamp(each, zone).date() for each in chart["timestamp"]]
+    epoch = datetime.date(1970, 1, 1).toordinal()
+    numbers = np.fromiter((day.toordinal() - epoch for day in days), np.int64, len(days))
+    dates = numbers.astype("datetime64[D]")
+    names = ("open", "high", "low", "close", "volume")
+    columns = np.array([quote[name] for name in names], dtype=np.float64).reshape(5, len(days))
+    complete = np.isfinite(columns[:4]).all(axis=0)
+    dates, columns = dates[complete], columns[:, complete]
+    columns[4] = np.nan_to_num(columns[4])
+    order = np.argsort(dates, kind="stable")
+    dates, columns = dates[order], columns[:, order]
+    last_of_day = np.append(dates[1:] != dates[:-1], True)[: len(dates)]
+    return [dates[last_of_day], columns[:, last_of_day]]
 
 
 async def timed(work: Callable[[], Awaitable[object]]) -> float:

@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.as_of_filter import admit
+from trading_graph.toolkit.bars import make_bars
 from trading_graph.toolkit.errors import NoDataError
 from trading_graph.toolkit.records import (
     Fact,
@@ -26,8 +27,8 @@ from trading_graph.toolkit.records import (
     Series,
     SourceAnswer,
     Statements,
-    make_bars,
 )
+from trading_graph.toolkit.sessions import last_session
 
 T = TypeVar("T")
 
@@ -66,14 +67,23 @@ answers: st.SearchStrategy[Any] = st.one_of(
 )
 
 
-def instants_of(answer: Any) -> Iterator[datetime.date | datetime.datetime]:
+class FilingDate(NamedTuple):
+    """A date of filing, which has no hour: it may be after the close."""
+
+    day: datetime.date
+
+
+Instant = datetime.date | datetime.datetime | FilingDate
+
+
+def instants_of(answer: Any) -> Iterator[Instant]:
     """When each record of an answer was known."""
     for fact in getattr(answer, "facts", ()):
-        yield fact.filed
+        yield FilingDate(fact.filed)
     for filing in getattr(answer, "filings", ()):
-        yield filing.filed
+        yield FilingDate(filing.filed)
     for trade in getattr(answer, "trades", ()):
-        yield trade.available
+        yield FilingDate(trade.available)
     for row in getattr(answer, "observations", ()):
         yield max(row.available, row.date)
     for text in (*getattr(answer, "headlines", ()), *getattr(answer, "posts", ())):
@@ -84,17 +94,20 @@ def instants_of(answer: Any) -> Iterator[datetime.date | datetime.datetime]:
         yield day.astype(datetime.date)
 
 
-def in_time(instant: datetime.date | datetime.datetime, as_of: AsOf) -> bool:
-    return (
-        instant <= as_of.cutoff if isinstance(instant, datetime.datetime) else instant <= as_of.date
-    )
+def in_time(instant: Instant, as_of: AsOf) -> bool:
+    match instant:
+        case FilingDate():
+            return instant.day < last_session(as_of.date)
+        case datetime.datetime():
+            return instant <= as_of.cutoff
+    return instant <= as_of.date
 
 
 @given(answer=answers, day=days)
 def test_what_passes_was_known_and_what_was_known_passes(answer: Any, day: datetime.date) -> None:
     as_of = AsOf(day)
     expected = [instant for instant in instants_of(answer) if in_time(instant, as_of)]
-    covers_nothing_yet = isinstance(answer, Insiders) and answer.since > day
+    covers_nothing_yet = isinstance(answer, Insiders) and answer.since >= last_session(day)
     may_be_empty = isinstance(answer, Insiders | News | Posts)
     if covers_nothing_yet or not (expected or may_be_empty):
         with pytest.raises(NoDataError, match=r"known by .*: choose a later date\.$"):

@@ -8,10 +8,11 @@ import pytest
 import talib
 
 from trading_graph.toolkit import indicators
+from trading_graph.toolkit.bar_checks import Floats
+from trading_graph.toolkit.bars import Bars, make_bars
 from trading_graph.toolkit.dataset import tables
 from trading_graph.toolkit.errors import BadRequestError
 from trading_graph.toolkit.indicators import INDICATORS, compute
-from trading_graph.toolkit.records import Bars, Floats, make_bars
 from trading_graph.toolkit.tools.prices import IndicatorsArguments
 
 TOLERANCE = 1e-4
@@ -107,8 +108,27 @@ def test_a_price_that_never_moved_has_no_strength() -> None:
     assert values["atr"][-1] == pytest.approx(0)
 
 
-def test_without_volume_there_is_no_weighted_average() -> None:
-    assert np.isnan(compute(bars_of(np.linspace(1, 2, 60), volume=0), ["vwma"])["vwma"]).all()
+@pytest.mark.parametrize("name", ["vwma", "mfi"])
+def test_without_volume_nothing_is_weighted_by_it(name: str) -> None:
+    """A fund, a currency: stockstats gives a money flow of 50."""
+    bars = bars_of(np.linspace(1, 2, 60), volume=0)
+    columns = compute(bars, [name, "boll"])
+    assert np.isnan(columns[name]).all()
+    assert np.isfinite(columns["boll"][-1])
+
+
+@pytest.mark.parametrize(("name", "window"), [("vwma", 20), ("mfi", 14)])
+@pytest.mark.parametrize("share", [0.6, 0.75])
+def test_a_few_days_of_halt_leave_a_value_and_many_do_not(
+    name: str, window: int, share: float
+) -> None:
+    volume = np.full(60, 1e6)
+    volume[-window:][: window - round(share * window)] = 0
+    close = 10 + np.sin(np.arange(60.0))
+    days = [datetime.date(2020, 1, 1) + datetime.timedelta(days=day) for day in range(60)]
+    values = compute(make_bars("TEST", days, [close, close, close, close, volume]), [name])[name]
+    assert np.isfinite(values[-1]) == (share >= 0.7)
+    assert np.isfinite(values[-window - 1])
 
 
 def test_no_bars_give_empty_columns() -> None:

@@ -29,12 +29,14 @@ from trading_graph.toolkit.errors import (
     NoDataError,
     RateLimitError,
     SourceUnavailableError,
+    UnknownSymbolError,
 )
-from trading_graph.toolkit.live_access import BaseUrls, LiveAccess
+from trading_graph.toolkit.live_access import BaseUrls, DataMode, LiveAccess
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.rate_limits import HOST_POLICIES, HostPolicy
 from trading_graph.toolkit.records import SourceAnswer
 from trading_graph.toolkit.sources.registry import live_sources
+from trading_graph.toolkit.sources.yahoo_chart import YahooChart
 from trading_graph.toolkit.sources.yahoo_tables import YahooTables
 
 AS_OF = AsOf(datetime.date(2025, 11, 14))
@@ -154,30 +156,105 @@ def exporter_spans(exporter: InMemorySpanExporter) -> Any:
     return finished
 
 
-@pytest.mark.parametrize("fault", ["unauthorized", "rate_limited"])
+class Picky(dict[str, str]):
+    """The faults of a server that refuses whoever does not look like a browser of today."""
+
+    def __init__(self, servers: LiveServers, fault: str) -> None:
+        super().__init__()
+        self._servers = servers
+        self._fault = fault
+        self.refused: list[str] = []
+
+    def get(self, source: str, default: Any = None) -> Any:
+        agent = self._servers.asked[-1].headers.get("User-Agent", "")
+        if source != "yahoo" or "Chrome/131" not in agent:
+            return default
+        self.refused.append(agent)
+        return self._fault
+
+
+@pytest.fixture
+def picky(request: pytest.FixtureRequest, servers: LiveServers) -> Iterator[Picky]:
+    """A Yahoo that refuses the pool with the fault that the test names."""
+    faults, picky = servers.faults, Picky(servers, request.param)
+    servers.faults = picky
+    yield picky
+    servers.faults = faults
+
+
+REFUSALS = pytest.mark.parametrize("picky", ["unauthorized", "rate_limited"], indirect=True)
+
+
+@REFUSALS
 async def test_where_the_pool_is_refused_yfinance_asks_once_more_as_a_browser(
-    servers: LiveServers, pool: HttpPool, exporter: InMemorySpanExporter, fault: str
+    servers: LiveServers, pool: HttpPool, exporter: InMemorySpanExporter, picky: Picky
 ) -> None:
-    """The server refuses whoever does not look like a browser of today."""
-    refused: list[str] = []
-
-    class Picky(dict[str, str]):
-        def get(self, source: str, default: Any = None) -> Any:
-            agent = servers.asked[-1].headers.get("User-Agent", "")
-            if source != "yahoo" or "Chrome/131" not in agent:
-                return default
-            refused.append(agent)
-            return fault
-
-    faults, servers.faults = servers.faults, Picky()
-    try:
-        answer = await YahooTables(pool, servers.urls).insiders("VOW3.DE", AS_OF)
-    finally:
-        servers.faults = faults
-    assert refused
+    answer = await YahooTables(pool, servers.urls).insiders("VOW3.DE", AS_OF)
+    assert picky.refused
     assert len(answer.trades) == 3
     (fetch,) = (s for s in exporter.get_finished_spans() if s.name == "fetch yahoo_insiders")
     assert (fetch.attributes or {})[semconv.FETCH_FALLBACK] == "browser"
+
+
+def yahoo_chart(servers: LiveServers, pool: HttpPool, mode: DataMode = "live") -> YahooChart:
+    return YahooChart(pool, servers.urls.yahoo, source="Yahoo chart", data_mode=mode)
+
+
+@REFUSALS
+async def test_prices_too_are_asked_for_once_more_as_a_browser(
+    servers: LiveServers, pool: HttpPool, exporter: InMemorySpanExporter, picky: Picky
+) -> None:
+    beats = 0
+
+    async def beat() -> None:
+        nonlocal beats
+        while True:
+            beats += 1
+            await asyncio.sleep(0.001)
+
+    heart = asyncio.create_task(beat())
+    bars = await yahoo_chart(servers, pool).bars("NVDA", AS_OF)
+    heart.cancel()
+    assert (len(picky.refused), len(servers.paths("/chart/"))) == (1, 2)
+    assert (bars.session, bars.close[-1]) == (AS_OF.date, 190.17)
+    assert beats > 2, "the loop stood still while the browser asked"
+    (fetch,) = (s for s in exporter.get_finished_spans() if s.name == "fetch yahoo_chart")
+    assert (fetch.attributes or {})[semconv.FETCH_FALLBACK] == "browser"
+
+
+@REFUSALS
+async def test_the_embedded_data_is_never_asked_for_as_a_browser(
+    servers: LiveServers, pool: HttpPool, picky: Picky
+) -> None:
+    with pytest.raises(SourceUnavailableError):
+        await yahoo_chart(servers, pool, "offline").bars("NVDA", AS_OF)
+    assert len(servers.paths("/chart/")) == 1
+
+
+@pytest.mark.parametrize("picky", ["rate_limited"], indirect=True)
+async def test_a_symbol_that_the_browser_does_not_find_is_unknown(
+    servers: LiveServers, pool: HttpPool, picky: Picky
+) -> None:
+    with pytest.raises(UnknownSymbolError, match="ZZZZ"):
+        await yahoo_chart(servers, pool).bars("ZZZZ", AS_OF)
+    assert picky.refused
+
+
+async def test_whom_yahoo_refuses_as_a_browser_too_gets_one_error(
+    servers: LiveServers, pool: HttpPool
+) -> None:
+    servers.faults["yahoo"] = "rate_limited"
+    with pytest.raises(RateLimitError, match=r"Yahoo chart says .* try later\.$"):
+        await yahoo_chart(servers, pool).bars("NVDA", AS_OF)
+
+
+async def test_a_fault_that_is_no_refusal_is_not_asked_twice(
+    servers: LiveServers, pool: HttpPool
+) -> None:
+    servers.faults["yahoo"] = "unavailable"
+    with pytest.raises(SourceUnavailableError, match="503"):
+        await yahoo_chart(servers, pool).bars("NVDA", AS_OF)
+    assert len(servers.paths("/chart/")) == 1
 
 
 async def test_a_crumb_that_is_refused_is_renewed_once(

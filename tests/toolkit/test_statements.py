@@ -155,9 +155,12 @@ def test_apples_fourth_quarter_is_derived_from_the_year() -> None:
     assert before.values["revenue"] == 94_930e6
 
 
+DOLLARS = ratios.Currencies("USD", dict.fromkeys(("income", "balance", "cash_flow"), "USD"))
+
+
 def test_ratios_of_apple_follow_from_its_filings() -> None:
     result = ratios.compute(
-        facts_by("AAPL", "2025-11-14"), 272.41, DAY("2025-11-14"), (), DAY("2025-11-14")
+        facts_by("AAPL", "2025-11-14"), 272.41, DAY("2025-11-14"), (), DAY("2025-11-14"), DOLLARS
     )
     assert result.missing == {}
     assert result.values["pe_ttm"] == pytest.approx(272.41 / 7.46)
@@ -173,15 +176,16 @@ def test_a_split_leaves_valuation_as_it_was() -> None:
     """Nvidia's ten for one of 10 June 2024: no report between the two days, same ratios."""
     day, split = DAY("2024-06-07"), (DAY("2024-06-10"), 10.0)
     facts = facts_by("NVDA", "2024-06-07")
-    before = ratios.compute(facts, 1208.88, day, (), day)
-    after = ratios.compute(facts, 120.888, DAY("2024-06-10"), (split,), DAY("2024-06-10"))
+    before = ratios.compute(facts, 1208.88, day, (), day, DOLLARS)
+    next_day = DAY("2024-06-10")
+    after = ratios.compute(facts, 120.888, next_day, (split,), next_day, DOLLARS)
     for name in ("market_cap", "pe_ttm", "ps_ttm", "pb"):
         assert after.values[name] == pytest.approx(before.values[name]), name
 
 
 def test_old_reports_are_named_as_old() -> None:
     result = ratios.compute(
-        facts_by("META", "2025-11-14"), 609.46, DAY("2025-11-14"), (), DAY("2025-11-14")
+        facts_by("META", "2025-11-14"), 609.46, DAY("2025-11-14"), (), DAY("2025-11-14"), DOLLARS
     )
     assert "318 days before 2025-11-14" in result.basis["note"]
     assert "diluted" not in result.basis["shares"]
@@ -194,11 +198,42 @@ def test_what_cannot_be_computed_has_a_reason() -> None:
         fact("net_income", "2024-01-01", "2024-12-31", -5),
         fact("eps_diluted", "2024-01-01", "2024-12-31", -0.5),
     ]
-    result = ratios.compute(loss, 10.0, DAY("2025-03-03"), (), DAY("2025-03-03"))
+    result = ratios.compute(loss, 10.0, DAY("2025-03-03"), (), DAY("2025-03-03"), DOLLARS)
     assert result.values["net_margin"] == pytest.approx(-0.05)
     assert result.missing["pe_ttm"] == "the denominator is not positive"
     assert result.missing["market_cap"] == "no report gives a number of shares"
     assert result.values.keys().isdisjoint(result.missing)
+
+
+@pytest.mark.parametrize(
+    ("price", "statement", "reason"),
+    [
+        ("USD", "TWD", "the price is in USD and the statement in TWD; nothing is converted"),
+        ("GBp", "GBP", "the price is in GBp and the statement in GBP; nothing is converted"),
+        ("", "EUR", "the source does not name the currency of the prices"),
+        ("EUR", "", "the source does not name the currency of the statements"),
+    ],
+)
+def test_a_ratio_across_currencies_is_absent_and_one_within_them_is_not(
+    price: str, statement: str, reason: str
+) -> None:
+    facts, day = facts_by("AAPL", "2025-11-14"), DAY("2025-11-14")
+    alike = ratios.compute(facts, 272.41, day, (), day, DOLLARS)
+    money = ratios.Currencies(price, dict.fromkeys(DOLLARS.statements, statement))
+    apart = ratios.compute(facts, 272.41, day, (), day, money)
+    across = {"pe_ttm", "ps_ttm", "pb", "fcf_yield"}
+    assert apart.missing == dict.fromkeys(across, reason)
+    assert apart.values == {k: v for k, v in alike.values.items() if k not in across}
+
+
+def test_without_a_price_the_ratios_of_statements_remain() -> None:
+    facts, day = facts_by("AAPL", "2025-11-14"), DAY("2025-11-14")
+    whole = ratios.compute(facts, 272.41, day, (), day, DOLLARS)
+    without = ratios.compute(facts, None, day, (), day, DOLLARS)
+    lost = {"market_cap", "pe_ttm", "ps_ttm", "pb", "fcf_yield"}
+    assert without.missing == dict.fromkeys(lost, ratios.NO_PRICE)
+    assert without.values == {k: v for k, v in whole.values.items() if k not in lost}
+    assert "close" not in without.basis
 
 
 def test_every_embedded_concept_belongs_to_one_statement() -> None:

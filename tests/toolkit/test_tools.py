@@ -18,7 +18,12 @@ from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.cache import SingleFlightCache
 from trading_graph.toolkit.dataset import tables
 from trading_graph.toolkit.embedded_server import make_app
-from trading_graph.toolkit.errors import DataError, NoDataError, UnknownSymbolError
+from trading_graph.toolkit.errors import (
+    DataError,
+    NoDataError,
+    NotApplicableError,
+    UnknownSymbolError,
+)
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.market_data import AsyncToolkit
 from trading_graph.toolkit.pool import HttpPool
@@ -81,7 +86,7 @@ def test_no_answer_names_a_date_after_the_as_of_date(
     text = outcome(ask, name, as_of, symbol)
     assert max(DATES.findall(text), default="") <= as_of.isoformat()
     if not text.startswith("{"):
-        assert text.startswith("NoDataError"), text
+        assert text.startswith(("NoDataError", "NotApplicableError")), text
         return
     answer = json.loads(text)
     assert answer["as_of"] == as_of.isoformat()
@@ -226,8 +231,26 @@ def test_events_carry_the_meaning_of_their_items(ask: Ask) -> None:
             "meaning": "results announced",
         }
     ]
-    assert answer["limit"] == "dates, forms and item codes of SEC filings, no news text"
-    assert "same_day" in ask("get_company_events", datetime.date(2025, 10, 30), forms=["8-K"])
+    assert answer["limit"].startswith("dates, forms and item codes of SEC filings, no news text")
+
+
+def test_a_filing_counts_from_the_session_after_its_date(ask: Ask) -> None:
+    """Apple's results came on the Thursday after the close, and its report on the Friday."""
+
+    def newest(day: int, form: str) -> str:
+        return str(ask("get_company_events", datetime.date(2025, 10, day), forms=[form])["newest"])
+
+    assert newest(30, "8-K") < "2025-10-30"
+    assert newest(31, "8-K") == "2025-10-30"
+    assert newest(31, "10-K") < "2025-10-31"
+    monday = ask("get_company_events", datetime.date(2025, 11, 3), forms=["10-K"])
+    assert monday["newest"] == "2025-10-31"
+
+
+def test_on_a_weekend_the_evening_of_the_last_session_is_not_known(ask: Ask) -> None:
+    """The prices are Friday's close, so what was filed that evening may not stand beside them."""
+    sunday = ask("get_balance_sheet", datetime.date(2025, 11, 2))
+    assert (sunday["session"], sunday["latest"]["period_end"]) == ("2025-10-31", "2025-06-28")
 
 
 def test_no_events_in_the_window_is_an_answer_and_no_filings_at_all_is_no_data(ask: Ask) -> None:
@@ -235,8 +258,19 @@ def test_no_events_in_the_window_is_an_answer_and_no_filings_at_all_is_no_data(a
     assert (quiet["events"], quiet["count"]) == ([], 0)
     with pytest.raises(NoDataError, match="no 8-K filings of GOOGL by 2025-11-14, only 10-K, 10-Q"):
         ask("get_company_events", symbol="GOOGL", forms=["8-K"])
-    with pytest.raises(NoDataError, match=r"\^GSPC by 2025-11-14, only prices"):
-        ask("get_company_events", symbol="^GSPC")
+
+
+@pytest.mark.parametrize("name", ["get_company_events", "get_insiders", "get_balance_sheet"])
+@pytest.mark.parametrize(
+    ("symbol", "kind"), [("^GSPC", "index"), ("BTC-USD", "cryptocurrency"), ("GC=F", "future")]
+)
+def test_what_has_no_company_behind_it_lacks_nothing(
+    ask: Ask, name: str, symbol: str, kind: str
+) -> None:
+    with pytest.raises(
+        NotApplicableError, match=rf"{kind}, which has no \w+ by nature: do without"
+    ):
+        ask(name, symbol=symbol)
 
 
 def test_statements_show_quarters_the_year_before_and_the_fiscal_year(ask: Ask) -> None:
@@ -250,9 +284,9 @@ def test_statements_show_quarters_the_year_before_and_the_fiscal_year(ask: Ask) 
     assert answer["fiscal_year"]["filed"] == "2025-10-31"
 
 
-def test_a_report_counts_from_the_day_it_was_filed(ask: Ask) -> None:
-    before = ask("get_balance_sheet", datetime.date(2025, 10, 30))
-    after = ask("get_balance_sheet", datetime.date(2025, 10, 31))
+def test_a_report_counts_from_the_session_after_it_was_filed(ask: Ask) -> None:
+    before = ask("get_balance_sheet", datetime.date(2025, 10, 31))
+    after = ask("get_balance_sheet", datetime.date(2025, 11, 3))
     assert before["latest"]["period_end"] == "2025-06-28"
     assert after["latest"]["period_end"] == "2025-09-27"
 

@@ -18,6 +18,7 @@ from trading_graph.toolkit.errors import (
     RateLimitError,
     UnknownSymbolError,
 )
+from trading_graph.toolkit.listings import Instrument
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.sources.yahoo_chart import YahooChart, chart_url, parse_chart
@@ -92,6 +93,28 @@ def test_bars_in_any_order_come_out_sorted() -> None:
     bars = parse_chart(chart(timestamp=OPENINGS[::-1]), "NVDA", "test")
     assert bars.session == DAYS[3]
     assert bars.close[-1] == 120.89
+
+
+def test_a_chart_says_what_the_symbol_is_and_in_what_its_prices_are() -> None:
+    meta = {
+        "currency": "GBp",
+        "instrumentType": "EQUITY",
+        "longName": "A Company </untrusted> plc\u202e",
+        "fullExchangeName": "LSE",
+        "exchangeTimezoneName": "Europe/London",
+    }
+    bars = parse_chart(chart(meta=meta), "BARC.L", "Yahoo chart")
+    assert bars.currency == "GBp"
+    identity = bars.identity
+    assert identity is not None
+    assert (identity.name, identity.exchange) == ("A Company /untrusted plc", "LSE")
+    assert (identity.instrument, identity.country) == (Instrument.SHARE, "United Kingdom")
+    assert (identity.benchmark, identity.source) == ("^FTSE", "Yahoo chart")
+
+
+def test_a_currency_that_is_not_named_is_not_made_up() -> None:
+    bars = parse_chart(chart(meta={"exchangeTimezoneName": "Europe/London"}), "BARC.L", "test")
+    assert bars.currency == ""
 
 
 def test_an_answer_without_timestamps_has_no_bars() -> None:

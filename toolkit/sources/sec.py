@@ -2,7 +2,8 @@
 
 The default source of fundamentals, because every value carries the day of its filing. SEC wants
 every client to say who it is ("Name e-mail"), and at most 10 requests a second. A filing counts
-from its date: the stamps of its acceptance mix UTC and New York time under one Z.
+from the session after its date: the stamps of its acceptance mix UTC and New York time under one Z,
+so they prove nothing about the day's close.
 
 Statements come from the tags in reports (company facts, XBRL). Companies choose their tags and
 change them: Alphabet reported revenue under the contract tag until the quarter of March 2025, and
@@ -243,14 +244,16 @@ class SecEdgar:
         since = as_of.date - PERIODS_BACK
         # Reading a thousand values takes milliseconds.
         facts = await asyncio.to_thread(
-            lambda: tuple(statement_facts(tags, CONCEPTS[kind], since=since, until=as_of.date))
+            lambda: tuple(
+                statement_facts(tags, CONCEPTS[kind], since=since, until=as_of.filings_until)
+            )
         )
         if not facts:
             raise NoDataError(
                 f"{self.name} has no 10-K or 10-Q of {symbol} filed by {as_of}: "
                 "choose a later date, or another symbol."
             )
-        return Statements(symbol, kind, as_of.weekday, facts)
+        return Statements(symbol, kind, as_of.session, facts, "USD")
 
     async def filings(self, symbol: str, as_of: AsOf, forms: Sequence[str]) -> Filings:
         """The filings of these forms up to the as-of date, of three years."""
@@ -261,13 +264,13 @@ class SecEdgar:
                 f"{self.name} lists no {', '.join(forms)} of {symbol} by {as_of}: "
                 "ask for other forms, or choose another date."
             )
-        return Filings(symbol, as_of.weekday, filings[0].filed, matches)
+        return Filings(symbol, as_of.session, filings[0].filed, matches)
 
     async def insiders(self, symbol: str, as_of: AsOf) -> Insiders:
         """The reports of insiders' trades (form 4) up to the as-of date: dates only."""
         filings = await self._filings(symbol, as_of)
         reports = tuple(filing for filing in filings if filing.form in INSIDER_FORMS)
-        return Insiders(symbol, as_of.weekday, filings[0].filed, reports)
+        return Insiders(symbol, as_of.session, filings[0].filed, reports)
 
     async def _tags(self, symbol: str) -> TagValues:
         """All values that a company reported, whatever the day: the caller limits them."""
@@ -315,14 +318,14 @@ class SecEdgar:
             older = [
                 page.name
                 for page in index.files
-                if page.filingTo >= since and page.filingFrom <= as_of.date
+                if page.filingTo >= since and page.filingFrom <= as_of.filings_until
             ]
             pages = await asyncio.gather(*(self._ask(name, _Columns) for name in older))
             filings = [
                 Filing(form, filed, tuple(items.replace(",", " ").split()))
                 for page in (index.recent, *pages)
                 for form, filed, items in zip(page.form, page.filingDate, page.items, strict=False)
-                if form in FORMS and since <= filed <= as_of.date
+                if form in FORMS and since <= filed <= as_of.filings_until
             ]
             span.set_attribute(semconv.ROWS, len(filings))
             return tuple(sorted(filings, key=lambda row: (row.filed, row.form, row.items)))

@@ -18,6 +18,7 @@ from opentelemetry.trace import Span
 from trading_graph.otel import spans
 from trading_graph.toolkit import data_attributes
 from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.bars import Bars
 from trading_graph.toolkit.errors import (
     BadRequestError,
     DataError,
@@ -25,15 +26,7 @@ from trading_graph.toolkit.errors import (
     NoDataError,
 )
 from trading_graph.toolkit.live_access import DataMode
-from trading_graph.toolkit.records import (
-    Bars,
-    Filings,
-    Insiders,
-    News,
-    Posts,
-    Series,
-    Statements,
-)
+from trading_graph.toolkit.records import Filings, Insiders, News, Posts, Series, Statements
 
 T = TypeVar("T")
 

@@ -5,18 +5,17 @@ over our pool. Where Yahoo refuses that (401, 403, 429), the same work runs once
 yfinance's own session, which looks like a browser. Both run in worker threads, because yfinance
 blocks.
 
-Yahoo says when a period ended, not when it was reported. A quarter counts from 45 days after its
-end, a year from 75 days after; a trade from two business days after its date. Per-share values and
-share counts are left out: Yahoo restates them for later splits without saying so.
+Yahoo says when a period ended, not when it was reported. A report counts from the session after the
+last day that the country of listing allows for it (`reporting_deadlines`); a trade from the session
+after the second business day from its date. Per-share values and share counts are left out: Yahoo
+restates them for later splits without saying so.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
-from contextvars import copy_context
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -29,21 +28,18 @@ from trading_graph.toolkit.errors import (
     DataError,
     HttpStatusError,
     NoDataError,
-    RateLimitError,
     SourceUnavailableError,
 )
 from trading_graph.toolkit.live_access import REAL_URLS, BaseUrls, DataMode
 from trading_graph.toolkit.pool import HttpPool, HttpResponse
-from trading_graph.toolkit.records import Fact, Insiders, InsiderTrade, Statements
+from trading_graph.toolkit.records import Insiders, Statements
 from trading_graph.toolkit.sources.source import BROWSER_HEADERS, fetch_span
+from trading_graph.toolkit.sources.yahoo_browser import in_thread, is_refusal
 
 if TYPE_CHECKING:
     from trading_graph.toolkit.sources.yfinance_reader import YahooReader
 
-Row = TypeVar("Row", Fact, InsiderTrade)
-
-_REFUSAL_STATUSES = (401, 403)
-_THREADS = 8
+Row = TypeVar("Row")
 
 _COOKIE_URL = "https://fc.yahoo.com/"
 _CRUMB_URL = "https://query1.finance.yahoo.com/v1/test/getcrumb"
@@ -68,13 +64,17 @@ class YahooTables:
         rows = await self._read(
             f"yahoo_{kind}", symbol, as_of, lambda reader: tuple(reader.facts(symbol, kind))
         )
-        facts = tuple(fact for fact in rows if fact.filed <= as_of.date)
-        if not facts:
+        public = [row for row in rows if row[0].filed <= as_of.filings_until]
+        if not public:
             raise NoDataError(
                 f"{self.name} has no statements of {symbol} that were out by {as_of}: "
                 "choose a later date, or another symbol."
             )
-        return Statements(symbol, kind, as_of.weekday, facts, currency=None)
+        newest_first = sorted(public, key=lambda row: row[0].end, reverse=True)
+        currency = next((code for _, code in newest_first if code), "")
+        facts = tuple(fact for fact, code in public if code in (currency, ""))
+        others = {code for _, code in public} - {currency, ""}
+        return Statements(symbol, kind, as_of.session, facts, currency, tuple(sorted(others)))
 
     async def insiders(self, symbol: str, as_of: AsOf) -> Insiders:
         """The trades of insiders by their assumed dates."""
@@ -84,7 +84,7 @@ class YahooTables:
         if not rows:
             raise NoDataError(f"{self.name} has no insiders' trades of {symbol}: do without them.")
         trades = tuple(sorted(rows, key=lambda trade: (trade.traded, trade.who)))
-        return Insiders(symbol, as_of.weekday, trades[0].traded, trades=trades)
+        return Insiders(symbol, as_of.session, trades[0].traded, trades=trades)
 
     async def _read(
         self,
@@ -104,28 +104,17 @@ class YahooTables:
         with fetch_span(source, self.data_mode, symbol=symbol, as_of=as_of) as span:
             data = PoolData(self._pool, self._base_url, self._crumb)
             try:
-                rows = await _in_thread(lambda: read_with(data))
+                rows = await in_thread(lambda: read_with(data))
             except asyncio.CancelledError:
                 data.give_up()
                 raise
-            except (HttpStatusError, RateLimitError) as refusal:
-                if isinstance(refusal, HttpStatusError) and refusal.status not in _REFUSAL_STATUSES:
+            except SourceUnavailableError as refusal:
+                if not is_refusal(refusal):
                     raise
                 span.set_attribute(semconv.FETCH_FALLBACK, "browser")
-                rows = await _in_thread(lambda: read_with(None))
+                rows = await in_thread(lambda: read_with(None))
             span.set_attribute(semconv.ROWS, len(rows))
             return rows
-
-
-async def _in_thread(work: Callable[[], tuple[Row, ...]]) -> tuple[Row, ...]:
-    context = copy_context()
-    return await asyncio.get_running_loop().run_in_executor(_executor(), lambda: context.run(work))
-
-
-@cache
-def _executor() -> ThreadPoolExecutor:
-    # Not the loop's own: these threads wait for the network, and would block indicators.
-    return ThreadPoolExecutor(_THREADS, thread_name_prefix="yfinance")
 
 
 def yahoo_url(url: str, base_url: str) -> URL:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import yfinance
 from curl_cffi.requests import Session
+from yarl import URL
 from yfinance.data import YfData
 from yfinance.exceptions import YFException, YFRateLimitError
 from yfinance.scrapers.fundamentals import Financials
@@ -27,14 +28,15 @@ from trading_graph.toolkit.errors import (
     RateLimitError,
     SourceUnavailableError,
 )
+from trading_graph.toolkit.listings import identify
 from trading_graph.toolkit.records import Fact, InsiderTrade
+from trading_graph.toolkit.reporting_deadlines import public_by
 from trading_graph.toolkit.sources.source import clean
 from trading_graph.toolkit.sources.yahoo_tables import PoolData, yahoo_url
 
 T = TypeVar("T")
 
-QUARTER_LAG = datetime.timedelta(days=45)
-YEAR_LAG = datetime.timedelta(days=75)
+_MAX_CURRENCY = 8
 
 # Without this, yfinance writes a log line and returns an empty table where something goes wrong.
 yfinance.config.debug.hide_exceptions = False
@@ -90,13 +92,18 @@ class YahooReader:
     def __init__(self, data: Any) -> None:
         self._data = data
 
-    def facts(self, symbol: str, kind: str) -> Iterator[Fact]:
-        """The facts of a kind of statement, dated by the day on which they were surely public."""
-        read = getattr(Financials(self._data, symbol), _READERS[kind])
+    def facts(self, symbol: str, kind: str) -> Iterator[tuple[Fact, str]]:
+        """The facts of a kind of statement, each with its currency ("" where none is named).
+
+        They are dated by the last day on which they may have been published.
+        """
+        statements = _Statements(self._data, symbol)
+        read = getattr(statements, _READERS[kind])
         yearly, quarterly = read("yearly"), read("quarterly")
+        country = identify(symbol).country
         # A fiscal year's last quarter comes with the annual report.
         year_ends = {column.date() for column in yearly.columns}
-        for table, months in ((yearly, 12), (quarterly, 3)):
+        for table, months, prefix in ((yearly, 12, "annual"), (quarterly, 3, "quarterly")):
             for concept, (names, sign) in _ROWS[kind].items():
                 row = next((name for name in names if name in table.index), None)
                 for column, value in table.loc[row].items() if row else ():
@@ -104,14 +111,15 @@ class YahooReader:
                         continue
                     end = column.date()
                     annual = end in year_ends
-                    yield Fact(
+                    fact = Fact(
                         concept,
                         None if kind == "balance" else _first_day(end, months),
                         end,
-                        end + (YEAR_LAG if annual else QUARTER_LAG),
+                        public_by(country, end, annual=annual),
                         "annual report" if annual else "quarterly report",
                         sign * float(value),
                     )
+                    yield fact, statements.currencies.get((f"{prefix}{row}", end.isoformat()), "")
 
     def trades(self, symbol: str) -> Iterator[InsiderTrade]:
         """The trades of a company's insiders."""
@@ -129,20 +137,59 @@ class YahooReader:
             )
 
 
+class _Statements(Financials):  # type: ignore[misc]
+    """yfinance's reader of statements, which also keeps the currency of each amount.
+
+    `currencies` has them by Yahoo's name of the row and the ISO date of the period's end.
+    """
+
+    def __init__(self, data: Any, symbol: str) -> None:
+        super().__init__(data, symbol)
+        self.currencies: dict[tuple[str, str], str] = {}
+
+    def _fetch_fundamentals_payload(self, url: str) -> Any:
+        result = super()._fetch_fundamentals_payload(url)
+        for series in result:
+            for name, rows in series.items():
+                if name in ("meta", "timestamp"):
+                    continue
+                for row in rows:
+                    if code := row.get("currencyCode"):
+                        self.currencies[name, row["asOfDate"]] = clean(str(code), _MAX_CURRENCY)
+        return result
+
+
+def browser_json(name: str, url: URL, base_url: str) -> Any:
+    """The JSON document at a URL of Yahoo's, asked for as a browser; blocks.
+
+    Raises errors of `toolkit.errors`, in which `name` is the source.
+    """
+    return _explained(name, lambda: _browser_data(base_url).get(str(url)).json())
+
+
 def run(name: str, read: Callable[[YahooReader], T], data: PoolData | None, base_url: str) -> T:
     """The result of `read` over the pool's `data`, or as a browser where that is None; blocks.
 
     Raises errors of `toolkit.errors`, in which `name` is the source.
     """
+    return _explained(
+        name, lambda: read(YahooReader(_browser_data(base_url) if data is None else data))
+    )
+
+
+def _explained(name: str, work: Callable[[], T]) -> T:
+    """The result of work with yfinance, its errors in our types."""
     try:
-        return read(YahooReader(_browser_data(base_url) if data is None else data))
+        return work()
     except DataError:
         raise
     except YFRateLimitError:
         raise RateLimitError(f"{name} says that there were too many requests: try later.") from None
     except curl.HTTPError as error:
         status = getattr(error.response, "status_code", 0)
-        raise HttpStatusError(f"{name} answered {status}: try later.", status=status) from None
+        body = getattr(error.response, "content", b"")
+        message = f"{name} answered {status}: try later."
+        raise HttpStatusError(message, status=status, body=body) from None
     except curl.RequestException as error:
         raise SourceUnavailableError(
             f"{name} cannot be reached ({type(error).__name__}): check the network."

@@ -65,7 +65,6 @@ async def _events(toolkit: AsyncToolkit, as_of: AsOf, arguments: EventsArguments
     answer = await toolkit.filings(arguments.symbol, as_of, arguments.forms)
     since = as_of.date - datetime.timedelta(days=arguments.days - 1)
     recent = [filing for filing in reversed(answer.filings) if filing.filed >= since]
-    same_day = any(filing.filed == as_of.date for filing in recent)
     return {
         **provenance(toolkit, answer.symbol, as_of, answer.session, answer),
         "from": max(since, answer.since).isoformat(),
@@ -73,8 +72,8 @@ async def _events(toolkit: AsyncToolkit, as_of: AsOf, arguments: EventsArguments
         "events": [_event(filing) for filing in recent[:_MAX_EVENTS]],
         "count": len(recent),
         "newest": answer.filings[-1].filed.isoformat(),
-        **({"same_day": "filed on the as-of day, perhaps after the close"} if same_day else {}),
-        "limit": "dates, forms and item codes of SEC filings, no news text",
+        "limit": "dates, forms and item codes of SEC filings, no news text; a filing counts from "
+        "the session after its date",
     }
 
 

@@ -1,15 +1,18 @@
 """Tools over filed statements: income statement, balance sheet, cash flow, ratios."""
 
 import asyncio
+from collections.abc import Awaitable
 from functools import partial
 
 from pydantic import Field
 
 from trading_graph.toolkit import ratios
 from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.bars import Bars
 from trading_graph.toolkit.errors import NoDataError
 from trading_graph.toolkit.market_data import STATEMENT_KINDS, AsyncToolkit, StatementKind
-from trading_graph.toolkit.records import Statements
+from trading_graph.toolkit.records import SourceAnswer, Statements
+from trading_graph.toolkit.sources.source import gather_parts
 from trading_graph.toolkit.statements import (
     CONCEPTS,
     Period,
@@ -57,6 +60,7 @@ async def _statement(
     return {
         **provenance(toolkit, answer.symbol, as_of, answer.session, answer),
         "statement": kind,
+        "currency": answer.currency or None,
         "unit": _unit(answer, splits is not None),
         **({"age": note} if note else {}),
         "periods": [_column(period) for period in periods[: arguments.periods]],
@@ -70,7 +74,7 @@ def _unit(answer: Statements, on_session_basis: bool) -> str:
     basis = (
         "on the share basis of the session" if on_session_basis else "as filed: no splits are known"
     )
-    money = answer.currency or "the company's reporting currency"
+    money = answer.currency or "a currency that the source does not name"
     return f"{money}; eps_diluted in {money} a share; per-share values and counts {basis}"
 
 
@@ -99,20 +103,32 @@ def _derived_names(period: Period) -> list[str] | str:
 
 async def _ratios(toolkit: AsyncToolkit, as_of: AsOf, arguments: SymbolArguments) -> Answer:
     symbol = arguments.symbol
-    # All at once; the first failure cancels nobody else's fetch.
-    bars, statements = await asyncio.gather(
-        toolkit.bars(symbol, as_of),
-        asyncio.gather(*(toolkit.statements(symbol, as_of, kind) for kind in STATEMENT_KINDS)),
-    )
+    # All at once; what fails costs only the ratios that need it.
+    requests: dict[str, Awaitable[SourceAnswer]] = {"prices": toolkit.bars(symbol, as_of)}
+    requests |= {kind: toolkit.statements(symbol, as_of, kind) for kind in STATEMENT_KINDS}
+    results, errors = await gather_parts(requests)
+    answers = list(results.values())
+    statements = [answer for answer in answers if isinstance(answer, Statements)]
+    bars = next((answer for answer in answers if isinstance(answer, Bars)), None)
+    if not statements:
+        raise next(errors[kind] for kind in STATEMENT_KINDS)
     facts = [fact for answer in statements for fact in answer.facts]
-    close = float(bars.close[-1])
-    result = ratios.compute(facts, close, bars.session, bars.splits, as_of.date)
+    currencies = ratios.Currencies(
+        bars.currency if bars else "", {answer.kind: answer.currency for answer in statements}
+    )
+    session = bars.session if bars else statements[0].session
+    close = float(bars.close[-1]) if bars else None
+    splits = bars.splits if bars else ()
+    result = ratios.compute(facts, close, session, splits, as_of.date, currencies)
     return {
-        **provenance(toolkit, bars.symbol, as_of, bars.session, bars, *statements),
+        **provenance(toolkit, statements[0].symbol, as_of, session, *answers),
+        "currency": {"price": currencies.price or None}
+        | {kind: money or None for kind, money in currencies.statements.items()},
         **{name: _ratio(value) for name, value in result.values.items()},
         **dict.fromkeys(result.missing),
         "reasons": dict(result.missing),
         "basis": dict(result.basis),
+        **({"missing": {part: str(errors[part]) for part in errors}} if errors else {}),
     }
 
 
@@ -142,7 +158,8 @@ GET_CASH_FLOW = Tool(
 GET_RATIOS = Tool(
     "get_ratios",
     "Valuation, margins, growth, leverage and free cash flow of a company from its latest filed "
-    "statements and the last close. Null, with the reason, where a part is missing.",
+    "statements and the last close. Null, with the reason, where a part is missing, or where price "
+    "and statements are in different currencies.",
     SymbolArguments,
     _ratios,
 )

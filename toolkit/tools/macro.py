@@ -55,7 +55,8 @@ async def _macro(toolkit: AsyncToolkit, as_of: AsOf, arguments: MacroArguments) 
         raise next(iter(errors.values()), NoDataError("No series was asked for: name one."))
     newest = max(series.observations[-1].date for series in results.values())
     return {
-        **provenance(toolkit, None, as_of, min(newest, as_of.weekday), *results.values()),
+        **provenance(toolkit, None, as_of, min(newest, as_of.session), *results.values()),
+        "economy": "United States",
         "series": {name: _summary(series) for name, series in results.items()},
         **({"missing": {name: str(errors[name]) for name in errors}} if errors else {}),
     }
@@ -87,8 +88,9 @@ def _year_before(rows: tuple[Observation, ...]) -> Observation | None:
 
 GET_MACRO = Tool(
     "get_macro",
-    "The economy as it was known on the as-of date: interest rates, inflation, employment, "
-    "volatility; each with its latest value, the one before and that of a year before.",
+    "The economy of the United States as it was known on the as-of date: interest rates, "
+    "inflation, employment, volatility; each with its latest value, the one before and that of a "
+    "year before.",
     MacroArguments,
     _macro,
 )

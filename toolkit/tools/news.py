@@ -19,7 +19,7 @@ class NewsArguments(SymbolArguments):
 async def _news(toolkit: AsyncToolkit, as_of: AsOf, arguments: NewsArguments) -> Answer:
     answer = await toolkit.news(arguments.symbol, as_of)
     return {
-        **provenance(toolkit, answer.symbol, as_of, as_of.weekday, answer),
+        **provenance(toolkit, answer.symbol, as_of, as_of.session, answer),
         "count": len(answer.headlines),
         "headlines": [
             {
@@ -45,7 +45,7 @@ async def _posts(toolkit: AsyncToolkit, as_of: AsOf, arguments: SymbolArguments)
         sum(post.mood == mood for post in answer.posts) for mood in ("bullish", "bearish")
     )
     return {
-        **provenance(toolkit, answer.symbol, as_of, as_of.weekday, answer),
+        **provenance(toolkit, answer.symbol, as_of, as_of.session, answer),
         "count": len(answer.posts),
         "bullish": bulls,
         "bearish": bears,

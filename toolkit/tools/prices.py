@@ -7,16 +7,19 @@ from numpy.lib.stride_tricks import sliding_window_view
 from pydantic import Field
 
 from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.bar_checks import Floats
+from trading_graph.toolkit.bars import Bars
 from trading_graph.toolkit.errors import NoDataError
 from trading_graph.toolkit.indicators import INDICATORS
 from trading_graph.toolkit.market_data import AsyncToolkit
-from trading_graph.toolkit.records import Floats
 from trading_graph.toolkit.tools.tool import (
     Answer,
     SymbolArguments,
     Tool,
+    indicator_digits,
     number,
     percent,
+    price_digits,
     provenance,
 )
 
@@ -52,42 +55,68 @@ async def _prices(toolkit: AsyncToolkit, as_of: AsOf, arguments: PricesArguments
     bars = await toolkit.bars(arguments.symbol, as_of)
     close, size = bars.close, len(bars)
     window = min(arguments.sessions, size)
+    digits = price_digits(close[-1])
+    traded = bool(bars.volume[-20:].any())
+
+    def price(value: float) -> float | int | None:
+        return number(value, digits)
 
     def change(sessions: int) -> float | int | None:
         return percent(close[-1], close[-1 - sessions]) if size > sessions else None
 
     return {
         **provenance(toolkit, bars.symbol, as_of, bars.session, bars),
-        "currency": bars.currency,
-        "close": number(close[-1]),
+        **_identity(bars),
+        "currency": bars.currency or None,
+        "close": price(close[-1]),
         "change_1d_pct": change(1),
         "change_5d_pct": change(5),
         "change_20d_pct": change(20),
         "change_60d_pct": change(60),
-        "high_20": number(bars.high[-20:].max()),
-        "low_20": number(bars.low[-20:].min()),
-        "high_252": number(bars.high[-_YEAR:].max()),
-        "low_252": number(bars.low[-_YEAR:].min()),
-        "volume": number(bars.volume[-1], 0),
-        "volume_avg_20": number(bars.volume[-20:].mean(), 0),
+        "high_20": price(bars.high[-20:].max()),
+        "low_20": price(bars.low[-20:].min()),
+        "high_252": price(bars.high[-_YEAR:].max()),
+        "low_252": price(bars.low[-_YEAR:].min()),
+        "volume": number(bars.volume[-1], 0) if traded else None,
+        "volume_avg_20": number(bars.volume[-20:].mean(), 0) if traded else None,
         "window": {
             "sessions": window,
             "from": bars.day(-window).isoformat(),
-            "high": number(bars.high[-window:].max()),
-            "low": number(bars.low[-window:].min()),
+            "high": price(bars.high[-window:].max()),
+            "low": price(bars.low[-window:].min()),
             "change_pct": percent(close[-1], close[-window]),
         },
         "bars": [
             [
                 bars.day(i).isoformat(),
-                number(bars.open[i]),
-                number(bars.high[i]),
-                number(bars.low[i]),
-                number(close[i]),
-                number(bars.volume[i], 0),
+                price(bars.open[i]),
+                price(bars.high[i]),
+                price(bars.low[i]),
+                price(close[i]),
+                number(bars.volume[i], 0) if traded else None,
             ]
             for i in range(size - min(window, _MAX_ROWS), size)
         ],
+    }
+
+
+def _identity(bars: Bars) -> Answer:
+    """What the symbol is in the source's words, and the index of the market where it is listed."""
+    identity = bars.identity
+    if identity is None:
+        return {}
+    market = identity.market
+    return {
+        "company": {
+            "name": identity.name or None,
+            "instrument": str(identity.instrument),
+            "exchange": identity.exchange or None,
+            "country": identity.country or None,
+            "source": identity.source,
+        },
+        "benchmark": {"symbol": identity.benchmark, "name": market.index_name}
+        if market and identity.benchmark
+        else None,
     }
 
 
@@ -95,13 +124,19 @@ async def _indicators(toolkit: AsyncToolkit, as_of: AsOf, arguments: IndicatorsA
     bars = await toolkit.bars(arguments.symbol, as_of)
     columns = await toolkit.indicators(arguments.symbol, as_of, arguments.names)
     earlier = len(bars) - 1 - _STEP_BACK
+    digits = price_digits(bars.close[-1])
+
+    def shown(name: str, value: float) -> float | int | None:
+        return number(value, indicator_digits(name, bars))
+
     return {
         **provenance(toolkit, bars.symbol, as_of, bars.session, bars),
-        "close": number(bars.close[-1]),
-        "values": {name: number(values[-1]) for name, values in columns.items()},
+        "currency": bars.currency or None,
+        "close": number(bars.close[-1], digits),
+        "values": {name: shown(name, values[-1]) for name, values in columns.items()},
         "previous_session": bars.day(earlier).isoformat() if earlier >= 0 else None,
         "previous": {
-            name: number(values[earlier]) if earlier >= 0 else None
+            name: shown(name, values[earlier]) if earlier >= 0 else None
             for name, values in columns.items()
         },
     }
@@ -110,7 +145,9 @@ async def _indicators(toolkit: AsyncToolkit, as_of: AsOf, arguments: IndicatorsA
 GET_PRICES = Tool(
     "get_prices",
     "Daily prices and volume of a symbol: last close, changes, ranges, and the latest bars as "
-    "[date, open, high, low, close, volume]. Split-adjusted, dividends not taken out.",
+    "[date, open, high, low, close, volume], in `currency`. Split-adjusted, dividends not taken "
+    "out. Also what the symbol is, and the index of its market (`benchmark`). `warnings`: bars of "
+    "the source that were wrong.",
     PricesArguments,
     _prices,
 )
@@ -119,7 +156,7 @@ GET_INDICATORS = Tool(
     "get_indicators",
     "Technical indicators of a symbol at the last session and five sessions before: moving "
     "averages, MACD, RSI(14), Bollinger bands (20, 2), ATR(14), VWMA(20), MFI(14, 0 to 100). "
-    "Null: too few bars.",
+    "Null: too few bars, or no volume.",
     IndicatorsArguments,
     _indicators,
 )

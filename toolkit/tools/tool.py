@@ -3,7 +3,8 @@
 A model knows a tool by its name, description and arguments. The model chooses a symbol and details,
 but never the date, which is the run's. Every answer is a JSON object that says where its numbers
 come from: symbol, as_of, session (the last one, with a `note` if it is not the as-of day's),
-source, data_mode and age_s. The same is written on the current span.
+source, data_mode and age_s; `warnings` tells what a reader of its numbers must know. The same is
+written on the current span.
 """
 
 import datetime
@@ -18,10 +19,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit import data_attributes
 from trading_graph.toolkit.as_of import AsOf
+from trading_graph.toolkit.bars import Bars
+from trading_graph.toolkit.indicators import OSCILLATORS
 from trading_graph.toolkit.market_data import AsyncToolkit
 from trading_graph.toolkit.records import SourceAnswer
 
 Answer = dict[str, Any]
+
+_DIGITS = 4
 
 
 class Arguments(BaseModel):
@@ -72,6 +77,7 @@ def provenance(
     mode = modes.pop() if len(modes) == 1 else "mixed"
     age_s = max((toolkit.age_s(part) for part in parts), default=0)
     note = as_of.session_note(session)
+    warnings = list(dict.fromkeys(text for part in parts for text in part.warnings))
     trace.get_current_span().set_attributes(
         {
             semconv.SOURCE: source,
@@ -79,6 +85,7 @@ def provenance(
             data_attributes.DATA_AS_OF: session.isoformat(),
             data_attributes.DATA_AGE_S: age_s,
             **({data_attributes.DATA_STANDS_IN: stands_in} if stands_in else {}),
+            **({data_attributes.DATA_WARNINGS: warnings} if warnings else {}),
         }
     )
     return {
@@ -90,10 +97,22 @@ def provenance(
         "data_mode": mode,
         "age_s": age_s,
         **({"stands_in": stands_in} if stands_in else {}),
+        **({"warnings": warnings} if warnings else {}),
     }
 
 
-def number(value: float | None, digits: int = 4) -> float | int | None:
+def price_digits(close: float) -> int:
+    """How many decimals show a price, and what has its size, to five digits or more: at least 4."""
+    size = abs(close)
+    return _DIGITS + max(0, math.ceil(-math.log10(size))) if size > 0 else _DIGITS
+
+
+def indicator_digits(name: str, bars: Bars | None) -> int:
+    """How many decimals show an indicator: those of the prices, unless it runs from 0 to 100."""
+    return _DIGITS if bars is None or name in OSCILLATORS else price_digits(bars.close[-1])
+
+
+def number(value: float | None, digits: int = _DIGITS) -> float | int | None:
     """A number for an answer: None for None or NaN, whole numbers without a point."""
     if value is None or not math.isfinite(value):
         return None
