@@ -77,6 +77,9 @@ _STATED = re.compile(
     r"[^a-z0-9]{0,12}(?:is\s+(?:to\s+)?)?[^a-z0-9]{0,6}(buy|hold|sell)\b",
     re.I,
 )
+_DENIED = re.compile(
+    r"(?:\b(?:not|never|avoid|against)|n['\u2019]t)\s+(?:to\s+|a\s+)?(buy|sell)(?:ing)?\b", re.I
+)
 _TAKEN_BACK = re.compile(
     r"\b(?:not|never|no longer|cannot|reject\w*|instead|example|e\.g|hypothetical\w*|would have"
     r"|previous\w*|draft|wrong|ignore\w*|retract\w*|withdraw\w*|correction|reference|unlike"
@@ -139,13 +142,19 @@ def _one_of(answers: list[dict[str, Any]], schema: type[AnswerT], text: str) -> 
         raise first_error
     if any(each != valid[0] for each in valid):
         raise _UnreadableError("it gives several answers that differ; give one")
-    action = getattr(valid[0], "action", None)
-    for match in _STATED.finditer(_without_objects(text)):
-        if match[1].upper() != action:
-            raise _UnreadableError(
-                f"its text says {match[1].upper()} and its fields say {action}; give one answer"
-            )
+    _check_prose(_without_objects(text), str(getattr(valid[0], "action", "")))
     return valid[0]
+
+
+def _check_prose(prose: str, action: str) -> None:
+    """Refuse an answer beside which the text states or ends with another action, or denies it."""
+    stated = {match[1].upper() for match in _STATED.finditer(prose)}
+    last = prose.rstrip().rsplit("\n\n", 1)[-1]
+    others = (stated | {word.upper() for word in _ACTION_WORD.findall(last)}) - {action}
+    denied = {match[1].upper() for match in _DENIED.finditer(prose)}
+    if others or action in denied:
+        said = ", ".join(sorted(others)) or f"not {action}"
+        raise _UnreadableError(f"its text says {said} and its fields say {action}; give one answer")
 
 
 def _called(message: AIMessage, schema: type[AnswerT]) -> Iterator[dict[str, Any]]:

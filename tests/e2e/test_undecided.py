@@ -1,18 +1,23 @@
 """A deciding agent that brings no usable answer: a marked HOLD, with all that was paid for."""
 
 import asyncio
+import json
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from tests.analysis_runner import Ran, Runner
-from tests.faulty_model import Fault
+from tests.faulty_model import Fault, FaultyModel
 from trading_graph.graph.decisions import Action, DecidedBy
 from trading_graph.graph.errors import ModelRefusalError
 from trading_graph.graph.gate import own_gate
 from trading_graph.graph.options import DECIDERS
 from trading_graph.otel.trace import semconv
 from trading_graph.otel.verdict import Outcome, judge
+from trading_graph.service.cli import main
 from trading_graph.service.run.result import report
+from trading_graph.toolkit.loopback import LoopbackServer
 
 ALWAYS = None
 GATE = own_gate()
@@ -115,3 +120,24 @@ async def test_the_verdict_on_such_a_run_judges_what_ran(run_analysis: Runner) -
     assert results["errors"].outcome is Outcome.FAIL
     assert "BadModelAnswerError" in results["errors"].measured
     assert results["overlap"].outcome is Outcome.PASS
+
+
+def test_the_terminal_says_that_no_model_decided(workdir: Path) -> None:
+    model = FaultyModel(latency_s=0.02, faults=(Fault("risk_judge", "wrong_json", times=ALWAYS),))
+    with LoopbackServer(model.make_app) as server:
+        env = {
+            "OTEL_TRACES_EXPORTER": "none",
+            "OPENAI_API_KEY": "sk-of-the-test-0123456789",
+            "OPENAI_BASE_URL": f"{server.url}/v1",
+            "TRADING_GRAPH_FETCH_LATENCY_S": "0.01",
+        }
+        done = CliRunner().invoke(main, ["run", "AAPL"], env=env)
+    assert done.exit_code == 0, done.output
+    assert "HOLD AAPL as of 2025-11-14 · decided by no model" in done.stdout
+    assert "No model decided" in done.stdout
+    assert "entry" not in done.stdout.partition("decided by no model")[2].partition("session")[0]
+    (folder,) = (workdir / "runs").iterdir()
+    document = json.loads((folder / "decision.json").read_text())
+    assert document["decided_by"] == "nobody"
+    assert document["undecided"] == ["risk_judge"]
+    assert document["degraded"]

@@ -287,7 +287,14 @@ def test_arguments_that_break_off_are_not_completed() -> None:
 
 
 def test_a_call_and_a_text_that_contradict_each_other_are_refused() -> None:
-    for text in (SELL_TEXT, "Decision: HOLD", "FINAL TRANSACTION PROPOSAL: **SELL**"):
+    for text in (
+        SELL_TEXT,
+        "Decision: HOLD",
+        "FINAL TRANSACTION PROPOSAL: **SELL**",
+        "I recommend to hold.",
+        "I would not buy here.\n\nThe risk is too high.",
+        "Don't buy.",
+    ):
         message = called(PLAIN)
         message.content = text
         assert read(message).answer is None

@@ -113,3 +113,20 @@ def test_of_two_budgets_the_smaller_holds_limit_by_limit() -> None:
     ours, theirs = Budget(seconds=60, llm_calls=9), Budget(seconds=90.5, llm_calls=5, tokens=7)
     assert ours.within(theirs) == theirs.within(ours) == Budget(60, 5, 7)
     assert ours.within(Budget()) == Budget().within(ours) == ours
+
+
+def test_what_a_failed_life_had_paid_counts_once() -> None:
+    """Where a life in between has claimed it, the state has it already."""
+    paid, claimed = Usage("trader", "m", 10, 5, 1.5), Usage("news_analyst", "m", 20, 5, 2.5)
+    for known in ([claimed], [claimed, paid]):
+        spending = Spending(Budget(llm_calls=3), INVALID_SPAN, [paid])
+        spending.catch_up(known, "")
+        assert [*known, *spending.unclaimed].count(paid) == 1
+        spending.reserve("trader")
+        with pytest.raises(BudgetReachedError):
+            spending.reserve("trader")
+
+
+def test_what_was_paid_is_kept_by_a_life_that_fails_at_once() -> None:
+    paid = Usage("trader", "m", 10, 5, 1.5)
+    assert Spending(Budget(), INVALID_SPAN, [paid]).unclaimed == [paid]
