@@ -89,9 +89,13 @@ def _loss(runs: Runs) -> str:
     for lockstep, _ in runs:
         for node, loss in lockstep.loss_ns.items():
             loss_ns[node] += loss
-    most = sorted(loss_ns.items(), key=lambda item: -item[1])
-    shown = ", ".join(f"{node} {seconds(loss)}" for node, loss in most[:_SHOWN] if loss)
-    more = ", ..." if len(most) > _SHOWN else ""
+    least = sum(loss_ns.values())
+    most = sum(sum(lockstep.most_ns.values()) for lockstep, _ in runs)
+    lost = seconds(least) if least == most else f"{least / 1e9:.3f} to {seconds(most)}"
+    order = sorted(loss_ns.items(), key=lambda item: -item[1])
+    shown = ", ".join(f"{node} {seconds(loss)}" for node, loss in order[:_SHOWN] if loss)
+    more = ", ..." if len(order) > _SHOWN else ""
+    where = f" ({shown}{more})" if shown else ""
     nodes = ", ".join(first.nodes[:_NODES])
     if len(first.nodes) > _NODES:
         nodes += f" and {len(first.nodes) - _NODES} more"
@@ -104,7 +108,7 @@ def _loss(runs: Runs) -> str:
         f"node of the one before: superstep barriers, or a limit on concurrency (no steps are "
         f"recorded)"
     )
-    return f"{why}; {seconds(sum(loss_ns.values()))} lost in all ({shown}{more})."
+    return f"{why}; {lost} lost in all{where}."
 
 
 def _branches(played: Pairings) -> str:

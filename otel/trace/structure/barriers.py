@@ -78,16 +78,25 @@ class Lockstep(msgspec.Struct, frozen=True, dict=True):
 
         Where it is unknown whose did, those that lost least count.
         """
+        return self._losses(1)
+
+    @cached_property
+    def most_ns(self) -> Mapping[str, int]:
+        """The same, but where it is unknown which went on, those that lost most count."""
+        return self._losses(-1)
+
+    def _losses(self, sign: int) -> Mapping[str, int]:
         total: Counter[str] = Counter()
         for place, barrier in enumerate(self.barriers):
+            loss_ns = barrier.loss_ns
             again = self.stages[place + 2].nodes if place + 2 < len(self.stages) else frozenset()
             nodes = barrier.before.nodes & again
             count = len(barrier.after.nodes)
             if len(nodes) != count:
                 known = self._ends - again
-                order = sorted(barrier.loss_ns, key=lambda n: (n in known, barrier.loss_ns[n]))
+                order = sorted(loss_ns, key=lambda n: (n in known, sign * loss_ns[n]))
                 nodes = frozenset(order[:count])
-            total.update({node: barrier.loss_ns[node] for node in nodes})
+            total.update({node: loss_ns[node] for node in nodes})
         return total
 
     @cached_property
@@ -122,7 +131,7 @@ class Lockstep(msgspec.Struct, frozen=True, dict=True):
 
 @once_per_trace
 def locksteps(trace: SpanTable) -> tuple[Lockstep, ...]:
-    """The locksteps of a trace in which a branch lost 1 % of the run or more; cached."""
+    """The locksteps of a trace in which a branch may have lost 1 % of the run; cached."""
     inferred = [each for each in stage_graphs(trace, least_wide=2) if not each.is_declared]
     return *declared_locksteps(trace), *_costly(trace, inferred)
 
@@ -138,7 +147,7 @@ def _costly(trace: SpanTable, graphs: Iterable[StageGraph]) -> tuple[Lockstep, .
         lockstep
         for graph in graphs
         for lockstep in _locksteps(tasks_apart(graph))
-        if lockstep.longest_ns >= LEAST_SHARE * _run_ns(trace, graph)
+        if max(lockstep.most_ns.values()) >= LEAST_SHARE * _run_ns(trace, graph)
     )
 
 
