@@ -83,9 +83,9 @@ def _pairings(trace: SpanTable, lockstep: Lockstep) -> Pairings | None:
     is_complete = True
     for length in range(certain, possible + 1):
         stages = (*lockstep.stages, *lockstep.tail[:length])
-        some, complete = _all_branches(stages, labels, most)
+        some, complete = _replays(stages, labels, most)
         is_complete = is_complete and complete
-        replays += [_Replay(stages, branches) for branches in some]
+        replays += some
         if not likely:
             likely = sorted(replays, key=_saving)
             for replay in likely:
@@ -128,42 +128,44 @@ def _tail_lengths(lockstep: Lockstep, labels: Mapping[str, int]) -> tuple[int, i
     return certain, possible
 
 
-def _all_branches(
+def _replays(
     stages: Sequence[Stage], labels: Mapping[str, int], most: int
-) -> tuple[list[_Branches], bool]:
-    """The ways to give nodes to branches, and whether these are all."""
+) -> tuple[list["_Replay"], bool]:
+    """The stages played in each way to give nodes to branches, and whether these are all ways."""
     for rule in _Rule:
         search = _Search(stages, labels, rule, slowest_first=False)
-        found = list(islice(search.run(TRIES * most), most + 1))
-        if len(found) > most or (found and search.is_cut_off):
+        some = [_Replay(stages, each) for each in islice(search.run(TRIES * most), most + 1)]
+        if len(some) > most or (some and search.is_cut_off):
             search = _Search(stages, labels, rule, slowest_first=True)
-            found += islice(search.run(TRIES * most), most)
-            return [*found, *(_extreme(stages, search, found, sign) for sign in (1, -1))], False
-        if found:
-            return found, True
+            slow = islice(search.run(TRIES * most), most)
+            some += [_Replay(stages, each) for each in slow]
+            return [*some, *(_extreme(search, some, sign, most) for sign in (1, -1))], False
+        if some:
+            return some, True
     return [], True
 
 
-def _extreme(
-    stages: Sequence[Stage], search: "_Search", ways: Sequence[_Branches], sign: int
-) -> _Branches:
-    """The quickest of some ways (sign 1) or the slowest (-1), and then by exchanges of nodes.
+def _extreme(search: "_Search", some: Sequence["_Replay"], sign: int, tries: int) -> "_Replay":
+    """The quickest of some replays (sign 1) or the slowest (-1), and then by exchanges of nodes.
 
-    Each exchange is between the longest branch and another.
+    Each exchange that is tried is between the longest branch and another.
     """
 
-    def ends(branches: _Branches) -> list[int]:
-        return [sign * end for end in _Replay(stages, branches).ends_ns]
+    def ends(replay: _Replay) -> list[int]:
+        return [sign * end for end in replay.ends_ns]
 
-    best = min(ways, key=ends)
-    tries = MOST
+    best = min(some, key=ends)
     while tries > 0:
-        longest, least = _Replay(stages, best).longest, ends(best)
-        for other in search.exchanges(best, longest):
+        least = ends(best)
+        for branches in search.exchanges(best.branches, best.longest):
             tries -= 1
-            if ends(other) < least:
-                best = other
-                break
+            if search.fits(branches):
+                other = _Replay(best.stages, branches)
+                if ends(other) < least:
+                    best = other
+                    break
+            if not tries:
+                return best
         else:
             break
     return best
@@ -218,11 +220,11 @@ class _Search:
                     for node, now in branches.items()
                     if now in to and place <= first[node] <= end
                 }
-                changed = {**branches, **moves}
-                if moves.keys().isdisjoint(self._labels) and self._fits_everywhere(changed):
-                    yield changed
+                if moves and moves.keys().isdisjoint(self._labels):
+                    yield {**branches, **moves}
 
-    def _fits_everywhere(self, branches: _Branches) -> bool:
+    def fits(self, branches: _Branches) -> bool:
+        """Whether all stages agree with those beside them."""
         return all(self._fits(place, branches) for place in range(1, len(self._nodes)))
 
     def _stage(self, place: int, branches: dict[str, int]) -> Iterator[_Branches]:
@@ -290,7 +292,8 @@ class _Replay:
 
     def __init__(self, stages: Sequence[Stage], branches: _Branches) -> None:
         # `ends_ns` is when each branch ends, the last first, and `longest` the branch that does.
-        self._stages = stages
+        self.stages = stages
+        self.branches = branches
         # For each stage but the first, the node that each node waited for.
         self._before: list[dict[str, str]] = []
         ends = {visit.node: visit.end_ns for visit in stages[0].visits}
@@ -312,17 +315,17 @@ class _Replay:
         """When what a visit waited for had ended in the recorded run, by its first row."""
         return {
             after.visit(node).rows[0]: before.visit(earlier).end_ns
-            for (before, after), pairs in zip(pairwise(self._stages), self._before, strict=True)
+            for (before, after), pairs in zip(pairwise(self.stages), self._before, strict=True)
             for node, earlier in pairs.items()
         }
 
     def pairing(self) -> Pairing:
         """The visits of each branch."""
         paths: dict[str, tuple[Visit, ...]] = {
-            visit.node: (visit,) for visit in self._stages[0].visits
+            visit.node: (visit,) for visit in self.stages[0].visits
         }
         done: list[tuple[Visit, ...]] = []
-        for stage, pairs in zip(self._stages[1:], self._before, strict=True):
+        for stage, pairs in zip(self.stages[1:], self._before, strict=True):
             gone_on = set(pairs.values())
             done += [path for node, path in paths.items() if node not in gone_on]
             paths = {node: (*paths[earlier], stage.visit(node)) for node, earlier in pairs.items()}
