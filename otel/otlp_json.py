@@ -182,16 +182,32 @@ class _RawResourceSpans(msgspec.Struct, rename="camel"):
 
 
 class OtlpDocument(msgspec.Struct, rename="camel"):
-    """One OTLP document: a message of traces, or Jaeger's `{"result": ...}` around one."""
+    """One OTLP document: a message of traces, or what stands around or inside one elsewhere.
+
+    Jaeger answers with `{"result": ...}`, Tempo with `batches` or `{"trace": ...}`; the spans of
+    one resource alone have no message around them.
+    """
 
     resource_spans: list[_RawResourceSpans] | None = None
     result: "OtlpDocument | None" = None
+    trace: "OtlpDocument | None" = None
+    batches: list[_RawResourceSpans] | None = None
+    scope_spans: list[_RawScopeSpans] | None = None
+    resource: msgspec.Raw = _NO_RESOURCE
+
+    def parts(self) -> Iterator[_RawResourceSpans]:
+        """The spans of each resource, in the order of the text."""
+        for inner in (self.result, self.trace):
+            if inner is not None:
+                yield from inner.parts()
+        yield from self.resource_spans or ()
+        yield from self.batches or ()
+        if self.scope_spans is not None:
+            yield _RawResourceSpans(self.scope_spans, self.resource)
 
     def spans(self, resources: "Resources") -> Iterator[tuple[Sequence[RawSpan], Attributes]]:
         """Iterate over its spans in the order of the text, those of a scope with their resource."""
-        if self.result is not None:
-            yield from self.result.spans(resources)
-        for part in self.resource_spans or ():
+        for part in self.parts():
             resource = resources.decode(part.resource)
             for scope in part.scope_spans or ():
                 yield scope.spans or (), resource
@@ -199,9 +215,7 @@ class OtlpDocument(msgspec.Struct, rename="camel"):
     @property
     def has_spans(self) -> bool:
         """Whether it holds any span."""
-        return (self.result is not None and self.result.has_spans) or any(
-            scope.spans for part in self.resource_spans or () for scope in part.scope_spans or ()
-        )
+        return any(scope.spans for part in self.parts() for scope in part.scope_spans or ())
 
 
 class Resources:
@@ -228,15 +242,15 @@ _LINKS = msgspec.json.Decoder(list[RawLink] | None, strict=False)
 _ORIGIN = msgspec.json.Decoder(RawOrigin, strict=False)
 
 
-def in_camel_case(content: bytes) -> bytes:
+def in_camel_case(content: bytes, *, always: bool = False) -> bytes:
     """Rewrite OTLP's field names in camelCase; returns the same object if nothing changes.
 
-    Only field names change: a quotation mark inside a string is escaped, so no value can look like
-    a name.
+    Without `always`, only a message of spans is looked through. Only field names change: a
+    quotation mark inside a string is escaped, so no value can look like a name.
     """
     if _OLD_SCOPES in content:
         content = content.replace(_OLD_SCOPES, b'"scopeSpans"')
-    if b'_spans"' not in content:
+    if b'_spans"' not in content and not always:
         return content
 
     def camel(match: re.Match[bytes]) -> bytes:

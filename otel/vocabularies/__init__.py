@@ -18,6 +18,7 @@ from trading_graph.otel.vocabularies import (
     trading,
     witness,
 )
+from trading_graph.otel.vocabularies.agentops import AGENTOPS
 from trading_graph.otel.vocabularies.databases import DATABASES
 from trading_graph.otel.vocabularies.genai import GENAI
 from trading_graph.otel.vocabularies.http import HTTP, http_status, resend_count
@@ -29,6 +30,7 @@ from trading_graph.otel.vocabularies.logfire import LOGFIRE
 from trading_graph.otel.vocabularies.mcp import MCP
 from trading_graph.otel.vocabularies.messages import Calls, read_calls
 from trading_graph.otel.vocabularies.messaging import MESSAGING
+from trading_graph.otel.vocabularies.mlflow import MLFLOW
 from trading_graph.otel.vocabularies.openinference import OPENINFERENCE
 from trading_graph.otel.vocabularies.openllmetry import OPENLLMETRY
 from trading_graph.otel.vocabularies.rpc import RPC
@@ -135,7 +137,9 @@ _VOCABULARIES = (
     MCP,
     LANGSMITH,
     LANGFUSE,
+    MLFLOW,
     LOGFIRE,
+    AGENTOPS,
     DATABASES,
     MESSAGING,
     RPC,
