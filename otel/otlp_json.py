@@ -17,6 +17,7 @@ import msgspec
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.trace.records import NO_RESOURCE, Event, Link, nothing
 from trading_graph.otel.trace.table import Attributes
+from trading_graph.otel.vocabularies.sampling import TRACE_STATE
 
 _FIELDS = (
     "resource_spans scope_spans trace_id span_id parent_span_id start_time_unix_nano "
@@ -144,6 +145,9 @@ class RawSpan(msgspec.Struct, gc=False, rename="camel"):
         """
         parent, kind, events, links = self.parent_span_id, self.kind, self.events, self.links
         status = 0 if self.status is None else self.status.code
+        attributes = _attributes(self.attributes or (), names)
+        if self.trace_state and "ot=" in self.trace_state:
+            attributes = {**attributes, TRACE_STATE: self.trace_state}
         return OtlpSpan(
             trace_id,
             hexadecimal(self.span_id),
@@ -153,7 +157,7 @@ class RawSpan(msgspec.Struct, gc=False, rename="camel"):
             self.end_time_unix_nano,
             kind if isinstance(kind, int) else _enum(kind, "SPAN_KIND_", _KINDS),
             status if isinstance(status, int) else _enum(status, "STATUS_CODE_", _STATUSES),
-            _attributes(self.attributes or (), names),
+            attributes,
             # Copies, because one event would keep the whole text in memory.
             nothing if events is _NONE else partial(_events, events.copy(), self.span_id),
             nothing if links is _NONE else partial(_links, links.copy(), self.span_id),

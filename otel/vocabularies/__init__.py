@@ -34,6 +34,7 @@ from trading_graph.otel.vocabularies.mlflow import MLFLOW
 from trading_graph.otel.vocabularies.openinference import OPENINFERENCE
 from trading_graph.otel.vocabularies.openllmetry import OPENLLMETRY
 from trading_graph.otel.vocabularies.rpc import RPC
+from trading_graph.otel.vocabularies.sampling import is_sampled
 from trading_graph.otel.vocabularies.trading import TRADING
 from trading_graph.otel.vocabularies.values import (
     Attributes,
@@ -65,6 +66,7 @@ __all__ = [
     "finite",
     "graph_task",
     "http_status",
+    "is_sampled",
     "language",
     "resend_count",
     "role",

@@ -109,9 +109,8 @@ def _recognises(head: Head) -> bool:
     row = next(hits(head.value), None) or {}
     if any("trace_id" in mapping(row, event) for event in ("transaction", "span")):
         return True
-    if set(row) == {"metadata"} and {"service", "agent"} & set(
-        [*mapping(row, "metadata"), *mapping(mapping(row, "metadata"), "service")]
-    ):
+    metadata = mapping(row, "metadata")
+    if set(row) == {"metadata"} and "agent" in mapping(metadata, "service"):
         return True  # the first line of what an agent sends
     stored = dict(flat(row))
     return "trace.id" in stored and any(

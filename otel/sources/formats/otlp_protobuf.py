@@ -21,6 +21,7 @@ from trading_graph.otel.sources.head import Head
 from trading_graph.otel.sources.traces import Traces
 from trading_graph.otel.trace import NO_RESOURCE, Attributes, Event, Link
 from trading_graph.otel.trace.records import nothing
+from trading_graph.otel.vocabularies.sampling import TRACE_STATE
 
 _Part = TypeVar("_Part")
 
@@ -183,6 +184,8 @@ class _Reader:
                     name = str(data[at:last], "utf-8")
                 elif tag == 0x7A:
                     status = _status(data, at, last)
+                elif tag == 0x1A and b"ot=" in data[at:last]:
+                    attributes[TRACE_STATE] = str(data[at:last], "utf-8")
                 elif tag == 0x5A:
                     events.append(data[at:last])
                 elif tag == 0x6A:
