@@ -83,7 +83,7 @@ def _declared(trace: SpanTable, run: int) -> object:
 
 def _check_foreign(trace: SpanTable) -> Completeness:
     tops = trace.roots
-    is_called = not tops and len(trace.orphans) == 1
+    is_called = not tops and len(trace.orphans) == 1 and _has_work(trace, trace.orphans[0])
     if is_called:
         tops = trace.orphans  # its caller is recorded elsewhere
     broken = _broken(trace)
@@ -111,6 +111,11 @@ def _check_foreign(trace: SpanTable) -> Completeness:
         missing.append("Judge below one of them with --root, or all as one run with --forest.")
     run = tops[0] if tops else None
     return Completeness(run, tuple(missing), exact and not missing, is_called and not exact)
+
+
+def _has_work(trace: SpanTable, row: int) -> bool:
+    """Whether a span that lacks its parent is more than a part which came alone."""
+    return bool(trace.child_rows[row]) or _declared(trace, row) is not None
 
 
 def _sampled(trace: SpanTable) -> str:
