@@ -20,9 +20,9 @@ from trading_graph.otel.trace.table import Attributes
 from trading_graph.otel.vocabularies.sampling import TRACE_STATE
 
 _FIELDS = (
-    "resource_spans scope_spans trace_id span_id parent_span_id start_time_unix_nano "
-    "end_time_unix_nano time_unix_nano string_value int_value double_value bool_value "
-    "array_value kvlist_value bytes_value"
+    "resource_spans resource_logs resource_metrics scope_spans trace_id span_id parent_span_id "
+    "start_time_unix_nano end_time_unix_nano time_unix_nano string_value int_value double_value "
+    "bool_value array_value kvlist_value bytes_value"
 )
 _SNAKE = re.compile(rb'"(' + "|".join(_FIELDS.split()).encode() + rb')"(?=\s*:)')
 _OLD_SCOPES = b'"instrumentationLibrarySpans"'
@@ -254,7 +254,7 @@ def in_camel_case(content: bytes, *, always: bool = False) -> bytes:
     """
     if _OLD_SCOPES in content:
         content = content.replace(_OLD_SCOPES, b'"scopeSpans"')
-    if b'_spans"' not in content and not always:
+    if not always and b'_spans"' not in content and b'"resource_' not in content:
         return content
 
     def camel(match: re.Match[bytes]) -> bytes:

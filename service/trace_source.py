@@ -4,7 +4,6 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,8 @@ from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources import parse, read
 from trading_graph.otel.sources.document import MAX_BYTES
 from trading_graph.otel.trace import SpanTable
-from trading_graph.otel.trace.parts import below, forest, join, rows_of, runs
+from trading_graph.otel.trace.parts import Part, runs
+from trading_graph.otel.trace.parts import join as as_one
 from trading_graph.service.run.folder import TRACE, unfinished_sentence
 
 if TYPE_CHECKING:
@@ -25,49 +25,36 @@ _LONGEST_NAME = 60
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What of a source is judged as one run, where that is not one whole trace.
-
-    `join` takes the traces of one run together, `forest` the trees of one trace, and `root` only
-    what is below a span, by its id or its name.
-    """
-
-    root: str | None = None
-    forest: bool = False
-    join: bool = False
-
-    def of(self, trace: SpanTable, origin: str) -> SpanTable:
-        """The part of one trace; raises TraceError."""
-        if self.root is not None:
-            return below(trace, _row(trace, self.root, origin))
-        return forest(trace) if self.forest else trace
-
-
 WHOLE = Part()
 
 
 def find_trace(
-    words: tuple[str, ...], source: str | None, id: str | None = None, part: Part = WHOLE
+    words: tuple[str, ...],
+    source: str | None,
+    id: str | None = None,
+    part: Part = WHOLE,
+    join: bool = False,
 ) -> SpanTable:
     """The trace that the command line names; raises TraceError.
 
     `source` is `file`, `jaeger` or `langsmith`, or None: a file where there is one, then the runs
     of this folder, then Jaeger. Several words are files that hold parts of one trace. `id` picks
-    one of several traces.
+    one of several traces, and `join` takes those of one run together.
     """
     traces, origin = _read(words, source)
-    if part.join:
+    if join:
         return part.of(_one_run(traces, id, origin), origin)
     return part.of(_one(traces, id, origin), origin)
 
 
-def find_traces(words: tuple[str, ...], source: str | None, part: Part = WHOLE) -> list[SpanTable]:
+def find_traces(
+    words: tuple[str, ...], source: str | None, part: Part = WHOLE, join: bool = False
+) -> list[SpanTable]:
     """All traces that the command line names, or all runs of them; raises TraceError."""
     traces, origin = _read(words, source)
     if not traces:
         raise TraceError(f"There is no trace in {origin}.")
-    whole = [join(group) for group in runs(traces)] if part.join else traces
+    whole = [as_one(group) for group in runs(traces)] if join else traces
     return [part.of(trace, origin) for trace in whole]
 
 
@@ -220,7 +207,7 @@ def _one_run(traces: list[SpanTable], id: str | None, origin: str) -> SpanTable:
             f"their processes and times ({_listed([group[0] for group in groups])}); name a trace "
             "of one with --id, or judge each with --each."
         )
-    return join((named or groups)[0])
+    return as_one((named or groups)[0])
 
 
 def _listed(traces: Sequence[SpanTable]) -> str:
@@ -243,23 +230,3 @@ def head_of(trace: SpanTable) -> str:
 def _name(trace: SpanTable) -> str:
     row = next(iter((*trace.roots, *trace.orphans, 0)))
     return repr(trace.names[row][:_LONGEST_NAME]) if len(trace) else "empty"
-
-
-def _row(trace: SpanTable, word: str, origin: str) -> int:
-    """The row of the span that --root names; raises TraceError."""
-    rows = rows_of(trace, word)
-    if len(rows) == 1:
-        return rows[0]
-    if rows:
-        ids = ", ".join(trace.span_ids[row] for row in rows[:_SHOWN])
-        raise TraceError(
-            f"{len(rows)} spans in {origin} are called {word!r}; name one by its id ({ids}"
-            f"{', ...' if len(rows) > _SHOWN else ''})."
-        )
-    tops = [*trace.roots, *trace.orphans][:_SHOWN]
-    listed = ", ".join(
-        f"{trace.span_ids[row]} {trace.names[row][:_LONGEST_NAME]!r}" for row in tops
-    )
-    raise TraceError(
-        f"No span in {origin} has the id or the name {word!r}; without a parent here: {listed}."
-    )

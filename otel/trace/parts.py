@@ -5,25 +5,65 @@ proven across them: `SpanTable.joints` are their tops.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
+from trading_graph.otel.errors import TraceError
 from trading_graph.otel.trace.builder import TraceBuilder
 from trading_graph.otel.trace.records import NO_RESOURCE, SpanRecord, SpanValues, no_events
 from trading_graph.otel.trace.table import Attributes, SpanTable
-from trading_graph.otel.vocabularies import session, witness
+from trading_graph.otel.vocabularies import Role, session, witness
 
 _GAP_SHARE = 0.1
 """The share of what ran so far after which another trace of a process is still the same run."""
 
+_CALLERS = frozenset({Role.RUN, Role.DISPATCH, Role.AGENT, Role.CHAIN, Role.OTHER})
+
+_SHOWN, _LONGEST = 3, 60
+"""How many spans an error names, and with how many characters."""
+
 _TOP = "joined"
 """The id of a span that is put above trees; ids are hexadecimal, so no span has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What of a trace is judged: below a span, by its id or its name, or all its trees as one."""
+
+    root: str | None = None
+    forest: bool = False
+
+    def of(self, trace: SpanTable, origin: str) -> SpanTable:
+        """That part of a trace; raises TraceError, which names `origin`."""
+        if self.root is not None:
+            return below(trace, _row(trace, self.root, origin))
+        return forest(trace) if self.forest else trace
 
 
 def rows_of(trace: SpanTable, word: str) -> list[int]:
     """The spans that a word names: the one with that id, else all of that name."""
     row = trace.row_of.get(word.lower().removeprefix("0x"), trace.row_of.get(word))
     return [row] if row is not None else [i for i, name in enumerate(trace.names) if name == word]
+
+
+def _row(trace: SpanTable, word: str, origin: str) -> int:
+    """The row of the one span that a word names; raises TraceError."""
+    rows = rows_of(trace, word)
+    if len(rows) == 1:
+        return rows[0]
+    if rows:
+        ids = ", ".join(trace.span_ids[row] for row in rows[:_SHOWN])
+        more = ", ..." if len(rows) > _SHOWN else ""
+        raise TraceError(
+            f"{len(rows)} spans in {origin} are called {word!r}; name one by its id ({ids}{more})."
+        )
+    tops = ", ".join(
+        f"{trace.span_ids[row]} {trace.names[row][:_LONGEST]!r}"
+        for row in [*trace.roots, *trace.orphans][:_SHOWN]
+    )
+    raise TraceError(
+        f"No span in {origin} has the id or the name {word!r}; those without a parent are: {tops}."
+    )
 
 
 def below(trace: SpanTable, row: int) -> SpanTable:
@@ -54,7 +94,7 @@ def forest(trace: SpanTable) -> SpanTable:
 def join(traces: Sequence[SpanTable]) -> SpanTable:
     """Several traces of one run as one, with the id of the first.
 
-    They hang below the span that encloses all of them in time, if one trace has such a root, and
+    They hang below the root that encloses all of them in time, if there is one that is no call, and
     else below a span that is put above them.
     """
     if len(traces) == 1:
@@ -71,7 +111,12 @@ def _under_one(trace_id: str, traces: Sequence[SpanTable], name: str, note: str)
     start = min(each.intervals[row][0] for each, row in tops)
     end = max(max(stop for _, stop in each.intervals) for each in traces)
     own = next(
-        (each.span_ids[row] for each, row in tops if each.intervals[row] == (start, end)), None
+        (
+            each.span_ids[row]
+            for each, row in tops
+            if each.intervals[row] == (start, end) and _may_call(each, row)
+        ),
+        None,
     )
     above = own or _TOP
     parents = {each.span_ids[row]: above for each, row in tops if each.span_ids[row] != own}
@@ -103,6 +148,11 @@ def _under_one(trace_id: str, traces: Sequence[SpanTable], name: str, note: str)
     notes = [sentence for each in traces for sentence in each.notes]
     joints = frozenset(parents) - {own}
     return replace(builder.build(), notes=(*notes, note), joints=joints)
+
+
+def _may_call(trace: SpanTable, row: int) -> bool:
+    """Whether a span can have called all others: it is a root, and no call itself."""
+    return row in trace.roots and trace.roles[row] in _CALLERS
 
 
 def _record(trace: SpanTable, row: int, parents: Mapping[str, str]) -> SpanRecord:

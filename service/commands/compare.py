@@ -23,8 +23,9 @@ from trading_graph.otel.report.comparison import (
     comparison_markdown,
 )
 from trading_graph.otel.trace import SpanTable
+from trading_graph.otel.trace.parts import Part
 from trading_graph.service.exit_codes import ExitCode
-from trading_graph.service.trace_source import Part, find_trace, find_traces
+from trading_graph.service.trace_source import find_trace, find_traces
 
 FORMATS = {
     "markdown": comparison_markdown,
@@ -55,8 +56,8 @@ def compare_command(
     share = None if tolerance is None else tolerance / 100
     if each and ids:
         raise click.UsageError("--each is instead of --id")
-    part = Part(root, forest, join)
-    sides = [_read(side, source, part, each) for side in _sides(traces, new, ids, each)]
+    part = Part(root, forest)
+    sides = [_read(side, source, part, each, join) for side in _sides(traces, new, ids, each)]
     if flaw := set_flaw(*map(len, sides)):
         raise click.UsageError(flaw)
     before, after = map(complete_runs, sides)
@@ -101,14 +102,16 @@ def _sides(
 
 
 def _read(
-    side: Sequence[Word], source: str | None, part: Part, each: bool
+    side: Sequence[Word], source: str | None, part: Part, each: bool, join: bool
 ) -> list[tuple[str, SpanTable, str | None]]:
     """The traces of a side, each with the word that names it and the id; raises TraceError."""
     if each:
         return [
-            (word, table, None) for word, _ in side for table in find_traces((word,), source, part)
+            (word, table, None)
+            for word, _ in side
+            for table in find_traces((word,), source, part, join)
         ]
-    return [(word, find_trace((word,), source, id, part), id) for word, id in side]
+    return [(word, find_trace((word,), source, id, part, join), id) for word, id in side]
 
 
 def _compare(

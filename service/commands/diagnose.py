@@ -22,9 +22,10 @@ from trading_graph.otel.report.documents.document import encode
 from trading_graph.otel.report.exports import folded, perfetto
 from trading_graph.otel.report.verdict import VerdictText
 from trading_graph.otel.trace import SpanTable
+from trading_graph.otel.trace.parts import Part
 from trading_graph.otel.verdict import Gate, Verdict
 from trading_graph.service.exit_codes import ErrorKind, ExitCode, print_error
-from trading_graph.service.trace_source import Part, find_trace, find_traces, head_of
+from trading_graph.service.trace_source import find_trace, find_traces, head_of
 from trading_graph.toolkit.data_attributes import AS_OF, SYMBOL
 
 
@@ -51,15 +52,15 @@ def diagnose_command(
     form = export or format or "text"
     talk = Console(stderr=True)
     own = Gate.from_file(Path(gate)) if gate else None
-    part = Part(root, forest, join)
+    part = Part(root, forest)
     others = [find_trace((word,), source) for word in seen]
     if each:
         if id or out or form not in ("text", "json"):
             raise click.UsageError(
                 "--each is instead of --id and --out, with --format text or json"
             )
-        return _diagnose_each(find_traces(trace, source, part), own, target, others, form)
-    table = find_trace(trace, source, id, part)
+        return _diagnose_each(find_traces(trace, source, part, join), own, target, others, form)
+    table = find_trace(trace, source, id, part, join)
     diagnosis = diagnose(table, own or default_gate(table), target, id, others)
     if not isinstance(diagnosis, Diagnosis):
         # On stderr: stdout is for the report, which may be JSON.

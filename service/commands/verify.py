@@ -20,10 +20,10 @@ from trading_graph.otel.report import VerdictText, as_github, as_json, as_junit,
 from trading_graph.otel.report.documents.document import Document, encode
 from trading_graph.otel.report.documents.verdict import VerdictJson, verdict_document
 from trading_graph.otel.trace import SpanTable
+from trading_graph.otel.trace.parts import Part
 from trading_graph.otel.verdict import Gate, Verdict, judge, with_target
 from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.trace_source import (
-    Part,
     configured_jaeger,
     find_trace,
     find_traces,
@@ -78,12 +78,12 @@ def verify_command(
             raise click.UsageError("name a TRACE, or a service with --watch")
         if seconds is not None or count is not None:
             raise click.UsageError("--for and --count end a watch; give --watch SERVICE as well")
-        part = Part(root, forest, join)
+        part = Part(root, forest)
         if each:
             if id or format not in ("text", "json"):
                 raise click.UsageError("--each is instead of --id, with --format text or json")
-            return _verify_each(trace, source, demands, seen, format, part)
-        return _verify(trace, source, id, demands, seen, format, part)
+            return _verify_each(trace, source, demands, seen, format, part, join)
+        return _verify(trace, source, id, demands, seen, format, part, join)
     parts = root or forest or join or each
     if trace or id or seen or parts or source not in (None, "jaeger") or format in _WHOLE_FORMATS:
         raise click.UsageError(
@@ -102,9 +102,10 @@ def _verify(
     seen: tuple[str, ...],
     format: str,
     part: Part,
+    join: bool,
 ) -> ExitCode:
     """Judge one trace."""
-    table = find_trace(words, source, id, part)
+    table = find_trace(words, source, id, part, join)
     others = [find_trace((word,), source) for word in seen]
     verdict = judge(table, demands.gate(table), id, others)
     if format == "text":
@@ -122,11 +123,12 @@ def _verify_each(
     seen: tuple[str, ...],
     format: str,
     part: Part,
+    join: bool,
 ) -> ExitCode:
     """Judge every trace of a source: a line each, and a summary."""
     others = [find_trace((word,), source) for word in seen]
     codes = Counter[ExitCode]()
-    for table in find_traces(words, source, part):
+    for table in find_traces(words, source, part, join):
         verdict = judge(table, demands.gate(table), None, others)
         codes[code_of(verdict)] += 1
         if format == "json":

@@ -42,6 +42,31 @@ def formats() -> Iterator[Format]:
         yield from import_module(f"{__name__}.{name}").FORMATS
 
 
+def table() -> str:
+    """The table of docs/traces.md: what is read, and what is refused by its name."""
+    read = [
+        f"| {_capital(each.name)} | {each.kinds} | {each.sign} |" for each in formats() if each.read
+    ]
+    named = [
+        f"| {each.name} | {each.sign} | {each.way_out} |" for each in formats() if not each.read
+    ]
+    return "\n".join(
+        [
+            "| read | written by, or as | recognised by |",
+            "|---|---|---|",
+            *read,
+            "",
+            "| not read | recognised by | what to do |",
+            "|---|---|---|",
+            *named,
+        ]
+    )
+
+
+def _capital(name: str) -> str:
+    return name[0].upper() + name[1:]
+
+
 def recognise(content: bytes) -> Format | None:
     """The format of a text, from its first 64 KiB; None where no format recognises it."""
     head = Head(content)

@@ -27,12 +27,15 @@ _OTHERS = {
 }
 
 
+_ABSENT = msgspec.Raw()
+
+
 class _Document(OtlpDocument, rename="camel"):
     """A message of any signal; of those that are not traces it is known that they are there."""
 
-    resource_logs: msgspec.Raw | None = None
-    resource_metrics: msgspec.Raw | None = None
-    resource_profiles: msgspec.Raw | None = None
+    resource_logs: msgspec.Raw = _ABSENT
+    resource_metrics: msgspec.Raw = _ABSENT
+    resource_profiles: msgspec.Raw = _ABSENT
 
 
 _DECODER = msgspec.json.Decoder(_Document | list[_Document], strict=False)
@@ -82,7 +85,7 @@ def _signals(document: _Document) -> Iterable[str]:
     """What is in a message beside traces."""
     for name, (key, _) in _OTHERS.items():
         field = "resource_" + key.removeprefix("resource").lower()
-        if getattr(document, field) is not None:
+        if getattr(document, field) is not _ABSENT:
             yield name
 
 

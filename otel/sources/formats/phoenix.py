@@ -97,7 +97,7 @@ def _events(row: _Row) -> list[Event]:
 def _is_row(row: _Row) -> bool:
     context = mapping(row, "context")
     if _TRACE_ID in row or {"trace_id", "span_id"} <= set(context):
-        return not {"span_kind", "status_code", "parent_id"}.isdisjoint(row)
+        return not {"span_kind", "status_code"}.isdisjoint(row)
     return False
 
 
