@@ -17,11 +17,12 @@ import msgspec
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.trace.records import NO_RESOURCE, Event, Link, nothing
 from trading_graph.otel.trace.table import Attributes
+from trading_graph.otel.vocabularies.sampling import TRACE_STATE
 
 _FIELDS = (
-    "resource_spans scope_spans trace_id span_id parent_span_id start_time_unix_nano "
-    "end_time_unix_nano time_unix_nano string_value int_value double_value bool_value "
-    "array_value kvlist_value bytes_value"
+    "resource_spans resource_logs resource_metrics scope_spans trace_id span_id parent_span_id "
+    "start_time_unix_nano end_time_unix_nano time_unix_nano string_value int_value double_value "
+    "bool_value array_value kvlist_value bytes_value"
 )
 _SNAKE = re.compile(rb'"(' + "|".join(_FIELDS.split()).encode() + rb')"(?=\s*:)')
 _OLD_SCOPES = b'"instrumentationLibrarySpans"'
@@ -144,6 +145,9 @@ class RawSpan(msgspec.Struct, gc=False, rename="camel"):
         """
         parent, kind, events, links = self.parent_span_id, self.kind, self.events, self.links
         status = 0 if self.status is None else self.status.code
+        attributes = _attributes(self.attributes or (), names)
+        if self.trace_state and "ot=" in self.trace_state:
+            attributes = {**attributes, TRACE_STATE: self.trace_state}
         return OtlpSpan(
             trace_id,
             hexadecimal(self.span_id),
@@ -153,7 +157,7 @@ class RawSpan(msgspec.Struct, gc=False, rename="camel"):
             self.end_time_unix_nano,
             kind if isinstance(kind, int) else _enum(kind, "SPAN_KIND_", _KINDS),
             status if isinstance(status, int) else _enum(status, "STATUS_CODE_", _STATUSES),
-            _attributes(self.attributes or (), names),
+            attributes,
             # Copies, because one event would keep the whole text in memory.
             nothing if events is _NONE else partial(_events, events.copy(), self.span_id),
             nothing if links is _NONE else partial(_links, links.copy(), self.span_id),
@@ -182,16 +186,32 @@ class _RawResourceSpans(msgspec.Struct, rename="camel"):
 
 
 class OtlpDocument(msgspec.Struct, rename="camel"):
-    """One OTLP document: a message of traces, or Jaeger's `{"result": ...}` around one."""
+    """One OTLP document: a message of traces, or what stands around or inside one elsewhere.
+
+    Jaeger answers with `{"result": ...}`, Tempo with `batches` or `{"trace": ...}`; the spans of
+    one resource alone have no message around them.
+    """
 
     resource_spans: list[_RawResourceSpans] | None = None
     result: "OtlpDocument | None" = None
+    trace: "OtlpDocument | None" = None
+    batches: list[_RawResourceSpans] | None = None
+    scope_spans: list[_RawScopeSpans] | None = None
+    resource: msgspec.Raw = _NO_RESOURCE
+
+    def parts(self) -> Iterator[_RawResourceSpans]:
+        """The spans of each resource, in the order of the text."""
+        for inner in (self.result, self.trace):
+            if inner is not None:
+                yield from inner.parts()
+        yield from self.resource_spans or ()
+        yield from self.batches or ()
+        if self.scope_spans is not None:
+            yield _RawResourceSpans(self.scope_spans, self.resource)
 
     def spans(self, resources: "Resources") -> Iterator[tuple[Sequence[RawSpan], Attributes]]:
         """Iterate over its spans in the order of the text, those of a scope with their resource."""
-        if self.result is not None:
-            yield from self.result.spans(resources)
-        for part in self.resource_spans or ():
+        for part in self.parts():
             resource = resources.decode(part.resource)
             for scope in part.scope_spans or ():
                 yield scope.spans or (), resource
@@ -199,9 +219,7 @@ class OtlpDocument(msgspec.Struct, rename="camel"):
     @property
     def has_spans(self) -> bool:
         """Whether it holds any span."""
-        return (self.result is not None and self.result.has_spans) or any(
-            scope.spans for part in self.resource_spans or () for scope in part.scope_spans or ()
-        )
+        return any(scope.spans for part in self.parts() for scope in part.scope_spans or ())
 
 
 class Resources:
@@ -228,15 +246,15 @@ _LINKS = msgspec.json.Decoder(list[RawLink] | None, strict=False)
 _ORIGIN = msgspec.json.Decoder(RawOrigin, strict=False)
 
 
-def in_camel_case(content: bytes) -> bytes:
+def in_camel_case(content: bytes, *, always: bool = False) -> bytes:
     """Rewrite OTLP's field names in camelCase; returns the same object if nothing changes.
 
-    Only field names change: a quotation mark inside a string is escaped, so no value can look like
-    a name.
+    Without `always`, only a message of spans is looked through. Only field names change: a
+    quotation mark inside a string is escaped, so no value can look like a name.
     """
     if _OLD_SCOPES in content:
         content = content.replace(_OLD_SCOPES, b'"scopeSpans"')
-    if b'_spans"' not in content:
+    if not always and b'_spans"' not in content and b'"resource_' not in content:
         return content
 
     def camel(match: re.Match[bytes]) -> bytes:

@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources import parse, read
 from trading_graph.otel.sources.document import MAX_BYTES
 from trading_graph.otel.trace import SpanTable
+from trading_graph.otel.trace.parts import Part, runs
+from trading_graph.otel.trace.parts import join as as_one
 from trading_graph.service.run.folder import TRACE, unfinished_sentence
 
 if TYPE_CHECKING:
@@ -17,36 +20,70 @@ if TYPE_CHECKING:
     from trading_graph.service.settings import Settings
 
 _TRACE_ID = re.compile(r"[0-9a-fA-F]{32}")
+_SHOWN = 3
+_LONGEST_NAME = 60
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
-def find_trace(words: tuple[str, ...], source: str | None, id: str | None = None) -> SpanTable:
+WHOLE = Part()
+
+
+def find_trace(
+    words: tuple[str, ...],
+    source: str | None,
+    id: str | None = None,
+    part: Part = WHOLE,
+    join: bool = False,
+) -> SpanTable:
     """The trace that the command line names; raises TraceError.
 
     `source` is `file`, `jaeger` or `langsmith`, or None: a file where there is one, then the runs
     of this folder, then Jaeger. Several words are files that hold parts of one trace. `id` picks
-    one of several traces.
+    one of several traces, and `join` takes those of one run together.
     """
+    traces, origin = _read(words, source)
+    if join:
+        return part.of(_one_run(traces, id, origin), origin)
+    return part.of(_one(traces, id, origin), origin)
+
+
+def find_traces(
+    words: tuple[str, ...], source: str | None, part: Part = WHOLE, join: bool = False
+) -> list[SpanTable]:
+    """All traces that the command line names, or all runs of them; raises TraceError."""
+    traces, origin = _read(words, source)
+    if not traces:
+        raise TraceError(f"There is no trace in {origin}.")
+    whole = [as_one(group) for group in runs(traces)] if join else traces
+    return [part.of(trace, origin) for trace in whole]
+
+
+def _read(words: tuple[str, ...], source: str | None) -> tuple[list[SpanTable], str]:
+    """All traces of a source, and what it is called in errors; raises TraceError."""
     if source in (None, "file") and all(Path(word).is_file() for word in words):
         for word in words:
             _over(Path(word))
-        return _one(read(*map(Path, words)), id, ", ".join(words))
+        return read(*map(Path, words)), ", ".join(words)
     if len(words) > 1:
         missing = next(word for word in words if not Path(word).is_file())
         raise TraceError(f"{missing} is no file; several words have to be files of one trace.")
     (word,) = words
     if word == "-":
-        content = sys.stdin.buffer.read(MAX_BYTES)
-        return _one(parse(content, "standard input"), id, "standard input")
+        return parse(sys.stdin.buffer.read(MAX_BYTES), "standard input"), "standard input"
     settings = _settings()
     if word == "last":
-        return _last(settings, source, id)
+        return _last(settings, source)
     trace_id = _trace_id(word)
     file = settings.out / trace_id / TRACE
     if source in (None, "file") and file.is_file():
-        return _one(read(_over(file)), id, str(file))
+        return read(_over(file)), str(file)
     if source == "file":
         raise TraceError(f"There is no run {trace_id} in {settings.out}.")
+    return [_from_backend(settings, source, trace_id)], word
+
+
+def _from_backend(settings: "Settings", source: str | None, trace_id: str) -> SpanTable:
+    """The trace with an id in LangSmith or in Jaeger; raises TraceError."""
     if source == "langsmith":
         # Not above: it needs an extra.
         from trading_graph.otel.sources.langsmith import LangSmithQuery
@@ -65,7 +102,9 @@ def find_trace(words: tuple[str, ...], source: str | None, id: str | None = None
     jaeger = _jaeger(settings)
     trace = jaeger.complete(trace_id) if jaeger.trace(trace_id) else None
     if trace is None:
-        raise TraceError(f"Neither {settings.out} nor Jaeger at {settings.jaeger_url} has {word}.")
+        raise TraceError(
+            f"Neither {settings.out} nor Jaeger at {settings.jaeger_url} has {trace_id}."
+        )
     return trace
 
 
@@ -115,11 +154,11 @@ def _over(trace: Path) -> Path:
     return trace
 
 
-def _last(settings: "Settings", source: str | None, id: str | None) -> SpanTable:
+def _last(settings: "Settings", source: str | None) -> tuple[list[SpanTable], str]:
     if source == "langsmith":
         raise TraceError("LangSmith has no `last` here; name the trace id that the run printed.")
     if source != "jaeger":
-        return _one(read(_over(newest_run(settings.out) / TRACE)), id, "the newest run")
+        return read(_over(newest_run(settings.out) / TRACE)), "the newest run"
     service = os.environ.get("OTEL_SERVICE_NAME", "trading-graph")
     jaeger = _jaeger(settings)
     newest = jaeger.newest(service)
@@ -129,7 +168,7 @@ def _last(settings: "Settings", source: str | None, id: str | None) -> SpanTable
             f"Jaeger at {settings.jaeger_url} has no trace of the service {service} in the last "
             f"two weeks; its services: {services}. OTEL_SERVICE_NAME names another."
         )
-    return jaeger.complete(newest.trace_id) or newest
+    return [jaeger.complete(newest.trace_id) or newest], "Jaeger"
 
 
 def _trace_id(word: str) -> str:
@@ -146,9 +185,48 @@ def _one(traces: list[SpanTable], id: str | None, origin: str) -> SpanTable:
     if named:
         return named[0]
     if len(traces) > 1:
-        ids = ", ".join(trace.trace_id for trace in traces[:3])
-        more = ", ..." if len(traces) > 3 else ""
+        count = len(runs(traces))
+        joined = "one run" if count == 1 else f"{count} runs"
+        join_ = f", take them as {joined} with --join" if count < len(traces) else ""
         raise TraceError(
-            f"There are {len(traces)} traces in {origin} ({ids}{more}); name one with --id."
+            f"There are {len(traces)} traces in {origin} ({_listed(traces)}); name one with "
+            f"--id{join_}, or judge each with --each."
         )
     return traces[0]
+
+
+def _one_run(traces: list[SpanTable], id: str | None, origin: str) -> SpanTable:
+    """The traces of the only run as one, or of the run to which the trace with the id belongs."""
+    if not traces:
+        raise TraceError(f"There is no trace in {origin}.")
+    groups = runs(traces)
+    named = [group for group in groups if any(each.trace_id == id for each in group)]
+    if len(named or groups) > 1:
+        raise TraceError(
+            f"The {len(traces)} traces in {origin} are {len(groups)} runs, by their sessions or "
+            f"their processes and times ({_listed([group[0] for group in groups])}); name a trace "
+            "of one with --id, or judge each with --each."
+        )
+    return as_one((named or groups)[0])
+
+
+def _listed(traces: Sequence[SpanTable]) -> str:
+    """Traces by id, name and size."""
+    shown = [
+        f"{trace.trace_id} {_name(trace)}, {len(trace)} span{'' if len(trace) == 1 else 's'}"
+        for trace in sorted(traces, key=len, reverse=True)[:_SHOWN]
+    ]
+    return "; ".join(shown) + ("; ..." if len(traces) > _SHOWN else "")
+
+
+def head_of(trace: SpanTable) -> str:
+    """What a line about a trace begins with: its id, name, size, and time."""
+    if not len(trace):
+        return f"{trace.trace_id}  empty"
+    took = (max(end for _, end in trace.intervals) - trace.intervals[0][0]) / 1e9
+    return f"{trace.trace_id}  {_name(trace)}  {len(trace)} spans  {took:.3f} s"
+
+
+def _name(trace: SpanTable) -> str:
+    row = next(iter((*trace.roots, *trace.orphans, 0)))
+    return repr(trace.names[row][:_LONGEST_NAME]) if len(trace) else "empty"

@@ -145,7 +145,8 @@ class TraceWatch:
         if before is None or before.spans != len(trace):
             self._growing[trace.trace_id] = _UnsettledTrace(len(trace), now)
             return False
-        return state.complete or now - before.changed >= (QUIET_S if trace.roots else ROOTLESS_S)
+        is_whole = state.complete and not state.is_called
+        return is_whole or now - before.changed >= (QUIET_S if trace.roots else ROOTLESS_S)
 
 
 class PollBackoff:

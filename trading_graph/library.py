@@ -18,7 +18,7 @@ from trading_graph.otel.errors import JudgeError
 from trading_graph.otel.sources.document import parse
 from trading_graph.otel.sources.document import read as read_files
 from trading_graph.otel.sources.jaeger import JaegerQuery
-from trading_graph.otel.trace import SpanTable, Trace, table_of
+from trading_graph.otel.trace import SpanTable, Trace, parts, table_of
 from trading_graph.otel.verdict import Gate, Verdict
 from trading_graph.otel.verdict import judge as judge_table
 
@@ -28,11 +28,19 @@ if TYPE_CHECKING:
 _JAEGER_PATH = re.compile(r"(?P<base>.*)/(trace|api/traces|api/v3/traces)/(?P<id>[0-9a-fA-F-]+)/?")
 
 
-def read(source: "str | os.PathLike[str] | bytes | Iterable[ReadableSpan]") -> list[Trace]:
+def read(
+    source: "str | os.PathLike[str] | bytes | Iterable[ReadableSpan]",
+    *,
+    root: str | None = None,
+    forest: bool = False,
+    join: bool = False,
+) -> list[Trace]:
     """Read the traces of a file, of a trace's address in Jaeger, of bytes, or of the SDK's spans.
 
     An address is that of the trace's page or of Jaeger's API; the call blocks until the trace is
-    there. docs/traces.md lists the formats of files. Raises JudgeError, also if there is no trace.
+    there. docs/traces.md lists the formats of files. `join` takes the traces of one run together,
+    `forest` the trees of one trace, and `root` only what is below a span, by its id or its name.
+    Raises JudgeError, also if there is no trace.
     """
     if isinstance(source, bytes):
         tables, origin = parse(source, "The content"), "the content"
@@ -44,7 +52,10 @@ def read(source: "str | os.PathLike[str] | bytes | Iterable[ReadableSpan]") -> l
         tables, origin = _from_memory(source), "the spans"
     if not tables:
         raise JudgeError(f"There is no trace in {origin}.")
-    return [Trace(table) for table in tables]
+    if join:
+        tables = [parts.join(group) for group in parts.runs(tables)]
+    part = parts.Part(root, forest)
+    return [Trace(part.of(table, origin)) for table in tables]
 
 
 def judge(

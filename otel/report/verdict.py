@@ -14,7 +14,7 @@ from trading_graph.otel.report.documents.verdict import CheckJson, verdict_docum
 from trading_graph.otel.report.durations import brief
 from trading_graph.otel.report.tables import OUTSIDE, Table, plain
 from trading_graph.otel.report.waterfall import bars
-from trading_graph.otel.trace import Profile
+from trading_graph.otel.trace import Profile, table_of
 from trading_graph.otel.verdict import (
     CheckResult,
     Interruption,
@@ -150,9 +150,11 @@ def unjudged(verdict: Verdict) -> tuple[str, ...]:
 def completeness_line(verdict: Verdict) -> str:
     """How complete the trace is, in a sentence, and whether the run was resumed."""
     if not verdict.exact:
+        is_called = bool(table_of(verdict.trace).orphans)
+        shape = "one span without its parent" if is_called else "one root and no orphan"
         return (
-            f"The trace has one root and no orphan among {verdict.span_count} spans; it declares "
-            "no span count, so it is probably complete."
+            f"The trace has {shape} among {verdict.span_count} spans; it declares no span count, "
+            "so it is probably complete."
         )
     resumed = "".join(f" {_resumption(each)}" for each in verdict.interruptions)
     return (

@@ -65,7 +65,10 @@ class JaegerQuery:
                 state = completeness(trace)
                 same = same + 1 if len(trace) == spans else 0
                 spans = len(trace)
-                if state.exact or (state.complete and same >= _STABLE_POLLS):
+                if state.exact or (
+                    # A root that is still open comes last.
+                    state.complete and not state.is_called and same >= _STABLE_POLLS
+                ):
                     return trace
             if time.monotonic() > deadline:
                 return trace

@@ -1,63 +1,32 @@
 """Reads a trace from LangSmith: its runs become spans, without their inputs and outputs.
 
-Spans that our exporter sent over OTLP come back whole: every run has its span as metadata. Of any
-other run LangSmith keeps microseconds, and nothing about event loops, CPU time or span counts, so a
-verdict on it is weaker and says why. If some of a trace's runs lost their span, all are read from
-LangSmith's own fields: a mixture could lead to a wrong verdict.
+What a run becomes is said in `formats.langsmith`, which reads the same runs from files.
 
 Import this module only where a trace of LangSmith is needed: LangSmith's client is an optional
 dependency, and takes longer to load than everything that a file needs.
 """
 
-import datetime
-import re
 import uuid
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import UnionType
 from typing import Any
 
-import msgspec
 import requests
 from langsmith import Client, utils
 from langsmith.schemas import Run
 from urllib3 import Retry
 
 from trading_graph.otel.errors import TraceError
-from trading_graph.otel.otlp_json import DECODE_ERRORS, OtlpSpan, RawSpan, hexadecimal
-from trading_graph.otel.trace import SpanTable, SpanValues, TraceBuilder, no_events, semconv
-from trading_graph.otel.vocabularies import witness
-
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-_MICROSECOND = datetime.timedelta(microseconds=1)
+from trading_graph.otel.sources.formats.langsmith import spans_of
+from trading_graph.otel.sources.traces import Traces
+from trading_graph.otel.trace import SpanTable, semconv
 
 _FIELDS = (
     "id name run_type parent_run_id start_time end_time error status extra trace_id session_id "
     "dotted_order prompt_tokens completion_tokens first_token_time"
 )
 _FIELDS_TO_FIND = "id name run_type start_time trace_id session_id dotted_order"
-_METADATA: tuple[tuple[str, type | UnionType], ...] = (
-    ("langgraph_node", str),
-    ("langgraph_step", int),
-    ("langgraph_triggers", list | str),
-    ("langgraph_path", list | str),
-    ("langgraph_checkpoint_ns", str),
-    ("checkpoint_ns", str),
-    ("ls_model_name", str),
-    ("session_id", str),
-    ("thread_id", str),
-    ("conversation_id", str),
-)
-"""What is read of a run's metadata: structure, and no content."""
-
-_SPAN_DECODER = msgspec.json.Decoder(RawSpan, strict=False)
-_PADDING = "0" * 16
-"""The zeros before the span id in the id of a run that was sent over OTLP."""
-
-# Tracers write the exception's repr as the error, or its name, a colon and the message.
-_EXCEPTION = re.compile(r"\s*([A-Za-z_][\w.]{0,79})[(:]")
-_OTHER_ERROR = "_OTHER"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,98 +143,25 @@ def _sent_as(trace_id: uuid.UUID) -> str:
 
 
 def _trace(trace_id: str, runs: list[Run]) -> SpanTable:
-    originals = {run.id: span for run in runs if (span := _original(run)) is not None}
-    if _some_are_lost(runs, originals):
-        originals = {}
-    builder = TraceBuilder(next((span.trace_id for span in originals.values()), trace_id))
-    for run in runs:
-        builder.add(originals.get(run.id) or _span(run))
-    return builder.build()
+    traces = Traces()
+    traces.add(spans_of(trace_id, [_fields(run) for run in runs]))
+    (trace,) = traces.build()
+    return trace
 
 
-def _some_are_lost(runs: list[Run], originals: Mapping[uuid.UUID, OtlpSpan]) -> bool:
-    """Return whether a run that we sent came back without its span.
-
-    The parent of our root run may be its caller's run, which never had one. No other run with a
-    span may have a neighbour without one.
-    """
-    without = {run.id for run in runs} - set(originals)
-    for run in runs:
-        span = originals.get(run.id)
-        if span is None:
-            if run.parent_run_id in originals:
-                return True
-        elif run.parent_run_id in without and witness.spans_started(span.attributes()) is None:
-            return True
-    return False
-
-
-def _original(run: Run) -> OtlpSpan | None:
-    """Return the span that a run was sent as, or None."""
-    text = _metadata(run).get(semconv.LANGSMITH_SPAN)
-    if not isinstance(text, str):
-        # A server that parses JSON in metadata returns it as an object.
-        text = msgspec.json.encode(text)
-    try:
-        raw = _SPAN_DECODER.decode(text)
-    except DECODE_ERRORS:
-        return None
-    span = raw.record(hexadecimal(raw.trace_id), {})
-    # Metadata can be copied from one run to another.
-    return span if _id(run.id) == span.span_id else None
-
-
-def _id(run_id: uuid.UUID) -> str:
-    """Return the span id if the run was sent over OTLP, else the run's own id."""
-    return run_id.hex.removeprefix(_PADDING)
-
-
-def _span(run: Run) -> SpanValues:
-    attributes = _attributes(run)
-    is_error = bool(run.error) or run.status == "error"
-    return SpanValues(
-        span_id=_id(run.id),
-        parent_id=_id(run.parent_run_id) if run.parent_run_id else "",
-        name=run.name,
-        kind=1,
-        start_ns=_nanoseconds(run.start_time),
-        end_ns=_nanoseconds(run.end_time) if run.end_time else 0,
-        status=2 if is_error else int(run.status == "success"),
-        attributes=lambda: attributes,
-        events=no_events,
-    )
-
-
-def _attributes(run: Run) -> Mapping[str, Any]:
-    attributes: dict[str, Any] = {semconv.LANGSMITH_SPAN_KIND: run.run_type}
-    if run.error:
-        # Never the message, which may quote the run's inputs.
-        exception = _EXCEPTION.match(run.error)
-        attributes[semconv.ERROR_TYPE] = exception[1] if exception else _OTHER_ERROR
-    if run.run_type == "tool":
-        attributes[semconv.TOOL_NAME] = run.name
-    for key, tokens in (
-        (semconv.USAGE_INPUT_TOKENS, run.prompt_tokens),
-        (semconv.USAGE_OUTPUT_TOKENS, run.completion_tokens),
-    ):
-        if tokens is not None:
-            attributes[key] = tokens
-    if run.first_token_time is not None:
-        waited_ns = _nanoseconds(run.first_token_time) - _nanoseconds(run.start_time)
-        attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = waited_ns / 1e9
-    metadata = _metadata(run)
-    for key, kind in _METADATA:
-        value = metadata.get(key)
-        if isinstance(value, kind) and not isinstance(value, bool):
-            attributes[semconv.LANGSMITH_METADATA + key] = value
-    return attributes
-
-
-def _metadata(run: Run) -> Mapping[str, Any]:
-    metadata = (run.extra or {}).get("metadata")
-    return metadata if isinstance(metadata, dict) else {}
-
-
-def _nanoseconds(time: datetime.datetime) -> int:
-    aware = time if time.tzinfo else time.replace(tzinfo=datetime.UTC)
-    return (aware - _EPOCH) // _MICROSECOND * 1000
+def _fields(run: Run) -> Mapping[str, Any]:
+    """The fields of a run as they stand in a file."""
+    return {
+        "id": str(run.id),
+        "parent_run_id": str(run.parent_run_id or ""),
+        "name": run.name,
+        "run_type": run.run_type,
+        "start_time": run.start_time.isoformat(),
+        "end_time": run.end_time.isoformat() if run.end_time else None,
+        "first_token_time": run.first_token_time.isoformat() if run.first_token_time else None,
+        "error": run.error,
+        "status": run.status,
+        "extra": run.extra,
+        "prompt_tokens": run.prompt_tokens,
+        "completion_tokens": run.completion_tokens,
+    }

@@ -51,7 +51,8 @@ class SpanTable:
     """A trace: columns of equal length, in order of start.
 
     `parent` holds row numbers, ROOT or ORPHAN. `flaws` are sentences about what could not be read;
-    `repeated` is the number of spans that came more than once.
+    `repeated` is the number of spans that came more than once. `notes` are sentences about what
+    part of the source this is, and `joints` the tops of trees that were put below one span.
     """
 
     trace_id: str
@@ -64,6 +65,8 @@ class SpanTable:
     repeated: int
     _records: tuple[SpanRecord, ...]
     _moves: "NDArray[np.int64] | None" = None
+    notes: tuple[str, ...] = ()
+    joints: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.span_ids)
@@ -307,6 +310,15 @@ class SpanTable:
             above.append(row)
             row = int(parents[row])
         return above
+
+    def tree_of(self, row: int) -> str:
+        """The id of the joint at or above a span; empty where there is none."""
+        parents, ids, joints = self.parents, self.span_ids, self.joints
+        while joints and row >= 0:
+            if ids[row] in joints:
+                return ids[row]
+            row = parents[row]
+        return ""
 
     @property
     def duration(self) -> "NDArray[np.int64]":

@@ -89,6 +89,7 @@ class Cause(StrEnum):
         "clocks",
         "Synchronise the clocks of the processes, or compare spans of one process.",
     )
+    JOINED = "joined", "Open one span around the run, and pass the context on to all its parts."
     NOT_RECORDED = (
         "not_recorded",
         "Record the loop's lag, CPU time and waits, and declare it (docs/proven.md).",

@@ -12,7 +12,7 @@ import msgspec
 from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.trace.clocks import is_elsewhere
 from trading_graph.otel.verdict.span_counts import count_spans
-from trading_graph.otel.vocabularies import Role, witness
+from trading_graph.otel.vocabularies import Role, is_sampled, witness
 
 _WARNINGS = "@jaeger@warnings"
 _SHOWN = 3
@@ -21,12 +21,14 @@ _SHOWN = 3
 class Completeness(msgspec.Struct, frozen=True):
     """What a trace lacks, in one sentence each, and the row of the run to judge.
 
-    `exact` says that the run declared its span count and that it holds.
+    `exact` says that the run declared its span count and that it holds. `is_called` says that the
+    run's span has a parent which is not here, and that nothing else is missing.
     """
 
     run: int | None
     missing: tuple[str, ...]
     exact: bool
+    is_called: bool = False
 
     @property
     def complete(self) -> bool:
@@ -81,8 +83,9 @@ def _declared(trace: SpanTable, run: int) -> object:
 
 def _check_foreign(trace: SpanTable) -> Completeness:
     tops = trace.roots
-    if not tops and len(trace.orphans) == 1 and _declared(trace, trace.orphans[0]) is not None:
-        tops = trace.orphans  # a process that was called says so itself
+    is_called = not tops and len(trace.orphans) == 1 and _has_work(trace, trace.orphans[0])
+    if is_called:
+        tops = trace.orphans  # its caller is recorded elsewhere
     broken = _broken(trace)
     if jump := _set_back(trace, broken):
         return Completeness(tops[0] if tops else None, (jump, *trace.flaws), False)
@@ -93,15 +96,49 @@ def _check_foreign(trace: SpanTable) -> Completeness:
     elif len(tops) > 1:
         missing.append(
             f"The tree is broken: {len(tops)} spans have no parent ({_names(trace, tops)}); the "
-            "instrumentation does not pass the context on, or these are several traces."
+            "instrumentation does not pass the context on, or these are several traces. Judge one "
+            "of them with --root, or all as one run with --forest."
         )
     else:
         counts = count_spans(trace, tops[0])
         missing += counts.missing
         exact = counts.are_all
     orphans = [row for row in trace.orphans if row not in tops]
+    if (orphans or not tops) and (sentence := _sampled(trace)):
+        return Completeness(tops[0] if tops else None, (sentence, *trace.flaws), exact=False)
     missing += _defects(trace, 0, broken, orphans)
-    return Completeness(tops[0] if tops else None, tuple(missing), exact=exact and not missing)
+    if not tops and len(orphans) > 1:
+        missing.append("Judge below one of them with --root, or all as one run with --forest.")
+    run = tops[0] if tops else None
+    return Completeness(run, tuple(missing), exact and not missing, is_called and not exact)
+
+
+def _has_work(trace: SpanTable, row: int) -> bool:
+    """Whether a span that lacks its parent is more than a part which came alone."""
+    return bool(trace.child_rows[row]) or _declared(trace, row) is not None
+
+
+def _sampled(trace: SpanTable) -> str:
+    """That spans are missing because a sampler left them out, in a sentence; empty where none did.
+
+    A sampler that decides for whole traces leaves nothing out of those that it keeps.
+    """
+    column: list[bool] = trace.column_of(is_sampled)
+    if not any(column):
+        return ""
+    return (
+        f"The trace is sampled: a sampler left spans out, among them parents of "
+        f"{_spans(trace, trace.orphans)}. Keep whole traces (a sampler that decides at the root), "
+        "or judge below one span with --root."
+    )
+
+
+def called_note(trace: SpanTable, run: int) -> str:
+    """That the parent of a run's span is not here, in a sentence."""
+    return (
+        f"The parent of {trace.names[run]!r} is not in this trace, so it is judged below that span "
+        "alone: its caller may have waited for longer."
+    )
 
 
 def _broken(trace: SpanTable) -> list[int]:

@@ -95,6 +95,12 @@ class Group(msgspec.Struct, frozen=True):
         return all(declares_waits(self.trace, row) for row in self.rows)
 
     @property
+    def is_joined(self) -> bool:
+        """Whether the members are in trees that were put together on request."""
+        trace = self.trace
+        return bool(trace.joints) and len({trace.tree_of(row) for row in self.rows}) > 1
+
+    @property
     def has_one_clock(self) -> bool:
         """Whether one clock took the times of all members."""
         seen = clocks(self.trace, self.trace.top(self.rows[0]))

@@ -189,6 +189,8 @@ def _words(judgement: Parallelism, cause: Cause) -> str:
             )
         case Cause.CLOCKS:
             return group.clock_doubt or "they ran in processes whose clocks may differ"
+        case Cause.JOINED:
+            return "they are in trees that were put together, and no span shows that they belong so"
         case Cause.NOT_RECORDED:
             return _unrecorded(group)
         case Cause.UNACCOUNTED:
@@ -318,6 +320,8 @@ def _serial(cause: Cause) -> Strength:
 
 def _proof(group: Group, late: bool) -> tuple[Strength, Cause | None]:
     """How strong the overlap is; `late` says that the loop was late for most of the least work."""
+    if group.is_joined:
+        return Strength.OVERLAPPING, Cause.JOINED
     if not group.has_one_clock:
         return Strength.OVERLAPPING, Cause.CLOCKS
     if group.lag_ms is None or group.cpu_over_wall is None:

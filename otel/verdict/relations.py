@@ -375,9 +375,10 @@ def _complete(on: Evaluation) -> CheckResult:
     # Of a run of several processes, the sum of what they declare.
     in_all = count_spans(on.trace, on.run).declared
     total = in_all if in_all == on.scope.span_count else total
+    shape = "one span without its parent" if on.trace.orphans else "root and no orphan"
     return on.result(
         True,
         f"{on.scope.span_count} spans" + (f" of {total} declared" if exact else ""),
         "complete",
-        reason="" if exact else "root and no orphan; no span count was declared",
+        reason="" if exact else f"{shape}; no span count was declared",
     )

@@ -1,5 +1,7 @@
 """The run as it is judged: without interruptions, on one clock, up to the end of its work."""
 
+from dataclasses import replace
+
 import msgspec
 import numpy as np
 
@@ -28,8 +30,10 @@ class RunView(msgspec.Struct, frozen=True):
 def run_view(trace: SpanTable, run: int) -> RunView:
     """The view of the run at a row; the trace itself where there is nothing to change."""
     seen, row = without_interruptions(trace, run)
+    if seen is not trace and trace.joints:
+        seen = replace(seen, joints=trace.joints)
     found = clocks(seen, row)
-    notes = [skew.sentence for skew in found.skews]
+    notes = [*trace.notes, *(skew.sentence for skew in found.skews)]
     corrected = found.corrected(seen)
     if corrected is not seen:
         row = corrected.row_of[seen.span_ids[row]]

@@ -7,7 +7,7 @@ import msgspec
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.trace import Span, SpanTable, Trace, row_of, table_of
 from trading_graph.otel.trace.structure import SeenRun
-from trading_graph.otel.verdict.completeness import completeness
+from trading_graph.otel.verdict.completeness import called_note, completeness
 from trading_graph.otel.verdict.concurrency import ONE_TOOL
 from trading_graph.otel.verdict.evaluation import CheckResult, Outcome, Scope
 from trading_graph.otel.verdict.gate import AnyCheck, Gate, LeafParallelism, Overlap
@@ -139,6 +139,9 @@ def judge(
         run = None if whole.run is None else Span(trace, whole.run)
         return Verdict(Trace(trace), run, whole.missing, exact=False, span_count=len(trace))
     view = run_view(trace, whole.run)
+    if whole.is_called:
+        note = called_note(trace, whole.run)
+        view = msgspec.structs.replace(view, notes=(note, *view.notes))
     if (sentence := unrecognised(view.trace, view.run)) and any(map(_is_structural, gate.checks)):
         return Verdict(
             trace=Trace(view.trace),

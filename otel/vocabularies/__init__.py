@@ -18,6 +18,7 @@ from trading_graph.otel.vocabularies import (
     trading,
     witness,
 )
+from trading_graph.otel.vocabularies.agentops import AGENTOPS
 from trading_graph.otel.vocabularies.databases import DATABASES
 from trading_graph.otel.vocabularies.genai import GENAI
 from trading_graph.otel.vocabularies.http import HTTP, http_status, resend_count
@@ -29,9 +30,11 @@ from trading_graph.otel.vocabularies.logfire import LOGFIRE
 from trading_graph.otel.vocabularies.mcp import MCP
 from trading_graph.otel.vocabularies.messages import Calls, read_calls
 from trading_graph.otel.vocabularies.messaging import MESSAGING
+from trading_graph.otel.vocabularies.mlflow import MLFLOW
 from trading_graph.otel.vocabularies.openinference import OPENINFERENCE
 from trading_graph.otel.vocabularies.openllmetry import OPENLLMETRY
 from trading_graph.otel.vocabularies.rpc import RPC
+from trading_graph.otel.vocabularies.sampling import is_sampled
 from trading_graph.otel.vocabularies.trading import TRADING
 from trading_graph.otel.vocabularies.values import (
     Attributes,
@@ -63,6 +66,7 @@ __all__ = [
     "finite",
     "graph_task",
     "http_status",
+    "is_sampled",
     "language",
     "resend_count",
     "role",
@@ -135,7 +139,9 @@ _VOCABULARIES = (
     MCP,
     LANGSMITH,
     LANGFUSE,
+    MLFLOW,
     LOGFIRE,
+    AGENTOPS,
     DATABASES,
     MESSAGING,
     RPC,

@@ -22,8 +22,10 @@ from trading_graph.otel.report.comparison import (
     comparison_junit,
     comparison_markdown,
 )
+from trading_graph.otel.trace import SpanTable
+from trading_graph.otel.trace.parts import Part
 from trading_graph.service.exit_codes import ExitCode
-from trading_graph.service.trace_source import find_trace
+from trading_graph.service.trace_source import find_trace, find_traces
 
 FORMATS = {
     "markdown": comparison_markdown,
@@ -39,16 +41,26 @@ def compare_command(
     new: tuple[str, ...],
     source: str | None,
     ids: tuple[str, ...],
+    root: str | None,
+    forest: bool,
+    join: bool,
+    each: bool,
     tolerance: float | None,
     format: str,
 ) -> ExitCode:
     """Compare and return the exit code.
 
     `traces` are the baseline and `new` the new runs; without `new`, `traces` names one of each.
-    `tolerance` is in per cent.
+    With `each`, every trace of a file is a run of its side. `tolerance` is in per cent.
     """
     share = None if tolerance is None else tolerance / 100
-    before, after = (_read(side, source) for side in _sides(traces, new, ids))
+    if each and ids:
+        raise click.UsageError("--each is instead of --id")
+    part = Part(root, forest)
+    sides = [_read(side, source, part, each, join) for side in _sides(traces, new, ids, each)]
+    if flaw := set_flaw(*map(len, sides)):
+        raise click.UsageError(flaw)
+    before, after = map(complete_runs, sides)
     comparison = _compare(before, after, share)
     if format != "text":
         sys.stdout.write(FORMATS[format](comparison) + "\n")
@@ -66,7 +78,7 @@ Word = tuple[str, str | None]
 
 
 def _sides(
-    words: tuple[str, ...], others: tuple[str, ...], ids: tuple[str, ...]
+    words: tuple[str, ...], others: tuple[str, ...], ids: tuple[str, ...], each: bool
 ) -> tuple[list[Word], list[Word]]:
     """The baseline and the new runs; raises click.UsageError."""
     base, new = (words, others) if others else (words[:1], words[1:])
@@ -76,7 +88,7 @@ def _sides(
         raise click.UsageError(
             f"{len(words)} traces are no pair; put --with before the new runs of a set."
         )
-    if flaw := set_flaw(len(base), len(new)):
+    if not each and (flaw := set_flaw(len(base), len(new))):
         raise click.UsageError(flaw)
     if [*base, *new].count("-") > 1:
         raise click.UsageError("Standard input can be read once only.")
@@ -89,10 +101,17 @@ def _sides(
     return named[: len(base)], named[len(base) :]
 
 
-def _read(side: Sequence[Word], source: str | None) -> tuple[list[Run], list[str]]:
-    """The runs of a side, and a sentence for each that is not complete; raises TraceError."""
-    tables = [(word, find_trace((word,), source, id), id) for word, id in side]
-    return complete_runs(tables)
+def _read(
+    side: Sequence[Word], source: str | None, part: Part, each: bool, join: bool
+) -> list[tuple[str, SpanTable, str | None]]:
+    """The traces of a side, each with the word that names it and the id; raises TraceError."""
+    if each:
+        return [
+            (word, table, None)
+            for word, _ in side
+            for table in find_traces((word,), source, part, join)
+        ]
+    return [(word, find_trace((word,), source, id, part, join), id) for word, id in side]
 
 
 def _compare(

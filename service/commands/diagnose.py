@@ -3,7 +3,8 @@
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -16,11 +17,15 @@ from trading_graph.graph.gate import default_gate
 from trading_graph.otel.diagnosis import Diagnosis, FindingKind, Standing, diagnose, ranking_of
 from trading_graph.otel.gc_pause import last_work
 from trading_graph.otel.report.diagnosis import DiagnosisText, diagnosis_json
+from trading_graph.otel.report.documents.diagnosis import diagnosis_document
+from trading_graph.otel.report.documents.document import encode
 from trading_graph.otel.report.exports import folded, perfetto
 from trading_graph.otel.report.verdict import VerdictText
+from trading_graph.otel.trace import SpanTable
+from trading_graph.otel.trace.parts import Part
 from trading_graph.otel.verdict import Gate, Verdict
 from trading_graph.service.exit_codes import ErrorKind, ExitCode, print_error
-from trading_graph.service.trace_source import find_trace
+from trading_graph.service.trace_source import find_trace, find_traces, head_of
 from trading_graph.toolkit.data_attributes import AS_OF, SYMBOL
 
 
@@ -31,6 +36,10 @@ def diagnose_command(
     target: float | None,
     source: str | None,
     id: str | None,
+    root: str | None,
+    forest: bool,
+    join: bool,
+    each: bool,
     format: str | None,
     gate: str | None,
     seen: tuple[str, ...],
@@ -43,8 +52,15 @@ def diagnose_command(
     form = export or format or "text"
     talk = Console(stderr=True)
     own = Gate.from_file(Path(gate)) if gate else None
+    part = Part(root, forest)
     others = [find_trace((word,), source) for word in seen]
-    table = find_trace(trace, source, id)
+    if each:
+        if id or out or form not in ("text", "json"):
+            raise click.UsageError(
+                "--each is instead of --id and --out, with --format text or json"
+            )
+        return _diagnose_each(find_traces(trace, source, part, join), own, target, others, form)
+    table = find_trace(trace, source, id, part, join)
     diagnosis = diagnose(table, own or default_gate(table), target, id, others)
     if not isinstance(diagnosis, Diagnosis):
         # On stderr: stdout is for the report, which may be JSON.
@@ -58,8 +74,52 @@ def diagnose_command(
     else:
         _write(Path(out), _text(diagnosis, form))
         talk.print(f"Written: {out}", highlight=False, soft_wrap=True)
-    kept = diagnosis.target.standing in (Standing.INSIDE, Standing.NONE)
+    return _code_of(diagnosis)
+
+
+def _diagnose_each(
+    tables: Sequence[SpanTable],
+    gate: Gate | None,
+    target: float | None,
+    seen: Sequence[SpanTable],
+    form: str,
+) -> ExitCode:
+    """Diagnose every trace of a source: a line each with the first finding, and a summary."""
+    codes = Counter[ExitCode]()
+    for table in tables:
+        found = diagnose(table, gate or default_gate(table), target, None, seen)
+        codes[_code_of(found)] += 1
+        if form == "text":
+            click.echo(f"{head_of(table)}  {_in_short(found)}")
+        elif isinstance(found, Diagnosis):
+            click.echo(encode(diagnosis_document(with_places(found)), indent=None))
+        else:
+            print_error(_without_verdict(found), ErrorKind.INCOMPLETE_TRACE)
+    click.echo(
+        f"{len(tables)} diagnosed: {codes[ExitCode.OK]} inside the target, "
+        f"{codes[ExitCode.CHECK_FAILED]} over it, {codes[ExitCode.NOT_DONE]} could not be judged.",
+        err=form == "json",
+    )
+    return max(codes, key=lambda code: (code is ExitCode.CHECK_FAILED, code))
+
+
+def _code_of(found: Diagnosis | Verdict) -> ExitCode:
+    if not isinstance(found, Diagnosis):
+        return ExitCode.NOT_DONE
+    kept = found.target.standing in (Standing.INSIDE, Standing.NONE)
     return ExitCode.OK if kept else ExitCode.CHECK_FAILED
+
+
+def _in_short(found: Diagnosis | Verdict) -> str:
+    """The first finding in a line."""
+    if not isinstance(found, Diagnosis):
+        return f"not judged: {found.missing[0]}"
+    first = next(iter(found.findings), None)
+    if first is None:
+        return "no change was found that would make it faster"
+    gain = f"{first.gain.low_s:.3f} to {first.gain.high_s:.3f} s"
+    only_if = f", only if {first.only_if}" if first.only_if else ""
+    return f"{first.kind} in {first.place}: gains {gain}{only_if}"
 
 
 def _without_verdict(verdict: Verdict) -> str:

@@ -4,7 +4,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,12 +20,20 @@ from trading_graph.otel.report import VerdictText, as_github, as_json, as_junit,
 from trading_graph.otel.report.documents.document import Document, encode
 from trading_graph.otel.report.documents.verdict import VerdictJson, verdict_document
 from trading_graph.otel.trace import SpanTable
+from trading_graph.otel.trace.parts import Part
 from trading_graph.otel.verdict import Gate, Verdict, judge, with_target
 from trading_graph.service.exit_codes import ExitCode
-from trading_graph.service.trace_source import configured_jaeger, find_trace
+from trading_graph.service.trace_source import (
+    configured_jaeger,
+    find_trace,
+    find_traces,
+    head_of,
+)
 from trading_graph.service.watching import PollBackoff, SettledTrace, TraceWatch
 
 FORMATS = {"markdown": as_markdown, "json": as_json, "junit": as_junit, "github": as_github}
+_WHOLE_FORMATS = FORMATS.keys() - {"json"}
+"""The formats of one verdict alone, which a line each does not have."""
 
 
 class Demands:
@@ -50,6 +58,10 @@ def verify_command(
     trace: tuple[str, ...],
     source: str | None,
     id: str | None,
+    root: str | None,
+    forest: bool,
+    join: bool,
+    each: bool,
     watch: str | None,
     seconds: float | None,
     count: int | None,
@@ -66,11 +78,17 @@ def verify_command(
             raise click.UsageError("name a TRACE, or a service with --watch")
         if seconds is not None or count is not None:
             raise click.UsageError("--for and --count end a watch; give --watch SERVICE as well")
-        return _verify(trace, source, id, demands, seen, format)
-    if trace or id or seen or source not in (None, "jaeger") or format not in ("text", "json"):
+        part = Part(root, forest)
+        if each:
+            if id or format not in ("text", "json"):
+                raise click.UsageError("--each is instead of --id, with --format text or json")
+            return _verify_each(trace, source, demands, seen, format, part, join)
+        return _verify(trace, source, id, demands, seen, format, part, join)
+    parts = root or forest or join or each
+    if trace or id or seen or parts or source not in (None, "jaeger") or format in _WHOLE_FORMATS:
         raise click.UsageError(
-            "--watch is of Jaeger, instead of TRACE, --from, --id and --seen, with --format text "
-            "or json"
+            "--watch is of Jaeger, instead of TRACE, --from, --id, --root, --forest, --join, "
+            "--each and --seen, with --format text or json"
         )
     return _watch(watch, demands, format, seconds, count)
 
@@ -83,9 +101,11 @@ def _verify(
     demands: Demands,
     seen: tuple[str, ...],
     format: str,
+    part: Part,
+    join: bool,
 ) -> ExitCode:
     """Judge one trace."""
-    table = find_trace(words, source, id)
+    table = find_trace(words, source, id, part, join)
     others = [find_trace((word,), source) for word in seen]
     verdict = judge(table, demands.gate(table), id, others)
     if format == "text":
@@ -93,6 +113,30 @@ def _verify(
     else:
         sys.stdout.write(FORMATS[format](verdict) + "\n")
     return code_of(verdict)
+
+
+@last_work()
+def _verify_each(
+    words: tuple[str, ...],
+    source: str | None,
+    demands: Demands,
+    seen: tuple[str, ...],
+    format: str,
+    part: Part,
+    join: bool,
+) -> ExitCode:
+    """Judge every trace of a source: a line each, and a summary."""
+    others = [find_trace((word,), source) for word in seen]
+    codes = Counter[ExitCode]()
+    for table in find_traces(words, source, part, join):
+        verdict = judge(table, demands.gate(table), None, others)
+        codes[code_of(verdict)] += 1
+        if format == "json":
+            click.echo(encode(verdict_document(verdict), indent=None))
+        else:
+            click.echo(f"{head_of(table)}  {_outcome(verdict)}")
+    click.echo(_summary(codes) + ".", err=format == "json")
+    return _code_of_all(codes, 1)
 
 
 def code_of(verdict: Verdict) -> ExitCode:
@@ -129,14 +173,22 @@ def _watch(
     except KeyboardInterrupt:
         pass  # a watch ends like this
     pending = f", {watch.pending} had not settled" if watch.pending else ""
-    _say(
-        talk,
-        f"{codes.total()} judged: {codes[ExitCode.OK]} passed, {codes[ExitCode.CHECK_FAILED]} "
-        f"failed, {codes[ExitCode.NOT_DONE]} without a verdict{pending}.",
+    _say(talk, f"{_summary(codes)}{pending}.")
+    return _code_of_all(codes, count or 1)
+
+
+def _summary(codes: Mapping[ExitCode, int]) -> str:
+    return (
+        f"{sum(codes.values())} judged: {codes[ExitCode.OK]} passed, "
+        f"{codes[ExitCode.CHECK_FAILED]} failed, {codes[ExitCode.NOT_DONE]} without a verdict"
     )
+
+
+def _code_of_all(codes: Mapping[ExitCode, int], least: int) -> ExitCode:
+    """How a command ends that judged several traces: one that fails decides, then one without."""
     if codes[ExitCode.CHECK_FAILED]:
         return ExitCode.CHECK_FAILED
-    enough = codes.total() >= (count or 1)
+    enough = sum(codes.values()) >= least
     return ExitCode.OK if enough and not codes[ExitCode.NOT_DONE] else ExitCode.NOT_DONE
 
 
@@ -164,12 +216,15 @@ def _line(arrived: SettledTrace, verdict: Verdict) -> str:
     started = datetime.fromtimestamp(arrived.started).astimezone()
     took = "-" if arrived.seconds is None else f"{arrived.seconds:.2f} s"
     head = f"{started:%Y-%m-%d %H:%M:%S}  {arrived.trace.trace_id}  {arrived.name}  {took}"
+    return f"{head}  {_outcome(verdict)}"
+
+
+def _outcome(verdict: Verdict) -> str:
+    """A verdict in a few words."""
     if not verdict.judged:
-        return f"{head}  no verdict: {verdict.missing[0]}"
+        return f"no verdict: {next(iter((*verdict.missing, verdict.unrecognised)))}"
     failed = next(iter(verdict.failures), None)
-    if failed is None:
-        return f"{head}  passed"
-    return f"{head}  failed: {failed.title}: {failed.measured}"
+    return "passed" if failed is None else f"failed: {failed.title}: {failed.measured}"
 
 
 class WatchedVerdictJson(Document, frozen=True, kw_only=True):

@@ -17,6 +17,8 @@ RUN_REQUEST = TypeAdapter(RunRequest)
 """Reads the request of a run, from JSON or from the values of a form."""
 
 Identifier = Annotated[str, Field(pattern=f"^{ID}$")]
+SpanWord = Annotated[str, Field(pattern=r"^[ -~]{1,200}$")]
+"""The id or the name of a span."""
 
 
 class Links(BaseModel):
@@ -151,15 +153,16 @@ class ComparisonQuery(Query):
 
 
 class UploadQuery(Query):
-    """Which trace or run of the upload, where it holds several."""
+    """Which trace or run of the upload, and which part of it, as the command's options say."""
 
     id: Identifier | None = None
+    root: SpanWord | None = None
+    forest: bool = False
+    join: bool = False
 
 
-class UploadedDiagnosisQuery(DiagnosisQuery):
-    """How a diagnosis of an upload is written, and of which trace or run in it."""
-
-    id: Identifier | None = None
+class UploadedDiagnosisQuery(DiagnosisQuery, UploadQuery):
+    """How a diagnosis of an upload is written, and of which trace, run or part in it."""
 
 
 class VerdictsQuery(PageQuery):

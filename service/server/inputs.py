@@ -145,7 +145,14 @@ def _invalid(error: ValidationError, where: str) -> Problem:
     )
 
 
-UPLOADS = ("application/json", "application/x-ndjson", "application/octet-stream")
+UPLOADS = (
+    "application/json",
+    "application/x-ndjson",
+    "application/octet-stream",
+    "application/x-protobuf",
+    "application/gzip",
+    "application/zstd",
+)
 FORM = "multipart/form-data"
 MOST_PARTS = 32
 """Maximum number of traces on one side of a comparison."""

@@ -79,11 +79,13 @@ async def get_trace_diagnosis(request: web.Request) -> web.Response:
 
 
 async def judge_trace(request: web.Request) -> web.Response:
-    """Judge a trace: OTLP JSON, whole or in lines, or Jaeger's JSON."""
+    """Judge a trace in any format that is read from a file, packed or not."""
     service, query = request.app[SERVICE], query_of(request, UploadQuery)
     async with service.judging.place() as folder:
         await save_body(request, folder / _UPLOAD)
-        judgement = await service.judging.command([*_VERIFY, *_id(query.id), "--", _UPLOAD], folder)
+        judgement = await service.judging.command(
+            [*_VERIFY, *_options(query), "--", _UPLOAD], folder
+        )
     return web.json_response(body=judgement.text)
 
 
@@ -92,7 +94,7 @@ async def diagnose_trace(request: web.Request) -> web.Response:
     service, query = request.app[SERVICE], query_of(request, UploadedDiagnosisQuery)
     async with service.judging.place() as folder:
         await save_body(request, folder / _UPLOAD)
-        return await diagnosis_response(service, [*_id(query.id), "--", _UPLOAD], query, folder)
+        return await diagnosis_response(service, [*_options(query), "--", _UPLOAD], query, folder)
 
 
 async def compare_traces(request: web.Request) -> web.Response:
@@ -117,9 +119,14 @@ async def compare_traces(request: web.Request) -> web.Response:
     return web.json_response(body=judgement.text)
 
 
-def _id(id: str | None) -> list[str]:
-    """The option --id; its value is 32 hexadecimal digits."""
-    return [] if id is None else [f"--id={id}"]
+def _options(query: UploadQuery) -> list[str]:
+    """The options of a command that say what of an upload is meant; its model checks the values."""
+    return [
+        *([f"--id={query.id}"] if query.id else []),
+        *([f"--root={query.root}"] if query.root else []),
+        *(["--forest"] if query.forest else []),
+        *(["--join"] if query.join else []),
+    ]
 
 
 async def _run(service: ServiceContext, trace_id: str) -> StoredRun | None:
