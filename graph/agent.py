@@ -41,13 +41,18 @@ async def agent_span(
 
 
 def report_usage(name: str, node: Node) -> Node:
-    """Wrap a node so that its update carries the usage of all its calls, failures included."""
+    """Wrap a node so that its update carries what its calls took and how they fared.
+
+    That is the usage of all its calls, failures included, and a warning for each that was altered.
+    """
 
     async def wrapper(state: State, runtime: Runtime[RunContext]) -> State:
         spending = runtime.context.spending
         # The first node of a resumed run learns here what the earlier process spent.
         spending.catch_up(state.get("usage", []), state.get("budget_reached", ""))
         update = await node(state, runtime)
+        if notes := spending.claim_notes(name):
+            update = {**update, "warnings": [*notes, *update.get("warnings", [])]}
         return {
             **update,
             "usage": spending.claim(name),

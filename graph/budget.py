@@ -37,6 +37,7 @@ class Spending:
             self._deadline = asyncio.get_running_loop().time() + budget.seconds
         self._requests = 0
         self._tokens = 0
+        self._notes: defaultdict[str, list[str]] = defaultdict(list)
         self._times: dict[str, AgentTime] = {}
         self._unclaimed: defaultdict[str, list[Usage]] = defaultdict(list)
         self._earlier = list(earlier)
@@ -110,6 +111,14 @@ class Spending:
     def unclaimed(self) -> list[Usage]:
         """The calls of agents that have not ended."""
         return [*self._earlier, *(usage for each in self._unclaimed.values() for usage in each)]
+
+    def note(self, agent: str, sentence: str) -> None:
+        """Note what became of an agent's call, for the warnings of the run."""
+        self._notes[agent].append(sentence)
+
+    def claim_notes(self, agent: str) -> list[str]:
+        """Hand over the notes of the agent's calls since the last claim."""
+        return self._notes.pop(agent, [])
 
     def catch_up(self, usage: Sequence[Usage], limit: str) -> None:
         """Add what an earlier process of a resumed run spent, and keep the limit it reached.

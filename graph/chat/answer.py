@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable
 from typing import Protocol
 
+import msgspec
 from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 
@@ -58,13 +59,21 @@ def call_chunks(calls: Iterable[tuple[str, str, str]]) -> list[ToolCallChunk]:
     for index, (id_, name, arguments) in enumerate(calls):
         own = id_ if id_ and id_ not in used else secrets.token_hex(5)[:9]
         used.add(own)
-        text = without_placeholder(arguments)
+        text = object_text(arguments)
         chunks.append(tool_call_chunk(name=name, args=text, id=own, index=index))
     return chunks
 
 
-def without_placeholder(arguments: str) -> str:
-    """The arguments without the empty object that some services send before the real one."""
+def object_text(arguments: str) -> str:
+    """The text of the arguments' object, without what some services put around it.
+
+    That is an empty object before the real one, or the quotes of a JSON text.
+    """
     text = arguments.strip() or "{}"
+    if text.startswith('"'):
+        try:
+            text = msgspec.json.decode(text, type=str).strip() or "{}"
+        except msgspec.DecodeError:
+            return text
     rest = text.removeprefix("{}").lstrip()
     return rest if rest.startswith("{") else text

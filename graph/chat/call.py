@@ -10,7 +10,8 @@ conventions for generative AI.
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -26,6 +27,7 @@ from langchain_core.messages import (
 from opentelemetry.trace import Span
 
 from trading_graph.graph.budget import Spending
+from trading_graph.graph.chat.capabilities import StepDown
 from trading_graph.graph.chat.conversation import (
     NOTHING,
     Json,
@@ -43,9 +45,16 @@ from trading_graph.graph.chat.rate_limits import (
     expected_tokens,
     model_rate,
 )
-from trading_graph.graph.chat.refusal import one_line
-from trading_graph.graph.chat.refusals import model_error, refusal_of, where
+from trading_graph.graph.chat.refusal import Refusal, one_line
+from trading_graph.graph.chat.refusals import (
+    RefusalCause,
+    cause_of,
+    model_error,
+    refusal_of,
+    where,
+)
 from trading_graph.graph.chat.retries import announce_turn, attempts
+from trading_graph.graph.chat.shortening import shorten
 from trading_graph.graph.chat.usage import Tally
 from trading_graph.graph.errors import (
     BadModelAnswerError,
@@ -120,6 +129,7 @@ class _Call:
     start: float = field(default_factory=time.perf_counter)
     requests: int = 1
     tally: Tally = field(default_factory=Tally)
+    is_shortened: bool = False
 
     @property
     def rate(self) -> ModelRate:
@@ -167,7 +177,8 @@ class _Call:
         """A whole answer, as many steps down as the service's refusals lead."""
         learning, use = self.model.learning, self.offer.use(self.messages)
         while True:
-            await learning.wait(use)
+            with self._in_line():
+                await learning.wait(use)
             with learning.scouting(use):
                 now = learning.current
                 chat = self.model.chat(lambda: learning.accept(use))
@@ -178,28 +189,46 @@ class _Call:
                 except openai.APIError as error:
                     refusal = refusal_of(error, self.model.redactor)
                     step = learning.step_down(now, refusal, chat.body(asked, sent))
-                    if step is None:
+                    if step is None and not self._shorten(refusal):
                         raise
-            self.span.add_event(
-                semconv.CAPABILITY_EVENT,
-                {
-                    semconv.CAPABILITY_PARAMETER: step.parameter,
-                    semconv.CAPABILITY_CHANGE: step.words,
-                    semconv.CAPABILITY_REFUSAL: one_line(refusal.words, _LONGEST_REFUSAL),
-                },
-            )
+            if step is not None:
+                self._tell(step, refusal)
             self.reserve()
+
+    def _tell(self, step: StepDown, refusal: Refusal) -> None:
+        """Record a step down on the span; whoever shows the run reads it there."""
+        self.span.add_event(
+            semconv.CAPABILITY_EVENT,
+            {
+                semconv.CAPABILITY_PARAMETER: step.parameter,
+                semconv.CAPABILITY_CHANGE: step.words,
+                semconv.CAPABILITY_REFUSAL: one_line(refusal.words, _LONGEST_REFUSAL),
+            },
+        )
+
+    def _shorten(self, refusal: Refusal) -> bool:
+        """Shorten the conversation once, where the service says that it is too long."""
+        if self.is_shortened or cause_of(refusal) is not RefusalCause.CONTEXT:
+            return False
+        shorter = shorten(self.messages)
+        if shorter is None:
+            return False
+        self.messages, self.is_shortened = shorter.messages, True
+        self.span.add_event("shortened", {"refusal": one_line(refusal.words, _LONGEST_REFUSAL)})
+        self.spending.note(self.agent, f"{self.agent}: {shorter.words}.")
+        return True
+
+    def _in_line(self) -> AbstractContextManager[Callable[[], None]]:
+        """A wait for the service, which is not the agent's own time while the service is alive."""
+        client = self.model.client
+        return self.spending.in_line(self.agent, lambda: client.last_life)
 
     async def _stream(
         self, chat: ServiceChat, messages: Sequence[BaseMessage], sent: Json
     ) -> AIMessage:
         parts: list[AIMessageChunk] = []
-        client = self.model.client
         turn = await self._turn()
-        with (
-            self.tally.attempt(),
-            self.spending.in_line(self.agent, lambda: client.last_life) as answer_begins,
-        ):
+        with self.tally.attempt(), self._in_line() as answer_begins:
             async for part in chat.astream(list(messages), **sent):
                 if not parts:
                     answer_begins()

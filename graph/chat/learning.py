@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from trading_graph.graph.chat.capabilities import Capabilities, StepDown
@@ -111,19 +112,20 @@ class Learning:
     ) -> StepDown | None:
         """The step that a refused call takes; None where the refusal names nothing to give up.
 
-        `tried` are the capabilities that the call went by. Where another call has learned something
-        in the meantime, this one takes the same step.
+        `tried` are the capabilities that the call went by. What another call has given up in the
+        meantime is not given up twice.
         """
         if refusal.status not in _STATUSES:
             return None
-        if tried != self.current:
-            change = tried.difference(self.current)
-            return StepDown(self.current, ", ".join(change), change)
+        learned = tried.difference(self.current)
         for step in tried.steps_down(refusal, sent):
-            if step.capabilities in self._former or self._fixed & step.change.keys():
+            if learned.keys() & step.change.keys():
+                return replace(step, capabilities=self.current, change=learned)
+            lower = replace(self.current, **step.change)
+            if lower in self._former or self._fixed & step.change.keys():
                 continue
-            self.current = step.capabilities
-            self._former.add(step.capabilities)
+            self.current = lower
+            self._former.add(lower)
             self.reasons.append(f"{step.words}: {refusal.quotation}")
             _log.warning("%s at %s: %s", self._model, self._service, self.reasons[-1])
             self._save()

@@ -1,6 +1,7 @@
 """Answers of `chat/completions`, whatever the service leaves out or adds."""
 
 import itertools
+import json
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -108,6 +109,7 @@ ONE_CALL = {
         call(ARGUMENTS, index=0),
     ],
     "an object for arguments": [call({"symbol": "NVDA"}, "f", index=0, id="t")],
+    "text in a text": [call(json.dumps(ARGUMENTS), "f", index=0, id="t")],
     "the id in every part": [
         call('{"symbol": ', "f", index=0, id="t"),
         call('"NVDA"}', index=0, id="t"),
