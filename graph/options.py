@@ -87,8 +87,9 @@ def _smaller(one: _NumberT | None, other: _NumberT | None) -> _NumberT | None:
 class Options:
     """One analysis: what to analyse, with which agents, in which order.
 
-    `agent_budget_s` limits the total time of one agent, retries included; `budget` limits the whole
-    run. `prefetch` fetches the analysts' data during their first turn, and needs the cache.
+    `agent_budget_s` limits the time of one agent, retries included, but not the time that it waits
+    in the line of a service that serves others; `budget` limits the whole run. `prefetch` fetches
+    the analysts' data during their first turn, and needs the cache.
     """
 
     symbol: str
@@ -100,7 +101,7 @@ class Options:
     risk_rounds: int = 1
     dispatch: Order = Order.PARALLEL
     tools: Order = Order.PARALLEL
-    agent_budget_s: float = 90.0
+    agent_budget_s: float = 300.0
     prefetch: bool = False
     budget: Budget = field(default_factory=Budget)
 

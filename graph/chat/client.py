@@ -8,7 +8,6 @@ time between two bytes.
 
 import asyncio
 import importlib
-import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,7 +17,6 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 import httpx2
 from openai import DefaultAioHttpClient
-from openai._vendor.httpx_aiohttp import AiohttpTransport
 
 from trading_graph.graph.backend_choice import OPENAI_URL, TimeLimits
 from trading_graph.graph.errors import BadProxyError
@@ -37,7 +35,8 @@ def model_client(base_url: str | None = None, limits: TimeLimits | None = None) 
     options: dict[str, Any] = {"verify": httpx2.create_ssl_context(), "trust_env": False}
     try:
         if proxy is not None and urlsplit(proxy).scheme.startswith("socks"):
-            options["transport"] = _socks_transport(proxy, options["verify"])
+            socks = importlib.import_module("trading_graph.graph.chat.socks")
+            options["transport"] = socks.SocksTransport(proxy, options["verify"])
         elif proxy is not None:
             options["proxy"] = proxy
         return ModelClient(limits, **options)
@@ -45,11 +44,6 @@ def model_client(base_url: str | None = None, limits: TimeLimits | None = None) 
         raise BadProxyError(
             "A proxy of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) cannot be used; give "
             "it as http://HOST:PORT or socks5://HOST:PORT."
-        ) from None
-    except ImportError:
-        raise BadProxyError(
-            "The environment names a SOCKS proxy for the model, and aiohttp-socks is not "
-            "installed; install it, or set HTTPS_PROXY to an http:// proxy."
         ) from None
 
 
@@ -125,20 +119,6 @@ def _proxy(url: str) -> str | None:
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     # An address without a scheme means http://.
     return proxy if not proxy or "://" in proxy else f"http://{proxy}"
-
-
-def _socks_transport(proxy: str, context: ssl.SSLContext) -> httpx2.AsyncBaseTransport:
-    """A transport through a SOCKS proxy; raises ImportError or ValueError."""
-    connector = importlib.import_module("aiohttp_socks").ProxyConnector
-    # The names `socks5h` and `socks4a` say who asks for the service's address.
-    names = {"socks": "socks5", "socks5h": "socks5", "socks4a": "socks4"}
-    scheme, _, place = proxy.partition("://")
-    url = f"{names.get(scheme, scheme)}://{place}"
-
-    def session() -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(connector=connector.from_url(url, rdns=True, ssl=context))
-
-    return AiohttpTransport(trust_env=False, client=session)
 
 
 @contextmanager

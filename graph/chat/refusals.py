@@ -77,6 +77,8 @@ def cause_of(refusal: Refusal) -> RefusalCause:
             if said(_QUOTA):
                 return RefusalCause.BALANCE
             return RefusalCause.KEY if said(r"\bkey\b|token|auth") else RefusalCause.ACCESS
+        case 413:
+            return RefusalCause.CONTEXT
         case 429:
             return RefusalCause.BALANCE if said(_QUOTA) else RefusalCause.RATE
         case 404 | 405:

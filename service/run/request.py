@@ -70,7 +70,11 @@ class RunRequest:
         "parallel", description="`sequential` runs one tool call after the other, on purpose."
     )
     agent_budget: float = _field(
-        90.0, ge=1, le=3600, description="Seconds of one agent, its retries included."
+        300.0,
+        ge=1,
+        le=3600,
+        description="Seconds of one agent, its retries included; waiting while the model's service "
+        "answers other agents does not count.",
     )
     prefetch: bool = _field(
         False,

@@ -149,3 +149,47 @@ async def test_a_proxy_does_not_stop_what_needs_none(
     no_proxy.setenv("NO_PROXY", "")
     no_proxy.setenv("HTTPS_PROXY", "127.0.0.1:9")
     await model_client("https://model.invalid/v1").aclose()
+
+
+@asynccontextmanager
+async def socks_server(hosts: list[bytes]) -> AsyncIterator[str]:
+    """A SOCKS 5 proxy that answers every request for HTTP itself, and keeps the hosts' names."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        _, methods = await reader.readexactly(2)
+        await reader.readexactly(methods)
+        writer.write(b"\x05\x00")
+        *_, length = await reader.readexactly(5)
+        hosts.append(await reader.readexactly(length))
+        await reader.readexactly(2)
+        writer.write(b"\x05\x00\x00\x01" + bytes(6))
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with listening:
+        yield f"127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+async def test_a_socks_proxy_is_asked(no_proxy: pytest.MonkeyPatch, scheme: str) -> None:
+    hosts: list[bytes] = []
+    async with socks_server(hosts) as place:
+        no_proxy.setenv("ALL_PROXY", f"{scheme}://{place}")
+        http = await asyncio.to_thread(model_client, "http://model.invalid/v1")
+        # Only the proxy could answer: nobody has this name.
+        error = await error_of(http, "http://model.invalid/v1")
+        assert type(error) is openai.PermissionDeniedError
+    assert hosts == [b"model.invalid"]
+
+
+async def test_a_socks_proxy_that_is_not_there_is_named(no_proxy: pytest.MonkeyPatch) -> None:
+    async with server(b"") as url:
+        pass
+    no_proxy.setenv("ALL_PROXY", url.replace("http", "socks5").removesuffix("/v1"))
+    http = await asyncio.to_thread(model_client, "http://model.invalid/v1")
+    error = await error_of(http, "http://model.invalid/v1")
+    assert type(error) is openai.APIConnectionError
+    assert type(error.__cause__) is httpx2.ProxyError
