@@ -73,7 +73,8 @@ class Capabilities:
     """What a model of a service accepts; the defaults are those of an unknown service.
 
     `version_path` puts `/v1` behind a base address without a path. `full_schemas` sends JSON
-    schemas with all their keywords. `reasoning_field` names the one field of a model's message that
+    schemas with all their keywords; `parallel_tool_calls` asks for several calls a turn, where they
+    come only if they are asked for. `reasoning_field` names the one field of a model's message that
     goes back; None sends back whatever came, an empty name nothing. `reasoning_effort` is sent
     unless it is empty.
     """
@@ -86,6 +87,7 @@ class Capabilities:
     stream_options: bool = True
     temperature: bool = True
     full_schemas: bool = True
+    parallel_tool_calls: bool = False
     version_path: bool = True
     reasoning_field: str | None = None
     reasoning_effort: str = ""
@@ -99,7 +101,9 @@ class Capabilities:
             name: _KINDS[name](value) for name, value in facts.items() if name in _KINDS
         }
         if facts.get("tool_choice_none") is False:
-            known.setdefault("withholding", Withholding.DROPPED)
+            needs_tools = facts.get("tools_with_history") is True
+            kept = Withholding.OFFERED if needs_tools else Withholding.DROPPED
+            known.setdefault("withholding", kept)
         return replace(self, **known)
 
     def difference(self, other: "Capabilities") -> dict[str, Any]:
@@ -180,6 +184,7 @@ _KINDS: Mapping[str, Callable[[Any], Any]] = {
     "stream_options": _flag,
     "temperature": _flag,
     "full_schemas": _flag,
+    "parallel_tool_calls": _flag,
     "version_path": _flag,
     "reasoning_field": lambda value: None if value is None else _name(value),
     "reasoning_effort": _name,
@@ -251,6 +256,11 @@ def _stream(now: Capabilities, refusal: Refusal, sent: _Sent) -> _Changes:
         yield {"stream": False}
 
 
+def _parallel_tool_calls(now: Capabilities, refusal: Refusal, sent: _Sent) -> _Changes:
+    if "parallel_tool_calls" in sent and refusal.names(r"parallel[_ ]tool[_ ]calls"):
+        yield {"parallel_tool_calls": False}
+
+
 def _temperature(now: Capabilities, refusal: Refusal, sent: _Sent) -> _Changes:
     if "temperature" in sent and refusal.names(r"\btemperature\b"):
         yield {"temperature": False}
@@ -301,6 +311,7 @@ _RULES: tuple[tuple[str, Callable[[Capabilities, Refusal, _Sent], _Changes]], ..
     ("response_format", _response_format),
     ("stream_options", _stream_options),
     ("temperature", _temperature),
+    ("parallel_tool_calls", _parallel_tool_calls),
     ("the reasoning sent back", _reasoning_field),
     ("the role of the instructions", _system_role),
     ("the schema", _schemas),

@@ -69,6 +69,8 @@ def parameters(offer: Offer, messages: Sequence[BaseMessage], now: Capabilities)
             sent: Json = {}
         case Use.TOOLS:
             sent = {"tools": list(offer.tools)}
+            if now.parallel_tool_calls:
+                sent["parallel_tool_calls"] = True
         case Use.WITHHELD if now.withholding is Withholding.DROPPED:
             sent = {}
         case Use.WITHHELD:

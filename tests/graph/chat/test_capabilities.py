@@ -112,6 +112,12 @@ STEPS: dict[str, tuple[Capabilities, object, dict[str, Any], dict[str, Any]]] = 
         {**NAMED, "temperature": 0.2},
         {"temperature": False},
     ),
+    "parallel calls": (
+        Capabilities(parallel_tool_calls=True),
+        openai("'parallel_tool_calls' is not supported with this model."),
+        {**NAMED, "parallel_tool_calls": True},
+        {"parallel_tool_calls": False},
+    ),
     "stream": (
         GENERAL,
         openai("Your organization must be verified to stream this model.", "stream"),
@@ -178,6 +184,8 @@ def test_no_other_refusal_gives_up_anything(body: object, sent: dict[str, Any]) 
 def test_facts_are_read_strictly() -> None:
     read = GENERAL.with_facts({"api": "responses", "tool_choice_none": False, "else": 3})
     assert (read.api, read.withholding) == (Api.RESPONSES, Withholding.DROPPED)
+    read = GENERAL.with_facts({"tool_choice_none": False, "tools_with_history": True})
+    assert read.withholding is Withholding.OFFERED
     for wrong in ({"api": "telnet"}, {"stream": "yes"}, {"reasoning_effort": 3}):
         with pytest.raises(ValueError, match=r"telnet|yes|3"):
             GENERAL.with_facts(wrong)
