@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from trading_graph.toolkit.dataset import LAST_DAY
-from trading_graph.toolkit.sources.sec import (
+from trading_graph.toolkit.sources.company_facts import (
     CONCEPT_TAGS,
     CompanyFacts,
     TagValue,

@@ -17,12 +17,13 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from tests.live_faults import Handler, spoilt_answer
-from tests.misleading_charts import misleading_answer
+from tests.misleading_charts import CHART_FAULTS, misleading_answer
+from tests.misleading_reports import mislead_facts, mislead_filings, mislead_series
 from trading_graph.toolkit.dataset import tables
 from trading_graph.toolkit.embedded_server import make_app
 from trading_graph.toolkit.live_access import BaseUrls, LiveAccess
 from trading_graph.toolkit.loopback import LoopbackServer
-from trading_graph.toolkit.sources.sec import CONCEPT_TAGS
+from trading_graph.toolkit.sources.company_facts import CONCEPT_TAGS
 
 FRED_KEY = "fred-key-that-must-not-leak"
 CRUMB = "crumb/of.today"
@@ -41,8 +42,14 @@ _CIKS = {
     "TSLA": 1318605,
     "WMT": 104169,
 }
-_UNITS = {"eps_diluted": "USD/shares", "diluted_shares": "shares", "shares_outstanding": "shares"}
+_UNITS = {
+    "eps_diluted": "USD/shares",
+    "diluted_shares": "shares",
+    "shares_outstanding": "shares",
+    "shares_outstanding_cover": "shares",
+}
 _PAGE = 100
+_SERVERS = web.AppKey["LiveServers"]("servers")
 
 
 @dataclass
@@ -53,7 +60,7 @@ class LiveServers:
     faults: dict[str, str] = field(default_factory=dict)
     """The fault of a source, by the name of its base URL."""
     misleads: set[str] = field(default_factory=set)
-    """What is wrong with prices, by the names of `tests.misleading_charts.CHART_FAULTS`."""
+    """What misleads in the answers, by the names of `CHART_FAULTS` and `REPORT_FAULTS`."""
     asked: list[web.Request] = field(default_factory=list)
 
     @property
@@ -86,6 +93,7 @@ def live_servers() -> Iterator[LiveServers]:
 def make_source(source: str, servers: LiveServers) -> web.Application:
     """One source, by the name of its base URL, with the faults that `servers` has for it."""
     app = make_app(latency_s=0)  # it has Yahoo's chart already
+    app[_SERVERS] = servers
     tables.macro()
 
     @web.middleware
@@ -95,9 +103,10 @@ def make_source(source: str, servers: LiveServers) -> web.Application:
         if fault is not None:
             return await spoilt_answer(fault, request, handler)
         answer = await handler(request)
-        if servers.misleads and "/finance/chart/" in request.path:
+        faults = servers.misleads & CHART_FAULTS.keys()
+        if faults and "/finance/chart/" in request.path:
             assert isinstance(answer, web.Response)
-            return misleading_answer(servers.misleads, answer)
+            return misleading_answer(faults, answer)
         return answer
 
     app.middlewares.append(spoilt)
@@ -162,6 +171,7 @@ async def _timeseries(request: web.Request) -> web.Response:
                     }
                     for number, end in enumerate(ends)
                 ]
+                mislead_series(request.app[_SERVERS].misleads, rows)
                 stamps = [_midnight(datetime.date.fromisoformat(end)) for end in ends]
                 result.append({"meta": {"type": [name]}, "timestamp": stamps, name: rows})
     return web.json_response({"timeseries": {"result": result, "error": None}})
@@ -243,6 +253,7 @@ async def _company_facts(request: web.Request) -> web.Response:
         }
         start = {"start": fact.start.isoformat()} if fact.start else {}
         units["units"].setdefault(unit, []).append(row | start)
+    mislead_facts(request.app[_SERVERS].misleads, spaces)
     return web.json_response({"cik": 1, "entityName": symbol, "facts": spaces})
 
 
@@ -257,10 +268,12 @@ async def _submissions(request: web.Request) -> web.Response:
         page = name.replace(".json", "-submissions-001.json")
         dates = {"filingFrom": str(older[-1].filed), "filingTo": str(older[0].filed)}
         pages = [{"name": page, "filingCount": len(older), **dates}]
-    return web.json_response({"cik": "1", "filings": {"recent": _columns(newest), "files": pages}})
+    recent = _columns(newest)
+    mislead_filings(request.app[_SERVERS].misleads, recent)
+    return web.json_response({"cik": "1", "filings": {"recent": recent, "files": pages}})
 
 
-def _columns(rows: list[Any]) -> Mapping[str, list[str]]:
+def _columns(rows: list[Any]) -> dict[str, list[str]]:
     return {
         "form": [row.form for row in rows],
         "filingDate": [row.filed.isoformat() for row in rows],

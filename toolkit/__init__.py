@@ -6,7 +6,9 @@
 - `cache`, `single_flight`, `ttl`: what is cached, what is shared, and for how long
 - `pool`, `http_spans`, `http_retries`: HTTP requests, their spans, what a failure means, retries
 - `rate_limits`, `circuit_breaker`: the rules of each host
-- `records`, `statements`, `ratios`, `indicators`: data, and what is computed from it
+- `records`, `bars`, `statements`, `ratios`, `indicators`: data, and what is computed from it
+- `bar_checks`, `unit_jumps`: bars that cannot be right
+- `listings`, `reporting_deadlines`, `sessions`: what a symbol is, and when things were known
 - `dataset`, `embedded_server`, `loopback`: the embedded data and its server
 - `tools`: what a model may call
 """

@@ -16,8 +16,19 @@ import yfinance
 from aiohttp import web
 from yfinance.scrapers.history import PriceHistory
 
-from tests.misleading_charts import strike
-from tests.toolkit.test_bar_checks import DAYS, LAST, read, table, walk
+from tests.misleading_charts import CHART_FAULTS, strike
+from tests.toolkit.test_bar_checks import (
+    DAYS,
+    LAST,
+    SIZE,
+    crash,
+    deep_gap,
+    fund,
+    halt,
+    read,
+    table,
+    walk,
+)
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.sources.yfinance_reader import _browser_data
 
@@ -103,6 +114,36 @@ def test_what_yfinance_cannot_reconstruct_it_leaves_and_we_do_not(yahoo: Yahoo, 
     open_, high, low, close = theirs[day]
     assert not 0 < low <= min(open_, close) <= max(open_, close) <= high
     assert day <= LAST
+
+
+def last_bar_in_cents(chart: dict[str, Any]) -> None:
+    CHART_FAULTS["bar_in_cents"](chart, SIZE - 1)
+
+
+def new_unit(chart: dict[str, Any]) -> None:
+    for i in range(SIZE - 40, SIZE):
+        CHART_FAULTS["bar_in_cents"](chart, i)
+
+
+@pytest.mark.parametrize("event", [last_bar_in_cents, new_unit, crash])
+def test_where_yfinance_rewrites_the_past_we_do_not(yahoo: Yahoo, event: Any) -> None:
+    clean, chart = table(read(walk())), walk()
+    event(chart)
+    theirs, ours = repaired(yahoo, chart), table(read(chart))
+    past = DAYS[:200]
+    assert all(theirs[day][3] == pytest.approx(clean[day][3] / 100) for day in past)
+    assert all(ours[day] == clean[day] for day in past if day in ours)
+    assert (LAST in ours) == (event is not last_bar_in_cents)
+    assert (DAYS[0] in ours) == (event is not new_unit)
+
+
+@pytest.mark.parametrize("event", [deep_gap, halt, fund])
+def test_what_really_happened_is_the_same(yahoo: Yahoo, event: Any) -> None:
+    chart = walk()
+    event(chart)
+    theirs = repaired(yahoo, chart)
+    for day, prices in table(read(chart)).items():
+        np.testing.assert_allclose(theirs[day], prices, rtol=1e-12)
 
 
 def test_of_a_day_given_twice_yfinance_keeps_the_first_and_we_the_last(yahoo: Yahoo) -> None:

@@ -3,17 +3,12 @@
 The default source of fundamentals, because every value carries the day of its filing. SEC wants
 every client to say who it is ("Name e-mail"), and at most 10 requests a second. A filing counts
 from the session after its date: the stamps of its acceptance mix UTC and New York time under one Z,
-so they prove nothing about the day's close.
-
-Statements come from the tags in reports (company facts, XBRL). Companies choose their tags and
-change them: Alphabet reported revenue under the contract tag until the quarter of March 2025, and
-under `Revenues` since. A concept of ours is therefore read from several tags, the preferred one
-first, among the filings up to a day: a later report never changes which tag counts.
+so they prove nothing about the day's close. What reports hold is read by `company_facts`.
 """
 
 import asyncio
 import datetime
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
@@ -27,11 +22,16 @@ from trading_graph.toolkit.live_access import BaseUrls, DataMode
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.records import (
     INSIDER_FORMS,
-    Fact,
     Filing,
     Filings,
     Insiders,
     Statements,
+)
+from trading_graph.toolkit.sources.company_facts import (
+    CompanyFacts,
+    Reported,
+    reported,
+    statement_facts,
 )
 from trading_graph.toolkit.sources.source import fetch_span
 from trading_graph.toolkit.statements import CONCEPTS
@@ -46,145 +46,13 @@ PERIODS_BACK = datetime.timedelta(days=1260)
 
 _FILINGS_BACK = datetime.timedelta(days=3 * 366)
 
-CONCEPT_TAGS: Mapping[str, tuple[str, ...]] = {
-    "revenue": ("Revenues", "RevenueFromContractWithCustomerExcludingAssessedTax"),
-    "cost_of_revenue": ("CostOfRevenue", "CostOfGoodsAndServicesSold"),
-    "gross_profit": ("GrossProfit",),
-    "research_and_development": ("ResearchAndDevelopmentExpense",),
-    "selling_general_admin": ("SellingGeneralAndAdministrativeExpense",),
-    "operating_income": ("OperatingIncomeLoss",),
-    "net_income": ("NetIncomeLoss",),
-    "eps_diluted": ("EarningsPerShareDiluted",),
-    "diluted_shares": ("WeightedAverageNumberOfDilutedSharesOutstanding",),
-    "assets": ("Assets",),
-    "current_assets": ("AssetsCurrent",),
-    "liabilities": ("Liabilities",),
-    "current_liabilities": ("LiabilitiesCurrent",),
-    "equity": ("StockholdersEquity",),
-    "cash": ("CashAndCashEquivalentsAtCarryingValue",),
-    "securities_current": ("MarketableSecuritiesCurrent", "ShortTermInvestments"),
-    "securities_noncurrent": ("MarketableSecuritiesNoncurrent",),
-    "inventories": ("InventoryNet",),
-    "commercial_paper": ("CommercialPaper",),
-    "long_term_debt_current": ("LongTermDebtCurrent", "DebtCurrent"),
-    "long_term_debt": ("LongTermDebtNoncurrent", "LongTermDebtAndCapitalLeaseObligations"),
-    "shares_outstanding": ("CommonStockSharesOutstanding",),
-    "shares_outstanding_cover": ("dei:EntityCommonStockSharesOutstanding",),
-    "operating_cash_flow": ("NetCashProvidedByUsedInOperatingActivities",),
-    "capital_expenditure": (
-        "PaymentsToAcquirePropertyPlantAndEquipment",
-        "PaymentsToAcquireProductiveAssets",
-    ),
-    "depreciation_amortization": (
-        "DepreciationDepletionAndAmortization",
-        "DepreciationAmortizationAndAccretionNet",
-    ),
-    "stock_compensation": ("ShareBasedCompensation",),
-    "buybacks": ("PaymentsForRepurchaseOfCommonStock",),
-    "dividends_paid": ("PaymentsOfDividends",),
-}
-"""The tags of each concept, the preferred one first; `dei:` marks those of the cover page."""
 
-# Substitutes for companies that use none of a concept's tags in any report.
-_SUBSTITUTES = {"long_term_debt": "LongTermDebt", "depreciation_amortization": "Depreciation"}
-# A company without a total reports these two parts.
-_PARTS = {
-    "selling_general_admin": ("SellingAndMarketingExpense", "GeneralAndAdministrativeExpense")
-}
-_REPORTS = ("10-K", "10-Q")
-_UNITS = ("USD", "USD/shares", "shares")
-
-
-class TagValue(msgspec.Struct, frozen=True):
-    """One value of one tag, as SEC publishes it."""
-
-    end: datetime.date
-    val: float
-    filed: datetime.date
-    form: str
-    start: datetime.date | None = None
-
-
-class _TagUnits(msgspec.Struct, frozen=True):
-    units: dict[str, list[TagValue]]
-
-
-class CompanyFacts(msgspec.Struct, frozen=True):
-    """What a company reported, tag by tag, as SEC publishes it (companyfacts)."""
-
-    facts: dict[str, dict[str, _TagUnits]]
-
-
-TagValues = Mapping[str, Sequence[TagValue]]
-
-_TAGS = frozenset(
-    tag
-    for tags in (*CONCEPT_TAGS.values(), tuple(_SUBSTITUTES.values()), *_PARTS.values())
-    for tag in tags
-)
-
-
-def tag_values(company: CompanyFacts) -> TagValues:
-    """The values of the tags above; for a large company call this in a thread."""
-    spaces = company.facts
-    tags = {f"dei:{name}": tag for name, tag in spaces.get("dei", {}).items()}
-    tags |= spaces.get("us-gaap", {})
-    return {name: of_units(tag.units) for name, tag in tags.items() if name in _TAGS}
-
-
-def of_units(units: Mapping[str, Sequence[TagValue]]) -> list[TagValue]:
-    """The values in dollars, dollars a share, or shares."""
-    return [value for unit in _UNITS for value in units.get(unit, ())]
-
-
-def statement_facts(
-    tags: TagValues, concepts: Sequence[str], *, since: datetime.date, until: datetime.date
-) -> Iterator[Fact]:
-    """Facts of annual and quarterly reports filed up to `until`, for periods that end from `since`.
-
-    Each period gives its first value, and later ones only where they differ.
-    """
-    usable = {
-        tag: [
-            value
-            for value in values
-            if value.end >= since and value.filed <= until and value.form.startswith(_REPORTS)
-        ]
-        for tag, values in tags.items()
-    }
-    for concept in concepts:
-        latest: dict[tuple[datetime.date | None, datetime.date], float] = {}
-        for value in _of_concept(usable, concept):
-            if latest.get((value.start, value.end)) != value.val:
-                latest[value.start, value.end] = value.val
-                yield Fact(concept, value.start, value.end, value.filed, value.form, value.val)
-
-
-_Key = tuple[datetime.date, datetime.date | None, datetime.date]
-
-
-def _of_concept(tags: TagValues, concept: str) -> list[TagValue]:
-    """A concept's values: for each filing and period the preferred tag's, or the sum of parts."""
-    values: dict[_Key, TagValue] = {}
-    for tag in reversed(CONCEPT_TAGS[concept]):
-        values |= _by_period(tags.get(tag, ()))
-    if not values and concept in _SUBSTITUTES:
-        values = _by_period(tags.get(_SUBSTITUTES[concept], ()))
-    if not values and concept in _PARTS:
-        first, second = (_by_period(tags.get(tag, ())) for tag in _PARTS[concept])
-        values = {
-            key: msgspec.structs.replace(value, val=value.val + second[key].val)
-            for key, value in first.items()
-            if key in second
-        }
-    return sorted(
-        values.values(),
-        key=lambda value: (value.end, value.start or datetime.date.min, value.filed),
+def _count(company: Reported) -> int:
+    return sum(
+        len(values)
+        for tags in (company.shares, *company.money.values())
+        for values in tags.values()
     )
-
-
-def _by_period(values: Sequence[TagValue]) -> dict[_Key, TagValue]:
-    return {(value.filed, value.start, value.end): value for value in values}
 
 
 class _Company(msgspec.Struct, frozen=True):
@@ -240,8 +108,10 @@ class SecEdgar:
 
     async def statements(self, symbol: str, as_of: AsOf, kind: str) -> Statements:
         """The facts of a kind of statement (income, balance, cash_flow) filed by the as-of date."""
-        tags = await self._tags(symbol)
+        company = await self._reported(symbol)
         since = as_of.date - PERIODS_BACK
+        currency = company.currency(as_of.filings_until)
+        tags = company.tags(currency)
         # Reading a thousand values takes milliseconds.
         facts = await asyncio.to_thread(
             lambda: tuple(
@@ -253,7 +123,7 @@ class SecEdgar:
                 f"{self.name} has no 10-K or 10-Q of {symbol} filed by {as_of}: "
                 "choose a later date, or another symbol."
             )
-        return Statements(symbol, kind, as_of.session, facts, "USD")
+        return Statements(symbol, kind, as_of.session, facts, currency)
 
     async def filings(self, symbol: str, as_of: AsOf, forms: Sequence[str]) -> Filings:
         """The filings of these forms up to the as-of date, of three years."""
@@ -272,16 +142,16 @@ class SecEdgar:
         reports = tuple(filing for filing in filings if filing.form in INSIDER_FORMS)
         return Insiders(symbol, as_of.session, filings[0].filed, reports)
 
-    async def _tags(self, symbol: str) -> TagValues:
+    async def _reported(self, symbol: str) -> Reported:
         """All values that a company reported, whatever the day: the caller limits them."""
         return await self._cache.get(
             CacheKey("company_facts", self.name, symbol),
-            lambda: self._ask_tags(symbol),
+            lambda: self._ask_reported(symbol),
             ttl=self._ttl("company_facts"),
-            size=lambda tags: 120 * sum(map(len, tags.values())),
+            size=lambda company: 120 * _count(company),
         )
 
-    async def _ask_tags(self, symbol: str) -> TagValues:
+    async def _ask_reported(self, symbol: str) -> Reported:
         cik = await self._cik(symbol)
         url = URL(f"{self._urls.sec_data}/api/xbrl/companyfacts/CIK{cik:010}.json")
         nothing = self._nothing(symbol)
@@ -289,9 +159,9 @@ class SecEdgar:
             company = await self._pool.get_json(
                 url, CompanyFacts, source=self.name, headers=self._headers()
             )
-            tags = await asyncio.to_thread(tag_values, company)
-            span.set_attribute(semconv.ROWS, sum(map(len, tags.values())))
-            return tags
+            values = await asyncio.to_thread(reported, company)
+            span.set_attribute(semconv.ROWS, _count(values))
+            return values
 
     async def _filings(self, symbol: str, as_of: AsOf) -> tuple[Filing, ...]:
         """All filings of our forms up to the as-of date, oldest first, at least one."""
