@@ -62,10 +62,15 @@ def _session(prices: Mapping[str, Any]) -> Iterator[Bullet]:
 def _company(prices: Mapping[str, Any]) -> Iterator[Bullet]:
     """What the symbol is, and in what its prices are."""
     company = section(prices, "company")
-    words = [company.get(name) for name in ("name", "instrument", "exchange", "country")]
-    if text := ", ".join(one_line(word, 80) for word in words if isinstance(word, str)):
-        source = one_line(str(company.get("source")), 80)
-        yield Bullet(0, f"It is {text}, as {source} says", PRICES)
+    kind, source = company.get("instrument"), company.get("source")
+    if isinstance(kind, str) and isinstance(source, str):
+        name = one_line(str(company.get("name") or prices.get("symbol")), 80)
+        words = (company.get("exchange"), company.get("country"))
+        places = [one_line(word, 80) for word in words if isinstance(word, str)]
+        text = ", ".join(
+            (f"{one_line(str(name), 80)} is of the kind {one_line(kind, 20)}", *places)
+        )
+        yield Bullet(0, f"{text}; source: {one_line(source, 80)}", PRICES)
     currency = prices.get("currency")
     if isinstance(currency, str):
         yield Bullet(0, f"Prices are in {one_line(currency, 8)}", PRICES)

@@ -12,12 +12,14 @@ from aiohttp import web
 
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.errors import BadAnswerError
+from trading_graph.toolkit.listings import Instrument
 from trading_graph.toolkit.live_access import BaseUrls
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.sources.news import LiveNews
 from trading_graph.toolkit.sources.yahoo_chart import parse_chart
 from trading_graph.toolkit.sources.yahoo_tables import YahooTables
+from trading_graph.toolkit.unit_jumps import in_one_unit
 
 FOLDER = Path(__file__).parents[1] / "recorded" / "yahoo"
 CHARTS = sorted(
@@ -66,6 +68,20 @@ def test_our_bars_are_those_of_yfinance(name: str) -> None:
             ]
         )
         assert events == list(ours)
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_true_bars_have_no_fault_and_name_their_symbol_and_currency(name: str) -> None:
+    answer = recorded(name)
+    meta = answer["chart"]["result"][0]["meta"]
+    bars = in_one_unit(parse_chart(answer, meta["symbol"], "Yahoo"))
+    assert bars.faults == ()
+    assert bars.currency == meta["currency"]
+    assert bars.identity is not None
+    assert bars.identity.name == (meta.get("longName") or meta["shortName"])
+    assert bars.identity.exchange == meta["fullExchangeName"]
+    kinds = {"EQUITY": Instrument.SHARE, "CRYPTOCURRENCY": Instrument.CRYPTO}
+    assert bars.identity.instrument is kinds.get(meta["instrumentType"], Instrument.FUTURE)
 
 
 def test_a_malformed_chart_is_one_typed_error_or_no_bars() -> None:

@@ -1,5 +1,6 @@
 """The rules: what raises a score, what lowers it, and that the page in the docs states them."""
 
+import json
 import re
 from dataclasses import astuple, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading_graph.graph.offline_model import rules
-from trading_graph.graph.offline_model.answer import write_analyst_report
+from trading_graph.graph.offline_model.answer import first_calls, write_analyst_report
 from trading_graph.graph.offline_model.conversation import Conversation, ToolResult
 
 PAGE = Path(__file__).parents[3] / "docs" / "offline-model.md"
@@ -73,6 +74,43 @@ def test_strength_against_the_benchmark_counts_by_its_margin() -> None:
         return float(report.rsplit("Score: ", 1)[1])
 
     assert [relative(own) for own in (-5, 2.5, 9)] == [-0.15, 0, 0.15]
+
+
+@pytest.mark.parametrize(
+    ("symbol", "benchmark"), [("AAPL", "^GSPC"), ("VOW3.DE", "^GDAXI"), ("BTC-USD", "")]
+)
+def test_a_symbol_is_measured_by_the_index_of_its_own_market(symbol: str, benchmark: str) -> None:
+    """And what has no market is measured by none."""
+    tools = ("get_prices", "get_indicators")
+    calls = first_calls(replace(EMPTY, symbol=symbol, tools=tools))
+    asked = [json.loads(call.arguments)["symbol"] for call in calls]
+    assert asked == [symbol, symbol, *([benchmark] if benchmark else [])]
+
+
+def test_a_report_says_what_the_numbers_are_and_what_was_wrong_with_them() -> None:
+    company = {
+        "name": "Volkswagen AG",
+        "instrument": "share",
+        "exchange": "XETRA",
+        "country": "Germany",
+        "source": "Yahoo chart",
+    }
+    warning = "Bars with no price (0, or none), left out: 1 (2025-11-14)."
+    prices = {"close": 97.1, "currency": "EUR", "company": company, "warnings": [warning]}
+    results = tuple(
+        ToolResult(tool, "VOW3.DE", prices, None) for tool in ("get_prices", "get_indicators")
+    )
+    report = write_analyst_report(replace(EMPTY, symbol="VOW3.DE", results=results))
+    for text in (
+        "Volkswagen AG is of the kind share, XETRA, Germany; source: Yahoo chart",
+        "Prices are in EUR",
+        f"Warning: VOW3.DE: {warning}",
+    ):
+        assert report.count(text) == 1, report
+    unnamed = {"close": 97.1, "currency": None}
+    result = ToolResult("get_prices", "VOW3.DE", unnamed, None)
+    silent = write_analyst_report(replace(EMPTY, symbol="VOW3.DE", results=(result,)))
+    assert "No data: the source does not name the currency of the prices" in silent
 
 
 def test_attention_follows_the_price_and_is_capped() -> None:
