@@ -47,6 +47,8 @@ class CircuitBreaker:
         self._openings = 0
         self._open_until: float | None = None
         self._probing = False
+        self.refusal = False
+        """Whether the last failure was a refusal."""
 
     @property
     def state(self) -> BreakerState:
@@ -83,16 +85,20 @@ class CircuitBreaker:
         if self._open_until is None:
             self._failures = 0  # a late answer to a request from before it opened closes nothing
 
-    def report_failure(self, permit: Permit, pause_s: float | None = None) -> bool:
+    def report_failure(
+        self, permit: Permit, pause_s: float | None = None, *, refusal: bool = False
+    ) -> bool:
         """Note that the host failed; True if that opens the breaker.
 
-        `pause_s` is the time for which the host itself wants no requests.
+        `pause_s` is the time for which the host itself wants no requests. A `refusal` is the
+        host's answer to who asks, and no sign that it is down.
         """
         if self._limit is None:
             return False
         if not permit.probe and self._open_until is not None:
             return False  # the request is from before the breaker opened, and says nothing new
         self._failures += 1
+        self.refusal = refusal
         if not (permit.probe or pause_s is not None or self._failures >= self._limit):
             return False
         self._probing = False

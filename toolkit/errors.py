@@ -86,7 +86,14 @@ class SourceTimeoutError(SourceUnavailableError, TimeoutError):
 
 
 class SourcePausedError(SourceUnavailableError):
-    """The source failed so often that it gets no requests for `retry_after_s`."""
+    """The source failed so often that it gets no requests for `retry_after_s`.
+
+    `refusal` says that its last failure was to refuse who asked (429): it may answer another.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float, refusal: bool = False) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.refusal = refusal
 
 
 class BadAnswerError(SourceUnavailableError):

@@ -104,7 +104,8 @@ class Attempts:
         if error.transient and not self.blameless:
             wait_s = error.retry_after_s
             too_long = wait_s is not None and wait_s > policy.retry_after_max_s
-            if breaker.report_failure(permit, wait_s if too_long else None):
+            refusal = isinstance(error, RateLimitError)
+            if breaker.report_failure(permit, wait_s if too_long else None, refusal=refusal):
                 self._span.set_attribute(semconv.BREAKER, BreakerState.OPEN)
                 self._span.add_event(
                     semconv.BREAKER_OPENED,

@@ -132,6 +132,7 @@ class Host:
         return SourcePausedError(
             f"{self.name} is not asked for now, after {reason}: try again {when}.",
             retry_after_s=wait_s,
+            refusal=self.breaker.refusal,
         )
 
 

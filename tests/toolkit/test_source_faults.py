@@ -222,6 +222,29 @@ async def test_prices_too_are_asked_for_once_more_as_a_browser(
     assert (fetch.attributes or {})[semconv.FETCH_FALLBACK] == "browser"
 
 
+@pytest.mark.parametrize("picky", ["rate_limited"], indirect=True)
+async def test_while_the_pool_pauses_after_a_refusal_the_browser_is_still_asked(
+    servers: LiveServers, picky: Picky
+) -> None:
+    """Yahoo's 429 asks for 30 s, which pauses the pool: the next symbol needs no request of it."""
+    async with HttpPool(default_policy=HostPolicy(attempts=1)) as pool:
+        chart = yahoo_chart(servers, pool)
+        first, second = await chart.bars("NVDA", AS_OF), await chart.bars("^GSPC", AS_OF)
+    assert len(picky.refused) == 1
+    assert (first.session, second.session) == (AS_OF.date, AS_OF.date)
+
+
+async def test_a_host_that_is_down_is_left_alone_by_the_browser_too(servers: LiveServers) -> None:
+    servers.faults["yahoo"] = "unavailable"
+    policy = HostPolicy(attempts=1, breaker_failures=1)
+    async with HttpPool(default_policy=policy) as pool:
+        chart = yahoo_chart(servers, pool)
+        for _ in range(2):
+            with pytest.raises(SourceUnavailableError):
+                await chart.bars("NVDA", AS_OF)
+    assert len(servers.paths("/chart/")) == 1
+
+
 @REFUSALS
 async def test_the_embedded_data_is_never_asked_for_as_a_browser(
     servers: LiveServers, pool: HttpPool, picky: Picky

@@ -13,7 +13,12 @@ from typing import Any, TypeVar
 
 from yarl import URL
 
-from trading_graph.toolkit.errors import HttpStatusError, RateLimitError, SourceUnavailableError
+from trading_graph.toolkit.errors import (
+    HttpStatusError,
+    RateLimitError,
+    SourcePausedError,
+    SourceUnavailableError,
+)
 
 T = TypeVar("T")
 
@@ -22,9 +27,15 @@ _THREADS = 8
 
 
 def is_refusal(error: SourceUnavailableError) -> bool:
-    """Whether Yahoo refused who asked (401, 403, 429), so that a browser may fare better."""
-    if isinstance(error, HttpStatusError):
-        return error.status in _REFUSAL_STATUSES
+    """Whether Yahoo refused who asked (401, 403, 429), so that a browser may fare better.
+
+    So it may while the pool pauses after a refusal, but not while it waits for a host that is down.
+    """
+    match error:
+        case HttpStatusError():
+            return error.status in _REFUSAL_STATUSES
+        case SourcePausedError():
+            return error.refusal
     return isinstance(error, RateLimitError)
 
 
