@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from trading_graph.otel.errors import TraceError
 from trading_graph.otel.otlp_json import DECODE_ERRORS
 from trading_graph.otel.vocabularies import Attributes
 
@@ -31,8 +32,12 @@ _EPOCH = date(1970, 1, 1).toordinal()
 _DEEPEST = 20
 
 
-class FieldError(ValueError):
-    """A field of a span cannot be read; the message is its name."""
+class FieldError(TraceError):
+    """A field of a span cannot be read; `field` is its name."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"The field {field!r} of a span is not what it should be.")
+        self.field = field
 
 
 def text(row: Mapping[str, Any], *names: str) -> str:
@@ -112,7 +117,7 @@ def nanoseconds(value: Any, unit: int = NANOSECOND) -> int | None:
         return value * unit
     if isinstance(value, float):
         # What is before the point alone may be all that a float can hold.
-        return None if value != value or abs(value) > 2**63 else _scaled(value, unit)
+        return _scaled(value, unit)
     if not isinstance(value, str):
         return None
     if match := _ISO.fullmatch(value.strip()):
@@ -126,7 +131,9 @@ def nanoseconds(value: Any, unit: int = NANOSECOND) -> int | None:
     return None
 
 
-def _scaled(value: float, unit: int) -> int:
+def _scaled(value: float, unit: int) -> int | None:
+    if not abs(value) < LATEST_NS:  # also where it is no number
+        return None
     whole = int(value)
     if unit < MILLISECOND:
         return whole * unit + round((value - whole) * unit)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from trading_graph.otel.otlp_json import Resources, hexadecimal
+from trading_graph.otel.sources.fields import LATEST_NS, FieldError
 from trading_graph.otel.trace import SpanRecord, SpanTable, TraceBuilder
 
 
@@ -34,6 +35,8 @@ class Traces:
     def add(self, spans: Iterable[tuple[str, SpanRecord]]) -> None:
         """Add spans, each with the id of its trace."""
         for trace_id, span in spans:
+            if not 0 <= span.start_ns <= LATEST_NS or not 0 <= span.end_ns <= LATEST_NS:
+                raise FieldError("duration")
             self.builder(trace_id).add(span)
 
     def flaw(self, sentence: str) -> None:

@@ -64,8 +64,8 @@ def json_reader(name: str, spans: Callable[[Any], Spans], *, loose: bool = False
                 traces.add(spans(document))
             except FieldError as error:
                 raise TraceError(
-                    f"{origin} is no trace that can be read as {name}: the {error} of a span is "
-                    "not what it should be."
+                    f"{origin} is no trace that can be read as {name}: the field {error.field!r} "
+                    "of a span is not what it should be."
                 ) from None
             except DECODE_ERRORS as error:
                 raise TraceError(refusal(origin, name, error)) from None

@@ -13,7 +13,7 @@ from trading_graph.otel.sources.head import Head
 from trading_graph.otel.trace import Attributes, Event, Link, SpanValues
 
 _NAME = "the JSON of Go's SDK"
-_STATUSES = {"Ok": 1, "Error": 2}
+_STATUSES: dict[str | int, int] = {"Ok": 1, "Error": 2, 2: 1, 1: 2}
 
 
 def _spans(document: Any) -> Spans:
@@ -26,7 +26,7 @@ def _span(row: Mapping[str, Any]) -> SpanValues:
     kind = row.get("SpanKind")
     code = mapping(row, "Status").get("Code")
     # The SDK counts kinds as OTLP does; its codes, where they are numbers, are unset, error, ok.
-    status = _STATUSES.get(code, 0) if isinstance(code, str) else {1: 2, 2: 1}.get(code or 0, 0)
+    status = _STATUSES.get(code, 0) if isinstance(code, str | int) else 0
     return SpanValues(
         span_id=_id(mapping(row, "SpanContext"), "SpanID"),
         parent_id=_id(mapping(row, "Parent"), "SpanID"),

@@ -34,6 +34,8 @@ _KINDS = {"internal": 1, "server": 2, "client": 3, "producer": 4, "consumer": 5}
 
 def _spans(document: Any) -> Spans:
     for each in document if isinstance(document, list) else [document]:
+        if not isinstance(each, dict):
+            continue
         for span in items(each, "spans") or ([each] if "spanId" in each else []):
             yield hexadecimal(text(span, "traceId")), _span(span)
 

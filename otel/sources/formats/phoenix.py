@@ -35,8 +35,9 @@ def _rows(document: Any) -> Iterator[_Row]:
     if isinstance(document, dict):
         columns, data = document.get("columns"), document.get("data")
         if isinstance(columns, list) and isinstance(data, list):
-            index: Sequence[Any] = document.get("index") or [None] * len(data)
-            for id, values in zip(index, data, strict=False):
+            index = document.get("index")
+            ids: Sequence[Any] = index if isinstance(index, list) else [None] * len(data)
+            for id, values in zip(ids, data, strict=False):
                 if isinstance(values, list):
                     yield {_ID: id, **dict(zip(map(str, columns), values, strict=False))}
             return
@@ -51,7 +52,7 @@ def _rows(document: Any) -> Iterator[_Row]:
 
 def _transposed(columns: _Row) -> Iterator[_Row]:
     for id in columns[_TRACE_ID]:
-        row = {name: each[id] for name, each in columns.items() if id in (each or ())}
+        row = {name: each[id] for name, each in columns.items() if id in (mapping(columns, name))}
         yield {_ID: id, **row}
 
 
