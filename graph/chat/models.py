@@ -162,6 +162,8 @@ def build_models(service: ModelService) -> Models:
             base_url=service.address,
             # From the environment it would contradict the client.
             openai_proxy="",
+            # Sockets are the client's too; else the library warns of what it does not do.
+            http_socket_options=(),
             max_retries=0,
             # The client limits silence.
             timeout=httpx2.Timeout(None, connect=CONNECT_S),
