@@ -251,7 +251,8 @@ def test_a_note_stays_when_times_are_moved() -> None:
     ("parent", "is_judged"), [("c" * 16, True), ("ff", False), ("not an id", False)]
 )
 def test_a_missing_parent_is_a_caller_if_it_can_be_a_span(parent: str, is_judged: bool) -> None:
-    whole = trace(("a" * 16, parent, 0, 9), ("b" * 16, "a" * 16, 1, 8))
+    top, below_it = "a" * 16, "llm" + "b" * 13
+    whole = trace((top, parent, 0, 9), (below_it, top, 1, 8))
     verdict = judge(whole, default_gate(whole))
     assert verdict.judged == is_judged
     assert any("recorded elsewhere" in note or "not in this" in note for note in verdict.notes) == (
