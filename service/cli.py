@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from trading_graph.service.lazy_command import LazyCommand, SeveralWords, load
+from trading_graph.service.part_options import part_options
 from trading_graph.toolkit.dataset import LAST_DAY
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -46,36 +47,6 @@ def _require_langsmith(
     if source == "langsmith":
         load("extras:require_extra")("--from langsmith", "langsmith")
     return source
-
-
-def _part_options(command: _Decorated) -> _Decorated:
-    """What of a source is one run, where that is not one whole trace."""
-    for option in (
-        click.option(
-            "--each",
-            is_flag=True,
-            help="Every trace of the source by itself: a line a trace, and a summary.",
-        ),
-        click.option(
-            "--join",
-            is_flag=True,
-            help="Several traces as one run: those of one session or thread, or of one process and "
-            "time. Nothing is proven across them.",
-        ),
-        click.option(
-            "--forest",
-            is_flag=True,
-            help="A trace with several roots, or with missing parents, as one run. Nothing is "
-            "proven across its trees.",
-        ),
-        click.option(
-            "--root",
-            metavar="SPAN",
-            help="Only what is at or below this span, by its id or its name.",
-        ),
-    ):
-        command = option(command)
-    return command
 
 
 def _trace_options(command: _Decorated) -> _Decorated:
@@ -190,7 +161,7 @@ def data() -> None:
 @main.command(cls=LazyCommand, calls="commands.verify:verify_command")
 @click.argument("trace", nargs=-1)
 @_trace_options
-@_part_options
+@part_options
 @click.option(
     "--watch",
     metavar="SERVICE",
@@ -277,7 +248,7 @@ def gate() -> None:
     metavar="ID",
     help="Which trace or run, where a source has several; once for each trace, in their order.",
 )
-@_part_options
+@part_options
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0),
@@ -311,7 +282,7 @@ def compare() -> None:
     help="What the run may take. Default: the time limit of the default gate.",
 )
 @_trace_options
-@_part_options
+@part_options
 @click.option(
     "--format",
     type=click.Choice(["text", "markdown", "json", "html"]),

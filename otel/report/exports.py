@@ -42,7 +42,11 @@ def perfetto(ranking: Ranking) -> str:
         start, end = ranking.all_fixed().times()
         events.append(_name("process_name", _PREDICTED, "predicted, all fixes made"))
         events += _process(ranking, start, end, _PREDICTED)
-    document = {"displayTimeUnit": "ms", "traceEvents": events}
+    document = {
+        "displayTimeUnit": "ms",
+        "otherData": {"trace_id": ranking.trace.trace_id},
+        "traceEvents": events,
+    }
     return msgspec.json.encode(document).decode()
 
 
@@ -118,8 +122,13 @@ def _event(
         "dur": (end_ns - start_ns) / 1000,
         "pid": process,
         "tid": track,
-        "args": {"span_id": trace.span_ids[row]},
+        "args": {"span_id": trace.span_ids[row], **_parent(trace, row)},
     }
+
+
+def _parent(trace: SpanTable, row: int) -> dict[str, str]:
+    above = trace.parents[row]
+    return {"parent_id": trace.span_ids[above]} if above >= 0 else {}
 
 
 def _name(kind: str, process: int, name: str, track: int = 0) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from trading_graph.otel.errors import TraceError
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.otlp_json import DECODE_ERRORS
 from trading_graph.otel.sources.containers import unpack
-from trading_graph.otel.sources.documents import refusal
+from trading_graph.otel.sources.documents import is_cut_off, refusal
 from trading_graph.otel.sources.formats import recognise
 from trading_graph.otel.sources.head import HEAD_BYTES, Head
 from trading_graph.otel.sources.traces import Traces
@@ -92,7 +92,7 @@ def _unknown(content: bytes, origin: str) -> str:
     try:
         msgspec.json.decode(content)
     except DECODE_ERRORS as error:
-        if head.value is None:
+        if head.value is None or is_cut_off(error):
             return refusal(origin, "JSON", error)
     names = ", ".join(repr(name[:40]) for name in list(head.first)[:_SHOWN])
     fields = f" with the fields {names}" if names else ""

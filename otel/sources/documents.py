@@ -43,12 +43,12 @@ def documents(
         try:
             found = decode(part)
         except DECODE_ERRORS as error:
-            if loose and not isinstance(error, msgspec.ValidationError) and not _is_cut_off(error):
+            if loose and not isinstance(error, msgspec.ValidationError) and not is_cut_off(error):
                 continue  # a line that begins like JSON, such as "[INFO] started"
             if number == 1:
                 # The text does not consist of lines: the fault of the whole says more.
                 raise TraceError(refusal(origin, name, fault)) from None
-            if _is_cut_off(error) and next(parts, None) is None:
+            if is_cut_off(error) and next(parts, None) is None:
                 yield f"The last line of {origin} is cut off."
                 return
             place = f"{origin}, line {number},"
@@ -79,7 +79,7 @@ def refusal(origin: str, name: str, error: Exception) -> str:
     """Why a text is no trace, in a sentence of ours: what the parser says helps nobody."""
     if isinstance(error, RecursionError):
         return f"{origin} is no trace: it is nested too deeply."
-    if _is_cut_off(error):
+    if is_cut_off(error):
         return f"{origin} is cut off: the JSON ends in the middle."
     if isinstance(error, msgspec.ValidationError):
         _, _, place = str(error).partition(" - at ")
@@ -90,5 +90,6 @@ def refusal(origin: str, name: str, error: Exception) -> str:
     return f"{origin} is no trace that can be read: the JSON is malformed{where}."
 
 
-def _is_cut_off(error: Exception) -> bool:
+def is_cut_off(error: Exception) -> bool:
+    """Whether a text ends before its JSON does."""
     return isinstance(error, msgspec.DecodeError) and "truncated" in str(error)

@@ -15,16 +15,18 @@ HEAD_BYTES = 2**16
 # A string, which may be cut off, or what gives the text its structure.
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[\]{},]', re.DOTALL)
 _OPENING = re.compile(rb"^[ \t]*[\[{]", re.MULTILINE)
+_VALUE_BYTES = 2**14
 _OPENINGS = 20
 """The most places at which a first object is looked for."""
 _CLOSER = {b"{": b"}", b"[": b"]"}
 
 
 class Head:
-    """The first bytes of a text, and the JSON in them as far as it goes."""
+    """The first bytes of a text, and the JSON in them as far as it goes, or what is known of it."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, value: Any = None) -> None:
         self.data = content[:HEAD_BYTES]
+        self._known = value
 
     @cached_property
     def value(self) -> Any:
@@ -32,6 +34,8 @@ class Head:
 
         Lines before it, which a program may have printed, do not count.
         """
+        if self._known is not None:
+            return self._known
         for opening in islice(_OPENING.finditer(self.data), _OPENINGS):
             try:
                 return msgspec.json.decode(_closed(self.data[opening.end() - 1 :]))
@@ -55,6 +59,31 @@ def first_object(value: Any) -> Mapping[str, Any]:
     while isinstance(value, list):
         value = value[0] if value else None
     return value if isinstance(value, dict) else {}
+
+
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[dict[str, msgspec.Raw]])
+
+
+def names_beyond(content: bytes) -> Any:
+    """The object of a text, or the first of its list, with the beginning of each of its values."""
+    text = content
+    for _ in range(2):
+        try:
+            found = _OBJECT.decode(text)
+        except DECODE_ERRORS:
+            text = content.partition(b"\n")[0]  # the first of several lines
+            continue
+        first = found if isinstance(found, dict) else next(iter(found), {})
+        return {key: _beginning(bytes(value)) for key, value in first.items()}
+    return None
+
+
+def _beginning(text: bytes) -> Any:
+    """A value as far as its first bytes go; a text that is cut off is empty."""
+    try:
+        return msgspec.json.decode(_closed(text[:_VALUE_BYTES]))
+    except DECODE_ERRORS:
+        return ""
 
 
 def within(value: Any, *keys: str) -> Any:

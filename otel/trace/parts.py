@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from msgspec import structs
+
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.trace.builder import TraceBuilder
-from trading_graph.otel.trace.records import NO_RESOURCE, SpanRecord, SpanValues, no_events
+from trading_graph.otel.trace.records import NO_RESOURCE, SpanValues, no_events
 from trading_graph.otel.trace.table import Attributes, SpanTable
 from trading_graph.otel.vocabularies import Role, session, witness
 
@@ -106,7 +108,25 @@ def join(traces: Sequence[SpanTable]) -> SpanTable:
     return _under_one(traces[0].trace_id, traces, "joined traces", note)
 
 
+def _with_own_ids(traces: Sequence[SpanTable]) -> list[SpanTable]:
+    """The traces with span ids that differ: some formats count them within a trace."""
+    seen, found = set[str](), list[SpanTable]()
+    for trace in traces:
+        if not seen.isdisjoint(trace.span_ids):
+            builder = TraceBuilder(trace.trace_id)
+            ids = {id: f"{trace.trace_id}-{id}" for id in trace.span_ids}
+            for row in range(len(trace)):
+                span = _record(trace, row, {})
+                parent = ids.get(span.parent_id, span.parent_id)
+                builder.add(structs.replace(span, span_id=ids[span.span_id], parent_id=parent))
+            trace = replace(builder.build(), notes=trace.notes, flaws=trace.flaws)
+        seen.update(trace.span_ids)
+        found.append(trace)
+    return found
+
+
 def _under_one(trace_id: str, traces: Sequence[SpanTable], name: str, note: str) -> SpanTable:
+    traces = _with_own_ids(traces)
     tops = [(each, row) for each in traces for row in (*each.roots, *each.orphans)]
     start = min(each.intervals[row][0] for each, row in tops)
     end = max(max(stop for _, stop in each.intervals) for each in traces)
@@ -155,7 +175,7 @@ def _may_call(trace: SpanTable, row: int) -> bool:
     return row in trace.roots and trace.roles[row] in _CALLERS
 
 
-def _record(trace: SpanTable, row: int, parents: Mapping[str, str]) -> SpanRecord:
+def _record(trace: SpanTable, row: int, parents: Mapping[str, str]) -> SpanValues:
     """A span as it is, but for its parent, where `parents` names another."""
     span_id = trace.span_ids[row]
     attributes = partial(_without_count if span_id in parents else _attributes, trace, row)

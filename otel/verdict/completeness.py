@@ -83,7 +83,7 @@ def _declared(trace: SpanTable, run: int) -> object:
 
 def _check_foreign(trace: SpanTable) -> Completeness:
     tops = trace.roots
-    is_called = not tops and len(trace.orphans) == 1 and _has_work(trace, trace.orphans[0])
+    is_called = not tops and len(trace.orphans) == 1 and _has_caller(trace, trace.orphans[0])
     if is_called:
         tops = trace.orphans  # its caller is recorded elsewhere
     broken = _broken(trace)
@@ -113,9 +113,16 @@ def _check_foreign(trace: SpanTable) -> Completeness:
     return Completeness(run, tuple(missing), exact and not missing, is_called and not exact)
 
 
-def _has_work(trace: SpanTable, row: int) -> bool:
-    """Whether a span that lacks its parent is more than a part which came alone."""
-    return bool(trace.child_rows[row]) or _declared(trace, row) is not None
+def _has_caller(trace: SpanTable, row: int) -> bool:
+    """Whether the parent that a span lacks can be its caller, which was recorded elsewhere.
+
+    A span that came alone may be part of anything, and an id of another form is no span's.
+    """
+    if _declared(trace, row) is not None:
+        return True
+    parent, own = trace.parent_id(row), trace.span_ids[row]
+    is_id = len(parent) == len(own) or (parent.isdigit() and own.isdigit())
+    return is_id and bool(trace.child_rows[row])
 
 
 def _sampled(trace: SpanTable) -> str:

@@ -225,3 +225,17 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.split("\n")[:2] == ["[]", "True"]
+
+
+def test_a_part_of_a_source_is_read_on_request() -> None:
+    (below,) = tg.read(trace_json(), root="agent 1")
+    assert [span.name for span in below] == ["agent 1", "chat"]
+    separate = tg.read(trace_json(trace_id="c" * 32) + b"\n" + trace_json(trace_id="d" * 32))
+    assert len(separate) == 2
+    (joined,) = tg.read(
+        trace_json(trace_id="c" * 32) + b"\n" + trace_json(trace_id="d" * 32, call_ms=90), join=True
+    )
+    assert joined.id == "c" * 32
+    assert len(joined) == 14
+    with pytest.raises(tg.JudgeError, match="'nobody'"):
+        tg.read(trace_json(), root="nobody")

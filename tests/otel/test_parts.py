@@ -245,3 +245,16 @@ def test_a_note_stays_when_times_are_moved() -> None:
     noted = replace(WHOLE, notes=("n",), joints=frozenset({"step"}))
     moved = noted.with_times(noted.start + 5, noted.end + 5)
     assert (moved.notes, moved.joints) == (noted.notes, noted.joints)
+
+
+@pytest.mark.parametrize(
+    ("parent", "is_judged"), [("c" * 16, True), ("ff", False), ("not an id", False)]
+)
+def test_a_missing_parent_is_a_caller_if_it_can_be_a_span(parent: str, is_judged: bool) -> None:
+    top, below_it = "a" * 16, "llm" + "b" * 13
+    whole = trace((top, parent, 0, 9), (below_it, top, 1, 8))
+    verdict = judge(whole, default_gate(whole))
+    assert verdict.judged == is_judged
+    assert any("recorded elsewhere" in note or "not in this" in note for note in verdict.notes) == (
+        is_judged
+    )

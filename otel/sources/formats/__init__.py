@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from importlib import import_module
 
 from trading_graph.otel.sources.formats.format import Format
-from trading_graph.otel.sources.head import Head
+from trading_graph.otel.sources.head import Head, names_beyond
 
 _MODULES = (
     "otlp_json",
@@ -68,6 +68,14 @@ def _capital(name: str) -> str:
 
 
 def recognise(content: bytes) -> Format | None:
-    """The format of a text, from its first 64 KiB; None where no format recognises it."""
+    """The format of a text, from its first 64 KiB; None where no format recognises it.
+
+    Only where these end inside the first values of an object, such as a long input, the names that
+    come later are looked for.
+    """
     head = Head(content)
-    return next((each for each in formats() if each.recognises(head)), None)
+    found = next((each for each in formats() if each.recognises(head)), None)
+    if found is None and len(content) > len(head.data) and head.value is not None:
+        whole = Head(content, names_beyond(content))
+        found = next((each for each in formats() if each.recognises(whole)), None)
+    return found

@@ -19,7 +19,7 @@ from trading_graph.otel.sources.fields import LATEST_NS
 from trading_graph.otel.sources.formats.format import Format
 from trading_graph.otel.sources.head import Head
 from trading_graph.otel.sources.traces import Traces
-from trading_graph.otel.trace import NO_RESOURCE, Attributes, Event, Link
+from trading_graph.otel.trace import NO_RESOURCE, Attributes, Event, Link, TraceBuilder
 from trading_graph.otel.trace.records import nothing
 from trading_graph.otel.vocabularies.sampling import TRACE_STATE
 
@@ -30,6 +30,10 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 
 _DOUBLE = struct.Struct("<d")
 _FIXED = struct.Struct("<Q")
+_TIMES = struct.Struct("<QBQ")
+"""The start, a tag, and what may be the end."""
+_TRACE_ID, _SPAN_ID = b"\x0a\x10", b"\x12\x08"
+"""The tags of the ids, and their lengths."""
 _FRAME = struct.Struct(">I")
 _LARGEST = 2**64
 _DEEPEST = 32
@@ -97,6 +101,7 @@ class _Reader:
         self._data = content
         self._traces = traces
         self._known: dict[bytes, tuple[str, Any]] = {}
+        self._trace_id, self._builder = b"", TraceBuilder("")
 
     def frames(self) -> None:
         """Read messages with the length before each."""
@@ -122,9 +127,19 @@ class _Reader:
                     elif each.number in (2, 1000):  # 1000: what scopes were called before
                         scopes.append(each)
                 for scope in scopes:
-                    for each in self._fields(scope.start, scope.end):
-                        if each.number == 2:
-                            self._span(each.start, each.end, resource)
+                    self._scope(scope.start, scope.end, resource)
+
+    def _scope(self, at: int, end: int, resource: Attributes) -> None:
+        data = self._data
+        while at < end:
+            if data[at] != 0x12:
+                at = _skip(data, at, end)
+                continue
+            size, at = _varint(data, at + 1)
+            if at + size > end:
+                raise _Malformed
+            self._span(at, at + size, resource)
+            at += size
 
     def _resource(self, part: _Field) -> Attributes:
         pairs = [
@@ -143,16 +158,41 @@ class _Reader:
         # One loop without a call for each field: there are a dozen in a span.
         self.at = at
         data, known = self._data, self._known
+        get = known.get
         trace_id = span_id = parent_id = b""
         name, kind, status, start, stop = "", 0, 0, 0, 0
         attributes: dict[str, Any] = {}
-        events, links = list[bytes](), list[bytes]()
+        events: list[bytes] | None = None
+        links: list[bytes] | None = None
+        if data[at : at + 2] == _TRACE_ID and data[at + 18 : at + 20] == _SPAN_ID:
+            trace_id, span_id = data[at + 2 : at + 18], data[at + 20 : at + 28]
+            at += 28  # as all exporters write it
         while at < end:
             tag = data[at]
             at += 1
-            if tag == 0x39:
-                (start,) = _FIXED.unpack_from(data, at)
+            if tag == 0x4A:
+                size = data[at]
+                at += 1
+                if size > 0x7F:
+                    size, at = _varint(data, at - 1)
+                last = at + size
+                if last > end:
+                    raise _Malformed
+                piece = data[at:last]
+                pair = get(piece)
+                if pair is None:
+                    pair = _key_value(piece)
+                    if size <= _SHORT and len(known) < _SHARED:
+                        known[piece] = pair
+                attributes[pair[0]] = pair[1]
+                at = last
+            elif tag == 0x39:
+                start, next_tag, stop = _TIMES.unpack_from(data, at)
                 at += 8
+                if next_tag == 0x41:
+                    at += 9
+                else:
+                    stop = 0
             elif tag == 0x41:
                 (stop,) = _FIXED.unpack_from(data, at)
                 at += 8
@@ -166,15 +206,7 @@ class _Reader:
                 last = at + size
                 if last > end:
                     raise _Malformed
-                if tag == 0x4A:
-                    piece = data[at:last]
-                    pair = known.get(piece)
-                    if pair is None:
-                        pair = _key_value(piece)
-                        if size <= _SHORT and len(known) < _SHARED:
-                            known[piece] = pair
-                    attributes[pair[0]] = pair[1]
-                elif tag == 0x0A:
+                if tag == 0x0A:
                     trace_id = data[at:last]
                 elif tag == 0x12:
                     span_id = data[at:last]
@@ -183,12 +215,17 @@ class _Reader:
                 elif tag == 0x2A:
                     name = str(data[at:last], "utf-8")
                 elif tag == 0x7A:
-                    status = _status(data, at, last)
+                    if size:
+                        status = _status(data, at, last)
                 elif tag == 0x1A and b"ot=" in data[at:last]:
                     attributes[TRACE_STATE] = str(data[at:last], "utf-8")
                 elif tag == 0x5A:
+                    if events is None:
+                        events = []
                     events.append(data[at:last])
                 elif tag == 0x6A:
+                    if links is None:
+                        links = []
                     links.append(data[at:last])
                 at = last
             else:
@@ -198,7 +235,9 @@ class _Reader:
         if start > LATEST_NS or stop > LATEST_NS or kind > 127 or status > 127:
             raise _Malformed
         traces = self._traces
-        builder = traces.builder(trace_id.hex())
+        if trace_id != self._trace_id:
+            self._trace_id, self._builder = trace_id, traces.builder(trace_id.hex())
+        builder = self._builder
         builder.add(
             OtlpSpan(
                 builder.trace_id,
@@ -218,8 +257,6 @@ class _Reader:
 
 
 def _status(data: bytes, at: int, end: int) -> int:
-    if at == end:
-        return 0
     return next((field.value for field in _fields(data, at, end) if field.number == 3), 0)
 
 

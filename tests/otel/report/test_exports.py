@@ -145,3 +145,17 @@ def test_jaeger_takes_the_predicted_trace_and_gives_it_back(jaeger: JaegerProces
 
 def _path(trace: SpanTable) -> Any:
     return critical_path(call_tree(trace, 0))
+
+
+def test_trace_events_are_read_back_as_the_run_that_was_recorded() -> None:
+    found = slow_diagnosis()
+    tree = ranking_of(found).schedule.tree
+    (again,) = parse(perfetto(ranking_of(found)).encode(), "events")
+    assert again.trace_id == found.trace.id
+    assert not again.flaws
+    own = {tree.trace.span_ids[row]: row for row in tree.rows}
+    assert set(again.span_ids) == set(own)
+    for row, id in enumerate(again.span_ids):
+        took = (tree.end[own[id]] - tree.start[own[id]]) / 1e3
+        assert int(again.duration[row]) / 1e3 == pytest.approx(took, abs=1)
+        assert again.parent_id(row) == tree.trace.parent_id(own[id])

@@ -1,11 +1,14 @@
 """One run in every format: it is always the same run, with the same roles and the same verdict."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.otel.sources.written import RUN, WRITTEN
 from trading_graph.graph.gate import default_gate
+from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources import parse
 from trading_graph.otel.sources.formats import formats, recognise, table
 from trading_graph.otel.sources.head import HEAD_BYTES, Head
@@ -84,3 +87,31 @@ def test_no_other_format_takes_it_for_its_own(name: str) -> None:
     head = Head(WRITTEN[name])
     ours = [each.name for each in formats() if each.recognises(head)]
     assert len(ours) == 1
+
+
+LONG = "a long question " * 10_000
+
+
+@pytest.mark.parametrize("name", ["LangSmith, lines", "Langfuse, trace", "MLflow 3", "Phoenix"])
+def test_a_long_first_value_hides_no_format(name: str) -> None:
+    """What is recognised by comes after an input that is longer than the beginning."""
+    rows = [json.loads(line) for line in WRITTEN[name].splitlines()]
+    rows = rows[0] if isinstance(rows[0], list) else rows
+    text = "\n".join(json.dumps({"input": LONG, **row}) for row in rows)
+    (trace,) = parse(text.encode(), name)
+    assert len(trace) == 5
+
+
+def test_what_is_no_trace_is_named_or_listed() -> None:
+    for content, says in (
+        (b"PK\x03\x04" + bytes(100), "an archive; unpack it"),
+        (b"PAR1" + bytes(100), "a Parquet file; write it as lines"),
+        (b"<!DOCTYPE html><html></html>", "a web page; download the trace"),
+        (b"trace_id,span_id,name,start\n1,2,x,3\n", "a table with commas"),
+        (b'{"log": {"entries": []}}', "a HAR file; record the requests"),
+        (b'{"resourceLogs": []}\n{"resourceMetrics": []}', "holds logs and metrics, and no trace"),
+        (b'{"name": "x", "version": 1}', "with the fields 'name', 'version'"),
+    ):
+        with pytest.raises(TraceError, match=re.escape(says)) as raised:
+            parse(content, "x")
+        assert "\n" not in str(raised.value)

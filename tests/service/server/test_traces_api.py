@@ -247,3 +247,40 @@ async def test_a_trace_in_jaeger_is_judged_by_its_id(tmp_path: Path, jaeger: Jae
         unknown = await service.get(f"/v1/traces/{UNKNOWN}/verdict", 404)
         assert "upload it" in unknown["detail"]
         await service.post("/v1/comparisons", {"base": [id_of(spans)], "new": [UNKNOWN]}, 404)
+
+
+FIELD = {
+    path.name: path.read_bytes()
+    for path in (Path(__file__).parents[2] / "recorded" / "field").iterdir()
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("refused_otlp_protobuf.binpb", "application/x-protobuf"),
+        ("refused_otlp_gz.json.gz", "application/gzip"),
+        ("refused_langfuse_trace.json", "application/json"),
+    ],
+)
+async def test_an_upload_may_be_of_any_format(service: Service, name: str, kind: str) -> None:
+    content = FIELD[name]
+    status, text = await upload(service, "/v1/verdicts", content, kind)
+    assert status == 200
+    assert json.loads(text)["complete"] is True
+
+
+async def test_traces_of_one_run_are_joined_on_request(service: Service) -> None:
+    content = FIELD["openai-v2-noroot.json"]
+    refused = await problem(service, "/v1/verdicts", content)
+    assert "--join" in refused["detail"]
+    for path in ("/v1/verdicts?join=true", "/v1/diagnoses?join=true"):
+        status, text = await upload(service, path, content)
+        assert status == 200
+        assert b"as one run" in text
+    edge = FIELD["edge-remoteparent.json"]
+    status, text = await upload(service, "/v1/verdicts?root=GET%20/quote", edge)
+    assert status == 200
+    assert b"Judged below 'GET /quote' alone" in text
+    refused = await problem(service, "/v1/verdicts?root=nobody", edge)
+    assert "has the id or the name 'nobody'" in refused["detail"]
