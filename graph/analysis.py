@@ -307,7 +307,7 @@ def _decision(options: Options, backends: Backends, run: RunSpan, state: State) 
         reports_without_data=[each.agent for each in reports if each.is_gap and not each.missing],
         confidence_basis=weighed.basis,
         warnings=warnings,
-        notes=notes_of(options.symbol, reports, weighed),
+        notes=notes_of(options.symbol, reports, state.get("substitutes", []), weighed),
         budget_reached=Limit(limit) if limit else None,
         model=choice.model_label,
         data=choice.data_label,

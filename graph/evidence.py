@@ -60,6 +60,18 @@ def warnings_of(agent: str, symbol: str, answers: Sequence[ToolAnswer]) -> list[
     return list(dict.fromkeys(warnings))
 
 
+def substitutes_of(agent: str, answers: Sequence[ToolAnswer]) -> list[str]:
+    """In whose place another source served an analyst, and why, each once."""
+    tools: dict[str, set[str]] = {}
+    for answer in answers:
+        if answer.stands_in:
+            tools.setdefault(answer.stands_in, set()).add(answer.tool)
+    return [
+        f"{agent}: another source stands in for {', '.join(sorted(names))}: {reason}"
+        for reason, names in tools.items()
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Weighed:
     """A decision after what its reports stand on was weighed; `reason` says why it is no BUY."""
@@ -94,7 +106,9 @@ def weigh(
     return Weighed(decision, decided_by, basis)
 
 
-def notes_of(symbol: str, reports: Sequence[Report], weighed: Weighed) -> list[str]:
+def notes_of(
+    symbol: str, reports: Sequence[Report], substitutes: Sequence[str], weighed: Weighed
+) -> list[str]:
     """What a reader must know of the reports and the decision, and nothing is wrong with."""
     notes = [] if weighed.reason is None else [weighed.reason]
     basis = weighed.basis
@@ -110,7 +124,7 @@ def notes_of(symbol: str, reports: Sequence[Report], weighed: Weighed) -> list[s
     ]
     if any(report.agent == "news_analyst" and not report.missing for report in reports):
         notes += _economy(symbol)
-    return notes
+    return [*notes, *dict.fromkeys(substitutes)]
 
 
 def _economy(symbol: str) -> list[str]:

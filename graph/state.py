@@ -85,7 +85,8 @@ class State(TypedDict, total=False):
 
     `dispatcher` is the traceparent of the latest dispatcher's span. `budget_reached` is the limit
     of the run's budget that was reached first, and empty until then. `undecided` are the deciding
-    agents that brought no usable answer.
+    agents that brought no usable answer. `substitutes` says where a source served in the place of
+    the preferred one.
     """
 
     dispatcher: str
@@ -100,5 +101,6 @@ class State(TypedDict, total=False):
     decision: FinalDecision
     undecided: Annotated[list[str], operator.add]
     warnings: Annotated[list[str], operator.add]
+    substitutes: Annotated[list[str], operator.add]
     usage: Annotated[list[Usage], operator.add]
     budget_reached: Annotated[str, _first]

@@ -70,7 +70,8 @@ class Outcome(StrEnum):
 class ToolAnswer:
     """What a tool call is answered, and what the run must know of it beside the model.
 
-    `problem` is the sentence where no data came; `warnings` are the tool's, with their symbol.
+    `problem` is the sentence where no data came; `warnings` are the tool's, with their symbol;
+    `stands_in` says why another source served than the preferred one.
     """
 
     message: ToolMessage
@@ -79,6 +80,7 @@ class ToolAnswer:
     about_symbol: bool
     problem: str = ""
     warnings: tuple[str, ...] = ()
+    stands_in: str = ""
 
 
 class ToolCallError(Exception):
@@ -168,6 +170,7 @@ async def _run(
         Outcome.NOTHING if result.get("count") == 0 else Outcome.DATA,
         _is_about(arguments, symbol),
         warnings=_warnings(result),
+        stands_in=result.get("stands_in", ""),
     )
 
 
