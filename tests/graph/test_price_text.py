@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trading_graph.graph.answer_values import read_price
 from trading_graph.graph.deciders import price_objection
 from trading_graph.graph.decisions import Action, TradeProposal
 from trading_graph.graph.offline_model.conversation import PromptLevels
@@ -65,6 +66,17 @@ def test_checks_accept_small_prices_near_the_market_and_say_what_is_wrong_with_o
     wide = price_objection(proposal(8.17e-06, 1e-06, 9.1e-06), TINY)
     assert wide is not None
     assert "at most 6 ATR of 0.00000031" in wide
+
+
+@pytest.mark.parametrize("text", ["8.17e-06", "0.00000817 USD", "$8.17E-6", "8.17e-06 USD"])
+def test_a_small_price_is_read_as_models_write_it(text: str) -> None:
+    assert read_price(text) == 8.17e-06
+
+
+@pytest.mark.parametrize("text", ["8e", "8e5", "e-5", "8.17e-0006"])
+def test_what_is_no_plain_price_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="one plain number"):
+        read_price(text)
 
 
 @given(close=st.floats(1e-10, 1e6), share=st.floats(0.001, 0.2))

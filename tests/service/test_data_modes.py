@@ -1,6 +1,7 @@
 """`run --data`: live sources by settings, and no connection anywhere without being told."""
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -126,3 +127,14 @@ def test_a_live_run_whose_prices_never_end_is_a_marked_hold_and_exit_code_0(
     assert (decision["decision"]["action"], decision["decided_by"]) == ("HOLD", "nobody")
     assert decision["currency"] == ""
     assert any("did not finish within its time budget" in each for each in decision["warnings"])
+
+
+def test_terminal_and_report_show_the_currency_beside_each_level(workdir: Path) -> None:
+    done = CliRunner().invoke(main, ["run", "AAPL", "--date", "2025-11-14"], env=QUICK)
+    assert done.exit_code == 0, done.output
+    levels = r"entry [\d.]+ USD · stop [\d.]+ USD · target [\d.]+ USD"
+    assert re.search(levels, " ".join(done.stdout.split()))
+    (folder,) = (workdir / "runs").iterdir()
+    report = (folder / "report.md").read_text()
+    assert re.search(r"^- BUY at [\d.]+ USD, stop [\d.]+ USD, target [\d.]+ USD, ", report, re.M)
+    assert "Prices: in USD. Benchmark: ^GSPC." in report
