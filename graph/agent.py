@@ -14,7 +14,7 @@ from langgraph.runtime import Runtime
 
 from trading_graph.graph.context import Node, RunContext, graph_task, span_context
 from trading_graph.graph.errors import FATAL, BudgetReachedError
-from trading_graph.graph.state import Report, State, Statement
+from trading_graph.graph.state import Evidence, Report, State, Statement
 from trading_graph.otel import spans
 from trading_graph.toolkit.errors import DataError
 
@@ -80,7 +80,7 @@ def degrade(name: str, node: Node, fallback: Fallback) -> Node:
 
 def missing_report(name: str, state: State, reason: str) -> State:
     """An analyst's report that is marked as missing."""
-    return {"reports": [Report(name, reason, missing=True)]}
+    return {"reports": [Report(name, reason, missing=True, evidence=Evidence.NONE)]}
 
 
 def missing_statement(name: str, state: State, reason: str) -> State:

@@ -53,6 +53,7 @@ from trading_graph.graph.dispatcher import (
     dispatch_analysts,
     dispatch_risk_team,
 )
+from trading_graph.graph.evidence import notes_of, weigh
 from trading_graph.graph.options import DEBATERS, RISK_ANALYSTS, Debate, Limit, Options, Order
 from trading_graph.graph.state import Report, State, Statement, Usage
 from trading_graph.graph.undecided import completed
@@ -230,7 +231,8 @@ async def analyse(
     state = completed(state)
     decision = _decision(options, backends, run, state)
     if decision.degraded:
-        run.span.set_attribute(semconv.DEGRADED, decision.missing_reports)
+        gaps = [report.agent for report in state["reports"] if report.is_gap]
+        run.span.set_attribute(semconv.DEGRADED, gaps)
     return Analysis(
         decision=decision,
         reports=state["reports"],
@@ -276,25 +278,36 @@ async def brought(options: Options, checkpoints: Checkpoints, run_id: str) -> St
 
 def _decision(options: Options, backends: Backends, run: RunSpan, state: State) -> Decision:
     choice = backends.choice
-    missing = [report.agent for report in state["reports"] if report.missing]
-    warnings = state.get("warnings", [])
+    reports = state["reports"]
     limit = state.get("budget_reached")
     levels = state.get("levels")
     undecided = state.get("undecided", [])
+    currency = levels.currency if levels else ""
+    of_prices = [f"{options.symbol}: {text}" for text in levels.warnings] if levels else []
+    # Two analysts that ask for the same prices are warned alike.
+    warnings = list(dict.fromkeys([*of_prices, *state.get("warnings", [])]))
+    decided_by = DecidedBy.NOBODY if "risk_judge" in undecided else DecidedBy.MODEL
+    weighed = weigh(state["decision"], decided_by, reports, currency)
     return Decision(
         run_id=run.run_id,
         trace_id=run.trace_id,
         symbol=options.symbol,
         as_of=options.as_of.date,
         session=None if levels is None else levels.session,
-        decision=state["decision"],
-        decided_by=DecidedBy.NOBODY if "risk_judge" in undecided else DecidedBy.MODEL,
+        currency=currency,
+        instrument=levels.instrument if levels else "",
+        benchmark=levels.benchmark if levels else "",
+        decision=weighed.decision,
+        decided_by=weighed.decided_by,
         undecided=undecided,
         plan=state["plan"],
         proposal=state["proposal"],
         degraded=bool(warnings),
-        missing_reports=missing,
+        missing_reports=[each.agent for each in reports if each.missing],
+        reports_without_data=[each.agent for each in reports if each.is_gap and not each.missing],
+        confidence_basis=weighed.basis,
         warnings=warnings,
+        notes=notes_of(options.symbol, reports, state.get("substitutes", []), weighed),
         budget_reached=Limit(limit) if limit else None,
         model=choice.model_label,
         data=choice.data_label,

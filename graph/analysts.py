@@ -17,8 +17,9 @@ from trading_graph.graph.chat.conversation import Offer
 from trading_graph.graph.chat.models import function_schema
 from trading_graph.graph.context import Node, RunContext
 from trading_graph.graph.errors import BadModelAnswerError
+from trading_graph.graph.evidence import evidence_of, substitutes_of, warnings_of
 from trading_graph.graph.state import Report, State
-from trading_graph.graph.tool_calls import run_tool_calls, tool_calls_of
+from trading_graph.graph.tool_calls import ToolAnswer, run_tool_calls, tool_calls_of
 from trading_graph.toolkit.tools import TOOLS, Tool
 
 TOOLS_OF: Mapping[str, tuple[str, ...]] = {
@@ -55,6 +56,7 @@ def analyst(name: str) -> Node:
 async def _report(name: str, tools: Mapping[str, Tool], context: RunContext) -> State:
     options, models = context.options, context.models
     messages: list[BaseMessage] = prompts.analyst_messages(name, options)
+    answers: list[ToolAnswer] = []
     schemas = [
         function_schema(tool.name, tool.description, tool.arguments) for tool in tools.values()
     ]
@@ -78,7 +80,7 @@ async def _report(name: str, tools: Mapping[str, Tool], context: RunContext) -> 
                 "none are on offer; raise --analyst-turns or use a model that follows instructions."
             )
         async with context.spending.in_time(name):
-            messages += await run_tool_calls(
+            turn_answers = await run_tool_calls(
                 calls,
                 tools,
                 toolkit=context.toolkit,
@@ -87,4 +89,10 @@ async def _report(name: str, tools: Mapping[str, Tool], context: RunContext) -> 
                 turn=turn,
                 order=options.tools,
             )
-    return {"reports": [Report(name, answer.text.strip())]}
+        answers += turn_answers
+        messages += [each.message for each in turn_answers]
+    return {
+        "reports": [Report(name, answer.text.strip(), evidence=evidence_of(answers))],
+        "warnings": warnings_of(name, options.symbol, answers),
+        "substitutes": substitutes_of(name, answers),
+    }

@@ -26,9 +26,12 @@ _ACTIONS = {
 """All that counts as an action; "BUY or HOLD", "don't buy" and "buy on dips" are none."""
 
 _CURRENCY = r"(?:US|CA?|A|HK|NZ|S)?[$€£¥₹]|[A-Z]{3}"
-_NUMBER = r"([+-]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|[+-]?\.[0-9]+)"
+_DECIMAL = r"(?:[+-]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|[+-]?\.[0-9]+)"
+_NUMBER = f"({_DECIMAL})"
 _PLAIN = re.compile(_NUMBER)
-_PRICE = re.compile(rf"(?:(?:{_CURRENCY})\s*)?{_NUMBER}(?:\s*(?:{_CURRENCY}))?")
+# Prices below 0.0001 are written 8.17e-06 too.
+_ANY_SIZE = rf"({_DECIMAL}(?:[eE]-[0-9]{{1,2}})?)"
+_PRICE = re.compile(rf"(?:(?:{_CURRENCY})\s*)?{_ANY_SIZE}(?:\s*(?:{_CURRENCY}))?")
 _PER_CENT = re.compile(
     rf"{_NUMBER}\s*(?:%|per ?cent)(?:\s+of\s+(?:the\s+)?(?:portfolio|capital|equity))?", re.I
 )

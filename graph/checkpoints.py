@@ -18,11 +18,12 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
 from trading_graph.graph.errors import CheckpointError
-from trading_graph.graph.state import Report, Statement, Usage
+from trading_graph.graph.state import Evidence, Report, Statement, Usage
 from trading_graph.toolkit.market_data import PriceLevels
 
 _STATE_TYPES = (
     Action,
+    Evidence,
     FinalDecision,
     PriceLevels,
     Report,

@@ -27,6 +27,7 @@ from trading_graph.graph.chat.models import function_schema
 from trading_graph.graph.context import RunContext
 from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
 from trading_graph.graph.errors import BadModelAnswerError, BudgetReachedError
+from trading_graph.graph.price_text import price_text
 from trading_graph.graph.state import State
 from trading_graph.graph.tool_calls import tool_calls_of
 from trading_graph.graph.undecided import no_decision, no_plan, no_proposal, quote_proposal
@@ -118,7 +119,7 @@ async def risk_judge(state: State, runtime: Runtime[RunContext]) -> State:
                 raise BadModelAnswerError(f"{agent}: its answer was refused twice: {objection}.")
     except Exception as error:
         reason = _reason(agent, error)
-        quotation = quote_proposal(proposal, state.get("undecided", []))
+        quotation = quote_proposal(proposal, state.get("undecided", []), levels.currency)
         why = " ".join([reason, *_budget_sentence(error, runtime.context)])
         return {
             "decision": no_decision(why, quotation, levels),
@@ -212,8 +213,8 @@ def price_objection(trade: TradeProposal | FinalDecision, levels: PriceLevels) -
     high = levels.high_20 * (1 + ENTRY_MARGIN)
     if not low <= trade.entry <= high:
         return (
-            f"entry {trade.entry:g} is outside {low:.2f} to {high:.2f}, the range of the last 20 "
-            f"sessions to {levels.session} widened by {ENTRY_MARGIN:.0%}"
+            f"entry {price_text(trade.entry)} is outside {price_text(low)} to {price_text(high)}, "
+            f"the range of the last 20 sessions to {levels.session} widened by {ENTRY_MARGIN:.0%}"
         )
     if levels.atr_14 is None:
         return None
@@ -223,7 +224,8 @@ def price_objection(trade: TradeProposal | FinalDecision, levels: PriceLevels) -
         distance = abs(price - trade.entry) / levels.atr_14
         if distance > MAX_ATR:
             return (
-                f"{name} {price:g} is {distance:.1f} ATR from the entry {trade.entry:g}; at most "
-                f"{MAX_ATR:g} ATR of {levels.atr_14:.2f} are sensible"
+                f"{name} {price_text(price)} is {distance:.1f} ATR from the entry "
+                f"{price_text(trade.entry)}; at most {MAX_ATR:g} ATR of "
+                f"{price_text(levels.atr_14)} are sensible"
             )
     return None

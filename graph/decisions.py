@@ -23,6 +23,7 @@ from trading_graph.graph.answer_values import (
     read_texts,
 )
 from trading_graph.graph.options import Limit
+from trading_graph.graph.price_text import money_text
 
 
 class Action(StrEnum):
@@ -67,6 +68,8 @@ class DecidedBy(StrEnum):
     """Who made a run's decision."""
 
     MODEL = "model"
+    RULE = "rule"
+    """A rule: the model's BUY stood on prices alone, and a HOLD is handed out in its place."""
     NOBODY = "nobody"
     """No model: the HOLD stands by rule, because a deciding agent brought no usable answer."""
 
@@ -107,15 +110,14 @@ class _Trade(_StructuredAnswer):
     rationale: Text = Field(description="Two to five sentences with figures.")
     evidence: Texts = Field(description="The figures relied on, each with its source tool.")
 
-    @property
-    def terms(self) -> str:
-        """The trade in one line, such as "BUY at 272.41, stop 262.8, target 298.5"."""
+    def terms(self, currency: str) -> str:
+        """The trade in one line, such as "BUY at 272.41 USD, stop 262.8 USD, target 298.5 USD"."""
+        prices = ((" at", self.entry), (", stop", self.stop), (", target", self.target))
         parts = [
-            "" if self.entry is None else f" at {self.entry:g}",
-            "" if self.stop is None else f", stop {self.stop:g}",
-            "" if self.target is None else f", target {self.target:g}",
-            "" if self.position_pct is None else f", {self.position_pct:g} % of the portfolio",
+            f"{name} {money_text(price, currency)}" for name, price in prices if price is not None
         ]
+        if self.position_pct is not None:
+            parts.append(f", {self.position_pct:g} % of the portfolio")
         return self.action + "".join(parts)
 
     @model_validator(mode="after")
@@ -154,12 +156,29 @@ class FinalDecision(_Trade):
     risks: Texts = Field(description="The objections of the risk team that stand.")
 
 
+class ConfidenceBasis(BaseModel):
+    """How the decision's confidence follows from the model's: docs/decisions.md has the rule."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    stated: float = Field(description="The confidence before reports without data counted.")
+    reports_with_data: int
+    reports_expected: int = Field(description="The reports that could have data.")
+
+    @property
+    def confidence(self) -> float:
+        """The confidence that the reports with data leave, with two decimals."""
+        share = self.reports_with_data / self.reports_expected if self.reports_expected else 0.0
+        return round(self.stated * share, 2)
+
+
 class Decision(BaseModel):
     """The result of a run: the final decision and everything needed to audit it.
 
-    `degraded` is true when a report is missing, a limit was reached, or a deciding agent brought no
-    usable answer; `warnings` explains each case in one sentence. `budget_reached` is the limit that
-    stopped further model calls, if any.
+    `degraded` is true when a report is missing or has no data, a source failed or gave wrong
+    numbers, a limit was reached, or a deciding agent brought no usable answer; `warnings` explains
+    each case in one sentence. `notes` say what a reader must know and nothing is wrong with.
+    `budget_reached` is the limit that stopped further model calls, if any.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -170,9 +189,17 @@ class Decision(BaseModel):
     symbol: str
     as_of: date
     session: date | None = Field(description="The last session whose bars served.")
+    currency: str = Field(
+        default="",
+        description="Of entry, stop and target, as the source of prices names it; empty: it names "
+        "none.",
+    )
+    instrument: str = Field(default="", description="What the symbol is, such as share or fund.")
+    benchmark: str = Field(default="", description="The index of its market; empty: it has none.")
     decision: FinalDecision
     decided_by: DecidedBy = Field(
-        default=DecidedBy.MODEL, description="Nobody: a HOLD by rule, not the ruling of a model."
+        default=DecidedBy.MODEL,
+        description="Rule and nobody: a HOLD by rule, not the ruling of a model.",
     )
     undecided: list[str] = Field(
         default_factory=list,
@@ -182,7 +209,13 @@ class Decision(BaseModel):
     proposal: TradeProposal
     degraded: bool
     missing_reports: list[str]
+    reports_without_data: list[str] = Field(
+        default_factory=list,
+        description="The analysts whose report is there and stands on no data of the symbol.",
+    )
+    confidence_basis: ConfidenceBasis | None = None
     warnings: list[str]
+    notes: list[str] = Field(default_factory=list)
     budget_reached: Limit | None = None
     model: str
     data: str

@@ -35,8 +35,8 @@ def risk_analyst(name: str) -> Node:
     """The node of one member of the risk team."""
 
     async def node(state: State, runtime: Runtime[RunContext]) -> State:
-        # Only the missing reports: a gap in the evidence is a risk of its own.
-        gaps = [report for report in state["reports"] if report.missing]
+        # Only the reports without data: a gap in the evidence is a risk of its own.
+        gaps = [report for report in state["reports"] if report.is_gap]
         blocks = [
             prompts.model_block("plan", state["plan"]),
             prompts.model_block("proposal", state["proposal"]),

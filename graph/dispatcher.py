@@ -27,6 +27,7 @@ from trading_graph.otel.trace import semconv
 from trading_graph.toolkit import data_attributes
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.errors import DataError
+from trading_graph.toolkit.listings import identify
 from trading_graph.toolkit.market_data import MACRO_SERIES, STATEMENT_KINDS, AsyncToolkit
 from trading_graph.toolkit.records import SourceAnswer
 from trading_graph.toolkit.tools import TOOLS
@@ -55,9 +56,10 @@ async def aggregate_reports(state: State, runtime: Runtime[RunContext]) -> State
     """
     reports = state.get("reports", [])
     missing = [report for report in reports if report.missing]
+    gaps = [report for report in reports if report.is_gap]
     with spans.join("reports", task=graph_task(runtime)) as span:
-        if missing:
-            span.set_attribute(semconv.DEGRADED, [report.agent for report in missing])
+        if gaps:
+            span.set_attribute(semconv.DEGRADED, [each.agent for each in gaps])
         if len(missing) == len(reports) and not state.get("budget_reached"):
             raise NoEvidenceError(f"No analyst could report; the first reason: {missing[0].text}")
     return {"debate_round": 1}
@@ -77,9 +79,6 @@ def _dispatch(
     if runtime.context.options.dispatch is Order.SEQUENTIAL:
         return Command(update=update)
     return Command(update=update, goto=[Send(branch, branch_state) for branch in branches])
-
-
-BENCHMARK = "^GSPC"
 
 
 def start_prefetch(context: RunContext, dispatcher: SpanContext | None) -> None:
@@ -131,7 +130,8 @@ def _fetches(
     match analyst:
         case "market_analyst" | "social_analyst":
             yield toolkit.bars(symbol, as_of)
-            yield toolkit.bars(BENCHMARK, as_of)
+            if benchmark := identify(symbol).benchmark:
+                yield toolkit.bars(benchmark, as_of)
             if analyst == "social_analyst" and TOOLS["get_posts"].available(toolkit, as_of):
                 yield toolkit.posts(symbol, as_of)
         case "news_analyst":

@@ -6,19 +6,44 @@ input. Merging follows the order of the branches' dispatch, so a run's state is 
 
 import operator
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated, TypedDict
 
 from trading_graph.graph.decisions import FinalDecision, ResearchPlan, TradeProposal
 from trading_graph.toolkit.market_data import PriceLevels
 
 
+class Evidence(StrEnum):
+    """On what data about the run's symbol a report stands."""
+
+    BESIDE_PRICES = "beside_prices"
+    """On more than prices: statements, filings, headlines, posts."""
+    PRICES = "prices"
+    """On nothing but prices and volume."""
+    NONE = "none"
+    """On nothing, although there could be something."""
+    NOT_APPLICABLE = "not_applicable"
+    """On nothing, because by nature there is nothing: a currency has no statements."""
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
-    """An analyst's report, or the reason why there is none."""
+    """An analyst's report and what it stands on, or the reason why there is none."""
 
     agent: str
     text: str
     missing: bool = False
+    evidence: Evidence = Evidence.BESIDE_PRICES
+
+    @property
+    def is_gap(self) -> bool:
+        """Whether evidence is missing here: no report, or one without data."""
+        return self.missing or self.evidence is Evidence.NONE
+
+    @property
+    def has_data(self) -> bool:
+        """Whether the report is there and stands on data."""
+        return not self.is_gap and self.evidence is not Evidence.NOT_APPLICABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +85,8 @@ class State(TypedDict, total=False):
 
     `dispatcher` is the traceparent of the latest dispatcher's span. `budget_reached` is the limit
     of the run's budget that was reached first, and empty until then. `undecided` are the deciding
-    agents that brought no usable answer.
+    agents that brought no usable answer. `substitutes` says where a source served in the place of
+    the preferred one.
     """
 
     dispatcher: str
@@ -75,5 +101,6 @@ class State(TypedDict, total=False):
     decision: FinalDecision
     undecided: Annotated[list[str], operator.add]
     warnings: Annotated[list[str], operator.add]
+    substitutes: Annotated[list[str], operator.add]
     usage: Annotated[list[Usage], operator.add]
     budget_reached: Annotated[str, _first]

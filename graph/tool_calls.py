@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import pydantic
@@ -23,9 +24,18 @@ from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit import data_attributes
 from trading_graph.toolkit.as_of import AsOf
-from trading_graph.toolkit.errors import BadRequestError, DataError, NoDataError
+from trading_graph.toolkit.errors import (
+    BadRequestError,
+    BadSymbolError,
+    DataError,
+    NoDataError,
+    NotApplicableError,
+    SourceUnavailableError,
+)
 from trading_graph.toolkit.market_data import AsyncToolkit
+from trading_graph.toolkit.symbols import parse_symbol
 from trading_graph.toolkit.tools import Arguments, SymbolArguments, Tool
+from trading_graph.toolkit.tools.tool import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +51,36 @@ class ToolCall:
         """A short hash of the arguments: shows duplicates without exporting the arguments."""
         canonical = json.dumps(self.arguments, sort_keys=True, default=str)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+class Outcome(StrEnum):
+    """What a tool call brought."""
+
+    DATA = "data"
+    NOTHING = "nothing"
+    NOT_APPLICABLE = "not_applicable"
+    """Nothing, because by nature nobody has it."""
+    FAILED = "failed"
+    """A source that is down."""
+    MISTAKE = "mistake"
+    """The model's own: an unknown tool, or arguments that do not fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolAnswer:
+    """What a tool call is answered, and what the run must know of it beside the model.
+
+    `problem` is the sentence where no data came; `warnings` are the tool's, with their symbol;
+    `stands_in` says why another source served than the preferred one.
+    """
+
+    message: ToolMessage
+    tool: str
+    outcome: Outcome
+    about_symbol: bool
+    problem: str = ""
+    warnings: tuple[str, ...] = ()
+    stands_in: str = ""
 
 
 class ToolCallError(Exception):
@@ -69,7 +109,7 @@ async def run_tool_calls(
     as_of: AsOf,
     turn: int,
     order: Order,
-) -> list[ToolMessage]:
+) -> list[ToolAnswer]:
     """Run the calls of one turn; the answers come in the order of the calls."""
     if order is Order.SEQUENTIAL:
         return [await _run(call, tools, toolkit, symbol, as_of, turn) for call in calls]
@@ -91,7 +131,8 @@ async def _run(
     symbol: str,
     as_of: AsOf,
     turn: int,
-) -> ToolMessage:
+) -> ToolAnswer:
+    arguments: Arguments = Arguments()
     try:
         with spans.tool(
             call.name or "unnamed", call_id=call.id, args_hash=call.args_hash, turn=turn
@@ -104,16 +145,38 @@ async def _run(
                 result = await tool.run(toolkit, as_of, arguments)
             except NoDataError as answer:
                 span.set_attribute(data_attributes.DATA_OUTCOME, data_attributes.NOTHING)
-                return ToolMessage(f"no data: {answer}", tool_call_id=call.id, name=call.name)
+                message = ToolMessage(f"no data: {answer}", tool_call_id=call.id, name=call.name)
+                by_nature = isinstance(answer, NotApplicableError)
+                outcome = Outcome.NOT_APPLICABLE if by_nature else Outcome.NOTHING
+                about = _is_about(arguments, symbol)
+                return ToolAnswer(message, call.name, outcome, about, str(answer))
             content = json.dumps(result, separators=(",", ":"))
             _record_content(span, semconv.TOOL_CALL_RESULT, content)
     except (ToolCallError, DataError) as error:
         if isinstance(error, BadRequestError) and _is_about(arguments, symbol):
             raise
-        return ToolMessage(f"error: {error}", tool_call_id=call.id, name=call.name, status="error")
+        message = ToolMessage(
+            f"error: {error}", tool_call_id=call.id, name=call.name, status="error"
+        )
+        failed = isinstance(error, SourceUnavailableError)
+        outcome = Outcome.FAILED if failed else Outcome.MISTAKE
+        return ToolAnswer(message, call.name, outcome, _is_about(arguments, symbol), str(error))
     if tool.untrusted:
         content = untrusted_block(call.name, content)
-    return ToolMessage(content, tool_call_id=call.id, name=call.name)
+    return ToolAnswer(
+        ToolMessage(content, tool_call_id=call.id, name=call.name),
+        call.name,
+        # A list with nothing in it is an answer too, on which no report can stand.
+        Outcome.NOTHING if result.get("count") == 0 else Outcome.DATA,
+        _is_about(arguments, symbol),
+        warnings=_warnings(result),
+        stands_in=result.get("stands_in", ""),
+    )
+
+
+def _warnings(result: Answer) -> tuple[str, ...]:
+    prefix = f"{result['symbol']}: " if "symbol" in result else ""
+    return tuple(f"{prefix}{warning}" for warning in result.get("warnings", ()))
 
 
 def _record_content(span: Span, key: str, content: str) -> None:
@@ -122,7 +185,12 @@ def _record_content(span: Span, key: str, content: str) -> None:
 
 
 def _is_about(arguments: Arguments, symbol: str) -> bool:
-    return isinstance(arguments, SymbolArguments) and arguments.symbol == symbol
+    if not isinstance(arguments, SymbolArguments):
+        return False
+    try:
+        return parse_symbol(arguments.symbol) == parse_symbol(symbol)
+    except BadSymbolError:
+        return arguments.symbol == symbol
 
 
 def _resolve(call: ToolCall, tools: Mapping[str, Tool]) -> tuple[Tool, Any]:

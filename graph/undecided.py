@@ -1,4 +1,4 @@
-"""What stands in the place of a deciding agent that brought no usable answer.
+"""What stands in the place of a deciding agent's answer that is not there, or not handed out.
 
 A rule that risks nothing: no opinion, no trade, an unchanged position. None of it has levels, since
 nobody set any. A proposal that the risk judge has not decided on is quoted in a warning and never
@@ -10,6 +10,7 @@ from typing import Any
 
 from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
 from trading_graph.graph.options import DECIDERS
+from trading_graph.graph.price_text import money_text
 from trading_graph.graph.state import State
 from trading_graph.toolkit.market_data import PriceLevels
 
@@ -39,7 +40,9 @@ def no_decision(reason: str, quotation: str | None, levels: PriceLevels | None) 
         quotation or "No trade was proposed.",
     ]
     if levels is not None:
-        sentences.append(f"The last close is {levels.close:g}, of {levels.session}.")
+        sentences.append(
+            f"The last close is {money_text(levels.close, levels.currency)}, of {levels.session}."
+        )
     return FinalDecision(
         **_no_trade(),
         rationale=" ".join(sentences),
@@ -47,12 +50,24 @@ def no_decision(reason: str, quotation: str | None, levels: PriceLevels | None) 
     )
 
 
-def quote_proposal(proposal: TradeProposal | None, undecided: Sequence[str]) -> str | None:
+def no_buy(decision: FinalDecision, reason: str) -> FinalDecision:
+    """The decision in the place of a BUY that a rule does not hand out; its risks stay."""
+    return FinalDecision(
+        **_no_trade(),
+        rationale=f"The position stays as it is. {reason}",
+        risks=decision.risks,
+    )
+
+
+def quote_proposal(
+    proposal: TradeProposal | None, undecided: Sequence[str], currency: str
+) -> str | None:
     """The trader's own proposal in one sentence that says what it is not; None without one."""
     if proposal is None or "trader" in undecided:
         return None
     return (
-        f"The trader's proposal was not decided on and is not handed out: {proposal.terms}, "
+        f"The trader's proposal was not decided on and is not handed out: "
+        f"{proposal.terms(currency)}, "
         f"confidence {proposal.confidence:.2f}."
     )
 

@@ -17,6 +17,7 @@ from trading_graph.graph.offline_model.conversation import (
     section,
 )
 from trading_graph.graph.offline_model.report import Analyst, Bullet, ToolRequest, quote
+from trading_graph.toolkit.listings import identify
 
 EVENTS = "get_company_events"
 INSIDERS = "get_insiders"
@@ -108,6 +109,10 @@ def _insiders(conversation: Conversation) -> Iterator[Bullet]:
 def _macro(conversation: Conversation) -> Iterator[Bullet]:
     """Each series with its latest value and the value of a year before."""
     for record in conversation.records(MACRO):
+        economy, identity = record.get("economy"), identify(conversation.symbol)
+        if isinstance(economy, str) and identity.country not in ("", economy):
+            text = f"The economy is that of the {one_line(economy, 40)}, and {conversation.symbol} "
+            yield Bullet(0, f"{text}is listed in {identity.country}", MACRO)
         for name, series in section(record, "series").items():
             latest, before = _value(series, "latest"), _value(series, "year_before")
             label = series.get("label") if isinstance(series, dict) else None

@@ -23,6 +23,9 @@ from trading_graph.toolkit.listings import identify
 
 _SCORE = "Score:"
 _NO_DATA = "- [0] No data:"
+# How the prompts mark a report without data about the symbol.
+_NO_EVIDENCE = "none"
+_NOT_APPLICABLE = "not_applicable"
 _BILLION = 1e9
 _MILLION = 1e6
 
@@ -106,11 +109,20 @@ def write_report(title: str, conversation: Conversation, bullets: Iterable[Bulle
 
 
 def read_reports(conversation: Conversation) -> list[ReportSummary]:
-    """The reports in the prompt, one for each analyst, in the analysts' order."""
+    """The reports in the prompt, one for each analyst, in the analysts' order.
+
+    Not those that by nature have no data: nothing is missing there, and nothing is to be weighed.
+    """
+    blocks = conversation.blocks("report")
     reports: Mapping[str, ReportSummary] = {
-        report.agent: report for report in map(read_report, conversation.blocks("report"))
+        report.agent: report
+        for report in map(read_report, (b for b in blocks if _data(b) != _NOT_APPLICABLE))
     }
     return [reports[agent] for agent in ANALYSTS if agent in reports]
+
+
+def _data(block: Passage) -> str | None:
+    return block.attributes.get("data")
 
 
 def read_report(block: Passage) -> ReportSummary:
@@ -125,7 +137,8 @@ def read_report(block: Passage) -> ReportSummary:
     if score is None:
         return ReportSummary(agent, missing=f"The report of {agent} ends without a score.")
     bullet_lines = [line for line in lines if line.startswith("- [")]
-    if bullet_lines and all(line.startswith(_NO_DATA) for line in bullet_lines):
+    empty = bullet_lines and all(line.startswith(_NO_DATA) for line in bullet_lines)
+    if empty or _data(block) == _NO_EVIDENCE:
         return ReportSummary(agent, missing=f"The report of {agent} had no data to weigh.")
     return ReportSummary(
         agent,

@@ -15,6 +15,7 @@ from rich.rule import Rule
 from trading_graph.graph.analysis import Analysis
 from trading_graph.graph.decisions import DecidedBy, Decision
 from trading_graph.graph.gate import own_gate
+from trading_graph.graph.price_text import money_text
 from trading_graph.graph.state import State
 from trading_graph.otel.export import JAEGER, LANGSMITH, Delivery
 from trading_graph.otel.report import VerdictText, waterfall
@@ -60,6 +61,11 @@ _TEMPLATES = Environment(
 )
 _REPORT = _TEMPLATES.get_template("report.md")
 _UNFINISHED = _TEMPLATES.get_template("unfinished.md")
+_DECIDED_BY = {
+    DecidedBy.MODEL: "",
+    DecidedBy.RULE: "decided by a rule",
+    DecidedBy.NOBODY: "decided by no model",
+}
 _COLOURS = {"BUY": "green", "SELL": "red", "HOLD": "yellow"}
 
 
@@ -141,6 +147,7 @@ def report(analysis: Analysis) -> str:
     decision = analysis.decision
     return _REPORT.render(
         decision=decision,
+        decided_by=_DECIDED_BY[decision.decided_by],
         final=decision.decision,
         plan=decision.plan,
         proposal=decision.proposal,
@@ -162,6 +169,7 @@ def unfinished_report(state: State, request: RunRequest, run_id: str, sentence: 
         statements=state.get("statements", []),
         plan=state.get("plan"),
         proposal=state.get("proposal"),
+        currency=state["levels"].currency if "levels" in state else "",
         opinions=state.get("opinions", []),
     )
 
@@ -195,14 +203,15 @@ def _decision(analysis: Analysis, console: Console) -> None:
     outcome = analysis.decision
     final = outcome.decision
     colour = _COLOURS[final.action]
-    nobody = " · decided by no model" if outcome.decided_by is DecidedBy.NOBODY else ""
+    words = _DECIDED_BY[outcome.decided_by]
+    decided_by = f" · {words}" if words else ""
     console.print(
-        Rule(f"[bold {colour}]{final.action} {outcome.symbol}[/] as of {outcome.as_of}{nobody}")
+        Rule(f"[bold {colour}]{final.action} {outcome.symbol}[/] as of {outcome.as_of}{decided_by}")
     )
     parts = [
         f"confidence {final.confidence:.2f}",
         *(
-            f"{name} {price:g}"
+            f"{name} {escape(money_text(price, outcome.currency))}"
             for name, price in (
                 ("entry", final.entry),
                 ("stop", final.stop),
@@ -221,6 +230,8 @@ def _decision(analysis: Analysis, console: Console) -> None:
         console.print(f"  risk: {escape(risk)}", highlight=False)
     for warning in outcome.warnings:
         console.print(f"  [yellow]warning:[/] {escape(warning)}", highlight=False)
+    for note in outcome.notes:
+        console.print(f"  note: {escape(note)}", highlight=False)
     console.print(
         f"[dim]Model: {escape(outcome.model)}. Data: {escape(outcome.data)}. "
         "Not investment advice.[/]\n",

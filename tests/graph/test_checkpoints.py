@@ -18,7 +18,7 @@ from trading_graph.graph.analysis import analyse, record_run
 from trading_graph.graph.backends import open_backends
 from trading_graph.graph.checkpoints import Checkpoints, delete_checkpoints, open_checkpoints
 from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
-from trading_graph.graph.state import Report, State, Statement, Usage
+from trading_graph.graph.state import Evidence, Report, State, Statement, Usage
 from trading_graph.toolkit.market_data import PriceLevels
 
 TRADE: dict[str, Any] = {
@@ -34,7 +34,7 @@ TRADE: dict[str, Any] = {
 }
 WHOLE: State = {
     "dispatcher": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-    "reports": [Report("news_analyst", "Nothing.", missing=True)],
+    "reports": [Report("news_analyst", "Nothing.", missing=True, evidence=Evidence.NONE)],
     "debate_round": 2,
     "statements": [Statement("bull_researcher", 1, "Up.")],
     "plan": ResearchPlan(
@@ -52,6 +52,7 @@ WHOLE: State = {
     "decision": FinalDecision(**TRADE, risks=["gap"]),
     "undecided": ["trader"],
     "warnings": ["news_analyst: late"],
+    "substitutes": ["news_analyst: another source stands in for get_insiders: late"],
     "usage": [Usage("trader", "m", 10, 20, 1.5, requests=2)],
     "budget_reached": "tokens",
 }

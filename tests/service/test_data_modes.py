@@ -1,6 +1,7 @@
 """`run --data`: live sources by settings, and no connection anywhere without being told."""
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -93,13 +94,12 @@ def test_an_address_that_is_none_is_a_usage_error(workdir: Path, urls: str, said
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ("rate_limited", "is not asked for now, after a failure: try again in"),
+        ("rate_limited", "says that there were too many requests: try later"),
         ("unavailable", "is not asked for now, after 5 failures in a row: try again in"),
         ("html", "that is not JSON"),
-        ("slow_body", "did not finish within its time budget"),
     ],
 )
-def test_a_live_run_without_prices_is_one_sentence_and_exit_code_3(
+def test_a_live_run_without_prices_is_one_sentence_with_the_next_step_and_exit_code_3(
     workdir: Path, fault: str, said: str
 ) -> None:
     with live_servers() as servers:
@@ -108,6 +108,33 @@ def test_a_live_run_without_prices_is_one_sentence_and_exit_code_3(
     assert done.exit_code == 3, done.stderr
     (sentence,) = [line for line in done.stderr.splitlines() if line.startswith("Error:")]
     assert said in sentence
-    assert sentence.endswith(".")
+    # The command that resumes it stands last, without a full stop, so that it can be copied.
+    (folder,) = (workdir / "runs").iterdir()
+    assert sentence.endswith(f" resume the run with: trading-graph run --resume {folder.name}")
     error = json.loads(done.stdout)["error"]
     assert sentence == f"Error: {error['message']}"
+
+
+def test_a_live_run_whose_prices_never_end_is_a_marked_hold_and_exit_code_0(
+    workdir: Path,
+) -> None:
+    """A time budget that is over keeps what was paid for, as docs/decisions.md says."""
+    with live_servers() as servers:
+        servers.faults["yahoo"] = "slow_body"
+        done = run("--data", "live", "--agent-budget", "2", **live_environment(servers))
+    assert done.exit_code == 0, done.stderr
+    decision = json.loads(done.stdout)["decision"]
+    assert (decision["decision"]["action"], decision["decided_by"]) == ("HOLD", "nobody")
+    assert decision["currency"] == ""
+    assert any("did not finish within its time budget" in each for each in decision["warnings"])
+
+
+def test_terminal_and_report_show_the_currency_beside_each_level(workdir: Path) -> None:
+    done = CliRunner().invoke(main, ["run", "AAPL", "--date", "2025-11-14"], env=QUICK)
+    assert done.exit_code == 0, done.output
+    levels = r"entry [\d.]+ USD · stop [\d.]+ USD · target [\d.]+ USD"
+    assert re.search(levels, " ".join(done.stdout.split()))
+    (folder,) = (workdir / "runs").iterdir()
+    report = (folder / "report.md").read_text()
+    assert re.search(r"^- BUY at [\d.]+ USD, stop [\d.]+ USD, target [\d.]+ USD, ", report, re.M)
+    assert "Prices: in USD. Benchmark: ^GSPC." in report

@@ -246,7 +246,7 @@ async def called(servers: LiveServers, *calls: tuple[str, dict[str, Any]]) -> li
     """What the news analyst's tool calls are answered."""
     async with HttpPool(default_policy=ONCE) as pool:
         toolkit = AsyncToolkit(pool, SingleFlightCache(), mode="live", access=servers.access)
-        return await run_tool_calls(
+        answers = await run_tool_calls(
             [ToolCall(str(n), name, arguments) for n, (name, arguments) in enumerate(calls)],
             {name: TOOLS[name] for name in TOOLS_OF["news_analyst"]},
             toolkit=toolkit,
@@ -255,6 +255,7 @@ async def called(servers: LiveServers, *calls: tuple[str, dict[str, Any]]) -> li
             turn=1,
             order=Order.PARALLEL,
         )
+        return [answer.message for answer in answers]
 
 
 async def test_a_headline_with_an_instruction_stays_data(servers: LiveServers) -> None:

@@ -11,6 +11,7 @@ from aiohttp import web
 from jinja2 import ChoiceLoader, PackageLoader, PrefixLoader
 
 from trading_graph.graph.gate import time_limit_s
+from trading_graph.graph.price_text import money_text
 from trading_graph.otel.report import html as report_html
 from trading_graph.service.server.access import ACCESS
 
@@ -42,6 +43,11 @@ def away(level: float, base: float) -> str:
     return f"{(level - base) / base:+.1%}".replace("%", " %")
 
 
+def money(price: float, currency: str) -> str:
+    """A price with its currency, and commas between the thousands."""
+    return money_text(price, currency, thousands=True)
+
+
 def is_linkable(address: str | None) -> bool:
     """Whether an address is a path of ours or a web address; nothing else may become a link."""
     if address is None:
@@ -63,7 +69,7 @@ ENVIRONMENT = report_html.environment(
         ]
     )
 )
-ENVIRONMENT.filters.update(away=away, outcome=outcome, spoken=spoken, utc=utc)
+ENVIRONMENT.filters.update(away=away, money=money, outcome=outcome, spoken=spoken, utc=utc)
 ENVIRONMENT.tests.update(external=is_external, linkable=is_linkable)
 
 

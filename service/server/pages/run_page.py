@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from trading_graph.graph.decisions import Decision
 from trading_graph.graph.options import ANALYSTS, DEBATERS, RISK_ANALYSTS
+from trading_graph.graph.price_text import money_text
 from trading_graph.service.run.folder import DECISION, REPORT
 from trading_graph.service.server.context import SERVICE
 from trading_graph.service.server.pages.layout import page, see_other, spoken
@@ -132,7 +133,9 @@ def levels_of(decision: Decision) -> Levels | None:
         return None
     at = 100 * (entry - low) / (high - low)
     first, second = ("loss", "win") if stop < target else ("win", "loss")
-    label = f"{final.action}: stop {stop:g}, entry {entry:g}, target {target:g}"
+    names = (("stop", stop), ("entry", entry), ("target", target))
+    prices = ", ".join(f"{name} {money_text(price, decision.currency)}" for name, price in names)
+    label = f"{final.action}: {prices}"
     return Levels(((first, 0.0, at), (second, at, 100.0 - at)), at, label)
 
 
@@ -180,7 +183,7 @@ def _rulings(decision: Decision) -> list[Piece]:
         ),
         Piece(
             "Trader: proposal",
-            f"{trade.terms}. {trade.rationale}",
+            f"{trade.terms(decision.currency)}. {trade.rationale}",
         ),
     ]
 

@@ -421,6 +421,29 @@ def decision(**changes: Any) -> Decision:
     return Decision.model_validate(document)
 
 
+@pytest.mark.parametrize(("currency", "shown"), [("EUR", "EUR"), ("", "(currency not named)")])
+def test_levels_of_any_size_stand_beside_their_currency(currency: str, shown: str) -> None:
+    made = decision(currency=currency)
+    prices = {"entry": 1234.5, "stop": 0.00000817, "target": 2000.0}
+    made = made.model_copy(update={"decision": made.decision.model_copy(update=prices)})
+    levels = levels_of(made)
+    assert levels is not None
+    assert (
+        levels.label == f"HOLD: stop 0.00000817 {shown}, entry 1234.5 {shown}, target 2000 {shown}"
+    )
+    text = render("decision.html", decision=made, levels=levels)
+    for price in ("1,234.5", "0.00000817", "2,000"):
+        assert f">{price} {shown}<" in text
+
+
+def test_a_hold_by_rule_and_the_notes_are_shown() -> None:
+    made = decision(decided_by="rule", notes=[f"The macro series are others'. {EVIL}"])
+    text = render("decision.html", decision=made, levels=None)
+    assert_inert(text)
+    assert "A rule decided" in text
+    assert "The macro series are others" in text
+
+
 @pytest.mark.parametrize(("decided_by", "says"), [("nobody", True), ("model", False)])
 def test_a_hold_without_levels_shows_none_and_who_decided(decided_by: str, says: bool) -> None:
     made = decision(decided_by=decided_by)
