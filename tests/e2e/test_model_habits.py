@@ -19,10 +19,6 @@ WITHOUT_COUNT = {Framing.NO_USAGE, Framing.NULL_USAGE, Demand.NO_STREAM_OPTIONS}
 """Services that do not tell how many tokens they charge for."""
 
 
-NOT_MET = {Framing.CALLS_AS_TEXT, Demand.NO_CHOICE_NONE, Demand.NO_EMPTY_CONTENT}
-"""Habits that the client does not meet yet."""
-
-
 def in_table_first(
     habits: type[Framing] | type[Demand], last: Framing | Demand, without: Collection[object] = ()
 ) -> list[Any]:
@@ -36,7 +32,7 @@ def in_table_first(
     ]
 
 
-@pytest.mark.parametrize("framing", in_table_first(Framing, Framing.KEEP_ALIVES, NOT_MET))
+@pytest.mark.parametrize("framing", in_table_first(Framing, Framing.KEEP_ALIVES))
 async def test_the_form_of_answers_changes_nothing(runs: Runs, framing: Framing) -> None:
     ran = await runs(LoopbackService(framing))
     assert ran.is_sound, ran.words
@@ -86,7 +82,7 @@ UNMET = {Demand.NO_TOOLS, Demand.NO_AUTO_CHOICE}
 """No analyst can work without tools that it may call: `test_model_failures.py` has these."""
 
 
-@pytest.mark.parametrize("demand", in_table_first(Demand, Demand.TEXT_ARGUMENTS, UNMET | NOT_MET))
+@pytest.mark.parametrize("demand", in_table_first(Demand, Demand.TEXT_ARGUMENTS, UNMET))
 async def test_what_a_service_wants_it_gets(runs: Runs, demand: Demand) -> None:
     ran = await runs(LoopbackService(demand))
     assert ran.is_sound, ran.words
@@ -176,6 +172,7 @@ SERVICES: dict[str, tuple[Demand | Framing, ...]] = {
     ),
     "LM Studio": (Demand.NO_OBJECT_CHOICE, Framing.THINK),
     "Bedrock behind LiteLLM": (Demand.TOOLS_WITH_CALLS, Framing.MODEL_PREFIX),
+    "Bedrock": (Demand.TOOLS_WITH_CALLS, Demand.NO_CHOICE_NONE, Demand.NO_EMPTY_CONTENT),
     "Claude behind OpenRouter": (Demand.DETAILS_BACK, Framing.PREAMBLE, Framing.KEEP_ALIVES),
     "Databricks": (Demand.NO_STREAM_OPTIONS, Framing.NO_DONE),
     "Ollama": (
