@@ -16,6 +16,8 @@ import pydantic
 from langchain_core.messages import AIMessage, AIMessageChunk
 
 from trading_graph.graph.answer_values import read_action
+from trading_graph.graph.chat.thoughts import without_thoughts
+from trading_graph.graph.chat.written_calls import ARGUMENT_NAMES
 from trading_graph.graph.decisions import MAY_BE_LEFT_OUT, Action
 from trading_graph.graph.tool_calls import problems, tool_calls_of
 
@@ -47,7 +49,6 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
 """Other names of fields, without their case and punctuation."""
 
 _WRAPPERS = frozenset(("answer", "arguments", "output", "parameters", "response", "result"))
-_ARGUMENTS = ("arguments", "parameters", "args", "input")
 _TAGS = frozenset(
     (
         "answer",
@@ -67,26 +68,30 @@ _TAGS = frozenset(
 _DEPTH = 4
 
 _FENCE = re.compile(r"```[a-zA-Z]*|~~~[a-zA-Z]*|<\|[a-z_]+\|>|\[/?TOOL_CALLS\]")
-_PLACEHOLDER = re.compile(r'\{\s*[^{}"\s][^{}"]{0,200}\}')
-_THOUGHT_TAG = re.compile(r"<(/?)(?:think|thinking|thought|reasoning)\b[^<>]{0,80}>", re.I)
+# What is before an object; braces around words, as templates have them, are none.
+_PROSE = re.compile(r'[^{]*+(?:\{\s*+[^{}"\s][^{}"]{0,200}+\}[^{]*+)*+')
 _OPENING_TAG = re.compile(r"<([A-Za-z_][\w.=-]*)[^<>]*>$")
 _TAG = re.compile(r"</?[A-Za-z_][\w.=-]*[^<>]*>")
-_ACTION_WORD = re.compile(r"\b(buy|hold|sell)\b(?!-)", re.I)
+# These are for small letters, and begin with letters: so they are several times faster.
+_ACTION_WORDS = ("buy", "hold", "sell")
+_ACTION_WORD = re.compile(r"(?:buy(?<!\wbuy)|hold(?<!\whold)|sell(?<!\wsell))\b(?!-)")
 _STATED = re.compile(
     r"\b(?:final [a-z ]{0,20}proposal|decision|action|recommendation|verdict|rating|signal)\b"
-    r"[^a-z0-9]{0,12}(?:is\s+(?:to\s+)?)?[^a-z0-9]{0,6}(buy|hold|sell)\b",
-    re.I,
+    r"[^a-z0-9]{0,12}(?:is\s{1,8}(?:to\s{1,8})?)?[^a-z0-9]{0,6}(buy|hold|sell)\b"
 )
 _DENIED = re.compile(
-    r"(?:\b(?:not|never|avoid|against)|n['\u2019]t)\s+(?:to\s+|a\s+)?(buy|sell)(?:ing)?\b", re.I
+    r"(?:\b(?:not|never|avoid|against)|n['\u2019]t)\s{1,8}(?:(?:to|a)\s{1,8})?(buy|sell)(?:ing)?\b"
 )
+_BEFORE_ACTION, _AFTER_ACTION = 80, 10
+"""More characters than a match of these two has before its action, and from there on."""
 _TAKEN_BACK = re.compile(
     r"\b(?:not|never|no longer|cannot|reject\w*|instead|example|e\.g|hypothetical\w*|would have"
     r"|previous\w*|draft|wrong|ignore\w*|retract\w*|withdraw\w*|correction|reference|unlike"
     r"|against|avoid\w*|disagree\w*|proposed|proposal|rather than|template|placeholder\w*)\b"
-    r"|n['\u2019]t\b",
-    re.I,
+    r"|n['\u2019]t\b"
 )
+_NEAR = 4_000
+"""How many characters before an answer may be about it; a paragraph is seldom longer."""
 
 
 def read_answer(message: AIMessage, schema: type[AnswerT]) -> Reading[AnswerT]:
@@ -107,22 +112,6 @@ def read_answer(message: AIMessage, schema: type[AnswerT]) -> Reading[AnswerT]:
         return Reading(None, str(error))
     except pydantic.ValidationError as error:
         return Reading(None, problems(error))
-
-
-def without_thoughts(text: str) -> str:
-    """The text without what a reasoning model thought aloud before it."""
-    kept: list[str] = []
-    place, inside = 0, False
-    for tag in _THOUGHT_TAG.finditer(text):
-        if tag[1]:
-            # Some templates put the opening tag into the prompt: then all before was thought.
-            if not inside:
-                kept.clear()
-            place, inside = tag.end(), False
-        elif not inside:
-            kept.append(text[place : tag.start()])
-            inside = True
-    return "".join(kept) if inside else "".join([*kept, text[place:]])
 
 
 def _one_of(answers: list[dict[str, Any]], schema: type[AnswerT], text: str) -> AnswerT:
@@ -148,13 +137,38 @@ def _one_of(answers: list[dict[str, Any]], schema: type[AnswerT], text: str) -> 
 
 def _check_prose(prose: str, action: str) -> None:
     """Refuse an answer beside which the text states or ends with another action, or denies it."""
-    stated = {match[1].upper() for match in _STATED.finditer(prose)}
-    last = prose.rstrip().rsplit("\n\n", 1)[-1]
-    others = (stated | {word.upper() for word in _ACTION_WORD.findall(last)}) - {action}
-    denied = {match[1].upper() for match in _DENIED.finditer(prose)}
+    prose = prose.lower()
+    near = list(_near_actions(prose))
+    stated = {match[1].upper() for part in near for match in _STATED.finditer(part)}
+    others = (stated | _actions_in(prose.rstrip().rsplit("\n\n", 1)[-1])) - {action}
+    denied = {match[1].upper() for part in near for match in _DENIED.finditer(part)}
     if others or action in denied:
         said = ", ".join(sorted(others)) or f"not {action}"
         raise _UnreadableError(f"its text says {said} and its fields say {action}; give one answer")
+
+
+def _near_actions(prose: str) -> Iterator[str]:
+    """The parts of a text in small letters that name an action, with what stands before it."""
+    start = end = 0
+    for place in sorted(place for word in _ACTION_WORDS for place in _places(prose, word)):
+        if place - _BEFORE_ACTION > end:
+            yield prose[start:end]
+            start = place - _BEFORE_ACTION
+        end = place + _AFTER_ACTION
+    yield prose[start:end]
+
+
+def _places(text: str, word: str) -> Iterator[int]:
+    place = text.find(word)
+    while place >= 0:
+        yield place
+        place = text.find(word, place + 1)
+
+
+def _actions_in(text: str) -> set[str]:
+    """The actions that a text in small letters names."""
+    parts = _near_actions(text)
+    return {word.upper() for part in parts for word in _ACTION_WORD.findall(part)}
 
 
 def _called(message: AIMessage, schema: type[AnswerT]) -> Iterator[dict[str, Any]]:
@@ -225,11 +239,8 @@ def _objects(text: str) -> Iterator[tuple[dict[str, Any], int, int]]:
     An object that breaks off ends the search: what is whole inside of it was not said by itself.
     """
     place = 0
-    while (start := text.find("{", place)) >= 0:
-        # First, since to say where JSON fails takes longer the longer the text is.
-        if braces := _PLACEHOLDER.match(text, start):
-            place = braces.end()
-            continue
+    # Placeholders first, since to say where JSON fails takes longer the longer the text is.
+    while (prose := _PROSE.match(text, place)) and (start := prose.end()) < len(text):
         try:
             value, place = _DECODER.raw_decode(text, start)
         except _UnreadableError:
@@ -276,7 +287,7 @@ def _unwrap(value: Any, schema: type[AnswerT]) -> dict[str, Any] | None:
             value = function
             continue
         name = value.get("name", function)
-        arguments = next((value[key] for key in _ARGUMENTS if key in value), None)
+        arguments = next((value[key] for key in ARGUMENT_NAMES if key in value), None)
         if isinstance(name, str) and arguments is not None:
             if not _is_named(name, schema):
                 return None
@@ -350,6 +361,7 @@ def _as_action(value: Any) -> Any:
 
 def _check_surroundings(before: str, after: str, answer: Mapping[str, Any]) -> None:
     """Refuse an answer that the words around it take back, or that is quoted material."""
+    before = before[-_NEAR:]
     tag = _OPENING_TAG.search(_FENCE.sub("", before).rstrip())
     if tag and _plain(tag[1].partition("=")[0]) not in _TAGS:
         raise _UnreadableError(
@@ -360,8 +372,8 @@ def _check_surroundings(before: str, after: str, answer: Mapping[str, Any]) -> N
         raise _UnreadableError("the JSON is not valid or not whole")
     paragraph = before.rsplit("\n\n", 1)[-1]
     action = _stated_action(answer)
-    for words in (paragraph, after):
-        others = {word.upper() for word in _ACTION_WORD.findall(words)} - {action}
+    for words in (paragraph.lower(), after.lower()):
+        others = _actions_in(words) - {action}
         if others or (action != Action.HOLD and _TAKEN_BACK.search(words)):
             raise _UnreadableError(
                 "the words around its JSON may take it back; give the JSON object alone"

@@ -9,6 +9,7 @@ Every message is one sentence that ends with what to do next.
     │   ├── ModelUnavailableError      it did not answer, even after retries
     │   │   └── RateLimitError         it would answer only when the budget is over
     │   └── BadModelAnswerError        its answer cannot be used
+    │       └── CutAnswerError         it was cut off, and would be again
     ├── NoEvidenceError                no analyst could report, so there is nothing to decide on
     ├── RunFailedError                 a run failed, can be resumed, and says with which command
     ├── CheckpointError                the run's checkpoints cannot be written or read
@@ -48,6 +49,10 @@ class RateLimitError(ModelUnavailableError):
 
 class BadModelAnswerError(ModelError):
     """The model's answer cannot be used."""
+
+
+class CutAnswerError(BadModelAnswerError):
+    """The model's answer was cut off where the next one would be too, so it is not asked again."""
 
 
 class BadProxyError(BadRequestError):

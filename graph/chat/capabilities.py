@@ -74,7 +74,8 @@ class Capabilities:
 
     `version_path` puts `/v1` behind a base address without a path. `full_schemas` sends JSON
     schemas with all their keywords; `parallel_tool_calls` asks for several calls a turn, where they
-    come only if they are asked for. `reasoning_field` names the one field of a model's message that
+    come only if they are asked for. `null_content` sends null, not an empty text, as the content of
+    a message of calls alone. `reasoning_field` names the one field of a model's message that
     goes back; None sends back whatever came, an empty name nothing. `reasoning_effort` is sent
     unless it is empty.
     """
@@ -88,6 +89,7 @@ class Capabilities:
     temperature: bool = True
     full_schemas: bool = True
     parallel_tool_calls: bool = False
+    null_content: bool = True
     version_path: bool = True
     reasoning_field: str | None = None
     reasoning_effort: str = ""
@@ -185,6 +187,7 @@ _KINDS: Mapping[str, Callable[[Any], Any]] = {
     "temperature": _flag,
     "full_schemas": _flag,
     "parallel_tool_calls": _flag,
+    "null_content": _flag,
     "version_path": _flag,
     "reasoning_field": lambda value: None if value is None else _name(value),
     "reasoning_effort": _name,
@@ -227,7 +230,7 @@ def _reasoning_effort(now: Capabilities, refusal: Refusal, sent: _Sent) -> _Chan
 
 
 def _tool_choice(now: Capabilities, refusal: Refusal, sent: _Sent) -> _Changes:
-    if not refusal.names(r"tool[_ ]choice|function[_ ]calling[_ ](config|mode)"):
+    if not refusal.names(r"tool[_ ]?choice|function[_ ]calling[_ ](config|mode)"):
         return
     match sent.get("tool_choice"):
         case "none":
@@ -293,6 +296,18 @@ def _reasoning_field(now: Capabilities, refusal: Refusal, sent: _Sent) -> _Chang
             yield {"reasoning_field": name}
 
 
+def _content(now: Capabilities, refusal: Refusal, sent: _Sent) -> _Changes:
+    # Null is what only the content is; a place inside of it speaks of a list of parts.
+    said = r"\bcontent\b(?![.\[]\d| ?-?(type|filter|management|policy|safety))|\bnull\b|NoneType"
+    if not refusal.names(said):
+        return
+    contents = [each.get("content") for each in sent.get("messages", ()) if "tool_calls" in each]
+    if None in contents:
+        yield {"null_content": False}
+    elif "" in contents:
+        yield {"null_content": True}
+
+
 def _tools(now: Capabilities, refusal: Refusal, sent: _Sent) -> _Changes:
     if not refusal.names(r"(?<![\w.\[])tools?\b(?!_)|function[_ ]call"):
         return
@@ -315,6 +330,7 @@ _RULES: tuple[tuple[str, Callable[[Capabilities, Refusal, _Sent], _Changes]], ..
     ("the reasoning sent back", _reasoning_field),
     ("the role of the instructions", _system_role),
     ("the schema", _schemas),
+    ("empty content", _content),
     ("stream", _stream),
     ("tools", _tools),
     ("the address with /v1", _version_path),

@@ -6,7 +6,6 @@ instruction never stands right after a tool's answer, where some services refuse
 
 import functools
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -176,6 +175,8 @@ def _assistant(message: AIMessage, now: Capabilities) -> Json:
     ]
     if calls:
         sent["tool_calls"] = calls
+        if now.null_content and not message.text.strip():
+            sent["content"] = None
     return sent
 
 
@@ -211,14 +212,17 @@ def response_input(messages: Sequence[BaseMessage], now: Capabilities) -> list[J
                         "output": message.text,
                     }
                 )
-            case AIMessage() if OUTPUT_ITEMS in message.additional_kwargs:
-                sent += message.additional_kwargs[OUTPUT_ITEMS]
             case AIMessage():
-                if message.text:
-                    sent.append({"role": "assistant", "content": message.text})
+                items = message.additional_kwargs.get(OUTPUT_ITEMS)
+                if items is None and message.text:
+                    items = [{"role": "assistant", "content": message.text}]
+                sent += items or []
+                # A call that stood in the text is no item of the service's.
+                own = {item.get("call_id") for item in items or ()}
                 sent += [
                     {"type": "function_call", "call_id": id_, "name": name, "arguments": arguments}
                     for id_, name, arguments in _calls(message)
+                    if id_ not in own
                 ]
             case _:
                 sent.append({"role": "user", "content": message.text})
@@ -300,19 +304,6 @@ def _plain_tool(text: str) -> Json:
     tool: Json = json.loads(text)
     tool["function"]["parameters"] = plain_schema(tool["function"]["parameters"])
     return tool
-
-
-_TAGS = r"think|thinking|thought"
-_THINKING = re.compile(
-    # A block; one whose beginning the service's template has taken; one that never ends.
-    rf"<({_TAGS})>.*?</\1>|\A(?:(?!<(?:{_TAGS})>).)*?</(?:{_TAGS})>|\A\s*<({_TAGS})>.*\Z",
-    re.DOTALL | re.IGNORECASE,
-)
-
-
-def without_thinking(text: str) -> str:
-    """An answer's text without the blocks in which the model thinks."""
-    return _THINKING.sub("", text).strip() if "<" in text else text
 
 
 def _has_calls(messages: Sequence[BaseMessage]) -> bool:

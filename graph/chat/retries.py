@@ -20,7 +20,7 @@ from opentelemetry.trace import Span
 
 from trading_graph.graph.chat.rate_limits import LongWait, ModelRate, TimeLeft
 from trading_graph.graph.chat.retry_after import stated_wait
-from trading_graph.graph.errors import BadModelAnswerError
+from trading_graph.graph.errors import BadModelAnswerError, CutAnswerError
 from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
 from trading_graph.otel.vocabularies.witness import Wait
@@ -175,7 +175,7 @@ def announce_turn(span: Span, seconds: float) -> None:
 
 
 def _may_pass(error: Exception) -> bool:
-    if refusal_kind(error) is RefusalKind.QUOTA:
+    if isinstance(error, CutAnswerError) or refusal_kind(error) is RefusalKind.QUOTA:
         return False
     if isinstance(error, openai.APIStatusError):
         return error.status_code in _PASSING or error.status_code >= 500

@@ -34,7 +34,7 @@ TEXT = json.dumps(FIELDS)
 WORDS = "The price of {symbol} rose, and the margins held. "
 
 
-def called(arguments: str) -> AIMessage:
+def called(arguments: str) -> AIMessageChunk:
     chunk = tool_call_chunk(name="FinalDecision", args=arguments, id="1", index=0)
     return AIMessageChunk(content="", tool_call_chunks=[chunk])
 
@@ -49,6 +49,10 @@ MESSAGES: Mapping[str, AIMessage] = {
     "a call that is refused": called(TEXT.replace("Buy", "Buy or hold")),
     "100,000 characters of thoughts": AIMessage(f"<think>{WORDS * 2000}</think>{TEXT}"),
     "100,000 characters of prose": AIMessage(f"{WORDS * 2000}\n\nMy answer:\n{TEXT}"),
+    "100,000 characters, one paragraph": AIMessage(f"{WORDS * 2000}{TEXT}"),
+    "100,000 characters beside a call": AIMessageChunk(
+        content=WORDS * 2000, tool_call_chunks=called(TEXT).tool_call_chunks
+    ),
     "100,000 opening tags": AIMessage("<think>" * 14_000 + TEXT),
     "100,000 braces": AIMessage("{" * 100_000),
     "an object 100,000 deep": AIMessage('{"a":' * 20_000),
@@ -65,7 +69,7 @@ def main() -> None:
             took.append(1e3 * (time.perf_counter() - begin))
         outcome = "read" if reading.answer else f"refused: {reading.objection}"
         median, worst = statistics.median(took), sorted(took)[-3]
-        print(f"{name:32} {median:7.3f} ms, 99 % within {worst:7.3f} ms; {outcome}")
+        print(f"{name:34} {median:7.3f} ms, 99 % within {worst:7.3f} ms; {outcome}")
 
 
 if __name__ == "__main__":

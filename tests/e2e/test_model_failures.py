@@ -145,9 +145,11 @@ async def test_an_answer_cut_at_the_limit_of_tokens_is_said(runs: Runs) -> None:
     ran = await runs(LoopbackService(failings=[failing]))
     assert ran.made.decision.missing_reports == ["news_analyst"]
     assert "limit of tokens" in ran.words
+    assert len(ran.record.of("news_analyst")) == 1, "it would be cut off again"
     failing = Failing(Failure.LENGTH, "research_manager", times=ALWAYS)
     ran = await runs(LoopbackService(Demand.RESPONSES_ONLY, failings=[failing]))
     assert "limit of tokens" in ran.words
+    assert len([each for each in ran.record.of("research_manager") if each.served]) <= 1
 
 
 NO_ANSWER = [Failure.HTML, Failure.NULLS, Failure.EMPTY_BODY, Failure.ERROR_WITH_200]

@@ -171,6 +171,12 @@ SERVICES: dict[str, tuple[Demand | Framing, ...]] = {
         Framing.NO_FINISH,
     ),
     "LM Studio": (Demand.NO_OBJECT_CHOICE, Framing.THINK),
+    "Qwen behind LM Studio": (
+        Demand.NO_OBJECT_CHOICE,
+        Framing.CALLS_AS_TEXT,
+        Framing.THINK,
+        Framing.PREAMBLE,
+    ),
     "Bedrock behind LiteLLM": (Demand.TOOLS_WITH_CALLS, Framing.MODEL_PREFIX),
     "Bedrock": (Demand.TOOLS_WITH_CALLS, Demand.NO_CHOICE_NONE, Demand.NO_EMPTY_CONTENT),
     "Claude behind OpenRouter": (Demand.DETAILS_BACK, Framing.PREAMBLE, Framing.KEEP_ALIVES),

@@ -1,7 +1,7 @@
 """What a person reads of a service's habits: on the screen, in the log, in the files of the run."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tests.model_service import Demand, Failing, Failure, LoopbackService, Wording
+from tests.model_service import Demand, Failing, Failure, Framing, LoopbackService, Wording
 from tests.model_service.runs import DEEP, KEY, QUICK
 from trading_graph.service.cli import main
 from trading_graph.service.exit_codes import ExitCode
@@ -44,7 +44,10 @@ def address_of(service: LoopbackService) -> Iterator[str]:
         yield f"{server.url}/v1"
 
 
-def run(url: str, folder: Path) -> Said:
+RUN = ("run", "NVDA", "--date", "2025-11-14", "--json")
+
+
+def run(url: str, folder: Path, words: Sequence[str] = RUN) -> Said:
     environment = {
         "OTEL_TRACES_EXPORTER": "none",
         "OPENAI_BASE_URL": url,
@@ -53,7 +56,6 @@ def run(url: str, folder: Path) -> Said:
         "TRADING_GRAPH_DEEP_MODEL": DEEP,
         "TRADING_GRAPH_FETCH_LATENCY_S": "0",
     }
-    words = ["run", "NVDA", "--date", "2025-11-14", "--json"]
     done = CliRunner().invoke(main, words, env=environment)
     if done.exception and not isinstance(done.exception, SystemExit):
         raise done.exception
@@ -115,3 +117,34 @@ def test_a_long_wait_is_counted_down(workdir: Path) -> None:
     assert json.loads(said.out)
     assert "trader" in said.screen
     assert "wait" in said.screen.lower()
+
+
+DOCTOR = ("doctor", "--model", "--json")
+
+
+def test_doctor_tells_what_a_service_takes_as_a_run_finds_it(workdir: Path) -> None:
+    service = LoopbackService(Demand.NO_NAMED_CHOICE, Demand.NO_CHOICE_NONE, Framing.REASONING)
+    with address_of(service) as url:
+        told = findings(run(url, workdir, DOCTOR))
+        for name in (QUICK, DEEP):
+            assert told[f"profile of {name}"] == "general"
+            assert told[f"{name}: text"].startswith("answers by chat/completions, streamed")
+            assert "reasoning_content" in told[f"{name}: tool call"]
+            assert told[f"{name}: structured answer"] == "given by a tool that is required"
+            assert "does not support this tool_choice" in told[f"{name}: refused"]
+        refusals = len(service.record.refusals)
+        assert run(url, workdir).code == ExitCode.OK
+        assert len(service.record.refusals) == refusals, "the run knows what doctor has learned"
+
+
+def test_doctor_is_red_in_the_services_words(workdir: Path) -> None:
+    service = LoopbackService(failings=[Failing(Failure.BALANCE, times=ALWAYS)])
+    with address_of(service) as url:
+        said = run(url, workdir, DOCTOR)
+    assert said.code == ExitCode.CHECK_FAILED
+    assert "Insufficient Balance" in findings(said)[f"{QUICK}: text"]
+    assert KEY not in said.everything
+
+
+def findings(said: Said) -> dict[str, str]:
+    return {each["check"]: each["found"] for each in json.loads(said.out)["findings"]}

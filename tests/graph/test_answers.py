@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 
-from trading_graph.graph.answers import Reading, read_answer, without_thoughts
+from trading_graph.graph.answers import Reading, read_answer
+from trading_graph.graph.chat.thoughts import without_thoughts
 from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
 
 PLAIN: Mapping[str, Any] = {
@@ -155,6 +156,7 @@ def test_a_trade_needs_all_levels(action: str, name: str) -> None:
         json.dumps([PLAIN]),
         f"{TEXT}\n\n{TEXT}",
         f"{{}}{TEXT}",
+        f"{'The threshold of {symbol} held. ' * 9000}{TEXT}",
         TEXT.replace("Growth of", "Growth\nof").replace("Growth\nof", "Growth of"),
     ],
 )
@@ -185,6 +187,9 @@ REFUSED = {
     "taken back after": f"{TEXT}\n\nThis is only an example; wait for my answer.",
     "contradicted after": f"{TEXT}\n\nOn second thought: HOLD.",
     "contradicted by a headline": f"**Decision: HOLD**\n\nLong text.\n\nJSON:\n\n{TEXT}",
+    "contradicted by a headline far above": f"Decision: HOLD\n\n{'It rose. ' * 9000}\n\n{TEXT}",
+    "denied far above": f"I do not buy. {'It rose. ' * 9000}\n\n{TEXT}",
+    "taken back in a long paragraph": f"{'It rose. ' * 9000} An example: {TEXT}",
     "quoted material": f"<proposal>{TEXT}</proposal>",
     "quoted material in words": f"The trader's proposal was\n{TEXT}\nIt is bold.",
     "only thought": f"<think>{TEXT}</think>",
@@ -321,13 +326,6 @@ def test_other_schemas_are_read_alike() -> None:
     assert ruling is not None
     assert (ruling.action, ruling.confidence) == (Action.SELL, 0.7)
     assert read_answer(called(PLAIN, "TradeProposal"), TradeProposal).answer is not None
-
-
-def test_thoughts_are_cut_out() -> None:
-    assert without_thoughts("a<think>b</think>c") == "ac"
-    assert without_thoughts("a</think>c") == "c"
-    assert without_thoughts("a<THINKING>c") == "a"
-    assert without_thoughts("1 < 2") == "1 < 2"
 
 
 scalars = (

@@ -106,12 +106,22 @@ def _messages(messages: list[Json]) -> list[Json]:
         plain.append(
             {
                 "role": message["role"],
-                "content": text_of(message),
+                "content": _data_of(message) if message["role"] == "tool" else text_of(message),
                 "tool_call_id": message.get("tool_call_id"),
                 "tool_calls": calls or None,
             }
         )
     return plain
+
+
+def _data_of(message: Json) -> str:
+    """The JSON of a tool's answer, without the words behind it that a model reads as well."""
+    text = text_of(message)
+    try:
+        _, end = json.JSONDecoder().raw_decode(text)
+    except ValueError:
+        return text
+    return text[:end]
 
 
 def _as_text(arguments: Any) -> str:

@@ -300,13 +300,23 @@ def test_the_command_line_asks_for_what_http_does_and_means_the_same_without_a_w
     assert {name: asked[name] for name in plain} == plain
 
 
+def test_an_empty_key_is_no_key(workdir: Path) -> None:
+    """Compose files write the variable of a key that nobody has given."""
+    done = trading_graph("run", "NVDA", "--json", cwd=workdir, env={"OPENAI_API_KEY": ""})
+    assert done.returncode == 0, done.stderr
+    decision = json.loads(done.stdout)["decision"]
+    offline = trading_graph("run", "NVDA", "--json", "--offline", cwd=workdir)
+    assert decision["model"] == json.loads(offline.stdout)["decision"]["model"]
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9", "foo://x"])
 def test_what_is_on_this_machine_is_not_asked_for_through_a_proxy(
-    workdir: Path, monkeypatch: pytest.MonkeyPatch
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "example.com")
     monkeypatch.delenv("no_proxy", raising=False)
     for name in ("HTTP_PROXY", "ALL_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
+        monkeypatch.setenv(name, proxy)
     done = trading_graph("run", "NVDA", "--offline", cwd=workdir)
     assert done.returncode == 0, done.stderr
     assert "example.com" in os.environ["NO_PROXY"]

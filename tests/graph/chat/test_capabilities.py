@@ -27,6 +27,7 @@ NAMED: dict[str, Any] = {
 }
 REQUIRED = {**NAMED, "tool_choice": "required"}
 WITHHELD = {**NAMED, "tool_choice": "none"}
+CALLED = {**NAMED, "messages": [{"content": "u"}, {"content": None, "tool_calls": []}]}
 
 
 def openai(message: str, param: str | None = None, **more: Any) -> object:
@@ -69,6 +70,34 @@ STEPS: dict[str, tuple[Capabilities, object, dict[str, Any], dict[str, Any]]] = 
         openai("tool_choice must be auto", "tool_choice"),
         WITHHELD,
         {"withholding": Withholding.DROPPED},
+    ),
+    "none, in Bedrock's name": (
+        GENERAL,
+        openai('Unknown parameter in toolConfig.toolChoice: "none", must be one of: auto, any'),
+        WITHHELD,
+        {"withholding": Withholding.DROPPED},
+    ),
+    "null content by place": (
+        GENERAL,
+        {
+            "detail": [
+                {"loc": ["body", "messages", 2, "content"], "msg": "Input should be a string"}
+            ]
+        },
+        CALLED,
+        {"null_content": False},
+    ),
+    "null content in a template": (
+        GENERAL,
+        openai('can only concatenate str (not "NoneType") to str'),
+        CALLED,
+        {"null_content": False},
+    ),
+    "empty content": (
+        Capabilities(null_content=False),
+        openai("The content field in the Message object at messages.2 is empty."),
+        {**CALLED, "messages": [{"content": "u"}, {"content": "", "tool_calls": []}]},
+        {"null_content": True},
     ),
     "tools missing": (
         Capabilities(withholding=Withholding.DROPPED),
@@ -167,6 +196,8 @@ NO_STEPS = {
     "of the key": (openai("Incorrect API key provided"), NAMED),
     "of the context": (openai("This model's maximum context length is 8192 tokens."), NAMED),
     "of the content": (openai("Input was flagged by the content policy."), NAMED),
+    "of the content beside calls": (openai("It violates the content policy."), CALLED),
+    "inside a content": (openai("messages.2.content.0: Invalid `signature` in a block"), CALLED),
     "a page": ("<html><body>tool_choice stream_options temperature</body></html>", NAMED),
     "not sent": (
         openai("'temperature', stream_options, response_format and tool_choice are wrong."),

@@ -15,9 +15,9 @@ from tests.graph.chat.scripted_service import Answer, Json, ask, chunk, delta, s
 from trading_graph.graph.budget import Spending
 from trading_graph.graph.chat.capabilities import Capabilities
 from trading_graph.graph.chat.completions import CompletionReader
-from trading_graph.graph.chat.conversation import chat_messages, without_thinking
+from trading_graph.graph.chat.conversation import chat_messages
 from trading_graph.graph.chat.usage import token_count
-from trading_graph.graph.errors import BadModelAnswerError, ModelError
+from trading_graph.graph.errors import BadModelAnswerError, CutAnswerError, ModelError
 from trading_graph.graph.options import Budget
 
 USAGE: Json = {
@@ -200,6 +200,18 @@ async def test_half_an_answer_is_none(events: list[object], done: bool, says: st
         await answer_to(events, done=done)
 
 
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+async def test_an_answer_that_was_cut_off_is_not_paid_for_again(reason: str) -> None:
+    cut = Answer([delta(content="Half a rep"), delta(reason), chunk(usage=USAGE)])
+    async with serving(lambda path, body: cut) as (service, models):
+        spending = Spending(Budget(), INVALID_SPAN)
+        with pytest.raises(CutAnswerError, match="cut off"):
+            await ask(models, spending=spending)
+    (usage,) = spending.claim("trader")
+    assert len(service.requests) == usage.requests == 1
+    assert (usage.input_tokens, usage.output_tokens) == (7, 3)
+
+
 async def test_of_usage_in_every_chunk_the_last_counts() -> None:
     counts = [{**USAGE, "completion_tokens": n, "total_tokens": 7 + n} for n in range(1, 9)]
     events = [chunk({"index": 0, "delta": {"content": "x"}}, usage=each) for each in counts]
@@ -240,21 +252,6 @@ async def test_what_a_service_sent_along_goes_back() -> None:
     assert "reasoning_content" not in other
     (none,) = chat_messages([answer], Capabilities(reasoning_field=""))
     assert none.keys() == {"role", "content", "tool_calls"}
-
-
-@pytest.mark.parametrize(
-    ("written", "left"),
-    [
-        ("<think>no</think>Yes", "Yes"),
-        ("no\n</think>\n\nYes", "Yes"),
-        ("<thinking>\na\n</thinking>Yes <think>b</think>and no", "Yes and no"),
-        ("<think>never ends", ""),
-        ("a < b and <thin>", "a < b and <thin>"),
-        ("plain", "plain"),
-    ],
-)
-def test_thoughts_are_taken_out_of_a_text(written: str, left: str) -> None:
-    assert without_thinking(written) == left
 
 
 PIECES: list[object] = [
