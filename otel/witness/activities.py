@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from trading_graph.otel.vocabularies.witness import Wait
 from trading_graph.otel.witness import timeline
-from trading_graph.otel.witness.thread_time import ThreadTime, thread_time
+from trading_graph.otel.witness.thread_account import ThreadTime, thread_time
 from trading_graph.otel.witness.timeline import WAITS, Step, Timeline
 
 if TYPE_CHECKING:
-    from trading_graph.otel.witness.open_spans import OpenSpan
+    from trading_graph.otel.witness.span_measures import OpenSpan
 
 LEAST_WAIT_NS = 100_000
 """A shorter wait is what switching to another task costs."""

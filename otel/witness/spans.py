@@ -23,8 +23,8 @@ from trading_graph.otel.witness.block_events import block_event
 from trading_graph.otel.witness.clock import clock_id
 from trading_graph.otel.witness.current import current_activity
 from trading_graph.otel.witness.faults import faults
-from trading_graph.otel.witness.open_spans import OpenSpan, Root
 from trading_graph.otel.witness.patches import Method, Patches
+from trading_graph.otel.witness.span_measures import OpenSpan, Root
 from trading_graph.otel.witness.watchdog import Watchdog
 
 MOST_SPANS = 200_000

@@ -36,11 +36,11 @@ from trading_graph.service.log import LOG
 from trading_graph.service.replay import replaying, send_again
 from trading_graph.service.run.folder import RunFolder
 from trading_graph.service.run.monitoring import RunMetrics, TimingLog
+from trading_graph.service.run.order import RunOrder
 from trading_graph.service.run.request import RunRequest, default_date
 from trading_graph.service.run.result import report, unfinished_report
 from trading_graph.service.run.resume import (
     NodeEnds,
-    RunOrder,
     claim,
     has_agent,
 )

@@ -37,10 +37,10 @@ from trading_graph.otel.trace import semconv
 from trading_graph.service.langsmith import langsmith_mode
 from trading_graph.service.run.engine import Engine, FailureNote, open_engine
 from trading_graph.service.run.folder import RunFolder
+from trading_graph.service.run.order import RunOrder
 from trading_graph.service.run.request import RunRequest
 from trading_graph.service.run.result import FinishedRun, finish_run, show, show_json
 from trading_graph.service.run.resume import (
-    RunOrder,
     failed_undecided,
     interrupted_run,
     stored_order,

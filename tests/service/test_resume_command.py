@@ -19,8 +19,9 @@ from trading_graph.service.cli import main
 from trading_graph.service.errors import NotResumableError
 from trading_graph.service.langsmith import LangSmithMode
 from trading_graph.service.run.folder import FolderState, RunFolder, folder_state
+from trading_graph.service.run.order import RunOrder
 from trading_graph.service.run.request import RunRequest
-from trading_graph.service.run.resume import RunOrder, interrupted_runs
+from trading_graph.service.run.resume import interrupted_runs
 from trading_graph.service.settings import Settings
 
 REQUEST = RunRequest(

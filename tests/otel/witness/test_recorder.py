@@ -19,7 +19,7 @@ from trading_graph.otel.vocabularies import witness as keys
 from trading_graph.otel.witness.activities import tracking
 from trading_graph.otel.witness.faults import faults
 from trading_graph.otel.witness.run_queue import Reading, reading_of
-from trading_graph.otel.witness.thread_time import thread_time
+from trading_graph.otel.witness.thread_account import thread_time
 
 __all__ = ["program"]  # the fixture
 
@@ -271,7 +271,7 @@ def test_an_error_of_its_own_is_counted_and_does_not_reach_the_program(
     def broken(*_: object) -> None:
         raise OSError("of the witness")
 
-    monkeypatch.setattr("trading_graph.otel.witness.open_spans.OpenSpan.measure", broken)
+    monkeypatch.setattr("trading_graph.otel.witness.span_measures.OpenSpan.measure", broken)
     faults.count = 0
     try:
         program.run(sleep, sleep)
