@@ -20,11 +20,11 @@ from langgraph.runtime import Runtime
 
 from trading_graph.graph import prompts
 from trading_graph.graph.agent import ENDS_THE_RUN, agent_span, failure_reason
-from trading_graph.graph.answers import read_answer
 from trading_graph.graph.chat.call import converse
 from trading_graph.graph.chat.conversation import Offer
 from trading_graph.graph.chat.models import function_schema
 from trading_graph.graph.context import RunContext
+from trading_graph.graph.decision_parser import read_answer
 from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
 from trading_graph.graph.errors import BadModelAnswerError, BudgetReachedError
 from trading_graph.graph.price_text import price_text

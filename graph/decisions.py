@@ -13,7 +13,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from trading_graph.graph.answer_values import (
+from trading_graph.graph.decision_values import (
     read_action,
     read_confidence,
     read_days,

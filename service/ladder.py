@@ -19,7 +19,7 @@ import msgspec
 from rich.console import Console
 
 from trading_graph.graph.backend_choice import BackendChoice
-from trading_graph.graph.gate import own_gate
+from trading_graph.graph.gate_loader import own_gate
 from trading_graph.graph.options import ANALYSTS, DEBATERS, RISK_ANALYSTS
 from trading_graph.otel.diagnosis import (
     CallTree,

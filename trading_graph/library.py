@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate_loader import default_gate
 from trading_graph.otel import diagnosis as core
 from trading_graph.otel.diagnosis import Comparison, Diagnosis
 from trading_graph.otel.errors import JudgeError

@@ -1,4 +1,4 @@
-"""Making spans: names, attributes, honest statuses, ids, loop lag, and the count of spans."""
+"""Making spans: names, attributes, honest statuses, ids, and the count of spans."""
 
 from trading_graph.otel.spans.kinds import (
     GraphPlace,

@@ -13,7 +13,7 @@ import click
 import msgspec
 from rich.console import Console
 
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate_loader import default_gate
 from trading_graph.otel.diagnosis import Diagnosis, FindingKind, Standing, diagnose, ranking_of
 from trading_graph.otel.gc_pause import last_work
 from trading_graph.otel.report.diagnosis import DiagnosisText, diagnosis_json

@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate_loader import default_gate
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.gc_pause import last_work
 from trading_graph.otel.report import VerdictText, as_github, as_json, as_junit, as_markdown

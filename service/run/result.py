@@ -14,7 +14,7 @@ from rich.rule import Rule
 
 from trading_graph.graph.analysis import Analysis
 from trading_graph.graph.decisions import DecidedBy, Decision
-from trading_graph.graph.gate import own_gate
+from trading_graph.graph.gate_loader import own_gate
 from trading_graph.graph.price_text import money_text
 from trading_graph.graph.state import State
 from trading_graph.otel.export import JAEGER, LANGSMITH, Delivery

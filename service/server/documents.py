@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from trading_graph.graph.gate import time_limit_s
+from trading_graph.graph.gate_loader import time_limit_s
 from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server.context import ServiceContext
 from trading_graph.service.server.inputs import MOST_PARTS

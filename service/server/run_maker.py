@@ -12,7 +12,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from trading_graph.graph.decisions import Decision
-from trading_graph.graph.gate import own_gate
+from trading_graph.graph.gate_loader import own_gate
 from trading_graph.otel.report.documents.document import encode
 from trading_graph.otel.report.documents.verdict import verdict_document
 from trading_graph.otel.sources import read

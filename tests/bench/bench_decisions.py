@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 
-from trading_graph.graph.answers import read_answer
+from trading_graph.graph.decision_parser import read_answer
 from trading_graph.graph.decisions import FinalDecision
 
 FIELDS = {

@@ -58,7 +58,7 @@ def main() -> None:
 @pause_collection()  # as in the command
 def measure(path: Path) -> None:
     """Diagnose one file; print the seconds of each stage and the peak memory as JSON."""
-    from trading_graph.graph.gate import own_gate
+    from trading_graph.graph.gate_loader import own_gate
     from trading_graph.otel.diagnosis import Diagnosis, diagnose, ranking_of, simulate
     from trading_graph.otel.report.diagnosis import diagnosis_json
     from trading_graph.otel.report.exports import folded, perfetto

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.analysis_runner import Runner
 from trading_graph.graph.backend_choice import BackendChoice
-from trading_graph.graph.gate import own_gate
+from trading_graph.graph.gate_loader import own_gate
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.verdict import judge
 

@@ -62,7 +62,7 @@ def main() -> None:
 
 def measure(path: Path) -> None:
     """Read and judge one file; print seconds, peak memory and outcome as JSON."""
-    from trading_graph.graph.gate import own_gate
+    from trading_graph.graph.gate_loader import own_gate
     from trading_graph.otel.sources import read
     from trading_graph.otel.verdict import judge
 
@@ -77,7 +77,7 @@ def measure(path: Path) -> None:
 
 def _small_traces(path: Path) -> float:
     """How many spans of small traces are read and judged in one process, in a second of CPU."""
-    from trading_graph.graph.gate import default_gate
+    from trading_graph.graph.gate_loader import default_gate
     from trading_graph.otel.sources.document import parse
     from trading_graph.otel.verdict import judge
 

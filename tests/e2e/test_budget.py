@@ -8,7 +8,7 @@ import pytest
 from tests.analysis_runner import CHOICE, Ran, Runner
 from tests.faulty_model import Fault
 from trading_graph.graph.decisions import Action, DecidedBy
-from trading_graph.graph.gate import own_gate
+from trading_graph.graph.gate_loader import own_gate
 from trading_graph.graph.options import Budget, Limit, Order
 from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.verdict import Outcome, judge

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from tests.faulty_model import Fault, FaultyModel
 from tests.jaeger_process import JaegerProcess
 from tests.patience import PATIENCE_S
-from trading_graph.graph.gate import own_gate
+from trading_graph.graph.gate_loader import own_gate
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import ERROR, SpanTable
 from trading_graph.otel.verdict import completeness, judge

@@ -13,7 +13,7 @@ from tests.e2e.test_verdict import UNHURRIED
 from tests.langsmith_server import LangSmithServer
 from trading_graph.graph.analysis import analyse, record_run
 from trading_graph.graph.backends import open_backends
-from trading_graph.graph.gate import own_gate
+from trading_graph.graph.gate_loader import own_gate
 from trading_graph.otel.export import TraceFile, set_up
 from trading_graph.otel.sources import read
 from trading_graph.otel.sources.langsmith import LangSmithQuery

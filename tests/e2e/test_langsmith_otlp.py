@@ -17,7 +17,7 @@ from tests.faulty_model import Fault, FaultyModel
 from tests.jaeger_process import JaegerProcess
 from tests.langsmith_server import LangSmithServer
 from tests.recorded_program import spin
-from trading_graph.graph.gate import own_gate
+from trading_graph.graph.gate_loader import own_gate
 from trading_graph.otel.sources import read
 from trading_graph.otel.sources.langsmith import LangSmithQuery
 from trading_graph.otel.trace import SpanTable, semconv

@@ -14,7 +14,7 @@ import pytest
 from tests.analysis_runner import CHOICE, Runner
 from tests.faulty_model import Fault
 from trading_graph.graph import dispatcher
-from trading_graph.graph.gate import own_gate
+from trading_graph.graph.gate_loader import own_gate
 from trading_graph.otel.diagnosis import Schedule, call_tree
 from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.verdict import CheckResult, Outcome, judge

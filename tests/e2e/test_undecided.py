@@ -11,7 +11,7 @@ from tests.analysis_runner import Ran, Runner
 from tests.faulty_model import Fault, FaultyModel
 from trading_graph.graph.decisions import Action, DecidedBy
 from trading_graph.graph.errors import ModelRefusalError
-from trading_graph.graph.gate import own_gate
+from trading_graph.graph.gate_loader import own_gate
 from trading_graph.graph.options import DECIDERS
 from trading_graph.otel.trace import semconv
 from trading_graph.otel.verdict import Outcome, judge

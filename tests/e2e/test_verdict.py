@@ -7,7 +7,7 @@ import pytest
 
 from tests.analysis_runner import CHOICE, Runner
 from tests.faulty_model import Fault
-from trading_graph.graph.gate import own_gate
+from trading_graph.graph.gate_loader import own_gate
 from trading_graph.graph.options import Order
 from trading_graph.otel.trace import SpanTable, TraceBuilder
 from trading_graph.otel.verdict import CheckResult, Outcome, judge

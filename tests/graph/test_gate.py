@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from trading_graph.graph.gate import own_gate
+from trading_graph.graph.gate_loader import own_gate
 
 
 def test_it_has_the_eight_checks() -> None:
@@ -21,7 +21,7 @@ def test_it_has_the_eight_checks() -> None:
 
 def test_it_loads_without_what_only_runs_need() -> None:
     code = (
-        "import sys; from trading_graph.graph.gate import own_gate; own_gate();"
+        "import sys; from trading_graph.graph.gate_loader import own_gate; own_gate();"
         "print(sorted({'langgraph', 'langchain_core', 'openai', 'aiohttp', 'pandas', 'pydantic'}"
         " & set(sys.modules)))"
     )

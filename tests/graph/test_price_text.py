@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading_graph.graph.answer_values import read_price
 from trading_graph.graph.deciders import price_objection
+from trading_graph.graph.decision_values import read_price
 from trading_graph.graph.decisions import Action, TradeProposal
 from trading_graph.graph.offline_model.conversation import PromptLevels
 from trading_graph.graph.offline_model.deciders import trade_levels

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate_loader import default_gate
 from trading_graph.otel.diagnosis import Diagnosis, FindingKind, diagnose
 from trading_graph.otel.sources import read
 from trading_graph.otel.verdict import Cause, Outcome, Strength, Verdict

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate_loader import default_gate
 from trading_graph.otel.diagnosis import Diagnosis, diagnose
 from trading_graph.otel.sources import parse
 

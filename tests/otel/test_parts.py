@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate_loader import default_gate
 from trading_graph.otel.sources import parse
 from trading_graph.otel.trace import SpanTable, SpanValues, TraceBuilder
 from trading_graph.otel.trace.parts import below, forest, join, rows_of, runs

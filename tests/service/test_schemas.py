@@ -10,7 +10,7 @@ import pytest
 
 from tests.otel.report.runs import BEGIN, slow_diagnosis, slow_run
 from tests.schema_files import FOLDER, assert_fits
-from trading_graph.graph.gate import own_gate
+from trading_graph.graph.gate_loader import own_gate
 from trading_graph.otel.diagnosis import compare, complete_runs
 from trading_graph.otel.report import as_json
 from trading_graph.otel.report.comparison import comparison_json

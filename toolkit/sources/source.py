@@ -1,7 +1,7 @@
 """What a source is, and what sources share: spans, parts that may fail, clean text.
 
 A new source is a module beside this one with a class that implements one or more of the protocols
-below. It joins the others in `order`. Its methods take an `AsOf`, but nobody trusts a source to
+below. It joins the others in `registry`. Its methods take an `AsOf`, but nobody trusts a source to
 keep to it: `as_of_filter` stands between every source and its caller. Errors are those of
 `toolkit.errors`.
 """

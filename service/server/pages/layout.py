@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 from jinja2 import ChoiceLoader, PackageLoader, PrefixLoader
 
-from trading_graph.graph.gate import time_limit_s
+from trading_graph.graph.gate_loader import time_limit_s
 from trading_graph.graph.price_text import money_text
 from trading_graph.otel.report import html as report_html
 from trading_graph.service.server.access import ACCESS

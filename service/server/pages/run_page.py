@@ -99,7 +99,7 @@ def _show_over(
         duration = run_duration(run.symbol, run.seconds, verdict)
     return page(
         request,
-        "run_over.html",
+        "run.html",
         run.title,
         run=run,
         duration=duration,

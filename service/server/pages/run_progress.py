@@ -7,7 +7,7 @@ by the same rules: the end of the axis, and tools that ran at once below one ano
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from trading_graph.graph.gate import time_limit_s
+from trading_graph.graph.gate_loader import time_limit_s
 from trading_graph.graph.options import DEBATERS, DECIDERS, RISK_ANALYSTS
 from trading_graph.otel.report.durations import brief
 from trading_graph.otel.report.html import Axis, Bar, axis, bar

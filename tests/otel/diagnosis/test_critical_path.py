@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.otel.diagnosis.traces import BEGIN, MS, Drawn, drawn, random_traces, row
-from trading_graph.graph.gate import own_gate
+from trading_graph.graph.gate_loader import own_gate
 from trading_graph.otel.diagnosis import (
     Diagnosis,
     FindingKind,

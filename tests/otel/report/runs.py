@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 
-from trading_graph.graph.gate import own_gate
+from trading_graph.graph.gate_loader import own_gate
 from trading_graph.otel.diagnosis import Diagnosis, diagnose
 from trading_graph.otel.trace import Event, Link, SpanTable, SpanValues, TraceBuilder, semconv
 

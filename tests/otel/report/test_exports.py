@@ -11,7 +11,7 @@ from hypothesis import given
 from tests.jaeger_process import JaegerProcess
 from tests.otel.diagnosis.traces import drawn, random_traces
 from tests.otel.report.runs import TRACE_ID, slow_diagnosis, slow_run
-from trading_graph.graph.gate import own_gate
+from trading_graph.graph.gate_loader import own_gate
 from trading_graph.otel.diagnosis import call_tree, critical_path, rank, ranking_of
 from trading_graph.otel.report.exports import DEPTH, folded, perfetto
 from trading_graph.otel.report.simulated_otlp import SERVICE, simulated_otlp

@@ -9,7 +9,7 @@ from hypothesis import given
 
 from tests.otel.diagnosis.traces import BEGIN, MS, Drawn, drawn, random_traces
 from tests.otel.report.runs import slow_diagnosis, slow_run
-from trading_graph.graph.gate import own_gate
+from trading_graph.graph.gate_loader import own_gate
 from trading_graph.otel.diagnosis import Diagnosis, diagnose, ranking_of
 from trading_graph.otel.report.durations import brief
 from trading_graph.otel.report.page import page

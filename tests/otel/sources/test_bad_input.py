@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.otel.sources.test_shapes import CHILD, LINES, ROOT, SPANS, TRACE_ID, WHOLE, document
-from trading_graph.graph.gate import own_gate
+from trading_graph.graph.gate_loader import own_gate
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources import parse, read
 from trading_graph.otel.sources.jaeger import JaegerQuery

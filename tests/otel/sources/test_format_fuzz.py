@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.otel.sources.written import WRITTEN, lines
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate_loader import default_gate
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.report import as_json
 from trading_graph.otel.sources import parse

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.otel.sources.written import RUN, WRITTEN
-from trading_graph.graph.gate import default_gate
+from trading_graph.graph.gate_loader import default_gate
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources import parse
 from trading_graph.otel.sources.formats import formats, recognise, table

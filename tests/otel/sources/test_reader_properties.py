@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.otel.sources.test_shapes import LINES, WHOLE
-from trading_graph.graph.gate import own_gate
+from trading_graph.graph.gate_loader import own_gate
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.report import as_json
 from trading_graph.otel.sources import parse, read

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from trading_graph.graph.gate import own_gate
+from trading_graph.graph.gate_loader import own_gate
 from trading_graph.otel.report import VerdictText, as_github, as_json, as_junit, as_markdown
 from trading_graph.otel.trace import SpanTable, SpanValues, TraceBuilder, semconv
 from trading_graph.otel.verdict import judge

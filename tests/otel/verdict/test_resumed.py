@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from trading_graph.graph.gate import own_gate
+from trading_graph.graph.gate_loader import own_gate
 from trading_graph.otel.diagnosis import call_tree, critical_path, rank
 from trading_graph.otel.report import as_json, as_markdown
 from trading_graph.otel.trace import ERROR, Link, SpanTable, SpanValues, TraceBuilder, semconv

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.otel.diagnosis.traces import Drawn, drawn
-from trading_graph.graph.gate import own_gate
+from trading_graph.graph.gate_loader import own_gate
 from trading_graph.otel.diagnosis import Diagnosis, diagnose
 from trading_graph.otel.report.documents.verdict import verdict_document
 from trading_graph.otel.report.verdict import as_markdown

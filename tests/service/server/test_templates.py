@@ -13,7 +13,7 @@ ENVIRONMENTS = [html.ENVIRONMENT, layout.ENVIRONMENT]
 FOLDERS = [Path(str(module.__file__)).parent / "templates" for module in (html, layout)]
 UNESCAPED = {
     "document.html": ["style"],  # ours
-    "run_over.html": ["report.html"],  # Markdown of models, made inert
+    "run.html": ["report.html"],  # Markdown of models, made inert
 }
 
 
