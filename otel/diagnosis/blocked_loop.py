@@ -24,7 +24,12 @@ BLOCKED_MS = 20.0
 """The lag from which the loop counts as blocked: one tick of its monitor."""
 
 RELEASE_NS = 5_000_000
-"""An activity was delayed by a block if it ends at most this long after it."""
+RELEASE_SHARE = 0.1
+"""An activity was delayed by a block if it ends at most so long after it.
+
+In nanoseconds, or as a share of the block: what the block held up then runs in turn, and the longer
+it lasted the more of that there is.
+"""
 
 
 class Block(NamedTuple):
@@ -127,7 +132,7 @@ def delay_ns(tree: CallTree, periods: Sequence[Block], row: int, start: int, end
     Only an activity that ends together with a block can have been delayed by it.
     """
     last = bisect_left(periods, end + 1, key=lambda block: block.start_ns) - 1
-    if last < 0 or end - periods[last].end_ns > RELEASE_NS:
+    if last < 0 or end - periods[last].end_ns > _release_ns(periods[last]):
         return 0
     delay = 0
     while last >= 0 and periods[last].end_ns > start:
@@ -136,6 +141,10 @@ def delay_ns(tree: CallTree, periods: Sequence[Block], row: int, start: int, end
             delay += min(block.end_ns, end) - max(block.start_ns, start)
         last -= 1
     return delay
+
+
+def _release_ns(block: Block) -> float:
+    return max(RELEASE_NS, RELEASE_SHARE * (block.end_ns - block.start_ns))
 
 
 def _suspects(tree: CallTree) -> list[int]:
