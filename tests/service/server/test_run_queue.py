@@ -197,9 +197,7 @@ async def test_how_long_to_wait_is_learnt_from_runs(store: Store) -> None:
             waits.append(full.value.retry_after_s)
             maker.release()
             await until(store, ids[1], RunState.DONE)
-            # The end is stored before its place is free.
-            while queue.running:  # noqa: ASYNC110
-                await asyncio.sleep(0)
+            await emptied(queue)
     assert waits == sorted(waits, reverse=True)
     assert waits[-1] < waits[0]
     assert waits[-1] >= 2 * SECONDS
