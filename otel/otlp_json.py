@@ -27,7 +27,7 @@ _FIELDS = (
 _SNAKE = re.compile(rb'"(' + "|".join(_FIELDS.split()).encode() + rb')"(?=\s*:)')
 _OLD_SCOPES = b'"instrumentationLibrarySpans"'
 
-_KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
+KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 _STATUSES = ("UNSET", "OK", "ERROR")
 _SHARED_STRINGS = 5000
 """Maximum number of strings that spans share; strings that come later seldom occur again."""
@@ -155,7 +155,7 @@ class RawSpan(msgspec.Struct, gc=False, rename="camel"):
             names.setdefault(self.name, self.name),
             self.start_time_unix_nano,
             self.end_time_unix_nano,
-            kind if isinstance(kind, int) else _enum(kind, "SPAN_KIND_", _KINDS),
+            kind if isinstance(kind, int) else _enum(kind, "SPAN_KIND_", KINDS),
             status if isinstance(status, int) else _enum(status, "STATUS_CODE_", _STATUSES),
             attributes,
             # Copies, because one event would keep the whole text in memory.

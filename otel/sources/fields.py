@@ -12,13 +12,19 @@ from typing import Any
 import msgspec
 
 from trading_graph.otel.errors import TraceError
-from trading_graph.otel.otlp_json import DECODE_ERRORS
+from trading_graph.otel.otlp_json import DECODE_ERRORS, KINDS
 from trading_graph.otel.vocabularies import Attributes
 
 SECOND, MILLISECOND, MICROSECOND, NANOSECOND = 10**9, 10**6, 1000, 1
 """Units of time in nanoseconds."""
 
 LATEST_NS = 2**63 - 1
+
+SPAN_KINDS = {name: number for number, name in enumerate(KINDS) if number}
+"""OpenTelemetry's numbers of the kinds of span, by their names."""
+
+KIND_TAGS = {name.lower(): number for name, number in SPAN_KINDS.items()}
+"""The same by the values of OpenTracing's tag `span.kind`."""
 
 _UNITS = (NANOSECOND, MICROSECOND, MILLISECOND, SECOND)
 _EARLIEST_NS = 10**17

@@ -6,13 +6,21 @@ Attributes are objects whose nesting is that of their names. Durations are nanos
 from collections.abc import Mapping
 from typing import Any
 
-from trading_graph.otel.sources.fields import duration, flat, items, mapping, moment, numbered, text
+from trading_graph.otel.sources.fields import (
+    SPAN_KINDS,
+    duration,
+    flat,
+    items,
+    mapping,
+    moment,
+    numbered,
+    text,
+)
 from trading_graph.otel.sources.formats.format import Format, Spans, json_reader
 from trading_graph.otel.sources.head import Head, first_object
 from trading_graph.otel.trace import SpanValues
 
 _NAME = "AgentOps' JSON"
-_KINDS = {"INTERNAL": 1, "SERVER": 2, "CLIENT": 3, "PRODUCER": 4, "CONSUMER": 5}
 _STATUSES = {"OK": 1, "ERROR": 2}
 
 _Row = Mapping[str, Any]
@@ -37,7 +45,7 @@ def _span(row: _Row) -> SpanValues:
         span_id=text(row, "span_id").lower(),
         parent_id=text(row, "parent_span_id").lower(),
         name=text(row, "span_name", "name"),
-        kind=_KINDS.get(text(row, "span_kind").rpartition("_")[2].upper(), 0),
+        kind=SPAN_KINDS.get(text(row, "span_kind").rpartition("_")[2].upper(), 0),
         start_ns=start,
         end_ns=end or (start + duration(row, "duration") if row.get("duration") else 0),
         status=_STATUSES.get(text(row, "status_code").rpartition("_")[2].upper(), 0),

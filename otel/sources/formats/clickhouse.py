@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from trading_graph.otel.sources.fields import (
+    SPAN_KINDS,
     FieldError,
     decoded_object,
     duration,
@@ -20,7 +21,6 @@ from trading_graph.otel.sources.head import Head, first_object
 from trading_graph.otel.trace import Attributes, Event, Link, SpanValues
 
 _NAME = "ClickHouse's otel_traces"
-_KINDS = {"INTERNAL": 1, "SERVER": 2, "CLIENT": 3, "PRODUCER": 4, "CONSUMER": 5}
 _STATUSES = {"OK": 1, "ERROR": 2}
 
 _Row = Mapping[str, Any]
@@ -43,7 +43,7 @@ def _span(row: _Row) -> SpanValues:
         span_id=text(row, "SpanId").lower(),
         parent_id=text(row, "ParentSpanId").lower(),
         name=text(row, "SpanName"),
-        kind=_KINDS.get(_enum(row, "SpanKind"), 0),
+        kind=SPAN_KINDS.get(_enum(row, "SpanKind"), 0),
         start_ns=start,
         end_ns=start + duration(row, "Duration"),
         status=_STATUSES.get(_enum(row, "StatusCode"), 0),

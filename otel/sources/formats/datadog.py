@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from trading_graph.otel.sources.fields import (
+    KIND_TAGS,
     NANOSECOND,
     SECOND,
     duration,
@@ -22,7 +23,6 @@ from trading_graph.otel.sources.head import Head, first_object
 from trading_graph.otel.trace import Attributes, SpanValues, no_events
 
 _NAME = "Datadog's JSON"
-_KINDS = {"internal": 1, "server": 2, "client": 3, "producer": 4, "consumer": 5}
 
 _Row = Mapping[str, Any]
 
@@ -62,7 +62,7 @@ def _span(row: _Row) -> SpanValues:
         span_id=text(row, "span_id"),
         parent_id="" if text(row, "parent_id") == "0" else text(row, "parent_id"),
         name=text(row, "name", "operation_name", "resource", "resource_name"),
-        kind=_KINDS.get(str(attributes.get("span.kind")), 0),
+        kind=KIND_TAGS.get(str(attributes.get("span.kind")), 0),
         start_ns=start,
         end_ns=end,
         status=2 if row.get("error") in (1, True) or row.get("status") == "error" else 0,

@@ -10,6 +10,7 @@ from typing import Any
 from trading_graph.otel.sources.fields import (
     MICROSECOND,
     MILLISECOND,
+    SPAN_KINDS,
     duration,
     flat,
     hits,
@@ -22,7 +23,6 @@ from trading_graph.otel.sources.head import Head
 from trading_graph.otel.trace import Attributes, SpanValues, no_events
 
 _NAME = "Elastic APM's JSON"
-_KINDS = {"INTERNAL": 1, "SERVER": 2, "CLIENT": 3, "PRODUCER": 4, "CONSUMER": 5}
 _LABELS = ("labels.", "numeric_labels.")
 
 _Row = Mapping[str, Any]
@@ -56,7 +56,7 @@ def _sent(row: _Row, event: str) -> SpanValues:
         span_id=text(row, "id").lower(),
         parent_id=text(row, *above).lower(),
         name=text(row, "name"),
-        kind=_KINDS.get(kind, 2 if event == "transaction" else 0),
+        kind=SPAN_KINDS.get(kind, 2 if event == "transaction" else 0),
         start_ns=start,
         end_ns=start + duration(row, "duration", MILLISECOND),
         status=2 if row.get("outcome") == "failure" else 0,

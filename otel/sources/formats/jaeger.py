@@ -12,6 +12,7 @@ import msgspec
 
 from trading_graph.otel.otlp_json import Id
 from trading_graph.otel.sources.documents import documents
+from trading_graph.otel.sources.fields import KIND_TAGS
 from trading_graph.otel.sources.formats.format import Format, Reader
 from trading_graph.otel.sources.head import Head, first_object, within
 from trading_graph.otel.sources.traces import Traces
@@ -20,7 +21,6 @@ from trading_graph.otel.trace.table import Attributes
 
 Microseconds = Annotated[int, msgspec.Meta(ge=0, lt=2**52)]
 
-_KINDS = {"internal": 1, "server": 2, "client": 3, "producer": 4, "consumer": 5}
 _STATUSES = {"OK": 1, "ERROR": 2}
 
 
@@ -112,7 +112,7 @@ class JaegerSpan(msgspec.Struct, gc=False):
     @property
     def kind(self) -> int:
         """The kind as OTLP numbers it."""
-        return _KINDS.get(str(self._tag("span.kind")), 0)
+        return KIND_TAGS.get(str(self._tag("span.kind")), 0)
 
     @property
     def status(self) -> int:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from trading_graph.otel.otlp_json import hexadecimal
-from trading_graph.otel.sources.fields import FieldError, items, mapping, moment, text
+from trading_graph.otel.sources.fields import KIND_TAGS, FieldError, items, mapping, moment, text
 from trading_graph.otel.sources.formats.format import Format, Spans, json_reader
 from trading_graph.otel.sources.head import Head, first_object
 from trading_graph.otel.trace import Attributes, Event, Link, SpanValues
@@ -29,7 +29,6 @@ _UNITS = {
     "h": 3600 * 10**9,
 }
 _VALUES = ("vStr", "vBool", "vInt64", "vFloat64", "vBinary", "value")
-_KINDS = {"internal": 1, "server": 2, "client": 3, "producer": 4, "consumer": 5}
 
 
 def _spans(document: Any) -> Spans:
@@ -56,7 +55,7 @@ def _span(span: Mapping[str, Any]) -> SpanValues:
         span_id=_id(span),
         parent_id=parent,
         name=text(span, "operationName"),
-        kind=_KINDS.get(str(attributes.get("span.kind")), 0),
+        kind=KIND_TAGS.get(str(attributes.get("span.kind")), 0),
         start_ns=start,
         end_ns=start + _duration(span),
         status=2 if attributes.get("error") in (True, "true") else 0,

@@ -9,6 +9,7 @@ from typing import Any
 
 from trading_graph.otel.sources.fields import (
     MILLISECOND,
+    SPAN_KINDS,
     duration,
     flat,
     hits,
@@ -21,7 +22,6 @@ from trading_graph.otel.sources.head import Head
 from trading_graph.otel.trace import Attributes, SpanValues, no_events
 
 _NAME = "OpenTelemetry's documents"
-_KINDS = {"INTERNAL": 1, "SERVER": 2, "CLIENT": 3, "PRODUCER": 4, "CONSUMER": 5}
 _PREFIXES = ("span.attributes.", "resource.attributes.")
 
 _Row = Mapping[str, Any]
@@ -41,7 +41,7 @@ def _span(row: _Row) -> SpanValues:
         span_id=text(row, "span_id", "spanId").lower(),
         parent_id=text(row, "parent_span_id", "parentSpanId").lower(),
         name=text(row, "name"),
-        kind=_KINDS.get(text(row, "kind").rpartition("_")[2].upper(), 0),
+        kind=SPAN_KINDS.get(text(row, "kind").rpartition("_")[2].upper(), 0),
         start_ns=start,
         end_ns=moment(row, "endTime", None) or start + took,
         status=2 if code in ("ERROR", "2") else 0,

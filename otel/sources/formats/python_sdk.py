@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from trading_graph.otel.sources.fields import items, mapping, moment, text
+from trading_graph.otel.sources.fields import SPAN_KINDS, items, mapping, moment, text
 from trading_graph.otel.sources.formats.format import Format, Spans, json_reader
 from trading_graph.otel.sources.head import Head
 from trading_graph.otel.trace import Event, Link, SpanValues
 
 _NAME = "the JSON of Python's SDK"
-_KINDS = {"INTERNAL": 1, "SERVER": 2, "CLIENT": 3, "PRODUCER": 4, "CONSUMER": 5}
 _STATUSES = {"OK": 1, "ERROR": 2}
 
 
@@ -32,7 +31,7 @@ def _span(row: Mapping[str, Any], span_id: str) -> SpanValues:
         span_id=span_id,
         parent_id=_id(row, "parent_id"),
         name=text(row, "name"),
-        kind=_KINDS.get(kind, 0),
+        kind=SPAN_KINDS.get(kind, 0),
         start_ns=moment(row, "start_time"),
         end_ns=moment(row, "end_time"),
         status=_STATUSES.get(status, 0),

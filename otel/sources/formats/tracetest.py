@@ -6,13 +6,12 @@ Times are milliseconds. Source: Tracetest's OpenAPI definition, trace.yaml.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from trading_graph.otel.sources.fields import items, mapping, moment, pairs, text
+from trading_graph.otel.sources.fields import KIND_TAGS, items, mapping, moment, pairs, text
 from trading_graph.otel.sources.formats.format import Format, Spans, json_reader
 from trading_graph.otel.sources.head import Head
 from trading_graph.otel.trace import SpanValues, no_events
 
 _NAME = "Tracetest's JSON"
-_KINDS = {"internal": 1, "server": 2, "client": 3, "producer": 4, "consumer": 5}
 
 _Row = Mapping[str, Any]
 
@@ -58,7 +57,7 @@ def _span(row: _Row, parent: str) -> SpanValues:
         span_id=text(row, "id", "ID").lower(),
         parent_id=(text(row, "parentId") or parent).lower(),
         name=text(row, "name", "Name"),
-        kind=_KINDS.get(text(row, "kind").lower(), 0),
+        kind=KIND_TAGS.get(text(row, "kind").lower(), 0),
         start_ns=moment(row, "startTime", None) or moment(row, "StartTime", None),
         end_ns=moment(row, "endTime", None) or moment(row, "EndTime", None),
         status=0,

@@ -10,6 +10,7 @@ from typing import Any
 
 from trading_graph.otel.sources.fields import (
     MICROSECOND,
+    SPAN_KINDS,
     duration,
     items,
     mapping,
@@ -22,7 +23,6 @@ from trading_graph.otel.sources.head import Head
 from trading_graph.otel.trace import Attributes, Event, SpanValues
 
 _NAME = "Zipkin's JSON"
-_KINDS = {"SERVER": 2, "CLIENT": 3, "PRODUCER": 4, "CONSUMER": 5}
 _CORE = {"sr": "SERVER", "ss": "SERVER", "cs": "CLIENT", "ms": "PRODUCER", "mr": "CONSUMER"}
 _SERVER = ":server"
 
@@ -63,7 +63,7 @@ def _span(row: _Row, halves: Mapping[Any, str], clients: set[Any]) -> SpanValues
         span_id=span_id.lower(),
         parent_id=parent.lower(),
         name=text(row, "name"),
-        kind=_KINDS.get(_kind(row), 1),
+        kind=SPAN_KINDS.get(_kind(row), 1),
         start_ns=start,
         end_ns=start + duration(row, "duration", MICROSECOND) if start else 0,
         status=2 if attributes.get("error") not in (None, "false", False) else 0,
