@@ -170,7 +170,7 @@ def test_an_agent_that_had_ended_and_was_not_kept_ends_once_all_the_same(
     news = trace.rows("invoke_agent news_analyst")
     errors = [trace.attributes(row).get("error.type") for row in news]
     assert errors == ["killed", None], "it had ended, but what it brought was lost"
-    assert agents(trace) == agents(trace_of(undisturbed))
+    assert_each_made_once(trace, trace_of(undisturbed))
 
 
 @pytest.mark.parametrize(
