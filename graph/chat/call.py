@@ -45,7 +45,7 @@ from trading_graph.graph.chat.rate_limits import (
     model_rate,
 )
 from trading_graph.graph.chat.refusal import Refusal, one_line
-from trading_graph.graph.chat.refusals import (
+from trading_graph.graph.chat.refusal_advice import (
     RefusalCause,
     cause_of,
     model_error,

@@ -43,8 +43,8 @@ _PASSING = frozenset({408, _TOO_MANY})
 _MONEY = frozenset({"billing", "credit", "credits", "balance", "payment"})
 
 
-class RefusalKind(StrEnum):
-    """Why a service refuses a request that is right in itself."""
+class ExceededLimit(StrEnum):
+    """The limit of an account that a request exceeded."""
 
     RATE = "rate_limit"
     QUOTA = "quota"
@@ -57,8 +57,8 @@ class PauseReason(StrEnum):
     FAILURE = "failure"
 
 
-def refusal_kind(error: BaseException) -> RefusalKind | None:
-    """Whether an error is about the rate or about the account; None for any other.
+def exceeded_limit(error: BaseException) -> ExceededLimit | None:
+    """The limit that an error is about: the rate or the quota; None for any other error.
 
     The words of its code and type decide, never those of its message.
     """
@@ -71,8 +71,8 @@ def refusal_kind(error: BaseException) -> RefusalKind | None:
         about_money = about_money or "insufficient" in words
         about_money = about_money or ("quota" in words and _stated_wait(error) is None)
     if about_money and (status is None or status < 500):
-        return RefusalKind.QUOTA
-    return RefusalKind.RATE if status == _TOO_MANY or "rate" in words else None
+        return ExceededLimit.QUOTA
+    return ExceededLimit.RATE if status == _TOO_MANY or "rate" in words else None
 
 
 def _status(error: openai.APIError) -> int | None:
@@ -138,7 +138,7 @@ async def attempts(
         nonlocal failures
         if not _may_pass(error):
             return None
-        is_about_rate = refusal_kind(error) is RefusalKind.RATE
+        is_about_rate = exceeded_limit(error) is ExceededLimit.RATE
         stated = _stated_wait(error)
         if stated is None or not is_about_rate:
             failures += 1
@@ -175,7 +175,7 @@ def announce_turn(span: Span, seconds: float) -> None:
 
 
 def _may_pass(error: Exception) -> bool:
-    if isinstance(error, CutAnswerError) or refusal_kind(error) is RefusalKind.QUOTA:
+    if isinstance(error, CutAnswerError) or exceeded_limit(error) is ExceededLimit.QUOTA:
         return False
     if isinstance(error, openai.APIStatusError):
         return error.status_code in _PASSING or error.status_code >= 500

@@ -1,7 +1,8 @@
 """The formats of trace files: one module each, recognised by content.
 
-The order matters where one sign includes another. A module is imported when none before it
-recognises a text, so that a format costs nothing where the usual ones are read.
+A new format is a module here with a tuple `FORMATS`, and a name in `_MODULES`. The order matters
+where one sign includes another. A module is imported when none before it recognises a text, so that
+a format costs nothing where the usual ones are read.
 """
 
 from collections.abc import Iterator

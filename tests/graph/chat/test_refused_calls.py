@@ -25,7 +25,7 @@ from trading_graph.graph.budget import Spending
 from trading_graph.graph.chat.call import converse
 from trading_graph.graph.chat.models import Models, build_models
 from trading_graph.graph.chat.rate_limits import ModelRate, RateLimits
-from trading_graph.graph.chat.retries import ATTEMPTS, RefusalKind, attempts, refusal_kind
+from trading_graph.graph.chat.retries import ATTEMPTS, ExceededLimit, attempts, exceeded_limit
 from trading_graph.graph.errors import (
     FATAL,
     ModelError,
@@ -199,34 +199,34 @@ def in_the_middle(**error: Any) -> openai.APIError:
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (refused(429, RATE), RefusalKind.RATE),
-        (refused(429, {}), RefusalKind.RATE),
+        (refused(429, RATE), ExceededLimit.RATE),
+        (refused(429, {}), ExceededLimit.RATE),
         # Gemini speaks of a quota, and means the rate: page-assist #406.
         (
             refused(429, [{"error": {"message": "check quota", "status": "RESOURCE_EXHAUSTED"}}]),
-            RefusalKind.RATE,
+            ExceededLimit.RATE,
         ),
-        (refused(429, QUOTA), RefusalKind.QUOTA),
+        (refused(429, QUOTA), ExceededLimit.QUOTA),
         # Cerebras says "quota" of its limits a minute, and when they are back.
-        (refused(429, {"error": {"code": "token_quota_exceeded"}}), RefusalKind.QUOTA),
+        (refused(429, {"error": {"code": "token_quota_exceeded"}}), ExceededLimit.QUOTA),
         (
             refused(429, {"error": {"code": "token_quota_exceeded"}}, **{"retry-after": "9"}),
-            RefusalKind.RATE,
+            ExceededLimit.RATE,
         ),
-        (refused(403, {"error": {"type": "InsufficientBalance"}}), RefusalKind.QUOTA),
+        (refused(403, {"error": {"type": "InsufficientBalance"}}), ExceededLimit.QUOTA),
         (refused(403, {"error": {"type": "insufficient_permissions"}}), None),
         (refused(400, {"error": {"message": "balance, quota and credit"}}), None),
         (refused(500, {"error": {"type": "billing"}}), None),
-        (in_the_middle(code=429), RefusalKind.RATE),
-        (in_the_middle(type="rate_limit_error"), RefusalKind.RATE),
-        (in_the_middle(code="insufficient_quota"), RefusalKind.QUOTA),
-        (in_the_middle(code=402), RefusalKind.QUOTA),
+        (in_the_middle(code=429), ExceededLimit.RATE),
+        (in_the_middle(type="rate_limit_error"), ExceededLimit.RATE),
+        (in_the_middle(code="insufficient_quota"), ExceededLimit.QUOTA),
+        (in_the_middle(code=402), ExceededLimit.QUOTA),
         (in_the_middle(message="overloaded"), None),
         (TimeoutError(), None),
     ],
 )
-def test_rate_and_quota_are_told_apart(error: Exception, kind: RefusalKind | None) -> None:
-    assert refusal_kind(error) is kind
+def test_rate_and_quota_are_told_apart(error: Exception, kind: ExceededLimit | None) -> None:
+    assert exceeded_limit(error) is kind
 
 
 async def test_a_limit_of_the_settings_is_kept_before_anything_is_sent() -> None:

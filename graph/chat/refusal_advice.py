@@ -9,7 +9,7 @@ import openai
 from trading_graph.graph.backend_choice import ModelService
 from trading_graph.graph.chat.rate_limits import LongWait
 from trading_graph.graph.chat.refusal import Refusal
-from trading_graph.graph.chat.retries import ATTEMPTS, RefusalKind, refusal_kind
+from trading_graph.graph.chat.retries import ATTEMPTS, ExceededLimit, exceeded_limit
 from trading_graph.graph.errors import (
     ModelError,
     ModelRefusalError,
@@ -123,9 +123,9 @@ _ADVICE = {
 }
 
 
-_CAUSES: dict[RefusalKind | None, RefusalCause] = {
-    RefusalKind.QUOTA: RefusalCause.BALANCE,
-    RefusalKind.RATE: RefusalCause.RATE,
+_CAUSES: dict[ExceededLimit | None, RefusalCause] = {
+    ExceededLimit.QUOTA: RefusalCause.BALANCE,
+    ExceededLimit.RATE: RefusalCause.RATE,
 }
 _KINDS: dict[RefusalCause, type[ModelError]] = {
     RefusalCause.BALANCE: QuotaError,
@@ -145,7 +145,7 @@ def model_error(
         return RateLimitError(f"{place}{refuses} {error}")
     if isinstance(error, openai.APIError) and not isinstance(error, openai.APIConnectionError):
         refusal = refusal_of(error, redactor)
-        cause = _CAUSES.get(refusal_kind(error)) or cause_of(refusal)
+        cause = _CAUSES.get(exceeded_limit(error)) or cause_of(refusal)
         quotation = f": “{refusal.quotation}”" if refusal.quotation else ""
         if 0 < refusal.status < 500:
             kind = _KINDS.get(cause, ModelRefusalError)
