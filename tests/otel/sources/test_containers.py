@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from tests.otel.sources.written import WRITTEN
+from tests.otel.sources.forms.every_form import FORMS
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources import containers, document, parse
 from trading_graph.otel.sources.containers import unpack
 
-OTLP = WRITTEN["OTLP"]
+OTLP = FORMS["OTLP"]
 PACKED = {
     "gzip": gzip.compress(OTLP),
     "zstd": zstandard.compress(OTLP),
@@ -23,7 +23,7 @@ PACKED = {
     "two members": gzip.compress(OTLP[:100]) + gzip.compress(OTLP[100:]),
     "two frames": zstandard.compress(OTLP[:100]) + zstandard.compress(OTLP[100:]),
     "one in the other": gzip.compress(zstandard.compress(OTLP)),
-    "gzip of protobuf": gzip.compress(WRITTEN["OTLP protobuf"]),
+    "gzip of protobuf": gzip.compress(FORMS["OTLP protobuf"]),
     "UTF-16": OTLP.decode().encode("utf-16"),
     "UTF-16, big end first": b"\xfe\xff" + OTLP.decode().encode("utf-16-be"),
     "UTF-8 with its mark": b"\xef\xbb\xbf" + OTLP,
@@ -83,7 +83,7 @@ def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_one_file_may_be_packed_and_the_other_not(tmp_path: Path) -> None:
-    spans = WRITTEN["OTLP, spans alone"]
+    spans = FORMS["OTLP, spans alone"]
     (tmp_path / "a.gz").write_bytes(gzip.compress(spans))
     (tmp_path / "b").write_bytes(spans)
     (trace,) = document.read(tmp_path / "a.gz", tmp_path / "b")

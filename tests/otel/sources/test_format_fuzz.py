@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.otel.sources.written import WRITTEN, lines
+from tests.otel.sources.forms.every_form import FORMS
+from tests.otel.sources.forms.run import lines
 from trading_graph.graph.gate_loader import default_gate
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.report import as_json
@@ -71,11 +72,11 @@ damage = st.lists(
 )
 
 
-@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("name", FORMS)
 @fuzz
 @given(damage=damage)
 def test_damaged_bytes(name: str, damage: list[tuple[int, int, bytes]]) -> None:
-    content = WRITTEN[name]
+    content = FORMS[name]
     for place, cut, put in damage:
         at = place % len(content)
         content = content[:at] + put + content[at + cut :]
@@ -84,7 +85,7 @@ def test_damaged_bytes(name: str, damage: list[tuple[int, int, bytes]]) -> None:
 
 def decoded(name: str) -> tuple[Any, bool]:
     """The JSON of an input, and whether it is lines."""
-    text = WRITTEN[name]
+    text = FORMS[name]
     try:
         return json.loads(text), False
     except ValueError:
@@ -99,7 +100,7 @@ def is_json(name: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("name", [name for name in WRITTEN if is_json(name)])
+@pytest.mark.parametrize("name", [name for name in FORMS if is_json(name)])
 @fuzz
 @given(data=st.data())
 def test_strange_values(name: str, data: st.DataObject) -> None:
@@ -133,7 +134,7 @@ def test_what_is_recognised_by_mistake(keys: list[str], value: Any) -> None:
 @pytest.mark.parametrize("name", ["OTLP protobuf", "OTLP protobuf, after its length"])
 def test_lengths_that_lie(name: str) -> None:
     """Every byte of a message in turn says another number; nothing is read beyond."""
-    whole = WRITTEN[name]
+    whole = FORMS[name]
     for at in range(len(whole)):
         for byte in (0x00, 0x7F, 0x80, 0xFF, whole[at] ^ 1):
             read_and_judge(whole[:at] + bytes([byte]) + whole[at + 1 :])

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.otel.sources.written import RUN, WRITTEN
+from tests.otel.sources.forms.every_form import FORMS
+from tests.otel.sources.forms.run import RUN
 from trading_graph.graph.gate_loader import default_gate
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources import parse
@@ -18,13 +19,13 @@ from trading_graph.otel.verdict import judge
 NAMES = [part.name for part in RUN]
 ROLES = {part.name: part.role for part in RUN}
 # What LangSmith knows as a chain may be an agent, or anything else.
-CHAINS = {name: {"researcher": "chain"} for name in WRITTEN if name.startswith("LangSmith")}
+CHAINS = {name: {"researcher": "chain"} for name in FORMS if name.startswith("LangSmith")}
 
-every = pytest.mark.parametrize("name", WRITTEN)
+every = pytest.mark.parametrize("name", FORMS)
 
 
 def the_trace(name: str) -> SpanTable:
-    (trace,) = parse(WRITTEN[name], name)
+    (trace,) = parse(FORMS[name], name)
     return trace
 
 
@@ -75,7 +76,7 @@ def test_the_docs_have_the_table_of_the_registry() -> None:
 
 def test_a_format_is_recognised_from_its_beginning() -> None:
     """A text is recognised alike whatever comes after the first 64 KiB."""
-    for name, content in WRITTEN.items():
+    for name, content in FORMS.items():
         found, head = recognise(content), recognise(content[:HEAD_BYTES] + b"\xff" * HEAD_BYTES)
         assert found is not None, name
         assert head is found or len(content) < HEAD_BYTES, name
@@ -84,7 +85,7 @@ def test_a_format_is_recognised_from_its_beginning() -> None:
 
 @every
 def test_no_other_format_takes_it_for_its_own(name: str) -> None:
-    head = Head(WRITTEN[name])
+    head = Head(FORMS[name])
     ours = [each.name for each in formats() if each.recognises(head)]
     assert len(ours) == 1
 
@@ -95,7 +96,7 @@ LONG = "a long question " * 10_000
 @pytest.mark.parametrize("name", ["LangSmith, lines", "Langfuse, trace", "MLflow 3", "Phoenix"])
 def test_a_long_first_value_hides_no_format(name: str) -> None:
     """What is recognised by comes after an input that is longer than the beginning."""
-    rows = [json.loads(line) for line in WRITTEN[name].splitlines()]
+    rows = [json.loads(line) for line in FORMS[name].splitlines()]
     rows = rows[0] if isinstance(rows[0], list) else rows
     text = "\n".join(json.dumps({"input": LONG, **row}) for row in rows)
     (trace,) = parse(text.encode(), name)
