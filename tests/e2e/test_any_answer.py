@@ -102,7 +102,6 @@ class WildModel(OfflineModel):
 @pytest.mark.usefixtures("workdir")
 @settings(
     max_examples=15,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.generate),
 )

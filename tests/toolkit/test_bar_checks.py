@@ -113,7 +113,7 @@ def test_all_faults_at_once_are_each_named() -> None:
         assert prices[3] == pytest.approx(clean[day][3], rel=0.05), day
 
 
-@settings(deadline=None, database=None, max_examples=200)
+@settings(database=None, max_examples=200)
 @given(
     fault=st.sampled_from(sorted(OUTCOMES)), at=st.integers(30, SIZE - 1), seed=st.integers(0, 9)
 )

@@ -99,7 +99,6 @@ def without(answer: Any, names: set[str]) -> Any:
 
 @settings(
     max_examples=25,
-    deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -116,7 +115,7 @@ def test_a_number_changes_only_by_a_fault_of_its_own_source(
         assert without(spoilt[name], lost) == without(truth[name], lost), name
 
 
-@settings(max_examples=25, deadline=None, database=None)
+@settings(max_examples=25, database=None)
 @given(misleads=misleading)
 def test_a_wrong_bar_leaves_every_other_bar_as_it_was(
     servers: LiveServers, truth: dict[str, Any], misleads: set[str]

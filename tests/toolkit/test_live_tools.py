@@ -117,7 +117,7 @@ def test_live_sources_give_the_numbers_of_the_embedded_data(
 
 
 @pytest.mark.parametrize("name", [name for name in TOOLS if name != "get_posts"])
-@settings(max_examples=12, deadline=None, database=None)
+@settings(max_examples=12, database=None)
 @given(
     as_of=st.dates(datetime.date(2023, 6, 1), LAST),
     symbol=st.sampled_from(["AAPL", "GOOGL", "MSFT", "NVDA", "VOW3.DE"]),

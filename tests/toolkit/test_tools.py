@@ -78,7 +78,7 @@ symbols = st.sampled_from([*COMPANIES, "^GSPC"])
 
 
 @pytest.mark.parametrize("name", EMBEDDED_TOOLS)
-@settings(max_examples=25, deadline=None, database=None)
+@settings(max_examples=25, database=None)
 @given(as_of=days, symbol=symbols)
 def test_no_answer_names_a_date_after_the_as_of_date(
     ask: Ask, name: str, as_of: datetime.date, symbol: str
@@ -131,7 +131,7 @@ ALL_MACRO = tables.macro()
 
 
 @pytest.mark.parametrize("name", EMBEDDED_TOOLS)
-@settings(max_examples=12, deadline=None, database=None)
+@settings(max_examples=12, database=None)
 @given(
     as_of=days.map(lambda day: max(day, datetime.date(2023, 6, 1))),
     symbol=st.sampled_from(COMPANIES),

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
@@ -57,7 +57,6 @@ def turns(
     return run_virtually(play)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 7), ARRIVALS, st.data())
 def test_no_minute_has_more_requests_than_the_limit(
     most: int, arrivals: list[float], data: st.DataObject
@@ -71,7 +70,6 @@ def test_no_minute_has_more_requests_than_the_limit(
     assert set(range(len(arrivals))) - cancelled <= {number for number, _ in given_turns}
 
 
-@settings(deadline=None)
 @given(ARRIVALS, st.data())
 def test_no_minute_has_more_tokens_than_the_limit(
     arrivals: list[float], data: st.DataObject
@@ -86,7 +84,6 @@ def test_no_minute_has_more_tokens_than_the_limit(
         assert sum(window) <= most or len(window) == 1
 
 
-@settings(deadline=None)
 @given(st.integers(1, 5), st.integers(1, 5))
 def test_a_cancelled_wait_gives_its_place_to_the_next(most: int, waiting: int) -> None:
     """Those behind come as early as if the cancelled one had never been there."""

@@ -16,7 +16,6 @@ from trading_graph.otel.trace import Attributes, SpanTable, SpanValues, TraceBui
 
 
 @given(random_traces(), random_traces())
-@settings(deadline=None)
 def test_the_difference_is_divided_without_a_remainder(base: SpanTable, new: SpanTable) -> None:
     found = compare([Run.at(base, base.roots[0])], [Run.at(new, new.roots[0])])
     if found is not None:
@@ -26,7 +25,7 @@ def test_the_difference_is_divided_without_a_remainder(base: SpanTable, new: Spa
 
 
 @given(st.lists(random_traces(), min_size=2, max_size=6), st.integers(1, 5))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_of_sets_too(traces: list[SpanTable], cut: int) -> None:
     runs = [Run.at(trace, trace.roots[0]) for trace in traces]
     cut = min(cut, len(runs) - 1)
@@ -36,7 +35,6 @@ def test_of_sets_too(traces: list[SpanTable], cut: int) -> None:
 
 
 @given(random_traces())
-@settings(deadline=None)
 def test_a_trace_against_itself_shows_nothing(trace: SpanTable) -> None:
     run = Run.at(trace, trace.roots[0])
     found = compare([run], [run], tolerance=0.0)
@@ -48,7 +46,6 @@ def test_a_trace_against_itself_shows_nothing(trace: SpanTable) -> None:
 
 
 @given(random_traces(), random_traces())
-@settings(deadline=None)
 def test_changing_sides_negates(base: SpanTable, new: SpanTable) -> None:
     there = compare([Run.at(base, base.roots[0])], [Run.at(new, new.roots[0])])
     back = compare([Run.at(new, new.roots[0])], [Run.at(base, base.roots[0])])

@@ -138,7 +138,7 @@ def test_near_the_limit_both_readings_are_said() -> None:
 
 
 @given(random_traces(), st.sampled_from([0.4, 0.5, 0.6]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_what_was_waited_for_lies_inside_its_parent(trace: SpanTable, share: float) -> None:
     tree = call_tree(trace, trace.roots[0], share)
     for at in tree.rows[1:]:
@@ -159,7 +159,7 @@ def test_a_late_child_is_named_as_cut() -> None:
 
 
 @given(random_traces(), st.sampled_from([1000, 10**6]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_other_units_scale_the_path_and_nothing_else(trace: SpanTable, unit: int) -> None:
     start = (trace.start - trace.start[0]) * unit + trace.start[0]
     scaled = trace.with_times(start, (trace.end - trace.start[0]) * unit + trace.start[0])

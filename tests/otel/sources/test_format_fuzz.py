@@ -25,9 +25,7 @@ from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.verdict import judge
 
 FUZZ = int(os.environ.get("FUZZ", "1"))
-fuzz = settings(
-    max_examples=40 * FUZZ, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
-)
+fuzz = settings(max_examples=40 * FUZZ, suppress_health_check=list(HealthCheck), derandomize=True)
 PARSERS_WORDS = re.compile(
     r"Expected `|Object missing|JSON is malformed:|codec|Traceback|Error|got `|invalid literal"
 )

@@ -28,11 +28,10 @@ FUZZ = int(os.environ.get("FUZZ", "1"))
 
 fuzz = settings(
     max_examples=300 * FUZZ,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     derandomize=True,
 )
-some = settings(max_examples=60, deadline=None, derandomize=True)
+some = settings(max_examples=60, derandomize=True)
 
 json_values = st.recursive(
     st.none()

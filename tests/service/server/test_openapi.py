@@ -153,7 +153,6 @@ class Asking:
         @settings(
             max_examples=most,
             database=None,
-            deadline=None,
             phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         )
