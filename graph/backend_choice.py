@@ -80,7 +80,7 @@ class BackendChoice:
 
     `model` is None for the offline model. `data` is `offline` for the embedded data set, `live` for
     live data, or `auto` for live data with the embedded data set as a fallback. The latencies, in
-    seconds, are those of the loopback servers.
+    seconds, are those of the loopback servers; the limits a minute are those of the offline model.
     """
 
     model: ModelService | None = None
@@ -90,6 +90,8 @@ class BackendChoice:
     fetch_latency_s: float = 0.15
     cache: bool = True
     pool: bool = True
+    offline_requests_per_minute: int | None = None
+    offline_tokens_per_minute: int | None = None
 
     @property
     def simulated(self) -> bool:

@@ -21,6 +21,7 @@ from trading_graph.graph.backend_choice import (
     ModelService,
 )
 from trading_graph.graph.chat.models import Models, build_models
+from trading_graph.graph.chat.rate_limits import EVERY_MODEL
 from trading_graph.graph.offline_model import OfflineModel
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.toolkit import indicators
@@ -61,6 +62,8 @@ async def open_backends(
                 quick=OFFLINE_QUICK_MODEL,
                 deep=OFFLINE_DEEP_MODEL,
                 is_ours=True,
+                requests_per_minute=_of_every_model(choice.offline_requests_per_minute),
+                tokens_per_minute=_of_every_model(choice.offline_tokens_per_minute),
             )
         models = await asyncio.to_thread(build_models, service)
         stack.push_async_callback(models.aclose)
@@ -74,6 +77,10 @@ async def open_backends(
             )
         )
         yield Backends(choice, models, toolkit, toolkit.pool)
+
+
+def _of_every_model(limit: int | None) -> dict[str, int]:
+    return {} if limit is None else {EVERY_MODEL: limit}
 
 
 @cache

@@ -14,6 +14,13 @@ import click
 
 from trading_graph.service.lazy_command import LazyCommand, SeveralWords, load
 from trading_graph.service.part_options import part_options
+from trading_graph.service.portfolio_cli import portfolio
+from trading_graph.service.shared_options import (
+    data_option,
+    json_option,
+    offline_option,
+    out_option,
+)
 from trading_graph.toolkit.dataset import LAST_DAY
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -69,13 +76,6 @@ _seen = click.option(
     help="Another run of the same program: what ran at once in it does not need each other. "
     "Repeatable.",
 )
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, not text.")
-_data = click.option(
-    "--data",
-    type=click.Choice(["offline", "live", "auto"]),
-    help="Where market data comes from; `auto` takes embedded data where live fails, and says "
-    "so. Default: TRADING_GRAPH_DATA, else offline.",
-)
 _format = click.option(
     "--format",
     type=click.Choice(["text", "markdown", "json", "junit", "github"]),
@@ -83,18 +83,6 @@ _format = click.option(
     show_default=True,
     help="How the result is printed.",
 )
-_offline = click.option(
-    "--offline", is_flag=True, help="Offline model and embedded data, whatever is set."
-)
-
-
-def _out(what: str) -> Callable[[_Decorated], _Decorated]:
-    return click.option(
-        "--out",
-        type=click.Path(file_okay=False),
-        metavar="DIR",
-        help=f"{what} Default: TRADING_GRAPH_OUT, else runs.",
-    )
 
 
 @main.command(
@@ -104,12 +92,12 @@ def _out(what: str) -> Callable[[_Decorated], _Decorated]:
     extra="run",
 )
 @click.argument("symbol", required=False)
-@_offline
-@_data
+@offline_option
+@data_option
 @click.option("--no-cache", is_flag=True, help="Fetch everything every time, on purpose.")
 @click.option("--no-pool", is_flag=True, help="Open a connection for every request, on purpose.")
-@_out("Where the run's folder is made.")
-@_json
+@out_option("Where the run's folder is made.")
+@json_option
 @click.option(
     "--resume",
     metavar="RUN",
@@ -127,6 +115,9 @@ def run() -> None:
     """
 
 
+main.add_command(portfolio)
+
+
 @main.command(cls=LazyCommand, calls="commands.data:data_command", extra="run")
 @click.argument("symbol")
 @click.option(
@@ -134,7 +125,7 @@ def run() -> None:
     metavar="YYYY-MM-DD",
     help=f"As of this day. Default: {LAST_DAY} with embedded data, else today.",
 )
-@_data
+@data_option
 @click.option("--offline", is_flag=True, help="Embedded data, whatever is set.")
 @click.option(
     "--format",
@@ -354,7 +345,7 @@ def diagnose() -> None:
     type=click.Choice(["tasks"]),
     help="Record asyncio tasks as spans, for a program that no instrumentor knows.",
 )
-@_json
+@json_option
 def record() -> None:
     """Run PROGRAM unchanged, record its spans and what proves them, and judge them.
 
@@ -398,7 +389,7 @@ def record() -> None:
     show_default=True,
     help="Which part of that is really waited; figures are scaled back.",
 )
-@_json
+@json_option
 def ladder() -> None:
     """Run one analysis all sequential, then with Send, async tools, cache and pool, warm cache.
 
@@ -424,8 +415,8 @@ def ladder() -> None:
     show_default=True,
     help="The port; 0 takes a free one.",
 )
-@_offline
-@_out("Where runs are kept.")
+@offline_option
+@out_option("Where runs are kept.")
 @click.option("--new-token", is_flag=True, help="Print a new token and its setting, and end.")
 def serve() -> None:
     """Serve runs and verdicts over HTTP, with a page at /.
@@ -469,7 +460,7 @@ def replay() -> None:
 @click.option(
     "--forget-model", is_flag=True, help="Forget first what was learned of the models' services."
 )
-@_json
+@json_option
 def doctor() -> None:
     """Say which backends answer, what is spooled, what would serve, and what to mend.
 

@@ -4,7 +4,11 @@ SettingsError
 NotRecordedError
 NotResumableError
 StoreUnavailableError
+PortfolioError
+BadListError
 """
+
+from trading_graph.toolkit.errors import BadRequestError
 
 
 class SettingsError(Exception):
@@ -21,3 +25,11 @@ class NotResumableError(Exception):
 
 class StoreUnavailableError(Exception):
     """The service's store cannot be read or written; the message says why and what to do."""
+
+
+class PortfolioError(Exception):
+    """A portfolio cannot be found, worked on or read; the message says why and what to do."""
+
+
+class BadListError(BadRequestError):
+    """What a portfolio is asked to analyse names nothing that can be analysed."""

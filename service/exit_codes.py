@@ -18,6 +18,7 @@ from trading_graph.otel.errors import ExporterSettingsError, GateError, TraceErr
 from trading_graph.service.errors import (
     NotRecordedError,
     NotResumableError,
+    PortfolioError,
     SettingsError,
     StoreUnavailableError,
 )
@@ -149,7 +150,7 @@ def report_failure(error: BaseException) -> ExitCode:
             kind = ErrorKind.TRACE
         case AnalysisError() | DataError() | NotRecordedError() | NotResumableError():
             kind = ErrorKind.RUN
-        case StoreUnavailableError():
+        case StoreUnavailableError() | PortfolioError():
             kind = ErrorKind.RUN
         case OSError() if not isinstance(error, BrokenPipeError):  # That one is click's.
             sentence = f"{error.filename or 'A file'} cannot be written: {error.strerror or error}."

@@ -74,7 +74,8 @@ class LazyCommand(click.Command):
         """Import the function, call it, and exit with its code, or that of its failure."""
         try:
             if self._extra is not None:
-                load("extras:require_extra")(f"trading-graph {self.name}", self._extra)
+                words = ctx.command_path.split()[1:]
+                load("extras:require_extra")(" ".join(("trading-graph", *words)), self._extra)
             code = ctx.invoke(self.function(), **ctx.params)
         except BaseException as error:
             # What nobody expects is raised again, and so is what click prints itself.

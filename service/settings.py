@@ -123,6 +123,14 @@ class Settings(BaseSettings):
     max_calls: int | None = Field(None, ge=1, description="Budget of a run, in LLM calls.")
     max_tokens: int | None = Field(None, ge=1, description="Budget of a run, in and out.")
     out: Path = Path("runs")
+    portfolios: Path = Field(Path("portfolios"), description="Where portfolios are kept.")
+    portfolio_at_once: int = Field(8, ge=1, le=256, description="Runs of a portfolio at once.")
+    portfolio_ask_usd: float = Field(
+        5.0, ge=0, description="A portfolio that costs more asks before it starts."
+    )
+    portfolio_ask_calls: int = Field(
+        200, ge=0, description="So does one of more calls whose cost is not known."
+    )
     log_file: Path = Path("logs/trading_graph.log")
     spool: Path = Field(Path("logs/spool"), description="Spans that a backend did not take.")
     jaeger_url: str = "http://localhost:16686"

@@ -140,11 +140,11 @@ def _jaeger(settings: "Settings") -> "JaegerQuery":
 
 
 def newest_run(out: Path) -> Path:
-    """The folder of the newest run; run ids are ordered by time."""
-    folders = sorted(folder for folder in out.glob("*") if (folder / TRACE).is_file())
-    if not folders:
+    """The folder of the run that was recorded last; an id of a portfolio's run tells no time."""
+    traces = [trace for folder in out.glob("*") if (trace := folder / TRACE).is_file()]
+    if not traces:
         raise TraceError(f"There is no run in {out} yet; make one with: trading-graph run AAPL")
-    return folders[-1]
+    return max(traces, key=lambda each: (each.stat().st_mtime_ns, each.parent.name)).parent
 
 
 def _over(trace: Path) -> Path:

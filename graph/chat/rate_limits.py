@@ -231,7 +231,8 @@ class Turn:
 
 
 _NO_LIMITS = RateLimits()
-_EVERY_MODEL = "*"
+EVERY_MODEL = "*"
+"""The name in limits that stands for every model that they do not name."""
 _rates: dict[tuple[str | None, str, RateLimits], ModelRate] = {}
 
 
@@ -239,7 +240,7 @@ def model_rate(service: ModelService, name: str) -> ModelRate:
     """The turns of a model, the same for all runs of the process."""
     limits = RateLimits(
         *(
-            limit.get(name, limit.get(_EVERY_MODEL))
+            limit.get(name, limit.get(EVERY_MODEL))
             for limit in (service.requests_per_minute, service.tokens_per_minute)
         )
     )

@@ -12,6 +12,7 @@ only its trace.
 """
 
 import os
+import shutil
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -56,19 +57,20 @@ class RunFolder:
 
     def write_order(self, order: str) -> None:
         """Write what the run is asked to do."""
-        _replace(self.order, order)
+        replace_text(self.order, order)
 
     def write(self, decision: str, report: str) -> None:
         """Write the decision and the report."""
-        _replace(self.decision, decision)
+        replace_text(self.decision, decision)
         self.write_report(report)
 
     def write_report(self, report: str) -> None:
         """Write the report."""
-        _replace(self.path / REPORT, report)
+        replace_text(self.path / REPORT, report)
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all; raises OSError."""
     temporary = path.with_name(f".{path.name}.partial")
     try:
         temporary.write_text(text, encoding="utf-8")
@@ -89,7 +91,7 @@ def folder_state(folder: Path) -> FolderState:
             return FolderState.RUNNING
     except FileNotFoundError:
         return FolderState.OVER
-    trace = _read_spans(folder)
+    trace = read_spans(folder)
     run = None if trace is None else _run(trace)
     if trace is None or run is None or trace.end[run] == 0:
         return FolderState.INTERRUPTED
@@ -101,7 +103,7 @@ def folder_state(folder: Path) -> FolderState:
 
 def agents_done(folder: Path) -> frozenset[str]:
     """The agents of a run that have ended well. Blocks."""
-    trace = _read_spans(folder)
+    trace = read_spans(folder)
     if trace is None:
         return frozenset()
     ended = [row for row in range(len(trace)) if trace.end[row] and trace.status[row] != ERROR]
@@ -115,7 +117,7 @@ def unfinished_sentence(folder: Path) -> str | None:
     if state in (FolderState.OVER, FolderState.FAILED):
         return None
     last_sign_ns = (folder / JOURNAL).stat().st_mtime_ns
-    trace = _read_spans(folder)
+    trace = read_spans(folder)
     progress = "nothing was recorded"
     seconds = ""
     if trace is not None:
@@ -136,8 +138,19 @@ def unfinished_sentence(folder: Path) -> str | None:
     )
 
 
-def _read_spans(folder: Path) -> SpanTable | None:
-    """The recorded spans of a run; the end of an open span is 0."""
+def state_left_by(folder: RunFolder) -> FolderState | None:
+    """The state in which an earlier process left a run; None if it had not begun. Blocks.
+
+    What a process leaves that was killed at once is deleted.
+    """
+    if folder.journal.exists() or folder.trace.exists() or folder.decision.exists():
+        return folder_state(folder.path)
+    shutil.rmtree(folder.path, ignore_errors=True)
+    return None
+
+
+def read_spans(folder: Path) -> SpanTable | None:
+    """The recorded spans of a run; the end of an open span is 0. Blocks."""
     files = [path for path in (folder / TRACE, folder / JOURNAL) if _has_spans(path)]
     return read(*files)[0] if files else None
 

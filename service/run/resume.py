@@ -58,12 +58,12 @@ def interrupted_run(word: str, out: Path) -> uuid.UUID:
 
 
 def interrupted_runs(out: Path) -> dict[str, RunOrder]:
-    """The orders of the runs that can be resumed, by run id, the oldest first. Blocks.
+    """The orders of the runs that can be resumed, by run id, those that stopped last at the end.
 
-    A run whose order cannot be read is left out, since nobody knows its request.
+    A run whose order cannot be read is left out, since nobody knows its request. Blocks.
     """
     orders = {}
-    for journal in sorted(out.glob(f"*/{JOURNAL}")):
+    for journal in sorted(out.glob(f"*/{JOURNAL}"), key=_last_sign):
         folder = journal.parent
         try:
             order = RunOrder.parse((folder / ORDER).read_text("utf-8"), str(folder / ORDER))
@@ -72,6 +72,14 @@ def interrupted_runs(out: Path) -> dict[str, RunOrder]:
         if folder_state(folder) in (FolderState.INTERRUPTED, FolderState.FAILED):
             orders[folder.name] = order
     return orders
+
+
+def _last_sign(journal: Path) -> tuple[int, str]:
+    """When the run of a journal last gave a sign of life, and its id."""
+    try:
+        return journal.stat().st_mtime_ns, journal.parent.name
+    except FileNotFoundError:  # it has just ended
+        return 0, journal.parent.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,7 @@ redraws a small table; elsewhere one line is written when an agent has ended.
 """
 
 import asyncio
-import contextlib
 import os
-import signal
 import sys
 import time
 import uuid
@@ -46,6 +44,7 @@ from trading_graph.service.run.resume import (
     stored_order,
 )
 from trading_graph.service.settings import Settings
+from trading_graph.service.termination import cancelled_by_sigterm
 
 _REFRESH_PER_S = 8
 _SHOWN_PAUSE_S = 1.0
@@ -263,7 +262,7 @@ class RunSession:
     ) -> list[FinishedRun]:
         redactor = self._settings.redactor
         opened = open_engine(self._settings, choice, self._out, redactor, self._langsmith)
-        with _cancelled_by_sigterm():
+        with cancelled_by_sigterm():
             async with opened as engine:
                 made = [await self._run_with_progress(engine, start) for _ in range(times)]
         return [await asyncio.to_thread(finish_run, engine, *each) for each in made]
@@ -278,18 +277,3 @@ class RunSession:
                 if isinstance(note, FailureNote):  # LangGraph adds notes of its own.
                     self._talk.print(note, soft_wrap=True)
             raise
-
-
-@contextlib.contextmanager
-def _cancelled_by_sigterm() -> Iterator[None]:
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task is not None
-    try:
-        loop.add_signal_handler(signal.SIGTERM, task.cancel)
-    except (RuntimeError, ValueError):  # on another thread signals belong to the program
-        yield
-        return
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGTERM)

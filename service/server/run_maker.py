@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import shutil
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -20,7 +19,7 @@ from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.verdict import judge
 from trading_graph.service.errors import NotResumableError
 from trading_graph.service.run.engine import Engine
-from trading_graph.service.run.folder import FolderState, RunFolder, folder_state
+from trading_graph.service.run.folder import FolderState, RunFolder, state_left_by
 from trading_graph.service.run.result import finish_run
 from trading_graph.service.server.run_events import RunEvents, VerdictReached
 from trading_graph.service.server.run_queue import RunOutcome, RunQueue
@@ -68,7 +67,7 @@ class RunMaker:
         """Bring the analysis to its end; returns the outcome before its verdict, and its trace."""
         folder = RunFolder(self._engine.out, run.id)
         run_id = uuid.UUID(run.id)
-        at = await asyncio.to_thread(_state_left_by, folder)
+        at = await asyncio.to_thread(state_left_by, folder)
         if at is FolderState.OVER:
             return await asyncio.to_thread(_completed_before, folder)
         if at is None:
@@ -94,14 +93,6 @@ def _outcome(decision: Decision, seconds: float, langsmith: str | None = None) -
         passed=None,
         langsmith=langsmith,
     )
-
-
-def _state_left_by(folder: RunFolder) -> FolderState | None:
-    """The state in which an earlier process left the run; None if it had not begun. Blocks."""
-    if folder.journal.exists() or folder.trace.exists() or folder.decision.exists():
-        return folder_state(folder.path)
-    shutil.rmtree(folder.path, ignore_errors=True)  # left by a process that was killed at once
-    return None
 
 
 def _completed_before(folder: RunFolder) -> tuple[RunOutcome, SpanTable | None]:

@@ -12,9 +12,24 @@ from trading_graph.service.cli import main
 from trading_graph.service.lazy_command import LazyCommand
 
 
-@pytest.mark.parametrize("command", sorted(main.commands))
+def commands(group: click.Group, *before: str) -> dict[str, click.Command]:
+    """The commands of a group and of the groups in it, by the words that name them."""
+    named: dict[str, click.Command] = {}
+    for name, command in sorted(group.commands.items()):
+        words = (*before, name)
+        if isinstance(command, click.Group):
+            named |= commands(command, *words)
+        else:
+            named[" ".join(words)] = command
+    return named
+
+
+COMMANDS = commands(main)
+
+
+@pytest.mark.parametrize("command", ["portfolio", *COMMANDS])
 def test_examples_stand_on_lines_of_their_own(command: str) -> None:
-    shown = CliRunner().invoke(main, [command, "--help"])
+    shown = CliRunner().invoke(main, [*command.split(), "--help"])
     assert shown.exit_code == 0
     assert "\\b" not in shown.output
     assert "\b" not in shown.output
@@ -42,7 +57,7 @@ def modules_after(*words: str) -> set[str]:
     return set(done.stderr.split())
 
 
-@pytest.mark.parametrize("command", ["", *sorted(main.commands)])
+@pytest.mark.parametrize("command", ["", "portfolio", *COMMANDS])
 def test_help_imports_nothing_heavy(command: str) -> None:
     assert not modules_after(*command.split(), "--help") & set(HEAVY)
 
@@ -52,7 +67,7 @@ def test_the_help_of_run_imports_its_options() -> None:
     assert "trading_graph.service.run.request" in modules_after("run", "--help")
 
 
-@pytest.mark.parametrize("command", main.commands.values(), ids=lambda command: command.name)
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_a_command_calls_a_function_that_takes_its_parameters(command: click.Command) -> None:
     assert isinstance(command, LazyCommand)
     function = command.function()

@@ -1,0 +1,230 @@
+"""The folder of a portfolio: its order, what happened so far, and the lock of who works on it.
+
+    portfolio.json   the order, written whole before anything starts
+    progress.jsonl   what happened, a line each, appended
+    worker.lock      held by the process that works on the portfolio; the system releases it
+    cancel           made by whoever wants that process to stop for good
+    tries/           folders of runs that failed and were begun anew
+
+What a decision is stands in the folder of its run. All functions here block.
+"""
+
+import contextlib
+import errno
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
+from io import FileIO
+from pathlib import Path
+
+import msgspec
+
+from trading_graph.graph.decisions import Decision
+from trading_graph.otel.files.journal import mend
+from trading_graph.service.errors import PortfolioError
+from trading_graph.service.portfolio.engine import PortfolioStatus
+from trading_graph.service.portfolio.order import PortfolioOrder
+from trading_graph.service.portfolio.progress import (
+    ProgressEvent,
+    TickerDayProgress,
+    progress_of,
+)
+from trading_graph.service.portfolio.ticker_day import TickerDayResult, TickerDayState
+from trading_graph.service.run.folder import RunFolder, replace_text
+
+ORDER, PROGRESS, LOCK, CANCEL, TRIES = (
+    "portfolio.json",
+    "progress.jsonl",
+    "worker.lock",
+    "cancel",
+    "tries",
+)
+_SHORTEST_ID = 4
+_LOOKS, _LOOK_S = 5, 0.02
+_DECODER = msgspec.json.Decoder(ProgressEvent)
+
+
+class PortfolioFolder:
+    """The folder of one portfolio, below the folder of all portfolios, and its files."""
+
+    def __init__(self, portfolios: Path, portfolio_id: str) -> None:
+        self.path = portfolios / portfolio_id
+        self.order_file = self.path / ORDER
+        self.progress_file = self.path / PROGRESS
+
+    @property
+    def exists(self) -> bool:
+        """Whether the portfolio has an order."""
+        return self.order_file.is_file()
+
+    @property
+    def busy_sentence(self) -> str:
+        """What is said to a second process that wants to work on the portfolio."""
+        return (
+            f"Another process works on the portfolio {self.path.name}; look at it with: "
+            f"trading-graph portfolio status {self.path.name}"
+        )
+
+    def write_order(self, order: PortfolioOrder) -> None:
+        """Write the order; raises OSError."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        replace_text(self.order_file, order.model_dump_json(indent=2) + "\n")
+
+    def order(self) -> PortfolioOrder:
+        """The order; raises PortfolioError."""
+        try:
+            text = self.order_file.read_text("utf-8")
+        except FileNotFoundError:
+            raise PortfolioError(f"There is no portfolio in {self.path}.") from None
+        return PortfolioOrder.parse(text, str(self.order_file))
+
+    def progress(self, order: PortfolioOrder) -> dict[str, TickerDayProgress]:
+        """How far each ticker-day is, by run id; raises PortfolioError."""
+        return progress_of(order.ticker_days, self._events())
+
+    def status(self) -> PortfolioStatus:
+        """How far the portfolio is; raises PortfolioError."""
+        is_live, order = self.is_locked(), self.order()
+        return PortfolioStatus(order, self.path, is_live, tuple(self.progress(order).values()))
+
+    def _events(self) -> Iterator[ProgressEvent]:
+        try:
+            content = self.progress_file.read_bytes()
+        except FileNotFoundError:
+            return
+        for number, line in enumerate(content.splitlines(keepends=True), 1):
+            if not line.endswith(b"\n"):
+                return  # a process was killed in the middle of it
+            try:
+                yield _DECODER.decode(line)
+            except msgspec.DecodeError as error:
+                raise PortfolioError(
+                    f"Line {number} of {self.progress_file} cannot be read: {error}; mend or "
+                    "delete that line."
+                ) from None
+
+    @contextlib.contextmanager
+    def work(self) -> Iterator["ProgressLog"]:
+        """Hold the lock for the duration of the block, and append what happens in it.
+
+        Raises PortfolioError where another process holds the lock, or OSError.
+        """
+        with FileIO(self.path / LOCK, "ab") as lock:
+            if not _take(lock):
+                raise PortfolioError(self.busy_sentence)
+            with FileIO(self.progress_file, "ab+") as file:
+                mend(file)
+                yield ProgressLog(file)
+
+    def is_locked(self) -> bool:
+        """Whether a process works on the portfolio."""
+        try:
+            with (self.path / LOCK).open("rb") as lock:
+                flock(lock, LOCK_SH | LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+    def cancel_is_requested(self) -> bool:
+        """Whether somebody wants the work to stop for good."""
+        return (self.path / CANCEL).exists()
+
+    def request_cancel(self) -> None:
+        """Ask the process that works on the portfolio to stop for good; raises OSError."""
+        (self.path / CANCEL).touch()
+
+    def forget_cancel(self) -> None:
+        """Take that request back."""
+        (self.path / CANCEL).unlink(missing_ok=True)
+
+    def set_aside(self, run: RunFolder) -> None:
+        """Move what a failed run left out of the way of its next try; raises OSError."""
+        tries = self.path / TRIES
+        tries.mkdir(exist_ok=True)
+        numbers = (number for number in range(1, 10_000))
+        target = next(
+            path for number in numbers if not (path := tries / f"{run.path.name}-{number}").exists()
+        )
+        shutil.move(run.path, target)
+
+    def results(
+        self, order: PortfolioOrder, progress: Sequence[TickerDayProgress]
+    ) -> list[TickerDayResult]:
+        """What each ticker-day came to; a decision is read from the folder of its run."""
+        return [self._result(order, each) for each in progress]
+
+    def _result(self, order: PortfolioOrder, progress: TickerDayProgress) -> TickerDayResult:
+        ticker_day = progress.ticker_day
+        if progress.state is not TickerDayState.DONE:
+            return TickerDayResult(ticker_day, progress.state, reason=progress.reason)
+        file = RunFolder(order.out, ticker_day.run_id).decision
+        try:
+            decision = Decision.model_validate_json(file.read_text("utf-8"))
+        except (OSError, ValueError):
+            reason = f"{file} is gone or cannot be read; begin the portfolio anew with --again."
+            return TickerDayResult(ticker_day, TickerDayState.FAILED, reason=reason)
+        return TickerDayResult(ticker_day, TickerDayState.DONE, decision)
+
+
+def _take(lock: FileIO) -> bool:
+    """Take the lock; who only looks whether it is held holds it for a moment."""
+    for _ in range(_LOOKS):
+        try:
+            flock(lock, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_LOOK_S)
+        else:
+            return True
+    return False
+
+
+class ProgressLog:
+    """Appends events; a line is written whole, or a reader ignores it."""
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+
+    def append(self, *events: ProgressEvent) -> None:
+        """Write events; raises OSError."""
+        if events:
+            lines = b"".join(msgspec.json.encode(event) + b"\n" for event in events)
+            if self._file.write(lines) != len(lines):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._file.name))
+
+
+def portfolio_folders(portfolios: Path) -> list[PortfolioFolder]:
+    """All portfolios, the one that was worked on last at the end."""
+    folders = [
+        PortfolioFolder(portfolios, path.parent.name) for path in portfolios.glob(f"*/{ORDER}")
+    ]
+    return sorted(folders, key=lambda each: (_changed_ns(each), each.path.name))
+
+
+def _changed_ns(folder: PortfolioFolder) -> int:
+    files = (folder.order_file, folder.progress_file)
+    return max(file.stat().st_mtime_ns for file in files if file.exists())
+
+
+def find_portfolio(word: str, portfolios: Path) -> PortfolioFolder:
+    """The portfolio that an id, the beginning of one, or `last` names; raises PortfolioError."""
+    folders = portfolio_folders(portfolios)
+    if not folders:
+        raise PortfolioError(
+            f"There is no portfolio in {portfolios} yet; begin one with: trading-graph portfolio "
+            "run AAPL NVDA"
+        )
+    if word == "last":
+        return folders[-1]
+    wanted = word.replace("-", "").lower()
+    matches = [each for each in folders if each.path.name.startswith(wanted)]
+    if len(wanted) < _SHORTEST_ID or not matches:
+        raise PortfolioError(
+            f"{word} is no portfolio of {portfolios}; name one by its id, or the newest as `last`."
+        )
+    if len(matches) > 1:
+        raise PortfolioError(f"{word} begins {len(matches)} ids of {portfolios}; write more of it.")
+    return matches[0]

@@ -1,0 +1,230 @@
+"""Portfolios in one process: one event loop, one engine, and so many runs on it at once.
+
+All runs share the engine's connection pool, cache, model limits and telemetry. A ticker-day that
+ends in an error goes to the end of the line; one during which the process died is resumed. One that
+did so twice without coming further may be what kills the process, so it runs after all others and
+alone.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trading_graph.service.errors import PortfolioError
+from trading_graph.service.portfolio.engine import (
+    PortfolioListener,
+    PortfolioState,
+    PortfolioStatus,
+)
+from trading_graph.service.portfolio.folder import PortfolioFolder, ProgressLog
+from trading_graph.service.portfolio.order import PortfolioOrder
+from trading_graph.service.portfolio.progress import (
+    MOST_TRIES,
+    Happening,
+    ProgressEvent,
+    TickerDayProgress,
+)
+from trading_graph.service.portfolio.record import WorkRecord
+from trading_graph.service.portfolio.run_tally import run_record
+from trading_graph.service.portfolio.ticker_day import TickerDay, TickerDayState
+from trading_graph.service.portfolio.tries import StopError, TickerDayRuns
+from trading_graph.service.run.folder import FolderState, RunFolder, folder_state
+
+if TYPE_CHECKING:
+    from trading_graph.service.run.engine import Engine
+
+_LOOK_S = 0.25
+
+OpensEngine = Callable[[PortfolioOrder], AbstractAsyncContextManager["Engine"]]
+
+
+class _CancelRequested(Exception):
+    """Somebody wants the work to stop for good."""
+
+
+class LocalEngine:
+    """Works on the portfolios of a folder; a `PortfolioEngine`."""
+
+    def __init__(self, portfolios: Path, open_engine: OpensEngine) -> None:
+        self._portfolios = portfolios
+        self._open_engine = open_engine
+
+    async def submit(self, order: PortfolioOrder) -> PortfolioStatus:
+        """Write an order down; one that is there already is only brought up to its new limits."""
+        folder = self._folder(order.id)
+
+        def write() -> PortfolioStatus:
+            folder.path.mkdir(parents=True, exist_ok=True)
+            with folder.work():
+                now = order
+                if folder.exists:
+                    now = folder.order().model_copy(update={"limits": order.limits})
+                folder.write_order(now)
+            return folder.status()
+
+        return await asyncio.to_thread(write)
+
+    async def status(self, portfolio_id: str) -> PortfolioStatus:
+        """How far a portfolio is."""
+        return await asyncio.to_thread(self._folder(portfolio_id).status)
+
+    async def work(
+        self,
+        portfolio_id: str,
+        listener: PortfolioListener,
+        *,
+        again: Collection[TickerDayState] = (),
+    ) -> PortfolioStatus:
+        """Work on a portfolio until each of its ticker-days is over, or it is cancelled.
+
+        What is over is not done again, unless it is in one of the states `again`. Cancellation of
+        the task leaves the runs under way to whoever goes on.
+        """
+        folder = self._folder(portfolio_id)
+        with contextlib.ExitStack() as stack:
+            log = await asyncio.to_thread(stack.enter_context, folder.work())
+            await asyncio.to_thread(folder.forget_cancel)
+            order = await asyncio.to_thread(folder.order)
+            progress = await asyncio.to_thread(_take_up, folder, order, log, again)
+            record = WorkRecord(log, progress, listener)
+            if not all(each.is_final for each in progress.values()):
+                async with self._open_engine(order) as engine:
+                    await _Work(engine, folder, order, record).all()
+            return PortfolioStatus(order, folder.path, False, record.ticker_days)
+
+    async def cancel(self, portfolio_id: str) -> PortfolioStatus:
+        """Stop the work on a portfolio for good, in whatever process; returns when it has ended."""
+        folder = self._folder(portfolio_id)
+        if (await self.status(portfolio_id)).state is PortfolioState.OVER:
+            raise PortfolioError(
+                f"The portfolio {portfolio_id} is over, so there is nothing to cancel; see: "
+                f"trading-graph portfolio status {portfolio_id}"
+            )
+        if await asyncio.to_thread(folder.is_locked):
+            await asyncio.to_thread(folder.request_cancel)
+            while await asyncio.to_thread(folder.is_locked):  # noqa: ASYNC110  # by another process
+                await asyncio.sleep(_LOOK_S)
+
+        def cancel() -> PortfolioStatus:
+            with folder.work() as log:
+                for each in folder.progress(folder.order()).values():
+                    if not each.is_final:
+                        run_id = each.ticker_day.run_id
+                        log.append(ProgressEvent(time.time(), run_id, Happening.CANCELLED))
+                folder.forget_cancel()
+            return folder.status()
+
+        return await asyncio.to_thread(cancel)
+
+    def _folder(self, portfolio_id: str) -> PortfolioFolder:
+        return PortfolioFolder(self._portfolios, portfolio_id)
+
+
+def _take_up(
+    folder: PortfolioFolder,
+    order: PortfolioOrder,
+    log: ProgressLog,
+    again: Collection[TickerDayState],
+) -> dict[str, TickerDayProgress]:
+    """How far the ticker-days are, with what the death of an earlier process means for them."""
+    progress = folder.progress(order)
+
+    def note(event: ProgressEvent) -> None:
+        log.append(event)
+        progress[event.run_id] = progress[event.run_id].after(event)
+
+    for run_id, each in list(progress.items()):
+        if each.state in again:
+            note(ProgressEvent(time.time(), run_id, Happening.RETURNED))
+        elif each.state is TickerDayState.RUNNING:
+            note(_end_of_killed(RunFolder(order.out, run_id), each))
+            if progress[run_id].failures >= MOST_TRIES:
+                reason = (
+                    f"Its process died or failed in each of {MOST_TRIES} tries, the last time "
+                    f"after {progress[run_id].agents} of its agents; to try it again: "
+                    f"trading-graph portfolio resume {order.id} --parked"
+                )
+                note(ProgressEvent(time.time(), run_id, Happening.PARKED, reason=reason))
+    return progress
+
+
+def _end_of_killed(run: RunFolder, progress: TickerDayProgress) -> ProgressEvent:
+    """What became of a try whose process died: its run may have come to its end just before."""
+    record = run_record(run.path, progress.began)
+    is_done = run.decision.exists() and folder_state(run.path) is FolderState.OVER
+    return ProgressEvent(
+        time.time(),
+        run.path.name,
+        Happening.DONE if is_done else Happening.KILLED,
+        agents=record.agents,
+        usage=record.usage,
+    )
+
+
+class _Work:
+    """The work of this process on one portfolio."""
+
+    def __init__(
+        self, engine: "Engine", folder: PortfolioFolder, order: PortfolioOrder, record: WorkRecord
+    ) -> None:
+        self._engine = engine
+        self._folder = folder
+        self._order = order
+        self._record = record
+        self._runs = TickerDayRuns(engine, folder, order, record)
+
+    async def all(self) -> None:
+        """Bring every ticker-day to its end; raises PortfolioError where none can be."""
+        waiting = [each for each in self._record.ticker_days if not each.is_final]
+        suspects = [each.ticker_day for each in waiting if each.deaths >= MOST_TRIES - 1]
+        others = [each.ticker_day for each in waiting if each.deaths < MOST_TRIES - 1]
+        try:
+            await self._line(others, self._order.limits.at_once)
+            await self._line(suspects, 1)
+        except _CancelRequested:
+            await self._record.cancel()
+            await asyncio.to_thread(self._folder.forget_cancel)
+        except StopError as error:
+            raise PortfolioError(
+                f"{str(error).rstrip('.')}; then go on with: "
+                f"trading-graph portfolio resume {self._order.id}"
+            ) from error
+
+    async def _line(self, ticker_days: Sequence[TickerDay], at_once: int) -> None:
+        """Make the runs of ticker-days, so many at once, in their order."""
+        line = deque(ticker_days)
+        running: dict[asyncio.Task[bool], TickerDay] = {}
+        try:
+            while line or running:
+                while line and len(running) < at_once:
+                    ticker_day = line.popleft()
+                    task = asyncio.create_task(
+                        self._runs.make(ticker_day), name=f"ticker-day {ticker_day.run_id}"
+                    )
+                    running[task] = ticker_day
+                ended, _ = await asyncio.wait(
+                    running, timeout=_LOOK_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in ended:
+                    if task.result():
+                        line.append(running[task])
+                    del running[task]
+                if await asyncio.to_thread(self._folder.cancel_is_requested):
+                    raise _CancelRequested
+        except BaseException:
+            await self._leave(running)
+            raise
+
+    async def _leave(self, running: Mapping[asyncio.Task[bool], TickerDay]) -> None:
+        """Leave what runs as a killed process would, so that nothing that was paid for is lost."""
+        self._engine.leave()
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        run_ids = [each.run_id for each in running.values()]
+        await self._record.note_of_running(run_ids, Happening.LEFT)

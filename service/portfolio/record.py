@@ -1,0 +1,58 @@
+"""What happens while a portfolio is worked on: written down first, then told to who listens."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from trading_graph.graph.decisions import Decision
+from trading_graph.service.portfolio.engine import PortfolioListener
+from trading_graph.service.portfolio.folder import ProgressLog
+from trading_graph.service.portfolio.progress import Happening, ProgressEvent, TickerDayProgress
+from trading_graph.service.portfolio.ticker_day import TickerDayState
+
+
+class WorkRecord:
+    """How far the ticker-days of a portfolio are, which this process works on."""
+
+    def __init__(
+        self, log: ProgressLog, progress: dict[str, TickerDayProgress], listener: PortfolioListener
+    ) -> None:
+        self._log = log
+        self._progress = progress
+        self.listener = listener
+
+    def __getitem__(self, run_id: str) -> TickerDayProgress:
+        """How far a ticker-day is."""
+        return self._progress[run_id]
+
+    @property
+    def ticker_days(self) -> tuple[TickerDayProgress, ...]:
+        """How far all ticker-days are, in their order."""
+        return tuple(self._progress.values())
+
+    async def note(
+        self,
+        run_id: str,
+        happening: Happening,
+        *,
+        decision: Decision | None = None,
+        **values: Any,
+    ) -> None:
+        """Record a happening; `values` are the other fields of its event. Raises OSError."""
+        event = ProgressEvent(time.time(), run_id, happening, **values)
+        await asyncio.to_thread(self._log.append, event)
+        self._progress[run_id] = now = self._progress[run_id].after(event)
+        self.listener.changed(now, decision)
+
+    async def note_of_running(self, run_ids: Iterable[str], happening: Happening) -> None:
+        """Record a happening for those that still run."""
+        for run_id in run_ids:
+            if self._progress[run_id].state is TickerDayState.RUNNING:
+                await self.note(run_id, happening)
+
+    async def cancel(self) -> None:
+        """Record that nothing more is done for what is not over."""
+        for each in self.ticker_days:
+            if not each.is_final:
+                await self.note(each.ticker_day.run_id, Happening.CANCELLED)

@@ -1,0 +1,157 @@
+"""The tries of a ticker-day: its run is made or resumed, and what that came to is recorded.
+
+An error that no further try can mend ends the ticker-day; any other one lets it be tried again,
+three times in all. An error that is nobody's in particular, such as a quota that is used up, ends
+the work on all of them, because every further try would end in it.
+"""
+
+import asyncio
+import contextlib
+import errno
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+
+from trading_graph.graph.decisions import Decision
+from trading_graph.graph.errors import ModelRefusalError, QuotaError, RunFailedError
+from trading_graph.otel.spans import SpanListener
+from trading_graph.service.errors import NotResumableError
+from trading_graph.service.log import LOG
+from trading_graph.service.portfolio.folder import PortfolioFolder
+from trading_graph.service.portfolio.order import PortfolioOrder
+from trading_graph.service.portfolio.progress import MOST_TRIES, Happening
+from trading_graph.service.portfolio.record import WorkRecord
+from trading_graph.service.portfolio.run_tally import RunTally
+from trading_graph.service.portfolio.ticker_day import TickerDay
+from trading_graph.service.run.folder import FolderState, RunFolder, folder_state, state_left_by
+from trading_graph.toolkit.errors import BadRequestError
+
+if TYPE_CHECKING:
+    from trading_graph.service.run.engine import Engine
+
+_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE)
+"""What keeps every run from being written down."""
+
+_REFUSALS = 3
+"""So many ticker-days that the model refuses, and none that it answers: it refuses all of them."""
+
+
+class StopError(Exception):
+    """Every further try would end in the same error; the message is the error's."""
+
+
+class TickerDayRuns:
+    """Makes the runs of a portfolio's ticker-days on an engine."""
+
+    def __init__(
+        self, engine: "Engine", folder: PortfolioFolder, order: PortfolioOrder, record: WorkRecord
+    ) -> None:
+        self._engine = engine
+        self._folder = folder
+        self._order = order
+        self._record = record
+        self._refused: set[str] = set()
+
+    async def make(self, ticker_day: TickerDay) -> bool:
+        """Try a ticker-day once; returns whether it is to be tried again.
+
+        Raises StopError, or OSError where the files of the portfolio or of the run cannot be
+        written.
+        """
+        run_id, tally = ticker_day.run_id, RunTally()
+        agents = self._record[run_id].agents
+        await self._record.note(run_id, Happening.BEGAN, agents=agents)
+        began = time.monotonic()
+        listeners = [tally, self._record.listener.run_listener(ticker_day)]
+        try:
+            with _trace_of_its_own():
+                decision = await self._decision(ticker_day, listeners)
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+                raise
+            seconds = time.monotonic() - began
+            return await self._failed(ticker_day, error, tally, seconds)
+        self._refused.clear()
+        await self._record.note(
+            run_id,
+            Happening.DONE,
+            decision=decision,
+            agents=agents + tally.agents,
+            seconds=time.monotonic() - began,
+            usage=tally.usage,
+        )
+        return False
+
+    async def _decision(self, ticker_day: TickerDay, listeners: Sequence[SpanListener]) -> Decision:
+        """The decision of a ticker-day's run, which is made, resumed or read."""
+        run, run_id = RunFolder(self._engine.out, ticker_day.run_id), uuid.UUID(ticker_day.run_id)
+        state = await asyncio.to_thread(state_left_by, run)
+        if state is FolderState.OVER:
+            decision = await asyncio.to_thread(_decision_in, run)
+            if decision is not None:
+                return decision
+            await asyncio.to_thread(self._folder.set_aside, run)
+        elif state is not None:
+            try:
+                analysis, _ = await self._engine.resume(run_id, listeners=listeners)
+            except NotResumableError:
+                if await asyncio.to_thread(folder_state, run.path) is FolderState.RUNNING:
+                    raise
+                await asyncio.to_thread(self._folder.set_aside, run)
+            else:
+                return analysis.decision
+        request = self._order.run_request(ticker_day)
+        analysis, _ = await self._engine.run(request, run_id=run_id, listeners=listeners)
+        return analysis.decision
+
+    async def _failed(
+        self, ticker_day: TickerDay, error: Exception, tally: RunTally, seconds: float
+    ) -> bool:
+        run_id = ticker_day.run_id
+        cause = error.__cause__ if isinstance(error, RunFailedError) else error
+        reason = self._engine.redactor.text(str(cause) or type(cause).__name__)
+        note = partial(
+            self._record.note,
+            run_id,
+            reason=reason,
+            agents=self._record[run_id].agents + tally.agents,
+            seconds=seconds,
+            usage=tally.usage,
+        )
+        LOG.warning("The run of %s on %s failed: %r", ticker_day.symbol, ticker_day.date, cause)
+        if isinstance(cause, BadRequestError):
+            await note(happening=Happening.FAILED)
+            return False
+        if isinstance(cause, ModelRefusalError):
+            self._refused.add(run_id)
+            if isinstance(cause, QuotaError) or len(self._refused) >= _REFUSALS:
+                await note(happening=Happening.LEFT)
+                raise StopError(reason) from cause
+        await note(happening=Happening.ERROR)
+        if self._record[run_id].failures < MOST_TRIES:
+            return True
+        await self._record.note(run_id, Happening.PARKED, reason=reason)
+        return False
+
+
+@contextlib.contextmanager
+def _trace_of_its_own() -> Iterator[None]:
+    """Keep a run out of the trace of the portfolio: its trace has its own id."""
+    token = otel_context.attach(Context())
+    try:
+        yield
+    finally:
+        otel_context.detach(token)
+
+
+def _decision_in(run: RunFolder) -> Decision | None:
+    """The decision of a run that is over; None where it ended without one."""
+    try:
+        return Decision.model_validate_json(run.decision.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
