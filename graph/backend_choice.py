@@ -80,7 +80,8 @@ class BackendChoice:
 
     `model` is None for the offline model. `data` is `offline` for the embedded data set, `live` for
     live data, or `auto` for live data with the embedded data set as a fallback. The latencies, in
-    seconds, are those of the loopback servers.
+    seconds, are those of the loopback servers. In `cache_file` market data outlives the process;
+    without one, or without the `cache`, it does not.
     """
 
     model: ModelService | None = None
@@ -90,6 +91,7 @@ class BackendChoice:
     fetch_latency_s: float = 0.15
     cache: bool = True
     pool: bool = True
+    cache_file: Path | None = None
 
     @property
     def simulated(self) -> bool:
