@@ -61,7 +61,7 @@ from trading_graph.otel import spans
 from trading_graph.otel.spans import RunSpan, SpanListener, UnfinishedRun
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit import data_attributes
-from trading_graph.toolkit.cache import count_cache_use
+from trading_graph.toolkit.cache_use import count_cache_use
 
 Graph = CompiledStateGraph[State, RunContext, State, State]
 Builder = StateGraph[State, RunContext, State, State]

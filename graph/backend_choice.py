@@ -81,6 +81,8 @@ class BackendChoice:
     `model` is None for the offline model. `data` is `offline` for the embedded data set, `live` for
     live data, or `auto` for live data with the embedded data set as a fallback. The latencies, in
     seconds, are those of the loopback servers; the limits a minute are those of the offline model.
+    In `cache_file` market data outlives the process; without one, or without the `cache`, it does
+    not.
     """
 
     model: ModelService | None = None
@@ -92,6 +94,7 @@ class BackendChoice:
     pool: bool = True
     offline_requests_per_minute: int | None = None
     offline_tokens_per_minute: int | None = None
+    cache_file: Path | None = None
 
     @property
     def simulated(self) -> bool:

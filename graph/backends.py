@@ -74,6 +74,7 @@ async def open_backends(
                 embedded_latency_s=choice.fetch_latency_s,
                 caching=choice.cache,
                 pooled=choice.pool,
+                cache_file=choice.cache_file,
             )
         )
         yield Backends(choice, models, toolkit, toolkit.pool)

@@ -117,6 +117,9 @@ class Settings(BaseSettings):
     live_urls: dict[str, str] = Field(
         default={}, description="Other addresses for live sources, by name of `BaseUrls`."
     )
+    cache_file: Path | None = Field(
+        Path("cache/market_data.sqlite"), description="Where market data is kept; `none`: nowhere."
+    )
     chat_latency_s: float = Field(0.8, ge=0, description="Of the offline model, a call.")
     fetch_latency_s: float = Field(0.15, ge=0, description="Of the embedded data, an answer.")
     max_seconds: float | None = Field(None, gt=0, description="Budget of a run.")
@@ -171,6 +174,11 @@ class Settings(BaseSettings):
     def redactor(self) -> Redactor:
         """A redactor that knows these secrets and those of the environment."""
         return process_redactor(self.secrets)
+
+    @field_validator("cache_file", mode="before")
+    @classmethod
+    def _is_a_file_or_none(cls, path: object) -> object:
+        return None if path == "none" else path
 
     @field_validator("live_urls")
     @classmethod
@@ -249,11 +257,13 @@ def backend_choice(
     """The model and the data that serve a run.
 
     A real model serves when a key or a base URL is set, unless `offline` is true or `own_model` is
-    false. Embedded data serves unless a flag or a setting asks for live data.
+    false. Embedded data serves unless a flag or a setting asks for live data. Live data is cached
+    in the settings' file; embedded data is not, so that a run on it has something to fetch.
     """
+    mode: Mode = "offline" if offline else data or settings.data
     return BackendChoice(
         model=_model(settings) if own_model and not offline else None,
-        data="offline" if offline else data or settings.data,
+        data=mode,
         access=LiveAccess(
             BaseUrls.with_changes(settings.live_urls), settings.sec_user_agent, settings.fred_key
         ),
@@ -261,6 +271,7 @@ def backend_choice(
         fetch_latency_s=settings.fetch_latency_s,
         cache=cache,
         pool=pool,
+        cache_file=None if mode == "offline" else settings.cache_file,
     )
 
 

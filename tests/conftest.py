@@ -38,6 +38,12 @@ def nothing_learned_of_models(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["TRADING_GRAPH_MODEL_MEMORY"] = str(memory)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_market_data_of_other_tests() -> None:
+    """Let live data be fetched in every test, but in those that say where its file is."""
+    os.environ["TRADING_GRAPH_CACHE_FILE"] = "none"
+
+
 @pytest.fixture
 def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make an empty folder the current one, for code that writes `runs/` and `logs/`."""

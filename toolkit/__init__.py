@@ -4,6 +4,7 @@
 - `sources`, `live_access`: a module for each source; addresses and keys
 - `as_of`, `as_of_filter`: the day of an analysis; nothing from later passes
 - `cache`, `single_flight`, `ttl`: what is cached, what is shared, and for how long
+- `cache_use`, `stored_cache`, `stored_values`: what the cache did, and its file
 - `pool`, `http_spans`, `http_retries`: HTTP requests, their spans, what a failure means, retries
 - `rate_limits`, `circuit_breaker`: the rules of each host
 - `records`, `bars`, `statements`, `ratios`, `indicators`: data, and what is computed from it

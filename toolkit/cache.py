@@ -11,68 +11,21 @@ import datetime
 import random
 import sys
 import time
-from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
 
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import Span
 
 from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit import data_attributes
+from trading_graph.toolkit.cache_use import HIT, MISS, SHARED, STALE, count, show_on
 from trading_graph.toolkit.errors import NoDataError, SourceUnavailableError, UnknownSymbolError
 from trading_graph.toolkit.single_flight import Flights, link_to_load
 from trading_graph.toolkit.ttl import Lifetime
-
-COUNTS = (
-    "hits",
-    "misses",
-    "shared",
-    "stale",
-    "stale_errors",
-    "negative",
-    "refreshes",
-    "failures",
-    "evictions",
-)
-"""What is counted of each kind of data.
-
-`stale` gets returned an old value while a new one was fetched (`refreshes`), `stale_errors` one
-because its source could not be reached. `negative` gets met a cached absence; they count as hits
-too. `failures` are loads that failed.
-"""
-
-_RUN: ContextVar[defaultdict[str, Counter[str]] | None] = ContextVar(
-    "cache_counts_of_the_run", default=None
-)
-
-
-@contextmanager
-def count_cache_use(span: Span) -> Iterator[Mapping[str, Counter[str]]]:
-    """Write on the block's span what caches do for it: one event `cache` for each kind of data.
-
-    The context tells runs that share a cache apart, so that each run counts its own use.
-    """
-    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    token = _RUN.set(counts)
-    try:
-        yield counts
-    finally:
-        _RUN.reset(token)
-        for kind, use in sorted(counts.items()):
-            numbers = {f"{semconv.CACHE}.{name}": use[name] for name in COUNTS}
-            span.add_event(semconv.CACHE_EVENT, {semconv.CACHE_KIND: kind, **numbers})
-
-
-def _count(kind: str, name: str) -> None:
-    """Add one to a count of the run in which it happens."""
-    if (run := _RUN.get()) is not None:
-        run[kind][name] += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +47,8 @@ class CacheKey:
 class Entry:
     """A value, or the error that says there is none, with the ends of its lifetime.
 
-    After a failed load no other one starts before `try_again_at`. Times are those of the clock.
+    One that has no further life ends with `fresh_until`. After a failed load no other one starts
+    before `try_again_at`. Times are those of the clock.
     """
 
     value: Any
@@ -105,6 +59,22 @@ class Entry:
     revalidate_until: float
     if_error_until: float
     try_again_at: float = 0.0
+
+    def serves(self, now: float) -> bool:
+        """Whether a get is answered without a load that it has to wait for."""
+        again_at = min(self.try_again_at, self.if_error_until)
+        return now < max(self.fresh_until, self.revalidate_until, again_at)
+
+    def on_clock(self, offset: float) -> "Entry":
+        """The same on another clock, which is ahead by `offset` seconds."""
+        return replace(
+            self,
+            stored_at=self.stored_at + offset,
+            fresh_until=self.fresh_until + offset,
+            revalidate_until=self.revalidate_until + offset,
+            if_error_until=self.if_error_until + offset,
+            try_again_at=0.0,
+        )
 
 
 class LeastRecentlyUsed:
@@ -134,7 +104,7 @@ class LeastRecentlyUsed:
         while len(self._entries) > self._max_entries or self._bytes > self._max_bytes:
             oldest = next(iter(self._entries))
             self.drop(oldest)
-            _count(oldest.kind, "evictions")
+            count(oldest.kind, "evictions")
 
     def drop(self, key: CacheKey) -> None:
         """Remove an entry, if there is one."""
@@ -143,15 +113,25 @@ class LeastRecentlyUsed:
             self._bytes -= entry.size
 
 
+class Store(Protocol):
+    """Where entries outlive the process; times in it are those of its clock, the wall clock.
+
+    A store that fails has nothing, and keeps nothing: it never raises, and never holds the event
+    loop up.
+    """
+
+    clock: Callable[[], float]
+
+    async def find(self, key: CacheKey) -> Entry | None:
+        """The entry of a key, unless all its lives are over."""
+        ...
+
+    def put(self, key: CacheKey, entry: Entry) -> None:
+        """Add or replace an entry, soon."""
+        ...
+
+
 T = TypeVar("T")
-
-HIT = "hit"
-SHARED = "shared"
-MISS = "miss"
-STALE = "stale"
-
-# One span may cover several gets; it shows the result that matters most to its reader.
-_WEIGHT = {None: 0, HIT: 1, SHARED: 2, MISS: 3, STALE: 4}
 
 _NEGATIVE_TTL_S = 60.0
 
@@ -166,7 +146,9 @@ class SingleFlightCache:
     time is shortened at random by up to `jitter` of it, so that values of one moment do not expire
     in one moment. `enabled=False` neither caches nor shares: the slow way, on purpose.
 
-    Loads in the background belong to the cache: `close` ends them.
+    What is not in memory is looked up in the `store`, if there is one, before it is loaded; the
+    same rules hold for what stands there. Loads in the background belong to the cache: `close` ends
+    them.
     """
 
     def __init__(
@@ -174,23 +156,26 @@ class SingleFlightCache:
         max_entries: int = 4096,
         max_bytes: int = 64 * 2**20,
         enabled: bool = True,
+        store: Store | None = None,
         clock: Callable[[], float] = time.monotonic,
         jitter: float = 0.1,
     ) -> None:
         self._enabled = enabled
+        self._store = store
         self._clock = clock
         self._jitter = jitter
         self._entries = LeastRecentlyUsed(max_entries, max_bytes)
         self._flights = Flights()
         self._refreshes: set[asyncio.Task[Any]] = set()
+        self._look_ups: dict[CacheKey, asyncio.Task[None]] = {}
 
     async def close(self) -> None:
         """End the loads in the background; values stay, and the cache remains usable."""
         refreshes, self._refreshes = self._refreshes, set()
         for task in refreshes:
             task.cancel()
-        if refreshes:
-            await asyncio.wait(refreshes)
+        if background := {*refreshes, *self._look_ups.values()}:
+            await asyncio.wait(background)
 
     async def get(
         self,
@@ -211,52 +196,76 @@ class SingleFlightCache:
         kind = key.kind
         span = trace.get_current_span()
         if not self._enabled:
-            _count(kind, "misses")
-            _report(span, MISS)
+            count(kind, "misses")
+            show_on(span, MISS)
             return await loader()
         now = self._clock()
         entry = self._entries.find(key)
+        is_fresh = entry is not None and now < entry.fresh_until
+        if not is_fresh and self._store is not None and not (entry and entry.serves(now)):
+            await self._look_up(key, self._store)
+            now, entry = self._clock(), self._entries.find(key)
         if entry is not None:
             if now < entry.fresh_until:
                 self._entries.touch(key)
-                _count(kind, "hits")
-                _report(span, HIT, now - entry.stored_at)
+                count(kind, "hits")
+                show_on(span, HIT, now - entry.stored_at)
                 if entry.error is not None:
-                    _count(kind, "negative")
+                    count(kind, "negative")
                     raise _without_traceback(entry.error)
                 value: T = entry.value
                 return value
             if now < entry.revalidate_until:
-                _count(kind, "stale")
+                count(kind, "stale")
                 if now >= entry.try_again_at and self._flights.find(key) is None:
                     self._refresh(key, lambda: self._load(key, loader, ttl, size))
                 return self._stale(key, entry, span, now)  # type: ignore[no-any-return]
             if now < min(entry.try_again_at, entry.if_error_until):
-                _count(kind, "stale_errors")
+                count(kind, "stale_errors")
                 return self._stale(key, entry, span, now)  # type: ignore[no-any-return]
         flight = self._flights.find(key)
         if flight is None:
-            _count(kind, "misses")
-            _report(span, MISS)
+            count(kind, "misses")
+            show_on(span, MISS)
             flight = self._flights.start(key, lambda: self._load(key, loader, ttl, size))
         else:
-            _count(kind, "shared")
-            _report(span, SHARED)
+            count(kind, "shared")
+            show_on(span, SHARED)
         try:
             return await self._flights.wait(key, flight)  # type: ignore[no-any-return]
         except SourceUnavailableError as error:
             entry, now = self._entries.find(key), self._clock()
             if entry is None or entry.error is not None or now >= entry.if_error_until:
                 raise
-            _count(kind, "stale_errors")
+            count(kind, "stale_errors")
             span.add_event("served stale", {semconv.ERROR_TYPE: spans.error_type(error)})
             return self._stale(key, entry, span, now)  # type: ignore[no-any-return]
         finally:
             link_to_load(span, flight)
 
+    async def _look_up(self, key: CacheKey, store: Store) -> None:
+        """Take over what the store has of a key, once for all who ask at the same moment."""
+        if self._flights.find(key) is not None:
+            return  # The store had nothing that serves.
+        task = self._look_ups.get(key)
+        if task is None:
+            task = self._look_ups[key] = asyncio.create_task(self._take_over(key, store))
+            task.add_done_callback(lambda _: self._look_ups.pop(key))
+        # Unlike `await task`, this does not cancel the task with one of those who wait for it.
+        await asyncio.wait((task,))
+
+    async def _take_over(self, key: CacheKey, store: Store) -> None:
+        stored = await store.find(key)
+        if stored is None:
+            return
+        entry, own = stored.on_clock(self._clock() - store.clock()), self._entries.find(key)
+        if own is None or own.stored_at < entry.stored_at:
+            count(key.kind, "stored")
+            self._entries.put(key, entry)
+
     def _stale(self, key: CacheKey, entry: Entry, span: Span, now: float) -> Any:
         self._entries.touch(key)
-        _report(span, STALE, now - entry.stored_at)
+        show_on(span, STALE, now - entry.stored_at)
         return entry.value
 
     def _refresh(self, key: CacheKey, load: Callable[[], Awaitable[Any]]) -> None:
@@ -269,7 +278,7 @@ class SingleFlightCache:
             ):
                 return await load()
 
-        _count(key.kind, "refreshes")
+        count(key.kind, "refreshes")
         # The cache owns it: otherwise the last caller who joins it could cancel it.
         task = self._flights.start(key, renew, owned=True).task
         self._refreshes.add(task)
@@ -291,7 +300,7 @@ class SingleFlightCache:
             self._put(key, None, absence, short, sys.getsizeof(absence))
             raise
         except Exception:
-            _count(key.kind, "failures")
+            count(key.kind, "failures")
             if (entry := self._entries.find(key)) is not None:
                 entry.try_again_at = self._clock() + _AGAIN_AFTER_S
             raise
@@ -311,18 +320,19 @@ class SingleFlightCache:
             return
         now = self._clock()
         end = now + lifetime.fresh_s
-        self._entries.put(
-            key,
-            Entry(
-                value,
-                error,
-                size,
-                stored_at=now,
-                fresh_until=now + lifetime.fresh_s * (1 - self._jitter * random.random()),
-                revalidate_until=end + lifetime.revalidate_s if lifetime.revalidate_s else 0.0,
-                if_error_until=end + lifetime.if_error_s if lifetime.if_error_s else 0.0,
-            ),
+        fresh_until = now + lifetime.fresh_s * (1 - self._jitter * random.random())
+        entry = Entry(
+            value,
+            error,
+            size,
+            stored_at=now,
+            fresh_until=fresh_until,
+            revalidate_until=end + lifetime.revalidate_s if lifetime.revalidate_s else fresh_until,
+            if_error_until=end + lifetime.if_error_s if lifetime.if_error_s else fresh_until,
         )
+        self._entries.put(key, entry)
+        if self._store is not None:
+            self._store.put(key, entry.on_clock(self._store.clock() - now))
 
 
 E = TypeVar("E", bound=Exception)
@@ -331,15 +341,3 @@ E = TypeVar("E", bound=Exception)
 def _without_traceback(error: E) -> E:
     """A copy without traceback, which would grow at every raise, and keep frames alive."""
     return type(error)(*error.args)
-
-
-def _report(span: Span, result: str, age_s: float | None = None) -> None:
-    """Write a get's result on the caller's span: the weightiest one, and the oldest value's age."""
-    if not isinstance(span, ReadableSpan):
-        return  # it records nothing
-    attributes: Mapping[str, Any] = span.attributes or {}
-    before = attributes.get(semconv.CACHE)
-    if _WEIGHT[result] > _WEIGHT[before]:
-        span.set_attribute(semconv.CACHE, result)
-    if age_s is not None and (before is None or age_s > attributes.get(semconv.CACHE_AGE_S, -1.0)):
-        span.set_attribute(semconv.CACHE_AGE_S, round(age_s, 3))

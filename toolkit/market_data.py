@@ -9,6 +9,7 @@ import datetime
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal, TypeVar
 
 from trading_graph.toolkit import embedded_server, indicators
@@ -40,6 +41,7 @@ from trading_graph.toolkit.records import (
 )
 from trading_graph.toolkit.sources.registry import SourceOrder, first_answer, sources_of
 from trading_graph.toolkit.sources.source import Source, gather_parts
+from trading_graph.toolkit.stored_cache import edition, open_stored_cache
 from trading_graph.toolkit.symbols import parse_symbol
 from trading_graph.toolkit.ttl import ttl_for
 
@@ -359,8 +361,12 @@ async def open_toolkit(
     embedded_latency_s: float = embedded_server.DEFAULT_LATENCY_S,
     caching: bool = True,
     pooled: bool = True,
+    cache_file: Path | None = None,
 ) -> AsyncIterator[AsyncToolkit]:
-    """Market data with a pool, a cache, and where the mode needs it the embedded data's server."""
+    """Market data with a pool, a cache, and where the mode needs it the embedded data's server.
+
+    In `cache_file` the cache outlives the process; None keeps it in memory alone.
+    """
     async with AsyncExitStack() as stack:
         base_url = None
         if mode != "live":
@@ -369,6 +375,10 @@ async def open_toolkit(
             stack.push_async_callback(asyncio.to_thread, server.stop)
             base_url = server.url
         pool = await stack.enter_async_context(HttpPool(policies=HOST_POLICIES, pooled=pooled))
-        cache = SingleFlightCache(enabled=caching)
+        store = None
+        if caching and cache_file is not None:
+            made_of = await asyncio.to_thread(edition, access)
+            store = await stack.enter_async_context(open_stored_cache(cache_file, edition=made_of))
+        cache = SingleFlightCache(enabled=caching, store=store)
         stack.push_async_callback(cache.close)
         yield AsyncToolkit(pool, cache, mode=mode, base_url=base_url, access=access)

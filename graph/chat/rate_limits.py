@@ -107,7 +107,9 @@ class ModelRate:
         """Give no turn for that long: the service has said when it answers again."""
         with self._lock:
             self._pause_end = max(self._pause_end, self._now() + seconds)
-        self._wake()
+            tickets = tuple(self._queue)
+        for ticket in tickets:
+            ticket.wake()
 
     async def turn(
         self,
@@ -164,7 +166,8 @@ class ModelRate:
             self._sent.append(sent := _Sent(now, ticket.tokens))
             while self._sent[0].at < now - WINDOW_S:
                 self._sent.popleft()
-            return sent
+        self._wake_first()
+        return sent
 
     def _when(self, ticket: _Ticket, now: float) -> float:
         """When the ticket's turn is, if all that are ahead of it take theirs."""
@@ -196,7 +199,7 @@ class ModelRate:
             if ticket not in self._queue:
                 return
             self._queue.remove(ticket)
-        self._wake()
+        self._wake_first()
 
     def settle(self, sent: _Sent, tokens: int) -> None:
         """Book what a request really took; what exceeds the expectation counts from now on."""
@@ -206,13 +209,17 @@ class ModelRate:
                 sent.tokens = tokens
             elif self.limits.tokens is not None:
                 self._sent.append(_Sent(self._now(), more, requests=0))
-        self._wake()
+        self._wake_first()
 
-    def _wake(self) -> None:
+    def _wake_first(self) -> None:
+        """Let the first in line look again: nobody behind it has a turn before it has.
+
+        With all of them looking, a settled request would cost the square of the line's length.
+        """
         with self._lock:
-            tickets = tuple(self._queue)
-        for ticket in tickets:
-            ticket.wake()
+            first = next((each for each in self._queue if not each.loop.is_closed()), None)
+        if first is not None:
+            first.wake()
 
 
 class Turn:

@@ -35,6 +35,7 @@ from trading_graph.service.run.request import default_date
 from trading_graph.service.settings import backend_choice, read_settings
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.bars import Bars
+from trading_graph.toolkit.cache_use import count_cache_use
 from trading_graph.toolkit.errors import DataError, NoDataError
 from trading_graph.toolkit.live_access import Mode
 from trading_graph.toolkit.market_data import AsyncToolkit, MarketData, open_toolkit
@@ -82,18 +83,24 @@ async def _fetch(name: str, as_of: AsOf, choice: BackendChoice, redactor: Redact
         shutdown_on_exit=False,
     )
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    latency_s = choice.fetch_latency_s
-    async with open_toolkit(choice.data, choice.access, embedded_latency_s=latency_s) as toolkit:
+    opened = open_toolkit(
+        choice.data,
+        choice.access,
+        embedded_latency_s=choice.fetch_latency_s,
+        cache_file=choice.cache_file,
+    )
+    async with opened as toolkit:
         token = otel_context.attach(context_with(spans.Recording(f"data {name}", provider)))
         try:
-            with spans.open_span(f"data {name}"):
+            with spans.open_span(f"data {name}") as span, count_cache_use(span) as uses:
                 data = await toolkit.get_all_market_data(name, as_of)
             reasons = {**data.errors, **await _absent_sources(toolkit, data)}
         finally:
             otel_context.detach(token)
     missing = {part: redactor.text(str(error)) for part, error in reasons.items()}
     fetches = _fetches(exporter.get_finished_spans())
-    return await asyncio.to_thread(Snapshot.of, data, missing, fetches, redactor)
+    stored = sum(use["stored"] for use in uses.values())
+    return await asyncio.to_thread(Snapshot.of, data, missing, fetches, stored, redactor)
 
 
 @contextmanager
@@ -166,9 +173,16 @@ def show_snapshot(console: Console, snapshot: Snapshot) -> None:
 
 def show_fetches(console: Console, snapshot: Snapshot) -> None:
     """Print the fetches on one time axis, and what that shows."""
-    fetches = snapshot.fetches
+    fetches, stored = snapshot.fetches, snapshot.stored
+    if stored:
+        console.print(
+            f"\n{stored} answers came from the cache file; TRADING_GRAPH_CACHE_FILE=none fetches "
+            "them anew.",
+            highlight=False,
+        )
     if not fetches:
-        console.print("No fetch was recorded: OTEL_SDK_DISABLED is set, or nothing was asked.")
+        if not stored:
+            console.print("No fetch was recorded: OTEL_SDK_DISABLED is set, or nothing was asked.")
         return
     alone = sum(span.duration_s for span in fetches)
     longest = max(fetches, key=lambda span: span.duration_s)

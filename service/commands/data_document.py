@@ -40,7 +40,8 @@ class Snapshot:
     """Market data, what follows from it, the reason for each missing part, and the fetches.
 
     `indicators` are those of the last session, None before their warm-up. `latest` is the newest
-    period of each kind of statement. `ratios` needs prices and a statement.
+    period of each kind of statement. `ratios` needs prices and a statement. `stored` answers came
+    from the cache's file.
     """
 
     data: MarketData
@@ -49,6 +50,7 @@ class Snapshot:
     ratios: Ratios | None
     missing: Mapping[str, str]
     fetches: tuple[Span, ...]
+    stored: int
     redactor: Redactor
 
     @classmethod
@@ -57,6 +59,7 @@ class Snapshot:
         data: MarketData,
         missing: Mapping[str, str],
         fetches: tuple[Span, ...],
+        stored: int,
         redactor: Redactor,
     ) -> Self:
         """Compute what follows from the data; the first time it imports pandas. Blocks."""
@@ -81,6 +84,7 @@ class Snapshot:
             ratios=ratios,
             missing=missing,
             fetches=fetches,
+            stored=stored,
             redactor=redactor,
         )
 

@@ -21,7 +21,7 @@ from trading_graph.otel.vocabularies import Role, witness
 from trading_graph.service.run.folder import TRACE
 from trading_graph.service.trace_source import newest_run
 from trading_graph.toolkit import data_attributes
-from trading_graph.toolkit.cache import COUNTS
+from trading_graph.toolkit.cache_use import COUNTS
 from trading_graph.toolkit.rate_limits import HOST_POLICIES, HostPolicy
 from trading_graph.toolkit.ttl import CLOSED_DAY, TODAY, Lifetime
 
@@ -53,6 +53,7 @@ class CacheUseJson(Document, frozen=True, kw_only=True):
     stale: int
     stale_errors: int
     negative: int
+    stored: int
     refreshes: int
     failures: int
     evictions: int

@@ -76,7 +76,9 @@ class RunOrder(BaseModel):
 
     def choice(self, settings: Settings) -> BackendChoice:
         """The back ends that these settings give the run, with the latencies that it began with."""
-        choice = backend_choice(settings, offline=False, own_model=self.models is not None)
+        choice = backend_choice(
+            settings, offline=False, own_model=self.models is not None, data=self.data
+        )
         return replace(choice, **{name: getattr(self, name) for name in _CHOSEN})
 
     def resumed_with(self, choice: BackendChoice, *, undecided: bool) -> Self:

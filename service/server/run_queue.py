@@ -7,6 +7,7 @@ that were under way when it stopped, then makes the queued ones in their order.
 import asyncio
 import logging
 import math
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import asdict, dataclass, field, replace
 from http import HTTPStatus
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 
 from trading_graph.service.errors import StoreUnavailableError
 from trading_graph.service.server.problems import Problem
+from trading_graph.service.server.run_durations import FIRST_GUESS_S, RunDurations
 from trading_graph.service.server.run_events import RunEvents, RunFinished
 from trading_graph.service.store import RunState, Store, StoredRun, now
 
@@ -21,20 +23,24 @@ _LOG = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-_FIRST_GUESS_S = 60.0
-"""Assumed duration of a run, until one has ended here."""
-
 
 class QueueFullError(Problem):
-    """The line is full; `retry_after_s` says when to ask again."""
+    """The line is full; in `wait_s` a place is likely to be free, to judge by `known` runs."""
 
-    def __init__(self, waiting: int, retry_after_s: int) -> None:
+    def __init__(self, waiting: int, wait_s: float, known: int) -> None:
+        retry_after_s = max(1, math.ceil(wait_s))
+        basis = (
+            f"runs take as long as the last {known}"
+            if known
+            else (f"a run takes {FIRST_GUESS_S:g} s, since none has ended yet")
+        )
         super().__init__(
             HTTPStatus.TOO_MANY_REQUESTS,
-            f"{waiting} runs wait already; ask again in {retry_after_s} s.",
+            f"{waiting} runs wait already; ask again in {retry_after_s} s: by then one of those "
+            f"under way has ended in four cases of five, if {basis}.",
             headers={"Retry-After": str(retry_after_s)},
         )
-        self.retry_after_s = retry_after_s
+        self.wait_s = wait_s
 
 
 class QueueClosingError(Problem):
@@ -77,11 +83,12 @@ it."""
 
 @dataclass(slots=True)
 class _QueuedRun:
-    """A run that is not over; `task` makes it."""
+    """A run that is not over; `task` makes it, since `began`."""
 
     run: StoredRun
     events: RunEvents
     task: asyncio.Task[None] | None = None
+    began: float = 0.0
     cancelled: bool = False
     ending: bool = False
     over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -97,6 +104,7 @@ class RunQueue:
         *,
         at_once: int,
         in_line: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._explain = explain
@@ -108,7 +116,8 @@ class RunQueue:
         self._admission = asyncio.Lock()
         self._unbroken: set[asyncio.Task[Any]] = set()
         self._closing = False
-        self._usual_s = _FIRST_GUESS_S
+        self._clock = clock
+        self._durations = RunDurations()
 
     @property
     def running(self) -> int:
@@ -131,7 +140,14 @@ class RunQueue:
         return bool(self._workers)
 
     async def take_up(self) -> None:
-        """Queue the runs that an earlier process left; raises StoreUnavailableError."""
+        """Queue the runs that an earlier process left, and learn from those that ended in it.
+
+        Raises StoreUnavailableError.
+        """
+        ended = await self._store.runs(states=(RunState.DONE, RunState.FAILED))
+        for run in reversed(ended):
+            if run.started is not None and run.ended is not None and not run.resumed:
+                self._durations.add(run.ended - run.started)
         unfinished = await self._store.runs(states=(RunState.RUNNING, RunState.QUEUED), limit=-1)
         for run in sorted(
             unfinished, key=lambda run: (run.state is not RunState.RUNNING, run.created)
@@ -165,7 +181,7 @@ class RunQueue:
             if self._closing:
                 raise QueueClosingError
             if len(self._live) >= self._at_once + self._in_line:
-                raise QueueFullError(self.waiting, self._retry_after_s())
+                raise QueueFullError(self.waiting, self._next_place_s(), len(self._durations))
             await self._store.add(run)
             self._admit(run, RunEvents(run.id, self._store))
             return run, True
@@ -229,6 +245,7 @@ class RunQueue:
             live = await self._line.get()
             if live.cancelled:
                 continue
+            live.began = self._clock()
             live.task = asyncio.create_task(self._make_one(live, make), name=f"run {live.run.id}")
             await asyncio.wait([live.task])
 
@@ -240,9 +257,10 @@ class RunQueue:
         # A run that `close` cancels stays as it is stored; one that `_stop` cancels ends there.
         except Exception as error:
             _LOG.warning("Run %s failed: %r", live.run.id, error)
+            self._durations.add(self._clock() - live.began)
             await self._end(live, RunState.FAILED, error=self._explain(error))
         else:
-            self._usual_s += (outcome.seconds - self._usual_s) / 4
+            self._durations.add(self._clock() - live.began)
             await self._end(live, RunState.DONE, **asdict(outcome))
 
     async def _begin(self, live: _QueuedRun) -> None:
@@ -279,5 +297,8 @@ class RunQueue:
             self._live.pop(live.run.id, None)
             live.over.set()
 
-    def _retry_after_s(self) -> int:
-        return max(1, math.ceil(self._usual_s * (self.waiting + 1) / self._at_once))
+    def _next_place_s(self) -> float:
+        """When a run under way will have ended, so that the first in line makes room."""
+        now = self._clock()
+        ages = [now - live.began for live in self._live.values() if live.task is not None]
+        return self._durations.next_end_s(ages or [0.0] * self._at_once)

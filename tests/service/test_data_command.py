@@ -148,7 +148,7 @@ def opinions() -> Snapshot:
         posts=Posts("NVDA", posts, source="StockTwits", data_mode="live"),
         errors={},
     )
-    return Snapshot.of(known, {"bars": "There are no prices."}, (), REDACTOR)
+    return Snapshot.of(known, {"bars": "There are no prices."}, (), 0, REDACTOR)
 
 
 def test_posts_and_trades_are_shown_as_they_are() -> None:

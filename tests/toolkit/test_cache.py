@@ -7,7 +7,8 @@ import pytest
 from opentelemetry.trace import INVALID_SPAN
 
 from tests.toolkit.upstream import DAY, KEY, Clock, Upstream, key_of
-from trading_graph.toolkit.cache import CacheKey, SingleFlightCache, count_cache_use
+from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
+from trading_graph.toolkit.cache_use import count_cache_use
 from trading_graph.toolkit.errors import NoDataError, UnknownSymbolError
 
 # One load

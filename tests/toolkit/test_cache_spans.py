@@ -11,7 +11,8 @@ from tests.toolkit.spans_in_memory import spans_of
 from tests.toolkit.upstream import KEY, Clock, Upstream, key_of, turns
 from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
-from trading_graph.toolkit.cache import CacheKey, SingleFlightCache, count_cache_use
+from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
+from trading_graph.toolkit.cache_use import count_cache_use
 from trading_graph.toolkit.errors import SourceUnavailableError
 from trading_graph.toolkit.single_flight import note_load_span
 

@@ -5,6 +5,7 @@ Reading blocks: call these functions in a thread.
 
 import csv
 import datetime
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,6 +33,13 @@ class PriceRow:
     ohlcv: tuple[float, float, float, float, float]
     dividend: float
     split: float
+
+
+@cache
+def digest() -> str:
+    """A digest of all tables."""
+    tables = b"".join(path.read_bytes() for path in sorted(_FOLDER.glob("*.csv")))
+    return hashlib.sha256(tables).hexdigest()
 
 
 @cache

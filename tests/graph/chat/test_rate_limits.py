@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -229,3 +230,35 @@ def test_all_runs_of_a_process_share_the_turns_of_a_model() -> None:
 )
 def test_a_wait_in_words(seconds: float, words: str) -> None:
     assert in_words(seconds) == words
+
+
+class CountedRate(ModelRate):
+    """Counts how often a request looks whether it is its turn."""
+
+    looks = 0
+
+    def _try(self, ticket: Any) -> Any:
+        self.looks += 1
+        return super()._try(ticket)
+
+
+def looks_a_request(waiting: int) -> float:
+    """With so many requests in line that all take more than was expected of them."""
+
+    async def play(loop: VirtualTimeLoop) -> float:
+        rate = CountedRate(RateLimits(requests=20, tokens=20_000), loop.time)
+
+        async def run() -> None:
+            for _ in range(4):
+                turn = await rate.turn(800)
+                await asyncio.sleep(5)
+                turn.settle(1000)
+
+        await asyncio.gather(*(run() for _ in range(waiting)))
+        return rate.looks / (4 * waiting)
+
+    return run_virtually(play)
+
+
+def test_a_long_line_is_not_looked_at_by_all_who_stand_in_it() -> None:
+    assert looks_a_request(200) < 2 * looks_a_request(20)

@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.patience import PATIENCE_S
+from tests.toolkit.upstream import Clock
 from trading_graph.otel.spans import uuid7
 from trading_graph.service.errors import StoreUnavailableError
 from trading_graph.service.run.request import RunRequest
@@ -60,9 +63,14 @@ class Maker:
 
 @contextlib.asynccontextmanager
 async def queued(
-    store: Store, maker: Maker, *, at_once: int = 1, in_line: int = 100
+    store: Store,
+    maker: Maker,
+    *,
+    at_once: int = 1,
+    in_line: int = 100,
+    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[RunQueue]:
-    queue = RunQueue(store, str, at_once=at_once, in_line=in_line)
+    queue = RunQueue(store, str, at_once=at_once, in_line=in_line, clock=clock)
     await queue.take_up()
     queue.begin(maker)
     try:
@@ -166,7 +174,7 @@ async def test_a_full_line_refuses_and_queues_nothing(store: Store) -> None:
         ids = await submitted(queue, "S0", "S1", "S2")
         with pytest.raises(QueueFullError) as full:
             await queue.submit(asked("S3"))
-        assert full.value.retry_after_s >= 1
+        assert int(full.value.headers["Retry-After"]) >= 1
         assert {run.id for run in await store.runs()} == set(ids)
         maker.release()
         await until(store, ids[2], RunState.DONE)
@@ -185,22 +193,56 @@ async def test_many_at_the_same_time_find_the_line_no_longer_than_it_may_be(stor
     assert len(await store.runs()) == 7
 
 
-async def test_how_long_to_wait_is_learnt_from_runs(store: Store) -> None:
+async def refusal(queue: RunQueue) -> QueueFullError:
+    with pytest.raises(QueueFullError) as full:
+        await queue.submit(asked("refused"))
+    return full.value
+
+
+async def test_a_refusal_says_when_the_next_run_under_way_will_have_ended(store: Store) -> None:
+    """And not when the whole line will have been worked off."""
+    maker, clock = Maker(), Clock()
+    async with queued(store, maker, at_once=2, in_line=20, clock=clock) as queue:
+        maker.hold("A", "B", "C", *(f"S{number}" for number in range(20)))
+        ids = await submitted(queue, "A", "B", "C", *(f"S{number}" for number in range(19)))
+        await until(store, ids[1], RunState.RUNNING)
+        first = await refusal(queue)
+        assert (first.wait_s, first.headers["Retry-After"]) == (60.0, "60")
+        assert "a run takes 60 s, since none has ended yet" in first.detail
+        clock.now = 40.0
+        maker.release("A")
+        await until(store, ids[2], RunState.RUNNING)
+        await submitted(queue, "S19")
+        clock.now = 42.0
+        maker.release("B")
+        await until(store, ids[3], RunState.RUNNING)
+        await submitted(queue, "D")
+        # One has run for 2 s and one for none, and the two before took 40 and 42 s.
+        second = await refusal(queue)
+        assert second.wait_s == 40.0
+        assert "the last 2." in second.detail
+        clock.now = 72.5
+        assert (await refusal(queue)).headers["Retry-After"] == "10"
+
+
+async def test_how_long_runs_take_is_known_after_a_new_start(store: Store) -> None:
+    for number in range(3):
+        run = replace(asked(f"S{number}"), state=RunState.DONE, started=now() - 40, ended=now())
+        await store.add(run)
     maker = Maker()
-    async with queued(store, maker, at_once=1, in_line=1) as queue:
-        waits = []
-        for _ in range(12):
-            maker.hold("A", "B")
-            ids = await submitted(queue, "A", "B")
-            with pytest.raises(QueueFullError) as full:
-                await queue.submit(asked("C"))
-            waits.append(full.value.retry_after_s)
-            maker.release()
-            await until(store, ids[1], RunState.DONE)
-            await emptied(queue)
-    assert waits == sorted(waits, reverse=True)
-    assert waits[-1] < waits[0]
-    assert waits[-1] >= 2 * SECONDS
+    maker.hold("A")
+    async with queued(store, maker, at_once=1, in_line=0, clock=Clock()) as queue:
+        ids = await submitted(queue, "A")
+        await until(store, ids[0], RunState.RUNNING)
+        assert (await refusal(queue)).wait_s == pytest.approx(40, abs=0.1)
+
+
+async def test_before_it_begins_a_place_is_free_when_a_first_run_has_ended(store: Store) -> None:
+    queue = RunQueue(store, str, at_once=3, in_line=0)
+    await queue.take_up()
+    await submitted(queue, "A", "B", "C")
+    assert (await refusal(queue)).wait_s == 60.0
+    await queue.close()
 
 
 async def test_one_that_fails_says_why_and_the_next_is_made(store: Store) -> None:
