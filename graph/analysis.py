@@ -23,7 +23,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langsmith.run_helpers import tracing_context
 from opentelemetry.context import Context
-from opentelemetry.trace import TracerProvider
+from opentelemetry.trace import Link, TracerProvider
 from opentelemetry.util.types import AttributeValue
 
 from trading_graph.graph import deciders
@@ -37,6 +37,7 @@ from trading_graph.graph.agent import (
 from trading_graph.graph.analysts import analyst
 from trading_graph.graph.backends import Backends
 from trading_graph.graph.budget import Spending
+from trading_graph.graph.chat.rate_limits import declared_limits
 from trading_graph.graph.checkpoints import Checkpoints
 from trading_graph.graph.context import RunContext
 from trading_graph.graph.decisions import DecidedBy, Decision
@@ -166,10 +167,12 @@ async def record_run(
     run_id: uuid.UUID | None = None,
     unfinished: UnfinishedRun | None = None,
     listeners: Sequence[SpanListener] = (),
+    links: Sequence[Link] = (),
 ) -> AsyncIterator[RunSpan]:
     """Open the run's span with all attributes that a judge of the trace needs.
 
-    `unfinished` is what a killed process left of the run; `listeners` see every span.
+    `unfinished` is what a killed process left of the run; `listeners` see every span; `links` are
+    those of the run's span.
     """
     # Compiling blocks for tens of milliseconds; `analyse` gets the graph from the cache.
     await asyncio.to_thread(build_graph, options)
@@ -181,6 +184,7 @@ async def record_run(
         semconv.DISPATCH: options.dispatch,
         data_attributes.DATA_MODE: choice.data,
         semconv.LATENCY_SIMULATED: choice.simulated,
+        **spans.limit_attributes(declared_limits(backends.models.service)),
     }
     if choice.model is None:
         attributes[semconv.LATENCY_CHAT_S] = choice.chat_latency_s
@@ -192,6 +196,7 @@ async def record_run(
         run_id=run_id,
         unfinished=unfinished,
         listeners=listeners,
+        links=links,
     ) as run:
         with count_cache_use(run.span):
             yield run

@@ -226,19 +226,22 @@ class _Call:
     ) -> AIMessage:
         parts: list[AIMessageChunk] = []
         turn = await self._turn()
-        with self.tally.attempt(), self._in_line() as answer_begins:
-            async for part in chat.astream(list(messages), **sent):
-                if not parts:
-                    answer_begins()
-                    elapsed = round(time.perf_counter() - self.start, 6)
-                    self.span.set_attribute(semconv.RESPONSE_TIME_TO_FIRST_CHUNK, elapsed)
-                assert isinstance(part, AIMessageChunk)
-                parts.append(part)
-                self.tally.read(part)
-        # One addition over all chunks is linear; adding them one by one is quadratic.
-        whole = parts[0].__add__(parts[1:]) if len(parts) > 1 else parts[0]
-        if self.tally.latest is not None:
-            turn.settle(self.tally.latest.total)
+        try:
+            with self.tally.attempt(), self._in_line() as answer_begins:
+                async for part in chat.astream(list(messages), **sent):
+                    if not parts:
+                        answer_begins()
+                        elapsed = round(time.perf_counter() - self.start, 6)
+                        self.span.set_attribute(semconv.RESPONSE_TIME_TO_FIRST_CHUNK, elapsed)
+                    assert isinstance(part, AIMessageChunk)
+                    parts.append(part)
+                    self.tally.read(part)
+            # One addition over all chunks is linear; adding them one by one is quadratic.
+            whole = parts[0].__add__(parts[1:]) if len(parts) > 1 else parts[0]
+            if self.tally.latest is not None:
+                turn.settle(self.tally.latest.total)
+        finally:
+            turn.record(self.span)
         return usable_answer(whole, self.offer)
 
 

@@ -10,14 +10,18 @@ import asyncio
 import contextlib
 import math
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from threading import Lock
 
 from langchain_core.messages import BaseMessage
+from opentelemetry.trace import Span
 
 from trading_graph.graph.backend_choice import ModelService
+from trading_graph.otel import spans
+from trading_graph.otel.vocabularies.limits import DeclaredLimit
 from trading_graph.otel.vocabularies.witness import Wait
 from trading_graph.otel.witness import waiting
 
@@ -31,6 +35,14 @@ class RateLimits:
 
     requests: int | None = None
     tokens: int | None = None
+
+
+class Bound(StrEnum):
+    """What makes a request wait for its turn: a limit of the settings, or the service's own."""
+
+    REQUESTS = "requests"
+    TOKENS = "tokens"
+    SERVICE = "service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +87,14 @@ class _Sent:
     requests: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class _Delay:
+    """How many seconds a request has to wait at least, and what for."""
+
+    seconds: float
+    bound: Bound
+
+
 @dataclass(slots=True, eq=False)
 class _Ticket:
     """A request that waits for its turn on its event loop."""
@@ -92,11 +112,14 @@ class _Ticket:
 class ModelRate:
     """The turns of one model of one service; safe in all threads.
 
-    `now` is the clock, in seconds.
+    `now` is the clock, in seconds; `model` is the model's name.
     """
 
-    def __init__(self, limits: RateLimits, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, limits: RateLimits, now: Callable[[], float] = time.monotonic, model: str = ""
+    ) -> None:
         self.limits = limits
+        self.model = model
         self._now = now
         self._lock = Lock()
         self._sent: deque[_Sent] = deque()
@@ -128,20 +151,23 @@ class ModelRate:
             ticket = _Ticket(tokens)
             self._queue.append(ticket)
         try:
-            if isinstance(sent := self._try(ticket), _Sent):
-                return Turn(self, sent)
-            announce(sent)
+            if isinstance(found := self._try(ticket), _Sent):
+                return Turn(self, found)
+            announce(found.seconds)
+            waits: dict[Bound, float] = defaultdict(float)
             with waiting(Wait.RATE_LIMIT):
-                while not isinstance(sent, _Sent):
+                while not isinstance(found, _Sent):
                     budget = left()
-                    if sent >= budget.seconds:
-                        raise LongWait(self._source, sent, budget)
+                    if found.seconds >= budget.seconds:
+                        raise LongWait(self._source, found.seconds, budget)
                     ticket.moved.clear()
+                    began = self._now()
                     with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(sent):
+                        async with asyncio.timeout(found.seconds):
                             await ticket.moved.wait()
-                    sent = self._try(ticket)
-            return Turn(self, sent)
+                    waits[found.bound] += self._now() - began
+                    found = self._try(ticket)
+            return Turn(self, found, waits)
         finally:
             self._leave(ticket)
 
@@ -155,13 +181,13 @@ class ModelRate:
         limit = f"within {' and '.join(limits)}, as the settings say," if limits else ""
         return " ".join(part for part in ("may be asked again", limit) if part)
 
-    def _try(self, ticket: _Ticket) -> "_Sent | float":
-        """Send the ticket's request, or say how many seconds it has to wait at least."""
+    def _try(self, ticket: _Ticket) -> "_Sent | _Delay":
+        """Send the ticket's request, or say how long it has to wait at least."""
         with self._lock:
             now = self._now()
-            delay = self._when(ticket, now) - now
-            if delay > 0:
-                return delay
+            at, bound = self._when(ticket, now)
+            if at > now:
+                return _Delay(at - now, bound)
             self._queue.remove(ticket)
             self._sent.append(sent := _Sent(now, ticket.tokens))
             while self._sent[0].at < now - WINDOW_S:
@@ -169,30 +195,33 @@ class ModelRate:
         self._wake_first()
         return sent
 
-    def _when(self, ticket: _Ticket, now: float) -> float:
-        """When the ticket's turn is, if all that are ahead of it take theirs."""
+    def _when(self, ticket: _Ticket, now: float) -> tuple[float, Bound]:
+        """When the ticket's turn is, if all that are ahead of it take theirs, and why then."""
         booked = list(self._sent)
-        at = max(now, self._pause_end)
+        at, bound = max(now, self._pause_end), Bound.SERVICE
         for each in self._queue:
             if each.loop.is_closed():
                 continue
-            at = max(at, self._earliest(booked, each.tokens))
+            earliest, limit = self._earliest(booked, each.tokens)
+            if earliest > at:
+                at, bound = earliest, limit
             if each is ticket:
                 break
             booked.append(_Sent(at, each.tokens))
-        return at
+        return at, bound
 
-    def _earliest(self, booked: list[_Sent], tokens: int) -> float:
-        """When a request fits in behind those that are booked, in order of time."""
+    def _earliest(self, booked: list[_Sent], tokens: int) -> tuple[float, Bound]:
+        """When a request fits in behind those that are booked, and which limit says so."""
         limits = self.limits
         requests = 1
         for each in reversed(booked):
             requests += each.requests
             tokens += each.tokens
-            over = limits.requests is not None and requests > limits.requests
-            if over or (limits.tokens is not None and tokens > limits.tokens):
-                return each.at + WINDOW_S
-        return -math.inf
+            if limits.requests is not None and requests > limits.requests:
+                return each.at + WINDOW_S, Bound.REQUESTS
+            if limits.tokens is not None and tokens > limits.tokens:
+                return each.at + WINDOW_S, Bound.TOKENS
+        return -math.inf, Bound.REQUESTS
 
     def _leave(self, ticket: _Ticket) -> None:
         with self._lock:
@@ -201,8 +230,11 @@ class ModelRate:
             self._queue.remove(ticket)
         self._wake_first()
 
-    def settle(self, sent: _Sent, tokens: int) -> None:
-        """Book what a request really took; what exceeds the expectation counts from now on."""
+    def settle(self, sent: _Sent, tokens: int) -> int:
+        """Book what a request really took; what exceeds the expectation counts from now on.
+
+        Returns that excess.
+        """
         with self._lock:
             more = tokens - sent.tokens
             if more <= 0:
@@ -210,6 +242,11 @@ class ModelRate:
             elif self.limits.tokens is not None:
                 self._sent.append(_Sent(self._now(), more, requests=0))
         self._wake_first()
+        return max(more, 0)
+
+    def limit_name(self, bound: Bound) -> str:
+        """What a limit of the model is called in traces."""
+        return limit_name(self.model, bound)
 
     def _wake_first(self) -> None:
         """Let the first in line look again: nobody behind it has a turn before it has.
@@ -223,18 +260,57 @@ class ModelRate:
 
 
 class Turn:
-    """The turn of one request that may be sent now."""
+    """The turn of one request that may be sent now; `waits` are seconds by what it waited for."""
 
-    __slots__ = ("_rate", "_sent")
+    __slots__ = ("_given_ns", "_more", "_rate", "_sent", "waits")
 
-    def __init__(self, rate: ModelRate, sent: _Sent | None) -> None:
+    def __init__(
+        self, rate: ModelRate, sent: _Sent | None, waits: Mapping[Bound, float] | None = None
+    ) -> None:
+        self.waits = waits or {}
         self._rate = rate
         self._sent = sent
+        self._more = 0
+        self._given_ns = time.time_ns()
 
     def settle(self, tokens: int) -> None:
         """Correct the expected tokens."""
         if self._sent is not None:
-            self._rate.settle(self._sent, tokens)
+            self._more = self._rate.settle(self._sent, tokens)
+
+    @property
+    def amounts(self) -> Mapping[str, float]:
+        """What it took of each limit, by the limit's name."""
+        if self._sent is None:
+            return {}
+        named, limits = self._rate.limit_name, self._rate.limits
+        amounts: dict[str, float] = {}
+        if limits.requests is not None:
+            amounts[named(Bound.REQUESTS)] = self._sent.requests
+        if limits.tokens is not None:
+            amounts[named(Bound.TOKENS)] = self._sent.tokens
+        if Bound.SERVICE in self.waits:
+            amounts[named(Bound.SERVICE)] = 1
+        return amounts
+
+    @property
+    def more(self) -> Mapping[str, float]:
+        """What was booked beyond that when the request had been answered."""
+        return {self._rate.limit_name(Bound.TOKENS): self._more}
+
+    def record(self, span: Span) -> None:
+        """Record the turn, which is over, on the span of its call; nothing without a limit."""
+        if not (amounts := self.amounts):
+            return
+        longest = max(self.waits, key=self.waits.__getitem__, default=None)
+        attributes = spans.grant_attributes(
+            amounts,
+            wait_s=sum(self.waits.values()),
+            waited_for="" if longest is None else self._rate.limit_name(longest),
+            held_s=(time.time_ns() - self._given_ns) / 1e9,
+            more=self.more,
+        )
+        spans.record_grant(span, self._given_ns, attributes)
 
 
 _NO_LIMITS = RateLimits()
@@ -245,15 +321,35 @@ _rates: dict[tuple[str | None, str, RateLimits], ModelRate] = {}
 
 def model_rate(service: ModelService, name: str) -> ModelRate:
     """The turns of a model, the same for all runs of the process."""
-    limits = RateLimits(
+    limits = _limits(service, name)
+    key = (service.base_url, name, limits)
+    # One dict operation, so threads agree on one.
+    return _rates.get(key) or _rates.setdefault(key, ModelRate(limits, model=name))
+
+
+def _limits(service: ModelService, name: str) -> RateLimits:
+    return RateLimits(
         *(
             limit.get(name, limit.get(EVERY_MODEL))
             for limit in (service.requests_per_minute, service.tokens_per_minute)
         )
     )
-    key = (service.base_url, name, limits)
-    # One dict operation, so threads agree on one.
-    return _rates.get(key) or _rates.setdefault(key, ModelRate(limits))
+
+
+def limit_name(model: str, bound: Bound) -> str:
+    """What a limit of a model is called in traces, such as `gpt-5-mini tokens`."""
+    return f"{model} {bound}"
+
+
+def declared_limits(service: ModelService) -> list[DeclaredLimit]:
+    """The limits a minute of both models of a service, as traces declare them."""
+    declared = []
+    for model in dict.fromkeys((service.quick, service.deep)):
+        limits = _limits(service, model)
+        for bound, most in ((Bound.REQUESTS, limits.requests), (Bound.TOKENS, limits.tokens)):
+            if most is not None:
+                declared.append(DeclaredLimit(limit_name(model, bound), most, WINDOW_S, bound))
+    return declared
 
 
 def expected_tokens(messages: Sequence[BaseMessage]) -> int:

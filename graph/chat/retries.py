@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import random
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,7 +19,7 @@ from types import TracebackType
 import openai
 from opentelemetry.trace import Span
 
-from trading_graph.graph.chat.rate_limits import LongWait, ModelRate, TimeLeft
+from trading_graph.graph.chat.rate_limits import Bound, LongWait, ModelRate, TimeLeft
 from trading_graph.graph.chat.retry_after import stated_wait
 from trading_graph.graph.errors import BadModelAnswerError, CutAnswerError
 from trading_graph.otel import spans
@@ -166,6 +167,10 @@ async def attempts(
         is_rate = attempt.pause.reason is PauseReason.RATE_LIMIT
         with waiting(Wait.RATE_LIMIT) if is_rate else contextlib.nullcontext():
             await asyncio.sleep(attempt.pause.seconds)
+        if is_rate:
+            limit, wait_s = rate.limit_name(Bound.SERVICE), attempt.pause.seconds
+            grant = spans.grant_attributes({limit: 1}, wait_s=wait_s, waited_for=limit, held_s=0.0)
+            spans.record_grant(span, time.time_ns(), grant)
 
 
 def announce_turn(span: Span, seconds: float) -> None:

@@ -139,6 +139,29 @@ def read_unfinished_run(trace: Path, journal: Path) -> UnfinishedRun | None:
     )
 
 
+def read_ended_run(trace: Path) -> UnfinishedRun | None:
+    """Read the spans of a run that has ended, so that another process can go on with it.
+
+    Returns None where there is no trace, or no span of a run in it. Raises OSError or TraceError.
+    """
+    if not trace.exists():
+        return None
+    spans = _by_id(from_lines(trace.read_bytes(), str(trace)))
+    root = next(
+        (span for span in spans.values() if semconv.RUN_ID in (span.attributes or {})), None
+    )
+    if root is None:
+        return None
+    failure = (root.attributes or {}).get(semconv.ERROR_TYPE, semconv.ENDED)
+    return UnfinishedRun(
+        root=root,
+        open_spans=(),
+        ended_spans=tuple(span for span in spans.values() if span is not root),
+        last_sign_ns=max([span.end_time or 0 for span in spans.values()]),
+        failure=str(failure),
+    )
+
+
 def _is_failed_run(span: ReadableSpan) -> bool:
     is_run = semconv.RUN_ID in (span.attributes or {})
     return is_run and span.status.status_code is StatusCode.ERROR

@@ -10,6 +10,11 @@ from trading_graph.otel.spans.kinds import (
     prefetch,
     tool,
 )
+from trading_graph.otel.spans.limits import (
+    grant_attributes,
+    limit_attributes,
+    record_grant,
+)
 from trading_graph.otel.spans.recording import (
     EventListener,
     Recording,
@@ -24,6 +29,7 @@ from trading_graph.otel.spans.run import (
     caller_context,
     detached_span,
     run,
+    run_context,
 )
 from trading_graph.otel.spans.span import (
     UUIDv7IdGenerator,
@@ -54,12 +60,16 @@ __all__ = [
     "dispatch",
     "error_type",
     "fetch",
+    "grant_attributes",
     "join",
+    "limit_attributes",
     "open_span",
     "prefetch",
+    "record_grant",
     "register_control_flow",
     "register_own_errors",
     "run",
+    "run_context",
     "tool",
     "uuid7",
 ]

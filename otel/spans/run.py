@@ -20,7 +20,15 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, Status, StatusCode
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    Status,
+    StatusCode,
+    TraceFlags,
+)
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
@@ -105,17 +113,19 @@ async def run(
     run_id: uuid.UUID | None = None,
     unfinished: UnfinishedRun | None = None,
     listeners: Sequence[SpanListener] = (),
+    links: Sequence[Link] = (),
 ) -> AsyncIterator[RunSpan]:
     """Open `invoke_workflow {name}` with the witness, and declare the span count at the end.
 
     `parent` is the caller's context (from a `traceparent`); the default is the current context, and
     without a span in it the run starts a new trace. `run_id` is an id that was handed out before
     the run began. `unfinished` is what another process left of this run: its span is opened again
-    with the same id and parent. `listeners` see every span, including this one.
+    with the same id and parent. `listeners` see every span, including this one. `links` of the
+    run's span are added to those that it had.
     """
     context = parent if parent is not None else otel_context.get_current()
     run_uuid = run_id or uuid7()
-    identity: Identity | None = Identity(run_uuid.int)
+    identity: Identity | None = _identity_of(run_uuid)
     if unfinished is not None:
         context, identity = unfinished.parent_context(), unfinished.identity
         run_uuid = uuid.UUID(unfinished.run_id)
@@ -133,6 +143,7 @@ async def run(
                 f"{semconv.INVOKE_WORKFLOW} {name}",
                 identity=identity,
                 start_ns=unfinished.root.start_time if unfinished else None,
+                links=[*(unfinished.root.links if unfinished else ()), *links],
                 attributes={
                     semconv.OPERATION_NAME: semconv.INVOKE_WORKFLOW,
                     semconv.WORKFLOW_NAME: name,
@@ -161,6 +172,29 @@ async def run(
                 span.set_attribute(semconv.SPANS_STARTED, recording.spans_started)
     finally:
         otel_context.detach(token)
+
+
+def run_context(run_id: str) -> SpanContext:
+    """Return the context of the span of a run with a trace of its own, before it starts or after.
+
+    `run_id` is the id in hexadecimal digits, which is the trace id too.
+    """
+    identity = _identity_of(uuid.UUID(run_id))
+    assert identity.span_id is not None
+    return SpanContext(
+        identity.trace_id,
+        identity.span_id,
+        is_remote=True,
+        trace_flags=TraceFlags(TraceFlags.SAMPLED),
+    )
+
+
+def _identity_of(run_id: uuid.UUID) -> Identity:
+    """The ids of a run's span in a trace of its own.
+
+    The span id follows from the run id, so that another trace can link to a run that has not begun.
+    """
+    return Identity(run_id.int, run_id.int % 2**64 or 1)
 
 
 @contextmanager
@@ -216,7 +250,7 @@ def _reopen(span: ReadableSpan, recording: Recording) -> Span:
         else recording.tracer
     )
     with dictate_ids(Identity(context.trace_id, context.span_id)):
-        return tracer.start_span(
+        reopened = tracer.start_span(
             span.name,
             context=_context_below(span.parent, context_with(recording, Context())),
             kind=span.kind,
@@ -224,6 +258,9 @@ def _reopen(span: ReadableSpan, recording: Recording) -> Span:
             links=span.links,
             start_time=span.start_time,
         )
+    for event in span.events:
+        reopened.add_event(event.name, event.attributes, event.timestamp)
+    return reopened
 
 
 def _context_below(parent: SpanContext | None, context: Context) -> Context:

@@ -109,6 +109,8 @@ KILLED_SPANS = "trading.killed_spans"
 """The number of spans that an interruption cut short."""
 RUN_FAILURE = "trading.run_failure"
 """The error.type that an interrupted run had ended with; absent where its process was killed."""
+ENDED = "ended"
+"""In the place of that error.type: the run had ended well, and went on all the same."""
 KILLED = "killed"
 """The error.type of a span whose end is not recorded, because its process was killed."""
 

@@ -6,6 +6,7 @@ from trading_graph.otel.verdict.causes import Cause
 from trading_graph.otel.verdict.completeness import Completeness, completeness
 from trading_graph.otel.verdict.evaluation import CheckResult, Outcome
 from trading_graph.otel.verdict.gate import Gate, SpanSet
+from trading_graph.otel.verdict.limit_use import LimitUse, LinkedUse, Straggler
 from trading_graph.otel.verdict.measures import (
     FanOut,
     FanOutFigures,
@@ -29,6 +30,8 @@ __all__ = [
     "Gate",
     "GateError",
     "Interruption",
+    "LimitUse",
+    "LinkedUse",
     "LlmUse",
     "Measures",
     "Outcome",
@@ -36,6 +39,7 @@ __all__ = [
     "RunFigures",
     "RunView",
     "SpanSet",
+    "Straggler",
     "Strength",
     "Use",
     "Verdict",

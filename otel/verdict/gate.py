@@ -188,9 +188,13 @@ class NoDuplicates(Check, frozen=True, tag="no_duplicates"):
 
 
 class Count(Check, frozen=True, tag="count"):
-    """The set has at least `at_least` and at most `at_most` spans."""
+    """The set has at least `at_least` and at most `at_most` spans.
+
+    `at_least_from` names an attribute of the run that holds the first.
+    """
 
     at_least: int = 0
+    at_least_from: str | None = None
     at_most: int | None = None
 
 
@@ -203,6 +207,16 @@ class Chain(Check, frozen=True, tag="chain"):
 
     limit: int | None = None
     limit_from: str | None = None
+
+
+class LimitUsed(Check, frozen=True, tag="limit_used"):
+    """While anybody waits for a declared limit, `at_least` of it is in use, as a share.
+
+    The limit is one that is declared at, above or below the spans of the set.
+    """
+
+    limit: str
+    at_least: float = 0.9
 
 
 class LoopLag(Check, frozen=True, tag="loop_lag"):
@@ -231,6 +245,7 @@ AnyCheck = (
     | Count
     | NoErrors
     | Chain
+    | LimitUsed
     | LoopLag
     | Complete
 )

@@ -28,6 +28,14 @@ from trading_graph.otel.trace.waits import own_waits
 from trading_graph.otel.verdict.agents import Use, use
 from trading_graph.otel.verdict.causes import Cause
 from trading_graph.otel.verdict.group import Group
+from trading_graph.otel.verdict.limit_use import (
+    LimitUse,
+    LinkedUse,
+    Straggler,
+    limit_uses,
+    linked_use,
+    stragglers,
+)
 from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism, reason
 from trading_graph.otel.verdict.retries import retries_of
 from trading_graph.otel.verdict.work import working_spans
@@ -69,6 +77,8 @@ class Measures(msgspec.Struct, frozen=True):
     """What the trace of a run shows in numbers; times in seconds.
 
     `use` has LLM calls and tokens, in total and by agent; `retries` counts events and resends.
+    `limits` are those that the run declares, `stragglers` the spans under them that took much
+    longer than others, and `linked` the sums of traces to which the run's spans link.
     """
 
     wall_s: float
@@ -83,6 +93,9 @@ class Measures(msgspec.Struct, frozen=True):
     errors: int
     cancellations: int
     retries: int
+    limits: tuple[LimitUse, ...] = ()
+    stragglers: tuple[Straggler, ...] = ()
+    linked: LinkedUse | None = None
 
     @property
     def llm_calls(self) -> int:
@@ -110,6 +123,9 @@ def measures_of(trace: SpanTable, run: int) -> Measures:
         errors=figures.errors,
         cancellations=figures.cancellations,
         retries=figures.retries,
+        limits=tuple(limit_uses(trace, run)),
+        stragglers=tuple(stragglers(trace, run)),
+        linked=linked_use(trace, run),
     )
 
 

@@ -26,6 +26,7 @@ from trading_graph.otel.verdict.evaluation import (
     not_applicable,
     seconds,
 )
+from trading_graph.otel.verdict.limit_use import limit_uses
 from trading_graph.otel.verdict.resumed import PAID_AGAIN
 from trading_graph.otel.verdict.retries import retries_of, too_many_requests
 from trading_graph.otel.verdict.span_counts import count_spans
@@ -83,6 +84,8 @@ def _evaluate(scope: Scope, check: g.AnyCheck) -> CheckResult:
             return _no_errors(on)
         case g.Chain():
             return _chain(on, check)
+        case g.LimitUsed():
+            return _limit_used(on, check)
         case g.LoopLag():
             return _loop_lag(on, check)
         case g.Complete():
@@ -357,13 +360,39 @@ def _before(on: Evaluation, check: g.Before) -> CheckResult:
     )
 
 
+def _limit_used(on: Evaluation, check: g.LimitUsed) -> CheckResult:
+    found = [
+        each for row in on.rows for each in limit_uses(on.trace, row) if each.name == check.limit
+    ]
+    if not found:
+        return not_applicable(check, f"no limit {check.limit!r} is declared")
+    shares = [each.used_while_waiting for each in found if each.used_while_waiting is not None]
+    if not shares:
+        return not_applicable(check, f"next to nobody waited for {check.limit}")
+    least = min(shares)
+    most = found[0]
+    return on.result(
+        least >= check.at_least,
+        f"{least:.0%} in use while work waited; {most.average:.1f} of {most.capacity:g} on average",
+        f"{check.at_least:.0%}",
+        spans=on.rows,
+        advice="See why what waited did not begin when there was room for it: work that is handed "
+        "out in batches, or a limit that is not given back.",
+    )
+
+
 def _count(on: Evaluation, check: g.Count) -> CheckResult:
-    most = check.at_most
+    most, least = check.at_most, check.at_least
+    if check.at_least_from is not None:
+        declared = on.trace.number(on.run, check.at_least_from)
+        if declared is None:
+            return not_applicable(check, f"the run does not declare {check.at_least_from}")
+        least = max(least, int(declared))
     number = len(on.rows)
     return on.result(
-        number >= check.at_least and (most is None or number <= most),
+        number >= least and (most is None or number <= most),
         str(number),
-        f"{check.at_least} to {'any number' if most is None else most}",
+        f"{least} to {'any number' if most is None else most}",
         spans=on.rows[:SHOWN],
         advice="See which of these should not be there, or which is missing.",
     )

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.metrics.export import MetricReader
+from opentelemetry.trace import Link
 
 from trading_graph.graph.analysis import Analysis, analyse, brought, record_run
 from trading_graph.graph.backend_choice import BackendChoice
@@ -108,34 +109,40 @@ class Engine:
         run_id: uuid.UUID | None = None,
         parent: Context | None = None,
         listeners: Sequence[SpanListener] = (),
+        links: Sequence[Link] = (),
     ) -> tuple[Analysis, RunFolder]:
         """Run one analysis; whatever happens, the spans that ended are in the run's folder.
 
-        `run_id` is a UUIDv7 that was assigned before the run began; `parent` is the caller's
-        context. An error that ends the run has a note that says where its trace is; where an agent
-        had brought something, its report is in the folder and the error is a RunFailedError, which
-        says how to resume the run. Decision and report are in the folder before the run's span
-        ends. Raises BadRequestError, AnalysisError, a toolkit DataError, or OSError.
+        `run_id` is an id that was assigned before the run began; `parent` is the caller's context,
+        and `links` are those of the run's span. An error that ends the run has a note that says
+        where its trace is; where an agent had brought something, its report is in the folder and
+        the error is a RunFailedError, which says how to resume the run. Decision and report are in
+        the folder before the run's span ends. Raises BadRequestError, AnalysisError, a toolkit
+        DataError, or OSError.
         """
         run_id = run_id or uuid7()
         folder = RunFolder(self.out, run_id.hex)
         choice = self.backends.choice
         request = request.resolve(default_date(choice.data))
         order = RunOrder.of(request, choice, self.langsmith)
-        journal = await _open_in_thread(
+        journal = await open_in_thread(
             lambda: _begin(folder, order), lambda journal: journal.close(over=True)
         )
-        return await self._record(order, folder, journal, run_id, parent, None, listeners)
+        return await self._record(order, folder, journal, run_id, parent, None, listeners, links)
 
     async def resume(
-        self, run_id: uuid.UUID, *, listeners: Sequence[SpanListener] = ()
+        self,
+        run_id: uuid.UUID,
+        *,
+        listeners: Sequence[SpanListener] = (),
+        links: Sequence[Link] = (),
     ) -> tuple[Analysis, RunFolder]:
         """Resume a run that was killed or failed; what its agents have brought is not done again.
 
         Its trace is continued, and spans of the earlier process are sent to the backends that lack
         them. Raises NotResumableError, and what `run` raises.
         """
-        claimed = await _open_in_thread(
+        claimed = await open_in_thread(
             lambda: claim(self.out, run_id.hex), lambda claimed: claimed.journal.close(over=False)
         )
         unfinished = claimed.unfinished
@@ -153,6 +160,7 @@ class Engine:
                 None,
                 unfinished,
                 listeners,
+                links,
             )
         finally:
             if unfinished is not None and not self._has_left:
@@ -168,6 +176,7 @@ class Engine:
         parent: Context | None,
         unfinished: UnfinishedRun | None,
         listeners: Sequence[SpanListener],
+        links: Sequence[Link],
     ) -> tuple[Analysis, RunFolder]:
         options = order.request.options(default_date(order.data))
         trace_file: TraceFile | None = None
@@ -175,7 +184,7 @@ class Engine:
         run: RunSpan | None = None
         keeps = False
         try:
-            trace_file = await _open_in_thread(
+            trace_file = await open_in_thread(
                 lambda: TraceFile(folder.trace, self.redactor, journal), TraceFile.close
             )
             ends = NodeEnds(trace_file)
@@ -190,6 +199,7 @@ class Engine:
                     run_id=run_id,
                     unfinished=unfinished,
                     listeners=[ends, *listeners],
+                    links=links,
                 ) as run,
             ):
                 checkpoints.on_write = ends.checkpoint_stored
@@ -287,7 +297,7 @@ class Engine:
         return analysis
 
 
-async def _open_in_thread(open_: Callable[[], _T], close: Callable[[_T], object]) -> _T:
+async def open_in_thread(open_: Callable[[], _T], close: Callable[[_T], object]) -> _T:
     """Open something in a thread. A thread cannot be cancelled, so what it opens then is closed."""
     opening = asyncio.ensure_future(asyncio.to_thread(open_))
     try:
@@ -349,7 +359,7 @@ async def open_engine(
     Raises SettingsError or ExporterSettingsError.
     """
     target = langsmith_target(settings, langsmith)
-    telemetry = await _open_in_thread(
+    telemetry = await open_in_thread(
         lambda: set_up(
             "trading-graph",
             VERSION,

@@ -14,10 +14,14 @@ from pydantic import SecretStr
 from tests.virtual_time import VirtualTimeLoop, run_virtually
 from trading_graph.graph.backend_choice import ModelService
 from trading_graph.graph.chat.rate_limits import (
+    WINDOW_S,
+    Bound,
     LongWait,
     ModelRate,
     RateLimits,
     TimeLeft,
+    Turn,
+    declared_limits,
     in_words,
     model_rate,
 )
@@ -262,3 +266,54 @@ def looks_a_request(waiting: int) -> float:
 
 def test_a_long_line_is_not_looked_at_by_all_who_stand_in_it() -> None:
     assert looks_a_request(200) < 2 * looks_a_request(20)
+
+
+@pytest.mark.parametrize(
+    ("limits", "bound"),
+    [
+        (RateLimits(requests=2, tokens=1000), Bound.REQUESTS),
+        (RateLimits(requests=100, tokens=200), Bound.TOKENS),
+    ],
+)
+def test_a_turn_says_which_limit_it_waited_for(limits: RateLimits, bound: Bound) -> None:
+    async def play(loop: VirtualTimeLoop) -> list[Turn]:
+        rate = ModelRate(limits, loop.time, "m")
+        taken = await asyncio.gather(*(rate.turn(100) for _ in range(4)))
+        taken[0].settle(150)
+        return taken
+
+    taken = run_virtually(play)
+    assert [dict(turn.waits) for turn in taken[:2]] == [{}, {}]
+    for turn in taken[2:]:
+        assert dict(turn.waits) == {bound: pytest.approx(WINDOW_S)}
+    assert [turn.amounts for turn in taken] == [{"m requests": 1, "m tokens": 100}] * 4
+    assert taken[0].more == {"m tokens": 50}
+
+
+def test_a_turn_that_waits_for_the_service_says_so() -> None:
+    async def play(loop: VirtualTimeLoop) -> tuple[Turn, Turn]:
+        rate = ModelRate(RateLimits(), loop.time, "m")
+        rate.pause(7)
+        return await rate.turn(100), await rate.turn(100)
+
+    held_up, free = run_virtually(play)
+    assert dict(held_up.waits) == {Bound.SERVICE: pytest.approx(7)}
+    assert held_up.amounts == {"m service": 1}
+    assert free.amounts == {}
+
+
+def test_limits_are_declared_by_model_as_they_hold() -> None:
+    service = ModelService(
+        None,
+        SecretStr("k"),
+        "q",
+        "d",
+        requests_per_minute={"*": 7, "q": 5},
+        tokens_per_minute={"d": 900},
+    )
+    declared = [(each.name, each.capacity, each.window_s) for each in declared_limits(service)]
+    assert declared == [
+        ("q requests", 5, WINDOW_S),
+        ("d requests", 7, WINDOW_S),
+        ("d tokens", 900, WINDOW_S),
+    ]

@@ -277,9 +277,14 @@ async def test_the_trace_says_how_long_a_pause_is_and_what_for(
                     raise errors[attempt.number - 1]
     (chat,) = exporter.get_finished_spans()
     names = [event.name for event in chat.events]
-    assert names == ["retry", "attempt", "retry", "attempt"]
+    # A wait that the service asked for is one for a limit of its own.
+    assert names == ["retry", "witness.grant", "attempt", "retry", "attempt"]
+    grant: Any = chat.events[1].attributes
+    assert grant["witness.grant.waited_for"] == " service"
+    assert grant["witness.grant.wait_ms"] >= 700
+    pauses = [event for event in chat.events if event.name != "witness.grant"]
     reasons = []
-    for retry, attempt_event in zip(chat.events[::2], chat.events[1::2], strict=True):
+    for retry, attempt_event in zip(pauses[::2], pauses[1::2], strict=True):
         attributes: Any = retry.attributes
         reasons.append(attributes[semconv.WAIT_REASON])
         paused = (attempt_event.timestamp - retry.timestamp) / 1e9
