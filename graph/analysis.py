@@ -27,6 +27,7 @@ from opentelemetry.trace import Link, TracerProvider
 from opentelemetry.util.types import AttributeValue
 
 from trading_graph.graph import deciders
+from trading_graph.graph.accounts import account_of, order_of
 from trading_graph.graph.agent import (
     degrade,
     missing_opinion,
@@ -40,7 +41,7 @@ from trading_graph.graph.budget import Spending
 from trading_graph.graph.chat.rate_limits import declared_limits
 from trading_graph.graph.checkpoints import Checkpoints
 from trading_graph.graph.context import RunContext
-from trading_graph.graph.decisions import DecidedBy, Decision
+from trading_graph.graph.decisions import Action, DecidedBy, Decision, FinalDecision
 from trading_graph.graph.discussions import (
     after_risk_round,
     debater,
@@ -311,10 +312,24 @@ def _decision(options: Options, backends: Backends, run: RunSpan, state: State) 
         missing_reports=[each.agent for each in reports if each.missing],
         reports_without_data=[each.agent for each in reports if each.is_gap and not each.missing],
         confidence_basis=weighed.basis,
+        order=order_of(weighed.decision, account_of(options, state)),
         warnings=warnings,
-        notes=notes_of(options.symbol, reports, state.get("substitutes", []), weighed),
+        notes=[
+            *_no_short_sale(weighed.decision, options),
+            *notes_of(options.symbol, reports, state.get("substitutes", []), weighed),
+        ],
         budget_reached=Limit(limit) if limit else None,
         model=choice.model_label,
         data=choice.data_label,
         simulated_latency=choice.simulated,
     )
+
+
+def _no_short_sale(decision: FinalDecision, options: Options) -> list[str]:
+    """What a SELL means where nobody said what is held; with holdings the order says it."""
+    if decision.action is not Action.SELL or options.holdings.told:
+        return []
+    return [
+        f"SELL means not to hold {options.symbol}, and to sell it where it is held; it is never a "
+        "short sale."
+    ]

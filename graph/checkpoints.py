@@ -18,6 +18,7 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
 from trading_graph.graph.errors import CheckpointError
+from trading_graph.graph.holdings import SizeLimit, Unvalued, Valuation
 from trading_graph.graph.state import Evidence, Report, Statement, Usage
 from trading_graph.toolkit.market_data import PriceLevels
 
@@ -28,9 +29,12 @@ _STATE_TYPES = (
     PriceLevels,
     Report,
     ResearchPlan,
+    SizeLimit,
     Statement,
     TradeProposal,
+    Unvalued,
     Usage,
+    Valuation,
 )
 """The classes of the state: no other class is ever instantiated from a checkpoint."""
 

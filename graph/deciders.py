@@ -19,6 +19,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langgraph.runtime import Runtime
 
 from trading_graph.graph import prompts
+from trading_graph.graph.accounts import account_of, value_holdings
 from trading_graph.graph.agent import ENDS_THE_RUN, agent_span, failure_reason
 from trading_graph.graph.chat.call import converse
 from trading_graph.graph.chat.conversation import Offer
@@ -27,6 +28,8 @@ from trading_graph.graph.context import RunContext
 from trading_graph.graph.decision_parser import read_answer
 from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
 from trading_graph.graph.errors import BadModelAnswerError, BudgetReachedError
+from trading_graph.graph.holdings import SizeLimit
+from trading_graph.graph.order_text import unvalued_text
 from trading_graph.graph.price_text import price_text
 from trading_graph.graph.state import State
 from trading_graph.graph.tool_calls import tool_calls_of
@@ -65,15 +68,24 @@ async def research_manager(state: State, runtime: Runtime[RunContext]) -> State:
 async def trader(state: State, runtime: Runtime[RunContext]) -> State:
     """Turn the plan into a trade that is near the market."""
     agent, context, options = "trader", runtime.context, runtime.context.options
-    update: State = {}
+    update: State = {"warnings": []}
     try:
         async with agent_span(agent, runtime):
             # Fetched even after the run's seconds are over: every decision names the last session.
             levels = await context.toolkit.price_levels(options.symbol, options.as_of)
             update["levels"] = levels
+            if options.holdings.told:
+                valuation = await value_holdings(context.toolkit, options, levels)
+                update["valuation"] = valuation
+                update["warnings"] = [
+                    f"{agent}: {unvalued_text(part, levels.currency)}"
+                    for part in valuation.unvalued
+                    if part.cause is SizeLimit.NO_PRICE
+                ]
             blocks = [
                 prompts.model_block("plan", state["plan"]),
                 prompts.price_levels_block(levels),
+                *prompts.holding_blocks(account_of(options, update)),
                 *prompts.reports_blocks(state["reports"]),
             ]
             proposal, objection = await _ask(
@@ -89,10 +101,10 @@ async def trader(state: State, runtime: Runtime[RunContext]) -> State:
             **update,
             "proposal": no_proposal(reason),
             "undecided": [agent],
-            "warnings": [reason],
+            "warnings": [*update["warnings"], reason],
         }
     warnings = [] if objection is None else [_stands(agent, objection)]
-    return {**update, "proposal": proposal, "warnings": warnings}
+    return {**update, "proposal": proposal, "warnings": [*update["warnings"], *warnings]}
 
 
 async def risk_judge(state: State, runtime: Runtime[RunContext]) -> State:
@@ -102,6 +114,7 @@ async def risk_judge(state: State, runtime: Runtime[RunContext]) -> State:
         prompts.model_block("plan", state["plan"]),
         prompts.model_block("proposal", proposal),
         prompts.price_levels_block(levels),
+        *prompts.holding_blocks(account_of(runtime.context.options, state)),
         *prompts.reports_blocks(state["reports"]),
         *prompts.statement_blocks(state.get("opinions", [])),
     ]

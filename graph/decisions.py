@@ -11,7 +11,15 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from trading_graph.graph.decision_values import (
     read_action,
@@ -24,6 +32,7 @@ from trading_graph.graph.decision_values import (
 )
 from trading_graph.graph.options import Limit
 from trading_graph.graph.price_text import money_text
+from trading_graph.graph.sizing import TradeOrder
 
 
 class Action(StrEnum):
@@ -32,6 +41,7 @@ class Action(StrEnum):
     BUY = "BUY"
     HOLD = "HOLD"
     SELL = "SELL"
+    """Sell what is held, or do not hold it; never a short sale."""
 
 
 Ruling = Annotated[Action, BeforeValidator(read_action)]
@@ -56,6 +66,7 @@ MAY_BE_LEFT_OUT = frozenset(
         "stop",
         "target",
         "position_pct",
+        "sell_pct",
     )
 )
 """What a model's answer may lack: lists are then empty, and what a HOLD need not say is null.
@@ -105,7 +116,12 @@ class _Trade(_StructuredAnswer):
         "HOLD."
     )
     position_pct: PerCent = Field(
-        description="Share of the portfolio, in per cent; null only for a HOLD."
+        description="Share of the portfolio that the whole position is to have, what is held "
+        "included, in per cent; null for a SELL or a HOLD."
+    )
+    sell_pct: PerCent = Field(
+        default=None,
+        description="Of a SELL: the share of the holding to sell, in per cent; null for all of it.",
     )
     rationale: Text = Field(description="Two to five sentences with figures.")
     evidence: Texts = Field(description="The figures relied on, each with its source tool.")
@@ -118,13 +134,32 @@ class _Trade(_StructuredAnswer):
         ]
         if self.position_pct is not None:
             parts.append(f", {self.position_pct:g} % of the portfolio")
+        if self.sell_pct is not None:
+            parts.append(f", {self.sell_pct:g} % of the holding")
         return self.action + "".join(parts)
+
+    @field_validator("position_pct")
+    @classmethod
+    def _sells_nothing_short(cls, share: float | None, info: ValidationInfo) -> float | None:
+        """A SELL opens no position, whatever size a model gives it."""
+        return None if info.data.get("action") is Action.SELL else share
+
+    @field_validator("sell_pct")
+    @classmethod
+    def _is_of_a_sale(cls, part: float | None, info: ValidationInfo) -> float | None:
+        """Models fill in a 0 where nothing is sold."""
+        if info.data.get("action") is not Action.SELL:
+            return None
+        if part == 0:
+            raise ValueError("0 % of a SELL is a HOLD; give more, or the action HOLD")
+        return part
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
         if self.action is Action.HOLD:
             return self
-        names = ("horizon_days", "entry", "stop", "target", "position_pct")
+        names = ["horizon_days", "entry", "stop", "target"]
+        names += ["position_pct"] if self.action is Action.BUY else []
         missing = [name for name in names if getattr(self, name) is None]
         if missing:
             raise ValueError(f"a {self.action} needs {', '.join(missing)}")
@@ -214,6 +249,10 @@ class Decision(BaseModel):
         description="The analysts whose report is there and stands on no data of the symbol.",
     )
     confidence_basis: ConfidenceBasis | None = None
+    order: TradeOrder | None = Field(
+        default=None,
+        description="What the decision does with the holding; null where nobody said what is held.",
+    )
     warnings: list[str]
     notes: list[str] = Field(default_factory=list)
     budget_reached: Limit | None = None

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from langgraph.runtime import Runtime
 
 from trading_graph.graph import prompts
+from trading_graph.graph.accounts import account_of
 from trading_graph.graph.agent import agent_span
 from trading_graph.graph.chat.call import converse
 from trading_graph.graph.context import Node, RunContext
@@ -41,6 +42,7 @@ def risk_analyst(name: str) -> Node:
             prompts.model_block("plan", state["plan"]),
             prompts.model_block("proposal", state["proposal"]),
             prompts.price_levels_block(state["levels"]),
+            *prompts.holding_blocks(account_of(runtime.context.options, state)),
             *prompts.reports_blocks(gaps),
             *prompts.statement_blocks(state.get("opinions", [])),
         ]

@@ -16,6 +16,8 @@ Every message is one sentence that ends with what to do next.
     └── BudgetReachedError             the run's budget does not allow the call
         └── OutOfTimeError             the run's seconds ended in the middle of a call
 
+    BadHoldingsError                   holdings or cash that cannot be (usage)
+
 `FATAL` errors end the run. Any other error of an agent only degrades the result: where a deciding
 agent brings no usable answer, a rule without a model stands in for it.
 """
@@ -57,6 +59,10 @@ class CutAnswerError(BadModelAnswerError):
 
 class BadProxyError(BadRequestError):
     """The environment names a proxy through which the model cannot be reached."""
+
+
+class BadHoldingsError(BadRequestError):
+    """Holdings or cash are given in a form that cannot be."""
 
 
 class NoEvidenceError(AnalysisError):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
 
+from trading_graph.graph.holdings import Holdings
 from trading_graph.toolkit.as_of import AsOf
 
 ANALYSTS = ("market_analyst", "social_analyst", "news_analyst", "fundamentals_analyst")
@@ -89,7 +90,7 @@ class Options:
 
     `agent_budget_s` limits the time of one agent, retries included, but not the time that it waits
     in the line of a service that serves others; `budget` limits the whole run. `prefetch` fetches
-    the analysts' data during their first turn, and needs the cache.
+    the analysts' data during their first turn, and needs the cache. `holdings` are what is held.
     """
 
     symbol: str
@@ -104,6 +105,7 @@ class Options:
     agent_budget_s: float = 300.0
     prefetch: bool = False
     budget: Budget = field(default_factory=Budget)
+    holdings: Holdings = field(default_factory=Holdings)
 
     @property
     def expected_chain(self) -> int:

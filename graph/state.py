@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Annotated, TypedDict
 
 from trading_graph.graph.decisions import FinalDecision, ResearchPlan, TradeProposal
+from trading_graph.graph.holdings import Valuation
 from trading_graph.toolkit.market_data import PriceLevels
 
 
@@ -85,8 +86,8 @@ class State(TypedDict, total=False):
 
     `dispatcher` is the traceparent of the latest dispatcher's span. `budget_reached` is the limit
     of the run's budget that was reached first, and empty until then. `undecided` are the deciding
-    agents that brought no usable answer. `substitutes` says where a source served in the place of
-    the preferred one.
+    agents that brought no usable answer. `valuation` is there where somebody said what is held.
+    `substitutes` says where a source served in the place of the preferred one.
     """
 
     dispatcher: str
@@ -95,6 +96,7 @@ class State(TypedDict, total=False):
     statements: Annotated[list[Statement], operator.add]
     plan: ResearchPlan
     levels: PriceLevels
+    valuation: Valuation
     proposal: TradeProposal
     risk_round: int
     opinions: Annotated[list[Statement], operator.add]

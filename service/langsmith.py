@@ -85,20 +85,23 @@ EXIT_S = 1.5
 
 @asynccontextmanager
 async def langsmith_callbacks(
-    mode: LangSmithMode, redactor: Redactor
+    mode: LangSmithMode, redactor: Redactor, *, private: bool = False
 ) -> "AsyncIterator[list[BaseCallbackHandler]]":
-    """In mode `native` a tracer that sends a run tree as the LANGSMITH_* variables describe."""
+    """In mode `native` a tracer that sends a run tree as the LANGSMITH_* variables describe.
+
+    Of a `private` run, whose prompts say what somebody holds, it sends neither inputs nor outputs.
+    """
     if mode is not LangSmithMode.NATIVE:
         yield []
         return
-    tracer, client = await asyncio.to_thread(_make_tracer, redactor)
+    tracer, client = await asyncio.to_thread(_make_tracer, redactor, private)
     try:
         yield [tracer]
     finally:
         await asyncio.to_thread(client.close, EXIT_S)
 
 
-def _make_tracer(redactor: Redactor) -> "tuple[LangChainTracer, langsmith.Client]":
+def _make_tracer(redactor: Redactor, private: bool) -> "tuple[LangChainTracer, langsmith.Client]":
     # Not above: `doctor` and `replay` read the mode only, and this import takes long.
     from langchain_core.tracers import LangChainTracer
 
@@ -111,7 +114,9 @@ def _make_tracer(redactor: Redactor) -> "tuple[LangChainTracer, langsmith.Client
     # It logs several lines a batch, with the end of its key; our logger reports it once.
     logging.getLogger("langsmith").setLevel(logging.CRITICAL)
     client = langsmith.Client(
-        anonymizer=_Anonymizer(redactor),
+        anonymizer=_Anonymizer(redactor, private=private),
+        hide_inputs=private or None,  # None leaves it to the variables
+        hide_outputs=private or None,
         retry_config=Retry(0),
         timeout_ms=int(EXIT_S * 1000),
         tracing_mode="langsmith",
@@ -128,9 +133,10 @@ class _Anonymizer:
     of the exception is sent.
     """
 
-    def __init__(self, redactor: Redactor) -> None:
+    def __init__(self, redactor: Redactor, *, private: bool = False) -> None:
         self._redactor = redactor
-        self._hiding = any(get_env_var(f"HIDE_{what}") == "true" for what in ("INPUTS", "OUTPUTS"))
+        names = ("HIDE_INPUTS", "HIDE_OUTPUTS")
+        self._hiding = private or any(get_env_var(name) == "true" for name in names)
 
     def __call__(self, document: dict[str, Any]) -> dict[str, Any]:
         error = document.get("error")

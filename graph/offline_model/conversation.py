@@ -219,6 +219,27 @@ class PromptLevels(msgspec.Struct):
         return max(atr, rules.LEAST_ATR_SHARE * self.close)
 
 
+class PromptHolding(msgspec.Struct):
+    """The prompt's `<holding>`: the quantity that is held, 0 for none, and its share and gain."""
+
+    quantity: float
+    share_of_portfolio_pct: float | None = None
+    gain_pct: float | None = None
+
+
+def read_holding(conversation: Conversation) -> PromptHolding | None:
+    """What is held; None where nobody said. Raises BadConversationError."""
+    if not conversation.blocks("holding"):
+        return None
+    try:
+        return msgspec.json.decode(conversation.json_block("holding"), type=PromptHolding)
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise BadConversationError(
+            f"The <holding> block of {conversation.agent} cannot be read: {error}; send an object "
+            "with a quantity."
+        ) from error
+
+
 def read_plan(conversation: Conversation) -> ResearchPlan:
     """The research manager's plan; raises BadConversationError."""
     return _read(conversation, "plan", ResearchPlan)

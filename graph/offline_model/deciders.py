@@ -9,7 +9,9 @@ from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, T
 from trading_graph.graph.offline_model import rules
 from trading_graph.graph.offline_model.conversation import (
     Conversation,
+    PromptHolding,
     PromptLevels,
+    read_holding,
     read_plan,
     read_price_levels,
     read_proposal,
@@ -108,14 +110,16 @@ def plan_confidence(action: Action, score: float, reports: list[ReportSummary]) 
 def propose(conversation: Conversation) -> TradeProposal:
     """The trade proposal: the plan, priced from the last session's levels."""
     plan, levels = read_plan(conversation), read_price_levels(conversation)
+    holding = read_holding(conversation)
     trade = trade_levels(plan.action, levels, plan.confidence)
-    size = position_pct(plan.action, levels, trade, plan.confidence)
+    size = position_pct(plan.action, levels, trade, plan.confidence, holding)
+    part = sell_pct(plan.action, plan.confidence, holding)
     sentences = [
         f"The plan is to {plan.action} with a confidence of {plan.confidence:.2f}.",
         f"Entry at the close of {quote(trade.entry)}, stop at {quote(trade.stop)} and target at "
         f"{quote(trade.target)}, measured by the ATR of {quote(levels.atr)}.",
-        f"At the stop the position of {size:.2f} % loses no more than {rules.RISK_BUDGET_PCT:g} % "
-        "of the portfolio.",
+        *_risk(size),
+        *_about_holding(plan.action, part, holding),
         *missing_sentences(read_reports(conversation)),
         *_correction(conversation),
     ]
@@ -127,6 +131,7 @@ def propose(conversation: Conversation) -> TradeProposal:
         stop=trade.stop,
         target=trade.target,
         position_pct=size,
+        sell_pct=part,
         rationale=" ".join(sentences),
         evidence=plan.evidence,
     )
@@ -135,20 +140,21 @@ def propose(conversation: Conversation) -> TradeProposal:
 def judge(conversation: Conversation) -> FinalDecision:
     """The final decision: the proposal at the rules' prices, reduced by each standing objection."""
     proposal, levels = read_proposal(conversation), read_price_levels(conversation)
+    holding = read_holding(conversation)
     objections = standing_objections(conversation)
     many = len(objections) >= rules.OBJECTIONS_TO_HOLD
     action = Action.HOLD if many else proposal.action
     trade = trade_levels(action, levels, proposal.confidence)
-    factor = rules.OBJECTION_POSITION_FACTOR ** len(objections)
-    proposed = proposal.position_pct or 0.0
-    size = min(proposed, rules.POSITION_CAP_PCT) * factor
+    size, sizing = _judged_size(proposal, action, len(objections), holding)
+    part = proposal.sell_pct if action is Action.SELL else None
     confidence = proposal.confidence - rules.OBJECTION_CONFIDENCE * len(objections)
     missing = missing_sentences(read_reports(conversation))
     fate = "stands" if action is proposal.action else "becomes a HOLD"
     sentences = [
         f"The proposal to {proposal.action} {fate}: entry {quote(trade.entry)}, stop "
         f"{quote(trade.stop)}, target {quote(trade.target)}.",
-        _sizing(len(objections), size, proposed),
+        sizing,
+        *_about_holding(action, part, holding),
         *missing,
         *_correction(conversation),
     ]
@@ -159,20 +165,68 @@ def judge(conversation: Conversation) -> FinalDecision:
         entry=trade.entry,
         stop=trade.stop,
         target=trade.target,
-        position_pct=round(size, 2),
+        position_pct=size,
+        sell_pct=part,
         rationale=" ".join(sentences),
         evidence=proposal.evidence,
         risks=[*objections, *missing],
     )
 
 
-def _sizing(objections: int, size: float, proposed: float) -> str:
+def _judged_size(
+    proposal: TradeProposal, action: Action, objections: int, holding: PromptHolding | None
+) -> tuple[float | None, str]:
+    """The size of the position after the standing objections, and the sentence that says it."""
+    count = f"Objections of the risk team that stand: {objections}" if objections else ""
+    if action is Action.SELL or (action is Action.HOLD and holding is not None):
+        return None, f"{count or 'No objection of the risk team stands'}; no position is opened."
+    proposed = proposal.position_pct or 0.0
+    factor = rules.OBJECTION_POSITION_FACTOR**objections
+    size = round(min(proposed, rules.POSITION_CAP_PCT) * factor, 2)
     if not objections:
-        return f"No objection of the risk team stands; the position is {size:.2f} %."
-    return (
-        f"Objections of the risk team that stand: {objections}; the position is {size:.2f} % of "
-        f"the portfolio instead of {proposed:.2f} %."
+        return size, f"No objection of the risk team stands; the position is {size:.2f} %."
+    return size, (
+        f"{count}; the position is {size:.2f} % of the portfolio instead of {proposed:.2f} %."
     )
+
+
+def _risk(size: float | None) -> list[str]:
+    if size is None:
+        return []
+    return [
+        f"At the stop the position of {size:.2f} % loses no more than {rules.RISK_BUDGET_PCT:g} % "
+        "of the portfolio."
+    ]
+
+
+def sell_pct(action: Action, confidence: float, holding: PromptHolding | None) -> float | None:
+    """The share of the holding to sell: all of it with enough confidence, else a part."""
+    if action is not Action.SELL or holding is None or not holding.quantity:
+        return None
+    return 100.0 if confidence >= rules.SELL_ALL_FROM else rules.SELL_PART_PCT
+
+
+def _about_holding(action: Action, part: float | None, holding: PromptHolding | None) -> list[str]:
+    """What the action means for what is held, without figures of the portfolio."""
+    if holding is None:
+        if action is Action.SELL:
+            return ["Nobody said what is held: SELL means not to hold it, and no short sale."]
+        return []
+    if not holding.quantity:
+        what = {
+            Action.BUY: "Nothing is held yet.",
+            Action.HOLD: "Nothing is held, and it stays so.",
+            Action.SELL: "Nothing is held, so nothing is sold, and no short sale is made.",
+        }
+        return [what[action]]
+    match action:
+        case Action.BUY:
+            return ["What is held is part of that position."]
+        case Action.HOLD:
+            return ["What is held stays."]
+        case Action.SELL:
+            share = "all" if part is None or part == 100 else f"{part:g} %"
+            return [f"Of what is held, {share} is sold."]
 
 
 def _correction(conversation: Conversation) -> list[str]:
@@ -205,9 +259,18 @@ def _decimals(levels: PromptLevels) -> int:
 
 
 def position_pct(
-    action: Action, levels: PromptLevels, trade: TradeLevels, confidence: float
-) -> float:
-    """The share of the portfolio that loses the risk budget at the stop, times the confidence."""
+    action: Action,
+    levels: PromptLevels,
+    trade: TradeLevels,
+    confidence: float,
+    holding: PromptHolding | None = None,
+) -> float | None:
+    """The share of the portfolio that loses the risk budget at the stop, times the confidence.
+
+    None for a SELL, which opens no position, and for a HOLD of what is known to be held or not.
+    """
+    if action is Action.SELL or (action is Action.HOLD and holding is not None):
+        return None
     stop_share = abs(trade.entry - trade.stop) / levels.close
     size = min(rules.POSITION_CAP_PCT, rules.RISK_BUDGET_PCT / stop_share * confidence)
     return round(size * (rules.HOLD_POSITION_FACTOR if action is Action.HOLD else 1), 2)

@@ -93,13 +93,20 @@ def assess(conversation: Conversation) -> str:
     objections = list(_objections(limits, proposal, levels, len(missing)))
     lines = [
         _terms(proposal, levels),
-        f"It takes {proposal.position_pct or 0:.2f} % of the portfolio with a confidence of "
-        f"{proposal.confidence:.2f}.",
+        f"{_share(proposal)} with a confidence of {proposal.confidence:.2f}.",
         *missing,
         *(f"{_OBJECTION}{code}): {text}" for code, text in objections),
         f"Stance: {_stance(conversation.agent, len(objections), proposal)}",
     ]
     return "\n".join(lines)
+
+
+def _share(proposal: TradeProposal) -> str:
+    if proposal.position_pct is not None:
+        return f"It takes {proposal.position_pct:.2f} % of the portfolio"
+    if proposal.sell_pct is not None:
+        return f"It sells {proposal.sell_pct:g} % of what is held"
+    return "It opens no position"
 
 
 def _terms(proposal: TradeProposal, levels: PromptLevels) -> str:
@@ -161,7 +168,7 @@ def _stance(agent: str, objections: int, proposal: TradeProposal) -> str:
     if objections:
         return "reduce the position"
     small = (proposal.position_pct or 0) < rules.POSITION_CAP_PCT / 2
-    bold = agent == "aggressive_risk_analyst" and proposal.action is not Action.HOLD
+    bold = agent == "aggressive_risk_analyst" and proposal.action is Action.BUY
     return "accept, and it could be larger" if small and bold else "accept"
 
 

@@ -90,6 +90,8 @@ FARTHEST_SHARE: Final = 0.5
 RISK_BUDGET_PCT: Final = 0.5
 POSITION_CAP_PCT: Final = 10.0
 HOLD_POSITION_FACTOR: Final = 0.5
+SELL_ALL_FROM: Final = 0.5
+SELL_PART_PCT: Final = 50.0
 HORIZON_DAYS: Final = 30
 
 # Risk judge.

@@ -18,6 +18,7 @@ from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.log import logging_to
+from trading_graph.service.run.holdings_input import merge
 from trading_graph.service.run.request import RunRequest, default_date
 from trading_graph.service.settings import Settings, backend_choice, read_settings
 from trading_graph.toolkit.as_of import AsOf, utc_now
@@ -108,11 +109,13 @@ def _request(
 ) -> RunRequest:
     """The request of the words; the settings give a budget that they do not name.
 
-    Raises BadSymbolError or BadDateError: their messages explain these two fields better than
-    bounds do.
+    Raises BadSymbolError, BadDateError or BadHoldingsError: their messages explain these fields
+    better than bounds do.
     """
     values = {each.name: words[each.name] for each in fields(RunRequest) if each.name != "symbol"}
     values["date"] = str(AsOf.parse(values["date"] or default_date))
+    holdings = merge(words["holdings"], words["cash"])
+    values |= {"holdings": holdings.positions, "cash": holdings.cash}
     for name in ("max_seconds", "max_calls", "max_tokens"):
         values[name] = values[name] or getattr(settings, name)
     return RunRequest(symbol=parse_symbol(symbol), **values)

@@ -29,7 +29,13 @@ from trading_graph.graph.state import State
 from trading_graph.otel.export import Telemetry, TraceFile, set_up
 from trading_graph.otel.files.journal import Journal
 from trading_graph.otel.redaction import Redactor
-from trading_graph.otel.spans import RunSpan, SpanListener, UnfinishedRun, uuid7
+from trading_graph.otel.spans import (
+    RunSpan,
+    SpanListener,
+    UnfinishedRun,
+    content_is_captured,
+    uuid7,
+)
 from trading_graph.service.errors import NotResumableError
 from trading_graph.service.extras import VERSION
 from trading_graph.service.langsmith import LangSmithMode, langsmith_callbacks, langsmith_target
@@ -179,6 +185,8 @@ class Engine:
         links: Sequence[Link],
     ) -> tuple[Analysis, RunFolder]:
         options = order.request.options(default_date(order.data))
+        # What somebody holds is nobody's business, unless all content is recorded on purpose.
+        private = options.holdings.told and not content_is_captured()
         trace_file: TraceFile | None = None
         ends: NodeEnds | None = None
         run: RunSpan | None = None
@@ -190,7 +198,7 @@ class Engine:
             ends = NodeEnds(trace_file)
             async with (
                 open_checkpoints(folder.checkpoints) as checkpoints,
-                langsmith_callbacks(self.langsmith, self.redactor) as callbacks,
+                langsmith_callbacks(self.langsmith, self.redactor, private=private) as callbacks,
                 record_run(
                     options,
                     self.backends,

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Union, get_args,
 
 import click
 
+from trading_graph.graph.holdings import MOST_HOLDINGS, Cash, Holding, Holdings
 from trading_graph.graph.options import Budget, Debate, Options, Order
+from trading_graph.service.run.holdings_input import CashType, HoldingsType
 from trading_graph.toolkit.as_of import AsOf, new_york_day, utc_now
 from trading_graph.toolkit.dataset import LAST_DAY
 from trading_graph.toolkit.symbols import parse_symbol
@@ -54,6 +56,16 @@ class RunRequest:
         min_length=1,
         max_length=len(ANALYSTS),
         description=f"Which of {','.join(ANALYSTS)} to ask.",
+    )
+    holdings: tuple[Holding, ...] = _field(
+        (),
+        max_length=MOST_HOLDINGS,
+        description="What is held: on the command line a CSV or JSON file, or a holding in short, "
+        "with the price paid for one. Repeatable.",
+    )
+    cash: Cash | None = field(
+        default=None,
+        metadata={"description": "Cash that may be spent, such as 10000USD; sizes respect it."},
     )
     analyst_turns: int = _field(
         2, ge=2, le=8, description="LLM turns of an analyst; in the last the tools are withheld."
@@ -114,7 +126,7 @@ class RunRequest:
         )
 
     def options(self, default_date: str) -> Options:
-        """The options of the graph; raises BadSymbolError or BadDateError."""
+        """The options of the graph; raises BadSymbolError, BadDateError or BadHoldingsError."""
         return Options(
             symbol=parse_symbol(self.symbol),
             as_of=AsOf.parse(self.date or default_date),
@@ -128,15 +140,21 @@ class RunRequest:
             agent_budget_s=self.agent_budget,
             prefetch=self.prefetch,
             budget=self.budget,
+            holdings=Holdings.of(self.holdings, self.cash),
         )
 
     def resolve(self, default_date: str) -> Self:
-        """The request that asks for the same on any day, its symbol as it is listed.
+        """The request that asks for the same on any day, its symbols as they are listed.
 
-        Raises BadSymbolError or BadDateError.
+        Raises BadSymbolError, BadDateError or BadHoldingsError.
         """
         options = self.options(default_date)
-        return replace(self, symbol=options.symbol, date=str(options.as_of))
+        return replace(
+            self,
+            symbol=options.symbol,
+            date=str(options.as_of),
+            holdings=options.holdings.positions,
+        )
 
 
 class AnalystList(click.ParamType[tuple[str, ...]]):
@@ -164,11 +182,21 @@ class AnalystList(click.ParamType[tuple[str, ...]]):
 
 _METAVARS: Mapping[str, str] = {
     "date": "YYYY-MM-DD",
+    "holdings": "FILE|SYMBOL=QTY@PRICE",
+    "cash": "AMOUNT[CUR]",
     "agent_budget": "SECONDS",
     "max_seconds": "SECONDS",
     "max_calls": "N",
     "max_tokens": "N",
 }
+
+
+_TYPES: Mapping[str, click.ParamType[Any]] = {
+    "analysts": AnalystList(),
+    "holdings": HoldingsType(),
+    "cash": CashType(),
+}
+"""The types of options that are more than a text, a number or a choice."""
 
 
 def request_options() -> Iterator[click.Parameter]:
@@ -181,7 +209,10 @@ def request_options() -> Iterator[click.Parameter]:
             type=_type(each),
             default=each.default,
             is_flag=each.type is bool,
-            show_default="all" if each.name == "analysts" else each.default not in (None, False),
+            multiple=each.name == "holdings",
+            show_default="all"
+            if each.name == "analysts"
+            else each.default not in (None, False, ()),
             metavar=_METAVARS.get(each.name),
             help=each.metadata["description"],
         )
@@ -189,8 +220,8 @@ def request_options() -> Iterator[click.Parameter]:
 
 def _type(field: Field[Any]) -> click.ParamType[Any] | None:
     """The type of an option; it has the bounds of its field."""
-    if field.name == "analysts":
-        return AnalystList()
+    if field.name in _TYPES:
+        return _TYPES[field.name]
     kind = field.type
     if get_origin(kind) in (Union, UnionType):
         kind = next(each for each in get_args(kind) if each is not type(None))

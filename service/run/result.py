@@ -225,6 +225,8 @@ def _decision(analysis: Analysis, console: Console) -> None:
     ]
     console.print(" · ".join(parts), highlight=False)
     console.print()
+    if outcome.order is not None:
+        console.print(f"[bold]{escape(outcome.order.words)}[/]\n", highlight=False)
     console.print(escape(final.rationale), highlight=False)
     for risk in final.risks:
         console.print(f"  risk: {escape(risk)}", highlight=False)

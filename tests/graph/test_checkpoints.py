@@ -18,6 +18,7 @@ from trading_graph.graph.analysis import analyse, record_run
 from trading_graph.graph.backends import open_backends
 from trading_graph.graph.checkpoints import Checkpoints, delete_checkpoints, open_checkpoints
 from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
+from trading_graph.graph.holdings import SizeLimit, Unvalued, Valuation
 from trading_graph.graph.state import Evidence, Report, State, Statement, Usage
 from trading_graph.toolkit.market_data import PriceLevels
 
@@ -28,7 +29,8 @@ TRADE: dict[str, Any] = {
     "entry": 100.5,
     "stop": 110.0,
     "target": 90.0,
-    "position_pct": 2.5,
+    "position_pct": None,
+    "sell_pct": 40.0,
     "rationale": "Falling.",
     "evidence": ["rsi_14 71.2 (get_indicators)"],
 }
@@ -46,6 +48,7 @@ WHOLE: State = {
         evidence=["b"],
     ),
     "levels": PriceLevels(datetime.date(2025, 11, 14), 101.0, 95.0, 105.0, None),
+    "valuation": Valuation(None, [Unvalued("VOW3.DE", SizeLimit.OTHER_CURRENCY, "EUR")]),
     "proposal": TradeProposal(**TRADE),
     "risk_round": 1,
     "opinions": [Statement("neutral_risk_analyst", 1, "Less.")],

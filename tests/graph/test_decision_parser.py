@@ -1,5 +1,6 @@
 """Reading decisions: every form that models write, and never a BUY that was not stated."""
 
+import itertools
 import json
 import re
 from collections.abc import Mapping
@@ -126,14 +127,51 @@ def test_a_hold_needs_no_levels(nothing: object) -> None:
     assert read(called(without)).answer is not None
 
 
-@pytest.mark.parametrize("action", ["BUY", "SELL"])
-@pytest.mark.parametrize("name", ["entry", "stop", "target", "horizon_days", "position_pct"])
+@pytest.mark.parametrize(
+    ("action", "name"),
+    [
+        *itertools.product(("BUY", "SELL"), ("entry", "stop", "target", "horizon_days")),
+        ("BUY", "position_pct"),
+    ],
+)
 def test_a_trade_needs_all_levels(action: str, name: str) -> None:
     source = json.loads(TEXT if action == "BUY" else SELL_TEXT)
     for nothing in (None, "N/A"):
         reading = read(called({**source, name: nothing}))
         assert reading.answer is None
         assert name in (reading.objection or "")
+
+
+@pytest.mark.parametrize("size", [None, 0, 5, "5 %"])
+def test_a_sell_opens_no_position_whatever_size_is_written(size: Any) -> None:
+    answer = read(called({**json.loads(SELL_TEXT), "position_pct": size})).answer
+    assert answer is not None
+    assert answer.position_pct is None
+
+
+@pytest.mark.parametrize(
+    ("source", "part", "reading"),
+    [
+        (SELL_TEXT, "40 %", 40),
+        (SELL_TEXT, None, None),
+        (TEXT, 0, None),
+        (TEXT, 40, None),
+        (json.dumps(HOLD), 0, None),
+    ],
+)
+def test_the_part_to_sell_is_of_a_sell_only(source: str, part: Any, reading: float | None) -> None:
+    answer = read(called({**json.loads(source), "sell_pct": part})).answer
+    assert answer is not None
+    assert answer.sell_pct == reading
+    without = read(called(source)).answer
+    assert without is not None
+    assert without.sell_pct is None
+
+
+def test_a_sell_of_nothing_is_refused() -> None:
+    reading = read(called({**json.loads(SELL_TEXT), "sell_pct": 0}))
+    assert reading.answer is None
+    assert "is a HOLD" in (reading.objection or "")
 
 
 @pytest.mark.parametrize(

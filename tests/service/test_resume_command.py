@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from tests.run_lives import Life, provider
 from trading_graph.graph.backend_choice import BackendChoice, ModelService
+from trading_graph.graph.holdings import Cash, Holding
 from trading_graph.otel import spans
 from trading_graph.otel.files.journal import Journal
 from trading_graph.otel.spans import uuid7
@@ -31,6 +32,8 @@ REQUEST = RunRequest(
     debate="serial",
     dispatch="sequential",
     agent_budget=30.0,
+    holdings=(Holding("NVDA", 10.0, 150.2, "USD"), Holding("AAPL", 0.5, 200.0)),
+    cash=Cash(5000.0, "USD"),
 )
 QUICK = {
     "OTEL_TRACES_EXPORTER": "none",

@@ -134,6 +134,12 @@ def test_json_is_one_object_on_stdout(workdir: Path) -> None:
         (("AAPL", "--max-calls", "0"), "max-calls"),
         (("AAPL", "--max-tokens", "few"), "max-tokens"),
         (("AAPL", "--max-seconds", "0"), "max-seconds"),
+        (("AAPL", "--holdings", "AAPL=-1@100"), "quantity of the holding of AAPL is -1"),
+        (("AAPL", "--holdings", "AAPL=1@0"), "price of the holding of AAPL is 0"),
+        (("AAPL", "--holdings", "none.csv"), "none.csv"),
+        (("AAPL", "--holdings", "AAPL=1@1", "--holdings", "aapl=2@2"), "given twice"),
+        (("AAPL", "--cash", "-5"), "cash is -5"),
+        (("AAPL", "--cash", "€5 USD"), "in €, and the currency is USD"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_2(

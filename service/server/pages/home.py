@@ -1,7 +1,7 @@
 """The page at `/`: the form that starts a run, what runs and what ran, and other traces."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -9,6 +9,8 @@ from typing import Any
 from aiohttp import web
 from pydantic import ValidationError
 
+from trading_graph.graph.errors import BadHoldingsError
+from trading_graph.service.run.holdings_input import parse_cash, parse_positions
 from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.documents import RUN_REQUEST, RunsQuery
@@ -47,11 +49,18 @@ def read_request(form: Mapping[str, Sequence[str]]) -> RunRequest | Input:
     # An analyst that is not chosen sends nothing, so the form says that it has the choice.
     if "chosen" in form:
         values["analysts"] = tuple(form.get("analysts", ()))
+    errors: dict[str, str] = {}
+    for name in _IN_SHORT.keys() & values.keys():
+        try:
+            values[name] = _IN_SHORT[name](str(values[name]))
+        except BadHoldingsError as error:
+            errors[name] = str(error)
+            del values[name]
     try:
-        return RUN_REQUEST.validate_python(values)
+        request = RUN_REQUEST.validate_python(values)
     except ValidationError as error:
-        errors = {str(each["loc"][0]): _sentence(each["msg"]) for each in error.errors()}
-        return Input(form, errors)
+        errors |= {str(each["loc"][0]): _sentence(each["msg"]) for each in error.errors()}
+    return Input(form, errors) if errors else request
 
 
 def _sentence(message: str) -> str:
@@ -60,6 +69,12 @@ def _sentence(message: str) -> str:
 
 _SCHEMAS: Mapping[str, Mapping[str, Any]] = RUN_REQUEST.json_schema()["properties"]
 _PLAIN_FIELDS = [name for name in _SCHEMAS if name != "analysts"]
+_IN_SHORT: Mapping[str, Callable[[str], object]] = {
+    "holdings": parse_positions,
+    "cash": parse_cash,
+}
+"""Fields with parts, which a form has as one text."""
+
 _BOUNDS = {
     "minimum": "min",
     "exclusiveMinimum": "min",
@@ -113,6 +128,8 @@ def start_form(typed: Input, default_date: str) -> StartForm:
 
 
 def _default(name: str) -> str | Sequence[str]:
+    if name in _IN_SHORT:
+        return ""
     match _SCHEMAS[name].get("default"):
         case None | False:
             return ""
@@ -125,6 +142,8 @@ def _default(name: str) -> str | Sequence[str]:
 
 
 def _field(name: str, value: str | Sequence[str], errors: Mapping[str, str]) -> FormField:
+    if name in _IN_SHORT:
+        return FormField(value, errors.get(name, ""), (), {})
     schema = _SCHEMAS[name]
     schema = schema.get("anyOf", [schema])[0]  # of a field that may be null, the other type
     bounds = {_BOUNDS[key]: bound for key, bound in schema.items() if key in _BOUNDS}
@@ -134,6 +153,7 @@ def _field(name: str, value: str | Sequence[str], errors: Mapping[str, str]) -> 
     return FormField(value, errors.get(name, ""), options, bounds)
 
 
+_FIELD_OF = {BadDateError: "date", BadHoldingsError: "holdings"}
 _RUNS, _HISTORY, _OTHERS, _LIVE = 25, 60, 10, 20
 _OVER = (RunState.DONE, RunState.FAILED, RunState.CANCELLED)
 _CHART_HEIGHT = 150
@@ -155,8 +175,7 @@ async def start(request: web.Request) -> web.Response:
     try:
         run = await _queue(request, run_request, first(form, "key"))
     except BadRequestError as error:
-        field = "date" if isinstance(error, BadDateError) else "symbol"
-        fields = Input(form, {field: str(error)})
+        fields = Input(form, {_FIELD_OF.get(type(error), "symbol"): str(error)})
         return await _home(request, fields, HTTPStatus.UNPROCESSABLE_ENTITY)
     except Problem as problem:
         response = await _home(request, Input(form, {"": problem.detail}), problem.status)

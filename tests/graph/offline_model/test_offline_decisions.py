@@ -90,8 +90,8 @@ def test_a_proposal_always_fits_schema_and_market(
     trade = proposal(action, confidence, close, atr)
     assert TradeProposal.model_validate_json(trade.model_dump_json()) == trade
     assert trade.entry == close
-    assert trade.position_pct is not None
-    assert 0 <= trade.position_pct <= rules.POSITION_CAP_PCT
+    assert (trade.position_pct is None) == (action is Action.SELL)
+    assert 0 <= (trade.position_pct or 0) <= rules.POSITION_CAP_PCT
     if atr is not None and atr >= rules.LEAST_ATR_SHARE * close:
         for price in (trade.stop, trade.target):
             assert price is not None
@@ -113,9 +113,8 @@ def test_a_decision_always_fits_and_never_grows(
     opinions = [statement(agent, assess(talk(agent, *shared))) for agent in RISK_ANALYSTS]
     decision = judge(talk("risk_judge", *shared, *opinions))
     assert FinalDecision.model_validate_json(decision.model_dump_json()) == decision
-    assert decision.position_pct is not None
-    assert trade.position_pct is not None
-    assert decision.position_pct <= trade.position_pct
+    assert (decision.position_pct or 0) <= (trade.position_pct or 0)
+    assert (decision.position_pct is None) == (decision.action is Action.SELL)
     assert all(any(agent in risk for risk in decision.risks) for agent in ANALYSTS[:missing])
 
 
@@ -259,3 +258,57 @@ def test_impossible_price_levels_are_refused(levels: Any) -> None:
     block = f"<price_levels>{json.dumps(levels)}</price_levels>"
     with pytest.raises(BadConversationError, match="price_levels"):
         judge(talk("risk_judge", f"<proposal>{good}</proposal>", block))
+
+
+def with_holding(action: Action, confidence: float, quantity: float) -> TradeProposal:
+    """The trader's proposal where this quantity is held."""
+    ruled = ResearchPlan(
+        action=action,
+        confidence=confidence,
+        summary="A summary.",
+        bull_points=[],
+        bear_points=[],
+        evidence=[],
+    )
+    holding = json.dumps({"quantity": quantity, "cash": None, "unknown": ["No cash."]})
+    blocks = (f"<plan>{ruled.model_dump_json()}</plan>", f"<holding>{holding}</holding>")
+    return propose(talk("trader", *blocks, price_levels(100.0, 2.0)))
+
+
+@pytest.mark.parametrize(
+    ("action", "confidence", "quantity", "part", "says"),
+    [
+        (Action.SELL, rules.SELL_ALL_FROM, 10, 100, "Of what is held, all is sold."),
+        (Action.SELL, 0.49, 10, rules.SELL_PART_PCT, "Of what is held, 50 % is sold."),
+        (Action.SELL, 0.9, 0, None, "Nothing is held, so nothing is sold, and no short sale"),
+        (Action.HOLD, 0.9, 10, None, "What is held stays."),
+        (Action.HOLD, 0.9, 0, None, "Nothing is held, and it stays so."),
+        (Action.BUY, 0.9, 10, None, "What is held is part of that position."),
+    ],
+)
+def test_the_rules_sell_what_is_held_and_nothing_else(
+    action: Action, confidence: float, quantity: float, part: float | None, says: str
+) -> None:
+    trade = with_holding(action, confidence, quantity)
+    assert trade.sell_pct == part
+    assert (trade.position_pct is None) == (action is not Action.BUY)
+    assert says in trade.rationale
+    shared = [
+        f"<proposal>{trade.model_dump_json()}</proposal>",
+        price_levels(100.0, 2.0),
+        f'<holding>{{"quantity": {quantity}}}</holding>',
+    ]
+    opinions = {agent: assess(talk(agent, *shared)) for agent in RISK_ANALYSTS}
+    if action is not Action.BUY:
+        assert not any("larger" in text for text in opinions.values())
+        assert not any("% of the portfolio" in text for text in opinions.values())
+    decision = judge(talk("risk_judge", *shared))
+    assert decision.sell_pct == part
+    assert says in decision.rationale
+
+
+def test_a_holding_that_cannot_be_read_is_refused() -> None:
+    good = proposal(Action.BUY, 0.6, 100.0, 2.0).model_dump_json()
+    blocks = (f"<proposal>{good}</proposal>", price_levels(100.0, 2.0), "<holding>{}</holding>")
+    with pytest.raises(BadConversationError, match="holding"):
+        judge(talk("risk_judge", *blocks))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from trading_graph.graph.decisions import Decision
+from trading_graph.graph.holdings import Cash, Holding
 from trading_graph.otel.report.html import percent
 from trading_graph.service.run.request import ANALYSTS, RunRequest
 from trading_graph.service.server.pages import home
@@ -359,6 +360,34 @@ def test_an_empty_budget_is_none_and_a_typed_one_holds() -> None:
     wrong = home.read_request({"symbol": ["NVDA"], "max_calls": ["0"]})
     assert isinstance(wrong, home.Input)
     assert set(wrong.errors) == {"max_calls"}
+
+
+def test_holdings_are_written_in_short_in_a_form() -> None:
+    form = {"symbol": ["NVDA"], "holdings": ["NVDA=10@150.2 AAPL=1@200USD"], "cash": ["5000 USD"]}
+    asked = home.read_request(form)
+    holdings = (Holding("NVDA", 10, 150.2), Holding("AAPL", 1, 200, "USD"))
+    assert asked == RunRequest(symbol="NVDA", holdings=holdings, cash=Cash(5000, "USD"))
+    wrong = home.read_request({**form, "holdings": ["NVDA"], "cash": ["much"]})
+    assert isinstance(wrong, home.Input)
+    assert set(wrong.errors) == {"holdings", "cash"}
+    page = form_section(wrong)
+    assert 'id="holdings-error"' in page
+    assert 'value="much"' in page
+    assert_inert(form_section(home.Input({"symbol": ["NVDA"], "holdings": [EVIL], "cash": [EVIL]})))
+
+
+def test_what_becomes_of_a_holding_is_shown() -> None:
+    order = {
+        "action": "keep",
+        **{"price": 1, "currency": "USD", "quantity_before": 1, "quantity": 0},
+        **dict.fromkeys(("quantity_after", "value", "cash_before", "cash_after", "gain")),
+        **dict.fromkeys(("gain_pct", "portfolio_value", "price_paid")),
+        "price_paid_currency": "",
+        "words": f"Keep the 1 NVDA that are held. {EVIL}",
+    }
+    text = render("decision.html", decision=decision(order=order), levels=None)
+    assert "Keep the 1 NVDA that are held." in text
+    assert_inert(text)
 
 
 def test_a_form_becomes_a_request_or_says_what_is_wrong() -> None:

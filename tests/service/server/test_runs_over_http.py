@@ -23,8 +23,13 @@ def spans(folder: Path, run_id: str) -> list[dict[str, Any]]:
 
 async def test_a_run_leaves_everything_that_its_links_name(tmp_path: Path) -> None:
     async with opened(tmp_path) as service:
-        run = await service.start(analysts=["market", "news"])
+        run = await service.start(
+            analysts=["market", "news"],
+            holdings=[{"symbol": "aapl", "quantity": 3, "price": 200}],
+            cash={"amount": 5000, "currency": "USD"},
+        )
         assert run["state"] == "queued"
+        assert run["request"]["holdings"][0]["symbol"] == "AAPL"
         assert run["trace_id"] == run["id"]
         run = await service.over(run["id"])
         assert run["state"] == "done", run
@@ -33,6 +38,7 @@ async def test_a_run_leaves_everything_that_its_links_name(tmp_path: Path) -> No
         decision = await service.get(links["decision"])
         assert decision["run_id"] == run["id"]
         assert decision["decision"]["action"] == run["action"]
+        assert decision["order"]["quantity_before"] == 3
         verdict = await service.get(links["verdict"])
         assert verdict["complete"]
         assert verdict["trace_id"] == run["trace_id"]
@@ -112,6 +118,12 @@ async def test_runs_are_listed_in_pages_newest_first(tmp_path: Path) -> None:
             assert (await service.get(f"/v1/runs?{wrong}", 422))["detail"]
 
 
+def _twice() -> bytes:
+    """A request that gives a holding twice."""
+    holding = {"symbol": "AAPL", "quantity": 1, "price": 100}
+    return json.dumps({"symbol": "AAPL", "holdings": [holding, holding]}).encode()
+
+
 async def test_every_error_is_a_problem(tmp_path: Path) -> None:
     async with opened(tmp_path) as service:
         json_type = {"Content-Type": "application/json"}
@@ -133,6 +145,9 @@ async def test_every_error_is_a_problem(tmp_path: Path) -> None:
             ("POST", "/v1/runs", json_type, b'{"symbol": "AAPL", "date": "soon"}', 422),
             ("POST", "/v1/runs", json_type, b'{"symbol": "AAPL", "analysts": []}', 422),
             ("POST", "/v1/runs", json_type, b'{"symbol": "AAPL", "agent_budget": 1e999}', 422),
+            ("POST", "/v1/runs", json_type, b'{"symbol": "AAPL", "holdings": "/etc/passwd"}', 422),
+            ("POST", "/v1/runs", json_type, b'{"symbol": "AAPL", "cash": {"amount": -1}}', 422),
+            ("POST", "/v1/runs", json_type, _twice(), 422),
         ]:
             sent = service.http.request(method, path, headers=headers, data=body)
             async with sent as answer:
