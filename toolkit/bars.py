@@ -21,6 +21,7 @@ from trading_graph.toolkit.bar_checks import (
     sound_rows,
     warnings_of,
 )
+from trading_graph.toolkit.bar_gaps import Gap, find_gaps, gap_warnings
 from trading_graph.toolkit.listings import Identity, Instrument
 from trading_graph.toolkit.records import SourceAnswer
 
@@ -41,8 +42,8 @@ class Bars(SourceAnswer):
     splits after a day. Dividends are events; prices still contain them.
 
     `currency` is the source's name of it, such as USD or GBp (pence); "" where it names none.
-    `faults` are the bars that could not be right, and what was done about them. `identity` is what
-    the source says the symbol is.
+    `faults` are the bars that could not be right, and what was done about them; `gaps` are sessions
+    of which the source says nothing. `identity` is what the source says the symbol is.
     """
 
     symbol: str
@@ -56,12 +57,13 @@ class Bars(SourceAnswer):
     splits: tuple[Event, ...] = ()
     currency: str = ""
     faults: tuple[BarFault, ...] = ()
+    gaps: tuple[Gap, ...] = ()
     identity: Identity | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What was wrong with bars, for a reader."""
-        return warnings_of(self.faults)
+        """What was wrong with bars, and where there are none, for a reader."""
+        return warnings_of(self.faults) + gap_warnings(self.gaps)
 
     def __len__(self) -> int:
         """The number of bars."""
@@ -86,6 +88,8 @@ class Bars(SourceAnswer):
     def until(self, last: datetime.date) -> "Bars":
         """The bars and events up to a day, which is included."""
         size = int(np.searchsorted(self.dates, np.datetime64(last, "D"), side="right"))
+        # A gap that reaches to the end is not known to be one.
+        end = self.day(size - 1) if size else last
         return replace(
             self,
             dates=self.dates[:size],
@@ -97,6 +101,7 @@ class Bars(SourceAnswer):
             dividends=tuple(event for event in self.dividends if event[0] <= last),
             splits=tuple(event for event in self.splits if event[0] <= last),
             faults=tuple(each for each in self.faults if each.day <= last),
+            gaps=tuple(each for each in self.gaps if size and each.last < end),
         )
 
     def on_basis_of(self, day: datetime.date) -> "Bars":
@@ -161,6 +166,7 @@ def make_bars(
     order = np.argsort(days, kind="stable")
     days, columns = days[order], columns[:, order]
     faults: list[BarFault] = []
+    gaps = find_gaps(days, identity)
     if not (sound := sound_rows(columns)).all():
         is_future = identity is not None and identity.instrument is Instrument.FUTURE
         kept, faults = _mend_rows(days, columns, np.flatnonzero(~sound), is_future)
@@ -183,6 +189,7 @@ def make_bars(
         splits=tuple(sorted(splits)),
         currency=currency,
         faults=tuple(faults),
+        gaps=gaps,
         identity=identity,
     )
 
