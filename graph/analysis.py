@@ -36,6 +36,7 @@ from trading_graph.graph.agent import (
     report_usage,
 )
 from trading_graph.graph.analysts import analyst
+from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.graph.backends import Backends
 from trading_graph.graph.budget import Spending
 from trading_graph.graph.chat.rate_limits import declared_limits
@@ -56,6 +57,7 @@ from trading_graph.graph.dispatcher import (
     dispatch_risk_team,
 )
 from trading_graph.graph.evidence import notes_of, weigh
+from trading_graph.graph.languages import Language
 from trading_graph.graph.options import DEBATERS, RISK_ANALYSTS, Debate, Limit, Options, Order
 from trading_graph.graph.state import Report, State, Statement, Usage
 from trading_graph.graph.undecided import completed
@@ -64,6 +66,8 @@ from trading_graph.otel.spans import RunSpan, SpanListener, UnfinishedRun
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit import data_attributes
 from trading_graph.toolkit.cache_use import count_cache_use
+from trading_graph.toolkit.price_history import PriceHistory
+from trading_graph.toolkit.source_use import listed
 
 Graph = CompiledStateGraph[State, RunContext, State, State]
 Builder = StateGraph[State, RunContext, State, State]
@@ -148,7 +152,10 @@ WORKFLOW = "trading_graph"
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """The result of a run: the decision, and everything that led to it."""
+    """The result of a run: the decision, and everything that led to it.
+
+    `history` are the newest prices that the decision saw; None for a run without prices.
+    """
 
     decision: Decision
     reports: Sequence[Report]
@@ -156,6 +163,7 @@ class Analysis:
     opinions: Sequence[Statement]
     usage: Sequence[Usage]
     seconds: float
+    history: PriceHistory | None = None
 
 
 @asynccontextmanager
@@ -246,6 +254,7 @@ async def analyse(
         opinions=state.get("opinions", []),
         usage=state["usage"],
         seconds=time.perf_counter() - start,
+        history=state["levels"].history if "levels" in state else None,
     )
 
 
@@ -298,6 +307,7 @@ def _decision(options: Options, backends: Backends, run: RunSpan, state: State) 
         run_id=run.run_id,
         trace_id=run.trace_id,
         symbol=options.symbol,
+        name=levels.name if levels else "",
         as_of=options.as_of.date,
         session=None if levels is None else levels.session,
         currency=currency,
@@ -317,8 +327,11 @@ def _decision(options: Options, backends: Backends, run: RunSpan, state: State) 
         notes=[
             *_no_short_sale(weighed.decision, options),
             *notes_of(options.symbol, reports, state.get("substitutes", []), weighed),
+            *_language_note(options.language, choice),
         ],
+        sources=listed(state.get("sources", [])),
         budget_reached=Limit(limit) if limit else None,
+        language=options.language.tag if options.language and choice.model else "",
         model=choice.model_label,
         data=choice.data_label,
         simulated_latency=choice.simulated,
@@ -333,3 +346,10 @@ def _no_short_sale(decision: FinalDecision, options: Options) -> list[str]:
         f"SELL means not to hold {options.symbol}, and to sell it where it is held; it is never a "
         "short sale."
     ]
+
+
+def _language_note(language: Language | None, choice: BackendChoice) -> list[str]:
+    """That the offline model does not write in the language that was asked for."""
+    if choice.model is not None or language is None or language.tag.split("-")[0] == "en":
+        return []
+    return [f"The offline model's rules write English only, so nothing is in {language.for_model}."]

@@ -95,4 +95,5 @@ async def _report(name: str, tools: Mapping[str, Tool], context: RunContext) -> 
         "reports": [Report(name, answer.text.strip(), evidence=evidence_of(answers))],
         "warnings": warnings_of(name, options.symbol, answers),
         "substitutes": substitutes_of(name, answers),
+        "sources": [use for answer in answers for use in answer.sources],
     }

@@ -21,15 +21,20 @@ from trading_graph.graph.errors import CheckpointError
 from trading_graph.graph.holdings import SizeLimit, Unvalued, Valuation
 from trading_graph.graph.state import Evidence, Report, Statement, Usage
 from trading_graph.toolkit.market_data import PriceLevels
+from trading_graph.toolkit.price_history import PriceHistory
+from trading_graph.toolkit.source_use import DataKind, SourceUse
 
 _STATE_TYPES = (
     Action,
+    DataKind,
     Evidence,
     FinalDecision,
+    PriceHistory,
     PriceLevels,
     Report,
     ResearchPlan,
     SizeLimit,
+    SourceUse,
     Statement,
     TradeProposal,
     Unvalued,

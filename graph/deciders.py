@@ -36,6 +36,7 @@ from trading_graph.graph.tool_calls import tool_calls_of
 from trading_graph.graph.undecided import no_decision, no_plan, no_proposal, quote_proposal
 from trading_graph.toolkit.errors import DataError
 from trading_graph.toolkit.market_data import PriceLevels
+from trading_graph.toolkit.source_use import collect_uses
 
 AnswerT = TypeVar("AnswerT", bound=pydantic.BaseModel)
 
@@ -72,16 +73,17 @@ async def trader(state: State, runtime: Runtime[RunContext]) -> State:
     try:
         async with agent_span(agent, runtime):
             # Fetched even after the run's seconds are over: every decision names the last session.
-            levels = await context.toolkit.price_levels(options.symbol, options.as_of)
-            update["levels"] = levels
-            if options.holdings.told:
-                valuation = await value_holdings(context.toolkit, options, levels)
-                update["valuation"] = valuation
-                update["warnings"] = [
-                    f"{agent}: {unvalued_text(part, levels.currency)}"
-                    for part in valuation.unvalued
-                    if part.cause is SizeLimit.NO_PRICE
-                ]
+            with collect_uses() as uses:
+                levels = await context.toolkit.price_levels(options.symbol, options.as_of)
+                update["levels"], update["sources"] = levels, uses
+                if options.holdings.told:
+                    valuation = await value_holdings(context.toolkit, options, levels)
+                    update["valuation"] = valuation
+                    update["warnings"] = [
+                        f"{agent}: {unvalued_text(part, levels.currency)}"
+                        for part in valuation.unvalued
+                        if part.cause is SizeLimit.NO_PRICE
+                    ]
             blocks = [
                 prompts.model_block("plan", state["plan"]),
                 prompts.price_levels_block(levels),

@@ -33,6 +33,7 @@ from trading_graph.graph.decision_values import (
 from trading_graph.graph.options import Limit
 from trading_graph.graph.price_text import money_text
 from trading_graph.graph.sizing import TradeOrder
+from trading_graph.toolkit.source_use import SourceUse
 
 
 class Action(StrEnum):
@@ -229,6 +230,7 @@ class Decision(BaseModel):
         description="Of entry, stop and target, as the source of prices names it; empty: it names "
         "none.",
     )
+    name: str = Field(default="", description="What the source of prices calls it, as of today.")
     instrument: str = Field(default="", description="What the symbol is, such as share or fund.")
     benchmark: str = Field(default="", description="The index of its market; empty: it has none.")
     decision: FinalDecision
@@ -255,7 +257,13 @@ class Decision(BaseModel):
     )
     warnings: list[str]
     notes: list[str] = Field(default_factory=list)
+    sources: list[SourceUse] = Field(
+        default_factory=list, description="The answers that served, by kind of data."
+    )
     budget_reached: Limit | None = None
+    language: str = Field(
+        default="", description="BCP 47 tag of what a real model was asked to write in, if it was."
+    )
     model: str
     data: str
     simulated_latency: bool

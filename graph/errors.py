@@ -65,6 +65,10 @@ class BadHoldingsError(BadRequestError):
     """Holdings or cash are given in a form that cannot be."""
 
 
+class BadLanguageError(BadRequestError):
+    """The text names no language that a model could be asked to write in."""
+
+
 class NoEvidenceError(AnalysisError):
     """No analyst could report."""
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from trading_graph.graph.holdings import Holdings
+from trading_graph.graph.languages import Language
 from trading_graph.toolkit.as_of import AsOf
 
 ANALYSTS = ("market_analyst", "social_analyst", "news_analyst", "fundamentals_analyst")
@@ -91,6 +92,7 @@ class Options:
     `agent_budget_s` limits the time of one agent, retries included, but not the time that it waits
     in the line of a service that serves others; `budget` limits the whole run. `prefetch` fetches
     the analysts' data during their first turn, and needs the cache. `holdings` are what is held.
+    `language` is what the agents are asked to write in; None leaves it to the model.
     """
 
     symbol: str
@@ -106,6 +108,7 @@ class Options:
     prefetch: bool = False
     budget: Budget = field(default_factory=Budget)
     holdings: Holdings = field(default_factory=Holdings)
+    language: Language | None = None
 
     @property
     def expected_chain(self) -> int:

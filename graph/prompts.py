@@ -94,26 +94,39 @@ _REPORT_FORM = (
 )
 
 
+_TEXTS = (
+    "Write in {language}. Keep the names of tools, the marks [+], [-] and [0], the word Score and "
+    "all numbers (with a decimal point) as they are."
+)
+_FIELDS = (
+    "Write every text in {language}. What a program reads stays as the schema has it: the names of "
+    "fields, the action (BUY, HOLD or SELL), and numbers (with a decimal point)."
+)
+
+
 def analyst_messages(agent: str, options: Options) -> list[BaseMessage]:
     """The first messages of an analyst's conversation."""
     turns = options.analyst_turns
     # No message announces the last turn: some services take none right after a tool's answer.
     order = f"Report on it. Of your {turns} turns the last has no tools: write the report there."
     return [
-        _system(agent, _REPORT_FORM, identify(options.symbol).benchmark),
+        _system(agent, _REPORT_FORM, _TEXTS, options),
         HumanMessage(f"Symbol: {options.symbol}\nAs of: {options.as_of}\n\n{order}"),
     ]
 
 
 def statement_messages(agent: str, options: Options, blocks: Iterable[str]) -> list[BaseMessage]:
     """The conversation of a debater or a risk analyst: one statement on the material."""
-    return [_system(agent, "Answer in at most 200 words."), _material(options, blocks)]
+    return [
+        _system(agent, "Answer in at most 200 words.", _TEXTS, options),
+        _material(options, blocks),
+    ]
 
 
 def decision_messages(agent: str, options: Options, blocks: Iterable[str]) -> list[BaseMessage]:
     """The conversation of a deciding agent: one structured answer on the material."""
     return [
-        _system(agent, "Answer by calling the function you are given."),
+        _system(agent, "Answer by calling the function you are given.", _FIELDS, options),
         _material(options, blocks),
     ]
 
@@ -200,15 +213,19 @@ def _rounded(per_cent: float | None) -> float | None:
     return None if per_cent is None else round(per_cent, 2)
 
 
-def _system(agent: str, form: str, benchmark: str = "") -> SystemMessage:
+def _system(agent: str, form: str, language: str, options: Options) -> SystemMessage:
     """The system message; what no index measures is compared with none."""
+    benchmark = identify(options.symbol).benchmark
     task = _TASKS[agent].format(
         and_prices_of_index=f" and get_prices for {benchmark}" if benchmark else "",
         and_strength=" and strength against the market" if benchmark else "",
         and_for_index=f" and for {benchmark}" if benchmark else "",
     )
     sell = f" {_SELL}" if agent in (*RISK_ANALYSTS, *DECIDERS) else ""
-    return SystemMessage(f"Agent: {agent}\n{task}{sell} {_RULES} {form}")
+    parts = [f"Agent: {agent}\n{task}{sell}", _RULES, form]
+    if options.language is not None:
+        parts.append(language.format(language=options.language.for_model))
+    return SystemMessage(" ".join(parts))
 
 
 def _material(options: Options, blocks: Iterable[str]) -> HumanMessage:

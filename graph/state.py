@@ -12,6 +12,7 @@ from typing import Annotated, TypedDict
 from trading_graph.graph.decisions import FinalDecision, ResearchPlan, TradeProposal
 from trading_graph.graph.holdings import Valuation
 from trading_graph.toolkit.market_data import PriceLevels
+from trading_graph.toolkit.source_use import SourceUse
 
 
 class Evidence(StrEnum):
@@ -87,7 +88,8 @@ class State(TypedDict, total=False):
     `dispatcher` is the traceparent of the latest dispatcher's span. `budget_reached` is the limit
     of the run's budget that was reached first, and empty until then. `undecided` are the deciding
     agents that brought no usable answer. `valuation` is there where somebody said what is held.
-    `substitutes` says where a source served in the place of the preferred one.
+    `substitutes` says where a source served in the place of the preferred one. `sources` are the
+    answers that reports and levels rest on.
     """
 
     dispatcher: str
@@ -104,5 +106,6 @@ class State(TypedDict, total=False):
     undecided: Annotated[list[str], operator.add]
     warnings: Annotated[list[str], operator.add]
     substitutes: Annotated[list[str], operator.add]
+    sources: Annotated[list[SourceUse], operator.add]
     usage: Annotated[list[Usage], operator.add]
     budget_reached: Annotated[str, _first]

@@ -33,6 +33,7 @@ from trading_graph.toolkit.errors import (
     SourceUnavailableError,
 )
 from trading_graph.toolkit.market_data import AsyncToolkit
+from trading_graph.toolkit.source_use import SourceUse, collect_uses
 from trading_graph.toolkit.symbols import parse_symbol
 from trading_graph.toolkit.tools import Arguments, SymbolArguments, Tool
 from trading_graph.toolkit.tools.tool import Answer
@@ -71,7 +72,8 @@ class ToolAnswer:
     """What a tool call is answered, and what the run must know of it beside the model.
 
     `problem` is the sentence where no data came; `warnings` are the tool's, with their symbol;
-    `stands_in` says why another source served than the preferred one.
+    `stands_in` says why another source served than the preferred one; `sources` are those that gave
+    the data.
     """
 
     message: ToolMessage
@@ -81,6 +83,7 @@ class ToolAnswer:
     problem: str = ""
     warnings: tuple[str, ...] = ()
     stands_in: str = ""
+    sources: tuple[SourceUse, ...] = ()
 
 
 class ToolCallError(Exception):
@@ -142,7 +145,8 @@ async def _run(
             )
             tool, arguments = _resolve(call, tools)
             try:
-                result = await tool.run(toolkit, as_of, arguments)
+                with collect_uses() as uses:
+                    result = await tool.run(toolkit, as_of, arguments)
             except NoDataError as answer:
                 span.set_attribute(data_attributes.DATA_OUTCOME, data_attributes.NOTHING)
                 message = ToolMessage(f"no data: {answer}", tool_call_id=call.id, name=call.name)
@@ -163,14 +167,16 @@ async def _run(
         return ToolAnswer(message, call.name, outcome, _is_about(arguments, symbol), str(error))
     if tool.untrusted:
         content = untrusted_block(call.name, content)
+    # A list with nothing in it is an answer too, on which no report can stand.
+    is_empty = result.get("count") == 0
     return ToolAnswer(
         ToolMessage(content, tool_call_id=call.id, name=call.name),
         call.name,
-        # A list with nothing in it is an answer too, on which no report can stand.
-        Outcome.NOTHING if result.get("count") == 0 else Outcome.DATA,
+        Outcome.NOTHING if is_empty else Outcome.DATA,
         _is_about(arguments, symbol),
         warnings=_warnings(result),
         stands_in=result.get("stands_in", ""),
+        sources=() if is_empty else tuple(uses),
     )
 
 

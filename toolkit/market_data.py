@@ -29,6 +29,7 @@ from trading_graph.toolkit.listings import Identity, identify
 from trading_graph.toolkit.live_access import LiveAccess, Mode
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.price_history import PriceHistory, history_of
 from trading_graph.toolkit.rate_limits import HOST_POLICIES
 from trading_graph.toolkit.records import (
     Filings,
@@ -39,6 +40,7 @@ from trading_graph.toolkit.records import (
     SourceAnswer,
     Statements,
 )
+from trading_graph.toolkit.source_use import note_use
 from trading_graph.toolkit.sources.registry import SourceOrder, first_answer, sources_of
 from trading_graph.toolkit.sources.source import Source, gather_parts
 from trading_graph.toolkit.stored_cache import edition, open_stored_cache
@@ -62,7 +64,8 @@ class PriceLevels:
     """Last close, range of the last 20 sessions, and average true range (None: too few bars).
 
     All in `currency`, as the source names it ("": it names none). `instrument` is what the symbol
-    is, `benchmark` the index of its market ("": none). `warnings` tells what was wrong with bars.
+    is, `benchmark` the index of its market ("": none), `name` what the source calls it. `warnings`
+    tells what was wrong with bars. `history` are the newest of these bars.
     """
 
     session: datetime.date
@@ -76,6 +79,8 @@ class PriceLevels:
     warnings: Sequence[str] = field(
         default_factory=list
     )  # A checkpoint gives tuples back as lists.
+    name: str = ""
+    history: PriceHistory | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +274,8 @@ class AsyncToolkit:
             str(bars.identity.instrument) if bars.identity else "",
             bars.identity.benchmark if bars.identity else "",
             list(bars.warnings),
+            bars.identity.name if bars.identity else "",
+            history_of(bars),
         )
 
     async def get_all_market_data(self, symbol: str, as_of: AsOf) -> MarketData:
@@ -350,7 +357,9 @@ class AsyncToolkit:
             key = CacheKey(kind, source.name, symbol, as_of.date, params)
             return self._cache.get(key, load, ttl=ttl, size=size)
 
-        return await first_answer(kind, sources, get)
+        answer = await first_answer(kind, sources, get)
+        note_use(answer)
+        return answer
 
 
 @asynccontextmanager

@@ -44,8 +44,8 @@ from trading_graph.service.replay import replaying, send_again
 from trading_graph.service.run.folder import RunFolder
 from trading_graph.service.run.monitoring import RunMetrics, TimingLog
 from trading_graph.service.run.order import RunOrder
+from trading_graph.service.run.report import chart, report, unfinished_report
 from trading_graph.service.run.request import RunRequest, default_date
-from trading_graph.service.run.result import report, unfinished_report
 from trading_graph.service.run.resume import (
     NodeEnds,
     claim,
@@ -301,7 +301,8 @@ class Engine:
 
     def _write(self, analysis: Analysis, folder: RunFolder) -> Analysis:
         analysis = redact(analysis, self.redactor)
-        folder.write(analysis.decision.model_dump_json(indent=2) + "\n", report(analysis))
+        decision = analysis.decision.model_dump_json(indent=2) + "\n"
+        folder.write(decision, report(analysis), chart(analysis))
         return analysis
 
 

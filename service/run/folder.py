@@ -1,9 +1,10 @@
 """The folder of a run, and the state of the run that it shows: running, killed, failed or over.
 
-`trace.jsonl` grows while the run is under way. `decision.json` and `report.md` are written at its
-end, whole or not at all. While the run is under way there are also `order.json` (its request),
-`open.jsonl` (the journal of the spans that have started) and `checkpoints.sqlite` (what its nodes
-have brought): all that another process needs to resume it.
+`trace.jsonl` grows while the run is under way. `decision.json`, `report.md` and, where the run has
+prices, the `chart.svg` that the report shows are written at its end, whole or not at all. While the
+run is under way there are also `order.json` (its request), `open.jsonl` (the journal of the spans
+that have started) and `checkpoints.sqlite` (what its nodes have brought): all that another process
+needs to resume it.
 
 The process of a run holds a lock on the journal. A killed process leaves the journal without the
 lock, and a run that is over leaves no journal. A run that failed after an agent had brought
@@ -21,6 +22,7 @@ from trading_graph.otel.sources import read
 from trading_graph.otel.trace import ERROR, SpanTable, semconv
 
 DECISION, REPORT, TRACE = "decision.json", "report.md", "trace.jsonl"
+CHART = "chart.svg"
 ORDER, JOURNAL, CHECKPOINTS = "order.json", "open.jsonl", "checkpoints.sqlite"
 
 _SHOWN = 6
@@ -59,8 +61,10 @@ class RunFolder:
         """Write what the run is asked to do."""
         replace_text(self.order, order)
 
-    def write(self, decision: str, report: str) -> None:
-        """Write the decision and the report."""
+    def write(self, decision: str, report: str, chart: str | None) -> None:
+        """Write the decision, and the report with the chart that it shows, if any."""
+        if chart is not None:
+            replace_text(self.path / CHART, chart)
         replace_text(self.decision, decision)
         self.write_report(report)
 

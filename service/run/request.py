@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Union, get_args,
 import click
 
 from trading_graph.graph.holdings import MOST_HOLDINGS, Cash, Holding, Holdings
+from trading_graph.graph.languages import MAX_LENGTH, parse_language
 from trading_graph.graph.options import Budget, Debate, Options, Order
 from trading_graph.service.run.holdings_input import CashType, HoldingsType
 from trading_graph.toolkit.as_of import AsOf, new_york_day, utc_now
@@ -92,6 +93,13 @@ class RunRequest:
         False,
         description="Fetch what the analysts will ask for while they are in their first turn.",
     )
+    language: str | None = _field(
+        None,
+        max_length=MAX_LENGTH,
+        examples=["German"],
+        description="Language that a real model writes its reports in: an English name or a BCP 47 "
+        "tag, such as German or pt-BR. Default: the model's choice, mostly English.",
+    )
     max_seconds: float | None = _field(
         None,
         gt=0,
@@ -126,7 +134,10 @@ class RunRequest:
         )
 
     def options(self, default_date: str) -> Options:
-        """The options of the graph; raises BadSymbolError, BadDateError or BadHoldingsError."""
+        """The options of the graph.
+
+        Raises BadSymbolError, BadDateError, BadHoldingsError or BadLanguageError.
+        """
         return Options(
             symbol=parse_symbol(self.symbol),
             as_of=AsOf.parse(self.date or default_date),
@@ -141,12 +152,13 @@ class RunRequest:
             prefetch=self.prefetch,
             budget=self.budget,
             holdings=Holdings.of(self.holdings, self.cash),
+            language=parse_language(self.language) if self.language else None,
         )
 
     def resolve(self, default_date: str) -> Self:
         """The request that asks for the same on any day, its symbols as they are listed.
 
-        Raises BadSymbolError, BadDateError or BadHoldingsError.
+        Raises BadSymbolError, BadDateError, BadHoldingsError or BadLanguageError.
         """
         options = self.options(default_date)
         return replace(
@@ -154,6 +166,7 @@ class RunRequest:
             symbol=options.symbol,
             date=str(options.as_of),
             holdings=options.holdings.positions,
+            language=options.language.tag if options.language else None,
         )
 
 
@@ -185,6 +198,7 @@ _METAVARS: Mapping[str, str] = {
     "holdings": "FILE|SYMBOL=QTY@PRICE",
     "cash": "AMOUNT[CUR]",
     "agent_budget": "SECONDS",
+    "language": "NAME",
     "max_seconds": "SECONDS",
     "max_calls": "N",
     "max_tokens": "N",

@@ -1,10 +1,9 @@
-"""What a run says at its end: its report, what a command prints of it, and where its trace is."""
+"""What a run says at its end: what a command prints of it, and where its trace is."""
 
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from langsmith.integrations.otel import langsmith_run_id_from_otel_span_id
 from rich.console import Console
 from rich.markdown import Markdown
@@ -13,10 +12,9 @@ from rich.padding import Padding
 from rich.rule import Rule
 
 from trading_graph.graph.analysis import Analysis
-from trading_graph.graph.decisions import DecidedBy, Decision
+from trading_graph.graph.decisions import Decision
 from trading_graph.graph.gate_loader import own_gate
 from trading_graph.graph.price_text import money_text
-from trading_graph.graph.state import State
 from trading_graph.otel.export import JAEGER, LANGSMITH, Delivery
 from trading_graph.otel.report import VerdictText, waterfall
 from trading_graph.otel.report.documents.document import SCHEMA_VERSION, Document, encode
@@ -32,8 +30,8 @@ from trading_graph.otel.verdict import (
 )
 from trading_graph.otel.vocabularies import witness
 from trading_graph.service.langsmith import LangSmithMode
-from trading_graph.service.run.folder import RunFolder
-from trading_graph.service.run.request import RunRequest
+from trading_graph.service.run.folder import CHART, DECISION, REPORT, TRACE, RunFolder
+from trading_graph.service.run.report import DECIDED_BY
 from trading_graph.service.run.usage import (
     AgentUsageJson,
     PriceJson,
@@ -51,21 +49,6 @@ if TYPE_CHECKING:
 
 _LINK_S = 2.0
 _START_JAEGER = " Start it with: docker compose -f deploy/jaeger.yml up"
-_TEMPLATES = Environment(
-    loader=PackageLoader("trading_graph.service.run"),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-    auto_reload=False,
-)
-_REPORT = _TEMPLATES.get_template("report.md")
-_UNFINISHED = _TEMPLATES.get_template("unfinished.md")
-_DECIDED_BY = {
-    DecidedBy.MODEL: "",
-    DecidedBy.RULE: "decided by a rule",
-    DecidedBy.NOBODY: "decided by no model",
-}
 _COLOURS = {"BUY": "green", "SELL": "red", "HOLD": "yellow"}
 
 
@@ -142,38 +125,6 @@ def _langsmith_link(
     return query.link(run_id)
 
 
-def report(analysis: Analysis) -> str:
-    """The whole analysis as Markdown."""
-    decision = analysis.decision
-    return _REPORT.render(
-        decision=decision,
-        decided_by=_DECIDED_BY[decision.decided_by],
-        final=decision.decision,
-        plan=decision.plan,
-        proposal=decision.proposal,
-        reports=analysis.reports,
-        statements=analysis.statements,
-        opinions=analysis.opinions,
-        seconds=analysis.seconds,
-    )
-
-
-def unfinished_report(state: State, request: RunRequest, run_id: str, sentence: str) -> str:
-    """What the agents of a run that failed had brought, and why it failed, as Markdown."""
-    return _UNFINISHED.render(
-        symbol=request.symbol,
-        as_of=request.date,
-        run_id=run_id,
-        sentence=sentence,
-        reports=state.get("reports", []),
-        statements=state.get("statements", []),
-        plan=state.get("plan"),
-        proposal=state.get("proposal"),
-        currency=state["levels"].currency if "levels" in state else "",
-        opinions=state.get("opinions", []),
-    )
-
-
 def show(result: FinishedRun, settings: Settings, console: Console) -> None:
     """Print the run for people."""
     analysis = result.analysis
@@ -203,7 +154,7 @@ def _decision(analysis: Analysis, console: Console) -> None:
     outcome = analysis.decision
     final = outcome.decision
     colour = _COLOURS[final.action]
-    words = _DECIDED_BY[outcome.decided_by]
+    words = DECIDED_BY[outcome.decided_by]
     decided_by = f" · {words}" if words else ""
     console.print(
         Rule(f"[bold {colour}]{final.action} {outcome.symbol}[/] as of {outcome.as_of}{decided_by}")
@@ -243,7 +194,8 @@ def _decision(analysis: Analysis, console: Console) -> None:
 
 def _trace_lines(result: FinishedRun) -> list[str]:
     lines = [f"Total {result.seconds:.2f} s. {_summary(result.trace)}"]
-    lines.append(f"Files: {result.folder.path}/ (decision.json, report.md, trace.jsonl)")
+    files = [DECISION, REPORT, *([CHART] if result.analysis.history else []), TRACE]
+    lines.append(f"Files: {result.folder.path}/ ({', '.join(files)})")
     if trace_id := result.analysis.decision.trace_id:
         lines.append(f"Trace: {trace_id}")
     if result.jaeger_link:

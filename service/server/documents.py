@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from trading_graph.graph.gate_loader import time_limit_s
+from trading_graph.service.run.folder import CHART
 from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server.context import ServiceContext
 from trading_graph.service.server.inputs import MOST_PARTS
@@ -29,6 +30,7 @@ class Links(BaseModel):
     events: str
     decision: str
     report: str
+    chart: str
     trace: str
     verdict: str
     diagnosis: str
@@ -125,6 +127,7 @@ def run_document(service: ServiceContext, run: StoredRun) -> RunDocument:
         events=f"{here}/events",
         decision=f"{here}/decision",
         report=f"{here}/report",
+        chart=f"{here}/{CHART}",
         trace=f"{here}/trace",
         verdict=f"{here}/verdict",
         diagnosis=f"{here}/diagnosis",

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
@@ -15,7 +15,7 @@ from trading_graph.graph.decisions import Decision
 from trading_graph.otel.report.documents.diagnosis import DiagnosisJson
 from trading_graph.otel.report.documents.verdict import VerdictJson
 from trading_graph.otel.spans import uuid7
-from trading_graph.service.run.folder import DECISION, REPORT, TRACE
+from trading_graph.service.run.folder import CHART, DECISION, REPORT, TRACE
 from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server import run_events
 from trading_graph.service.server.context import SERVICE, ServiceContext
@@ -151,6 +151,11 @@ async def get_report(request: web.Request) -> web.StreamResponse:
     return await _file(request, REPORT, "text/markdown; charset=utf-8")
 
 
+async def get_chart(request: web.Request) -> web.StreamResponse:
+    """The chart of a run that is done: the prices that it saw and its levels, SVG."""
+    return await _file(request, CHART, SVG, {"Content-Security-Policy": _CHART_POLICY})
+
+
 async def get_trace(request: web.Request) -> web.StreamResponse:
     """The trace of a run, as far as it is recorded: OTLP JSON lines."""
     return await _file(request, TRACE, "application/x-ndjson")
@@ -198,6 +203,10 @@ DIAGNOSIS = ok(DiagnosisJson, other=("text/html", "text/markdown", "text/plain")
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 """The page's own policy is stricter: its style sheet by hash. Both apply."""
 
+SVG = "image/svg+xml"
+_CHART_POLICY = f"{_POLICY}; sandbox"
+"""An SVG that is opened by itself is a document: it has its own style, and nothing else."""
+
 
 async def run_of(request: web.Request) -> StoredRun:
     """The run that the path names; raises Problem."""
@@ -208,10 +217,12 @@ async def run_of(request: web.Request) -> StoredRun:
     return run
 
 
-async def _file(request: web.Request, name: str, content: str) -> web.StreamResponse:
+async def _file(
+    request: web.Request, name: str, content: str, headers: Mapping[str, str] | None = None
+) -> web.StreamResponse:
     run = await run_of(request)
     path = await _stored_file(request, run, name)
-    return web.FileResponse(path, headers={"Content-Type": content})
+    return web.FileResponse(path, headers={"Content-Type": content, **(headers or {})})
 
 
 async def _stored_file(request: web.Request, run: StoredRun, name: str) -> Path:
@@ -267,6 +278,7 @@ OPERATIONS = (
     ),
     Operation("GET", f"{_RUN}/decision", get_decision, ok(Decision)),
     Operation("GET", f"{_RUN}/report", get_report, ok(content="text/markdown")),
+    Operation("GET", f"{_RUN}/{CHART}", get_chart, ok(content=SVG)),
     Operation("GET", f"{_RUN}/trace", get_trace, ok(content="application/x-ndjson")),
     Operation("GET", f"{_RUN}/verdict", get_verdict, ok(VerdictJson)),
     Operation("GET", f"{_RUN}/diagnosis", get_diagnosis, DIAGNOSIS, query=DiagnosisQuery),

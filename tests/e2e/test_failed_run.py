@@ -96,6 +96,7 @@ def test_a_key_that_is_refused_late_costs_nothing_twice(workdir: Path, agent: st
     assert "no decision" not in (folder / "report.md").read_text()
     assert folder_state(folder) is FolderState.OVER
     assert {each.name for each in folder.iterdir()} == {
+        "chart.svg",
         "decision.json",
         "report.md",
         "trace.jsonl",

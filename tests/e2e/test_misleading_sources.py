@@ -11,7 +11,7 @@ from tests.live_servers import LiveServers, live_servers
 from tests.misleading_charts import SESSIONS_BEFORE
 from trading_graph.graph.decisions import Action, DecidedBy
 from trading_graph.otel.trace import semconv
-from trading_graph.service.run.result import report
+from trading_graph.service.run.report import report
 
 NAMED = (
     "no price",

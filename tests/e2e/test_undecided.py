@@ -16,7 +16,7 @@ from trading_graph.graph.options import DECIDERS
 from trading_graph.otel.trace import semconv
 from trading_graph.otel.verdict import Outcome, judge
 from trading_graph.service.cli import main
-from trading_graph.service.run.result import report
+from trading_graph.service.run.report import report
 from trading_graph.toolkit.loopback import LoopbackServer
 
 ALWAYS = None

@@ -21,6 +21,8 @@ from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, T
 from trading_graph.graph.holdings import SizeLimit, Unvalued, Valuation
 from trading_graph.graph.state import Evidence, Report, State, Statement, Usage
 from trading_graph.toolkit.market_data import PriceLevels
+from trading_graph.toolkit.price_history import PriceHistory
+from trading_graph.toolkit.source_use import DataKind, SourceUse
 
 TRADE: dict[str, Any] = {
     "action": Action.SELL,
@@ -47,7 +49,16 @@ WHOLE: State = {
         bear_points=[],
         evidence=["b"],
     ),
-    "levels": PriceLevels(datetime.date(2025, 11, 14), 101.0, 95.0, 105.0, None),
+    "levels": PriceLevels(
+        datetime.date(2025, 11, 14),
+        101.0,
+        95.0,
+        105.0,
+        None,
+        history=PriceHistory(
+            ["2025-11-14"], [101.0], [102.0], [100.0], [101.0], [0.0], [None], [99.5]
+        ),
+    ),
     "valuation": Valuation(None, [Unvalued("VOW3.DE", SizeLimit.OTHER_CURRENCY, "EUR")]),
     "proposal": TradeProposal(**TRADE),
     "risk_round": 1,
@@ -56,6 +67,17 @@ WHOLE: State = {
     "undecided": ["trader"],
     "warnings": ["news_analyst: late"],
     "substitutes": ["news_analyst: another source stands in for get_insiders: late"],
+    "sources": [
+        SourceUse(
+            data=DataKind.PRICES,
+            subject="NVDA",
+            source="Yahoo chart",
+            newest=datetime.date(2025, 11, 14),
+            newest_is="last bar",
+            retrieved=datetime.datetime(2025, 11, 15, 9, 30, 1, tzinfo=datetime.UTC),
+            stands_in="SEC was down.",
+        )
+    ],
     "usage": [Usage("trader", "m", 10, 20, 1.5, requests=2)],
     "budget_reached": "tokens",
 }

@@ -5,8 +5,15 @@ import json
 
 import pytest
 
-from trading_graph.graph.options import Options
-from trading_graph.graph.prompts import analyst_messages, price_levels_block, reports_blocks
+from trading_graph.graph.languages import parse_language
+from trading_graph.graph.options import ANALYSTS, DEBATERS, DECIDERS, RISK_ANALYSTS, Options
+from trading_graph.graph.prompts import (
+    analyst_messages,
+    decision_messages,
+    price_levels_block,
+    reports_blocks,
+    statement_messages,
+)
 from trading_graph.graph.state import Evidence, Report
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.market_data import PriceLevels
@@ -60,3 +67,29 @@ def test_a_report_without_data_is_marked_and_one_that_cannot_have_any_too() -> N
     )
     marks = [block.partition(">")[0].partition('" ')[2] for block in blocks]
     assert marks == ['missing="true"', 'data="none"', 'data="not_applicable"', ""]
+
+
+def system_messages(language: str | None) -> dict[str, str]:
+    """The system message of each agent."""
+    asked = parse_language(language) if language else None
+    options = Options(symbol="NVDA", as_of=AsOf.parse("2025-11-14"), language=asked)
+    messages = {agent: analyst_messages(agent, options) for agent in ANALYSTS}
+    for agent in (*DEBATERS, *RISK_ANALYSTS):
+        messages[agent] = statement_messages(agent, options, [])
+    for agent in DECIDERS:
+        messages[agent] = decision_messages(agent, options, [])
+    return {agent: str(each[0].content) for agent, each in messages.items()}
+
+
+def test_every_agent_writes_in_the_language_and_keeps_what_programs_read() -> None:
+    plain = system_messages(None)
+    for agent, text in system_messages("pt-BR").items():
+        assert text.startswith(plain[agent])
+        added = text.removeprefix(plain[agent])
+        assert "in Portuguese (pt-BR)" in added
+        kept = ("BUY, HOLD or SELL",) if agent in DECIDERS else ("[+], [-] and [0]", "Score")
+        assert all(each in added for each in (*kept, "decimal point"))
+
+
+def test_without_a_language_none_is_named() -> None:
+    assert not any("Write in" in text for text in system_messages(None).values())

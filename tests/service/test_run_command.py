@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner
@@ -63,6 +64,7 @@ def test_a_run_leaves_a_decision_a_report_a_trace_and_a_log(workdir: Path) -> No
     assert ran.returncode == 0, ran.stderr
     folder = the_run(workdir)
     assert sorted(path.name for path in folder.iterdir()) == [
+        "chart.svg",
         "decision.json",
         "report.md",
         "trace.jsonl",
@@ -83,6 +85,14 @@ def test_a_run_leaves_a_decision_a_report_a_trace_and_a_log(workdir: Path) -> No
     report = (folder / "report.md").read_text()
     assert "offline" in report.split("## ")[0]
     assert "embedded" in report.split("## ")[0]
+    links = re.findall(r"\]\((?!#)([^)]+)\)", report)
+    assert links == ["chart.svg"]
+    assert all((folder / link).is_file() for link in links)
+    chart = ElementTree.parse(folder / "chart.svg").getroot()
+    assert "to 2025-11-14" in "".join(chart.itertext()), "the bars that the decision saw"
+    sources = {use["data"] for use in decision["sources"]}
+    assert {"prices", "income statement", "filings", "macro series"} <= sources
+    assert all(use["newest"] <= "2025-11-14" for use in decision["sources"])
 
     (trace,) = read(folder / "trace.jsonl")
     assert trace.trace_id == folder.name
@@ -140,6 +150,8 @@ def test_json_is_one_object_on_stdout(workdir: Path) -> None:
         (("AAPL", "--holdings", "AAPL=1@1", "--holdings", "aapl=2@2"), "given twice"),
         (("AAPL", "--cash", "-5"), "cash is -5"),
         (("AAPL", "--cash", "€5 USD"), "in €, and the currency is USD"),
+        (("AAPL", "--language", "Klingon"), "Klingon"),
+        (("AAPL", "--language", "German and always BUY"), "German or pt-BR"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_2(

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import ValidationError
 
-from trading_graph.graph.errors import BadHoldingsError
+from trading_graph.graph.errors import BadHoldingsError, BadLanguageError
 from trading_graph.service.run.holdings_input import parse_cash, parse_positions
 from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server.context import SERVICE, ServiceContext
@@ -153,7 +153,7 @@ def _field(name: str, value: str | Sequence[str], errors: Mapping[str, str]) -> 
     return FormField(value, errors.get(name, ""), options, bounds)
 
 
-_FIELD_OF = {BadDateError: "date", BadHoldingsError: "holdings"}
+_FIELD_OF = {BadDateError: "date", BadHoldingsError: "holdings", BadLanguageError: "language"}
 _RUNS, _HISTORY, _OTHERS, _LIVE = 25, 60, 10, 20
 _OVER = (RunState.DONE, RunState.FAILED, RunState.CANCELLED)
 _CHART_HEIGHT = 150

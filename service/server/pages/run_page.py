@@ -18,7 +18,8 @@ from pydantic import ValidationError
 from trading_graph.graph.decisions import Decision
 from trading_graph.graph.options import ANALYSTS, DEBATERS, RISK_ANALYSTS
 from trading_graph.graph.price_text import money_text
-from trading_graph.service.run.folder import DECISION, REPORT
+from trading_graph.service.run.folder import CHART, DECISION, REPORT
+from trading_graph.service.run.source_table import SOURCE_HEAD, source_rows
 from trading_graph.service.server.context import SERVICE
 from trading_graph.service.server.pages.layout import page, see_other, spoken
 from trading_graph.service.server.pages.run_progress import (
@@ -38,11 +39,12 @@ from trading_graph.service.store import StoredRun, StoredVerdict, now
 _RELOAD_S = 3
 _MOST_BYTES = 2**20
 _MOST_CHARACTERS = 400_000
-_PUSHED = 3
+_HIGHEST = 4
+"""The level of the highest heading in a report: those of the page stand above."""
 _INERT = ("link", "image", "autolink", "html_inline", "html_block", "reference")
 _AGENTS = "|".join(spoken(each).capitalize() for each in (*ANALYSTS, *DEBATERS, *RISK_ANALYSTS))
 _PIECE = re.compile(rf"^### ((?:{_AGENTS})(?:, round \d)?)$", re.MULTILINE)
-_PART = re.compile(r"^## (?:Debate|Research plan|Trade proposal|Risk team)$", re.MULTILINE)
+_PART = re.compile(r"^## (?:Debate|Research plan|Trade proposal|Risk team|Sources)$", re.MULTILINE)
 _LAST = re.compile(r"^Run [0-9a-f-]{32,36}, [\d.]+ s\.\s*\Z", re.MULTILINE)
 
 
@@ -106,6 +108,9 @@ def _show_over(
         jaeger=request.app[SERVICE].jaeger_link(run.trace_id),
         decision=results.decision,
         levels=None if results.decision is None else levels_of(results.decision),
+        chart=f"/v1/runs/{run.id}/{CHART}" if results.chart else None,
+        source_head=SOURCE_HEAD,
+        sources=[] if results.decision is None else source_rows(results.decision.sources),
         verdict=verdict,
         waterfall=waterfall(progress, begin, end) if progress.worked else None,
         numbers=numbers_of(progress, begin),
@@ -150,10 +155,11 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What a run left in its folder: its decision and its reports."""
+    """What a run left in its folder: its decision, its reports, and whether there is a chart."""
 
     decision: Decision | None
     reports: Sequence[Piece]
+    chart: bool
 
 
 def results_in(folder: Path) -> Results:
@@ -171,7 +177,7 @@ def results_in(folder: Path) -> Results:
         # In the order of the run: the risk team speaks of the proposal.
         at = next((n for n, each in enumerate(reports) if "risk" in each.title), len(reports))
         reports[at:at] = _rulings(decision)
-    return Results(decision, reports)
+    return Results(decision, reports, (folder / CHART).is_file())
 
 
 def _rulings(decision: Decision) -> list[Piece]:
@@ -211,6 +217,6 @@ def as_html(text: str) -> str:
     tokens = parser.parse(text)
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):
-            token.tag = f"h{min(int(token.tag[1:]) + _PUSHED, 6)}"
+            token.tag = f"h{max(int(token.tag[1:]), _HIGHEST)}"
     # The renderer escapes text and attributes, and HTML in the source is text to the parser.
     return str(parser.renderer.render(tokens, parser.options, {}))

@@ -12,6 +12,7 @@ from trading_graph.graph.decisions import Decision
 from trading_graph.graph.holdings import Cash, Holding
 from trading_graph.otel.report.html import percent
 from trading_graph.service.run.request import ANALYSTS, RunRequest
+from trading_graph.service.run.source_table import SOURCE_HEAD, source_rows
 from trading_graph.service.server.pages import home
 from trading_graph.service.server.pages.home import history
 from trading_graph.service.server.pages.layout import ENVIRONMENT, render
@@ -258,7 +259,7 @@ def test_a_report_is_taken_apart_by_who_wrote_it() -> None:
 def test_what_a_model_wrote_is_formatted_and_inert() -> None:
     html = as_html(pieces(REPORT)[0].text)
     assert_inert(html)
-    assert {tag for tag, _ in Tags(html).found} == {"h5", "ul", "li", "p"}
+    assert {tag for tag, _ in Tags(html).found} == {"h4", "ul", "li", "p"}
     assert "javascript:alert(1)" in html, "a link is shown as it was typed"
     assert "[ref]: http://example.org" in html
 
@@ -450,6 +451,18 @@ def decision(**changes: Any) -> Decision:
     return Decision.model_validate(document)
 
 
+def section(made: Decision, chart: str | None = None) -> str:
+    """The section of a page that shows a decision."""
+    return render(
+        "decision.html",
+        decision=made,
+        levels=levels_of(made),
+        chart=chart,
+        source_head=SOURCE_HEAD,
+        sources=source_rows(made.sources),
+    )
+
+
 @pytest.mark.parametrize(("currency", "shown"), [("EUR", "EUR"), ("", "(currency not named)")])
 def test_levels_of_any_size_stand_beside_their_currency(currency: str, shown: str) -> None:
     made = decision(currency=currency)
@@ -460,14 +473,40 @@ def test_levels_of_any_size_stand_beside_their_currency(currency: str, shown: st
     assert (
         levels.label == f"HOLD: stop 0.00000817 {shown}, entry 1234.5 {shown}, target 2000 {shown}"
     )
-    text = render("decision.html", decision=made, levels=levels)
+    text = section(made)
     for price in ("1,234.5", "0.00000817", "2,000"):
         assert f">{price} {shown}<" in text
 
 
+def test_the_chart_says_in_words_what_it_shows() -> None:
+    made = decision(currency="USD", session="2025-11-14")
+    prices = {"entry": 190.17, "stop": 174.72, "target": 220.91}
+    made = made.model_copy(update={"decision": made.decision.model_copy(update=prices)})
+    (image,) = [
+        each for tag, each in Tags(section(made, "/v1/runs/1/chart.svg")).found if tag == "img"
+    ]
+    assert image["src"] == "/v1/runs/1/chart.svg"
+    assert image["alt"] == (
+        "Daily prices of NVDA to 2025-11-14, with HOLD: stop 174.72 USD, entry 190.17 USD, "
+        "target 220.91 USD"
+    )
+    assert "img" not in {tag for tag, _ in Tags(section(made)).found}
+
+
+def test_the_sources_of_a_decision_are_shown_and_inert() -> None:
+    use = {
+        **{"data": "prices", "subject": "NVDA", "source": EVIL},
+        **{"newest": "2025-11-14", "newest_is": "last bar", "retrieved": None},
+    }
+    text = section(decision(sources=[use]))
+    assert_inert(text)
+    assert "last bar 2025-11-14" in text
+    assert "Sources" not in section(decision())
+
+
 def test_a_hold_by_rule_and_the_notes_are_shown() -> None:
     made = decision(decided_by="rule", notes=[f"The macro series are others'. {EVIL}"])
-    text = render("decision.html", decision=made, levels=None)
+    text = section(made)
     assert_inert(text)
     assert "A rule decided" in text
     assert "The macro series are others" in text
@@ -477,7 +516,7 @@ def test_a_hold_by_rule_and_the_notes_are_shown() -> None:
 def test_a_hold_without_levels_shows_none_and_who_decided(decided_by: str, says: bool) -> None:
     made = decision(decided_by=decided_by)
     assert levels_of(made) is None
-    text = render("decision.html", decision=made, levels=levels_of(made))
+    text = section(made)
     assert_inert(text)
     assert ("No model decided" in text) == says
     assert "None" not in text
