@@ -97,6 +97,7 @@ def _no_trade() -> dict[str, Any]:
         "entry": None,
         "stop": None,
         "target": None,
-        "position_pct": 0,
+        # Not 0: whoever holds something is not told to sell it.
+        "position_pct": None,
         "evidence": [],
     }

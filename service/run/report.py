@@ -31,7 +31,7 @@ DECIDED_BY = {
 _HIGHEST = 4
 """The level of the highest heading in what an agent wrote."""
 
-_MOST_WARNINGS = 6
+_MOST_WARNINGS = 8
 """So many warnings stand in the summary; of more, the rest has a section of its own."""
 
 _HEADING = re.compile(r"^ {0,3}#{1,6}(?=\s|$)")
@@ -147,6 +147,8 @@ def _reward(decision: Decision) -> str:
     final = decision.decision
     if final.entry is None or final.stop is None or final.target is None:
         return ""
+    if final.action is Action.SELL:
+        return ""  # What is sold neither gains nor loses any more.
     ratio = abs(final.target - final.entry) / abs(final.entry - final.stop)
     return f"The gain at the target is {ratio:.1f} times the loss at the stop."
 

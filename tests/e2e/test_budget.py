@@ -36,7 +36,7 @@ def assert_held(ran: Ran, limit: Limit, flag: str) -> None:
     """The decision is a HOLD that risks nothing and says why, and so does the run's span."""
     decision = ran.made.decision
     final = decision.decision
-    assert (final.action, final.confidence, final.position_pct) == (Action.HOLD, 0, 0)
+    assert (final.action, final.confidence, final.position_pct) == (Action.HOLD, 0, None)
     assert (final.entry, final.stop, final.target) == (None, None, None)
     assert decision.decided_by is DecidedBy.NOBODY
     assert "risk_judge" in decision.undecided
@@ -83,7 +83,7 @@ async def test_without_any_report_a_reached_budget_is_no_failure(run_analysis: R
     ran = await run_analysis(budget=Budget(llm_calls=4))
     assert len(ran.made.decision.missing_reports) == 4
     assert ran.made.decision.plan.action is Action.HOLD
-    assert ran.made.decision.proposal.position_pct == 0
+    assert ran.made.decision.proposal.position_pct is None
     assert "No trade was proposed" in ran.made.decision.decision.rationale
     assert_held(ran, Limit.LLM_CALLS, "--max-calls")
 

@@ -270,6 +270,7 @@ async def test_a_decision_is_asked_for_once_more(runs: Runs) -> None:
         Wording.NONSENSE,
         Wording.UNDECIDED,
         Wording.NEGATED,
+        Wording.FOREIGN_ACTION,
         Wording.NOT_A_NUMBER,
     ],
     ids=name,

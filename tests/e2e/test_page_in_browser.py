@@ -216,6 +216,8 @@ def test_the_pages_fit_and_can_be_read(
     assert_contrast(page)
     model.release()
     finished(page)
+    chart = page.get_by_role("img", name=re.compile("^Daily prices of NVDA to 2025-11-14"))
+    assert chart.evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 860
     for summary in page.locator("summary").all():
         summary.click()
     assert_fits(page)

@@ -29,7 +29,7 @@ async def assert_held(ran: Ran, agent: str) -> None:
     """A HOLD that no model decided says so, everywhere, and no paid word is missing."""
     decision = ran.made.decision
     final = decision.decision
-    assert (final.action, final.confidence, final.position_pct) == (Action.HOLD, 0, 0)
+    assert (final.action, final.confidence, final.position_pct) == (Action.HOLD, 0, None)
     assert (final.entry, final.stop, final.target, final.horizon_days) == (None,) * 4
     assert decision.degraded
     assert decision.budget_reached is None

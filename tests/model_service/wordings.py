@@ -46,6 +46,8 @@ class Wording(StrEnum):
     """A tool call in the text, as Hermes and Qwen templates write it."""
     PREFIXED_NAME = "functions.Name"
     """The function's name with the namespace of the model's template."""
+    FOREIGN_TEXTS = "texts in German"
+    """Every text in German, beside the action and the numbers as the schema has them."""
 
     PROSE_ONCE = "prose, then right"
     """Prose at first, and the right answer when asked again."""
@@ -57,9 +59,16 @@ class Wording(StrEnum):
     """Two actions at once."""
     NEGATED = "do not BUY"
     """A sentence that names an action, and means the contrary."""
+    FOREIGN_ACTION_ONCE = "Kaufen, then right"
+    """The action in German at first, and the right answer when asked again."""
+    FOREIGN_ACTION = "Kaufen"
+    """The action in German, however often it is asked."""
     NOT_A_NUMBER = "confidence: high"
     """A word for a number, which no reader can turn into one."""
 
+
+GERMAN = "Der Kurs fällt nicht; „größer“ ist die Chance: 190,17 gegen 1.234,50."
+"""A text in German, with its letters, its quotation marks and its decimal comma."""
 
 PROSE_TEXT = "On balance I would rather wait and see how things turn out before I commit myself."
 
@@ -73,6 +82,8 @@ def word(
     for wording in Wording:
         if wording in wordings and wording in _FIELDS:
             _FIELDS[wording](fields)
+    if Wording.FOREIGN_ACTION_ONCE in wordings and not again:
+        fields["action"] = "Kaufen"
     text = json.dumps(fields)
     if Wording.PROSE in wordings or (Wording.PROSE_ONCE in wordings and not again):
         return ModelAnswer(PROSE_TEXT)
@@ -140,6 +151,14 @@ def _no_evidence(fields: Fields) -> None:
     del fields["evidence"]
 
 
+def _foreign_texts(fields: Fields) -> None:
+    for name, value in fields.items():
+        if isinstance(value, list):
+            fields[name] = [GERMAN] * len(value)
+        elif isinstance(value, str) and name != "action":
+            fields[name] = GERMAN
+
+
 def _action(value: str) -> Callable[[Fields], None]:
     def change(fields: Fields) -> None:
         fields["action"] = value
@@ -162,6 +181,8 @@ _FIELDS: Mapping[Wording, Callable[[Fields], None]] = {
     Wording.LIST_AS_LINES: _list_as_lines,
     Wording.HOLD_WITHOUT_LEVELS: _hold,
     Wording.NO_EVIDENCE: _no_evidence,
+    Wording.FOREIGN_TEXTS: _foreign_texts,
+    Wording.FOREIGN_ACTION: _action("Kaufen"),
     Wording.NONSENSE: _action("To the moon"),
     Wording.UNDECIDED: _action("BUY or SELL"),
     Wording.NEGATED: _action("do not buy"),

@@ -162,6 +162,16 @@ def test_a_hold_without_levels_has_no_table_of_levels_and_a_chart() -> None:
     ElementTree.fromstring(svg)
 
 
+def test_a_sale_has_its_levels_and_the_bulls_points_against_it() -> None:
+    trade = TRADE | {"action": "SELL", "stop": 201.0, "target": 170.0}
+    made = analysis(decision=trade | {"risks": []}, proposal=trade, plan=PLAN | {"action": "SELL"})
+    page = first_page(report(made))
+    assert "| Stop | 201 USD | +5.7 % |" in page
+    assert "- It grows | fast." in page
+    assert "It is dear." not in page
+    assert "times the loss" not in page
+
+
 def test_a_run_without_prices_has_no_chart_and_says_so() -> None:
     made = replace(hold(session=None, currency="", degraded=True), history=None)
     assert chart(made) is None
@@ -173,7 +183,7 @@ def test_a_run_without_prices_has_no_chart_and_says_so() -> None:
 
 
 def test_what_is_missing_is_named_once_and_first() -> None:
-    warnings = [f"{name}: it was late" for name in "abcdefgh"]
+    warnings = [f"{name}: it was late" for name in "abcdefghij"]
     made = analysis(
         degraded=True,
         missing_reports=["news_analyst"],

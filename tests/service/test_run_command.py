@@ -120,8 +120,11 @@ def test_the_monitoring_commands_find_what_they_look_for(workdir: Path) -> None:
 
 
 def test_json_is_one_object_on_stdout(workdir: Path) -> None:
-    ran = trading_graph("run", "NVDA", "--offline", "--json", "--analysts", "market", cwd=workdir)
+    words = ("--offline", "--json", "--analysts", "market", "--language", "fr")
+    ran = trading_graph("run", "NVDA", *words, cwd=workdir)
     document = json.loads(ran.stdout)
+    notes = document["decision"]["notes"]
+    assert "The offline model's rules write English only, so nothing is in French." in notes
     assert_fits(document, "run")
     assert document["schema_version"] == 1
     assert document["decision"]["symbol"] == "NVDA"

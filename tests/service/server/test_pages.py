@@ -150,6 +150,7 @@ async def test_what_was_typed_stays_when_it_cannot_be_run(tmp_path: Path) -> Non
             ({"symbol": "NVDA", "date": "2099-01-01"}, "2099-01-01"),
             ({"symbol": "NVDA", "risk_rounds": "77"}, "less than or equal to 5"),
             ({"symbol": EVIL}, "ticker symbol"),
+            ({"symbol": "NVDA", "language": "Klingon"}, "is no language that is known here"),
         ):
             answer = await client.post("/runs", data=fields)
             page = await answer.text()

@@ -2,8 +2,12 @@
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
+
+from yarl import URL
 
 from tests.service.server.open_service import ASK, opened
 
@@ -43,8 +47,20 @@ async def test_a_run_leaves_everything_that_its_links_name(tmp_path: Path) -> No
         assert verdict["complete"]
         assert verdict["trace_id"] == run["trace_id"]
         async with service.http.get(links["report"]) as answer:
-            assert (await answer.text()).startswith("# AAPL as of 2025-11-14")
+            report = await answer.text()
+            assert report.startswith("# AAPL as of 2025-11-14")
             assert answer.content_type == "text/markdown"
+            (chart,) = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", report)
+            assert answer.url.join(URL(chart)).path == links["chart"], "as a viewer resolves it"
+        async with service.http.get(links["chart"]) as answer:
+            assert answer.content_type == "image/svg+xml"
+            policy = answer.headers["Content-Security-Policy"]
+            assert {"default-src 'none'", "sandbox"} <= set(policy.split("; "))
+            assert "script" not in policy
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            ElementTree.fromstring(await answer.text())
+        async with service.http.get(links["page"]) as answer:
+            assert f'src="{links["chart"]}"' in await answer.text()
         async with service.http.get(links["trace"]) as answer:
             lines = (await answer.text()).splitlines()
         assert all(json.loads(line)["resourceSpans"] for line in lines)
