@@ -2,8 +2,7 @@
 
 All runs share the engine's connection pool, cache, model limits and telemetry. A ticker-day that
 ends in an error goes to the end of the line; one during which the process died is resumed. One that
-did so twice without coming further may be what kills the process, so it runs after all others and
-alone.
+was under way at two deaths may be what kills the process, so it runs after all others and alone.
 """
 
 import asyncio
@@ -156,12 +155,18 @@ def _take_up(
 def _end_of_killed(run: RunFolder, progress: TickerDayProgress) -> ProgressEvent:
     """What became of a try whose process died: its run may have come to its end just before."""
     record = run_record(run.path, progress.began)
+    began = 0.0 if progress.began is None else progress.began.timestamp()
+    try:
+        seconds = max(0.0, run.journal.stat().st_mtime - began)  # its last sign of life
+    except FileNotFoundError:
+        seconds = 0.0
     is_done = run.decision.exists() and folder_state(run.path) is FolderState.OVER
     return ProgressEvent(
         time.time(),
         run.path.name,
         Happening.DONE if is_done else Happening.KILLED,
         agents=record.agents,
+        seconds=seconds,
         usage=record.usage,
     )
 
@@ -181,8 +186,8 @@ class _Work:
     async def all(self) -> None:
         """Bring every ticker-day to its end; raises PortfolioError where none can be."""
         waiting = [each for each in self._record.ticker_days if not each.is_final]
-        suspects = [each.ticker_day for each in waiting if each.deaths >= MOST_TRIES - 1]
-        others = [each.ticker_day for each in waiting if each.deaths < MOST_TRIES - 1]
+        suspects = [each.ticker_day for each in waiting if each.is_suspect]
+        others = [each.ticker_day for each in waiting if not each.is_suspect]
         try:
             await self._line(others, self._order.limits.at_once)
             await self._line(suspects, 1)

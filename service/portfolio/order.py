@@ -133,7 +133,7 @@ class PortfolioOrder(BaseModel):
             ),
             refused=symbols.refused,
             duplicates=symbols.duplicates,
-            request=options,
+            request={**options, "analysts": list(request.analysts)},
             models=run.models,
             data=run.data,
             chat_latency_s=run.chat_latency_s,

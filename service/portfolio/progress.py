@@ -2,8 +2,8 @@
 
 The events are appended to a file while the portfolio is worked on, so a killed process loses none
 that it wrote. What it was doing is in the last event of each ticker-day: one that began and has no
-end. Such a try counts against the ticker-day unless its run came further than before, because a
-process that is killed for another reason takes innocent runs with it.
+end. Such a try counts against the ticker-day, but the last one only if its run came no further than
+before: a process that is killed for another reason takes innocent runs with it.
 """
 
 import datetime
@@ -85,8 +85,7 @@ class TickerDayProgress:
     """How far a ticker-day is.
 
     `errors` and `deaths` are the tries that count against it: those that ended in an error, and
-    those in a row in which the process died before another agent had ended. `seconds` and `usage`
-    are of all tries whose end was recorded.
+    those in which the process died. `seconds` and `usage` are of all tries.
     """
 
     ticker_day: TickerDay
@@ -105,6 +104,11 @@ class TickerDayProgress:
     def failures(self) -> int:
         """How many tries count against it."""
         return self.errors + self.deaths
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether it may be what kills the process, so that nothing may run beside it."""
+        return self.deaths >= MOST_TRIES - 1
 
     @property
     def is_final(self) -> bool:
@@ -129,7 +133,9 @@ class TickerDayProgress:
             case Happening.ERROR:
                 return replace(later, errors=self.errors + 1, agents=event.agents)
             case Happening.KILLED:
-                deaths = 0 if event.agents > self.agents else self.deaths + 1
+                deaths = self.deaths + 1
+                if event.agents > self.agents:
+                    deaths = min(deaths, MOST_TRIES - 1)
                 return replace(later, deaths=deaths, agents=event.agents)
             case Happening.LEFT:
                 return replace(later, tries=max(0, self.tries - 1))
