@@ -51,7 +51,7 @@ class Finding(msgspec.Struct, frozen=True):
     critical path, and `wall` the predicted duration of the run. `here` names the place in the
     program's own code to change, where it is known. `advice` and `code`, which is empty where code
     does not help, speak the language of the program. `blocks` are the recorded blocks of event
-    loops that it speaks of, the longest first.
+    loops that it speaks of, the longest first. `limit` is the declared limit that it raises.
     """
 
     kind: FindingKind
@@ -68,6 +68,7 @@ class Finding(msgspec.Struct, frozen=True):
     advice: str = ""
     code: str = ""
     blocks: tuple[LoopBlock, ...] = ()
+    limit: str = ""
 
     def __repr__(self) -> str:
         gain = f"{self.gain.low_s:.3f} to {self.gain.high_s:.3f} s"
@@ -269,6 +270,7 @@ def _finding(ranking: Ranking, rank: RankedCandidate) -> Finding:
         advice=candidate.kind.advice_in(spoken),
         code=candidate.kind.code_in(spoken),
         blocks=candidate.blocks,
+        limit=candidate.limit,
     )
 
 

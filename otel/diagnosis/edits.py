@@ -26,7 +26,8 @@ class Edits(msgspec.Struct):
     `tail` is the time in a span after its last child. `like` lets a span wait for what an earlier
     sibling waited for, and start as soon as that sibling. Each of `chains` are siblings each of
     which waits for the one before it, and for nothing else. `slots` limit how many of some siblings
-    run at once.
+    run at once; of several on the same siblings the first counts. `raised` are the declared limits
+    whose capacity is multiplied, by name.
     """
 
     length: dict[int, int] = msgspec.field(default_factory=dict)
@@ -37,6 +38,7 @@ class Edits(msgspec.Struct):
     sharings: list[Sharing] = msgspec.field(default_factory=list)
     slots: list[Slots] = msgspec.field(default_factory=list)
     chains: list[tuple[int, ...]] = msgspec.field(default_factory=list)
+    raised: dict[str, float] = msgspec.field(default_factory=dict)
 
     def lengths(self, tree: CallTree) -> dict[int, int]:
         """The new duration of every span that has one."""
@@ -56,6 +58,7 @@ class Edits(msgspec.Struct):
             self.sharings.copy(),
             self.slots.copy(),
             self.chains.copy(),
+            self.raised.copy(),
         )
 
     def changes(self, base: "Edits") -> tuple[set[int], set[int]]:

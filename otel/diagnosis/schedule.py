@@ -22,6 +22,7 @@ from trading_graph.otel.diagnosis.dependencies import (
     declared_ranks,
     fetch_leaders,
 )
+from trading_graph.otel.diagnosis.limit_play import LimitPlay, play
 from trading_graph.otel.trace import Evidence
 from trading_graph.otel.verdict import RunFigures, Strength, measures
 
@@ -157,6 +158,7 @@ class Schedule:
         self.tree = tree
         self.predecessors = declared_predecessors(tree)
         self._families: dict[int, Family] = {}
+        self._plays: dict[tuple[tuple[str, float], ...], LimitPlay] = {}
 
     @cached_property
     def choices(self) -> Set[int]:
@@ -225,13 +227,20 @@ class Schedule:
             if not fan_out.evidence.proves or fan_out.judgement.strength is not Strength.SERIAL:
                 continue
             if at_once and len(parents) == 1:
-                slots[parents.pop()] = _slots(tree, group.rows, at_once)
+                slots[parents.pop()] = slots_of(tree, group.rows, at_once)
         return slots
 
     @cached_property
     def path(self) -> PathTable:
         """The critical path, where declared dependencies take precedence over times."""
         return critical_path(self.tree, self.predecessors)
+
+    def limit_play(self, raised: Mapping[str, float]) -> LimitPlay:
+        """The run with the capacities of some declared limits multiplied; cached."""
+        key = tuple(sorted(raised.items()))
+        if key not in self._plays:
+            self._plays[key] = play(self.tree, raised)
+        return self._plays[key]
 
     def family(self, parent: int) -> Family:
         """The children of a span; cached."""
@@ -269,7 +278,7 @@ class Schedule:
         )
 
 
-def _slots(tree: CallTree, rows: Sequence[int], at_once: int) -> Slots:
+def slots_of(tree: CallTree, rows: Sequence[int], at_once: int) -> Slots:
     """The limit on siblings, with the gap between each end that freed a slot and the next start."""
     running: list[int] = []
     gap: dict[int, int] = {}

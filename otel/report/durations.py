@@ -14,6 +14,19 @@ def brief(seconds: float) -> str:
     return f"{seconds:,.{_decimals(seconds)}f} s"
 
 
+def rough(seconds: float) -> str:
+    """A duration as people say it: `9.3 s`, `4.2 min`, `41 min`, `2 h 5 min`."""
+    if abs(seconds) < 120:
+        return brief(seconds)
+    if abs(seconds) < 600:
+        return f"{seconds / 60:.1f} min"
+    minutes = round(seconds / 60)
+    if abs(minutes) < 120:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,} h {minutes} min" if minutes else f"{hours:,} h"
+
+
 def exact(seconds: float, *, sign: bool = False) -> str:
     """A duration to the millisecond, below a second to 0.1 ms, and below a millisecond to 1 us."""
     plus = "+" if sign else ""

@@ -12,6 +12,7 @@ from trading_graph.otel.report.ci import Case, CaseEnd, annotation, junit
 from trading_graph.otel.report.documents.document import encode
 from trading_graph.otel.report.documents.verdict import CheckJson, verdict_document
 from trading_graph.otel.report.durations import brief
+from trading_graph.otel.report.limits import limit_lines, limits_table
 from trading_graph.otel.report.tables import OUTSIDE, Table, plain
 from trading_graph.otel.report.waterfall import bars
 from trading_graph.otel.trace import Profile, table_of
@@ -194,6 +195,10 @@ def _measures_text(measures: Measures) -> Group:
     parts: list[RenderableType] = [Table(head, rows).in_terminal()]
     if len(measures.use.agents) > 1:
         parts += ["", agents_table(measures.use).in_terminal(), escape(_largest(measures)), ""]
+    if measures.limits:
+        parts += ["", limits_table(measures.limits).in_terminal()]
+        parts += [escape(line) for line in limit_lines(measures)]
+        parts.append("")
     return Group(*parts, f"[dim]{' · '.join(_measures_line(measures))}[/]")
 
 
@@ -282,6 +287,9 @@ def as_markdown(verdict: Verdict) -> str:
         if row.outcome is Outcome.FAIL:
             lines.append(f"  - Spans: {plain(row.spans)}")
             lines.append(f"  - Do: {plain(row.advice)}")
+    if (measures := verdict.measures) is not None and measures.limits:
+        lines += ["", *limits_table(measures.limits).in_markdown(), ""]
+        lines += [f"- {plain(line)}" for line in limit_lines(measures)]
     return "\n".join([*lines, ""])
 
 

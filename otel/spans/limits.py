@@ -37,12 +37,12 @@ def grant_attributes(
     attributes: dict[str, AttributeValue] = {
         names.GRANT_LIMITS: list(amounts),
         names.GRANT_AMOUNTS: [float(each) for each in amounts.values()],
-        names.GRANT_WAIT_MS: round(wait_s * 1000, 3),
+        names.GRANT_WAIT_MS: round(wait_s * 1000, 6),
     }
     if waited_for:
         attributes[names.GRANT_WAITED_FOR] = waited_for
     if held_s is not None:
-        attributes[names.GRANT_HELD_MS] = round(held_s * 1000, 3)
+        attributes[names.GRANT_HELD_MS] = round(held_s * 1000, 6)
     booked = [float((more or {}).get(name, 0.0)) for name in amounts]
     if any(booked):
         attributes[names.GRANT_MORE] = booked

@@ -68,14 +68,25 @@ def grants_of(trace: SpanTable, run: int) -> Sequence[Grant]:
     return sorted(found.values(), key=lambda each: (each.asked_ns, each.given_ns, each.row))
 
 
+@once_per_trace
+def granted_or_declaring(trace: SpanTable, run: int) -> frozenset[int]:
+    """The spans that declare limits, and those that waited for a declared one."""
+    limits = limits_of(trace, run)
+    if not limits:
+        return frozenset()
+    declaring = [row for row in trace.tree_rows(run) if trace.read(declared_limits, row)]
+    waited = [each.row for each in grants_of(trace, run) if each.waited_for in limits]
+    return frozenset(declaring).union(waited)
+
+
 def _grant(trace: SpanTable, row: int, event: Event) -> Grant | None:
     note = grant_note(event.attributes)
     if note is None or event.time_ns <= 0:
         return None
     given, end = event.time_ns, trace.intervals[row][1]
     if note.held_ms is not None:
-        end = given + int(note.held_ms * 1e6)
-    wait_ns = int(note.wait_ms * 1e6)
+        end = given + round(note.held_ms * 1e6)
+    wait_ns = round(note.wait_ms * 1e6)
     return Grant(
         row,
         note.amounts,

@@ -1,15 +1,15 @@
 """How far declared limits were used, who waited for them, and who took much longer than others."""
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence, Set
 from statistics import median
 
 import msgspec
 
 from trading_graph.otel.trace import Span, SpanTable
 from trading_graph.otel.trace.grants import Grant, grants_of, limits_of, uses
-from trading_graph.otel.trace.intervals import Interval, merge, total_ns
+from trading_graph.otel.trace.intervals import Interval, merge, total_ns, without
 from trading_graph.otel.trace.memo import once_per_trace
-from trading_graph.otel.trace.waits import waits
 from trading_graph.otel.vocabularies import finite, limits
 from trading_graph.otel.vocabularies.limits import DeclaredLimit
 
@@ -114,7 +114,7 @@ def _use(trace: SpanTable, run: int, limit: DeclaredLimit, grants: Sequence[Gran
     held_up = [each for each in own if each.waited_for == limit.name]
     start, end = trace.intervals[run]
     steps = Steps(uses(limit, own), start, end)
-    waiting = merge(_within(((each.asked_ns, each.given_ns) for each in held_up), start, end))
+    waiting = _merged(((each.asked_ns, each.given_ns) for each in held_up), start, end)
     full = steps.at_least(limit.capacity * _FULL)
     length = max(end - start, 1)
     places = [
@@ -201,8 +201,9 @@ def stragglers(trace: SpanTable, run: int) -> Sequence[Straggler]:
         if limit.is_rate:
             continue
         grants = [each for each in grants_of(trace, run) if limit.name in each.amounts]
-        rows = list(dict.fromkeys(each.row for each in grants if each.whole))
-        own = {row: _own_ns(trace, row) for row in rows if row not in trace.failed}
+        rows = {each.row for each in grants if each.whole} - trace.failed
+        idle = _idle_ns(trace, run, rows)
+        own = {row: trace.lengths[row] - idle.get(row, 0) for row in sorted(rows)}
         if len(own) < FEWEST:
             continue
         usual = median(own.values())
@@ -229,9 +230,23 @@ def item_of(trace: SpanTable, row: int) -> str:
     return item if isinstance(item, str) and item else trace.names[row]
 
 
-def _own_ns(trace: SpanTable, row: int) -> int:
-    """How long a span took, without the waits for limits that it records."""
-    return trace.lengths[row] - total_ns(waits(trace).get(row, ()))
+def _idle_ns(trace: SpanTable, run: int, rows: Set[int]) -> Mapping[int, int]:
+    """How long each of these spans waited for limits inside, and used nothing that it had waited
+    for before.
+    """
+    waits: dict[int, list[Interval]] = defaultdict(list)
+    holds: dict[int, list[Interval]] = defaultdict(list)
+    for grant in grants_of(trace, run):
+        holder = grant.row
+        while holder >= 0 and holder not in rows:
+            holder = trace.parents[holder]
+        if holder >= 0 and not grant.whole:
+            waits[holder].append((grant.asked_ns, grant.given_ns))
+            holds[holder].append((grant.given_ns, grant.end_ns))
+    return {
+        row: total_ns(without(_merged(waits[row], *trace.intervals[row]), merge(holds[row])))
+        for row in waits
+    }
 
 
 def _tail_start(trace: SpanTable, run: int, limit: DeclaredLimit, grants: Sequence[Grant]) -> int:
@@ -266,6 +281,7 @@ def linked_use(trace: SpanTable, run: int) -> LinkedUse | None:
     )
 
 
-def _within(places: Iterable[Interval], start: int, end: int) -> list[Interval]:
+def _merged(places: Iterable[Interval], start: int, end: int) -> tuple[Interval, ...]:
+    """The disjoint places that cover the same between two times."""
     cut = [(max(begin, start), min(stop, end)) for begin, stop in places]
-    return [each for each in cut if each[1] > each[0]]
+    return merge([each for each in cut if each[1] > each[0]])

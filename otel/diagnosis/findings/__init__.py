@@ -2,7 +2,15 @@
 
 from collections.abc import Callable, Iterator
 
-from trading_graph.otel.diagnosis.findings import barriers, connections, rows, turns, waits, waste
+from trading_graph.otel.diagnosis.findings import (
+    barriers,
+    connections,
+    limits,
+    rows,
+    turns,
+    waits,
+    waste,
+)
 from trading_graph.otel.diagnosis.findings.candidate import Candidate
 from trading_graph.otel.diagnosis.findings.concurrency import INDEPENDENT, concurrency_findings
 from trading_graph.otel.diagnosis.findings.kind import FindingKind, Theme
@@ -14,6 +22,8 @@ DETECTORS: tuple[Callable[[Schedule], Iterator[Candidate]], ...] = (
     barriers.barriers,
     waste.duplicates,
     waste.retries,
+    limits.declared_limits,
+    limits.tail_stragglers,
     waits.recorded_waits,
     connections.cold_connections,
     waste.gaps,
@@ -27,5 +37,13 @@ __all__ = ["DETECTORS", "INDEPENDENT", "Candidate", "FindingKind", "Theme", "fin
 
 
 def find(schedule: Schedule) -> list[Candidate]:
-    """Everything that the detectors find, in the order of the detectors."""
-    return [candidate for detector in DETECTORS for candidate in detector(schedule)]
+    """Everything that the detectors find, in the order of the detectors.
+
+    What is guessed from times is left out where declared limits say what it was.
+    """
+    return [
+        candidate
+        for detector in DETECTORS
+        for candidate in detector(schedule)
+        if not limits.explains(schedule, candidate)
+    ]

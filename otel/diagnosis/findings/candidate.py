@@ -17,9 +17,9 @@ class Candidate(msgspec.Struct, frozen=True):
     that the change is possible; otherwise the fix may gain nothing, and `only_if` says what it
     requires. `causes` are those that fit, where it is about spans that should have run at once.
     `at_best` is the change where it gains most, if the trace leaves open what the change would be.
-    `blocks` are the recorded blocks of event loops that it speaks of, the longest first.
-    `is_open` says that the trace leaves open whether there is anything to change at all; such a
-    candidate is ranked, and no step of a plan.
+    `blocks` are the recorded blocks of event loops that it speaks of, the longest first. `limit` is
+    the declared limit that it raises. `is_open` says that the trace leaves open whether there is
+    anything to change at all; such a candidate is ranked, and no step of a plan.
     """
 
     kind: FindingKind
@@ -33,6 +33,7 @@ class Candidate(msgspec.Struct, frozen=True):
     at_best: tuple[Fix, ...] = ()
     is_open: bool = False
     blocks: tuple[LoopBlock, ...] = ()
+    limit: str = ""
 
 
 def place_of(tree: CallTree, row: int) -> str:

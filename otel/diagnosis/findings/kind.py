@@ -97,6 +97,13 @@ class FindingKind(StrEnum):
         Theme.PARALLEL,
         "Raise the limit: a semaphore, a pool, or the threads of an executor.",
     )
+    RATE_LIMIT = (
+        "rate limit",
+        "Raise the rate limit",
+        Theme.PARALLEL,
+        "Ask whoever sets it for more, ask for less (fewer or shorter calls), or spread the calls "
+        "over several.",
+    )
     WORKERS = (
         "few workers",
         "Start more workers",
@@ -203,6 +210,12 @@ class FindingKind(StrEnum):
         Theme.WAITS,
         "Find what it does in that time (a wait for a pool or a lock, work), and shorten it, or "
         "open spans inside it.",
+    )
+    STRAGGLER = (
+        "straggler",
+        "Shorten the straggler, or start it first",
+        Theme.WAITS,
+        "See in its own trace what took so long; what is known to take long, start first.",
     )
     LONG_POLE = (
         "long pole",

@@ -7,6 +7,7 @@ from trading_graph.otel.diagnosis.actions import Fix, RemoveWaits, SkipWaits
 from trading_graph.otel.diagnosis.findings.candidate import Candidate, place_of, seconds
 from trading_graph.otel.diagnosis.findings.kind import FindingKind
 from trading_graph.otel.diagnosis.schedule import Schedule
+from trading_graph.otel.trace.grants import granted_or_declaring
 from trading_graph.otel.trace.intervals import total_ns
 from trading_graph.otel.trace.waits import own_waits
 from trading_graph.otel.verdict.causes import Cause, cause_of_wait
@@ -55,6 +56,9 @@ def recorded_waits(schedule: Schedule) -> Iterator[Candidate]:
         for row, places in own_waits(trace).items()
         if row in tree.inside and (total := total_ns(places)) >= LEAST_NS
     }
+    # What declared limits say of these is a finding of its own, and exact.
+    for row in granted_or_declaring(trace, tree.run).intersection(time_ns):
+        del time_ns[row]
     for row in time_ns:
         kind = trace.read(witness.wait_kind, row)
         is_pool = kind != _RATE and cause_of_wait(kind) is Cause.CONNECTION_LIMIT

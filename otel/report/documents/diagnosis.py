@@ -20,7 +20,7 @@ from trading_graph.otel.report.documents.document import (
     blocks_json,
     spans_json,
 )
-from trading_graph.otel.report.durations import brief
+from trading_graph.otel.report.durations import brief, rough
 from trading_graph.otel.verdict import Cause, Outcome
 
 _SPANS = 50
@@ -68,7 +68,10 @@ class PathJson(Document, frozen=True, kw_only=True):
 
 
 class FindingJson(Document, frozen=True, kw_only=True):
-    """A reason why the run is slow, what to do about it, and what that fix alone gains."""
+    """A reason why the run is slow, what to do about it, and what that fix alone gains.
+
+    `limit` is the declared limit that the fix raises, where it raises one.
+    """
 
     kind: FindingKind
     place: str
@@ -80,6 +83,7 @@ class FindingJson(Document, frozen=True, kw_only=True):
     only_if: str | None
     causes: tuple[Cause, ...] = ()
     blocks: tuple[BlockJson, ...] = ()
+    limit: str = ""
     on_path_s: float
     gain_s: IntervalJson
     wall_s: IntervalJson
@@ -221,7 +225,27 @@ def outlook(diagnosis: Diagnosis) -> list[str]:
         sentences.append(f"With {all_fixes} made it takes {least}.")
     if target.standing is Standing.OUT_OF_REACH and target.limit_s is not None:
         sentences += _in_the_way(diagnosis, target.limit_s)
+    if (sentence := critical_resource(diagnosis)) is not None:
+        sentences.append(sentence)
     return [*sentences, *diagnosis.notes]
+
+
+def critical_resource(diagnosis: Diagnosis) -> str | None:
+    """Which declared limit holds the run back most; None where it declares none that is waited for.
+
+    The lower end of the gain is 0, because nobody can promise that a limit is raised.
+    """
+    measures = diagnosis.verdict.measures
+    if measures is None or not any(each.waited for each in measures.limits):
+        return None
+    first = next((each for each in diagnosis.findings if each.limit), None)
+    if first is None:
+        return "None of its limits holds it back: half as much again of any would save nothing."
+    likely = rough(first.gain.likely_s)
+    return (
+        f"Of its limits, {first.limit} holds it back most: half as much again would save {likely} "
+        f"(0 to {rough(first.gain.high_s)}), as the run played again with its recorded waits shows."
+    )
 
 
 def _in_the_way(diagnosis: Diagnosis, limit_s: float) -> list[str]:

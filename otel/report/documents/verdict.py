@@ -106,10 +106,60 @@ class AgentJson(Document, frozen=True, kw_only=True):
     output_tokens: int | None
 
 
+class LimitJson(Document, frozen=True, kw_only=True):
+    """How far a declared limit was used, and who waited for it.
+
+    `window_s` is 0 for a limit on what is under way at once. `full_share` and `waiting_share` are
+    shares of the run: all of it was in use, and somebody waited for it. `over_time` has the average
+    use of each twentieth of the run.
+    """
+
+    name: str
+    capacity: float
+    window_s: float
+    unit: str
+    amount: float
+    average: float
+    peak: float
+    full_share: float
+    waiting_share: float
+    used_while_waiting: float | None
+    ramp_s: float | None
+    tail_s: float | None
+    over_time: tuple[float, ...]
+    grants: int
+    waited: int
+    wait_s: float
+    mean_wait_s: float
+    longest_wait_s: float
+
+
+class StragglerJson(Document, frozen=True, kw_only=True):
+    """A span that took much longer than others under one limit, without its waits for limits."""
+
+    span: SpanJson
+    item: str
+    own_s: float
+    usual_s: float
+    in_tail: bool
+
+
+class LinkedJson(Document, frozen=True, kw_only=True):
+    """The sums that spans declare of the traces to which they link."""
+
+    spans: int
+    llm_calls: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None
+    without_cost: int
+
+
 class MeasuresJson(Document, frozen=True, kw_only=True):
     """What a run shows in numbers; null stands for what the trace does not record.
 
-    `agents` and the figures of LLM calls are always printed; earlier stored documents lack them.
+    `agents`, the figures of LLM calls, `limits`, `stragglers` and `linked` are always printed;
+    earlier stored documents lack them.
     """
 
     wall_s: float
@@ -128,6 +178,9 @@ class MeasuresJson(Document, frozen=True, kw_only=True):
     errors: int
     cancellations: int
     retries: int
+    limits: tuple[LimitJson, ...] = ()
+    stragglers: tuple[StragglerJson, ...] = ()
+    linked: LinkedJson | None = None
 
 
 class VerdictJson(Document, frozen=True, kw_only=True):
@@ -213,6 +266,12 @@ def _measures(measures: Measures) -> MeasuresJson:
         input_tokens=llm.input_tokens,
         output_tokens=llm.output_tokens,
         agents=tuple(_agent(each) for each in measures.use.agents),
+        limits=tuple(LimitJson.of(each) for each in measures.limits),
+        stragglers=tuple(
+            StragglerJson.of(each, span=SpanJson(span_id=each.span.id, name=each.span.name))
+            for each in measures.stragglers
+        ),
+        linked=None if measures.linked is None else LinkedJson.of(measures.linked),
     )
 
 
