@@ -7,6 +7,7 @@ after the other, and means are resampled in blocks of dates, with everything of 
 
 import datetime
 import math
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ import numpy as np
 LEVEL = 0.95
 _Z = 1.959963984540054
 RESAMPLES = 2000
-LEAST_BLOCKS = 4
-"""Fewer blocks than these leave too little to draw from."""
+LEAST_BLOCKS, LEAST_DATES = 3, 10
+"""Fewer of either leave too little to draw from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +65,13 @@ def independent(stays: Iterable[Stay]) -> int:
 
 
 def block_length(stays: Mapping[datetime.date, Sequence[Stay]]) -> int:
-    """How many consecutive dates a block takes: those whose positions the first one's overlap."""
+    """How many consecutive dates a block takes: those whose positions begin before the first one's
+    end. A date has at least one position, and no earlier date's begins later.
+    """
     dates = sorted(stays)
-    longest = 1
-    for i, date in enumerate(dates):
-        end = max((stay.end for stay in stays[date]), default=date)
-        overlapping = sum(
-            any(stay.start <= end for stay in stays[other]) for other in dates[i + 1 :]
-        )
-        longest = max(longest, 1 + overlapping)
-    return longest
+    starts = [min(stay.start for stay in stays[date]) for date in dates]
+    ends = [max(stay.end for stay in stays[date]) for date in dates]
+    return max((bisect_right(starts, end) - i for i, end in enumerate(ends)), default=1)
 
 
 def mean_interval(
@@ -81,11 +79,11 @@ def mean_interval(
 ) -> Interval | None:
     """The interval of the mean of all values, by a circular block bootstrap over the dates.
 
-    None where the dates do not make four blocks.
+    None where there are too few dates, or blocks of them.
     """
     dates = sorted(values)
     size = len(dates)
-    if size < LEAST_BLOCKS * length:
+    if size < max(LEAST_DATES, LEAST_BLOCKS * length):
         return None
     sums = np.array([math.fsum(values[date]) for date in dates])
     counts = np.array([len(values[date]) for date in dates], np.float64)

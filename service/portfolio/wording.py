@@ -4,7 +4,7 @@ from trading_graph.graph.backend_choice import models_in
 from trading_graph.graph.decisions import DecidedBy
 from trading_graph.graph.price_text import price_text
 from trading_graph.service.portfolio.backtest import BackTest, Group
-from trading_graph.service.portfolio.intervals import LEAST_BLOCKS, RESAMPLES, Interval
+from trading_graph.service.portfolio.intervals import LEAST_BLOCKS, LEAST_DATES, RESAMPLES, Interval
 from trading_graph.service.portfolio.knowledge_cutoffs import cutoff_of
 from trading_graph.service.portfolio.ranking import Before, Place, Ranking
 
@@ -97,8 +97,8 @@ def rules_lines(back_test: BackTest) -> list[str]:
         "independent evidence. So the hit rate's interval (Wilson) counts only as many positions "
         "as do not overlap another of their symbol (apart), and means are resampled in blocks of "
         f"up to {longest} dates, with all symbols of a date together (block bootstrap, {RESAMPLES} "
-        f"draws, seed {rules.seed}). Where the dates make fewer than {LEAST_BLOCKS} blocks, no "
-        "interval is given; few blocks make intervals too narrow rather than too wide.",
+        f"draws, seed {rules.seed}). Fewer than {LEAST_DATES} dates or {LEAST_BLOCKS} blocks give "
+        "no interval; few blocks give one that is too narrow rather than too wide.",
     ]
 
 

@@ -122,7 +122,7 @@ def test_groups_add_up_and_intervals_count_what_overlaps_once() -> None:
     # Two trials, not three.
     assert whole.hit_interval is not None
     assert whole.hit_interval.high - whole.hit_interval.low > 0.6
-    # Three dates make no four blocks.
+    # Three dates are too few.
     assert whole.profit_interval is None
 
 

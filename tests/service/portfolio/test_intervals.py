@@ -113,6 +113,8 @@ def test_dates_are_drawn_whole() -> None:
 
 def test_too_few_dates_have_no_interval() -> None:
     assert mean_interval({day(0): [1.0, 2.0]}, 1, seed=1) is None
-    values = {day(n): [float(n)] for n in range(11)}
-    assert mean_interval(values, 3, seed=1) is None
-    assert mean_interval(values | {day(11): [0.0]}, 3, seed=1) is not None
+    nine, eleven = ({day(n): [float(n)] for n in range(size)} for size in (9, 11))
+    assert mean_interval(nine, 1, seed=1) is None
+    assert mean_interval(eleven, 1, seed=1) is not None
+    assert mean_interval(eleven, 4, seed=1) is None
+    assert mean_interval(eleven | {day(11): [0.0]}, 4, seed=1) is not None
