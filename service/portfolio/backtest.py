@@ -31,6 +31,7 @@ from trading_graph.service.portfolio.trades import (
     Exit,
     NoTrade,
     Trade,
+    drawdown,
     follow,
     market_return,
     market_values,
@@ -152,6 +153,11 @@ class CurrencyAccount:
     def benchmark_profit(self) -> float | None:
         """What the benchmark earned, as a share."""
         return None if self.benchmark_values is None else float(self.benchmark_values[-1]) - 1
+
+    @property
+    def benchmark_drawdown(self) -> float | None:
+        """The benchmark's largest fall from its highest value before, as a share."""
+        return None if self.benchmark_values is None else drawdown(1.0, self.benchmark_values)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -159,6 +159,7 @@ class AccountJson(Document, frozen=True, kw_only=True):
     exposure: float
     benchmark: str
     benchmark_profit: float | None
+    benchmark_drawdown: float | None
     days: tuple[datetime.date, ...]
     values: list[float]
     benchmark_values: list[float] | None
@@ -329,6 +330,7 @@ def _account(each: CurrencyAccount) -> AccountJson:
         exposure=account.exposure,
         benchmark=each.benchmark,
         benchmark_profit=each.benchmark_profit,
+        benchmark_drawdown=each.benchmark_drawdown,
         days=account.days,
         values=account.values.tolist(),
         benchmark_values=None if each.benchmark_values is None else each.benchmark_values.tolist(),

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trading_graph.service.portfolio.trades import BASIS_POINT, Trade
+from trading_graph.service.portfolio.trades import BASIS_POINT, Trade, drawdown
 from trading_graph.toolkit.bar_checks import Floats
 
 
@@ -57,8 +57,7 @@ class Account:
     @property
     def drawdown(self) -> float:
         """The largest fall from the highest value before it, as a share."""
-        values = np.concatenate(([1.0], self.values))
-        return float(np.max(1 - values / np.maximum.accumulate(values)))
+        return drawdown(1.0, self.values)
 
     @property
     def exposure(self) -> float:

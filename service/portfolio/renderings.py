@@ -62,7 +62,10 @@ def as_page(evaluation: Evaluation, links: Mapping[str, str]) -> str:
         .render(
             _view(evaluation),
             links=links,
-            changes={each.ticker_day.run_id: change_text(each, ranking) for each in ranking.places},
+            changes={
+                each.ticker_day.run_id: change_text(each, ranking, "confidence")
+                for each in ranking.places
+            },
             sparks={
                 each.ticker_day.run_id: spark(each, bars.get(each.decision.symbol))
                 for each in ranking.ranked

@@ -73,14 +73,19 @@ class Trade:
 
     @property
     def drawdown(self) -> float:
-        """The largest fall from the highest value before it, as a share; 0 without a fall."""
-        values = np.concatenate(([self.entry], self.values))
-        return float(np.max(1 - values / np.maximum.accumulate(values)))
+        """The largest fall of its value, as a share; 0 without a fall."""
+        return drawdown(self.entry, self.values)
 
     def profit(self, cost_bps: float) -> float:
         """What the position earned as a share of what it cost, at so many basis points a side."""
         cost = cost_bps * BASIS_POINT
         return (self.exit * (1 - cost) + self.dividends) / (self.entry * (1 + cost)) - 1
+
+
+def drawdown(start: float, values: Floats) -> float:
+    """The largest fall from the highest value before it, as a share; 0 without a fall."""
+    path = np.concatenate(([start], values))
+    return float(np.max(1 - path / np.maximum.accumulate(path)))
 
 
 def follow(

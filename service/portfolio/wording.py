@@ -30,15 +30,18 @@ def per_cent(share: float | None, *, sign: bool = False, digits: int = 1) -> str
     if share is None:
         return _MINUS
     text = f"{share:{'+' if sign else ''}.{digits}%}".replace("%", " %")
-    return text.replace("-0.0 %", "0.0 %").replace("+0.0 %", "0.0 %")
+    return text.lstrip("+-") if not float(text.removesuffix(" %")) else text
 
 
-def with_interval(value: float | None, interval: Interval | None, *, sign: bool = False) -> str:
+def with_interval(
+    value: float | None, interval: Interval | None, *, sign: bool = False, digits: int = 1
+) -> str:
     """A share and its interval, such as "3.1 % (-0.4 to 6.6)"."""
-    text = per_cent(value, sign=sign)
+    text = per_cent(value, sign=sign, digits=digits)
     if interval is None:
         return text
-    return f"{text} ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
+    low, high = (f"{100 * end:.{digits}f}" for end in (interval.low, interval.high))
+    return f"{text} ({low} to {high})"
 
 
 def levels_text(place: Place) -> str:
@@ -50,23 +53,23 @@ def levels_text(place: Place) -> str:
     return f"{' · '.join(map(price_text, prices))} {place.decision.currency}".strip()
 
 
-def change_text(place: Place, ranking: Ranking) -> str:
-    """What is new since the evening before: the action, else the confidence."""
+def change_text(place: Place, ranking: Ranking, name: str = "") -> str:
+    """What is new since the evening before: the action, else the confidence, after its `name`."""
     before = place.before
     if before is None:
         return "new" if ranking.previous else _MINUS
-    words = _change(before, place)
+    words = _change(before, place, name)
     return words if before.date == ranking.previous else f"{words} ({before.date})"
 
 
-def _change(before: Before, place: Place) -> str:
+def _change(before: Before, place: Place, name: str) -> str:
     if before.action is not place.action:
         was = "" if before.decided else ", undecided"
         return f"was {before.action}{was}"
     if not before.decided:
         return "was undecided"
     change = place.confidence - before.confidence
-    return "same" if abs(change) < 0.005 else f"{change:+.2f}"
+    return "same" if abs(change) < 0.005 else f"{name} {change:+.2f}".strip()
 
 
 def group_name(group: Group) -> str:
@@ -91,8 +94,9 @@ def rules_lines(back_test: BackTest) -> list[str]:
         "negative where the symbol rose. A HOLD trades nothing: what the symbol did is told.",
         f"Prices are known up to {back_test.last_day}. Positions still open then are valued at the "
         "last close.",
-        "Decisions are grouped by confidence, too. Open: still held on the last day. Drawdown: the "
-        "largest of any position. Benchmarks are price indices, without dividends.",
+        "Decisions are grouped by confidence, too. Open: still held on the last day. Excess: over "
+        "the benchmark of the same days, which is a price index without dividends. Drawdown: the "
+        "largest of any position.",
         "Intervals are of 95 %. Decisions a few days apart share most of their days and are no "
         "independent evidence. So the hit rate's interval (Wilson) counts only as many positions "
         "as do not overlap another of their symbol (apart), and means are resampled in blocks of "

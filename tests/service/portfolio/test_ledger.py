@@ -106,7 +106,7 @@ _values = st.lists(st.floats(0.5, 2.0), min_size=1, max_size=6)
 
 
 @given(_values, st.floats(0.5, 2.0), st.floats(0, 50), st.floats(0, 0.2))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_an_account_that_puts_all_on_one_purchase_earns_what_that_earns(
     values: list[float], entry: float, cost_bps: float, dividends: float
 ) -> None:
@@ -130,7 +130,7 @@ def test_an_account_that_puts_all_on_one_purchase_earns_what_that_earns(
     ),
     st.floats(0, 50),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_account_spends_more_than_it_has(
     drawn: list[tuple[str, int, list[float], float, float]], cost_bps: float
 ) -> None:

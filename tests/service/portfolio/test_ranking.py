@@ -129,7 +129,7 @@ def test_what_has_no_decision_is_told_with_its_reason() -> None:
     ),
     st.floats(0.001, 1000),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_ranks_fall_with_the_promise_and_the_price_s_size_counts_nothing(
     numbers: list[tuple[float, float, float]], scale: float
 ) -> None:
