@@ -18,7 +18,7 @@ from trading_graph.otel.verdict import Gate
 from trading_graph.service.commands.doctor_document import DoctorJson
 from trading_graph.service.commands.ladder import LadderJson
 from trading_graph.service.exit_codes import ErrorJson
-from trading_graph.service.portfolio.documents import RankingJson
+from trading_graph.service.portfolio.ranking_document import RankingJson
 from trading_graph.service.recording.judgement import RecordJson
 from trading_graph.service.run.result import RunJson
 

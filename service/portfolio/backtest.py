@@ -44,9 +44,12 @@ BANDS = ((0.0, 0.5), (0.5, 0.6), (0.6, 0.7), (0.7, 0.8), (0.8, 1.0))
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a back-test can be told: costs in basis points a side, and the seed of its intervals."""
+    """What can be chosen: costs in basis points a side, the most that a position may have of an
+    account in per cent (None: what its decision names), and the seed of the intervals.
+    """
 
     cost_bps: float = 5.0
+    cap_pct: float | None = None
     seed: int = 1
 
 
@@ -324,7 +327,7 @@ def _accounts(
         elif each.action is Action.BUY:
             buys[each.decision.currency].append(each)
     for currency, bought in sorted(buys.items()):
-        orders = [_order(each, sells, prices) for each in bought]
+        orders = [_order(each, sells, prices, rules) for each in bought]
         sessions = {
             day
             for symbol in {each.decision.symbol for each in bought}
@@ -344,15 +347,18 @@ def _accounts(
         )
 
 
-def _order(outcome: Outcome, sells: Mapping[str, Sequence[datetime.date]], prices: Prices) -> Order:
+def _order(
+    outcome: Outcome, sells: Mapping[str, Sequence[datetime.date]], prices: Prices, rules: Rules
+) -> Order:
     """A BUY as the account carries it out: until a later SELL of the symbol, if one comes first."""
     decision = outcome.decision
     later = [day for day in sells[decision.symbol] if day > decision.as_of]
     trade = _trade(decision, prices, min(later, default=None))
     promise = expectation(decision.decision)
+    share = decision.decision.position_pct or 0.0
     return Order(
         decision.symbol,
-        (decision.decision.position_pct or 0) / 100,
+        (share if rules.cap_pct is None else min(share, rules.cap_pct)) / 100,
         -math.inf if promise is None else promise.per_risk,
         trade if isinstance(trade, Trade) else outcome.trade,
     )

@@ -25,6 +25,7 @@ from trading_graph.service.portfolio.wording import (
     DEMONSTRATION,
     FORMULA,
     NOT_ADVICE,
+    ORDERS,
     change_text,
     model_lines,
     per_cent,
@@ -95,6 +96,9 @@ def show(evaluation: Evaluation, console: Console) -> None:
         _show_table(console, title, view[key])
     if ranking.ranked:
         console.print(Text(FORMULA, style="dim"))
+    _show_table(console, "Orders", view["orders"])
+    if evaluation.orders:
+        console.print(Text(ORDERS, style="dim"))
     if tested is not None and tested.outcomes:
         _show_table(console, "Back-test", view["groups"])
         _show_table(console, "All purchases as one account", view["accounts"])
@@ -128,6 +132,8 @@ def _view(evaluation: Evaluation) -> dict[str, Any]:
         "undecided": tables.undecided_table(ranking),
         "unfinished": tables.unfinished_table(ranking),
         "degraded": [each for each in ranking.ranked if each.decision.degraded],
+        "orders": tables.order_table(evaluation.orders or ()),
+        "orders_note": ORDERS,
         "groups": tables.group_table(tested) if tested and has_outcomes else nothing,
         "accounts": tables.account_table(tested) if tested and has_outcomes else nothing,
         "untested": tables.untested_table(tested) if tested else nothing,

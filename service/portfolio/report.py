@@ -8,12 +8,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from trading_graph.graph.holdings import Holdings
 from trading_graph.otel.report.documents.document import encode
 from trading_graph.service.portfolio.backtest import Rules, symbols_of
-from trading_graph.service.portfolio.documents import ranking_json
 from trading_graph.service.portfolio.evaluation import Evaluation, evaluate
 from trading_graph.service.portfolio.price_history import PriceHistory, collect_prices
 from trading_graph.service.portfolio.ranking_csv import ranking_csv
+from trading_graph.service.portfolio.ranking_document import ranking_json
 from trading_graph.service.portfolio.renderings import as_markdown, as_page
 from trading_graph.service.portfolio.ticker_day import TickerDayResult
 from trading_graph.service.run.folder import REPORT, replace_text
@@ -30,17 +31,22 @@ async def write_report(
     history: PriceHistory | None = None,
     rules: Rules | None = None,
     earlier: Sequence[TickerDayResult] = (),
+    holdings: Holdings | None = None,
 ) -> Evaluation:
     """Rank and back-test the results, of which there is at least one, and write the report.
 
     `runs` is the folder of all runs, whose reports the page links to. Without a `history` of prices
-    there are neither drawings nor a back-test. `earlier` are results of other portfolios, for what
-    changed since the evening before. Each file is written whole or not at all. Raises OSError.
+    there are neither drawings nor orders nor a back-test. `earlier` are results of other
+    portfolios, for what changed since the evening before. With `holdings` the decisions of the
+    evening lead to orders. Each file is written whole or not at all. Raises OSError.
     """
-    prices = None if history is None else await collect_prices(history, symbols_of(results))
+    symbols = symbols_of(results)
+    if holdings is not None:
+        symbols |= {each.symbol for each in holdings.positions}
+    prices = None if history is None else await collect_prices(history, symbols)
 
     def make() -> Evaluation:
-        evaluation = evaluate(name, results, prices, rules, earlier)
+        evaluation = evaluate(name, results, prices, rules, earlier, holdings)
         write_files(evaluation, folder, runs)
         return evaluation
 
@@ -58,8 +64,7 @@ def write_files(evaluation: Evaluation, folder: Path, runs: Path) -> None:
 
 def as_json(evaluation: Evaluation) -> str:
     """The evaluation as one JSON document, which ends with a newline."""
-    document = ranking_json(evaluation.name, evaluation.ranking, evaluation.back_test)
-    return encode(document) + "\n"
+    return encode(ranking_json(evaluation)) + "\n"
 
 
 def _links(evaluation: Evaluation, folder: Path, runs: Path) -> dict[str, str]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from trading_graph.otel.report.tables import Table
 from trading_graph.service.portfolio.backtest import BackTest
+from trading_graph.service.portfolio.orders import PlacedOrder
 from trading_graph.service.portfolio.ranking import Place, Ranking
 from trading_graph.service.portfolio.wording import (
     UNDECIDED,
@@ -127,6 +128,13 @@ def account_table(back_test: BackTest) -> Table:
             ]
             for each in back_test.accounts
         ],
+    )
+
+
+def order_table(orders: Sequence[PlacedOrder]) -> Table:
+    """What the decisions do with what is held, in sentences."""
+    return Table(
+        ("Symbol", "Order"), [[each.place.decision.symbol, each.order.words] for each in orders]
     )
 
 

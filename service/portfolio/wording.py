@@ -17,6 +17,10 @@ FORMULA = (
     "Ranked by the expected gain for each unit risked: (confidence x way to the target - "
     "(1 - confidence) x way to the stop) / way to the stop, both from the entry."
 )
+ORDERS = (
+    "The BUYs take the cash in the order of their rank. What a SELL brings is not spent on the "
+    "same evening. Costs and taxes do not count."
+)
 UNDECIDED = {
     DecidedBy.MODEL: "",
     DecidedBy.RULE: "a rule, in the place of a BUY on prices alone",

@@ -150,6 +150,14 @@ def test_an_account_sells_on_a_later_sell_and_the_outcome_stays_that_of_the_buy(
     assert len(account.benchmark_values) == len(account.account.days) == 5
 
 
+def test_a_cap_holds_in_the_account() -> None:
+    buy = decided(
+        "AAPL", "BUY", date="2025-06-02", entry=201.7, stop=150, target=300, position_pct=50
+    )
+    whole, capped = back_tested(buy), back_tested(buy, rules=Rules(cost_bps=0, cap_pct=10))
+    assert capped.accounts[0].account.profit == pytest.approx(whole.accounts[0].account.profit / 5)
+
+
 def test_currencies_are_never_added_up() -> None:
     found = back_tested(
         decided("AAPL", "BUY", date="2025-06-02", entry=201.7),

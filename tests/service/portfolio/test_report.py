@@ -16,6 +16,7 @@ from tests.schema_files import assert_fits
 from tests.service.portfolio.samples import EVENING, decided, embedded_bars, failed
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.graph.decisions import DecidedBy, Decision
+from trading_graph.graph.holdings import Cash, Holding, Holdings
 from trading_graph.service.portfolio.evaluation import Evaluation, evaluate
 from trading_graph.service.portfolio.price_history import Prices
 from trading_graph.service.portfolio.ranking_csv import ranking_csv
@@ -166,6 +167,25 @@ def test_what_strangers_wrote_stays_text(evaluation: Evaluation) -> None:
     assert page.links == []
     assert "\\<script\\>" in as_markdown(evaluation)
     assert "\n| ZZZZ | " in as_markdown(evaluation)
+
+
+def test_orders_are_in_every_form_where_holdings_were_told(evaluation: Evaluation) -> None:
+    holdings = Holdings((Holding("NVDA", 3, 150),), Cash(50_000, "USD"))
+    told = evaluate("tech", results(), evaluation.prices, holdings=holdings)
+    for name, text in forms(told).items():
+        assert "Sell all 3 NVDA" in text, name
+    document = json.loads(as_json(told))
+    assert_fits(document, "ranking")
+    orders = {each["symbol"]: each for each in document["orders"]}
+    assert list(orders) == ["AAPL", "TSLA", "NVDA", "WMT"]
+    assert orders["NVDA"]["action"] == "sell_all"
+    # 5 % of cash and NVDA's three shares, in whole shares.
+    close = float(embedded_bars("AAPL").close[-1])
+    worth = 50_000 + 3 * float(embedded_bars("NVDA").close[-1])
+    assert orders["AAPL"]["quantity"] == 0.05 * worth // close
+    assert json.loads(as_json(evaluation))["orders"] is None
+    for name, text in forms(evaluation).items():
+        assert "Sell all" not in text, name
 
 
 def test_every_decision_with_bars_has_a_drawing_with_its_levels(evaluation: Evaluation) -> None:
