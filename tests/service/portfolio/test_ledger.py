@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.service.portfolio import plain_account
 from trading_graph.service.portfolio.ledger import Order, keep_account
 from trading_graph.service.portfolio.trades import Exit, Trade
 
@@ -116,20 +117,46 @@ def test_an_account_that_puts_all_on_one_purchase_earns_what_that_earns(
     assert account.profit == pytest.approx(only.trade.profit(cost_bps))
 
 
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from("ABC"),
-            st.integers(0, 10),
-            _values,
-            st.floats(0, 1),
-            st.floats(-1, 3),
-        ),
-        min_size=1,
-        max_size=12,
+_drawn = st.lists(
+    st.tuples(
+        st.sampled_from("ABC"),
+        st.integers(0, 10),
+        _values,
+        st.floats(0, 1),
+        st.floats(-1, 3),
     ),
-    st.floats(0, 50),
+    min_size=1,
+    max_size=12,
 )
+
+
+@given(_drawn, st.floats(0, 50))
+@settings(max_examples=100)
+def test_both_ways_to_keep_an_account_agree(
+    drawn: list[tuple[str, int, list[float], float, float]], cost_bps: float
+) -> None:
+    orders = [
+        order(symbol, first, 1.25, *values, share=share, rank=rank)
+        for symbol, first, values, share, rank in drawn
+    ]
+    purchases = [
+        plain_account.Purchase(
+            each.symbol,
+            each.share,
+            each.rank,
+            each.trade.entry,
+            dict(zip(each.trade.days, each.trade.values.tolist(), strict=True)),
+            each.trade.exit * (1 - cost_bps / 10_000),
+        )
+        for each in orders
+    ]
+    account = keep_account(orders, SESSIONS, cost_bps)
+    assert account is not None
+    expected = plain_account.account(purchases, SESSIONS, cost_bps)
+    assert account.values.tolist() == pytest.approx(expected, rel=1e-9)
+
+
+@given(_drawn, st.floats(0, 50))
 @settings(max_examples=60)
 def test_no_account_spends_more_than_it_has(
     drawn: list[tuple[str, int, list[float], float, float]], cost_bps: float
