@@ -19,8 +19,10 @@ from trading_graph.toolkit.live_access import LiveAccess, Mode
 OFFLINE_QUICK_MODEL: Final = "offline-quick"
 OFFLINE_DEEP_MODEL: Final = "offline-deep"
 
-
 OPENAI_URL: Final = "https://api.openai.com/v1"
+
+_OFFLINE_LABEL = "offline rules, no language model"
+_BETWEEN_NAMES = " and "
 
 _ENDPOINTS = ("/chat/completions", "/completions", "/responses", "/models")
 
@@ -121,10 +123,10 @@ class BackendChoice:
     def model_label(self) -> str:
         """The models in a few words."""
         if self.model is None:
-            return f"offline rules, no language model ({self.chat_latency_s:g} s a call)"
+            return f"{_OFFLINE_LABEL} ({self.chat_latency_s:g} s a call)"
         if self.model.quick == self.model.deep:
             return self.model.quick
-        return f"{self.model.quick} and {self.model.deep}"
+        return f"{self.model.quick}{_BETWEEN_NAMES}{self.model.deep}"
 
     @property
     def data_label(self) -> str:
@@ -143,3 +145,8 @@ class BackendChoice:
         live = "live (Yahoo, SEC, FRED, Google News, StockTwits)"
         live += f"; {' and '.join(unset)} not set" if unset else ""
         return live if self.data == "live" else f"{live}; where that fails, {embedded}"
+
+
+def models_in(label: str) -> tuple[str, ...]:
+    """The names in the `model_label` of a choice; none for the offline model."""
+    return () if label.startswith(_OFFLINE_LABEL) else tuple(label.split(_BETWEEN_NAMES))

@@ -1,0 +1,47 @@
+"""The decisions of a portfolio, ranked and back-tested, and their orders: what its report tells."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trading_graph.graph.holdings import Holdings
+from trading_graph.service.portfolio.backtest import BackTest, Rules, back_test
+from trading_graph.service.portfolio.orders import PlacedOrder, plan_orders
+from trading_graph.service.portfolio.price_history import Prices
+from trading_graph.service.portfolio.ranking import Ranking, rank
+from trading_graph.service.portfolio.ticker_day import TickerDayResult
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """A portfolio's ranking, orders and back-test.
+
+    `back_test` and `prices` are None without prices, `orders` also where nobody said what is held.
+    """
+
+    name: str
+    ranking: Ranking
+    back_test: BackTest | None = None
+    orders: tuple[PlacedOrder, ...] | None = None
+    prices: Prices | None = None
+
+
+def evaluate(
+    name: str,
+    results: Sequence[TickerDayResult],
+    prices: Prices | None = None,
+    rules: Rules | None = None,
+    earlier: Sequence[TickerDayResult] = (),
+    holdings: Holdings | None = None,
+) -> Evaluation:
+    """Rank and back-test the results, of which there is at least one.
+
+    `earlier` are results of other portfolios, for what changed since the evening before.
+    """
+    rules = rules or Rules()
+    ranking = rank(results, earlier)
+    if prices is None:
+        return Evaluation(name, ranking)
+    orders = None
+    if holdings is not None and holdings.told:
+        orders = plan_orders(ranking, holdings, prices, rules.cap_pct)
+    return Evaluation(name, ranking, back_test(results, prices, rules), orders, prices)

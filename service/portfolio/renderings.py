@@ -1,0 +1,163 @@
+"""A portfolio's evaluation as Markdown, as a page, and in a terminal.
+
+The page has no script and loads nothing, so it can be kept, mailed and printed. Its content
+security policy allows its own style sheet, by hash, and nothing else.
+"""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, PrefixLoader
+from rich.console import Console
+from rich.text import Text
+
+from trading_graph.graph.price_text import price_text
+from trading_graph.otel.report import html as report_html
+from trading_graph.otel.report.tables import Table
+from trading_graph.service.portfolio import tables
+from trading_graph.service.portfolio.drawings import account_chart, spark
+from trading_graph.service.portfolio.evaluation import Evaluation
+from trading_graph.service.portfolio.wording import (
+    DEMONSTRATION,
+    FORMULA,
+    NOT_ADVICE,
+    ORDERS,
+    change_text,
+    model_lines,
+    per_cent,
+    rules_lines,
+    served_line,
+)
+
+_PACKAGE = "trading_graph.service.portfolio"
+_LISTS = (
+    ("Buy", "buys"),
+    ("Do not hold", "sells"),
+    ("Hold", "holds"),
+)
+_NOTES = {
+    "buys": FORMULA,
+    "sells": "SELL: ranked by the same formula, the greatest expected loss avoided first. Never a "
+    "short.",
+    "holds": "A HOLD has no rank.",
+}
+
+
+def as_markdown(evaluation: Evaluation) -> str:
+    """The evaluation as Markdown."""
+    return _templates().get_template("report.md").render(_view(evaluation)).rstrip() + "\n"
+
+
+def as_page(evaluation: Evaluation, links: Mapping[str, str]) -> str:
+    """The evaluation as an HTML page; `links` are the addresses of the runs' reports, by run id."""
+    ranking, tested, prices = evaluation.ranking, evaluation.back_test, evaluation.prices
+    bars = {} if prices is None else prices.bars
+    style, digest = _style()
+    return (
+        _templates()
+        .get_template("report.html")
+        .render(
+            _view(evaluation),
+            links=links,
+            changes={
+                each.ticker_day.run_id: change_text(each, ranking, "confidence")
+                for each in ranking.places
+            },
+            sparks={
+                each.ticker_day.run_id: spark(each, bars.get(each.decision.symbol))
+                for each in ranking.ranked
+            },
+            charts=[] if tested is None else [account_chart(each) for each in tested.accounts],
+            lists=[(title, getattr(ranking, key), _NOTES[key]) for title, key in _LISTS],
+            style=style,
+            style_digest=digest,
+        )
+        + "\n"
+    )
+
+
+def show(evaluation: Evaluation, console: Console) -> None:
+    """Print the evaluation for people."""
+    view = _view(evaluation)
+    ranking, tested = evaluation.ranking, evaluation.back_test
+    console.print(Text(f"{evaluation.name}: ranking of {ranking.evening}", style="bold"))
+    console.print(Text(view["served"]))
+    if ranking.is_demonstration:
+        console.print(Text(DEMONSTRATION, style="yellow"))
+    for title, key in (
+        *_LISTS,
+        ("No model decided", "undecided"),
+        ("Without a decision", "unfinished"),
+    ):
+        _show_table(console, title, view[key])
+    if ranking.ranked:
+        console.print(Text(FORMULA, style="dim"))
+    _show_table(console, "Orders", view["orders"])
+    if evaluation.orders:
+        console.print(Text(ORDERS, style="dim"))
+    if tested is not None and tested.outcomes:
+        _show_table(console, "Back-test", view["groups"])
+        _show_table(console, "All purchases as one account", view["accounts"])
+        for line in view["rules"]:
+            console.print(Text(line, style="dim"))
+    console.print(Text(NOT_ADVICE, style="dim"))
+
+
+def _show_table(console: Console, title: str, table: Table) -> None:
+    if table.rows:
+        console.print()
+        console.print(Text(title, style="bold"))
+        console.print(table.in_terminal())
+        console.print()
+
+
+def _view(evaluation: Evaluation) -> dict[str, Any]:
+    """What all renderings show."""
+    ranking, tested = evaluation.ranking, evaluation.back_test
+    has_outcomes = tested is not None and bool(tested.outcomes)
+    nothing = Table((), ())
+    return {
+        "name": evaluation.name,
+        "ranking": ranking,
+        "back_test": tested,
+        "served": served_line(ranking),
+        "demonstration": DEMONSTRATION,
+        "formula": FORMULA,
+        "not_advice": NOT_ADVICE,
+        **{key: tables.place_table(getattr(ranking, key), ranking) for _, key in _LISTS},
+        "undecided": tables.undecided_table(ranking),
+        "unfinished": tables.unfinished_table(ranking),
+        "degraded": [each for each in ranking.ranked if each.decision.degraded],
+        "orders": tables.order_table(evaluation.orders or ()),
+        "orders_note": ORDERS,
+        "groups": tables.group_table(tested) if tested and has_outcomes else nothing,
+        "accounts": tables.account_table(tested) if tested and has_outcomes else nothing,
+        "untested": tables.untested_table(tested) if tested else nothing,
+        "rules": rules_lines(tested) if tested and has_outcomes else [],
+        "models": model_lines(ranking),
+    }
+
+
+@cache
+def _templates() -> Environment:
+    templates = report_html.environment(
+        ChoiceLoader(
+            [
+                PackageLoader(_PACKAGE),
+                PrefixLoader({"report": PackageLoader(report_html.PACKAGE)}),
+            ]
+        )
+    )
+    templates.filters.update(per_cent=per_cent, price=price_text)
+    return templates
+
+
+@cache
+def _style() -> tuple[str, str]:
+    own = (files(_PACKAGE) / "templates" / "report.css").read_text("utf-8")
+    style = f"{report_html.style_sheet()}\n{own}"
+    return style, b64encode(sha256(style.encode()).digest()).decode()

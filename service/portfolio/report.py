@@ -1,0 +1,77 @@
+"""The report of a portfolio, written into its folder.
+
+`ranking.json` and `ranking.csv` are for programs, `report.md` and `report.html` for people.
+"""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from trading_graph.graph.holdings import Holdings
+from trading_graph.otel.report.documents.document import encode
+from trading_graph.service.portfolio.backtest import Rules, symbols_of
+from trading_graph.service.portfolio.evaluation import Evaluation, evaluate
+from trading_graph.service.portfolio.price_history import PriceHistory, collect_prices
+from trading_graph.service.portfolio.ranking_csv import ranking_csv
+from trading_graph.service.portfolio.ranking_document import ranking_json
+from trading_graph.service.portfolio.renderings import as_markdown, as_page
+from trading_graph.service.portfolio.ticker_day import TickerDayResult
+from trading_graph.service.run.folder import REPORT, replace_text
+
+MARKDOWN, PAGE, CSV, JSON = "report.md", "report.html", "ranking.csv", "ranking.json"
+
+
+async def write_report(
+    folder: Path,
+    results: Sequence[TickerDayResult],
+    *,
+    name: str,
+    runs: Path,
+    history: PriceHistory | None = None,
+    rules: Rules | None = None,
+    earlier: Sequence[TickerDayResult] = (),
+    holdings: Holdings | None = None,
+) -> Evaluation:
+    """Rank and back-test the results, of which there is at least one, and write the report.
+
+    `runs` is the folder of all runs, whose reports the page links to. Without a `history` of prices
+    there are neither drawings nor orders nor a back-test. `earlier` are results of other
+    portfolios, for what changed since the evening before. With `holdings` the decisions of the
+    evening lead to orders. Each file is written whole or not at all. Raises OSError.
+    """
+    symbols = symbols_of(results)
+    if holdings is not None:
+        symbols |= {each.symbol for each in holdings.positions}
+    prices = None if history is None else await collect_prices(history, symbols)
+
+    def make() -> Evaluation:
+        evaluation = evaluate(name, results, prices, rules, earlier, holdings)
+        write_files(evaluation, folder, runs)
+        return evaluation
+
+    return await asyncio.to_thread(make)
+
+
+def write_files(evaluation: Evaluation, folder: Path, runs: Path) -> None:
+    """Write the files of a report; raises OSError. Blocks."""
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_text(folder / JSON, as_json(evaluation))
+    replace_text(folder / CSV, ranking_csv(evaluation.ranking))
+    replace_text(folder / MARKDOWN, as_markdown(evaluation))
+    replace_text(folder / PAGE, as_page(evaluation, _links(evaluation, folder, runs)))
+
+
+def as_json(evaluation: Evaluation) -> str:
+    """The evaluation as one JSON document, which ends with a newline."""
+    return encode(ranking_json(evaluation)) + "\n"
+
+
+def _links(evaluation: Evaluation, folder: Path, runs: Path) -> dict[str, str]:
+    """The way from the folder to the report of each run that has one, by run id."""
+    links = {}
+    for each in evaluation.ranking.places:
+        path = runs / each.ticker_day.run_id / REPORT
+        if path.is_file():
+            links[each.ticker_day.run_id] = Path(os.path.relpath(path, folder)).as_posix()
+    return links
