@@ -21,6 +21,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Durability
 from langsmith.run_helpers import tracing_context
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, TracerProvider
@@ -218,12 +219,14 @@ async def analyse(
     *,
     callbacks: Sequence[BaseCallbackHandler] = (),
     checkpoints: Checkpoints | None = None,
+    durable: bool = False,
     spending: Spending | None = None,
 ) -> Analysis:
     """Run the graph inside an open run, with LangChain's callbacks beside our spans.
 
     Nothing goes to LangSmith unless its tracer is among the callbacks, whatever its variables say.
-    Work that `checkpoints` already hold is not repeated. `spending` is the run's account, where the
+    Work that `checkpoints` already hold is not repeated; a `durable` run begins no step before they
+    hold the one before it. `spending` is the run's account, where the
     caller looks into it. Raises AnalysisError or a toolkit BadRequest.
     """
     start = time.perf_counter()
@@ -241,6 +244,7 @@ async def analyse(
                     "metadata": {"symbol": options.symbol, "as_of": str(options.as_of)},
                 },
                 RunContext(options, backends.models, backends.toolkit, at_end, spending),
+                durable=durable,
             )
     state = completed(state)
     decision = _decision(options, backends, run, state)
@@ -259,7 +263,12 @@ async def analyse(
 
 
 async def _state(
-    graph: Graph, checkpoints: Checkpoints | None, config: RunnableConfig, context: RunContext
+    graph: Graph,
+    checkpoints: Checkpoints | None,
+    config: RunnableConfig,
+    context: RunContext,
+    *,
+    durable: bool,
 ) -> State:
     """The state at the graph's end, from its start or from an earlier process's checkpoint."""
     if checkpoints is None:
@@ -275,7 +284,8 @@ async def _state(
     # LangSmith already has the id, from the tree that the killed process started.
     config = {**config, "run_id": None} if resumes else config
     start = None if resumes else State()
-    state = await graph.ainvoke(start, config, context=context, durability="async")
+    durability: Durability = "sync" if durable else "async"
+    state = await graph.ainvoke(start, config, context=context, durability=durability)
     return cast(State, state)
 
 

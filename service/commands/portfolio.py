@@ -27,18 +27,19 @@ from trading_graph.service.portfolio.engine import PortfolioState, PortfolioStat
 from trading_graph.service.portfolio.folder import PortfolioFolder, find_portfolio
 from trading_graph.service.portfolio.forecast import Forecast, forecast
 from trading_graph.service.portfolio.live_progress import LiveProgress
-from trading_graph.service.portfolio.local import LocalEngine
 from trading_graph.service.portfolio.order import Limits, PortfolioOrder
 from trading_graph.service.portfolio.status_document import portfolio_json
 from trading_graph.service.portfolio.status_text import forecast_lines, show_status
 from trading_graph.service.portfolio.symbol_list import read_symbols
 from trading_graph.service.portfolio.ticker_day import TickerDayState
+from trading_graph.service.run.holdings_input import merge
 from trading_graph.service.run.request import RunRequest, default_date
 from trading_graph.service.settings import Settings, backend_choice, read_settings
 from trading_graph.service.termination import cancelled_by_sigterm
 from trading_graph.toolkit.as_of import utc_now
 
 if TYPE_CHECKING:
+    from trading_graph.service.portfolio.local import LocalEngine
     from trading_graph.service.run.engine import Engine
 
 _BUDGET = ("max_seconds", "max_calls", "max_tokens")
@@ -113,7 +114,7 @@ def _order(
 ) -> PortfolioOrder:
     """The order that the words ask for: one that is there already, or a new one.
 
-    Raises BadListError or BadDateError.
+    Raises BadListError, BadDateError or BadHoldingsError.
     """
     choice = backend_choice(settings, offline=words["offline"], data=words["data"])
     listed = read_symbols(symbols)
@@ -122,9 +123,11 @@ def _order(
     )
     values = {each.name: words[each.name] for each in fields(RunRequest) if each.name != "symbol"}
     values["date"] = str(dates[0])
+    holdings = merge(words["holdings"], words["cash"])
+    values |= {"holdings": holdings.positions, "cash": holdings.cash}
     for name in _BUDGET:
         values[name] = values[name] or getattr(settings, name)
-    request = RunRequest(symbol=listed.symbols[0], **values)
+    request = RunRequest(symbol=listed.symbols[0], **values).resolve(str(dates[0]))
     langsmith = langsmith_mode(settings, offline=words["offline"])
     limits = _limits(words, Limits(settings.portfolio_at_once))
     number = 0
@@ -240,21 +243,24 @@ def _agree(
     return click.confirm("Begin?", err=True)
 
 
-def _engine(talk: Console, settings: Settings) -> LocalEngine:
-    """The engine of portfolios; the import of what its runs need takes seconds."""
+def _engine(talk: Console, settings: Settings) -> "LocalEngine":
+    """The engine of portfolios; its import takes seconds."""
+    # Not above: what is asked for is checked first, and the forecast is told.
+    with talk.status("loading"), pause_collection():
+        from trading_graph.service.portfolio.local import LocalEngine
+        from trading_graph.service.run.engine import open_engine
 
     def opens(order: PortfolioOrder) -> "AbstractAsyncContextManager[Engine]":
-        # Not above: what is asked for is checked first.
-        with talk.status("loading"), pause_collection():
-            from trading_graph.service.run.engine import open_engine
         choice = order.choice(settings)
-        return open_engine(settings, choice, order.out, settings.redactor, order.langsmith)
+        return open_engine(
+            settings, choice, order.out, settings.redactor, order.langsmith, durable=True
+        )
 
     return LocalEngine(settings.portfolios, opens)
 
 
 async def _finish(
-    engine: LocalEngine,
+    engine: "LocalEngine",
     order: PortfolioOrder,
     live: LiveProgress,
     again: Collection[TickerDayState],

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Protocol
 
 from trading_graph.graph.decisions import Decision
-from trading_graph.otel.spans import SpanListener
 from trading_graph.service.portfolio.order import PortfolioOrder
 from trading_graph.service.portfolio.progress import TickerDayProgress
+from trading_graph.service.portfolio.run_tally import RunTally
 from trading_graph.service.portfolio.ticker_day import TickerDay, TickerDayState
 
 
@@ -57,8 +57,8 @@ class PortfolioStatus:
 class PortfolioListener(Protocol):
     """Is told what happens while a portfolio is worked on, on the event loop."""
 
-    def run_listener(self, ticker_day: TickerDay) -> SpanListener:
-        """Who listens to the spans of a ticker-day's run; a new try begins."""
+    def began(self, ticker_day: TickerDay, tally: RunTally) -> None:
+        """A try of a ticker-day begins; what its run uses is counted in the tally."""
         ...
 
     def changed(self, progress: TickerDayProgress, decision: Decision | None = None) -> None:

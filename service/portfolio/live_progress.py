@@ -73,11 +73,9 @@ class LiveProgress:
         ):
             yield
 
-    def run_listener(self, ticker_day: TickerDay) -> RunTally:
-        """Who counts the calls and agents of a run that begins."""
-        tally = RunTally()
+    def began(self, ticker_day: TickerDay, tally: RunTally) -> None:
+        """Show a run that begins."""
         self._running[ticker_day.run_id] = _Try(ticker_day, tally, time.monotonic())
-        return tally
 
     def changed(self, progress: TickerDayProgress, decision: Decision | None = None) -> None:
         """Note how far a ticker-day is; without a terminal, print what its try came to."""

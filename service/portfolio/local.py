@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from trading_graph.service.errors import PortfolioError
 from trading_graph.service.portfolio.engine import (
@@ -30,16 +29,15 @@ from trading_graph.service.portfolio.progress import (
 )
 from trading_graph.service.portfolio.record import WorkRecord
 from trading_graph.service.portfolio.run_tally import run_record
-from trading_graph.service.portfolio.ticker_day import TickerDay, TickerDayState
+from trading_graph.service.portfolio.ticker_day import TickerDay, TickerDayResult, TickerDayState
+from trading_graph.service.portfolio.trace import PortfolioPlan, PortfolioSpan, record_portfolio
 from trading_graph.service.portfolio.tries import StopError, TickerDayRuns
+from trading_graph.service.run.engine import Engine
 from trading_graph.service.run.folder import FolderState, RunFolder, folder_state
-
-if TYPE_CHECKING:
-    from trading_graph.service.run.engine import Engine
 
 _LOOK_S = 0.25
 
-OpensEngine = Callable[[PortfolioOrder], AbstractAsyncContextManager["Engine"]]
+OpensEngine = Callable[[PortfolioOrder], AbstractAsyncContextManager[Engine]]
 
 
 class _CancelRequested(Exception):
@@ -89,11 +87,11 @@ class LocalEngine:
             log = await asyncio.to_thread(stack.enter_context, folder.work())
             await asyncio.to_thread(folder.forget_cancel)
             order = await asyncio.to_thread(folder.order)
-            progress = await asyncio.to_thread(_take_up, folder, order, log, again)
+            progress, ended = await asyncio.to_thread(_take_up, folder, order, log, again)
             record = WorkRecord(log, progress, listener)
-            if not all(each.is_final for each in progress.values()):
+            if ended or not all(each.is_final for each in progress.values()):
                 async with self._open_engine(order) as engine:
-                    await _Work(engine, folder, order, record).all()
+                    await _Work(engine, folder, order, record).all(ended)
             return PortfolioStatus(order, folder.path, False, record.ticker_days)
 
     async def cancel(self, portfolio_id: str) -> PortfolioStatus:
@@ -129,9 +127,10 @@ def _take_up(
     order: PortfolioOrder,
     log: ProgressLog,
     again: Collection[TickerDayState],
-) -> dict[str, TickerDayProgress]:
-    """How far the ticker-days are, with what the death of an earlier process means for them."""
+) -> tuple[dict[str, TickerDayProgress], list[TickerDayResult]]:
+    """How far the ticker-days are, and those that the death of an earlier process has ended."""
     progress = folder.progress(order)
+    ended = []
 
     def note(event: ProgressEvent) -> None:
         log.append(event)
@@ -149,7 +148,10 @@ def _take_up(
                     f"trading-graph portfolio resume {order.id} --parked"
                 )
                 note(ProgressEvent(time.time(), run_id, Happening.PARKED, reason=reason))
-    return progress
+            if progress[run_id].is_final:
+                state, reason = progress[run_id].state, progress[run_id].reason
+                ended.append(TickerDayResult(each.ticker_day, state, reason=reason))
+    return progress, ended
 
 
 def _end_of_killed(run: RunFolder, progress: TickerDayProgress) -> ProgressEvent:
@@ -175,22 +177,33 @@ class _Work:
     """The work of this process on one portfolio."""
 
     def __init__(
-        self, engine: "Engine", folder: PortfolioFolder, order: PortfolioOrder, record: WorkRecord
+        self, engine: Engine, folder: PortfolioFolder, order: PortfolioOrder, record: WorkRecord
     ) -> None:
         self._engine = engine
         self._folder = folder
         self._order = order
         self._record = record
-        self._runs = TickerDayRuns(engine, folder, order, record)
 
-    async def all(self) -> None:
-        """Bring every ticker-day to its end; raises PortfolioError where none can be."""
+    async def all(self, ended: Sequence[TickerDayResult]) -> None:
+        """Bring every ticker-day to its end, and record that in the portfolio's trace.
+
+        `ended` are those that the death of an earlier process has ended. Raises PortfolioError
+        where no ticker-day can be brought to its end.
+        """
+        order = self._order
+        plan = PortfolioPlan(order.id, order.name, len(order.ticker_days), order.limits.at_once)
+        async with record_portfolio(self._folder.path, self._engine, plan) as trace:
+            for each in ended:
+                trace.without_run(each)
+            await self._all(trace)
+
+    async def _all(self, trace: PortfolioSpan) -> None:
         waiting = [each for each in self._record.ticker_days if not each.is_final]
         suspects = [each.ticker_day for each in waiting if each.is_suspect]
         others = [each.ticker_day for each in waiting if not each.is_suspect]
         try:
-            await self._line(others, self._order.limits.at_once)
-            await self._line(suspects, 1)
+            await self._line(trace, others, self._order.limits.at_once)
+            await self._line(trace, suspects, 1)
         except _CancelRequested:
             await self._record.cancel()
             await asyncio.to_thread(self._folder.forget_cancel)
@@ -200,16 +213,19 @@ class _Work:
                 f"trading-graph portfolio resume {self._order.id}"
             ) from error
 
-    async def _line(self, ticker_days: Sequence[TickerDay], at_once: int) -> None:
+    async def _line(
+        self, trace: PortfolioSpan, ticker_days: Sequence[TickerDay], at_once: int
+    ) -> None:
         """Make the runs of ticker-days, so many at once, in their order."""
-        line = deque(ticker_days)
+        runs = TickerDayRuns(self._engine, self._folder, self._order, self._record, trace)
+        line: deque[tuple[TickerDay, int | None]] = deque((each, None) for each in ticker_days)
         running: dict[asyncio.Task[bool], TickerDay] = {}
         try:
             while line or running:
                 while line and len(running) < at_once:
-                    ticker_day = line.popleft()
+                    ticker_day, queued_ns = line.popleft()
                     task = asyncio.create_task(
-                        self._runs.make(ticker_day), name=f"ticker-day {ticker_day.run_id}"
+                        runs.make(ticker_day, queued_ns), name=f"ticker-day {ticker_day.run_id}"
                     )
                     running[task] = ticker_day
                 ended, _ = await asyncio.wait(
@@ -217,11 +233,12 @@ class _Work:
                 )
                 for task in ended:
                     if task.result():
-                        line.append(running[task])
+                        line.append((running[task], time.time_ns()))
                     del running[task]
                 if await asyncio.to_thread(self._folder.cancel_is_requested):
                     raise _CancelRequested
         except BaseException:
+            trace.leave()
             await self._leave(running)
             raise
 

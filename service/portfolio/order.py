@@ -9,11 +9,11 @@ import datetime
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.service.errors import PortfolioError
@@ -25,6 +25,7 @@ from trading_graph.service.run.request import RunRequest
 from trading_graph.service.settings import Settings, backend_choice
 from trading_graph.toolkit.live_access import Mode
 
+_REQUEST = TypeAdapter(RunRequest)
 _OF_A_TICKER_DAY = ("symbol", "date")
 _ID_DIGITS = 32
 
@@ -95,9 +96,7 @@ class PortfolioOrder(BaseModel):
         Of the request neither symbol nor date count.
         """
         run = RunOrder.of(request, choice, langsmith)
-        options = {
-            name: value for name, value in asdict(request).items() if name not in _OF_A_TICKER_DAY
-        }
+        options = _options(request)
         grid = [(date, symbol) for date in dates for symbol in symbols.symbols]
         common = {
             "options": _chosen(options),
@@ -133,7 +132,7 @@ class PortfolioOrder(BaseModel):
             ),
             refused=symbols.refused,
             duplicates=symbols.duplicates,
-            request={**options, "analysts": list(request.analysts)},
+            request=options,
             models=run.models,
             data=run.data,
             chat_latency_s=run.chat_latency_s,
@@ -165,8 +164,9 @@ class PortfolioOrder(BaseModel):
 
     def run_request(self, ticker_day: TickerDay) -> RunRequest:
         """What the run of a ticker-day is asked to do."""
-        options = {**self.request, "analysts": tuple(self.request["analysts"])}
-        return RunRequest(symbol=ticker_day.symbol, date=str(ticker_day.date), **options)
+        return _REQUEST.validate_python(
+            {"symbol": ticker_day.symbol, "date": str(ticker_day.date), **self.request}
+        )
 
     def choice(self, settings: Settings) -> BackendChoice:
         """The back ends that these settings give the portfolio; raises PortfolioError.
@@ -196,10 +196,16 @@ class PortfolioOrder(BaseModel):
         return choice
 
 
+def _options(request: RunRequest) -> dict[str, Any]:
+    """The options of a request, as JSON has them."""
+    values: dict[str, Any] = _REQUEST.dump_python(request, mode="json")
+    return {name: value for name, value in values.items() if name not in _OF_A_TICKER_DAY}
+
+
 def _chosen(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that are not at their defaults: a later version may have more of them."""
-    defaults = {each.name: each.default for each in fields(RunRequest)}
-    return {name: value for name, value in options.items() if value != defaults.get(name, MISSING)}
+    defaults = _options(RunRequest(symbol="AAPL"))
+    return {name: value for name, value in options.items() if value != defaults[name]}
 
 
 def _id_of(content: Mapping[str, Any]) -> str:

@@ -6,20 +6,14 @@ the work on all of them, because every further try would end in it.
 """
 
 import asyncio
-import contextlib
 import errno
 import time
 import uuid
-from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
-
-from opentelemetry import context as otel_context
-from opentelemetry.context import Context
 
 from trading_graph.graph.decisions import Decision
 from trading_graph.graph.errors import ModelRefusalError, QuotaError, RunFailedError
-from trading_graph.otel.spans import SpanListener
+from trading_graph.otel.spans import error_type
 from trading_graph.service.errors import NotResumableError
 from trading_graph.service.log import LOG
 from trading_graph.service.portfolio.folder import PortfolioFolder
@@ -27,12 +21,11 @@ from trading_graph.service.portfolio.order import PortfolioOrder
 from trading_graph.service.portfolio.progress import MOST_TRIES, Happening
 from trading_graph.service.portfolio.record import WorkRecord
 from trading_graph.service.portfolio.run_tally import RunTally
-from trading_graph.service.portfolio.ticker_day import TickerDay
+from trading_graph.service.portfolio.ticker_day import TickerDay, TickerDayResult, TickerDayState
+from trading_graph.service.portfolio.trace import PortfolioSpan, TickerDaySpan
+from trading_graph.service.run.engine import Engine
 from trading_graph.service.run.folder import FolderState, RunFolder, folder_state, state_left_by
 from trading_graph.toolkit.errors import BadRequestError
-
-if TYPE_CHECKING:
-    from trading_graph.service.run.engine import Engine
 
 _OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE)
 """What keeps every run from being written down."""
@@ -49,16 +42,25 @@ class TickerDayRuns:
     """Makes the runs of a portfolio's ticker-days on an engine."""
 
     def __init__(
-        self, engine: "Engine", folder: PortfolioFolder, order: PortfolioOrder, record: WorkRecord
+        self,
+        engine: Engine,
+        folder: PortfolioFolder,
+        order: PortfolioOrder,
+        record: WorkRecord,
+        trace: PortfolioSpan,
     ) -> None:
         self._engine = engine
+        self._trace = trace
         self._folder = folder
         self._order = order
         self._record = record
         self._refused: set[str] = set()
 
-    async def make(self, ticker_day: TickerDay) -> bool:
+    async def make(self, ticker_day: TickerDay, queued_ns: int | None = None) -> bool:
         """Try a ticker-day once; returns whether it is to be tried again.
+
+        `queued_ns` is since when it has waited for its slot, in nanoseconds since the epoch; None
+        stands for the beginning of the work.
 
         Raises StopError, or OSError where the files of the portfolio or of the run cannot be
         written.
@@ -66,28 +68,34 @@ class TickerDayRuns:
         run_id, tally = ticker_day.run_id, RunTally()
         agents = self._record[run_id].agents
         await self._record.note(run_id, Happening.BEGAN, agents=agents)
+        self._record.listener.began(ticker_day, tally)
         began = time.monotonic()
-        listeners = [tally, self._record.listener.run_listener(ticker_day)]
-        try:
-            with _trace_of_its_own():
-                decision = await self._decision(ticker_day, listeners)
-        except Exception as error:
-            if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
-                raise
-            seconds = time.monotonic() - began
-            return await self._failed(ticker_day, error, tally, seconds)
-        self._refused.clear()
-        await self._record.note(
-            run_id,
-            Happening.DONE,
-            decision=decision,
-            agents=agents + tally.agents,
-            seconds=time.monotonic() - began,
-            usage=tally.usage,
-        )
+        tries = self._record[run_id].tries
+        with self._trace.ticker_day(ticker_day, tries, queued_ns=queued_ns) as span:
+            try:
+                decision = await self._decision(ticker_day, span, tally)
+            except Exception as error:
+                if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+                    raise
+                await self._failed(ticker_day, error, tally, time.monotonic() - began)
+                state = self._record[run_id].state
+                span.ended(TickerDayResult(ticker_day, state), error_type(_cause(error)))
+                return state is TickerDayState.WAITING
+            self._refused.clear()
+            await self._record.note(
+                run_id,
+                Happening.DONE,
+                decision=decision,
+                agents=agents + tally.agents,
+                seconds=time.monotonic() - began,
+                usage=tally.usage,
+            )
+            span.ended(TickerDayResult(ticker_day, TickerDayState.DONE, decision))
         return False
 
-    async def _decision(self, ticker_day: TickerDay, listeners: Sequence[SpanListener]) -> Decision:
+    async def _decision(
+        self, ticker_day: TickerDay, span: TickerDaySpan, tally: RunTally
+    ) -> Decision:
         """The decision of a ticker-day's run, which is made, resumed or read."""
         run, run_id = RunFolder(self._engine.out, ticker_day.run_id), uuid.UUID(ticker_day.run_id)
         state = await asyncio.to_thread(state_left_by, run)
@@ -98,7 +106,9 @@ class TickerDayRuns:
             await asyncio.to_thread(self._folder.set_aside, run)
         elif state is not None:
             try:
-                analysis, _ = await self._engine.resume(run_id, listeners=listeners)
+                analysis, _ = await self._engine.resume(
+                    run_id, listeners=[span, tally], links=span.links
+                )
             except NotResumableError:
                 if await asyncio.to_thread(folder_state, run.path) is FolderState.RUNNING:
                     raise
@@ -106,14 +116,16 @@ class TickerDayRuns:
             else:
                 return analysis.decision
         request = self._order.run_request(ticker_day)
-        analysis, _ = await self._engine.run(request, run_id=run_id, listeners=listeners)
+        analysis, _ = await self._engine.run(
+            request, run_id=run_id, listeners=[span, tally], links=span.links
+        )
         return analysis.decision
 
     async def _failed(
         self, ticker_day: TickerDay, error: Exception, tally: RunTally, seconds: float
-    ) -> bool:
-        run_id = ticker_day.run_id
-        cause = error.__cause__ if isinstance(error, RunFailedError) else error
+    ) -> None:
+        """Record an error, and what it means for the ticker-day; raises StopError."""
+        run_id, cause = ticker_day.run_id, _cause(error)
         reason = self._engine.redactor.text(str(cause) or type(cause).__name__)
         note = partial(
             self._record.note,
@@ -126,27 +138,20 @@ class TickerDayRuns:
         LOG.warning("The run of %s on %s failed: %r", ticker_day.symbol, ticker_day.date, cause)
         if isinstance(cause, BadRequestError):
             await note(happening=Happening.FAILED)
-            return False
+            return
         if isinstance(cause, ModelRefusalError):
             self._refused.add(run_id)
             if isinstance(cause, QuotaError) or len(self._refused) >= _REFUSALS:
                 await note(happening=Happening.LEFT)
                 raise StopError(reason) from cause
         await note(happening=Happening.ERROR)
-        if self._record[run_id].failures < MOST_TRIES:
-            return True
-        await self._record.note(run_id, Happening.PARKED, reason=reason)
-        return False
+        if self._record[run_id].failures >= MOST_TRIES:
+            await self._record.note(run_id, Happening.PARKED, reason=reason)
 
 
-@contextlib.contextmanager
-def _trace_of_its_own() -> Iterator[None]:
-    """Keep a run out of the trace of the portfolio: its trace has its own id."""
-    token = otel_context.attach(Context())
-    try:
-        yield
-    finally:
-        otel_context.detach(token)
+def _cause(error: Exception) -> BaseException:
+    """What went wrong in a run; one that can be resumed says only how."""
+    return error.__cause__ or error if isinstance(error, RunFailedError) else error
 
 
 def _decision_in(run: RunFolder) -> Decision | None:

@@ -86,6 +86,8 @@ class Engine:
         langsmith: LangSmithMode,
         backends: Backends,
         telemetry: Telemetry,
+        *,
+        durable: bool = False,
     ) -> None:
         self.settings = settings
         self.redactor = telemetry.redactor
@@ -94,6 +96,7 @@ class Engine:
         self.telemetry = telemetry
         self.out = out
         self.metrics = RunMetrics(telemetry.metrics.meter)
+        self._durable = durable
         self._live: list[_LiveRun] = []
         self._has_left = False
 
@@ -225,6 +228,7 @@ class Engine:
                         run,
                         callbacks=callbacks,
                         checkpoints=checkpoints,
+                        durable=self._durable,
                         spending=spending,
                     )
                 except Exception as error:
@@ -361,10 +365,12 @@ async def open_engine(
     langsmith: LangSmithMode,
     *,
     metric_readers: Sequence[MetricReader] = (),
+    durable: bool = False,
 ) -> AsyncIterator[Engine]:
     """Open telemetry and back ends; when the block has ended every span is sent or spooled.
 
-    `metric_readers` read the metrics beside the exporter that the variables configure.
+    `metric_readers` read the metrics beside the exporter that the variables configure. Of a
+    `durable` engine's runs a killed process loses no agent whose successor has begun.
     Raises SettingsError or ExporterSettingsError.
     """
     target = langsmith_target(settings, langsmith)
@@ -382,7 +388,7 @@ async def open_engine(
     try:
         with telemetry.logs.attach(), replaying(settings, target):
             async with open_backends(choice) as backends:
-                engine = Engine(settings, out, langsmith, backends, telemetry)
+                engine = Engine(settings, out, langsmith, backends, telemetry, durable=durable)
                 with engine.metrics.watching(backends.pool):
                     yield engine
     finally:

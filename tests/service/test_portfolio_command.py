@@ -45,7 +45,7 @@ def states(of: Any) -> dict[str, str]:
 
 
 def test_a_list_is_analysed_and_the_same_command_does_nothing_twice(workdir: Path) -> None:
-    """One symbol is unknown, one word is none, one comes twice: all of it is said, the rest runs."""
+    """One symbol is unknown, one word is none, one comes twice: it is said, and the rest runs."""
     (workdir / "evening.csv").write_text("Symbol\nAAPL\nXYZQ\nnot one\nNVDA\naapl\n")
     done = portfolio("run", "evening.csv", *SMALL, "--json", code=1)
     of = json.loads(done.stdout)
