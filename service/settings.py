@@ -134,6 +134,12 @@ class Settings(BaseSettings):
     portfolio_ask_calls: int = Field(
         200, ge=0, description="So does one of more calls whose cost is not known."
     )
+    portfolio_cost_bps: float = Field(
+        5.0, ge=0, description="Costs of a trade in a back-test, in basis points a side."
+    )
+    portfolio_cap_pct: float | None = Field(
+        None, gt=0, le=100, description="The most of an account that one position may have."
+    )
     log_file: Path = Path("logs/trading_graph.log")
     spool: Path = Field(Path("logs/spool"), description="Spans that a backend did not take.")
     jaeger_url: str = "http://localhost:16686"

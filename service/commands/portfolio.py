@@ -8,7 +8,6 @@ import asyncio
 import sys
 from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,22 +17,31 @@ from rich.console import Console
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.report.documents.document import encode
+from trading_graph.service.commands.run import read_request
 from trading_graph.service.errors import BadListError, PortfolioError
 from trading_graph.service.exit_codes import ErrorKind, ExitCode, fail
 from trading_graph.service.langsmith import langsmith_mode
 from trading_graph.service.log import logging_to
 from trading_graph.service.portfolio.dates import portfolio_dates
 from trading_graph.service.portfolio.engine import PortfolioState, PortfolioStatus
+from trading_graph.service.portfolio.evaluation import Evaluation
 from trading_graph.service.portfolio.folder import PortfolioFolder, find_portfolio
 from trading_graph.service.portfolio.forecast import Forecast, forecast
 from trading_graph.service.portfolio.live_progress import LiveProgress
 from trading_graph.service.portfolio.order import Limits, PortfolioOrder
+from trading_graph.service.portfolio.renderings import show as show_evaluation
+from trading_graph.service.portfolio.report import CSV, JSON, MARKDOWN, PAGE
+from trading_graph.service.portfolio.report import as_json as as_ranking_json
 from trading_graph.service.portfolio.status_document import portfolio_json
-from trading_graph.service.portfolio.status_text import forecast_lines, show_status
+from trading_graph.service.portfolio.status_text import (
+    forecast_lines,
+    show_status,
+    show_summary,
+)
+from trading_graph.service.portfolio.stored_report import report_on
 from trading_graph.service.portfolio.symbol_list import read_symbols
 from trading_graph.service.portfolio.ticker_day import TickerDayState
-from trading_graph.service.run.holdings_input import merge
-from trading_graph.service.run.request import RunRequest, default_date
+from trading_graph.service.run.request import default_date
 from trading_graph.service.settings import Settings, backend_choice, read_settings
 from trading_graph.service.termination import cancelled_by_sigterm
 from trading_graph.toolkit.as_of import utc_now
@@ -42,7 +50,7 @@ if TYPE_CHECKING:
     from trading_graph.service.portfolio.local import LocalEngine
     from trading_graph.service.run.engine import Engine
 
-_BUDGET = ("max_seconds", "max_calls", "max_tokens")
+REPORT_FILES = (MARKDOWN, PAGE, CSV, JSON)
 _CANCELLED = frozenset({TickerDayState.CANCELLED})
 _NOT_DONE = _CANCELLED | {TickerDayState.FAILED, TickerDayState.PARKED}
 
@@ -95,9 +103,14 @@ def cancel_command(*, portfolio_id: str, as_json: bool) -> ExitCode:
 
 
 def report_command(*, portfolio_id: str, as_json: bool) -> ExitCode:
-    """Write the report of a portfolio anew."""
-    settings = read_settings()
-    _show(find_portfolio(portfolio_id, settings.portfolios).status(), settings, as_json=as_json)
+    """Write the report of a portfolio anew, and show it."""
+    talk, settings = Console(stderr=True), read_settings()
+    folder = find_portfolio(portfolio_id, settings.portfolios)
+    evaluation = _report(talk, folder, settings)
+    if as_json:
+        sys.stdout.write(as_ranking_json(evaluation))
+    else:
+        show_evaluation(evaluation, Console(file=sys.stdout))
     return ExitCode.OK
 
 
@@ -121,13 +134,9 @@ def _order(
     dates = portfolio_dates(
         words["date"], words["dates"], words["every"] or 1, default_date(choice.data)
     )
-    values = {each.name: words[each.name] for each in fields(RunRequest) if each.name != "symbol"}
-    values["date"] = str(dates[0])
-    holdings = merge(words["holdings"], words["cash"])
-    values |= {"holdings": holdings.positions, "cash": holdings.cash}
-    for name in _BUDGET:
-        values[name] = values[name] or getattr(settings, name)
-    request = RunRequest(symbol=listed.symbols[0], **values).resolve(str(dates[0]))
+    first = str(dates[0])
+    request = read_request(listed.symbols[0], {**words, "date": first}, settings, first)
+    request = request.resolve(first)
     langsmith = langsmith_mode(settings, offline=words["offline"])
     limits = _limits(words, Limits(settings.portfolio_at_once))
     number = 0
@@ -193,7 +202,13 @@ def _work(
                 f"resume {order.id}",
                 ErrorKind.INTERRUPTED,
             )
-    _show(status, settings, as_json=words["as_json"])
+        evaluation = _report(talk, folder, settings)
+    if words["as_json"]:
+        _show(status, settings, as_json=True)
+    else:
+        out = Console(file=sys.stdout)
+        show_evaluation(evaluation, out)
+        show_summary(status, settings, out)
     return _exit_code(status)
 
 
@@ -269,6 +284,15 @@ async def _finish(
         await engine.submit(order)
         with live.show():
             return await engine.work(order.id, live, again=again)
+
+
+def _report(talk: Console, folder: PortfolioFolder, settings: Settings) -> Evaluation:
+    """Write the report of a portfolio; raises PortfolioError or OSError."""
+    evaluation = asyncio.run(report_on(folder, settings))
+    talk.print(
+        f"Report: {folder.path}/ ({', '.join(REPORT_FILES)})", highlight=False, soft_wrap=True
+    )
+    return evaluation
 
 
 def _show(status: PortfolioStatus, settings: Settings, *, as_json: bool) -> None:

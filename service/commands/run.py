@@ -70,7 +70,7 @@ def _begin(symbol: str, words: Mapping[str, Any]) -> ExitCode:
         cache=not words["no_cache"],
         pool=not words["no_pool"],
     )
-    request = _request(symbol, words, settings, default_date(choice.data))
+    request = read_request(symbol, words, settings, default_date(choice.data))
     _announce(talk, request, choice)
     with logging_to(settings.log_file, settings.redactor):
         session = load_session(talk)(settings, _out(words, settings), talk, words["offline"])
@@ -104,7 +104,7 @@ def _out(words: Mapping[str, Any], settings: Settings) -> Path:
     return Path(words["out"] or settings.out)
 
 
-def _request(
+def read_request(
     symbol: str, words: Mapping[str, Any], settings: Settings, default_date: str
 ) -> RunRequest:
     """The request of the words; the settings give a budget that they do not name.

@@ -1,6 +1,5 @@
 """How far a portfolio is, and what it will take, for people."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console
@@ -39,9 +38,15 @@ def show_status(
     settings: Settings,
     console: Console,
 ) -> None:
-    """Print the ticker-days of a portfolio, their counts, and what is to be done next."""
+    """Print the ticker-days of a portfolio, and its summary."""
     console.print(_table(status, results))
-    counts = Counter(each.state for each in results)
+    console.print()
+    show_summary(status, settings, console)
+
+
+def show_summary(status: PortfolioStatus, settings: Settings, console: Console) -> None:
+    """Print how many ticker-days are how far, what that cost, and what is to be done next."""
+    counts = status.counts
     words = [
         f"{counts[state]} {state}"
         for state in TickerDayState
@@ -52,7 +57,6 @@ def show_status(
     cost = usage_cost(usage, settings)
     spent = "cost unknown" if cost is None else f"${cost:.2f}"
     for line in (
-        "",
         f"{' · '.join(words)} · {calls:,} calls, {spent}",
         *(f"Left out: {each.reason}" for each in status.order.refused),
         f"Portfolio {status.order.id} ({status.order.name}), {status.state}: {status.folder}",
