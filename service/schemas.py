@@ -19,6 +19,7 @@ from trading_graph.service.commands.doctor_document import DoctorJson
 from trading_graph.service.commands.ladder import LadderJson
 from trading_graph.service.exit_codes import ErrorJson
 from trading_graph.service.portfolio.ranking_document import RankingJson
+from trading_graph.service.portfolio.status_document import PortfolioJson
 from trading_graph.service.recording.judgement import RecordJson
 from trading_graph.service.run.result import RunJson
 
@@ -32,6 +33,7 @@ def published_schemas() -> dict[str, dict[str, Any]]:
         "error": json_schema(ErrorJson),
         "gate": json_schema(Gate),
         "ladder": json_schema(LadderJson),
+        "portfolio": json_schema(PortfolioJson),
         "ranking": json_schema(RankingJson),
         "record": json_schema(RecordJson),
         "run": _run_schema(),

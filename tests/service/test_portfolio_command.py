@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.paid_model import PaidModel
+from tests.schema_files import assert_fits
 from trading_graph.service.cli import main
 from trading_graph.service.portfolio.folder import portfolio_folders
 from trading_graph.service.run.folder import FolderState, folder_state
@@ -49,6 +50,7 @@ def test_a_list_is_analysed_and_the_same_command_does_nothing_twice(workdir: Pat
     (workdir / "evening.csv").write_text("Symbol\nAAPL\nXYZQ\nnot one\nNVDA\naapl\n")
     done = portfolio("run", "evening.csv", *SMALL, "--json", code=1)
     of = json.loads(done.stdout)
+    assert_fits(of, "portfolio")
     assert of["name"] == "evening"
     assert of["state"] == "over"
     assert states(of) == {"AAPL": "done", "XYZQ": "failed", "NVDA": "done"}
@@ -73,6 +75,11 @@ def test_a_list_is_analysed_and_the_same_command_does_nothing_twice(workdir: Pat
         before
     )
     assert document("status") == document("status", of["portfolio_id"][:5]) == of
+    for name in ("ranking.json", "ranking.csv", "report.md", "report.html", "trace.jsonl"):
+        assert (Path(of["folder"]) / name).stat().st_size
+    ranking = document("report")
+    assert_fits(ranking, "ranking")
+    assert ranking == json.loads((Path(of["folder"]) / "ranking.json").read_text())
     text = portfolio("status").stdout
     assert "2 done · 1 failed" in text
     assert "is over, so there is nothing to cancel" in sentence("cancel", code=3)
@@ -138,7 +145,7 @@ def test_a_model_that_refuses_everybody_ends_the_work_and_counts_no_tries(workdi
         assert of["state"] == "interrupted"
         assert set(states(of).values()) == {"waiting"}
         env["OPENAI_API_KEY"] = "sk-right-0123456789"
-        done = document("resume", **env)
+        done = document("resume", code=0, **env)
     assert set(states(done).values()) == {"done"}
     assert done["cost_usd"] is None, "nobody knows the price"
 
@@ -161,4 +168,4 @@ def test_a_ticker_that_always_fails_is_parked_and_tried_again_on_request(workdir
         assert calls == {"market_analyst": 2, "research_manager": 1, "trader": 3}
         assert states(document("resume", code=1, **env)) == states(of)
         model.refused = None
-        assert set(states(document("resume", "--parked", **env)).values()) == {"done"}
+        assert set(states(document("resume", "--parked", code=0, **env)).values()) == {"done"}
