@@ -38,8 +38,8 @@ def find_trace(
     """The trace that the command line names; raises TraceError.
 
     `source` is `file`, `jaeger` or `langsmith`, or None: a file where there is one, then the runs
-    of this folder, then Jaeger. Several words are files that hold parts of one trace. `id` picks
-    one of several traces, and `join` takes those of one run together.
+    and portfolios of this folder, then Jaeger. Several words are files that hold parts of one
+    trace. `id` picks one of several traces, and `join` takes those of one run together.
     """
     traces, origin = _read(words, source)
     if join:
@@ -74,11 +74,15 @@ def _read(words: tuple[str, ...], source: str | None) -> tuple[list[SpanTable], 
     if word == "last":
         return _last(settings, source)
     trace_id = _trace_id(word)
-    file = settings.out / trace_id / TRACE
-    if source in (None, "file") and file.is_file():
-        return read(_over(file)), str(file)
+    for folder in (settings.out, settings.portfolios):
+        file = folder / trace_id / TRACE
+        if source in (None, "file") and file.is_file():
+            return read(_over(file)), str(file)
     if source == "file":
-        raise TraceError(f"There is no run {trace_id} in {settings.out}.")
+        raise TraceError(
+            f"There is no run {trace_id} in {settings.out}, and no portfolio in "
+            f"{settings.portfolios}."
+        )
     return [_from_backend(settings, source, trace_id)], word
 
 
@@ -103,21 +107,32 @@ def _from_backend(settings: "Settings", source: str | None, trace_id: str) -> Sp
     trace = jaeger.complete(trace_id) if jaeger.trace(trace_id) else None
     if trace is None:
         raise TraceError(
-            f"Neither {settings.out} nor Jaeger at {settings.jaeger_url} has {trace_id}."
+            f"Neither {settings.out}, {settings.portfolios} nor Jaeger at {settings.jaeger_url} "
+            f"has {trace_id}."
         )
     return trace
 
 
+def runs_folder() -> Path:
+    """The folder of runs; raises SettingsError."""
+    return _settings().out
+
+
 def trace_file(word: str, settings: "Settings") -> Path:
-    """The file that a word names: a file, a run's id, or `last`; raises TraceError."""
+    """The file that a word names: a file, the id of a run or portfolio, or `last`.
+
+    Raises TraceError.
+    """
     if word == "last":
         return newest_run(settings.out) / TRACE
     if Path(word).is_file():
         return Path(word)
-    file = settings.out / _trace_id(word) / TRACE
-    if not file.is_file():
-        raise TraceError(f"There is no run {word} in {settings.out}.")
-    return file
+    for folder in (settings.out, settings.portfolios):
+        if (file := folder / _trace_id(word) / TRACE).is_file():
+            return file
+    raise TraceError(
+        f"There is no run {word} in {settings.out}, and no portfolio in {settings.portfolios}."
+    )
 
 
 def configured_jaeger() -> "JaegerQuery":

@@ -19,6 +19,7 @@ from trading_graph.otel.diagnosis.call_tree import CallTree
 from trading_graph.otel.trace.structure import locksteps, pairings
 from trading_graph.otel.trace.waits import own_waits
 from trading_graph.otel.vocabularies import Role, first_token
+from trading_graph.otel.vocabularies.limits import LINKED_LLM_CALLS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -201,6 +202,8 @@ class PathClass(StrEnum):
     HTTP = "HTTP"
     WAITING = "waiting"
     BARRIER = "barrier"
+    LINKED = "linked traces"
+    """Work that is recorded in the traces to which spans link."""
     ORCHESTRATION = "orchestration"
 
 
@@ -246,9 +249,15 @@ def _classes(tree: CallTree) -> list[int]:
     orchestration = _NUMBER[PathClass.ORCHESTRATION]
     classes = [orchestration] * len(tree.trace)
     roles, parents, number_of = tree.trace.roles, tree.parents, _NUMBER_OF_ROLE
+    linked = frozenset[int]()
+    if LINKED_LLM_CALLS in tree.trace.keys:
+        calls = tree.trace.values(LINKED_LLM_CALLS)
+        linked = frozenset([row for row in tree.rows if calls[row] is not None])
     for row in tree.rows[1:]:
         role = roles[row]
-        if role in _UNCLASSED:
+        if row in linked:
+            classes[row] = _NUMBER[PathClass.LINKED]
+        elif role in _UNCLASSED:
             classes[row] = classes[parents[row]]
         else:
             classes[row] = number_of.get(role, orchestration)

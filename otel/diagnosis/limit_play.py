@@ -20,7 +20,7 @@ from trading_graph.otel.diagnosis.call_tree import CallTree
 from trading_graph.otel.diagnosis.limit_lines import Act, Lines
 from trading_graph.otel.trace.grants import Grant, grants_of, limits_of
 
-_SOON_NS = 2_000_000
+SOON_NS = 2_000_000
 """What is asked for this soon after the start of a span is asked for at its start."""
 
 
@@ -269,12 +269,12 @@ def _leading(tree: CallTree, row: int, grants: Sequence[Grant]) -> Grant | None:
     if row == tree.run or not grants:
         return None
     first = min(grants, key=lambda each: (each.asked_ns, each.given_ns))
-    if first.asked_ns > tree.start[row] + _SOON_NS:
+    if first.asked_ns > tree.start[row] + SOON_NS:
         return None
     children = tree.children(row)
-    is_before = not children or tree.start[children[0]] >= first.given_ns - _SOON_NS
+    is_before = not children or tree.start[children[0]] >= first.given_ns - SOON_NS
     others = [each.asked_ns for each in grants if each is not first]
-    is_first = min(others, default=first.given_ns) >= first.given_ns - _SOON_NS
+    is_first = min(others, default=first.given_ns) >= first.given_ns - SOON_NS
     return first if is_before and is_first else None
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from trading_graph.otel.diagnosis.edits import Edits
-from trading_graph.otel.diagnosis.limit_play import LimitPlay, leading_grants
+from trading_graph.otel.diagnosis.limit_play import SOON_NS, LimitPlay, leading_grants
 from trading_graph.otel.diagnosis.schedule import Schedule, Slots, slots_of
 from trading_graph.otel.trace.grants import Grant, limits_of
 
@@ -43,14 +43,14 @@ def _shift(
     """Change the length of a span, or the pauses before its children, as its waits change."""
     tree = schedule.tree
     less_wait_ns = before.wait[row] - after.wait[row]
-    waits_inside = grant is not None and grant.asked_ns >= tree.start[row] and less_wait_ns
+    waits_inside = grant is not None and grant.asked_ns >= tree.start[row] - SOON_NS
     if not tree.children(row):
         shorter_ns = _length(before, row) - _length(after, row)
         if waits_inside:
             shorter_ns += less_wait_ns
         if shorter_ns:
             edits.length[row] = max(tree.duration(row) - shorter_ns, 0)
-    elif waits_inside:
+    elif waits_inside and less_wait_ns:
         family = schedule.family(row)
         first = [n for n, until in enumerate(family.observed.until) if not until]
         for number in first:

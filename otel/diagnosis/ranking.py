@@ -15,6 +15,7 @@ from trading_graph.otel.diagnosis.call_tree import call_tree
 from trading_graph.otel.diagnosis.critical_path import PathTable
 from trading_graph.otel.diagnosis.edits import Edits
 from trading_graph.otel.diagnosis.findings import INDEPENDENT, Candidate, find
+from trading_graph.otel.diagnosis.raise_limit import RaiseLimit
 from trading_graph.otel.diagnosis.schedule import Model, Schedule
 from trading_graph.otel.diagnosis.simulation import Simulation
 from trading_graph.otel.gc_pause import pause_collection
@@ -182,11 +183,12 @@ def rank(trace: SpanTable, run: int, seen: Sequence[SeenRun] = ()) -> Ranking:
     best: tuple[RankedCandidate, SimulationBounds] | None = None
     for on_path, each in candidates[:SIMULATED]:
         trial = as_it_was.with_fix(each)
-        quickest = trial.likely.wall_ns
+        played = _played(schedule, each)
+        quickest = trial.likely.wall_ns if played is None else played.likely_ns
         if each.at_best:
             quickest = min(quickest, trial.freest.wall_ns)
         if wall_ns - quickest >= least:
-            rank = RankedCandidate(each, min(on_path, wall_ns), trial.wall)
+            rank = RankedCandidate(each, min(on_path, wall_ns), played or trial.wall)
             ranks.append(rank)
             if not each.is_open and (
                 best is None or _weight(rank, wall_ns) < _weight(best[0], wall_ns)
@@ -196,6 +198,21 @@ def rank(trace: SpanTable, run: int, seen: Sequence[SeenRun] = ()) -> Ranking:
     sure = [rank for rank in ranks if not rank.candidate.is_open]
     steps = _steps(best[1], sure, least) if best else []
     return Ranking(schedule, tuple(ranks), tuple(steps))
+
+
+def _played(schedule: Schedule, candidate: Candidate) -> Prediction | None:
+    """The run with a declared limit raised, played event by event; None for any other change.
+
+    What the run as recorded comes out wrong by widens the interval.
+    """
+    raised = {each.name: each.factor for each in candidate.actions if isinstance(each, RaiseLimit)}
+    if not raised:
+        return None
+    wall_ns = schedule.tree.wall_ns
+    base_ns, after_ns = (schedule.limit_play(each).wall_ns for each in ({}, raised))
+    likely_ns = wall_ns + after_ns - base_ns
+    low_ns = (likely_ns - abs(base_ns - wall_ns)) * (1 - NOISE)
+    return Prediction(int(low_ns), likely_ns, int(max(likely_ns, wall_ns) * (1 + NOISE)))
 
 
 SURE_SHARE = 0.02

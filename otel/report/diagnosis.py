@@ -36,6 +36,7 @@ _CLASS_COLOURS = {
     PathClass.HTTP: "green",
     PathClass.WAITING: "red",
     PathClass.BARRIER: "magenta",
+    PathClass.LINKED: "cyan",
     PathClass.ORCHESTRATION: "dim",
 }
 

@@ -54,6 +54,7 @@ _CLASSES = {
     PathClass.HTTP: "http",
     PathClass.WAITING: "waiting",
     PathClass.BARRIER: "barrier",
+    PathClass.LINKED: "llm",
     PathClass.ORCHESTRATION: "other",
 }
 _NAMES = 8

@@ -67,7 +67,7 @@ class CheckRow(msgspec.Struct, frozen=True):
             causes=check.causes,
             notes=check.notes,
             advice=check.advice,
-            names=tuple(span.name for span in check.spans[:_SHOWN]),
+            names=tuple(f"{span.name} {span.item}".rstrip() for span in check.spans[:_SHOWN]),
             span_count=len(check.spans),
         )
 

@@ -26,7 +26,7 @@ def waterfall(root: Span, *, width: int) -> Table:
 
 
 def _short_name(span: Span) -> str:
-    return span.name.removeprefix("invoke_agent ")
+    return f"{span.name.removeprefix('invoke_agent ')} {span.item}".rstrip()
 
 
 def bars(spans: Sequence[Span], *, width: int, name: Callable[[Span], str] = _short_name) -> Table:

@@ -10,6 +10,7 @@ from typing import Any, overload
 from trading_graph.otel.trace.records import Event, Link
 from trading_graph.otel.trace.table import SpanTable
 from trading_graph.otel.vocabularies import Role
+from trading_graph.otel.vocabularies.limits import ITEM
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -33,6 +34,12 @@ class Span:
     def name(self) -> str:
         """The span's name."""
         return self._table.names[self._row]
+
+    @property
+    def item(self) -> str:
+        """Which of many equal pieces of work the span is, in words; empty where it does not say."""
+        item = self.attributes.get(ITEM)
+        return item if isinstance(item, str) else ""
 
     @property
     def role(self) -> Role:

@@ -26,6 +26,9 @@ estimated from the median of the deviations."""
 TIMES = 1.5
 """A straggler takes at least so many times the median."""
 
+LEAST_NS = 1_000_000
+"""Shorter waits are none."""
+
 LEAST_SHARE = 0.01
 """Waits that fill less of the run than this are what it costs to hand something over."""
 
@@ -111,7 +114,7 @@ def limit_uses(trace: SpanTable, run: int) -> Sequence[LimitUse]:
 
 def _use(trace: SpanTable, run: int, limit: DeclaredLimit, grants: Sequence[Grant]) -> LimitUse:
     own = [each for each in grants if limit.name in each.amounts]
-    held_up = [each for each in own if each.waited_for == limit.name]
+    held_up = [each for each in own if each.waited_for == limit.name and each.wait_ns >= LEAST_NS]
     start, end = trace.intervals[run]
     steps = Steps(uses(limit, own), start, end)
     waiting = _merged(((each.asked_ns, each.given_ns) for each in held_up), start, end)
@@ -212,22 +215,17 @@ def stragglers(trace: SpanTable, run: int) -> Sequence[Straggler]:
         tail_start = _tail_start(trace, run, limit, grants)
         for row, own_ns in own.items():
             if own_ns > least:
+                span = Span(trace, row)
                 found.append(
                     Straggler(
-                        span=Span(trace, row),
-                        item=item_of(trace, row),
+                        span=span,
+                        item=span.item or span.name,
                         own_s=own_ns / 1e9,
                         usual_s=usual / 1e9,
                         in_tail=trace.intervals[row][1] > tail_start,
                     )
                 )
     return sorted(found, key=lambda each: -each.own_s)
-
-
-def item_of(trace: SpanTable, row: int) -> str:
-    """Which piece of work a span is, in words; its name where it does not say."""
-    item = trace.attributes(row).get(limits.ITEM)
-    return item if isinstance(item, str) and item else trace.names[row]
 
 
 def _idle_ns(trace: SpanTable, run: int, rows: Set[int]) -> Mapping[int, int]:

@@ -14,7 +14,14 @@ import msgspec
 from rich.console import Console
 
 from trading_graph.graph.gate_loader import default_gate
-from trading_graph.otel.diagnosis import Diagnosis, FindingKind, Standing, diagnose, ranking_of
+from trading_graph.otel.diagnosis import (
+    Diagnosis,
+    Finding,
+    FindingKind,
+    Standing,
+    diagnose,
+    ranking_of,
+)
 from trading_graph.otel.gc_pause import last_work
 from trading_graph.otel.report.diagnosis import DiagnosisText, diagnosis_json
 from trading_graph.otel.report.documents.diagnosis import diagnosis_document
@@ -25,7 +32,9 @@ from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.trace.parts import Part
 from trading_graph.otel.verdict import Gate, Verdict
 from trading_graph.service.exit_codes import ErrorKind, ExitCode, print_error
-from trading_graph.service.trace_source import find_trace, find_traces, head_of
+from trading_graph.service.portfolio.attributes import NAME, PORTFOLIO_ID
+from trading_graph.service.portfolio.linked_runs import show_linked_runs
+from trading_graph.service.trace_source import find_trace, find_traces, head_of, runs_folder
 from trading_graph.toolkit.data_attributes import AS_OF, SYMBOL
 
 
@@ -71,6 +80,10 @@ def diagnose_command(
     diagnosis = with_places(diagnosis)
     if out is None:
         _print(diagnosis, form)
+        if form == "text" and PORTFOLIO_ID in table.keys:
+            show_linked_runs(
+                table, runs_folder(), Console(file=sys.stdout, highlight=False, emoji=False)
+            )
     else:
         _write(Path(out), _text(diagnosis, form))
         talk.print(f"Written: {out}", highlight=False, soft_wrap=True)
@@ -186,6 +199,8 @@ PLACES: Mapping[FindingKind, str] = {
     "it not to.",
     FindingKind.QUEUE: "the limits are in toolkit/pool.py and toolkit/rate_limits.py; those of a "
     "model are its service's own and TRADING_GRAPH_REQUESTS_PER_MINUTE.",
+    FindingKind.RATE_LIMIT: "TRADING_GRAPH_REQUESTS_PER_MINUTE and TRADING_GRAPH_TOKENS_PER_MINUTE "
+    "say what the model's service grants.",
     FindingKind.COLD_CONNECTIONS: "toolkit/pool.py keeps one session for a run unless --no-pool "
     "asks it not to.",
     FindingKind.TURNS: "--analyst-turns 2 is the least, and the default.",
@@ -194,23 +209,40 @@ PLACES: Mapping[FindingKind, str] = {
 }
 
 
+OF_PORTFOLIOS: Mapping[FindingKind, str] = {
+    FindingKind.RATE_LIMIT: "portfolio run --model-rpm and --model-tpm say what the model's "
+    "service grants.",
+    FindingKind.LIMIT: "portfolio run --at-once.",
+    FindingKind.STRAGGLER: "trading-graph diagnose with the id of its run.",
+}
+
+
 def with_places(diagnosis: Diagnosis) -> Diagnosis:
-    """The diagnosis with what only this program knows of its own runs.
+    """The diagnosis with what only this program knows of its own runs and portfolios.
 
     Its title, the place of each change, and the commands that watch the next runs.
     """
     attributes = diagnosis.run.attributes
+    if PORTFOLIO_ID in attributes:
+        return replace(
+            diagnosis,
+            title=f"portfolio {attributes.get(NAME) or diagnosis.trace.id}",
+            findings=_placed(diagnosis, OF_PORTFOLIOS),
+        )
     symbol, as_of = attributes.get(SYMBOL), attributes.get(AS_OF)
     if symbol is None:
         return diagnosis
     return replace(
         diagnosis,
         title=f"{symbol} as of {as_of}",
-        findings=tuple(
-            msgspec.structs.replace(each, here=PLACES.get(each.kind, ""))
-            for each in diagnosis.findings
-        ),
+        findings=_placed(diagnosis, PLACES),
         commands=_commands(diagnosis),
+    )
+
+
+def _placed(diagnosis: Diagnosis, places: Mapping[FindingKind, str]) -> tuple[Finding, ...]:
+    return tuple(
+        msgspec.structs.replace(each, here=places.get(each.kind, "")) for each in diagnosis.findings
     )
 
 

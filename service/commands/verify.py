@@ -23,11 +23,14 @@ from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.trace.parts import Part
 from trading_graph.otel.verdict import Gate, Verdict, judge, with_target
 from trading_graph.service.exit_codes import ExitCode
+from trading_graph.service.portfolio.attributes import PORTFOLIO_ID
+from trading_graph.service.portfolio.linked_runs import show_linked_runs
 from trading_graph.service.trace_source import (
     configured_jaeger,
     find_trace,
     find_traces,
     head_of,
+    runs_folder,
 )
 from trading_graph.service.watching import PollBackoff, SettledTrace, TraceWatch
 
@@ -109,7 +112,10 @@ def _verify(
     others = [find_trace((word,), source) for word in seen]
     verdict = judge(table, demands.gate(table), id, others)
     if format == "text":
-        Console(file=sys.stdout, highlight=False, emoji=False).print(VerdictText(verdict))
+        console = Console(file=sys.stdout, highlight=False, emoji=False)
+        console.print(VerdictText(verdict))
+        if PORTFOLIO_ID in table.keys:
+            show_linked_runs(table, runs_folder(), console)
     else:
         sys.stdout.write(FORMATS[format](verdict) + "\n")
     return code_of(verdict)

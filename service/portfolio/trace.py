@@ -25,7 +25,6 @@ from opentelemetry.trace import Link, Span, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from trading_graph.graph.chat.rate_limits import declared_limits
-from trading_graph.graph.gate_loader import PORTFOLIO_ID
 from trading_graph.otel import spans
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.export import TraceFile
@@ -39,29 +38,26 @@ from trading_graph.otel.vocabularies.limits import DeclaredLimit
 from trading_graph.service.errors import NotResumableError
 from trading_graph.service.langsmith import langsmith_target
 from trading_graph.service.log import LOG
+from trading_graph.service.portfolio.attributes import (
+    DONE,
+    NAME,
+    OVER,
+    PORTFOLIO_ID,
+    RUN,
+    SLOT_WAIT_S,
+    SLOTS,
+    STATE,
+    TICKER_DAY,
+    TICKER_DAYS,
+    TRY,
+    WORKFLOW,
+)
 from trading_graph.service.portfolio.call_tally import CallTally, PriceOf, tally_of
 from trading_graph.service.portfolio.ticker_day import TickerDay, TickerDayResult, TickerDayState
 from trading_graph.service.replay import send_again
 from trading_graph.service.run.engine import Engine, open_in_thread
 from trading_graph.service.run.folder import JOURNAL, TRACE, RunFolder
 from trading_graph.toolkit.data_attributes import AS_OF, SYMBOL
-
-WORKFLOW = "portfolio"
-TICKER_DAY = "ticker_day"
-SLOTS = "ticker-days"
-"""The name of the limit on how many ticker-days are under way at once, and its unit."""
-
-NAME = "trading.portfolio.name"
-TICKER_DAYS = "trading.portfolio.ticker_days"
-"""How many ticker-days the portfolio has."""
-RUN = "trading.ticker_day.run_id"
-TRY = "trading.ticker_day.try"
-SLOT_WAIT_S = "trading.ticker_day.slot_wait_s"
-STATE = "trading.ticker_day.state"
-OVER = "trading.ticker_day.over"
-"""True on the last try, after which the ticker-day is done, failed, parked or cancelled."""
-DONE = "trading.ticker_day.done"
-"""The run's id, on the try that brought the decision."""
 
 _OVER = frozenset(TickerDayState) - {TickerDayState.WAITING, TickerDayState.RUNNING}
 _NO_ERROR = frozenset({TickerDayState.DONE, TickerDayState.WAITING, TickerDayState.RUNNING})

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from trading_graph.graph.gate_loader import PORTFOLIO_ID
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import ERROR, SpanTable, semconv
 
@@ -131,14 +132,16 @@ def unfinished_sentence(folder: Path) -> str | None:
         progress = f"{len(ended)} of {len(trace)} started spans had ended"
         progress += f"; open were: {_open(trace)}"
     when = datetime.fromtimestamp(last_sign_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    is_portfolio = trace is not None and PORTFOLIO_ID in trace.keys
+    what, command = ("portfolio", "portfolio resume") if is_portfolio else ("run", "run --resume")
     if state is FolderState.RUNNING:
         return (
-            f"The run {folder.name} still runs{seconds and f', {seconds[7:]} by now'}: {progress}; "
-            "wait for its end."
+            f"The {what} {folder.name} still runs{seconds and f', {seconds[7:]} by now'}: "
+            f"{progress}; wait for its end."
         )
     return (
-        f"The run {folder.name} was interrupted at {when}{seconds}: {progress}; resume it with: "
-        f"trading-graph run --resume {folder.name}"
+        f"The {what} {folder.name} was interrupted at {when}{seconds}: {progress}; resume it with: "
+        f"trading-graph {command} {folder.name}"
     )
 
 

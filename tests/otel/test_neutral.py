@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 
 OTEL = Path(__file__).parents[2] / "otel"
-WORDS = re.compile(r"analyst|ticker|\bsymbol|stock|debate|trading_graph\.log|\bgate\.toml", re.I)
+WORDS = re.compile(
+    r"analyst|ticker|portfolio|\bsymbol|stock|debate|trading_graph\.log|\bgate\.toml", re.I
+)
 TEXTS = ("*.py", "*.html", "*.md", "*.css", "*.toml")
 
 

@@ -77,13 +77,14 @@ def capacity(use: LimitUse) -> str:
 def explains(schedule: Schedule, candidate: Candidate) -> bool:
     """Whether declared limits say what a candidate of another detector guesses from times.
 
-    That spans begin one after the other is explained where most of them waited for a limit; how
-    long one takes that holds a limit to its end is told as a straggler.
+    That spans begin one after the other is explained where most of them waited for a limit. How
+    long one takes that holds a limit to its end is told as a straggler, and that it failed by the
+    verdict.
     """
     if candidate.limit or not limits_of(schedule.tree.trace, schedule.tree.run):
         return False
     grants = grants_of(schedule.tree.trace, schedule.tree.run)
-    if candidate.kind in _LENGTHS:
+    if candidate.kind in _OF_HOLDERS:
         return {each.row for each in grants if each.whole}.issuperset(candidate.rows)
     if candidate.kind not in _ORDERS:
         return False
@@ -91,7 +92,9 @@ def explains(schedule: Schedule, candidate: Candidate) -> bool:
     return 2 * len(waited) >= len(candidate.rows)
 
 
-_LENGTHS = frozenset({FindingKind.DOMINANT_SPAN, FindingKind.LONG_POLE, FindingKind.GAP})
+_OF_HOLDERS = frozenset(
+    {FindingKind.DOMINANT_SPAN, FindingKind.LONG_POLE, FindingKind.GAP, FindingKind.RETRIES}
+)
 _ORDERS = frozenset(
     {
         FindingKind.SERIAL_FAN_OUT,

@@ -30,15 +30,16 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SpanJson(Document, frozen=True, kw_only=True):
-    """A span, by its id and its name."""
+    """A span, by its id and its name; `item` is which of many equal pieces of work it is."""
 
     span_id: str
     name: str
+    item: str = ""
 
 
 def spans_json(spans: Iterable[Span]) -> list[SpanJson]:
     """Spans as documents list them."""
-    return [SpanJson(span_id=span.id, name=span.name) for span in spans]
+    return [SpanJson(span_id=span.id, name=span.name, item=span.item) for span in spans]
 
 
 class BlockJson(Document, frozen=True, kw_only=True):

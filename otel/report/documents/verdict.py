@@ -268,8 +268,7 @@ def _measures(measures: Measures) -> MeasuresJson:
         agents=tuple(_agent(each) for each in measures.use.agents),
         limits=tuple(LimitJson.of(each) for each in measures.limits),
         stragglers=tuple(
-            StragglerJson.of(each, span=SpanJson(span_id=each.span.id, name=each.span.name))
-            for each in measures.stragglers
+            StragglerJson.of(each, span=spans_json([each.span])[0]) for each in measures.stragglers
         ),
         linked=None if measures.linked is None else LinkedJson.of(measures.linked),
     )

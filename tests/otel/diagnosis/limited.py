@@ -51,7 +51,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What the jobs do: phases in a row, each of chains of calls at once."""
+    """What the jobs do: phases in a row, each of chains of calls at once.
+
+    With `with_call_spans` each call has a span; else the span of the job tells what its calls were
+    granted. `in_batches` hands jobs out in waves, each of which waits for the one before it.
+    """
 
     jobs: int
     phases: Sequence[Sequence[int]] = ((2, 2, 2, 2), (1, 1), (1,), (1,), (1, 1, 1), (1,))
@@ -62,6 +66,7 @@ class Work:
     pause_s: float = 0.3
     with_call_spans: bool = False
     slow_jobs: frozenset[int] = frozenset()
+    in_batches: bool = False
 
 
 @dataclass(slots=True)
@@ -114,9 +119,11 @@ class _Program:
 
     async def run(self) -> SpanTable:
         recorder, start = self._recorder, self._recorder.now()
-        async with asyncio.TaskGroup() as group:
-            for number in range(self._work.jobs):
-                group.create_task(self._job(number, start))
+        at_once = self._limits.slots if self._work.in_batches else self._work.jobs
+        for first in range(0, self._work.jobs, at_once):
+            async with asyncio.TaskGroup() as group:
+                for number in range(first, min(first + at_once, self._work.jobs)):
+                    group.create_task(self._job(number, start))
         attributes: dict[str, object] = {
             semconv.OPERATION_NAME: semconv.INVOKE_WORKFLOW,
             semconv.SPANS_STARTED: len(recorder.spans) + 1,

@@ -28,9 +28,10 @@ from trading_graph.otel.trace.grants import grants_of, limits_of
 from trading_graph.otel.verdict import Outcome, Verdict, judge
 from trading_graph.otel.vocabularies import limits
 from trading_graph.service.errors import NotResumableError
-from trading_graph.service.portfolio import trace as recorded
+from trading_graph.service.portfolio import attributes as recorded
+from trading_graph.service.portfolio.attributes import TICKER_DAY
 from trading_graph.service.portfolio.ticker_day import TickerDay, TickerDayResult, TickerDayState
-from trading_graph.service.portfolio.trace import TICKER_DAY, PortfolioSpan, record_portfolio
+from trading_graph.service.portfolio.trace import PortfolioSpan, record_portfolio
 from trading_graph.service.run.engine import Engine
 
 
