@@ -175,6 +175,11 @@ class BackTest:
     groups: tuple[Group, ...]
     accounts: tuple[CurrencyAccount, ...]
 
+    @property
+    def lost_from_sight(self) -> int:
+        """How many decisions are in no number although sessions have passed since."""
+        return sum(each.reason is not NoTrade.NO_LATER_SESSION for each in self.untested)
+
 
 def symbols_of(results: Iterable[TickerDayResult]) -> set[str]:
     """The symbols whose prices a back-test needs: those of the decisions, and their benchmarks."""

@@ -5,6 +5,7 @@ import csv
 import datetime
 import io
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -119,6 +120,18 @@ def test_every_form_says_that_rules_decided_and_that_it_is_no_advice(
         assert DEMONSTRATION in words, name
         assert "Not investment advice." in words, name
         assert "seed 1" in words, name
+
+
+def test_every_form_says_that_what_has_no_prices_may_have_lost_all(evaluation: Evaluation) -> None:
+    prices = evaluation.prices
+    assert prices is not None
+    gone = decided("GONE", "BUY", date=BEFORE)
+    told = evaluate("tech", [*results(), gone], replace(prices, missing={"GONE": "It is gone."}))
+    for name, text in forms(told).items():
+        assert "Decisions without prices, in no number here: 1." in " ".join(text.split()), name
+        assert "these may have lost everything" in " ".join(text.split()), name
+    for name, text in forms(evaluation).items():
+        assert "these may have lost everything" not in " ".join(text.split()), name
 
 
 def test_no_form_calls_a_model_s_decisions_a_demonstration() -> None:
