@@ -23,7 +23,7 @@ from trading_graph.service.portfolio.intervals import (
     wilson,
 )
 from trading_graph.service.portfolio.knowledge_cutoffs import Knowledge, knowledge_of
-from trading_graph.service.portfolio.ledger import Account, Order, keep_account
+from trading_graph.service.portfolio.ledger import Account, Purchase, keep_account
 from trading_graph.service.portfolio.price_history import Prices
 from trading_graph.service.portfolio.ranking import expectation, is_by_rules
 from trading_graph.service.portfolio.ticker_day import TickerDay, TickerDayResult
@@ -174,6 +174,11 @@ class BackTest:
     untested: tuple[Untested, ...]
     groups: tuple[Group, ...]
     accounts: tuple[CurrencyAccount, ...]
+
+    @property
+    def lost_from_sight(self) -> int:
+        """How many decisions are in no number although sessions have passed since."""
+        return sum(each.reason is not NoTrade.NO_LATER_SESSION for each in self.untested)
 
 
 def symbols_of(results: Iterable[TickerDayResult]) -> set[str]:
@@ -327,13 +332,13 @@ def _accounts(
         elif each.action is Action.BUY:
             buys[each.decision.currency].append(each)
     for currency, bought in sorted(buys.items()):
-        orders = [_order(each, sells, prices, rules) for each in bought]
+        purchases = [_purchase(each, sells, prices, rules) for each in bought]
         sessions = {
             day
             for symbol in {each.decision.symbol for each in bought}
             for day in prices.bars[symbol].dates.tolist()
         }
-        account = keep_account(orders, sessions, rules.cost_bps)
+        account = keep_account(purchases, sessions, rules.cost_bps)
         if account is None:
             continue
         names = {each.decision.benchmark for each in bought}
@@ -347,16 +352,16 @@ def _accounts(
         )
 
 
-def _order(
+def _purchase(
     outcome: Outcome, sells: Mapping[str, Sequence[datetime.date]], prices: Prices, rules: Rules
-) -> Order:
+) -> Purchase:
     """A BUY as the account carries it out: until a later SELL of the symbol, if one comes first."""
     decision = outcome.decision
     later = [day for day in sells[decision.symbol] if day > decision.as_of]
     trade = _trade(decision, prices, min(later, default=None))
     promise = expectation(decision.decision)
     share = decision.decision.position_pct or 0.0
-    return Order(
+    return Purchase(
         decision.symbol,
         (share if rules.cap_pct is None else min(share, rules.cap_pct)) / 100,
         -math.inf if promise is None else promise.per_risk,

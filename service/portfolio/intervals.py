@@ -65,13 +65,13 @@ def independent(stays: Iterable[Stay]) -> int:
 
 
 def block_length(stays: Mapping[datetime.date, Sequence[Stay]]) -> int:
-    """How many consecutive dates a block takes: those whose positions begin before the first one's
-    end. A date has at least one position, and no earlier date's begins later.
+    """How many consecutive dates a block takes: those whose positions begin by the end of the first
+    one's. A date has at least one position.
     """
-    dates = sorted(stays)
-    starts = [min(stay.start for stay in stays[date]) for date in dates]
-    ends = [max(stay.end for stay in stays[date]) for date in dates]
-    return max((bisect_right(starts, end) - i for i, end in enumerate(ends)), default=1)
+    starts = sorted(min(stay.start for stay in some) for some in stays.values())
+    ends = [max(stay.end for stay in stays[date]) for date in sorted(stays)]
+    counts = (bisect_right(starts, end) - i for i, end in enumerate(ends))
+    return max(counts, default=1)
 
 
 def mean_interval(

@@ -20,8 +20,8 @@ from trading_graph.toolkit.bar_checks import Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Order:
-    """A purchase that is followed to its end; `share` is that of the account, `rank` its turn."""
+class Purchase:
+    """A BUY that is followed to its end; `share` is that of the account, `rank` its turn."""
 
     symbol: str
     share: float
@@ -45,7 +45,7 @@ class Account:
     held: int
 
     @property
-    def orders(self) -> int:
+    def purchases(self) -> int:
         """How many purchases there were to make."""
         return self.bought + self.unpaid + self.held
 
@@ -69,49 +69,51 @@ class Account:
 class _Lot:
     """A purchase that was paid: so many shares, and what each is worth by day."""
 
-    order: Order
+    purchase: Purchase
     shares: float
     worth: Mapping[datetime.date, float]
     value: float
 
 
 def keep_account(
-    orders: Sequence[Order], sessions: Iterable[datetime.date], cost_bps: float
+    purchases: Sequence[Purchase], sessions: Iterable[datetime.date], cost_bps: float
 ) -> Account | None:
     """The account of these purchases, from the first one to the last sale; None without any.
 
     `sessions` are those of all symbols, so that days without a position count too.
     """
-    if not orders:
+    if not purchases:
         return None
-    start = min(order.trade.entry_day for order in orders)
-    end = max(order.trade.exit_day for order in orders)
+    start = min(purchase.trade.entry_day for purchase in purchases)
+    end = max(purchase.trade.exit_day for purchase in purchases)
     days = sorted({day for day in sessions if start <= day <= end})
     cost = cost_bps * BASIS_POINT
     cash, bought, unpaid, held = 1.0, 0, 0, 0
     lots: list[_Lot] = []
     values, invested = [], []
-    mornings: defaultdict[datetime.date, list[Order]] = defaultdict(list)
-    for order in orders:
-        mornings[order.trade.entry_day].append(order)
+    mornings: defaultdict[datetime.date, list[Purchase]] = defaultdict(list)
+    for purchase in purchases:
+        mornings[purchase.trade.entry_day].append(purchase)
     for day in days:
         total = cash + sum(lot.value for lot in lots)
-        for order in sorted(mornings[day], key=lambda order: (-order.rank, order.symbol)):
-            there = sum(lot.value for lot in lots if lot.order.symbol == order.symbol)
-            wanted = order.share * total - there
+        for purchase in sorted(
+            mornings[day], key=lambda purchase: (-purchase.rank, purchase.symbol)
+        ):
+            there = sum(lot.value for lot in lots if lot.purchase.symbol == purchase.symbol)
+            wanted = purchase.share * total - there
             spent = min(wanted, cash)
             if spent <= 0:
                 unpaid, held = unpaid + (wanted > 0), held + (wanted <= 0)
                 continue
-            trade = order.trade
+            trade = purchase.trade
             shares = spent / (trade.entry * (1 + cost))
             worth = dict(zip(trade.days, trade.values.tolist(), strict=True))
-            lots.append(_Lot(order, shares, worth, shares * trade.entry))
+            lots.append(_Lot(purchase, shares, worth, shares * trade.entry))
             cash -= spent
             bought += 1
         remaining = []
         for lot in lots:
-            trade = lot.order.trade
+            trade = lot.purchase.trade
             if day >= trade.exit_day:
                 cash += lot.shares * (trade.exit * (1 - cost) + trade.dividends)
                 continue

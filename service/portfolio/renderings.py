@@ -33,6 +33,11 @@ from trading_graph.service.portfolio.wording import (
     served_line,
 )
 
+MOST_CARDS = 60
+"""How many decisions of a list the page draws; the others stand in a table."""
+MOST_ROWS = 20
+"""How many rows of a table a terminal shows."""
+
 _PACKAGE = "trading_graph.service.portfolio"
 _LISTS = (
     ("Buy", "buys"),
@@ -69,10 +74,16 @@ def as_page(evaluation: Evaluation, links: Mapping[str, str]) -> str:
             },
             sparks={
                 each.ticker_day.run_id: spark(each, bars.get(each.decision.symbol))
-                for each in ranking.ranked
+                for _, key in _LISTS
+                for each in getattr(ranking, key)[:MOST_CARDS]
             },
             charts=[] if tested is None else [account_chart(each) for each in tested.accounts],
-            lists=[(title, getattr(ranking, key), _NOTES[key]) for title, key in _LISTS],
+            lists=[
+                (title, places[:MOST_CARDS], tables.place_table(places[MOST_CARDS:], ranking), note)
+                for title, places, note in (
+                    (title, getattr(ranking, key), _NOTES[key]) for title, key in _LISTS
+                )
+            ],
             style=style,
             style_digest=digest,
         )
@@ -108,11 +119,14 @@ def show(evaluation: Evaluation, console: Console) -> None:
 
 
 def _show_table(console: Console, title: str, table: Table) -> None:
-    if table.rows:
-        console.print()
-        console.print(Text(title, style="bold"))
-        console.print(table.in_terminal())
-        console.print()
+    if not table.rows:
+        return
+    console.print()
+    console.print(Text(title, style="bold"))
+    console.print(Table(table.head, table.rows[:MOST_ROWS]).in_terminal())
+    if (more := len(table.rows) - MOST_ROWS) > 0:
+        console.print(Text(f"and {more} more in the report", style="dim"))
+    console.print()
 
 
 def _view(evaluation: Evaluation) -> dict[str, Any]:

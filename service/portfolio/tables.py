@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from trading_graph.otel.report.tables import Table
 from trading_graph.service.portfolio.backtest import BackTest
-from trading_graph.service.portfolio.orders import PlacedOrder
 from trading_graph.service.portfolio.ranking import Place, Ranking
+from trading_graph.service.portfolio.trade_orders import PlacedOrder
 from trading_graph.service.portfolio.wording import (
     UNDECIDED,
     change_text,
@@ -119,7 +119,7 @@ def account_table(back_test: BackTest) -> Table:
         [
             [
                 each.currency or "currency not named",
-                f"{each.account.bought} of {each.account.orders}",
+                f"{each.account.bought} of {each.account.purchases}",
                 per_cent(each.account.profit, sign=True),
                 per_cent(each.account.drawdown),
                 per_cent(each.account.exposure),

@@ -89,6 +89,11 @@ def group_name(group: Group) -> str:
 def rules_lines(back_test: BackTest) -> list[str]:
     """How the outcomes were reckoned, and what their intervals mean."""
     rules = back_test.rules
+    lost = back_test.lost_from_sight
+    sight = [
+        f"Decisions without prices, in no number here: {lost}. If their symbols are no longer "
+        "listed, these may have lost everything."
+    ]
     longest = max((group.block for group in back_test.groups), default=1)
     return [
         "A BUY is entered at the open of the first session after its date and followed to stop, "
@@ -107,6 +112,7 @@ def rules_lines(back_test: BackTest) -> list[str]:
         f"up to {longest} dates, with all symbols of a date together (block bootstrap, {RESAMPLES} "
         f"draws, seed {rules.seed}). Fewer than {LEAST_DATES} dates or {LEAST_BLOCKS} blocks give "
         "no interval; few blocks give one that is too narrow rather than too wide.",
+        *(sight if lost else ()),
     ]
 
 

@@ -97,6 +97,8 @@ def test_what_cannot_be_followed_says_why() -> None:
         "GONE": "It is gone.",
         "NVDA": NoTrade.BEFORE_PRICES,
     }
+    # That no session has passed yet hides nothing; the others may have lost everything.
+    assert found.lost_from_sight == 2
 
 
 def test_groups_add_up_and_intervals_count_what_overlaps_once() -> None:

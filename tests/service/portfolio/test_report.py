@@ -5,6 +5,8 @@ import csv
 import datetime
 import io
 import json
+import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -20,7 +22,13 @@ from trading_graph.graph.holdings import Cash, Holding, Holdings
 from trading_graph.service.portfolio.evaluation import Evaluation, evaluate
 from trading_graph.service.portfolio.price_history import Prices
 from trading_graph.service.portfolio.ranking_csv import ranking_csv
-from trading_graph.service.portfolio.renderings import as_markdown, as_page, show
+from trading_graph.service.portfolio.renderings import (
+    MOST_CARDS,
+    MOST_ROWS,
+    as_markdown,
+    as_page,
+    show,
+)
 from trading_graph.service.portfolio.report import as_json, write_report
 from trading_graph.service.portfolio.ticker_day import TickerDay, TickerDayResult, TickerDayState
 from trading_graph.service.portfolio.wording import DEMONSTRATION
@@ -121,6 +129,18 @@ def test_every_form_says_that_rules_decided_and_that_it_is_no_advice(
         assert "seed 1" in words, name
 
 
+def test_every_form_says_that_what_has_no_prices_may_have_lost_all(evaluation: Evaluation) -> None:
+    prices = evaluation.prices
+    assert prices is not None
+    gone = decided("GONE", "BUY", date=BEFORE)
+    told = evaluate("tech", [*results(), gone], replace(prices, missing={"GONE": "It is gone."}))
+    for name, text in forms(told).items():
+        assert "Decisions without prices, in no number here: 1." in " ".join(text.split()), name
+        assert "these may have lost everything" in " ".join(text.split()), name
+    for name, text in forms(evaluation).items():
+        assert "these may have lost everything" not in " ".join(text.split()), name
+
+
 def test_no_form_calls_a_model_s_decisions_a_demonstration() -> None:
     real = [decided("AAPL", "BUY", date=BEFORE, entry=255, model="gpt-5-mini and gpt-5")]
     names = ("AAPL", "^GSPC")
@@ -197,6 +217,19 @@ def test_every_decision_with_bars_has_a_drawing_with_its_levels(evaluation: Eval
     assert aapl.split("</svg>")[0].count("<line") == 3
     wmt = next(each for each in drawings if "WMT: closes" in each)
     assert wmt.split("</svg>")[0].count("<line") == 0
+
+
+def test_a_long_list_is_drawn_in_part_and_told_in_full() -> None:
+    many = [decided(f"S{number}", "BUY", 0.5) for number in range(MOST_CARDS + 15)]
+    evaluation = evaluate("x", many)
+    page, text = as_page(evaluation, {}), screen(evaluation)
+    assert page.count('<li class="place">') == MOST_CARDS
+    assert "and 15 more" in page
+    assert f"and {len(many) - MOST_ROWS} more in the report" in text
+    for each in many:
+        symbol = each.ticker_day.symbol
+        assert re.search(rf"\b{symbol}\b", page), symbol
+        assert re.search(rf"\b{symbol}\b", as_markdown(evaluation)), symbol
 
 
 def test_the_csv_has_a_row_a_symbol_and_no_formula(evaluation: Evaluation) -> None:
