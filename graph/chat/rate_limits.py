@@ -12,9 +12,10 @@ import math
 import time
 from bisect import bisect_left
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import accumulate
 from threading import Lock
 
 from langchain_core.messages import BaseMessage
@@ -91,13 +92,12 @@ class _Sent:
 class _Bookings:
     """What is booked, in order of time, and when one more request fits in behind it."""
 
-    def __init__(self, limits: RateLimits, sent: Iterable[_Sent]) -> None:
+    def __init__(self, limits: RateLimits, sent: Collection[_Sent]) -> None:
         self._limits = limits
-        self._times: list[float] = []
+        self._times = [each.at for each in sent]
         # What was booked before each, and at the end all: only sums, so that a look is a search.
-        self._requests, self._tokens = [0], [0]
-        for each in sent:
-            self.add(each)
+        self._requests = [0, *accumulate([each.requests for each in sent])]
+        self._tokens = [0, *accumulate([each.tokens for each in sent])]
 
     def add(self, sent: _Sent) -> None:
         """Book something at the end."""
