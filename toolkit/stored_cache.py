@@ -14,13 +14,14 @@ import logging
 import sqlite3
 import time
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib import metadata
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
+from typing import Any
 
 from trading_graph.toolkit import stored_values
 from trading_graph.toolkit.cache import CacheKey, Entry
@@ -164,25 +165,26 @@ class StoredCache:
     def _find(self, key: CacheKey) -> Entry | None:
         if self._connection is None or key.kind not in stored_values.TYPES:
             return None
-        name, now = self._name(key), self.clock()
         try:
+            name = self._name(key)
             row = self._connection.execute(_FIND, (name,)).fetchone()
-        except sqlite3.Error as error:
+            return None if row is None else self._entry(key.kind, name, row)
+        except StoredValueError:
+            return None
+        except Exception as error:  # Whatever it is, the source can be asked.
             self._fail(error)
             return None
-        if row is None:
-            return None
+
+    def _entry(self, kind: str, name: str, row: Sequence[Any]) -> Entry | None:
         absent, size, stored_at, *ends, used_at, checksum, data = row
+        now = self.clock()
         if not stored_at <= now < max(ends) or zlib.crc32(data) != checksum:
             return None
         if now - used_at > _USED_EVERY_S:
             self._read_keys.add(name)
-        try:
-            if absent:
-                return Entry(None, stored_values.decode_absence(data), size, stored_at, *ends)
-            return Entry(stored_values.decode(key.kind, data), None, size, stored_at, *ends)
-        except StoredValueError:
-            return None
+        if absent:
+            return Entry(None, stored_values.decode_absence(data), size, stored_at, *ends)
+        return Entry(stored_values.decode(kind, data), None, size, stored_at, *ends)
 
     def _close_reader(self) -> None:
         if self._connection is not None:
@@ -200,7 +202,7 @@ class StoredCache:
                 while (write := self._writes.get()) is not None:
                     self._write(connection, *write)
                 self._note_use(connection)
-        except sqlite3.Error as error:
+        except Exception as error:  # Nobody else would learn of it.
             self._fail(error)
 
     def _write(self, connection: sqlite3.Connection, key: CacheKey, entry: Entry) -> None:
@@ -251,8 +253,8 @@ class StoredCache:
 
     def _note_use(self, connection: sqlite3.Connection) -> None:
         """Note which values were read, so that they are not evicted first."""
-        keys, self._read_keys = self._read_keys, set()
-        now = self.clock()
+        keys, now = [*self._read_keys], self.clock()
+        self._read_keys.difference_update(keys)
         with _transaction(connection):
             connection.executemany(
                 "UPDATE entries SET used_at = ? WHERE key = ?", [(now, key) for key in keys]

@@ -10,10 +10,12 @@ import asyncio
 import contextlib
 import math
 import time
+from bisect import bisect_left
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import accumulate
 from threading import Lock
 
 from langchain_core.messages import BaseMessage
@@ -85,6 +87,38 @@ class _Sent:
     at: float
     tokens: int
     requests: int = 1
+
+
+class _Bookings:
+    """What is booked, in order of time, and when one more request fits in behind it."""
+
+    def __init__(self, limits: RateLimits, sent: Collection[_Sent]) -> None:
+        self._limits = limits
+        self._times = [each.at for each in sent]
+        # What was booked before each, and at the end all: only sums, so that a look is a search.
+        self._requests = [0, *accumulate([each.requests for each in sent])]
+        self._tokens = [0, *accumulate([each.tokens for each in sent])]
+
+    def add(self, sent: _Sent) -> None:
+        """Book something at the end."""
+        self._times.append(sent.at)
+        self._requests.append(self._requests[-1] + sent.requests)
+        self._tokens.append(self._tokens[-1] + sent.tokens)
+
+    def earliest(self, tokens: int) -> tuple[float, Bound]:
+        """When a request of so many tokens fits in, and which limit says so."""
+        over_requests = _last_over(self._requests, 1, self._limits.requests)
+        over_tokens = _last_over(self._tokens, tokens, self._limits.tokens)
+        last = max(over_requests, over_tokens)
+        bound = Bound.REQUESTS if over_requests == last else Bound.TOKENS
+        return (self._times[last] + WINDOW_S if last >= 0 else -math.inf), bound
+
+
+def _last_over(sums: list[int], more: int, limit: int | None) -> int:
+    """The last booking with which all from there on and `more` exceed a limit; -1 for none."""
+    if limit is None:
+        return -1
+    return min(bisect_left(sums, sums[-1] + more - limit) - 1, len(sums) - 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,31 +231,18 @@ class ModelRate:
 
     def _when(self, ticket: _Ticket, now: float) -> tuple[float, Bound]:
         """When the ticket's turn is, if all that are ahead of it take theirs, and why then."""
-        booked = list(self._sent)
+        bookings = _Bookings(self.limits, self._sent)
         at, bound = max(now, self._pause_end), Bound.SERVICE
         for each in self._queue:
             if each.loop.is_closed():
                 continue
-            earliest, limit = self._earliest(booked, each.tokens)
+            earliest, limit = bookings.earliest(each.tokens)
             if earliest > at:
                 at, bound = earliest, limit
             if each is ticket:
                 break
-            booked.append(_Sent(at, each.tokens))
+            bookings.add(_Sent(at, each.tokens))
         return at, bound
-
-    def _earliest(self, booked: list[_Sent], tokens: int) -> tuple[float, Bound]:
-        """When a request fits in behind those that are booked, and which limit says so."""
-        limits = self.limits
-        requests = 1
-        for each in reversed(booked):
-            requests += each.requests
-            tokens += each.tokens
-            if limits.requests is not None and requests > limits.requests:
-                return each.at + WINDOW_S, Bound.REQUESTS
-            if limits.tokens is not None and tokens > limits.tokens:
-                return each.at + WINDOW_S, Bound.TOKENS
-        return -math.inf, Bound.REQUESTS
 
     def _leave(self, ticket: _Ticket) -> None:
         with self._lock:

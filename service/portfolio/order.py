@@ -183,6 +183,7 @@ class PortfolioOrder(BaseModel):
             choice,
             chat_latency_s=self.chat_latency_s,
             fetch_latency_s=self.fetch_latency_s,
+            cache_file=settings.cache_file,  # Also for embedded data: an evening shows no fetches.
             offline_requests_per_minute=self.limits.requests_per_minute,
             offline_tokens_per_minute=self.limits.tokens_per_minute,
         )

@@ -31,7 +31,7 @@ def test_a_second_live_run_takes_from_the_file_what_the_first_has_fetched(workdi
         servers.asked.clear()
         second = run("--data", "live", **environment)
         assert not servers.asked, "not even while its last data was written"
-        tools = cache_of_tools(second.stdout)
+        tools = cache_of_tools(run_id_of(second.stdout))
         assert tools
         assert {outcome for outcome, _ in tools} == {"hit"}
         assert all(age_s is not None and age_s > 0 for _, age_s in tools)
@@ -47,9 +47,14 @@ def test_a_second_live_run_takes_from_the_file_what_the_first_has_fetched(workdi
     assert not any(FRED_KEY.encode() in path.read_bytes() for path in FILE.parent.iterdir())
 
 
-def cache_of_tools(document: str) -> list[tuple[object, float | None]]:
+def run_id_of(document: str) -> str:
+    """The id of the run that a document tells of."""
+    run_id: str = json.loads(document)["decision"]["run_id"]
+    return run_id
+
+
+def cache_of_tools(run_id: str) -> list[tuple[object, float | None]]:
     """What the cache did for each tool of a run, and how old its data was."""
-    run_id = json.loads(document)["decision"]["run_id"]
     (trace,) = read(Path("runs") / run_id / "trace.jsonl")
     said = [trace.attributes(row) for row in trace.rows("execute_tool ")]
     return [(each.get(semconv.CACHE), each.get(semconv.CACHE_AGE_S)) for each in said]
@@ -70,7 +75,7 @@ def test_embedded_data_is_not_kept(workdir: Path) -> None:
     """A run on it has to fetch: that is what its trace shows."""
     for _ in range(2):
         done = run("--offline", **DEFAULT)
-        assert {outcome for outcome, _ in cache_of_tools(done.stdout)} > {"miss"}
+        assert {outcome for outcome, _ in cache_of_tools(run_id_of(done.stdout))} > {"miss"}
     assert not FILE.parent.exists()
 
 
@@ -100,3 +105,17 @@ def test_a_resumed_run_keeps_its_data_where_it_began(
     monkeypatch.setenv("TRADING_GRAPH_DATA", now)
     order = RunOrder.of(RunRequest(symbol="NVDA"), BackendChoice(data=began), LangSmithMode.OFF)
     assert order.choice(read_settings()).cache_file == (FILE if began == "live" else None)
+
+
+def test_a_portfolio_keeps_embedded_data_too(workdir: Path) -> None:
+    """Several evenings over the same days ask for the same data."""
+    words = ["portfolio", "run", "NVDA", "--offline", "--analysts", "market", "--json", "--again"]
+    outcomes = []
+    for _ in range(2):
+        done = CliRunner().invoke(main, words, env=QUICK | DEFAULT)
+        assert done.exit_code == 0, done.output
+        (of,) = json.loads(done.stdout)["ticker_days"]
+        outcomes.append({outcome for outcome, _ in cache_of_tools(of["run_id"])})
+    assert outcomes[0] >= {"miss"}
+    assert outcomes[1] == {"hit"}
+    assert FILE.is_file()

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -21,6 +22,8 @@ from trading_graph.graph.chat.rate_limits import (
     RateLimits,
     TimeLeft,
     Turn,
+    _Bookings,
+    _Sent,
     declared_limits,
     in_words,
     model_rate,
@@ -317,3 +320,26 @@ def test_limits_are_declared_by_model_as_they_hold() -> None:
         ("d requests", 7, WINDOW_S),
         ("d tokens", 900, WINDOW_S),
     ]
+
+
+BOOKED = st.lists(st.tuples(st.floats(0, 9), st.integers(0, 50), st.integers(0, 1)), max_size=20)
+
+
+@given(
+    BOOKED.map(sorted),
+    st.none() | st.integers(1, 8),
+    st.none() | st.integers(1, 200),
+    st.integers(0, 250),
+)
+def test_a_request_fits_in_behind_the_last_that_leaves_no_room_for_it(
+    booked: list[tuple[float, int, int]], requests: int | None, tokens: int | None, more: int
+) -> None:
+    sent = [_Sent(at, each, number) for at, each, number in booked]
+    expected = -math.inf
+    for first in range(len(sent)):
+        rest = sent[first:]
+        too_many = requests is not None and 1 + sum(each.requests for each in rest) > requests
+        too_large = tokens is not None and more + sum(each.tokens for each in rest) > tokens
+        if too_many or too_large:
+            expected = sent[first].at + WINDOW_S
+    assert _Bookings(RateLimits(requests, tokens), sent).earliest(more)[0] == expected
