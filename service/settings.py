@@ -134,6 +134,9 @@ class Settings(BaseSettings):
     portfolio_ask_calls: int = Field(
         200, ge=0, description="So does one of more calls whose cost is not known."
     )
+    decisions: Path | None = Field(
+        None, description="The decision logs; default: `decisions` beside the runs' folder."
+    )
     log_file: Path = Path("logs/trading_graph.log")
     spool: Path = Field(Path("logs/spool"), description="Spans that a backend did not take.")
     jaeger_url: str = "http://localhost:16686"

@@ -76,7 +76,7 @@ def parse_position(text: str) -> Holding:
         raise BadHoldingsError(
             f"{_quote(text)} is no holding; give SYMBOL=QUANTITY@PRICE, such as NVDA=10@150.2."
         )
-    where = f"the holding {_quote(text)}"
+    where = f"The holding {_quote(text)}"
     quantity = _quantity(match["quantity"], where)
     price, named = _amount(match["price"], where, "price")
     return Holding(match["symbol"].strip(), quantity, price, _currency("", named, where))
@@ -89,8 +89,8 @@ def parse_positions(text: str) -> tuple[Holding, ...]:
 
 def parse_cash(text: str) -> Cash:
     """Cash from `10000`, `10,000.50 USD` or `$10000`."""
-    amount, named = _amount(text, "the cash", "amount")
-    return Cash(amount, _currency("", named, "the cash"))
+    amount, named = _amount(text, "The cash", "amount")
+    return Cash(amount, _currency("", named, "The cash"))
 
 
 def read_holdings(words: str) -> Holdings:
