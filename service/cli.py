@@ -156,10 +156,10 @@ def data() -> None:
     metavar="YYYY-MM-DD",
     help=f"As of this day. Default: {LAST_DAY} with embedded data, else today.",
 )
-@_data
+@data_option
 @click.option("--offline", is_flag=True, help="Embedded data, whatever is set.")
-@_out("Where the runs are.")
-@_json
+@out_option("Where the runs are.")
+@json_option
 def decisions() -> None:
     """List the decisions on SYMBOL up to a date, and what the price did since each of them.
 
