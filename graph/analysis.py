@@ -11,7 +11,7 @@ Sequential dispatch and a serial debate replace the fan-outs by chains of the sa
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -60,6 +60,7 @@ from trading_graph.graph.dispatcher import (
 from trading_graph.graph.evidence import notes_of, weigh
 from trading_graph.graph.languages import Language
 from trading_graph.graph.options import DEBATERS, RISK_ANALYSTS, Debate, Limit, Options, Order
+from trading_graph.graph.past_decisions import LoggedDecision, earlier
 from trading_graph.graph.state import Report, State, Statement, Usage
 from trading_graph.graph.undecided import completed
 from trading_graph.otel import spans
@@ -221,16 +222,19 @@ async def analyse(
     checkpoints: Checkpoints | None = None,
     durable: bool = False,
     spending: Spending | None = None,
+    past_decisions: Iterable[LoggedDecision] = (),
 ) -> Analysis:
     """Run the graph inside an open run, with LangChain's callbacks beside our spans.
 
     Nothing goes to LangSmith unless its tracer is among the callbacks, whatever its variables say.
     Work that `checkpoints` already hold is not repeated; a `durable` run begins no step before they
-    hold the one before it. `spending` is the run's account, where the
-    caller looks into it. Raises AnalysisError or a toolkit BadRequest.
+    hold the one before it. `spending` is the run's account, where the caller looks into it. Of
+    `past_decisions` the judge is told the last from before the as-of date. Raises AnalysisError or a
+    toolkit BadRequest.
     """
     start = time.perf_counter()
     spending = spending or Spending(options.budget, run.span)
+    past = earlier(past_decisions, options.as_of.date)
     async with AsyncExitStack() as at_end:
         with tracing_context(enabled=None if callbacks else False):
             state = await _state(
@@ -243,11 +247,11 @@ async def analyse(
                     "recursion_limit": 100,
                     "metadata": {"symbol": options.symbol, "as_of": str(options.as_of)},
                 },
-                RunContext(options, backends.models, backends.toolkit, at_end, spending),
+                RunContext(options, backends.models, backends.toolkit, at_end, spending, past),
                 durable=durable,
             )
     state = completed(state)
-    decision = _decision(options, backends, run, state)
+    decision = _decision(options, backends, run, state, past)
     if decision.degraded:
         gaps = [report.agent for report in state["reports"] if report.is_gap]
         run.span.set_attribute(semconv.DEGRADED, gaps)
@@ -301,7 +305,13 @@ async def brought(options: Options, checkpoints: Checkpoints, run_id: str) -> St
     return cast(State, state)
 
 
-def _decision(options: Options, backends: Backends, run: RunSpan, state: State) -> Decision:
+def _decision(
+    options: Options,
+    backends: Backends,
+    run: RunSpan,
+    state: State,
+    past: Sequence[LoggedDecision],
+) -> Decision:
     choice = backends.choice
     reports = state["reports"]
     limit = state.get("budget_reached")
@@ -336,6 +346,7 @@ def _decision(options: Options, backends: Backends, run: RunSpan, state: State) 
         warnings=warnings,
         notes=[
             *_no_short_sale(weighed.decision, options),
+            *_told_of(past, undecided),
             *notes_of(options.symbol, reports, state.get("substitutes", []), weighed),
             *_language_note(options.language, choice),
         ],
@@ -363,3 +374,11 @@ def _language_note(language: Language | None, choice: BackendChoice) -> list[str
     if choice.model is not None or language is None or language.tag.split("-")[0] == "en":
         return []
     return [f"The offline model's rules write English only, so nothing is in {language.for_model}."]
+
+
+def _told_of(past: Sequence[LoggedDecision], undecided: Sequence[str]) -> list[str]:
+    """Which earlier decisions the judge was told, if it decided."""
+    if not past or "risk_judge" in undecided:
+        return []
+    days = ", ".join(str(each.as_of) for each in past)
+    return [f"The risk judge was told of earlier decisions, as context and no evidence: {days}."]

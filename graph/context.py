@@ -1,6 +1,6 @@
 """What every node of one run can reach, and where the node stands in the run and its trace."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,6 +16,7 @@ from trading_graph.graph.budget import Spending
 from trading_graph.graph.chat.models import Models
 from trading_graph.graph.errors import AnalysisError
 from trading_graph.graph.options import Options
+from trading_graph.graph.past_decisions import LoggedDecision
 from trading_graph.graph.state import State
 from trading_graph.otel.spans import GraphPlace, register_control_flow, register_own_errors
 from trading_graph.toolkit.errors import DataError
@@ -32,7 +33,8 @@ register_own_errors(AnalysisError, DataError)
 class RunContext:
     """The run-scoped context that LangGraph hands to each node.
 
-    `at_end` holds what has to end before the run's span does.
+    `at_end` holds what has to end before the run's span does. `past_decisions` are what the judge
+    is told of earlier runs.
     """
 
     options: Options
@@ -40,6 +42,7 @@ class RunContext:
     toolkit: AsyncToolkit
     at_end: AsyncExitStack
     spending: Spending
+    past_decisions: Sequence[LoggedDecision] = ()
 
 
 class Node(Protocol):

@@ -30,6 +30,7 @@ from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, T
 from trading_graph.graph.errors import BadModelAnswerError, BudgetReachedError
 from trading_graph.graph.holdings import SizeLimit
 from trading_graph.graph.order_text import unvalued_text
+from trading_graph.graph.past_decisions import PastDecision, with_prices
 from trading_graph.graph.price_text import price_text
 from trading_graph.graph.state import State
 from trading_graph.graph.tool_calls import tool_calls_of
@@ -122,10 +123,11 @@ async def risk_judge(state: State, runtime: Runtime[RunContext]) -> State:
     ]
     try:
         async with agent_span(agent, runtime):
+            past = await _past_decisions(runtime.context)
             decision, objection = await _ask(
                 agent,
                 FinalDecision,
-                blocks,
+                [*blocks, *prompts.past_decisions_blocks(past)],
                 runtime.context,
                 lambda trade: price_objection(trade, levels),
             )
@@ -143,6 +145,18 @@ async def risk_judge(state: State, runtime: Runtime[RunContext]) -> State:
         }
     warnings = [] if objection is None else [_stands(agent, objection)]
     return {"decision": decision, "warnings": warnings}
+
+
+async def _past_decisions(context: RunContext) -> list[PastDecision]:
+    """What the judge is told of earlier runs."""
+    if not context.past_decisions:
+        return []
+    options = context.options
+    try:
+        bars = await context.toolkit.bars(options.symbol, options.as_of)
+    except DataError:  # The trader has had them; a cache may be off, and context is no evidence.
+        bars = None
+    return with_prices(context.past_decisions, bars, options.as_of.date)
 
 
 def _reason(agent: str, error: Exception) -> str:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from trading_graph.graph.options import DECIDERS, RISK_ANALYSTS, Options
 from trading_graph.graph.order_text import unvalued_text
+from trading_graph.graph.past_decisions import PastDecision, since_text
 from trading_graph.graph.sizing import Account
 from trading_graph.graph.state import Report, Statement
 from trading_graph.toolkit.listings import identify
@@ -83,7 +84,8 @@ _TASKS = {
     "risk_judge": (
         "You decide. Weigh the proposal against the risk team's opinions, adjust entry, stop, "
         "target and size where an objection stands, and name the risks that remain. A <holding> "
-        "block says what is held and which cash there is."
+        "block says what is held and which cash there is. Past decisions, where you are told any, "
+        "are context and no evidence: they say how earlier rulings fared, and nothing of today."
     ),
 }
 
@@ -207,6 +209,29 @@ def holding_blocks(account: Account | None) -> list[str]:
     # Sources word the reasons, so that one could hold a "<".
     content_json = json.dumps(content).replace("<", "\\u003c")
     return [f"<holding>{content_json}</holding>"]
+
+
+def past_decisions_blocks(past: Sequence[PastDecision]) -> list[str]:
+    """Earlier decisions with what the price did since; nothing where there are none."""
+    if not past:
+        return []
+    content = [
+        {
+            "as_of": str(each.decision.as_of),
+            "action": each.decision.action,
+            "confidence": each.decision.confidence,
+            "entry": each.decision.entry,
+            "stop": each.decision.stop,
+            "target": each.decision.target,
+            "currency": each.decision.currency or None,
+            "decided_by": each.decision.decided_by,
+            "degraded": each.decision.degraded,
+            "price_since": since_text(each.since),
+        }
+        for each in past
+    ]
+    content_json = json.dumps(content).replace("<", "\\u003c")
+    return [f'<past_decisions use="context">{content_json}</past_decisions>']
 
 
 def _rounded(per_cent: float | None) -> float | None:

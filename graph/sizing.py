@@ -83,7 +83,7 @@ class Account:
         """The same in per cent of the price paid; known for contracts too."""
         if self.holding is None or not self._is_paid_in_quote:
             return None
-        return 100 * (self.quote.price / self.holding.price - 1)
+        return float(100 * (exact(self.quote.price) / exact(self.holding.price) - 1))
 
     @property
     def _is_paid_in_quote(self) -> bool:

@@ -149,6 +149,31 @@ def data() -> None:
     """
 
 
+@main.command(cls=LazyCommand, calls="commands.decisions:decisions_command", extra="run")
+@click.argument("symbol")
+@click.option(
+    "--date",
+    metavar="YYYY-MM-DD",
+    help=f"As of this day. Default: {LAST_DAY} with embedded data, else today.",
+)
+@data_option
+@click.option("--offline", is_flag=True, help="Embedded data, whatever is set.")
+@out_option("Where the runs are.")
+@json_option
+def decisions() -> None:
+    """List the decisions on SYMBOL up to a date, and what the price did since each of them.
+
+    Nothing is later than that date: neither a decision nor a price.
+
+    Exit codes: 0 shown, 2 usage, 3 there is no decision.
+
+    \b
+    Examples:
+      trading-graph decisions NVDA
+      trading-graph decisions NVDA --date 2025-11-14 --json
+    """
+
+
 @main.command(cls=LazyCommand, calls="commands.verify:verify_command")
 @click.argument("trace", nargs=-1)
 @_trace_options

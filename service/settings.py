@@ -140,6 +140,9 @@ class Settings(BaseSettings):
     portfolio_cap_pct: float | None = Field(
         None, gt=0, le=100, description="The most of an account that one position may have."
     )
+    decisions: Path | None = Field(
+        None, description="The decision logs; default: `decisions` beside the runs' folder."
+    )
     log_file: Path = Path("logs/trading_graph.log")
     spool: Path = Field(Path("logs/spool"), description="Spans that a backend did not take.")
     jaeger_url: str = "http://localhost:16686"

@@ -240,6 +240,29 @@ def read_holding(conversation: Conversation) -> PromptHolding | None:
         ) from error
 
 
+class PromptPastDecision(msgspec.Struct):
+    """One of the prompt's `<past_decisions>`."""
+
+    as_of: str
+    action: str
+    confidence: float
+    price_since: str
+
+
+def read_past_decisions(conversation: Conversation) -> list[PromptPastDecision]:
+    """Earlier decisions, the newest last; raises BadConversationError."""
+    if not conversation.blocks("past_decisions"):
+        return []
+    text = conversation.json_block("past_decisions")
+    try:
+        return msgspec.json.decode(text, type=list[PromptPastDecision])
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise BadConversationError(
+            f"The <past_decisions> block of {conversation.agent} cannot be read: {error}; send a "
+            "list of decisions."
+        ) from error
+
+
 def read_plan(conversation: Conversation) -> ResearchPlan:
     """The research manager's plan; raises BadConversationError."""
     return _read(conversation, "plan", ResearchPlan)

@@ -12,6 +12,7 @@ from trading_graph.graph.offline_model.conversation import (
     PromptHolding,
     PromptLevels,
     read_holding,
+    read_past_decisions,
     read_plan,
     read_price_levels,
     read_proposal,
@@ -155,6 +156,7 @@ def judge(conversation: Conversation) -> FinalDecision:
         f"{quote(trade.stop)}, target {quote(trade.target)}.",
         sizing,
         *_about_holding(action, part, holding),
+        *_about_the_past(conversation),
         *missing,
         *_correction(conversation),
     ]
@@ -204,6 +206,19 @@ def sell_pct(action: Action, confidence: float, holding: PromptHolding | None) -
     if action is not Action.SELL or holding is None or not holding.quantity:
         return None
     return 100.0 if confidence >= rules.SELL_ALL_FROM else rules.SELL_PART_PCT
+
+
+def _about_the_past(conversation: Conversation) -> list[str]:
+    """What the earlier decisions were worth; it changes no number."""
+    past = read_past_decisions(conversation)
+    if not past:
+        return []
+    last = past[-1]
+    return [
+        f"Earlier decisions as context, which change nothing here: {len(past)}; the last, "
+        f"{last.action} of {last.as_of} with a confidence of {last.confidence:.2f}: "
+        f"{last.price_since}."
+    ]
 
 
 def _about_holding(action: Action, part: float | None, holding: PromptHolding | None) -> list[str]:

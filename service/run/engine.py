@@ -25,6 +25,7 @@ from trading_graph.graph.checkpoints import Checkpoints, delete_checkpoints, ope
 from trading_graph.graph.decisions import Decision
 from trading_graph.graph.errors import AnalysisError, RunFailedError
 from trading_graph.graph.options import Options
+from trading_graph.graph.past_decisions import LoggedDecision
 from trading_graph.graph.state import State
 from trading_graph.otel.export import Telemetry, TraceFile, set_up
 from trading_graph.otel.files.journal import Journal
@@ -36,6 +37,7 @@ from trading_graph.otel.spans import (
     content_is_captured,
     uuid7,
 )
+from trading_graph.service.decision_log import DecisionLog
 from trading_graph.service.errors import NotResumableError
 from trading_graph.service.extras import VERSION
 from trading_graph.service.langsmith import LangSmithMode, langsmith_callbacks, langsmith_target
@@ -95,6 +97,7 @@ class Engine:
         self.backends = backends
         self.telemetry = telemetry
         self.out = out
+        self.decisions = DecisionLog.of(settings, out)
         self.metrics = RunMetrics(telemetry.metrics.meter)
         self._durable = durable
         self._live: list[_LiveRun] = []
@@ -221,6 +224,7 @@ class Engine:
                 if self._has_left:
                     live.seal()
                 spending = Spending(options.budget, run.span, order.spent)
+                past = await asyncio.to_thread(self._past, order)
                 try:
                     analysis = await analyse(
                         options,
@@ -230,6 +234,7 @@ class Engine:
                         checkpoints=checkpoints,
                         durable=self._durable,
                         spending=spending,
+                        past_decisions=past,
                     )
                 except Exception as error:
                     earlier = () if unfinished is None else unfinished.ended_spans
@@ -307,7 +312,21 @@ class Engine:
         analysis = redact(analysis, self.redactor)
         decision = analysis.decision.model_dump_json(indent=2) + "\n"
         folder.write(decision, report(analysis), chart(analysis))
+        try:
+            self.decisions.append(analysis.decision)
+        except OSError as error:  # It is an index, and made again from the folders.
+            LOG.warning("The decision is not in the log %s: %s", self.decisions.folder, error)
         return analysis
+
+    def _past(self, order: RunOrder) -> list[LoggedDecision]:
+        """The decisions on the run's symbol so far, where the run asks for them. Blocks."""
+        if not order.request.past_decisions:
+            return []
+        try:
+            return self.decisions.read(order.request.symbol)
+        except OSError as error:  # They are context, and no run ends for it.
+            LOG.warning("The decision log %s cannot be read: %s", self.decisions.folder, error)
+            return []
 
 
 async def open_in_thread(open_: Callable[[], _T], close: Callable[[_T], object]) -> _T:

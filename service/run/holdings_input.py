@@ -69,6 +69,10 @@ _NOT_READ = re.compile(
 """How the headers begin of what brokers add and nobody needs here."""
 
 
+_FOREIGN = re.compile(r"-?[0-9]{1,3}[.,][0-9]{3}")
+"""Where commas do not stand between columns, 1.234 or 1,234 may be a thousand or one."""
+
+
 def parse_position(text: str) -> Holding:
     """A holding from `SYMBOL=QUANTITY@PRICE`, with or without a currency behind the price."""
     match = _POSITION.fullmatch(text.strip())
@@ -76,7 +80,7 @@ def parse_position(text: str) -> Holding:
         raise BadHoldingsError(
             f"{_quote(text)} is no holding; give SYMBOL=QUANTITY@PRICE, such as NVDA=10@150.2."
         )
-    where = f"the holding {_quote(text)}"
+    where = f"The holding {_quote(text)}"
     quantity = _quantity(match["quantity"], where)
     price, named = _amount(match["price"], where, "price")
     return Holding(match["symbol"].strip(), quantity, price, _currency("", named, where))
@@ -89,8 +93,8 @@ def parse_positions(text: str) -> tuple[Holding, ...]:
 
 def parse_cash(text: str) -> Cash:
     """Cash from `10000`, `10,000.50 USD` or `$10000`."""
-    amount, named = _amount(text, "the cash", "amount")
-    return Cash(amount, _currency("", named, "the cash"))
+    amount, named = _amount(text, "The cash", "amount")
+    return Cash(amount, _currency("", named, "The cash"))
 
 
 def read_holdings(words: str) -> Holdings:
@@ -186,7 +190,13 @@ def _from_csv(text: str, name: str) -> Holdings:
                 raise BadHoldingsError(
                     f"{where} has other columns than the first line; mend it, or leave it out."
                 )
-            rows.append((where, {field: cells[place] for place, field in fields.items()}))
+            row = {field: cells[place].strip() for place, field in fields.items()}
+            if delimiter != "," and (twofold := next(filter(_FOREIGN.fullmatch, row.values()), "")):
+                raise BadHoldingsError(
+                    f"{where}: {_quote(twofold)} can mean two numbers; write it without thousands "
+                    "separators, or with other than three decimals."
+                )
+            rows.append((where, row))
     except csv.Error as error:
         raise BadHoldingsError(f"{name} is no CSV that can be read ({error}); mend it.") from None
     return _holdings(rows, None, name)

@@ -68,6 +68,11 @@ class RunRequest:
         default=None,
         metadata={"description": "Cash that may be spent, such as 10000USD; sizes respect it."},
     )
+    past_decisions: bool = _field(
+        False,
+        description="Tell the judge the last decisions on the symbol from before the date, with "
+        "what the price did since.",
+    )
     analyst_turns: int = _field(
         2, ge=2, le=8, description="LLM turns of an analyst; in the last the tools are withheld."
     )

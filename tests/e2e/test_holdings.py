@@ -1,5 +1,6 @@
 """Runs with holdings: what becomes of them, and that nobody else learns how much is held."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from trading_graph.graph.sizing import OrderAction
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import semconv
 from trading_graph.service.cli import main
+from trading_graph.service.run.report import report
 from trading_graph.toolkit.loopback import LoopbackServer
 
 QUICK = BackendChoice(chat_latency_s=0.01, fetch_latency_s=0.01)
@@ -65,11 +67,14 @@ async def test_a_sell_sells_what_is_held_and_without_holdings_nothing(
     assert "a loss of" in order.words
     assert order.cash_after is None, "nobody said how much cash there is"
 
-    nobody = (await run_analysis(symbol="TSLA", choice=QUICK)).made.decision
+    nobody_ran = await run_analysis(symbol="TSLA", choice=QUICK)
+    nobody = nobody_ran.made.decision
     assert nobody.decision.action is Action.SELL
     assert nobody.decision.position_pct is None
     assert nobody.order is None
     assert any("never a short sale" in note for note in nobody.notes)
+    text = await asyncio.to_thread(report, nobody_ran.made)
+    assert "No short sale: sell what is held, or do not hold it." in text.split("## ")[0]
 
 
 async def test_a_holding_that_cannot_be_valued_leaves_no_size_and_is_named(

@@ -84,6 +84,8 @@ def test_a_run_that_had_done_nothing_is_done_as_it_was_asked_for(workdir: Path) 
     document = json.loads(done.stdout)
     assert document["run_id"] == folder.path.name
     assert document["decision"]["symbol"] == "NVDA"
+    assert document["decision"]["order"]["quantity_before"] == 10
+    assert document["decision"]["order"]["cash_before"] == 5000
     assert "0.03 s a call" in document["decision"]["model"]
     assert "fundamentals_analyst" not in document["usage"]
     assert folder_state(folder.path) is FolderState.OVER

@@ -12,7 +12,7 @@ from tests.misleading_charts import PRICES
 from tests.toolkit.test_bar_checks import LAST, quote_of, walk
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.cache import SingleFlightCache
-from trading_graph.toolkit.errors import DataError, NoDataError
+from trading_graph.toolkit.errors import DataError, NoDataError, NotApplicableError
 from trading_graph.toolkit.live_access import BaseUrls, LiveAccess
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.market_data import AsyncToolkit, PriceLevels
@@ -156,3 +156,29 @@ def test_a_fund_that_nobody_has_statements_of_lacks_nothing(yahoo: Yahoo) -> Non
     yahoo.chart["meta"]["instrumentType"] = "EQUITY"
     with pytest.raises(DataError, match="TRADING_GRAPH_SEC_USER_AGENT"):
         yahoo.tool("get_balance_sheet", "SPY")
+
+
+@pytest.mark.parametrize(
+    ("symbol", "kind", "by_nature"),
+    [
+        ("EURUSD=X", "CURRENCY", True),
+        ("VFIAX", "MUTUALFUND", True),
+        ("VFIAX", None, True),
+        ("NVDA", "EQUITY", False),
+    ],
+)
+def test_what_has_no_volume_by_nature_lacks_no_attention(
+    yahoo: Yahoo, symbol: str, kind: str | None, by_nature: bool
+) -> None:
+    yahoo.chart = walk()
+    yahoo.chart["meta"] |= {"instrumentType": kind} if kind else {}
+    volume = quote_of(yahoo.chart)["volume"]
+    volume[:] = [0] * len(volume)
+    with pytest.raises(NoDataError) as raised:
+        yahoo.tool("get_attention", symbol)
+    assert isinstance(raised.value, NotApplicableError) == by_nature
+    # A gap of weeks in what does have volume is a gap.
+    volume[:-90] = [1_000_000] * (len(volume) - 90)
+    with pytest.raises(NoDataError) as raised:
+        yahoo.tool("get_attention", symbol)
+    assert not isinstance(raised.value, NotApplicableError)

@@ -9,8 +9,9 @@ from pydantic import Field
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.bar_checks import Floats
 from trading_graph.toolkit.bars import Bars
-from trading_graph.toolkit.errors import NoDataError
+from trading_graph.toolkit.errors import NoDataError, NotApplicableError
 from trading_graph.toolkit.indicators import INDICATORS
+from trading_graph.toolkit.listings import Instrument
 from trading_graph.toolkit.market_data import AsyncToolkit
 from trading_graph.toolkit.tools.tool import (
     Answer,
@@ -198,6 +199,12 @@ def volume_z(volume: Floats) -> Floats:
 
 async def _attention(toolkit: AsyncToolkit, as_of: AsOf, arguments: AttentionArguments) -> Answer:
     bars = await toolkit.bars(arguments.symbol, as_of)
+    # Of a share a source has the volume; where it gives none, something is missing.
+    is_share = bars.identity is not None and bars.identity.instrument is Instrument.SHARE
+    if not bars.volume.any() and not is_share:
+        raise NotApplicableError(
+            f"{bars.symbol} has no trading volume, by which attention is measured: do without it."
+        )
     z = volume_z(bars.volume)
     window = [
         i for i in range(max(0, len(bars) - arguments.sessions), len(bars)) if np.isfinite(z[i])
