@@ -53,7 +53,7 @@ def calendar_of(identity: Identity | None) -> Calendar | None:
         return None  # Most options go for weeks without a trade.
     if identity.instrument is Instrument.CRYPTO:
         return Calendar.EVERY_DAY
-    return Calendar.NEW_YORK if identity.market is US_MARKET else Calendar.WEEKDAYS
+    return Calendar.NEW_YORK if identity.market == US_MARKET else Calendar.WEEKDAYS
 
 
 def find_gaps(days: Days, identity: Identity | None) -> tuple[Gap, ...]:

@@ -386,7 +386,7 @@ def test_what_becomes_of_a_holding_is_shown() -> None:
         "price_paid_currency": "",
         "words": f"Keep the 1 NVDA that are held. {EVIL}",
     }
-    text = render("decision.html", decision=decision(order=order), levels=None)
+    text = section(decision(order=order))
     assert "Keep the 1 NVDA that are held." in text
     assert_inert(text)
 
