@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Union, get_args,
 
 import click
 
-from trading_graph.graph.holdings import MOST_HOLDINGS, Cash, Holding, Holdings
 from trading_graph.graph.errors import BadLanguageError
+from trading_graph.graph.holdings import MOST_HOLDINGS, Cash, Holding, Holdings
 from trading_graph.graph.languages import MAX_LENGTH, parse_language
 from trading_graph.graph.options import Budget, Debate, Options, Order
 from trading_graph.service.run.holdings_input import CashType, HoldingsType
