@@ -62,6 +62,12 @@ def _twice(chart: Chart, i: int) -> None:
         column.insert(i, column[i] * (1 if name == "volume" else 1.01))
 
 
+def _lost(chart: Chart, i: int) -> None:
+    del chart["timestamp"][i]
+    for column in _quote(chart).values():
+        del column[i]
+
+
 def _no_volume(chart: Chart, i: int) -> None:
     _quote(chart)["volume"][:] = [0] * len(chart["timestamp"])
 
@@ -80,11 +86,12 @@ CHART_FAULTS: Mapping[str, Callable[[Chart, int], None]] = {
     "close_beside": _close_beside,
     "negative": _negative,
     "twice": _twice,
+    "lost": _lost,
     "no_volume": _no_volume,
     "no_currency": _no_currency,
 }
-# Not all at one bar: each strikes one of its own. The last one strikes first, so that an inserted
-# day moves nobody else's.
+# Not all at one bar: each strikes one of its own. The last one strikes first, so that a day that is
+# inserted or lost moves nobody else's.
 SESSIONS_BEFORE: Mapping[str, int] = {
     "zeros": 0,
     "low_of_zero": 1,
@@ -95,6 +102,7 @@ SESSIONS_BEFORE: Mapping[str, int] = {
     "twice": 6,
     "bar_in_cents": 7,
     "week_in_cents": 20,
+    "lost": 28,
 }
 
 

@@ -24,6 +24,7 @@ Days = NDArray[np.datetime64]
 LONGEST_HOLIDAYS = 10
 """So many weekdays in a row without a bar are holidays, of a market whose calendar is not known."""
 
+_NEW_YORK_INDICES = frozenset(("^GSPC", "^DJI", "^IXIC", "^NDX", "^RUT"))
 # The rules of sessions.py know the closures since then.
 _FIRST_YEAR = 2001
 _NAMED = 3
@@ -53,7 +54,8 @@ def calendar_of(identity: Identity | None) -> Calendar | None:
         return None  # Most options go for weeks without a trade.
     if identity.instrument is Instrument.CRYPTO:
         return Calendar.EVERY_DAY
-    return Calendar.NEW_YORK if identity.market is US_MARKET else Calendar.WEEKDAYS
+    in_new_york = identity.market == US_MARKET or identity.symbol in _NEW_YORK_INDICES
+    return Calendar.NEW_YORK if in_new_york else Calendar.WEEKDAYS
 
 
 def find_gaps(days: Days, identity: Identity | None) -> tuple[Gap, ...]:

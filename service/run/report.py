@@ -219,6 +219,19 @@ def cell(text: str) -> str:
     return line(text).replace("|", r"\|")
 
 
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose columns are aligned where it is read as text too; it ends with a newline."""
+    cells = [list(head), *([cell(each) for each in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        " | ".join(each.ljust(width) for each, width in zip(row, widths, strict=True))
+        for row in cells
+    ]
+    rule = "|".join("-" * (width + 2) for width in widths)
+    first, *others = (f"| {line} |" for line in lines)
+    return "\n".join([first, f"|{rule}|", *others]) + "\n"
+
+
 def below(text: str) -> str:
     """Text of a model as a part of the report: its headings stand below those of the report."""
     lines: list[str] = []
@@ -260,6 +273,7 @@ _TEMPLATES = Environment(
     keep_trailing_newline=True,
     auto_reload=False,
 )
-_TEMPLATES.filters.update(below=below, cell=cell, line=line)
+_TEMPLATES.filters.update(below=below, line=line)
+_TEMPLATES.globals["table"] = table
 _REPORT = _TEMPLATES.get_template("report.md")
 _UNFINISHED = _TEMPLATES.get_template("unfinished.md")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Union, get_args,
 
 import click
 
+from trading_graph.graph.errors import BadLanguageError
 from trading_graph.graph.holdings import MOST_HOLDINGS, Cash, Holding, Holdings
 from trading_graph.graph.languages import MAX_LENGTH, parse_language
 from trading_graph.graph.options import Budget, Debate, Options, Order
@@ -198,6 +199,21 @@ class AnalystList(click.ParamType[tuple[str, ...]]):
         return tuple(name for name in ANALYSTS if name in names)
 
 
+class LanguageType(click.ParamType[str]):
+    """A language by its name or tag, as its tag."""
+
+    name = "name"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Check the language."""
+        try:
+            return parse_language(str(value)).tag
+        except BadLanguageError as error:
+            self.fail(str(error), param, ctx)
+
+
 _METAVARS: Mapping[str, str] = {
     "date": "YYYY-MM-DD",
     "holdings": "FILE|SYMBOL=QTY@PRICE",
@@ -214,6 +230,7 @@ _TYPES: Mapping[str, click.ParamType[Any]] = {
     "analysts": AnalystList(),
     "holdings": HoldingsType(),
     "cash": CashType(),
+    "language": LanguageType(),
 }
 """The types of options that are more than a text, a number or a choice."""
 

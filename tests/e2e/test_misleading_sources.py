@@ -52,6 +52,8 @@ async def test_every_fault_at_once_ends_in_a_decision_that_names_each(
             assert any(
                 each.startswith(f"{subject}: Bars with {fault}") for each in decision.warnings
             )
+        lost = f"{subject}: No bar on 1 session of New York"
+        assert any(each.startswith(lost) for each in decision.warnings)
     for said in ("get_macro failed: ", "get_company_events failed: ", "Amounts of income in EUR"):
         assert any(said in each for each in decision.warnings), said
     assert any("another source stands in for" in each for each in decision.notes)

@@ -14,7 +14,7 @@ from tests.service.test_price_chart import history
 from trading_graph.graph.analysis import Analysis
 from trading_graph.graph.decisions import Decision
 from trading_graph.graph.state import Report, Statement
-from trading_graph.service.run.report import below, cell, chart, line, report
+from trading_graph.service.run.report import below, cell, chart, line, report, table
 from trading_graph.toolkit.source_use import DataKind, SourceUse
 
 TRADE: dict[str, Any] = {
@@ -92,9 +92,14 @@ def outline(text: str) -> list[tuple[int, str]]:
     ]
 
 
+def plain(text: str) -> str:
+    """The text without what aligns the columns of its tables."""
+    return re.sub(r" +(?=\|)", " ", text)
+
+
 def first_page(text: str) -> str:
-    """What stands before the first part that is no summary."""
-    return re.split(r"^## (?!Summary)", text, flags=re.MULTILINE)[0]
+    """What stands before the first part of its own."""
+    return plain(re.split(r"^## ", text, flags=re.MULTILINE)[0])
 
 
 def test_the_first_page_says_what_to_do_how_sure_and_why() -> None:
@@ -233,7 +238,7 @@ def test_the_sources_that_served_are_a_table_at_the_end() -> None:
         retrieved=datetime.datetime(2025, 11, 15, 9, 30, 59, tzinfo=datetime.UTC),
     )
     text = report(analysis(sources=[use]))
-    sources = text.split("## Sources")[1]
+    sources = plain(text.split("## Sources")[1])
     row = (
         "| income statement | NVDA | SEC \\| EDGAR | 10-Q filed 2025-08-28 | 2025-11-15 09:30 UTC |"
     )
@@ -255,6 +260,15 @@ def test_tables_are_tables() -> None:
 def test_the_highest_heading_of_a_text_is_of_the_fourth_level() -> None:
     assert outline(below("### A\n\n#### B\n\n### C")) == [(4, "A"), (5, "B"), (4, "C")]
     assert outline(below("# A\n\n#### B")) == [(4, "A"), (6, "B")]
+
+
+def test_the_columns_of_a_table_are_aligned_as_text() -> None:
+    assert table(("A", "Long name"), [("longer", "|"), ("", "b")]) == (
+        "| A      | Long name |\n"
+        "|--------|-----------|\n"
+        "| longer | \\|        |\n"
+        "|        | b         |\n"
+    )
 
 
 def test_headings_in_code_stay_and_an_open_fence_swallows_nothing() -> None:

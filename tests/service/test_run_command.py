@@ -120,7 +120,7 @@ def test_the_monitoring_commands_find_what_they_look_for(workdir: Path) -> None:
 
 
 def test_json_is_one_object_on_stdout(workdir: Path) -> None:
-    words = ("--offline", "--json", "--analysts", "market", "--language", "fr")
+    words = ("--offline", "--json", "--analysts", "market", "--language", "Français")
     ran = trading_graph("run", "NVDA", *words, cwd=workdir)
     document = json.loads(ran.stdout)
     notes = document["decision"]["notes"]

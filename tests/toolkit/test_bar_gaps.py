@@ -61,6 +61,7 @@ def test_bars_that_were_left_out_are_not_missing_too() -> None:
     ("symbol", "calendar"),
     [
         ("NVDA", Calendar.NEW_YORK),
+        ("^GSPC", Calendar.NEW_YORK),
         ("BTC-USD", Calendar.EVERY_DAY),
         ("VOW3.DE", Calendar.WEEKDAYS),
         ("2330.TW", Calendar.WEEKDAYS),

@@ -149,7 +149,7 @@ def test_with_every_wrong_bar_at_once_the_levels_are_those_of_true_ones_and_say_
         servers.misleads = set()
     assert true.warnings == []
     assert (true.currency, true.instrument, true.benchmark) == ("USD", "share", "^GSPC")
-    assert len(levels.warnings) == 7
+    assert len(levels.warnings) == 8
     assert levels.session == datetime.date(2025, 11, 13)
     assert true.atr_14 is not None
     assert levels.atr_14 == pytest.approx(true.atr_14, rel=0.2)

@@ -54,6 +54,8 @@ def test_our_bars_are_those_of_yfinance(name: str) -> None:
             theirs[column].to_numpy(dtype=float), getattr(bars, column.lower())
         )
 
+    assert parse_chart(answer, result["meta"]["symbol"], "Yahoo").gaps == ()
+
     dividends, splits, _ = yf.parse_actions(result)
     for frame, column, ours in (
         (dividends, "Dividends", bars.dividends),
