@@ -40,6 +40,22 @@ UNACCOUNTED_MS = "witness.unaccounted_ms"
 """How long it was suspended and nothing says why."""
 THREAD_ID = "thread.id"
 
+# In a run that `trading-graph probe` disturbs
+DELAY_MS = "witness.delay_ms"
+"""How long the span was held on purpose."""
+ACTIVITY = "witness.activity"
+"""The task, job or thread of the span: the numbers in which activities created each other."""
+ACTIVITY_AGE_MS = "witness.activity.age_ms"
+"""How long before the span its activity was created."""
+ACTIVITY_HELD_MS = "witness.activity.held_ms"
+"""How long the activity was held on purpose before the step in which the span started."""
+ACTIVITY_BORN_LATE_MS = "witness.activity.born_late_ms"
+"""By how much the activity was created later, because others were held that way."""
+ACTIVITY_AWAITED = "witness.activity.awaited"
+"""The tasks that its activity, or one that created it, had awaited before: paths of activities."""
+ACTIVITY_WAITED_FOR = "witness.activity.waited_for"
+"""What the activity had waited for before the step in which the span started."""
+
 # On the first span of a run or a process
 RECORDS = "witness.records"
 """What the process records, a list of the values of `Recorded`."""
