@@ -6,7 +6,7 @@ drawn and played by what is likely so far; of those that make the run little lon
 settles most is taken.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 DRAWN = 160
 """So many plans are drawn for each run."""
+
+SALTS = 40
+"""So many orders of tasks are drawn for each run."""
 
 HELD_SCORE = 0.1
 """What it is worth to hold a span in the hope that it ends last, as may be behind a limit."""
@@ -60,11 +63,17 @@ class Design:
             for before in _unsettled(reason)
         ]
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether a further run has nothing to settle."""
+        return not self._open
+
     def next_plan(self, token: str, process: int, rng: "Generator", allowed_s: float) -> Plan:
         """The plan of the next run, which may take longer by so many seconds."""
         runs, tasks_s = self._runs, round(float(min(self.hold_s, allowed_s / 4)), 6)
+        salt = self._salt(tasks_s, rng)
         if not self._open:
-            return Plan(token, process, {}, tasks_s)
+            return Plan(token, process, {}, tasks_s, salt)
         holds = self._draw(rng)
         played = _Played(self.found, holds)
         wall = played.end[:, 0]
@@ -75,7 +84,35 @@ class Design:
             for span, seconds in enumerate(holds[best])
             if seconds
         }
-        return Plan(token, process, chosen, tasks_s)
+        return Plan(token, process, chosen, tasks_s, salt)
+
+    def _salt(self, tasks_s: float, rng: "Generator") -> int:
+        """The salt that lets most tasks come before others that were always before them."""
+        salts = rng.integers(2**31, size=SALTS).tolist()
+        pairs = list(self._always_before())
+        if not pairs:
+            return int(salts[0])
+        apart = self.found.tolerance_s
+
+        def score(salt: int) -> int:
+            plan = Plan("", 0, {}, tasks_s, salt)
+            holds = {path: plan.of_task(path) for pair in pairs for path in pair}
+            return sum(holds[first] > holds[second] + apart for first, second in pairs)
+
+        return int(max(salts, key=score))
+
+    def _always_before(self) -> Iterator[tuple[str, str]]:
+        """The paths of tasks made at one moment of which one always ended before the other."""
+        paths = self._runs.activities[0]
+        for reason in self.found.reasons:
+            if reason.moment.kind is not MomentKind.BIRTH:
+                continue
+            together = reason.moment.spans
+            for span in together:
+                for work in self.found.of_span[span]:
+                    for before in work.moment.earlier.intersection(together):
+                        if paths[before] != paths[span]:
+                            yield paths[before], paths[span]
 
     def _draw(self, rng: "Generator") -> "NDArray[np.float64]":
         """Random holds of each span, by plan; none in the first."""
@@ -107,9 +144,7 @@ class Design:
                 end = played.end[:, before]
                 implied = self.found.implied[before]
                 rivals = [
-                    at
-                    for at, each in enumerate(others)
-                    if each != before and each not in implied
+                    at for at, each in enumerate(others) if each != before and each not in implied
                 ]
                 rival = ends[:, rivals].max(axis=1) if rivals else np.full(DRAWN, -np.inf)
                 is_held = played.held[:, before] >= self.hold_s
@@ -186,13 +221,16 @@ def _events(found: Estimate) -> list[tuple[int, int]]:
     """The moments and ends of the first run, in order: the numbers of moments, and of spans."""
     runs = found.runs
     depth = [len(place) for place in runs.places]
+    events = []
     # At one time ends come first, those of children before those of their parents; then births.
-    events = [
-        (float(reason.moment.at[0]), 1, depth[reason.moment.spans[0]], reason.moment.kind is not MomentKind.BIRTH,
-         _MOMENT, number)
-        for number, reason in enumerate(found.reasons)
-    ]
-    events += [(float(runs.end[0, span]), 0, -depth[span], True, _END, span) for span in range(len(runs))]
+    for span in range(len(runs)):
+        at = float(runs.end[0, span])
+        events.append((at, 0, -depth[span], False, _END, span))
+    for number, reason in enumerate(found.reasons):
+        moment = reason.moment
+        is_work = moment.kind is MomentKind.WORK
+        at, below = float(moment.at[0]), depth[moment.spans[0]]
+        events.append((at, 1, below, is_work, _MOMENT, number))
     return [(kind, number) for *_, kind, number in sorted(events)]
 
 

@@ -9,7 +9,6 @@ was neither refuted nor seen to move is open.
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from trading_graph.otel.probe.events import Moment, MomentKind, moments
 from trading_graph.otel.probe.runs import Runs
+from trading_graph.otel.trace.dependencies import WaitOrder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,17 +37,6 @@ CHANCE_IF_HELD, CHANCE = 0.02, 0.2
 """That a moment which follows ends came just after one by chance: if that was held, or not."""
 
 
-class Order(StrEnum):
-    """Why one span waits for another.
-
-    ASKED: its own task was there, and waited for the other. IN_TURN: one task does both in turn, or
-    made the second one's task when the first had ended. The code may do so without a need.
-    """
-
-    ASKED = "asked"
-    IN_TURN = "in turn"
-
-
 @dataclass(frozen=True, slots=True)
 class Dependency:
     """A span waits for the end of another, as so many runs show in which that one was held.
@@ -58,7 +47,7 @@ class Dependency:
     before: int
     runs: int
     confidence: float
-    order: Order
+    order: WaitOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +110,7 @@ def tolerance_s(plain: Runs) -> float:
     return max(LEAST_TOLERANCE_S, 3 * float(np.median(gaps)))
 
 
-def estimate(
-    runs: Runs, tolerance: float, sharers: Sequence[Sequence[int]] = ()
-) -> Estimate:
+def estimate(runs: Runs, tolerance: float, sharers: Sequence[Sequence[int]] = ()) -> Estimate:
     """What each moment waits for, by all runs so far.
 
     `sharers` are the spans that share a limit, as far as is known.
@@ -134,9 +121,7 @@ def estimate(
         for span in each.spans:
             earlier[span] |= each.earlier
     shown = [_Evidence(runs, each, earlier, tolerance) for each in everything]
-    reasons = [
-        Reason(each.moment, tuple(each.shown()), (), each.gap_s) for each in shown
-    ]
+    reasons = [Reason(each.moment, tuple(each.shown()), (), each.gap_s) for each in shown]
     closure = _closure(runs, reasons)
     return Estimate(
         runs,
@@ -148,9 +133,7 @@ def estimate(
     )
 
 
-def _open(
-    runs: Runs, reason: Reason, closure: Mapping[int, frozenset[int]]
-) -> tuple[int, ...]:
+def _open(runs: Runs, reason: Reason, closure: Mapping[int, frozenset[int]]) -> tuple[int, ...]:
     """What could be a reason of a moment, and is neither shown nor implied by what is."""
     direct = frozenset(each.before for each in reason.waits_for)
     known = direct.union(*(closure[each] for each in direct))
@@ -230,7 +213,7 @@ class _Evidence:
             last = self._candidates[int(ends[run].argmax())]
             held = float(runs.held[run, last])
             margin = runs.end[run, last] - self._end_of_rivals(run, last)
-            if held < apart and not follows or margin < apart:
+            if (held < apart and not follows) or margin < apart:
                 continue
             tests[last] += 1
             if moved[run]:
@@ -253,12 +236,12 @@ class _Evidence:
         ]
         return max([float(self.moment.base[run]), *ends])
 
-    def _order(self, before: int) -> Order:
+    def _order(self, before: int) -> WaitOrder:
         if self.moment.kind is not MomentKind.WORK:
-            return Order.IN_TURN
+            return WaitOrder.IN_TURN
         (span,) = self.moment.spans
         for each in self._runs.activities:
             mine, its = each[span], each[before]
             if mine and mine != its and not its.startswith(f"{mine}."):
-                return Order.ASKED
-        return Order.IN_TURN
+                return WaitOrder.ASKED
+        return WaitOrder.IN_TURN

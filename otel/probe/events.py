@@ -62,9 +62,7 @@ class Moment:
         return since
 
 
-def moments(
-    runs: Runs, tolerance: float, sharers: Sequence[Sequence[int]] = ()
-) -> list[Moment]:
+def moments(runs: Runs, tolerance: float, sharers: Sequence[Sequence[int]] = ()) -> list[Moment]:
     """All moments of some runs; `sharers` are the spans that share a limit, as far as is known."""
     births = list(_births(runs, tolerance))
     birth_of = {span: birth for birth in births for span in birth.spans}
@@ -142,9 +140,7 @@ def _at_once(runs: Runs, family: Sequence[int], tolerance: float) -> Iterator[li
         yield together
 
 
-def before(
-    runs: Runs, span: int, at: "NDArray[np.float64]", tolerance: float
-) -> Iterator[int]:
+def before(runs: Runs, span: int, at: "NDArray[np.float64]", tolerance: float) -> Iterator[int]:
     """The spans that had ended before a moment of one in all runs, and could be its reason."""
     if not runs.is_known_again[span]:
         return

@@ -91,9 +91,7 @@ def _handovers(found: Estimate) -> Iterator[_Handover]:
                 yield _Handover(run, before, span)
 
 
-def _releaser(
-    runs: Runs, run: int, span: int, tolerance: float, needs: "set[int]"
-) -> int | None:
+def _releaser(runs: Runs, run: int, span: int, tolerance: float, needs: "set[int]") -> int | None:
     """The span whose end let one start: of the same depth, and the last to end."""
     wait = runs.work[run, span] - runs.end[run]
     near = np.flatnonzero((wait >= -tolerance) & (wait <= tolerance))

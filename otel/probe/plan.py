@@ -5,8 +5,8 @@ the names alone say which span is meant, these are a key too, because a worker t
 each run.
 
 Tasks that one activity makes at one moment are held for a random while before their first step,
-which changes who comes first to a limit. Each hold follows from the path of the task's activity, the
-numbers in which each activity made the next one, so that a plan need not know the tasks.
+which changes who comes first to a limit. Each hold follows from the path of the task's activity,
+the numbers in which each activity made the next one, so that a plan need not know the tasks.
 
 The witness reads a plan in the program that is probed, so this imports the standard library alone.
 """
@@ -33,14 +33,14 @@ class Plan:
     process: int
     spans: Mapping[str, float] = field(default_factory=dict)
     tasks_s: float = 0.0
+    salt: int = 0
 
     def of_task(self, path: str) -> float:
-        """How long a task is held: half of them are not at all."""
+        """How long a task is held, by the path of its activity and the salt."""
         if not self.tasks_s:
             return 0.0
-        drawn = int.from_bytes(blake2b(f"{self.token} {path}".encode(), digest_size=4).digest())
-        share = drawn / 2**32
-        return self.tasks_s * (2 * share - 1) if share > 0.5 else 0.0
+        drawn = blake2b(f"{self.salt} {path}".encode(), digest_size=4).digest()
+        return self.tasks_s * int.from_bytes(drawn) / 2**32
 
     def to_json(self) -> str:
         """The plan as a file holds it."""
@@ -50,6 +50,7 @@ class Plan:
                 "process": self.process,
                 "spans": dict(self.spans),
                 "tasks_s": self.tasks_s,
+                "salt": self.salt,
             }
         )
 
@@ -62,6 +63,7 @@ class Plan:
             int(read["process"]),
             {str(key): float(seconds) for key, seconds in read["spans"].items()},
             float(read["tasks_s"]),
+            int(read["salt"]),
         )
 
 

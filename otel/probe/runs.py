@@ -7,7 +7,7 @@ their start, because delays change which of them starts first and not which task
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -74,6 +74,8 @@ class Runs:
     """Whether it is certain which span of another run this one is."""
     keys: tuple[str, ...]
     """What a plan calls each span."""
+    rows: tuple[tuple[int, ...], ...]
+    """The row of each span in the trace of each run."""
 
     def __len__(self) -> int:
         return len(self.places)
@@ -101,25 +103,6 @@ class Runs:
                 children[parent].append(span)
         return {parent: tuple(some) for parent, some in children.items()}
 
-    def plain(self, count: int) -> "Runs":
-        """The first runs alone."""
-        return Runs(
-            self.places,
-            self.parents,
-            self.start[:count],
-            self.work[:count],
-            self.end[:count],
-            self.held[:count],
-            self.turn[:count],
-            self.born[:count],
-            self.late[:count],
-            self.born_late[:count],
-            self.awaited[:count],
-            self.activities[:count],
-            self.is_known_again,
-            self.keys,
-        )
-
 
 def align(runs: Sequence[ProbeRun]) -> Runs:
     """The spans of some runs, each known again in all of them; raises ChangedStructureError."""
@@ -146,6 +129,7 @@ def align(runs: Sequence[ProbeRun]) -> Runs:
         activities=tuple(each.activities for each in columns),
         is_known_again=_are_known_again(places, columns),
         keys=_keys(first, places),
+        rows=tuple(tuple(each.rows[place] for place in places) for each in found),
     )
 
 
@@ -156,7 +140,8 @@ class _Places:
         self.run = run
         self.rows: dict[Place, int] = {(): run.run}
         self.activity = [
-            str(run.trace.attributes(row).get(witness.ACTIVITY, "")) for row in range(len(run.trace))
+            str(run.trace.attributes(row).get(witness.ACTIVITY, ""))
+            for row in range(len(run.trace))
         ]
         pending: list[tuple[Place, int]] = [((), run.run)]
         while pending:
@@ -188,23 +173,25 @@ def path_numbers(path: str) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    start: list[float]
-    work: list[float]
-    end: list[float]
-    held: list[float]
-    turn: list[bool]
-    born: list[float]
-    late: list[float]
-    born_late: list[float]
-    awaited: list[frozenset[str]]
+    """What `Runs` says of the spans of one run."""
+
     activities: tuple[str, ...]
+    start: list[float] = field(default_factory=list)
+    work: list[float] = field(default_factory=list)
+    end: list[float] = field(default_factory=list)
+    held: list[float] = field(default_factory=list)
+    turn: list[bool] = field(default_factory=list)
+    born: list[float] = field(default_factory=list)
+    late: list[float] = field(default_factory=list)
+    born_late: list[float] = field(default_factory=list)
+    awaited: list[frozenset[str]] = field(default_factory=list)
 
 
 def _columns(found: _Places, places: Sequence[Place]) -> _Columns:
     trace, begin = found.run.trace, int(found.run.trace.start[found.run.run])
     turns, waited = waits(trace), {str(each) for each in witness.Wait}
     rows = [found.rows[place] for place in places]
-    columns = _Columns([], [], [], [], [], [], [], [], [], tuple(found.activity[row] for row in rows))
+    columns = _Columns(tuple(found.activity[row] for row in rows))
     held: dict[Place, float] = defaultdict(float)
     for place, row in zip(places, rows, strict=True):
         if delay_ms := trace.number(row, witness.DELAY_MS):
@@ -214,7 +201,9 @@ def _columns(found: _Places, places: Sequence[Place]) -> _Columns:
         start, end = trace.intervals[row]
         said = trace.attributes(row)
         work, is_turn = start, said.get(witness.ACTIVITY_WAITED_FOR) in waited
-        if (first := next(iter(turns.get(row, ())), None)) and first[0] - start <= _AT_ONCE_MS * 1e6:
+        if (first := next(iter(turns.get(row, ())), None)) and first[
+            0
+        ] - start <= _AT_ONCE_MS * 1e6:
             work, is_turn = first[1], True
         age_ms = trace.number(row, witness.ACTIVITY_AGE_MS)
         columns.start.append((start - begin) / 1e9)
@@ -268,9 +257,7 @@ def _keys(found: _Places, places: Sequence[Place]) -> tuple[str, ...]:
         names[place] = name_key(names[above] if place else TOP, name)
         counts[here] += 1
     alike = Counter(names.values())
-    return tuple(
-        names[place] if alike[names[place]] == 1 else exact[place] for place in places
-    )
+    return tuple(names[place] if alike[names[place]] == 1 else exact[place] for place in places)
 
 
 _SHOWN = 3

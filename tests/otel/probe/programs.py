@@ -1,8 +1,8 @@
 """Random programs of which it is known who waits for whom: drawn, run in virtual time, traced.
 
-The spans are those of calls, and of agents around some of them. What the calls wait for follows from
-how the program is made: chains, gathers, graphs of tasks, semaphores, locks of its own, a queue
-between two loops, pools of workers. Every sleep differs by a little from run to run.
+The spans are those of calls, and of agents around some of them. What the calls wait for follows
+from how the program is made: chains, gathers, graphs of tasks, semaphores, locks of its own, a
+queue between two loops, pools of workers. Every sleep differs by a little from run to run.
 """
 
 import asyncio
