@@ -186,7 +186,7 @@ def rank(
     time_ns = by_times.path.total_ns
     candidates = [
         (sum(time_ns.get(row, 0) for row in each.rows), each)
-        for each in _candidates(by_times, seen, schedule.shown)
+        for each in _candidates(by_times, seen, schedule)
     ]
     candidates.sort(key=lambda item: -item[0])
     as_it_was = replay(schedule, ())
@@ -221,17 +221,16 @@ def _weight(rank: RankedCandidate, wall_ns: int) -> tuple[bool, int]:
     return not is_sure, rank.wall.likely_ns
 
 
-def _candidates(
-    schedule: Schedule, seen: Sequence[SeenRun], shown: ShownOrder | None
-) -> list[Candidate]:
-    """All findings; other runs can prove those that are uncertain only for an unknown order."""
+def _candidates(by_times: Schedule, seen: Sequence[SeenRun], schedule: Schedule) -> list[Candidate]:
+    """All findings; other runs can prove those that are uncertain only for an unknown order.
+
+    They are found by times; `schedule` has the order that is shown, where there is one.
+    """
     candidates = []
-    for each in find(schedule):
-        if shown is not None:
-            settled = settle(each, shown)
-            if settled is None:
-                continue
-            each = settled
+    found = find(by_times)
+    if schedule.shown is not None:
+        found = [each for one in found for each in settle(one, schedule, schedule.shown)]
+    for each in found:
         if seen and each.only_if == INDEPENDENT:
             here = SeenRun(schedule.tree.trace, schedule.tree.run)
             free = all(are_independent(seen, here, chain) for chain in _chains(each))

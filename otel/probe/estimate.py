@@ -98,7 +98,7 @@ class Estimate:
 def tolerance_s(plain: Runs) -> float:
     """What the time between an end and the start that follows it differs by, in undisturbed runs.
 
-    Three times the median difference, and at least `LEAST_TOLERANCE_S`.
+    Twice what three of four differ by, and at least `LEAST_TOLERANCE_S`.
     """
     if len(plain.start) < 2 or len(plain) < 2:
         return LEAST_TOLERANCE_S
@@ -107,7 +107,7 @@ def tolerance_s(plain: Runs) -> float:
         last = max(moment.earlier, key=lambda each: plain.end[0, each], default=None)
         gap = moment.offset if last is None else moment.since(plain.end[:, [last]])
         gaps.append(np.ptp(gap))
-    return max(LEAST_TOLERANCE_S, 3 * float(np.median(gaps)))
+    return max(LEAST_TOLERANCE_S, 2 * float(np.quantile(gaps, 0.75)))
 
 
 def estimate(runs: Runs, tolerance: float, sharers: Sequence[Sequence[int]] = ()) -> Estimate:

@@ -104,40 +104,28 @@ def _slot(
 
 def _births(runs: Runs, tolerance: float) -> Iterator[Moment]:
     """The moments in which tasks were made for spans, after the spans above these had started."""
-    families: dict[tuple[int, str], list[int]] = defaultdict(list)
+    together: dict[tuple[int, str], list[int]] = defaultdict(list)
     for span in range(1, len(runs)):
         parent = runs.parents[span]
+        first = {each[span] for each in runs.made_with}
+        born = runs.born[:, span]
+        if len(first) > 1 or "" in first or not runs.is_known_again[span]:
+            continue
         paths = {each[span] for each in runs.activities}
         is_own = paths.isdisjoint({each[parent] for each in runs.activities})
-        born = runs.born[:, span]
-        if len(paths) == 1 and is_own and np.all(born > runs.start[:, parent] - tolerance):
-            families[parent, paths.pop().rpartition(".")[0]].append(span)
-    for (parent, _), family in families.items():
-        family.sort(key=lambda span: float(runs.born[0, span]))
-        for together in _at_once(runs, family, tolerance):
-            at = runs.born[:, together].min(axis=1)
-            yield Moment(
-                spans=tuple(together),
-                kind=MomentKind.BIRTH,
-                at=at,
-                base=runs.start[:, parent],
-                turn=np.zeros(len(at), bool),
-                late=runs.born_late[:, together[0]],
-                earlier=frozenset(before(runs, together[0], at, tolerance)),
-            )
-
-
-def _at_once(runs: Runs, family: Sequence[int], tolerance: float) -> Iterator[list[int]]:
-    """Spans, by the moment in which their tasks were made in every run."""
-    together: list[int] = []
-    for span in family:
-        apart = np.abs(runs.born[:, span] - runs.born[:, together[0]]) if together else 0.0
-        if together and np.any(apart > tolerance):
-            yield together
-            together = []
-        together.append(span)
-    if together:
-        yield together
+        if is_own and np.all(born > runs.start[:, parent] - tolerance):
+            together[parent, first.pop()].append(span)
+    for (parent, _), spans in together.items():
+        at = runs.born[:, spans].min(axis=1)
+        yield Moment(
+            spans=tuple(spans),
+            kind=MomentKind.BIRTH,
+            at=at,
+            base=runs.start[:, parent],
+            turn=np.zeros(len(at), bool),
+            late=runs.born_late[:, spans[0]],
+            earlier=frozenset(before(runs, spans[0], at, tolerance)),
+        )
 
 
 def before(runs: Runs, span: int, at: "NDArray[np.float64]", tolerance: float) -> Iterator[int]:

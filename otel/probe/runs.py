@@ -68,6 +68,8 @@ class Runs:
     """By how much the activity was created later because others were held."""
     awaited: tuple[tuple[frozenset[str], ...], ...]
     """The activities that the span's own had awaited before it, by run."""
+    made_with: tuple[tuple[str, ...], ...]
+    """The path of the first activity that was created at one moment with the span's own, by run."""
     activities: tuple[tuple[str, ...], ...]
     """The path of the activity of each span, by run."""
     is_known_again: tuple[bool, ...]
@@ -126,6 +128,7 @@ def align(runs: Sequence[ProbeRun]) -> Runs:
         late=np.array([each.late for each in columns]),
         born_late=np.array([each.born_late for each in columns]),
         awaited=tuple(tuple(each.awaited) for each in columns),
+        made_with=tuple(tuple(each.made_with) for each in columns),
         activities=tuple(each.activities for each in columns),
         is_known_again=_are_known_again(places, columns),
         keys=_keys(first, places),
@@ -184,6 +187,7 @@ class _Columns:
     born: list[float] = field(default_factory=list)
     late: list[float] = field(default_factory=list)
     born_late: list[float] = field(default_factory=list)
+    made_with: list[str] = field(default_factory=list)
     awaited: list[frozenset[str]] = field(default_factory=list)
 
 
@@ -211,6 +215,7 @@ def _columns(found: _Places, places: Sequence[Place]) -> _Columns:
         columns.end.append((end - begin) / 1e9)
         columns.held.append(held[place])
         columns.turn.append(is_turn)
+        columns.made_with.append(str(said.get(witness.ACTIVITY_MADE_WITH, "")))
         columns.awaited.append(frozenset(map(str, sequence(said.get(witness.ACTIVITY_AWAITED)))))
         columns.late.append((trace.number(row, witness.ACTIVITY_HELD_MS) or 0.0) / 1e3)
         columns.born_late.append((trace.number(row, witness.ACTIVITY_BORN_LATE_MS) or 0.0) / 1e3)

@@ -12,11 +12,10 @@ from typing import Literal
 
 import msgspec
 
+from trading_graph.otel.errors import DependenciesError
 from trading_graph.otel.trace.table import SpanTable
 
-
-class DependenciesError(ValueError):
-    """A file of dependencies cannot be used; the message is the end of a sentence."""
+_REFUSED = "These are no dependencies ({}); `trading-graph probe` finds them out."
 
 
 class WaitOrder(StrEnum):
@@ -103,17 +102,17 @@ class Dependencies(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @classmethod
     def from_json(cls, content: bytes) -> "Dependencies":
-        """The dependencies of a file; raises DependenciesError."""
+        """The dependencies of a file; raises DependenciesError, which is a JudgeError."""
         try:
             found = msgspec.json.decode(content, type=cls)
         except msgspec.DecodeError as error:
-            raise DependenciesError(str(error).rstrip(".")) from None
+            raise DependenciesError(_REFUSED.format(str(error).rstrip("."))) from None
         count = len(found.spans)
         named = [each.span for span in found.spans for each in span.waits_for]
         named += [each for span in found.spans for each in span.open]
         named += [each for limit in found.limits for each in limit.spans]
         if any(not 0 <= each < count for each in named):
-            raise DependenciesError(f"it names a span beyond its {count}")
+            raise DependenciesError(_REFUSED.format(f"it names a span beyond its {count}"))
         return found
 
     @cached_property

@@ -62,6 +62,7 @@ class Delays:
         self._numbers: Counter[tuple[int, str, str]] = Counter()
         self._made: dict[str, list[str]] = {}
         """The tasks that each activity has made in this iteration of its loop."""
+        self._made_with: dict[str, str] = {}
         self._first_steps: dict[str, float] = {}
         """How late each activity is, in seconds, whose first step is due or runs."""
         self._born_late: dict[str, float] = {}
@@ -109,6 +110,8 @@ class Delays:
             span.set_attribute(witness.ACTIVITY_WAITED_FOR, str(activity.waited))
             born_late = self._born_late.get(activity.path, 0.0)
             span.set_attribute(witness.ACTIVITY_BORN_LATE_MS, born_late * 1e3)
+            if first := self._made_with.get(activity.path):
+                span.set_attribute(witness.ACTIVITY_MADE_WITH, first)
             if awaited := self._awaited.get(activity.path):
                 span.set_attribute(witness.ACTIVITY_AWAITED, sorted(awaited))
             late = self._first_steps.get(activity.path, born_late) - born_late
@@ -168,6 +171,7 @@ class Delays:
             made = self._made[creator] = []
             call_soon(loop, self._made.pop, creator, None)
         made.append(path)
+        self._made_with[path] = made[0]
         if awaited := self._awaited.get(creator):
             self._awaited[path] = awaited
         born_late = self._born_late[path] = self._first_steps.get(creator, 0.0)
