@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 DRAWN = 160
 """So many plans are drawn for each run."""
 
+WORST_SHARE = 0.6
+"""By this share a run may take longer if all that is open turns out to wait."""
+
 SALTS = 40
 """So many orders of tasks are drawn for each run."""
 
@@ -76,8 +79,11 @@ class Design:
             return Plan(token, process, {}, tasks_s, salt)
         holds = self._draw(rng)
         played = _Played(self.found, holds)
-        wall = played.end[:, 0]
-        is_allowed = wall <= wall[0] + allowed_s  # nothing is held in the first
+        at_worst = _Played(self.found, holds, at_worst=True)
+        # Nothing is held in the first plan.
+        is_allowed = played.end[:, 0] <= played.end[0, 0] + allowed_s
+        most_s = WORST_SHARE * float(np.median(runs.wall_s))
+        is_allowed &= at_worst.end[:, 0] <= at_worst.end[0, 0] + max(most_s, allowed_s)
         best = int(np.where(is_allowed, self._scores(played), -1.0).argmax())
         chosen = {
             runs.keys[span]: round(float(seconds), 6)
@@ -157,11 +163,16 @@ class Design:
 
 
 class _Played:
-    """The first run played again with holds, by what is likely; a row a plan."""
+    """The first run played again with holds, by what is likely; a row a plan.
 
-    def __init__(self, found: Estimate, holds: "NDArray[np.float64]") -> None:
+    `at_worst` each moment waits for all that is open.
+    """
+
+    def __init__(
+        self, found: Estimate, holds: "NDArray[np.float64]", *, at_worst: bool = False
+    ) -> None:
         runs = found.runs
-        self.likely = [_likely(found, reason) for reason in found.reasons]
+        self.likely = [_likely(found, reason, at_worst) for reason in found.reasons]
         self.at = [np.zeros(len(holds)) for _ in found.reasons]
         self.work = np.zeros(holds.shape)
         self.end = np.zeros(holds.shape)
@@ -234,7 +245,7 @@ def _events(found: Estimate) -> list[tuple[int, int]]:
     return [(kind, number) for *_, kind, number in sorted(events)]
 
 
-def _likely(found: Estimate, reason: Reason) -> Sequence[int]:
+def _likely(found: Estimate, reason: Reason, at_worst: bool) -> Sequence[int]:
     """What a moment likely waits for: what is shown, and what ended just before it.
 
     One that came later than nothing explains likely waited for whatever ended then.
@@ -242,7 +253,7 @@ def _likely(found: Estimate, reason: Reason) -> Sequence[int]:
     runs, moment, near = found.runs, reason.moment, 2 * found.tolerance_s
     likely = {each.before for each in reason.waits_for}
     waited = moment.at[0] - runs.end[0]
-    likely |= {each for each in reason.open if waited[each] <= reason.gap_s + near}
+    likely |= {each for each in reason.open if at_worst or waited[each] <= reason.gap_s + near}
     offset = moment.offset
     if not likely and offset[0] > offset.min() + found.tolerance_s:
         above = runs.above[moment.spans[0]]

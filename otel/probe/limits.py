@@ -105,10 +105,21 @@ def _releaser(runs: Runs, run: int, span: int, tolerance: float, needs: "set[int
 
 
 def _limit(found: Estimate, handovers: Sequence[_Handover]) -> SharedLimit | None:
+    """The limit of a group, without the spans that chance alone has brought into it."""
+    some = list(handovers)
+    while len(some) >= _FEWEST:
+        limit = _limit_of_all(found, some)
+        if limit is not None:
+            return limit
+        times = Counter(span for each in some for span in (each.before, each.after))
+        rarest = min(times, key=lambda span: (times[span], span))
+        some = [each for each in some if rarest not in (each.before, each.after)]
+    return None
+
+
+def _limit_of_all(found: Estimate, handovers: Sequence[_Handover]) -> SharedLimit | None:
     runs = found.runs
     spans = sorted({each.before for each in handovers} | {each.after for each in handovers})
-    if len(handovers) < _FEWEST:
-        return None
     tolerance = found.tolerance_s
     most = Counter(_most_at_once(runs, run, spans, tolerance) for run in range(len(runs.start)))
     at_once = max(most)

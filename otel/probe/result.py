@@ -51,7 +51,7 @@ class Probed:
         errors = [
             abs(play_holds(schedule, self.runs, run, rows) / float(self.runs.wall_s[run]) - 1)
             for run in range(self.plain, len(self.probe_runs))
-            if self._has_same_order(run)
+            if not self.probe_runs[run].plan.tasks_s and self._has_same_order(run)
         ]
         spread = float(np.ptp(self.runs.wall_s[: self.plain])) / self.plain_s
         noise = max(LEAST_NOISE, spread, 2 * float(np.median(errors or [0.0])))

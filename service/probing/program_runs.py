@@ -110,8 +110,8 @@ class ProgramRuns:
         named = [each for each in traces if self.name in ("", _name(each))]
         if not named:
             raise NotProbedError(
-                f"The program is not repeatable: run {self.count} has no trace of {self.name!r}, as "
-                "the first one has."
+                f"The program is not repeatable: run {self.count} has no trace of {self.name!r}, "
+                "as the first one has."
             )
         trace = named[0]
         self.name = self.name or _name(trace)

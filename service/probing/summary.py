@@ -87,7 +87,7 @@ class ProbeText:
 
 def _known(wait: ShownWait) -> str:
     how = "its task awaited it" if not wait.runs else f"moved with it in {wait.runs} runs"
-    turn = ", one task in turn" if wait.order is WaitOrder.IN_TURN else ""
+    turn = "; one task, in turn" if wait.order is WaitOrder.IN_TURN else ""
     return f"{how}{turn}"
 
 
