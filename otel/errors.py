@@ -1,6 +1,7 @@
 """The errors of making, sending, reading and judging traces.
 
 JudgeError
+├── DependenciesError
 ├── GateError
 └── TraceError
     ├── AnswerTooLargeError
@@ -10,6 +11,10 @@ JudgeError
 
 class JudgeError(Exception):
     """A trace cannot be read, judged, diagnosed or compared; the message is one sentence."""
+
+
+class DependenciesError(JudgeError):
+    """The dependencies of a program cannot be used."""
 
 
 class GateError(JudgeError, ValueError):

@@ -69,6 +69,25 @@ _from_source = click.option(
     callback=_require_langsmith,
     help="Where to look. Default: a file, then the runs of this folder, then Jaeger.",
 )
+_instrument = click.option(
+    "--instrument",
+    default="auto",
+    show_default=True,
+    metavar="auto|none|NAME,...",
+    help="Which of the installed OpenTelemetry instrumentors are loaded, when the program imports "
+    "what they are for.",
+)
+_spans = click.option(
+    "--spans",
+    type=click.Choice(["tasks"]),
+    help="Record asyncio tasks as spans, for a program that no instrumentor knows.",
+)
+_dependencies = click.option(
+    "--dependencies",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Who waits for whom in this program, as `probe` found out.",
+)
 _seen = click.option(
     "--seen",
     multiple=True,
@@ -215,6 +234,7 @@ def decisions() -> None:
     help="Fail where a check that applies holds without proof.",
 )
 @_seen
+@_dependencies
 @_format
 def verify() -> None:
     """Judge TRACE: a file, `-`, a trace id, or `last` (the newest run of this folder).
@@ -272,6 +292,7 @@ def gate() -> None:
     help="How much longer the new runs may take. Default: 5, or three times the baseline's own "
     "deviation.",
 )
+@_dependencies
 @_format
 def compare() -> None:
     """Say what moved from BASE to NEW, and fail where it got worse.
@@ -311,6 +332,7 @@ def compare() -> None:
     help="Your own gate, for its sets, its checks and its time. Default: as of `verify`.",
 )
 @_seen
+@_dependencies
 @click.option(
     "--export",
     type=click.Choice(["perfetto", "folded", "otlp"]),
@@ -357,19 +379,8 @@ def diagnose() -> None:
     metavar="FILE",
     help="The trace file. Default: trace-TIME-PID.jsonl in the current folder.",
 )
-@click.option(
-    "--instrument",
-    default="auto",
-    show_default=True,
-    metavar="auto|none|NAME,...",
-    help="Which of the installed OpenTelemetry instrumentors are loaded, when the program imports "
-    "what they are for.",
-)
-@click.option(
-    "--spans",
-    type=click.Choice(["tasks"]),
-    help="Record asyncio tasks as spans, for a program that no instrumentor knows.",
-)
+@_instrument
+@_spans
 @json_option
 def record() -> None:
     """Run PROGRAM unchanged, record its spans and what proves them, and judge them.
@@ -385,6 +396,53 @@ def record() -> None:
       trading-graph record -- python app.py --fast
       trading-graph record --out trace.jsonl -- pytest tests/agents
       trading-graph record --spans tasks -- -m my_agents
+    """
+
+
+@main.command(
+    cls=LazyCommand,
+    calls="commands.probe:probe_command",
+    context_settings={"allow_interspersed_args": False},
+)
+@click.argument("program", nargs=-1, type=click.UNPROCESSED, metavar="[--] PROGRAM [ARGS]...")
+@click.option(
+    "--runs",
+    type=click.IntRange(4, 100),
+    default=10,
+    show_default=True,
+    metavar="K",
+    help="How often the program runs; the first two runs are undisturbed.",
+)
+@click.option(
+    "--timeout",
+    type=_POSITIVE,
+    metavar="SECONDS",
+    help="What a run may take. Default: 600, and after the first run three times that and 30.",
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="The file of dependencies; the trace of an undisturbed run is written beside it. Default: "
+    "dependencies-TIME-PID.json in the current folder.",
+)
+@_instrument
+@_spans
+@json_option
+def probe() -> None:
+    """Run PROGRAM several times with small delays, and say who waits for whom.
+
+    PROGRAM is run as by `record`, or is the id of a pytest test. What it prints is shown only if it
+    fails. Spans that move with a delay depend on it; `diagnose --dependencies` takes the result.
+
+    Exit codes: 0 probed, 2 usage, 3 the program failed, did not end, made no spans, or is not
+    repeatable.
+
+    \b
+    Examples:
+      trading-graph probe -- python app.py --fast
+      trading-graph probe --runs 12 -- tests/test_agents.py::test_team
+      trading-graph probe -- trading-graph run AAPL --offline
     """
 
 

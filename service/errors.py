@@ -2,6 +2,7 @@
 
 SettingsError
 NotRecordedError
+NotProbedError
 NotResumableError
 StoreUnavailableError
 PortfolioError
@@ -17,6 +18,10 @@ class SettingsError(Exception):
 
 class NotRecordedError(Exception):
     """A run left no complete trace, so it cannot be measured; the message says why."""
+
+
+class NotProbedError(Exception):
+    """A program cannot be probed: it fails, hangs, or is not repeatable; the message says why."""
 
 
 class NotResumableError(Exception):

@@ -14,8 +14,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from trading_graph.graph.errors import AnalysisError
-from trading_graph.otel.errors import ExporterSettingsError, GateError, TraceError
+from trading_graph.otel.errors import (
+    DependenciesError,
+    ExporterSettingsError,
+    GateError,
+    TraceError,
+)
 from trading_graph.service.errors import (
+    NotProbedError,
     NotRecordedError,
     NotResumableError,
     PortfolioError,
@@ -53,6 +59,8 @@ class ErrorKind(StrEnum):
     """A setting cannot be used."""
     GATE = "gate"
     """The gate cannot be used."""
+    DEPENDENCIES = "dependencies"
+    """The file of dependencies cannot be used."""
     TRACE = "trace"
     """A trace cannot be found or read."""
     INCOMPLETE_TRACE = "incomplete_trace"
@@ -150,6 +158,10 @@ def report_failure(error: BaseException) -> ExitCode:
             kind = ErrorKind.TRACE
         case AnalysisError() | DataError() | NotRecordedError() | NotResumableError():
             kind = ErrorKind.RUN
+        case NotProbedError():
+            kind = ErrorKind.RUN
+        case DependenciesError():
+            kind = ErrorKind.DEPENDENCIES
         case StoreUnavailableError() | PortfolioError():
             kind = ErrorKind.RUN
         case OSError() if not isinstance(error, BrokenPipeError):  # That one is click's.

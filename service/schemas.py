@@ -14,6 +14,7 @@ from trading_graph.otel.report.documents.comparison import ComparisonJson, NoCom
 from trading_graph.otel.report.documents.diagnosis import DiagnosisJson
 from trading_graph.otel.report.documents.document import json_schema
 from trading_graph.otel.report.documents.verdict import VerdictJson
+from trading_graph.otel.trace.dependencies import Dependencies
 from trading_graph.otel.verdict import Gate
 from trading_graph.service.commands.decisions import DecisionsJson
 from trading_graph.service.commands.doctor_document import DoctorJson
@@ -30,6 +31,7 @@ def published_schemas() -> dict[str, dict[str, Any]]:
     return {
         "comparison": json_schema(ComparisonJson, NoComparisonJson),
         "decisions": json_schema(DecisionsJson),
+        "dependencies": json_schema(Dependencies),
         "diagnosis": json_schema(DiagnosisJson),
         "doctor": json_schema(DoctorJson),
         "error": json_schema(ErrorJson),

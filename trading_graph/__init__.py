@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from trading_graph.otel.trace import Evidence as Evidence
     from trading_graph.otel.trace import Span as Span
     from trading_graph.otel.trace import Trace as Trace
+    from trading_graph.otel.trace.dependencies import Dependencies as Dependencies
     from trading_graph.otel.verdict import Cause as Cause
     from trading_graph.otel.verdict import CheckResult as CheckResult
     from trading_graph.otel.verdict import Gate as Gate
@@ -39,6 +40,7 @@ else:
         "otel.errors": ("JudgeError",),
         "library": ("compare", "diagnose", "judge", "read"),
         "otel.trace": ("Evidence", "Span", "Trace"),
+        "otel.trace.dependencies": ("Dependencies",),
         "otel.vocabularies": ("Role",),
         "otel.verdict": (
             "Cause",
@@ -68,6 +70,7 @@ __all__ = [
     "Cause",
     "CheckResult",
     "Comparison",
+    "Dependencies",
     "Diagnosis",
     "Evidence",
     "Finding",

@@ -19,6 +19,7 @@ from trading_graph.otel.sources.document import parse
 from trading_graph.otel.sources.document import read as read_files
 from trading_graph.otel.sources.jaeger import JaegerQuery
 from trading_graph.otel.trace import SpanTable, Trace, parts, table_of
+from trading_graph.otel.trace.dependencies import Dependencies
 from trading_graph.otel.verdict import Gate, Verdict
 from trading_graph.otel.verdict import judge as judge_table
 
@@ -63,16 +64,18 @@ def judge(
     gate: Gate | None = None,
     *,
     seen: Iterable[Trace] = (),
+    dependencies: Dependencies | None = None,
     run_id: str | None = None,
 ) -> Verdict:
     """Judge a trace by a gate, or else by what can be asked of any program.
 
     The verdict on an incomplete trace has no checks, and its `judged` is false. `seen` are more
-    runs of the same program: what ran at once in one of them does not need each other. `run_id`
-    selects one of several runs.
+    runs of the same program: what ran at once in one of them does not need each other.
+    `dependencies` are who waits for whom in it, as `trading-graph probe` wrote them: give
+    `Dependencies.from_json` the content of its file. `run_id` selects one of several runs.
     """
     table, others = table_of(trace), [table_of(other) for other in seen]
-    return judge_table(table, gate or default_gate(table), run_id, others)
+    return judge_table(table, gate or default_gate(table), run_id, others, dependencies)
 
 
 def diagnose(
@@ -81,16 +84,18 @@ def diagnose(
     *,
     gate: Gate | None = None,
     seen: Iterable[Trace] = (),
+    dependencies: Dependencies | None = None,
     run_id: str | None = None,
 ) -> Diagnosis:
     """Say where the time of a trace went, and what each fix would gain.
 
     `target_s` is the time that the run may take, in seconds; the default is the gate's limit, if it
     has one. `seen` are more runs of the same program: what ran at once in one of them does not need
-    each other. Raises JudgeError if the trace is not complete.
+    each other. `dependencies` are as of `judge`. Raises JudgeError if the trace is not complete.
     """
     table, others = table_of(trace), [table_of(other) for other in seen]
-    diagnosis = core.diagnose(table, gate or default_gate(table), target_s, run_id, others)
+    gate = gate or default_gate(table)
+    diagnosis = core.diagnose(table, gate, target_s, run_id, others, dependencies)
     if isinstance(diagnosis, Verdict):
         raise JudgeError(" ".join(diagnosis.missing))
     return diagnosis
@@ -101,13 +106,15 @@ def compare(
     after: Trace | Iterable[Trace],
     *,
     tolerance: float | None = None,
+    dependencies: Dependencies | None = None,
 ) -> Comparison:
     """Say what changed between two runs, or between two sets of runs of one program.
 
     `tolerance` is the share of the baseline's duration by which the new runs may take longer, such
     as 0.05 for 5 %; the default is the greater of 5 % and three times the baseline's own median
-    deviation. Raises JudgeError if a trace is not complete, if a set is compared with a single run,
-    if a set contains a run twice, or if the two sides are of different programs.
+    deviation. `dependencies` are as of `judge`. Raises JudgeError if a trace is not complete, if a
+    set is compared with a single run, if a set contains a run twice, or if the two sides are of
+    different programs.
     """
     base, new = _side(before), _side(after)
     if flaw := core.set_flaw(len(base), len(new)):
@@ -117,7 +124,7 @@ def compare(
         raise JudgeError(" ".join([*missing, *more_missing]))
     if flaw := core.repetition(runs) or core.repetition(new_runs):
         raise JudgeError(flaw)
-    comparison = core.compare(runs, new_runs, tolerance)
+    comparison = core.compare(runs, new_runs, tolerance, dependencies)
     if comparison is None:
         raise JudgeError(core.NOTHING_SHARED)
     return comparison

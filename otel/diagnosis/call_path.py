@@ -19,6 +19,7 @@ from trading_graph.otel.diagnosis.call_tree import CallTree, call_tree
 from trading_graph.otel.diagnosis.findings.waste import duplicates
 from trading_graph.otel.diagnosis.schedule import Schedule
 from trading_graph.otel.trace import ERROR, SpanTable, semconv
+from trading_graph.otel.trace.dependencies import Dependencies, ShownOrder
 from trading_graph.otel.trace.structure import requests, turns
 from trading_graph.otel.verdict.agents import Use, use
 from trading_graph.otel.verdict.group import overlap_ratio
@@ -250,9 +251,12 @@ class RunMeasures:
         return parallelism(self.trace, rows)
 
 
-def measure_run(trace: SpanTable, run: int, paths: CallPaths) -> RunMeasures:
+def measure_run(
+    trace: SpanTable, run: int, paths: CallPaths, dependencies: Dependencies | None = None
+) -> RunMeasures:
     """Measure the run at a row; `paths` numbers the paths of all runs in a comparison."""
-    schedule = Schedule(call_tree(trace, run))
+    shown = None if dependencies is None else ShownOrder(dependencies, trace, run)
+    schedule = Schedule(call_tree(trace, run), shown)
     tree = schedule.tree
     place_of = paths.places(tree)
     path_of = {row: paths.path_of(place) for row, place in place_of.items()}

@@ -24,6 +24,7 @@ from trading_graph.otel.diagnosis.structure import Improvement, Regression, gain
 from trading_graph.otel.diagnosis.use import UseChange, agent_changes, use_change
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.trace import Span, SpanTable, Trace, finite, row_of, semconv, table_of
+from trading_graph.otel.trace.dependencies import Dependencies
 from trading_graph.otel.verdict import completeness, run_view
 
 if TYPE_CHECKING:
@@ -175,16 +176,22 @@ def repetition(side: Sequence[Run]) -> str | None:
 
 @pause_collection()
 def compare(
-    base: Sequence[Run], new: Sequence[Run], tolerance: float | None = None
+    base: Sequence[Run],
+    new: Sequence[Run],
+    tolerance: float | None = None,
+    dependencies: Dependencies | None = None,
 ) -> Comparison | None:
     """Compare complete runs; None where the two sides share no call path.
 
     `tolerance` is a share of the baseline's duration. Without one it is the greater of `TOLERANCE`
-    and `DEVIATIONS` times the baseline's median deviation.
+    and `DEVIATIONS` times the baseline's median deviation. `dependencies` are who waits for whom,
+    as `probe` found out: the critical path of each run then follows them.
     """
     paths = CallPaths(base[0].span.name)
-    before = [measure_run(table_of(run.trace), row_of(run.span), paths) for run in base]
-    after = [measure_run(table_of(run.trace), row_of(run.span), paths) for run in new]
+    before, after = (
+        [measure_run(table_of(run.trace), row_of(run.span), paths, dependencies) for run in side]
+        for side in (base, new)
+    )
     old_paths, new_paths = (
         {path for run in side for path in run.by_path} for side in (before, after)
     )

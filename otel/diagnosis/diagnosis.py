@@ -23,6 +23,7 @@ from trading_graph.otel.trace import (
     table_of,
 )
 from trading_graph.otel.trace.blocks import LoopBlock
+from trading_graph.otel.trace.dependencies import Dependencies
 from trading_graph.otel.verdict import (
     Cause,
     Verdict,
@@ -186,19 +187,20 @@ def diagnose(
     limit_s: float | None = None,
     run_id: str | None = None,
     seen: Sequence[SpanTable] = (),
+    dependencies: Dependencies | None = None,
 ) -> Diagnosis | Verdict:
     """Judge and diagnose a trace; returns only the verdict if the trace is not complete.
 
     `limit_s` is the time that the run may take, in place of that of the gate. `seen` are
     more runs of the program. An incomplete one still counts as far as it goes: what overlaps in it
-    did overlap.
+    did overlap. `dependencies` are who waits for whom, as `probe` found out.
     """
     gate = with_target(gate, limit_s)
     budget = next((check for check in gate.checks if isinstance(check, Duration)), None)
-    verdict = judge(trace, gate, run_id, seen)
+    verdict = judge(trace, gate, run_id, seen, dependencies)
     if not verdict.is_complete or verdict.run is None:
         return verdict
-    ranking = rank(table_of(verdict.trace), row_of(verdict.run), seen_runs(seen))
+    ranking = rank(table_of(verdict.trace), row_of(verdict.run), seen_runs(seen), dependencies)
     limit = None if budget is None else budget.limit_s
     call_s = None if budget is None else budget.project_call_s
     return _document(ranking, target_figures(ranking, limit, call_s), verdict)

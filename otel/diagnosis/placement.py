@@ -23,7 +23,9 @@ def place(
         return [edits.gap.get(family.rows[0], family.start[0])]
     slots = _slots(family, edits)
     has_chain = not before.keys().isdisjoint(family.rows)
-    predecessors = family.predecessors if model is not Model.OBSERVED else {}
+    predecessors = family.predecessors
+    if model is Model.OBSERVED and predecessors:
+        predecessors = {each: predecessors[each] for each in family.shown}
     if slots is None and edits.like.keys().isdisjoint(family.rows):
         like: Sequence[int] = range(len(family.rows))
         sequence = like
@@ -148,14 +150,15 @@ class _Placing:
                 begin = ends[family.number[before[row]]] or 0
             else:
                 declared = predecessors.get(model)
-                if declared is None or not is_likely:
+                is_sure = is_likely or model in family.shown
+                if declared is None or not is_sure:
                     begin = first(model) + first_gap[number]
                     if second is not None:
                         begin = min(begin, second(model) + second_gap[number])
                 if declared is not None:
-                    last_end = max([ends[each] or 0 for each in declared])
+                    last_end = max([ends[each] or 0 for each in declared], default=0)
                     after = last_end + self._new_gaps.get(row, family.gaps[model])
-                    begin = after if is_likely else min(begin, after)
+                    begin = after if is_sure else min(begin, after)
             has_limit = row in members
             if slots is not None and has_limit and len(busy) >= slots.at_once:
                 begin = max(begin, heapq.heappop(busy) + slots.gap.get(row, 0))

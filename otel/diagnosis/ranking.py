@@ -15,11 +15,13 @@ from trading_graph.otel.diagnosis.call_tree import call_tree
 from trading_graph.otel.diagnosis.critical_path import PathTable
 from trading_graph.otel.diagnosis.edits import Edits
 from trading_graph.otel.diagnosis.findings import INDEPENDENT, Candidate, find
+from trading_graph.otel.diagnosis.intervention import settle
 from trading_graph.otel.diagnosis.raise_limit import RaiseLimit
 from trading_graph.otel.diagnosis.schedule import Model, Schedule
 from trading_graph.otel.diagnosis.simulation import Simulation
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.trace import SpanTable
+from trading_graph.otel.trace.dependencies import Dependencies, ShownOrder
 from trading_graph.otel.trace.structure import SeenRun, are_independent
 
 NOISE = 0.02
@@ -89,7 +91,9 @@ class SimulationBounds:
         likely = self.likely.wall_ns
         fast = min(likely, self.freest.wall_ns)
         slow = max(likely, self.slowest.wall_ns)
-        return Prediction(int(fast * (1 - NOISE)), likely, int(slow * (1 + NOISE)))
+        shown = self.likely.schedule.shown
+        noise = NOISE if shown is None else shown.noise
+        return Prediction(int(fast * (1 - noise)), likely, int(slow * (1 + noise)))
 
     def with_fix(self, finding: Candidate) -> "SimulationBounds":
         """The same run with one more fix; only what that changes is played."""
@@ -163,19 +167,27 @@ class Ranking(msgspec.Struct, frozen=True, dict=True):
 
 
 @pause_collection()
-def rank(trace: SpanTable, run: int, seen: Sequence[SeenRun] = ()) -> Ranking:
+def rank(
+    trace: SpanTable,
+    run: int,
+    seen: Sequence[SeenRun] = (),
+    dependencies: Dependencies | None = None,
+) -> Ranking:
     """Find out what made the run at a row slow, and predict what each fix gives.
 
     `seen` are more runs of the same program: calls that they show in another order, or at once,
-    do not need each other.
+    do not need each other. `dependencies` are who waits for whom, as interventions showed.
     """
-    schedule = Schedule(call_tree(trace, run))
+    by_times = schedule = Schedule(call_tree(trace, run))
+    if dependencies is not None:
+        schedule = Schedule(by_times.tree, ShownOrder(dependencies, trace, run))
     wall_ns = schedule.tree.wall_ns
     least = LEAST_SHARE * wall_ns
-    time_ns = schedule.path.total_ns
+    # Times alone show what could be wrong, and what is shown of the order says whether it is.
+    time_ns = by_times.path.total_ns
     candidates = [
         (sum(time_ns.get(row, 0) for row in each.rows), each)
-        for each in _candidates(schedule, seen)
+        for each in _candidates(by_times, seen, schedule)
     ]
     candidates.sort(key=lambda item: -item[0])
     as_it_was = replay(schedule, ())
@@ -226,10 +238,16 @@ def _weight(rank: RankedCandidate, wall_ns: int) -> tuple[bool, int]:
     return not is_sure, rank.wall.likely_ns
 
 
-def _candidates(schedule: Schedule, seen: Sequence[SeenRun]) -> list[Candidate]:
-    """All findings; other runs can prove those that are uncertain only for an unknown order."""
+def _candidates(by_times: Schedule, seen: Sequence[SeenRun], schedule: Schedule) -> list[Candidate]:
+    """All findings; other runs can prove those that are uncertain only for an unknown order.
+
+    They are found by times; `schedule` has the order that is shown, where there is one.
+    """
     candidates = []
-    for each in find(schedule):
+    found = find(by_times)
+    if schedule.shown is not None:
+        found = [each for one in found for each in settle(one, schedule, schedule.shown)]
+    for each in found:
         if seen and each.only_if == INDEPENDENT:
             here = SeenRun(schedule.tree.trace, schedule.tree.run)
             free = all(are_independent(seen, here, chain) for chain in _chains(each))

@@ -24,6 +24,7 @@ from trading_graph.otel.diagnosis.dependencies import (
 )
 from trading_graph.otel.diagnosis.limit_play import LimitPlay, play
 from trading_graph.otel.trace import Evidence
+from trading_graph.otel.trace.dependencies import ShownOrder
 from trading_graph.otel.verdict import RunFigures, Strength, measures
 
 
@@ -70,8 +71,9 @@ class Family(msgspec.Struct, frozen=True, dict=True):
     """The children of one span, numbered in order of start; times are relative to its start.
 
     `tail` is the time between the end of the last child that was waited for and the end of the
-    span. `predecessors` are the siblings whose end let a child start, both by number; `slots` is
-    the limit that some of the children met.
+    span. `predecessors` are the siblings whose end let a child start, both by number, and `shown`
+    the children of which an intervention shows that it was these and no others. `slots` is the
+    limit that some of the children met.
     """
 
     rows: Sequence[int]
@@ -83,6 +85,7 @@ class Family(msgspec.Struct, frozen=True, dict=True):
     ranks: Sequence[int] | None
     predecessors: Mapping[int, tuple[int, ...]]
     slots: "Slots | None"
+    shown: Set[int]
 
     @cached_property
     def number(self) -> Mapping[int, int]:
@@ -132,7 +135,7 @@ class Family(msgspec.Struct, frozen=True, dict=True):
         """The time before each child, since the end of all siblings that it likely waited for."""
         gaps, end = list(self.observed.gap), self.end
         for number, before in self.predecessors.items():
-            gaps[number] = self.start[number] - max([end[each] for each in before])
+            gaps[number] = self.start[number] - max([end[each] for each in before], default=0)
         return gaps
 
     def _order(self, key: Sequence[int], cut: Sequence[int]) -> FamilyOrder:
@@ -152,11 +155,18 @@ class Family(msgspec.Struct, frozen=True, dict=True):
 
 
 class Schedule:
-    """A run's call tree with the order of its parts; families are made at first use."""
+    """A run's call tree with the order of its parts; families are made at first use.
 
-    def __init__(self, tree: CallTree) -> None:
+    `shown` is what interventions showed of the order, and goes before what is declared.
+    """
+
+    def __init__(self, tree: CallTree, shown: ShownOrder | None = None) -> None:
         self.tree = tree
-        self.predecessors = declared_predecessors(tree)
+        self.shown = shown
+        self.predecessors = {
+            **declared_predecessors(tree),
+            **(_shown_predecessors(tree, shown) if shown else {}),
+        }
         self._families: dict[int, Family] = {}
         self._plays: dict[tuple[tuple[str, float], ...], LimitPlay] = {}
 
@@ -199,6 +209,8 @@ class Schedule:
         tree = self.tree
         if row == tree.run or len(tree.child_rows[tree.parents[row]]) == 1:
             return Evidence.RECORDED
+        if self.shown and row in self.shown.predecessors:
+            return Evidence.SHOWN
         return Evidence.DECLARED if row in self._declared else Evidence.INFERRED
 
     @cached_property
@@ -220,6 +232,13 @@ class Schedule:
     def _slots(self) -> Mapping[int, Slots]:
         """The limits that branches met, by parent."""
         tree, slots = self.tree, {}
+        if self.shown is not None:
+            for rows, at_once in reversed(self.shown.limits):  # of two in a family, the larger one
+                tolerance_ns = int(2e9 * self.shown.dependencies.tolerance_s)
+                inside = tuple(row for row in rows if row in tree.inside)
+                if len(inside) == len(rows):
+                    slots[tree.parents[rows[0]]] = slots_of(tree, rows, at_once, tolerance_ns)
+            return slots
         for fan_out in self.measures.fan_outs:
             group, at_once = fan_out.group, fan_out.judgement.at_once
             parents = {tree.parents[row] for row in group.rows}
@@ -261,6 +280,7 @@ class Schedule:
         ranks = self.ranks  # of all children of a span, or of none
         linked = rows if self.predecessors else ()
         number = {row: at for at, row in enumerate(linked)}
+        shown = self.shown.predecessors.keys() if self.shown else frozenset()
         return Family(
             rows=tuple(rows),  # a tuple takes less memory than a list, and there are many families
             start=tuple(start),
@@ -270,6 +290,7 @@ class Schedule:
             tail=length - last,
             ranks=[ranks[row] for row in rows] if rows and rows[0] in ranks else None,
             slots=self._slots.get(parent),
+            shown=frozenset(number[row] for row in linked if row in shown),
             predecessors={
                 number[row]: tuple(number[each] for each in self.predecessors[row])
                 for row in linked
@@ -278,14 +299,32 @@ class Schedule:
         )
 
 
-def slots_of(tree: CallTree, rows: Sequence[int], at_once: int) -> Slots:
-    """The limit on siblings, with the gap between each end that freed a slot and the next start."""
+def _shown_predecessors(tree: CallTree, shown: ShownOrder) -> Mapping[int, tuple[int, ...]]:
+    """What is shown of the spans of the tree, as far as their times agree."""
+    return {
+        row: before
+        for row, before in shown.predecessors.items()
+        if row in tree.inside
+        and all(tree.parents[each] == tree.parents[row] for each in before)
+        and all((tree.start[each], each) < (tree.start[row], row) for each in before)
+    }
+
+
+def slots_of(
+    tree: CallTree, rows: Sequence[int], at_once: int, most_ns: int | None = None
+) -> Slots:
+    """The limit on siblings, with the gap between each end that freed a slot and the next start.
+
+    One that starts more than `most_ns` after it did not wait for the slot.
+    """
     running: list[int] = []
     gap: dict[int, int] = {}
     sequence = sorted(rows, key=lambda row: (tree.start[row], row))
     for row in sequence:
         if len(running) >= at_once:
-            gap[row] = tree.start[row] - heapq.heappop(running)
+            since = tree.start[row] - heapq.heappop(running)
+            if most_ns is None or since <= most_ns:
+                gap[row] = since
         heapq.heappush(running, tree.end[row])
     return Slots(tuple(sequence), at_once, gap)
 

@@ -2,11 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 
 from trading_graph.otel.trace import Evidence, SpanTable
+from trading_graph.otel.trace.dependencies import Relation
 from trading_graph.otel.trace.structure import Shape, plural, siblings, turns
 from trading_graph.otel.verdict import gate as g
 from trading_graph.otel.verdict.evaluation import SHOWN, CheckResult, Evaluation, not_applicable
@@ -104,10 +106,23 @@ def _row_notes(on: Evaluation) -> list[str]:
     rows.sort(key=lambda row: -sum([trace.lengths[each] for each in row.spans]))
     return [
         f"{len(row.branches)} {plural(row.role)} ({_names(trace, [b[0] for b in row.branches])}) "
-        "ran one after the other; nothing says whether they need each other."
+        f"ran one after the other; {_need(on, [branch[0] for branch in row.branches])}."
         for row in rows
-        if not on.saw_apart([branch[0] for branch in row.branches])
+        if on.apart([branch[0] for branch in row.branches]) is None
     ]
+
+
+def _need(on: Evaluation, rows: Sequence[int]) -> str:
+    """What is known of whether the spans of a row need each other, in words."""
+    shown = on.scope.shown
+    relations = {shown.relation(*pair) for pair in pairwise(rows)} if shown else {Relation.OPEN}
+    if Relation.OPEN in relations:
+        return "nothing says whether they need each other"
+    if Relation.LIMIT in relations:
+        return "some share a limit, as interventions show"
+    if Relation.ASKED in relations:
+        return "some wait for those before them, as interventions show"
+    return "one task does them in turn, as interventions show; whether it has to, nothing says"
 
 
 def _names(trace: SpanTable, rows: Sequence[int]) -> str:
@@ -124,8 +139,8 @@ def _groups(on: Evaluation, check: g.LeafParallelism) -> Iterable[_Members]:
             if not inside.issuperset(rows):
                 rows = tuple(row for row in rows if row in inside)
             evidence = turn.evidence
-            if not evidence.proves and on.saw_apart(rows):
-                evidence = Evidence.SEEN
+            if not evidence.proves:
+                evidence = on.apart(rows) or evidence
             yield _Members(rows, evidence, evidence.proves)
         return
     if check.structure == g.FAN_OUT:
@@ -135,8 +150,8 @@ def _groups(on: Evaluation, check: g.LeafParallelism) -> Iterable[_Members]:
             yield _Members(rows, each.evidence, is_due)
         for row in siblings(on.trace, on.run).rows:
             first_spans = tuple(branch[0] for branch in row.branches)
-            if inside.issuperset(first_spans) and on.saw_apart(first_spans):
-                yield _Members(first_spans, Evidence.SEEN)
+            if inside.issuperset(first_spans) and (apart := on.apart(first_spans)):
+                yield _Members(first_spans, apart)
         return
     columns: list[list[Any]] = [
         on.trace.parent[on.rows].tolist()

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from itertools import pairwise
 
 import msgspec
 
 from trading_graph.otel.trace import Evidence, Span, SpanTable, spans_at
 from trading_graph.otel.trace.blocks import LoopBlock
+from trading_graph.otel.trace.dependencies import Relation, ShownOrder
 from trading_graph.otel.trace.structure import SeenRun, are_independent
 from trading_graph.otel.verdict import gate as g
 from trading_graph.otel.verdict.causes import Cause
@@ -19,7 +21,7 @@ class Scope:
     """The spans of a run in order of start; the selection of each named set is cached.
 
     `span_count` is the number of recorded spans, where the trace is a view with fewer. `seen` are
-    more runs of the program.
+    more runs of the program, and `shown` is what interventions showed of its order.
     """
 
     def __init__(
@@ -29,11 +31,13 @@ class Scope:
         sets: Mapping[str, SpanSet],
         span_count: int | None = None,
         seen: Sequence[SeenRun] = (),
+        shown: ShownOrder | None = None,
     ) -> None:
         self.trace = trace
         self.run = run
         self.span_count = len(trace) if span_count is None else span_count
         self.seen = seen
+        self.shown = shown
         self._sets = sets
         self._rows = trace.below(run)
         self._selections: dict[str, list[int]] = {}
@@ -118,11 +122,16 @@ class Evaluation(msgspec.Struct, frozen=True):
         """The row of the run's span."""
         return self.scope.run
 
-    def saw_apart(self, rows: Sequence[int]) -> bool:
-        """Whether another run shows that these spans do not need each other."""
-        if not self.scope.seen:
-            return False
-        return are_independent(self.scope.seen, SeenRun(self.trace, self.run), rows)
+    def apart(self, rows: Sequence[int]) -> Evidence | None:
+        """What shows that these spans do not need each other: another run, or an intervention."""
+        scope = self.scope
+        if scope.seen and are_independent(scope.seen, SeenRun(self.trace, self.run), rows):
+            return Evidence.SEEN
+        if scope.shown and len(rows) > 1:
+            relations = {scope.shown.relation(*pair) for pair in pairwise(rows)}
+            if relations == {Relation.FREE}:
+                return Evidence.SHOWN
+        return None
 
     def select(self, spans: str | g.SpanSet) -> list[int]:
         """The rows of another set that the check names."""

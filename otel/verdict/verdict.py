@@ -6,6 +6,7 @@ import msgspec
 
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.trace import Span, SpanTable, Trace, row_of, table_of
+from trading_graph.otel.trace.dependencies import Dependencies, ShownOrder
 from trading_graph.otel.trace.structure import SeenRun
 from trading_graph.otel.verdict.completeness import called_note, completeness
 from trading_graph.otel.verdict.concurrency import ONE_TOOL
@@ -128,11 +129,16 @@ def seen_runs(seen: Sequence[SpanTable]) -> tuple[SeenRun, ...]:
 
 @pause_collection()
 def judge(
-    trace: SpanTable, gate: Gate, run_id: str | None = None, seen: Sequence[SpanTable] = ()
+    trace: SpanTable,
+    gate: Gate,
+    run_id: str | None = None,
+    seen: Sequence[SpanTable] = (),
+    dependencies: Dependencies | None = None,
 ) -> Verdict:
     """Judge a trace by a gate; `run_id` selects one of several runs.
 
     `seen` are more runs of the program: what overlapped in one of them does not need each other.
+    `dependencies` are who waits for whom, as `probe` found out.
     """
     whole = completeness(trace, run_id)
     if not whole.complete or whole.run is None:
@@ -152,7 +158,8 @@ def judge(
             unrecognised=sentence,
             notes=view.notes,
         )
-    scope = Scope(view.trace, view.run, gate.sets, len(trace), seen_runs(seen))
+    shown = None if dependencies is None else ShownOrder(dependencies, view.trace, view.run)
+    scope = Scope(view.trace, view.run, gate.sets, len(trace), seen_runs(seen), shown)
     results = tuple(evaluate(scope, check) for check in gate.checks)
     return Verdict(
         trace=Trace(view.trace),

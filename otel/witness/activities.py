@@ -6,6 +6,7 @@ each callback knows its cause: a timer, a message of another thread, the activit
 or none of these, which leaves the loop's selector: input or output.
 """
 
+from collections.abc import Callable
 from time import time_ns
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -29,6 +30,17 @@ TIMER: Final = Timer()
 Cause: TypeAlias = "Activity | Timer | None"
 
 
+class Numbering:
+    """Whether activities are numbered, so that each is known again in the next run."""
+
+    def __init__(self) -> None:
+        self.is_on = False
+        self.now: Callable[[], int] = time_ns
+
+
+numbering = Numbering()
+
+
 class Turn:
     """What an activity waits for at a queue: known only when the wait is over."""
 
@@ -39,11 +51,14 @@ class Activity:
     """A task, a job or a thread."""
 
     __slots__ = (
+        "born_ns",
+        "created",
         "goes_on",
         "is_main",
         "is_over",
         "loop_id",
         "parent",
+        "path",
         "ready_since",
         "running_since",
         "seen_since",
@@ -77,6 +92,13 @@ class Activity:
         self.submitted = 0
         self.seen_since = 0
         """When a span was opened in a step that began before the witness was installed."""
+        self.path = ""
+        """The numbers in which activities created each other, down to this one: if these count."""
+        self.born_ns = self.created = 0
+        if numbering.is_on and parent is not None:
+            self.path = f"{parent.path}.{parent.created}" if parent.path else str(parent.created)
+            self.born_ns = numbering.now()
+            parent.created += 1
 
     def is_below(self, other: "Activity") -> bool:
         """Whether this activity was started by another, directly or through others."""

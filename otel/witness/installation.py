@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from trading_graph.otel.probe.plan import Plan
+from trading_graph.otel.witness.activities import numbering
 from trading_graph.otel.witness.blocking import watch_blocking
+from trading_graph.otel.witness.delays import Delays
 from trading_graph.otel.witness.faults import faults
 from trading_graph.otel.witness.loops import watch_loops, watches
 from trading_graph.otel.witness.patches import Patches
@@ -50,12 +53,18 @@ def _install(file: SpanFile | None, blocked_after_s: float = 0.1, *, finds_loops
     _watchdog.start()
 
 
+def hold(plan: Plan) -> None:
+    """Hold spans and tasks as a plan says, until the witness is taken out; it has to be in."""
+    Delays(plan).inject(_patches)
+
+
 def uninstall() -> None:
     """Take the witness out; spans that are open end as if it had never been there."""
     global _users
     with _lock:
         _users = 0
         _patches.restore()
+        numbering.is_on = False
         if _watchdog is not None:
             _watchdog.stop()
         watches.restore()

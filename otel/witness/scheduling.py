@@ -84,7 +84,7 @@ def _call_soon(original: Method) -> Method:
             task = getattr(callback, "__self__", None)
             if (
                 isinstance(task, asyncio.Task)
-                and getattr(callback, "__name__", type(callback).__name__) in _STEPS
+                and getattr(callback, "__name__", type(callback).__name__) in STEPS
             ):
                 activity = getattr(task, ATTRIBUTE, None) or activity_of(task)
                 activity.wake(cause)
@@ -100,7 +100,7 @@ def _call_soon(original: Method) -> Method:
     return call_soon
 
 
-_STEPS = frozenset({"TaskStepMethWrapper", "task_wakeup", "__step", "__wakeup"})
+STEPS = frozenset({"TaskStepMethWrapper", "task_wakeup", "__step", "__wakeup"})
 """The names of a task's callbacks that are its next step, and not its `cancel`, for example.
 
 CPython's task has a type for its first step and a built-in function for the others.

@@ -30,6 +30,8 @@ INSTRUMENT = "TRADING_GRAPH_WITNESS_INSTRUMENT"
 """Which instrumentors are loaded: `auto` (all that are installed), `none`, or their names."""
 SPANS = "TRADING_GRAPH_WITNESS_SPANS"
 """`tasks` records the tasks of asyncio as spans."""
+DELAYS = "TRADING_GRAPH_WITNESS_DELAYS"
+"""The token of the plan in that folder by which spans are held; set by `trading-graph probe`."""
 SPAN_FILES = "spans-*.jsonl"
 """The names of the files of spans; a forked child adds to the name."""
 BOOTSTRAP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bootstrap")
@@ -83,6 +85,7 @@ def _install_with_the_sdk(hooks: ImportHooks, span_file: str | None) -> None:
         from trading_graph.otel.witness import install
 
         install(Path(span_file) if span_file else None)
+        _hold(span_file)
 
     def install_unless_it_loads(module: ModuleType) -> None:
         # A program that has the witness itself may import it first, and so the SDK.
@@ -91,6 +94,20 @@ def _install_with_the_sdk(hooks: ImportHooks, span_file: str | None) -> None:
 
     hooks.add("opentelemetry.sdk.trace", install_unless_it_loads)
     hooks.add(_INSTALLATION, install_witness)
+
+
+def _hold(span_file: str | None) -> None:
+    """Hold spans and tasks, where `probe` has made a plan for this very run."""
+    token = os.environ.get(DELAYS)
+    if not token or not span_file or os.environ.get(SWITCH) != "record":
+        return
+    # Not above: nobody but `probe` needs them.
+    from trading_graph.otel.witness.delays import plan_for
+    from trading_graph.otel.witness.installation import hold
+
+    plan = plan_for(os.path.dirname(span_file), token)
+    if plan is not None:
+        hold(plan)
 
 
 _INSTALLATION = "trading_graph.otel.witness.installation"

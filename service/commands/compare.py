@@ -23,7 +23,9 @@ from trading_graph.otel.report.comparison import (
     comparison_markdown,
 )
 from trading_graph.otel.trace import SpanTable
+from trading_graph.otel.trace.dependencies import Dependencies
 from trading_graph.otel.trace.parts import Part
+from trading_graph.service.dependency_file import read_dependencies
 from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.trace_source import find_trace, find_traces
 
@@ -46,6 +48,7 @@ def compare_command(
     join: bool,
     each: bool,
     tolerance: float | None,
+    dependencies: str | None,
     format: str,
 ) -> ExitCode:
     """Compare and return the exit code.
@@ -56,12 +59,12 @@ def compare_command(
     share = None if tolerance is None else tolerance / 100
     if each and ids:
         raise click.UsageError("--each is instead of --id")
-    part = Part(root, forest)
+    part, order = Part(root, forest), read_dependencies(dependencies)
     sides = [_read(side, source, part, each, join) for side in _sides(traces, new, ids, each)]
     if flaw := set_flaw(*map(len, sides)):
         raise click.UsageError(flaw)
     before, after = map(complete_runs, sides)
-    comparison = _compare(before, after, share)
+    comparison = _compare(before, after, share, order)
     if format != "text":
         sys.stdout.write(FORMATS[format](comparison) + "\n")
     elif isinstance(comparison, Comparison):
@@ -115,7 +118,10 @@ def _read(
 
 
 def _compare(
-    base: tuple[list[Run], list[str]], new: tuple[list[Run], list[str]], tolerance: float | None
+    base: tuple[list[Run], list[str]],
+    new: tuple[list[Run], list[str]],
+    tolerance: float | None,
+    order: Dependencies | None,
 ) -> Comparison | list[str]:
     """The comparison, or a sentence for each obstacle; raises click.UsageError."""
     (before, lacking), (after, lacking_too) = base, new
@@ -123,4 +129,4 @@ def _compare(
         return [*lacking, *lacking_too]
     if flaw := repetition(before) or repetition(after):
         raise click.UsageError(flaw)
-    return compare(before, after, tolerance) or [NOTHING_SHARED]
+    return compare(before, after, tolerance, order) or [NOTHING_SHARED]

@@ -29,8 +29,10 @@ from trading_graph.otel.report.documents.document import encode
 from trading_graph.otel.report.exports import folded, perfetto
 from trading_graph.otel.report.verdict import VerdictText
 from trading_graph.otel.trace import SpanTable
+from trading_graph.otel.trace.dependencies import Dependencies
 from trading_graph.otel.trace.parts import Part
 from trading_graph.otel.verdict import Gate, Verdict
+from trading_graph.service.dependency_file import read_dependencies
 from trading_graph.service.exit_codes import ErrorKind, ExitCode, print_error
 from trading_graph.service.portfolio.attributes import NAME, PORTFOLIO_ID
 from trading_graph.service.portfolio.linked_runs import show_linked_runs
@@ -52,6 +54,7 @@ def diagnose_command(
     format: str | None,
     gate: str | None,
     seen: tuple[str, ...],
+    dependencies: str | None,
     export: str | None,
     out: str | None,
 ) -> ExitCode:
@@ -62,15 +65,18 @@ def diagnose_command(
     talk = Console(stderr=True)
     own = Gate.from_file(Path(gate)) if gate else None
     part = Part(root, forest)
+    order = read_dependencies(dependencies)
     others = [find_trace((word,), source) for word in seen]
     if each:
         if id or out or form not in ("text", "json"):
             raise click.UsageError(
                 "--each is instead of --id and --out, with --format text or json"
             )
-        return _diagnose_each(find_traces(trace, source, part, join), own, target, others, form)
+        return _diagnose_each(
+            find_traces(trace, source, part, join), own, target, others, order, form
+        )
     table = find_trace(trace, source, id, part, join)
-    diagnosis = diagnose(table, own or default_gate(table), target, id, others)
+    diagnosis = diagnose(table, own or default_gate(table), target, id, others, order)
     if not isinstance(diagnosis, Diagnosis):
         # On stderr: stdout is for the report, which may be JSON.
         talk.print(VerdictText(diagnosis), highlight=False)
@@ -95,12 +101,13 @@ def _diagnose_each(
     gate: Gate | None,
     target: float | None,
     seen: Sequence[SpanTable],
+    order: Dependencies | None,
     form: str,
 ) -> ExitCode:
     """Diagnose every trace of a source: a line each with the first finding, and a summary."""
     codes = Counter[ExitCode]()
     for table in tables:
-        found = diagnose(table, gate or default_gate(table), target, None, seen)
+        found = diagnose(table, gate or default_gate(table), target, None, seen, order)
         codes[_code_of(found)] += 1
         if form == "text":
             click.echo(f"{head_of(table)}  {_in_short(found)}")

@@ -20,8 +20,10 @@ from trading_graph.otel.report import VerdictText, as_github, as_json, as_junit,
 from trading_graph.otel.report.documents.document import Document, encode
 from trading_graph.otel.report.documents.verdict import VerdictJson, verdict_document
 from trading_graph.otel.trace import SpanTable
+from trading_graph.otel.trace.dependencies import Dependencies
 from trading_graph.otel.trace.parts import Part
 from trading_graph.otel.verdict import Gate, Verdict, judge, with_target
+from trading_graph.service.dependency_file import read_dependencies
 from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.portfolio.attributes import PORTFOLIO_ID
 from trading_graph.service.portfolio.linked_runs import show_linked_runs
@@ -72,10 +74,12 @@ def verify_command(
     target: float | None,
     strict: bool,
     seen: tuple[str, ...],
+    dependencies: str | None,
     format: str,
 ) -> ExitCode:
     """Judge a trace, or the traces of a service that is watched, and return the exit code."""
     demands = Demands(gate, target, strict)
+    order = read_dependencies(dependencies)
     if watch is None:
         if not trace:
             raise click.UsageError("name a TRACE, or a service with --watch")
@@ -85,13 +89,13 @@ def verify_command(
         if each:
             if id or format not in ("text", "json"):
                 raise click.UsageError("--each is instead of --id, with --format text or json")
-            return _verify_each(trace, source, demands, seen, format, part, join)
-        return _verify(trace, source, id, demands, seen, format, part, join)
-    parts = root or forest or join or each
+            return _verify_each(trace, source, demands, seen, order, format, part, join)
+        return _verify(trace, source, id, demands, seen, order, format, part, join)
+    parts = root or forest or join or each or dependencies
     if trace or id or seen or parts or source not in (None, "jaeger") or format in _WHOLE_FORMATS:
         raise click.UsageError(
             "--watch is of Jaeger, instead of TRACE, --from, --id, --root, --forest, --join, "
-            "--each and --seen, with --format text or json"
+            "--each, --seen and --dependencies, with --format text or json"
         )
     return _watch(watch, demands, format, seconds, count)
 
@@ -103,6 +107,7 @@ def _verify(
     id: str | None,
     demands: Demands,
     seen: tuple[str, ...],
+    order: Dependencies | None,
     format: str,
     part: Part,
     join: bool,
@@ -110,7 +115,7 @@ def _verify(
     """Judge one trace."""
     table = find_trace(words, source, id, part, join)
     others = [find_trace((word,), source) for word in seen]
-    verdict = judge(table, demands.gate(table), id, others)
+    verdict = judge(table, demands.gate(table), id, others, order)
     if format == "text":
         console = Console(file=sys.stdout, highlight=False, emoji=False)
         console.print(VerdictText(verdict))
@@ -127,6 +132,7 @@ def _verify_each(
     source: str | None,
     demands: Demands,
     seen: tuple[str, ...],
+    order: Dependencies | None,
     format: str,
     part: Part,
     join: bool,
@@ -135,7 +141,7 @@ def _verify_each(
     others = [find_trace((word,), source) for word in seen]
     codes = Counter[ExitCode]()
     for table in find_traces(words, source, part, join):
-        verdict = judge(table, demands.gate(table), None, others)
+        verdict = judge(table, demands.gate(table), None, others, order)
         codes[code_of(verdict)] += 1
         if format == "json":
             click.echo(encode(verdict_document(verdict), indent=None))

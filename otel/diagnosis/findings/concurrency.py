@@ -38,6 +38,8 @@ from trading_graph.otel.vocabularies.witness import BlockState
 SHARED = "what they share bears them all at once"
 BLOCKING = "they block the event loop, or what they share bears them all at once"
 INDEPENDENT = "none needs the result of another"
+NO_CHAINS = f"{SHARED}, and none goes on where one that ended left off"
+COMES_LATER = "nothing that they need comes later"
 
 ENDS_SHARE = 0.05
 """Spans end together if their ends are this close, as a share of the shortest of them."""
@@ -260,7 +262,7 @@ def _limit_condition(schedule: Schedule, each: JudgedGroup) -> str:
     if each.judgement.cause is Cause.BLOCKED_LOOP:
         return BLOCKING
     if _may_be_chains(schedule, each):
-        return f"{SHARED}, and none goes on where one that ended left off"
+        return NO_CHAINS
     return SHARED
 
 
@@ -398,7 +400,7 @@ def _late(schedule: Schedule, each: JudgedGroup) -> Candidate | None:
         rows=tuple(late),
         actions=(Parallelise((each.rows[0], *late)),),
         proven=False,
-        only_if="nothing that they need comes later",
+        only_if=COMES_LATER,
         causes=judgement.causes if each.fell else (),
     )
 

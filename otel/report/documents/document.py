@@ -85,7 +85,10 @@ def blocks_json(blocks: Iterable[LoopBlock]) -> tuple[BlockJson, ...]:
 
 
 def encode(
-    document: Document, *, indent: int | None = 2, enc_hook: Callable[[Any], Any] | None = None
+    document: msgspec.Struct,
+    *,
+    indent: int | None = 2,
+    enc_hook: Callable[[Any], Any] | None = None,
 ) -> str:
     """The JSON of a document, on one line without an indent.
 

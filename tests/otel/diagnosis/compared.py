@@ -13,7 +13,9 @@ def run_of(trace: SpanTable) -> Run:
     return Run.at(trace, found.run)
 
 
-def compared(base: Sequence[SpanTable], new: Sequence[SpanTable], **options: float) -> Comparison:
-    found = compare([run_of(t) for t in base], [run_of(t) for t in new], **options)
+def compared(
+    base: Sequence[SpanTable], new: Sequence[SpanTable], tolerance: float | None = None
+) -> Comparison:
+    found = compare([run_of(t) for t in base], [run_of(t) for t in new], tolerance)
     assert found is not None
     return found

@@ -1,0 +1,262 @@
+"""Which spans the next run holds, and for how long, so that it settles most of what is open.
+
+To hold a span beyond the start of a later one tells whether that one waits for it: either it starts
+before the end, or it moves. Where a span has slack that costs nothing. So many random plans are
+drawn and played by what is likely so far; of those that make the run little longer, the one that
+settles most is taken.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trading_graph.otel.probe.estimate import Estimate, Reason
+from trading_graph.otel.probe.events import MomentKind
+from trading_graph.otel.probe.plan import Plan
+from trading_graph.otel.probe.runs import Runs
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+    from numpy.typing import NDArray
+
+DRAWN = 160
+"""So many plans are drawn for each run."""
+
+WORST_SHARE = 0.6
+"""By this share a run may take longer if all that is open turns out to wait."""
+
+SALTS = 40
+"""So many orders of tasks are drawn for each run."""
+
+HELD_SCORE = 0.1
+"""What it is worth to hold a span in the hope that it ends last, as may be behind a limit."""
+
+HOLD_TOLERANCES = 12
+"""The least hold of a span, in tolerances: so that what moved with it hardly did so by chance."""
+
+MOST_HOLD_SHARE = 0.02
+"""The least hold is no more than this share of a run, or else four tolerances."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """Chooses the holds of the next run of a program by what is known from those before."""
+
+    found: Estimate
+
+    @cached_property
+    def hold_s(self) -> float:
+        """The least time for which a span is held."""
+        tolerance, wall = self.found.tolerance_s, float(np.median(self._runs.wall_s))
+        return max(4 * tolerance, min(HOLD_TOLERANCES * tolerance, MOST_HOLD_SHARE * wall))
+
+    @property
+    def _runs(self) -> Runs:
+        return self.found.runs
+
+    @cached_property
+    def _open(self) -> list[tuple[int, int]]:
+        """What is not settled: an earlier span, and the number of the moment."""
+        return [
+            (before, number)
+            for number, reason in enumerate(self.found.reasons)
+            for before in _unsettled(reason)
+        ]
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether a further run has nothing to settle."""
+        return not self._open
+
+    def next_plan(self, token: str, process: int, rng: "Generator", allowed_s: float) -> Plan:
+        """The plan of the next run, which may take longer by so many seconds."""
+        runs, tasks_s = self._runs, round(float(min(self.hold_s, allowed_s / 4)), 6)
+        salt = self._salt(tasks_s, rng)
+        if not self._open:
+            return Plan(token, process, {}, tasks_s, salt)
+        holds = self._draw(rng)
+        played = _Played(self.found, holds)
+        at_worst = _Played(self.found, holds, at_worst=True)
+        # Nothing is held in the first plan.
+        is_allowed = played.end[:, 0] <= played.end[0, 0] + allowed_s
+        most_s = WORST_SHARE * float(np.median(runs.wall_s))
+        is_allowed &= at_worst.end[:, 0] <= at_worst.end[0, 0] + max(most_s, allowed_s)
+        best = int(np.where(is_allowed, self._scores(played), -1.0).argmax())
+        chosen = {
+            runs.keys[span]: round(float(seconds), 6)
+            for span, seconds in enumerate(holds[best])
+            if seconds
+        }
+        return Plan(token, process, chosen, tasks_s, salt)
+
+    def _salt(self, tasks_s: float, rng: "Generator") -> int:
+        """The salt that lets most tasks come before others that were always before them."""
+        salts = rng.integers(2**31, size=SALTS).tolist()
+        pairs = list(self._always_before())
+        if not pairs:
+            return int(salts[0])
+        apart = self.found.tolerance_s
+
+        def score(salt: int) -> int:
+            plan = Plan("", 0, {}, tasks_s, salt)
+            holds = {path: plan.of_task(path) for pair in pairs for path in pair}
+            return sum(holds[first] > holds[second] + apart for first, second in pairs)
+
+        return int(max(salts, key=score))
+
+    def _always_before(self) -> Iterator[tuple[str, str]]:
+        """The paths of tasks made at one moment of which one always ended before the other."""
+        paths = self._runs.activities[0]
+        for reason in self.found.reasons:
+            if reason.moment.kind is not MomentKind.BIRTH:
+                continue
+            together = reason.moment.spans
+            for span in together:
+                for work in self.found.of_span[span]:
+                    for before in work.moment.earlier.intersection(together):
+                        if paths[before] != paths[span]:
+                            yield paths[before], paths[span]
+
+    def _draw(self, rng: "Generator") -> "NDArray[np.float64]":
+        """Random holds of each span, by plan; none in the first."""
+        runs, least = self._runs, self.hold_s
+        slack: dict[int, list[float]] = {}
+        for before, number in self._open:
+            late = float(self.found.reasons[number].moment.at[0] - runs.end[0, before])
+            slack.setdefault(before, []).append(max(late, 0.0))
+        holds = np.zeros((DRAWN, len(runs)))
+        share = rng.uniform(0.02, 0.8, DRAWN)
+        for span, some in slack.items():
+            chosen = rng.random(DRAWN) < share
+            reach = rng.choice(some, DRAWN) * (rng.random(DRAWN) < 0.6)
+            holds[:, span] = chosen * (reach + least * rng.uniform(1, 2, DRAWN))
+        holds[0] = 0
+        return holds
+
+    def _scores(self, played: "_Played") -> "NDArray[np.float64]":
+        """How much of what is open each plan settles."""
+        scores, apart = np.zeros(DRAWN), 2 * self.found.tolerance_s
+        for number, reason in enumerate(self.found.reasons):
+            unsettled = _unsettled(reason)
+            if not unsettled:
+                continue
+            others = sorted(reason.moment.earlier)
+            ends = played.end[:, others]
+            latest = ends.max(axis=1)
+            for before in unsettled:
+                end = played.end[:, before]
+                implied = self.found.implied[before]
+                rivals = [
+                    at for at, each in enumerate(others) if each != before and each not in implied
+                ]
+                rival = ends[:, rivals].max(axis=1) if rivals else np.full(DRAWN, -np.inf)
+                is_held = played.held[:, before] >= self.hold_s
+                is_last = is_held & (end >= latest) & (end > rival + apart)
+                is_beyond = is_held & (end > played.at[number] + apart)
+                if before in played.likely[number]:
+                    is_beyond[:] = False
+                scores += np.where(is_last, 1.0, np.where(is_beyond, 0.7, HELD_SCORE * is_held))
+        return scores
+
+
+class _Played:
+    """The first run played again with holds, by what is likely; a row a plan.
+
+    `at_worst` each moment waits for all that is open.
+    """
+
+    def __init__(
+        self, found: Estimate, holds: "NDArray[np.float64]", *, at_worst: bool = False
+    ) -> None:
+        runs = found.runs
+        self.likely = [_likely(found, reason, at_worst) for reason in found.reasons]
+        self.at = [np.zeros(len(holds)) for _ in found.reasons]
+        self.work = np.zeros(holds.shape)
+        self.end = np.zeros(holds.shape)
+        self.held = holds.copy()
+        for span in range(len(runs) - 1, 0, -1):  # children come after their parents
+            self.held[:, runs.parents[span]] += self.held[:, span]
+        base_of = {
+            span: number
+            for number, reason in enumerate(found.reasons)
+            if reason.moment.kind is MomentKind.BIRTH
+            for span in reason.moment.spans
+        }
+        for kind, number in _events(found):
+            if kind == _END:
+                self._set_end(runs, number, holds)
+                continue
+            moment = found.reasons[number].moment
+            span = moment.spans[0]
+            base = self.work[:, runs.parents[span]]
+            if moment.kind is MomentKind.WORK and span in base_of:
+                base = self.at[base_of[span]]
+            self._set_moment(runs, number, found.reasons[number], base)
+            if moment.kind is MomentKind.WORK:
+                self.work[:, span] = self.at[number]
+
+    def _set_moment(
+        self, runs: Runs, number: int, reason: Reason, base: "NDArray[np.float64]"
+    ) -> None:
+        moment, likely = reason.moment, self.likely[number]
+        if not likely:
+            self.at[number] = base + (moment.at[0] - moment.base[0])
+            return
+        gap = moment.at[0] - runs.end[0, likely].max()
+        self.at[number] = self.end[:, likely].max(axis=1) + gap
+
+    def _set_end(self, runs: Runs, span: int, holds: "NDArray[np.float64]") -> None:
+        family = [
+            each for each in runs.children.get(span, ()) if runs.end[0, each] <= runs.end[0, span]
+        ]
+        if family:
+            tail = runs.end[0, span] - runs.end[0, family].max()
+            self.end[:, span] = self.end[:, family].max(axis=1) + tail + holds[:, span]
+        else:
+            length = runs.end[0, span] - runs.work[0, span]
+            self.end[:, span] = self.work[:, span] + length + holds[:, span]
+
+
+def _unsettled(reason: Reason) -> list[int]:
+    """What could be a reason: what is open, and what a single run shows, which may be chance."""
+    return [*reason.open, *(each.before for each in reason.waits_for if each.runs == 1)]
+
+
+_MOMENT, _END = range(2)
+
+
+def _events(found: Estimate) -> list[tuple[int, int]]:
+    """The moments and ends of the first run, in order: the numbers of moments, and of spans."""
+    runs = found.runs
+    depth = [len(place) for place in runs.places]
+    events = []
+    # At one time ends come first, those of children before those of their parents; then births.
+    for span in range(len(runs)):
+        at = float(runs.end[0, span])
+        events.append((at, 0, -depth[span], False, _END, span))
+    for number, reason in enumerate(found.reasons):
+        moment = reason.moment
+        is_work = moment.kind is MomentKind.WORK
+        at, below = float(moment.at[0]), depth[moment.spans[0]]
+        events.append((at, 1, below, is_work, _MOMENT, number))
+    return [(kind, number) for *_, kind, number in sorted(events)]
+
+
+def _likely(found: Estimate, reason: Reason, at_worst: bool) -> Sequence[int]:
+    """What a moment likely waits for: what is shown, and what ended just before it.
+
+    One that came later than nothing explains likely waited for whatever ended then.
+    """
+    runs, moment, near = found.runs, reason.moment, 2 * found.tolerance_s
+    likely = {each.before for each in reason.waits_for}
+    waited = moment.at[0] - runs.end[0]
+    likely |= {each for each in reason.open if at_worst or waited[each] <= reason.gap_s + near}
+    offset = moment.offset
+    if not likely and offset[0] > offset.min() + found.tolerance_s:
+        above = runs.above[moment.spans[0]]
+        ended = np.flatnonzero((waited >= 0) & (waited <= near)).tolist()
+        likely = {each for each in ended if each not in above}
+    return sorted(likely)
