@@ -229,8 +229,8 @@ async def analyse(
     Nothing goes to LangSmith unless its tracer is among the callbacks, whatever its variables say.
     Work that `checkpoints` already hold is not repeated; a `durable` run begins no step before they
     hold the one before it. `spending` is the run's account, where the caller looks into it. Of
-    `past_decisions` the judge is told the last from before the as-of date. Raises AnalysisError or a
-    toolkit BadRequest.
+    `past_decisions` the judge is told the last from before the as-of date. Raises AnalysisError or
+    a toolkit BadRequest.
     """
     start = time.perf_counter()
     spending = spending or Spending(options.budget, run.span)

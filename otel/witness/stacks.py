@@ -3,9 +3,12 @@
 Only code objects and line numbers are read, never an argument or a local.
 """
 
+import gc
 import os
+import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from functools import lru_cache
 from types import CodeType, FrameType
@@ -55,6 +58,25 @@ class Source(NamedTuple):
 
 
 RawStack = Sequence[tuple[CodeType, int]]
+
+COLLECTION_MOVES_FRAMES = sys.version_info < (3, 12)
+
+
+@contextmanager
+def still_frames() -> Iterator[Mapping[int, FrameType]]:
+    """The innermost frame of each thread, for a walk during which no garbage is collected.
+
+    Each step of a walk makes an object, so it may start a collection; what that calls lets other
+    threads run, and Python 3.11 then reads a frame that has ended (CPython issue 106883).
+    """
+    pausing = COLLECTION_MOVES_FRAMES and gc.isenabled()
+    if pausing:
+        gc.disable()
+    try:
+        yield sys._current_frames()
+    finally:
+        if pausing:
+            gc.enable()
 
 
 def walk(frame: FrameType | None) -> RawStack:

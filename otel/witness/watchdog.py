@@ -12,7 +12,6 @@ too, which then looks as soon as that is over: the thread still stands at the li
 """
 
 import asyncio
-import sys
 import threading
 import time
 from collections import deque
@@ -23,7 +22,7 @@ from typing import NamedTuple
 from trading_graph.otel.witness.blocks import Block, Mark, Place
 from trading_graph.otel.witness.pauses import pauses
 from trading_graph.otel.witness.run_queue import RunQueue
-from trading_graph.otel.witness.stacks import RawStack, resolve, walk
+from trading_graph.otel.witness.stacks import RawStack, resolve, still_frames, walk
 from trading_graph.otel.witness.tracks import Track, WatchedLoop
 
 MAX_POLLS = 10_000
@@ -144,10 +143,10 @@ class Watchdog:
     def _poll(self) -> int:
         """Look at each loop, and say how long to wait until the next time."""
         # First of all the stacks: reading a file gives up the interpreter, and the line is lost.
-        frames = sys._current_frames()
-        now = time.time_ns()
-        looks = [look for each in self._loops() if (look := self._look(each, frames))]
-        del frames
+        with still_frames() as frames:
+            now = time.time_ns()
+            looks = [look for each in self._loops() if (look := self._look(each, frames))]
+            del frames
         process_ns = time.process_time_ns()
         self._cpu.append((now, process_ns))
         longest_ns = 0

@@ -21,7 +21,12 @@ from tests.otel.witness.watched import HookedLoop, Scene, line_of, lines, scene,
 from trading_graph.otel.vocabularies.witness import BlockState
 from trading_graph.otel.witness.blocks import Block
 from trading_graph.otel.witness.run_queue import RunQueue
-from trading_graph.otel.witness.stacks import source
+from trading_graph.otel.witness.stacks import (
+    COLLECTION_MOVES_FRAMES,
+    source,
+    still_frames,
+    walk,
+)
 from trading_graph.otel.witness.watchdog import Watchdog
 
 __all__ = ["watch"]  # the fixture
@@ -405,3 +410,31 @@ def test_a_starved_loop_is_not_blocked_and_one_that_blocks_too_is_both() -> None
         assert length_ms - starved_ms > 300 / 2
         assert starved_ms > length_ms / 2
         assert 0 < share < 0.5
+
+
+@pytest.mark.skipif(not COLLECTION_MOVES_FRAMES, reason="a collection harms no walk here")
+def test_nothing_is_collected_while_frames_are_walked() -> None:
+    """Every object that a walk makes would start a collection, and a collection runs code."""
+    collecting: list[str] = []
+
+    def deep(frames: int) -> None:
+        if frames:
+            return deep(frames - 1)
+        before = gc.get_threshold()
+        gc.callbacks.append(lambda phase, _: collecting.append(phase))
+        gc.set_threshold(1)
+        try:
+            with still_frames():
+                collecting.clear()
+                walked = walk(sys._getframe())
+                meanwhile = len(collecting)
+            walk(sys._getframe())
+        finally:
+            gc.set_threshold(*before)
+            gc.callbacks.pop()
+        assert len(walked) > 100
+        assert not meanwhile
+
+    deep(100)
+    assert collecting, "a walk without it starts one"
+    assert gc.isenabled()
