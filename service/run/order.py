@@ -3,7 +3,7 @@
 Whoever resumes the run reads the request from it, and checks that the same model and the same data
 would serve: a report of one model that another model judges is nobody's analysis. Only a failed run
 may go on with another deep model, as long as no agent has decided with the first. An order holds no
-secret.
+secret; it says what somebody holds where the request does.
 """
 
 from dataclasses import replace
