@@ -25,7 +25,7 @@ from trading_graph.service.portfolio.run_tally import RunTally
 from trading_graph.service.portfolio.ticker_day import TickerDay, TickerDayState
 from trading_graph.service.settings import Settings
 
-_REFRESH_PER_S = 4
+_REFRESH_PER_S = 2
 _SHOWN_RUNS = 12
 _BAR = 32
 _TROUBLE = (TickerDayState.FAILED, TickerDayState.PARKED)
