@@ -233,9 +233,7 @@ def _announce(
         f"Named more than once, and analysed once: {', '.join(order.duplicates)}."
         if order.duplicates
         else "",
-        f"Portfolio {order.id} goes on in {folder.path} (--again begins anew)."
-        if folder.exists
-        else f"Portfolio {order.id} in {folder.path}",
+        f"Portfolio {order.id} {'goes on' if folder.exists else 'begins'} in {folder.path}",
     ]
     for line in filter(None, lines):
         talk.print(line, highlight=False, markup=False, soft_wrap=True)

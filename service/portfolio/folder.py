@@ -15,6 +15,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from io import FileIO
 from pathlib import Path
@@ -85,9 +86,18 @@ class PortfolioFolder:
         return progress_of(order.ticker_days, self._events())
 
     def status(self) -> PortfolioStatus:
-        """How far the portfolio is; raises PortfolioError."""
+        """How far the portfolio is; raises PortfolioError.
+
+        What was under way when its process died waits for the next one.
+        """
         is_live, order = self.is_locked(), self.order()
-        return PortfolioStatus(order, self.path, is_live, tuple(self.progress(order).values()))
+        ticker_days = tuple(
+            replace(each, state=TickerDayState.WAITING)
+            if each.state is TickerDayState.RUNNING and not is_live
+            else each
+            for each in self.progress(order).values()
+        )
+        return PortfolioStatus(order, self.path, is_live, ticker_days)
 
     def _events(self) -> Iterator[ProgressEvent]:
         try:

@@ -25,7 +25,7 @@ from trading_graph.service.portfolio.run_tally import RunTally
 from trading_graph.service.portfolio.ticker_day import TickerDay, TickerDayState
 from trading_graph.service.settings import Settings
 
-_REFRESH_PER_S = 4
+_REFRESH_PER_S = 2
 _SHOWN_RUNS = 12
 _BAR = 32
 _TROUBLE = (TickerDayState.FAILED, TickerDayState.PARKED)
@@ -66,7 +66,7 @@ class LiveProgress:
             yield
             return
         with Live(
-            get_renderable=self._table,
+            get_renderable=self.table,
             console=self._console,
             refresh_per_second=_REFRESH_PER_S,
             transient=True,
@@ -102,7 +102,8 @@ class LiveProgress:
         reason = f": {progress.reason}" if progress.reason else ""
         return f"{number}  {day.symbol:<8} {day.date}  {progress.seconds:6.1f} s  {outcome}{reason}"
 
-    def _table(self) -> RenderableType:
+    def table(self) -> RenderableType:
+        """The counts, what is left and spent, and the runs under way."""
         progress = list(self._progress.values())
         counts = Counter(each.state for each in progress)
         over = sum(each.is_final for each in progress)

@@ -183,7 +183,8 @@ class PortfolioOrder(BaseModel):
             choice,
             chat_latency_s=self.chat_latency_s,
             fetch_latency_s=self.fetch_latency_s,
-            cache_file=settings.cache_file,  # Also for embedded data: an evening shows no fetches.
+            # Embedded data too: the same bars serve many dates, and the next portfolio.
+            cache_file=settings.cache_file,
             offline_requests_per_minute=self.limits.requests_per_minute,
             offline_tokens_per_minute=self.limits.tokens_per_minute,
         )

@@ -34,7 +34,7 @@ async def report_on(folder: PortfolioFolder, settings: Settings) -> Evaluation:
         choice.data,
         choice.access,
         embedded_latency_s=order.fetch_latency_s,
-        cache_file=choice.cache_file,
+        cache_file=settings.cache_file,
     ) as toolkit:
         return await write_report(
             folder.path,

@@ -78,6 +78,7 @@ async def work(folder: Path, url: str, latency_s: float, runs: int, at_once: int
         out=folder / "runs",
         portfolios=folder / "portfolios",
         model_memory=folder / "models.json",
+        cache_file=folder / "market_data.sqlite",
     )
     choice = backend_choice(settings, offline=False)
     request = RunRequest(symbol="AAPL", date=str(LAST))
@@ -92,7 +93,12 @@ async def work(folder: Path, url: str, latency_s: float, runs: int, at_once: int
     @contextlib.asynccontextmanager
     async def opens(order: PortfolioOrder) -> AsyncIterator[Engine]:
         async with open_engine(
-            settings, choice, order.out, settings.redactor, order.langsmith, durable=True
+            settings,
+            order.choice(settings),
+            order.out,
+            settings.redactor,
+            order.langsmith,
+            durable=True,
         ) as engine:
             yield engine
 

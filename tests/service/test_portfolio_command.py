@@ -4,13 +4,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
 from tests.paid_model import PaidModel
 from tests.schema_files import assert_fits
+from tests.service.portfolio.test_order import order
+from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.service.cli import main
-from trading_graph.service.portfolio.folder import portfolio_folders
+from trading_graph.service.portfolio.folder import PortfolioFolder, portfolio_folders
+from trading_graph.service.portfolio.progress import Happening, ProgressEvent
 from trading_graph.service.run.folder import FolderState, folder_state
 from trading_graph.toolkit.loopback import LoopbackServer
 
@@ -169,3 +173,34 @@ def test_a_ticker_that_always_fails_is_parked_and_tried_again_on_request(workdir
         assert states(document("resume", code=1, **env)) == states(of)
         model.refused = None
         assert set(states(document("resume", "--parked", code=0, **env)).values()) == {"done"}
+
+
+def test_what_its_process_died_of_three_times_is_parked_and_its_neighbours_run(
+    workdir: Path,
+) -> None:
+    """Two were under way at two deaths: they run last, and the one that a third one met, never."""
+    quick = BackendChoice(chat_latency_s=0.02, fetch_latency_s=0.01)
+    of = order(choice=quick, out=Path("runs"))
+    folder = PortfolioFolder(workdir / "portfolios", of.id)
+    folder.write_order(of)
+    poison, neighbour, *others = [each.run_id for each in of.ticker_days]
+    twice = (Happening.BEGAN, Happening.KILLED) * 2
+    with folder.work() as log:
+        for run_id, happenings in ((poison, (*twice, Happening.BEGAN)), (neighbour, twice)):
+            log.append(*(ProgressEvent(1.0, run_id, each) for each in happenings))
+    done = document("resume", code=1)
+    assert [each["state"] for each in done["ticker_days"]] == ["parked", "done", "done", "done"]
+    assert "died or failed in each of 3 tries" in done["ticker_days"][0]["reason"]
+    began = [
+        each.run_id
+        for each in map(_EVENTS.decode, folder.progress_file.read_bytes().splitlines())
+        if each.happening is Happening.BEGAN and each.at > 1
+    ]
+    assert began[-1] == neighbour
+    assert sorted(began) == sorted([neighbour, *others])
+    judged = CliRunner().invoke(main, ["verify", str(folder.path / "trace.jsonl")])
+    assert "Every ticker-day came to an end" in judged.stdout
+    assert "4 (limit: 4" in judged.stdout
+
+
+_EVENTS = msgspec.json.Decoder(ProgressEvent)

@@ -25,6 +25,10 @@ def begun(portfolios: Path, **changed: object) -> PortfolioFolder:
     return folder
 
 
+def states(folder: PortfolioFolder) -> list[TickerDayState]:
+    return [each.state for each in folder.progress(folder.order()).values()]
+
+
 def test_half_a_line_of_a_killed_process_is_cut_off(tmp_path: Path) -> None:
     folder = begun(tmp_path)
     days = [each.run_id for each in folder.order().ticker_days]
@@ -32,12 +36,11 @@ def test_half_a_line_of_a_killed_process_is_cut_off(tmp_path: Path) -> None:
         log.append(*(ProgressEvent(1.0, run_id, Happening.BEGAN) for run_id in days[:2]))
     with folder.progress_file.open("ab") as file:
         file.write(b'{"at":2.0,"run_id":"')
-    states = [each.state for each in folder.status().ticker_days]
-    assert states == [TickerDayState.RUNNING] * 2 + [TickerDayState.WAITING] * 2
+    assert states(folder) == [TickerDayState.RUNNING] * 2 + [TickerDayState.WAITING] * 2
+    assert {each.state for each in folder.status().ticker_days} == {TickerDayState.WAITING}
     with folder.work() as log:
         log.append(ProgressEvent(3.0, days[2], Happening.BEGAN))
-    states = [each.state for each in folder.status().ticker_days]
-    assert states == [TickerDayState.RUNNING] * 3 + [TickerDayState.WAITING]
+    assert states(folder) == [TickerDayState.RUNNING] * 3 + [TickerDayState.WAITING]
 
 
 def test_a_line_that_is_no_event_is_named(tmp_path: Path) -> None:
