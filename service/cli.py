@@ -15,6 +15,7 @@ import click
 from trading_graph.service.lazy_command import LazyCommand, SeveralWords, load
 from trading_graph.service.part_options import part_options
 from trading_graph.service.portfolio_cli import portfolio
+from trading_graph.service.program_cli import probe, record
 from trading_graph.service.shared_options import (
     data_option,
     json_option,
@@ -68,19 +69,6 @@ _from_source = click.option(
     type=click.Choice(["file", "jaeger", "langsmith"]),
     callback=_require_langsmith,
     help="Where to look. Default: a file, then the runs of this folder, then Jaeger.",
-)
-_instrument = click.option(
-    "--instrument",
-    default="auto",
-    show_default=True,
-    metavar="auto|none|NAME,...",
-    help="Which of the installed OpenTelemetry instrumentors are loaded, when the program imports "
-    "what they are for.",
-)
-_spans = click.option(
-    "--spans",
-    type=click.Choice(["tasks"]),
-    help="Record asyncio tasks as spans, for a program that no instrumentor knows.",
 )
 _dependencies = click.option(
     "--dependencies",
@@ -361,89 +349,8 @@ def diagnose() -> None:
     """
 
 
-@main.command(
-    cls=LazyCommand,
-    calls="commands.record:record_command",
-    context_settings={"allow_interspersed_args": False},
-)
-@click.argument("program", nargs=-1, type=click.UNPROCESSED, metavar="[--] PROGRAM [ARGS]...")
-@click.option(
-    "--gate",
-    type=click.Path(dir_okay=False),
-    metavar="FILE",
-    help="Your own gate. Default: as of `verify`.",
-)
-@click.option(
-    "--out",
-    type=click.Path(dir_okay=False),
-    metavar="FILE",
-    help="The trace file. Default: trace-TIME-PID.jsonl in the current folder.",
-)
-@_instrument
-@_spans
-@json_option
-def record() -> None:
-    """Run PROGRAM unchanged, record its spans and what proves them, and judge them.
-
-    It runs with its own arguments, streams, signals and exporters. The verdict is on stderr; with
-    --json it is also the last line of stdout.
-
-    Exit codes: the program's own if it is not 0, else 0 passed, 1 a check failed, 2 usage (there is
-    no such program), 3 nothing was recorded, or it cannot be judged.
-
-    \b
-    Examples:
-      trading-graph record -- python app.py --fast
-      trading-graph record --out trace.jsonl -- pytest tests/agents
-      trading-graph record --spans tasks -- -m my_agents
-    """
-
-
-@main.command(
-    cls=LazyCommand,
-    calls="commands.probe:probe_command",
-    context_settings={"allow_interspersed_args": False},
-)
-@click.argument("program", nargs=-1, type=click.UNPROCESSED, metavar="[--] PROGRAM [ARGS]...")
-@click.option(
-    "--runs",
-    type=click.IntRange(4, 100),
-    default=10,
-    show_default=True,
-    metavar="K",
-    help="How often the program runs; the first two runs are undisturbed.",
-)
-@click.option(
-    "--timeout",
-    type=_POSITIVE,
-    metavar="SECONDS",
-    help="What a run may take. Default: 600, and after the first run three times that and 30.",
-)
-@click.option(
-    "--out",
-    type=click.Path(dir_okay=False),
-    metavar="FILE",
-    help="The file of dependencies; the trace of an undisturbed run is written beside it. Default: "
-    "dependencies-TIME-PID.json in the current folder.",
-)
-@_instrument
-@_spans
-@json_option
-def probe() -> None:
-    """Run PROGRAM several times with small delays, and say who waits for whom.
-
-    PROGRAM is run as by `record`, or is the id of a pytest test. What it prints is shown only if it
-    fails. Spans that move with a delay depend on it; `diagnose --dependencies` takes the result.
-
-    Exit codes: 0 probed, 2 usage, 3 the program failed, did not end, made no spans, or is not
-    repeatable.
-
-    \b
-    Examples:
-      trading-graph probe -- python app.py --fast
-      trading-graph probe --runs 12 -- tests/test_agents.py::test_team
-      trading-graph probe -- trading-graph run AAPL --offline
-    """
+main.add_command(record)
+main.add_command(probe)
 
 
 @main.command(cls=LazyCommand, calls="commands.ladder:ladder_command", extra="run")

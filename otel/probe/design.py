@@ -6,6 +6,7 @@ drawn and played by what is likely so far; of those that make the run little lon
 settles most is taken.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -74,9 +75,10 @@ class Design:
     def next_plan(self, token: str, process: int, rng: "Generator", allowed_s: float) -> Plan:
         """The plan of the next run, which may take longer by so many seconds."""
         runs, tasks_s = self._runs, round(float(min(self.hold_s, allowed_s / 4)), 6)
-        salt = self._salt(tasks_s, rng)
+        paths = self._tasks(tasks_s, allowed_s / 2, rng)
+        tasks = (tasks_s, self._salt(tasks_s, rng), paths, round(allowed_s / 4, 6))
         if not self._open:
-            return Plan(token, process, {}, tasks_s, salt)
+            return Plan(token, process, {}, *tasks)
         holds = self._draw(rng)
         played = _Played(self.found, holds)
         at_worst = _Played(self.found, holds, at_worst=True)
@@ -90,7 +92,22 @@ class Design:
             for span, seconds in enumerate(holds[best])
             if seconds
         }
-        return Plan(token, process, chosen, tasks_s, salt)
+        return Plan(token, process, chosen, *tasks)
+
+    def _tasks(self, tasks_s: float, most_s: float, rng: "Generator") -> frozenset[str]:
+        """Tasks that are made together and lead to spans: all, or some in so many seconds."""
+        runs = self._runs
+        made: dict[str, set[str]] = defaultdict(set)
+        for each in runs.activities:
+            for path in set(each):
+                while path and path != each[0] and not each[0].startswith(f"{path}."):
+                    creator = path.rpartition(".")[0]
+                    made[creator].add(path)
+                    path = creator
+        together = [paths for _, paths in sorted(made.items()) if len(paths) > 1]
+        count = max(int(most_s / tasks_s), 1) if tasks_s else 0
+        chosen = rng.permutation(len(together))[:count].tolist()
+        return frozenset(path for each in chosen for path in together[each])
 
     def _salt(self, tasks_s: float, rng: "Generator") -> int:
         """The salt that lets most tasks come before others that were always before them."""

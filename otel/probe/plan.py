@@ -6,7 +6,8 @@ each run.
 
 Tasks that one activity makes at one moment are held for a random while before their first step,
 which changes who comes first to a limit. Each hold follows from the path of the task's activity,
-the numbers in which each activity made the next one, so that a plan need not know the tasks.
+the numbers in which each activity made the next one. A plan names the tasks that lead to spans, and
+gives all others together so much time, since a program may make thousands of tasks for its streams.
 
 The witness reads a plan in the program that is probed, so this imports the standard library alone.
 """
@@ -25,6 +26,8 @@ TOP = ""
 class Plan:
     """The seconds by which spans are held, by key, and those by which tasks are held at most.
 
+    `tasks` are the paths of those that lead to spans; all others are held for `others_s` together.
+
     `token` is that of the run for which the plan was made, and `process` the one that made it:
     nobody else's run is ever delayed.
     """
@@ -34,6 +37,8 @@ class Plan:
     spans: Mapping[str, float] = field(default_factory=dict)
     tasks_s: float = 0.0
     salt: int = 0
+    tasks: frozenset[str] = frozenset()
+    others_s: float = 0.0
 
     def of_task(self, path: str) -> float:
         """How long a task is held, by the path of its activity and the salt."""
@@ -51,6 +56,8 @@ class Plan:
                 "spans": dict(self.spans),
                 "tasks_s": self.tasks_s,
                 "salt": self.salt,
+                "tasks": sorted(self.tasks),
+                "others_s": self.others_s,
             }
         )
 
@@ -64,6 +71,8 @@ class Plan:
             {str(key): float(seconds) for key, seconds in read["spans"].items()},
             float(read["tasks_s"]),
             int(read["salt"]),
+            frozenset(map(str, read["tasks"])),
+            float(read["others_s"]),
         )
 
 

@@ -137,6 +137,7 @@ class Probed:
                 for each in self.findings.limits
             ),
             speed_ups=(),
+            left_out=self.runs.left_out,
         )
 
     def _numbers(self) -> dict[int, tuple[int, ...]]:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 Place = tuple[tuple[str, int], ...]
 """The names from below the run down to a span, each with its number among siblings of that name."""
 
+MOST_LEFT_OUT = 0.1
+"""Runs that differ in more than this share of their spans are not of one structure."""
+
 _AT_ONCE_MS = 1.0
 """A wait that begins this soon after the start of a span is before its work."""
 
@@ -78,6 +81,8 @@ class Runs:
     """What a plan calls each span."""
     rows: tuple[tuple[int, ...], ...]
     """The row of each span in the trace of each run."""
+    left_out: tuple[tuple[str, ...], ...]
+    """The names, from below the run down, of spans that not all runs have equally often."""
 
     def __len__(self) -> int:
         return len(self.places)
@@ -107,13 +112,23 @@ class Runs:
 
 
 def align(runs: Sequence[ProbeRun]) -> Runs:
-    """The spans of some runs, each known again in all of them; raises ChangedStructureError."""
+    """The spans of some runs, each known again in all of them; raises ChangedStructureError.
+
+    Where the runs do not have equally many spans of a name below a span, these are left out.
+    """
     found = [_Places(each) for each in runs]
-    first = found[0]
-    for other in found[1:]:
-        if other.rows.keys() != first.rows.keys():
-            raise ChangedStructureError(_difference(first, other))
-    places = sorted(first.rows, key=lambda place: (len(place), first.rows[place]))
+    counts = [each.counts() for each in found]
+    names = set[tuple[Place, str]]().union(*counts)
+    differing = {each for each in names if len({one[each] for one in counts}) > 1}
+    common = {
+        place
+        for place in found[0].rows
+        if not any((place[:at], place[at][0]) in differing for at in range(len(place)))
+    }
+    every = set[Place]().union(*(each.rows for each in found))
+    if len(every - common) > MOST_LEFT_OUT * len(every):
+        raise ChangedStructureError(_difference(found[0], found[-1]))
+    places = sorted(common, key=lambda place: (len(place), found[0].rows[place]))
     number = {place: at for at, place in enumerate(places)}
     columns = [_columns(each, places) for each in found]
     return Runs(
@@ -131,8 +146,9 @@ def align(runs: Sequence[ProbeRun]) -> Runs:
         made_with=tuple(tuple(each.made_with) for each in columns),
         activities=tuple(each.activities for each in columns),
         is_known_again=_are_known_again(places, columns),
-        keys=_keys(first, places),
+        keys=_keys(found[0], places),
         rows=tuple(tuple(each.rows[place] for place in places) for each in found),
+        left_out=tuple(sorted({(*(name for name, _ in above), name) for above, name in differing})),
     )
 
 
@@ -154,6 +170,10 @@ class _Places:
                     place = (*above, (name, number))
                     self.rows[place] = child
                     pending.append((place, child))
+
+    def counts(self) -> Counter[tuple[Place, str]]:
+        """How many spans of each name are below each span."""
+        return Counter((place[:-1], place[-1][0]) for place in self.rows if place)
 
     def _by_name(self, family: Sequence[int]) -> Iterator[tuple[str, list[int]]]:
         trace = self.run.trace

@@ -86,7 +86,8 @@ class Dependencies(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     `runs` were made, `plain` of them undisturbed; these took `wall_s`, the median. Moments closer
     than `tolerance_s` count as one. `noise` is by what share predictions of the disturbed runs were
-    off, at most. Spans are numbered by their place in `spans`.
+    off, at most. Spans are numbered by their place in `spans`; `left_out` are the paths of those
+    that not all runs have equally often.
     """
 
     schema_version: Literal[1]
@@ -99,6 +100,7 @@ class Dependencies(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     spans: tuple[ProbedSpan, ...]
     limits: tuple[ShownLimit, ...]
     speed_ups: tuple[SpeedUp, ...]
+    left_out: tuple[tuple[str, ...], ...] = ()
 
     @classmethod
     def from_json(cls, content: bytes) -> "Dependencies":

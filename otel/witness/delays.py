@@ -58,6 +58,7 @@ class Delays:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+        self._others_s = plan.others_s
         self._keys: dict[int, tuple[str, str]] = {}
         self._numbers: Counter[tuple[int, str, str]] = Counter()
         self._made: dict[str, list[str]] = {}
@@ -176,19 +177,30 @@ class Delays:
             self._awaited[path] = awaited
         born_late = self._born_late[path] = self._first_steps.get(creator, 0.0)
         self._first_steps[path] = born_late
-        seconds = self._plan.of_task(path)
+        seconds = self._of_task(path)
         if not seconds:
             return step()
 
         def decide() -> None:
             # A task that was made alone comes first to nothing, and would only make the run longer.
             if len(made) > 1:
+                self._spend(path, seconds)
                 self._first_steps[path] += seconds
                 loop.call_later(seconds, step, context=context)
             else:
                 step()
 
         return call_soon(loop, decide, context=context)
+
+    def _of_task(self, path: str) -> float:
+        """How long a task is held before its first step, if it is not made alone."""
+        is_spared = path not in self._plan.tasks and self._others_s <= 0
+        return 0.0 if is_spared else self._plan.of_task(path)
+
+    def _spend(self, path: str, seconds: float) -> None:
+        """Note that a task is held."""
+        if path not in self._plan.tasks:
+            self._others_s -= seconds
 
     def _note_awaited(self, task: "asyncio.Task[Any]", woken_by: tuple[Any, ...]) -> None:
         """Note which tasks a task has awaited, if that is what wakes it."""
@@ -241,7 +253,9 @@ class Delays:
         return submit
 
     def _run_job(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        if seconds := self._plan.of_task(current_activity().path):
+        path = current_activity().path
+        if seconds := self._of_task(path):
+            self._spend(path, seconds)
             time.sleep(seconds)
         return function(*args, **kwargs)
 

@@ -51,6 +51,13 @@ class ProbeText:
         if unsettled:
             yield ""
             yield Text(f"Not settled: what {_some(unsettled)} wait for; more --runs settle more.")
+        if found.left_out:
+            yield ""
+            paths = [" > ".join(each) for each in found.left_out]
+            yield Text(
+                f"Left out, since not all runs have them equally often: {_some(paths)}. But for "
+                "these the program is repeatable."
+            )
         if found.speed_ups:
             yield ""
             yield Table(

@@ -51,7 +51,7 @@ class App:
 
         install()
         try:
-            hold(Plan("", os.getpid(), plan, tasks_s))
+            hold(Plan("", os.getpid(), plan, tasks_s, others_s=60))
             with ThreadPoolExecutor(1) as thread:
                 thread.submit(asyncio.run, main()).result()
         finally:
@@ -250,7 +250,7 @@ def test_a_plan_that_cannot_be_read_holds_nothing(tmp_path: Path, content: str) 
 
 
 def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
-    plan = Plan("t", os.getpid(), {"/run": 0.25}, 0.01, 7)
+    plan = Plan("t", os.getpid(), {"/run": 0.25}, 0.01, 7, frozenset(["0.1"]), 0.5)
     (tmp_path / PLAN).write_text(plan.to_json())
     assert plan_for(str(tmp_path), "t") == plan
     assert sys.version_info >= (3, 11)
