@@ -79,9 +79,26 @@ class SpanTable:
         return [record.attributes() for record in self._records]
 
     @cached_property
+    def _alike(self) -> Mapping[tuple[str, ...], list[int]]:
+        """The rows of the spans that have the same attributes, as most of one kind do."""
+        alike: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        for row, attributes in enumerate(self._attributes):
+            alike[tuple(attributes)].append(row)
+        return alike
+
+    @cached_property
+    def _rows_with(self) -> Mapping[str, list[list[int]]]:
+        """The rows of the spans that have an attribute, by its name; in a list for each kind."""
+        rows_with: dict[str, list[list[int]]] = {}
+        for keys, rows in self._alike.items():
+            for key in keys:
+                rows_with.setdefault(key, []).append(rows)
+        return rows_with
+
+    @cached_property
     def keys(self) -> Set[str]:
         """The names of all attributes of all spans."""
-        return set[str]().union(*self._attributes)
+        return frozenset(self._rows_with)
 
     def attributes(self, row: int) -> Attributes:
         """The attributes of a span; the first call decodes those of all spans."""
@@ -91,11 +108,11 @@ class SpanTable:
         """An attribute of every span, by row; None where it is missing. Cached by key."""
         column = self._columns.get(key)
         if column is None:
-            column = self._columns[key] = (
-                [attributes.get(key) for attributes in self._attributes]
-                if key in self.keys
-                else [None] * len(self)
-            )
+            column = self._columns[key] = [None] * len(self)
+            attributes = self._attributes
+            for rows in self._rows_with.get(key, ()):
+                for row in rows:
+                    column[row] = attributes[row][key]
         return column
 
     def figures(self, key: str) -> list[float | None]:
@@ -132,8 +149,7 @@ class SpanTable:
         if isinstance(reader, Figure) and len(keys) == 1:
             return self.figures(*keys)
         column = [reader.otherwise] * len(self)
-        rows = {row for key in keys for row, each in enumerate(self._attributes) if key in each}
-        for row in rows:
+        for row in {row for key in keys for rows in self._rows_with[key] for row in rows}:
             column[row] = reader.read(self._attributes[row])
         return column
 
@@ -213,11 +229,15 @@ class SpanTable:
     @cached_property
     def eventless(self) -> frozenset[int]:
         """The spans whose source stores no events."""
+        if self._events.count(nothing) == len(self):
+            return frozenset()  # as usual
         return frozenset([row for row, each in enumerate(self._events) if each is no_events])
 
     @cached_property
     def eventful(self) -> frozenset[int]:
         """The spans that have events."""
+        if self._events.count(nothing) == len(self):
+            return frozenset()
         events = enumerate(self._events)
         return frozenset([row for row, each in events if each is not nothing and each()])
 
@@ -235,8 +255,10 @@ class SpanTable:
     @cached_property
     def linked(self) -> frozenset[int]:
         """The spans that link to others."""
-        links = enumerate(map(attrgetter("links"), self._records))
-        return frozenset([row for row, each in links if each is not nothing and each()])
+        links = list(map(attrgetter("links"), self._records))
+        if links.count(nothing) == len(self):
+            return frozenset()
+        return frozenset([row for row, each in enumerate(links) if each is not nothing and each()])
 
     @cached_property
     def resources(self) -> list[Attributes]:
@@ -337,7 +359,7 @@ class SpanTable:
     @cached_property
     def roles(self) -> tuple[Role, ...]:
         """The role of each span, by row."""
-        return roles(self._attributes, self.keys)
+        return roles(self._attributes, self._alike)
 
     @cached_property
     def _by_role(self) -> Mapping[Role, list[int]]:
@@ -351,7 +373,7 @@ class SpanTable:
         rows = self._by_role.get(role, [])
         if run is None or not rows or self._is_whole(run):
             return list(rows)
-        inside = set(self.subtree(run))
+        inside = set(self.tree_rows(run))
         return [row for row in rows if row in inside]
 
     @cached_property
@@ -377,7 +399,8 @@ class SpanTable:
     @cached_property
     def roots(self) -> list[int]:
         """The spans without a parent."""
-        return [row for row, parent in enumerate(self.parents) if parent == ROOT]
+        rows: list[int] = np.flatnonzero(self.parent == ROOT).tolist()
+        return rows
 
     @cached_property
     def orphans(self) -> list[int]:
@@ -449,10 +472,13 @@ class SpanTable:
         return rows
 
     def below(self, row: int) -> list[int]:
-        """A span and everything below it, in order of start."""
-        if self._is_whole(row):
-            return list(range(len(self)))
-        return sorted(self.subtree(row))
+        """A span and everything below it, in order of start; cached, and not to be changed."""
+        rows: list[int] | None = self.memo.get(("below", row))
+        if rows is None:
+            whole = self._is_whole(row)
+            rows = list(range(len(self))) if whole else sorted(self.subtree(row))
+            self.memo["below", row] = rows
+        return rows
 
     def _is_whole(self, row: int) -> bool:
         """Whether every span of the trace is at or below a span."""
