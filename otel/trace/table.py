@@ -6,10 +6,10 @@ float64 would lose up to 256 ns. Attributes are decoded at first use.
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import compress
+from itertools import chain, compress
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -95,6 +95,11 @@ class SpanTable:
                 rows_with.setdefault(key, []).append(rows)
         return rows_with
 
+    def rows_with(self, keys: Iterable[str]) -> Iterable[int]:
+        """The spans that have one of some attributes, each once, in no order."""
+        parts = {id(rows): rows for key in keys for rows in self._rows_with.get(key, ())}
+        return chain.from_iterable(parts.values())
+
     @cached_property
     def keys(self) -> Set[str]:
         """The names of all attributes of all spans."""
@@ -110,23 +115,21 @@ class SpanTable:
         if column is None:
             column = self._columns[key] = [None] * len(self)
             attributes = self._attributes
-            for rows in self._rows_with.get(key, ()):
-                for row in rows:
-                    column[row] = attributes[row][key]
+            for row in self.rows_with((key,)):
+                column[row] = attributes[row][key]
         return column
 
     def figures(self, key: str) -> list[float | None]:
         """An attribute of every span by row, as a finite number or None. Cached by key."""
         column = self._figures.get(key)
         if column is None:
-            isfinite = math.isfinite
-            column = self._figures[key] = [
-                # The usual cases are decided inline: a call for each value takes twice as long.
-                value
-                if value is None or (type(value) is float and isfinite(value))
-                else finite(value)
-                for value in self.values(key)
-            ]
+            column = self._figures[key] = [None] * len(self)
+            attributes, isfinite = self._attributes, math.isfinite
+            for row in self.rows_with((key,)):
+                value = attributes[row][key]
+                # The usual case is decided inline: a call for each value takes twice as long.
+                is_usual = type(value) is float and isfinite(value)
+                column[row] = value if is_usual else finite(value)
         return column
 
     def numbers(self, key: str) -> Iterator[tuple[int, float]]:
@@ -149,7 +152,7 @@ class SpanTable:
         if isinstance(reader, Figure) and len(keys) == 1:
             return self.figures(*keys)
         column = [reader.otherwise] * len(self)
-        for row in {row for key in keys for rows in self._rows_with[key] for row in rows}:
+        for row in self.rows_with(keys):
             column[row] = reader.read(self._attributes[row])
         return column
 
