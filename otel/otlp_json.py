@@ -322,15 +322,13 @@ def _attributes(items: Sequence[RawKeyValue], strings: dict[str, str] | None = N
     # Most values are strings, then numbers: they cost no function call.
     attributes: dict[str, Any] = {}
     strings = {} if strings is None else strings
-    room = len(strings) < _SHARED_STRINGS
+    share = strings.setdefault if len(strings) < _SHARED_STRINGS else strings.get
     for item in items:
-        key = item.key
-        key = strings.setdefault(key, key) if room else strings.get(key, key)
-        value = item.value
+        key, value = share(item.key, item.key), item.value
         if value is None:
             attributes[key] = None
         elif (text := value.string_value) is not None:
-            attributes[key] = strings.setdefault(text, text) if room else strings.get(text, text)
+            attributes[key] = share(text, text)
         elif (whole := value.int_value) is not None:
             attributes[key] = whole
         elif (number := value.double_value) is not None:

@@ -14,7 +14,8 @@ class TraceBuilder:
 
     def __init__(self, trace_id: str) -> None:
         self.trace_id = trace_id
-        self._records: dict[str, SpanRecord] = {}
+        self._places: dict[str, int] = {}
+        self._records: list[SpanRecord] = []
         self._flaws: dict[str, None] = {}
         self._repeated = 0
 
@@ -25,19 +26,22 @@ class TraceBuilder:
         then counts, not the one that was made up for the file. A run that failed and was resumed
         has ended several times, and its last end counts.
         """
-        earlier = self._records.setdefault(record.span_id, record)
-        if earlier is record:
+        records = self._records
+        place = self._places.setdefault(record.span_id, len(records))
+        if place == len(records):
+            records.append(record)
             return
         self._repeated += 1
+        earlier = records[place]
         if not earlier.end_ns:
-            self._records[record.span_id] = record
+            records[place] = record
         elif record.end_ns and _identity(earlier) != _identity(record):
             if _killed(earlier) != _killed(record):
-                self._records[record.span_id] = record if _killed(earlier) else earlier
+                records[place] = record if _killed(earlier) else earlier
                 return
             if _resumed(earlier) or _resumed(record):
                 if record.end_ns > earlier.end_ns:
-                    self._records[record.span_id] = record
+                    records[place] = record
                 return
             self.flaw(f"Two different spans have the id {record.span_id}.")
 
@@ -47,7 +51,7 @@ class TraceBuilder:
 
     def build(self) -> SpanTable:
         """Build the table of all spans that were added."""
-        ids, records = list(self._records), list(self._records.values())
+        ids, records = list(self._places), self._records
         start = np.fromiter(map(attrgetter("start_ns"), records), np.int64, len(records))
         end = np.fromiter(map(attrgetter("end_ns"), records), np.int64, len(records))
         order = np.lexsort((-end, start))
@@ -58,10 +62,10 @@ class TraceBuilder:
 
         # Rows of the parents, first in the order of reading and then sorted. To look the parents up
         # in the order of start instead would jump about in memory.
-        position = dict(zip(ids, range(len(ids)), strict=True))
+        places = self._places
         above = np.array(
             [
-                position.get(parent, ORPHAN) if (parent := each.parent_id) else ROOT
+                places.get(parent, ORPHAN) if (parent := each.parent_id) else ROOT
                 for each in records
             ],
             np.int32,

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from trading_graph.otel.trace.table import SpanTable
 
 _Arguments = ParamSpec("_Arguments")
 _Value = TypeVar("_Value")
+
+_UNKNOWN: Any = object()
 
 
 def once_per_trace(
@@ -23,9 +25,9 @@ def once_per_trace(
         # Mostly without keywords: joining the two takes longer than the look-up.
         key = (function, args, *kwargs.items()) if kwargs else (function, args)
         memo = trace.memo
-        if key not in memo:
-            memo[key] = function(trace, *args, **kwargs)
-        value: _Value = memo[key]
+        value: _Value = memo.get(key, _UNKNOWN)
+        if value is _UNKNOWN:
+            value = memo[key] = function(trace, *args, **kwargs)
         return value
 
     return kept

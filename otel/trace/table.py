@@ -6,10 +6,10 @@ float64 would lose up to 256 ns. Attributes are decoded at first use.
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import compress
+from itertools import chain, compress
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -79,9 +79,31 @@ class SpanTable:
         return [record.attributes() for record in self._records]
 
     @cached_property
+    def _alike(self) -> Mapping[tuple[str, ...], list[int]]:
+        """The rows of the spans that have the same attributes, as most of one kind do."""
+        alike: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        for row, attributes in enumerate(self._attributes):
+            alike[tuple(attributes)].append(row)
+        return alike
+
+    @cached_property
+    def _rows_with(self) -> Mapping[str, list[list[int]]]:
+        """The rows of the spans that have an attribute, by its name; in a list for each kind."""
+        rows_with: dict[str, list[list[int]]] = {}
+        for keys, rows in self._alike.items():
+            for key in keys:
+                rows_with.setdefault(key, []).append(rows)
+        return rows_with
+
+    def rows_with(self, keys: Iterable[str]) -> Iterable[int]:
+        """The spans that have one of some attributes, each once, in no order."""
+        parts = {id(rows): rows for key in keys for rows in self._rows_with.get(key, ())}
+        return chain.from_iterable(parts.values())
+
+    @cached_property
     def keys(self) -> Set[str]:
         """The names of all attributes of all spans."""
-        return set[str]().union(*self._attributes)
+        return frozenset(self._rows_with)
 
     def attributes(self, row: int) -> Attributes:
         """The attributes of a span; the first call decodes those of all spans."""
@@ -91,25 +113,23 @@ class SpanTable:
         """An attribute of every span, by row; None where it is missing. Cached by key."""
         column = self._columns.get(key)
         if column is None:
-            column = self._columns[key] = (
-                [attributes.get(key) for attributes in self._attributes]
-                if key in self.keys
-                else [None] * len(self)
-            )
+            column = self._columns[key] = [None] * len(self)
+            attributes = self._attributes
+            for row in self.rows_with((key,)):
+                column[row] = attributes[row][key]
         return column
 
     def figures(self, key: str) -> list[float | None]:
         """An attribute of every span by row, as a finite number or None. Cached by key."""
         column = self._figures.get(key)
         if column is None:
-            isfinite = math.isfinite
-            column = self._figures[key] = [
-                # The usual cases are decided inline: a call for each value takes twice as long.
-                value
-                if value is None or (type(value) is float and isfinite(value))
-                else finite(value)
-                for value in self.values(key)
-            ]
+            column = self._figures[key] = [None] * len(self)
+            attributes, isfinite = self._attributes, math.isfinite
+            for row in self.rows_with((key,)):
+                value = attributes[row][key]
+                # The usual case is decided inline: a call for each value takes twice as long.
+                is_usual = type(value) is float and isfinite(value)
+                column[row] = value if is_usual else finite(value)
         return column
 
     def numbers(self, key: str) -> Iterator[tuple[int, float]]:
@@ -132,8 +152,7 @@ class SpanTable:
         if isinstance(reader, Figure) and len(keys) == 1:
             return self.figures(*keys)
         column = [reader.otherwise] * len(self)
-        rows = {row for key in keys for row, each in enumerate(self._attributes) if key in each}
-        for row in rows:
+        for row in self.rows_with(keys):
             column[row] = reader.read(self._attributes[row])
         return column
 
@@ -213,11 +232,15 @@ class SpanTable:
     @cached_property
     def eventless(self) -> frozenset[int]:
         """The spans whose source stores no events."""
+        if self._events.count(nothing) == len(self):
+            return frozenset()  # as usual
         return frozenset([row for row, each in enumerate(self._events) if each is no_events])
 
     @cached_property
     def eventful(self) -> frozenset[int]:
         """The spans that have events."""
+        if self._events.count(nothing) == len(self):
+            return frozenset()
         events = enumerate(self._events)
         return frozenset([row for row, each in events if each is not nothing and each()])
 
@@ -235,8 +258,10 @@ class SpanTable:
     @cached_property
     def linked(self) -> frozenset[int]:
         """The spans that link to others."""
-        links = enumerate(map(attrgetter("links"), self._records))
-        return frozenset([row for row, each in links if each is not nothing and each()])
+        links = list(map(attrgetter("links"), self._records))
+        if links.count(nothing) == len(self):
+            return frozenset()
+        return frozenset([row for row, each in enumerate(links) if each is not nothing and each()])
 
     @cached_property
     def resources(self) -> list[Attributes]:
@@ -337,7 +362,7 @@ class SpanTable:
     @cached_property
     def roles(self) -> tuple[Role, ...]:
         """The role of each span, by row."""
-        return roles(self._attributes, self.keys)
+        return roles(self._attributes, self._alike)
 
     @cached_property
     def _by_role(self) -> Mapping[Role, list[int]]:
@@ -351,7 +376,7 @@ class SpanTable:
         rows = self._by_role.get(role, [])
         if run is None or not rows or self._is_whole(run):
             return list(rows)
-        inside = set(self.subtree(run))
+        inside = set(self.tree_rows(run))
         return [row for row in rows if row in inside]
 
     @cached_property
@@ -377,7 +402,8 @@ class SpanTable:
     @cached_property
     def roots(self) -> list[int]:
         """The spans without a parent."""
-        return [row for row, parent in enumerate(self.parents) if parent == ROOT]
+        rows: list[int] = np.flatnonzero(self.parent == ROOT).tolist()
+        return rows
 
     @cached_property
     def orphans(self) -> list[int]:
@@ -449,10 +475,13 @@ class SpanTable:
         return rows
 
     def below(self, row: int) -> list[int]:
-        """A span and everything below it, in order of start."""
-        if self._is_whole(row):
-            return list(range(len(self)))
-        return sorted(self.subtree(row))
+        """A span and everything below it, in order of start; cached, and not to be changed."""
+        rows: list[int] | None = self.memo.get(("below", row))
+        if rows is None:
+            whole = self._is_whole(row)
+            rows = list(range(len(self))) if whole else sorted(self.subtree(row))
+            self.memo["below", row] = rows
+        return rows
 
     def _is_whole(self, row: int) -> bool:
         """Whether every span of the trace is at or below a span."""

@@ -8,6 +8,7 @@ spans and the absence of orphans can be required.
 from collections.abc import Sequence
 
 import msgspec
+import numpy as np
 
 from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.trace.clocks import is_elsewhere
@@ -150,8 +151,9 @@ def called_note(trace: SpanTable, run: int) -> str:
 
 def _broken(trace: SpanTable) -> list[int]:
     """The spans without two times in order: as a rule none."""
-    times = enumerate(trace.intervals)
-    return [row for row, (start, end) in times if not start or not end or end < start]
+    start, end = trace.start, trace.end
+    rows: list[int] = np.flatnonzero((start == 0) | (end == 0) | (end < start)).tolist()
+    return rows
 
 
 def _set_back(trace: SpanTable, broken: Sequence[int]) -> str | None:

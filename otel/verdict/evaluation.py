@@ -39,15 +39,14 @@ class Scope:
         self.seen = seen
         self.shown = shown
         self._sets = sets
-        self._rows = trace.below(run)
         self._selections: dict[str, list[int]] = {}
 
     def select(self, spans: str | SpanSet) -> list[int]:
         """The rows of a set in order of start; `spans` is the set or its name."""
         if isinstance(spans, SpanSet):
-            return spans.select(self.trace, self.run, self._rows)
+            return spans.select(self.trace, self.run)
         if spans not in self._selections:
-            self._selections[spans] = self._sets[spans].select(self.trace, self.run, self._rows)
+            self._selections[spans] = self._sets[spans].select(self.trace, self.run)
         return self._selections[spans]
 
 

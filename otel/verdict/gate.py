@@ -24,14 +24,14 @@ class SpanSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     name: tuple[str, ...] = ()
     attributes: dict[str, Any] = {}
 
-    def select(self, trace: SpanTable, run: int, rows: list[int]) -> list[int]:
-        """The rows of the set among `rows`, in order of start.
+    def select(self, trace: SpanTable, run: int) -> list[int]:
+        """The rows of the set at or below the run, in order of start.
 
         `run` is the row under judgement; it has the role RUN even if its attributes do not say so.
         """
-        if self.role is not None:
-            itself, roles, role = run if self.role is Role.RUN else None, trace.roles, self.role
-            rows = [row for row in rows if roles[row] is role or row == itself]
+        rows = trace.below(run) if self.role is None else trace.of_role(self.role, run)
+        if self.role is Role.RUN and trace.roles[run] is not Role.RUN:
+            rows = sorted([run, *rows])
         if self.name and "*" not in self.name:
             names = trace.names
             matches = {name: self._matches(name) for name in {names[row] for row in rows}}

@@ -221,7 +221,8 @@ def _chain(on: Evaluation, check: g.Chain) -> CheckResult:
         return not_applicable(check, "the run declares no expected chain")
     chain = serial_chain(on.trace, on.rows)
     # What a killed process had begun is repeated when other branches are long done with theirs.
-    again = [row for row in on.rows if on.trace.attributes(row).get(PAID_AGAIN)]
+    anew = set(on.trace.rows_with((PAID_AGAIN,)))
+    again = [row for row in on.rows if row in anew and on.trace.attributes(row)[PAID_AGAIN]]
     allowance = limit + len(serial_chain(on.trace, again))
     return on.result(
         len(chain) <= allowance,

@@ -34,8 +34,8 @@ def count_spans(trace: SpanTable, run: int) -> SpanCounts:
     declared = trace.column_of(witness.declared_spans)
     starts = [
         row
-        for row, each in enumerate(declared)
-        if each is not None and (row == run or run in trace.ancestors(row))
+        for row in sorted(trace.rows_with(witness.declared_spans.keys))
+        if declared[row] is not None and (row == run or run in trace.ancestors(row))
     ]
     below: dict[int, list[int]] = {row: [] for row in starts}
     for row in starts:

@@ -7,8 +7,8 @@ not work, and neither is a tool that only took what another had fetched.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from trading_graph.otel.trace import SpanTable, semconv
@@ -30,11 +30,10 @@ _WRAPPING = {Role.AGENT, Role.RUN, Role.CHAIN, Role.OTHER}
 _IDLE_CACHE = {"hit", "shared", "stale"}
 
 
-class Work(NamedTuple):
+class Work(msgspec.Struct, frozen=True, gc=False):
     """The work below one span, in nanoseconds: disjoint intervals in order, and their sum.
 
-    `waited_ns` is the sum of the waits that were left out. It is a tuple of tuples for speed: there
-    is one for each span, and most have one interval.
+    `waited_ns` is the sum of the waits that were left out.
     """
 
     intervals: tuple[Interval, ...]
@@ -159,8 +158,9 @@ def calls_beside(trace: SpanTable, rows: Sequence[int]) -> bool:
 
     Some instrumentors build a tree of their own beside the spans that a program opens by hand.
     """
-    if any(trace.roles[row] not in _WRAPPING or trace.children(row) for row in rows):
-        return False
+    for row in rows:
+        if trace.roles[row] not in _WRAPPING or trace.child_rows[row]:
+            return False
     calls = [*trace.of_role(Role.LLM), *trace.of_role(Role.TOOL)]
     starts, ends = trace.start[calls], trace.end[calls]
     return all(

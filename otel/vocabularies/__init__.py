@@ -5,7 +5,7 @@ framework counts. Every function here is pure over the attributes of one span, q
 vocabulary is absent, and accepts whatever values a foreign trace holds.
 """
 
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -153,9 +153,10 @@ def _keys(of: Callable[[Vocabulary], Iterable[str]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key for each in _VOCABULARIES for key in of(each)))
 
 
-_KeyReader = tuple[str, RoleReader]
-_KINDS: Sequence[_KeyReader] = [i for each in _VOCABULARIES for i in each.kinds.items()]
-_SIGNS: Sequence[_KeyReader] = [i for each in _VOCABULARIES for i in each.signs.items()]
+_ROLES: Sequence[tuple[str, RoleReader]] = [
+    *(item for each in _VOCABULARIES for item in each.kinds.items()),
+    *(item for each in _VOCABULARIES for item in each.signs.items()),
+]
 _AGENT_NAMES = tuple(
     # GenAI's name of an agent is its name alone; others may give an id.
     dict.fromkeys((*GENAI.agent_names, *_keys(lambda each: each.agent_names)))
@@ -175,25 +176,27 @@ _SESSIONS = _keys(lambda each: each.sessions)
 
 def role(attributes: Attributes) -> Role:
     """The role of a span with these attributes; OTHER where they do not say."""
-    return _role(attributes, _KINDS, _SIGNS)
+    return _role(attributes, [read for key, read in _ROLES if key in attributes])
 
 
-def roles(spans: Sequence[Attributes], keys: Set[str]) -> tuple[Role, ...]:
-    """The role of each of many spans, of which `keys` are all the attributes."""
-    kinds = [(key, read) for key, read in _KINDS if key in keys]
-    signs = [(key, read) for key, read in _SIGNS if key in keys]
-    if not kinds and not signs:
-        return (Role.OTHER,) * len(spans)
-    return tuple([_role(attributes, kinds, signs) for attributes in spans])
+def roles(
+    spans: Sequence[Attributes], alike: Mapping[tuple[str, ...], Sequence[int]]
+) -> tuple[Role, ...]:
+    """The role of each of many spans; `alike` has the rows of those with the same attributes."""
+    found = [Role.OTHER] * len(spans)
+    keys = set[str]().union(*alike)
+    known = [(key, read) for key, read in _ROLES if key in keys]
+    for names, rows in alike.items():
+        if readers := [read for key, read in known if key in names]:
+            for row in rows:
+                found[row] = _role(spans[row], readers)
+    return tuple(found)
 
 
-def _role(attributes: Attributes, kinds: Sequence[_KeyReader], signs: Sequence[_KeyReader]) -> Role:
-    for key, read in kinds:
-        if key in attributes and (found := read(attributes)) is not None:
-            return found
-    for key, read in signs:
-        if key in attributes and (found := read(attributes)) is not None:
-            return found
+def _role(attributes: Attributes, readers: Sequence[RoleReader]) -> Role:
+    for read in readers:
+        if (role := read(attributes)) is not None:
+            return role
     return Role.OTHER
 
 

@@ -90,9 +90,11 @@ def _signals(document: _Document) -> Iterable[str]:
 
 
 def _add(spans: Iterable[RawSpan], traces: Traces, resource: Any) -> None:
-    names = traces.names
+    names, raw_id = traces.names, ""
     for span in spans:
-        builder = traces.builder(span.trace_id)
+        if span.trace_id != raw_id:  # those of one trace mostly follow each other
+            raw_id = span.trace_id
+            builder = traces.builder(raw_id)
         builder.add(span.record(builder.trace_id, names, resource))
 
 
