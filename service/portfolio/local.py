@@ -1,8 +1,8 @@
 """Portfolios in one process: one event loop, one engine, and so many runs on it at once.
 
 All runs share the engine's connection pool, cache, model limits and telemetry. A ticker-day that
-ends in an error goes to the end of the line; one during which the process died is resumed. One that
-died so twice at the same place may be what kills the process, so it runs after all others and alone.
+ends in an error goes to the end of the line; one during which the process died is resumed. After
+two deaths at the same place it may be what kills the process, so it runs last and alone.
 """
 
 import asyncio

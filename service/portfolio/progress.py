@@ -102,7 +102,8 @@ class TickerDayProgress:
 
     @property
     def failures(self) -> int:
-        """How many tries count against it; of its neighbours' deaths some may be among them."""
+        """How many tries count against it."""
+        # Not the sum: it may be another one that the process died of.
         return max(self.errors, self.deaths)
 
     @property
