@@ -1,8 +1,8 @@
 """Portfolios in one process: one event loop, one engine, and so many runs on it at once.
 
 All runs share the engine's connection pool, cache, model limits and telemetry. A ticker-day that
-ends in an error goes to the end of the line; one during which the process died is resumed. One that
-was under way at two deaths may be what kills the process, so it runs after all others and alone.
+ends in an error goes to the end of the line; one during which the process died is resumed. After
+two deaths at the same place it may be what kills the process, so it runs last and alone.
 """
 
 import asyncio
@@ -143,8 +143,8 @@ def _take_up(
             note(_end_of_killed(RunFolder(order.out, run_id), each))
             if progress[run_id].failures >= MOST_TRIES:
                 reason = (
-                    f"Its process died or failed in each of {MOST_TRIES} tries, the last time "
-                    f"after {progress[run_id].agents} of its agents; to try it again: "
+                    f"Its process died in {MOST_TRIES} tries at the same place, after "
+                    f"{progress[run_id].agents} of its agents; to try it again: "
                     f"trading-graph portfolio resume {order.id} --parked"
                 )
                 note(ProgressEvent(time.time(), run_id, Happening.PARKED, reason=reason))

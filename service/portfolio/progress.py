@@ -2,8 +2,8 @@
 
 The events are appended to a file while the portfolio is worked on, so a killed process loses none
 that it wrote. What it was doing is in the last event of each ticker-day: one that began and has no
-end. Such a try counts against the ticker-day, but the last one only if its run came no further than
-before: a process that is killed for another reason takes innocent runs with it.
+end. A process that is killed for another reason takes innocent runs with it, so such tries count
+against a ticker-day only in a row at the same place: what kills its process comes no further.
 """
 
 import datetime
@@ -84,8 +84,8 @@ class ProgressEvent(msgspec.Struct, frozen=True, omit_defaults=True):
 class TickerDayProgress:
     """How far a ticker-day is.
 
-    `errors` and `deaths` are the tries that count against it: those that ended in an error, and
-    those in which the process died. `seconds` and `usage` are of all tries.
+    `errors` are the tries that ended in one, `deaths` those in a row in which the process died
+    before another of its agents had ended. `seconds` and `usage` are of all tries.
     """
 
     ticker_day: TickerDay
@@ -103,7 +103,8 @@ class TickerDayProgress:
     @property
     def failures(self) -> int:
         """How many tries count against it."""
-        return self.errors + self.deaths
+        # Not the sum: it may be another one that the process died of.
+        return max(self.errors, self.deaths)
 
     @property
     def is_suspect(self) -> bool:
@@ -133,9 +134,7 @@ class TickerDayProgress:
             case Happening.ERROR:
                 return replace(later, errors=self.errors + 1, agents=event.agents)
             case Happening.KILLED:
-                deaths = self.deaths + 1
-                if event.agents > self.agents:
-                    deaths = min(deaths, MOST_TRIES - 1)
+                deaths = self.deaths + 1 if event.agents == self.agents else 1
                 return replace(later, deaths=deaths, agents=event.agents)
             case Happening.LEFT:
                 return replace(later, tries=max(0, self.tries - 1))

@@ -178,7 +178,7 @@ def test_a_ticker_that_always_fails_is_parked_and_tried_again_on_request(workdir
 def test_what_its_process_died_of_three_times_is_parked_and_its_neighbours_run(
     workdir: Path,
 ) -> None:
-    """Two were under way at two deaths: they run last, and the one that a third one met, never."""
+    """Two met two deaths at the same place: they run last, and the one that met a third, never."""
     quick = BackendChoice(chat_latency_s=0.02, fetch_latency_s=0.01)
     of = order(choice=quick, out=Path("runs"))
     folder = PortfolioFolder(workdir / "portfolios", of.id)
@@ -190,7 +190,7 @@ def test_what_its_process_died_of_three_times_is_parked_and_its_neighbours_run(
             log.append(*(ProgressEvent(1.0, run_id, each) for each in happenings))
     done = document("resume", code=1)
     assert [each["state"] for each in done["ticker_days"]] == ["parked", "done", "done", "done"]
-    assert "died or failed in each of 3 tries" in done["ticker_days"][0]["reason"]
+    assert "died in 3 tries at the same place" in done["ticker_days"][0]["reason"]
     began = [
         each.run_id
         for each in map(_EVENTS.decode, folder.progress_file.read_bytes().splitlines())

@@ -56,17 +56,24 @@ def test_what_happened_brings_it_so_far(
     assert (progress.state, progress.tries, progress.failures) == (state, tries, failures)
 
 
-def test_the_last_death_counts_only_where_the_run_came_no_further() -> None:
+def test_deaths_count_in_a_row_at_the_same_place() -> None:
     """A process that is killed for another reason takes innocent runs with it."""
     began, killed = Happening.BEGAN, Happening.KILLED
-    twice = [(began, 0), (killed, 3), (began, 3), (killed, 3)]
-    assert not after(*twice[:2]).is_suspect
-    assert after(*twice).is_suspect
+    once = [(began, 0), (killed, 3)]
+    assert (after(*once).failures, after(*once).is_suspect) == (1, False)
+    twice = [*once, (began, 3), (killed, 3)]
+    assert (after(*twice).failures, after(*twice).is_suspect) == (2, True)
     assert after(*twice, (began, 3), (killed, 3)).failures == MOST_TRIES
-    further = after(*twice, (began, 3), (killed, 4), (began, 4), (killed, 9))
-    assert further.is_suspect
-    assert further.failures < MOST_TRIES
-    assert after(*twice, (began, 3), (killed, 4), (began, 4), (killed, 4)).failures == MOST_TRIES
+    further = [*twice, (began, 3), (killed, 4)]
+    assert (after(*further).failures, after(*further).is_suspect) == (1, False)
+    at_once = [(began, 0), (killed, 0)] * 3
+    assert after(*at_once).failures == MOST_TRIES
+
+
+def test_deaths_and_errors_are_not_added_up() -> None:
+    """Its neighbour may have been what killed the process."""
+    tries = [Happening.BEGAN, Happening.ERROR] * 2 + [Happening.BEGAN, Happening.KILLED] * 2
+    assert after(*tries).failures == 2
 
 
 def test_what_all_tries_used_is_added_up_by_model() -> None:
