@@ -22,7 +22,7 @@ def _cells(limit: LimitUse) -> tuple[str, ...]:
     return (
         limit.name,
         f"{limit.capacity:,.0f}" + (f" in {limit.window_s:g} s" if limit.is_rate else " at once"),
-        f"{limit.average:,.1f} (peak {limit.peak:,.0f})",
+        f"{limit.average:,.{0 if limit.is_rate else 1}f} (peak {limit.peak:,.0f})",
         "-" if used is None else f"{used:.0%}",
         f"{limit.waited:,} of {limit.grants:,}",
         rough(limit.wait_s),

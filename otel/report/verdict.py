@@ -254,7 +254,7 @@ def _measures_line(measures: Measures) -> list[str]:
         parts.append(f"event loop late by at most {measures.loop_lag_ms:.0f} ms")
     if measures.barrier_idle_s:
         parts.append(f"{measures.barrier_idle_s:.3f} s idle at barriers")
-    if measures.queue_wait_s:
+    if measures.queue_wait_s and not measures.limits:  # whose table says more
         parts.append(f"{measures.queue_wait_s:.3f} s waited for connections")
     if measures.cache:
         counts = ", ".join(f"{count} {name}" for name, count in measures.cache.items())
