@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 DRAWN = 160
 """So many plans are drawn for each run."""
 
-WORST_SHARE = 0.6
+WORST_SHARE = 0.4
 """By this share a run may take longer if all that is open turns out to wait."""
 
 SALTS = 40

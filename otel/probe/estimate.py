@@ -222,6 +222,8 @@ class _Evidence:
                 chances[last].append(min(0.5, chance))
         found = []
         for before, each in chances.items():
+            if np.any(runs.end[:, before] > moment.at + self._tolerance):
+                continue  # One run contradicts it: that stays open.
             confidence = 1 - float(np.prod(each))
             if confidence >= CONFIDENT and len(each) >= MOVED_SHARE * tests[before]:
                 found.append(Dependency(before, len(each), confidence, self._order(before)))

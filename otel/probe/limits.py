@@ -125,10 +125,23 @@ def _limit_of_all(found: Estimate, handovers: Sequence[_Handover]) -> SharedLimi
     at_once = max(most)
     if len(spans) <= at_once:
         return None
+    if not _change_places(handovers):
+        return None
     full = [_running(runs, each, spans, tolerance) >= at_once - 1 for each in handovers]
     if sum(full) < _FULL_SHARE * len(full):
         return None
     return SharedLimit(tuple(spans), at_once, len(handovers))
+
+
+def _change_places(handovers: Sequence[_Handover]) -> bool:
+    """Whether most of those that took over did so from different spans in different runs.
+
+    One that always follows the same span may wait for that one, and not for a slot.
+    """
+    before: dict[int, set[int]] = defaultdict(set)
+    for each in handovers:
+        before[each.after].add(each.before)
+    return 2 * sum(len(each) > 1 for each in before.values()) >= len(before)
 
 
 def _most_at_once(runs: Runs, run: int, spans: Sequence[int], tolerance: float) -> int:
