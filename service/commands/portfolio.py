@@ -25,7 +25,7 @@ from trading_graph.service.log import logging_to
 from trading_graph.service.portfolio.dates import portfolio_dates
 from trading_graph.service.portfolio.engine import PortfolioState, PortfolioStatus
 from trading_graph.service.portfolio.evaluation import Evaluation
-from trading_graph.service.portfolio.folder import PortfolioFolder, find_portfolio
+from trading_graph.service.portfolio.folder import PortfolioFolder, choose_order, find_portfolio
 from trading_graph.service.portfolio.forecast import Forecast, forecast
 from trading_graph.service.portfolio.live_progress import LiveProgress
 from trading_graph.service.portfolio.order import Limits, PortfolioOrder
@@ -139,10 +139,9 @@ def _order(
     request = request.resolve(first)
     langsmith = langsmith_mode(settings, offline=words["offline"])
     limits = _limits(words, Limits(settings.portfolio_at_once))
-    number = 0
-    newest = None
-    while True:
-        order = PortfolioOrder.of(
+
+    def make(number: int) -> PortfolioOrder:
+        return PortfolioOrder.of(
             listed,
             dates,
             request,
@@ -152,9 +151,8 @@ def _order(
             out=Path(words["out"] or settings.out),
             number=number,
         )
-        if not PortfolioFolder(settings.portfolios, order.id).exists:
-            return order if words["again"] or newest is None else newest
-        newest, number = order, number + 1
+
+    return choose_order(make, settings.portfolios, again=words["again"])
 
 
 def _limits(words: Mapping[str, Any], default: Limits) -> Limits:
@@ -243,13 +241,7 @@ def _agree(
     talk: Console, expected: Forecast, choice: BackendChoice, settings: Settings
 ) -> bool | None:
     """Ask where the forecast is above a limit; None where nobody is there to ask."""
-    if choice.model is None:
-        return True
-    if expected.cost_usd is None:
-        is_much = expected.calls > settings.portfolio_ask_calls
-    else:
-        is_much = expected.cost_usd > settings.portfolio_ask_usd
-    if not is_much:
+    if choice.model is None or not expected.is_much(settings):
         return True
     if not (sys.stdin.isatty() and talk.is_terminal):
         return None

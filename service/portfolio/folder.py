@@ -14,7 +14,7 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from io import FileIO
@@ -72,6 +72,19 @@ class PortfolioFolder:
         """Write the order; raises OSError."""
         self.path.mkdir(parents=True, exist_ok=True)
         replace_text(self.order_file, order.model_dump_json(indent=2) + "\n")
+
+    def submit(self, order: PortfolioOrder) -> PortfolioStatus:
+        """Write an order; one that is there already is only brought up to its new limits.
+
+        Raises PortfolioError where a process works on it, or OSError.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with self.work():
+            now = order
+            if self.exists:
+                now = self.order().model_copy(update={"limits": order.limits})
+            self.write_order(now)
+        return self.status()
 
     def order(self) -> PortfolioOrder:
         """The order; raises PortfolioError."""
@@ -204,6 +217,21 @@ class ProgressLog:
             lines = b"".join(msgspec.json.encode(event) + b"\n" for event in events)
             if self._file.write(lines) != len(lines):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._file.name))
+
+
+def choose_order(
+    make: Callable[[int], PortfolioOrder], portfolios: Path, *, again: bool
+) -> PortfolioOrder:
+    """The order of the newest repetition of a portfolio, or with `again` that of the next one.
+
+    `make` gives the order of a repetition by its number.
+    """
+    number, newest = 0, make(0)
+    order = newest
+    while PortfolioFolder(portfolios, order.id).exists:
+        newest, number = order, number + 1
+        order = make(number)
+    return order if again else newest
 
 
 def portfolio_folders(portfolios: Path) -> list[PortfolioFolder]:

@@ -63,6 +63,12 @@ class Forecast:
     binding: str
     runs_read: int
 
+    def is_much(self, settings: Settings) -> bool:
+        """Whether the settings want somebody to agree to it first."""
+        if self.cost_usd is None:
+            return self.calls > settings.portfolio_ask_calls
+        return self.cost_usd > settings.portfolio_ask_usd
+
 
 def forecast(
     order: PortfolioOrder, runs: int, choice: BackendChoice, settings: Settings

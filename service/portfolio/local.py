@@ -53,18 +53,7 @@ class LocalEngine:
 
     async def submit(self, order: PortfolioOrder) -> PortfolioStatus:
         """Write an order down; one that is there already is only brought up to its new limits."""
-        folder = self._folder(order.id)
-
-        def write() -> PortfolioStatus:
-            folder.path.mkdir(parents=True, exist_ok=True)
-            with folder.work():
-                now = order
-                if folder.exists:
-                    now = folder.order().model_copy(update={"limits": order.limits})
-                folder.write_order(now)
-            return folder.status()
-
-        return await asyncio.to_thread(write)
+        return await asyncio.to_thread(self._folder(order.id).submit, order)
 
     async def status(self, portfolio_id: str) -> PortfolioStatus:
         """How far a portfolio is."""

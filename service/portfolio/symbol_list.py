@@ -45,6 +45,28 @@ def read_symbols(words: Sequence[str]) -> SymbolList:
     Raises BadListError where a file cannot be read, or where no symbol is left.
     """
     texts = [text for word in words for text in _texts(word)]
+    files = [Path(word).stem for word in words if Path(word).is_file()]
+    return _symbol_list(
+        texts,
+        ",".join(files),
+        f"{', '.join(words)} lists no symbols: write one a line, or name them on the command line.",
+    )
+
+
+def parse_symbols(symbols: Sequence[str], list_text: str) -> SymbolList:
+    """Symbols one by one, and those in the text of a list; nothing here names a file.
+
+    Raises BadListError where no symbol is left.
+    """
+    return _symbol_list(
+        [*symbols, *_first_column(list_text.splitlines())],
+        "",
+        "No symbols are named: give them one by one, or a list with one a line.",
+    )
+
+
+def _symbol_list(texts: Sequence[str], name: str, without_any: str) -> SymbolList:
+    """Sort out the texts; a list without a name has that of its first symbols."""
     symbols: dict[str, None] = {}
     refused: dict[str, RefusedSymbol] = {}
     duplicates: dict[str, None] = {}
@@ -58,19 +80,14 @@ def read_symbols(words: Sequence[str]) -> SymbolList:
             duplicates[symbol] = None
         symbols[symbol] = None
     if not symbols:
-        raise BadListError(_nothing_left(words, list(refused.values())))
-    files = [Path(word).stem for word in words if Path(word).is_file()]
-    name = ",".join(files or symbols)
+        if not refused:
+            raise BadListError(without_any)
+        first = next(iter(refused.values()))
+        raise BadListError(f"No symbol is left to analyse: {first.reason}")
+    name = name or ",".join(symbols)
     if len(name) > _NAME_LENGTH:
         name = f"{name[:_NAME_LENGTH].rpartition(',')[0] or name[:_NAME_LENGTH]},..."
     return SymbolList(name, tuple(symbols), tuple(refused.values()), tuple(duplicates))
-
-
-def _nothing_left(words: Sequence[str], refused: Sequence[RefusedSymbol]) -> str:
-    if refused:
-        return f"No symbol is left to analyse: {refused[0].reason}"
-    where = ", ".join(words)
-    return f"{where} lists no symbols: write one a line, or name them on the command line."
 
 
 def _texts(word: str) -> Iterator[str]:

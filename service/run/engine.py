@@ -5,6 +5,7 @@ The command line opens one for a command, the service for as long as it lives.
 
 import asyncio
 import contextlib
+import copy
 import shlex
 import sqlite3
 import uuid
@@ -102,6 +103,13 @@ class Engine:
         self._durable = durable
         self._live: list[_LiveRun] = []
         self._has_left = False
+        self._is_part = False
+
+    def part(self) -> "Engine":
+        """A durable engine on the same back ends and telemetry, whose runs can be left alone."""
+        part = copy.copy(self)
+        part._live, part._has_left, part._is_part, part._durable = [], False, True, True
+        return part
 
     def leave(self) -> None:
         """Leave the runs under way to whoever resumes them, as a killed process would.
@@ -110,7 +118,8 @@ class Engine:
         otherwise their traces would say that they ended so.
         """
         self._has_left = True
-        self.telemetry.refuse()
+        if not self._is_part:
+            self.telemetry.refuse()
         for live in self._live:
             live.seal()
 
