@@ -78,14 +78,14 @@ class LiveProgress:
         self._running[ticker_day.run_id] = _Try(ticker_day, tally, time.monotonic())
 
     def changed(self, progress: TickerDayProgress, decision: Decision | None = None) -> None:
-        """Note how far a ticker-day is; without a terminal, print what its try came to."""
+        """Note how far a ticker-day is, and print it where there is no table, or trouble."""
         run_id = progress.ticker_day.run_id
         self._progress[run_id] = progress
         if progress.state is TickerDayState.RUNNING:
             return
         self._running.pop(run_id, None)
         self._over_here += progress.is_final
-        if not self._console.is_terminal:
+        if progress.state in _TROUBLE or not self._console.is_terminal:
             self._console.print(
                 self._line(progress, decision), highlight=False, markup=False, soft_wrap=True
             )
