@@ -23,7 +23,11 @@ from trading_graph.service.exit_codes import ErrorKind, ExitCode, fail
 from trading_graph.service.langsmith import langsmith_mode
 from trading_graph.service.log import logging_to
 from trading_graph.service.portfolio.dates import portfolio_dates
-from trading_graph.service.portfolio.engine import PortfolioState, PortfolioStatus
+from trading_graph.service.portfolio.engine import (
+    PortfolioEngine,
+    PortfolioState,
+    PortfolioStatus,
+)
 from trading_graph.service.portfolio.evaluation import Evaluation
 from trading_graph.service.portfolio.folder import PortfolioFolder, choose_order, find_portfolio
 from trading_graph.service.portfolio.forecast import Forecast, forecast
@@ -47,10 +51,9 @@ from trading_graph.service.termination import cancelled_by_sigterm
 from trading_graph.toolkit.as_of import utc_now
 
 if TYPE_CHECKING:
-    from trading_graph.service.portfolio.local import LocalEngine
     from trading_graph.service.run.engine import Engine
 
-REPORT_FILES = (MARKDOWN, PAGE, CSV, JSON)
+_REPORT_FILES = (MARKDOWN, PAGE, CSV, JSON)
 _CANCELLED = frozenset({TickerDayState.CANCELLED})
 _NOT_DONE = _CANCELLED | {TickerDayState.FAILED, TickerDayState.PARKED}
 
@@ -245,10 +248,13 @@ def _agree(
         return True
     if not (sys.stdin.isatty() and talk.is_terminal):
         return None
-    return click.confirm("Begin?", err=True)
+    try:
+        return click.confirm("Begin?", err=True)
+    except click.Abort:  # Ctrl-C is an answer, too.
+        return False
 
 
-def _engine(talk: Console, settings: Settings) -> "LocalEngine":
+def _engine(talk: Console, settings: Settings) -> PortfolioEngine:
     """The engine of portfolios; its import takes seconds."""
     # Not above: what is asked for is checked first, and the forecast is told.
     with talk.status("loading"), pause_collection():
@@ -265,7 +271,7 @@ def _engine(talk: Console, settings: Settings) -> "LocalEngine":
 
 
 async def _finish(
-    engine: "LocalEngine",
+    engine: PortfolioEngine,
     order: PortfolioOrder,
     live: LiveProgress,
     again: Collection[TickerDayState],
@@ -280,7 +286,7 @@ def _report(talk: Console, folder: PortfolioFolder, settings: Settings) -> Evalu
     """Write the report of a portfolio; raises PortfolioError or OSError."""
     evaluation = asyncio.run(report_on(folder, settings))
     talk.print(
-        f"Report: {folder.path}/ ({', '.join(REPORT_FILES)})", highlight=False, soft_wrap=True
+        f"Report: {folder.path}/ ({', '.join(_REPORT_FILES)})", highlight=False, soft_wrap=True
     )
     return evaluation
 
