@@ -155,10 +155,13 @@ def portfolio(workdir: Path, model: PaidModel) -> Iterator[Portfolio]:
 
 
 def moments(seed: int, times: int, calls: int) -> list[int]:
-    """Random moments, as numbers of calls; the seed is printed, so that they can be had again."""
+    """Random moments as numbers of calls, one in each equal part of all calls.
+
+    The seed is printed, so that they can be had again.
+    """
     print(f"seed {seed}")
     chosen = random.Random(seed)
-    return sorted(chosen.randrange(1, calls) for _ in range(times))
+    return [1 + int((part + chosen.random()) * (calls - 1) / times) for part in range(times)]
 
 
 SEEDS = (21, 7)
