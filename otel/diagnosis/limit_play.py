@@ -109,11 +109,13 @@ class _Play:
     def run(self) -> LimitPlay:
         """Play to the end."""
         self._begin(self._root, 0)
-        while self._events:
-            at, _, _, act = heapq.heappop(self._events)
-            act(at)
-        assert self._root.end_at is not None
-        return LimitPlay(self._root.end_at, self._begins, self._ends, self._waits)
+        at = 0
+        while self._events or self._lines.relent(at):
+            if self._events:
+                at, _, _, act = heapq.heappop(self._events)
+                act(at)
+        end = self._root.end_at
+        return LimitPlay(at if end is None else end, self._begins, self._ends, self._waits)
 
     def _at(self, time: int, act: Act, order: int = -1) -> None:
         """Do something at a time; of several at once the lowest order comes first."""

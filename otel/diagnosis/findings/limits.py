@@ -10,7 +10,7 @@ from trading_graph.otel.diagnosis.schedule import Schedule
 from trading_graph.otel.trace import row_of
 from trading_graph.otel.trace.grants import grants_of, limits_of
 from trading_graph.otel.verdict.causes import cause_of_wait
-from trading_graph.otel.verdict.limit_use import LimitUse, limit_uses, stragglers
+from trading_graph.otel.verdict.limit_use import LEAST_SHARE, LimitUse, limit_uses, stragglers
 from trading_graph.otel.vocabularies import witness
 
 STRAGGLERS = 3
@@ -28,7 +28,7 @@ def declared_limits(schedule: Schedule) -> Iterator[Candidate]:
     grants = grants_of(trace, run)
     for use in limit_uses(trace, run):
         rows = dict.fromkeys(each.row for each in grants if each.waited_for == use.name)
-        if not rows:
+        if not rows or use.waiting_share < LEAST_SHARE:
             continue
         kind = witness.Wait.RATE_LIMIT if use.is_rate else witness.Wait.SEMAPHORE
         more = f"{use.capacity * FACTOR:,.0f}" if use.is_rate else f"{int(use.capacity * FACTOR)}"

@@ -7,14 +7,25 @@ from statistics import median
 
 import pytest
 
-from tests.otel.diagnosis.limited import REQUESTS, SLOTS, TOKENS, Limits, Work, run_limited
+from tests.otel.diagnosis.limited import (
+    BEGIN,
+    REQUESTS,
+    SLOTS,
+    TOKENS,
+    Limits,
+    Work,
+    run_limited,
+)
 from trading_graph.otel.diagnosis import Diagnosis, Finding, FindingKind, diagnose
 from trading_graph.otel.diagnosis.call_tree import call_tree
 from trading_graph.otel.diagnosis.findings.limits import FACTOR
 from trading_graph.otel.diagnosis.limit_play import play
 from trading_graph.otel.report.documents.diagnosis import critical_resource
-from trading_graph.otel.trace import SpanTable
+from trading_graph.otel.spans import grant_attributes, limit_attributes
+from trading_graph.otel.trace import Event, SpanTable, SpanValues, TraceBuilder
 from trading_graph.otel.verdict import neutral_gate
+from trading_graph.otel.vocabularies import limits as names
+from trading_graph.otel.vocabularies.limits import DeclaredLimit
 
 QUICK, ALL = range(8), range(60)
 
@@ -168,3 +179,60 @@ def test_a_straggler_in_the_tail_is_a_finding_and_its_gain_is_what_it_saves() ->
     assert {FindingKind.LONG_POLE, FindingKind.DOMINANT_SPAN}.isdisjoint(
         each.kind for each in diagnosis.findings
     )
+
+
+def test_a_limit_that_the_program_does_not_keep_stops_nothing() -> None:
+    """A job that holds the only slot starts another that is granted the same slot."""
+    declared = limit_attributes([DeclaredLimit(SLOTS, 1, unit="jobs")])
+    slot = Event(names.GRANT, BEGIN, grant_attributes({SLOTS: 1}))
+    builder = TraceBuilder("0d" * 16)
+    for span_id, parent, seconds, attributes, events in (
+        ("run", "", 10, declared, []),
+        ("outer", "run", 9, {}, [slot]),
+        ("inner", "outer", 8, {}, [slot]),
+    ):
+        end = BEGIN + seconds * 1_000_000_000
+        builder.add(
+            SpanValues(
+                span_id,
+                parent,
+                span_id,
+                1,
+                BEGIN,
+                end,
+                0,
+                lambda attributes=attributes: attributes,  # type: ignore[misc]
+                lambda events=events: events,  # type: ignore[misc]
+            )
+        )
+    trace = builder.build()
+    assert play(call_tree(trace, 0), {}).wall_ns == trace.lengths[0]
+    assert diagnosed(trace).wall_s == 10
+
+
+def test_a_wait_for_what_is_not_declared_stays_as_it_was() -> None:
+    """The service itself made a call wait: nobody knows what more of it would be."""
+    declared = limit_attributes([DeclaredLimit(REQUESTS, 100, 60.0, "requests")])
+    waited = grant_attributes(
+        {REQUESTS: 1, "m service": 1}, wait_s=4, waited_for="m service", held_s=1
+    )
+    builder = TraceBuilder("0e" * 16)
+    for span_id, parent, end, attributes, events in (
+        ("run", "", 6, declared, []),
+        ("call", "run", 5, {}, [Event(names.GRANT, BEGIN + 4_000_000_000, waited)]),
+    ):
+        builder.add(
+            SpanValues(
+                span_id,
+                parent,
+                span_id,
+                1,
+                BEGIN,
+                BEGIN + end * 1_000_000_000,
+                0,
+                lambda attributes=attributes: attributes,  # type: ignore[misc]
+                lambda events=events: events,  # type: ignore[misc]
+            )
+        )
+    tree = call_tree(builder.build(), 0)
+    assert play(tree, {}).wall_ns == play(tree, {REQUESTS: FACTOR}).wall_ns == 6_000_000_000
