@@ -100,6 +100,7 @@ class Probed:
             runs=len(self.probe_runs),
             plain=self.plain,
             wall_s=round(self.plain_s, 6),
+            total_s=round(float(self.runs.wall_s.sum()), 6),
             tolerance_s=round(estimate.tolerance_s, 6),
             noise=0.0,
             # The run itself, number 0, is none of them.

@@ -42,7 +42,10 @@ def played_speed_ups(
     calls = [
         row
         for row, self_ns in path.items()
-        if row in number_of and not tree.children(row) and self_ns >= LEAST_SHARE * tree.wall_ns
+        if row != tree.run
+        and row in number_of
+        and not tree.children(row)
+        and self_ns >= LEAST_SHARE * tree.wall_ns
     ]
     played = []
     for row in calls:

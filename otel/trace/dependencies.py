@@ -84,9 +84,9 @@ class SpeedUp(msgspec.Struct, frozen=True, kw_only=True):
 class Dependencies(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Who waits for whom in a program, as its runs with delays show.
 
-    `runs` were made, `plain` of them undisturbed; these took `wall_s`, the median. Moments closer
-    than `tolerance_s` count as one. `noise` is by what share predictions of the disturbed runs were
-    off, at most. Spans are numbered by their place in `spans`; `left_out` are the paths of those
+    `runs` were made, in `total_s`; `plain` of them were undisturbed, and took `wall_s`, the median.
+    Moments closer than `tolerance_s` count as one. `noise` is by what share predictions of the
+    disturbed runs were off, at most. Spans are numbered by their place in `spans`; `left_out` are the paths of those
     that not all runs have equally often.
     """
 
@@ -95,6 +95,7 @@ class Dependencies(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     runs: int
     plain: int
     wall_s: float
+    total_s: float
     tolerance_s: float
     noise: float
     spans: tuple[ProbedSpan, ...]

@@ -48,7 +48,7 @@ def probe_command(
     talk = Console(stderr=True)
     with _terminable(), _folder_beside(file) as folder:
         made = ProgramRuns(command, instrument, spans, timeout, folder)
-        session, total_s, plain_file = _probe(program, made, runs, talk)
+        session, plain_file = _probe(program, made, runs, talk)
         found = session.result()
         text = encode(found) + "\n"
         partial = folder / "dependencies"
@@ -59,7 +59,7 @@ def probe_command(
     if as_json:
         sys.stdout.write(text)
     else:
-        Console(highlight=False, emoji=False).print(ProbeText(found, total_s))
+        Console(highlight=False, emoji=False).print(ProbeText(found))
     _say(talk, f"Written: {file}, and an undisturbed run: {trace_file}")
     _say(talk, f"What each fix gains: trading-graph diagnose {trace_file} --dependencies {file}")
     return ExitCode.OK
@@ -67,8 +67,8 @@ def probe_command(
 
 def _probe(
     program: tuple[str, ...], made: ProgramRuns, count: int, talk: Console
-) -> tuple[ProbeSession, float, Path]:
-    """All runs, the sum of their times, and the trace file of an undisturbed one."""
+) -> tuple[ProbeSession, Path]:
+    """All runs, and the trace file of an undisturbed one."""
     session, files = ProbeSession(program, count), list[Path]()
     total_s = 0.0
     with _progress(talk, count) as advance:
@@ -81,7 +81,7 @@ def _probe(
             files.append(file)
             total_s += float(run.trace.duration[run.run]) / 1e9
             advance(number, total_s)
-    return session, total_s, files[session.made.index(session.base)]
+    return session, files[session.made.index(session.base)]
 
 
 def _not_repeatable(number: int, error: ChangedStructureError) -> str:

@@ -20,14 +20,13 @@ Cells: TypeAlias = tuple[str, ...]
 class ProbeText:
     """The dependencies of a program as rich draws them."""
 
-    def __init__(self, found: Dependencies, total_s: float) -> None:
+    def __init__(self, found: Dependencies) -> None:
         self._found = found
-        self._total_s = total_s
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw the tables one below the other."""
         found = self._found
-        longer = self._total_s / (found.wall_s * found.runs)
+        longer = found.total_s / (found.wall_s * found.runs)
         yield Text(
             f"{found.runs} runs of {join(found.program)}: {brief(found.wall_s)} undisturbed, with "
             f"delays {longer:.2f} times as long on average."

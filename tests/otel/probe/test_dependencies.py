@@ -33,6 +33,7 @@ def dependencies(*spans: ProbedSpan, limits: tuple[ShownLimit, ...] = ()) -> Dep
         runs=10,
         plain=2,
         wall_s=0.5,
+        total_s=5.5,
         tolerance_s=0.001,
         noise=0.01,
         spans=spans,
