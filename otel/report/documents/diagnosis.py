@@ -11,6 +11,7 @@ from trading_graph.otel.diagnosis import (
     PathClass,
     Standing,
     Step,
+    ranking_of,
 )
 from trading_graph.otel.report.documents.document import (
     SCHEMA_VERSION,
@@ -141,7 +142,7 @@ def diagnosis_document(diagnosis: Diagnosis) -> DiagnosisJson:
         path=PathJson(
             by_class=diagnosis.by_class,
             by_name=diagnosis.by_name,
-            segments=len(diagnosis.critical_path),
+            segments=len(ranking_of(diagnosis).path.rows),
             inferred_s=diagnosis.inferred_s,
         ),
         notes=diagnosis.notes,
