@@ -153,6 +153,12 @@ class Settings(BaseSettings):
     serve_hosts: tuple[str, ...] = Field((), description="Further names the service goes by.")
     serve_runs_at_once: int = Field(4, ge=1, le=64)
     serve_runs_in_line: int = Field(100, ge=0, le=10_000)
+    serve_portfolios_in_line: int = Field(
+        20, ge=0, le=1_000, description="Portfolios that may wait; one is worked on at a time."
+    )
+    serve_ticker_days: int = Field(
+        5_000, ge=1, le=100_000, description="The most analyses of a portfolio over HTTP."
+    )
     serve_requests_per_s: float = Field(50, gt=0, description="Of one client.")
     serve_burst: int = Field(200, ge=1)
     serve_upload_mib: int = Field(64, ge=1, le=1024)

@@ -21,6 +21,8 @@ from trading_graph.service.portfolio.ticker_day import TickerDay, TickerDayState
 class PortfolioState(StrEnum):
     """How far a portfolio is."""
 
+    WAITING = "waiting"
+    """A service will work on it."""
     RUNNING = "running"
     INTERRUPTED = "interrupted"
     """Nobody works on it, and some of its ticker-days are not over."""

@@ -15,12 +15,19 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.extras import VERSION
-from trading_graph.service.server import access, runs_api, traces_api, watches
+from trading_graph.service.server import access, portfolios_api, runs_api, traces_api, watches
 from trading_graph.service.server.access import ACCESS, OPEN_PATHS, Access, Rates
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.documents import Health, Readiness
 from trading_graph.service.server.operations import Operation, add_routes, ok, openapi
-from trading_graph.service.server.pages import home, login, run_page, verdict_page
+from trading_graph.service.server.pages import (
+    home,
+    login,
+    portfolio_page,
+    portfolios_page,
+    run_page,
+    verdict_page,
+)
 from trading_graph.service.server.pages.layout import ASSET_PATH, page, see_other, show_asset
 from trading_graph.service.server.problems import REDACTOR, Problem, answer, problem_of
 from trading_graph.service.settings import Settings
@@ -32,6 +39,10 @@ PAGES = (
     web.post("/runs", home.start),
     web.get("/runs/{run_id}", run_page.show),
     web.post("/runs/{run_id}/cancel", run_page.cancel),
+    web.get("/portfolios", portfolios_page.show),
+    web.post("/portfolios", portfolios_page.start),
+    web.get("/portfolios/{portfolio_id}", portfolio_page.show),
+    web.post("/portfolios/{portfolio_id}/cancel", portfolio_page.cancel),
     web.get("/traces/{trace_id}", verdict_page.show),
     web.get(login.PATH, login.show),
     web.post(login.PATH, login.log_in),
@@ -135,6 +146,7 @@ def all_operations() -> Sequence[Operation]:
         ),
         Operation("GET", "/metrics", get_metrics, ok(content="text/plain")),
         *runs_api.OPERATIONS,
+        *portfolios_api.OPERATIONS,
         *traces_api.OPERATIONS,
         *watches.OPERATIONS,
         Operation("GET", "/v1/openapi.json", get_openapi, ok(content="application/json")),

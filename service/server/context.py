@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from trading_graph.service.server.judging import Judging
+    from trading_graph.service.server.portfolios import Portfolios
     from trading_graph.service.server.watches import Watches
 
 
@@ -28,6 +29,7 @@ class ServiceContext:
     queue: RunQueue
     judging: "Judging"
     watches: "Watches"
+    portfolios: "Portfolios"
     out: Path
     choice: BackendChoice
     registry: "CollectorRegistry"

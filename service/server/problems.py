@@ -10,7 +10,7 @@ from aiohttp import web
 
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.redaction import Redactor
-from trading_graph.service.errors import SettingsError, StoreUnavailableError
+from trading_graph.service.errors import PortfolioError, SettingsError, StoreUnavailableError
 from trading_graph.toolkit.errors import BadRequestError
 
 _LOG = logging.getLogger(__name__)
@@ -66,6 +66,8 @@ def problem_of(error: Exception) -> Problem:
         return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
     if isinstance(error, TraceError):
         return Problem(HTTPStatus.NOT_FOUND, str(error))
+    if isinstance(error, PortfolioError):
+        return Problem(HTTPStatus.CONFLICT, str(error))
     if isinstance(error, StoreUnavailableError):
         return Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers={"Retry-After": "5"})
     _LOG.error("A request failed: %r", error, exc_info=error)

@@ -21,6 +21,8 @@ from trading_graph.service.errors import NotResumableError
 from trading_graph.service.run.engine import Engine
 from trading_graph.service.run.folder import FolderState, RunFolder, state_left_by
 from trading_graph.service.run.result import finish_run
+from trading_graph.service.server.portfolio_maker import begin_portfolios
+from trading_graph.service.server.portfolio_queue import PortfolioQueue
 from trading_graph.service.server.run_events import RunEvents, VerdictReached
 from trading_graph.service.server.run_queue import RunOutcome, RunQueue
 from trading_graph.service.store import Store, StoredRun, StoredVerdict, now
@@ -29,17 +31,26 @@ _LOG = logging.getLogger(__name__)
 
 
 async def make_runs(
-    queue: RunQueue, store: Store, open_engine: Callable[[], AbstractAsyncContextManager[Engine]]
+    queue: RunQueue,
+    portfolios: PortfolioQueue,
+    store: Store,
+    open_engine: Callable[[], AbstractAsyncContextManager[Engine]],
 ) -> None:
-    """Open the engine and make a queue's runs on it until cancelled."""
+    """Open the engine, and make a queue's runs and work on portfolios with it until cancelled."""
     async with open_engine() as engine:
         queue.begin(RunMaker(engine, store))
+        begin_portfolios(portfolios, engine)
         try:
             await asyncio.Event().wait()
         finally:
-            if not await queue.drain(0):
+            drained = await queue.drain(0)
+            if not drained:
                 _LOG.warning("%d runs go on at the next start.", queue.running)
+            if portfolios.current is not None:
+                _LOG.warning("The portfolio %s goes on at the next start.", portfolios.current)
+            if not drained or portfolios.current is not None:
                 engine.leave()
+            await portfolios.close()
             await queue.close()
 
 

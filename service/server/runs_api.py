@@ -15,6 +15,7 @@ from trading_graph.graph.decisions import Decision
 from trading_graph.otel.report.documents.diagnosis import DiagnosisJson
 from trading_graph.otel.report.documents.verdict import VerdictJson
 from trading_graph.otel.spans import uuid7
+from trading_graph.service.portfolio.engine import PortfolioStatus
 from trading_graph.service.run.folder import CHART, DECISION, REPORT, TRACE
 from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server import run_events
@@ -41,19 +42,24 @@ _LONGEST_KEY = 200
 async def start_run(request: web.Request) -> web.Response:
     """Start a run, or get the one that this idempotency key started."""
     body = await body_of(request, RUN_REQUEST)
-    key = request.headers.get(IDEMPOTENCY_KEY)
-    if key is not None and not (key.isascii() and 0 < len(key) <= _LONGEST_KEY):
-        raise Problem(
-            HTTPStatus.BAD_REQUEST,
-            f"{IDEMPOTENCY_KEY} has 1 to {_LONGEST_KEY} ASCII characters; send such a one.",
-        )
-    run, created = await queue_run(request, body, key)
+    run, created = await queue_run(request, body, key_of(request))
     document = run_document(request.app[SERVICE], run)
     return web.json_response(
         text=document.model_dump_json(),
         status=HTTPStatus.ACCEPTED if created else HTTPStatus.OK,
         headers={"Location": document.links.self},
     )
+
+
+def key_of(request: web.Request) -> str | None:
+    """The idempotency key of a request; raises Problem."""
+    key = request.headers.get(IDEMPOTENCY_KEY)
+    if key is not None and not (key.isascii() and 0 < len(key) <= _LONGEST_KEY):
+        raise Problem(
+            HTTPStatus.BAD_REQUEST,
+            f"{IDEMPOTENCY_KEY} has 1 to {_LONGEST_KEY} ASCII characters; send such a one.",
+        )
+    return key
 
 
 async def queue_run(
@@ -107,11 +113,29 @@ async def get_run(request: web.Request) -> RunDocument:
 async def cancel_run(request: web.Request) -> RunDocument:
     """Cancel a run; one that is over stays as it is."""
     run = await run_of(request)
-    service = request.app[SERVICE]
     if not run.state.final:
-        await service.queue.cancel(run.id)
-        run = await service.store.run(run.id) or run
-    return run_document(service, run)
+        await cancel(request, run)
+        run = await run_of(request)
+    return run_document(request.app[SERVICE], run)
+
+
+async def cancel(request: web.Request, run: StoredRun) -> None:
+    """Cancel a run that is not over; raises Problem for one of a portfolio."""
+    if owner := await owner_of(request, run):
+        raise Problem(
+            HTTPStatus.CONFLICT,
+            f"The run is one of the portfolio {owner.order.id}, which is cancelled as a whole: "
+            f"POST /v1/portfolios/{owner.order.id}/cancel",
+        )
+    await request.app[SERVICE].queue.cancel(run.id)
+
+
+async def owner_of(request: web.Request, run: StoredRun) -> PortfolioStatus | None:
+    """The portfolio of a run, None where it was started alone."""
+    service = request.app[SERVICE]
+    if service.queue.run(run.id) or await service.store.run(run.id):
+        return None
+    return await service.portfolios.owner(run.id)
 
 
 async def follow_run(request: web.Request) -> web.StreamResponse:
@@ -187,7 +211,7 @@ async def diagnosis_response(
     judgement = await service.judging.command(["diagnose", *options, *words], folder)
     headers = {"Content-Type": _CONTENT[query.format]}
     if query.format == "html":
-        headers["Content-Security-Policy"] = _POLICY
+        headers["Content-Security-Policy"] = REPORT_POLICY
     return web.Response(body=judgement.text, headers=headers)
 
 
@@ -200,11 +224,11 @@ _CONTENT = {
 DIAGNOSIS = ok(DiagnosisJson, other=("text/html", "text/markdown", "text/plain"))
 """The answer to each operation that diagnoses a trace."""
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-"""The page's own policy is stricter: its style sheet by hash. Both apply."""
+REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+"""A report's own policy is stricter: its style sheet by hash. Both apply."""
 
 SVG = "image/svg+xml"
-_CHART_POLICY = f"{_POLICY}; sandbox"
+_CHART_POLICY = f"{REPORT_POLICY}; sandbox"
 """An SVG that is opened by itself is a document: it has its own style, and nothing else."""
 
 
@@ -212,6 +236,7 @@ async def run_of(request: web.Request) -> StoredRun:
     """The run that the path names; raises Problem."""
     service, run_id = request.app[SERVICE], id_of(request, "run_id")
     run = service.queue.run(run_id) or await service.store.run(run_id)
+    run = run or await service.portfolios.run(run_id)
     if run is None:
         raise Problem(HTTPStatus.NOT_FOUND, "There is no such run; /v1/runs lists those there are.")
     return run
@@ -264,7 +289,7 @@ OPERATIONS = (
     ),
     Operation("GET", "/v1/runs", list_runs, ok(RunList), query=RunsQuery),
     Operation("GET", _RUN, get_run, ok(RunDocument)),
-    Operation("POST", f"{_RUN}/cancel", cancel_run, ok(RunDocument)),
+    Operation("POST", f"{_RUN}/cancel", cancel_run, ok(RunDocument), fails=(HTTPStatus.CONFLICT,)),
     Operation(
         "GET",
         f"{_RUN}/events",

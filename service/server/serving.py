@@ -30,6 +30,10 @@ from trading_graph.service.server import access
 from trading_graph.service.server.app import make_app
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.judging import Judging
+from trading_graph.service.server.portfolio_files import PortfolioFiles
+from trading_graph.service.server.portfolio_queue import PortfolioQueue
+from trading_graph.service.server.portfolio_request import Orders
+from trading_graph.service.server.portfolios import Portfolios
 from trading_graph.service.server.problems import REDACTOR, Problem, answer
 from trading_graph.service.server.run_queue import RunQueue
 from trading_graph.service.server.watches import Watches
@@ -73,14 +77,22 @@ async def open_service(
             langsmith,
             metric_readers=[PrometheusMetricReader(registry=registry)],
         )
-        await run_maker.make_runs(queue, store, open_engine)
+        await run_maker.make_runs(queue, portfolio_queue, store, open_engine)
 
     async with lock_folder(out), open_store(out / STORE) as store:
+
+        def explain(error: Exception) -> str:
+            return redactor.text(str(error) or type(error).__name__)
+
         queue = RunQueue(
             store,
-            lambda error: redactor.text(str(error) or type(error).__name__),
+            explain,
             at_once=settings.serve_runs_at_once,
             in_line=settings.serve_runs_in_line,
+        )
+        files = PortfolioFiles(settings.portfolios, out)
+        portfolio_queue = PortfolioQueue(
+            files, out, explain, in_line=settings.serve_portfolios_in_line
         )
         judging = Judging(settings.jaeger_url)
         watches = Watches(
@@ -96,11 +108,15 @@ async def open_service(
             queue=queue,
             judging=judging,
             watches=watches,
+            portfolios=Portfolios(
+                settings, files, Orders(settings, choice, langsmith, out), portfolio_queue
+            ),
             out=out,
             choice=choice,
             registry=registry,
         )
         await queue.take_up()
+        await portfolio_queue.take_up()
         try:
             old = forget_old(store, out, settings.serve_keep_days)
             async with _beside(make_runs(), old):
@@ -110,6 +126,7 @@ async def open_service(
                 finally:
                     await watches.close()
         finally:
+            await portfolio_queue.close()
             await queue.close()
 
 
@@ -171,6 +188,7 @@ async def drain(app: web.Application, hurried: asyncio.Event) -> None:
     Meanwhile followers of a run see its end, and the service reports that it is not ready.
     """
     service = app[SERVICE]
+    service.portfolios.queue.stop_taking()
     ended = asyncio.create_task(service.queue.drain(service.settings.serve_drain_s))
     hurry = asyncio.create_task(hurried.wait())
     await asyncio.wait((ended, hurry), return_when=asyncio.FIRST_COMPLETED)

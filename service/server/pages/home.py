@@ -1,20 +1,18 @@
 """The page at `/`: the form that starts a run, what runs and what ran, and other traces."""
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
 
 from aiohttp import web
-from pydantic import ValidationError
 
 from trading_graph.graph.errors import BadHoldingsError, BadLanguageError
-from trading_graph.service.run.holdings_input import parse_cash, parse_positions
 from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.documents import RUN_REQUEST, RunsQuery
 from trading_graph.service.server.inputs import first, form_of, query_of
+from trading_graph.service.server.pages.forms import FormField, FormSchema, Input
 from trading_graph.service.server.pages.layout import page, see_other
 from trading_graph.service.server.pages.run_progress import (
     LIMIT_S,
@@ -29,70 +27,12 @@ from trading_graph.service.server.runs_api import queue_run
 from trading_graph.service.store import RunState, StoredRun, now
 from trading_graph.toolkit.errors import BadDateError, BadRequestError
 
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """What was typed, by field, and what is wrong by field; the empty name is the whole form."""
-
-    values: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    errors: Mapping[str, str] = field(default_factory=dict)
+RUN_FORM = FormSchema(RUN_REQUEST)
 
 
 def read_request(form: Mapping[str, Sequence[str]]) -> RunRequest | Input:
-    """The request that a form makes, or the form as it was typed with what is wrong.
-
-    A field that is empty has its default.
-    """
-    values: dict[str, object] = {
-        name: value for name in _PLAIN_FIELDS if (value := first(form, name))
-    }
-    # An analyst that is not chosen sends nothing, so the form says that it has the choice.
-    if "chosen" in form:
-        values["analysts"] = tuple(form.get("analysts", ()))
-    errors: dict[str, str] = {}
-    for name in _IN_SHORT.keys() & values.keys():
-        try:
-            values[name] = _IN_SHORT[name](str(values[name]))
-        except BadHoldingsError as error:
-            errors[name] = str(error)
-            del values[name]
-    try:
-        request = RUN_REQUEST.validate_python(values)
-    except ValidationError as error:
-        errors |= {str(each["loc"][0]): _sentence(each["msg"]) for each in error.errors()}
-    return Input(form, errors) if errors else request
-
-
-def _sentence(message: str) -> str:
-    return message[:1].upper() + message[1:].rstrip(".") + "."
-
-
-_SCHEMAS: Mapping[str, Mapping[str, Any]] = RUN_REQUEST.json_schema()["properties"]
-_PLAIN_FIELDS = [name for name in _SCHEMAS if name != "analysts"]
-_IN_SHORT: Mapping[str, Callable[[str], object]] = {
-    "holdings": parse_positions,
-    "cash": parse_cash,
-}
-"""Fields with parts, which a form has as one text."""
-
-_BOUNDS = {
-    "minimum": "min",
-    "exclusiveMinimum": "min",
-    "maximum": "max",
-    "minLength": "minlength",
-    "maxLength": "maxlength",
-}
-"""The attributes of HTML that say what a schema says."""
-
-
-@dataclass(frozen=True, slots=True)
-class FormField:
-    """A field of the request: its value or values, what is wrong, its choices and its bounds."""
-
-    value: str | Sequence[str]
-    error: str
-    options: Sequence[str]
-    bounds: Mapping[str, object]
+    """The request that a form makes, or the form as it was typed with what is wrong."""
+    return RUN_FORM.read(form)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,46 +51,14 @@ class StartForm:
 
 def start_form(typed: Input, default_date: str) -> StartForm:
     """The form as a page shows it: a field that was not filled in has its default."""
-    defaults = {name: _default(name) for name in _SCHEMAS}
-    values = {name: first(typed.values, name) or defaults[name] for name in _PLAIN_FIELDS}
-    values["analysts"] = defaults["analysts"]
-    if "chosen" in typed.values:
-        values["analysts"] = list(typed.values.get("analysts", ()))
-    options = _SCHEMAS.keys() - {"symbol", "date"}
     return StartForm(
-        fields={name: _field(name, value, typed.errors) for name, value in values.items()},
+        fields=RUN_FORM.fields(typed),
         error=typed.errors.get("", ""),
         # Whoever corrects the form sees the options that were changed.
-        changed=any(values[name] != defaults[name] for name in options),
+        changed=RUN_FORM.is_changed(typed, but=("symbol", "date")),
         default_date=default_date,
         key=secrets.token_urlsafe(16),
     )
-
-
-def _default(name: str) -> str | Sequence[str]:
-    if name in _IN_SHORT:
-        return ""
-    match _SCHEMAS[name].get("default"):
-        case None | False:
-            return ""
-        case str(text):
-            return text
-        case list(several):
-            return several
-        case number:
-            return f"{number:g}"
-
-
-def _field(name: str, value: str | Sequence[str], errors: Mapping[str, str]) -> FormField:
-    if name in _IN_SHORT:
-        return FormField(value, errors.get(name, ""), (), {})
-    schema = _SCHEMAS[name]
-    schema = schema.get("anyOf", [schema])[0]  # of a field that may be null, the other type
-    bounds = {_BOUNDS[key]: bound for key, bound in schema.items() if key in _BOUNDS}
-    if schema["type"] == "number":
-        bounds["step"] = "any"
-    options = schema.get("items", schema).get("enum", ())
-    return FormField(value, errors.get(name, ""), options, bounds)
 
 
 _FIELD_OF = {BadDateError: "date", BadHoldingsError: "holdings", BadLanguageError: "language"}

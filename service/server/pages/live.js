@@ -1,4 +1,4 @@
-// What moves on the pages: a run's bars grow as its events come, and the home page stays fresh.
+// What moves on the pages: a run's bars grow as its events come, and pages of what goes on stay fresh.
 // Everything can be read without this. Text goes into the page as text only.
 "use strict";
 
@@ -189,7 +189,7 @@ function followRun(chart) {
   requestAnimationFrame(draw);
 }
 
-// The home page loads itself again and takes over the parts that have changed.
+// A page that goes on loads itself again and takes over the parts that have changed.
 async function refresh() {
   if (document.hidden) return;
   try {
@@ -205,7 +205,7 @@ async function refresh() {
 }
 
 async function stayFresh() {
-  for (;;) {
+  while (document.querySelector("[data-live]")) {
     await new Promise((done) => setTimeout(done, 2000));
     await refresh();
   }
@@ -213,4 +213,6 @@ async function stayFresh() {
 
 const chart = document.querySelector("[data-events]");
 if (chart) followRun(chart);
-else if (location.pathname === "/" && document.querySelector("[data-live]")) stayFresh();
+else stayFresh();
+const waits = document.querySelector("[data-reload]");
+if (waits) setTimeout(() => location.reload(), 1000 * Number(waits.dataset.reload));

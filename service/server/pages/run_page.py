@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from trading_graph.graph.decisions import Decision
 from trading_graph.graph.options import ANALYSTS, DEBATERS, RISK_ANALYSTS
 from trading_graph.graph.price_text import money_text
+from trading_graph.service.portfolio.engine import PortfolioStatus
 from trading_graph.service.run.folder import CHART, DECISION, REPORT
 from trading_graph.service.run.source_table import SOURCE_HEAD, source_rows
 from trading_graph.service.server.context import SERVICE
@@ -33,7 +34,8 @@ from trading_graph.service.server.pages.verdict_page import (
     run_duration,
     verdict_view,
 )
-from trading_graph.service.server.runs_api import run_of
+from trading_graph.service.server.runs_api import cancel as cancel_if_open
+from trading_graph.service.server.runs_api import owner_of, run_of
 from trading_graph.service.store import StoredRun, StoredVerdict, now
 
 _RELOAD_S = 3
@@ -51,6 +53,11 @@ _LAST = re.compile(r"^Run [0-9a-f-]{32,36}, [\d.]+ s\.\s*\Z", re.MULTILINE)
 async def show(request: web.Request) -> web.Response:
     """The page of a run, in whatever state it is."""
     run, service = await run_of(request), request.app[SERVICE]
+    owner = await owner_of(request, run)
+    if owner is not None and not run.state.final:
+        return page(
+            request, "run_waits.html", run.title, reload_s=_RELOAD_S, run=run, portfolio=owner
+        )
     events = await service.store.events(run.id)
     progress = read_progress(run.request, events, run.ended if run.state.final else None)
     if not run.state.final:
@@ -58,14 +65,14 @@ async def show(request: web.Request) -> web.Response:
     verdict = await service.store.verdict(run.id)
     # Reports are long, and rendering them would hold the loop that runs live on.
     results = await asyncio.to_thread(results_in, service.out / run.id)
-    return _show_over(request, run, progress, verdict, results)
+    return _show_over(request, run, progress, verdict, results, owner)
 
 
 async def cancel(request: web.Request) -> web.Response:
     """Cancel a run, and show what became of it."""
     run = await run_of(request)
     if not run.state.final:
-        await request.app[SERVICE].queue.cancel(run.id)
+        await cancel_if_open(request, run)
     return see_other(f"/runs/{run.id}")
 
 
@@ -77,6 +84,7 @@ def _show_live(request: web.Request, run: StoredRun, progress: RunProgress) -> w
         run.title,
         reload_s=_RELOAD_S,
         run=run,
+        portfolio=None,
         elapsed=0.0 if begin is None else at - begin,
         progress=progress,
         doing="In line: other runs are made first." if begin is None else now_doing(progress),
@@ -90,6 +98,7 @@ def _show_over(
     progress: RunProgress,
     stored: StoredVerdict | None,
     results: "Results",
+    owner: PortfolioStatus | None,
 ) -> web.Response:
     begin = (run.started or run.created) + progress.dead_s
     # The run's own end: afterwards its verdict was made.
@@ -104,6 +113,7 @@ def _show_over(
         "run.html",
         run.title,
         run=run,
+        portfolio=owner,
         duration=duration,
         jaeger=request.app[SERVICE].jaeger_link(run.trace_id),
         decision=results.decision,

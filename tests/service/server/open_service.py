@@ -89,6 +89,7 @@ def settings_for(folder: Path, **changed: Any) -> Settings:
         "chat_latency_s": 0.02,
         "fetch_latency_s": 0.005,
         "out": folder / "runs",
+        "portfolios": folder / "portfolios",
         "log_file": folder / "logs" / "trading_graph.log",
         "spool": folder / "logs" / "spool",
         "serve_requests_per_s": 10_000,

@@ -45,6 +45,12 @@ PLANTED = "planted-file-outside"
         "/v1/runs/" + "%30" * 32 + "/trace",
         "/v1/runs/%ff%fe/trace",
         "/v1/runs/%252e%252e%252foutside.txt/trace",
+        "/v1/portfolios/../../etc/passwd",
+        "/v1/portfolios/%2e%2e%2fportfolios",
+        "/v1/portfolios/..%2f..%2foutside.txt/report",
+        "/v1/portfolios/" + "0" * 32 + "%00/report",
+        "/v1/portfolios/" + "0" * 32 + "/report/../../outside.txt",
+        "/portfolios/..%2f..%2foutside.txt",
         "//outside.txt",
         "/outside.txt",
         "/../outside.txt",
@@ -71,6 +77,8 @@ async def test_no_host_in_a_request_is_asked(tmp_path: Path) -> None:
         for field in ("url", "base_url", "endpoint", "host", "proxy", "model", "out"):
             body = json.dumps({"symbol": "AAPL", field: away}).encode()
             assert status(await raw(service, post(body))) == 422
+            body = json.dumps({"symbols": ["AAPL"], field: away}).encode()
+            assert status(await raw(service, post(body, path="/v1/portfolios"))) == 422
         for symbol in (away, "AAPL@evil.example", "//evil.example", "evil.example/AAPL", "A?x=y"):
             body = json.dumps({"symbol": symbol}).encode()
             assert status(await raw(service, post(body))) == 422, symbol
@@ -184,6 +192,7 @@ async def test_no_answer_lets_another_origin_read_it(tmp_path: Path) -> None:
 async def test_only_who_shows_a_token_is_let_in(tmp_path: Path) -> None:
     async with opened(tmp_path, **GUARDED) as service:
         paths = ["/v1/runs", "/v1/runs/" + "0" * 32, "/metrics", "/v1/openapi.json", "/nothing"]
+        paths += ["/v1/portfolios", f"/v1/portfolios/{'0' * 32}/report", "/portfolios"]
         wrong: list[list[str | bytes]] = [
             [],
             ["Authorization: Bearer"],
@@ -272,7 +281,9 @@ async def test_no_answer_no_log_and_no_file_has_a_secret(
         run = await service.start()
         await service.over(run["id"])
         seen = [json.dumps(await service.events(run["id"]))]
+        portfolio = await service.post("/v1/portfolios", {"symbols": ["AAPL"]}, 202)
         paths = [*run["links"].values(), "/v1/runs", "/metrics", "/v1/openapi.json", "/healthz"]
+        paths += [*portfolio["links"].values(), "/v1/portfolios", "/portfolios"]
         paths += ["/", "/nothing", "/v1/runs?x=" + SECRETS["OPENAI_API_KEY"]]
         for path in paths:
             if path and path.startswith("/"):
@@ -301,6 +312,7 @@ async def test_every_answer_has_the_headers_that_protect(tmp_path: Path) -> None
         run = await service.start()
         await service.over(run["id"])
         paths = [path for path in run["links"].values() if path and path.startswith("/")]
+        paths += ["/v1/portfolios", "/portfolios", f"/portfolios/{'0' * 32}"]
         for path in [*paths, "/healthz", "/readyz", "/metrics", "/v1/openapi.json", "/nothing"]:
             async with service.http.get(path) as answer:
                 for name in HEADERS:

@@ -70,7 +70,7 @@ def test_verdicts_diagnoses_and_comparisons_have_the_published_schemas() -> None
     schemas = document["components"]["schemas"]
     here = "#/components/schemas/"
     for name, published in published_schemas().items():
-        if name in ("verdict", "diagnosis", "comparison"):
+        if name in ("verdict", "diagnosis", "comparison", "ranking"):
             text = json.dumps(published["$defs"]).replace("#/$defs/", here)
             for title, schema in json.loads(text).items():
                 assert json.loads(json.dumps(schemas[title])) == schema
@@ -88,6 +88,8 @@ def test_verdicts_diagnoses_and_comparisons_have_the_published_schemas() -> None
         ("getTraceDiagnosis", "DiagnosisJson"),
         ("diagnoseTrace", "DiagnosisJson"),
         ("getDecision", "Decision"),
+        ("getPortfolioReport", "RankingJson"),
+        ("getPortfolio", "ServedPortfolioJson"),
     ):
         reference = answers[operation]["application/json"]["schema"]
         assert reference == {"$ref": f"{here}{title}"}
@@ -131,11 +133,11 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 class Asking:
     """Random requests to a service, what they were answered, and what was wrong with that."""
 
-    def __init__(self, url: str, run_id: str) -> None:
+    def __init__(self, url: str, run_id: str, portfolio_id: str) -> None:
         self.schema = schemathesis.openapi.from_url(f"{url}/v1/openapi.json")
         self.answered: dict[str, Counter[int]] = {}
         self.faults: list[str] = []
-        self._run_id = run_id
+        self._known = {"run_id": run_id, "trace_id": run_id, "portfolio_id": portfolio_id}
         self._session = requests.Session()
 
     @property
@@ -158,10 +160,10 @@ class Asking:
         )
         @given(case=operation.as_strategy(mode))
         def one(case: Case[Any]) -> None:
-            # An id of nothing is soon answered: every other request names a run that there is.
-            for name in ("run_id", "trace_id"):
+            # An id of nothing is soon answered: every other request names one that there is.
+            for name, known in self._known.items():
                 if name in case.path_parameters and answered.total() % 2:
-                    case.path_parameters[name] = self._run_id
+                    case.path_parameters[name] = known
             answer = case.call(session=self._session, timeout=PATIENCE_S)
             answered[answer.status_code] += 1
             checks = [each for each in CHECKS if each is not not_a_server_error]
@@ -180,7 +182,7 @@ class Asking:
 
 @pytest.mark.parametrize("wanted", [REQUESTS // 10, pytest.param(REQUESTS, marks=pytest.mark.full)])
 def test_random_requests_are_answered_as_it_says(url: str, wanted: int) -> None:
-    asking = Asking(url, a_run(url))
+    asking = Asking(url, a_run(url), a_portfolio(url))
     operations = list(map(operation_of, asking.schema.get_all_operations()))
     varied = [each for each in operations if each.body or list(each.iter_parameters())]
     usual = (REQUESTS - sum(EACH_STARTS_A_PROCESS.values())) // (
@@ -216,3 +218,15 @@ def a_run(url: str) -> str:
     ):
         time.sleep(0.1)
     return str(started["id"])
+
+
+def a_portfolio(url: str) -> str:
+    """The id of a portfolio that is over."""
+    asked = {"symbols": ["AAPL"], "analysts": ["market"]}
+    started = requests.post(f"{url}/v1/portfolios", json=asked, timeout=PATIENCE_S).json()
+    while (
+        requests.get(f"{url}{started['links']['self']}", timeout=PATIENCE_S).json()["state"]
+        != "over"
+    ):
+        time.sleep(0.1)
+    return str(started["portfolio_id"])
