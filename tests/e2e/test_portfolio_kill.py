@@ -154,11 +154,14 @@ def portfolio(workdir: Path, model: PaidModel) -> Iterator[Portfolio]:
             begun.close()
 
 
-def moments(seed: int, times: int, calls: int) -> list[int]:
-    """Random moments as numbers of calls, one in each equal part of all calls.
+def moment_of(seed: int, calls: int) -> int:
+    """A random moment as a number of calls; the seed is printed, so that it can be had again."""
+    print(f"seed {seed}")
+    return random.Random(seed).randrange(1, calls)
 
-    The seed is printed, so that they can be had again.
-    """
+
+def moments_of(seed: int, times: int, calls: int) -> list[int]:
+    """Random moments as numbers of calls, one in each equal part of all calls."""
     print(f"seed {seed}")
     chosen = random.Random(seed)
     return [1 + int((part + chosen.random()) * (calls - 1) / times) for part in range(times)]
@@ -171,7 +174,7 @@ def test_a_killed_portfolio_goes_on_where_it_stood(workdir: Path) -> None:
     """The same command goes on; `resume` does in the long part."""
     words = ("run", "AAPL", "NVDA", "WMT", "--dates", "2025-11-13..2025-11-14", "--at-once", "3")
     with portfolio(workdir, PaidModel(0.05)) as begun:
-        (moment,) = moments(SEEDS[0], 1, 6 * CALLS_OF_RUN)
+        moment = moment_of(SEEDS[0], 6 * CALLS_OF_RUN)
         begun.kill_after(begun.start(*words), moment)
         begun.end(*words)
         begun.assert_each_ended_once(6)
@@ -182,7 +185,7 @@ def test_a_killed_portfolio_goes_on_where_it_stood(workdir: Path) -> None:
 def test_sixty_ticker_days_survive_a_kill_at_any_moment(workdir: Path, seed: int) -> None:
     words = ("run", *SIX, "--dates", "2025-10-27..2025-11-07", "--at-once", "12", "--yes")
     with portfolio(workdir, PaidModel(0.1)) as begun:
-        (moment,) = moments(seed, 1, 60 * CALLS_OF_RUN)
+        moment = moment_of(seed, 60 * CALLS_OF_RUN)
         begun.kill_after(begun.start(*words), moment)
         begun.end("resume")
         begun.assert_each_ended_once(60)
@@ -194,7 +197,7 @@ def test_sixty_ticker_days_survive_a_kill_at_any_moment(workdir: Path, seed: int
 def test_sixty_ticker_days_survive_ten_kills_in_a_row(workdir: Path) -> None:
     words = ("run", *SIX, "--dates", "2025-10-27..2025-11-07", "--at-once", "12", "--yes")
     with portfolio(workdir, PaidModel(0.1)) as begun:
-        for number, moment in enumerate(moments(SEEDS[1], 10, 60 * CALLS_OF_RUN)):
+        for number, moment in enumerate(moments_of(SEEDS[1], 10, 60 * CALLS_OF_RUN)):
             process = begun.start(*words) if number == 0 else begun.start("resume")
             begun.kill_after(process, moment)
         begun.end("resume")
