@@ -45,6 +45,9 @@ class Action(StrEnum):
     """Sell what is held, or do not hold it; never a short sale."""
 
 
+UNKNOWN_STAYS = "Nobody said what is held; a position, if there is one, stays."
+"""What a HOLD means where nobody said what is held."""
+
 Ruling = Annotated[Action, BeforeValidator(read_action)]
 Confidence = Annotated[
     float,
@@ -141,9 +144,9 @@ class _Trade(_StructuredAnswer):
 
     @field_validator("position_pct")
     @classmethod
-    def _sells_nothing_short(cls, share: float | None, info: ValidationInfo) -> float | None:
-        """A SELL opens no position, whatever size a model gives it."""
-        return None if info.data.get("action") is Action.SELL else share
+    def _is_of_a_purchase(cls, share: float | None, info: ValidationInfo) -> float | None:
+        """A SELL and a HOLD open no position, whatever size a model gives them."""
+        return share if info.data.get("action") not in (Action.SELL, Action.HOLD) else None
 
     @field_validator("sell_pct")
     @classmethod

@@ -1,11 +1,18 @@
 """The deciding agents: research manager, trader, and risk judge, each with a structured answer."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
+from trading_graph.graph.decisions import (
+    UNKNOWN_STAYS,
+    Action,
+    FinalDecision,
+    ResearchPlan,
+    TradeProposal,
+)
 from trading_graph.graph.offline_model import rules
 from trading_graph.graph.offline_model.conversation import (
     Conversation,
@@ -113,7 +120,7 @@ def propose(conversation: Conversation) -> TradeProposal:
     plan, levels = read_plan(conversation), read_price_levels(conversation)
     holding = read_holding(conversation)
     trade = trade_levels(plan.action, levels, plan.confidence)
-    size = position_pct(plan.action, levels, trade, plan.confidence, holding)
+    size = position_pct(plan.action, levels, trade, plan.confidence)
     part = sell_pct(plan.action, plan.confidence, holding)
     sentences = [
         f"The plan is to {plan.action} with a confidence of {plan.confidence:.2f}.",
@@ -146,7 +153,7 @@ def judge(conversation: Conversation) -> FinalDecision:
     many = len(objections) >= rules.OBJECTIONS_TO_HOLD
     action = Action.HOLD if many else proposal.action
     trade = trade_levels(action, levels, proposal.confidence)
-    size, sizing = _judged_size(proposal, action, len(objections), holding)
+    size, sizing = _judged_size(proposal, action, objections)
     part = proposal.sell_pct if action is Action.SELL else None
     confidence = proposal.confidence - rules.OBJECTION_CONFIDENCE * len(objections)
     missing = missing_sentences(read_reports(conversation))
@@ -176,14 +183,14 @@ def judge(conversation: Conversation) -> FinalDecision:
 
 
 def _judged_size(
-    proposal: TradeProposal, action: Action, objections: int, holding: PromptHolding | None
+    proposal: TradeProposal, action: Action, objections: Sequence[str]
 ) -> tuple[float | None, str]:
     """The size of the position after the standing objections, and the sentence that says it."""
-    count = f"Objections of the risk team that stand: {objections}" if objections else ""
-    if action is Action.SELL or (action is Action.HOLD and holding is not None):
+    count = f"Objections of the risk team that stand: {len(objections)}" if objections else ""
+    if action is not Action.BUY:
         return None, f"{count or 'No objection of the risk team stands'}; no position is opened."
     proposed = proposal.position_pct or 0.0
-    factor = rules.OBJECTION_POSITION_FACTOR**objections
+    factor = rules.OBJECTION_POSITION_FACTOR ** len(objections)
     size = round(min(proposed, rules.POSITION_CAP_PCT) * factor, 2)
     if not objections:
         return size, f"No objection of the risk team stands; the position is {size:.2f} %."
@@ -224,9 +231,14 @@ def _about_the_past(conversation: Conversation) -> list[str]:
 def _about_holding(action: Action, part: float | None, holding: PromptHolding | None) -> list[str]:
     """What the action means for what is held, without figures of the portfolio."""
     if holding is None:
-        if action is Action.SELL:
-            return ["Nobody said what is held: SELL means not to hold it, and no short sale."]
-        return []
+        said = {
+            Action.BUY: [],
+            Action.HOLD: [UNKNOWN_STAYS],
+            Action.SELL: [
+                "Nobody said what is held: SELL means not to hold it, and no short sale."
+            ],
+        }
+        return said[action]
     if not holding.quantity:
         what = {
             Action.BUY: "Nothing is held yet.",
@@ -278,14 +290,12 @@ def position_pct(
     levels: PromptLevels,
     trade: TradeLevels,
     confidence: float,
-    holding: PromptHolding | None = None,
 ) -> float | None:
     """The share of the portfolio that loses the risk budget at the stop, times the confidence.
 
-    None for a SELL, which opens no position, and for a HOLD of what is known to be held or not.
+    None for a SELL and a HOLD, which open no position.
     """
-    if action is Action.SELL or (action is Action.HOLD and holding is not None):
+    if action is not Action.BUY:
         return None
     stop_share = abs(trade.entry - trade.stop) / levels.close
-    size = min(rules.POSITION_CAP_PCT, rules.RISK_BUDGET_PCT / stop_share * confidence)
-    return round(size * (rules.HOLD_POSITION_FACTOR if action is Action.HOLD else 1), 2)
+    return round(min(rules.POSITION_CAP_PCT, rules.RISK_BUDGET_PCT / stop_share * confidence), 2)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from trading_graph.graph.analysis import Analysis
-from trading_graph.graph.decisions import Action, DecidedBy, Decision
+from trading_graph.graph.decisions import UNKNOWN_STAYS, Action, DecidedBy, Decision
 from trading_graph.graph.price_text import money_text
 from trading_graph.graph.state import State
 from trading_graph.service.run.folder import CHART
@@ -49,6 +49,7 @@ def report(analysis: Analysis) -> str:
         final=decision.decision,
         plan=decision.plan,
         proposal=decision.proposal,
+        unknown_stays=UNKNOWN_STAYS,
         summary=_summary(analysis),
         reports=analysis.reports,
         statements=analysis.statements,
@@ -102,6 +103,7 @@ class Summary:
     reward: str
     basis: str
     against: Sequence[str]
+    debated: bool
     gaps: str
     warnings: Sequence[str]
     other_warnings: Sequence[str]
@@ -118,6 +120,7 @@ def _summary(analysis: Analysis) -> Summary:
         reward=_reward(decision),
         basis=_basis(decision),
         against=_against(decision),
+        debated=bool(analysis.statements),
         gaps=_gaps(decision),
         warnings=decision.warnings[:_MOST_WARNINGS],
         other_warnings=decision.warnings[_MOST_WARNINGS:],
@@ -165,9 +168,10 @@ def _basis(decision: Decision) -> str:
 
 
 def _against(decision: Decision) -> list[str]:
-    """The risks that remain, and the points of the other side that held."""
+    """The risks that remain, and the points that held of the other side; of both for a HOLD."""
     plan, final = decision.plan, decision.decision
-    points = {Action.BUY: plan.bear_points, Action.SELL: plan.bull_points, Action.HOLD: []}
+    both = [*plan.bull_points, *plan.bear_points]
+    points = {Action.BUY: plan.bear_points, Action.SELL: plan.bull_points, Action.HOLD: both}
     return list(dict.fromkeys([*final.risks, *points[final.action]]))
 
 

@@ -143,8 +143,11 @@ def test_a_trade_needs_all_levels(action: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("size", [None, 0, 5, "5 %"])
-def test_a_sell_opens_no_position_whatever_size_is_written(size: Any) -> None:
-    answer = read(called({**json.loads(SELL_TEXT), "position_pct": size})).answer
+@pytest.mark.parametrize("action", ["SELL", "HOLD"])
+def test_only_a_buy_opens_a_position_whatever_size_is_written(size: Any, action: str) -> None:
+    levels = {} if action == "SELL" else {"stop": None, "target": None}
+    given = {**json.loads(SELL_TEXT), "action": action, "position_pct": size, **levels}
+    answer = read(called(given)).answer
     assert answer is not None
     assert answer.position_pct is None
 

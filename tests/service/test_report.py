@@ -79,6 +79,10 @@ def hold(**changes: Any) -> Analysis:
     return analysis(decision=trade | {"risks": []}, proposal=trade, **changes)
 
 
+def hold_with_size() -> Analysis:
+    return analysis(decision=TRADE | {"action": "HOLD", "risks": []})
+
+
 def tokens(text: str) -> list[Token]:
     return MarkdownIt("commonmark", {"html": True}).enable("table").parse(text)
 
@@ -161,10 +165,24 @@ def test_a_hold_without_levels_has_no_table_of_levels_and_a_chart() -> None:
     assert "None" not in page
     assert "times the loss" not in page
     assert "](chart.svg)" in page
-    assert "nobody named anything" in page
+    assert "Nobody said what is held; a position, if there is one, stays." in page
+    assert "% of the portfolio" not in first_page(report(hold_with_size()))
     svg = chart(hold())
     assert svg is not None
     ElementTree.fromstring(svg)
+
+
+def test_a_hold_names_the_points_of_both_sides_against_it() -> None:
+    page = first_page(report(hold()))
+    assert "- It grows | fast." in page
+    assert "- It is dear." in page
+    assert "nobody named anything" not in page
+    silent = PLAN | {"bull_points": [], "bear_points": []}
+    unweighed = first_page(report(hold(plan=silent)))
+    assert "nobody named anything" not in unweighed
+    assert "[Debate](#debate)" in unweighed, "the bull spoke, and is not passed over"
+    page = first_page(report(replace(hold(plan=silent), statements=[])))
+    assert "nobody named anything" in page
 
 
 def test_a_sale_has_its_levels_and_the_bulls_points_against_it() -> None:

@@ -90,7 +90,7 @@ def test_a_proposal_always_fits_schema_and_market(
     trade = proposal(action, confidence, close, atr)
     assert TradeProposal.model_validate_json(trade.model_dump_json()) == trade
     assert trade.entry == close
-    assert (trade.position_pct is None) == (action is Action.SELL)
+    assert (trade.position_pct is None) == (action is not Action.BUY)
     assert 0 <= (trade.position_pct or 0) <= rules.POSITION_CAP_PCT
     if atr is not None and atr >= rules.LEAST_ATR_SHARE * close:
         for price in (trade.stop, trade.target):
@@ -114,7 +114,7 @@ def test_a_decision_always_fits_and_never_grows(
     decision = judge(talk("risk_judge", *shared, *opinions))
     assert FinalDecision.model_validate_json(decision.model_dump_json()) == decision
     assert (decision.position_pct or 0) <= (trade.position_pct or 0)
-    assert (decision.position_pct is None) == (decision.action is Action.SELL)
+    assert (decision.position_pct is None) == (decision.action is not Action.BUY)
     assert all(any(agent in risk for risk in decision.risks) for agent in ANALYSTS[:missing])
 
 
