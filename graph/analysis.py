@@ -156,7 +156,8 @@ WORKFLOW = "trading_graph"
 class Analysis:
     """The result of a run: the decision, and everything that led to it.
 
-    `history` are the newest prices that the decision saw; None for a run without prices.
+    `history` are the newest prices that the decision saw; None for a run without prices. `gaps` are
+    those of the decision's notes that say what the sources lacked, though nothing failed.
     """
 
     decision: Decision
@@ -166,6 +167,7 @@ class Analysis:
     usage: Sequence[Usage]
     seconds: float
     history: PriceHistory | None = None
+    gaps: Sequence[str] = ()
 
 
 @asynccontextmanager
@@ -262,6 +264,7 @@ async def analyse(
         opinions=state.get("opinions", []),
         usage=state["usage"],
         seconds=time.perf_counter() - start,
+        gaps=state.get("gaps", []),
         history=state["levels"].history if "levels" in state else None,
     )
 
@@ -348,6 +351,7 @@ def _decision(
             *_no_short_sale(weighed.decision, options),
             *_told_of(past, undecided),
             *notes_of(options.symbol, reports, state.get("substitutes", []), weighed),
+            *state.get("gaps", []),
             *_language_note(options.language, choice),
         ],
         sources=listed(state.get("sources", [])),

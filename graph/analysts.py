@@ -17,7 +17,7 @@ from trading_graph.graph.chat.conversation import Offer
 from trading_graph.graph.chat.models import function_schema
 from trading_graph.graph.context import Node, RunContext
 from trading_graph.graph.errors import BadModelAnswerError
-from trading_graph.graph.evidence import evidence_of, substitutes_of, warnings_of
+from trading_graph.graph.evidence import evidence_of, gaps_of, substitutes_of, warnings_of
 from trading_graph.graph.state import Report, State
 from trading_graph.graph.tool_calls import ToolAnswer, run_tool_calls, tool_calls_of
 from trading_graph.toolkit.tools import TOOLS, Tool
@@ -95,5 +95,8 @@ async def _report(name: str, tools: Mapping[str, Tool], context: RunContext) -> 
         "reports": [Report(name, answer.text.strip(), evidence=evidence_of(answers))],
         "warnings": warnings_of(name, options.symbol, answers),
         "substitutes": substitutes_of(name, answers),
+        "gaps": gaps_of(
+            name, answers, [tool for tool in TOOLS_OF[name] if tool not in tools], options.as_of
+        ),
         "sources": [use for answer in answers for use in answer.sources],
     }

@@ -18,6 +18,7 @@ from trading_graph.graph.decisions import (
 from trading_graph.graph.state import Evidence, Report
 from trading_graph.graph.tool_calls import Outcome, ToolAnswer
 from trading_graph.graph.undecided import no_buy
+from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.listings import US_MARKET, Instrument, identify
 
 PRICE_TOOLS = frozenset(("get_prices", "get_indicators", "get_attention"))
@@ -69,6 +70,28 @@ def substitutes_of(agent: str, answers: Sequence[ToolAnswer]) -> list[str]:
     return [
         f"{agent}: another source stands in for {', '.join(sorted(names))}: {reason}"
         for reason, names in tools.items()
+    ]
+
+
+def gaps_of(
+    agent: str, answers: Sequence[ToolAnswer], without_source: Iterable[str], as_of: AsOf
+) -> list[str]:
+    """What an analyst lacked though nothing failed: data of no source, and figures that are old.
+
+    `without_source` are the tools that no source of the run can serve.
+    """
+    gaps = [
+        f"{agent} read no {tool.removeprefix('get_').replace('_', ' ')}: no source of this run has "
+        f"any for {as_of}."
+        for tool in without_source
+    ]
+    tools: dict[str, set[str]] = {}
+    for answer in answers:
+        if answer.age:
+            tools.setdefault(answer.age, set()).add(answer.tool)
+    return gaps + [
+        f"{agent} has old figures from {', '.join(sorted(names))}. {age}"
+        for age, names in tools.items()
     ]
 
 

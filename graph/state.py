@@ -88,8 +88,8 @@ class State(TypedDict, total=False):
     `dispatcher` is the traceparent of the latest dispatcher's span. `budget_reached` is the limit
     of the run's budget that was reached first, and empty until then. `undecided` are the deciding
     agents that brought no usable answer. `valuation` is there where somebody said what is held.
-    `substitutes` says where a source served in the place of the preferred one. `sources` are the
-    answers that reports and levels rest on.
+    `substitutes` says where a source served in the place of the preferred one. `gaps` says what
+    no source had or had only of old. `sources` are the answers that reports and levels rest on.
     """
 
     dispatcher: str
@@ -106,6 +106,7 @@ class State(TypedDict, total=False):
     undecided: Annotated[list[str], operator.add]
     warnings: Annotated[list[str], operator.add]
     substitutes: Annotated[list[str], operator.add]
+    gaps: Annotated[list[str], operator.add]
     sources: Annotated[list[SourceUse], operator.add]
     usage: Annotated[list[Usage], operator.add]
     budget_reached: Annotated[str, _first]

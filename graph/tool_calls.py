@@ -72,8 +72,8 @@ class ToolAnswer:
     """What a tool call is answered, and what the run must know of it beside the model.
 
     `problem` is the sentence where no data came; `warnings` are the tool's, with their symbol;
-    `stands_in` says why another source served than the preferred one; `sources` are those that gave
-    the data.
+    `stands_in` says why another source served than the preferred one; `age` that the data is older
+    than it should be; `sources` are those that gave the data.
     """
 
     message: ToolMessage
@@ -83,6 +83,7 @@ class ToolAnswer:
     problem: str = ""
     warnings: tuple[str, ...] = ()
     stands_in: str = ""
+    age: str = ""
     sources: tuple[SourceUse, ...] = ()
 
 
@@ -176,6 +177,7 @@ async def _run(
         _is_about(arguments, symbol),
         warnings=_warnings(result),
         stands_in=result.get("stands_in", ""),
+        age=result.get("age", ""),
         sources=() if is_empty else tuple(uses),
     )
 

@@ -55,6 +55,7 @@ def _against_last_year(
     sign = 1 if now > then else -1 if now < then else 0
     end = latest.get("period_end")
     period = f" in the period to {end}" if isinstance(end, str) else ""
+    label = f"Old figures: {label[0].lower()}{label[1:]}" if age else label
     text = f"{label} was {quote(now)}{period}, against {quote(then)} a year before"
     yield Bullet(sign * points, text, tool)
 

@@ -51,6 +51,7 @@ def report(analysis: Analysis) -> str:
         proposal=decision.proposal,
         unknown_stays=UNKNOWN_STAYS,
         summary=_summary(analysis),
+        notes=[note for note in decision.notes if note not in analysis.gaps],
         reports=analysis.reports,
         statements=analysis.statements,
         opinions=analysis.opinions,
@@ -104,7 +105,8 @@ class Summary:
     basis: str
     against: Sequence[str]
     debated: bool
-    gaps: str
+    missing: str
+    gaps: Sequence[str]
     warnings: Sequence[str]
     other_warnings: Sequence[str]
     ground: Sequence[tuple[str, str]]
@@ -121,7 +123,8 @@ def _summary(analysis: Analysis) -> Summary:
         basis=_basis(decision),
         against=_against(decision),
         debated=bool(analysis.statements),
-        gaps=_gaps(decision),
+        missing=_missing(analysis),
+        gaps=analysis.gaps,
         warnings=decision.warnings[:_MOST_WARNINGS],
         other_warnings=decision.warnings[_MOST_WARNINGS:],
         ground=list(_ground(analysis)),
@@ -175,8 +178,9 @@ def _against(decision: Decision) -> list[str]:
     return list(dict.fromkeys([*final.risks, *points[final.action]]))
 
 
-def _gaps(decision: Decision) -> str:
-    """What is missing, in one sentence."""
+def _missing(analysis: Analysis) -> str:
+    """What is missing, in one sentence; the gaps of the analysis stand below it."""
+    decision = analysis.decision
     parts = []
     if decision.missing_reports:
         parts.append(f"no report of {_names(decision.missing_reports)}")
@@ -188,7 +192,9 @@ def _gaps(decision: Decision) -> str:
         parts.append("no prices")
     if parts:
         return f"{'; '.join(parts)}."
-    return "see the warnings." if decision.degraded else "nothing that was looked for."
+    if decision.degraded:
+        return "see the warnings."
+    return "" if analysis.gaps else "nothing that was looked for."
 
 
 def _names(agents: Sequence[str]) -> str:

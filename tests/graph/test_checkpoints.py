@@ -66,6 +66,7 @@ WHOLE: State = {
     "decision": FinalDecision(**TRADE, risks=["gap"]),
     "undecided": ["trader"],
     "warnings": ["news_analyst: late"],
+    "gaps": ["news_analyst read no news: no source of this run has any for 2025-11-14."],
     "substitutes": ["news_analyst: another source stands in for get_insiders: late"],
     "sources": [
         SourceUse(

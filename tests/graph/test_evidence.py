@@ -1,14 +1,17 @@
 """What a report stands on, and what a decision loses where reports stand on nothing."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import ToolMessage
 
 from trading_graph.graph.decisions import Action, DecidedBy, FinalDecision
-from trading_graph.graph.evidence import evidence_of, notes_of, warnings_of, weigh
+from trading_graph.graph.evidence import evidence_of, gaps_of, notes_of, warnings_of, weigh
 from trading_graph.graph.state import Evidence, Report
 from trading_graph.graph.tool_calls import Outcome, ToolAnswer
+from trading_graph.toolkit.as_of import AsOf
 
 BUY = FinalDecision(
     action=Action.BUY,
@@ -106,6 +109,17 @@ def test_a_report_without_data_is_one_warning_with_the_reason_of_the_symbol() ->
     (unasked,) = warnings_of("news_analyst", "NVDA", [])
     assert "stands on no data of NVDA" in unasked
     assert warnings_of("news_analyst", "X", [answer("get_news", Outcome.NOT_APPLICABLE)]) == []
+
+
+def test_old_figures_and_data_without_a_source_are_gaps_and_no_warnings() -> None:
+    old = "The newest period in the source ended 318 days before 2025-11-14."
+    given_answers = [replace(answer("get_cash_flow"), age=old), answer("get_ratios")]
+    gaps = gaps_of("fundamentals_analyst", given_answers, ["get_posts"], AsOf.parse("2025-11-14"))
+    assert gaps == [
+        "fundamentals_analyst read no posts: no source of this run has any for 2025-11-14.",
+        f"fundamentals_analyst has old figures from get_cash_flow. {old}",
+    ]
+    assert warnings_of("fundamentals_analyst", "TSLA", given_answers) == []
 
 
 @given(evidence=evidences, stated=st.floats(0, 1))

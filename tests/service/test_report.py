@@ -229,6 +229,16 @@ def test_what_is_missing_is_named_once_and_first() -> None:
     assert (2, "More warnings") in outline(text)
 
 
+def test_what_the_sources_lack_stands_on_the_first_page_and_nowhere_else() -> None:
+    gap = "news_analyst read no news: no source of this run has any for 2025-11-14."
+    text = report(replace(analysis(notes=[gap, "Another note."]), gaps=[gap]))
+    page = first_page(text)
+    assert f"**What is missing:**\n\n- {gap}\n" in page
+    assert "nothing that was looked for" not in page
+    assert text.count(gap) == 1
+    assert "- Another note." in text
+
+
 @pytest.mark.parametrize(
     ("decided_by", "said"),
     [("rule", "HOLD, decided by a rule"), ("nobody", "HOLD, decided by no model")],
