@@ -59,11 +59,13 @@ def order_of(decision: FinalDecision, account: Account | None) -> TradeOrder | N
     """What the decision does with the holding."""
     if account is None:
         return None
+    share_pct = None
     match decision.action:
         case Action.BUY:
-            order = buy(account, decision.position_pct or 0.0)
+            share_pct = decision.position_pct or 0.0
+            order = buy(account, share_pct)
         case Action.SELL:
             order = sell(account, decision.sell_pct)
         case Action.HOLD:
             order = keep(account)
-    return replace(order, words=order_words(order, account))
+    return replace(order, words=order_words(order, account, share_pct))

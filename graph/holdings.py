@@ -6,26 +6,25 @@ named.
 """
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fractions import Fraction
 from typing import Any, ClassVar, Self
 
+from trading_graph.graph.currencies import CURRENCIES, MINOR_UNITS
 from trading_graph.graph.errors import BadHoldingsError
 from trading_graph.toolkit.errors import BadSymbolError
 from trading_graph.toolkit.listings import Instrument
 from trading_graph.toolkit.symbols import parse_symbol
 
+MOST = 1e12
+"""No quantity, price or amount of cash is larger: beyond it the digits of a float show."""
+
 MOST_HOLDINGS = 200
 """Each is valued at its own last close, which is a request to a source."""
 
 _CURRENCY = r"[A-Z]{3}|GBp|ZAc|ILA"
-_CODE = re.compile(_CURRENCY)
-_MINOR_UNITS = frozenset(("GBp", "ZAc", "ILA"))
-"""Pence and the like: an amount without a currency may be meant in pounds."""
-
 _CLOSED: Mapping[str, Any] = {"extra": "forbid"}
 
 
@@ -86,6 +85,7 @@ class Holdings:
             )
         if cash is not None:
             _check(cash.amount >= 0, "cash", cash.amount, "0 or more")
+            _check(cash.amount <= MOST, "cash", cash.amount, f"{MOST:,.0f} at most")
             _check_currency(cash.currency, "cash")
         return cls(listed, cash)
 
@@ -107,6 +107,8 @@ def _listed(holding: Holding) -> Holding:
     what = f"holding of {symbol}"
     _check(holding.quantity > 0, f"quantity of the {what}", holding.quantity, "more than 0")
     _check(holding.price > 0, f"price of the {what}", holding.price, "more than 0")
+    for name, value in (("quantity", holding.quantity), ("price", holding.price)):
+        _check(value <= MOST, f"{name} of the {what}", value, f"{MOST:,.0f} at most")
     _check_currency(holding.currency, what)
     return replace(holding, symbol=symbol)
 
@@ -117,10 +119,10 @@ def _check(fits: bool, what: str, value: float, rule: str) -> None:
 
 
 def _check_currency(currency: str, what: str) -> None:
-    if currency and not _CODE.fullmatch(currency):
+    if currency and currency not in CURRENCIES:
         raise BadHoldingsError(
-            f"{currency[:16]!a}, of the {what}, is no currency; give a code of three letters, such "
-            "as USD, or GBp for pence."
+            f"{currency[:16]!a}, of the {what}, is no currency; give a code of ISO 4217, such as "
+            "USD, or GBp for pence."
         )
 
 
@@ -213,7 +215,7 @@ def is_same_currency(stated: str, quoted: str) -> bool:
 
     Unless the quote is in pence or the like: the amount may be meant in pounds.
     """
-    return stated == quoted or (not stated and quoted not in _MINOR_UNITS)
+    return stated == quoted or (not stated and quoted not in MINOR_UNITS)
 
 
 def exact(number: float) -> Fraction:

@@ -4,12 +4,19 @@ from collections.abc import Iterator
 
 from trading_graph.graph.holdings import SizeLimit, Unvalued
 from trading_graph.graph.price_text import NOT_NAMED, money_text
-from trading_graph.graph.sizing import Account, OrderAction, TradeOrder
+from trading_graph.graph.sizing import Account, OrderAction, TradeOrder, smallest_quantity
 
 
-def order_words(order: TradeOrder, account: Account) -> str:
-    """The order in a few sentences, each amount with its currency."""
-    parts = [_deed(order, account.symbol), *_limits(order, account), *_gain(order, account)]
+def order_words(order: TradeOrder, account: Account, share_pct: float | None = None) -> str:
+    """The order in a few sentences, each amount with its currency.
+
+    `share_pct` is the share of the portfolio that a purchase was to reach, where one is known.
+    """
+    parts = [
+        _deed(order, account.symbol),
+        *_limits(order, account, share_pct),
+        *_gain(order, account),
+    ]
     return " ".join(parts)
 
 
@@ -28,14 +35,17 @@ def _deed(order: TradeOrder, symbol: str) -> str:
         case OrderAction.BUY | OrderAction.BUY_MORE:
             before = f"; {held} are held" if order.quantity_before else ""
             if order.quantity is None:
-                return f"Buy {symbol}{before}; how many cannot be said."
+                buy = f"Buy more {symbol} ({held} are held)" if before else f"Buy {symbol}"
+                if order.limits == (SizeLimit.NO_CASH,):
+                    return f"{buy}. How many depends on the cash, which nobody named."
+                return f"{buy}; how many cannot be said."
             more = f"{before}, and {after} after that" if before else ""
             return f"Buy {quantity_text(order.quantity)} {symbol}{_deal(order)}{more}."
 
 
 def _deal(order: TradeOrder) -> str:
     """The price and the value of what is traded, and the cash after that."""
-    price = money_text(order.price, order.currency)
+    price = _price(order.price, order.currency)
     if order.value is None:
         return f" at the last close of {price}"
     text = f" at the last close of {price} for {amount_text(order.value, order.currency)}"
@@ -44,25 +54,55 @@ def _deal(order: TradeOrder) -> str:
     return text
 
 
-def _limits(order: TradeOrder, account: Account) -> Iterator[str]:
+def _limits(order: TradeOrder, account: Account, share_pct: float | None) -> Iterator[str]:
     share = account.share_pct
+    wanted = "no more is wanted" if share_pct is None else f"the decision wants {share_pct:g} %"
+    cash = "" if SizeLimit.TOO_SMALL in order.limits else _cash_text(order, "buys no more")
     sentences = {
-        SizeLimit.CASH: f"The cash of {amount_text(order.cash_before, order.currency)} buys no "
-        "more.",
+        SizeLimit.CASH: cash,
         SizeLimit.CAP: "No position may be larger.",
         SizeLimit.HELD: f"They are {'some' if share is None else f'{share:.1f}'} % of the "
-        "portfolio, which is as much as is wanted, or more.",
-        SizeLimit.TOO_SMALL: "What is wanted is less than the smallest quantity that is traded.",
+        f"portfolio; {wanted}, so nothing is bought.",
+        SizeLimit.TOO_SMALL: _too_small(order, account, share_pct),
         SizeLimit.NOT_TRADED: f"{account.symbol} is an index, which is not traded itself.",
     }
-    yield from (sentences[limit] for limit in order.limits if limit in sentences)
+    yield from (text for limit in order.limits if (text := sentences.get(limit)))
     if order.quantity is not None or SizeLimit.NOT_TRADED in order.limits:
         return
+    if order.limits == (SizeLimit.NO_CASH,):
+        return  # The deed says it.
     parts = account.valuation.unvalued
     if SizeLimit.CONTRACT in order.limits and account.symbol not in (each.symbol for each in parts):
         yield _contract(account.symbol, account.quote.instrument)
     for part in parts:
         yield unvalued_text(part, account.quote.currency)
+
+
+def _cash_text(order: TradeOrder, outcome: str) -> str:
+    if order.cash_before == 0:
+        return "There is no cash."
+    return f"The cash of {amount_text(order.cash_before, order.currency)} {outcome}."
+
+
+def _too_small(order: TradeOrder, account: Account, share_pct: float | None) -> str:
+    """Why not even the smallest quantity is traded, with the amounts."""
+    quantity = float(smallest_quantity(account.quote.instrument))
+    unit = "one" if quantity == 1 else quantity_text(quantity)
+    least = f"less than {unit} {account.symbol} at {_price(order.price, order.currency)}"
+    if order.cash_before == 0 and share_pct is not None:
+        return "There is no cash."
+    if SizeLimit.CASH in order.limits:
+        return _cash_text(order, f"is {least}")
+    if share_pct is None or order.portfolio_value is None:
+        return f"What would be traded is {least}."
+    amount = amount_text(order.portfolio_value * share_pct / 100, order.currency)
+    whole = amount_text(order.portfolio_value, order.currency)
+    missing = "; beyond what is held that is " if account.held else ", "
+    return f"{share_pct:g} % of {whole} is {amount}{missing}{least}."
+
+
+def _price(price: float, currency: str) -> str:
+    return money_text(price, currency, thousands=True)
 
 
 def unvalued_text(part: Unvalued, currency: str) -> str:
@@ -88,7 +128,7 @@ def _contract(symbol: str, kind: str) -> str:
 def _gain(order: TradeOrder, account: Account) -> Iterator[str]:
     if order.price_paid is None:
         return
-    paid = money_text(order.price_paid, order.price_paid_currency)
+    paid = _price(order.price_paid, order.price_paid_currency)
     if order.gain_pct is None:
         quoted = order.currency or NOT_NAMED
         yield (

@@ -162,8 +162,9 @@ def since_text(since: PriceSince | None) -> str:
         return "what the price did since is not known"
     if not since.sessions:
         return "no session since"
+    sessions = f"{since.sessions} session{'' if since.sessions == 1 else 's'}"
     text = (
-        f"{since.change_pct:+.1f} % to {since.session} ({since.sessions} sessions, "
+        f"{since.change_pct:+.1f} % to {since.session} ({sessions}, "
         f"{since.lowest_pct:+.1f} to {since.highest_pct:+.1f} %)"
     )
     if since.reached is None:

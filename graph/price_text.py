@@ -1,4 +1,7 @@
-"""Prices as people read them: five digits or more of any size, and the currency beside."""
+"""Prices as people read them: five digits or more of any size, and the currency beside.
+
+One of 1 or more has at least two decimals.
+"""
 
 from trading_graph.toolkit.tools.tool import price_digits
 
@@ -6,10 +9,12 @@ NOT_NAMED = "currency not named"
 
 
 def price_text(price: float, *, thousands: bool = False) -> str:
-    """A price without its currency, such as 272.41, 750000.5 or 0.00000817; never 8e-06."""
+    """A price without its currency, such as 272.41, 100.00 or 0.00000817; never 8e-06."""
     digits = price_digits(price)
     text = f"{price:,.{digits}f}" if thousands else f"{price:.{digits}f}"
-    return text.rstrip("0").rstrip(".")
+    short = text.rstrip("0").rstrip(".")
+    decimals = len(short.partition(".")[2])
+    return text[: len(text) - digits + 2] if abs(price) >= 1 and decimals < 2 else short
 
 
 def money_text(price: float, currency: str, *, thousands: bool = False) -> str:

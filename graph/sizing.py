@@ -122,6 +122,11 @@ _SMALLEST = {Instrument.CRYPTO: Fraction(1, 10**6)}
 """The smallest quantity that is traded; one of anything else."""
 
 
+def smallest_quantity(instrument: Instrument) -> Fraction:
+    """The smallest quantity of a kind of instrument that is traded."""
+    return _SMALLEST.get(instrument, Fraction(1))
+
+
 def buy(account: Account, share_pct: float, cap_pct: float | None = None) -> TradeOrder:
     """The order that brings the holding to a share of the portfolio, as far as the cash buys it.
 
@@ -141,10 +146,11 @@ def buy(account: Account, share_pct: float, cap_pct: float | None = None) -> Tra
     room = exact(whole) * exact(share_pct) / 100 - exact(account.held) * price
     if room <= 0 and account.held:
         return _order(account, OrderAction.KEEP, Fraction(0), [*limits, SizeLimit.HELD])
-    if room > exact(cash):
-        room = exact(cash)
-        limits.append(SizeLimit.CASH)
     quantity = _whole(room / price, account)
+    affordable = _whole(exact(cash) / price, account)
+    if affordable < quantity:
+        quantity = affordable
+        limits.append(SizeLimit.CASH)
     if not quantity:
         action = OrderAction.KEEP if account.held else OrderAction.STAY_OUT
         limits.append(SizeLimit.TOO_SMALL)
@@ -217,5 +223,5 @@ def _order(
 
 def _whole(quantity: Fraction, account: Account) -> Fraction:
     """The quantity in whole units of what is traded, rounded down."""
-    smallest = _SMALLEST.get(account.quote.instrument, Fraction(1))
+    smallest = smallest_quantity(account.quote.instrument)
     return quantity // smallest * smallest

@@ -47,5 +47,10 @@ def parse_symbol(text: str) -> str:
 
 
 def _quote(text: str) -> str:
-    """The text quoted, escaped and shortened for a message."""
-    return ascii(text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]}...")
+    return printable(text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]}...")
+
+
+def printable(text: str) -> str:
+    """The text quoted for a message: as it was typed, but for what a terminal would act on."""
+    # A lone surrogate stands for a byte that is no text, and cannot be printed.
+    return repr(text) if text.isprintable() else ascii(text)

@@ -140,7 +140,7 @@ def _objections(
     if proposal.position_pct and proposal.position_pct > limits.position_pct:
         yield (
             "large position",
-            f"the position is {proposal.position_pct:.2f} % of the portfolio, the limit is "
+            f"{proposal.position_pct:.2f} % of the portfolio was proposed, the limit is "
             f"{limits.position_pct:g} %.",
         )
     share = levels.atr / levels.close

@@ -14,8 +14,10 @@ from typing import Any
 
 import click
 
+from trading_graph.graph.currencies import MINOR_UNITS
 from trading_graph.graph.errors import BadHoldingsError
 from trading_graph.graph.holdings import Cash, Holding, Holdings
+from trading_graph.toolkit.symbols import printable
 
 _MOST_BYTES = 2**20
 _CASH = "CASH"
@@ -24,13 +26,17 @@ _CASH = "CASH"
 _SIGNS = {"$": ("USD", "AUD", "CAD", "HKD", "NZD", "SGD"), "€": ("EUR",), "£": ("GBP",)}
 """What a sign may stand for; without a code beside, it is the first."""
 
-_MINOR_UNITS = ("GBp", "ZAc", "ILA")
-
 _AMOUNT = re.compile(
     r"(?P<before>[$€£]|[A-Z]{3}\s)?\s*(?P<number>-?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)?"
-    r"(?:\.[0-9]+)?(?:[eE]-?[0-9]{1,2})?)\s*(?P<after>[A-Z]{3}|GBp|ZAc|ILA)?"
+    r"(?:\.[0-9]+)?(?:[eE]-?[0-9]{1,2})?)\s*(?P<after>[A-Z]{3}|GBp|ZAc)?"
 )
 _POSITION = re.compile(r"(?P<symbol>.+)=(?P<quantity>[^=@]+)@(?P<price>[^=@]+)")
+
+_SMALL_CODE = re.compile(r"(?P<number>[0-9.,]+)\s*(?P<code>[A-Za-z]{3})")
+_DECIMAL_COMMA = re.compile(r"-?[0-9]+(?:\.[0-9]{3})*,[0-9]+")
+
+_PENCE = "GBp"
+"""What sources call the currency that some brokers call GBX."""
 
 _COLUMNS = {
     "symbol": ("symbol", "ticker", "tickersymbol"),
@@ -107,10 +113,7 @@ def read_holdings(words: str) -> Holdings:
             content = file.read(_MOST_BYTES + 1)
         text = content.decode("utf-8-sig")
     except OSError as error:
-        raise BadHoldingsError(
-            f"{_quote(words)} cannot be read ({error.strerror}), and is no SYMBOL=QUANTITY@PRICE; "
-            "give one or the other."
-        ) from None
+        raise BadHoldingsError(_unreadable(words, error)) from None
     except UnicodeDecodeError:
         raise BadHoldingsError(
             f"{path.name} is no text in UTF-8; save it as CSV or JSON."
@@ -121,6 +124,22 @@ def read_holdings(words: str) -> Holdings:
         raise BadHoldingsError(f"{path.name} is empty; give a line for each holding.")
     is_json = path.suffix.lower() == ".json" or text.lstrip()[0] in "[{"
     return (_from_json if is_json else _from_csv)(text, path.name)
+
+
+def _unreadable(words: str, error: OSError) -> str:
+    """What is wrong with a word that is neither a holding nor a file that can be read."""
+    if not words.strip():
+        return "The holdings are empty; give SYMBOL=QUANTITY@PRICE, or the path of a file."
+    if re.fullmatch(r"[^=@/]+=[^=@/]+", words):
+        symbol, _, quantity = words.partition("=")
+        return (
+            f"{_quote(words)} lacks the price paid; give SYMBOL=QUANTITY@PRICE, such as "
+            f"{symbol}={quantity}@200."
+        )
+    return (
+        f"{_quote(words)} cannot be read ({error.strerror}), and is no SYMBOL=QUANTITY@PRICE; "
+        "give one or the other."
+    )
 
 
 def merge(parts: Sequence[Holdings], cash: Cash | None) -> Holdings:
@@ -257,7 +276,8 @@ def _holdings(rows: list[tuple[str, dict[str, Any]]], cash: Cash | None, name: s
 def _currency(stated: Any, named: str, where: str) -> str:
     """The currency of a column and that beside the amount, which have to agree."""
     code = str(stated or "").strip()
-    code = code if code in _MINOR_UNITS else code.upper()
+    code = code if code in MINOR_UNITS else code.upper()
+    code, named = (_PENCE if each == "GBX" else each for each in (code, named))
     meanings = _SIGNS.get(named, (named,))
     if code and named and code not in meanings:
         raise BadHoldingsError(
@@ -279,17 +299,25 @@ def _amount(value: Any, where: str, what: str) -> tuple[float, str]:
         return float(value), ""
     match = _AMOUNT.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None or not re.match(r"-?\.?[0-9]", match["number"]):
-        raise BadHoldingsError(
-            f"{where}: {_quote(value)} is no {what}; give a number such as 1,234.50 or 1234.5."
-        )
+        raise BadHoldingsError(f"{where}: {_quote(value)} is no {what}; {_advice(value)}.")
     before, after = (match["before"] or "").strip(), match["after"] or ""
     named = _currency(after, before, where) if before and after else after or before
     return float(match["number"].replace(",", "")), named
 
 
+def _advice(value: Any) -> str:
+    """How to write what is no number."""
+    text = value.strip() if isinstance(value, str) else ""
+    if named := _SMALL_CODE.fullmatch(text):
+        return f"write the currency in capitals: {named['number']}{named['code'].upper()}"
+    if _DECIMAL_COMMA.fullmatch(text):
+        return "write a point in place of the decimal comma, such as 1234.5"
+    return "give a number such as 1,234.50 or 1234.5"
+
+
 def _quote(value: Any) -> str:
     text = str(value)
-    return ascii(text if len(text) <= 40 else f"{text[:40]}...")
+    return printable(text if len(text) <= 40 else f"{text[:40]}...")
 
 
 class HoldingsType(click.ParamType[Holdings]):

@@ -149,12 +149,18 @@ def _level_rows(decision: Decision) -> Iterator[tuple[str, str, str]]:
 
 
 def _reward(decision: Decision) -> str:
-    """What there is to gain against what there is to lose."""
+    """What there is to gain against what there is to lose, or what the levels of a SELL mean."""
     final = decision.decision
     if final.entry is None or final.stop is None or final.target is None:
         return ""
+    if final.action is Action.HOLD:
+        return ""  # What is neither bought nor sold has neither to weigh.
     if final.action is Action.SELL:
-        return ""  # What is sold neither gains nor loses any more.
+        stop = money_text(final.stop, decision.currency)
+        target = money_text(final.target, decision.currency)
+        return (
+            f"If the price rises to {stop}, the SELL was wrong; it is expected to fall to {target}."
+        )
     ratio = abs(final.target - final.entry) / abs(final.entry - final.stop)
     return f"The gain at the target is {ratio:.1f} times the loss at the stop."
 

@@ -153,7 +153,7 @@ def test_a_buy_needs_a_report_beside_prices(evidence: list[Evidence]) -> None:
     assert (final.entry, final.stop, final.target, final.position_pct) == (None, None, None, None)
     assert final.risks == BUY.risks
     for text in (final.rationale, *notes_of("AAPL", reports(*evidence), [], weighed)[:1]):
-        assert "BUY at 100 USD, stop 95 USD, target 120 USD, 4 % of the portfolio" in text
+        assert "BUY at 100.00 USD, stop 95.00 USD, target 120.00 USD, 4 % of the portfolio" in text
         assert "not handed out" in text
 
 

@@ -36,8 +36,9 @@ def proposal(entry: float, stop: float, target: float) -> TradeProposal:
     [
         (272.41, "272.41"),
         (8.17e-06, "0.00000817"),
-        (750000.5, "750000.5"),
-        (100, "100"),
+        (750000.5, "750000.50"),
+        (100, "100.00"),
+        (1.0834, "1.0834"),
         (0.5, "0.5"),
     ],
 )
@@ -51,10 +52,10 @@ def test_a_price_reads_back_to_five_digits(price: float) -> None:
 
 
 def test_a_price_names_its_currency_or_says_that_nobody_does() -> None:
-    assert money_text(1234.5, "GBp", thousands=True) == "1,234.5 GBp"
-    assert money_text(1234.5, "") == "1234.5 (currency not named)"
+    assert money_text(1234.5, "GBp", thousands=True) == "1,234.50 GBp"
+    assert money_text(1234.5, "") == "1234.50 (currency not named)"
     assert proposal(100, 95, 110).terms("EUR") == (
-        "BUY at 100 EUR, stop 95 EUR, target 110 EUR, 2 % of the portfolio"
+        "BUY at 100.00 EUR, stop 95.00 EUR, target 110.00 EUR, 2 % of the portfolio"
     )
 
 

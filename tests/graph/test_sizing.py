@@ -163,6 +163,30 @@ def test_the_cash_and_the_cap_limit_and_are_named() -> None:
     assert (little.action, little.limits) == (OrderAction.STAY_OUT, (SizeLimit.TOO_SMALL,))
 
 
+def test_the_cash_is_named_only_where_it_changes_the_quantity() -> None:
+    # 7.5 are wanted, and the cash buys 7.4: both are 7.
+    other = (Holding("AAPL", 1, 10), Quote(10.0, "USD", Instrument.SHARE))
+    assert buy(account(cash=740, others=(other,)), 100).limits == ()
+    assert buy(account(cash=690, others=(other,)), 100).limits == (SizeLimit.CASH,)
+
+
+def test_what_is_too_small_is_said_with_its_amounts() -> None:
+    of = account(cash=100, price=272.41)
+    assert order_words(buy(of, 7.36), of, 7.36).endswith(
+        "7.36 % of 100.00 USD is 7.36 USD, less than one NVDA at 272.41 USD."
+    )
+    none = account(cash=0)
+    assert order_words(buy(none, 5), none, 5).endswith("There is no cash.")
+    held = account(held=2, cash=0, others=((Holding("AAPL", 9, 1), Quote(100.0, "USD")),))
+    assert "There is no cash." in order_words(buy(held, 100), held, 100)
+    enough = account(held=29, cash=7_100)
+    assert "They are 29.0 % of the portfolio; the decision wants 7.36 %, so nothing" in order_words(
+        buy(enough, 7.36), enough, 7.36
+    )
+    paid = account(held=1, paid=12_345.6)
+    assert "was paid 12,345.60 USD each" in said(keep(paid), paid)
+
+
 def test_coins_are_bought_in_parts_and_shares_in_whole() -> None:
     coins = buy(account(cash=1_000, price=60_000, instrument=Instrument.CRYPTO), 50)
     assert coins.quantity == 0.008333
@@ -176,7 +200,8 @@ def test_a_gain_or_loss_is_that_of_the_last_close_against_the_price_paid() -> No
     assert order.gain_pct == pytest.approx(26.78)
     assert said(order, of) == (
         "Sell all 10 NVDA at the last close of 190.17 USD for 1,901.70 USD, which leaves "
-        "11,901.70 USD in cash. What is held was paid 150 USD each: a gain of 401.70 USD (+26.8 %)."
+        "11,901.70 USD in cash. What is held was paid 150.00 USD each: a gain of 401.70 USD "
+        "(+26.8 %)."
     )
     lost = account(held=10, paid=200, price=150)
     assert "a loss of 500.00 USD (-25.0 %)" in said(keep(lost), lost)
@@ -194,7 +219,7 @@ def test_without_a_holding_nothing_is_sold() -> None:
 @pytest.mark.parametrize(
     ("of", "cause", "says"),
     [
-        (account(cash=None), SizeLimit.NO_CASH, "--cash"),
+        (account(cash=None), SizeLimit.NO_CASH, "the cash, which nobody named."),
         (account(cash_in="EUR"), SizeLimit.OTHER_CURRENCY, "The cash is in another currency (EUR)"),
         (account(currency="GBp", cash_in=""), SizeLimit.OTHER_CURRENCY, "such as GBp"),
         (account(currency="GBp", cash_in="GBP"), SizeLimit.OTHER_CURRENCY, "(GBP)"),
@@ -228,7 +253,8 @@ def test_where_nobody_can_say_the_size_it_is_absent_and_says_why(
     assert (order.quantity, order.value, order.cash_after) == (None, None, None)
     assert order.limits == (cause,)
     words = said(order, of)
-    assert "how many cannot be said" in words
+    unsaid = "How many depends on" if cause is SizeLimit.NO_CASH else "how many cannot be said"
+    assert unsaid in words
     assert says in words
     assert words.count("contract") <= 1
 
@@ -238,7 +264,9 @@ def test_a_price_paid_in_another_currency_has_no_gain() -> None:
     order = sell(of)
     assert (order.gain, order.gain_pct) == (None, None)
     assert order.value == 1000
-    assert "was paid 150 EUR each and is quoted in USD: no gain or loss is said." in said(order, of)
+    assert "was paid 150.00 EUR each and is quoted in USD: no gain or loss is said." in said(
+        order, of
+    )
     # Of a quote in pence it is not known whether 5.2 are pounds.
     pence = account(held=10, paid=5.2, price=520, currency="GBp", cash=None)
     assert sell(pence).gain is None
@@ -261,6 +289,13 @@ def test_a_contracts_gain_is_known_in_per_cent_only() -> None:
         ([Holding("NVDA", 1, 0)], None, "price of the holding of NVDA is 0"),
         ([Holding("NVDA", float("nan"), 1)], None, "is nan"),
         ([Holding("NVDA", 1, float("inf"))], None, "is inf"),
+        (
+            [Holding("NVDA", 1e18, 1)],
+            None,
+            "is 1e\\+18; give one that is 1,000,000,000,000 at most",
+        ),
+        ([Holding("NVDA", 1, 1, "XXX")], None, "'XXX', of the holding of NVDA, is no currency"),
+        ([], Cash(1e13), "The cash is 1e\\+13"),
         ([Holding("nvda", 1, 1), Holding("NVDA", 2, 2)], None, "NVDA is given twice"),
         ([Holding("../etc", 1, 1)], None, "not a ticker symbol"),
         ([Holding("NVDA", 1, 1, "dollars")], None, "is no currency"),

@@ -26,6 +26,7 @@ NVDA = Holding("NVDA", 10, 150.2)
         ("NVDA=10@150.20USD", Holding("NVDA", 10, 150.2, "USD")),
         ("BRK-B=1,200@$1,234.50", Holding("BRK-B", 1200, 1234.5, "USD")),
         ("VOD.L=5@72.5GBp", Holding("VOD.L", 5, 72.5, "GBp")),
+        ("VOD.L=5@72.5GBX", Holding("VOD.L", 5, 72.5, "GBp")),
         ("EURUSD=X=1000@1.08", Holding("EURUSD=X", 1000, 1.08)),
         ("SHIB-USD=1000000@8.17e-06", Holding("SHIB-USD", 1_000_000, 8.17e-06)),
         ("BTC-USD=.25@60000", Holding("BTC-USD", 0.25, 60_000)),
@@ -165,8 +166,24 @@ def test_what_is_no_file_of_text_is_one_sentence(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.csv", tmp_path / "x.csv", tmp_path / "large.csv"):
         with pytest.raises(BadHoldingsError):
             read_holdings(str(path))
-    with pytest.raises(BadHoldingsError, match="SYMBOL=QUANTITY@PRICE"):
+    with pytest.raises(BadHoldingsError, match=r"'NVDA=10' lacks the price paid; .*NVDA=10@200"):
         read_holdings("NVDA=10")
+    with pytest.raises(BadHoldingsError, match="The holdings are empty"):
+        read_holdings("")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("NVDA=1@200 eur", "write the currency in capitals: 200EUR"),
+        ("NVDA=1@5usd", "5USD"),
+        ("NVDA=1@250,10", "write a point in place of the decimal comma"),
+        ("NVDA=2,5@250", "write a point in place of the decimal comma"),
+    ],
+)
+def test_a_number_that_is_written_otherwise_is_told_how_to_write_it(text: str, says: str) -> None:
+    with pytest.raises(BadHoldingsError, match=says):
+        parse_position(text)
 
 
 def test_words_and_files_add_up_and_nothing_is_given_twice() -> None:

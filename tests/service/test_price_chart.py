@@ -201,7 +201,7 @@ def test_the_levels_stand_in_their_order_with_how_far_they_are() -> None:
 def test_a_level_far_away_does_not_press_the_prices_flat() -> None:
     closes = [190.0 + i % 7 for i in range(60)]
     svg = draw_chart(history(closes), trade(190.0, 180.0, 9000.0), NVDA)
-    assert labels(svg, "target")[0] == "target 9,000 ↑"
+    assert labels(svg, "target")[0] == "target 9,000.00 ↑"
     near = price_scale(closes, [9000.0], 0, 100)
     assert near.high - near.low < 20
 
@@ -210,7 +210,7 @@ def test_no_volume_has_no_panel_and_no_levels_no_lines() -> None:
     svg = draw_chart(history([1.0, 1.1], volume=False), [], NVDA)
     assert 'class="volume' not in svg
     assert not any(labels(svg, name) for name in ("entry", "stop", "target"))
-    assert labels(svg, "close")[0] == "close 1.1"
+    assert labels(svg, "close")[0] == "close 1.10"
     assert 'class="volume' in draw_chart(history([1.0, 1.1]), [], NVDA)
 
 
@@ -228,7 +228,7 @@ def test_a_fund_with_one_price_a_day_is_a_line() -> None:
         (190.17, "190.17"),
         (8.17e-06, "8.17e-06"),
         (1_234_567.0, "1,234,567"),
-        (12_345.5, "12,345.5"),
+        (12_345.5, "12,345.50"),
         (0.01234, "0.01234"),
         (3.2e14, "3.2e+14"),
         (0.0, "0"),

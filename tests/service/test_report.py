@@ -189,10 +189,11 @@ def test_a_sale_has_its_levels_and_the_bulls_points_against_it() -> None:
     trade = TRADE | {"action": "SELL", "stop": 201.0, "target": 170.0}
     made = analysis(decision=trade | {"risks": []}, proposal=trade, plan=PLAN | {"action": "SELL"})
     page = first_page(report(made))
-    assert "| Stop | 201 USD | +5.7 % |" in page
+    assert "| Stop | 201.00 USD | +5.7 % |" in page
     assert "- It grows | fast." in page
     assert "It is dear." not in page
     assert "times the loss" not in page
+    assert "If the price rises to 201.00 USD, the SELL was wrong; it is expected to fall to" in page
 
 
 def test_a_run_without_prices_has_no_chart_and_says_so() -> None:
