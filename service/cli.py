@@ -114,6 +114,9 @@ _format = click.option(
 def run() -> None:
     """Analyse SYMBOL, and leave a decision, a report and a trace in runs/.
 
+    Exit codes: 0 decided, 2 usage or a symbol that no source knows, 3 the run failed, 130
+    interrupted.
+
     \b
     Examples:
       trading-graph run NVDA --date 2025-11-14
@@ -147,7 +150,7 @@ def data() -> None:
     Nothing is dated after that day; a weekend or holiday shows the last session before it. The
     data is on stdout; what was fetched, and how long each fetch took, on stderr.
 
-    Exit codes: 0 shown, 2 usage, 3 no data.
+    Exit codes: 0 shown, 2 usage or a symbol that no source knows, 3 no data of the symbol.
 
     \b
     Examples:

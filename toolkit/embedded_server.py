@@ -245,7 +245,8 @@ def _dates(request: web.Request) -> tuple[datetime.date, datetime.date]:
         raise _RefusalError(
             400,
             "bad_date",
-            f"The embedded data set has nothing for {as_of}: choose a date from {first} to {last}.",
+            f"The embedded data set has nothing for {as_of}: choose a date from {first} "
+            f"to {last + STALE_AFTER}.",
         )
     days = (row.date for row in reversed(tables.prices()["^GSPC"]))
     return as_of, next(day for day in days if day <= as_of)

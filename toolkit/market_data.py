@@ -149,7 +149,7 @@ class AsyncToolkit:
         if as_of.date - bars.session > STALE_AFTER:
             raise BadDateError(
                 f"The prices of {symbol} from {bars.source} end with {bars.session}: "
-                f"choose a date up to {bars.session}."
+                f"choose a date up to {bars.session + STALE_AFTER}."
             )
         if bars.close[-1] <= 0:
             raise NoDataError(

@@ -3,10 +3,12 @@
 import asyncio
 import datetime
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -76,6 +78,26 @@ def decisions_command(
     return ExitCode.OK
 
 
+_HEAD = (
+    "As of",
+    "Decision",
+    "Conf.",
+    "Entry",
+    "Stop",
+    "Target",
+    "Since",
+    "Low",
+    "High",
+    "Reached",
+    "Run",
+)
+_WORDS = ("As of", "Decision", "Reached", "Run")
+"""How the headers of columns without numbers begin."""
+
+_WIDEST = 1000
+_SHORT_ID = 12
+
+
 async def _bars(symbol: str, as_of: AsOf, choice: BackendChoice) -> Bars:
     latency_s = choice.fetch_latency_s
     async with open_toolkit(choice.data, choice.access, embedded_latency_s=latency_s) as toolkit:
@@ -85,16 +107,41 @@ async def _bars(symbol: str, as_of: AsOf, choice: BackendChoice) -> Bars:
 def _show(console: Console, decisions: list[PastDecision], as_of: AsOf) -> None:
     currency = decisions[-1].decision.currency or NOT_NAMED
     title = f"{decisions[-1].decision.symbol} as of {as_of}, levels in {currency}"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for header in ("As of", "Decision", "Conf.", "Entry", "Stop", "Target"):
-        table.add_column(header, justify="left" if header in ("As of", "Decision") else "right")
-    for header in ("Since", "Low", "High"):
-        table.add_column(header, justify="right")
-    table.add_column("Reached")
-    table.add_column("Run", no_wrap=True)
-    for each in decisions:
-        table.add_row(*map(Text, _cells(each)), style="" if each.since else "dim")
+    rows = [_cells(each) for each in decisions]
+    dim = [each.since is None for each in decisions]
+    table = _table(title, _HEAD, rows, dim)
+    if (
+        Measurement.get(console, console.options.update(width=_WIDEST), table).maximum
+        > console.width
+    ):
+        table = _table(title, _stacked(_HEAD), [_stacked(row) for row in rows], dim)
     console.print(table)
+
+
+def _table(
+    title: str, head: Sequence[str], rows: Sequence[Sequence[str]], dim: Sequence[bool]
+) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for header in head:
+        justify: Literal["left", "right"] = "left" if header.startswith(_WORDS) else "right"
+        table.add_column(header, justify=justify, no_wrap=True)
+    for row, is_dim in zip(rows, dim, strict=True):
+        table.add_row(*map(Text, row), style="dim" if is_dim else "")
+    return table
+
+
+def _stacked(cells: Sequence[str]) -> list[str]:
+    """The cells on two lines, for a narrow screen; a run's id is shortened, and no number."""
+    date, action, confidence, entry, stop, target, since, low, high, reached, run = cells
+    return [
+        f"{date}\n{run[:_SHORT_ID]}",
+        f"{action}\n{reached}",
+        confidence,
+        entry,
+        f"{stop}\n{target}",
+        since,
+        f"{low}\n{high}",
+    ]
 
 
 def _cells(past: PastDecision) -> list[str]:

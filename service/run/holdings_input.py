@@ -349,6 +349,8 @@ class CashType(click.ParamType[Cash]):
         if isinstance(value, Cash):
             return value
         try:
-            return parse_cash(str(value))
+            cash = parse_cash(str(value))
+            Holdings.of((), cash)
         except BadHoldingsError as error:
             self.fail(str(error), param, ctx)
+        return cash

@@ -277,7 +277,7 @@ def test_no_data_is_exit_code_3(servers: LiveServers) -> None:
         (["NVDA", "--date", "2999-01-01"], "is in the future"),
         (["NVDA", "--date", "yesterday"], "is not a date"),
         (["NVDA", "--date", "2010-01-04"], "begin with 2022-11-14"),
-        (["NVDA", "--date", "2025-12-24"], "end with 2025-11-14"),
+        (["NVDA", "--date", "2025-12-24"], "end with 2025-11-14: choose a date up to 2025-11-24."),
     ],
 )
 def test_a_wrong_symbol_or_date_is_one_sentence(words: list[str], sentence: str) -> None:

@@ -199,6 +199,11 @@ def test_the_judge_is_told_what_was_decided_before_and_never_what_came_after(
     assert table.exit_code == 0
     assert "2025-10-31" in table.stdout
     assert first["run_id"] in table.stdout
+    narrow = call("decisions", "AAPL", "--offline", COLUMNS="80").stdout
+    assert "…" not in narrow
+    assert first["run_id"][:12] in narrow
+    assert f"{first['decision']['confidence']:.2f}" in narrow
+    assert all(len(each.rstrip()) <= 80 for each in narrow.splitlines())
 
 
 def test_no_decision_and_a_log_that_cannot_be_written(workdir: Path) -> None:
