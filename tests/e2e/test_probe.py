@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
 from tests.recording import COMMAND, ROOT
 from tests.service.test_probe_command import probe
 from trading_graph.otel.trace.dependencies import Dependencies
@@ -19,7 +20,8 @@ def probed(folder: Path, *options: str) -> tuple[Dependencies, Waits]:
     """The dependencies of an offline run, and all that wait for each other, by the last name."""
     run = ["-c", COMMAND.format(str(ROOT)), "run", "AAPL", "--offline", "--analysts", ANALYSTS]
     words = ["--runs", "8", "--instrument", "none", "--out", "order.json"]
-    done = probe(folder, *words, "--", sys.executable, *run, *options)
+    program = ["--", sys.executable, *run, *options]
+    done = probe(folder, *words, *program, patience_s=5 * PATIENCE_S)
     assert done.returncode == 0, done.stderr
     found = Dependencies.from_json((folder / "order.json").read_bytes())
     names = [each.path[-1] for each in found.spans]

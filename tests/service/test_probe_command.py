@@ -69,7 +69,9 @@ asyncio.run(main())
 )
 
 
-def probe(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def probe(
+    folder: Path, *words: str, patience_s: float = PATIENCE_S
+) -> subprocess.CompletedProcess[str]:
     """Run `trading-graph probe` in a folder, without a terminal."""
     return subprocess.run(
         [sys.executable, "-c", COMMAND.format(str(ROOT)), "probe", *words],
@@ -78,7 +80,7 @@ def probe(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=patience_s,
     )
 
 
