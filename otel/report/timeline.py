@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from trading_graph.otel.diagnosis import Ranking
-from trading_graph.otel.trace import ERROR
+from trading_graph.otel.trace import ERROR, Span
 from trading_graph.otel.trace.intervals import merge
 from trading_graph.otel.verdict.work import working_spans
 from trading_graph.otel.vocabularies import Role
@@ -35,14 +35,23 @@ Stretch = tuple[int, int]
 
 @dataclass(eq=False, repr=False)
 class Line:
-    """The spans of one line: one span, or all of one call path."""
+    """The spans of one line: one span, or all of one call path.
 
-    label: str
+    `item` says which of many equal pieces of work it is, where it is one span that does.
+    """
+
+    name: str
     depth: int
     kind: str
     above: "Line | None" = None
     rows: list[int] = field(default_factory=list)
     lines: list["Line"] = field(default_factory=list)
+    item: str = ""
+
+    @property
+    def label(self) -> str:
+        """What a page calls it."""
+        return f"{self.name} {self.item}".rstrip()
 
     def below(self) -> list["Line"]:
         """The lines below it, parents before children."""
@@ -80,7 +89,7 @@ class Timeline:
         """The nodes by name, for a chart with one line a name; those with most time on the path."""
         rows: dict[str, list[int]] = defaultdict(list)
         for line in self.nodes:
-            rows[line.label] += line.rows
+            rows[line.name] += line.rows
         return list(rows.items())[:MOST_LINES]
 
     @cached_property
@@ -168,6 +177,7 @@ class Timeline:
             if line is None:
                 label = name.removeprefix("invoke_agent ") or "(unnamed)"
                 line = Line(label, above.depth + 1, class_of(trace.roles[row]), above)
+                line.item = "" if self.by_path else Span(trace, row).item
                 by_path[id(above), name] = line
                 above.lines.append(line)
                 lines.append(line)
