@@ -21,6 +21,7 @@ from pathlib import Path
 from trading_graph.graph.gate_loader import PORTFOLIO_ID
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import ERROR, SpanTable, semconv
+from trading_graph.otel.vocabularies.limits import ITEM
 
 DECISION, REPORT, TRACE = "decision.json", "report.md", "trace.jsonl"
 CHART = "chart.svg"
@@ -187,7 +188,8 @@ def _open(trace: SpanTable) -> str:
         way: list[str] = []
         at = row
         while at >= 0 and at != run:
-            way.append(trace.names[at])
+            item = trace.attributes(at).get(ITEM, "")
+            way.append(f"{trace.names[at]} {item}".rstrip())
             at = int(trace.parent[at])
         ways.append(" > ".join(reversed(way)) or "the run itself")
     more = f" and {len(ways) - _SHOWN} more" if len(ways) > _SHOWN else ""
