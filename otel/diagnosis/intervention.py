@@ -58,7 +58,8 @@ def _settle_row(finding: Candidate, schedule: Schedule, shown: ShownOrder) -> It
         yield finding
         return
     before = finding.evidence.partition("; nothing says whether they need each other")[0]
-    said = f"one task does them in turn, {_how(shown)}; whether it has to, delays do not tell"
+    which = "them" if set(relations) == {Relation.IN_TURN} else "some of them"
+    said = f"one task does {which} in turn, {_how(shown)}; whether it has to, delays do not tell"
     yield msgspec.structs.replace(finding, evidence=f"{before.removesuffix('.')}; {said}.")
 
 

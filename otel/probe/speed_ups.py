@@ -39,13 +39,11 @@ def played_speed_ups(
     """
     tree, path = schedule.tree, schedule.path.self_ns
     number_of = {row: number for number, row in enumerate(rows)}
+    least_ns = LEAST_SHARE * tree.wall_ns
     calls = [
         row
         for row, self_ns in path.items()
-        if row != tree.run
-        and row in number_of
-        and not tree.children(row)
-        and self_ns >= LEAST_SHARE * tree.wall_ns
+        if self_ns >= least_ns and row in number_of and row != tree.run and not tree.children(row)
     ]
     played = []
     for row in calls:

@@ -86,8 +86,8 @@ class Dependencies(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     `runs` were made, in `total_s`; `plain` of them were undisturbed, and took `wall_s`, the median.
     Moments closer than `tolerance_s` count as one. `noise` is by what share predictions of the
-    disturbed runs were off, at most. Spans are numbered by their place in `spans`; `left_out` are the paths of those
-    that not all runs have equally often.
+    disturbed runs were off, at most. Spans are numbered by their place in `spans`; `left_out` are
+    the paths of those that not all runs have equally often.
     """
 
     schema_version: Literal[1]

@@ -3,8 +3,8 @@
     python tests/bench/bench_probe.py [--runs 10] [--rounds 3]
 
 The program has a chain, a gather, a staggered group and a lock of its own, about 3 s of sleeping.
-Each round takes `trading-graph record` as many times as `probe` runs it, one after the other with
-the probe, and the figure is the median of the quotients. A second figure is the time of the runs
+Each round runs the program by itself as often as `probe` runs it, and then probes it; the figure is
+the median of the quotients. A second figure is the time of the runs
 alone, without the start of Python and what is computed between them.
 """
 
@@ -57,14 +57,9 @@ asyncio.run(main())
 
 
 def run(folder: Path, *words: str) -> float:
-    """The seconds that a command takes."""
+    """The seconds that Python takes with these words."""
     began = time.monotonic()
-    subprocess.run(
-        [sys.executable, "-c", COMMAND.format(str(ROOT)), *words],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-    )
+    subprocess.run([sys.executable, *words], cwd=folder, check=True, capture_output=True)
     return time.monotonic() - began
 
 
@@ -79,17 +74,14 @@ def main() -> None:
         folder = Path(name)
         (folder / "app.py").write_text(PROGRAM)
         for _ in range(words.rounds):
-            plain = sum(
-                run(folder, "record", "--out", "plain.jsonl", "--", "app.py")
-                for _ in range(words.runs)
-            )
-            probe = run(
-                folder, "probe", "--runs", str(words.runs), "--out", "order.json", "--", "app.py"
-            )
+            plain = sum(run(folder, "app.py") for _ in range(words.runs))
+            options = ["--runs", str(words.runs), "--out", "order.json"]
+            command = ["-c", COMMAND.format(str(ROOT)), "probe"]
+            probe = run(folder, *command, *options, "--", "app.py")
             whole.append(probe / plain)
             found = json.loads((folder / "order.json").read_text())
             inside.append(found["total_s"] / (found["wall_s"] * words.runs))
-    print(f"probe against {words.runs} times record: {statistics.median(whole):.2f}")
+    print(f"probe against {words.runs} plain runs: {statistics.median(whole):.2f}")
     print(f"the runs alone: {statistics.median(inside):.2f} times as long as undisturbed")
 
 
