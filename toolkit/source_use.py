@@ -84,11 +84,12 @@ def note_use(answer: SourceAnswer) -> None:
 
 
 def listed(uses: Iterable[SourceUse]) -> list[SourceUse]:
-    """The uses as a reader wants them: by kind, each answer of a source once, the first of it."""
+    """The uses as a reader wants them: by kind and subject, each answer of a source once."""
     first: dict[tuple[DataKind, str, str], SourceUse] = {}
     for use in uses:
         first.setdefault((use.data, use.subject, use.source), use)
-    return sorted(first.values(), key=lambda use: _ORDER.index(use.data))
+    # In an order of its own: which agent asked first differs from run to run.
+    return sorted(first.values(), key=lambda use: (_ORDER.index(use.data), use.subject, use.source))
 
 
 def _use(answer: SourceAnswer) -> SourceUse:

@@ -75,8 +75,10 @@ def resumed(run_id: str, *, code: int = 0) -> str:
 
 
 def decision_in(folder: Path) -> dict[str, Any]:
-    """What was decided, without what names the run."""
+    """What was decided and on what, without what names the run, and without times of fetches."""
     decision: dict[str, Any] = json.loads((folder / "decision.json").read_text())
+    for source in decision["sources"]:
+        del source["retrieved"]
     return {key: value for key, value in decision.items() if key not in ("run_id", "trace_id")}
 
 
