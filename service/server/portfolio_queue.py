@@ -141,19 +141,20 @@ class PortfolioQueue:
                 self._line.append(portfolio_id)
 
     def _stored(self) -> dict[str, QueueEntry]:
-        """The portfolios that a service in this folder of runs was asked for."""
+        """The portfolios that services were asked for, without those in another one's line."""
         entries = {}
         for portfolio_id in self._files.ids():
             file = self._files.folder(portfolio_id).path / ENTRY
             try:
                 entry = _ENTRY.decode(file.read_bytes())
-                status = self._files.status(portfolio_id)
+                status = self._files.status(portfolio_id) if entry.is_open else None
             except FileNotFoundError:
                 continue
             except (OSError, msgspec.DecodeError, PortfolioError) as error:
                 _LOG.warning("The portfolio %s is left as it is: %s", portfolio_id, error)
                 continue
-            if status is not None and status.order.out.absolute() == self._out.absolute():
+            # What another service has in its line is left to it.
+            if status is None or status.order.out.absolute() == self._out.absolute():
                 entries[portfolio_id] = entry
         return entries
 

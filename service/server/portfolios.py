@@ -46,7 +46,10 @@ class Portfolios:
 
     async def status(self, portfolio_id: str) -> PortfolioStatus | None:
         """How far a portfolio is, None where there is none; raises PortfolioError or OSError."""
-        status = await asyncio.to_thread(self.files.status, portfolio_id)
+        return await asyncio.to_thread(self._status, portfolio_id)
+
+    def _status(self, portfolio_id: str) -> PortfolioStatus | None:
+        status = self.files.status(portfolio_id)
         if status is None or self.queue.current != portfolio_id:
             return status
         return replace(status, ticker_days=tuple(map(self._with_tally, status.ticker_days)))
@@ -64,11 +67,11 @@ class Portfolios:
 
     async def document(self, portfolio_id: str) -> ServedPortfolioJson | None:
         """The document of a portfolio; raises PortfolioError or OSError."""
-        status = await self.status(portfolio_id)
-        if status is None:
-            return None
 
-        def make() -> ServedPortfolioJson:
+        def make() -> ServedPortfolioJson | None:
+            status = self._status(portfolio_id)
+            if status is None:
+                return None
             results = self.files.results(status, status.ticker_days)
             return ServedPortfolioJson.of(
                 portfolio_json(status, results, self.settings),
@@ -84,13 +87,16 @@ class Portfolios:
 
     async def page(self, before: str | None, limit: int) -> PortfolioListJson:
         """A page of portfolios, the newest first."""
-        ids = await asyncio.to_thread(self.files.ids)
+        return await asyncio.to_thread(self._page, before, limit)
+
+    def _page(self, before: str | None, limit: int) -> PortfolioListJson:
+        ids = self.files.ids()
         if before is not None:
             ids = ids[ids.index(before) + 1 :] if before in ids else []
         summaries, unreadable = [], []
         for portfolio_id in ids[:limit]:
             try:
-                status = await self.status(portfolio_id)
+                status = self._status(portfolio_id)
             except (PortfolioError, OSError) as error:
                 unreadable.append(str(error))
                 continue
@@ -104,7 +110,7 @@ class Portfolios:
         )
 
     def summary(self, status: PortfolioStatus) -> PortfolioSummaryJson:
-        """A portfolio as a list shows it."""
+        """A portfolio as a list shows it. Blocks: it adds up what all its ticker-days used."""
         order = status.order
         usage = add_usage(used for each in status.ticker_days for used in each.usage)
         return PortfolioSummaryJson(

@@ -91,7 +91,7 @@ async def show(request: web.Request) -> web.Response:
     days = await asyncio.to_thread(read)
     ranking = await asyncio.to_thread(_ranking, status.folder)
     going_on = status.is_live or portfolios.is_here(order.id)
-    summary = portfolios.summary(status)
+    view = portfolio_view(await asyncio.to_thread(portfolios.summary, status))
     following = query.after + _DAYS
     further = f"/portfolios/{order.id}?after={following}"
     if query.state is not None:
@@ -99,14 +99,14 @@ async def show(request: web.Request) -> web.Response:
     return page(
         request,
         "portfolio.html",
-        order.name,
+        view.name,
         reload_s=_RELOAD_S if going_on else None,
-        it=portfolio_view(summary),
+        it=view,
         at_once=order.limits.at_once,
         elsewhere=status.is_live and not portfolios.is_here(order.id),
         going_on=going_on,
-        may_cancel=going_on or summary.counts[TickerDayState.WAITING] > 0,
-        api=summary.links.self,
+        may_cancel=going_on or status.counts[TickerDayState.WAITING] > 0,
+        api=f"/v1/portfolios/{order.id}",
         has_report=ranking is not None,
         ranking=ranking,
         demonstration=DEMONSTRATION,

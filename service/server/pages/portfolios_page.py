@@ -98,7 +98,7 @@ def portfolio_view(of: PortfolioSummaryJson) -> PortfolioView:
     is_one_day = of.first_date == of.last_date
     return PortfolioView(
         id=of.portfolio_id,
-        name=of.name,
+        name=of.name.replace(",", ", "),  # so that a long one can be broken
         created=of.created.timestamp(),
         dates=f"as of {of.first_date}" if is_one_day else f"{of.first_date} to {of.last_date}",
         model=of.model,
@@ -122,7 +122,7 @@ def portfolio_view(of: PortfolioSummaryJson) -> PortfolioView:
 def state_words(of: PortfolioSummaryJson | ServedPortfolioJson) -> tuple[str, str]:
     """The state of a portfolio in a word, and the kind of its badge."""
     if of.place_in_line is not None:
-        return f"{of.place_in_line} in line", "plain"
+        return f"place {of.place_in_line} in line", "plain"
     failed = of.counts[TickerDayState.FAILED] + of.counts[TickerDayState.PARKED]
     match of.state:
         case PortfolioState.RUNNING:

@@ -71,7 +71,7 @@ async def test_one_is_cancelled_and_its_runs_say_whose_they_are(tmp_path: Path) 
     async with opened(tmp_path, chat_latency_s=0.5) as client:
         path = await started(client)
         async with asyncio.timeout(PATIENCE_S):
-            while 'href="/runs/' not in (page := await text(client, path)):
+            while 'href="/runs/' not in (page := await text(client, path)):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         run = page.partition('href="/runs/')[2].partition('"')[0]
         of_run = await text(client, f"/runs/{run}")

@@ -27,7 +27,7 @@ from trading_graph.service.settings import backend_choice
 PORTFOLIOS = "/v1/portfolios"
 SMALL: dict[str, Any] = {"symbols": ["AAPL", "NVDA"], "analysts": ["market"]}
 CALLS = 10
-"""Those of a run of one analyst: two turns, two debaters, three of the risk team, three deciders."""
+"""Of a run with one analyst: two turns, two debaters, three of the risk team, three deciders."""
 SLOW: dict[str, Any] = {**SMALL, "symbols": ["AAPL", "NVDA", "MSFT", "WMT"], "at_once": 2}
 
 
@@ -241,9 +241,7 @@ def test_what_costs_much_needs_consent(tmp_path: Path) -> None:
     choice = backend_choice(settings, offline=False)
     orders = Orders(settings, choice, LangSmithMode.OFF, settings.out)
     words = PORTFOLIO_REQUEST.validate_python({"symbols": ["AAPL"]})
-    with pytest.raises(
-        NotAgreedError, match=r"16 calls, tokens unknown, cost unknown.*agree to it"
-    ):
+    with pytest.raises(NotAgreedError, match=r"16 calls, tokens unknown.*agree to it"):
         orders.order(words)
     assert orders.order(words.model_copy(update={"agreed": True})).symbols == ("AAPL",)
     few = settings.model_copy(update={"portfolio_ask_calls": 16})
