@@ -20,7 +20,7 @@ from trading_graph.service.portfolio.knowledge_cutoffs import Knowledge
 from trading_graph.service.portfolio.trades import Exit
 
 
-class IntervalJson(Document, frozen=True, kw_only=True):
+class ConfidenceIntervalJson(Document, frozen=True, kw_only=True):
     """An interval at the `level` of the back-test."""
 
     low: float
@@ -74,11 +74,11 @@ class GroupJson(Document, frozen=True, kw_only=True):
     mean_confidence: float
     hits: int | None
     hit_rate: float | None
-    hit_rate_interval: IntervalJson | None
+    hit_rate_interval: ConfidenceIntervalJson | None
     mean_profit: float
-    mean_profit_interval: IntervalJson | None
+    mean_profit_interval: ConfidenceIntervalJson | None
     mean_excess: float | None
-    mean_excess_interval: IntervalJson | None
+    mean_excess_interval: ConfidenceIntervalJson | None
     worst_drawdown: float
     mean_sessions: float
 
@@ -179,8 +179,8 @@ def _group(group: Group) -> GroupJson:
     )
 
 
-def _interval(interval: object) -> IntervalJson | None:
-    return None if interval is None else IntervalJson.of(interval)
+def _interval(interval: object) -> ConfidenceIntervalJson | None:
+    return None if interval is None else ConfidenceIntervalJson.of(interval)
 
 
 def _account(each: CurrencyAccount) -> AccountJson:

@@ -318,7 +318,10 @@ async def test_every_answer_has_the_headers_that_protect(tmp_path: Path) -> None
                 for name in HEADERS:
                     assert name in answer.headers, (path, name)
                 assert answer.headers["Server"] == "trading-graph"
-                assert "'unsafe-inline'" not in answer.headers["Content-Security-Policy"]
+                policy = answer.headers["Content-Security-Policy"]
+                # The chart is a document with a style of its own, and may do nothing else.
+                assert "'unsafe-inline'" not in policy or "sandbox" in policy, path
+                assert "script-src 'unsafe" not in policy, path
 
 
 def test_the_guard_hears_what_these_tests_are_about() -> None:

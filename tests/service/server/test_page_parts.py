@@ -14,6 +14,7 @@ from trading_graph.otel.report.html import percent
 from trading_graph.service.run.request import ANALYSTS, RunRequest
 from trading_graph.service.run.source_table import SOURCE_HEAD, source_rows
 from trading_graph.service.server.pages import home
+from trading_graph.service.server.pages.forms import Input
 from trading_graph.service.server.pages.home import history
 from trading_graph.service.server.pages.layout import ENVIRONMENT, render
 from trading_graph.service.server.pages.login import local
@@ -71,7 +72,7 @@ def history_section(runs: list[RunDuration]) -> str:
     return render("history.html", history=history(runs))
 
 
-def form_section(typed: home.Input) -> str:
+def form_section(typed: Input) -> str:
     return render("start_form.html", form=home.start_form(typed, "2025-11-14"))
 
 
@@ -359,7 +360,7 @@ def test_an_empty_budget_is_none_and_a_typed_one_holds() -> None:
     assert isinstance(asked, RunRequest)
     assert (asked.max_calls, asked.max_tokens, asked.max_seconds) == (None, 9000, 1.5)
     wrong = home.read_request({"symbol": ["NVDA"], "max_calls": ["0"]})
-    assert isinstance(wrong, home.Input)
+    assert isinstance(wrong, Input)
     assert set(wrong.errors) == {"max_calls"}
 
 
@@ -369,12 +370,12 @@ def test_holdings_are_written_in_short_in_a_form() -> None:
     holdings = (Holding("NVDA", 10, 150.2), Holding("AAPL", 1, 200, "USD"))
     assert asked == RunRequest(symbol="NVDA", holdings=holdings, cash=Cash(5000, "USD"))
     wrong = home.read_request({**form, "holdings": ["NVDA"], "cash": ["much"]})
-    assert isinstance(wrong, home.Input)
+    assert isinstance(wrong, Input)
     assert set(wrong.errors) == {"holdings", "cash"}
     page = form_section(wrong)
     assert 'id="holdings-error"' in page
     assert 'value="much"' in page
-    assert_inert(form_section(home.Input({"symbol": ["NVDA"], "holdings": [EVIL], "cash": [EVIL]})))
+    assert_inert(form_section(Input({"symbol": ["NVDA"], "holdings": [EVIL], "cash": [EVIL]})))
 
 
 def test_what_becomes_of_a_holding_is_shown() -> None:
@@ -395,18 +396,18 @@ def test_a_form_becomes_a_request_or_says_what_is_wrong() -> None:
     asked = home.read_request({"symbol": ["NVDA"], "date": [""], "prefetch": ["1"]})
     assert asked == RunRequest(symbol="NVDA", prefetch=True)
     wrong = home.read_request({"symbol": [""], "debate_rounds": ["9"], "chosen": ["1"]})
-    assert isinstance(wrong, home.Input)
+    assert isinstance(wrong, Input)
     assert set(wrong.errors) == {"symbol", "debate_rounds", "analysts"}
     page = form_section(wrong)
     assert 'id="debate_rounds-error"' in page
     assert 'aria-invalid="true"' in page
     assert "<details open>" in page
-    assert_inert(form_section(home.Input({"symbol": [EVIL]})))
+    assert_inert(form_section(Input({"symbol": [EVIL]})))
 
 
 def test_the_form_has_every_field_of_a_request_with_its_bounds() -> None:
     controls: dict[str, list[dict[str, str | None]]] = {}
-    page = form_section(home.Input({"symbol": ["NVDA"], "max_calls": ["7"]}))
+    page = form_section(Input({"symbol": ["NVDA"], "max_calls": ["7"]}))
     for tag, attributes in Tags(page).found:
         if tag in ("input", "select"):
             controls.setdefault(str(attributes["name"]), []).append(attributes)
@@ -420,7 +421,7 @@ def test_the_form_has_every_field_of_a_request_with_its_bounds() -> None:
     options = [each["value"] for tag, each in Tags(page).found if tag == "option"]
     assert options == ["parallel", "serial", "parallel", "sequential", "parallel", "sequential"]
     assert "<details open>" in page, "an option was changed"
-    assert "<details open>" not in form_section(home.Input({"symbol": ["NVDA"]}))
+    assert "<details open>" not in form_section(Input({"symbol": ["NVDA"]}))
 
 
 def decision(**changes: Any) -> Decision:

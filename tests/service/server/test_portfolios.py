@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -198,15 +199,13 @@ async def test_one_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
 
 async def test_a_full_line_says_when_to_ask_again(tmp_path: Path) -> None:
     """Before a ticker-day has ended a minute is assumed, and it says so; then what they took."""
-    more = {**SMALL, "symbols": ["AAPL", "NVDA", "MSFT"], "at_once": 1}
-    async with opened(tmp_path, chat_latency_s=0.2, serve_portfolios_in_line=0) as service:
+    more = {**SMALL, "symbols": ["AAPL", "NVDA", "WMT"], "at_once": 1}
+    async with opened(tmp_path, chat_latency_s=0.4, serve_portfolios_in_line=0) as service:
         begun = await service.post(PORTFOLIOS, more, 202)
         await until(service, begun["portfolio_id"], lambda of: of["counts"]["running"] == 1)
         waits = []
         for ended in (0, 1):
-            await until(
-                service, begun["portfolio_id"], lambda of, n=ended: of["counts"]["done"] >= n
-            )
+            await until(service, begun["portfolio_id"], partial(has_done, ended))
             async with service.http.post(PORTFOLIOS, json=SMALL) as answer:
                 assert answer.status == 429
                 waits.append(int(answer.headers["Retry-After"]))
@@ -286,7 +285,7 @@ async def test_portfolios_of_other_processes_are_shown_and_cannot_be_begun_twice
         await service.get(f"{PORTFOLIOS}/{'f' * 32}", 409)
 
 
-@pytest.mark.parametrize("how", ["kill", "terminate"])
+@pytest.mark.parametrize("how", ["kill", pytest.param("terminate", marks=pytest.mark.full)])
 def test_a_service_that_starts_again_goes_on_with_what_was_left(tmp_path: Path, how: str) -> None:
     """The one that was under way first, then the one that waited; each ticker-day ends once."""
     env = {"TRADING_GRAPH_CHAT_LATENCY_S": "0.3", "TRADING_GRAPH_SERVE_DRAIN_S": "0"}
