@@ -42,7 +42,7 @@ _spans_option = click.option(
 @_spans_option
 @json_option
 def record() -> None:
-    r"""Run PROGRAM unchanged, record its spans and what proves them, and judge them.
+    """Run PROGRAM unchanged, record its spans and what proves them, and judge them.
 
     It runs with its own arguments, streams, signals and exporters. The verdict is on stderr; with
     --json it is also the last line of stdout.
@@ -89,7 +89,7 @@ def record() -> None:
 @_spans_option
 @json_option
 def probe() -> None:
-    r"""Run PROGRAM several times with small delays, and say who waits for whom.
+    """Run PROGRAM several times with small delays, and say who waits for whom.
 
     PROGRAM is run as by `record`, or is the id of a pytest test. What it prints is shown only if it
     fails. Spans that move with a delay depend on it; `diagnose --dependencies` takes the result.

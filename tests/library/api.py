@@ -83,7 +83,8 @@ def judged(trace: tg.Trace, gate: tg.Gate | None = None) -> tuple[bool, list[str
 
 
 def diagnosed(trace: tg.Trace, others: list[tg.Trace]) -> list[tg.FindingKind]:
-    diagnosis: tg.Diagnosis = tg.diagnose(trace, 60, seen=others)
+    order: tg.Dependencies | None = None
+    diagnosis: tg.Diagnosis = tg.diagnose(trace, 60, seen=others, dependencies=order)
     for finding in diagnosis.findings:
         one: tg.Finding = finding
         assert one.gain.low_s <= one.gain.likely_s <= one.gain.high_s
