@@ -22,6 +22,8 @@ class HeldModel(OfflineModel):
     def __init__(self, latency_s: float) -> None:
         super().__init__(latency_s)
         self._held: frozenset[str] = frozenset()  # replaced whole: the server's thread reads it
+        self.received = 0
+        """How many requests came, those included that are held."""
 
     def hold(self, *agents: str) -> None:
         """Answer these agents no more."""
@@ -44,6 +46,7 @@ class HeldModel(OfflineModel):
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
         if request.method == "POST":
+            self.received += 1
             agent = read_conversation(decode_request(await request.read())).agent
             while agent in self._held:  # noqa: ASYNC110  # another thread changes it
                 await asyncio.sleep(LOOK_S)

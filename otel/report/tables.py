@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 from rich.table import Table as TerminalTable
@@ -14,24 +15,30 @@ _MARKUP = re.compile(r"([\\`*_\[\]<>|~#])")
 
 
 class Table(msgspec.Struct, frozen=True):
-    """A head, and rows of the same number of cells; the first cell of a row is its name."""
+    """A head, and rows of the same number of cells; the first cell of a row is its name.
+
+    `texts` are the titles of columns that hold text, which begins at the left; others hold numbers.
+    """
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
+    texts: Sequence[str] = ()
 
     def in_terminal(self, *, wrap: bool = True) -> TerminalTable:
         """The table as rich draws it; without `wrap` only the first column has more lines."""
         name, *others = self.head
         table = terminal_table(name)
         for title in others:
-            table.add_column(title, justify="right", overflow="fold", no_wrap=not wrap)
+            side: Literal["left", "right"] = "left" if title in self.texts else "right"
+            table.add_column(title, justify=side, overflow="fold", no_wrap=not wrap)
         for row in self.rows:
             table.add_row(*map(Text, row))
         return table
 
     def in_markdown(self) -> list[str]:
         """The lines of a Markdown table that shows every cell as it is."""
-        rule = "|---|" + "---:|" * (len(self.head) - 1)
+        rules = ["---" if title in self.texts else "---:" for title in self.head[1:]]
+        rule = "|---|" + "".join(f"{each}|" for each in rules)
         return [_line(self.head), rule, *(_line([*map(plain, row)]) for row in self.rows)]
 
 

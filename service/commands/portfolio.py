@@ -120,9 +120,9 @@ def report_command(*, portfolio_id: str, as_json: bool) -> ExitCode:
 def _refuse_contradictions(words: Mapping[str, Any]) -> None:
     """Raise click's UsageError where words exclude each other."""
     if words["date"] is not None and words["dates"] is not None:
-        raise click.UsageError("--date is one day and --dates is a range of days; give one of them")
+        raise click.UsageError("--date is a day and --dates is a range of days; give one of them.")
     if words["every"] is not None and words["dates"] is None:
-        raise click.UsageError("--every picks sessions of a range; give --dates A..B with it")
+        raise click.UsageError("--every picks sessions of a range; give --dates A..B with it.")
 
 
 def _order(

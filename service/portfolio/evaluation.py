@@ -7,6 +7,7 @@ from trading_graph.graph.holdings import Holdings
 from trading_graph.service.portfolio.backtest import BackTest, Rules, back_test
 from trading_graph.service.portfolio.price_history import Prices
 from trading_graph.service.portfolio.ranking import Ranking, rank
+from trading_graph.service.portfolio.symbol_list import RefusedSymbol
 from trading_graph.service.portfolio.ticker_day import TickerDayResult
 from trading_graph.service.portfolio.trade_orders import PlacedOrder, plan_orders
 
@@ -16,6 +17,7 @@ class Evaluation:
     """A portfolio's ranking, orders and back-test.
 
     `back_test` and `prices` are None without prices, `orders` also where nobody said what is held.
+    `left_out` are the words of the list that are no symbols.
     """
 
     name: str
@@ -23,6 +25,7 @@ class Evaluation:
     back_test: BackTest | None = None
     orders: tuple[PlacedOrder, ...] | None = None
     prices: Prices | None = None
+    left_out: tuple[RefusedSymbol, ...] = ()
 
 
 def evaluate(
@@ -32,6 +35,7 @@ def evaluate(
     rules: Rules | None = None,
     earlier: Sequence[TickerDayResult] = (),
     holdings: Holdings | None = None,
+    left_out: Sequence[RefusedSymbol] = (),
 ) -> Evaluation:
     """Rank and back-test the results, of which there is at least one.
 
@@ -40,8 +44,9 @@ def evaluate(
     rules = rules or Rules()
     ranking = rank(results, earlier)
     if prices is None:
-        return Evaluation(name, ranking)
+        return Evaluation(name, ranking, left_out=tuple(left_out))
     orders = None
     if holdings is not None and holdings.told:
         orders = plan_orders(ranking, holdings, prices, rules.cap_pct)
-    return Evaluation(name, ranking, back_test(results, prices, rules), orders, prices)
+    tested = back_test(results, prices, rules)
+    return Evaluation(name, ranking, tested, orders, prices, tuple(left_out))

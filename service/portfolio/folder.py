@@ -15,7 +15,6 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from io import FileIO
 from pathlib import Path
@@ -26,6 +25,7 @@ from trading_graph.graph.decisions import Decision
 from trading_graph.otel.files.journal import mend
 from trading_graph.service.errors import PortfolioError
 from trading_graph.service.portfolio.engine import PortfolioStatus
+from trading_graph.service.portfolio.killed_try import end_of_killed
 from trading_graph.service.portfolio.order import PortfolioOrder
 from trading_graph.service.portfolio.progress import (
     ProgressEvent,
@@ -101,14 +101,14 @@ class PortfolioFolder:
     def status(self) -> PortfolioStatus:
         """How far the portfolio is; raises PortfolioError.
 
-        What was under way when its process died waits for the next one.
+        What was under way when its process died is as its run's trace tells.
         """
         is_live, order = self.is_locked(), self.order()
         ticker_days = tuple(
-            replace(each, state=TickerDayState.WAITING)
+            each.after(end_of_killed(RunFolder(order.out, run_id), each))
             if each.state is TickerDayState.RUNNING and not is_live
             else each
-            for each in self.progress(order).values()
+            for run_id, each in self.progress(order).items()
         )
         return PortfolioStatus(order, self.path, is_live, ticker_days)
 

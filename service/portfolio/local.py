@@ -20,6 +20,7 @@ from trading_graph.service.portfolio.engine import (
     PortfolioStatus,
 )
 from trading_graph.service.portfolio.folder import PortfolioFolder, ProgressLog
+from trading_graph.service.portfolio.killed_try import end_of_killed
 from trading_graph.service.portfolio.order import PortfolioOrder
 from trading_graph.service.portfolio.progress import (
     MOST_TRIES,
@@ -28,12 +29,11 @@ from trading_graph.service.portfolio.progress import (
     TickerDayProgress,
 )
 from trading_graph.service.portfolio.record import WorkRecord
-from trading_graph.service.portfolio.run_tally import run_record
 from trading_graph.service.portfolio.ticker_day import TickerDay, TickerDayResult, TickerDayState
 from trading_graph.service.portfolio.trace import PortfolioPlan, PortfolioSpan, record_portfolio
 from trading_graph.service.portfolio.tries import StopError, TickerDayRuns
 from trading_graph.service.run.engine import Engine
-from trading_graph.service.run.folder import FolderState, RunFolder, folder_state
+from trading_graph.service.run.folder import RunFolder
 
 _LOOK_S = 0.25
 
@@ -98,9 +98,15 @@ class LocalEngine:
 
         def cancel() -> PortfolioStatus:
             with folder.work() as log:
-                for each in folder.progress(folder.order()).values():
-                    if not each.is_final:
-                        run_id = each.ticker_day.run_id
+                order = folder.order()
+                for run_id, each in folder.progress(order).items():
+                    now = each
+                    if each.state is TickerDayState.RUNNING:
+                        # What was paid for until its process was killed is counted.
+                        end = end_of_killed(RunFolder(order.out, run_id), each)
+                        log.append(end)
+                        now = each.after(end)
+                    if not now.is_final:
                         log.append(ProgressEvent(time.time(), run_id, Happening.CANCELLED))
                 folder.forget_cancel()
             return folder.status()
@@ -129,7 +135,7 @@ def _take_up(
         if each.state in again:
             note(ProgressEvent(time.time(), run_id, Happening.RETURNED))
         elif each.state is TickerDayState.RUNNING:
-            note(_end_of_killed(RunFolder(order.out, run_id), each))
+            note(end_of_killed(RunFolder(order.out, run_id), each))
             if progress[run_id].failures >= MOST_TRIES:
                 reason = (
                     f"Its process died in {MOST_TRIES} tries at the same place, after "
@@ -141,25 +147,6 @@ def _take_up(
                 state, reason = progress[run_id].state, progress[run_id].reason
                 ended.append(TickerDayResult(each.ticker_day, state, reason=reason))
     return progress, ended
-
-
-def _end_of_killed(run: RunFolder, progress: TickerDayProgress) -> ProgressEvent:
-    """What became of a try whose process died: its run may have come to its end just before."""
-    record = run_record(run.path, progress.began)
-    began = 0.0 if progress.began is None else progress.began.timestamp()
-    try:
-        seconds = max(0.0, run.journal.stat().st_mtime - began)  # its last sign of life
-    except FileNotFoundError:
-        seconds = 0.0
-    is_done = run.decision.exists() and folder_state(run.path) is FolderState.OVER
-    return ProgressEvent(
-        time.time(),
-        run.path.name,
-        Happening.DONE if is_done else Happening.KILLED,
-        agents=record.agents,
-        seconds=seconds,
-        usage=record.usage,
-    )
 
 
 class _Work:
@@ -228,14 +215,16 @@ class _Work:
                     raise _CancelRequested
         except BaseException:
             trace.leave()
-            await self._leave(running)
+            await self._leave(running, runs)
             raise
 
-    async def _leave(self, running: Mapping[asyncio.Task[bool], TickerDay]) -> None:
+    async def _leave(
+        self, running: Mapping[asyncio.Task[bool], TickerDay], runs: TickerDayRuns
+    ) -> None:
         """Leave what runs as a killed process would, so that nothing that was paid for is lost."""
         self._engine.leave()
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        run_ids = [each.run_id for each in running.values()]
-        await self._record.note_of_running(run_ids, Happening.LEFT)
+        for each in running.values():
+            await runs.note_left(each)

@@ -2,14 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
 from typing import Any
 
 from trading_graph.graph.decisions import Decision
 from trading_graph.service.portfolio.engine import PortfolioListener
 from trading_graph.service.portfolio.folder import ProgressLog
 from trading_graph.service.portfolio.progress import Happening, ProgressEvent, TickerDayProgress
-from trading_graph.service.portfolio.ticker_day import TickerDayState
 
 
 class WorkRecord:
@@ -41,15 +39,10 @@ class WorkRecord:
     ) -> None:
         """Record a happening; `values` are the other fields of its event. Raises OSError."""
         event = ProgressEvent(time.time(), run_id, happening, **values)
-        await asyncio.to_thread(self._log.append, event)
+        # First: the line is written even if the caller is cancelled, and must not count twice.
         self._progress[run_id] = now = self._progress[run_id].after(event)
+        await asyncio.to_thread(self._log.append, event)
         self.listener.changed(now, decision)
-
-    async def note_of_running(self, run_ids: Iterable[str], happening: Happening) -> None:
-        """Record a happening for those that still run."""
-        for run_id in run_ids:
-            if self._progress[run_id].state is TickerDayState.RUNNING:
-                await self.note(run_id, happening)
 
     async def cancel(self) -> None:
         """Record that nothing more is done for what is not over."""

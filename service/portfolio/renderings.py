@@ -103,6 +103,7 @@ def show(evaluation: Evaluation, console: Console) -> None:
         *_LISTS,
         ("No model decided", "undecided"),
         ("Without a decision", "unfinished"),
+        ("Left out of the list", "left_out"),
     ):
         _show_table(console, title, view[key])
     if ranking.ranked:
@@ -123,7 +124,11 @@ def _show_table(console: Console, title: str, table: Table) -> None:
         return
     console.print()
     console.print(Text(title, style="bold"))
-    console.print(Table(table.head, table.rows[:MOST_ROWS]).in_terminal())
+    first = Table(table.head, table.rows[:MOST_ROWS], table.texts)
+    fitting, dropped = tables.fit(first, console.width)
+    console.print(fitting.in_terminal())
+    if dropped:
+        console.print(Text(f"Too wide to show here, in the report: {', '.join(dropped)}", "dim"))
     if (more := len(table.rows) - MOST_ROWS) > 0:
         console.print(Text(f"and {more} more in the report", style="dim"))
     console.print()
@@ -145,6 +150,7 @@ def _view(evaluation: Evaluation) -> dict[str, Any]:
         **{key: tables.place_table(getattr(ranking, key), ranking) for _, key in _LISTS},
         "undecided": tables.undecided_table(ranking),
         "unfinished": tables.unfinished_table(ranking),
+        "left_out": tables.left_out_table(evaluation.left_out),
         "degraded": [each for each in ranking.ranked if each.decision.degraded],
         "orders": tables.order_table(evaluation.orders or ()),
         "orders_note": ORDERS,

@@ -16,6 +16,7 @@ from trading_graph.service.portfolio.price_history import PriceHistory, collect_
 from trading_graph.service.portfolio.ranking_csv import ranking_csv
 from trading_graph.service.portfolio.ranking_document import ranking_json
 from trading_graph.service.portfolio.renderings import as_markdown, as_page
+from trading_graph.service.portfolio.symbol_list import RefusedSymbol
 from trading_graph.service.portfolio.ticker_day import TickerDayResult
 from trading_graph.service.run.folder import REPORT, replace_text
 
@@ -32,13 +33,15 @@ async def write_report(
     rules: Rules | None = None,
     earlier: Sequence[TickerDayResult] = (),
     holdings: Holdings | None = None,
+    left_out: Sequence[RefusedSymbol] = (),
 ) -> Evaluation:
     """Rank and back-test the results, of which there is at least one, and write the report.
 
     `runs` is the folder of all runs, whose reports the page links to. Without a `history` of prices
     there are neither drawings nor orders nor a back-test. `earlier` are results of other
     portfolios, for what changed since the evening before. With `holdings` the decisions of the
-    evening lead to orders. Each file is written whole or not at all. Raises OSError.
+    evening lead to orders. `left_out` are the words of the list that are no symbols. Each file is
+    written whole or not at all. Raises OSError.
     """
     symbols = symbols_of(results)
     if holdings is not None:
@@ -46,7 +49,7 @@ async def write_report(
     prices = None if history is None else await collect_prices(history, symbols)
 
     def make() -> Evaluation:
-        evaluation = evaluate(name, results, prices, rules, earlier, holdings)
+        evaluation = evaluate(name, results, prices, rules, earlier, holdings, left_out)
         write_files(evaluation, folder, runs)
         return evaluation
 

@@ -1,4 +1,8 @@
-"""What a run has used and how far it came: from its spans as they end, or from its trace."""
+"""What a run has used and how far it came: from its spans, or from its trace.
+
+A call counts from its start, because it may be paid for although its answer never comes. Its tokens
+are known at its end. What a killed process left open was counted in its own try.
+"""
 
 import datetime
 from collections.abc import Mapping
@@ -22,16 +26,21 @@ class RunTally:
     def __init__(self) -> None:
         self.agents = 0
         self._usage: dict[str, ModelUsage] = {}
+        self._under_way: dict[int, ModelUsage] = {}
         self._lock = Lock()
 
     @property
     def usage(self) -> tuple[ModelUsage, ...]:
-        """What the calls used so far, by model."""
+        """What the calls used so far, by model, those included that are under way."""
         with self._lock:
-            return tuple(self._usage.values())
+            return add_usage((*self._usage.values(), *self._under_way.values()))
 
     def on_start(self, span: ReadableSpan) -> None:
-        """Nothing counts before it has ended."""
+        """Count a call that is under way."""
+        attributes = span.attributes or {}
+        if attributes.get(semconv.OPERATION_NAME) == semconv.CHAT:
+            with self._lock:
+                self._under_way[_id_of(span)] = _usage_of(attributes)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Count a call, or an agent that ended well."""
@@ -42,8 +51,16 @@ class RunTally:
         elif operation == semconv.CHAT:
             used = _usage_of(attributes)
             with self._lock:
+                self._under_way.pop(_id_of(span), None)
+                if attributes.get(semconv.ERROR_TYPE) == semconv.KILLED:
+                    return  # a call of an earlier try
                 before = self._usage.get(used.model)
                 self._usage[used.model] = used if before is None else before + used
+
+
+def _id_of(span: ReadableSpan) -> int:
+    context = span.get_span_context()
+    return 0 if context is None else context.span_id
 
 
 def _usage_of(attributes: Mapping[str, Any]) -> ModelUsage:
@@ -60,7 +77,7 @@ def _usage_of(attributes: Mapping[str, Any]) -> ModelUsage:
 class RunRecord:
     """What a run's trace tells: agents that ended well, what its calls used, how long they took.
 
-    `call_s` are the seconds of each call.
+    `call_s` are the seconds of each call that ended.
     """
 
     agents: int
@@ -69,7 +86,7 @@ class RunRecord:
 
 
 def run_record(folder: Path, since: datetime.datetime | None = None) -> RunRecord:
-    """What the trace in a run's folder tells; of calls only those that ended `since`. Blocks.
+    """What the trace in a run's folder tells; of calls only those that began `since`. Blocks.
 
     A trace that cannot be read tells nothing.
     """
@@ -84,11 +101,11 @@ def run_record(folder: Path, since: datetime.datetime | None = None) -> RunRecor
     for row in range(len(trace)):
         attributes = trace.attributes(row)
         operation = attributes.get(semconv.OPERATION_NAME)
-        if not trace.end[row]:
-            continue
+        has_ended = bool(trace.end[row])
         if operation == semconv.INVOKE_AGENT:
-            agents += trace.status[row] != ERROR
-        elif operation == semconv.CHAT and trace.end[row] >= first_ns:
+            agents += has_ended and trace.status[row] != ERROR
+        elif operation == semconv.CHAT and trace.start[row] >= first_ns:
             used.append(_usage_of(attributes))
-            call_s.append(float(trace.duration[row]) / 1e9)
+            if has_ended:
+                call_s.append(float(trace.duration[row]) / 1e9)
     return RunRecord(agents, add_usage(used), tuple(call_s))

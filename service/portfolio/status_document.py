@@ -15,7 +15,8 @@ from trading_graph.service.settings import Settings
 class TickerDayJson(Document, frozen=True, kw_only=True):
     """How far a ticker-day is; `action` to `degraded` are null until its run is done.
 
-    `cost_usd` is of all tries whose end was recorded, null where a price is not known.
+    `seconds` to `cost_usd` are of all tries but one that is under way; a call without an answer
+    counts, without tokens. `cost_usd` is null where a price is not known.
     """
 
     symbol: str

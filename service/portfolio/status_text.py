@@ -1,6 +1,7 @@
 """How far a portfolio is, and what it will take, for people."""
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -68,7 +69,8 @@ def show_summary(status: PortfolioStatus, settings: Settings, console: Console) 
 def _table(status: PortfolioStatus, results: Sequence[TickerDayResult]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("symbol", "date", "state", "decision", "tries", "seconds", "reason"):
-        table.add_column(title, justify="right" if title in ("tries", "seconds") else "left")
+        side: Literal["left", "right"] = "right" if title in ("tries", "seconds") else "left"
+        table.add_column(title, justify=side, no_wrap=title != "reason")
     for progress, result in zip(status.ticker_days, results, strict=True):
         table.add_row(*_cells(progress, result))
     return table

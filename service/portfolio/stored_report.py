@@ -45,6 +45,7 @@ async def report_on(folder: PortfolioFolder, settings: Settings) -> Evaluation:
             rules=Rules(settings.portfolio_cost_bps, settings.portfolio_cap_pct),
             earlier=earlier,
             holdings=options.holdings,
+            left_out=order.refused,
         )
 
 

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 
+from rich.cells import cell_len
+
 from trading_graph.otel.report.tables import Table
 from trading_graph.service.portfolio.backtest import BackTest
 from trading_graph.service.portfolio.ranking import Place, Ranking
+from trading_graph.service.portfolio.symbol_list import RefusedSymbol
 from trading_graph.service.portfolio.trade_orders import PlacedOrder
 from trading_graph.service.portfolio.wording import (
     UNDECIDED,
@@ -14,6 +17,51 @@ from trading_graph.service.portfolio.wording import (
     per_cent,
     with_interval,
 )
+
+_SPARE = (
+    "Its drawdown",
+    "Days",
+    "Sessions",
+    "Reward / risk",
+    "Apart",
+    "Invested on average",
+    "Position",
+    "Drawdown",
+    "Excess",
+    "Change",
+    "Open",
+    "Purchases",
+)
+"""The columns that a narrow terminal can do without, the first to go first."""
+_GAP = 2
+
+
+def fit(table: Table, width: int) -> tuple[Table, tuple[str, ...]]:
+    """The table with as many columns as fit into a width, and the titles of the others.
+
+    A column of text may have more lines.
+    """
+    dropped: list[str] = []
+    for title in _SPARE:
+        if table.texts or _width(table) <= width:
+            break
+        if title in table.head:
+            table = _without(table, table.head.index(title))
+            dropped.append(title)
+    return table, tuple(dropped)
+
+
+def _width(table: Table) -> int:
+    columns = zip(table.head, *table.rows, strict=True)
+    return sum(max(map(cell_len, column)) + _GAP for column in columns)
+
+
+def _without(table: Table, column: int) -> Table:
+    head, *rows = (
+        [cell for number, cell in enumerate(row) if number != column]
+        for row in (table.head, *table.rows)
+    )
+    return Table(head, rows)
 
 
 def place_table(places: Sequence[Place], ranking: Ranking) -> Table:
@@ -54,6 +102,7 @@ def undecided_table(ranking: Ranking) -> Table:
     return Table(
         ("Symbol", "Decided by"),
         [[each.decision.symbol, UNDECIDED[each.decision.decided_by]] for each in ranking.undecided],
+        ("Decided by",),
     )
 
 
@@ -70,6 +119,7 @@ def unfinished_table(ranking: Ranking) -> Table:
             ]
             for each in ranking.unfinished
         ],
+        ("Date", "State", "Reason"),
     )
 
 
@@ -134,8 +184,15 @@ def account_table(back_test: BackTest) -> Table:
 def order_table(orders: Sequence[PlacedOrder]) -> Table:
     """What the decisions do with what is held, in sentences."""
     return Table(
-        ("Symbol", "Order"), [[each.place.decision.symbol, each.order.words] for each in orders]
+        ("Symbol", "Order"),
+        [[each.place.decision.symbol, each.order.words] for each in orders],
+        ("Order",),
     )
+
+
+def left_out_table(refused: Sequence[RefusedSymbol]) -> Table:
+    """What of the list is no symbol, and why."""
+    return Table(("Word", "Reason"), [[each.text, each.reason] for each in refused], ("Reason",))
 
 
 def untested_table(back_test: BackTest) -> Table:
@@ -146,4 +203,5 @@ def untested_table(back_test: BackTest) -> Table:
             [each.ticker_day.symbol, str(each.ticker_day.date), str(each.reason)]
             for each in back_test.untested
         ],
+        ("Date", "Reason"),
     )

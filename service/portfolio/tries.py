@@ -55,6 +55,7 @@ class TickerDayRuns:
         self._order = order
         self._record = record
         self._refused: set[str] = set()
+        self._under_way: dict[str, tuple[RunTally, float]] = {}
 
     async def make(self, ticker_day: TickerDay, queued_ns: int | None = None) -> bool:
         """Try a ticker-day once; returns whether it is to be tried again.
@@ -66,10 +67,11 @@ class TickerDayRuns:
         written.
         """
         run_id, tally = ticker_day.run_id, RunTally()
+        began = time.monotonic()
+        self._under_way[run_id] = tally, began
         agents = self._record[run_id].agents
         await self._record.note(run_id, Happening.BEGAN, agents=agents)
         self._record.listener.began(ticker_day, tally)
-        began = time.monotonic()
         tries = self._record[run_id].tries
         with self._trace.ticker_day(ticker_day, tries, queued_ns=queued_ns) as span:
             try:
@@ -92,6 +94,15 @@ class TickerDayRuns:
             )
             span.ended(TickerDayResult(ticker_day, TickerDayState.DONE, decision))
         return False
+
+    async def note_left(self, ticker_day: TickerDay) -> None:
+        """Record that a try was left in the middle, with what it has used; raises OSError."""
+        run_id = ticker_day.run_id
+        if self._record[run_id].state is not TickerDayState.RUNNING:
+            return
+        tally, began = self._under_way[run_id]
+        seconds = time.monotonic() - began
+        await self._record.note(run_id, Happening.LEFT, seconds=seconds, usage=tally.usage)
 
     async def _decision(
         self, ticker_day: TickerDay, span: TickerDaySpan, tally: RunTally

@@ -19,7 +19,8 @@ FORMULA = (
 )
 ORDERS = (
     "The BUYs take the cash in the order of their rank. What a SELL brings is not spent on the "
-    "same evening. Costs and taxes do not count."
+    "same evening. Costs and taxes do not count. A run's own report reckons as if it had all the "
+    "cash to itself; where the two differ, these orders count."
 )
 UNDECIDED = {
     DecidedBy.MODEL: "",

@@ -26,6 +26,7 @@ from trading_graph.otel.sources import read
 from trading_graph.otel.trace import ERROR
 from trading_graph.otel.vocabularies import Role
 from trading_graph.service.cli import main
+from trading_graph.service.portfolio.run_tally import run_record
 from trading_graph.service.run.folder import FolderState, folder_state
 from trading_graph.toolkit.loopback import LoopbackServer
 
@@ -95,6 +96,13 @@ class Portfolio:
         process.kill()
         process.communicate()
         self.note_what_was_brought()
+
+    def wait_for_requests(self, number: int) -> None:
+        """Wait until so many came to the model, and those that it does not answer are under way."""
+        deadline = time.monotonic() + PATIENCE_S
+        while self.model.received < number:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
     def note_what_was_brought(self) -> None:
         """Note of each agent that has ended what it was paid."""
@@ -233,7 +241,7 @@ def test_an_interrupted_portfolio_says_how_to_go_on(workdir: Path, word: signal.
     with portfolio(workdir, PaidModel(0.02)) as begun:
         begun.model.hold("research_manager")
         process = begun.start(*words)
-        assert begun.model.wait_for(4, PATIENCE_S)
+        begun.wait_for_requests(5)
         process.send_signal(word)
         _, err = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 130, err
@@ -242,10 +250,12 @@ def test_an_interrupted_portfolio_says_how_to_go_on(workdir: Path, word: signal.
         assert f"trading-graph portfolio resume {document['portfolio_id']}" in err
         assert document["state"] == "interrupted"
         assert [each["tries"] for each in document["ticker_days"]] == [0, 0], "no try is lost"
+        assert document["calls"] == begun.model.received
         begun.note_what_was_brought()
         begun.model.release()
         begun.end("resume")
         begun.assert_each_ended_once(2)
+        assert begun.status()["calls"] == begun.model.received
 
 
 def test_another_process_cancels_and_is_refused_to_work_beside(workdir: Path) -> None:
@@ -253,7 +263,7 @@ def test_another_process_cancels_and_is_refused_to_work_beside(workdir: Path) ->
     with portfolio(workdir, PaidModel(0.02)) as begun:
         begun.model.hold("research_manager")
         process = begun.start(*words)
-        assert begun.model.wait_for(4, PATIENCE_S)
+        begun.wait_for_requests(5)
         assert begun.status()["state"] == "running"
         for beside in (words, ("resume",)):
             assert "Another process works on the portfolio" in begun.end(*beside, code=3).stderr
@@ -261,8 +271,41 @@ def test_another_process_cancels_and_is_refused_to_work_beside(workdir: Path) ->
         assert process.wait(PATIENCE_S) == 3
         assert cancelled["state"] == "cancelled"
         assert [each["state"] for each in cancelled["ticker_days"]] == ["cancelled"] * 2
+        assert cancelled["calls"] == begun.model.received
         assert "was cancelled; go on with" in begun.end(*words, code=3).stderr
         begun.note_what_was_brought()
         begun.model.release()
         begun.end("resume")
         begun.assert_each_ended_once(2)
+        assert begun.status()["calls"] == begun.model.received
+
+
+def test_what_killed_and_cancelled_tries_have_used_counts(workdir: Path) -> None:
+    """Their calls stand in their runs' traces only, also when nobody goes on with them."""
+    words = ("run", "AAPL", "NVDA", "--analysts", "market", "--at-once", "2")
+    with portfolio(workdir, PaidModel(0.02)) as begun:
+        begun.model.hold("research_manager")
+        process = begun.start(*words)
+        begun.wait_for_requests(10)
+        deadline = time.monotonic() + PATIENCE_S
+        while sum(map(_recorded_calls, (workdir / "runs").iterdir())) < 10:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.kill()
+        process.communicate()
+        killed = begun.status()
+        assert killed["calls"] == begun.model.received == 10
+        assert killed["tokens"] > 0
+        cancelled = json.loads(begun.end("cancel", "--json").stdout)
+        assert (cancelled["calls"], cancelled["tokens"]) == (10, killed["tokens"])
+        begun.model.release()
+        begun.end("resume")
+        begun.assert_each_ended_once(2)
+        done = begun.status()
+        assert done["calls"] == begun.model.received
+        assert done["tokens"] > killed["tokens"]
+
+
+def _recorded_calls(run: Path) -> int:
+    """How many calls a run has recorded, those included that are under way."""
+    return sum(each.calls for each in run_record(run).usage)

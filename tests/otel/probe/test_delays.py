@@ -183,6 +183,8 @@ asyncio.run(main())
         ("", os.getpid(), False),
         ("mine", 2**22 + 1, False),
     ],
+    # Ids of processes differ between the workers of pytest-xdist.
+    ids=["mine", "another", "none", "mine-of-another-process"],
 )
 def test_only_the_command_that_made_the_plan_delays(
     tmp_path: Path, token: str, process: int, is_held: bool

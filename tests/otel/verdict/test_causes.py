@@ -62,6 +62,7 @@ KEYS: dict[str, dict[str, object]] = {
     "no_duplicates": {"key": "x"},
     "loop_lag": {"limit_ms": 1},
     "chain": {"limit": 1},
+    "limit_used": {"limit": "jobs"},
 }
 
 

@@ -30,6 +30,7 @@ from trading_graph.service.portfolio.renderings import (
     show,
 )
 from trading_graph.service.portfolio.report import as_json, write_report
+from trading_graph.service.portfolio.symbol_list import RefusedSymbol
 from trading_graph.service.portfolio.ticker_day import TickerDay, TickerDayResult, TickerDayState
 from trading_graph.service.portfolio.wording import DEMONSTRATION
 from trading_graph.toolkit.bars import Bars
@@ -282,3 +283,31 @@ def test_the_files_are_those_of_decisions_that_were_really_made(tmp_path: Path) 
     assert "No session after these decisions is known yet" in (folder / "report.md").read_text()
     assert evaluation.back_test is not None
     assert len(evaluation.back_test.untested) == 2
+
+
+def test_a_narrow_terminal_shows_whole_numbers_in_fewer_columns(evaluation: Evaluation) -> None:
+    holdings = Holdings((Holding("NVDA", 3, 150),), Cash(50_000, "USD"))
+    told = evaluate("tech", results(), evaluation.prices, holdings=holdings)
+    console = Console(file=io.StringIO(), width=80)
+    show(told, console)
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert "Gain/risk" in text
+    assert "Confidence" in text
+    assert "272.41 · 258.7895 · 299.651 USD" in text
+    assert "in the report: " in text
+    assert max(map(len, text.splitlines())) <= 80
+    for each in told.ranking.ranked:
+        assert re.search(rf"(?m)^(\d+\. )?{each.decision.symbol}\b", text)
+    orders = as_markdown(told).partition("## Orders")[2]
+    assert orders.split("\n")[3] == "|---|---|"
+    assert "|---|---:|" in as_markdown(told)
+    assert "A run's own report reckons as if it had all the cash to itself" in orders
+
+
+def test_what_was_left_out_of_the_list_is_in_every_form() -> None:
+    refused = RefusedSymbol("???", "'???' is not a ticker symbol.")
+    told = evaluate("tech", [decided("AAPL", "BUY")], left_out=[refused])
+    for name, text in forms(told).items():
+        assert "Left out of the list" in text, name
+        assert "is not a ticker symbol" in text, name
