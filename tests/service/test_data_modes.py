@@ -136,5 +136,5 @@ def test_terminal_and_report_show_the_currency_beside_each_level(workdir: Path) 
     assert re.search(levels, " ".join(done.stdout.split()))
     (folder,) = (workdir / "runs").iterdir()
     report = (folder / "report.md").read_text()
-    assert re.search(r"^- BUY at [\d.]+ USD, stop [\d.]+ USD, target [\d.]+ USD, ", report, re.M)
-    assert "Prices: in USD. Benchmark: ^GSPC." in report
+    assert re.search(r"^\*\*BUY at [\d.]+ USD, stop [\d.]+ USD, target [\d.]+ USD, ", report, re.M)
+    assert re.search(r"^\| Benchmark +\| \^GSPC ", report, re.M)
