@@ -68,7 +68,7 @@ from trading_graph.otel.spans import RunSpan, SpanListener, UnfinishedRun
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit import data_attributes
 from trading_graph.toolkit.cache_use import count_cache_use
-from trading_graph.toolkit.price_history import PriceHistory
+from trading_graph.toolkit.chart_bars import ChartBars
 from trading_graph.toolkit.source_use import listed
 
 Graph = CompiledStateGraph[State, RunContext, State, State]
@@ -166,7 +166,7 @@ class Analysis:
     opinions: Sequence[Statement]
     usage: Sequence[Usage]
     seconds: float
-    history: PriceHistory | None = None
+    history: ChartBars | None = None
     gaps: Sequence[str] = ()
 
 

@@ -20,8 +20,8 @@ from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, T
 from trading_graph.graph.errors import CheckpointError
 from trading_graph.graph.holdings import SizeLimit, Unvalued, Valuation
 from trading_graph.graph.state import Evidence, Report, Statement, Usage
+from trading_graph.toolkit.chart_bars import ChartBars
 from trading_graph.toolkit.market_data import PriceLevels
-from trading_graph.toolkit.price_history import PriceHistory
 from trading_graph.toolkit.source_use import DataKind, SourceUse
 
 _STATE_TYPES = (
@@ -29,7 +29,7 @@ _STATE_TYPES = (
     DataKind,
     Evidence,
     FinalDecision,
-    PriceHistory,
+    ChartBars,
     PriceLevels,
     Report,
     ResearchPlan,

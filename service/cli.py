@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import click
 
 from trading_graph.service.lazy_command import LazyCommand, SeveralWords, load
-from trading_graph.service.part_options import part_options
 from trading_graph.service.portfolio_cli import portfolio
 from trading_graph.service.program_cli import probe, record
 from trading_graph.service.shared_options import (
@@ -22,6 +21,7 @@ from trading_graph.service.shared_options import (
     offline_option,
     out_option,
 )
+from trading_graph.service.trace_part_options import part_options
 from trading_graph.toolkit.dataset import LAST_DAY
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")

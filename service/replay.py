@@ -21,7 +21,7 @@ from trading_graph.otel.export import (
     langsmith_exporter,
     spool_of,
 )
-from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.otel.sources.jaeger_query import JaegerQuery
 from trading_graph.service.settings import Settings
 
 _LOG = logging.getLogger(__name__)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources import parse, read
-from trading_graph.otel.sources.document import MAX_BYTES
+from trading_graph.otel.sources.trace_files import MAX_BYTES
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.trace.parts import Part, runs
 from trading_graph.otel.trace.parts import join as as_one
 from trading_graph.service.run.folder import TRACE, unfinished_sentence
 
 if TYPE_CHECKING:
-    from trading_graph.otel.sources.jaeger import JaegerQuery
+    from trading_graph.otel.sources.jaeger_query import JaegerQuery
     from trading_graph.service.settings import Settings
 
 _TRACE_ID = re.compile(r"[0-9a-fA-F]{32}")
@@ -90,7 +90,7 @@ def _from_backend(settings: "Settings", source: str | None, trace_id: str) -> Sp
     """The trace with an id in LangSmith or in Jaeger; raises TraceError."""
     if source == "langsmith":
         # Not above: it needs an extra.
-        from trading_graph.otel.sources.langsmith import LangSmithQuery
+        from trading_graph.otel.sources.langsmith_query import LangSmithQuery
 
         url = settings.langsmith_url
         key = settings.langsmith_api_key
@@ -149,7 +149,7 @@ def _settings() -> "Settings":
 
 def _jaeger(settings: "Settings") -> "JaegerQuery":
     # Not above: a trace in a file needs no HTTP.
-    from trading_graph.otel.sources.jaeger import JaegerQuery
+    from trading_graph.otel.sources.jaeger_query import JaegerQuery
 
     return JaegerQuery(settings.jaeger_url)
 

@@ -18,7 +18,7 @@ from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.verdict import completeness
 
 if TYPE_CHECKING:
-    from trading_graph.otel.sources.jaeger import JaegerQuery
+    from trading_graph.otel.sources.jaeger_query import JaegerQuery
 
 POLL_S = 2.0
 QUIET_S = 30.0

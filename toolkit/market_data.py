@@ -18,6 +18,7 @@ from trading_graph.toolkit.as_of_filter import admit
 from trading_graph.toolkit.bar_checks import Floats
 from trading_graph.toolkit.bars import Bars, Event
 from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
+from trading_graph.toolkit.chart_bars import ChartBars, history_of
 from trading_graph.toolkit.errors import (
     BadDateError,
     DataError,
@@ -29,7 +30,6 @@ from trading_graph.toolkit.listings import Identity, identify
 from trading_graph.toolkit.live_access import LiveAccess, Mode
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.pool import HttpPool
-from trading_graph.toolkit.price_history import PriceHistory, history_of
 from trading_graph.toolkit.rate_limits import HOST_POLICIES
 from trading_graph.toolkit.records import (
     Filings,
@@ -80,7 +80,7 @@ class PriceLevels:
         default_factory=list
     )  # A checkpoint gives tuples back as lists.
     name: str = ""
-    history: PriceHistory | None = None
+    history: ChartBars | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from trading_graph.graph.gate_loader import default_gate
 from trading_graph.otel import diagnosis as core
 from trading_graph.otel.diagnosis import Comparison, Diagnosis
 from trading_graph.otel.errors import JudgeError
-from trading_graph.otel.sources.document import parse
-from trading_graph.otel.sources.document import read as read_files
-from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.otel.sources.jaeger_query import JaegerQuery
+from trading_graph.otel.sources.trace_files import parse
+from trading_graph.otel.sources.trace_files import read as read_files
 from trading_graph.otel.trace import SpanTable, Trace, parts, table_of
 from trading_graph.otel.trace.dependencies import Dependencies
 from trading_graph.otel.verdict import Gate, Verdict
@@ -153,6 +153,6 @@ def _from_jaeger(address: str) -> list[SpanTable]:
 
 def _from_memory(spans: "Iterable[ReadableSpan]") -> list[SpanTable]:
     # The SDK is heavy, and only spans in memory need it.
-    from trading_graph.otel.sources.memory import from_spans
+    from trading_graph.otel.sources.in_memory import from_spans
 
     return from_spans(spans)

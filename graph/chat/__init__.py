@@ -2,8 +2,8 @@
 
 - What a model accepts: `capabilities`, known from `profiles`, learned in `learning` and kept by
   `memory`.
-- A call: `call` on a `client`, by `completions` or `responses`, with `retries` and `rate_limits`;
-  what a service refuses is read by `refusal` and explained by `refusal_advice`.
-- What comes back: `conversation`, `answer`, `written_calls` and `thoughts`; what of it can be used
-  is in `usable_answer`, and what it costs in `usage` and `prices`.
+- A call: `call` on a `client`, by `completions_api` or `responses_api`, with `retries` and
+  `rate_limits`; what a service refuses is read by `refusal` and explained by `refusal_advice`.
+- What comes back: `conversation`, `answer`, `tool_calls_in_text` and `reasoning`; what of it can be
+  used is in `usable_answer`, and what it costs in `usage` and `prices`.
 """

@@ -20,7 +20,7 @@ from openai import DefaultAioHttpClient
 
 from trading_graph.graph.backend_choice import OPENAI_URL, TimeLimits
 from trading_graph.graph.errors import BadProxyError
-from trading_graph.graph.patience import until
+from trading_graph.graph.time_limits import until
 
 CONNECT_S = 15.0
 
@@ -35,7 +35,7 @@ def model_client(base_url: str | None = None, limits: TimeLimits | None = None) 
     options: dict[str, Any] = {"verify": httpx2.create_ssl_context(), "trust_env": False}
     try:
         if proxy is not None and urlsplit(proxy).scheme.startswith("socks"):
-            socks = importlib.import_module("trading_graph.graph.chat.socks")
+            socks = importlib.import_module("trading_graph.graph.chat.socks_proxy")
             options["transport"] = socks.SocksTransport(proxy, options["verify"])
         elif proxy is not None:
             options["proxy"] = proxy

@@ -21,8 +21,8 @@ from trading_graph.graph.chat.capabilities import (
     SystemRole,
     Withholding,
 )
-from trading_graph.graph.chat.completions import calls_of
-from trading_graph.graph.chat.responses import OUTPUT_ITEMS
+from trading_graph.graph.chat.completions_api import calls_of
+from trading_graph.graph.chat.responses_api import OUTPUT_ITEMS
 
 Json = dict[str, Any]
 

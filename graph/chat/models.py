@@ -23,13 +23,13 @@ from trading_graph.graph.backend_choice import ModelService
 from trading_graph.graph.chat.answer import AnswerReader, TextPieces
 from trading_graph.graph.chat.capabilities import Api, Capabilities, first_override
 from trading_graph.graph.chat.client import CONNECT_S, ModelClient, model_client
-from trading_graph.graph.chat.completions import CompletionReader
+from trading_graph.graph.chat.completions_api import CompletionReader
 from trading_graph.graph.chat.conversation import Json, Offer, parameters, request_body
 from trading_graph.graph.chat.events import request_events
 from trading_graph.graph.chat.learning import Learning
 from trading_graph.graph.chat.memory import Memory
 from trading_graph.graph.chat.profiles import profile_for
-from trading_graph.graph.chat.responses import ResponseReader
+from trading_graph.graph.chat.responses_api import ResponseReader
 from trading_graph.graph.errors import BadModelAnswerError
 from trading_graph.otel.redaction import Redactor, process_redactor
 

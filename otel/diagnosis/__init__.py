@@ -41,7 +41,6 @@ from trading_graph.otel.diagnosis.diagnosis import (
     predicted_times,
     ranking_of,
 )
-from trading_graph.otel.diagnosis.edits import Edits
 from trading_graph.otel.diagnosis.findings import Candidate, FindingKind, Theme
 from trading_graph.otel.diagnosis.ranking import (
     Prediction,
@@ -53,14 +52,15 @@ from trading_graph.otel.diagnosis.ranking import (
 )
 from trading_graph.otel.diagnosis.schedule import Model, Schedule, slack_ns
 from trading_graph.otel.diagnosis.simulation import Simulation
-from trading_graph.otel.diagnosis.structure import (
+from trading_graph.otel.diagnosis.structural_losses import (
     Improvement,
     ImprovementKind,
     Regression,
     RegressionKind,
 )
 from trading_graph.otel.diagnosis.target import LlmChain, Standing, Target
-from trading_graph.otel.diagnosis.use import UseChange, UseSide
+from trading_graph.otel.diagnosis.token_use import UseChange, UseSide
+from trading_graph.otel.diagnosis.what_if_edits import Edits
 
 __all__ = [
     "NOTHING_SHARED",

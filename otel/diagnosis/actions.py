@@ -13,9 +13,9 @@ import msgspec
 
 from trading_graph.otel.diagnosis.blocked_loop import delay_ns
 from trading_graph.otel.diagnosis.call_tree import CallTree
-from trading_graph.otel.diagnosis.edits import Edits, Sharing
 from trading_graph.otel.diagnosis.schedule import Model, Schedule, Slots
 from trading_graph.otel.diagnosis.simulation import Simulation
+from trading_graph.otel.diagnosis.what_if_edits import Edits, Sharing
 from trading_graph.otel.trace.intervals import total_ns
 from trading_graph.otel.trace.waits import own_waits
 

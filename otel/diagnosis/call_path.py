@@ -22,7 +22,7 @@ from trading_graph.otel.trace import ERROR, SpanTable, semconv
 from trading_graph.otel.trace.dependencies import Dependencies, ShownOrder
 from trading_graph.otel.trace.structure import requests, turns
 from trading_graph.otel.verdict.agents import Use, use
-from trading_graph.otel.verdict.group import overlap_ratio
+from trading_graph.otel.verdict.group_measures import overlap_ratio
 from trading_graph.otel.verdict.parallelism import Parallelism, parallelism
 from trading_graph.otel.verdict.work import is_from_cache
 from trading_graph.otel.vocabularies import Role

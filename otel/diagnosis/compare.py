@@ -20,8 +20,8 @@ from trading_graph.otel.diagnosis.call_path import (
     RunMeasures,
     measure_run,
 )
-from trading_graph.otel.diagnosis.structure import Improvement, Regression, gains, losses
-from trading_graph.otel.diagnosis.use import UseChange, agent_changes, use_change
+from trading_graph.otel.diagnosis.structural_losses import Improvement, Regression, gains, losses
+from trading_graph.otel.diagnosis.token_use import UseChange, agent_changes, use_change
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.trace import Span, SpanTable, Trace, finite, row_of, semconv, table_of
 from trading_graph.otel.trace.dependencies import Dependencies

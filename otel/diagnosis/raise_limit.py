@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from trading_graph.otel.diagnosis.edits import Edits
 from trading_graph.otel.diagnosis.limit_play import SOON_NS, LimitPlay, leading_grants
 from trading_graph.otel.diagnosis.schedule import Schedule, Slots, slots_of
+from trading_graph.otel.diagnosis.what_if_edits import Edits
 from trading_graph.otel.trace.grants import Grant, limits_of
 
 

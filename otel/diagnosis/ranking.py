@@ -13,12 +13,12 @@ import msgspec
 from trading_graph.otel.diagnosis.actions import Parallelise, simulate, with_actions
 from trading_graph.otel.diagnosis.call_tree import call_tree
 from trading_graph.otel.diagnosis.critical_path import PathTable
-from trading_graph.otel.diagnosis.edits import Edits
 from trading_graph.otel.diagnosis.findings import INDEPENDENT, Candidate, find
 from trading_graph.otel.diagnosis.intervention import settle
 from trading_graph.otel.diagnosis.raise_limit import RaiseLimit
 from trading_graph.otel.diagnosis.schedule import Model, Schedule
 from trading_graph.otel.diagnosis.simulation import Simulation
+from trading_graph.otel.diagnosis.what_if_edits import Edits
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.trace.dependencies import Dependencies, ShownOrder

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress, pairwise
 from operator import add
 
-from trading_graph.otel.diagnosis.edits import Edits
-from trading_graph.otel.diagnosis.placement import place
 from trading_graph.otel.diagnosis.schedule import Family, Model, Schedule
+from trading_graph.otel.diagnosis.start_times import place
+from trading_graph.otel.diagnosis.what_if_edits import Edits
 
 _ROUNDS = 50
 

@@ -4,6 +4,6 @@
 an HTTP client, LangSmith's client or the SDK, which a command that reads a file does not need.
 """
 
-from trading_graph.otel.sources.document import parse, read
+from trading_graph.otel.sources.trace_files import parse, read
 
 __all__ = ["parse", "read"]

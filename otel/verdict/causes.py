@@ -27,8 +27,13 @@ from trading_graph.otel.trace.structure import (
 )
 from trading_graph.otel.verdict.blocked import blocks_beside, is_blocking
 from trading_graph.otel.verdict.dialect import Dialect
-from trading_graph.otel.verdict.group import Group, branches_of
-from trading_graph.otel.verdict.waited import INSIDE_SHARE, limiting, waited_inside, waited_outside
+from trading_graph.otel.verdict.group_measures import Group, branches_of
+from trading_graph.otel.verdict.group_waits import (
+    INSIDE_SHARE,
+    limiting,
+    waited_inside,
+    waited_outside,
+)
 from trading_graph.otel.verdict.work import working_spans
 from trading_graph.otel.vocabularies import witness
 from trading_graph.otel.vocabularies.witness import BlockState

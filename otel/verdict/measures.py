@@ -27,7 +27,7 @@ from trading_graph.otel.trace.structure import calls, siblings, waits_at_barrier
 from trading_graph.otel.trace.waits import own_waits
 from trading_graph.otel.verdict.agents import Use, use
 from trading_graph.otel.verdict.causes import Cause
-from trading_graph.otel.verdict.group import Group
+from trading_graph.otel.verdict.group_measures import Group
 from trading_graph.otel.verdict.limit_use import (
     LimitUse,
     LinkedUse,

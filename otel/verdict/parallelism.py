@@ -21,9 +21,9 @@ from trading_graph.otel.verdict import causes
 from trading_graph.otel.verdict.blocked import blocks_beside, is_blocking, longest_in_words
 from trading_graph.otel.verdict.causes import LOOK, Cause, cause_of_wait
 from trading_graph.otel.verdict.dialect import dialect
-from trading_graph.otel.verdict.group import Group, group
+from trading_graph.otel.verdict.group_measures import Group, group
+from trading_graph.otel.verdict.group_waits import LIMITS, held_back_by, limiting
 from trading_graph.otel.verdict.unaccounted import unaccounted
-from trading_graph.otel.verdict.waited import LIMITS, held_back_by, limiting
 from trading_graph.otel.verdict.work import calls_beside
 from trading_graph.otel.vocabularies import witness
 

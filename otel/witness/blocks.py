@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import NamedTuple, TypeVar
 
 from trading_graph.otel.vocabularies.witness import BlockState
-from trading_graph.otel.witness.run_queue import Reading
+from trading_graph.otel.witness.cpu_run_queue import Reading
 from trading_graph.otel.witness.stacks import Line, Stack
 
 MAX_STRETCHES = 512

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from trading_graph.otel.probe.plan import Plan
 from trading_graph.otel.witness.activities import numbering
-from trading_graph.otel.witness.blocking import watch_blocking
 from trading_graph.otel.witness.delays import Delays
 from trading_graph.otel.witness.faults import faults
 from trading_graph.otel.witness.loops import watch_loops, watches
@@ -17,6 +16,7 @@ from trading_graph.otel.witness.pauses import pauses
 from trading_graph.otel.witness.scheduling import watch_activities
 from trading_graph.otel.witness.span_file import SpanFile
 from trading_graph.otel.witness.spans import forget_spans, watch_spans
+from trading_graph.otel.witness.thread_waits import watch_blocking
 from trading_graph.otel.witness.waits import watch_waits
 from trading_graph.otel.witness.watchdog import Watchdog
 

@@ -24,7 +24,7 @@ from trading_graph.otel.witness.current import (
 )
 from trading_graph.otel.witness.faults import faults
 from trading_graph.otel.witness.patches import Method, Patches
-from trading_graph.otel.witness.thread_account import thread_time
+from trading_graph.otel.witness.thread_cpu_time import thread_time
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor

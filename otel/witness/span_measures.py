@@ -13,7 +13,7 @@ from trading_graph.otel.witness.activities import Activity
 from trading_graph.otel.witness.current import current_cause
 from trading_graph.otel.witness.loops import LoopWatch, watches
 from trading_graph.otel.witness.pauses import pauses
-from trading_graph.otel.witness.thread_account import thread_time
+from trading_graph.otel.witness.thread_cpu_time import thread_time
 from trading_graph.otel.witness.watchdog import Watchdog
 
 MOST_OFFSETS = 16

@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 
 from trading_graph.otel.vocabularies.witness import Wait
 from trading_graph.otel.witness.activities import Activity, Turn, tracking
-from trading_graph.otel.witness.blocking import block
 from trading_graph.otel.witness.current import current_activity
 from trading_graph.otel.witness.faults import faults
 from trading_graph.otel.witness.patches import Method, Patches
 from trading_graph.otel.witness.scheduling import run_job
+from trading_graph.otel.witness.thread_waits import block
 
 T = TypeVar("T")
 

@@ -25,7 +25,7 @@ from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.otel import spans
 from trading_graph.otel.redaction import Redactor
 from trading_graph.otel.report import bars as draw_bars
-from trading_graph.otel.sources.memory import from_spans
+from trading_graph.otel.sources.in_memory import from_spans
 from trading_graph.otel.spans.recording import context_with
 from trading_graph.otel.trace import Span, Trace
 from trading_graph.otel.vocabularies import Role, witness

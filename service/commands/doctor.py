@@ -34,7 +34,7 @@ from trading_graph.otel.export import (
 )
 from trading_graph.otel.redaction import process_redactor
 from trading_graph.otel.report.documents.document import encode
-from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.otel.sources.jaeger_query import JaegerQuery
 from trading_graph.service.commands import doctor_model
 from trading_graph.service.commands.doctor_document import (
     SetupFinding,

@@ -28,14 +28,14 @@ from trading_graph.service.portfolio.engine import (
     PortfolioState,
     PortfolioStatus,
 )
-from trading_graph.service.portfolio.evaluation import Evaluation
 from trading_graph.service.portfolio.folder import PortfolioFolder, choose_order, find_portfolio
 from trading_graph.service.portfolio.forecast import Forecast, forecast
 from trading_graph.service.portfolio.live_progress import LiveProgress
 from trading_graph.service.portfolio.order import Limits, PortfolioOrder
-from trading_graph.service.portfolio.renderings import show as show_evaluation
-from trading_graph.service.portfolio.report import CSV, JSON, MARKDOWN, PAGE
-from trading_graph.service.portfolio.report import as_json as as_ranking_json
+from trading_graph.service.portfolio.results.evaluation import Evaluation
+from trading_graph.service.portfolio.results.renderings import show as show_evaluation
+from trading_graph.service.portfolio.results.report import CSV, JSON, MARKDOWN, PAGE
+from trading_graph.service.portfolio.results.report import as_json as as_ranking_json
 from trading_graph.service.portfolio.status_document import portfolio_json
 from trading_graph.service.portfolio.status_text import (
     forecast_lines,

@@ -28,10 +28,10 @@ from trading_graph.service.portfolio.progress import (
     ProgressEvent,
     TickerDayProgress,
 )
-from trading_graph.service.portfolio.record import WorkRecord
 from trading_graph.service.portfolio.ticker_day import TickerDay, TickerDayResult, TickerDayState
 from trading_graph.service.portfolio.trace import PortfolioPlan, PortfolioSpan, record_portfolio
 from trading_graph.service.portfolio.tries import StopError, TickerDayRuns
+from trading_graph.service.portfolio.work_record import WorkRecord
 from trading_graph.service.run.engine import Engine
 from trading_graph.service.run.folder import RunFolder
 

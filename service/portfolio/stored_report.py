@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Iterator
 
 from trading_graph.service.errors import PortfolioError
-from trading_graph.service.portfolio.backtest import Rules
-from trading_graph.service.portfolio.evaluation import Evaluation
 from trading_graph.service.portfolio.folder import PortfolioFolder, portfolio_folders
 from trading_graph.service.portfolio.order import PortfolioOrder
-from trading_graph.service.portfolio.price_history import ToolkitPriceHistory
-from trading_graph.service.portfolio.report import write_report
+from trading_graph.service.portfolio.results.backtest import Rules
+from trading_graph.service.portfolio.results.evaluation import Evaluation
+from trading_graph.service.portfolio.results.later_prices import ToolkitPrices
+from trading_graph.service.portfolio.results.report import write_report
 from trading_graph.service.portfolio.ticker_day import TickerDayResult, TickerDayState
 from trading_graph.service.settings import Settings, backend_choice
 from trading_graph.toolkit.market_data import open_toolkit
@@ -41,7 +41,7 @@ async def report_on(folder: PortfolioFolder, settings: Settings) -> Evaluation:
             results,
             name=order.name,
             runs=order.out,
-            history=ToolkitPriceHistory(toolkit),
+            history=ToolkitPrices(toolkit),
             rules=Rules(settings.portfolio_cost_bps, settings.portfolio_cap_pct),
             earlier=earlier,
             holdings=options.holdings,

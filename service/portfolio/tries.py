@@ -19,10 +19,10 @@ from trading_graph.service.log import LOG
 from trading_graph.service.portfolio.folder import PortfolioFolder
 from trading_graph.service.portfolio.order import PortfolioOrder
 from trading_graph.service.portfolio.progress import MOST_TRIES, Happening
-from trading_graph.service.portfolio.record import WorkRecord
 from trading_graph.service.portfolio.run_tally import RunTally
 from trading_graph.service.portfolio.ticker_day import TickerDay, TickerDayResult, TickerDayState
 from trading_graph.service.portfolio.trace import PortfolioSpan, TickerDaySpan
+from trading_graph.service.portfolio.work_record import WorkRecord
 from trading_graph.service.run.engine import Engine
 from trading_graph.service.run.folder import FolderState, RunFolder, folder_state, state_left_by
 from trading_graph.toolkit.errors import BadRequestError

@@ -16,7 +16,7 @@ from trading_graph.service.run.chart_scale import (
     spread,
     text_width,
 )
-from trading_graph.toolkit.price_history import PriceHistory
+from trading_graph.toolkit.chart_bars import ChartBars
 
 WIDTH, HEIGHT = 860, 480
 NARROW_PX = 600
@@ -69,7 +69,7 @@ class Subject:
     name: str = ""
 
 
-def draw_chart(history: PriceHistory, levels: Sequence[Level], subject: Subject) -> str:
+def draw_chart(history: ChartBars, levels: Sequence[Level], subject: Subject) -> str:
     """The chart as an SVG document of less than 60 kB that ends with a newline."""
     wide = _Drawing(history, levels, subject, WIDTH, HEIGHT, marks=7, with_changes=True)
     narrow = _Drawing(history.last(63), levels, subject, WIDTH // 2, HEIGHT // 2, marks=4)
@@ -92,7 +92,7 @@ def draw_chart(history: PriceHistory, levels: Sequence[Level], subject: Subject)
     return "\n".join(rows) + "\n"
 
 
-def describe(history: PriceHistory, levels: Sequence[Level], subject: Subject) -> str:
+def describe(history: ChartBars, levels: Sequence[Level], subject: Subject) -> str:
     """What the chart shows, in words."""
     unit = subject.currency or "a currency that the source does not name"
     parts = [
@@ -104,7 +104,7 @@ def describe(history: PriceHistory, levels: Sequence[Level], subject: Subject) -
     return "; ".join(parts) + "."
 
 
-def _title(history: PriceHistory, subject: Subject) -> str:
+def _title(history: ChartBars, subject: Subject) -> str:
     name = f" ({subject.name})" if subject.name else ""
     return f"{subject.symbol}{name}: daily prices to {history.days[-1]}"
 
@@ -122,7 +122,7 @@ class _Drawing:
 
     def __init__(
         self,
-        history: PriceHistory,
+        history: ChartBars,
         levels: Sequence[Level],
         subject: Subject,
         width: int,

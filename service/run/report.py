@@ -19,7 +19,7 @@ from trading_graph.service.run.folder import CHART
 from trading_graph.service.run.price_chart import Level, Subject, describe, draw_chart
 from trading_graph.service.run.request import RunRequest
 from trading_graph.service.run.source_table import SOURCE_HEAD, source_rows
-from trading_graph.toolkit.price_history import PriceHistory
+from trading_graph.toolkit.chart_bars import ChartBars
 
 DECIDED_BY = {
     DecidedBy.MODEL: "",
@@ -132,7 +132,7 @@ def _summary(analysis: Analysis) -> Summary:
     )
 
 
-def _alternative(history: PriceHistory, decision: Decision) -> str:
+def _alternative(history: ChartBars, decision: Decision) -> str:
     """The chart in words, where it cannot be seen."""
     words = describe(history, chart_levels(decision), _subject(decision))
     return words.replace("[", "(").replace("]", ")")

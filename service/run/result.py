@@ -19,8 +19,8 @@ from trading_graph.otel.export import JAEGER, LANGSMITH, Delivery
 from trading_graph.otel.report import VerdictText, waterfall
 from trading_graph.otel.report.documents.document import SCHEMA_VERSION, Document, encode
 from trading_graph.otel.sources import read
-from trading_graph.otel.sources.jaeger import JaegerQuery
-from trading_graph.otel.sources.langsmith import LangSmithQuery
+from trading_graph.otel.sources.jaeger_query import JaegerQuery
+from trading_graph.otel.sources.langsmith_query import LangSmithQuery
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.verdict import (
     completeness,

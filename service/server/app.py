@@ -17,9 +17,9 @@ from trading_graph.otel.redaction import Redactor
 from trading_graph.service.extras import VERSION
 from trading_graph.service.server import access, portfolios_api, runs_api, traces_api, watches
 from trading_graph.service.server.access import ACCESS, OPEN_PATHS, Access, Rates
+from trading_graph.service.server.api_documents import Health, Readiness
 from trading_graph.service.server.context import SERVICE, ServiceContext
-from trading_graph.service.server.documents import Health, Readiness
-from trading_graph.service.server.operations import Operation, add_routes, ok, openapi
+from trading_graph.service.server.openapi import Operation, add_routes, ok, openapi
 from trading_graph.service.server.pages import (
     home,
     login,

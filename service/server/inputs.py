@@ -16,7 +16,7 @@ from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from trading_graph.service.server.operations import ID
+from trading_graph.service.server.openapi import ID
 from trading_graph.service.server.problems import Problem
 
 BODY_S = 30.0

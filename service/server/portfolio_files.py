@@ -19,7 +19,7 @@ from trading_graph.service.portfolio.engine import PortfolioStatus
 from trading_graph.service.portfolio.folder import ORDER, PortfolioFolder
 from trading_graph.service.portfolio.progress import TickerDayProgress
 from trading_graph.service.portfolio.ticker_day import TickerDayResult, TickerDayState
-from trading_graph.service.server.operations import ID
+from trading_graph.service.server.openapi import ID
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")

@@ -12,13 +12,13 @@ from pydantic import Field
 
 from trading_graph.otel.report.documents.document import encode
 from trading_graph.service.portfolio.engine import PortfolioState, PortfolioStatus
-from trading_graph.service.portfolio.ranking_document import RankingJson
-from trading_graph.service.portfolio.report import CSV, JSON, MARKDOWN, PAGE
+from trading_graph.service.portfolio.results.ranking_document import RankingJson
+from trading_graph.service.portfolio.results.report import CSV, JSON, MARKDOWN, PAGE
 from trading_graph.service.run.folder import REPORT
+from trading_graph.service.server.api_documents import Identifier, PageQuery, Query
 from trading_graph.service.server.context import SERVICE
-from trading_graph.service.server.documents import Identifier, PageQuery, Query
 from trading_graph.service.server.inputs import body_of, id_of, query_of
-from trading_graph.service.server.operations import ApiAnswer, Operation, ok
+from trading_graph.service.server.openapi import ApiAnswer, Operation, ok
 from trading_graph.service.server.portfolio_documents import PortfolioListJson, ServedPortfolioJson
 from trading_graph.service.server.portfolio_request import (
     PORTFOLIO_REQUEST,

@@ -19,8 +19,7 @@ from trading_graph.service.portfolio.engine import PortfolioStatus
 from trading_graph.service.run.folder import CHART, DECISION, REPORT, TRACE
 from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server import run_events
-from trading_graph.service.server.context import SERVICE, ServiceContext
-from trading_graph.service.server.documents import (
+from trading_graph.service.server.api_documents import (
     RUN_REQUEST,
     DiagnosisQuery,
     EventsQuery,
@@ -29,8 +28,9 @@ from trading_graph.service.server.documents import (
     RunsQuery,
     run_document,
 )
+from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.inputs import body_of, id_of, query_of
-from trading_graph.service.server.operations import EVENT_STREAM, ApiAnswer, Operation, ok
+from trading_graph.service.server.openapi import EVENT_STREAM, ApiAnswer, Operation, ok
 from trading_graph.service.server.problems import Problem
 from trading_graph.service.store import RunState, StoredRun, now
 from trading_graph.toolkit.symbols import parse_symbol

@@ -9,10 +9,9 @@ from pydantic import TypeAdapter
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.report.documents.comparison import ComparisonJson, NoComparisonJson
 from trading_graph.otel.report.documents.verdict import VerdictJson
-from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.otel.sources.jaeger_query import JaegerQuery
 from trading_graph.service.run.folder import TRACE
-from trading_graph.service.server.context import SERVICE, ServiceContext
-from trading_graph.service.server.documents import (
+from trading_graph.service.server.api_documents import (
     ComparisonQuery,
     ComparisonRequest,
     DiagnosisQuery,
@@ -22,6 +21,7 @@ from trading_graph.service.server.documents import (
     VerdictsQuery,
     verdict_summary,
 )
+from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.inputs import (
     FORM,
     UPLOADS,
@@ -31,7 +31,7 @@ from trading_graph.service.server.inputs import (
     save_body,
     save_parts,
 )
-from trading_graph.service.server.operations import ApiAnswer, Operation, ok
+from trading_graph.service.server.openapi import ApiAnswer, Operation, ok
 from trading_graph.service.server.problems import Problem
 from trading_graph.service.server.runs_api import DIAGNOSIS, diagnosis_response
 from trading_graph.service.store import StoredRun

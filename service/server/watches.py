@@ -13,12 +13,12 @@ from aiohttp import web
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.report.documents.document import encode
 from trading_graph.otel.report.documents.verdict import unjudged_document
-from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.otel.sources.jaeger_query import JaegerQuery
 from trading_graph.service.errors import StoreUnavailableError
+from trading_graph.service.server.api_documents import WatchDocument, WatchList
 from trading_graph.service.server.context import SERVICE
-from trading_graph.service.server.documents import WatchDocument, WatchList
 from trading_graph.service.server.judging import Judgement, Judging
-from trading_graph.service.server.operations import ApiAnswer, Operation, ok
+from trading_graph.service.server.openapi import ApiAnswer, Operation, ok
 from trading_graph.service.server.problems import Problem
 from trading_graph.service.store import Store, StoredVerdict, StoredWatch, now
 from trading_graph.service.watching import PollBackoff, SettledTrace, TraceWatch

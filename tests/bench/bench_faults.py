@@ -29,7 +29,7 @@ from tests.jaeger_process import JaegerProcess, JaegerServer, find_binary
 from tests.otlp_receiver import OtlpReceiver
 from trading_graph.graph.offline_model import OfflineModel
 from trading_graph.otel.sources import read
-from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.otel.sources.jaeger_query import JaegerQuery
 from trading_graph.toolkit.loopback import LoopbackServer
 
 COMMAND = [sys.executable, "-c", "from trading_graph.service.cli import main; main()"]

@@ -78,7 +78,7 @@ def measure(path: Path) -> None:
 def _small_traces(path: Path) -> float:
     """How many spans of small traces are read and judged in one process, in a second of CPU."""
     from trading_graph.graph.gate_loader import default_gate
-    from trading_graph.otel.sources.document import parse
+    from trading_graph.otel.sources.trace_files import parse
     from trading_graph.otel.verdict import judge
 
     text = path.read_bytes()

@@ -22,7 +22,7 @@ from ruamel.yaml import YAML
 from tests.jaeger_process import JaegerProcess, binary_or_skip, free_ports
 from tests.otlp_receiver import OtlpReceiver
 from tests.patience import PATIENCE_S
-from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.otel.sources.jaeger_query import JaegerQuery
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 KEY = "ls-key-of-the-collector"

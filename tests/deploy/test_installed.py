@@ -225,7 +225,7 @@ from trading_graph.service.cli import main
 def load(name):
     module = importlib.import_module(name)
     for each in pkgutil.walk_packages(getattr(module, "__path__", []), name + "."):
-        if each.name != "trading_graph.otel.sources.langsmith":  # It needs its extra.
+        if each.name != "trading_graph.otel.sources.langsmith_query":  # It needs its extra.
             importlib.import_module(each.name)
 
 for form in ("text", "json"):

@@ -22,7 +22,7 @@ import pytest
 from tests.jaeger_process import JaegerServer, binary_or_skip, free_ports
 from tests.patience import PATIENCE_S
 from trading_graph.graph.gate_loader import own_gate
-from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.otel.sources.jaeger_query import JaegerQuery
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.verdict import Outcome, Verdict, judge
 

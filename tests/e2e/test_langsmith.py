@@ -16,7 +16,7 @@ from trading_graph.graph.backends import open_backends
 from trading_graph.graph.gate_loader import own_gate
 from trading_graph.otel.export import TraceFile, set_up
 from trading_graph.otel.sources import read
-from trading_graph.otel.sources.langsmith import LangSmithQuery
+from trading_graph.otel.sources.langsmith_query import LangSmithQuery
 from trading_graph.otel.verdict import Outcome, judge
 from trading_graph.service.langsmith import LangSmithMode, langsmith_callbacks
 

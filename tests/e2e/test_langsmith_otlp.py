@@ -19,7 +19,7 @@ from tests.langsmith_server import LangSmithServer
 from tests.recorded_program import spin
 from trading_graph.graph.gate_loader import own_gate
 from trading_graph.otel.sources import read
-from trading_graph.otel.sources.langsmith import LangSmithQuery
+from trading_graph.otel.sources.langsmith_query import LangSmithQuery
 from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.verdict import Outcome, Verdict, judge
 from trading_graph.service.cli import main

@@ -16,7 +16,7 @@ from trading_graph.graph.analysis import analyse, record_run
 from trading_graph.graph.backends import open_backends
 from trading_graph.graph.options import Order
 from trading_graph.otel.export import set_up
-from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.otel.sources.jaeger_query import JaegerQuery
 from trading_graph.otel.trace import SpanTable, profile, semconv
 
 pytestmark = pytest.mark.alone

@@ -20,8 +20,8 @@ from trading_graph.graph.checkpoints import Checkpoints, delete_checkpoints, ope
 from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
 from trading_graph.graph.holdings import SizeLimit, Unvalued, Valuation
 from trading_graph.graph.state import Evidence, Report, State, Statement, Usage
+from trading_graph.toolkit.chart_bars import ChartBars
 from trading_graph.toolkit.market_data import PriceLevels
-from trading_graph.toolkit.price_history import PriceHistory
 from trading_graph.toolkit.source_use import DataKind, SourceUse
 
 TRADE: dict[str, Any] = {
@@ -55,7 +55,7 @@ WHOLE: State = {
         95.0,
         105.0,
         None,
-        history=PriceHistory(
+        history=ChartBars(
             ["2025-11-14"], [101.0], [102.0], [100.0], [101.0], [0.0], [None], [99.5]
         ),
     ),

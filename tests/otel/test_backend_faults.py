@@ -22,7 +22,7 @@ from trading_graph.otel.export import (
     spool_of,
 )
 from trading_graph.otel.files.sdk_spans import from_lines
-from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.otel.sources.jaeger_query import JaegerQuery
 
 SPANS = 40
 

@@ -10,7 +10,7 @@ import pytest
 from tests.otel.diagnosis.traces import BEGIN, MS, row
 from trading_graph.otel.diagnosis import call_tree, critical_path
 from trading_graph.otel.sources import read
-from trading_graph.otel.sources.document import parse
+from trading_graph.otel.sources.trace_files import parse
 from trading_graph.otel.trace import SpanTable, SpanValues, TraceBuilder
 from trading_graph.otel.trace.clocks import Bounds, Clocks, SkewKind, clocks
 from trading_graph.otel.verdict import completeness, run_view

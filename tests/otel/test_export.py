@@ -10,7 +10,7 @@ from tests.jaeger_process import JaegerProcess, free_ports
 from tests.otlp_receiver import OtlpReceiver
 from trading_graph.otel.errors import ExporterSettingsError
 from trading_graph.otel.export import LangSmithTarget, set_up
-from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.otel.sources.jaeger_query import JaegerQuery
 from trading_graph.service.cli import main
 
 

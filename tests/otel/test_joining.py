@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import Link, SpanContext, TraceFlags
 
-from trading_graph.otel.sources.memory import from_spans
+from trading_graph.otel.sources.in_memory import from_spans
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.trace.joining import join, linked_groups
 from trading_graph.otel.verdict import completeness

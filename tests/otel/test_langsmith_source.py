@@ -18,7 +18,7 @@ from tests.langsmith_server import PAGE, LangSmithServer
 from trading_graph.otel.diagnosis import Schedule, call_tree
 from trading_graph.otel.diagnosis.critical_path import PathClass, by_class
 from trading_graph.otel.errors import TraceError
-from trading_graph.otel.sources.langsmith import LangSmithQuery
+from trading_graph.otel.sources.langsmith_query import LangSmithQuery
 from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.verdict import CheckResult, Gate, Outcome, judge
 from trading_graph.otel.vocabularies import Role

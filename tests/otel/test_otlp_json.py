@@ -14,7 +14,7 @@ from opentelemetry.util.types import AnyValue
 
 from trading_graph.otel.files import LineEncoder, to_line
 from trading_graph.otel.files.sdk_spans import from_lines
-from trading_graph.otel.sources.memory import from_spans
+from trading_graph.otel.sources.in_memory import from_spans
 
 NESTED: dict[str, AnyValue] = {
     "map": {"a": 1, "inner": {"b": [True, None]}},
@@ -74,6 +74,6 @@ def test_the_base_install_reads_and_writes_spans() -> None:
         "            raise ModuleNotFoundError(name)\n"
         "sys.meta_path.insert(0, Absent())\n"
         "import trading_graph.otel.report.simulated_otlp\n"
-        "import trading_graph.otel.sources.memory\n"
+        "import trading_graph.otel.sources.in_memory\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -10,7 +10,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from trading_graph.otel.sources.memory import from_spans
+from trading_graph.otel.sources.in_memory import from_spans
 from trading_graph.service import langgraph_app
 from trading_graph.service.settings import read_settings
 

@@ -20,7 +20,7 @@ from trading_graph.service.run.price_chart import (
     Subject,
     draw_chart,
 )
-from trading_graph.toolkit.price_history import SESSIONS, PriceHistory
+from trading_graph.toolkit.chart_bars import SESSIONS, ChartBars
 
 SVG = "{http://www.w3.org/2000/svg}"
 FONT = 12.0
@@ -29,7 +29,7 @@ CHARACTER = 0.58 * FONT
 NVDA = Subject("NVDA", "USD", "NVIDIA Corporation")
 
 
-def history(closes: list[float], *, spread: float = 0.01, volume: bool = True) -> PriceHistory:
+def history(closes: list[float], *, spread: float = 0.01, volume: bool = True) -> ChartBars:
     """Bars around these closes, a weekday each, up to 2025-11-14."""
     days: list[str] = []
     day = datetime.date(2025, 11, 14)
@@ -44,7 +44,7 @@ def history(closes: list[float], *, spread: float = 0.01, volume: bool = True) -
             for i in range(len(closes))
         ]
 
-    return PriceHistory(
+    return ChartBars(
         days,
         closes[:1] + closes[:-1],
         [max(pair) * (1 + spread) for pair in zip(closes, closes[:1] + closes[:-1], strict=True)],
@@ -217,7 +217,7 @@ def test_no_volume_has_no_panel_and_no_levels_no_lines() -> None:
 def test_a_fund_with_one_price_a_day_is_a_line() -> None:
     close, none = [10.0, 10.2], [None, None]
     days = ["2025-11-13", "2025-11-14"]
-    flat = PriceHistory(days, close, close, close, close, [0.0, 0.0], none, none)
+    flat = ChartBars(days, close, close, close, close, [0.0, 0.0], none, none)
     assert 'class="price"' in draw_chart(flat, [], NVDA)
     assert 'class="price"' not in draw_chart(history([10.0, 10.2]), [], NVDA)
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from tests.jaeger_process import JaegerProcess, JaegerServer
 from tests.otlp_receiver import OtlpReceiver
 from trading_graph.otel.export import JAEGER, spool_of
-from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.otel.sources.jaeger_query import JaegerQuery
 from trading_graph.service.cli import main
 
 DOWN = "http://127.0.0.1:9"

@@ -10,8 +10,8 @@ from tests.jaeger_process import JaegerProcess
 from tests.patience import PATIENCE_S
 from tests.service.foreign_program import ForeignProgram, id_of, send
 from trading_graph.otel.errors import AnswerTooLargeError
-from trading_graph.otel.sources.jaeger import JaegerQuery
-from trading_graph.otel.sources.memory import from_spans
+from trading_graph.otel.sources.in_memory import from_spans
+from trading_graph.otel.sources.jaeger_query import JaegerQuery
 from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.service.watching import QUIET_S, ROOTLESS_S, PollBackoff, TraceWatch
 

@@ -6,11 +6,11 @@ import pytest
 
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.cache import SingleFlightCache
+from trading_graph.toolkit.chart_bars import SESSIONS, history_of
 from trading_graph.toolkit.embedded_server import make_app
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.market_data import AsyncToolkit
 from trading_graph.toolkit.pool import HttpPool
-from trading_graph.toolkit.price_history import SESSIONS, history_of
 from trading_graph.toolkit.records import News, SourceAnswer
 from trading_graph.toolkit.source_use import DataKind, collect_uses, listed, note_use
 from trading_graph.toolkit.tools import TOOLS

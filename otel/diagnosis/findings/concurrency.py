@@ -27,10 +27,10 @@ from trading_graph.otel.trace import Evidence, SpanTable
 from trading_graph.otel.trace.structure import Turn, are_visited_again, siblings, turns
 from trading_graph.otel.verdict.blocked import longest_first, longest_in_words
 from trading_graph.otel.verdict.causes import Cause, cause_of_wait, group_staircase
-from trading_graph.otel.verdict.group import branches_of
+from trading_graph.otel.verdict.group_measures import branches_of
+from trading_graph.otel.verdict.group_waits import LIMITED_SHARE, waited_inside
 from trading_graph.otel.verdict.measures import fan_out_name
 from trading_graph.otel.verdict.parallelism import Parallelism, Strength, parallelism, reason
-from trading_graph.otel.verdict.waited import LIMITED_SHARE, waited_inside
 from trading_graph.otel.verdict.work import working_spans
 from trading_graph.otel.vocabularies import witness
 from trading_graph.otel.vocabularies.witness import BlockState

@@ -11,7 +11,7 @@ from trading_graph.otel.trace.grants import granted_or_declaring
 from trading_graph.otel.trace.intervals import total_ns
 from trading_graph.otel.trace.waits import own_waits
 from trading_graph.otel.verdict.causes import Cause, cause_of_wait
-from trading_graph.otel.verdict.waited import LIMITS
+from trading_graph.otel.verdict.group_waits import LIMITS
 from trading_graph.otel.vocabularies import witness
 
 LEAST_NS = 1_000_000

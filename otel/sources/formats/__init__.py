@@ -33,7 +33,7 @@ _MODULES = (
     "clickhouse",
     "tracetest",
     "chrome_trace",
-    "others",
+    "unsupported",
 )
 
 

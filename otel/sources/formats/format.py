@@ -8,9 +8,9 @@ import msgspec
 
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.otlp_json import DECODE_ERRORS
-from trading_graph.otel.sources.documents import documents, refusal
 from trading_graph.otel.sources.fields import FieldError
 from trading_graph.otel.sources.head import Head
+from trading_graph.otel.sources.json_documents import documents, refusal
 from trading_graph.otel.sources.traces import Traces
 from trading_graph.otel.trace import SpanRecord
 

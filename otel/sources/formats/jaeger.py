@@ -11,10 +11,10 @@ from typing import Annotated, Any
 import msgspec
 
 from trading_graph.otel.otlp_json import Id
-from trading_graph.otel.sources.documents import documents
 from trading_graph.otel.sources.fields import KIND_TAGS
 from trading_graph.otel.sources.formats.format import Format, Reader
 from trading_graph.otel.sources.head import Head, first_object, within
+from trading_graph.otel.sources.json_documents import documents
 from trading_graph.otel.sources.traces import Traces
 from trading_graph.otel.trace.records import NO_RESOURCE, Event, Link
 from trading_graph.otel.trace.table import Attributes

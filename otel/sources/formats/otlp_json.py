@@ -11,9 +11,9 @@ import msgspec
 
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.otlp_json import OtlpDocument, RawSpan, in_camel_case
-from trading_graph.otel.sources.documents import documents
 from trading_graph.otel.sources.formats.format import Format
 from trading_graph.otel.sources.head import Head, within
+from trading_graph.otel.sources.json_documents import documents
 from trading_graph.otel.sources.traces import Traces
 
 _NAME = "OTLP JSON"

@@ -12,7 +12,7 @@ from itertools import islice, pairwise, product
 import msgspec
 
 from trading_graph.otel.trace.structure.barriers import Lockstep, locksteps
-from trading_graph.otel.trace.structure.kin import branch_labels
+from trading_graph.otel.trace.structure.same_branch import branch_labels
 from trading_graph.otel.trace.structure.stages import Stage, Visit, sources
 from trading_graph.otel.trace.table import SpanTable
 

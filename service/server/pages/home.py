@@ -9,8 +9,8 @@ from aiohttp import web
 
 from trading_graph.graph.errors import BadHoldingsError, BadLanguageError
 from trading_graph.service.run.request import RunRequest
+from trading_graph.service.server.api_documents import RUN_REQUEST, RunsQuery
 from trading_graph.service.server.context import SERVICE, ServiceContext
-from trading_graph.service.server.documents import RUN_REQUEST, RunsQuery
 from trading_graph.service.server.inputs import first, form_of, query_of
 from trading_graph.service.server.pages.forms import FormField, FormSchema, Input
 from trading_graph.service.server.pages.layout import page, see_other

@@ -13,12 +13,12 @@ from pydantic import Field
 
 from trading_graph.service.portfolio.engine import PortfolioStatus
 from trading_graph.service.portfolio.progress import TickerDayProgress
-from trading_graph.service.portfolio.ranking_document import PlaceJson, RankingJson
-from trading_graph.service.portfolio.report import JSON
+from trading_graph.service.portfolio.results.ranking_document import PlaceJson, RankingJson
+from trading_graph.service.portfolio.results.report import JSON
+from trading_graph.service.portfolio.results.wording import DEMONSTRATION
 from trading_graph.service.portfolio.ticker_day import TickerDayResult, TickerDayState
-from trading_graph.service.portfolio.wording import DEMONSTRATION
+from trading_graph.service.server.api_documents import Query
 from trading_graph.service.server.context import SERVICE
-from trading_graph.service.server.documents import Query
 from trading_graph.service.server.inputs import query_of
 from trading_graph.service.server.pages.layout import page, see_other
 from trading_graph.service.server.pages.portfolios_page import portfolio_view

@@ -25,7 +25,7 @@ from opentelemetry.trace import SpanContext
 
 from trading_graph.otel import spans
 from trading_graph.otel.diagnosis import FindingKind
-from trading_graph.otel.sources.memory import from_spans
+from trading_graph.otel.sources.in_memory import from_spans
 from trading_graph.otel.spans import GraphPlace, RecordingProcessor
 from trading_graph.otel.trace import SpanTable
 

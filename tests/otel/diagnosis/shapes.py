@@ -21,7 +21,7 @@ from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from trading_graph.otel.diagnosis import FindingKind, Fix, Parallelise
-from trading_graph.otel.sources.memory import from_spans
+from trading_graph.otel.sources.in_memory import from_spans
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.vocabularies import witness
 from trading_graph.otel.witness import recording

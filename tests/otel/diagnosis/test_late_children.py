@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.otel.diagnosis.traces import Drawn, drawn, random_traces, row
 from trading_graph.graph.gate_loader import own_gate
 from trading_graph.otel.diagnosis import Diagnosis, call_tree, critical_path, diagnose
-from trading_graph.otel.sources.document import parse
+from trading_graph.otel.sources.trace_files import parse
 from trading_graph.otel.trace import SpanTable
 
 UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000}

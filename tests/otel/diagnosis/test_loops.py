@@ -7,7 +7,7 @@ import pytest
 from tests.otel.diagnosis.phases import MS, Drawing
 from trading_graph.otel.diagnosis import Schedule, UnblockLoop, call_tree, simulate
 from trading_graph.otel.trace.loops import loops
-from trading_graph.otel.verdict.group import group
+from trading_graph.otel.verdict.group_measures import group
 from trading_graph.otel.vocabularies import Role, witness
 
 

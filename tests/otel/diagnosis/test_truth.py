@@ -21,10 +21,10 @@ from trading_graph.otel.diagnosis import (
     simulate,
 )
 from trading_graph.otel.diagnosis.actions import with_actions
-from trading_graph.otel.diagnosis.edits import Edits
 from trading_graph.otel.diagnosis.findings import find
 from trading_graph.otel.diagnosis.findings.concurrency import LATE_SHARE, judged_groups
 from trading_graph.otel.diagnosis.ranking import LEAST_SHARE
+from trading_graph.otel.diagnosis.what_if_edits import Edits
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.trace.structure import OVERLAP_SHARE
 from trading_graph.otel.verdict import Outcome, judge

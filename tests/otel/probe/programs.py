@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from tests.otel.structure.virtual_clock import START_S, now_ns, run_virtually
 from trading_graph.otel.probe.plan import Plan
-from trading_graph.otel.sources.memory import from_spans
+from trading_graph.otel.sources.in_memory import from_spans
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.witness import recording
 from trading_graph.otel.witness.activities import numbering

@@ -15,8 +15,8 @@ from trading_graph.graph.gate_loader import own_gate
 from trading_graph.otel.diagnosis import call_tree, critical_path, rank, ranking_of
 from trading_graph.otel.report.exports import DEPTH, folded, perfetto
 from trading_graph.otel.report.simulated_otlp import SERVICE, simulated_otlp
-from trading_graph.otel.sources.document import parse
-from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.otel.sources.jaeger_query import JaegerQuery
+from trading_graph.otel.sources.trace_files import parse
 from trading_graph.otel.trace import SpanTable, row_of, semconv
 from trading_graph.otel.verdict import judge
 

@@ -16,7 +16,7 @@ from tests.otel.sources.test_shapes import CHILD, LINES, ROOT, SPANS, TRACE_ID, 
 from trading_graph.graph.gate_loader import own_gate
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources import parse, read
-from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.otel.sources.jaeger_query import JaegerQuery
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.verdict import judge
 

@@ -12,7 +12,7 @@ import zstandard
 
 from tests.otel.sources.forms.every_form import FORMS
 from trading_graph.otel.errors import TraceError
-from trading_graph.otel.sources import containers, document, parse
+from trading_graph.otel.sources import containers, parse, trace_files
 from trading_graph.otel.sources.containers import unpack
 
 OTLP = FORMS["OTLP"]
@@ -40,7 +40,7 @@ def test_what_is_packed_is_read(name: str) -> None:
 def test_a_bomb_is_refused_at_the_limit(
     pack: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(document, "MAX_BYTES", 2**20)
+    monkeypatch.setattr(trace_files, "MAX_BYTES", 2**20)
     bomb = pack(bytes(2**26))
     assert len(bomb) < 2**20
     with pytest.raises(TraceError, match=r"^bomb is too large: more than .* come out of its"):
@@ -86,5 +86,5 @@ def test_one_file_may_be_packed_and_the_other_not(tmp_path: Path) -> None:
     spans = FORMS["OTLP, spans alone"]
     (tmp_path / "a.gz").write_bytes(gzip.compress(spans))
     (tmp_path / "b").write_bytes(spans)
-    (trace,) = document.read(tmp_path / "a.gz", tmp_path / "b")
+    (trace,) = trace_files.read(tmp_path / "a.gz", tmp_path / "b")
     assert (len(trace), trace.repeated) == (5, 5)

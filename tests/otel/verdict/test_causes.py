@@ -12,7 +12,7 @@ from trading_graph.otel.diagnosis import FindingKind
 from trading_graph.otel.sources import parse
 from trading_graph.otel.verdict import Cause, Gate, Outcome, Strength, judge
 from trading_graph.otel.verdict.gate import AnyCheck
-from trading_graph.otel.verdict.group import group
+from trading_graph.otel.verdict.group_measures import group
 from trading_graph.otel.verdict.parallelism import Parallelism, reason
 
 ROOT = Path(__file__).parents[3]

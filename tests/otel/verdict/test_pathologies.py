@@ -20,7 +20,7 @@ from opentelemetry.util.types import Attributes
 
 from tests.recorded_program import GATE, looks_parallel, record, results, spin, trace_of
 from trading_graph.otel import spans
-from trading_graph.otel.sources.memory import from_spans
+from trading_graph.otel.sources.in_memory import from_spans
 from trading_graph.otel.verdict import Outcome, judge
 
 pytestmark = pytest.mark.alone

@@ -6,7 +6,7 @@ import pytest
 
 from tests.service.portfolio.samples import decided, embedded_bars, failed
 from trading_graph.graph.decisions import Action, DecidedBy
-from trading_graph.service.portfolio.backtest import (
+from trading_graph.service.portfolio.results.backtest import (
     BANDS,
     BackTest,
     Rules,
@@ -14,10 +14,10 @@ from trading_graph.service.portfolio.backtest import (
     band_of,
     symbols_of,
 )
-from trading_graph.service.portfolio.knowledge_cutoffs import Knowledge
-from trading_graph.service.portfolio.price_history import Prices
+from trading_graph.service.portfolio.results.knowledge_cutoffs import Knowledge
+from trading_graph.service.portfolio.results.later_prices import Prices
+from trading_graph.service.portfolio.results.trades import Exit, NoTrade
 from trading_graph.service.portfolio.ticker_day import TickerDayResult
-from trading_graph.service.portfolio.trades import Exit, NoTrade
 
 LAST = datetime.date(2025, 11, 14)
 FREE = Rules(cost_bps=0)

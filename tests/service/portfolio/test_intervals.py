@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trading_graph.service.portfolio.intervals import (
+from trading_graph.service.portfolio.results.intervals import (
     Stay,
     block_length,
     independent,

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from trading_graph.service.portfolio import knowledge_cutoffs
-from trading_graph.service.portfolio.knowledge_cutoffs import Knowledge, cutoff_of, knowledge_of
+from trading_graph.service.portfolio.results import knowledge_cutoffs
+from trading_graph.service.portfolio.results.knowledge_cutoffs import (
+    Knowledge,
+    cutoff_of,
+    knowledge_of,
+)
 
 
 def day(text: str) -> datetime.date:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.service.portfolio import plain_account
-from trading_graph.service.portfolio.ledger import Purchase, keep_account
-from trading_graph.service.portfolio.trades import Exit, Trade
+from trading_graph.service.portfolio.results.ledger import Purchase, keep_account
+from trading_graph.service.portfolio.results.trades import Exit, Trade
 
 START = datetime.date(2025, 3, 3)
 

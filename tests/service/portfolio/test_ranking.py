@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from tests.service.portfolio.samples import EVENING, decided, failed
 from trading_graph.graph.backend_choice import BackendChoice, ModelService, models_in
 from trading_graph.graph.decisions import Action, DecidedBy
-from trading_graph.service.portfolio.ranking import expectation, is_by_rules, rank
+from trading_graph.service.portfolio.results.ranking import expectation, is_by_rules, rank
 from trading_graph.service.portfolio.ticker_day import TickerDayResult, TickerDayState
 
 BEFORE = EVENING - datetime.timedelta(1)

@@ -19,20 +19,20 @@ from tests.service.portfolio.samples import EVENING, decided, embedded_bars, fai
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.graph.decisions import DecidedBy, Decision
 from trading_graph.graph.holdings import Cash, Holding, Holdings
-from trading_graph.service.portfolio.evaluation import Evaluation, evaluate
-from trading_graph.service.portfolio.price_history import Prices
-from trading_graph.service.portfolio.ranking_csv import ranking_csv
-from trading_graph.service.portfolio.renderings import (
+from trading_graph.service.portfolio.results.evaluation import Evaluation, evaluate
+from trading_graph.service.portfolio.results.later_prices import Prices
+from trading_graph.service.portfolio.results.ranking_csv import ranking_csv
+from trading_graph.service.portfolio.results.renderings import (
     MOST_CARDS,
     MOST_ROWS,
     as_markdown,
     as_page,
     show,
 )
-from trading_graph.service.portfolio.report import as_json, write_report
+from trading_graph.service.portfolio.results.report import as_json, write_report
+from trading_graph.service.portfolio.results.wording import DEMONSTRATION
 from trading_graph.service.portfolio.symbol_list import RefusedSymbol
 from trading_graph.service.portfolio.ticker_day import TickerDay, TickerDayResult, TickerDayState
-from trading_graph.service.portfolio.wording import DEMONSTRATION
 from trading_graph.toolkit.bars import Bars
 
 BEFORE = datetime.date(2025, 10, 1)

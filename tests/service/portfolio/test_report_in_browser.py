@@ -9,9 +9,9 @@ from playwright.sync_api import Browser, ConsoleMessage, sync_playwright
 
 from tests.chromium import ARGUMENTS, chromium_or_skip
 from tests.service.portfolio.samples import EVENING, decided, embedded_bars, failed
-from trading_graph.service.portfolio.evaluation import evaluate
-from trading_graph.service.portfolio.price_history import Prices
-from trading_graph.service.portfolio.renderings import as_page
+from trading_graph.service.portfolio.results.evaluation import evaluate
+from trading_graph.service.portfolio.results.later_prices import Prices
+from trading_graph.service.portfolio.results.renderings import as_page
 
 WIDE, NARROW = 1280, 390
 

@@ -8,10 +8,10 @@ from tests.service.portfolio.samples import EVENING, decided, embedded_bars
 from trading_graph.graph.decisions import DecidedBy
 from trading_graph.graph.holdings import Cash, Holding, Holdings, SizeLimit
 from trading_graph.graph.sizing import OrderAction
-from trading_graph.service.portfolio.price_history import Prices
-from trading_graph.service.portfolio.ranking import rank
+from trading_graph.service.portfolio.results.later_prices import Prices
+from trading_graph.service.portfolio.results.ranking import rank
+from trading_graph.service.portfolio.results.trade_orders import PlacedOrder, plan_orders
 from trading_graph.service.portfolio.ticker_day import TickerDayResult
-from trading_graph.service.portfolio.trade_orders import PlacedOrder, plan_orders
 
 NAMES = ("AAPL", "NVDA", "MSFT", "TSLA", "WMT")
 PRICES = Prices(EVENING, {name: embedded_bars(name) for name in NAMES}, {"GONE": "It is gone."})

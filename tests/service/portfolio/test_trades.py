@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.service.portfolio import plain_trade
 from tests.service.portfolio.plain_trade import Day
 from tests.service.portfolio.samples import embedded_bars
-from trading_graph.service.portfolio.trades import (
+from trading_graph.service.portfolio.results.trades import (
     Exit,
     NoTrade,
     Trade,

@@ -13,7 +13,7 @@ from tests.service.server.open_service import Service, opened, parsed
 from trading_graph.otel.report.documents.document import encode
 from trading_graph.service.server import run_events
 from trading_graph.service.server.app import all_operations
-from trading_graph.service.server.operations import openapi
+from trading_graph.service.server.openapi import openapi
 
 
 async def first(service: Service, run_id: str, after: int, many: int) -> list[dict[str, Any]]:

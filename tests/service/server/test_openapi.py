@@ -28,7 +28,7 @@ from tests.patience import PATIENCE_S
 from tests.service.server.serve_process import serving
 from trading_graph.service.schemas import published_schemas
 from trading_graph.service.server.app import all_operations
-from trading_graph.service.server.operations import add_routes, openapi
+from trading_graph.service.server.openapi import add_routes, openapi
 
 REQUESTS = 1_000
 EACH_STARTS_A_PROCESS = {

@@ -15,7 +15,7 @@ import pytest
 from tests.jaeger_process import JaegerProcess
 from tests.service.foreign_program import ForeignProgram, id_of, send, written
 from tests.service.server.open_service import Service, opened
-from trading_graph.otel.sources.jaeger import JaegerQuery
+from trading_graph.otel.sources.jaeger_query import JaegerQuery
 from trading_graph.service.store import StoredVerdict, now
 
 NOWHERE = "http://127.0.0.1:9"

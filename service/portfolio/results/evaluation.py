@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trading_graph.graph.holdings import Holdings
-from trading_graph.service.portfolio.backtest import BackTest, Rules, back_test
-from trading_graph.service.portfolio.price_history import Prices
-from trading_graph.service.portfolio.ranking import Ranking, rank
+from trading_graph.service.portfolio.results.backtest import BackTest, Rules, back_test
+from trading_graph.service.portfolio.results.later_prices import Prices
+from trading_graph.service.portfolio.results.ranking import Ranking, rank
+from trading_graph.service.portfolio.results.trade_orders import PlacedOrder, plan_orders
 from trading_graph.service.portfolio.symbol_list import RefusedSymbol
 from trading_graph.service.portfolio.ticker_day import TickerDayResult
-from trading_graph.service.portfolio.trade_orders import PlacedOrder, plan_orders
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,10 +18,10 @@ from rich.text import Text
 from trading_graph.graph.price_text import price_text
 from trading_graph.otel.report import html as report_html
 from trading_graph.otel.report.tables import Table
-from trading_graph.service.portfolio import tables
-from trading_graph.service.portfolio.drawings import account_chart, spark
-from trading_graph.service.portfolio.evaluation import Evaluation
-from trading_graph.service.portfolio.wording import (
+from trading_graph.service.portfolio.results import tables
+from trading_graph.service.portfolio.results.drawings import account_chart, spark
+from trading_graph.service.portfolio.results.evaluation import Evaluation
+from trading_graph.service.portfolio.results.wording import (
     DEMONSTRATION,
     FORMULA,
     NOT_ADVICE,
@@ -38,7 +38,7 @@ MOST_CARDS = 60
 MOST_ROWS = 20
 """How many rows of a table a terminal shows."""
 
-_PACKAGE = "trading_graph.service.portfolio"
+_PACKAGE = "trading_graph.service.portfolio.results"
 _LISTS = (
     ("Buy", "buys"),
     ("Do not hold", "sells"),

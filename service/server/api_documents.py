@@ -11,7 +11,7 @@ from trading_graph.service.run.folder import CHART
 from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server.context import ServiceContext
 from trading_graph.service.server.inputs import MOST_PARTS
-from trading_graph.service.server.operations import ID
+from trading_graph.service.server.openapi import ID
 from trading_graph.service.store import RunState, StoredRun, StoredVerdict
 
 RUN_REQUEST = TypeAdapter(RunRequest)

@@ -18,7 +18,7 @@ _Average = Sequence[float | None]
 
 
 @dataclass(frozen=True, slots=True)
-class PriceHistory:
+class ChartBars:
     """Daily bars, oldest first, at least one; `days` are ISO dates.
 
     The averages are over the 20 and 50 sessions up to each day, also those before the first bar
@@ -34,17 +34,17 @@ class PriceHistory:
     average_20: _Average
     average_50: _Average
 
-    def last(self, sessions: int) -> "PriceHistory":
+    def last(self, sessions: int) -> "ChartBars":
         """The newest of these bars, at most so many."""
         columns = (getattr(self, each.name)[-sessions:] for each in fields(self))
-        return PriceHistory(*columns)
+        return ChartBars(*columns)
 
 
-def history_of(bars: Bars) -> PriceHistory:
+def history_of(bars: Bars) -> ChartBars:
     """The newest bars with their averages."""
     columns = (bars.open, bars.high, bars.low, bars.close, bars.volume)
     days = np.datetime_as_string(bars.dates[-SESSIONS:], unit="D")
-    return PriceHistory(
+    return ChartBars(
         [str(day) for day in days],
         *(column[-SESSIONS:].tolist() for column in columns),
         *(_average(bars.close, window) for window in AVERAGES),

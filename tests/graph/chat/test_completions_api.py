@@ -14,7 +14,7 @@ from opentelemetry.trace import INVALID_SPAN
 from tests.graph.chat.scripted_service import Answer, Json, ask, chunk, delta, serving
 from trading_graph.graph.budget import Spending
 from trading_graph.graph.chat.capabilities import Capabilities
-from trading_graph.graph.chat.completions import CompletionReader
+from trading_graph.graph.chat.completions_api import CompletionReader
 from trading_graph.graph.chat.conversation import chat_messages
 from trading_graph.graph.chat.usage import token_count
 from trading_graph.graph.errors import BadModelAnswerError, CutAnswerError, ModelError

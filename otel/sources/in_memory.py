@@ -6,7 +6,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from trading_graph.otel.errors import JudgeError
 from trading_graph.otel.files import to_line
-from trading_graph.otel.sources.document import parse
+from trading_graph.otel.sources.trace_files import parse
 from trading_graph.otel.trace import SpanTable
 
 

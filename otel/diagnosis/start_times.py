@@ -3,8 +3,8 @@
 import heapq
 from collections.abc import Callable, Mapping, Sequence
 
-from trading_graph.otel.diagnosis.edits import Edits
 from trading_graph.otel.diagnosis.schedule import Family, Model, Slots
+from trading_graph.otel.diagnosis.what_if_edits import Edits
 
 
 def place(

@@ -8,16 +8,16 @@ import datetime
 
 from trading_graph.graph.decisions import Action
 from trading_graph.otel.report.documents.document import Document
-from trading_graph.service.portfolio.backtest import (
+from trading_graph.service.portfolio.results.backtest import (
     BackTest,
     CurrencyAccount,
     Group,
     Outcome,
     Untested,
 )
-from trading_graph.service.portfolio.intervals import LEVEL, RESAMPLES
-from trading_graph.service.portfolio.knowledge_cutoffs import Knowledge
-from trading_graph.service.portfolio.trades import Exit
+from trading_graph.service.portfolio.results.intervals import LEVEL, RESAMPLES
+from trading_graph.service.portfolio.results.knowledge_cutoffs import Knowledge
+from trading_graph.service.portfolio.results.trades import Exit
 
 
 class ConfidenceIntervalJson(Document, frozen=True, kw_only=True):

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from trading_graph.graph.price_text import money_text
-from trading_graph.service.portfolio.backtest import CurrencyAccount
-from trading_graph.service.portfolio.ranking import Place
-from trading_graph.service.portfolio.wording import per_cent
+from trading_graph.service.portfolio.results.backtest import CurrencyAccount
+from trading_graph.service.portfolio.results.ranking import Place
+from trading_graph.service.portfolio.results.wording import per_cent
 from trading_graph.toolkit.bar_checks import Floats
 from trading_graph.toolkit.bars import Bars
 

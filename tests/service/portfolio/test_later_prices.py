@@ -2,14 +2,14 @@
 
 import datetime
 
-from trading_graph.service.portfolio.price_history import ToolkitPriceHistory, collect_prices
+from trading_graph.service.portfolio.results.later_prices import ToolkitPrices, collect_prices
 from trading_graph.toolkit.live_access import LiveAccess
 from trading_graph.toolkit.market_data import open_toolkit
 
 
 async def test_all_symbols_are_asked_for_and_one_that_is_unknown_stops_no_other() -> None:
     async with open_toolkit("offline", LiveAccess(), embedded_latency_s=0.001) as toolkit:
-        history = ToolkitPriceHistory(toolkit)
+        history = ToolkitPrices(toolkit)
         prices = await collect_prices(history, ["NVDA", "^GSPC", "NOPE", "NVDA"])
     assert prices.last_day == datetime.date(2025, 11, 14)
     assert set(prices.bars) == {"NVDA", "^GSPC"}

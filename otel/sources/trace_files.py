@@ -9,9 +9,9 @@ from trading_graph.otel.errors import TraceError
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.otlp_json import DECODE_ERRORS
 from trading_graph.otel.sources.containers import unpack
-from trading_graph.otel.sources.documents import is_cut_off, refusal
 from trading_graph.otel.sources.formats import recognise
 from trading_graph.otel.sources.head import HEAD_BYTES, Head
+from trading_graph.otel.sources.json_documents import is_cut_off, refusal
 from trading_graph.otel.sources.traces import Traces
 from trading_graph.otel.trace import SpanTable
 

@@ -8,7 +8,7 @@ import msgspec
 from trading_graph.otel.trace import semconv
 from trading_graph.otel.trace.intervals import Interval, merge, total_ns
 from trading_graph.otel.trace.waits import own_waits, waits
-from trading_graph.otel.verdict.group import Group, branches_of
+from trading_graph.otel.verdict.group_measures import Group, branches_of
 from trading_graph.otel.verdict.work import at_or_above_waits
 from trading_graph.otel.vocabularies import witness
 

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 from urllib.request import urlopen
 
 from trading_graph.otel.errors import AnswerTooLargeError, TraceError
-from trading_graph.otel.sources.document import MAX_BYTES, parse
+from trading_graph.otel.sources.trace_files import MAX_BYTES, parse
 from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.verdict import completeness
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from trading_graph.graph.holdings import Holdings
 from trading_graph.otel.report.documents.document import encode
-from trading_graph.service.portfolio.backtest import Rules, symbols_of
-from trading_graph.service.portfolio.evaluation import Evaluation, evaluate
-from trading_graph.service.portfolio.price_history import PriceHistory, collect_prices
-from trading_graph.service.portfolio.ranking_csv import ranking_csv
-from trading_graph.service.portfolio.ranking_document import ranking_json
-from trading_graph.service.portfolio.renderings import as_markdown, as_page
+from trading_graph.service.portfolio.results.backtest import Rules, symbols_of
+from trading_graph.service.portfolio.results.evaluation import Evaluation, evaluate
+from trading_graph.service.portfolio.results.later_prices import LaterPrices, collect_prices
+from trading_graph.service.portfolio.results.ranking_csv import ranking_csv
+from trading_graph.service.portfolio.results.ranking_document import ranking_json
+from trading_graph.service.portfolio.results.renderings import as_markdown, as_page
 from trading_graph.service.portfolio.symbol_list import RefusedSymbol
 from trading_graph.service.portfolio.ticker_day import TickerDayResult
 from trading_graph.service.run.folder import REPORT, replace_text
@@ -29,7 +29,7 @@ async def write_report(
     *,
     name: str,
     runs: Path,
-    history: PriceHistory | None = None,
+    history: LaterPrices | None = None,
     rules: Rules | None = None,
     earlier: Sequence[TickerDayResult] = (),
     holdings: Holdings | None = None,

@@ -4,7 +4,7 @@ import csv
 import io
 
 from trading_graph.graph.decisions import DecidedBy
-from trading_graph.service.portfolio.ranking import Place, Ranking
+from trading_graph.service.portfolio.results.ranking import Place, Ranking
 from trading_graph.service.portfolio.ticker_day import TickerDayResult, TickerDayState
 
 _HEAD = (

@@ -17,7 +17,7 @@ from trading_graph.toolkit.errors import DataError
 from trading_graph.toolkit.market_data import AsyncToolkit
 
 
-class PriceHistory(Protocol):
+class LaterPrices(Protocol):
     """Daily bars up to the last day that anything is known of."""
 
     @property
@@ -30,7 +30,7 @@ class PriceHistory(Protocol):
         ...
 
 
-class ToolkitPriceHistory:
+class ToolkitPrices:
     """The bars of an open toolkit, of about three years."""
 
     def __init__(self, toolkit: AsyncToolkit) -> None:
@@ -56,7 +56,7 @@ class Prices:
     missing: Mapping[str, str]
 
 
-async def collect_prices(history: PriceHistory, symbols: Iterable[str]) -> Prices:
+async def collect_prices(history: LaterPrices, symbols: Iterable[str]) -> Prices:
     """The bars of all symbols, asked for at once; a symbol without prices stops no other."""
     names = sorted(set(symbols))
     answers = await asyncio.gather(*(_bars_or_reason(history, name) for name in names))
@@ -68,7 +68,7 @@ async def collect_prices(history: PriceHistory, symbols: Iterable[str]) -> Price
     )
 
 
-async def _bars_or_reason(history: PriceHistory, symbol: str) -> Bars | str:
+async def _bars_or_reason(history: LaterPrices, symbol: str) -> Bars | str:
     try:
         return await history.bars(symbol)
     except DataError as error:

@@ -3,10 +3,15 @@
 from trading_graph.graph.backend_choice import models_in
 from trading_graph.graph.decisions import DecidedBy
 from trading_graph.graph.price_text import price_text
-from trading_graph.service.portfolio.backtest import BackTest, Group
-from trading_graph.service.portfolio.intervals import LEAST_BLOCKS, LEAST_DATES, RESAMPLES, Interval
-from trading_graph.service.portfolio.knowledge_cutoffs import cutoff_of
-from trading_graph.service.portfolio.ranking import Before, Place, Ranking
+from trading_graph.service.portfolio.results.backtest import BackTest, Group
+from trading_graph.service.portfolio.results.intervals import (
+    LEAST_BLOCKS,
+    LEAST_DATES,
+    RESAMPLES,
+    Interval,
+)
+from trading_graph.service.portfolio.results.knowledge_cutoffs import cutoff_of
+from trading_graph.service.portfolio.results.ranking import Before, Place, Ranking
 
 NOT_ADVICE = "Not investment advice."
 DEMONSTRATION = (

@@ -15,8 +15,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from tests.jaeger_process import JaegerProcess
 from tests.patience import PATIENCE_S
 from trading_graph.otel.errors import TraceError
-from trading_graph.otel.sources.jaeger import JaegerQuery
-from trading_graph.otel.sources.memory import from_spans
+from trading_graph.otel.sources.in_memory import from_spans
+from trading_graph.otel.sources.jaeger_query import JaegerQuery
 from trading_graph.otel.trace import semconv
 from trading_graph.otel.verdict import completeness
 

@@ -14,7 +14,7 @@ from statistics import fmean
 
 from trading_graph.graph.backend_choice import models_in
 from trading_graph.graph.decisions import Action, DecidedBy, Decision
-from trading_graph.service.portfolio.intervals import (
+from trading_graph.service.portfolio.results.intervals import (
     Interval,
     Stay,
     block_length,
@@ -22,12 +22,11 @@ from trading_graph.service.portfolio.intervals import (
     mean_interval,
     wilson,
 )
-from trading_graph.service.portfolio.knowledge_cutoffs import Knowledge, knowledge_of
-from trading_graph.service.portfolio.ledger import Account, Purchase, keep_account
-from trading_graph.service.portfolio.price_history import Prices
-from trading_graph.service.portfolio.ranking import expectation, is_by_rules
-from trading_graph.service.portfolio.ticker_day import TickerDay, TickerDayResult
-from trading_graph.service.portfolio.trades import (
+from trading_graph.service.portfolio.results.knowledge_cutoffs import Knowledge, knowledge_of
+from trading_graph.service.portfolio.results.later_prices import Prices
+from trading_graph.service.portfolio.results.ledger import Account, Purchase, keep_account
+from trading_graph.service.portfolio.results.ranking import expectation, is_by_rules
+from trading_graph.service.portfolio.results.trades import (
     Exit,
     NoTrade,
     Trade,
@@ -36,6 +35,7 @@ from trading_graph.service.portfolio.trades import (
     market_return,
     market_values,
 )
+from trading_graph.service.portfolio.ticker_day import TickerDay, TickerDayResult
 from trading_graph.toolkit.bar_checks import Floats
 
 BANDS = ((0.0, 0.5), (0.5, 0.6), (0.6, 0.7), (0.7, 0.8), (0.8, 1.0))

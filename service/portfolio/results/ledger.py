@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trading_graph.service.portfolio.trades import BASIS_POINT, Trade, drawdown
+from trading_graph.service.portfolio.results.trades import BASIS_POINT, Trade, drawdown
 from trading_graph.toolkit.bar_checks import Floats
 
 

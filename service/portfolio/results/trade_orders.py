@@ -12,8 +12,8 @@ from trading_graph.graph.decisions import Action, FinalDecision
 from trading_graph.graph.holdings import Cash, Holdings, Quote, value_portfolio
 from trading_graph.graph.order_text import order_words
 from trading_graph.graph.sizing import Account, TradeOrder, buy
-from trading_graph.service.portfolio.price_history import Prices
-from trading_graph.service.portfolio.ranking import Place, Ranking
+from trading_graph.service.portfolio.results.later_prices import Prices
+from trading_graph.service.portfolio.results.ranking import Place, Ranking
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.bars import Bars
 from trading_graph.toolkit.listings import identify

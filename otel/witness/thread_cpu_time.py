@@ -6,7 +6,7 @@ from time import process_time_ns, thread_time_ns
 from typing import NamedTuple
 
 from trading_graph.otel.witness.blocks import LOCK_RUNS_PER_S
-from trading_graph.otel.witness.run_queue import RunQueue, reading_of
+from trading_graph.otel.witness.cpu_run_queue import RunQueue, reading_of
 
 OTHERS_SHARE = 0.5
 

@@ -12,12 +12,12 @@ from trading_graph.graph.decisions import Action, DecidedBy
 from trading_graph.graph.holdings import SizeLimit
 from trading_graph.graph.sizing import OrderAction
 from trading_graph.otel.report.documents.document import SCHEMA_VERSION, Document
-from trading_graph.service.portfolio.backtest_document import BackTestJson, back_test_json
-from trading_graph.service.portfolio.evaluation import Evaluation
-from trading_graph.service.portfolio.knowledge_cutoffs import cutoff_of
-from trading_graph.service.portfolio.ranking import Place
+from trading_graph.service.portfolio.results.backtest_document import BackTestJson, back_test_json
+from trading_graph.service.portfolio.results.evaluation import Evaluation
+from trading_graph.service.portfolio.results.knowledge_cutoffs import cutoff_of
+from trading_graph.service.portfolio.results.ranking import Place
+from trading_graph.service.portfolio.results.trade_orders import PlacedOrder
 from trading_graph.service.portfolio.ticker_day import TickerDayResult, TickerDayState
-from trading_graph.service.portfolio.trade_orders import PlacedOrder
 
 
 class ExpectationJson(Document, frozen=True, kw_only=True):

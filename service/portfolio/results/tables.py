@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 
 from trading_graph.otel.report.tables import Table
-from trading_graph.service.portfolio.backtest import BackTest
-from trading_graph.service.portfolio.ranking import Place, Ranking
-from trading_graph.service.portfolio.symbol_list import RefusedSymbol
-from trading_graph.service.portfolio.trade_orders import PlacedOrder
-from trading_graph.service.portfolio.wording import (
+from trading_graph.service.portfolio.results.backtest import BackTest
+from trading_graph.service.portfolio.results.ranking import Place, Ranking
+from trading_graph.service.portfolio.results.trade_orders import PlacedOrder
+from trading_graph.service.portfolio.results.wording import (
     UNDECIDED,
     change_text,
     group_name,
@@ -17,6 +16,7 @@ from trading_graph.service.portfolio.wording import (
     per_cent,
     with_interval,
 )
+from trading_graph.service.portfolio.symbol_list import RefusedSymbol
 
 _SPARE = (
     "Its drawdown",
