@@ -246,6 +246,7 @@ def test_a_changed_lock_installs_anew(installed: Path) -> None:
     assert not bootstrap(installed, "run").stderr
 
 
+@pytest.mark.full
 def test_an_interrupted_install_leaves_no_stamp_and_is_made_anew(installed: Path) -> None:
     (installed / ".venv" / "bootstrap.state").write_text("installing")
     leftover = installed / ".venv" / "half-written"
@@ -255,6 +256,7 @@ def test_an_interrupted_install_leaves_no_stamp_and_is_made_anew(installed: Path
     assert not leftover.exists()
 
 
+@pytest.mark.full
 def test_a_broken_venv_is_rebuilt(installed: Path) -> None:
     for name in ("python", "python3"):
         link = installed / ".venv" / "bin" / name
@@ -265,6 +267,7 @@ def test_a_broken_venv_is_rebuilt(installed: Path) -> None:
     assert "setting up" in done.stderr
 
 
+@pytest.mark.full
 def test_a_moved_project_is_installed_anew(installed: Path, tmp_path: Path) -> None:
     moved = tmp_path / "moved here"
     shutil.copytree(installed, moved, symlinks=True)
@@ -283,6 +286,7 @@ def test_a_venv_that_someone_else_made_is_kept(tmp_path: Path) -> None:
     assert theirs.exists()
 
 
+@pytest.mark.full
 def test_two_at_once_install_one_after_the_other(tmp_path: Path) -> None:
     project = make_project(tmp_path / "project")
     command = [sys.executable, "deploy/bootstrap.py", "run"]

@@ -224,36 +224,39 @@ PROGRAM = textwrap.dedent(
 )
 
 
-def test_a_program_killed_at_any_moment_leaves_a_trace_that_becomes_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "case", [0, *(pytest.param(each, marks=pytest.mark.full) for each in range(1, 4))]
+)
+def test_a_program_killed_at_any_moment_leaves_a_trace_that_becomes_whole(
+    tmp_path: Path, case: int
+) -> None:
     """Whatever was open, and however often: every declared span is there, and none is an orphan."""
-    chance = random.Random(11)
-    for case in range(4):
-        folder = tmp_path / str(case)
-        folder.mkdir()
-        kills = 0
-        while True:
-            command = [sys.executable, "-c", PROGRAM, str(folder), str(case * 100 + kills)]
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
-            assert process.stdout is not None
-            if kills < 2 and process.stdout.readline():
-                time.sleep(chance.random() * 0.3)
-                process.send_signal(signal.SIGKILL)
-                kills += process.wait() == -signal.SIGKILL
-                process.stdout.close()
-                if (folder / "open.jsonl").exists():
-                    continue
-            else:
-                process.communicate()
-                assert process.returncode == 0
-            break
-        (trace,) = read(folder / "trace.jsonl")
-        state = completeness(trace)
-        assert state.exact, state.missing
-        (run,) = trace.roots
-        dead = interruptions(trace, run)
-        assert len(dead) <= kills
-        killed_rows = [row for row in range(len(trace)) if _error(trace, row) == semconv.KILLED]
-        assert len(killed_rows) == sum(each.killed_spans for each in dead)
+    chance = random.Random(case)
+    folder = tmp_path
+    kills = 0
+    while True:
+        command = [sys.executable, "-c", PROGRAM, str(folder), str(case * 100 + kills)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
+        assert process.stdout is not None
+        if kills < 2 and process.stdout.readline():
+            time.sleep(chance.random() * 0.3)
+            process.send_signal(signal.SIGKILL)
+            kills += process.wait() == -signal.SIGKILL
+            process.stdout.close()
+            if (folder / "open.jsonl").exists():
+                continue
+        else:
+            process.communicate()
+            assert process.returncode == 0
+        break
+    (trace,) = read(folder / "trace.jsonl")
+    state = completeness(trace)
+    assert state.exact, state.missing
+    (run,) = trace.roots
+    dead = interruptions(trace, run)
+    assert len(dead) <= kills
+    killed_rows = [row for row in range(len(trace)) if _error(trace, row) == semconv.KILLED]
+    assert len(killed_rows) == sum(each.killed_spans for each in dead)
 
 
 def _error(trace: SpanTable, row: int) -> object:

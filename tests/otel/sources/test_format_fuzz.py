@@ -133,7 +133,7 @@ def test_what_is_recognised_by_mistake(keys: list[str], value: Any) -> None:
 def test_lengths_that_lie(name: str) -> None:
     """Every byte of a message in turn says another number; nothing is read beyond."""
     whole = FORMS[name]
-    for at in range(len(whole)):
+    for at in range(0, len(whole), 1 if FUZZ > 1 else 5):
         for byte in (0x00, 0x7F, 0x80, 0xFF, whole[at] ^ 1):
             read_and_judge(whole[:at] + bytes([byte]) + whole[at + 1 :])
         read_and_judge(whole[:at])
