@@ -120,15 +120,7 @@ class Probed:
                         )
                         for before, each in sorted(estimate.waits_for(span).items())
                     ),
-                    open=tuple(
-                        sorted(
-                            {
-                                before - 1
-                                for reason in estimate.of_span.get(span, ())
-                                for before in reason.open
-                            }
-                        )
-                    ),
+                    open=tuple(sorted(each - 1 for each in self._open(span))),
                 )
                 for span in range(1, len(self.runs))
             ),
@@ -143,6 +135,20 @@ class Probed:
             speed_ups=(),
             left_out=self.runs.left_out,
         )
+
+    def _open(self, span: int) -> set[int]:
+        """The spans of which it is not settled whether one waits for them.
+
+        That includes siblings that cannot be told from others in another run: nothing is known.
+        """
+        runs = self.runs
+        reasons = self.findings.estimate.of_span.get(span, ())
+        known = runs.is_known_again
+        return {before for reason in reasons for before in reason.open} | {
+            each
+            for each in runs.children.get(runs.parents[span], ())
+            if each != span and not (known[span] and known[each])
+        }
 
     def _numbers(self) -> dict[int, tuple[int, ...]]:
         """The number of each span, and of those above it, among siblings of one name."""

@@ -58,5 +58,9 @@ def test_tools_wait_for_each_other_where_they_run_in_turn(tmp_path: Path, tools:
         and len(each.path) == 2
         and names[number].startswith("execute_tool")
     ]
-    pairs = [(a, b) for b in calls for a in calls if a in found.closure[b]]
-    assert bool(pairs) is (tools == "sequential")
+    waits = [(a, b) for b in calls for a in calls if a in found.closure[b]]
+    open_ = [(a, b) for b in calls for a in calls if a in found.spans[b].open]
+    # Calls of a tenth of a second are short beside what a run of seconds varies by: they may stay
+    # open, and what is claimed is never wrong.
+    assert bool(waits or open_) is (tools == "sequential")
+    assert not waits or tools == "sequential"
