@@ -14,6 +14,11 @@ from trading_graph.service.portfolio.results.later_prices import Prices
 from trading_graph.service.portfolio.results.renderings import as_page
 
 WIDE, NARROW = 1280, 390
+LINES = """cell => {
+    const text = document.createRange();
+    text.selectNodeContents(cell);
+    return text.getClientRects().length;
+}"""
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +78,9 @@ def test_the_page_fits_and_needs_no_script(browser: Browser, page: Path) -> None
                 assert box is not None
                 assert box["x"] >= 0
                 assert box["x"] + box["width"] <= width, (scheme, element)
+        symbols = view.locator(".texts tbody th").all()
+        assert symbols
+        assert [each.evaluate(LINES) for each in symbols] == [1] * len(symbols)
         # The policy lets the page's own style in, and complains of nothing.
         assert complaints == []
         stop, target = (
