@@ -472,10 +472,11 @@ def test_levels_of_any_size_stand_beside_their_currency(currency: str, shown: st
     levels = levels_of(made)
     assert levels is not None
     assert (
-        levels.label == f"HOLD: stop 0.00000817 {shown}, entry 1234.5 {shown}, target 2000 {shown}"
+        levels.label
+        == f"HOLD: stop 0.00000817 {shown}, entry 1234.50 {shown}, target 2000.00 {shown}"
     )
     text = section(made)
-    for price in ("1,234.5", "0.00000817", "2,000"):
+    for price in ("1,234.50", "0.00000817", "2,000.00"):
         assert f">{price} {shown}<" in text
 
 
