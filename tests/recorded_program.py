@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 
 from trading_graph.otel import spans
-from trading_graph.otel.sources.memory import from_spans
+from trading_graph.otel.sources.in_memory import from_spans
 from trading_graph.otel.spans import RecordingProcessor
 from trading_graph.otel.trace import SpanTable, profile
 from trading_graph.otel.verdict import CheckResult, Gate, judge
