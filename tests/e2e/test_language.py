@@ -13,7 +13,8 @@ async def test_texts_are_in_the_language_and_the_decision_is_the_same(runs: Runs
     assert ran.is_sound, ran.words
     assert len(ran.record) == CALLS, "nothing was asked twice"
     decision = ran.made.decision
-    assert (decision.language, decision.notes) == ("de", [])
+    assert decision.language == "de"
+    assert all("no source of this run has any" in note for note in decision.notes)
     final = decision.decision
     assert final.rationale == GERMAN
     assert final.entry == 190.17, "no price is read from a text"

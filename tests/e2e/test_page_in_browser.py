@@ -122,7 +122,7 @@ def opened(browser: Browser) -> Iterator[Callable[..., Page]]:
 
 def start_run(page: Page, address: str, symbol: str = "NVDA") -> None:
     page.goto(address)
-    page.get_by_label("Symbol").fill(symbol)
+    page.get_by_role("textbox", name="Symbol").fill(symbol)
     page.get_by_role("button", name="Start the run").click()
     page.wait_for_url("**/runs/*")
 
@@ -277,7 +277,7 @@ def test_the_keyboard_is_enough(address: str, opened: Callable[..., Page]) -> No
     expect(page.get_by_role("link", name="Skip to the content")).to_be_in_viewport()
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
-    expect(page.get_by_label("Symbol")).to_be_focused()
+    expect(page.get_by_role("textbox", name="Symbol")).to_be_focused()
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     page.keyboard.type("NVDA")
     page.keyboard.press("Enter")

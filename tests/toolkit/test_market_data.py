@@ -132,9 +132,9 @@ async def test_a_date_outside_the_data_is_refused_with_its_range(
     as_of = AsOf.parse(day, datetime.date(2026, 1, 1))
     with pytest.raises(BadDateError, match=r"begin with 2022-11-14|end with 2025-11-14"):
         await offline.toolkit.bars("AAPL", as_of)
-    with pytest.raises(BadDateError, match="from 2022-11-14 to 2025-11-14"):
+    with pytest.raises(BadDateError, match="from 2022-11-14 to 2025-11-24"):
         await offline.toolkit.statements("AAPL", as_of, "income")
-    with pytest.raises(BadDateError, match="from 2022-11-14 to 2025-11-14"):
+    with pytest.raises(BadDateError, match="from 2022-11-14 to 2025-11-24"):
         await offline.toolkit.filings("AAPL", as_of)
 
 
