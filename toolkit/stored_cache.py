@@ -20,7 +20,7 @@ from contextlib import asynccontextmanager
 from importlib import metadata
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Thread
+from threading import Thread, local
 from typing import Any
 
 from trading_graph.toolkit import stored_values
@@ -63,6 +63,8 @@ _DELETE_OLDEST = """
 DELETE FROM entries WHERE key IN (SELECT key FROM entries ORDER BY used_at LIMIT 16)
 """
 
+_READERS = 4
+"""With one, what a run asks for at once would be read one after the other."""
 _READ_WAIT_S = 1.0
 _WRITE_WAIT_S = 5.0
 """How long another process may hold the file before it counts as locked."""
@@ -102,8 +104,10 @@ class StoredCache:
         self._edition = edition
         self._max_bytes = max_bytes
         self._usable = True
-        self._connection: sqlite3.Connection | None = None
-        self._reader = ThreadPoolExecutor(1, "cache-file-reader")
+        self._is_open = False
+        self._readers = ThreadPoolExecutor(_READERS, "cache-file-reader")
+        self._own = local()
+        self._connections: list[sqlite3.Connection] = []
         # Not an executor: a job would count as work of the span that put the value.
         self._writer = Thread(target=self._write_all, name="cache-file-writer", daemon=True)
         self._writes: SimpleQueue[tuple[CacheKey, Entry] | None] = SimpleQueue()
@@ -114,7 +118,7 @@ class StoredCache:
         if not self._usable:
             return None
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._reader, self._find, key)
+        return await loop.run_in_executor(self._readers, self._find, key)
 
     def put(self, key: CacheKey, entry: Entry) -> None:
         """Add or replace an entry, soon."""
@@ -123,16 +127,15 @@ class StoredCache:
 
     async def open(self) -> None:
         """Open the file, or make it."""
-        await asyncio.get_running_loop().run_in_executor(self._reader, self._open)
+        await asyncio.get_running_loop().run_in_executor(self._readers, self._open)
         self._writer.start()
 
     async def close(self) -> None:
         """Write what waits to be written, unless that takes too long, and close the file."""
         self._usable = False
-        self._reader.submit(self._close_reader)
-        self._reader.shutdown(wait=False)
         self._writes.put(None)
         await asyncio.to_thread(self._writer.join, _CLOSE_WAIT_S)
+        await asyncio.to_thread(self._close_readers)
 
     def _fail(self, error: Exception) -> None:
         if self._usable:
@@ -152,22 +155,30 @@ class StoredCache:
             (self._edition, stored_values.fingerprint(key.kind), *parts), default=repr
         )
 
-    # On the reader's thread.
+    # On the readers' threads.
 
     def _open(self) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = self._connect(_READ_WAIT_S)
-            _set_up(self._connection)
+            _set_up(self._reading())
+            self._is_open = True
         except (OSError, sqlite3.Error, ForeignFileError) as error:
             self._fail(error)
 
+    def _reading(self) -> sqlite3.Connection:
+        """The connection of the current thread."""
+        connection: sqlite3.Connection | None = getattr(self._own, "connection", None)
+        if connection is None:
+            connection = self._own.connection = self._connect(_READ_WAIT_S)
+            self._connections.append(connection)
+        return connection
+
     def _find(self, key: CacheKey) -> Entry | None:
-        if self._connection is None or key.kind not in stored_values.TYPES:
+        if not self._is_open or key.kind not in stored_values.TYPES:
             return None
         try:
             name = self._name(key)
-            row = self._connection.execute(_FIND, (name,)).fetchone()
+            row = self._reading().execute(_FIND, (name,)).fetchone()
             return None if row is None else self._entry(key.kind, name, row)
         except StoredValueError:
             return None
@@ -186,10 +197,11 @@ class StoredCache:
             return Entry(None, stored_values.decode_absence(data), size, stored_at, *ends)
         return Entry(stored_values.decode(kind, data), None, size, stored_at, *ends)
 
-    def _close_reader(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+    def _close_readers(self) -> None:
+        self._is_open = False
+        self._readers.shutdown()
+        while self._connections:
+            self._connections.pop().close()
 
     # On the writer's thread.
 
@@ -261,7 +273,9 @@ class StoredCache:
             )
 
     def _connect(self, wait_s: float) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=wait_s, isolation_level=None)
+        connection = sqlite3.connect(
+            self._path, timeout=wait_s, isolation_level=None, check_same_thread=False
+        )
         # The file is whole after a loss of power, too; only the newest values may be gone.
         connection.execute("PRAGMA synchronous = NORMAL")
         return connection
