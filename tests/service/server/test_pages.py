@@ -63,11 +63,12 @@ async def started(client: TestClient[Any, Any], **fields: str) -> str:
     return answer.headers["Location"]
 
 
-async def over(client: TestClient[Any, Any], path: str) -> str:
+async def over(client: TestClient[Any, Any], path: str, going: str = "data-events") -> str:
+    """The page once it lacks what it has while the work goes on."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
             page = await text(client, path)
-            if "data-events" not in page:
+            if going not in page:
                 return page
             await asyncio.sleep(0.1)
 

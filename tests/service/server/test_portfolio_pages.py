@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestClient
 
 from tests.patience import PATIENCE_S
 from tests.service.server.test_page_parts import EVIL, assert_inert
-from tests.service.server.test_pages import TOKEN, opened, text, words
+from tests.service.server.test_pages import TOKEN, opened, over, text, words
 from trading_graph.service.portfolio.folder import PortfolioFolder
 from trading_graph.service.server.access import digest
 from trading_graph.service.server.pages.forms import Input
@@ -26,15 +26,6 @@ async def started(client: TestClient[Any, Any], **fields: str) -> str:
     return answer.headers["Location"]
 
 
-async def over(client: TestClient[Any, Any], path: str) -> str:
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            page = await text(client, path)
-            if "http-equiv" not in page:
-                return page
-            await asyncio.sleep(0.1)
-
-
 async def test_a_portfolio_is_started_followed_and_read_without_script(tmp_path: Path) -> None:
     async with opened(tmp_path, chat_latency_s=0.2) as client:
         assert "There is no portfolio yet" in await text(client, "/portfolios")
@@ -45,7 +36,7 @@ async def test_a_portfolio_is_started_followed_and_read_without_script(tmp_path:
         assert "data-live" in live
         assert 'http-equiv="refresh"' in live
         assert "Cancel the portfolio" in live
-        page = await over(client, path)
+        page = await over(client, path, "http-equiv")
         said = words(page)
         for expected in ("2 of 3", "over, some failed", "Ranking", "There is no price data for"):
             assert expected in said, expected
@@ -78,7 +69,7 @@ async def test_one_is_cancelled_and_its_runs_say_whose_they_are(tmp_path: Path) 
         assert f'href="{path}"' in of_run
         answer = await client.post(f"{path}/cancel")
         assert "cancelled" in words(await answer.text())
-        assert "cancelled" in words(await over(client, f"/runs/{run}"))
+        assert "cancelled" in words(await over(client, f"/runs/{run}", "http-equiv"))
 
 
 async def test_what_is_wrong_is_said_beside_its_field_and_nothing_typed_is_lost(
@@ -113,7 +104,7 @@ def test_what_somebody_typed_is_inert() -> None:
 async def test_one_of_another_process_and_one_that_is_damaged(tmp_path: Path) -> None:
     async with opened(tmp_path) as client:
         path = await started(client)
-        await over(client, path)
+        await over(client, path, "http-equiv")
         folder = PortfolioFolder(tmp_path / "portfolios", path.rpartition("/")[2])
         with folder.work():
             assert "Another process works on it" in await text(client, path)
