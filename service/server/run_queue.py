@@ -148,7 +148,7 @@ class RunQueue:
         for run in reversed(ended):
             if run.started is not None and run.ended is not None and not run.resumed:
                 self._durations.add(run.ended - run.started)
-        unfinished = await self._store.runs(states=(RunState.RUNNING, RunState.QUEUED), limit=-1)
+        unfinished = await self._store.runs(states=(RunState.RUNNING, RunState.QUEUED), limit=None)
         for run in sorted(
             unfinished, key=lambda run: (run.state is not RunState.RUNNING, run.created)
         ):

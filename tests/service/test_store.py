@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.service.store_writer import writer_of
 from tests.unprivileged import unprivileged
 from trading_graph.service.errors import StoreUnavailableError
 from trading_graph.service.run.request import RunRequest
@@ -124,6 +125,103 @@ async def test_a_verdict_takes_the_place_of_an_earlier_one(tmp_path: Path) -> No
         assert await store.verdicts(service="ours") == []
 
 
+async def test_many_verdicts_are_kept_all_or_none(tmp_path: Path) -> None:
+    async with open_store(tmp_path / "service.sqlite") as store:
+        await store.keep_verdict(replace(verdict(2, 2.0), name="earlier"))
+        await store.keep_verdicts([verdict(number, float(number)) for number in (1, 2, 3)])
+        assert [each.name for each in await store.verdicts()] == ["n", "n", "n"]
+        bad = replace(verdict(5, 5.0), name=None)  # type: ignore[arg-type]
+        with pytest.raises(StoreUnavailableError):
+            await store.keep_verdicts([verdict(4, 4.0), bad])
+        assert [each.started for each in await store.verdicts()] == [3.0, 2.0, 1.0]
+        await store.keep_verdicts([])
+
+
+async def test_a_cancelled_caller_has_written(tmp_path: Path) -> None:
+    async with open_store(tmp_path / "service.sqlite") as store:
+        adding = asyncio.create_task(store.add(run(1)))
+        await asyncio.sleep(0)  # It has begun, and waits for the writer.
+        adding.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await adding
+        await store.add(run(2))  # The writer keeps the order.
+        assert [each.id for each in await store.runs()] == [run(2).id, run(1).id]
+
+
+EARLIER_RELEASE = """
+CREATE TABLE runs (
+  id TEXT PRIMARY KEY, request TEXT NOT NULL, symbol TEXT NOT NULL, date TEXT NOT NULL,
+  state TEXT NOT NULL, trace_id TEXT NOT NULL, traceparent TEXT, idempotency_key TEXT UNIQUE,
+  created REAL NOT NULL, started REAL, ended REAL, seconds REAL,
+  resumed INTEGER NOT NULL DEFAULT 0, action TEXT, confidence REAL,
+  degraded INTEGER NOT NULL DEFAULT 0, passed INTEGER, error TEXT, langsmith TEXT
+) STRICT;
+CREATE INDEX runs_by_state ON runs (state, id);
+CREATE INDEX runs_by_trace ON runs (trace_id);
+CREATE TABLE events (
+  run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, number INTEGER NOT NULL,
+  body TEXT NOT NULL, PRIMARY KEY (run_id, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE verdicts (
+  id TEXT PRIMARY KEY, trace_id TEXT NOT NULL, service TEXT NOT NULL, name TEXT NOT NULL,
+  started REAL NOT NULL, seconds REAL, passed INTEGER, judged REAL NOT NULL, document TEXT NOT NULL
+) STRICT;
+CREATE INDEX verdicts_by_start ON verdicts (started, id);
+CREATE TABLE watches (
+  service TEXT PRIMARY KEY, since REAL NOT NULL, setting INTEGER NOT NULL
+) STRICT;
+INSERT INTO runs (id, request, symbol, date, state, trace_id, created, passed, degraded) VALUES
+  ('00000000000000000000000000000001', '{"symbol": "AAPL", "max_calls": 7}', 'AAPL', '2025-11-14',
+   'done', '00000000000000000000000000000001', 1001.0, 1, 1);
+INSERT INTO events VALUES ('00000000000000000000000000000001', 1, 'a');
+INSERT INTO verdicts VALUES ('v', 'v', 'theirs', 'n', 1.0, 1.0, NULL, 5.0, '{}');
+INSERT INTO watches VALUES ('theirs', 1.0, 1);
+PRAGMA user_version = 1;
+"""
+
+
+def of_an_earlier_release(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.executescript(EARLIER_RELEASE)
+    connection.close()
+
+
+COLUMNS = "SELECT name, type FROM pragma_table_info(?)"
+INDEXED = "SELECT name FROM pragma_index_info(?)"
+
+
+def tables(path: Path) -> dict[str, list[tuple[object, ...]]]:
+    """The columns of each table of a file, and of each index."""
+    with sqlite3.connect(path) as connection:
+        names = connection.execute("SELECT name FROM sqlite_schema WHERE sql IS NOT NULL")
+        shape = {
+            name: [
+                row for query in (COLUMNS, INDEXED) for row in connection.execute(query, (name,))
+            ]
+            for (name,) in names.fetchall()
+        }
+    connection.close()
+    return shape
+
+
+async def test_the_file_of_an_earlier_release_is_opened_as_it_is(tmp_path: Path) -> None:
+    earlier, new = tmp_path / "earlier.sqlite", tmp_path / "new.sqlite"
+    await asyncio.to_thread(of_an_earlier_release, earlier)
+    async with open_store(earlier) as store:
+        done = run(1, state=RunState.DONE, passed=True, degraded=True)
+        assert await store.run(done.id) == done
+        assert await store.events(done.id) == [(1, "a")]
+        (theirs,) = await store.verdicts()
+        assert theirs == StoredVerdict("v", "v", "theirs", "n", 1.0, 1.0, None, 5.0, "{}")
+        assert await store.watches() == [StoredWatch("theirs", 1.0, setting=True)]
+        await store.add(run(2))
+        await store.forget(done.id)
+        assert await store.events(done.id) == []
+    async with open_store(new):
+        pass
+    assert await asyncio.to_thread(tables, new) == await asyncio.to_thread(tables, earlier)
+
+
 async def test_a_watch_keeps_the_time_since_which_it_is(tmp_path: Path) -> None:
     async with open_store(tmp_path / "service.sqlite") as store:
         await store.keep_watch(StoredWatch("b", 1.0, setting=False))
@@ -187,7 +285,7 @@ async def test_a_file_that_cannot_be_used_is_one_sentence_and_left_as_it_is(
 async def test_a_locked_store_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trading_graph.service.store._BUSY_MS", 10)
+    monkeypatch.setattr("trading_graph.service.store.sqlite_file._BUSY_MS", 10)
     async with open_store(tmp_path / "service.sqlite") as store:
         other = await asyncio.to_thread(hold, tmp_path / "service.sqlite")
         assert await store.runs() == [], "readers wait for nobody"
@@ -208,15 +306,16 @@ def hold(path: Path) -> sqlite3.Connection:
 
 async def test_a_full_store_is_one_sentence_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
     async with open_store(tmp_path / "service.sqlite") as store:
-        await pragma(store, "max_page_count = 20")
+        writer = await writer_of(store)
+        await writer.pragma("max_page_count = 20")
         with pytest.raises(
             StoreUnavailableError, match="the disk is full; make room and try again"
         ):
             await fill(store)
-        kept = len(await store.runs(limit=-1))
-        await pragma(store, "max_page_count = 2000")
+        kept = len(await store.runs(limit=None))
+        await writer.pragma("max_page_count = 2000")
         await store.add(run(999))
-        assert len(await store.runs(limit=-1)) == kept + 1
+        assert len(await store.runs(limit=None)) == kept + 1
 
 
 async def fill(store: Store) -> None:
@@ -224,14 +323,10 @@ async def fill(store: Store) -> None:
         await store.add(run(number, error="x" * 2000))
 
 
-async def pragma(store: Store, text: str) -> None:
-    await store._connection.execute_fetchall(f"PRAGMA {text}")
-
-
 async def test_a_store_that_only_reads_is_not_ready(tmp_path: Path) -> None:
     async with open_store(tmp_path / "service.sqlite") as store:
         await store.check()
-        await pragma(store, "query_only = ON")
+        await (await writer_of(store)).pragma("query_only = ON")
         with pytest.raises(
             StoreUnavailableError, match="it is read-only; give the service a folder"
         ):

@@ -107,7 +107,7 @@ async def _home(
     service = request.app[SERVICE]
     store, announced = service.store, service.choice.announcement
     before = query_of(request, RunsQuery).before if request.method == "GET" else None
-    live = await store.runs(states=(RunState.RUNNING, RunState.QUEUED), limit=-1)
+    live = await store.runs(states=(RunState.RUNNING, RunState.QUEUED), limit=None)
     over = await store.runs(states=_OVER, before=before, limit=_RUNS + 1)
     done = await store.runs(states=(RunState.DONE,), limit=_HISTORY)
     others = await store.verdicts(of_runs=False, limit=_OTHERS)

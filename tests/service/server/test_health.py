@@ -7,6 +7,7 @@ import pytest
 
 from tests.otlp_receiver import OtlpReceiver
 from tests.service.server.open_service import opened
+from tests.service.store_writer import writer_of
 from trading_graph.service.server.serving import drain
 
 
@@ -14,14 +15,14 @@ async def test_ready_means_that_the_store_takes_writes(tmp_path: Path) -> None:
     async with opened(tmp_path) as service:
         idle = {"status": "ready", "begun": True, "running": 0, "waiting": 0}
         assert await service.get("/readyz") == idle
-        connection = service.parts.store._connection
-        await connection.execute("PRAGMA query_only = ON")
+        writer = await writer_of(service.parts.store)
+        await writer.pragma("query_only = ON")
         problem = await service.get("/readyz", 503)
         assert "read-only" in problem["detail"]
         await service.get("/healthz")
         problem = await service.post("/v1/runs", {"symbol": "AAPL"}, 503)
         assert "read-only" in problem["detail"]
-        await connection.execute("PRAGMA query_only = OFF")
+        await writer.pragma("query_only = OFF")
         await service.get("/readyz")
         assert (await service.get("/v1/runs"))["runs"] == []
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.patience import PATIENCE_S
+from tests.service.store_writer import writer_of
 from tests.toolkit.upstream import Clock
 from trading_graph.otel.spans import uuid7
 from trading_graph.service.errors import StoreUnavailableError
@@ -375,11 +376,12 @@ async def test_drained_waits_for_what_runs_and_starts_nothing(store: Store) -> N
 async def test_a_store_that_fails_queues_nothing(store: Store) -> None:
     maker = Maker()
     async with queued(store, maker) as queue:
-        await store._connection.execute("PRAGMA query_only = ON")
+        writer = await writer_of(store)
+        await writer.pragma("query_only = ON")
         with pytest.raises(StoreUnavailableError):
             await queue.submit(asked("A"))
         assert queue.waiting == 0
-        await store._connection.execute("PRAGMA query_only = OFF")
+        await writer.pragma("query_only = OFF")
         (run_id,) = await submitted(queue, "B")
         await until(store, run_id, RunState.DONE)
     assert maker.began == ["B"]

@@ -1,0 +1,30 @@
+"""The store of the service: runs, their events, verdicts and watches.
+
+- `records`: what is stored
+- `schema`: the tables, and their version
+- `database`, `sqlite_file`, `postgresql`: where the tables are, and the threads that use them
+- `store`: the store itself
+- `retention`: what is deleted, and when
+"""
+
+from trading_graph.service.store.records import (
+    RunState,
+    StoredRun,
+    StoredVerdict,
+    StoredWatch,
+    now,
+)
+from trading_graph.service.store.retention import forget, forget_old
+from trading_graph.service.store.store import Store, open_store
+
+__all__ = [
+    "RunState",
+    "Store",
+    "StoredRun",
+    "StoredVerdict",
+    "StoredWatch",
+    "forget",
+    "forget_old",
+    "now",
+    "open_store",
+]

@@ -1,0 +1,132 @@
+"""The database of the store: a SQLite file, or PostgreSQL at an address.
+
+One thread writes and some read, so that no statement runs on the event loop, and a long reading
+keeps nobody from writing. With SQLite's write-ahead log, readers never wait for the writer, and
+commits survive a killed process.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from trading_graph.service.errors import SettingsError, StoreUnavailableError
+from trading_graph.service.store import postgresql, sqlite_file
+from trading_graph.service.store.schema import TABLES, VERSION
+from trading_graph.service.store.workers import Work, Workers
+
+T = TypeVar("T")
+
+_READERS = 2
+
+
+class Database:
+    """The open database; `read` and `write` raise StoreUnavailableError when it fails."""
+
+    def __init__(self, url: URL) -> None:
+        self.dialect = url.get_backend_name()
+        self._url = url
+        writer, reader = _engine(url), _engine(url)
+        if self.dialect == "sqlite":
+            event.listen(writer, "begin", sqlite_file.lock_at_once)
+        self._writer = Workers(writer, 1, "store-writer")
+        self._readers = Workers(reader, _READERS, "store-reader")
+
+    async def read(self, work: Work[T]) -> T:
+        """What `work` returns, called on a reader's thread."""
+        with self._errors_explained():
+            return await self._readers.do(work)
+
+    async def write(self, work: Work[T]) -> T:
+        """What `work` returns, called on the writer's thread in one transaction."""
+        with self._errors_explained():
+            return await self._writer.do(work)
+
+    async def check(self) -> None:
+        """Write without a change."""
+        await self.write(_write_version)
+
+    async def close(self) -> None:
+        """Finish what is being read and written, and close all connections."""
+        await asyncio.to_thread(self._readers.close)
+        await asyncio.to_thread(self._writer.close)
+
+    @contextmanager
+    def _errors_explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            advice = _advice(error, self._url)
+            raise StoreUnavailableError(f"The store of runs cannot be used: {advice}.") from error
+
+
+@asynccontextmanager
+async def open_database(path: Path, database_url: str | None) -> AsyncIterator[Database]:
+    """Open the database at an address, else the file; create what is not there.
+
+    Raises StoreUnavailableError, SettingsError or OSError.
+    """
+    if database_url is None:
+        await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
+        url = sqlite_file.sqlite_url(path)
+    else:
+        url = postgresql.postgresql_url(database_url)
+    try:
+        database = await asyncio.to_thread(Database, url)  # It imports the driver.
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            "TRADING_GRAPH_DATABASE_URL needs a driver of PostgreSQL; "
+            "install trading-graph[portfolio]."
+        ) from error
+    try:
+        await database.write(_create_tables)
+        yield database
+    finally:
+        await database.close()
+
+
+def _create_tables(connection: Connection) -> None:
+    if _is_file(connection.engine.url):
+        sqlite_file.create_tables(connection, VERSION, TABLES)
+    else:
+        postgresql.create_tables(connection, "store", VERSION, TABLES)
+
+
+def _write_version(connection: Connection) -> None:
+    if _is_file(connection.engine.url):
+        sqlite_file.write_version(connection, VERSION)
+    else:
+        postgresql.write_version(connection, "store", VERSION)
+
+
+def _engine(url: URL) -> Engine:
+    engine = create_engine(url, hide_parameters=True)
+    if not _is_file(url):
+        return engine.execution_options(schema_translate_map={None: postgresql.SCHEMA})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, _record: Any) -> None:
+        try:
+            sqlite_file.prepare(connection, VERSION)
+        except BaseException:
+            connection.close()
+            raise
+
+    return engine
+
+
+def _is_file(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite"
+
+
+def _advice(error: SQLAlchemyError | sqlite3.Error, url: URL) -> str:
+    """What a failure means and what to do."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, sqlite3.Error):
+        return sqlite_file.advice(cause)
+    return postgresql.advice(error, url) if isinstance(error, DBAPIError) else str(error)

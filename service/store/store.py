@@ -1,0 +1,233 @@
+"""The store of the service: its runs, their events, verdicts and watches."""
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    insert,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.sql.dml import UpdateBase
+
+from trading_graph.service.store.database import Database, open_database
+from trading_graph.service.store.records import (
+    Record,
+    RunState,
+    StoredRun,
+    StoredVerdict,
+    StoredWatch,
+    decode,
+    encode,
+    encode_columns,
+)
+from trading_graph.service.store.schema import EVENTS, RUNS, VERDICTS, WATCHES, upsert
+
+_KNOWN = 256
+
+_ID: BindParameter[str] = bindparam("_id")  # No column has this name, so an update can set any.
+_MOMENT: BindParameter[float] = bindparam("moment")
+
+_ADD_RUN = insert(RUNS)
+_CHANGE_RUN = update(RUNS).where(RUNS.c.id == _ID)
+_FORGET_RUN = delete(RUNS).where(RUNS.c.id == _ID)
+_RUN = select(RUNS).where(RUNS.c.id == _ID)
+_RUN_OF_KEY = select(RUNS).where(RUNS.c.idempotency_key == _ID)
+_RUNS_OF_TRACE = select(RUNS).where(RUNS.c.trace_id == _ID).order_by(RUNS.c.id)
+_ENDED = select(RUNS.c.id).where(RUNS.c.ended < _MOMENT)
+
+_ADD_EVENTS = insert(EVENTS)
+_EVENTS = (
+    select(EVENTS.c.number, EVENTS.c.body)
+    .where(EVENTS.c.run_id == _ID, EVENTS.c.number > bindparam("after"))
+    .order_by(EVENTS.c.number)
+)
+
+_VERDICT = select(VERDICTS).where(VERDICTS.c.id == _ID)
+_FORGET_VERDICT = delete(VERDICTS).where(VERDICTS.c.id == _ID)
+_FORGET_VERDICTS = delete(VERDICTS).where(VERDICTS.c.judged < _MOMENT)
+
+_WATCHES = select(WATCHES).order_by(WATCHES.c.service)
+_FORGET_WATCH = delete(WATCHES).where(WATCHES.c.service == _ID)
+
+
+class Store:
+    """The open store; every method raises StoreUnavailableError when the database fails."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._final: OrderedDict[str, StoredRun] = OrderedDict()
+
+    async def add(self, run: StoredRun) -> None:
+        """Insert a new run."""
+        await self._write(_ADD_RUN, encode(run))
+
+    async def change(self, run_id: str, **columns: Any) -> None:
+        """Set columns of a run."""
+        await self._write(_CHANGE_RUN, {**encode_columns(columns), "_id": run_id})
+        self._final.pop(run_id, None)
+
+    async def run(self, run_id: str) -> StoredRun | None:
+        """One run."""
+        if run_id in self._final:
+            self._final.move_to_end(run_id)
+            return self._final[run_id]
+        runs = await self._records(StoredRun, _RUN, _id=run_id)
+        if runs and runs[0].state.final:  # it changes no more, and is read often
+            self._final[run_id] = runs[0]
+            if len(self._final) > _KNOWN:
+                self._final.popitem(last=False)
+        return runs[0] if runs else None
+
+    async def run_of_key(self, idempotency_key: str) -> StoredRun | None:
+        """The run of an idempotency key."""
+        runs = await self._records(StoredRun, _RUN_OF_KEY, _id=idempotency_key)
+        return runs[0] if runs else None
+
+    async def runs_of_trace(self, trace_id: str) -> list[StoredRun]:
+        """The runs in a trace: the trace of a caller may hold several."""
+        return await self._records(StoredRun, _RUNS_OF_TRACE, _id=trace_id)
+
+    async def runs(
+        self,
+        *,
+        states: Iterable[RunState] = (),
+        symbol: str | None = None,
+        before: str | None = None,
+        limit: int | None = 50,
+    ) -> list[StoredRun]:
+        """Runs, newest first; `before` is the id after which a page begins."""
+        page = select(RUNS).order_by(RUNS.c.id.desc()).limit(limit)
+        if names := list(states):
+            page = page.where(RUNS.c.state.in_(names))
+        if symbol is not None:
+            page = page.where(RUNS.c.symbol == symbol)
+        if before is not None:
+            page = page.where(RUNS.c.id < before)
+        return await self._records(StoredRun, page)
+
+    async def ended_before(self, moment: float) -> list[str]:
+        """The ids of runs that ended before a time."""
+        return [row.id for row in await self._rows(_ENDED, moment=moment)]
+
+    async def forget(self, run_id: str) -> None:
+        """Delete a run, its events and its verdict."""
+
+        def forget(connection: Connection) -> None:
+            connection.execute(_FORGET_VERDICT, {"_id": run_id})
+            connection.execute(_FORGET_RUN, {"_id": run_id})
+
+        await self._database.write(forget)
+        self._final.pop(run_id, None)
+
+    async def add_events(self, run_id: str, first: int, bodies: Sequence[str]) -> None:
+        """Insert events of a run, numbered from `first`: all of these, or none."""
+        rows = [
+            {"run_id": run_id, "number": number, "body": body}
+            for number, body in enumerate(bodies, first)
+        ]
+        await self._write(_ADD_EVENTS, rows)
+
+    async def events(self, run_id: str, after: int = 0) -> list[tuple[int, str]]:
+        """The events of a run after a number."""
+        rows = await self._rows(_EVENTS, _id=run_id, after=after)
+        return [(row.number, row.body) for row in rows]
+
+    async def keep_verdict(self, verdict: StoredVerdict) -> None:
+        """Insert a verdict; it replaces an earlier one with its id."""
+        await self.keep_verdicts([verdict])
+
+    async def keep_verdicts(self, verdicts: Sequence[StoredVerdict]) -> None:
+        """Insert verdicts, each in place of an earlier one with its id: all of these, or none."""
+        keep = upsert(self._database.dialect, VERDICTS)
+        await self._write(keep, [encode(verdict) for verdict in verdicts])
+
+    async def forget_verdicts(self, before: float) -> None:
+        """Delete verdicts from before a time."""
+        await self._write(_FORGET_VERDICTS, {"moment": before})
+
+    async def verdict(self, id: str) -> StoredVerdict | None:
+        """The verdict with an id."""
+        verdicts = await self._records(StoredVerdict, _VERDICT, _id=id)
+        return verdicts[0] if verdicts else None
+
+    async def verdicts(
+        self,
+        *,
+        service: str | None = None,
+        before: str | None = None,
+        limit: int = 50,
+        of_runs: bool = True,
+    ) -> list[StoredVerdict]:
+        """Verdicts, the newest trace first; `before` is the id after which a page begins.
+
+        With `of_runs` false, verdicts on runs of this service are left out.
+        """
+        newest = (VERDICTS.c.started.desc(), VERDICTS.c.id.desc())
+        page = select(VERDICTS).order_by(*newest).limit(limit)
+        if service is not None:
+            page = page.where(VERDICTS.c.service == service)
+        if before is not None:
+            last = VERDICTS.alias()
+            place = select(last.c.started, last.c.id).where(last.c.id == before)
+            page = page.where(tuple_(VERDICTS.c.started, VERDICTS.c.id) < place.scalar_subquery())
+        if not of_runs:
+            page = page.where(VERDICTS.c.id.not_in(select(RUNS.c.id)))
+        return await self._records(StoredVerdict, page)
+
+    async def keep_watch(self, watch: StoredWatch) -> None:
+        """Insert a watch; an earlier one of that service keeps its time."""
+        await self._write(upsert(self._database.dialect, WATCHES, "setting"), encode(watch))
+
+    async def forget_watch(self, service: str) -> bool:
+        """Delete a watch; true if there was one."""
+        return await self._write(_FORGET_WATCH, {"_id": service}) > 0
+
+    async def watches(self) -> list[StoredWatch]:
+        """All watches, by name of the service."""
+        return await self._records(StoredWatch, _WATCHES)
+
+    async def check(self) -> None:
+        """Write without a change, since a store that cannot be written is not ready."""
+        await self._database.check()
+
+    async def _records(self, kind: type[Record], rows: Select[Any], **values: Any) -> list[Record]:
+        """The rows of whole tables, as what they hold."""
+
+        def read(connection: Connection) -> list[Record]:
+            return [decode(kind, row) for row in connection.execute(rows, values)]
+
+        return await self._database.read(read)
+
+    async def _rows(self, rows: Select[Any], **values: Any) -> Sequence[Row[Any]]:
+        return await self._database.read(lambda connection: connection.execute(rows, values).all())
+
+    async def _write(
+        self, statement: UpdateBase, values: dict[str, Any] | list[dict[str, Any]]
+    ) -> int:
+        """The number of rows that changed, where `values` is of one statement."""
+        if not values:
+            return 0
+        return await self._database.write(
+            lambda connection: connection.execute(statement, values).rowcount
+        )
+
+
+@asynccontextmanager
+async def open_store(path: Path, database_url: str | None = None) -> AsyncIterator[Store]:
+    """Open the store at the address of a PostgreSQL database, else in a SQLite file.
+
+    Creates what is not there. Raises StoreUnavailableError, SettingsError or OSError.
+    """
+    async with open_database(path, database_url) as database:
+        yield Store(database)
