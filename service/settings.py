@@ -165,6 +165,13 @@ class Settings(BaseSettings):
     serve_drain_s: float = Field(30, ge=0, description="For runs to end when the service stops.")
     serve_keep_days: float = Field(30, gt=0, description="How long runs and verdicts are kept.")
     serve_watch: tuple[str, ...] = Field((), description="Services whose traces are judged.")
+    serve_settle_s: float = Field(
+        0.5, gt=0, description="A received trace is judged when it was quiet for so long."
+    )
+    serve_received_mib: int = Field(
+        1024, ge=1, description="The most that the files of received traces may take."
+    )
+    serve_received_traces: int = Field(10_000, ge=1, description="The most that are kept.")
     serve_token_sha256: tuple[str, ...] = Field((), description="Digests of tokens that may ask.")
 
     @property

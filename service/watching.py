@@ -103,7 +103,7 @@ class TraceWatch:
                 del self._growing[trace_id]
             else:
                 traces[trace_id] = trace
-        settled = [_settled(trace) for trace in traces.values() if self._has_settled(trace)]
+        settled = [settled_trace(trace) for trace in traces.values() if self._has_settled(trace)]
         self._look_from = began - LOOKBACK_S
         return sorted(settled, key=lambda arrived: arrived.started)
 
@@ -127,13 +127,10 @@ class TraceWatch:
             until = _utc(int(page[-1].start[0]) / 1e9)
 
     def _concerns(self, trace: SpanTable) -> bool:
-        first = trace.attributes(0)
         return (
             trace.trace_id not in self._done
             and int(trace.end.max()) >= self._since_ns
-            # Predicted traces, and work that a run started and did not wait for.
-            and semconv.PREDICTED not in first
-            and first.get(semconv.OPERATION) != semconv.DETACHED
+            and not is_derived(trace)
         )
 
     def _has_settled(self, trace: SpanTable) -> bool:
@@ -173,7 +170,14 @@ class PollBackoff:
         return is_news
 
 
-def _settled(trace: SpanTable) -> SettledTrace:
+def is_derived(trace: SpanTable) -> bool:
+    """Whether a trace has no verdict of its own: a predicted one, or work nobody waited for."""
+    first = trace.attributes(0)
+    return semconv.PREDICTED in first or first.get(semconv.OPERATION) == semconv.DETACHED
+
+
+def settled_trace(trace: SpanTable) -> SettledTrace:
+    """The name and the times of a trace that has settled."""
     run = completeness(trace).run
     row = run if run is not None else (trace.roots or [0])[0]
     seconds = int(trace.duration[row]) / 1e9

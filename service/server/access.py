@@ -176,6 +176,8 @@ def _is_foreign(origin: str | None, host: str) -> bool:
 ACCESS = web.AppKey("access", Access)
 OPEN_PATHS = web.AppKey("open_paths", frozenset[str])
 """Paths that need no token."""
+UNMETERED_PATHS = web.AppKey("unmetered_paths", frozenset[str])
+"""Paths that a client may ask as often as it wants."""
 
 
 @web.middleware
@@ -185,9 +187,10 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     access.check_host(request)
     access.check_origin(request)
     resource = request.match_info.route.resource
-    is_open = resource is not None and resource.canonical in request.app[OPEN_PATHS]
-    if not is_open:
-        access.check_rate(request)
+    path = "" if resource is None else resource.canonical
+    if path not in request.app[OPEN_PATHS]:
+        if path not in request.app[UNMETERED_PATHS]:
+            access.check_rate(request)
         if not access.allows(request):
             raise Problem(
                 HTTPStatus.UNAUTHORIZED,

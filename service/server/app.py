@@ -16,7 +16,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.extras import VERSION
 from trading_graph.service.server import access, portfolios_api, runs_api, traces_api, watches
-from trading_graph.service.server.access import ACCESS, OPEN_PATHS, Access, Rates
+from trading_graph.service.server.access import (
+    ACCESS,
+    OPEN_PATHS,
+    UNMETERED_PATHS,
+    Access,
+    Rates,
+)
 from trading_graph.service.server.api_documents import Health, Readiness
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.openapi import Operation, add_routes, ok, openapi
@@ -30,6 +36,7 @@ from trading_graph.service.server.pages import (
 )
 from trading_graph.service.server.pages.layout import ASSET_PATH, page, see_other, show_asset
 from trading_graph.service.server.problems import REDACTOR, Problem, answer, problem_of
+from trading_graph.service.server.receiving import api as receiving_api
 from trading_graph.service.settings import Settings
 
 _MIB = 2**20
@@ -66,6 +73,7 @@ def make_app(service: ServiceContext, redactor: Redactor) -> web.Application:
     add_routes(app, operations)
     app.add_routes(PAGES)
     app[OPEN_PATHS] = _OPEN_PAGES | {each.path for each in operations if each.open}
+    app[UNMETERED_PATHS] = frozenset(each.path for each in operations if each.unmetered)
     app.on_response_prepare.append(access.set_headers)
     return app
 
@@ -147,6 +155,7 @@ def all_operations() -> Sequence[Operation]:
         Operation("GET", "/metrics", get_metrics, ok(content="text/plain")),
         *runs_api.OPERATIONS,
         *portfolios_api.OPERATIONS,
+        *receiving_api.OPERATIONS,
         *traces_api.OPERATIONS,
         *watches.OPERATIONS,
         Operation("GET", "/v1/openapi.json", get_openapi, ok(content="application/json")),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from trading_graph.service.server.judging import Judging
     from trading_graph.service.server.portfolios import Portfolios
+    from trading_graph.service.server.receiving.receiver import Receiver
     from trading_graph.service.server.watches import Watches
 
 
@@ -30,6 +31,7 @@ class ServiceContext:
     judging: "Judging"
     watches: "Watches"
     portfolios: "Portfolios"
+    receiver: "Receiver"
     out: Path
     choice: BackendChoice
     registry: "CollectorRegistry"

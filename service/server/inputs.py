@@ -6,7 +6,7 @@ Uploaded traces are written to files as they arrive; none is held in memory whol
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
@@ -42,10 +42,16 @@ async def body_of(request: web.Request, body: TypeAdapter[_Body]) -> _Body:
         raise _invalid(error, "body") from None
 
 
-async def read_body(request: web.Request, most: int) -> bytes:
-    """The whole body, within the limits on size, in bytes, and time; raises Problem."""
+PLAIN = frozenset({"identity"})
+
+
+async def read_body(request: web.Request, most: int, encodings: Collection[str] = PLAIN) -> bytes:
+    """The whole body, within the limits on size, in bytes, and time; raises Problem.
+
+    It is not unpacked; `encodings` are those that the caller unpacks.
+    """
     body = bytearray()
-    async with receiving(request, most):
+    async with receiving(request, most, encodings):
         async for part in request.content.iter_any():
             body += part
             if len(body) > most:
@@ -54,12 +60,18 @@ async def read_body(request: web.Request, most: int) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def receiving(request: web.Request, most: int) -> AsyncIterator[None]:
+async def receiving(
+    request: web.Request, most: int, encodings: Collection[str] = PLAIN
+) -> AsyncIterator[None]:
     """Ask for the body, limit the time to read it, and turn its errors into a Problem."""
-    if request.headers.get("Content-Encoding", "identity") != "identity":
+    if encoding_of(request) not in encodings:
         # A small compressed body may be a very large one.
+        others = ", or as ".join(sorted(set(encodings) - PLAIN))
         raise Problem(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body as it is, without Content-Encoding."
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"Send the body as {others}, or without Content-Encoding."
+            if others
+            else "Send the body as it is, without Content-Encoding.",
         )
     if (request.content_length or 0) > most:
         raise too_large(most)
@@ -76,6 +88,11 @@ async def receiving(request: web.Request, most: int) -> AsyncIterator[None]:
         raise Problem(
             HTTPStatus.BAD_REQUEST, "The body is cut off, or is not framed as HTTP; send it again."
         ) from None
+
+
+def encoding_of(request: web.Request) -> str:
+    """What a body is packed in, as its header says."""
+    return request.headers.get("Content-Encoding", "identity").strip().lower()
 
 
 def too_large(most: int) -> Problem:

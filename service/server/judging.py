@@ -121,7 +121,8 @@ class Judging:
         The words must be trusted: check the input of a request before it becomes one.
         """
         async with self._slots:
-            ended = await _run_bounded(words, folder, self._environment(), self._limits)
+            environment = judging_environment(self._jaeger_url)
+            ended = await _run_bounded(words, folder, environment, self._limits)
         if (message := _error_message(ended)) is not None:
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, message[:_LONGEST_SENTENCE])
         # Python exits with 1 after a crash too, but then there is no output.
@@ -131,19 +132,20 @@ class Judging:
             return Judgement(ended.out, None)
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, _sentence(ended, self._limits))
 
-    def _environment(self) -> Mapping[str, str]:
-        """The environment of the process; it holds no key of the service."""
-        inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if name.upper() in _INHERITED or name.startswith(_INHERITED_PREFIXES)
-        }
-        return {
-            **inherited,
-            "NO_COLOR": "1",
-            "OPENBLAS_NUM_THREADS": "1",
-            "TRADING_GRAPH_JAEGER_URL": self._jaeger_url,
-        }
+
+def judging_environment(jaeger_url: str) -> Mapping[str, str]:
+    """The environment of a process that judges; it holds no key of the service."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name.upper() in _INHERITED or name.startswith(_INHERITED_PREFIXES)
+    }
+    return {
+        **inherited,
+        "NO_COLOR": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "TRADING_GRAPH_JAEGER_URL": jaeger_url,
+    }
 
 
 @dataclass(frozen=True, slots=True)

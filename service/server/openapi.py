@@ -78,6 +78,8 @@ class Operation:
     fails: tuple[HTTPStatus, ...] = ()
     open: bool = False
     """Whether it needs no token."""
+    unmetered: bool = False
+    """Whether a client may ask as often as it wants, since the handler has limits of its own."""
 
     @property
     def id(self) -> str:
@@ -158,8 +160,8 @@ def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:
 
 
 def _description(operation: Operation) -> dict[str, Any]:
-    answers = {str(int(s)): _answer(operation, s, each) for s, each in operation.answers.items()}
-    answers |= {str(int(status)): _problem(status) for status in _fails(operation)}
+    answers = {str(int(status)): _problem(status) for status in _fails(operation)}
+    answers |= {str(int(s)): _answer(operation, s, each) for s, each in operation.answers.items()}
     described: dict[str, Any] = {
         "operationId": operation.id,
         "summary": operation.summary,

@@ -35,6 +35,8 @@ from trading_graph.service.server.portfolio_queue import PortfolioQueue
 from trading_graph.service.server.portfolio_request import Orders
 from trading_graph.service.server.portfolios import Portfolios
 from trading_graph.service.server.problems import REDACTOR, Problem, answer
+from trading_graph.service.server.receiving.opening import make_receiver
+from trading_graph.service.server.receiving.preface import is_preface, refuse_grpc
 from trading_graph.service.server.run_queue import RunQueue
 from trading_graph.service.server.watches import Watches
 from trading_graph.service.settings import Settings
@@ -102,6 +104,7 @@ async def open_service(
             always=settings.serve_watch,
             keep_days=settings.serve_keep_days,
         )
+        receiver = make_receiver(settings, store, out, redactor)
         service = ServiceContext(
             settings=settings,
             store=store,
@@ -111,6 +114,7 @@ async def open_service(
             portfolios=Portfolios(
                 settings, files, Orders(settings, choice, langsmith, out), portfolio_queue
             ),
+            receiver=receiver,
             out=out,
             choice=choice,
             registry=registry,
@@ -122,8 +126,10 @@ async def open_service(
             async with _beside(make_runs(), old):
                 try:
                     await watches.start()
+                    await receiver.start()
                     yield make_app(service, redactor)
                 finally:
+                    await receiver.close()
                     await watches.close()
         finally:
             await portfolio_queue.close()
@@ -231,6 +237,13 @@ class Connection(web.RequestHandler):
             auto_decompress=False,
         )
         self._redactor = redactor
+
+    def data_received(self, data: bytes) -> None:
+        """Refuse HTTP/2, with which only exporters over gRPC come; all else is HTTP."""
+        if is_preface(data) and self.transport is not None:
+            refuse_grpc(self.transport)
+        else:
+            super().data_received(data)
 
     def handle_error(
         self,

@@ -137,7 +137,8 @@ async def _run(service: ServiceContext, trace_id: str) -> StoredRun | None:
 
 
 async def _word(service: ServiceContext, trace_id: str) -> str:
-    """The argument of a command for a trace: the file of a run of ours, else its id in Jaeger.
+    """The argument of a command for a trace: the file of a run of ours or of a received trace, else
+    its id in Jaeger.
 
     Raises Problem if neither has it.
     """
@@ -146,6 +147,8 @@ async def _word(service: ServiceContext, trace_id: str) -> str:
         path = service.out.absolute() / run.id / TRACE
         if await asyncio.to_thread(path.is_file):
             return str(path)
+    if (received := await service.receiver.find(trace_id)) is not None:
+        return str(received)
     if not await asyncio.to_thread(_in_jaeger, service.settings.jaeger_url, trace_id):
         raise Problem(
             HTTPStatus.NOT_FOUND,

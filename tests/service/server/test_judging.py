@@ -15,7 +15,13 @@ from pathlib import Path
 import pytest
 
 from tests.service.foreign_program import ForeignProgram, id_of, written
-from trading_graph.service.server.judging import LIMITS, Judgement, Judging, Limits
+from trading_graph.service.server.judging import (
+    LIMITS,
+    Judgement,
+    Judging,
+    Limits,
+    judging_environment,
+)
 from trading_graph.service.server.problems import Problem
 
 NOWHERE = "http://127.0.0.1:9"
@@ -104,7 +110,7 @@ async def test_one_of_which_there_is_too_much_to_say_is_refused() -> None:
 async def test_no_secret_of_the_service_is_in_reach(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     monkeypatch.setenv("LANGSMITH_API_KEY", "ls-secret")
-    environment = Judging(NOWHERE)._environment()
+    environment = judging_environment(NOWHERE)
     assert "secret" not in str(environment)
     assert environment["PATH"] == os.environ["PATH"]
     assert environment["TRADING_GRAPH_JAEGER_URL"] == NOWHERE

@@ -184,7 +184,13 @@ class Asking:
 def test_random_requests_are_answered_as_it_says(url: str, wanted: int) -> None:
     asking = Asking(url, a_run(url), a_portfolio(url))
     operations = list(map(operation_of, asking.schema.get_all_operations()))
-    varied = [each for each in operations if each.body or list(each.iter_parameters())]
+    varied = [
+        each
+        for each in operations
+        # Of spans the document says no more than that they are a body, so none is wrong.
+        if list(each.iter_parameters())
+        or (each.body and each.definition.raw["operationId"] != "takeSpans")
+    ]
     usual = (REQUESTS - sum(EACH_STARTS_A_PROCESS.values())) // (
         len(varied) - len(EACH_STARTS_A_PROCESS)
     )

@@ -1,0 +1,100 @@
+"""A process that judges received traces, seen from the service: started, asked, limited, ended.
+
+It stays for many traces, since a process for each would take longer to start than to judge. A trace
+that it cannot judge within its limits ends it, and the next one gets a new process.
+"""
+
+import asyncio
+import math
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from trading_graph.service.server.judging import Limits
+from trading_graph.service.server.receiving.judge_process import FRAME, Judged, Task
+
+_MIB = 2**20
+_MOST_TRACES = 2_000
+"""How many traces a process judges before a new one takes over, so that no leak grows."""
+
+# The limit holds before anything of ours is imported.
+_PROGRAM = """\
+import resource
+resource.setrlimit(resource.RLIMIT_AS, ({memory}, {memory}))
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+from trading_graph.service.server.receiving.judge_process import main
+main()
+"""
+
+
+class UnjudgedError(Exception):
+    """A trace that cannot be judged within the limits; the sentence says so."""
+
+
+class JudgeProcess:
+    """One process, which judges one trace at a time."""
+
+    def __init__(self, environment: Mapping[str, str], limits: Limits) -> None:
+        self._environment = environment
+        self._limits = limits
+        self._process: asyncio.subprocess.Process | None = None
+        self._traces = 0
+
+    async def start(self) -> asyncio.subprocess.Process:
+        """Start the process if there is none; raises OSError."""
+        if self._process is None or self._process.returncode is not None:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",
+                "-c",
+                _PROGRAM.format(memory=self._limits.memory),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                env=self._environment,
+            )
+        return self._process
+
+    async def judge(self, trace_id: str, path: Path, size: int) -> Judged:
+        """Judge the first bytes of a trace's file; raises UnjudgedError."""
+        limits = self._limits
+        try:
+            async with asyncio.timeout(limits.seconds):
+                process = await self.start()
+                task = Task(trace_id, str(path), size, math.ceil(limits.seconds))
+                text = await _asked(process, task, limits.answer)
+        except (TimeoutError, ConnectionError, asyncio.IncompleteReadError):
+            await self.close()
+            raise UnjudgedError(
+                f"The trace could not be judged within {limits.memory / _MIB:g} MiB of memory, "
+                f"{limits.seconds:g} s and {limits.answer / _MIB:g} MiB of answer; judge it at a "
+                "terminal."
+            ) from None
+        except BaseException:
+            await self.close()
+            raise
+        self._traces += 1
+        if self._traces >= _MOST_TRACES:
+            await self.close()
+        return msgspec.json.decode(text, type=Judged)
+
+    async def close(self) -> None:
+        """End the process, if there is one."""
+        process, self._process = self._process, None
+        self._traces = 0
+        if process is not None and process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def _asked(process: asyncio.subprocess.Process, task: Task, most: int) -> bytes:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(msgspec.json.encode(task) + b"\n")
+    await process.stdin.drain()
+    (size,) = FRAME.unpack(await process.stdout.readexactly(FRAME.size))
+    if size > most:
+        raise ConnectionError("The answer is too large.")
+    return await process.stdout.readexactly(size)

@@ -1,0 +1,175 @@
+"""What the receiver knows of its traces, and their files: which grow, and which are judged.
+
+Everything here blocks and runs in the receiver's one thread, so that nothing is read while it
+changes. The event loop reads single values only.
+"""
+
+import contextlib
+import logging
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from trading_graph.otel.redaction import Redactor
+from trading_graph.service.server.receiving.batches import Batch, Rejection, Splitter, unpacked
+from trading_graph.service.server.receiving.errors import MalformedMessageError
+from trading_graph.service.server.receiving.growing import GrowingTrace
+from trading_graph.service.server.receiving.message import Message, decode_json
+from trading_graph.service.server.receiving.trace_files import TraceFiles
+
+_LOG = logging.getLogger(__name__)
+
+_MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverLimits:
+    """What the receiver holds: sizes in bytes, times in seconds.
+
+    `message` limits a body, packed and unpacked; `bodies` those that are read at once; `waiting`
+    the spans of traces that are not judged; `kept` the files of judged traces, and `traces` their
+    number.
+    """
+
+    settle_s: float
+    keep_s: float
+    kept: int
+    traces: int
+    trace: int
+    message: int = 8 * _MIB
+    bodies: int = 64 * _MIB
+    waiting: int = 200_000
+    judges: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _KeptTrace:
+    """A judged trace: the size of its file in bytes, and when it was judged."""
+
+    size: int
+    judged: float
+
+
+class Ledger:
+    """The traces of a receiver; raises OSError where its folder cannot be written."""
+
+    def __init__(self, files: TraceFiles, limits: ReceiverLimits, redactor: Redactor) -> None:
+        self._files = files
+        self._limits = limits
+        self._splitter = Splitter(redactor)
+        self._growing: dict[str, GrowingTrace] = {}
+        self._kept: OrderedDict[str, _KeptTrace] = OrderedDict()
+        self._kept_bytes = 0
+        self.waiting = 0
+        """The number of spans of the traces that are not judged."""
+
+    def open(self) -> list[str]:
+        """Make the folder, or read what is in it; returns the ids of the traces to judge."""
+        self._files.open()
+        now = time.time()
+        for trace_id, size, age in self._files.judged():
+            self._note_kept(trace_id, size, now - age)
+        return self._files.unjudged()
+
+    def record(
+        self, body: bytes, encoding: str, decode: Callable[[bytes], Message]
+    ) -> tuple[list[GrowingTrace], Counter[Rejection]]:
+        """Write the spans of a body to the files of their traces.
+
+        Returns the traces that have changed, and what was rejected. If a file cannot be written,
+        whoever sends the body again adds what is missing. Raises MalformedMessageError or
+        MessageTooLargeError.
+        """
+        message = decode(unpacked(body, encoding, self._limits.message))
+        batches, rejections = self._splitter.split(message)
+        changed = []
+        for batch in batches:
+            trace = self.take_up(batch.trace_id)
+            if trace.repeats(batch):
+                continue
+            if trace.size + len(batch.line) > self._limits.trace:
+                rejections[Rejection.SIZE] += len(batch.spans)
+                continue
+            self._files.append(batch.trace_id, batch.line)
+            self._add(trace, batch)
+            changed.append(trace)
+        for trace in self._growing_of(batches):
+            if not trace.size:
+                del self._growing[trace.trace_id]
+        return changed, rejections
+
+    def _growing_of(self, batches: list[Batch]) -> list[GrowingTrace]:
+        found = (self._growing.get(batch.trace_id) for batch in batches)
+        return [trace for trace in found if trace is not None]
+
+    def _add(self, trace: GrowingTrace, batch: Batch) -> None:
+        before = trace.spans
+        trace.add(batch, time.monotonic())
+        self.waiting += trace.spans - before
+
+    def growing(self, trace_id: str) -> GrowingTrace | None:
+        """The trace with an id if it is not judged; also for the event loop."""
+        return self._growing.get(trace_id)
+
+    def take_up(self, trace_id: str) -> GrowingTrace:
+        """The trace with an id; a judged one grows again."""
+        trace = self._growing.get(trace_id)
+        if trace is not None:
+            return trace
+        trace = self._growing[trace_id] = GrowingTrace(trace_id, time.monotonic())
+        if self._files.take_back(trace_id):
+            kept = self._kept.pop(trace_id, None)
+            self._kept_bytes -= kept.size if kept else 0
+        with contextlib.suppress(FileNotFoundError):
+            self._read(trace)
+        return trace
+
+    def _read(self, trace: GrowingTrace) -> None:
+        for line in self._files.lines(trace.trace_id):
+            try:
+                batches, _ = self._splitter.split(decode_json(line))
+            except MalformedMessageError:
+                # Somebody else wrote to the file; the verdict says what is wrong with it.
+                batches = []
+            spans = [span for batch in batches for span in batch.spans]
+            self._add(trace, Batch(trace.trace_id, spans, line))
+
+    def settle(self, trace: GrowingTrace, size: int) -> list[str] | None:
+        """Keep a trace that was judged at a size; None if it has grown since.
+
+        Returns the ids of the traces that had to go for it.
+        """
+        if trace.size != size or not self._files.keep(trace.trace_id, size):
+            return None
+        self._growing.pop(trace.trace_id, None)
+        self.waiting -= trace.spans
+        self._note_kept(trace.trace_id, size, time.time())
+        return self.forget_old()
+
+    def _note_kept(self, trace_id: str, size: int, judged: float) -> None:
+        self._kept[trace_id] = _KeptTrace(size, judged)
+        self._kept_bytes += size
+
+    def forget_old(self) -> list[str]:
+        """Delete the oldest traces past the limits of size, number and age; returns their ids."""
+        gone, before, limits = list[str](), time.time() - self._limits.keep_s, self._limits
+        while self._kept:
+            trace_id, kept = next(iter(self._kept.items()))
+            fits = self._kept_bytes <= limits.kept and len(self._kept) <= limits.traces
+            if fits and kept.judged >= before:
+                break
+            self._files.delete(trace_id)
+            del self._kept[trace_id]
+            self._kept_bytes -= kept.size
+            gone.append(trace_id)
+        if gone:
+            _LOG.info("%d received traces had to go for newer ones, or were too old.", len(gone))
+        return gone
+
+    def discard(self, trace: GrowingTrace) -> None:
+        """Forget a trace without any spans: what a killed process left of its first line."""
+        if trace.size:
+            return  # some came meanwhile
+        self._growing.pop(trace.trace_id, None)
+        self._files.growing(trace.trace_id).unlink(missing_ok=True)

@@ -1,0 +1,148 @@
+"""The message of OTLP that carries spans: its parts, its JSON, and the text that is kept of it.
+
+The same structures are decoded from a request and encoded into the log file of a trace. A field
+that the protocol does not have is left out. Source: opentelemetry-proto, JSON encoding.
+"""
+
+from typing import Annotated
+
+import msgspec
+
+from trading_graph.otel.otlp_json import DECODE_ERRORS, Enum, Nanoseconds, in_camel_case
+from trading_graph.service.server.receiving.errors import MalformedMessageError
+
+Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+
+
+class _Part(msgspec.Struct, gc=False, omit_defaults=True, rename="camel"):
+    """A part of a message."""
+
+
+class Value(_Part):
+    """A value of an attribute: exactly one field is set, or none."""
+
+    string_value: str | None = None
+    int_value: Whole | None = None
+    double_value: float | str | None = None
+    bool_value: bool | None = None
+    array_value: "Values | None" = None
+    kvlist_value: "KeyValues | None" = None
+    bytes_value: str | None = None
+
+
+class Values(_Part):
+    """An array of values."""
+
+    values: list[Value] | None = None
+
+
+class KeyValue(_Part):
+    """An attribute."""
+
+    key: str
+    value: Value | None = None
+
+
+class KeyValues(_Part):
+    """A map of values."""
+
+    values: list[KeyValue] | None = None
+
+
+class Event(_Part):
+    """An event of a span."""
+
+    time_unix_nano: Nanoseconds = 0
+    name: str = ""
+    attributes: list[KeyValue] | None = None
+    dropped_attributes_count: Count = 0
+
+
+class Link(_Part):
+    """A link of a span."""
+
+    trace_id: str = ""
+    span_id: str = ""
+    trace_state: str = ""
+    attributes: list[KeyValue] | None = None
+    dropped_attributes_count: Count = 0
+    flags: Count = 0
+
+
+class Status(_Part):
+    """The status of a span."""
+
+    message: str = ""
+    code: Enum = 0
+
+
+class Span(_Part):
+    """A span; its ids are checked by `batches`."""
+
+    trace_id: str = ""
+    span_id: str = ""
+    trace_state: str = ""
+    parent_span_id: str = ""
+    flags: Count = 0
+    name: str = ""
+    kind: Enum = 0
+    start_time_unix_nano: Nanoseconds = 0
+    end_time_unix_nano: Nanoseconds = 0
+    attributes: list[KeyValue] | None = None
+    dropped_attributes_count: Count = 0
+    events: list[Event] | None = None
+    dropped_events_count: Count = 0
+    links: list[Link] | None = None
+    dropped_links_count: Count = 0
+    status: Status | None = None
+
+
+class Origin(_Part):
+    """A resource, or the scope of an instrumentation."""
+
+    name: str = ""
+    version: str = ""
+    attributes: list[KeyValue] | None = None
+    dropped_attributes_count: Count = 0
+
+
+class ScopeSpans(_Part):
+    """Spans of one scope."""
+
+    scope: Origin | None = None
+    spans: list[Span] | None = None
+    schema_url: str = ""
+
+
+class ResourceSpans(_Part):
+    """Spans of one resource."""
+
+    resource: Origin | None = None
+    scope_spans: list[ScopeSpans] | None = None
+    schema_url: str = ""
+
+
+class Message(_Part):
+    """A message of spans."""
+
+    resource_spans: list[ResourceSpans] | None = None
+
+
+_DECODER = msgspec.json.Decoder(Message, strict=False)
+
+
+def decode_json(content: bytes) -> Message:
+    """Decode a message of OTLP JSON; raises MalformedMessageError."""
+    try:
+        message = _DECODER.decode(content)
+        if not message.resource_spans:
+            camel = in_camel_case(content)
+            message = message if camel is content else _DECODER.decode(camel)
+    except DECODE_ERRORS as error:
+        place = str(error).partition(" - at ")[2].strip("`").removeprefix("$.")
+        at = f": {place[:100]} is not what it should be" if place else ""
+        raise MalformedMessageError(
+            f"The body is no message of spans in OTLP JSON{at}; send what an OTLP exporter sends."
+        ) from None
+    return message
