@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,11 @@ from tests.patience import PATIENCE_S
 from tests.service.server.open_service import Service
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
-PACKED = {"identity": bytes, "gzip": gzip.compress, "deflate": zlib.compress}
+PACKED: Mapping[str, Callable[[bytes], bytes]] = {
+    "identity": bytes,
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+}
 START_NS = 1_763_100_000 * 10**9
 NO_HEADERS: Mapping[str, str] = {}
 
@@ -43,8 +47,8 @@ def span(
 
 def root(number: int = 1, declared: int | None = None, **more: Any) -> dict[str, Any]:
     """The root of a trace, which may declare how many spans it has."""
-    declares = {} if declared is None else {"attributes": {"witness.spans_started": declared}}
-    return span(number, **declares, **more)
+    declares = {} if declared is None else {"witness.spans_started": declared}
+    return span(number, attributes=declares, **more)
 
 
 def message(*spans: Mapping[str, Any], service: str = "sender") -> dict[str, Any]:

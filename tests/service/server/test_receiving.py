@@ -175,8 +175,8 @@ async def test_what_is_sent_twice_counts_once(tmp_path: Path) -> None:
 
 async def test_a_clock_that_was_set_back_has_no_verdict_and_harms_nothing(tmp_path: Path) -> None:
     async with opened(tmp_path, begun=False, serve_settle_s=0.1) as service:
-        back = {"endTimeUnixNano": "1763000000000000000"}
-        await export(service, root(**back), span(2, 1, **back))
+        back = "1763000000000000000"
+        await export(service, root(endTimeUnixNano=back), span(2, 1, endTimeUnixNano=back))
         await export(service, root(trace=2), span(2, 1, 2, at_ms=-10_000_000))
         judged = await document(service, ONE)
         assert (judged["complete"], judged["passed"]) == (False, None)
