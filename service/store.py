@@ -207,6 +207,14 @@ class Store:
         """The runs in a trace: the trace of a caller may hold several."""
         return await self._runs("WHERE trace_id = ? ORDER BY id", trace_id)
 
+    async def traces_of_runs(self, trace_ids: Sequence[str]) -> set[str]:
+        """Which of these traces hold runs."""
+        marks = ", ".join("?" * len(trace_ids))
+        rows = await self._read(
+            f"SELECT DISTINCT trace_id FROM runs WHERE trace_id IN ({marks})", trace_ids
+        )
+        return {str(row[0]) for row in rows}
+
     async def runs(
         self,
         *,
@@ -237,9 +245,9 @@ class Store:
         await self._write("DELETE FROM runs WHERE id = ?", (run_id,))
         self._final.pop(run_id, None)
 
-    async def forget_verdict(self, id: str) -> None:
-        """Delete a verdict."""
-        await self._write("DELETE FROM verdicts WHERE id = ?", (id,))
+    async def forget_verdicts_of(self, ids: Sequence[str]) -> None:
+        """Delete verdicts by their ids."""
+        await self._write_all("DELETE FROM verdicts WHERE id = ?", [(id,) for id in ids])
 
     async def forget_verdicts(self, before: float) -> None:
         """Delete verdicts from before a time."""
@@ -263,6 +271,17 @@ class Store:
     async def keep_verdict(self, verdict: StoredVerdict) -> None:
         """Insert a verdict; it replaces an earlier one with its id."""
         await self._insert("INSERT OR REPLACE INTO verdicts", verdict)
+
+    async def keep_verdicts(self, verdicts: Sequence[StoredVerdict]) -> None:
+        """Insert verdicts, all of them or none; they replace earlier ones with their ids."""
+        if not verdicts:
+            return
+        names = [each.name for each in fields(StoredVerdict)]
+        marks = ", ".join("?" * len(names))
+        await self._write_all(
+            f"INSERT OR REPLACE INTO verdicts ({', '.join(names)}) VALUES ({marks})",
+            [tuple(getattr(each, name) for name in names) for each in verdicts],
+        )
 
     async def verdict(self, id: str) -> StoredVerdict | None:
         """The verdict with an id."""
@@ -334,6 +353,13 @@ class Store:
     async def _write(self, statement: str, values: Sequence[Any] | Mapping[str, Any]) -> int:
         async with _explain_errors(), self._connection.execute(statement, values) as cursor:
             return cursor.rowcount
+
+    async def _write_all(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Execute a statement for each row, in one transaction."""
+        async with _explain_errors():
+            await self._connection.execute("BEGIN")
+            await self._connection.executemany(statement, rows)
+            await self._connection.execute("COMMIT")
 
 
 def _encode(value: Any) -> Any:

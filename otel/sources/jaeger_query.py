@@ -47,6 +47,10 @@ class JaegerQuery:
                     return trace
         return None
 
+    def answer(self, trace_id: str) -> bytes | None:
+        """Return what the stable API says of a trace, as OTLP JSON in an envelope, or None."""
+        return self._get(_paths(trace_id)[0])
+
     def has(self, trace_id: str) -> bool:
         """Return whether Jaeger has a trace, without reading it."""
         return any(self._get(path, read=False) is not None for path in _paths(trace_id))

@@ -36,7 +36,7 @@ from trading_graph.service.server.portfolio_request import Orders
 from trading_graph.service.server.portfolios import Portfolios
 from trading_graph.service.server.problems import REDACTOR, Problem, answer
 from trading_graph.service.server.receiving.opening import make_receiver
-from trading_graph.service.server.receiving.preface import is_preface, refuse_grpc
+from trading_graph.service.server.receiving.preface import GrpcRefusal, is_preface
 from trading_graph.service.server.run_queue import RunQueue
 from trading_graph.service.server.watches import Watches
 from trading_graph.service.settings import Settings
@@ -97,14 +97,14 @@ async def open_service(
             files, out, explain, in_line=settings.serve_portfolios_in_line
         )
         judging = Judging(settings.jaeger_url)
+        receiver = make_receiver(settings, store, out, redactor)
         watches = Watches(
             store,
-            judging,
+            receiver,
             settings.jaeger_url,
             always=settings.serve_watch,
             keep_days=settings.serve_keep_days,
         )
-        receiver = make_receiver(settings, store, out, redactor)
         service = ServiceContext(
             settings=settings,
             store=store,
@@ -125,12 +125,12 @@ async def open_service(
             old = forget_old(store, out, settings.serve_keep_days)
             async with _beside(make_runs(), old):
                 try:
-                    await watches.start()
                     await receiver.start()
+                    await watches.start()
                     yield make_app(service, redactor)
                 finally:
-                    await receiver.close()
                     await watches.close()
+                    await receiver.close()
         finally:
             await portfolio_queue.close()
             await queue.close()
@@ -166,7 +166,7 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=_GRACE_S)
     await runner.setup()
     assert runner.server is not None
-    make = functools.partial(Connection, runner.server, app[REDACTOR])
+    make = functools.partial(Connection, runner.server, app[REDACTOR], GrpcRefusal())
     loop = asyncio.get_running_loop()
     try:
         try:
@@ -226,7 +226,7 @@ LINGER_S = 5.0
 class Connection(web.RequestHandler):
     """One connection; input that is not HTTP gets a problem as its answer too."""
 
-    def __init__(self, server: web.Server, redactor: Redactor) -> None:
+    def __init__(self, server: web.Server, redactor: Redactor, grpc: GrpcRefusal) -> None:
         # A compressed body is refused and not inflated: see inputs.py.
         super().__init__(
             server,
@@ -237,11 +237,12 @@ class Connection(web.RequestHandler):
             auto_decompress=False,
         )
         self._redactor = redactor
+        self._grpc = grpc
 
     def data_received(self, data: bytes) -> None:
         """Refuse HTTP/2, with which only exporters over gRPC come; all else is HTTP."""
         if is_preface(data) and self.transport is not None:
-            refuse_grpc(self.transport)
+            self._grpc.refuse(self.transport)
         else:
             super().data_received(data)
 

@@ -1,4 +1,8 @@
-"""The watches: services whose traces are judged as they arrive, and the API for them."""
+"""The watches: services in Jaeger whose traces are judged as they arrive, and the API for them.
+
+A trace that has settled in Jaeger is handed to the receiver, which keeps and judges it like one
+that a program has sent.
+"""
 
 import asyncio
 import contextlib
@@ -11,16 +15,17 @@ from http import HTTPStatus
 from aiohttp import web
 
 from trading_graph.otel.errors import TraceError
-from trading_graph.otel.report.documents.document import encode
-from trading_graph.otel.report.documents.verdict import unjudged_document
 from trading_graph.otel.sources.jaeger_query import JaegerQuery
 from trading_graph.service.errors import StoreUnavailableError
 from trading_graph.service.server.api_documents import WatchDocument, WatchList
 from trading_graph.service.server.context import SERVICE
-from trading_graph.service.server.judging import Judgement, Judging
 from trading_graph.service.server.openapi import ApiAnswer, Operation, ok
 from trading_graph.service.server.problems import Problem
-from trading_graph.service.store import Store, StoredVerdict, StoredWatch, now
+from trading_graph.service.server.receiving.errors import MalformedMessageError, ReceiverBusyError
+from trading_graph.service.server.receiving.ledger import Body
+from trading_graph.service.server.receiving.message import decode_jaeger
+from trading_graph.service.server.receiving.receiver import Receiver
+from trading_graph.service.store import Store, StoredWatch, now
 from trading_graph.service.watching import PollBackoff, SettledTrace, TraceWatch
 
 _LOG = logging.getLogger(__name__)
@@ -50,14 +55,14 @@ class Watches:
     def __init__(
         self,
         store: Store,
-        judging: Judging,
+        receiver: Receiver,
         jaeger_url: str,
         *,
         always: Sequence[str],
         keep_days: float,
     ) -> None:
         self._store = store
-        self._judging = judging
+        self._receiver = receiver
         self._jaeger = JaegerQuery(jaeger_url, timeout_s=_TIMEOUT_S, max_bytes=_ANSWER)
         self._always = always
         self._keep_s = keep_days * _DAY_S
@@ -127,10 +132,10 @@ class Watches:
                 try:
                     polled = polled or await self._trace_watch(watch.stored)
                     for arrived in await asyncio.to_thread(polled.poll):
-                        await self._judge(service, polled, arrived)
-                except Problem:
-                    pass  # Requests hold every place in line; a later poll judges the trace.
-                except (TraceError, StoreUnavailableError) as error:
+                        await self._take(service, polled, arrived)
+                except ReceiverBusyError:
+                    pass  # A later poll takes the trace.
+                except (TraceError, MalformedMessageError, StoreUnavailableError, OSError) as error:
                     if patience.note_failure(str(error)):
                         _LOG.warning("Watching %s: %s", service, error)
                 except Exception as error:
@@ -153,42 +158,17 @@ class Watches:
         look_from = max(newest[0].started if newest else stored.since, now() - self._keep_s)
         return TraceWatch(self._jaeger, stored.service, stored.since, look_from)
 
-    async def _judge(self, service: str, polled: TraceWatch, arrived: SettledTrace) -> None:
-        """Judge a trace and store the verdict, once; the service's own runs have one already."""
+    async def _take(self, service: str, polled: TraceWatch, arrived: SettledTrace) -> None:
+        """Hand a trace to the receiver, once; the service's own runs have their verdicts."""
         trace_id = arrived.trace.trace_id
         earlier = await self._store.verdict(trace_id) or await self._store.runs_of_trace(trace_id)
         if not earlier:
-            judged = await self._judgement(trace_id, len(arrived.trace))
-            if judged is not None:
-                await self._store.keep_verdict(
-                    StoredVerdict(
-                        id=trace_id,
-                        trace_id=trace_id,
-                        service=service,
-                        name=arrived.name,
-                        started=arrived.started,
-                        seconds=arrived.seconds,
-                        passed=judged.passed,
-                        judged=now(),
-                        document=judged.text.decode(),
-                    )
-                )
+            answer = await asyncio.to_thread(self._jaeger.answer, trace_id)
+            if answer is not None:  # else Jaeger has forgotten it
+                with self._receiver.room(len(answer)):
+                    body = Body(answer, "identity", decode_jaeger, is_whole=True, service=service)
+                    await self._receiver.take(body)
         polled.mark_done(trace_id)
-
-    async def _judgement(self, trace_id: str, spans: int) -> Judgement | None:
-        """The verdict, or None where Jaeger has forgotten the trace; raises Problem if busy."""
-        words = ["verify", "--from=jaeger", "--format=json", "--", trace_id]
-        try:
-            async with self._judging.place() as folder:
-                return await self._judging.command(words, folder)
-        except Problem as problem:
-            if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
-                raise
-            if not await asyncio.to_thread(self._jaeger.has, trace_id):
-                return None
-            # It would fail again the next time, so it is stored as a trace that cannot be judged.
-            document = unjudged_document(trace_id, spans, problem.detail)
-            return Judgement(encode(document).encode(), None)
 
 
 _LONGEST = 200

@@ -95,7 +95,14 @@ def encode(
     It is ASCII, because a terminal need not take UTF-8, and because the names in a foreign trace
     may hold lone surrogates, which msgspec's own encoder refuses.
     """
-    return json.dumps(msgspec.to_builtins(document, enc_hook=enc_hook), indent=indent)
+    content = msgspec.to_builtins(document, enc_hook=enc_hook)
+    if indent is None:
+        return json.dumps(content)
+    try:
+        # Python's encoder is quick only without an indent.
+        return msgspec.json.format(json.dumps(content), indent=indent)
+    except msgspec.DecodeError:  # a lone surrogate
+        return json.dumps(content, indent=indent)
 
 
 def json_schema(*types: type[msgspec.Struct], hook: SchemaHook | None = None) -> dict[str, Any]:

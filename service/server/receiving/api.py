@@ -22,6 +22,7 @@ from trading_graph.service.server.receiving.errors import (
     MessageTooLargeError,
     ReceiverBusyError,
 )
+from trading_graph.service.server.receiving.ledger import Body
 from trading_graph.service.server.receiving.message import Message, decode_json
 from trading_graph.service.server.receiving.protobuf import (
     decode_protobuf,
@@ -80,7 +81,7 @@ async def _take(request: web.Request) -> web.Response:
     try:
         with receiver.room(min(request.content_length or most, most)):
             body = await read_body(request, most, ENCODINGS)
-            rejections = await receiver.take(body, encoding_of(request), decode)
+            rejections = await receiver.take(Body(body, encoding_of(request), decode))
     except ReceiverBusyError as error:
         raise Problem(
             HTTPStatus.TOO_MANY_REQUESTS,

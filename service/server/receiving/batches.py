@@ -3,7 +3,6 @@
 A span that cannot be kept is rejected by itself, and the answer says why.
 """
 
-import re
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,6 @@ from enum import StrEnum
 
 import msgspec
 
-from trading_graph.otel.otlp_json import hexadecimal
 from trading_graph.otel.redaction import Redactor
 from trading_graph.otel.vocabularies.witness import declared_spans
 from trading_graph.service.server.receiving.errors import (
@@ -20,6 +18,7 @@ from trading_graph.service.server.receiving.errors import (
     MessageTooLargeError,
 )
 from trading_graph.service.server.receiving.message import (
+    NO_ID,
     KeyValue,
     Message,
     Origin,
@@ -31,9 +30,6 @@ from trading_graph.service.server.receiving.message import (
 
 _DEEPEST = 32
 """How deep values may stand in one another."""
-_TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
-_SPAN_ID = re.compile(r"(?!0{16})[0-9a-f]{16}")
-_NO_ID = frozenset({"", "0" * 16})
 _WINDOWS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 ENCODINGS = frozenset({"identity", *_WINDOWS})
 """What a body may be packed in."""
@@ -50,12 +46,11 @@ class Rejection(StrEnum):
     SIZE = "their trace has reached its largest size (TRADING_GRAPH_SERVE_UPLOAD_MIB)"
 
 
-@dataclass(frozen=True, slots=True)
-class SpanPlace:
-    """Where a span stands in its trace: its id, its parent's (0: none), and what it declares."""
+class SpanPlace(msgspec.Struct, frozen=True, gc=False):
+    """Where a span stands in its trace: its id, its parent's ("": none), and what it declares."""
 
-    span_id: int
-    parent_id: int
+    span_id: str
+    parent_id: str
     declared: int | None
 
 
@@ -86,39 +81,37 @@ class Splitter:
                 self._redact_origin(resource.resource)
                 for scope in resource.scope_spans or ():
                     self._redact_origin(scope.scope)
-                    for span in scope.spans or ():
-                        self._add(span, resource, scope, parts, rejections)
-            return [each.batch(trace_id) for trace_id, each in parts.items()], rejections
+                    self._add_all(resource, scope, parts, rejections)
+            return [each.batch() for each in parts.values()], rejections
         except _TooDeepError:
             raise MalformedMessageError(f"The message is refused: {Rejection.DEPTH}.") from None
         except UnicodeEncodeError:
             raise MalformedMessageError("The message holds text that is not Unicode.") from None
 
-    def _add(
+    def _add_all(
         self,
-        span: Span,
         resource: ResourceSpans,
         scope: ScopeSpans,
         parts: "dict[str, _TraceParts]",
         rejections: Counter[Rejection],
     ) -> None:
-        span.trace_id, span.span_id = hexadecimal(span.trace_id), hexadecimal(span.span_id)
-        parent = hexadecimal(span.parent_span_id)
-        span.parent_span_id = parent = "" if parent in _NO_ID else parent
-        if (reason := _rejection(span)) is not None:
-            rejections[reason] += 1
-            return
-        try:
-            declared = self._redact(span)
-        except _TooDeepError:
-            rejections[Rejection.DEPTH] += 1
-            return
-        part = parts.get(span.trace_id)
-        if part is None:
-            part = parts[span.trace_id] = _TraceParts()
-        part.add(span, resource, scope)
-        place = SpanPlace(int(span.span_id, 16), int(parent or "0", 16), declared)
-        part.places.append(place)
+        part = None
+        for span in scope.spans or ():
+            if (reason := _rejection(span)) is not None:
+                rejections[reason] += 1
+                continue
+            try:
+                declared = self._redact(span)
+            except _TooDeepError:
+                rejections[Rejection.DEPTH] += 1
+                continue
+            if part is None or part.trace_id != span.trace_id:
+                part = parts.get(span.trace_id)
+                if part is None:
+                    part = parts[span.trace_id] = _TraceParts(span.trace_id)
+                part.begin(resource, scope)
+            part.spans.append(span)
+            part.places.append(SpanPlace(span.span_id, span.parent_span_id, declared))
 
     def _redact(self, span: Span) -> int | None:
         """Take the secrets out of a span; returns the count of spans that it declares."""
@@ -175,37 +168,38 @@ class _TooDeepError(Exception):
 class _TraceParts:
     """The parts of a message that belong to one trace."""
 
-    def __init__(self) -> None:
+    def __init__(self, trace_id: str) -> None:
+        self.trace_id = trace_id
         self.places: list[SpanPlace] = []
+        self.spans: list[Span] = []
+        """Those of the scope that was begun last."""
         self._resources: dict[int, ResourceSpans] = {}
-        self._scopes: dict[int, ScopeSpans] = {}
+        self._scopes: dict[int, list[Span]] = {}
 
-    def add(self, span: Span, resource: ResourceSpans, scope: ScopeSpans) -> None:
-        """Add a span below copies of its resource and scope."""
+    def begin(self, resource: ResourceSpans, scope: ScopeSpans) -> None:
+        """Go on below copies of a resource and a scope."""
         # By identity: the message outlives these parts.
-        part = self._scopes.get(id(scope))
-        if part is None:
-            part = self._scopes[id(scope)] = ScopeSpans(scope.scope, [], scope.schema_url)
+        spans = self._scopes.get(id(scope))
+        if spans is None:
+            spans = self._scopes[id(scope)] = []
             above = self._resources.get(id(resource))
             if above is None:
                 above = ResourceSpans(resource.resource, [], resource.schema_url)
                 self._resources[id(resource)] = above
             assert above.scope_spans is not None
-            above.scope_spans.append(part)
-        assert part.spans is not None
-        part.spans.append(span)
+            above.scope_spans.append(ScopeSpans(scope.scope, spans, scope.schema_url))
+        self.spans = spans
 
-    def batch(self, trace_id: str) -> Batch:
+    def batch(self) -> Batch:
         """The batch of the trace."""
         line = msgspec.json.encode(Message(list(self._resources.values())))
-        return Batch(trace_id, self.places, line + b"\n")
+        return Batch(self.trace_id, self.places, line + b"\n")
 
 
 def _rejection(span: Span) -> Rejection | None:
-    if not _TRACE_ID.fullmatch(span.trace_id):
+    if span.trace_id == NO_ID:
         return Rejection.TRACE_ID
-    parent = span.parent_span_id
-    if not _SPAN_ID.fullmatch(span.span_id) or (parent and not _SPAN_ID.fullmatch(parent)):
+    if NO_ID in (span.span_id, span.parent_span_id):
         return Rejection.SPAN_ID
     return None if span.start_time_unix_nano else Rejection.TIME
 

@@ -15,7 +15,8 @@ from trading_graph.service.watching import QUIET_S, ROOTLESS_S
 class GrowingTrace:
     """What is known of a trace in memory; times are of the monotonic clock, in seconds.
 
-    `size` is that of its file, in bytes. `alarm` is when the receiver looks at it next, if it does.
+    `size` is that of its file, in bytes. `is_whole`: its source says that nothing more comes, and
+    `service` may name a service to list it under. `alarm` is when the receiver looks at it next.
     """
 
     trace_id: str
@@ -23,10 +24,12 @@ class GrowingTrace:
     size: int = 0
     has_root: bool = False
     declared: int = 0
+    is_whole: bool = False
+    service: str = ""
     in_line: bool = False
     alarm: float | None = None
-    _ids: set[int] = field(default_factory=set)
-    _missing: set[int] = field(default_factory=set)
+    _ids: set[str] = field(default_factory=set)
+    _missing: set[str] = field(default_factory=set)
     _lines: set[int] = field(default_factory=set)
 
     @property
@@ -55,6 +58,8 @@ class GrowingTrace:
 
     def due(self, settle_s: float) -> float:
         """When it is to be judged if nothing more comes."""
+        if self.is_whole:
+            return self.changed
         if not self.has_root:
             return self.changed + max(ROOTLESS_S, settle_s)
         if self._missing or self.spans < self.declared:

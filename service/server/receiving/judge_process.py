@@ -1,9 +1,10 @@
 """The process that reads and judges received traces, one after the other.
 
-It takes one JSON object a line and answers with frames: eight bytes of length, then JSON. The
-limits on memory and time are those of a process that judges an upload.
+Batches come as one line of JSON each; the answer is a frame, eight bytes of length and then
+MessagePack. The limits on memory and time are those of a process that judges an upload.
 """
 
+import gc
 import os
 import resource
 import struct
@@ -29,11 +30,17 @@ _LONGEST_NAME = 200
 
 
 class Task(msgspec.Struct, frozen=True):
-    """The trace to judge: its file, of which as much is read, in bytes; and the CPU time for it."""
+    """A trace to judge, and its file, of which `size` bytes are read."""
 
     trace_id: str
     path: str
     size: int
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Traces to judge one after the other, and the seconds of CPU time for each."""
+
+    tasks: list[Task]
     seconds: int
 
 
@@ -56,13 +63,12 @@ def main() -> None:
     """Judge what comes on standard input, to its end."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a stray print is no frame
-    tasks = msgspec.json.Decoder(Task)
+    batches = msgspec.json.Decoder(Batch)
+    gc.freeze()  # What was imported stays: no collection need walk it.
     for line in sys.stdin.buffer:
-        task = tasks.decode(line)
-        _limit_time(task.seconds)
-        text = msgspec.json.encode(_judged(task))
-        answers.write(FRAME.pack(len(text)))
-        answers.write(text)
+        batch = batches.decode(line)
+        content = msgspec.msgpack.encode([_judged(task, batch.seconds) for task in batch.tasks])
+        answers.write(FRAME.pack(len(content)) + content)
 
 
 def _limit_time(seconds: int) -> None:
@@ -74,7 +80,8 @@ def _limit_time(seconds: int) -> None:
 
 
 @pause_collection()
-def _judged(task: Task) -> Judged:
+def _judged(task: Task, seconds: int) -> Judged:
+    _limit_time(seconds)
     with Path(task.path).open("rb") as file:
         content = file.read(task.size)
     try:

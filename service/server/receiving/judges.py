@@ -7,13 +7,12 @@ that it cannot judge within its limits ends it, and the next one gets a new proc
 import asyncio
 import math
 import sys
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from trading_graph.service.server.judging import Limits
-from trading_graph.service.server.receiving.judge_process import FRAME, Judged, Task
+from trading_graph.service.server.receiving.judge_process import FRAME, Batch, Judged, Task
 
 _MIB = 2**20
 _MOST_TRACES = 2_000
@@ -30,7 +29,7 @@ main()
 
 
 class UnjudgedError(Exception):
-    """A trace that cannot be judged within the limits; the sentence says so."""
+    """Of these traces one cannot be judged within the limits; the sentence says so."""
 
 
 class JudgeProcess:
@@ -41,6 +40,11 @@ class JudgeProcess:
         self._limits = limits
         self._process: asyncio.subprocess.Process | None = None
         self._traces = 0
+
+    @property
+    def runs(self) -> bool:
+        """Whether there is a process."""
+        return self._process is not None and self._process.returncode is None
 
     async def start(self) -> asyncio.subprocess.Process:
         """Start the process if there is none; raises OSError."""
@@ -57,14 +61,14 @@ class JudgeProcess:
             )
         return self._process
 
-    async def judge(self, trace_id: str, path: Path, size: int) -> Judged:
-        """Judge the first bytes of a trace's file; raises UnjudgedError."""
+    async def judge(self, tasks: Sequence[Task]) -> list[Judged]:
+        """Judge traces, which have the limits of one together; raises UnjudgedError."""
         limits = self._limits
         try:
             async with asyncio.timeout(limits.seconds):
                 process = await self.start()
-                task = Task(trace_id, str(path), size, math.ceil(limits.seconds))
-                text = await _asked(process, task, limits.answer)
+                batch = Batch(list(tasks), math.ceil(limits.seconds))
+                content = await _answer(process, batch, limits.answer)
         except (TimeoutError, ConnectionError, asyncio.IncompleteReadError):
             await self.close()
             raise UnjudgedError(
@@ -75,10 +79,10 @@ class JudgeProcess:
         except BaseException:
             await self.close()
             raise
-        self._traces += 1
+        self._traces += len(tasks)
         if self._traces >= _MOST_TRACES:
             await self.close()
-        return msgspec.json.decode(text, type=Judged)
+        return msgspec.msgpack.decode(content, type=list[Judged])
 
     async def close(self) -> None:
         """End the process, if there is one."""
@@ -89,10 +93,10 @@ class JudgeProcess:
             await process.wait()
 
 
-async def _asked(process: asyncio.subprocess.Process, task: Task, most: int) -> bytes:
+async def _answer(process: asyncio.subprocess.Process, batch: Batch, most: int) -> bytes:
     assert process.stdin is not None
     assert process.stdout is not None
-    process.stdin.write(msgspec.json.encode(task) + b"\n")
+    process.stdin.write(msgspec.json.encode(batch) + b"\n")
     await process.stdin.drain()
     (size,) = FRAME.unpack(await process.stdout.readexactly(FRAME.size))
     if size > most:

@@ -8,7 +8,7 @@ import contextlib
 import logging
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from trading_graph.otel.redaction import Redactor
@@ -44,6 +44,29 @@ class ReceiverLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class Body:
+    """A message of spans, packed in an encoding.
+
+    `is_whole`: whoever hands it over knows that nothing more comes of its traces. `service` is the
+    name under which their verdicts are listed, where that is not their root's service.
+    """
+
+    content: bytes
+    encoding: str
+    decode: Callable[[bytes], Message]
+    is_whole: bool = False
+    service: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The traces of a body's spans, and how many of these were rejected for what."""
+
+    traces: list[GrowingTrace]
+    rejections: Counter[Rejection]
+
+
+@dataclass(frozen=True, slots=True)
 class _KeptTrace:
     """A judged trace: the size of its file in bytes, and when it was judged."""
 
@@ -72,20 +95,29 @@ class Ledger:
             self._note_kept(trace_id, size, now - age)
         return self._files.unjudged()
 
-    def record(
-        self, body: bytes, encoding: str, decode: Callable[[bytes], Message]
-    ) -> tuple[list[GrowingTrace], Counter[Rejection]]:
+    def record_all(self, bodies: Sequence[Body]) -> list[Recorded | Exception]:
+        """Record bodies one after the other; an error is in the place of its body."""
+        outcomes: list[Recorded | Exception] = []
+        for body in bodies:
+            try:
+                outcomes.append(self.record(body))
+            except Exception as error:
+                outcomes.append(error)
+        return outcomes
+
+    def record(self, body: Body) -> Recorded:
         """Write the spans of a body to the files of their traces.
 
-        Returns the traces that have changed, and what was rejected. If a file cannot be written,
-        whoever sends the body again adds what is missing. Raises MalformedMessageError or
-        MessageTooLargeError.
+        If a file cannot be written, whoever sends the body again adds what is missing. Raises
+        MalformedMessageError or MessageTooLargeError.
         """
-        message = decode(unpacked(body, encoding, self._limits.message))
-        batches, rejections = self._splitter.split(message)
-        changed = []
+        content = unpacked(body.content, body.encoding, self._limits.message)
+        batches, rejections = self._splitter.split(body.decode(content))
+        traces = []
         for batch in batches:
             trace = self.take_up(batch.trace_id)
+            trace.is_whole, trace.service = body.is_whole, body.service or trace.service
+            traces.append(trace)
             if trace.repeats(batch):
                 continue
             if trace.size + len(batch.line) > self._limits.trace:
@@ -93,15 +125,10 @@ class Ledger:
                 continue
             self._files.append(batch.trace_id, batch.line)
             self._add(trace, batch)
-            changed.append(trace)
-        for trace in self._growing_of(batches):
+        for trace in traces:
             if not trace.size:
                 del self._growing[trace.trace_id]
-        return changed, rejections
-
-    def _growing_of(self, batches: list[Batch]) -> list[GrowingTrace]:
-        found = (self._growing.get(batch.trace_id) for batch in batches)
-        return [trace for trace in found if trace is not None]
+        return Recorded([trace for trace in traces if trace.size], rejections)
 
     def _add(self, trace: GrowingTrace, batch: Batch) -> None:
         before = trace.spans
@@ -135,17 +162,21 @@ class Ledger:
             spans = [span for batch in batches for span in batch.spans]
             self._add(trace, Batch(trace.trace_id, spans, line))
 
-    def settle(self, trace: GrowingTrace, size: int) -> list[str] | None:
-        """Keep a trace that was judged at a size; None if it has grown since.
+    def settle(self, judged: Sequence[tuple[GrowingTrace, int]]) -> tuple[list[bool], list[str]]:
+        """Keep traces that were judged at a size; false for one that has grown since.
 
-        Returns the ids of the traces that had to go for it.
+        Returns also the ids of the traces that had to go for them.
         """
+        kept = [self._keep(trace, size) for trace, size in judged]
+        return kept, self.forget_old()
+
+    def _keep(self, trace: GrowingTrace, size: int) -> bool:
         if trace.size != size or not self._files.keep(trace.trace_id, size):
-            return None
+            return False
         self._growing.pop(trace.trace_id, None)
         self.waiting -= trace.spans
         self._note_kept(trace.trace_id, size, time.time())
-        return self.forget_old()
+        return True
 
     def _note_kept(self, trace_id: str, size: int, judged: float) -> None:
         self._kept[trace_id] = _KeptTrace(size, judged)

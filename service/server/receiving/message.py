@@ -4,11 +4,20 @@ The same structures are decoded from a request and encoded into the log file of 
 that the protocol does not have is left out. Source: opentelemetry-proto, JSON encoding.
 """
 
-from typing import Annotated
+import re
+from typing import Annotated, Final
 
 import msgspec
 
-from trading_graph.otel.otlp_json import DECODE_ERRORS, Enum, Nanoseconds, in_camel_case
+from trading_graph.otel.errors import TraceError
+from trading_graph.otel.otlp_json import (
+    DECODE_ERRORS,
+    Enum,
+    Nanoseconds,
+    hexadecimal,
+    in_camel_case,
+)
+from trading_graph.otel.sources.json_documents import documents
 from trading_graph.service.server.receiving.errors import MalformedMessageError
 
 Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
@@ -77,8 +86,12 @@ class Status(_Part):
     code: Enum = 0
 
 
+NO_ID: Final = "?"
+"""What the decoders write for an id that is none."""
+
+
 class Span(_Part):
-    """A span; its ids are checked by `batches`."""
+    """A span; its ids are lower-case hexadecimal digits or `NO_ID`, and a root has no parent's."""
 
     trace_id: str = ""
     span_id: str = ""
@@ -129,7 +142,17 @@ class Message(_Part):
     resource_spans: list[ResourceSpans] | None = None
 
 
+class _Answer(_Part):
+    """What Jaeger answers: a message in an envelope."""
+
+    result: Message | None = None
+
+
 _DECODER = msgspec.json.Decoder(Message, strict=False)
+_ANSWER_DECODER = msgspec.json.Decoder(_Answer, strict=False)
+_TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
+_SPAN_ID = re.compile(r"(?!0{16})[0-9a-f]{16}")
+_NO_PARENT = frozenset({"", "0" * 16})
 
 
 def decode_json(content: bytes) -> Message:
@@ -145,4 +168,38 @@ def decode_json(content: bytes) -> Message:
         raise MalformedMessageError(
             f"The body is no message of spans in OTLP JSON{at}; send what an OTLP exporter sends."
         ) from None
+    _check_ids(message)
     return message
+
+
+def decode_jaeger(content: bytes) -> Message:
+    """Decode what Jaeger's stable API answers; raises MalformedMessageError."""
+    parts = list[ResourceSpans]()
+    try:
+        for answer in documents(content, "The answer of Jaeger", "OTLP JSON", _decode_answer):
+            if isinstance(answer, _Answer) and answer.result is not None:
+                parts += answer.result.resource_spans or ()
+    except TraceError as error:
+        raise MalformedMessageError(str(error)) from None
+    message = Message(parts)
+    _check_ids(message)
+    return message
+
+
+def _decode_answer(content: bytes) -> list[_Answer]:
+    return [_ANSWER_DECODER.decode(content)]
+
+
+def _check_ids(message: Message) -> None:
+    for resource in message.resource_spans or ():
+        for scope in resource.scope_spans or ():
+            for span in scope.spans or ():
+                span.trace_id = _checked(span.trace_id, _TRACE_ID)
+                span.span_id = _checked(span.span_id, _SPAN_ID)
+                parent = span.parent_span_id
+                span.parent_span_id = "" if parent in _NO_PARENT else _checked(parent, _SPAN_ID)
+
+
+def _checked(text: str, pattern: re.Pattern[str]) -> str:
+    digits = hexadecimal(text)
+    return digits if pattern.fullmatch(digits) else NO_ID

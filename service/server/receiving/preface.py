@@ -19,8 +19,7 @@ _ADVICE = (
     "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
 )
 _EVERY_S = 60.0
-_named: dict[str, float] = {}
-_MOST_NAMED = 1_000
+_MOST_CLIENTS = 1_000
 
 
 def is_preface(data: bytes) -> bool:
@@ -28,21 +27,27 @@ def is_preface(data: bytes) -> bool:
     return data.startswith(_PREFACE)
 
 
-def refuse_grpc(transport: asyncio.BaseTransport) -> None:
-    """Close a connection, and say what to set: to the client, and in the log once a minute."""
-    assert isinstance(transport, asyncio.WriteTransport)
-    advice = _ADVICE.encode()
-    transport.write(_frame(_SETTINGS, b""))
-    transport.write(_frame(_GOAWAY, struct.pack(">II", 0, _PROTOCOL_ERROR) + advice))
-    transport.close()
-    peer = transport.get_extra_info("peername")
-    client = str(peer[0]) if peer else "a client"
-    now = asyncio.get_running_loop().time()
-    if now - _named.get(client, now - _EVERY_S) >= _EVERY_S:
-        if len(_named) >= _MOST_NAMED:
-            _named.clear()
-        _named[client] = now
-        _LOG.warning("From %s: %s", client, _ADVICE)
+class GrpcRefusal:
+    """Closes connections over gRPC, and says what to set: to the client, and in the log."""
+
+    def __init__(self) -> None:
+        self._last_named: dict[str, float] = {}
+
+    def refuse(self, transport: asyncio.BaseTransport) -> None:
+        """Close a connection; the log names its client once a minute."""
+        assert isinstance(transport, asyncio.WriteTransport)
+        transport.write(_frame(_SETTINGS, b""))
+        reason = struct.pack(">II", 0, _PROTOCOL_ERROR) + _ADVICE.encode()
+        transport.write(_frame(_GOAWAY, reason))
+        transport.close()
+        peer = transport.get_extra_info("peername")
+        client = str(peer[0]) if peer else "a client"
+        now = asyncio.get_running_loop().time()
+        if now - self._last_named.get(client, now - _EVERY_S) >= _EVERY_S:
+            if len(self._last_named) >= _MOST_CLIENTS:
+                self._last_named.clear()
+            self._last_named[client] = now
+            _LOG.warning("From %s: %s", client, _ADVICE)
 
 
 def _frame(kind: int, payload: bytes) -> bytes:

@@ -16,6 +16,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
 
 from trading_graph.service.server.receiving.errors import MalformedMessageError
 from trading_graph.service.server.receiving.message import (
+    NO_ID,
     Event,
     KeyValue,
     KeyValues,
@@ -32,6 +33,7 @@ from trading_graph.service.server.receiving.message import (
 
 _LATEST_NS = 2**63 - 1
 _MOST_KINDS = 127
+_TRACE_ID, _SPAN_ID = bytes(16), bytes(8)  # all zeros: no id
 _BYTES, _VARINT, _FIXED64, _FIXED32 = 2, 0, 1, 5
 
 
@@ -82,11 +84,12 @@ def _scope_spans(content: memoryview) -> ScopeSpans:
 
 def _span(span: ProtoSpan) -> Span:
     start, end, kind = span.start_time_unix_nano, span.end_time_unix_nano, span.kind
+    parent = span.parent_span_id
     decoded = Span(
-        span.trace_id.hex(),
-        span.span_id.hex(),
+        _id(span.trace_id, _TRACE_ID),
+        _id(span.span_id, _SPAN_ID),
         span.trace_state,
-        span.parent_span_id.hex(),
+        _id(parent, _SPAN_ID) if parent and parent != _SPAN_ID else "",
         span.flags,
         span.name,
         kind if 0 <= kind <= _MOST_KINDS else 0,
@@ -126,8 +129,24 @@ def _span(span: ProtoSpan) -> Span:
     return decoded
 
 
+def _id(content: bytes, none: bytes) -> str:
+    return content.hex() if len(content) == len(none) and content != none else NO_ID
+
+
 def _attributes(items: Iterable[ProtoKeyValue]) -> list[KeyValue] | None:
-    return [KeyValue(item.key, _value(item.value)) for item in items] or None
+    # Most values are strings, then numbers: they cost no function call.
+    attributes = []
+    for item in items:
+        value = item.value
+        kind = value.WhichOneof("value")
+        if kind == "string_value":
+            decoded = Value(value.string_value)
+        elif kind == "int_value":
+            decoded = Value(None, value.int_value)
+        else:
+            decoded = _value(value)
+        attributes.append(KeyValue(item.key, decoded))
+    return attributes or None
 
 
 def _value(value: AnyValue) -> Value:

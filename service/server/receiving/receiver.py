@@ -11,36 +11,29 @@ import heapq
 import logging
 import math
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from trading_graph.otel.redaction import Redactor
-from trading_graph.otel.report.documents.document import encode
-from trading_graph.otel.report.documents.verdict import unjudged_document
 from trading_graph.service.errors import StoreUnavailableError
 from trading_graph.service.server.judging import LIMITS, Limits
 from trading_graph.service.server.receiving.batches import Rejection
 from trading_graph.service.server.receiving.errors import ReceiverBusyError
 from trading_graph.service.server.receiving.growing import GrowingTrace
-from trading_graph.service.server.receiving.judge_process import Judged
-from trading_graph.service.server.receiving.judges import JudgeProcess, UnjudgedError
-from trading_graph.service.server.receiving.ledger import Ledger, ReceiverLimits
-from trading_graph.service.server.receiving.message import Message
+from trading_graph.service.server.receiving.judging_line import JudgingLine
+from trading_graph.service.server.receiving.ledger import Body, Ledger, ReceiverLimits, Recorded
 from trading_graph.service.server.receiving.trace_files import TraceFiles
-from trading_graph.service.store import Store, StoredVerdict, now
+from trading_graph.service.store import Store, StoredVerdict
 
 _LOG = logging.getLogger(__name__)
 
 FOLDER = "received"
 _EVERY_S = 3_600.0
-_AGAIN_S = 5.0
-"""After this time a verdict that could not be stored is made again."""
-_FIRST_RATE = 5_000.0
-"""How many spans a second are judged, as long as nothing was measured."""
-_MEASURED = 64
+_MOST_BODIES = 64
+"""How many bodies the thread records at a time."""
 _LONGEST_WAIT_S = 600
 _ROOM = 0.8
 """A sender that was refused comes back when so much of the limit is taken."""
@@ -65,24 +58,31 @@ class Receiver:
         self._files = TraceFiles(out.absolute() / FOLDER)
         self._ledger = Ledger(self._files, limits, redactor)
         self.limits = limits
-        self._judges = [JudgeProcess(environment, process_limits) for _ in range(limits.judges)]
+        self._line = JudgingLine(
+            store,
+            self._files.growing,
+            self._settle,
+            self._note_judged,
+            environment=environment,
+            limits=process_limits,
+            processes=limits.judges,
+        )
         self._thread = ThreadPoolExecutor(1, "receiver")
-        self._bodies = 0
-        self._line: asyncio.Queue[tuple[GrowingTrace, int]] = asyncio.Queue()
-        self._idle: asyncio.LifoQueue[JudgeProcess] = asyncio.LifoQueue()
-        self._spans_in_line = 0
+        self._size = 0
+        self._bodies: asyncio.Queue[tuple[Body, asyncio.Future[Recorded]]] = asyncio.Queue()
         self._alarms: list[tuple[float, str]] = []
         self._alarm_set = asyncio.Event()
         self._first_spans = asyncio.Event()
-        self._speeds: deque[tuple[int, float]] = deque(maxlen=_MEASURED)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Take up what an earlier process received and did not judge; raises OSError."""
         unjudged = await self._in_thread(self._ledger.open)
         works = (
-            self._judge_all(),
+            self._record_all(),
             self._ring(),
+            self._line.run(),
+            self._load(),
             self._take_up(unjudged),
             self._forget_old(),
         )
@@ -93,8 +93,7 @@ class Receiver:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for judge in self._judges:
-            await judge.close()
+        await self._line.close()
         await asyncio.to_thread(self._thread.shutdown)
 
     @contextlib.contextmanager
@@ -102,25 +101,41 @@ class Receiver:
         """Room for a body of a size while it is read; raises ReceiverBusyError."""
         if self._ledger.waiting >= self.limits.waiting:
             raise ReceiverBusyError(self._wait_s())
-        if self._bodies + size > self.limits.bodies:
+        if self._size + size > self.limits.bodies:
             raise ReceiverBusyError(1)
-        self._bodies += size
+        self._size += size
         try:
             yield
         finally:
-            self._bodies -= size
+            self._size -= size
 
-    async def take(
-        self, body: bytes, encoding: str, decode: Callable[[bytes], Message]
-    ) -> Counter[Rejection]:
+    async def take(self, body: Body) -> Counter[Rejection]:
         """Record the spans of a body; when this returns they are in the files of their traces.
 
         Raises MalformedMessageError, MessageTooLargeError or OSError.
         """
-        changed, rejections = await self._in_thread(self._ledger.record, body, encoding, decode)
-        for trace in changed:
-            self._schedule(trace)
-        return rejections
+        recorded = asyncio.get_running_loop().create_future()
+        self._bodies.put_nowait((body, recorded))
+        return (await recorded).rejections
+
+    async def _record_all(self) -> None:
+        """Record what has come; bodies that came meanwhile are recorded in one go."""
+        while True:
+            waiting = [await self._bodies.get()]
+            while len(waiting) < _MOST_BODIES and not self._bodies.empty():
+                waiting.append(self._bodies.get_nowait())
+            bodies = [body for body, _ in waiting]
+            outcomes = await self._in_thread(self._ledger.record_all, bodies)
+            for (_, recorded), outcome in zip(waiting, outcomes, strict=True):
+                if isinstance(outcome, Recorded):
+                    for trace in outcome.traces:
+                        self._schedule(trace)
+                if recorded.done():
+                    pass  # Its client has gone; the spans stay.
+                elif isinstance(outcome, Recorded):
+                    recorded.set_result(outcome)
+                else:
+                    recorded.set_exception(outcome)
 
     async def find(self, trace_id: str) -> Path | None:
         """The file of a received trace, if there is one."""
@@ -137,12 +152,8 @@ class Receiver:
     def _wait_s(self) -> int:
         """After how many seconds there is room again."""
         excess = self._ledger.waiting - _ROOM * self.limits.waiting
-        rate = _FIRST_RATE
-        if self._speeds:
-            judged, seconds = map(sum, zip(*self._speeds, strict=True))
-            rate = judged / seconds * len(self._judges)
-        wait = excess / rate
-        if self._spans_in_line < excess and self._alarms:
+        wait = excess / self._line.spans_per_s
+        if self._line.spans < excess and self._alarms:
             # Some of it waits for spans that have not come.
             wait = max(wait, self._alarms[0][0] - time.monotonic() + 1)
         return min(max(math.ceil(wait), 1), _LONGEST_WAIT_S)
@@ -154,9 +165,8 @@ class Receiver:
             return  # it is looked at again when it was judged
         due = trace.due(self.limits.settle_s)
         if due <= time.monotonic():
-            trace.in_line, trace.alarm = True, None
-            self._spans_in_line += trace.spans
-            self._line.put_nowait((trace, trace.spans))
+            trace.alarm = None
+            self._line.put(trace)
         elif trace.alarm is None or due < trace.alarm:
             trace.alarm = due
             # By id: a trace that is judged long before does not stay in memory.
@@ -178,61 +188,27 @@ class Receiver:
                     trace.alarm = None
                     self._schedule(trace)
 
-    async def _judge_all(self) -> None:
-        """Give each trace in line to an idle judge; the one that was busy last goes first."""
-        for judge in reversed(self._judges):
-            self._idle.put_nowait(judge)
-        # A trace takes a while to end; a process loads meanwhile.
+    async def _load(self) -> None:
         await self._first_spans.wait()
-        await self._judges[0].start()
-        async with asyncio.TaskGroup() as group:
-            while True:
-                trace, spans = await self._line.get()
-                judge = await self._idle.get()
-                group.create_task(self._judge_next(judge, trace, spans))
-
-    async def _judge_next(self, judge: JudgeProcess, trace: GrowingTrace, spans: int) -> None:
-        is_kept = False
         try:
-            is_kept = await self._judge(judge, trace)
-        except (StoreUnavailableError, OSError) as error:
-            _LOG.warning("A received trace is judged again later: %s", error)
-            await asyncio.sleep(_AGAIN_S)
-        except Exception as error:
-            # One bad trace must not end the judging of all others.
-            _LOG.error("Judging the received trace %s failed", trace.trace_id, exc_info=error)
-            await asyncio.sleep(_AGAIN_S)
-        finally:
-            self._idle.put_nowait(judge)
-        trace.in_line = False
-        self._spans_in_line -= spans
-        if not is_kept:
-            self._schedule(trace)
+            await self._line.load()
+        except OSError as error:
+            _LOG.warning("The process that judges received traces does not start: %s", error)
 
-    async def _judge(self, judge: JudgeProcess, trace: GrowingTrace) -> bool:
-        """Judge a trace as far as it has come, store the verdict, and keep the file.
-
-        Returns false if late spans came meanwhile.
-        """
-        trace_id, size, spans, began = trace.trace_id, trace.size, trace.spans, time.monotonic()
-        path = self._files.growing(trace_id)
-        try:
-            judged = await judge.judge(trace_id, path, size)
-        except UnjudgedError as error:
-            document = encode(unjudged_document(trace_id, spans, str(error)))
-            judged = Judged(document, None, "", "trace", now(), None)
-        if not judged.derived and not await self._store.runs_of_trace(trace_id):
-            await self._store.keep_verdict(_stored(trace_id, judged))
-        gone = await self._in_thread(self._ledger.settle, trace, size)
-        self._speeds.append((spans, time.monotonic() - began))
-        if gone is None:
-            return False
+    async def _settle(self, judged: Sequence[tuple[GrowingTrace, int]]) -> Sequence[bool]:
+        kept, gone = await self._in_thread(self._ledger.settle, judged)
         await self._forget(gone)
-        return True
+        return kept
+
+    def _note_judged(
+        self, trace: GrowingTrace, verdict: StoredVerdict | None, is_kept: bool
+    ) -> None:
+        if not is_kept:
+            self._schedule(trace)  # late spans came meanwhile
 
     async def _forget(self, trace_ids: list[str]) -> None:
-        for trace_id in trace_ids:
-            await self._store.forget_verdict(trace_id)
+        if trace_ids:
+            await self._store.forget_verdicts_of(trace_ids)
 
     async def _take_up(self, trace_ids: list[str]) -> None:
         for trace_id in trace_ids:
@@ -249,17 +225,3 @@ class Receiver:
             except (StoreUnavailableError, OSError) as error:
                 _LOG.warning("Old received traces are not deleted: %s", error)
             await asyncio.sleep(_EVERY_S)
-
-
-def _stored(trace_id: str, judged: Judged) -> StoredVerdict:
-    return StoredVerdict(
-        id=trace_id,
-        trace_id=trace_id,
-        service=judged.service,
-        name=judged.name,
-        started=judged.started,
-        seconds=judged.seconds,
-        passed=judged.passed,
-        judged=now(),
-        document=judged.document,
-    )

@@ -20,7 +20,7 @@ from trading_graph.service.server.receiving.errors import (
     MalformedMessageError,
     MessageTooLargeError,
 )
-from trading_graph.service.server.receiving.ledger import Ledger, ReceiverLimits
+from trading_graph.service.server.receiving.ledger import Body, Ledger, ReceiverLimits
 from trading_graph.service.server.receiving.message import Message, decode_json
 from trading_graph.service.server.receiving.protobuf import decode_protobuf
 from trading_graph.service.server.receiving.trace_files import TraceFiles
@@ -74,19 +74,19 @@ BODIES = st.one_of(
     st.tuples(st.just(decode_json), _JSON | _mutated(VALID_JSON) | st.binary(max_size=200)),
     st.tuples(st.just(decode_protobuf), _mutated(VALID_PROTOBUF) | st.binary(max_size=200)),
 )
-Body = tuple[Callable[[bytes], Message], bytes]
+Sent = tuple[Callable[[bytes], Message], bytes]
 
 
-def take(folder: Path, bodies: list[Body]) -> int:
+def take(folder: Path, bodies: list[Sent]) -> int:
     """Record bodies; gives how many were taken. Any other error than the two that refuse is one."""
     ledger, taken = Ledger(TraceFiles(folder), LIMITS, Redactor((), environment={})), 0
     ledger.open()
     for decode, body in bodies:
         try:
-            changed, _ = ledger.record(body, "identity", decode)
+            recorded = ledger.record(Body(body, "identity", decode))
         except (MalformedMessageError, MessageTooLargeError):
             continue
-        taken += bool(changed)
+        taken += bool(recorded.traces)
     for path in folder.glob("growing/*"):
         (trace,) = read(path)
         assert trace.trace_id == path.stem
@@ -98,7 +98,7 @@ def take(folder: Path, bodies: list[Body]) -> int:
 
 @given(BODIES)
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
-def test_any_body_is_taken_or_refused(body: Body) -> None:
+def test_any_body_is_taken_or_refused(body: Sent) -> None:
     with tempfile.TemporaryDirectory() as folder:
         take(Path(folder), [body])
 
@@ -106,13 +106,13 @@ def test_any_body_is_taken_or_refused(body: Body) -> None:
 @pytest.mark.full
 @given(st.lists(BODIES, min_size=20, max_size=20))
 @settings(max_examples=5_500, deadline=None, suppress_health_check=list(HealthCheck))
-def test_a_hundred_thousand_bodies_are_taken_or_refused(bodies: list[Body]) -> None:
+def test_a_hundred_thousand_bodies_are_taken_or_refused(bodies: list[Sent]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         take(Path(folder), bodies)
 
 
 def test_the_valid_bodies_are_taken(tmp_path: Path) -> None:
-    bodies: list[Body] = [(decode_json, VALID_JSON), (decode_protobuf, VALID_PROTOBUF)]
+    bodies: list[Sent] = [(decode_json, VALID_JSON), (decode_protobuf, VALID_PROTOBUF)]
     assert take(tmp_path, bodies) == 2
 
 

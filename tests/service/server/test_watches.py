@@ -110,7 +110,8 @@ async def test_one_that_can_never_be_judged_is_kept_as_that(
     async with opened(
         tmp_path, jaeger_url=jaeger.query_url, serve_watch=(program.service,)
     ) as service:
-        monkeypatch.setattr("trading_graph.service.server.judging._PROGRAM", "raise SystemExit(9)")
+        program_of_judges = "trading_graph.service.server.receiving.judges._PROGRAM"
+        monkeypatch.setattr(program_of_judges, "raise SystemExit(9)")
         trace_id = await sent(program, jaeger)
         (kept,) = await verdicts(service, program.service, 1)
         assert kept["passed"] is None
