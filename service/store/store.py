@@ -36,6 +36,7 @@ from trading_graph.service.store.schema import EVENTS, RUNS, VERDICTS, WATCHES, 
 _KNOWN = 256
 
 _ID: BindParameter[str] = bindparam("_id")  # No column has this name, so an update can set any.
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 _MOMENT: BindParameter[float] = bindparam("moment")
 
 _ADD_RUN = insert(RUNS)
@@ -44,6 +45,7 @@ _FORGET_RUN = delete(RUNS).where(RUNS.c.id == _ID)
 _RUN = select(RUNS).where(RUNS.c.id == _ID)
 _RUN_OF_KEY = select(RUNS).where(RUNS.c.idempotency_key == _ID)
 _RUNS_OF_TRACE = select(RUNS).where(RUNS.c.trace_id == _ID).order_by(RUNS.c.id)
+_TRACES_OF_RUNS = select(RUNS.c.trace_id).where(RUNS.c.trace_id.in_(_IDS)).distinct()
 _ENDED = select(RUNS.c.id).where(RUNS.c.ended < _MOMENT)
 
 _ADD_EVENTS = insert(EVENTS)
@@ -55,6 +57,7 @@ _EVENTS = (
 
 _VERDICT = select(VERDICTS).where(VERDICTS.c.id == _ID)
 _FORGET_VERDICT = delete(VERDICTS).where(VERDICTS.c.id == _ID)
+_FORGET_VERDICTS_OF = delete(VERDICTS).where(VERDICTS.c.id.in_(_IDS))
 _FORGET_VERDICTS = delete(VERDICTS).where(VERDICTS.c.judged < _MOMENT)
 
 _WATCHES = select(WATCHES).order_by(WATCHES.c.service)
@@ -97,6 +100,10 @@ class Store:
     async def runs_of_trace(self, trace_id: str) -> list[StoredRun]:
         """The runs in a trace: the trace of a caller may hold several."""
         return await self._records(StoredRun, _RUNS_OF_TRACE, _id=trace_id)
+
+    async def traces_of_runs(self, trace_ids: Sequence[str]) -> set[str]:
+        """Which of these traces hold runs."""
+        return {row.trace_id for row in await self._rows(_TRACES_OF_RUNS, ids=list(trace_ids))}
 
     async def runs(
         self,
@@ -155,6 +162,10 @@ class Store:
     async def forget_verdicts(self, before: float) -> None:
         """Delete verdicts from before a time."""
         await self._write(_FORGET_VERDICTS, {"moment": before})
+
+    async def forget_verdicts_of(self, ids: Sequence[str]) -> None:
+        """Delete verdicts by their ids."""
+        await self._write(_FORGET_VERDICTS_OF, {"ids": list(ids)})
 
     async def verdict(self, id: str) -> StoredVerdict | None:
         """The verdict with an id."""
