@@ -161,6 +161,8 @@ class Settings(BaseSettings):
     )
     serve_requests_per_s: float = Field(50, gt=0, description="Of one client.")
     serve_burst: int = Field(200, ge=1)
+    serve_connections: int = Field(1_000, ge=1, description="Of one client, at once.")
+    serve_streams: int = Field(256, ge=1, description="That one client follows at once.")
     serve_upload_mib: int = Field(64, ge=1, le=1024)
     serve_drain_s: float = Field(30, ge=0, description="For runs to end when the service stops.")
     serve_keep_days: float = Field(30, gt=0, description="How long runs and verdicts are kept.")

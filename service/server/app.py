@@ -24,6 +24,7 @@ from trading_graph.service.server.access import (
     Rates,
 )
 from trading_graph.service.server.api_documents import Health, Readiness
+from trading_graph.service.server.clients import CONNECTIONS, STREAMS, Shares
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.openapi import Operation, add_routes, ok, openapi
 from trading_graph.service.server.pages import (
@@ -69,6 +70,8 @@ def make_app(service: ServiceContext, redactor: Redactor) -> web.Application:
     app[SERVICE] = service
     app[REDACTOR] = redactor
     app[ACCESS] = access_of(settings)
+    app[CONNECTIONS] = Shares(settings.serve_connections)
+    app[STREAMS] = Shares(settings.serve_streams)
     operations = all_operations()
     add_routes(app, operations)
     app.add_routes(PAGES)

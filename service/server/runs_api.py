@@ -1,6 +1,7 @@
 """The API of runs: start, list, follow and cancel them, and read their results."""
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -28,6 +29,7 @@ from trading_graph.service.server.api_documents import (
     RunsQuery,
     run_document,
 )
+from trading_graph.service.server.clients import following
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.inputs import body_of, id_of, query_of
 from trading_graph.service.server.openapi import EVENT_STREAM, ApiAnswer, Operation, ok
@@ -152,16 +154,14 @@ async def follow_run(request: web.Request) -> web.StreamResponse:
             # It tells a browser not to connect again.
             return web.Response(status=HTTPStatus.NO_CONTENT)
     response = web.StreamResponse(headers={"Content-Type": EVENT_STREAM, "X-Accel-Buffering": "no"})
-    await response.prepare(request)
-    try:
+    with following(request), contextlib.suppress(ConnectionError):  # then the client has left
+        await response.prepare(request)
         if live is None:
             await response.write(b"".join(run_events.sse(*each) for each in stored))
         else:
             async for chunk in live.follow(after):
                 await response.write(chunk)
         await response.write_eof()
-    except ConnectionError:
-        pass  # the client has left
     return response
 
 

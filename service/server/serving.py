@@ -28,6 +28,8 @@ from trading_graph.service.errors import SettingsError, StoreUnavailableError
 from trading_graph.service.langsmith import langsmith_mode
 from trading_graph.service.server import access
 from trading_graph.service.server.app import make_app
+from trading_graph.service.server.clients import CONNECTIONS, allow_many_files
+from trading_graph.service.server.connection import Connection
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.judging import Judging
 from trading_graph.service.server.portfolio_files import PortfolioFiles
@@ -36,7 +38,7 @@ from trading_graph.service.server.portfolio_request import Orders
 from trading_graph.service.server.portfolios import Portfolios
 from trading_graph.service.server.problems import REDACTOR, Problem, answer
 from trading_graph.service.server.receiving.opening import make_receiver
-from trading_graph.service.server.receiving.preface import GrpcRefusal, is_preface
+from trading_graph.service.server.receiving.preface import GrpcRefusal
 from trading_graph.service.server.run_queue import RunQueue
 from trading_graph.service.server.watches import Watches
 from trading_graph.service.settings import Settings
@@ -166,7 +168,10 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=_GRACE_S)
     await runner.setup()
     assert runner.server is not None
-    make = functools.partial(Connection, runner.server, app[REDACTOR], GrpcRefusal())
+    allow_many_files()
+    make = functools.partial(
+        Connection, runner.server, app[REDACTOR], app[CONNECTIONS], GrpcRefusal()
+    )
     loop = asyncio.get_running_loop()
     try:
         try:
@@ -214,57 +219,6 @@ def stop_signals() -> Iterator[asyncio.Event]:
     finally:
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(each)
-
-
-REQUEST_S = 15.0
-"""Time for a connection to send its first whole request, and each further one, in seconds."""
-
-LINGER_S = 5.0
-"""Time to receive the rest of an unread body, so that the client sees the answer, in seconds."""
-
-
-class Connection(web.RequestHandler):
-    """One connection; input that is not HTTP gets a problem as its answer too."""
-
-    def __init__(self, server: web.Server, redactor: Redactor, grpc: GrpcRefusal) -> None:
-        # A compressed body is refused and not inflated: see inputs.py.
-        super().__init__(
-            server,
-            loop=asyncio.get_running_loop(),
-            access_log=None,  # type: ignore[arg-type] # None is what switches it off.
-            keepalive_timeout=REQUEST_S,
-            lingering_time=LINGER_S,
-            auto_decompress=False,
-        )
-        self._redactor = redactor
-        self._grpc = grpc
-
-    def data_received(self, data: bytes) -> None:
-        """Refuse HTTP/2, with which only exporters over gRPC come; all else is HTTP."""
-        if is_preface(data) and self.transport is not None:
-            self._grpc.refuse(self.transport)
-        else:
-            super().data_received(data)
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """A problem that neither repeats nor logs the input, of which anybody may send a lot."""
-        if request.writer.output_size > 0:
-            raise ConnectionError("A response is on its way already.")
-        broken = status == HTTPStatus.BAD_REQUEST
-        detail = "This is no HTTP that the service takes; send a plain request of HTTP/1.1."
-        failed = "The service failed; its log says why, at this time."
-        if not broken:
-            self.log_exception("A request failed", exc_info=exc)
-        response = answer(Problem(HTTPStatus(status), detail if broken else failed), self._redactor)
-        response.headers.update(access.HEADERS)
-        response.force_close()
-        return response
 
 
 LOCK = "service.lock"

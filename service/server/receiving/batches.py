@@ -30,6 +30,8 @@ from trading_graph.service.server.receiving.message import (
 
 _DEEPEST = 32
 """How deep values may stand in one another."""
+_SERVICE = "service.name"
+LATEST_NS = 2**63 - 1
 _WINDOWS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 ENCODINGS = frozenset({"identity", *_WINDOWS})
 """What a body may be packed in."""
@@ -56,11 +58,18 @@ class SpanPlace(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The spans of one trace in a message, and the line that keeps them."""
+    """The spans of one trace in a message, and the line that keeps them.
+
+    `root` is the name of its root, if that is among them; `service` is its service, else that of
+    the first span. `started` is in ns since the epoch.
+    """
 
     trace_id: str
     spans: Sequence[SpanPlace]
     line: bytes
+    root: str | None = None
+    service: str = ""
+    started: int = LATEST_NS
 
 
 class Splitter:
@@ -110,6 +119,9 @@ class Splitter:
                 if part is None:
                     part = parts[span.trace_id] = _TraceParts(span.trace_id)
                 part.begin(resource, scope)
+            if not span.parent_span_id:
+                part.root, part.service = span.name, _service(resource)
+            part.started = min(part.started, span.start_time_unix_nano)
             part.spans.append(span)
             part.places.append(SpanPlace(span.span_id, span.parent_span_id, declared))
 
@@ -170,6 +182,9 @@ class _TraceParts:
 
     def __init__(self, trace_id: str) -> None:
         self.trace_id = trace_id
+        self.root: str | None = None
+        self.service = ""
+        self.started = LATEST_NS
         self.places: list[SpanPlace] = []
         self.spans: list[Span] = []
         """Those of the scope that was begun last."""
@@ -178,6 +193,7 @@ class _TraceParts:
 
     def begin(self, resource: ResourceSpans, scope: ScopeSpans) -> None:
         """Go on below copies of a resource and a scope."""
+        self.service = self.service or _service(resource)
         # By identity: the message outlives these parts.
         spans = self._scopes.get(id(scope))
         if spans is None:
@@ -193,7 +209,15 @@ class _TraceParts:
     def batch(self) -> Batch:
         """The batch of the trace."""
         line = msgspec.json.encode(Message(list(self._resources.values())))
-        return Batch(self.trace_id, self.places, line + b"\n")
+        return Batch(
+            self.trace_id, self.places, line + b"\n", self.root, self.service, self.started
+        )
+
+
+def _service(resource: ResourceSpans) -> str:
+    attributes = (resource.resource and resource.resource.attributes) or ()
+    values = (item.value for item in attributes if item.key == _SERVICE and item.value is not None)
+    return next((value.string_value or "" for value in values), "")
 
 
 def _rejection(span: Span) -> Rejection | None:

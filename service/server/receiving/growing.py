@@ -5,6 +5,7 @@ every parent, is judged when nothing has come for the settle time. One that lack
 as long as a watch waits.
 """
 
+import math
 from dataclasses import dataclass, field
 
 from trading_graph.service.server.receiving.batches import Batch
@@ -16,7 +17,8 @@ class GrowingTrace:
     """What is known of a trace in memory; times are of the monotonic clock, in seconds.
 
     `size` is that of its file, in bytes. `is_whole`: its source says that nothing more comes, and
-    `service` may name a service to list it under. `alarm` is when the receiver looks at it next.
+    `service` may name a service to list it under in the place of `origin`, that of its root. `name`
+    is its root's, `started` in seconds since the epoch. `alarm` is when the receiver looks next.
     """
 
     trace_id: str
@@ -26,6 +28,9 @@ class GrowingTrace:
     declared: int = 0
     is_whole: bool = False
     service: str = ""
+    origin: str = ""
+    name: str = ""
+    started: float = math.inf
     in_line: bool = False
     alarm: float | None = None
     _ids: set[str] = field(default_factory=set)
@@ -46,6 +51,10 @@ class GrowingTrace:
         self._lines.add(hash(batch.line))
         self.size += len(batch.line)
         self.changed = now
+        self.started = min(self.started, batch.started / 1e9)
+        if batch.root is not None or not self.origin:
+            self.origin = batch.service
+        self.name = self.name if batch.root is None else batch.root
         for span in batch.spans:
             if span.span_id not in self._ids:
                 self._ids.add(span.span_id)

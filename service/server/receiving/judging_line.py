@@ -157,8 +157,8 @@ class JudgingLine:
             for trace, judged in zip(traces, await self._judged(judge, traces), strict=True)
         ]
         own = await self._store.traces_of_runs([trace.trace_id for trace in traces])
-        new = [each for each in verdicts if each is not None and each.trace_id not in own]
-        await self._store.keep_verdicts(new)
+        verdicts = [each if each and each.trace_id not in own else None for each in verdicts]
+        await self._store.keep_verdicts([each for each in verdicts if each is not None])
         kept = await self._settle(list(zip(traces, sizes, strict=True)))
         return list(zip(verdicts, kept, strict=True))
 

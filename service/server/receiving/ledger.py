@@ -9,7 +9,7 @@ import logging
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.server.receiving.batches import Batch, Rejection, Splitter, unpacked
@@ -139,6 +139,10 @@ class Ledger:
         """The trace with an id if it is not judged; also for the event loop."""
         return self._growing.get(trace_id)
 
+    def all_growing(self) -> list[GrowingTrace]:
+        """The traces that are not judged; also for the event loop."""
+        return list(self._growing.values())
+
     def take_up(self, trace_id: str) -> GrowingTrace:
         """The trace with an id; a judged one grows again."""
         trace = self._growing.get(trace_id)
@@ -154,13 +158,16 @@ class Ledger:
 
     def _read(self, trace: GrowingTrace) -> None:
         for line in self._files.lines(trace.trace_id):
-            try:
-                batches, _ = self._splitter.split(decode_json(line))
-            except MalformedMessageError:
-                # Somebody else wrote to the file; the verdict says what is wrong with it.
-                batches = []
-            spans = [span for batch in batches for span in batch.spans]
-            self._add(trace, Batch(trace.trace_id, spans, line))
+            self._add(trace, self._batch_of(trace.trace_id, line))
+
+    def _batch_of(self, trace_id: str, line: bytes) -> Batch:
+        with contextlib.suppress(MalformedMessageError):
+            batches, _ = self._splitter.split(decode_json(line))
+            for batch in batches:
+                if batch.trace_id == trace_id:
+                    return replace(batch, line=line)
+        # Somebody else wrote to the file; the verdict says what is wrong with it.
+        return Batch(trace_id, (), line)
 
     def settle(self, judged: Sequence[tuple[GrowingTrace, int]]) -> tuple[list[bool], list[str]]:
         """Keep traces that were judged at a size; false for one that has grown since.

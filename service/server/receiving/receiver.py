@@ -23,6 +23,7 @@ from trading_graph.service.server.judging import LIMITS, Limits
 from trading_graph.service.server.receiving.batches import Rejection
 from trading_graph.service.server.receiving.errors import ReceiverBusyError
 from trading_graph.service.server.receiving.growing import GrowingTrace
+from trading_graph.service.server.receiving.growing_traces import GrowingTraces, Publish
 from trading_graph.service.server.receiving.judging_line import JudgingLine
 from trading_graph.service.server.receiving.ledger import Body, Ledger, ReceiverLimits, Recorded
 from trading_graph.service.server.receiving.trace_files import TraceFiles
@@ -53,11 +54,13 @@ class Receiver:
         limits: ReceiverLimits,
         environment: Mapping[str, str],
         process_limits: Limits = LIMITS,
+        publish: Publish = lambda topic, data: None,
     ) -> None:
         self._store = store
         self._files = TraceFiles(out.absolute() / FOLDER)
         self._ledger = Ledger(self._files, limits, redactor)
         self.limits = limits
+        self.growing = GrowingTraces(self._ledger, self.find, publish)
         self._line = JudgingLine(
             store,
             self._files.growing,
@@ -85,6 +88,7 @@ class Receiver:
             self._load(),
             self._take_up(unjudged),
             self._forget_old(),
+            self.growing.tell_changes(),
         )
         self._tasks = [asyncio.create_task(work, name="receiver") for work in works]
 
@@ -114,7 +118,7 @@ class Receiver:
 
         Raises MalformedMessageError, MessageTooLargeError or OSError.
         """
-        recorded = asyncio.get_running_loop().create_future()
+        recorded: asyncio.Future[Recorded] = asyncio.get_running_loop().create_future()
         self._bodies.put_nowait((body, recorded))
         return (await recorded).rejections
 
@@ -129,6 +133,7 @@ class Receiver:
             for (_, recorded), outcome in zip(waiting, outcomes, strict=True):
                 if isinstance(outcome, Recorded):
                     for trace in outcome.traces:
+                        self.growing.note_change(trace)
                         self._schedule(trace)
                 if recorded.done():
                     pass  # Its client has gone; the spans stay.
@@ -203,6 +208,8 @@ class Receiver:
     def _note_judged(
         self, trace: GrowingTrace, verdict: StoredVerdict | None, is_kept: bool
     ) -> None:
+        if verdict is not None:
+            self.growing.tell_judged(verdict)
         if not is_kept:
             self._schedule(trace)  # late spans came meanwhile
 

@@ -295,7 +295,7 @@ async def _until_listed(service: Service, numbers: set[int]) -> None:
 async def test_a_trace_past_its_largest_size_loses_nothing_silently(tmp_path: Path) -> None:
     async with opened(tmp_path, begun=False, serve_upload_mib=1, serve_settle_s=0.2) as service:
         large = span(2, 1, name="x" * 700_000)
-        assert await export(service, root()) == {}
+        assert await export(service, root(declared=2)) == {}
         assert await export(service, large) == {}
         answer = await export(service, {**large, "spanId": f"{3:016x}"})
         assert answer["partialSuccess"]["rejectedSpans"] == "1"
