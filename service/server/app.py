@@ -15,7 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.extras import VERSION
-from trading_graph.service.server import access, portfolios_api, runs_api, traces_api, watches
+from trading_graph.service.server import access, feed, portfolios_api, runs_api, traces_api, watches
 from trading_graph.service.server.access import ACCESS, OPEN_PATHS, Access, Rates
 from trading_graph.service.server.api_documents import Health, Readiness
 from trading_graph.service.server.context import SERVICE, ServiceContext
@@ -67,7 +67,13 @@ def make_app(service: ServiceContext, redactor: Redactor) -> web.Application:
     app.add_routes(PAGES)
     app[OPEN_PATHS] = _OPEN_PAGES | {each.path for each in operations if each.open}
     app.on_response_prepare.append(access.set_headers)
+    app.on_shutdown.append(end_feed)
     return app
+
+
+async def end_feed(app: web.Application) -> None:
+    """End the streams, which would hold up the service's end."""
+    app[SERVICE].feed.close()
 
 
 @web.middleware
@@ -149,6 +155,7 @@ def all_operations() -> Sequence[Operation]:
         *portfolios_api.OPERATIONS,
         *traces_api.OPERATIONS,
         *watches.OPERATIONS,
+        *feed.OPERATIONS,
         Operation("GET", "/v1/openapi.json", get_openapi, ok(content="application/json")),
     )
 

@@ -15,6 +15,7 @@ from trading_graph.service.store import Store
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from trading_graph.service.server.feed import Feed
     from trading_graph.service.server.judging import Judging
     from trading_graph.service.server.portfolios import Portfolios
     from trading_graph.service.server.watches import Watches
@@ -27,6 +28,7 @@ class ServiceContext:
     settings: Settings
     store: Store
     queue: RunQueue
+    feed: "Feed"
     judging: "Judging"
     watches: "Watches"
     portfolios: "Portfolios"

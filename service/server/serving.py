@@ -29,6 +29,7 @@ from trading_graph.service.langsmith import langsmith_mode
 from trading_graph.service.server import access
 from trading_graph.service.server.app import make_app
 from trading_graph.service.server.context import SERVICE, ServiceContext
+from trading_graph.service.server.feed import Feed
 from trading_graph.service.server.judging import Judging
 from trading_graph.service.server.portfolio_files import PortfolioFiles
 from trading_graph.service.server.portfolio_queue import PortfolioQueue
@@ -84,9 +85,11 @@ async def open_service(
         def explain(error: Exception) -> str:
             return redactor.text(str(error) or type(error).__name__)
 
+        feed = Feed()
         queue = RunQueue(
             store,
             explain,
+            publish=feed.publish,
             at_once=settings.serve_runs_at_once,
             in_line=settings.serve_runs_in_line,
         )
@@ -106,6 +109,7 @@ async def open_service(
             settings=settings,
             store=store,
             queue=queue,
+            feed=feed,
             judging=judging,
             watches=watches,
             portfolios=Portfolios(
