@@ -37,6 +37,7 @@ _MIB = 2**20
 PAGES = (
     web.get("/", home.show),
     web.post("/runs", home.start),
+    web.post("/runs/{run_id}/again", home.start_again),
     web.get("/runs/{run_id}", run_page.show),
     web.post("/runs/{run_id}/cancel", run_page.cancel),
     web.get("/portfolios", portfolios_page.show),

@@ -30,7 +30,7 @@ KEPT = 2_048
 """How many of the last events are kept at least."""
 
 BEAT_S = 5.0
-"""Time without an event until a beat is sent: without either, a client takes the stream for lost."""
+"""Time without an event until a beat is sent; without either, a stream counts as lost."""
 
 STALLED_S = 30.0
 """How long a client may take nothing at all, in seconds."""

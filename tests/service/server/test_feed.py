@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,13 @@ async def take(stream: AsyncIterator[bytes], many: int) -> list[News]:
             news = read_news(await anext(stream))
             found += [each for each in news if each.topic != "beat"]
     return found
+
+
+async def holds(condition: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():  # noqa: ASYNC110 - many conditions, and no event for each
+            await asyncio.sleep(0.01)
 
 
 def nobody() -> dict[str, int]:
@@ -139,7 +146,7 @@ async def test_a_silent_stream_beats(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def read_until(service: Service, path: str, topic: str, **headers: str) -> list[News]:
-    """What a client of the feed gets until an event of a topic; `READY` is set at its hello."""
+    """What a client of the feed gets until an event of a topic."""
     found: list[News] = []
     async with asyncio.timeout(PATIENCE_S), service.http.get(path, headers=headers) as answer:
         assert answer.content_type == "text/event-stream"
@@ -208,9 +215,7 @@ async def test_each_event_is_as_the_openapi_document_says(tmp_path: Path) -> Non
 async def test_the_end_of_the_service_ends_the_streams(tmp_path: Path) -> None:
     async with opened(tmp_path, begun=False) as service:
         following = asyncio.create_task(read_until(service, "/v1/feed", "closing"))
-        async with asyncio.timeout(PATIENCE_S):
-            while not service.parts.feed.watchers:
-                await asyncio.sleep(0.01)
+        await holds(lambda: service.parts.feed.watchers == 1)
         service.parts.feed.close()
         assert (await following)[-1].topic == "closing"
 
@@ -224,14 +229,14 @@ async def test_one_that_takes_nothing_is_cut_off(
         port = int(service.url.rpartition(":")[2])
         _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
         writer.write(b"GET /v1/feed HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-        async with asyncio.timeout(PATIENCE_S):
-            while not feed.watchers:
-                await asyncio.sleep(0.01)
-            while not feed.drops:
-                feed.publish("trace", {"name": "x" * 200_000})
-                await asyncio.sleep(0.01)
-            while feed.watchers:
-                await asyncio.sleep(0.01)
+        await holds(lambda: feed.watchers == 1)
+
+        def flooded() -> bool:
+            feed.publish("trace", {"name": "x" * 200_000})
+            return feed.drops == 1
+
+        await holds(flooded)
+        await holds(lambda: feed.watchers == 0)
         writer.close()
         assert await service.get("/healthz") == {"status": "ok"}, "the others do not notice"
 
