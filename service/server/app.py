@@ -15,7 +15,15 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.extras import VERSION
-from trading_graph.service.server import access, feed, portfolios_api, runs_api, traces_api, watches
+from trading_graph.service.server import (
+    access,
+    feed_api,
+    health,
+    portfolios_api,
+    runs_api,
+    traces_api,
+    watches,
+)
 from trading_graph.service.server.access import ACCESS, OPEN_PATHS, Access, Rates
 from trading_graph.service.server.api_documents import Health, Readiness
 from trading_graph.service.server.context import SERVICE, ServiceContext
@@ -156,7 +164,8 @@ def all_operations() -> Sequence[Operation]:
         *portfolios_api.OPERATIONS,
         *traces_api.OPERATIONS,
         *watches.OPERATIONS,
-        *feed.OPERATIONS,
+        *feed_api.OPERATIONS,
+        *health.OPERATIONS,
         Operation("GET", "/v1/openapi.json", get_openapi, ok(content="application/json")),
     )
 

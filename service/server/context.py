@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from trading_graph.service.server.feed import Feed
+    from trading_graph.service.server.health import HealthChecks
     from trading_graph.service.server.judging import Judging
     from trading_graph.service.server.portfolios import Portfolios
     from trading_graph.service.server.watches import Watches
@@ -29,6 +30,7 @@ class ServiceContext:
     store: Store
     queue: RunQueue
     feed: "Feed"
+    health: "HealthChecks"
     judging: "Judging"
     watches: "Watches"
     portfolios: "Portfolios"

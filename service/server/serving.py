@@ -30,6 +30,7 @@ from trading_graph.service.server import access
 from trading_graph.service.server.app import make_app
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.feed import Feed
+from trading_graph.service.server.health import HealthChecks
 from trading_graph.service.server.judging import Judging
 from trading_graph.service.server.portfolio_files import PortfolioFiles
 from trading_graph.service.server.portfolio_queue import PortfolioQueue
@@ -93,6 +94,7 @@ async def open_service(
             at_once=settings.serve_runs_at_once,
             in_line=settings.serve_runs_in_line,
         )
+        health = HealthChecks(settings, store, queue, feed, out)
         files = PortfolioFiles(settings.portfolios, out)
         portfolio_queue = PortfolioQueue(
             files, out, explain, in_line=settings.serve_portfolios_in_line
@@ -110,6 +112,7 @@ async def open_service(
             store=store,
             queue=queue,
             feed=feed,
+            health=health,
             judging=judging,
             watches=watches,
             portfolios=Portfolios(
@@ -123,7 +126,7 @@ async def open_service(
         await portfolio_queue.take_up()
         try:
             old = forget_old(store, out, settings.serve_keep_days)
-            async with _beside(make_runs(), old):
+            async with _beside(make_runs(), old, health.publish()):
                 try:
                     await watches.start()
                     yield make_app(service, redactor)

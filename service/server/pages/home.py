@@ -64,6 +64,8 @@ def start_form(typed: Input, default_date: str) -> StartForm:
 
 _FIELD_OF = {BadDateError: "date", BadHoldingsError: "holdings", BadLanguageError: "language"}
 _RUNS, _OTHERS, _LIVE = 25, 10, 20
+_HEALTH_S = 60.0
+"""A page is not held up by a check: where somebody follows the feed, a report is younger."""
 _OVER = (RunState.DONE, RunState.FAILED, RunState.CANCELLED)
 
 
@@ -132,6 +134,7 @@ async def _home(
         older=f"/?before={over[_RUNS - 1].id}#runs" if len(over) > _RUNS else None,
         traces=[trace_row(each) for each in others],
         now=now(),
+        health=await service.health.report(_HEALTH_S),
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 from tests.patience import PATIENCE_S
 from tests.service.server.open_service import Service, opened
 from trading_graph.service.server import feed as feed_module
+from trading_graph.service.server import feed_api
 from trading_graph.service.server.app import all_operations
 from trading_graph.service.server.feed import Feed
 from trading_graph.service.server.openapi import openapi
@@ -223,7 +224,7 @@ async def test_the_end_of_the_service_ends_the_streams(tmp_path: Path) -> None:
 async def test_one_that_takes_nothing_is_cut_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed_module, "STALLED_S", 0.1)
+    monkeypatch.setattr(feed_api, "STALLED_S", 0.1)
     async with opened(tmp_path, begun=False) as service:
         feed = service.parts.feed
         port = int(service.url.rpartition(":")[2])

@@ -378,9 +378,17 @@ def test_nothing_is_passed_where_nothing_was_judged() -> None:
 
 def test_the_state_of_a_run_is_told_apart_from_its_verdict() -> None:
     run = StoredRun(
-        **{"id": "1" * 32, "request": NVDA, "symbol": "NVDA", "date": "2025-11-14"},
-        **{"state": RunState.CANCELLED, "trace_id": "1" * 32, "traceparent": None},
-        **{"idempotency_key": None, "created": 1.0, "started": 2.0, "ended": 5.5},
+        "1" * 32,
+        NVDA,
+        "NVDA",
+        "2025-11-14",
+        RunState.CANCELLED,
+        "1" * 32,
+        None,
+        None,
+        1.0,
+        2.0,
+        5.5,
     )
     row = run_row(replace(run, passed=False), stored(False, document()))
     assert (row.state, row.verdict, row.seconds) == ("cancelled", "failed", 3.5)
