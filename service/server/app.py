@@ -15,7 +15,15 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.extras import VERSION
-from trading_graph.service.server import access, portfolios_api, runs_api, traces_api, watches
+from trading_graph.service.server import (
+    access,
+    feed_api,
+    health,
+    portfolios_api,
+    runs_api,
+    traces_api,
+    watches,
+)
 from trading_graph.service.server.access import (
     ACCESS,
     OPEN_PATHS,
@@ -45,6 +53,7 @@ _MIB = 2**20
 PAGES = (
     web.get("/", home.show),
     web.post("/runs", home.start),
+    web.post("/runs/{run_id}/again", home.start_again),
     web.get("/runs/{run_id}", run_page.show),
     web.post("/runs/{run_id}/cancel", run_page.cancel),
     web.get("/portfolios", portfolios_page.show),
@@ -78,7 +87,13 @@ def make_app(service: ServiceContext, redactor: Redactor) -> web.Application:
     app[OPEN_PATHS] = _OPEN_PAGES | {each.path for each in operations if each.open}
     app[UNMETERED_PATHS] = frozenset(each.path for each in operations if each.unmetered)
     app.on_response_prepare.append(access.set_headers)
+    app.on_shutdown.append(end_feed)
     return app
+
+
+async def end_feed(app: web.Application) -> None:
+    """End the streams, which would hold up the service's end."""
+    app[SERVICE].feed.close()
 
 
 @web.middleware
@@ -161,6 +176,8 @@ def all_operations() -> Sequence[Operation]:
         *receiving_api.OPERATIONS,
         *traces_api.OPERATIONS,
         *watches.OPERATIONS,
+        *feed_api.OPERATIONS,
+        *health.OPERATIONS,
         Operation("GET", "/v1/openapi.json", get_openapi, ok(content="application/json")),
     )
 

@@ -15,6 +15,8 @@ from trading_graph.service.store import Store
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from trading_graph.service.server.feed import Feed
+    from trading_graph.service.server.health import HealthChecks
     from trading_graph.service.server.judging import Judging
     from trading_graph.service.server.portfolios import Portfolios
     from trading_graph.service.server.receiving.receiver import Receiver
@@ -28,6 +30,8 @@ class ServiceContext:
     settings: Settings
     store: Store
     queue: RunQueue
+    feed: "Feed"
+    health: "HealthChecks"
     judging: "Judging"
     watches: "Watches"
     portfolios: "Portfolios"

@@ -8,7 +8,7 @@ event after a crash.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, get_args
 
 import msgspec
@@ -149,12 +149,23 @@ def read_event(body: str) -> AnyRunEvent:
     return _DECODER.decode(body)
 
 
+Publish = Callable[[str, object], None]
+"""Sends an event to all who follow the feed: its topic, and its data."""
+
+
 class RunEvents:
     """The events of one run that is queued or running; a `SpanListener`."""
 
-    def __init__(self, run_id: str, store: Store, stored: Sequence[tuple[int, str]] = ()) -> None:
+    def __init__(
+        self,
+        run_id: str,
+        store: Store,
+        stored: Sequence[tuple[int, str]] = (),
+        publish: Publish | None = None,
+    ) -> None:
         self._run_id = run_id
         self._store = store
+        self._publish = publish
         self._sent: list[tuple[int, bytes]] = [
             (number, sse(number, body)) for number, body in stored
         ]
@@ -245,6 +256,11 @@ class RunEvents:
         self._sent += [(first + at, sse(first + at, body)) for at, body in enumerate(bodies)]
         grown, self._grown = self._grown, asyncio.Event()
         grown.set()
+        if self._publish is not None:
+            # Encoded before: their JSON is taken as it is.
+            events = [msgspec.Raw(body.encode()) for body in bodies]
+            news = {"run_id": self._run_id, "first": first, "events": events}
+            self._publish("run_events", news)
 
 
 def sse(number: int, body: str) -> bytes:

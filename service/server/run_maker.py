@@ -12,6 +12,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from trading_graph.graph.decisions import Decision
 from trading_graph.graph.gate_loader import own_gate
+from trading_graph.otel.errors import TraceError
 from trading_graph.otel.report.documents.document import encode
 from trading_graph.otel.report.documents.verdict import verdict_document
 from trading_graph.otel.sources import read
@@ -38,7 +39,8 @@ async def make_runs(
 ) -> None:
     """Open the engine, and make a queue's runs and work on portfolios with it until cancelled."""
     async with open_engine() as engine:
-        queue.begin(RunMaker(engine, store))
+        maker = RunMaker(engine, store)
+        queue.begin(maker, maker.judge_part)
         begin_portfolios(portfolios, engine)
         try:
             await asyncio.Event().wait()
@@ -66,11 +68,24 @@ class RunMaker:
         outcome, trace = await self._complete(run, events)
         if trace is None:
             return outcome
+        verdict = await self._keep_verdict(run, events, trace)
+        seconds = outcome.seconds if verdict.seconds is None else verdict.seconds
+        return replace(outcome, seconds=seconds, passed=verdict.passed)
+
+    async def judge_part(self, run: StoredRun, events: RunEvents) -> bool | None:
+        """Judge what a run has recorded that failed or was cancelled, and store the verdict."""
+        trace = await asyncio.to_thread(_recorded, RunFolder(self._engine.out, run.id), run)
+        if trace is None:
+            return None
+        return (await self._keep_verdict(run, events, trace)).passed
+
+    async def _keep_verdict(
+        self, run: StoredRun, events: RunEvents, trace: SpanTable
+    ) -> StoredVerdict:
         verdict = await asyncio.to_thread(_judge, run, trace)
         await self._store.keep_verdict(verdict)
         events.add(VerdictReached(passed=verdict.passed))
-        seconds = outcome.seconds if verdict.seconds is None else verdict.seconds
-        return replace(outcome, seconds=seconds, passed=verdict.passed)
+        return verdict
 
     async def _complete(
         self, run: StoredRun, events: RunEvents
@@ -117,6 +132,15 @@ def _completed_before(folder: RunFolder) -> tuple[RunOutcome, SpanTable | None]:
         ) from None
     traces = {each.trace_id: each for each in read(folder.trace)}
     return _outcome(decision, 0.0), traces.get(decision.trace_id or "")
+
+
+def _recorded(folder: RunFolder, run: StoredRun) -> SpanTable | None:
+    """The trace of a run as its file has it; None where nothing was recorded."""
+    try:
+        traces = read(folder.trace)
+    except (FileNotFoundError, TraceError):
+        return None
+    return next((each for each in traces if each.trace_id == run.trace_id), None)
 
 
 def _judge(run: StoredRun, trace: SpanTable) -> StoredVerdict:

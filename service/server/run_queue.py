@@ -8,7 +8,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from trading_graph.service.errors import StoreUnavailableError
 from trading_graph.service.server.problems import Problem
 from trading_graph.service.server.run_durations import FIRST_GUESS_S, RunDurations
-from trading_graph.service.server.run_events import RunEvents, RunFinished
+from trading_graph.service.server.run_events import Publish, RunEvents, RunFinished
 from trading_graph.service.store import RunState, Store, StoredRun, now
 
 _LOG = logging.getLogger(__name__)
@@ -81,6 +81,10 @@ MakesRuns = Callable[[StoredRun, RunEvents], Awaitable[RunOutcome]]
 it."""
 
 
+JudgesParts = Callable[[StoredRun, RunEvents], Awaitable[bool | None]]
+"""Judges what a run has recorded that failed or was cancelled; None where there is no verdict."""
+
+
 @dataclass(slots=True)
 class _QueuedRun:
     """A run that is not over; `task` makes it, since `began`."""
@@ -104,12 +108,14 @@ class RunQueue:
         *,
         at_once: int,
         in_line: int,
+        publish: Publish | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._explain = explain
         self._at_once = at_once
         self._in_line = in_line
+        self._publish = publish
         self._live: dict[str, _QueuedRun] = {}
         self._line: asyncio.Queue[_QueuedRun] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
@@ -118,6 +124,7 @@ class RunQueue:
         self._closing = False
         self._clock = clock
         self._durations = RunDurations()
+        self._judge: JudgesParts | None = None
 
     @property
     def running(self) -> int:
@@ -153,12 +160,13 @@ class RunQueue:
             unfinished, key=lambda run: (run.state is not RunState.RUNNING, run.created)
         ):
             events = await self._store.events(run.id)
-            self._admit(run, RunEvents(run.id, self._store, events))
+            self._admit(run, events)
 
-    def begin(self, make: MakesRuns) -> None:
+    def begin(self, make: MakesRuns, judge: JudgesParts | None = None) -> None:
         """Begin to make runs, unless the service is stopping; before that all of them wait."""
         if self._closing:
             return
+        self._judge = judge
         for number in range(self._at_once):
             self._workers.append(asyncio.create_task(self._work(make), name=f"runs {number}"))
 
@@ -183,7 +191,8 @@ class RunQueue:
             if len(self._live) >= self._at_once + self._in_line:
                 raise QueueFullError(self.waiting, self._next_place_s(), len(self._durations))
             await self._store.add(run)
-            self._admit(run, RunEvents(run.id, self._store))
+            self._admit(run)
+            self._tell(run)
             return run, True
 
     async def cancel(self, run_id: str) -> None:
@@ -213,6 +222,10 @@ class RunQueue:
         live = self._live.get(run_id)
         return live.events if live else None
 
+    def last_events(self) -> Mapping[str, int]:
+        """The runs that are not over, each with the number of its last event."""
+        return {run_id: live.events.last for run_id, live in self._live.items()}
+
     async def drain(self, within_s: float) -> bool:
         """Start no more runs, and wait for those under way; false if they take longer."""
         self._closing = True
@@ -236,9 +249,17 @@ class RunQueue:
             await live.events.end()
         self._live.clear()
 
-    def _admit(self, run: StoredRun, events: RunEvents) -> None:
+    def _admit(self, run: StoredRun, stored: Sequence[tuple[int, str]] = ()) -> None:
+        events = RunEvents(run.id, self._store, stored, self._publish)
         live = self._live[run.id] = _QueuedRun(run, events)
         self._line.put_nowait(live)
+
+    def _tell(self, run: StoredRun) -> None:
+        """Publish the state of a run."""
+        if self._publish is not None:
+            state, passed = str(run.state), run.passed
+            news = {"run_id": run.id, "state": state, "symbol": run.symbol, "passed": passed}
+            self._publish("run", news)
 
     async def _work(self, make: MakesRuns) -> None:
         while True:
@@ -270,6 +291,7 @@ class RunQueue:
             changed["started"] = now()
         await self._store.change(live.run.id, **changed)
         live.run = replace(live.run, **changed)
+        self._tell(live.run)
 
     async def _end(self, live: _QueuedRun, state: RunState, **result: Any) -> None:
         live.ending = True
@@ -284,6 +306,8 @@ class RunQueue:
 
     async def _store_end(self, live: _QueuedRun, state: RunState, **result: Any) -> None:
         ended = now()
+        if state is not RunState.DONE:
+            result |= await self._verdict_on_part(live)
         try:
             await self._store.change(live.run.id, state=state, ended=ended, **result)
             live.run = replace(live.run, state=state, ended=ended, **result)
@@ -296,6 +320,18 @@ class RunQueue:
         finally:
             self._live.pop(live.run.id, None)
             live.over.set()
+            self._tell(live.run)
+
+    async def _verdict_on_part(self, live: _QueuedRun) -> dict[str, Any]:
+        """The result of the verdict on what a run did that has not come to its end."""
+        if self._judge is None or live.run.started is None:
+            return {}
+        try:
+            return {"passed": await self._judge(live.run, live.events)}
+        except Exception as error:
+            # Its state is stored all the same.
+            _LOG.error("What run %s recorded cannot be judged", live.run.id, exc_info=error)
+            return {}
 
     def _next_place_s(self) -> float:
         """When a run under way will have ended, so that the first in line makes room."""

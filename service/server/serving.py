@@ -31,6 +31,8 @@ from trading_graph.service.server.app import make_app
 from trading_graph.service.server.clients import CONNECTIONS, allow_many_files
 from trading_graph.service.server.connection import Connection
 from trading_graph.service.server.context import SERVICE, ServiceContext
+from trading_graph.service.server.feed import Feed
+from trading_graph.service.server.health import HealthChecks
 from trading_graph.service.server.judging import Judging
 from trading_graph.service.server.portfolio_files import PortfolioFiles
 from trading_graph.service.server.portfolio_queue import PortfolioQueue
@@ -88,12 +90,15 @@ async def open_service(
         def explain(error: Exception) -> str:
             return redactor.text(str(error) or type(error).__name__)
 
+        feed = Feed()
         queue = RunQueue(
             store,
             explain,
+            publish=feed.publish,
             at_once=settings.serve_runs_at_once,
             in_line=settings.serve_runs_in_line,
         )
+        health = HealthChecks(settings, store, queue, feed, out)
         files = PortfolioFiles(settings.portfolios, out)
         portfolio_queue = PortfolioQueue(
             files, out, explain, in_line=settings.serve_portfolios_in_line
@@ -111,6 +116,8 @@ async def open_service(
             settings=settings,
             store=store,
             queue=queue,
+            feed=feed,
+            health=health,
             judging=judging,
             watches=watches,
             portfolios=Portfolios(
@@ -125,7 +132,7 @@ async def open_service(
         await portfolio_queue.take_up()
         try:
             old = forget_old(store, out, settings.serve_keep_days)
-            async with _beside(make_runs(), old):
+            async with _beside(make_runs(), old, health.publish()):
                 try:
                     await receiver.start()
                     await watches.start()

@@ -12,18 +12,19 @@ from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server.api_documents import RUN_REQUEST, RunsQuery
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.inputs import first, form_of, query_of
+from trading_graph.service.server.pages.durations_chart import MOST_RUNS, JudgedRun, history
 from trading_graph.service.server.pages.forms import FormField, FormSchema, Input
 from trading_graph.service.server.pages.layout import page, see_other
 from trading_graph.service.server.pages.run_progress import (
-    LIMIT_S,
     RunProgress,
     now_doing,
     read_progress,
 )
-from trading_graph.service.server.pages.verdict_page import RunDuration, run_duration, verdict_view
+from trading_graph.service.server.pages.verdict_page import run_duration, verdict_view
+from trading_graph.service.server.pages.work_list import run_row, trace_row
 from trading_graph.service.server.problems import Problem
 from trading_graph.service.server.run_queue import IdempotencyConflictError
-from trading_graph.service.server.runs_api import queue_run
+from trading_graph.service.server.runs_api import queue_run, run_of
 from trading_graph.service.store import RunState, StoredRun, now
 from trading_graph.toolkit.errors import BadDateError, BadRequestError
 
@@ -62,11 +63,10 @@ def start_form(typed: Input, default_date: str) -> StartForm:
 
 
 _FIELD_OF = {BadDateError: "date", BadHoldingsError: "holdings", BadLanguageError: "language"}
-_RUNS, _HISTORY, _OTHERS, _LIVE = 25, 60, 10, 20
+_RUNS, _OTHERS, _LIVE = 25, 10, 20
+_HEALTH_S = 60.0
+"""A page is not held up by a check: where somebody follows the feed, a report is younger."""
 _OVER = (RunState.DONE, RunState.FAILED, RunState.CANCELLED)
-_CHART_HEIGHT = 150
-_FEWEST_COLUMNS = 24
-"""Few runs leave room at the right of the chart rather than become walls."""
 
 
 async def show(request: web.Request) -> web.Response:
@@ -92,6 +92,12 @@ async def start(request: web.Request) -> web.Response:
     return see_other(f"/runs/{run.id}")
 
 
+async def start_again(request: web.Request) -> web.Response:
+    """Start a run with the request of another, and go to its page; raises Problem."""
+    form, run = await form_of(request), await run_of(request)
+    return see_other(f"/runs/{(await _queue(request, run.request, first(form, 'key'))).id}")
+
+
 async def _queue(request: web.Request, run_request: RunRequest, key: str) -> StoredRun:
     try:
         run, _ = await queue_run(request, run_request, key[:200] or None)
@@ -109,7 +115,7 @@ async def _home(
     before = query_of(request, RunsQuery).before if request.method == "GET" else None
     live = await store.runs(states=(RunState.RUNNING, RunState.QUEUED), limit=None)
     over = await store.runs(states=_OVER, before=before, limit=_RUNS + 1)
-    done = await store.runs(states=(RunState.DONE,), limit=_HISTORY)
+    done = await store.runs(states=(RunState.DONE,), limit=MOST_RUNS)
     others = await store.verdicts(of_runs=False, limit=_OTHERS)
     running = [run for run in live if run.state is RunState.RUNNING]
     waiting = [run for run in live if run.state is RunState.QUEUED]
@@ -124,9 +130,11 @@ async def _home(
         count=f"{len(running)} running, {len(waiting)} waiting." if live else "Nothing runs now.",
         live=[await _live_run(service, run) for run in first_live],
         history=history(await _durations(service, done)),
-        runs=over[:_RUNS],
+        runs=[run_row(each, await store.verdict(each.id)) for each in over[:_RUNS]],
         older=f"/?before={over[_RUNS - 1].id}#runs" if len(over) > _RUNS else None,
-        traces=others,
+        traces=[trace_row(each) for each in others],
+        now=now(),
+        health=await service.health.report(_HEALTH_S),
     )
 
 
@@ -137,88 +145,22 @@ class LiveRun:
     run: StoredRun
     progress: RunProgress | None = None
     doing: str = "In line."
-    elapsed: str = ""
+    since: float | None = None
 
 
 async def _live_run(service: ServiceContext, run: StoredRun) -> LiveRun:
     if run.state is not RunState.RUNNING:
         return LiveRun(run)
     progress = read_progress(run.request, await service.store.events(run.id))
-    elapsed = f"{now() - (run.started or run.created):.0f} s"
-    return LiveRun(run, progress, now_doing(progress), elapsed)
+    return LiveRun(run, progress, now_doing(progress), run.started or run.created)
 
 
-async def _durations(service: ServiceContext, done: Sequence[StoredRun]) -> list[RunDuration]:
+async def _durations(service: ServiceContext, done: Sequence[StoredRun]) -> list[JudgedRun]:
     durations = []
     for run in reversed(done):
         if run.seconds is not None:
             stored = await service.store.verdict(run.id)
             verdict = None if stored is None else verdict_view(stored.document)
-            durations.append(run_duration(run.title, run.seconds, verdict))
+            duration = run_duration(run.title, run.seconds, verdict)
+            durations.append(JudgedRun(f"/runs/{run.id}", duration, run.passed))
     return durations
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A run in the chart of durations: its place in per cent, and its bars by class and top."""
-
-    title: str
-    left: float
-    width: float
-    bars: Sequence[tuple[str, float]]
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """How long runs took, one after the other, against the line that they have to stay under."""
-
-    columns: Sequence[Column]
-    limit: float
-    words: str
-    projection: str
-    height: int = _CHART_HEIGHT
-
-
-def history(runs: Sequence[RunDuration]) -> History | None:
-    """The chart of at most 60 runs, the newest at the right; None where there is no run."""
-    if not runs:
-        return None
-    runs = runs[-_HISTORY:]
-    top = max(LIMIT_S, *(each.judged_s for each in runs)) * 1.12
-    width = 100 / max(len(runs), _FEWEST_COLUMNS)
-    calls = [each.call_s for each in runs if each.call_s is not None]
-    return History(
-        columns=[_column(each, number * width, width, top) for number, each in enumerate(runs)],
-        limit=_y(LIMIT_S, top),
-        words=_in_words(runs),
-        projection=f"at {calls[-1]:g} s a call" if calls else "",
-    )
-
-
-def _column(run: RunDuration, left: float, width: float, top: float) -> Column:
-    over = " over" if run.judged_s > LIMIT_S else ""
-    title = f"{run.name}: {run.seconds:.1f} s"
-    bars = [(f"measured{over}", _y(run.seconds, top))]
-    if run.projected_s is not None:
-        title += f" simulated, {run.projected_s:.0f} s at {run.call_s:g} s a call"
-        bars.insert(0, (f"projected{over}", _y(run.projected_s, top)))
-    return Column(title, left + width * 0.14, width * 0.72, bars)
-
-
-def _y(seconds: float, top: float) -> float:
-    return round(_CHART_HEIGHT * (1 - seconds / top), 1)
-
-
-def _in_words(runs: Sequence[RunDuration]) -> str:
-    last = runs[-1]
-    over = sum(each.judged_s > LIMIT_S for each in runs)
-    inside = f"{over} over {LIMIT_S:g} s" if over else f"all inside {LIMIT_S:g} s"
-    words = f"The last {len(runs)} runs, {inside}. The newest took {last.seconds:.1f} s"
-    if len(runs) == 1:
-        words = f"The newest run took {last.seconds:.1f} s"
-    if last.projected_s is not None:
-        words += (
-            f" with simulated latencies; at {last.call_s:g} s a call it takes "
-            f"{last.projected_s:.0f} s"
-        )
-    return f"{words}."

@@ -95,12 +95,13 @@ def _read(name: str) -> str:
 # The style sheet of reports, and what a service has beyond it.
 STYLE = Asset("style.css", report_html.style_sheet() + "\n" + _read("style.css"), "text/css")
 SCRIPT = Asset("live.js", _read("live.js"), "text/javascript")
+FEED = Asset("feed.js", _read("feed.js"), "text/javascript")
 ICON = Asset("icon.svg", _read("icon.svg"), "image/svg+xml")
 
 ASSET_PATH = "/static/{digest}/{name}"
-_ASSETS = {asset.name: asset for asset in (STYLE, SCRIPT, ICON)}
+_ASSETS = {asset.name: asset for asset in (STYLE, FEED, SCRIPT, ICON)}
 ENVIRONMENT.globals.update(
-    style=STYLE.path, script=SCRIPT.path, icon=ICON.path, limit_s=time_limit_s()
+    style=STYLE.path, script=SCRIPT.path, feed=FEED.path, icon=ICON.path, limit_s=time_limit_s()
 )
 # Compiled now: reading a template later would hold the loop that runs live on.
 for _name in ENVIRONMENT.list_templates(extensions=["html"]):

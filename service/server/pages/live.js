@@ -5,6 +5,8 @@
 const SVG = "http://www.w3.org/2000/svg";
 const HEIGHT = 24, INSET = 4, LIMIT_S = Number(document.body.dataset.limitS), ROOM = 1.25;
 const ENDS = [2, 4, 6, 8, 10, 15, 20, 30, 45, 60, 90, 120, 150, 180, 240, 300];
+let lostAt = null; // When the stream was lost, in ms: what moves stands still at that moment.
+const now = () => lostAt ?? Date.now();
 const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 const seconds = (s) => (s < 0.1 ? `${(s * 1000).toPrecision(s ? 3 : 1)} ms` : `${s.toFixed(s < 10 ? 2 : 1)} s`);
@@ -106,6 +108,8 @@ function drawAxis(chart, whole) {
 
 function followRun(chart) {
   const ahead = Date.now() / 1000 - Number(chart.dataset.now); // of the service's clock
+  const runId = chart.dataset.events.split("/")[3];
+  let [last, upTo, leaving] = [Number(chart.dataset.after), 0, false]; // numbers of events
   let begin = chart.dataset.begin ? Number(chart.dataset.begin) : null;
   const lanes = [...chart.querySelectorAll("[data-agent]")].map((row) => new Lane(row));
   const figures = Object.fromEntries([...document.querySelectorAll("[data-figure]")].map((each) => [each.dataset.figure, each]));
@@ -133,7 +137,7 @@ function followRun(chart) {
   function take(event) {
     const [kind, what] = event.type.split(".");
     // The time that no process lived in is taken out by the page, which knows what lies before it.
-    if (event.type === "finished" || event.type === "interruption.ended") return location.reload();
+    if (event.type === "finished" || event.type === "interruption.ended") return leaving || location.reload();
     if (!["agent", "llm", "tool"].includes(kind)) return;
     const lane = kind === "agent" ? lanes.find((each) => each.agent === event.agent) ?? laneOf(event) : laneOf(event);
     if (!lane) return;
@@ -159,15 +163,15 @@ function followRun(chart) {
     requestAnimationFrame(draw);
     if (begin === null || (calm && at - drawn < 1000) || at - drawn < 33) return;
     drawn = at;
-    const now = Date.now() / 1000 - ahead, target = axisEnd(now - begin);
+    const at_s = now() / 1000 - ahead, target = axisEnd(at_s - begin);
     // The axis glides to its next end rather than jumps.
     const whole = !shown || calm || Math.abs(target - shown) < 0.01 ? target : shown + (target - shown) * 0.15;
     if (whole !== shown) drawAxis(chart, whole);
     shown = whole;
-    for (const lane of lanes) lane.draw(begin, now, whole);
+    for (const lane of lanes) lane.draw(begin, at_s, whole);
     const said = doing(lanes);
     if (said !== sentence.textContent) sentence.textContent = said;
-    figures.elapsed.textContent = `${Math.max(now - begin, 0).toFixed(1)} s`;
+    figures.elapsed.textContent = `${Math.max(at_s - begin, 0).toFixed(1)} s`;
     for (const kind of ["llm", "tool"])
       figures[kind].textContent = lanes.reduce((sum, lane) => sum + lane.work.filter((each) => each.kind === kind).length, 0);
     figures.tokens.textContent = tokens.toLocaleString("en");
@@ -178,41 +182,143 @@ function followRun(chart) {
   setInterval(() => {
     if (heard.textContent !== sentence.textContent) heard.textContent = sentence.textContent;
   }, 1000);
-  const source = new EventSource(`${chart.dataset.events}?after=${chart.dataset.after}`);
-  source.onmessage = (message) => take(JSON.parse(message.data));
+  // Events that were told before this page listened, or while the stream was lost, are asked for.
+  async function catchUp() {
+    const stop = new AbortController();
+    try {
+      const answer = await fetch(`${chart.dataset.events}?after=${last}`, { signal: stop.signal });
+      const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+      for (let text = ""; last < upTo;) {
+        const { value, done } = await reader.read();
+        if (done) break;
+        const blocks = (text + value).split("\n\n");
+        text = blocks.pop();
+        for (const [, number, body] of blocks.map((block) => block.match(/^id: (\d+)\ndata: (.*)$/)).filter(Boolean))
+          takeAll(Number(number), [JSON.parse(body)]);
+      }
+    } catch { /* The stream is lost again; its return brings us back here. */ }
+    upTo = 0;
+    stop.abort();
+  }
+
+  function takeAll(first, events) {
+    events.forEach((event, at) => {
+      if (first + at !== last + 1) return;
+      last += 1;
+      take(event);
+    });
+  }
+
+  function reach(number) {
+    const idle = !upTo;
+    upTo = Math.max(upTo, number);
+    if (idle && last < upTo) catchUp(); else if (idle) upTo = 0;
+  }
+
+  document.addEventListener("feed", ({ detail: { topic, data } }) => {
+    if (topic === "hello") {
+      if (runId in data.runs) reach(data.runs[runId]);
+      else setTimeout(() => leaving || location.reload(), 1000); // It is over.
+    } else if (topic === "run_events" && data.run_id === runId) {
+      takeAll(data.first, data.events);
+      reach(data.first + data.events.length - 1);
+    }
+  });
   // Whoever cancels the run is led to its page already.
-  document.addEventListener("submit", () => source.close());
-  source.onerror = () => {
-    // Where the service has nothing more to tell, its page has.
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 2000);
-  };
+  document.addEventListener("submit", () => { leaving = true; });
   requestAnimationFrame(draw);
 }
 
-// A page that goes on loads itself again and takes over the parts that have changed.
-async function refresh() {
-  if (document.hidden) return;
-  try {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-    const next = new DOMParser().parseFromString(answer.ok ? await answer.text() : "", "text/html");
-    for (const part of document.querySelectorAll("[data-fresh]")) {
-      const other = next.querySelector(`[data-fresh="${part.dataset.fresh}"]`);
-      // What somebody has the focus in stays until they leave it.
-      if (!other || other.outerHTML === part.outerHTML || part.contains(document.activeElement)) continue;
-      part.dataset.fresh === "counted" ? (part.textContent = other.textContent) : part.replaceWith(other);
-    }
-  } catch { /* The service is away for a while; the next time it may be back. */ }
+// Says that the stream is lost, until it is back; what moves stands still meanwhile.
+function showLost(at) {
+  if (lostAt !== null) return;
+  lostAt = at;
+  document.body.dataset.stream = "lost";
+  const banner = document.createElement("p"), time = new Date(at).toLocaleTimeString("en-GB");
+  banner.className = "banner";
+  banner.setAttribute("role", "alert");
+  banner.textContent = `The connection to the service is lost. This page shows how things stood at ${time}, and goes on by itself when the service answers again.`;
+  document.querySelector("main").before(banner);
 }
 
-async function stayFresh() {
-  while (document.querySelector("[data-live]")) {
-    await new Promise((done) => setTimeout(done, 2000));
-    await refresh();
+function showBack() {
+  document.body.dataset.stream = "live";
+  if (lostAt === null) return;
+  lostAt = null;
+  document.querySelector(".banner").remove();
+}
+
+// The page is loaded again, and the parts that have changed are taken over; false where that fails.
+async function refresh() {
+  try {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    if (!answer.ok) return false;
+    const next = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const part of document.querySelectorAll("[data-fresh]")) {
+      const other = next.querySelector(`[data-fresh="${part.dataset.fresh}"]`);
+      if (other && other.outerHTML !== part.outerHTML) replacePart(part, other);
+    }
+    return true;
+  } catch {
+    return false;
   }
 }
 
-const chart = document.querySelector("[data-events]");
+function replacePart(part, other) {
+  if (part.dataset.fresh === "counted") return (part.textContent = other.textContent);
+  // What somebody has the focus in stays until they leave it, unless the same is in the new part.
+  const active = part.contains(document.activeElement) ? document.activeElement : null;
+  if (active && !(active.id && other.querySelector(`#${CSS.escape(active.id)}`))) return;
+  for (const tick of part.querySelectorAll("input:checked")) {
+    const same = other.querySelector(`#${CSS.escape(tick.id)}`);
+    if (same) same.checked = true;
+  }
+  part.replaceWith(other);
+  if (active) document.getElementById(active.id).focus();
+}
+
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+const seen = () => new Promise((done) => {
+  if (!document.hidden) return done();
+  document.addEventListener("visibilitychange", done, { once: true });
+});
+
+// Pages of portfolios, whose runs tell nothing, ask again and again.
+async function poll() {
+  while (document.querySelector("[data-live]")) {
+    await pause(2000);
+    await seen();
+    (await refresh()) ? showBack() : showLost(Date.now());
+  }
+}
+
+// Pages that follow the feed ask when it says that something has changed, once a second at most.
+function refreshOnNews(follower) {
+  const ahead = Date.now() / 1000 - Number(follower.dataset.now); // of the service's clock
+  let due = false, busy = false;
+  document.addEventListener("feed", async ({ detail: { topic } }) => {
+    due ||= topic !== "lost";
+    if (busy) return;
+    for (busy = true; due;) {
+      await seen();
+      due = false;
+      await refresh();
+      await pause(1000);
+    }
+    busy = false;
+  });
+  setInterval(() => {
+    for (const each of document.querySelectorAll("[data-since]"))
+      each.textContent = `${Math.max(now() / 1000 - ahead - Number(each.dataset.since), 0).toFixed(0)} s`;
+  }, 1000);
+}
+
+document.addEventListener("feed", ({ detail: { topic, data } }) => {
+  topic === "lost" ? showLost(data.at) : showBack();
+});
+const chart = document.querySelector("[data-events]"), follower = document.querySelector("[data-feed]");
 if (chart) followRun(chart);
-else stayFresh();
+else if (follower) refreshOnNews(follower);
+else poll();
 const waits = document.querySelector("[data-reload]");
 if (waits) setTimeout(() => location.reload(), 1000 * Number(waits.dataset.reload));

@@ -56,8 +56,9 @@ async def test_wherever_it_stands_its_spans_say_cancelled(
         told = await service.events(run["id"])
         again = await service.post(f"/v1/runs/{run['id']}/cancel", status=200)
         assert again == answer, "what is over stays as it is"
-        await service.get(run["links"]["verdict"], 404)
+        verdict = await service.get(run["links"]["verdict"])
         await service.get(run["links"]["decision"], 404)
+        diagnosis = await service.get(run["links"]["diagnosis"])
         after = await service.start(symbol="NVDA")
         assert (await service.over(after["id"]))["state"] == "done"
     trace = await asyncio.to_thread(trace_of, tmp_path, run["id"])
@@ -67,8 +68,13 @@ async def test_wherever_it_stands_its_spans_say_cancelled(
     stopped = [row for row in range(len(trace)) if semconv.ERROR_TYPE in trace.attributes(row)]
     assert {trace.attributes(row)[semconv.ERROR_TYPE] for row in stopped} == {"cancelled"}
     assert len(stopped) > 1, "what was open is marked too"
-    assert told[-1]["type"] == "finished"
+    assert [each["type"] for each in told[-2:]] == ["verdict", "finished"]
     assert told[-1]["state"] == "cancelled"
+    assert (answer["passed"], verdict["passed"]) == (False, False), "it did not come to its end"
+    assert verdict["spans"] == len(trace)
+    failed = [each["title"] for each in verdict["checks"] if each["outcome"] == "fail"]
+    assert "No error, retry or timeout stays hidden" in failed
+    assert diagnosis["trace_id"] == run["trace_id"]
     assert [each["id"] for each in told] == list(range(1, len(told) + 1))
 
 
@@ -83,6 +89,7 @@ async def test_one_that_waits_leaves_no_trace_and_tells_its_end(tmp_path: Path) 
         told = await follower
         assert [each["type"] for each in told] == ["finished"]
         await service.get(second["links"]["trace"], 404)
+        await service.get(second["links"]["verdict"], 404)
         assert (await service.over(first["id"]))["state"] == "done"
 
 

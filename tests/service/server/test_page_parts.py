@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -14,9 +14,9 @@ from trading_graph.otel.report.html import percent
 from trading_graph.service.run.request import ANALYSTS, RunRequest
 from trading_graph.service.run.source_table import SOURCE_HEAD, source_rows
 from trading_graph.service.server.pages import home
+from trading_graph.service.server.pages.durations_chart import JudgedRun, history
 from trading_graph.service.server.pages.forms import Input
-from trading_graph.service.server.pages.home import history
-from trading_graph.service.server.pages.layout import ENVIRONMENT, render
+from trading_graph.service.server.pages.layout import ENVIRONMENT, STYLE, render
 from trading_graph.service.server.pages.login import local
 from trading_graph.service.server.pages.run_page import as_html, levels_of, pieces
 from trading_graph.service.server.pages.run_progress import (
@@ -34,6 +34,8 @@ from trading_graph.service.server.pages.verdict_page import (
     run_duration,
     verdict_view,
 )
+from trading_graph.service.server.pages.work_list import run_row, trace_row
+from trading_graph.service.store import RunState, StoredRun, StoredVerdict
 
 EVIL = '<script>alert(1)</script><img src=x onerror="alert(1)">'
 NVDA = RunRequest(symbol="NVDA")
@@ -68,8 +70,9 @@ def verdict_section(document: str) -> str:
     return render("verdict.html", verdict=verdict_view(document))
 
 
-def history_section(runs: list[RunDuration]) -> str:
-    return render("history.html", history=history(runs))
+def history_section(runs: list[RunDuration], passed: bool | None = True) -> str:
+    judged = [JudgedRun(f"/runs/{at}", run, passed) for at, run in enumerate(runs)]
+    return render("history.html", history=history(judged))
 
 
 def form_section(typed: Input) -> str:
@@ -322,12 +325,88 @@ def test_simulated_runs_show_what_they_would_take() -> None:
     assert run_duration("NVDA", 5.9, None) == RunDuration("NVDA", 5.9)
 
 
-def test_runs_over_the_limit_are_marked_by_what_is_compared_with_it() -> None:
+def test_a_bar_has_the_colour_of_the_verdict_and_leads_to_the_run() -> None:
+    simulated = RunDuration("NVDA", 5.0, 130.0, 15.0)
+    for passed, kind, word in (
+        (True, "good", "passed"),
+        (False, "bad", "failed"),
+        (None, "plain", "no verdict"),
+    ):
+        page = history_section([simulated], passed)
+        shapes = [a for tag, a in Tags(page).found if tag in ("a", "rect")]
+        assert shapes[0]["href"] == "/runs/0"
+        assert f"; {word}" in str(shapes[0]["aria-label"])
+        bars = [
+            a for a in shapes if a.get("class") in (f"measured {kind}-bar", f"projected {kind}-bar")
+        ]
+        projected, measured = sorted(bars[:2], key=lambda a: float(str(a["y"])))
+        assert projected["class"] == f"projected {kind}-bar"
+        assert float(str(measured["height"])) >= 2, "the measured part can be seen"
+        assert f"{word}</li>" in page
+
+
+def test_what_is_compared_with_the_limit_is_counted_over_it() -> None:
     page = history_section([RunDuration("a", 5.0, 130.0, 15.0), RunDuration("b", 119.0)])
-    assert page.count("projected over") == 1
     assert "1 over 120 s" in page
     assert_inert(history_section([RunDuration(EVIL, 1.0)]))
     assert history_section([]).strip() == ""
+
+
+def stored(passed: bool | None, said: str) -> StoredVerdict:
+    return StoredVerdict("1" * 32, "1" * 32, "shop", "GET /", 1.0, 2.5, passed, 3.0, said)
+
+
+def test_a_row_names_the_check_that_failed_and_counts_the_others() -> None:
+    check = json.loads(document())["checks"][0]
+    two = json.dumps(json.loads(document()) | {"checks": [check, check | {"title": "Other"}]})
+    assert trace_row(stored(False, document())).reason == "Tool calls run concurrently"
+    assert trace_row(stored(False, two)).reason == "Tool calls run concurrently, and 1 more"
+    passed = trace_row(stored(True, document(outcome="pass")))
+    assert (passed.verdict, passed.reason) == ("passed", "")
+
+
+def test_nothing_is_passed_where_nothing_was_judged() -> None:
+    empty = {"complete": True, "missing": [], "passed": None, "checks": []}
+    said = VERDICT | empty | {"nothing_to_judge": "There is nothing to judge."}
+    row = trace_row(stored(None, json.dumps(said)))
+    assert (row.verdict, row.verdict_kind) == ("no verdict", "plain")
+    assert row.reason == "There is nothing to judge."
+    said = VERDICT | empty | {"complete": False, "missing": ["No root.", "Two orphans."]}
+    row = trace_row(stored(None, json.dumps(said)))
+    assert (row.verdict, row.reason) == ("incomplete", "No root.")
+
+
+def test_the_state_of_a_run_is_told_apart_from_its_verdict() -> None:
+    run = StoredRun(
+        "1" * 32,
+        NVDA,
+        "NVDA",
+        "2025-11-14",
+        RunState.CANCELLED,
+        "1" * 32,
+        None,
+        None,
+        1.0,
+        2.0,
+        5.5,
+    )
+    row = run_row(replace(run, passed=False), stored(False, document()))
+    assert (row.state, row.verdict, row.seconds) == ("cancelled", "failed", 3.5)
+    assert row.reason == "Tool calls run concurrently"
+    row = run_row(replace(run, started=None), None)
+    assert (row.state, row.verdict, row.seconds) == ("cancelled", "no verdict", None)
+    assert "before it began" in row.reason
+    row = run_row(replace(run, state=RunState.FAILED, error="The model is away."), None)
+    assert (row.state, row.reason) == ("failed", "The model is away.")
+
+
+def test_decisions_and_verdicts_do_not_share_colours() -> None:
+    for scheme in re.findall(r"\{ (--on:[^}]*)\}", STYLE.content):
+        colours = dict(re.findall(r"--(\w+): ([^;]+);", scheme))
+        dark = colours["on"] != "#fff"
+        base = re.findall(r"--good: (#\w+); --warn: \S+ --bad: (#\w+)", STYLE.content)[dark]
+        assert not {colours["buy"], colours["sell"], colours["hold"]} & set(base)
+        assert colours["buy"] != colours["sell"]
 
 
 @pytest.mark.parametrize(
