@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from trading_graph.service.server.judging import Judging
     from trading_graph.service.server.portfolios import Portfolios
+    from trading_graph.service.server.trace_views import TraceViews
     from trading_graph.service.server.watches import Watches
 
 
@@ -28,6 +29,7 @@ class ServiceContext:
     store: Store
     queue: RunQueue
     judging: "Judging"
+    views: "TraceViews"
     watches: "Watches"
     portfolios: "Portfolios"
     out: Path

@@ -36,6 +36,7 @@ from trading_graph.service.server.portfolio_request import Orders
 from trading_graph.service.server.portfolios import Portfolios
 from trading_graph.service.server.problems import REDACTOR, Problem, answer
 from trading_graph.service.server.run_queue import RunQueue
+from trading_graph.service.server.trace_views import TraceViews
 from trading_graph.service.server.watches import Watches
 from trading_graph.service.settings import Settings
 from trading_graph.service.store import forget_old, open_store
@@ -107,6 +108,7 @@ async def open_service(
             store=store,
             queue=queue,
             judging=judging,
+            views=TraceViews(judging),
             watches=watches,
             portfolios=Portfolios(
                 settings, files, Orders(settings, choice, langsmith, out), portfolio_queue
