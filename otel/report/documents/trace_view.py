@@ -200,8 +200,8 @@ class Columns:
         return [(row, start - begin, end - begin) for row, start, end in parts]
 
     def places(self, spans: Sequence[Span]) -> list[int]:
-        """The places of some spans."""
-        return [self.place[span.id] for span in spans]
+        """The places of some spans, each once."""
+        return list(dict.fromkeys(self.place[span.id] for span in spans))
 
 
 def trace_view(

@@ -67,7 +67,8 @@ async def show(request: web.Request) -> web.Response:
     verdict = await service.store.verdict(run.id)
     # Reports are long, and rendering them would hold the loop that runs live on.
     results = await asyncio.to_thread(results_in, service.out / run.id)
-    section = await trace_section(request, run.id) if run.started else None
+    begun = run.started is not None
+    section = await trace_section(request, run.id) if begun else TraceSection(run.id, None)
     return _show_over(request, run, progress, verdict, results, owner, section)
 
 
@@ -102,13 +103,13 @@ def _show_over(
     stored: StoredVerdict | None,
     results: "Results",
     owner: PortfolioStatus | None,
-    section: TraceSection | None,
+    section: TraceSection,
 ) -> web.Response:
     begin = (run.started or run.created) + progress.dead_s
     verdict = None
     if stored is not None:
         verdict = verdict_view(stored.document)
-    elif owner is not None and section is not None and section.kept is not None:
+    elif owner is not None and section.kept is not None:
         verdict = VerdictView.of(section.kept.verdict)  # nobody stores those of portfolios
     duration = None
     if run.seconds is not None:
