@@ -326,9 +326,17 @@ def compare() -> None:
 @_dependencies
 @click.option(
     "--export",
-    type=click.Choice(["perfetto", "folded", "otlp"]),
-    help="Instead of the report: trace events for Perfetto, folded stacks of the critical path, or "
-    "the predicted run as a trace.",
+    type=click.Choice(["perfetto", "folded", "otlp", "view", "what-if"]),
+    help="Instead of the report: trace events for Perfetto, folded stacks of the critical path, "
+    "the predicted run as a trace, all that the service's page shows of a trace, or the times of "
+    "its spans with some findings fixed.",
+)
+@click.option(
+    "--fix",
+    type=click.IntRange(min=1),
+    multiple=True,
+    metavar="NUMBER",
+    help="A finding that --export what-if fixes, by its number in the report. Repeatable.",
 )
 @click.option(
     "--out",

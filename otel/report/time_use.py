@@ -1,7 +1,8 @@
-"""What the span that takes most of the critical path did with its time, where that is recorded."""
+"""What spans did with their time, where that is recorded."""
 
 from trading_graph.otel.diagnosis import Diagnosis, ranking_of
 from trading_graph.otel.report.durations import brief
+from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.vocabularies import finite, witness
 
 _PARTS = {
@@ -24,14 +25,21 @@ def time_of_largest(diagnosis: Diagnosis) -> str:
     if witness.RUNNING_MS not in trace.keys:
         return ""
     row = max(ranking.path.self_ns.items(), key=lambda item: item[1])[0]
-    length_ms = trace.lengths[row] / 1e6
-    parts = [
-        (time_ms, words)
-        for key, words in _PARTS.items()
-        if (time_ms := finite(trace.attributes(row).get(key)))
-        and time_ms >= _LEAST_SHARE * length_ms
-    ]
+    parts = time_use(trace, row)
     if not parts:
         return ""
-    said = ", ".join(f"{brief(time_ms / 1e3)} {words}" for time_ms, words in sorted(parts)[::-1])
-    return f"The largest there is {trace.names[row]!r}, {brief(length_ms / 1e3)}: {said}."
+    said = ", ".join(f"{brief(seconds)} {words}" for seconds, words in parts)
+    length_s = trace.lengths[row] / 1e9
+    return f"The largest there is {trace.names[row]!r}, {brief(length_s)}: {said}."
+
+
+def time_use(trace: SpanTable, row: int) -> list[tuple[float, str]]:
+    """What a span did with its time, in seconds, the most first; empty where that is unrecorded."""
+    length_ms = trace.lengths[row] / 1e6
+    attributes = trace.attributes(row)
+    parts = [
+        (time_ms / 1e3, words)
+        for key, words in _PARTS.items()
+        if (time_ms := finite(attributes.get(key))) and time_ms >= _LEAST_SHARE * length_ms
+    ]
+    return sorted(parts)[::-1]

@@ -26,9 +26,11 @@ from trading_graph.otel.gc_pause import last_work
 from trading_graph.otel.report.diagnosis import DiagnosisText, diagnosis_json
 from trading_graph.otel.report.documents.diagnosis import diagnosis_document
 from trading_graph.otel.report.documents.document import encode
+from trading_graph.otel.report.documents.span_details import view_export
+from trading_graph.otel.report.documents.trace_view import what_if
 from trading_graph.otel.report.exports import folded, perfetto
 from trading_graph.otel.report.verdict import VerdictText
-from trading_graph.otel.trace import SpanTable
+from trading_graph.otel.trace import SpanTable, Trace
 from trading_graph.otel.trace.dependencies import Dependencies
 from trading_graph.otel.trace.parts import Part
 from trading_graph.otel.verdict import Gate, Verdict
@@ -56,11 +58,14 @@ def diagnose_command(
     seen: tuple[str, ...],
     dependencies: str | None,
     export: str | None,
+    fix: tuple[int, ...],
     out: str | None,
 ) -> ExitCode:
     """Diagnose a trace, print or write it, and return the exit code."""
     if format and export:
         raise click.UsageError("--format is for the report and --export is instead of it; give one")
+    if bool(fix) != (export == "what-if"):
+        raise click.UsageError("--fix and --export what-if go together; give both")
     form = export or format or "text"
     talk = Console(stderr=True)
     own = Gate.from_file(Path(gate)) if gate else None
@@ -77,13 +82,21 @@ def diagnose_command(
         )
     table = find_trace(trace, source, id, part, join)
     diagnosis = diagnose(table, own or default_gate(table), target, id, others, order)
+    if isinstance(diagnosis, Diagnosis):
+        diagnosis = with_places(diagnosis)
+    if form == "view":
+        # A trace without a verdict has a view too.
+        _put(encode(view_export(Trace(table), diagnosis), indent=None) + "\n", out, talk)
+        return _code_of(diagnosis)
     if not isinstance(diagnosis, Diagnosis):
         # On stderr: stdout is for the report, which may be JSON.
         talk.print(VerdictText(diagnosis), highlight=False)
         if form == "json":
             print_error(_without_verdict(diagnosis), ErrorKind.INCOMPLETE_TRACE)
         return ExitCode.NOT_DONE
-    diagnosis = with_places(diagnosis)
+    if form == "what-if":
+        _put(_what_if(table, diagnosis, fix), out, talk)
+        return _code_of(diagnosis)
     if out is None:
         _print(diagnosis, form)
         if form == "text" and PORTFOLIO_ID in table.keys:
@@ -91,9 +104,25 @@ def diagnose_command(
                 table, runs_folder(), Console(file=sys.stdout, highlight=False, emoji=False)
             )
     else:
-        _write(Path(out), _text(diagnosis, form))
-        talk.print(f"Written: {out}", highlight=False, soft_wrap=True)
+        _put(_text(diagnosis, form), out, talk)
     return _code_of(diagnosis)
+
+
+def _put(text: str, out: str | None, talk: Console) -> None:
+    """Print a text, or write it to a file and say so."""
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        _write(Path(out), text)
+        talk.print(f"Written: {out}", highlight=False, soft_wrap=True)
+
+
+def _what_if(table: SpanTable, diagnosis: Diagnosis, fix: Sequence[int]) -> str:
+    try:
+        document = what_if(Trace(table), diagnosis, fix)
+    except LookupError as error:
+        raise click.UsageError(f"{error.args[0]} Name such with --fix.") from None
+    return encode(document, indent=None) + "\n"
 
 
 def _diagnose_each(

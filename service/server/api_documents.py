@@ -100,6 +100,12 @@ class DiagnosisQuery(Query):
     target: Annotated[float, Field(gt=0, le=86_400)] = time_limit_s()
 
 
+class WhatIfQuery(Query):
+    """The numbers of the findings whose fixes are made, with commas between them."""
+
+    findings: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}(,[1-9][0-9]{0,3}){0,63}$")]
+
+
 class Health(BaseModel):
     """Whether the service lives."""
 

@@ -41,6 +41,7 @@ from trading_graph.service.server.pages import (
     portfolio_page,
     portfolios_page,
     run_page,
+    trace_view,
     verdict_page,
 )
 from trading_graph.service.server.pages.layout import ASSET_PATH, page, see_other, show_asset
@@ -61,6 +62,7 @@ PAGES = (
     web.get("/portfolios/{portfolio_id}", portfolio_page.show),
     web.post("/portfolios/{portfolio_id}/cancel", portfolio_page.cancel),
     web.get("/traces/{trace_id}", verdict_page.show),
+    web.get("/traces/{trace_id}/spans", trace_view.show_table),
     web.get(login.PATH, login.show),
     web.post(login.PATH, login.log_in),
     web.post("/logout", login.log_out),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trading_graph.service.server.judging import Judging
     from trading_graph.service.server.portfolios import Portfolios
     from trading_graph.service.server.receiving.receiver import Receiver
+    from trading_graph.service.server.trace_views import TraceViews
     from trading_graph.service.server.watches import Watches
 
 
@@ -33,6 +34,7 @@ class ServiceContext:
     feed: "Feed"
     health: "HealthChecks"
     judging: "Judging"
+    views: "TraceViews"
     watches: "Watches"
     portfolios: "Portfolios"
     receiver: "Receiver"

@@ -12,7 +12,6 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from http import HTTPStatus
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.errors import SettingsError, StoreUnavailableError
 from trading_graph.service.langsmith import langsmith_mode
-from trading_graph.service.server import access
 from trading_graph.service.server.app import make_app
 from trading_graph.service.server.clients import CONNECTIONS, allow_many_files
 from trading_graph.service.server.connection import Connection
@@ -38,10 +36,11 @@ from trading_graph.service.server.portfolio_files import PortfolioFiles
 from trading_graph.service.server.portfolio_queue import PortfolioQueue
 from trading_graph.service.server.portfolio_request import Orders
 from trading_graph.service.server.portfolios import Portfolios
-from trading_graph.service.server.problems import REDACTOR, Problem, answer
+from trading_graph.service.server.problems import REDACTOR
 from trading_graph.service.server.receiving.opening import make_receiver
 from trading_graph.service.server.receiving.preface import GrpcRefusal
 from trading_graph.service.server.run_queue import RunQueue
+from trading_graph.service.server.trace_views import TraceViews
 from trading_graph.service.server.watches import Watches
 from trading_graph.service.settings import Settings
 from trading_graph.service.store import forget_old, open_store
@@ -119,6 +118,7 @@ async def open_service(
             feed=feed,
             health=health,
             judging=judging,
+            views=TraceViews(judging),
             watches=watches,
             portfolios=Portfolios(
                 settings, files, Orders(settings, choice, langsmith, out), portfolio_queue

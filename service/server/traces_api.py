@@ -8,6 +8,8 @@ from pydantic import TypeAdapter
 
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.report.documents.comparison import ComparisonJson, NoComparisonJson
+from trading_graph.otel.report.documents.span_details import SpanDetailsJson
+from trading_graph.otel.report.documents.trace_view import TraceViewJson, WhatIfJson
 from trading_graph.otel.report.documents.verdict import VerdictJson
 from trading_graph.otel.sources.jaeger_query import JaegerQuery
 from trading_graph.service.run.folder import TRACE
@@ -19,6 +21,7 @@ from trading_graph.service.server.api_documents import (
     UploadQuery,
     VerdictList,
     VerdictsQuery,
+    WhatIfQuery,
     verdict_summary,
 )
 from trading_graph.service.server.context import SERVICE, ServiceContext
@@ -34,6 +37,7 @@ from trading_graph.service.server.inputs import (
 from trading_graph.service.server.openapi import ApiAnswer, Operation, ok
 from trading_graph.service.server.problems import Problem
 from trading_graph.service.server.runs_api import DIAGNOSIS, diagnosis_response
+from trading_graph.service.server.trace_views import KeptView
 from trading_graph.service.store import StoredRun
 
 _UPLOAD = "upload"
@@ -64,7 +68,7 @@ async def get_trace_verdict(request: web.Request) -> web.Response:
         stored = await service.store.verdict(run.id)
     if stored is not None:
         return web.json_response(text=stored.document)
-    word = await _word(service, trace_id)
+    word = await trace_word(service, trace_id)
     async with service.judging.place() as folder:
         judgement = await service.judging.command([*_VERIFY, "--", word], folder)
     return web.json_response(body=judgement.text)
@@ -73,9 +77,40 @@ async def get_trace_verdict(request: web.Request) -> web.Response:
 async def get_trace_diagnosis(request: web.Request) -> web.Response:
     """Where the time of a trace went, and what each fix would gain, by its id."""
     service, query = request.app[SERVICE], query_of(request, DiagnosisQuery)
-    word = await _word(service, id_of(request, "trace_id"))
+    word = await trace_word(service, id_of(request, "trace_id"))
     async with service.judging.place() as folder:
         return await diagnosis_response(service, ["--", word], query, folder)
+
+
+async def get_trace_view(request: web.Request) -> web.Response:
+    """All spans of a trace or run, by its id, and what is marked on them: a waterfall as data."""
+    kept = await _view(request)
+    return web.json_response(body=kept.json)
+
+
+async def get_trace_span(request: web.Request) -> web.Response:
+    """One span of a trace or run in all its details."""
+    kept, span_id = await _view(request), request.match_info["span"]
+    details = kept.span(span_id)
+    if details is None:
+        raise Problem(
+            HTTPStatus.NOT_FOUND,
+            "The trace has no span of this id; its view lists those that it has.",
+        )
+    return web.json_response(body=details)
+
+
+async def get_trace_what_if(request: web.Request) -> web.Response:
+    """A trace or run played again with the fixes of some of its findings."""
+    service, query = request.app[SERVICE], query_of(request, WhatIfQuery)
+    word = await trace_word(service, id_of(request, "trace_id"))
+    numbers = [int(number) for number in query.findings.split(",")]
+    return web.json_response(body=await service.views.what_if(word, numbers))
+
+
+async def _view(request: web.Request) -> KeptView:
+    service = request.app[SERVICE]
+    return await service.views.view(await trace_word(service, id_of(request, "trace_id")))
 
 
 async def judge_trace(request: web.Request) -> web.Response:
@@ -111,8 +146,8 @@ async def compare_traces(request: web.Request) -> web.Response:
                 )
         else:
             body = await body_of(request, _COMPARISON)
-            base = [await _word(service, each) for each in body.base]
-            new = [await _word(service, each) for each in body.new]
+            base = [await trace_word(service, each) for each in body.base]
+            new = [await trace_word(service, each) for each in body.new]
         tolerance = [] if query.tolerance is None else [f"--tolerance={query.tolerance}"]
         words = ["compare", "--format=json", *tolerance, *base, "--with", *new]
         judgement = await service.judging.command(words, folder)
@@ -136,17 +171,17 @@ async def _run(service: ServiceContext, trace_id: str) -> StoredRun | None:
     return runs[0] if len(runs) == 1 else None
 
 
-async def _word(service: ServiceContext, trace_id: str) -> str:
+async def trace_word(service: ServiceContext, trace_id: str) -> str:
     """The argument of a command for a trace: the file of a run of ours or of a received trace, else
     its id in Jaeger.
 
     Raises Problem if neither has it.
     """
     run = await _run(service, trace_id)
-    if run is not None:
-        path = service.out.absolute() / run.id / TRACE
-        if await asyncio.to_thread(path.is_file):
-            return str(path)
+    # A run of a portfolio has a folder too, and is not in the store.
+    path = service.out.absolute() / (trace_id if run is None else run.id) / TRACE
+    if await asyncio.to_thread(path.is_file):
+        return str(path)
     if (received := await service.receiver.find(trace_id)) is not None:
         return str(received)
     if not await asyncio.to_thread(_in_jaeger, service.settings.jaeger_url, trace_id):
@@ -209,6 +244,18 @@ OPERATIONS = (
         get_trace_diagnosis,
         DIAGNOSIS,
         query=DiagnosisQuery,
+        fails=_UNJUDGED,
+    ),
+    Operation("GET", f"{_TRACE}/view", get_trace_view, ok(TraceViewJson), fails=_UNJUDGED),
+    Operation(
+        "GET", f"{_TRACE}/spans/{{span}}", get_trace_span, ok(SpanDetailsJson), fails=_UNJUDGED
+    ),
+    Operation(
+        "GET",
+        f"{_TRACE}/what-if",
+        get_trace_what_if,
+        ok(WhatIfJson),
+        query=WhatIfQuery,
         fails=_UNJUDGED,
     ),
 )

@@ -96,12 +96,35 @@ def _read(name: str) -> str:
 STYLE = Asset("style.css", report_html.style_sheet() + "\n" + _read("style.css"), "text/css")
 SCRIPT = Asset("live.js", _read("live.js"), "text/javascript")
 FEED = Asset("feed.js", _read("feed.js"), "text/javascript")
+TRACE_STYLE = Asset("trace_view.css", _read("trace_view.css"), "text/css")
+
+
+def _module(name: str, *imports: Asset) -> Asset:
+    """A script that imports others, by their own paths: so they may be kept for as long."""
+    content = _read(name)
+    for each in imports:
+        content = content.replace(f"./{each.name}", each.path)
+    return Asset(name, content, "text/javascript")
+
+
+_TRACE_PARTS = _module("trace_parts.js")
+_TRACE_PANEL = _module("trace_panel.js", _TRACE_PARTS)
+TRACE_SCRIPT = _module("trace_view.js", _TRACE_PARTS, _TRACE_PANEL)
 ICON = Asset("icon.svg", _read("icon.svg"), "image/svg+xml")
 
 ASSET_PATH = "/static/{digest}/{name}"
-_ASSETS = {asset.name: asset for asset in (STYLE, FEED, SCRIPT, ICON)}
+_ASSETS = {
+    asset.name: asset
+    for asset in (STYLE, FEED, SCRIPT, TRACE_STYLE, TRACE_SCRIPT, _TRACE_PANEL, _TRACE_PARTS, ICON)
+}
 ENVIRONMENT.globals.update(
-    style=STYLE.path, script=SCRIPT.path, feed=FEED.path, icon=ICON.path, limit_s=time_limit_s()
+    style=STYLE.path,
+    script=SCRIPT.path,
+    feed=FEED.path,
+    trace_style=TRACE_STYLE.path,
+    trace_script=TRACE_SCRIPT.path,
+    icon=ICON.path,
+    limit_s=time_limit_s(),
 )
 # Compiled now: reading a template later would hold the loop that runs live on.
 for _name in ENVIRONMENT.list_templates(extensions=["html"]):

@@ -30,7 +30,9 @@ from trading_graph.service.server.pages.run_progress import (
     read_progress,
     waterfall,
 )
+from trading_graph.service.server.pages.trace_view import TraceSection, trace_section
 from trading_graph.service.server.pages.verdict_page import (
+    VerdictView,
     run_duration,
     verdict_view,
 )
@@ -65,7 +67,9 @@ async def show(request: web.Request) -> web.Response:
     verdict = await service.store.verdict(run.id)
     # Reports are long, and rendering them would hold the loop that runs live on.
     results = await asyncio.to_thread(results_in, service.out / run.id)
-    return _show_over(request, run, progress, verdict, results, owner)
+    begun = run.started is not None
+    section = await trace_section(request, run.id) if begun else TraceSection(run.id, None)
+    return _show_over(request, run, progress, verdict, results, owner, section)
 
 
 async def cancel(request: web.Request) -> web.Response:
@@ -99,12 +103,14 @@ def _show_over(
     stored: StoredVerdict | None,
     results: "Results",
     owner: PortfolioStatus | None,
+    section: TraceSection,
 ) -> web.Response:
     begin = (run.started or run.created) + progress.dead_s
-    # The run's own end: afterwards its verdict was made.
-    end = begin + run.seconds if run.seconds is not None else run.ended or begin
-    end = max([end, *(work.end or end for lane in progress.lanes for work in lane.work)])
-    verdict = None if stored is None else verdict_view(stored.document)
+    verdict = None
+    if stored is not None:
+        verdict = verdict_view(stored.document)
+    elif owner is not None and section.kept is not None:
+        verdict = VerdictView.of(section.kept.verdict)  # nobody stores those of portfolios
     duration = None
     if run.seconds is not None:
         duration = run_duration(run.symbol, run.seconds, verdict)
@@ -122,7 +128,7 @@ def _show_over(
         source_head=SOURCE_HEAD,
         sources=[] if results.decision is None else source_rows(results.decision.sources),
         verdict=verdict,
-        waterfall=waterfall(progress, begin, end) if progress.worked else None,
+        trace_view=section,
         numbers=numbers_of(progress, begin),
         reports=results.reports,
     )

@@ -6,18 +6,28 @@ Also the page of a trace that is no run of ours.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Self
 
 import msgspec
 from aiohttp import web
 
+from trading_graph.otel.report.documents.document import encode
 from trading_graph.otel.report.documents.verdict import VerdictJson
 from trading_graph.otel.report.verdict import CheckRow
-from trading_graph.otel.verdict import Outcome
+from trading_graph.otel.verdict import Outcome, Strength
 from trading_graph.service.server.context import SERVICE
 from trading_graph.service.server.inputs import id_of
 from trading_graph.service.server.pages.layout import page, see_other
 from trading_graph.service.server.pages.run_progress import LIMIT_S
+from trading_graph.service.server.pages.trace_view import trace_section
 from trading_graph.service.server.problems import Problem
+from trading_graph.service.server.trace_views import KeptView
+from trading_graph.service.store import StoredVerdict, now
+
+MOST_SPANS = 8
+"""The most spans that a check names."""
+
+_LONGEST_NAME = 200
 
 
 async def show(request: web.Request) -> web.Response:
@@ -26,15 +36,36 @@ async def show(request: web.Request) -> web.Response:
     if await service.store.run(trace_id) is not None:
         return see_other(f"/runs/{trace_id}")
     stored = await service.store.verdict(trace_id)
+    section = await trace_section(request, trace_id)
     if stored is None:
-        raise Problem(HTTPStatus.NOT_FOUND, "No trace of this id was judged here.")
+        if section.kept is None:
+            raise Problem(HTTPStatus.NOT_FOUND, section.problem)
+        stored = _judged_now(section.kept)
     return page(
         request,
         "trace.html",
         stored.name,
         trace=stored,
         jaeger=service.jaeger_link(stored.trace_id),
+        trace_view=section,
         verdict=verdict_view(stored.document),
+    )
+
+
+def _judged_now(kept: KeptView) -> StoredVerdict:
+    """The verdict on a trace of which none is stored, as if one were."""
+    view, verdict = kept.document, kept.verdict
+    top = view.spans.name[view.run or 0]
+    return StoredVerdict(
+        id=view.trace_id,
+        trace_id=view.trace_id,
+        service="a service",
+        name=view.names[top][:_LONGEST_NAME],
+        started=view.begin_unix_s,
+        seconds=view.duration_ns / 1e9,
+        passed=verdict.passed,
+        judged=now(),
+        document=encode(verdict),
     )
 
 
@@ -44,6 +75,35 @@ class VerdictView:
 
     document: VerdictJson
     checks: Sequence[CheckRow]
+
+    @classmethod
+    def of(cls, document: VerdictJson) -> Self:
+        """The view of a verdict's document."""
+        return cls(document, [CheckRow.of(each) for each in document.checks])
+
+    @property
+    def failures(self) -> Sequence[CheckRow]:
+        """The checks that failed."""
+        return [check for check in self.checks if check.outcome is Outcome.FAIL]
+
+    @property
+    def others(self) -> Sequence[CheckRow]:
+        """The checks that passed, and those that do not apply."""
+        return [check for check in self.checks if check.outcome is not Outcome.FAIL]
+
+    @property
+    def others_in_short(self) -> str:
+        """How many checks passed, how many of them with proof, and how many do not apply."""
+        passed = [check for check in self.checks if check.outcome is Outcome.PASS]
+        proven = sum(check.strength.startswith(Strength.PROVEN) for check in passed)
+        idle = len(self.others) - len(passed)
+        words = f"{len(passed)} check{'' if len(passed) == 1 else 's'} passed, {proven} proven"
+        return f"{words}; {idle} not applicable" if idle else words
+
+    def spans_of(self, check_id: str) -> Sequence[tuple[str, str]]:
+        """Label and id of the first spans that show a failure."""
+        spans = next(each.spans for each in self.document.checks if each.id == check_id)
+        return [(f"{each.name} {each.item}".rstrip(), each.span_id) for each in spans[:MOST_SPANS]]
 
     @property
     def summary(self) -> str:
@@ -56,8 +116,7 @@ class VerdictView:
 
 def verdict_view(stored: str) -> VerdictView:
     """A stored verdict."""
-    document = msgspec.json.decode(stored, type=VerdictJson)
-    return VerdictView(document, [CheckRow.of(each) for each in document.checks])
+    return VerdictView.of(msgspec.json.decode(stored, type=VerdictJson))
 
 
 @dataclass(frozen=True, slots=True)

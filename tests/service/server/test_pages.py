@@ -114,7 +114,7 @@ async def test_a_run_is_started_followed_and_read_without_script(tmp_path: Path)
         "No more LLM calls in series than the graph needs",
         "proven",
         "dispatch analysts",
-        "In numbers",
+        "Who worked on what",
     ):
         assert expected in said
     assert "at 15 s a call it takes" in words(home)
