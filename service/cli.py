@@ -434,6 +434,29 @@ def serve() -> None:
     """
 
 
+@main.command("mcp", cls=LazyCommand, calls="commands.mcp:mcp_command", extra="mcp")
+@click.option(
+    "--folder",
+    type=click.Path(exists=True, file_okay=False),
+    metavar="DIR",
+    help="Work there: files of this folder can be named, and its runs. Default: the current one.",
+)
+@_from_source
+def mcp_() -> None:
+    """Answer a coding agent's questions about traces, over standard input and output.
+
+    The agent starts this command itself (docs/mcp.md) and speaks the Model Context Protocol with
+    it. It only reads.
+
+    Exit codes: 0 the client is gone, 2 usage.
+
+    \b
+    Examples:
+      trading-graph mcp --folder ~/project
+      trading-graph mcp --from jaeger
+    """
+
+
 @main.command(cls=LazyCommand, calls="commands.replay:replay_command", extra="run")
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @click.option("--all", "everything", is_flag=True, help="Do not ask Jaeger what it has already.")

@@ -139,6 +139,16 @@ def print_click_error(error: click.ClickException) -> None:
 
 def report_failure(error: BaseException) -> ExitCode:
     """Print an expected error as one sentence and return its exit code; raise any other one."""
+    failure = expected_failure(error)
+    if failure is None:
+        if isinstance(error, click.ClickException) and _is_json_requested():
+            print_click_error(error)
+        raise error
+    return fail(*failure)
+
+
+def expected_failure(error: BaseException) -> tuple[str, ErrorKind] | None:
+    """The sentence of an expected error, without secrets, and its kind; None for any other one."""
     # Not above: to judge a file takes no event loop, and the import takes as long as to judge.
     import asyncio
 
@@ -168,10 +178,8 @@ def report_failure(error: BaseException) -> ExitCode:
             sentence = f"{error.filename or 'A file'} cannot be written: {error.strerror or error}."
             kind = ErrorKind.FILE
         case _:
-            if isinstance(error, click.ClickException) and _is_json_requested():
-                print_click_error(error)
-            raise error
-    return fail(_redact(sentence), kind)
+            return None
+    return _redact(sentence), kind
 
 
 def _redact(sentence: str) -> str:

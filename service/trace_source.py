@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -174,16 +175,39 @@ def _last(settings: "Settings", source: str | None) -> tuple[list[SpanTable], st
         raise TraceError("LangSmith has no `last` here; name the trace id that the run printed.")
     if source != "jaeger":
         return read(_over(newest_run(settings.out) / TRACE)), "the newest run"
-    service = os.environ.get("OTEL_SERVICE_NAME", "trading-graph")
     jaeger = _jaeger(settings)
+    service = _service()
     newest = jaeger.newest(service)
     if newest is None:
-        services = ", ".join(jaeger.services()) or "none"
-        raise TraceError(
-            f"Jaeger at {settings.jaeger_url} has no trace of the service {service} in the last "
-            f"two weeks; its services: {services}. OTEL_SERVICE_NAME names another."
-        )
+        raise TraceError(_nothing_of(jaeger, service))
     return [jaeger.complete(newest.trace_id) or newest], "Jaeger"
+
+
+def newest_traces(settings: "Settings", source: str, most: int) -> list[SpanTable]:
+    """The newest traces in a backend, of the service that OTEL_SERVICE_NAME names.
+
+    Raises TraceError where there is none, or where they cannot be listed.
+    """
+    if source != "jaeger":
+        raise TraceError("LangSmith lists no traces here; name the trace id that the run printed.")
+    jaeger, service = _jaeger(settings), _service()
+    now = datetime.now(UTC)
+    traces = jaeger.search(service, now - timedelta(days=14), now + timedelta(minutes=1), most)
+    if not traces:
+        raise TraceError(_nothing_of(jaeger, service))
+    return traces
+
+
+def _service() -> str:
+    return os.environ.get("OTEL_SERVICE_NAME", "trading-graph")
+
+
+def _nothing_of(jaeger: "JaegerQuery", service: str) -> str:
+    services = ", ".join(jaeger.services()) or "none"
+    return (
+        f"Jaeger at {jaeger.base_url} has no trace of the service {service} in the last two weeks; "
+        f"its services: {services}. OTEL_SERVICE_NAME names another."
+    )
 
 
 def _trace_id(word: str) -> str:

@@ -37,9 +37,11 @@ from trading_graph.otel.diagnosis.diagnosis import (
     Interval,
     Segment,
     Step,
+    WhatIf,
     diagnose,
     predicted_times,
     ranking_of,
+    what_if,
 )
 from trading_graph.otel.diagnosis.findings import Candidate, FindingKind, Theme
 from trading_graph.otel.diagnosis.ranking import (
@@ -111,6 +113,7 @@ __all__ = [
     "UnblockLoop",
     "UseChange",
     "UseSide",
+    "WhatIf",
     "by_class",
     "call_tree",
     "compare",
@@ -125,4 +128,5 @@ __all__ = [
     "set_flaw",
     "simulate",
     "slack_ns",
+    "what_if",
 ]

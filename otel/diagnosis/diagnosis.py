@@ -8,7 +8,13 @@ import msgspec
 from trading_graph.otel.diagnosis.call_tree import DOUBT, LATE_SHARE, call_tree
 from trading_graph.otel.diagnosis.critical_path import PathClass, by_class
 from trading_graph.otel.diagnosis.findings import FindingKind
-from trading_graph.otel.diagnosis.ranking import Prediction, RankedCandidate, Ranking, rank
+from trading_graph.otel.diagnosis.ranking import (
+    Prediction,
+    RankedCandidate,
+    Ranking,
+    rank,
+    replay,
+)
 from trading_graph.otel.diagnosis.schedule import Schedule, slack_ns
 from trading_graph.otel.diagnosis.target import LlmChain, Target, TargetFigures, target_figures
 from trading_graph.otel.gc_pause import pause_collection
@@ -85,6 +91,17 @@ class Step(msgspec.Struct, frozen=True):
     kind: FindingKind
     place: str
     wall: Interval
+    target_s: float
+
+
+class WhatIf(msgspec.Struct, frozen=True):
+    """The duration of a run with some findings fixed together, and what that gains.
+
+    `target_s` is the time to compare with the target: projected, where latencies were simulated.
+    """
+
+    wall: Interval
+    gain: Interval
     target_s: float
 
 
@@ -181,6 +198,23 @@ def predicted_times(diagnosis: Diagnosis) -> tuple[list[int], list[int]]:
 
 
 @pause_collection()
+def what_if(diagnosis: Diagnosis, positions: Sequence[int]) -> WhatIf:
+    """Play the run again with the findings at these positions fixed together.
+
+    Raises IndexError for a position at which there is no finding.
+    """
+    ranking, figures = diagnosis._ranking, diagnosis._figures
+    ranks = [ranking.candidates[each] for each in dict.fromkeys(positions)]
+    played = replay(ranking.schedule, [each.candidate for each in ranks])
+    wall = ranks[0].wall if len(ranks) == 1 else played.wall
+    return WhatIf(
+        wall=_interval(wall),
+        gain=_gain(ranking.wall_ns, wall),
+        target_s=figures.project(wall.likely_ns, played.likely) / 1e9,
+    )
+
+
+@pause_collection()
 def diagnose(
     trace: SpanTable,
     gate: Gate,
@@ -252,7 +286,7 @@ def _doubts(ranking: Ranking) -> Iterator[str]:
 
 
 def _finding(ranking: Ranking, rank: RankedCandidate) -> Finding:
-    candidate, wall, wall_ns = rank.candidate, rank.wall, ranking.wall_ns
+    candidate, wall = rank.candidate, rank.wall
     spoken = dialect(ranking.trace, candidate.rows[0] if candidate.rows else ranking.run)
     return Finding(
         kind=candidate.kind,
@@ -261,11 +295,7 @@ def _finding(ranking: Ranking, rank: RankedCandidate) -> Finding:
         proven=candidate.proven,
         only_if=candidate.only_if,
         on_path_s=rank.on_path_ns / 1e9,
-        gain=Interval(
-            max(wall_ns - wall.high_ns, 0) / 1e9,
-            (wall_ns - wall.likely_ns) / 1e9,
-            max(wall_ns - wall.low_ns, 0) / 1e9,
-        ),
+        gain=_gain(ranking.wall_ns, wall),
         wall=_interval(wall),
         spans=spans_at(ranking.trace, candidate.rows),
         causes=candidate.causes,
@@ -278,3 +308,11 @@ def _finding(ranking: Ranking, rank: RankedCandidate) -> Finding:
 
 def _interval(wall: Prediction) -> Interval:
     return Interval(wall.low_ns / 1e9, wall.likely_ns / 1e9, wall.high_ns / 1e9)
+
+
+def _gain(wall_ns: int, wall: Prediction) -> Interval:
+    return Interval(
+        max(wall_ns - wall.high_ns, 0) / 1e9,
+        (wall_ns - wall.likely_ns) / 1e9,
+        max(wall_ns - wall.low_ns, 0) / 1e9,
+    )

@@ -82,12 +82,12 @@ class TargetFigures(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def now_ns(self) -> int:
         """The duration of the run, in the target's terms."""
-        return self._project(self.ranking.wall_ns, simulate(self.ranking.schedule, ()))
+        return self.project(self.ranking.wall_ns, simulate(self.ranking.schedule, ()))
 
     @cached_property
     def after_ns(self) -> tuple[int, ...]:
         """The duration after each step, made on top of those before it."""
-        return tuple(self._project(step.wall.likely_ns, step.likely) for step in self.ranking.steps)
+        return tuple(self.project(step.wall.likely_ns, step.likely) for step in self.ranking.steps)
 
     def document(self) -> Target:
         """The figures in seconds."""
@@ -140,7 +140,8 @@ class TargetFigures(msgspec.Struct, frozen=True, dict=True):
         """Start and end of every span by row, with all fixes, on the run's own clock."""
         return self.ranking.all_fixed().times()
 
-    def _project(self, wall_ns: int, simulation: Simulation) -> int:
+    def project(self, wall_ns: int, simulation: Simulation) -> int:
+        """The duration of a run that is played again, in the target's terms."""
         if self.call_s is None:
             return wall_ns
         return wall_ns + self._extra_ns(self._chain(*simulation.times()))

@@ -92,7 +92,7 @@ def diagnose_command(
         # On stderr: stdout is for the report, which may be JSON.
         talk.print(VerdictText(diagnosis), highlight=False)
         if form == "json":
-            print_error(_without_verdict(diagnosis), ErrorKind.INCOMPLETE_TRACE)
+            print_error(without_verdict(diagnosis), ErrorKind.INCOMPLETE_TRACE)
         return ExitCode.NOT_DONE
     if form == "what-if":
         _put(_what_if(table, diagnosis, fix), out, talk)
@@ -143,7 +143,7 @@ def _diagnose_each(
         elif isinstance(found, Diagnosis):
             click.echo(encode(diagnosis_document(with_places(found)), indent=None))
         else:
-            print_error(_without_verdict(found), ErrorKind.INCOMPLETE_TRACE)
+            print_error(without_verdict(found), ErrorKind.INCOMPLETE_TRACE)
     click.echo(
         f"{len(tables)} diagnosed: {codes[ExitCode.OK]} inside the target, "
         f"{codes[ExitCode.CHECK_FAILED]} over it, {codes[ExitCode.NOT_DONE]} could not be judged.",
@@ -171,7 +171,8 @@ def _in_short(found: Diagnosis | Verdict) -> str:
     return f"{first.kind} in {first.place}: gains {gain}{only_if}"
 
 
-def _without_verdict(verdict: Verdict) -> str:
+def without_verdict(verdict: Verdict) -> str:
+    """Why there is no diagnosis of a trace."""
     missing = " ".join(verdict.missing)
     return f"No verdict on trace {verdict.trace.id}: it is not complete. {missing}"
 

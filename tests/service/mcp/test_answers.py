@@ -1,0 +1,126 @@
+"""What answers hold: they stay short whatever a trace holds, and a file is read once."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from tests.bench.slow_run import slow_run
+from tests.library.traces import trace_file
+from trading_graph.otel.errors import TraceError
+from trading_graph.service.mcp.brevity import MOST_CHARACTERS
+from trading_graph.service.mcp.tools import TOOLS, Tool
+from trading_graph.service.mcp.traces import Traces
+from trading_graph.service.settings import read_settings
+
+NAMED: dict[str, Tool] = {each.name: each for each in TOOLS}
+LONG = "x\u202e\x1b[2J" * 500
+
+
+@pytest.fixture
+def traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Traces:
+    monkeypatch.chdir(tmp_path)
+    return Traces(read_settings(), None)
+
+
+def answer(traces: Traces, tool: str, **arguments: Any) -> tuple[str, dict[str, Any]]:
+    return NAMED[tool].answer(traces, read_settings().redactor, arguments)
+
+
+def write(path: Path, spans: list[dict[str, Any]]) -> None:
+    path.write_text(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}))
+
+
+def asked_in_every_way(traces: Traces) -> list[tuple[str, str, dict[str, Any]]]:
+    words = {"trace": "trace.json"}
+    return [
+        ("list_traces", *answer(traces, "list_traces")),
+        ("verdict", *answer(traces, "verdict", **words)),
+        ("diagnosis", *answer(traces, "diagnosis", **words, target_s=1)),
+        ("what_if", *answer(traces, "what_if", **words, findings=[1, 2, 3])),
+        ("span", *answer(traces, "span", **words, span_id="0000000000000001")),
+        ("compare", *answer(traces, "compare", base=["trace.json"], new=["new.json"])),
+    ]
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(100_000, marks=pytest.mark.full)])
+def test_answers_are_short_and_plain_whatever_is_in_a_trace(
+    traces: Traces, tmp_path: Path, count: int
+) -> None:
+    hostile = list(slow_run(count))
+    for each in hostile[:1_000]:
+        each["name"] = f"{each['name']} {LONG}"
+    hostile[-1]["attributes"] = [
+        *hostile[-1]["attributes"],  # type: ignore[misc]
+        *({"key": f"{n} {LONG}", "value": {"stringValue": LONG}} for n in range(300)),
+    ]
+    write(tmp_path / "trace.json", hostile)
+    write(tmp_path / "new.json", [each | {"traceId": "b" * 32} for each in hostile])
+    for tool, text, content in asked_in_every_way(traces):
+        assert 0 < len(text) + len(json.dumps(content, ensure_ascii=False)) <= MOST_CHARACTERS
+        jsonschema_rs.validate(NAMED[tool].output_schema, content)
+        assert text.replace("\n", "").isprintable()
+        assert "\n" not in json.dumps(content)
+
+
+def test_a_finding_that_does_not_exist_is_named(traces: Traces, tmp_path: Path) -> None:
+    write(tmp_path / "trace.json", list(slow_run(500)))
+    _, why = answer(traces, "diagnosis", trace="trace.json")
+    count = len(why["findings"]) + len(why["others"]) + why["findings_left_out"]
+    answer(traces, "what_if", trace="trace.json", findings=[count])
+    with pytest.raises(TraceError, match=f"has no finding {count + 1}; it has {count}"):
+        answer(traces, "what_if", trace="trace.json", findings=[1, count + 1])
+
+
+def test_what_if_plays_fixes_together_and_adds_no_gains(traces: Traces, tmp_path: Path) -> None:
+    write(tmp_path / "trace.json", list(slow_run(1_000)))
+    _, why = answer(traces, "diagnosis", trace="trace.json")
+    _, both = answer(traces, "what_if", trace="trace.json", findings=[1, 2])
+    alone = [each["gain_s"]["likely"] for each in why["findings"][:2]]
+    assert max(alone) <= both["gain_s"]["likely"] <= sum(alone)
+    assert both["wall_s"]["likely"] == pytest.approx(why["wall_s"] - both["gain_s"]["likely"])
+
+
+def test_secrets_of_attributes_are_not_told(traces: Traces, tmp_path: Path) -> None:
+    spans = list(slow_run(100))
+    spans[-1]["attributes"] = [
+        *spans[-1]["attributes"],  # type: ignore[misc]
+        {"key": "http.request.header.authorization", "value": {"stringValue": "Bearer abcdef123"}},
+    ]
+    write(tmp_path / "trace.json", spans)
+    text, content = answer(traces, "span", trace="trace.json", span_id="0000000000000001")
+    assert content["attributes"]["http.request.header.authorization"] == "[redacted]"
+    assert "abcdef123" not in text
+
+
+def test_a_file_is_read_once_until_it_changes(traces: Traces, tmp_path: Path) -> None:
+    trace_file(tmp_path)
+    with ThreadPoolExecutor(8) as threads:
+        read = list(threads.map(lambda _: traces.read("trace.json"), range(8)))
+    assert len(set(map(id, read))) == 1
+    trace_file(tmp_path, serial=True)
+    assert traces.read("trace.json") is not read[0]
+    assert len(traces.read("trace.json").diagnosis().findings) > len(read[0].diagnosis().findings)
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("diagnosis", {"trace": 3}),
+        ("diagnosis", {"unknown": 1}),
+        ("diagnosis", {"target_s": -1}),
+        ("what_if", {"findings": []}),
+        ("compare", {"base": ["a"]}),
+        ("compare", {"base": ["a", "b"], "new": ["c"]}),
+        ("list_traces", {"limit": 0}),
+    ],
+)
+def test_arguments_that_cannot_be_used_get_a_sentence(
+    traces: Traces, tool: str, arguments: dict[str, Any]
+) -> None:
+    with pytest.raises(TraceError) as error:
+        answer(traces, tool, **arguments)
+    assert str(error.value).endswith(".")
