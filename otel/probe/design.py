@@ -7,7 +7,7 @@ settles most is taken.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -16,7 +16,9 @@ import numpy as np
 
 from trading_graph.otel.probe.estimate import Estimate, Reason
 from trading_graph.otel.probe.events import MomentKind
+from trading_graph.otel.probe.limits import Findings
 from trading_graph.otel.probe.plan import Plan
+from trading_graph.otel.probe.play import Played
 from trading_graph.otel.probe.runs import Runs
 
 if TYPE_CHECKING:
@@ -46,7 +48,12 @@ MOST_HOLD_SHARE = 0.02
 class Design:
     """Chooses the holds of the next run of a program by what is known from those before."""
 
-    found: Estimate
+    findings: Findings
+
+    @property
+    def found(self) -> Estimate:
+        """What each moment waits for."""
+        return self.findings.estimate
 
     @cached_property
     def hold_s(self) -> float:
@@ -80,8 +87,8 @@ class Design:
         if not self._open:
             return Plan(token, process, {}, *tasks)
         holds = self._draw(rng)
-        played = _Played(self.found, holds)
-        at_worst = _Played(self.found, holds, at_worst=True)
+        played = Played(self.findings, holds)
+        at_worst = Played(self.findings, holds, at_worst=True)
         # Nothing is held in the first plan.
         is_allowed = played.end[:, 0] <= played.end[0, 0] + allowed_s
         most_s = WORST_SHARE * float(np.median(runs.wall_s))
@@ -153,7 +160,7 @@ class Design:
         holds[0] = 0
         return holds
 
-    def _scores(self, played: "_Played") -> "NDArray[np.float64]":
+    def _scores(self, played: Played) -> "NDArray[np.float64]":
         """How much of what is open each plan settles."""
         scores, apart = np.zeros(DRAWN), 2 * self.found.tolerance_s
         for number, reason in enumerate(self.found.reasons):
@@ -171,109 +178,15 @@ class Design:
                 ]
                 rival = ends[:, rivals].max(axis=1) if rivals else np.full(DRAWN, -np.inf)
                 is_held = played.held[:, before] >= self.hold_s
+                is_likely = before in played.likely[number]
+                # What does not wait for it starts before its end, or no later than without it.
+                is_beyond = is_held & (not is_likely) & (end > played.at[number] + apart)
                 is_last = is_held & (end >= latest) & (end > rival + apart)
-                is_beyond = is_held & (end > played.at[number] + apart)
-                if before in played.likely[number]:
-                    is_beyond[:] = False
-                scores += np.where(is_last, 1.0, np.where(is_beyond, 0.7, HELD_SCORE * is_held))
+                is_last &= is_likely | (end + reason.gap_s > played.at[number] + apart)
+                scores += np.where(is_last | is_beyond, 1.0, HELD_SCORE * is_held)
         return scores
-
-
-class _Played:
-    """The first run played again with holds, by what is likely; a row a plan.
-
-    `at_worst` each moment waits for all that is open.
-    """
-
-    def __init__(
-        self, found: Estimate, holds: "NDArray[np.float64]", *, at_worst: bool = False
-    ) -> None:
-        runs = found.runs
-        self.likely = [_likely(found, reason, at_worst) for reason in found.reasons]
-        self.at = [np.zeros(len(holds)) for _ in found.reasons]
-        self.work = np.zeros(holds.shape)
-        self.end = np.zeros(holds.shape)
-        self.held = holds.copy()
-        for span in range(len(runs) - 1, 0, -1):  # children come after their parents
-            self.held[:, runs.parents[span]] += self.held[:, span]
-        base_of = {
-            span: number
-            for number, reason in enumerate(found.reasons)
-            if reason.moment.kind is MomentKind.BIRTH
-            for span in reason.moment.spans
-        }
-        for kind, number in _events(found):
-            if kind == _END:
-                self._set_end(runs, number, holds)
-                continue
-            moment = found.reasons[number].moment
-            span = moment.spans[0]
-            base = self.work[:, runs.parents[span]]
-            if moment.kind is MomentKind.WORK and span in base_of:
-                base = self.at[base_of[span]]
-            self._set_moment(runs, number, found.reasons[number], base)
-            if moment.kind is MomentKind.WORK:
-                self.work[:, span] = self.at[number]
-
-    def _set_moment(
-        self, runs: Runs, number: int, reason: Reason, base: "NDArray[np.float64]"
-    ) -> None:
-        moment, likely = reason.moment, self.likely[number]
-        if not likely:
-            self.at[number] = base + (moment.at[0] - moment.base[0])
-            return
-        gap = moment.at[0] - runs.end[0, likely].max()
-        self.at[number] = self.end[:, likely].max(axis=1) + gap
-
-    def _set_end(self, runs: Runs, span: int, holds: "NDArray[np.float64]") -> None:
-        family = [
-            each for each in runs.children.get(span, ()) if runs.end[0, each] <= runs.end[0, span]
-        ]
-        if family:
-            tail = runs.end[0, span] - runs.end[0, family].max()
-            self.end[:, span] = self.end[:, family].max(axis=1) + tail + holds[:, span]
-        else:
-            length = runs.end[0, span] - runs.work[0, span]
-            self.end[:, span] = self.work[:, span] + length + holds[:, span]
 
 
 def _unsettled(reason: Reason) -> list[int]:
     """What could be a reason: what is open, and what a single run shows, which may be chance."""
     return [*reason.open, *(each.before for each in reason.waits_for if each.runs == 1)]
-
-
-_MOMENT, _END = range(2)
-
-
-def _events(found: Estimate) -> list[tuple[int, int]]:
-    """The moments and ends of the first run, in order: the numbers of moments, and of spans."""
-    runs = found.runs
-    depth = [len(place) for place in runs.places]
-    events = []
-    # At one time ends come first, those of children before those of their parents; then births.
-    for span in range(len(runs)):
-        at = float(runs.end[0, span])
-        events.append((at, 0, -depth[span], False, _END, span))
-    for number, reason in enumerate(found.reasons):
-        moment = reason.moment
-        is_work = moment.kind is MomentKind.WORK
-        at, below = float(moment.at[0]), depth[moment.spans[0]]
-        events.append((at, 1, below, is_work, _MOMENT, number))
-    return [(kind, number) for *_, kind, number in sorted(events)]
-
-
-def _likely(found: Estimate, reason: Reason, at_worst: bool) -> Sequence[int]:
-    """What a moment likely waits for: what is shown, and what ended just before it.
-
-    One that came later than nothing explains likely waited for whatever ended then.
-    """
-    runs, moment, near = found.runs, reason.moment, 2 * found.tolerance_s
-    likely = {each.before for each in reason.waits_for}
-    waited = moment.at[0] - runs.end[0]
-    likely |= {each for each in reason.open if at_worst or waited[each] <= reason.gap_s + near}
-    offset = moment.offset
-    if not likely and offset[0] > offset.min() + found.tolerance_s:
-        above = runs.above[moment.spans[0]]
-        ended = np.flatnonzero((waited >= 0) & (waited <= near)).tolist()
-        likely = {each for each in ended if each not in above}
-    return sorted(likely)

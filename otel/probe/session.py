@@ -22,7 +22,7 @@ LEAST_RUNS = 4
 LEAST_DISTURBED = 6
 """In so many runs tasks come in another order, before it is believed that one has to be first."""
 
-LONGER_SHARE = 0.2
+LONGER_SHARE = 0.12
 """All runs together may take longer by this share than undisturbed ones."""
 
 LONGEST_SHARE = 0.3
@@ -57,17 +57,19 @@ class ProbeSession:
         if len(self.made) < PLAIN:
             return Plan(token, process)
         probed = self._probed
-        design = Design(probed.findings.estimate)
+        design = Design(probed.findings)
+        plain_s = probed.plain_s
         left = self.count - len(self.made)
+        spent_s = float(probed.runs.wall_s.sum()) - plain_s * len(self.made)
+        left_s = LONGER_SHARE * plain_s * self.count - spent_s
         disturbed = sum(each.plan.tasks_s > 0 for each in self.made)
         if left == 1 or (design.is_settled and disturbed >= LEAST_DISTURBED):
-            self._slowed = self._next_speed_up(probed)
+            self._slowed = self._next_speed_up(probed, left_s)
         if self._slowed is not None:
             return slowing_plan(probed.runs, probed.base, self._slowed, token, process)
-        plain_s = probed.plain_s
-        spent_s = float(probed.runs.wall_s.sum()) - plain_s * len(self.made)
-        allowed_s = (LONGER_SHARE * plain_s * self.count - spent_s) / left
-        allowed_s = max(LEAST_SHARE * plain_s, min(allowed_s * 1.5, LONGEST_SHARE * plain_s))
+        # The last run, which slows what is beside one call, needs more than its part.
+        allowed_s = 1.5 * (left_s - LONGEST_SHARE * plain_s) / left
+        allowed_s = min(max(allowed_s, LEAST_SHARE * plain_s), LONGEST_SHARE * plain_s)
         return design.next_plan(token, process, self._rng, allowed_s)
 
     def add(self, run: ProbeRun) -> None:
@@ -101,7 +103,8 @@ class ProbeSession:
         assert self._findings is not None, "the undisturbed runs come first"
         return Probed(self.program, PLAIN, tuple(self.made), self._runs, self._findings)
 
-    def _next_speed_up(self, probed: Probed) -> PlayedSpeedUp | None:
-        """The call with the greatest gain of those that were not measured yet."""
+    def _next_speed_up(self, probed: Probed, most_s: float) -> PlayedSpeedUp | None:
+        """The call with the greatest gain of those that can be measured in so much more time."""
         played = played_speed_ups(probed.schedule(), probed.rows)
-        return next((each for each in played if each.span not in self._measured), None)
+        left = (each for each in played if each.span not in self._measured)
+        return next((each for each in left if each.less_s <= most_s), None)

@@ -1,23 +1,28 @@
 """What probing a program costs beside running it as often: the wall time of both.
 
-    python tests/bench/bench_probe.py [--runs 10] [--rounds 3]
+    python tests/bench/bench_probe.py [--runs 10] [--rounds 1] [--plain 4]
 
 The program has a chain, a gather, a staggered group and a lock of its own, about 3 s of sleeping.
-Each round runs the program by itself as often as `probe` runs it, and then probes it; the figure is
-the median of the quotients. A second figure is the time of the runs
-alone, without the start of Python and what is computed between them.
+A round runs it by itself a few times, half of them before and half after it is probed, because a
+machine does not stay as busy as it is; K plain runs take K times the mean of those. A round of ten
+runs takes about 45 s. `--runs`, `--rounds` and `--plain` say how often.
 """
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.recording import COMMAND, ROOT
+
+LONGEST_S = 120.0
+"""What Python may take for a plain run; a probed program may take as much a run."""
 
 PROGRAM = """
 import asyncio
@@ -56,33 +61,87 @@ asyncio.run(main())
 """
 
 
-def run(folder: Path, *words: str) -> float:
+@dataclass(frozen=True)
+class Round:
+    """Some plain runs and a probe, in seconds."""
+
+    plain_s: tuple[float, ...]
+    probe_s: float
+    runs_s: float
+    """What the spans of the probe's runs took together."""
+    undisturbed_s: float
+    """What the span of one took without delays."""
+    runs: int
+
+    @property
+    def ratio(self) -> float:
+        """The probe against as many plain runs."""
+        return self.probe_s / (self.runs * statistics.fmean(self.plain_s))
+
+    @property
+    def held(self) -> float:
+        """The runs of the probe against undisturbed ones."""
+        return self.runs_s / (self.runs * self.undisturbed_s)
+
+    @property
+    def start_s(self) -> float:
+        """What is left of the probe for a run: Python, imports, and what is computed."""
+        return (self.probe_s - self.runs_s) / self.runs
+
+    @property
+    def plain_start_s(self) -> float:
+        """The same of a plain run."""
+        return statistics.fmean(self.plain_s) - self.undisturbed_s
+
+
+def run(folder: Path, *words: str, runs: int = 1) -> float:
     """The seconds that Python takes with these words."""
     began = time.monotonic()
-    subprocess.run([sys.executable, *words], cwd=folder, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        timeout=LONGEST_S * runs,
+    )
     return time.monotonic() - began
 
 
+def measure(folder: Path, runs: int, plain: int) -> Round:
+    """Plain runs, a probe of so many, and plain runs again."""
+    before = [run(folder, "app.py") for _ in range(plain - plain // 2)]
+    options = ["--runs", str(runs), "--out", "order.json"]
+    command = ["-c", COMMAND.format(str(ROOT)), "probe"]
+    probe_s = run(folder, *command, *options, "--", "app.py", runs=runs)
+    after = [run(folder, "app.py") for _ in range(plain // 2)]
+    found = json.loads((folder / "order.json").read_text())
+    return Round((*before, *after), probe_s, found["total_s"], found["wall_s"], runs)
+
+
 def main() -> None:
-    """Print both figures."""
+    """Print the figures of each round, and the median ratio."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--plain", type=int, default=4)
     words = parser.parse_args()
-    whole, inside = [], []
+    ratios = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "app.py").write_text(PROGRAM)
-        for _ in range(words.rounds):
-            plain = sum(run(folder, "app.py") for _ in range(words.runs))
-            options = ["--runs", str(words.runs), "--out", "order.json"]
-            command = ["-c", COMMAND.format(str(ROOT)), "probe"]
-            probe = run(folder, *command, *options, "--", "app.py")
-            whole.append(probe / plain)
-            found = json.loads((folder / "order.json").read_text())
-            inside.append(found["total_s"] / (found["wall_s"] * words.runs))
-    print(f"probe against {words.runs} plain runs: {statistics.median(whole):.2f}")
-    print(f"the runs alone: {statistics.median(inside):.2f} times as long as undisturbed")
+        for number in range(1, words.rounds + 1):
+            load = os.getloadavg()[0]
+            each = measure(folder, words.runs, words.plain)
+            ratios.append(each.ratio)
+            print(
+                f"round {number}: {each.probe_s:.1f} s for {each.runs} runs, "
+                f"{statistics.fmean(each.plain_s):.2f} s a plain run "
+                f"({min(each.plain_s):.2f} to {max(each.plain_s):.2f}), ratio {each.ratio:.2f}; "
+                f"delays {each.held:.2f} times, start and analysis {each.start_s:.2f} s a run, "
+                f"{each.plain_start_s:.2f} s of a plain one; load {load:.1f} to "
+                f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+            )
+    print(f"probe against {words.runs} plain runs: {statistics.median(ratios):.2f}")
 
 
 if __name__ == "__main__":
