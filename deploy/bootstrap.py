@@ -46,7 +46,7 @@ INSTALLING = "installing"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 SUFFIX = ".exe" if os.name == "nt" else ""
 PYTHON = BIN / ("python" + SUFFIX)
-# Most tests wait more than they compute; tests/alone.py says which have nothing beside them.
+# Most tests wait more than they compute; tests/alone.py says what runs beside what.
 AT_ONCE = ["-n4", "--dist=loadfile", "--no-loadscope-reorder"]
 QUICK_PART = ["-m", "not full"]  # pytest obeys the last -m, and the person's comes after it
 FULL = "--full"

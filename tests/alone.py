@@ -1,49 +1,96 @@
-"""Lets tests run in several processes, and those that time real work with nothing beside them.
+"""Lets tests run in several processes, and those that time real work beside nothing that disturbs.
 
-A pytest plugin. Most tests wait more than they compute, so pytest-xdist runs several at once. A
-test marked `alone` judges when things happened: it comes last, and while it runs no other test
-does, in whatever process. One lock does that: the marked take it for themselves, all others share.
+A pytest plugin. Most tests wait more than they compute, so pytest-xdist runs several at once. Tests
+that judge when things happened come last. While one marked `alone` runs, no other test does, in
+whatever process. One marked `idle` hardly computes: nothing runs beside it but others of its kind,
+one for each CPU. Locks do that, one for each CPU: an unmarked test shares all of them, one marked
+`alone` takes all for itself, and one marked `idle` takes one.
 """
 
 import fcntl
-from collections.abc import Generator
+import os
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from enum import IntEnum
 from pathlib import Path
 from typing import IO, TypeVar
 
 import pytest
 
-LOCK = pytest.StashKey[IO[bytes]]()
-
 ResultT = TypeVar("ResultT")
 
 
+class Company(IntEnum):
+    """What may run beside a test, in the order in which tests run."""
+
+    ANYTHING = 0
+    IDLE = 1
+    NOTHING = 2
+
+
+class Locks:
+    """What the processes of this test run have in common; `own` is the CPU of this process."""
+
+    def __init__(self, files: Sequence[IO[bytes]], own: int) -> None:
+        self._files = files
+        self._own = own
+
+    @contextmanager
+    def held(self, company: Company) -> Generator[None]:
+        """Hold what a test needs. All processes lock in the same order, so none waits for ever."""
+        files = [self._files[self._own]] if company is Company.IDLE else self._files
+        with ExitStack() as stack:
+            for file in files:
+                shared = company is Company.ANYTHING
+                fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+                stack.callback(fcntl.flock, file, fcntl.LOCK_UN)
+            yield
+
+
+LOCKS = pytest.StashKey[Locks]()
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Open the lock that the processes of this test run have in common, if there are several."""
-    if hasattr(config, "workerinput"):
-        lock = Path(config.option.basetemp).with_name("alone.lock").open("wb")
-        config.stash[LOCK] = lock
-        config.add_cleanup(lock.close)
+    """Open the locks, if there are several processes."""
+    worker = getattr(config, "workerinput", None)
+    if worker is None:
+        return
+    folder = Path(config.option.basetemp).parent
+    count = min(len(os.sched_getaffinity(0)), worker["workercount"])
+    files = [(folder / f"cpu{number}.lock").open("wb") for number in range(count)]
+    for file in files:
+        config.add_cleanup(file.close)
+    config.stash[LOCKS] = Locks(files, int(worker["workerid"].removeprefix("gw")) % count)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the marked last."""
-    items.sort(key=is_alone)
+    """Put the marked last, and before them what stands in one file with a marked one.
+
+    A file is run by one process, which would otherwise wait long for all others to be idle.
+    """
+    companies = {item: company(item) for item in items}
+    late = {item.path for item, least in companies.items() if least is not Company.ANYTHING}
+    items.sort(key=lambda item: (item.path in late, companies[item]))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, ResultT, ResultT]:
-    """Hold the lock while a test runs; the wait for it is outside of the test's time limit."""
-    lock = item.config.stash.get(LOCK, None)
-    if lock is None:
+    """Hold the locks while a test runs; the wait for them is outside of the test's time limit."""
+    locks = item.config.stash.get(LOCKS, None)
+    if locks is None:
         return (yield)
-    fcntl.flock(lock, fcntl.LOCK_EX if is_alone(item) else fcntl.LOCK_SH)
-    try:
+    with locks.held(company(item)):
         return (yield)
-    finally:
-        fcntl.flock(lock, fcntl.LOCK_UN)
 
 
-def is_alone(item: pytest.Item) -> bool:
-    """Whether nothing may run beside it."""
-    return item.get_closest_marker("alone") is not None
+def company(item: pytest.Item) -> Company:
+    """What may run beside it."""
+    if item.get_closest_marker("alone"):
+        return Company.NOTHING
+    return Company.IDLE if item.get_closest_marker("idle") else Company.ANYTHING
+
+
+def judges_time(item: pytest.Item) -> bool:
+    """Whether it judges when things happened."""
+    return company(item) is not Company.ANYTHING

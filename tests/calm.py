@@ -3,8 +3,8 @@
 A pytest plugin. Timings in tests are relations, but a virtual machine that is stopped for 300 ms
 turns some of them round. A process that does nothing else measures how late it is woken; a test
 that fails is run again only if that was late during the test. Tests that judge when things happened
-(`alone`) are run again in any case, since other programs can also take the CPU bit by bit. A wrong
-judgement is wrong each time. The summary names what ran again, and counts the stalls.
+(`alone`, `idle`) are run again in any case, since other programs can also take the CPU bit by bit.
+A wrong judgement is wrong each time. The summary names what ran again, and counts the stalls.
 """
 
 import subprocess
@@ -16,6 +16,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
+from tests.alone import judges_time
 
 STALL_S = 0.02
 """By so much a process that sleeps 5 ms at a time is late where the machine stood still."""
@@ -83,7 +85,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Let every test be run again where the machine stood still, and those of time anyhow."""
     machine = config.stash[MACHINE]
     for item in items:
-        if item.get_closest_marker("alone"):
+        if judges_time(item):
             again = pytest.mark.flaky(reruns=RERUNS, reruns_delay=PAUSE_S)
         else:
             again = pytest.mark.flaky(reruns=RERUNS, condition=machine.stood_still)

@@ -45,6 +45,14 @@ def no_market_data_of_other_tests() -> None:
 
 
 @pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """Leave out of a test's own pytest the plugins that take seconds to import."""
+    slow = ("schemathesis", "langsmith_plugin", "hypothesispytest")
+    monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(f"-p no:{name}" for name in slow))
+    return pytester
+
+
+@pytest.fixture
 def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make an empty folder the current one, for code that writes `runs/` and `logs/`."""
     monkeypatch.chdir(tmp_path)

@@ -1,11 +1,13 @@
-"""Tests run beside one another, but for those that nothing may run beside."""
+"""Tests run beside one another, but for those that judge when things happened."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
+SETTINGS = "[pytest]\nmarkers =\n    alone\n    idle"
 SOURCE = """
 import os, time
 from pathlib import Path
@@ -18,8 +20,12 @@ def work(name):
     (Path(os.environ["TOLD"]) / f"{name}-{__name__}").write_text(told)
 
 @pytest.mark.alone
-def test_marked():
-    work("marked")
+def test_alone():
+    work("alone")
+
+@pytest.mark.idle
+def test_idle():
+    work("idle")
 
 def test_other():
     work("other")
@@ -30,19 +36,19 @@ def test_another():
 FILES = 4
 
 
-def test_nothing_runs_beside_a_marked_test(
+def test_what_judges_time_has_only_idle_tests_beside_it(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = pytester.mkdir("told")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("TOLD", str(told))
-    pytester.makeini("[pytest]\nmarkers = alone")
+    pytester.makeini(SETTINGS)
     pytester.makepyfile(**{f"test_{number}": SOURCE for number in range(FILES)})
-    plugins = ("-p", "tests.alone", "-p", "no:langsmith_plugin", "-p", "no:cacheprovider")
+    plugins = ("-p", "tests.alone", "-p", "no:cacheprovider")
     result = pytester.runpytest_subprocess(*plugins, f"-n{FILES}", "--dist=loadfile")
-    result.assert_outcomes(passed=3 * FILES)
+    result.assert_outcomes(passed=4 * FILES)
     times = {path.name: tuple(map(float, path.read_text().split())) for path in told.iterdir()}
-    assert len(times) == 3 * FILES
+    assert len(times) == 4 * FILES
 
     def beside(name: str) -> set[str]:
         begin, end = times[name]
@@ -52,9 +58,37 @@ def test_nothing_runs_beside_a_marked_test(
             if other != name and began < end and ended > begin
         }
 
-    marked = {name for name in times if name.startswith("marked")}
-    assert not any(beside(name) for name in marked)
-    assert any(beside(name) for name in times.keys() - marked), "else nothing was gained"
-    for name in marked:
+    def marked(mark: str) -> set[str]:
+        return {name for name in times if name.partition("-")[0] == mark}
+
+    assert not any(beside(name) for name in marked("alone"))
+    for name in marked("idle"):
+        assert beside(name) <= marked("idle")
+        assert len(beside(name)) < len(os.sched_getaffinity(0))
+    unmarked = times.keys() - marked("alone") - marked("idle")
+    assert any(beside(name) for name in unmarked), "else nothing was gained"
+    if len(os.sched_getaffinity(0)) > 1:
+        assert any(beside(name) for name in marked("idle"))
+    for name in marked("alone"):
         module = name.partition("-")[2]
-        assert times[f"another-{module}"][1] <= times[name][0], "it comes last"
+        assert times[f"another-{module}"][1] <= times[f"idle-{module}"][0], "they come last"
+        assert times[f"idle-{module}"][1] <= times[name][0]
+
+
+def test_files_with_a_test_that_judges_time_come_last(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that waits until it is alone runs nothing meanwhile."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    pytester.makeini(SETTINGS)
+    head = "import pytest\n\n"
+    pytester.makepyfile(
+        test_1=head + "@pytest.mark.alone\ndef test_a(): pass\n\ndef test_b(): pass",
+        test_2=head + "@pytest.mark.idle\ndef test_c(): pass\n\ndef test_d(): pass",
+        test_3="def test_e(): pass",
+    )
+    result = pytester.runpytest_subprocess(
+        "-p", "tests.alone", "-p", "no:cacheprovider", "--collect-only", "-q"
+    )
+    names = [line.partition("::")[2] for line in result.outlines if "::" in line]
+    assert names == ["test_e", "test_b", "test_d", "test_c", "test_a"]

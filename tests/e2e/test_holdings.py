@@ -142,13 +142,11 @@ def figures_in(content: bytes) -> list[str]:
     return [each for each in FIGURES if each.encode() in content]
 
 
-@pytest.mark.alone
 def test_no_figure_of_the_portfolio_leaves_with_traces_or_logs(workdir: Path) -> None:
     for place, content in run_with_figures(workdir, "NO_CONTENT").items():
         assert figures_in(content) == [], place
 
 
-@pytest.mark.alone
 def test_with_content_the_agents_that_size_a_trade_are_seen_to_know_it(workdir: Path) -> None:
     places = run_with_figures(workdir, "SPAN_ONLY")
     for place in ("Jaeger", "LangSmith", "trace"):

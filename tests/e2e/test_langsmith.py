@@ -20,8 +20,6 @@ from trading_graph.otel.sources.langsmith_query import LangSmithQuery
 from trading_graph.otel.verdict import Outcome, judge
 from trading_graph.service.langsmith import LangSmithMode, langsmith_callbacks
 
-pytestmark = pytest.mark.alone
-
 
 def clear_langsmiths_cache() -> None:
     """Make LangSmith's client read the environment again."""
@@ -84,6 +82,7 @@ def test_offline_sends_nothing(traced_analysis: Callable[[str, bool], str]) -> N
     assert fake.run_ids == set()
 
 
+@pytest.mark.idle
 def test_langsmith_contradicts_no_check(
     traced_analysis: Callable[[str, bool], str], tmp_path: Path
 ) -> None:

@@ -3,8 +3,10 @@
 LangSmith is here what its documents say and no more (`tests/langsmith_server.py`).
 """
 
+import copy
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from tests.faulty_model import Fault, FaultyModel
 from tests.jaeger_process import JaegerProcess
 from tests.langsmith_server import LangSmithServer
 from tests.recorded_program import spin
+from tests.undisturbed import TRIES, is_undisturbed
 from trading_graph.graph.gate_loader import own_gate
 from trading_graph.otel.sources import read
 from trading_graph.otel.sources.langsmith_query import LangSmithQuery
@@ -26,15 +29,29 @@ from trading_graph.service.cli import main
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.market_data import AsyncToolkit
 
-pytestmark = pytest.mark.alone
-
 
 @dataclass
-class Both:
-    """A run's trace in its file and in LangSmith."""
+class Stored:
+    """What LangSmith has."""
 
     server: LangSmithServer
     langsmith_url: str
+
+    def there(self, trace_id: str) -> SpanTable | None:
+        """A trace of it."""
+        return LangSmithQuery(self.langsmith_url, "ls-key").trace(trace_id)
+
+    @property
+    def root(self) -> dict[str, Any]:
+        """The run without a parent, in LangSmith."""
+        (root,) = (run for run in self.server.runs.values() if run["parent_run_id"] is None)
+        return root
+
+
+@dataclass
+class Both(Stored):
+    """A run's trace in its file and in LangSmith."""
+
     env: dict[str, str]
     workdir: Path
     model: FaultyModel
@@ -51,24 +68,20 @@ class Both:
         (folder,) = self.workdir.glob("runs/*")
         return folder.name
 
-    def here(self, trace_id: str) -> SpanTable:
-        """The trace of the run's file."""
-        (trace,) = read(self.workdir / "runs" / trace_id / "trace.jsonl")
-        return trace
-
-    def there(self, trace_id: str) -> SpanTable | None:
-        """LangSmith's."""
-        return LangSmithQuery(self.langsmith_url, "ls-key").trace(trace_id)
-
-    @property
-    def root(self) -> dict[str, Any]:
-        """The run without a parent, in LangSmith."""
-        (root,) = (run for run in self.server.runs.values() if run["parent_run_id"] is None)
-        return root
+    def file(self, trace_id: str) -> Path:
+        """The trace file of the run."""
+        return self.workdir / "runs" / trace_id / "trace.jsonl"
 
 
-@pytest.fixture
-def both(workdir: Path) -> Iterator[Both]:
+@dataclass
+class Finished(Stored):
+    """A run as it was by default; what LangSmith has of it is the test's own."""
+
+    here: SpanTable
+
+
+@contextmanager
+def opened(workdir: Path) -> Iterator[Both]:
     """Analyses whose spans go to LangSmith too, with a real model client."""
     clear_langsmiths_cache()
     server = LangSmithServer()
@@ -84,6 +97,39 @@ def both(workdir: Path) -> Iterator[Both]:
         }
         yield Both(server, url, env, workdir, model)
     clear_langsmiths_cache()
+
+
+@pytest.fixture
+def both(workdir: Path) -> Iterator[Both]:
+    """Analyses in the test's own folder."""
+    with opened(workdir) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def run_by_default(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[SpanTable, dict[str, dict[str, Any]]]:
+    """The trace of one run that the machine did not disturb, and what LangSmith has of it."""
+    for _ in range(TRIES):
+        workdir = tmp_path_factory.mktemp("default")
+        with pytest.MonkeyPatch.context() as patch, opened(workdir) as both:
+            patch.chdir(workdir)
+            path = both.file(both.run())
+        if is_undisturbed(path):
+            break
+    (trace,) = read(path)
+    return trace, both.server.runs
+
+
+@pytest.fixture
+def finished(run_by_default: tuple[SpanTable, dict[str, dict[str, Any]]]) -> Iterator[Finished]:
+    """That run, in a LangSmith of the test's own."""
+    here, runs = run_by_default
+    server = LangSmithServer()
+    server.runs = copy.deepcopy(runs)
+    with server.served() as url:
+        yield Finished(server, url, here)
 
 
 def by_default(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +173,7 @@ Variant = Callable[[Both, pytest.MonkeyPatch], None]
 @pytest.mark.parametrize(
     ("variant", "failing"),
     [
-        (by_default, set()),
+        pytest.param(by_default, set(), marks=pytest.mark.idle),
         (one_after_the_other, {"overlap"}),
         (with_a_tool_that_blocks, {"loop"}),
         (with_a_tool_that_fails, {"errors"}),
@@ -176,14 +222,14 @@ def weaker_and_never_wrong(ours: Verdict, theirs: Verdict) -> None:
             assert "recorded" in seen.grade, seen
 
 
-def test_a_trace_that_lost_its_metadata_is_judged_by_what_is_left(both: Both) -> None:
-    trace_id = both.run()
-    for run in both.server.runs.values():
+@pytest.mark.idle
+def test_a_trace_that_lost_its_metadata_is_judged_by_what_is_left(finished: Finished) -> None:
+    here = finished.here
+    for run in finished.server.runs.values():
         run["extra"] = {}
-    assert both.there(trace_id) is None, "nothing says that it is the one"
-    there = both.there(both.root["id"])
+    assert finished.there(here.trace_id) is None, "nothing says that it is the one"
+    there = finished.there(finished.root["id"])
     assert there is not None
-    here = both.here(trace_id)
     assert sorted(there.span_ids) == sorted(here.span_ids)
     ours, theirs = verdicts(here, there)
     assert ours.passed
@@ -193,15 +239,15 @@ def test_a_trace_that_lost_its_metadata_is_judged_by_what_is_left(both: Both) ->
     assert strengths["errors"] == "not applicable"
 
 
+@pytest.mark.idle
 @pytest.mark.parametrize("lost", ["invoke_agent news_analyst", "execute_tool", "trading_graph"])
-def test_where_one_run_lost_its_metadata_no_other_is_trusted(both: Both, lost: str) -> None:
+def test_where_one_run_lost_its_metadata_no_other_is_trusted(finished: Finished, lost: str) -> None:
     """Half of what was recorded would prove what it cannot: a run may hide in what is missing."""
-    trace_id = both.run()
-    run = next(run for run in both.server.runs.values() if run["name"].startswith(lost))
+    run = next(run for run in finished.server.runs.values() if run["name"].startswith(lost))
     run["extra"] = {}
-    there = both.there(trace_id)
+    there = finished.there(finished.here.trace_id)
     assert there is not None, "the others say that it is the one"
-    ours, theirs = verdicts(both.here(trace_id), there)
+    ours, theirs = verdicts(finished.here, there)
     weaker_and_never_wrong(ours, theirs)
     assert not any(semconv.LOOP_LAG_MAX_MS in there.attributes(row) for row in range(len(there)))
 
@@ -224,6 +270,7 @@ def test_without_metadata_what_cannot_be_seen_is_not_denied(
         assert errors.outcome is Outcome.FAIL
 
 
+@pytest.mark.idle
 def test_a_callers_runs_above_ours_take_nothing_away(both: Both) -> None:
     both.env["TRACEPARENT"] = f"00-{'a' * 32}-{'b' * 16}-01"
     both.run()
@@ -247,17 +294,18 @@ def test_a_callers_runs_above_ours_take_nothing_away(both: Both) -> None:
     assert {result.id: result.grade for result in verdict.checks}["overlap"] == "proven"
 
 
-def test_metadata_that_come_back_as_objects_or_copied_are_told_apart(both: Both) -> None:
-    trace_id = both.run()
-    for run in both.server.runs.values():
+@pytest.mark.idle
+def test_metadata_that_come_back_as_objects_or_copied_are_told_apart(finished: Finished) -> None:
+    trace_id = finished.here.trace_id
+    for run in finished.server.runs.values():
         metadata = run["extra"]["metadata"]
         metadata["otel_span"] = json.loads(metadata["otel_span"])
-    there = both.there(trace_id)
+    there = finished.there(trace_id)
     assert there is not None
     assert judge(there, own_gate()).exact
-    for run in both.server.runs.values():
-        run["extra"] = both.root["extra"]
-    there = both.there(trace_id)
+    for run in finished.server.runs.values():
+        run["extra"] = finished.root["extra"]
+    there = finished.there(trace_id)
     assert there is not None
-    assert len(there) == len(both.server.runs)
+    assert len(there) == len(finished.server.runs)
     assert not judge(there, own_gate()).exact

@@ -14,7 +14,7 @@ from trading_graph.otel.verdict import CheckResult, Outcome, judge
 from trading_graph.toolkit import data_attributes
 from trading_graph.toolkit.dataset import tables
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.idle
 
 GATE = own_gate()
 

@@ -34,8 +34,6 @@ from trading_graph.service.run.request import RunRequest
 from trading_graph.service.run.result import FinishedRun
 from trading_graph.service.run.session import RunSession
 
-pytestmark = pytest.mark.alone
-
 LATENCIES = Latencies(15, 3, 0.02)
 LEVERS = {"start", "tools", "overlap", "chain", "duplicates"}
 
@@ -50,6 +48,7 @@ def climbed(workdir: Path) -> tuple[Ran, Mapping[str, Any]]:
     return ran, document
 
 
+@pytest.mark.idle
 def test_the_whole_ladder(workdir: Path) -> None:
     ran, document = climbed(workdir)
     rungs = document["rungs"]

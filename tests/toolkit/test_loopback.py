@@ -34,13 +34,15 @@ def _get(url: str) -> str:
 
 
 def test_it_answers_as_soon_as_start_returns_and_never_after_stop() -> None:
+    before = set(threading.enumerate())
     with LoopbackServer(_app) as server:
         url = server.url
         assert url.startswith("http://127.0.0.1:")
         assert _get(url) == "hello from loopback-server"
+        assert "loopback-server" in {thread.name for thread in set(threading.enumerate()) - before}
     with pytest.raises(urllib.error.URLError):
         _get(url)
-    assert not [t for t in threading.enumerate() if t.name == "loopback-server"]
+    assert set(threading.enumerate()) <= before
 
 
 def test_two_servers_run_side_by_side_on_ports_of_their_own() -> None:

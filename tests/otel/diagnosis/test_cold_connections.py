@@ -111,7 +111,7 @@ def cold(found: Ranking) -> list[RankedCandidate]:
     ]
 
 
-@pytest.mark.alone
+@pytest.mark.idle
 def test_a_connection_a_request_is_found_and_its_gain_comes_true(server: LoopbackServer) -> None:
     """A busy machine only ever adds time, so of each program the quickest run counts."""
     slow, mended = [], []

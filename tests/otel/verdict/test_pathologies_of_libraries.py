@@ -20,7 +20,7 @@ from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.pool import HttpPool
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.idle
 
 NAMES = ("market", "social", "news", "fundamentals")
 CALL_S = 0.15

@@ -83,15 +83,19 @@ def test_a_list_of_loops_that_fails_is_counted_and_asked_again() -> None:
 
 
 def test_it_starts_and_stops_without_a_trace_and_keeps_what_it_found(watch: Scene) -> None:
+    watch.watchdog.stop()
+    watch.watchdog.join()
+    threads, callbacks = set(threading.enumerate()), list(gc.callbacks)
+    watch.watchdog.start()
+    assert set(threading.enumerate()) - threads
     loop = watch.run(_block_once)
     watch.watchdog.start()  # A second time changes nothing.
     watch.watchdog.stop()
     watch.watchdog.join()
     watch.watchdog.stop()
     watch.watchdog.join()
-    names = {thread.name for thread in threading.enumerate()}
-    assert "witness-watchdog" not in names
-    assert not any("watchdog" in repr(callback) for callback in gc.callbacks)
+    assert set(threading.enumerate()) <= threads
+    assert gc.callbacks == callbacks
     assert lines(watch.blocks(loop)) == [line_of(HERE, "first")]
     open_files = len(os.listdir("/dev/fd"))
     watch.watchdog.start()

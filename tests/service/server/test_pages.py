@@ -16,8 +16,9 @@ from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 
 from tests.patience import PATIENCE_S
+from tests.service.server.markup import EVIL, Tags, assert_inert
 from tests.service.server.open_service import has_begun, settings_for
-from tests.service.server.test_page_parts import EVIL, Tags, assert_inert, document
+from tests.service.server.test_page_parts import document
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.run.request import RunRequest

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp.test_utils import TestClient
 
 from tests.patience import PATIENCE_S
-from tests.service.server.test_page_parts import EVIL, assert_inert
+from tests.service.server.markup import EVIL, assert_inert
 from tests.service.server.test_pages import TOKEN, opened, over, text, words
 from trading_graph.service.portfolio.folder import PortfolioFolder
 from trading_graph.service.server.access import digest
