@@ -30,6 +30,7 @@ from trading_graph.service.server.pages import (
 )
 from trading_graph.service.server.pages.layout import ASSET_PATH, page, see_other, show_asset
 from trading_graph.service.server.problems import REDACTOR, Problem, answer, problem_of
+from trading_graph.service.server.proxies import networks
 from trading_graph.service.settings import Settings
 
 _MIB = 2**20
@@ -109,6 +110,7 @@ def access_of(settings: Settings) -> Access:
         token_digests=settings.serve_token_sha256,
         hosts=frozenset(host.lower() for host in settings.serve_hosts),
         rates=Rates(settings.serve_requests_per_s, settings.serve_burst),
+        proxies=networks(settings.serve_proxies),
     )
 
 

@@ -28,6 +28,7 @@ from trading_graph.service.server.api_documents import (
     RunsQuery,
     run_document,
 )
+from trading_graph.service.server.audit import AuditAction, write_audit_line
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.inputs import body_of, id_of, query_of
 from trading_graph.service.server.openapi import EVENT_STREAM, ApiAnswer, Operation, ok
@@ -73,7 +74,7 @@ async def queue_run(
     caller = TraceContextTextMapPropagator().extract(request.headers)
     context = trace.get_current_span(caller).get_span_context()
     run_id = uuid7().hex
-    return await service.queue.submit(
+    run, is_queued = await service.queue.submit(
         StoredRun(
             id=run_id,
             request=run_request,
@@ -87,6 +88,9 @@ async def queue_run(
             created=now(),
         )
     )
+    if is_queued:
+        write_audit_line(request, AuditAction.START_RUN, run.id)
+    return run, is_queued
 
 
 async def list_runs(request: web.Request) -> RunList:
@@ -127,6 +131,7 @@ async def cancel(request: web.Request, run: StoredRun) -> None:
             f"The run is one of the portfolio {owner.order.id}, which is cancelled as a whole: "
             f"POST /v1/portfolios/{owner.order.id}/cancel",
         )
+    write_audit_line(request, AuditAction.CANCEL_RUN, run.id)
     await request.app[SERVICE].queue.cancel(run.id)
 
 

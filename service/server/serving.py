@@ -10,8 +10,7 @@ import functools
 import importlib
 import logging
 import os
-import signal
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine
 from http import HTTPStatus
 from io import TextIOWrapper
 from pathlib import Path
@@ -195,19 +194,6 @@ async def drain(app: web.Application, hurried: asyncio.Event) -> None:
     for task in (ended, hurry):
         task.cancel()
     await asyncio.gather(ended, hurry, return_exceptions=True)
-
-
-@contextlib.contextmanager
-def stop_signals() -> Iterator[asyncio.Event]:
-    """An event that SIGTERM and SIGINT set, for the duration of the block."""
-    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(each, stopped.set)
-    try:
-        yield stopped
-    finally:
-        for each in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(each)
 
 
 REQUEST_S = 15.0
