@@ -4,12 +4,17 @@ import asyncio
 import json
 import logging
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.jaeger_process import JaegerServer
+from tests.patience import PATIENCE_S
 from tests.service.server.open_service import ASK, opened
+from trading_graph.otel.export import JAEGER, spool_of
 from trading_graph.otel.redaction import Redactor
+from trading_graph.otel.sources.jaeger_query import JaegerQuery
 from trading_graph.service.log import LOG, LogForm, logging_to
 from trading_graph.service.server.access import COOKIE, digest, token_name
 from trading_graph.service.termination import stop_signals
@@ -146,3 +151,30 @@ async def test_nohup_holds() -> None:
             assert not stopped.is_set()
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not await asyncio.to_thread(holds):
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.jaeger
+async def test_a_living_service_sends_what_jaeger_missed(
+    tmp_path: Path, jaeger_factory: Callable[[], JaegerServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await asyncio.to_thread(jaeger_factory)
+    place = await asyncio.to_thread(server.start)
+    await asyncio.to_thread(server.stop)
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", place.otlp_http_url)
+    async with opened(tmp_path, jaeger_url=place.query_url) as service:
+        run = await service.over((await service.start())["id"])
+        spool = spool_of(service.parts.settings.spool, JAEGER)
+        await _until(lambda: bool(spool.batches()))
+        await asyncio.to_thread(server.start)
+        await _until(lambda: not spool.batches())
+        query = JaegerQuery(place.query_url)
+        trace = await asyncio.to_thread(query.complete, run["trace_id"], timeout_s=5)
+    assert trace is not None
+    assert trace.repeated == 0
