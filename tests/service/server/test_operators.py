@@ -155,7 +155,7 @@ async def test_nohup_holds() -> None:
 
 async def _until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while not await asyncio.to_thread(holds):
+        while not await asyncio.to_thread(holds):  # noqa: ASYNC110 - only tests wait for it.
             await asyncio.sleep(0.05)
 
 
