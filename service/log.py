@@ -64,6 +64,14 @@ class LogLine(msgspec.Struct, frozen=True, omit_defaults=True):
     actor: str | None = None
 
 
+class _LogFile(RotatingFileHandler):
+    """The file; where it cannot be written, as on a full disk, its lines are lost, and no more."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
 class _TextFormatter(logging.Formatter):
     """Formats a record with its stack trace, without secrets."""
 
@@ -105,7 +113,7 @@ def logging_to(
     Raises OSError when the file cannot be opened.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = RotatingFileHandler(path, maxBytes=_MAX_BYTES, backupCount=_BACKUPS, encoding="utf-8")
+    file = _LogFile(path, maxBytes=_MAX_BYTES, backupCount=_BACKUPS, encoding="utf-8")
     file.setFormatter(_TextFormatter(redactor))
     writers: list[logging.Handler] = [file]
     if on_stderr is not None:
