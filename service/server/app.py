@@ -3,6 +3,7 @@
 Errors are pages for whoever asks for pages: browsers say so, and programs do not.
 """
 
+import asyncio
 import functools
 import json
 from collections.abc import Sequence
@@ -126,6 +127,8 @@ async def is_ready(request: web.Request) -> Readiness:
     if queue.closing:
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "The service is stopping.")
     await service.store.check()
+    if problem := await asyncio.to_thread(lambda: service.room.problem):
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, problem)
     return Readiness(
         status="ready", begun=queue.begun, running=queue.running, waiting=queue.waiting
     )

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.service.run.request import default_date
+from trading_graph.service.server.disk_room import DiskRoom
 from trading_graph.service.server.run_queue import RunQueue
 from trading_graph.service.settings import Settings
 from trading_graph.service.store import Store
@@ -27,6 +28,7 @@ class ServiceContext:
     settings: Settings
     store: Store
     queue: RunQueue
+    room: DiskRoom
     judging: "Judging"
     watches: "Watches"
     portfolios: "Portfolios"

@@ -28,6 +28,7 @@ from trading_graph.service.langsmith import langsmith_mode
 from trading_graph.service.server import access
 from trading_graph.service.server.app import make_app
 from trading_graph.service.server.context import SERVICE, ServiceContext
+from trading_graph.service.server.disk_room import DiskRoom
 from trading_graph.service.server.judging import Judging
 from trading_graph.service.server.portfolio_files import PortfolioFiles
 from trading_graph.service.server.portfolio_queue import PortfolioQueue
@@ -37,7 +38,15 @@ from trading_graph.service.server.problems import REDACTOR, Problem, answer
 from trading_graph.service.server.run_queue import RunQueue
 from trading_graph.service.server.watches import Watches
 from trading_graph.service.settings import Settings
-from trading_graph.service.store import forget_old, open_store
+from trading_graph.service.store import (
+    Retention,
+    RunFiles,
+    Store,
+    forget_old,
+    open_store,
+    restore_runs,
+)
+from trading_graph.service.store.sqlite_file import set_damaged_aside
 
 _LOG = logging.getLogger(__name__)
 
@@ -78,13 +87,17 @@ async def open_service(
         )
         await run_maker.make_runs(queue, portfolio_queue, store, open_engine)
 
-    async with lock_folder(out), open_store(out / STORE) as store:
+    files = RunFiles(out)
+    async with lock_folder(out), _open_whole_store(out / STORE, files) as store:
 
         def explain(error: Exception) -> str:
             return redactor.text(str(error) or type(error).__name__)
 
+        room = DiskRoom.of_mib(out, settings.serve_free_mib)
         queue = RunQueue(
             store,
+            files,
+            room,
             explain,
             at_once=settings.serve_runs_at_once,
             in_line=settings.serve_runs_in_line,
@@ -105,6 +118,7 @@ async def open_service(
             settings=settings,
             store=store,
             queue=queue,
+            room=room,
             judging=judging,
             watches=watches,
             portfolios=Portfolios(
@@ -117,7 +131,8 @@ async def open_service(
         await queue.take_up()
         await portfolio_queue.take_up()
         try:
-            old = forget_old(store, out, settings.serve_keep_days)
+            keep = Retention(settings.serve_keep_days, settings.serve_keep_gib)
+            old = forget_old(store, files, out, keep)
             async with _beside(make_runs(), old):
                 try:
                     await watches.start()
@@ -127,6 +142,22 @@ async def open_service(
         finally:
             await portfolio_queue.close()
             await queue.close()
+
+
+@contextlib.asynccontextmanager
+async def _open_whole_store(path: Path, files: RunFiles) -> AsyncIterator[Store]:
+    """Open the store, a new one in the place of a damaged one, with the runs of all records.
+
+    Raises StoreUnavailableError or OSError.
+    """
+    aside = await asyncio.to_thread(set_damaged_aside, path)
+    if aside is not None:
+        _LOG.warning("The store was damaged; it is now %s, and is built again.", aside)
+    async with open_store(path) as store:
+        records = await asyncio.to_thread(lambda: list(files.read()))
+        if restored := await restore_runs(store, records):
+            _LOG.warning("The store lacked %d runs, which their records brought.", len(restored))
+        yield store
 
 
 @pause_collection()
