@@ -128,6 +128,7 @@ class RunQueue:
         self._line: asyncio.Queue[_QueuedRun] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
         self._turn = asyncio.Lock()
+        self._changing = asyncio.Lock()
         self._admission = asyncio.Lock()
         self._unbroken: set[asyncio.Task[Any]] = set()
         self._closing = False
@@ -339,9 +340,10 @@ class RunQueue:
 
     async def _change(self, live: _QueuedRun, **columns: Any) -> None:
         """Change a run in its record, then in the store; raises StoreUnavailableError."""
-        live.run = replace(live.run, **columns)
-        await self._write(live.run)
-        await self._store.change(live.run.id, **columns)
+        async with self._changing:  # one after the other, as they came
+            live.run = replace(live.run, **columns)
+            await self._write(live.run)
+            await self._store.change(live.run.id, **columns)
 
     async def _write(self, run: StoredRun) -> None:
         """Write the record of a run; raises StoreUnavailableError."""
