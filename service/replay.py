@@ -23,6 +23,7 @@ from trading_graph.otel.export import (
 )
 from trading_graph.otel.sources.jaeger_query import JaegerQuery
 from trading_graph.service.settings import Settings
+from trading_graph.service.watching import PollBackoff
 
 _LOG = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ def targets(
 
 @contextlib.contextmanager
 def replaying(settings: Settings, langsmith: LangSmithTarget | None) -> Iterator[None]:
-    """Send the spool while the block runs, on a thread that mostly pauses."""
+    """Send the spool while the block runs, again and again, on a thread that mostly pauses."""
     stop = Event()
     arguments = (settings, langsmith, stop)
     Thread(target=_in_background, args=arguments, name="replay", daemon=True).start()
@@ -99,15 +100,32 @@ def send_again(
 
 
 def _in_background(settings: Settings, langsmith: LangSmithTarget | None, stop: Event) -> None:
-    for target in targets(settings, langsmith):
-        if not target.spool.batches():
-            continue
-        try:
-            with target.spool.lock() as mine:
+    """Send what is in the spools, and look again until told to stop: a backend may come back."""
+    backoff = PollBackoff()
+    while not stop.is_set():
+        problems = [
+            problem
+            for target in targets(settings, langsmith)
+            if target.spool.batches() and (problem := _send_spool(target, stop)) is not None
+        ]
+        if problems and backoff.note_failure("; ".join(problems)):
+            _LOG.info("The spool waits on: %s", backoff.problem)
+        elif not problems and backoff.note_success():
+            _LOG.info("The spool is sent.")
+        stop.wait(backoff.wait_s)
+
+
+def _send_spool(target: ReplayTarget, stop: Event) -> str | None:
+    """Send a spool until its end, a refusal or a stop; returns why something waits on."""
+    try:
+        with target.spool.lock() as mine:
+            before = time.monotonic()
+            for result in target.replay.spool(target.spool) if mine else ():
+                if result.refused and result.unreadable is None:
+                    return f"{target.name} refuses spans"
+                if stop.wait(_REST * (time.monotonic() - before)):
+                    return None
                 before = time.monotonic()
-                for _ in target.replay.spool(target.spool) if mine else ():
-                    if stop.wait(_REST * (time.monotonic() - before)):
-                        return
-                    before = time.monotonic()
-        except (OSError, TraceError) as error:
-            _LOG.info("The spool for %s waits on: %s", target.name, error)
+    except (OSError, TraceError) as error:
+        return f"{target.name}: {error}"
+    return None

@@ -4,6 +4,7 @@ Our own variables start with TRADING_GRAPH_. The OpenTelemetry SDK itself reads 
 LangSmith's reads `LANGSMITH_*`.
 """
 
+import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -28,6 +29,7 @@ from trading_graph.graph.chat.prices import Price, shipped_price
 from trading_graph.graph.options import Budget
 from trading_graph.otel.redaction import Redactor, process_redactor
 from trading_graph.service.errors import SettingsError
+from trading_graph.service.log import LogForm
 from trading_graph.toolkit.errors import BadRequestError
 from trading_graph.toolkit.live_access import BaseUrls, LiveAccess, Mode
 
@@ -151,6 +153,12 @@ class Settings(BaseSettings):
     )
 
     serve_hosts: tuple[str, ...] = Field((), description="Further names the service goes by.")
+    serve_proxies: tuple[str, ...] = Field(
+        (), description="Addresses or networks of proxies whose `X-Forwarded-*` is believed."
+    )
+    serve_log: LogForm | None = Field(
+        None, description="The log on stderr too, as `text` or `json`; the file is always written."
+    )
     serve_runs_at_once: int = Field(4, ge=1, le=64)
     serve_runs_in_line: int = Field(100, ge=0, le=10_000)
     serve_portfolios_in_line: int = Field(
@@ -166,6 +174,12 @@ class Settings(BaseSettings):
     serve_upload_mib: int = Field(64, ge=1, le=1024)
     serve_drain_s: float = Field(30, ge=0, description="For runs to end when the service stops.")
     serve_keep_days: float = Field(30, gt=0, description="How long runs and verdicts are kept.")
+    serve_keep_gib: float | None = Field(
+        None, gt=0, description="Disk that runs may take; past it the oldest ended ones go."
+    )
+    serve_free_mib: int = Field(
+        256, ge=0, description="Free space on the disk of the runs, below which none begins."
+    )
     serve_watch: tuple[str, ...] = Field((), description="Services whose traces are judged.")
     serve_settle_s: float = Field(
         0.5, gt=0, description="A received trace is judged when it was quiet for so long."
@@ -213,6 +227,13 @@ class Settings(BaseSettings):
             reason = str(error).rstrip(".")
             raise ValueError(reason[:1].lower() + reason[1:]) from None
         return changed
+
+    @field_validator("serve_proxies")
+    @classmethod
+    def _are_networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for each in proxies:
+            ipaddress.ip_network(each)  # its ValueError says what is wrong
+        return proxies
 
     @field_validator("serve_token_sha256")
     @classmethod

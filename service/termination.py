@@ -1,4 +1,4 @@
-"""SIGTERM cancels a command's work as SIGINT does: what was begun is ended, and kept."""
+"""Signals that end a command or the service: what was begun is ended, and kept."""
 
 import asyncio
 import contextlib
@@ -20,3 +20,22 @@ def cancelled_by_sigterm() -> Iterator[None]:
         yield
     finally:
         loop.remove_signal_handler(signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[asyncio.Event]:
+    """An event that SIGTERM, SIGINT and SIGHUP set, for the duration of the block.
+
+    A SIGHUP that is ignored stays so: `nohup` asks for that.
+    """
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    signals = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signals.append(signal.SIGHUP)
+    for each in signals:
+        loop.add_signal_handler(each, stopped.set)
+    try:
+        yield stopped
+    finally:
+        for each in signals:
+            loop.remove_signal_handler(each)

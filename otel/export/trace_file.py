@@ -2,9 +2,12 @@
 
 Every run has a trace file, whatever the backends do: no span depends on a server being up. A batch
 is written at most 200 ms after its first span ended, so a killed process loses no more than that.
-With a journal it is 20 ms, for the process that continues the run.
+With a journal it is 20 ms, for the process that continues the run. What a full disk does not take
+waits in memory, and is tried again with every further batch and at the end.
 """
 
+import logging
+from collections import deque
 from collections.abc import Sequence
 from io import FileIO
 from pathlib import Path
@@ -14,8 +17,10 @@ from opentelemetry.sdk.trace import ReadableSpan
 from trading_graph.otel.export.span_queue import SpanQueue
 from trading_graph.otel.export.span_redaction import SpanRedactor
 from trading_graph.otel.files import to_line
-from trading_graph.otel.files.journal import Journal, mend
+from trading_graph.otel.files.journal import Journal, append, mend
 from trading_graph.otel.redaction import Redactor
+
+_LOG = logging.getLogger(__name__)
 
 _DELAY_S = 0.2
 _JOURNAL_DELAY_S = 0.02
@@ -34,6 +39,8 @@ class TraceFile:
         self._journal = journal
         self._file = FileIO(path, "a+b")
         mend(self._file)
+        self._waiting: deque[tuple[Journal | None, bytes]] = deque()
+        self._is_refused = False
         self._queue = SpanQueue(
             "file",
             self._write,
@@ -67,10 +74,17 @@ class TraceFile:
         """Queue the span for the writing thread."""
         self._queue.on_end(span)
 
-    def close(self) -> None:
-        """Write the queue and close the file; blocks, so call it off the event loop."""
+    def close(self) -> bool:
+        """Write the queue and close the file; false where something of the run is not on disk.
+
+        Blocks, so call it off the event loop.
+        """
         self._queue.close()
+        self._write_waiting()
         self._file.close()
+        if self._waiting:
+            _LOG.error("The trace %s lacks its last spans: they could not be written.", self.path)
+        return not self._waiting
 
     def _write(self, spans: Sequence[ReadableSpan]) -> None:
         spans = self._redactor.redact(spans)
@@ -78,6 +92,27 @@ class TraceFile:
         if self._journal is not None:
             ends = [span for span in spans if span.end_time is not None]
             if starts := [span for span in spans if span.end_time is None]:
-                self._journal.write(starts)
+                self._waiting.append((self._journal, to_line(starts)))
         if ends:
-            self._file.write(to_line(ends))
+            self._waiting.append((None, to_line(ends)))
+        self._write_waiting()
+
+    def _write_waiting(self) -> None:
+        """Write what waits, in its order, as far as the disk takes it."""
+        try:
+            while self._waiting:
+                journal, lines = self._waiting[0]
+                if journal is not None:
+                    journal.append(lines)
+                else:
+                    append(self._file, lines)
+                self._waiting.popleft()
+                self._is_refused = False
+        except OSError as error:
+            if not self._is_refused:
+                self._is_refused = True
+                _LOG.warning(
+                    "Spans of %s wait in memory, since the disk does not take them: %s",
+                    self.path,
+                    error.strerror or error,
+                )

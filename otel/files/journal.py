@@ -66,8 +66,12 @@ class Journal:
         return None
 
     def write(self, starts: Sequence[ReadableSpan]) -> None:
-        """Record that spans have started."""
-        self._file.write(to_line(starts))
+        """Record that spans have started; nothing is written where an error is raised."""
+        self.append(to_line(starts))
+
+    def append(self, lines: bytes) -> None:
+        """Append whole lines, or nothing."""
+        append(self._file, lines)
         self._last_change_ns = time.monotonic_ns()
 
     def beat(self) -> None:
@@ -87,6 +91,18 @@ class Journal:
         if over:
             self.path.unlink(missing_ok=True)
         self._file.close()
+
+
+def append(file: FileIO, lines: bytes) -> None:
+    """Append whole lines, or nothing where an error is raised: a full disk takes only a part."""
+    begin = file.seek(0, os.SEEK_END)
+    rest = memoryview(lines)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError:
+        file.truncate(begin)
+        raise
 
 
 def mend(file: FileIO) -> None:

@@ -15,6 +15,7 @@ from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.log import logging_to
 from trading_graph.service.server.access import digest
 from trading_graph.service.settings import Settings, backend_choice, read_settings
+from trading_graph.service.termination import stop_signals
 from trading_graph.toolkit.as_of import utc_now
 
 
@@ -35,7 +36,7 @@ def serve_command(
         return _new_token()
     settings = read_settings()
     _check_host(host, settings)
-    with logging_to(settings.log_file, settings.redactor):
+    with logging_to(settings.log_file, settings.redactor, on_stderr=settings.serve_log):
         asyncio.run(_serve(settings, host, port, Path(out or settings.out), offline=offline))
     return ExitCode.OK
 
@@ -57,21 +58,16 @@ def _check_host(host: str, settings: Settings) -> None:
 
 async def _serve(settings: Settings, host: str, port: int, out: Path, *, offline: bool) -> None:
     talk = Console(stderr=True)
-    with talk.status("loading"), pause_collection():
-        # Not above: it takes seconds, and a wrong host is refused first.
-        from trading_graph.service.server.serving import (
-            drain,
-            listening,
-            open_service,
-            stop_signals,
-        )
+    with stop_signals() as stopped:  # also a signal that comes early ends what is open by then
+        with talk.status("loading"), pause_collection():
+            # Not above: it takes seconds, and a wrong host is refused first.
+            from trading_graph.service.server.serving import drain, listening, open_service
 
-    choice = backend_choice(settings, offline=offline)
-    async with (
-        open_service(settings, choice, out, settings.redactor, offline=offline) as app,
-        listening(app, host, port) as address,
-    ):
-        with stop_signals() as stopped:
+        choice = backend_choice(settings, offline=offline)
+        async with (
+            open_service(settings, choice, out, settings.redactor, offline=offline) as app,
+            listening(app, host, port) as address,
+        ):
             talk.print(choice.announcement, highlight=False, soft_wrap=True)
             if age := choice.old_data(utc_now().date()):
                 talk.print(age, highlight=False, soft_wrap=True)

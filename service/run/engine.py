@@ -255,7 +255,11 @@ class Engine:
                 finally:
                     self._live.remove(live)
                 # Before the run's span ends: a run that is over has all its files.
-                analysis = await asyncio.to_thread(self._write, analysis, folder)
+                try:
+                    analysis = await asyncio.to_thread(self._write, analysis, folder)
+                except OSError:
+                    keeps = True  # The disk may be full; the checkpoints have all that was paid.
+                    raise
             return analysis, folder
         except BaseException as error:
             if run is not None and not self._has_left:
@@ -363,9 +367,12 @@ def _begin(folder: RunFolder, order: RunOrder) -> Journal:
 def _close_files(
     folder: RunFolder, trace_file: TraceFile | None, journal: Journal, over: bool
 ) -> None:
-    """Close the files of a run. The journal goes last: without it a run is over."""
+    """Close the files of a run. The journal goes last: without it a run is over.
+
+    A run whose trace is not whole on disk is not over.
+    """
     if trace_file is not None:
-        trace_file.close()
+        over = trace_file.close() and over
     if over:
         delete_checkpoints(folder.checkpoints)
         folder.order.unlink(missing_ok=True)

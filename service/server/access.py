@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.typedefs import Handler
 
 from trading_graph.service.server.problems import Problem
+from trading_graph.service.server.proxies import Network, as_forwarded
 
 COOKIE = "trading_graph_session"
 SESSION_S = 12 * 3600.0
@@ -85,7 +86,8 @@ class Access:
     token_digests: Sequence[str]
     hosts: Collection[str]
     rates: Rates
-    _sessions: OrderedDict[str, float] = field(default_factory=OrderedDict)
+    proxies: Sequence[Network] = ()
+    _sessions: OrderedDict[str, "_Session"] = field(default_factory=OrderedDict)
 
     @property
     def needs_token(self) -> bool:
@@ -99,10 +101,10 @@ class Access:
         matches = [hmac.compare_digest(offered, each) for each in self.token_digests]
         return any(matches)
 
-    def begin_session(self) -> str:
+    def begin_session(self, token: str) -> str:
         """Begin the session of a browser that has shown a token."""
         session = secrets.token_urlsafe(32)
-        self._sessions[digest(session)] = time.monotonic() + SESSION_S
+        self._sessions[digest(session)] = _Session(time.monotonic() + SESSION_S, token_name(token))
         if len(self._sessions) > _MOST_SESSIONS:
             self._sessions.popitem(last=False)
         return session
@@ -115,20 +117,30 @@ class Access:
         """Whether a request has a valid token or session."""
         if not self.needs_token:
             return True
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
-            return self.knows(token.strip())
-        session = request.cookies.get(COOKIE)
-        return session is not None and self._sessions.get(digest(session), 0) > time.monotonic()
+        token = _bearer(request)
+        return self._session(request) is not None if token is None else self.knows(token)
+
+    def actor(self, request: web.Request) -> str:
+        """Who makes a request: the first characters of the digest of the token, else `anyone`."""
+        if not self.needs_token:
+            return "anyone"
+        token = _bearer(request)
+        if token is not None:
+            return token_name(token)
+        session = self._session(request)
+        return "anyone" if session is None else session.actor
+
+    def _session(self, request: web.Request) -> "_Session | None":
+        session = self._sessions.get(digest(request.cookies.get(COOKIE, "")))
+        return session if session is not None and session.ends > time.monotonic() else None
 
     def check_host(self, request: web.Request) -> None:
         """Refuse a foreign host name: a page elsewhere may have pointed its own name at us.
 
         Raises Problem.
         """
-        host = request.headers.get(
-            "Host", ""
-        ).lower()  # `request.host` would look up our own host name
+        # `request.host` would look up our own host name.
+        host = request.headers.get("Host", "").lower()
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
         if name not in _LOOPBACK and name not in self.hosts and not _is_address(name):
             raise Problem(
@@ -141,7 +153,7 @@ class Access:
         if request.method in _SAFE:
             return
         origin = request.headers.get("Origin")
-        if _is_foreign(origin, request.headers["Host"]) or request.headers.get(
+        if _is_foreign(origin, request.headers.get("Host", "")) or request.headers.get(
             "Sec-Fetch-Site"
         ) in ("cross-site", "same-site"):
             raise Problem(HTTPStatus.FORBIDDEN, "A page of another origin may change nothing here.")
@@ -155,6 +167,25 @@ class Access:
                 "Too many requests from one client; wait as Retry-After says.",
                 headers={"Retry-After": str(math.ceil(wait))},
             )
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """A browser's session: when it ends, on the monotonic clock, and whose it is."""
+
+    ends: float
+    actor: str
+
+
+def token_name(token: str) -> str:
+    """The first characters of a token's digest, which name it in the log."""
+    return digest(token)[:8]
+
+
+def _bearer(request: web.Request) -> str | None:
+    """The token that a request shows; None where it shows none."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
 
 
 def _is_address(name: str) -> bool:
@@ -184,11 +215,15 @@ UNMETERED_PATHS = web.AppKey("unmetered_paths", frozenset[str])
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Apply the rules to a request; raises Problem."""
     access = request.app[ACCESS]
-    access.check_host(request)
-    access.check_origin(request)
+    request = as_forwarded(request, access.proxies)
     resource = request.match_info.route.resource
     path = "" if resource is None else resource.canonical
-    if path not in request.app[OPEN_PATHS]:
+    is_open = path in request.app[OPEN_PATHS]
+    # Load balancers ask for the health in HTTP/1.0 without a host; no browser does.
+    if not (is_open and request.version < HttpVersion11 and "Host" not in request.headers):
+        access.check_host(request)
+    access.check_origin(request)
+    if not is_open:
         if path not in request.app[UNMETERED_PATHS]:
             access.check_rate(request)
         if not access.allows(request):

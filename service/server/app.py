@@ -3,6 +3,7 @@
 Errors are pages for whoever asks for pages: browsers say so, and programs do not.
 """
 
+import asyncio
 import functools
 import json
 from collections.abc import Sequence
@@ -46,6 +47,7 @@ from trading_graph.service.server.pages import (
 )
 from trading_graph.service.server.pages.layout import ASSET_PATH, page, see_other, show_asset
 from trading_graph.service.server.problems import REDACTOR, Problem, answer, problem_of
+from trading_graph.service.server.proxies import networks
 from trading_graph.service.server.receiving import api as receiving_api
 from trading_graph.service.settings import Settings
 
@@ -137,6 +139,7 @@ def access_of(settings: Settings) -> Access:
         token_digests=settings.serve_token_sha256,
         hosts=frozenset(host.lower() for host in settings.serve_hosts),
         rates=Rates(settings.serve_requests_per_s, settings.serve_burst),
+        proxies=networks(settings.serve_proxies),
     )
 
 
@@ -152,6 +155,8 @@ async def is_ready(request: web.Request) -> Readiness:
     if queue.closing:
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "The service is stopping.")
     await service.store.check()
+    if problem := await asyncio.to_thread(lambda: service.room.problem):
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, problem)
     return Readiness(
         status="ready", begun=queue.begun, running=queue.running, waiting=queue.waiting
     )

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.service.run.request import default_date
+from trading_graph.service.server.disk_room import DiskRoom
 from trading_graph.service.server.run_queue import RunQueue
 from trading_graph.service.settings import Settings
 from trading_graph.service.store import Store
@@ -33,6 +34,7 @@ class ServiceContext:
     queue: RunQueue
     feed: "Feed"
     health: "HealthChecks"
+    room: DiskRoom
     judging: "Judging"
     views: "TraceViews"
     watches: "Watches"

@@ -99,10 +99,12 @@ class Operation:
 
 
 def add_routes(app: web.Application, operations: Sequence[Operation]) -> None:
-    """Serve the operations."""
+    """Serve the operations; those that need no token answer HEAD too, as health checks ask."""
     for each in operations:
         handler = _with_json(each.handler)
-        app.router.add_route(each.method, each.path, handler, expect_handler=_continue)
+        methods = (each.method, "HEAD") if each.open and each.method == "GET" else (each.method,)
+        for method in methods:
+            app.router.add_route(method, each.path, handler, expect_handler=_continue)
 
 
 def _with_json(handler: ApiHandler) -> Handler:

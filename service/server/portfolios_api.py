@@ -16,6 +16,7 @@ from trading_graph.service.portfolio.results.ranking_document import RankingJson
 from trading_graph.service.portfolio.results.report import CSV, JSON, MARKDOWN, PAGE
 from trading_graph.service.run.folder import REPORT
 from trading_graph.service.server.api_documents import Identifier, PageQuery, Query
+from trading_graph.service.server.audit import AuditAction, write_audit_line
 from trading_graph.service.server.context import SERVICE
 from trading_graph.service.server.inputs import body_of, id_of, query_of
 from trading_graph.service.server.openapi import ApiAnswer, Operation, ok
@@ -61,7 +62,7 @@ async def queue_portfolio(
     """
     portfolios = request.app[SERVICE].portfolios
     try:
-        return await portfolios.queue.submit(
+        portfolio_id, is_queued = await portfolios.queue.submit(
             lambda: portfolios.orders.order(words),
             _digest(words.model_dump_json()),
             # A digest: keys are text of clients, and are only compared.
@@ -73,6 +74,9 @@ async def queue_portfolio(
             f"The portfolio cannot be written to {portfolios.settings.portfolios}: "
             f"{error.strerror or error}; mend that and ask again.",
         ) from error
+    if is_queued:
+        write_audit_line(request, AuditAction.START_PORTFOLIO, portfolio_id)
+    return portfolio_id, is_queued
 
 
 def _digest(text: str) -> str:
@@ -101,6 +105,7 @@ async def cancel_portfolio(request: web.Request) -> web.Response:
 async def cancel(request: web.Request, status: PortfolioStatus) -> None:
     """Cancel a portfolio that is not over; raises Problem or PortfolioError."""
     if status.state not in _FINAL:
+        write_audit_line(request, AuditAction.CANCEL_PORTFOLIO, status.order.id)
         await request.app[SERVICE].portfolios.queue.cancel(status.order.id)
 
 

@@ -5,6 +5,7 @@ that were under way when it stopped, then makes the queued ones in their order.
 """
 
 import asyncio
+import contextlib
 import logging
 import math
 import time
@@ -14,14 +15,23 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 from trading_graph.service.errors import StoreUnavailableError
+from trading_graph.service.server.disk_room import DiskRoom
 from trading_graph.service.server.problems import Problem
 from trading_graph.service.server.run_durations import FIRST_GUESS_S, RunDurations
 from trading_graph.service.server.run_events import Publish, RunEvents, RunFinished
-from trading_graph.service.store import RunState, Store, StoredRun, now
+from trading_graph.service.store import RunFiles, RunState, Store, StoredRun, now
 
 _LOG = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
+
+MOST_KILLS = 3
+_PARKED = (
+    "The process of the service died three times while this run was under way, so the run is not "
+    "begun again; see its trace, and try it once more with: trading-graph run --resume {id}"
+)
+_LOOK_S = 5.0
+"""How often a full disk is looked at again, in seconds."""
 
 
 class QueueFullError(Problem):
@@ -104,6 +114,8 @@ class RunQueue:
     def __init__(
         self,
         store: Store,
+        files: RunFiles,
+        room: DiskRoom,
         explain: Callable[[Exception], str],
         *,
         at_once: int,
@@ -112,6 +124,8 @@ class RunQueue:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
+        self._files = files
+        self._room = room
         self._explain = explain
         self._at_once = at_once
         self._in_line = in_line
@@ -119,6 +133,8 @@ class RunQueue:
         self._live: dict[str, _QueuedRun] = {}
         self._line: asyncio.Queue[_QueuedRun] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
+        self._turn = asyncio.Lock()
+        self._changing = asyncio.Lock()
         self._admission = asyncio.Lock()
         self._unbroken: set[asyncio.Task[Any]] = set()
         self._closing = False
@@ -190,6 +206,7 @@ class RunQueue:
                 raise QueueClosingError
             if len(self._live) >= self._at_once + self._in_line:
                 raise QueueFullError(self.waiting, self._next_place_s(), len(self._durations))
+            await self._write(run)
             await self._store.add(run)
             self._admit(run)
             self._tell(run)
@@ -247,6 +264,9 @@ class RunQueue:
         await asyncio.gather(*self._unbroken, return_exceptions=True)
         for live in self._live.values():
             await live.events.end()
+            if live.task is not None and live.run.kills:
+                with contextlib.suppress(StoreUnavailableError):
+                    await self._change(live, kills=live.run.kills - 1)
         self._live.clear()
 
     def _admit(self, run: StoredRun, stored: Sequence[tuple[int, str]] = ()) -> None:
@@ -263,16 +283,34 @@ class RunQueue:
 
     async def _work(self, make: MakesRuns) -> None:
         while True:
-            live = await self._line.get()
-            if live.cancelled:
-                continue
-            live.began = self._clock()
-            live.task = asyncio.create_task(self._make_one(live, make), name=f"run {live.run.id}")
+            async with self._turn:  # so that they begin in their order
+                live = await self._line.get()
+                await self._wait_for_room()
+                if live.cancelled:
+                    continue
+                live.began = self._clock()
+                live.task = asyncio.create_task(
+                    self._make_one(live, make), name=f"run {live.run.id}"
+                )
             await asyncio.wait([live.task])
+
+    async def _wait_for_room(self) -> None:
+        """Wait while the disk is full."""
+        problem = await asyncio.to_thread(lambda: self._room.problem)
+        if problem is None:
+            return
+        _LOG.warning("%s", problem)
+        while problem is not None:
+            await asyncio.sleep(_LOOK_S)
+            problem = await asyncio.to_thread(lambda: self._room.problem)
+        _LOG.info("There is room on the disk again; runs begin.")
 
     async def _make_one(self, live: _QueuedRun, make: MakesRuns) -> None:
         live.events.start()
         try:
+            if live.run.kills >= MOST_KILLS:
+                await self._end(live, RunState.FAILED, error=_PARKED.format(id=live.run.id))
+                return
             await self._begin(live)
             outcome = await make(live.run, live.events)
         # A run that `close` cancels stays as it is stored; one that `_stop` cancels ends there.
@@ -286,11 +324,15 @@ class RunQueue:
 
     async def _begin(self, live: _QueuedRun) -> None:
         resumed = live.run.resumed + (live.run.state is RunState.RUNNING)
-        changed: dict[str, Any] = {"state": RunState.RUNNING, "resumed": resumed}
+        # Taken back by whoever stops the service: only a process that dies leaves it.
+        changed: dict[str, Any] = {
+            "state": RunState.RUNNING,
+            "resumed": resumed,
+            "kills": live.run.kills + 1,
+        }
         if live.run.started is None:
             changed["started"] = now()
-        await self._store.change(live.run.id, **changed)
-        live.run = replace(live.run, **changed)
+        await self._change(live, **changed)
         self._tell(live.run)
 
     async def _end(self, live: _QueuedRun, state: RunState, **result: Any) -> None:
@@ -309,8 +351,7 @@ class RunQueue:
         if state is not RunState.DONE:
             result |= await self._verdict_on_part(live)
         try:
-            await self._store.change(live.run.id, state=state, ended=ended, **result)
-            live.run = replace(live.run, state=state, ended=ended, **result)
+            await self._change(live, state=state, ended=ended, **result)
         except StoreUnavailableError as error:
             # It is over all the same: the next start sees that in its folder.
             _LOG.error("The end of run %s could not be stored: %s", live.run.id, error)
@@ -332,6 +373,24 @@ class RunQueue:
             # Its state is stored all the same.
             _LOG.error("What run %s recorded cannot be judged", live.run.id, exc_info=error)
             return {}
+
+    async def _change(self, live: _QueuedRun, **columns: Any) -> None:
+        """Change a run in its record, then in the store; raises StoreUnavailableError."""
+        async with self._changing:  # one after the other, as they came
+            live.run = replace(live.run, **columns)
+            await self._write(live.run)
+            await self._store.change(live.run.id, **columns)
+
+    async def _write(self, run: StoredRun) -> None:
+        """Write the record of a run; raises StoreUnavailableError."""
+        try:
+            await asyncio.to_thread(self._files.write, run)
+        except OSError as error:
+            reason = error.strerror or error
+            raise StoreUnavailableError(
+                f"The record of the run {run.id} cannot be written: {reason}; make room, or mend "
+                "its folder."
+            ) from error
 
     def _next_place_s(self) -> float:
         """When a run under way will have ended, so that the first in line makes room."""

@@ -29,6 +29,7 @@ from trading_graph.service.server.api_documents import (
     RunsQuery,
     run_document,
 )
+from trading_graph.service.server.audit import AuditAction, write_audit_line
 from trading_graph.service.server.clients import following
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.inputs import body_of, id_of, query_of
@@ -75,7 +76,7 @@ async def queue_run(
     caller = TraceContextTextMapPropagator().extract(request.headers)
     context = trace.get_current_span(caller).get_span_context()
     run_id = uuid7().hex
-    return await service.queue.submit(
+    run, is_queued = await service.queue.submit(
         StoredRun(
             id=run_id,
             request=run_request,
@@ -89,6 +90,9 @@ async def queue_run(
             created=now(),
         )
     )
+    if is_queued:
+        write_audit_line(request, AuditAction.START_RUN, run.id)
+    return run, is_queued
 
 
 async def list_runs(request: web.Request) -> RunList:
@@ -129,6 +133,7 @@ async def cancel(request: web.Request, run: StoredRun) -> None:
             f"The run is one of the portfolio {owner.order.id}, which is cancelled as a whole: "
             f"POST /v1/portfolios/{owner.order.id}/cancel",
         )
+    write_audit_line(request, AuditAction.CANCEL_RUN, run.id)
     await request.app[SERVICE].queue.cancel(run.id)
 
 

@@ -10,8 +10,7 @@ import functools
 import importlib
 import logging
 import os
-import signal
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from trading_graph.service.server.app import make_app
 from trading_graph.service.server.clients import CONNECTIONS, allow_many_files
 from trading_graph.service.server.connection import Connection
 from trading_graph.service.server.context import SERVICE, ServiceContext
+from trading_graph.service.server.disk_room import DiskRoom
 from trading_graph.service.server.feed import Feed
 from trading_graph.service.server.health import HealthChecks
 from trading_graph.service.server.judging import Judging
@@ -43,7 +43,15 @@ from trading_graph.service.server.run_queue import RunQueue
 from trading_graph.service.server.trace_views import TraceViews
 from trading_graph.service.server.watches import Watches
 from trading_graph.service.settings import Settings
-from trading_graph.service.store import forget_old, open_store
+from trading_graph.service.store import (
+    Retention,
+    RunFiles,
+    Store,
+    forget_old,
+    open_store,
+    restore_runs,
+)
+from trading_graph.service.store.sqlite_file import set_damaged_aside
 
 _LOG = logging.getLogger(__name__)
 
@@ -84,14 +92,18 @@ async def open_service(
         )
         await run_maker.make_runs(queue, portfolio_queue, store, open_engine)
 
-    async with lock_folder(out), open_store(out / STORE) as store:
+    run_files = RunFiles(out)
+    async with lock_folder(out), _open_whole_store(out / STORE, run_files) as store:
 
         def explain(error: Exception) -> str:
             return redactor.text(str(error) or type(error).__name__)
 
+        room = DiskRoom.of_mib(out, settings.serve_free_mib)
         feed = Feed()
         queue = RunQueue(
             store,
+            run_files,
+            room,
             explain,
             publish=feed.publish,
             at_once=settings.serve_runs_at_once,
@@ -117,6 +129,7 @@ async def open_service(
             queue=queue,
             feed=feed,
             health=health,
+            room=room,
             judging=judging,
             views=TraceViews(judging),
             watches=watches,
@@ -131,7 +144,8 @@ async def open_service(
         await queue.take_up()
         await portfolio_queue.take_up()
         try:
-            old = forget_old(store, out, settings.serve_keep_days)
+            keep = Retention(settings.serve_keep_days, settings.serve_keep_gib)
+            old = forget_old(store, run_files, out, keep)
             async with _beside(make_runs(), old, health.publish()):
                 try:
                     await receiver.start()
@@ -143,6 +157,22 @@ async def open_service(
         finally:
             await portfolio_queue.close()
             await queue.close()
+
+
+@contextlib.asynccontextmanager
+async def _open_whole_store(path: Path, files: RunFiles) -> AsyncIterator[Store]:
+    """Open the store, a new one in the place of a damaged one, with the runs of all records.
+
+    Raises StoreUnavailableError or OSError.
+    """
+    aside = await asyncio.to_thread(set_damaged_aside, path)
+    if aside is not None:
+        _LOG.warning("The store was damaged; it is now %s, and is built again.", aside)
+    async with open_store(path) as store:
+        records = await asyncio.to_thread(lambda: list(files.read()))
+        if restored := await restore_runs(store, records):
+            _LOG.warning("The store lacked %d runs, which their records brought.", len(restored))
+        yield store
 
 
 @pause_collection()
@@ -213,19 +243,6 @@ async def drain(app: web.Application, hurried: asyncio.Event) -> None:
     for task in (ended, hurry):
         task.cancel()
     await asyncio.gather(ended, hurry, return_exceptions=True)
-
-
-@contextlib.contextmanager
-def stop_signals() -> Iterator[asyncio.Event]:
-    """An event that SIGTERM and SIGINT set, for the duration of the block."""
-    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(each, stopped.set)
-    try:
-        yield stopped
-    finally:
-        for each in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(each)
 
 
 LOCK = "service.lock"

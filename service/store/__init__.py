@@ -4,6 +4,7 @@
 - `schema`: the tables, and their version
 - `database`, `sqlite_file`, `postgresql`: where the tables are, and the threads that use them
 - `store`: the store itself
+- `run_files`: the records of runs, from which a lost store is built again
 - `retention`: what is deleted, and when
 """
 
@@ -14,10 +15,13 @@ from trading_graph.service.store.records import (
     StoredWatch,
     now,
 )
-from trading_graph.service.store.retention import forget, forget_old
+from trading_graph.service.store.retention import Retention, forget, forget_old
+from trading_graph.service.store.run_files import RunFiles, restore_runs
 from trading_graph.service.store.store import Store, open_store
 
 __all__ = [
+    "Retention",
+    "RunFiles",
     "RunState",
     "Store",
     "StoredRun",
@@ -27,4 +31,5 @@ __all__ = [
     "forget_old",
     "now",
     "open_store",
+    "restore_runs",
 ]

@@ -51,6 +51,12 @@ class Database:
         """Write without a change."""
         await self.write(_write_version)
 
+    async def shrink(self) -> None:
+        """Give the space of deleted rows back to the disk; PostgreSQL does so by itself."""
+        if self._url.database and _is_file(self._url):
+            with self._errors_explained():
+                await asyncio.to_thread(sqlite_file.shrink, Path(self._url.database))
+
     async def close(self) -> None:
         """Finish what is being read and written, and close all connections."""
         await asyncio.to_thread(self._readers.close)

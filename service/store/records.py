@@ -53,6 +53,8 @@ class StoredRun:
     passed: bool | None = None
     error: str | None = None
     langsmith: str | None = None
+    kills: int = 0
+    """How many processes have died while the run was under way."""
 
     @property
     def title(self) -> str:
@@ -117,7 +119,15 @@ def _encode(value: Any) -> Any:
 
 def decode(kind: type[Record], row: Sequence[Any]) -> Record:
     """The record of a row, which has a column for each field, in their order."""
-    values = dict(zip(_NAMES[kind], row, strict=True))
+    return _record(kind, dict(zip(_NAMES[kind], row, strict=True)))
+
+
+def decode_document(columns: dict[str, Any]) -> StoredRun:
+    """The run of its columns by name; raises ValueError, or msgspec's ValidationError."""
+    return _record(StoredRun, columns)
+
+
+def _record(kind: type[Record], values: dict[str, Any]) -> Record:
     if "request" in values:
         values["request"] = _REQUEST.validate_json(values["request"])
     return msgspec.convert(values, kind, strict=False)  # SQLite stores a truth value as a number.

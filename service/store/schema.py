@@ -19,8 +19,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.types import TypeEngine
 
-VERSION = 1
-"""The version of the tables; a store of another one is refused."""
+VERSION = 2
+"""The version of the tables: a store of a newer one is refused, a file of an older one migrated."""
 
 TABLES = MetaData()
 
@@ -57,6 +57,7 @@ RUNS = Table(
     Column("passed", _TRUTH),
     Column("error", _TEXT),
     Column("langsmith", _TEXT),
+    _required("kills", _INTEGER, server_default="0"),
     sqlite_strict=True,
 )
 Index("runs_by_state", RUNS.c.state, RUNS.c.id)

@@ -1,9 +1,10 @@
 """SQLite as a back end of the store: how a connection is prepared, and what its errors mean."""
 
 import sqlite3
+import time
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, MetaData
+from sqlalchemy import URL, Connection, MetaData, inspect
 
 from trading_graph.service.errors import StoreUnavailableError
 
@@ -20,6 +21,10 @@ _ADVICE = {
     sqlite3.SQLITE_NOTADB: "its file is no SQLite database; move it away",
     sqlite3.SQLITE_CORRUPT: "its file is damaged; move it away, or restore a copy",
 }
+
+
+_MIGRATIONS = (("ALTER TABLE runs ADD COLUMN kills INTEGER NOT NULL DEFAULT 0",),)
+"""The statements that bring a file from version 1 to 2, from 2 to 3, and so on."""
 
 
 def sqlite_url(path: Path) -> URL:
@@ -47,9 +52,57 @@ def lock_at_once(connection: Connection) -> None:
 
 
 def create_tables(connection: Connection, version: int, tables: MetaData) -> None:
-    """Create what is not there of the tables."""
+    """Create what is not there of the tables, and what an earlier release did not have."""
+    is_new = not inspect(connection).has_table("runs")
+    there = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+    if not is_new:
+        for statements in _MIGRATIONS[max(0, there - 1) :]:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
     tables.create_all(connection)
     write_version(connection, version)
+
+
+def shrink(path: Path) -> None:
+    """Write the file anew without its free pages, if a quarter of it is free.
+
+    Raises sqlite3.Error.
+    """
+    connection = sqlite3.connect(path, timeout=_BUSY_MS / 1_000)
+    try:
+        ((free,),) = connection.execute("PRAGMA freelist_count")
+        ((pages,),) = connection.execute("PRAGMA page_count")
+        if free * 4 >= pages:
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        connection.close()
+
+
+def set_damaged_aside(path: Path) -> Path | None:
+    """Move a damaged file away, with its log; returns where it is now, None where it is whole.
+
+    Raises OSError.
+    """
+    if not path.exists() or _is_whole(path):
+        return None
+    aside = path.with_name(f"{path.name}.damaged-{time.time_ns()}")
+    for suffix in ("-wal", "-shm"):
+        log = path.with_name(path.name + suffix)
+        if log.exists():
+            log.rename(aside.with_name(aside.name + suffix))
+    return path.rename(aside)
+
+
+def _is_whole(path: Path) -> bool:
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        return code not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+    finally:
+        connection.close()
 
 
 def write_version(connection: Connection, version: int) -> None:

@@ -1,7 +1,7 @@
 """The store of the service: its runs, their events, verdicts and watches."""
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from sqlalchemy import (
     Select,
     bindparam,
     delete,
+    func,
     insert,
     select,
     tuple_,
@@ -46,7 +47,7 @@ _RUN = select(RUNS).where(RUNS.c.id == _ID)
 _RUN_OF_KEY = select(RUNS).where(RUNS.c.idempotency_key == _ID)
 _RUNS_OF_TRACE = select(RUNS).where(RUNS.c.trace_id == _ID).order_by(RUNS.c.id)
 _TRACES_OF_RUNS = select(RUNS.c.trace_id).where(RUNS.c.trace_id.in_(_IDS)).distinct()
-_ENDED = select(RUNS.c.id).where(RUNS.c.ended < _MOMENT)
+_ENDED = select(RUNS.c.id).where(RUNS.c.ended < _MOMENT).order_by(RUNS.c.ended, RUNS.c.id)
 
 _ADD_EVENTS = insert(EVENTS)
 _EVENTS = (
@@ -54,6 +55,10 @@ _EVENTS = (
     .where(EVENTS.c.run_id == _ID, EVENTS.c.number > bindparam("after"))
     .order_by(EVENTS.c.number)
 )
+
+_NUMBER = func.count().label("number")
+_RUN_COUNTS = select(RUNS.c.state, _NUMBER).group_by(RUNS.c.state)
+_VERDICT_COUNTS = select(VERDICTS.c.passed, _NUMBER).group_by(VERDICTS.c.passed)
 
 _VERDICT = select(VERDICTS).where(VERDICTS.c.id == _ID)
 _FORGET_VERDICT = delete(VERDICTS).where(VERDICTS.c.id == _ID)
@@ -124,7 +129,7 @@ class Store:
         return await self._records(StoredRun, page)
 
     async def ended_before(self, moment: float) -> list[str]:
-        """The ids of runs that ended before a time."""
+        """The ids of runs that ended before a time, the oldest first."""
         return [row.id for row in await self._rows(_ENDED, moment=moment)]
 
     async def forget(self, run_id: str) -> None:
@@ -211,6 +216,19 @@ class Store:
     async def check(self) -> None:
         """Write without a change, since a store that cannot be written is not ready."""
         await self._database.check()
+
+    async def shrink(self) -> None:
+        """Give the space of deleted rows back to the disk, where it is worth while."""
+        await self._database.shrink()
+
+    async def counts(self) -> tuple[Mapping[RunState, int], Mapping[bool | None, int]]:
+        """How many runs there are in each state, and how many verdicts of each result."""
+        runs = {RunState(row.state): row.number for row in await self._rows(_RUN_COUNTS)}
+        verdicts = {
+            None if row.passed is None else bool(row.passed): row.number
+            for row in await self._rows(_VERDICT_COUNTS)
+        }
+        return runs, verdicts
 
     async def _records(self, kind: type[Record], rows: Select[Any], **values: Any) -> list[Record]:
         """The rows of whole tables, as what they hold."""

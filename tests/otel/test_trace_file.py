@@ -1,14 +1,17 @@
 """A run's trace file, and the export to a backend that may be missing."""
 
 import asyncio
+import resource
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tests.patience import PATIENCE_S
 from trading_graph.otel import spans
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.export import Telemetry, TraceFile, set_up
@@ -132,3 +135,62 @@ def test_a_file_that_is_not_a_trace_is_refused_in_one_sentence(tmp_path: Path) -
         assert "\n" not in str(raised.value)
     with pytest.raises(TraceError, match="cannot be read"):
         read(tmp_path / "missing.json")
+
+
+async def test_what_a_full_disk_does_not_take_is_written_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
+    telemetry = set_up("test", "0")
+    path = tmp_path / "trace.jsonl"
+    trace_file = await asyncio.to_thread(TraceFile, path, telemetry.redactor)
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    async with spans.run("w", provider=telemetry.provider, attributes={}) as run:
+        run.recording.listen(trace_file)
+        with spans.agent("before"):
+            pass
+        await asyncio.to_thread(_wait_for, lambda: path.stat().st_size > 0)
+        # The file takes the beginning of a line, and no more.
+        size = (await asyncio.to_thread(path.stat)).st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 40, hard))
+        try:
+            with spans.agent("meanwhile"):
+                pass
+            await asyncio.to_thread(_wait_for, lambda: "wait in memory" in caplog.text)
+            assert len(await asyncio.to_thread(path.read_bytes)) == size
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        with spans.agent("after"):
+            pass
+    assert await asyncio.to_thread(trace_file.close)
+    (trace,) = await asyncio.to_thread(read, path)
+    assert sorted(trace.names) == [
+        "invoke_agent after",
+        "invoke_agent before",
+        "invoke_agent meanwhile",
+        "invoke_workflow w",
+    ]
+
+
+async def test_a_trace_that_never_gets_room_is_not_called_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
+    telemetry = set_up("test", "0")
+    trace_file = await asyncio.to_thread(TraceFile, tmp_path / "trace.jsonl", telemetry.redactor)
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40, hard))
+    try:
+        async with spans.run("w", provider=telemetry.provider, attributes={}) as run:
+            run.recording.listen(trace_file)
+        assert not await asyncio.to_thread(trace_file.close)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert await asyncio.to_thread((tmp_path / "trace.jsonl").read_bytes) == b""
+
+
+def _wait_for(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

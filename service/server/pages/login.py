@@ -4,7 +4,8 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from trading_graph.service.server.access import ACCESS, COOKIE, SESSION_S
+from trading_graph.service.server.access import ACCESS, COOKIE, SESSION_S, token_name
+from trading_graph.service.server.audit import AuditAction, write_audit_line
 from trading_graph.service.server.inputs import first, form_of
 from trading_graph.service.server.pages.layout import page, see_other
 
@@ -35,7 +36,9 @@ async def log_in(request: web.Request) -> web.Response:
     target = local(first(form, "next"))
     if not access.needs_token:
         return see_other(target)
-    if not access.knows(first(form, "token")):
+    token = first(form, "token")
+    if not access.knows(token):
+        write_audit_line(request, AuditAction.REFUSED_LOG_IN)
         return page(
             request,
             "login.html",
@@ -45,10 +48,11 @@ async def log_in(request: web.Request) -> web.Response:
             error="The service does not know this token; trading-graph serve --new-token makes "
             "one.",
         )
+    write_audit_line(request, AuditAction.LOG_IN, actor=token_name(token))
     response = see_other(target)
     response.set_cookie(
         COOKIE,
-        access.begin_session(),
+        access.begin_session(token),
         max_age=int(SESSION_S),
         path="/",
         httponly=True,
@@ -62,6 +66,7 @@ async def log_out(request: web.Request) -> web.Response:
     """End the session."""
     session = request.cookies.get(COOKIE)
     if session is not None:
+        write_audit_line(request, AuditAction.LOG_OUT)
         request.app[ACCESS].end_session(session)
     response = see_other(PATH)
     response.del_cookie(COOKIE, path="/", httponly=True, samesite="Strict")

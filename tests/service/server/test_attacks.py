@@ -130,7 +130,7 @@ async def test_a_page_that_points_its_name_at_us_is_told_nothing(
 
 async def test_without_a_host_nobody_is_looked_up(tmp_path: Path) -> None:
     async with opened(tmp_path) as service:
-        answer = await raw(service, b"GET /healthz HTTP/1.0\r\n\r\n")
+        answer = await raw(service, b"GET /v1/runs HTTP/1.0\r\n\r\n")
         assert status(answer) == 421
         problem(answer)
 

@@ -26,6 +26,8 @@ from trading_graph.service.server.pages.verdict_page import (
 from trading_graph.service.server.pages.work_list import run_row, trace_row
 from trading_graph.service.store import RunState, StoredRun, StoredVerdict
 
+NVDA = RunRequest(symbol="NVDA")
+
 
 def link(text: str, address: str) -> str:
     part = ENVIRONMENT.from_string('{% from "parts.html" import link %}{{ link(text, address) }}')

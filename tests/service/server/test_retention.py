@@ -7,6 +7,8 @@ import pytest
 
 from trading_graph.service.run.request import RunRequest
 from trading_graph.service.store import (
+    Retention,
+    RunFiles,
     RunState,
     Store,
     StoredRun,
@@ -60,7 +62,7 @@ def folders(out: Path) -> set[str]:
 async def test_only_what_is_over_for_long_enough_goes(tmp_path: Path) -> None:
     async with open_store(tmp_path / "service.sqlite") as store:
         await filled(store, tmp_path)
-        assert await forget(store, tmp_path, 30) == 1
+        assert await forget(store, RunFiles(tmp_path), tmp_path, Retention(30)) == 1
         assert {each.id for each in await store.runs()} == {NEW, OPEN}
         assert await store.events(OLD) == []
         assert await store.verdict(OLD) is None
@@ -73,7 +75,7 @@ async def test_only_what_is_over_for_long_enough_goes(tmp_path: Path) -> None:
 async def test_a_folder_that_is_gone_already_is_no_fault(tmp_path: Path) -> None:
     async with open_store(tmp_path / "service.sqlite") as store:
         await store.add(run(OLD, RunState.DONE, now() - 31 * DAY_S))
-        assert await forget(store, tmp_path, 30) == 1
+        assert await forget(store, RunFiles(tmp_path), tmp_path, Retention(30)) == 1
         assert await store.runs() == []
 
 
@@ -81,5 +83,34 @@ async def test_a_folder_that_is_gone_already_is_no_fault(tmp_path: Path) -> None
 async def test_the_setting_decides(tmp_path: Path, days: float) -> None:
     async with open_store(tmp_path / "service.sqlite") as store:
         await filled(store, tmp_path)
-        gone = await forget(store, tmp_path, days)
+        gone = await forget(store, RunFiles(tmp_path), tmp_path, Retention(days))
     assert gone == (2 if days < 1 else 0)
+
+
+async def test_past_the_size_the_oldest_go_first(tmp_path: Path) -> None:
+    async with open_store(tmp_path / "service.sqlite") as store:
+        await filled(store, tmp_path)
+        size = 2**20
+        for run_id in (OLD, NEW, OPEN, FOREIGN):
+            path = tmp_path / run_id / "trace.jsonl"
+            await asyncio.to_thread(path.write_bytes, bytes(size))
+        keep = Retention(365, gib=1.5 * size / 2**30)
+        assert await forget(store, RunFiles(tmp_path), tmp_path, keep) == 1
+        assert {each.id for each in await store.runs()} == {NEW, OPEN}
+        assert await forget(store, RunFiles(tmp_path), tmp_path, keep) == 0
+    kept = await asyncio.to_thread(folders, tmp_path)
+    assert kept == {NEW, OPEN, FOREIGN}, "what runs, and what is not the service's, is left alone"
+
+
+async def test_the_store_shrinks_with_what_it_held(tmp_path: Path) -> None:
+    path = tmp_path / "service.sqlite"
+    async with open_store(path) as store:
+        await store.add(run(OLD, RunState.DONE, now() - 31 * DAY_S))
+        for first in range(1, 2_000, 100):
+            await store.add_events(OLD, first, ["x" * 1_000] * 100)
+    before = (await asyncio.to_thread(path.stat)).st_size
+    async with open_store(path) as store:
+        assert await forget(store, RunFiles(tmp_path), tmp_path, Retention(30)) == 1
+        await store.add(run(NEW, RunState.DONE, now()))
+        assert await store.events(OLD) == []
+    assert (await asyncio.to_thread(path.stat)).st_size < before / 4

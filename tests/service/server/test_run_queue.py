@@ -15,6 +15,8 @@ from tests.toolkit.upstream import Clock
 from trading_graph.otel.spans import uuid7
 from trading_graph.service.errors import StoreUnavailableError
 from trading_graph.service.run.request import RunRequest
+from trading_graph.service.server import run_queue
+from trading_graph.service.server.disk_room import DiskRoom
 from trading_graph.service.server.run_events import RunEvents, RunStarted
 from trading_graph.service.server.run_queue import (
     IdempotencyConflictError,
@@ -23,7 +25,15 @@ from trading_graph.service.server.run_queue import (
     RunOutcome,
     RunQueue,
 )
-from trading_graph.service.store import RunState, Store, StoredRun, now, open_store
+from trading_graph.service.store import (
+    RunFiles,
+    RunState,
+    Store,
+    StoredRun,
+    now,
+    open_store,
+    restore_runs,
+)
 
 HELD, SECONDS = "held", 2.0
 
@@ -62,6 +72,24 @@ class Maker:
         return RunOutcome(SECONDS, "BUY", 0.5, False, True, None)
 
 
+def queue_of(
+    store: Store,
+    *,
+    at_once: int,
+    in_line: int,
+    clock: Callable[[], float] = time.monotonic,
+    needed: int = 0,
+) -> RunQueue:
+    """A queue whose files are beside the store's."""
+    out = folder_of(store)
+    room = DiskRoom(out, needed)
+    return RunQueue(store, RunFiles(out), room, str, at_once=at_once, in_line=in_line, clock=clock)
+
+
+def folder_of(store: Store) -> Path:
+    return Path(str(store._database._url.database)).parent
+
+
 @contextlib.asynccontextmanager
 async def queued(
     store: Store,
@@ -71,7 +99,7 @@ async def queued(
     in_line: int = 100,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[RunQueue]:
-    queue = RunQueue(store, str, at_once=at_once, in_line=in_line, clock=clock)
+    queue = queue_of(store, at_once=at_once, in_line=in_line, clock=clock)
     await queue.take_up()
     queue.begin(maker)
     try:
@@ -127,7 +155,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 
 async def test_what_is_asked_before_it_begins_waits(store: Store) -> None:
-    maker, queue = Maker(), RunQueue(store, str, at_once=1, in_line=1)
+    maker, queue = Maker(), queue_of(store, at_once=1, in_line=1)
     await queue.take_up()
     ids = await submitted(queue, "A", "B")
     with pytest.raises(QueueFullError):
@@ -142,7 +170,7 @@ async def test_what_is_asked_before_it_begins_waits(store: Store) -> None:
 
 
 async def test_one_that_is_stopping_does_not_begin(store: Store) -> None:
-    maker, queue = Maker(), RunQueue(store, str, at_once=1, in_line=1)
+    maker, queue = Maker(), queue_of(store, at_once=1, in_line=1)
     await queue.take_up()
     (run_id,) = await submitted(queue, "A")
     assert await queue.drain(0)
@@ -239,7 +267,7 @@ async def test_how_long_runs_take_is_known_after_a_new_start(store: Store) -> No
 
 
 async def test_before_it_begins_a_place_is_free_when_a_first_run_has_ended(store: Store) -> None:
-    queue = RunQueue(store, str, at_once=3, in_line=0)
+    queue = queue_of(store, at_once=3, in_line=0)
     await queue.take_up()
     await submitted(queue, "A", "B", "C")
     assert (await refusal(queue)).wait_s == 60.0
@@ -385,3 +413,83 @@ async def test_a_store_that_fails_queues_nothing(store: Store) -> None:
         (run_id,) = await submitted(queue, "B")
         await until(store, run_id, RunState.DONE)
     assert maker.began == ["B"]
+
+
+async def test_a_full_disk_pauses_what_waits(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_queue, "_LOOK_S", 0.01)
+    maker, queue = Maker(), queue_of(store, at_once=1, in_line=5, needed=2**62)
+    await queue.take_up()
+    queue.begin(maker)
+    (run_id,) = await submitted(queue, "A")
+    await asyncio.sleep(0.1)
+    assert maker.began == []
+    assert await state(store, run_id) is RunState.QUEUED
+    queue._room = DiskRoom(folder_of(store), 0)
+    await until(store, run_id, RunState.DONE)
+    await queue.close()
+
+
+async def test_a_run_that_ended_its_process_three_times_is_parked(store: Store) -> None:
+    maker = Maker()
+    maker.hold("A")
+    for died in range(3):
+        queue = queue_of(store, at_once=1, in_line=5)
+        await queue.take_up()
+        queue.begin(maker)
+        if not died:
+            (run_id,) = await submitted(queue, "A")
+        await until(store, run_id, RunState.RUNNING)
+        while len(maker.began) <= died:  # noqa: ASYNC110 - only tests wait for it.
+            await asyncio.sleep(0.005)
+        # A process that dies closes nothing.
+        for task in asyncio.all_tasks():
+            if task.get_name().startswith(("runs ", "run ", "events of ")):
+                task.cancel()
+        await asyncio.sleep(0)
+    queue = queue_of(store, at_once=1, in_line=5)
+    await queue.take_up()
+    queue.begin(maker)
+    (other,) = await submitted(queue, "B")
+    await until(store, other, RunState.DONE)
+    parked = await store.run(run_id)
+    assert parked is not None
+    assert parked.state is RunState.FAILED
+    assert f"run --resume {run_id}" in str(parked.error)
+    assert maker.began == ["A", "A", "A", "B"]
+    await queue.close()
+
+
+async def test_a_service_that_stops_kills_no_run(store: Store) -> None:
+    maker = Maker()
+    maker.hold("A")
+    for stops in range(4):
+        queue = queue_of(store, at_once=1, in_line=5)
+        await queue.take_up()
+        queue.begin(maker)
+        if not stops:
+            (run_id,) = await submitted(queue, "A")
+        while len(maker.began) <= stops:  # noqa: ASYNC110 - only tests wait for it.
+            await asyncio.sleep(0.005)
+        await queue.close()
+    run = await store.run(run_id)
+    assert run is not None
+    assert (run.state, run.kills) == (RunState.RUNNING, 0)
+
+
+async def test_records_bring_back_what_a_store_lost(store: Store, tmp_path: Path) -> None:
+    maker = Maker()
+    async with queued(store, maker) as queue:
+        done, bad = await submitted(queue, "A", "BAD")
+        await emptied(queue)
+    maker.hold("C")
+    async with queued(store, maker) as queue:
+        (open_run,) = await submitted(queue, "C")
+        await until(store, open_run, RunState.RUNNING)
+    files = RunFiles(folder_of(store))
+    records = await asyncio.to_thread(lambda: list(files.read()))
+    async with open_store(tmp_path / "another.sqlite") as another:
+        await another.add(replace(records[0], state=RunState.RUNNING, ended=None))
+        missing = await restore_runs(another, records)
+        assert {each.id for each in missing} == {done, bad, open_run} - {records[0].id}
+        for run_id in (done, bad, open_run):
+            assert await another.run(run_id) == await store.run(run_id)
