@@ -7,12 +7,10 @@ follows the feed, a report is made every few seconds, and published when it says
 import asyncio
 import datetime
 import logging
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from http import HTTPStatus
-from pathlib import Path
 
 from aiohttp import web
 from pydantic import BaseModel
@@ -22,6 +20,7 @@ from trading_graph.otel.export.spool import MAX_BYTES, Spool
 from trading_graph.otel.sources.jaeger_query import JaegerQuery
 from trading_graph.service.errors import StoreUnavailableError
 from trading_graph.service.server.context import SERVICE
+from trading_graph.service.server.disk_room import DiskRoom
 from trading_graph.service.server.feed import Feed
 from trading_graph.service.server.openapi import ApiAnswer, Operation
 from trading_graph.service.server.run_queue import RunQueue
@@ -35,8 +34,8 @@ EVERY_S = 10.0
 
 _FRESH_S = 5.0
 _GIB = 2**30
-DISK_WARN, DISK_BAD = 2 * _GIB, _GIB // 4
-"""Free bytes below which the disk is watched, and below which it will not take the next runs."""
+DISK_WARN = 2 * _GIB
+"""Free bytes below which the disk is watched; `DiskRoom` says when no run begins any more."""
 SPOOL_BAD = 0.8
 """The share of the spool that may be full before spans are in danger."""
 QUEUE_WARN = 0.8
@@ -84,13 +83,13 @@ class HealthChecks:
     """Makes reports, one at a time however many ask."""
 
     def __init__(
-        self, settings: Settings, store: Store, queue: RunQueue, feed: Feed, out: Path
+        self, settings: Settings, store: Store, queue: RunQueue, feed: Feed, room: DiskRoom
     ) -> None:
         self._settings = settings
         self._store = store
         self._queue = queue
         self._feed = feed
-        self._out = out
+        self._room = room
         self._checking = asyncio.Lock()
         self._last: HealthReport | None = None
         self._at = 0.0
@@ -195,7 +194,7 @@ class HealthChecks:
         return _good(HealthPart.QUEUE, finding)
 
     def _disk(self) -> PartHealth:
-        free = shutil.disk_usage(self._out).free
+        free = self._room.free
         finding = (
             f"{free / _GIB:.0f} GiB free" if free >= 10 * _GIB else f"{free / _GIB:.1f} GiB free"
         )
@@ -203,9 +202,9 @@ class HealthChecks:
             return _good(HealthPart.DISK, finding)
         return PartHealth(
             part=HealthPart.DISK,
-            level=HealthLevel.BAD if free < DISK_BAD else HealthLevel.WARN,
+            level=HealthLevel.WARN if self._room.problem is None else HealthLevel.BAD,
             finding=finding,
-            advice=f"Make room where {self._out} is, or lower TRADING_GRAPH_SERVE_KEEP_DAYS.",
+            advice=f"Make room where {self._room.folder} is, or lower TRADING_GRAPH_SERVE_KEEP_DAYS.",
         )
 
     async def _store_health(self) -> PartHealth:

@@ -109,7 +109,7 @@ async def open_service(
             at_once=settings.serve_runs_at_once,
             in_line=settings.serve_runs_in_line,
         )
-        health = HealthChecks(settings, store, queue, feed, out)
+        health = HealthChecks(settings, store, queue, feed, room)
         files = PortfolioFiles(settings.portfolios, out)
         portfolio_queue = PortfolioQueue(
             files, out, explain, in_line=settings.serve_portfolios_in_line

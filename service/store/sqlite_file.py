@@ -97,7 +97,7 @@ def set_damaged_aside(path: Path) -> Path | None:
 def _is_whole(path: Path) -> bool:
     connection = sqlite3.connect(path)
     try:
-        return connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
+        return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         return code not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
