@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from http import HTTPStatus
+from pathlib import Path
 
 from aiohttp import web
 from pydantic import BaseModel
@@ -204,7 +205,8 @@ class HealthChecks:
             part=HealthPart.DISK,
             level=HealthLevel.WARN if self._room.problem is None else HealthLevel.BAD,
             finding=finding,
-            advice=f"Make room where {self._room.folder} is, or lower TRADING_GRAPH_SERVE_KEEP_DAYS.",
+            advice=f"Make room where {self._room.folder} is, or lower "
+            "TRADING_GRAPH_SERVE_KEEP_DAYS.",
         )
 
     async def _store_health(self) -> PartHealth:
