@@ -21,7 +21,7 @@ from tests.service.server.raw_http import (
     request,
     status,
 )
-from trading_graph.service.server import inputs, serving
+from trading_graph.service.server import connection, inputs
 
 
 async def test_a_body_that_says_it_is_too_large_is_not_read(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ async def test_a_body_is_asked_for_only_from_who_may_send_it(tmp_path: Path) -> 
 async def test_headers_that_never_end_cost_a_connection_for_a_while_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: bytes
 ) -> None:
-    monkeypatch.setattr(serving, "REQUEST_S", 0.6)
+    monkeypatch.setattr(connection, "REQUEST_S", 0.6)
     async with opened(tmp_path) as service:
         assert await dripped(service, start) == b""
         again = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -111,7 +111,7 @@ async def test_a_body_that_never_ends_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inputs, "BODY_S", 0.2)
-    monkeypatch.setattr(serving, "LINGER_S", 0.2)
+    monkeypatch.setattr(connection, "LINGER_S", 0.2)
     async with opened(tmp_path) as service:
         head = post(b"").replace(b"\r\n\r\n", b"\r\nContent-Length: 1000\r\n\r\n")
         answer = await raw(service, head + b'{"symbol"')
@@ -191,7 +191,7 @@ async def test_an_idempotency_key_is_short_and_plain(tmp_path: Path) -> None:
 async def test_what_is_no_request_is_a_problem_and_not_repeated(
     tmp_path: Path, sent: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "REQUEST_S", 0.5)
+    monkeypatch.setattr(connection, "REQUEST_S", 0.5)
     async with opened(tmp_path) as service:
         answer = await raw(service, sent)
         if answer:
