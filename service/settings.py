@@ -188,6 +188,11 @@ class Settings(BaseSettings):
         1024, ge=1, description="The most that the files of received traces may take."
     )
     serve_received_traces: int = Field(10_000, ge=1, description="The most that are kept.")
+    serve_forward_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^/]",
+        description="Where received spans are sent on to, over OTLP/HTTP.",
+    )
     serve_token_sha256: tuple[str, ...] = Field((), description="Digests of tokens that may ask.")
 
     @property

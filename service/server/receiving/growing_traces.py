@@ -29,6 +29,10 @@ Publish = Callable[[str, object], None]
 """Tells those who follow the service, by topic."""
 
 
+def publish_nowhere(topic: str, data: object) -> None:
+    """Tell nobody."""
+
+
 class GrowingTraceDocument(Document, frozen=True, kw_only=True):
     """A trace of which spans have come and that is not judged yet; the name is its root's."""
 

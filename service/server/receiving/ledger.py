@@ -60,9 +60,10 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """The traces of a body's spans, and how many of these were rejected for what."""
+    """The traces of a body's spans, what was written, and how many spans were rejected for what."""
 
     traces: list[GrowingTrace]
+    lines: list[bytes]
     rejections: Counter[Rejection]
 
 
@@ -113,7 +114,7 @@ class Ledger:
         """
         content = unpacked(body.content, body.encoding, self._limits.message)
         batches, rejections = self._splitter.split(body.decode(content))
-        traces = []
+        traces, lines = list[GrowingTrace](), list[bytes]()
         for batch in batches:
             trace = self.take_up(batch.trace_id)
             trace.is_whole, trace.service = body.is_whole, body.service or trace.service
@@ -125,10 +126,11 @@ class Ledger:
                 continue
             self._files.append(batch.trace_id, batch.line)
             self._add(trace, batch)
+            lines.append(batch.line)
         for trace in traces:
             if not trace.size:
                 del self._growing[trace.trace_id]
-        return Recorded([trace for trace in traces if trace.size], rejections)
+        return Recorded([trace for trace in traces if trace.size], lines, rejections)
 
     def _add(self, trace: GrowingTrace, batch: Batch) -> None:
         before = trace.spans

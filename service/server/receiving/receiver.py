@@ -22,8 +22,13 @@ from trading_graph.service.errors import StoreUnavailableError
 from trading_graph.service.server.judging import LIMITS, Limits
 from trading_graph.service.server.receiving.batches import Rejection
 from trading_graph.service.server.receiving.errors import ReceiverBusyError
+from trading_graph.service.server.receiving.forwarding import Forwarding
 from trading_graph.service.server.receiving.growing import GrowingTrace
-from trading_graph.service.server.receiving.growing_traces import GrowingTraces, Publish
+from trading_graph.service.server.receiving.growing_traces import (
+    GrowingTraces,
+    Publish,
+    publish_nowhere,
+)
 from trading_graph.service.server.receiving.judging_line import JudgingLine
 from trading_graph.service.server.receiving.ledger import Body, Ledger, ReceiverLimits, Recorded
 from trading_graph.service.server.receiving.trace_files import TraceFiles
@@ -54,7 +59,8 @@ class Receiver:
         limits: ReceiverLimits,
         environment: Mapping[str, str],
         process_limits: Limits = LIMITS,
-        publish: Publish = lambda topic, data: None,
+        publish: Publish = publish_nowhere,
+        forward_url: str | None = None,
     ) -> None:
         self._store = store
         self._files = TraceFiles(out.absolute() / FOLDER)
@@ -70,6 +76,7 @@ class Receiver:
             limits=process_limits,
             processes=limits.judges,
         )
+        self.forwarding = None if forward_url is None else Forwarding(forward_url)
         self._thread = ThreadPoolExecutor(1, "receiver")
         self._size = 0
         self._bodies: asyncio.Queue[tuple[Body, asyncio.Future[Recorded]]] = asyncio.Queue()
@@ -81,7 +88,7 @@ class Receiver:
     async def start(self) -> None:
         """Take up what an earlier process received and did not judge; raises OSError."""
         unjudged = await self._in_thread(self._ledger.open)
-        works = (
+        works = [
             self._record_all(),
             self._ring(),
             self._line.run(),
@@ -89,11 +96,15 @@ class Receiver:
             self._take_up(unjudged),
             self._forget_old(),
             self.growing.tell_changes(),
-        )
+        ]
+        if self.forwarding is not None:
+            works.append(self.forwarding.run())
         self._tasks = [asyncio.create_task(work, name="receiver") for work in works]
 
     async def close(self) -> None:
         """Stop judging; what is not judged stays in its files for the next start."""
+        if self.forwarding is not None:
+            await self.forwarding.finish()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -130,17 +141,23 @@ class Receiver:
                 waiting.append(self._bodies.get_nowait())
             bodies = [body for body, _ in waiting]
             outcomes = await self._in_thread(self._ledger.record_all, bodies)
-            for (_, recorded), outcome in zip(waiting, outcomes, strict=True):
+            for (body, recorded), outcome in zip(waiting, outcomes, strict=True):
                 if isinstance(outcome, Recorded):
-                    for trace in outcome.traces:
-                        self.growing.note_change(trace)
-                        self._schedule(trace)
+                    self._note_recorded(body, outcome)
                 if recorded.done():
                     pass  # Its client has gone; the spans stay.
                 elif isinstance(outcome, Recorded):
                     recorded.set_result(outcome)
                 else:
                     recorded.set_exception(outcome)
+
+    def _note_recorded(self, body: Body, recorded: Recorded) -> None:
+        for trace in recorded.traces:
+            self.growing.note_change(trace)
+            self._schedule(trace)
+        if self.forwarding is not None and not body.is_whole:  # a backend gave what is whole
+            for line in recorded.lines:
+                self.forwarding.put(line)
 
     async def find(self, trace_id: str) -> Path | None:
         """The file of a received trace, if there is one."""

@@ -89,6 +89,15 @@ def protobuf(spans: Sequence[ReadableSpan]) -> bytes:
     return content
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for something that the service does."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            if holds():
+                return
+            await asyncio.sleep(0.02)
+
+
 async def verdict(service: Service, trace_id: str, after: str = "") -> dict[str, Any]:
     """The summary of the verdict on a trace, once there is one that was made after another."""
     async with asyncio.timeout(PATIENCE_S):
