@@ -108,4 +108,4 @@ async def _followed(url: str, run_id: str) -> bool:
         http.get(f"/v1/runs/{run_id}/events") as answer,
     ):
         assert answer.status == 200
-        return parsed(await answer.read())[-1]["type"] == "finished"
+        return bool(parsed(await answer.read())[-1]["type"] == "finished")
