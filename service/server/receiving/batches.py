@@ -31,6 +31,8 @@ from trading_graph.service.server.receiving.message import (
 _DEEPEST = 32
 """How deep values may stand in one another."""
 _SERVICE = "service.name"
+_REMOTE = 0x300
+"""The flags that say of a parent that it is remote."""
 LATEST_NS = 2**63 - 1
 _WINDOWS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 ENCODINGS = frozenset({"identity", *_WINDOWS})
@@ -49,11 +51,15 @@ class Rejection(StrEnum):
 
 
 class SpanPlace(msgspec.Struct, frozen=True, gc=False):
-    """Where a span stands in its trace: its id, its parent's ("": none), and what it declares."""
+    """Where a span stands in its trace: its id, its parent's ("": none), and what it declares.
+
+    `is_entry`: its parent is a span of another process.
+    """
 
     span_id: str
     parent_id: str
     declared: int | None
+    is_entry: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +125,14 @@ class Splitter:
                 if part is None:
                     part = parts[span.trace_id] = _TraceParts(span.trace_id)
                 part.begin(resource, scope)
-            if not span.parent_span_id:
+            parent = span.parent_span_id
+            if not parent:
                 part.root, part.service = span.name, _service(resource)
             part.started = min(part.started, span.start_time_unix_nano)
             part.spans.append(span)
-            part.places.append(SpanPlace(span.span_id, span.parent_span_id, declared))
+            part.places.append(
+                SpanPlace(span.span_id, parent, declared, span.flags & _REMOTE == _REMOTE)
+            )
 
     def _redact(self, span: Span) -> int | None:
         """Take the secrets out of a span; returns the count of spans that it declares."""

@@ -25,6 +25,7 @@ class GrowingTrace:
     changed: float
     size: int = 0
     has_root: bool = False
+    has_entry: bool = False
     declared: int = 0
     is_whole: bool = False
     service: str = ""
@@ -60,6 +61,7 @@ class GrowingTrace:
                 self._ids.add(span.span_id)
                 self.declared += max(span.declared or 0, 0)
             self._missing.discard(span.span_id)
+            self.has_entry |= span.is_entry
             if not span.parent_id:
                 self.has_root = True
             elif span.parent_id not in self._ids:
@@ -70,7 +72,8 @@ class GrowingTrace:
         if self.is_whole:
             return self.changed
         if not self.has_root:
-            return self.changed + max(ROOTLESS_S, settle_s)
+            # What a caller called has ended, and the caller may send its spans elsewhere.
+            return self.changed + max(QUIET_S if self.has_entry else ROOTLESS_S, settle_s)
         if self._missing or self.spans < self.declared:
             return self.changed + max(QUIET_S, settle_s)
         return self.changed if self.declared else self.changed + settle_s

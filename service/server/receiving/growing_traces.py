@@ -90,9 +90,11 @@ class GrowingTraces:
         """Note that spans of a trace have come."""
         self._changed[trace.trace_id] = None
 
-    def tell_judged(self, verdict: StoredVerdict) -> None:
-        """Tell that a trace was judged."""
-        self._changed.pop(verdict.trace_id, None)
+    def note_judged(self, trace: GrowingTrace, verdict: StoredVerdict | None) -> None:
+        """Note that a trace was judged, and tell it if there is a verdict."""
+        self._changed.pop(trace.trace_id, None)
+        if verdict is None:
+            return
         change = TraceChange(
             trace_id=verdict.trace_id,
             state="judged",

@@ -41,6 +41,7 @@ _EVERY_S = 3_600.0
 _MOST_BODIES = 64
 """How many bodies the thread records at a time."""
 _LONGEST_WAIT_S = 600
+_MAKE_ROOM_EVERY_S = 1.0
 _ROOM = 0.8
 """A sender that was refused comes back when so much of the limit is taken."""
 
@@ -80,6 +81,7 @@ class Receiver:
         self._thread = ThreadPoolExecutor(1, "receiver")
         self._size = 0
         self._bodies: asyncio.Queue[tuple[Body, asyncio.Future[Recorded]]] = asyncio.Queue()
+        self._make_room_at = 0.0
         self._alarms: list[tuple[float, str]] = []
         self._alarm_set = asyncio.Event()
         self._first_spans = asyncio.Event()
@@ -115,6 +117,7 @@ class Receiver:
     def room(self, size: int) -> Iterator[None]:
         """Room for a body of a size while it is read; raises ReceiverBusyError."""
         if self._ledger.waiting >= self.limits.waiting:
+            self._make_room()
             raise ReceiverBusyError(self._wait_s())
         if self._size + size > self.limits.bodies:
             raise ReceiverBusyError(1)
@@ -176,9 +179,29 @@ class Receiver:
         excess = self._ledger.waiting - _ROOM * self.limits.waiting
         wait = excess / self._line.spans_per_s
         if self._line.spans < excess and self._alarms:
-            # Some of it waits for spans that have not come.
-            wait = max(wait, self._alarms[0][0] - time.monotonic() + 1)
+            # Some of it waits for spans that have not come; once it is quiet it makes room.
+            until_due = self._alarms[0][0] - time.monotonic()
+            wait = max(wait, min(until_due, self.limits.settle_s) + 1)
         return min(max(math.ceil(wait), 1), _LONGEST_WAIT_S)
+
+    def _make_room(self) -> None:
+        """Have those judged that wait for what may never come; late spans change the verdict."""
+        now = time.monotonic()
+        if now < self._make_room_at:
+            return
+        self._make_room_at = now + _MAKE_ROOM_EVERY_S
+        quiet = [
+            trace
+            for trace in self._ledger.all_growing()
+            if not trace.in_line and trace.changed + self.limits.settle_s <= now
+        ]
+        excess = self._ledger.waiting - _ROOM * self.limits.waiting - self._line.spans
+        for trace in sorted(quiet, key=lambda each: each.changed):
+            if excess <= 0:
+                return
+            excess -= trace.spans
+            trace.alarm = None
+            self._line.put(trace)
 
     def _schedule(self, trace: GrowingTrace) -> None:
         """Put a trace in line if it is to be judged, else set an alarm for when it is."""
@@ -225,8 +248,7 @@ class Receiver:
     def _note_judged(
         self, trace: GrowingTrace, verdict: StoredVerdict | None, is_kept: bool
     ) -> None:
-        if verdict is not None:
-            self.growing.tell_judged(verdict)
+        self.growing.note_judged(trace, verdict)
         if not is_kept:
             self._schedule(trace)  # late spans came meanwhile
 

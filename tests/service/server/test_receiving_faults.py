@@ -117,7 +117,6 @@ async def test_past_what_may_wait_a_sender_is_told_when_to_come_back(tmp_path: P
         seconds = int(headers["Retry-After"])
         assert f"{seconds} s" in answer.decode()
         assert f"{2:032x}" not in await files(tmp_path)
-        assert seconds >= 2, "the trace that fills the room settles before"
         for _ in range(3):
             await asyncio.sleep(seconds)
             status, answer, headers = await post(service, body, JSON)
@@ -127,6 +126,27 @@ async def test_past_what_may_wait_a_sender_is_told_when_to_come_back(tmp_path: P
         assert status == 200, answer
         await verdict(service, f"{2:032x}")
         assert len((await files(tmp_path))[ONE]) == 39, "what was taken before is not dropped"
+
+
+async def test_what_waits_for_missing_spans_makes_room(tmp_path: Path) -> None:
+    async with opened(tmp_path, begun=False, serve_settle_s=0.1) as service:
+        receiver = service.parts.receiver
+        receiver.limits = replace(receiver.limits, waiting=30)
+        await export(service, *(span(number, 1) for number in range(2, 40)))  # its root is missing
+        body = json.dumps(message(root(declared=1, trace=2))).encode()
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                status, _, headers = await post(service, body, JSON)
+                if status == 200:
+                    break
+                assert int(headers["Retry-After"]) < 600, "it is not waited for its root"
+                await asyncio.sleep(0.1)
+        assert (await document(service, ONE))["complete"] is False
+        before = (await verdict(service, ONE))["judged"]
+        await export(service, root())
+        await verdict(service, ONE, before)
+        judged = await document(service, ONE)
+        assert (judged["complete"], judged["spans"]) == (True, 39)
 
 
 async def test_bodies_that_are_read_at_once_are_bounded(tmp_path: Path) -> None:
