@@ -4,7 +4,8 @@ The service runs in a process of its own, and so does each judge; this process s
 
     rate      spans into verdicts: CPU time of the service and its judges from the first request to
               the last verdict, against one process that reads and judges the same files; the bar
-              is 0.6 of its spans a CPU second
+              is 0.6 of its spans a CPU second. Messages hold 512 spans, as exporters send by
+              default, and then one trace each
     latency   from the answer to the last span of a trace to its verdict; the bar is 1 s
     overload  senders that never wait, for 20 s: what was taken, what was refused, resident memory
 """
@@ -32,7 +33,9 @@ from tests.bench.bench_verdict import write
 from tests.bench.spans import TRACE_ID
 
 PARTS = ("rate", "latency", "overload")
-TRACES, SPANS = 300, 50
+TRACES, SPANS, WARM = 1_000, 50, 100
+DEFAULT_MESSAGE = 512 // SPANS
+"""How many traces a message holds with the defaults of an SDK."""
 SINGLE = 30
 OVERLOAD_S = 20.0
 CONNECTIONS = 4
@@ -135,40 +138,58 @@ async def all_judged(folder: Path, count: int) -> None:
 
 async def rate(folder: Path) -> None:
     """Print spans a CPU second of the receiver, and of reading and judging alone."""
-    pending = bodies(folder, TRACES + 20)
+    for traces in (DEFAULT_MESSAGE, 1):
+        below = folder / str(traces)
+        await asyncio.to_thread(below.mkdir)
+        await _rate(below, traces)
+
+
+async def _rate(folder: Path, traces: int) -> None:
+    """The same with so many traces in a message."""
+    each = bodies(folder, TRACES + WARM)
+    warm, pending = _joined(each[:WARM], traces), _joined(each[WARM:], traces)
     with service(folder) as (url, pid):
         async with aiohttp.ClientSession(url) as http:
             await begun(http)
-            warm = [pending.pop() for _ in range(20)]
             await send(http, warm)
-            await all_judged(folder, 20)
+            await all_judged(folder, WARM)
             before, began = cpu_s(pid), time.perf_counter()
             await asyncio.gather(*(send(http, pending) for _ in range(CONNECTIONS)))
             sent = time.perf_counter() - began
-            await all_judged(folder, TRACES + 20)
+            await all_judged(folder, TRACES + WARM)
             seconds, used = time.perf_counter() - began, cpu_s(pid) - before
     spans = TRACES * SPANS
     paths = sorted((folder / "runs" / "received" / "judged").glob("*"))[:TRACES]
-    alone = _judge_alone(paths)
-    print(f"received and judged: {spans / used:,.0f} spans a CPU second ({used:.1f} s of CPU)")
-    print(f"read and judged alone: {spans / alone:,.0f} spans a CPU second")
-    print(f"ratio: {alone / used:.2f}")
-    print(f"in {seconds:.1f} s; the last request was answered after {sent:.1f} s")
+    print(f"messages of {traces * SPANS} spans, {traces} traces each")
+    print(f"  received and judged: {spans / used:,.0f} spans a CPU second ({used:.1f} s of CPU)")
+    for with_document, what in ((False, "read and judged"), (True, "and printed as JSON")):
+        alone = _judge_alone(paths, with_document)
+        print(f"  {what} alone: {spans / alone:,.0f} a CPU second; ratio {alone / used:.2f}")
+    print(f"  in {seconds:.1f} s; the last request was answered after {sent:.1f} s")
 
 
-def _judge_alone(paths: list[Path]) -> float:
+def _joined(messages: list[bytes], traces: int) -> list[bytes]:
+    """Messages of so many traces; those of protobuf are put together one after the other."""
+    starts = range(0, len(messages), traces)
+    return [b"".join(messages[start : start + traces]) for start in starts]
+
+
+def _judge_alone(paths: list[Path], with_document: bool) -> float:
     """The CPU time to read and judge files one after the other, in a process that is warm."""
     from trading_graph.graph.gate_loader import default_gate
+    from trading_graph.otel.report import as_json
     from trading_graph.otel.sources import read
     from trading_graph.otel.verdict import judge
 
-    for path in paths[:20]:
+    begin = 0.0
+    for number, path in enumerate([*paths[:WARM], *paths]):
+        if number == WARM:
+            begin = time.process_time()
         (trace,) = read(path)
-        judge(trace, default_gate(trace))
-    begin = time.process_time()
-    for path in paths:
-        (trace,) = read(path)
-        assert judge(trace, default_gate(trace)).judged
+        verdict = judge(trace, default_gate(trace))
+        assert verdict.judged
+        if with_document:
+            as_json(verdict)
     return time.process_time() - begin
 
 
