@@ -83,7 +83,7 @@ def make_app(service: ServiceContext, redactor: Redactor) -> web.Application:
     app[SERVICE] = service
     app[REDACTOR] = redactor
     app[ACCESS] = access_of(settings)
-    app[CONNECTIONS] = Shares(settings.serve_connections)
+    app[CONNECTIONS] = Shares(settings.serve_connections, networks(settings.serve_proxies))
     app[STREAMS] = Shares(settings.serve_streams)
     operations = all_operations()
     add_routes(app, operations)

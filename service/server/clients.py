@@ -1,17 +1,18 @@
 """What one client may hold of the service at a time: connections, and streams that it follows.
 
-A client is an address, so behind a proxy all are one; the settings say how much that may be.
+A client is an address. A trusted proxy may hold as many connections as it wants, for its clients.
 """
 
 import contextlib
 import resource
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 
 from aiohttp import web
 
 from trading_graph.service.server.problems import Problem
+from trading_graph.service.server.proxies import Network, is_trusted
 
 _MOST_FILES = 65_536
 
@@ -19,13 +20,14 @@ _MOST_FILES = 65_536
 class Shares:
     """Counts what each client holds, of which it may hold so many."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, proxies: Sequence[Network] = ()) -> None:
         self._most = most
+        self._proxies = proxies
         self._held = Counter[str]()
 
     def take(self, client: str) -> bool:
         """Take one; false if the client holds all that it may."""
-        if self._held[client] >= self._most:
+        if self._held[client] >= self._most and not is_trusted(client, self._proxies):
             return False
         self._held[client] += 1
         return True

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from trading_graph.otel.report.documents.document import Document
 from trading_graph.service.server.api_documents import Query
+from trading_graph.service.server.clients import following
 from trading_graph.service.server.context import SERVICE
 from trading_graph.service.server.feed import HelloNews
 from trading_graph.service.server.health import HealthReport
@@ -62,12 +63,13 @@ async def follow_feed(request: web.Request) -> web.StreamResponse:
     service = request.app[SERVICE]
     last_id = request.headers.get("Last-Event-ID", "") or query_of(request, FeedQuery).after
     response = web.StreamResponse(headers={"Content-Type": EVENT_STREAM, "X-Accel-Buffering": "no"})
-    await response.prepare(request)
     try:
-        async for chunk in service.feed.follow(last_id, service.queue.last_events):
-            async with asyncio.timeout(STALLED_S):
-                await response.write(chunk)
-        await response.write_eof()
+        with following(request):
+            await response.prepare(request)
+            async for chunk in service.feed.follow(last_id, service.queue.last_events):
+                async with asyncio.timeout(STALLED_S):
+                    await response.write(chunk)
+            await response.write_eof()
     except TimeoutError:
         service.feed.stalled()
         _LOG.info("A client of the feed was dropped: it took nothing for %g s.", STALLED_S)

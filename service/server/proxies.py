@@ -25,12 +25,12 @@ def as_forwarded(request: web.Request, trusted: Sequence[Network]) -> web.Reques
     The client is the last address of `X-Forwarded-For` that is no trusted proxy: what stands before
     it was written by the client.
     """
-    if not trusted or not _is_trusted(request.remote or "", trusted):
+    if not trusted or not is_trusted(request.remote or "", trusted):
         return request
     remote = request.remote or ""
     for address in reversed(_values(request, "X-Forwarded-For")):
         remote = address
-        if not _is_trusted(address, trusted):
+        if not is_trusted(address, trusted):
             break
     scheme = _last(request, "X-Forwarded-Proto")
     headers = CIMultiDict(request.headers)
@@ -53,7 +53,8 @@ def _last(request: web.Request, header: str) -> str:
     return values[-1] if values else ""
 
 
-def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+    """Whether an address is of a trusted proxy."""
     with contextlib.suppress(ValueError):
         given = ipaddress.ip_address(address.strip("[]"))
         return any(given.version == each.version and given in each for each in trusted)

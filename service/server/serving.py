@@ -115,7 +115,7 @@ async def open_service(
             files, out, explain, in_line=settings.serve_portfolios_in_line
         )
         judging = Judging(settings.jaeger_url)
-        receiver = make_receiver(settings, store, out, redactor)
+        receiver = make_receiver(settings, store, out, redactor, feed.publish)
         watches = Watches(
             store,
             receiver,

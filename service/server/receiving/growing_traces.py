@@ -14,6 +14,7 @@ from trading_graph.otel.errors import TraceError
 from trading_graph.otel.report.documents.document import Document
 from trading_graph.otel.sources import parse
 from trading_graph.otel.trace import SpanTable
+from trading_graph.service.server.feed_api import TraceNews
 from trading_graph.service.server.receiving.growing import GrowingTrace
 from trading_graph.service.server.receiving.ledger import Ledger
 from trading_graph.service.store import StoredVerdict
@@ -41,16 +42,6 @@ class GrowingTraceDocument(Document, frozen=True, kw_only=True):
     name: str
     spans: int
     started: datetime | None
-
-
-class TraceChange(Document, frozen=True, kw_only=True):
-    """A trace grows or was judged, as `state` says."""
-
-    trace_id: str
-    state: str
-    service: str
-    name: str
-    passed: bool | None
 
 
 class GrowingTraces:
@@ -95,7 +86,7 @@ class GrowingTraces:
         self._changed.pop(trace.trace_id, None)
         if verdict is None:
             return
-        change = TraceChange(
+        change = TraceNews(
             trace_id=verdict.trace_id,
             state="judged",
             service=verdict.service,
@@ -114,8 +105,8 @@ class GrowingTraces:
                     self._publish(TOPIC, _growing(trace))
 
 
-def _growing(trace: GrowingTrace) -> TraceChange:
-    return TraceChange(
+def _growing(trace: GrowingTrace) -> TraceNews:
+    return TraceNews(
         trace_id=trace.trace_id,
         state="growing",
         service=trace.service or trace.origin,

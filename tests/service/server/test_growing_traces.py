@@ -5,7 +5,8 @@ from typing import Any
 
 from tests.service.server.open_service import opened
 from tests.service.server.otlp_client import export, root, span, until, verdict
-from trading_graph.service.server.receiving.growing_traces import TOPIC, TraceChange
+from trading_graph.service.server.feed_api import TraceNews
+from trading_graph.service.server.receiving.growing_traces import TOPIC
 
 ONE = f"{1:032x}"
 
@@ -42,7 +43,7 @@ async def test_a_restart_knows_the_names_of_what_grows(tmp_path: Path) -> None:
 
 
 async def test_changes_are_told_until_the_verdict(tmp_path: Path) -> None:
-    told: list[TraceChange] = []
+    told: list[TraceNews] = []
 
     def publish(topic: str, data: Any) -> None:
         assert topic == TOPIC
