@@ -37,6 +37,7 @@ from trading_graph.service.server.clients import CONNECTIONS, STREAMS, Shares
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.openapi import Operation, add_routes, ok, openapi
 from trading_graph.service.server.pages import (
+    compare_page,
     home,
     login,
     portfolio_page,
@@ -56,7 +57,8 @@ _MIB = 2**20
 PAGES = (
     web.get("/", home.show),
     web.post("/runs", home.start),
-    web.post("/runs/{run_id}/again", home.start_again),
+    web.post("/runs/again", home.start_again),
+    web.get("/compare", compare_page.show),
     web.get("/runs/{run_id}", run_page.show),
     web.post("/runs/{run_id}/cancel", run_page.cancel),
     web.get("/portfolios", portfolios_page.show),
