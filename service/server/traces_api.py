@@ -157,8 +157,9 @@ async def compare_ids(
 ) -> bytes:
     """The comparison of traces or runs by their ids, as JSON; raises Problem."""
     async with service.judging.place() as folder:
-        words = [[await trace_word(service, each) for each in side] for side in (base, new)]
-        return (await service.judging.command(_compare(*words, tolerance), folder)).text
+        before = [await trace_word(service, each) for each in base]
+        after = [await trace_word(service, each) for each in new]
+        return (await service.judging.command(_compare(before, after, tolerance), folder)).text
 
 
 def _compare(base: Sequence[str], new: Sequence[str], tolerance: float | None) -> list[str]:
