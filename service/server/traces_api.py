@@ -191,6 +191,8 @@ async def trace_word(service: ServiceContext, trace_id: str) -> str:
 
     Raises Problem if neither has it.
     """
+    if (upload := service.uploads.path(trace_id)) is not None:
+        return str(upload.absolute())
     run = await _run(service, trace_id)
     # A run of a portfolio has a folder too, and is not in the store.
     path = service.out.absolute() / (trace_id if run is None else run.id) / TRACE

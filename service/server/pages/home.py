@@ -129,6 +129,7 @@ async def _home(
         announced=f"{announced[:1].upper()}{announced[1:]}",
         form=start_form(fields, service.default_date),
         count=f"{len(running)} running, {len(waiting)} waiting." if live else "Nothing runs now.",
+        growing=service.receiver.growing.documents()[:_LIVE],
         live=[await _live_run(service, run) for run in first_live],
         history=history(await _durations(service)),
         query=query,

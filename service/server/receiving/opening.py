@@ -4,6 +4,7 @@ from pathlib import Path
 
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.server.judging import judging_environment
+from trading_graph.service.server.receiving.growing_traces import Publish
 from trading_graph.service.server.receiving.ledger import ReceiverLimits
 from trading_graph.service.server.receiving.receiver import Receiver
 from trading_graph.service.settings import Settings
@@ -13,8 +14,10 @@ _MIB = 2**20
 _DAY_S = 86_400.0
 
 
-def make_receiver(settings: Settings, store: Store, out: Path, redactor: Redactor) -> Receiver:
-    """Make the receiver with the limits of the settings."""
+def make_receiver(
+    settings: Settings, store: Store, out: Path, redactor: Redactor, publish: Publish
+) -> Receiver:
+    """Make the receiver with the limits of the settings; it publishes what changes."""
     limits = ReceiverLimits(
         settle_s=settings.serve_settle_s,
         keep_s=settings.serve_keep_days * _DAY_S,
@@ -23,4 +26,4 @@ def make_receiver(settings: Settings, store: Store, out: Path, redactor: Redacto
         trace=settings.serve_upload_mib * _MIB,
     )
     environment = judging_environment(settings.jaeger_url)
-    return Receiver(store, out, redactor, limits, environment)
+    return Receiver(store, out, redactor, limits, environment, publish=publish)
