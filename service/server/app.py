@@ -37,11 +37,13 @@ from trading_graph.service.server.clients import CONNECTIONS, STREAMS, Shares
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.openapi import Operation, add_routes, ok, openapi
 from trading_graph.service.server.pages import (
+    compare_page,
     home,
     login,
     portfolio_page,
     portfolios_page,
     run_page,
+    trace_box,
     trace_view,
     verdict_page,
 )
@@ -56,13 +58,15 @@ _MIB = 2**20
 PAGES = (
     web.get("/", home.show),
     web.post("/runs", home.start),
-    web.post("/runs/{run_id}/again", home.start_again),
+    web.post("/runs/again", home.start_again),
+    web.get("/compare", compare_page.show),
     web.get("/runs/{run_id}", run_page.show),
     web.post("/runs/{run_id}/cancel", run_page.cancel),
     web.get("/portfolios", portfolios_page.show),
     web.post("/portfolios", portfolios_page.start),
     web.get("/portfolios/{portfolio_id}", portfolio_page.show),
     web.post("/portfolios/{portfolio_id}/cancel", portfolio_page.cancel),
+    web.post("/traces", trace_box.look),
     web.get("/traces/{trace_id}", verdict_page.show),
     web.get("/traces/{trace_id}/spans", trace_view.show_table),
     web.get(login.PATH, login.show),

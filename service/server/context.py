@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from trading_graph.service.server.portfolios import Portfolios
     from trading_graph.service.server.receiving.receiver import Receiver
     from trading_graph.service.server.trace_views import TraceViews
+    from trading_graph.service.server.uploads import Uploads
     from trading_graph.service.server.watches import Watches
 
 
@@ -40,6 +41,7 @@ class ServiceContext:
     watches: "Watches"
     portfolios: "Portfolios"
     receiver: "Receiver"
+    uploads: "Uploads"
     out: Path
     choice: BackendChoice
     registry: "CollectorRegistry"

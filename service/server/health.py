@@ -161,7 +161,7 @@ class HealthChecks:
             part=HealthPart.SPOOL,
             level=HealthLevel.BAD if full else HealthLevel.WARN,
             finding=f"holds {spans:,} spans, {size / MAX_BYTES:.0%} full",
-            advice="Send them when the backend answers: trading-graph replay",
+            advice="They are sent when it answers again; trading-graph replay does it now.",
         )
 
     def _line(self) -> PartHealth:

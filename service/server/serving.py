@@ -41,6 +41,7 @@ from trading_graph.service.server.receiving.opening import make_receiver
 from trading_graph.service.server.receiving.preface import GrpcRefusal
 from trading_graph.service.server.run_queue import RunQueue
 from trading_graph.service.server.trace_views import TraceViews
+from trading_graph.service.server.uploads import open_uploads
 from trading_graph.service.server.watches import Watches
 from trading_graph.service.settings import Settings
 from trading_graph.service.store import (
@@ -56,6 +57,8 @@ from trading_graph.service.store.sqlite_file import set_damaged_aside
 _LOG = logging.getLogger(__name__)
 
 STORE = "service.sqlite"
+_UPLOADS = 4
+"""How many uploads of the largest size are kept for those who look at them."""
 _GRACE_S = 2.0
 """Time for requests to end when the service closes, in seconds."""
 
@@ -93,7 +96,11 @@ async def open_service(
         await run_maker.make_runs(queue, portfolio_queue, store, open_engine)
 
     run_files = RunFiles(out)
-    async with lock_folder(out), _open_whole_store(out / STORE, run_files) as store:
+    async with (
+        lock_folder(out),
+        _open_whole_store(out / STORE, run_files) as store,
+        open_uploads(out, _UPLOADS * settings.serve_upload_mib * 2**20) as uploads,
+    ):
 
         def explain(error: Exception) -> str:
             return redactor.text(str(error) or type(error).__name__)
@@ -137,6 +144,7 @@ async def open_service(
                 settings, files, Orders(settings, choice, langsmith, out), portfolio_queue
             ),
             receiver=receiver,
+            uploads=uploads,
             out=out,
             choice=choice,
             registry=registry,

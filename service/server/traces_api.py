@@ -1,6 +1,7 @@
 """The API of traces: verdicts, diagnoses and comparisons, by id or of uploads."""
 
 import asyncio
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from aiohttp import web
@@ -135,23 +136,36 @@ async def diagnose_trace(request: web.Request) -> web.Response:
 async def compare_traces(request: web.Request) -> web.Response:
     """Compare two traces or two sets: ids as JSON, or files as a form."""
     service, query = request.app[SERVICE], query_of(request, ComparisonQuery)
+    if request.content_type != FORM:
+        body = await body_of(request, _COMPARISON)
+        answer = await compare_ids(service, body.base, body.new, query.tolerance)
+        return web.json_response(body=answer)
     async with service.judging.place() as folder:
-        if request.content_type == FORM:
-            files = await save_parts(request, folder, _SIDES)
-            base, new = (files[side] for side in _SIDES)
-            if not base or not new:
-                raise Problem(
-                    HTTPStatus.UNPROCESSABLE_ENTITY,
-                    "A side of the comparison is empty; send a part base and a part new.",
-                )
-        else:
-            body = await body_of(request, _COMPARISON)
-            base = [await trace_word(service, each) for each in body.base]
-            new = [await trace_word(service, each) for each in body.new]
-        tolerance = [] if query.tolerance is None else [f"--tolerance={query.tolerance}"]
-        words = ["compare", "--format=json", *tolerance, *base, "--with", *new]
-        judgement = await service.judging.command(words, folder)
+        files = await save_parts(request, folder, _SIDES)
+        base, new = (files[side] for side in _SIDES)
+        if not base or not new:
+            raise Problem(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                "A side of the comparison is empty; send a part base and a part new.",
+            )
+        judgement = await service.judging.command(_compare(base, new, query.tolerance), folder)
     return web.json_response(body=judgement.text)
+
+
+async def compare_ids(
+    service: ServiceContext, base: Sequence[str], new: Sequence[str], tolerance: float | None = None
+) -> bytes:
+    """The comparison of traces or runs by their ids, as JSON; raises Problem."""
+    async with service.judging.place() as folder:
+        before = [await trace_word(service, each) for each in base]
+        after = [await trace_word(service, each) for each in new]
+        return (await service.judging.command(_compare(before, after, tolerance), folder)).text
+
+
+def _compare(base: Sequence[str], new: Sequence[str], tolerance: float | None) -> list[str]:
+    """The words of the command that compares."""
+    options = [] if tolerance is None else [f"--tolerance={tolerance}"]
+    return ["compare", "--format=json", *options, *base, "--with", *new]
 
 
 def _options(query: UploadQuery) -> list[str]:
@@ -177,6 +191,8 @@ async def trace_word(service: ServiceContext, trace_id: str) -> str:
 
     Raises Problem if neither has it.
     """
+    if (upload := service.uploads.path(trace_id)) is not None:
+        return str(upload.absolute())
     run = await _run(service, trace_id)
     # A run of a portfolio has a folder too, and is not in the store.
     path = service.out.absolute() / (trace_id if run is None else run.id) / TRACE

@@ -5,6 +5,7 @@
 - `database`, `sqlite_file`, `postgresql`: where the tables are, and the threads that use them
 - `store`: the store itself
 - `run_files`: the records of runs, from which a lost store is built again
+- `work`: runs and traces as one list
 - `retention`: what is deleted, and when
 """
 
@@ -18,8 +19,10 @@ from trading_graph.service.store.records import (
 from trading_graph.service.store.retention import Retention, forget, forget_old
 from trading_graph.service.store.run_files import RunFiles, restore_runs
 from trading_graph.service.store.store import Store, open_store
+from trading_graph.service.store.work import OVER, VerdictFilter, Work, WorkFilter, WorkPage
 
 __all__ = [
+    "OVER",
     "Retention",
     "RunFiles",
     "RunState",
@@ -27,6 +30,10 @@ __all__ = [
     "StoredRun",
     "StoredVerdict",
     "StoredWatch",
+    "VerdictFilter",
+    "Work",
+    "WorkFilter",
+    "WorkPage",
     "forget",
     "forget_old",
     "now",

@@ -33,6 +33,13 @@ from trading_graph.service.store.records import (
     encode_columns,
 )
 from trading_graph.service.store.schema import EVENTS, RUNS, VERDICTS, WATCHES, upsert
+from trading_graph.service.store.work import (
+    WorkFilter,
+    WorkPage,
+    read_services,
+    read_verdicts,
+    read_work,
+)
 
 _KNOWN = 256
 
@@ -183,12 +190,8 @@ class Store:
         service: str | None = None,
         before: str | None = None,
         limit: int = 50,
-        of_runs: bool = True,
     ) -> list[StoredVerdict]:
-        """Verdicts, the newest trace first; `before` is the id after which a page begins.
-
-        With `of_runs` false, verdicts on runs of this service are left out.
-        """
+        """Verdicts, the newest trace first; `before` is the id after which a page begins."""
         newest = (VERDICTS.c.started.desc(), VERDICTS.c.id.desc())
         page = select(VERDICTS).order_by(*newest).limit(limit)
         if service is not None:
@@ -197,9 +200,31 @@ class Store:
             last = VERDICTS.alias()
             place = select(last.c.started, last.c.id).where(last.c.id == before)
             page = page.where(tuple_(VERDICTS.c.started, VERDICTS.c.id) < place.scalar_subquery())
-        if not of_runs:
-            page = page.where(VERDICTS.c.id.not_in(select(RUNS.c.id)))
         return await self._records(StoredVerdict, page)
+
+    async def verdicts_of(self, ids: Sequence[str]) -> dict[str, StoredVerdict]:
+        """The verdicts with these ids, as far as there are any."""
+        return await self._database.read(lambda connection: read_verdicts(connection, ids))
+
+    async def work(
+        self,
+        of: WorkFilter,
+        *,
+        before: str | None = None,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> WorkPage:
+        """The runs and traces that a filter lets through, newest first.
+
+        The page ends before the entry with one id, or begins after that with the other.
+        """
+        return await self._database.read(
+            lambda connection: read_work(connection, of, before=before, after=after, limit=limit)
+        )
+
+    async def services(self, most: int) -> list[str]:
+        """The services that have verdicts, by name, so many at most."""
+        return await self._database.read(lambda connection: read_services(connection, most))
 
     async def keep_watch(self, watch: StoredWatch) -> None:
         """Insert a watch; an earlier one of that service keeps its time."""

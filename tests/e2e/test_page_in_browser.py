@@ -122,7 +122,7 @@ def opened(browser: Browser) -> Iterator[Callable[..., Page]]:
 
 def start_run(page: Page, address: str, symbol: str = "NVDA") -> None:
     page.goto(address)
-    page.get_by_role("textbox", name="Symbol").fill(symbol)
+    page.locator("#symbol").fill(symbol)
     page.get_by_role("button", name="Start the run").click()
     page.wait_for_url("**/runs/*")
 
@@ -171,7 +171,7 @@ def test_the_home_page_follows_what_runs(
     model.hold("trader")
     home, other = opened(), opened()
     home.goto(address)
-    home.get_by_label("As of").fill("2025-11-")
+    home.locator("#date").fill("2025-11-")
     before = home.locator(".runs tbody tr").count()
     start_run(other, address, "AAPL")
     expect(home.get_by_role("status")).to_contain_text("1 running")
@@ -179,7 +179,7 @@ def test_the_home_page_follows_what_runs(
     model.release()
     expect(home.locator(".runs tbody tr")).to_have_count(before + 1)
     expect(home.get_by_role("status")).to_contain_text("Nothing runs now")
-    assert home.get_by_label("As of").input_value() == "2025-11-", "what is typed stays"
+    assert home.locator("#date").input_value() == "2025-11-", "what is typed stays"
 
 
 def test_a_run_is_cancelled_from_its_page(
@@ -277,7 +277,7 @@ def test_the_keyboard_is_enough(address: str, opened: Callable[..., Page]) -> No
     expect(page.get_by_role("link", name="Skip to the content")).to_be_in_viewport()
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
-    expect(page.get_by_role("textbox", name="Symbol")).to_be_focused()
+    expect(page.locator("#symbol")).to_be_focused()
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     page.keyboard.type("NVDA")
     page.keyboard.press("Enter")

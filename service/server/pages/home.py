@@ -9,7 +9,7 @@ from aiohttp import web
 
 from trading_graph.graph.errors import BadHoldingsError, BadLanguageError
 from trading_graph.service.run.request import RunRequest
-from trading_graph.service.server.api_documents import RUN_REQUEST, RunsQuery
+from trading_graph.service.server.api_documents import RUN_REQUEST
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.inputs import first, form_of, query_of
 from trading_graph.service.server.pages.durations_chart import MOST_RUNS, JudgedRun, history
@@ -20,11 +20,10 @@ from trading_graph.service.server.pages.run_progress import (
     now_doing,
     read_progress,
 )
-from trading_graph.service.server.pages.verdict_page import run_duration, verdict_view
-from trading_graph.service.server.pages.work_list import run_row, trace_row
+from trading_graph.service.server.pages.work_list import OWN_SERVICE, WorkQuery, duration_of, row_of
 from trading_graph.service.server.problems import Problem
 from trading_graph.service.server.run_queue import IdempotencyConflictError
-from trading_graph.service.server.runs_api import queue_run, run_of
+from trading_graph.service.server.runs_api import queue_run
 from trading_graph.service.store import RunState, StoredRun, now
 from trading_graph.toolkit.errors import BadDateError, BadRequestError
 
@@ -63,10 +62,9 @@ def start_form(typed: Input, default_date: str) -> StartForm:
 
 
 _FIELD_OF = {BadDateError: "date", BadHoldingsError: "holdings", BadLanguageError: "language"}
-_RUNS, _OTHERS, _LIVE = 25, 10, 20
+_ROWS, _LIVE, _SERVICES = 25, 20, 200
 _HEALTH_S = 60.0
 """A page is not held up by a check: where somebody follows the feed, a report is younger."""
-_OVER = (RunState.DONE, RunState.FAILED, RunState.CANCELLED)
 
 
 async def show(request: web.Request) -> web.Response:
@@ -94,8 +92,12 @@ async def start(request: web.Request) -> web.Response:
 
 async def start_again(request: web.Request) -> web.Response:
     """Start a run with the request of another, and go to its page; raises Problem."""
-    form, run = await form_of(request), await run_of(request)
-    return see_other(f"/runs/{(await _queue(request, run.request, first(form, 'key'))).id}")
+    form = await form_of(request)
+    run = await request.app[SERVICE].store.run(first(form, "run"))
+    if run is None:
+        raise Problem(HTTPStatus.NOT_FOUND, "There is no such run any more; load the list again.")
+    again = await _queue(request, run.request, f"{run.id}-{first(form, 'key')}")
+    return see_other(f"/runs/{again.id}")
 
 
 async def _queue(request: web.Request, run_request: RunRequest, key: str) -> StoredRun:
@@ -112,14 +114,13 @@ async def _home(
 ) -> web.Response:
     service = request.app[SERVICE]
     store, announced = service.store, service.choice.announcement
-    before = query_of(request, RunsQuery).before if request.method == "GET" else None
+    query = query_of(request, WorkQuery) if request.method == "GET" else WorkQuery()
+    work = await store.work(query.filter, before=query.before, after=query.after, limit=_ROWS)
     live = await store.runs(states=(RunState.RUNNING, RunState.QUEUED), limit=None)
-    over = await store.runs(states=_OVER, before=before, limit=_RUNS + 1)
-    done = await store.runs(states=(RunState.DONE,), limit=MOST_RUNS)
-    others = await store.verdicts(of_runs=False, limit=_OTHERS)
     running = [run for run in live if run.state is RunState.RUNNING]
     waiting = [run for run in live if run.state is RunState.QUEUED]
     first_live = [*reversed(running), *reversed(waiting)][:_LIVE]
+    rows = [row_of(each) for each in work.entries]
     return page(
         request,
         "home.html",
@@ -128,13 +129,17 @@ async def _home(
         announced=f"{announced[:1].upper()}{announced[1:]}",
         form=start_form(fields, service.default_date),
         count=f"{len(running)} running, {len(waiting)} waiting." if live else "Nothing runs now.",
+        growing=service.receiver.growing.documents()[:_LIVE],
         live=[await _live_run(service, run) for run in first_live],
-        history=history(await _durations(service, done)),
-        runs=[run_row(each, await store.verdict(each.id)) for each in over[:_RUNS]],
-        older=f"/?before={over[_RUNS - 1].id}#runs" if len(over) > _RUNS else None,
-        traces=[trace_row(each) for each in others],
+        history=history(await _durations(service)),
+        query=query,
+        rows=rows,
+        newer=query.page(after=rows[0].id) if work.newer and rows else None,
+        older=query.page(before=rows[-1].id) if work.older and rows else None,
+        services=[OWN_SERVICE, *await store.services(_SERVICES)],
         now=now(),
         health=await service.health.report(_HEALTH_S),
+        key=secrets.token_urlsafe(16),
     )
 
 
@@ -155,12 +160,13 @@ async def _live_run(service: ServiceContext, run: StoredRun) -> LiveRun:
     return LiveRun(run, progress, now_doing(progress), run.started or run.created)
 
 
-async def _durations(service: ServiceContext, done: Sequence[StoredRun]) -> list[JudgedRun]:
-    durations = []
-    for run in reversed(done):
-        if run.seconds is not None:
-            stored = await service.store.verdict(run.id)
-            verdict = None if stored is None else verdict_view(stored.document)
-            duration = run_duration(run.title, run.seconds, verdict)
-            durations.append(JudgedRun(f"/runs/{run.id}", duration, run.passed))
-    return durations
+async def _durations(service: ServiceContext) -> list[JudgedRun]:
+    done = await service.store.runs(states=(RunState.DONE,), limit=MOST_RUNS)
+    verdicts = await service.store.verdicts_of([run.id for run in done])
+    return [
+        JudgedRun(
+            f"/runs/{run.id}", duration_of(run.title, run.seconds, verdicts.get(run.id)), run.passed
+        )
+        for run in reversed(done)
+        if run.seconds is not None
+    ]

@@ -274,8 +274,17 @@ function replacePart(part, other) {
     if (same) same.checked = true;
   }
   part.replaceWith(other);
+  countTicks();
   if (active) document.getElementById(active.id).focus();
 }
+
+// The button that compares can be pressed when two are ticked.
+function countTicks() {
+  for (const button of document.querySelectorAll("[data-needs-two]"))
+    button.disabled = document.querySelectorAll(".tick input:checked").length !== 2;
+}
+document.addEventListener("change", countTicks);
+addEventListener("pageshow", countTicks);
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 const seen = () => new Promise((done) => {

@@ -1,12 +1,98 @@
-"""The rows of the work list: runs and traces, each with its state, its verdict and what failed."""
+"""The work list: which runs and traces are looked for, and a row for each.
+
+A row tells the state apart from the verdict, and names the check that failed.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+from urllib.parse import urlencode
 
 import msgspec
+from pydantic import BeforeValidator, Field
 
 from trading_graph.otel.verdict import Outcome
-from trading_graph.service.store import RunState, StoredRun, StoredVerdict
+from trading_graph.service.server.api_documents import Identifier, Query
+from trading_graph.service.server.pages.verdict_page import RunDuration
+from trading_graph.service.store import (
+    OVER,
+    RunState,
+    StoredRun,
+    StoredVerdict,
+    VerdictFilter,
+    Work,
+    WorkFilter,
+)
+from trading_graph.toolkit.symbols import parse_symbol
+
+OWN_SERVICE = "trading-graph"
+
+
+class WorkKind(StrEnum):
+    """What an entry of the list is."""
+
+    RUN = "run"
+    TRACE = "trace"
+
+
+class WorkState(StrEnum):
+    """The states to look for: those of runs, and that of a trace with a verdict."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    JUDGED = "judged"
+
+
+_EMPTY_IS_NONE = BeforeValidator(lambda value: None if value == "" else value)
+"""A form sends each of its fields, chosen or not."""
+
+
+_Service = Annotated[str, Field(max_length=200)]
+_Symbol = Annotated[str, Field(max_length=64)]
+
+
+class WorkQuery(Query):
+    """Which entries a page of the list shows; without a state those that are over."""
+
+    kind: Annotated[WorkKind | None, _EMPTY_IS_NONE] = None
+    state: Annotated[WorkState | None, _EMPTY_IS_NONE] = None
+    verdict: Annotated[VerdictFilter | None, _EMPTY_IS_NONE] = None
+    service: Annotated[_Service | None, _EMPTY_IS_NONE] = None
+    symbol: Annotated[_Symbol | None, _EMPTY_IS_NONE] = None
+    before: Identifier | None = None
+    after: Identifier | None = None
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """What is chosen, by field."""
+        chosen = self.model_dump(mode="json", exclude={"before", "after"})
+        return {name: value for name, value in chosen.items() if value}
+
+    @property
+    def filter(self) -> WorkFilter:
+        """The same for the store; raises BadRequestError for what is no symbol."""
+        states: Sequence[RunState] = OVER
+        if self.state is not None:
+            states = () if self.state is WorkState.JUDGED else (RunState(self.state),)
+        if self.kind is WorkKind.TRACE or self.service not in (None, OWN_SERVICE):
+            states = ()
+        is_of_runs = self.kind is WorkKind.RUN or self.symbol is not None
+        return WorkFilter(
+            states=states,
+            traces=self.state in (None, WorkState.JUDGED) and not is_of_runs,
+            verdict=self.verdict,
+            service=self.service,
+            symbol=None if self.symbol is None else parse_symbol(self.symbol),
+        )
+
+    def page(self, **cursor: str) -> str:
+        """The address of another page of the same list."""
+        return f"/?{urlencode({**self.choices, **cursor})}#work"
+
 
 _STATE_KINDS = {RunState.RUNNING: "live", RunState.FAILED: "warn"}
 
@@ -39,9 +125,15 @@ class WorkRow:
     again: bool = False
 
 
+class _Projection(msgspec.Struct, frozen=True):
+    call_s: float
+    run_s: float
+
+
 class _Check(msgspec.Struct, frozen=True):
     title: str
     outcome: Outcome
+    projection: _Projection | None = None
 
 
 class _Verdict(msgspec.Struct, frozen=True):
@@ -53,6 +145,14 @@ class _Verdict(msgspec.Struct, frozen=True):
 
 
 _VERDICT = msgspec.json.Decoder(_Verdict)
+
+
+def row_of(work: Work) -> WorkRow:
+    """The row of an entry."""
+    if work.run is not None:
+        return run_row(work.run, work.verdict)
+    assert work.verdict is not None
+    return trace_row(work.verdict)
 
 
 def run_row(run: StoredRun, stored: StoredVerdict | None) -> WorkRow:
@@ -70,7 +170,7 @@ def run_row(run: StoredRun, stored: StoredVerdict | None) -> WorkRow:
         page=f"/runs/{run.id}",
         name=run.symbol,
         note=f"as of {run.date}",
-        service="trading-graph",
+        service=OWN_SERVICE,
         at=run.started or run.created,
         state=str(run.state),
         state_kind=_STATE_KINDS.get(run.state, "plain"),
@@ -105,6 +205,14 @@ def trace_row(stored: StoredVerdict) -> WorkRow:
         reason=reason,
         seconds=stored.seconds,
     )
+
+
+def duration_of(name: str, seconds: float, stored: StoredVerdict | None) -> RunDuration:
+    """How long a run took, with what its verdict says of simulated latencies."""
+    for check in _VERDICT.decode(stored.document).checks if stored else ():
+        if (projection := check.projection) is not None:
+            return RunDuration(name, seconds, projection.run_s, projection.call_s)
+    return RunDuration(name, seconds)
 
 
 def _outcome(passed: bool | None, stored: StoredVerdict | None) -> tuple[str, str, str]:

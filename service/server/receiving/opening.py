@@ -4,7 +4,7 @@ from pathlib import Path
 
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.server.judging import judging_environment
-from trading_graph.service.server.receiving.growing_traces import Publish, publish_nowhere
+from trading_graph.service.server.receiving.growing_traces import Publish
 from trading_graph.service.server.receiving.ledger import ReceiverLimits
 from trading_graph.service.server.receiving.receiver import Receiver
 from trading_graph.service.settings import Settings
@@ -15,11 +15,7 @@ _DAY_S = 86_400.0
 
 
 def make_receiver(
-    settings: Settings,
-    store: Store,
-    out: Path,
-    redactor: Redactor,
-    publish: Publish = publish_nowhere,
+    settings: Settings, store: Store, out: Path, redactor: Redactor, publish: Publish
 ) -> Receiver:
     """Make the receiver with the limits of the settings; it publishes what changes."""
     limits = ReceiverLimits(

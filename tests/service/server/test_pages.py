@@ -34,7 +34,7 @@ HTML = {"Accept": "text/html,application/xhtml+xml"}
 
 @contextlib.asynccontextmanager
 async def opened(folder: Path, **changed: Any) -> AsyncIterator[TestClient[Any, Any]]:
-    settings = settings_for(folder, **changed)
+    settings = settings_for(folder, **{"jaeger_url": "http://127.0.0.1:9", **changed})
     redactor = Redactor(settings.secrets, environment=os.environ)
     chosen = backend_choice(settings, offline=True)
     async with (
@@ -217,6 +217,107 @@ async def test_traces_of_other_services_have_pages(tmp_path: Path) -> None:
         answer = await client.get(f"/traces/{run_id}", allow_redirects=False)
         assert answer.headers["Location"] == f"/runs/{run_id}"
         await text(client, f"/traces/{'0' * 32}", 404)
+
+
+async def test_the_list_is_filtered_by_its_form_and_says_when_nothing_fits(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path) as client:
+        store = parts(client).store
+        for number, (state, passed) in enumerate(
+            ((RunState.DONE, True), (RunState.DONE, False), (RunState.CANCELLED, False)), 1
+        ):
+            await store.add(kept(f"{number:032x}", state, passed=passed))
+        await store.keep_verdict(verdict("a" * 32, "GET /checkout", "shop", document()))
+
+        async def shown(query: str) -> set[str]:
+            page = await text(client, f"/?{query}")
+            return set(re.findall(r'id="tick-([0-9a-f]{32})"', page))
+
+        runs = [f"{number:032x}" for number in (1, 2, 3)]
+        unchosen = "kind=&state=&verdict=&service=&symbol="
+        assert await shown(unchosen) == {*runs, "a" * 32}
+        assert await shown("kind=run") == set(runs)
+        assert await shown("kind=trace") == {"a" * 32}
+        assert await shown("state=cancelled") == {runs[2]}
+        assert await shown("state=done&verdict=failed") == {runs[1]}
+        assert await shown("service=shop") == {"a" * 32}
+        assert await shown("service=trading-graph") == set(runs)
+        assert await shown("symbol=nvda&verdict=passed") == {runs[0]}
+        page = await text(client, "/?symbol=AAPL&state=failed")
+        assert "Nothing here is as the filter asks" in page
+        chosen = [a["value"] for _, a in Tags(page).found if a.get("id") == "filter-symbol"]
+        assert chosen == ["AAPL"], "what was chosen stays"
+        assert '<option value="failed" selected>' in page
+        for wrong in ("state=asleep", "verdict=maybe", "symbol=NV%20DA", "after=x", "limit=3"):
+            await text(client, f"/?{wrong}", 422)
+
+
+async def test_pages_of_the_list_lead_both_ways_and_keep_the_filter(tmp_path: Path) -> None:
+    async with opened(tmp_path) as client:
+        store = parts(client).store
+        for number in range(1, 61):
+            run = kept(f"{number:032x}", RunState.DONE, passed=True)
+            await store.add(replace(run, created=float(number)))
+
+        async def turn(path: str, word: str) -> tuple[str, list[int]]:
+            page = await text(client, path)
+            (address,) = re.findall(rf'<a href="([^"]+)">{word}</a>', page) or [""]
+            ids = re.findall(r'id="tick-([0-9a-f]{32})"', page)
+            return address.replace("&amp;", "&"), [int(id, 16) for id in ids]
+
+        older, first = await turn("/?verdict=passed", "Older")
+        assert first == list(range(60, 35, -1))
+        assert "verdict=passed" in older
+        older, second = await turn(older, "Older")
+        assert second == list(range(35, 10, -1))
+        newer, last = await turn(older, "Newer")
+        assert last == list(range(10, 0, -1))
+        newer, back = await turn(newer, "Newer")
+        assert back == second
+        newer, back = await turn(newer, "Newer")
+        assert (newer, back) == ("", first)
+
+
+async def test_a_run_is_run_again_with_the_same_request(tmp_path: Path) -> None:
+    async with opened(tmp_path) as client:
+        path = await started(client, max_calls="40", date="2025-11-07")
+        await over(client, path)
+        first = path.rpartition("/")[2]
+        form = {"run": first, "key": "k"}
+        answer = await client.post("/runs/again", data=form, allow_redirects=False)
+        assert answer.status == HTTPStatus.SEE_OTHER
+        second = answer.headers["Location"].rpartition("/")[2]
+        store = parts(client).store
+        one, two = await store.run(first), await store.run(second)
+        assert one is not None
+        assert two is not None
+        assert (two.id != one.id, two.request) == (True, one.request)
+        answer = await client.post("/runs/again", data=form, allow_redirects=False)
+        assert answer.headers["Location"].rpartition("/")[2] == second, "a double click"
+        for run in ("0" * 32, "x", EVIL):
+            answer = await client.post("/runs/again", data={"run": run, "key": "k"})
+            assert answer.status == HTTPStatus.NOT_FOUND
+
+
+async def test_two_that_are_ticked_are_compared_the_older_first(tmp_path: Path) -> None:
+    async with opened(tmp_path) as client:
+        paths = [await started(client, symbol=symbol) for symbol in ("NVDA", "AAPL")]
+        for path in paths:
+            await over(client, path)
+        old, new = (path.rpartition("/")[2] for path in paths)
+        answer = await client.get(f"/compare?trace={new}&trace={old}", allow_redirects=False)
+        assert answer.headers["Location"] == f"/compare?base={old}&new={new}"
+        page = await text(client, answer.headers["Location"])
+        said = words(page)
+        assert "AAPL as of 2025-11-14" in said
+        assert "Where the time of the critical path moved" in said
+        assert f'href="/runs/{old}"' in page
+        assert f'href="/compare?base={new}&amp;new={old}"' in page
+        assert 'href="/#work"' in page, "and back to the list"
+        await text(client, f"/compare?base={old}&new={'0' * 32}", 502)
+        for wrong in ("", f"?trace={old}", f"?trace={old}&trace={old}", "?base=x&new=y"):
+            await text(client, f"/compare{wrong}", 422)
 
 
 async def test_errors_are_pages_for_browsers_and_problems_for_programs(tmp_path: Path) -> None:

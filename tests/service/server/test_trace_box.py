@@ -1,0 +1,105 @@
+"""The box for a trace: an id leads to its page, and a file is judged and looked at for a while."""
+
+import asyncio
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from aiohttp import FormData
+from aiohttp.test_utils import TestClient
+
+from tests.service.server.test_page_parts import EVIL
+from tests.service.server.test_pages import opened, over, parts, started, text, words
+from trading_graph.service.server.uploads import MOST, Uploads, open_uploads
+
+
+def form(id: str = "", file: bytes = b"", name: str = "trace.json") -> FormData:
+    """What a browser sends of the box."""
+    data = FormData()
+    data.add_field("id", id)
+    data.add_field("file", file, filename=name, content_type="application/octet-stream")
+    return data
+
+
+async def post(client: TestClient[Any, Any], data: FormData) -> tuple[int, str]:
+    """The status of an answer, and where it leads or what it says."""
+    answer = await client.post("/traces", data=data, allow_redirects=False)
+    return answer.status, answer.headers.get("Location") or words(await answer.text())
+
+
+async def test_an_id_leads_to_its_page_however_it_is_written(tmp_path: Path) -> None:
+    async with opened(tmp_path) as client:
+        path = await started(client)
+        await over(client, path)
+        id = path.rpartition("/")[2]
+        dashes = f"{id[:8]}-{id[8:12]}-{id[12:16]}-{id[16:20]}-{id[20:]}"
+        for written in (id, id.upper(), f"  {dashes}\n"):
+            assert await post(client, form(written)) == (HTTPStatus.SEE_OTHER, f"/traces/{id}")
+        answer = await client.get(f"/traces/{id}", allow_redirects=False)
+        assert answer.headers["Location"] == path, "a run has a page of its own"
+
+
+async def test_what_is_no_id_is_said_in_a_sentence(tmp_path: Path) -> None:
+    async with opened(tmp_path) as client:
+        for typed in ("xyz", "0" * 31, "0" * 33, EVIL, "../../etc/passwd", "\uff10" * 32):
+            status, said = await post(client, form(typed))
+            assert status == HTTPStatus.UNPROCESSABLE_ENTITY
+            assert "32 hexadecimal digits" in said
+        status, said = await post(client, form())
+        assert (status, "choose a file" in said) == (HTTPStatus.UNPROCESSABLE_ENTITY, True)
+
+
+async def test_a_file_is_judged_and_has_a_page_until_the_service_stops(tmp_path: Path) -> None:
+    async with opened(tmp_path) as client:
+        path = await started(client)
+        await over(client, path)
+        id = path.rpartition("/")[2]
+        file = await asyncio.to_thread((tmp_path / "runs" / id / "trace.jsonl").read_bytes)
+        status, page = await post(client, form(file=file, name=f"../../{EVIL}"))
+        assert status == HTTPStatus.SEE_OTHER
+        assert page != f"/traces/{id}", "no upload stands in for a trace that is known"
+        said = words(await text(client, page))
+        assert "All analysts start within 2 s" in said
+        view = await client.get(f"/v1{page}/view", headers={"Accept": "*/*"})
+        assert view.status == HTTPStatus.OK
+        assert await parts(client).store.verdict(page.rpartition("/")[2]) is None
+        folder = tmp_path / "runs" / ".uploads"
+        assert len(await asyncio.to_thread(lambda: list(folder.iterdir()))) == 1
+    assert not await asyncio.to_thread(folder.exists)
+
+
+async def test_a_file_that_is_no_trace_is_refused_and_not_kept(tmp_path: Path) -> None:
+    async with opened(tmp_path) as client:
+        status, said = await post(client, form(file=EVIL.encode()))
+        assert status == HTTPStatus.UNPROCESSABLE_ENTITY
+        assert str(tmp_path) not in said
+        status, said = await post(client, form(id="0" * 32, file=b"no trace"))
+        assert status == HTTPStatus.UNPROCESSABLE_ENTITY, "the file counts where there are both"
+        folder = tmp_path / "runs" / ".uploads"
+        assert await asyncio.to_thread(lambda: list(folder.glob("*"))) == []
+
+
+async def test_a_page_of_another_origin_uploads_nothing(tmp_path: Path) -> None:
+    async with opened(tmp_path) as client:
+        headers = {"Origin": "https://evil.example"}
+        answer = await client.post("/traces", data=form(file=b"{}"), headers=headers)
+        assert answer.status == HTTPStatus.FORBIDDEN
+
+
+async def keep(uploads: Uploads, folder: Path, content: bytes) -> str:
+    file = folder / "upload"
+    await asyncio.to_thread(file.write_bytes, content)
+    return await uploads.keep(file)
+
+
+async def test_the_oldest_uploads_go_by_number_and_by_size(tmp_path: Path) -> None:
+    async with open_uploads(tmp_path, most_bytes=1_000) as uploads:
+        ids = [await keep(uploads, tmp_path, b"x") for _ in range(MOST + 3)]
+        there = [uploads.path(id) is not None for id in ids]
+        assert there == [False] * 3 + [True] * MOST
+        large = await keep(uploads, tmp_path, b"x" * 5_000)
+        path = uploads.path(large)
+        assert path is not None, "the newest stays, however large it is"
+        assert await asyncio.to_thread(path.read_bytes) == b"x" * 5_000
+        assert [uploads.path(id) for id in ids] == [None] * len(ids)
+        assert await asyncio.to_thread(lambda: len(list(path.parent.iterdir()))) == 1
