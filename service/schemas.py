@@ -13,6 +13,8 @@ from pydantic import BaseModel
 from trading_graph.otel.report.documents.comparison import ComparisonJson, NoComparisonJson
 from trading_graph.otel.report.documents.diagnosis import DiagnosisJson
 from trading_graph.otel.report.documents.document import json_schema
+from trading_graph.otel.report.documents.span_details import ViewExportJson
+from trading_graph.otel.report.documents.trace_view import WhatIfJson
 from trading_graph.otel.report.documents.verdict import VerdictJson
 from trading_graph.otel.trace.dependencies import Dependencies
 from trading_graph.otel.verdict import Gate
@@ -42,6 +44,8 @@ def published_schemas() -> dict[str, dict[str, Any]]:
         "record": json_schema(RecordJson),
         "run": _run_schema(),
         "verdict": json_schema(VerdictJson),
+        "view": json_schema(ViewExportJson),
+        "what-if": json_schema(WhatIfJson),
     }
 
 

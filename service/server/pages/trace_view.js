@@ -390,9 +390,9 @@ class TraceView {
       if (this.tree.end[at] < this.from || this.tree.start[at] > this.to) this.range(0, this.tree.whole);
       this.current = at;
       this.reveal(at);
-      this.show(at);
     }
     if (check || finding || at !== undefined) this.mount.scrollIntoView({ block: "start" });
+    if (at !== undefined) this.show(at);
     else if (words.get("span")) this.say(`The trace has no span ${words.get("span")}.`);
   }
 
@@ -445,9 +445,18 @@ class TraceView {
     }
   }
 
+  // A panel that lies over the page leaves the row in sight above it.
+  clear(at) {
+    const row = this.pool.find((each) => !each.hidden && each.at === at)?.getBoundingClientRect();
+    if (!row || getComputedStyle(this.panel).position !== "fixed") return;
+    const room = innerHeight - this.panel.offsetHeight;
+    if (row.top < 0 || row.bottom > room) scrollBy({ top: row.top - room / 2 });
+  }
+
   drawPanel(at, details, problem = "") {
     this.panel.replaceChildren(...panelOf(this.tree, at, details, problem, () => this.close()));
     this.panel.scrollTop = 0;
+    this.clear(at);
   }
 
   // The run played again with the chosen findings fixed: bars before and after.

@@ -37,6 +37,7 @@ EACH_STARTS_A_PROCESS = {
     "compareTraces": 16,
     "getDiagnosis": 8,
     "getTraceDiagnosis": 8,
+    "getTraceWhatIf": 8,
 }
 """Few requests of these, so that the test takes less than a minute; the others share the rest."""
 
@@ -87,6 +88,9 @@ def test_verdicts_diagnoses_and_comparisons_have_the_published_schemas() -> None
         ("getDiagnosis", "DiagnosisJson"),
         ("getTraceDiagnosis", "DiagnosisJson"),
         ("diagnoseTrace", "DiagnosisJson"),
+        ("getTraceView", "TraceViewJson"),
+        ("getTraceSpan", "SpanDetailsJson"),
+        ("getTraceWhatIf", "WhatIfJson"),
         ("getDecision", "Decision"),
         ("getPortfolioReport", "RankingJson"),
         ("getPortfolio", "ServedPortfolioJson"),
