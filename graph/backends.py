@@ -69,7 +69,8 @@ async def open_backends(
                 requests_per_minute=_of_every_model(choice.offline_requests_per_minute),
                 tokens_per_minute=_of_every_model(choice.offline_tokens_per_minute),
             )
-        models = await asyncio.to_thread(build_models, service, house and house.limits)
+        limits = None if house is None else house.limits
+        models = await asyncio.to_thread(build_models, service, limits)
         stack.push_async_callback(models.aclose)
         toolkit = await stack.enter_async_context(
             open_toolkit(

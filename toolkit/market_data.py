@@ -386,7 +386,7 @@ async def open_toolkit(
             await asyncio.to_thread(server.start)
             stack.push_async_callback(asyncio.to_thread, server.stop)
             base_url = server.url
-        limits = house and house.limits
+        limits = None if house is None else house.limits
         pool = await stack.enter_async_context(
             HttpPool(policies=HOST_POLICIES, pooled=pooled, house=limits)
         )

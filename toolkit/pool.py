@@ -71,8 +71,8 @@ class HttpPool:
     another loop raises RuntimeError; the constructor touches no loop. Times are in seconds.
     `connect_s` covers the wait for a free connection, `sock_read_s` the silence between two
     packets. `policies` holds the rules by `host` or `host:port`, `default_policy` those of every
-    other host. The rates are those of the `house`, if there is one. `pooled=False` opens a new session and connection for every request: the slow way,
-    on purpose.
+    other host. The rates are those of the `house`, if there is one. `pooled=False` opens a new
+    session and connection for every request: the slow way, on purpose.
     """
 
     def __init__(

@@ -170,8 +170,8 @@ class Host:
 class Hosts:
     """The hosts of one pool, each from its first request on; belongs to one event loop.
 
-    `policies` holds the rules by `host:port` or by `host`, `default` those of every other host. With
-    a `house`, the rates of hosts that have one are shared by its processes.
+    `policies` holds the rules by `host:port` or by `host`, `default` those of every other host.
+    With a `house`, the rates of hosts that have one are shared by its processes.
     """
 
     def __init__(

@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection
 
-from trading_graph.service.shared.tables import SCHEMA
+from trading_graph.service.store.postgresql import SCHEMA
 
 _LOG = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ class HouseDatabase:
             if not done:
                 asking.cancel()
                 raise TimeoutError(f"no answer within {_PATIENCE_S:g} s")
-            rows = asking.result()
+            rows: list[tuple[Any, ...]] = asking.result()
         except (psycopg.Error, OSError) as error:
             self._lose(error)
             await self._close_free()

@@ -103,12 +103,14 @@ BEGIN
               FROM {SCHEMA}.bookings b WHERE b.limit_name = the_name
             UNION ALL
             SELECT w.due, w.id, 1, w.tokens
-              FROM {SCHEMA}.waiting w WHERE w.limit_name = the_name AND (in_line IS NULL OR w.id < in_line)
+              FROM {SCHEMA}.waiting w
+              WHERE w.limit_name = the_name AND (in_line IS NULL OR w.id < in_line)
           ) d
           WINDOW newest AS (ORDER BY d.at DESC, d.id DESC)
       ) c;
     SELECT max(w.due) INTO ahead
-      FROM {SCHEMA}.waiting w WHERE w.limit_name = the_name AND (in_line IS NULL OR w.id < in_line);
+      FROM {SCHEMA}.waiting w
+      WHERE w.limit_name = the_name AND (in_line IS NULL OR w.id < in_line);
     due_s := greatest(moment, pause, ahead, over_requests + window_s, over_tokens + window_s);
     wait_s := due_s - moment;
     IF wait_s <= 0 THEN
