@@ -24,7 +24,8 @@ from trading_graph.toolkit.stored_values import StoredValueError
 _LOG = logging.getLogger(__name__)
 
 _LEASE_S = 5.0
-_RENEW_S = 1.0
+_RENEWALS = 5
+"""How often a lease is renewed before it would end."""
 _FIRST_LOOK_S = 0.02
 _LAST_LOOK_S = 0.25
 _USED_EVERY_S = 60.0
@@ -58,26 +59,35 @@ DELETE FROM {SCHEMA}.cache WHERE key IN (
 )
 """
 _LEAD = f"""
-INSERT INTO {SCHEMA}.loads AS l VALUES (%s, %s, {SCHEMA}.now_s() + {_LEASE_S})
+INSERT INTO {SCHEMA}.loads AS l VALUES (%(key)s, %(leader)s, {SCHEMA}.now_s() + %(lease_s)s)
 ON CONFLICT (key) DO UPDATE SET leader = excluded.leader, lease_end = excluded.lease_end
 WHERE l.lease_end < {SCHEMA}.now_s() RETURNING 1
 """
 _RENEW = f"""
-UPDATE {SCHEMA}.loads SET lease_end = {SCHEMA}.now_s() + {_LEASE_S} WHERE key = %s AND leader = %s
+UPDATE {SCHEMA}.loads SET lease_end = {SCHEMA}.now_s() + %(lease_s)s
+WHERE key = %(key)s AND leader = %(leader)s
 """
-_RELEASE = f"DELETE FROM {SCHEMA}.loads WHERE key = %s AND leader = %s"
+_RELEASE = f"DELETE FROM {SCHEMA}.loads WHERE key = %(key)s AND leader = %(leader)s"
+
+_Lease = dict[str, str | float]
 
 
 class PostgresCache:
     """A `Store` of the house; its clock is the database's."""
 
     def __init__(
-        self, database: HouseDatabase, edition: str = "", *, max_bytes: int = MAX_BYTES
+        self,
+        database: HouseDatabase,
+        edition: str = "",
+        *,
+        max_bytes: int = MAX_BYTES,
+        lease_s: float = _LEASE_S,
     ) -> None:
         self.clock: Callable[[], float] = database.clock
         self._database = database
         self._edition = edition
         self._max_bytes = max_bytes
+        self._lease_s = lease_s
         self._writes: dict[str, asyncio.Task[None]] = {}
         self._releases: set[asyncio.Task[None]] = set()
         self._puts = 0
@@ -105,13 +115,14 @@ class PostgresCache:
         if key.kind not in stored_values.TYPES:
             yield None
             return
-        name, leader = name_of(key, self._edition), uuid.uuid4().hex
+        name = name_of(key, self._edition)
+        lease: _Lease = {"key": name, "leader": uuid.uuid4().hex, "lease_s": self._lease_s}
         entry = None
         renewing = None
         try:
             with contextlib.suppress(HouseAwayError):
-                await self._lead(name, leader)
-                renewing = asyncio.create_task(self._renew(name, leader))
+                await self._lead(lease)
+                renewing = asyncio.create_task(self._renew(lease))
                 entry = await self._find(key.kind, name)
                 if entry is not None and self.clock() >= entry.fresh_until:
                     entry = None
@@ -120,7 +131,7 @@ class PostgresCache:
             if renewing is not None:
                 renewing.cancel()
             # The value first, so that who leads next finds it; and nobody here waits for either.
-            task = asyncio.create_task(self._release(name, leader))
+            task = asyncio.create_task(self._release(name, lease))
             self._releases.add(task)
             task.add_done_callback(self._releases.discard)
 
@@ -167,24 +178,24 @@ class PostgresCache:
                 await self._database.ask(_DELETE_DEAD)
                 await self._database.ask(_DELETE_OLDEST, (self._max_bytes,))
 
-    async def _lead(self, name: str, leader: str) -> None:
+    async def _lead(self, lease: _Lease) -> None:
         """Take the lease of a key, as soon as nobody has it; raises HouseAwayError."""
         pause_s = _FIRST_LOOK_S
-        while not await self._database.ask(_LEAD, (name, leader)):
+        while not await self._database.ask(_LEAD, lease):
             await asyncio.sleep(pause_s)
             pause_s = min(1.5 * pause_s, _LAST_LOOK_S)
 
-    async def _renew(self, name: str, leader: str) -> None:
+    async def _renew(self, lease: _Lease) -> None:
         while True:
-            await asyncio.sleep(_RENEW_S)
+            await asyncio.sleep(self._lease_s / _RENEWALS)
             with contextlib.suppress(HouseAwayError):
-                await self._database.ask(_RENEW, (name, leader))
+                await self._database.ask(_RENEW, lease)
 
-    async def _release(self, name: str, leader: str) -> None:
+    async def _release(self, name: str, lease: _Lease) -> None:
         if (write := self._writes.get(name)) is not None:
             await asyncio.wait({write})
         with contextlib.suppress(HouseAwayError):
-            await self._database.ask(_RELEASE, (name, leader))
+            await self._database.ask(_RELEASE, lease)
 
     def _forget(self, name: str, task: "asyncio.Task[None]") -> None:
         if self._writes.get(name) is task:
