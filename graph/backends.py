@@ -25,6 +25,7 @@ from trading_graph.graph.chat.rate_limits import EVERY_MODEL
 from trading_graph.graph.offline_model import OfflineModel
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.toolkit import indicators
+from trading_graph.toolkit.house import House
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.market_data import AsyncToolkit, open_toolkit
 from trading_graph.toolkit.pool import HttpPool
@@ -42,11 +43,14 @@ class Backends:
 
 @asynccontextmanager
 async def open_backends(
-    choice: BackendChoice, offline_model: OfflineModel | None = None
+    choice: BackendChoice,
+    offline_model: OfflineModel | None = None,
+    house: House | None = None,
 ) -> AsyncIterator[Backends]:
     """Start the back ends of the choice, and stop them afterwards.
 
-    `offline_model` replaces the default one where the choice names no model service.
+    `offline_model` replaces the default one where the choice names no model service. Limits and
+    cache are those of the `house`, if there is one.
     """
     async with AsyncExitStack() as stack:
         await asyncio.to_thread(warm_up)
@@ -65,7 +69,8 @@ async def open_backends(
                 requests_per_minute=_of_every_model(choice.offline_requests_per_minute),
                 tokens_per_minute=_of_every_model(choice.offline_tokens_per_minute),
             )
-        models = await asyncio.to_thread(build_models, service)
+        limits = None if house is None else house.limits
+        models = await asyncio.to_thread(build_models, service, limits)
         stack.push_async_callback(models.aclose)
         toolkit = await stack.enter_async_context(
             open_toolkit(
@@ -75,6 +80,7 @@ async def open_backends(
                 caching=choice.cache,
                 pooled=choice.pool,
                 cache_file=choice.cache_file,
+                house=house,
             )
         )
         yield Backends(choice, models, toolkit, toolkit.pool)

@@ -13,6 +13,7 @@ import sys
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
@@ -128,6 +129,13 @@ class Store(Protocol):
 
     def put(self, key: CacheKey, entry: Entry) -> None:
         """Add or replace an entry, soon."""
+        ...
+
+    def alone(self, key: CacheKey) -> AbstractAsyncContextManager[Entry | None]:
+        """Around a load: no other process that shares the store loads this key meanwhile.
+
+        Gives the fresh entry that another one has put before, in which case there is no need to.
+        """
         ...
 
 
@@ -285,6 +293,25 @@ class SingleFlightCache:
         task.add_done_callback(self._refreshes.discard)
 
     async def _load(
+        self,
+        key: CacheKey,
+        loader: Callable[[], Awaitable[T]],
+        ttl: float | Lifetime,
+        size: Callable[[T], int] | None,
+    ) -> T:
+        if self._store is None:
+            return await self._load_here(key, loader, ttl, size)
+        async with self._store.alone(key) as stored:
+            if stored is None:
+                return await self._load_here(key, loader, ttl, size)
+        count(key.kind, "stored")
+        self._entries.put(key, stored.on_clock(self._clock() - self._store.clock()))
+        if stored.error is not None:
+            raise _without_traceback(stored.error)
+        value: T = stored.value
+        return value
+
+    async def _load_here(
         self,
         key: CacheKey,
         loader: Callable[[], Awaitable[T]],

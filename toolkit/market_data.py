@@ -7,7 +7,7 @@ passed the as-of filter, and says where it comes from.
 import asyncio
 import datetime
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -17,7 +17,7 @@ from trading_graph.toolkit.as_of import STALE_AFTER, AsOf, Clock, new_york_day, 
 from trading_graph.toolkit.as_of_filter import admit
 from trading_graph.toolkit.bar_checks import Floats
 from trading_graph.toolkit.bars import Bars, Event
-from trading_graph.toolkit.cache import CacheKey, SingleFlightCache
+from trading_graph.toolkit.cache import CacheKey, SingleFlightCache, Store
 from trading_graph.toolkit.chart_bars import ChartBars, history_of
 from trading_graph.toolkit.errors import (
     BadDateError,
@@ -26,6 +26,7 @@ from trading_graph.toolkit.errors import (
     NotApplicableError,
     SourceUnavailableError,
 )
+from trading_graph.toolkit.house import House
 from trading_graph.toolkit.listings import Identity, identify
 from trading_graph.toolkit.live_access import LiveAccess, Mode
 from trading_graph.toolkit.loopback import LoopbackServer
@@ -371,10 +372,12 @@ async def open_toolkit(
     caching: bool = True,
     pooled: bool = True,
     cache_file: Path | None = None,
+    house: House | None = None,
 ) -> AsyncIterator[AsyncToolkit]:
     """Market data with a pool, a cache, and where the mode needs it the embedded data's server.
 
-    In `cache_file` the cache outlives the process; None keeps it in memory alone.
+    In `cache_file` the cache outlives the process; None keeps it in memory alone. A `house` has a
+    cache for all its processes instead, and the rates of its hosts are shared.
     """
     async with AsyncExitStack() as stack:
         base_url = None
@@ -383,11 +386,23 @@ async def open_toolkit(
             await asyncio.to_thread(server.start)
             stack.push_async_callback(asyncio.to_thread, server.stop)
             base_url = server.url
-        pool = await stack.enter_async_context(HttpPool(policies=HOST_POLICIES, pooled=pooled))
+        limits = None if house is None else house.limits
+        pool = await stack.enter_async_context(
+            HttpPool(policies=HOST_POLICIES, pooled=pooled, house=limits)
+        )
         store = None
-        if caching and cache_file is not None:
+        if caching and (house is not None or cache_file is not None):
             made_of = await asyncio.to_thread(edition, access)
-            store = await stack.enter_async_context(open_stored_cache(cache_file, edition=made_of))
+            store = await stack.enter_async_context(_open_store(made_of, cache_file, house))
         cache = SingleFlightCache(enabled=caching, store=store)
         stack.push_async_callback(cache.close)
         yield AsyncToolkit(pool, cache, mode=mode, base_url=base_url, access=access)
+
+
+def _open_store(
+    edition: str, cache_file: Path | None, house: House | None
+) -> AbstractAsyncContextManager[Store]:
+    if house is not None:
+        return house.open_cache(edition)
+    assert cache_file is not None
+    return open_stored_cache(cache_file, edition=edition)

@@ -20,6 +20,7 @@ from yarl import URL
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.circuit_breaker import BreakerState
 from trading_graph.toolkit.errors import BadAnswerError
+from trading_graph.toolkit.house import HouseLimits
 from trading_graph.toolkit.http_retries import (
     MAX_REASON_BYTES,
     Attempts,
@@ -70,8 +71,8 @@ class HttpPool:
     another loop raises RuntimeError; the constructor touches no loop. Times are in seconds.
     `connect_s` covers the wait for a free connection, `sock_read_s` the silence between two
     packets. `policies` holds the rules by `host` or `host:port`, `default_policy` those of every
-    other host. `pooled=False` opens a new session and connection for every request: the slow way,
-    on purpose.
+    other host. The rates are those of the `house`, if there is one. `pooled=False` opens a new
+    session and connection for every request: the slow way, on purpose.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class HttpPool:
         policies: Mapping[str, HostPolicy] | None = None,
         default_policy: HostPolicy | None = None,
         pooled: bool = True,
+        house: HouseLimits | None = None,
     ) -> None:
         self._limit = limit
         self._limit_per_host = limit_per_host
@@ -93,7 +95,7 @@ class HttpPool:
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=connect_s, sock_connect=sock_connect_s, sock_read=sock_read_s
         )
-        self._hosts = Hosts(policies or {}, default_policy or HostPolicy())
+        self._hosts = Hosts(policies or {}, default_policy or HostPolicy(), house)
         self._pooled = pooled
         self._meter = PoolMeter()
         self._trace_configs = self._meter.trace_configs()

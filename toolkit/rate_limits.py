@@ -16,6 +16,7 @@ from trading_graph.otel.vocabularies.witness import Wait
 from trading_graph.otel.witness import waiting
 from trading_graph.toolkit.circuit_breaker import CircuitBreaker
 from trading_graph.toolkit.errors import SourcePausedError
+from trading_graph.toolkit.house import LOOK_S, HouseLimit, HouseLimits
 
 _MEBIBYTE = 2**20
 
@@ -110,6 +111,36 @@ class RateLimit:
                     return 0.0 if start is None else perf_counter() - start
 
 
+class HouseRate:
+    """The rate of a host that all processes of a house share; belongs to one event loop."""
+
+    busy = True
+    """Only the house knows whether a request has to wait."""
+
+    def __init__(self, limit: HouseLimit) -> None:
+        self._limit = limit
+
+    def pause(self, seconds: float) -> None:
+        """Let no process through for that long: the host has said when to come back."""
+        self._limit.pause(seconds)
+
+    async def wait(self) -> float:
+        """Wait for a turn; returns the wait in seconds, 0 where there was none."""
+        place = await self._limit.book()
+        if not place.wait_s:
+            return 0.0
+        start = perf_counter()
+        try:
+            with waiting(Wait.RATE_LIMIT):
+                while place.wait_s > 0:
+                    await asyncio.sleep(min(place.wait_s, LOOK_S))
+                    place = await self._limit.book(waiting=place)
+        except BaseException:
+            self._limit.leave(place)
+            raise
+        return perf_counter() - start
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """A host with its rules; `name` has the port where it is not the scheme's default.
@@ -120,7 +151,7 @@ class Host:
     name: str
     policy: HostPolicy
     traced: bool
-    rate: RateLimit
+    rate: RateLimit | HouseRate
     breaker: CircuitBreaker
 
     def pause_error(self) -> SourcePausedError:
@@ -140,13 +171,20 @@ class Hosts:
     """The hosts of one pool, each from its first request on; belongs to one event loop.
 
     `policies` holds the rules by `host:port` or by `host`, `default` those of every other host.
+    With a `house`, the rates of hosts that have one are shared by its processes.
     """
 
-    def __init__(self, policies: Mapping[str, HostPolicy], default: HostPolicy) -> None:
+    def __init__(
+        self,
+        policies: Mapping[str, HostPolicy],
+        default: HostPolicy,
+        house: HouseLimits | None = None,
+    ) -> None:
+        self._house = house
         self._policies = policies
         self._default = default
         self._hosts: dict[tuple[str, int], Host] = {}
-        self._rates: dict[str, RateLimit] = {}
+        self._rates: dict[str, RateLimit | HouseRate] = {}
 
     def of(self, url: URL) -> Host:
         """The host of a URL."""
@@ -159,7 +197,7 @@ class Hosts:
     def _make(self, url: URL, name: str, port: int) -> Host:
         policies = self._policies
         policy = policies.get(f"{name}:{port}") or policies.get(name) or self._default
-        rate = RateLimit(policy.requests_per_s, policy.burst)
+        rate = self._rate(policy, policy.rate_group or f"{name}:{port}")
         if policy.rate_group is not None:
             rate = self._rates.setdefault(policy.rate_group, rate)
         breaker = CircuitBreaker(
@@ -167,6 +205,12 @@ class Hosts:
         )
         label = name if url.is_default_port() else f"{name}:{port}"
         return Host(label, policy, policy.propagate and _is_loopback(name), rate, breaker)
+
+    def _rate(self, policy: HostPolicy, name: str) -> RateLimit | HouseRate:
+        if self._house is None or policy.requests_per_s is None:
+            return RateLimit(policy.requests_per_s, policy.burst)
+        window_s = policy.burst / policy.requests_per_s
+        return HouseRate(self._house.limit(name, requests=policy.burst, window_s=window_s))
 
 
 def _is_loopback(host: str) -> bool:

@@ -125,6 +125,11 @@ class StoredCache:
         if self._usable and key.kind in stored_values.TYPES and self._writes.qsize() < _IN_LINE:
             self._writes.put((key, entry))
 
+    @asynccontextmanager
+    async def alone(self, key: CacheKey) -> AsyncIterator[Entry | None]:
+        """Nothing: several processes of one machine that load the same are few."""
+        yield None
+
     async def open(self) -> None:
         """Open the file, or make it."""
         await asyncio.get_running_loop().run_in_executor(self._readers, self._open)
@@ -146,14 +151,6 @@ class StoredCache:
                 self._path,
                 error,
             )
-
-    def _name(self, key: CacheKey) -> str:
-        """The key in the file: all that the value depends on."""
-        day = key.as_of.isoformat() if key.as_of else None
-        parts = (key.kind, key.source, key.symbol, day, key.params)
-        return json.dumps(
-            (self._edition, stored_values.fingerprint(key.kind), *parts), default=repr
-        )
 
     # On the readers' threads.
 
@@ -177,7 +174,7 @@ class StoredCache:
         if not self._is_open or key.kind not in stored_values.TYPES:
             return None
         try:
-            name = self._name(key)
+            name = name_of(key, self._edition)
             row = self._reading().execute(_FIND, (name,)).fetchone()
             return None if row is None else self._entry(key.kind, name, row)
         except StoredValueError:
@@ -193,9 +190,7 @@ class StoredCache:
             return None
         if now - used_at > _USED_EVERY_S:
             self._read_keys.add(name)
-        if absent:
-            return Entry(None, stored_values.decode_absence(data), size, stored_at, *ends)
-        return Entry(stored_values.decode(kind, data), None, size, stored_at, *ends)
+        return decode_entry(kind, absent, size, (stored_at, *ends), data)
 
     def _close_readers(self) -> None:
         self._is_open = False
@@ -218,18 +213,14 @@ class StoredCache:
             self._fail(error)
 
     def _write(self, connection: sqlite3.Connection, key: CacheKey, entry: Entry) -> None:
-        absence = entry.error
         try:
-            if absence is None:
-                data = stored_values.encode(entry.value)
-            else:
-                data = stored_values.encode_absence(absence)
+            data = encode_entry(entry)
         except StoredValueError as error:
             _LOG.warning("%s is not kept in the cache file: %s", key, error)
             return
         row = (
-            self._name(key),
-            absence is not None,
+            name_of(key, self._edition),
+            entry.error is not None,
             entry.size,
             entry.stored_at,
             entry.fresh_until,
@@ -296,6 +287,29 @@ async def open_stored_cache(
         yield store
     finally:
         await store.close()
+
+
+def name_of(key: CacheKey, edition: str) -> str:
+    """The key as a store knows it: all that the value depends on."""
+    day = key.as_of.isoformat() if key.as_of else None
+    parts = (key.kind, key.source, key.symbol, day, key.params)
+    return json.dumps((edition, stored_values.fingerprint(key.kind), *parts), default=repr)
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """The value or the absence of an entry; raises StoredValueError."""
+    if entry.error is not None:
+        return stored_values.encode_absence(entry.error)
+    return stored_values.encode(entry.value)
+
+
+def decode_entry(
+    kind: str, absent: bool, size: int, times: tuple[float, float, float, float], data: bytes
+) -> Entry:
+    """The entry of such bytes, with when it was stored and its ends; raises StoredValueError."""
+    if absent:
+        return Entry(None, stored_values.decode_absence(data), size, *times)
+    return Entry(stored_values.decode(kind, data), None, size, *times)
 
 
 def edition(access: LiveAccess) -> str:

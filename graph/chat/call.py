@@ -42,7 +42,6 @@ from trading_graph.graph.chat.rate_limits import (
     TimeLeft,
     Turn,
     expected_tokens,
-    model_rate,
 )
 from trading_graph.graph.chat.refusal import Refusal, one_line
 from trading_graph.graph.chat.refusal_advice import (
@@ -132,7 +131,7 @@ class _Call:
     @property
     def rate(self) -> ModelRate:
         """The turns of the model."""
-        return model_rate(self.model.service, self.model.name)
+        return self.model.rate
 
     def time_left(self) -> TimeLeft:
         """What the budget leaves for the call."""

@@ -26,12 +26,15 @@ from trading_graph.graph.chat.client import CONNECT_S, ModelClient, model_client
 from trading_graph.graph.chat.completions_api import CompletionReader
 from trading_graph.graph.chat.conversation import Json, Offer, parameters, request_body
 from trading_graph.graph.chat.events import request_events
+from trading_graph.graph.chat.house_rate import house_rate
 from trading_graph.graph.chat.learning import Learning
 from trading_graph.graph.chat.memory import Memory
 from trading_graph.graph.chat.profiles import profile_for
+from trading_graph.graph.chat.rate_limits import ModelRate, model_rate
 from trading_graph.graph.chat.responses_api import ResponseReader
 from trading_graph.graph.errors import BadModelAnswerError
 from trading_graph.otel.redaction import Redactor, process_redactor
+from trading_graph.toolkit.house import HouseLimits
 
 
 class ServiceChat(ChatOpenAI):
@@ -104,6 +107,7 @@ class Model:
     name: str
     service: ModelService
     learning: Learning
+    rate: ModelRate
     client: ModelClient
     redactor: Redactor
     temperature: float | None
@@ -142,8 +146,11 @@ class Models:
         await self._client.aclose()
 
 
-def build_models(service: ModelService) -> Models:
-    """Build both models; blocks, so call it off the event loop. Raises BadProxyError."""
+def build_models(service: ModelService, house: HouseLimits | None = None) -> Models:
+    """Build both models; blocks, so call it off the event loop. Raises BadProxyError.
+
+    The limits of a `house` are shared by its processes, others by all runs of this process.
+    """
     client = model_client(service.address, service.limits)
     # langchain-openai wants a synchronous client too; nothing uses it.
     sync_client = DefaultHttpxClient(trust_env=False)
@@ -180,7 +187,8 @@ def build_models(service: ModelService) -> Models:
             fixed=service.fixed,
             given=frozenset(override.given),
         )
-        return Model(name, service, learning, client, redactor, override.temperature, chat)
+        rate = model_rate(service, name) if house is None else house_rate(house, service, name)
+        return Model(name, service, learning, rate, client, redactor, override.temperature, chat)
 
     return Models(service, model(service.quick), model(service.deep), client)
 

@@ -81,7 +81,7 @@ def in_words(seconds: float) -> str:
 
 
 @dataclass(slots=True)
-class _Sent:
+class Sent:
     """What is booked at a time: one request, or none where tokens are added later."""
 
     at: float
@@ -89,17 +89,20 @@ class _Sent:
     requests: int = 1
 
 
-class _Bookings:
+class Bookings:
     """What is booked, in order of time, and when one more request fits in behind it."""
 
-    def __init__(self, limits: RateLimits, sent: Collection[_Sent]) -> None:
+    def __init__(
+        self, limits: RateLimits, sent: Collection[Sent], window_s: float = WINDOW_S
+    ) -> None:
         self._limits = limits
+        self._window_s = window_s
         self._times = [each.at for each in sent]
         # What was booked before each, and at the end all: only sums, so that a look is a search.
         self._requests = [0, *accumulate([each.requests for each in sent])]
         self._tokens = [0, *accumulate([each.tokens for each in sent])]
 
-    def add(self, sent: _Sent) -> None:
+    def add(self, sent: Sent) -> None:
         """Book something at the end."""
         self._times.append(sent.at)
         self._requests.append(self._requests[-1] + sent.requests)
@@ -111,7 +114,7 @@ class _Bookings:
         over_tokens = _last_over(self._tokens, tokens, self._limits.tokens)
         last = max(over_requests, over_tokens)
         bound = Bound.REQUESTS if over_requests == last else Bound.TOKENS
-        return (self._times[last] + WINDOW_S if last >= 0 else -math.inf), bound
+        return (self._times[last] + self._window_s if last >= 0 else -math.inf), bound
 
 
 def _last_over(sums: list[int], more: int, limit: int | None) -> int:
@@ -156,7 +159,7 @@ class ModelRate:
         self.model = model
         self._now = now
         self._lock = Lock()
-        self._sent: deque[_Sent] = deque()
+        self._sent: deque[Sent] = deque()
         self._queue: deque[_Ticket] = deque()
         self._pause_end = -math.inf
 
@@ -185,12 +188,12 @@ class ModelRate:
             ticket = _Ticket(tokens)
             self._queue.append(ticket)
         try:
-            if isinstance(found := self._try(ticket), _Sent):
+            if isinstance(found := self._try(ticket), Sent):
                 return Turn(self, found)
             announce(found.seconds)
             waits: dict[Bound, float] = defaultdict(float)
             with waiting(Wait.RATE_LIMIT):
-                while not isinstance(found, _Sent):
+                while not isinstance(found, Sent):
                     budget = left()
                     if found.seconds >= budget.seconds:
                         raise LongWait(self._source, found.seconds, budget)
@@ -215,7 +218,7 @@ class ModelRate:
         limit = f"within {' and '.join(limits)}, as the settings say," if limits else ""
         return " ".join(part for part in ("may be asked again", limit) if part)
 
-    def _try(self, ticket: _Ticket) -> "_Sent | _Delay":
+    def _try(self, ticket: _Ticket) -> "Sent | _Delay":
         """Send the ticket's request, or say how long it has to wait at least."""
         with self._lock:
             now = self._now()
@@ -223,7 +226,7 @@ class ModelRate:
             if at > now:
                 return _Delay(at - now, bound)
             self._queue.remove(ticket)
-            self._sent.append(sent := _Sent(now, ticket.tokens))
+            self._sent.append(sent := Sent(now, ticket.tokens))
             while self._sent[0].at < now - WINDOW_S:
                 self._sent.popleft()
         self._wake_first()
@@ -231,7 +234,7 @@ class ModelRate:
 
     def _when(self, ticket: _Ticket, now: float) -> tuple[float, Bound]:
         """When the ticket's turn is, if all that are ahead of it take theirs, and why then."""
-        bookings = _Bookings(self.limits, self._sent)
+        bookings = Bookings(self.limits, self._sent)
         at, bound = max(now, self._pause_end), Bound.SERVICE
         for each in self._queue:
             if each.loop.is_closed():
@@ -241,7 +244,7 @@ class ModelRate:
                 at, bound = earliest, limit
             if each is ticket:
                 break
-            bookings.add(_Sent(at, each.tokens))
+            bookings.add(Sent(at, each.tokens))
         return at, bound
 
     def _leave(self, ticket: _Ticket) -> None:
@@ -251,7 +254,7 @@ class ModelRate:
             self._queue.remove(ticket)
         self._wake_first()
 
-    def settle(self, sent: _Sent, tokens: int) -> int:
+    def settle(self, sent: Sent, tokens: int) -> int:
         """Book what a request really took; what exceeds the expectation counts from now on.
 
         Returns that excess.
@@ -261,7 +264,7 @@ class ModelRate:
             if more <= 0:
                 sent.tokens = tokens
             elif self.limits.tokens is not None:
-                self._sent.append(_Sent(self._now(), more, requests=0))
+                self._sent.append(Sent(self._now(), more, requests=0))
         self._wake_first()
         return max(more, 0)
 
@@ -286,7 +289,7 @@ class Turn:
     __slots__ = ("_given_ns", "_more", "_rate", "_sent", "waits")
 
     def __init__(
-        self, rate: ModelRate, sent: _Sent | None, waits: Mapping[Bound, float] | None = None
+        self, rate: ModelRate, sent: Sent | None, waits: Mapping[Bound, float] | None = None
     ) -> None:
         self.waits = waits or {}
         self._rate = rate
@@ -342,13 +345,14 @@ _rates: dict[tuple[str | None, str, RateLimits], ModelRate] = {}
 
 def model_rate(service: ModelService, name: str) -> ModelRate:
     """The turns of a model, the same for all runs of the process."""
-    limits = _limits(service, name)
+    limits = limits_of(service, name)
     key = (service.base_url, name, limits)
     # One dict operation, so threads agree on one.
     return _rates.get(key) or _rates.setdefault(key, ModelRate(limits, model=name))
 
 
-def _limits(service: ModelService, name: str) -> RateLimits:
+def limits_of(service: ModelService, name: str) -> RateLimits:
+    """The limits a minute of a model, as the settings say."""
     return RateLimits(
         *(
             limit.get(name, limit.get(EVERY_MODEL))
@@ -366,7 +370,7 @@ def declared_limits(service: ModelService) -> list[DeclaredLimit]:
     """The limits a minute of both models of a service, as traces declare them."""
     declared = []
     for model in dict.fromkeys((service.quick, service.deep)):
-        limits = _limits(service, model)
+        limits = limits_of(service, model)
         for bound, most in ((Bound.REQUESTS, limits.requests), (Bound.TOKENS, limits.tokens)):
             if most is not None:
                 declared.append(DeclaredLimit(limit_name(model, bound), most, WINDOW_S, bound))

@@ -56,6 +56,7 @@ from trading_graph.service.run.resume import (
 )
 from trading_graph.service.settings import Settings
 from trading_graph.toolkit.errors import BadRequestError, DataError
+from trading_graph.toolkit.house import House
 
 _T = TypeVar("_T")
 
@@ -401,11 +402,13 @@ async def open_engine(
     *,
     metric_readers: Sequence[MetricReader] = (),
     durable: bool = False,
+    house: House | None = None,
 ) -> AsyncIterator[Engine]:
     """Open telemetry and back ends; when the block has ended every span is sent or spooled.
 
     `metric_readers` read the metrics beside the exporter that the variables configure. Of a
     `durable` engine's runs a killed process loses no agent whose successor has begun.
+    A `house` has limits and a cache that its processes share.
     Raises SettingsError or ExporterSettingsError.
     """
     target = langsmith_target(settings, langsmith)
@@ -422,7 +425,7 @@ async def open_engine(
     )
     try:
         with telemetry.logs.attach(), replaying(settings, target):
-            async with open_backends(choice) as backends:
+            async with open_backends(choice, house=house) as backends:
                 engine = Engine(settings, out, langsmith, backends, telemetry, durable=durable)
                 with engine.metrics.watching(backends.pool):
                     yield engine

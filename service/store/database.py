@@ -100,7 +100,7 @@ def _create_tables(connection: Connection) -> None:
     if _is_file(connection.engine.url):
         sqlite_file.create_tables(connection, VERSION, TABLES)
     else:
-        postgresql.create_tables(connection, "store", VERSION, TABLES)
+        postgresql.create_part(connection, "store", VERSION, TABLES.create_all)
 
 
 def _write_version(connection: Connection) -> None:

@@ -1,5 +1,7 @@
 """PostgreSQL as a back end: its address, our tables beside those of others, and its errors."""
 
+from collections.abc import Callable
+
 from sqlalchemy import (
     URL,
     Column,
@@ -61,8 +63,10 @@ def advice(error: DBAPIError, url: URL) -> str:
     return _ADVICE.get(state, reason)
 
 
-def create_tables(connection: Connection, part: str, version: int, tables: MetaData) -> None:
-    """Create what is not there of the tables of a part.
+def create_part(
+    connection: Connection, part: str, version: int, create: Callable[[Connection], object]
+) -> None:
+    """Create the tables of a part, unless they are there.
 
     Raises StoreUnavailableError, and changes nothing, where another version of them is there.
     """
@@ -71,7 +75,7 @@ def create_tables(connection: Connection, part: str, version: int, tables: MetaD
     _VERSIONS.create(connection, checkfirst=True)
     there = connection.scalar(select(_VERSIONS.c.version).where(_VERSIONS.c.part == part))
     if there is None:
-        tables.create_all(connection)
+        create(connection)
         connection.execute(_VERSIONS.insert().values(part=part, version=version))
     elif there != version:
         age = "a newer" if there > version else "an older"

@@ -16,14 +16,14 @@ from tests.virtual_time import VirtualTimeLoop, run_virtually
 from trading_graph.graph.backend_choice import ModelService
 from trading_graph.graph.chat.rate_limits import (
     WINDOW_S,
+    Bookings,
     Bound,
     LongWait,
     ModelRate,
     RateLimits,
+    Sent,
     TimeLeft,
     Turn,
-    _Bookings,
-    _Sent,
     declared_limits,
     in_words,
     model_rate,
@@ -334,7 +334,7 @@ BOOKED = st.lists(st.tuples(st.floats(0, 9), st.integers(0, 50), st.integers(0, 
 def test_a_request_fits_in_behind_the_last_that_leaves_no_room_for_it(
     booked: list[tuple[float, int, int]], requests: int | None, tokens: int | None, more: int
 ) -> None:
-    sent = [_Sent(at, each, number) for at, each, number in booked]
+    sent = [Sent(at, each, number) for at, each, number in booked]
     expected = -math.inf
     for first in range(len(sent)):
         rest = sent[first:]
@@ -342,4 +342,4 @@ def test_a_request_fits_in_behind_the_last_that_leaves_no_room_for_it(
         too_large = tokens is not None and more + sum(each.tokens for each in rest) > tokens
         if too_many or too_large:
             expected = sent[first].at + WINDOW_S
-    assert _Bookings(RateLimits(requests, tokens), sent).earliest(more)[0] == expected
+    assert Bookings(RateLimits(requests, tokens), sent).earliest(more)[0] == expected

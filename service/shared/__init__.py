@@ -1,0 +1,7 @@
+"""What the workers of a house share in PostgreSQL.
+
+- `house`: all of it, opened at once
+- `limits`: the limits of models and data hosts
+- `cache`: market data, fetched once for all
+- `tables`, `database`: where it stands, and what happens while that is away
+"""
