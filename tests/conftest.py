@@ -19,6 +19,7 @@ pytest_plugins = [
     "tests.guards",
     "tests.interrupts",
     "tests.jaeger_process",
+    "tests.postgres",
 ]
 
 
