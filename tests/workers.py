@@ -74,6 +74,23 @@ class House:
         assert done.exit_code == code, done.output
         return done
 
+    def report(self) -> Any:
+        """What the report of the last portfolio says: decisions, ranking, back-test."""
+        return json.loads(self.end("portfolio", "report", "--json").stdout)
+
+    def report_of_one_process(self, *words: str) -> Any:
+        """The same of the portfolio that this process makes alone, in folders of its own."""
+        folders = {
+            "TRADING_GRAPH_OUT": "alone/runs",
+            "TRADING_GRAPH_PORTFOLIOS": "alone/portfolios",
+        }
+        self._env |= folders
+        self.end("portfolio", "run", *words, "--yes")
+        report = self.report()
+        for name in folders:
+            del self._env[name]
+        return report
+
     def talk(self) -> str:
         """All that the processes said."""
         return "\n".join(each.read_text() for each in sorted(self.workdir.glob("talk-*.txt")))
@@ -81,6 +98,13 @@ class House:
     def wait_for_calls(self, calls: int) -> None:
         """Wait until the model has got so many calls."""
         assert self.model.wait_for(calls, PATIENCE_S), self.talk()
+
+    def wait_for_requests(self, number: int) -> None:
+        """Wait until so many came to the model, and those that it does not answer are under way."""
+        deadline = time.monotonic() + PATIENCE_S
+        while self.model.received < number:
+            assert time.monotonic() < deadline, self.talk()
+            time.sleep(0.02)
 
     def kill(self, *processes: "subprocess.Popen[bytes]") -> None:
         """Kill processes at once, and note what had been brought by then."""

@@ -11,6 +11,7 @@ from tests.workers import house
 
 
 def test_a_dead_workers_runs_go_on_with_another(workdir: Path, postgres_url: str) -> None:
+    """And the report is that of one process, to the last figure."""
     words = ("AAPL", "NVDA", "--dates", "2025-11-13..2025-11-14")
     with house(workdir, PaidModel(0.05), postgres_url) as begun:
         portfolio_id = begun.submit(*words)
@@ -22,6 +23,9 @@ def test_a_dead_workers_runs_go_on_with_another(workdir: Path, postgres_url: str
         begun.assert_each_ended_once(document, 4)
         assert begun.assert_traces_are_whole(document) >= 1, "the dead worker had a run"
         begun.stop()
+        shared, alone = begun.report(), begun.report_of_one_process(*words)
+        assert len(shared["ranked"]) > 0
+        assert shared == alone
 
 
 def test_one_worker_serves_a_file_and_a_second_is_refused(workdir: Path) -> None:
