@@ -1,7 +1,8 @@
 """Checkpoints: what a run's nodes returned, stored so that another process can resume the run.
 
 Each run has one SQLite file beside its trace. The file goes with the run, no run waits for the
-commit of another, and deleting the file is all the cleanup.
+commit of another, and deleting the file is all the cleanup. A run of several machines has its
+checkpoints in their database (`service/portfolio/durable/checkpoints.py`).
 """
 
 import sqlite3
@@ -12,7 +13,12 @@ from typing import Any
 
 import aiosqlite
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
+from langgraph.checkpoint.base import (
+    BaseCheckpointSaver,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+)
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
@@ -49,8 +55,8 @@ _ERROR = "__error__"
 _FILE_SUFFIXES = ("", "-wal", "-shm")
 
 
-class Checkpoints(AsyncSqliteSaver):
-    """The checkpoints of one run; once `sealed`, they store nothing more.
+class Checkpoints(BaseCheckpointSaver[str]):
+    """The checkpoints of one run, wherever they are; once `sealed`, they store nothing more.
 
     Seal them before you cancel a run that another process is to resume: else the checkpoints would
     say that it was cancelled, and the resumed run would end at once (seen with langgraph 1.2.22).
@@ -87,16 +93,24 @@ class Checkpoints(AsyncSqliteSaver):
                 self.on_write(task_id)
 
 
+class FileCheckpoints(Checkpoints, AsyncSqliteSaver):
+    """The checkpoints of one run in a file of its own."""
+
+
+def checkpoint_serde() -> JsonPlusSerializer:
+    """What writes and reads the state of a run."""
+    return JsonPlusSerializer(allowed_msgpack_modules=_STATE_TYPES)
+
+
 @asynccontextmanager
 async def open_checkpoints(path: Path) -> AsyncIterator[Checkpoints]:
     """Open the checkpoints of one run, in a file that is created if necessary.
 
     Raises CheckpointError, also for errors of the file during the block.
     """
-    serde = JsonPlusSerializer(allowed_msgpack_modules=_STATE_TYPES)
     try:
         async with aiosqlite.connect(path) as connection:
-            checkpoints = Checkpoints(connection, serde=serde)
+            checkpoints = FileCheckpoints(connection, serde=checkpoint_serde())
             await checkpoints.setup()
             # Waiting for the disk at every step is expensive. A killed process loses no writes even
             # so; only a power failure can lose some.

@@ -8,6 +8,7 @@ import click
 from trading_graph.service.lazy_command import LazyCommand
 from trading_graph.service.shared_options import (
     data_option,
+    database_option,
     json_option,
     offline_option,
     out_option,
@@ -36,7 +37,7 @@ class SessionCount(click.ParamType[int]):
 
 @click.group()
 def portfolio() -> None:
-    """Analyse a list of symbols, or a grid of symbols and dates, in one process.
+    """Analyse a list of symbols, or a grid of symbols and dates: here, or by workers.
 
     A portfolio is named by its id, by the beginning of one, or by `last`. What is done is never
     done again: the same `run`, or `resume`, goes on where a process was stopped or killed.
@@ -69,32 +70,50 @@ def _pace_options(command: _Decorated) -> _Decorated:
     return command
 
 
+def _list_options(command: _Decorated) -> _Decorated:
+    """What is analysed."""
+    for option in (
+        click.option(
+            "--every",
+            type=SessionCount(),
+            metavar="5d",
+            help="With --dates: the first session, and then each so many sessions later.",
+        ),
+        click.option(
+            "--dates",
+            metavar="A..B",
+            help="Every session of New York from A to B, both included, in the place of --date.",
+        ),
+        click.argument("symbols", nargs=-1, metavar="LIST|SYMBOLS..."),
+    ):
+        command = option(command)
+    return command
+
+
+def _anew_options(command: _Decorated) -> _Decorated:
+    """What to do with a portfolio that is there, and with the forecast's question."""
+    for option in (
+        click.option("--yes", is_flag=True, help="Do not ask, whatever the forecast says."),
+        click.option(
+            "--again", is_flag=True, help="Begin anew, although there is such a portfolio already."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @portfolio.command(
     cls=LazyCommand,
     calls=f"{_COMMANDS}:run_command",
     options="run.request:request_options",
     extra="run",
 )
-@click.argument("symbols", nargs=-1, metavar="LIST|SYMBOLS...")
-@click.option(
-    "--dates",
-    metavar="A..B",
-    help="Every session of New York from A to B, both included, in the place of --date.",
-)
-@click.option(
-    "--every",
-    type=SessionCount(),
-    metavar="5d",
-    help="With --dates: the first session, and then each so many sessions later.",
-)
+@_list_options
 @_pace_options
 @offline_option
 @data_option
 @out_option("Where the folders of the runs are made.")
-@click.option(
-    "--again", is_flag=True, help="Begin anew, although there is such a portfolio already."
-)
-@click.option("--yes", is_flag=True, help="Do not ask, whatever the forecast says.")
+@_anew_options
 @json_option
 def run() -> None:
     """Analyse every symbol on every date, and leave a portfolio in portfolios/.
@@ -116,8 +135,38 @@ def run() -> None:
 _which = click.argument("portfolio_id", default="last", metavar="[ID|last]")
 
 
+@portfolio.command(
+    cls=LazyCommand,
+    calls="commands.portfolio_queue:submit_command",
+    options="run.request:request_options",
+    extra="portfolio",
+)
+@_list_options
+@database_option
+@offline_option
+@data_option
+@out_option("Where the folders of the runs are made; all workers need it.")
+@_anew_options
+@json_option
+def submit() -> None:
+    """Leave a portfolio to workers, and return at once.
+
+    `trading-graph worker`, on this machine or on others, does the runs. The same list submitted
+    twice is one portfolio. The words are those of `portfolio run`; how many runs go on at once is a
+    matter of the workers.
+
+    Exit codes: 0 submitted, 2 usage, 3 could not be submitted.
+
+    \b
+    Examples:
+      trading-graph portfolio submit watchlist.txt --date 2025-11-14
+      trading-graph portfolio submit AAPL NVDA --database postgresql://me@db/trading
+    """
+
+
 @portfolio.command(cls=LazyCommand, calls=f"{_COMMANDS}:status_command", extra="run")
 @_which
+@database_option
 @json_option
 def status() -> None:
     """Say how far a portfolio is, and what each of its ticker-days came to.
@@ -152,6 +201,7 @@ def resume() -> None:
 
 @portfolio.command(cls=LazyCommand, calls=f"{_COMMANDS}:cancel_command", extra="run")
 @_which
+@database_option
 @json_option
 def cancel() -> None:
     """Stop the work on a portfolio, also that of another process, and leave the rest undone.

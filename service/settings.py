@@ -8,7 +8,7 @@ import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     AliasChoices,
@@ -142,6 +142,11 @@ class Settings(BaseSettings):
     portfolio_cap_pct: float | None = Field(
         None, gt=0, le=100, description="The most of an account that one position may have."
     )
+    database_url: SecretStr | None = Field(
+        None,
+        description="What workers share: `postgresql://...`; default: one SQLite file, for one "
+        "worker.",
+    )
     decisions: Path | None = Field(
         None, description="The decision logs; default: `decisions` beside the runs' folder."
     )
@@ -211,7 +216,11 @@ class Settings(BaseSettings):
     def secrets(self) -> list[str]:
         """Values that must not be written or sent anywhere, beside those of the environment."""
         keys = (self.openai_api_key, self.langsmith_api_key, self.fred_key)
-        return [key.get_secret_value() for key in keys if key is not None]
+        secrets = [key.get_secret_value() for key in keys if key is not None]
+        if self.database_url is not None:
+            password = urlsplit(self.database_url.get_secret_value()).password
+            secrets += [unquote(password)] if password else []
+        return secrets
 
     @property
     def redactor(self) -> Redactor:

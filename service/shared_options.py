@@ -19,6 +19,12 @@ data_option = click.option(
 offline_option = click.option(
     "--offline", is_flag=True, help="Offline model and embedded data, whatever is set."
 )
+database_option = click.option(
+    "--database",
+    metavar="URL",
+    help="What workers share: postgresql://... Default: TRADING_GRAPH_DATABASE_URL, else a file in "
+    "the folder of portfolios, for one worker.",
+)
 
 
 def out_option(what: str) -> Callable[[_Decorated], _Decorated]:

@@ -114,6 +114,7 @@ async def run(
     unfinished: UnfinishedRun | None = None,
     listeners: Sequence[SpanListener] = (),
     links: Sequence[Link] = (),
+    start_ns: int | None = None,
 ) -> AsyncIterator[RunSpan]:
     """Open `invoke_workflow {name}` with the witness, and declare the span count at the end.
 
@@ -121,7 +122,8 @@ async def run(
     without a span in it the run starts a new trace. `run_id` is an id that was handed out before
     the run began. `unfinished` is what another process left of this run: its span is opened again
     with the same id and parent. `listeners` see every span, including this one. `links` of the
-    run's span are added to those that it had.
+    run's span are added to those that it had. `start_ns` is when a run began that is recorded
+    afterwards.
     """
     context = parent if parent is not None else otel_context.get_current()
     run_uuid = run_id or uuid7()
@@ -142,7 +144,7 @@ async def run(
             open_span(
                 f"{semconv.INVOKE_WORKFLOW} {name}",
                 identity=identity,
-                start_ns=unfinished.root.start_time if unfinished else None,
+                start_ns=unfinished.root.start_time if unfinished else start_ns,
                 links=[*(unfinished.root.links if unfinished else ()), *links],
                 attributes={
                     semconv.OPERATION_NAME: semconv.INVOKE_WORKFLOW,

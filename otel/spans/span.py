@@ -19,8 +19,9 @@ from types import TracebackType
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.sdk.trace import Event
 from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from trading_graph.otel.spans.recording import active_tracer
@@ -167,6 +168,32 @@ def open_span(
     `identity` and `start_ns` fix the span's ids (with `UUIDv7IdGenerator`) and its start.
     """
     return _SpanScope(name, kind, attributes, links, identity, start_ns)
+
+
+def record_past_span(
+    name: str,
+    context: SpanContext,
+    start_ns: int,
+    end_ns: int,
+    *,
+    attributes: Mapping[str, AttributeValue],
+    links: Sequence[Link] = (),
+    events: Sequence[Event] = (),
+    error: str = "",
+) -> None:
+    """Record a span whose work is over, below the current one and under the ids of `context`.
+
+    `error` is what its status says, empty for success. Needs `UUIDv7IdGenerator`.
+    """
+    with dictate_ids(Identity(context.trace_id, context.span_id)):
+        span = active_tracer().start_span(
+            name, attributes=attributes, links=links, start_time=start_ns
+        )
+    for event in events:
+        span.add_event(event.name, event.attributes, event.timestamp)
+    if error:
+        span.set_status(Status(StatusCode.ERROR, error))
+    span.end(max(start_ns, end_ns))
 
 
 class _SpanScope(AbstractContextManager[Span]):

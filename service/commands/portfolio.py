@@ -21,6 +21,7 @@ from trading_graph.service.commands.run import read_request
 from trading_graph.service.errors import BadListError, PortfolioError
 from trading_graph.service.exit_codes import ErrorKind, ExitCode, fail
 from trading_graph.service.langsmith import langsmith_mode
+from trading_graph.service.lazy_command import load
 from trading_graph.service.log import logging_to
 from trading_graph.service.portfolio.dates import portfolio_dates
 from trading_graph.service.portfolio.engine import (
@@ -62,9 +63,9 @@ def run_command(*, symbols: tuple[str, ...], **words: Any) -> ExitCode:
     """Begin a portfolio, or go on with the one that these words name; returns the exit code."""
     if not symbols:
         raise BadListError("Name symbols, or a file that lists them: portfolio run AAPL NVDA.")
-    _refuse_contradictions(words)
+    refuse_contradictions(words)
     talk, settings = Console(stderr=True), read_settings()
-    order = _order(symbols, words, settings)
+    order = read_order(symbols, words, settings)
     folder = PortfolioFolder(settings.portfolios, order.id)
     is_new = not folder.exists
     if not is_new:
@@ -88,20 +89,27 @@ def resume_command(*, portfolio_id: str, parked: bool, **words: Any) -> ExitCode
     return _work(talk, settings, order, words, is_agreed=True, again=again)
 
 
-def status_command(*, portfolio_id: str, as_json: bool) -> ExitCode:
+def status_command(*, portfolio_id: str, database: str | None, as_json: bool) -> ExitCode:
     """Say how far a portfolio is."""
     settings = read_settings()
-    _show(find_portfolio(portfolio_id, settings.portfolios).status(), settings, as_json=as_json)
+    folder = find_portfolio(portfolio_id, settings.portfolios)
+    show_portfolio(folder.status(), settings, as_json=as_json)
+    if folder.is_queued:
+        load("commands.portfolio_queue:tell_attendance")(folder, database, settings)
     return ExitCode.OK
 
 
-def cancel_command(*, portfolio_id: str, as_json: bool) -> ExitCode:
+def cancel_command(*, portfolio_id: str, database: str | None, as_json: bool) -> ExitCode:
     """Stop the work on a portfolio for good."""
     talk, settings = Console(stderr=True), read_settings()
     folder = find_portfolio(portfolio_id, settings.portfolios)
     with talk.status("waiting for the runs under way to stop"):
-        status = asyncio.run(_engine(talk, settings).cancel(folder.path.name))
-    _show(status, settings, as_json=as_json)
+        if folder.is_queued:
+            engine = load("commands.portfolio_queue:engine_of")(folder, database, settings)
+        else:
+            engine = _engine(talk, settings)
+        status = asyncio.run(engine.cancel(folder.path.name))
+    show_portfolio(status, settings, as_json=as_json)
     return ExitCode.OK
 
 
@@ -109,7 +117,7 @@ def report_command(*, portfolio_id: str, as_json: bool) -> ExitCode:
     """Write the report of a portfolio anew, and show it."""
     talk, settings = Console(stderr=True), read_settings()
     folder = find_portfolio(portfolio_id, settings.portfolios)
-    evaluation = _report(talk, folder, settings)
+    evaluation = write_report(talk, folder, settings)
     if as_json:
         sys.stdout.write(as_ranking_json(evaluation))
     else:
@@ -117,7 +125,7 @@ def report_command(*, portfolio_id: str, as_json: bool) -> ExitCode:
     return ExitCode.OK
 
 
-def _refuse_contradictions(words: Mapping[str, Any]) -> None:
+def refuse_contradictions(words: Mapping[str, Any]) -> None:
     """Raise click's UsageError where words exclude each other."""
     if words["date"] is not None and words["dates"] is not None:
         raise click.UsageError("--date is a day and --dates is a range of days; give one of them.")
@@ -125,7 +133,7 @@ def _refuse_contradictions(words: Mapping[str, Any]) -> None:
         raise click.UsageError("--every picks sessions of a range; give --dates A..B with it.")
 
 
-def _order(
+def read_order(
     symbols: tuple[str, ...], words: Mapping[str, Any], settings: Settings
 ) -> PortfolioOrder:
     """The order that the words ask for: one that is there already, or a new one.
@@ -183,15 +191,15 @@ def _work(
     choice = order.choice(settings)
     progress = tuple(folder.progress(order).values())
     runs = sum(not each.is_final or each.state in again for each in progress)
-    _announce(talk, folder, order, choice)
+    announce(talk, folder, order, choice)
     expected = None
     if runs:
         expected = forecast(order, runs, choice, settings)
         for line in forecast_lines(expected):
             talk.print(line, highlight=False, soft_wrap=True)
-        if not is_agreed and not (answer := _agree(talk, expected, choice, settings)):
+        if not is_agreed and not (answer := agree(talk, expected, choice, settings)):
             if answer is None:
-                return fail(_REFUSAL, ErrorKind.USAGE)
+                return fail(REFUSAL, ErrorKind.USAGE)
             raise PortfolioError("The portfolio was not begun, as you said.")
     with logging_to(settings.log_file, settings.redactor):
         live = LiveProgress(talk, progress, expected, settings)
@@ -203,23 +211,23 @@ def _work(
                 f"resume {order.id}",
                 ErrorKind.INTERRUPTED,
             )
-        evaluation = _report(talk, folder, settings)
+        evaluation = write_report(talk, folder, settings)
     if words["as_json"]:
-        _show(status, settings, as_json=True)
+        show_portfolio(status, settings, as_json=True)
     else:
         out = Console(file=sys.stdout)
         show_evaluation(evaluation, out)
         show_summary(status, settings, out)
-    return _exit_code(status)
+    return exit_code(status)
 
 
-_REFUSAL = (
+REFUSAL = (
     "The forecast is above what is begun without a question, and there is no terminal to ask at; "
     "give --yes, or raise TRADING_GRAPH_PORTFOLIO_ASK_USD or TRADING_GRAPH_PORTFOLIO_ASK_CALLS."
 )
 
 
-def _announce(
+def announce(
     talk: Console, folder: PortfolioFolder, order: PortfolioOrder, choice: BackendChoice
 ) -> None:
     """Say what will be worked on, what will serve, and what of the list is left out."""
@@ -240,7 +248,7 @@ def _announce(
         talk.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _agree(
+def agree(
     talk: Console, expected: Forecast, choice: BackendChoice, settings: Settings
 ) -> bool | None:
     """Ask where the forecast is above a limit; None where nobody is there to ask."""
@@ -282,7 +290,7 @@ async def _finish(
             return await engine.work(order.id, live, again=again)
 
 
-def _report(talk: Console, folder: PortfolioFolder, settings: Settings) -> Evaluation:
+def write_report(talk: Console, folder: PortfolioFolder, settings: Settings) -> Evaluation:
     """Write the report of a portfolio; raises PortfolioError or OSError."""
     evaluation = asyncio.run(report_on(folder, settings))
     talk.print(
@@ -291,7 +299,7 @@ def _report(talk: Console, folder: PortfolioFolder, settings: Settings) -> Evalu
     return evaluation
 
 
-def _show(status: PortfolioStatus, settings: Settings, *, as_json: bool) -> None:
+def show_portfolio(status: PortfolioStatus, settings: Settings, *, as_json: bool) -> None:
     """Print how far a portfolio is."""
     folder = PortfolioFolder(status.folder.parent, status.folder.name)
     results = folder.results(status.order, status.ticker_days)
@@ -301,7 +309,7 @@ def _show(status: PortfolioStatus, settings: Settings, *, as_json: bool) -> None
         show_status(status, results, settings, Console(file=sys.stdout))
 
 
-def _exit_code(status: PortfolioStatus) -> ExitCode:
+def exit_code(status: PortfolioStatus) -> ExitCode:
     """0 where every symbol of the list has a decision for every date."""
     if status.state is not PortfolioState.OVER:
         return ExitCode.NOT_DONE

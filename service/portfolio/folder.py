@@ -2,6 +2,8 @@
 
     portfolio.json   the order, written whole before anything starts
     progress.jsonl   what happened, a line each, appended
+    progress/        the same of one ticker-day a file, where workers share the portfolio
+    queue            made where workers do: a database has its ticker-days in line
     worker.lock      held by the process that works on the portfolio; the system releases it
     cancel           made by whoever wants that process to stop for good
     tries/           folders of runs that failed and were begun anew
@@ -32,15 +34,21 @@ from trading_graph.service.portfolio.progress import (
     TickerDayProgress,
     progress_of,
 )
-from trading_graph.service.portfolio.ticker_day import TickerDayResult, TickerDayState
+from trading_graph.service.portfolio.ticker_day import (
+    TickerDay,
+    TickerDayResult,
+    TickerDayState,
+)
 from trading_graph.service.run.folder import RunFolder, replace_text
 
-ORDER, PROGRESS, LOCK, CANCEL, TRIES = (
+ORDER, PROGRESS, LOCK, CANCEL, TRIES, QUEUE, OF_WORKERS = (
     "portfolio.json",
     "progress.jsonl",
     "worker.lock",
     "cancel",
     "tries",
+    "queue",
+    "progress",
 )
 _SHORTEST_ID = 4
 _LOOKS, _LOOK_S = 5, 0.02
@@ -94,9 +102,37 @@ class PortfolioFolder:
             raise PortfolioError(f"There is no portfolio in {self.path}.") from None
         return PortfolioOrder.parse(text, str(self.order_file))
 
+    @property
+    def is_queued(self) -> bool:
+        """Whether workers that share a database were given the portfolio."""
+        return self.queue_file.exists()
+
+    @property
+    def queue_file(self) -> Path:
+        """The file that says which database has the portfolio's ticker-days in line."""
+        return self.path / QUEUE
+
+    def mark_queued(self, text: str) -> None:
+        """Leave the portfolio to workers that share a database; raises OSError."""
+        (self.path / OF_WORKERS).mkdir(exist_ok=True)
+        replace_text(self.queue_file, text)
+
+    def log_of_worker(self, run_id: str) -> Path:
+        """The file in which the worker that has a ticker-day says what happened to it."""
+        return self.path / OF_WORKERS / f"{run_id}.jsonl"
+
     def progress(self, order: PortfolioOrder) -> dict[str, TickerDayProgress]:
         """How far each ticker-day is, by run id; raises PortfolioError."""
-        return progress_of(order.ticker_days, self._events())
+        return progress_of(order.ticker_days, self._events(order))
+
+    def progress_of_one(self, ticker_day: TickerDay) -> TickerDayProgress:
+        """How far a ticker-day is that workers were given; raises PortfolioError."""
+        events = _read(self.log_of_worker(ticker_day.run_id))
+        return progress_of([ticker_day], events)[ticker_day.run_id]
+
+    def events_of_one(self, ticker_day: TickerDay) -> list[ProgressEvent]:
+        """What happened to a ticker-day that workers were given; raises PortfolioError."""
+        return list(_read(self.log_of_worker(ticker_day.run_id)))
 
     def status(self) -> PortfolioStatus:
         """How far the portfolio is; raises PortfolioError.
@@ -104,29 +140,22 @@ class PortfolioFolder:
         What was under way when its process died is as its run's trace tells.
         """
         is_live, order = self.is_locked(), self.order()
+        progress = self.progress(order)
+        if self.is_queued:  # whether a worker is there, the database knows
+            is_live = is_live or not all(each.is_final for each in progress.values())
         ticker_days = tuple(
             each.after(end_of_killed(RunFolder(order.out, run_id), each))
             if each.state is TickerDayState.RUNNING and not is_live
             else each
-            for run_id, each in self.progress(order).items()
+            for run_id, each in progress.items()
         )
         return PortfolioStatus(order, self.path, is_live, ticker_days)
 
-    def _events(self) -> Iterator[ProgressEvent]:
-        try:
-            content = self.progress_file.read_bytes()
-        except FileNotFoundError:
-            return
-        for number, line in enumerate(content.splitlines(keepends=True), 1):
-            if not line.endswith(b"\n"):
-                return  # a process was killed in the middle of it
-            try:
-                yield _DECODER.decode(line)
-            except msgspec.DecodeError as error:
-                raise PortfolioError(
-                    f"Line {number} of {self.progress_file} cannot be read: {error}; mend or "
-                    "delete that line."
-                ) from None
+    def _events(self, order: PortfolioOrder) -> Iterator[ProgressEvent]:
+        if self.is_queued:
+            for each in order.ticker_days:
+                yield from _read(self.log_of_worker(each.run_id))
+        yield from _read(self.progress_file)  # of a process that went on alone
 
     @contextlib.contextmanager
     def work(self) -> Iterator["ProgressLog"]:
@@ -137,9 +166,18 @@ class PortfolioFolder:
         with FileIO(self.path / LOCK, "ab") as lock:
             if not _take(lock):
                 raise PortfolioError(self.busy_sentence)
+            if self.is_queued and not self._is_left_by_workers():
+                raise PortfolioError(
+                    f"The portfolio {self.path.name} is in the line of trading-graph worker; look "
+                    f"at it with: trading-graph portfolio status {self.path.name}"
+                )
             with FileIO(self.progress_file, "ab+") as file:
                 mend(file)
                 yield ProgressLog(file)
+
+    def _is_left_by_workers(self) -> bool:
+        order = self.order()
+        return all(each.is_final for each in self.progress(order).values())
 
     def is_locked(self) -> bool:
         """Whether a process works on the portfolio."""
@@ -193,6 +231,23 @@ class PortfolioFolder:
         return TickerDayResult(ticker_day, TickerDayState.DONE, decision)
 
 
+def _read(log: Path) -> Iterator[ProgressEvent]:
+    """The events in a file; raises PortfolioError."""
+    try:
+        content = log.read_bytes()
+    except FileNotFoundError:
+        return
+    for number, line in enumerate(content.splitlines(keepends=True), 1):
+        if not line.endswith(b"\n"):
+            return  # a process was killed in the middle of it
+        try:
+            yield _DECODER.decode(line)
+        except msgspec.DecodeError as error:
+            raise PortfolioError(
+                f"Line {number} of {log} cannot be read: {error}; mend or delete that line."
+            ) from None
+
+
 def _take(lock: FileIO) -> bool:
     """Take the lock; who only looks whether it is held holds it for a moment."""
     for _ in range(_LOOKS):
@@ -243,7 +298,7 @@ def portfolio_folders(portfolios: Path) -> list[PortfolioFolder]:
 
 
 def _changed_ns(folder: PortfolioFolder) -> int:
-    files = (folder.order_file, folder.progress_file)
+    files = (folder.order_file, folder.progress_file, folder.path / OF_WORKERS)
     return max(file.stat().st_mtime_ns for file in files if file.exists())
 
 

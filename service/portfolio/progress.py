@@ -68,7 +68,7 @@ class ProgressEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """One happening; `at` is seconds since the epoch.
 
     `agents` is how many agents of the run have ended well; `seconds` how long the try took; `usage`
-    what it used.
+    what it used; `error_type` the class of what went wrong.
     """
 
     at: float
@@ -78,6 +78,7 @@ class ProgressEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""
     seconds: float = 0.0
     usage: tuple[ModelUsage, ...] = ()
+    error_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)

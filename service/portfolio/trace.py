@@ -65,12 +65,15 @@ _NO_ERROR = frozenset({TickerDayState.DONE, TickerDayState.WAITING, TickerDaySta
 
 @dataclass(frozen=True, slots=True)
 class PortfolioPlan:
-    """What the trace of a portfolio says at its start; `portfolio_id` has 32 hex digits."""
+    """What the trace of a portfolio says at its start; `portfolio_id` has 32 hex digits.
+
+    `at_once` is None where several workers have slots, each its own.
+    """
 
     portfolio_id: str
     name: str
     ticker_days: int
-    at_once: int
+    at_once: int | None
 
 
 class TickerDaySpan:
@@ -102,7 +105,7 @@ class TickerDaySpan:
 
         `error_type` is the class of what went wrong.
         """
-        self._span.set_attributes(_state_attributes(result))
+        self._span.set_attributes(state_attributes(result))
         if error_type or result.state not in _NO_ERROR:
             kind = error_type or str(result.state)
             self._span.set_attribute(semconv.ERROR_TYPE, kind)
@@ -168,7 +171,7 @@ class PortfolioSpan:
         try:
             with spans.open_span(
                 TICKER_DAY,
-                attributes={**_attributes(ticker_day, tries), **(more or {})},
+                attributes={**try_attributes(ticker_day, tries), **(more or {})},
                 links=[Link(spans.run_context(ticker_day.run_id))],
             ) as span:
                 yield span
@@ -195,7 +198,7 @@ async def record_portfolio(
         async with spans.run(
             WORKFLOW,
             provider=engine.telemetry.provider,
-            attributes=_plan_attributes(engine, plan),
+            attributes=plan_attributes(engine, plan),
             parent=Context(),
             run_id=uuid.UUID(plan.portfolio_id),
             unfinished=files.unfinished,
@@ -267,7 +270,7 @@ def _with_calls_of(span: ReadableSpan, out: Path, price_of: PriceOf) -> Readable
     run_id = attributes.get(RUN)
     if not isinstance(run_id, str):
         return span
-    tally = tally_of(_ended_spans(RunFolder(out, run_id).trace), start_ns, price_of)
+    tally = tally_of(ended_spans(RunFolder(out, run_id).trace), start_ns, price_of)
     slot = _slot_attributes(cast("float", attributes.get(SLOT_WAIT_S, 0.0)))
     return ReadableSpan(
         name=span.name,
@@ -283,7 +286,8 @@ def _with_calls_of(span: ReadableSpan, out: Path, price_of: PriceOf) -> Readable
     )
 
 
-def _ended_spans(trace: Path) -> Sequence[ReadableSpan]:
+def ended_spans(trace: Path) -> Sequence[ReadableSpan]:
+    """The spans in the trace of a run; none where it cannot be read. Blocks."""
     try:
         return from_lines(trace.read_bytes(), str(trace))
     except FileNotFoundError:
@@ -297,12 +301,11 @@ def _slot_attributes(wait_s: float) -> dict[str, AttributeValue]:
     return spans.grant_attributes({SLOTS: 1}, wait_s=wait_s, waited_for=SLOTS)
 
 
-def _plan_attributes(engine: Engine, plan: PortfolioPlan) -> dict[str, AttributeValue]:
+def plan_attributes(engine: Engine, plan: PortfolioPlan) -> dict[str, AttributeValue]:
+    """The attributes of the span of a portfolio."""
     choice = engine.backends.choice
-    declared = [
-        DeclaredLimit(SLOTS, plan.at_once, unit=SLOTS),
-        *declared_limits(engine.backends.models.service),
-    ]
+    slots = [] if plan.at_once is None else [DeclaredLimit(SLOTS, plan.at_once, unit=SLOTS)]
+    declared = [*slots, *declared_limits(engine.backends.models.service)]
     return {
         PORTFOLIO_ID: plan.portfolio_id,
         NAME: plan.name,
@@ -312,7 +315,8 @@ def _plan_attributes(engine: Engine, plan: PortfolioPlan) -> dict[str, Attribute
     }
 
 
-def _attributes(ticker_day: TickerDay, tries: int) -> dict[str, AttributeValue]:
+def try_attributes(ticker_day: TickerDay, tries: int) -> dict[str, AttributeValue]:
+    """The attributes of the span of a try; `tries` counts from 1."""
     return {
         semconv.OPERATION: TICKER_DAY,
         semconv.LANGSMITH_SPAN_KIND: "chain",
@@ -324,7 +328,8 @@ def _attributes(ticker_day: TickerDay, tries: int) -> dict[str, AttributeValue]:
     }
 
 
-def _state_attributes(result: TickerDayResult) -> dict[str, AttributeValue]:
+def state_attributes(result: TickerDayResult) -> dict[str, AttributeValue]:
+    """The attributes that say what a try came to."""
     attributes: dict[str, AttributeValue] = {
         STATE: result.state,
         OVER: result.state in _OVER,

@@ -9,7 +9,9 @@ import asyncio
 import errno
 import time
 import uuid
+from contextlib import AbstractContextManager
 from functools import partial
+from typing import Protocol
 
 from trading_graph.graph.decisions import Decision
 from trading_graph.graph.errors import ModelRefusalError, QuotaError, RunFailedError
@@ -21,7 +23,7 @@ from trading_graph.service.portfolio.order import PortfolioOrder
 from trading_graph.service.portfolio.progress import MOST_TRIES, Happening
 from trading_graph.service.portfolio.run_tally import RunTally
 from trading_graph.service.portfolio.ticker_day import TickerDay, TickerDayResult, TickerDayState
-from trading_graph.service.portfolio.trace import PortfolioSpan, TickerDaySpan
+from trading_graph.service.portfolio.trace import TickerDaySpan
 from trading_graph.service.portfolio.work_record import WorkRecord
 from trading_graph.service.run.engine import Engine
 from trading_graph.service.run.folder import FolderState, RunFolder, folder_state, state_left_by
@@ -38,6 +40,16 @@ class StopError(Exception):
     """Every further try would end in the same error; the message is the error's."""
 
 
+class TickerDayTrace(Protocol):
+    """Where the tries of ticker-days are recorded."""
+
+    def ticker_day(
+        self, ticker_day: TickerDay, tries: int, *, queued_ns: int | None = None
+    ) -> AbstractContextManager[TickerDaySpan]:
+        """Record a try for the duration of the block; a run that begins inside listens to it."""
+        ...
+
+
 class TickerDayRuns:
     """Makes the runs of a portfolio's ticker-days on an engine."""
 
@@ -47,7 +59,7 @@ class TickerDayRuns:
         folder: PortfolioFolder,
         order: PortfolioOrder,
         record: WorkRecord,
-        trace: PortfolioSpan,
+        trace: TickerDayTrace,
     ) -> None:
         self._engine = engine
         self._trace = trace
@@ -141,6 +153,7 @@ class TickerDayRuns:
         note = partial(
             self._record.note,
             run_id,
+            error_type=error_type(cause),
             reason=reason,
             agents=self._record[run_id].agents + tally.agents,
             seconds=seconds,

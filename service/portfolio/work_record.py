@@ -2,19 +2,26 @@
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, Protocol
 
 from trading_graph.graph.decisions import Decision
 from trading_graph.service.portfolio.engine import PortfolioListener
-from trading_graph.service.portfolio.folder import ProgressLog
 from trading_graph.service.portfolio.progress import Happening, ProgressEvent, TickerDayProgress
+
+
+class EventLog(Protocol):
+    """Where events are written."""
+
+    def append(self, *events: ProgressEvent) -> None:
+        """Write events; raises OSError."""
+        ...
 
 
 class WorkRecord:
     """How far the ticker-days of a portfolio are, which this process works on."""
 
     def __init__(
-        self, log: ProgressLog, progress: dict[str, TickerDayProgress], listener: PortfolioListener
+        self, log: EventLog, progress: dict[str, TickerDayProgress], listener: PortfolioListener
     ) -> None:
         self._log = log
         self._progress = progress
@@ -28,6 +35,10 @@ class WorkRecord:
     def ticker_days(self) -> tuple[TickerDayProgress, ...]:
         """How far all ticker-days are, in their order."""
         return tuple(self._progress.values())
+
+    def take_up(self, progress: TickerDayProgress) -> None:
+        """Go on with a ticker-day that another process has left."""
+        self._progress[progress.ticker_day.run_id] = progress
 
     async def note(
         self,

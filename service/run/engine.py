@@ -22,7 +22,7 @@ from trading_graph.graph.analysis import Analysis, analyse, brought, record_run
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.graph.backends import Backends, open_backends
 from trading_graph.graph.budget import Spending
-from trading_graph.graph.checkpoints import Checkpoints, delete_checkpoints, open_checkpoints
+from trading_graph.graph.checkpoints import Checkpoints
 from trading_graph.graph.decisions import Decision
 from trading_graph.graph.errors import AnalysisError, RunFailedError
 from trading_graph.graph.options import Options
@@ -45,6 +45,7 @@ from trading_graph.service.langsmith import LangSmithMode, langsmith_callbacks, 
 from trading_graph.service.log import LOG
 from trading_graph.service.replay import replaying, send_again
 from trading_graph.service.run.folder import RunFolder
+from trading_graph.service.run.keeper import FileKeeper, Ownership, RunKeeper
 from trading_graph.service.run.monitoring import RunMetrics, TimingLog
 from trading_graph.service.run.order import RunOrder
 from trading_graph.service.run.report import chart, report, unfinished_report
@@ -92,6 +93,7 @@ class Engine:
         telemetry: Telemetry,
         *,
         durable: bool = False,
+        keeper: RunKeeper | None = None,
     ) -> None:
         self.settings = settings
         self.redactor = telemetry.redactor
@@ -102,6 +104,7 @@ class Engine:
         self.decisions = DecisionLog.of(settings, out)
         self.metrics = RunMetrics(telemetry.metrics.meter)
         self._durable = durable
+        self._keeper = keeper or FileKeeper()
         self._live: list[_LiveRun] = []
         self._has_left = False
         self._is_part = False
@@ -213,7 +216,7 @@ class Engine:
             )
             ends = NodeEnds(trace_file)
             async with (
-                open_checkpoints(folder.checkpoints) as checkpoints,
+                self._keeper.checkpoints(folder) as checkpoints,
                 langsmith_callbacks(self.langsmith, self.redactor, private=private) as callbacks,
                 record_run(
                     options,
@@ -222,7 +225,7 @@ class Engine:
                     parent=parent,
                     run_id=run_id,
                     unfinished=unfinished,
-                    listeners=[ends, *listeners],
+                    listeners=[Ownership(self._keeper), ends, *listeners],
                     links=links,
                 ) as run,
             ):
@@ -256,6 +259,7 @@ class Engine:
                 finally:
                     self._live.remove(live)
                 # Before the run's span ends: a run that is over has all its files.
+                self._keeper.assert_owned()
                 try:
                     analysis = await asyncio.to_thread(self._write, analysis, folder)
                 except OSError:
@@ -286,7 +290,12 @@ class Engine:
             if ended and ends is not None:
                 ends.release()
             over = ended and not keeps
-            await asyncio.to_thread(_close_files, folder, trace_file, journal, over)
+            if trace_file is not None:
+                # A run whose trace is not whole on disk is not over.
+                over = await asyncio.to_thread(trace_file.close) and over
+            if over:
+                await self._keeper.forget(folder)
+            await asyncio.to_thread(_close, folder, journal, over)
 
     async def _keep(
         self,
@@ -365,17 +374,9 @@ def _begin(folder: RunFolder, order: RunOrder) -> Journal:
     return Journal.begin(folder.journal)
 
 
-def _close_files(
-    folder: RunFolder, trace_file: TraceFile | None, journal: Journal, over: bool
-) -> None:
-    """Close the files of a run. The journal goes last: without it a run is over.
-
-    A run whose trace is not whole on disk is not over.
-    """
-    if trace_file is not None:
-        over = trace_file.close() and over
+def _close(folder: RunFolder, journal: Journal, over: bool) -> None:
+    """Close the journal of a run. It goes last: without it a run is over."""
     if over:
-        delete_checkpoints(folder.checkpoints)
         folder.order.unlink(missing_ok=True)
     journal.close(over=over)
 
@@ -403,11 +404,13 @@ async def open_engine(
     metric_readers: Sequence[MetricReader] = (),
     durable: bool = False,
     house: House | None = None,
+    keeper: RunKeeper | None = None,
 ) -> AsyncIterator[Engine]:
     """Open telemetry and back ends; when the block has ended every span is sent or spooled.
 
     `metric_readers` read the metrics beside the exporter that the variables configure. Of a
-    `durable` engine's runs a killed process loses no agent whose successor has begun.
+    `durable` engine's runs a killed process loses no agent whose successor has begun; its `keeper`
+    has their checkpoints, by default in their folders.
     A `house` has limits and a cache that its processes share.
     Raises SettingsError or ExporterSettingsError.
     """
@@ -426,7 +429,9 @@ async def open_engine(
     try:
         with telemetry.logs.attach(), replaying(settings, target):
             async with open_backends(choice, house=house) as backends:
-                engine = Engine(settings, out, langsmith, backends, telemetry, durable=durable)
+                engine = Engine(
+                    settings, out, langsmith, backends, telemetry, durable=durable, keeper=keeper
+                )
                 with engine.metrics.watching(backends.pool):
                     yield engine
     finally:

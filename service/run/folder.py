@@ -26,6 +26,8 @@ from trading_graph.otel.vocabularies.limits import ITEM
 DECISION, REPORT, TRACE = "decision.json", "report.md", "trace.jsonl"
 CHART = "chart.svg"
 ORDER, JOURNAL, CHECKPOINTS = "order.json", "open.jsonl", "checkpoints.sqlite"
+CHECKPOINTS_ELSEWHERE = "checkpoints.elsewhere"
+"""An empty file in the place of the checkpoints, where a database has them."""
 
 _SHOWN = 6
 
@@ -53,6 +55,11 @@ class RunFolder:
         self.order = self.path / ORDER
         self.journal = self.path / JOURNAL
         self.checkpoints = self.path / CHECKPOINTS
+        self.checkpoints_elsewhere = self.path / CHECKPOINTS_ELSEWHERE
+
+    def has_checkpoints(self) -> bool:
+        """Whether checkpoints of the run are in its folder, or in a database."""
+        return self.checkpoints.is_file() or self.checkpoints_elsewhere.is_file()
 
     def create(self, order: str) -> None:
         """Make the folder of a new run; raises OSError, also when it exists already."""
@@ -101,7 +108,7 @@ def folder_state(folder: Path) -> FolderState:
     run = None if trace is None else _run(trace)
     if trace is None or run is None or trace.end[run] == 0:
         return FolderState.INTERRUPTED
-    if trace.status[run] != ERROR or not (folder / CHECKPOINTS).is_file():
+    if trace.status[run] != ERROR or not RunFolder(folder.parent, folder.name).has_checkpoints():
         return FolderState.OVER
     # A process that went on with a failed run may have been killed.
     return FolderState.FAILED if trace.end.all() else FolderState.INTERRUPTED

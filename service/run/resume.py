@@ -146,7 +146,7 @@ def claim(out: Path, run_id: str) -> ClaimedRun:
         )
     try:
         unfinished = read_unfinished_run(folder.trace, folder.journal)
-        if not folder.checkpoints.exists() and unfinished and _has_agents(unfinished):
+        if not folder.has_checkpoints() and unfinished and _has_agents(unfinished):
             raise NotResumableError(
                 f"{folder.checkpoints} is gone, and with it what the run's agents had brought; "
                 "start the analysis anew."

@@ -1,0 +1,113 @@
+"""`trading-graph portfolio submit`, and what the database says of what was submitted."""
+
+import asyncio
+import sys
+from typing import Any
+
+from rich.console import Console
+
+from trading_graph.otel.report.documents.document import encode
+from trading_graph.service.commands.portfolio import (
+    REFUSAL,
+    agree,
+    announce,
+    read_order,
+    refuse_contradictions,
+)
+from trading_graph.service.errors import BadListError, PortfolioError
+from trading_graph.service.exit_codes import ErrorKind, ExitCode, fail
+from trading_graph.service.extras import VERSION
+from trading_graph.service.portfolio.durable.database import Database
+from trading_graph.service.portfolio.durable.engine import Attendance, DurableEngine
+from trading_graph.service.portfolio.durable.shared_folders import queued
+from trading_graph.service.portfolio.folder import PortfolioFolder
+from trading_graph.service.portfolio.forecast import forecast
+from trading_graph.service.portfolio.status_document import portfolio_json
+from trading_graph.service.portfolio.status_text import forecast_lines
+from trading_graph.service.settings import Settings, read_settings
+
+
+def submit_command(
+    *, symbols: tuple[str, ...], database: str | None, as_json: bool, **words: Any
+) -> ExitCode:
+    """Leave a portfolio to workers; returns the exit code."""
+    if not symbols:
+        raise BadListError("Name symbols, or a file that lists them: portfolio submit AAPL NVDA.")
+    refuse_contradictions(words)
+    talk, settings = Console(stderr=True), read_settings()
+    words |= dict.fromkeys(("at_once", "model_rpm", "model_tpm"))
+    order = read_order(symbols, words, settings)
+    # Workers have folders of their own that they stand in.
+    order = order.model_copy(update={"out": order.out.absolute()})
+    folder = PortfolioFolder(settings.portfolios, order.id)
+    place = database_of(database, settings)
+    if not folder.is_queued:
+        choice = order.choice(settings)
+        announce(talk, folder, order, choice)
+        expected = forecast(order, len(order.ticker_days), choice, settings)
+        for line in forecast_lines(expected):
+            talk.print(line, highlight=False, soft_wrap=True)
+        if not words["yes"] and not (answer := agree(talk, expected, choice, settings)):
+            if answer is None:
+                return fail(REFUSAL, ErrorKind.USAGE)
+            raise PortfolioError("The portfolio was not submitted, as you said.")
+    status = asyncio.run(DurableEngine(settings.portfolios, place, VERSION).submit(order))
+    if as_json:
+        results = folder.results(status.order, status.ticker_days)
+        sys.stdout.write(encode(portfolio_json(status, results, settings)) + "\n")
+    else:
+        sys.stdout.write(f"{order.id}\n")
+        talk.print(
+            f"The portfolio is {status.state} in {place.name}; look at it with: trading-graph "
+            f"portfolio status {order.id}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return ExitCode.OK
+
+
+def engine_of(folder: PortfolioFolder, database: str | None, settings: Settings) -> DurableEngine:
+    """The engine of a portfolio that was submitted; raises PortfolioError."""
+    place = database_of(database, settings)
+    name = queued(folder).database
+    if name != place.name:
+        raise PortfolioError(
+            f"The portfolio {folder.path.name} is in line in {name}, and the database here is "
+            f"{place.name}; name that one with --database or TRADING_GRAPH_DATABASE_URL."
+        )
+    return DurableEngine(folder.path.parent, place, VERSION)
+
+
+def tell_attendance(folder: PortfolioFolder, database: str | None, settings: Settings) -> None:
+    """Say on stderr who works, and whether anything has nobody; raises PortfolioError."""
+    if all(each.is_final for each in folder.status().ticker_days):
+        return
+    talk = Console(stderr=True)
+    attendance = asyncio.run(engine_of(folder, database, settings).attendance())
+    for line in _lines(attendance):
+        talk.print(line, highlight=False, soft_wrap=True)
+
+
+def database_of(word: str | None, settings: Settings) -> Database:
+    """The database that a word or the settings name; raises PortfolioError."""
+    secret = settings.database_url
+    address = word or (None if secret is None else secret.get_secret_value())
+    return Database.of(address, settings.portfolios)
+
+
+def _lines(attendance: Attendance) -> list[str]:
+    number = len(attendance.workers)
+    if not number:
+        return ["ALARM: no worker is there; start one with: trading-graph worker"]
+    names = ", ".join(f"{each.name} ({each.version})" for each in attendance.workers if each.name)
+    lines = [
+        f"{number} worker{'s' * (number != 1)}{names and f': {names}'}; ticker-days in line: "
+        f"{attendance.in_line}."
+    ]
+    if attendance.ownerless:
+        versions = ", ".join(sorted({each.version for each in attendance.ownerless}))
+        lines.append(
+            f"ALARM: nobody has {len(attendance.ownerless)} ticker-days (version {versions}); "
+            "where that stays so, start a worker of that version."
+        )
+    return lines

@@ -1,0 +1,166 @@
+"""Portfolios that workers work on; a `PortfolioEngine` that does no work itself.
+
+The folder of a portfolio is its record, as with one process: workers, and whoever asks, see the
+same folders of portfolios and of runs. The database says what is in line and who is there.
+"""
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from trading_graph.service.errors import PortfolioError
+from trading_graph.service.portfolio.durable.cancelling import cancel_waiting
+from trading_graph.service.portfolio.durable.database import Database
+from trading_graph.service.portfolio.durable.lease import LiveWorker, live_workers
+from trading_graph.service.portfolio.durable.queue import (
+    TICKER_DAY_WORKFLOW,
+    Work,
+    WorkQueue,
+    WorkState,
+)
+from trading_graph.service.portfolio.durable.run_files import TickerDayLogs
+from trading_graph.service.portfolio.durable.shared_folders import share_folders
+from trading_graph.service.portfolio.engine import (
+    PortfolioListener,
+    PortfolioState,
+    PortfolioStatus,
+)
+from trading_graph.service.portfolio.folder import PortfolioFolder
+from trading_graph.service.portfolio.order import PortfolioOrder
+from trading_graph.service.portfolio.ticker_day import TickerDayState
+
+_LOOK_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Attendance:
+    """Who is there for the work of a database, and what is in line or under way of it."""
+
+    workers: tuple[LiveWorker, ...]
+    works: tuple[Work, ...]
+    knows_names: bool
+
+    @property
+    def in_line(self) -> int:
+        """How many ticker-days wait for a worker."""
+        return sum(each.state is WorkState.IN_LINE for each in self._ticker_days)
+
+    @property
+    def ownerless(self) -> tuple[Work, ...]:
+        """What is under way by a worker that is dead, or waits for one of a version not there."""
+        if not self.knows_names:
+            return () if self.workers else self._ticker_days
+        names = {each.name for each in self.workers}
+        versions = {each.version for each in self.workers}
+        return tuple(
+            each
+            for each in self._ticker_days
+            if (
+                each.worker not in names
+                if each.state is WorkState.UNDER_WAY
+                else each.version not in versions
+            )
+        )
+
+    @property
+    def _ticker_days(self) -> tuple[Work, ...]:
+        return tuple(each for each in self.works if each.name == TICKER_DAY_WORKFLOW)
+
+
+class DurableEngine:
+    """The portfolios of a folder and the line of a database; a `PortfolioEngine`."""
+
+    def __init__(self, portfolios: Path, database: Database, version: str) -> None:
+        self._portfolios = portfolios
+        self._database = database
+        self._version = version
+
+    async def submit(self, order: PortfolioOrder) -> PortfolioStatus:
+        """Write an order down and put it into the line; one that is there already stays there."""
+
+        def submit() -> PortfolioStatus:
+            folder = self._folder(order.id)
+            self._database.prepare()
+            if not folder.is_queued:
+                if folder.exists:
+                    raise PortfolioError(
+                        f"The portfolio {order.id} was begun by one process; go on with: "
+                        f"trading-graph portfolio resume {order.id}, or begin anew with --again."
+                    )
+                folder.submit(order)
+                share_folders(folder, order, self._database)
+            elif folder.status().state is not PortfolioState.RUNNING:
+                return folder.status()
+            with WorkQueue.of(self._database) as queue:
+                queue.add_portfolio(order.id, self._version)
+            return folder.status()
+
+        return await asyncio.to_thread(submit)
+
+    async def status(self, portfolio_id: str) -> PortfolioStatus:
+        """How far a portfolio is."""
+        return await asyncio.to_thread(self._folder(portfolio_id).status)
+
+    async def attendance(self) -> Attendance:
+        """Who is there for the work of the database; raises PortfolioError."""
+
+        def unfinished() -> tuple[Work, ...]:
+            self._database.prepare()
+            with WorkQueue.of(self._database) as queue:
+                return tuple(queue.unfinished())
+
+        works = await asyncio.to_thread(unfinished)
+        workers = tuple(await live_workers(self._database))
+        return Attendance(workers, works, self._database.is_postgres)
+
+    async def work(
+        self,
+        portfolio_id: str,
+        listener: PortfolioListener,
+        *,
+        again: Collection[TickerDayState] = (),
+    ) -> PortfolioStatus:
+        """Look on until each of the portfolio's ticker-days is over; workers do the work."""
+        if again:
+            raise PortfolioError(
+                "Workers do nothing again; go on in this process with: trading-graph portfolio "
+                f"resume {portfolio_id} --parked"
+            )
+        status = await self.status(portfolio_id)
+        while True:
+            before = {each.ticker_day.run_id: each for each in status.ticker_days}
+            if status.state is not PortfolioState.RUNNING:
+                return status
+            await asyncio.sleep(_LOOK_S)
+            status = await self.status(portfolio_id)
+            for each in status.ticker_days:
+                if each != before[each.ticker_day.run_id]:
+                    listener.changed(each)
+
+    async def cancel(self, portfolio_id: str) -> PortfolioStatus:
+        """Stop the work on a portfolio for good; returns when workers have left it."""
+        folder = self._folder(portfolio_id)
+        status = await self.status(portfolio_id)
+        if status.state is PortfolioState.OVER:
+            raise PortfolioError(
+                f"The portfolio {portfolio_id} is over, so there is nothing to cancel; see: "
+                f"trading-graph portfolio status {portfolio_id}"
+            )
+        await asyncio.to_thread(folder.request_cancel)
+        while status.state is PortfolioState.RUNNING:
+            workers = await live_workers(self._database)
+            if not workers:
+                await asyncio.to_thread(self._cancel_alone, folder)
+            await asyncio.sleep(_LOOK_S)
+            status = await self.status(portfolio_id)
+        return status
+
+    def _cancel_alone(self, folder: PortfolioFolder) -> None:
+        """Note that nothing more is done, where no worker is there to do it."""
+        self._database.prepare()
+        with WorkQueue.of(self._database) as queue:
+            cancel_waiting(queue, folder, TickerDayLogs(folder, lambda: None), workers=())
+
+    def _folder(self, portfolio_id: str) -> PortfolioFolder:
+        return PortfolioFolder(self._portfolios, portfolio_id)

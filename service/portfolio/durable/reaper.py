@@ -1,0 +1,58 @@
+"""The reaper: gives the work of dead workers to others, and tells of work that nobody takes.
+
+Every worker has one. That a worker is dead is known by its lease, which is then held by the reaper
+while it looks again at what that worker had: so two reapers never give the same work out twice.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from trading_graph.service.errors import PortfolioError
+from trading_graph.service.log import LOG
+from trading_graph.service.portfolio.durable.lease import Lease
+from trading_graph.service.portfolio.durable.queue import WorkQueue, versions_of
+
+_LOOK_S = 1.0
+_ALARM_LOOKS = 60
+
+
+class Reaper:
+    """Looks at the line once a second, for ever."""
+
+    def __init__(
+        self, queue: WorkQueue, lease: Lease, version: str, tell: Callable[[str], None]
+    ) -> None:
+        self._queue = queue
+        self._lease = lease
+        self._version = version
+        self._tell = tell
+
+    async def reap(self) -> None:
+        """Look for ever: a database that does not answer is a matter of the lease."""
+        look = 0
+        while True:
+            try:
+                await self._look(alarm=look % _ALARM_LOOKS == 0)
+            except PortfolioError as error:
+                LOG.warning("%s", error)
+            look += 1
+            await asyncio.sleep(_LOOK_S)
+
+    async def _look(self, *, alarm: bool) -> None:
+        under_way = await asyncio.to_thread(self._queue.under_way)
+        for worker in sorted({work.worker for work in under_way}):
+            async with self._lease.dead(worker) as is_dead:
+                if is_dead:
+                    left = await asyncio.to_thread(self._queue.under_way, worker)
+                    await asyncio.to_thread(self._queue.give_back, left)
+                    if left:
+                        self._tell(f"Worker {worker} is dead; what it had goes on: {len(left)}.")
+        if alarm:
+            works = await asyncio.to_thread(self._queue.unfinished)
+            for version, number in versions_of(works).items():
+                if version != self._version:
+                    self._tell(
+                        f"{number} ticker-day{'s' * (number != 1)} in line for a worker of version "
+                        f"{version}, and this one is of {self._version}: start one of that "
+                        "version until they are over, or cancel their portfolios."
+                    )

@@ -1,0 +1,316 @@
+"""A worker: takes ticker-days from the line of a database until it is told to stop.
+
+DBOS hands out the work, on this event loop. A run is one workflow, with LangGraph's checkpoints
+inside: no part of the graph is a step of DBOS's, because parallel nodes end in any order. The work
+of a worker that has died is put into the line again by any other (`reaper.py`).
+
+A worker that has lost its lease ends in that moment and begins anew under another name, in the same
+process. It writes nothing more, not even that it stops: all that it had belongs to others.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from dbos import DBOS, DBOSConfig
+
+from trading_graph.service.log import LOG
+from trading_graph.service.portfolio.durable.cancelling import cancel_waiting
+from trading_graph.service.portfolio.durable.checkpoints import LeasedKeeper
+from trading_graph.service.portfolio.durable.database import Database
+from trading_graph.service.portfolio.durable.lease import (
+    Lease,
+    file_lease,
+    postgres_lease,
+)
+from trading_graph.service.portfolio.durable.queue import (
+    APPLICATION,
+    PORTFOLIO_WORKFLOW,
+    PORTFOLIOS,
+    TICKER_DAY_WORKFLOW,
+    TICKER_DAYS,
+    WorkQueue,
+)
+from trading_graph.service.portfolio.durable.reaper import Reaper
+from trading_graph.service.portfolio.durable.run_files import TickerDayLogs
+from trading_graph.service.portfolio.durable.share import Floor, OpensEngine, Share
+from trading_graph.service.portfolio.durable.shared_folders import shared_order
+from trading_graph.service.portfolio.durable.trace import record_over
+from trading_graph.service.portfolio.engine import PortfolioListener
+from trading_graph.service.portfolio.folder import PortfolioFolder
+from trading_graph.service.run.keeper import FileKeeper, RunKeeper
+from trading_graph.service.settings import Settings
+
+REJOIN = "--rejoin"
+_LOOK_S = 0.25
+_POLL_S = 0.1
+_PORTFOLIOS_AT_ONCE = 50
+_LOOKED_AT_PER_S = 500
+_ENGINES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How many runs a worker has at once, all workers have, and how long one waits for its own.
+
+    `drain_s` is for how long a worker that is told to stop lets its runs go on.
+    """
+
+    at_once: int
+    at_once_in_all: int | None
+    drain_s: float
+
+
+class Worker:
+    """The work of this process on the line of a database, until `stop`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        queue: WorkQueue,
+        lease: Lease,
+        open_engine: OpensEngine,
+        keeper: RunKeeper,
+        listener: PortfolioListener,
+        version: str,
+    ) -> None:
+        self._settings = settings
+        self._queue = queue
+        self._lease = lease
+        self._open_engine = open_engine
+        self._keeper = keeper
+        self._listener = listener
+        self._version = version
+        self._floor = Floor()
+        self._shares: dict[str, Share] = {}
+        self._opening = asyncio.Lock()
+        self._stops = 0
+        self._stopped = asyncio.Event()
+        self.failure: Exception | None = None
+        """Why the worker stops, where nobody has told it to."""
+
+    def stop(self) -> None:
+        """Take nothing more; at the second call, wait for nothing either."""
+        self._stops += 1
+        self._stopped.set()
+
+    async def wait_for_stop(self) -> None:
+        """Return when the worker was told to stop, or cannot go on."""
+        await self._stopped.wait()
+
+    async def drain(self, seconds: float) -> None:
+        """Let runs under way come to their ends for so long, then leave them to others."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while any(share.ticker_days for share in self._shares.values()):
+            if asyncio.get_running_loop().time() >= deadline or self._stops > 1:
+                break
+            await asyncio.sleep(_LOOK_S)
+        for share in list(self._shares.values()):
+            await self._close(share)
+
+    async def ticker_day(self, portfolio_id: str, run_id: str) -> None:
+        """The workflow of a ticker-day: it returns when that is over, or is cancelled."""
+        async with self._working(run_id), self._share(portfolio_id) as share:
+            if share is None:
+                return
+            (ticker_day,) = (each for each in share.order.ticker_days if each.run_id == run_id)
+            await share.make(ticker_day)
+            if share.is_left and not await asyncio.to_thread(share.folder.cancel_is_requested):
+                await _for_ever()
+
+    async def portfolio(self, portfolio_id: str) -> None:
+        """The workflow of a portfolio: put its ticker-days into the line, and end its trace."""
+        async with self._working(portfolio_id):
+            folder = PortfolioFolder(self._settings.portfolios, portfolio_id)
+            order = await asyncio.to_thread(shared_order, folder)
+            progress = await asyncio.to_thread(folder.progress, order)
+            waiting = [run_id for run_id, each in progress.items() if not each.is_final]
+            if not await asyncio.to_thread(folder.cancel_is_requested):
+                await asyncio.to_thread(
+                    self._queue.add_ticker_days, portfolio_id, waiting, self._version
+                )
+            look_s = max(_LOOK_S, len(waiting) / _LOOKED_AT_PER_S)
+            while not all(each.is_final for each in progress.values()):
+                await asyncio.sleep(look_s)
+                if await asyncio.to_thread(folder.cancel_is_requested):
+                    log = TickerDayLogs(folder, self._keeper.assert_owned)
+                    await asyncio.to_thread(cancel_waiting, self._queue, folder, log)
+                progress = await asyncio.to_thread(folder.progress, order)
+            async with self._open_engine(order) as engine:
+                await record_over(folder, order, engine)
+            await asyncio.to_thread(folder.forget_cancel)
+            LOG.info("The portfolio %s is over.", portfolio_id)
+
+    @asynccontextmanager
+    async def _working(self, id_: str) -> AsyncIterator[None]:
+        """Hold the lock of a workflow, which never ends where this worker has to leave it."""
+        if self._stops:
+            await _for_ever()
+        try:
+            async with self._lease.run(id_):
+                yield
+        except Exception as error:
+            # Another worker, or this one later, may do better. A try that had begun counts as one
+            # in which the worker died.
+            LOG.error("The worker stops", exc_info=error)
+            self.failure = self.failure or error
+            self.stop()
+            await _for_ever()
+
+    @asynccontextmanager
+    async def _share(self, portfolio_id: str) -> AsyncIterator[Share | None]:
+        """The share of a portfolio; None where it is cancelled."""
+        async with self._opening:
+            folder = PortfolioFolder(self._settings.portfolios, portfolio_id)
+            if await asyncio.to_thread(folder.cancel_is_requested):
+                share = None
+            elif (share := self._shares.get(portfolio_id)) is None:
+                idle = [each for each in self._shares.values() if not each.users]
+                for each in idle[: max(0, len(self._shares) + 1 - _ENGINES)]:
+                    await self._close(each)
+                share = await self._open(folder)
+                self._shares[portfolio_id] = share
+            if share is not None:
+                share.users += 1
+        try:
+            yield share
+        finally:
+            if share is not None:
+                share.users -= 1
+
+    async def _open(self, folder: PortfolioFolder) -> Share:
+        order = await asyncio.to_thread(shared_order, folder)
+        async with AsyncExitStack() as stack:
+            engine = await stack.enter_async_context(self._open_engine(order))
+            share = Share(engine, folder, order, self._keeper, self._floor, self._listener)
+            watch = asyncio.create_task(self._watch(share), name=f"cancel {order.id}")
+            stack.callback(watch.cancel)
+            share.close = stack.pop_all().aclose
+        return share
+
+    async def _watch(self, share: Share) -> None:
+        """Leave the runs of a portfolio that somebody cancels."""
+        while not await asyncio.to_thread(share.folder.cancel_is_requested):  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_S)  # another process asks for it
+        self._closing = asyncio.create_task(self._close(share))  # which cancels this one
+
+    async def _close(self, share: Share) -> None:
+        if self._shares.get(share.order.id) is not share:
+            return
+        del self._shares[share.order.id]
+        if share.ticker_days:
+            await share.leave()
+        await share.close()
+
+
+async def serve(
+    settings: Settings,
+    database: Database,
+    pace: Pace,
+    opens: Callable[[RunKeeper], OpensEngine],
+    listener: PortfolioListener,
+    version: str,
+    tell: Callable[[str], None],
+    end: Callable[[Exception | None], NoReturn],
+) -> NoReturn:
+    """Serve the line of a database until a signal; raises PortfolioError before it begins.
+
+    `opens` makes what opens engines, by who keeps their checkpoints; `tell` is told what happens.
+    `end` ends the process at once: what still waits in it would otherwise be noted as cancelled,
+    and it belongs to others.
+    """
+    name = f"{socket.gethostname()[:24]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+    def begin_anew(reason: str) -> NoReturn:
+        os.write(2, f"The worker {name} lost its lease ({reason}); it begins anew.\n".encode())
+        words = [word for word in sys.orig_argv[1:] if word != REJOIN]
+        os.execv(sys.executable, [sys.executable, *words, REJOIN])
+
+    async with AsyncExitStack() as stack:
+        lease: Lease
+        keeper: RunKeeper
+        if database.is_postgres:
+            lease = on_server = await stack.enter_async_context(
+                postgres_lease(database, name, version, begin_anew)
+            )
+            keeper = LeasedKeeper(on_server)
+        else:
+            lease = await stack.enter_async_context(file_lease(database, name))
+            keeper = FileKeeper()
+        queue = stack.enter_context(WorkQueue.of(database))
+        worker = Worker(settings, queue, lease, opens(keeper), keeper, listener, version)
+        loop = asyncio.get_running_loop()
+        for word in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(word, worker.stop)
+        _launch(database, name, version, worker)
+        await asyncio.to_thread(_register, pace)
+        reaper = asyncio.create_task(Reaper(queue, lease, version, tell).reap(), name="reaper")
+        tell(f"Worker {name} serves {database.name}: {pace.at_once} runs at once.")
+        await worker.wait_for_stop()
+        if worker.failure is None:
+            tell(f"Worker {name} takes nothing more, and ends what it has.")
+        await worker.drain(pace.drain_s if worker.failure is None else 0)
+        reaper.cancel()
+        await asyncio.to_thread(lambda: queue.give_back(queue.under_way(name)))
+        end(worker.failure)
+
+
+def _launch(database: Database, name: str, version: str, worker: Worker) -> None:
+    """Begin to take work; on the event loop, which DBOS then runs it on."""
+    config = DBOSConfig(
+        name=APPLICATION,
+        system_database_url=database.dbos_url,
+        application_version=version,
+        executor_id=name,
+        run_migrations=False,
+        log_level="ERROR",
+        notification_listener_polling_interval_sec=1.0,
+    )
+    DBOS(config=config)
+    DBOS.workflow(name=PORTFOLIO_WORKFLOW)(_portfolio_of(worker))
+    DBOS.workflow(name=TICKER_DAY_WORKFLOW)(_ticker_day_of(worker))
+    DBOS.listen_queues([PORTFOLIOS, TICKER_DAYS])
+    DBOS.launch()
+
+
+def _portfolio_of(worker: Worker) -> Callable[[str], Coroutine[Any, Any, None]]:
+    async def portfolio(portfolio_id: str) -> None:
+        await worker.portfolio(portfolio_id)
+
+    return portfolio
+
+
+def _ticker_day_of(worker: Worker) -> Callable[[str, str], Coroutine[Any, Any, None]]:
+    async def ticker_day(portfolio_id: str, run_id: str) -> None:
+        await worker.ticker_day(portfolio_id, run_id)
+
+    return ticker_day
+
+
+def _register(pace: Pace) -> None:
+    """Declare the lines; the pace that was declared last holds for all workers."""
+    DBOS.register_queue(
+        PORTFOLIOS,
+        worker_concurrency=_PORTFOLIOS_AT_ONCE,
+        polling_interval_sec=_POLL_S,
+        on_conflict="always_update",
+    )
+    DBOS.register_queue(
+        TICKER_DAYS,
+        worker_concurrency=pace.at_once,
+        global_concurrency=pace.at_once_in_all,
+        polling_interval_sec=_POLL_S,
+        on_conflict="always_update",
+    )
+
+
+async def _for_ever() -> None:
+    """Never return: whoever has the work next ends its workflow."""
+    await asyncio.Event().wait()

@@ -1,0 +1,209 @@
+"""Faults of workers and of their database: every ticker-day ends once, and little is paid twice."""
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.test_portfolio_kill import CALLS_OF_RUN, SIX, moments_of
+from tests.paid_model import PaidModel
+from tests.patience import PATIENCE_S
+from tests.postgres import PostgresServer
+from tests.workers import OTHER_VERSION, House, house
+from trading_graph.service.portfolio.durable.lease import LEASE_S
+
+SIXTY = (*SIX, "--dates", "2025-10-27..2025-11-07")
+FOUR = ("AAPL", "NVDA", "--dates", "2025-11-13..2025-11-14")
+MOST_IN_FLIGHT = 4
+"""Calls that one run has under way at once: one of each analyst."""
+
+pytestmark = pytest.mark.full
+
+
+@pytest.mark.parametrize("seed", [3, 11])
+def test_sixty_ticker_days_survive_kills_of_workers_at_ten_moments(
+    workdir: Path, postgres_url: str, seed: int
+) -> None:
+    """By turns one worker dies, or both; each time another one is started for it."""
+    with house(workdir, PaidModel(0.1), postgres_url) as begun:
+        # The submitter is killed as soon as it has said that it is done.
+        submitter = begun.start("portfolio", "submit", *SIXTY, "--yes")
+        deadline = time.monotonic() + PATIENCE_S
+        while "look at it with" not in begun.talk():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        begun.kill(submitter)
+        workers = [begun.worker("--at-once", "6") for _ in range(2)]
+        killed = 0
+        for number, moment in enumerate(moments_of(seed, 10, 60 * CALLS_OF_RUN)):
+            begun.wait_for_calls(moment)
+            dying = workers if number % 3 == 2 else [workers[number % 2]]
+            killed += len(dying)
+            begun.kill(*dying)
+            workers = [each for each in workers if each.poll() is None]
+            workers += [begun.worker("--at-once", "6") for _ in dying]
+        document = begun.wait_until_over(patience_s=3 * PATIENCE_S)
+        begun.assert_each_ended_once(document, 60)
+        begun.assert_traces_are_whole(document)
+        repeated = begun.model.total - 60 * CALLS_OF_RUN
+        print(f"{killed} workers killed, {repeated} of {60 * CALLS_OF_RUN} calls made again")
+        assert repeated <= killed * 6 * MOST_IN_FLIGHT * 2
+        begun.stop()
+
+
+def test_a_paused_workers_runs_are_taken_over_and_it_writes_nothing_on_waking(
+    workdir: Path, postgres_url: str
+) -> None:
+    with house(workdir, PaidModel(0.05), postgres_url) as begun:
+        begun.submit(*FOUR)
+        begun.model.hold("research_manager")
+        first = begun.worker("--at-once", "4")
+        begun.wait_for_requests(4 * 11)
+        first.send_signal(signal.SIGSTOP)
+        paused_s = time.monotonic()
+        begun.model.release()
+        begun.note_what_was_brought()
+        begun.worker("--at-once", "4")
+        document = begun.wait_until_over()
+        taken_s = time.monotonic() - paused_s
+        print(f"paused, taken over and done after {taken_s:.1f} s")
+        assert taken_s > LEASE_S, "nobody takes what a worker may still have"
+        files = _files(begun)
+        calls = begun.model.total
+        first.send_signal(signal.SIGCONT)
+        _wait_for_talk(begun, "it begins anew")
+        time.sleep(2)
+        assert _files(begun) == files
+        assert begun.model.total == calls, "it had paid for what was in flight, and for no more"
+        begun.assert_each_ended_once(document, 4)
+        assert begun.assert_traces_are_whole(document) == 4
+        begun.stop()
+
+
+def test_workers_outlive_a_restart_of_the_database(
+    workdir: Path, postgres_server: PostgresServer
+) -> None:
+    with house(workdir, PaidModel(0.1), postgres_server.new_database()) as begun:
+        begun.submit(*SIX, "--date", "2025-11-14")
+        for _ in range(2):
+            begun.worker("--at-once", "2")
+        begun.wait_for_calls(2 * CALLS_OF_RUN)
+        begun.note_what_was_brought()
+        postgres_server.stop("immediate")
+        postgres_server.start()
+        document = begun.wait_until_over()
+        begun.assert_each_ended_once(document, 6)
+        begun.assert_traces_are_whole(document)
+        begun.stop()
+
+
+def test_a_clock_that_is_an_hour_off_changes_nothing(workdir: Path, postgres_url: str) -> None:
+    faketime = shutil.which("faketime")
+    if faketime is None:
+        pytest.skip("no faketime here: apt-get install faketime")
+    with house(workdir, PaidModel(0.1), postgres_url) as begun:
+        begun.submit(*FOUR)
+        off = begun.worker("--at-once", "2", before=(faketime, "-f", "+1h"))
+        begun.worker("--at-once", "2")
+        begun.wait_for_calls(CALLS_OF_RUN)
+        os.kill(off.pid, signal.SIGKILL)
+        document = begun.wait_until_over()
+        begun.note_what_was_brought()
+        begun.assert_each_ended_once(document, 4)
+        begun.assert_traces_are_whole(document)
+
+
+def test_a_ticker_that_kills_its_worker_is_parked_and_the_rest_goes_on(
+    workdir: Path, postgres_url: str
+) -> None:
+    model = PaidModel(0.02, poison=("NVDA", "trader"))
+    words = ("AAPL", "NVDA", "WMT", "--analysts", "market", "--date", "2025-11-14")
+    with house(workdir, model, postgres_url) as begun:
+        begun.submit(*words)
+        for _ in range(3):
+            worker = begun.worker()
+            model.client = worker.pid
+            assert worker.wait(PATIENCE_S) == -signal.SIGKILL
+        begun.worker()
+        document = begun.wait_until_over()
+        states = {each["symbol"]: each["state"] for each in document["ticker_days"]}
+        assert states == {"AAPL": "done", "NVDA": "parked", "WMT": "done"}
+        calls = {asked.agent: n for asked, n in model.calls.items() if asked.symbol == "NVDA"}
+        assert calls["trader"] == 3
+        assert calls["market_analyst"] == 2, "paid once, by three workers"
+        begun.stop()
+
+
+def test_a_worker_of_another_version_takes_nothing_and_says_so(
+    workdir: Path, postgres_url: str
+) -> None:
+    with house(workdir, PaidModel(0.02), postgres_url) as begun:
+        begun.submit(*FOUR)
+        begun.worker(program=OTHER_VERSION)
+        _wait_for_talk(begun, "this one is of 0.0.9")
+        assert begun.model.total == 0
+        assert "ALARM: nobody has" in begun.end("portfolio", "status").stderr
+        begun.worker()
+        document = begun.wait_until_over()
+        begun.assert_each_ended_once(document, 4)
+        begun.stop()
+
+
+def test_a_cancelled_portfolio_is_left_by_its_worker_and_counts_what_it_used(
+    workdir: Path, postgres_url: str
+) -> None:
+    with house(workdir, PaidModel(0.02), postgres_url) as begun:
+        begun.model.hold("research_manager")
+        begun.submit(*FOUR, "--analysts", "market")
+        begun.worker("--at-once", "2")
+        begun.wait_for_requests(2 * 5)
+        cancelled = json.loads(begun.end("portfolio", "cancel", "--json").stdout)
+        assert Counter(x["state"] for x in cancelled["ticker_days"]) == {"cancelled": 4}
+        assert cancelled["calls"] == begun.model.received
+        begun.model.release()
+        # It is a record like any other, and one process may go on with it.
+        begun.stop()
+        begun.end("portfolio", "resume")
+        assert {x["state"] for x in begun.status()["ticker_days"]} == {"done"}
+
+
+def test_a_worker_that_is_told_to_stop_leaves_its_runs_without_a_try_lost(
+    workdir: Path, postgres_url: str
+) -> None:
+    with house(workdir, PaidModel(0.02), postgres_url) as begun:
+        begun.model.hold("research_manager")
+        begun.submit(*FOUR)
+        first = begun.worker("--at-once", "4", "--drain", "0")
+        begun.wait_for_requests(4 * 11)
+        first.terminate()
+        assert first.wait(PATIENCE_S) == 0, begun.talk()
+        begun.note_what_was_brought()
+        assert [each["tries"] for each in begun.status()["ticker_days"]] == [0] * 4
+        begun.model.release()
+        begun.worker()
+        document = begun.wait_until_over()
+        begun.assert_each_ended_once(document, 4)
+        begun.stop()
+
+
+def _files(begun: House) -> dict[str, tuple[int, bytes]]:
+    """All that is recorded: the inode and the content of each file."""
+    files = [
+        each
+        for folder in ("runs", "portfolios")
+        for each in (begun.workdir / folder).rglob("*")
+        if each.is_file()
+    ]
+    return {str(each): (each.stat().st_ino, each.read_bytes()) for each in files}
+
+
+def _wait_for_talk(begun: House, words: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while words not in begun.talk():
+        assert time.monotonic() < deadline, begun.talk()
+        time.sleep(0.1)

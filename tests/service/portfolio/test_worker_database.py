@@ -1,0 +1,78 @@
+"""The database of workers: what cannot be used is refused with a sentence, and nothing is begun."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.jaeger_process import free_ports
+from tests.postgres import PostgresServer
+from trading_graph.service.cli import main
+from trading_graph.service.errors import PortfolioError
+from trading_graph.service.portfolio.durable.database import Database
+
+
+def submit(address: str) -> Result:
+    words = ["portfolio", "submit", "AAPL", "--offline", "--database", address]
+    return CliRunner().invoke(main, words)
+
+
+@pytest.mark.parametrize(
+    "address", ["mysql://db/trading", "postgresql://db", "nonsense", "sqlite://"]
+)
+def test_an_address_that_names_no_database_is_refused(workdir: Path, address: str) -> None:
+    with pytest.raises(PortfolioError, match="give one as postgresql://"):
+        Database.of(address, workdir)
+
+
+def test_a_server_that_is_not_there_is_named_without_its_password(workdir: Path) -> None:
+    (port,) = free_ports(1)
+    refused = submit(f"postgresql://me:sesame@127.0.0.1:{port}/trading")
+    assert refused.exit_code == 3
+    assert f"postgresql://me:***@127.0.0.1:{port}/trading cannot be used" in refused.stderr
+    assert "sesame" not in refused.output
+    assert not (workdir / "portfolios").exists()
+
+
+def test_a_file_that_is_no_database_is_refused(workdir: Path) -> None:
+    file = workdir / "notes.txt"
+    file.write_text("Buy milk, and then some more milk." * 9)
+    refused = submit(f"sqlite:///{file}")
+    assert refused.exit_code == 3
+    assert "cannot be used: file is not a database" in refused.stderr
+    assert not (workdir / "portfolios").exists()
+
+
+@pytest.mark.parametrize(
+    ("version", "sentence"),
+    [("99.0", "was made by a newer version"), ("3.0", "has an older schema")],
+)
+def test_a_schema_of_another_version_is_refused_and_stays_as_it_is(
+    workdir: Path, postgres: PostgresServer, postgres_url: str, version: str, sentence: str
+) -> None:
+    name = postgres_url.rpartition("/")[2]
+    database = Database.of(postgres_url, workdir)
+    database.prepare()
+    postgres.sql(f"UPDATE trading_graph_queue SET dbos = '{version}'", name)
+    for words in (["portfolio", "submit", "AAPL", "--offline"], ["worker"]):
+        refused = CliRunner().invoke(main, [*words, "--database", postgres_url])
+        assert refused.exit_code == 3
+        assert sentence in refused.stderr
+    assert not (workdir / "portfolios").exists()
+    assert postgres.sql("SELECT dbos FROM trading_graph_queue", name) == version
+    assert postgres.sql("SELECT count(*) FROM dbos.workflow_status", name) == "0"
+
+
+def test_an_older_schema_is_changed_only_where_that_is_said(
+    workdir: Path, postgres: PostgresServer, postgres_url: str
+) -> None:
+    name = postgres_url.rpartition("/")[2]
+    database = Database.of(postgres_url, workdir)
+    database.prepare()
+    current = postgres.sql("SELECT dbos FROM trading_graph_queue", name)
+    postgres.sql("UPDATE trading_graph_queue SET dbos = '3.0'", name)
+
+    database.prepare(migrate=True)
+
+    assert postgres.sql("SELECT dbos FROM trading_graph_queue", name) == current
+    database.prepare()
