@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import Span, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -92,6 +92,20 @@ def test_the_loop_is_free_while_a_span_is_held(app: App) -> None:
     took = app.run(lambda app: app.call("slow"), {"/run/slow": HELD_S})
     assert took["slow"] >= HELD_S
     assert app.said("slow")[keys.LOOP_LAG_MAX_MS] < HELD_S * 1e3 / 2
+
+
+def test_a_plan_that_is_put_in_place_twice_holds_once(app: App) -> None:
+    """The witness asks for it where the SDK is loaded and where it is installed itself."""
+    plan = Plan("", os.getpid(), {"/run": HELD_S})
+    install()
+    try:
+        hold(plan)
+        once = Span.start
+        hold(plan)
+        assert Span.start is once
+    finally:
+        uninstall()
+    assert Span.start is not once
 
 
 def test_what_waits_for_a_held_span_moves_with_it(app: App) -> None:
