@@ -80,6 +80,7 @@ class Delays:
         patches.replace(ThreadPoolExecutor, "submit", self._submit)
         patches.replace(asyncio.TaskGroup, "create_task", _create_in_group)
         patches.replace(asyncio.TaskGroup, "__aexit__", self._leave_group)
+        patches.replace(asyncio, "wait", self._wait)
         self._watch_loop(patches, asyncio.BaseEventLoop)
         patches.when_imported("uvloop", lambda module: self._watch_loop(patches, module.Loop))
 
@@ -233,6 +234,16 @@ class Delays:
                     self._note_ended(task, getattr(group, _TASKS, ()))
 
         return leave
+
+    def _wait(self, original: Method) -> Method:
+        async def wait(*args: Any, **kwargs: Any) -> Any:
+            done, pending = await original(*args, **kwargs)
+            task = running_task()
+            if task is not None:
+                self._note_ended(task, done)
+            return done, pending
+
+        return wait
 
     def _of_step(self, task: "asyncio.Task[Any]") -> float:
         """How long the next step of a task is held, which is not its first."""

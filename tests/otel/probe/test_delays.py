@@ -167,6 +167,42 @@ def test_tasks_that_are_made_together_start_in_another_order(app: App) -> None:
     assert order != names
 
 
+async def _in_gather(tasks: list["asyncio.Task[None]"]) -> None:
+    await asyncio.gather(*tasks)
+
+
+async def _in_wait(tasks: list["asyncio.Task[None]"]) -> None:
+    await asyncio.wait(tasks)
+
+
+async def _in_turn(tasks: list["asyncio.Task[None]"]) -> None:
+    for each in tasks:
+        await each
+
+
+async def _not_at_all(tasks: list["asyncio.Task[None]"]) -> None:
+    await asyncio.sleep(6 * WORK_S)
+
+
+@pytest.mark.parametrize(
+    ("join", "is_awaited"),
+    [(_in_gather, True), (_in_wait, True), (_in_turn, True), (_not_at_all, False)],
+)
+def test_tasks_that_a_task_awaited_are_noted(
+    app: App, join: Callable[[list["asyncio.Task[None]"]], Awaitable[None]], is_awaited: bool
+) -> None:
+    async def main(app: App) -> None:
+        tasks = [asyncio.create_task(app.call(str(n), (1 + 4 * n) * WORK_S)) for n in range(2)]
+        await join(tasks)
+        await app.call("after")
+        await asyncio.gather(*tasks)
+
+    app.run(main, {})
+    theirs = {app.said(name)[keys.ACTIVITY] for name in "01"}
+    assert len(theirs) == 2
+    assert (theirs <= set(app.said("after").get(keys.ACTIVITY_AWAITED, ()))) is is_awaited
+
+
 def test_a_task_that_is_made_alone_is_not_held(app: App) -> None:
     async def main(app: App) -> None:
         for number in range(5):
