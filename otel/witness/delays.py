@@ -73,10 +73,14 @@ class Delays:
     def inject(self, patches: Patches) -> None:
         """Hold what starts from now on; the witness has to be in place."""
         numbering.is_on = True
+        # A program may load the SDK from a task, whose next step is not its first.
+        if task := running_task():
+            setattr(task, _BEGUN, True)
         patches.replace(Span, "start", self._start)
         patches.replace(ThreadPoolExecutor, "submit", self._submit)
         patches.replace(asyncio.TaskGroup, "create_task", _create_in_group)
         patches.replace(asyncio.TaskGroup, "__aexit__", self._leave_group)
+        patches.replace(asyncio, "wait", self._wait)
         self._watch_loop(patches, asyncio.BaseEventLoop)
         patches.when_imported("uvloop", lambda module: self._watch_loop(patches, module.Loop))
 
@@ -105,6 +109,8 @@ class Delays:
         self._numbers[place] += 1
         self._keys[span.context.span_id] = key, names
         span.set_attribute(witness.ACTIVITY, activity.path)
+        if awaited := self._awaited.get(activity.path):
+            span.set_attribute(witness.ACTIVITY_AWAITED, sorted(awaited))
         if activity.born_ns:
             age_ns = max(numbering.now() - activity.born_ns, 0)
             span.set_attribute(witness.ACTIVITY_AGE_MS, round(age_ns / 1e6, 3))
@@ -113,8 +119,6 @@ class Delays:
             span.set_attribute(witness.ACTIVITY_BORN_LATE_MS, born_late * 1e3)
             if first := self._made_with.get(activity.path):
                 span.set_attribute(witness.ACTIVITY_MADE_WITH, first)
-            if awaited := self._awaited.get(activity.path):
-                span.set_attribute(witness.ACTIVITY_AWAITED, sorted(awaited))
             late = self._first_steps.get(activity.path, born_late) - born_late
             span.set_attribute(witness.ACTIVITY_HELD_MS, late * 1e3)
         seconds = self._plan.spans.get(key) or self._plan.spans.get(names)
@@ -230,6 +234,16 @@ class Delays:
                     self._note_ended(task, getattr(group, _TASKS, ()))
 
         return leave
+
+    def _wait(self, original: Method) -> Method:
+        async def wait(*args: Any, **kwargs: Any) -> Any:
+            done, pending = await original(*args, **kwargs)
+            task = running_task()
+            if task is not None:
+                self._note_ended(task, done)
+            return done, pending
+
+        return wait
 
     def _of_step(self, task: "asyncio.Task[Any]") -> float:
         """How long the next step of a task is held, which is not its first."""

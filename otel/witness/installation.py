@@ -54,8 +54,13 @@ def _install(file: SpanFile | None, blocked_after_s: float = 0.1, *, finds_loops
 
 
 def hold(plan: Plan) -> None:
-    """Hold spans and tasks as a plan says, until the witness is taken out; it has to be in."""
-    Delays(plan).inject(_patches)
+    """Hold spans and tasks as a plan says, until the witness is taken out; it has to be in.
+
+    A second call changes nothing: each span is held once.
+    """
+    with _lock:
+        if not numbering.is_on:
+            Delays(plan).inject(_patches)
 
 
 def uninstall() -> None:

@@ -93,6 +93,11 @@ class ProgramRuns:
 
     @pause_collection()
     def _read(self, found: Recording, plan: Plan) -> ProbeRun:
+        if not found.spans and self.count > 1:
+            raise NotProbedError(
+                f"The program is not repeatable: run {self.count} made no spans, as the first one "
+                "did. Probe one that does its work anew each time, and not what is left of it."
+            )
         if not found.spans:
             is_watched = sentences.is_watched(found.processes, with_libraries=True)
             raise NotProbedError(

@@ -49,7 +49,8 @@ class ProbeText:
         unsettled = [self._name(at) for at, each in enumerate(found.spans) if each.open]
         if unsettled:
             yield ""
-            yield Text(f"Not settled: what {_some(unsettled)} wait for; more --runs settle more.")
+            verb = "waits" if len(unsettled) == 1 else "wait"
+            yield Text(f"Not settled: what {_some(unsettled)} {verb} for; more --runs settle more.")
         if found.left_out:
             yield ""
             paths = [" > ".join(each) for each in found.left_out]
@@ -92,7 +93,8 @@ class ProbeText:
 
 
 def _known(wait: ShownWait) -> str:
-    how = "its task awaited it" if not wait.runs else f"moved with it in {wait.runs} runs"
+    runs = "1 run" if wait.runs == 1 else f"{wait.runs} runs"
+    how = f"moved with it in {runs}" if wait.runs else "its task awaited it"
     turn = "; one task, in turn" if wait.order is WaitOrder.IN_TURN else ""
     return f"{how}{turn}"
 

@@ -67,6 +67,15 @@ async def main():
 asyncio.run(main())
 """
 )
+ONCE = (
+    HEAD
+    + """
+done = Path(__file__).parent.with_suffix(".done")
+if not done.exists():
+    done.touch()
+    asyncio.run(call("work", 0.01))
+"""
+)
 
 
 def probe(
@@ -139,6 +148,7 @@ def test_a_test_of_pytest_is_probed_by_its_id(tmp_path: Path) -> None:
         ("import time; time.sleep(60)", ("--timeout", "1"), "had not ended after 1 s"),
         ("print('hello')", (), "No span was recorded"),
         (MOODY, (), "not repeatable"),
+        (ONCE, (), "run 2 made no spans"),
         (HEAD + "asyncio.run(call('only', 0.01))", (), ""),
     ],
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import Span, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -94,6 +94,20 @@ def test_the_loop_is_free_while_a_span_is_held(app: App) -> None:
     assert app.said("slow")[keys.LOOP_LAG_MAX_MS] < HELD_S * 1e3 / 2
 
 
+def test_a_plan_that_is_put_in_place_twice_holds_once(app: App) -> None:
+    """The witness asks for it where the SDK is loaded and where it is installed itself."""
+    plan = Plan("", os.getpid(), {"/run": HELD_S})
+    install()
+    try:
+        hold(plan)
+        once = Span.start
+        hold(plan)
+        assert Span.start is once
+    finally:
+        uninstall()
+    assert Span.start is not once
+
+
 def test_what_waits_for_a_held_span_moves_with_it(app: App) -> None:
     async def chain(app: App) -> None:
         await app.call("slow")
@@ -151,6 +165,42 @@ def test_tasks_that_are_made_together_start_in_another_order(app: App) -> None:
     order = [each.name for each in sorted(spans, key=lambda each: each.start_time or 0)]
     assert sorted(order) == names
     assert order != names
+
+
+async def _in_gather(tasks: list["asyncio.Task[None]"]) -> None:
+    await asyncio.gather(*tasks)
+
+
+async def _in_wait(tasks: list["asyncio.Task[None]"]) -> None:
+    await asyncio.wait(tasks)
+
+
+async def _in_turn(tasks: list["asyncio.Task[None]"]) -> None:
+    for each in tasks:
+        await each
+
+
+async def _not_at_all(tasks: list["asyncio.Task[None]"]) -> None:
+    await asyncio.sleep(6 * WORK_S)
+
+
+@pytest.mark.parametrize(
+    ("join", "is_awaited"),
+    [(_in_gather, True), (_in_wait, True), (_in_turn, True), (_not_at_all, False)],
+)
+def test_tasks_that_a_task_awaited_are_noted(
+    app: App, join: Callable[[list["asyncio.Task[None]"]], Awaitable[None]], is_awaited: bool
+) -> None:
+    async def main(app: App) -> None:
+        tasks = [asyncio.create_task(app.call(str(n), (1 + 4 * n) * WORK_S)) for n in range(2)]
+        await join(tasks)
+        await app.call("after")
+        await asyncio.gather(*tasks)
+
+    app.run(main, {})
+    theirs = {app.said(name)[keys.ACTIVITY] for name in "01"}
+    assert len(theirs) == 2
+    assert (theirs <= set(app.said("after").get(keys.ACTIVITY_AWAITED, ()))) is is_awaited
 
 
 def test_a_task_that_is_made_alone_is_not_held(app: App) -> None:
