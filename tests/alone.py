@@ -10,7 +10,7 @@ one for each CPU. Locks do that, one for each CPU: an unmarked test shares all o
 import fcntl
 import os
 from collections.abc import Generator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 from typing import IO, TypeVar
@@ -29,22 +29,38 @@ class Company(IntEnum):
 
 
 class Locks:
-    """What the processes of this test run have in common; `own` is the CPU of this process."""
+    """What the processes of this test run have in common; `own` is the one that is tried first."""
 
     def __init__(self, files: Sequence[IO[bytes]], own: int) -> None:
         self._files = files
-        self._own = own
+        self._own = files[own]
 
     @contextmanager
     def held(self, company: Company) -> Generator[None]:
         """Hold what a test needs. All processes lock in the same order, so none waits for ever."""
-        files = [self._files[self._own]] if company is Company.IDLE else self._files
-        with ExitStack() as stack:
-            for file in files:
+        if company is Company.IDLE:
+            taken = [self._take_one()]
+        else:
+            taken = list(self._files)
+            for file in taken:
                 shared = company is Company.ANYTHING
                 fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-                stack.callback(fcntl.flock, file, fcntl.LOCK_UN)
+        try:
             yield
+        finally:
+            for file in taken:
+                fcntl.flock(file, fcntl.LOCK_UN)
+
+    def _take_one(self) -> IO[bytes]:
+        """Take a lock that is free, or wait for this process's own."""
+        for file in (self._own, *self._files):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            return file
+        fcntl.flock(self._own, fcntl.LOCK_EX)
+        return self._own
 
 
 LOCKS = pytest.StashKey[Locks]()

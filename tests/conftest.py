@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# An example that takes long on a busy machine is no fault.
-settings.register_profile("tests", deadline=None)
-settings.load_profile("tests")
+from tests import examples
 
 pytest_plugins = [
     "pytester",
@@ -21,6 +19,13 @@ pytest_plugins = [
     "tests.jaeger_process",
     "tests.postgres",
 ]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Say how many examples a property gets; one that takes long on a busy machine is no fault."""
+    examples.is_quick = config.option.markexpr == "not full"
+    settings.register_profile("tests", deadline=None, max_examples=examples.examples())
+    settings.load_profile("tests")
 
 
 @pytest.fixture(autouse=True, scope="module")

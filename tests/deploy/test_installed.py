@@ -4,6 +4,8 @@ Beside it stands a foreign project whose folders have the names that ours have i
 """
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -92,15 +94,21 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-HERE = [pytest.param({}, id="plain"), pytest.param({"PYTHONPATH": "."}, id="PYTHONPATH")]
-HOW = [
-    pytest.param(["python", "-m", "pytest"], id="python -m pytest"),
-    pytest.param(["pytest"], id="pytest"),
-]
+PLAIN: dict[str, str] = {}
+HERE = {"PYTHONPATH": "."}
 
 
-@pytest.mark.parametrize("variables", HERE)
-@pytest.mark.parametrize("command", HOW)
+@pytest.mark.parametrize(
+    ("command", "variables"),
+    [
+        pytest.param(["pytest"], PLAIN, id="pytest"),
+        pytest.param(["python", "-m", "pytest"], HERE, id="python -m pytest, PYTHONPATH"),
+        pytest.param(["pytest"], HERE, id="pytest, PYTHONPATH", marks=pytest.mark.full),
+        pytest.param(
+            ["python", "-m", "pytest"], PLAIN, id="python -m pytest", marks=pytest.mark.full
+        ),
+    ],
+)
 def test_a_foreign_project_keeps_its_own_names(
     base_environment: Environment, project: Path, command: list[str], variables: dict[str, str]
 ) -> None:
@@ -110,7 +118,9 @@ def test_a_foreign_project_keeps_its_own_names(
     assert "overlap: spans 0%" in done.stdout
 
 
-@pytest.mark.parametrize("variables", HERE)
+@pytest.mark.parametrize(
+    "variables", [pytest.param(PLAIN, marks=pytest.mark.full), HERE], ids=["plain", "PYTHONPATH"]
+)
 def test_the_traces_of_failed_tests_can_be_judged(
     base_environment: Environment, project: Path, tmp_path: Path, variables: dict[str, str]
 ) -> None:
@@ -121,6 +131,41 @@ def test_the_traces_of_failed_tests_can_be_judged(
     words = ["trading-graph", "verify", str(report), "--format", "json"]
     done = base_environment.run(*words, cwd=project, **variables)
     assert json.loads(done.stdout)["checks"], done.stderr
+
+
+IN_ONE_PROCESS = """
+import json, os, sys
+from click.testing import CliRunner
+from trading_graph.service.cli import main
+
+for words in json.loads(sys.argv[1]):
+    done = CliRunner().invoke(main, words, prog_name="trading-graph")
+    raised = None if isinstance(done.exception, SystemExit) else done.exception
+    left = os.listdir()
+    print(json.dumps([done.exit_code, done.stdout, done.stderr, raised and repr(raised), left]))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command said, the exception that it raised, and what its folder held afterwards."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+    raised: str | None
+    left: list[str]
+
+
+def answers(
+    environment: Environment, cwd: Path, commands: Sequence[Sequence[str]]
+) -> dict[tuple[str, ...], Answer]:
+    """Run commands one after the other in one process of an environment: to start it costs most."""
+    program = ("python", "-c", IN_ONE_PROCESS, json.dumps(commands))
+    done = environment.run(*program, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    lines = map(json.loads, done.stdout.splitlines())
+    return {tuple(words): Answer(*line) for words, line in zip(commands, lines, strict=True)}
 
 
 @pytest.fixture(scope="module")
@@ -137,29 +182,27 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-VERIFY = [["--format", each] for each in ("text", "markdown", "json", "junit", "github")]
+VERIFY = [("--format", each) for each in ("text", "markdown", "json", "junit", "github")]
 DIAGNOSE = [
-    *(["--format", each] for each in ("text", "markdown", "json", "html")),
-    *(["--export", each] for each in ("perfetto", "folded", "otlp")),
+    *(("--format", each) for each in ("text", "markdown", "json", "html")),
+    *(("--export", each) for each in ("perfetto", "folded", "otlp")),
 ]
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        *(["verify", "last", *each] for each in VERIFY),
-        *(["diagnose", "last", *each] for each in DIAGNOSE),
-        *(["compare", "last", "last", *each] for each in VERIFY),
-    ],
-    ids=" ".join,
-)
+FORMS = [
+    *(("verify", "last", *each) for each in VERIFY),
+    *(("diagnose", "last", *each) for each in DIAGNOSE),
+    *(("compare", "last", "last", *each) for each in VERIFY),
+]
+
+
 def test_the_base_judges_a_run_in_every_form(
-    base_environment: Environment, run_folder: Path, words: list[str]
+    base_environment: Environment, run_folder: Path
 ) -> None:
-    done = base_environment.run("trading-graph", *words, cwd=run_folder)
-    assert done.returncode in (0, 1), done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout
+    for words, answer in answers(base_environment, run_folder, FORMS).items():
+        assert answer.exit_code in (0, 1), (words, answer)
+        assert answer.raised is None, (words, answer)
+        assert answer.stdout, words
 
 
 def test_the_base_judges_standard_input(
@@ -291,35 +334,44 @@ def commands(extra: str, *commands: str) -> list[tuple[str, str, str]]:
     return [(words, f"trading-graph {words.split()[0]}", extra) for words in commands]
 
 
-@pytest.mark.parametrize(
-    ("words", "what", "extra"),
-    [
-        *commands("run", "run AAPL --offline", "run --resume last", "ladder", "replay", "doctor"),
-        *commands("run", "data NVDA"),
-        *commands("serve", "serve --port 0", "serve --new-token"),
-        (f"verify {'0' * 32} --from langsmith", "--from langsmith", "langsmith"),
-        (f"diagnose {'0' * 32} --from langsmith", "--from langsmith", "langsmith"),
-        (f"compare {'0' * 32} {'1' * 32} --from langsmith", "--from langsmith", "langsmith"),
-    ],
-)
+NEEDING = [
+    *commands("run", "run AAPL --offline", "run --resume last", "ladder", "replay", "doctor"),
+    *commands("run", "data NVDA"),
+    *commands("serve", "serve --port 0", "serve --new-token"),
+    (f"verify {'0' * 32} --from langsmith", "--from langsmith", "langsmith"),
+    (f"diagnose {'0' * 32} --from langsmith", "--from langsmith", "langsmith"),
+    (f"compare {'0' * 32} {'1' * 32} --from langsmith", "--from langsmith", "langsmith"),
+]
+
+
 def test_a_missing_extra_is_one_sentence_and_nothing_else_happens(
-    base_environment: Environment, tmp_path: Path, words: str, what: str, extra: str
+    base_environment: Environment, tmp_path: Path
 ) -> None:
-    done = base_environment.run("trading-graph", *words.split(), cwd=tmp_path)
+    asked = [words.split() for words, _, _ in NEEDING]
+    answered = answers(base_environment, tmp_path, asked).values()
+    for (words, what, extra), answer in zip(NEEDING, answered, strict=True):
+        assert answer.exit_code == 2, (words, answer)
+        assert not answer.stdout, words
+        [sentence] = answer.stderr.splitlines()
+        assert sentence.startswith(f"Error: {what} needs the extra [{extra}]")
+        assert sentence.endswith(f": pip install 'trading-graph[{extra}]'")
+        assert ("(missing: langsmith, requests, urllib3)" in sentence) == (extra == "langsmith")
+        assert not answer.left, words
+
+
+def test_a_missing_extra_is_said_by_the_installed_command_too(
+    base_environment: Environment, tmp_path: Path
+) -> None:
+    done = base_environment.run("trading-graph", "doctor", cwd=tmp_path)
     assert done.returncode == 2
-    assert not done.stdout
-    [sentence] = done.stderr.splitlines()
-    assert sentence.startswith(f"Error: {what} needs the extra [{extra}]")
-    assert sentence.endswith(f": pip install 'trading-graph[{extra}]'")
-    assert ("(missing: langsmith, requests, urllib3)" in sentence) == (extra == "langsmith")
-    assert not list(tmp_path.iterdir())
+    assert done.stderr.startswith("Error: trading-graph doctor needs the extra [run]")
 
 
-@pytest.mark.parametrize("command", ["", *sorted(main.commands)])
-def test_help_needs_no_extra(base_environment: Environment, tmp_path: Path, command: str) -> None:
-    done = base_environment.run("trading-graph", *command.split(), "-h", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"Usage: trading-graph {command}".rstrip())
+def test_help_needs_no_extra(base_environment: Environment, tmp_path: Path) -> None:
+    asked = [[*command.split(), "-h"] for command in ("", *sorted(main.commands))]
+    for words, answer in answers(base_environment, tmp_path, asked).items():
+        assert answer.exit_code == 0, (words, answer)
+        assert answer.stdout.startswith(" ".join(["Usage: trading-graph", *words[:-1]])), words
 
 
 EXPORTERS = """

@@ -1,12 +1,14 @@
 """The default gate on real runs: the good one passes, each slow one fails for its own reason."""
 
+import asyncio
 import time
 from dataclasses import replace
 
 import pytest
 
-from tests.analysis_runner import CHOICE, Runner
+from tests.analysis_runner import CHOICE, Ran, Runner
 from tests.faulty_model import Fault
+from tests.undisturbed import TRIES, is_undisturbed
 from trading_graph.graph.gate_loader import own_gate
 from trading_graph.graph.options import Order
 from trading_graph.otel.trace import SpanTable, TraceBuilder
@@ -22,6 +24,19 @@ GATE = own_gate()
 UNHURRIED = replace(CHOICE, chat_latency_s=0.4, fetch_latency_s=0.15)
 
 
+@pytest.fixture(scope="module")
+def default_run(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """One run by default that the machine did not disturb, for all tests of one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OTEL_TRACES_EXPORTER", "none")
+        for _ in range(TRIES):
+            folder = tmp_path_factory.mktemp("default")
+            ran = asyncio.run(Runner(folder)(choice=UNHURRIED))
+            if is_undisturbed(folder / "trace-1.jsonl"):
+                break
+    return ran
+
+
 def results(trace: SpanTable) -> dict[str, CheckResult]:
     verdict = judge(trace, GATE)
     assert verdict.judged, verdict.missing
@@ -33,9 +48,8 @@ def failed(trace: SpanTable) -> set[str]:
 
 
 @pytest.mark.smoke
-async def test_a_default_run_passes_with_every_check_proven(run_analysis: Runner) -> None:
-    ran = await run_analysis(choice=UNHURRIED)
-    found = results(ran.trace)
+def test_a_default_run_passes_with_every_check_proven(default_run: Ran) -> None:
+    found = results(default_run.trace)
     assert {result.outcome for result in found.values()} == {Outcome.PASS}
     strengths = {id: result.grade for id, result in found.items()}
     assert strengths.pop("budget") == "simulated"
@@ -46,7 +60,7 @@ async def test_a_default_run_passes_with_every_check_proven(run_analysis: Runner
 @pytest.mark.parametrize(
     "symbol",
     [
-        pytest.param(name, marks=() if name in ("MSFT", "NVDA") else pytest.mark.full)
+        pytest.param(name, marks=() if name == "MSFT" else pytest.mark.full)
         for name in tables.prices()
         if name != "^GSPC"
     ],
@@ -80,11 +94,10 @@ async def test_sequential_tools_fail_only_the_tools(run_analysis: Runner) -> Non
     assert failed(ran.trace) == {"tools"}
 
 
-async def test_without_a_cache_duplicates_are_found(run_analysis: Runner) -> None:
+async def test_without_a_cache_duplicates_are_found(run_analysis: Runner, default_run: Ran) -> None:
     ran = await run_analysis(choice=replace(UNHURRIED, cache=False))
     assert failed(ran.trace) == {"duplicates"}
-    cached = await run_analysis(choice=UNHURRIED)
-    assert "duplicates" not in failed(cached.trace)
+    assert "duplicates" not in failed(default_run.trace)
 
 
 def spin(seconds: float) -> None:
@@ -109,11 +122,8 @@ async def test_errors_and_retries_do_not_hide(run_analysis: Runner) -> None:
     assert "errors" in failed(lost.trace)
 
 
-async def test_the_verdict_survives_missing_spans_only_as_no_verdict(
-    run_analysis: Runner,
-) -> None:
-    ran = await run_analysis(choice=UNHURRIED)
-    whole = ran.trace
+def test_the_verdict_survives_missing_spans_only_as_no_verdict(default_run: Ran) -> None:
+    whole = default_run.trace
     for dropped in (1, len(whole) - 1):
         verdict = judge(_without(whole, dropped), GATE)
         assert not verdict.judged, whole.names[dropped]

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from trading_graph.service.run.chart_scale import chart_price, price_scale, spread
 from trading_graph.service.run.price_chart import (
     HEIGHT,
@@ -115,7 +116,7 @@ series = st.builds(
 )
 
 
-@settings(deadline=None, database=None, max_examples=150)
+@settings(deadline=None, database=None, max_examples=examples(150))
 @given(
     closes=series,
     shares=st.tuples(*[st.floats(0.5, 1.6)] * 3),
@@ -238,7 +239,7 @@ def test_prices_keep_the_digits_that_matter(price: float, text: str) -> None:
     assert chart_price(price) == text
 
 
-@settings(deadline=None, database=None, max_examples=200)
+@settings(deadline=None, database=None, max_examples=examples(200))
 @given(low=st.floats(1e-8, 1e8), factor=st.floats(1, 100), most=st.integers(2, 9))
 def test_marks_of_the_axis_are_few_and_differ(low: float, factor: float, most: int) -> None:
     marks = price_scale([low, low * factor], [], 0.0, 100.0).marks(most)

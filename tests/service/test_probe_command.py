@@ -18,8 +18,6 @@ from trading_graph.otel.diagnosis import FindingKind
 from trading_graph.otel.trace.dependencies import Dependencies
 from trading_graph.service.cli import main
 
-pytestmark = pytest.mark.alone
-
 HEAD = """
 import asyncio, os, sys, time
 from pathlib import Path
@@ -93,6 +91,7 @@ def probe(
     )
 
 
+@pytest.mark.alone
 def test_a_probed_program_has_a_gain_that_is_certain(tmp_path: Path) -> None:
     """Three calls that a timer starts: nobody knew whether each needs the one before it."""
     write(tmp_path, {"app.py": QUOTES})
@@ -130,6 +129,7 @@ def test_a_probed_program_has_a_gain_that_is_certain(tmp_path: Path) -> None:
         assert CliRunner().invoke(main, [*command, *order]).exit_code in (0, 1, 2), command
 
 
+@pytest.mark.alone
 @pytest.mark.full  # pytest starts four times
 def test_a_test_of_pytest_is_probed_by_its_id(tmp_path: Path) -> None:
     test = QUOTES.replace('"report"', '"test"') + "\n\ndef test_report():\n    run()\n"
@@ -144,7 +144,7 @@ def test_a_test_of_pytest_is_probed_by_its_id(tmp_path: Path) -> None:
     ("program", "words", "said"),
     [
         ("import sys; sys.exit('no key')", (), "exit code 1 in run 1"),
-        ("import sys; sys.exit('no key')", (), "no key"),
+        pytest.param("import sys; sys.exit('no key')", (), "no key", marks=pytest.mark.full),
         ("import time; time.sleep(60)", ("--timeout", "1"), "had not ended after 1 s"),
         ("print('hello')", (), "No span was recorded"),
         (MOODY, (), "not repeatable"),

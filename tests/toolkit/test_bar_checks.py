@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.misleading_charts import CHART_FAULTS, PRICES, strike
 from trading_graph.toolkit.bar_checks import Fault, Remedy
 from trading_graph.toolkit.bars import Bars
@@ -113,7 +114,7 @@ def test_all_faults_at_once_are_each_named() -> None:
         assert prices[3] == pytest.approx(clean[day][3], rel=0.05), day
 
 
-@settings(database=None, max_examples=200)
+@settings(database=None, max_examples=examples(200))
 @given(
     fault=st.sampled_from(sorted(OUTCOMES)), at=st.integers(30, SIZE - 1), seed=st.integers(0, 9)
 )

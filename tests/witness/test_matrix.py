@@ -15,23 +15,32 @@ import pytest
 
 from tests.built_wheel import REQUIRED
 from tests.frameworks.environments import EnvironmentFailed
-from tests.witness.cells import ASYNCIO, OPENINFERENCE, SHAPES, THREADS, Cell, cells, more_cells
+from tests.witness.cells import (
+    ASYNCIO,
+    OPENINFERENCE,
+    PATHOLOGIES,
+    SHAPES,
+    THREADS,
+    Cell,
+    cells,
+    more_cells,
+)
 from tests.witness.matrix import scores_of
 from tests.witness.runs import Way, interpreter, run
 from tests.witness.scores import Score, score, shortfalls, table
 from tests.witness.service import Service, service
 
 RUNS = 5
-GRAPH = ("clean", "blocked loop", "interpreter lock", "semaphore")
-"""Of a LangGraph program, what the quick part runs."""
+QUICK_SHAPES = {
+    ASYNCIO: frozenset(PATHOLOGIES),
+    THREADS: frozenset({"clean", "interpreter lock", "small executor", "cold import"}),
+    OPENINFERENCE: frozenset({"clean", "blocked loop", "semaphore"}),
+}
+"""What the quick part runs: every pathology, and of other programs what differs there most."""
 
-QUICK = [
-    each
-    for each in cells()
-    if each.shape in (ASYNCIO, THREADS) or (each.shape == OPENINFERENCE and each.pathology in GRAPH)
-]
+QUICK = [each for each in cells() if each.pathology in QUICK_SHAPES.get(each.shape, ())]
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.idle
 
 
 @pytest.fixture(scope="module")

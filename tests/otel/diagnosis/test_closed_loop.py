@@ -109,7 +109,8 @@ def _quiet(program: Program, defects: Defects) -> SpanTable:
 
 @pytest.fixture(scope="module")
 def workers() -> Iterator[ProcessPoolExecutor]:
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([checked.__module__])  # imported once, not in each of them
     with ProcessPoolExecutor(8, mp_context=context) as pool:
         yield pool
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.otel.diagnosis.compared import compared
 from tests.otel.diagnosis.traces import BEGIN, MS, Drawn, drawn, random_traces
 from trading_graph.otel.diagnosis import Run, compare
@@ -25,7 +26,7 @@ def test_the_difference_is_divided_without_a_remainder(base: SpanTable, new: Spa
 
 
 @given(st.lists(random_traces(), min_size=2, max_size=6), st.integers(1, 5))
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_of_sets_too(traces: list[SpanTable], cut: int) -> None:
     runs = [Run.at(trace, trace.roots[0]) for trace in traces]
     cut = min(cut, len(runs) - 1)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.otel.diagnosis.traces import BEGIN, MS, Drawn, drawn, random_traces, row
 from trading_graph.graph.gate_loader import own_gate
 from trading_graph.otel.diagnosis import (
@@ -89,7 +90,7 @@ def test_a_link_to_a_sibling_says_what_was_waited_for() -> None:
 
 
 @given(random_traces())
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 def test_the_path_partitions_the_run(trace: SpanTable) -> None:
     (run,) = trace.roots
     schedule = Schedule(call_tree(trace, run))
@@ -105,7 +106,7 @@ def test_the_path_partitions_the_run(trace: SpanTable) -> None:
 
 
 @given(random_traces(), st.integers(-(10**9), 10**9))
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_moving_a_trace_in_time_moves_its_path(trace: SpanTable, by: int) -> None:
     moved = TraceBuilder(trace.trace_id)
     for at, span_id in enumerate(trace.span_ids):

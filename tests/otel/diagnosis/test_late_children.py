@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.otel.diagnosis.traces import Drawn, drawn, random_traces, row
 from trading_graph.graph.gate_loader import own_gate
 from trading_graph.otel.diagnosis import Diagnosis, call_tree, critical_path, diagnose
@@ -138,7 +139,7 @@ def test_near_the_limit_both_readings_are_said() -> None:
 
 
 @given(random_traces(), st.sampled_from([0.4, 0.5, 0.6]))
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_what_was_waited_for_lies_inside_its_parent(trace: SpanTable, share: float) -> None:
     tree = call_tree(trace, trace.roots[0], share)
     for at in tree.rows[1:]:
@@ -159,7 +160,7 @@ def test_a_late_child_is_named_as_cut() -> None:
 
 
 @given(random_traces(), st.sampled_from([1000, 10**6]))
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 def test_other_units_scale_the_path_and_nothing_else(trace: SpanTable, unit: int) -> None:
     start = (trace.start - trace.start[0]) * unit + trace.start[0]
     scaled = trace.with_times(start, (trace.end - trace.start[0]) * unit + trace.start[0])

@@ -15,7 +15,7 @@ from trading_graph.otel.diagnosis import FindingKind, Prediction, Ranking, rank,
 from trading_graph.otel.diagnosis.ranking import replay
 from trading_graph.otel.trace import SpanTable
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.idle
 
 RUNS = 3
 THROWN_AWAY = 6

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.otel.diagnosis.traces import BEGIN, MS, Drawn, drawn, random_traces, row
 from trading_graph.otel.diagnosis import (
     Edits,
@@ -44,7 +45,7 @@ def walls(root: Drawn, *actions: Callable[[SpanTable], Fix]) -> int:
 
 
 @given(random_traces(), models)
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_no_action_changes_nothing(trace: SpanTable, model: Model) -> None:
     schedule = schedule_of(trace)
     tree = schedule.tree
@@ -58,7 +59,7 @@ def test_no_action_changes_nothing(trace: SpanTable, model: Model) -> None:
 
 
 @given(random_traces(), models, st.randoms(use_true_random=False))
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_shortening_never_lengthens(trace: SpanTable, model: Model, rng: random.Random) -> None:
     schedule = schedule_of(trace)
     rows = rng.sample(schedule.tree.rows, rng.randint(1, len(schedule.tree.rows)))
@@ -67,7 +68,7 @@ def test_shortening_never_lengthens(trace: SpanTable, model: Model, rng: random.
 
 
 @given(random_traces(), st.integers(0, 10**6))
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 def test_a_span_gains_at_most_its_time_on_the_path(trace: SpanTable, pick: int) -> None:
     schedule = schedule_of(trace)
     at = schedule.tree.rows[pick % len(schedule.tree.rows)]
@@ -76,7 +77,7 @@ def test_a_span_gains_at_most_its_time_on_the_path(trace: SpanTable, pick: int) 
 
 
 @given(random_traces(), st.integers(0, 10**6))
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 def test_what_has_slack_gains_nothing_and_costs_nothing_within_it(
     trace: SpanTable, pick: int
 ) -> None:
@@ -95,7 +96,7 @@ def test_what_has_slack_gains_nothing_and_costs_nothing_within_it(
 
 
 @given(random_traces(), st.randoms(use_true_random=False))
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_the_freest_model_gains_at_least_as_much_as_the_observed(
     trace: SpanTable, rng: random.Random
 ) -> None:
@@ -109,7 +110,7 @@ def test_the_freest_model_gains_at_least_as_much_as_the_observed(
 
 
 @given(random_traces(), st.randoms(use_true_random=False))
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_the_order_of_independent_actions_does_not_matter(
     trace: SpanTable, rng: random.Random
 ) -> None:
@@ -213,7 +214,7 @@ def test_a_branch_that_shares_a_fetch_waits_for_it_wherever_a_barrier_lets_it_st
 
 
 @given(random_traces(), models, st.data())
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 def test_what_is_played_upon_another_is_as_if_played_at_once(
     trace: SpanTable, model: Model, data: st.DataObject
 ) -> None:

@@ -7,6 +7,7 @@ from statistics import median
 import pytest
 from hypothesis import assume, given, settings
 
+from tests.examples import examples
 from tests.otel.diagnosis.phases import MS, Phase, phases
 from tests.otel.diagnosis.traces import random_traces
 from trading_graph.otel.diagnosis import (
@@ -32,7 +33,7 @@ from trading_graph.otel.verdict.neutral_gate import neutral_gate
 
 Run = tuple[SpanTable, list[Phase]]
 
-many = settings(max_examples=100)
+many = settings(max_examples=examples(100))
 
 
 def ranked(trace: SpanTable) -> Ranking:
@@ -140,7 +141,7 @@ def test_a_gap_before_a_fan_out_moves_all_its_branches(run: Run) -> None:
 
 
 @given(random_traces() | phases().map(lambda run: run[0]))
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 def test_where_nothing_is_said_to_have_run_nothing_did(trace: SpanTable) -> None:
     for each in ranked(trace).candidates:
         said = re.match(r"Nothing that was recorded ran for ([\d.]+) s", each.candidate.evidence)
@@ -149,7 +150,7 @@ def test_where_nothing_is_said_to_have_run_nothing_did(trace: SpanTable) -> None
 
 
 @given(random_traces() | phases().map(lambda run: run[0]))
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 def test_no_fix_leaves_less_than_the_work_that_remains(trace: SpanTable) -> None:
     ranking = ranked(trace)
     for each in ranking.candidates:

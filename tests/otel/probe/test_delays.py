@@ -26,7 +26,7 @@ from trading_graph.otel.witness.delays import PLAN, plan_for
 from trading_graph.otel.witness.faults import faults
 from trading_graph.otel.witness.installation import hold
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.idle
 
 HELD_S = 0.3
 WORK_S = 0.05

@@ -1,8 +1,9 @@
 """Every reader, fuzzed: any input gives traces or one sentence, and no word of a parser.
 
 For each of the formats of `written`: 40 inputs with damaged bytes, and 40 whose values are replaced
-by others (of JSON alone), which is 5,000 a run; `FUZZ=50` in the environment tries fifty times as
-many. What is read is judged, since attributes, events and links are decoded when they are needed.
+by others (of JSON alone), which is 5,000 a run, or a quarter of that in the quick part; `FUZZ=50`
+in the environment tries fifty times as many. What is read is judged, since attributes, events and
+links are decoded when they are needed.
 """
 
 import json
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.otel.sources.forms.every_form import FORMS
 from tests.otel.sources.forms.run import lines
 from trading_graph.graph.gate_loader import default_gate
@@ -25,7 +27,9 @@ from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.verdict import judge
 
 FUZZ = int(os.environ.get("FUZZ", "1"))
-fuzz = settings(max_examples=40 * FUZZ, suppress_health_check=list(HealthCheck), derandomize=True)
+fuzz = settings(
+    max_examples=examples(40) * FUZZ, suppress_health_check=list(HealthCheck), derandomize=True
+)
 PARSERS_WORDS = re.compile(
     r"Expected `|Object missing|JSON is malformed:|codec|Traceback|Error|got `|invalid literal"
 )
@@ -121,7 +125,7 @@ def test_strange_values(name: str, data: st.DataObject) -> None:
 SIGNS = sorted({key for each in formats() for key in re.findall(r"[A-Za-z_@.]{2,}", each.sign)})
 
 
-@settings(fuzz, max_examples=300 * FUZZ)
+@settings(fuzz, max_examples=examples(300) * FUZZ)
 @given(keys=st.lists(st.sampled_from(SIGNS), min_size=1, max_size=5), value=values)
 def test_what_is_recognised_by_mistake(keys: list[str], value: Any) -> None:
     """An object that has the names that formats are recognised by, and nothing else of them."""

@@ -23,7 +23,7 @@ from trading_graph.otel import spans
 from trading_graph.otel.sources.in_memory import from_spans
 from trading_graph.otel.verdict import Outcome, judge
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.idle
 
 NAMES = ("market", "social", "news", "fundamentals")
 CALL_S = 0.15
@@ -118,6 +118,7 @@ def test_a_block_inside_the_innermost_span_fools_the_leaves_too() -> None:
     assert blocking_line("blocking_inside") in found.grade
 
 
+@pytest.mark.alone
 def test_cpu_work_in_threads() -> None:
     def work(name: str) -> None:
         with spans.agent(name), spans.chat("model", agent=name, turn=0):

@@ -23,7 +23,7 @@ from trading_graph.otel.witness.thread_cpu_time import thread_time
 
 __all__ = ["program"]  # the fixture
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.idle
 
 
 def test_each_loop_has_its_own_lag(program: Program) -> None:

@@ -17,7 +17,7 @@ from trading_graph.otel.vocabularies import witness as keys
 
 __all__ = ["program"]  # the fixture
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.idle
 
 
 class HomeMade:

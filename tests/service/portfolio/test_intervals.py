@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from trading_graph.service.portfolio.results.intervals import (
     Stay,
     block_length,
@@ -51,7 +52,7 @@ def test_no_trials_have_no_interval_and_fewer_have_a_wider_one() -> None:
 @given(
     st.lists(st.tuples(st.sampled_from("AB"), st.integers(0, 12), st.integers(0, 5)), max_size=8)
 )
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 def test_positions_that_do_not_overlap_are_counted_as_brute_force_counts(
     drawn: list[tuple[str, int, int]],
 ) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.service.portfolio import plain_account
 from trading_graph.service.portfolio.results.ledger import Purchase, keep_account
 from trading_graph.service.portfolio.results.trades import Exit, Trade
@@ -110,7 +111,7 @@ _values = st.lists(st.floats(0.5, 2.0), min_size=1, max_size=6)
 
 
 @given(_values, st.floats(0.5, 2.0), st.floats(0, 50), st.floats(0, 0.2))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_an_account_that_puts_all_on_one_purchase_earns_what_that_earns(
     values: list[float], entry: float, cost_bps: float, dividends: float
 ) -> None:
@@ -134,7 +135,7 @@ _drawn = st.lists(
 
 
 @given(_drawn, st.floats(0, 50))
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 def test_both_ways_to_keep_an_account_agree(
     drawn: list[tuple[str, int, list[float], float, float]], cost_bps: float
 ) -> None:
@@ -160,7 +161,7 @@ def test_both_ways_to_keep_an_account_agree(
 
 
 @given(_drawn, st.floats(0, 50))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_no_account_spends_more_than_it_has(
     drawn: list[tuple[str, int, list[float], float, float]], cost_bps: float
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.service.portfolio import plain_trade
 from tests.service.portfolio.plain_trade import Day
 from tests.service.portfolio.samples import embedded_bars
@@ -190,7 +191,7 @@ _histories = st.lists(_days, min_size=1, max_size=14).map(_history)
     st.tuples(_quarters, _quarters),
     st.sampled_from((0.0, 5.0, 50.0)),
 )
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_both_reckonings_agree(
     days: list[Day], after: int, horizon: int, levels: tuple[float, float], cost_bps: float
 ) -> None:
@@ -213,7 +214,7 @@ def test_both_reckonings_agree(
 
 
 @given(_histories, st.integers(0, 20), st.integers(1, 25))
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_costs_only_cost_and_drawdowns_are_shares(
     days: list[Day], after: int, horizon: int
 ) -> None:
