@@ -40,6 +40,7 @@ from trading_graph.service.server.problems import REDACTOR
 from trading_graph.service.server.receiving.opening import make_receiver
 from trading_graph.service.server.receiving.preface import GrpcRefusal
 from trading_graph.service.server.run_queue import RunQueue
+from trading_graph.service.server.service_metrics import ServiceMetrics
 from trading_graph.service.server.trace_views import TraceViews
 from trading_graph.service.server.watches import Watches
 from trading_graph.service.settings import Settings
@@ -77,6 +78,7 @@ async def open_service(
     """
     langsmith = langsmith_mode(settings, offline=offline)
     registry = CollectorRegistry()
+    metrics = ServiceMetrics(registry)
 
     async def make_runs() -> None:
         # In a thread: the service answers meanwhile.
@@ -106,6 +108,7 @@ async def open_service(
             room,
             explain,
             publish=feed.publish,
+            note_end=metrics.note_end,
             at_once=settings.serve_runs_at_once,
             in_line=settings.serve_runs_in_line,
         )
@@ -150,7 +153,7 @@ async def open_service(
                 try:
                     await receiver.start()
                     await watches.start()
-                    yield make_app(service, redactor)
+                    yield make_app(service, redactor, metrics)
                 finally:
                     await watches.close()
                     await receiver.close()
