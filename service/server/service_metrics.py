@@ -180,7 +180,7 @@ async def _states(service: ServiceContext) -> list[Metric]:
 def _spooled(folder: Path) -> tuple[Mapping[str, int], Mapping[str, int]]:
     """How many spans wait for each backend, and how many were lost. Blocks."""
     names = {each.name for each in folder.iterdir() if each.is_dir()} if folder.is_dir() else set()
-    spools = {name: spool_of(folder, name) for name in sorted({JAEGER, *names})}
+    spools = {name: spool_of(folder, name) for name in sorted({JAEGER.lower(), *names})}
     waiting = {name: spool.spans for name, spool in spools.items()}
     return waiting, {name: spool.evictions for name, spool in spools.items()}
 
