@@ -12,7 +12,6 @@ from urllib.parse import quote
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.extras import VERSION
@@ -51,6 +50,7 @@ from trading_graph.service.server.pages.layout import ASSET_PATH, page, see_othe
 from trading_graph.service.server.problems import REDACTOR, Problem, answer, problem_of
 from trading_graph.service.server.proxies import networks
 from trading_graph.service.server.receiving import api as receiving_api
+from trading_graph.service.server.service_metrics import ServiceMetrics, get_metrics
 from trading_graph.service.settings import Settings
 
 _MIB = 2**20
@@ -77,11 +77,13 @@ PAGES = (
 _OPEN_PAGES = frozenset({login.PATH, "/logout", ASSET_PATH})
 
 
-def make_app(service: ServiceContext, redactor: Redactor) -> web.Application:
+def make_app(
+    service: ServiceContext, redactor: Redactor, metrics: ServiceMetrics
+) -> web.Application:
     """The application around the parts of a running service."""
     settings = service.settings
     app = web.Application(
-        middlewares=[answer_errors, access.guard],
+        middlewares=[metrics.measure, answer_errors, access.guard],
         client_max_size=settings.serve_upload_mib * _MIB,
     )
     app[SERVICE] = service
@@ -166,12 +168,6 @@ async def is_ready(request: web.Request) -> Readiness:
     )
 
 
-async def get_metrics(request: web.Request) -> web.Response:
-    """The metrics in the format of Prometheus."""
-    body = generate_latest(request.app[SERVICE].registry)
-    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-
 def all_operations() -> Sequence[Operation]:
     """Every operation of the API."""
     unknown_host = HTTPStatus.MISDIRECTED_REQUEST
@@ -181,7 +177,12 @@ def all_operations() -> Sequence[Operation]:
         Operation(
             "GET", "/readyz", is_ready, ok(Readiness), open=True, fails=(not_ready, unknown_host)
         ),
-        Operation("GET", "/metrics", get_metrics, ok(content="text/plain")),
+        Operation(
+            "GET",
+            "/metrics",
+            get_metrics,
+            ok(content="text/plain", other=("application/openmetrics-text",)),
+        ),
         *runs_api.OPERATIONS,
         *portfolios_api.OPERATIONS,
         *receiving_api.OPERATIONS,

@@ -91,6 +91,16 @@ class Judging:
         self._slots = asyncio.Semaphore(limits.at_once)
         self._places = 0
 
+    @property
+    def running(self) -> int:
+        """How many places in line are at work."""
+        return min(self._places, self._limits.at_once)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait in line."""
+        return self._places - self.running
+
     @contextlib.asynccontextmanager
     async def place(self) -> AsyncIterator[Path]:
         """A place in line, with a folder for uploads that is gone afterwards; raises Problem.

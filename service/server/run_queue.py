@@ -121,6 +121,7 @@ class RunQueue:
         at_once: int,
         in_line: int,
         publish: Publish | None = None,
+        note_end: Callable[[StoredRun], None] = lambda run: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -130,6 +131,7 @@ class RunQueue:
         self._at_once = at_once
         self._in_line = in_line
         self._publish = publish
+        self._note_end = note_end
         self._live: dict[str, _QueuedRun] = {}
         self._line: asyncio.Queue[_QueuedRun] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
@@ -151,6 +153,12 @@ class RunQueue:
     def waiting(self) -> int:
         """How many runs wait."""
         return len(self._live) - self.running
+
+    @property
+    def oldest(self) -> float | None:
+        """When the first run that waits was asked for, in seconds since the epoch."""
+        waiting = (live.run.created for live in self._live.values() if live.task is None)
+        return min(waiting, default=None)
 
     @property
     def closing(self) -> bool:
@@ -362,6 +370,7 @@ class RunQueue:
             self._live.pop(live.run.id, None)
             live.over.set()
             self._tell(live.run)
+            self._note_end(live.run)
 
     async def _verdict_on_part(self, live: _QueuedRun) -> dict[str, Any]:
         """The result of the verdict on what a run did that has not come to its end."""

@@ -40,6 +40,7 @@ from trading_graph.service.server.problems import REDACTOR
 from trading_graph.service.server.receiving.opening import make_receiver
 from trading_graph.service.server.receiving.preface import GrpcRefusal
 from trading_graph.service.server.run_queue import RunQueue
+from trading_graph.service.server.service_metrics import ServiceMetrics
 from trading_graph.service.server.trace_views import TraceViews
 from trading_graph.service.server.uploads import open_uploads
 from trading_graph.service.server.watches import Watches
@@ -80,6 +81,7 @@ async def open_service(
     """
     langsmith = langsmith_mode(settings, offline=offline)
     registry = CollectorRegistry()
+    metrics = ServiceMetrics(registry)
 
     async def make_runs() -> None:
         # In a thread: the service answers meanwhile.
@@ -113,6 +115,7 @@ async def open_service(
             room,
             explain,
             publish=feed.publish,
+            note_end=metrics.note_end,
             at_once=settings.serve_runs_at_once,
             in_line=settings.serve_runs_in_line,
         )
@@ -158,7 +161,7 @@ async def open_service(
                 try:
                     await receiver.start()
                     await watches.start()
-                    yield make_app(service, redactor)
+                    yield make_app(service, redactor, metrics)
                 finally:
                     await watches.close()
                     await receiver.close()

@@ -127,6 +127,11 @@ class Receiver:
         finally:
             self._size -= size
 
+    @property
+    def waiting_spans(self) -> int:
+        """How many spans wait to be judged."""
+        return self._ledger.waiting
+
     async def take(self, body: Body) -> Counter[Rejection]:
         """Record the spans of a body; when this returns they are in the files of their traces.
 
