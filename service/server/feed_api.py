@@ -16,7 +16,6 @@ from trading_graph.service.server.feed import HelloNews
 from trading_graph.service.server.health import HealthReport
 from trading_graph.service.server.inputs import query_of
 from trading_graph.service.server.openapi import EVENT_STREAM, ApiAnswer, Operation
-from trading_graph.service.server.receiving.growing_traces import TraceChange
 from trading_graph.service.server.run_events import AnyRunEvent
 from trading_graph.service.store import RunState
 
@@ -41,6 +40,16 @@ class RunEventsNews(Document, frozen=True, kw_only=True):
     run_id: str
     first: int
     events: list[AnyRunEvent]
+
+
+class TraceNews(Document, frozen=True, kw_only=True):
+    """Topic `trace`: the trace of another service grows, or was judged, as `state` says."""
+
+    trace_id: str
+    state: str
+    service: str
+    name: str
+    passed: bool | None
 
 
 class FeedQuery(Query):
@@ -71,7 +80,7 @@ async def follow_feed(request: web.Request) -> web.StreamResponse:
     return response
 
 
-_NEWS = (HelloNews, RunNews, RunEventsNews, TraceChange, HealthReport)
+_NEWS = (HelloNews, RunNews, RunEventsNews, TraceNews, HealthReport)
 
 OPERATIONS = (
     Operation(
