@@ -38,7 +38,6 @@ async def test_it_keeps_what_a_file_keeps(postgres_url: str) -> None:
         assert await store.events(done.id, 1) == [(2, "b")]
         assert [each.passed for each in await store.verdicts(limit=2)] == [None, True]
         assert [each.started for each in await store.verdicts(before=verdict(2, 0).id)] == [1.0]
-        assert len(await store.verdicts(of_runs=False)) == 1
         assert await store.watches() == [StoredWatch("b", 1.0, setting=True)]
         await store.change(run(2).id, state=RunState.RUNNING)
         assert [each.id for each in await store.runs(states=[RunState.RUNNING])] == [run(2).id]

@@ -6,6 +6,7 @@ import logging
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,10 @@ FORWARDED = {
 async def test_a_trusted_proxy_says_who_the_client_is(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings = {"serve_proxies": ("127.0.0.0/8",), "serve_hosts": ("trading.example",)}
+    settings: dict[str, Any] = {
+        "serve_proxies": ("127.0.0.0/8",),
+        "serve_hosts": ("trading.example",),
+    }
     async with opened(tmp_path, **settings) as service:
         with caplog.at_level(logging.INFO, "trading_graph.audit"):
             run = await service.post("/v1/runs", ASK, 202, **FORWARDED)

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from ruamel.yaml import YAML
 
@@ -36,7 +37,7 @@ async def metrics(tmp_path: Path) -> tuple[str, str]:
 
 async def test_each_has_a_help_text_and_says_what_happened(metrics: tuple[str, str]) -> None:
     text, trace_id = metrics
-    families = {each.name: each for each in text_string_to_metric_families(text)}
+    families = {each.name: each for each in parsed(text)}
     own = {name for name in families if name.startswith(("trading_graph_", "http_", "process_"))}
     assert all(families[name].documentation for name in own)
     assert {"trading_graph_health", "trading_graph_disk_free_bytes"} <= own
@@ -62,9 +63,7 @@ async def test_each_has_a_help_text_and_says_what_happened(metrics: tuple[str, s
 
 async def test_dashboard_and_alerts_ask_for_what_is_there(metrics: tuple[str, str]) -> None:
     text, _ = metrics
-    there = {
-        sample.name for family in text_string_to_metric_families(text) for sample in family.samples
-    } | {"up"}
+    there = {sample.name for family in parsed(text) for sample in family.samples} | {"up"}
     queries = await asyncio.to_thread(queries_of_deploy)
     assert len(queries) > 20
     for query in queries:
@@ -72,6 +71,11 @@ async def test_dashboard_and_alerts_ask_for_what_is_there(metrics: tuple[str, st
         names = set(re.findall(r"[a-z_]{2,}", bare)) - _FUNCTIONS
         assert names, query
         assert names <= there, (query, names - there)
+
+
+def parsed(text: str) -> list[Metric]:
+    """The families of a text in the format of OpenMetrics."""
+    return list(text_string_to_metric_families(text))  # type: ignore[no-untyped-call]
 
 
 def queries_of_deploy() -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import FormData
 from aiohttp.test_utils import TestClient
 
-from tests.service.server.test_page_parts import EVIL
+from tests.service.server.markup import EVIL
 from tests.service.server.test_pages import opened, over, parts, started, text, words
 from trading_graph.service.server.uploads import MOST, Uploads, open_uploads
 
