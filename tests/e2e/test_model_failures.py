@@ -97,7 +97,13 @@ async def test_a_model_without_tools_says_so(runs: Runs, demand: Demand, words: 
     assert len(ran.record) <= 2 * len(ANALYSTS)
 
 
-@pytest.mark.parametrize("failure", TOLD, ids=name)
+@pytest.mark.parametrize(
+    "failure",
+    [
+        pytest.param(each, marks=() if each is Failure.BALANCE else pytest.mark.full, id=name(each))
+        for each in TOLD
+    ],
+)
 async def test_a_refusal_in_the_middle_keeps_the_reports(runs: Runs, failure: Failure) -> None:
     failing = Failing(failure, "research_manager", times=ALWAYS)
     ran = await runs(LoopbackService(failings=[failing]))

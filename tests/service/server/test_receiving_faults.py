@@ -102,7 +102,7 @@ async def document_of(service: Service, spans: int) -> dict[str, object]:
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.alone
+@pytest.mark.idle
 async def test_past_what_may_wait_a_sender_is_told_when_to_come_back(tmp_path: Path) -> None:
     async with opened(tmp_path, begun=False, serve_settle_s=1.5) as service:
         receiver = service.parts.receiver
