@@ -35,7 +35,7 @@ HERE = __file__
 ROOT = Path(__file__).resolve().parents[3]
 LONG_S = 0.3
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.idle
 
 
 def _sleep() -> None:
@@ -392,6 +392,7 @@ finally:
 """
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="no run queue's account")
 def test_a_starved_loop_is_not_blocked_and_one_that_blocks_too_is_both() -> None:
     """Four programs take its CPU: only the work that it does in one piece is a block."""
