@@ -78,6 +78,8 @@ def _handovers(found: Estimate) -> Iterator[_Handover]:
         if moment.kind is not MomentKind.WORK:
             continue
         (span,) = moment.spans
+        if not runs.is_known_again[span]:
+            continue
         needs = {each.before for each in reason.waits_for}
         offset = moment.offset
         for run in range(len(moment.at)):
@@ -99,7 +101,10 @@ def _releaser(runs: Runs, run: int, span: int, tolerance: float, needs: "set[int
     family = [
         int(each)
         for each in near
-        if each != span and len(runs.places[each]) == depth and int(each) not in needs
+        if each != span
+        and len(runs.places[each]) == depth
+        and runs.is_known_again[each]
+        and int(each) not in needs
     ]
     return min(family, key=lambda each: abs(wait[each]), default=None)
 

@@ -60,6 +60,8 @@ def probe_command(
         sys.stdout.write(text)
     else:
         Console(highlight=False, emoji=False).print(ProbeText(found))
+    if made.traces > 1:
+        _say(talk, f"The program leaves {made.traces} traces; the largest is probed: {made.name}.")
     _say(talk, f"Written: {file}, and an undisturbed run: {trace_file}")
     _say(talk, f"What each fix gains: trading-graph diagnose {trace_file} --dependencies {file}")
     return ExitCode.OK

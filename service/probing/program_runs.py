@@ -15,11 +15,12 @@ import click
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.probe.plan import Plan
-from trading_graph.otel.probe.runs import ProbeRun
+from trading_graph.otel.probe.runs import ProbeRun, path_numbers
 from trading_graph.otel.probe.session import PLAIN
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.verdict import completeness
+from trading_graph.otel.vocabularies import witness
 from trading_graph.otel.witness import start
 from trading_graph.otel.witness.delays import PLAN
 from trading_graph.service.errors import NotProbedError
@@ -52,6 +53,10 @@ class ProgramRuns:
     count: int = 0
     name: str = ""
     """The name of the span of the run, which is looked for in further runs."""
+    traces: int = 0
+    """How many traces the first run left; one of them is probed."""
+    activity: str = ""
+    """The task in which that one began, which tells it from others of its name."""
 
     def make(self, make_plan: MakePlan) -> tuple[ProbeRun, Path]:
         """Run the program once, and read what it left; raises NotProbedError."""
@@ -111,15 +116,19 @@ class ProgramRuns:
                     instrument=self.instrument,
                 )
             )
-        traces = sorted(read(found.file), key=len, reverse=True)
+        # The largest one; of those of one size that of the first task, as in every run.
+        traces = sorted(
+            read(found.file), key=lambda each: (-len(each), path_numbers(_activity(each)))
+        )
         named = [each for each in traces if self.name in ("", _name(each))]
         if not named:
             raise NotProbedError(
                 f"The program is not repeatable: run {self.count} has no trace of {self.name!r}, "
                 "as the first one has."
             )
-        trace = named[0]
-        self.name = self.name or _name(trace)
+        trace = next((each for each in named if _activity(each) == self.activity), named[0])
+        if not self.name:
+            self.name, self.activity, self.traces = _name(trace), _activity(trace), len(traces)
         whole = completeness(trace)
         if whole.run is None or not whole.complete:
             raise TraceError(f"Run {self.count} cannot be judged. {' '.join(whole.missing)}")
@@ -129,6 +138,11 @@ class ProgramRuns:
 def _name(trace: SpanTable) -> str:
     run = completeness(trace).run
     return "" if run is None else trace.names[run]
+
+
+def _activity(trace: SpanTable) -> str:
+    run = completeness(trace).run
+    return "" if run is None else str(trace.attributes(run).get(witness.ACTIVITY, ""))
 
 
 def _finish(
