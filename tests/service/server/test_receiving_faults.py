@@ -267,7 +267,7 @@ OVER_GRPC = """\
 import grpc, sys
 channel = grpc.insecure_channel(sys.argv[1])
 try:
-    channel.unary_unary("/opentelemetry.TraceService/Export")(b"", timeout=9)
+    channel.unary_unary("/opentelemetry.TraceService/Export")(b"", timeout=90)
 except grpc.RpcError as error:
     print(error.details())
 """
