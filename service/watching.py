@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from trading_graph.otel.errors import AnswerTooLargeError
-from trading_graph.otel.trace import SpanTable, semconv
+from trading_graph.otel.trace import Span, SpanTable, semconv
 from trading_graph.otel.verdict import completeness
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class TraceWatch:
                 del self._growing[trace_id]
             else:
                 traces[trace_id] = trace
-        settled = [settled_trace(trace) for trace in traces.values() if self._has_settled(trace)]
+        settled = [_settled(trace) for trace in traces.values() if self._has_settled(trace)]
         self._look_from = began - LOOKBACK_S
         return sorted(settled, key=lambda arrived: arrived.started)
 
@@ -176,14 +176,19 @@ def is_derived(trace: SpanTable) -> bool:
     return semconv.PREDICTED in first or first.get(semconv.OPERATION) == semconv.DETACHED
 
 
-def settled_trace(trace: SpanTable) -> SettledTrace:
-    """The name and the times of a trace that has settled."""
+def settled_trace(trace: SpanTable, run: Span | None) -> SettledTrace:
+    """The name and the times of a trace that has settled: its run's, else its root's."""
+    top = run or Span(trace, (trace.roots or [0])[0])
+    name = "".join(each if each.isprintable() else " " for each in top.name)
+    seconds = (top.end_ns - top.start_ns) / 1e9
+    return SettledTrace(
+        trace, name[:_LONGEST_NAME], top.start_ns / 1e9, seconds if seconds >= 0 else None
+    )
+
+
+def _settled(trace: SpanTable) -> SettledTrace:
     run = completeness(trace).run
-    row = run if run is not None else (trace.roots or [0])[0]
-    seconds = int(trace.duration[row]) / 1e9
-    name = "".join(each if each.isprintable() else " " for each in trace.names[row])
-    started = int(trace.start[row]) / 1e9
-    return SettledTrace(trace, name[:_LONGEST_NAME], started, seconds if seconds >= 0 else None)
+    return settled_trace(trace, None if run is None else Span(trace, run))
 
 
 def _utc(seconds: float) -> datetime:

@@ -74,6 +74,7 @@ def folders(tmp_path: Path) -> list[Path]:
     return folders
 
 
+@pytest.mark.full
 @pytest.mark.jaeger
 async def test_each_trace_is_whole_at_one_service(tmp_path: Path, folders: list[Path]) -> None:
     low = {trace for trace in TRACES if trace % 16 < 8}

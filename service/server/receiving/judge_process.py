@@ -91,7 +91,7 @@ def _judged(task: Task, seconds: int) -> Judged:
     except TraceError as error:
         document = encode(unjudged_document(task.trace_id, 0, str(error)))
         return Judged(document, None, "", "trace", 0.0, None)
-    settled = settled_trace(trace)
+    settled = settled_trace(trace, verdict.run)
     return Judged(
         document=document,
         passed=verdict.passed if verdict.judged else None,

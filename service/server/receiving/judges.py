@@ -39,6 +39,7 @@ class JudgeProcess:
         self._environment = environment
         self._limits = limits
         self._process: asyncio.subprocess.Process | None = None
+        self._starting = asyncio.Lock()
         self._traces = 0
 
     @property
@@ -48,18 +49,19 @@ class JudgeProcess:
 
     async def start(self) -> asyncio.subprocess.Process:
         """Start the process if there is none; raises OSError."""
-        if self._process is None or self._process.returncode is not None:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",
-                "-c",
-                _PROGRAM.format(memory=self._limits.memory),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-                env=self._environment,
-            )
-        return self._process
+        async with self._starting:
+            if self._process is None or self._process.returncode is not None:
+                self._process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-P",
+                    "-c",
+                    _PROGRAM.format(memory=self._limits.memory),
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=asyncio.subprocess.DEVNULL,
+                    env=self._environment,
+                )
+            return self._process
 
     async def judge(self, tasks: Sequence[Task]) -> list[Judged]:
         """Judge traces, which have the limits of one together; raises UnjudgedError."""

@@ -115,21 +115,23 @@ class Ledger:
         content = unpacked(body.content, body.encoding, self._limits.message)
         batches, rejections = self._splitter.split(body.decode(content))
         traces, lines = list[GrowingTrace](), list[bytes]()
-        for batch in batches:
-            trace = self.take_up(batch.trace_id)
-            trace.is_whole, trace.service = body.is_whole, body.service or trace.service
-            traces.append(trace)
-            if trace.repeats(batch):
-                continue
-            if trace.size + len(batch.line) > self._limits.trace:
-                rejections[Rejection.SIZE] += len(batch.spans)
-                continue
-            self._files.append(batch.trace_id, batch.line)
-            self._add(trace, batch)
-            lines.append(batch.line)
-        for trace in traces:
-            if not trace.size:
-                del self._growing[trace.trace_id]
+        try:
+            for batch in batches:
+                trace = self.take_up(batch.trace_id)
+                traces.append(trace)
+                trace.is_whole, trace.service = body.is_whole, body.service or trace.service
+                if trace.repeats(batch):
+                    continue
+                if trace.size + len(batch.line) > self._limits.trace:
+                    rejections[Rejection.SIZE] += len(batch.spans)
+                    continue
+                self._files.append(batch.trace_id, batch.line)
+                self._add(trace, batch)
+                lines.append(batch.line)
+        finally:
+            for trace in traces:
+                if not trace.size:
+                    del self._growing[trace.trace_id]
         return Recorded([trace for trace in traces if trace.size], lines, rejections)
 
     def _add(self, trace: GrowingTrace, batch: Batch) -> None:

@@ -119,6 +119,7 @@ async def test_what_there_is_no_room_for_is_counted_and_said(
     assert said[-1].startswith("5 messages")
 
 
+@pytest.mark.full
 async def test_what_a_backend_refuses_is_not_sent_again(tmp_path: Path) -> None:
     backend = Backend()
     backend.status = 400
@@ -134,6 +135,7 @@ async def test_what_a_backend_refuses_is_not_sent_again(tmp_path: Path) -> None:
         assert backend.names == ["next"]
 
 
+@pytest.mark.full
 @pytest.mark.jaeger
 async def test_jaeger_has_what_was_received(tmp_path: Path, jaeger: JaegerProcess) -> None:
     trace = int.from_bytes(tmp_path.name.encode()[-4:] + b"forwarding", "big")

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.service.server.open_service import opened
 from tests.service.server.otlp_client import export, root, span, until, verdict
 from trading_graph.service.server.feed_api import TraceNews
@@ -32,6 +34,7 @@ async def test_a_trace_is_seen_while_it_grows(tmp_path: Path) -> None:
         assert await growing.trace(ONE) is None
 
 
+@pytest.mark.full
 async def test_a_restart_knows_the_names_of_what_grows(tmp_path: Path) -> None:
     async with opened(tmp_path, begun=False, serve_settle_s=3_600) as service:
         await export(service, root(name="ask"))

@@ -187,7 +187,12 @@ class Asking:
 @pytest.mark.parametrize("wanted", [REQUESTS // 10, pytest.param(REQUESTS, marks=pytest.mark.full)])
 def test_random_requests_are_answered_as_it_says(url: str, wanted: int) -> None:
     asking = Asking(url, a_run(url), a_portfolio(url))
-    operations = list(map(operation_of, asking.schema.get_all_operations()))
+    operations = [
+        each
+        for each in map(operation_of, asking.schema.get_all_operations())
+        # The feed has no end to wait for; test_feed follows it.
+        if each.definition.raw["operationId"] != "followFeed"
+    ]
     varied = [
         each
         for each in operations

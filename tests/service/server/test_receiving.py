@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from tests.patience import PATIENCE_S
@@ -85,6 +86,7 @@ async def test_a_program_with_environment_variables_alone_has_a_verdict(tmp_path
             assert "answer a question" in await page.text()
 
 
+@pytest.mark.full
 async def test_every_encoding_leaves_the_same_spans(tmp_path: Path) -> None:
     program = ForeignProgram()
     async with opened(tmp_path, begun=False) as service:
@@ -130,6 +132,7 @@ async def _until_growing(folder: Path, expected: set[str]) -> None:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.full
 async def test_spans_come_before_their_root_and_in_any_order(tmp_path: Path) -> None:
     async with opened(tmp_path, begun=False, serve_settle_s=0.1) as service:
         for number in (4, 3, 2):
@@ -153,6 +156,7 @@ async def test_late_spans_change_the_verdict(tmp_path: Path) -> None:
         assert len((await service.get("/v1/verdicts"))["verdicts"]) == 1
 
 
+@pytest.mark.full
 async def test_what_is_sent_twice_counts_once(tmp_path: Path) -> None:
     async with opened(tmp_path, begun=False, serve_settle_s=0.1) as service:
         body = json.dumps(message(root(), span(2, 1))).encode()
@@ -173,6 +177,7 @@ async def test_what_is_sent_twice_counts_once(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.full
 async def test_a_clock_that_was_set_back_has_no_verdict_and_harms_nothing(tmp_path: Path) -> None:
     async with opened(tmp_path, begun=False, serve_settle_s=0.1) as service:
         back = "1763000000000000000"
@@ -225,6 +230,7 @@ def _text(key: str, value: str) -> dict[str, object]:
     return {"key": key, "value": {"stringValue": value}}
 
 
+@pytest.mark.full
 async def test_off_loopback_the_token_is_asked_for(tmp_path: Path) -> None:
     async with opened(tmp_path, begun=False, **GUARDED) as service:
         body = json.dumps(message(root(declared=1))).encode()
@@ -292,6 +298,7 @@ async def _until_listed(service: Service, numbers: set[int]) -> None:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.full
 async def test_a_trace_past_its_largest_size_loses_nothing_silently(tmp_path: Path) -> None:
     async with opened(tmp_path, begun=False, serve_upload_mib=1, serve_settle_s=0.2) as service:
         large = span(2, 1, name="x" * 700_000)
@@ -303,6 +310,7 @@ async def test_a_trace_past_its_largest_size_loses_nothing_silently(tmp_path: Pa
         assert (await document(service, ONE))["spans"] == 2
 
 
+@pytest.mark.full
 async def test_runs_of_this_service_keep_their_own_verdicts(tmp_path: Path) -> None:
     async with opened(tmp_path) as service:
         own = await service.over((await service.start())["id"])

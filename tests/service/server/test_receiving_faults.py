@@ -68,6 +68,7 @@ async def test_a_body_that_cannot_be_read_is_refused_in_words(tmp_path: Path) ->
         await verdict(service, ONE)
 
 
+@pytest.mark.full
 async def test_values_nested_too_deep_are_rejected(tmp_path: Path) -> None:
     value: dict[str, object] = {"stringValue": "x"}
     for _ in range(200):
@@ -81,6 +82,7 @@ async def test_values_nested_too_deep_are_rejected(tmp_path: Path) -> None:
         assert set(await files(tmp_path)) == {f"{2:032x}"}
 
 
+@pytest.mark.full
 async def test_many_small_requests_of_one_client_are_all_taken(tmp_path: Path) -> None:
     async with opened(
         tmp_path, begun=False, serve_requests_per_s=1, serve_burst=5, serve_settle_s=0.1
@@ -102,7 +104,8 @@ async def document_of(service: Service, spans: int) -> dict[str, object]:
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.idle
+@pytest.mark.full
+@pytest.mark.alone
 async def test_past_what_may_wait_a_sender_is_told_when_to_come_back(tmp_path: Path) -> None:
     async with opened(tmp_path, begun=False, serve_settle_s=1.5) as service:
         receiver = service.parts.receiver
@@ -149,6 +152,7 @@ async def test_what_waits_for_missing_spans_makes_room(tmp_path: Path) -> None:
         assert (judged["complete"], judged["spans"]) == (True, 39)
 
 
+@pytest.mark.full
 async def test_bodies_that_are_read_at_once_are_bounded(tmp_path: Path) -> None:
     async with opened(tmp_path, begun=False) as service:
         receiver = service.parts.receiver
@@ -232,6 +236,7 @@ async def _all_judged(url: str, expected: set[str]) -> None:
             await asyncio.sleep(0.1)
 
 
+@pytest.mark.full
 async def test_a_judge_that_dies_is_replaced_and_the_trace_kept_as_unjudged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,7 +267,7 @@ OVER_GRPC = """\
 import grpc, sys
 channel = grpc.insecure_channel(sys.argv[1])
 try:
-    channel.unary_unary("/opentelemetry.TraceService/Export")(b"", timeout=9)
+    channel.unary_unary("/opentelemetry.TraceService/Export")(b"", timeout=90)
 except grpc.RpcError as error:
     print(error.details())
 """
