@@ -98,11 +98,14 @@ class WhatIf(msgspec.Struct, frozen=True):
     """The duration of a run with some findings fixed together, and what that gains.
 
     `target_s` is the time to compare with the target: projected, where latencies were simulated.
+    `start_ns` and `end_ns` are those of every span, by row and on the run's own clock.
     """
 
     wall: Interval
     gain: Interval
     target_s: float
+    start_ns: Sequence[int]
+    end_ns: Sequence[int]
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -207,10 +210,13 @@ def what_if(diagnosis: Diagnosis, positions: Sequence[int]) -> WhatIf:
     ranks = [ranking.candidates[each] for each in dict.fromkeys(positions)]
     played = replay(ranking.schedule, [each.candidate for each in ranks])
     wall = ranks[0].wall if len(ranks) == 1 else played.wall
+    start_ns, end_ns = played.likely.times()
     return WhatIf(
         wall=_interval(wall),
         gain=_gain(ranking.wall_ns, wall),
         target_s=figures.project(wall.likely_ns, played.likely) / 1e9,
+        start_ns=start_ns,
+        end_ns=end_ns,
     )
 
 

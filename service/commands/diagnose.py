@@ -27,7 +27,7 @@ from trading_graph.otel.report.diagnosis import DiagnosisText, diagnosis_json
 from trading_graph.otel.report.documents.diagnosis import diagnosis_document
 from trading_graph.otel.report.documents.document import encode
 from trading_graph.otel.report.documents.span_details import view_export
-from trading_graph.otel.report.documents.trace_view import what_if
+from trading_graph.otel.report.documents.trace_view import what_if_document
 from trading_graph.otel.report.exports import folded, perfetto
 from trading_graph.otel.report.verdict import VerdictText
 from trading_graph.otel.trace import SpanTable, Trace
@@ -119,7 +119,7 @@ def _put(text: str, out: str | None, talk: Console) -> None:
 
 def _what_if(table: SpanTable, diagnosis: Diagnosis, fix: Sequence[int]) -> str:
     try:
-        document = what_if(Trace(table), diagnosis, fix)
+        document = what_if_document(Trace(table), diagnosis, fix)
     except LookupError as error:
         raise click.UsageError(f"{error.args[0]} Name such with --fix.") from None
     return encode(document, indent=None) + "\n"

@@ -205,19 +205,31 @@ async def get_diagnosis(request: web.Request) -> web.Response:
     path = await _stored_file(request, run, TRACE)
     service = request.app[SERVICE]
     async with service.judging.place() as folder:
-        return await diagnosis_response(service, ["--", str(path.absolute())], query, folder)
+        words = ["--", str(path.absolute())]
+        return await diagnosis_response(service, words, query, folder, f"/runs/{run.id}")
 
 
 async def diagnosis_response(
-    service: ServiceContext, words: Sequence[str], query: DiagnosisQuery, folder: Path
+    service: ServiceContext,
+    words: Sequence[str],
+    query: DiagnosisQuery,
+    folder: Path,
+    page: str | None = None,
 ) -> web.Response:
-    """The diagnosis of the trace that the words name, in the format of the query."""
+    """The diagnosis of the trace that the words name, in the format of the query.
+
+    As HTML it leads back to the `page` of the trace, where there is one.
+    """
     options = [f"--target={query.target}", f"--format={query.format}"]
     judgement = await service.judging.command(["diagnose", *options, *words], folder)
     headers = {"Content-Type": _CONTENT[query.format]}
+    text = judgement.text
     if query.format == "html":
         headers["Content-Security-Policy"] = REPORT_POLICY
-    return web.Response(body=judgement.text, headers=headers)
+        if page is not None:
+            way_back = f'<main>\n<p><a href="{page}">Back to the trace</a></p>\n'
+            text = text.replace(b"<main>\n", way_back.encode(), 1)
+    return web.Response(body=text, headers=headers)
 
 
 _CONTENT = {

@@ -78,9 +78,11 @@ async def get_trace_verdict(request: web.Request) -> web.Response:
 async def get_trace_diagnosis(request: web.Request) -> web.Response:
     """Where the time of a trace went, and what each fix would gain, by its id."""
     service, query = request.app[SERVICE], query_of(request, DiagnosisQuery)
-    word = await trace_word(service, id_of(request, "trace_id"))
+    trace_id = id_of(request, "trace_id")
+    word = await trace_word(service, trace_id)
     async with service.judging.place() as folder:
-        return await diagnosis_response(service, ["--", word], query, folder)
+        page = f"/traces/{trace_id}"
+        return await diagnosis_response(service, ["--", word], query, folder, page)
 
 
 async def get_trace_view(request: web.Request) -> web.Response:

@@ -220,3 +220,20 @@ def test_another_run_shows_that_an_order_is_none(workdir: Path) -> None:
     missing = trading_graph("diagnose", one, "--seen", "nothing")
     assert missing.exit_code == 3
     assert "nothing is neither a file nor a trace id" in missing.stderr
+
+
+def test_the_exports_of_the_trace_view(workdir: Path, slow_run: str) -> None:
+    asked = trading_graph("diagnose", "last", "--export", "view")
+    document = json.loads(asked.stdout)
+    assert_fits(document, "view")
+    assert asked.exit_code == 1, "it is over its target, as the report says"
+    kept = trading_graph("diagnose", "last", "--export", "what-if", "--fix", "1", "--out", "w.json")
+    assert "Written: w.json" in kept.output
+    played = json.loads(Path("w.json").read_text("utf-8"))
+    assert_fits(played, "what-if")
+    finding = document["view"]["findings"][0]
+    gain = played["before_s"] - played["wall_s"]["likely"]
+    assert gain == pytest.approx(finding["gain_s"]["likely"])
+    for words in (("--export", "what-if"), ("--fix", "1"), ("--export", "what-if", "--fix", "99")):
+        refused = trading_graph("diagnose", "last", *words)
+        assert refused.exit_code == 2, words

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Self
 
-from trading_graph.otel.diagnosis import Diagnosis, ranking_of
-from trading_graph.otel.diagnosis.ranking import replay
+from trading_graph.otel.diagnosis import Diagnosis, ranking_of, what_if
+from trading_graph.otel.diagnosis import Interval as DiagnosisInterval
 from trading_graph.otel.report.documents.diagnosis import IntervalJson
 from trading_graph.otel.report.documents.document import SCHEMA_VERSION, Document
 from trading_graph.otel.trace import Span, SpanTable, Trace, table_of
@@ -283,9 +283,7 @@ def _findings(columns: Columns, diagnosis: Diagnosis) -> list[FindingMarkJson]:
             number=number,
             kind=str(each.kind),
             task=each.kind.task,
-            gain_s=IntervalJson(
-                low=each.gain.low_s, likely=each.gain.likely_s, high=each.gain.high_s
-            ),
+            gain_s=_interval(each.gain),
             spans=columns.places(each.spans),
         )
         for number, each in enumerate(diagnosis.findings, 1)
@@ -305,29 +303,28 @@ def named_by(view: TraceViewJson) -> tuple[Mapping[int, list[str]], Mapping[int,
     return checks, findings
 
 
-def what_if(trace: Trace, diagnosis: Diagnosis, numbers: Sequence[int]) -> WhatIfJson:
-    """The run played again with the fixes of the findings with these numbers; raises LookupError.
-
-    One fix alone is predicted as the diagnosis says it.
-    """
-    ranking, columns = ranking_of(diagnosis), Columns.of(trace, diagnosis.verdict)
+def what_if_document(trace: Trace, diagnosis: Diagnosis, numbers: Sequence[int]) -> WhatIfJson:
+    """The run with the findings of these numbers fixed; raises LookupError for a wrong one."""
     chosen = sorted(set(numbers))
     if not chosen or chosen[0] < 1 or chosen[-1] > len(diagnosis.findings):
         raise LookupError(f"The findings are numbered from 1 to {len(diagnosis.findings)}.")
-    bounds = replay(ranking.schedule, [ranking.candidates[each - 1].candidate for each in chosen])
-    wall = ranking.candidates[chosen[0] - 1].wall if len(chosen) == 1 else bounds.wall
-    start, end = bounds.likely.times()
-    begin, intervals = columns.begin_ns, columns.intervals
-    played = set(ranking.schedule.tree.rows)
-    times = [(start[at], end[at]) if at in played else each for at, each in enumerate(intervals)]
+    played = what_if(diagnosis, [number - 1 for number in chosen])
+    columns = Columns.of(trace, diagnosis.verdict)
+    rows = set(ranking_of(diagnosis).schedule.tree.rows)
+    times = [
+        (played.start_ns[at], played.end_ns[at]) if at in rows else recorded
+        for at, recorded in enumerate(columns.intervals)
+    ]
     return WhatIfJson(
         schema_version=SCHEMA_VERSION,
         trace_id=trace.id,
         findings=chosen,
         before_s=diagnosis.wall_s,
-        wall_s=IntervalJson(
-            low=wall.low_ns / 1e9, likely=wall.likely_ns / 1e9, high=wall.high_ns / 1e9
-        ),
-        start_ns=[begun - begin for begun, _ in times],
-        end_ns=[ended - begin for _, ended in times],
+        wall_s=_interval(played.wall),
+        start_ns=[start - columns.begin_ns for start, _ in times],
+        end_ns=[end - columns.begin_ns for _, end in times],
     )
+
+
+def _interval(interval: DiagnosisInterval) -> IntervalJson:
+    return IntervalJson(low=interval.low_s, likely=interval.likely_s, high=interval.high_s)

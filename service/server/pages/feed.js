@@ -105,7 +105,7 @@ function hearAlone(hear) {
 }
 
 if (self.SharedWorkerGlobalScope) serveTabs(self);
-else if (document.querySelector("[data-feed], [data-events]")) {
+else if (document.querySelector("[data-feed], [data-events], [data-grows]")) {
   const hear = (detail) => document.dispatchEvent(new CustomEvent("feed", { detail }));
   const address = document.currentScript.src;
   // A page that comes back from the browser's memory has said goodbye: it begins anew.

@@ -109,13 +109,24 @@ def _module(name: str, *imports: Asset) -> Asset:
 
 _TRACE_PARTS = _module("trace_parts.js")
 _TRACE_PANEL = _module("trace_panel.js", _TRACE_PARTS)
-TRACE_SCRIPT = _module("trace_view.js", _TRACE_PARTS, _TRACE_PANEL)
+_TRACE_WHAT_IF = _module("trace_what_if.js", _TRACE_PARTS)
+TRACE_SCRIPT = _module("trace_view.js", _TRACE_PARTS, _TRACE_PANEL, _TRACE_WHAT_IF)
 ICON = Asset("icon.svg", _read("icon.svg"), "image/svg+xml")
 
 ASSET_PATH = "/static/{digest}/{name}"
 _ASSETS = {
     asset.name: asset
-    for asset in (STYLE, FEED, SCRIPT, TRACE_STYLE, TRACE_SCRIPT, _TRACE_PANEL, _TRACE_PARTS, ICON)
+    for asset in (
+        STYLE,
+        FEED,
+        SCRIPT,
+        TRACE_STYLE,
+        TRACE_SCRIPT,
+        _TRACE_PANEL,
+        _TRACE_PARTS,
+        _TRACE_WHAT_IF,
+        ICON,
+    )
 }
 ENVIRONMENT.globals.update(
     style=STYLE.path,

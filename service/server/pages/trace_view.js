@@ -3,6 +3,7 @@
 // into the page as text only, and the place of a bar through the object model, never as markup.
 import { panelOf } from "./trace_panel.js";
 import { NS, Tree, brief, element, plural } from "./trace_parts.js";
+import { offerFixes } from "./trace_what_if.js";
 
 const PIECES = 400, OVERSCAN = 6, DEEPEST = 12, VERBS = /^((?:invoke_agent|execute_tool|invoke_workflow|create_agent) )(?=.)/;
 const KIND = { llm: "llm", tool: "tool", retrieval: "tool", fetch: "http", http: "http" };
@@ -18,6 +19,7 @@ class TraceView {
     this.build();
     this.arrange();
     addEventListener("hashchange", () => this.follow());
+    if (mount.dataset.grows !== undefined) document.addEventListener("feed", ({ detail }) => this.hear(detail));
     for (const query of [narrow, dark]) query.addEventListener("change", () => this.render(true));
     new ResizeObserver(() => this.render(true)).observe(this.scroll);
     this.follow();
@@ -72,20 +74,11 @@ class TraceView {
       if (event.key === "Escape" && event.target === this.text) this.scroll.focus();
       else if (!typing && !event.ctrlKey && !event.metaKey && !event.altKey && (event.key === "/" || event.key === "f")) { event.preventDefault(); this.text.focus(); }
     });
-    for (const each of document.querySelectorAll("[data-finding]")) this.offer(each);
+    offerFixes(this);
     for (const each of document.querySelectorAll("[data-check]")) {
       const mark = this.tree.view.checks.find((check) => check.id === each.dataset.check);
       if (mark?.spans.length) each.append(element("a", { href: `#check=${encodeURIComponent(mark.id)}`, class: "light" }, `Show ${plural(mark.spans.length, "span")} in the trace`));
     }
-  }
-
-  // What can be played again: a box beside each finding, and a link that lights its bars.
-  offer(place) {
-    const number = Number(place.dataset.finding), mark = this.tree.view.findings.find((each) => each.number === number);
-    if (!mark) return;
-    const box = element("input", { type: "checkbox", value: number, onchange: () => this.play() });
-    place.querySelector(".choice")?.replaceChildren(element("label", { class: "box" }, box, "Fix it: show before and after"));
-    if (mark.spans.length) place.querySelector(".choice")?.append(element("a", { href: `#finding=${number}`, class: "light" }, `Show ${plural(mark.spans.length, "span")} in the trace`));
   }
 
   setFilter(key, value) {
@@ -143,6 +136,28 @@ class TraceView {
   fold(at, fold) {
     if (this.matching || !this.tree.children[at].length) return;
     this.folded[fold ? "add" : "delete"](at);
+    this.arrange();
+  }
+
+  // News of a trace that grows: more of its spans are drawn, and what was folded, open and in sight stays.
+  async hear({ topic, data }) {
+    if (topic !== "trace" || !this.address.endsWith(data.trace_id)) return;
+    if (data.state === "judged") return location.reload();
+    if (this.growing) return;
+    this.growing = true;
+    const view = await fetch(`${this.address}/view`, { headers: { Accept: "application/json" } }).then((answer) => (answer.ok ? answer.json() : null)).catch(() => null);
+    if (view && view.spans.id.length !== this.tree.count) this.grow(new Tree(view));
+    setTimeout(() => { this.growing = false; }, 2000);
+  }
+
+  grow(tree) {
+    const old = this.tree, now = (at) => (at < 0 ? -1 : tree.at.get(old.id[at]) ?? -1), whole = this.to - this.from >= old.whole;
+    this.tree = tree;
+    [this.folded, this.current, this.open] = [new Set([...this.folded].map(now)), now(this.current), now(this.open)];
+    if (this.lit) this.lit.spans = new Set([...this.lit.spans].map(now));
+    this.details.clear();
+    if (whole) [this.from, this.to] = [0, tree.whole];
+    this.scroll.setAttribute("aria-rowcount", tree.count);
     this.arrange();
   }
 
@@ -457,29 +472,6 @@ class TraceView {
     this.panel.replaceChildren(...panelOf(this.tree, at, details, problem, () => this.close()));
     this.panel.scrollTop = 0;
     this.clear(at);
-  }
-
-  // The run played again with the chosen findings fixed: bars before and after.
-  async play() {
-    const chosen = [...document.querySelectorAll("[data-finding] input:checked")].map((each) => each.value);
-    const asked = (this.asked = chosen.join(","));
-    this.after = null;
-    this.mount.classList.toggle("played", chosen.length > 0);
-    if (!chosen.length) { this.say(""); return this.render(true); }
-    this.say("The run is played again ...");
-    try {
-      const answer = await fetch(`${this.address}/what-if?findings=${asked}`, { headers: { Accept: "application/json" } }), body = await answer.json();
-      if (asked !== this.asked) return;
-      if (!answer.ok) return this.say(body.detail);
-      this.after = body;
-      const { low, likely, high } = body.wall_s;
-      this.say(`Before ${brief(body.before_s)}, after ${brief(likely)} (${brief(low)} to ${brief(high)}) with ${plural(chosen.length, "fix").replace("fixs", "fixes")} made.`, "Back to the recorded run", () => {
-        for (const each of document.querySelectorAll("[data-finding] input:checked")) each.checked = false;
-        this.play();
-      });
-      this.mount.scrollIntoView({ block: "start" });
-    } catch { this.say("The service does not answer; choose again."); }
-    this.render(true);
   }
 }
 

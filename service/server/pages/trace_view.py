@@ -43,12 +43,16 @@ class SpanRow:
 
 @dataclass(frozen=True, slots=True)
 class TraceSection:
-    """The trace view of a page: `trace_id` is its address, and `problem` why there is none."""
+    """The trace view of a page: `trace_id` is its address, and `problem` why there is none.
+
+    `grows` says that spans of the trace still come.
+    """
 
     trace_id: str
     kept: KeptView | None
     rows: Sequence[SpanRow] = ()
     problem: str = ""
+    grows: bool = False
 
     @property
     def view(self) -> TraceViewJson | None:
@@ -69,7 +73,8 @@ async def trace_section(request: web.Request, trace_id: str) -> TraceSection:
     except Problem as problem:
         return TraceSection(trace_id, None, problem=problem.detail)
     rows = await asyncio.to_thread(span_rows, kept.document, 0, MOST_ROWS)
-    return TraceSection(trace_id, kept, rows)
+    grows = any(each.trace_id == trace_id for each in service.receiver.growing.documents())
+    return TraceSection(trace_id, kept, rows, grows=grows)
 
 
 class _TableQuery(Query):

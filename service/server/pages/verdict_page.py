@@ -28,6 +28,7 @@ MOST_SPANS = 8
 """The most spans that a check names."""
 
 _LONGEST_NAME = 200
+_RELOAD_S = 3
 
 
 async def show(request: web.Request) -> web.Response:
@@ -45,6 +46,7 @@ async def show(request: web.Request) -> web.Response:
         request,
         "trace.html",
         stored.name,
+        reload_s=_RELOAD_S if section.grows else None,
         trace=stored,
         jaeger=service.jaeger_link(stored.trace_id),
         trace_view=section,

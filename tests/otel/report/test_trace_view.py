@@ -11,7 +11,7 @@ from trading_graph.graph.gate_loader import own_gate
 from trading_graph.otel.diagnosis import Diagnosis, diagnose
 from trading_graph.otel.report.documents.document import encode
 from trading_graph.otel.report.documents.span_details import LONGEST, view_export
-from trading_graph.otel.report.documents.trace_view import trace_view, what_if
+from trading_graph.otel.report.documents.trace_view import trace_view, what_if_document
 from trading_graph.otel.trace import SpanTable, SpanValues, Trace, TraceBuilder
 from trading_graph.otel.verdict import interruptions, judge
 from trading_graph.otel.vocabularies import Role
@@ -62,19 +62,19 @@ def test_one_finding_fixed_is_what_the_diagnosis_predicts_and_more_are_played_to
     found = slow_diagnosis()
     trace = Trace(slow_run())
     for number, finding in enumerate(found.findings, 1):
-        played = what_if(trace, found, [number])
+        played = what_if_document(trace, found, [number])
         assert played.wall_s.likely == pytest.approx(finding.wall.likely_s)
         assert (played.wall_s.low, played.wall_s.high) == pytest.approx(
             (finding.wall.low_s, finding.wall.high_s)
         )
         run = trace_view(trace, found.verdict, found).run or 0
         assert played.end_ns[run] / 1e9 == pytest.approx(played.wall_s.likely, rel=0.01)
-    both = what_if(trace, found, [2, 1, 2])
+    both = what_if_document(trace, found, [2, 1, 2])
     assert both.findings == [1, 2]
     assert both.wall_s.likely <= min(each.wall.likely_s for each in found.findings[:2])
     for wrong in ([], [0], [len(found.findings) + 1]):
         with pytest.raises(LookupError, match="numbered from 1"):
-            what_if(trace, found, wrong)
+            what_if_document(trace, found, wrong)
 
 
 def test_a_resumed_run_keeps_the_spans_that_its_verdict_leaves_out() -> None:
@@ -137,5 +137,5 @@ def test_a_diagnosed_trace_fits_its_schema() -> None:
         assert details["findings"] == named
     path = sum(each["own_on_path_s"] for each in document["details"])
     assert path == pytest.approx(found.wall_s)
-    played = json.loads(encode(what_if(Trace(trace), found, [1])))
+    played = json.loads(encode(what_if_document(Trace(trace), found, [1])))
     assert_fits(played, "what-if")

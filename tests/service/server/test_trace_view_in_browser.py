@@ -2,10 +2,11 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
+import requests
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from tests.chromium import ARGUMENTS, chromium_or_skip
@@ -24,8 +25,9 @@ from tests.service.server.slow_trace import (
 
 WIDE, NARROW = 1280, 390
 END_MS = 30_000
-MANY = 3_000
+MANY = 2_500
 MANY_ID = "0" * 28 + "abcd"
+GROWING_ID = "0" * 28 + "beef"
 
 
 @pytest.fixture(autouse=True)
@@ -276,8 +278,37 @@ def test_all_of_many_spans_are_in_and_few_are_elements(
     assert last.endswith(current(page))
     expect(page.locator(".span-row.current")).to_be_in_viewport()
     page.goto(f"{addresses[1]}/spans?page=3")
-    expect(page.locator(".spans tbody tr")).to_have_count(1_000)
+    expect(page.locator(".spans tbody tr")).to_have_count(500)
     expect(page.locator("section .links")).to_have_text("Before Page 3 of 3")
+
+
+@pytest.mark.full
+def test_a_trace_is_drawn_while_its_spans_come(
+    addresses: tuple[str, str], opened: Callable[..., Page]
+) -> None:
+    root, agent, *others = slow_spans()
+    service, _, _ = addresses[0].partition("/traces/")
+    send_spans(service, [agent, *others[:2]])
+    page = opened(f"{service}/traces/{GROWING_ID}")
+    expect(page.get_by_role("row")).to_have_count(3)
+    expect(page.get_by_text("Spans still come")).to_be_visible()
+    row(page, "get_filings").click()
+    send_spans(service, others[2:])
+    expect(page.get_by_role("row")).to_have_count(8)
+    expect(panel(page)).to_contain_text("get_filings")
+    send_spans(service, [root])
+    expect(page.get_by_role("row")).to_have_count(9)
+    expect(page.get_by_text("Spans still come")).to_have_count(0)
+    expect(page.get_by_role("heading", name="Verdict")).to_be_visible()
+    expect(panel(page)).to_contain_text("get_filings")
+
+
+def send_spans(service: str, spans: Sequence[dict[str, Any]]) -> None:
+    """Send spans as a program does, over OTLP."""
+    mine = [{**each, "traceId": GROWING_ID} for each in spans]
+    body: Any = {"resourceSpans": [{"resource": {}, "scopeSpans": [{"spans": mine}]}]}
+    answer = requests.post(f"{service}/v1/traces", json=body, timeout=30)
+    assert answer.status_code == 200, answer.text
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(WIDE, "light"), (NARROW, "dark")])
