@@ -1,4 +1,4 @@
-"""Two workers and one limit of a model: what they send together is counted at the model's server."""
+"""Two workers and one limit of a model: what they send is counted at the model's server."""
 
 import time
 from pathlib import Path
@@ -30,12 +30,12 @@ class TimedModel(PaidModel):
 @pytest.mark.full
 @pytest.mark.alone
 def test_two_workers_send_no_more_than_the_limit_of_the_house(
-    workdir: Path, postgres_url: str
+    workdir: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("TRADING_GRAPH_REQUESTS_PER_MINUTE", f'{{"*": {A_MINUTE}}}')
     model = TimedModel()
-    limit = ("--requests-per-minute", str(A_MINUTE))
     with house(workdir, model, postgres_url) as begun:
-        begun.submit("AAPL", "NVDA", "--date", "2025-11-14", "--analysts", "market,news", *limit)
+        begun.submit("AAPL", "NVDA", "--date", "2025-11-14", "--analysts", "market,news")
         begun.worker("--at-once", "1")
         begun.worker("--at-once", "1")
         document = begun.wait_until_over()
