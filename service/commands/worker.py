@@ -27,6 +27,7 @@ from trading_graph.service.portfolio.ticker_day import TickerDay
 from trading_graph.service.run.engine import Engine, open_engine
 from trading_graph.service.run.keeper import RunKeeper
 from trading_graph.service.settings import Settings, read_settings
+from trading_graph.toolkit.house import House
 
 _LOOK_S = 0.5
 
@@ -41,7 +42,9 @@ def worker_command(
     rejoin: bool,
     version: str = VERSION,
 ) -> NoReturn:
-    """Work until a signal, and end the process; raises PortfolioError before it begins."""
+    """Work until a signal, and end the process; raises PortfolioError or
+    StoreUnavailableError before it begins.
+    """
     settings = read_settings()
     place = database_of(database, settings)
     pace = Pace(at_once or settings.portfolio_at_once, at_once_in_all, drain)
@@ -89,12 +92,19 @@ def _prepare(database: Database, *, migrate: bool, rejoin: bool) -> None:
             return
 
 
-def _opens(settings: Settings) -> Callable[[RunKeeper], OpensEngine]:
-    def opens(keeper: RunKeeper) -> OpensEngine:
+def _opens(settings: Settings) -> Callable[[RunKeeper, House | None], OpensEngine]:
+    def opens(keeper: RunKeeper, house: House | None) -> OpensEngine:
         def open_(order: PortfolioOrder) -> AbstractAsyncContextManager[Engine]:
             choice, redactor = order.choice(settings), settings.redactor
             return open_engine(
-                settings, choice, order.out, redactor, order.langsmith, durable=True, keeper=keeper
+                settings,
+                choice,
+                order.out,
+                redactor,
+                order.langsmith,
+                durable=True,
+                keeper=keeper,
+                house=house,
             )
 
         return open_

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sqlalchemy import NullPool, create_engine
+from sqlalchemy import URL, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from trading_graph.service.errors import StoreUnavailableError
@@ -25,8 +25,11 @@ async def open_house(database_url: str) -> AsyncIterator[House]:
     Creates their tables if they are not there. Afterwards a database that is away raises nothing.
     Raises StoreUnavailableError or SettingsError.
     """
-    await asyncio.to_thread(_prepare, database_url)
-    database = HouseDatabase(database_url)
+    url = postgresql.postgresql_url(database_url)
+    await asyncio.to_thread(_prepare, url)
+    # Without the name of SQLAlchemy's driver, which libpq does not know.
+    plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    database = HouseDatabase(plain)
     try:
         with contextlib.suppress(HouseAwayError):
             await database.beat()
@@ -49,8 +52,7 @@ async def _open_cache(database: HouseDatabase, edition: str) -> AsyncIterator[St
         await cache.close()
 
 
-def _prepare(database_url: str) -> None:
-    url = postgresql.postgresql_url(database_url)
+def _prepare(url: URL) -> None:
     engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
     try:
         with engine.begin() as connection:

@@ -157,16 +157,19 @@ class PostgresLimit:
 
 
 class PostgresLimits:
-    """The limits of the house, by name."""
+    """The limits of the house, by name.
+
+    What is sent under one name is counted together, also where two programs give it other numbers.
+    """
 
     def __init__(self, database: HouseDatabase) -> None:
         self._database = database
-        self._limits: dict[str, PostgresLimit] = {}
+        self._limits: dict[tuple[str, RateLimits, float], PostgresLimit] = {}
 
     def limit(
         self, name: str, *, requests: int | None, tokens: int | None = None, window_s: float
     ) -> PostgresLimit:
-        """The limit of that name, the same for all who ask for it."""
+        """The limit of that name, the same for all who ask for it with these numbers."""
         limits = RateLimits(requests, tokens)
         new = PostgresLimit(self._database, name, limits, window_s)
-        return self._limits.setdefault(name, new)
+        return self._limits.setdefault((name, limits, window_s), new)

@@ -105,7 +105,7 @@ async def test_tables_of_another_release_are_refused_and_left(
         postgres.sql, f"UPDATE trading_graph.versions SET version = {version}", name
     )
     error = await opened(postgres_url)
-    assert f"written by {age} release (version {version}, not 1)" in str(error)
+    assert f"written by {age} release (version {version}, not " in str(error)
     assert str(error).endswith("use that, or another database.")
 
 

@@ -47,6 +47,8 @@ from trading_graph.service.portfolio.engine import PortfolioListener
 from trading_graph.service.portfolio.folder import PortfolioFolder
 from trading_graph.service.run.keeper import FileKeeper, RunKeeper
 from trading_graph.service.settings import Settings
+from trading_graph.service.shared.house import open_house
+from trading_graph.toolkit.house import House
 
 REJOIN = "--rejoin"
 _LOOK_S = 0.25
@@ -214,15 +216,17 @@ async def serve(
     settings: Settings,
     database: Database,
     pace: Pace,
-    opens: Callable[[RunKeeper], OpensEngine],
+    opens: Callable[[RunKeeper, House | None], OpensEngine],
     listener: PortfolioListener,
     version: str,
     tell: Callable[[str], None],
     end: Callable[[Exception | None], NoReturn],
 ) -> NoReturn:
-    """Serve the line of a database until a signal; raises PortfolioError before it begins.
+    """Serve the line of a database until a signal.
 
-    `opens` makes what opens engines, by who keeps their checkpoints; `tell` is told what happens.
+    `opens` makes what opens engines, by who keeps their checkpoints and what the workers of a
+    PostgreSQL database share; `tell` is told what happens. Raises PortfolioError or
+    StoreUnavailableError before it begins.
     `end` ends the process at once: what still waits in it would otherwise be noted as cancelled,
     and it belongs to others.
     """
@@ -236,16 +240,18 @@ async def serve(
     async with AsyncExitStack() as stack:
         lease: Lease
         keeper: RunKeeper
+        house: House | None = None
         if database.is_postgres:
             lease = on_server = await stack.enter_async_context(
                 postgres_lease(database, name, version, begin_anew)
             )
             keeper = LeasedKeeper(on_server)
+            house = await stack.enter_async_context(open_house(database.conninfo))
         else:
             lease = await stack.enter_async_context(file_lease(database, name))
             keeper = FileKeeper()
         queue = stack.enter_context(WorkQueue.of(database))
-        worker = Worker(settings, queue, lease, opens(keeper), keeper, listener, version)
+        worker = Worker(settings, queue, lease, opens(keeper, house), keeper, listener, version)
         loop = asyncio.get_running_loop()
         for word in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(word, worker.stop)
