@@ -20,6 +20,7 @@ from trading_graph.service.server import (
     access,
     feed_api,
     health,
+    mcp_proxy,
     portfolios_api,
     runs_api,
     traces_api,
@@ -88,6 +89,7 @@ def make_app(service: ServiceContext, redactor: Redactor) -> web.Application:
     operations = all_operations()
     add_routes(app, operations)
     app.add_routes(PAGES)
+    mcp_proxy.add_to(app, settings, service.out)
     app[OPEN_PATHS] = _OPEN_PAGES | {each.path for each in operations if each.open}
     app[UNMETERED_PATHS] = frozenset(each.path for each in operations if each.unmetered)
     app.on_response_prepare.append(access.set_headers)
