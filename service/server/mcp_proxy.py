@@ -58,12 +58,8 @@ class McpProcess:
     """The process of the MCP server; it is started when it is needed, and again after its end."""
 
     def __init__(self, settings: Settings, out: Path) -> None:
+        self._settings = settings
         self._out = out
-        self._environment = {
-            **judging_environment(settings.jaeger_url),
-            "TRADING_GRAPH_OUT": str(out.resolve()),
-            "TRADING_GRAPH_PORTFOLIOS": str(settings.portfolios.resolve()),
-        }
         self._starting = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
         self._folder: Path | None = None
@@ -144,7 +140,7 @@ class McpProcess:
             cwd=self._out,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=self._environment,
+            env=await asyncio.to_thread(self._environment),
         )
         assert self._process.stdout is not None
         line = b""
@@ -160,6 +156,14 @@ class McpProcess:
             )
         connector = UnixConnector(path=socket, limit=_AT_ONCE)
         return ClientSession(connector=connector, timeout=ClientTimeout(total=None))
+
+    def _environment(self) -> dict[str, str]:
+        """What the process is told: the folders of the service and its Jaeger. Blocks."""
+        return {
+            **judging_environment(self._settings.jaeger_url),
+            "TRADING_GRAPH_OUT": str(self._out.resolve()),
+            "TRADING_GRAPH_PORTFOLIOS": str(self._settings.portfolios.resolve()),
+        }
 
     async def close(self) -> None:
         """End the process; the next question starts another."""
