@@ -177,9 +177,9 @@ def main(words: Sequence[str] | None = None) -> ExitCode:
         return failure[1].exit_code
     for row in rows:
         # Commas and colons would end the title.
-        title = f"title={re.sub(r'[^\w.-]', '_', row.test)} - "
+        test = re.sub(r"[^\w.-]", "_", row.test)
         for line in row.annotations:
-            sys.stdout.write(line.replace("title=", title, 1) + "\n")
+            sys.stdout.write(line.replace("title=", f"title={test} - ", 1) + "\n")
     return code_of_all(Counter(row.code for row in rows), 1)
 
 
