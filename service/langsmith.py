@@ -58,6 +58,18 @@ def langsmith_mode(settings: Settings, *, offline: bool) -> LangSmithMode:
     return LangSmithMode.OTLP
 
 
+def offline_note(settings: Settings, *, offline: bool) -> str | None:
+    """What `--offline` does to a mode that is asked for; None where it changes nothing."""
+    asked = "LANGSMITH_TRACING=true" if tracing_is_enabled() else None
+    if settings.langsmith is not None:
+        asked = f"TRADING_GRAPH_LANGSMITH={settings.langsmith}"
+    if not offline or asked is None:
+        return None
+    return (
+        f"LangSmith gets nothing of offline runs, whatever {asked} says; it does without --offline."
+    )
+
+
 def langsmith_target(settings: Settings, mode: LangSmithMode) -> LangSmithTarget | None:
     """Where our spans go in LangSmith, in mode `otlp`; raises SettingsError."""
     if mode is not LangSmithMode.OTLP:

@@ -155,7 +155,10 @@ async def is_ready(request: web.Request) -> Readiness:
     service = request.app[SERVICE]
     queue = service.queue
     if queue.closing:
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "The service is stopping.")
+        raise Problem(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "The service is stopping; ask again when it has started.",
+        )
     await service.store.check()
     if problem := await asyncio.to_thread(lambda: service.room.problem):
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, problem)
