@@ -20,6 +20,7 @@ from urllib3 import Retry
 
 from trading_graph.otel.export import LangSmithTarget
 from trading_graph.otel.redaction import Redactor
+from trading_graph.otel.same_host_session import SameHostSession
 from trading_graph.service.errors import SettingsError
 from trading_graph.service.settings import Settings
 
@@ -132,6 +133,7 @@ def _make_tracer(redactor: Redactor, private: bool) -> "tuple[LangChainTracer, l
         retry_config=Retry(0),
         timeout_ms=int(EXIT_S * 1000),
         tracing_mode="langsmith",
+        session=SameHostSession(),
         tracing_error_callback=_FirstFailure(),
         disable_prompt_cache=True,
     )
