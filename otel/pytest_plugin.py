@@ -1,9 +1,9 @@
-"""A pytest plugin: records the spans of a test, and writes the traces of failed tests.
+"""A pytest plugin: records the spans of a test, and writes the traces of tests.
 
 The fixture `recorded_spans` works with any program that makes OpenTelemetry spans; the assertions
-on traces are in `trading_graph.testing`. `--trace-report DIR` writes the traces of failed tests.
-What assertions could not judge is told after the tests. The plugin is registered under the entry
-point `pytest11`.
+on traces are in `trading_graph.testing`. `--trace-report DIR` writes the traces of failed tests,
+with `--trace-report-all` of all. What assertions could not judge is told after the tests. The
+plugin is registered under the entry point `pytest11`.
 """
 
 from collections.abc import Generator, Iterator
@@ -22,12 +22,18 @@ _NOT_APPLICABLE = "trading_graph.not_applicable"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--trace-report`."""
-    parser.getgroup("trading-graph").addoption(
+    """Add `--trace-report` and `--trace-report-all`."""
+    group = parser.getgroup("trading-graph")
+    group.addoption(
         "--trace-report",
         type=Path,
         metavar="DIR",
         help="Write the traces of failed tests that use recorded_spans to DIR, as OTLP JSON.",
+    )
+    group.addoption(
+        "--trace-report-all",
+        action="store_true",
+        help="Write those of tests that passed as well.",
     )
 
 
@@ -76,5 +82,7 @@ def recorded_spans(request: pytest.FixtureRequest) -> "Iterator[RecordedSpans]":
         yield spans
     folder = request.config.getoption("--trace-report")
     report = request.node.stash.get(_REPORT, None)
-    if folder is not None and report is not None and report.failed and spans.ended:
+    if folder is None or report is None or not spans.ended:
+        return
+    if report.failed or request.config.getoption("--trace-report-all"):
         write_spans(folder, request.node.nodeid, spans)

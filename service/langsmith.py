@@ -20,6 +20,7 @@ from urllib3 import Retry
 
 from trading_graph.otel.export import LangSmithTarget
 from trading_graph.otel.redaction import Redactor
+from trading_graph.otel.same_host_session import SameHostSession
 from trading_graph.service.errors import SettingsError
 from trading_graph.service.settings import Settings
 
@@ -56,6 +57,18 @@ def langsmith_mode(settings: Settings, *, offline: bool) -> LangSmithMode:
             "LangSmith twice; unset one of them."
         )
     return LangSmithMode.OTLP
+
+
+def offline_note(settings: Settings, *, offline: bool) -> str | None:
+    """What `--offline` does to a mode that is asked for; None where it changes nothing."""
+    asked = "LANGSMITH_TRACING=true" if tracing_is_enabled() else None
+    if settings.langsmith is not None:
+        asked = f"TRADING_GRAPH_LANGSMITH={settings.langsmith}"
+    if not offline or asked is None:
+        return None
+    return (
+        f"LangSmith gets nothing of offline runs, whatever {asked} says; it does without --offline."
+    )
 
 
 def langsmith_target(settings: Settings, mode: LangSmithMode) -> LangSmithTarget | None:
@@ -120,6 +133,7 @@ def _make_tracer(redactor: Redactor, private: bool) -> "tuple[LangChainTracer, l
         retry_config=Retry(0),
         timeout_ms=int(EXIT_S * 1000),
         tracing_mode="langsmith",
+        session=SameHostSession(),
         tracing_error_callback=_FirstFailure(),
         disable_prompt_cache=True,
     )

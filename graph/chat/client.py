@@ -11,7 +11,7 @@ import importlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -21,8 +21,13 @@ from openai import DefaultAioHttpClient
 from trading_graph.graph.backend_choice import OPENAI_URL, TimeLimits
 from trading_graph.graph.errors import BadProxyError
 from trading_graph.graph.time_limits import until
+from trading_graph.otel.redirects import is_followed
 
 CONNECT_S = 15.0
+
+
+class ForeignRedirectError(httpx2.TransportError):
+    """The service's address redirects to another host, which gets no prompt."""
 
 
 def model_client(base_url: str | None = None, limits: TimeLimits | None = None) -> "ModelClient":
@@ -57,7 +62,7 @@ class ModelClient(DefaultAioHttpClient):
     """
 
     def __init__(self, limits: TimeLimits | None = None, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(**options, event_hooks={"response": [_refuse_foreign_redirect]})
         self.limits = limits or TimeLimits()
         self.last_life = 0.0
         """When a byte of any answer came last, by the loop's clock."""
@@ -119,6 +124,15 @@ def _proxy(url: str) -> str | None:
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     # An address without a scheme means http://.
     return proxy if not proxy or "://" in proxy else f"http://{proxy}"
+
+
+async def _refuse_foreign_redirect(response: httpx2.Response) -> None:
+    """Keep prompts from another host than the service's; raises ForeignRedirectError."""
+    location = response.headers.get("Location")
+    if location is None or not response.has_redirect_location:
+        return
+    if not is_followed(str(response.url), urljoin(str(response.url), location)):
+        raise ForeignRedirectError("It redirects to another host.", request=response.request)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import httpx2
 import openai
 
 from trading_graph.graph.backend_choice import ModelService
+from trading_graph.graph.chat.client import ForeignRedirectError
 from trading_graph.graph.chat.rate_limits import LongWait
 from trading_graph.graph.chat.refusal import Refusal
 from trading_graph.graph.chat.retries import ATTEMPTS, ExceededLimit, exceeded_limit
@@ -174,6 +175,8 @@ def _what_happened(error: Exception) -> str:
     match _cause(error):
         case httpx2.ProxyError():
             return "cannot be reached through the proxy that the environment names"
+        case ForeignRedirectError():
+            return "redirects to another host, which is not followed,"
         case httpx2.RemoteProtocolError():
             return "answered something that is not HTTP"
         case httpx2.ReadError():

@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from trading_graph.otel.export.otlp import TIMEOUT_S, Exporter
 from trading_graph.otel.files import to_text
+from trading_graph.otel.same_host_session import SameHostSession
 from trading_graph.otel.trace import semconv
 
 _OTLP_VARIABLES = "OTEL_EXPORTER_OTLP_"
@@ -40,7 +41,9 @@ def langsmith_exporter(target: LangSmithTarget, timeout_s: float = TIMEOUT_S) ->
     endpoint = f"{target.url.rstrip('/')}/otel/v1/traces"
     headers = {"x-api-key": target.api_key, "Langsmith-Project": target.project}
     with _without_otlp_variables():
-        exporter = OTLPSpanExporter(endpoint=endpoint, headers=headers, timeout=timeout_s)
+        exporter = OTLPSpanExporter(
+            endpoint=endpoint, headers=headers, timeout=timeout_s, session=SameHostSession()
+        )
     return Exporter(LANGSMITH, endpoint, _SelfCopyExporter(exporter))
 
 

@@ -7,6 +7,7 @@ nothing is tried for half a minute.
 
 import logging
 import os
+import re
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from trading_graph.otel.errors import ExporterSettingsError
+from trading_graph.otel.same_host_session import SameHostSession
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,6 +38,7 @@ _DEFAULT_BASE = {HTTP: "http://localhost:4318", GRPC: "http://localhost:4317"}
 TIMEOUT_S = 2.0
 """How long a batch may take; the SDK's 10 s are too long for an exit."""
 
+_CREDENTIALS = re.compile(r"OTEL_PYTHON_EXPORTER_OTLP_HTTP_(\w+_)?CREDENTIAL_PROVIDER")
 _CONNECT_S = 0.5
 _PAUSE_S = 30.0
 
@@ -75,8 +78,13 @@ def sdk_exporter(signal: Signal, timeout_s: float = TIMEOUT_S) -> tuple[Any, str
     url = exact or (f"{base.rstrip('/')}/v1/{signal}" if protocol == HTTP else base)
     # None: the SDK reads it from its variables.
     is_set = any(os.environ.get(name) for name in _variables(signal, "TIMEOUT"))
-    make = _OVER_HTTP[signal] if protocol == HTTP else _over_grpc(signal)
-    return make(endpoint=url, timeout=None if is_set else timeout_s), url
+    timeout = None if is_set else timeout_s
+    if protocol != HTTP:
+        return _over_grpc(signal)(endpoint=url, timeout=timeout), url
+    # None: a credential provider that the SDK's own variables name brings a session.
+    brings_session = any(_CREDENTIALS.fullmatch(name) for name in os.environ)
+    session = None if brings_session else SameHostSession()
+    return _OVER_HTTP[signal](endpoint=url, timeout=timeout, session=session), url
 
 
 def _over_grpc(signal: Signal) -> Any:

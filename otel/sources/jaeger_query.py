@@ -13,13 +13,14 @@ from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode
-from urllib.request import urlopen
 
 from trading_graph.otel.errors import AnswerTooLargeError, TraceError
+from trading_graph.otel.redirects import RedirectRefusedError, same_host_opener
 from trading_graph.otel.sources.trace_files import MAX_BYTES, parse
 from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.verdict import completeness
 
+_OPENER = same_host_opener()
 _POLL_S = 0.1
 _STABLE_POLLS = 5
 _WINDOWS = (timedelta(hours=1), timedelta(days=1), timedelta(days=14))
@@ -129,15 +130,21 @@ class JaegerQuery:
     def answers(self) -> bool:
         """Return whether Jaeger's API answers at all."""
         try:
-            with urlopen(f"{self.base_url}/api/v3/services", timeout=0.5) as answer:
+            with self._open("/api/v3/services", 0.5) as answer:
                 return bool(answer.status == 200)
         except (OSError, ValueError, HTTPException):
             return False
 
+    def _open(self, path: str, timeout_s: float) -> Any:
+        """Open a path of the API; raises ValueError for an address that is not of HTTP."""
+        if not self.base_url.lower().startswith(("http://", "https://")):
+            raise ValueError("it does not begin with http:// or https://")
+        return _OPENER.open(self.base_url.rstrip("/") + path, timeout=timeout_s)
+
     def _get(self, path: str, *, read: bool = True) -> bytes | None:
         """Return the body of the answer, or None for 404; empty if `read` is false."""
         try:
-            with urlopen(self.base_url.rstrip("/") + path, timeout=self.timeout_s) as answer:
+            with self._open(path, self.timeout_s) as answer:
                 content: bytes = answer.read(self.max_bytes + 1) if read else b""
                 kind = answer.headers.get_content_type()
         except HTTPError as error:
@@ -145,6 +152,11 @@ class JaegerQuery:
             if error.code == 404:
                 return None
             raise TraceError(f"Jaeger at {self.base_url} answered HTTP {error.code}.") from error
+        except RedirectRefusedError as error:
+            raise TraceError(
+                f"{self.base_url} is no address of Jaeger: {error.reason}, which is not followed; "
+                "name Jaeger's own address."
+            ) from error
         except (URLError, OSError, HTTPException) as error:
             raise TraceError(
                 f"Jaeger does not answer at {self.base_url}; start it, or name another address."

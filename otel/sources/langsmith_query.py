@@ -18,6 +18,7 @@ from langsmith.schemas import Run
 from urllib3 import Retry
 
 from trading_graph.otel.errors import TraceError
+from trading_graph.otel.same_host_session import SameHostSession
 from trading_graph.otel.sources.formats.langsmith import spans_of
 from trading_graph.otel.sources.traces import Traces
 from trading_graph.otel.trace import SpanTable, semconv
@@ -82,6 +83,7 @@ class LangSmithQuery:
             auto_batch_tracing=False,
             # Otherwise the environment may make it set a global tracer provider.
             tracing_mode="langsmith",
+            session=SameHostSession(),
             # Otherwise closing it shuts down the cache of every other client.
             disable_prompt_cache=True,
         )

@@ -17,7 +17,7 @@ from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from urllib.error import HTTPError
 from urllib.parse import urlencode, urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import Request
 
 import click
 from msgspec.structs import replace
@@ -33,6 +33,7 @@ from trading_graph.otel.export import (
     spool_of,
 )
 from trading_graph.otel.redaction import process_redactor
+from trading_graph.otel.redirects import same_host_opener
 from trading_graph.otel.report.documents.document import encode
 from trading_graph.otel.sources.jaeger_query import JaegerQuery
 from trading_graph.service.commands import doctor_model
@@ -247,7 +248,7 @@ def _clock(whose: str, skew_s: float | None) -> Iterator[SetupFinding]:
 
 def _ask(what: str | Request) -> tuple[bytes, float | None]:
     """The answer, and how many seconds the server's clock is ahead of ours."""
-    with urlopen(what, timeout=_TIMEOUT_S) as answer:
+    with same_host_opener().open(what, timeout=_TIMEOUT_S) as answer:
         content: bytes = answer.read(2**20)
         dated = answer.headers.get("Date")
     try:

@@ -20,7 +20,7 @@ from trading_graph.otel.report.documents.document import encode
 from trading_graph.service.commands.run import read_request
 from trading_graph.service.errors import BadListError, PortfolioError
 from trading_graph.service.exit_codes import ErrorKind, ExitCode, fail
-from trading_graph.service.langsmith import langsmith_mode
+from trading_graph.service.langsmith import langsmith_mode, offline_note
 from trading_graph.service.lazy_command import load
 from trading_graph.service.log import logging_to
 from trading_graph.service.portfolio.dates import portfolio_dates
@@ -192,6 +192,8 @@ def _work(
     progress = tuple(folder.progress(order).values())
     runs = sum(not each.is_final or each.state in again for each in progress)
     announce(talk, folder, order, choice)
+    if note := offline_note(settings, offline=bool(words.get("offline"))):
+        talk.print(note, highlight=False, soft_wrap=True)
     expected = None
     if runs:
         expected = forecast(order, runs, choice, settings)

@@ -61,6 +61,7 @@ async def _serve(settings: Settings, host: str, port: int, out: Path, *, offline
     with stop_signals() as stopped:  # also a signal that comes early ends what is open by then
         with talk.status("loading"), pause_collection():
             # Not above: it takes seconds, and a wrong host is refused first.
+            from trading_graph.service.langsmith import offline_note
             from trading_graph.service.server.serving import drain, listening, open_service
 
         choice = backend_choice(settings, offline=offline)
@@ -71,6 +72,8 @@ async def _serve(settings: Settings, host: str, port: int, out: Path, *, offline
             talk.print(choice.announcement, highlight=False, soft_wrap=True)
             if age := choice.old_data(utc_now().date()):
                 talk.print(age, highlight=False, soft_wrap=True)
+            if note := offline_note(settings, offline=offline):
+                talk.print(note, highlight=False, soft_wrap=True)
             talk.print("Stop with Ctrl-C.", highlight=False)
             sys.stdout.write(f"{address}\n")
             sys.stdout.flush()

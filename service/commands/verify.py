@@ -146,9 +146,9 @@ def _verify_each(
         if format == "json":
             click.echo(encode(verdict_document(verdict), indent=None))
         else:
-            click.echo(f"{head_of(table)}  {_outcome(verdict)}")
+            click.echo(f"{head_of(table)}  {outcome_of(verdict)}")
     click.echo(_summary(codes) + ".", err=format == "json")
-    return _code_of_all(codes, 1)
+    return code_of_all(codes, 1)
 
 
 def code_of(verdict: Verdict) -> ExitCode:
@@ -186,7 +186,7 @@ def _watch(
         pass  # a watch ends like this
     pending = f", {watch.pending} had not settled" if watch.pending else ""
     _say(talk, f"{_summary(codes)}{pending}.")
-    return _code_of_all(codes, count or 1)
+    return code_of_all(codes, count or 1)
 
 
 def _summary(codes: Mapping[ExitCode, int]) -> str:
@@ -196,7 +196,7 @@ def _summary(codes: Mapping[ExitCode, int]) -> str:
     )
 
 
-def _code_of_all(codes: Mapping[ExitCode, int], least: int) -> ExitCode:
+def code_of_all(codes: Mapping[ExitCode, int], least: int) -> ExitCode:
     """How a command ends that judged several traces: one that fails decides, then one without."""
     if codes[ExitCode.CHECK_FAILED]:
         return ExitCode.CHECK_FAILED
@@ -228,10 +228,10 @@ def _line(arrived: SettledTrace, verdict: Verdict) -> str:
     started = datetime.fromtimestamp(arrived.started).astimezone()
     took = "-" if arrived.seconds is None else f"{arrived.seconds:.2f} s"
     head = f"{started:%Y-%m-%d %H:%M:%S}  {arrived.trace.trace_id}  {arrived.name}  {took}"
-    return f"{head}  {_outcome(verdict)}"
+    return f"{head}  {outcome_of(verdict)}"
 
 
-def _outcome(verdict: Verdict) -> str:
+def outcome_of(verdict: Verdict) -> str:
     """A verdict in a few words."""
     if not verdict.judged:
         return f"no verdict: {next(iter((*verdict.missing, verdict.unrecognised)))}"

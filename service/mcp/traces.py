@@ -207,8 +207,9 @@ class Traces:
         """The files of the current folder and below that look like traces."""
         recorded = self._roots[1:]
         for path in islice(_walk(Path(), _DEEPEST), _MOST_ENTRIES):
-            inside = any(path.resolve().is_relative_to(each) for each in recorded)
-            if not inside and _looks_like_trace(path):
+            # What is in the folder of a run is listed by the run's id, or is no trace.
+            of_run = path.resolve().parent.parent in recorded
+            if not of_run and _looks_like_trace(path):
                 yield _entry(str(path), "file", path)
 
 

@@ -32,7 +32,7 @@ from trading_graph.graph.chat.rate_limits import in_words
 from trading_graph.graph.chat.retries import PauseReason
 from trading_graph.otel.spans import caller_context
 from trading_graph.otel.trace import semconv
-from trading_graph.service.langsmith import langsmith_mode
+from trading_graph.service.langsmith import langsmith_mode, offline_note
 from trading_graph.service.run.engine import Engine, FailureNote, open_engine
 from trading_graph.service.run.folder import RunFolder
 from trading_graph.service.run.order import RunOrder
@@ -222,6 +222,8 @@ class RunSession:
         self._out = out
         self._talk = talk
         self._langsmith = langsmith_mode(settings, offline=offline)
+        if note := offline_note(settings, offline=offline):
+            talk.print(note, highlight=False, soft_wrap=True)
 
     @staticmethod
     def interrupted(word: str, out: Path, settings: Settings) -> tuple[uuid.UUID, RunOrder]:

@@ -156,7 +156,11 @@ class Access:
         if _is_foreign(origin, request.headers.get("Host", "")) or request.headers.get(
             "Sec-Fetch-Site"
         ) in ("cross-site", "same-site"):
-            raise Problem(HTTPStatus.FORBIDDEN, "A page of another origin may change nothing here.")
+            raise Problem(
+                HTTPStatus.FORBIDDEN,
+                "A page of another origin may change nothing here; send the request from the "
+                "service's own page, or from a program.",
+            )
 
     def check_rate(self, request: web.Request) -> None:
         """Refuse a client that asks too often; raises Problem."""

@@ -19,6 +19,7 @@ from trading_graph.service.server import (
     access,
     feed_api,
     health,
+    mcp_proxy,
     portfolios_api,
     runs_api,
     traces_api,
@@ -94,6 +95,7 @@ def make_app(
     operations = all_operations()
     add_routes(app, operations)
     app.add_routes(PAGES)
+    mcp_proxy.add_to(app, settings, service.out)
     app[OPEN_PATHS] = _OPEN_PAGES | {each.path for each in operations if each.open}
     app[UNMETERED_PATHS] = frozenset(each.path for each in operations if each.unmetered)
     app.on_response_prepare.append(access.set_headers)
@@ -159,7 +161,10 @@ async def is_ready(request: web.Request) -> Readiness:
     service = request.app[SERVICE]
     queue = service.queue
     if queue.closing:
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "The service is stopping.")
+        raise Problem(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "The service is stopping; ask again when it has started.",
+        )
     await service.store.check()
     if problem := await asyncio.to_thread(lambda: service.room.problem):
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, problem)

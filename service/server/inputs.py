@@ -132,7 +132,9 @@ def query_of(request: web.Request, model: type[_Model]) -> _Model:
     """The parameters of a query; raises Problem, also for one that is repeated or unknown."""
     doubled = [name for name in request.query if len(request.query.getall(name)) > 1]
     if doubled:
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"Give {doubled[0][:40]!a} once.")
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY, f"{doubled[0][:40]!a} is given twice; give it once."
+        )
     try:
         return model.model_validate_strings(dict(request.query))
     except ValidationError as error:
@@ -143,7 +145,7 @@ def id_of(request: web.Request, name: str) -> str:
     """An id in the path, 32 hexadecimal digits; raises Problem."""
     id = request.match_info[name].replace("-", "").lower()
     if not re.fullmatch(ID, id):
-        raise Problem(HTTPStatus.NOT_FOUND, "An id is 32 hexadecimal digits; this is none.")
+        raise Problem(HTTPStatus.NOT_FOUND, "This is no id; send one of 32 hexadecimal digits.")
     return id
 
 

@@ -171,7 +171,7 @@ def _description(operation: Operation) -> dict[str, Any]:
         "responses": answers,
         "security": [] if operation.open else [{}, {"token": []}],
     }
-    content: dict[str, Any] = {upload: {"schema": {}} for upload in operation.uploads}
+    content: dict[str, Any] = {upload: _as_it_is(upload) for upload in operation.uploads}
     if operation.body is not None:
         content[JSON] = _of_models(operation.body)
     if operation.parts:
@@ -181,9 +181,18 @@ def _description(operation: Operation) -> dict[str, Any]:
     return described
 
 
+def _as_it_is(content: str) -> dict[str, Any]:
+    """The schema of a body of a content type that no model describes."""
+    if content == JSON:
+        return {"schema": {"type": "object"}}
+    return {"schema": {"type": "string"} | ({} if _is_text(content) else {"format": "binary"})}
+
+
+def _is_text(content: str) -> bool:
+    return content.startswith("text/") or content.endswith("+xml")
+
+
 def _of_models(*models: type) -> dict[str, Any]:
-    if not models:
-        return {}
     references = [{"$ref": _REFERENCE.format(name=model.__name__)} for model in models]
     return {"schema": references[0] if len(references) == 1 else {"anyOf": references}}
 
@@ -231,11 +240,11 @@ def _fails(operation: Operation) -> list[HTTPStatus]:
 def _answer(operation: Operation, status: HTTPStatus, answer: ApiAnswer) -> dict[str, Any]:
     document: dict[str, Any] = {"description": answer.what or operation.summary}
     if status is not HTTPStatus.NO_CONTENT:
-        content = _of_models(*answer.models)
+        content = _of_models(*answer.models) if answer.models else _as_it_is(answer.content)
         if answer.content == EVENT_STREAM:
             content = _of_events(content["schema"])
         document["content"] = {answer.content: content}
-        document["content"] |= {other: {} for other in answer.other_content}
+        document["content"] |= {other: _as_it_is(other) for other in answer.other_content}
     if answer.headers:
         document["headers"] = {name: {"schema": {"type": "string"}} for name in answer.headers}
     return document

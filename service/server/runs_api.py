@@ -277,7 +277,10 @@ async def _stored_file(request: web.Request, run: StoredRun, name: str) -> Path:
 
 def _not_there(run: StoredRun, what: str) -> Problem:
     if run.state.final:
-        return Problem(HTTPStatus.NOT_FOUND, f"Run {run.id} is {run.state} and left no {what}.")
+        return Problem(
+            HTTPStatus.NOT_FOUND,
+            f"Run {run.id} is {run.state} and left no {what}; GET /v1/runs/{run.id} says why.",
+        )
     return Problem(
         HTTPStatus.NOT_FOUND,
         f"Run {run.id} is {run.state}; its {what} comes at its end: follow its events.",

@@ -86,6 +86,9 @@ def test_the_traces_of_failed_tests_are_written(pytester: pytest.Pytester, tmp_p
     (trace,) = read(written)
     assert trace.names[0] == "quote"
     assert len(trace) == 5
+    all_of_them = ("--trace-report", str(folder), "--trace-report-all")
+    run(pytester, example(), *all_of_them).assert_outcomes(passed=1)
+    assert len(list(folder.iterdir())) == 2
 
 
 def test_an_empty_set_and_a_broken_tree_fail(pytester: pytest.Pytester) -> None:

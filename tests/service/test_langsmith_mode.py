@@ -12,7 +12,12 @@ from tests.otlp_receiver import OtlpReceiver
 from trading_graph.otel.sources import read
 from trading_graph.service.cli import main
 from trading_graph.service.errors import SettingsError
-from trading_graph.service.langsmith import LangSmithMode, langsmith_mode, langsmith_target
+from trading_graph.service.langsmith import (
+    LangSmithMode,
+    langsmith_mode,
+    langsmith_target,
+    offline_note,
+)
 from trading_graph.service.settings import read_settings
 
 ON = {"LANGSMITH_TRACING": "true"}
@@ -44,6 +49,24 @@ def test_the_variables_decide(
         monkeypatch.setenv(name, value)
     assert langsmith_mode(read_settings(), offline=False) == mode
     assert langsmith_mode(read_settings(), offline=True) is LangSmithMode.OFF
+
+
+def test_offline_says_what_becomes_of_the_mode(
+    monkeypatch: pytest.MonkeyPatch, workdir: Path
+) -> None:
+    assert offline_note(read_settings(), offline=True) is None
+    monkeypatch.setenv("TRADING_GRAPH_LANGSMITH", "otlp")
+    assert offline_note(read_settings(), offline=False) is None
+    ran = CliRunner().invoke(
+        main,
+        ["run", "AAPL", "--offline", "--analysts", "market"],
+        env={"OTEL_TRACES_EXPORTER": "none", "TRADING_GRAPH_CHAT_LATENCY_S": "0.01"},
+    )
+    assert ran.exit_code == 0
+    note = offline_note(read_settings(), offline=True)
+    assert note is not None
+    assert "TRADING_GRAPH_LANGSMITH=otlp" in note
+    assert note in ran.stderr
 
 
 def test_never_two_at_once(monkeypatch: pytest.MonkeyPatch, workdir: Path) -> None:

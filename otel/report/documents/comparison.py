@@ -1,7 +1,9 @@
 """A comparison as a JSON document; docs/compare.md says what the fields mean."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from trading_graph.otel.diagnosis import (
     Change,
@@ -27,6 +29,9 @@ LISTED = 1000
 _SPANS = 50
 
 
+_Pair = Annotated[list[float], Meta(min_length=2, max_length=2)]
+
+
 class ComparedRunJson(Document, frozen=True, kw_only=True):
     """A run of one side."""
 
@@ -40,7 +45,7 @@ class ChangeJson(Document, frozen=True, kw_only=True):
     base_s: float
     new_s: float
     difference_s: float
-    interval_s: tuple[float, float]
+    interval_s: _Pair
     tolerance_s: float
     regressed: bool
 
@@ -180,7 +185,7 @@ def _change(change: Change) -> ChangeJson:
         base_s=change.base_ns / 1e9,
         new_s=change.new_ns / 1e9,
         difference_s=change.delta_ns / 1e9,
-        interval_s=(change.low_ns / 1e9, change.high_ns / 1e9),
+        interval_s=[change.low_ns / 1e9, change.high_ns / 1e9],
         tolerance_s=change.tolerance_ns / 1e9,
         regressed=change.regressed,
     )

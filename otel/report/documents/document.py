@@ -125,4 +125,18 @@ def schema_parts(
     for each in definitions.values():
         if "description" in each:
             each["description"] = cleandoc(each["description"])
-    return list(references), definitions
+    return list(references), _without_tuples(definitions)
+
+
+def _without_tuples(schema: Any) -> Any:
+    """The schema with arrays of a length in place of tuples, which generators of clients refuse."""
+    if isinstance(schema, list):
+        return [_without_tuples(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    plain = {name: _without_tuples(each) for name, each in schema.items()}
+    if plain.get("items") is False and "prefixItems" in plain:
+        kinds = plain.pop("prefixItems")
+        different = [each for n, each in enumerate(kinds) if each not in kinds[:n]]
+        plain["items"] = different[0] if len(different) == 1 else {"anyOf": different}
+    return plain

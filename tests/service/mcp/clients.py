@@ -3,15 +3,20 @@
 import contextlib
 import json
 import os
+import ssl
 import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import mcp_types as types
 from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
+
+from tests.patience import PATIENCE_S
 
 PROGRAM = "from trading_graph.service.cli import main; main()"
 
@@ -49,4 +54,18 @@ async def stdio_client(
         env={**os.environ, **(environment or {})},
     )
     async with Client(server) as client:
+        yield client
+
+
+@contextlib.asynccontextmanager
+async def http_client(url: str, token: str) -> AsyncIterator[Client]:
+    """A client of the service at an address."""
+    no_files = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # as the default reads, which blocks
+    headers = {"Authorization": f"Bearer {token}"}
+    async with (
+        httpx2.AsyncClient(
+            headers=headers, timeout=PATIENCE_S, trust_env=False, verify=no_files
+        ) as http,
+        Client(streamable_http_client(f"{url}/mcp", http_client=http)) as client,
+    ):
         yield client

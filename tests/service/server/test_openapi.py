@@ -1,10 +1,14 @@
 """The OpenAPI document is valid and whole, and the service does what it says, whatever is asked."""
 
+import importlib
 import json
 import re
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -24,12 +28,15 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from tests.library.traces import trace_file
 from tests.patience import PATIENCE_S
 from tests.service.server.serve_process import serving
 from trading_graph.service.schemas import published_schemas
 from trading_graph.service.server.app import all_operations
 from trading_graph.service.server.openapi import add_routes, openapi
 
+ROOT = Path(__file__).parents[3]
+CLIENT = "trading_graph_client_of_the_test"
 REQUESTS = 1_000
 EACH_STARTS_A_PROCESS = {
     "judgeTrace": 8,
@@ -132,6 +139,54 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         service.process.terminate()
         assert service.ended() == 0
     assert "A request failed" not in (folder / "logs" / "trading_graph.log").read_text()
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A client that openapi-python-client made of the document, without a warning; its folder."""
+    folder = tmp_path_factory.mktemp("client")
+    (folder / "openapi.json").write_text(json.dumps(openapi(all_operations(), "1")))
+    words = ["--path", "openapi.json", "--output-path", CLIENT, "--meta", "none"]
+    config = ["--config", str(ROOT / "deploy" / "openapi-python-client.yml")]
+    program = "from openapi_python_client.cli import app; app()"
+    made = subprocess.run(
+        [sys.executable, "-c", program, "generate", *words, *config, "--fail-on-warning"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert "arning" not in made.stdout + made.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield folder / CLIENT
+
+
+def test_a_client_can_be_generated_with_every_operation(client: Path) -> None:
+    written = {each.stem for each in (client / "api" / "default").glob("[!_]*.py")}
+    assert written == {each.handler.__name__ for each in all_operations()}
+    models = {each.stem for each in (client / "models").glob("*.py")}
+    assert {"verdict_json", "diagnosis_json", "comparison_json", "run_document"} <= models
+
+
+def test_a_generated_client_judges_and_reads(client: Path, url: str, tmp_path: Path) -> None:
+    def operation(name: str) -> Any:
+        return importlib.import_module(f"{CLIENT}.api.default.{name}")
+
+    types = importlib.import_module(f"{CLIENT}.types")
+    service = importlib.import_module(f"{CLIENT}.client").Client(base_url=url)
+    run_id = a_run(url)
+    run = operation("get_run").sync(run_id, client=service)
+    assert (run.id, run.symbol, run.state) == (run_id, "AAPL", "done")
+    verdict = operation("get_verdict").sync(run_id, client=service)
+    assert {each.outcome for each in verdict.checks} <= {"pass", "fail", "not applicable"}
+    with trace_file(tmp_path).open("rb") as content:
+        judged = operation("judge_trace").sync(client=service, body=types.File(payload=content))
+    assert judged.spans == 7
+    missing = operation("get_run").sync("0" * 32, client=service)
+    assert missing.status == 404
+    service.get_httpx_client().close()
 
 
 class Asking:
