@@ -188,17 +188,7 @@ class RunEvents:
     def on_end(self, span: ReadableSpan) -> None:
         """Note that it has ended, and how."""
         if events := _events_of(span):
-            attributes: Mapping[str, Any] = span.attributes or {}
-            self.add(
-                events[1](
-                    **_as_it_started(span),
-                    end=(span.end_time or 0) / 1e9,
-                    error=attributes.get(semconv.ERROR_TYPE),
-                    cache=attributes.get(semconv.CACHE),
-                    input_tokens=attributes.get(semconv.USAGE_INPUT_TOKENS),
-                    output_tokens=attributes.get(semconv.USAGE_OUTPUT_TOKENS),
-                )
-            )
+            self.add(events[1](**_as_it_started(span), **_as_it_ended(span)))
 
     def add(self, event: RunEvent) -> None:
         """Note an event; spans end on several threads, and appending is safe on each."""
@@ -272,6 +262,30 @@ def _events_of(span: ReadableSpan) -> tuple[type[SpanStarted], type[SpanEnded]] 
     attributes = span.attributes or {}
     operation = attributes.get(semconv.OPERATION) or attributes.get(semconv.OPERATION_NAME)
     return _SPAN_EVENTS.get(str(operation))
+
+
+def recorded_events(spans: Sequence[ReadableSpan]) -> list[str]:
+    """The events of recorded spans, in the order in which they happened."""
+    moments: list[tuple[int, bool, SpanStarted]] = []
+    for span in spans:
+        if events := _events_of(span):
+            began = _as_it_started(span)
+            moments.append((span.start_time or 0, False, events[0](**began)))
+            if span.end_time is not None:
+                moments.append((span.end_time, True, events[1](**began, **_as_it_ended(span))))
+    moments.sort(key=lambda moment: moment[:2])
+    return [encode(event, indent=None) for _, _, event in moments]
+
+
+def _as_it_ended(span: ReadableSpan) -> dict[str, Any]:
+    attributes: Mapping[str, Any] = span.attributes or {}
+    return {
+        "end": (span.end_time or 0) / 1e9,
+        "error": attributes.get(semconv.ERROR_TYPE),
+        "cache": attributes.get(semconv.CACHE),
+        "input_tokens": attributes.get(semconv.USAGE_INPUT_TOKENS),
+        "output_tokens": attributes.get(semconv.USAGE_OUTPUT_TOKENS),
+    }
 
 
 def _as_it_started(span: ReadableSpan) -> dict[str, Any]:

@@ -11,13 +11,8 @@ from opentelemetry.context import Context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from trading_graph.graph.decisions import Decision
-from trading_graph.graph.gate_loader import own_gate
-from trading_graph.otel.errors import TraceError
-from trading_graph.otel.report.documents.document import encode
-from trading_graph.otel.report.documents.verdict import verdict_document
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import SpanTable
-from trading_graph.otel.verdict import judge
 from trading_graph.service.errors import NotResumableError
 from trading_graph.service.run.engine import Engine
 from trading_graph.service.run.folder import FolderState, RunFolder, state_left_by
@@ -26,7 +21,8 @@ from trading_graph.service.server.portfolio_maker import begin_portfolios
 from trading_graph.service.server.portfolio_queue import PortfolioQueue
 from trading_graph.service.server.run_events import RunEvents, VerdictReached
 from trading_graph.service.server.run_queue import RunOutcome, RunQueue
-from trading_graph.service.store import Store, StoredRun, StoredVerdict, now
+from trading_graph.service.server.run_verdict import judge_run, recorded_trace
+from trading_graph.service.store import Store, StoredRun, StoredVerdict
 
 _LOG = logging.getLogger(__name__)
 
@@ -74,7 +70,7 @@ class RunMaker:
 
     async def judge_part(self, run: StoredRun, events: RunEvents) -> bool | None:
         """Judge what a run has recorded that failed or was cancelled, and store the verdict."""
-        trace = await asyncio.to_thread(_recorded, RunFolder(self._engine.out, run.id), run)
+        trace = await asyncio.to_thread(recorded_trace, RunFolder(self._engine.out, run.id), run)
         if trace is None:
             return None
         return (await self._keep_verdict(run, events, trace)).passed
@@ -82,7 +78,7 @@ class RunMaker:
     async def _keep_verdict(
         self, run: StoredRun, events: RunEvents, trace: SpanTable
     ) -> StoredVerdict:
-        verdict = await asyncio.to_thread(_judge, run, trace)
+        verdict = await asyncio.to_thread(judge_run, run, trace)
         await self._store.keep_verdict(verdict)
         events.add(VerdictReached(passed=verdict.passed))
         return verdict
@@ -132,31 +128,6 @@ def _completed_before(folder: RunFolder) -> tuple[RunOutcome, SpanTable | None]:
         ) from None
     traces = {each.trace_id: each for each in read(folder.trace)}
     return _outcome(decision, 0.0), traces.get(decision.trace_id or "")
-
-
-def _recorded(folder: RunFolder, run: StoredRun) -> SpanTable | None:
-    """The trace of a run as its file has it; None where nothing was recorded."""
-    try:
-        traces = read(folder.trace)
-    except (FileNotFoundError, TraceError):
-        return None
-    return next((each for each in traces if each.trace_id == run.trace_id), None)
-
-
-def _judge(run: StoredRun, trace: SpanTable) -> StoredVerdict:
-    verdict = judge(trace, own_gate(), run.id)
-    document = verdict_document(verdict)
-    return StoredVerdict(
-        id=run.id,
-        trace_id=run.trace_id,
-        service="trading-graph",
-        name=run.title,
-        started=run.started or run.created,
-        seconds=document.measures.wall_s if document.measures else None,
-        passed=verdict.passed if verdict.judged else None,
-        judged=now(),
-        document=encode(document),
-    )
 
 
 def _caller(run: StoredRun) -> Context:

@@ -39,6 +39,7 @@ from trading_graph.service.server.portfolios import Portfolios
 from trading_graph.service.server.problems import REDACTOR
 from trading_graph.service.server.receiving.opening import make_receiver
 from trading_graph.service.server.receiving.preface import GrpcRefusal
+from trading_graph.service.server.restoring import restore_results
 from trading_graph.service.server.run_queue import RunQueue
 from trading_graph.service.server.service_metrics import ServiceMetrics
 from trading_graph.service.server.trace_views import TraceViews
@@ -49,6 +50,7 @@ from trading_graph.service.store import (
     Retention,
     RunFiles,
     Store,
+    StoredRun,
     forget_old,
     open_store,
     restore_runs,
@@ -100,7 +102,7 @@ async def open_service(
     run_files = RunFiles(out)
     async with (
         lock_folder(out),
-        _open_whole_store(out / STORE, run_files) as store,
+        _open_whole_store(out / STORE, run_files) as (store, restored),
         open_uploads(out, _UPLOADS * settings.serve_upload_mib * 2**20) as uploads,
     ):
 
@@ -157,7 +159,8 @@ async def open_service(
         try:
             keep = Retention(settings.serve_keep_days, settings.serve_keep_gib)
             old = forget_old(store, run_files, out, keep)
-            async with _beside(make_runs(), old, health.publish()):
+            results = restore_results(store, out, restored)
+            async with _beside(make_runs(), old, health.publish(), results):
                 try:
                     await receiver.start()
                     await watches.start()
@@ -171,10 +174,13 @@ async def open_service(
 
 
 @contextlib.asynccontextmanager
-async def _open_whole_store(path: Path, files: RunFiles) -> AsyncIterator[Store]:
+async def _open_whole_store(
+    path: Path, files: RunFiles
+) -> AsyncIterator[tuple[Store, list[StoredRun]]]:
     """Open the store, a new one in the place of a damaged one, with the runs of all records.
 
-    Raises StoreUnavailableError or OSError.
+    The runs beside it are those that it lacked, and whose results it still lacks. Raises
+    StoreUnavailableError or OSError.
     """
     aside = await asyncio.to_thread(set_damaged_aside, path)
     if aside is not None:
@@ -183,7 +189,7 @@ async def _open_whole_store(path: Path, files: RunFiles) -> AsyncIterator[Store]
         records = await asyncio.to_thread(lambda: list(files.read()))
         if restored := await restore_runs(store, records):
             _LOG.warning("The store lacked %d runs, which their records brought.", len(restored))
-        yield store
+        yield store, restored
 
 
 @pause_collection()

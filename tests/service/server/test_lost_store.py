@@ -1,0 +1,96 @@
+"""A store that is lost, damaged or old: the next start builds it again from the records of runs."""
+
+import asyncio
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.service.server.open_service import opened
+from trading_graph.service.server.serving import STORE
+
+
+def delete(store: Path) -> None:
+    for path in store.parent.glob(f"{store.name}*"):
+        path.unlink()
+
+
+def truncate(store: Path) -> None:
+    content = store.read_bytes()
+    store.write_bytes(content[: len(content) // 2])
+
+
+def overwrite(store: Path) -> None:
+    store.write_bytes(b"this is no database" * 500)
+
+
+@pytest.mark.parametrize("harm", [delete, truncate, overwrite])
+async def test_everything_of_a_run_is_there_again(
+    tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    store = tmp_path / "runs" / STORE
+    key = {"Idempotency-Key": "the same"}
+    async with opened(tmp_path) as service:
+        asked = {"symbol": "AAPL", "analysts": ["market"]}
+        run = await service.over((await service.post("/v1/runs", asked, 202, **key))["id"])
+        events = await service.events(run["id"])
+        verdict = await service.get(f"/v1/runs/{run['id']}/verdict")
+    await asyncio.to_thread(harm, store)
+    async with opened(tmp_path) as service:
+        assert await service.get(f"/v1/runs/{run['id']}") == run
+        again = await service.post("/v1/runs", asked, None, **key)
+        assert again["id"] == run["id"], "nothing is paid for twice"
+        assert told(await restored_events(service, run["id"])) == told(events)
+        assert await service.get(f"/v1/runs/{run['id']}/verdict") == verdict
+    if harm is not delete:
+        assert await asyncio.to_thread(lambda: list(store.parent.glob(f"{STORE}.damaged-*")))
+
+
+async def test_a_store_that_is_deleted_while_it_is_used_loses_nothing(tmp_path: Path) -> None:
+    store = tmp_path / "runs" / STORE
+    async with opened(tmp_path) as service:
+        first = await service.over((await service.start())["id"])
+        await asyncio.to_thread(delete, store)
+        second = await service.over((await service.start(symbol="NVDA"))["id"])
+    async with opened(tmp_path) as service:
+        for run in (first, second):
+            assert await service.get(f"/v1/runs/{run['id']}") == run
+
+
+async def restored_events(service: Any, run_id: str) -> list[dict[str, Any]]:
+    """The events of a run, once they are there: the service answers before."""
+    async with asyncio.timeout(60):
+        while not (events := await service.events(run_id)):  # noqa: ASYNC110 - only a test.
+            await asyncio.sleep(0.02)
+    found: list[dict[str, Any]] = events
+    return found
+
+
+def told(events: list[dict[str, Any]]) -> list[tuple[str, str | None]]:
+    """What the events say, whatever their numbers; what happened at once may change places."""
+    return sorted((event["type"], event.get("span_id")) for event in events)
+
+
+async def test_an_older_store_does_not_bring_back_what_is_over(tmp_path: Path) -> None:
+    store, copy = tmp_path / "runs" / STORE, tmp_path / "copy.sqlite"
+    async with opened(tmp_path, chat_latency_s=0.3) as service:
+        run = await service.start()
+        await service.until(run["id"], lambda now: now["state"] == "running")
+        await asyncio.to_thread(copy_database, store, copy)
+        ended = await service.over(run["id"])
+    await asyncio.to_thread(delete, store)
+    await asyncio.to_thread(shutil.copy, copy, store)
+    async with opened(tmp_path) as service:
+        assert await service.get(f"/v1/runs/{run['id']}") == ended
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """A copy of a moment, as a backup makes it."""
+    there, here = sqlite3.connect(source), sqlite3.connect(target)
+    with here:
+        there.backup(here)
+    there.close()
+    here.close()
