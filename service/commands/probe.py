@@ -63,7 +63,9 @@ def probe_command(
     if made.traces > 1:
         _say(talk, f"The program leaves {made.traces} traces; the largest is probed: {made.name}.")
     _say(talk, f"Written: {file}, and an undisturbed run: {trace_file}")
-    _say(talk, f"What each fix gains: trading-graph diagnose {trace_file} --dependencies {file}")
+    which = f" --id {session.base.trace.trace_id}" if made.traces > 1 else ""
+    diagnose = f"trading-graph diagnose {trace_file}{which} --dependencies {file}"
+    _say(talk, f"What each fix gains: {diagnose}")
     return ExitCode.OK
 
 

@@ -130,6 +130,26 @@ def test_a_probed_program_has_a_gain_that_is_certain(tmp_path: Path) -> None:
 
 
 @pytest.mark.alone
+def test_of_several_traces_the_largest_is_probed(tmp_path: Path) -> None:
+    """A program that does its work, and then leaves a smaller trace of the same name."""
+    short = QUOTES.replace("0.22", "0.03").replace("0.2)", "0.02)")
+    smaller = "with tracer.start_as_current_span('report'): pass"
+    two = short.replace('print("a report")', smaller)
+    assert smaller in two
+    write(tmp_path, {"app.py": two})
+    done = probe(tmp_path, "--runs", "4", "--out", "order.json", "--", "app.py")
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stderr.split())
+    assert "leaves 2 traces; the largest is probed: report" in said
+    words = said.rpartition("trading-graph ")[2].split()
+    known = CliRunner().invoke(
+        main, [tmp_path.joinpath(w).as_posix() if "order" in w else w for w in words]
+    )
+    assert known.exit_code == 0, known.output
+    found = Dependencies.from_json((tmp_path / "order.json").read_bytes())
+    assert ("quote 1",) in {each.path for each in found.spans}
+
+
 @pytest.mark.full  # pytest starts four times
 def test_a_test_of_pytest_is_probed_by_its_id(tmp_path: Path) -> None:
     test = QUOTES.replace('"report"', '"test"') + "\n\ndef test_report():\n    run()\n"
