@@ -38,6 +38,7 @@ DEFAULT_MESSAGE = 512 // SPANS
 """How many traces a message holds with the defaults of an SDK."""
 SINGLE = 30
 OVERLOAD_S = 20.0
+OVERLOAD_TRACES = 10_000
 CONNECTIONS = 4
 CLOCK = os.sysconf("SC_CLK_TCK")
 KIND = {"Content-Type": "application/x-protobuf"}
@@ -219,8 +220,9 @@ async def _is_newest(http: aiohttp.ClientSession, trace_id: str) -> None:
 
 
 async def overload(folder: Path) -> None:
-    """Print what a service does whose senders do not wait."""
-    pending, statuses, most = bodies(folder, 20_000), collections.Counter[int](), 0.0
+    """Print what a service does whose senders do not wait, and send again what was refused."""
+    pending = _joined(bodies(folder, OVERLOAD_TRACES), DEFAULT_MESSAGE)
+    statuses, waits, most = collections.Counter[int](), list[int](), 0.0
     with service(folder) as (url, pid):
         async with aiohttp.ClientSession(url) as http:
             await begun(http)
@@ -231,15 +233,26 @@ async def overload(folder: Path) -> None:
                     body = pending.pop()
                     async with http.post("/v1/traces", data=body, headers=KIND) as answer:
                         statuses[answer.status] += 1
+                        if answer.status == 429:
+                            waits.append(int(answer.headers["Retry-After"]))
+                            pending.append(body)
 
+            began = time.monotonic()
             senders = [asyncio.create_task(hurry()) for _ in range(32)]
             while not all(sender.done() for sender in senders):
                 most = max(most, resident_mib(pid))
                 await asyncio.sleep(0.1)
-            began = time.monotonic()
-            await all_judged(folder, statuses[200])
-    print(f"taken {statuses[200] * SPANS:,} spans, refused {statuses[429] * SPANS:,}")
-    print(f"all that was taken is judged {time.monotonic() - began:.0f} s later")
+            sent = time.monotonic() - began
+            await all_judged(folder, statuses[200] * DEFAULT_MESSAGE)
+            seconds = time.monotonic() - began
+    taken, refused = (statuses[status] * DEFAULT_MESSAGE * SPANS for status in (200, 429))
+    print(f"asked in {sent:.0f} s: {(taken + refused) / sent:,.0f} spans a second")
+    print(
+        f"taken {taken:,} spans, refused {refused:,}; other answers: {set(statuses) - {200, 429}}"
+    )
+    print(f"all that was taken is judged after {seconds:.0f} s: {taken / seconds:,.0f} a second")
+    if waits:
+        print(f"Retry-After: {min(waits)} to {max(waits)} s")
     print(f"resident memory of the service: {before:.0f} MiB before, {most:.0f} MiB at most")
 
 
