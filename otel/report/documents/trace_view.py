@@ -78,6 +78,7 @@ class FindingMarkJson(Document, frozen=True, kw_only=True):
 class TraceViewJson(Document, frozen=True, kw_only=True):
     """All spans of a trace, and what is marked on them.
 
+    `service` is the service of the first span, empty where that is not recorded.
     `failed` are the spans whose status is an error, `path` is the critical path in order of time,
     and `waits` are the recorded waits for a turn. `missing` says why there is no verdict; a trace
     without one has no critical path, no checks and no findings.
@@ -85,6 +86,7 @@ class TraceViewJson(Document, frozen=True, kw_only=True):
 
     schema_version: Literal[1]
     trace_id: str
+    service: str
     begin_unix_s: float
     duration_ns: int
     run: int | None
@@ -223,6 +225,7 @@ def trace_view(
     return TraceViewJson(
         schema_version=SCHEMA_VERSION,
         trace_id=trace.id,
+        service=_service(columns.recorded),
         begin_unix_s=begin / 1e9,
         duration_ns=columns.duration_ns,
         run=run,
@@ -255,6 +258,11 @@ def _labels(table: SpanTable) -> list[str]:
         f"{name} {item}" if isinstance(item, str) else name
         for name, item in zip(table.names, items, strict=True)
     ]
+
+
+def _service(table: SpanTable) -> str:
+    service = table.resources[0].get("service.name") if len(table) else ""
+    return service if isinstance(service, str) else ""
 
 
 def _missing(verdict: Verdict | None) -> list[str]:

@@ -61,7 +61,7 @@ def _judged_now(kept: KeptView) -> StoredVerdict:
     return StoredVerdict(
         id=view.trace_id,
         trace_id=view.trace_id,
-        service="a service",
+        service=view.service[:_LONGEST_NAME] or "a service",
         name=view.names[top][:_LONGEST_NAME],
         started=view.begin_unix_s,
         seconds=view.duration_ns / 1e9,
@@ -104,8 +104,17 @@ class VerdictView:
 
     def spans_of(self, check_id: str) -> Sequence[tuple[str, str]]:
         """Label and id of the first spans that show a failure."""
+        return self._spans(check_id)[:MOST_SPANS]
+
+    def more_of(self, check_id: str) -> int:
+        """How many spans show it beside those."""
+        return max(len(self._spans(check_id)) - MOST_SPANS, 0)
+
+    def _spans(self, check_id: str) -> list[tuple[str, str]]:
+        """Each once, although one may fail twice."""
         spans = next(each.spans for each in self.document.checks if each.id == check_id)
-        return [(f"{each.name} {each.item}".rstrip(), each.span_id) for each in spans[:MOST_SPANS]]
+        named = {each.span_id: f"{each.name} {each.item}".rstrip() for each in spans}
+        return [(name, span_id) for span_id, name in named.items()]
 
     @property
     def summary(self) -> str:
