@@ -11,13 +11,14 @@ const SILENT_MS = 12_000, FIRST_MS = 500, LONGEST_MS = 5_000;
 class Stream {
   constructor(tell) {
     [this.tell, this.lastId, this.wait, this.lostAt, this.runs] = [tell, "", FIRST_MS, null, null];
+    this.heardAt = Date.now();
     this.open();
   }
 
   open() {
     this.source = new EventSource(this.lastId ? `${FEED}?after=${this.lastId}` : FEED);
     for (const topic of TOPICS) this.source.addEventListener(topic, (event) => this.hear(topic, event));
-    this.source.addEventListener("beat", () => this.watch());
+    this.source.addEventListener("beat", () => this.watchOn());
     // Whoever is too slow misses nothing by coming back at once.
     this.source.addEventListener("dropped", () => this.again(0));
     this.source.onerror = () => this.lose();
@@ -30,8 +31,13 @@ class Stream {
     this.alarm = setTimeout(() => this.lose(), SILENT_MS);
   }
 
-  hear(topic, event) {
+  watchOn() {
+    this.heardAt = Date.now();
     this.watch();
+  }
+
+  hear(topic, event) {
+    this.watchOn();
     [this.lastId, this.wait] = [event.lastEventId || this.lastId, FIRST_MS];
     const data = JSON.parse(event.data);
     if (topic === "hello") [this.runs, this.lostAt] = [data.runs, null];
@@ -42,7 +48,7 @@ class Stream {
   }
 
   lose() {
-    this.lostAt ??= Date.now();
+    this.lostAt ??= this.heardAt; // Of what happened since then nothing is known.
     this.tell({ topic: "lost", data: { at: this.lostAt } });
     this.again(this.wait);
     this.wait = Math.min(2 * this.wait, LONGEST_MS);
