@@ -13,11 +13,10 @@ from typing import Any, TypeVar
 import click
 
 from trading_graph.service.lazy_command import LazyCommand, SeveralWords, load
-from trading_graph.service.portfolio_cli import portfolio
+from trading_graph.service.portfolio_cli import portfolio, worker
 from trading_graph.service.program_cli import probe, record
 from trading_graph.service.shared_options import (
     data_option,
-    database_option,
     json_option,
     offline_option,
     out_option,
@@ -127,6 +126,7 @@ def run() -> None:
 
 
 main.add_command(portfolio)
+main.add_command(worker)
 
 
 @main.command(cls=LazyCommand, calls="commands.data:data_command", extra="run")
@@ -455,49 +455,6 @@ def mcp_() -> None:
     Examples:
       trading-graph mcp --folder ~/project
       trading-graph mcp --from jaeger
-    """
-
-
-@main.command(cls=LazyCommand, calls="commands.worker:worker_command", extra="portfolio")
-@database_option
-@click.option(
-    "--at-once",
-    type=click.IntRange(1, 256),
-    metavar="N",
-    help="Runs at once in each worker; the word of the worker that started last holds for all. "
-    "Default: TRADING_GRAPH_PORTFOLIO_AT_ONCE, else 8.",
-)
-@click.option(
-    "--at-once-in-all",
-    type=click.IntRange(min=1),
-    metavar="M",
-    help="Runs at once in all workers together. Default: no limit.",
-)
-@click.option(
-    "--drain",
-    type=click.FloatRange(min=0),
-    default=20,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long runs under way may go on after SIGTERM; then others go on with them.",
-)
-@click.option(
-    "--migrate", is_flag=True, help="Change the schema of an older version, whose workers are gone."
-)
-@click.option("--rejoin", is_flag=True, hidden=True)
-def worker() -> None:
-    """Work on the portfolios that were submitted to a database, until SIGTERM.
-
-    Any number of workers share a PostgreSQL database, on any number of machines that have the same
-    folders of portfolios and runs. What a dead worker had goes on with another, after the last
-    agent that ended.
-
-    Exit codes: 0 told to stop, 2 usage, 3 could not go on.
-
-    \b
-    Examples:
-      trading-graph worker
-      trading-graph worker --database postgresql://me@db/trading --at-once 16
     """
 
 

@@ -1,4 +1,4 @@
-"""The words of `trading-graph portfolio` and of its commands."""
+"""The words of `trading-graph portfolio`, of its commands, and of `trading-graph worker`."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -227,4 +227,47 @@ def report() -> None:
     \b
     Examples:
       trading-graph portfolio report last
+    """
+
+
+@click.command(cls=LazyCommand, calls="commands.worker:worker_command", extra="portfolio")
+@database_option
+@click.option(
+    "--at-once",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    help="Runs at once in each worker; the word of the worker that started last holds for all. "
+    "Default: TRADING_GRAPH_PORTFOLIO_AT_ONCE, else 8.",
+)
+@click.option(
+    "--at-once-in-all",
+    type=click.IntRange(min=1),
+    metavar="M",
+    help="Runs at once in all workers together. Default: no limit.",
+)
+@click.option(
+    "--drain",
+    type=click.FloatRange(min=0),
+    default=20,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long runs under way may go on after SIGTERM; then others go on with them.",
+)
+@click.option(
+    "--migrate", is_flag=True, help="Change the schema of an older version, whose workers are gone."
+)
+@click.option("--rejoin", is_flag=True, hidden=True)
+def worker() -> None:
+    """Work on the portfolios that were submitted to a database, until SIGTERM.
+
+    Any number of workers share a PostgreSQL database, on any number of machines that have the same
+    folders of portfolios and runs. What a dead worker had goes on with another, after the last
+    agent that ended.
+
+    Exit codes: 0 told to stop, 2 usage, 3 could not go on.
+
+    \b
+    Examples:
+      trading-graph worker
+      trading-graph worker --database postgresql://me@db/trading --at-once 16
     """
