@@ -81,7 +81,7 @@ class DurableEngine:
 
         def submit() -> PortfolioStatus:
             folder = self._folder(order.id)
-            self._database.prepare()
+            self._database.prepare(self._portfolios)
             if not folder.is_queued:
                 if folder.exists:
                     raise PortfolioError(
@@ -106,7 +106,7 @@ class DurableEngine:
         """Who is there for the work of the database; raises PortfolioError."""
 
         def unfinished() -> tuple[Work, ...]:
-            self._database.prepare()
+            self._database.prepare(self._portfolios)
             with WorkQueue.of(self._database) as queue:
                 return tuple(queue.unfinished())
 
@@ -158,7 +158,7 @@ class DurableEngine:
 
     def _cancel_alone(self, folder: PortfolioFolder) -> None:
         """Note that nothing more is done, where no worker is there to do it."""
-        self._database.prepare()
+        self._database.prepare(self._portfolios)
         with WorkQueue.of(self._database) as queue:
             cancel_waiting(queue, folder, TickerDayLogs(folder, lambda: None), workers=())
 
