@@ -44,28 +44,30 @@ class Attendance:
     @property
     def in_line(self) -> int:
         """How many ticker-days wait for a worker."""
-        return sum(each.state is WorkState.IN_LINE for each in self._ticker_days)
+        return sum(
+            each.state is WorkState.IN_LINE and each.name == TICKER_DAY_WORKFLOW
+            for each in self.works
+        )
 
     @property
     def ownerless(self) -> tuple[Work, ...]:
-        """What is under way by a worker that is dead, or waits for one of a version not there."""
+        """What is under way by a worker that is dead, or waits for one of a version not there.
+
+        A portfolio that nobody has taken up yet stands for all of its ticker-days.
+        """
         if not self.knows_names:
-            return () if self.workers else self._ticker_days
+            return () if self.workers else self.works
         names = {each.name for each in self.workers}
         versions = {each.version for each in self.workers}
         return tuple(
             each
-            for each in self._ticker_days
+            for each in self.works
             if (
                 each.worker not in names
                 if each.state is WorkState.UNDER_WAY
                 else each.version not in versions
             )
         )
-
-    @property
-    def _ticker_days(self) -> tuple[Work, ...]:
-        return tuple(each for each in self.works if each.name == TICKER_DAY_WORKFLOW)
 
 
 class DurableEngine:
