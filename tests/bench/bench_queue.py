@@ -2,10 +2,11 @@
 
     PYTHONPATH=. python tests/bench/bench_queue.py [--sessions 5] [--latency 2] [--at-once 4]
 
-The same portfolio is made three times on a new PostgreSQL of Debian's and one offline model in a
-thread of this process: by one process, by one worker, by two. Each time counts from the first call that
-the model gets to the last, so that no process's start is in it: at a call's latency that dominates,
-a worker may take 3 % longer than one process, and two workers have to be 1.8 times as fast as one.
+The same portfolio is made three times on a new PostgreSQL of Debian's and an offline model that
+this process serves: by one process, by one worker, by two. Each time counts from the first call
+that the model gets to the last, so that no process's start is in it. Where the calls' latency
+dominates, a worker may take 3 % longer than one process, and two workers have to be 1.8 times as
+fast as one.
 On a busy machine the processor dominates, and the figures say little.
 """
 
