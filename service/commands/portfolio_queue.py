@@ -107,7 +107,7 @@ def _lines(attendance: Attendance) -> list[str]:
     if attendance.ownerless:
         versions = ", ".join(sorted({each.version for each in attendance.ownerless}))
         lines.append(
-            f"ALARM: nobody has {len(attendance.ownerless)} ticker-days (version {versions}); "
-            "where that stays so, start a worker of that version."
+            f"ALARM: nobody has {len(attendance.ownerless)} portfolios and ticker-days (version "
+            f"{versions}); where that stays so, start a worker of that version."
         )
     return lines

@@ -55,7 +55,7 @@ def worker_command(
         talk.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
     with logging_to(settings.log_file, settings.redactor):
-        _prepare(place, migrate=migrate, rejoin=rejoin)
+        _prepare(place, settings, migrate=migrate, rejoin=rejoin)
         listener = WorkerTalk(tell)
         asyncio.run(serve(settings, place, pace, _opens(settings), listener, version, tell, _end))
 
@@ -79,11 +79,11 @@ class WorkerTalk:
             self._tell(f"{day.symbol} {day.date} {progress.state}{action}{why}")
 
 
-def _prepare(database: Database, *, migrate: bool, rejoin: bool) -> None:
+def _prepare(database: Database, settings: Settings, *, migrate: bool, rejoin: bool) -> None:
     """Prepare the database; a worker that comes back waits until there is one again."""
     while True:
         try:
-            database.prepare(migrate=migrate)
+            database.prepare(settings.portfolios, migrate=migrate)
         except PortfolioError:
             if not rejoin:
                 raise

@@ -112,6 +112,10 @@ class PortfolioFolder:
         """The file that says which database has the portfolio's ticker-days in line."""
         return self.path / QUEUE
 
+    def exists_in_line(self) -> bool:
+        """Whether the portfolio is here, and was left to workers."""
+        return self.exists and self.is_queued
+
     def mark_queued(self, text: str) -> None:
         """Leave the portfolio to workers that share a database; raises OSError."""
         (self.path / OF_WORKERS).mkdir(exist_ok=True)

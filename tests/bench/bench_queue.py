@@ -1,11 +1,12 @@
 """What the line of workers costs, and what a second worker brings.
 
-    PYTHONPATH=. python tests/bench/bench_queue.py [--runs 24] [--latency 0.8] [--at-once 4]
+    PYTHONPATH=. python tests/bench/bench_queue.py [--sessions 5] [--latency 2] [--at-once 4]
 
-The same portfolio is made three times on a new PostgreSQL of Debian's and one offline model in a
-process of its own: by one process, by one worker, by two. Each time counts from the first call that
-the model gets to the last, so that no process's start is in it: at a call's latency that dominates,
-a worker may take 3 % longer than one process, and two workers have to be 1.8 times as fast as one.
+The same portfolio is made three times on a new PostgreSQL of Debian's and an offline model that
+this process serves: by one process, by one worker, by two. Each time counts from the first call
+that the model gets to the last, so that no process's start is in it. Where the calls' latency
+dominates, a worker may take 3 % longer than one process, and two workers have to be 1.8 times as
+fast as one.
 On a busy machine the processor dominates, and the figures say little.
 """
 
@@ -27,7 +28,7 @@ from trading_graph.toolkit.loopback import LoopbackServer
 
 PROGRAM = "from trading_graph.service.cli import main; main()"
 SYMBOLS = ("AAPL", "AMZN", "GOOGL", "META", "MSFT", "NVDA", "TSLA", "WMT")
-DATES = ("2025-11-10..2025-11-14", "2025-10-20..2025-11-14")
+SESSIONS = ("2025-11-10", "2025-11-11", "2025-11-12", "2025-11-13", "2025-11-14")
 
 
 class TimedModel(OfflineModel):
@@ -109,11 +110,11 @@ def wait_until_over(folder: Path) -> None:
 def main() -> None:
     """Measure, and say whether the bars are kept."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--runs", type=int, default=40)
+    parser.add_argument("--sessions", type=int, default=5, choices=range(1, 6))
     parser.add_argument("--latency", type=float, default=2.0)
     parser.add_argument("--at-once", type=int, default=4)
     options = parser.parse_args()
-    words = [*SYMBOLS, "--dates", DATES[0] if options.runs <= 40 else DATES[1]]
+    words = [*SYMBOLS, "--dates", f"{SESSIONS[-options.sessions]}..{SESSIONS[-1]}"]
     names = ("one process", "one worker", "two workers")
     alone, one, two = (
         measure(name, number, words, options.at_once, options.latency)

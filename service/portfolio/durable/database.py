@@ -5,8 +5,10 @@ serves one. The tables are DBOS's and LangGraph's; our own has one row, written 
 with what versions of both the others were made.
 """
 
+import contextlib
 import re
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from trading_graph.service.errors import PortfolioError
 from trading_graph.service.lazy_command import load
 
 FILE = "queue.sqlite"
+TOKEN = ".queue-token"
 _OLDEST_SERVER = 140_000  # The first that ends idle sessions.
 _CONNECT_S = 3
 _LOOK_S = 0.1
@@ -35,6 +38,7 @@ _HOUSE = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("dbos", sa.String(32), nullable=False),
     sa.Column("checkpoints", sa.String(32), nullable=False),
+    sa.Column("token", sa.String(32), nullable=False),
 )
 
 
@@ -100,15 +104,17 @@ class Database:
         """The address as DBOS reads it."""
         return self.url.render_as_string(hide_password=False)
 
-    def prepare(self, *, migrate: bool = False) -> None:
+    def prepare(self, portfolios: Path, *, migrate: bool = False) -> None:
         """Make the tables in an empty database; change those of an older version if told so.
 
-        Blocks; raises PortfolioError, and then nothing has been changed.
+        The folder of portfolios gets the token of a database that is made, and must have that of
+        any other. Blocks; raises PortfolioError, and then nothing has been changed.
         """
         known = Schema.of_program()
         with self._connected() as engine:
             schema = self._schema(engine)
             if schema == known:
+                self._check_folder(engine, portfolios)
                 return
             if schema is not None and not schema <= known:
                 raise PortfolioError(
@@ -124,7 +130,19 @@ class Database:
                 )
             with self._alone(engine):
                 if self._schema(engine) != known:
-                    self._make_tables(engine, known)
+                    self._make_tables(engine, known, portfolios)
+            self._check_folder(engine, portfolios)
+
+    def _check_folder(self, engine: sa.Engine, portfolios: Path) -> None:
+        with engine.connect() as connection:
+            token = connection.scalar(sa.select(_HOUSE.c.token))
+        file = portfolios / TOKEN
+        if not file.exists() or file.read_text() != token:
+            raise PortfolioError(
+                f"{portfolios.absolute()} is not the folder of portfolios that {self.name} belongs "
+                f"to (its token is in {TOKEN}): all workers and whoever submits need the same one; "
+                "mount it here, or name it in TRADING_GRAPH_PORTFOLIOS."
+            )
 
     @contextmanager
     def _alone(self, engine: sa.Engine) -> Iterator[None]:
@@ -172,20 +190,30 @@ class Database:
             row = connection.execute(sa.select(_HOUSE.c.dbos, _HOUSE.c.checkpoints)).first()
             return None if row is None else Schema(_minor(row.dbos), _minor(row.checkpoints))
 
-    def _make_tables(self, engine: sa.Engine, known: Schema) -> None:
+    def _make_tables(self, engine: sa.Engine, known: Schema, portfolios: Path) -> None:
         load("portfolio.durable.tables:make_tables")(
             self.dbos_url, self.conninfo if self.is_postgres else None
         )
         with engine.begin() as connection:
             _HOUSE.create(connection, checkfirst=True)
+            token = connection.scalar(sa.select(_HOUSE.c.token)) or _token_in(portfolios)
             connection.execute(_HOUSE.delete())
             connection.execute(
                 _HOUSE.insert().values(
                     id=1,
                     dbos=".".join(map(str, known.dbos)),
                     checkpoints=".".join(map(str, known.checkpoints)),
+                    token=token,
                 )
             )
+
+
+def _token_in(portfolios: Path) -> str:
+    """The token of a folder of portfolios, which is made if it has none."""
+    portfolios.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError), (portfolios / TOKEN).open("x") as file:
+        file.write(uuid.uuid4().hex)
+    return (portfolios / TOKEN).read_text()
 
 
 _NO_ADDRESS = (

@@ -44,28 +44,30 @@ class Attendance:
     @property
     def in_line(self) -> int:
         """How many ticker-days wait for a worker."""
-        return sum(each.state is WorkState.IN_LINE for each in self._ticker_days)
+        return sum(
+            each.state is WorkState.IN_LINE and each.name == TICKER_DAY_WORKFLOW
+            for each in self.works
+        )
 
     @property
     def ownerless(self) -> tuple[Work, ...]:
-        """What is under way by a worker that is dead, or waits for one of a version not there."""
+        """What is under way by a worker that is dead, or waits for one of a version not there.
+
+        A portfolio that nobody has taken up yet stands for all of its ticker-days.
+        """
         if not self.knows_names:
-            return () if self.workers else self._ticker_days
+            return () if self.workers else self.works
         names = {each.name for each in self.workers}
         versions = {each.version for each in self.workers}
         return tuple(
             each
-            for each in self._ticker_days
+            for each in self.works
             if (
                 each.worker not in names
                 if each.state is WorkState.UNDER_WAY
                 else each.version not in versions
             )
         )
-
-    @property
-    def _ticker_days(self) -> tuple[Work, ...]:
-        return tuple(each for each in self.works if each.name == TICKER_DAY_WORKFLOW)
 
 
 class DurableEngine:
@@ -81,7 +83,7 @@ class DurableEngine:
 
         def submit() -> PortfolioStatus:
             folder = self._folder(order.id)
-            self._database.prepare()
+            self._database.prepare(self._portfolios)
             if not folder.is_queued:
                 if folder.exists:
                     raise PortfolioError(
@@ -106,7 +108,7 @@ class DurableEngine:
         """Who is there for the work of the database; raises PortfolioError."""
 
         def unfinished() -> tuple[Work, ...]:
-            self._database.prepare()
+            self._database.prepare(self._portfolios)
             with WorkQueue.of(self._database) as queue:
                 return tuple(queue.unfinished())
 
@@ -158,7 +160,7 @@ class DurableEngine:
 
     def _cancel_alone(self, folder: PortfolioFolder) -> None:
         """Note that nothing more is done, where no worker is there to do it."""
-        self._database.prepare()
+        self._database.prepare(self._portfolios)
         with WorkQueue.of(self._database) as queue:
             cancel_waiting(queue, folder, TickerDayLogs(folder, lambda: None), workers=())
 

@@ -27,7 +27,7 @@ from psycopg.rows import DictRow, dict_row
 from trading_graph.service.errors import PortfolioError
 from trading_graph.service.portfolio.durable.database import Database
 
-LEASE_S = 6.0
+LEASE_S = 8.0
 """For how long a worker may be silent before its runs are given to others."""
 
 _BEAT_S = 1.0

@@ -127,8 +127,8 @@ def workflow_id(id_: str) -> str:
 
 
 def versions_of(works: Iterable[Work]) -> Counter[str]:
-    """How many ticker-days wait for, or are with, workers of each version."""
-    return Counter(each.version for each in works if each.name == TICKER_DAY_WORKFLOW)
+    """How many portfolios and ticker-days wait for, or are with, workers of each version."""
+    return Counter(each.version for each in works)
 
 
 def _work(row: WorkflowStatus) -> Work:

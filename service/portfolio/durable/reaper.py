@@ -52,7 +52,7 @@ class Reaper:
             for version, number in versions_of(works).items():
                 if version != self._version:
                     self._tell(
-                        f"{number} ticker-day{'s' * (number != 1)} in line for a worker of version "
-                        f"{version}, and this one is of {self._version}: start one of that "
-                        "version until they are over, or cancel their portfolios."
+                        f"In line for a worker of version {version}: {number} portfolios and "
+                        f"ticker-days, and this one is of {self._version}; start one of that "
+                        "version until they are over, or cancel the portfolios."
                     )

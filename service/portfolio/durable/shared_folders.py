@@ -1,7 +1,8 @@
 """The folders that workers and whoever submits must share, and how a worker knows that they are.
 
-A run's folder is its record. The folder of runs has a token, which the portfolio repeats; a worker
-that finds another one, or none, sees another folder, and does not begin.
+A run's folder is its record. The folder of portfolios has a token, which the database repeats, and
+that of runs one that each portfolio repeats; a worker that finds another one, or none, sees another
+folder, and does not begin.
 """
 
 import uuid
@@ -10,11 +11,9 @@ from pathlib import Path
 import msgspec
 
 from trading_graph.service.errors import PortfolioError
-from trading_graph.service.portfolio.durable.database import Database
+from trading_graph.service.portfolio.durable.database import TOKEN, Database
 from trading_graph.service.portfolio.folder import PortfolioFolder
 from trading_graph.service.portfolio.order import PortfolioOrder
-
-TOKEN = ".queue-token"
 
 
 class Queued(msgspec.Struct, frozen=True):
@@ -38,20 +37,18 @@ def share_folders(folder: PortfolioFolder, order: PortfolioOrder, database: Data
 
 
 def queued(folder: PortfolioFolder) -> Queued:
-    """Where a portfolio was put; raises PortfolioError."""
+    """Where a portfolio was put; raises PortfolioError, or FileNotFoundError if it is gone."""
     try:
         return msgspec.json.decode(folder.queue_file.read_bytes(), type=Queued)
-    except FileNotFoundError:
-        raise PortfolioError(
-            f"The portfolio {folder.path.name} is in line, but not in {folder.path.parent}: "
-            "workers and whoever submits need the same folder; set TRADING_GRAPH_PORTFOLIOS."
-        ) from None
     except msgspec.DecodeError as error:
         raise PortfolioError(f"{folder.queue_file} cannot be read: {error}") from None
 
 
 def shared_order(folder: PortfolioFolder) -> PortfolioOrder:
-    """The order of a portfolio whose folders this worker sees too; raises PortfolioError."""
+    """The order of a portfolio whose folders this worker sees too.
+
+    Raises PortfolioError, or FileNotFoundError where somebody has deleted it.
+    """
     token = queued(folder).token
     order = folder.order()
     if _token_of(order.out) != token:

@@ -121,7 +121,7 @@ class Worker:
         """The workflow of a ticker-day: it returns when that is over, or is cancelled."""
         async with self._working(run_id), self._share(portfolio_id) as share:
             if share is None:
-                return
+                return  # it is cancelled, or somebody has deleted it
             (ticker_day,) = (each for each in share.order.ticker_days if each.run_id == run_id)
             await share.make(ticker_day)
             if share.is_left and not await asyncio.to_thread(share.folder.cancel_is_requested):
@@ -131,6 +131,9 @@ class Worker:
         """The workflow of a portfolio: put its ticker-days into the line, and end its trace."""
         async with self._working(portfolio_id):
             folder = PortfolioFolder(self._settings.portfolios, portfolio_id)
+            if not await asyncio.to_thread(folder.exists_in_line):
+                LOG.warning("The portfolio %s was deleted, and leaves the line.", portfolio_id)
+                return
             order = await asyncio.to_thread(shared_order, folder)
             progress = await asyncio.to_thread(folder.progress, order)
             waiting = [run_id for run_id, each in progress.items() if not each.is_final]
@@ -141,6 +144,8 @@ class Worker:
             look_s = max(_LOOK_S, len(waiting) / _LOOKED_AT_PER_S)
             while not all(each.is_final for each in progress.values()):
                 await asyncio.sleep(look_s)
+                if not await asyncio.to_thread(folder.exists_in_line):
+                    return
                 if await asyncio.to_thread(folder.cancel_is_requested):
                     log = TickerDayLogs(folder, self._keeper.assert_owned)
                     await asyncio.to_thread(cancel_waiting, self._queue, folder, log)
@@ -171,7 +176,8 @@ class Worker:
         """The share of a portfolio; None where it is cancelled."""
         async with self._opening:
             folder = PortfolioFolder(self._settings.portfolios, portfolio_id)
-            if await asyncio.to_thread(folder.cancel_is_requested):
+            is_there = await asyncio.to_thread(folder.exists_in_line)
+            if not is_there or await asyncio.to_thread(folder.cancel_is_requested):
                 share = None
             elif (share := self._shares.get(portfolio_id)) is None:
                 idle = [each for each in self._shares.values() if not each.users]

@@ -52,13 +52,13 @@ def test_a_schema_of_another_version_is_refused_and_stays_as_it_is(
 ) -> None:
     name = postgres_url.rpartition("/")[2]
     database = Database.of(postgres_url, workdir)
-    database.prepare()
+    database.prepare(workdir / "portfolios")
     postgres.sql(f"UPDATE trading_graph_queue SET dbos = '{version}'", name)
     for words in (["portfolio", "submit", "AAPL", "--offline"], ["worker"]):
         refused = CliRunner().invoke(main, [*words, "--database", postgres_url])
         assert refused.exit_code == 3
         assert sentence in refused.stderr
-    assert not (workdir / "portfolios").exists()
+    assert not list((workdir / "portfolios").glob("*/"))
     assert postgres.sql("SELECT dbos FROM trading_graph_queue", name) == version
     assert postgres.sql("SELECT count(*) FROM dbos.workflow_status", name) == "0"
 
@@ -68,11 +68,24 @@ def test_an_older_schema_is_changed_only_where_that_is_said(
 ) -> None:
     name = postgres_url.rpartition("/")[2]
     database = Database.of(postgres_url, workdir)
-    database.prepare()
+    database.prepare(workdir / "portfolios")
     current = postgres.sql("SELECT dbos FROM trading_graph_queue", name)
     postgres.sql("UPDATE trading_graph_queue SET dbos = '3.0'", name)
 
-    database.prepare(migrate=True)
+    database.prepare(workdir / "portfolios", migrate=True)
 
     assert postgres.sql("SELECT dbos FROM trading_graph_queue", name) == current
-    database.prepare()
+    database.prepare(workdir / "portfolios")
+
+
+def test_a_worker_beside_another_folder_of_portfolios_does_not_begin(
+    workdir: Path, postgres_url: str
+) -> None:
+    database = Database.of(postgres_url, workdir)
+    database.prepare(workdir / "portfolios")
+    for there in (False, True):
+        if there:
+            Database.of(None, workdir).prepare(workdir / "elsewhere")
+        with pytest.raises(PortfolioError, match="not the folder of portfolios"):
+            database.prepare(workdir / "elsewhere")
+    database.prepare(workdir / "portfolios")
