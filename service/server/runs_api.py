@@ -33,6 +33,7 @@ from trading_graph.service.server.audit import AuditAction, write_audit_line
 from trading_graph.service.server.clients import following
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.inputs import body_of, id_of, query_of
+from trading_graph.service.server.judging import Judgement
 from trading_graph.service.server.openapi import EVENT_STREAM, ApiAnswer, Operation, ok
 from trading_graph.service.server.problems import Problem
 from trading_graph.service.store import RunState, StoredRun, now
@@ -205,15 +206,23 @@ async def get_diagnosis(request: web.Request) -> web.Response:
     path = await _stored_file(request, run, TRACE)
     service = request.app[SERVICE]
     async with service.judging.place() as folder:
-        return await diagnosis_response(service, ["--", str(path.absolute())], query, folder)
+        judgement = await service.judging.command_on_file(_diagnose(query), path, folder)
+    return _diagnosis(judgement, query)
 
 
 async def diagnosis_response(
     service: ServiceContext, words: Sequence[str], query: DiagnosisQuery, folder: Path
 ) -> web.Response:
     """The diagnosis of the trace that the words name, in the format of the query."""
-    options = [f"--target={query.target}", f"--format={query.format}"]
-    judgement = await service.judging.command(["diagnose", *options, *words], folder)
+    return _diagnosis(await service.judging.command([*_diagnose(query), *words], folder), query)
+
+
+def _diagnose(query: DiagnosisQuery) -> list[str]:
+    """The command that answers a query."""
+    return ["diagnose", f"--target={query.target}", f"--format={query.format}"]
+
+
+def _diagnosis(judgement: Judgement, query: DiagnosisQuery) -> web.Response:
     headers = {"Content-Type": _CONTENT[query.format]}
     if query.format == "html":
         headers["Content-Security-Policy"] = REPORT_POLICY
