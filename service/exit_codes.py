@@ -186,10 +186,11 @@ def _redact(sentence: str) -> str:
     """The sentence without secrets: a foreign library's may quote an address or a header."""
     # Not above: to judge a file takes no settings, and less time than to import them.
     from trading_graph.otel.redaction import process_redactor
+    from trading_graph.otel.visible import visible
     from trading_graph.service.settings import read_settings
 
     try:
         redactor = read_settings().redactor
     except SettingsError:
         redactor = process_redactor()
-    return redactor.text(sentence)
+    return visible(redactor.text(sentence))

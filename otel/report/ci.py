@@ -7,6 +7,8 @@ from xml.etree import ElementTree
 
 import msgspec
 
+from trading_graph.otel.visible import visible
+
 
 class CaseEnd(Enum):
     """How a test case ended that did not pass."""
@@ -41,7 +43,8 @@ def junit(name: str, classname: str, cases: Sequence[Case]) -> str:
             end = ElementTree.SubElement(element, case.end.value, message=case.message)
             end.text = case.text
     ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True)
+    # XML has no place for most controls, escaped or not.
+    return visible(ElementTree.tostring(root, encoding="unicode", xml_declaration=True))
 
 
 def annotation(level: Literal["error", "warning", "notice"], title: str, text: str) -> str:
@@ -50,7 +53,7 @@ def annotation(level: Literal["error", "warning", "notice"], title: str, text: s
 
 
 def _escape(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return visible(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _escape_property(text: str) -> str:

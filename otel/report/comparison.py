@@ -24,6 +24,8 @@ from trading_graph.otel.report.documents.comparison import comparison_document
 from trading_graph.otel.report.documents.document import encode
 from trading_graph.otel.report.durations import exact
 from trading_graph.otel.report.tables import OUTSIDE, Table, plain
+from trading_graph.otel.report.terminal import shown
+from trading_graph.otel.visible import visible
 
 _SHOWN = 10
 _TITLE = "No comparison"
@@ -38,6 +40,7 @@ class ComparisonText:
     def __init__(self, comparison: Comparison) -> None:
         self._comparison = comparison
 
+    @shown
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw it."""
         comparison = self._comparison
@@ -181,28 +184,28 @@ def comparison_json(result: Result) -> str:
 def comparison_markdown(result: Result) -> str:
     """The change, the losses and the two tables, for a report or a step summary."""
     if not isinstance(result, Comparison):
-        return "\n".join([f"## {_TITLE}", "", *(f"- {plain(text)}" for text in result), ""])
+        lines = [f"## {_TITLE}", "", *(f"- {plain(text)}" for text in result), ""]
+        return visible("\n".join(lines))
     verdict = "No regression" if result.passed else "Regression"
-    return "\n".join(
-        [
-            f"## {plain(_title(result))}",
-            "",
-            f"**{verdict}.** {_change_line(result.change)}.",
-            "",
-            *(
-                f"- [ ] {each.kind}: {plain(each.place)}. {plain(each.evidence)}"
-                for each in result.regressions
-            ),
-            *(f"- [x] {each.kind}: {plain(each.place)}" for each in result.improvements),
-            *(f"- {note}" for note in result.notes),
-            "",
-            *moved_table(result).in_markdown(),
-            "",
-            *([*use.in_markdown(), ""] if (use := use_table(result)) else ()),
-            *paths_table([each for each in result.paths if each.changed]).in_markdown(),
-            "",
-        ]
-    )
+    lines = [
+        f"## {plain(_title(result))}",
+        "",
+        f"**{verdict}.** {_change_line(result.change)}.",
+        "",
+        *(
+            f"- [ ] {each.kind}: {plain(each.place)}. {plain(each.evidence)}"
+            for each in result.regressions
+        ),
+        *(f"- [x] {each.kind}: {plain(each.place)}" for each in result.improvements),
+        *(f"- {note}" for note in result.notes),
+        "",
+        *moved_table(result).in_markdown(),
+        "",
+        *([*use.in_markdown(), ""] if (use := use_table(result)) else ()),
+        *paths_table([each for each in result.paths if each.changed]).in_markdown(),
+        "",
+    ]
+    return visible("\n".join(lines))
 
 
 def comparison_junit(result: Result) -> str:

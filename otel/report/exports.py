@@ -19,6 +19,7 @@ import msgspec
 
 from trading_graph.otel.diagnosis import PathTable, Ranking
 from trading_graph.otel.trace import SpanTable
+from trading_graph.otel.visible import visible_line
 from trading_graph.otel.vocabularies import Role
 
 _RECORDED, _PREDICTED = 1, 2
@@ -165,4 +166,4 @@ def folded(path: PathTable) -> str:
 
 
 def _frame(name: str) -> str:
-    return " ".join(name.replace(";", ",").split()) or "(unnamed)"
+    return visible_line(" ".join(name.replace(";", ",").split())) or "(unnamed)"

@@ -22,6 +22,7 @@ from jinja2 import BaseLoader, Environment, PackageLoader, StrictUndefined
 
 from trading_graph.otel.report.durations import between, brief, share
 from trading_graph.otel.report.tables import plain, shorten
+from trading_graph.otel.visible import visible
 
 MOST_LEVELS = 600
 """The most levels that are drawn; of more, averages over equal parts of the time are."""
@@ -166,7 +167,7 @@ ENVIRONMENT = environment(PackageLoader(PACKAGE))
 
 def render(template: str, **view: Any) -> str:
     """A report from its template; it ends with a newline."""
-    return ENVIRONMENT.get_template(template).render(view) + "\n"
+    return visible(ENVIRONMENT.get_template(template).render(view)) + "\n"
 
 
 def render_document(template: str, **view: Any) -> str:

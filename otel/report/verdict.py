@@ -14,6 +14,7 @@ from trading_graph.otel.report.documents.verdict import CheckJson, verdict_docum
 from trading_graph.otel.report.durations import brief
 from trading_graph.otel.report.limits import limit_lines, limits_table
 from trading_graph.otel.report.tables import OUTSIDE, Table, plain
+from trading_graph.otel.report.terminal import shown
 from trading_graph.otel.report.waterfall import bars
 from trading_graph.otel.trace import Profile, table_of
 from trading_graph.otel.verdict import (
@@ -25,6 +26,7 @@ from trading_graph.otel.verdict import (
     Use,
     Verdict,
 )
+from trading_graph.otel.visible import visible, visible_line
 
 _SHOWN = 8
 _TERMINAL_MARKS = {
@@ -67,7 +69,9 @@ class CheckRow(msgspec.Struct, frozen=True):
             causes=check.causes,
             notes=check.notes,
             advice=check.advice,
-            names=tuple(f"{span.name} {span.item}".rstrip() for span in check.spans[:_SHOWN]),
+            names=tuple(
+                visible_line(f"{span.name} {span.item}".rstrip()) for span in check.spans[:_SHOWN]
+            ),
             span_count=len(check.spans),
         )
 
@@ -108,6 +112,7 @@ class VerdictText:
         self._verdict = verdict
         self._measures = verdict.measures
 
+    @shown
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw the checklist, or what is missing."""
         verdict = self._verdict
@@ -277,7 +282,8 @@ def as_markdown(verdict: Verdict) -> str:
     lines = [f"## Verdict on trace `{verdict.trace.id}`", ""]
     if not verdict.judged:
         lines += [f"**No verdict**: {_unjudged_because(verdict)}", ""]
-        return "\n".join([*lines, *(f"- {plain(text)}" for text in unjudged(verdict)), ""])
+        lines += [f"- {plain(text)}" for text in unjudged(verdict)]
+        return visible("\n".join([*lines, ""]))
     lines += [f"**{'Passed' if verdict.passed else 'Failed'}.** {completeness_line(verdict)}", ""]
     for note in verdict.notes:
         lines += [plain(note), ""]
@@ -290,7 +296,7 @@ def as_markdown(verdict: Verdict) -> str:
     if (measures := verdict.measures) is not None and measures.limits:
         lines += ["", *limits_table(measures.limits).in_markdown(), ""]
         lines += [f"- {plain(line)}" for line in limit_lines(measures)]
-    return "\n".join([*lines, ""])
+    return visible("\n".join([*lines, ""]))
 
 
 def markdown_item(row: CheckRow) -> str:

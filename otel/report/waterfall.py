@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trading_graph.otel.trace import Span
+from trading_graph.otel.visible import visible_line
 
 _BAR = "━"
 _MARK = "╸"
@@ -41,7 +42,7 @@ def bars(spans: Sequence[Span], *, width: int, name: Callable[[Span], str] = _sh
     )
     for span in spans:
         table.add_row(
-            Text(name(span)[:_NAME_WIDTH], no_wrap=True),
+            Text(visible_line(name(span))[:_NAME_WIDTH], no_wrap=True),
             _bar(span, axis),
             Text(f"{span.duration_s:.2f} s", justify="right", no_wrap=True),
         )

@@ -34,6 +34,7 @@ from trading_graph.otel.trace import SpanTable, Trace
 from trading_graph.otel.trace.dependencies import Dependencies
 from trading_graph.otel.trace.parts import Part
 from trading_graph.otel.verdict import Gate, Verdict
+from trading_graph.otel.visible import visible_line
 from trading_graph.service.dependency_file import read_dependencies
 from trading_graph.service.exit_codes import ErrorKind, ExitCode, print_error
 from trading_graph.service.portfolio.attributes import NAME, PORTFOLIO_ID
@@ -139,7 +140,7 @@ def _diagnose_each(
         found = diagnose(table, gate or default_gate(table), target, None, seen, order)
         codes[_code_of(found)] += 1
         if form == "text":
-            click.echo(f"{head_of(table)}  {_in_short(found)}")
+            click.echo(visible_line(f"{head_of(table)}  {_in_short(found)}"))
         elif isinstance(found, Diagnosis):
             click.echo(encode(diagnosis_document(with_places(found)), indent=None))
         else:

@@ -23,6 +23,7 @@ from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.trace.dependencies import Dependencies
 from trading_graph.otel.trace.parts import Part
 from trading_graph.otel.verdict import Gate, Verdict, judge, with_target
+from trading_graph.otel.visible import visible_line
 from trading_graph.service.dependency_file import read_dependencies
 from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.portfolio.attributes import PORTFOLIO_ID
@@ -146,7 +147,7 @@ def _verify_each(
         if format == "json":
             click.echo(encode(verdict_document(verdict), indent=None))
         else:
-            click.echo(f"{head_of(table)}  {outcome_of(verdict)}")
+            click.echo(visible_line(f"{head_of(table)}  {outcome_of(verdict)}"))
     click.echo(_summary(codes) + ".", err=format == "json")
     return code_of_all(codes, 1)
 

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from trading_graph.otel.report.documents.document import Document
-from trading_graph.otel.report.visible import visible_line
+from trading_graph.otel.visible import visible_line
 
 MOST_CHARACTERS: Final = 8_000
 """Of an answer, its text and its structured content together."""

@@ -12,6 +12,7 @@ import math
 import os
 import sys
 import tempfile
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -27,6 +28,8 @@ _LOG = logging.getLogger(__name__)
 _MIB = 2**20
 _CHUNK = 2**16
 _LONGEST_SENTENCE = 1_000
+_MOST_KEPT = 32 * _MIB
+"""Of the answers about files that do not change, in bytes."""
 
 # The limits hold before anything of ours is imported, and after the service was killed.
 _PROGRAM = """\
@@ -90,6 +93,7 @@ class Judging:
         self._limits = limits
         self._slots = asyncio.Semaphore(limits.at_once)
         self._places = 0
+        self._kept: OrderedDict[tuple[str | int, ...], Judgement] = OrderedDict()
 
     @property
     def running(self) -> int:
@@ -124,6 +128,22 @@ class Judging:
                 await asyncio.to_thread(folder.cleanup)
         finally:
             self._places -= 1
+
+    async def command_on_file(self, words: Sequence[str], path: Path, folder: Path) -> Judgement:
+        """Run `trading-graph` on a file of the service; raises Problem.
+
+        The answer is kept, and is the same until the file changes.
+        """
+        absolute, state = await asyncio.to_thread(lambda: (path.absolute(), path.stat()))
+        key = (*words, str(absolute), state.st_mtime_ns, state.st_size)
+        if key not in self._kept:
+            judgement = await self.command([*words, "--", str(absolute)], folder)
+            self._kept[key] = judgement
+            while sum(len(each.text) for each in self._kept.values()) > _MOST_KEPT:
+                self._kept.popitem(last=False)
+            return judgement
+        self._kept.move_to_end(key)
+        return self._kept[key]
 
     async def command(self, words: Sequence[str], folder: Path) -> Judgement:
         """Run `trading-graph` with these words in the folder of a place; raises Problem.

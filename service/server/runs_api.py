@@ -33,6 +33,7 @@ from trading_graph.service.server.audit import AuditAction, write_audit_line
 from trading_graph.service.server.clients import following
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.inputs import body_of, id_of, query_of
+from trading_graph.service.server.judging import Judgement
 from trading_graph.service.server.openapi import EVENT_STREAM, ApiAnswer, Operation, ok
 from trading_graph.service.server.problems import Problem
 from trading_graph.service.store import RunState, StoredRun, now
@@ -205,8 +206,8 @@ async def get_diagnosis(request: web.Request) -> web.Response:
     path = await _stored_file(request, run, TRACE)
     service = request.app[SERVICE]
     async with service.judging.place() as folder:
-        words = ["--", str(path.absolute())]
-        return await diagnosis_response(service, words, query, folder, f"/runs/{run.id}")
+        judgement = await service.judging.command_on_file(_diagnose(query), path, folder)
+    return _diagnosis(judgement, query, f"/runs/{run.id}")
 
 
 async def diagnosis_response(
@@ -220,8 +221,16 @@ async def diagnosis_response(
 
     As HTML it leads back to the `page` of the trace, where there is one.
     """
-    options = [f"--target={query.target}", f"--format={query.format}"]
-    judgement = await service.judging.command(["diagnose", *options, *words], folder)
+    judgement = await service.judging.command([*_diagnose(query), *words], folder)
+    return _diagnosis(judgement, query, page)
+
+
+def _diagnose(query: DiagnosisQuery) -> list[str]:
+    """The command that answers a query."""
+    return ["diagnose", f"--target={query.target}", f"--format={query.format}"]
+
+
+def _diagnosis(judgement: Judgement, query: DiagnosisQuery, page: str | None) -> web.Response:
     headers = {"Content-Type": _CONTENT[query.format]}
     text = judgement.text
     if query.format == "html":

@@ -13,6 +13,7 @@ from jinja2 import ChoiceLoader, PackageLoader, PrefixLoader
 from trading_graph.graph.gate_loader import time_limit_s
 from trading_graph.graph.price_text import money_text
 from trading_graph.otel.report import html as report_html
+from trading_graph.otel.visible import visible
 from trading_graph.service.server.access import ACCESS
 
 _PACKAGE = "trading_graph.service.server.pages"
@@ -160,7 +161,7 @@ async def show_asset(request: web.Request) -> web.Response:
 
 def render(template: str, **view: Any) -> str:
     """A template, or a part of a page, with what it shows."""
-    return ENVIRONMENT.get_template(template).render(view)
+    return visible(ENVIRONMENT.get_template(template).render(view))
 
 
 def page(

@@ -116,6 +116,20 @@ async def test_no_secret_of_the_service_is_in_reach(monkeypatch: pytest.MonkeyPa
     assert environment["TRADING_GRAPH_JAEGER_URL"] == NOWHERE
 
 
+async def test_a_file_is_judged_once_until_it_changes(tmp_path: Path) -> None:
+    file = tmp_path / "trace.jsonl"
+    await asyncio.to_thread(file.write_bytes, written(ForeignProgram().trace()))
+    judging, words = Judging(NOWHERE), ["diagnose", "--format=json"]
+    async with judging.place() as folder:
+        first = await judging.command_on_file(words, file, folder)
+        assert first.text.startswith(b"{")
+        assert await judging.command_on_file(words, file, folder) is first
+        other = await judging.command_on_file(["diagnose", "--format=text"], file, folder)
+        assert not other.text.startswith(b"{")
+        await asyncio.to_thread(os.utime, file, (1, 1))
+        assert await judging.command_on_file(words, file, folder) is not first
+
+
 async def test_an_upload_cannot_be_imported() -> None:
     judging = Judging(NOWHERE)
     async with judging.place() as folder:
