@@ -135,7 +135,7 @@ class Judging:
         The answer is kept, and is the same until the file changes.
         """
         absolute, state = await asyncio.to_thread(lambda: (path.absolute(), path.stat()))
-        key = (*words, str(absolute), state.st_mtime_ns, state.st_size)
+        key: tuple[str | int, ...] = (*words, str(absolute), state.st_mtime_ns, state.st_size)
         if key not in self._kept:
             judgement = await self.command([*words, "--", str(absolute)], folder)
             self._kept[key] = judgement
